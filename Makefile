@@ -1,0 +1,38 @@
+# Everything that a person does with this repository.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench figures test-faults test-extras test-browser validate clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "recu-analysis needs Python 3.11 or later; try make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $(READY)
+
+demo: $(READY) ## Train two binary networks on digits; tables and figures in runs/demo
+	$(BIN)/recu-analyze demo
+
+test: lint ## The core tests, with ruff, mypy and the architecture
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## ruff, ruff-format, mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## Let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## What recording costs, side by side with what it is compared with
+	$(BIN)/python -m benchmarks.kernel
+	$(BIN)/python -m benchmarks.training
+
+clean: ## Remove what the targets made, runs/ left alone
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

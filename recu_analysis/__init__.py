@@ -1,0 +1,56 @@
+"""See which latent weights of a binary neural network are dead, when they die, and what revives them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recu_analysis.analysis.deadness import by_magnitude, dead_weights
+    from recu_analysis.analysis.layers import layer_table
+    from recu_analysis.capture.adapters import find_binary_layers
+    from recu_analysis.capture.recorder import record
+    from recu_analysis.errors import RecuError
+    from recu_analysis.figures import plot_accuracy, plot_by_magnitude, plot_dead_weights, plot_silence
+    from recu_analysis.store.run import open_run
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "RecuError",
+    "by_magnitude",
+    "dead_weights",
+    "find_binary_layers",
+    "layer_table",
+    "open_run",
+    "plot_accuracy",
+    "plot_by_magnitude",
+    "plot_dead_weights",
+    "plot_silence",
+    "record",
+]
+
+# Loaded on first use (PEP 562): importing the package imports neither torch nor matplotlib.
+_HOMES = {
+    "RecuError": "errors",
+    "by_magnitude": "analysis.deadness",
+    "dead_weights": "analysis.deadness",
+    "find_binary_layers": "capture.adapters",
+    "layer_table": "analysis.layers",
+    "open_run": "store.run",
+    "plot_accuracy": "figures",
+    "plot_by_magnitude": "figures",
+    "plot_dead_weights": "figures",
+    "plot_silence": "figures",
+    "record": "capture.recorder",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

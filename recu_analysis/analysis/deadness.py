@@ -1,0 +1,356 @@
+"""Which latent weights are dead by which criterion, and how movement and flips depend on abs(z)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from recu_analysis.analysis.engine import last_half, merged, select_layers, select_windows
+from recu_analysis.errors import InputError
+from recu_analysis.theory.laplace import check_tau
+from recu_analysis.theory.standardize import standard_scores
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.run import Run
+    from recu_analysis.trajectory import Trajectory
+
+Criterion = Literal["tail-silent", "tail", "silent", "still", "tail-still"]
+CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
+#: The tail level of design, the same for all windows and runs.
+TAIL_TAU = 0.85
+#: A weight whose mobility is below this share of its layer's median is still.
+STILL_SHARE = 0.1
+#: Above this memory a window is too short to tell dead from slow.
+LONG_MEMORY = 0.5
+
+TailTau = float | Literal["window"]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """What one layer's weights did over consecutive updates, flat, weights with a finite record only.
+
+    Attributes
+    ----------
+    z : ndarray of float64
+        Standard scores at the start.
+    z_end : ndarray of float64
+        Standard scores at the end.
+    tail, silent, still : ndarray of bool
+        See `tail_mask`; no flip; mobility below a tenth of the layer's median, or none.
+    mobility : ndarray of float64
+        Mean abs(z_u - z_{u-1}), standard deviations per update.
+    magnitude : ndarray of float64
+        Mean abs(w_u - w_{u-1}), unit of the weights per update.
+    flips : ndarray of int64
+        Updates at which the effective sign changed.
+    updates : int
+    displacement : ndarray of float64
+        abs(end - start), unit of the weights.
+    valid : ndarray of bool, all weights of the layer
+        Which weights the other arrays hold.
+    nonfinite : int
+        Latent weights that are NaN or infinite at the start or the end.
+    """
+
+    z: NDArray[np.float64]
+    z_end: NDArray[np.float64]
+    tail: Mask
+    silent: Mask
+    still: Mask
+    mobility: NDArray[np.float64]
+    magnitude: NDArray[np.float64]
+    flips: NDArray[np.int64]
+    updates: int
+    displacement: NDArray[np.float64]
+    valid: Mask
+    nonfinite: int
+
+    def dead(self, criterion: Criterion) -> Mask:
+        """Which weights are dead by a criterion."""
+        return {
+            "tail-silent": self.tail & self.silent,
+            "tail": self.tail,
+            "silent": self.silent,
+            "still": self.still,
+            "tail-still": self.tail & self.still,
+        }[criterion]
+
+    @property
+    def memory(self) -> float:
+        """Mean of z_start * z_end: 1 where nothing moved, 0 where nothing is left of the start."""
+        return mean(self.z * self.z_end)
+
+
+def mean(values: NDArray[Any]) -> float:
+    """Mean in float64, NaN of nothing."""
+    return float(values.mean(dtype=np.float64)) if values.size else float("nan")
+
+
+def tail_mask(z: NDArray[np.float64], tail_tau: float) -> Mask:
+    """The 2 (1 - tail_tau) of the weights with the largest abs(z), by rank; ties go to the lower index.
+
+    Parameters
+    ----------
+    z : ndarray of float64, flat
+        Standard scores of a whole layer.
+    tail_tau : float
+        In (0.5, 1].
+
+    Returns
+    -------
+    ndarray of bool
+    """
+    count = round(2.0 * (1.0 - tail_tau) * z.size)
+    mask = np.zeros(z.size, dtype=np.bool_)
+    if count == 0:
+        return mask
+    distance = np.abs(z)
+    border = np.partition(distance, z.size - count)[z.size - count]
+    mask[distance > border] = True
+    ties = np.flatnonzero(distance == border)
+    mask[ties[: count - int(mask.sum())]] = True
+    return mask
+
+
+def movement(spec: LayerSpec, record: Trajectory, tail_tau: TailTau = TAIL_TAU) -> Movement:
+    """What one layer's weights did in a record; weights whose record is not finite are left out and counted.
+
+    Parameters
+    ----------
+    spec : LayerSpec
+    record : Trajectory
+        At least one update.
+    tail_tau : float or "window"
+        Level of the tail; "window" takes the layer's own tau at the record's end.
+
+    Raises
+    ------
+    InputError
+        If the level is out of its range, or "window" is asked of a layer that does not clamp.
+    """
+    level = _tail_level(spec, record, tail_tau)
+    z, z_end = (standard_scores(weight, centre=spec.centre).reshape(-1) for weight in (record.start, record.end))
+    sums = (z, z_end, record.path.reshape(-1), record.zpath.reshape(-1))
+    valid = np.logical_and.reduce([np.isfinite(values) for values in sums])
+    z, z_end, path, zpath = (values[valid] for values in sums)
+    start, end = record.start.reshape(-1), record.end.reshape(-1)
+    flips = record.flips.reshape(-1)[valid]
+    mobility = zpath / record.updates
+    limit = STILL_SHARE * float(np.median(mobility)) if mobility.size else 0.0
+    return Movement(
+        z=z,
+        z_end=z_end,
+        tail=tail_mask(z, level),
+        silent=flips == 0,
+        still=(mobility < limit) | (mobility == 0.0),
+        mobility=mobility,
+        magnitude=path / record.updates,
+        flips=flips,
+        updates=record.updates,
+        displacement=np.abs(end[valid].astype(np.float64) - start[valid]),
+        valid=valid,
+        nonfinite=int(np.count_nonzero(~(np.isfinite(start) & np.isfinite(end)))),
+    )
+
+
+def _tail_level(spec: LayerSpec, record: Trajectory, tail_tau: TailTau) -> float:
+    if tail_tau != "window":
+        return float(check_tau(tail_tau))
+    if record.tau is None:
+        raise InputError(
+            f"layer {spec.name!r} does not clamp, so it has no tau of its own to take the tail at; give a number, "
+            f"such as {TAIL_TAU}"
+        )
+    return record.tau
+
+
+def check_criterion(criterion: str) -> Criterion:
+    """The criterion of that name; InputError if there is none."""
+    if criterion not in CRITERIA:
+        raise InputError(f"the criteria of deadness are {', '.join(CRITERIA)}, not {criterion!r}")
+    return criterion
+
+
+def dead_weights(
+    run: Run,
+    criterion: str = "tail-silent",
+    tail_tau: TailTau = TAIL_TAU,
+    *,
+    window: WindowRange | None = None,
+    layers: Sequence[str] | str | None = None,
+) -> pd.DataFrame:
+    """Dead weights of every layer over a range of windows merged into one.
+
+    Parameters
+    ----------
+    run : Run
+    criterion : str
+        The criterion of column `dead_fraction`: tail-silent, tail, silent, still or tail-still.
+    tail_tau : float or "window"
+        Level of the tail, taken at the start of the range.
+    window : WindowRange, optional
+        The last half of the run's windows by default.
+    layers : str or sequence of str, optional
+        Patterns of layer names.
+
+    Returns
+    -------
+    DataFrame
+        One row a layer: layer, weights, first_window, last_window, updates, exact, dead_fraction, dead (a count);
+        the fraction by each criterion (tail_fraction, silent_fraction, still_fraction, tail_silent_fraction,
+        tail_still_fraction); silent_fraction_tail, silent_fraction_core; mobility_tail, mobility_core (standard
+        deviations per update); memory; decay_time (T of the range); nonfinite (weights that are NaN or infinite).
+
+    Raises
+    ------
+    InputError, LayerNotFoundError, WindowNotFoundError
+        If the criterion, the tail, a pattern or the range is not there.
+    """
+    chosen = check_criterion(criterion)
+    windows = select_windows(run, window or last_half(run))
+    exact = all(each.exact for each in windows)
+    rows = []
+    for spec in select_layers(run, layers):
+        record = merged(windows, spec.name)
+        moved = movement(spec, record, tail_tau)
+        dead = moved.dead(chosen)
+        rows.append(
+            {
+                "layer": spec.name,
+                "weights": spec.weights,
+                "first_window": windows[0].number,
+                "last_window": windows[-1].number,
+                "updates": record.updates,
+                "exact": exact,
+                "dead_fraction": mean(dead),
+                "dead": int(dead.sum()),
+                **{f"{name.replace('-', '_')}_fraction": mean(moved.dead(name)) for name in CRITERIA},
+                "silent_fraction_tail": mean(moved.silent[moved.tail]),
+                "silent_fraction_core": mean(moved.silent[~moved.tail]),
+                "mobility_tail": mean(moved.mobility[moved.tail]),
+                "mobility_core": mean(moved.mobility[~moved.tail]),
+                "memory": moved.memory,
+                "decay_time": record.decay_time,
+                "nonfinite": moved.nonfinite,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def totals(table: pd.DataFrame) -> pd.Series[Any]:
+    """The whole network's row of a `dead_weights` table: counts added, means weighted by the layers' weights."""
+    weights = table["weights"]
+    averaged = [name for name in table if str(name).endswith(("fraction", "_tail", "_core", "memory"))]
+    known = {
+        "layer": "all",
+        "weights": weights.sum(),
+        "dead": table["dead"].sum(),
+        "nonfinite": table["nonfinite"].sum(),
+    }
+    for name in averaged:
+        present = table[name].notna()
+        known[str(name)] = (
+            float(np.average(table[name][present], weights=weights[present])) if present.any() else float("nan")
+        )
+    return pd.Series(known)
+
+
+def by_magnitude(
+    run: Run,
+    *,
+    bins: int = 20,
+    window: WindowRange | None = None,
+    layers: Sequence[str] | str | None = None,
+) -> pd.DataFrame:
+    """Mobility and flip probability against abs(z) at the start of a range of windows, in quantile bins.
+
+    Every layer is cut into bins of equal count by its own abs(z); the bins of the layers are then averaged,
+    weighted by their weights.
+
+    Parameters
+    ----------
+    run : Run
+    bins : int
+    window : WindowRange, optional
+        The last half of the run's windows by default.
+    layers : str or sequence of str, optional
+        Patterns of layer names.
+
+    Returns
+    -------
+    DataFrame
+        One row a bin, from the smallest abs(z): bin, weights, abs_z (mean, in standard deviations), mobility
+        (standard deviations per update), magnitude (unit of the weights per update), flip_probability (fraction
+        that flipped in the range at least once).
+
+    Raises
+    ------
+    InputError
+        If a layer has fewer weights than there are bins.
+    """
+    windows = select_windows(run, window or last_half(run))
+    sums = np.zeros((bins, 5))
+    for spec in select_layers(run, layers):
+        moved = movement(spec, merged(windows, spec.name))
+        distance = np.abs(moved.z)
+        if distance.size < bins:
+            raise InputError(f"layer {spec.name!r} has {distance.size} weights, too few for {bins} bins")
+        rank = np.empty(distance.size, dtype=np.int64)
+        rank[np.argsort(distance, kind="stable")] = np.arange(distance.size)
+        index = rank * bins // distance.size
+        columns = (np.ones_like(distance), distance, moved.mobility, moved.magnitude, moved.flips > 0)
+        sums += np.stack([np.bincount(index, column, bins) for column in columns], axis=1)
+    table = pd.DataFrame(sums[:, 1:] / sums[:, :1], columns=["abs_z", "mobility", "magnitude", "flip_probability"])
+    table.insert(0, "bin", np.arange(bins))
+    table.insert(1, "weights", sums[:, 0].astype(np.int64))
+    return table
+
+
+def weight_histogram(
+    run: Run, layer: str, *, bins: int = 81, tail_tau: TailTau = TAIL_TAU, window: WindowRange | None = None
+) -> pd.DataFrame:
+    """Histogram of one layer's standard scores at the start of a range of windows, by what became of the weights.
+
+    Parameters
+    ----------
+    run : Run
+    layer : str
+        Its name, or a pattern that matches one layer.
+    bins : int
+        Number of bins of equal width, symmetric about 0.
+    tail_tau : float or "window"
+    window : WindowRange, optional
+        The last half of the run's windows by default.
+
+    Returns
+    -------
+    DataFrame
+        left, right (edges, in standard deviations of the channel), and the counts core, tail_active (tail, flipped
+        in the range) and dead (tail and silent).
+
+    Raises
+    ------
+    InputError
+        If the pattern matches several layers.
+    """
+    specs = select_layers(run, layer)
+    if len(specs) > 1:
+        raise InputError(f"{layer!r} matches {len(specs)} layers; name one of {', '.join(s.name for s in specs)}")
+    windows = select_windows(run, window or last_half(run))
+    moved = movement(specs[0], merged(windows, specs[0].name), tail_tau)
+    reach = float(np.abs(moved.z).max(initial=0.0)) or 1.0
+    edges = np.linspace(-reach, reach, bins + 1)
+    groups = {"core": ~moved.tail, "tail_active": moved.tail & ~moved.silent, "dead": moved.tail & moved.silent}
+    counts = {name: np.histogram(moved.z[mask], edges)[0] for name, mask in groups.items()}
+    return pd.DataFrame({"left": edges[:-1], "right": edges[1:]} | counts)

@@ -1,0 +1,130 @@
+"""One pass over the windows of a run: which windows and layers are meant, and their records, merged on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from recu_analysis.errors import InputError, LayerNotFoundError, WindowNotFoundError
+from recu_analysis.trajectory import merge
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.run import Run, Window
+    from recu_analysis.trajectory import Trajectory
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRange:
+    """Windows of a run by their numbers, `first` to `last`, both included."""
+
+    first: int
+    last: int
+
+    @classmethod
+    def parse(cls, text: str) -> WindowRange:
+        """The range that a user wrote: ``7`` for one window, ``10:20`` for 10 to 19.
+
+        Raises
+        ------
+        InputError
+            If the text is neither.
+        """
+        low, colon, high = text.partition(":")
+        if not low.isdecimal() or (colon and not high.isdecimal()):
+            raise InputError(f"a range of windows is written 7 or 10:20 (without 20), not {text!r}")
+        result = cls(int(low), int(high) - 1 if colon else int(low))
+        if result.last < result.first:
+            raise InputError(f"the range of windows {text!r} is empty: its end is not past its start")
+        return result
+
+    def __str__(self) -> str:
+        return f"{self.first}:{self.last + 1}"
+
+
+def select_layers(run: Run, patterns: Sequence[str] | str | None) -> list[LayerSpec]:
+    """The layers of a run whose names match one of the patterns; all without patterns.
+
+    Raises
+    ------
+    LayerNotFoundError
+        If a pattern matches nothing; the text lists the layers.
+    """
+    wanted = [patterns] if isinstance(patterns, str) else list(patterns or ["*"])
+    for pattern in wanted:
+        if not any(fnmatchcase(name, pattern) for name in run.layer_names):
+            raise LayerNotFoundError(
+                f"no layer of {run.path} matches {pattern!r}; its layers are {', '.join(run.layer_names)}"
+            )
+    return [spec for spec in run.header.layers if any(fnmatchcase(spec.name, pattern) for pattern in wanted)]
+
+
+def moving_windows(run: Run) -> list[Window]:
+    """The windows of a run that hold updates.
+
+    Raises
+    ------
+    WindowNotFoundError
+        If there is none.
+    """
+    windows = [window for window in run.windows if window.updates > 0]
+    if not windows:
+        lost = f" ({run.problems[0]})" if run.problems else ""
+        raise WindowNotFoundError(
+            f"{run.path} holds no window with updates{lost}; the first one is written when mark() is called or the "
+            "recording is closed"
+        )
+    return windows
+
+
+def last_half(run: Run) -> WindowRange:
+    """The last half of a run's windows that hold updates, rounded up."""
+    windows = moving_windows(run)
+    return WindowRange(windows[len(windows) // 2].number, windows[-1].number)
+
+
+def select_windows(run: Run, chosen: WindowRange) -> list[Window]:
+    """The windows of a range that hold updates.
+
+    Raises
+    ------
+    WindowNotFoundError
+        If the range asks for windows that the run does not have.
+    """
+    windows = moving_windows(run)
+    present = {window.number for window in run.windows}
+    if chosen.first not in present or chosen.last not in present:
+        raise WindowNotFoundError(
+            f"{run.path} has the windows {run.windows[0].number} to {run.windows[-1].number}, not all of {chosen}"
+        )
+    selected = [window for window in windows if chosen.first <= window.number <= chosen.last]
+    if not selected:
+        raise WindowNotFoundError(f"the windows {chosen} of {run.path} hold no updates; window 0 is the initial state")
+    return selected
+
+
+def merged(windows: Sequence[Window], layer: str) -> Trajectory:
+    """The record of one layer over consecutive windows, read one after the other.
+
+    Raises
+    ------
+    WindowNotFoundError
+        If a window between them is missing.
+    """
+    result = windows[0][layer].trajectory
+    for window in windows[1:]:
+        _ = window.before  # says which window is missing, where one is
+        result = merge(result, window[layer].trajectory)
+    return result
+
+
+def decay_time(run: Run) -> float:
+    """T of a run: the sum over its updates of lr * weight decay / (1 - momentum), of the layer with the largest."""
+    sums = dict.fromkeys(run.layer_names, 0.0)
+    for window in run.windows:
+        for name in sums:
+            sums[name] += window[name].summary.decay_time
+    return max(sums.values())

@@ -1,0 +1,197 @@
+"""Tables with one row a layer and window: the state at the window's end and the movement in it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from recu_analysis.analysis.deadness import TAIL_TAU, mean, movement
+from recu_analysis.analysis.engine import merged, select_layers, select_windows
+from recu_analysis.theory.laplace import quantile
+from recu_analysis.theory.standardize import WeightTransform
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from recu_analysis.analysis.deadness import Movement, TailTau
+    from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.run import Run, Window
+    from recu_analysis.trajectory import Trajectory
+
+Row = dict[str, Any]
+
+
+def layer_table(
+    run: Run,
+    tail_tau: TailTau = TAIL_TAU,
+    *,
+    window: WindowRange | None = None,
+    layers: Sequence[str] | str | None = None,
+) -> pd.DataFrame:
+    """State and movement of every layer in every window, or in a range of windows merged into one.
+
+    Parameters
+    ----------
+    run : Run
+    tail_tau : float or "window"
+        Level of the tail, which is the 2 (1 - tail_tau) of a layer's weights with the largest abs(z) at the
+        window's start.
+    window : WindowRange, optional
+        Merge these windows into one row a layer; every window by itself by default.
+    layers : str or sequence of str, optional
+        Patterns of layer names.
+
+    Returns
+    -------
+    DataFrame
+        Identity: window (the last one), epoch, layer, weights, updates, exact. State of the standardised weights
+        w~ at the end: tau (1 where the layer does not clamp), b_hat (mean abs w~, Eq. 11 of ReCU), quantile
+        (Eq. 10), clamped_fraction, alpha (mean abs of clamped w~), qe_measured, sign_entropy (nats). Movement,
+        NaN without updates: update_magnitude (unit of the weights per update), mobility (standard deviations
+        per update), flip_ratio (per update) and silent_fraction, each also for _tail and _core; still_fraction,
+        tail_fraction, dead_fraction (tail and silent), revived_fraction and revived_fraction_core (of the dead,
+        or silent core, weights of the window before: those that flipped in this one; NaN for merged windows),
+        memory, net_displacement (unit of the weights), c2i (1 - share of signs that differ from the initial ones),
+        lr, lr_decay, decay_time (sums over the updates), nonfinite (weights that are NaN or infinite).
+
+    Raises
+    ------
+    InputError, LayerNotFoundError, WindowNotFoundError
+        If the tail, a pattern or the range is not there.
+    """
+    epochs = _epochs(run)
+    rows: list[Row] = []
+    for spec in select_layers(run, layers):
+        initial = _initial_signs(run, spec)
+        before: Movement | None = None
+        for last, record in _records(run, spec, window):
+            row = _identity(spec, record, last, epochs) | _state(spec, record)
+            moved = movement(spec, record, tail_tau) if record.updates else None
+            row |= _moved(moved) | _revived(before, moved, record) | _since_start(spec, record, initial)
+            rows.append(row)
+            before = moved if window is None else None
+    table = pd.DataFrame(rows)
+    return table.sort_values("window", kind="stable", ignore_index=True)
+
+
+def _records(run: Run, spec: LayerSpec, window: WindowRange | None) -> Iterator[tuple[Window, Trajectory]]:
+    if window is not None:
+        windows = select_windows(run, window)
+        yield windows[-1], merged(windows, spec.name)
+        return
+    for each in run.windows:
+        yield each, each[spec.name].trajectory
+
+
+def _epochs(run: Run) -> dict[int, float]:
+    metrics = run.metrics
+    if not {"window", "epoch"} <= set(metrics):
+        return {}
+    known = metrics[["window", "epoch"]].dropna()
+    return dict(zip(known["window"].astype(int), known["epoch"].astype(float), strict=True))
+
+
+def _identity(spec: LayerSpec, record: Trajectory, last: Window, epochs: dict[int, float]) -> Row:
+    return {
+        "window": last.number,
+        "epoch": epochs.get(last.number, math.nan),
+        "layer": spec.name,
+        "weights": spec.weights,
+        "updates": record.updates,
+        "exact": last.exact,
+        "partial": last.partial,
+    }
+
+
+def _state(spec: LayerSpec, record: Trajectory) -> Row:
+    transform = spec.transform or WeightTransform()
+    standardised = transform.standardised(record.end)
+    finite = standardised[np.isfinite(standardised)]
+    tau = record.tau if record.tau is not None else 1.0
+    if finite.size == 0:
+        return {"tau": tau} | dict.fromkeys(
+            ("b_hat", "quantile", "clamped_fraction", "alpha", "qe_measured", "sign_entropy"), math.nan
+        )
+    size = np.abs(finite)
+    b_hat = mean(size)
+    bound = float(quantile(tau, b_hat))
+    clamped = np.minimum(size, bound)
+    alpha = mean(clamped)
+    return {
+        "tau": tau,
+        "b_hat": b_hat,
+        "quantile": bound,
+        "clamped_fraction": mean(size > bound),
+        "alpha": alpha,
+        "qe_measured": mean((clamped - alpha) ** 2),
+        "sign_entropy": _binary_entropy(mean(~(finite < 0))),
+    }
+
+
+def _binary_entropy(p: float) -> float:
+    """Entropy of a sign that is +1 with probability p, in nats."""
+    return -sum(q * math.log(q) for q in (p, 1.0 - p) if q > 0.0)
+
+
+def _moved(moved: Movement | None) -> Row:
+    """Movement in a window; the same columns, NaN, where there was no update."""
+    if moved is None:
+        names = [f"{name}{part}" for name in _QUANTITIES for part in ("", "_tail", "_core")]
+        return dict.fromkeys([*names, *_WHOLE], math.nan) | {"nonfinite": math.nan}
+    values = {
+        "update_magnitude": moved.magnitude,
+        "mobility": moved.mobility,
+        "flip_ratio": moved.flips / moved.updates,
+        "silent_fraction": moved.silent,
+    }
+    row: Row = {}
+    for name in _QUANTITIES:
+        row |= {
+            name: mean(values[name]),
+            f"{name}_tail": mean(values[name][moved.tail]),
+            f"{name}_core": mean(values[name][~moved.tail]),
+        }
+    return row | {
+        "still_fraction": mean(moved.still),
+        "tail_fraction": mean(moved.tail),
+        "dead_fraction": mean(moved.dead("tail-silent")),
+        "memory": moved.memory,
+        "net_displacement": mean(moved.displacement),
+        "nonfinite": moved.nonfinite,
+    }
+
+
+_QUANTITIES = ("update_magnitude", "mobility", "flip_ratio", "silent_fraction")
+_WHOLE = ("still_fraction", "tail_fraction", "dead_fraction", "memory", "net_displacement")
+
+
+def _revived(before: Movement | None, moved: Movement | None, record: Trajectory) -> Row:
+    """Of the dead, and of the silent core, weights of the window before: the fraction that flipped in this one."""
+    if before is None or moved is None:
+        return {"revived_fraction": math.nan, "revived_fraction_core": math.nan}
+    flipped = record.flips.reshape(-1)[before.valid] > 0
+    return {
+        "revived_fraction": mean(flipped[before.dead("tail-silent")]),
+        "revived_fraction_core": mean(flipped[before.silent & ~before.tail]),
+    }
+
+
+def _initial_signs(run: Run, spec: LayerSpec) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
+    """Effective signs before the first update; None where the run does not begin there."""
+    first = run.windows[0] if len(run.windows) else None
+    if first is None or first.last_update != 0:
+        return None
+    return (spec.transform or WeightTransform()).signs(first[spec.name].weight)
+
+
+def _since_start(spec: LayerSpec, record: Trajectory, initial: np.ndarray[Any, np.dtype[np.bool_]] | None) -> Row:
+    if initial is None:
+        c2i = math.nan
+    else:
+        c2i = 1.0 - mean((spec.transform or WeightTransform()).signs(record.end) != initial)
+    sums = {"lr": record.lr, "lr_decay": record.lr_decay, "decay_time": record.decay_time}
+    return {"c2i": c2i} | sums

@@ -1,0 +1,1 @@
+"""Recording the latent weights of a network while it trains."""

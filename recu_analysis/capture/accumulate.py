@@ -1,0 +1,244 @@
+"""The per-update kernel: what one optimizer step did to every latent weight, on a CPU and on a GPU."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numba
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# Sums may be reordered and multiplications fused; NaN, infinity and -0 keep their meaning.
+_FAST = {"reassoc", "contract"}
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_FAST)
+def moments(row: Array) -> tuple[float, float]:
+    """Mean of one channel, and 1 / its standard deviation (ddof 1); 0 for a constant channel."""
+    count = row.size
+    total = 0.0
+    for j in range(count):
+        total += np.float64(row[j])
+    mean = total / count
+    squares = 0.0
+    for j in range(count):
+        difference = np.float64(row[j]) - mean
+        squares += difference * difference
+    # Not `squares > 0`: a NaN must go on as NaN.
+    constant = squares == 0.0 or count == 1
+    return mean, 0.0 if constant else 1.0 / math.sqrt(squares / (count - 1))
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_FAST)
+def all_moments(weight: Array, mean: Array, inverse: Array) -> None:
+    """Fill `mean` and `inverse`, one entry a channel, from a matrix with one row a channel."""
+    for c in range(weight.shape[0]):
+        mean[c], inverse[c] = moments(weight[c])
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_FAST)
+def move(
+    new: Array,
+    old: Array,
+    shift: float,
+    scale: float,
+    old_shift: float,
+    old_scale: float,
+    path: Array,
+    zpath: Array,
+    changed: Array,
+) -> None:
+    """Add one channel's movement to `path` and `zpath`, note in `changed` whose sign differs, and make `old` `new`."""
+    for j in range(new.size):
+        after, before = np.float64(new[j]) - shift, np.float64(old[j]) - old_shift
+        path[j] += abs(np.float64(new[j]) - np.float64(old[j]))
+        zpath[j] += abs(after * scale - before * old_scale)
+        changed[j] = (after < 0.0) != (before < 0.0)
+        old[j] = new[j]
+
+
+@numba.njit(nogil=True, cache=True)
+def count_flips(words: Array, update: int, flips: Array, first_flip: Array, last_flip: Array) -> None:
+    """Count one channel's flips; `words` holds a byte a weight, read eight at a time because flips are rare."""
+    changed = words.view(np.uint8)
+    for k in range(words.size):
+        if words[k] != 0:
+            for j in range(8 * k, 8 * k + 8):
+                if changed[j]:
+                    if flips[j] == 0:
+                        first_flip[j] = update
+                    flips[j] += 1
+                    last_flip[j] = update
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_FAST)
+def advance(
+    new: Array,
+    old: Array,
+    mean: Array,
+    inverse: Array,
+    centre: bool,
+    update: int,
+    path: Array,
+    zpath: Array,
+    flips: Array,
+    first_flip: Array,
+    last_flip: Array,
+) -> None:
+    """Account for one update of a layer, a matrix with one row a channel; `old` becomes a copy of `new`.
+
+    A channel stays in the cache while the loops pass over it, so the cost is that of reading and writing
+    each array once.
+    """
+    words = np.zeros((new.shape[1] + 7) // 8, np.uint64)
+    changed = words.view(np.uint8)
+    for c in range(new.shape[0]):
+        m, scale = moments(new[c])
+        shift = m if centre else 0.0
+        old_shift = mean[c] if centre else 0.0
+        move(new[c], old[c], shift, scale, old_shift, inverse[c], path[c], zpath[c], changed)
+        count_flips(words, update, flips[c], first_flip[c], last_flip[c])
+        mean[c], inverse[c] = m, scale
+
+
+class Accumulator(Protocol):
+    """The open window of one layer; on the CPU or on another device."""
+
+    def advance(self, weight: torch.Tensor, update: int) -> None:
+        """Account for the update that left `weight`."""
+
+    def take(self) -> dict[str, Array]:
+        """The window's arrays under their names in a shard, handed over; a new window begins."""
+        ...
+
+
+def accumulator(weight: torch.Tensor, *, centre: bool) -> Accumulator:
+    """An accumulator on the device of the latent weight."""
+    return (CpuAccumulator if weight.device.type == "cpu" else DeviceAccumulator)(weight, centre=centre)
+
+
+def storable(weight: torch.Tensor) -> torch.Tensor:
+    """The latent weight as it is recorded: one row a channel, float64 where it is, else float32 (exact)."""
+    rows = weight.detach().reshape(weight.shape[0], -1).contiguous()
+    return rows if rows.dtype in {torch.float32, torch.float64} else rows.float()
+
+
+class CpuAccumulator:
+    """The open window of one layer in numpy arrays.
+
+    Parameters
+    ----------
+    weight : Tensor, shape (C_out, ...)
+        State before the first update.
+    centre : bool
+        Whether the effective weight is the latent one less its channel's mean.
+    """
+
+    def __init__(self, weight: torch.Tensor, *, centre: bool) -> None:
+        self._shape = tuple(weight.shape)
+        self._centre = centre
+        self._old = storable(weight).numpy().copy()
+        self._mean = np.empty(len(self._old))
+        self._inverse = np.empty(len(self._old))
+        all_moments(self._old, self._mean, self._inverse)
+        self._path, self._zpath = self._zeros(np.float32), self._zeros(np.float32)
+        self._flips, self._first, self._last = (self._zeros(np.uint32) for _ in range(3))
+
+    def _zeros(self, dtype: DTypeLike) -> Array:
+        return np.zeros(self._old.shape, dtype)
+
+    def advance(self, weight: torch.Tensor, update: int) -> None:
+        """Account for the update that left `weight`."""
+        advance(
+            storable(weight).numpy(),
+            self._old,
+            self._mean,
+            self._inverse,
+            self._centre,
+            update,
+            self._path,
+            self._zpath,
+            self._flips,
+            self._first,
+            self._last,
+        )
+
+    def take(self) -> dict[str, Array]:
+        """The window's arrays under their names in a shard, handed over; a new window begins."""
+        flipped = np.flatnonzero(self._flips)
+        taken = {
+            "weight": self._old.copy().reshape(self._shape),
+            "path": self._path.reshape(self._shape),
+            "zpath": self._zpath.reshape(self._shape),
+            "flipped": flipped.astype(np.uint32),
+        }
+        for name, dense in (("flips", self._flips), ("first_flip", self._first), ("last_flip", self._last)):
+            taken[name] = dense.reshape(-1)[flipped]
+        self._flips.reshape(-1)[flipped] = 0
+        self._path, self._zpath = self._zeros(np.float32), self._zeros(np.float32)
+        return taken
+
+
+class DeviceAccumulator:
+    """The open window of one layer in tensors on its device; no operation waits for the device before `take`.
+
+    Parameters
+    ----------
+    weight : Tensor, shape (C_out, ...)
+        State before the first update.
+    centre : bool
+        Whether the effective weight is the latent one less its channel's mean.
+    """
+
+    def __init__(self, weight: torch.Tensor, *, centre: bool) -> None:
+        self._shape = tuple(weight.shape)
+        self._centre = centre
+        self._old = storable(weight).clone()
+        effective, self._z = self._coordinates(self._old)
+        self._negative = effective < 0
+        self._path, self._zpath = (torch.zeros_like(self._old, dtype=torch.float32) for _ in range(2))
+        self._flips, self._first, self._last = (torch.zeros_like(self._old, dtype=torch.int32) for _ in range(3))
+
+    def _coordinates(self, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Effective weights and standard scores, float64."""
+        rows = weight.double()
+        centred = rows - rows.mean(dim=1, keepdim=True)
+        effective = centred if self._centre else rows
+        squares = centred.square().sum(dim=1, keepdim=True)
+        inverse = torch.where(squares == 0, 0.0, (squares / max(rows.shape[1] - 1, 1)).rsqrt())
+        return effective, effective * inverse
+
+    def advance(self, weight: torch.Tensor, update: int) -> None:
+        """Account for the update that left `weight`."""
+        new = storable(weight)
+        effective, z = self._coordinates(new)
+        negative = effective < 0
+        flipped = negative != self._negative
+        self._path += (new.double() - self._old.double()).abs()
+        self._zpath += (z - self._z).abs()
+        self._first.masked_fill_(flipped & (self._flips == 0), update)
+        self._last.masked_fill_(flipped, update)
+        self._flips += flipped
+        self._old.copy_(new)
+        self._z, self._negative = z, negative
+
+    def take(self) -> dict[str, Array]:
+        """The window's arrays under their names in a shard, on the CPU; a new window begins."""
+        flipped = self._flips.reshape(-1).nonzero().squeeze(1)
+        taken = {
+            "weight": self._old.cpu().numpy().reshape(self._shape),
+            "path": self._path.cpu().numpy().reshape(self._shape),
+            "zpath": self._zpath.cpu().numpy().reshape(self._shape),
+            "flipped": flipped.cpu().numpy().astype(np.uint32),
+        }
+        for name, dense in (("flips", self._flips), ("first_flip", self._first), ("last_flip", self._last)):
+            taken[name] = dense.reshape(-1)[flipped].cpu().numpy().astype(np.uint32)
+        for dense in (self._flips, self._path, self._zpath):
+            dense.zero_()
+        return taken

@@ -1,0 +1,48 @@
+"""The command line: one thin file a command; torch and matplotlib are imported inside the commands that need them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import rich_click as click
+
+from recu_analysis import __version__
+
+#: Command names and the modules that hold them, loaded when the command runs.
+COMMANDS = {
+    "demo": "demo",
+    "train": "train",
+    "info": "info",
+    "dead-weights": "dead_weights",
+}
+
+
+class LazyGroup(click.RichGroup):
+    """A group whose commands are imported when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the commands, in the order in which a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"recu_analysis.cli.{COMMANDS[cmd_name]}").command
+        assert isinstance(command, click.Command)  # noqa: S101 - every module of COMMANDS has one
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.version_option(__version__, prog_name="recu-analyze")
+def cli() -> None:
+    """See which latent weights of a binary neural network are dead, when they die, and what revives them.
+
+    Start with: recu-analyze demo
+    """
+
+
+def main(arguments: list[str] | None = None, **extra: Any) -> Any:
+    """Run the command line and exit: 0 done, 1 the data or the input is wrong, 2 wrong usage, 130 after Ctrl-C."""
+    return cli(arguments, prog_name="recu-analyze", **extra)

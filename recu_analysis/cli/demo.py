@@ -1,0 +1,97 @@
+"""recu-analyze demo: two trainings on the digits, their tables and figures."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from recu_analysis.cli import options
+from recu_analysis.cli.output import aligned, number, three_digits
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Folder and label of each training, and whether it clamps.
+RUNS = {"recu": ("ReCU", True), "baseline": ("without clamp", False)}
+
+
+@click.command(epilog="Example: recu-analyze demo --directory runs/demo")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path),
+    default=Path("runs/demo"),
+    show_default=True,
+    help="Where the two runs and the figures go.",
+)
+@click.option("--epochs", type=int, default=24, show_default=True, help="Of each training.")
+@click.option("--overwrite", is_flag=True, help="Delete the runs in --directory first.")
+@options.common
+def command(directory: Path, epochs: int, overwrite: bool) -> None:
+    """Train two binary ResNet-20s on 1,797 digits, with ReCU and without its clamp, and show their dead weights.
+
+    A demo that was stopped goes on where it stopped; finished trainings are not repeated.
+    """
+    from recu_analysis.cli.train import run_training
+    from recu_analysis.training.config import TrainingConfig
+
+    began = time.monotonic()
+    config = TrainingConfig(epochs=epochs, warm_up=min(2, epochs - 1))
+    for name, (label, recu) in RUNS.items():
+        folder = directory / name
+        options.note(f"training {label} in {folder}, {epochs} epochs")
+        resume = folder.exists() and not overwrite
+        result = run_training(replace(config, recu=recu), folder, resume=resume, overwrite=overwrite, title=label)
+        if result.stopped:
+            options.fail(f"stopped by Ctrl-C after {result.epochs} of {epochs} epochs; the same command goes on")
+            sys.exit(options.INTERRUPTED)
+    options.note(f"trained in {time.monotonic() - began:.0f} s")
+    _report(directory)
+
+
+def _report(directory: Path) -> None:
+    """Tables on standard output, figures in a folder, and what to do next."""
+    from recu_analysis.analysis.compare import compare
+    from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights
+    from recu_analysis.cli.dead_weights import as_text
+    from recu_analysis.figures import FIGURES, draw_figure
+    from recu_analysis.store.run import open_run
+
+    runs = {label: open_run(directory / name) for name, (label, _) in RUNS.items()}
+    for label, run in runs.items():
+        click.echo(f"\n{click.style(f'Dead weights, {label}', bold=True)} ({run.path})", color=options.colour())
+        table = dead_weights(run)
+        click.echo(as_text(run, table, "tail-silent", TAIL_TAU, default=True), color=options.colour())
+    click.echo(f"\n{click.style('The two runs side by side', bold=True)}", color=options.colour())
+    click.echo(_comparison(compare(runs)), color=options.colour())
+    figures = directory / "figures"
+    for name in FIGURES:
+        draw_figure(name, runs, figures, command="recu-analyze demo")
+    click.echo(f"\nMade in {directory}:")
+    for name in RUNS:
+        click.echo(f"  {name}/  a run directory: every update of every latent weight")
+    click.echo(f"  figures/  {', '.join(FIGURES)} as PDF and PNG, each with its data and a .tex to include")
+    click.echo(f"Next: recu-analyze dead-weights {directory / 'recu'} --window 1:4")
+
+
+def _comparison(table: pd.DataFrame) -> str:
+    names = ["val. %", "dead %", "silent tail %", "core %", "mobility tail*", "core*", "ratio", "T"]
+    rows = [
+        [
+            row["run"],
+            number(row["val_top1"], 1),
+            *(number(100 * row[name], 1) for name in ("dead_fraction", "silent_fraction_tail", "silent_fraction_core")),
+            three_digits(1e3 * row["mobility_tail"]),
+            three_digits(1e3 * row["mobility_core"]),
+            number(row["mobility_ratio"], 2),
+            number(row["decay_time"], 2),
+        ]
+        for row in table.to_dict(orient="records")
+    ]
+    lines = aligned(["", *names], rows, (13, *(len(name) for name in names)))
+    notes = ["* as above; ratio: tail to core, the median layer. One seed each: a difference is not yet a result."]
+    return "\n".join([*lines, *notes])

@@ -1,0 +1,77 @@
+"""recu-analyze info: what a run directory is and how far it came."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from recu_analysis.cli import options
+from recu_analysis.cli.output import count, deliver, size
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+    from recu_analysis.store.run import Run
+
+
+@click.command(epilog="Example: recu-analyze info runs/demo/recu")
+@options.run_argument
+@options.table_output
+@options.common
+def command(run: Path, form: str, output: Path | None) -> None:
+    """Say what RUN is: what was trained, what was recorded, how far it came, and whether it is whole."""
+    import pandas as pd
+
+    from recu_analysis.store.run import open_run
+
+    opened = open_run(run)
+    table = pd.DataFrame(describe(opened).items(), columns=["what", "value"])
+    deliver(table, form, output, as_text)
+    for problem in opened.problems:
+        options.fail(problem)
+    sys.exit(1 if opened.problems else 0)
+
+
+def describe(run: Run) -> dict[str, Any]:
+    """What there is to say of a run, by name."""
+    from recu_analysis.analysis.engine import decay_time
+
+    weights = sum(spec.weights for spec in run.header.layers)
+    windows = run.windows
+    disk = sum(file.stat().st_size for file in run.path.rglob("*") if file.is_file() and not file.is_symlink())
+    facts: dict[str, Any] = {
+        "run": str(run.path),
+        "id": run.id,
+        "layers": f"{len(run.header.layers)} binary, {count(weights)} weights",
+        "windows": f"{len(windows)}, numbers {windows[0].number} to {windows[-1].number}" if len(windows) else "none",
+    }
+    if len(windows):
+        moving = [window for window in windows if window.updates]
+        facts |= {
+            "updates": f"{sum(window.updates for window in moving)}, up to number {windows[-1].last_update}",
+            "recorded": "exact: every update was seen" if all(w.exact for w in windows) else "sampled from checkpoints",
+            "partial": ", ".join(str(w.number) for w in windows if w.partial) or "no window",
+            "T": f"{decay_time(run):.4g}",
+        }
+    facts |= {"segments": len(run.segments), "on disk": size(disk)}
+    facts |= {f"last {name}": _last(run.metrics[name]) for name in run.metrics if name not in {"window", "update"}}
+    facts |= {f"configuration: {name}": value for name, value in run.configuration.items() if value is not None}
+    versions = run.header.environment.get("versions", {})
+    facts["versions"] = ", ".join(f"{name} {value}" for name, value in versions.items())
+    return facts
+
+
+def _last(column: pd.Series[Any]) -> str:
+    known = column.dropna()
+    value = known.iloc[-1] if len(known) else float("nan")
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def as_text(table: pd.DataFrame) -> str:
+    """Two columns, the names as wide as they need."""
+    width = table["what"].str.len().max()
+    return "\n".join(f"{row.what:<{width}}  {row.value}" for row in table.itertuples())

@@ -1,0 +1,164 @@
+"""Options that several commands share, and the decorator that turns errors into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import rich_click as click
+
+from recu_analysis.errors import RecuError
+
+if TYPE_CHECKING:
+    from recu_analysis.analysis.engine import WindowRange
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+FORMATS = ("table", "csv", "json", "latex")
+INTERRUPTED = 130
+
+run_argument = click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    context.find_root().meta[f"recu.{parameter.name}"] = value
+
+
+def quiet() -> bool:
+    """Whether the user asked for results and errors only."""
+    context = click.get_current_context(silent=True)
+    return bool(context and context.find_root().meta.get("recu.quiet"))
+
+
+def colour() -> bool | None:
+    """What the user said of colour; None leaves it to the terminal."""
+    context = click.get_current_context(silent=True)
+    choice = context.find_root().meta.get("recu.color") if context else None
+    return {"always": True, "never": False}.get(choice or "auto")
+
+
+def note(text: str) -> None:
+    """Tell the user something on standard error, unless they asked for quiet."""
+    if not quiet():
+        click.echo(text, err=True, color=colour())
+
+
+def warn(text: str) -> None:
+    """Tell the user on standard error what they must know to read the result."""
+    click.echo(f"{click.style('Warning:', fg='yellow', bold=True)} {text}", err=True, color=colour())
+
+
+def fail(text: str) -> None:
+    """Tell the user on standard error what went wrong, in one sentence."""
+    click.echo(f"{click.style('Error:', fg='red', bold=True)} {text}", err=True, color=colour())
+
+
+def common(function: Function) -> Function:
+    """Give a command --quiet, --color and --debug, and turn its errors into one sentence and an exit code."""
+
+    @functools.wraps(function)
+    def guarded(*arguments: Any, **named: Any) -> Any:
+        try:
+            return function(*arguments, **named)
+        except RecuError as error:
+            _debug_trace()
+            fail(str(error))
+            sys.exit(1)
+        except BrokenPipeError:
+            # The reader, such as head, has seen enough; what Python still flushes at exit must find a sink.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        except KeyboardInterrupt:
+            fail("stopped by Ctrl-C; every file that was written is whole")
+            sys.exit(INTERRUPTED)
+
+    for option in (
+        click.option("--debug", is_flag=True, expose_value=False, callback=_remember, help="Show where errors arise."),
+        click.option(
+            "--color",
+            type=click.Choice(["auto", "always", "never"]),
+            default="auto",
+            expose_value=False,
+            callback=_remember,
+            help="Colour the output.",
+        ),
+        click.option(
+            "--quiet", "-q", is_flag=True, expose_value=False, callback=_remember, help="Results and errors only."
+        ),
+    ):
+        guarded = option(guarded)
+    return guarded  # type: ignore[return-value]
+
+
+def _debug_trace() -> None:
+    context = click.get_current_context(silent=True)
+    if context and context.find_root().meta.get("recu.debug"):
+        traceback.print_exc()
+
+
+def table_output(function: Function) -> Function:
+    """Give a command --format and --output."""
+    function = click.option(
+        "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write the table to this file."
+    )(function)
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(FORMATS),
+        default="table",
+        show_default=True,
+        help="How the table is written.",
+    )(function)
+
+
+class WindowType(click.ParamType[Any]):
+    """A range of windows: 7, or 10:20 without 20."""
+
+    name = "A:B"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> WindowRange:
+        """The range that the user wrote; wrong usage if it is none."""
+        from recu_analysis.analysis.engine import WindowRange
+
+        try:
+            return value if isinstance(value, WindowRange) else WindowRange.parse(value)
+        except RecuError as error:
+            self.fail(str(error), param, ctx)
+
+
+class TailTauType(click.ParamType[Any]):
+    """A level of the tail in (0.5, 1], or the word window."""
+
+    name = "TAU|window"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        """The level that the user wrote; wrong usage if it is none."""
+        if value == "window":
+            return "window"
+        try:
+            level = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor the word window", param, ctx)
+        if not 0.5 < level <= 1.0:
+            self.fail(f"tau must lie in (0.5, 1], not {value}", param, ctx)
+        return level
+
+
+layer_option = click.option(
+    "--layer", "layers", multiple=True, metavar="GLOB", help="Only layers whose names match; repeatable."
+)
+window_option = click.option(
+    "--window", type=WindowType(), help="Windows A up to B, without B, merged; the last half by default."
+)
+tail_tau_option = click.option(
+    "--tail-tau",
+    type=TailTauType(),
+    default=0.85,
+    show_default=True,
+    help="The tail is the 2 (1 - TAU) of the weights with the largest |z|; window: the run's own tau.",
+)

@@ -1,0 +1,135 @@
+"""recu-analyze train: a binary network on real data, recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from recu_analysis.cli import options
+from recu_analysis.cli.output import size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from recu_analysis.training.config import TrainingConfig
+    from recu_analysis.training.loop import Progress, Result
+
+
+@click.command(epilog="Example: recu-analyze train --dataset digits --no-recu --run-dir runs/baseline")
+@click.option("--network", default="resnet20", show_default=True, help="resnet20.")
+@click.option(
+    "--dataset",
+    type=click.Choice(["digits", "fashion-mnist"]),
+    default="digits",
+    show_default=True,
+    help="What to learn.",
+)
+@click.option(
+    "--data-dir",
+    metavar="DIR",
+    help="Folder of Fashion-MNIST's four .gz files; by default where Debian's package dataset-fashion-mnist has them.",
+)
+@click.option(
+    "--tau",
+    type=float,
+    nargs=2,
+    default=(0.85, 0.99),
+    show_default=True,
+    metavar="LO HI",
+    help="Schedule of tau (Eq. 24).",
+)
+@click.option("--recu/--no-recu", default=True, help="Clamp the weights, or only standardise them.")
+@click.option("--scale", type=float, default=2.0, show_default=True, help="b*, to which weights are standardised.")
+@click.option("--epochs", type=int, default=24, show_default=True)
+@click.option("--batch-size", type=int, default=64, show_default=True)
+@click.option("--lr", type=float, default=0.1, show_default=True, help="After the warm-up; then a cosine to 0.")
+@click.option("--weight-decay", type=float, default=5e-4, show_default=True, help="Of all but the binary weights.")
+@click.option("--binary-weight-decay", type=float, default=1e-2, show_default=True, help="Of the binary weights.")
+@click.option("--warm-up", type=int, default=2, show_default=True, help="Epochs in which the learning rate rises.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--run-dir", type=click.Path(path_type=Path), required=True, help="New folder for the recording.")
+@click.option("--resume", is_flag=True, help="Go on with the training in --run-dir.")
+@click.option("--overwrite", is_flag=True, help="Delete the run in --run-dir first.")
+@options.common
+def command(run_dir: Path, resume: bool, overwrite: bool, **settings: Any) -> None:
+    """Train a binary network and record every update of its latent weights.
+
+    Ctrl-C stops after the current batch; --resume then goes on after the last finished epoch, with bitwise the
+    weights of a training that was never stopped.
+    """
+    if resume and overwrite:
+        raise click.UsageError("--resume and --overwrite exclude each other")
+    from recu_analysis.training.config import TrainingConfig
+
+    config = TrainingConfig(**settings)
+    result = run_training(config, run_dir, resume=resume, overwrite=overwrite)
+    if result.stopped:
+        options.fail(f"stopped by Ctrl-C after {result.epochs} of {config.epochs} epochs; go on with --resume")
+        sys.exit(options.INTERRUPTED)
+    options.note(f"{result.epochs} epochs are recorded in {run_dir}; next: recu-analyze dead-weights {run_dir}")
+
+
+def run_training(
+    config: TrainingConfig, run_dir: Path, *, resume: bool = False, overwrite: bool = False, title: str = "training"
+) -> Result:
+    """Train with a progress bar on a terminal, and stop cleanly on Ctrl-C."""
+    from recu_analysis.training.loop import train
+
+    def announce(estimate: int) -> None:
+        options.note(f"recording into {run_dir}: about {size(estimate)} in all")
+
+    with interruptible() as stopped, progress_bar(title, config.epochs) as show:
+        return train(
+            config,
+            run_dir,
+            resume=resume,
+            overwrite=overwrite,
+            on_start=announce,
+            on_batch=show,
+            should_stop=stopped,
+        )
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Within this context the first Ctrl-C is only noted; the second one interrupts as usual."""
+    caught: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        caught.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(caught)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def progress_bar(title: str, epochs: int) -> Iterator[Callable[[Progress], None]]:
+    """A bar with loss, accuracy, tau and the time left, on standard error and on a terminal only."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[state]}"),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal or options.quiet()) as bar:
+        task = bar.add_task(title, total=None, state="")
+
+        def show(at: Any) -> None:
+            tau = "" if at.tau is None else f" tau {at.tau:.3f}"
+            state = f"epoch {at.epoch + 1}/{epochs} loss {at.loss:.3f} acc {at.top1:.1f} %{tau}"
+            bar.update(task, total=epochs * at.batches, completed=at.epoch * at.batches + at.batch, state=state)
+
+        yield show

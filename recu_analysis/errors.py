@@ -1,0 +1,51 @@
+"""The kinds of errors that a caller can act on."""
+
+from __future__ import annotations
+
+
+class RecuError(Exception):
+    """Base of every error that recu-analysis raises on purpose; its text is one sentence for the user."""
+
+
+class InputError(RecuError, ValueError):
+    """A value that the caller gave is out of its range or of the wrong kind."""
+
+
+class StoreError(RecuError):
+    """A run directory cannot be read or written."""
+
+
+class NotARunError(StoreError):
+    """The path is not a run directory."""
+
+
+class DamagedError(StoreError):
+    """A file of a run directory is not what was written."""
+
+
+class RunExistsError(StoreError):
+    """A run directory is already there and was not to be continued."""
+
+
+class NoRoomError(StoreError):
+    """The file system has too little free space."""
+
+
+class LayerNotFoundError(RecuError, LookupError):
+    """No layer of the run has that name or matches that pattern."""
+
+
+class WindowNotFoundError(RecuError, LookupError):
+    """The run does not have the windows asked for."""
+
+
+class NoBinaryLayersError(RecuError):
+    """A model has no layer that is known to be binary."""
+
+
+class RecorderError(RecuError):
+    """Recording cannot start or go on."""
+
+
+class DataError(RecuError):
+    """A data set is missing or damaged."""

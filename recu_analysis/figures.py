@@ -1,0 +1,295 @@
+"""The registry of figures: from runs to analysis to plot, with size and caption; and the ra.plot_* functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from recu_analysis import __version__
+from recu_analysis.analysis.deadness import TAIL_TAU, by_magnitude, weight_histogram
+from recu_analysis.analysis.engine import last_half
+from recu_analysis.analysis.layers import layer_table
+from recu_analysis.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from recu_analysis.analysis.deadness import TailTau
+    from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.store.run import Run
+
+Runs = Mapping[str, "Run"]
+#: The layer of the paper's Fig. 2.
+FIG2_LAYER = "layer2.0.conv2"
+
+
+def plot_dead_weights(
+    run: Run,
+    layer: str = FIG2_LAYER,
+    ax: Axes | None = None,
+    *,
+    tail_tau: TailTau = TAIL_TAU,
+    window: WindowRange | None = None,
+) -> Axes:
+    """Histogram of a layer's latent weights, the tail pale red, tail and silent red (the paper's Fig. 2).
+
+    Parameters
+    ----------
+    run : Run
+    layer : str
+    ax : Axes, optional
+    tail_tau : float or "window"
+    window : WindowRange, optional
+        The last half of the run's windows by default; the weights are those at its start.
+
+    Returns
+    -------
+    Axes
+    """
+    from recu_analysis.plots.weights import dead_weight_histogram
+
+    return dead_weight_histogram(weight_histogram(run, layer, tail_tau=tail_tau, window=window), ax)
+
+
+def plot_by_magnitude(runs: Runs, quantity: str, ax: Axes | None = None, *, window: WindowRange | None = None) -> Axes:
+    """Mobility or flip probability against abs(z), one line a run.
+
+    Parameters
+    ----------
+    runs : mapping of str to Run
+        Runs by the labels that the legend gives them.
+    quantity : {"mobility", "flip_probability"}
+    ax : Axes, optional
+    window : WindowRange, optional
+        The last half of each run's windows by default.
+
+    Returns
+    -------
+    Axes
+    """
+    from recu_analysis.plots import dynamics
+
+    return dynamics.by_magnitude(magnitude_data(runs, window=window), quantity, ax)
+
+
+def plot_silence(run: Run, ax: Axes | None = None, *, tail_tau: TailTau = TAIL_TAU) -> Axes:
+    """Silent fraction of tail and core of every layer over the epochs.
+
+    Parameters
+    ----------
+    run : Run
+    ax : Axes, optional
+    tail_tau : float or "window"
+
+    Returns
+    -------
+    Axes
+    """
+    from recu_analysis.plots import dynamics
+
+    return dynamics.silence(silence_data(run, tail_tau=tail_tau), ax)
+
+
+def plot_accuracy(runs: Runs, ax: Axes | None = None) -> Axes:
+    """Training and validation accuracy over the epochs, one colour a run (the paper's Fig. 5).
+
+    Parameters
+    ----------
+    runs : mapping of str to Run
+        Runs by the labels that the legend gives them.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    from recu_analysis.plots import training
+
+    return training.accuracy(accuracy_data(runs), ax)
+
+
+def magnitude_data(runs: Runs, *, window: WindowRange | None = None) -> pd.DataFrame:
+    """`by_magnitude` of several runs, with a column run."""
+    return _by_run({label: by_magnitude(run, window=window) for label, run in runs.items()})
+
+
+def silence_data(run: Run, *, tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
+    """The rows of `layer_table` that hold updates, with the epoch, or the window's number where no epoch was marked."""
+    table = layer_table(run, tail_tau)
+    table = table[table["updates"] > 0]
+    columns = ["window", "epoch", "layer", "silent_fraction_tail", "silent_fraction_core"]
+    return table[columns].assign(epoch=table["epoch"].fillna(table["window"]))
+
+
+def accuracy_data(runs: Runs) -> pd.DataFrame:
+    """Epoch, train_top1 and val_top1 of several runs, with a column run.
+
+    Raises
+    ------
+    InputError
+        If a run's metrics lack them.
+    """
+    columns = ["epoch", "train_top1", "val_top1"]
+    for label, run in runs.items():
+        missing = [name for name in columns if name not in run.metrics]
+        if missing:
+            raise InputError(
+                f"run {label} logged no {missing[0]}; give it to mark(), as in "
+                "mark(epoch=3, train_top1=90.1, val_top1=88.2)"
+            )
+    return _by_run({label: run.metrics[columns].dropna() for label, run in runs.items()})
+
+
+def _by_run(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    labelled = [table.assign(run=label) for label, table in tables.items()]
+    return pd.concat(labelled, ignore_index=True)[["run", *next(iter(tables.values())).columns]]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A figure of the registry.
+
+    Attributes
+    ----------
+    draw : callable
+        From runs to the figure and the data that it shows.
+    caption : str
+        Plain text with mathematics between dollar signs.
+    """
+
+    draw: Callable[[Runs], tuple[Figure, pd.DataFrame]]
+    caption: str
+
+
+def _fig2(runs: Runs) -> tuple[Figure, pd.DataFrame]:
+    from recu_analysis.plots.style import panels
+    from recu_analysis.plots.weights import dead_weight_histogram
+
+    tables = {label: weight_histogram(run, FIG2_LAYER) for label, run in runs.items()}
+    figure, axes = panels(len(tables), "page" if len(tables) > 1 else "column")
+    for ax, (label, table) in zip(axes, tables.items(), strict=True):
+        dead_weight_histogram(table, ax).set_title(label)
+    return figure, _by_run(tables)
+
+
+def _magnitude(runs: Runs) -> tuple[Figure, pd.DataFrame]:
+    from recu_analysis.plots.dynamics import by_magnitude as draw
+    from recu_analysis.plots.style import panels
+
+    data = magnitude_data(runs)
+    figure, axes = panels(2)
+    draw(data, "mobility", axes[0])
+    draw(data, "flip_probability", axes[1])
+    return figure, data
+
+
+def _silence(runs: Runs) -> tuple[Figure, pd.DataFrame]:
+    from recu_analysis.plots.dynamics import silence as draw
+    from recu_analysis.plots.style import panels
+
+    tables = {label: silence_data(run) for label, run in runs.items()}
+    figure, axes = panels(len(tables), "page" if len(tables) > 1 else "column")
+    for ax, (label, table) in zip(axes, tables.items(), strict=True):
+        draw(table, ax).set_title(label)
+    return figure, _by_run(tables)
+
+
+def _accuracy(runs: Runs) -> tuple[Figure, pd.DataFrame]:
+    from recu_analysis.plots.style import panels
+
+    figure, axes = panels(1, "column")
+    plot_accuracy(runs, axes[0])
+    return figure, accuracy_data(runs)
+
+
+FIGURES: dict[str, Entry] = {
+    "fig2": Entry(
+        _fig2,
+        f"Latent weights of {FIG2_LAYER} when the last half of the training begins, in standard deviations of their "
+        "channel. Pale red: the tail, the 30 % of the weights with the largest $|z|$. Red: those of the tail whose "
+        "sign never changes in the rest of the training.",
+    ),
+    "magnitude": Entry(
+        _magnitude,
+        "Movement against distance, in the last half of the training. Mobility (left) is the mean absolute change of "
+        "$z$ per update; flip probability (right) is the share of the weights whose sign changes at least once. Every "
+        "point is a twentieth of each layer's weights, by $|z|$ at the start, averaged over the layers.",
+    ),
+    "silence": Entry(
+        _silence,
+        "Share of the weights without a change of sign in an epoch, for the tail (the 30 % of a layer's weights with "
+        "the largest $|z|$ when the epoch begins) and the core. Thin: one layer. Thick: the median over layers.",
+    ),
+    "accuracy": Entry(
+        _accuracy,
+        "Training (dashed) and validation (solid) accuracy. The first epochs lie partly below the axis.",
+    ),
+}
+
+
+def draw_figure(name: str, runs: Runs, directory: str | Path, *, command: str) -> tuple[Path, ...]:
+    """Draw a figure of the registry and write it with its data, LaTeX and provenance.
+
+    Parameters
+    ----------
+    name : str
+        A key of `FIGURES`.
+    runs : mapping of str to Run
+        Runs by the labels that the figure gives them.
+    directory : str or Path
+    command : str
+        What the user typed, for the provenance.
+
+    Returns
+    -------
+    tuple of Path
+        The files written, drawings first.
+
+    Raises
+    ------
+    InputError
+        If there is no such figure, or the runs lack what it shows.
+    StoreError
+        If a file cannot be written.
+    """
+    from recu_analysis.plots.export import export
+    from recu_analysis.plots.style import style
+
+    if name not in FIGURES:
+        raise InputError(f"no figure is called {name!r}; known are {', '.join(FIGURES)}")
+    entry = FIGURES[name]
+    with style("page"):
+        figure, data = entry.draw(runs)
+        return export(
+            figure,
+            data,
+            name,
+            directory,
+            caption=entry.caption,
+            label=f"fig:{name}",
+            provenance=provenance(runs, command),
+        )
+
+
+def provenance(runs: Runs, command: str) -> dict[str, Any]:
+    """Where a figure comes from: runs by label with their ids and windows, the command and the versions."""
+    import matplotlib as mpl
+    import numpy as np
+
+    used = {
+        label: {"id": run.id, "windows": str(last_half(run)), "windows_in_run": len(run.windows)}
+        for label, run in runs.items()
+    }
+    versions = {
+        "recu-analysis": __version__,
+        "matplotlib": mpl.__version__,
+        "numpy": np.__version__,
+        "pandas": pd.__version__,
+    }
+    return {"command": command, "runs": used, "versions": versions}

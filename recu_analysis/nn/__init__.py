@@ -1,0 +1,6 @@
+"""The ReCU method: binary layers, networks, and what sets them up."""
+
+from recu_analysis.nn.layers import BinaryConv2d, BinaryLinear, binary_parameters, set_tau
+from recu_analysis.nn.networks import build_network
+
+__all__ = ["BinaryConv2d", "BinaryLinear", "binary_parameters", "build_network", "set_tau"]

@@ -1,0 +1,53 @@
+"""What every plot does first: find its Axes and check that its table has what it draws."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+from matplotlib.ticker import MaxNLocator
+
+from recu_analysis.errors import InputError
+from recu_analysis.plots.style import RUN_COLOURS, RUN_MARKERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+
+def target(ax: Axes | None) -> Axes:
+    """The Axes to draw into, pyplot's current one by default, without its upper and right spines."""
+    axes = plt.gca() if ax is None else ax
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def require(data: pd.DataFrame, columns: Sequence[str]) -> None:
+    """Check that a table has these columns and at least one row.
+
+    Raises
+    ------
+    InputError
+        Naming every column that is missing.
+    """
+    missing = [name for name in columns if name not in data.columns]
+    if missing:
+        raise InputError(f"the table to draw lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}")
+    if data.empty:
+        raise InputError("the table to draw has no rows")
+
+
+def epochs(axes: Axes) -> None:
+    """Label the x axis as epochs, with whole numbers as ticks."""
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
+    axes.set_xlabel("epoch")
+
+
+def by_run(data: pd.DataFrame, order: str) -> Iterator[tuple[str, pd.DataFrame, str, str]]:
+    """Label, rows sorted by the column `order`, colour and marker of every run, in order of appearance."""
+    groups = data.groupby("run", sort=False, observed=True)
+    for (label, rows), colour, marker in zip(groups, cycle(RUN_COLOURS), cycle(RUN_MARKERS), strict=False):
+        yield str(label), rows.sort_values(order), colour, marker

@@ -1,0 +1,97 @@
+"""How weights move: mobility and flips against their magnitude, silence over the epochs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from recu_analysis.errors import InputError
+from recu_analysis.plots._axes import by_run, epochs, require, target
+from recu_analysis.plots.style import DASHED, DEAD, MARKER_RIM, TAIL
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+# Quantity: its label and the factor from the column's unit to the label's.
+_QUANTITIES: Final = {
+    "mobility": ("mobility ($10^{-3}$ std per update)", 1e3),
+    "flip_probability": ("flip probability in the window", 1.0),
+}
+# Group: column, colour of the median, colour of a layer, dashes of the median.
+_GROUPS: Final[dict[str, tuple[str, str, str, Any]]] = {
+    "tail": ("silent_fraction_tail", DEAD, TAIL, "-"),
+    "core": ("silent_fraction_core", "#4d4d4d", "#cfcfcf", DASHED),
+}
+
+
+def by_magnitude(data: pd.DataFrame, quantity: str, ax: Axes | None = None) -> Axes:
+    """Mobility or flip probability of weights against their magnitude at the window's start, one line a run.
+
+    Parameters
+    ----------
+    data : DataFrame
+        One row a run and bin of equally many weights: `run` (label), `bin` (0 is the smallest), `abs_z` (mean
+        abs(z) of the bin, standard deviations), and the quantity: `mobility` (standard deviations per update) or
+        `flip_probability` (share of the bin's weights that flipped in the window). NaN leaves a gap.
+    quantity : {"mobility", "flip_probability"}
+    ax : Axes, optional
+        pyplot's current one by default.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    InputError
+        If the quantity is unknown, a column is missing, or there is no row.
+    """
+    if quantity not in _QUANTITIES:
+        raise InputError(f"nothing to draw is called {quantity!r}; known are {', '.join(_QUANTITIES)}")
+    require(data, ("run", "bin", "abs_z", quantity))
+    label, factor = _QUANTITIES[quantity]
+    axes = target(ax)
+    for run, rows, colour, marker in by_run(data, "bin"):
+        (line,) = axes.plot(rows["abs_z"], rows[quantity] * factor, color=colour, marker=marker, label=run)
+        # Markers that lie on the axes stay whole.
+        line.set(clip_on=False, zorder=3, **MARKER_RIM)
+    axes.set_ylim(bottom=0.0)
+    axes.set_xlabel("$|z|$ at the start of the window (standard deviations)")
+    axes.set_ylabel(label)
+    axes.legend()
+    return axes
+
+
+def silence(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Share of silent weights in the tail and in the core over the epochs: thin for a layer, thick for the median.
+
+    Parameters
+    ----------
+    data : DataFrame
+        One row a layer and window: `layer`, `epoch`, `silent_fraction_tail`, `silent_fraction_core` (0 to 1).
+        NaN leaves a gap.
+    ax : Axes, optional
+        pyplot's current one by default.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    InputError
+        If a column is missing or there is no row.
+    """
+    require(data, ("layer", "epoch", *(column for column, *_ in _GROUPS.values())))
+    axes = target(ax)
+    for label, (column, strong, pale, dashes) in _GROUPS.items():
+        percent = data.assign(percent=100.0 * data[column])
+        for _, rows in percent.sort_values("epoch").groupby("layer", sort=False, observed=True):
+            axes.plot(rows["epoch"], rows["percent"], color=pale, linewidth=0.5, zorder=1.9)
+        median = percent.groupby("epoch")["percent"].median()
+        axes.plot(median.index, median, color=strong, linestyle=dashes, linewidth=1.8, clip_on=False, label=label)
+    axes.set_ylim(0.0, 100.0)
+    epochs(axes)
+    axes.set_ylabel("silent weights (%)")
+    axes.legend(title="thick: median over layers", alignment="left")
+    return axes

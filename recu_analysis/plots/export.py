@@ -1,0 +1,167 @@
+"""A figure as a paper needs it: the drawing, its data, its LaTeX and where it comes from, the same bytes each time."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import matplotlib as mpl
+from matplotlib.transforms import Bbox
+
+from recu_analysis.errors import InputError, StoreError
+from recu_analysis.plots.style import OUTPUT, VENUES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+# Format: the metadata field that holds the provenance, and those that would hold a date.
+_FORMATS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "pdf": ("Keywords", ("CreationDate",)),
+    "png": ("Description", ()),
+    "svg": ("Description", ("Date",)),
+}
+_LATEX: Final = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    **{character: "\\" + character for character in "&%$#_{}"},
+}
+
+
+def export(
+    figure: Figure,
+    data: pd.DataFrame,
+    stem: str,
+    directory: str | Path,
+    *,
+    formats: Sequence[str] = ("pdf", "png"),
+    caption: str,
+    label: str,
+    provenance: Mapping[str, Any],
+) -> tuple[Path, ...]:
+    r"""Write a figure in some formats, and beside it its data, the LaTeX that includes it, and its provenance.
+
+    Call it within the `style` that the figure was drawn in. The same figure gives the same bytes: no file holds a
+    date. Each file appears whole or not at all; an existing one is replaced.
+
+    Parameters
+    ----------
+    figure : Figure
+        Saved at exactly its size; PNG at 300 dots an inch.
+    data : DataFrame
+        What was drawn; `stem`.csv has it with 9 significant digits.
+    stem : str
+        Name of the files without their ends: letters, digits, dots, dashes and underscores.
+    directory : path
+        Created if it is not there.
+    formats : sequence of {"pdf", "png", "svg"}
+    caption : str
+        Plain text with mathematics between dollar signs; what LaTeX would misread elsewhere is escaped.
+    label : str
+        For \ref; characters other than letters, digits and ``:._-`` become dashes.
+    provenance : mapping
+        What JSON can hold: run ids, command, versions; neither dates nor absolute paths. Written to `stem`.json
+        and into the metadata of every drawing.
+
+    Returns
+    -------
+    tuple of Path
+        The files, drawings first.
+
+    Raises
+    ------
+    InputError
+        If a format is unknown or the stem is not a plain file name.
+    StoreError
+        If a file cannot be written.
+    """
+    unknown = [name for name in formats if name not in _FORMATS]
+    if unknown:
+        raise InputError(f"no figure format is called {unknown[0]!r}; known are {', '.join(_FORMATS)}")
+    if not re.fullmatch(r"\w[\w.-]*", stem, flags=re.ASCII):
+        raise InputError(f"a figure's files need a name of letters, digits, dots, dashes and underscores, not {stem!r}")
+    with _laid_out(figure):
+        files = {f"{stem}.{name}": _drawing(figure, name, stem, provenance) for name in formats}
+    files[f"{stem}.csv"] = data.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode()
+    files[f"{stem}.tex"] = _latex(figure, stem, formats, caption, label).encode()
+    files[f"{stem}.json"] = (json.dumps(provenance, indent=2, sort_keys=True) + "\n").encode()
+    return tuple(_write(Path(directory) / name, content) for name, content in files.items())
+
+
+@contextmanager
+def _laid_out(figure: Figure) -> Iterator[None]:
+    """The figure with its layout done and held, so that it is the same in every format and at every call."""
+    # A layout starts from the one before: three passes come within 1e-9 of the same, and rounding takes the rest.
+    for _ in range(3):
+        figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        takes_part = axes.get_in_layout()
+        axes.set_position(Bbox(axes.get_position().get_points().round(6)))
+        axes.set_in_layout(takes_part)
+    try:
+        yield
+    finally:
+        figure.set_layout_engine(engine or "none")
+
+
+def _drawing(figure: Figure, name: str, stem: str, provenance: Mapping[str, Any]) -> bytes:
+    """The figure as a file of this format."""
+    field, dates = _FORMATS[name]
+    metadata = {"Title": stem, field: json.dumps(provenance, sort_keys=True), **dict.fromkeys(dates)}
+    buffer = BytesIO()
+    with mpl.rc_context(OUTPUT):
+        figure.savefig(buffer, format=name, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _latex(figure: Figure, stem: str, formats: Sequence[str], caption: str, label: str) -> str:
+    """A figure environment; one that spans both columns if the figure is wider than a column."""
+    width = figure.get_figwidth()
+    environment = "figure*" if width > VENUES["iccv"].column else "figure"
+    end = next((name for name in ("pdf", "png") if name in formats), "pdf")
+    return (
+        f"\\begin{{{environment}}}[t]\n"
+        "  \\centering\n"
+        f"  \\includegraphics[width={width:g}in]{{{stem}.{end}}}\n"
+        f"  \\caption{{{escape_latex(caption)}}}\n"
+        f"  \\label{{{re.sub(r'[^A-Za-z0-9:._-]+', '-', label)}}}\n"
+        f"\\end{{{environment}}}\n"
+    )
+
+
+def escape_latex(text: str) -> str:
+    """Text for LaTeX on one line: its special characters escaped, except in mathematics between dollar signs."""
+    parts = re.split(r"(\$[^$]+\$)", " ".join(text.split()))
+    return "".join(
+        part if number % 2 else "".join(_LATEX.get(character, character) for character in part)
+        for number, part in enumerate(parts)
+    )
+
+
+def _write(path: Path, content: bytes) -> Path:
+    """Put a file in place whole, through a temporary one beside it."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise StoreError(f"cannot write the figure {path}: {reason}; choose a directory that can be written") from error
+    return path

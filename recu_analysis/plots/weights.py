@@ -1,0 +1,149 @@
+"""Where a layer's latent weights lie and which of them are dead: the paper's Fig. 2."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from matplotlib.patches import ConnectionPatch
+from matplotlib.ticker import MaxNLocator
+
+from recu_analysis.errors import InputError
+from recu_analysis.plots._axes import require, target
+from recu_analysis.plots.style import CORE, DEAD, TAIL
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+# From the baseline up: the dead stand on the axis, where their counts can be read.
+_STACK: Final = {
+    "dead": ("tail and silent", DEAD),
+    "tail_active": ("tail, flipped", TAIL),
+    "core": ("core", CORE),
+}
+_COLUMNS: Final = ("left", "right", "core", "tail_active", "dead")
+
+# In fractions of the axes: the inset (left, bottom, width, height); how high bars may be right of a place, for its
+# labels and itself; and how high left of a place, for the legend.
+_INSET: Final = (0.71, 0.52, 0.29, 0.46)
+_FREE_RIGHT: Final = ((0.61, 0.42), (0.71, 0.36))
+_FREE_LEFT: Final = (0.42, 0.76)
+# The inset starts where the histogram has fallen to this share of its peak, leaves out this share of what lies beyond
+# (else a few outliers stretch it), and shows at least this share of the bins.
+_FOOT: Final = 0.12
+_OUTLIERS: Final = 0.02
+_NARROWEST: Final = 0.08
+
+
+def dead_weight_histogram(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Histogram of one layer's latent weights, its tails in red, the silent part of them in full red (Fig. 2).
+
+    An inset magnifies the foot of the upper tail, without its outermost 2 %. A missing count is drawn as none.
+
+    Parameters
+    ----------
+    data : DataFrame
+        One row a bin, in rising order and without gaps: `left`, `right` (edges in z, standard deviations of the
+        weight's channel, at the window's start), and the numbers of weights `core`, `tail_active` (tail and
+        flipped in the window) and `dead` (tail and silent).
+    ax : Axes, optional
+        pyplot's current one by default.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    InputError
+        If a column is missing, there is no row, or the bins do not adjoin.
+    """
+    require(data, _COLUMNS)
+    edges = _edges(data)
+    counts = {name: data[name].fillna(0).to_numpy(dtype=np.float64) for name in _STACK}
+    axes = target(ax)
+    total = _stack(axes, edges, counts)
+    _limits(axes, edges, total)
+    axes.set_xlabel("latent weight $z$ (standard deviations of its channel)")
+    axes.set_ylabel("weights")
+    handles, labels = axes.get_legend_handles_labels()
+    axes.legend(handles[::-1], labels[::-1], loc="upper left", handlelength=0.9)
+    _inset(axes, edges, counts, total)
+    return axes
+
+
+def _edges(data: pd.DataFrame) -> NDArray[np.float64]:
+    """Edges of the bins, one more than there are bins."""
+    left, right = (data[name].to_numpy(dtype=np.float64) for name in ("left", "right"))
+    if not ((right > left).all() and np.allclose(left[1:], right[:-1])):
+        raise InputError("the bins of a histogram must rise and adjoin: each left edge is the right edge before it")
+    return np.append(left, right[-1])
+
+
+def _stack(axes: Axes, edges: NDArray[np.float64], counts: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Draw the counts upon each other and return their sums a bin."""
+    weights = sum(count.sum() for count in counts.values())
+    height = np.zeros(len(edges) - 1)
+    for name, (label, colour) in _STACK.items():
+        share = 100.0 * counts[name].sum() / weights if weights else 0.0
+        axes.stairs(
+            height + counts[name], edges, baseline=height, fill=True, color=colour, label=f"{label} {share:.1f} %"
+        )
+        height = height + counts[name]
+    return height
+
+
+def _limits(axes: Axes, edges: NDArray[np.float64], total: NDArray[np.float64]) -> None:
+    """Limits that are symmetric in z and leave room above the histogram for the inset and the legend."""
+    filled = total > 0
+    reach = np.abs(np.append(edges[:-1][filled], edges[1:][filled])).max(initial=0.0) or np.abs(edges).max()
+    axes.set_xlim(-reach, reach)
+    place = (edges / reach + 1.0) / 2.0
+    needed = [total[place[1:] > right].max(initial=0.0) / high for right, high in _FREE_RIGHT]
+    needed.append(total[place[:-1] < _FREE_LEFT[0]].max(initial=0.0) / _FREE_LEFT[1])
+    axes.set_ylim(0.0, max(1.05 * total.max(), *needed) or 1.0)
+
+
+def _inset(
+    axes: Axes, edges: NDArray[np.float64], counts: dict[str, NDArray[np.float64]], total: NDArray[np.float64]
+) -> None:
+    """Magnify the foot of the upper tail, if there is one."""
+    first, last = _foot(edges, total)
+    if first >= last:
+        return
+    inset = axes.inset_axes(_INSET)
+    _stack(inset, edges, counts)
+    inset.spines[["top", "right"]].set_visible(False)
+    inset.set_xlim(edges[first], edges[last])
+    inset.set_ylim(0.0, 1.05 * total[first:last].max())
+    ticks = MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(edges[first], edges[last])
+    inset.set_xticks(ticks[(ticks >= edges[first]) & (ticks <= edges[last])])
+    inset.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], integer=True))
+    for text in inset.get_xticklabels():
+        # The lines that lead here pass behind the labels.
+        text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})
+    _indicate(axes, inset)
+
+
+def _indicate(axes: Axes, inset: Axes) -> None:
+    """Box what the inset magnifies and lead from the box up to the inset."""
+    (left, right), (bottom, top) = inset.get_xlim(), inset.get_ylim()
+    look: dict[str, Any] = {"edgecolor": "0.35", "linewidth": 0.5}
+    axes.indicate_inset((left, bottom, right - left, top - bottom), alpha=1.0, **look)
+    for x, corner in ((left, 0.0), (right, 1.0)):
+        line = ConnectionPatch((x, top), (corner, 0.0), axes.transData, inset.transAxes, **look)
+        line.set_in_layout(False)
+        axes.add_artist(line)
+
+
+def _foot(edges: NDArray[np.float64], total: NDArray[np.float64]) -> tuple[int, int]:
+    """Numbers of the edges between which the histogram's right foot lies; equal where no weight is above 0."""
+    upper = np.where(edges[:-1] >= 0.0, total, 0.0)
+    if not upper.any():
+        return 0, 0
+    first = int(np.flatnonzero((total > _FOOT * total.max()) | (edges[:-1] < 0.0))[-1]) + 1
+    beyond = np.cumsum(upper[::-1])[::-1]
+    last = int(np.flatnonzero(beyond > _OUTLIERS * beyond[min(first, len(total) - 1)])[-1]) + 1
+    return max(0, min(first, last - int(np.ceil(_NARROWEST * len(total))))), last

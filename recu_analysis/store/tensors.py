@@ -1,0 +1,159 @@
+"""Reading one safetensors file from elsewhere: bounded header, plain reads, digests checked."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recu_analysis.errors import DamagedError
+from recu_analysis.store.format import MAX_HEADER_BYTES, digest, load_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DTYPES = {"F32": "<f4", "F64": "<f8", "U32": "<u4", "I64": "<i8"}
+
+
+@dataclass(frozen=True, slots=True)
+class TensorEntry:
+    """Where a tensor lies in its file: dtype, shape, and first and last byte counted from the file's start."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+
+def open_regular(path: Path, where: str) -> int:
+    """A descriptor of a regular file, without following a link and without waiting on a pipe.
+
+    Raises
+    ------
+    DamagedError
+        If the file is missing or is not a regular file.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        reason = "it is a link" if error.errno == errno.ELOOP else error.strerror
+        raise DamagedError(f"{where} cannot be read: {reason}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DamagedError(f"{where} cannot be read: it is not a regular file")
+    return descriptor
+
+
+def read_small(path: Path, where: str) -> bytes:
+    """All of a small regular file, such as run.json; DamagedError above 16 MB."""
+    with os.fdopen(open_regular(path, where), "rb") as file:
+        content = file.read(MAX_HEADER_BYTES + 1)
+    if len(content) > MAX_HEADER_BYTES:
+        raise DamagedError(f"{where} is larger than {MAX_HEADER_BYTES} bytes, which nothing of a run directory is")
+    return content
+
+
+@dataclass(slots=True)
+class TensorFile:
+    """The header of a safetensors file, and its tensors on demand.
+
+    Every tensor is read into memory of its own and its digest checked the first time that this object reads it.
+
+    Attributes
+    ----------
+    path : Path
+    where : str
+        What messages call the file.
+    metadata : dict of str to str
+    entries : dict of str to TensorEntry
+    """
+
+    path: Path
+    where: str
+    metadata: dict[str, str] = field(init=False)
+    entries: dict[str, TensorEntry] = field(init=False)
+    _checked: set[str] = field(init=False, default_factory=set)
+
+    def __post_init__(self) -> None:
+        with os.fdopen(open_regular(self.path, self.where), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or length > min(size - 8, MAX_HEADER_BYTES):
+                raise DamagedError(f"{self.where} is cut short or damaged: {size} bytes cannot hold its header")
+            content = load_json(file.read(length), self.where)
+        metadata = content.pop("__metadata__", {})
+        if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+            raise DamagedError(f"{self.where} is damaged: its metadata are not text")
+        self.metadata = metadata
+        self.entries = {name: self._entry(name, entry, 8 + length) for name, entry in content.items()}
+        self._check_layout(8 + length, size)
+
+    def _entry(self, name: str, entry: Any, origin: int) -> TensorEntry:
+        try:
+            dtype, shape, (start, stop) = np.dtype(DTYPES[entry["dtype"]]), entry["shape"], entry["data_offsets"]
+            if not all(type(number) is int and number >= 0 for number in (*shape, start, stop)):
+                raise TypeError
+        except (KeyError, TypeError, ValueError):
+            raise DamagedError(f"{self.where} is damaged: its tensor {name!r:.80} has an unreadable entry") from None
+        expected = dtype.itemsize
+        for length in shape:
+            expected *= length
+        if stop - start != expected:
+            raise DamagedError(f"{self.where} is damaged: its tensor {name!r:.80} has the wrong number of bytes")
+        return TensorEntry(dtype, tuple(shape), origin + start, origin + stop)
+
+    def _check_layout(self, origin: int, size: int) -> None:
+        position = origin
+        for entry in sorted(self.entries.values(), key=lambda entry: (entry.start, entry.stop)):
+            if entry.start != position:
+                raise DamagedError(f"{self.where} is damaged: its tensors overlap or leave gaps")
+            position = entry.stop
+        if position != size:
+            kind = "cut short" if size < position else "longer than it was written"
+            raise DamagedError(f"{self.where} is {kind}: {size} bytes instead of {position}")
+
+    def read(self, name: str, expected_digest: str | None = None) -> np.ndarray[Any, Any]:
+        """One tensor, read only.
+
+        Parameters
+        ----------
+        name : str
+        expected_digest : str, optional
+            Its digest, compared the first time.
+
+        Raises
+        ------
+        DamagedError
+            If the tensor is missing, the file has been cut since it was opened, or the digest differs.
+        """
+        entry = self.entries.get(name)
+        if entry is None:
+            raise DamagedError(f"{self.where} is damaged: it has no tensor {name!r:.80}")
+        array = np.empty(entry.shape, entry.dtype)
+        with os.fdopen(open_regular(self.path, self.where), "rb", buffering=0) as file:
+            file.seek(entry.start)
+            if not _read_into(file, array):
+                raise DamagedError(f"{self.where} is cut short: tensor {name!r:.80} ends too early")
+        if expected_digest is not None and name not in self._checked:
+            if digest(name, array) != expected_digest:
+                raise DamagedError(f"{self.where} is damaged: tensor {name!r:.80} does not match its checksum")
+            self._checked.add(name)
+        array.flags.writeable = False
+        return array
+
+
+def _read_into(file: Any, array: np.ndarray[Any, Any]) -> bool:
+    """Fill an array from a file; False if the file ends before."""
+    if array.size == 0:
+        return True
+    view = array.data.cast("B")
+    while view:
+        count = file.readinto(view)
+        if not count:
+            return False
+        view = view[count:]
+    return True

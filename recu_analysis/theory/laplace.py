@@ -1,0 +1,79 @@
+"""The zero-mean Laplace distribution of latent weights: its quantile and the estimate of its scale."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recu_analysis.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+
+def check_tau(tau: ArrayLike) -> NDArray[np.float64]:
+    """Quantile levels as float64, checked to lie in (0.5, 1].
+
+    Raises
+    ------
+    InputError
+        If a level is not a number or lies outside the interval.
+    """
+    levels = np.asarray(tau, dtype=np.float64)
+    bad = ~((levels > 0.5) & (levels <= 1.0))
+    if bad.any():
+        raise InputError(f"tau must lie in (0.5, 1], not {levels[bad].flat[0]:g}")
+    return levels
+
+
+def quantile(tau: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
+    """Laplace quantile Q(tau) = -b ln(2 - 2 tau) (Eq. 10 of ReCU, Xu et al., ICCV 2021).
+
+    Parameters
+    ----------
+    tau : array_like
+        Quantile level, 0.5 < tau <= 1.
+    b : array_like
+        Laplace scale, at least 0, in the unit of the weights; broadcast against `tau`.
+
+    Returns
+    -------
+    ndarray of float64
+        Infinite at tau = 1, where nothing is clamped; also for b = 0.
+
+    Raises
+    ------
+    InputError
+        If tau lies outside (0.5, 1] or b is negative.
+    """
+    levels = check_tau(tau)
+    scale = np.asarray(b, dtype=np.float64)
+    if (scale < 0).any():
+        raise InputError(f"the Laplace scale b must be at least 0, not {scale[scale < 0].flat[0]:g}")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(levels == 1.0, np.inf, -scale * np.log(2.0 - 2.0 * levels))
+
+
+def scale_estimate(values: ArrayLike) -> float:
+    """Maximum-likelihood scale of a zero-mean Laplace, b_hat = mean |w| (Eq. 11).
+
+    Parameters
+    ----------
+    values : array_like
+        Weights, of any shape; at least one.
+
+    Returns
+    -------
+    float
+        In the unit of the weights; NaN if a weight is NaN.
+
+    Raises
+    ------
+    InputError
+        If there is no weight.
+    """
+    array = np.asarray(values)
+    if array.size == 0:
+        raise InputError("the Laplace scale needs at least one weight")
+    return float(np.abs(array).mean(dtype=np.float64))

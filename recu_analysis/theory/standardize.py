@@ -1,0 +1,180 @@
+"""WeightTransform: what a binary layer does to its latent weights before it takes their sign, on numpy arrays."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from recu_analysis.errors import InputError
+from recu_analysis.theory.laplace import quantile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import ArrayLike, NDArray
+
+
+def channels(weight: ArrayLike) -> NDArray[np.float64]:
+    """Latent weights as a float64 matrix with one row an output channel.
+
+    Parameters
+    ----------
+    weight : array_like, shape (C_out, ...)
+        Latent weights of one layer; the first axis is the output channel.
+
+    Returns
+    -------
+    ndarray of float64, shape (C_out, weights per channel)
+
+    Raises
+    ------
+    InputError
+        If the array has no axis or no element.
+    """
+    array = np.asarray(weight)
+    if array.ndim == 0 or array.size == 0:
+        raise InputError(f"latent weights need at least one output channel and one weight, not shape {array.shape}")
+    return array.reshape(array.shape[0], -1).astype(np.float64)
+
+
+def standard_scores(weight: ArrayLike, *, centre: bool = True) -> NDArray[np.float64]:
+    """Standard scores z = (w - mean_c) / std_c per output channel c: the coordinate in which movement is measured.
+
+    The standard deviation has ddof 1 and no eps; a constant channel has z = 0.
+
+    Parameters
+    ----------
+    weight : array_like, shape (C_out, ...)
+    centre : bool
+        Whether the mean of the channel is subtracted; False for layers that take the sign of w itself.
+
+    Returns
+    -------
+    ndarray of float64, shape of `weight`, in standard deviations of the channel
+    """
+    rows = channels(weight)
+    mean = rows.mean(axis=1, keepdims=True)
+    deviation = _deviation(rows - mean, ddof=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = (rows - mean if centre else rows) / deviation
+    z[np.broadcast_to(deviation == 0.0, z.shape)] = 0.0
+    return z.reshape(np.shape(weight))
+
+
+def _deviation(centred: NDArray[np.float64], *, ddof: int, eps: float = 0.0) -> NDArray[np.float64]:
+    """Square root of (variance + eps) of every row of a centred matrix; 0 for rows too short to have one."""
+    freedom = centred.shape[1] - ddof
+    variance = (centred**2).sum(axis=1, keepdims=True) / freedom if freedom > 0 else np.zeros((len(centred), 1))
+    return np.sqrt(variance + eps)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightTransform:
+    """Centring, standardisation and clamp that stand between a layer's latent weights and their sign.
+
+    The standardised weight is w~ = (w - mean_c) / (sqrt(var_c + eps) / (sqrt(2) b*)), Eq. 18 to 23 of ReCU
+    (Xu et al., ICCV 2021); with b* = sqrt(2)/2 it is IR-Net's. The clamp is Eq. 8, with Q from one
+    b_hat = mean |w~| over the whole layer, as in the authors' code.
+
+    Attributes
+    ----------
+    centre : bool
+        Whether the mean of the output channel is subtracted.
+    target : float or None
+        The scale b* that standardisation imposes; None where the layer does not standardise.
+    eps : float
+        Added to the variance, in squared units of the weights.
+    ddof : int
+        Delta degrees of freedom of the variance.
+    clamp : bool
+        Whether the layer clamps w~ to its Laplace quantiles (ReCU).
+    """
+
+    centre: bool = False
+    target: float | None = None
+    eps: float = 1e-5
+    ddof: int = 1
+    clamp: bool = False
+
+    def __post_init__(self) -> None:
+        if self.target is not None and not (math.isfinite(self.target) and self.target > 0):
+            raise InputError(f"the target scale b* must be a positive number, not {self.target}")
+        if not (math.isfinite(self.eps) and self.eps >= 0):
+            raise InputError(f"eps must be a number of at least 0, not {self.eps}")
+
+    def standardised(self, weight: ArrayLike) -> NDArray[np.float64]:
+        """w~, the weight after the layer's standardisation and before its clamp.
+
+        Parameters
+        ----------
+        weight : array_like, shape (C_out, ...)
+
+        Returns
+        -------
+        ndarray of float64, shape of `weight`
+        """
+        rows = channels(weight)
+        centred = rows - rows.mean(axis=1, keepdims=True)
+        result = centred if self.centre else rows
+        if self.target is not None:
+            deviation = _deviation(centred, ddof=self.ddof, eps=self.eps)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                result = result / (deviation / (math.sqrt(2.0) * self.target))
+            result[np.broadcast_to(deviation == 0.0, result.shape)] = 0.0
+        return result.reshape(np.shape(weight))
+
+    def clamped(self, standardised: ArrayLike, tau: float) -> NDArray[np.float64]:
+        """ReCU of standardised weights (Eq. 8), or the weights themselves where the layer does not clamp.
+
+        Parameters
+        ----------
+        standardised : array_like
+            w~ of the whole layer, of any shape.
+        tau : float
+            Quantile level, 0.5 < tau <= 1.
+
+        Returns
+        -------
+        ndarray of float64, shape of `standardised`
+        """
+        values = np.asarray(standardised, dtype=np.float64)
+        if not self.clamp:
+            return values
+        bound = float(quantile(tau, np.abs(values).mean()))
+        return np.clip(values, -bound, bound)
+
+    def signs(self, weight: ArrayLike) -> NDArray[np.bool_]:
+        """Whether the effective weight of each latent weight is +1, with sign(0) = +1 (Eq. 2).
+
+        Neither the scale nor the clamp can change a sign, so only the centring counts.
+        """
+        rows = channels(weight)
+        effective = rows - rows.mean(axis=1, keepdims=True) if self.centre else rows
+        return ~(effective < 0).reshape(np.shape(weight))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON has them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """The transform that `to_dict` described.
+
+        Raises
+        ------
+        InputError
+            If a field is missing, unknown or of the wrong type.
+        """
+        kinds: dict[str, tuple[type, ...]] = {
+            "centre": (bool,),
+            "target": (int, float, type(None)),
+            "eps": (int, float),
+            "ddof": (int,),
+            "clamp": (bool,),
+        }
+        if set(fields) != set(kinds) or any(not isinstance(fields[name], kind) for name, kind in kinds.items()):
+            raise InputError(f"a weight transform has the fields {', '.join(kinds)}, not {dict(fields)!r:.200}")
+        return cls(**dict(fields))

@@ -1,0 +1,1 @@
+"""Training the networks of recu_analysis.nn, recorded: configuration, data, loop, resumption."""

@@ -1,0 +1,123 @@
+"""What a training needs to go on: one safetensors file that holds model, momentum and position, replaced as a whole."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from recu_analysis.errors import DamagedError, InputError, StoreError
+from recu_analysis.store.format import CHECKPOINTS
+from recu_analysis.store.writer import commit
+from recu_analysis.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+NAME = "last.safetensors"
+FORMAT = "recu-analysis-checkpoint/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a training came: epochs finished, updates applied, and what it was told."""
+
+    epochs: int
+    update: int
+    config: TrainingConfig
+
+
+def save(run_dir: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, position: Position) -> None:
+    """Replace the checkpoint of a run directory, whole and durable or not at all.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written.
+    """
+    tensors = {f"model/{name}": tensor.contiguous() for name, tensor in model.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors[f"momentum/{index}"] = state["momentum_buffer"].contiguous()
+    content = {"epochs": position.epochs, "update": position.update, "config": position.config.to_dict()}
+    metadata = {"format": FORMAT, "position": json.dumps(content, sort_keys=True)}
+    folder = run_dir / CHECKPOINTS
+    try:
+        folder.mkdir(exist_ok=True)
+        commit(folder, folder / NAME, lambda file: save_file(tensors, file, metadata=metadata))
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise StoreError(f"{folder / NAME} cannot be written: {reason}") from error
+
+
+def load_position(run_dir: Path) -> Position:
+    """How far the training in a run directory came.
+
+    Raises
+    ------
+    StoreError
+        If there is no checkpoint.
+    DamagedError
+        If it cannot be read.
+    """
+    path = run_dir / CHECKPOINTS / NAME
+    if not path.exists():
+        raise StoreError(
+            f"{run_dir} has no checkpoint to go on from: its training stopped before the end of the first epoch, or "
+            "was not started by recu-analyze train; start again with --overwrite"
+        )
+    metadata = _read(path, with_tensors=False)[0]
+    try:
+        content = json.loads(metadata["position"])
+        position = Position(content["epochs"], content["update"], TrainingConfig.from_dict(content["config"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedError(f"{path} is damaged: its position cannot be read ({error})") from None
+    if metadata.get("format") != FORMAT or type(position.epochs) is not int or type(position.update) is not int:
+        raise DamagedError(f"{path} is not a checkpoint of recu-analyze train")
+    return position
+
+
+def load_state(run_dir: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Put the state of a run directory's checkpoint into a model and its optimizer.
+
+    Raises
+    ------
+    DamagedError
+        If the file cannot be read or does not fit the model.
+    """
+    path = run_dir / CHECKPOINTS / NAME
+    tensors = _read(path, with_tensors=True)[1]
+    state = {name.removeprefix("model/"): value for name, value in tensors.items() if name.startswith("model/")}
+    momentum = {
+        int(name.removeprefix("momentum/")): {"momentum_buffer": value}
+        for name, value in tensors.items()
+        if name.startswith("momentum/")
+    }
+    try:
+        model.load_state_dict(state)
+        optimizer.load_state_dict({"state": momentum, "param_groups": optimizer.state_dict()["param_groups"]})
+    except (RuntimeError, ValueError) as error:
+        raise DamagedError(f"{path} does not fit the network: {str(error).splitlines()[0]}") from None
+
+
+def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, str], dict[str, Any]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys()) if with_tensors else []
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
+    except (OSError, SafetensorError) as error:
+        raise DamagedError(f"{path} cannot be read: {error}") from None
+
+
+def check_same(before: TrainingConfig, now: TrainingConfig, run_dir: Path) -> None:
+    """InputError unless a resumed training is told what it was told when it began."""
+    different = now.differences(before)
+    if different:
+        raise InputError(
+            f"{run_dir} was begun with other settings and cannot go on with these: {', '.join(different)}; "
+            "give the same ones, or start again with --overwrite"
+        )

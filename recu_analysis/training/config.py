@@ -1,0 +1,120 @@
+"""What a training is told: one dataclass, kept in run.json."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Self
+
+from recu_analysis.errors import InputError
+from recu_analysis.theory.laplace import check_tau
+from recu_analysis.theory.schedule import exponential
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """A training of one network on one data set; the defaults are the recipe of the demo.
+
+    Attributes
+    ----------
+    network, dataset : str
+    data_dir : str or None
+        Where the data set lies, for those that pip does not bring.
+    recu : bool
+        Whether the weights are clamped; the standardisation stays without.
+    tau : tuple of float
+        Quantile level in the first epoch, and the one that the schedule (Eq. 24) heads for; equal for a fixed one.
+    scale : float
+        b*, to which the weights are standardised.
+    epochs, batch_size : int
+    lr, momentum : float
+        Of SGD; the learning rate after the warm-up, before the cosine.
+    weight_decay, binary_weight_decay : float
+        Of all other parameters, and of the latent binary weights.
+    warm_up : int
+        Epochs over which the learning rate rises.
+    seed : int
+        Of initialisation and order of the data.
+    """
+
+    network: str = "resnet20"
+    dataset: str = "digits"
+    data_dir: str | None = None
+    recu: bool = True
+    tau: tuple[float, float] = (0.85, 0.99)
+    scale: float = 2.0
+    epochs: int = 24
+    batch_size: int = 64
+    lr: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    binary_weight_decay: float = 1e-2
+    warm_up: int = 2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        low, high = check_tau(self.tau)
+        if low > high:
+            raise InputError(f"tau must not fall: its start {low:g} is above its end {high:g}")
+        for name in ("lr", "scale"):
+            _require(name, getattr(self, name), 0.0, inclusive=False)
+        for name in ("momentum", "weight_decay", "binary_weight_decay"):
+            _require(name, getattr(self, name), 0.0)
+        if self.momentum >= 1.0:
+            raise InputError(f"momentum must be below 1, not {self.momentum:g}")
+        if self.epochs < 1:
+            raise InputError(f"a training needs at least one epoch, not {self.epochs}")
+        if self.batch_size < 2:
+            raise InputError(f"batch normalisation needs batches of at least 2 images, not {self.batch_size}")
+        if not 0 <= self.warm_up < self.epochs:
+            raise InputError(f"the warm-up must be shorter than the {self.epochs} epochs, not {self.warm_up}")
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"a seed is a number from 0 to 2^63 - 1, not {self.seed}")
+
+    def learning_rate(self, epoch: int) -> float:
+        """Learning rate of an epoch, counted from 0: the authors' warm-up, then a cosine to 0.
+
+        With W epochs of warm-up it is lr (e + 1) / W before epoch W, and from epoch W - 1 on a cosine over the
+        remaining epochs - (W - 1); the authors' W is 5.
+        """
+        if epoch < self.warm_up:
+            return self.lr * (epoch + 1) / self.warm_up
+        start = max(self.warm_up - 1, 0)
+        return 0.5 * self.lr * (1.0 + math.cos(math.pi * (epoch - start) / (self.epochs - start)))
+
+    def tau_of(self, epoch: int) -> float | None:
+        """Quantile level of an epoch, counted from 0 (Eq. 24); None without the clamp."""
+        return float(exponential(epoch, self.epochs, *self.tau)) if self.recu else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON has them."""
+        return asdict(self) | {"tau": list(self.tau)}
+
+    @classmethod
+    def from_dict(cls, entries: Mapping[str, Any]) -> Self:
+        """The configuration that `to_dict` described.
+
+        Raises
+        ------
+        InputError
+            If a field is unknown or out of its range.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(entries) - known)
+        if unknown:
+            raise InputError(f"no setting of a training is called {unknown[0]!r}; they are {', '.join(sorted(known))}")
+        return cls(**{**entries, "tau": tuple(entries.get("tau", (0.85, 0.99)))})
+
+    def differences(self, other: TrainingConfig) -> list[str]:
+        """A text such as ``epochs (24, not 30)`` for every field in which the other differs."""
+        mine, theirs = self.to_dict(), other.to_dict()
+        return [f"{name} ({mine[name]}, not {theirs[name]})" for name in mine if mine[name] != theirs[name]]
+
+
+def _require(name: str, value: float, least: float, *, inclusive: bool = True) -> None:
+    if not (math.isfinite(value) and (value >= least if inclusive else value > least)):
+        bound = f"at least {least:g}" if inclusive else f"above {least:g}"
+        raise InputError(f"{name.replace('_', ' ')} must be a number {bound}, not {value:g}")

@@ -1,0 +1,99 @@
+"""What happened to each weight between two moments: the record of a window, and how adjacent records merge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recu_analysis.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """The record of one layer over consecutive updates.
+
+    Attributes
+    ----------
+    first_update, last_update : int
+        Numbers of the first and the last update; `first_update` is one past `last_update` where there is none.
+    start, end : ndarray, shape of the layer
+        Latent weights before the first and after the last update.
+    path : ndarray of float64, shape of the layer
+        Sum of abs(w_u - w_{u-1}) over the updates, in the unit of the weights.
+    zpath : ndarray of float64, shape of the layer
+        Sum of abs(z_u - z_{u-1}), in standard deviations of the output channel.
+    flips : ndarray of int64, shape of the layer
+        Updates at which the effective sign changed.
+    first_flip, last_flip : ndarray of int64, shape of the layer
+        Numbers of the first and last such update; -1 if there is none.
+    lr, lr_decay, decay_time : float
+        Sums over the updates of the learning rate, of learning rate times weight decay, and of the latter
+        over (1 - momentum).
+    tau : float or None
+        The layer's quantile level at the end.
+    """
+
+    first_update: int
+    last_update: int
+    start: Array
+    end: Array
+    path: NDArray[np.float64]
+    zpath: NDArray[np.float64]
+    flips: NDArray[np.int64]
+    first_flip: NDArray[np.int64]
+    last_flip: NDArray[np.int64]
+    lr: float = 0.0
+    lr_decay: float = 0.0
+    decay_time: float = 0.0
+    tau: float | None = None
+
+    @property
+    def updates(self) -> int:
+        """Number of updates."""
+        return self.last_update - self.first_update + 1
+
+
+def merge(first: Trajectory, second: Trajectory) -> Trajectory:
+    """The record of two adjacent stretches of updates as one: integers exactly, sums in float64.
+
+    The operation is associative, up to the rounding of the sums.
+
+    Parameters
+    ----------
+    first, second : Trajectory
+        Of the same layer; `second` begins at the update after `first`.
+
+    Raises
+    ------
+    InputError
+        If they are not adjacent or their shapes differ.
+    """
+    if first.last_update + 1 != second.first_update:
+        raise InputError(
+            f"records merge only where one follows on the other: updates {first.first_update} to {first.last_update} "
+            f"and {second.first_update} to {second.last_update} do not"
+        )
+    if first.end.shape != second.start.shape:
+        raise InputError(f"records of shapes {first.end.shape} and {second.start.shape} are not of one layer")
+    return Trajectory(
+        first_update=first.first_update,
+        last_update=second.last_update,
+        start=first.start,
+        end=second.end,
+        path=first.path + second.path,
+        zpath=first.zpath + second.zpath,
+        flips=first.flips + second.flips,
+        first_flip=np.where(first.first_flip >= 0, first.first_flip, second.first_flip),
+        last_flip=np.where(second.last_flip >= 0, second.last_flip, first.last_flip),
+        lr=first.lr + second.lr,
+        lr_decay=first.lr_decay + second.lr_decay,
+        decay_time=first.decay_time + second.decay_time,
+        tau=second.tau,
+    )

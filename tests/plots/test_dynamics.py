@@ -1,0 +1,94 @@
+"""Lines of mobility, flips and silence have the data, its unit, and a look that tells them apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.colors import same_color
+
+from recu_analysis.errors import InputError
+from recu_analysis.plots.dynamics import by_magnitude, silence
+from recu_analysis.plots.style import DEAD
+
+
+def labels(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+@pytest.mark.parametrize(("quantity", "factor"), [("mobility", 1e3), ("flip_probability", 1.0)])
+def test_one_line_a_run(magnitude, axes, quantity, factor):
+    by_magnitude(magnitude, quantity, axes)
+    assert labels(axes) == ["ReCU", "baseline"]
+    for line in axes.get_lines():
+        rows = magnitude[magnitude["run"] == line.get_label()]
+        assert np.allclose(line.get_xdata(), rows["abs_z"])
+        assert np.allclose(line.get_ydata(), factor * rows[quantity])
+
+
+def test_runs_differ_in_colour_and_marker(magnitude, axes):
+    by_magnitude(magnitude, "mobility", axes)
+    first, second = axes.get_lines()
+    assert first.get_marker() != second.get_marker()
+    assert not same_color(first.get_color(), second.get_color())
+
+
+def test_magnitudes_start_at_zero_and_have_units(magnitude, axes):
+    by_magnitude(magnitude, "mobility", axes)
+    assert axes.get_ylim()[0] == 0.0
+    assert axes.get_ylabel() == "mobility ($10^{-3}$ std per update)"
+    assert "standard deviations" in axes.get_xlabel()
+
+
+def test_bins_are_drawn_in_order(magnitude, axes):
+    by_magnitude(magnitude.sample(frac=1.0, random_state=0), "mobility", axes)
+    assert all((np.diff(line.get_xdata()) > 0).all() for line in axes.get_lines())
+
+
+def test_missing_bin_is_a_gap(magnitude, axes):
+    magnitude.loc[magnitude["bin"] == 4, "mobility"] = np.nan
+    by_magnitude(magnitude, "mobility", axes)
+    axes.figure.draw_without_rendering()
+    assert np.isnan(axes.get_lines()[0].get_ydata()[4])
+
+
+def test_nothing_measured_is_drawn_empty(magnitude, axes):
+    magnitude["mobility"] = np.nan
+    by_magnitude(magnitude, "mobility", axes)
+    axes.figure.draw_without_rendering()
+
+
+def test_unusable_magnitudes_are_refused(magnitude, axes):
+    with pytest.raises(InputError, match=r"'speed'.*mobility, flip_probability"):
+        by_magnitude(magnitude, "speed", axes)
+    with pytest.raises(InputError, match="column abs_z"):
+        by_magnitude(magnitude.drop(columns="abs_z"), "mobility", axes)
+    with pytest.raises(InputError, match="no rows"):
+        by_magnitude(magnitude[:0], "mobility", axes)
+
+
+def test_silence_has_a_thin_line_a_layer_and_thick_medians(silent, axes):
+    silence(silent, axes)
+    thin = [line for line in axes.get_lines() if line.get_linewidth() < 1]
+    thick = [line for line in axes.get_lines() if line.get_linewidth() > 1]
+    assert (len(thin), len(thick)) == (10, 2)
+    assert labels(axes) == [line.get_label() for line in thick] == ["tail", "core"]
+    assert axes.get_legend().get_title().get_text() == "thick: median over layers"
+    assert same_color(thick[0].get_color(), DEAD)
+    assert thick[0].get_linestyle() != thick[1].get_linestyle()
+
+
+def test_silence_is_in_percent_with_gaps(silent, axes):
+    silence(silent, axes)
+    axes.figure.draw_without_rendering()
+    tail = next(line for line in axes.get_lines() if line.get_label() == "tail")
+    assert axes.get_ylim() == (0.0, 100.0)
+    assert axes.get_ylabel() == "silent weights (%)"
+    assert np.isnan(tail.get_ydata()[0])
+    assert np.allclose(tail.get_ydata()[1:], 72 + 2 * np.arange(1, 6))
+
+
+def test_unusable_silence_is_refused(silent, axes):
+    with pytest.raises(InputError, match="silent_fraction_core"):
+        silence(silent.drop(columns="silent_fraction_core"), axes)
+    with pytest.raises(InputError, match="no rows"):
+        silence(silent[:0], axes)

@@ -1,0 +1,218 @@
+"""Exported figures: complete, the same bytes each time, fonts a publisher takes, nothing half written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+from recu_analysis.errors import InputError, StoreError
+from recu_analysis.plots.dynamics import by_magnitude
+from recu_analysis.plots.export import escape_latex, export
+from recu_analysis.plots.style import panels, style
+from recu_analysis.plots.weights import dead_weight_histogram
+
+ALL = ("pdf", "png", "svg")
+PROVENANCE = {"versions": {"numpy": "2.1"}, "runs": ["a1b2"], "command": "recu-analyze dead-weights"}
+
+
+def write(data, directory, formats=ALL, width="page", **arguments):
+    """Draw a histogram and a panel with mathematics, and export them."""
+    with style(width):
+        figure, axes = panels(2, width)
+        dead_weight_histogram(data, axes[0])
+        axes[1].set_title("$10^{-3}$ per update")
+        fields = {"caption": "Dead.", "label": "fig:dead", "provenance": PROVENANCE, **arguments}
+        return export(figure, data, "dead-weights", directory, formats=formats, **fields)
+
+
+def contents(directory):
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def test_every_file_is_there_and_nothing_else(histogram, tmp_path):
+    paths = write(histogram, tmp_path / "new" / "folder")
+    names = [f"dead-weights.{end}" for end in (*ALL, "csv", "tex", "json")]
+    assert [path.name for path in paths] == names
+    assert sorted(contents(tmp_path / "new" / "folder")) == sorted(names)
+
+
+def test_same_data_give_the_same_bytes(histogram, tmp_path):
+    write(histogram, tmp_path / "a")
+    write(histogram, tmp_path / "b")
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_same_figure_exported_again_gives_the_same_bytes(magnitude, tmp_path):
+    with style():
+        figure, (axes,) = panels(1, "column")
+        by_magnitude(magnitude, "mobility", axes)
+        for name in ("a", "b"):
+            export(figure, magnitude, "m", tmp_path / name, formats=ALL, caption="", label="m", provenance={})
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_layout_goes_on_after_an_export(magnitude, tmp_path):
+    with style():
+        figure, (axes,) = panels(1, "column")
+        engine = figure.get_layout_engine()
+        export(figure, magnitude, "m", tmp_path, formats=("png",), caption="", label="m", provenance={})
+        before = axes.get_position().x0
+        axes.set_ylabel("two\nlines")
+        figure.draw_without_rendering()
+    assert figure.get_layout_engine() is engine
+    assert axes.get_position().x0 > before
+
+
+SCRIPT = """
+import sys
+from recu_analysis.plots.export import export
+from recu_analysis.plots.style import panels, style
+import pandas as pd
+with style():
+    figure, axes = panels(1)
+    axes[0].plot([0, 1], label="a")
+    axes[0].legend()
+    export(figure, pd.DataFrame({"a": [1]}), "x", sys.argv[1], formats=("pdf", "png", "svg"),
+           caption="c", label="l", provenance={})
+"""
+
+
+def test_other_processes_without_a_display_give_the_same_bytes(tmp_path):
+    for seed in ("1", "2"):
+        kept = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "MPLBACKEND")}
+        environment = {**kept, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path / seed)], env=environment, check=True, timeout=120)
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
+
+
+def test_no_file_has_a_date(histogram, tmp_path):
+    write(histogram, tmp_path)
+    for content in contents(tmp_path).values():
+        assert not re.search(rb"CreationDate|ModDate|dc:date|tIME", content)
+
+
+def test_pdf_embeds_truetype_fonts(histogram, tmp_path):
+    with mpl.rc_context({"pdf.compression": 0}):
+        write(histogram, tmp_path, ("pdf",))
+    content = (tmp_path / "dead-weights.pdf").read_bytes()
+    assert b"/Type3" not in content
+    assert b"/FontFile2" in content
+    assert b"STIXGeneral" in content
+
+
+def test_output_does_not_depend_on_the_settings_at_the_call(magnitude, tmp_path):
+    with style():
+        figure, (axes,) = panels(1, "column")
+        by_magnitude(magnitude, "mobility", axes)
+    with mpl.rc_context({"savefig.bbox": "tight", "svg.hashsalt": None, "pdf.fonttype": 3, "pdf.compression": 0}):
+        export(figure, magnitude, "m", tmp_path, formats=ALL, caption="", label="m", provenance={})
+    assert b"/Type3" not in (tmp_path / "m.pdf").read_bytes()
+    assert png_size((tmp_path / "m.png").read_bytes())[0] == 975
+
+
+def png_size(content):
+    return struct.unpack(">II", content[16:24])
+
+
+def test_size_is_exactly_the_figure_s(histogram, tmp_path):
+    write(histogram, tmp_path)
+    assert png_size((tmp_path / "dead-weights.png").read_bytes())[0] == int(6.875 * 300)
+    box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+)", (tmp_path / "dead-weights.pdf").read_bytes())
+    assert float(box[1]) == pytest.approx(6.875 * 72)
+
+
+def test_svg_has_text_as_text(histogram, tmp_path):
+    write(histogram, tmp_path, ("svg",))
+    assert "standard deviations of its channel" in (tmp_path / "dead-weights.svg").read_text()
+
+
+def test_provenance_is_beside_and_inside(histogram, tmp_path):
+    write(histogram, tmp_path)
+    text = (tmp_path / "dead-weights.json").read_text()
+    assert json.loads(text) == PROVENANCE
+    assert text.index('"command"') < text.index('"runs"') < text.index('"versions"')
+    for end in ALL:
+        assert b"recu-analyze dead-weights" in (tmp_path / f"dead-weights.{end}").read_bytes()
+
+
+def test_csv_has_nine_digits(tmp_path):
+    data = pd.DataFrame({"run": ["a", "b"], "value": [1 / 3, np.nan], "count": [1, 2]})
+    with style():
+        figure, _ = panels(1)
+        export(figure, data, "x", tmp_path, formats=("png",), caption="", label="x", provenance={})
+    assert (tmp_path / "x.csv").read_text() == "run,value,count\na,0.333333333,1\nb,,2\n"
+
+
+@pytest.mark.parametrize(("width", "environment"), [("page", "figure*"), ("column", "figure")])
+def test_latex_includes_the_figure_unscaled(histogram, tmp_path, width, environment):
+    write(histogram, tmp_path, width=width, caption="50 % of $w_c$", label="fig:layer2.0 conv_2")
+    inches = {"page": "6.875", "column": "3.25"}[width]
+    assert (tmp_path / "dead-weights.tex").read_text() == (
+        f"\\begin{{{environment}}}[t]\n"
+        "  \\centering\n"
+        f"  \\includegraphics[width={inches}in]{{dead-weights.pdf}}\n"
+        "  \\caption{50 \\% of $w_c$}\n"
+        "  \\label{fig:layer2.0-conv_2}\n"
+        f"\\end{{{environment}}}\n"
+    )
+
+
+def test_latex_includes_the_png_where_there_is_no_pdf(histogram, tmp_path):
+    write(histogram, tmp_path, ("svg", "png"))
+    assert "{dead-weights.png}" in (tmp_path / "dead-weights.tex").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        (r"a_b & 5 % # {x} ~ ^ \ ", r"a\_b \& 5 \% \# \{x\} \textasciitilde{} \textasciicircum{} \textbackslash{}"),
+        ("$10^{-3}$ std_dev, $|z|_c$", r"$10^{-3}$ std\_dev, $|z|_c$"),
+        ("costs 5 $", r"costs 5 \$"),
+        ("|z| < 1 > 0", r"\textbar{}z\textbar{} \textless{} 1 \textgreater{} 0"),
+        ("two\n\nparagraphs", "two paragraphs"),
+    ],
+)
+def test_latex_is_escaped_outside_mathematics(text, escaped):
+    assert escape_latex(text) == escaped
+
+
+def test_unknown_format_names_the_known(histogram, tmp_path):
+    with pytest.raises(InputError, match=r"'eps'.*pdf, png, svg"):
+        write(histogram, tmp_path, ("pdf", "eps"))
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize("stem", ["", "../x", "a/b", ".hidden", "a b", "x\n"])
+def test_stem_must_be_a_file_name(stem, tmp_path):
+    figure, _ = panels(1)
+    with pytest.raises(InputError, match="name of letters"):
+        export(figure, pd.DataFrame({"a": [1]}), stem, tmp_path, caption="", label="", provenance={})
+
+
+def test_directory_that_cannot_be_written_is_one_sentence(histogram, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"^cannot write the figure .*dead-weights\.pdf: .*; choose a directory"):
+        write(histogram, tmp_path / "file" / "folder")
+
+
+def test_failed_write_keeps_the_old_file_and_leaves_nothing(histogram, tmp_path, monkeypatch):
+    write(histogram, tmp_path, ("pdf",))
+    before = contents(tmp_path)
+
+    def full(self, *_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(StoreError, match="No space left on device"):
+        write(histogram, tmp_path, ("pdf",), caption="another")
+    assert contents(tmp_path) == before

@@ -1,0 +1,90 @@
+"""The style: sizes of the venue, restored settings, panels that nothing has to close."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from recu_analysis.errors import InputError
+from recu_analysis.plots.style import CORE, DEAD, RUN_COLOURS, TAIL, figure_size, panels, style
+
+
+def luminance(colour: str) -> float:
+    red, green, blue = mpl.colors.to_rgb(colour)
+    return 0.299 * red + 0.587 * green + 0.114 * blue
+
+
+@pytest.mark.parametrize(("width", "inches"), [("column", 3.25), ("page", 6.875), (4.0, 4.0)])
+def test_width_is_that_of_the_venue_or_in_inches(width, inches):
+    assert figure_size(width)[0] == inches
+
+
+def test_height_suits_the_panels_unless_given():
+    assert figure_size("page", panels=2)[1] == pytest.approx(figure_size("page")[1] / 2)
+    assert figure_size("page", 2.0, panels=2) == (6.875, 2.0)
+
+
+def test_other_venues_have_other_widths():
+    assert figure_size("page", venue="thesis")[0] != figure_size("page")[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"venue": "nature"}, "nature.*iccv"),
+        ({"width": "half"}, "column, page"),
+        ({"width": 0.0}, "positive"),
+        ({"height": -1.0}, "positive"),
+    ],
+)
+def test_unusable_sizes_are_refused(arguments, says):
+    with pytest.raises(InputError, match=says):
+        figure_size(**arguments)
+
+
+def fail():
+    raise RuntimeError
+
+
+def test_style_restores_every_setting_even_after_an_error():
+    before = dict(mpl.rcParams)
+    with pytest.raises(RuntimeError), style("page"):
+        fail()
+    assert dict(mpl.rcParams) == before
+
+
+def test_style_sets_what_publishers_ask_for():
+    with style("page"):
+        assert mpl.rcParams["pdf.fonttype"] == mpl.rcParams["ps.fonttype"] == 42
+        assert mpl.rcParams["svg.fonttype"] == "none"
+        assert mpl.rcParams["figure.figsize"] == [6.875, pytest.approx(6.875 * 0.66)]
+
+
+def test_text_is_7_to_9_points_in_print():
+    for venue in ("iccv", "thesis"):
+        with style(venue=venue):
+            sizes = [mpl.rcParams[name] for name in ("axes.labelsize", "xtick.labelsize", "legend.fontsize")]
+        assert all(7 <= size <= 9 for size in sizes)
+
+
+def test_style_opens_no_figure():
+    with style():
+        panels(2)
+    assert plt.get_fignums() == []
+
+
+def test_panels_stand_side_by_side():
+    with style("page"):
+        figure, axes = panels(2)
+    figure.draw_without_rendering()
+    assert tuple(figure.get_size_inches()) == figure_size("page", panels=2)
+    assert axes[0].get_position().x1 < axes[1].get_position().x0
+    assert axes[0].get_position().height == pytest.approx(axes[1].get_position().height)
+
+
+def test_colours_differ_in_grey():
+    assert luminance(TAIL) - luminance(CORE) > 0.15
+    assert luminance(CORE) - luminance(DEAD) > 0.25
+    assert np.abs(np.diff([luminance(colour) for colour in RUN_COLOURS])).min() > 0.1
