@@ -232,13 +232,18 @@ class DeviceAccumulator:
         """The window's arrays under their names in a shard, on the CPU; a new window begins."""
         flipped = self._flips.reshape(-1).nonzero().squeeze(1)
         taken = {
-            "weight": self._old.cpu().numpy().reshape(self._shape),
-            "path": self._path.cpu().numpy().reshape(self._shape),
-            "zpath": self._zpath.cpu().numpy().reshape(self._shape),
-            "flipped": flipped.cpu().numpy().astype(np.uint32),
+            "weight": _copied(self._old).reshape(self._shape),
+            "path": _copied(self._path).reshape(self._shape),
+            "zpath": _copied(self._zpath).reshape(self._shape),
+            "flipped": _copied(flipped).astype(np.uint32),
         }
         for name, dense in (("flips", self._flips), ("first_flip", self._first), ("last_flip", self._last)):
-            taken[name] = dense.reshape(-1)[flipped].cpu().numpy().astype(np.uint32)
+            taken[name] = _copied(dense.reshape(-1)[flipped]).astype(np.uint32)
         for dense in (self._flips, self._path, self._zpath):
             dense.zero_()
         return taken
+
+
+def _copied(tensor: torch.Tensor) -> Array:
+    """A numpy copy of a tensor on any device."""
+    return tensor.to("cpu", copy=True).numpy()

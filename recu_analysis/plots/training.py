@@ -67,8 +67,8 @@ def _limits(axes: Axes, data: pd.DataFrame) -> None:
 
 
 def _legend(axes: Axes) -> None:
-    """Runs by colour and marker, what was measured by dashes."""
+    """Runs by colour and marker, what was measured by dashes; above the axes, where no curve can be."""
     runs, _ = axes.get_legend_handles_labels()
     training = Line2D([], [], color="0.25", linestyle=DASHED, linewidth=0.8, label="training")
     validation = Line2D([], [], color="0.25", label="validation")
-    axes.legend(handles=[*runs, training, validation], ncols=2)
+    axes.legend(handles=[*runs, training, validation], ncols=2, loc="lower left", bbox_to_anchor=(0.0, 1.0))

@@ -27,9 +27,11 @@ _COLUMNS: Final = ("left", "right", "core", "tail_active", "dead")
 
 # In fractions of the axes: the inset (left, bottom, width, height); how high bars may be right of a place, for its
 # labels and itself; and how high left of a place, for the legend.
-_INSET: Final = (0.71, 0.52, 0.29, 0.46)
-_FREE_RIGHT: Final = ((0.61, 0.42), (0.71, 0.36))
-_FREE_LEFT: Final = (0.42, 0.76)
+_INSET: Final = (0.72, 0.53, 0.2, 0.45)
+_FREE_RIGHT: Final = (0.7, 0.38)
+_FREE_LEFT: Final = (0.46, 0.74)
+# How much wider than the histogram the axis may be, where that keeps a peak out of the inset's way.
+_WIDER: Final = (1.0, 1.05, 1.1, 1.15, 1.2)
 # The inset starts where the histogram has fallen to this share of its peak, leaves out this share of what lies beyond
 # (else a few outliers stretch it), and shows at least this share of the bins.
 _FOOT: Final = 0.12
@@ -99,11 +101,16 @@ def _limits(axes: Axes, edges: NDArray[np.float64], total: NDArray[np.float64]) 
     """Limits that are symmetric in z and leave room above the histogram for the inset and the legend."""
     filled = total > 0
     reach = np.abs(np.append(edges[:-1][filled], edges[1:][filled])).max(initial=0.0) or np.abs(edges).max()
-    axes.set_xlim(-reach, reach)
-    place = (edges / reach + 1.0) / 2.0
-    needed = [total[place[1:] > right].max(initial=0.0) / high for right, high in _FREE_RIGHT]
-    needed.append(total[place[:-1] < _FREE_LEFT[0]].max(initial=0.0) / _FREE_LEFT[1])
-    axes.set_ylim(0.0, max(1.05 * total.max(), *needed) or 1.0)
+
+    def height(wider: float) -> float:
+        place = (edges / (wider * reach) + 1.0) / 2.0
+        right = total[place[1:] > _FREE_RIGHT[0]].max(initial=0.0) / _FREE_RIGHT[1]
+        left = total[place[:-1] < _FREE_LEFT[0]].max(initial=0.0) / _FREE_LEFT[1]
+        return float(max(1.05 * total.max(), left, right)) or 1.0
+
+    wider = min(_WIDER, key=lambda wider: wider * height(wider))
+    axes.set_xlim(-wider * reach, wider * reach)
+    axes.set_ylim(0.0, height(wider))
 
 
 def _inset(
@@ -115,7 +122,9 @@ def _inset(
         return
     inset = axes.inset_axes(_INSET)
     _stack(inset, edges, counts)
-    inset.spines[["top", "right"]].set_visible(False)
+    inset.spines[["top", "left"]].set_visible(False)
+    inset.spines["right"].set_visible(True)
+    inset.yaxis.tick_right()
     inset.set_xlim(edges[first], edges[last])
     inset.set_ylim(0.0, 1.05 * total[first:last].max())
     ticks = MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(edges[first], edges[last])

@@ -85,7 +85,7 @@ def _digits() -> Dataset:
 
     digits = load_digits()
     images = torch.from_numpy(digits.images).float()[:, None]
-    images = functional.interpolate(images, size=(16, 16), mode="bilinear", align_corners=False)
+    images = functional.interpolate(images, size=(16, 16), mode="bicubic", align_corners=False)
     labels = torch.from_numpy(digits.target).long()
     train, val = train_test_split(
         np.arange(len(labels)), test_size=VALIDATION_SHARE, stratify=digits.target, random_state=SPLIT_SEED

@@ -1,0 +1,81 @@
+"""The per-update kernel at 11 M weights on one thread, beside plain torch operations and a memory copy."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import torch
+
+from benchmarks.timing import ratio, take_turns
+from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator
+from recu_analysis.store.format import LayerSpec, LayerWindow
+from recu_analysis.store.writer import LayerState, RunWriter
+from recu_analysis.theory.standardize import WeightTransform
+
+#: The binary convolutions of a ResNet-18: 16 layers of 3x3.
+SHAPES = [
+    *[(64, 64)] * 4,
+    (128, 64),
+    *[(128, 128)] * 3,
+    (256, 128),
+    *[(256, 256)] * 3,
+    (512, 256),
+    *[(512, 512)] * 3,
+]
+ROUNDS = 15
+#: An update of this many standard deviations flips 0.2 % of the weights, as in the middle of a training.
+STEP = 0.005
+
+
+def main() -> None:
+    """Print nanoseconds a weight and update, ratios, and bytes a weight in memory and on disk."""
+    torch.set_num_threads(1)
+    generator = torch.Generator().manual_seed(0)
+    weights = [torch.randn(*shape, 3, 3, generator=generator) for shape in SHAPES]
+    count = sum(weight.numel() for weight in weights)
+    fused = [CpuAccumulator(weight, centre=True) for weight in weights]
+    plain = [DeviceAccumulator(weight, centre=True) for weight in weights]
+    copies = [weight.clone() for weight in weights]
+    contestants = {
+        "fused kernel": lambda: [sums.advance(weight, 1) for sums, weight in zip(fused, weights, strict=True)],
+        "plain torch operations": lambda: [sums.advance(w, 1) for sums, w in zip(plain, weights, strict=True)],
+        "memory copy": lambda: [copy.copy_(weight) for copy, weight in zip(copies, weights, strict=True)],
+    }
+
+    def move() -> None:
+        for weight in weights:
+            weight.add_(torch.randn(weight.shape, generator=generator), alpha=STEP)
+
+    times = take_turns({"(an update of the weights)": move, **contestants}, ROUNDS)
+    print(f"per-update kernel, {count / 1e6:.1f} M weights in {len(SHAPES)} layers, one thread, {ROUNDS} rounds")
+    for name in contestants:
+        print(f"  {name:24} {1e9 * sorted(times[name])[ROUNDS // 2] / count:6.2f} ns a weight and update")
+    for other in ("plain torch operations", "memory copy"):
+        middle, low, high = ratio(times, "fused kernel", other)
+        print(f"  fused kernel / {other}: {middle:.3f} (quartiles {low:.3f} to {high:.3f})")
+    memory = sum(array.nbytes for sums in fused for array in vars(sums).values() if hasattr(array, "nbytes"))
+    print(f"  memory added while recording: {memory / count:.1f} bytes a weight")
+    print(f"  disk used by this window: {_disk_bytes(weights, fused) / count:.1f} bytes a weight")
+
+
+def _disk_bytes(weights: list[torch.Tensor], fused: list[CpuAccumulator]) -> int:
+    """Size of the window that holds what the rounds did."""
+    specs = [
+        LayerSpec(f"layer{index}", tuple(weight.shape), "float32", "sign", WeightTransform())
+        for index, weight in enumerate(weights)
+    ]
+    summary = LayerWindow(1, ROUNDS + 1, 0.0, 0.0, 0.0, None)
+    states = {
+        spec.name: LayerState(**sums.take(), scale=None, summary=summary)
+        for spec, sums in zip(specs, fused, strict=True)
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        writer = RunWriter(Path(folder) / "run", specs, configuration={}, environment={})
+        writer.write_window(states, first_update=1, last_update=ROUNDS + 1)
+        writer.close()
+        return sum(file.stat().st_size for file in Path(folder).rglob("*.safetensors"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""Taking turns: contestants run one after the other, round by round, so that a busy machine slows all alike."""
+
+from __future__ import annotations
+
+import gc
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Times = dict[str, "np.ndarray[tuple[int], np.dtype[np.float64]]"]
+
+
+def take_turns(contestants: Mapping[str, Callable[[], object]], rounds: int) -> Times:
+    """Seconds of every round of every contestant, after one round that is not counted."""
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for number in range(rounds + 1):
+        for name, run in contestants.items():
+            gc.collect()
+            start = time.perf_counter()
+            run()
+            elapsed = time.perf_counter() - start
+            if number:
+                times[name].append(elapsed)
+    return {name: np.array(values) for name, values in times.items()}
+
+
+def ratio(times: Times, of: str, to: str) -> tuple[float, float, float]:
+    """Median over rounds of one contestant's time over another's, with the quartiles."""
+    low, middle, high = np.quantile(times[of] / times[to], [0.25, 0.5, 0.75])
+    return float(middle), float(low), float(high)

@@ -1,0 +1,77 @@
+"""Which layers are found, and what is said where none is."""
+
+import pytest
+import torch
+from torch import nn
+
+from recu_analysis import find_binary_layers
+from recu_analysis.capture.adapters import binary_layers
+from recu_analysis.errors import InputError, NoBinaryLayersError
+from recu_analysis.nn import BinaryConv2d, BinaryLinear, build_network
+from recu_analysis.theory.standardize import WeightTransform
+
+
+def small():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), BinaryConv2d(4, 8, 3, clamp=False), nn.Flatten(), BinaryLinear(8, 2))
+
+
+def test_table_has_every_weighted_module_and_why():
+    table = find_binary_layers(small())
+    assert list(table.columns) == ["name", "shape", "binary", "adapter", "why"]
+    assert list(table["binary"]) == [False, True, True]
+    assert table["why"][0] == "Conv2d is not known to be binary"
+    assert table["shape"][1] == "8x4x3x3"
+
+
+def test_resnet20_has_18_binary_layers():
+    table = find_binary_layers(build_network("resnet20"))
+    assert table["binary"].sum() == 18
+    assert set(table.loc[~table["binary"], "name"]) == {"conv1", "linear"}
+
+
+def test_spec_says_what_the_layer_does():
+    spec = binary_layers(small())[0].spec
+    assert (spec.name, spec.shape, spec.dtype) == ("1", (8, 4, 3, 3), "float32")
+    assert spec.transform == WeightTransform(centre=True, target=2.0, eps=1e-5, ddof=1, clamp=False)
+
+
+def test_tau_only_where_the_layer_clamps():
+    plain, clamping = binary_layers(small())
+    assert plain.tau is None
+    assert clamping.tau == pytest.approx(0.85)
+
+
+def test_patterns_take_plain_layers_too():
+    layers = binary_layers(small(), ["0", "3"])
+    assert [(layer.name, layer.adapter) for layer in layers] == [("0", "sign"), ("3", "recu-analysis")]
+    assert layers[0].transform == WeightTransform()
+
+
+def test_shared_weights_are_taken_once():
+    model = small()
+    model.append(model[1])
+    assert [layer.name for layer in binary_layers(model)] == ["1", "3"]
+
+
+def test_no_binary_layer_lists_what_was_seen():
+    with pytest.raises(NoBinaryLayersError) as caught:
+        find_binary_layers(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))
+    assert str(caught.value) == (
+        "no binary layer was recognised in Sequential; it has 0: Linear; name the layers that are binary, such as "
+        'layers=["layer1.*"]'
+    )
+
+
+def test_a_model_without_weights_says_so():
+    with pytest.raises(NoBinaryLayersError, match="it has no module with a weight"):
+        find_binary_layers(nn.ReLU())
+
+
+def test_a_pattern_without_a_match_is_refused():
+    with pytest.raises(InputError, match=r"no module with a weight matches 'layer9\*'; the model has 0: Conv2d, "):
+        binary_layers(small(), ["3", "layer9*"])
+
+
+def test_double_precision_is_kept():
+    assert binary_layers(small().double())[0].spec.dtype == "float64"
+    assert binary_layers(small().to(torch.bfloat16))[0].spec.dtype == "float32"

@@ -1,0 +1,174 @@
+"""The binary layers: what they compute, what they pass back, what they load."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from recu_analysis.errors import InputError
+from recu_analysis.nn import BinaryConv2d, BinaryLinear, binary_parameters, set_tau
+from recu_analysis.theory.standardize import WeightTransform
+
+
+def make(kind, **options):
+    torch.manual_seed(0)
+    layer = BinaryConv2d(6, 8, 3, padding=1, **options) if kind == "conv" else BinaryLinear(40, 8, **options)
+    return layer, torch.randn((5, 6, 7, 7) if kind == "conv" else (5, 40))
+
+
+KINDS = pytest.mark.parametrize("kind", ["conv", "linear"])
+
+
+def weight_gradient(layer, given):
+    layer.weight.grad = None
+    layer(given).square().sum().backward()
+    return layer.weight.grad.clone()
+
+
+@KINDS
+def test_output_is_the_product_of_signs_times_alpha(kind):
+    layer, given = make(kind)
+    centred = layer.weight - layer.weight.flatten(1).mean(1).reshape(-1, *[1] * (layer.weight.ndim - 1))
+    signs = torch.where(centred < 0, -1.0, 1.0)
+    inputs = torch.where(given < 0, -1.0, 1.0)
+    if kind == "conv":
+        expected = functional.conv2d(inputs, signs, padding=1) * layer.alpha
+    else:
+        expected = functional.linear(inputs, signs) * layer.alpha
+    torch.testing.assert_close(layer(given), expected, rtol=0, atol=0)
+
+
+@KINDS
+def test_neither_tau_nor_scale_nor_mode_changes_the_output(kind):
+    layer, given = make(kind)
+    expected = layer(given)
+    for scale, tau, clamp in [(2.0, 0.51, True), (math.sqrt(0.5), 0.99, True), (2.0, 1.0, True), (None, 0.85, False)]:
+        other, _ = make(kind, scale=scale, clamp=clamp)
+        set_tau(other, tau)
+        torch.testing.assert_close(other(given), expected, rtol=0, atol=0)
+        torch.testing.assert_close(other.eval()(given), expected, rtol=0, atol=0)
+
+
+@KINDS
+def test_weight_gradient_is_that_of_the_authors_code(kind):
+    layer, given = make(kind)
+    layer, given = layer.double(), given.double()
+    ours = weight_gradient(layer, given)
+
+    weight = layer.weight.detach().clone().requires_grad_()
+    flat = weight.reshape(len(weight), -1)
+    w0 = flat - flat.mean(-1, keepdim=True)
+    w1 = (w0 / (torch.sqrt(w0.var(-1, keepdim=True) + 1e-5) / (2 * math.sqrt(2)))).reshape(weight.shape)
+    # The layer keeps tau as float32, 0.85 rounded; the reference must clamp at the same level.
+    bound = -w1.detach().abs().mean() * torch.log(2 - 2 * layer.tau.double())
+    w2 = w1.clamp(-bound, bound)
+    binary = w2 + (torch.sign(w2) - w2).detach()
+    inputs = torch.sign(given)
+    output = functional.conv2d(inputs, binary, padding=1) if kind == "conv" else functional.linear(inputs, binary)
+    (output * layer.alpha.detach()).square().sum().backward()
+    torch.testing.assert_close(ours, weight.grad, rtol=1e-12, atol=1e-12 * float(ours.abs().max()))
+
+
+def test_the_clamp_acts_on_the_gradient():
+    layer, given = make("conv")
+    unclamped, _ = make("conv", clamp=False)
+    assert not torch.equal(weight_gradient(layer, given), weight_gradient(unclamped, given))
+    set_tau(layer, 1.0)
+    torch.testing.assert_close(weight_gradient(layer, given), weight_gradient(unclamped, given), rtol=0, atol=0)
+
+
+def test_weight_gradient_is_proportional_to_the_scale():
+    layer, given = make("conv", scale=2.0)
+    half, _ = make("conv", scale=1.0)
+    torch.testing.assert_close(weight_gradient(layer, given), 2 * weight_gradient(half, given), rtol=1e-4, atol=1e-5)
+
+
+def test_activation_gradient_has_the_per_sample_scale_in_training_only():
+    layer, given = make("conv")
+    given = 3 * given
+
+    def slope(module):
+        leaf = given.clone().requires_grad_()
+        module(leaf).sum().backward()
+        return leaf.grad
+
+    trained, evaluated = slope(layer.train()), slope(layer.eval())
+    assert (evaluated[given.abs() >= 1] == 0).all()
+    assert (trained[(given.abs() > 1) & (given.abs() < 2)] != 0).any()
+
+
+@KINDS
+def test_shapes_and_starting_values(kind):
+    layer, given = make(kind)
+    assert layer.alpha.shape == ((8, 1, 1) if kind == "conv" else (8,))
+    assert ((layer.alpha >= 0) & (layer.alpha < 1)).all()
+    assert layer.tau.shape == ()
+    assert dict(layer.named_buffers()).keys() == {"tau"}
+    assert dict(layer.named_parameters()).keys() == {"weight", "alpha"}
+    assert layer(given).shape[:2] == (5, 8)
+    assert not layer.weight.isnan().any()
+
+
+def test_geometry_is_that_of_torch():
+    layer = BinaryConv2d(8, 16, 3, stride=2, padding=2, dilation=2, groups=4)
+    plain = nn.Conv2d(8, 16, 3, stride=2, padding=2, dilation=2, groups=4, bias=False)
+    given = torch.randn(2, 8, 9, 9)
+    assert layer.weight.shape == plain.weight.shape
+    assert layer(given).shape == plain(given).shape
+
+
+@pytest.mark.parametrize("options", [{}, {"scale": None, "centre": False, "clamp": False}, {"scale": 0.7}])
+def test_weight_transform_repeats_the_layer_in_numpy(options):
+    layer, _ = make("conv", **options)
+    transform = layer.weight_transform
+    assert transform == WeightTransform(
+        **{"centre": True, "target": options.get("scale", 2.0), "clamp": True}
+        | {k: v for k, v in options.items() if k != "scale"}
+    )
+    binary = layer.double().binary_weight().detach().numpy()
+    np.testing.assert_array_equal(binary > 0, transform.signs(layer.weight.detach().numpy()))
+
+
+@pytest.mark.parametrize("tau", [torch.tensor(0.93), torch.tensor([0.93])])
+def test_tau_loads_in_both_shapes_that_occur(tau):
+    layer, _ = make("conv")
+    state = layer.state_dict() | {"tau": tau}
+    layer.load_state_dict(state)
+    assert layer.tau.shape == ()
+    assert float(layer.tau) == pytest.approx(0.93)
+    assert state["tau"].shape == tau.shape
+
+
+def test_set_tau_reaches_every_layer():
+    model = nn.Sequential(BinaryConv2d(3, 4, 3), nn.Sequential(BinaryLinear(4, 4)))
+    set_tau(model, 0.9)
+    assert [float(buffer) for buffer in model.buffers()] == pytest.approx([0.9, 0.9])
+
+
+@pytest.mark.parametrize("tau", [0.5, 1.01, math.nan])
+def test_set_tau_refuses_what_is_no_level_and_changes_nothing(tau):
+    layer, _ = make("conv")
+    with pytest.raises(InputError, match=r"tau must lie in \(0.5, 1\]"):
+        set_tau(layer, tau)
+    assert float(layer.tau) == pytest.approx(0.85)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, math.inf])
+def test_scale_must_be_positive(scale):
+    with pytest.raises(InputError, match="positive"):
+        BinaryConv2d(3, 4, 3, scale=scale)
+
+
+def test_binary_parameters_are_the_latent_weights_only():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), BinaryConv2d(4, 4, 3), BinaryLinear(4, 2))
+    latent = binary_parameters(model)
+    assert [id(weight) for weight in latent] == [id(model[1].weight), id(model[2].weight)]
+
+
+def test_the_repr_says_what_stands_between_weight_and_sign():
+    assert "clamp=False" in repr(BinaryConv2d(3, 4, 3, clamp=False))

@@ -1,0 +1,135 @@
+"""The checkpoint: what it holds, that it is replaced whole, and what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from recu_analysis.errors import DamagedError, InputError, StoreError
+from recu_analysis.nn import build_network
+from recu_analysis.training import checkpoint
+from recu_analysis.training.checkpoint import Position
+from recu_analysis.training.config import TrainingConfig
+
+POSITION = Position(3, 69, TrainingConfig())
+
+
+def trained(seed=0):
+    """A network and its optimizer after one update."""
+    torch.manual_seed(seed)
+    model = build_network("resnet20")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    model(torch.randn(4, 3, 16, 16)).square().sum().backward()
+    optimizer.step()
+    return model, optimizer
+
+
+@pytest.fixture
+def saved(tmp_path):
+    model, optimizer = trained()
+    checkpoint.save(tmp_path, model, optimizer, POSITION)
+    return tmp_path, model, optimizer
+
+
+def path(run_dir):
+    return run_dir / "checkpoints" / checkpoint.NAME
+
+
+def rewrite(run_dir, change_metadata=None, change_tensors=None):
+    metadata, tensors = checkpoint._read(path(run_dir), with_tensors=True)
+    for change, content in ((change_metadata, metadata), (change_tensors, tensors)):
+        if change:
+            change(content)
+    save_file(tensors, path(run_dir), metadata=metadata)
+
+
+def test_position_and_state_come_back(saved):
+    run_dir, model, optimizer = saved
+    assert checkpoint.load_position(run_dir) == POSITION
+    other, other_optimizer = trained(seed=1)
+    checkpoint.load_state(run_dir, other, other_optimizer)
+    for ours, theirs in zip(other.state_dict().values(), model.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs)
+    for ours, theirs in zip(other.parameters(), model.parameters(), strict=True):
+        assert torch.equal(other_optimizer.state[ours]["momentum_buffer"], optimizer.state[theirs]["momentum_buffer"])
+
+
+def test_the_file_is_plain_safetensors_and_readable_by_the_umask(saved):
+    assert {name.split("/")[0] for name in load_file(path(saved[0]))} == {"model", "momentum"}
+    assert path(saved[0]).stat().st_mode & 0o777 == 0o644
+    assert [each.name for each in path(saved[0]).parent.iterdir()] == [checkpoint.NAME]
+
+
+def test_a_failed_save_leaves_the_old_one(saved, monkeypatch):
+    run_dir, model, optimizer = saved
+    before = path(run_dir).read_bytes()
+
+    def full(tensors, file, metadata):
+        file.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(StoreError, match=r"last.safetensors cannot be written: No space left"):
+        checkpoint.save(run_dir, model, optimizer, Position(4, 92, TrainingConfig()))
+    assert path(run_dir).read_bytes() == before
+    assert [each.name for each in path(run_dir).parent.iterdir()] == [checkpoint.NAME]
+
+
+def test_nothing_to_go_on_from_says_what_to_do(tmp_path):
+    with pytest.raises(StoreError, match=r"no checkpoint.*--overwrite"):
+        checkpoint.load_position(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 100, (2**40).to_bytes(8, "little") + b"{}"])
+def test_a_file_that_is_no_checkpoint_is_refused(saved, content):
+    path(saved[0]).write_bytes(content)
+    with pytest.raises(DamagedError, match=r"last.safetensors"):
+        checkpoint.load_position(saved[0])
+
+
+def test_a_truncated_file_is_refused(saved):
+    whole = path(saved[0]).read_bytes()
+    path(saved[0]).write_bytes(whole[:-100])
+    with pytest.raises(DamagedError, match=r"last.safetensors"):
+        checkpoint.load_position(saved[0])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda metadata: metadata.pop("position"),
+        lambda metadata: metadata.update(position="{"),
+        lambda metadata: metadata.update(position="[]"),
+        lambda metadata: metadata.update(format="other/1"),
+        lambda metadata: metadata.update(position=json.dumps({"epochs": 3, "update": 69, "config": {"lr": "fast"}})),
+        lambda metadata: metadata.update(position=json.dumps({"epochs": "3", "update": 69, "config": {}})),
+    ],
+)
+def test_a_damaged_position_is_refused(saved, change):
+    rewrite(saved[0], change_metadata=change)
+    with pytest.raises(DamagedError, match=r"last.safetensors"):
+        checkpoint.load_position(saved[0])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensors: tensors.pop("model/conv1.weight"),
+        lambda tensors: tensors.update({"model/conv1.weight": torch.zeros(2)}),
+        lambda tensors: tensors.update({"model/unknown": torch.zeros(2)}),
+    ],
+)
+def test_a_state_of_another_network_is_refused_in_one_sentence(saved, change):
+    rewrite(saved[0], change_tensors=change)
+    with pytest.raises(DamagedError, match="does not fit the network") as caught:
+        checkpoint.load_state(saved[0], *trained(seed=1))
+    assert "\n" not in str(caught.value)
+
+
+def test_other_settings_are_named():
+    checkpoint.check_same(TrainingConfig(), TrainingConfig(), "runs/a")
+    with pytest.raises(InputError, match=r"runs/a.*epochs \(30, not 24\)"):
+        checkpoint.check_same(TrainingConfig(), TrainingConfig(epochs=30), "runs/a")

@@ -1,0 +1,87 @@
+"""The configuration: what it refuses, its learning rate and tau, and its way through JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from recu_analysis.errors import InputError
+from recu_analysis.training.config import TrainingConfig
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"tau": (0.5, 0.99)}, r"\(0.5, 1\]"),
+        ({"tau": (0.99, 0.85)}, "must not fall"),
+        ({"lr": 0.0}, "lr must be a number above 0"),
+        ({"lr": math.nan}, "lr must be"),
+        ({"scale": -2.0}, "scale must be"),
+        ({"momentum": 1.0}, "below 1"),
+        ({"momentum": -0.1}, "momentum must be a number at least 0"),
+        ({"weight_decay": -1e-4}, "weight decay"),
+        ({"binary_weight_decay": math.inf}, "binary weight decay"),
+        ({"epochs": 0}, "at least one epoch"),
+        ({"batch_size": 1}, "at least 2 images"),
+        ({"warm_up": 24}, "shorter than the 24 epochs"),
+        ({"warm_up": -1}, "warm-up"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_refuses_what_cannot_be_trained(fields, message):
+    with pytest.raises(InputError, match=message) as caught:
+        TrainingConfig(**fields)
+    assert "\n" not in str(caught.value)
+
+
+def test_learning_rate_warms_up_and_falls_as_the_authors_do():
+    config = TrainingConfig(epochs=20, warm_up=5, lr=0.1)
+    rates = [config.learning_rate(epoch) for epoch in range(20)]
+    assert rates[:5] == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1])
+    cosine = [0.05 * (1 + math.cos(math.pi * (epoch - 4) / 16)) for epoch in range(5, 20)]
+    assert rates[5:] == pytest.approx(cosine)
+
+
+def test_learning_rate_without_warm_up_is_a_cosine():
+    config = TrainingConfig(epochs=10, warm_up=0, lr=0.2)
+    rates = [config.learning_rate(epoch) for epoch in range(10)]
+    assert rates == pytest.approx([0.1 * (1 + math.cos(math.pi * epoch / 10)) for epoch in range(10)])
+    assert rates[0] == 0.2
+
+
+@pytest.mark.parametrize(("epochs", "warm_up"), [(1, 0), (2, 1), (24, 2), (24, 23)])
+def test_learning_rate_peaks_at_lr_and_stays_positive(epochs, warm_up):
+    config = TrainingConfig(epochs=epochs, warm_up=warm_up)
+    rates = [config.learning_rate(epoch) for epoch in range(epochs)]
+    assert max(rates) == pytest.approx(config.lr)
+    assert min(rates) > 0
+
+
+def test_tau_rises_from_its_start_and_is_absent_without_recu():
+    config = TrainingConfig(epochs=10)
+    levels = [config.tau_of(epoch) for epoch in range(10)]
+    assert levels[0] == 0.85
+    assert levels == sorted(levels)
+    assert levels[-1] < 0.99
+    assert TrainingConfig(recu=False).tau_of(3) is None
+    assert TrainingConfig(tau=(0.9, 0.9)).tau_of(7) == 0.9
+
+
+def test_survives_json():
+    config = TrainingConfig(epochs=3, tau=(0.8, 0.9), data_dir="/data", recu=False)
+    assert TrainingConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_an_unknown_setting_is_named():
+    with pytest.raises(InputError, match=r"'learning_rate'.*binary_weight_decay"):
+        TrainingConfig.from_dict({"learning_rate": 0.1})
+
+
+def test_differences_name_both_values():
+    assert TrainingConfig().differences(TrainingConfig()) == []
+    assert TrainingConfig(lr=0.1).differences(TrainingConfig(lr=0.2, epochs=30)) == [
+        "epochs (24, not 30)",
+        "lr (0.1, not 0.2)",
+    ]
