@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
@@ -12,6 +12,9 @@ from torch.nn import functional
 import recu_analysis as ra
 from benchmarks.timing import ratio, take_turns
 from recu_analysis.nn import build_network
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROUNDS = 15
 

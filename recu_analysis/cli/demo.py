@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 RUNS = {"recu": ("ReCU", True), "baseline": ("without clamp", False)}
 
 
-@click.command(epilog="Example: recu-analyze demo --directory runs/demo")
+@click.command("demo", epilog="Example: recu-analyze demo --directory runs/demo")
 @click.option(
     "--directory",
     type=click.Path(path_type=Path),

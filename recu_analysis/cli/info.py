@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from recu_analysis.store.run import Run
 
 
-@click.command(epilog="Example: recu-analyze info runs/demo/recu")
+@click.command("info", epilog="Example: recu-analyze info runs/demo/recu")
 @options.run_argument
 @options.table_output
 @options.common

@@ -158,6 +158,7 @@ window_option = click.option(
 tail_tau_option = click.option(
     "--tail-tau",
     type=TailTauType(),
+    metavar="TAU|window",
     default=0.85,
     show_default=True,
     help="The tail is the 2 (1 - TAU) of the weights with the largest |z|; window: the run's own tau.",

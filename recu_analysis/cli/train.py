@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from recu_analysis.training.loop import Progress, Result
 
 
-@click.command(epilog="Example: recu-analyze train --dataset digits --no-recu --run-dir runs/baseline")
+@click.command("train", epilog="Example: recu-analyze train --dataset digits --no-recu --run-dir runs/baseline")
 @click.option("--network", default="resnet20", show_default=True, help="resnet20.")
 @click.option(
     "--dataset",

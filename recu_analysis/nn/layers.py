@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from recu_analysis.errors import InputError
 from recu_analysis.nn.functional import EPS, recu, sign_polynomial, sign_scaled, sign_straight_through, standardise
 from recu_analysis.theory.laplace import check_tau
 from recu_analysis.theory.standardize import WeightTransform
@@ -40,6 +42,11 @@ class _Binary(nn.Module):
         self, shape: tuple[int, ...], alpha_shape: tuple[int, ...], scale: float | None, centre: bool, clamp: bool
     ) -> None:
         super().__init__()
+        if min(shape) < 1 or math.prod(shape[1:]) < 2:
+            raise InputError(
+                "a binary layer needs at least one output channel and two weights in each, for a standard deviation, "
+                f"not weights of shape {shape}"
+            )
         self._transform = WeightTransform(centre=centre, target=scale, eps=EPS, ddof=1, clamp=clamp)
         self.weight = nn.Parameter(torch.empty(shape))
         self.alpha = nn.Parameter(torch.rand(alpha_shape))
@@ -111,6 +118,8 @@ class BinaryConv2d(_Binary):
         centre: bool = True,
         clamp: bool = True,
     ) -> None:
+        if groups < 1 or in_channels % groups or out_channels % groups:
+            raise InputError(f"{in_channels} and {out_channels} channels cannot be divided into {groups} groups")
         shape = (out_channels, in_channels // groups, kernel_size, kernel_size)
         super().__init__(shape, (out_channels, 1, 1), scale, centre, clamp)
         self._geometry = (stride, padding, dilation, groups)

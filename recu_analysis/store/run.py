@@ -374,12 +374,8 @@ def _require_run(folder: Path) -> None:
         )
     below = sorted(entry.parent.name for entry in folder.glob(f"*/{names.RUN_FILE}"))
     if below:
-        raise NotARunError(f"{folder} is not a run directory, but {', '.join(below[:5])} in it {_be(len(below))}")
+        raise NotARunError(f"{folder} is not a run directory but holds some; name one: {', '.join(below[:5])}")
     raise NotARunError(f"{folder} is not a run directory: it has no {names.RUN_FILE}; {hint}")
-
-
-def _be(count: int) -> str:
-    return "is" if count == 1 else "are"
 
 
 def _folders(path: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from recu_analysis.errors import DamagedError, InputError, StoreError
-from recu_analysis.store.format import CHECKPOINTS
+from recu_analysis.store.format import CHECKPOINTS, digest
 from recu_analysis.store.writer import commit
 from recu_analysis.training.config import TrainingConfig
 
@@ -44,7 +44,11 @@ def save(run_dir: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer
     for index, state in optimizer.state_dict()["state"].items():
         tensors[f"momentum/{index}"] = state["momentum_buffer"].contiguous()
     content = {"epochs": position.epochs, "update": position.update, "config": position.config.to_dict()}
-    metadata = {"format": FORMAT, "position": json.dumps(content, sort_keys=True)}
+    metadata = {
+        "format": FORMAT,
+        "position": json.dumps(content, sort_keys=True),
+        "digests": json.dumps(_digests(tensors), sort_keys=True),
+    }
     folder = run_dir / CHECKPOINTS
     try:
         folder.mkdir(exist_ok=True)
@@ -60,11 +64,13 @@ def load_position(run_dir: Path) -> Position:
     Raises
     ------
     StoreError
-        If there is no checkpoint.
+        If there is no run directory or no checkpoint in it.
     DamagedError
         If it cannot be read.
     """
     path = run_dir / CHECKPOINTS / NAME
+    if not run_dir.exists():
+        raise StoreError(f"{run_dir} does not exist, so there is no training to go on with; start it without --resume")
     if not path.exists():
         raise StoreError(
             f"{run_dir} has no checkpoint to go on from: its training stopped before the end of the first epoch, or "
@@ -76,7 +82,8 @@ def load_position(run_dir: Path) -> Position:
         position = Position(content["epochs"], content["update"], TrainingConfig.from_dict(content["config"]))
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedError(f"{path} is damaged: its position cannot be read ({error})") from None
-    if metadata.get("format") != FORMAT or type(position.epochs) is not int or type(position.update) is not int:
+    counts = (position.epochs, position.update)
+    if metadata.get("format") != FORMAT or any(type(count) is not int or count < 1 for count in counts):
         raise DamagedError(f"{path} is not a checkpoint of recu-analyze train")
     return position
 
@@ -90,18 +97,37 @@ def load_state(run_dir: Path, model: torch.nn.Module, optimizer: torch.optim.Opt
         If the file cannot be read or does not fit the model.
     """
     path = run_dir / CHECKPOINTS / NAME
-    tensors = _read(path, with_tensors=True)[1]
+    metadata, tensors = _read(path, with_tensors=True)
+    if metadata.get("digests") != json.dumps(_digests(tensors), sort_keys=True):
+        raise DamagedError(
+            f"{path} is damaged: its tensors are not those that were saved; start again with --overwrite"
+        )
     state = {name.removeprefix("model/"): value for name, value in tensors.items() if name.startswith("model/")}
-    momentum = {
-        int(name.removeprefix("momentum/")): {"momentum_buffer": value}
-        for name, value in tensors.items()
-        if name.startswith("momentum/")
-    }
     try:
+        momentum = {
+            int(name.removeprefix("momentum/")): {"momentum_buffer": value}
+            for name, value in tensors.items()
+            if name.startswith("momentum/")
+        }
+        _check_momentum(momentum, optimizer)
         model.load_state_dict(state)
         optimizer.load_state_dict({"state": momentum, "param_groups": optimizer.state_dict()["param_groups"]})
     except (RuntimeError, ValueError) as error:
         raise DamagedError(f"{path} does not fit the network: {str(error).splitlines()[0]}") from None
+
+
+def _digests(tensors: dict[str, torch.Tensor]) -> dict[str, str]:
+    return {name: digest(name, tensor.numpy(force=True)) for name, tensor in tensors.items()}
+
+
+def _check_momentum(momentum: dict[int, dict[str, torch.Tensor]], optimizer: torch.optim.Optimizer) -> None:
+    """ValueError unless every parameter has its buffer; torch itself would notice at the next step only."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    shapes = {index: state["momentum_buffer"].shape for index, state in momentum.items()}
+    if any(group["momentum"] for group in optimizer.param_groups) and shapes != {
+        index: parameter.shape for index, parameter in enumerate(parameters)
+    }:
+        raise ValueError("its momentum is that of other parameters")
 
 
 def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, str], dict[str, Any]]:

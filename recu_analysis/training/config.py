@@ -13,6 +13,17 @@ from recu_analysis.theory.schedule import exponential
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_NUMBER = ((int, float), "a number")
+#: Fields, the types they may have, and how an error calls them; bool is not taken for an int.
+_KINDS = (
+    *((name, (str,), "a text") for name in ("network", "dataset")),
+    ("data_dir", (str, type(None)), "a text or None"),
+    ("recu", (bool,), "True or False"),
+    ("tau", (tuple,), "a tuple of two numbers"),
+    *((name, (int,), "a whole number") for name in ("epochs", "batch_size", "warm_up", "seed")),
+    *((name, *_NUMBER) for name in ("scale", "lr", "momentum", "weight_decay", "binary_weight_decay")),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
@@ -56,6 +67,7 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         low, high = check_tau(self.tau)
         if low > high:
             raise InputError(f"tau must not fall: its start {low:g} is above its end {high:g}")
@@ -73,6 +85,15 @@ class TrainingConfig:
             raise InputError(f"the warm-up must be shorter than the {self.epochs} epochs, not {self.warm_up}")
         if not 0 <= self.seed < 2**63:
             raise InputError(f"a seed is a number from 0 to 2^63 - 1, not {self.seed}")
+
+    def _check_kinds(self) -> None:
+        """InputError unless every field has the type it is declared with; JSON and callers bring others."""
+        for name, kinds, what in _KINDS:
+            value = getattr(self, name)
+            if type(value) not in kinds:
+                raise InputError(f"{name.replace('_', ' ')} must be {what}, not {value!r}")
+        if len(self.tau) != 2 or any(type(level) not in (int, float) for level in self.tau):
+            raise InputError(f"tau must be a pair of numbers, its start and its end, not {self.tau!r}")
 
     def learning_rate(self, epoch: int) -> float:
         """Learning rate of an epoch, counted from 0: the authors' warm-up, then a cosine to 0.
@@ -106,7 +127,8 @@ class TrainingConfig:
         unknown = sorted(set(entries) - known)
         if unknown:
             raise InputError(f"no setting of a training is called {unknown[0]!r}; they are {', '.join(sorted(known))}")
-        return cls(**{**entries, "tau": tuple(entries.get("tau", (0.85, 0.99)))})
+        tau = entries.get("tau", (0.85, 0.99))
+        return cls(**{**entries, "tau": tuple(tau) if isinstance(tau, list) else tau})
 
     def differences(self, other: TrainingConfig) -> list[str]:
         """A text such as ``epochs (24, not 30)`` for every field in which the other differs."""

@@ -85,7 +85,7 @@ def _digits() -> Dataset:
 
     digits = load_digits()
     images = torch.from_numpy(digits.images).float()[:, None]
-    images = functional.interpolate(images, size=(16, 16), mode="bicubic", align_corners=False)
+    images = functional.interpolate(images, size=(16, 16), mode="bilinear", align_corners=False)
     labels = torch.from_numpy(digits.target).long()
     train, val = train_test_split(
         np.arange(len(labels)), test_size=VALIDATION_SHARE, stratify=digits.target, random_state=SPLIT_SEED
@@ -96,11 +96,11 @@ def _digits() -> Dataset:
 def _normalised(
     train_images: torch.Tensor, train_labels: torch.Tensor, val_images: torch.Tensor, val_labels: torch.Tensor
 ) -> Dataset:
-    """Grey images (N, 1, H, W) as three equal channels, scaled by the training part."""
+    """Grey images (N, 1, H, W) as three equal channels in the memory of one, scaled by the training part."""
     deviation, mean = torch.std_mean(train_images)
 
     def scaled(images: torch.Tensor) -> torch.Tensor:
-        return ((images - mean) / deviation).expand(-1, 3, -1, -1).contiguous()
+        return ((images - mean) / deviation).expand(-1, 3, -1, -1)
 
     return Dataset(scaled(train_images), train_labels, scaled(val_images), val_labels, classes=10)
 
@@ -113,7 +113,7 @@ def _fashion_mnist(folder: Path) -> Dataset:
         if labels.max() > 9:
             raise DataError(f"{folder / prefix}-labels-idx1-ubyte.gz is damaged: it has the label {labels.max()}")
         padded = np.pad(images, ((0, 0), (2, 2), (2, 2)))[:, None]
-        parts += [torch.from_numpy(padded).float(), torch.from_numpy(labels).long()]
+        parts += [torch.from_numpy(padded).float(), torch.from_numpy(labels.astype(np.int64))]
     return _normalised(*parts)
 
 

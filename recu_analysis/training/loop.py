@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from torch.nn import functional
 
 from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.capture.recorder import record
-from recu_analysis.errors import RecuError, RunExistsError
+from recu_analysis.errors import InputError, RecuError, RunExistsError, StoreError
 from recu_analysis.nn import binary_parameters, build_network, set_tau
 from recu_analysis.store.format import RUN_FILE
 from recu_analysis.store.writer import check_room, window_bytes
@@ -77,8 +78,8 @@ def train(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    on_start: Callable[[int], object] = lambda estimate: None,
-    on_batch: Callable[[Progress], object] = lambda progress: None,
+    on_start: Callable[[int], object] = lambda _: None,
+    on_batch: Callable[[Progress], object] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Result:
     """Train and record a network.
@@ -119,8 +120,10 @@ def train(
     RecuError
         If the loss becomes NaN or infinite.
     """
+    if resume and overwrite:
+        raise InputError("resume and overwrite exclude each other; give one of them")
     folder = Path(run_dir)
-    position = checkpoint.load_position(folder) if resume and folder.is_dir() else None
+    position = checkpoint.load_position(folder) if resume else None
     if position is not None:
         checkpoint.check_same(position.config, config, folder)
     data = load_dataset(config.dataset, config.data_dir)
@@ -129,12 +132,14 @@ def train(
         checkpoint.load_state(folder, model, optimizer)
         if position.epochs == config.epochs:
             return Result(position.epochs, stopped=False, val_top1=float("nan"))
-    else:
-        _make_way(folder, overwrite=overwrite)
-    expected = (config.epochs + 1) * window_bytes([layer.spec for layer in binary_layers(model)])
-    check_room(folder, expected, f"the windows of {config.epochs} epochs")
-    on_start(expected)
     start, update = (position.epochs, position.update) if position else (0, None)
+    epochs = config.epochs - start
+    expected = (epochs + 1) * window_bytes([layer.spec for layer in binary_layers(model)])
+    # Before anything is deleted: a run must not be lost to one that then cannot start.
+    check_room(folder, expected, f"the windows of {epochs} epochs")
+    if position is None:
+        _make_way(folder, overwrite=overwrite)
+    on_start(expected)
     finished, accuracy = start, float("nan")
     with record(model, optimizer, folder, resume=update, configuration=config.to_dict()) as recorder:
         for epoch in range(start, config.epochs):
@@ -156,7 +161,12 @@ def _make_way(folder: Path, *, overwrite: bool) -> None:
         raise RunExistsError(f"{folder} exists already; go on with it by --resume, or replace it by --overwrite")
     if not (folder / RUN_FILE).is_file():
         raise RunExistsError(f"{folder} is not a run directory, so --overwrite leaves it alone; choose another folder")
-    shutil.rmtree(folder)
+    if folder.is_symlink():
+        raise RunExistsError(f"{folder} is a link, so --overwrite leaves it alone; name the folder it leads to")
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be deleted: {error.strerror}; delete it yourself") from error
 
 
 def _build(config: TrainingConfig, classes: int) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
@@ -194,12 +204,8 @@ def _train_epoch(
     seen, loss_sum, hits = 0, 0.0, 0
     for number, batch in enumerate(indices, start=1):
         labels = data.train_labels[batch]
-        loss, correct = _step(model, optimizer, data.train_images[batch], labels)
+        loss, correct = _step(model, optimizer, data.train_images[batch], labels, recorder.update + 1)
         seen, loss_sum, hits = seen + len(batch), loss_sum + loss * len(batch), hits + correct
-        if not loss_sum < float("inf"):
-            raise RecuError(
-                f"the loss became {loss} at update {recorder.update}; a learning rate below {config.lr:g} may help"
-            )
         on_batch(Progress(epoch, config.epochs, number, len(indices), loss_sum / seen, 100 * hits / seen, tau))
         if should_stop():
             return None
@@ -218,15 +224,26 @@ def _train_epoch(
 
 
 def _step(
-    model: torch.nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor, labels: torch.Tensor
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    update: int,
 ) -> tuple[float, int]:
-    """One update; the loss before it, and how many images were classified rightly."""
+    """One update; the loss before it, and how many images were classified rightly.
+
+    A loss without value raises RecuError before it reaches the weights: the recording ends with the last good ones.
+    """
     optimizer.zero_grad(set_to_none=True)
     logits = model(images)
     loss = functional.cross_entropy(logits, labels)
+    value = loss.item()
+    if not math.isfinite(value):
+        rate = optimizer.param_groups[0]["lr"]
+        raise RecuError(f"the loss became {value} at update {update}; a learning rate below {rate:g} may help")
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
-    return loss.item(), int((logits.argmax(dim=1) == labels).sum())
+    return value, int((logits.argmax(dim=1) == labels).sum())
 
 
 @torch.no_grad()

@@ -1,8 +1,9 @@
-"""record(): every statistic of a real training against a plain loop, the hook's manners, and what stays after errors."""
+"""record(): every statistic of a real training against a plain loop, the hook's manners, what stays after errors."""
 
 import os
 import signal
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def test_every_statistic_of_a_real_training_equals_the_plain_loop(recorded):
     assert len(run.layer_names) == 18
     bounds = [0, 20, 27, UPDATES]
     for name, weights in history.items():
-        for number, (low, high) in enumerate(zip(bounds[:-1], bounds[1:], strict=True), start=1):
+        for number, (low, high) in enumerate(pairwise(bounds), start=1):
             record = run.windows[number][name]
             expected = plain_record(weights[low : high + 1])
             np.testing.assert_array_equal(record.weight, weights[high])
@@ -172,11 +173,16 @@ def test_an_exception_removes_only_our_hook_and_leaves_whole_files(tmp_path):
     calls = []
     optimizer.register_step_post_hook(lambda *_: calls.append(1))
     recorder = ra.record(model, optimizer, tmp_path / "run")
-    with pytest.raises(ZeroDivisionError), recorder:
-        step(model, optimizer, 0)
-        recorder.mark()
-        step(model, optimizer, 1)
-        raise ZeroDivisionError
+
+    def fails():
+        with recorder:
+            step(model, optimizer, 0)
+            recorder.mark()
+            step(model, optimizer, 1)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
     step(model, optimizer, 2)
     assert len(calls) == 3
     assert len(optimizer._optimizer_step_post_hooks) == 1
@@ -302,9 +308,11 @@ def test_refusals(tmp_path):
         ra.record(model, optimizer, tmp_path / "a", every=0)
     with pytest.raises(InputError, match="at least one optimizer"):
         ra.record(model, [], tmp_path / "a")
-    with ra.record(model, optimizer, tmp_path / "a"):
-        with pytest.raises(RecorderError, match="this optimizer is being recorded already"):
-            ra.record(model, optimizer, tmp_path / "b")
+    with (
+        ra.record(model, optimizer, tmp_path / "a"),
+        pytest.raises(RecorderError, match="this optimizer is being recorded already"),
+    ):
+        ra.record(model, optimizer, tmp_path / "b")
     with pytest.raises(RunExistsError, match="exists and is not empty"):
         ra.record(model, optimizer, tmp_path / "a")
     recorder = ra.record(model, optimizer, tmp_path / "c")

@@ -172,3 +172,17 @@ def test_binary_parameters_are_the_latent_weights_only():
 
 def test_the_repr_says_what_stands_between_weight_and_sign():
     assert "clamp=False" in repr(BinaryConv2d(3, 4, 3, clamp=False))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: BinaryConv2d(4, 4, 1, groups=4), "two weights"),
+        (lambda: BinaryLinear(1, 4), "two weights"),
+        (lambda: BinaryConv2d(4, 0, 3), "at least one output channel"),
+        (lambda: BinaryConv2d(3, 4, 3, groups=2), "2 groups"),
+    ],
+)
+def test_a_layer_that_has_no_deviation_or_no_groups_is_refused(build, message):
+    with pytest.raises(InputError, match=message):
+        build()

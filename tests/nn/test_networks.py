@@ -100,3 +100,9 @@ def test_an_unknown_name_is_answered_with_the_nearest():
 def test_a_network_needs_a_class():
     with pytest.raises(InputError, match="at least one class"):
         build_network("resnet20", 0)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 18, 18), (2, 1, 16, 16), (3, 16, 16)])
+def test_images_of_another_shape_are_refused(network, shape):
+    with pytest.raises(InputError, match="multiples of 4"):
+        network(torch.randn(shape))

@@ -85,3 +85,22 @@ def test_differences_name_both_values():
         "epochs (24, not 30)",
         "lr (0.1, not 0.2)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"tau": (0.9,)}, "pair of numbers"),
+        ({"tau": 0.9}, "tau must be a tuple"),
+        ({"epochs": "3"}, "epochs must be a whole number"),
+        ({"epochs": 2.5}, "epochs must be a whole number"),
+        ({"seed": True}, "seed must be a whole number"),
+        ({"lr": "fast"}, "lr must be a number"),
+        ({"recu": "no"}, "recu must be True or False"),
+        ({"network": 3}, "network must be a text"),
+        ({"tau": None}, "tau must be a tuple"),
+    ],
+)
+def test_refuses_values_of_the_wrong_kind(fields, message):
+    with pytest.raises(InputError, match=message):
+        TrainingConfig.from_dict(fields)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from recu_analysis.errors import DataError, InputError
+from recu_analysis.training import data as module
 from recu_analysis.training.data import batches, load_dataset, read_idx
 
 SHAPE = (5, 4, 3)
@@ -136,3 +137,34 @@ def test_nothing_beyond_the_expected_size_is_decompressed(tmp_path):
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
         tracemalloc.stop()
+
+
+@pytest.fixture
+def small_fashion(tmp_path, monkeypatch):
+    """The four files in miniature, and a reader that asks for that many images only."""
+    counts = {60_000: 12, 10_000: 4}
+    monkeypatch.setattr(
+        module, "read_idx", lambda path, shape: read_idx(path, (counts[shape[0]], *shape[1:])), raising=True
+    )
+    for prefix, count in (("train", 12), ("t10k", 4)):
+        pixels = np.random.default_rng(count).integers(0, 256, count * 784, dtype=np.uint8).tobytes()
+        labels = (np.arange(count) % 10).astype(np.uint8).tobytes()
+        write(tmp_path / f"{prefix}-images-idx3-ubyte.gz", idx((count, 28, 28), pixels))
+        write(tmp_path / f"{prefix}-labels-idx1-ubyte.gz", idx((count,), labels))
+    return tmp_path
+
+
+def test_fashion_mnist_is_padded_normalised_and_in_three_channels(small_fashion):
+    dataset = load_dataset("fashion-mnist", str(small_fashion))
+    assert dataset.train_images.shape == (12, 3, 32, 32)
+    assert dataset.val_images.shape == (4, 3, 32, 32)
+    assert dataset.val_labels.tolist() == [0, 1, 2, 3]
+    assert float(dataset.train_images.mean()) == pytest.approx(0, abs=1e-4)
+    corner = dataset.train_images[:, :, :2]
+    assert torch.equal(corner, corner[0, 0, 0, 0].expand_as(corner))
+
+
+def test_a_label_beyond_the_classes_is_refused(small_fashion):
+    write(small_fashion / "t10k-labels-idx1-ubyte.gz", idx((4,), bytes([0, 1, 10, 2])))
+    with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte.gz is damaged.*10"):
+        load_dataset("fashion-mnist", str(small_fashion))

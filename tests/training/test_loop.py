@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from recu_analysis.errors import DataError, InputError, RecuError, RunExistsError, StoreError
+from recu_analysis.errors import DataError, InputError, NoRoomError, RecuError, RunExistsError, StoreError
 from recu_analysis.nn import build_network
 from recu_analysis.store.run import open_run
 from recu_analysis.training import checkpoint, loop
@@ -215,3 +216,38 @@ def test_evaluation_leaves_the_mode_and_the_statistics_alone():
         logits = network.eval()(images)
     assert loss == pytest.approx(float(torch.nn.functional.cross_entropy(logits, labels)))
     assert top1 == pytest.approx(100 * float((logits.argmax(1) == labels).float().mean()))
+
+
+def test_resume_and_overwrite_exclude_each_other(tmp_path):
+    with pytest.raises(InputError, match="exclude each other"):
+        train(TrainingConfig(**SETTINGS), tmp_path / "run", resume=True, overwrite=True)
+
+
+def test_overwrite_without_room_keeps_the_old_run(tmp_path, monkeypatch):
+    config = TrainingConfig(**SETTINGS | {"epochs": 2})
+    train(config, tmp_path / "run")
+    before = files(tmp_path / "run")
+
+    def full(folder, needed, what):
+        raise NoRoomError(f"no room for {what}")
+
+    monkeypatch.setattr(loop, "check_room", full)
+    with pytest.raises(NoRoomError):
+        train(config, tmp_path / "run", overwrite=True)
+    assert files(tmp_path / "run") == before
+
+
+def test_overwrite_does_not_follow_a_link(tmp_path):
+    config = TrainingConfig(**SETTINGS | {"epochs": 2})
+    train(config, tmp_path / "run")
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    with pytest.raises(RunExistsError, match="is a link"):
+        train(config, tmp_path / "link", overwrite=True)
+    assert len(open_run(tmp_path / "run").metrics) == 2
+
+
+def test_a_loss_without_value_never_reaches_the_weights(tmp_path):
+    with pytest.raises(RecuError, match="loss became"):
+        train(TrainingConfig(**SETTINGS | {"warm_up": 0}, lr=1e30), tmp_path / "run")
+    run = open_run(tmp_path / "run")
+    assert all(np.isfinite(run.windows[-1][layer].weight).all() for layer in run.layer_names)

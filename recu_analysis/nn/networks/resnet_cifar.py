@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from recu_analysis.errors import InputError
 from recu_analysis.nn.layers import BinaryConv2d
 
 if TYPE_CHECKING:
@@ -69,7 +70,12 @@ class ResNet20(nn.Module):
             nn.init.kaiming_normal_(module.weight)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits of shape (batch, classes) for images of shape (batch, 3, H, W)."""
+        """Logits of shape (batch, classes) for images of shape (batch, 3, H, W), H and W multiples of 4."""
+        if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % 4 or images.shape[3] % 4:
+            raise InputError(
+                "resnet20 takes images of shape (batch, 3, H, W) with H and W multiples of 4, halved twice, "
+                f"not {tuple(images.shape)}"
+            )
         values = functional.hardtanh(self.bn1(self.conv1(images)))
         values = self.layer3(self.layer2(self.layer1(values)))
         logits: torch.Tensor = self.linear(self.bn2(values.mean(dim=(2, 3))))
