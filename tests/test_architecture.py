@@ -120,7 +120,7 @@ def loaded(code):
     [
         "import recu_analysis as ra; dir(ra)",
         "import recu_analysis as ra; ra.open_run, ra.layer_table, ra.dead_weights",
-        "import recu_analysis.cli.dead_weights, recu_analysis.cli.info, recu_analysis.cli.train, recu_analysis.cli.demo",
+        "from recu_analysis.cli import dead_weights, demo, info, train",
     ],
 )
 def test_reading_runs_loads_neither_torch_nor_matplotlib(code):

@@ -56,12 +56,18 @@ def standard_scores(weight: ArrayLike, *, centre: bool = True) -> NDArray[np.flo
     ndarray of float64, shape of `weight`, in standard deviations of the channel
     """
     rows = channels(weight)
-    mean = rows.mean(axis=1, keepdims=True)
-    deviation = _deviation(rows - mean, ddof=1)
+    centred = _centred(rows)
+    deviation = _deviation(centred, ddof=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        z = (rows - mean if centre else rows) / deviation
+        z = (centred if centre else rows) / deviation
     z[np.broadcast_to(deviation == 0.0, z.shape)] = 0.0
     return z.reshape(np.shape(weight))
+
+
+def _centred(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Every row less its mean; NaN throughout a row that holds NaN or infinity."""
+    with np.errstate(invalid="ignore"):
+        return rows - rows.mean(axis=1, keepdims=True)
 
 
 def _deviation(centred: NDArray[np.float64], *, ddof: int, eps: float = 0.0) -> NDArray[np.float64]:
@@ -117,7 +123,7 @@ class WeightTransform:
         ndarray of float64, shape of `weight`
         """
         rows = channels(weight)
-        centred = rows - rows.mean(axis=1, keepdims=True)
+        centred = _centred(rows)
         result = centred if self.centre else rows
         if self.target is not None:
             deviation = _deviation(centred, ddof=self.ddof, eps=self.eps)
@@ -152,7 +158,7 @@ class WeightTransform:
         Neither the scale nor the clamp can change a sign, so only the centring counts.
         """
         rows = channels(weight)
-        effective = rows - rows.mean(axis=1, keepdims=True) if self.centre else rows
+        effective = _centred(rows) if self.centre else rows
         return ~(effective < 0).reshape(np.shape(weight))
 
     def to_dict(self) -> dict[str, Any]:

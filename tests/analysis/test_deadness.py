@@ -1,0 +1,196 @@
+"""Every criterion and statistic against a plain loop over weights, and the cases without an answer."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recu_analysis import by_magnitude, dead_weights, open_run
+from recu_analysis.analysis.deadness import CRITERIA, tail_mask, totals, weight_histogram
+from recu_analysis.analysis.engine import WindowRange
+from recu_analysis.errors import InputError, LayerNotFoundError
+from recu_analysis.testing import random_walk, synthetic_run
+from recu_analysis.theory.standardize import WeightTransform
+
+
+def plain(walk, first, last, tail_tau=0.85):
+    """What the weights of one layer did in updates first to last, weight by weight."""
+    rows = walk.astype(np.float64).reshape(len(walk), walk.shape[1], -1)
+    mean, std = rows.mean(axis=2, keepdims=True), rows.std(axis=2, ddof=1, keepdims=True)
+    z = ((rows - mean) / std).reshape(len(rows), -1)
+    weights = [
+        {
+            "z": z[first - 1, i],
+            "z_end": z[last, i],
+            "mobility": sum(abs(z[u, i] - z[u - 1, i]) for u in range(first, last + 1)) / (last - first + 1),
+            "silent": not any((z[u, i] < 0) != (z[u - 1, i] < 0) for u in range(first, last + 1)),
+        }
+        for i in range(z.shape[1])
+    ]
+    ranked = sorted(weights, key=lambda weight: -abs(weight["z"]))
+    for rank, weight in enumerate(ranked):
+        weight["tail"] = rank < round(2 * (1 - tail_tau) * len(weights))
+    middle = float(np.median([weight["mobility"] for weight in weights]))
+    for weight in weights:
+        weight["still"] = weight["mobility"] < 0.1 * middle
+    return weights
+
+
+def share(weights, condition):
+    return sum(map(condition, weights)) / len(weights)
+
+
+@pytest.mark.parametrize("layer", ["first", "second"])
+def test_every_column_against_a_plain_loop(run, synthetic, layer):
+    row = dead_weights(run, layers=layer).iloc[0]
+    weights = plain(synthetic.history[layer], 11, 20)
+    tail = [weight for weight in weights if weight["tail"]]
+    core = [weight for weight in weights if not weight["tail"]]
+    assert (row["first_window"], row["last_window"], row["updates"], row["exact"]) == (3, 4, 10, True)
+    conditions = {
+        "tail-silent": lambda w: w["tail"] and w["silent"],
+        "tail": lambda w: w["tail"],
+        "silent": lambda w: w["silent"],
+        "still": lambda w: w["still"],
+        "tail-still": lambda w: w["tail"] and w["still"],
+    }
+    assert set(conditions) == set(CRITERIA)
+    for name, condition in conditions.items():
+        expected = share(weights, condition)
+        assert row[f"{name.replace('-', '_')}_fraction"] == pytest.approx(expected, abs=1e-12)
+        chosen = dead_weights(run, name, layers=layer).iloc[0]
+        assert chosen["dead_fraction"] == pytest.approx(expected, abs=1e-12)
+        assert chosen["dead"] == round(expected * len(weights))
+    assert row["silent_fraction_tail"] == pytest.approx(share(tail, lambda w: w["silent"]))
+    assert row["silent_fraction_core"] == pytest.approx(share(core, lambda w: w["silent"]))
+    assert row["mobility_tail"] == pytest.approx(np.mean([w["mobility"] for w in tail]), rel=1e-6)
+    assert row["mobility_core"] == pytest.approx(np.mean([w["mobility"] for w in core]), rel=1e-6)
+    assert row["memory"] == pytest.approx(np.mean([w["z"] * w["z_end"] for w in weights]))
+
+
+@given(
+    st.lists(st.floats(-5, 5, allow_nan=False), min_size=1, max_size=60),
+    st.floats(0.5, 1, exclude_min=True),
+)
+def test_tail_is_the_largest_by_rank(values, tail_tau):
+    z = np.array(values)
+    mask = tail_mask(z, tail_tau)
+    assert mask.sum() == round(2 * (1 - tail_tau) * z.size)
+    if 0 < mask.sum() < z.size:
+        assert np.abs(z[mask]).min() >= np.abs(z[~mask]).max()
+
+
+def test_ties_go_to_the_lower_index():
+    np.testing.assert_array_equal(tail_mask(np.array([1.0, -1.0, 1.0, 0.5]), 0.75), [True, True, False, False])
+
+
+def test_a_frozen_layer_is_silent_still_and_remembers(tmp_path):
+    frozen = np.repeat(random_walk((4, 25), 0), 5, axis=0)
+    row = dead_weights(open_run(synthetic_run(tmp_path / "run", {"a": frozen}).path)).iloc[0]
+    assert row["silent_fraction"] == row["still_fraction"] == 1.0
+    assert row["dead_fraction"] == row["tail_fraction"] == pytest.approx(0.3)
+    assert row["memory"] == pytest.approx(24 / 25)
+    assert row["mobility_tail"] == row["mobility_core"] == 0.0
+
+
+def test_weights_that_all_flip_are_not_dead(tmp_path):
+    start = random_walk((4, 25), 0)[0]
+    start -= start.mean(axis=1, keepdims=True)
+    swinging = np.stack([start * (-1) ** update for update in range(5)])
+    row = dead_weights(open_run(synthetic_run(tmp_path / "run", {"a": swinging}, windows=1).path)).iloc[0]
+    assert row["silent_fraction"] == row["dead_fraction"] == 0.0
+    assert row["memory"] > 0.9  # an even number of swings leads back
+
+
+def test_layers_that_do_not_centre_use_the_plain_sign(tmp_path):
+    walk = random_walk((3, 20), 4, step=0.01) + 5.0
+    path = synthetic_run(tmp_path / "run", {"a": walk.astype(np.float32)}, transform=WeightTransform()).path
+    row = dead_weights(open_run(path)).iloc[0]
+    assert row["silent_fraction"] == 1.0
+
+
+def test_nan_weights_are_counted_and_their_channels_left_out(tmp_path):
+    walk = random_walk((5, 30), 4)
+    walk[3:, 2, 7] = np.nan
+    walk[4, 4, 1] = np.inf
+    row = dead_weights(open_run(synthetic_run(tmp_path / "run", {"a": walk}, windows=1).path)).iloc[0]
+    assert row["nonfinite"] == 2
+    clean = np.delete(random_walk((5, 30), 4), [2, 4], axis=1)
+    expected = dead_weights(open_run(synthetic_run(tmp_path / "clean", {"a": clean}, windows=1).path)).iloc[0]
+    for name in ("dead_fraction", "silent_fraction_tail", "mobility_core", "memory"):
+        assert row[name] == pytest.approx(expected[name], rel=1e-6), name
+
+
+def test_a_layer_of_one_weight_is_no_error(tmp_path):
+    row = dead_weights(open_run(synthetic_run(tmp_path / "run", {"a": random_walk((1, 1), 4)}).path)).iloc[0]
+    assert row["tail_fraction"] == 0.0
+    assert math.isnan(row["silent_fraction_tail"])
+    assert row["mobility_core"] == 0.0  # a channel of one weight is constant: z = 0
+
+
+def test_own_tail_follows_tau(run):
+    own, fixed = dead_weights(run, tail_tau="window"), dead_weights(run, tail_tau=0.85)
+    assert own.equals(fixed)
+    narrow = dead_weights(run, tail_tau=0.99)
+    assert (narrow["tail_fraction"] < fixed["tail_fraction"]).all()
+
+
+def test_own_tail_of_a_layer_without_clamp_is_refused(tmp_path):
+    summary = synthetic_run(tmp_path / "run", {"a": random_walk((2, 9), 4)})
+    run = open_run(summary.path)
+    record = run.windows[1]["a"].trajectory
+    from dataclasses import replace
+
+    from recu_analysis.analysis.deadness import movement
+
+    with pytest.raises(InputError, match="layer 'a' does not clamp, so it has no tau of its own"):
+        movement(run.header.layers[0], replace(record, tau=None), "window")
+
+
+def test_bad_arguments(run):
+    with pytest.raises(InputError, match="the criteria of deadness are tail-silent, tail, silent, still, tail-still"):
+        dead_weights(run, "gone")
+    with pytest.raises(InputError, match=r"tau must lie in \(0.5, 1\], not 0.4"):
+        dead_weights(run, tail_tau=0.4)
+    with pytest.raises(LayerNotFoundError):
+        dead_weights(run, layers="x")
+
+
+def test_totals_weigh_layers_by_their_weights(run):
+    table = dead_weights(run)
+    total = totals(table)
+    assert total["weights"] == table["weights"].sum()
+    assert total["dead"] == table["dead"].sum()
+    assert total["dead_fraction"] == pytest.approx(total["dead"] / total["weights"])
+
+
+def test_bins_have_equal_counts_and_rise(run, synthetic):
+    table = by_magnitude(run, bins=4, layers="second")
+    assert table["weights"].tolist() == [80, 80, 80, 80]
+    assert table["abs_z"].is_monotonic_increasing
+    weights = sorted(plain(synthetic.history["second"], 11, 20), key=lambda weight: abs(weight["z"]))
+    for number, row in table.iterrows():
+        some = weights[80 * number : 80 * number + 80]
+        assert row["abs_z"] == pytest.approx(np.mean([abs(w["z"]) for w in some]))
+        assert row["mobility"] == pytest.approx(np.mean([w["mobility"] for w in some]), rel=1e-6)
+        assert row["flip_probability"] == pytest.approx(share(some, lambda w: not w["silent"]))
+
+
+def test_too_few_weights_for_the_bins(run):
+    with pytest.raises(InputError, match="layer 'first' has 108 weights, too few for 200 bins"):
+        by_magnitude(run, bins=200)
+
+
+def test_histogram_counts_every_weight_once(run):
+    table = weight_histogram(run, "second", window=WindowRange(2, 4))
+    assert table[["core", "tail_active", "dead"]].to_numpy().sum() == 320
+    row = dead_weights(run, layers="second", window=WindowRange(2, 4)).iloc[0]
+    assert table["dead"].sum() == row["dead"]
+    np.testing.assert_allclose(table["left"], -table["right"][::-1])
+
+
+def test_histogram_wants_one_layer(run):
+    with pytest.raises(InputError, match=r"'\*' matches 2 layers; name one of first, second"):
+        weight_histogram(run, "*")

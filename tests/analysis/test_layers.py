@@ -1,0 +1,158 @@
+"""layer_table against plain loops: state, movement, revival, and what window 0 cannot know."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from recu_analysis import layer_table, open_run
+from recu_analysis.analysis.engine import WindowRange
+from recu_analysis.testing import random_walk, synthetic_run
+from recu_analysis.theory.standardize import WeightTransform, standard_scores
+
+FIXED = [
+    "window",
+    "epoch",
+    "layer",
+    "weights",
+    "updates",
+    "exact",
+    "tau",
+    "b_hat",
+    "quantile",
+    "clamped_fraction",
+    "alpha",
+    "qe_measured",
+    "sign_entropy",
+    "update_magnitude",
+    "update_magnitude_tail",
+    "update_magnitude_core",
+    "mobility",
+    "mobility_tail",
+    "mobility_core",
+    "flip_ratio",
+    "flip_ratio_tail",
+    "flip_ratio_core",
+    "silent_fraction",
+    "silent_fraction_tail",
+    "silent_fraction_core",
+    "still_fraction",
+    "tail_fraction",
+    "dead_fraction",
+    "revived_fraction",
+    "revived_fraction_core",
+    "memory",
+    "net_displacement",
+    "c2i",
+]
+
+
+@pytest.fixture(scope="module")
+def table(run):
+    return layer_table(run)
+
+
+def test_one_row_a_layer_and_window_with_the_fixed_names(table):
+    assert set(FIXED) <= set(table)
+    assert list(zip(table["window"], table["layer"], strict=True))[:3] == [(0, "first"), (0, "second"), (1, "first")]
+    assert table["epoch"].tolist()[2:] == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_window_0_has_a_state_and_no_movement(table):
+    row = table.iloc[0]
+    assert row["updates"] == 0
+    assert math.isnan(row["epoch"])
+    assert math.isnan(row["mobility"])
+    assert math.isnan(row["dead_fraction"])
+    assert row["b_hat"] > 0
+    assert row["c2i"] == 1.0
+
+
+def test_state_of_the_standardised_weights(table, synthetic):
+    row = table[(table["window"] == 2) & (table["layer"] == "second")].iloc[0]
+    weights = synthetic.history["second"][10].astype(np.float64)
+    scaled = np.empty_like(weights)
+    for c, channel in enumerate(weights):
+        deviation = math.sqrt(channel.var(ddof=1) + 1e-5)
+        scaled[c] = (channel - channel.mean()) / (deviation / (2 * math.sqrt(2)))
+    b_hat = np.abs(scaled).mean()
+    bound = stats.laplace(scale=b_hat).ppf(0.85)
+    clamped = np.clip(scaled, -bound, bound)
+    alpha = np.abs(clamped).mean()
+    assert row["tau"] == 0.85
+    assert row["b_hat"] == pytest.approx(b_hat)
+    assert row["quantile"] == pytest.approx(bound)
+    assert row["clamped_fraction"] == pytest.approx((np.abs(scaled) > bound).mean())
+    assert row["alpha"] == pytest.approx(alpha)
+    assert row["qe_measured"] == pytest.approx(((clamped - alpha * np.where(scaled < 0, -1, 1)) ** 2).mean())
+    p = (scaled >= 0).mean()
+    assert row["sign_entropy"] == pytest.approx(stats.entropy([p, 1 - p]))
+
+
+def test_movement_in_raw_units_and_flips(table, synthetic):
+    row = table[(table["window"] == 3) & (table["layer"] == "first")].iloc[0]
+    walk = synthetic.history["first"].astype(np.float64).reshape(21, 4, -1)
+    moves = np.abs(np.diff(walk[10:16], axis=0))
+    z = np.abs(standard_scores(walk[10])).reshape(-1)
+    tail = np.isin(np.arange(z.size), np.argsort(-z)[: round(0.3 * z.size)])
+    assert row["update_magnitude"] == pytest.approx(moves.mean(), rel=1e-6)
+    assert row["update_magnitude_tail"] == pytest.approx(moves.reshape(5, -1)[:, tail].mean(), rel=1e-6)
+    signs = (walk - walk.mean(axis=2, keepdims=True))[10:16] < 0
+    flips = (signs[1:] != signs[:-1]).reshape(5, -1)
+    assert row["flip_ratio"] == pytest.approx(flips.mean())
+    assert row["flip_ratio_core"] == pytest.approx(flips[:, ~tail].mean())
+    assert row["net_displacement"] == pytest.approx(np.abs(walk[15] - walk[10]).mean(), rel=1e-6)
+
+
+def test_c2i_compares_with_the_initial_signs(table, synthetic):
+    row = table[(table["window"] == 4) & (table["layer"] == "second")].iloc[0]
+    first, last = (WeightTransform(centre=True).signs(synthetic.history["second"][update]) for update in (0, 20))
+    assert row["c2i"] == pytest.approx(1 - (first != last).mean())
+
+
+def test_revived_are_the_dead_that_flip_in_the_next_window(tmp_path):
+    # Ten weights of one channel: two far ones, of which one comes back and crosses 0 in the second window.
+    start = np.array([-3.0, 3.0, -0.5, 0.5, -0.4, 0.4, -0.3, 0.3, -0.2, 0.2], np.float32)
+    later = start.copy()
+    later[1] = -1.0
+    walk = np.stack([start, start * 1.01, later])[:, None]
+    table = layer_table(open_run(synthetic_run(tmp_path / "run", {"a": walk}, windows=2).path), tail_tau=0.9)
+    assert table["dead_fraction"].tolist()[1:] == pytest.approx([0.2, 0.1])
+    assert table["revived_fraction"].tolist()[2] == pytest.approx(0.5)
+    assert math.isnan(table["revived_fraction"][1])
+
+
+def test_a_range_is_one_row_a_layer(run):
+    table = layer_table(run, window=WindowRange(1, 4), layers="second")
+    assert len(table) == 1
+    assert table["updates"].tolist() == [20]
+    assert table["window"].tolist() == [4]
+
+
+def test_layers_without_clamp_have_tau_1(tmp_path):
+    transform = WeightTransform(centre=True, target=2.0)
+    run = open_run(synthetic_run(tmp_path / "run", {"a": random_walk((4, 30), 4)}, transform=transform).path)
+    from dataclasses import replace
+
+    from recu_analysis.analysis.layers import _state
+
+    row = _state(run.header.layers[0], replace(run.windows[1]["a"].trajectory, tau=None))
+    assert row["tau"] == 1.0
+    assert row["quantile"] == math.inf
+    assert row["clamped_fraction"] == 0.0
+    assert row["alpha"] == row["b_hat"]
+
+
+def test_nothing_finite_gives_no_numbers(tmp_path):
+    walk = random_walk((2, 9), 2)
+    walk[1:] = np.nan
+    table = layer_table(open_run(synthetic_run(tmp_path / "run", {"a": walk}, windows=1).path))
+    assert math.isnan(table["b_hat"][1])
+    assert math.isnan(table["mobility"][1])
+    assert table["nonfinite"][1] == 18
+
+
+def test_sampled_runs_say_so(tmp_path):
+    run = open_run(synthetic_run(tmp_path / "run", exact=False).path)
+    assert not layer_table(run)["exact"].any()
