@@ -64,10 +64,8 @@ class LayerState:
 
     def tensors(self, layer: str) -> dict[str, np.ndarray[Any, Any]]:
         """The arrays under their names in a shard."""
-        arrays = {f"{kind}/{layer}": getattr(self, kind) for kind in (*names.DENSE, *names.SPARSE)}
-        if self.scale is not None:
-            arrays[f"scale/{layer}"] = self.scale
-        return arrays
+        kinds = (*names.DENSE, *names.SPARSE, *(("scale",) if self.scale is not None else ()))
+        return {f"{kind}/{layer}": np.ascontiguousarray(getattr(self, kind)) for kind in kinds}
 
 
 def window_bytes(layers: Sequence[LayerSpec]) -> int:
