@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench figures test-faults test-extras test-browser validate clean
+.PHONY: help demo test lint format bench figures test-faults test-extras test-browser clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -33,6 +33,15 @@ format: $(READY) ## Let ruff mend what it can
 bench: $(READY) ## What recording costs, side by side with what it is compared with
 	$(BIN)/python -m benchmarks.kernel
 	$(BIN)/python -m benchmarks.training
+
+figures: $(READY) ## Draw the README's pictures in figures/demo from runs/demo, trained first where it is not there
+	$(BIN)/recu-analyze demo --figures figures/demo
+
+test-faults: $(READY) ## Long fault injection: kills at random moments
+test-extras: $(READY) ## What needs LaTeX or another extra
+test-browser: $(READY) ## What needs a browser
+test-faults test-extras test-browser:
+	$(BIN)/python -m pytest -m $(@:test-%=%) || [ $$? -eq 5 ] # 5: there is none yet
 
 clean: ## Remove what the targets made, runs/ left alone
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -28,10 +28,15 @@ RUNS = {"recu": ("ReCU", True), "baseline": ("without clamp", False)}
     show_default=True,
     help="Where the two runs and the figures go.",
 )
+@click.option(
+    "--figures",
+    type=click.Path(path_type=Path),
+    help="Where the figures go; the folder figures in --directory by default.",
+)
 @click.option("--epochs", type=int, default=24, show_default=True, help="Of each training.")
 @click.option("--overwrite", is_flag=True, help="Delete the runs in --directory first.")
 @options.common
-def command(directory: Path, epochs: int, overwrite: bool) -> None:
+def command(directory: Path, figures: Path | None, epochs: int, overwrite: bool) -> None:
     """Train two binary ResNet-20s on 1,797 digits, with ReCU and without its clamp, and show their dead weights.
 
     A demo that was stopped goes on where it stopped; finished trainings are not repeated.
@@ -50,10 +55,10 @@ def command(directory: Path, epochs: int, overwrite: bool) -> None:
             options.fail(f"stopped by Ctrl-C after {result.epochs} of {epochs} epochs; the same command goes on")
             sys.exit(options.INTERRUPTED)
     options.note(f"trained in {time.monotonic() - began:.0f} s")
-    _report(directory)
+    _report(directory, figures or directory / "figures")
 
 
-def _report(directory: Path) -> None:
+def _report(directory: Path, figures: Path) -> None:
     """Tables on standard output, figures in a folder, and what to do next."""
     from recu_analysis.analysis.compare import compare
     from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights
@@ -68,13 +73,12 @@ def _report(directory: Path) -> None:
         click.echo(as_text(run, table, "tail-silent", TAIL_TAU, default=True), color=options.colour())
     click.echo(f"\n{click.style('The two runs side by side', bold=True)}", color=options.colour())
     click.echo(_comparison(compare(runs)), color=options.colour())
-    figures = directory / "figures"
     for name in FIGURES:
         draw_figure(name, runs, figures, command="recu-analyze demo")
-    click.echo(f"\nMade in {directory}:")
+    click.echo("\nMade:")
     for name in RUNS:
-        click.echo(f"  {name}/  a run directory: every update of every latent weight")
-    click.echo(f"  figures/  {', '.join(FIGURES)} as PDF and PNG, each with its data and a .tex to include")
+        click.echo(f"  {directory / name}  a run directory: every update of every latent weight")
+    click.echo(f"  {figures}  {', '.join(FIGURES)} as PDF and PNG, with data and LaTeX")
     click.echo(f"Next: recu-analyze dead-weights {directory / 'recu'} --window 1:4")
 
 
@@ -92,6 +96,6 @@ def _comparison(table: pd.DataFrame) -> str:
         ]
         for row in table.to_dict(orient="records")
     ]
-    lines = aligned(["", *names], rows, (13, *(len(name) for name in names)))
+    lines = aligned(["", *names], rows, (13, *(max(len(name), 4) for name in names)))
     notes = ["* as above; ratio: tail to core, the median layer. One seed each: a difference is not yet a result."]
     return "\n".join([*lines, *notes])

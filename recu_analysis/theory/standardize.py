@@ -67,7 +67,8 @@ def standard_scores(weight: ArrayLike, *, centre: bool = True) -> NDArray[np.flo
 def _centred(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Every row less its mean; NaN throughout a row that holds NaN or infinity."""
     with np.errstate(invalid="ignore"):
-        return np.subtract(rows, rows.mean(axis=1, keepdims=True), dtype=np.float64)
+        centred: NDArray[np.float64] = rows - rows.mean(axis=1, keepdims=True)
+    return centred
 
 
 def _deviation(centred: NDArray[np.float64], *, ddof: int, eps: float = 0.0) -> NDArray[np.float64]:

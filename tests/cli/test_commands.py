@@ -1,0 +1,242 @@
+"""The commands as a user types them: a real small training, its tables, bad input, exit codes and streams."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recu_analysis import open_run
+from recu_analysis.testing import random_walk, synthetic_run
+
+SMALL = ["--epochs", "2", "--warm-up", "1", "--batch-size", "256", "--seed", "3"]
+
+
+def run_cli(*arguments, **more):
+    command = [sys.executable, "-m", "recu_analysis", *map(str, arguments)]
+    environment = os.environ | {"COLUMNS": "80", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, **more)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    path = tmp_path_factory.mktemp("trained") / "run"
+    done = run_cli("train", "--run-dir", path, *SMALL)
+    assert done.returncode == 0, done.stderr
+    return path, done
+
+
+@pytest.fixture
+def synthetic(tmp_path):
+    return synthetic_run(tmp_path / "run").path
+
+
+def test_train_says_how_large_it_becomes_and_what_is_next(trained):
+    path, done = trained
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [
+        f"recording into {path}: about 11.0 MiB in all",
+        f"2 epochs are recorded in {path}; next: recu-analyze dead-weights {path}",
+    ]
+    run = open_run(path)
+    assert len(run.layer_names) == 18
+    assert run.metrics["epoch"].tolist() == [0, 1]
+    assert run.configuration["seed"] == 3
+
+
+def test_dead_weights_fits_80_columns_and_explains_itself(trained):
+    path, _ = trained
+    done = run_cli("dead-weights", path)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0] == "windows 2:3 (the last half of the run), 6 updates, every update seen"
+    assert sum(line.startswith("layer") and "conv" in line for line in lines) == 18
+    assert any(line.startswith("all ") and "267264" in line for line in lines)
+    assert any(line.startswith("dead (tail-silent): ") for line in lines)
+    assert any(line.startswith("T: ") for line in lines)
+    assert "too short" in lines[-2]
+
+
+def test_the_same_numbers_in_every_format(trained, tmp_path):
+    path, _ = trained
+    rows = json.loads(run_cli("dead-weights", path, "--format", "json", "--layer", "layer2.*").stdout)
+    assert len(rows) == 6
+    text = run_cli("dead-weights", path, "--layer", "layer2.*").stdout
+    assert f"{100 * rows[0]['silent_fraction']:.1f}" in text
+    output = tmp_path / "table.csv"
+    done = run_cli("dead-weights", path, "--format", "csv", "-o", output)
+    assert done.stdout == ""
+    assert output.read_text().splitlines()[0].startswith("layer,weights,first_window")
+    assert "\\bottomrule" in run_cli("dead-weights", path, "--format", "latex").stdout
+
+
+def test_info_says_what_a_run_is(trained):
+    path, _ = trained
+    done = run_cli("info", path)
+    assert done.returncode == 0
+    for text in (
+        "18 binary, 267264 weights",
+        "3, numbers 0 to 2",
+        "12, up to number 12",
+        "exact: every update was seen",
+    ):
+        assert text in done.stdout
+
+
+def test_an_existing_run_is_refused_and_a_finished_one_not_repeated(trained):
+    path, _ = trained
+    done = run_cli("train", "--run-dir", path, *SMALL)
+    assert done.returncode == 1
+    assert done.stderr == f"Error: {path} exists already; go on with it by --resume, or replace it by --overwrite\n"
+    assert run_cli("train", "--run-dir", path, *SMALL, "--resume").returncode == 0
+    assert run_cli("train", "--run-dir", path, "--resume", "--overwrite").returncode == 2
+
+
+def test_ctrl_c_stops_cleanly_and_resume_gives_the_same_weights(trained, tmp_path):
+    whole, _ = trained
+    path = tmp_path / "run"
+    command = [sys.executable, "-m", "recu_analysis", "train", "--run-dir", str(path), *SMALL]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    ) as done:
+        deadline = time.monotonic() + 120
+        while not (path / "checkpoints/last.safetensors").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        done.send_signal(signal.SIGINT)
+        errors = done.stderr.read()
+    assert done.returncode == 130
+    assert "stopped by Ctrl-C after 1 of 2 epochs; go on with --resume" in errors
+    assert not open_run(path).problems
+    assert run_cli("train", "--run-dir", path, *SMALL, "--resume").returncode == 0
+    first, second = open_run(whole), open_run(path)
+    assert [w.number for w in second.windows] == [0, 1, 2]
+    for a, b in zip(first.windows, second.windows, strict=True):
+        for name in first.layer_names:
+            for quantity in ("weight", "path", "zpath", "flips", "last_flip"):
+                np.testing.assert_array_equal(getattr(a[name], quantity), getattr(b[name], quantity))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["dead-weights", "none"], 1, "Error: none does not exist; recu-analyze train and recu_analysis.record make"),
+        (["dead-weights", "empty"], 1, "Error: empty is empty;"),
+        (["info", "checkpoints"], 1, "Error: checkpoints holds ordinary checkpoints (epoch1.pth, 1 in all)"),
+        (["dead-weights", "run", "--layer", "x*"], 1, "matches 'x*'; its layers are first, second"),
+        (["dead-weights", "run", "--window", "7:9"], 1, "Error: run has the windows 0 to 4, not all of 7:9"),
+        (["dead-weights", "run", "--window", "9:7"], 2, "is empty: its end"),
+        (["dead-weights", "run", "--tail-tau", "0.2"], 2, "tau must lie in (0.5, 1], not 0.2"),
+        (["dead-weights", "run", "--criterion", "gone"], 2, "'gone' is not one of"),
+        (["dead-weights"], 2, "Missing argument 'RUN'"),
+        (["train", "--run-dir", "x", "--epochs", "0"], 1, "Error: a training needs at least one epoch, not 0"),
+        (["train", "--run-dir", "x", "--network", "resnet2"], 1, "did you mean resnet20?"),
+        (["train", "--run-dir", "x", "--tau", "0.9", "0.8"], 1, "Error: tau must not fall"),
+        (["train", "--run-dir", "x", "--resume"], 1, "Error: x does not exist, so there is no training to go on with"),
+        (["train", "--run-dir", "x", "--dataset", "fashion-mnist", "--data-dir", "empty"], 1, "gz is missing"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, arguments, code, text):
+    synthetic_run(tmp_path / "run")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/epoch1.pth").touch()
+    done = run_cli(*arguments, cwd=tmp_path)
+    assert done.returncode == code
+    assert text in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    if code == 1:
+        assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_damage_is_told_beside_what_is_whole(synthetic):
+    shard = next((synthetic / "history/segment-0000/window-000001").iterdir())
+    shard.write_bytes(shard.read_bytes()[:-5])
+    done = run_cli("dead-weights", synthetic)
+    assert done.returncode == 1
+    assert "Warning: window 1 (" in done.stderr
+    assert "is cut short" in done.stderr
+    assert "windows 3:5" in done.stdout
+    done = run_cli("dead-weights", synthetic, "--window", "2:5")
+    assert done.returncode == 1
+    assert "the window that ends at update 5 is missing" in done.stderr
+    assert run_cli("info", synthetic).returncode == 1
+
+
+def test_a_flipped_bit_in_the_body_names_the_tensor(synthetic):
+    shard = next((synthetic / "history/segment-0000/window-000004").iterdir())
+    content = bytearray(shard.read_bytes())
+    content[-3] ^= 4
+    shard.write_bytes(content)
+    done = run_cli("dead-weights", synthetic)
+    assert done.returncode == 1
+    assert "is damaged: tensor '" in done.stderr
+    assert done.stdout == ""
+
+
+def test_nan_weights_are_counted_and_the_table_goes_on(tmp_path):
+    walk = random_walk((4, 30), 4)
+    walk[4, 1, 2] = np.nan
+    path = synthetic_run(tmp_path / "run", {"a": walk, "b": random_walk((4, 30), 4)}).path
+    done = run_cli("dead-weights", path)
+    assert done.returncode == 0
+    assert "Warning: layer a: 1 weights are NaN or infinite in windows 3:5; they and their channels" in done.stderr
+    assert done.stdout.splitlines()[-1]
+
+
+def test_long_layer_names_are_shortened_and_still_fit(tmp_path):
+    name = "model.encoder.layer.11.attention.self.query"
+    path = synthetic_run(tmp_path / "run", {name: random_walk((4, 30), 4)}).path
+    done = run_cli("dead-weights", path)
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "…" in done.stdout
+    assert json.loads(run_cli("dead-weights", path, "--format", "json").stdout)[0]["layer"] == name
+
+
+def test_colour_and_quiet(synthetic, tmp_path):
+    assert "\x1b[" not in run_cli("dead-weights", synthetic).stdout
+    assert "\x1b[1m" in run_cli("dead-weights", synthetic, "--color", "always").stdout
+    done = run_cli("dead-weights", synthetic, "--quiet", "-o", tmp_path / "t.txt", "--color", "always")
+    assert done.stderr == ""
+    assert "\x1b[" not in (tmp_path / "t.txt").read_text()
+
+
+def test_a_reader_that_goes_away_is_no_error(synthetic):
+    command = f"{sys.executable} -m recu_analysis dead-weights {synthetic} | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert done.stderr == ""
+
+
+def test_debug_shows_where_an_error_arises(tmp_path):
+    done = run_cli("info", tmp_path / "none", "--debug")
+    assert "Traceback" in done.stderr
+    assert "NotARunError" in done.stderr
+
+
+def test_version_and_help():
+    assert run_cli("--version").stdout == "recu-analyze, version 0.1.0\n"
+    text = run_cli("--help").stdout
+    assert all(name in text for name in ("demo", "train", "info", "dead-weights"))
+    for name in ("demo", "train", "info", "dead-weights"):
+        shown = run_cli(name, "--help").stdout
+        assert "Example: recu-analyze" in shown
+        assert max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="finds the root by git")
+def test_module_and_script_are_the_same(synthetic):
+    script = Path(sys.executable).parent / "recu-analyze"
+    if not script.exists():
+        pytest.skip("the package is not installed here")
+    done = subprocess.run([script, "info", synthetic], capture_output=True, text=True)
+    assert done.stdout == run_cli("info", synthetic).stdout

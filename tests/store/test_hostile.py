@@ -1,0 +1,223 @@
+"""Damaged and hostile run directories: found, named in one sentence, and never followed out of the directory."""
+
+import json
+import os
+import shutil
+import threading
+
+import pytest
+
+from recu_analysis import open_run
+from recu_analysis.errors import DamagedError, NotARunError, RecuError
+from recu_analysis.store.tensors import TensorFile
+from recu_analysis.testing import random_walk, synthetic_run
+
+SHARD = "history/segment-0000/window-000001/00001-of-00001.safetensors"
+
+
+@pytest.fixture
+def path(tmp_path):
+    return synthetic_run(tmp_path / "run", {"a": random_walk((3, 10), 4, step=0.5)}, windows=2).path
+
+
+def read_all(run):
+    for window in run.windows:
+        for name in run.layer_names:
+            _ = window[name].trajectory
+
+
+def problem(path):
+    """The sentence that names what is wrong, whether met on opening or on reading."""
+    try:
+        run = open_run(path)
+        for sentence in run.problems:
+            return sentence
+        read_all(run)
+    except RecuError as error:
+        return str(error)
+    return None
+
+
+def test_every_flipped_bit_is_found(path):
+    shard = path / SHARD
+    content = shard.read_bytes()
+    header = 8 + int.from_bytes(content[:8], "little")
+    for position in range(len(content)):
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << position % 8
+        shard.write_bytes(damaged)
+        sentence = problem(path)
+        # A JSON header may be written in several ways, so some bits of it, such as those of a space, mean nothing.
+        assert sentence or (8 <= position < header and _same_header(content, damaged)), position
+        if position >= header:
+            assert "does not match its checksum" in sentence
+            assert "/a'" in sentence
+
+
+def _same_header(content, damaged):
+    def parsed(data):
+        return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+
+    return parsed(bytes(content)) == parsed(bytes(damaged))
+
+
+def test_every_truncation_is_found(path):
+    shard = path / SHARD
+    content = shard.read_bytes()
+    for length in range(0, len(content), 3):
+        shard.write_bytes(content[:length])
+        assert problem(path), length
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content + b"\0",
+        lambda content: bytes(len(content)),
+        lambda content: b"",
+        lambda content: (2**62).to_bytes(8, "little") + content[8:],
+        lambda content: (100 * 2**20).to_bytes(8, "little") + content[8:],
+        lambda content: (len(deep := b"[" * 100_000)).to_bytes(8, "little") + deep,
+        lambda content: (len(twice := b'{"a":1,"a":2}')).to_bytes(8, "little") + twice,
+        lambda content: (len(other := b"[]")).to_bytes(8, "little") + other,
+    ],
+    ids=["garbage", "zeros", "empty", "2^62", "100 MB", "deep", "duplicate", "list"],
+)
+def test_other_contents_are_found(path, change):
+    shard = path / SHARD
+    shard.write_bytes(change(shard.read_bytes()))
+    assert "window 1" in problem(path)
+    assert [window.number for window in open_run(path).windows] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"t": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}},
+        {"t": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}},
+        {"t": {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 8]}},
+        {"t": {"dtype": "BOOL", "shape": [8], "data_offsets": [0, 8]}},
+        {"t": {"dtype": "F32", "shape": [True, 2], "data_offsets": [0, 8]}},
+        {"t": {"dtype": "F32", "shape": [2], "data_offsets": [8, 16]}},
+        {
+            "t": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
+            "u": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
+        },
+        {"t": 3},
+        {"__metadata__": {"x": 1}},
+    ],
+)
+def test_entries_that_do_not_fit_their_file(tmp_path, entries):
+    header = json.dumps(entries).encode()
+    file = tmp_path / "x.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    with pytest.raises(DamagedError, match="the file is "):
+        TensorFile(file, "the file")
+
+
+def test_a_tensor_without_entry(path):
+    file = TensorFile(path / SHARD, "the file")
+    with pytest.raises(DamagedError, match="it has no tensor 'weight/b'"):
+        file.read("weight/b")
+
+
+def test_links_are_not_followed(path, tmp_path):
+    shard = path / SHARD
+    target = tmp_path / "elsewhere.safetensors"
+    shutil.move(shard, target)
+    shard.symlink_to(target)
+    assert "it is a link" in problem(path)
+    shard.unlink()
+    shutil.move(target, shard)
+    folder = shard.parent
+    shutil.move(folder, tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    assert [window.number for window in open_run(path).windows] == [0, 2]
+
+
+def test_a_pipe_does_not_make_the_reader_wait(path):
+    shard = path / SHARD
+    shard.unlink()
+    os.mkfifo(shard)
+    sentences = []
+    thread = threading.Thread(target=lambda: sentences.append(problem(path)), daemon=True)
+    thread.start()
+    thread.join(20)
+    assert sentences
+    assert "it is not a regular file" in sentences[0]
+
+
+def test_a_shard_of_another_run_or_place(path, tmp_path):
+    other = synthetic_run(tmp_path / "other", {"a": random_walk((3, 10), 4, seed=9)}, windows=2).path
+    shutil.copy(other / SHARD, path / SHARD)
+    assert "belongs to another run or another place in this one" in problem(path)
+    shutil.copy(path / SHARD.replace("000001", "000002"), path / SHARD)
+    assert "belongs to another run or another place in this one" in problem(path)
+
+
+def test_run_json(path):
+    file = path / "run.json"
+    content = json.loads(file.read_text())
+
+    def sentence(change):
+        file.write_text(json.dumps(content | change))
+        with pytest.raises(DamagedError) as caught:
+            open_run(path)
+        return str(caught.value)
+
+    assert "has format 99; this version of recu-analysis reads 1" in sentence({"format": 99})
+    assert "is not of type list" in sentence({"layers": 3})
+    assert "describes a layer" in sentence({"layers": [{}]})
+    assert "names a layer twice" in sentence({"layers": content["layers"] * 2})
+    layer = content["layers"][0]
+    assert "dtype 'object'" in sentence({"layers": [layer | {"dtype": "object"}]})
+    assert "the shape ()" in sentence({"layers": [layer | {"shape": []}]})
+    assert "describes a layer" in sentence({"layers": [layer | {"transform": {"centre": 1}}]})
+    file.write_text("{")
+    with pytest.raises(DamagedError, match=r"run\.json is not what was written there"):
+        open_run(path)
+
+
+def test_shapes_are_checked_against_run_json(path):
+    file = path / "run.json"
+    content = json.loads(file.read_text())
+    content["layers"][0]["shape"] = [3, 11]
+    file.write_text(json.dumps(content))
+    with pytest.raises(DamagedError, match="weight of layer 'a' has another shape"):
+        _ = open_run(path).windows[1]["a"].weight
+
+
+def test_a_torn_last_line_of_metrics_is_ignored(path):
+    file = path / "history/segment-0000/metrics.jsonl"
+    file.write_bytes(file.read_bytes()[:-9])
+    assert open_run(path).metrics["window"].tolist() == [1]
+
+
+def test_a_damaged_line_of_metrics_is_named(path):
+    file = path / "history/segment-0000/metrics.jsonl"
+    file.write_bytes(b"{}\n" + file.read_bytes())
+    with pytest.raises(DamagedError, match=r"line 1 of .* it names no update"):
+        _ = open_run(path).metrics
+    file.write_bytes(b"{torn\n" + file.read_bytes())
+    with pytest.raises(DamagedError, match="line 1 of "):
+        _ = open_run(path).metrics
+
+
+def test_what_is_no_run_directory(tmp_path, path):
+    cases = {
+        tmp_path / "none": "does not exist; recu-analyze train",
+        tmp_path / "file.txt": "is a file, not a run directory",
+        tmp_path / "empty": "is empty; recu-analyze train",
+        tmp_path / "checkpoints": r"holds ordinary checkpoints \(a.pth, 2 in all\), which keep no history",
+        tmp_path / "stuff": r"is not a run directory: it has no run\.json",
+        tmp_path: "is not a run directory but holds some; name one: run",
+    }
+    (tmp_path / "file.txt").write_text("x")
+    for name in ("empty", "checkpoints", "stuff"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "checkpoints/a.pth").touch()
+    (tmp_path / "checkpoints/b.pth.tar").touch()
+    (tmp_path / "stuff/notes.txt").touch()
+    for folder, text in cases.items():
+        with pytest.raises(NotARunError, match=text):
+            open_run(folder)

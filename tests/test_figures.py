@@ -1,0 +1,71 @@
+"""Figures of the registry from synthetic runs: files, bytes, provenance, and what a run may lack."""
+
+import json
+
+import pytest
+from matplotlib.figure import Figure
+
+import recu_analysis as ra
+from recu_analysis.errors import InputError, LayerNotFoundError
+from recu_analysis.figures import FIG2_LAYER, FIGURES, draw_figure
+from recu_analysis.testing import random_walk, synthetic_run
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    made = {}
+    for seed, label in enumerate(("ReCU", "without clamp")):
+        history = {FIG2_LAYER: random_walk((8, 50), 8, seed=seed), "other": random_walk((4, 30), 8, seed=seed + 9)}
+        made[label] = ra.open_run(synthetic_run(folder / str(seed), history).path)
+    return made
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_has_its_files_the_same_each_time(runs, tmp_path, name):
+    first = draw_figure(name, runs, tmp_path / "a", command="recu-analyze demo")
+    second = draw_figure(name, runs, tmp_path / "b", command="recu-analyze demo")
+    assert [path.name for path in first] == [f"{name}.{end}" for end in ("pdf", "png", "csv", "tex", "json")]
+    for a, b in zip(first, second, strict=True):
+        assert a.read_bytes() == b.read_bytes()
+    provenance = json.loads((tmp_path / "a" / f"{name}.json").read_text())
+    assert provenance["runs"]["ReCU"]["id"] == runs["ReCU"].id
+    assert str(tmp_path) not in json.dumps(provenance)
+    assert f"\\label{{fig:{name}}}" in (tmp_path / "a" / f"{name}.tex").read_text()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_one_run_is_enough(runs, tmp_path, name):
+    draw_figure(name, {"ReCU": runs["ReCU"]}, tmp_path, command="test")
+
+
+def test_plot_functions_return_the_axes_they_were_given(runs):
+    axes = Figure().subplots(2, 2).ravel()
+    run = runs["ReCU"]
+    assert ra.plot_dead_weights(run, ax=axes[0]) is axes[0]
+    assert ra.plot_by_magnitude(runs, "mobility", axes[1]) is axes[1]
+    assert len(axes[1].lines) == 2
+    assert ra.plot_silence(run, axes[2]) is axes[2]
+    assert ra.plot_accuracy(runs, axes[3]) is axes[3]
+
+
+def test_unknown_figures_and_layers(runs, tmp_path):
+    with pytest.raises(InputError, match="no figure is called 'fig9'; known are fig2, magnitude, silence, accuracy"):
+        draw_figure("fig9", runs, tmp_path, command="test")
+    with pytest.raises(LayerNotFoundError):
+        ra.plot_dead_weights(runs["ReCU"], "nothing", Figure().subplots())
+
+
+def test_a_run_without_accuracy_says_how_to_log_it(tmp_path):
+    path = synthetic_run(tmp_path / "run").path
+    (path / "history/segment-0000/metrics.jsonl").write_text('{"window":1,"update":5,"epoch":0}\n')
+    with pytest.raises(InputError, match=r"run mine logged no train_top1; give it to mark\(\)"):
+        ra.plot_accuracy({"mine": ra.open_run(path)}, Figure().subplots())
+
+
+def test_epochs_fall_back_to_window_numbers(tmp_path):
+    from recu_analysis.figures import silence_data
+
+    path = synthetic_run(tmp_path / "run").path
+    (path / "history/segment-0000/metrics.jsonl").unlink()
+    assert silence_data(ra.open_run(path))["epoch"].unique().tolist() == [1, 2, 3, 4]
