@@ -127,8 +127,8 @@ def _footer(run: Run, table: pd.DataFrame, total: pd.Series[Any], criterion: str
     lines = [
         "* mean movement per update, in 1/1000 of the standard deviation of the channel",
         f"dead ({criterion}): {total['dead']} of {total['weights']} weights, {share:.1f} %",
-        f"T: {table['decay_time'].max():.3g} in these windows, {decay_time(run):.3g} in the run "
-        "(sum of lr x weight decay / (1 - momentum))",
+        f"T = sum of lr x weight decay / (1 - momentum): {table['decay_time'].max():.3g} here, "
+        f"{decay_time(run):.3g} in the run",
     ]
     long = int((table["memory"] > LONG_MEMORY).sum())
     if long:

@@ -41,7 +41,7 @@ def test_train_says_how_large_it_becomes_and_what_is_next(trained):
     path, done = trained
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
-        f"recording into {path}: about 11.0 MiB in all",
+        f"recording into {path}: about 10.5 MiB in all",
         f"2 epochs are recorded in {path}; next: recu-analyze dead-weights {path}",
     ]
     run = open_run(path)
@@ -61,7 +61,7 @@ def test_dead_weights_fits_80_columns_and_explains_itself(trained):
     assert sum(line.startswith("layer") and "conv" in line for line in lines) == 18
     assert any(line.startswith("all ") and "267264" in line for line in lines)
     assert any(line.startswith("dead (tail-silent): ") for line in lines)
-    assert any(line.startswith("T: ") for line in lines)
+    assert any(line.startswith("T = sum of lr x weight decay / (1 - momentum): ") for line in lines)
     assert "too short" in lines[-2]
 
 
