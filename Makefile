@@ -33,6 +33,7 @@ format: $(READY) ## Let ruff mend what it can
 bench: $(READY) ## What recording costs, side by side with what it is compared with
 	$(BIN)/python -m benchmarks.kernel
 	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.gpu
 
 figures: $(READY) ## Draw the README's pictures in figures/demo from runs/demo, trained first where it is not there
 	$(BIN)/recu-analyze demo --figures figures/demo

@@ -1,0 +1,50 @@
+"""Recording on a GPU: the state stays there, and the record equals the CPU's."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+import recu_analysis as ra
+from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator, accumulator
+from recu_analysis.nn import build_network
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+def test_the_kernels_agree():
+    torch.manual_seed(0)
+    weight = torch.randn(64, 32, 3, 3)
+    sums = CpuAccumulator(weight, centre=True), accumulator(weight.cuda(), centre=True)
+    assert isinstance(sums[1], DeviceAccumulator)
+    for update in range(1, 21):
+        weight = weight + 0.05 * torch.randn(weight.shape)
+        sums[0].advance(weight, update)
+        sums[1].advance(weight.cuda(), update)
+    first, second = (each.take() for each in sums)
+    for name in ("weight", "flipped", "flips", "first_flip", "last_flip"):
+        np.testing.assert_array_equal(first[name], second[name])
+    for name in ("path", "zpath"):
+        np.testing.assert_allclose(first[name], second[name], rtol=1e-5)
+
+
+def test_an_update_does_not_wait_for_the_device(tmp_path):
+    torch.manual_seed(0)
+    model = build_network("resnet20").cuda()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    images, labels = torch.randn(32, 3, 32, 32).cuda(), torch.randint(0, 10, (32,)).cuda()
+    with ra.record(model, optimizer, tmp_path / "run") as recorder:
+        for _ in range(3):
+            optimizer.zero_grad()
+            functional.cross_entropy(model(images), labels).backward()
+            torch.cuda.set_sync_debug_mode("error")
+            try:
+                optimizer.step()
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+        recorder.mark(epoch=0)
+    run = ra.open_run(tmp_path / "run")
+    final = dict(model.named_modules())
+    for name in run.layer_names:
+        np.testing.assert_array_equal(run.windows[1][name].weight, final[name].weight.detach().cpu().numpy())
+        assert (run.windows[1][name].path > 0).any()
