@@ -29,7 +29,7 @@ _COLUMNS: Final = ("left", "right", "core", "tail_active", "dead")
 # labels and itself; and how high left of a place, for the legend.
 _INSET: Final = (0.72, 0.53, 0.2, 0.45)
 _FREE_RIGHT: Final = (0.7, 0.38)
-_FREE_LEFT: Final = (0.46, 0.74)
+_FREE_LEFT: Final = (0.49, 0.73)
 # How much wider than the histogram the axis may be, where that keeps a peak out of the inset's way.
 _WIDER: Final = (1.0, 1.05, 1.1, 1.15, 1.2)
 # The inset starts where the histogram has fallen to this share of its peak, leaves out this share of what lies beyond
