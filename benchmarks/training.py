@@ -1,56 +1,98 @@
-"""Training with recording on against off: ResNet-20 on the digits, and at the size of CIFAR."""
+"""Training with recording on against off: ResNet-20 on images of the digits' and of CIFAR's size."""
 
 from __future__ import annotations
 
 import tempfile
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch.nn import functional
 
 import recu_analysis as ra
-from benchmarks.timing import ratio, take_turns
 from recu_analysis.nn import build_network
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+#: Size of the images, batch, and pairs of updates, one with recording and one without.
+CASES = {"digits, 16x16, batch 64": (16, 64, 220), "CIFAR's size, 32x32, batch 128": (32, 128, 66)}
+#: Updates in a window: an epoch of the digits, the shortest that is of use.
+WINDOW = 22
+RESAMPLED = 2000
 
-ROUNDS = 15
+
+@dataclass
+class Training:
+    """A network that trains by itself, recorded where a folder is given; its times are in seconds.
+
+    A hook registered before recording starts and one registered after it enclose what recording does in an update.
+    """
+
+    size: int
+    batch: int
+    run_dir: Path | None = None
+    in_hook: list[float] = field(default_factory=list)
+    in_mark: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        torch.manual_seed(0)
+        self.model = build_network("resnet20")
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+        self.images = torch.randn(self.batch, 3, self.size, self.size)
+        self.labels = torch.randint(0, 10, (self.batch,))
+        self.optimizer.register_step_post_hook(lambda *_: self.in_hook.append(-time.perf_counter()))
+        self.recorder = ra.record(self.model, self.optimizer, self.run_dir) if self.run_dir else None
+        self.optimizer.register_step_post_hook(self._after)
+        self.updates = 0
+
+    def _after(self, *_: object) -> None:
+        self.in_hook[-1] += time.perf_counter()
+
+    def step(self) -> float:
+        """One update, and a mark where a window ends; its time."""
+        start = time.perf_counter()
+        self.optimizer.zero_grad(set_to_none=True)
+        functional.cross_entropy(self.model(self.images), self.labels).backward()
+        self.optimizer.step()
+        self.updates += 1
+        if self.recorder and self.updates % WINDOW == 0:
+            marked = time.perf_counter()
+            self.recorder.mark()
+            self.in_mark.append(time.perf_counter() - marked)
+        return time.perf_counter() - start
 
 
-def stepper(size: int, batch: int, steps: int, run_dir: Path | None) -> Callable[[], None]:
-    """A training of its own, `steps` updates a call and a mark after them, recorded where a folder is given."""
-    torch.manual_seed(0)
-    model = build_network("resnet20")
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
-    images, labels = torch.randn(batch, 3, size, size), torch.randint(0, 10, (batch,))
-    recorder = ra.record(model, optimizer, run_dir) if run_dir else None
-
-    def run() -> None:
-        for _ in range(steps):
-            optimizer.zero_grad(set_to_none=True)
-            functional.cross_entropy(model(images), labels).backward()
-            optimizer.step()
-        if recorder:
-            recorder.mark()
-            recorder.flush()
-
-    return run
+def interval(on: np.ndarray, off: np.ndarray) -> tuple[float, float]:
+    """95 % interval of the ratio of means, from pairs drawn again (percentile bootstrap)."""
+    chosen = np.random.default_rng(0).integers(0, len(on), (RESAMPLED, len(on)))
+    low, high = np.quantile(on[chosen].sum(axis=1) / off[chosen].sum(axis=1), [0.025, 0.975])
+    return float(low), float(high)
 
 
 def main() -> None:
-    """Print the ratio of training time with recording to that without, a window and its fsync included."""
-    for what, size, batch, steps in (("digits, 16x16, batch 64", 16, 64, 22), ("CIFAR's size, batch 128", 32, 128, 8)):
+    """Print the ratio of training times, and the share of the time that recording held the training up."""
+    print(f"recording on and off by turns, an update each, {torch.get_num_threads()} threads, windows of {WINDOW}")
+    for what, (size, batch, pairs) in CASES.items():
         with tempfile.TemporaryDirectory() as folder:
-            contestants = {
-                "off": stepper(size, batch, steps, None),
-                "on": stepper(size, batch, steps, Path(folder) / "run"),
-            }
-            times = take_turns(contestants, ROUNDS)
-        middle, low, high = ratio(times, "on", "off")
-        print(f"ResNet-20, {what}: {steps} updates and a window, {ROUNDS} rounds, {torch.get_num_threads()} threads")
-        print(f"  recording on / off: {middle:.4f} (quartiles {low:.4f} to {high:.4f})")
+            off, on = Training(size, batch), Training(size, batch, Path(folder) / "run")
+            for each in (off, on, off, on):
+                each.step()
+            times = {id(off): [], id(on): []}
+            for pair in range(pairs):
+                for each in (off, on) if pair % 2 else (on, off):
+                    times[id(each)].append(each.step())
+            on.recorder.close()
+        seconds = {name: np.array(times[id(each)]) for name, each in (("on", on), ("off", off))}
+        low, high = interval(seconds["on"], seconds["off"])
+        hook, mark = sum(on.in_hook[2:]), sum(on.in_mark)
+        print(f"ResNet-20, {what}: {1e3 * seconds['off'].mean():.0f} ms an update without recording, {pairs} pairs")
+        print(
+            f"  time on / off: {seconds['on'].sum() / seconds['off'].sum():.3f} (95 % interval {low:.3f} to {high:.3f})"
+        )
+        print(
+            f"  training held up by recording: {100 * (hook + mark) / seconds['on'].sum():.2f} % "
+            f"({1e3 * hook / pairs:.2f} ms an update, {1e3 * mark / len(on.in_mark):.1f} ms a window)"
+        )
 
 
 if __name__ == "__main__":
