@@ -124,12 +124,16 @@ def progress_bar(title: str, epochs: int) -> Iterator[Callable[[Progress], None]
         TextColumn("{task.fields[state]}"),
         TimeRemainingColumn(compact=True),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal or options.quiet()) as bar:
-        task = bar.add_task(title, total=None, state="")
+    bar = Progress(*columns, console=console, disable=not console.is_terminal or options.quiet())
+    task = bar.add_task(title, total=None, state="")
 
-        def show(at: Any) -> None:
-            tau = "" if at.tau is None else f" tau {at.tau:.3f}"
-            state = f"epoch {at.epoch + 1}/{epochs} loss {at.loss:.3f} acc {at.top1:.1f} %{tau}"
-            bar.update(task, total=epochs * at.batches, completed=at.epoch * at.batches + at.batch, state=state)
+    def show(at: Any) -> None:
+        bar.start()  # not earlier: notes that come before the first batch would run into the bar
+        tau = "" if at.tau is None else f" tau {at.tau:.3f}"
+        state = f"epoch {at.epoch + 1}/{epochs} loss {at.loss:.3f} acc {at.top1:.1f} %{tau}"
+        bar.update(task, total=epochs * at.batches, completed=at.epoch * at.batches + at.batch, state=state)
 
+    try:
         yield show
+    finally:
+        bar.stop()

@@ -73,8 +73,8 @@ def load_position(run_dir: Path) -> Position:
         raise StoreError(f"{run_dir} does not exist, so there is no training to go on with; start it without --resume")
     if not path.exists():
         raise StoreError(
-            f"{run_dir} has no checkpoint to go on from: its training stopped before the end of the first epoch, or "
-            "was not started by recu-analyze train; start again with --overwrite"
+            f"{run_dir} has no checkpoint to go on from: its training was not started by recu-analyze train, or died "
+            "before its first update; start again with --overwrite"
         )
     metadata = _read(path, with_tensors=False)[0]
     try:
@@ -83,7 +83,7 @@ def load_position(run_dir: Path) -> Position:
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedError(f"{path} is damaged: its position cannot be read ({error})") from None
     counts = (position.epochs, position.update)
-    if metadata.get("format") != FORMAT or any(type(count) is not int or count < 1 for count in counts):
+    if metadata.get("format") != FORMAT or any(type(count) is not int or count < 0 for count in counts):
         raise DamagedError(f"{path} is not a checkpoint of recu-analyze train")
     return position
 
@@ -109,7 +109,8 @@ def load_state(run_dir: Path, model: torch.nn.Module, optimizer: torch.optim.Opt
             for name, value in tensors.items()
             if name.startswith("momentum/")
         }
-        _check_momentum(momentum, optimizer)
+        if json.loads(metadata["position"])["update"] > 0:
+            _check_momentum(momentum, optimizer)
         model.load_state_dict(state)
         optimizer.load_state_dict({"state": momentum, "param_groups": optimizer.state_dict()["param_groups"]})
     except (RuntimeError, ValueError) as error:

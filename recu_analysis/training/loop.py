@@ -84,7 +84,8 @@ def train(
 ) -> Result:
     """Train and record a network.
 
-    Each epoch ends with a mark, and with a checkpoint once its window is on disk. A resumed training goes on
+    Each epoch ends with a mark, and with a checkpoint once its window is on disk; the first one is that of the
+    initial state. A resumed training goes on
     after the last finished epoch and ends with bitwise the weights of one that was never stopped.
 
     Parameters
@@ -142,6 +143,8 @@ def train(
     on_start(expected)
     finished, accuracy = start, float("nan")
     with record(model, optimizer, folder, resume=update, configuration=config.to_dict()) as recorder:
+        if position is None:
+            checkpoint.save(folder, model, optimizer, checkpoint.Position(0, 0, config))
         for epoch in range(start, config.epochs):
             outcome = _train_epoch(config, data, model, optimizer, recorder, epoch, on_batch, should_stop)
             if outcome is None:

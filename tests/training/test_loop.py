@@ -173,9 +173,20 @@ def test_resuming_with_other_settings_names_them(tmp_path):
     assert "momentum" not in str(caught.value)
 
 
-def test_a_run_stopped_in_its_first_epoch_cannot_be_resumed(tmp_path):
+def test_a_run_stopped_in_its_first_epoch_begins_anew(tmp_path):
+    config = TrainingConfig(**SETTINGS | {"epochs": 2})
+    train(config, tmp_path / "whole")
+    train(config, tmp_path / "run", should_stop=stop_after(2))
+    torch.manual_seed(5)
+    train(config, tmp_path / "run", resume=True)
+    assert state(tmp_path / "run") == state(tmp_path / "whole")
+    assert [window.last_update for window in open_run(tmp_path / "run").windows] == [0, BATCHES, 2 * BATCHES]
+
+
+def test_a_run_that_was_only_recorded_cannot_be_resumed(tmp_path):
     train(TrainingConfig(**SETTINGS), tmp_path / "run", should_stop=stop_after(2))
-    with pytest.raises(StoreError, match=r"first epoch.*--overwrite"):
+    (tmp_path / "run/checkpoints/last.safetensors").unlink()
+    with pytest.raises(StoreError, match=r"no checkpoint to go on from.*--overwrite"):
         train(TrainingConfig(**SETTINGS), tmp_path / "run", resume=True)
 
 
