@@ -93,7 +93,10 @@ def plot_silence(run: Run, ax: Axes | None = None, *, tail_tau: TailTau = TAIL_T
     """
     from recu_analysis.plots import dynamics
 
-    return dynamics.silence(silence_data(run, tail_tau=tail_tau), ax)
+    axes = dynamics.silence(silence_data(run, tail_tau=tail_tau), ax)
+    if "epoch" not in run.metrics:
+        axes.set_xlabel("window")
+    return axes
 
 
 def plot_accuracy(runs: Runs, ax: Axes | None = None) -> Axes:
@@ -120,11 +123,15 @@ def magnitude_data(runs: Runs, *, window: WindowRange | None = None) -> pd.DataF
 
 
 def silence_data(run: Run, *, tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
-    """The rows of `layer_table` that hold updates, with the epoch, or the window's number where no epoch was marked."""
+    """The rows of `layer_table` that hold updates and an epoch.
+
+    Where no epoch was marked at all, the windows are counted instead.
+    """
     table = layer_table(run, tail_tau)
     table = table[table["updates"] > 0]
+    epoch = table["epoch"] if table["epoch"].notna().any() else table["window"].astype(float)
     columns = ["window", "epoch", "layer", "silent_fraction_tail", "silent_fraction_core"]
-    return table[columns].assign(epoch=table["epoch"].fillna(table["window"]))
+    return table.assign(epoch=epoch)[columns].dropna(subset="epoch")
 
 
 def accuracy_data(runs: Runs) -> pd.DataFrame:
@@ -190,14 +197,12 @@ def _magnitude(runs: Runs) -> tuple[Figure, pd.DataFrame]:
 
 
 def _silence(runs: Runs) -> tuple[Figure, pd.DataFrame]:
-    from recu_analysis.plots.dynamics import silence as draw
     from recu_analysis.plots.style import panels
 
-    tables = {label: silence_data(run) for label, run in runs.items()}
-    figure, axes = panels(len(tables), "page" if len(tables) > 1 else "column")
-    for ax, (label, table) in zip(axes, tables.items(), strict=True):
-        draw(table, ax).set_title(label)
-    return figure, _by_run(tables)
+    figure, axes = panels(len(runs), "page" if len(runs) > 1 else "column")
+    for ax, (label, run) in zip(axes, runs.items(), strict=True):
+        plot_silence(run, ax).set_title(label)
+    return figure, _by_run({label: silence_data(run) for label, run in runs.items()})
 
 
 def _accuracy(runs: Runs) -> tuple[Figure, pd.DataFrame]:

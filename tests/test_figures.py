@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 import recu_analysis as ra
 from recu_analysis.errors import InputError, LayerNotFoundError
-from recu_analysis.figures import FIG2_LAYER, FIGURES, draw_figure
+from recu_analysis.figures import FIG2_LAYER, FIGURES, draw_figure, silence_data
 from recu_analysis.testing import random_walk, synthetic_run
 
 
@@ -63,9 +63,17 @@ def test_a_run_without_accuracy_says_how_to_log_it(tmp_path):
         ra.plot_accuracy({"mine": ra.open_run(path)}, Figure().subplots())
 
 
-def test_epochs_fall_back_to_window_numbers(tmp_path):
-    from recu_analysis.figures import silence_data
+def test_windows_without_epoch_are_left_out_of_the_silence_figure(tmp_path):
+    path = synthetic_run(tmp_path / "run").path
+    file = path / "history/segment-0000/metrics.jsonl"
+    file.write_text("".join(line + "\n" for line in file.read_text().splitlines()[:3]))
+    assert silence_data(ra.open_run(path))["epoch"].unique().tolist() == [0, 1, 2]
+
+
+def test_without_any_epoch_windows_are_counted(tmp_path):
 
     path = synthetic_run(tmp_path / "run").path
     (path / "history/segment-0000/metrics.jsonl").unlink()
-    assert silence_data(ra.open_run(path))["epoch"].unique().tolist() == [1, 2, 3, 4]
+    run = ra.open_run(path)
+    assert silence_data(run)["epoch"].unique().tolist() == [1, 2, 3, 4]
+    assert ra.plot_silence(run, Figure().subplots()).get_xlabel() == "window"

@@ -84,6 +84,7 @@ class Recorder:
         self._every = every
         self._updates = [resume or 0] * len(self._optimizers)
         self._window_start = list(self._updates)
+        self._unmarked: int | None = None
         self._closed = False
         self._refuse_second_recording()
         self._tracks = [self._track(layer) for layer in binary_layers(model, layers)]
@@ -117,15 +118,19 @@ class Recorder:
 
         Raises
         ------
+        InputError
+            If a metric is neither number nor text, or takes the name window or update; the window stays open.
         StoreError
             If a window could not be written.
         """
         self._refuse_closed()
+        track = self._tracks[0]
+        group = self._optimizers[track.optimizer].param_groups[track.group]
+        line = {"lr": float(group["lr"])} | {name: _plain(name, value) for name, value in metrics.items()}
         with _interrupts_deferred():
-            number = self._write_window() if self._open else None
-            track = self._tracks[0]
-            group = self._optimizers[track.optimizer].param_groups[track.group]
-            line = {"lr": float(group["lr"])} | {key: _plain(value) for key, value in metrics.items()}
+            # A window that `every` has just closed is the one that is meant.
+            number = self._write_window() if self._open else self._unmarked
+            self._unmarked = None
             self._writer.write_metrics({"window": number, "update": self.update} | line)
 
     def flush(self) -> None:
@@ -210,8 +215,9 @@ class Recorder:
         def after_step(optimizer: torch.optim.Optimizer, *_: Any) -> None:
             with _interrupts_deferred():
                 self._advance(index, optimizer)
+                self._unmarked = None
                 if self._every and self._updates[index] - self._window_start[index] >= self._every:
-                    self._write_window()
+                    self._unmarked = self._write_window()
 
         return after_step
 
@@ -305,9 +311,18 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
+def _plain(name: str, value: Any) -> bool | float | str | None:
     """A metric as JSON has it: one-element tensors and numpy numbers become Python numbers."""
-    return value.item() if hasattr(value, "item") else value
+    if name in {"window", "update"}:
+        raise InputError(f"mark() gives the metric {name!r} itself; call yours something else")
+    single = value.item() if getattr(value, "size", None) == 1 or _is_scalar_tensor(value) else value
+    if single is None or isinstance(single, (bool, int, float, str)):
+        return single
+    raise InputError(f"mark() logs numbers and texts; the metric {name!r} is a {type(value).__name__}")
+
+
+def _is_scalar_tensor(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.numel() == 1
 
 
 @contextlib.contextmanager

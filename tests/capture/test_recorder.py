@@ -135,6 +135,7 @@ def test_every_closes_windows_by_itself_and_mark_does_too(tmp_path):
     run = ra.open_run(tmp_path / "run")
     assert [window.last_update for window in run.windows] == [0, 3, 6, 8]
     assert run.metrics["window"].tolist()[:1] == [3]
+    assert len(run.metrics) == 2
     assert np.isnan(run.metrics["window"][1])
     assert run.metrics["update"].tolist() == [8, 8]
 
@@ -165,6 +166,42 @@ def test_metrics_take_tensors_and_add_the_learning_rate(tmp_path):
     assert metrics.loc[0, ["lr", "loss", "accuracy"]].tolist() == [0.5, 1.5, 0.5]
     assert "broken" not in metrics
     assert metrics.loc[0, "name"] == "a"
+
+
+def test_a_mark_right_after_every_names_that_window(tmp_path):
+    model = tiny()
+    optimizer = sgd(model)
+    with ra.record(model, optimizer, tmp_path / "run", every=2) as recorder:
+        for update in range(4):
+            step(model, optimizer, update)
+            if update % 2:
+                recorder.mark(epoch=update // 2)
+    run = ra.open_run(tmp_path / "run")
+    assert run.metrics["window"].tolist() == [1, 2]
+    assert ra.layer_table(run)["epoch"].dropna().unique().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "text"),
+    [
+        ({"window": 3}, "mark() gives the metric 'window' itself; call yours something else"),
+        ({"loss": [1.0]}, "mark() logs numbers and texts; the metric 'loss' is a list"),
+        ({"loss": torch.ones(2)}, "mark() logs numbers and texts; the metric 'loss' is a Tensor"),
+        ({"loss": np.ones(2)}, "mark() logs numbers and texts; the metric 'loss' is a ndarray"),
+    ],
+)
+def test_metrics_that_cannot_be_logged_are_refused_and_nothing_is_lost(tmp_path, metrics, text):
+    model = tiny()
+    optimizer = sgd(model)
+    with ra.record(model, optimizer, tmp_path / "run") as recorder:
+        step(model, optimizer, 0)
+        with pytest.raises(InputError) as caught:
+            recorder.mark(**metrics)
+        assert str(caught.value) == text
+        recorder.mark(loss=np.ones(1))
+    run = ra.open_run(tmp_path / "run")
+    assert [(window.last_update, window.partial) for window in run.windows] == [(0, False), (1, False)]
+    assert run.metrics["loss"].tolist() == [1.0]
 
 
 def test_an_exception_removes_only_our_hook_and_leaves_whole_files(tmp_path):
