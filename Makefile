@@ -42,7 +42,7 @@ test-faults: $(READY) ## Long fault injection: kills at random moments
 test-extras: $(READY) ## What needs LaTeX or another extra
 test-browser: $(READY) ## What needs a browser
 test-faults test-extras test-browser:
-	$(BIN)/python -m pytest -m $(@:test-%=%) || [ $$? -eq 5 ] # 5: there is none yet
+	$(BIN)/python -m pytest -rP -m $(@:test-%=%) || [ $$? -eq 5 ] # 5: there is none yet
 
 clean: ## Remove what the targets made, runs/ left alone
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from recu_analysis.store.format import LayerSpec
-    from recu_analysis.store.run import Run, Window
+    from recu_analysis.store.run import Run
+    from recu_analysis.store.window import Window
     from recu_analysis.trajectory import Trajectory
 
 

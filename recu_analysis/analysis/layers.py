@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.deadness import Movement, TailTau
     from recu_analysis.analysis.engine import WindowRange
     from recu_analysis.store.format import LayerSpec
-    from recu_analysis.store.run import Run, Window
+    from recu_analysis.store.run import Run
+    from recu_analysis.store.window import Window
     from recu_analysis.trajectory import Trajectory
 
 Row = dict[str, Any]

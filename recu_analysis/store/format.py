@@ -23,6 +23,8 @@ T = TypeVar("T")
 FORMAT_VERSION = 1
 SHARD_FORMAT = f"recu-analysis-window/{FORMAT_VERSION}"
 MAX_HEADER_BYTES = 16 * 2**20
+#: metrics.jsonl grows with every mark.
+MAX_METRICS_BYTES = 2**30
 
 RUN_FILE = "run.json"
 LOCK_FILE = "lock"
@@ -104,7 +106,7 @@ def digest(name: str, array: np.ndarray[Any, np.dtype[Any]]) -> str:
 
 def seal(header: str) -> str:
     """xxh3_128 of a shard's header."""
-    return str(xxhash.xxh3_128(header.encode()).hexdigest())
+    return str(xxhash.xxh3_128(header.encode("utf-8", "surrogatepass")).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +153,16 @@ class LayerSpec:
         try:
             shape = tuple(entry["shape"])
             transform = entry["transform"]
+            name = _kind(entry["name"], str)
+            name.encode()
             spec = cls(
-                name=_kind(entry["name"], str),
+                name=name,
                 shape=tuple(_kind(size, int) for size in shape),
                 dtype=_kind(entry["dtype"], str),
                 adapter=_kind(entry["adapter"], str),
                 transform=None if transform is None else WeightTransform.from_dict(transform),
             )
-        except (KeyError, TypeError, InputError) as error:
+        except (KeyError, TypeError, ValueError, InputError) as error:
             raise DamagedError(f"{where} describes a layer in a way that cannot be read: {error}") from None
         if spec.dtype not in {"float32", "float64"} or not shape or min(shape) < 1:
             raise DamagedError(f"{where} gives layer {spec.name!r} the shape {shape} and dtype {spec.dtype!r:.40}")
@@ -236,6 +240,27 @@ class LayerWindow:
     decay_time: float
     tau: float | None
 
+    @property
+    def next_update(self) -> int:
+        """Number of the update after the window."""
+        return self.first_update + self.updates
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> Self:
+        """The fields as JSON has them, null for a sum that is not finite; KeyError or TypeError if they are others."""
+        if entry.keys() != {field.name for field in fields(cls)}:
+            raise TypeError("other fields than a layer's")
+        sums = {
+            name: math.nan if entry[name] is None else float(_number(entry[name]))
+            for name in ("lr", "lr_decay", "decay_time")
+        }
+        return cls(
+            first_update=_kind(entry["first_update"], int),
+            updates=_kind(entry["updates"], int),
+            tau=None if entry["tau"] is None else _number(entry["tau"]),
+            **sums,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ShardHeader:
@@ -259,6 +284,11 @@ class ShardHeader:
         header = dump_json(asdict(self))
         return {"format": SHARD_FORMAT, "header": header, "seal": seal(header)}
 
+    def follows(self, other: ShardHeader) -> bool:
+        """Whether every layer's updates go on where they ended in another window of the same layers."""
+        ends = {name: layer.next_update for name, layer in other.layers.items()}
+        return ends == {name: layer.first_update for name, layer in self.layers.items()}
+
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], where: str) -> Self:
         """The header in a safetensors file's metadata; DamagedError if its seal is broken."""
@@ -269,9 +299,12 @@ class ShardHeader:
             raise DamagedError(f"{where} is damaged: its header does not match its seal")
         content = load_json(header, where)
         try:
-            layers = {name: LayerWindow(**entry) for name, entry in content.pop("layers").items()}
+            layers = {name: LayerWindow.from_dict(entry) for name, entry in content.pop("layers").items()}
             if set(content) != {field.name for field in fields(cls)} - {"layers"}:
                 raise TypeError("other fields than a header's")
+            for name in ("segment", "window", "first_update", "last_update"):
+                _kind(content[name], int)
+            _kind(content["digests"], dict)
             return cls(layers=layers, **content)
         except (KeyError, TypeError, AttributeError) as error:
             raise DamagedError(f"{where} has a header that cannot be read: {error}") from None
@@ -280,4 +313,10 @@ class ShardHeader:
 def _kind(value: Any, kind: type[T]) -> T:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise TypeError(f"{value!r:.60} is not of type {kind.__name__}")
+    return value
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"{value!r:.60} is not a number")
     return value

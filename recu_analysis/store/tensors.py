@@ -48,12 +48,12 @@ def open_regular(path: Path, where: str) -> int:
     return descriptor
 
 
-def read_small(path: Path, where: str) -> bytes:
-    """All of a small regular file, such as run.json; DamagedError above 16 MB."""
+def read_small(path: Path, where: str, limit: int = MAX_HEADER_BYTES) -> bytes:
+    """All of a small regular file, such as run.json; DamagedError above `limit` bytes."""
     with os.fdopen(open_regular(path, where), "rb") as file:
-        content = file.read(MAX_HEADER_BYTES + 1)
-    if len(content) > MAX_HEADER_BYTES:
-        raise DamagedError(f"{where} is larger than {MAX_HEADER_BYTES} bytes, which nothing of a run directory is")
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise DamagedError(f"{where} is larger than {limit} bytes, which no such file of a run directory is")
     return content
 
 
@@ -133,7 +133,10 @@ class TensorFile:
         entry = self.entries.get(name)
         if entry is None:
             raise DamagedError(f"{self.where} is damaged: it has no tensor {name!r:.80}")
-        array = np.empty(entry.shape, entry.dtype)
+        try:
+            array = np.empty(entry.shape, entry.dtype)
+        except ValueError:
+            raise DamagedError(f"{self.where} is damaged: tensor {name!r:.80} has an impossible shape") from None
         with os.fdopen(open_regular(self.path, self.where), "rb", buffering=0) as file:
             file.seek(entry.start)
             if not _read_into(file, array):

@@ -10,6 +10,7 @@ import os
 import queue
 import secrets
 import shutil
+import stat
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -114,10 +115,10 @@ def commit(staging: Path, final: Path, save: Callable[[Path], object]) -> None:
     """
     temporary = staging / f"{os.getpid()}-{secrets.token_hex(8)}"
     try:
+        # The mode that a new file gets here; asking the umask itself would change it for other threads.
+        mode = stat.S_IMODE(_create(temporary))
         save(temporary)
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+        temporary.chmod(mode)
         descriptor = os.open(temporary, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -128,6 +129,15 @@ def commit(staging: Path, final: Path, save: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(final.parent)
+
+
+def _create(path: Path) -> int:
+    """Make an empty file and return its mode."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        return os.fstat(descriptor).st_mode
+    finally:
+        os.close(descriptor)
 
 
 class RunWriter:
@@ -170,13 +180,15 @@ class RunWriter:
         self._layers = tuple(layers)
         self._exact = exact
         self._error: Exception | None = None
-        self._closed = False
+        self._closed = self._released = False
+        self._process = os.getpid()
         check_room(path, 3 * window_bytes(layers), f"a recording of {sum(layer.weights for layer in layers)} weights")
         with _as_store_error(path, "cannot be prepared for recording"):
             _refuse_existing(path, resume)
             path.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(path)
             try:
+                _refuse_existing(path, resume)  # again: another process may have come and gone meanwhile
                 self._prepare(dict(configuration), dict(environment), resume)
             except BaseException:
                 os.close(self._lock)
@@ -190,6 +202,7 @@ class RunWriter:
     def _prepare(self, configuration: dict[str, Any], environment: dict[str, Any], resume: int | None) -> None:
         history = self.path / names.HISTORY
         history.mkdir(exist_ok=True)
+        _sweep(history)
         if resume is None:
             self.run_id = secrets.token_hex(8)
             header = names.RunHeader(self.run_id, self._layers, configuration, environment)
@@ -211,17 +224,14 @@ class RunWriter:
         sync_directory(self.path)
 
     def _continue(self, resume: int) -> tuple[str, int, int]:
-        """Run id, segment number and window number with which a resumed run goes on; sweeps what a crash left."""
+        """Run id, segment number and window number with which a resumed run goes on."""
         run = open_run(self.path)
         _check_same_layers(run.header.layers, self._layers, self.path)
         last = max((window.last_update for window in run.windows), default=0)
         if resume < 0 or resume > last:
             raise InputError(f"{self.path} cannot be resumed at update {resume}: it was recorded up to update {last}")
-        for staging in (self.path / names.HISTORY).glob(f"segment-*/{names.STAGING}"):
-            for leftover in staging.iterdir():
-                leftover.unlink()
         kept = [window for window in run.windows if window.last_update <= resume]
-        ends_here = any(window.last_update == resume for window in kept)
+        ends_here = bool(kept) and all(layer.next_update == resume + 1 for layer in kept[-1].header.layers.values())
         number = max((window.number for window in kept), default=-1)
         return run.header.run_id, run.next_segment, number if ends_here else number + 1
 
@@ -235,7 +245,7 @@ class RunWriter:
         StoreError
             If an earlier window could not be written; nothing is written after it.
         """
-        self._raise_error()
+        self._require_open()
         number = self._next_window
         self._next_window += 1
         self._queue.put(lambda: self._save_window(number, states, first_update, last_update, partial))
@@ -243,13 +253,14 @@ class RunWriter:
 
     def write_metrics(self, line: Mapping[str, Any]) -> None:
         """Queue one line of metrics, appended after the windows queued before it."""
-        self._raise_error()
+        self._require_open()
         text = names.dump_json(dict(line)) + "\n"
         self._queue.put(lambda: self._append_metrics(text))
 
     def flush(self) -> None:
         """Return when everything queued is on disk; raises what went wrong."""
-        self._queue.join()
+        if self._thread.is_alive():
+            self._queue.join()
         self._raise_error()
 
     def close(self) -> None:
@@ -258,15 +269,22 @@ class RunWriter:
         self._raise_error()
 
     def _finish(self) -> None:
-        if self._closed:
+        # A child that was forked has neither the thread nor anything of its own to write.
+        if self._released or os.getpid() != self._process:
             return
         self._closed = True
         self._queue.put(None)
         self._thread.join()
+        self._released = True  # not before: Ctrl-C may have ended the wait, and then close() or the exit goes on
         with contextlib.suppress(OSError):
             self._staging.rmdir()
         os.close(self._lock)
         atexit.unregister(self._finish)
+
+    def _require_open(self) -> None:
+        self._raise_error()
+        if self._closed:
+            raise StoreError(f"the recording into {self.path} is closed; nothing more can be written")
 
     def _raise_error(self) -> None:
         if self._error is not None:
@@ -319,10 +337,33 @@ class RunWriter:
 def _refuse_existing(path: Path, resume: int | None) -> None:
     if path.exists() and not path.is_dir():
         raise RunExistsError(f"{path} is a file; a run needs a folder of its own")
-    if resume is None and path.is_dir() and any(path.iterdir()):
+    if resume is None and path.is_dir() and not _is_unused(path):
         raise RunExistsError(f"{path} exists and is not empty; choose another folder, or resume the run in it")
     if resume is not None and not path.is_dir():
         raise StoreError(f"{path} does not exist, so there is no run to resume")
+
+
+def _is_unused(path: Path) -> bool:
+    """Whether a folder is empty but for what a recording leaves that failed before it began."""
+    for entry in path.iterdir():
+        bare = (
+            entry.name == names.HISTORY
+            and not entry.is_symlink()
+            and not any(item.is_dir() for item in entry.iterdir())
+        )
+        if not bare and entry.name != names.LOCK_FILE:
+            return False
+    return True
+
+
+def _sweep(history: Path) -> None:
+    """Remove the half-written files that a crash left; no link is followed to them."""
+    for staging in (history, *history.glob(f"segment-*/{names.STAGING}")):
+        if any(folder.is_symlink() for folder in (history, staging.parent, staging)):
+            continue
+        for leftover in staging.iterdir():
+            if leftover.is_symlink() or leftover.is_file():
+                leftover.unlink()
 
 
 def _lock(path: Path) -> int:

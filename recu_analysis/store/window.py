@@ -1,0 +1,217 @@
+"""One window of a run and one layer in it: lazy, checked, read-only arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from recu_analysis.errors import DamagedError, LayerNotFoundError, WindowNotFoundError
+from recu_analysis.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from recu_analysis.store.format import LayerSpec, LayerWindow, ShardHeader
+    from recu_analysis.store.tensors import TensorFile
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerRecord:
+    """One layer of one window, read when asked for; every array is read only and has the layer's shape.
+
+    Attributes
+    ----------
+    spec : LayerSpec
+    summary : LayerWindow
+        Updates, sums of the learning rate and tau of this layer in this window.
+    """
+
+    window: Window
+    spec: LayerSpec
+    summary: LayerWindow
+
+    @property
+    def weight(self) -> Array:
+        """Latent weights at the window's end, in the dtype of the parameter (float32 for half precision)."""
+        return self._read("weight")
+
+    @property
+    def start(self) -> Array:
+        """Latent weights at the window's start: those at the end of the window before."""
+        if self.window.updates == 0:
+            return self.weight
+        return self.window.before[self.spec.name].weight
+
+    @property
+    def path(self) -> Array:
+        """Sum of abs(w_u - w_{u-1}) over the window's updates, float32, in the unit of the weights."""
+        return self._read("path")
+
+    @property
+    def zpath(self) -> Array:
+        """Sum of abs(z_u - z_{u-1}) over the window's updates, float32, in standard deviations of the channel."""
+        return self._read("zpath")
+
+    @property
+    def flips(self) -> Array:
+        """Updates at which the effective sign changed, int64."""
+        return self._scatter("flips", 0)
+
+    @property
+    def first_flip(self) -> Array:
+        """Number of the first such update, int64; -1 if there is none."""
+        return self._scatter("first_flip", -1)
+
+    @property
+    def last_flip(self) -> Array:
+        """Number of the last such update, int64; -1 if there is none."""
+        return self._scatter("last_flip", -1)
+
+    @property
+    def scale(self) -> Array | None:
+        """The learned alpha at the window's end, float32, or None where the layer has none."""
+        return self._tensor("scale") if self._holds("scale") else None
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """The whole record of the layer in this window, sums in float64."""
+        return Trajectory(
+            first_update=self.summary.first_update,
+            last_update=self.summary.first_update + self.summary.updates - 1,
+            start=self.start,
+            end=self.weight,
+            path=self.path.astype(np.float64),
+            zpath=self.zpath.astype(np.float64),
+            flips=self.flips,
+            first_flip=self.first_flip,
+            last_flip=self.last_flip,
+            lr=self.summary.lr,
+            lr_decay=self.summary.lr_decay,
+            decay_time=self.summary.decay_time,
+            tau=self.summary.tau,
+        )
+
+    def _holds(self, kind: str) -> bool:
+        return f"{kind}/{self.spec.name}" in self.window.file.entries
+
+    def _tensor(self, kind: str) -> Array:
+        name = f"{kind}/{self.spec.name}"
+        expected = self.window.header.digests.get(name)
+        if expected is None:
+            raise DamagedError(f"{self.window.where} is damaged: it has no checksum of tensor {name!r:.80}")
+        return self.window.file.read(name, expected)
+
+    def _read(self, kind: str) -> Array:
+        array = self._tensor(kind)
+        if array.shape != self.spec.shape:
+            raise DamagedError(f"{self.window.where} is damaged: {kind} of layer {self.spec.name!r} has another shape")
+        return array
+
+    def _scatter(self, kind: str, absent: int) -> Array:
+        weight = self.window.file.entries.get(f"weight/{self.spec.name}")
+        if weight is None or weight.shape != self.spec.shape:  # else run.json alone would say how much memory to take
+            raise DamagedError(f"{self.window.where} is damaged: {kind} of layer {self.spec.name!r} has another shape")
+        dense = np.full(self.spec.weights, absent, dtype=np.int64)
+        indices, values = self._tensor("flipped").astype(np.int64), self._tensor(kind)
+        sound = indices.shape == values.shape == (indices.size,) and bool((np.diff(indices) > 0).all())
+        if not sound or (indices.size and indices[-1] >= dense.size):
+            raise DamagedError(
+                f"{self.window.where} is damaged: {kind} of layer {self.spec.name!r} does not fit the layer"
+            )
+        dense[indices] = values
+        dense.flags.writeable = False
+        return dense.reshape(self.spec.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """One window of a run; `window[layer]` is the record of one layer.
+
+    Attributes
+    ----------
+    number : int
+        The window's name, which stays when earlier ones are removed.
+    file : TensorFile
+    header : ShardHeader
+    where : str
+        What messages call the window.
+    """
+
+    number: int
+    file: TensorFile
+    header: ShardHeader
+    where: str
+    specs: dict[str, LayerSpec]
+    previous: Window | None
+
+    @property
+    def first_update(self) -> int:
+        """Number of the first update; one past `last_update` where there is none."""
+        return self.header.first_update
+
+    @property
+    def last_update(self) -> int:
+        """Number of the last update."""
+        return self.header.last_update
+
+    @property
+    def updates(self) -> int:
+        """Number of updates."""
+        return self.last_update - self.first_update + 1
+
+    @property
+    def exact(self) -> bool:
+        """Whether every update was seen."""
+        return self.header.exact
+
+    @property
+    def partial(self) -> bool:
+        """Whether the recording stopped before the window was marked."""
+        return self.header.partial
+
+    @property
+    def before(self) -> Window:
+        """The window on which every layer of this one follows.
+
+        Raises
+        ------
+        WindowNotFoundError
+            If it is missing.
+        """
+        if self.previous is None or not self.header.follows(self.previous.header):
+            raise WindowNotFoundError(
+                f"{self.where} begins at update {self.first_update}, but the window that ends at update "
+                f"{self.first_update - 1} is missing, so its start is not known; choose windows after it"
+            )
+        return self.previous
+
+    def __getitem__(self, layer: str) -> LayerRecord:
+        if layer not in self.specs:
+            raise LayerNotFoundError(f"{self.where} has no layer {layer!r}; its layers are {', '.join(self.specs)}")
+        return LayerRecord(self, self.specs[layer], self.header.layers[layer])
+
+    def __repr__(self) -> str:
+        return f"<Window {self.number}: updates {self.first_update} to {self.last_update}>"
+
+
+class Windows(Sequence[Window]):
+    """The windows of a run in order, by position; `.number` of each is its name."""
+
+    def __init__(self, windows: Sequence[Window]) -> None:
+        self._windows = tuple(windows)
+
+    @overload
+    def __getitem__(self, index: int) -> Window: ...
+    @overload
+    def __getitem__(self, index: slice) -> Windows: ...
+    def __getitem__(self, index: int | slice) -> Window | Windows:
+        return Windows(self._windows[index]) if isinstance(index, slice) else self._windows[index]
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} windows>"
