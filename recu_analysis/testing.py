@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recu_analysis.errors import InputError
 from recu_analysis.store.format import LayerSpec, LayerWindow
 from recu_analysis.store.writer import LayerState, RunWriter
 from recu_analysis.theory.standardize import WeightTransform
@@ -91,11 +92,18 @@ def synthetic_run(
     -------
     SyntheticRun
         Its learning rate is 0.1, weight decay 1e-2, momentum 0.9, tau 0.85 in every update.
+
+    Raises
+    ------
+    InputError
+        If the number of windows does not divide that of the updates.
     """
     truth = dict(history) if history is not None else _default_history(seed)
     transform = transform or WeightTransform(centre=True, target=2.0, clamp=True)
     specs = [LayerSpec(name, walk.shape[1:], str(walk.dtype), "synthetic", transform) for name, walk in truth.items()]
     updates = len(next(iter(truth.values()))) - 1
+    if windows < 1 or updates < 1 or updates % windows:
+        raise InputError(f"{updates} updates cannot be cut into {windows} windows of equal length")
     marks = tuple(range(0, updates + 1, updates // windows))
     writer = RunWriter(Path(path), specs, configuration={"network": "synthetic"}, environment={}, exact=exact)
     for number, last in enumerate(marks):

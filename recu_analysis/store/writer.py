@@ -201,6 +201,8 @@ class RunWriter:
 
     def _prepare(self, configuration: dict[str, Any], environment: dict[str, Any], resume: int | None) -> None:
         history = self.path / names.HISTORY
+        if history.is_symlink():
+            raise StoreError(f"{history} is a link, which readers do not follow; put the folder itself there")
         history.mkdir(exist_ok=True)
         _sweep(history)
         if resume is None:
@@ -346,11 +348,8 @@ def _refuse_existing(path: Path, resume: int | None) -> None:
 def _is_unused(path: Path) -> bool:
     """Whether a folder is empty but for what a recording leaves that failed before it began."""
     for entry in path.iterdir():
-        bare = (
-            entry.name == names.HISTORY
-            and not entry.is_symlink()
-            and not any(item.is_dir() for item in entry.iterdir())
-        )
+        is_history = entry.name == names.HISTORY and entry.is_dir() and not entry.is_symlink()
+        bare = is_history and not any(item.is_dir() for item in entry.iterdir())
         if not bare and entry.name != names.LOCK_FILE:
             return False
     return True
@@ -359,7 +358,7 @@ def _is_unused(path: Path) -> bool:
 def _sweep(history: Path) -> None:
     """Remove the half-written files that a crash left; no link is followed to them."""
     for staging in (history, *history.glob(f"segment-*/{names.STAGING}")):
-        if any(folder.is_symlink() for folder in (history, staging.parent, staging)):
+        if staging.is_symlink() or staging.parent.is_symlink():
             continue
         for leftover in staging.iterdir():
             if leftover.is_symlink() or leftover.is_file():

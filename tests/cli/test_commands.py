@@ -108,7 +108,7 @@ def test_ctrl_c_stops_cleanly_and_resume_gives_the_same_weights(trained, tmp_pat
         command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
     ) as done:
         deadline = time.monotonic() + 120
-        while not (path / "checkpoints/last.safetensors").exists():
+        while not (path / "history/segment-0000/metrics.jsonl").exists():
             assert time.monotonic() < deadline
             time.sleep(0.02)
         done.send_signal(signal.SIGINT)

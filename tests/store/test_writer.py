@@ -1,5 +1,6 @@
 """The writer: windows whole or absent, errors told, resumption, and one process at a time."""
 
+import contextlib
 import errno
 import itertools
 import os
@@ -212,6 +213,83 @@ def test_every_failing_call_is_told_and_nothing_half_written_stays(tmp_path, mon
     resumed = writer(tmp_path, resume=max(visible, default=0))
     resumed.close()
     assert not list(tmp_path.rglob("staging/*"))
+
+
+def test_what_is_written_after_the_end_is_refused(tmp_path):
+    out = writer(tmp_path)
+    write(out, 1, 0)
+    out.close()
+    out.flush()
+    with pytest.raises(StoreError, match="is closed; nothing more can be written"):
+        write(out, 1, 4)
+    with pytest.raises(StoreError, match="is closed; nothing more can be written"):
+        out.write_metrics({"update": 4})
+
+
+def test_an_interrupted_close_goes_on_when_it_is_repeated(tmp_path, monkeypatch):
+    out = writer(tmp_path)
+    write(out, 1, 0)
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(out._thread, "join", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            out.close()
+    out.close()
+    assert spans(tmp_path) == [(0, 1, 0)]
+    writer(tmp_path, resume=0).close()
+
+
+def test_a_forked_child_leaves_the_recording_alone(tmp_path):
+    code = f"""
+import os, sys, warnings; sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from test_writer import write, writer
+warnings.simplefilter("ignore")
+out = writer(Path({str(tmp_path)!r}))
+write(out, 1, 0)
+out.flush()
+child = os.fork()
+if child == 0:
+    sys.exit(0)
+os.waitpid(child, 0)
+write(out, 1, 4)
+out.close()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert spans(tmp_path) == [(0, 1, 0), (1, 1, 4)]
+
+
+def test_a_start_that_failed_may_be_repeated(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.os, "fsync", full)
+        with pytest.raises(StoreError, match="cannot be prepared for recording: No space left"):
+            writer(tmp_path)
+    (tmp_path / "history/123-abc").write_text("left by a killed process")
+    recorded(tmp_path)
+    assert spans(tmp_path)[-1] == (2, 5, 8)
+    assert sorted(file.name for file in (tmp_path / "history").iterdir()) == ["segment-0000"]
+
+
+@pytest.mark.parametrize("folder", ["history", "history/segment-0000", "history/segment-0000/staging"])
+def test_sweeping_follows_no_link(tmp_path, folder):
+    recorded(tmp_path / "run")
+    (tmp_path / "precious").mkdir()
+    for place in ("precious", "precious/staging", "precious/segment-0000/staging"):
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+        (tmp_path / place / "file").write_text("x")
+    link = tmp_path / "run" / folder
+    if link.exists():
+        link.rename(tmp_path / "moved")
+    link.symlink_to(tmp_path / "precious")
+    with contextlib.suppress(StoreError, InputError):
+        writer(tmp_path / "run", resume=0).close()
+    assert len(list((tmp_path / "precious").rglob("file"))) == 3
 
 
 def test_close_may_be_repeated(tmp_path):
