@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recu_analysis.analysis.deadness import by_magnitude, dead_weights
     from recu_analysis.analysis.layers import layer_table
+    from recu_analysis.analysis.tradeoff import tradeoff
     from recu_analysis.capture.adapters import find_binary_layers
     from recu_analysis.capture.recorder import record
     from recu_analysis.errors import RecuError
@@ -28,6 +29,7 @@ __all__ = [
     "plot_dead_weights",
     "plot_silence",
     "record",
+    "tradeoff",
 ]
 
 # Loaded on first use (PEP 562): importing the package imports neither torch nor matplotlib.
@@ -43,6 +45,7 @@ _HOMES = {
     "plot_dead_weights": "figures",
     "plot_silence": "figures",
     "record": "capture.recorder",
+    "tradeoff": "analysis.tradeoff",
 }
 
 

@@ -10,6 +10,8 @@ import pandas as pd
 
 from recu_analysis.analysis.deadness import TAIL_TAU, mean, movement
 from recu_analysis.analysis.engine import merged, select_layers, select_windows
+from recu_analysis.theory import quantization
+from recu_analysis.theory.entropy import clamped_entropy, laplace_bound, sign_entropy
 from recu_analysis.theory.laplace import quantile
 from recu_analysis.theory.standardize import WeightTransform
 
@@ -51,7 +53,9 @@ def layer_table(
     DataFrame
         Identity: window (the last one), epoch, layer, weights, updates, exact. State of the standardised weights
         w~ at the end: tau (1 where the layer does not clamp), b_hat (mean abs w~, Eq. 11 of ReCU), quantile
-        (Eq. 10), clamped_fraction, alpha (mean abs of clamped w~), qe_measured, sign_entropy (nats). Movement,
+        (Eq. 10), clamped_fraction, alpha (mean abs of clamped w~), qe_measured, qe_exact, qe_printed (of a Laplace
+        of scale b_hat at tau; see `recu_analysis.theory.quantization`), entropy (Eq. 17 at b_hat and tau) and its
+        bound entropy_bound, sign_entropy (nats). Movement,
         NaN without updates: update_magnitude (unit of the weights per update), mobility (standard deviations
         per update), flip_ratio (per update) and silent_fraction, each also for _tail and _core; still_fraction,
         tail_fraction, dead_fraction (tail and silent), revived_fraction and revived_fraction_core (of the dead,
@@ -114,9 +118,7 @@ def _state(spec: LayerSpec, record: Trajectory) -> Row:
     finite = standardised[np.isfinite(standardised)]
     tau = record.tau if record.tau is not None else 1.0
     if finite.size == 0:
-        return {"tau": tau} | dict.fromkeys(
-            ("b_hat", "quantile", "clamped_fraction", "alpha", "qe_measured", "sign_entropy"), math.nan
-        )
+        return {"tau": tau} | dict.fromkeys(_STATE, math.nan)
     size = np.abs(finite)
     b_hat = mean(size)
     bound = float(quantile(tau, b_hat))
@@ -129,13 +131,32 @@ def _state(spec: LayerSpec, record: Trajectory) -> Row:
         "clamped_fraction": mean(size > bound),
         "alpha": alpha,
         "qe_measured": mean((clamped - alpha) ** 2),
-        "sign_entropy": _binary_entropy(mean(~(finite < 0))),
+        **_laplace_state(tau, b_hat),
+        "sign_entropy": float(sign_entropy(mean(~(finite < 0)))),
     }
 
 
-def _binary_entropy(p: float) -> float:
-    """Entropy of a sign that is +1 with probability p, in nats."""
-    return -sum(q * math.log(q) for q in (p, 1.0 - p) if q > 0.0)
+def _laplace_state(tau: float, b_hat: float) -> Row:
+    """What the paper's closed forms say of weights with this scale; NaN where every weight is 0."""
+    names = ("qe_exact", "qe_printed", "entropy", "entropy_bound")
+    if b_hat == 0.0:
+        return dict.fromkeys(names, math.nan)
+    forms = (quantization.exact, quantization.printed, clamped_entropy)
+    return dict(zip(names, (*(float(form(tau, b_hat)) for form in forms), float(laplace_bound(b_hat))), strict=True))
+
+
+_STATE = (
+    "b_hat",
+    "quantile",
+    "clamped_fraction",
+    "alpha",
+    "qe_measured",
+    "qe_exact",
+    "qe_printed",
+    "entropy",
+    "entropy_bound",
+    "sign_entropy",
+)
 
 
 def _moved(moved: Movement | None) -> Row:

@@ -15,6 +15,7 @@ COMMANDS = {
     "train": "train",
     "info": "info",
     "dead-weights": "dead_weights",
+    "tradeoff": "tradeoff",
 }
 
 

@@ -9,6 +9,7 @@ from scipy import stats
 from recu_analysis import layer_table, open_run
 from recu_analysis.analysis.engine import WindowRange
 from recu_analysis.testing import random_walk, synthetic_run
+from recu_analysis.theory.quantization import exact
 from recu_analysis.theory.standardize import WeightTransform, standard_scores
 
 FIXED = [
@@ -24,6 +25,10 @@ FIXED = [
     "clamped_fraction",
     "alpha",
     "qe_measured",
+    "qe_exact",
+    "qe_printed",
+    "entropy",
+    "entropy_bound",
     "sign_entropy",
     "update_magnitude",
     "update_magnitude_tail",
@@ -86,6 +91,10 @@ def test_state_of_the_standardised_weights(table, synthetic):
     assert row["clamped_fraction"] == pytest.approx((np.abs(scaled) > bound).mean())
     assert row["alpha"] == pytest.approx(alpha)
     assert row["qe_measured"] == pytest.approx(((clamped - alpha * np.where(scaled < 0, -1, 1)) ** 2).mean())
+    assert row["qe_exact"] == pytest.approx(float(exact(0.85, b_hat)))
+    assert row["qe_printed"] == pytest.approx(row["qe_exact"] + 16 * b_hat**2 * 0.15**3)
+    assert row["entropy"] == pytest.approx(math.log(2) + 0.7 * (math.log(b_hat) + 1))
+    assert row["entropy_bound"] == pytest.approx(math.log(2 * math.e * b_hat))
     p = (scaled >= 0).mean()
     assert row["sign_entropy"] == pytest.approx(stats.entropy([p, 1 - p]))
 
@@ -142,6 +151,14 @@ def test_layers_without_clamp_have_tau_1(tmp_path):
     assert row["quantile"] == math.inf
     assert row["clamped_fraction"] == 0.0
     assert row["alpha"] == row["b_hat"]
+
+
+def test_constant_weights_have_no_entropy(tmp_path):
+    walk = np.ones((3, 2, 9), np.float32)
+    table = layer_table(open_run(synthetic_run(tmp_path / "run", {"a": walk}, windows=1).path))
+    assert table["b_hat"].tolist() == [0.0, 0.0]
+    assert table["qe_measured"].tolist() == [0.0, 0.0]
+    assert table["entropy"].isna().all()
 
 
 def test_nothing_finite_gives_no_numbers(tmp_path):

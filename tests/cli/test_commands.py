@@ -223,11 +223,23 @@ def test_debug_shows_where_an_error_arises(tmp_path):
     assert "NotARunError" in done.stderr
 
 
+def test_tradeoff_reproduces_the_closed_forms():
+    done = run_cli("tradeoff", "--tau", 0.6, 0.9, "--points", 4)
+    assert done.returncode == 0
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert rows[1] == ["0.6000", "2.0000", "0.4463", "0.4000", "0.0119", "4.1079", "6.5600", "1.0318"]
+    assert "torch" not in done.stderr
+    assert run_cli("tradeoff", "--tau", 0.9, 0.6).stderr.startswith("Error: tau goes from its lower")
+    assert run_cli("tradeoff", "--b", -1).returncode == 1
+    assert run_cli("tradeoff", "--tau", "x", 1).returncode == 2
+
+
 def test_version_and_help():
     assert run_cli("--version").stdout == "recu-analyze, version 0.1.0\n"
     text = run_cli("--help").stdout
     assert all(name in text for name in ("demo", "train", "info", "dead-weights"))
-    for name in ("demo", "train", "info", "dead-weights"):
+    for name in ("demo", "train", "info", "dead-weights", "tradeoff"):
         shown = run_cli(name, "--help").stdout
         assert "Example: recu-analyze" in shown
         assert max(map(len, shown.splitlines())) <= 80

@@ -1,0 +1,59 @@
+"""Entropies against quadrature and scipy."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import integrate, stats
+
+from recu_analysis.errors import InputError
+from recu_analysis.theory import entropy
+from recu_analysis.theory.laplace import quantile
+
+SCALES = st.floats(0.01, 100.0)
+
+
+@given(st.floats(0.501, 0.9999), SCALES)
+def test_eq_17_equals_quadrature(tau, b):
+    bound = float(quantile(tau, b))
+    density = stats.laplace(scale=b).pdf
+    inside = integrate.quad(lambda w: -density(w) * math.log(density(w)), 0, bound, epsabs=1e-13, epsrel=1e-12)[0]
+    masses = -2 * (1 - tau) * math.log(1 - tau)
+    assert entropy.clamped_entropy(tau, b) == pytest.approx(2 * inside + masses, rel=1e-9, abs=1e-10)
+
+
+def test_eq_17_as_printed():
+    tau, b = np.array([0.6, 0.85, 1.0])[:, None], np.array([0.2, 1.0, 2.0])
+    printed = 2 * (np.log(b) + 1) * tau + np.log(2 / b) - 1
+    np.testing.assert_allclose(entropy.clamped_entropy(tau, b), printed, rtol=1e-12)
+
+
+def test_critical_scale_and_its_unit():
+    tau = np.array([0.6, 0.8, 1.0])
+    np.testing.assert_allclose(entropy.clamped_entropy(tau, entropy.CRITICAL_SCALE), math.log(2))
+    assert (np.diff(entropy.clamped_entropy(tau, 0.5)) > 0).all()
+    assert (np.diff(entropy.clamped_entropy(tau, 0.3)) < 0).all()
+    change = entropy.clamped_entropy(tau, 1000 * 0.3) - entropy.clamped_entropy(tau, 0.3)
+    np.testing.assert_allclose(change, (2 * tau - 1) * math.log(1000))
+
+
+@given(SCALES)
+def test_bounds_are_the_entropies_of_laplace_and_normal(scale):
+    assert entropy.laplace_bound(scale) == pytest.approx(stats.laplace(scale=scale).entropy(), rel=1e-12, abs=1e-12)
+    assert entropy.normal_bound(scale) == pytest.approx(stats.norm(scale=scale).entropy(), rel=1e-12, abs=1e-12)
+    assert entropy.clamped_entropy(1.0, scale) == pytest.approx(entropy.laplace_bound(scale))
+
+
+@given(st.floats(0, 1))
+def test_sign_entropy_is_scipys(p):
+    assert entropy.sign_entropy(p) == pytest.approx(stats.entropy([p, 1 - p]), abs=1e-12)
+    assert 0 <= entropy.sign_entropy(p) <= math.log(2) + 1e-15
+
+
+def test_what_is_refused():
+    with pytest.raises(InputError, match=r"a probability lies in \[0, 1\], not 1\.5"):
+        entropy.sign_entropy([0.2, 1.5])
+    with pytest.raises(InputError, match="the Laplace scale b must be a positive number"):
+        entropy.clamped_entropy(0.9, 0.0)

@@ -1,0 +1,113 @@
+"""The three quantisation errors against quadrature and samples, their slopes, and the paper's table."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import integrate, optimize, stats
+
+from recu_analysis.errors import InputError
+from recu_analysis.theory import quantization as qe
+from recu_analysis.theory.laplace import quantile
+
+LEVELS = st.floats(0.5001, 0.9999)
+SCALES = st.floats(0.01, 100.0)
+# tau, printed, exact, latent for b = 2, computed independently by quadrature.
+TABLE = [
+    (0.60, 4.1079, 0.0119, 6.5600),
+    (0.70, 1.8360, 0.1080, 5.4400),
+    (0.82, 0.9125, 0.5392, 4.5184),
+    (0.85, 0.9665, 0.7505, 4.3600),
+    (0.90, 1.3289, 1.2649, 4.1600),
+    (0.94, 1.9208, 1.9069, 4.0576),
+    (0.99, 3.3725, 3.3725, 4.0016),
+]
+
+
+def quadrature(tau, b, inner, outer):
+    """2 (integral over 0 to Q of f inner + integral over Q to infinity of f outer), f the Laplace density."""
+    bound = float(quantile(tau, b))
+    density = stats.laplace(scale=b).pdf
+    low = integrate.quad(lambda w: density(w) * inner(w), 0, bound, epsabs=1e-14, epsrel=1e-12)[0]
+    high = integrate.quad(lambda w: density(w) * outer(w), bound, bound + 60 * b, epsabs=1e-14, epsrel=1e-12)[0]
+    return 2 * (low + high)
+
+
+@given(LEVELS, SCALES)
+def test_closed_forms_equal_quadrature(tau, b):
+    bound, alpha = float(quantile(tau, b)), float(qe.alpha(tau, b))
+    assert alpha == pytest.approx(quadrature(tau, b, lambda w: w, lambda w: bound), rel=1e-9, abs=1e-10 * b)
+    exact = quadrature(tau, b, lambda w: (w - alpha) ** 2, lambda w: (bound - alpha) ** 2)
+    assert qe.exact(tau, b) == pytest.approx(exact, rel=1e-8, abs=1e-10 * b * b)
+    latent = quadrature(tau, b, lambda w: (w - alpha) ** 2, lambda w: (w - alpha) ** 2)
+    assert qe.latent(tau, b) == pytest.approx(latent, rel=1e-9, abs=1e-10 * b * b)
+
+
+@pytest.mark.parametrize("tau", [0.6, 0.85, 0.99])
+def test_closed_forms_equal_samples(tau):
+    weights = stats.laplace(scale=2.0).rvs(400_000, random_state=3)
+    bound = float(quantile(tau, 2.0))
+    alpha = float(qe.alpha(tau, 2.0))
+    for values, expected in ((np.clip(weights, -bound, bound), qe.exact), (weights, qe.latent)):
+        errors = (np.abs(values) - alpha) ** 2
+        standard_error = errors.std() / np.sqrt(errors.size)
+        assert abs(errors.mean() - expected(tau, 2.0)) < 5 * standard_error
+
+
+@given(LEVELS, SCALES)
+def test_printed_less_exact_is_the_sign_error(tau, b):
+    difference = qe.printed(tau, b) - qe.exact(tau, b)
+    assert difference == pytest.approx(16 * b**2 * (1 - tau) ** 3, rel=1e-6, abs=1e-12 * b * b)
+
+
+@pytest.mark.parametrize(("tau", "printed", "exact", "latent"), TABLE)
+def test_known_values(tau, printed, exact, latent):
+    values = [float(error(tau, 2.0)) for error in (qe.printed, qe.exact, qe.latent)]
+    assert values == pytest.approx([printed, exact, latent], abs=5e-5)
+
+
+@given(st.floats(0.51, 0.999), SCALES)
+def test_slopes_are_derivatives(tau, b):
+    step = 1e-6
+    for error, slope in (
+        (qe.exact, qe.exact_slope),
+        (qe.printed, qe.printed_slope),
+        (qe.latent, qe.latent_slope),
+    ):
+        numeric = (error(tau + step / 2, b) - error(tau - step / 2, b)) / step
+        assert slope(tau, b) == pytest.approx(numeric, rel=1e-4, abs=1e-6 * b * b)
+
+
+def test_only_the_printed_error_has_a_minimum_inside():
+    tau = np.linspace(0.5, 1, 2001)[1:]
+    assert (np.diff(qe.exact(tau, 1.5)) > 0).all()
+    assert (np.diff(qe.latent(tau, 1.5)) < 0).all()
+    root = optimize.brentq(lambda t: float(qe.printed_slope(t, 1.0)), 0.6, 0.95)
+    assert round(root, 4) == 0.8209
+
+
+def test_limits_are_right_to_machine_precision():
+    near = 0.5 + np.array([1e-12, 1e-6, 1e-4])
+    e = 2 * near - 1
+    np.testing.assert_allclose(qe.exact(near, 1.0), e**3 / 3 + e**4 / 6 + e**5 / 10, rtol=1e-9)
+    assert qe.exact(1.0, 3.0) == qe.printed(1.0, 3.0) == qe.latent(1.0, 3.0) == 9.0
+    assert qe.printed(np.nextafter(0.5, 1), 1.0) == pytest.approx(2.0)
+    assert np.isinf(qe.exact_slope(1.0, 1.0))
+
+
+def test_the_series_meets_the_closed_form():
+    around = np.array([0.55 - 1e-12, 0.55 + 1e-12])
+    for function in (qe.exact, qe.exact_slope):
+        low, high = function(around, 1.0)
+        assert low == pytest.approx(high, rel=1e-9)
+
+
+def test_broadcasting():
+    assert qe.exact(np.array([[0.6], [0.9]]), [1.0, 2.0, 3.0]).shape == (2, 3)
+
+
+@pytest.mark.parametrize("b", [0.0, -1.0, float("nan"), float("inf")])
+def test_scales_that_are_none_are_refused(b):
+    for function in (qe.alpha, qe.exact, qe.printed, qe.latent, qe.exact_slope):
+        with pytest.raises(InputError, match="the Laplace scale b must be a positive number, not"):
+            function(0.9, b)
