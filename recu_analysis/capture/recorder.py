@@ -53,7 +53,8 @@ class _Track:
         self.updates += 1
         self.lr += lr
         self.lr_decay += lr * decay
-        self.decay_time += lr * decay / (1.0 - float(group.get("momentum", 0.0)))
+        kept = 1.0 - float(group.get("momentum", 0.0))
+        self.decay_time += lr * decay / kept if kept > 0.0 else float("inf")
 
     def take(self) -> LayerState:
         """The open window's state, handed over; a new window begins."""

@@ -1,6 +1,5 @@
 """record(): every statistic of a real training against a plain loop, the hook's manners, what stays after errors."""
 
-import os
 import signal
 import threading
 from itertools import pairwise
@@ -156,6 +155,17 @@ def test_sums_of_learning_rate_and_decay(tmp_path):
     assert summary.tau == pytest.approx(0.85)
 
 
+def test_momentum_of_1_does_not_stop_the_training(tmp_path):
+    model = tiny()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=1.0, weight_decay=0.01)
+    with ra.record(model, optimizer, tmp_path / "run") as recorder:
+        step(model, optimizer, 0)
+        recorder.mark()
+    summary = ra.open_run(tmp_path / "run").windows[1]["1"].summary
+    assert summary.lr_decay == pytest.approx(0.001)
+    assert not np.isfinite(summary.decay_time)
+
+
 def test_metrics_take_tensors_and_add_the_learning_rate(tmp_path):
     model = tiny()
     optimizer = sgd(model)
@@ -301,7 +311,15 @@ def test_large_models_are_recorded_by_threads_with_the_same_numbers(tmp_path):
             np.testing.assert_array_equal(getattr(weights[1][name], quantity), getattr(weights[2][name], quantity))
 
 
-def test_ctrl_c_inside_the_hook_waits_until_every_layer_is_counted(tmp_path, monkeypatch):
+@pytest.fixture
+def interrupts():
+    """SIGINT raises KeyboardInterrupt, also where the tests were started with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_inside_the_hook_waits_until_every_layer_is_counted(tmp_path, monkeypatch, interrupts):
     model = tiny()
     optimizer = sgd(model)
     recorder = ra.record(model, optimizer, tmp_path / "run")
@@ -309,7 +327,7 @@ def test_ctrl_c_inside_the_hook_waits_until_every_layer_is_counted(tmp_path, mon
     advance = first.advance
 
     def interrupted(weight, update):
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         advance(weight, update)
 
     monkeypatch.setattr(first, "advance", interrupted)
