@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from recu_analysis.errors import DamagedError, InputError, StoreError
-from recu_analysis.store.format import CHECKPOINTS, digest
+from recu_analysis.store.format import CHECKPOINTS, digest, seal
 from recu_analysis.store.writer import commit
 from recu_analysis.training.config import TrainingConfig
 
@@ -44,9 +44,11 @@ def save(run_dir: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer
     for index, state in optimizer.state_dict()["state"].items():
         tensors[f"momentum/{index}"] = state["momentum_buffer"].contiguous()
     content = {"epochs": position.epochs, "update": position.update, "config": position.config.to_dict()}
+    place = json.dumps(content, sort_keys=True)
     metadata = {
         "format": FORMAT,
-        "position": json.dumps(content, sort_keys=True),
+        "position": place,
+        "seal": seal(place),
         "digests": json.dumps(_digests(tensors), sort_keys=True),
     }
     folder = run_dir / CHECKPOINTS
@@ -82,6 +84,10 @@ def load_position(run_dir: Path) -> Position:
         position = Position(content["epochs"], content["update"], TrainingConfig.from_dict(content["config"]))
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedError(f"{path} is damaged: its position cannot be read ({error})") from None
+    if metadata.get("seal") != seal(metadata["position"]):
+        raise DamagedError(
+            f"{path} is damaged: its position is not the one that was saved; start again with --overwrite"
+        )
     counts = (position.epochs, position.update)
     if metadata.get("format") != FORMAT or any(type(count) is not int or count < 0 for count in counts):
         raise DamagedError(f"{path} is not a checkpoint of recu-analyze train")

@@ -235,7 +235,7 @@ def _step(
 ) -> tuple[float, int]:
     """One update; the loss before it, and how many images were classified rightly.
 
-    A loss without value raises RecuError before it reaches the weights: the recording ends with the last good ones.
+    A loss without value raises RecuError before its gradient reaches the weights.
     """
     optimizer.zero_grad(set_to_none=True)
     logits = model(images)

@@ -101,6 +101,12 @@ def test_tau_of_one_clamps_nothing_and_makes_no_nan(weight):
     torch.testing.assert_close(gradient(lambda w: recu(w, tau), weight, ones), ones, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_level_that_rounds_to_one_half_keeps_the_signs(dtype):
+    weight = values((4, 9), dtype)
+    assert torch.equal(signs(recu(weight, torch.tensor(0.5, dtype=dtype))), signs(weight))
+
+
 def test_tau_may_have_the_shape_that_saved_files_have():
     weight = values((4, 9))
     torch.testing.assert_close(recu(weight, torch.tensor([0.85])), recu(weight, torch.tensor(0.85)), rtol=0, atol=0)

@@ -25,6 +25,16 @@ def test_modules_have_the_authors_names(network):
     assert isinstance(network.bn2, nn.BatchNorm1d)
 
 
+def test_the_saved_state_has_the_authors_names(network):
+    norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    parts = {"conv": ("weight", "alpha", "tau"), "bn": norm}
+    expected = {"conv1.weight", "linear.weight", "linear.bias", *(f"bn{n}.{entry}" for n in (1, 2) for entry in norm)}
+    for stage in (1, 2, 3):
+        for block in (0, 1, 2):
+            expected |= {f"layer{stage}.{block}.{part}.{entry}" for part in BLOCK for entry in parts[part[:-1]]}
+    assert network.state_dict().keys() == expected
+
+
 def test_parameters_are_as_many_as_the_architecture_has(network):
     latent = 6 * 16 * 16 * 9 + (16 * 32 + 5 * 32 * 32) * 9 + (32 * 64 + 5 * 64 * 64) * 9
     alpha = 6 * (16 + 32 + 64)

@@ -114,6 +114,17 @@ def test_a_damaged_position_is_refused(saved, change):
         checkpoint.load_position(saved[0])
 
 
+@pytest.mark.parametrize(("before", "after"), [('"epochs": 3', '"epochs": 7'), ('"update": 69', '"update": 68')])
+def test_a_position_changed_on_disk_is_found(saved, before, after):
+    def change(metadata):
+        assert before in metadata["position"]
+        metadata["position"] = metadata["position"].replace(before, after)
+
+    rewrite(saved[0], change_metadata=change)
+    with pytest.raises(DamagedError, match="its position is not the one that was saved"):
+        checkpoint.load_position(saved[0])
+
+
 def test_other_settings_are_named():
     checkpoint.check_same(TrainingConfig(), TrainingConfig(), "runs/a")
     with pytest.raises(InputError, match=r"runs/a.*epochs \(30, not 24\)"):

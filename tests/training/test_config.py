@@ -6,6 +6,7 @@ import json
 import math
 
 import pytest
+import torch
 
 from recu_analysis.errors import InputError
 from recu_analysis.training.config import TrainingConfig
@@ -36,19 +37,43 @@ def test_refuses_what_cannot_be_trained(fields, message):
     assert "\n" not in str(caught.value)
 
 
-def test_learning_rate_warms_up_and_falls_as_the_authors_do():
-    config = TrainingConfig(epochs=20, warm_up=5, lr=0.1)
-    rates = [config.learning_rate(epoch) for epoch in range(20)]
-    assert rates[:5] == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1])
-    cosine = [0.05 * (1 + math.cos(math.pi * (epoch - 4) / 16)) for epoch in range(5, 20)]
-    assert rates[5:] == pytest.approx(cosine)
+def simulated_rates(epochs, warm_up, lr):
+    """What torch's scheduler gives where it is stepped from the last epoch of the warm-up on, as the authors do."""
+    held = max(warm_up - 1, 0)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs - held)
+    rates = []
+    for epoch in range(epochs):
+        if epoch < warm_up:
+            optimizer.param_groups[0]["lr"] = lr * (epoch + 1) / warm_up
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if epoch >= held:
+            scheduler.step()
+    return rates
 
 
-def test_learning_rate_without_warm_up_is_a_cosine():
-    config = TrainingConfig(epochs=10, warm_up=0, lr=0.2)
-    rates = [config.learning_rate(epoch) for epoch in range(10)]
-    assert rates == pytest.approx([0.1 * (1 + math.cos(math.pi * epoch / 10)) for epoch in range(10)])
-    assert rates[0] == 0.2
+@pytest.mark.parametrize(("epochs", "warm_up"), [(20, 5), (600, 5), (24, 2), (10, 1), (10, 0)])
+def test_learning_rate_is_that_of_the_authors_scheduler(epochs, warm_up):
+    config = TrainingConfig(epochs=epochs, warm_up=warm_up, lr=0.2)
+    rates = [config.learning_rate(epoch) for epoch in range(epochs)]
+    assert rates == pytest.approx(simulated_rates(epochs, warm_up, 0.2), rel=1e-9)
+    assert rates[warm_up] < rates[max(warm_up - 1, 0)] == 0.2 or warm_up == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"tau": (0.99, 0.85)}, "tau must not fall: its start 0.99 is above its end 0.85"),
+        ({"weight_decay": -1e-4}, "weight decay must be a number at least 0, not -0.0001"),
+        ({"warm_up": 24}, "the warm-up must be shorter than the 24 epochs, not 24"),
+        ({"batch_size": 1}, "batch normalisation needs batches of at least 2 images, not 1"),
+    ],
+)
+def test_the_refusal_is_one_plain_sentence(fields, text):
+    with pytest.raises(InputError) as caught:
+        TrainingConfig(**fields)
+    assert str(caught.value) == text
 
 
 @pytest.mark.parametrize(("epochs", "warm_up"), [(1, 0), (2, 1), (24, 2), (24, 23)])

@@ -9,12 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from recu_analysis.errors import DataError, InputError, NoRoomError, RecuError, RunExistsError, StoreError
-from recu_analysis.nn import build_network
+from recu_analysis.errors import (
+    DamagedError,
+    DataError,
+    InputError,
+    NoRoomError,
+    RecuError,
+    RunExistsError,
+    StoreError,
+)
+from recu_analysis.nn import BinaryConv2d, build_network
 from recu_analysis.store.run import open_run
 from recu_analysis.training import checkpoint, loop
 from recu_analysis.training.config import TrainingConfig
-from recu_analysis.training.data import Dataset, load_dataset
+from recu_analysis.training.data import Dataset, batches, load_dataset
 from recu_analysis.training.loop import evaluate, train
 
 #: 100 images in batches of 32: three of them whole, one of 4.
@@ -65,9 +73,58 @@ def test_a_resumed_training_ends_with_bitwise_the_same_weights(tmp_path, fields,
     straight, resumed = open_run(tmp_path / "whole"), open_run(tmp_path / "parts")
     columns = ["update", "epoch", "lr", "train_loss", "val_loss", "val_top1"]
     assert resumed.metrics[columns].equals(straight.metrics[columns])
-    for layer in straight.layer_names:
-        ours, theirs = resumed.windows[-1][layer].weight, straight.windows[-1][layer].weight
-        assert ours.tobytes() == theirs.tobytes()
+    for ours, theirs in zip(resumed.windows, straight.windows, strict=True):
+        assert (ours.number, ours.first_update, ours.last_update) == (
+            theirs.number,
+            theirs.first_update,
+            theirs.last_update,
+        )
+        assert not ours.partial
+        for layer in straight.layer_names:
+            for kind in ("weight", "path", "zpath", "flips", "first_flip", "last_flip"):
+                assert getattr(ours[layer], kind).tobytes() == getattr(theirs[layer], kind).tobytes(), (layer, kind)
+    after = [window.first_update - 1 for window in resumed.windows[1:]]
+    assert after == [window.last_update for window in resumed.windows[:-1]]
+
+
+def test_the_weights_are_those_of_a_plain_loop_without_recording(tmp_path):
+    train(TrainingConfig(**SETTINGS, seed=3), tmp_path / "run")
+    data = loop.load_dataset("digits", None)
+    torch.manual_seed(3)
+    model = build_network("resnet20")
+    latent = [module.weight for module in model.modules() if isinstance(module, BinaryConv2d)]
+    others = [p for p in model.parameters() if all(p is not weight for weight in latent)]
+    assert (len(latent), len(others)) == (18, 3 + 18 * 3 + 4)
+    groups = [{"params": latent, "weight_decay": 1e-2}, {"params": others, "weight_decay": 5e-4}]
+    optimizer = torch.optim.SGD(groups, lr=0.1, momentum=0.9)
+    for epoch in range(3):
+        tau = 0.85 + 0.14 * (math.exp(epoch / 3) - 1) / (math.e - 1)
+        for module in model.modules():
+            if isinstance(module, BinaryConv2d):
+                module.tau.fill_(tau)
+        for group in optimizer.param_groups:
+            group["lr"] = 0.5 * 0.1 * (1 + math.cos(math.pi * epoch / 3))
+        for batch in batches(100, 32, seed=3, epoch=epoch):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(model(data.train_images[batch]), data.train_labels[batch]).backward()
+            optimizer.step()
+    recorded = state(tmp_path / "run")
+    for name, tensor in model.state_dict().items():
+        assert recorded[f"model/{name}"] == tensor.numpy().tobytes(), name
+
+
+def test_a_damaged_checkpoint_stops_the_resumption_and_not_the_reader(tmp_path):
+    config = TrainingConfig(**SETTINGS)
+    train(config, tmp_path / "run", should_stop=stop_after(BATCHES + 1))
+    file = tmp_path / "run/checkpoints/last.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1000] ^= 1
+    file.write_bytes(content)
+    before = files(tmp_path / "run")
+    with pytest.raises(DamagedError, match=r"last.safetensors is damaged"):
+        train(config, tmp_path / "run", resume=True)
+    assert files(tmp_path / "run") == before
+    assert [window.last_update for window in open_run(tmp_path / "run").windows] == [0, BATCHES, BATCHES + 1]
 
 
 def test_two_trainings_of_one_seed_are_alike_and_of_two_are_not(tmp_path):
