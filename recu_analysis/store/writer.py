@@ -186,7 +186,7 @@ class RunWriter:
         with _as_store_error(path, "cannot be prepared for recording"):
             _refuse_existing(path, resume)
             path.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(path)
+            self._lock = lock_directory(path)
             try:
                 _refuse_existing(path, resume)  # again: another process may have come and gone meanwhile
                 self._prepare(dict(configuration), dict(environment), resume)
@@ -365,8 +365,14 @@ def _sweep(history: Path) -> None:
                 leftover.unlink()
 
 
-def _lock(path: Path) -> int:
-    """Take the directory for this process; the system releases it however the process ends."""
+def lock_directory(path: Path) -> int:
+    """Take a run directory for this process; closing the descriptor, or the process's end, releases it.
+
+    Raises
+    ------
+    StoreError
+        If another recording has it.
+    """
     descriptor = os.open(path / names.LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from recu_analysis.capture.recorder import record
 from recu_analysis.errors import InputError, RecuError, RunExistsError, StoreError
 from recu_analysis.nn import binary_parameters, build_network, set_tau
 from recu_analysis.store.format import RUN_FILE
-from recu_analysis.store.writer import check_room, window_bytes
+from recu_analysis.store.writer import check_room, lock_directory, window_bytes
 from recu_analysis.training import checkpoint
 from recu_analysis.training.data import Dataset, batches, load_dataset
 
@@ -167,6 +168,8 @@ def _make_way(folder: Path, *, overwrite: bool) -> None:
     if folder.is_symlink():
         raise RunExistsError(f"{folder} is a link, so --overwrite leaves it alone; name the folder it leads to")
     try:
+        # Refuses while something still records there.
+        os.close(lock_directory(folder))
         shutil.rmtree(folder)
     except OSError as error:
         raise StoreError(f"{folder} cannot be deleted: {error.strerror}; delete it yourself") from error

@@ -319,3 +319,14 @@ def test_a_loss_without_value_never_reaches_the_weights(tmp_path):
         train(TrainingConfig(**SETTINGS | {"warm_up": 0}, lr=1e30), tmp_path / "run")
     run = open_run(tmp_path / "run")
     assert all(np.isfinite(run.windows[-1][layer].weight).all() for layer in run.layer_names)
+
+
+def test_overwrite_leaves_a_run_that_is_being_recorded(tmp_path):
+    model = build_network("resnet20")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with (
+        loop.record(model, optimizer, tmp_path / "run"),
+        pytest.raises(StoreError, match="another process is recording into"),
+    ):
+        train(TrainingConfig(**SETTINGS), tmp_path / "run", overwrite=True)
+    assert len(open_run(tmp_path / "run").windows) == 1
