@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -17,6 +14,7 @@ from recu_analysis.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     import pandas as pd
 
@@ -53,18 +51,10 @@ def deliver(table: pd.DataFrame, form: str, output: Path | None, as_text: Callab
 
 def replace_file(path: Path, text: str) -> None:
     """Write a text file whole or not at all; StoreError if its folder does not let us."""
+    from recu_analysis.store.writer import commit
+
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-            mask = os.umask(0)
-            os.umask(mask)
-            Path(temporary).chmod(0o666 & ~mask)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        commit(path.parent, path, lambda file: file.write_text(text, encoding="utf-8"))
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from None
 
