@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--network", default="resnet20", show_default=True, help="resnet20.")
 @click.option(
     "--dataset",
-    type=click.Choice(["digits", "fashion-mnist"]),
+    type=click.Choice(["digits", "fashion-mnist", "fashion-mnist-16"]),
     default="digits",
     show_default=True,
     help="What to learn.",
@@ -44,7 +44,15 @@ if TYPE_CHECKING:
     help="Schedule of tau (Eq. 24).",
 )
 @click.option("--recu/--no-recu", default=True, help="Clamp the weights, or only standardise them.")
+@click.option(
+    "--mask",
+    type=click.Choice(["clamped", "random"]),
+    default="clamped",
+    show_default=True,
+    help="Whose gradients the clamp stops; random: as many, drawn by lot, as a control.",
+)
 @click.option("--scale", type=float, default=2.0, show_default=True, help="b*, to which weights are standardised.")
+@click.option("--initial-scale", type=float, default=1.0, show_default=True, help="Factor on the initial weights.")
 @click.option("--epochs", type=int, default=24, show_default=True)
 @click.option("--batch-size", type=int, default=64, show_default=True)
 @click.option("--lr", type=float, default=0.1, show_default=True, help="After the warm-up; then a cosine to 0.")

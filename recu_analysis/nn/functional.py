@@ -41,6 +41,18 @@ def standardise(
     return centred / (deviation / (math.sqrt(2.0) * target))
 
 
+@torch.no_grad()
+def laplace_bound(weight: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
+    """Q(tau) = -b_hat ln(2 - 2 tau) with b_hat = mean |w| of the layer (Eq. 10 and 11): a scalar without gradient.
+
+    Infinite at tau = 1; no device synchronisation.
+    """
+    level = tau.to(weight.dtype).reshape(())
+    bound = torch.where(level < 1.0, -weight.abs().mean() * torch.log(2.0 - 2.0 * level), torch.inf)
+    # A level just above 0.5 may be 0.5 in the dtype at hand; a bound of 0 would make every sign +1.
+    return bound.clamp_min(torch.finfo(weight.dtype).tiny)
+
+
 def recu(weight: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
     """ReCU: clamp weights to their Laplace quantiles (Eq. 8 and 10), Q from one b_hat = mean |w| of the layer.
 
@@ -58,12 +70,46 @@ def recu(weight: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
     -------
     Tensor, shape and dtype of `weight`
     """
-    with torch.no_grad():
-        level = tau.to(weight.dtype).reshape(())
-        bound = torch.where(level < 1.0, -weight.abs().mean() * torch.log(2.0 - 2.0 * level), torch.inf)
-        # A level just above 0.5 may be 0.5 in the dtype at hand; a bound of 0 would make every sign +1.
-        bound = bound.clamp_min(torch.finfo(weight.dtype).tiny)
+    bound = laplace_bound(weight, tau)
     return torch.clamp(weight, -bound, bound)
+
+
+class _KeepGradient(torch.autograd.Function):
+    """The identity, with the gradient kept where told and zero elsewhere."""
+
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(keep)
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (keep,) = ctx.saved_tensors
+        return gradient * keep, None
+
+
+def mask_random(weight: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
+    """The control to `recu`: the gradient of a random set is zeroed, as large as the set that `recu` would clamp.
+
+    The set is drawn anew in every call, from torch's generator of the weight's device. The values are unchanged;
+    `recu` changes no sign either, so the two differ in which gradients they stop, and in nothing else.
+
+    Parameters
+    ----------
+    weight : Tensor, shape (C_out, ...)
+        Standardised weights.
+    tau : Tensor with one element
+        Quantile level in (0.5, 1]; at 1 no gradient is stopped.
+
+    Returns
+    -------
+    Tensor, shape and dtype of `weight`
+    """
+    with torch.no_grad():
+        inside = (weight.abs() <= laplace_bound(weight, tau)).flatten()
+        keep = inside[torch.randperm(inside.numel(), device=inside.device)].view_as(weight)
+    result: torch.Tensor = _KeepGradient.apply(weight, keep)  # type: ignore[no-untyped-call]
+    return result
 
 
 def signs(values: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,15 @@ from torch import nn
 from torch.nn import functional
 
 from recu_analysis.errors import InputError
-from recu_analysis.nn.functional import EPS, recu, sign_polynomial, sign_scaled, sign_straight_through, standardise
+from recu_analysis.nn.functional import (
+    EPS,
+    mask_random,
+    recu,
+    sign_polynomial,
+    sign_scaled,
+    sign_straight_through,
+    standardise,
+)
 from recu_analysis.theory.laplace import check_tau
 from recu_analysis.theory.standardize import WeightTransform
 
@@ -19,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Quantile level of a new layer; a schedule sets it, see `set_tau`.
 INITIAL_TAU = 0.85
+#: Whose gradient the clamp stops: that of the clamped weights, or, as a control, of a random set of the same size.
+MASKS = ("clamped", "random")
 
 
 class _Binary(nn.Module):
@@ -39,15 +49,25 @@ class _Binary(nn.Module):
     tau: torch.Tensor
 
     def __init__(
-        self, shape: tuple[int, ...], alpha_shape: tuple[int, ...], scale: float | None, centre: bool, clamp: bool
+        self,
+        shape: tuple[int, ...],
+        alpha_shape: tuple[int, ...],
+        scale: float | None,
+        centre: bool,
+        clamp: bool,
+        mask: str,
     ) -> None:
         super().__init__()
+        if mask not in MASKS:
+            raise InputError(f"mask must be one of {', '.join(MASKS)}, not {mask!r}")
         if min(shape) < 1 or math.prod(shape[1:]) < 2:
             raise InputError(
                 "a binary layer needs at least one output channel and two weights in each, for a standard deviation, "
                 f"not weights of shape {shape}"
             )
-        self._transform = WeightTransform(centre=centre, target=scale, eps=EPS, ddof=1, clamp=clamp)
+        clamps = clamp and mask == "clamped"
+        self._transform = WeightTransform(centre=centre, target=scale, eps=EPS, ddof=1, clamp=clamps)
+        self._random = clamp and mask == "random"
         self.weight = nn.Parameter(torch.empty(shape))
         self.alpha = nn.Parameter(torch.rand(alpha_shape))
         self.register_buffer("tau", torch.tensor(INITIAL_TAU))
@@ -62,7 +82,11 @@ class _Binary(nn.Module):
         """-1 and +1 of the layer, shape of `weight`: standardised, clamped, then the sign (straight through)."""
         transform = self._transform
         values = standardise(self.weight, centre=transform.centre, target=transform.target, eps=transform.eps)
-        return sign_straight_through(recu(values, self.tau) if transform.clamp else values)
+        if transform.clamp:
+            values = recu(values, self.tau)
+        if self._random:
+            values = mask_random(values, self.tau)
+        return sign_straight_through(values)
 
     def binary_input(self, values: torch.Tensor) -> torch.Tensor:
         """-1 and +1 of the activations; in training mode with the authors' scaling, which acts on the gradient."""
@@ -71,7 +95,8 @@ class _Binary(nn.Module):
     def extra_repr(self) -> str:
         """The shape and what stands between weight and sign."""
         t = self._transform
-        return f"{', '.join(map(str, self.weight.shape))}, scale={t.target}, centre={t.centre}, clamp={t.clamp}"
+        clamp = "random mask" if self._random else t.clamp
+        return f"{', '.join(map(str, self.weight.shape))}, scale={t.target}, centre={t.centre}, clamp={clamp}"
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         tau = state_dict.get(f"{prefix}tau")
@@ -96,6 +121,9 @@ class BinaryConv2d(_Binary):
         Subtract the mean of each output channel.
     clamp : bool
         Clamp to the Laplace quantiles at level `tau` (ReCU).
+    mask : {"clamped", "random"}
+        Which gradients the clamp stops: those of the clamped weights, or, as a control, those of a random set of
+        the same size, drawn anew in every pass. Without effect where `clamp` is False.
 
     Examples
     --------
@@ -117,11 +145,12 @@ class BinaryConv2d(_Binary):
         scale: float | None = 2.0,
         centre: bool = True,
         clamp: bool = True,
+        mask: str = "clamped",
     ) -> None:
         if groups < 1 or in_channels % groups or out_channels % groups:
             raise InputError(f"{in_channels} and {out_channels} channels cannot be divided into {groups} groups")
         shape = (out_channels, in_channels // groups, kernel_size, kernel_size)
-        super().__init__(shape, (out_channels, 1, 1), scale, centre, clamp)
+        super().__init__(shape, (out_channels, 1, 1), scale, centre, clamp, mask)
         self._geometry = (stride, padding, dilation, groups)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
@@ -137,7 +166,7 @@ class BinaryLinear(_Binary):
     ----------
     in_features, out_features : int
         There is no bias.
-    scale, centre, clamp
+    scale, centre, clamp, mask
         As in `BinaryConv2d`.
     """
 
@@ -149,8 +178,9 @@ class BinaryLinear(_Binary):
         scale: float | None = 2.0,
         centre: bool = True,
         clamp: bool = True,
+        mask: str = "clamped",
     ) -> None:
-        super().__init__((out_features, in_features), (out_features,), scale, centre, clamp)
+        super().__init__((out_features, in_features), (out_features,), scale, centre, clamp, mask)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Output of shape (batch, out_features) for activations of shape (batch, in_features)."""

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 _NUMBER = ((int, float), "a number")
 #: Fields, the types they may have, and how an error calls them; bool is not taken for an int.
 _KINDS = (
-    *((name, (str,), "a text") for name in ("network", "dataset")),
+    *((name, (str,), "a text") for name in ("network", "dataset", "mask")),
     ("data_dir", (str, type(None)), "a text or None"),
     ("recu", (bool,), "True or False"),
     ("tau", (tuple,), "a tuple of two numbers"),
     *((name, (int,), "a whole number") for name in ("epochs", "batch_size", "warm_up", "seed")),
-    *((name, *_NUMBER) for name in ("scale", "lr", "momentum", "weight_decay", "binary_weight_decay")),
+    *((name, *_NUMBER) for name in ("scale", "initial_scale", "lr", "momentum", "weight_decay", "binary_weight_decay")),
 )
 
 
@@ -38,8 +38,12 @@ class TrainingConfig:
         Whether the weights are clamped; the standardisation stays without.
     tau : tuple of float
         Quantile level in the first epoch, and the one that the schedule (Eq. 24) heads for; equal for a fixed one.
+    mask : str
+        Whose gradients the clamp stops, as in `BinaryConv2d`: clamped, or random as a control.
     scale : float
         b*, to which the weights are standardised.
+    initial_scale : float
+        Factor on the initial latent weights; b* = sqrt(2)/2 with 1/sqrt(2 sqrt(2)) follows b* = 2 with 1.
     epochs, batch_size : int
     lr, momentum : float
         Of SGD; the learning rate after the warm-up, before the cosine.
@@ -55,8 +59,10 @@ class TrainingConfig:
     dataset: str = "digits"
     data_dir: str | None = None
     recu: bool = True
+    mask: str = "clamped"
     tau: tuple[float, float] = (0.85, 0.99)
     scale: float = 2.0
+    initial_scale: float = 1.0
     epochs: int = 24
     batch_size: int = 64
     lr: float = 0.1
@@ -71,7 +77,7 @@ class TrainingConfig:
         low, high = check_tau(self.tau)
         if low > high:
             raise InputError(f"tau must not fall: its start {low:g} is above its end {high:g}")
-        for name in ("lr", "scale"):
+        for name in ("lr", "scale", "initial_scale"):
             _require(name, getattr(self, name), 0.0, inclusive=False)
         for name in ("momentum", "weight_decay", "binary_weight_decay"):
             _require(name, getattr(self, name), 0.0)

@@ -20,7 +20,7 @@ from recu_analysis.nn import binary_parameters, build_network, set_tau
 from recu_analysis.store.format import RUN_FILE
 from recu_analysis.store.writer import check_room, lock_directory, window_bytes
 from recu_analysis.training import checkpoint
-from recu_analysis.training.data import Dataset, batches, load_dataset
+from recu_analysis.training.data import Dataset, batches, epoch_seed, load_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,8 +177,11 @@ def _make_way(folder: Path, *, overwrite: bool) -> None:
 
 def _build(config: TrainingConfig, classes: int) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
     torch.manual_seed(config.seed)
-    model = build_network(config.network, classes, scale=config.scale, clamp=config.recu)
+    model = build_network(config.network, classes, scale=config.scale, clamp=config.recu, mask=config.mask)
     latent = binary_parameters(model)
+    with torch.no_grad():
+        for weight in latent:
+            weight.mul_(config.initial_scale)
     chosen = {id(parameter) for parameter in latent}
     others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
     groups = [
@@ -206,6 +209,8 @@ def _train_epoch(
     if tau is not None:
         set_tau(model, tau)
     model.train()
+    # What is random within an epoch depends on seed and epoch only, so that a resumed training repeats it.
+    torch.manual_seed(epoch_seed(config.seed, epoch))
     indices = list(batches(len(data.train_labels), config.batch_size, config.seed, epoch))
     seen, loss_sum, hits = 0, 0.0, 0
     for number, batch in enumerate(indices, start=1):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from recu_analysis.nn.functional import (
+    mask_random,
     polynomial_slope,
     recu,
     sign_polynomial,
@@ -170,3 +171,17 @@ def test_a_sample_does_not_see_the_others():
     given, upstream = values((4, 6, 5, 5)), values((4, 6, 5, 5), seed=1)
     alone = gradient(sign_scaled, given[1:2], upstream[1:2])
     torch.testing.assert_close(gradient(sign_scaled, given, upstream)[1:2], alone, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("tau", [0.6, 0.85, 1.0])
+def test_the_random_mask_stops_as_many_gradients_as_the_clamp_and_others(tau):
+    weight, level = values((16, 8, 3, 3)), torch.tensor(tau)
+    torch.manual_seed(0)
+    stopped = [gradient(lambda w: mask(w, level), weight, 1.0) == 0 for mask in (recu, mask_random, mask_random)]
+    assert stopped[0].sum() == stopped[1].sum() == stopped[2].sum()
+    if tau < 1:
+        assert (stopped[0] != stopped[1]).any()
+        assert (stopped[1] != stopped[2]).any()
+        share = (stopped[0] & stopped[1]).sum() / stopped[0].sum()
+        assert abs(share - stopped[0].double().mean()) < 0.1  # no likelier to hit the tail than anything else
+    assert torch.equal(mask_random(weight, level), weight)

@@ -186,3 +186,15 @@ def test_the_repr_says_what_stands_between_weight_and_sign():
 def test_a_layer_that_has_no_deviation_or_no_groups_is_refused(build, message):
     with pytest.raises(InputError, match=message):
         build()
+
+
+def test_the_random_mask_changes_no_output_and_says_so_to_analysis():
+    torch.manual_seed(0)
+    clamped, control = BinaryConv2d(4, 8, 3), BinaryConv2d(4, 8, 3, mask="random")
+    control.load_state_dict(clamped.state_dict())
+    images = torch.randn(2, 4, 6, 6)
+    assert torch.equal(clamped(images), control(images))
+    assert not control.weight_transform.clamp
+    assert "random mask" in repr(control)
+    with pytest.raises(InputError, match="mask must be one of clamped, random, not 'tail'"):
+        BinaryConv2d(4, 8, 3, mask="tail")

@@ -166,6 +166,15 @@ def test_fashion_mnist_is_padded_normalised_and_in_three_channels(small_fashion)
     assert torch.equal(corner, corner[0, 0, 0, 0].expand_as(corner))
 
 
+def test_small_fashion_mnist_has_the_mean_of_each_four_pixels(small_fashion):
+    whole, halved = (load_dataset(name, str(small_fashion)) for name in ("fashion-mnist", "fashion-mnist-16"))
+    assert halved.train_images.shape == (12, 3, 16, 16)
+    means = whole.val_images.reshape(4, 3, 16, 2, 16, 2).mean(dim=(3, 5))
+    # Both are affine in the pixels, so that a difference of two means fixes the scale.
+    slope = (halved.val_images[0, 0, 4, 4] - halved.val_images[0, 0, 5, 5]) / (means[0, 0, 4, 4] - means[0, 0, 5, 5])
+    torch.testing.assert_close(halved.val_images, slope * (means - means[0, 0, 4, 4]) + halved.val_images[0, 0, 4, 4])
+
+
 def test_a_label_beyond_the_classes_is_refused(small_fashion):
     write(small_fashion / "t10k-labels-idx1-ubyte.gz", idx((4,), bytes([0, 1, 10, 2])))
     with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte.gz is damaged.*10"):

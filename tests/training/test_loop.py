@@ -58,7 +58,7 @@ def files(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
 
 
-@pytest.mark.parametrize("fields", [{}, {"recu": False}, {"momentum": 0.0}])
+@pytest.mark.parametrize("fields", [{}, {"recu": False}, {"momentum": 0.0}, {"mask": "random", "initial_scale": 0.5}])
 @pytest.mark.parametrize("stop", [BATCHES + 2, 2 * BATCHES + 1])
 def test_a_resumed_training_ends_with_bitwise_the_same_weights(tmp_path, fields, stop):
     config = TrainingConfig(**SETTINGS, **fields)

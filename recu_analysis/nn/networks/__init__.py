@@ -15,7 +15,13 @@ NETWORKS = {"resnet20": resnet20}
 
 
 def build_network(
-    name: str, num_classes: int = 10, *, scale: float | None = 2.0, centre: bool = True, clamp: bool = True
+    name: str,
+    num_classes: int = 10,
+    *,
+    scale: float | None = 2.0,
+    centre: bool = True,
+    clamp: bool = True,
+    mask: str = "clamped",
 ) -> nn.Module:
     """A network with binary layers, newly initialised from torch's global generator.
 
@@ -25,7 +31,7 @@ def build_network(
         resnet20.
     num_classes : int
         At least 1.
-    scale, centre, clamp
+    scale, centre, clamp, mask
         Of every binary layer, as in `BinaryConv2d`.
 
     Raises
@@ -39,4 +45,4 @@ def build_network(
         raise InputError(f"no network is called {name!r}; {hint}")
     if num_classes < 1:
         raise InputError(f"a network needs at least one class, not {num_classes}")
-    return NETWORKS[name](num_classes, scale=scale, centre=centre, clamp=clamp)
+    return NETWORKS[name](num_classes, scale=scale, centre=centre, clamp=clamp, mask=mask)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -52,13 +52,13 @@ class ResNet20(nn.Module):
     Parameters
     ----------
     num_classes : int
-    scale, centre, clamp
-        Of every binary layer, as in `BinaryConv2d`.
+    **binary
+        Options of every binary layer: scale, centre, clamp and mask of `BinaryConv2d`.
     """
 
-    def __init__(self, num_classes: int, *, scale: float | None, centre: bool, clamp: bool) -> None:
+    def __init__(self, num_classes: int, **binary: Any) -> None:
         super().__init__()
-        conv = partial(BinaryConv2d, scale=scale, centre=centre, clamp=clamp)
+        conv = partial(BinaryConv2d, **binary)
         self.conv1 = nn.Conv2d(3, CHANNELS[0], 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(CHANNELS[0])
         self.layer1 = _stage(CHANNELS[0], CHANNELS[0], 1, conv)
@@ -87,6 +87,6 @@ def _stage(in_channels: int, channels: int, stride: int, conv: Callable[..., Bin
     return nn.Sequential(first, *(BasicBlock(channels, channels, 1, conv) for _ in range(BLOCKS - 1)))
 
 
-def resnet20(num_classes: int, *, scale: float | None, centre: bool, clamp: bool) -> ResNet20:
+def resnet20(num_classes: int, **binary: Any) -> ResNet20:
     """A new ResNet-20; see `ResNet20`."""
-    return ResNet20(num_classes, scale=scale, centre=centre, clamp=clamp)
+    return ResNet20(num_classes, **binary)
