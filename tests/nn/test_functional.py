@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -177,7 +178,7 @@ def test_a_sample_does_not_see_the_others():
 def test_the_random_mask_stops_as_many_gradients_as_the_clamp_and_others(tau):
     weight, level = values((16, 8, 3, 3)), torch.tensor(tau)
     torch.manual_seed(0)
-    stopped = [gradient(lambda w: mask(w, level), weight, 1.0) == 0 for mask in (recu, mask_random, mask_random)]
+    stopped = [gradient(partial(mask, tau=level), weight, 1.0) == 0 for mask in (recu, mask_random, mask_random)]
     assert stopped[0].sum() == stopped[1].sum() == stopped[2].sum()
     if tau < 1:
         assert (stopped[0] != stopped[1]).any()
