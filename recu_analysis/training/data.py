@@ -21,6 +21,7 @@ DATASETS = ("digits", "fashion-mnist", "fashion-mnist-16")
 #: Seed of the split of the digits, the same for every training.
 SPLIT_SEED = 0
 VALIDATION_SHARE = 0.2
+EVALUATION_BATCH = 500
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 
@@ -41,6 +42,14 @@ class Dataset:
     val_images: torch.Tensor
     val_labels: torch.Tensor
     classes: int
+
+    def train_batch(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images (float32, normalised) and labels of the training part at these indices."""
+        return self.train_images[indices], self.train_labels[indices]
+
+    def val_batches(self, batch_size: int = EVALUATION_BATCH) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Images and labels of the validation part, in order."""
+        return zip(torch.split(self.val_images, batch_size), torch.split(self.val_labels, batch_size), strict=True)
 
 
 def load_dataset(name: str, data_dir: str | None = None) -> Dataset:

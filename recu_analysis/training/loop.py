@@ -23,12 +23,10 @@ from recu_analysis.training import checkpoint
 from recu_analysis.training.data import Dataset, batches, epoch_seed, load_dataset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from recu_analysis.capture.recorder import Recorder
     from recu_analysis.training.config import TrainingConfig
-
-EVALUATION_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,13 +212,13 @@ def _train_epoch(
     indices = list(batches(len(data.train_labels), config.batch_size, config.seed, epoch))
     seen, loss_sum, hits = 0, 0.0, 0
     for number, batch in enumerate(indices, start=1):
-        labels = data.train_labels[batch]
-        loss, correct = _step(model, optimizer, data.train_images[batch], labels, recorder.update + 1)
+        images, labels = data.train_batch(batch)
+        loss, correct = _step(model, optimizer, images, labels, recorder.update + 1)
         seen, loss_sum, hits = seen + len(batch), loss_sum + loss * len(batch), hits + correct
         on_batch(Progress(epoch, config.epochs, number, len(indices), loss_sum / seen, 100 * hits / seen, tau))
         if should_stop():
             return None
-    val_loss, val_top1 = evaluate(model, data.val_images, data.val_labels)
+    val_loss, val_top1 = evaluate(model, data.val_batches())
     recorder.mark(
         epoch=epoch,
         tau=tau,
@@ -258,22 +256,21 @@ def _step(
 
 
 @torch.no_grad()
-def evaluate(model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
+def evaluate(model: torch.nn.Module, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> tuple[float, float]:
     """Mean cross-entropy (nats) and accuracy (per cent) in evaluation mode; the model's mode is left as it was.
 
     Parameters
     ----------
     model : torch.nn.Module
-    images : Tensor, shape (N, 3, H, W)
-    labels : Tensor of int64, shape (N,)
+    batches : iterable of (Tensor of shape (N, 3, H, W), Tensor of int64 of shape (N,))
     """
     mode = model.training
     model.eval()
-    loss, hits = 0.0, 0
-    for first in range(0, len(labels), EVALUATION_BATCH):
-        some, right = images[first : first + EVALUATION_BATCH], labels[first : first + EVALUATION_BATCH]
-        logits = model(some)
-        loss += float(functional.cross_entropy(logits, right, reduction="sum"))
-        hits += int((logits.argmax(dim=1) == right).sum())
+    loss, hits, seen = 0.0, 0, 0
+    for images, labels in batches:
+        logits = model(images)
+        loss += float(functional.cross_entropy(logits, labels, reduction="sum"))
+        hits += int((logits.argmax(dim=1) == labels).sum())
+        seen += len(labels)
     model.train(mode)
-    return loss / len(labels), 100 * hits / len(labels)
+    return loss / seen, 100 * hits / seen

@@ -277,7 +277,7 @@ def test_evaluation_leaves_the_mode_and_the_statistics_alone():
     network = build_network("resnet20").train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     images, labels = torch.randn(7, 3, 16, 16), torch.arange(7)
-    loss, top1 = evaluate(network, images, labels)
+    loss, top1 = evaluate(network, zip(images.split(4), labels.split(4), strict=True))
     assert network.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
     with torch.no_grad():

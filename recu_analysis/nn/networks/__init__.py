@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recu_analysis.errors import InputError
 from recu_analysis.nn.networks.resnet_cifar import resnet20
@@ -17,11 +17,7 @@ NETWORKS = {"resnet20": resnet20}
 def build_network(
     name: str,
     num_classes: int = 10,
-    *,
-    scale: float | None = 2.0,
-    centre: bool = True,
-    clamp: bool = True,
-    mask: str = "clamped",
+    **binary: Any,
 ) -> nn.Module:
     """A network with binary layers, newly initialised from torch's global generator.
 
@@ -31,8 +27,8 @@ def build_network(
         resnet20.
     num_classes : int
         At least 1.
-    scale, centre, clamp, mask
-        Of every binary layer, as in `BinaryConv2d`.
+    **binary
+        Options of every binary layer: scale, centre, clamp, mask of `BinaryConv2d`.
 
     Raises
     ------
@@ -45,4 +41,4 @@ def build_network(
         raise InputError(f"no network is called {name!r}; {hint}")
     if num_classes < 1:
         raise InputError(f"a network needs at least one class, not {num_classes}")
-    return NETWORKS[name](num_classes, scale=scale, centre=centre, clamp=clamp, mask=mask)
+    return NETWORKS[name](num_classes, **binary)
