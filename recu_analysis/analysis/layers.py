@@ -10,10 +10,11 @@ import pandas as pd
 
 from recu_analysis.analysis.deadness import TAIL_TAU, mean, movement
 from recu_analysis.analysis.engine import merged, select_layers, select_windows
-from recu_analysis.theory import quantization
+from recu_analysis.theory import gennorm, quantization
 from recu_analysis.theory.entropy import clamped_entropy, laplace_bound, sign_entropy
+from recu_analysis.theory.fit import ks_laplace
 from recu_analysis.theory.laplace import quantile
-from recu_analysis.theory.standardize import WeightTransform
+from recu_analysis.theory.standardize import WeightTransform, standard_scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,9 +56,10 @@ def layer_table(
         w~ at the end: tau (1 where the layer does not clamp), b_hat (mean abs w~, Eq. 11 of ReCU), quantile
         (Eq. 10), clamped_fraction, alpha (mean abs of clamped w~), qe_measured, qe_exact, qe_printed (of a Laplace
         of scale b_hat at tau; see `recu_analysis.theory.quantization`), entropy (Eq. 17 at b_hat and tau) and its
-        bound entropy_bound, sign_entropy (nats). Movement,
-        NaN without updates: update_magnitude (unit of the weights per update), mobility (standard deviations
-        per update), flip_ratio (per update) and silent_fraction, each also for _tail and _core; still_fraction,
+        bound entropy_bound, sign_entropy (nats); of z, gennorm_shape (1 Laplace, 2 normal, NaN where none fits) and
+        ks_laplace (see `recu_analysis.theory.fit`). Movement, NaN without updates: update_magnitude (unit of the
+        weights per update), mobility (standard deviations per update), flip_ratio (per update) and silent_fraction,
+        each also for _tail and _core; still_fraction,
         tail_fraction, dead_fraction (tail and silent), revived_fraction and revived_fraction_core (of the dead,
         or silent core, weights of the window before: those that flipped in this one; NaN for merged windows),
         memory, net_displacement (unit of the weights), c2i (1 - share of signs that differ from the initial ones),
@@ -133,7 +135,17 @@ def _state(spec: LayerSpec, record: Trajectory) -> Row:
         "qe_measured": mean((clamped - alpha) ** 2),
         **_laplace_state(tau, b_hat),
         "sign_entropy": float(sign_entropy(mean(~(finite < 0)))),
+        **_distribution(standard_scores(record.end, centre=transform.centre)),
     }
+
+
+def _distribution(scores: np.ndarray[Any, np.dtype[np.float64]]) -> Row:
+    """Shape and distance to Laplace of a layer's finite standard scores; NaN where all of them are equal."""
+    ordered = np.sort(scores[np.isfinite(scores)], axis=None)
+    if ordered.size == 0 or ordered[0] == ordered[-1]:
+        return dict.fromkeys(("gennorm_shape", "ks_laplace"), math.nan)
+    distance = ks_laplace(ordered, mean(np.abs(ordered)))
+    return {"gennorm_shape": gennorm.shape_estimate(ordered), "ks_laplace": distance}
 
 
 def _laplace_state(tau: float, b_hat: float) -> Row:
@@ -156,6 +168,8 @@ _STATE = (
     "entropy",
     "entropy_bound",
     "sign_entropy",
+    "gennorm_shape",
+    "ks_laplace",
 )
 
 

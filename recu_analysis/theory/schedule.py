@@ -1,9 +1,9 @@
-"""The schedule of the quantile level tau over the epochs of a training (Eq. 24)."""
+"""Schedules of the quantile level tau over the epochs of a training: Eq. 24 and those that people use beside it."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -11,11 +11,33 @@ from recu_analysis.errors import InputError
 from recu_analysis.theory.laplace import check_tau
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike, NDArray
 
+    Values = NDArray[np.float64]
 
-def exponential(epoch: ArrayLike, epochs: int, start: float = 0.85, end: float = 0.99) -> NDArray[np.float64]:
-    """tau_i = (end - start)/(e - 1) exp(i/I) + (e start - end)/(e - 1) (Eq. 24 of ReCU, Xu et al., ICCV 2021).
+Kind = Literal["exponential", "linear", "cosine", "step", "constant"]
+
+#: Share of the way from start to end, by the share of the epochs that is past. Each begins at 0; all but the constant
+#: one would reach 1 at the end.
+SHARES: dict[Kind, Callable[[Values], Values]] = {
+    "exponential": lambda past: np.expm1(past) / math.expm1(1.0),
+    "linear": lambda past: past,
+    "cosine": lambda past: 0.5 - 0.5 * np.cos(math.pi * past),
+    "step": lambda past: np.minimum(np.floor(3.0 * past + 1e-9), 2.0) / 2.0,
+    "constant": np.zeros_like,
+}
+
+
+def schedule(
+    epoch: ArrayLike, epochs: int, start: float = 0.85, end: float = 0.99, kind: Kind = "exponential"
+) -> Values:
+    """Quantile level of an epoch, start + (end - start) s(i/I) with the share s of the schedule.
+
+    exponential, Eq. 24 of ReCU (Xu et al., ICCV 2021): s = (exp(i/I) - 1) / (e - 1), which is the paper's
+    (end - start)/(e - 1) exp(i/I) + (e start - end)/(e - 1). linear: s = i/I. cosine: s = (1 - cos(pi i/I)) / 2.
+    step: start, the middle and the end, a third of the epochs each. constant: start throughout.
 
     i = 0 gives `start`; i = I would give `end`, but the last epoch is I - 1.
 
@@ -27,6 +49,7 @@ def exponential(epoch: ArrayLike, epochs: int, start: float = 0.85, end: float =
         Number of epochs I, at least 1.
     start, end : float
         Levels, 0.5 < start <= end <= 1; equal for a fixed tau.
+    kind : {"exponential", "linear", "cosine", "step", "constant"}
 
     Returns
     -------
@@ -35,15 +58,17 @@ def exponential(epoch: ArrayLike, epochs: int, start: float = 0.85, end: float =
     Raises
     ------
     InputError
-        If a level, an epoch or the number of epochs is out of its range.
+        If a level, an epoch, the number of epochs or the kind is out of its range.
     """
     check_tau([start, end])
     index = np.asarray(epoch, dtype=np.float64)
+    if kind not in SHARES:
+        raise InputError(f"no schedule is called {kind!r}; known are {', '.join(SHARES)}")
     if start > end:
         raise InputError(f"tau must not fall: its start {start:g} is above its end {end:g}")
     if epochs < 1:
         raise InputError(f"a schedule needs at least one epoch, not {epochs}")
     if not ((index >= 0) & (index <= epochs)).all():
         raise InputError(f"the epoch must lie between 0 and {epochs}")
-    # Written as start plus a share of the way, which is the same number and exact at both ends.
-    return start + (end - start) * np.expm1(index / epochs) / math.expm1(1.0)
+    # Written as start plus a share of the way, which is exact at both ends.
+    return start + (end - start) * SHARES[kind](index / epochs)

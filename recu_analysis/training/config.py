@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from recu_analysis.errors import InputError
 from recu_analysis.theory.laplace import check_tau
-from recu_analysis.theory.schedule import exponential
+from recu_analysis.theory.schedule import schedule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,7 +114,7 @@ class TrainingConfig:
 
     def tau_of(self, epoch: int) -> float | None:
         """Quantile level of an epoch, counted from 0 (Eq. 24); None without the clamp."""
-        return float(exponential(epoch, self.epochs, *self.tau)) if self.recu else None
+        return float(schedule(epoch, self.epochs, *self.tau)) if self.recu else None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON has them."""

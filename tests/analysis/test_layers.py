@@ -30,6 +30,8 @@ FIXED = [
     "entropy",
     "entropy_bound",
     "sign_entropy",
+    "gennorm_shape",
+    "ks_laplace",
     "update_magnitude",
     "update_magnitude_tail",
     "update_magnitude_core",

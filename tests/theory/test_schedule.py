@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recu_analysis.errors import InputError
-from recu_analysis.theory.schedule import exponential
+from recu_analysis.theory.schedule import schedule
 
 
 @given(st.integers(1, 1000), st.data())
@@ -17,14 +17,14 @@ def test_equals_the_printed_form(epochs, data):
     low, high = sorted(data.draw(st.tuples(*[st.floats(0.51, 1.0)] * 2)))
     e = math.e
     printed = (high - low) / (e - 1) * math.exp(i / epochs) + (e * low - high) / (e - 1)
-    assert exponential(i, epochs, low, high) == pytest.approx(printed, rel=1e-12)
+    assert schedule(i, epochs, low, high) == pytest.approx(printed, rel=1e-12)
 
 
 def test_ends_and_last_epoch():
-    assert exponential(0, 600) == 0.85
-    assert exponential(600, 600) == pytest.approx(0.99, rel=1e-15)
-    assert round(float(exponential(599, 600)), 5) == 0.98963
-    np.testing.assert_array_equal(exponential(np.arange(5), 4, 0.9, 0.9), 0.9)
+    assert schedule(0, 600) == 0.85
+    assert schedule(600, 600) == pytest.approx(0.99, rel=1e-15)
+    assert round(float(schedule(599, 600)), 5) == 0.98963
+    np.testing.assert_array_equal(schedule(np.arange(5), 4, 0.9, 0.9), 0.9)
 
 
 @pytest.mark.parametrize(
@@ -39,4 +39,4 @@ def test_ends_and_last_epoch():
 )
 def test_bad_schedules_are_refused(arguments, text):
     with pytest.raises(InputError, match=text):
-        exponential(*arguments)
+        schedule(*arguments)

@@ -1,0 +1,201 @@
+"""Which distribution a run's weights have, layer by layer, and what they give of quantisation error and entropy."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from recu_analysis.analysis.engine import WindowRange, select_layers
+from recu_analysis.errors import InputError, WindowNotFoundError
+from recu_analysis.theory import quantization
+from recu_analysis.theory.blocks import blocks
+from recu_analysis.theory.entropy import clamped_entropy, laplace_bound, sign_entropy
+from recu_analysis.theory.fit import fit, laplace_scale
+from recu_analysis.theory.gennorm import SHAPES
+from recu_analysis.theory.measured import clamped_entropy as measured_entropy
+from recu_analysis.theory.measured import quantized
+from recu_analysis.theory.standardize import WeightTransform, standard_scores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.run import Run
+    from recu_analysis.store.window import Window
+
+    Array = NDArray[Any]
+    Row = dict[str, Any]
+
+_INTERVALS = ("b_hat", "b_ratio", "shape")
+_QUANTISED = ("clamped_fraction", "alpha", "qe_measured", "qe_exact", "qe_printed")
+_ENTROPIES = ("entropy_measured", "entropy", "entropy_bound", "sign_entropy")
+_DISTANCES = ("ks_laplace", "ks_normal", "aic_normal", "aic_gennorm", "scale_ratio")
+
+
+def fit_table(
+    run: Run, *, window: WindowRange | None = None, layers: Sequence[str] | str | None = None, raw: bool = False
+) -> pd.DataFrame:
+    """Laplace, normal and generalised normal against the weights of every layer, at the end of a window.
+
+    Distributions are fitted to z, the standard scores by output channel; b_hat, errors and entropies are of w~, the
+    weights after the layer's standardisation. Intervals (95 %) come from resampling output channels.
+
+    Parameters
+    ----------
+    run : Run
+    window : WindowRange, optional
+        The state at its end; the last window by default.
+    layers : str or sequence of str, optional
+        Patterns of layer names.
+    raw : bool
+        Fit the raw latent weights of each layer, all channels pooled, instead of z, and take them as w~ too. Channels
+        of different scale fake heavy tails.
+
+    Returns
+    -------
+    DataFrame
+        One row a layer: layer, window, weights, channels, note (what was left out, or why there is no number); tau (1
+        where the layer does not clamp), b_star; b_hat (Eq. 11 of ReCU), b_ratio (b_hat / b*) and shape (of the
+        generalised normal: 1 Laplace, 2 normal), each with _low and _high; scale_ratio (sqrt(2) E|z|, what b_ratio is
+        of a layer that standardises), ks_laplace, ks_normal, aic_normal and aic_gennorm (less that of Laplace:
+        positive where Laplace is better); clamped_fraction beside clamped_laplace (2 (1 - tau)), alpha, qe_measured,
+        qe_exact, qe_printed (squared unit of w~) and each over b_hat^2 as _relative; entropy_measured of the clamped
+        w~, entropy (Eq. 17), entropy_bound (ln(2 e b_hat)) and sign_entropy (nats).
+
+    Raises
+    ------
+    LayerNotFoundError, WindowNotFoundError
+        If a pattern or the window is not there.
+    """
+    at = window_at(run, window)
+    return pd.DataFrame([_fit_layer(spec, at, raw=raw) for spec in select_layers(run, layers)])
+
+
+def window_at(run: Run, window: WindowRange | None) -> Window:
+    """The window at whose end a state is taken: the last of a range, or of the run.
+
+    Raises
+    ------
+    WindowNotFoundError
+        If the run has no such window.
+    """
+    if not len(run.windows):
+        lost = f" ({run.problems[0]})" if run.problems else ""
+        raise WindowNotFoundError(f"{run.path} holds no window{lost}; record() writes the first one when it starts")
+    if window is None:
+        return run.windows[-1]
+    for each in run.windows:
+        if each.number == window.last:
+            return each
+    raise WindowNotFoundError(
+        f"{run.path} has the windows {run.windows[0].number} to {run.windows[-1].number}, not {window.last}"
+    )
+
+
+def _fit_layer(spec: LayerSpec, window: Window, *, raw: bool) -> Row:
+    record = window[spec.name].trajectory
+    transform = WeightTransform() if raw else spec.transform or WeightTransform()
+    weight, note = usable(record.end, transform)
+    tau = record.tau if transform.clamp and record.tau is not None else 1.0
+    row: Row = {"layer": spec.name, "window": window.number, "weights": weight.size, "channels": len(weight)}
+    row |= {"note": note, "tau": tau, "b_star": math.nan if transform.target is None else transform.target}
+    names = [f"{name}{end}" for name in _INTERVALS for end in ("", "_low", "_high")]
+    names += [*_DISTANCES, *_QUANTISED, "clamped_laplace", *(f"qe_{kind}_relative" for kind in _KINDS), *_ENTROPIES]
+    row |= dict.fromkeys(names, math.nan)
+    scores = weight if raw else by_blocks(weight, lambda rows: standard_scores(rows, centre=transform.centre))
+    try:
+        shown = _distribution(scores)
+    except InputError as error:
+        return row | {"note": _joined(note, str(error))}
+    standardised = weight if raw else by_blocks(weight, transform.standardised)
+    shown |= _scale(standardised, transform.target) | _quantisation(standardised, tau)
+    return row | shown | {"note": _joined(note, shown.get("note", ""))}
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
+
+
+_KINDS = ("measured", "exact", "printed")
+
+
+def usable(weight: Array, transform: WeightTransform) -> tuple[Array, str]:
+    """The channels of a layer that have numbers to fit, one row each, and what was left out.
+
+    Channels that hold NaN or infinity are left out, and those that are constant where the layer standardises: they
+    have no standard score.
+    """
+    rows = weight.reshape(len(weight), -1)
+    with np.errstate(invalid="ignore"):
+        finite = np.isfinite(rows).all(axis=1)
+    constant = finite & (rows == rows[:, :1]).all(axis=1) & (transform.target is not None)
+    reasons = [
+        f"{count} of {len(rows)} channels {what}, left out"
+        for count, what in ((int((~finite).sum()), "hold NaN or infinity"), (int(constant.sum()), "are constant"))
+        if count
+    ]
+    keep = finite & ~constant
+    return (rows if keep.all() else rows[keep]), _joined(*reasons)
+
+
+def by_blocks(rows: Array, function: Callable[[Array], Array]) -> Array:
+    """A function of channels, such as standardisation, in the dtype of the weights and block by block."""
+    result = np.empty_like(rows)
+    for start, block in blocks(rows):
+        result[start : start + len(block)] = function(block)
+    return result
+
+
+def _distribution(scores: Array) -> Row:
+    found = fit(scores)
+    return {
+        **_bounds("shape", found.shape.estimate, found.shape.low, found.shape.high),
+        "scale_ratio": math.sqrt(2.0) * found.scale.estimate,
+        **{name: getattr(found, name) for name in ("ks_laplace", "ks_normal", "aic_normal", "aic_gennorm")},
+        **({"note": no_shape(found.flat)} if math.isnan(found.shape.estimate) else {}),
+    }
+
+
+def no_shape(flat: bool) -> str:
+    """Why weights have no generalised-normal shape."""
+    if flat:
+        return "no shape fits: E|z| is at least sqrt(3)/2 of the root mean square, flatter than uniform"
+    return f"no shape between {SHAPES[0]:g} and {SHAPES[1]:g} fits"
+
+
+def _bounds(name: str, estimate: float, low: float, high: float) -> Row:
+    return {name: estimate, f"{name}_low": low, f"{name}_high": high}
+
+
+def _scale(standardised: Array, target: float | None) -> Row:
+    b = laplace_scale(standardised)
+    unit = math.nan if target is None else target
+    return _bounds("b_hat", b.estimate, b.low, b.high) | _bounds(
+        "b_ratio", b.estimate / unit, b.low / unit, b.high / unit
+    )
+
+
+def _quantisation(standardised: Array, tau: float) -> Row:
+    found = quantized(standardised, tau)
+    b = found.b_hat
+    errors = {
+        "measured": found.error,
+        "exact": float(quantization.exact(tau, b)),
+        "printed": float(quantization.printed(tau, b)),
+    }
+    return {
+        "clamped_fraction": found.clamped_fraction,
+        "clamped_laplace": 2.0 * (1.0 - tau),
+        "alpha": found.alpha,
+        **{f"qe_{kind}": error for kind, error in errors.items()},
+        **{f"qe_{kind}_relative": error / b**2 for kind, error in errors.items()},
+        "entropy_measured": measured_entropy(np.sort(standardised, axis=None), found.bound),
+        "entropy": float(clamped_entropy(tau, b)),
+        "entropy_bound": float(laplace_bound(b)),
+        "sign_entropy": float(sign_entropy(float((standardised >= 0).mean()))),
+    }

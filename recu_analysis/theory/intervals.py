@@ -1,0 +1,130 @@
+"""Confidence intervals over the output channels of a layer: the bias-corrected, accelerated bootstrap."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import ndtr, ndtri, stdtrit
+
+from recu_analysis.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Values = NDArray[np.float64]
+
+LEVEL = 0.95
+#: Resamples of the channels; the same ones every time, so that the same data gives the same interval.
+RESAMPLES = 2000
+#: Fewer channels than this say too little of how channels differ.
+FEWEST_CHANNELS = 8
+#: More channels than this are taken in groups, which are as good to resample and bound the cost.
+MOST_GROUPS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with its confidence interval.
+
+    Attributes
+    ----------
+    estimate, low, high : float
+        `low` and `high` are NaN where there are too few channels to tell.
+    """
+
+    estimate: float
+    low: float
+    high: float
+
+
+def groups(channels: int) -> NDArray[np.intp]:
+    """First channel of every group that is resampled as one: each channel itself, or at most `MOST_GROUPS` groups."""
+    count = min(channels, MOST_GROUPS)
+    return np.arange(count, dtype=np.intp) * channels // count
+
+
+def over_channels(sums: Values, statistic: Callable[[Values], Values], level: float = LEVEL) -> Interval:
+    """Interval of a statistic of sums over channels, the channels resampled with replacement (BCa).
+
+    Weights of a channel share their mean, their scale and their gradient; they are no independent sample, the
+    channels nearly are. Efron (1987), Better bootstrap confidence intervals, JASA 82, 171-185. Coverage for 95 %,
+    by `make validate`: 0.91 to 0.93 with 16 channels, 0.94 to 0.95 from 64 on.
+
+    Parameters
+    ----------
+    sums : ndarray of float64, shape (channels, K)
+        What each channel adds to the K sums that the statistic needs.
+    statistic : callable
+        From totals of shape (R, K) to values of shape (R,).
+    level : float
+        Confidence, between 0 and 1.
+
+    Returns
+    -------
+    Interval
+        Without bounds where there are fewer than `FEWEST_CHANNELS` channels or the statistic has no value.
+
+    Raises
+    ------
+    InputError
+        If the level lies outside (0, 1).
+    """
+    if not 0.0 < level < 1.0:
+        raise InputError(f"a confidence level lies between 0 and 1, not {level:g}")
+    total = sums.sum(axis=0, keepdims=True)
+    estimate = float(statistic(total)[0])
+    count = len(sums)
+    if count < FEWEST_CHANNELS or not np.isfinite(estimate):
+        return Interval(estimate, float("nan"), float("nan"))
+    draws = np.random.default_rng(0).multinomial(count, np.full(count, 1.0 / count), size=RESAMPLES)
+    resampled = statistic(draws.astype(np.float64) @ sums)
+    low, high = bca(estimate, resampled, statistic(total - sums), expanded(count, level))
+    return Interval(estimate, low, high)
+
+
+def expanded(count: int, level: float = LEVEL) -> tuple[float, float]:
+    """Normal scores of an interval's ends, widened for few members: those of Student's t, times sqrt(n / (n - 1)).
+
+    A bootstrap of n members is narrow by that root and knows the spread no better than t does (Hesterberg 2015, The
+    American Statistician 69, 371-386).
+    """
+    score = float(stdtrit(count - 1, 0.5 + level / 2)) * math.sqrt(count / (count - 1))
+    return -score, score
+
+
+def bca(estimate: float, resampled: Values, jackknife: Values, scores: tuple[float, float]) -> tuple[float, float]:
+    """Bounds of the bias-corrected, accelerated bootstrap (Efron 1987, equations 2.3 and 6.6).
+
+    Parameters
+    ----------
+    estimate : float
+        Of the whole sample.
+    resampled : ndarray, shape (R,)
+        Of each resample.
+    jackknife : ndarray, shape (N,)
+        Of the sample without each of its members.
+    scores : pair of float
+        Normal scores of the two ends, such as -1.96 and 1.96.
+
+    Returns
+    -------
+    low, high : float
+        NaN where a resample has no value; both the estimate where nothing varies.
+    """
+    if not (np.isfinite(resampled).all() and np.isfinite(jackknife).all()):
+        return float("nan"), float("nan")
+    below = np.mean(resampled < estimate) + 0.5 * np.mean(resampled == estimate)
+    least = 0.5 / len(resampled)
+    bias = ndtri(np.clip(below, least, 1.0 - least))
+    pull = jackknife.mean() - jackknife
+    spread = (pull**2).sum() ** 1.5
+    acceleration = (pull**3).sum() / (6.0 * spread) if spread > 0 else 0.0
+    ends = bias + np.array(scores)
+    shares = ndtr(bias + ends / (1.0 - acceleration * ends))
+    low, high = np.quantile(resampled, shares)
+    return float(low), float(high)

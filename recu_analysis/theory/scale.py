@@ -1,0 +1,93 @@
+"""What standardisation makes of the scale of weights: Eq. 18 to 23 as a map of b, and the same for other shapes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import gammaln
+
+from recu_analysis.errors import InputError
+from recu_analysis.theory.quantization import check_scale
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Values = NDArray[np.float64]
+
+#: The scale that IR-Net's standardisation gives Laplace weights, sqrt(2)/2 (Eq. 18 and 19 of ReCU).
+IRNET_SCALE = math.sqrt(0.5)
+
+
+def standardised_scale(b: ArrayLike, target: ArrayLike = IRNET_SCALE) -> Values:
+    """Scale b' of Laplace weights after division by std / (sqrt(2) b*): b*, whatever b was (Eq. 18 to 23).
+
+    A Laplace distribution of scale b has std = sqrt(2) b, so b' = b / (sqrt(2) b / (sqrt(2) b*)) = b*. IR-Net's
+    division by std alone is b* = sqrt(2)/2.
+
+    Parameters
+    ----------
+    b : array_like
+        Scale before, positive, in the unit of the weights.
+    target : array_like
+        b*, positive; broadcast against `b`.
+
+    Returns
+    -------
+    ndarray of float64, without unit
+
+    Raises
+    ------
+    InputError
+        If a scale is not positive.
+    """
+    scale = check_scale(b)
+    deviation = math.sqrt(2.0) * scale
+    return scale / (deviation / (math.sqrt(2.0) * check_scale(target)))
+
+
+def scale_ratio(shape: ArrayLike) -> Values:
+    """b'/b* of generalised normal weights, sqrt(2) E|z| = sqrt(2) Gamma(2/beta) / sqrt(Gamma(1/beta) Gamma(3/beta)).
+
+    Standardisation fixes the standard deviation, not E|z|: b_hat / b* is a number about shape. It is 1 for Laplace
+    weights (beta = 1), 2 / sqrt(pi) = 1.128 for normal ones (beta = 2), and below sqrt(3/2) for all.
+
+    Parameters
+    ----------
+    shape : array_like
+        beta of the generalised normal distribution, positive.
+
+    Returns
+    -------
+    ndarray of float64
+
+    Raises
+    ------
+    InputError
+        If a shape is not a positive number.
+    """
+    beta = np.asarray(shape, dtype=np.float64)
+    bad = ~(np.isfinite(beta) & (beta > 0))
+    if bad.any():
+        raise InputError(f"the shape of a generalised normal must be a positive number, not {beta[bad].flat[0]:g}")
+    return np.asarray(math.sqrt(2.0) * np.exp(gammaln(2.0 / beta) - 0.5 * (gammaln(1.0 / beta) + gammaln(3.0 / beta))))
+
+
+def measured_scale_ratio(z: ArrayLike) -> float:
+    """b_hat / b* of any weights, sqrt(2) E|z| over their standard scores z; see `scale_ratio`.
+
+    Parameters
+    ----------
+    z : array_like
+        Standard scores, of any shape; at least one.
+
+    Raises
+    ------
+    InputError
+        If there is no score.
+    """
+    scores = np.asarray(z)
+    if scores.size == 0:
+        raise InputError("the ratio of scales needs at least one standard score")
+    return math.sqrt(2.0) * float(np.abs(scores).mean(dtype=np.float64))
