@@ -87,7 +87,7 @@ def log_histogram(values: ArrayLike, first: NDArray[np.intp]) -> tuple[Values, V
     largest = max((float(np.abs(block).max()) for _, block in blocks(rows)), default=0.0)
     counts: Values = np.zeros((len(first), _BINS))
     width = _RANGE / _BINS
-    centres: Values = (np.arange(_BINS) + 0.5) * width - _RANGE
+    centres = np.asarray((np.arange(_BINS) + 0.5) * width - _RANGE, dtype=np.float64)
     if largest == 0.0:
         return counts, centres
     for start, block in blocks(rows):
