@@ -7,12 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from recu_analysis.analysis.deadness import by_magnitude, dead_weights
+    from recu_analysis.analysis.fits import fit_table
     from recu_analysis.analysis.layers import layer_table
+    from recu_analysis.analysis.measured import measured_tradeoff
     from recu_analysis.analysis.tradeoff import tradeoff
     from recu_analysis.capture.adapters import find_binary_layers
     from recu_analysis.capture.recorder import record
     from recu_analysis.errors import RecuError
-    from recu_analysis.figures import plot_accuracy, plot_by_magnitude, plot_dead_weights, plot_silence
+    from recu_analysis.figures import (
+        plot_accuracy,
+        plot_by_magnitude,
+        plot_dead_weights,
+        plot_entropy,
+        plot_quantization_error,
+        plot_schedule,
+        plot_silence,
+        plot_tradeoff,
+    )
     from recu_analysis.store.run import open_run
 
 __version__ = "0.1.0"
@@ -22,12 +33,18 @@ __all__ = [
     "by_magnitude",
     "dead_weights",
     "find_binary_layers",
+    "fit_table",
     "layer_table",
+    "measured_tradeoff",
     "open_run",
     "plot_accuracy",
     "plot_by_magnitude",
     "plot_dead_weights",
+    "plot_entropy",
+    "plot_quantization_error",
+    "plot_schedule",
     "plot_silence",
+    "plot_tradeoff",
     "record",
     "tradeoff",
 ]
@@ -38,12 +55,18 @@ _HOMES = {
     "by_magnitude": "analysis.deadness",
     "dead_weights": "analysis.deadness",
     "find_binary_layers": "capture.adapters",
+    "fit_table": "analysis.fits",
     "layer_table": "analysis.layers",
+    "measured_tradeoff": "analysis.measured",
     "open_run": "store.run",
     "plot_accuracy": "figures",
     "plot_by_magnitude": "figures",
     "plot_dead_weights": "figures",
+    "plot_entropy": "figures",
+    "plot_quantization_error": "figures",
+    "plot_schedule": "figures",
     "plot_silence": "figures",
+    "plot_tradeoff": "figures",
     "record": "capture.recorder",
     "tradeoff": "analysis.tradeoff",
 }

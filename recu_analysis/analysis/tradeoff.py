@@ -1,32 +1,22 @@
-"""Quantisation error against entropy over the quantile level tau: the closed forms, and what a run's layers measure."""
+"""Quantisation error against entropy over the quantile level tau: the closed forms as a table."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from recu_analysis.analysis.engine import select_layers
-from recu_analysis.analysis.fits import by_blocks, usable, window_at
 from recu_analysis.errors import InputError
 from recu_analysis.theory import quantization
 from recu_analysis.theory.entropy import clamped_entropy
 from recu_analysis.theory.laplace import check_tau, quantile
-from recu_analysis.theory.measured import clamped_entropy as measured_entropy
-from recu_analysis.theory.measured import quantized
 from recu_analysis.theory.schedule import schedule
-from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-    from recu_analysis.analysis.engine import WindowRange
-    from recu_analysis.store.format import LayerSpec
-    from recu_analysis.store.run import Run
-    from recu_analysis.store.window import Window
 
     Values = NDArray[np.float64]
 
@@ -101,68 +91,3 @@ def closed_forms(levels: Values, b: float) -> pd.DataFrame:
             "entropy": clamped_entropy(levels, b),
         }
     )
-
-
-def measured_tradeoff(
-    run: Run,
-    tau: tuple[float, float] = (0.85, 0.99),
-    points: int = 8,
-    *,
-    layers: Sequence[str] | str | None = None,
-    window: WindowRange | None = None,
-) -> pd.DataFrame:
-    """What the weights of a run's layers really have where `tradeoff` has closed forms for Laplace weights.
-
-    The weights w~ that a layer has at the end of a window, after its standardisation, are clamped at the Laplace
-    quantile of their own b_hat at each level, whatever the run's own tau was.
-
-    Parameters
-    ----------
-    run : Run
-    tau, points
-        Levels, as in `tradeoff`.
-    layers : str or sequence of str, optional
-        Patterns of layer names.
-    window : WindowRange, optional
-        The state at its end; the last window by default.
-
-    Returns
-    -------
-    DataFrame
-        One row a layer and level: layer, window, the columns of `tradeoff` with b = b_hat of the layer, and beside them
-        clamped_fraction, alpha_measured, qe_measured, qe_latent_measured and entropy_measured (nats).
-
-    Raises
-    ------
-    InputError, LayerNotFoundError, WindowNotFoundError
-        If a level, a pattern or the window is not there, or a layer has no weights to measure.
-    """
-    levels = check_levels(tau, points)
-    at = window_at(run, window)
-    return pd.concat([_measured(spec, at, levels) for spec in select_layers(run, layers)], ignore_index=True)
-
-
-def _measured(spec: LayerSpec, window: Window, levels: Values) -> pd.DataFrame:
-    transform = spec.transform or WeightTransform()
-    weight, note = usable(window[spec.name].weight, transform)
-    if weight.size < 2 or (weight == weight[0, 0]).all():
-        why = note or "all its weights are equal"
-        raise InputError(f"layer {spec.name} has no weights to measure in window {window.number}: {why}")
-    standardised = by_blocks(weight, transform.standardised)
-    ordered = np.sort(standardised, axis=None)
-    rows: list[dict[str, Any]] = []
-    for level in levels:
-        found = quantized(standardised, float(level))
-        rows.append(
-            {
-                "clamped_fraction": found.clamped_fraction,
-                "alpha_measured": found.alpha,
-                "qe_measured": found.error,
-                "qe_latent_measured": found.latent_error,
-                "entropy_measured": measured_entropy(ordered, found.bound),
-            }
-        )
-    table = pd.concat([closed_forms(levels, found.b_hat), pd.DataFrame(rows)], axis=1)
-    table.insert(0, "window", window.number)
-    table.insert(0, "layer", spec.name)
-    return table

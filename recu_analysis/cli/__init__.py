@@ -15,7 +15,9 @@ COMMANDS = {
     "train": "train",
     "info": "info",
     "dead-weights": "dead_weights",
+    "fit": "fit",
     "tradeoff": "tradeoff",
+    "figures": "figures",
 }
 
 

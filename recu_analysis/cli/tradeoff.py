@@ -1,7 +1,8 @@
-"""recu-analyze tradeoff: quantisation error and entropy of Laplace weights over tau, in closed form."""
+"""recu-analyze tradeoff: quantisation error and entropy over tau, in closed form and as a run's layers measure."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
@@ -10,9 +11,13 @@ from recu_analysis.cli import options
 from recu_analysis.cli.output import aligned, deliver
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pandas as pd
+
+    from recu_analysis.store.run import Run
+
+#: Levels at which a run's layers are measured; the closed forms cost nothing, these do.
+MEASURED_POINTS = 8
+POINTS = 15
 
 
 @click.command("tradeoff", epilog="Example: recu-analyze tradeoff --tau 0.85 0.99 --b 2 --points 8")
@@ -28,22 +33,142 @@ if TYPE_CHECKING:
 @click.option(
     "--b", "scales", type=float, multiple=True, default=(2.0,), show_default=True, help="Laplace scale; repeatable."
 )
-@click.option("--points", type=int, default=15, show_default=True, help="Levels, both ends among them.")
+@click.option(
+    "--points",
+    type=int,
+    help=f"Levels, both ends among them; by default {POINTS}, and {MEASURED_POINTS} of a run.",
+)
+@click.option("--epochs", type=int, help="Take the levels of the schedule (Eq. 24) over so many epochs instead.")
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    help="Show what this run's layers measure, at the end of its last window.",
+)
+@options.layer_option
+@click.option(
+    "--figure",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Draw into FILE (pdf, png or svg), with data, LaTeX and provenance beside it.",
+)
 @options.table_output
 @options.common
-def command(tau: tuple[float, float], scales: tuple[float, ...], points: int, form: str, output: Path | None) -> None:
+def command(
+    tau: tuple[float, float],
+    scales: tuple[float, ...],
+    points: int | None,
+    epochs: int | None,
+    run: Path | None,
+    layers: tuple[str, ...],
+    figure: Path | None,
+    form: str,
+    output: Path | None,
+) -> None:
     """Print quantile, alpha, three quantisation errors and entropy of Laplace weights after ReCU, over tau.
 
     Exact: against the clamped weights. Printed: the paper's Eq. 14 as it stands, with its sign error; its
     minimum at 0.82 is that error. Latent: against the weights before the clamp. Entropy: Eq. 17, in nats.
     """
+    if points is not None and epochs is not None:
+        raise click.UsageError("--points and --epochs exclude each other: the levels are those of one of them")
+    if layers and run is None:
+        raise click.UsageError("--layer chooses among the layers of a run; name it by --run")
     from recu_analysis.analysis.tradeoff import tradeoff
 
-    deliver(tradeoff(tau, scales, points), form, output, as_text)
+    table = tradeoff(tau, scales, POINTS if points is None else points, epochs=epochs)
+    opened, measured = None, None
+    if run is not None:
+        from recu_analysis.analysis.measured import measured_tradeoff
+        from recu_analysis.store.run import open_run
+
+        opened = open_run(run)
+        measured = measured_tradeoff(opened, tau, points or MEASURED_POINTS, layers=layers or None)
+    if figure is not None:
+        _draw(figure, tau, scales, table if epochs is not None else None, opened, measured)
+    if measured is not None:
+        table = _joined(table, measured)
+    deliver(table, form, output, as_text)
+
+
+def _joined(closed: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
+    """One table: the closed forms, then the measured rows, told apart by the column layer."""
+    import pandas as pd
+
+    return pd.concat([closed.assign(layer=""), measured], ignore_index=True)[
+        ["layer", *(name for name in closed), *(name for name in measured if name not in closed and name != "layer")]
+    ]
+
+
+def _draw(
+    path: Path,
+    tau: tuple[float, float],
+    scales: tuple[float, ...],
+    marked: pd.DataFrame | None,
+    run: Run | None,
+    measured: pd.DataFrame | None,
+) -> None:
+    """Draw the three panels into a file, and say where."""
+    from recu_analysis.errors import InputError
+    from recu_analysis.figures.of_theory import TRADEOFF_CAPTION, tradeoff_figure
+    from recu_analysis.figures.registry import provenance, save_figure
+
+    if tau[0] == tau[1]:
+        raise InputError(f"a figure over tau needs two ends, not {tau[0]:g} twice; give --tau LO HI with LO below HI")
+    runs = {run.path.name: run} if run is not None else {}
+    command = "recu-analyze tradeoff --tau {:g} {:g}".format(*tau) + "".join(f" --b {b:g}" for b in scales)
+    command += f" --epochs {len(marked) // len(scales)}" if marked is not None else ""
+    command += f" --run {run.path.name}" if run is not None else ""
+    caption = TRADEOFF_CAPTION
+    if marked is not None:
+        caption += " Diamonds: epochs of the schedule (Eq. 24)."
+    if measured is not None:
+        caption += " Circles: the same, measured on a run's layers, clamped at the quantile of their own scale."
+    files = save_figure(
+        lambda: tradeoff_figure(tau, scales, marked, measured),
+        path.stem,
+        path.parent,
+        caption,
+        provenance(runs, command),
+        formats=(path.suffix.removeprefix("."),),
+    )
+    options.note(f"drew {files[0]}, with data (csv), LaTeX (tex) and provenance (json) beside it")
 
 
 def as_text(table: pd.DataFrame) -> str:
-    """The table in columns of equal width."""
+    """The closed forms in columns of equal width; below them, where there are any, a run's layers."""
+    if "layer" not in table:
+        return _closed_text(table)
+    closed, measured = table[table["layer"] == ""], table[table["layer"] != ""]
+    columns = [name for name in closed if name not in {"layer", "window"} and closed[name].notna().any()]
+    return "\n".join([_closed_text(closed[columns]), "", _measured_text(measured)])
+
+
+def _closed_text(table: pd.DataFrame) -> str:
     names = [str(name) for name in table]
-    rows = [[f"{value:.4f}" for value in row] for row in table.itertuples(index=False)]
-    return "\n".join(aligned(names, rows, [max(len(name), 9) for name in names]))
+    rows = [
+        [f"{value:.0f}" if name == "epoch" else f"{value:.4f}" for name, value in zip(names, row, strict=True)]
+        for row in table.itertuples(index=False)
+    ]
+    return "\n".join(aligned(names, rows, [max(len(name), 9 if name != "epoch" else 5) for name in names]))
+
+
+def _measured_text(table: pd.DataFrame) -> str:
+    """Measured beside the closed form for Laplace weights with the same mean abs value."""
+    columns = {
+        "tau": "tau",
+        "b": "b_hat",
+        "alpha_measured": "alpha",
+        "alpha": "Laplace",
+        "qe_measured": "qe",
+        "qe_exact": "exact",
+        "entropy_measured": "entropy",
+        "entropy": "Eq. 17",
+    }
+    rows = [[str(row["layer"]), *(f"{row[name]:.4f}" for name in columns)] for row in table.to_dict(orient="records")]
+    lines = aligned(["layer", *columns.values()], rows, (16, *(7 for _ in columns)))
+    note = (
+        f"Measured at the end of window {int(table['window'].iloc[0])}: weights after the layer's standardisation,\n"
+        "clamped at the Laplace quantile of their own b_hat; right of each number the\n"
+        "value for Laplace weights."
+    )
+    return "\n".join([*lines, note])

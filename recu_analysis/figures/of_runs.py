@@ -1,30 +1,28 @@
-"""The registry of figures: from runs to analysis to plot, with size and caption; and the ra.plot_* functions."""
+"""Figures of runs: from a run to its analysis to its plot, with captions; and the ra.plot_* functions for runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from recu_analysis import __version__
 from recu_analysis.analysis.deadness import TAIL_TAU, by_magnitude, weight_histogram
-from recu_analysis.analysis.engine import last_half
 from recu_analysis.analysis.layers import layer_table
 from recu_analysis.errors import InputError
+from recu_analysis.figures.entry import Entry
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.figures.entry import Runs
     from recu_analysis.store.run import Run
 
-Runs = Mapping[str, "Run"]
+
 #: The layer of the paper's Fig. 2.
 FIG2_LAYER = "layer2.0.conv2"
 
@@ -158,22 +156,6 @@ def _by_run(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(labelled, ignore_index=True)[["run", *next(iter(tables.values())).columns]]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A figure of the registry.
-
-    Attributes
-    ----------
-    draw : callable
-        From runs to the figure and the data that it shows.
-    caption : str
-        Plain text with mathematics between dollar signs.
-    """
-
-    draw: Callable[[Runs], tuple[Figure, pd.DataFrame]]
-    caption: str
-
-
 def _fig2(runs: Runs) -> tuple[Figure, pd.DataFrame]:
     from recu_analysis.plots.style import panels
     from recu_analysis.plots.weights import dead_weight_histogram
@@ -213,88 +195,30 @@ def _accuracy(runs: Runs) -> tuple[Figure, pd.DataFrame]:
     return figure, accuracy_data(runs)
 
 
-FIGURES: dict[str, Entry] = {
+RUN_FIGURES: dict[str, Entry] = {
     "fig2": Entry(
         _fig2,
+        "dead weights of a layer (the paper's Fig. 2)",
         f"Latent weights of {FIG2_LAYER} when the last half of the training begins, in standard deviations of their "
         "channel. Pale red: the tail, the 30 % of the weights with the largest $|z|$. Red: those of the tail whose "
         "sign never changes in the rest of the training.",
     ),
     "magnitude": Entry(
         _magnitude,
+        "mobility and flip probability against distance",
         "Movement against distance, in the last half of the training. Mobility (left) is the mean absolute change of "
         "$z$ per update; flip probability (right) is the share of the weights whose sign changes at least once. Every "
         "point is a twentieth of each layer's weights, by $|z|$ at the start, averaged over the layers.",
     ),
     "silence": Entry(
         _silence,
+        "silent weights of tail and core over the epochs",
         "Share of the weights without a change of sign in an epoch, for the tail (the 30 % of a layer's weights with "
         "the largest $|z|$ when the epoch begins) and the core. Thin: one layer. Thick: the median over layers.",
     ),
     "accuracy": Entry(
         _accuracy,
+        "training and validation accuracy (the paper's Fig. 5)",
         "Training (dashed) and validation (solid) accuracy. The first epochs lie partly below the axis.",
     ),
 }
-
-
-def draw_figure(name: str, runs: Runs, directory: str | Path, *, command: str) -> tuple[Path, ...]:
-    """Draw a figure of the registry and write it with its data, LaTeX and provenance.
-
-    Parameters
-    ----------
-    name : str
-        A key of `FIGURES`.
-    runs : mapping of str to Run
-        Runs by the labels that the figure gives them.
-    directory : str or Path
-    command : str
-        What the user typed, for the provenance.
-
-    Returns
-    -------
-    tuple of Path
-        The files written, drawings first.
-
-    Raises
-    ------
-    InputError
-        If there is no such figure, or the runs lack what it shows.
-    StoreError
-        If a file cannot be written.
-    """
-    from recu_analysis.plots.export import export
-    from recu_analysis.plots.style import style
-
-    if name not in FIGURES:
-        raise InputError(f"no figure is called {name!r}; known are {', '.join(FIGURES)}")
-    entry = FIGURES[name]
-    with style("page"):
-        figure, data = entry.draw(runs)
-        return export(
-            figure,
-            data,
-            name,
-            directory,
-            caption=entry.caption,
-            label=f"fig:{name}",
-            provenance=provenance(runs, command),
-        )
-
-
-def provenance(runs: Runs, command: str) -> dict[str, Any]:
-    """Where a figure comes from: runs by label with their ids and windows, the command and the versions."""
-    import matplotlib as mpl
-    import numpy as np
-
-    used = {
-        label: {"id": run.id, "windows": str(last_half(run)), "windows_in_run": len(run.windows)}
-        for label, run in runs.items()
-    }
-    versions = {
-        "recu-analysis": __version__,
-        "matplotlib": mpl.__version__,
-        "numpy": np.__version__,
-        "pandas": pd.__version__,
-    }
-    return {"command": command, "runs": used, "versions": versions}

@@ -1,0 +1,39 @@
+"""One figure of the registry: how it is drawn, what its caption says, and whether it needs runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from recu_analysis.store.run import Run
+
+    #: Runs by the labels that figures give them.
+    Runs = Mapping[str, Run]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A figure of the registry.
+
+    Attributes
+    ----------
+    draw : callable
+        From runs to the figure and the data that it shows.
+    title : str
+        A few words, for a list.
+    caption : str
+        Plain text with mathematics between dollar signs.
+    runs : bool
+        Whether it shows runs; False for closed forms.
+    """
+
+    draw: Callable[[Runs], tuple[Figure, pd.DataFrame]]
+    title: str
+    caption: str
+    runs: bool = True

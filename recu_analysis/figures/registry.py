@@ -1,0 +1,100 @@
+"""The registry of figures: every figure by name, and how one is drawn and written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from recu_analysis import __version__
+from recu_analysis.analysis.engine import last_half
+from recu_analysis.errors import InputError
+from recu_analysis.figures.of_runs import RUN_FIGURES
+from recu_analysis.figures.of_theory import THEORY_FIGURES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+    from recu_analysis.figures.entry import Entry, Runs
+
+FIGURES: dict[str, Entry] = {**RUN_FIGURES, **THEORY_FIGURES}
+
+
+def draw_figure(name: str, runs: Runs, directory: str | Path, *, command: str) -> tuple[Path, ...]:
+    """Draw a figure of the registry and write it with its data, LaTeX and provenance.
+
+    Parameters
+    ----------
+    name : str
+        A key of `FIGURES`.
+    runs : mapping of str to Run
+        Runs by the labels that the figure gives them.
+    directory : str or Path
+    command : str
+        What the user typed, for the provenance.
+
+    Returns
+    -------
+    tuple of Path
+        The files written, drawings first.
+
+    Raises
+    ------
+    InputError
+        If there is no such figure, or the runs lack what it shows.
+    StoreError
+        If a file cannot be written.
+    """
+    if name not in FIGURES:
+        raise InputError(f"no figure is called {name!r}; known are {', '.join(FIGURES)}")
+    entry = FIGURES[name]
+    if entry.runs and not runs:
+        raise InputError(f"the figure {name} shows runs; name at least one run directory")
+    return save_figure(lambda: entry.draw(runs), name, directory, entry.caption, provenance(runs, command))
+
+
+def save_figure(
+    draw: Callable[[], tuple[Figure, pd.DataFrame]],
+    stem: str,
+    directory: str | Path,
+    caption: str,
+    origin: Mapping[str, Any],
+    formats: Sequence[str] = ("pdf", "png"),
+) -> tuple[Path, ...]:
+    """Draw in print style and write the figure with its data, LaTeX and provenance; see `plots.export.export`."""
+    from recu_analysis.plots.export import export
+    from recu_analysis.plots.style import style
+
+    with style("page"):
+        figure, data = draw()
+        return export(
+            figure,
+            data,
+            stem,
+            directory,
+            formats=formats,
+            caption=caption,
+            label=f"fig:{stem}",
+            provenance=origin,
+        )
+
+
+def provenance(runs: Runs, command: str) -> dict[str, Any]:
+    """Where a figure comes from: runs by label with their ids and windows, the command and the versions."""
+    import matplotlib as mpl
+    import numpy as np
+
+    used = {
+        label: {"id": run.id, "windows": str(last_half(run)), "windows_in_run": len(run.windows)}
+        for label, run in runs.items()
+    }
+    versions = {
+        "recu-analysis": __version__,
+        "matplotlib": mpl.__version__,
+        "numpy": np.__version__,
+        "pandas": pd.__version__,
+    }
+    return {"command": command, "runs": used, "versions": versions}
