@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench figures test-faults test-extras test-browser clean
+.PHONY: help demo test lint format bench validate figures test-faults test-extras test-browser clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -30,10 +30,14 @@ format: $(READY) ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## What recording costs, side by side with what it is compared with
+bench: $(READY) ## What recording and fits cost, side by side with what people would use instead
 	$(BIN)/python -m benchmarks.kernel
+	$(BIN)/python -m benchmarks.fits
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.gpu
+
+validate: $(READY) ## Statistical checks: coverage of intervals, bias of estimators
+	$(BIN)/python -m benchmarks.validate
 
 figures: $(READY) ## Draw the README's pictures in figures/demo from runs/demo, trained first where it is not there
 	$(BIN)/recu-analyze demo --figures figures/demo

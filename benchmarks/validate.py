@@ -1,0 +1,138 @@
+"""Statistical checks: coverage of the intervals by number of channels, bias of shape and entropy on known samples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+from recu_analysis.theory import gennorm
+from recu_analysis.theory.entropy import clamped_entropy as eq17
+from recu_analysis.theory.fit import laplace_scale
+from recu_analysis.theory.laplace import quantile
+from recu_analysis.theory.measured import clamped_entropy, differential_entropy
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Values = NDArray[np.float64]
+
+#: Repetitions by number of channels; those with many channels take longer and vary as much.
+COVERAGE = {16: 1000, 32: 1000, 64: 600, 128: 400, 256: 300, 512: 200}
+#: Channels that stand for infinitely many where the true value is computed.
+POPULATION = 40_000
+#: Weights of a 3x3 channel with 16 inputs.
+WEIGHTS = 144
+
+
+def main() -> None:
+    """Print every table."""
+    coverage()
+    shape_bias()
+    entropy_bias()
+
+
+def draw_channels(generator: np.random.Generator, channels: int, weights: int = WEIGHTS) -> Values:
+    """Standard scores of channels that differ: generalised normal, the shape log-normal around 1.3 with sigma 0.3."""
+    beta = np.exp(generator.normal(np.log(1.3), 0.3, size=(channels, 1)))
+    size = generator.gamma(1.0 / beta, size=(channels, weights)) ** (1.0 / beta)
+    values = size * generator.choice([-1.0, 1.0], size=size.shape)
+    values -= values.mean(axis=1, keepdims=True)
+    result: Values = values / values.std(axis=1, ddof=1, keepdims=True)
+    return result
+
+
+def coverage() -> None:
+    """How often the 95 % intervals hold the value of the whole population, with the binomial standard error."""
+    generator = np.random.default_rng(0)
+    population = draw_channels(generator, POPULATION)
+    truth = {"shape": gennorm.shape_estimate(population), "scale": float(np.abs(population).mean())}
+    print(f"coverage of 95 % intervals over channels ({WEIGHTS} weights each, shapes differ between channels)")
+    print(f"  true shape {truth['shape']:.4f}, true scale {truth['scale']:.4f}, each from {POPULATION} channels")
+    print("  channels  repetitions    shape (BCa)    scale (BCa)  scale (percentile)")
+    for channels, repetitions in COVERAGE.items():
+        hits = np.zeros(3)
+        for _ in range(repetitions):
+            sample = draw_channels(generator, channels)
+            shape, scale = gennorm.shape(sample), laplace_scale(sample)
+            low, high = percentile(np.abs(sample).mean(axis=1), generator)
+            hits += [
+                shape.low <= truth["shape"] <= shape.high,
+                scale.low <= truth["scale"] <= scale.high,
+                low <= truth["scale"] <= high,
+            ]
+        share = hits / repetitions
+        cells = [f"{value:.3f} +- {np.sqrt(value * (1 - value) / repetitions):.3f}" for value in share]
+        print(f"  {channels:8} {repetitions:12} {cells[0]:>14} {cells[1]:>14} {cells[2]:>19}", flush=True)
+
+
+def percentile(means: Values, generator: np.random.Generator) -> tuple[float, float]:
+    """The plain percentile bootstrap of a mean, to compare with."""
+    resampled = generator.choice(means, size=(1000, len(means))).mean(axis=1)
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def shape_bias() -> None:
+    """Mean of the shape estimate less the true shape, on z of channels of n weights, 64 channels."""
+    generator = np.random.default_rng(1)
+    print("bias of the shape, z of 64 channels of n weights, with its standard error")
+    print("  shape" + "".join(f"{f'n = {weights}':>18}" for weights in (9, 27, 144, 576)))
+    for beta in (0.7, 1.0, 1.3, 2.0, 4.0):
+        cells = []
+        for weights in (9, 27, 144, 576):
+            found = []
+            for _ in range(50):
+                values = stats.gennorm.rvs(beta, size=(64, weights), random_state=generator)
+                values -= values.mean(axis=1, keepdims=True)
+                found.append(gennorm.shape_estimate(values / values.std(axis=1, ddof=1, keepdims=True)))
+            cells.append(_bias(np.array(found), beta))
+        print(f"  {beta:5}" + "".join(f"{cell:>18}" for cell in cells), flush=True)
+
+
+def entropy_bias() -> None:
+    """Mean of the measured entropy less the true one, in nats."""
+    generator = np.random.default_rng(2)
+    cases = {
+        "normal": (generator.standard_normal, float(stats.norm.entropy())),
+        "Laplace": (lambda size: generator.laplace(size=size), float(stats.laplace.entropy())),
+        "uniform": (generator.random, 0.0),
+        "gen. normal 0.7": (
+            lambda size: stats.gennorm.rvs(0.7, size=size, random_state=generator),
+            float(stats.gennorm.entropy(0.7)),
+        ),
+    }
+    sizes = (288, 2304, 36_864, 589_824)
+    print("bias of the measured entropy (nats), n weights, with its standard error")
+    print(f"  {'':22}" + "".join(f"{f'n = {size}':>18}" for size in sizes))
+    for name, (draw, truth) in cases.items():
+        cells = [
+            _bias(np.array([differential_entropy(np.sort(draw(size))) for _ in range(_repetitions(size))]), truth)
+            for size in sizes
+        ]
+        print(f"  {name:22}" + "".join(f"{cell:>18}" for cell in cells), flush=True)
+    for tau in (0.7, 0.85, 0.99):
+        bound, truth = float(quantile(tau, 1.0)), float(eq17(tau, 1.0))
+        cells = [
+            _bias(
+                np.array(
+                    [clamped_entropy(np.sort(generator.laplace(size=size)), bound) for _ in range(_repetitions(size))]
+                ),
+                truth,
+            )
+            for size in sizes
+        ]
+        print(f"  {f'clamped at tau = {tau}':22}" + "".join(f"{cell:>18}" for cell in cells), flush=True)
+
+
+def _repetitions(size: int) -> int:
+    return int(np.clip(4_000_000 // size, 8, 400))
+
+
+def _bias(found: Values, truth: float) -> str:
+    return f"{found.mean() - truth:+.4f} +- {found.std(ddof=1) / np.sqrt(len(found)):.4f}"
+
+
+if __name__ == "__main__":
+    main()
