@@ -120,8 +120,8 @@ def loaded(code):
     [
         "import recu_analysis as ra; dir(ra)",
         "import recu_analysis as ra; ra.open_run, ra.layer_table, ra.dead_weights",
-        "from recu_analysis.cli import dead_weights, demo, info, tradeoff, train",
-        "import recu_analysis as ra; ra.tradeoff()",
+        "from recu_analysis.cli import dead_weights, demo, figures, fit, info, tradeoff, train",
+        "import recu_analysis as ra; ra.tradeoff(), ra.fit_table, ra.measured_tradeoff",
     ],
 )
 def test_reading_runs_loads_neither_torch_nor_matplotlib(code):

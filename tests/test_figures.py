@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 
 import recu_analysis as ra
 from recu_analysis.errors import InputError, LayerNotFoundError
-from recu_analysis.figures import FIG2_LAYER, FIGURES, draw_figure, silence_data
+from recu_analysis.figures import FIGURES, draw_figure
+from recu_analysis.figures.of_runs import FIG2_LAYER, silence_data
 from recu_analysis.testing import random_walk, synthetic_run
 
 
@@ -50,7 +51,9 @@ def test_plot_functions_return_the_axes_they_were_given(runs):
 
 
 def test_unknown_figures_and_layers(runs, tmp_path):
-    with pytest.raises(InputError, match="no figure is called 'fig9'; known are fig2, magnitude, silence, accuracy"):
+    with pytest.raises(
+        InputError, match="no figure is called 'fig9'; known are fig2, magnitude, silence, accuracy, fig3"
+    ):
         draw_figure("fig9", runs, tmp_path, command="test")
     with pytest.raises(LayerNotFoundError):
         ra.plot_dead_weights(runs["ReCU"], "nothing", Figure().subplots())
@@ -77,3 +80,19 @@ def test_without_any_epoch_windows_are_counted(tmp_path):
     run = ra.open_run(path)
     assert silence_data(run)["epoch"].unique().tolist() == [1, 2, 3, 4]
     assert ra.plot_silence(run, Figure().subplots()).get_xlabel() == "window"
+
+
+def test_closed_forms_need_no_run(tmp_path):
+    for name in ("fig3", "fig4", "schedule", "tradeoff"):
+        files = draw_figure(name, {}, tmp_path, command="test")
+        assert json.loads(files[-1].read_text())["runs"] == {}
+    with pytest.raises(InputError, match="the figure fig2 shows runs; name at least one run directory"):
+        draw_figure("fig2", {}, tmp_path, command="test")
+
+
+def test_plot_functions_of_closed_forms_return_their_axes(runs):
+    axes = Figure().subplots(2, 2).ravel()
+    assert ra.plot_quantization_error(ax=axes[0]) is axes[0]
+    assert ra.plot_entropy(axes[1]) is axes[1]
+    assert ra.plot_schedule(100, ax=axes[2]) is axes[2]
+    assert ra.plot_tradeoff(ax=axes[3], epochs=12, run=runs["ReCU"], layers="other") is axes[3]

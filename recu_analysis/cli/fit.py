@@ -62,7 +62,7 @@ def as_text(table: pd.DataFrame) -> str:
             str(row["channels"]),
             str(row["weights"]),
             *(number(row[name], 3) for name in ("scale_ratio", "ks_laplace", "ks_normal")),
-            *(number(row[name] / row["weights"], 3) for name in ("aic_normal", "aic_gennorm")),
+            *(number(row[name] / max(row["weights"], 1), 3) for name in ("aic_normal", "aic_gennorm")),
             *(number(100 * row[name], 2) for name in ("clamped_fraction", "clamped_laplace")),
         ]
         for row in rows

@@ -238,7 +238,7 @@ def test_version_and_help():
     assert run_cli("--version").stdout == "recu-analyze, version 0.1.0\n"
     text = run_cli("--help").stdout
     assert all(name in text for name in ("demo", "train", "info", "dead-weights"))
-    for name in ("demo", "train", "info", "dead-weights", "tradeoff"):
+    for name in ("demo", "train", "info", "dead-weights", "fit", "tradeoff", "figures"):
         shown = run_cli(name, "--help").stdout
         assert "Example: recu-analyze" in shown
         assert max(map(len, shown.splitlines())) <= 80
@@ -251,3 +251,81 @@ def test_module_and_script_are_the_same(synthetic):
         pytest.skip("the package is not installed here")
     done = subprocess.run([script, "info", synthetic], capture_output=True, text=True)
     assert done.stdout == run_cli("info", synthetic).stdout
+
+
+def test_tradeoff_takes_the_levels_of_a_schedule_and_measures_a_run(synthetic, tmp_path):
+    rows = json.loads(run_cli("tradeoff", "--epochs", 5, "--format", "json").stdout)
+    assert [row["epoch"] for row in rows] == [0, 1, 2, 3, 4]
+    assert rows[0]["tau"] == 0.85
+    drawing = tmp_path / "made" / "curve.svg"
+    done = run_cli("tradeoff", "--run", synthetic, "--layer", "first", "--points", 3, "--figure", drawing)
+    assert done.returncode == 0
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert sum(line.startswith("first ") for line in done.stdout.splitlines()) == 3
+    assert sorted(path.name for path in drawing.parent.iterdir()) == [
+        f"curve.{end}" for end in ("csv", "json", "svg", "tex")
+    ]
+    assert done.stderr == f"drew {drawing}, with data (csv), LaTeX (tex) and provenance (json) beside it\n"
+    assert str(tmp_path) not in (drawing.parent / "curve.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["--points", 3, "--epochs", 3], 2, "exclude each other"),
+        (["--layer", "x"], 2, "name it by --run"),
+        (["--epochs", 0], 1, "Error: a schedule needs at least one epoch, not 0\n"),
+        (["--tau", 0.9, 0.9, "--figure", "x.pdf"], 1, "Error: a figure over tau needs two ends, not 0.9 twice"),
+        (["--figure", "x.gif"], 1, "Error: no figure format is called 'gif'; known are pdf, png, svg\n"),
+        (["--run", "nowhere"], 1, "Error: nowhere "),
+    ],
+)
+def test_tradeoff_refuses_what_it_cannot_do(tmp_path, arguments, code, text):
+    done = run_cli("tradeoff", *arguments, cwd=tmp_path)
+    assert done.returncode == code
+    assert text in " ".join(done.stderr.replace("│", " ").split()) + "\n"
+    assert done.stdout == ""
+    assert not any(tmp_path.iterdir())
+
+
+def test_fit_prints_three_tables_within_80_columns(trained):
+    path, _ = trained
+    done = run_cli("fit", path, "--layer", "layer3.*")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0] == "state at the end of window 2"
+    assert sum(line.startswith("layer3.") for line in lines) == 18
+    rows = json.loads(run_cli("fit", path, "--layer", "layer3.*", "--format", "json").stdout)
+    assert len(rows) == 6
+    assert all(row["shape_low"] < row["shape"] < row["shape_high"] for row in rows)
+    assert all(1.0 < row["b_ratio"] < 1.5**0.5 for row in rows)
+
+
+def test_fit_says_what_it_left_out(tmp_path):
+    walk = random_walk((8, 30), 4)
+    walk[-1, 3] = np.nan
+    flat = np.ones((5, 4, 30), np.float32)
+    path = synthetic_run(tmp_path / "run", {"damaged": walk, "flat": flat}).path
+    done = run_cli("fit", path)
+    assert done.returncode == 0
+    assert "Warning: layer damaged: 1 of 8 channels hold NaN or infinity, left out" in done.stderr
+    assert "Warning: layer flat: 4 of 4 channels are constant, left out" in done.stderr
+    assert "pooled" in run_cli("fit", path, "--raw").stderr
+    assert run_cli("fit", path, "--window", 9).stderr == f"Error: {path} has the windows 0 to 4, not 9\n"
+    assert run_cli("fit", tmp_path / "none").returncode == 1
+
+
+def test_figures_are_listed_and_drawn(synthetic, tmp_path):
+    listed = run_cli("figures", "--list").stdout.splitlines()
+    assert "fig3       quantisation error over tau (the paper's Fig. 3)" in listed
+    done = run_cli("figures", "--only", "fig3,schedule", "-o", tmp_path / "drawn")
+    assert done.returncode == 0
+    assert {path.stem for path in (tmp_path / "drawn").iterdir()} == {"fig3", "schedule"}
+    assert run_cli("figures", "--only", "fig2").stderr == (
+        "Error: the figure fig2 shows runs; name at least one run directory\n"
+    )
+    assert run_cli("figures", "--only", "fig9").returncode == 1
+    twice = run_cli("figures", synthetic, synthetic, "--only", "magnitude", "-o", tmp_path / "none")
+    assert twice.stderr.startswith("Error: two runs have the same folder name")
+    assert not (tmp_path / "none").exists()
