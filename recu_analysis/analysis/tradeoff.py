@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     Values = NDArray[np.float64]
 
 
+#: A table with more levels is a slip of the keyboard.
+MOST_ROWS = 1_000_000
+
+
 def tradeoff(
     tau: tuple[float, float] = (0.85, 0.99),
     b: float | Sequence[float] = 2.0,
@@ -53,6 +57,8 @@ def tradeoff(
     InputError
         If a level or a scale is out of its range, tau falls, or there are fewer than 2 points or 1 epoch.
     """
+    if epochs is not None and epochs > MOST_ROWS:
+        raise InputError(f"a table over epochs holds at most {MOST_ROWS}, not {epochs}")
     levels = check_levels(tau, points) if epochs is None else schedule(np.arange(epochs), epochs, *tau)
     scales = np.atleast_1d(quantization.check_scale(b))
     table = pd.concat([closed_forms(levels, scale) for scale in scales], ignore_index=True)
@@ -67,13 +73,13 @@ def check_levels(tau: tuple[float, float], points: int) -> Values:
     Raises
     ------
     InputError
-        If a level is out of its range, tau falls, or there are fewer than 2 points.
+        If a level is out of its range, tau falls, or there are fewer than 2 points or more than `MOST_ROWS`.
     """
     first, last = check_tau(tau)
     if first > last:
         raise InputError(f"tau goes from its lower to its higher end, not from {first:g} to {last:g}")
-    if points < 2:
-        raise InputError(f"a table over tau needs at least 2 points, not {points}")
+    if not 2 <= points <= MOST_ROWS:
+        raise InputError(f"a table over tau needs at least 2 points and at most {MOST_ROWS}, not {points}")
     return np.linspace(first, last, points) if first < last else np.array([first])
 
 

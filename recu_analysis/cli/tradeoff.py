@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -146,10 +147,16 @@ def as_text(table: pd.DataFrame) -> str:
 def _closed_text(table: pd.DataFrame) -> str:
     names = [str(name) for name in table]
     rows = [
-        [f"{value:.0f}" if name == "epoch" else f"{value:.4f}" for name, value in zip(names, row, strict=True)]
+        [f"{value:.0f}" if name == "epoch" else four_digits(value) for name, value in zip(names, row, strict=True)]
         for row in table.itertuples(index=False)
     ]
     return "\n".join(aligned(names, rows, [max(len(name), 9 if name != "epoch" else 5) for name in names]))
+
+
+def four_digits(value: float) -> str:
+    """A number with four digits after the point; in powers of ten where these say nothing or are too many."""
+    plain = value == 0 or 1e-4 <= abs(value) < 1e4 or not math.isfinite(value)
+    return f"{value:.4f}" if plain else f"{value:.2e}"
 
 
 def _measured_text(table: pd.DataFrame) -> str:
@@ -164,7 +171,9 @@ def _measured_text(table: pd.DataFrame) -> str:
         "entropy_measured": "entropy",
         "entropy": "Eq. 17",
     }
-    rows = [[str(row["layer"]), *(f"{row[name]:.4f}" for name in columns)] for row in table.to_dict(orient="records")]
+    rows = [
+        [str(row["layer"]), *(four_digits(row[name]) for name in columns)] for row in table.to_dict(orient="records")
+    ]
     lines = aligned(["layer", *columns.values()], rows, (16, *(7 for _ in columns)))
     note = (
         f"Measured at the end of window {int(table['window'].iloc[0])}: weights after the layer's standardisation,\n"

@@ -35,7 +35,7 @@ def test_defaults_and_a_fixed_tau():
         (((0.9, 0.8),), "tau goes from its lower to its higher end, not from 0.9 to 0.8"),
         (((0.5, 0.8),), r"tau must lie in \(0\.5, 1\], not 0\.5"),
         (((0.6, 0.8), -1.0), "the Laplace scale b must be a positive number, not -1"),
-        (((0.6, 0.8), 1.0, 1), "a table over tau needs at least 2 points, not 1"),
+        (((0.6, 0.8), 1.0, 1), "a table over tau needs at least 2 points and at most 1000000, not 1"),
     ],
 )
 def test_what_is_refused(arguments, text):
