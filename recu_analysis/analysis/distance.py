@@ -1,0 +1,239 @@
+"""Dead, or merely far: sign changes of tail and core beside those that pure distance from zero would let happen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtr
+
+from recu_analysis.analysis.deadness import TAIL_TAU, mean, movement
+from recu_analysis.analysis.engine import merged, select_layers, select_windows
+from recu_analysis.analysis.horizon import final_stretch
+from recu_analysis.theory.intervals import over_channels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from recu_analysis.analysis.deadness import Movement, TailTau
+    from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.run import Run
+    from recu_analysis.trajectory import Trajectory
+
+    Values = NDArray[np.float64]
+
+#: Below this share of the sign changes that distance lets happen, weights are stuck.
+STUCK = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSums:
+    """What each output channel adds to the statistics of tail and core, one row a channel.
+
+    Attributes
+    ----------
+    weights, flipped, changed, expected, mobility, magnitude : ndarray of float64, shape (C_out, 2)
+        For the tail (column 0) and the core (1): weights; those that flipped at least once; those whose sign at the
+        end is not that at the start; the sum of Phi(-|z| / s); the sums of mobility (standard deviations per update)
+        and of update magnitude (unit of the weights per update).
+    """
+
+    weights: Values
+    flipped: Values
+    changed: Values
+    expected: Values
+    mobility: Values
+    magnitude: Values
+
+    def matrix(self) -> Values:
+        """All of them side by side, shape (C_out, 12), in the order of the attributes, tail before core."""
+        parts = (self.weights, self.flipped, self.changed, self.expected, self.mobility, self.magnitude)
+        return np.concatenate(parts, axis=1)
+
+
+#: Columns of `ChannelSums.matrix`.
+COLUMNS = {
+    f"{name}_{group}": 2 * index + part
+    for index, name in enumerate(("weights", "flipped", "changed", "expected", "mobility", "magnitude"))
+    for part, group in enumerate(("tail", "core"))
+}
+
+
+def spread(moved: Movement) -> float:
+    """s, the root mean square of z_end - z_start over a layer, in standard deviations."""
+    return math.sqrt(mean((moved.z_end - moved.z) ** 2)) if moved.z.size else math.nan
+
+
+def channel_sums(spec: LayerSpec, moved: Movement) -> ChannelSums:
+    """Sums over each output channel of a layer, for intervals that resample channels.
+
+    The null of pure distance takes every weight to move by a normal step of the layer's spread s, wherever it is: its
+    sign has then changed at the end with probability Phi(-|z_start| / s).
+    """
+    s = spread(moved)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = ndtr(-np.abs(moved.z) / s) if s > 0 else np.zeros_like(moved.z)
+    channels = spec.shape[0]
+    channel = np.flatnonzero(moved.valid) // (moved.valid.size // channels)
+    group = 2 * channel + ~moved.tail
+
+    def summed(values: NDArray[Any]) -> Values:
+        sums: Values = np.bincount(group, np.asarray(values, dtype=np.float64), 2 * channels).reshape(channels, 2)
+        return sums
+
+    return ChannelSums(
+        weights=summed(np.ones_like(moved.z)),
+        flipped=summed(~moved.silent),
+        changed=summed((moved.z < 0) != (moved.z_end < 0)),
+        expected=summed(expected),
+        mobility=summed(moved.mobility),
+        magnitude=summed(moved.magnitude),
+    )
+
+
+def ratio(totals: Values, over: str, under: str, *, means: bool = False) -> Values:
+    """One total over another for every row of totals; of means where each is first divided by its weights.
+
+    Parameters
+    ----------
+    totals : ndarray, shape (R, 12)
+        Sums of `ChannelSums.matrix` over channels.
+    over, under : str
+        Names in `COLUMNS`.
+    means : bool
+        Divide each by the weights of its own group, tail or core.
+
+    Returns
+    -------
+    ndarray, shape (R,)
+        NaN where nothing is divided by nothing, infinite where something is divided by nothing.
+    """
+    top, bottom = totals[:, COLUMNS[over]], totals[:, COLUMNS[under]]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if means:
+            top = top / totals[:, COLUMNS[f"weights_{over.rsplit('_', 1)[1]}"]]
+            bottom = bottom / totals[:, COLUMNS[f"weights_{under.rsplit('_', 1)[1]}"]]
+        result: Values = top / bottom
+    return result
+
+
+#: Ratios of `tails`: name, the totals divided, and whether they are means.
+RATIOS = {
+    "mobility_ratio": ("mobility_tail", "mobility_core", True),
+    "magnitude_ratio": ("magnitude_tail", "magnitude_core", True),
+    "flip_risk_ratio": ("flipped_tail", "flipped_core", True),
+    "distance_ratio_tail": ("changed_tail", "expected_tail", False),
+    "distance_ratio_core": ("changed_core", "expected_core", False),
+}
+
+
+def tails(
+    run: Run,
+    *,
+    tail_tau: TailTau = TAIL_TAU,
+    window: WindowRange | None = None,
+    layers: Sequence[str] | str | None = None,
+) -> pd.DataFrame:
+    """Tail and core of every layer beside each other, and whether the tail is stuck or only far from zero.
+
+    Parameters
+    ----------
+    run : Run
+    tail_tau : float or "window"
+        Level of the tail, taken at the start of the range.
+    window : WindowRange, optional
+        By default the shortest final stretch with memory of at most 1/2; see `recu_analysis.analysis.horizon`.
+    layers : str or sequence of str, optional
+        Patterns of layer names.
+
+    Returns
+    -------
+    DataFrame
+        One row a layer: layer, weights, first_window, last_window, updates, exact, memory, spread (root mean square of
+        z_end - z_start); mobility (standard deviations per update), magnitude (unit of the weights per update),
+        flip_probability (at least one flip), sign_changes (observed, end to end) and sign_changes_by_distance
+        (Phi(-|z| / spread)), each as a mean per weight with _tail and _core; flips_per_path_tail and _core (flips per
+        unit of zpath); auc (of abs(z) for silence: 1/2 says nothing, 1 that the silent are the farthest). Ratios tail
+        to core, mobility_ratio, magnitude_ratio and flip_risk_ratio, and observed to expected sign changes,
+        distance_ratio_tail and distance_ratio_core (below 1/2 stuck, about 1 only far), each with a 95 % interval
+        over output channels (_low, _high).
+
+    Raises
+    ------
+    InputError, LayerNotFoundError, WindowNotFoundError
+        If the tail, a pattern or the range is not there.
+    """
+    windows = select_windows(run, window or final_stretch(run, layers).range)
+    rows = []
+    for spec in select_layers(run, layers):
+        record = merged(windows, spec.name)
+        moved = movement(spec, record, tail_tau)
+        rows.append(
+            {
+                "layer": spec.name,
+                "weights": int(moved.z.size),
+                "first_window": windows[0].number,
+                "last_window": windows[-1].number,
+                "updates": record.updates,
+                "exact": all(each.exact for each in windows),
+                "memory": moved.memory,
+                "spread": spread(moved),
+                **_per_weight(spec, moved, record),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _per_weight(spec: LayerSpec, moved: Movement, record: Trajectory) -> dict[str, float]:
+    sums = channel_sums(spec, moved).matrix()
+    total = sums.sum(axis=0)
+    names = {
+        "mobility": "mobility",
+        "magnitude": "magnitude",
+        "flip_probability": "flipped",
+        "sign_changes": "changed",
+        "sign_changes_by_distance": "expected",
+    }
+    row: dict[str, float] = {}
+    for shown, column in names.items():
+        for group in ("tail", "core"):
+            weights = total[COLUMNS[f"weights_{group}"]]
+            row[f"{shown}_{group}"] = float(total[COLUMNS[f"{column}_{group}"]] / weights) if weights else math.nan
+    for group, mask in (("tail", moved.tail), ("core", ~moved.tail)):
+        path = float(moved.mobility[mask].sum()) * record.updates
+        row[f"flips_per_path_{group}"] = float(moved.flips[mask].sum()) / path if path else math.nan
+    row["auc"] = auc(np.abs(moved.z), moved.silent)
+    for name, (over, under, means) in RATIOS.items():
+        found = over_channels(sums, lambda totals, o=over, u=under, m=means: ratio(totals, o, u, means=m))  # type: ignore[misc]
+        row |= {name: found.estimate, f"{name}_low": found.low, f"{name}_high": found.high}
+    return row
+
+
+def auc(score: Values, positive: NDArray[np.bool_]) -> float:
+    """Area under the receiver operating characteristic: P(score of a positive > that of a negative), ties half.
+
+    Parameters
+    ----------
+    score : ndarray of float64, flat
+    positive : ndarray of bool, flat
+
+    Returns
+    -------
+    float
+        NaN where all or none are positive.
+    """
+    ones = int(positive.sum())
+    zeros = positive.size - ones
+    if not ones or not zeros:
+        return math.nan
+    negative = np.sort(score[~positive])
+    members = score[positive]
+    below = np.searchsorted(negative, members, side="left").sum(dtype=np.float64)
+    up_to = np.searchsorted(negative, members, side="right").sum(dtype=np.float64)
+    return float((below + up_to) / 2.0 / ones / zeros)

@@ -1,0 +1,117 @@
+"""How long a stretch of windows must be to tell dead weights from slow ones: memory, the final stretch, the horizon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recu_analysis.analysis.deadness import LONG_MEMORY
+from recu_analysis.analysis.engine import WindowRange, last_half, moving_windows, select_layers
+from recu_analysis.theory.standardize import standard_scores
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.run import Run
+    from recu_analysis.store.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A range of windows and whether it is long enough.
+
+    Attributes
+    ----------
+    range : WindowRange
+    memory : float
+        Mean over the weights of z at its start times z at its end; NaN where no weight is finite.
+    long : bool
+        Whether the memory is at most 1/2, so that dead can be told from slow.
+    """
+
+    range: WindowRange
+    memory: float
+    long: bool
+
+
+def memory_between(specs: Sequence[LayerSpec], first: Window, last: Window) -> float:
+    """Mean over the weights of some layers of z before one window times z after another, one layer at a time.
+
+    Weights that are NaN or infinite at either moment are left out.
+    """
+    product, count = 0.0, 0
+    for spec in specs:
+        start = standard_scores(first[spec.name].start, centre=spec.centre)
+        both = start * standard_scores(last[spec.name].weight, centre=spec.centre)
+        finite = np.isfinite(both)
+        product += float(both[finite].sum())
+        count += int(finite.sum())
+    return product / count if count else float("nan")
+
+
+def final_stretch(run: Run, layers: Sequence[str] | str | None = None) -> Stretch:
+    """The shortest final stretch of windows whose memory is at most 1/2; where there is none, the last half.
+
+    Parameters
+    ----------
+    run : Run
+    layers : str or sequence of str, optional
+        Patterns of the layers whose memory counts; all by default.
+
+    Returns
+    -------
+    Stretch
+
+    Raises
+    ------
+    LayerNotFoundError, WindowNotFoundError
+        If a pattern matches nothing, or the run holds no window with updates.
+    """
+    specs = select_layers(run, layers)
+    windows = moving_windows(run)
+    for first in reversed(windows):
+        if not _connected(first):
+            break
+        memory = memory_between(specs, first, windows[-1])
+        if memory <= LONG_MEMORY:
+            return Stretch(WindowRange(first.number, windows[-1].number), memory, long=True)
+    half = last_half(run)
+    start = next(window for window in windows if window.number == half.first)
+    return Stretch(half, memory_between(specs, start, windows[-1]), long=False)
+
+
+def horizon(run: Run, after: int, layers: Sequence[str] | str | None = None) -> Stretch | None:
+    """The shortest stretch of windows after one whose memory is at most 1/2; None where the run ends before.
+
+    Parameters
+    ----------
+    run : Run
+    after : int
+        Number of the window at whose end the stretch begins.
+    layers : str or sequence of str, optional
+        Patterns of the layers whose memory counts; all by default.
+
+    Returns
+    -------
+    Stretch or None
+
+    Raises
+    ------
+    LayerNotFoundError, WindowNotFoundError
+        If a pattern matches nothing, or the run holds no window with updates.
+    """
+    specs = select_layers(run, layers)
+    later = [window for window in moving_windows(run) if window.number > after]
+    for last in later:
+        memory = memory_between(specs, later[0], last)
+        if memory <= LONG_MEMORY:
+            return Stretch(WindowRange(later[0].number, last.number), memory, long=True)
+    return None
+
+
+def _connected(window: Window) -> bool:
+    """Whether the window before is there, so that the start is known."""
+    return window.previous is not None and window.header.follows(window.previous.header)
