@@ -158,7 +158,8 @@ def _compiler_errors(compiled: bool) -> Iterator[None]:
     try:
         yield
     except TorchDynamoException as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        inner = getattr(error, "inner_exception", error)
+        reason = next(iter(str(inner).strip().splitlines()), type(inner).__name__)
         raise InputError(
             f"torch.compile failed ({reason}); on a CPU it needs a C++ compiler, named by the environment variable "
             "CXX; train without --compile, or install one"
