@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 from pathlib import Path
@@ -12,11 +13,11 @@ import rich_click as click
 
 from recu_analysis.cli import options
 from recu_analysis.cli.output import size
+from recu_analysis.training.config import CHOICES, DATASETS, LEARNING_RATES, TrainingConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from recu_analysis.training.config import TrainingConfig
     from recu_analysis.training.loop import Progress, Result
 
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--network", default="resnet20", show_default=True, help="resnet20.")
 @click.option(
     "--dataset",
-    type=click.Choice(["digits", "fashion-mnist", "fashion-mnist-16"]),
+    type=click.Choice(DATASETS),
     default="digits",
     show_default=True,
     help="What to learn.",
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Folder of Fashion-MNIST's four .gz files; by default where Debian's package dataset-fashion-mnist has them.",
 )
+@click.option("--augment", is_flag=True, help="Change the training images at random, as the data set does it.")
 @click.option(
     "--tau",
     type=float,
@@ -52,34 +54,62 @@ if TYPE_CHECKING:
     help="Whose gradients the clamp stops; random: as many, drawn by lot, as a control.",
 )
 @click.option("--scale", type=float, default=2.0, show_default=True, help="b*, to which weights are standardised.")
+@click.option("--centre/--no-centre", default=True, help="Subtract each output channel's mean first, or not.")
 @click.option("--initial-scale", type=float, default=1.0, show_default=True, help="Factor on the initial weights.")
-@click.option("--epochs", type=int, default=24, show_default=True)
-@click.option("--batch-size", type=int, default=64, show_default=True)
-@click.option("--lr", type=float, default=0.1, show_default=True, help="After the warm-up; then a cosine to 0.")
+@click.option("--epochs", type=int, default=24, show_default=True, help="Passes over the training images.")
+@click.option("--batch-size", type=int, default=64, show_default=True, help="Images of one backward pass.")
+@click.option("--accumulate", type=int, default=1, show_default=True, help="Batches of one update.")
+@click.option(
+    "--optimizer",
+    type=click.Choice(CHOICES["optimizer"]),
+    default="sgd",
+    show_default=True,
+    help="What applies the gradients; SGD has momentum 0.9.",
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(CHOICES["schedule"]),
+    default="cosine",
+    show_default=True,
+    help="Of the learning rate; step: divided by 10 at half and at three quarters of the epochs.",
+)
+@click.option("--lr", type=float, help="Learning rate after the warm-up; by default 0.1, and 0.01 for Adam.")
 @click.option("--weight-decay", type=float, default=5e-4, show_default=True, help="Of all but the binary weights.")
 @click.option("--binary-weight-decay", type=float, default=1e-2, show_default=True, help="Of the binary weights.")
 @click.option("--warm-up", type=int, default=2, show_default=True, help="Epochs in which the learning rate rises.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--device", type=click.Choice(CHOICES["device"]), default="auto", show_default=True, help="auto: CUDA if any."
+)
+@click.option("--bfloat16", is_flag=True, help="Compute in bfloat16 where that is safe; weights stay float32.")
+@click.option("--channels-last", is_flag=True, help="Keep images in memory with their channels last.")
+@click.option("--compile", is_flag=True, help="Compile the training passes; needs a C++ compiler on a CPU.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of all that is random.")
 @click.option("--run-dir", type=click.Path(path_type=Path), required=True, help="New folder for the recording.")
 @click.option("--resume", is_flag=True, help="Go on with the training in --run-dir.")
 @click.option("--overwrite", is_flag=True, help="Delete the run in --run-dir first.")
 @options.common
-def command(run_dir: Path, resume: bool, overwrite: bool, **settings: Any) -> None:
+def command(run_dir: Path, resume: bool, overwrite: bool, lr: float | None, **settings: Any) -> None:
     """Train a binary network and record every update of its latent weights.
 
     Ctrl-C stops after the current batch; --resume then goes on after the last finished epoch, with bitwise the
     weights of a training that was never stopped.
+
+    Several processes: torchrun --nproc-per-node 2 -m recu_analysis train ...; they share every batch, and the first
+    one records.
     """
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other")
-    from recu_analysis.training.config import TrainingConfig
-
-    config = TrainingConfig(**settings)
+    if settings["mask"] == "random" and not settings["recu"]:
+        raise click.UsageError("--mask random stands in for the clamp, which --no-recu leaves out; give one of them")
+    rate = LEARNING_RATES[settings["optimizer"]] if lr is None else lr
+    config = TrainingConfig(**settings, lr=rate)
     result = run_training(config, run_dir, resume=resume, overwrite=overwrite)
     if result.stopped:
-        options.fail(f"stopped by Ctrl-C after {result.epochs} of {config.epochs} epochs; go on with --resume")
+        if result.first:
+            options.fail(f"stopped by Ctrl-C after {result.epochs} of {config.epochs} epochs; go on with --resume")
         sys.exit(options.INTERRUPTED)
-    options.note(f"{result.epochs} epochs are recorded in {run_dir}; next: recu-analyze dead-weights {run_dir}")
+    if result.first:
+        options.note(f"{result.epochs} epochs are recorded in {run_dir}; next: recu-analyze dead-weights {run_dir}")
 
 
 def run_training(
@@ -105,12 +135,17 @@ def run_training(
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Within this context the first Ctrl-C is only noted; the second one interrupts as usual."""
+    """Within this context the first Ctrl-C is only noted; the second one interrupts as usual.
+
+    Under torchrun every one is only noted: it sends on the Ctrl-C that the terminal has sent to its processes already.
+    """
     caught: list[int] = []
+    launched = "TORCHELASTIC_RUN_ID" in os.environ
 
     def note(number: int, _: object) -> None:
         caught.append(number)
-        signal.signal(signal.SIGINT, before)
+        if not launched:
+            signal.signal(signal.SIGINT, before)
 
     before = signal.signal(signal.SIGINT, note)
     try:

@@ -1,9 +1,9 @@
-"""What a training needs to go on: one safetensors file that holds model, momentum and position, replaced as a whole."""
+"""What a training needs to go on: one safetensors file of model, optimizer and position, replaced as a whole."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
@@ -21,15 +21,18 @@ if TYPE_CHECKING:
 
 NAME = "last.safetensors"
 FORMAT = "recu-analysis-checkpoint/1"
+#: What optimizers keep for a parameter, by its name in the file and in torch.
+KEPT = {"momentum": "momentum_buffer", "exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq", "step": "step"}
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a training came: epochs finished, updates applied, and what it was told."""
+    """How far a training came: epochs finished, updates applied, what it was told, and by how many processes."""
 
     epochs: int
     update: int
     config: TrainingConfig
+    processes: int = 1
 
 
 def save(run_dir: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, position: Position) -> None:
@@ -42,8 +45,8 @@ def save(run_dir: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer
     """
     tensors = {f"model/{name}": tensor.contiguous() for name, tensor in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
-        tensors[f"momentum/{index}"] = state["momentum_buffer"].contiguous()
-    content = {"epochs": position.epochs, "update": position.update, "config": position.config.to_dict()}
+        tensors |= {f"{name}/{index}": state[key].contiguous() for name, key in KEPT.items() if key in state}
+    content = asdict(position) | {"config": position.config.to_dict()}
     place = json.dumps(content, sort_keys=True)
     metadata = {
         "format": FORMAT,
@@ -81,14 +84,15 @@ def load_position(run_dir: Path) -> Position:
     metadata = _read(path, with_tensors=False)[0]
     try:
         content = json.loads(metadata["position"])
-        position = Position(content["epochs"], content["update"], TrainingConfig.from_dict(content["config"]))
+        config = TrainingConfig.from_dict(content["config"])
+        position = Position(content["epochs"], content["update"], config, content.get("processes", 1))
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedError(f"{path} is damaged: its position cannot be read ({error})") from None
     if metadata.get("seal") != seal(metadata["position"]):
         raise DamagedError(
             f"{path} is damaged: its position is not the one that was saved; start again with --overwrite"
         )
-    counts = (position.epochs, position.update)
+    counts = (position.epochs, position.update, position.processes)
     if metadata.get("format") != FORMAT or any(type(count) is not int or count < 0 for count in counts):
         raise DamagedError(f"{path} is not a checkpoint of recu-analyze train")
     return position
@@ -110,31 +114,44 @@ def load_state(run_dir: Path, model: torch.nn.Module, optimizer: torch.optim.Opt
         )
     state = {name.removeprefix("model/"): value for name, value in tensors.items() if name.startswith("model/")}
     try:
-        momentum = {
-            int(name.removeprefix("momentum/")): {"momentum_buffer": value}
-            for name, value in tensors.items()
-            if name.startswith("momentum/")
-        }
+        kept = _kept(tensors)
         if json.loads(metadata["position"])["update"] > 0:
-            _check_momentum(momentum, optimizer)
+            _check_kept(kept, optimizer)
         model.load_state_dict(state)
-        optimizer.load_state_dict({"state": momentum, "param_groups": optimizer.state_dict()["param_groups"]})
+        optimizer.load_state_dict({"state": kept, "param_groups": optimizer.state_dict()["param_groups"]})
     except (RuntimeError, ValueError) as error:
         raise DamagedError(f"{path} does not fit the network: {str(error).splitlines()[0]}") from None
+
+
+def _kept(tensors: dict[str, torch.Tensor]) -> dict[int, dict[str, torch.Tensor]]:
+    """What the optimizer keeps for each of its parameters."""
+    kept: dict[int, dict[str, torch.Tensor]] = {}
+    for path, value in tensors.items():
+        name, _, index = path.partition("/")
+        if name in KEPT:
+            kept.setdefault(int(index), {})[KEPT[name]] = value
+    return kept
 
 
 def _digests(tensors: dict[str, torch.Tensor]) -> dict[str, str]:
     return {name: digest(name, tensor.numpy(force=True)) for name, tensor in tensors.items()}
 
 
-def _check_momentum(momentum: dict[int, dict[str, torch.Tensor]], optimizer: torch.optim.Optimizer) -> None:
-    """ValueError unless every parameter has its buffer; torch itself would notice at the next step only."""
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    shapes = {index: state["momentum_buffer"].shape for index, state in momentum.items()}
-    if any(group["momentum"] for group in optimizer.param_groups) and shapes != {
-        index: parameter.shape for index, parameter in enumerate(parameters)
-    }:
-        raise ValueError("its momentum is that of other parameters")
+def _check_kept(kept: dict[int, dict[str, torch.Tensor]], optimizer: torch.optim.Optimizer) -> None:
+    """ValueError unless every parameter has what its optimizer keeps; torch itself would notice at the next step."""
+    groups = ((group, parameter) for group in optimizer.param_groups for parameter in group["params"])
+    expected = {index: _shapes(*pair) for index, pair in enumerate(groups)}
+    found = {index: {key: tuple(value.shape) for key, value in state.items()} for index, state in kept.items()}
+    if found != {index: shapes for index, shapes in expected.items() if shapes}:
+        raise ValueError("what its optimizer kept is of other parameters")
+
+
+def _shapes(group: dict[str, Any], parameter: torch.Tensor) -> dict[str, tuple[int, ...]]:
+    """Shapes of what SGD or Adam keeps for a parameter of a group, by its name in torch."""
+    shape = tuple(parameter.shape)
+    if "betas" in group:
+        return {"exp_avg": shape, "exp_avg_sq": shape, "step": ()}
+    return {"momentum_buffer": shape} if group["momentum"] else {}
 
 
 def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, str], dict[str, Any]]:
@@ -146,9 +163,11 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, str], dict[str, 
         raise DamagedError(f"{path} cannot be read: {error}") from None
 
 
-def check_same(before: TrainingConfig, now: TrainingConfig, run_dir: Path) -> None:
-    """InputError unless a resumed training is told what it was told when it began."""
-    different = now.differences(before)
+def check_same(before: Position, now: TrainingConfig, processes: int, run_dir: Path) -> None:
+    """InputError unless a resumed training is told what it was told when it began, and by as many processes."""
+    different = now.differences(before.config)
+    if processes != before.processes:
+        different.append(f"processes ({processes}, not {before.processes})")
     if different:
         raise InputError(
             f"{run_dir} was begun with other settings and cannot go on with these: {', '.join(different)}; "

@@ -13,15 +13,28 @@ from recu_analysis.theory.schedule import schedule
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_NUMBER = ((int, float), "a number")
+#: Data sets that `load_dataset` knows; here, where naming them needs no torch.
+DATASETS = ("digits", "fashion-mnist", "fashion-mnist-16")
+#: What a field may be, where that is one of a few words.
+CHOICES = {
+    "optimizer": ("sgd", "adam"),
+    "schedule": ("cosine", "step", "linear", "constant"),
+    "device": ("auto", "cpu", "cuda"),
+}
+#: Learning rates that the command line takes where none is given; both were tried on the digits.
+LEARNING_RATES = {"sgd": 0.1, "adam": 0.01}
+_NUMBERS = ("scale", "initial_scale", "lr", "momentum", "weight_decay", "binary_weight_decay")
 #: Fields, the types they may have, and how an error calls them; bool is not taken for an int.
 _KINDS = (
-    *((name, (str,), "a text") for name in ("network", "dataset", "mask")),
+    *((name, (str,), "a text") for name in ("network", "dataset", "mask", *CHOICES)),
     ("data_dir", (str, type(None)), "a text or None"),
-    ("recu", (bool,), "True or False"),
+    *(
+        (name, (bool,), "True or False")
+        for name in ("recu", "centre", "augment", "bfloat16", "channels_last", "compile")
+    ),
     ("tau", (tuple,), "a tuple of two numbers"),
-    *((name, (int,), "a whole number") for name in ("epochs", "batch_size", "warm_up", "seed")),
-    *((name, *_NUMBER) for name in ("scale", "initial_scale", "lr", "momentum", "weight_decay", "binary_weight_decay")),
+    *((name, (int,), "a whole number") for name in ("epochs", "batch_size", "accumulate", "warm_up", "seed")),
+    *((name, (int, float), "a number") for name in _NUMBERS),
 )
 
 
@@ -34,6 +47,8 @@ class TrainingConfig:
     network, dataset : str
     data_dir : str or None
         Where the data set lies, for those that pip does not bring.
+    augment : bool
+        Whether the training images are changed at random, as the data set does it.
     recu : bool
         Whether the weights are clamped; the standardisation stays without.
     tau : tuple of float
@@ -42,38 +57,69 @@ class TrainingConfig:
         Whose gradients the clamp stops, as in `BinaryConv2d`: clamped, or random as a control.
     scale : float
         b*, to which the weights are standardised.
+    centre : bool
+        Whether the mean of each output channel is subtracted first.
     initial_scale : float
         Factor on the initial latent weights; b* = sqrt(2)/2 with 1/sqrt(2 sqrt(2)) follows b* = 2 with 1.
-    epochs, batch_size : int
-    lr, momentum : float
-        Of SGD; the learning rate after the warm-up, before the cosine.
+    epochs : int
+    batch_size : int
+        Images of one backward pass; where several processes train, they share them.
+    accumulate : int
+        Batches of one update. Its gradient is the mean over all their images; the last update of an epoch has what
+        is left.
+    optimizer : {"sgd", "adam"}
+        torch's own, Adam with its betas of 0.9 and 0.999.
+    schedule : {"cosine", "step", "linear", "constant"}
+        Of the learning rate; see `learning_rate`.
+    lr : float
+        Learning rate after the warm-up; Adam wants a tenth of SGD's.
+    momentum : float
+        Of SGD; Adam has none.
     weight_decay, binary_weight_decay : float
-        Of all other parameters, and of the latent binary weights.
+        Of all other parameters, and of the latent binary weights; added to the gradient, by Adam too.
     warm_up : int
         Epochs over which the learning rate rises.
+    bfloat16 : bool
+        Whether the passes run under torch.autocast; parameters and optimizer stay in float32.
+    channels_last : bool
+        Whether images and weights lie in memory with their channels last.
+    compile : bool
+        Whether the training passes go through torch.compile.
+    device : {"auto", "cpu", "cuda"}
+        auto takes CUDA where there is some.
     seed : int
-        Of initialisation and order of the data.
+        Of initialisation, order of the data, and what is random in an epoch.
     """
 
     network: str = "resnet20"
     dataset: str = "digits"
     data_dir: str | None = None
+    augment: bool = False
     recu: bool = True
     mask: str = "clamped"
     tau: tuple[float, float] = (0.85, 0.99)
     scale: float = 2.0
+    centre: bool = True
     initial_scale: float = 1.0
     epochs: int = 24
     batch_size: int = 64
+    accumulate: int = 1
+    optimizer: str = "sgd"
+    schedule: str = "cosine"
     lr: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
     binary_weight_decay: float = 1e-2
     warm_up: int = 2
+    bfloat16: bool = False
+    channels_last: bool = False
+    compile: bool = False
+    device: str = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
         self._check_kinds()
+        self._check_counts()
         low, high = check_tau(self.tau)
         if low > high:
             raise InputError(f"tau must not fall: its start {low:g} is above its end {high:g}")
@@ -83,34 +129,54 @@ class TrainingConfig:
             _require(name, getattr(self, name), 0.0)
         if self.momentum >= 1.0:
             raise InputError(f"momentum must be below 1, not {self.momentum:g}")
+
+    def _check_counts(self) -> None:
+        """InputError unless the whole numbers can be those of a training."""
         if self.epochs < 1:
             raise InputError(f"a training needs at least one epoch, not {self.epochs}")
         if self.batch_size < 2:
             raise InputError(f"batch normalisation needs batches of at least 2 images, not {self.batch_size}")
+        if self.accumulate < 1:
+            raise InputError(f"an update needs at least one batch, not {self.accumulate}")
         if not 0 <= self.warm_up < self.epochs:
             raise InputError(f"the warm-up must be shorter than the {self.epochs} epochs, not {self.warm_up}")
         if not 0 <= self.seed < 2**63:
             raise InputError(f"a seed is a number from 0 to 2^63 - 1, not {self.seed}")
 
     def _check_kinds(self) -> None:
-        """InputError unless every field has the type it is declared with; JSON and callers bring others."""
+        """InputError unless every field is of its type, and one of its words; JSON and callers bring others."""
         for name, kinds, what in _KINDS:
             value = getattr(self, name)
             if type(value) not in kinds:
                 raise InputError(f"{name.replace('_', ' ')} must be {what}, not {value!r}")
+        for name, words in CHOICES.items():
+            if getattr(self, name) not in words:
+                raise InputError(f"{name} must be one of {', '.join(words)}, not {getattr(self, name)!r}")
         if len(self.tau) != 2 or any(type(level) not in (int, float) for level in self.tau):
             raise InputError(f"tau must be a pair of numbers, its start and its end, not {self.tau!r}")
 
     def learning_rate(self, epoch: int) -> float:
-        """Learning rate of an epoch, counted from 0: the authors' warm-up, then a cosine to 0.
+        """Learning rate of an epoch, counted from 0: the authors' warm-up, then the schedule.
 
-        With W epochs of warm-up it is lr (e + 1) / W before epoch W, and from epoch W - 1 on a cosine over the
-        remaining epochs - (W - 1); the authors' W is 5.
+        With W epochs of warm-up it is lr (e + 1) / W before epoch W; the authors' W is 5. The schedule takes over
+        at epoch W, and its first epoch counts as W - 1: cosine and linear fall over the remaining epochs - (W - 1)
+        and would reach 0 with the one after the last. Step divides by 10 at half and again at three quarters of all
+        epochs; constant stays at lr.
         """
         if epoch < self.warm_up:
             return self.lr * (epoch + 1) / self.warm_up
+        if self.schedule == "constant":
+            return self.lr
+        if self.schedule == "step":
+            return self.lr / 10.0 ** ((2 * epoch >= self.epochs) + (4 * epoch >= 3 * self.epochs))
         start = max(self.warm_up - 1, 0)
+        if self.schedule == "linear":
+            return self.lr * (self.epochs - epoch) / (self.epochs - start)
         return 0.5 * self.lr * (1.0 + math.cos(math.pi * (epoch - start) / (self.epochs - start)))
+
+    def binary_options(self) -> dict[str, Any]:
+        """What `build_network` is told of the binary layers."""
+        return {"scale": self.scale, "centre": self.centre, "clamp": self.recu, "mask": self.mask}
 
     def tau_of(self, epoch: int) -> float | None:
         """Quantile level of an epoch, counted from 0 (Eq. 24); None without the clamp."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 import os
 import shutil
 import time
@@ -15,12 +15,15 @@ from torch.nn import functional
 
 from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.capture.recorder import record
-from recu_analysis.errors import InputError, RecuError, RunExistsError, StoreError
-from recu_analysis.nn import binary_parameters, build_network, set_tau
+from recu_analysis.errors import InputError, RunExistsError, StoreError
+from recu_analysis.nn import set_tau
 from recu_analysis.store.format import RUN_FILE
 from recu_analysis.store.writer import check_room, lock_directory, window_bytes
 from recu_analysis.training import checkpoint
 from recu_analysis.training.data import Dataset, batches, epoch_seed, load_dataset
+from recu_analysis.training.distributed import Processes, processes
+from recu_analysis.training.optim import build
+from recu_analysis.training.step import Part, Step, in_updates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -64,11 +67,14 @@ class Result:
         Whether it was asked to stop before the last one.
     val_top1 : float
         Validation accuracy in per cent after the last finished epoch; NaN if this call finished none.
+    first : bool
+        Whether this process is the one that recorded; under torchrun the others only compute.
     """
 
     epochs: int
     stopped: bool
     val_top1: float
+    first: bool = True
 
 
 def train(
@@ -84,8 +90,12 @@ def train(
     """Train and record a network.
 
     Each epoch ends with a mark, and with a checkpoint once its window is on disk; the first one is that of the
-    initial state. A resumed training goes on
-    after the last finished epoch and ends with bitwise the weights of one that was never stopped.
+    initial state. A resumed training goes on after the last finished epoch; one of a single process ends with bitwise
+    the weights of one that was never stopped.
+
+    Under torchrun every process calls this and takes its share of every batch. The gradient is the mean over the whole
+    batch, batch normalisation sees the share; the first process records, validates and calls `on_start` and
+    `on_batch`.
 
     Parameters
     ----------
@@ -101,7 +111,7 @@ def train(
     on_batch : callable
         Given a `Progress` after every batch.
     should_stop : callable
-        Asked after every batch; where true, the training stops there, its open window written as partial.
+        Asked after every batch; where true in one process, all stop there, the open window written as partial.
 
     Returns
     -------
@@ -118,41 +128,52 @@ def train(
     StoreError
         If `run_dir` cannot be written, or there is nothing to resume.
     RecuError
-        If the loss becomes NaN or infinite.
+        If the loss becomes NaN or infinite; the updates before it are recorded, in a window marked partial.
     """
     if resume and overwrite:
         raise InputError("resume and overwrite exclude each other; give one of them")
     folder = Path(run_dir)
-    position = checkpoint.load_position(folder) if resume else None
-    if position is not None:
-        checkpoint.check_same(position.config, config, folder)
-    data = load_dataset(config.dataset, config.data_dir)
-    model, optimizer = _build(config, data.classes)
-    if position is not None:
-        checkpoint.load_state(folder, model, optimizer)
-        if position.epochs == config.epochs:
-            return Result(position.epochs, stopped=False, val_top1=float("nan"))
-    start, update = (position.epochs, position.update) if position else (0, None)
-    epochs = config.epochs - start
+    with processes(config.device) as ours:
+        _check_batches(config, ours)
+        position = checkpoint.load_position(folder) if resume else None
+        if position is not None:
+            checkpoint.check_same(position, config, ours.count, folder)
+        data = load_dataset(config.dataset, config.data_dir)
+        model, optimizer = build(config, data.classes, ours.device)
+        if position is not None:
+            checkpoint.load_state(folder, model, optimizer)
+            if position.epochs == config.epochs:
+                return Result(position.epochs, stopped=False, val_top1=float("nan"), first=ours.first)
+        if ours.first:
+            _make_ready(config, model, folder, position, overwrite, on_start)
+        training = _Training(config, data, model, optimizer, ours, on_batch, should_stop)
+        return training.run(folder, position)
+
+
+def _check_batches(config: TrainingConfig, ours: Processes) -> None:
+    if config.batch_size < 2 * ours.count:
+        raise InputError(
+            f"batch normalisation needs at least 2 images in each of the {ours.count} processes, so batches of "
+            f"{2 * ours.count}, not {config.batch_size}"
+        )
+
+
+def _make_ready(
+    config: TrainingConfig,
+    model: torch.nn.Module,
+    folder: Path,
+    position: checkpoint.Position | None,
+    overwrite: bool,
+    on_start: Callable[[int], object],
+) -> None:
+    """Make sure of the room for all windows, and that the folder is free."""
+    epochs = config.epochs - (position.epochs if position else 0)
     expected = (epochs + 1) * window_bytes([layer.spec for layer in binary_layers(model)])
     # Before anything is deleted: a run must not be lost to one that then cannot start.
     check_room(folder, expected, f"the windows of {epochs} epochs")
     if position is None:
         _make_way(folder, overwrite=overwrite)
     on_start(expected)
-    finished, accuracy = start, float("nan")
-    with record(model, optimizer, folder, resume=update, configuration=config.to_dict()) as recorder:
-        if position is None:
-            checkpoint.save(folder, model, optimizer, checkpoint.Position(0, 0, config))
-        for epoch in range(start, config.epochs):
-            outcome = _train_epoch(config, data, model, optimizer, recorder, epoch, on_batch, should_stop)
-            if outcome is None:
-                return Result(finished, stopped=True, val_top1=accuracy)
-            accuracy = outcome
-            finished = epoch + 1
-            recorder.flush()
-            checkpoint.save(folder, model, optimizer, checkpoint.Position(finished, recorder.update, config))
-    return Result(finished, stopped=False, val_top1=accuracy)
 
 
 def _make_way(folder: Path, *, overwrite: bool) -> None:
@@ -173,86 +194,109 @@ def _make_way(folder: Path, *, overwrite: bool) -> None:
         raise StoreError(f"{folder} cannot be deleted: {error.strerror}; delete it yourself") from error
 
 
-def _build(config: TrainingConfig, classes: int) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-    torch.manual_seed(config.seed)
-    model = build_network(config.network, classes, scale=config.scale, clamp=config.recu, mask=config.mask)
-    latent = binary_parameters(model)
-    with torch.no_grad():
-        for weight in latent:
-            weight.mul_(config.initial_scale)
-    chosen = {id(parameter) for parameter in latent}
-    others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
-    groups = [
-        {"params": latent, "weight_decay": config.binary_weight_decay},
-        {"params": others, "weight_decay": config.weight_decay},
-    ]
-    return model, torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+@dataclass(slots=True)
+class _Training:
+    """A training that is ready to begin, as one of its processes holds it."""
 
+    config: TrainingConfig
+    data: Dataset
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    ours: Processes
+    on_batch: Callable[[Progress], object]
+    should_stop: Callable[[], bool]
 
-def _train_epoch(
-    config: TrainingConfig,
-    data: Dataset,
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    recorder: Recorder,
-    epoch: int,
-    on_batch: Callable[[Progress], object],
-    should_stop: Callable[[], bool],
-) -> float | None:
-    """One epoch, its validation and its mark; the validation accuracy, or None if it was asked to stop."""
-    began = time.perf_counter()
-    lr, tau = config.learning_rate(epoch), config.tau_of(epoch)
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-    if tau is not None:
-        set_tau(model, tau)
-    model.train()
-    # What is random within an epoch depends on seed and epoch only, so that a resumed training repeats it.
-    torch.manual_seed(epoch_seed(config.seed, epoch))
-    indices = list(batches(len(data.train_labels), config.batch_size, config.seed, epoch))
-    seen, loss_sum, hits = 0, 0.0, 0
-    for number, batch in enumerate(indices, start=1):
-        images, labels = data.train_batch(batch)
-        loss, correct = _step(model, optimizer, images, labels, recorder.update + 1)
-        seen, loss_sum, hits = seen + len(batch), loss_sum + loss * len(batch), hits + correct
-        on_batch(Progress(epoch, config.epochs, number, len(indices), loss_sum / seen, 100 * hits / seen, tau))
-        if should_stop():
+    def run(self, folder: Path, position: checkpoint.Position | None) -> Result:
+        """All epochs that are left, each with its mark and its checkpoint."""
+        start, update = (position.epochs, position.update) if position else (0, 0)
+        accuracy = float("nan")
+        with self._recording(folder, None if position is None else update) as recorder:
+            if position is None:
+                self._save(folder, 0, 0)
+            self.ours.wait()  # here the others learn that the first one could begin
+            step = Step(self.config, self.model, self.optimizer, self.ours, update)
+            for epoch in range(start, self.config.epochs):
+                outcome = self._epoch(step, recorder, epoch)
+                if outcome is None:
+                    return Result(epoch, stopped=True, val_top1=accuracy, first=self.ours.first)
+                accuracy = outcome
+                if recorder is not None:
+                    recorder.flush()
+                self._save(folder, epoch + 1, step.update)
+        return Result(self.config.epochs, stopped=False, val_top1=accuracy, first=self.ours.first)
+
+    def _recording(self, folder: Path, update: int | None) -> contextlib.AbstractContextManager[Recorder | None]:
+        """A recorder in the first process, nothing in the others."""
+        if not self.ours.first:
+            return contextlib.nullcontext()
+        return record(self.model, self.optimizer, folder, resume=update, configuration=self.config.to_dict())
+
+    def _save(self, folder: Path, epochs: int, update: int) -> None:
+        if self.ours.first:
+            position = checkpoint.Position(epochs, update, self.config, self.ours.count)
+            checkpoint.save(folder, self.model, self.optimizer, position)
+
+    def _epoch(self, step: Step, recorder: Recorder | None, epoch: int) -> float | None:
+        """One epoch, its validation and its mark; the validation accuracy, or None if it was asked to stop."""
+        began = time.perf_counter()
+        lr, tau = self.config.learning_rate(epoch), self.config.tau_of(epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        if tau is not None:
+            set_tau(self.model, tau)
+        trained = self._pass(step, epoch, tau)
+        if trained is None:
             return None
-    val_loss, val_top1 = evaluate(model, data.val_batches())
-    recorder.mark(
-        epoch=epoch,
-        tau=tau,
-        lr=lr,
-        train_loss=loss_sum / seen,
-        train_top1=100 * hits / seen,
-        val_loss=val_loss,
-        val_top1=val_top1,
-        seconds=round(time.perf_counter() - began, 3),
-    )
-    return val_top1
+        val_loss, val_top1 = self._validate(step)
+        if recorder is not None:
+            recorder.mark(
+                epoch=epoch,
+                tau=tau,
+                lr=lr,
+                train_loss=trained[0],
+                train_top1=trained[1],
+                val_loss=val_loss,
+                val_top1=val_top1,
+                seconds=round(time.perf_counter() - began, 3),
+            )
+        return val_top1
 
+    def _pass(self, step: Step, epoch: int, tau: float | None) -> tuple[float, float] | None:
+        """All updates of an epoch; mean cross-entropy and accuracy while training, None if it was asked to stop."""
+        self.model.train()
+        # What is random within an epoch depends on seed and epoch only, so that a resumed training repeats it.
+        torch.manual_seed(epoch_seed(self.config.seed, epoch))
+        parts = self._parts(epoch)
+        seen, loss_sum, hits = 0, 0.0, 0
+        for number, part in enumerate(parts, start=1):
+            loss, correct = step(part, self._share(part, epoch, number))
+            seen, loss_sum, hits = seen + len(part.indices), loss_sum + loss, hits + correct
+            if self.ours.first:
+                means = (loss_sum / seen, 100 * hits / seen)
+                self.on_batch(Progress(epoch, self.config.epochs, number, len(parts), *means, tau))
+            if self.ours.any(self.should_stop()):
+                return None
+        return loss_sum / seen, 100 * hits / seen
 
-def _step(
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    images: torch.Tensor,
-    labels: torch.Tensor,
-    update: int,
-) -> tuple[float, int]:
-    """One update; the loss before it, and how many images were classified rightly.
+    def _parts(self, epoch: int) -> list[Part]:
+        """The batches of an epoch; a last one that leaves a process fewer than two images is left out."""
+        order = batches(len(self.data.train_labels), self.config.batch_size, self.config.seed, epoch)
+        return list(in_updates([each for each in order if len(each) >= 2 * self.ours.count], self.config.accumulate))
 
-    A loss without value raises RecuError before its gradient reaches the weights.
-    """
-    optimizer.zero_grad(set_to_none=True)
-    logits = model(images)
-    loss = functional.cross_entropy(logits, labels)
-    value = loss.item()
-    if not math.isfinite(value):
-        rate = optimizer.param_groups[0]["lr"]
-        raise RecuError(f"the loss became {value} at update {update}; a learning rate below {rate:g} may help")
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-    return value, int((logits.argmax(dim=1) == labels).sum())
+    def _share(self, part: Part, epoch: int, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images and labels of a batch that fall to this process."""
+        options = {"augment": True} if self.config.augment else {}
+        with self.ours.own_draws(self.config.seed, epoch, number):
+            return self.data.train_batch(self.ours.share(part.indices), **options)
+
+    def _validate(self, step: Step) -> tuple[float, float]:
+        """Cross-entropy and accuracy that the first process measures, known to all."""
+        measured = (0.0, 0.0)
+        if self.ours.first:
+            with step.precision():
+                measured = evaluate(self.model, step.placed(self.data.val_batches()))
+        loss, top1 = self.ours.total(measured)
+        return loss, top1
 
 
 @torch.no_grad()
@@ -269,7 +313,7 @@ def evaluate(model: torch.nn.Module, batches: Iterable[tuple[torch.Tensor, torch
     loss, hits, seen = 0.0, 0, 0
     for images, labels in batches:
         logits = model(images)
-        loss += float(functional.cross_entropy(logits, labels, reduction="sum"))
+        loss += float(functional.cross_entropy(logits.float(), labels, reduction="sum"))
         hits += int((logits.argmax(dim=1) == labels).sum())
         seen += len(labels)
     model.train(mode)

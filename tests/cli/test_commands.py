@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from recu_analysis import open_run
+from recu_analysis.cli.train import interruptible
 from recu_analysis.testing import random_walk, synthetic_run
 
 SMALL = ["--epochs", "2", "--warm-up", "1", "--batch-size", "256", "--seed", "3"]
@@ -140,6 +141,9 @@ def test_ctrl_c_stops_cleanly_and_resume_gives_the_same_weights(trained, tmp_pat
         (["train", "--run-dir", "x", "--epochs", "0"], 1, "Error: a training needs at least one epoch, not 0"),
         (["train", "--run-dir", "x", "--network", "resnet2"], 1, "did you mean resnet20?"),
         (["train", "--run-dir", "x", "--tau", "0.9", "0.8"], 1, "Error: tau must not fall"),
+        (["train", "--run-dir", "x", "--accumulate", "0"], 1, "Error: an update needs at least one batch, not 0"),
+        (["train", "--run-dir", "x", "--schedule", "sine"], 2, "'sine' is not one of"),
+        (["train", "--run-dir", "x", "--mask", "random", "--no-recu"], 2, "which --no-recu leaves out"),
         (["train", "--run-dir", "x", "--resume"], 1, "Error: x does not exist, so there is no training to go on with"),
         (["train", "--run-dir", "x", "--dataset", "fashion-mnist", "--data-dir", "empty"], 1, "gz is missing"),
     ],
@@ -157,6 +161,48 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, arguments, code,
     if code == 1:
         assert done.stderr.count("\n") == 1
     assert not (tmp_path / "x").exists()
+
+
+def test_every_option_of_training_reaches_it(tmp_path):
+    path = tmp_path / "run"
+    words = "--optimizer adam --schedule step --accumulate 2 --bfloat16 --channels-last --no-centre --device cpu"
+    settings = ["--epochs", "1", "--warm-up", "0", "--batch-size", "512"]
+    done = run_cli("train", "--run-dir", path, *words.split(), *settings)
+    assert done.returncode == 0, done.stderr
+    run = open_run(path)
+    assert run.metrics["update"].tolist() == [2]
+    expected = {
+        "optimizer": "adam",
+        "schedule": "step",
+        "lr": 0.01,
+        "accumulate": 2,
+        "bfloat16": True,
+        "channels_last": True,
+        "centre": False,
+        "device": "cpu",
+        "compile": False,
+        "augment": False,
+    }
+    assert {name: run.configuration[name] for name in expected} == expected
+
+
+def test_the_second_ctrl_c_interrupts_but_not_under_torchrun(monkeypatch):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with interruptible() as stopped:
+            signal.raise_signal(signal.SIGINT)
+            assert stopped()
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+        with interruptible() as stopped:
+            assert not stopped()
+            for _ in range(3):
+                signal.raise_signal(signal.SIGINT)
+            assert stopped()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_damage_is_told_beside_what_is_whole(synthetic):

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from recu_analysis.errors import DamagedError, InputError, StoreError
 from recu_analysis.nn import build_network
+from recu_analysis.store.format import seal
 from recu_analysis.training import checkpoint
 from recu_analysis.training.checkpoint import Position
 from recu_analysis.training.config import TrainingConfig
@@ -126,9 +127,58 @@ def test_a_position_changed_on_disk_is_found(saved, before, after):
 
 
 def test_other_settings_are_named():
-    checkpoint.check_same(TrainingConfig(), TrainingConfig(), "runs/a")
+    checkpoint.check_same(POSITION, TrainingConfig(), 1, "runs/a")
     with pytest.raises(InputError, match=r"runs/a.*epochs \(30, not 24\)"):
-        checkpoint.check_same(TrainingConfig(), TrainingConfig(epochs=30), "runs/a")
+        checkpoint.check_same(POSITION, TrainingConfig(epochs=30), 1, "runs/a")
+    with pytest.raises(InputError, match=r"runs/a.*processes \(2, not 1\)"):
+        checkpoint.check_same(POSITION, TrainingConfig(), 2, "runs/a")
+
+
+def test_a_checkpoint_from_before_a_setting_existed_has_its_default(saved):
+    def older(metadata):
+        place = json.loads(metadata["position"])
+        del place["processes"]
+        for name in ("optimizer", "schedule", "accumulate", "bfloat16", "compile", "device", "augment", "centre"):
+            del place["config"][name]
+        metadata["position"] = json.dumps(place, sort_keys=True)
+        metadata["seal"] = seal(metadata["position"])
+
+    rewrite(saved[0], change_metadata=older)
+    assert checkpoint.load_position(saved[0]) == POSITION
+
+
+def adam(seed=0):
+    """A network and its Adam after one update."""
+    model = trained(seed)[0]
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    optimizer.step()
+    return model, optimizer
+
+
+def test_adams_state_comes_back(tmp_path):
+    model, optimizer = adam()
+    checkpoint.save(tmp_path, model, optimizer, POSITION)
+    other, other_optimizer = adam(seed=1)
+    checkpoint.load_state(tmp_path, other, other_optimizer)
+    for ours, theirs in zip(other.parameters(), model.parameters(), strict=True):
+        for key in ("exp_avg", "exp_avg_sq", "step"):
+            assert torch.equal(other_optimizer.state[ours][key], optimizer.state[theirs][key])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensors: tensors.pop("exp_avg_sq/3"),
+        lambda tensors: tensors.pop("step/3"),
+        lambda tensors: tensors.update({"step/3": torch.ones(2)}),
+        lambda tensors: tensors.update({"momentum/3": tensors["exp_avg/3"].clone()}),
+    ],
+)
+def test_another_state_than_adams_is_refused(tmp_path, change):
+    checkpoint.save(tmp_path, *adam(), POSITION)
+    reseal(change)(tmp_path)
+    with pytest.raises(DamagedError, match="does not fit the network"):
+        checkpoint.load_state(tmp_path, *adam(seed=1))
 
 
 def reseal(change):

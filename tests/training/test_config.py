@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from recu_analysis.errors import InputError
-from recu_analysis.training.config import TrainingConfig
+from recu_analysis.training import data
+from recu_analysis.training.config import DATASETS, TrainingConfig
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,10 @@ from recu_analysis.training.config import TrainingConfig
         ({"warm_up": 24}, "shorter than the 24 epochs"),
         ({"warm_up": -1}, "warm-up"),
         ({"seed": -1}, "seed"),
+        ({"accumulate": 0}, "an update needs at least one batch, not 0"),
+        ({"optimizer": "lion"}, "optimizer must be one of sgd, adam, not 'lion'"),
+        ({"schedule": "Cosine"}, "schedule must be one of cosine, step, linear, constant"),
+        ({"device": "tpu"}, "device must be one of auto, cpu, cuda"),
     ],
 )
 def test_refuses_what_cannot_be_trained(fields, message):
@@ -84,6 +89,43 @@ def test_learning_rate_peaks_at_lr_and_stays_positive(epochs, warm_up):
     assert min(rates) > 0
 
 
+SCHEDULERS = {
+    "constant": lambda optimizer: torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0),
+    "linear": lambda optimizer: torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=10),
+    "step": lambda optimizer: torch.optim.lr_scheduler.MultiStepLR(optimizer, [5, 8]),
+}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULERS)
+def test_schedules_without_warm_up_are_those_of_torch(schedule):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.2)
+    scheduler = SCHEDULERS[schedule](optimizer)
+    rates = []
+    for _ in range(10):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    config = TrainingConfig(epochs=10, warm_up=0, lr=0.2, schedule=schedule)
+    assert [config.learning_rate(epoch) for epoch in range(10)] == pytest.approx(rates, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        ("constant", [0.1, 0.2, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3]),
+        ("linear", [0.1, 0.2, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05]),
+        ("step", [0.1, 0.2, 0.3, 0.3, 0.03, 0.03, 0.003, 0.003]),
+    ],
+)
+def test_schedules_follow_on_the_warm_up(schedule, rates):
+    config = TrainingConfig(epochs=8, warm_up=3, lr=0.3, schedule=schedule)
+    assert [config.learning_rate(epoch) for epoch in range(8)] == pytest.approx(rates, rel=1e-9)
+
+
+def test_the_data_sets_are_those_that_can_be_loaded():
+    assert data.DATASETS == DATASETS
+
+
 def test_tau_rises_from_its_start_and_is_absent_without_recu():
     config = TrainingConfig(epochs=10)
     levels = [config.tau_of(epoch) for epoch in range(10)]
@@ -123,6 +165,9 @@ def test_differences_name_both_values():
         ({"lr": "fast"}, "lr must be a number"),
         ({"recu": "no"}, "recu must be True or False"),
         ({"network": 3}, "network must be a text"),
+        ({"optimizer": None}, "optimizer must be a text"),
+        ({"bfloat16": 1}, "bfloat16 must be True or False"),
+        ({"accumulate": 1.0}, "accumulate must be a whole number"),
         ({"tau": None}, "tau must be a tuple"),
     ],
 )

@@ -11,35 +11,22 @@ import torch
 
 from recu_analysis.errors import (
     DamagedError,
-    DataError,
-    InputError,
-    NoRoomError,
     RecuError,
-    RunExistsError,
     StoreError,
 )
 from recu_analysis.nn import BinaryConv2d, build_network
 from recu_analysis.store.run import open_run
 from recu_analysis.training import checkpoint, loop
 from recu_analysis.training.config import TrainingConfig
-from recu_analysis.training.data import Dataset, batches, load_dataset
+from recu_analysis.training.data import batches
 from recu_analysis.training.loop import evaluate, train
+from recu_analysis.training.step import Step
+
+pytestmark = pytest.mark.usefixtures("few_digits")
 
 #: 100 images in batches of 32: three of them whole, one of 4.
 SETTINGS = {"epochs": 3, "batch_size": 32, "warm_up": 1}
 BATCHES = 4
-
-
-@pytest.fixture(autouse=True)
-def few_digits(monkeypatch):
-    """The real digits, 100 to train and 40 to validate, on one thread."""
-    whole = load_dataset("digits")
-    parts = (whole.train_images[:100], whole.train_labels[:100], whole.val_images[:40], whole.val_labels[:40])
-    monkeypatch.setattr(loop, "load_dataset", lambda name, data_dir: Dataset(*parts, classes=10))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def stop_after(updates):
@@ -58,9 +45,19 @@ def files(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
 
 
-@pytest.mark.parametrize("fields", [{}, {"recu": False}, {"momentum": 0.0}, {"mask": "random", "initial_scale": 0.5}])
-@pytest.mark.parametrize("stop", [BATCHES + 2, 2 * BATCHES + 1])
-def test_a_resumed_training_ends_with_bitwise_the_same_weights(tmp_path, fields, stop):
+@pytest.mark.parametrize(
+    ("stop", "fields"),
+    [
+        (BATCHES + 2, {}),
+        (2 * BATCHES + 1, {}),
+        (2 * BATCHES + 1, {"recu": False}),
+        (BATCHES + 2, {"momentum": 0.0, "accumulate": 3}),
+        (2 * BATCHES + 1, {"mask": "random", "initial_scale": 0.5, "augment": True}),
+        (BATCHES + 2, {"optimizer": "adam", "lr": 0.01, "schedule": "linear", "bfloat16": True}),
+        (2 * BATCHES + 1, {"channels_last": True, "accumulate": 2, "schedule": "step", "centre": False}),
+    ],
+)
+def test_a_resumed_training_ends_with_bitwise_the_same_weights(tmp_path, stop, fields):
     config = TrainingConfig(**SETTINGS, **fields)
     whole = train(config, tmp_path / "whole")
     part = train(config, tmp_path / "parts", should_stop=stop_after(stop))
@@ -170,66 +167,6 @@ def test_a_stop_writes_the_open_window_as_partial(tmp_path):
     assert len(run.metrics) == 1
 
 
-def test_a_finished_training_resumed_does_nothing(tmp_path):
-    config = TrainingConfig(**SETTINGS | {"epochs": 2})
-    train(config, tmp_path / "run")
-    before = files(tmp_path / "run")
-    result = train(config, tmp_path / "run", resume=True, on_batch=lambda progress: pytest.fail("trained again"))
-    assert (result.epochs, result.stopped) == (2, False)
-    assert files(tmp_path / "run") == before
-
-
-def test_an_existing_folder_is_refused_and_untouched(tmp_path):
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(RunExistsError, match=r"--resume.*--overwrite"):
-        train(TrainingConfig(**SETTINGS), tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
-
-
-def test_an_empty_folder_is_used(tmp_path):
-    train(TrainingConfig(**SETTINGS | {"epochs": 2}), tmp_path)
-    assert len(open_run(tmp_path).metrics) == 2
-
-
-def test_overwrite_never_deletes_a_strangers_folder(tmp_path):
-    (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(RunExistsError, match="not a run directory"):
-        train(TrainingConfig(**SETTINGS), tmp_path, overwrite=True)
-    (tmp_path / "file").write_text("mine")
-    with pytest.raises(RunExistsError, match="not a run directory"):
-        train(TrainingConfig(**SETTINGS), tmp_path / "file", overwrite=True)
-    assert (tmp_path / "thesis.tex").read_text() == (tmp_path / "file").read_text() == "mine"
-
-
-def test_overwrite_replaces_a_run(tmp_path):
-    train(TrainingConfig(**SETTINGS), tmp_path / "run", should_stop=stop_after(BATCHES + 1))
-    train(TrainingConfig(**SETTINGS | {"epochs": 2}, seed=5), tmp_path / "run", overwrite=True)
-    assert open_run(tmp_path / "run").metrics["epoch"].tolist() == [0, 1]
-
-
-@pytest.mark.parametrize("reason", ["data", "network"])
-def test_overwrite_deletes_nothing_before_the_rest_is_sure(tmp_path, monkeypatch, reason):
-    train(TrainingConfig(**SETTINGS | {"epochs": 2}), tmp_path / "run")
-    before = files(tmp_path / "run")
-    config = TrainingConfig(**SETTINGS, network="resnet20" if reason == "data" else "resnet2000")
-
-    def missing(name, data_dir):
-        raise DataError("the data set is missing")
-
-    if reason == "data":
-        monkeypatch.setattr(loop, "load_dataset", missing)
-    with pytest.raises((DataError, InputError)):
-        train(config, tmp_path / "run", overwrite=True)
-    assert files(tmp_path / "run") == before
-
-
-def test_resuming_with_other_settings_names_them(tmp_path):
-    train(TrainingConfig(**SETTINGS | {"epochs": 2}), tmp_path / "run")
-    with pytest.raises(InputError, match=r"epochs.*lr") as caught:
-        train(TrainingConfig(**SETTINGS, lr=0.2), tmp_path / "run", resume=True)
-    assert "momentum" not in str(caught.value)
-
-
 def test_a_run_stopped_in_its_first_epoch_begins_anew(tmp_path):
     config = TrainingConfig(**SETTINGS | {"epochs": 2})
     train(config, tmp_path / "whole")
@@ -248,17 +185,24 @@ def test_a_run_that_was_only_recorded_cannot_be_resumed(tmp_path):
 
 
 def test_a_loss_without_value_stops_at_that_update(tmp_path, monkeypatch):
-    step, calls = loop._step, iter(range(1, 100))
+    call, calls = Step.__call__, iter(range(1, 100))
 
-    def breaking(model, *arguments):
-        if next(calls) == BATCHES + 2:
-            model.linear.weight.data.fill_(math.nan)
-        return step(model, *arguments)
+    def breaking(step, *arguments):
+        if next(calls) == BATCHES + 3:
+            step._forward.linear.weight.data.fill_(math.nan)
+        return call(step, *arguments)
 
-    monkeypatch.setattr(loop, "_step", breaking)
-    with pytest.raises(RecuError, match=rf"loss became nan at update {BATCHES + 2}; a learning rate below"):
+    monkeypatch.setattr(Step, "__call__", breaking)
+    with pytest.raises(RecuError, match=rf"loss became nan at update {BATCHES + 3}; a learning rate below"):
         train(TrainingConfig(**SETTINGS), tmp_path / "run")
-    assert len(open_run(tmp_path / "run").metrics) == 1
+    run = open_run(tmp_path / "run")
+    assert not run.problems
+    assert len(run.metrics) == 1
+    assert [(window.last_update, window.partial) for window in run.windows] == [
+        (0, False),
+        (BATCHES, False),
+        (BATCHES + 2, True),
+    ]
 
 
 def test_an_error_of_the_caller_leaves_a_run_that_can_be_resumed(tmp_path):
@@ -286,47 +230,8 @@ def test_evaluation_leaves_the_mode_and_the_statistics_alone():
     assert top1 == pytest.approx(100 * float((logits.argmax(1) == labels).float().mean()))
 
 
-def test_resume_and_overwrite_exclude_each_other(tmp_path):
-    with pytest.raises(InputError, match="exclude each other"):
-        train(TrainingConfig(**SETTINGS), tmp_path / "run", resume=True, overwrite=True)
-
-
-def test_overwrite_without_room_keeps_the_old_run(tmp_path, monkeypatch):
-    config = TrainingConfig(**SETTINGS | {"epochs": 2})
-    train(config, tmp_path / "run")
-    before = files(tmp_path / "run")
-
-    def full(folder, needed, what):
-        raise NoRoomError(f"no room for {what}")
-
-    monkeypatch.setattr(loop, "check_room", full)
-    with pytest.raises(NoRoomError):
-        train(config, tmp_path / "run", overwrite=True)
-    assert files(tmp_path / "run") == before
-
-
-def test_overwrite_does_not_follow_a_link(tmp_path):
-    config = TrainingConfig(**SETTINGS | {"epochs": 2})
-    train(config, tmp_path / "run")
-    (tmp_path / "link").symlink_to(tmp_path / "run")
-    with pytest.raises(RunExistsError, match="is a link"):
-        train(config, tmp_path / "link", overwrite=True)
-    assert len(open_run(tmp_path / "run").metrics) == 2
-
-
 def test_a_loss_without_value_never_reaches_the_weights(tmp_path):
     with pytest.raises(RecuError, match="loss became"):
         train(TrainingConfig(**SETTINGS | {"warm_up": 0}, lr=1e30), tmp_path / "run")
     run = open_run(tmp_path / "run")
     assert all(np.isfinite(run.windows[-1][layer].weight).all() for layer in run.layer_names)
-
-
-def test_overwrite_leaves_a_run_that_is_being_recorded(tmp_path):
-    model = build_network("resnet20")
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with (
-        loop.record(model, optimizer, tmp_path / "run"),
-        pytest.raises(StoreError, match="another process is recording into"),
-    ):
-        train(TrainingConfig(**SETTINGS), tmp_path / "run", overwrite=True)
-    assert len(open_run(tmp_path / "run").windows) == 1

@@ -1,0 +1,41 @@
+"""A new network and its optimizer, as a configuration describes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from recu_analysis.nn import binary_parameters, build_network
+
+if TYPE_CHECKING:
+    from recu_analysis.training.config import TrainingConfig
+
+
+def build(config: TrainingConfig, classes: int, device: torch.device) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    """The network in its initial state on its device, the same on all, and the optimizer of its parameters.
+
+    The optimizer's first group holds the latent binary weights, its second one all other parameters.
+    """
+    torch.manual_seed(config.seed)
+    model = build_network(config.network, classes, **config.binary_options())
+    with torch.no_grad():
+        for weight in binary_parameters(model):
+            weight.mul_(config.initial_scale)
+    model.to(device)
+    if config.channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model, _optimizer(config, model)
+
+
+def _optimizer(config: TrainingConfig, model: torch.nn.Module) -> torch.optim.Optimizer:
+    latent = binary_parameters(model)
+    chosen = {id(parameter) for parameter in latent}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
+    groups = [
+        {"params": latent, "weight_decay": config.binary_weight_decay},
+        {"params": others, "weight_decay": config.weight_decay},
+    ]
+    if config.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=config.lr)
+    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)

@@ -1,0 +1,128 @@
+"""The folder of a training: what is refused, what --overwrite replaces, and what nothing touches."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from recu_analysis.errors import DataError, InputError, NoRoomError, RunExistsError, StoreError
+from recu_analysis.nn import build_network
+from recu_analysis.store.run import open_run
+from recu_analysis.training import loop
+from recu_analysis.training.config import TrainingConfig
+from recu_analysis.training.loop import train
+
+pytestmark = pytest.mark.usefixtures("few_digits")
+
+#: 100 images in batches of 32: three of them whole, one of 4.
+SETTINGS = {"epochs": 3, "batch_size": 32, "warm_up": 1}
+BATCHES = 4
+
+
+def stop_after(updates):
+    """A should_stop that says so at that batch."""
+    calls = iter(range(1, 10**6))
+    return lambda: next(calls) >= updates
+
+
+def files(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
+
+
+def test_a_finished_training_resumed_does_nothing(tmp_path):
+    config = TrainingConfig(**SETTINGS | {"epochs": 2})
+    train(config, tmp_path / "run")
+    before = files(tmp_path / "run")
+    result = train(config, tmp_path / "run", resume=True, on_batch=lambda progress: pytest.fail("trained again"))
+    assert (result.epochs, result.stopped) == (2, False)
+    assert files(tmp_path / "run") == before
+
+
+def test_an_existing_folder_is_refused_and_untouched(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(RunExistsError, match=r"--resume.*--overwrite"):
+        train(TrainingConfig(**SETTINGS), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_an_empty_folder_is_used(tmp_path):
+    train(TrainingConfig(**SETTINGS | {"epochs": 2}), tmp_path)
+    assert len(open_run(tmp_path).metrics) == 2
+
+
+def test_overwrite_never_deletes_a_strangers_folder(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(RunExistsError, match="not a run directory"):
+        train(TrainingConfig(**SETTINGS), tmp_path, overwrite=True)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(RunExistsError, match="not a run directory"):
+        train(TrainingConfig(**SETTINGS), tmp_path / "file", overwrite=True)
+    assert (tmp_path / "thesis.tex").read_text() == (tmp_path / "file").read_text() == "mine"
+
+
+def test_overwrite_replaces_a_run(tmp_path):
+    train(TrainingConfig(**SETTINGS), tmp_path / "run", should_stop=stop_after(BATCHES + 1))
+    train(TrainingConfig(**SETTINGS | {"epochs": 2}, seed=5), tmp_path / "run", overwrite=True)
+    assert open_run(tmp_path / "run").metrics["epoch"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("reason", ["data", "network"])
+def test_overwrite_deletes_nothing_before_the_rest_is_sure(tmp_path, monkeypatch, reason):
+    train(TrainingConfig(**SETTINGS | {"epochs": 2}), tmp_path / "run")
+    before = files(tmp_path / "run")
+    config = TrainingConfig(**SETTINGS, network="resnet20" if reason == "data" else "resnet2000")
+
+    def missing(name, data_dir):
+        raise DataError("the data set is missing")
+
+    if reason == "data":
+        monkeypatch.setattr(loop, "load_dataset", missing)
+    with pytest.raises((DataError, InputError)):
+        train(config, tmp_path / "run", overwrite=True)
+    assert files(tmp_path / "run") == before
+
+
+def test_resuming_with_other_settings_names_them(tmp_path):
+    train(TrainingConfig(**SETTINGS | {"epochs": 2}), tmp_path / "run")
+    with pytest.raises(InputError, match=r"epochs.*lr") as caught:
+        train(TrainingConfig(**SETTINGS, lr=0.2), tmp_path / "run", resume=True)
+    assert "momentum" not in str(caught.value)
+
+
+def test_resume_and_overwrite_exclude_each_other(tmp_path):
+    with pytest.raises(InputError, match="exclude each other"):
+        train(TrainingConfig(**SETTINGS), tmp_path / "run", resume=True, overwrite=True)
+
+
+def test_overwrite_without_room_keeps_the_old_run(tmp_path, monkeypatch):
+    config = TrainingConfig(**SETTINGS | {"epochs": 2})
+    train(config, tmp_path / "run")
+    before = files(tmp_path / "run")
+
+    def full(folder, needed, what):
+        raise NoRoomError(f"no room for {what}")
+
+    monkeypatch.setattr(loop, "check_room", full)
+    with pytest.raises(NoRoomError):
+        train(config, tmp_path / "run", overwrite=True)
+    assert files(tmp_path / "run") == before
+
+
+def test_overwrite_does_not_follow_a_link(tmp_path):
+    config = TrainingConfig(**SETTINGS | {"epochs": 2})
+    train(config, tmp_path / "run")
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    with pytest.raises(RunExistsError, match="is a link"):
+        train(config, tmp_path / "link", overwrite=True)
+    assert len(open_run(tmp_path / "run").metrics) == 2
+
+
+def test_overwrite_leaves_a_run_that_is_being_recorded(tmp_path):
+    model = build_network("resnet20")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with (
+        loop.record(model, optimizer, tmp_path / "run"),
+        pytest.raises(StoreError, match="another process is recording into"),
+    ):
+        train(TrainingConfig(**SETTINGS), tmp_path / "run", overwrite=True)
+    assert len(open_run(tmp_path / "run").windows) == 1

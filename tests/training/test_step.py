@@ -1,0 +1,144 @@
+"""One update: accumulation, bfloat16, channels last and torch.compile against plain autograd; what T counts."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn.functional import cross_entropy
+
+from recu_analysis.errors import InputError
+from recu_analysis.nn import BinaryConv2d, build_network
+from recu_analysis.store.run import open_run
+from recu_analysis.training import loop
+from recu_analysis.training.config import TrainingConfig
+from recu_analysis.training.data import batches
+from recu_analysis.training.loop import train
+from recu_analysis.training.step import in_updates
+
+pytestmark = pytest.mark.usefixtures("few_digits")
+
+#: One update of 100 images in batches of 32, 32, 32 and 4.
+ONE_UPDATE = {"epochs": 1, "warm_up": 0, "batch_size": 32, "accumulate": 4}
+
+
+def kept(run_dir, kind):
+    """Tensors of a kind in a checkpoint, by their name or number."""
+    tensors = load_file(run_dir / "checkpoints/last.safetensors")
+    return {name.partition("/")[2]: tensor for name, tensor in tensors.items() if name.startswith(f"{kind}/")}
+
+
+def plain_gradients(context=None, layout=torch.contiguous_format):
+    """Gradient of the mean loss of the 100 images, each batch of its own mean and variance, and the weights."""
+    data = loop.load_dataset("digits", None)
+    torch.manual_seed(0)
+    model = build_network("resnet20").to(memory_format=layout)
+    losses = []
+    for batch in batches(100, 32, seed=0, epoch=0):
+        with context or torch.autocast("cpu", enabled=False):
+            logits = model(data.train_images[batch].contiguous(memory_format=layout))
+        losses.append(cross_entropy(logits.float(), data.train_labels[batch], reduction="sum"))
+    (sum(losses) / 100).backward()
+    latent = [module.weight for module in model.modules() if isinstance(module, BinaryConv2d)]
+    others = [each for each in model.parameters() if all(each is not weight for weight in latent)]
+    return [(each.grad, each.detach(), 1e-2) for each in latent] + [(each.grad, each.detach(), 5e-4) for each in others]
+
+
+def trained_gradients(run_dir, expected):
+    """Gradients of a run's first update: its momentum less the weight decay."""
+    momentum = kept(run_dir, "momentum")
+    return [momentum[str(index)] - decay * weight for index, (_, weight, decay) in enumerate(expected)]
+
+
+def largest_difference(ours, theirs):
+    return max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_accumulated_gradients_are_the_mean_over_all_their_images(tmp_path):
+    train(TrainingConfig(**ONE_UPDATE), tmp_path / "run")
+    expected = plain_gradients()
+    assert largest_difference(trained_gradients(tmp_path / "run", expected), [each[0] for each in expected]) < 1e-5
+
+
+def test_bfloat16_is_that_of_autocast_and_the_weights_stay_float32(tmp_path):
+    train(TrainingConfig(**ONE_UPDATE, bfloat16=True), tmp_path / "run")
+    expected = plain_gradients(torch.autocast("cpu", torch.bfloat16))
+    ours = trained_gradients(tmp_path / "run", expected)
+    assert largest_difference(ours, [each[0] for each in expected]) < 1e-4
+    assert largest_difference(ours, [each[0] for each in plain_gradients()]) > 1e-3
+    assert {tensor.dtype for name, tensor in kept(tmp_path / "run", "model").items() if "num" not in name} == {
+        torch.float32
+    }
+
+
+def test_channels_last_reaches_the_network_and_the_recording_stays_right(tmp_path, monkeypatch):
+    seen = []
+
+    def watched(self, values):
+        seen.append((values.is_contiguous(memory_format=torch.channels_last), self.weight.stride()[1]))
+        return forward(self, values)
+
+    forward = torch.nn.Conv2d.forward
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", watched)
+    train(TrainingConfig(**ONE_UPDATE, channels_last=True), tmp_path / "run")
+    assert set(seen) == {(True, 1)}
+    expected = plain_gradients(layout=torch.channels_last)
+    assert largest_difference(trained_gradients(tmp_path / "run", expected), [each[0] for each in expected]) < 1e-4
+    run, state = open_run(tmp_path / "run"), kept(tmp_path / "run", "model")
+    for layer in run.layer_names:
+        np.testing.assert_array_equal(run.windows[-1][layer].weight, state[f"{layer}.weight"].numpy())
+        moved = np.abs(run.windows[1][layer].weight.astype(float) - run.windows[0][layer].weight)
+        np.testing.assert_allclose(run.windows[1][layer].path, moved, rtol=1e-6)
+
+
+@pytest.mark.parametrize("fields", [{"optimizer": "sgd"}, {"optimizer": "adam", "lr": 0.01}])
+def test_updates_learning_rates_and_t_count_optimizer_steps(tmp_path, fields):
+    config = TrainingConfig(epochs=2, warm_up=0, batch_size=32, accumulate=3, schedule="constant", **fields)
+    train(config, tmp_path / "run")
+    kept_share = 1 - 0.9 if config.optimizer == "sgd" else 1
+    for number, window in enumerate(open_run(tmp_path / "run").windows[1:]):
+        assert (window.first_update, window.last_update) == (2 * number + 1, 2 * number + 2)
+        for layer in window.header.layers.values():
+            assert layer.updates == 2
+            sums = (layer.lr, layer.lr_decay, layer.decay_time)
+            assert sums == pytest.approx((2 * config.lr, 2e-2 * config.lr, 2e-2 * config.lr / kept_share))
+
+
+def test_the_last_update_has_what_is_left():
+    parts = list(in_updates(torch.arange(23).split(5), 2))
+    assert [len(part.indices) for part in parts] == [5, 5, 5, 5, 3]
+    assert [part.images for part in parts] == [10, 10, 10, 10, 3]
+    assert [(part.first, part.last) for part in parts] == [(True, False), (False, True)] * 2 + [(True, True)]
+    assert torch.cat([part.indices for part in parts]).tolist() == list(range(23))
+
+
+# torch's own tracing warns of a use that is none.
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_compiled_passes_give_the_same_weights(tmp_path, monkeypatch):
+    config = {"epochs": 1, "warm_up": 0, "batch_size": 50}
+    train(TrainingConfig(**config), tmp_path / "plain")
+    compiled, compile_it = [], torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda model, **more: compiled.append(model) or compile_it(model, backend="eager", **more)
+    )
+    train(TrainingConfig(**config, compile=True), tmp_path / "run")
+    assert len(compiled) == 1
+    ours, theirs = kept(tmp_path / "run", "model"), kept(tmp_path / "plain", "model")
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert open_run(tmp_path / "run").layer_names == open_run(tmp_path / "plain").layer_names
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_a_compiler_that_fails_is_one_sentence(tmp_path, monkeypatch):
+    def broken(graph, inputs):
+        raise RuntimeError("no working C++ compiler\nand more")
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=broken))
+    with pytest.raises(InputError, match=r"torch.compile failed \(.*no working C\+\+ compiler\).*--compile") as caught:
+        train(TrainingConfig(epochs=1, warm_up=0, batch_size=50, compile=True), tmp_path / "run")
+    assert "\n" not in str(caught.value)
+    assert not open_run(tmp_path / "run").problems
