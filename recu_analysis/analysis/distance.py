@@ -84,8 +84,8 @@ def channel_sums(spec: LayerSpec, moved: Movement) -> ChannelSums:
     group = 2 * channel + ~moved.tail
 
     def summed(values: NDArray[Any]) -> Values:
-        sums: Values = np.bincount(group, np.asarray(values, dtype=np.float64), 2 * channels).reshape(channels, 2)
-        return sums
+        sums = np.bincount(group, values, 2 * channels).astype(np.float64)
+        return sums.reshape(channels, 2)
 
     return ChannelSums(
         weights=summed(np.ones_like(moved.z)),
