@@ -121,6 +121,8 @@ def _joined(*notes: str) -> str:
     return "; ".join(filter(None, notes))
 
 
+#: With fewer weights a channel, the shape of z is too large by 0.1 or more; see `recu_analysis.theory.gennorm.shape`.
+FEW_WEIGHTS = 64
 _KINDS = ("measured", "exact", "printed")
 
 
@@ -140,6 +142,8 @@ def usable(weight: Array, transform: WeightTransform) -> tuple[Array, str]:
         if count
     ]
     keep = finite & ~constant
+    if rows.shape[1] < FEW_WEIGHTS and transform.target is not None:
+        reasons.append(f"{rows.shape[1]} weights a channel are few: their z has lighter tails, the shape is too large")
     return (rows if keep.all() else rows[keep]), _joined(*reasons)
 
 

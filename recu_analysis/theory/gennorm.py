@@ -37,6 +37,10 @@ def shape(values: ArrayLike, level: float = LEVEL) -> Interval:
     1 + psi(1/beta)/beta + ln(beta mean|x|^beta)/beta = sum |x|^beta ln|x| / sum |x|^beta (Varanasi and Aazhang 1989,
     J. Acoust. Soc. Am. 86, 1404-1415), here on a histogram of ln|x|, which is a single pass over the data.
 
+    Standard scores of channels with few weights have lighter tails than the weights, because each channel's own
+    deviation holds its extremes. By `make validate` the shape is too large by 0.7 to 1 with 9 weights a channel, 0.2
+    with 27, 0.04 with 144 and 0.01 with 576, for shapes up to 2.
+
     Parameters
     ----------
     values : array_like, shape (C_out, ...)

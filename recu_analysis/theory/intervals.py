@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -81,10 +82,18 @@ def over_channels(sums: Values, statistic: Callable[[Values], Values], level: fl
     count = len(sums)
     if count < FEWEST_CHANNELS or not np.isfinite(estimate):
         return Interval(estimate, float("nan"), float("nan"))
-    draws = np.random.default_rng(0).multinomial(count, np.full(count, 1.0 / count), size=RESAMPLES)
-    resampled = statistic(draws.astype(np.float64) @ sums)
+    resampled = statistic(draws(count) @ sums)
     low, high = bca(estimate, resampled, statistic(total - sums), expanded(count, level))
     return Interval(estimate, low, high)
+
+
+@lru_cache(maxsize=8)
+def draws(count: int) -> Values:
+    """How often each of `count` members is in each resample, shape (RESAMPLES, count); the same at every call."""
+    counts = np.random.default_rng(0).multinomial(count, np.full(count, 1.0 / count), size=RESAMPLES)
+    result = counts.astype(np.float64)
+    result.flags.writeable = False
+    return result
 
 
 def expanded(count: int, level: float = LEVEL) -> tuple[float, float]:
