@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import warnings
@@ -23,8 +22,10 @@ if TYPE_CHECKING:
 
 #: Before every name in the state of a network that was wrapped in DataParallel.
 WRAPPED = "module."
-#: Tensors that a sentence names before it says how many more there are.
-LISTED = 4
+#: Names that a sentence gives before it says how many more there are.
+LISTED = 2
+#: Beyond any epoch or per cent.
+LARGEST = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def load_official(path: Path) -> OfficialCheckpoint:
     return OfficialCheckpoint(
         state_dict=_state(path, entries["state_dict"]),
         epoch=None if epoch is None else int(epoch),
-        name=name if isinstance(name, str) else None,
+        name=name if isinstance(name, str) and name.isprintable() else None,
         best_top1=_number(path, entries, "best_prec1"),
         optimizer=_mapping(entries, "optimizer"),
         lr_scheduler=_mapping(entries, "lr_scheduler"),
@@ -207,13 +208,14 @@ def _why_refused(path: Path, error: Exception) -> str:
 def _content(entries: Any) -> str:
     if not isinstance(entries, dict):
         return f"a {type(entries).__name__}"
-    return f"a dict with the entries {_listed([str(key) for key in entries])}" if entries else "an empty dict"
+    return f"a dict with the entries {_listed([repr(key) for key in entries])}" if entries else "an empty dict"
 
 
 def _state(path: Path, entries: Mapping[Any, Any]) -> dict[str, torch.Tensor]:
     """The tensors by the network's names, every tau a scalar."""
     for key, value in entries.items():
-        if not isinstance(key, str) or not _is_plain(value):
+        # Names are shown on terminals, to which some characters are commands.
+        if not (isinstance(key, str) and key.isprintable() and _is_plain(value)):
             raise CheckpointError(f"the state_dict of {path} holds {key!r}, which is no ordinary tensor with a name")
     wrapped = bool(entries) and all(key.startswith(WRAPPED) for key in entries)
     state = {key.removeprefix(WRAPPED) if wrapped else key: value for key, value in entries.items()}
@@ -223,9 +225,11 @@ def _state(path: Path, entries: Mapping[Any, Any]) -> dict[str, torch.Tensor]:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value is a tensor whose numbers are there to copy."""
-    dense = isinstance(value, torch.Tensor) and value.layout is torch.strided and value.device.type == "cpu"
-    return dense and not value.is_quantized and not value.is_complex()
+    """Whether a value is a tensor whose numbers are all there to copy; a stretched view takes none of the file."""
+    if not isinstance(value, torch.Tensor) or value.layout is not torch.strided or value.device.type != "cpu":
+        return False
+    whole = value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+    return whole and not value.is_quantized and not value.is_complex()
 
 
 def _number(path: Path, entries: Mapping[str, Any], name: str) -> float | None:
@@ -233,7 +237,7 @@ def _number(path: Path, entries: Mapping[str, Any], name: str) -> float | None:
     value = entries.get(name)
     if isinstance(value, torch.Tensor) and value.numel() == 1 and _is_plain(value):
         value = value.item()
-    if value is not None and not (isinstance(value, (int, float)) and math.isfinite(value)):
+    if value is not None and not (isinstance(value, (int, float)) and abs(value) < LARGEST):
         raise CheckpointError(f"{path} is damaged: its {name} is no number")
     return value
 
