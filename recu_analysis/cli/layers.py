@@ -39,10 +39,17 @@ def _listed(source: str) -> tuple[pd.DataFrame, list[str]]:
     from recu_analysis.nn.official import load_official
 
     path = Path(source)
-    if path.exists() or path.suffix or len(path.parts) > 1:
+    if _is_file_name(path):
         checkpoint = load_official(path)
         return list_state(checkpoint.state_dict), [_facts(checkpoint)]
     return list_network(build_network(source)), []
+
+
+def _is_file_name(path: Path) -> bool:
+    try:
+        return path.suffix != "" or len(path.parts) > 1 or path.exists()
+    except OSError:  # what reads the file says why
+        return True
 
 
 def _facts(checkpoint: OfficialCheckpoint) -> str:

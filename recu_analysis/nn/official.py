@@ -162,18 +162,22 @@ def load_into(model: nn.Module, checkpoint: OfficialCheckpoint) -> None:
     model.load_state_dict(given)
 
 
-def _read(path: Path) -> Any:
-    """What the file holds, restored without running anything."""
-    if path.is_dir():
-        raise CheckpointError(f"{path} is a folder; name the file in it, such as checkpoint.pth.tar")
-    if not path.exists():
-        raise CheckpointError(f"{path} does not exist")
-    if not path.is_file():
-        raise CheckpointError(f"{path} is no ordinary file, so it is not read")
+def _open(path: Path) -> BinaryIO:
     try:
-        file = path.open("rb")
+        if path.is_dir():
+            raise CheckpointError(f"{path} is a folder; name the file in it, such as checkpoint.pth.tar")
+        if not path.exists():
+            raise CheckpointError(f"{path} does not exist")
+        if not path.is_file():
+            raise CheckpointError(f"{path} is no ordinary file, so it is not read")
+        return path.open("rb")
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _read(path: Path) -> Any:
+    """What the file holds, restored without running anything."""
+    file = _open(path)
     with file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch, on what is odd in the file
         try:

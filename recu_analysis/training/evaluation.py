@@ -71,7 +71,11 @@ def run_of(path: Path) -> Path | None:
     CheckpointError
         If the folder holds no checkpoint of a training, or the file is not in its place.
     """
-    if path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+    if is_folder:
         if not (path / CHECKPOINTS / checkpoint.NAME).is_file():
             raise CheckpointError(
                 f"{path} holds no {CHECKPOINTS}/{checkpoint.NAME}; name a run of recu-analyze train, or a .pth.tar file"

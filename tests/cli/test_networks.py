@@ -102,6 +102,8 @@ def test_a_run_and_a_file_of_the_same_network_score_the_same(folder):
         (["layers", "none.pth.tar"], 1, "Error: none.pth.tar does not exist"),
         (["layers", "other.pth"], 1, "Error: other.pth is no checkpoint of ReCU's authors: it holds a dict with the"),
         (["layers", "run"], 1, "Error: run is a folder; name the file in it"),
+        (["layers", "x" * 300], 1, "xxx cannot be read: File name too long"),
+        (["evaluate", "x" * 300], 1, "xxx cannot be read: File name too long"),
         (["layers"], 2, "Missing argument 'NETWORK|CHECKPOINT'"),
         (["evaluate", "none.pth", "--network", "resnet20", "--dataset", "digits"], 1, "Error: none.pth does not exist"),
         (["evaluate", "text.pth", "--network", "resnet20", "--dataset", "digits"], 1, "Error: text.pth cannot be read"),
