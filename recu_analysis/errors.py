@@ -49,3 +49,7 @@ class RecorderError(RecuError):
 
 class DataError(RecuError):
     """A data set is missing or damaged."""
+
+
+class CheckpointError(RecuError):
+    """A checkpoint file cannot be read or written, or does not fit the network."""

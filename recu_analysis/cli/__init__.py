@@ -13,7 +13,9 @@ from recu_analysis import __version__
 COMMANDS = {
     "demo": "demo",
     "train": "train",
+    "evaluate": "evaluate",
     "info": "info",
+    "layers": "layers",
     "dead-weights": "dead_weights",
     "fit": "fit",
     "tradeoff": "tradeoff",

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from recu_analysis.errors import InputError
-from recu_analysis.nn.networks.resnet_cifar import resnet20
+from recu_analysis.nn.layers import BinaryConv2d
+from recu_analysis.nn.networks.parts import real_convolution
+from recu_analysis.nn.networks.reactnet import ReActNet18
+from recu_analysis.nn.networks.resnet_cifar import ResNet18, ResNet20
+from recu_analysis.nn.networks.resnet_imagenet import resnet18_imagenet, resnet34_imagenet
+from recu_analysis.nn.networks.vgg import VGGSmall
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import nn
 
-NETWORKS = {"resnet20": resnet20}
+#: Called with the number of classes and what makes a convolution.
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "resnet20": ResNet20,
+    "resnet18": ResNet18,
+    "vgg_small": VGGSmall,
+    "resnet18_imagenet": resnet18_imagenet,
+    "resnet34_imagenet": resnet34_imagenet,
+    "reactnet18": ReActNet18,
+}
+#: Ending of the name of a network's real-valued twin.
+REAL = "-real"
 
 
 def build_network(
@@ -19,26 +37,32 @@ def build_network(
     num_classes: int = 10,
     **binary: Any,
 ) -> nn.Module:
-    """A network with binary layers, newly initialised from torch's global generator.
+    """A network with binary layers, or its real-valued twin, newly initialised from torch's global generator.
 
     Parameters
     ----------
     name : str
-        resnet20.
+        resnet20, resnet18, vgg_small for small images; resnet18_imagenet, resnet34_imagenet, reactnet18 for large
+        ones. With the ending -real the twin: an ordinary convolution in place of each binary one, all else kept.
     num_classes : int
         At least 1.
     **binary
-        Options of every binary layer: scale, centre, clamp, mask of `BinaryConv2d`.
+        Options of every binary layer, as `BinaryConv2d` has them; a twin takes none.
 
     Raises
     ------
     InputError
-        If no network has that name, or there is no class.
+        If no network has that name, there is no class, or a twin is given options of binary layers.
     """
-    if name not in NETWORKS:
-        near = get_close_matches(name, NETWORKS, n=1)
+    base = name.removesuffix(REAL)
+    if base not in NETWORKS:
+        near = get_close_matches(base, NETWORKS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(NETWORKS)}"
         raise InputError(f"no network is called {name!r}; {hint}")
     if num_classes < 1:
         raise InputError(f"a network needs at least one class, not {num_classes}")
-    return NETWORKS[name](num_classes, **binary)
+    if base == name:
+        return NETWORKS[base](num_classes, partial(BinaryConv2d, **binary))
+    if binary:
+        raise InputError(f"{name} has no binary layers, so it takes none of their options ({', '.join(binary)})")
+    return NETWORKS[base](num_classes, real_convolution)

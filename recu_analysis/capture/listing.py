@@ -1,0 +1,95 @@
+"""Which layers of a network or of a checkpoint are binary, which are real, and why."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from recu_analysis.capture.adapters import find_binary_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+
+COLUMNS = ["name", "shape", "weights", "binary", "why"]
+
+
+def list_network(model: torch.nn.Module) -> pd.DataFrame:
+    """Every layer of a network, whether it is binary, and why.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+
+    Returns
+    -------
+    DataFrame
+        Columns name, shape (such as 16x3x3x3), weights (their count), binary, why. Layers without a weight of
+        at least two axes, such as normalisations, are left out.
+
+    Raises
+    ------
+    NoBinaryLayersError
+        If no layer is binary.
+    """
+    found = find_binary_layers(model)
+    columns = (found[name].tolist() for name in ("name", "shape", "binary", "why"))
+    return _table([(name, _shape(shape), binary, why) for name, shape, binary, why in zip(*columns, strict=True)])
+
+
+def list_state(state: Mapping[str, torch.Tensor]) -> pd.DataFrame:
+    """Every layer of a saved state, taken as binary where it has the entries of ReCU's BinarizeConv2d.
+
+    Those are alpha and tau beside the weight.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+        A state_dict.
+
+    Returns
+    -------
+    DataFrame
+        As of `list_network`; it may have no binary layer.
+    """
+    rows = []
+    for key, tensor in state.items():
+        name, _, entry = key.rpartition(".")
+        if entry == "weight" and tensor.ndim >= 2:
+            binary = {f"{name}.alpha", f"{name}.tau"} <= state.keys()
+            why = "alpha and tau beside it: ReCU" if binary else "no alpha and tau beside it"
+            rows.append((name, tuple(tensor.shape), binary, why))
+    return _table(rows)
+
+
+def _table(rows: list[tuple[str, tuple[int, ...], bool, str]]) -> pd.DataFrame:
+    last = len(rows) - 1
+    content = [
+        (
+            name,
+            "x".join(map(str, shape)),
+            prod(shape),
+            binary,
+            why if binary else _why_real(shape, why, first=index == 0, last=index == last),
+        )
+        for index, (name, shape, binary, why) in enumerate(rows)
+    ]
+    return pd.DataFrame(content, columns=COLUMNS).astype({"weights": "int64", "binary": "bool"})
+
+
+def _why_real(shape: tuple[int, ...], otherwise: str, *, first: bool, last: bool) -> str:
+    """The usual reason for which a layer of that place and shape stays real, or the other one."""
+    if first and len(shape) == 4:
+        return "first convolution stays real"
+    if last and len(shape) == 2:
+        return "last layer stays real"
+    if shape[2:] == (1, 1):
+        return "1x1 convolutions stay real"
+    return otherwise
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split("x")))

@@ -1,0 +1,100 @@
+"""recu-analyze evaluate: loss and accuracies of a saved network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from recu_analysis.cli import options
+from recu_analysis.cli.output import deliver, number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import pandas as pd
+    import torch
+
+    from recu_analysis.training.data import Dataset
+
+
+@click.command("evaluate", epilog="Example: recu-analyze evaluate runs/demo/recu")
+@click.argument("checkpoint", metavar="CHECKPOINT", type=click.Path(path_type=Path))
+@click.option("--network", metavar="NAME", help="Such as resnet20; a run directory knows its own.")
+@click.option("--dataset", metavar="NAME", help="Such as digits; a run directory knows its own.")
+@click.option("--data-dir", metavar="DIR", help="Where the data set lies, for those that pip does not bring.")
+@options.table_output
+@options.common
+def command(
+    checkpoint: Path, network: str | None, dataset: str | None, data_dir: str | None, form: str, output: Path | None
+) -> None:
+    """Print loss, top-1 and top-5 of CHECKPOINT on the validation part of a data set.
+
+    CHECKPOINT is a run directory of recu-analyze train, or a .pth.tar file of ReCU's authors; nothing that such
+    a file contains is run.
+    """
+    import pandas as pd
+
+    from recu_analysis.training.evaluation import run_of, score
+
+    run_dir = run_of(checkpoint)
+    if run_dir is not None:
+        network, dataset, data, model = _of_run(run_dir, network, dataset, data_dir)
+    elif network is None or dataset is None:
+        raise click.UsageError("a .pth.tar file needs --network and --dataset, for it says neither")
+    else:
+        data, model = _of_authors(checkpoint, network, dataset, data_dir)
+    scores = score(model, _shown(data.val_batches()))
+    facts = {"checkpoint": str(checkpoint), "network": network, "dataset": dataset, "images": scores.images}
+    measured = {"loss": scores.loss, "top1": scores.top1, "top5": scores.top5}
+    deliver(pd.DataFrame([facts | measured]), form, output, as_text)
+
+
+def _of_run(
+    run_dir: Path, network: str | None, dataset: str | None, data_dir: str | None
+) -> tuple[str, str, Dataset, torch.nn.Module]:
+    """Names, data and network of a run; it was trained on what is not said otherwise."""
+    from recu_analysis.errors import InputError
+    from recu_analysis.training.checkpoint import load_position
+    from recu_analysis.training.data import load_dataset
+    from recu_analysis.training.evaluation import load_trained
+
+    config = load_position(run_dir).config
+    if network not in (None, config.network):
+        raise InputError(f"{run_dir} is a run of {config.network}, not of {network}; leave --network away")
+    name = dataset or config.dataset
+    data = load_dataset(name, data_dir or config.data_dir)
+    return config.network, name, data, load_trained(run_dir, data.classes)
+
+
+def _of_authors(path: Path, network: str, dataset: str, data_dir: str | None) -> tuple[Dataset, torch.nn.Module]:
+    """Data and network of a .pth.tar file."""
+    from recu_analysis.training.data import load_dataset
+    from recu_analysis.training.evaluation import check_classes, load_authors
+
+    model, classes = load_authors(path, network)
+    data = load_dataset(dataset, data_dir)
+    check_classes(path, classes, dataset, data.classes)
+    return data, model
+
+
+def _shown(
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The batches, with a sign of life on a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    silent = options.quiet() or not console.is_terminal
+    yield from track(batches, "evaluating", console=console, transient=True, disable=silent)
+
+
+def as_text(table: pd.DataFrame) -> str:
+    """What was measured, in two lines."""
+    row = table.iloc[0]
+    accuracies = f"top-1 {number(row['top1'], 2)} %, top-5 {number(row['top5'], 2)} %"
+    return (
+        f"{row['network']} on {row['images']} images of {row['dataset']}\n{accuracies}, loss {number(row['loss'], 4)}"
+    )

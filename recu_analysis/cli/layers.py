@@ -1,0 +1,89 @@
+"""recu-analyze layers: which layers of a network or of a checkpoint are binary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from recu_analysis.cli import options
+from recu_analysis.cli.output import aligned, count, deliver, shorten, terminal_width
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from recu_analysis.nn.official import OfficialCheckpoint
+
+#: Widths of the columns of counts and of yes or no.
+WEIGHTS, BINARY = 6, 6
+
+
+@click.command("layers", epilog="Example: recu-analyze layers resnet20")
+@click.argument("source", metavar="NETWORK|CHECKPOINT")
+@options.table_output
+@options.common
+def command(source: str, form: str, output: Path | None) -> None:
+    """List the layers of a network, by its name, or of a checkpoint of ReCU's authors (.pth.tar).
+
+    Says of each whether it is binary, and why.
+    """
+    table, heading = _listed(source)
+    deliver(table, form, output, lambda frame: as_text(frame, heading))
+
+
+def _listed(source: str) -> tuple[pd.DataFrame, list[str]]:
+    """The table, and what stands above it."""
+    from recu_analysis.capture.listing import list_network, list_state
+    from recu_analysis.nn import build_network
+    from recu_analysis.nn.official import load_official
+
+    path = Path(source)
+    if _is_file_name(path):
+        checkpoint = load_official(path)
+        return list_state(checkpoint.state_dict), [_facts(checkpoint)]
+    return list_network(build_network(source)), []
+
+
+def _is_file_name(path: Path) -> bool:
+    try:
+        return path.suffix != "" or len(path.parts) > 1 or path.exists()
+    except OSError:  # what reads the file says why
+        return True
+
+
+def _facts(checkpoint: OfficialCheckpoint) -> str:
+    """What a checkpoint says of itself, in a line."""
+    facts = [f"network {checkpoint.name}"] if checkpoint.name else []
+    if checkpoint.epoch is not None:
+        facts.append(f"epoch {checkpoint.epoch}")
+    if checkpoint.best_top1 is not None:
+        facts.append(f"best top-1 {checkpoint.best_top1:.2f} %")
+    taus = [value for key, value in checkpoint.state_dict.items() if key.endswith(".tau") and value.ndim == 0]
+    levels = sorted({f"{float(tau):.4f}" for tau in taus})
+    if levels:
+        facts.append(f"tau {levels[0]}" if len(levels) == 1 else f"tau {levels[0]} to {levels[-1]}")
+    return ", ".join(facts) or "the checkpoint says nothing of itself"
+
+
+def as_text(table: pd.DataFrame, heading: list[str]) -> str:
+    """The table in 80 columns, a reason shortened where it must be, and how much of the network is binary."""
+    rows = table.to_dict(orient="records")
+    name, shape = (max([len(column), *(len(row[column]) for row in rows)]) for column in ("name", "shape"))
+    name = min(name, 30)
+    why = max(terminal_width() - name - shape - WEIGHTS - BINARY - 4, 20)
+    widths = (name, shape, WEIGHTS, BINARY, why)
+    lines = aligned(["name", "shape", "weight", "binary", "why".ljust(why)], [_cells(r, why) for r in rows], widths)
+    return "\n".join([*heading, *([""] if heading else []), *lines, "", _total(table)])
+
+
+def _cells(row: dict[Any, Any], width: int) -> list[str]:
+    binary = "yes" if row["binary"] else "no"
+    return [row["name"], row["shape"], count(row["weights"]), binary, shorten(row["why"], width).ljust(width)]
+
+
+def _total(table: pd.DataFrame) -> str:
+    binary = table[table["binary"]]
+    weights, every = int(binary["weights"].sum()), int(table["weights"].sum())
+    share = f", {100 * weights / every:.1f} %" if every else ""
+    return f"{len(binary)} of {len(table)} layers are binary: {weights} of {every} weights{share}"

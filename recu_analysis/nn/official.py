@@ -1,0 +1,261 @@
+"""Reading and writing the checkpoint files of ReCU's authors, without running what a file may contain."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import torch
+
+from recu_analysis.errors import CheckpointError
+from recu_analysis.store.writer import commit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from torch import nn
+
+#: Before every name in the state of a network that was wrapped in DataParallel.
+WRAPPED = "module."
+#: Names that a sentence gives before it says how many more there are.
+LISTED = 2
+#: Beyond any epoch or per cent.
+LARGEST = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class OfficialCheckpoint:
+    """What a file of the authors' training says.
+
+    Attributes
+    ----------
+    state_dict : dict of str to Tensor
+        On the CPU, names without ``module.``, every tau a scalar.
+    epoch : int or None
+        Epochs finished.
+    name : str or None
+        The authors' name of the network, such as resnet18_1w1a; several networks share it.
+    best_top1 : float or None
+        Best validation accuracy up to that epoch, in per cent.
+    optimizer, lr_scheduler : dict or None
+        Their states as the file has them.
+    """
+
+    state_dict: dict[str, torch.Tensor]
+    epoch: int | None = None
+    name: str | None = None
+    best_top1: float | None = None
+    optimizer: dict[str, Any] | None = None
+    lr_scheduler: dict[str, Any] | None = None
+
+    @property
+    def classes(self) -> int | None:
+        """Outputs of the last layer, which is called linear or fc; None where neither is there."""
+        weight = self.state_dict.get("linear.weight", self.state_dict.get("fc.weight"))
+        return weight.shape[0] if weight is not None and weight.ndim == 2 else None
+
+
+def load_official(path: Path) -> OfficialCheckpoint:
+    """Read a checkpoint.pth.tar or model_best.pth.tar of the authors' training, of any version of torch.
+
+    Nothing in the file is run: only tensors and plain values are read.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    CheckpointError
+        If it is missing, damaged, no checkpoint, or holds objects that only code could restore.
+    """
+    entries = _read(path)
+    if not isinstance(entries, dict) or not isinstance(entries.get("state_dict"), dict):
+        raise CheckpointError(
+            f"{path} is no checkpoint of ReCU's authors: it holds {_content(entries)}, not a dict with a state_dict"
+        )
+    name = entries.get("model")
+    epoch = _number(path, entries, "epoch")
+    return OfficialCheckpoint(
+        state_dict=_state(path, entries["state_dict"]),
+        epoch=None if epoch is None else int(epoch),
+        name=name if isinstance(name, str) and name.isprintable() else None,
+        best_top1=_number(path, entries, "best_prec1"),
+        optimizer=_mapping(entries, "optimizer"),
+        lr_scheduler=_mapping(entries, "lr_scheduler"),
+    )
+
+
+def save_official(
+    path: Path,
+    model: nn.Module,
+    *,
+    epoch: int,
+    name: str,
+    best_top1: float,
+    optimizer: torch.optim.Optimizer | None = None,
+    lr_scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+) -> None:
+    """Write a checkpoint that the authors' code reads, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced if it is there; the authors call it checkpoint.pth.tar.
+    model : torch.nn.Module
+    epoch : int
+        Epochs finished.
+    name : str
+        The authors' name of the network, such as resnet20_1w1a.
+    best_top1 : float
+        Best validation accuracy so far, in per cent.
+    optimizer, lr_scheduler : optional
+        Whose states are saved; the authors' code needs them to go on with a training, not to evaluate one.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be written.
+    """
+    entries = {
+        "epoch": epoch,
+        "model": name,
+        "state_dict": {key: value.detach().cpu() for key, value in model.state_dict().items()},
+        "best_prec1": best_top1,
+        "optimizer": optimizer.state_dict() if optimizer else {},
+        "lr_scheduler": lr_scheduler.state_dict() if lr_scheduler else {},
+    }
+    try:
+        commit(path.parent, path, lambda file: torch.save(entries, file))
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise CheckpointError(f"{path} cannot be written: {reason}") from error
+
+
+def load_into(model: nn.Module, checkpoint: OfficialCheckpoint) -> None:
+    """Put the state of a checkpoint into a network, which is left alone where it does not fit.
+
+    Raises
+    ------
+    CheckpointError
+        If tensors are missing, unexpected or of another shape; the text names them.
+    """
+    own, given = model.state_dict(), checkpoint.state_dict
+    shapes = [
+        f"{key} ({_describe(given[key])}, the network has {_describe(own[key])})"
+        for key in own
+        if key in given and _describe(given[key]) != _describe(own[key])
+    ]
+    problems = {
+        "missing": [key for key in own if key not in given],
+        "unexpected": [key for key in given if key not in own],
+        "of another shape": shapes,
+    }
+    found = [f"{what} {_listed(names)}" for what, names in problems.items() if names]
+    if found:
+        raise CheckpointError(f"the checkpoint does not fit {type(model).__name__}: {'; '.join(found)}")
+    model.load_state_dict(given)
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        if path.is_dir():
+            raise CheckpointError(f"{path} is a folder; name the file in it, such as checkpoint.pth.tar")
+        if not path.exists():
+            raise CheckpointError(f"{path} does not exist")
+        if not path.is_file():
+            raise CheckpointError(f"{path} is no ordinary file, so it is not read")
+        return path.open("rb")
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _read(path: Path) -> Any:
+    """What the file holds, restored without running anything."""
+    file = _open(path)
+    with file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch, on what is odd in the file
+        try:
+            _refuse_compressed(path, file)
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except CheckpointError:
+            raise
+        except Exception as error:  # a damaged file can raise anything
+            raise CheckpointError(_why_refused(path, error)) from None
+
+
+def _refuse_compressed(path: Path, file: BinaryIO) -> None:
+    """torch.save compresses nothing: an archive that claims more than its size would fill the memory."""
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > file.seek(0, os.SEEK_END):
+            raise CheckpointError(f"{path} is compressed, which torch.save never does, so it is not read")
+    file.seek(0)
+
+
+def _why_refused(path: Path, error: Exception) -> str:
+    found = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if found is None:
+        return f"{path} cannot be read as a file of torch.save: it is damaged, cut short, or something else"
+    return (
+        f"{path} holds an object ({found[1]}) that is neither a tensor nor a plain value, and restoring it runs any "
+        "code the file contains, so it is not read; whoever trusts the file can save its state_dict alone anew"
+    )
+
+
+def _content(entries: Any) -> str:
+    if not isinstance(entries, dict):
+        return f"a {type(entries).__name__}"
+    return f"a dict with the entries {_listed([repr(key) for key in entries])}" if entries else "an empty dict"
+
+
+def _state(path: Path, entries: Mapping[Any, Any]) -> dict[str, torch.Tensor]:
+    """The tensors by the network's names, every tau a scalar."""
+    for key, value in entries.items():
+        # Names are shown on terminals, to which some characters are commands.
+        if not (isinstance(key, str) and key.isprintable() and _is_plain(value)):
+            raise CheckpointError(f"the state_dict of {path} holds {key!r}, which is no ordinary tensor with a name")
+    wrapped = bool(entries) and all(key.startswith(WRAPPED) for key in entries)
+    state = {key.removeprefix(WRAPPED) if wrapped else key: value for key, value in entries.items()}
+    return {
+        key: value.reshape(()) if key.endswith(".tau") and value.numel() == 1 else value for key, value in state.items()
+    }
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is a tensor whose numbers are all there to copy; a stretched view takes none of the file."""
+    if not isinstance(value, torch.Tensor) or value.layout is not torch.strided or value.device.type != "cpu":
+        return False
+    whole = value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+    return whole and not value.is_quantized and not value.is_complex()
+
+
+def _number(path: Path, entries: Mapping[str, Any], name: str) -> float | None:
+    """A number that may be a tensor with one element; None where there is none."""
+    value = entries.get(name)
+    if isinstance(value, torch.Tensor) and value.numel() == 1 and _is_plain(value):
+        value = value.item()
+    if value is not None and not (isinstance(value, (int, float)) and abs(value) < LARGEST):
+        raise CheckpointError(f"{path} is damaged: its {name} is no number")
+    return value
+
+
+def _mapping(entries: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    value = entries.get(name)
+    return value if isinstance(value, dict) else None
+
+
+def _describe(tensor: torch.Tensor) -> str:
+    shape = "x".join(map(str, tensor.shape)) or "a scalar"
+    return shape if tensor.is_floating_point() else f"{shape} of {str(tensor.dtype).removeprefix('torch.')}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more

@@ -1,0 +1,130 @@
+"""How good a saved network is: a checkpoint, of this trainer or of ReCU's authors, on a data set's validation part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+from recu_analysis.errors import CheckpointError, InputError
+from recu_analysis.nn import build_network
+from recu_analysis.nn.official import load_into, load_official
+from recu_analysis.store.format import CHECKPOINTS
+from recu_analysis.training import checkpoint
+from recu_analysis.training.loop import _build
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+#: The longer of the two lists of guesses among which a right one counts.
+GUESSES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a network reached.
+
+    Attributes
+    ----------
+    images : int
+    loss : float
+        Mean cross-entropy, in nats.
+    top1, top5 : float
+        Per cent of the images whose label is the likeliest class, or among the five likeliest.
+    """
+
+    images: int
+    loss: float
+    top1: float
+    top5: float
+
+
+@torch.inference_mode()
+def score(model: torch.nn.Module, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Scores:
+    """Loss and accuracies in evaluation mode; the model's mode is left as it was.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    batches : iterable of (Tensor of shape (N, 3, H, W), Tensor of int64 of shape (N,))
+    """
+    mode = model.training
+    model.eval()
+    images, loss, first, among = 0, 0.0, 0, 0
+    for values, labels in batches:
+        logits = model(values)
+        loss += float(functional.cross_entropy(logits, labels, reduction="sum"))
+        right = logits.topk(min(GUESSES, logits.shape[1]), dim=1).indices == labels[:, None]
+        first, among, images = first + int(right[:, 0].sum()), among + int(right.sum()), images + len(labels)
+    model.train(mode)
+    return Scores(images, loss / images, 100 * first / images, 100 * among / images)
+
+
+def run_of(path: Path) -> Path | None:
+    """The run directory that a path names, itself or by the checkpoint in it; None for another checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder holds no checkpoint of a training, or the file is not in its place.
+    """
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+    if is_folder:
+        if not (path / CHECKPOINTS / checkpoint.NAME).is_file():
+            raise CheckpointError(
+                f"{path} holds no {CHECKPOINTS}/{checkpoint.NAME}; name a run of recu-analyze train, or a .pth.tar file"
+            )
+        return path
+    if path.suffix != ".safetensors":
+        return None
+    if (path.parent.name, path.name) != (CHECKPOINTS, checkpoint.NAME):
+        raise CheckpointError(f"{path} is not the {CHECKPOINTS}/{checkpoint.NAME} of a run directory")
+    return path.parent.parent
+
+
+def load_trained(run_dir: Path, classes: int) -> torch.nn.Module:
+    """The network of a run directory as its last checkpoint has it.
+
+    Raises
+    ------
+    StoreError
+        If it is missing or damaged, or was trained with another number of classes.
+    """
+    model, optimizer = _build(checkpoint.load_position(run_dir).config, classes)
+    checkpoint.load_state(run_dir, model, optimizer)
+    return model
+
+
+def load_authors(path: Path, network: str) -> tuple[torch.nn.Module, int]:
+    """The network of a checkpoint of ReCU's authors, and how many classes it tells apart.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read, or holds the state of another network.
+    InputError
+        If no network has that name.
+    """
+    saved = load_official(path)
+    if saved.classes is None:
+        raise CheckpointError(f"{path} has no last layer called linear or fc, so its classes cannot be counted")
+    model = build_network(network, saved.classes)
+    try:
+        load_into(model, saved)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} does not hold {network}: {error}") from None
+    return model, saved.classes
+
+
+def check_classes(path: Path, classes: int, dataset: str, expected: int) -> None:
+    """InputError unless a network and a data set have the same number of classes."""
+    if classes != expected:
+        raise InputError(
+            f"{path} tells {classes} classes apart and {dataset} has {expected}; name the data set it was trained on"
+        )
