@@ -122,6 +122,15 @@ def merged(windows: Sequence[Window], layer: str) -> Trajectory:
     return result
 
 
+def window_epochs(run: Run) -> dict[int, float]:
+    """The epoch that was logged with each window, by its number; windows without one are left out."""
+    metrics = run.metrics
+    if not {"window", "epoch"} <= set(metrics):
+        return {}
+    known = metrics[["window", "epoch"]].dropna()
+    return dict(zip(known["window"].astype(int), known["epoch"].astype(float), strict=True))
+
+
 def decay_time(run: Run) -> float:
     """T of a run: the sum over its updates of lr * weight decay / (1 - momentum), of the layer with the largest."""
     sums = dict.fromkeys(run.layer_names, 0.0)

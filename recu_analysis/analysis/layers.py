@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.deadness import TAIL_TAU, mean, movement
-from recu_analysis.analysis.engine import merged, select_layers, select_windows
+from recu_analysis.analysis.engine import merged, select_layers, select_windows, window_epochs
 from recu_analysis.theory import gennorm, quantization
 from recu_analysis.theory.entropy import clamped_entropy, laplace_bound, sign_entropy
 from recu_analysis.theory.fit import ks_laplace
@@ -70,10 +70,10 @@ def layer_table(
     InputError, LayerNotFoundError, WindowNotFoundError
         If the tail, a pattern or the range is not there.
     """
-    epochs = _epochs(run)
+    epochs = window_epochs(run)
     rows: list[Row] = []
     for spec in select_layers(run, layers):
-        initial = _initial_signs(run, spec)
+        initial = initial_signs(run, spec)
         before: Movement | None = None
         for last, record in _records(run, spec, window):
             row = _identity(spec, record, last, epochs) | _state(spec, record)
@@ -92,14 +92,6 @@ def _records(run: Run, spec: LayerSpec, window: WindowRange | None) -> Iterator[
         return
     for each in run.windows:
         yield each, each[spec.name].trajectory
-
-
-def _epochs(run: Run) -> dict[int, float]:
-    metrics = run.metrics
-    if not {"window", "epoch"} <= set(metrics):
-        return {}
-    known = metrics[["window", "epoch"]].dropna()
-    return dict(zip(known["window"].astype(int), known["epoch"].astype(float), strict=True))
 
 
 def _identity(spec: LayerSpec, record: Trajectory, last: Window, epochs: dict[int, float]) -> Row:
@@ -216,18 +208,15 @@ def _revived(before: Movement | None, moved: Movement | None, record: Trajectory
     }
 
 
-def _initial_signs(run: Run, spec: LayerSpec) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
+def initial_signs(run: Run, spec: LayerSpec) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
     """Effective signs before the first update; None where the run does not begin there."""
     first = run.windows[0] if len(run.windows) else None
     if first is None or first.last_update != 0:
         return None
-    return (spec.transform or WeightTransform()).signs(first[spec.name].weight)
+    return spec.signs(first[spec.name].weight)
 
 
 def _since_start(spec: LayerSpec, record: Trajectory, initial: np.ndarray[Any, np.dtype[np.bool_]] | None) -> Row:
-    if initial is None:
-        c2i = math.nan
-    else:
-        c2i = 1.0 - mean((spec.transform or WeightTransform()).signs(record.end) != initial)
+    c2i = math.nan if initial is None else 1.0 - mean(spec.signs(record.end) != initial)
     sums = {"lr": record.lr, "lr_decay": record.lr_decay, "decay_time": record.decay_time}
     return {"c2i": c2i} | sums

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command("train", epilog="Example: recu-analyze train --dataset digits --no-recu --run-dir runs/baseline")
-@click.option("--network", default="resnet20", show_default=True, help="resnet20.")
+@click.option("--network", default="resnet20", show_default=True, help="Its name; see layers.")
 @click.option(
     "--dataset",
     type=click.Choice(DATASETS),

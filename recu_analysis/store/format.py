@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
+    from numpy.typing import ArrayLike, NDArray
 
 T = TypeVar("T")
 
@@ -142,6 +143,10 @@ class LayerSpec:
     def centre(self) -> bool:
         """Whether the effective weight is the latent one less its channel's mean."""
         return self.transform is not None and self.transform.centre
+
+    def signs(self, weight: ArrayLike) -> NDArray[np.bool_]:
+        """Effective signs of latent weights: those of w less its channel's mean, or of w; True for +1."""
+        return (self.transform or WeightTransform()).signs(weight)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON has them."""

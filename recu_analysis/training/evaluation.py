@@ -13,7 +13,7 @@ from recu_analysis.nn import build_network
 from recu_analysis.nn.official import load_into, load_official
 from recu_analysis.store.format import CHECKPOINTS
 from recu_analysis.training import checkpoint
-from recu_analysis.training.loop import _build
+from recu_analysis.training.optim import build
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,7 +96,7 @@ def load_trained(run_dir: Path, classes: int) -> torch.nn.Module:
     StoreError
         If it is missing or damaged, or was trained with another number of classes.
     """
-    model, optimizer = _build(checkpoint.load_position(run_dir).config, classes)
+    model, optimizer = build(checkpoint.load_position(run_dir).config, classes, torch.device("cpu"))
     checkpoint.load_state(run_dir, model, optimizer)
     return model
 
