@@ -6,8 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from recu_analysis.analysis.claims import claims
     from recu_analysis.analysis.deadness import by_magnitude, dead_weights
+    from recu_analysis.analysis.distance import tails
     from recu_analysis.analysis.fits import fit_table
+    from recu_analysis.analysis.flips import flip_table
     from recu_analysis.analysis.layers import layer_table
     from recu_analysis.analysis.measured import measured_tradeoff
     from recu_analysis.analysis.tradeoff import tradeoff
@@ -31,9 +34,11 @@ __version__ = "0.1.0"
 __all__ = [
     "RecuError",
     "by_magnitude",
+    "claims",
     "dead_weights",
     "find_binary_layers",
     "fit_table",
+    "flip_table",
     "layer_table",
     "measured_tradeoff",
     "open_run",
@@ -46,6 +51,7 @@ __all__ = [
     "plot_silence",
     "plot_tradeoff",
     "record",
+    "tails",
     "tradeoff",
 ]
 
@@ -53,9 +59,11 @@ __all__ = [
 _HOMES = {
     "RecuError": "errors",
     "by_magnitude": "analysis.deadness",
+    "claims": "analysis.claims",
     "dead_weights": "analysis.deadness",
     "find_binary_layers": "capture.adapters",
     "fit_table": "analysis.fits",
+    "flip_table": "analysis.flips",
     "layer_table": "analysis.layers",
     "measured_tradeoff": "analysis.measured",
     "open_run": "store.run",
@@ -68,6 +76,7 @@ _HOMES = {
     "plot_silence": "figures",
     "plot_tradeoff": "figures",
     "record": "capture.recorder",
+    "tails": "analysis.distance",
     "tradeoff": "analysis.tradeoff",
 }
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "info": "info",
     "layers": "layers",
     "dead-weights": "dead_weights",
+    "claims": "claims",
     "fit": "fit",
     "tradeoff": "tradeoff",
     "figures": "figures",

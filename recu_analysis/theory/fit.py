@@ -143,12 +143,16 @@ def laplace_scale(values: ArrayLike, level: float = LEVEL) -> Interval:
     InputError
         If there is no value, or one is NaN or infinite.
     """
+    return over_channels(laplace_sums(values), lambda totals: totals[:, 0] / totals[:, 1], level)
+
+
+def laplace_sums(values: ArrayLike) -> Values:
+    """What each group of channels adds to the scale: the sum of |x| and the number of values, shape (groups, 2)."""
     rows = check_weights(values)
     sizes = np.concatenate([np.abs(block).sum(axis=1, dtype=np.float64) for _, block in blocks(rows)])
     first = groups(len(rows))
     counts = np.diff(first, append=len(rows)) * float(rows.shape[1])
-    sums = np.stack([np.add.reduceat(sizes, first), counts], axis=1)
-    return over_channels(sums, lambda totals: totals[:, 0] / totals[:, 1], level)
+    return np.stack([np.add.reduceat(sizes, first), counts], axis=1)
 
 
 def _root_mean_square(rows: Array) -> float:

@@ -54,15 +54,35 @@ def shape(values: ArrayLike, level: float = LEVEL) -> Interval:
         NaN where no shape fits: E|x| / sqrt(E x^2) of at least sqrt(3)/2, flatter than uniform, or a shape that lies
         outside `SHAPES`.
     """
+    sums, grid = channel_sums(values)
+    if grid is None:
+        return Interval(math.nan, math.nan, math.nan)
+    interval = over_channels(sums, lambda totals: roots(totals, grid), level)
+    return Interval(float(grid[len(grid) // 2]), interval.low, interval.high)
+
+
+def channel_sums(values: ArrayLike) -> tuple[Values, Values | None]:
+    """What each group of channels adds to the score at a grid of shapes, whose middle is the estimate.
+
+    Parameters
+    ----------
+    values : array_like, shape (C_out, ...)
+
+    Returns
+    -------
+    sums : ndarray of float64, shape (groups, 2 G + 1)
+        For `roots`: sums of |x|^beta and of |x|^beta ln|x| at each shape, and the number of values.
+    grid : ndarray of float64, shape (G,), or None
+        The shapes; None where none fits, with the number of values as the only sum.
+    """
     counts, centres = log_histogram(values, groups(len(np.asarray(values))))
     estimate = _solve(counts.sum(axis=0), centres)
+    number = counts.sum(axis=1, keepdims=True)
     if math.isnan(estimate):
-        return Interval(estimate, math.nan, math.nan)
+        return number, None
     grid = estimate * _GRID
     powers = np.exp(np.outer(centres, grid))
-    sums = np.hstack([counts @ powers, counts @ (powers * centres[:, None]), counts.sum(axis=1, keepdims=True)])
-    interval = over_channels(sums, lambda totals: _roots(totals, grid), level)
-    return Interval(estimate, interval.low, interval.high)
+    return np.hstack([counts @ powers, counts @ (powers * centres[:, None]), number]), grid
 
 
 def shape_estimate(values: ArrayLike) -> float:
@@ -138,7 +158,7 @@ def _solve(weight: Values, centres: Values) -> float:
     return float(brentq(score, *SHAPES, xtol=1e-10))
 
 
-def _roots(totals: Values, grid: Values) -> Values:
+def roots(totals: Values, grid: Values) -> Values:
     """Root of the score of every row of sums, linear in ln(beta) between the shapes of a grid; its ends beyond them."""
     size = len(grid)
     scores = _score(grid, totals[:, :size], totals[:, size : 2 * size], totals[:, -1:])

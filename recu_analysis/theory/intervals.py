@@ -13,7 +13,7 @@ from scipy.special import ndtr, ndtri, stdtrit
 from recu_analysis.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -137,3 +137,48 @@ def bca(estimate: float, resampled: Values, jackknife: Values, scores: tuple[flo
     shares = ndtr(bias + ends / (1.0 - acceleration * ends))
     low, high = np.quantile(resampled, shares)
     return float(low), float(high)
+
+
+def over_layers(layers: Sequence[Values], statistic: Callable[[int, Values], Values], level: float = LEVEL) -> Interval:
+    """Interval of the median over layers of a statistic, the channels of every layer resampled (BCa).
+
+    Parameters
+    ----------
+    layers : sequence of ndarray of float64, shape (channels, K)
+        What each channel of each layer adds to the K sums that the statistic needs.
+    statistic : callable
+        From a layer's position and totals of shape (R, K) to values of shape (R,).
+    level : float
+        Confidence, between 0 and 1.
+
+    Returns
+    -------
+    Interval
+        Without bounds where a layer has fewer than `FEWEST_CHANNELS` channels, or the median has no value.
+    """
+    values = [float(statistic(at, sums.sum(axis=0, keepdims=True))[0]) for at, sums in enumerate(layers)]
+    known = [at for at, value in enumerate(values) if not math.isnan(value)]
+    if not known:
+        return Interval(math.nan, math.nan, math.nan)
+    estimate = float(np.median([values[at] for at in known]))
+    count = min(len(layers[at]) for at in known)
+    if count < FEWEST_CHANNELS or not math.isfinite(estimate):
+        return Interval(estimate, math.nan, math.nan)
+    resampled = np.stack([statistic(at, _shuffled(len(layers[at]), at) @ layers[at]) for at in known])
+    without = []
+    for row, at in enumerate(known):
+        alone = statistic(at, layers[at].sum(axis=0, keepdims=True) - layers[at])
+        others = np.array([values[other] for other in known])
+        table = np.tile(others, (len(alone), 1))
+        table[:, row] = alone
+        without.append(np.median(table, axis=1))
+    channels = sum(len(layers[at]) for at in known)
+    medians = np.median(resampled, axis=0)
+    low, high = bca(estimate, medians, np.concatenate(without), expanded(channels, level))
+    return Interval(estimate, low, high)
+
+
+def _shuffled(count: int, layer: int) -> Values:
+    """The resamples of `count` channels in an order of the layer's own, so that layers vary independently."""
+    order = np.random.default_rng(layer + 1).permutation(RESAMPLES)
+    return draws(count)[order]

@@ -1,0 +1,137 @@
+"""Claims about how the tail moves: that it is barely updated, barely changes sign, and is revived by the clamp."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recu_analysis.analysis.claims.finding import (
+    FEWEST_SEEDS,
+    NEEDS_PAIRS,
+    Finding,
+    cannot_tell,
+    judge,
+    over_seeds,
+    pairs,
+    pooled,
+)
+from recu_analysis.analysis.deadness import TAIL_TAU, movement
+from recu_analysis.analysis.distance import COLUMNS, RATIOS, STUCK, channel_sums, ratio
+from recu_analysis.analysis.engine import WindowRange, merged, select_windows
+from recu_analysis.analysis.horizon import Stretch, final_stretch
+from recu_analysis.theory.intervals import Interval, over_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from recu_analysis.store.run import Run
+
+    Values = NDArray[np.float64]
+
+#: Ratios tail to core below which the tail is barely updated or changes sign, and above which it is not so.
+BARELY, ALIKE = 0.5, 0.8
+#: Risk ratios of ReCU to baseline above which the tail is revived, and below which the reverse.
+REVIVED, NOT_REVIVED = 1.1, 0.9
+_INFINITE = math.inf
+
+
+def sums_of(run: Run, window: WindowRange) -> list[Values]:
+    """`ChannelSums.matrix` of every layer over a range of windows."""
+    windows = select_windows(run, window)
+    return [
+        channel_sums(spec, movement(spec, merged(windows, spec.name), TAIL_TAU)).matrix() for spec in run.header.layers
+    ]
+
+
+def median_ratio(layers: Sequence[Values], name: str) -> Interval:
+    """Median over the layers of one of the ratios of `tails`, its interval over their channels."""
+    over, under, means = RATIOS[name]
+    return over_layers(layers, lambda _, totals: ratio(totals, over, under, means=means))
+
+
+def barely_updated(unclamped: Sequence[Run]) -> Finding:
+    """C1a: mobility of the tail over that of the core, in runs without clamp."""
+    stretches, problem = _long_stretches(unclamped)
+    if problem:
+        return cannot_tell(problem)
+    sums = [sums_of(run, at.range) for run, at in zip(unclamped, stretches, strict=True)]
+    values = [median_ratio(layers, "mobility_ratio") for layers in sums]
+    return judge(
+        pooled(values),
+        supported=(-_INFINITE, BARELY),
+        contradicted=[(ALIKE, _INFINITE)],
+        shown=f"mobility of tail to core without clamp, median layer, {_windows(stretches)}",
+    )
+
+
+def barely_flips(unclamped: Sequence[Run]) -> Finding:
+    """C1b: risk of a flip within the horizon, tail to core, and observed over expected sign changes of the tail."""
+    stretches, problem = _long_stretches(unclamped)
+    if problem:
+        return cannot_tell(problem)
+    sums = [sums_of(run, at.range) for run, at in zip(unclamped, stretches, strict=True)]
+    risk = pooled([median_ratio(layers, "flip_risk_ratio") for layers in sums])
+    distance = pooled([median_ratio(layers, "distance_ratio_tail") for layers in sums])
+    shown = f"risk of a flip, tail to core without clamp, median layer, {_windows(stretches)}"
+    found = judge(risk, supported=(-_INFINITE, BARELY), contradicted=[(ALIKE, _INFINITE)], shown=shown)
+    beside = (
+        f"; sign changes of the tail, observed over expected of pure distance: {distance.estimate:.2f} "
+        f"({distance.low:.2f} to {distance.high:.2f})"
+    )
+    if found.verdict == "supported" and not distance.high < STUCK:
+        return Finding(risk, "not supported", f"{shown}: below {BARELY:g} by distance only, not stuck{beside}")
+    return Finding(risk, found.verdict, found.why + beside)
+
+
+def revived(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
+    """C6: risk of a flip within the horizon in the same rank tail, ReCU to baseline, a pair of runs a seed."""
+    if not pairs(runs, baseline):
+        return cannot_tell(NEEDS_PAIRS)
+    if [spec.name for spec in runs[0].header.layers] != [spec.name for spec in baseline[0].header.layers]:
+        return cannot_tell("the runs and their baseline have different layers")
+    ratios = []
+    for ours, theirs in pairs(runs, baseline):
+        stretches, problem = _long_stretches([ours, theirs])
+        if problem:
+            return cannot_tell(problem)
+        # The longer of the two stretches is long enough for both.
+        first = min(stretch.range.first for stretch in stretches)
+        ratios.append(_flip_risk(ours, theirs, first))
+    logs = over_seeds([math.log(value) if value > 0 else -_INFINITE for value in ratios])
+    value = Interval(*(math.exp(end) for end in (logs.estimate, logs.low, logs.high)))
+    shown = f"risk of a flip in the tail, ReCU to baseline, median layer, {len(ratios)} pairs"
+    if len(ratios) < FEWEST_SEEDS:
+        return cannot_tell(f"{shown}: a difference between trainings needs {FEWEST_SEEDS} seeds", value)
+    return judge(value, supported=(REVIVED, _INFINITE), contradicted=[(-_INFINITE, NOT_REVIVED)], shown=shown)
+
+
+def _flip_risk(ours: Run, theirs: Run, first: int) -> float:
+    """Median over layers of the share of the tail that flipped, one run's over the other's."""
+    shares = []
+    for run in (ours, theirs):
+        sums = [layer.sum(axis=0) for layer in sums_of(run, WindowRange(first, run.windows[-1].number))]
+        shares.append([layer[COLUMNS["flipped_tail"]] / layer[COLUMNS["weights_tail"]] for layer in sums])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.nanmedian(np.array(shares[0]) / np.array(shares[1])))
+
+
+def _long_stretches(runs: Sequence[Run]) -> tuple[list[Stretch], str]:
+    """The final stretch of every run, and why they carry no verdict; empty where they do."""
+    if not runs:
+        return [], "needs a run without clamp: train with --no-recu and give it as --baseline"
+    if any(not window.exact for run in runs for window in run.windows):
+        return [], "a run was sampled from checkpoints: movement is net and flips are missed; record every update"
+    found = [final_stretch(run) for run in runs]
+    short = [run.path.name for run, stretch in zip(runs, found, strict=True) if not stretch.long]
+    if short:
+        return [], f"memory stays above 1/2 in {', '.join(short)}: too short to tell dead from slow; train longer"
+    return found, ""
+
+
+def _windows(stretches: Sequence[Stretch]) -> str:
+    shown = ", ".join(f"{stretch.range} (memory {stretch.memory:.2f})" for stretch in stretches)
+    return f"windows {shown}"

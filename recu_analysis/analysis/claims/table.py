@@ -1,0 +1,112 @@
+"""The claims table: every claim of the paper, in a sentence, with what runs show of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from recu_analysis.analysis.claims import distribution, movement, outcome
+from recu_analysis.analysis.claims.finding import Finding, cannot_tell
+from recu_analysis.analysis.engine import moving_windows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from recu_analysis.store.run import Run
+
+    Runs = Sequence[Run]
+
+#: Claims by id: the sentence and where the paper makes it.
+CLAIMS = {
+    "C1a": ("weights in the tails are barely updated", "Section 3.1, Fig. 2"),
+    "C1b": ("weights in the tails barely change their sign", "Section 3.1, Fig. 2"),
+    "C2": ("latent weights follow a zero-mean Laplace distribution", "Section 3.2"),
+    "C3a": ("ReCU lowers the quantisation error", "Eq. 15"),
+    "C3b": ("the quantisation error is least at tau = 0.82", "Eq. 14, Fig. 3"),
+    "C4": ("entropy rises with tau where b > 1/e", "Eq. 17, Fig. 4"),
+    "C5": ("standardisation holds the scale b at b*", "Eq. 22, 23"),
+    "C6": ("ReCU revives dead weights", "Section 3.2"),
+    "C7": ("ReCU trains faster", "Fig. 5"),
+    "C8": ("quantisation error and entropy pull tau in opposite directions", "Section 3.3"),
+    "C9": ("tau and b* change what the network computes", "ours"),
+}
+
+
+def claims(run: Run | Runs, baseline: Run | Runs | None = None) -> pd.DataFrame:
+    """Test the paper's claims on recorded runs.
+
+    Parameters
+    ----------
+    run : Run or sequence of Run
+        Trainings with ReCU, one a seed.
+    baseline : Run or sequence of Run, optional
+        Trainings without its clamp, in the same order of seeds. Without it, a run that does not clamp is its own.
+
+    Returns
+    -------
+    DataFrame
+        One row a claim: id, claim, place (in the paper), estimate, low, high (95 % interval, or what `why` says),
+        verdict (supported, not supported, contradicted, by construction, cannot tell) and why. Thresholds are ours;
+        they stand in `recu_analysis.analysis.claims`. Intervals of one run resample the output channels of every layer,
+        those of three seeds or more are Student's over seeds.
+
+    Raises
+    ------
+    WindowNotFoundError
+        If a run holds no window with updates.
+    """
+    runs, others = _several(run), _several(baseline)
+    for each in (*runs, *others):
+        moving_windows(each)
+    unclamped = [each for each in (*others, *runs) if not masks(each)]
+    first = runs[0]
+    evidence: dict[str, Callable[[], Finding]] = {
+        "C1a": lambda: movement.barely_updated(unclamped),
+        "C1b": lambda: movement.barely_flips(unclamped),
+        "C2": lambda: distribution.laplace(runs),
+        "C3a": lambda: distribution.error_falls(first),
+        "C3b": lambda: distribution.least_error(first),
+        "C4": lambda: distribution.entropy_rises(first),
+        "C5": lambda: distribution.scale_held(runs),
+        "C6": lambda: movement.revived(runs, others) if _clamp(runs) else cannot_tell(_NEEDS_CLAMP),
+        "C7": lambda: outcome.trains_faster(runs, others) if _clamp(runs) else cannot_tell(_NEEDS_CLAMP),
+        "C8": lambda: distribution.tension(first),
+        "C9": lambda: outcome.changes_output(runs),
+    }
+    return pd.DataFrame([_row(name, finding()) for name, finding in evidence.items()])
+
+
+_NEEDS_CLAMP = "needs runs that clamp their weights, and runs without as --baseline"
+
+
+def _several(run: Run | Runs | None) -> list[Run]:
+    if run is None:
+        return []
+    return list(run) if isinstance(run, Sequence) else [run]
+
+
+def masks(run: Run) -> bool:
+    """Whether a run stops gradients: by the clamp, or by the random mask that stands in for it."""
+    clamps = any(spec.transform is not None and spec.transform.clamp for spec in run.header.layers)
+    return clamps or (run.configuration.get("mask") == "random" and run.configuration.get("recu", True) is True)
+
+
+def _clamp(runs: Runs) -> bool:
+    return all(masks(run) for run in runs)
+
+
+def _row(name: str, found: Finding) -> dict[str, object]:
+    claim, place = CLAIMS[name]
+    value = found.value
+    return {
+        "id": name,
+        "claim": claim,
+        "place": place,
+        "estimate": value.estimate,
+        "low": value.low,
+        "high": value.high,
+        "verdict": found.verdict,
+        "why": found.why,
+    }
