@@ -118,7 +118,7 @@ def least_error(run: Run) -> Finding:
 def entropy_rises(run: Run) -> Finding:
     """C4: entropy rises with tau where b > 1/e."""
     table = measured_tradeoff(run, (0.85, 0.99), 2)
-    ends = table.pivot(index="layer", columns="tau", values="entropy_measured")
+    ends = table.pivot_table(index="layer", columns="tau", values="entropy_measured")
     rise = (ends[0.99] - ends[0.85]) / 0.14
     return Finding(
         Interval(float(rise.median()), float(rise.min()), float(rise.max())),

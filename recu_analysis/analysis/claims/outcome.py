@@ -42,10 +42,12 @@ def trains_faster(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
     differences, censored = [], 0
     for ours, theirs in pairs(runs, baseline):
         final = float(_curve(theirs).iloc[-1])
-        pairs = [(epochs_to(_curve(ours), share * final), epochs_to(_curve(theirs), share * final)) for share in SHARES]
-        censored += sum(math.isinf(mine) for mine, _ in pairs)
+        reached = [
+            (epochs_to(_curve(ours), share * final), epochs_to(_curve(theirs), share * final)) for share in SHARES
+        ]
+        censored += sum(math.isinf(mine) for mine, _ in reached)
         last = len(_curve(ours))
-        differences.append(float(np.mean([min(mine, last) - other for mine, other in pairs])))
+        differences.append(float(np.mean([min(mine, last) - other for mine, other in reached])))
     value = over_seeds(differences)
     shares = ", ".join(f"{100 * share:.0f}" for share in SHARES)
     shown = f"epochs to {shares} % of the baseline's final accuracy, mean, ReCU less baseline, {len(differences)} pairs"
