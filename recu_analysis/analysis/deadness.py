@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from recu_analysis.analysis.engine import last_half, merged, select_layers, select_windows
+from recu_analysis.analysis.engine import merged, select_layers, select_windows
+from recu_analysis.analysis.horizon import final_stretch
 from recu_analysis.errors import InputError
 from recu_analysis.theory.laplace import check_tau
 from recu_analysis.theory.standardize import standard_scores
@@ -29,8 +30,6 @@ CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 TAIL_TAU = 0.85
 #: A weight whose mobility is below this share of its layer's median is still.
 STILL_SHARE = 0.1
-#: Above this memory a window is too short to tell dead from slow.
-LONG_MEMORY = 0.5
 
 TailTau = float | Literal["window"]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
@@ -200,7 +199,7 @@ def dead_weights(
     tail_tau : float or "window"
         Level of the tail, taken at the start of the range.
     window : WindowRange, optional
-        The last half of the run's windows by default.
+        By default the shortest final stretch with memory of at most 1/2; see `recu_analysis.analysis.horizon`.
     layers : str or sequence of str, optional
         Patterns of layer names.
 
@@ -218,7 +217,7 @@ def dead_weights(
         If the criterion, the tail, a pattern or the range is not there.
     """
     chosen = check_criterion(criterion)
-    windows = select_windows(run, window or last_half(run))
+    windows = select_windows(run, window or final_stretch(run).range)
     exact = all(each.exact for each in windows)
     rows = []
     for spec in select_layers(run, layers):
@@ -283,7 +282,7 @@ def by_magnitude(
     run : Run
     bins : int
     window : WindowRange, optional
-        The last half of the run's windows by default.
+        By default the shortest final stretch with memory of at most 1/2; see `recu_analysis.analysis.horizon`.
     layers : str or sequence of str, optional
         Patterns of layer names.
 
@@ -299,7 +298,7 @@ def by_magnitude(
     InputError
         If a layer has fewer weights than there are bins.
     """
-    windows = select_windows(run, window or last_half(run))
+    windows = select_windows(run, window or final_stretch(run).range)
     sums = np.zeros((bins, 5))
     for spec in select_layers(run, layers):
         moved = movement(spec, merged(windows, spec.name))
@@ -331,7 +330,7 @@ def weight_histogram(
         Number of bins of equal width, symmetric about 0.
     tail_tau : float or "window"
     window : WindowRange, optional
-        The last half of the run's windows by default.
+        By default the shortest final stretch with memory of at most 1/2; see `recu_analysis.analysis.horizon`.
 
     Returns
     -------
@@ -347,7 +346,7 @@ def weight_histogram(
     specs = select_layers(run, layer)
     if len(specs) > 1:
         raise InputError(f"{layer!r} matches {len(specs)} layers; name one of {', '.join(s.name for s in specs)}")
-    windows = select_windows(run, window or last_half(run))
+    windows = select_windows(run, window or final_stretch(run).range)
     moved = movement(specs[0], merged(windows, specs[0].name), tail_tau)
     reach = float(np.abs(moved.z).max(initial=0.0)) or 1.0
     edges = np.linspace(-reach, reach, bins + 1)

@@ -169,7 +169,7 @@ def tails(
     InputError, LayerNotFoundError, WindowNotFoundError
         If the tail, a pattern or the range is not there.
     """
-    windows = select_windows(run, window or final_stretch(run, layers).range)
+    windows = select_windows(run, window or final_stretch(run).range)
     rows = []
     for spec in select_layers(run, layers):
         record = merged(windows, spec.name)

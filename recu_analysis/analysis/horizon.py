@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recu_analysis.analysis.deadness import LONG_MEMORY
 from recu_analysis.analysis.engine import WindowRange, last_half, moving_windows, select_layers
 from recu_analysis.theory.standardize import standard_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
+
+
+#: Above this memory a stretch of windows is too short to tell dead from slow.
+LONG_MEMORY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +55,14 @@ def memory_between(specs: Sequence[LayerSpec], first: Window, last: Window) -> f
     return product / count if count else float("nan")
 
 
-def final_stretch(run: Run, layers: Sequence[str] | str | None = None) -> Stretch:
+def final_stretch(run: Run) -> Stretch:
     """The shortest final stretch of windows whose memory is at most 1/2; where there is none, the last half.
+
+    It is that of the whole network, whatever layers are then looked at.
 
     Parameters
     ----------
     run : Run
-    layers : str or sequence of str, optional
-        Patterns of the layers whose memory counts; all by default.
 
     Returns
     -------
@@ -67,10 +70,10 @@ def final_stretch(run: Run, layers: Sequence[str] | str | None = None) -> Stretc
 
     Raises
     ------
-    LayerNotFoundError, WindowNotFoundError
-        If a pattern matches nothing, or the run holds no window with updates.
+    WindowNotFoundError
+        If the run holds no window with updates.
     """
-    specs = select_layers(run, layers)
+    specs = run.header.layers
     windows = moving_windows(run)
     for first in reversed(windows):
         if not _connected(first):
@@ -81,6 +84,15 @@ def final_stretch(run: Run, layers: Sequence[str] | str | None = None) -> Stretc
     half = last_half(run)
     start = next(window for window in windows if window.number == half.first)
     return Stretch(half, memory_between(specs, start, windows[-1]), long=False)
+
+
+def common_stretch(runs: Mapping[str, Run]) -> dict[str, WindowRange]:
+    """The same final stretch for runs that end with the same window, the longest of theirs; else that of each."""
+    own = {label: final_stretch(run).range for label, run in runs.items()}
+    if len({stretch.last for stretch in own.values()}) == 1:
+        first = min(stretch.first for stretch in own.values())
+        return {label: WindowRange(first, stretch.last) for label, stretch in own.items()}
+    return own
 
 
 def horizon(run: Run, after: int, layers: Sequence[str] | str | None = None) -> Stretch | None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.analysis.horizon import Stretch
     from recu_analysis.store.run import Run
 
 #: Widths of the columns beside the layer's name: weights, five criteria, silence, mobility, memory.
@@ -56,32 +57,34 @@ def command(
     begin. Silent: no change of sign in the windows. Still: moves less than a tenth of its layer's median.
     """
     from recu_analysis.analysis.deadness import dead_weights
-    from recu_analysis.analysis.engine import last_half
+    from recu_analysis.analysis.horizon import final_stretch
     from recu_analysis.store.run import open_run
 
     opened = open_run(run)
     for problem in opened.problems:
         options.warn(problem)
-    chosen = window or last_half(opened)
+    stretch = final_stretch(opened) if window is None else None
+    chosen = stretch.range if window is None and stretch else window
     table = dead_weights(opened, criterion, tail_tau, window=chosen, layers=list(layers) or None)  # type: ignore[arg-type]
     for row in table[table["nonfinite"] > 0].itertuples():
         options.warn(
             f"layer {row.layer}: {row.nonfinite} weights are NaN or infinite in windows {chosen}; "
             "they and their channels are left out"
         )
-    default = window is None
-    deliver(table, form, output, lambda frame: as_text(opened, frame, criterion, tail_tau, default=default))
+    deliver(table, form, output, lambda frame: as_text(opened, frame, criterion, tail_tau, stretch))
     sys.exit(1 if opened.problems else 0)
 
 
-def as_text(run: Run, table: pd.DataFrame, criterion: str, tail_tau: float | str, *, default: bool) -> str:
+def as_text(
+    run: Run, table: pd.DataFrame, criterion: str, tail_tau: float | str, stretch: Stretch | None = None
+) -> str:
     """The table as a terminal of 80 columns shows it, with what it means above and totals below."""
     from recu_analysis.analysis.deadness import totals
 
     first = max(14, min(int(table["layer"].str.len().max()), terminal_width() - sum(WIDTHS) - len(WIDTHS)))
     total = totals(table)
     rows = [_cells(row) for row in [*table.to_dict(orient="records"), total.to_dict()]]
-    heading = _heading(table, tail_tau, default=default)
+    heading = _heading(table, tail_tau, stretch)
     footer = _footer(run, table, total, criterion)
     lines = aligned(["layer", *NAMES], rows, (first, *WIDTHS), above=_groups(first))
     return "\n".join([*heading, "", *lines, "", *footer])
@@ -108,20 +111,27 @@ def _cells(row: dict[Any, Any]) -> list[str]:
     ]
 
 
-def _heading(table: pd.DataFrame, tail_tau: float | str, *, default: bool) -> list[str]:
+def _heading(table: pd.DataFrame, tail_tau: float | str, stretch: Stretch | None) -> list[str]:
     first = table.iloc[0]
     seen = "every update seen" if first["exact"] else "sampled from checkpoints: flips between them are unseen"
-    choice = " (the last half of the run)" if default else ""
     share = "2 (1 - tau) at each layer's own tau" if tail_tau == "window" else f"{200 * (1 - float(tail_tau)):.3g} %"
     return [
-        f"windows {first['first_window']}:{first['last_window'] + 1}{choice}, {first['updates']} updates, {seen}",
+        f"windows {first['first_window']}:{first['last_window'] + 1}, {first['updates']} updates, {seen}",
+        *([] if stretch is None else [_choice(stretch)]),
         f"tail: the {share} of a layer's weights with the largest |z| when they begin",
     ]
 
 
+def _choice(stretch: Stretch) -> str:
+    """Why these windows, where the user named none."""
+    if stretch.long:
+        return f"the shortest final stretch with memory of at most 1/2 ({stretch.memory:.2f}, all layers)"
+    return f"the last half of the run: no final stretch has memory of at most 1/2 ({stretch.memory:.2f})"
+
+
 def _footer(run: Run, table: pd.DataFrame, total: pd.Series[Any], criterion: str) -> list[str]:
-    from recu_analysis.analysis.deadness import LONG_MEMORY
     from recu_analysis.analysis.engine import decay_time
+    from recu_analysis.analysis.horizon import LONG_MEMORY
 
     share = 100 * total["dead"] / total["weights"]
     lines = [

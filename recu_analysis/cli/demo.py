@@ -62,6 +62,7 @@ def _report(directory: Path, figures: Path) -> None:
     """Tables on standard output, figures in a folder, and what to do next."""
     from recu_analysis.analysis.compare import compare
     from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights
+    from recu_analysis.analysis.horizon import final_stretch
     from recu_analysis.cli.dead_weights import as_text
     from recu_analysis.figures import FIGURES, draw_figure
     from recu_analysis.store.run import open_run
@@ -69,8 +70,9 @@ def _report(directory: Path, figures: Path) -> None:
     runs = {label: open_run(directory / name) for name, (label, _) in RUNS.items()}
     for label, run in runs.items():
         click.echo(f"\n{click.style(f'Dead weights, {label}', bold=True)} ({run.path})", color=options.colour())
-        table = dead_weights(run)
-        click.echo(as_text(run, table, "tail-silent", TAIL_TAU, default=True), color=options.colour())
+        stretch = final_stretch(run)
+        table = dead_weights(run, window=stretch.range)
+        click.echo(as_text(run, table, "tail-silent", TAIL_TAU, stretch), color=options.colour())
     click.echo(f"\n{click.style('The two runs side by side', bold=True)}", color=options.colour())
     click.echo(_comparison(compare(runs)), color=options.colour())
     for name in FIGURES:

@@ -153,7 +153,9 @@ layer_option = click.option(
     "--layer", "layers", multiple=True, metavar="GLOB", help="Only layers whose names match; repeatable."
 )
 window_option = click.option(
-    "--window", type=WindowType(), help="Windows A up to B, without B, merged; the last half by default."
+    "--window",
+    type=WindowType(),
+    help="Windows A up to B, without B, merged; by default a final stretch that is long enough.",
 )
 tail_tau_option = click.option(
     "--tail-tau",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from recu_analysis.analysis.deadness import TAIL_TAU, by_magnitude, weight_histogram
+from recu_analysis.analysis.horizon import common_stretch
 from recu_analysis.analysis.layers import layer_table
 from recu_analysis.errors import InputError
 from recu_analysis.figures.entry import Entry
@@ -44,7 +45,7 @@ def plot_dead_weights(
     ax : Axes, optional
     tail_tau : float or "window"
     window : WindowRange, optional
-        The last half of the run's windows by default; the weights are those at its start.
+        The final stretch with memory of at most 1/2 by default; the weights are those at its start.
 
     Returns
     -------
@@ -65,7 +66,7 @@ def plot_by_magnitude(runs: Runs, quantity: str, ax: Axes | None = None, *, wind
     quantity : {"mobility", "flip_probability"}
     ax : Axes, optional
     window : WindowRange, optional
-        The last half of each run's windows by default.
+        The final stretch with memory of at most 1/2 by default, the same for all runs.
 
     Returns
     -------
@@ -117,7 +118,8 @@ def plot_accuracy(runs: Runs, ax: Axes | None = None) -> Axes:
 
 def magnitude_data(runs: Runs, *, window: WindowRange | None = None) -> pd.DataFrame:
     """`by_magnitude` of several runs, with a column run."""
-    return _by_run({label: by_magnitude(run, window=window) for label, run in runs.items()})
+    chosen = common_stretch(runs) if window is None else dict.fromkeys(runs, window)
+    return _by_run({label: by_magnitude(run, window=chosen[label]) for label, run in runs.items()})
 
 
 def silence_data(run: Run, *, tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
@@ -160,7 +162,8 @@ def _fig2(runs: Runs) -> tuple[Figure, pd.DataFrame]:
     from recu_analysis.plots.style import panels
     from recu_analysis.plots.weights import dead_weight_histogram
 
-    tables = {label: weight_histogram(run, FIG2_LAYER) for label, run in runs.items()}
+    chosen = common_stretch(runs)
+    tables = {label: weight_histogram(run, FIG2_LAYER, window=chosen[label]) for label, run in runs.items()}
     figure, axes = panels(len(tables), "page" if len(tables) > 1 else "column")
     for ax, (label, table) in zip(axes, tables.items(), strict=True):
         dead_weight_histogram(table, ax).set_title(label)
@@ -199,14 +202,16 @@ RUN_FIGURES: dict[str, Entry] = {
     "fig2": Entry(
         _fig2,
         "dead weights of a layer (the paper's Fig. 2)",
-        f"Latent weights of {FIG2_LAYER} when the last half of the training begins, in standard deviations of their "
+        f"Latent weights of {FIG2_LAYER} when the final stretch of windows with memory of at most 1/2 begins (the "
+        "last half of the training where there is none), in standard deviations of their "
         "channel. Pale red: the tail, the 30 % of the weights with the largest $|z|$. Red: those of the tail whose "
         "sign never changes in the rest of the training.",
     ),
     "magnitude": Entry(
         _magnitude,
         "mobility and flip probability against distance",
-        "Movement against distance, in the last half of the training. Mobility (left) is the mean absolute change of "
+        "Movement against distance, in the final stretch of windows with memory of at most 1/2 (the last half where "
+        "there is none). Mobility (left) is the mean absolute change of "
         "$z$ per update; flip probability (right) is the share of the weights whose sign changes at least once. Every "
         "point is a twentieth of each layer's weights, by $|z|$ at the start, averaged over the layers.",
     ),

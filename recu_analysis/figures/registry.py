@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from recu_analysis import __version__
-from recu_analysis.analysis.engine import last_half
+from recu_analysis.analysis.horizon import common_stretch
 from recu_analysis.errors import InputError
 from recu_analysis.figures.of_runs import RUN_FIGURES
 from recu_analysis.figures.of_theory import THEORY_FIGURES
@@ -87,8 +87,9 @@ def provenance(runs: Runs, command: str) -> dict[str, Any]:
     import matplotlib as mpl
     import numpy as np
 
+    stretches = common_stretch(runs)
     used = {
-        label: {"id": run.id, "windows": str(last_half(run)), "windows_in_run": len(run.windows)}
+        label: {"id": run.id, "windows": str(stretches[label]), "windows_in_run": len(run.windows)}
         for label, run in runs.items()
     }
     versions = {

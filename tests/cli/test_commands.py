@@ -58,7 +58,8 @@ def test_dead_weights_fits_80_columns_and_explains_itself(trained):
     assert done.stderr == ""
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 80
-    assert lines[0] == "windows 2:3 (the last half of the run), 6 updates, every update seen"
+    assert lines[0] == "windows 2:3, 6 updates, every update seen"
+    assert lines[1].startswith("the last half of the run: no final stretch has memory of at most 1/2 (0.")
     assert sum(line.startswith("layer") and "conv" in line for line in lines) == 18
     assert any(line.startswith("all ") and "267264" in line for line in lines)
     assert any(line.startswith("dead (tail-silent): ") for line in lines)

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.claims.finding import Finding, cannot_tell, judge, pooled
-from recu_analysis.analysis.deadness import LONG_MEMORY
 from recu_analysis.analysis.fits import by_blocks, usable
-from recu_analysis.analysis.horizon import memory_between
+from recu_analysis.analysis.horizon import LONG_MEMORY, memory_between
 from recu_analysis.analysis.measured import measured_tradeoff
 from recu_analysis.theory import gennorm
 from recu_analysis.theory.fit import laplace_sums

@@ -47,7 +47,7 @@ def trains_faster(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
         ]
         censored += sum(math.isinf(mine) for mine, _ in reached)
         last = len(_curve(ours))
-        differences.append(float(np.mean([min(mine, last) - other for mine, other in reached])))
+        differences.append(float(np.mean([min(epochs, last) - other for epochs, other in reached])))
     value = over_seeds(differences)
     shares = ", ".join(f"{100 * share:.0f}" for share in SHARES)
     shown = f"epochs to {shares} % of the baseline's final accuracy, mean, ReCU less baseline, {len(differences)} pairs"

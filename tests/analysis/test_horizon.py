@@ -1,0 +1,82 @@
+"""The final stretch and the horizon against a plain search over windows."""
+
+import numpy as np
+import pytest
+
+from recu_analysis import open_run
+from recu_analysis.analysis.engine import WindowRange
+from recu_analysis.analysis.horizon import common_stretch, final_stretch, horizon, memory_between
+from recu_analysis.testing import random_walk, synthetic_run
+from recu_analysis.theory.standardize import standard_scores
+
+
+def forgetful(shape, updates, *, keep, seed=0):
+    """Normal weights of which each update keeps a share and replaces the rest: memory falls as keep^updates."""
+    generator = np.random.default_rng(seed)
+    walk = [generator.normal(size=shape)]
+    for _ in range(updates):
+        walk.append(keep * walk[-1] + np.sqrt(1 - keep**2) * generator.normal(size=shape))
+    return np.array(walk, np.float32)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    history = {"a": forgetful((8, 200), 24, keep=0.95), "b": forgetful((4, 100), 24, keep=0.9, seed=1)}
+    return synthetic_run(tmp_path_factory.mktemp("forgetful") / "run", history, windows=12)
+
+
+def plain_memory(made, start, end):
+    """Mean over all weights of z before and after some updates."""
+    products = [standard_scores(walk[start]) * standard_scores(walk[end]) for walk in made.history.values()]
+    return np.concatenate([product.ravel() for product in products]).mean()
+
+
+def test_memory_is_the_mean_product_of_standard_scores(made):
+    run = open_run(made.path)
+    for first, last in ((1, 1), (3, 7), (1, 12)):
+        found = memory_between(run.header.layers, run.windows[first], run.windows[last])
+        assert found == pytest.approx(plain_memory(made, made.marks[first - 1], made.marks[last]), abs=1e-6)
+
+
+def test_the_final_stretch_is_the_shortest_that_forgets_half(made):
+    run = open_run(made.path)
+    found = final_stretch(run)
+    memories = [plain_memory(made, made.marks[first - 1], made.marks[-1]) for first in range(1, 13)]
+    expected = max(first for first, memory in enumerate(memories, start=1) if memory <= 0.5)
+    assert found.long
+    assert found.range == WindowRange(expected, 12)
+    assert found.memory == pytest.approx(memories[expected - 1], abs=1e-6)
+
+
+def test_the_horizon_is_the_shortest_stretch_after_a_window(made):
+    run = open_run(made.path)
+    for after in (0, 3):
+        memories = {last: plain_memory(made, made.marks[after], made.marks[last]) for last in range(after + 1, 13)}
+        expected = min(last for last, memory in memories.items() if memory <= 0.5)
+        assert horizon(run, after).range == WindowRange(after + 1, expected)
+    assert horizon(run, 11) is None
+
+
+def test_without_a_long_stretch_it_is_the_last_half_and_says_so(tmp_path):
+    run = open_run(synthetic_run(tmp_path / "run").path)
+    found = final_stretch(run)
+    assert (found.range, found.long) == (WindowRange(3, 4), False)
+    assert found.memory > 0.5
+
+
+def test_runs_that_end_alike_share_the_longer_stretch(made, tmp_path):
+    quick = {"a": forgetful((8, 200), 24, keep=0.7), "b": forgetful((4, 100), 24, keep=0.7)}
+    other = open_run(synthetic_run(tmp_path / "quick", quick, windows=12).path)
+    run = open_run(made.path)
+    assert final_stretch(other).range.first > final_stretch(run).range.first
+    assert common_stretch({"slow": run, "quick": other}) == dict.fromkeys(("slow", "quick"), final_stretch(run).range)
+    short = open_run(synthetic_run(tmp_path / "short", {"a": random_walk((4, 30), 6)}, windows=3).path)
+    assert common_stretch({"slow": run, "short": short})["short"] == WindowRange(2, 3)
+
+
+def test_weights_that_are_not_finite_are_left_out(tmp_path):
+    walk = random_walk((4, 30), 4)
+    walk[2:, 0, 0] = np.nan
+    run = open_run(synthetic_run(tmp_path / "run", {"a": walk}).path)
+    good = standard_scores(walk[0])[1:] * standard_scores(walk[4])[1:]
+    assert memory_between(run.header.layers, run.windows[1], run.windows[4]) == pytest.approx(good.mean(), abs=1e-6)
