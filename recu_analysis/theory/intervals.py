@@ -54,7 +54,7 @@ def over_channels(sums: Values, statistic: Callable[[Values], Values], level: fl
 
     Weights of a channel share their mean, their scale and their gradient; they are no independent sample, the
     channels nearly are. Efron (1987), Better bootstrap confidence intervals, JASA 82, 171-185. Coverage for 95 %,
-    by `make validate`: 0.91 to 0.93 with 16 channels, 0.94 to 0.95 from 64 on.
+    by `make validate`: 0.94 to 0.96 for 16 to 512 channels, each with a standard error of 0.005 to 0.017.
 
     Parameters
     ----------
