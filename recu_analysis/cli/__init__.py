@@ -17,6 +17,8 @@ COMMANDS = {
     "info": "info",
     "layers": "layers",
     "dead-weights": "dead_weights",
+    "updates": "updates",
+    "flips": "flips",
     "claims": "claims",
     "fit": "fit",
     "tradeoff": "tradeoff",

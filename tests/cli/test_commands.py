@@ -285,7 +285,7 @@ def test_version_and_help():
     assert run_cli("--version").stdout == "recu-analyze, version 0.1.0\n"
     text = run_cli("--help").stdout
     assert all(name in text for name in ("demo", "train", "info", "dead-weights"))
-    for name in ("demo", "train", "info", "dead-weights", "fit", "tradeoff", "figures"):
+    for name in ("demo", "train", "info", "dead-weights", "updates", "flips", "claims", "fit", "tradeoff", "figures"):
         shown = run_cli(name, "--help").stdout
         assert "Example: recu-analyze" in shown
         assert max(map(len, shown.splitlines())) <= 80
@@ -376,3 +376,16 @@ def test_figures_are_listed_and_drawn(synthetic, tmp_path):
     twice = run_cli("figures", synthetic, synthetic, "--only", "magnitude", "-o", tmp_path / "none")
     assert twice.stderr.startswith("Error: two runs have the same folder name")
     assert not (tmp_path / "none").exists()
+
+
+def test_updates_and_flips_fit_80_columns_and_give_every_number(synthetic):
+    for name, columns in (
+        ("updates", {"mobility_ratio_low", "distance_ratio_tail"}),
+        ("flips", {"flip_ratio_predicted"}),
+    ):
+        done = run_cli(name, synthetic)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert max(map(len, done.stdout.splitlines())) <= 80
+        assert columns <= set(json.loads(run_cli(name, synthetic, "--format", "json").stdout)[0])
+    assert run_cli("updates", synthetic, "--layer", "nothing").returncode == 1
+    assert run_cli("flips", synthetic / "nowhere").returncode == 1
