@@ -18,8 +18,8 @@ _NOTES = (
     "Each row is the median over layers; --format csv has every layer. flips: per",
     "1000 weights and update (Larq's flip ratio, AdamBNN's FF). law: density of z at",
     "0 times mobility. silent: no flip in the window. c2i: 0 where the signs know",
-    "nothing of the initial ones. locked: no flip after the window, as far as the run goes;",
-    "memory to its end: near 1, locked says little.",
+    "nothing of the initial ones. locked: no flip after the window, as far as the run",
+    "goes; memory to its end: near 1, locked says little.",
 )
 
 
