@@ -52,7 +52,8 @@ def test_plot_functions_return_the_axes_they_were_given(runs):
 
 def test_unknown_figures_and_layers(runs, tmp_path):
     with pytest.raises(
-        InputError, match="no figure is called 'fig9'; known are fig2, magnitude, silence, accuracy, fig3"
+        InputError,
+        match="no figure is called 'fig9'; known are fig2, magnitude, silence, fliplaw, lockin, accuracy, fig3",
     ):
         draw_figure("fig9", runs, tmp_path, command="test")
     with pytest.raises(LayerNotFoundError):

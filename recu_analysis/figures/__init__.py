@@ -1,6 +1,13 @@
 """Figures: the registry, and the functions that draw one for a notebook."""
 
-from recu_analysis.figures.of_runs import plot_accuracy, plot_by_magnitude, plot_dead_weights, plot_silence
+from recu_analysis.figures.of_runs import (
+    plot_accuracy,
+    plot_by_magnitude,
+    plot_dead_weights,
+    plot_flip_law,
+    plot_lock_in,
+    plot_silence,
+)
 from recu_analysis.figures.of_theory import plot_entropy, plot_quantization_error, plot_schedule, plot_tradeoff
 from recu_analysis.figures.registry import FIGURES, draw_figure, save_figure
 
@@ -11,6 +18,8 @@ __all__ = [
     "plot_by_magnitude",
     "plot_dead_weights",
     "plot_entropy",
+    "plot_flip_law",
+    "plot_lock_in",
     "plot_quantization_error",
     "plot_schedule",
     "plot_silence",

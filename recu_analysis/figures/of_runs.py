@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from recu_analysis.analysis.deadness import TAIL_TAU, by_magnitude, weight_histogram
+from recu_analysis.analysis.flips import flip_table
 from recu_analysis.analysis.horizon import common_stretch
 from recu_analysis.analysis.layers import layer_table
 from recu_analysis.errors import InputError
@@ -116,6 +117,51 @@ def plot_accuracy(runs: Runs, ax: Axes | None = None) -> Axes:
     return training.accuracy(accuracy_data(runs), ax)
 
 
+def plot_flip_law(runs: Runs, ax: Axes | None = None) -> Axes:
+    """Measured flip ratio of every layer and window against that of the flip law.
+
+    Parameters
+    ----------
+    runs : mapping of str to Run
+        Runs by the labels that the legend gives them.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    from recu_analysis.plots import flips
+
+    return flips.flip_law(flip_data(runs), ax)
+
+
+def plot_lock_in(run: Run, ax: Axes | None = None) -> Axes:
+    """Share of the weights that never flip again after each epoch, beside the memory to the end.
+
+    Parameters
+    ----------
+    run : Run
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    from recu_analysis.plots import flips
+
+    axes = flips.lock_in(flip_data({"run": run}), ax)
+    if "epoch" not in run.metrics:
+        axes.set_xlabel("window")
+    return axes
+
+
+def flip_data(runs: Runs) -> pd.DataFrame:
+    """`flip_table` of several runs, with a column run; windows are counted where no epoch was marked."""
+    table = _by_run({label: flip_table(run) for label, run in runs.items()})
+    known = table["epoch"].notna().any()
+    return table.assign(epoch=table["epoch"] if known else table["window"].astype(float)).dropna(subset="epoch")
+
+
 def magnitude_data(runs: Runs, *, window: WindowRange | None = None) -> pd.DataFrame:
     """`by_magnitude` of several runs, with a column run."""
     chosen = common_stretch(runs) if window is None else dict.fromkeys(runs, window)
@@ -190,6 +236,27 @@ def _silence(runs: Runs) -> tuple[Figure, pd.DataFrame]:
     return figure, _by_run({label: silence_data(run) for label, run in runs.items()})
 
 
+def _flip_law(runs: Runs) -> tuple[Figure, pd.DataFrame]:
+    from recu_analysis.plots.flips import flip_law
+    from recu_analysis.plots.style import panels
+
+    data = flip_data(runs)
+    figure, axes = panels(1, "column", 3.0)
+    flip_law(data, axes[0])
+    return figure, data
+
+
+def _lock_in(runs: Runs) -> tuple[Figure, pd.DataFrame]:
+    from recu_analysis.plots.flips import lock_in
+    from recu_analysis.plots.style import panels
+
+    data = flip_data(runs)
+    figure, axes = panels(len(runs), "page" if len(runs) > 1 else "column")
+    for ax, (label, rows) in zip(axes, data.groupby("run", sort=False), strict=True):
+        lock_in(rows, ax).set_title(str(label))
+    return figure, data
+
+
 def _accuracy(runs: Runs) -> tuple[Figure, pd.DataFrame]:
     from recu_analysis.plots.style import panels
 
@@ -220,6 +287,19 @@ RUN_FIGURES: dict[str, Entry] = {
         "silent weights of tail and core over the epochs",
         "Share of the weights without a change of sign in an epoch, for the tail (the 30 % of a layer's weights with "
         "the largest $|z|$ when the epoch begins) and the core. Thin: one layer. Thick: the median over layers.",
+    ),
+    "fliplaw": Entry(
+        _flip_law,
+        "the flip law: measured against predicted flips",
+        "Flips per 1000 weights and update, measured against predicted by the density of $z$ at 0 times the mobility. "
+        "A point is a layer in a window; dashed: equal.",
+    ),
+    "lockin": Entry(
+        _lock_in,
+        "weights that never flip again, beside memory",
+        "Share of the weights that do not change sign again in the rest of the training, after each epoch. Thin: one "
+        "layer. Thick: the median over layers. Dashed: mean of $z$ times $z$ at the end; where it is near 1 nothing "
+        "moves any more, and being locked in says little.",
     ),
     "accuracy": Entry(
         _accuracy,

@@ -1,0 +1,101 @@
+"""How signs flip: the flip law, measured against predicted, and how signs lock in over a training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from recu_analysis.plots._axes import by_run, epochs, require, target
+from recu_analysis.plots.style import DASHED
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+
+def flip_law(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Measured flip ratio against that predicted by the density of z at 0 times mobility; dashed: equal.
+
+    Parameters
+    ----------
+    data : DataFrame
+        One row a run, layer and window: `run` (label), `flip_ratio`, `flip_ratio_predicted` (flips per weight and
+        update). Rows without a flip are left out: the axes are logarithmic.
+    ax : Axes, optional
+        pyplot's current one by default.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    InputError
+        If a column is missing or there is no row.
+    """
+    require(data, ("run", "flip_ratio", "flip_ratio_predicted"))
+    axes = target(ax)
+    columns = ["flip_ratio", "flip_ratio_predicted"]
+    shown = data[(data[columns] > 0).all(axis=1)]
+    shown = shown.assign(**{name: 1e3 * shown[name] for name in columns})
+    both = shown[columns].to_numpy()
+    ends = np.array([both.min() / 1.3, both.max() * 1.3] if len(shown) else [0.1, 10.0])
+    axes.plot(ends, ends, color="0.35", linestyle=DASHED, linewidth=0.8)
+    for run, rows, colour, marker in by_run(shown, "flip_ratio_predicted"):
+        axes.plot(
+            rows["flip_ratio_predicted"],
+            rows["flip_ratio"],
+            linestyle="none",
+            marker=marker,
+            markersize=2.2,
+            markeredgewidth=0.0,
+            color=colour,
+            alpha=0.6,
+            label=run,
+        )
+    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, box_aspect=1.0)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("predicted flips per 1000 weights and update")
+    axes.set_ylabel("measured")
+    if len(shown):
+        axes.legend(handletextpad=0.1, markerscale=1.6)
+    return axes
+
+
+def lock_in(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Weights that never flip again after an epoch, thin a layer and thick their median; dashed: memory to the end.
+
+    Parameters
+    ----------
+    data : DataFrame
+        One row a layer and window: `layer`, `epoch`, `locked_fraction`, `memory_to_end`.
+    ax : Axes, optional
+        pyplot's current one by default.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    InputError
+        If a column is missing or there is no row.
+    """
+    require(data, ("layer", "epoch", "locked_fraction", "memory_to_end"))
+    axes = target(ax)
+    ordered = data.sort_values("epoch")
+    for _, rows in ordered.groupby("layer", sort=False, observed=True):
+        axes.plot(rows["epoch"], rows["locked_fraction"], color="#9ecae1", linewidth=0.5, zorder=1.9)
+    middle = ordered.groupby("epoch")[["locked_fraction", "memory_to_end"]].median()
+    axes.plot(middle.index, middle["locked_fraction"], color="#08519c", linewidth=1.8, label="never flips again")
+    axes.plot(middle.index, middle["memory_to_end"], color="0.25", linestyle=DASHED, label="memory to the end")
+    axes.set_ylim(min(0.0, float(middle["memory_to_end"].min())), 1.0)
+    epochs(axes)
+    axes.set_ylabel("share of the weights; memory")
+    axes.legend(title="median over layers", alignment="left")
+    return axes
