@@ -56,8 +56,9 @@ def flip_law(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
             label=run,
         )
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, box_aspect=1.0)
+    few_decades = ends[1] < 100 * ends[0]
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few_decades else (1.0,)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("predicted flips per 1000 weights and update")
