@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from recu_analysis.analysis.claims import claims
+    from recu_analysis.analysis.cohorts import cohorts, transitions
     from recu_analysis.analysis.deadness import by_magnitude, dead_weights
     from recu_analysis.analysis.distance import tails
     from recu_analysis.analysis.fits import fit_table
@@ -37,6 +38,7 @@ __all__ = [
     "RecuError",
     "by_magnitude",
     "claims",
+    "cohorts",
     "dead_weights",
     "find_binary_layers",
     "fit_table",
@@ -57,6 +59,7 @@ __all__ = [
     "record",
     "tails",
     "tradeoff",
+    "transitions",
 ]
 
 # Loaded on first use (PEP 562): importing the package imports neither torch nor matplotlib.
@@ -64,6 +67,7 @@ _HOMES = {
     "RecuError": "errors",
     "by_magnitude": "analysis.deadness",
     "claims": "analysis.claims",
+    "cohorts": "analysis.cohorts",
     "dead_weights": "analysis.deadness",
     "find_binary_layers": "capture.adapters",
     "fit_table": "analysis.fits",
@@ -84,6 +88,7 @@ _HOMES = {
     "record": "capture.recorder",
     "tails": "analysis.distance",
     "tradeoff": "analysis.tradeoff",
+    "transitions": "analysis.cohorts",
 }
 
 
