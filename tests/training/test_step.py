@@ -60,7 +60,8 @@ def largest_difference(ours, theirs):
 def test_accumulated_gradients_are_the_mean_over_all_their_images(tmp_path):
     train(TrainingConfig(**ONE_UPDATE), tmp_path / "run")
     expected = plain_gradients()
-    assert largest_difference(trained_gradients(tmp_path / "run", expected), [each[0] for each in expected]) < 1e-5
+    # Rounding: a wrong weight of the short last batch would make tenths.
+    assert largest_difference(trained_gradients(tmp_path / "run", expected), [each[0] for each in expected]) < 1e-3
 
 
 def test_bfloat16_is_that_of_autocast_and_the_weights_stay_float32(tmp_path):
