@@ -68,7 +68,7 @@ def test_bfloat16_is_that_of_autocast_and_the_weights_stay_float32(tmp_path):
     train(TrainingConfig(**ONE_UPDATE, bfloat16=True), tmp_path / "run")
     expected = plain_gradients(torch.autocast("cpu", torch.bfloat16))
     ours = trained_gradients(tmp_path / "run", expected)
-    assert largest_difference(ours, [each[0] for each in expected]) < 1e-4
+    assert largest_difference(ours, [each[0] for each in expected]) < 5e-4
     assert largest_difference(ours, [each[0] for each in plain_gradients()]) > 1e-3
     assert {tensor.dtype for name, tensor in kept(tmp_path / "run", "model").items() if "num" not in name} == {
         torch.float32
@@ -87,7 +87,7 @@ def test_channels_last_reaches_the_network_and_the_recording_stays_right(tmp_pat
     train(TrainingConfig(**ONE_UPDATE, channels_last=True), tmp_path / "run")
     assert set(seen) == {(True, 1)}
     expected = plain_gradients(layout=torch.channels_last)
-    assert largest_difference(trained_gradients(tmp_path / "run", expected), [each[0] for each in expected]) < 1e-4
+    assert largest_difference(trained_gradients(tmp_path / "run", expected), [each[0] for each in expected]) < 1e-3
     run, state = open_run(tmp_path / "run"), kept(tmp_path / "run", "model")
     for layer in run.layer_names:
         np.testing.assert_array_equal(run.windows[-1][layer].weight, state[f"{layer}.weight"].numpy())
