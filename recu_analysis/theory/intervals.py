@@ -48,6 +48,11 @@ def groups(channels: int) -> NDArray[np.intp]:
     return np.arange(count, dtype=np.intp) * channels // count
 
 
+def group_of(first: NDArray[np.intp], start: int, count: int) -> NDArray[np.intp]:
+    """Group of each of `count` channels from `start` on, where `first` holds the first channel of every group."""
+    return np.searchsorted(first, np.arange(start, start + count), side="right") - 1
+
+
 def over_channels(sums: Values, statistic: Callable[[Values], Values], level: float = LEVEL) -> Interval:
     """Interval of a statistic of sums over channels, the channels resampled with replacement (BCa).
 
@@ -118,13 +123,17 @@ def bca(estimate: float, resampled: Values, jackknife: Values, scores: tuple[flo
     """
     if not (np.isfinite(resampled).all() and np.isfinite(jackknife).all()):
         return float("nan"), float("nan")
-    below = np.mean(resampled < estimate) + 0.5 * np.mean(resampled == estimate)
+    # Half of the ties count as below; sums in another order differ from them by rounding.
+    ties = np.isclose(resampled, estimate, rtol=1e-12, atol=0.0)
+    below = np.mean((resampled < estimate) & ~ties) + 0.5 * np.mean(ties)
     least = 0.5 / len(resampled)
     bias = ndtri(np.clip(below, least, 1.0 - least))
     pull = jackknife.mean() - jackknife
+    pull /= np.abs(pull).max() or 1.0  # no square or cube of it leaves the range of floating point
     spread = (pull**2).sum() ** 1.5
     acceleration = (pull**3).sum() / (6.0 * spread) if spread > 0 else 0.0
     ends = bias + np.array(scores)
-    shares = ndtr(bias + ends / (1.0 - acceleration * ends))
+    # The map of Efron's has a pole; ends at or past it, as one channel far from all others gives, go to the extreme.
+    shares = ndtr(bias + ends / np.maximum(1.0 - acceleration * ends, np.finfo(float).tiny ** 0.5))
     low, high = np.quantile(resampled, shares)
     return float(low), float(high)
