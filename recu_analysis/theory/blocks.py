@@ -16,7 +16,7 @@ Rows = np.ndarray[Any, np.dtype[Any]]
 
 
 def blocks(rows: Rows) -> Iterator[tuple[int, Rows]]:
-    """First row and view of every block of consecutive rows of a matrix."""
+    """First row and view of every block of consecutive rows of a matrix; a row is never cut, however long."""
     step = max(1, _BLOCK // max(rows.shape[1], 1))
     for start in range(0, len(rows), step):
         yield start, rows[start : start + step]

@@ -9,6 +9,7 @@ import numpy as np
 from recu_analysis.errors import InputError
 from recu_analysis.theory.laplace import check_tau, quantile
 from recu_analysis.theory.quantization import check_scale
+from recu_analysis.theory.reals import reals
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -101,7 +102,7 @@ def ppf(p: ArrayLike, tau: ArrayLike, b: ArrayLike) -> Values:
     InputError
         If p, tau or b is out of its range.
     """
-    share, scale = np.asarray(p, dtype=np.float64), check_scale(b)
+    share, scale = reals(p, "probabilities"), check_scale(b)
     bad = ~((share >= 0) & (share <= 1))
     if bad.any():
         raise InputError(f"a probability lies in [0, 1], not {share[bad].flat[0]:g}")
@@ -117,7 +118,7 @@ def sample(tau: ArrayLike, b: ArrayLike, size: int | tuple[int, ...], generator:
     Parameters
     ----------
     tau, b : array_like
-        As in `density`; broadcast against `size`.
+        As in `density`; broadcast to `size`.
     size : int or tuple of int
         Shape of the result.
     generator : numpy.random.Generator
@@ -130,15 +131,19 @@ def sample(tau: ArrayLike, b: ArrayLike, size: int | tuple[int, ...], generator:
     Raises
     ------
     InputError
-        If tau or b is out of its range.
+        If tau or b is out of its range, or has a shape that `size` does not hold.
     """
     scale = check_scale(b)
     bound = quantile(tau, scale)
+    try:
+        np.broadcast_to(bound, size)
+    except ValueError:
+        raise InputError(f"tau and b of shape {bound.shape} cannot be spread over draws of shape {size}") from None
     return np.clip(generator.laplace(0.0, scale, size), -bound, bound)
 
 
 def _numbers(w: ArrayLike) -> Values:
-    values = np.asarray(w, dtype=np.float64)
+    values = reals(w, "weights")
     if np.isnan(values).any():
         raise InputError("a weight is NaN; the distribution is defined for numbers")
     return values

@@ -11,6 +11,7 @@ from scipy.special import entr
 from recu_analysis.errors import InputError
 from recu_analysis.theory.laplace import check_tau
 from recu_analysis.theory.quantization import check_scale
+from recu_analysis.theory.reals import reals
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -64,7 +65,7 @@ def sign_entropy(p: ArrayLike) -> NDArray[np.float64]:
     InputError
         If p lies outside [0, 1].
     """
-    share = np.asarray(p, dtype=np.float64)
+    share = reals(p, "probabilities")
     bad = ~((share >= 0) & (share <= 1))
     if bad.any():
         raise InputError(f"a probability lies in [0, 1], not {share[bad].flat[0]:g}")

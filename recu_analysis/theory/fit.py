@@ -12,7 +12,7 @@ from scipy.special import ndtr
 from recu_analysis.errors import InputError
 from recu_analysis.theory import gennorm
 from recu_analysis.theory.blocks import blocks
-from recu_analysis.theory.intervals import LEVEL, Interval, groups, over_channels
+from recu_analysis.theory.intervals import LEVEL, Interval, group_of, groups, over_channels
 from recu_analysis.theory.measured import check_weights
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ class DistributionFit:
 def fit(values: ArrayLike, *, location: Location = "zero", level: float = LEVEL) -> DistributionFit:
     """Fit the Laplace, the normal and the generalised normal distribution to the weights of one layer.
 
-    Give it standard scores z: channels of different scale, pooled as raw weights, fake heavy tails. Two passes over
-    blocks of channels and one sorted copy of the values.
+    Give it standard scores z: channels of different scale, pooled as raw weights, fake heavy tails. A few passes over
+    blocks of channels and one sorted copy of the values; one more copy where a location is subtracted.
 
     Parameters
     ----------
@@ -99,9 +99,10 @@ def fit(values: ArrayLike, *, location: Location = "zero", level: float = LEVEL)
     centre = _centre(ordered, location)
     if centre:
         rows, ordered = rows - centre, ordered - centre
-    scale, deviation, shape = laplace_scale(rows, level), _root_mean_square(rows), gennorm.shape(rows, level)
+    scale, shape = laplace_scale(rows, level), gennorm.shape(rows, level)
+    deviation = _root_mean_square(rows, float(np.abs(ordered[[0, -1]], dtype=np.float64).max()))
     likelihood = -rows.size * (math.log(2.0 * scale.estimate) + 1.0)
-    normal = -0.5 * rows.size * (math.log(2.0 * math.pi * deviation**2) + 1.0)
+    normal = -0.5 * rows.size * (math.log(2.0 * math.pi) + 2.0 * math.log(deviation) + 1.0)
     known = not math.isnan(shape.estimate)
     general = gennorm.log_likelihood(rows, shape.estimate) if known else math.nan
     return DistributionFit(
@@ -149,14 +150,18 @@ def laplace_scale(values: ArrayLike, level: float = LEVEL) -> Interval:
 def laplace_sums(values: ArrayLike) -> Values:
     """What each group of channels adds to the scale: the sum of |x| and the number of values, shape (groups, 2)."""
     rows = check_weights(values)
-    sizes = np.concatenate([np.abs(block).sum(axis=1, dtype=np.float64) for _, block in blocks(rows)])
     first = groups(len(rows))
-    counts = np.diff(first, append=len(rows)) * float(rows.shape[1])
-    return np.stack([np.add.reduceat(sizes, first), counts], axis=1)
+    sums = np.stack([np.zeros(len(first)), np.diff(first, append=len(rows)) * float(rows.shape[1])], axis=1)
+    for start, block in blocks(rows):
+        group = group_of(first, start, len(block))
+        sums[group[0] : group[-1] + 1, 0] += np.bincount(group - group[0], np.abs(block, dtype=np.float64).sum(axis=1))
+    return sums
 
 
-def _root_mean_square(rows: Array) -> float:
-    return math.sqrt(sum(float((block.astype(np.float64) ** 2).sum()) for _, block in blocks(rows)) / rows.size)
+def _root_mean_square(rows: Array, unit: float) -> float:
+    """Taken in a unit near the largest value, so that no square is too large or too small for floating point."""
+    squares = sum(float(np.square(np.divide(block, unit, dtype=np.float64)).sum()) for _, block in blocks(rows))
+    return unit * math.sqrt(squares / rows.size)
 
 
 def ks_laplace(ordered: Array, scale: float) -> float:

@@ -43,10 +43,21 @@ class Interval:
     high: float
 
 
+def check_level(level: float) -> None:
+    """InputError unless a confidence level lies between 0 and 1."""
+    if not 0.0 < level < 1.0:
+        raise InputError(f"a confidence level lies between 0 and 1, not {level:g}")
+
+
 def groups(channels: int) -> NDArray[np.intp]:
     """First channel of every group that is resampled as one: each channel itself, or at most `MOST_GROUPS` groups."""
     count = min(channels, MOST_GROUPS)
     return np.arange(count, dtype=np.intp) * channels // count
+
+
+def group_of(first: NDArray[np.intp], start: int, count: int) -> NDArray[np.intp]:
+    """Group of each of `count` channels from `start` on, where `first` holds the first channel of every group."""
+    return np.searchsorted(first, np.arange(start, start + count), side="right") - 1
 
 
 def over_channels(sums: Values, statistic: Callable[[Values], Values], level: float = LEVEL) -> Interval:
@@ -75,8 +86,7 @@ def over_channels(sums: Values, statistic: Callable[[Values], Values], level: fl
     InputError
         If the level lies outside (0, 1).
     """
-    if not 0.0 < level < 1.0:
-        raise InputError(f"a confidence level lies between 0 and 1, not {level:g}")
+    check_level(level)
     total = sums.sum(axis=0, keepdims=True)
     estimate = float(statistic(total)[0])
     count = len(sums)
@@ -127,14 +137,18 @@ def bca(estimate: float, resampled: Values, jackknife: Values, scores: tuple[flo
     """
     if not (np.isfinite(resampled).all() and np.isfinite(jackknife).all()):
         return float("nan"), float("nan")
-    below = np.mean(resampled < estimate) + 0.5 * np.mean(resampled == estimate)
+    # Half of the ties count as below; sums in another order differ from them by rounding.
+    ties = np.isclose(resampled, estimate, rtol=1e-12, atol=0.0)
+    below = np.mean((resampled < estimate) & ~ties) + 0.5 * np.mean(ties)
     least = 0.5 / len(resampled)
     bias = ndtri(np.clip(below, least, 1.0 - least))
     pull = jackknife.mean() - jackknife
+    pull /= np.abs(pull).max() or 1.0  # no square or cube of it leaves the range of floating point
     spread = (pull**2).sum() ** 1.5
     acceleration = (pull**3).sum() / (6.0 * spread) if spread > 0 else 0.0
     ends = bias + np.array(scores)
-    shares = ndtr(bias + ends / (1.0 - acceleration * ends))
+    # The map of Efron's has a pole; ends at or past it, as one channel far from all others gives, go to the extreme.
+    shares = ndtr(bias + ends / np.maximum(1.0 - acceleration * ends, np.finfo(float).tiny ** 0.5))
     low, high = np.quantile(resampled, shares)
     return float(low), float(high)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recu_analysis.errors import InputError
+from recu_analysis.theory.reals import real_array, reals
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -20,7 +21,7 @@ def check_tau(tau: ArrayLike) -> NDArray[np.float64]:
     InputError
         If a level is not a number or lies outside the interval.
     """
-    levels = np.asarray(tau, dtype=np.float64)
+    levels = reals(tau, "levels of tau")
     bad = ~((levels > 0.5) & (levels <= 1.0))
     if bad.any():
         raise InputError(f"tau must lie in (0.5, 1], not {levels[bad].flat[0]:g}")
@@ -48,7 +49,7 @@ def quantile(tau: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
         If tau lies outside (0.5, 1] or b is negative.
     """
     levels = check_tau(tau)
-    scale = np.asarray(b, dtype=np.float64)
+    scale = reals(b, "Laplace scales")
     if (scale < 0).any():
         raise InputError(f"the Laplace scale b must be at least 0, not {scale[scale < 0].flat[0]:g}")
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -71,9 +72,9 @@ def scale_estimate(values: ArrayLike) -> float:
     Raises
     ------
     InputError
-        If there is no weight.
+        If there is no weight, or one is no number.
     """
-    array = np.asarray(values)
+    array = real_array(values, "weights")
     if array.size == 0:
         raise InputError("the Laplace scale needs at least one weight")
-    return float(np.abs(array).mean(dtype=np.float64))
+    return float(np.abs(array, dtype=np.promote_types(array.dtype, np.float32)).mean(dtype=np.float64))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from scipy.special import entr, psi
 from recu_analysis.errors import InputError
 from recu_analysis.theory.blocks import blocks
 from recu_analysis.theory.laplace import quantile
+from recu_analysis.theory.reals import real_array
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -108,18 +110,16 @@ def _channel_sums(size: Values, bound: float) -> Values:
 
 
 def check_weights(weights: ArrayLike) -> Array:
-    """Weights as a matrix with one row an output channel, in the dtype they have; nothing is copied.
+    """Weights as a matrix with one row an output channel, in the dtype they have; a view where the layout allows.
 
     Raises
     ------
     InputError
         If there is no weight, or one is no finite number.
     """
-    array = np.asarray(weights)
+    array = real_array(weights, "weights")
     if array.ndim == 0 or array.size == 0:
         raise InputError(f"a measurement needs an array of at least one weight, not one of shape {array.shape}")
-    if array.dtype.kind not in "fiu":
-        raise InputError(f"weights are real numbers, not of type {array.dtype}")
     rows = array.reshape(len(array), -1)
     bad = sum(int((~np.isfinite(block)).sum()) for _, block in blocks(rows))
     if bad:
@@ -144,17 +144,18 @@ def differential_entropy(ordered: ArrayLike) -> float:
     Returns
     -------
     float
-        -inf where 2m + 1 or more values are equal: a distribution with a point mass has no density.
+        -inf where 2m + 1 or more values are equal, m + 1 of the smallest or largest: a distribution with a point
+        mass has no density.
 
     Raises
     ------
     InputError
-        If there are fewer than 8 values, or they do not rise.
+        If there are fewer than 8 values, one is NaN or infinite, or they do not rise.
     """
-    values = np.asarray(ordered)
+    values = _row(ordered)
     n = values.size
-    if values.ndim != 1 or n < 8:
-        raise InputError(f"an entropy needs a row of at least 8 values, not {n} of shape {values.shape}")
+    if n < 8:
+        raise InputError(f"an entropy needs at least 8 values, not {n}")
     m = max(2, round(n ** (1 / 3)))
     total = 0.0
     for start in range(0, n, _SPACINGS):
@@ -171,11 +172,19 @@ def differential_entropy(ordered: ArrayLike) -> float:
     return float(total - expected) / n + math.log(n + 1)
 
 
+def _row(ordered: ArrayLike) -> Array:
+    """Finite values in one row, without a copy."""
+    values = check_weights(ordered)
+    if np.ndim(ordered) != 1:
+        raise InputError(f"an entropy needs its values in one row, not of shape {np.shape(ordered)}")
+    return values[:, 0]
+
+
 def clamped_entropy(ordered: ArrayLike, bound: float) -> float:
     """Entropy of weights after a clamp, of density and point masses together as in Eq. 17, in nats.
 
-    H = -p_- ln p_- - p_+ ln p_+ - q ln q + q h with the measured shares of the weights at -bound, at +bound and
-    between, and the `differential_entropy` h of those between.
+    H = -p_- ln p_- - p_+ ln p_+ - q ln q + q h with the measured shares of the weights at or beyond either bound and
+    between them, and the `differential_entropy` h of those between.
 
     Parameters
     ----------
@@ -191,11 +200,15 @@ def clamped_entropy(ordered: ArrayLike, bound: float) -> float:
     Raises
     ------
     InputError
-        As `differential_entropy`; fewer than 8 weights between the bounds count as none.
+        If there is no weight, one is NaN or infinite, the weights between the bounds do not rise, or the bound is not
+        positive. Fewer than 8 weights between the bounds have no entropy of their own.
     """
-    values = np.asarray(ordered)
-    first, last = np.searchsorted(values, (-bound, bound), side="left")
-    last = max(last, first)
+    values = _row(ordered)
+    if not bound > 0:
+        raise InputError(f"a clamp needs a positive bound, not {bound:g}")
+    # bisect looks at a few values only, each as float64; searchsorted would copy a float32 array.
+    first = bisect_right(values, -bound, key=float)
+    last = max(bisect_left(values, bound, key=float), first)
     shares = np.array([first, values.size - last, last - first]) / values.size
     inside = differential_entropy(values[first:last]) if last - first >= 8 else 0.0
     return float(entr(shares).sum() + shares[2] * inside)

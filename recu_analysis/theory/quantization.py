@@ -8,6 +8,7 @@ import numpy as np
 
 from recu_analysis.errors import InputError
 from recu_analysis.theory.laplace import check_tau
+from recu_analysis.theory.reals import reals
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -21,7 +22,7 @@ _SERIES_TERMS = 18
 
 def check_scale(b: ArrayLike) -> Values:
     """Laplace scales as float64, checked to be positive numbers; InputError otherwise."""
-    scale = np.asarray(b, dtype=np.float64)
+    scale = reals(b, "Laplace scales")
     bad = ~(np.isfinite(scale) & (scale > 0))
     if bad.any():
         raise InputError(f"the Laplace scale b must be a positive number, not {scale[bad].flat[0]:g}")

@@ -9,7 +9,9 @@ import numpy as np
 from scipy.special import gammaln
 
 from recu_analysis.errors import InputError
+from recu_analysis.theory.laplace import scale_estimate
 from recu_analysis.theory.quantization import check_scale
+from recu_analysis.theory.reals import real_array, reals
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -67,7 +69,7 @@ def scale_ratio(shape: ArrayLike) -> Values:
     InputError
         If a shape is not a positive number.
     """
-    beta = np.asarray(shape, dtype=np.float64)
+    beta = reals(shape, "shapes")
     bad = ~(np.isfinite(beta) & (beta > 0))
     if bad.any():
         raise InputError(f"the shape of a generalised normal must be a positive number, not {beta[bad].flat[0]:g}")
@@ -82,12 +84,17 @@ def measured_scale_ratio(z: ArrayLike) -> float:
     z : array_like
         Standard scores, of any shape; at least one.
 
+    Returns
+    -------
+    float
+        NaN if a score is NaN.
+
     Raises
     ------
     InputError
-        If there is no score.
+        If there is no score, or one is no number.
     """
-    scores = np.asarray(z)
+    scores = real_array(z, "standard scores")
     if scores.size == 0:
         raise InputError("the ratio of scales needs at least one standard score")
-    return math.sqrt(2.0) * float(np.abs(scores).mean(dtype=np.float64))
+    return math.sqrt(2.0) * scale_estimate(scores)

@@ -9,6 +9,7 @@ import numpy as np
 
 from recu_analysis.errors import InputError
 from recu_analysis.theory.laplace import check_tau
+from recu_analysis.theory.reals import reals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,7 @@ Kind = Literal["exponential", "linear", "cosine", "step", "constant"]
 #: Share of the way from start to end, by the share of the epochs that is past. Each begins at 0; all but the constant
 #: one would reach 1 at the end.
 SHARES: dict[Kind, Callable[[Values], Values]] = {
-    "exponential": lambda past: np.expm1(past) / math.expm1(1.0),
+    "exponential": lambda past: np.expm1(past) / np.expm1(1.0),
     "linear": lambda past: past,
     "cosine": lambda past: 0.5 - 0.5 * np.cos(math.pi * past),
     "step": lambda past: np.minimum(np.floor(3.0 * past + 1e-9), 2.0) / 2.0,
@@ -61,7 +62,7 @@ def schedule(
         If a level, an epoch, the number of epochs or the kind is out of its range.
     """
     check_tau([start, end])
-    index = np.asarray(epoch, dtype=np.float64)
+    index = reals(epoch, "epochs")
     if kind not in SHARES:
         raise InputError(f"no schedule is called {kind!r}; known are {', '.join(SHARES)}")
     if start > end:

@@ -1,0 +1,106 @@
+"""The bootstrap over channels against scipy's BCa, and what its bounds promise."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from recu_analysis.errors import InputError
+from recu_analysis.theory import intervals
+from recu_analysis.theory.intervals import FEWEST_CHANNELS, MOST_GROUPS, bca, expanded, groups, over_channels
+
+
+def ratio(totals):
+    return totals[:, 0] / totals[:, 1]
+
+
+def sums(channels, seed=0):
+    values = np.random.default_rng(seed).gamma(2.0, size=channels)
+    return np.stack([values, np.ones(channels)], axis=1)
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+@pytest.mark.parametrize("statistic", [np.mean, np.var, stats.skew])
+def test_bca_is_scipys_for_the_same_resamples(statistic, level):
+    data = np.random.default_rng(1).gamma(2.0, size=40)
+    theirs = stats.bootstrap(
+        (data,), statistic, confidence_level=level, n_resamples=3000, method="BCa", random_state=2, vectorized=True
+    )
+    jackknife = np.array([statistic(np.delete(data, i)) for i in range(len(data))])
+    score = stats.norm.ppf(0.5 + level / 2)
+    ours = bca(float(statistic(data)), theirs.bootstrap_distribution, jackknife, (-score, score))
+    assert ours == pytest.approx(tuple(theirs.confidence_interval), rel=1e-9)
+
+
+@pytest.mark.parametrize(("count", "level"), [(8, 0.95), (64, 0.9)])
+def test_scores_are_those_of_student_widened_by_the_root(count, level):
+    score = stats.t(count - 1).ppf(0.5 + level / 2) * math.sqrt(count / (count - 1))
+    assert expanded(count, level) == pytest.approx((-score, score))
+
+
+def test_many_channels_give_scipys_interval_nearly():
+    data = sums(400)
+    theirs = stats.bootstrap((data[:, 0],), np.mean, n_resamples=5000, random_state=0, vectorized=True)
+    found = over_channels(data, ratio)
+    width = theirs.confidence_interval.high - theirs.confidence_interval.low
+    assert found.estimate == pytest.approx(data[:, 0].mean())
+    assert found.low == pytest.approx(theirs.confidence_interval.low, abs=0.06 * width)
+    assert found.high == pytest.approx(theirs.confidence_interval.high, abs=0.06 * width)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_deterministic_around_the_estimate_and_wider_with_fewer_channels(seed):
+    many, few = sums(256, seed), sums(256, seed)[:16]
+    assert over_channels(many, ratio) == over_channels(many, ratio)
+    for found in (over_channels(many, ratio), over_channels(few, ratio)):
+        assert found.low < found.estimate < found.high
+    wide, narrow = over_channels(few, ratio), over_channels(many, ratio)
+    assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
+    inner = over_channels(many, ratio, 0.5)
+    assert narrow.low < inner.low < inner.high < narrow.high
+
+
+def test_no_bounds_for_few_channels_or_without_a_value():
+    found = over_channels(sums(FEWEST_CHANNELS - 1), ratio)
+    assert math.isfinite(found.estimate)
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+    assert math.isfinite(over_channels(sums(FEWEST_CHANNELS), ratio).low)
+    assert math.isnan(over_channels(sums(20), lambda totals: np.full(len(totals), np.nan)).high)
+    assert math.isnan(bca(1.0, np.array([1.0, np.nan]), np.array([1.0, 2.0]), (-2.0, 2.0))[0])
+
+
+def test_nothing_that_varies_gives_an_interval_of_no_width():
+    found = over_channels(np.tile([0.7, 7.0], (12, 1)), ratio)
+    assert [found.low, found.estimate, found.high] == pytest.approx([0.1] * 3, rel=1e-14)
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1.0, 1e200])
+@pytest.mark.parametrize("level", [0.95, 0.999, 0.99999])
+def test_one_channel_far_from_the_others_turns_no_interval_around(level, unit):
+    values = np.array([1e6, 1, 1, 1, 1, 1, 1, 1]) * unit
+    found = over_channels(np.stack([values, np.ones(8)], axis=1), ratio, level)
+    assert found.low == pytest.approx(unit)
+    assert found.low < found.estimate < found.high <= 1e6 * unit
+    at_one = over_channels(np.stack([values / unit, np.ones(8)], axis=1), ratio, level)
+    assert found.high == pytest.approx(at_one.high * unit)
+
+
+@pytest.mark.parametrize("channels", [1, 7, MOST_GROUPS, MOST_GROUPS + 1, 5000])
+def test_groups_share_out_the_channels_in_order(channels):
+    first = groups(channels)
+    sizes = np.diff(first, append=channels)
+    assert len(first) == min(channels, MOST_GROUPS)
+    assert first[0] == 0
+    assert sizes.sum() == channels
+    assert sizes.max() - sizes.min() <= 1
+    expected = np.repeat(np.arange(len(first)), sizes)
+    np.testing.assert_array_equal(intervals.group_of(first, 0, channels), expected)
+    np.testing.assert_array_equal(intervals.group_of(first, channels // 2, 1), expected[channels // 2])
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, -1.0, float("nan")])
+def test_levels_outside_are_refused(level):
+    with pytest.raises(InputError, match="a confidence level lies between 0 and 1, not"):
+        over_channels(sums(20), ratio, level)
