@@ -1,5 +1,7 @@
 """The registry open to users, and models that are wrapped, compiled, tied or parametrized."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -61,7 +63,7 @@ def test_a_users_adapter_gives_the_effective_weight(tmp_path):
     run, history = run_updates(model, torch.optim.SGD(model.parameters(), lr=0.5), tmp_path / "run")
     assert find_binary_layers(model)["why"][0] == "Shifted: Sign of the weight less a learned offset"
     signs = [before, *((each["0.weight"] - each["0.offset"]) < 0 for each in history)]
-    flips = sum((after != before).int() for before, after in zip(signs, signs[1:], strict=False)).numpy()
+    flips = sum((after != before).int() for before, after in itertools.pairwise(signs)).numpy()
     record = run.windows[1]["0"]
     assert flips.sum() > 0
     np.testing.assert_array_equal(record.flips, flips)
@@ -162,7 +164,7 @@ def test_a_binarising_parametrization_is_recognised(tmp_path):
     assert run.layer_names == ["0"]
     originals = [each["0.parametrizations.weight.original"] for each in history]
     signs = [before, *(value < value.mean() for value in originals)]
-    flips = sum((after != before).int() for before, after in zip(signs, signs[1:], strict=False))
+    flips = sum((after != before).int() for before, after in itertools.pairwise(signs))
     record = run.windows[1]["0"]
     np.testing.assert_array_equal(record.flips, flips.numpy())
     np.testing.assert_array_equal(record.weight, originals[-1].numpy())
