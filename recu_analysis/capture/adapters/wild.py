@@ -23,7 +23,9 @@ def _has(thing: Any, *names: str) -> bool:
 
 
 def _is_plain(module: Any) -> bool:
-    """Whether a module has no parameter or buffer beside weight and bias."""
+    """Whether a module, or what was saved of one, has no parameter or buffer beside weight and bias."""
+    if not isinstance(module, nn.Module):
+        return set(vars(module)) <= {"weight", "bias"}
     own = {**dict(module.named_parameters(recurse=False)), **dict(module.named_buffers(recurse=False))}
     return own.keys() <= {"weight", "bias"}
 
@@ -117,23 +119,26 @@ def _ovsw_saved(tensors: Any) -> WeightTransform | None:
     return WeightTransform() if _has(tensors, "weight", "weight_prev", "tracker") else None
 
 
-def _xnor(weight: torch.Tensor) -> torch.Tensor:
-    values = weight.double()
-    return (values - values.mean(dim=1, keepdim=True)).clamp(-1.0, 1.0)
+def _xnor(parent: Any, name: str, kind: type[nn.Module]) -> torch.Tensor | None:
+    inner = getattr(parent, name, None)
+    known = hasattr(parent, "layer_type") and type(inner) is kind
+    if inner is None or not (known or not isinstance(inner, nn.Module)):
+        return None
+    values = inner.weight.double()
+    effective: torch.Tensor = (values - values.mean(dim=1, keepdim=True)).clamp(-1.0, 1.0)
+    return effective
 
 
 @adapter("xnor-net", "BinConv2d", weight="conv.weight")
 def _xnor_conv(module: Any) -> torch.Tensor | None:
     """Of XNOR-Net-PyTorch, convolution in a BinConv2d: sign of w less its mean over the input channels."""
-    conv = getattr(module, "conv", None)
-    return _xnor(conv.weight) if type(conv) is nn.Conv2d and hasattr(module, "layer_type") else None
+    return _xnor(module, "conv", nn.Conv2d)
 
 
 @adapter("xnor-net", "BinConv2d", weight="linear.weight")
 def _xnor_linear(module: Any) -> torch.Tensor | None:
     """Of XNOR-Net-PyTorch, linear layer in a BinConv2d: sign of w less its mean over the inputs."""
-    linear = getattr(module, "linear", None)
-    return _xnor(linear.weight) if type(linear) is nn.Linear and hasattr(module, "layer_type") else None
+    return _xnor(module, "linear", nn.Linear)
 
 
 @adapter("bitorch", "QConv_NoAct", "QConv1d_NoAct", "QConv2d_NoAct", "QConv3d_NoAct", "QLinearBase")
@@ -151,9 +156,10 @@ def _bitorch(module: Any) -> WeightTransform | None:
 @adapter("bitnet", "BitLinear")
 def _bitnet(module: Any) -> torch.Tensor | None:
     """Of BitNet: sign of w - mean of the whole layer."""
-    if not isinstance(module, nn.Linear) or not _is_plain(module):
+    if not _has(module, "weight") or module.weight.ndim != 2 or not _is_plain(module):
         return None
-    return module.weight.double() - module.weight.double().mean()
+    values: torch.Tensor = module.weight.double()
+    return values - values.mean()
 
 
 @adapter("bitnet-packed", "BitLinear", fingerprint=True)
