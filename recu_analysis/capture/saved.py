@@ -82,6 +82,9 @@ def saved_layers(
     InputError
         If a pattern matches no layer, or a layer holds no latent weights.
     """
+    known = sorted({each.name for each in registered()})
+    if adapter is not None and adapter not in known:
+        raise InputError(f"no adapter is called {adapter!r}; known are {', '.join(known)}")
     things = _layers(state.tensors)
     chosen = things
     if patterns is not None:
@@ -161,12 +164,8 @@ def _recognised(thing: SimpleNamespace) -> tuple[Adapter | None, Meaning]:
 
 def _named(thing: SimpleNamespace, name: str) -> tuple[Adapter, Meaning]:
     """An adapter by its name, and what it says of a layer."""
-    same = [known for known in registered() if known.name == name]
-    if not same:
-        known_names = ", ".join(sorted({known.name for known in registered()}))
-        raise InputError(f"no adapter is called {name!r}; known are {known_names}")
-    for known in same:
-        meaning = known.meaning(_inside(thing, known))
+    for known in registered():
+        meaning = known.meaning(_inside(thing, known)) if known.name == name else None
         if meaning is not None:
             return known, meaning
     raise InputError(f"its tensors {', '.join(vars(thing))} are not those that adapter {name!r} knows")

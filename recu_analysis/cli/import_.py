@@ -69,7 +69,8 @@ def _bar() -> Iterator[Callable[[Path], None]]:
 
 def _tell(made: Imported) -> None:
     count = len(made.checkpoints)
-    options.note(f"{count} checkpoint{'s' if count > 1 else ''} of {made.layers} binary layers are in {made.path}")
+    what = f"{count} checkpoints" if count > 1 else "1 checkpoint"
+    options.note(f"{what} of {made.layers} binary layers {'are' if count > 1 else 'is'} in {made.path}")
     if count == 1:
         options.note(f"one state shows no movement; next: recu-analyze fit {made.path}")
         return

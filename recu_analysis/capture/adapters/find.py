@@ -11,7 +11,7 @@ import torch
 
 from recu_analysis.capture.adapters.layer import BinaryLayer
 from recu_analysis.capture.adapters.modules import computed, latent_of, plain_modules, weight_of
-from recu_analysis.capture.adapters.registry import Adapter, Meaning, refuse_unusable, registered
+from recu_analysis.capture.adapters.registry import Adapter, Meaning, refuse_unusable, registered, two_valued
 from recu_analysis.errors import InputError, NoBinaryLayersError
 from recu_analysis.theory.standardize import WeightTransform
 
@@ -202,12 +202,10 @@ class Candidate:
             return self._made("sign", why, latent, tuple(latent.shape), WeightTransform())
         if torch.nn.utils.parametrize.is_parametrized(self.owner, self.leaf):
             value = computed(self.owner, self.leaf)
-            try:
-                refuse_unusable(value, tuple(value.shape))
-            except InputError:
+            if two_valued(value.reshape(len(value), -1)):
                 latent = latent_of(self.owner, self.leaf)
                 why = "its weight is parametrized to two values a channel"
-                return self._made("parametrized", why, latent, tuple(latent.shape), WeightTransform())
+                return self._made("parametrized", why, latent, tuple(value.shape), WeightTransform())
         return None
 
     def _made(

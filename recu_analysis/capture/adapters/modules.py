@@ -76,7 +76,7 @@ def latent_of(owner: nn.Module, leaf: str) -> nn.Parameter | torch.Tensor:
 
 def computed(owner: nn.Module, leaf: str) -> torch.Tensor:
     """A parametrized tensor, its parametrizations and the random numbers left as they were."""
-    with torch.no_grad(), _undisturbed(_parametrizations(owner, leaf)):
+    with torch.no_grad(), undisturbed(owner):
         value: torch.Tensor = getattr(owner, leaf)
     return value.detach()
 
@@ -87,10 +87,16 @@ def _parametrizations(owner: nn.Module, leaf: str) -> Any:
 
 
 @contextlib.contextmanager
-def _undisturbed(module: nn.Module) -> Iterator[None]:
-    """In evaluation mode, for spectral norms that step on in training, and with random numbers put back."""
-    modes = [(each, each.training) for each in module.modules()]
-    devices = sorted({tensor.device.index or 0 for tensor in module.parameters() if tensor.device.type == "cuda"})
+def undisturbed(thing: Any) -> Iterator[None]:
+    """Parametrizations in evaluation mode, as spectral norms step on in training, and random numbers put back."""
+    modules = thing.modules() if isinstance(thing, nn.Module) else ()
+    lists = [each for each in modules if isinstance(each, parametrize.ParametrizationList)]
+    if not lists:
+        yield
+        return
+    modes = [(each, each.training) for inside in lists for each in inside.modules()]
+    tensors = [tensor for inside in lists for tensor in inside.parameters()]
+    devices = sorted({tensor.device.index or 0 for tensor in tensors if tensor.device.type == "cuda"})
     try:
         for each, _ in modes:
             each.training = False

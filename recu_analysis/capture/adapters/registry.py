@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from recu_analysis.capture.adapters.modules import undisturbed
 from recu_analysis.errors import InputError
 from recu_analysis.theory.standardize import WeightTransform
 
@@ -73,8 +74,13 @@ class Adapter:
         InputError
             If the layer is recognised but cannot be taken, or the function returns something else.
         """
-        with torch.no_grad():
-            value = self.function(thing)
+        try:
+            with torch.no_grad(), undisturbed(thing):
+                value = self.function(thing)
+        except AttributeError:
+            if isinstance(thing, torch.nn.Module):
+                raise
+            return None  # it looked for something that is not among the saved tensors
         if value is None or isinstance(value, (WeightTransform, torch.Tensor)):
             return value
         raise InputError(
@@ -164,13 +170,13 @@ def refuse_unusable(latent: torch.Tensor, shape: tuple[int, ...]) -> None:
         raise InputError(f"its weight is packed as {kind}: no latent weights are left in it")
     if torch.nn.parameter.is_lazy(latent):
         raise InputError("its weight has no shape yet; pass one batch through the model first")
-    if _two_valued(latent.detach().reshape(shape[0], -1)):
+    if two_valued(latent.detach().reshape(shape[0], -1)):
         raise InputError(
             "its weight holds only two values a channel: it was already binarised, and no latent weights are left"
         )
 
 
-def _two_valued(rows: torch.Tensor) -> bool:
+def two_valued(rows: torch.Tensor) -> bool:
     """Whether every channel holds -a and +a only, or the whole matrix only two numbers."""
     if rows.numel() < FEWEST or rows.shape[1] < 2 or rows.is_meta:
         return False
