@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.layers import layer_table
     from recu_analysis.analysis.measured import measured_tradeoff
     from recu_analysis.analysis.tradeoff import tradeoff
-    from recu_analysis.capture.adapters import find_binary_layers
+    from recu_analysis.capture.adapters import adapter, find_binary_layers
     from recu_analysis.capture.recorder import record
     from recu_analysis.errors import RecuError
     from recu_analysis.figures import (
@@ -36,6 +36,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "RecuError",
+    "adapter",
     "by_magnitude",
     "claims",
     "cohorts",
@@ -65,6 +66,7 @@ __all__ = [
 # Loaded on first use (PEP 562): importing the package imports neither torch nor matplotlib.
 _HOMES = {
     "RecuError": "errors",
+    "adapter": "capture.adapters",
     "by_magnitude": "analysis.deadness",
     "claims": "analysis.claims",
     "cohorts": "analysis.cohorts",

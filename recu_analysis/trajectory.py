@@ -38,6 +38,8 @@ class Trajectory:
         over (1 - momentum).
     tau : float or None
         The layer's quantile level at the end.
+    effective : ndarray or None, shape of the layer
+        Effective weights at the end; None where the layer's transform says them.
     """
 
     first_update: int
@@ -53,6 +55,12 @@ class Trajectory:
     lr_decay: float = 0.0
     decay_time: float = 0.0
     tau: float | None = None
+    effective: Array | None = None
+
+    @property
+    def operand(self) -> Array:
+        """What the layer's transform acts on, weights at the end: effective ones where there is no transform."""
+        return self.end if self.effective is None else self.effective
 
     @property
     def updates(self) -> int:
@@ -96,4 +104,5 @@ def merge(first: Trajectory, second: Trajectory) -> Trajectory:
         lr_decay=first.lr_decay + second.lr_decay,
         decay_time=first.decay_time + second.decay_time,
         tau=second.tau,
+        effective=second.effective,
     )

@@ -74,6 +74,10 @@ def moving_windows(run: Run) -> list[Window]:
     windows = [window for window in run.windows if window.updates > 0]
     if not windows:
         lost = f" ({run.problems[0]})" if run.problems else ""
+        if len(run.windows) and not run.windows[0].exact:
+            raise WindowNotFoundError(
+                f"{run.path} was imported from one checkpoint{lost}, which shows no movement; import several for that"
+            )
         raise WindowNotFoundError(
             f"{run.path} holds no window with updates{lost}; the first one is written when mark() is called or the "
             "recording is closed"

@@ -112,7 +112,7 @@ def _fit_layer(spec: LayerSpec, window: Window, *, raw: bool) -> Row:
         shown = _distribution(scores)
     except InputError as error:
         return row | {"note": _joined(note, str(error))}
-    standardised = weight if raw else by_blocks(weight, transform.standardised)
+    standardised = weight if raw else by_blocks(usable(record.operand, transform)[0], transform.standardised)
     shown |= _scale(standardised, transform.target) | _quantisation(standardised, tau)
     return row | shown | {"note": _joined(note, shown.get("note", ""))}
 

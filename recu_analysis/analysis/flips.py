@@ -76,7 +76,7 @@ def _backwards(run: Run, spec: LayerSpec, epochs: dict[int, float]) -> Iterator[
         ratio = mean(flips) / record.updates
         density = (zero_density(moved.z) + zero_density(moved.z_end)) / 2.0
         mobility = mean(moved.mobility)
-        changed = math.nan if initial is None else mean(spec.signs(record.end) != initial)
+        changed = math.nan if initial is None else mean(spec.signs(record.operand) != initial)
         yield {
             "layer": spec.name,
             "window": window.number,

@@ -108,7 +108,7 @@ def _identity(spec: LayerSpec, record: Trajectory, last: Window, epochs: dict[in
 
 def _state(spec: LayerSpec, record: Trajectory) -> Row:
     transform = spec.transform or WeightTransform()
-    standardised = transform.standardised(record.end)
+    standardised = transform.standardised(record.operand)
     finite = standardised[np.isfinite(standardised)]
     tau = record.tau if record.tau is not None else 1.0
     if finite.size == 0:
@@ -213,10 +213,10 @@ def initial_signs(run: Run, spec: LayerSpec) -> np.ndarray[Any, np.dtype[np.bool
     first = run.windows[0] if len(run.windows) else None
     if first is None or first.last_update != 0:
         return None
-    return spec.signs(first[spec.name].weight)
+    return spec.signs(first[spec.name].operand)
 
 
 def _since_start(spec: LayerSpec, record: Trajectory, initial: np.ndarray[Any, np.dtype[np.bool_]] | None) -> Row:
-    c2i = math.nan if initial is None else 1.0 - mean(spec.signs(record.end) != initial)
+    c2i = math.nan if initial is None else 1.0 - mean(spec.signs(record.operand) != initial)
     sums = {"lr": record.lr, "lr_decay": record.lr_decay, "decay_time": record.decay_time}
     return {"c2i": c2i} | sums

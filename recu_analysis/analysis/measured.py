@@ -66,7 +66,7 @@ def measured_tradeoff(
 
 def _measured(spec: LayerSpec, window: Window, levels: NDArray[np.float64]) -> pd.DataFrame:
     transform = spec.transform or WeightTransform()
-    weight, note = usable(window[spec.name].weight, transform)
+    weight, note = usable(window[spec.name].operand, transform)
     if weight.size < 2 or (weight == weight[0, 0]).all():
         why = note or "all its weights are equal"
         raise InputError(f"layer {spec.name} has no weights to measure in window {window.number}: {why}")

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 
 from recu_analysis import __version__
-from recu_analysis.capture.accumulate import Accumulator, accumulator
 from recu_analysis.capture.adapters import BinaryLayer, binary_layers
+from recu_analysis.capture.effective import layer_accumulator
 from recu_analysis.errors import InputError, RecorderError
 from recu_analysis.store.format import LayerWindow
 from recu_analysis.store.writer import LayerState, RunWriter, window_bytes
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
+
+    from recu_analysis.capture.accumulate import Accumulator
 
 #: Models of at least this many latent weights are accounted for by several threads, each a layer at a time.
 THREADED_WEIGHTS = 1_000_000
@@ -198,8 +200,8 @@ class Recorder:
     def _track(self, layer: BinaryLayer) -> _Track:
         for index, optimizer in enumerate(self._optimizers):
             for number, group in enumerate(optimizer.param_groups):
-                if any(parameter is layer.weight for parameter in group["params"]):
-                    sums = accumulator(layer.weight, centre=layer.transform.centre)
+                if any(parameter is layer.parameter for parameter in group["params"]):
+                    sums = layer_accumulator(layer)
                     return _Track(layer, index, number, sums, first_update=self._updates[index] + 1)
         raise RecorderError(
             f"the optimizer does not hold the weight of binary layer {layer.name!r}; create it from the model's "

@@ -14,6 +14,7 @@ COMMANDS = {
     "demo": "demo",
     "train": "train",
     "evaluate": "evaluate",
+    "import": "import_",
     "info": "info",
     "layers": "layers",
     "dead-weights": "dead_weights",

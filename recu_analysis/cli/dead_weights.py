@@ -138,7 +138,9 @@ def _footer(run: Run, table: pd.DataFrame, total: pd.Series[Any], criterion: str
         "* mean movement per update, in 1/1000 of the standard deviation of the channel",
         f"dead ({criterion}): {total['dead']} of {total['weights']} weights, {share:.1f} %",
         f"T = sum of lr x weight decay / (1 - momentum): {table['decay_time'].max():.3g} here, "
-        f"{decay_time(run):.3g} in the run",
+        f"{decay_time(run):.3g} in the run"
+        if table["decay_time"].notna().all()
+        else "T, which sums learning rates, is not known here: checkpoints do not hold them",
     ]
     long = int((table["memory"] > LONG_MEMORY).sum())
     if long:

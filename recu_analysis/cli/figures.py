@@ -42,5 +42,11 @@ def command(runs: tuple[Path, ...], listing: bool, only: str | None, output: Pat
         raise InputError("two runs have the same folder name, by which legends tell them apart; rename one")
     command = " ".join(["recu-analyze figures", *opened, *(["--only", only] if only else [])])
     for name in chosen:
-        files = draw_figure(name.strip(), opened, output, command=command)
-        options.note(f"drew {files[0]}")
+        try:
+            files = draw_figure(name.strip(), opened, output, command=command)
+        except (InputError, LookupError) as error:
+            if only:
+                raise
+            options.warn(f"the figure {name} is left out: {error}")
+        else:
+            options.note(f"drew {files[0]}")

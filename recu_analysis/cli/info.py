@@ -55,7 +55,7 @@ def describe(run: Run) -> dict[str, Any]:
             "updates": f"{sum(window.updates for window in moving)}, up to number {windows[-1].last_update}",
             "recorded": "exact: every update was seen" if all(w.exact for w in windows) else "sampled from checkpoints",
             "partial": ", ".join(str(w.number) for w in windows if w.partial) or "no window",
-            "T": f"{decay_time(run):.4g}",
+            "T": f"{decay_time(run):.4g}".replace("nan", "not known"),
         }
     facts |= {"segments": len(run.segments), "on disk": size(disk)}
     facts |= {f"last {name}": _last(run.metrics[name]) for name in run.metrics if name not in {"window", "update"}}

@@ -53,7 +53,16 @@ def draw_figure(name: str, runs: Runs, directory: str | Path, *, command: str) -
     entry = FIGURES[name]
     if entry.runs and not runs:
         raise InputError(f"the figure {name} shows runs; name at least one run directory")
-    return save_figure(lambda: entry.draw(runs), name, directory, entry.caption, provenance(runs, command))
+    caption = f"{entry.caption}{_sampled(runs) if entry.runs else ''}"
+    return save_figure(lambda: entry.draw(runs), name, directory, caption, provenance(runs, command))
+
+
+def _sampled(runs: Runs) -> str:
+    """What a caption must say of runs whose updates were not all seen."""
+    labels = [label for label, run in runs.items() if not all(window.exact for window in run.windows)]
+    if not labels:
+        return ""
+    return f" Sampled from checkpoints, between which movement is net and flips are missed: {', '.join(labels)}."
 
 
 def save_figure(

@@ -74,7 +74,7 @@ def load_official(path: Path) -> OfficialCheckpoint:
     CheckpointError
         If it is missing, damaged, no checkpoint, or holds objects that only code could restore.
     """
-    entries = _read(path)
+    entries = read_file(path)
     if not isinstance(entries, dict) or not isinstance(entries.get("state_dict"), dict):
         raise CheckpointError(
             f"{path} is no checkpoint of ReCU's authors: it holds {_content(entries)}, not a dict with a state_dict"
@@ -175,8 +175,20 @@ def _open(path: Path) -> BinaryIO:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _read(path: Path) -> Any:
-    """What the file holds, restored without running anything."""
+def read_file(path: Path, advice: str = "whoever trusts the file can save its state_dict alone anew") -> Any:
+    """What a file of torch.save holds, restored without running anything.
+
+    Parameters
+    ----------
+    path : Path
+    advice : str
+        What an error says to do about a file that only code could restore.
+
+    Raises
+    ------
+    CheckpointError
+        If it is missing, damaged, or holds objects that only code could restore.
+    """
     file = _open(path)
     with file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch, on what is odd in the file
@@ -186,7 +198,7 @@ def _read(path: Path) -> Any:
         except CheckpointError:
             raise
         except Exception as error:  # a damaged file can raise anything
-            raise CheckpointError(_why_refused(path, error)) from None
+            raise CheckpointError(_why_refused(path, error, advice)) from None
 
 
 def _refuse_compressed(path: Path, file: BinaryIO) -> None:
@@ -199,13 +211,13 @@ def _refuse_compressed(path: Path, file: BinaryIO) -> None:
     file.seek(0)
 
 
-def _why_refused(path: Path, error: Exception) -> str:
+def _why_refused(path: Path, error: Exception, advice: str) -> str:
     found = re.search(r"GLOBAL ([\w.]+)", str(error))
     if found is None:
         return f"{path} cannot be read as a file of torch.save: it is damaged, cut short, or something else"
     return (
         f"{path} holds an object ({found[1]}) that is neither a tensor nor a plain value, and restoring it runs any "
-        "code the file contains, so it is not read; whoever trusts the file can save its state_dict alone anew"
+        f"code the file contains, so it is not read; {advice}"
     )
 
 
@@ -219,7 +231,7 @@ def _state(path: Path, entries: Mapping[Any, Any]) -> dict[str, torch.Tensor]:
     """The tensors by the network's names, every tau a scalar."""
     for key, value in entries.items():
         # Names are shown on terminals, to which some characters are commands.
-        if not (isinstance(key, str) and key.isprintable() and _is_plain(value)):
+        if not (isinstance(key, str) and key.isprintable() and is_plain(value)):
             raise CheckpointError(f"the state_dict of {path} holds {key!r}, which is no ordinary tensor with a name")
     wrapped = bool(entries) and all(key.startswith(WRAPPED) for key in entries)
     state = {key.removeprefix(WRAPPED) if wrapped else key: value for key, value in entries.items()}
@@ -228,7 +240,7 @@ def _state(path: Path, entries: Mapping[Any, Any]) -> dict[str, torch.Tensor]:
     }
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
     """Whether a value is a tensor whose numbers are all there to copy; a stretched view takes none of the file."""
     if not isinstance(value, torch.Tensor) or value.layout is not torch.strided or value.device.type != "cpu":
         return False
@@ -239,7 +251,7 @@ def _is_plain(value: Any) -> bool:
 def _number(path: Path, entries: Mapping[str, Any], name: str) -> float | None:
     """A number that may be a tensor with one element; None where there is none."""
     value = entries.get(name)
-    if isinstance(value, torch.Tensor) and value.numel() == 1 and _is_plain(value):
+    if isinstance(value, torch.Tensor) and value.numel() == 1 and is_plain(value):
         value = value.item()
     if value is not None and not (isinstance(value, (int, float)) and abs(value) < LARGEST):
         raise CheckpointError(f"{path} is damaged: its {name} is no number")

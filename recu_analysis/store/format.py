@@ -42,6 +42,8 @@ SHARD_NAME = re.compile(r"(\d{5})-of-(\d{5})\.safetensors")
 #: Tensors of every layer of every shard, and those of the weights that flipped.
 DENSE = ("weight", "path", "zpath")
 SPARSE = ("flipped", "flips", "first_flip", "last_flip")
+#: Tensors that only some layers have: the learned alpha, and the effective weight where no transform says it.
+OPTIONAL = ("scale", "effective")
 
 
 def segment_name(number: int) -> str:
@@ -145,7 +147,7 @@ class LayerSpec:
         return self.transform is not None and self.transform.centre
 
     def signs(self, weight: ArrayLike) -> NDArray[np.bool_]:
-        """Effective signs of latent weights: those of w less its channel's mean, or of w; True for +1."""
+        """Effective signs, True for +1, of what a record calls its operand: the latent or the effective weights."""
         return (self.transform or WeightTransform()).signs(weight)
 
     def to_dict(self) -> dict[str, Any]:

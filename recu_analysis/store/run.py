@@ -173,7 +173,7 @@ def _require_run(folder: Path) -> None:
     if checkpoints:
         raise NotARunError(
             f"{folder} holds ordinary checkpoints ({checkpoints[0]}, {len(checkpoints)} in all), which keep no history "
-            "of the weights; to get one, train inside `with recu_analysis.record(model, optimizer, run_dir):`"
+            "of the weights; recu-analyze import makes a run of them, and recu_analysis.record() sees every update"
         )
     below = sorted(entry.parent.name for entry in folder.glob(f"*/{names.RUN_FILE}"))
     if below:

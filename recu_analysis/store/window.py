@@ -76,6 +76,17 @@ class LayerRecord:
         return self._tensor("scale") if self._holds("scale") else None
 
     @property
+    def effective(self) -> Array | None:
+        """Effective weights at the window's end, or None where the layer's transform says them."""
+        return self._read("effective") if self.spec.transform is None and self._holds("effective") else None
+
+    @property
+    def operand(self) -> Array:
+        """What the layer's transform acts on, weights at the window's end: effective ones where there is none."""
+        effective = self.effective
+        return self.weight if effective is None else effective
+
+    @property
     def trajectory(self) -> Trajectory:
         """The whole record of the layer in this window, sums in float64."""
         return Trajectory(
@@ -92,6 +103,7 @@ class LayerRecord:
             lr_decay=self.summary.lr_decay,
             decay_time=self.summary.decay_time,
             tau=self.summary.tau,
+            effective=self.effective,
         )
 
     def _holds(self, kind: str) -> bool:

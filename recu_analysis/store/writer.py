@@ -51,6 +51,8 @@ class LayerState:
     scale : ndarray of float32 or None
         The learned alpha at the window's end.
     summary : LayerWindow
+    effective : ndarray of float32 or float64, shape of the layer, or None
+        The effective weight at the window's end, where no WeightTransform says it.
     """
 
     weight: np.ndarray[Any, Any]
@@ -62,16 +64,19 @@ class LayerState:
     last_flip: np.ndarray[Any, Any]
     scale: np.ndarray[Any, Any] | None
     summary: LayerWindow
+    effective: np.ndarray[Any, Any] | None = None
 
     def tensors(self, layer: str) -> dict[str, np.ndarray[Any, Any]]:
         """The arrays under their names in a shard."""
-        kinds = (*names.DENSE, *names.SPARSE, *(("scale",) if self.scale is not None else ()))
+        present = (kind for kind in names.OPTIONAL if getattr(self, kind) is not None)
+        kinds = (*names.DENSE, *names.SPARSE, *present)
         return {f"{kind}/{layer}": np.ascontiguousarray(getattr(self, kind)) for kind in kinds}
 
 
 def window_bytes(layers: Sequence[LayerSpec]) -> int:
     """Estimated bytes on disk of one window of these layers, a tenth of the weights having flipped."""
-    dense = sum(layer.weights * (np.dtype(layer.dtype).itemsize + 8) for layer in layers)
+    states = {layer.name: 1 if layer.transform else 2 for layer in layers}  # the effective weight too
+    dense = sum(layer.weights * (np.dtype(layer.dtype).itemsize * states[layer.name] + 8) for layer in layers)
     sparse = sum(int(layer.weights * EXPECTED_FLIPPED) * 16 for layer in layers)
     return dense + sparse + 1024 * len(layers)
 

@@ -7,7 +7,10 @@ from torch.nn import functional
 
 import recu_analysis as ra
 from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator, accumulator
+from recu_analysis.capture.adapters import binary_layers
+from recu_analysis.capture.effective import EffectiveAccumulator, layer_accumulator
 from recu_analysis.nn import build_network
+from tests.capture import wild_layers as wild
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -48,3 +51,21 @@ def test_an_update_does_not_wait_for_the_device(tmp_path):
     for name in run.layer_names:
         np.testing.assert_array_equal(run.windows[1][name].weight, final[name].weight.detach().cpu().numpy())
         assert (run.windows[1][name].path > 0).any()
+
+
+def test_an_explicit_effective_weight_is_asked_for_on_the_device():
+    torch.manual_seed(0)
+    layers = [wild.rbnn()]
+    layers.append(wild.rbnn().cuda())
+    layers[1].load_state_dict(layers[0].state_dict())
+    sums = [layer_accumulator(binary_layers(layer)[0]) for layer in layers]
+    assert all(isinstance(each, EffectiveAccumulator) for each in sums)
+    for update in range(1, 11):
+        step = 0.05 * torch.randn(layers[0].weight.shape)
+        for layer, each in zip(layers, sums, strict=True):
+            layer.weight.data += step.to(layer.weight.device)
+            each.advance(layer.weight, update)
+    first, second = (each.take() for each in sums)
+    for name in ("weight", "flipped", "flips"):
+        np.testing.assert_array_equal(first[name], second[name])
+    np.testing.assert_allclose(first["effective"], second["effective"], rtol=1e-5, atol=1e-6)

@@ -74,7 +74,7 @@ def changes_output(runs: Sequence[Run]) -> Finding:
     changed, weights = 0, 0
     for run in runs:
         for spec in run.header.layers:
-            weight = run.windows[-1][spec.name].weight
+            weight = run.windows[-1][spec.name].operand
             signs = spec.signs(weight)
             centre = spec.centre
             for tau in LEVELS:

@@ -1,0 +1,75 @@
+"""One binary layer of a model: its latent parameter, and what its sign is taken of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from recu_analysis.store.format import LayerSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from recu_analysis.theory.standardize import WeightTransform
+
+
+@dataclass(frozen=True, slots=True)
+class BinaryLayer:
+    """A module whose latent weights are recorded.
+
+    Attributes
+    ----------
+    name : str
+        The module's name in the model, without what DataParallel, DDP and torch.compile put before it.
+    module : torch.nn.Module
+    adapter : str
+        What recognised it.
+    transform : WeightTransform or None
+        What it does to its weights before their sign; None where no transform says it.
+    why : str
+        The reason, for people.
+    parameter : torch.nn.Parameter
+        What the optimizer updates.
+    shape : tuple of int
+        Of the latent weight, (C_out, ...); that of the parameter but for flat ones.
+    effective : callable or None
+        Gives the effective weight as a tensor of `shape`, where `transform` is None.
+    """
+
+    name: str
+    module: torch.nn.Module
+    adapter: str
+    transform: WeightTransform | None
+    why: str
+    parameter: torch.nn.Parameter
+    shape: tuple[int, ...]
+    effective: Callable[[], torch.Tensor] | None = None
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The latent weight, shape (C_out, ...)."""
+        return self.parameter if tuple(self.parameter.shape) == self.shape else self.parameter.detach().view(self.shape)
+
+    @property
+    def tau(self) -> float | None:
+        """The quantile level that the layer holds now; None where it does not clamp."""
+        tau = getattr(self.module, "tau", None)
+        clamps = self.transform is not None and self.transform.clamp
+        return float(tau) if clamps and isinstance(tau, torch.Tensor) else None
+
+    @property
+    def scale(self) -> NDArray[np.float32] | None:
+        """The learned alpha, one entry a channel; None where the layer has none."""
+        alpha = getattr(self.module, "alpha", None)
+        return alpha.detach().float().cpu().numpy().reshape(-1).copy() if isinstance(alpha, torch.Tensor) else None
+
+    @property
+    def spec(self) -> LayerSpec:
+        """What run.json says of the layer."""
+        dtype = "float64" if self.parameter.dtype == torch.float64 else "float32"
+        return LayerSpec(self.name, self.shape, dtype, self.adapter, self.transform)

@@ -1,0 +1,212 @@
+"""The binary layers of a saved state: recognised by the tensors beside a weight, or named by the user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from recu_analysis.capture.adapters.registry import Adapter, Meaning, refuse_unusable, registered
+from recu_analysis.errors import InputError, NoBinaryLayersError
+from recu_analysis.store.format import LayerSpec
+from recu_analysis.theory.standardize import WeightTransform
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from recu_analysis.capture.checkpoints import SavedState
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+#: Layers that an error lists before it says how many more there are.
+LISTED = 8
+#: The normalisation that follows a flat weight in Bi-Real and ReActNet: it alone knows the number of channels.
+FOLLOWED_BY = {
+    "binary_conv": "bn1",
+    "binary_3x3": "bn1",
+    "binary_pw": "bn2",
+    "binary_pw_down1": "bn2_1",
+    "binary_pw_down2": "bn2_2",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SavedLayer:
+    """One binary layer of one checkpoint.
+
+    Attributes
+    ----------
+    spec : LayerSpec
+    weight : ndarray of float32 or float64, shape of the layer
+    effective : ndarray or None
+        The effective weight, where no transform says it.
+    tau : float or None
+    scale : ndarray of float32 or None
+        The learned alpha.
+    """
+
+    spec: LayerSpec
+    weight: Array
+    effective: Array | None
+    tau: float | None
+    scale: Array | None
+
+    @property
+    def negative(self) -> Array:
+        """Whether the effective weight is -1."""
+        return ~self.spec.signs(self.weight if self.effective is None else self.effective)
+
+
+def saved_layers(
+    state: SavedState, patterns: Sequence[str] | None = None, adapter: str | None = None
+) -> list[SavedLayer]:
+    """The binary layers of a saved state, in its order.
+
+    Parameters
+    ----------
+    state : SavedState
+    patterns : sequence of str, optional
+        Names of the layers to take; those that are not recognised take the plain sign of their weight.
+    adapter : str, optional
+        What the layers of `patterns` are, whether recognised or not.
+
+    Raises
+    ------
+    NoBinaryLayersError
+        If none is recognised; the text lists the candidates.
+    InputError
+        If a pattern matches no layer, or a layer holds no latent weights.
+    """
+    known = sorted({each.name for each in registered()})
+    if adapter is not None and adapter not in known:
+        raise InputError(f"no adapter is called {adapter!r}; known are {', '.join(known)}")
+    things = _layers(state.tensors)
+    chosen = things
+    if patterns is not None:
+        _refuse_unmatched(patterns, things, state.path)
+        chosen = {name: t for name, t in things.items() if any(fnmatchcase(name, p) for p in patterns)}
+    found = []
+    for name, thing in chosen.items():
+        try:
+            layer = _read(name, thing, asked=patterns is not None, adapter=adapter)
+        except InputError as error:
+            raise InputError(f"layer {name!r} of {state.path} cannot be imported: {error}") from None
+        if layer is not None:
+            found.append(layer)
+    if not found:
+        raise NoBinaryLayersError(
+            f"no layer of {state.path} is known as binary by its tensors; it has {_listed(things)}; name the binary "
+            "ones with --layer, and with --adapter what they are, if not the plain sign of their weight"
+        )
+    return found
+
+
+def _layers(tensors: dict[str, torch.Tensor]) -> dict[str, SimpleNamespace]:
+    """The tensors of every layer that has a weight of at least two axes, as attributes."""
+    owners: dict[str, dict[str, torch.Tensor]] = {}
+    for key, tensor in tensors.items():
+        owner, _, leaf = key.rpartition(".")
+        owners.setdefault(owner, {})[leaf] = tensor
+    things = {}
+    for owner, own in owners.items():
+        weight = own.get("weight", own.get("weights"))
+        if weight is not None and weight.ndim >= 2:
+            things[owner] = SimpleNamespace(**own)
+            if "weights" in own:
+                _give_shape(things[owner], owner, tensors)
+    return things
+
+
+def _give_shape(thing: SimpleNamespace, owner: str, tensors: dict[str, torch.Tensor]) -> None:
+    """Say how many channels a flat weight has, where the normalisation behind it is known."""
+    parent, _, name = owner.rpartition(".")
+    path = ".".join(filter(None, (parent, FOLLOWED_BY.get(name), "weight")))
+    channels = tensors[path].numel() if name in FOLLOWED_BY and path in tensors else 0
+    if channels and thing.weights.numel() % channels == 0:
+        thing.shape = (channels, thing.weights.numel() // channels)
+
+
+def _read(name: str, thing: SimpleNamespace, *, asked: bool, adapter: str | None) -> SavedLayer | None:
+    known, meaning = _named(thing, adapter) if adapter else _recognised(thing)
+    if known is None and not asked:
+        return None
+    if known is None:
+        latent, shape = _plain_weight(thing)
+        known_as, meaning = "sign", WeightTransform()
+    else:
+        known_as, latent = known.name, getattr(thing, known.weight.rpartition(".")[2])
+        shape = known.shape_in(thing, latent, meaning)
+    refuse_unusable(latent, shape)
+    dtype = "float64" if latent.dtype == torch.float64 else "float32"
+    transform = meaning if isinstance(meaning, WeightTransform) else None
+    return SavedLayer(
+        LayerSpec(name, shape, dtype, known_as, transform),
+        _array(latent, shape, dtype),
+        None if transform else _array(meaning, shape, dtype),
+        _tau(thing, transform),
+        _scale(thing, shape[0]),
+    )
+
+
+def _recognised(thing: SimpleNamespace) -> tuple[Adapter | None, Meaning]:
+    """The adapter that knows a layer by its tensors, and what it says."""
+    for known in registered():
+        meaning = known.meaning(thing) if known.fingerprint else None
+        if meaning is not None:
+            return known, meaning
+    return None, None
+
+
+def _named(thing: SimpleNamespace, name: str) -> tuple[Adapter, Meaning]:
+    """An adapter by its name, and what it says of a layer."""
+    for known in registered():
+        meaning = known.meaning(_inside(thing, known)) if known.name == name else None
+        if meaning is not None:
+            return known, meaning
+    raise InputError(f"its tensors {', '.join(vars(thing))} are not those that adapter {name!r} knows")
+
+
+def _inside(thing: SimpleNamespace, known: Adapter) -> SimpleNamespace:
+    """A layer as an adapter of its parent sees it."""
+    return SimpleNamespace(**{known.owner: thing}) if known.owner else thing
+
+
+def _plain_weight(thing: SimpleNamespace) -> tuple[torch.Tensor, tuple[int, ...]]:
+    latent = getattr(thing, "weight", getattr(thing, "weights", None))
+    assert isinstance(latent, torch.Tensor)  # noqa: S101 - what has none is no layer
+    return latent, getattr(thing, "shape", tuple(latent.shape))
+
+
+def _array(tensor: Any, shape: tuple[int, ...], dtype: str) -> Array:
+    return np.ascontiguousarray(tensor.detach().to(getattr(torch, dtype)).reshape(shape).numpy())
+
+
+def _tau(thing: SimpleNamespace, transform: WeightTransform | None) -> float | None:
+    tau = getattr(thing, "tau", None)
+    if not isinstance(tau, torch.Tensor) or tau.numel() != 1 or transform is None or not transform.clamp:
+        return None
+    return float(tau)
+
+
+def _scale(thing: SimpleNamespace, channels: int) -> Array | None:
+    alpha = getattr(thing, "alpha", None)
+    if not isinstance(alpha, torch.Tensor) or alpha.numel() != channels:
+        return None
+    return np.array(alpha.float().reshape(-1).numpy())
+
+
+def _refuse_unmatched(patterns: Sequence[str], things: dict[str, SimpleNamespace], path: Path) -> None:
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in things):
+            raise InputError(f"no layer of {path} matches {pattern!r}; it has {_listed(things)}")
+
+
+def _listed(things: dict[str, SimpleNamespace]) -> str:
+    seen = [f"{name or '(itself)'} ({'x'.join(map(str, _plain_weight(thing)[1]))})" for name, thing in things.items()]
+    more = f" and {len(seen) - LISTED} more" if len(seen) > LISTED else ""
+    return ", ".join(seen[:LISTED]) + more if seen else "no weight of two axes or more"

@@ -1,0 +1,156 @@
+"""Every known codebase: the recorded sign is the one that its own forward pass uses."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import recu_analysis as ra
+from recu_analysis import find_binary_layers
+from recu_analysis.capture.adapters import binary_layers
+from recu_analysis.errors import InputError, NoBinaryLayersError
+from recu_analysis.nn import BinaryConv2d
+from recu_analysis.theory.standardize import WeightTransform
+from tests.capture import wild_layers as wild
+
+UPDATES = 12
+
+
+def used_signs(layer, monkeypatch):
+    """Signs, True for +1, of the weight that the layer's own forward pass gives to its convolution or product."""
+    seen = []
+    with monkeypatch.context() as patch:
+        for name in ("conv2d", "linear"):
+            original = getattr(F, name)
+
+            def spy(values, weight, *others, _original=original):
+                seen.append(weight.detach().numpy().copy())
+                return _original(values, weight, *others)
+
+            patch.setattr(F, name, spy)
+        binarised = layer.binarise() if isinstance(layer, wild.BinConv2d) else None
+        width = next(p for p in layer.parameters() if p.ndim >= 2).shape
+        layer(torch.randn(1, 6) if len(width) == 2 and width[1] == 6 else torch.randn(1, 2, 4, 4))
+        if binarised:
+            binarised[0].data.copy_(binarised[1])
+    assert len(seen) == 1
+    return seen[0] >= 0
+
+
+def shake(layer, optimizer, seed):
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in layer.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator) * parameter.detach().abs().mean()
+    optimizer.step()
+
+
+@pytest.mark.parametrize("codebase", wild.LAYERS)
+def test_recorded_signs_and_flips_are_those_of_the_forward_pass(codebase, tmp_path, monkeypatch):
+    adapter, make = wild.LAYERS[codebase]
+    torch.manual_seed(1)
+    layer = make()
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.5)
+    history = [used_signs(layer, monkeypatch)]
+    with ra.record(layer, optimizer, tmp_path / "run") as recorder:
+        for update in range(1, UPDATES + 1):
+            shake(layer, optimizer, update)
+            history.append(used_signs(layer, monkeypatch))
+            if update in {5, UPDATES}:
+                recorder.mark()
+    run = ra.open_run(tmp_path / "run")
+    (spec,) = run.header.layers
+    assert (spec.adapter, spec.shape) == (adapter, history[0].shape)
+    changes = np.stack([now != before for before, now in itertools.pairwise(history)])
+    assert changes.any(), "a test without flips would say nothing"
+    for window, (first, last) in zip(list(run.windows)[1:], ((0, 5), (5, UPDATES)), strict=True):
+        record = window[spec.name]
+        np.testing.assert_array_equal(spec.signs(record.operand), history[last])
+        np.testing.assert_array_equal(record.flips, changes[first:last].sum(axis=0))
+    assert (run.windows[1][spec.name].effective is None) == (spec.transform is not None)
+
+
+def test_the_transform_says_what_the_layer_standardises():
+    layer = wild.ir_net()
+    (found,) = binary_layers(layer)
+    rows = layer.weight.detach().double().flatten(1)
+    expected = (rows - rows.mean(1, keepdim=True)) / rows.std(1, keepdim=True)
+    np.testing.assert_allclose(
+        found.transform.standardised(layer.weight.detach().numpy()).reshape(4, -1), expected.numpy(), rtol=1e-5
+    )
+    assert binary_layers(wild.recu())[0].transform == WeightTransform(centre=True, target=2.0, clamp=True)
+    assert binary_layers(wild.recu())[0].tau == pytest.approx(0.9)
+
+
+def test_explicit_effective_weights_reach_the_tables(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    layer = wild.rbnn()
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.5)
+    before = used_signs(layer, monkeypatch)
+    with ra.record(layer, optimizer, tmp_path / "run") as recorder:
+        for update in range(4):
+            shake(layer, optimizer, update)
+        recorder.mark()
+    run = ra.open_run(tmp_path / "run")
+    table = ra.layer_table(run)
+    effective = run.windows[1][""].effective
+    assert table["b_hat"].iloc[-1] == pytest.approx(np.abs(effective.astype(np.float64)).mean())
+    assert table["c2i"].iloc[-1] == pytest.approx(1 - (used_signs(layer, monkeypatch) != before).mean())
+    assert len(ra.dead_weights(run)) == len(ra.fit_table(run)) == 1
+
+
+def test_one_name_several_meanings():
+    model = nn.Sequential(wild.recu(), wild.rbnn(), wild.reste(), wild.bi_real(), wild.reactnet(), wild.bnext())
+    table = find_binary_layers(model)
+    assert table["adapter"].tolist() == ["recu", "rbnn", "binarize", "bi-real-flat", "reactnet", "bnext"]
+    assert table["why"][2] == "BinarizeConv2d of ReSTE or BinaryNet.pytorch, nothing beside weight and bias: sign of w"
+
+
+def test_a_known_name_with_unknown_tensors_is_not_guessed():
+    layer = wild.plain_sign("BinarizeConv2d", gamma=torch.ones(1))(2, 4, 3)
+    table = find_binary_layers(nn.Sequential(layer, wild.recu()))
+    assert table["binary"].tolist() == [False, True]
+    assert table["why"][0] == (
+        "BinarizeConv2d with bias, gamma, weight is none of the known ones of that name (binarize, rbnn, recu)"
+    )
+
+
+def test_packed_and_ternary_weights_are_refused_with_the_reason():
+    model = nn.Sequential(wild.autobit(), wild.packed(), wild.bitnet())
+    table = find_binary_layers(model)
+    assert table["binary"].tolist() == [False, False, True]
+    assert table["why"][0].startswith("its weights are ternary (-1, 0, +1), not binary")
+    assert table["why"][1] == "its weights are ternary and packed four to a byte: no latent weights are left"
+    with pytest.raises(
+        NoBinaryLayersError, match=r"no layer of Sequential can be recorded: 0: its weights are ternary"
+    ):
+        binary_layers(model[:2])
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_weights_that_were_already_binarised_are_refused(scaled):
+    layer = wild.reactnet()
+    scale = torch.rand(4, 1, 1, 1) + 0.1 if scaled else 1.0
+    layer.weight.data = layer.weight.data.sign() * scale
+    with pytest.raises(NoBinaryLayersError, match="only two values a channel: it was already binarised"):
+        binary_layers(nn.Sequential(layer))
+    with pytest.raises(InputError, match=r"asked for cannot be recorded: 0: its weight holds only two values"):
+        binary_layers(nn.Sequential(layer), ["0"])
+
+
+def test_other_quantisers_of_bitorch_are_refused():
+    class DoReFa(nn.Module):
+        pass
+
+    table = find_binary_layers(nn.Sequential(wild.bitorch(quantiser=DoReFa()), BinaryConv2d(2, 4, 3)))
+    assert table["why"][0] == "its weights are quantised by DoReFa, whose values are not -1 and +1 by a sign"
+
+
+def test_zero_is_plus_one():
+    layer = wild.bitorch()
+    layer.weight.data[0, 0, 0, 0] = 0.0
+    (found,) = binary_layers(layer)
+    assert found.spec.signs(layer.weight.detach().numpy())[0, 0, 0, 0]
+    assert layer._weight_quantize(layer.weight)[0, 0, 0, 0] == 1.0
