@@ -98,18 +98,17 @@ def window_at(run: Run, window: WindowRange | None) -> Window:
 
 
 def _fit_layer(spec: LayerSpec, window: Window, *, raw: bool) -> Row:
-    record = window[spec.name].trajectory
+    record = window[spec.name]
     transform = WeightTransform() if raw else spec.transform or WeightTransform()
-    weight, note = usable(record.end, transform)
-    tau = record.tau if transform.clamp and record.tau is not None else 1.0
+    weight, note = usable(record.weight, transform)
+    tau = record.summary.tau if transform.clamp and record.summary.tau is not None else 1.0
     row: Row = {"layer": spec.name, "window": window.number, "weights": weight.size, "channels": len(weight)}
     row |= {"note": note, "tau": tau, "b_star": math.nan if transform.target is None else transform.target}
     names = [f"{name}{end}" for name in _INTERVALS for end in ("", "_low", "_high")]
     names += [*_DISTANCES, *_QUANTISED, "clamped_laplace", *(f"qe_{kind}_relative" for kind in _KINDS), *_ENTROPIES]
     row |= dict.fromkeys(names, math.nan)
-    scores = weight if raw else by_blocks(weight, lambda rows: standard_scores(rows, centre=transform.centre))
     try:
-        shown = _distribution(scores)
+        shown = _distribution(weight if raw else _scores(weight, transform))
     except InputError as error:
         return row | {"note": _joined(note, str(error))}
     standardised = weight if raw else by_blocks(usable(record.operand, transform)[0], transform.standardised)
@@ -117,12 +116,24 @@ def _fit_layer(spec: LayerSpec, window: Window, *, raw: bool) -> Row:
     return row | shown | {"note": _joined(note, shown.get("note", ""))}
 
 
+def _scores(weight: Array, transform: WeightTransform) -> Array:
+    """Standard scores of the channels that have them; those of a constant channel would be a spike of zeros."""
+    varying = ~_constant(weight)
+    rows = weight if varying.all() else weight[varying]
+    return by_blocks(rows, lambda block: standard_scores(block, centre=transform.centre))
+
+
+def _constant(rows: Array) -> NDArray[np.bool_]:
+    """Which channels have the same weight throughout."""
+    return np.concatenate([(block == block[:, :1]).all(axis=1) for _, block in blocks(rows)] or [np.zeros(0, bool)])
+
+
 def _joined(*notes: str) -> str:
     return "; ".join(filter(None, notes))
 
 
-#: With fewer weights a channel, the shape of z is too large by 0.1 or more; see `recu_analysis.theory.gennorm.shape`.
-FEW_WEIGHTS = 64
+#: With fewer weights a channel, the shape of z is too large by more than a tenth; see `recu_analysis.theory.gennorm.shape`.
+FEW_WEIGHTS = 40
 _KINDS = ("measured", "exact", "printed")
 
 
@@ -130,12 +141,11 @@ def usable(weight: Array, transform: WeightTransform) -> tuple[Array, str]:
     """The channels of a layer that have numbers to fit, one row each, and what was left out.
 
     Channels that hold NaN or infinity are left out, and those that are constant where the layer standardises: they
-    have no standard score.
+    have no standard score. Where it does not, they have weights, but are no part of the fit to z.
     """
     rows = weight.reshape(len(weight), -1)
-    with np.errstate(invalid="ignore"):
-        finite = np.isfinite(rows).all(axis=1)
-    constant = finite & (rows == rows[:, :1]).all(axis=1) & (transform.target is not None)
+    finite = np.isfinite(rows).all(axis=1)
+    constant = finite & _constant(rows) & (transform.target is not None)
     reasons = [
         f"{count} of {len(rows)} channels {what}, left out"
         for count, what in ((int((~finite).sum()), "hold NaN or infinity"), (int(constant.sum()), "are constant"))

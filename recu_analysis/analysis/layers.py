@@ -110,7 +110,7 @@ def _state(spec: LayerSpec, record: Trajectory) -> Row:
     transform = spec.transform or WeightTransform()
     standardised = transform.standardised(record.operand)
     finite = standardised[np.isfinite(standardised)]
-    tau = record.tau if record.tau is not None else 1.0
+    tau = record.tau if transform.clamp and record.tau is not None else 1.0
     if finite.size == 0:
         return {"tau": tau} | dict.fromkeys(_STATE, math.nan)
     size = np.abs(finite)
@@ -132,8 +132,12 @@ def _state(spec: LayerSpec, record: Trajectory) -> Row:
 
 
 def _distribution(scores: np.ndarray[Any, np.dtype[np.float64]]) -> Row:
-    """Shape and distance to Laplace of a layer's finite standard scores; NaN where all of them are equal."""
-    ordered = np.sort(scores[np.isfinite(scores)], axis=None)
+    """Shape and distance to Laplace of a layer's standard scores; NaN where all of them are equal.
+
+    Only of channels that are finite and vary: the z = 0 of constant ones would be a spike.
+    """
+    rows = scores.reshape(len(scores), -1)
+    ordered = np.sort(rows[(np.isfinite(rows) & (rows != 0.0)).any(axis=1)], axis=None)
     if ordered.size == 0 or ordered[0] == ordered[-1]:
         return dict.fromkeys(("gennorm_shape", "ks_laplace"), math.nan)
     distance = ks_laplace(ordered, mean(np.abs(ordered)))

@@ -36,7 +36,8 @@ def measured_tradeoff(
     """What the weights of a run's layers really have where `tradeoff` has closed forms for Laplace weights.
 
     The weights w~ that a layer has at the end of a window, after its standardisation, are clamped at the Laplace
-    quantile of their own b_hat at each level, whatever the run's own tau was.
+    quantile of their own b_hat at each level, whatever the run's own tau was. Channels that hold NaN or infinity are
+    left out, and constant ones where the layer standardises; the note of `fit_table` counts them.
 
     Parameters
     ----------

@@ -175,3 +175,48 @@ def test_nothing_finite_gives_no_numbers(tmp_path):
 def test_sampled_runs_say_so(tmp_path):
     run = open_run(synthetic_run(tmp_path / "run", exact=False).path)
     assert not layer_table(run)["exact"].any()
+
+
+@pytest.mark.parametrize("centre", [True, False])
+def test_shape_and_distance_are_those_of_the_standard_scores(tmp_path, centre):
+    generator = np.random.default_rng(3)
+    units = np.geomspace(0.1, 5.0, 12)[:, None]
+    walks = {"a": generator.normal(0.3, 1, size=(2, 12, 60)) * units, "b": generator.laplace(size=(2, 12, 60)) * units}
+    transform = WeightTransform(centre=centre, target=2.0)
+    history = {name: walk.astype(np.float32) for name, walk in walks.items()}
+    run = open_run(synthetic_run(tmp_path / "run", history, windows=1, transform=transform).path)
+    for _, row in layer_table(run).iterrows():
+        rows = run.windows[row["window"]][row["layer"]].weight.astype(np.float64)
+        z = ((rows - rows.mean(axis=1, keepdims=True) * centre) / rows.std(axis=1, ddof=1, keepdims=True)).ravel()
+        assert row["gennorm_shape"] == pytest.approx(stats.gennorm.fit(z, 1.5, floc=0, scale=1.0)[0], rel=1e-3)
+        law = stats.laplace(scale=np.abs(z).mean())
+        assert row["ks_laplace"] == pytest.approx(stats.kstest(z, law.cdf).statistic, abs=1e-12)
+        assert row["tau"] == 1.0
+
+
+def test_shape_and_distance_leave_out_channels_without_scores(tmp_path):
+    walk = random_walk((10, 40), 1)
+    walk[1, 2] = 0.5
+    walk[1, 4, 0] = np.nan
+    run = open_run(synthetic_run(tmp_path / "run", {"a": walk}, windows=1).path)
+    z = standard_scores(np.delete(walk[1], [2, 4], axis=0)).ravel()
+    row = layer_table(run).iloc[1]
+    assert row["gennorm_shape"] == pytest.approx(stats.gennorm.fit(z, 2.0, floc=0, scale=1.0)[0], rel=1e-3)
+    law = stats.laplace(scale=np.abs(z).mean())
+    assert row["ks_laplace"] == pytest.approx(stats.kstest(z, law.cdf).statistic, abs=1e-12)
+
+
+@pytest.mark.parametrize("row", [np.full(9, 1.0), np.full(9, np.nan)])
+def test_no_scores_have_neither_shape_nor_distance(tmp_path, row):
+    walk = random_walk((2, 9), 1)
+    walk[1] = row
+    table = layer_table(open_run(synthetic_run(tmp_path / "run", {"a": walk}, windows=1).path))
+    assert table[["gennorm_shape", "ks_laplace"]].iloc[1].isna().all()
+
+
+def test_two_values_have_a_distance_and_no_shape(tmp_path):
+    walk = np.tile(np.float32([-1.0, 1.0]), (2, 3, 10))
+    table = layer_table(open_run(synthetic_run(tmp_path / "run", {"a": walk}, windows=1).path))
+    assert table["gennorm_shape"].isna().all()
+    # Half of the values lie at -s and half at s, the scale of the fitted Laplace.
+    assert table["ks_laplace"].tolist() == pytest.approx([0.5 - 0.5 * math.exp(-1)] * 2)
