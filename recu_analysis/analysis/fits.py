@@ -132,7 +132,7 @@ def _joined(*notes: str) -> str:
     return "; ".join(filter(None, notes))
 
 
-#: With fewer weights a channel, the shape of z is too large by more than a tenth; see `recu_analysis.theory.gennorm.shape`.
+#: With fewer weights a channel, the shape of z is too large by a tenth or more; see `theory.gennorm.shape`.
 FEW_WEIGHTS = 40
 _KINDS = ("measured", "exact", "printed")
 

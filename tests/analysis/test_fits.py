@@ -248,7 +248,7 @@ def test_by_blocks_keeps_dtype_and_values(monkeypatch, size):
 
 
 def test_few_weights_a_channel_are_said_to_look_lighter_tailed(tmp_path):
-    walks = {"depthwise": np.random.default_rng(0).normal(size=(2, 16, 1, 3, 3)).astype(np.float32)}
+    walks = {"depthwise": np.random.default_rng(0).normal(size=(2, 128, 1, 3, 3)).astype(np.float32)}
     row = fit_table(run_of(tmp_path, walks)).iloc[0]
     assert row["note"] == "9 weights a channel are few: their z has lighter tails, the shape is too large"
     assert row["shape"] > 2.5  # of normal weights, whose shape is 2

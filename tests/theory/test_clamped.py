@@ -68,6 +68,7 @@ def test_cdf_jumps_by_the_masses_and_is_continuous_from_the_right(tau, b):
     bound = float(quantile(tau, b))
     before, at = clamped.cdf([np.nextafter(-bound, -np.inf), -bound], tau, b)
     assert (before, at) == (0.0, pytest.approx(1 - tau, rel=1e-9))
+    np.testing.assert_array_equal(clamped.density([-bound, bound, 2 * bound], tau, b), 0.0)
     before, at = clamped.cdf([np.nextafter(bound, 0), bound], tau, b)
     assert (before, at) == (pytest.approx(tau, rel=1e-12), 1.0)
 
