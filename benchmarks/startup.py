@@ -1,0 +1,30 @@
+"""What a command without torch takes to start, beside the imports that it cannot do without."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from benchmarks.timing import ratio, take_turns
+
+ROUNDS = 15
+
+
+def main() -> None:
+    """Print milliseconds of both and their ratio."""
+    imports = [sys.executable, "-c", "import numpy, scipy.special, pandas, click"]
+    command = [sys.executable, "-m", "recu_analysis", "tradeoff"]
+    contestants = {
+        "recu-analyze tradeoff": lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL),
+        "its imports alone": lambda: subprocess.run(imports, check=True),
+    }
+    times = take_turns(contestants, ROUNDS)
+    print(f"starting, whole processes, {ROUNDS} rounds")
+    for name, values in times.items():
+        print(f"  {name:24} {1e3 * sorted(values)[ROUNDS // 2]:6.0f} ms")
+    middle, low, high = ratio(times, *contestants)
+    print(f"  {' / '.join(contestants)}: {middle:.3f} (quartiles {low:.3f} to {high:.3f})")
+
+
+if __name__ == "__main__":
+    main()
