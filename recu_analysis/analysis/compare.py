@@ -1,4 +1,4 @@
-"""Runs beside each other: one row a run, what each ended with."""
+"""Runs beside each other: settings that differ, what each ended with, and means over seeds."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pandas as pd
 from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights, totals
 from recu_analysis.analysis.engine import decay_time
 from recu_analysis.analysis.horizon import common_stretch
+from recu_analysis.errors import InputError
+from recu_analysis.theory.intervals import student
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,3 +64,73 @@ def _row(label: str, run: Run, tail_tau: TailTau, window: WindowRange) -> dict[s
         "mobility_ratio": float((table["mobility_tail"] / table["mobility_core"]).median()),
         "memory": total["memory"],
     }
+
+
+def differing_settings(runs: Mapping[str, Run]) -> pd.DataFrame:
+    """Settings of the configurations in which runs differ.
+
+    Parameters
+    ----------
+    runs : mapping of str to Run
+        Runs by the labels of the rows.
+
+    Returns
+    -------
+    DataFrame
+        One row a run, one column a setting that is not the same in all; None where a run has no such setting.
+    """
+    names = sorted({name for run in runs.values() for name in run.configuration})
+    settings = {name: [run.configuration.get(name) for run in runs.values()] for name in names}
+    different = {name: values for name, values in settings.items() if any(value != values[0] for value in values)}
+    return pd.DataFrame(different, index=pd.Index(list(runs), name="run"), dtype=object).reset_index()
+
+
+def over_seeds(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
+    """Means of `compare` over runs that differ in their seed alone, with Student's 95 % intervals.
+
+    Parameters
+    ----------
+    runs : mapping of str to Run
+        All of them with the same layers.
+    tail_tau : float or "window"
+        Level of the tail.
+
+    Returns
+    -------
+    DataFrame
+        One row a group: group (the labels of its runs), seeds (how many), and each number of `compare` with _low and
+        _high, NaN for fewer than two seeds.
+
+    Raises
+    ------
+    InputError
+        If the runs have different layers.
+    WindowNotFoundError
+        If a run holds no window with updates.
+    """
+    check_same_layers(runs)
+    table = compare(runs, tail_tau).set_index("run")
+    groups: dict[str, list[str]] = {}
+    for label, run in runs.items():
+        settings = {name: value for name, value in run.configuration.items() if name != "seed"}
+        groups.setdefault(repr(sorted(settings.items())), []).append(label)
+    return pd.DataFrame([_group(table.loc[labels]) for labels in groups.values()])
+
+
+def _group(rows: pd.DataFrame) -> dict[str, Any]:
+    result: dict[str, Any] = {"group": ", ".join(map(str, rows.index)), "seeds": len(rows)}
+    for name in rows.columns.drop(["first_window", "last_window"]):
+        value = student(rows[name].to_list())
+        result |= {name: value.estimate, f"{name}_low": value.low, f"{name}_high": value.high}
+    return result
+
+
+def check_same_layers(runs: Mapping[str, Run]) -> None:
+    """InputError, naming two runs and a layer, unless all runs have layers of the same names and shapes."""
+    (first, reference), *others = [(label, {s.name: s.shape for s in run.header.layers}) for label, run in runs.items()]
+    for label, layers in others:
+        different = sorted(set(reference.items()) ^ set(layers.items()))
+        if different:
+            raise InputError(
+                f"{first} and {label} have different layers, such as {different[0][0]!r}; compare runs of one network"
+            )

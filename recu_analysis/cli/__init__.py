@@ -20,6 +20,7 @@ COMMANDS = {
     "dead-weights": "dead_weights",
     "updates": "updates",
     "flips": "flips",
+    "compare": "compare",
     "claims": "claims",
     "fit": "fit",
     "tradeoff": "tradeoff",

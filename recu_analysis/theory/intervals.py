@@ -196,3 +196,22 @@ def _shuffled(count: int, layer: int) -> Values:
     """The resamples of `count` channels in an order of the layer's own, so that layers vary independently."""
     order = np.random.default_rng(layer + 1).permutation(RESAMPLES)
     return draws(count)[order]
+
+
+def student(values: Sequence[float], level: float = LEVEL) -> Interval:
+    """Mean of independent values, such as those of several seeds, with Student's interval; no bounds for one value.
+
+    Parameters
+    ----------
+    values : sequence of float
+    level : float
+        Confidence.
+    """
+    known = np.asarray(values, dtype=np.float64)
+    if known.size == 0:
+        return Interval(math.nan, math.nan, math.nan)
+    middle = float(known.mean())
+    if known.size < 2:
+        return Interval(middle, math.nan, math.nan)
+    half = float(stdtrit(known.size - 1, 0.5 + level / 2) * known.std(ddof=1)) / math.sqrt(known.size)
+    return Interval(middle, middle - half, middle + half)

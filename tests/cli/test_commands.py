@@ -285,7 +285,19 @@ def test_version_and_help():
     assert run_cli("--version").stdout == "recu-analyze, version 0.1.0\n"
     text = run_cli("--help").stdout
     assert all(name in text for name in ("demo", "train", "info", "dead-weights"))
-    for name in ("demo", "train", "info", "dead-weights", "updates", "flips", "claims", "fit", "tradeoff", "figures"):
+    for name in (
+        "demo",
+        "train",
+        "info",
+        "dead-weights",
+        "updates",
+        "flips",
+        "compare",
+        "claims",
+        "fit",
+        "tradeoff",
+        "figures",
+    ):
         shown = run_cli(name, "--help").stdout
         assert "Example: recu-analyze" in shown
         assert max(map(len, shown.splitlines())) <= 80
@@ -389,3 +401,13 @@ def test_updates_and_flips_fit_80_columns_and_give_every_number(synthetic):
         assert columns <= set(json.loads(run_cli(name, synthetic, "--format", "json").stdout)[0])
     assert run_cli("updates", synthetic, "--layer", "nothing").returncode == 1
     assert run_cli("flips", synthetic / "nowhere").returncode == 1
+
+
+def test_compare_shows_runs_side_by_side(tmp_path):
+    paths = [synthetic_run(tmp_path / name, seed=seed).path for seed, name in enumerate(("one", "two"))]
+    done = run_cli("compare", *paths)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert [line.split()[0] for line in done.stdout.splitlines()[3:5]] == ["one", "two"]
+    assert "2 seeds" in run_cli("compare", "--seeds", *paths).stdout
+    assert run_cli("compare", paths[0], paths[0]).stderr.startswith("Error: two runs have the same folder name")

@@ -6,10 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from scipy.special import stdtrit
-
-from recu_analysis.theory.intervals import LEVEL, Interval
+from recu_analysis.theory.intervals import Interval, student
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,26 +90,6 @@ def _range(bounds: tuple[float, float]) -> str:
     return f"more than {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
 
 
-def over_seeds(values: Sequence[float], level: float = LEVEL) -> Interval:
-    """Mean over seeds with Student's interval; without bounds for fewer than two.
-
-    Parameters
-    ----------
-    values : sequence of float
-        One a seed.
-    level : float
-        Confidence.
-    """
-    known = np.asarray(values, dtype=np.float64)
-    if known.size == 0:
-        return NOTHING
-    middle = float(known.mean())
-    if known.size < 2:
-        return Interval(middle, math.nan, math.nan)
-    half = float(stdtrit(known.size - 1, 0.5 + level / 2) * known.std(ddof=1)) / math.sqrt(known.size)
-    return Interval(middle, middle - half, middle + half)
-
-
 def pairs(runs: Sequence[Run], baseline: Sequence[Run]) -> list[tuple[Run, Run]]:
     """Runs of two groups that have the same seed in their configuration; in order where one has none."""
     seeds = [[run.configuration.get("seed") for run in group] for group in (runs, baseline)]
@@ -132,4 +109,4 @@ def pooled(values: Sequence[Interval]) -> Interval:
     if len(values) == 2:
         middle = (values[0].estimate + values[1].estimate) / 2.0
         return Interval(middle, float(min(v.low for v in values)), float(max(v.high for v in values)))
-    return over_seeds([value.estimate for value in values])
+    return student([value.estimate for value in values])

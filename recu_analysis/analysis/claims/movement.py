@@ -13,7 +13,6 @@ from recu_analysis.analysis.claims.finding import (
     Finding,
     cannot_tell,
     judge,
-    over_seeds,
     pairs,
     pooled,
 )
@@ -21,7 +20,7 @@ from recu_analysis.analysis.deadness import TAIL_TAU, movement
 from recu_analysis.analysis.distance import COLUMNS, RATIOS, STUCK, channel_sums, ratio
 from recu_analysis.analysis.engine import WindowRange, merged, select_windows
 from recu_analysis.analysis.horizon import Stretch, final_stretch
-from recu_analysis.theory.intervals import Interval, over_layers
+from recu_analysis.theory.intervals import Interval, over_layers, student
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +100,7 @@ def revived(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
         # The longer of the two stretches is long enough for both.
         first = min(stretch.range.first for stretch in stretches)
         ratios.append(_flip_risk(ours, theirs, first))
-    logs = over_seeds([math.log(value) if value > 0 else -_INFINITE for value in ratios])
+    logs = student([math.log(value) if value > 0 else -_INFINITE for value in ratios])
     value = Interval(*(math.exp(end) for end in (logs.estimate, logs.low, logs.high)))
     shown = f"risk of a flip in the tail, ReCU to baseline, median layer, {len(ratios)} pairs"
     if len(ratios) < FEWEST_SEEDS:

@@ -13,10 +13,9 @@ from recu_analysis.analysis.claims.finding import (
     Finding,
     cannot_tell,
     judge,
-    over_seeds,
     pairs,
 )
-from recu_analysis.theory.intervals import Interval
+from recu_analysis.theory.intervals import Interval, student
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def trains_faster(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
         censored += sum(math.isinf(mine) for mine, _ in reached)
         last = len(_curve(ours))
         differences.append(float(np.mean([min(epochs, last) - other for epochs, other in reached])))
-    value = over_seeds(differences)
+    value = student(differences)
     shares = ", ".join(f"{100 * share:.0f}" for share in SHARES)
     shown = f"epochs to {shares} % of the baseline's final accuracy, mean, ReCU less baseline, {len(differences)} pairs"
     if censored:
