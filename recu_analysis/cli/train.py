@@ -35,7 +35,11 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Folder of Fashion-MNIST's four .gz files; by default where Debian's package dataset-fashion-mnist has them.",
 )
-@click.option("--augment", is_flag=True, help="Change the training images at random, as the data set does it.")
+@click.option(
+    "--augment",
+    is_flag=True,
+    help="Shift training images by up to an eighth of their size, and mirror half of them (digits not).",
+)
 @click.option(
     "--tau",
     type=float,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional
 
 from recu_analysis.errors import DataError, InputError
+from recu_analysis.training.augment import crop_and_flip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,10 @@ class Dataset:
         Mean 0 and standard deviation 1 over the training part.
     train_labels, val_labels : Tensor of int64, shape (N,)
     classes : int
+    black : float
+        The value of a black pixel.
+    mirrored : bool
+        Whether a mirrored image is of the same class; a digit's is not.
     """
 
     train_images: torch.Tensor
@@ -42,10 +47,20 @@ class Dataset:
     val_images: torch.Tensor
     val_labels: torch.Tensor
     classes: int
+    black: float = 0.0
+    mirrored: bool = True
 
-    def train_batch(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images (float32, normalised) and labels of the training part at these indices."""
-        return self.train_images[indices], self.train_labels[indices]
+    def train_batch(self, indices: torch.Tensor, *, augment: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images (float32, normalised) and labels of the training part at these indices.
+
+        `augment` shifts every image by up to an eighth of its size and mirrors every second one, where a mirrored
+        image is still of its class; see `recu_analysis.training.augment`.
+        """
+        images, labels = self.train_images[indices], self.train_labels[indices]
+        if augment:
+            padding = images.shape[-1] // 8
+            images = crop_and_flip(images, padding=padding, black=self.black, flip=self.mirrored)
+        return images, labels
 
     def val_batches(self, batch_size: int = EVALUATION_BATCH) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Images and labels of the validation part, in order."""
@@ -104,7 +119,7 @@ def _digits() -> Dataset:
     train, val = train_test_split(
         np.arange(len(labels)), test_size=VALIDATION_SHARE, stratify=digits.target, random_state=SPLIT_SEED
     )
-    return _normalised(images[train], labels[train], images[val], labels[val])
+    return replace(_normalised(images[train], labels[train], images[val], labels[val]), mirrored=False)
 
 
 def _normalised(
@@ -116,7 +131,8 @@ def _normalised(
     def scaled(images: torch.Tensor) -> torch.Tensor:
         return ((images - mean) / deviation).expand(-1, 3, -1, -1)
 
-    return Dataset(scaled(train_images), train_labels, scaled(val_images), val_labels, classes=10)
+    black = float(-mean / deviation)
+    return Dataset(scaled(train_images), train_labels, scaled(val_images), val_labels, classes=10, black=black)
 
 
 def _fashion_mnist(folder: Path, *, halved: bool) -> Dataset:

@@ -285,9 +285,8 @@ class _Training:
 
     def _share(self, part: Part, epoch: int, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Images and labels of a batch that fall to this process."""
-        options = {"augment": True} if self.config.augment else {}
         with self.ours.own_draws(self.config.seed, epoch, number):
-            return self.data.train_batch(self.ours.share(part.indices), **options)
+            return self.data.train_batch(self.ours.share(part.indices), augment=self.config.augment)
 
     def _validate(self, step: Step) -> tuple[float, float]:
         """Cross-entropy and accuracy that the first process measures, known to all."""
