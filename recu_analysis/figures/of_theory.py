@@ -60,9 +60,9 @@ def plot_entropy(ax: Axes | None = None) -> Axes:
     -------
     Axes
     """
-    from recu_analysis.plots import theory
+    from recu_analysis.plots import entropy
 
-    return theory.entropy_map(_entropy_grid(0.01, 5.0), ax)
+    return entropy.entropy_map(_entropy_grid(0.01, 5.0), ax)
 
 
 def plot_schedule(epochs: int = PAPER_EPOCHS, tau: tuple[float, float] = (0.85, 0.99), ax: Axes | None = None) -> Axes:
@@ -182,14 +182,14 @@ def _fig3() -> tuple[Figure, pd.DataFrame]:
 
 
 def _fig4() -> tuple[Figure, pd.DataFrame]:
-    from recu_analysis.plots import theory
+    from recu_analysis.plots import entropy
     from recu_analysis.plots.style import panels
 
     whole = _entropy_grid(0.01, 5.0)
     strip = _entropy_grid(CRITICAL_SCALE - _STRIP_HALF_WIDTH, CRITICAL_SCALE + _STRIP_HALF_WIDTH)
     figure, axes = panels(2)
-    theory.entropy_map(whole, axes[0])
-    theory.entropy_strip(strip, axes[1])
+    entropy.entropy_map(whole, axes[0])
+    entropy.entropy_strip(strip, axes[1])
     return figure, pd.concat([whole.assign(panel="map"), strip.assign(panel="strip")], ignore_index=True)
 
 

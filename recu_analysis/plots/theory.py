@@ -1,4 +1,4 @@
-"""The closed forms drawn: quantisation errors and entropy over tau and b (the paper's Fig. 3 and 4), schedules."""
+"""The closed forms drawn: quantisation errors and entropy over tau (the paper's Fig. 3), and schedules."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from recu_analysis.plots._axes import require, target
+from recu_analysis.plots.entropy import MINIMUM, PRINTED_MINIMUM, printed_minimum
 from recu_analysis.plots.style import DASHED, RUN_COLOURS
-from recu_analysis.theory.entropy import CRITICAL_SCALE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-#: Where the printed form of the quantisation error has its minimum, which the exact one has not.
-PRINTED_MINIMUM: Final = 0.8209
 # The three errors: column, what the legend calls it, dashes and width.
 _ERRORS: Final[dict[str, tuple[str, Any, float]]] = {
     "qe_exact": ("exact", "-", 1.3),
@@ -38,7 +36,6 @@ _MEASURED: Final[dict[str, Any]] = {
     "alpha": 0.6,
 }
 _EPOCH: Final[dict[str, Any]] = {"linestyle": "none", "marker": "D", "markersize": 3.0}
-_MINIMUM: Final[dict[str, Any]] = {"linestyle": (0.0, (1.5, 1.5)), "linewidth": 0.8}
 _TAU: Final = r"$\tau$"
 
 
@@ -74,12 +71,12 @@ def quantization_error(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
             color=colour,
             va="center",
         )
-    _printed_minimum(axes, "0.35")
+    printed_minimum(axes, "0.35")
     axes.set_xlim(0.5, 1.0)
     axes.set_ylim(0.0, 1.02 * data[list(kinds)].to_numpy().max())
     axes.set_xlabel(_TAU)
     axes.set_ylabel("quantisation error")
-    minimum = Line2D([], [], color="0.35", **_MINIMUM, label=rf"$\tau = {PRINTED_MINIMUM:.2f}$")
+    minimum = Line2D([], [], color="0.35", **MINIMUM, label=rf"$\tau = {PRINTED_MINIMUM:.2f}$")
     axes.legend(handles=[*_kinds(kinds), minimum], ncols=3, loc="lower left", bbox_to_anchor=(0.0, 1.0))
     return axes
 
@@ -111,7 +108,7 @@ def error_over_tau(data: pd.DataFrame, ax: Axes | None = None, measured: pd.Data
         _error_lines(axes, rows, tuple(_ERRORS), colour)
     _points(axes, measured, "tau", "qe_measured")
     if data["tau"].min() < PRINTED_MINIMUM < data["tau"].max():
-        _printed_minimum(axes, "0.35")
+        printed_minimum(axes, "0.35")
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel(_TAU)
     axes.set_ylabel("quantisation error")
@@ -204,79 +201,6 @@ def tradeoff_legend(data: pd.DataFrame, measured: pd.DataFrame | None, epochs: p
     return handles
 
 
-def entropy_map(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Entropy after ReCU over tau and b as filled contours, with b = 1/e dashed white (the paper's Fig. 4).
-
-    Parameters
-    ----------
-    data : DataFrame
-        `tau`, `b`, `entropy` on a grid of levels and scales.
-    ax : Axes, optional
-        pyplot's current one by default.
-
-    Returns
-    -------
-    Axes
-
-    Raises
-    ------
-    InputError
-        If a column is missing or there is no row.
-    """
-    require(data, ("tau", "b", "entropy"))
-    axes = target(ax)
-    grid = data.pivot_table(index="b", columns="tau", values="entropy")
-    filled = axes.contourf(grid.columns, grid.index, grid, np.arange(-1.0, 3.51, 0.25), cmap="cividis", extend="both")
-    filled.set(edgecolor="face", linewidth=0.2)  # no hairlines between the bands in PDF viewers
-    bar = axes.figure.colorbar(filled, ax=axes, ticks=np.arange(-1.0, 3.51, 1.0), aspect=25, pad=0.02)
-    bar.set_label("entropy (nats)")
-    bar.outline.set_linewidth(0.4)
-    axes.axhline(CRITICAL_SCALE, color="white", linestyle=DASHED, linewidth=1.0)
-    axes.annotate("$b = 1/e$", (0.98, CRITICAL_SCALE), (0, 2), textcoords="offset points", ha="right", color="white")
-    _printed_minimum(axes, "white")
-    axes.set_xlim(0.5, 1.0)
-    axes.set_ylim(0.0, None)
-    axes.set_xlabel(_TAU)
-    axes.set_ylabel("$b$")
-    return axes
-
-
-def entropy_strip(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """The strip around b = 1/e, magnified: lines of equal entropy, which rises with tau above it and falls below.
-
-    Parameters
-    ----------
-    data : DataFrame
-        `tau`, `b`, `entropy` on a grid of levels and scales around 1/e.
-    ax : Axes, optional
-        pyplot's current one by default.
-
-    Returns
-    -------
-    Axes
-
-    Raises
-    ------
-    InputError
-        If a column is missing or there is no row.
-    """
-    require(data, ("tau", "b", "entropy"))
-    axes = target(ax)
-    grid = data.pivot_table(index="b", columns="tau", values="entropy")
-    steps = np.array([-0.12, -0.08, -0.04, -0.02, 0.02, 0.04, 0.08, 0.12])
-    lines = axes.contour(
-        grid.columns, grid.index, grid - math.log(2.0), steps, colors="0.2", linewidths=0.7, linestyles="-"
-    )
-    axes.clabel(lines, fmt=lambda level: f"${level:+.2f}$", fontsize="x-small")
-    axes.axhline(CRITICAL_SCALE, color="0.2", linestyle=DASHED, linewidth=1.2)
-    axes.annotate("$b = 1/e$", (0.505, CRITICAL_SCALE), (0, 2), textcoords="offset points", va="bottom")
-    axes.set_xlim(0.5, 1.0)
-    axes.set_xlabel(_TAU)
-    axes.set_ylabel("$b$")
-    axes.set_title(r"entropy less $\ln 2$", loc="left")
-    return axes
-
-
 def schedules(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Quantile level over the epochs, one line a schedule.
 
@@ -337,11 +261,6 @@ def _points(axes: Axes, measured: pd.DataFrame | None, x: str, y: str) -> None:
     if measured is not None:
         require(measured, (x, y))
         axes.plot(measured[x], measured[y], **_MEASURED, zorder=3)
-
-
-def _printed_minimum(axes: Axes, colour: str) -> None:
-    """The line that the paper draws where Eq. 14, as printed, has its minimum."""
-    axes.axvline(PRINTED_MINIMUM, color=colour, **_MINIMUM)
 
 
 # Epochs marked on a curve: enough to see their pace, few enough to tell them apart.

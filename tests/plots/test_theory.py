@@ -12,7 +12,7 @@ from scipy import optimize
 
 from recu_analysis import tradeoff
 from recu_analysis.errors import InputError
-from recu_analysis.plots import theory
+from recu_analysis.plots import entropy, theory
 from recu_analysis.theory import quantization
 from recu_analysis.theory.schedule import SHARES, schedule
 
@@ -49,7 +49,7 @@ def test_error_curves_are_exact_and_printed_in_the_colour_of_their_scale(curves,
 
 def test_the_vertical_line_is_the_minimum_of_the_printed_form():
     root = optimize.brentq(lambda tau: float(quantization.printed_slope(tau, 1.0)), 0.6, 0.95)
-    assert pytest.approx(root, abs=5e-5) == theory.PRINTED_MINIMUM
+    assert pytest.approx(root, abs=5e-5) == entropy.PRINTED_MINIMUM
 
 
 def test_the_three_panels_show_curves_points_and_epochs(curves, measured, axes):
@@ -57,7 +57,7 @@ def test_the_three_panels_show_curves_points_and_epochs(curves, measured, axes):
     *lines, points, minimum = axes.get_lines()
     assert len(lines) == 6
     assert points.get_xydata().tolist() == measured[["tau", "qe_measured"]].to_numpy().tolist()
-    assert set(minimum.get_xdata()) == {theory.PRINTED_MINIMUM}
+    assert set(minimum.get_xdata()) == {entropy.PRINTED_MINIMUM}
 
 
 def test_the_minimum_is_not_drawn_where_the_levels_do_not_reach(axes):
@@ -95,14 +95,14 @@ def test_legend_names_what_is_there(curves, measured):
 
 
 def test_entropy_map_marks_the_critical_scale(axes):
-    theory.entropy_map(tradeoff((0.51, 1.0), np.linspace(0.1, 5, 20).tolist(), 10), axes)
+    entropy.entropy_map(tradeoff((0.51, 1.0), np.linspace(0.1, 5, 20).tolist(), 10), axes)
     assert set(axes.get_lines()[0].get_ydata()) == {math.exp(-1)}
     assert (axes.get_xlim(), axes.get_ylim()[0]) == ((0.5, 1.0), 0.0)
     assert axes.figure.axes[1].get_ylabel() == "entropy (nats)"
 
 
 def test_the_strip_shows_entropy_less_ln_2(axes):
-    theory.entropy_strip(tradeoff((0.51, 1.0), np.linspace(0.32, 0.42, 20).tolist(), 30), axes)
+    entropy.entropy_strip(tradeoff((0.51, 1.0), np.linspace(0.32, 0.42, 20).tolist(), 30), axes)
     axes.figure.draw_without_rendering()
     labels = {text.get_text() for text in axes.texts}
     assert "$b = 1/e$" in labels
@@ -130,8 +130,8 @@ def test_scales_are_written_as_in_the_paper():
         theory.error_over_tau,
         theory.entropy_over_tau,
         theory.error_over_entropy,
-        theory.entropy_map,
-        theory.entropy_strip,
+        entropy.entropy_map,
+        entropy.entropy_strip,
         theory.schedules,
     ],
 )

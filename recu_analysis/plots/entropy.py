@@ -1,0 +1,99 @@
+"""Entropy after ReCU over tau and b: the paper's Fig. 4, and the strip around 1/e magnified."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from recu_analysis.plots._axes import require, target
+from recu_analysis.plots.style import DASHED
+from recu_analysis.theory.entropy import CRITICAL_SCALE
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+#: Where the printed form of the quantisation error has its minimum, which the exact one has not.
+PRINTED_MINIMUM: Final = 0.8209
+#: The dots of the line there.
+MINIMUM: Final[dict[str, Any]] = {"linestyle": (0.0, (1.5, 1.5)), "linewidth": 0.8}
+
+
+def entropy_map(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Entropy after ReCU over tau and b as filled contours, with b = 1/e dashed white (the paper's Fig. 4).
+
+    Parameters
+    ----------
+    data : DataFrame
+        `tau`, `b`, `entropy` on a grid of levels and scales.
+    ax : Axes, optional
+        pyplot's current one by default.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    InputError
+        If a column is missing or there is no row.
+    """
+    require(data, ("tau", "b", "entropy"))
+    axes = target(ax)
+    grid = data.pivot_table(index="b", columns="tau", values="entropy")
+    filled = axes.contourf(grid.columns, grid.index, grid, np.arange(-1.0, 3.51, 0.25), cmap="cividis", extend="both")
+    filled.set(edgecolor="face", linewidth=0.2)  # no hairlines between the bands in PDF viewers
+    bar = axes.figure.colorbar(filled, ax=axes, ticks=np.arange(-1.0, 3.51, 1.0), aspect=25, pad=0.02)
+    bar.set_label("entropy (nats)")
+    bar.outline.set_linewidth(0.4)
+    axes.axhline(CRITICAL_SCALE, color="white", linestyle=DASHED, linewidth=1.0)
+    axes.annotate("$b = 1/e$", (0.98, CRITICAL_SCALE), (0, 2), textcoords="offset points", ha="right", color="white")
+    printed_minimum(axes, "white")
+    axes.set_xlim(0.5, 1.0)
+    axes.set_ylim(0.0, None)
+    axes.set_xlabel(r"$\tau$")
+    axes.set_ylabel("$b$")
+    return axes
+
+
+def entropy_strip(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """The strip around b = 1/e, magnified: lines of equal entropy, which rises with tau above it and falls below.
+
+    Parameters
+    ----------
+    data : DataFrame
+        `tau`, `b`, `entropy` on a grid of levels and scales around 1/e.
+    ax : Axes, optional
+        pyplot's current one by default.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    InputError
+        If a column is missing or there is no row.
+    """
+    require(data, ("tau", "b", "entropy"))
+    axes = target(ax)
+    grid = data.pivot_table(index="b", columns="tau", values="entropy")
+    steps = np.array([-0.12, -0.08, -0.04, -0.02, 0.02, 0.04, 0.08, 0.12])
+    lines = axes.contour(
+        grid.columns, grid.index, grid - math.log(2.0), steps, colors="0.2", linewidths=0.7, linestyles="-"
+    )
+    axes.clabel(lines, fmt=lambda level: f"${level:+.2f}$", fontsize="x-small")
+    axes.axhline(CRITICAL_SCALE, color="0.2", linestyle=DASHED, linewidth=1.2)
+    axes.annotate("$b = 1/e$", (0.505, CRITICAL_SCALE), (0, 2), textcoords="offset points", va="bottom")
+    axes.set_xlim(0.5, 1.0)
+    axes.set_xlabel(r"$\tau$")
+    axes.set_ylabel("$b$")
+    axes.set_title(r"entropy less $\ln 2$", loc="left")
+    return axes
+
+
+def printed_minimum(axes: Axes, colour: str) -> None:
+    """The line that the paper draws where Eq. 14, as printed, has its minimum."""
+    axes.axvline(PRINTED_MINIMUM, color=colour, **MINIMUM)
