@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": "evaluate",
     "import": "import_",
     "info": "info",
+    "verify": "verify",
     "layers": "layers",
     "dead-weights": "dead_weights",
     "updates": "updates",

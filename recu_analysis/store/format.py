@@ -35,9 +35,9 @@ SEGMENT_FILE = "segment.json"
 METRICS_FILE = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
 
-SEGMENT_NAME = re.compile(r"segment-(\d{4,})")
-WINDOW_NAME = re.compile(r"window-(\d{6,})")
-SHARD_NAME = re.compile(r"(\d{5})-of-(\d{5})\.safetensors")
+SEGMENT_NAME = re.compile(r"segment-(\d{4}|[1-9]\d{4,})", re.ASCII)
+WINDOW_NAME = re.compile(r"window-(\d{6}|[1-9]\d{6,})", re.ASCII)
+SHARD_NAME = re.compile(r"(\d{5})-of-(\d{5})\.safetensors", re.ASCII)
 
 #: Tensors of every layer of every shard, and those of the weights that flipped.
 DENSE = ("weight", "path", "zpath")

@@ -87,31 +87,36 @@ class Run:
         """One row a mark: window, update, epoch, tau, lr and whatever else was logged; superseded marks left out."""
         import pandas as pd
 
-        rows = [row for segment in self.segments for row in self._marks(segment)]
-        frame = pd.DataFrame(rows)
+        frame = pd.DataFrame(list(self.marks()))
         leading = [name for name in ("window", "update", "epoch", "tau", "lr") if name in frame]
         return frame[[*leading, *(name for name in frame if name not in leading)]].dropna(axis=1, how="all")
 
     @property
     def next_segment(self) -> int:
         """Number of the segment that a resumption would open."""
-        numbered = _numbered(self.path / names.HISTORY, names.SEGMENT_NAME)
-        return numbered[-1][0] + 1 if numbered else 0
+        found = numbered(self.path / names.HISTORY, names.SEGMENT_NAME)
+        return found[-1][0] + 1 if found else 0
 
-    def _marks(self, segment: Segment) -> Iterator[dict[str, Any]]:
-        limit = _limit(segment, self.segments)
-        path = segment.folder / names.METRICS_FILE
-        if not path.exists():
-            return
-        where = str(path)
-        lines = read_small(path, where, names.MAX_METRICS_BYTES).split(b"\n")
-        # What follows the last line end is a line that was being written when the process died.
-        for index, line in enumerate(lines[:-1], start=1):
-            row = names.load_json(line, f"line {index} of {where}")
-            if not isinstance(row.get("update"), int):
-                raise DamagedError(f"line {index} of {where} is not what was written there: it names no update")
-            if row["update"] <= limit:
-                yield row
+    def marks(self) -> Iterator[dict[str, Any]]:
+        """The lines of metrics as they were logged, superseded ones left out; DamagedError at one that is damaged."""
+        for segment in self.segments:
+            in_force = limit(segment, self.segments)
+            yield from (mark for mark in read_marks(segment.folder) if mark["update"] <= in_force)
+
+
+def read_marks(segment: Path) -> Iterator[dict[str, Any]]:
+    """The lines of metrics of one segment's folder; DamagedError at one that cannot be read."""
+    path = segment / names.METRICS_FILE
+    if not os.path.lexists(path):
+        return
+    where = str(path)
+    lines = read_small(path, where, names.MAX_METRICS_BYTES).split(b"\n")
+    # What follows the last line end is a line that was being written when the process died.
+    for index, line in enumerate(lines[:-1], start=1):
+        mark = names.load_json(line, f"line {index} of {where}")
+        if not isinstance(mark.get("update"), int):
+            raise DamagedError(f"line {index} of {where} is not what was written there: it names no update")
+        yield mark
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:
@@ -146,7 +151,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     windows: list[Window] = []
     for segment in segments:
         for window in _segment_windows(segment, header, problems):
-            if window.last_update > _limit(segment, segments):
+            if window.last_update > limit(segment, segments):
                 continue
             repeats_end = window.updates == 0 and bool(windows) and window.header.follows(windows[-1].header)
             if not repeats_end:
@@ -183,19 +188,22 @@ def _require_run(folder: Path) -> None:
 
 def _folders(path: Path) -> list[Path]:
     """The folders in a folder, links left out, by name."""
-    if not path.is_dir() or path.is_symlink():
-        return []
-    with os.scandir(path) as entries:
-        return sorted(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
+    try:
+        if not path.is_dir() or path.is_symlink():
+            return []
+        with os.scandir(path) as entries:
+            return sorted(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
+    except OSError as error:
+        raise DamagedError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _numbered(path: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]:
+def numbered(path: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]:
     """The folders whose names follow a pattern, with their numbers, in order."""
     return sorted((int(match[1]), folder) for folder in _folders(path) if (match := pattern.fullmatch(folder.name)))
 
 
 def _segments(history: Path, header: RunHeader, problems: list[str]) -> Iterator[Segment]:
-    for number, path in _numbered(history, names.SEGMENT_NAME):
+    for number, path in numbered(history, names.SEGMENT_NAME):
         file = path / names.SEGMENT_FILE
         try:
             start = names.load_json(read_small(file, str(file)), str(file)).get("start_update")
@@ -213,23 +221,31 @@ def _segments(history: Path, header: RunHeader, problems: list[str]) -> Iterator
         yield Segment(path, number, start)
 
 
-def _limit(segment: Segment, segments: Sequence[Segment]) -> float:
+def limit(segment: Segment, segments: Sequence[Segment]) -> float:
     """The last update of a segment that later segments leave in force."""
     return min((later.start_update for later in segments if later.number > segment.number), default=float("inf"))
 
 
 def _segment_windows(segment: Segment, header: RunHeader, problems: list[str]) -> Iterator[Window]:
     specs = {layer.name: layer for layer in header.layers}
-    for number, folder in _numbered(segment.folder, names.WINDOW_NAME):
-        if not any(names.SHARD_NAME.fullmatch(entry.name) for entry in folder.iterdir()):
-            continue  # the process died before the window was whole
+    for number, folder in numbered(segment.folder, names.WINDOW_NAME):
         try:
-            yield _open_window(number, folder, segment, header, specs)
+            if shards(folder):
+                yield open_window(number, folder, segment, header, specs)
         except RecuError as error:
             problems.append(str(error))
 
 
-def _open_window(number: int, folder: Path, segment: Segment, header: RunHeader, specs: dict[str, LayerSpec]) -> Window:
+def shards(folder: Path) -> list[str]:
+    """Names of the shards in a window's folder; none where the process died before the window was whole."""
+    try:
+        return sorted(entry.name for entry in folder.iterdir() if names.SHARD_NAME.fullmatch(entry.name))
+    except OSError as error:
+        raise DamagedError(f"{folder} cannot be read: {error.strerror}") from None
+
+
+def open_window(number: int, folder: Path, segment: Segment, header: RunHeader, specs: dict[str, LayerSpec]) -> Window:
+    """A window whose header fits its place in the run, without the window before; DamagedError where it does not."""
     path = folder / names.shard_name(0, 1)
     where = f"window {number} ({path})"
     file = TensorFile(path, where)

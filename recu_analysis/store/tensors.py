@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -14,9 +15,15 @@ from recu_analysis.errors import DamagedError
 from recu_analysis.store.format import MAX_HEADER_BYTES, digest, load_json
 
 if TYPE_CHECKING:
+    import io
+    from collections.abc import Iterator
     from pathlib import Path
 
 DTYPES = {"F32": "<f4", "F64": "<f8", "U32": "<u4", "I64": "<i8"}
+
+
+class TornError(DamagedError):
+    """A file of tensors is shorter or longer than it was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +55,19 @@ def open_regular(path: Path, where: str) -> int:
     return descriptor
 
 
+@contextlib.contextmanager
+def reading(path: Path, where: str) -> Iterator[io.BufferedReader]:
+    """A regular file, open for plain reads; DamagedError where it or its disk cannot be read."""
+    with os.fdopen(open_regular(path, where), "rb") as file:
+        try:
+            yield file
+        except OSError as error:
+            raise DamagedError(f"{where} cannot be read: {error.strerror}") from None
+
+
 def read_small(path: Path, where: str, limit: int = MAX_HEADER_BYTES) -> bytes:
     """All of a small regular file, such as run.json; DamagedError above `limit` bytes."""
-    with os.fdopen(open_regular(path, where), "rb") as file:
+    with reading(path, where) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
         raise DamagedError(f"{where} is larger than {limit} bytes, which no such file of a run directory is")
@@ -79,11 +96,11 @@ class TensorFile:
     _checked: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
-        with os.fdopen(open_regular(self.path, self.where), "rb") as file:
+        with reading(self.path, self.where) as file:
             size = os.fstat(file.fileno()).st_size
             length = int.from_bytes(file.read(8), "little")
             if size < 8 or length > min(size - 8, MAX_HEADER_BYTES):
-                raise DamagedError(f"{self.where} is cut short or damaged: {size} bytes cannot hold its header")
+                raise TornError(f"{self.where} is cut short or damaged: {size} bytes cannot hold its header")
             content = load_json(file.read(length), self.where)
         metadata = content.pop("__metadata__", {})
         if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
@@ -114,7 +131,7 @@ class TensorFile:
             position = entry.stop
         if position != size:
             kind = "cut short" if size < position else "longer than it was written"
-            raise DamagedError(f"{self.where} is {kind}: {size} bytes instead of {position}")
+            raise TornError(f"{self.where} is {kind}: {size} bytes instead of {position}")
 
     def read(self, name: str, expected_digest: str | None = None) -> np.ndarray[Any, Any]:
         """One tensor, read only.
@@ -137,10 +154,10 @@ class TensorFile:
             array = np.empty(entry.shape, entry.dtype)
         except ValueError:
             raise DamagedError(f"{self.where} is damaged: tensor {name!r:.80} has an impossible shape") from None
-        with os.fdopen(open_regular(self.path, self.where), "rb", buffering=0) as file:
+        with reading(self.path, self.where) as file:
             file.seek(entry.start)
             if not _read_into(file, array):
-                raise DamagedError(f"{self.where} is cut short: tensor {name!r:.80} ends too early")
+                raise TornError(f"{self.where} is cut short: tensor {name!r:.80} ends too early")
         if expected_digest is not None and name not in self._checked:
             if digest(name, array) != expected_digest:
                 raise DamagedError(f"{self.where} is damaged: tensor {name!r:.80} does not match its checksum")

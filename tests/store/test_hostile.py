@@ -1,5 +1,6 @@
 """Damaged and hostile run directories: found, named in one sentence, and never followed out of the directory."""
 
+import errno
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import threading
 
 import pytest
 
+import recu_analysis.store.tensors as tensors
 from recu_analysis import open_run
 from recu_analysis.errors import DamagedError, NotARunError, RecuError
 from recu_analysis.store.tensors import TensorFile
@@ -221,3 +223,26 @@ def test_what_is_no_run_directory(tmp_path, path):
     for folder, text in cases.items():
         with pytest.raises(NotARunError, match=text):
             open_run(folder)
+
+
+def test_a_disk_that_cannot_be_read_is_told_in_a_sentence(path, monkeypatch):
+    """EIO from the disk itself: of a tensor, of a header, of a folder."""
+
+    def broken(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    for owner, name, what in (
+        (tensors, "_read_into", r"window 1 \(.*\) cannot be read: Input/output error"),
+        (os, "scandir", "history cannot be read: Input/output error"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, broken)
+            with pytest.raises(DamagedError, match=what):
+                _ = open_run(path).windows[1]["a"].weight
+
+
+def test_a_window_has_one_folder_name(path):
+    """Else a copy under another spelling of the number would be the same window once more."""
+    for other in ("window-0000001", "window-00000\u0661"):
+        shutil.copytree((path / SHARD).parent, path / "history/segment-0000" / other)
+    assert [window.number for window in open_run(path).windows] == [0, 1, 2]

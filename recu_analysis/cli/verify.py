@@ -1,0 +1,76 @@
+"""recu-analyze verify: read every file of a run directory, and say what is whole and what is not."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from recu_analysis.cli import options
+from recu_analysis.cli.output import aligned, deliver, size
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+_WIDTHS = (7, 15, 19, 10, 10)
+
+
+@click.command("verify", epilog="Example: recu-analyze verify runs/demo/recu")
+@options.run_argument
+@options.table_output
+@options.common
+def command(run: Path, form: str, output: Path | None) -> None:
+    """Read every file of RUN and compare every checksum; exit with 1 if anything is torn, damaged or missing.
+
+    Partial: whole, but the recording stopped before the window's mark. Superseded: whole, but hidden by a later
+    resumption. Unfinished: being written now, or left by a process that died; it was never part of the run.
+    """
+    from recu_analysis.store.verify import DAMAGE, verify
+
+    table = verify(run)
+    deliver(table, form, output, as_text)
+    damaged = table[table["verdict"].isin(DAMAGE)]
+    for detail in damaged["detail"]:
+        options.fail(detail)
+    sys.exit(1 if len(damaged) else 0)
+
+
+def as_text(table: pd.DataFrame) -> str:
+    """A line for every stretch of windows of one verdict, other files that are not whole, and the sums."""
+    from recu_analysis.store.verify import VERDICTS
+
+    windows = table[table["window"].notna()]
+    others = table[table["window"].isna() & (table["verdict"] != "whole")]
+    lines = aligned(["segment", "windows", "updates", "size", "verdict"], _rows(windows), _WIDTHS)
+    lines += [f"{row.file}: {row.verdict}" for row in others.itertuples()]
+    counts = {verdict: int((table["verdict"] == verdict).sum()) for verdict in VERDICTS}
+    told = ", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number)
+    return "\n".join([*lines, "", f"{len(table)} files, {size(table['bytes'].dropna().sum())}: {told}"])
+
+
+def _rows(windows: pd.DataFrame) -> list[list[str]]:
+    """Consecutive windows of one segment and verdict in one row."""
+    stretches: list[list[dict[Any, Any]]] = []
+    for row in windows.to_dict(orient="records"):
+        same = stretches and all(stretches[-1][-1][key] == row[key] for key in ("segment", "verdict"))
+        if same and row["window"] == stretches[-1][-1]["window"] + 1:
+            stretches[-1].append(row)
+        else:
+            stretches.append([row])
+    return [_row(stretch) for stretch in stretches]
+
+
+def _row(stretch: list[dict[Any, Any]]) -> list[str]:
+    first, last = stretch[0], stretch[-1]
+    spans = [(row["first_update"], row["last_update"]) for row in stretch if row["first_update"] is not None]
+    updates = _span(spans[0][0], spans[-1][1]) if spans and spans[-1][1] >= spans[0][0] else "none" if spans else "-"
+    sizes = [row["bytes"] for row in stretch if row["bytes"] is not None]
+    total = size(sum(sizes)) if sizes else "-"
+    return [str(first["segment"]), _span(first["window"], last["window"]), updates, total, first["verdict"]]
+
+
+def _span(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first} to {last}"

@@ -1,0 +1,274 @@
+"""Whether every file of a run directory is what was written there: all checksums, and what is missing."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from recu_analysis.errors import DamagedError, RecuError, StoreError
+from recu_analysis.store import format as names
+from recu_analysis.store.run import Segment, limit, numbered, open_run, open_window, read_marks, shards
+from recu_analysis.store.tensors import TensorFile, TornError, read_small
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pandas as pd
+
+    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.run import Run
+    from recu_analysis.store.window import LayerRecord, Window
+
+#: What a file may be; those of DAMAGE mean that something recorded is lost.
+VERDICTS = ("whole", "partial", "superseded", "unfinished", "torn", "damaged", "missing")
+DAMAGE = ("torn", "damaged", "missing")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One row: a file, or one that should be there; `bytes` None where it is not."""
+
+    file: str
+    verdict: str
+    segment: int | None = None
+    window: int | None = None
+    first_update: int | None = None
+    last_update: int | None = None
+    bytes: int | None = None
+    detail: str = ""
+
+
+def verify(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read every file of a run directory, compare every checksum, and say what is not there.
+
+    A recording that goes on meanwhile is no damage.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The folder that `record` made.
+
+    Returns
+    -------
+    DataFrame
+        A row a file: file (below `path`), verdict, segment, window, first_update, last_update, bytes, detail (a
+        sentence; empty where there is nothing to say). Verdicts: whole; partial (a whole window whose recording
+        stopped before its mark); superseded (whole, and hidden by a later resumption); unfinished (being written,
+        or left by a process that died, and never part of the run); torn (cut short, or longer than it was written);
+        damaged; missing.
+
+    Raises
+    ------
+    NotARunError
+        If there is no run directory at `path`.
+    DamagedError
+        If run.json cannot be read: it says what the other files should hold.
+    """
+    import pandas as pd
+
+    run = open_run(path)
+    try:
+        findings = list(_findings(run))
+    except OSError as error:
+        raise StoreError(f"{run.path} cannot be read: {error.strerror}") from None
+    rows = [asdict(finding) | {"file": finding.file.removeprefix(f"{run.path}/")} for finding in findings]
+    return pd.DataFrame(rows, dtype="object")  # whole numbers stay so beside None
+
+
+def _findings(run: Run) -> Iterator[Finding]:
+    history, checkpoints = run.path / names.HISTORY, run.path / names.CHECKPOINTS
+    yield _plain(run.path / names.RUN_FILE)
+    yield from _links(history, names.SEGMENT_NAME)
+    yield from _leftovers(history)
+    for number, folder in numbered(history, names.SEGMENT_NAME):
+        yield from _segment(run, number, folder)
+    if not checkpoints.is_symlink():
+        yield from (_checkpoint(file) for file in sorted(checkpoints.glob("*.safetensors")))
+
+
+def _plain(file: Path) -> Finding:
+    return Finding(str(file), "whole", bytes=file.lstat().st_size)
+
+
+def _links(folder: Path, pattern: re.Pattern[str]) -> Iterator[Finding]:
+    """What has a folder's name and is none, which readers do not follow."""
+    folders = {found for _, found in numbered(folder, pattern)}
+    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if pattern.fullmatch(entry.name) and entry not in folders:
+            yield Finding(str(entry), "damaged", detail=f"{entry} is a link or a file, where a folder was written")
+
+
+def _leftovers(folder: Path) -> Iterator[Finding]:
+    """Files of a staging folder."""
+    if not folder.is_dir() or folder.is_symlink():
+        return
+    for file in sorted(folder.iterdir()):
+        if file.is_file() and not file.is_symlink():
+            yield Finding(str(file), "unfinished", bytes=file.lstat().st_size, detail=f"{file} is half-written")
+
+
+def _segment(run: Run, number: int, folder: Path) -> Iterator[Finding]:
+    # The marks first: a writer that goes on marks no window before it is whole.
+    metrics, marked = _marks(number, folder)
+    rows = sorted(_windows(run, number, folder, marked), key=lambda row: -1 if row.window is None else row.window)
+    yield _start(number, folder, began=any(row.bytes is not None for row in rows))
+    yield from metrics
+    last = max((row.window or 0 for row in rows if row.bytes is not None), default=-1)
+    for row in rows:
+        lost = row.verdict == "unfinished" and row.window is not None and (row.window < last or row.window in marked)
+        yield _missing(row.file, number, row.window, f"{row.file} is empty") if lost else row
+    yield from _leftovers(folder / names.STAGING)
+
+
+def _missing(file: str, segment: int, window: int | None, detail: str) -> Finding:
+    return Finding(file, "missing", segment, window, detail=detail)
+
+
+def _start(number: int, folder: Path, *, began: bool) -> Finding:
+    """What there is to say of segment.json; without it and without windows a process died before it began."""
+    file = folder / names.SEGMENT_FILE
+    if not file.is_symlink() and not file.exists():
+        verdict, why = (
+            ("missing", "is missing") if began else ("unfinished", "was not written: the process died before")
+        )
+        return Finding(str(file), verdict, number, detail=f"{file} {why}")
+    try:
+        content = names.load_json(read_small(file, str(file)), str(file))
+        if type(content.get("start_update")) is not int or content.get("segment") != number:
+            raise DamagedError(f"{file} is not what was written there: it is not that of segment {number}")
+    except RecuError as error:
+        return Finding(str(file), "damaged", number, bytes=file.lstat().st_size, detail=str(error))
+    return Finding(str(file), "whole", number, bytes=file.lstat().st_size)
+
+
+def _marks(number: int, folder: Path) -> tuple[list[Finding], set[int]]:
+    """What there is to say of a segment's metrics, and the windows that they name."""
+    file = folder / names.METRICS_FILE
+    marked: set[int] = set()
+    try:
+        for mark in read_marks(folder):
+            if type(mark.get("window")) is int:
+                marked.add(mark["window"])
+    except RecuError as error:
+        return [Finding(str(file), "damaged", number, bytes=file.lstat().st_size, detail=str(error))], marked
+    found = [Finding(str(file), "whole", number, bytes=file.lstat().st_size)] if file.exists() else []
+    return found, marked
+
+
+def _windows(run: Run, number: int, folder: Path, marked: set[int]) -> Iterator[Finding]:
+    """Every shard of a segment, and the windows that are missing before or between those that are there."""
+    yield from _links(folder, names.WINDOW_NAME)
+    places = numbered(folder, names.WINDOW_NAME)
+    lost = {index for index in marked if not os.path.lexists(folder / names.window_name(index))}
+    for index in sorted(lost):
+        file = folder / names.window_name(index)
+        yield _missing(str(file), number, index, f"{file} is missing, though its metrics were logged")
+    before: Window | None = None
+    for index, place in places:
+        finding, window = _shard(run, Segment(folder, number, 0), index, place)
+        if window is None:
+            lost.add(index)
+        else:
+            if not _goes_on(window, before, lost):
+                text = f"what comes before window {index} ({place}), up to update {window.first_update - 1}, is missing"
+                yield _missing(str(folder), number, None, text)
+            before = window
+        yield finding
+        for name in _strangers(place):
+            yield Finding(str(place / name), "damaged", number, index, detail=f"{place / name} does not belong there")
+
+
+def _goes_on(window: Window, before: Window | None, lost: set[int]) -> bool:
+    """Whether a window follows on the one before, or those between are known to be lost."""
+    if window.updates == 0:
+        return True  # a state, with which a recording begins anew
+    if before is not None and window.header.follows(before.header):
+        return True
+    return any((before.number if before else -1) < other < window.number for other in lost)
+
+
+def _strangers(place: Path) -> list[str]:
+    try:
+        return [name for name in shards(place) if name != names.shard_name(0, 1)]
+    except DamagedError:
+        return []  # said of the window itself
+
+
+def _shard(run: Run, segment: Segment, number: int, place: Path) -> tuple[Finding, Window | None]:
+    file = place / names.shard_name(0, 1)
+    known: dict[str, Any] = {"segment": segment.number, "window": number}
+    try:
+        if not shards(place):
+            return Finding(str(place), "unfinished", **known, detail=f"{place} is empty"), None
+        known["bytes"] = file.lstat().st_size
+        window = open_window(number, place, segment, run.header, {spec.name: spec for spec in run.header.layers})
+        known |= {"first_update": window.first_update, "last_update": window.last_update}
+        check_window(window)
+    except (RecuError, OSError) as error:
+        gone = isinstance(error, FileNotFoundError)
+        detail = f"window {number} ({file}) is missing" if gone else str(error)
+        verdict = "missing" if gone else "torn" if isinstance(error, TornError) else "damaged"
+        return Finding(str(file), verdict, **known, detail=detail), None
+    verdict = "superseded" if window.last_update > limit(segment, run.segments) else "whole"
+    if verdict == "whole" and window.partial:
+        verdict = "partial"
+    return Finding(str(file), verdict, **known), window
+
+
+def check_window(window: Window) -> None:
+    """Read every tensor of a window, whatever its layer.
+
+    Raises
+    ------
+    DamagedError
+        If a checksum differs, a tensor or its checksum is missing, or one does not fit its layer; the text names the
+        first such tensor and counts the others.
+    """
+    problems = {str(error): error for error in _problems(window)}
+    if problems:
+        text, error = next(iter(problems.items()))
+        raise type(error)(text + (f"; {len(problems) - 1} more in this file" if len(problems) > 1 else ""))
+
+
+def _problems(window: Window) -> Iterator[RecuError]:
+    known = {f"{kind}/{layer}" for layer, spec in window.specs.items() for kind in _kinds(spec)}
+    for name in sorted(window.file.entries.keys() ^ window.header.digests.keys()):
+        what = "tensor" if name in window.header.digests else "checksum of tensor"
+        yield DamagedError(f"{window.where} is damaged: it has no {what} {name!r:.80}")
+    for name in sorted((window.file.entries.keys() & window.header.digests.keys()) - known):
+        yield DamagedError(f"{window.where} is damaged: its tensor {name!r:.80} is of no layer of the run")
+    for layer in window.specs:
+        yield from _layer_problems(window[layer])
+
+
+def _kinds(spec: LayerSpec) -> tuple[str, ...]:
+    optional = names.OPTIONAL if spec.transform is None else ("scale",)
+    return (*names.DENSE, *names.SPARSE, *optional)
+
+
+def _layer_problems(record: LayerRecord) -> Iterator[RecuError]:
+    for kind in (*names.DENSE, *names.SPARSE[1:], *names.OPTIONAL):
+        try:
+            getattr(record, kind)
+        except RecuError as error:
+            yield error
+
+
+def _checkpoint(file: Path) -> Finding:
+    """What there is to say of a checkpoint, by the checksums in it."""
+    try:
+        found = TensorFile(file, str(file))
+        digests = names.load_json(found.metadata.get("digests", ""), str(file))
+        if names.seal(found.metadata.get("position", "")) != found.metadata.get("seal"):
+            raise DamagedError(f"{file} is damaged: its position is not the one that was saved")
+        if digests.keys() != found.entries.keys():
+            raise DamagedError(f"{file} is damaged: its tensors are not those that were saved")
+        for name, expected in digests.items():
+            found.read(name, expected)
+    except RecuError as error:
+        verdict = "torn" if isinstance(error, TornError) else "damaged"
+        return Finding(str(file), verdict, bytes=file.lstat().st_size, detail=str(error))
+    return Finding(str(file), "whole", bytes=file.lstat().st_size)

@@ -1,0 +1,262 @@
+"""verify: every kind of damage gets its verdict, and nothing that is no damage does."""
+
+import json
+import os
+import shutil
+
+import pytest
+
+import recu_analysis.store.tensors as tensors
+from recu_analysis import open_run
+from recu_analysis.errors import DamagedError, NotARunError
+from recu_analysis.store import format as names
+from recu_analysis.store.format import LayerSpec
+from recu_analysis.store.verify import DAMAGE, verify
+from recu_analysis.store.writer import RunWriter
+from recu_analysis.testing import layer_state, random_walk, synthetic_run
+from recu_analysis.theory.standardize import WeightTransform
+
+SEGMENT = "history/segment-0000"
+WALK = random_walk((4, 30), 40, step=0.3)
+SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(centre=True))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return synthetic_run(tmp_path / "run", windows=5).path
+
+
+def shard(path, number):
+    return path / SEGMENT / names.window_name(number) / names.shard_name(0, 1)
+
+
+def verdicts(path):
+    """Verdicts of what is not simply whole: by window where it is known, else by the file's name."""
+    table = verify(path)
+    told = table[table["verdict"] != "whole"].to_dict(orient="records")
+    assert all(row["detail"] for row in told if row["verdict"] in DAMAGE)
+    return {row["file"] if row["window"] is None else row["window"]: row["verdict"] for row in told}
+
+
+def detail(path):
+    (text,) = (row for row in verify(path)["detail"] if row)
+    return text
+
+
+def flip(file, position):
+    content = bytearray(file.read_bytes())
+    content[position] ^= 16
+    file.write_bytes(content)
+
+
+def test_a_whole_run_has_a_row_for_every_file(path):
+    table = verify(path)
+    assert set(table["verdict"]) == {"whole"}
+    on_disk = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
+    assert set(table["file"]) == on_disk - {"lock"}
+    assert table["bytes"].sum() == sum((path / name).stat().st_size for name in table["file"])
+    windows = table[table["window"].notna()]
+    assert windows["window"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert windows["last_update"].tolist() == [0, 4, 8, 12, 16, 20]
+
+
+def test_every_kind_of_damage_at_once(path):
+    flip(shard(path, 1), -2)
+    os.truncate(shard(path, 2), 5000)
+    shard(path, 3).unlink()
+    shutil.rmtree(path / SEGMENT / "window-000004")
+    assert verdicts(path) == {1: "damaged", 2: "torn", 3: "missing", 4: "missing"}
+
+
+def test_all_tensors_are_checked_and_the_first_is_named(path):
+    file = shard(path, 2)
+    content = tensors.TensorFile(file, "it")
+    for name, entry in content.entries.items():
+        if entry.stop > entry.start:
+            flip(file, entry.start)
+            assert f"tensor {name!r} does not match its checksum" in detail(path)
+            flip(file, entry.start)
+    for name in ("weight/first", "path/second", "flips/first"):
+        flip(file, content.entries[name].start)
+    assert detail(path).endswith("; 2 more in this file")
+
+
+def test_windows_deleted_without_a_trace_in_the_metrics(path):
+    (path / SEGMENT / "metrics.jsonl").unlink()
+    shutil.rmtree(path / SEGMENT / "window-000000")
+    shutil.rmtree(path / SEGMENT / "window-000003")
+    rows = [row for row in verify(path).to_dict(orient="records") if row["verdict"] == "missing"]
+    for row, update in zip(rows, (0, 12), strict=True):
+        assert f"up to update {update}, is missing" in row["detail"]
+
+
+def test_a_last_window_that_was_marked_and_is_gone(path):
+    shutil.rmtree(path / SEGMENT / "window-000005")
+    assert open_run(path).windows[-1].number == 4
+    assert verdicts(path) == {5: "missing"}
+
+
+def record(path, *spans, resume=None, partial=False):
+    out = RunWriter(path, [SPEC], configuration={}, environment={}, resume=resume)
+    start = resume or 0
+    for first, last in [(start + 1, start), *spans]:
+        state = {"a": layer_state(WALK, first, last, centre=True)}
+        number = out.write_window(state, first_update=first, last_update=last, partial=partial and last > start)
+        out.write_metrics({"window": number, "update": last})
+    out.close()
+
+
+def test_superseded_and_partial_windows_are_no_damage(tmp_path):
+    record(tmp_path, (1, 4), (5, 8), (9, 12))
+    record(tmp_path, (9, 10), resume=8, partial=True)
+    table = verify(tmp_path)
+    told = table[table["window"].notna()]
+    assert list(zip(told["segment"], told["window"], told["verdict"], strict=True)) == [
+        (0, 0, "whole"),
+        (0, 1, "whole"),
+        (0, 2, "whole"),
+        (0, 3, "superseded"),
+        (1, 2, "whole"),
+        (1, 3, "partial"),
+    ]
+    flip(shard(tmp_path, 3), -1)
+    assert verdicts(tmp_path)[3] == "partial", "of the two windows 3, the later one"
+    assert verify(tmp_path)["verdict"].tolist().count("damaged") == 1
+
+
+def test_resuming_inside_a_window_leaves_no_hole(tmp_path):
+    record(tmp_path, (1, 4), (5, 8))
+    record(tmp_path, (7, 9), resume=6)
+    assert set(verdicts(tmp_path).values()) == {"superseded"}
+
+
+def test_what_a_dead_process_leaves_is_unfinished(path):
+    (path / SEGMENT / "staging").mkdir()
+    (path / SEGMENT / "staging/12-ab").write_bytes(b"half")
+    (path / "history/12-ab").write_bytes(b"half")
+    (path / SEGMENT / "window-000006").mkdir()
+    (path / "history/segment-0001").mkdir()
+    with (path / SEGMENT / "metrics.jsonl").open("a") as file:
+        file.write('{"window": 6, "upda')
+    assert verdicts(path) == {
+        6: "unfinished",
+        "history/12-ab": "unfinished",
+        f"{SEGMENT}/staging/12-ab": "unfinished",
+        "history/segment-0001/segment.json": "unfinished",
+    }
+
+
+def test_a_recording_that_goes_on_is_no_damage(tmp_path):
+    out = RunWriter(tmp_path, [SPEC], configuration={}, environment={})
+    for last in range(1, 12):
+        number = out.write_window(
+            {"a": layer_state(WALK, last, last, centre=True)}, first_update=last, last_update=last
+        )
+        out.write_metrics({"window": number, "update": last})
+        told = verify(tmp_path)["verdict"]
+        # The run's first window here has updates, so that it alone is said to follow on nothing.
+        assert set(told) <= {"whole", "unfinished", "missing"}
+        assert (told == "missing").sum() <= 1
+    out.close()
+
+
+@pytest.mark.parametrize("name", ["segment.json", "metrics.jsonl"])
+def test_small_files(path, name):
+    file = path / SEGMENT / name
+    before = file.read_bytes()
+    file.write_bytes(b"{torn\n" + before)
+    assert verdicts(path) == {f"{SEGMENT}/{name}": "damaged"}
+    file.unlink()
+    file.symlink_to("/etc/hostname")
+    assert verdicts(path) == {f"{SEGMENT}/{name}": "damaged"}
+    assert "it is a link" in detail(path)
+    file.unlink()
+    assert verdicts(path) == ({f"{SEGMENT}/{name}": "missing"} if name == "segment.json" else {})
+
+
+def test_the_start_of_another_segment(path):
+    file = path / SEGMENT / "segment.json"
+    file.write_text(file.read_text().replace('"segment":0', '"segment":1'))
+    assert "it is not that of segment 0" in detail(path)
+
+
+def test_links_and_strangers_are_told(path):
+    shutil.move(path / SEGMENT / "window-000005", path / "elsewhere")
+    (path / SEGMENT / "window-000005").symlink_to(path / "elsewhere")
+    (path / "history/segment-0007").symlink_to(path / SEGMENT)
+    shutil.copy(shard(path, 2), path / SEGMENT / "window-000002/00002-of-00002.safetensors")
+    shard(path, 1).unlink()
+    os.mkfifo(shard(path, 1))
+    table = verify(path)
+    bad = table[table["verdict"].isin(DAMAGE)]
+    assert len(bad) == 4
+    texts = "\n".join(bad["detail"])
+    assert "window-000005 is a link or a file" in texts
+    assert "00002-of-00002.safetensors does not belong there" in texts
+    assert "it is not a regular file" in texts
+
+
+def test_a_shard_under_another_number(path):
+    shutil.rmtree(path / SEGMENT / "window-000003")
+    shutil.copytree(path / SEGMENT / "window-000002", path / SEGMENT / "window-000003")
+    assert verdicts(path) == {3: "damaged"}
+    assert "belongs to another run or another place in this one" in detail(path)
+
+
+def test_only_a_shard_of_other_ranks(path):
+    shard(path, 3).rename(shard(path, 3).with_name("00002-of-00002.safetensors"))
+    table = verify(path)
+    assert table[table["window"] == 3]["verdict"].tolist() == ["missing", "damaged"]
+
+
+def test_tensors_without_checksum_or_layer(path):
+    file = tensors.TensorFile(shard(path, 1), "it")
+    header = names.ShardHeader.from_metadata(file.metadata, "it")
+    from safetensors.numpy import save_file
+
+    arrays = {name: file.read(name) for name in file.entries}
+
+    def forge(change):
+        digests = {name: names.digest(name, array) for name, array in arrays.items()} | change
+        fields = {name: getattr(header, name) for name in header.__slots__} | {"digests": digests}
+        save_file(arrays, shard(path, 1), metadata=names.ShardHeader(**fields).to_metadata())
+        return detail(path)
+
+    assert "it has no tensor 'path/gone'" in forge({"path/gone": "0"})
+    arrays["weight/other"] = arrays["weight/first"]
+    assert "its tensor 'weight/other' is of no layer of the run" in forge({})
+    del arrays["weight/other"]
+    del arrays["zpath/second"]
+    assert "it has no checksum of tensor 'zpath/second'" in forge({})
+
+
+def test_what_is_no_run(tmp_path, path):
+    with pytest.raises(NotARunError, match="does not exist"):
+        verify(tmp_path / "none")
+    (path / "run.json").write_text("{")
+    with pytest.raises(DamagedError, match=r"run\.json"):
+        verify(path)
+
+
+def test_checkpoints_are_checked_by_their_own_sums(path):
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    arrays = {"model/a": np.arange(6, dtype=np.float32), "model/n": np.array(3)}
+    place = json.dumps({"update": 20})
+    metadata = {
+        "position": place,
+        "seal": names.seal(place),
+        "digests": json.dumps({name: names.digest(name, array) for name, array in arrays.items()}),
+    }
+    file = path / "checkpoints/last.safetensors"
+    file.parent.mkdir()
+    save_file(arrays, file, metadata=metadata)
+    assert verdicts(path) == {}
+    flip(file, -1)
+    assert "last.safetensors is damaged: tensor 'model/" in detail(path)
+    flip(file, -1)
+    os.truncate(file, file.stat().st_size - 1)
+    assert verdicts(path) == {"checkpoints/last.safetensors": "torn"}
+    save_file(arrays, file, metadata=metadata | {"position": "{}"})
+    assert "its position is not the one that was saved" in detail(path)
