@@ -40,7 +40,7 @@ class TwoShortcutBlock(_Block):
 class OneShortcutBlock(_Block):
     """Block of the authors' ResNet-18 for CIFAR: one shortcut around both convolutions.
 
-    Their paper says one around each (Section 4.1); their code, and so this, does not.
+    Their paper says one around each; their code, and so this, does not.
     """
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
