@@ -17,6 +17,7 @@ COMMANDS = {
     "import": "import_",
     "info": "info",
     "verify": "verify",
+    "thin": "thin",
     "layers": "layers",
     "dead-weights": "dead_weights",
     "updates": "updates",

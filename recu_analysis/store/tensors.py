@@ -87,17 +87,20 @@ class TensorFile:
         What messages call the file.
     metadata : dict of str to str
     entries : dict of str to TensorEntry
+    size : int
+        Bytes of the whole file.
     """
 
     path: Path
     where: str
     metadata: dict[str, str] = field(init=False)
     entries: dict[str, TensorEntry] = field(init=False)
+    size: int = field(init=False)
     _checked: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         with reading(self.path, self.where) as file:
-            size = os.fstat(file.fileno()).st_size
+            self.size = size = os.fstat(file.fileno()).st_size
             length = int.from_bytes(file.read(8), "little")
             if size < 8 or length > min(size - 8, MAX_HEADER_BYTES):
                 raise TornError(f"{self.where} is cut short or damaged: {size} bytes cannot hold its header")

@@ -243,9 +243,19 @@ class RunWriter:
         return run.header.run_id, run.next_segment, number if ends_here else number + 1
 
     def write_window(
-        self, states: Mapping[str, LayerState], *, first_update: int, last_update: int, partial: bool = False
+        self,
+        states: Mapping[str, LayerState],
+        *,
+        first_update: int,
+        last_update: int,
+        partial: bool = False,
+        number: int | None = None,
+        exact: bool | None = None,
     ) -> int:
         """Queue a window and return its number; waits only while the queue is full.
+
+        `number` names a window that had its name before, above all others here; `exact` differs from the run's where
+        it has windows of both kinds.
 
         Raises
         ------
@@ -253,9 +263,10 @@ class RunWriter:
             If an earlier window could not be written; nothing is written after it.
         """
         self._require_open()
-        number = self._next_window
-        self._next_window += 1
-        self._queue.put(lambda: self._save_window(number, states, first_update, last_update, partial))
+        number = self._next_window if number is None else number
+        self._next_window = number + 1
+        seen = self._exact if exact is None else exact
+        self._queue.put(lambda: self._save_window(number, states, first_update, last_update, partial, seen))
         return number
 
     def write_metrics(self, line: Mapping[str, Any]) -> None:
@@ -310,7 +321,13 @@ class RunWriter:
         self._queue.task_done()
 
     def _save_window(
-        self, number: int, states: Mapping[str, LayerState], first_update: int, last_update: int, partial: bool
+        self,
+        number: int,
+        states: Mapping[str, LayerState],
+        first_update: int,
+        last_update: int,
+        partial: bool,
+        exact: bool,
     ) -> None:
         tensors = {name: array for layer, state in states.items() for name, array in state.tensors(layer).items()}
         check_room(self.path, sum(array.nbytes for array in tensors.values()), f"window {number}")
@@ -320,7 +337,7 @@ class RunWriter:
             window=number,
             first_update=first_update,
             last_update=last_update,
-            exact=self._exact,
+            exact=exact,
             partial=partial,
             layers={layer: state.summary for layer, state in states.items()},
             digests={name: names.digest(name, array) for name, array in tensors.items()},

@@ -1,0 +1,201 @@
+"""A smaller copy of a run: windows merged into fewer, so that nothing recorded is lost but its time of day."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import secrets
+import shutil
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recu_analysis.analysis.engine import merged, select_layers
+from recu_analysis.errors import DamagedError, InputError, RunExistsError, StoreError, WindowNotFoundError
+from recu_analysis.store.format import DENSE, OPTIONAL, LayerWindow
+from recu_analysis.store.run import open_run
+from recu_analysis.store.writer import LayerState, RunWriter, check_room, sync_directory
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.run import Run
+    from recu_analysis.store.window import Window
+
+#: Bytes of a weight that flipped: its index, flips, first and last flip.
+FLIPPED_BYTES = 16
+
+
+def thin(
+    run: Run,
+    windows: Iterable[int],
+    out: str | os.PathLike[str],
+    *,
+    layers: Sequence[str] | str | None = None,
+    on_window: Callable[[int], object] = lambda _: None,
+) -> Run:
+    """Write a copy of a run that has some of its windows, each merged with those left out before it.
+
+    Parameters
+    ----------
+    run : Run
+    windows : iterable of int
+        Numbers of the windows that stay, with their numbers; the first and the last one among them.
+    out : str or path-like
+        The new run directory, made whole or not at all.
+    layers : str or sequence of str, optional
+        Patterns of layer names; all by default.
+    on_window : callable
+        Told of every window before it is merged.
+
+    Returns
+    -------
+    Run
+        The new one, with the layers and the configuration of `run` and the metrics of the windows that stayed;
+        superseded windows and checkpoints are not in it.
+
+    Raises
+    ------
+    InputError
+        If the first or the last window, or one beside a gap in the updates, is not to stay.
+    DamagedError
+        If windows of `run` are damaged.
+    LayerNotFoundError, WindowNotFoundError
+        If a pattern or a window is not there.
+    RunExistsError, NoRoomError, StoreError
+        If `out` exists, has too little room or cannot be written.
+    """
+    final = Path(out)
+    specs = select_layers(run, layers)
+    groups = _groups(run, set(windows))
+    if final.exists() or final.is_symlink():
+        raise RunExistsError(f"{final} exists already; choose another folder for the thinned run")
+    check_room(final, _bytes(groups, specs), f"the thinned run {final}")
+    with _made_whole(final) as staging:
+        _write(staging, run, specs, groups, on_window)
+    return open_run(final)
+
+
+def _groups(run: Run, kept: set[int]) -> list[list[Window]]:
+    """The windows that become one, for every window that stays."""
+    if run.problems:
+        raise DamagedError(f"{run.path} cannot be thinned, for it is damaged: {run.problems[0]}")
+    numbers = [window.number for window in run.windows]
+    absent = sorted(kept - set(numbers))
+    if absent or not numbers:
+        has = f"has the windows {numbers[0]} to {numbers[-1]}" if numbers else "has no windows"
+        raise WindowNotFoundError(f"{run.path} {has}, not {', '.join(map(str, absent))}")
+    ends = [number for number in (numbers[0], numbers[-1]) if number not in kept]
+    if ends:
+        raise InputError(f"{_listed(ends)} must stay, else what was recorded there would be lost; add {_added(ends)}")
+    groups: list[list[Window]] = [[]]
+    for window in run.windows:
+        groups[-1].append(window)
+        if window.number in kept:
+            groups.append([])
+    for group in groups[:-1]:
+        _require_adjacent(group)
+    return groups[:-1]
+
+
+def _require_adjacent(group: Sequence[Window]) -> None:
+    """InputError where a state without updates, with which a recording began anew, would be merged away."""
+    for before, window in pairwise(group):
+        states = [each.number for each in (before, window) if each.updates == 0]
+        if states:
+            needed = sorted({before.number, *states} - {group[-1].number})
+            raise InputError(
+                f"window {states[0]} is a state from which the recording began anew and must stay; add {_added(needed)}"
+            )
+        _ = window.before  # says which window is missing, where one is
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return f"window {numbers[0]}" if len(numbers) == 1 else f"windows {' and '.join(map(str, numbers))}"
+
+
+def _added(numbers: Sequence[int]) -> str:
+    return f"{','.join(map(str, numbers))} to those that stay"
+
+
+def _bytes(groups: Sequence[Sequence[Window]], specs: Sequence[LayerSpec]) -> int:
+    """The most that the thinned run can take: every flip of a merged window by another weight."""
+    total = 0
+    for group in groups:
+        for spec in specs:
+            tensors = [window.file.entries for window in group]
+            dense = (tensors[-1].get(f"{kind}/{spec.name}") for kind in (*DENSE, *OPTIONAL))
+            sparse = (each.get(f"flipped/{spec.name}") for each in tensors)
+            flipped = sum(math.prod(entry.shape) for entry in sparse if entry)
+            total += sum(entry.stop - entry.start for entry in dense if entry)
+            total += FLIPPED_BYTES * min(flipped, spec.weights)
+    return total
+
+
+@contextlib.contextmanager
+def _made_whole(final: Path) -> Iterator[Path]:
+    """A folder to write in, which becomes `final` when all went well and else is gone."""
+    home = next(parent for parent in final.absolute().parents if parent.exists())
+    staging = home / f".thin-{secrets.token_hex(8)}"
+    try:
+        yield staging
+        final.parent.mkdir(parents=True, exist_ok=True)
+        staging.rename(final)
+        sync_directory(final.parent)
+    except OSError as error:
+        raise StoreError(f"{final} cannot be written: {error.strerror}") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)  # gone already where all went well
+
+
+def _write(
+    staging: Path,
+    run: Run,
+    specs: Sequence[LayerSpec],
+    groups: Sequence[Sequence[Window]],
+    on_window: Callable[[int], object],
+) -> None:
+    source = {"run_id": run.id, "windows": [group[-1].number for group in groups]}
+    environment = run.header.environment | {"thinned": source}
+    writer = RunWriter(staging, specs, configuration=run.configuration, environment=environment)
+    try:
+        for group in groups:
+            on_window(group[-1].number)
+            writer.write_window(
+                {spec.name: _state(group, spec) for spec in specs},
+                first_update=group[0].first_update,
+                last_update=group[-1].last_update,
+                partial=group[-1].partial,
+                number=group[-1].number,
+                exact=all(window.exact for window in group),
+            )
+        for mark in run.marks():
+            if mark.get("window") in source["windows"]:
+                writer.write_metrics(mark)
+    finally:
+        writer.close()
+
+
+def _state(group: Sequence[Window], spec: LayerSpec) -> LayerState:
+    """One layer of the windows that become one, as it goes to disk."""
+    whole = merged(group, spec.name)
+    flipped = np.flatnonzero(whole.flips)
+    flips, first_flip, last_flip = (
+        dense.reshape(-1)[flipped].astype(np.uint32) for dense in (whole.flips, whole.first_flip, whole.last_flip)
+    )
+    return LayerState(
+        weight=whole.end,
+        path=whole.path.astype(np.float32),
+        zpath=whole.zpath.astype(np.float32),
+        flipped=flipped.astype(np.uint32),
+        flips=flips,
+        first_flip=first_flip,
+        last_flip=last_flip,
+        scale=group[-1][spec.name].scale,
+        summary=LayerWindow(whole.first_update, whole.updates, whole.lr, whole.lr_decay, whole.decay_time, whole.tau),
+        effective=whole.effective,
+    )

@@ -1,0 +1,248 @@
+"""thin: what is recorded stays, compared with the tables of the same windows merged when read and with plain loops."""
+
+import errno
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import recu_analysis.store.writer as writer_module
+from recu_analysis import dead_weights, layer_table, open_run
+from recu_analysis.analysis.engine import WindowRange
+from recu_analysis.analysis.thin import thin
+from recu_analysis.errors import (
+    DamagedError,
+    InputError,
+    LayerNotFoundError,
+    NoRoomError,
+    RunExistsError,
+    StoreError,
+    WindowNotFoundError,
+)
+from recu_analysis.store.format import LayerSpec
+from recu_analysis.store.verify import verify
+from recu_analysis.store.writer import RunWriter
+from recu_analysis.testing import layer_state, random_walk, synthetic_run
+from recu_analysis.theory.standardize import WeightTransform
+
+WALK = random_walk((4, 30), 24, step=0.3)
+SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(centre=True))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return synthetic_run(tmp_path_factory.mktemp("thin") / "run", windows=10)
+
+
+def contents(path):
+    return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+
+
+def test_tables_over_the_kept_windows_are_those_of_the_ranges_before(made, tmp_path):
+    before, after = open_run(made.path), thin(open_run(made.path), [0, 1, 5, 10], tmp_path / "thin")
+    assert [(w.number, w.first_update, w.last_update) for w in after.windows] == [
+        (0, 1, 0),
+        (1, 1, 2),
+        (5, 3, 10),
+        (10, 11, 20),
+    ]
+    for text in ("1", "2:6", "6:11", "1:11", "1:6", "2:11"):
+        whole = WindowRange.parse(text)
+        first = next(window.number for window in after.windows if window.number >= whole.first)
+        kept = WindowRange(first, whole.last)
+        pd.testing.assert_frame_equal(
+            layer_table(before, window=whole), layer_table(after, window=kept), check_exact=False, rtol=1e-5
+        )
+        same = ["dead", "silent_fraction", "tail_fraction", "revived_fraction"]
+        old, new = dead_weights(before, window=whole), dead_weights(after, window=kept)
+        shared = [name for name in same if name in old]
+        pd.testing.assert_frame_equal(old[shared], new[shared])
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sets(st.integers(1, 9)))
+def test_every_choice_of_windows_equals_a_plain_loop_over_the_updates(made, tmp_path_factory, kept):
+    numbers = sorted({0, 10, *kept})
+    after = thin(open_run(made.path), numbers, tmp_path_factory.mktemp("plain") / "thin")
+    assert [window.number for window in after.windows] == numbers
+    for low, window in zip(numbers, after.windows[1:], strict=False):
+        for name, walk in made.history.items():
+            truth = layer_state(walk, 2 * low + 1, 2 * window.number, centre=True)
+            record = window[name]
+            np.testing.assert_array_equal(record.weight, truth.weight)
+            np.testing.assert_allclose(record.path, truth.path, rtol=1e-6)
+            np.testing.assert_allclose(record.zpath, truth.zpath, rtol=1e-6)
+            for kind in ("flips", "first_flip", "last_flip"):
+                np.testing.assert_array_equal(getattr(record, kind).reshape(-1)[truth.flipped], getattr(truth, kind))
+            assert record.flips.sum() == truth.flips.sum()
+            assert (record.summary.first_update, record.summary.updates) == (2 * low + 1, 2 * (window.number - low))
+            assert record.summary.lr_decay == pytest.approx(truth.summary.lr_decay)
+
+
+def test_what_is_said_of_the_run_stays(made, tmp_path):
+    before, after = open_run(made.path), thin(open_run(made.path), [0, 4, 10], tmp_path / "thin")
+    assert after.header.layers == before.header.layers
+    assert after.configuration == before.configuration
+    assert after.header.environment["thinned"] == {"run_id": before.id, "windows": [0, 4, 10]}
+    assert after.id != before.id
+    assert after.metrics.to_dict("records") == before.metrics[before.metrics["window"].isin([4, 10])].to_dict("records")
+    assert set(verify(after.path)["verdict"]) == {"whole"}
+    again = thin(after, [0, 10], tmp_path / "again")
+    assert [window.number for window in again.windows] == [0, 10]
+
+
+def test_all_windows_kept_are_the_same_bits(made, tmp_path):
+    before, after = open_run(made.path), thin(open_run(made.path), range(11), tmp_path / "thin")
+    for one, other in zip(before.windows, after.windows, strict=True):
+        assert one.header.digests == other.header.digests
+        assert one.header.layers == other.header.layers
+
+
+def test_some_layers(made, tmp_path):
+    after = thin(open_run(made.path), [0, 10], tmp_path / "thin", layers="sec*")
+    assert after.layer_names == ["second"]
+    assert set(verify(after.path)["verdict"]) == {"whole"}
+
+
+def record(path, *spans, specs=(SPEC,), resume=None, exact=True, partial=False, more=None, walk=WALK):
+    out = RunWriter(path, specs, configuration={}, environment={}, resume=resume, exact=exact)
+    start = resume or 0
+    for first, last in [(start + 1, start), *spans]:
+        states = {spec.name: layer_state(walk, first, last, centre=True) for spec in specs}
+        if more:
+            states = {name: more(state, last) for name, state in states.items()}
+        out.write_window(states, first_update=first, last_update=last, partial=partial and last > start)
+    out.close()
+    return open_run(path)
+
+
+def test_special_values_effective_weights_and_the_learned_scale(tmp_path):
+    from dataclasses import replace
+
+    spec = LayerSpec("a", (4, 30), "float32", "test", None)
+    walk = WALK.copy()
+    walk[8, 0, :5] = [np.nan, np.inf, -np.inf, -0.0, 1e-45]
+
+    def more(state, last):
+        return replace(state, effective=-walk[last], scale=np.full((4, 1, 1), last, np.float32))
+
+    run = record(tmp_path / "run", (1, 4), (5, 8), specs=[spec], more=more, walk=walk)
+    made = thin(run, [0, 2], tmp_path / "thin").windows[1]["a"]
+    assert made.weight.tobytes() == walk[8].tobytes()
+    assert made.effective.tobytes() == (-walk[8]).tobytes()
+    assert made.scale.tolist() == [[[8.0]]] * 4
+    assert np.isnan(made.path[0, 0])
+    assert np.isinf(made.path[0, 1])
+    np.testing.assert_allclose(
+        made.path[1:], run.windows[1]["a"].path[1:] + run.windows[2]["a"].path[1:].astype(np.float64), rtol=1e-6
+    )
+
+
+def test_exact_sampled_and_partial_stay(tmp_path):
+    record(tmp_path / "run", (1, 4), (5, 8), exact=False)
+    record(tmp_path / "run", (9, 10), (11, 12), resume=8, partial=True)
+    run = open_run(tmp_path / "run")
+    kept = thin(run, [0, 2, 3, 4], tmp_path / "one")
+    assert [(w.exact, w.partial) for w in kept.windows] == [(False, False), (False, False), (True, True), (True, True)]
+    assert [w.exact for w in thin(run, [0, 3, 4], tmp_path / "two").windows] == [False, False, True]
+
+
+def test_superseded_windows_are_not_copied(tmp_path):
+    record(tmp_path / "run", (1, 4), (5, 8), (9, 12))
+    run = record(tmp_path / "run", (5, 6), (7, 14), resume=4)
+    assert [w.last_update for w in thin(run, [0, 3], tmp_path / "thin").windows] == [0, 14]
+
+
+def test_a_recording_that_began_anew_inside_a_window(tmp_path):
+    record(tmp_path / "run", (1, 4), (5, 8))
+    run = record(tmp_path / "run", (7, 9), (10, 12), resume=6)
+    with pytest.raises(
+        InputError, match="window 2 is a state from which the recording began anew and must stay; add 1,2 to those that"
+    ):
+        thin(run, [0, 4], tmp_path / "thin")
+    made = thin(run, [0, 1, 2, 4], tmp_path / "thin")
+    assert [(w.first_update, w.last_update) for w in made.windows] == [(1, 0), (1, 4), (7, 6), (7, 12)]
+    np.testing.assert_array_equal(made.windows[3]["a"].start, WALK[6])
+    assert set(verify(made.path)["verdict"]) == {"whole"}
+
+
+@pytest.mark.parametrize(
+    ("windows", "kind", "text"),
+    [
+        ([0, 11], WindowNotFoundError, "has the windows 0 to 10, not 11"),
+        ([], InputError, "windows 0 and 10 must stay, else what was recorded there would be lost; add 0,10 to those"),
+        ([0, 5], InputError, "window 10 must stay"),
+    ],
+)
+def test_windows_that_cannot_be_chosen(made, tmp_path, windows, kind, text):
+    with pytest.raises(kind, match=text):
+        thin(open_run(made.path), windows, tmp_path / "thin")
+    assert not any(tmp_path.iterdir())
+
+
+def test_other_refusals_leave_nothing(made, tmp_path, monkeypatch):
+    run = open_run(made.path)
+    with pytest.raises(LayerNotFoundError):
+        thin(run, [0, 10], tmp_path / "thin", layers="x*")
+    with monkeypatch.context() as patch:
+        patch.setattr(writer_module.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 0}))
+        with pytest.raises(NoRoomError, match=r"no room for the thinned run .*thin: .* has 0 MiB free"):
+            thin(run, [0, 10], tmp_path / "thin")
+    assert not any(tmp_path.iterdir())
+    for name, content in (("file", "x"), ("folder", None), ("link", "none")):
+        target = tmp_path / name
+        target.mkdir() if content is None else target.write_text(content) if name == "file" else target.symlink_to(
+            content
+        )
+        with pytest.raises(RunExistsError, match="exists already; choose another folder for the thinned run"):
+            thin(run, [0, 10], target)
+
+
+def test_damaged_runs_are_refused(tmp_path):
+    path = synthetic_run(tmp_path / "run").path
+    shard = path / "history/segment-0000/window-000002/00001-of-00001.safetensors"
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(DamagedError, match=r"window 2 .* does not match its checksum"):
+        thin(open_run(path), [0, 4], tmp_path / "thin")
+    os.truncate(shard, 9)
+    with pytest.raises(DamagedError, match=r"cannot be thinned, for it is damaged: window 2 .* cut short"):
+        thin(open_run(path), [0, 4], tmp_path / "thin")
+    shard.unlink()
+    with pytest.raises(WindowNotFoundError, match="the window that ends at update 10 is missing"):
+        thin(open_run(path), [0, 4], tmp_path / "thin")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))])
+@pytest.mark.parametrize("moment", [1, 3])
+def test_what_stops_it_leaves_nothing_and_the_run_as_it_was(made, tmp_path, error, moment):
+    before, seen = contents(made.path), []
+
+    def stop(number):
+        seen.append(number)
+        if len(seen) == moment:
+            raise error
+
+    with pytest.raises((KeyboardInterrupt, StoreError)) as caught:
+        thin(open_run(made.path), [0, 5, 10], tmp_path / "deep/thin", on_window=stop)
+    if not isinstance(caught.value, KeyboardInterrupt):
+        assert str(caught.value) == f"{tmp_path}/deep/thin cannot be written: No space left on device"
+    assert not any(tmp_path.iterdir())
+    assert contents(made.path) == before
+
+
+@pytest.mark.parametrize("name", ["fsync", "rename", "mkdir"])
+def test_a_write_that_fails_leaves_nothing(made, tmp_path, monkeypatch, name):
+    def refused(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, name, refused)
+        with pytest.raises(StoreError, match="Read-only file system"):
+            thin(open_run(made.path), [0, 10], tmp_path / "thin")
+    assert not any(tmp_path.iterdir())
