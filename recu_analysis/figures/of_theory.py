@@ -168,7 +168,7 @@ def tradeoff_figure(
 
 
 def _entropy_grid(low: float, high: float) -> pd.DataFrame:
-    return tradeoff(_ALL_LEVELS, np.linspace(low, high, 201).tolist(), 101)[["tau", "b", "entropy"]]
+    return tradeoff(_ALL_LEVELS, np.linspace(low, high, 101).tolist(), 51)[["tau", "b", "entropy"]]
 
 
 def _fig3() -> tuple[Figure, pd.DataFrame]:
