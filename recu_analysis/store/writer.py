@@ -352,10 +352,14 @@ class RunWriter:
         sync_directory(self._folder)
 
     def _append_metrics(self, text: str) -> None:
-        with (self._folder / names.METRICS_FILE).open("a", encoding="utf-8") as file:
+        path = self._folder / names.METRICS_FILE
+        is_new = not path.exists()
+        with path.open("a", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        if is_new:
+            sync_directory(self._folder)
 
 
 def _refuse_existing(path: Path, resume: int | None) -> None:
