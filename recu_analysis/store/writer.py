@@ -21,6 +21,7 @@ from safetensors.numpy import save_file
 
 from recu_analysis.errors import InputError, NoRoomError, RecuError, RunExistsError, StoreError
 from recu_analysis.store import format as names
+from recu_analysis.store.limits import check_recordable
 from recu_analysis.store.run import open_run
 
 if TYPE_CHECKING:
@@ -162,6 +163,8 @@ class RunWriter:
 
     Raises
     ------
+    InputError
+        If readers would refuse the run: two layers of one name, names or a configuration too long.
     RunExistsError
         If the directory is not empty and `resume` is not given.
     StoreError
@@ -187,6 +190,8 @@ class RunWriter:
         self._error: Exception | None = None
         self._closed = self._released = False
         self._process = os.getpid()
+        header = names.RunHeader(secrets.token_hex(8), self._layers, dict(configuration), dict(environment))
+        check_recordable(header)
         check_room(path, 3 * window_bytes(layers), f"a recording of {sum(layer.weights for layer in layers)} weights")
         with _as_store_error(path, "cannot be prepared for recording"):
             _refuse_existing(path, resume)
@@ -194,7 +199,7 @@ class RunWriter:
             self._lock = lock_directory(path)
             try:
                 _refuse_existing(path, resume)  # again: another process may have come and gone meanwhile
-                self._prepare(dict(configuration), dict(environment), resume)
+                self._prepare(header, resume)
             except BaseException:
                 os.close(self._lock)
                 raise
@@ -204,15 +209,14 @@ class RunWriter:
         # Without this, a process that ends without close() would lose the windows that still wait.
         atexit.register(self._finish)
 
-    def _prepare(self, configuration: dict[str, Any], environment: dict[str, Any], resume: int | None) -> None:
+    def _prepare(self, header: names.RunHeader, resume: int | None) -> None:
         history = self.path / names.HISTORY
         if history.is_symlink():
             raise StoreError(f"{history} is a link, which readers do not follow; put the folder itself there")
         history.mkdir(exist_ok=True)
         _sweep(history)
         if resume is None:
-            self.run_id = secrets.token_hex(8)
-            header = names.RunHeader(self.run_id, self._layers, configuration, environment)
+            self.run_id = header.run_id
             commit(
                 history, self.path / names.RUN_FILE, lambda file: file.write_text(header.to_json(), encoding="utf-8")
             )
@@ -224,7 +228,12 @@ class RunWriter:
         self._folder.mkdir()
         self._staging = self._folder / names.STAGING
         self._staging.mkdir()
-        start = {"segment": segment, "start_update": self.start_update, "world_size": 1, "environment": environment}
+        start = {
+            "segment": segment,
+            "start_update": self.start_update,
+            "world_size": 1,
+            "environment": header.environment,
+        }
         line = names.dump_json(start)
         commit(self._staging, self._folder / names.SEGMENT_FILE, lambda file: file.write_text(line, encoding="utf-8"))
         sync_directory(history)
@@ -352,10 +361,14 @@ class RunWriter:
         sync_directory(self._folder)
 
     def _append_metrics(self, text: str) -> None:
-        with (self._folder / names.METRICS_FILE).open("a", encoding="utf-8") as file:
+        path = self._folder / names.METRICS_FILE
+        is_new = not path.exists()
+        with path.open("a", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        if is_new:
+            sync_directory(self._folder)
 
 
 def _refuse_existing(path: Path, resume: int | None) -> None:

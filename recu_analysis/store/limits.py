@@ -1,0 +1,87 @@
+"""What readers would refuse is refused before it is recorded: names, sizes of headers, values that JSON lacks."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from recu_analysis.errors import InputError
+from recu_analysis.store import format as names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from recu_analysis.store.format import LayerSpec, RunHeader
+
+MIB = 2**20
+#: Larger than any number of updates and any offset in a file.
+_LARGE = 10**15
+#: A float with the longest text.
+_LONG = -1.2345678901234567e-300
+
+
+def check_recordable(header: RunHeader) -> None:
+    """Whether a run with this header can be read again.
+
+    Raises
+    ------
+    InputError
+        If two layers have one name, a name is no text, the configuration is not JSON, or run.json or the header of a
+        window would be larger than readers take.
+    """
+    _check_names([layer.name for layer in header.layers])
+    try:
+        size = len(header.to_json())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"the configuration of the run cannot be kept in {names.RUN_FILE}: {error}") from None
+    if size > names.MAX_HEADER_BYTES:
+        raise InputError(
+            f"{names.RUN_FILE} would take more than the {names.MAX_HEADER_BYTES // MIB} MiB that readers take; "
+            "record fewer layers or a shorter configuration"
+        )
+    size = shard_header_bytes(header.layers)
+    if size > names.MAX_HEADER_BYTES:
+        raise InputError(
+            f"the header of a window of {len(header.layers)} layers could take more than the "
+            f"{names.MAX_HEADER_BYTES // MIB} MiB that readers take; record fewer layers or give them shorter names"
+        )
+
+
+def _check_names(layers: Sequence[str]) -> None:
+    for name in layers:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"the name of a layer, {name!r:.80}, is not text that a file can hold; rename it"
+            ) from None
+    twice = [name for name in layers if layers.count(name) > 1]
+    if twice:
+        raise InputError(f"two layers are called {twice[0]!r:.80}; a run tells its layers apart by their names")
+
+
+def shard_header_bytes(layers: Sequence[LayerSpec]) -> int:
+    """The most that the header of a window's file can take."""
+    longest = names.LayerWindow(_LARGE, _LARGE, _LONG, _LONG, _LONG, _LONG)
+    tensors = {
+        f"{kind}/{layer.name}": len(layer.shape)
+        for layer in layers
+        for kind in (*names.DENSE, *names.SPARSE, *names.OPTIONAL)
+    }
+    header = names.ShardHeader(
+        run_id="0" * 16,
+        segment=_LARGE,
+        window=_LARGE,
+        first_update=_LARGE,
+        last_update=_LARGE,
+        exact=False,
+        partial=False,
+        layers={layer.name: longest for layer in layers},
+        digests=dict.fromkeys(tensors, "0" * 32),
+    )
+    entries = {
+        name: {"dtype": "F32", "shape": [_LARGE] * axes, "data_offsets": [_LARGE, _LARGE]}
+        for name, axes in tensors.items()
+    }
+    padding = 8
+    return padding + len(json.dumps({"__metadata__": header.to_metadata()} | entries, ensure_ascii=False).encode())
