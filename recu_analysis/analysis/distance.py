@@ -40,7 +40,7 @@ class ChannelSums:
     ----------
     weights, flipped, changed, expected, mobility, magnitude : ndarray of float64, shape (C_out, 2)
         For the tail (column 0) and the core (1): weights; those that flipped at least once; those whose sign at the
-        end is not that at the start; the sum of Phi(-|z| / s); the sums of mobility (standard deviations per update)
+        end is not that at the start; the sum of Phi(-r |z| / s); the sums of mobility (standard deviations per update)
         and of update magnitude (unit of the weights per update).
     """
 
@@ -65,20 +65,34 @@ COLUMNS = {
 }
 
 
-def spread(moved: Movement) -> float:
-    """s, the root mean square of z_end - z_start over a layer, in standard deviations."""
-    return math.sqrt(mean((moved.z_end - moved.z) ** 2)) if moved.z.size else math.nan
+def drift(moved: Movement) -> tuple[float, float]:
+    """How z at the end follows from z at the start over a layer, if distance alone counts: z_end = r z + s noise.
+
+    r is the slope through the origin, s the root mean square of what is left. A layer whose weights take independent
+    steps has r below 1, because its standard deviation grows and z is counted in it; without r the tail of such a
+    layer would seem to change its sign two or three times as often as its distance allows.
+
+    Returns
+    -------
+    r, s : float
+        NaN where no weight is finite or all z are 0.
+    """
+    square = float((moved.z**2).sum())
+    if square == 0.0:
+        return math.nan, math.nan
+    slope = float((moved.z * moved.z_end).sum()) / square
+    return slope, math.sqrt(mean((moved.z_end - slope * moved.z) ** 2))
 
 
 def channel_sums(spec: LayerSpec, moved: Movement) -> ChannelSums:
     """Sums over each output channel of a layer, for intervals that resample channels.
 
-    The null of pure distance takes every weight to move by a normal step of the layer's spread s, wherever it is: its
-    sign has then changed at the end with probability Phi(-|z_start| / s).
+    The null of pure distance takes every weight to move alike, wherever it is, z_end = r z_start + s noise with the r
+    and s of its layer (see `drift`) and normal noise: its sign has then changed at the end with probability
+    Phi(-r |z_start| / s).
     """
-    s = spread(moved)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        expected = ndtr(-np.abs(moved.z) / s) if s > 0 else np.zeros_like(moved.z)
+    r, s = drift(moved)
+    expected = ndtr(-r * np.abs(moved.z) / s) if s > 0 else np.zeros_like(moved.z)
     channels = spec.shape[0]
     channel = np.flatnonzero(moved.valid) // (moved.valid.size // channels)
     group = 2 * channel + ~moved.tail
@@ -155,12 +169,12 @@ def tails(
     Returns
     -------
     DataFrame
-        One row a layer: layer, weights, first_window, last_window, updates, exact, memory, spread (root mean square of
-        z_end - z_start); mobility (standard deviations per update), magnitude (unit of the weights per update),
-        flip_probability (at least one flip), sign_changes (observed, end to end) and sign_changes_by_distance
-        (Phi(-|z| / spread)), each as a mean per weight with _tail and _core; flips_per_path_tail and _core (flips per
-        unit of zpath); auc (of abs(z) for silence: 1/2 says nothing, 1 that the silent are the farthest). Ratios tail
-        to core, mobility_ratio, magnitude_ratio and flip_risk_ratio, and observed to expected sign changes,
+        One row a layer: layer, weights, first_window, last_window, updates, exact, memory, slope and spread (r and s of
+        z_end = r z_start + s noise); mobility (standard deviations per update), magnitude (unit of the weights per
+        update), flip_probability (at least one flip), sign_changes (observed, end to end) and sign_changes_by_distance
+        (Phi(-slope |z| / spread)), each as a mean per weight with _tail and _core; flips_per_path_tail and _core (flips
+        per unit of zpath); auc (of abs(z) for silence: 1/2 says nothing, 1 that the silent are the farthest). Ratios
+        tail to core, mobility_ratio, magnitude_ratio and flip_risk_ratio, and observed to expected sign changes,
         distance_ratio_tail and distance_ratio_core (below 1/2 stuck, about 1 only far), each with a 95 % interval
         over output channels (_low, _high).
 
@@ -183,7 +197,8 @@ def tails(
                 "updates": record.updates,
                 "exact": all(each.exact for each in windows),
                 "memory": moved.memory,
-                "spread": spread(moved),
+                "slope": drift(moved)[0],
+                "spread": drift(moved)[1],
                 **_per_weight(spec, moved, record),
             }
         )
