@@ -95,9 +95,8 @@ def _plain(file: Path) -> Finding:
 
 def _links(folder: Path, pattern: re.Pattern[str]) -> Iterator[Finding]:
     """What has a folder's name and is none, which readers do not follow."""
-    folders = {found for _, found in numbered(folder, pattern)}
     for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if pattern.fullmatch(entry.name) and entry not in folders:
+        if pattern.fullmatch(entry.name) and (entry.is_symlink() or not entry.is_dir()):
             yield Finding(str(entry), "damaged", detail=f"{entry} is a link or a file, where a folder was written")
 
 

@@ -113,7 +113,7 @@ def test_killed_at_200_random_moments(fault, tmp_path):
     kills = lengths = 0
     while kills < 200:
         path = tmp_path / str(kills)
-        answer = fault(path, delay=0.1, count=60)
+        answer = fault(path, delay=0.06, count=20)
         check(path, answer["acknowledged"])
         lengths += answer["acknowledged"]
         kills += answer["died"]

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -158,6 +159,18 @@ def test_a_recording_that_goes_on_is_no_damage(tmp_path):
         assert set(told) <= {"whole", "unfinished", "missing"}
         assert (told == "missing").sum() <= 1
     out.close()
+
+
+def test_a_window_that_appears_while_the_folders_are_listed(path, monkeypatch):
+    """Between two listings of one folder a writer may have made a window, which is no link then."""
+    real = Path.iterdir
+
+    def listed(folder):
+        (path / SEGMENT / "window-000006").mkdir(exist_ok=True)
+        return real(folder)
+
+    monkeypatch.setattr(Path, "iterdir", listed)
+    assert not set(verify(path)["verdict"]) & set(DAMAGE)
 
 
 @pytest.mark.parametrize("name", ["segment.json", "metrics.jsonl"])
