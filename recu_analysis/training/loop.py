@@ -16,7 +16,7 @@ from torch.nn import functional
 from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.capture.recorder import record
 from recu_analysis.errors import InputError, RunExistsError, StoreError
-from recu_analysis.nn import set_tau
+from recu_analysis.nn import set_progress, set_tau
 from recu_analysis.store.format import RUN_FILE
 from recu_analysis.store.writer import check_room, lock_directory, window_bytes
 from recu_analysis.training import checkpoint
@@ -244,6 +244,7 @@ class _Training:
             group["lr"] = lr
         if tau is not None:
             set_tau(self.model, tau)
+        set_progress(self.model, epoch / self.config.epochs)
         trained = self._pass(step, epoch, tau)
         if trained is None:
             return None

@@ -143,6 +143,8 @@ def test_ctrl_c_stops_cleanly_and_resume_gives_the_same_weights(trained, tmp_pat
         (["train", "--run-dir", "x", "--network", "resnet2"], 1, "did you mean resnet20?"),
         (["train", "--run-dir", "x", "--tau", "0.9", "0.8"], 1, "Error: tau must not fall"),
         (["train", "--run-dir", "x", "--accumulate", "0"], 1, "Error: an update needs at least one batch, not 0"),
+        (["train", "--run-dir", "x", "--binariser", "bnn", "--scale", "none"], 1, "Error: scale is an option of the"),
+        (["train", "--run-dir", "x", "--scale", "some"], 2, "'some' is not a valid float"),
         (["train", "--run-dir", "x", "--schedule", "sine"], 2, "'sine' is not one of"),
         (["train", "--run-dir", "x", "--mask", "random", "--no-recu"], 2, "which --no-recu leaves out"),
         (["train", "--run-dir", "x", "--resume"], 1, "Error: x does not exist, so there is no training to go on with"),

@@ -8,9 +8,10 @@ import math
 import pytest
 import torch
 
+from recu_analysis import nn
 from recu_analysis.errors import InputError
 from recu_analysis.training import data
-from recu_analysis.training.config import DATASETS, TrainingConfig
+from recu_analysis.training.config import CHOICES, DATASETS, TrainingConfig
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,10 @@ from recu_analysis.training.config import DATASETS, TrainingConfig
         ({"accumulate": 0}, "an update needs at least one batch, not 0"),
         ({"optimizer": "lion"}, "optimizer must be one of sgd, adam, not 'lion'"),
         ({"schedule": "Cosine"}, "schedule must be one of cosine, step, linear, constant"),
+        ({"binariser": "xnor-net"}, "binariser must be one of recu, bnn, xnor, bi-real, ir-net"),
+        ({"binariser": "bnn", "recu": False}, "recu is an option of the binariser recu; bnn is trained as published"),
+        ({"binariser": "ir-net", "scale": 0.7}, "scale is an option of the binariser recu"),
+        ({"alpha": "mean"}, "alpha must be one of learned, analytic, none"),
         ({"device": "tpu"}, "device must be one of auto, cpu, cuda"),
     ],
 )
@@ -174,3 +179,13 @@ def test_differences_name_both_values():
 def test_refuses_values_of_the_wrong_kind(fields, message):
     with pytest.raises(InputError, match=message):
         TrainingConfig.from_dict(fields)
+
+
+def test_the_command_line_and_the_layers_know_the_same_methods():
+    assert CHOICES["binariser"] == tuple(nn.BINARISERS)
+    config = TrainingConfig(recu=False, quantile="empirical", scale=None, centre=False, alpha="none")
+    built = nn.BinaryConv2d(4, 4, 3, **config.binary_options()).binariser
+    expected = {"clamp": False, "quantile": "empirical", "scale": None, "centre": False, "alpha": "none"}
+    assert built.differences() == expected
+    assert TrainingConfig(binariser="bi-real").binary_options() == {"binariser": "bi-real"}
+    assert TrainingConfig(binariser="bi-real").tau_of(0) is None
