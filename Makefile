@@ -34,6 +34,7 @@ bench: $(READY) ## What recording and fits cost, side by side with what people w
 	$(BIN)/python -m benchmarks.kernel
 	$(BIN)/python -m benchmarks.fits
 	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.step
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.gpu
 
