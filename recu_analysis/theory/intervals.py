@@ -215,3 +215,20 @@ def student(values: Sequence[float], level: float = LEVEL) -> Interval:
         return Interval(middle, math.nan, math.nan)
     half = float(stdtrit(known.size - 1, 0.5 + level / 2) * known.std(ddof=1)) / math.sqrt(known.size)
     return Interval(middle, middle - half, middle + half)
+
+
+def difference(first: Interval, second: Interval) -> Interval:
+    """Interval of the first estimate less the second, of independent data, from the interval of each.
+
+    By the method of variance estimates recovery, which keeps the asymmetry of both: Zou and Donner (2008), Statistics
+    in Medicine 27, 1693-1702, equation 3.
+
+    Parameters
+    ----------
+    first, second : Interval
+        Of the same confidence; where one has no bounds, neither has the difference.
+    """
+    middle = first.estimate - second.estimate
+    low = middle - math.hypot(first.estimate - first.low, second.high - second.estimate)
+    high = middle + math.hypot(first.high - first.estimate, second.estimate - second.low)
+    return Interval(middle, low, high)
