@@ -40,6 +40,7 @@ bench: $(READY) ## What recording and fits cost, side by side with what people w
 
 validate: $(READY) ## Statistical checks: coverage of intervals, bias of estimators
 	$(BIN)/python -m benchmarks.validate
+	$(BIN)/python -m benchmarks.validate_ratios
 
 figures: $(READY) ## Draw the README's pictures in figures/demo from runs/demo, trained first where it is not there
 	$(BIN)/recu-analyze demo --figures figures/demo

@@ -156,6 +156,9 @@ def bca(estimate: float, resampled: Values, jackknife: Values, scores: tuple[flo
 def over_layers(layers: Sequence[Values], statistic: Callable[[int, Values], Values], level: float = LEVEL) -> Interval:
     """Interval of the median over layers of a statistic, the channels of every layer resampled (BCa).
 
+    Coverage for 95 %, by `make validate`, for the median of six layers that differ: 0.92 with 16 channels in each, 0.93
+    to 0.95 with 64 to 256, each with a standard error of 0.008.
+
     Parameters
     ----------
     layers : sequence of ndarray of float64, shape (channels, K)
@@ -186,9 +189,9 @@ def over_layers(layers: Sequence[Values], statistic: Callable[[int, Values], Val
         table = np.tile(others, (len(alone), 1))
         table[:, row] = alone
         without.append(np.median(table, axis=1))
-    channels = sum(len(layers[at]) for at in known)
     medians = np.median(resampled, axis=0)
-    low, high = bca(estimate, medians, np.concatenate(without), expanded(channels, level))
+    # The resamples of each layer are narrow by its own number of channels; the fewest stand for all.
+    low, high = bca(estimate, medians, np.concatenate(without), expanded(count, level))
     return Interval(estimate, low, high)
 
 
