@@ -55,8 +55,8 @@ def thin(
     Returns
     -------
     Run
-        The new one, with the layers and the configuration of `run` and the metrics of the windows that stayed;
-        superseded windows and checkpoints are not in it.
+        The new one, with the layers, the configuration and the metrics of `run`, those of the windows that did not
+        stay without a window; superseded windows and checkpoints are not in it.
 
     Raises
     ------
@@ -174,8 +174,8 @@ def _write(
                 exact=all(window.exact for window in group),
             )
         for mark in run.marks():
-            if mark.get("window") in source["windows"]:
-                writer.write_metrics(mark)
+            gone = mark.get("window") not in source["windows"]
+            writer.write_metrics({**mark, "window": None} if gone else mark)
     finally:
         writer.close()
 
