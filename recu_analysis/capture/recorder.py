@@ -2,69 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
-import platform
-import signal
-import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
-from recu_analysis import __version__
 from recu_analysis.capture.adapters import BinaryLayer, binary_layers
 from recu_analysis.capture.effective import layer_accumulator
+from recu_analysis.capture.environment import environment
+from recu_analysis.capture.interrupts import interrupts_deferred
+from recu_analysis.capture.tracks import Track, was_skipped
 from recu_analysis.errors import InputError, RecorderError
-from recu_analysis.store.format import LayerWindow
-from recu_analysis.store.writer import LayerState, RunWriter, window_bytes
+from recu_analysis.store.writer import RunWriter, window_bytes
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
-
-    from recu_analysis.capture.accumulate import Accumulator
 
 #: Models of at least this many latent weights are accounted for by several threads, each a layer at a time.
 THREADED_WEIGHTS = 1_000_000
 
 _recorded: weakref.WeakSet[torch.optim.Optimizer] = weakref.WeakSet()
-
-
-@dataclass(slots=True)
-class _Track:
-    """A layer while it is recorded: whose updates it follows, and its sums over the open window."""
-
-    layer: BinaryLayer
-    optimizer: int
-    group: int
-    accumulator: Accumulator
-    first_update: int
-    updates: int = 0
-    lr: float = 0.0
-    lr_decay: float = 0.0
-    decay_time: float = 0.0
-
-    def count(self, group: Mapping[str, Any]) -> None:
-        """Add one update of a parameter group to the sums."""
-        lr, decay = float(group["lr"]), float(group.get("weight_decay", 0.0))
-        self.updates += 1
-        self.lr += lr
-        self.lr_decay += lr * decay
-        kept = 1.0 - float(group.get("momentum", 0.0))
-        self.decay_time += lr * decay / kept if kept > 0.0 else float("inf")
-
-    def take(self) -> LayerState:
-        """The open window's state, handed over; a new window begins."""
-        tau = self.layer.tau
-        summary = LayerWindow(self.first_update, self.updates, self.lr, self.lr_decay, self.decay_time, tau)
-        self.first_update += self.updates
-        self.updates, self.lr, self.lr_decay, self.decay_time = 0, 0.0, 0.0, 0.0
-        return LayerState(**self.accumulator.take(), scale=self.layer.scale, summary=summary)
 
 
 class Recorder:
@@ -130,7 +91,7 @@ class Recorder:
         track = self._tracks[0]
         group = self._optimizers[track.optimizer].param_groups[track.group]
         line = {"lr": float(group["lr"])} | {name: _plain(name, value) for name, value in metrics.items()}
-        with _interrupts_deferred():
+        with interrupts_deferred():
             # A window that `every` has just closed is the one that is meant.
             number = self._write_window() if self._open else self._unmarked
             self._unmarked = None
@@ -197,12 +158,12 @@ class Recorder:
         if any(optimizer in _recorded for optimizer in self._optimizers):
             raise RecorderError("this optimizer is being recorded already; close that recording first")
 
-    def _track(self, layer: BinaryLayer) -> _Track:
+    def _track(self, layer: BinaryLayer) -> Track:
         for index, optimizer in enumerate(self._optimizers):
             for number, group in enumerate(optimizer.param_groups):
                 if any(parameter is layer.parameter for parameter in group["params"]):
                     sums = layer_accumulator(layer)
-                    return _Track(layer, index, number, sums, first_update=self._updates[index] + 1)
+                    return Track(layer, index, number, sums, first_update=self._updates[index] + 1)
         raise RecorderError(
             f"the optimizer does not hold the weight of binary layer {layer.name!r}; create it from the model's "
             "parameters, after the model was moved to its device, or leave the layer out with layers=[...]"
@@ -216,7 +177,9 @@ class Recorder:
 
     def _hook(self, index: int) -> Any:
         def after_step(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-            with _interrupts_deferred():
+            if was_skipped(optimizer):
+                return
+            with interrupts_deferred():
                 self._advance(index, optimizer)
                 self._unmarked = None
                 if self._every and self._updates[index] - self._window_start[index] >= self._every:
@@ -231,7 +194,7 @@ class Recorder:
         for track in tracks:
             track.count(optimizer.param_groups[track.group])
 
-        def step(track: _Track) -> None:
+        def step(track: Track) -> None:
             track.accumulator.advance(track.layer.weight, update)
 
         for _ in (self._pool.map if self._pool else map)(step, tracks):
@@ -257,7 +220,8 @@ def record(
     """Record the latent weights of a binary network while it trains.
 
     Every step of the optimizer is accounted for, exactly; training with and without recording gives bitwise
-    the same weights. The run directory holds one window a `mark`.
+    the same weights. The run directory holds one window a `mark`. A step is an update however many batches its
+    gradient was accumulated over; one that GradScaler skips is none.
 
     Parameters
     ----------
@@ -303,17 +267,6 @@ def record(
     return Recorder(model, optimizer, run_dir, layers=layers, every=every, resume=resume, configuration=configuration)
 
 
-def environment() -> dict[str, Any]:
-    """Versions and machine, for run.json: what one needs to repeat a run, and nothing that names a person."""
-    packages = ("torch", "numpy", "numba", "safetensors")
-    return {
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "versions": {"recu-analysis": __version__} | {name: version(name) for name in packages},
-        "threads": torch.get_num_threads(),
-    }
-
-
 def _plain(name: str, value: Any) -> bool | float | str | None:
     """A metric as JSON has it: one-element tensors and numpy numbers become Python numbers."""
     if name in {"window", "update"}:
@@ -326,19 +279,3 @@ def _plain(name: str, value: Any) -> bool | float | str | None:
 
 def _is_scalar_tensor(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.numel() == 1
-
-
-@contextlib.contextmanager
-def _interrupts_deferred() -> Iterator[None]:
-    """Let Ctrl-C wait until the block ends, so that no window holds an update of some layers only."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    waiting: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: waiting.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before if before is not None else signal.SIG_DFL)
-        if waiting:
-            signal.raise_signal(signal.SIGINT)
