@@ -12,14 +12,17 @@ import torch
 from recu_analysis.capture.adapters import BinaryLayer, binary_layers
 from recu_analysis.capture.effective import layer_accumulator
 from recu_analysis.capture.environment import environment
+from recu_analysis.capture.extras import FlipAverage, GradientSum
 from recu_analysis.capture.interrupts import interrupts_deferred
-from recu_analysis.capture.tracks import Track, was_skipped
+from recu_analysis.capture.tracks import Track, has_closure, was_skipped
 from recu_analysis.errors import InputError, RecorderError
+from recu_analysis.store.format import QUANTITIES, checked_quantities
+from recu_analysis.store.run import open_run
 from recu_analysis.store.writer import RunWriter, window_bytes
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
 
 #: Models of at least this many latent weights are accounted for by several threads, each a layer at a time.
@@ -41,11 +44,13 @@ class Recorder:
         every: int | None = None,
         resume: int | None = None,
         configuration: Mapping[str, Any] | None = None,
+        quantities: Iterable[str] = QUANTITIES,
     ) -> None:
         if every is not None and every < 1:
             raise InputError(f"every must be at least 1 update, not {every}")
         self._optimizers = [optimizer] if isinstance(optimizer, torch.optim.Optimizer) else list(optimizer)
         self._every = every
+        self._quantities = checked_quantities(quantities)
         self._updates = [resume or 0] * len(self._optimizers)
         self._window_start = list(self._updates)
         self._unmarked: int | None = None
@@ -60,10 +65,17 @@ class Recorder:
             configuration=configuration or {},
             environment=environment(),
             resume=resume,
+            quantities=self._quantities,
         )
-        self.window_bytes = window_bytes(specs)
+        self.window_bytes = window_bytes(specs, self._quantities)
+        if resume is not None:
+            self._go_on_with_averages(resume)
         self._write_window()
         self._handles = [each.register_step_post_hook(self._hook(index)) for index, each in enumerate(self._optimizers)]
+        if "grad" in self._quantities:
+            self._handles += [
+                each.register_step_pre_hook(self._gradient_hook(index)) for index, each in enumerate(self._optimizers)
+            ]
         _recorded.update(self._optimizers)
 
     @property
@@ -162,12 +174,28 @@ class Recorder:
         for index, optimizer in enumerate(self._optimizers):
             for number, group in enumerate(optimizer.param_groups):
                 if any(parameter is layer.parameter for parameter in group["params"]):
-                    sums = layer_accumulator(layer)
-                    return Track(layer, index, number, sums, first_update=self._updates[index] + 1)
+                    return self._new_track(layer, index, number)
         raise RecorderError(
             f"the optimizer does not hold the weight of binary layer {layer.name!r}; create it from the model's "
             "parameters, after the model was moved to its device, or leave the layer out with layers=[...]"
         )
+
+    def _new_track(self, layer: BinaryLayer, optimizer: int, group: int) -> Track:
+        sums = layer_accumulator(layer, self._quantities)
+        track = Track(layer, optimizer, group, sums, first_update=self._updates[optimizer] + 1)
+        if "ema" in self._quantities:
+            track.ema = FlipAverage(layer.weight.detach())
+        if "grad" in self._quantities:
+            track.grad = GradientSum(layer.weight.detach())
+        return track
+
+    def _go_on_with_averages(self, resume: int) -> None:
+        """Take the flip averages from the window that ended at the update of the resumption, if there is one."""
+        windows = open_run(self._writer.path).windows
+        ended = windows[-1] if windows and windows[-1].last_update == resume else None
+        for track in self._tracks:
+            if track.ema is not None and ended is not None:
+                track.ema.value.copy_(torch.from_numpy(ended[track.layer.name].ema.copy()))
 
     def _make_pool(self, weights: int) -> ThreadPoolExecutor | None:
         """Threads for the kernel, which releases the interpreter lock; none where they would not pay."""
@@ -176,16 +204,30 @@ class Recorder:
         return ThreadPoolExecutor(threads) if on_cpu and threads > 1 and weights >= THREADED_WEIGHTS else None
 
     def _hook(self, index: int) -> Any:
-        def after_step(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        def after_step(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
             if was_skipped(optimizer):
                 return
             with interrupts_deferred():
+                if has_closure(args, kwargs):
+                    self._add_gradients(index, optimizer)
                 self._advance(index, optimizer)
                 self._unmarked = None
                 if self._every and self._updates[index] - self._window_start[index] >= self._every:
                     self._unmarked = self._write_window()
 
         return after_step
+
+    def _gradient_hook(self, index: int) -> Any:
+        def before_step(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+            if not has_closure(args, kwargs) and not was_skipped(optimizer):
+                self._add_gradients(index, optimizer)
+
+        return before_step
+
+    def _add_gradients(self, index: int, optimizer: torch.optim.Optimizer) -> None:
+        for track in self._tracks:
+            if track.optimizer == index and track.grad is not None:
+                track.grad.add(track.layer.parameter.grad, getattr(optimizer, "grad_scale", None))
 
     def _advance(self, index: int, optimizer: torch.optim.Optimizer) -> None:
         self._updates[index] += 1
@@ -194,10 +236,7 @@ class Recorder:
         for track in tracks:
             track.count(optimizer.param_groups[track.group])
 
-        def step(track: Track) -> None:
-            track.accumulator.advance(track.layer.weight, update)
-
-        for _ in (self._pool.map if self._pool else map)(step, tracks):
+        for _ in (self._pool.map if self._pool else map)(lambda track: track.advance(update), tracks):
             pass
 
     def _write_window(self, *, partial: bool = False) -> int:
@@ -216,6 +255,7 @@ def record(
     every: int | None = None,
     resume: int | None = None,
     configuration: Mapping[str, Any] | None = None,
+    quantities: Iterable[str] = QUANTITIES,
 ) -> Recorder:
     """Record the latent weights of a binary network while it trains.
 
@@ -240,6 +280,12 @@ def record(
         it are hidden, not deleted.
     configuration : mapping, optional
         What run.json shall say of the training; JSON types.
+    quantities : iterable of str
+        What is kept of every weight beside its state and its flips: ``"path"``, ``"zpath"`` and ``"flip_times"`` (the
+        numbers of the first and last update that flipped it), all of them unless told otherwise; and, where they are
+        named, ``"ema"`` (OvSW's moving average of the flips) and ``"grad"`` (the sum of abs(gradient) before each
+        update). A gradient is counted as the optimizer gets it: clipped where it was clipped, without the scale of
+        GradScaler.
 
     Returns
     -------
@@ -248,6 +294,8 @@ def record(
 
     Raises
     ------
+    InputError
+        If there is no such quantity or `every` is below 1.
     NoBinaryLayersError
         If the model has no binary layer.
     RecorderError
@@ -264,7 +312,16 @@ def record(
     ...         train_one_epoch(model, optimizer)
     ...         recorder.mark(epoch=epoch)
     """
-    return Recorder(model, optimizer, run_dir, layers=layers, every=every, resume=resume, configuration=configuration)
+    return Recorder(
+        model,
+        optimizer,
+        run_dir,
+        layers=layers,
+        every=every,
+        resume=resume,
+        configuration=configuration,
+        quantities=quantities,
+    )
 
 
 def _plain(name: str, value: Any) -> bool | float | str | None:

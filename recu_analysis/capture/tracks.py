@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.capture.accumulate import Accumulator
     from recu_analysis.capture.adapters import BinaryLayer
+    from recu_analysis.capture.extras import FlipAverage, GradientSum
 
 
 def was_skipped(optimizer: torch.optim.Optimizer) -> bool:
@@ -27,6 +28,11 @@ def was_skipped(optimizer: torch.optim.Optimizer) -> bool:
     return found is not None and bool(found)
 
 
+def has_closure(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether the step has a closure, which computes the gradient only then."""
+    return (args[1] if len(args) > 1 else kwargs.get("closure")) is not None
+
+
 @dataclass(slots=True)
 class Track:
     """A layer while it is recorded: whose updates it follows, and its sums over the open window."""
@@ -36,6 +42,8 @@ class Track:
     group: int
     accumulator: Accumulator
     first_update: int
+    ema: FlipAverage | None = None
+    grad: GradientSum | None = None
     updates: int = 0
     lr: float = 0.0
     lr_decay: float = 0.0
@@ -50,10 +58,18 @@ class Track:
         kept = 1.0 - float(group.get("momentum", 0.0))
         self.decay_time += lr * decay / kept if kept > 0.0 else float("inf")
 
+    def advance(self, update: int) -> None:
+        """Account for the update of that number, which the weight has just gone through."""
+        self.accumulator.advance(self.layer.weight, update)
+        if self.ema is not None:
+            self.ema.add(self.accumulator.flipped_at(update))
+
     def take(self) -> LayerState:
         """The open window's state, handed over; a new window begins."""
         tau = self.layer.tau
         summary = LayerWindow(self.first_update, self.updates, self.lr, self.lr_decay, self.decay_time, tau)
         self.first_update += self.updates
         self.updates, self.lr, self.lr_decay, self.decay_time = 0, 0.0, 0.0, 0.0
-        return LayerState(**self.accumulator.take(), scale=self.layer.scale, summary=summary)
+        taken = self.accumulator.take()
+        taken |= {"ema": self.ema.take() if self.ema else None, "grad": self.grad.take() if self.grad else None}
+        return LayerState(**taken, scale=self.layer.scale, summary=summary)
