@@ -12,7 +12,7 @@ import torch
 from recu_analysis.store.format import QUANTITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from numpy.typing import DTypeLike
 
@@ -127,6 +127,13 @@ class Accumulator(Protocol):
         """The window's arrays under their names in a shard, None where not kept, handed over; a new window begins."""
         ...
 
+    def state(self) -> dict[str, torch.Tensor]:
+        """Copies on the CPU of what the open window holds so far, beside the weights."""
+        ...
+
+    def load(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take up the window that `state` described; KeyError, ValueError or RuntimeError if it does not fit."""
+
 
 def accumulator(weight: torch.Tensor, *, centre: bool, quantities: Collection[str] = QUANTITIES) -> Accumulator:
     """An accumulator on the device of the latent weight."""
@@ -207,6 +214,28 @@ class CpuAccumulator:
         self._path, self._zpath = (np.zeros_like(each) for each in (self._path, self._zpath))
         return taken
 
+    def state(self) -> dict[str, torch.Tensor]:
+        """Copies of what the open window holds so far, beside the weights."""
+        flipped = np.flatnonzero(self._flips)
+        sums = {name: torch.from_numpy(dense.copy()) for name, dense in self._sums().items()}
+        counts = {name: dense.reshape(-1)[flipped].astype(np.int64) for name, dense in self._counts().items()}
+        return sums | {name: torch.from_numpy(each) for name, each in (counts | {"flipped": flipped}).items()}
+
+    def load(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take up the window that `state` described; KeyError, ValueError or RuntimeError if it does not fit."""
+        for name, dense in self._sums().items():
+            torch.from_numpy(dense).copy_(state[name])
+        flipped = state["flipped"].numpy()
+        for name, dense in self._counts().items():
+            dense.reshape(-1)[flipped] = state[name].numpy()
+
+    def _sums(self) -> dict[str, Array]:
+        return {name: dense for name, dense in (("path", self._path), ("zpath", self._zpath)) if name in self._kept}
+
+    def _counts(self) -> dict[str, Array]:
+        times = {"first_flip": self._first, "last_flip": self._last}
+        return {"flips": self._flips} | (times if "flip_times" in self._kept else {})
+
 
 class DeviceAccumulator:
     """The open window of one layer in tensors on its device; no operation waits for the device before `take`.
@@ -271,6 +300,29 @@ class DeviceAccumulator:
         for dense in (self._flips, self._path, self._zpath):
             dense.zero_()
         return taken
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Copies on the CPU of what the open window holds so far, beside the weights."""
+        flipped = self._flips.reshape(-1).nonzero().squeeze(1)
+        counts = {name: dense.reshape(-1)[flipped].long() for name, dense in self._counts().items()}
+        return {
+            name: dense.to("cpu", copy=True) for name, dense in (self._sums() | counts | {"flipped": flipped}).items()
+        }
+
+    def load(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take up the window that `state` described; KeyError, ValueError or RuntimeError if it does not fit."""
+        for name, dense in self._sums().items():
+            dense.copy_(state[name])
+        flipped = state["flipped"].to(self._old.device)
+        for name, dense in self._counts().items():
+            dense.view(-1)[flipped] = state[name].to(dense)
+
+    def _sums(self) -> dict[str, torch.Tensor]:
+        return {name: dense for name, dense in (("path", self._path), ("zpath", self._zpath)) if name in self._kept}
+
+    def _counts(self) -> dict[str, torch.Tensor]:
+        times = {"first_flip": self._first, "last_flip": self._last}
+        return {"flips": self._flips} | (times if "flip_times" in self._kept else {})
 
 
 def _copied(tensor: torch.Tensor) -> Array:

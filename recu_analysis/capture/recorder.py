@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
-from recu_analysis.capture.adapters import BinaryLayer, binary_layers
-from recu_analysis.capture.effective import layer_accumulator
+from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.capture.environment import environment
-from recu_analysis.capture.extras import FlipAverage, GradientSum
 from recu_analysis.capture.interrupts import interrupts_deferred
-from recu_analysis.capture.tracks import Track, has_closure, was_skipped
+from recu_analysis.capture.metrics import plain
+from recu_analysis.capture.resuming import Position, load, load_averages, window_before
+from recu_analysis.capture.tracks import has_closure, track_of, was_skipped
 from recu_analysis.errors import InputError, RecorderError
 from recu_analysis.store.format import QUANTITIES, checked_quantities
-from recu_analysis.store.run import open_run
 from recu_analysis.store.writer import RunWriter, window_bytes
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
+
+    from recu_analysis.store.writer import LayerState
 
 #: Models of at least this many latent weights are accounted for by several threads, each a layer at a time.
 THREADED_WEIGHTS = 1_000_000
@@ -45,32 +46,27 @@ class Recorder:
         resume: int | None = None,
         configuration: Mapping[str, Any] | None = None,
         quantities: Iterable[str] = QUANTITIES,
+        state: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
         if every is not None and every < 1:
             raise InputError(f"every must be at least 1 update, not {every}")
         self._optimizers = [optimizer] if isinstance(optimizer, torch.optim.Optimizer) else list(optimizer)
         self._every = every
         self._quantities = checked_quantities(quantities)
-        self._updates = [resume or 0] * len(self._optimizers)
-        self._window_start = list(self._updates)
-        self._unmarked: int | None = None
         self._closed = False
         self._refuse_second_recording()
-        self._tracks = [self._track(layer) for layer in binary_layers(model, layers)]
+        count = len(self._optimizers)
+        self._at = Position([resume or 0] * count, [resume or 0] * count)
+        if state is not None:
+            self._at = Position.from_state(state, count, resume)
+        self._tracks = [
+            track_of(layer, self._optimizers, self._at.updates, self._quantities)
+            for layer in binary_layers(model, layers)
+        ]
         specs = [track.layer.spec for track in self._tracks]
         self._pool = self._make_pool(sum(spec.weights for spec in specs))
-        self._writer = RunWriter(
-            Path(run_dir),
-            specs,
-            configuration=configuration or {},
-            environment=environment(),
-            resume=resume,
-            quantities=self._quantities,
-        )
         self.window_bytes = window_bytes(specs, self._quantities)
-        if resume is not None:
-            self._go_on_with_averages(resume)
-        self._write_window()
+        self._writer = self._begin(Path(run_dir), resume, state, configuration or {})
         self._handles = [each.register_step_post_hook(self._hook(index)) for index, each in enumerate(self._optimizers)]
         if "grad" in self._quantities:
             self._handles += [
@@ -78,10 +74,39 @@ class Recorder:
             ]
         _recorded.update(self._optimizers)
 
+    def _begin(
+        self,
+        path: Path,
+        resume: int | None,
+        state: Mapping[str, torch.Tensor] | None,
+        configuration: Mapping[str, Any],
+    ) -> RunWriter:
+        """Open the run and write the state from which its recording begins or goes on."""
+        before: dict[str, LayerState] | None = None
+        if state is not None:
+            load(self._tracks, state)
+            resume = max(self._at.window_start)
+            before = window_before(path, self._tracks, resume)
+        elif resume is not None and "ema" in self._quantities:
+            load_averages(path, self._tracks, resume)
+        writer = RunWriter(
+            path,
+            [track.layer.spec for track in self._tracks],
+            configuration=configuration,
+            environment=environment(),
+            resume=resume,
+            next_updates={track.layer.name: track.first_update for track in self._tracks},
+            quantities=self._quantities,
+        )
+        last = max(self._at.window_start)
+        before = before or {track.layer.name: track.take() for track in self._tracks}
+        writer.write_window(before, first_update=last + 1, last_update=last)
+        return writer
+
     @property
     def update(self) -> int:
         """Number of the last update seen."""
-        return max(self._updates)
+        return max(self._at.updates)
 
     def mark(self, **metrics: Any) -> None:
         """Close the open window, queue it for the disk and log the metrics; without updates only log.
@@ -102,11 +127,11 @@ class Recorder:
         self._refuse_closed()
         track = self._tracks[0]
         group = self._optimizers[track.optimizer].param_groups[track.group]
-        line = {"lr": float(group["lr"])} | {name: _plain(name, value) for name, value in metrics.items()}
+        line = {"lr": float(group["lr"])} | {name: plain(name, value) for name, value in metrics.items()}
         with interrupts_deferred():
             # A window that `every` has just closed is the one that is meant.
-            number = self._write_window() if self._open else self._unmarked
-            self._unmarked = None
+            number = self._write_window() if self._open else self._at.unmarked
+            self._at.unmarked = None
             self._writer.write_metrics({"window": number, "update": self.update} | line)
 
     def flush(self) -> None:
@@ -119,6 +144,26 @@ class Recorder:
         """
         self._refuse_closed()
         self._writer.flush()
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """What the recording needs to go on in another process in the middle of the open window.
+
+        Save it with the model and the optimizer; ``record(..., state=state)`` takes it up, and the windows are then
+        bitwise those of a recording that never stopped. At a mark nothing of the kind is needed: ``resume=`` is enough.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Copies on the CPU, about 8 bytes a weight; torch.save and safetensors take them.
+
+        Raises
+        ------
+        StoreError
+            If a window could not be written: it returns when all those before the open one are on disk.
+        """
+        self.flush()
+        layers = {f"{name}/{t.layer.name}": tensor for t in self._tracks for name, tensor in t.state().items()}
+        return self._at.tensors() | layers
 
     def close(self) -> None:
         """Remove the hook, write the open window marked partial, and wait for the disk. May be repeated.
@@ -158,7 +203,7 @@ class Recorder:
 
     @property
     def _open(self) -> bool:
-        return self._updates != self._window_start
+        return self._at.updates != self._at.window_start
 
     def _refuse_closed(self) -> None:
         if self._closed:
@@ -169,33 +214,6 @@ class Recorder:
             raise InputError("recording needs at least one optimizer")
         if any(optimizer in _recorded for optimizer in self._optimizers):
             raise RecorderError("this optimizer is being recorded already; close that recording first")
-
-    def _track(self, layer: BinaryLayer) -> Track:
-        for index, optimizer in enumerate(self._optimizers):
-            for number, group in enumerate(optimizer.param_groups):
-                if any(parameter is layer.parameter for parameter in group["params"]):
-                    return self._new_track(layer, index, number)
-        raise RecorderError(
-            f"the optimizer does not hold the weight of binary layer {layer.name!r}; create it from the model's "
-            "parameters, after the model was moved to its device, or leave the layer out with layers=[...]"
-        )
-
-    def _new_track(self, layer: BinaryLayer, optimizer: int, group: int) -> Track:
-        sums = layer_accumulator(layer, self._quantities)
-        track = Track(layer, optimizer, group, sums, first_update=self._updates[optimizer] + 1)
-        if "ema" in self._quantities:
-            track.ema = FlipAverage(layer.weight.detach())
-        if "grad" in self._quantities:
-            track.grad = GradientSum(layer.weight.detach())
-        return track
-
-    def _go_on_with_averages(self, resume: int) -> None:
-        """Take the flip averages from the window that ended at the update of the resumption, if there is one."""
-        windows = open_run(self._writer.path).windows
-        ended = windows[-1] if windows and windows[-1].last_update == resume else None
-        for track in self._tracks:
-            if track.ema is not None and ended is not None:
-                track.ema.value.copy_(torch.from_numpy(ended[track.layer.name].ema.copy()))
 
     def _make_pool(self, weights: int) -> ThreadPoolExecutor | None:
         """Threads for the kernel, which releases the interpreter lock; none where they would not pay."""
@@ -211,9 +229,9 @@ class Recorder:
                 if has_closure(args, kwargs):
                     self._add_gradients(index, optimizer)
                 self._advance(index, optimizer)
-                self._unmarked = None
-                if self._every and self._updates[index] - self._window_start[index] >= self._every:
-                    self._unmarked = self._write_window()
+                self._at.unmarked = None
+                if self._every and self._at.updates[index] - self._at.window_start[index] >= self._every:
+                    self._at.unmarked = self._write_window()
 
         return after_step
 
@@ -230,8 +248,8 @@ class Recorder:
                 track.grad.add(track.layer.parameter.grad, getattr(optimizer, "grad_scale", None))
 
     def _advance(self, index: int, optimizer: torch.optim.Optimizer) -> None:
-        self._updates[index] += 1
-        update = self._updates[index]
+        self._at.updates[index] += 1
+        update = self._at.updates[index]
         tracks = [track for track in self._tracks if track.optimizer == index]
         for track in tracks:
             track.count(optimizer.param_groups[track.group])
@@ -241,8 +259,8 @@ class Recorder:
 
     def _write_window(self, *, partial: bool = False) -> int:
         states = {track.layer.name: track.take() for track in self._tracks}
-        first, last = min(self._window_start) + 1, max(self._updates)
-        self._window_start = list(self._updates)
+        first, last = min(self._at.window_start) + 1, max(self._at.updates)
+        self._at.window_start = list(self._at.updates)
         return self._writer.write_window(states, first_update=first, last_update=last, partial=partial)
 
 
@@ -256,6 +274,7 @@ def record(
     resume: int | None = None,
     configuration: Mapping[str, Any] | None = None,
     quantities: Iterable[str] = QUANTITIES,
+    state: Mapping[str, torch.Tensor] | None = None,
 ) -> Recorder:
     """Record the latent weights of a binary network while it trains.
 
@@ -286,6 +305,9 @@ def record(
         named, ``"ema"`` (OvSW's moving average of the flips) and ``"grad"`` (the sum of abs(gradient) before each
         update). A gradient is counted as the optimizer gets it: clipped where it was clipped, without the scale of
         GradScaler.
+    state : mapping, optional
+        What `Recorder.state_dict` gave: go on with the run in `run_dir` in the middle of a window. The model and the
+        optimizers must stand where it was taken; `resume` may be left out.
 
     Returns
     -------
@@ -295,7 +317,7 @@ def record(
     Raises
     ------
     InputError
-        If there is no such quantity or `every` is below 1.
+        If there is no such quantity, `every` is below 1, or the state is not that of these layers and weights.
     NoBinaryLayersError
         If the model has no binary layer.
     RecorderError
@@ -321,18 +343,5 @@ def record(
         resume=resume,
         configuration=configuration,
         quantities=quantities,
+        state=state,
     )
-
-
-def _plain(name: str, value: Any) -> bool | float | str | None:
-    """A metric as JSON has it: one-element tensors and numpy numbers become Python numbers."""
-    if name in {"window", "update"}:
-        raise InputError(f"mark() gives the metric {name!r} itself; call yours something else")
-    single = value.item() if getattr(value, "size", None) == 1 or _is_scalar_tensor(value) else value
-    if single is None or isinstance(single, (bool, int, float, str)):
-        return single
-    raise InputError(f"mark() logs numbers and texts; the metric {name!r} is a {type(value).__name__}")
-
-
-def _is_scalar_tensor(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.numel() == 1

@@ -166,6 +166,8 @@ class RunWriter:
         What run.json keeps; JSON types only.
     resume : int, optional
         The update at which the model stands that goes on with the run.
+    next_updates : mapping, optional
+        For every layer the number of its first update after `resume`, where that is not resume + 1.
     exact : bool
         Whether every update will be seen; False for windows made from checkpoints.
     quantities : sequence of str
@@ -191,6 +193,7 @@ class RunWriter:
         configuration: Mapping[str, Any],
         environment: Mapping[str, Any],
         resume: int | None = None,
+        next_updates: Mapping[str, int] | None = None,
         exact: bool = True,
         quantities: Sequence[str] = names.QUANTITIES,
     ) -> None:
@@ -198,6 +201,7 @@ class RunWriter:
         self.start_update = resume or 0
         self._layers = tuple(layers)
         self._exact = exact
+        self._next_updates = dict(next_updates or {})
         self._error: Exception | None = None
         self._closed = self._released = False
         self._process = os.getpid()
@@ -273,7 +277,10 @@ class RunWriter:
         if resume < 0 or resume > last:
             raise InputError(f"{self.path} cannot be resumed at update {resume}: it was recorded up to update {last}")
         kept = [window for window in run.windows if window.last_update <= resume]
-        ends_here = bool(kept) and all(layer.next_update == resume + 1 for layer in kept[-1].header.layers.values())
+        ends_here = bool(kept) and all(
+            layer.next_update == self._next_updates.get(name, resume + 1)
+            for name, layer in kept[-1].header.layers.items()
+        )
         number = max((window.number for window in kept), default=-1)
         return run.header.run_id, run.next_segment, number if ends_here else number + 1
 
