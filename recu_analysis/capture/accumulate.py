@@ -46,6 +46,15 @@ def all_moments(weight: Array, mean: Array, inverse: Array) -> None:
         mean[c], inverse[c] = moments(weight[c])
 
 
+@numba.njit(nogil=True, cache=True)
+def unchanged(new: Array, old: Array) -> bool:
+    """Whether a channel is as it was; the first weight says no where it is trained."""
+    j = 0
+    while j < new.size and new[j] == old[j]:
+        j += 1
+    return j == new.size
+
+
 @numba.njit(nogil=True, cache=True, fastmath=_FAST)
 def move(
     new: Array,
@@ -103,6 +112,9 @@ def advance(
     words = np.zeros((new.shape[1] + 7) // 8, np.uint64)
     changed = words.view(np.uint8)
     for c in range(new.shape[0]):
+        if unchanged(new[c], old[c]):  # else z would seem to move by the rounding of its last digit
+            old[c, :] = new[c]  # 0 is -0, but not in the file
+            continue
         m, scale = moments(new[c])
         shift = m if centre else 0.0
         old_shift = mean[c] if centre else 0.0
@@ -180,7 +192,7 @@ class CpuAccumulator:
     def advance(self, weight: torch.Tensor, update: int) -> None:
         """Account for the update that left `weight`."""
         advance(
-            storable(weight).numpy(),
+            storable(weight).cpu().numpy(),
             self._old,
             self._mean,
             self._inverse,
@@ -271,7 +283,7 @@ class DeviceAccumulator:
 
     def advance(self, weight: torch.Tensor, update: int) -> None:
         """Account for the update that left `weight`."""
-        new = storable(weight)
+        new = storable(weight).to(self._old.device)
         effective, z = self._coordinates(new)
         negative = effective < 0
         flipped = negative != self._negative

@@ -48,9 +48,9 @@ class Recorder:
         quantities: Iterable[str] = QUANTITIES,
         state: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
-        if every is not None and every < 1:
-            raise InputError(f"every must be at least 1 update, not {every}")
-        self._optimizers = [optimizer] if isinstance(optimizer, torch.optim.Optimizer) else list(optimizer)
+        if every is not None and (not isinstance(every, int) or every < 1):
+            raise InputError(f"every must be a whole number of updates, at least 1, not {every!r:.40}")
+        self._optimizers = _as_list(optimizer)
         self._every = every
         self._quantities = checked_quantities(quantities)
         self._closed = False
@@ -126,7 +126,7 @@ class Recorder:
         """
         self._refuse_closed()
         track = self._tracks[0]
-        group = self._optimizers[track.optimizer].param_groups[track.group]
+        group = track.group_in(self._optimizers[track.optimizer])
         line = {"lr": float(group["lr"])} | {name: plain(name, value) for name, value in metrics.items()}
         with interrupts_deferred():
             # A window that `every` has just closed is the one that is meant.
@@ -214,6 +214,8 @@ class Recorder:
             raise InputError("recording needs at least one optimizer")
         if any(optimizer in _recorded for optimizer in self._optimizers):
             raise RecorderError("this optimizer is being recorded already; close that recording first")
+        if len({id(optimizer) for optimizer in self._optimizers}) < len(self._optimizers):
+            raise InputError("an optimizer is listed twice; its updates would be counted twice")
 
     def _make_pool(self, weights: int) -> ThreadPoolExecutor | None:
         """Threads for the kernel, which releases the interpreter lock; none where they would not pay."""
@@ -248,11 +250,13 @@ class Recorder:
                 track.grad.add(track.layer.parameter.grad, getattr(optimizer, "grad_scale", None))
 
     def _advance(self, index: int, optimizer: torch.optim.Optimizer) -> None:
-        self._at.updates[index] += 1
-        update = self._at.updates[index]
         tracks = [track for track in self._tracks if track.optimizer == index]
         for track in tracks:
-            track.count(optimizer.param_groups[track.group])
+            track.require_same_weight()
+        self._at.updates[index] += 1
+        update = self._at.updates[index]
+        for track in tracks:
+            track.count(track.group_in(optimizer))
 
         for _ in (self._pool.map if self._pool else map)(lambda track: track.advance(update), tracks):
             pass
@@ -262,6 +266,14 @@ class Recorder:
         first, last = min(self._at.window_start) + 1, max(self._at.updates)
         self._at.window_start = list(self._at.updates)
         return self._writer.write_window(states, first_update=first, last_update=last, partial=partial)
+
+
+def _as_list(optimizer: Any) -> list[torch.optim.Optimizer]:
+    listed = list(optimizer) if isinstance(optimizer, (list, tuple)) else [optimizer]
+    for each in listed:
+        if not isinstance(each, torch.optim.Optimizer):
+            raise InputError(f"recording needs a torch optimizer, or a list of them, not {type(each).__name__}")
+    return listed
 
 
 def record(
@@ -321,7 +333,8 @@ def record(
     NoBinaryLayersError
         If the model has no binary layer.
     RecorderError
-        If the optimizer does not hold a binary layer's weight, or is being recorded already.
+        If the optimizer does not hold a binary layer's weight, or is being recorded already; if the weight is on the
+        meta device or sparse; and, after an update, if the layer has got another parameter meanwhile.
     RunExistsError
         If `run_dir` is not empty and `resume` is not given.
     StoreError

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.capture.accumulate import Accumulator
     from recu_analysis.capture.adapters import BinaryLayer
+    from recu_analysis.store.format import LayerSpec
 
 
 def was_skipped(optimizer: torch.optim.Optimizer) -> bool:
@@ -41,8 +42,8 @@ class Track:
     """A layer while it is recorded: whose updates it follows, and its sums over the open window."""
 
     layer: BinaryLayer
+    spec: LayerSpec
     optimizer: int
-    group: int
     accumulator: Accumulator
     first_update: int
     ema: FlipAverage | None = None
@@ -51,6 +52,27 @@ class Track:
     lr: float = 0.0
     lr_decay: float = 0.0
     decay_time: float = 0.0
+
+    def group_in(self, optimizer: torch.optim.Optimizer) -> Mapping[str, Any]:
+        """The parameter group that holds the weight now; none, and so no learning rate, while it is taken out."""
+        for group in optimizer.param_groups:
+            if any(parameter is self.layer.parameter for parameter in group["params"]):
+                return group
+        return {"lr": 0.0}
+
+    def require_same_weight(self) -> None:
+        """RecorderError where the layer's weight is no longer the one whose recording began."""
+        name, parameter, spec = self.layer.name, self.layer.parameter, self.spec
+        if not any(each is parameter for each in self.layer.module.parameters()):
+            raise RecorderError(
+                f"layer {name!r} has another parameter than when its recording began, and the optimizer does not hold "
+                "it; assign to weight.data instead, or begin anew with another optimizer"
+            )
+        if parameter.numel() != spec.weights or (parameter.dtype == torch.float64 and spec.dtype == "float32"):
+            raise RecorderError(
+                f"layer {name!r} is recorded with {spec.weights} weights of {spec.dtype} and has now "
+                f"{parameter.numel()} of {str(parameter.dtype).removeprefix('torch.')}; begin another recording"
+            )
 
     def count(self, group: Mapping[str, Any]) -> None:
         """Add one update of a parameter group to the sums."""
@@ -112,16 +134,39 @@ def track_of(
     Raises
     ------
     RecorderError
-        If none of the optimizers holds it.
+        If none of the optimizers holds it or several do, or it has no dense values.
     """
-    for index, optimizer in enumerate(optimizers):
-        for number, group in enumerate(optimizer.param_groups):
-            if any(parameter is layer.parameter for parameter in group["params"]):
-                track = Track(layer, index, number, layer_accumulator(layer, quantities), updates[index] + 1)
-                track.ema = FlipAverage(layer.weight.detach()) if "ema" in quantities else None
-                track.grad = GradientSum(layer.weight.detach()) if "grad" in quantities else None
-                return track
-    raise RecorderError(
-        f"the optimizer does not hold the weight of binary layer {layer.name!r}; create it from the model's "
-        "parameters, after the model was moved to its device, or leave the layer out with layers=[...]"
-    )
+    _refuse_without_values(layer)
+    holders = [
+        index
+        for index, optimizer in enumerate(optimizers)
+        if any(each is layer.parameter for group in optimizer.param_groups for each in group["params"])
+    ]
+    if not holders:
+        raise RecorderError(
+            f"the optimizer does not hold the weight of binary layer {layer.name!r}; create it from the model's "
+            "parameters, after the model was moved to its device, or leave the layer out with layers=[...]"
+        )
+    if len(holders) > 1:
+        raise RecorderError(
+            f"{len(holders)} of the optimizers hold the weight of binary layer {layer.name!r}, so its updates cannot "
+            "be numbered; give every weight to one"
+        )
+    sums = layer_accumulator(layer, quantities)
+    track = Track(layer, layer.spec, holders[0], sums, first_update=updates[holders[0]] + 1)
+    track.ema = FlipAverage(layer.weight.detach()) if "ema" in quantities else None
+    track.grad = GradientSum(layer.weight.detach()) if "grad" in quantities else None
+    return track
+
+
+def _refuse_without_values(layer: BinaryLayer) -> None:
+    if layer.parameter.is_meta:
+        raise RecorderError(
+            f"the weight of binary layer {layer.name!r} is on the meta device, where there are no values to record; "
+            "give the model a real device, as to_empty() does, and its weights before recording"
+        )
+    if layer.parameter.layout != torch.strided:
+        raise RecorderError(
+            f"the weight of binary layer {layer.name!r} is sparse, and only dense weights can be recorded; make it "
+            "dense with to_dense(), or leave the layer out with layers=[...]"
+        )

@@ -309,7 +309,7 @@ def test_refusals(tmp_path):
     with pytest.raises(RecorderError, match="the optimizer does not hold the weight of binary layer '3'"):
         ra.record(model, sgd(model[1]), tmp_path / "a")
     assert not (tmp_path / "a").exists()
-    with pytest.raises(InputError, match="every must be at least 1 update, not 0"):
+    with pytest.raises(InputError, match="every must be a whole number of updates, at least 1, not 0"):
         ra.record(model, optimizer, tmp_path / "a", every=0)
     with pytest.raises(InputError, match="at least one optimizer"):
         ra.record(model, [], tmp_path / "a")
