@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import weakref
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import torch
-
 from recu_analysis.capture.adapters import binary_layers
-from recu_analysis.capture.environment import environment
 from recu_analysis.capture.interrupts import interrupts_deferred
 from recu_analysis.capture.metrics import plain
-from recu_analysis.capture.resuming import Position, load, load_averages, window_before
-from recu_analysis.capture.tracks import has_closure, track_of, was_skipped
+from recu_analysis.capture.optimizers import free_optimizers, has_closure, recorded, was_skipped
+from recu_analysis.capture.ranks import IdleWriter, is_first
+from recu_analysis.capture.resuming import Position, begin
+from recu_analysis.capture.tracks import pool_for, track_of
 from recu_analysis.errors import InputError, RecorderError
 from recu_analysis.store.format import QUANTITIES, checked_quantities
 from recu_analysis.store.writer import RunWriter, window_bytes
@@ -24,12 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
 
-    from recu_analysis.store.writer import LayerState
-
-#: Models of at least this many latent weights are accounted for by several threads, each a layer at a time.
-THREADED_WEIGHTS = 1_000_000
-
-_recorded: weakref.WeakSet[torch.optim.Optimizer] = weakref.WeakSet()
+    import torch
 
 
 class Recorder:
@@ -50,58 +42,38 @@ class Recorder:
     ) -> None:
         if every is not None and (not isinstance(every, int) or every < 1):
             raise InputError(f"every must be a whole number of updates, at least 1, not {every!r:.40}")
-        self._optimizers = _as_list(optimizer)
+        self._optimizers = free_optimizers(optimizer)
         self._every = every
         self._quantities = checked_quantities(quantities)
         self._closed = False
-        self._refuse_second_recording()
         count = len(self._optimizers)
         self._at = Position([resume or 0] * count, [resume or 0] * count)
         if state is not None:
             self._at = Position.from_state(state, count, resume)
+        found = binary_layers(model, layers)  # in every process, so that what is wrong ends all of them
         self._tracks = [
             track_of(layer, self._optimizers, self._at.updates, self._quantities)
-            for layer in binary_layers(model, layers)
+            for layer in (found if is_first(model) else [])
         ]
-        specs = [track.layer.spec for track in self._tracks]
-        self._pool = self._make_pool(sum(spec.weights for spec in specs))
-        self.window_bytes = window_bytes(specs, self._quantities)
-        self._writer = self._begin(Path(run_dir), resume, state, configuration or {})
+        self._pool = pool_for(self._tracks)
+        self.window_bytes = window_bytes([track.spec for track in self._tracks], self._quantities)
+        self._writer: RunWriter | IdleWriter = IdleWriter()
+        if self._tracks:
+            self._writer = begin(
+                Path(run_dir),
+                self._tracks,
+                self._at,
+                resume=resume,
+                state=state,
+                configuration=configuration or {},
+                quantities=self._quantities,
+            )
         self._handles = [each.register_step_post_hook(self._hook(index)) for index, each in enumerate(self._optimizers)]
         if "grad" in self._quantities:
             self._handles += [
                 each.register_step_pre_hook(self._gradient_hook(index)) for index, each in enumerate(self._optimizers)
             ]
-        _recorded.update(self._optimizers)
-
-    def _begin(
-        self,
-        path: Path,
-        resume: int | None,
-        state: Mapping[str, torch.Tensor] | None,
-        configuration: Mapping[str, Any],
-    ) -> RunWriter:
-        """Open the run and write the state from which its recording begins or goes on."""
-        before: dict[str, LayerState] | None = None
-        if state is not None:
-            load(self._tracks, state)
-            resume = max(self._at.window_start)
-            before = window_before(path, self._tracks, resume)
-        elif resume is not None and "ema" in self._quantities:
-            load_averages(path, self._tracks, resume)
-        writer = RunWriter(
-            path,
-            [track.layer.spec for track in self._tracks],
-            configuration=configuration,
-            environment=environment(),
-            resume=resume,
-            next_updates={track.layer.name: track.first_update for track in self._tracks},
-            quantities=self._quantities,
-        )
-        last = max(self._at.window_start)
-        before = before or {track.layer.name: track.take() for track in self._tracks}
-        writer.write_window(before, first_update=last + 1, last_update=last)
-        return writer
+        recorded.update(self._optimizers)
 
     @property
     def update(self) -> int:
@@ -125,9 +97,7 @@ class Recorder:
             If a window could not be written.
         """
         self._refuse_closed()
-        track = self._tracks[0]
-        group = track.group_in(self._optimizers[track.optimizer])
-        line = {"lr": float(group["lr"])} | {name: plain(name, value) for name, value in metrics.items()}
+        line = {"lr": self._learning_rate()} | {name: plain(name, value) for name, value in metrics.items()}
         with interrupts_deferred():
             # A window that `every` has just closed is the one that is meant.
             number = self._write_window() if self._open else self._at.unmarked
@@ -178,7 +148,7 @@ class Recorder:
         self._closed = True
         for handle in self._handles:
             handle.remove()
-        _recorded.difference_update(self._optimizers)
+        recorded.difference_update(self._optimizers)
         if self._pool is not None:
             self._pool.shutdown()
         try:
@@ -205,23 +175,13 @@ class Recorder:
     def _open(self) -> bool:
         return self._at.updates != self._at.window_start
 
+    def _learning_rate(self) -> float | None:
+        """That of the first layer, where this process records."""
+        return self._tracks[0].learning_rate(self._optimizers) if self._tracks else None
+
     def _refuse_closed(self) -> None:
         if self._closed:
             raise RecorderError("the recording is closed; call mark() and flush() inside its with block")
-
-    def _refuse_second_recording(self) -> None:
-        if not self._optimizers:
-            raise InputError("recording needs at least one optimizer")
-        if any(optimizer in _recorded for optimizer in self._optimizers):
-            raise RecorderError("this optimizer is being recorded already; close that recording first")
-        if len({id(optimizer) for optimizer in self._optimizers}) < len(self._optimizers):
-            raise InputError("an optimizer is listed twice; its updates would be counted twice")
-
-    def _make_pool(self, weights: int) -> ThreadPoolExecutor | None:
-        """Threads for the kernel, which releases the interpreter lock; none where they would not pay."""
-        on_cpu = all(track.layer.weight.device.type == "cpu" for track in self._tracks)
-        threads = torch.get_num_threads()
-        return ThreadPoolExecutor(threads) if on_cpu and threads > 1 and weights >= THREADED_WEIGHTS else None
 
     def _hook(self, index: int) -> Any:
         def after_step(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
@@ -268,14 +228,6 @@ class Recorder:
         return self._writer.write_window(states, first_update=first, last_update=last, partial=partial)
 
 
-def _as_list(optimizer: Any) -> list[torch.optim.Optimizer]:
-    listed = list(optimizer) if isinstance(optimizer, (list, tuple)) else [optimizer]
-    for each in listed:
-        if not isinstance(each, torch.optim.Optimizer):
-            raise InputError(f"recording needs a torch optimizer, or a list of them, not {type(each).__name__}")
-    return listed
-
-
 def record(
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer],
@@ -293,6 +245,9 @@ def record(
     Every step of the optimizer is accounted for, exactly; training with and without recording gives bitwise
     the same weights. The run directory holds one window a `mark`. A step is an update however many batches its
     gradient was accumulated over; one that GradScaler skips is none.
+
+    In several processes (DistributedDataParallel) every one calls this and goes on alike: that of rank 0 records, and
+    what the others get takes the same calls, counts the updates and writes nothing.
 
     Parameters
     ----------

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 
+from recu_analysis.capture.environment import environment
 from recu_analysis.errors import InputError, StoreError
 from recu_analysis.store.format import LayerWindow, kinds
 from recu_analysis.store.run import open_run
-from recu_analysis.store.writer import LayerState
+from recu_analysis.store.writer import LayerState, RunWriter
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from recu_analysis.capture.tracks import Track
     from recu_analysis.store.window import LayerRecord, Window
@@ -56,6 +58,39 @@ class Position:
         if resume not in {None, max(updates)}:
             raise InputError(f"the state was taken at update {max(updates)}, not at {resume}; leave resume= out")
         return cls(updates, start, None if unmarked < 0 else unmarked)
+
+
+def begin(
+    path: Path,
+    tracks: Sequence[Track],
+    at: Position,
+    *,
+    resume: int | None,
+    state: Mapping[str, torch.Tensor] | None,
+    configuration: Mapping[str, Any],
+    quantities: Sequence[str],
+) -> RunWriter:
+    """Open a run and write the state from which its recording begins or goes on."""
+    before: dict[str, LayerState] | None = None
+    last = max(at.window_start)
+    if state is not None:
+        load(tracks, state)
+        resume = last
+        before = window_before(path, tracks, resume)
+    elif resume is not None and "ema" in quantities:
+        load_averages(path, tracks, resume)
+    writer = RunWriter(
+        path,
+        [track.spec for track in tracks],
+        configuration=configuration,
+        environment=environment(),
+        resume=resume,
+        next_updates={track.layer.name: track.first_update for track in tracks},
+        quantities=quantities,
+    )
+    before = before or {track.layer.name: track.take() for track in tracks}
+    writer.write_window(before, first_update=last + 1, last_update=last)
+    return writer
 
 
 def load(tracks: Sequence[Track], state: Mapping[str, torch.Tensor]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,19 +23,8 @@ if TYPE_CHECKING:
     from recu_analysis.store.format import LayerSpec
 
 
-def was_skipped(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether the step that GradScaler makes now changes nothing, because a gradient was not finite.
-
-    Other optimizers are not called then; fused ones are, and know it by their `found_inf`. Reading it on a GPU waits
-    for the step, which GradScaler itself does for every optimizer that is not fused.
-    """
-    found = getattr(optimizer, "found_inf", None)
-    return found is not None and bool(found)
-
-
-def has_closure(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    """Whether the step has a closure, which computes the gradient only then."""
-    return (args[1] if len(args) > 1 else kwargs.get("closure")) is not None
+#: Models of at least this many latent weights are accounted for by several threads, each a layer at a time.
+THREADED_WEIGHTS = 1_000_000
 
 
 @dataclass(slots=True)
@@ -59,6 +49,10 @@ class Track:
             if any(parameter is self.layer.parameter for parameter in group["params"]):
                 return group
         return {"lr": 0.0}
+
+    def learning_rate(self, optimizers: Sequence[torch.optim.Optimizer]) -> float:
+        """That of its parameter group now."""
+        return float(self.group_in(optimizers[self.optimizer])["lr"])
 
     def require_same_weight(self) -> None:
         """RecorderError where the layer's weight is no longer the one whose recording began."""
@@ -157,6 +151,13 @@ def track_of(
     track.ema = FlipAverage(layer.weight.detach()) if "ema" in quantities else None
     track.grad = GradientSum(layer.weight.detach()) if "grad" in quantities else None
     return track
+
+
+def pool_for(tracks: Sequence[Track]) -> ThreadPoolExecutor | None:
+    """Threads for the kernel, which releases the interpreter lock; none where they would not pay."""
+    on_cpu = all(track.layer.weight.device.type == "cpu" for track in tracks)
+    threads, weights = torch.get_num_threads(), sum(track.spec.weights for track in tracks)
+    return ThreadPoolExecutor(threads) if on_cpu and threads > 1 and weights >= THREADED_WEIGHTS else None
 
 
 def _refuse_without_values(layer: BinaryLayer) -> None:
