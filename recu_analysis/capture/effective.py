@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from recu_analysis.capture.adapters import BinaryLayer
 
 
-def layer_accumulator(layer: BinaryLayer, quantities: Collection[str]) -> Accumulator:
+def layer_accumulator(layer: BinaryLayer, quantities: Collection[str] = QUANTITIES) -> Accumulator:
     """The accumulator of a layer: the fused kernel where a transform says the sign, else one that asks for it."""
     if layer.transform is not None:
         return accumulator(layer.weight, centre=layer.transform.centre, quantities=quantities)

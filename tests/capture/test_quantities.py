@@ -1,5 +1,6 @@
 """What a recording keeps: what is left out reads as missing; flip averages and gradients equal a plain loop."""
 
+import json
 import math
 
 import numpy as np
@@ -15,7 +16,7 @@ from recu_analysis.analysis.flips import flip_table
 from recu_analysis.analysis.thin import thin
 from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator
 from recu_analysis.cli.info import describe
-from recu_analysis.errors import InputError, NotRecordedError, StoreError
+from recu_analysis.errors import DamagedError, InputError, NotRecordedError, StoreError
 from recu_analysis.store.verify import verify
 from tests.capture.plain_loops import assert_same_windows, loss_of, plain_record, sgd, step, tiny, weights
 
@@ -232,3 +233,24 @@ def test_a_run_from_before_there_were_quantities_has_the_usual_ones(tmp_path):
     old = ra.open_run(tmp_path / "run")
     assert old.header == run.header
     assert old.windows[1]["1"].path.any()
+
+
+@pytest.mark.parametrize("wrong", ['["path", "speed"]', '"path"', "[1]", "[[]]", "null"])
+def test_quantities_that_no_recording_wrote_are_damage(tmp_path, wrong):
+    record(tmp_path / "run", ("ema",), updates=1)
+    file = tmp_path / "run" / "run.json"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | {"quantities": json.loads(wrong)}))
+    with pytest.raises(DamagedError, match="is not what was written there"):
+        ra.open_run(tmp_path / "run")
+
+
+def test_shards_that_hold_other_quantities_than_the_run_says_are_damage(tmp_path):
+    record(tmp_path / "run", ("path", "ema"), updates=4)
+    file = tmp_path / "run" / "run.json"
+    content = json.loads(file.read_text())
+    for said in (["path"], ["path", "ema", "grad"]):
+        file.write_text(json.dumps(content | {"quantities": said}))
+        assert (verify(tmp_path / "run")["verdict"] == "damaged").sum() == 2
+    with pytest.raises(DamagedError, match="no checksum of tensor 'grad/1'"):
+        _ = ra.open_run(tmp_path / "run").windows[1]["1"].grad

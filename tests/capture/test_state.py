@@ -8,6 +8,7 @@ from safetensors.torch import save as save_safetensors
 from torch import nn
 
 import recu_analysis as ra
+from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator
 from recu_analysis.errors import InputError, StoreError
 from recu_analysis.nn import BinaryLinear
 from recu_analysis.store.verify import verify
@@ -100,6 +101,25 @@ def test_wide_layers_and_safetensors(tmp_path):
         recorder.close()
     assert_same_windows(tmp_path / "whole", tmp_path / "resumed")
     assert (ra.open_run(tmp_path / "whole").windows[1]["0"].flips > 0).any()
+
+
+@pytest.mark.parametrize("quantities", [("path", "zpath", "flip_times"), (), ("path", "ema")])
+@pytest.mark.parametrize("kind", [CpuAccumulator, DeviceAccumulator])
+def test_either_kernel_goes_on_from_its_state(kind, quantities):
+    generator = torch.Generator().manual_seed(0)
+    states = [torch.randn(5, 30, generator=generator) for _ in range(9)]
+    whole = kind(states[0], centre=True, quantities=quantities)
+    for update in range(1, 9):
+        if update == 5:
+            resumed = kind(states[4], centre=True, quantities=quantities)
+            resumed.load(whole.state())
+        whole.advance(states[update], update)
+        if update >= 5:
+            resumed.advance(states[update], update)
+    taken = resumed.take()
+    for name, wanted in whole.take().items():
+        np.testing.assert_array_equal(taken[name], wanted)
+    assert taken["flipped"].size
 
 
 def test_taking_the_state_changes_nothing(tmp_path):
