@@ -39,6 +39,10 @@ class WindowNotFoundError(RecuError, LookupError):
     """The run does not have the windows asked for."""
 
 
+class NotRecordedError(RecuError, LookupError):
+    """The run was recorded without the quantity that is asked for."""
+
+
 class NoBinaryLayersError(RecuError):
     """A model has no layer that is known to be binary."""
 

@@ -161,7 +161,13 @@ def _write(
 ) -> None:
     source = {"run_id": run.id, "windows": [group[-1].number for group in groups]}
     environment = run.header.environment | {"thinned": source}
-    writer = RunWriter(staging, specs, configuration=run.configuration, environment=environment)
+    writer = RunWriter(
+        staging,
+        specs,
+        configuration=run.configuration,
+        environment=environment,
+        quantities=run.header.quantities,
+    )
     try:
         for group in groups:
             on_window(group[-1].number)
@@ -184,18 +190,24 @@ def _state(group: Sequence[Window], spec: LayerSpec) -> LayerState:
     """One layer of the windows that become one, as it goes to disk."""
     whole = merged(group, spec.name)
     flipped = np.flatnonzero(whole.flips)
-    flips, first_flip, last_flip = (
-        dense.reshape(-1)[flipped].astype(np.uint32) for dense in (whole.flips, whole.first_flip, whole.last_flip)
+    first_flip, last_flip = (
+        None if dense is None else dense.reshape(-1)[flipped].astype(np.uint32)
+        for dense in (whole.first_flip, whole.last_flip)
+    )
+    path, zpath, grad = (
+        None if dense is None else dense.astype(np.float32) for dense in (whole.path, whole.zpath, whole.grad)
     )
     return LayerState(
         weight=whole.end,
-        path=whole.path.astype(np.float32),
-        zpath=whole.zpath.astype(np.float32),
+        path=path,
+        zpath=zpath,
         flipped=flipped.astype(np.uint32),
-        flips=flips,
+        flips=whole.flips.reshape(-1)[flipped].astype(np.uint32),
         first_flip=first_flip,
         last_flip=last_flip,
         scale=group[-1][spec.name].scale,
         summary=LayerWindow(whole.first_update, whole.updates, whole.lr, whole.lr_decay, whole.decay_time, whole.tau),
         effective=whole.effective,
+        ema=whole.ema,
+        grad=grad,
     )

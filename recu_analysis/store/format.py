@@ -14,7 +14,7 @@ from recu_analysis.errors import DamagedError, InputError
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
@@ -39,11 +39,32 @@ SEGMENT_NAME = re.compile(r"segment-(\d{4}|[1-9]\d{4,})", re.ASCII)
 WINDOW_NAME = re.compile(r"window-(\d{6}|[1-9]\d{6,})", re.ASCII)
 SHARD_NAME = re.compile(r"(\d{5})-of-(\d{5})\.safetensors", re.ASCII)
 
-#: Tensors of every layer of every shard, and those of the weights that flipped.
-DENSE = ("weight", "path", "zpath")
+#: What a run keeps of every weight beside its state and its flips, unless it was told otherwise.
+QUANTITIES = ("path", "zpath", "flip_times")
+#: What it can keep beside: OvSW's moving average of the flips, and the sum of abs(gradient).
+MORE_QUANTITIES = ("ema", "grad")
+#: Tensors of a layer's shape, and those of the weights that flipped.
+DENSE = ("weight", "path", "zpath", "ema", "grad")
 SPARSE = ("flipped", "flips", "first_flip", "last_flip")
 #: Tensors that only some layers have: the learned alpha, and the effective weight where no transform says it.
 OPTIONAL = ("scale", "effective")
+
+
+def checked_quantities(quantities: Iterable[str]) -> tuple[str, ...]:
+    """The quantities in the order of their names here, each once; InputError if one is not known."""
+    known = (*QUANTITIES, *MORE_QUANTITIES)
+    wanted = [quantities] if isinstance(quantities, str) else list(quantities)
+    for each in wanted:
+        if each not in known:
+            raise InputError(f"there is no quantity {each!r:.40} to record; choose among {', '.join(known)}")
+    return tuple(each for each in known if each in wanted)
+
+
+def kinds(quantities: Iterable[str]) -> tuple[str, ...]:
+    """The tensors of every layer in a shard of a run that keeps these quantities."""
+    times = {"first_flip": "flip_times", "last_flip": "flip_times"}
+    kept = {"weight", "flipped", "flips", *quantities}
+    return tuple(kind for kind in (*DENSE, *SPARSE) if times.get(kind, kind) in kept)
 
 
 def segment_name(number: int) -> str:
@@ -184,6 +205,7 @@ class RunHeader:
     layers: tuple[LayerSpec, ...]
     configuration: dict[str, Any]
     environment: dict[str, Any]
+    quantities: tuple[str, ...] = QUANTITIES
 
     def to_json(self) -> str:
         """The text of run.json, indented for people."""
@@ -191,6 +213,7 @@ class RunHeader:
             "format": FORMAT_VERSION,
             "run_id": self.run_id,
             "layers": [layer.to_dict() for layer in self.layers],
+            "quantities": list(self.quantities),
             "configuration": self.configuration,
             "environment": self.environment,
         }
@@ -212,8 +235,9 @@ class RunHeader:
                 layers=layers,
                 configuration=_kind(content["configuration"], dict),
                 environment=_kind(content["environment"], dict),
+                quantities=checked_quantities(_kind(content.get("quantities", list(QUANTITIES)), list)),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, InputError) as error:
             raise DamagedError(f"{where} is not what was written there: {error}") from None
         if len({layer.name for layer in layers}) != len(layers):
             raise DamagedError(f"{where} names a layer twice")

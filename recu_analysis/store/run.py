@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,7 +160,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
 
 
 def _linked(window: Window, previous: Window | None) -> Window:
-    return Window(window.number, window.file, window.header, window.where, window.specs, previous)
+    return replace(window, previous=previous)
 
 
 def _require_run(folder: Path) -> None:
@@ -255,4 +255,4 @@ def open_window(number: int, folder: Path, segment: Segment, header: RunHeader, 
     missing = [name for name in specs if name not in shard.layers]
     if missing:
         raise DamagedError(f"{where} is damaged: it has no layer {missing[0]!r:.80}")
-    return Window(number, file, shard, where, specs, None)
+    return Window(number, file, shard, where, specs, header.quantities, None)

@@ -233,7 +233,7 @@ def check_window(window: Window) -> None:
 
 
 def _problems(window: Window) -> Iterator[RecuError]:
-    known = {f"{kind}/{layer}" for layer, spec in window.specs.items() for kind in _kinds(spec)}
+    known = {f"{kind}/{layer}" for layer, spec in window.specs.items() for kind in _kinds(window, spec)}
     for name in sorted(window.file.entries.keys() ^ window.header.digests.keys()):
         what = "tensor" if name in window.header.digests else "checksum of tensor"
         yield DamagedError(f"{window.where} is damaged: it has no {what} {name!r:.80}")
@@ -243,13 +243,15 @@ def _problems(window: Window) -> Iterator[RecuError]:
         yield from _layer_problems(window[layer])
 
 
-def _kinds(spec: LayerSpec) -> tuple[str, ...]:
+def _kinds(window: Window, spec: LayerSpec) -> tuple[str, ...]:
     optional = names.OPTIONAL if spec.transform is None else ("scale",)
-    return (*names.DENSE, *names.SPARSE, *optional)
+    return (*names.kinds(window.quantities), *optional)
 
 
 def _layer_problems(record: LayerRecord) -> Iterator[RecuError]:
-    for kind in (*names.DENSE, *names.SPARSE[1:], *names.OPTIONAL):
+    for kind in (*names.kinds(record.window.quantities), *names.OPTIONAL):
+        if kind == "flipped":
+            continue  # read with each of the arrays that it places
         try:
             getattr(record, kind)
         except RecuError as error:
