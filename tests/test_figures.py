@@ -51,11 +51,10 @@ def test_plot_functions_return_the_axes_they_were_given(runs):
 
 
 def test_unknown_figures_and_layers(runs, tmp_path):
-    with pytest.raises(
-        InputError,
-        match="no figure is called 'fig9'; known are fig2, magnitude, silence, fliplaw, lockin, accuracy, fig3",
-    ):
-        draw_figure("fig9", runs, tmp_path, command="test")
+    with pytest.raises(InputError, match="no figure is called 'figg3'; did you mean fig3"):
+        draw_figure("figg3", runs, tmp_path, command="test")
+    with pytest.raises(InputError, match="no figure is called 'histogram'; known are fig2, magnitude"):
+        draw_figure("histogram", runs, tmp_path, command="test")
     with pytest.raises(LayerNotFoundError):
         ra.plot_dead_weights(runs["ReCU"], "nothing", Figure().subplots())
 

@@ -241,7 +241,7 @@ def _flip_law(runs: Runs) -> tuple[Figure, pd.DataFrame]:
     from recu_analysis.plots.style import panels
 
     data = flip_data(runs)
-    figure, axes = panels(1, "column", 3.0)
+    figure, axes = panels(1, "column", 0.92)
     flip_law(data, axes[0])
     return figure, data
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from recu_analysis import __version__
 from recu_analysis.analysis.horizon import common_stretch
-from recu_analysis.errors import InputError
+from recu_analysis.errors import InputError, unknown
 from recu_analysis.figures.of_runs import RUN_FIGURES
 from recu_analysis.figures.of_theory import THEORY_FIGURES
 
@@ -19,11 +19,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from recu_analysis.figures.entry import Entry, Runs
+    from recu_analysis.plots.style import Width
 
+#: Formats in which figures are written unless told.
+FORMATS = ("pdf", "png")
 FIGURES: dict[str, Entry] = {**RUN_FIGURES, **THEORY_FIGURES}
 
 
-def draw_figure(name: str, runs: Runs, directory: str | Path, *, command: str) -> tuple[Path, ...]:
+def draw_figure(
+    name: str,
+    runs: Runs,
+    directory: str | Path,
+    *,
+    command: str,
+    formats: Sequence[str] = FORMATS,
+    venue: str = "iccv",
+    width: Width | None = None,
+) -> tuple[Path, ...]:
     """Draw a figure of the registry and write it with its data, LaTeX and provenance.
 
     Parameters
@@ -35,6 +47,11 @@ def draw_figure(name: str, runs: Runs, directory: str | Path, *, command: str) -
     directory : str or Path
     command : str
         What the user typed, for the provenance.
+    formats : sequence of {"pdf", "png", "svg", "pgf"}
+    venue : str
+        Where it is printed: a key of `recu_analysis.plots.style.VENUES`.
+    width : {"column", "page"} or float, optional
+        Of the whole figure, in inches where a number; its own by default.
 
     Returns
     -------
@@ -44,17 +61,25 @@ def draw_figure(name: str, runs: Runs, directory: str | Path, *, command: str) -
     Raises
     ------
     InputError
-        If there is no such figure, or the runs lack what it shows.
+        If there is no such figure, format or venue, or the runs lack what it shows.
     StoreError
         If a file cannot be written.
     """
-    if name not in FIGURES:
-        raise InputError(f"no figure is called {name!r}; known are {', '.join(FIGURES)}")
-    entry = FIGURES[name]
+    entry = known_figure(name)
     if entry.runs and not runs:
         raise InputError(f"the figure {name} shows runs; name at least one run directory")
     caption = f"{entry.caption}{_sampled(runs) if entry.runs else ''}"
-    return save_figure(lambda: entry.draw(runs), name, directory, caption, provenance(runs, command))
+    origin = provenance(runs, command)
+    return save_figure(
+        lambda: entry.draw(runs), name, directory, caption, origin, formats=formats, venue=venue, width=width
+    )
+
+
+def known_figure(name: str) -> Entry:
+    """The figure of that name; InputError with the nearest names where there is none."""
+    if name not in FIGURES:
+        raise unknown("figure", name, FIGURES)
+    return FIGURES[name]
 
 
 def _sampled(runs: Runs) -> str:
@@ -71,13 +96,17 @@ def save_figure(
     directory: str | Path,
     caption: str,
     origin: Mapping[str, Any],
-    formats: Sequence[str] = ("pdf", "png"),
+    *,
+    formats: Sequence[str] = FORMATS,
+    venue: str = "iccv",
+    width: Width | None = None,
 ) -> tuple[Path, ...]:
     """Draw in print style and write the figure with its data, LaTeX and provenance; see `plots.export.export`."""
-    from recu_analysis.plots.export import export
+    from recu_analysis.plots.export import check_formats, export
     from recu_analysis.plots.style import style
 
-    with style("page"):
+    check_formats(formats)
+    with style("page", venue=venue, every=width):
         figure, data = draw()
         return export(
             figure,

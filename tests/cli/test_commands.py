@@ -381,10 +381,19 @@ def test_figures_are_listed_and_drawn(synthetic, tmp_path):
     done = run_cli("figures", "--only", "fig3,schedule", "-o", tmp_path / "drawn")
     assert done.returncode == 0
     assert {path.stem for path in (tmp_path / "drawn").iterdir()} == {"fig3", "schedule"}
-    assert run_cli("figures", "--only", "fig2").stderr == (
-        "Error: the figure fig2 shows runs; name at least one run directory\n"
-    )
-    assert run_cli("figures", "--only", "fig9").returncode == 1
+    wrong = run_cli("figures", "--only", "fig2,schedule", "--width", 3, "--format", "svg", "-o", tmp_path / "some")
+    assert wrong.returncode == 1
+    assert "fig2 is left out: the figure fig2 shows runs; name at least one run directory" in wrong.stderr
+    assert 'width="216pt"' in (tmp_path / "some" / "schedule.svg").read_text()
+    for option, word, near in (
+        ("--only", "shedule", "schedule"),
+        ("--venue", "icvv", "iccv"),
+        ("--format", "pdt", "pdf"),
+    ):
+        refused = run_cli("figures", option, word, "-o", tmp_path / "none")
+        assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+        assert f"did you mean {near}" in refused.stderr
+    assert run_cli("figures", "--width", "wide", "-o", tmp_path / "none").returncode == 1
     twice = run_cli("figures", synthetic, synthetic, "--only", "magnitude", "-o", tmp_path / "none")
     assert twice.stderr.startswith("Error: two runs have the same folder name")
     assert not (tmp_path / "none").exists()
