@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from recu_analysis.capture.recorder import record
     from recu_analysis.errors import RecuError
     from recu_analysis.figures import (
+        paper_table,
         plot_accuracy,
         plot_by_magnitude,
         plot_dead_weights,
@@ -47,6 +48,7 @@ __all__ = [
     "layer_table",
     "measured_tradeoff",
     "open_run",
+    "paper_table",
     "plot_accuracy",
     "plot_by_magnitude",
     "plot_dead_weights",
@@ -77,6 +79,7 @@ _HOMES = {
     "layer_table": "analysis.layers",
     "measured_tradeoff": "analysis.measured",
     "open_run": "store.run",
+    "paper_table": "figures",
     "plot_accuracy": "figures",
     "plot_by_magnitude": "figures",
     "plot_dead_weights": "figures",

@@ -9,8 +9,10 @@ import pandas as pd
 from recu_analysis import __version__
 from recu_analysis.analysis.horizon import common_stretch
 from recu_analysis.errors import InputError, unknown
+from recu_analysis.figures.entry import TableEntry
 from recu_analysis.figures.of_runs import RUN_FIGURES
 from recu_analysis.figures.of_theory import THEORY_FIGURES
+from recu_analysis.figures.tables import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +25,11 @@ if TYPE_CHECKING:
 
 #: Formats in which figures are written unless told.
 FORMATS = ("pdf", "png")
-FIGURES: dict[str, Entry] = {**RUN_FIGURES, **THEORY_FIGURES}
+FIGURES: dict[str, Entry | TableEntry] = {
+    **RUN_FIGURES,
+    **THEORY_FIGURES,
+    **{name: TableEntry(table.title) for name, table in TABLES.items()},
+}
 
 
 def draw_figure(
@@ -68,6 +74,8 @@ def draw_figure(
     entry = known_figure(name)
     if entry.runs and not runs:
         raise InputError(f"the figure {name} shows runs; name at least one run directory")
+    if isinstance(entry, TableEntry):
+        return _save_table(name, runs, directory, provenance(runs, command))
     caption = f"{entry.caption}{_sampled(runs) if entry.runs else ''}"
     origin = provenance(runs, command)
     return save_figure(
@@ -75,7 +83,17 @@ def draw_figure(
     )
 
 
-def known_figure(name: str) -> Entry:
+def _save_table(name: str, runs: Runs, directory: str | Path, origin: dict[str, Any]) -> tuple[Path, ...]:
+    """Write a table of the paper; its provenance says where the reported values are from."""
+    from recu_analysis.figures.tabular import table_of
+    from recu_analysis.plots.export import escape_latex, export_table
+
+    data, latex, caption = table_of(name, runs, escape_latex)
+    origin["reported"] = f"Xu et al., ICCV 2021, arXiv:2103.12369v1, Table {name.removeprefix('table')}"
+    return export_table(latex, data, name, directory, caption=caption, label=f"tab:{name}", provenance=origin)
+
+
+def known_figure(name: str) -> Entry | TableEntry:
     """The figure of that name; InputError with the nearest names where there is none."""
     if name not in FIGURES:
         raise unknown("figure", name, FIGURES)

@@ -97,10 +97,60 @@ def export(
         raise InputError(f"a figure's files need a name of letters, digits, dots, dashes and underscores, not {stem!r}")
     with _laid_out(figure):
         files = {f"{stem}.{name}": _drawing(figure, name, stem, provenance) for name in formats}
-    files[f"{stem}.csv"] = data.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode()
     files[f"{stem}.tex"] = _latex(figure, stem, formats, caption, label).encode()
-    files[f"{stem}.json"] = (json.dumps(provenance, indent=2, sort_keys=True) + "\n").encode()
+    files |= _beside(stem, data, provenance)
     return tuple(_write(Path(directory) / name, content) for name, content in files.items())
+
+
+def export_table(
+    tabular: str,
+    data: pd.DataFrame,
+    stem: str,
+    directory: str | Path,
+    *,
+    caption: str,
+    label: str,
+    provenance: Mapping[str, Any],
+) -> tuple[Path, ...]:
+    """Write a table as LaTeX, and beside it its data and its provenance.
+
+    Parameters
+    ----------
+    tabular : str
+        The tabular environment, which needs the package booktabs.
+    data, stem, directory, caption, label, provenance
+        As for `export`.
+
+    Returns
+    -------
+    tuple of Path
+        LaTeX, CSV and JSON.
+
+    Raises
+    ------
+    StoreError
+        If a file cannot be written.
+    """
+    indented = "\n".join(f"  {line}" for line in tabular.splitlines())
+    latex = (
+        "% needs \\usepackage{booktabs}\n"
+        "\\begin{table}[t]\n"
+        "  \\centering\n"
+        f"  \\caption{{{escape_latex(caption)}}}\n"
+        f"  \\label{{{_label(label)}}}\n"
+        f"{indented}\n"
+        "\\end{table}\n"
+    )
+    files = {f"{stem}.tex": latex.encode(), **_beside(stem, data, provenance)}
+    return tuple(_write(Path(directory) / name, content) for name, content in files.items())
+
+
+def _beside(stem: str, data: pd.DataFrame, provenance: Mapping[str, Any]) -> dict[str, bytes]:
+    """The files of the data and of where they come from."""
+    return {
+        f"{stem}.csv": data.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode(),
+        f"{stem}.json": (json.dumps(provenance, indent=2, sort_keys=True) + "\n").encode(),
+    }
 
 
 def check_formats(formats: Sequence[str]) -> None:
