@@ -108,7 +108,7 @@ def _draw(
             missing.append(name)
             (options.fail if strict else options.warn)(f"the figure {name} is left out: {error}")
         else:
-            options.note(f"drew {files[0]}")
+            options.note(f"{'wrote' if files[0].suffix == '.csv' else 'drew'} {files[0]}")
     return missing
 
 

@@ -100,7 +100,7 @@ def plot_silence(run: Run, ax: Axes | None = None, *, tail_tau: TailTau = TAIL_T
 
 
 def plot_accuracy(runs: Runs, ax: Axes | None = None) -> Axes:
-    """Training and validation accuracy over the epochs, one colour a run (the paper's Fig. 5).
+    """Training and validation accuracy over the epochs, one colour a run.
 
     Parameters
     ----------
@@ -257,14 +257,6 @@ def _lock_in(runs: Runs) -> tuple[Figure, pd.DataFrame]:
     return figure, data
 
 
-def _accuracy(runs: Runs) -> tuple[Figure, pd.DataFrame]:
-    from recu_analysis.plots.style import panels
-
-    figure, axes = panels(1, "column")
-    plot_accuracy(runs, axes[0])
-    return figure, accuracy_data(runs)
-
-
 RUN_FIGURES: dict[str, Entry] = {
     "fig2": Entry(
         _fig2,
@@ -300,10 +292,5 @@ RUN_FIGURES: dict[str, Entry] = {
         "Share of the weights that do not change sign again in the rest of the training, after each epoch. Thin: one "
         "layer. Thick: the median over layers. Dashed: mean of $z$ times $z$ at the end; where it is near 1 nothing "
         "moves any more, and being locked in says little.",
-    ),
-    "accuracy": Entry(
-        _accuracy,
-        "training and validation accuracy (the paper's Fig. 5)",
-        "Training (dashed) and validation (solid) accuracy. The first epochs lie partly below the axis.",
     ),
 }

@@ -10,6 +10,9 @@ from recu_analysis import __version__
 from recu_analysis.analysis.horizon import common_stretch
 from recu_analysis.errors import InputError, unknown
 from recu_analysis.figures.entry import TableEntry
+from recu_analysis.figures.of_arms import ARM_FIGURES
+from recu_analysis.figures.of_claims import CLAIMS_FIGURES
+from recu_analysis.figures.of_layers import LAYER_FIGURES
 from recu_analysis.figures.of_runs import RUN_FIGURES
 from recu_analysis.figures.of_theory import THEORY_FIGURES
 from recu_analysis.figures.tables import TABLES
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 FORMATS = ("pdf", "png")
 FIGURES: dict[str, Entry | TableEntry] = {
     **RUN_FIGURES,
+    **ARM_FIGURES,
+    **LAYER_FIGURES,
+    **CLAIMS_FIGURES,
     **THEORY_FIGURES,
     **{name: TableEntry(table.title) for name, table in TABLES.items()},
 }
@@ -62,7 +68,7 @@ def draw_figure(
     Returns
     -------
     tuple of Path
-        The files written, drawings first.
+        The files written, drawings first; of a table CSV, LaTeX and JSON.
 
     Raises
     ------

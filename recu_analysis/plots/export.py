@@ -97,8 +97,7 @@ def export(
         raise InputError(f"a figure's files need a name of letters, digits, dots, dashes and underscores, not {stem!r}")
     with _laid_out(figure):
         files = {f"{stem}.{name}": _drawing(figure, name, stem, provenance) for name in formats}
-    files[f"{stem}.tex"] = _latex(figure, stem, formats, caption, label).encode()
-    files |= _beside(stem, data, provenance)
+    files |= _beside(stem, data, _latex(figure, stem, formats, caption, label), provenance)
     return tuple(_write(Path(directory) / name, content) for name, content in files.items())
 
 
@@ -124,7 +123,7 @@ def export_table(
     Returns
     -------
     tuple of Path
-        LaTeX, CSV and JSON.
+        CSV, LaTeX and JSON.
 
     Raises
     ------
@@ -141,14 +140,15 @@ def export_table(
         f"{indented}\n"
         "\\end{table}\n"
     )
-    files = {f"{stem}.tex": latex.encode(), **_beside(stem, data, provenance)}
+    files = _beside(stem, data, latex, provenance)
     return tuple(_write(Path(directory) / name, content) for name, content in files.items())
 
 
-def _beside(stem: str, data: pd.DataFrame, provenance: Mapping[str, Any]) -> dict[str, bytes]:
-    """The files of the data and of where they come from."""
+def _beside(stem: str, data: pd.DataFrame, latex: str, provenance: Mapping[str, Any]) -> dict[str, bytes]:
+    """The files of the data, of the LaTeX, and of where they come from."""
     return {
         f"{stem}.csv": data.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode(),
+        f"{stem}.tex": latex.encode(),
         f"{stem}.json": (json.dumps(provenance, indent=2, sort_keys=True) + "\n").encode(),
     }
 

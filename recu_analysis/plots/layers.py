@@ -58,8 +58,9 @@ def heat_map(
     table = table.sort_index(axis=1)
     low, high = limits or (float(np.nanmin(table)), float(np.nanmax(table)))
     starts = table.columns.to_numpy(dtype=float)
-    # The last column ends where one more epoch would begin.
-    ends = np.append(starts, starts[-1] + (starts[-1] - starts[-2] if len(starts) > 1 else 1.0))
+    step = float(np.diff(starts).min(initial=np.inf)) if len(starts) > 1 else 1.0
+    # An epoch's column is centred on its tick.
+    ends = np.append(starts, starts[-1] + step) - step / 2.0
     mesh = axes.pcolormesh(
         ends, np.arange(len(table) + 1), factor * table, cmap="cividis", vmin=factor * low, vmax=factor * high
     )
@@ -107,7 +108,10 @@ def layer_errors(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel(r"level $\tau$")
     axes.set_ylabel(r"quantisation error / $\hat b^2$")
-    axes.legend(handles=_error_kinds(data["layer"].nunique()))
+    # On white, since the line of the minimum may run behind it.
+    axes.legend(
+        handles=_error_kinds(data["layer"].nunique()), loc="upper right", frameon=True, framealpha=1.0, edgecolor="none"
+    )
     return axes
 
 

@@ -16,7 +16,7 @@ from tueplots import figsizes
 from recu_analysis.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from matplotlib.axes import Axes
 
@@ -251,3 +251,16 @@ def panels(count: int, width: Width = "page", aspect: float = _ASPECT) -> tuple[
     for spare in axes[count:]:
         spare.remove()
     return figure, axes[:count]
+
+
+def shared_legend(figure: Figure, axes: Sequence[Axes]) -> None:
+    """One legend above all panels, that of the first one, instead of one in each."""
+    handles, labels = axes[0].get_legend_handles_labels()
+    for ax in axes:
+        legend = ax.get_legend()
+        if legend is not None:
+            legend.remove()
+    # A letter is half as wide as high, and a line's sample takes the room of eight.
+    widest = (max(map(len, labels)) + 8) * VENUES[_PRINT.get().venue].font_size / 2.0 / 72.0
+    columns = min(len(labels), max(1, int(figure.get_figwidth() / widest)))
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns)

@@ -47,3 +47,9 @@ def trained(tmp_path) -> Callable[..., Run]:
         return ra.open_run(path)
 
     return make
+
+
+@pytest.fixture
+def synthetic_pair(tmp_path) -> dict[str, Run]:
+    """Two runs whose configurations say nothing."""
+    return {name: ra.open_run(synthetic_run(tmp_path / name, seed=at).path) for at, name in enumerate(("one", "two"))}
