@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from recu_analysis.figures.arms import Arm
     from recu_analysis.figures.entry import Runs
 
+# Inches, without which claims and verdicts leave no room between them.
+_NARROWEST = 4.8
 _NONE = (math.nan, math.nan, math.nan, math.nan)
 _RATIO = (-math.inf, BARELY, math.nan, ALIKE)
 # Claims that a threshold decides: the range that supports, and what lies beyond the ones that contradict.
@@ -82,10 +84,14 @@ def _sides(runs: Runs) -> tuple[Arm, Arm | None]:
 
 def _claims(runs: Runs) -> tuple[Figure, pd.DataFrame]:
     from recu_analysis.plots.claims import forest
-    from recu_analysis.plots.style import panels
+    from recu_analysis.plots.style import current_venue, panels
 
+    figure, (axes,) = panels(1)
+    if figure.get_figwidth() < _NARROWEST:
+        raise InputError(f"the figure of the claims needs {_NARROWEST:g} inches; give --width page, or {_NARROWEST:g}")
     data = claims_data(runs)
-    figure, (axes,) = panels(1, "page", 0.6)
+    # Two lines of text and the thresholds below them in every row.
+    figure.set_figheight(len(data) * current_venue().font_size * 3.4 / 72.0)
     forest(data, axes)
     return figure, data
 

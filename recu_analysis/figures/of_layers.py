@@ -104,22 +104,27 @@ def _example(run: Run) -> str:
 
 
 def _maps(runs: Runs) -> tuple[Figure, pd.DataFrame]:
+    from recu_analysis.plots.fitting import outer_labels
     from recu_analysis.plots.layers import heat_map
-    from recu_analysis.plots.style import panels
+    from recu_analysis.plots.style import current_venue, panels
 
     data = map_data(runs)
     limits = {name: (float(data[name].min()), float(data[name].max())) for name in _MAPS}
-    figure, axes = panels(len(_MAPS) * len(runs), "page", 0.3 + 0.045 * data["layer"].nunique())
+    figure, axes = panels(len(_MAPS) * len(runs), together=len(_MAPS))
+    # So high that the layers' names do not touch.
+    names = data["layer"].nunique() * current_venue().font_size * 1.05 / 72.0
+    figure.set_figheight(len({ax.get_position().y0 for ax in axes}) * (names + 0.45))
     cells = [(label, name) for label in runs for name in _MAPS]
     for ax, (label, name) in zip(axes, cells, strict=True):
         heat_map(data[data["run"] == label], name, ax, limits=limits[name])
         if len(runs) > 1:
             ax.set_title(f"{label}: {ax.get_title()}")
-        ax.label_outer()
+    outer_labels(axes)
     return figure, data
 
 
 def _errors(runs: Runs) -> tuple[Figure, pd.DataFrame]:
+    from recu_analysis.plots.fitting import outer_labels
     from recu_analysis.plots.layers import layer_errors
     from recu_analysis.plots.style import panels
 
@@ -128,12 +133,14 @@ def _errors(runs: Runs) -> tuple[Figure, pd.DataFrame]:
     for ax, (label, table) in zip(axes, tables.items(), strict=True):
         layer_errors(table, ax).set_title(label)
     _same_axes(axes)
+    outer_labels(axes)
     return figure, _joined(tables, ["layer", "window", "tau", "b", "qe_measured", "qe_exact", "qe_printed"])
 
 
 def _scores(runs: Runs) -> tuple[Figure, pd.DataFrame]:
+    from recu_analysis.plots.fitting import outer_labels, shared_legend
     from recu_analysis.plots.scores import score_density
-    from recu_analysis.plots.style import panels, shared_legend
+    from recu_analysis.plots.style import panels
 
     tables = {label: score_histogram(run, _example(run)).assign(layer=_example(run)) for label, run in runs.items()}
     cells = [
@@ -141,22 +148,22 @@ def _scores(runs: Runs) -> tuple[Figure, pd.DataFrame]:
         for label, table in tables.items()
         for _, rows in table.groupby("window", sort=False)
     ]
-    figure, axes = panels(len(cells))
+    figure, axes = panels(len(cells), together=len(cells) // len(runs) if len(cells) % len(runs) == 0 else None)
     for ax, (title, rows) in zip(axes, cells, strict=True):
         score_density(rows, ax).set_title(title)
     _same_axes(axes)
+    outer_labels(axes)
     shared_legend(figure, axes)
     return figure, _joined(tables, list(next(iter(tables.values())).columns))
 
 
 def _same_axes(axes: Sequence[Axes]) -> None:
-    """The same limits for all panels, whose inner labels then go."""
+    """The same limits for all panels."""
     limits = [(*ax.get_xlim(), *ax.get_ylim()) for ax in axes]
     left, right, foot, top = zip(*limits, strict=True)
     for ax in axes:
         ax.set_xlim(min(left), max(right))
         ax.set_ylim(max(foot), max(top))
-        ax.label_outer()
 
 
 def _moment(rows: pd.DataFrame) -> str:

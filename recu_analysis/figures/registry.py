@@ -127,11 +127,13 @@ def save_figure(
 ) -> tuple[Path, ...]:
     """Draw in print style and write the figure with its data, LaTeX and provenance; see `plots.export.export`."""
     from recu_analysis.plots.export import check_formats, export
+    from recu_analysis.plots.fitting import fit_labels
     from recu_analysis.plots.style import style
 
     check_formats(formats)
     with style("page", venue=venue, every=width):
         figure, data = draw()
+        fit_labels(figure)
         return export(
             figure,
             data,

@@ -32,6 +32,7 @@ _FORMATS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     # Drawn by LaTeX itself; the provenance stands in comments, since pgf has no metadata.
     "pgf": ("", ()),
 }
+_MOST_COLUMNS: Final = 6
 _LATEX_PROGRAMS: Final = ("pdflatex", "lualatex", "xelatex")
 _LATEX: Final = {
     "\\": r"\textbackslash{}",
@@ -130,15 +131,21 @@ def export_table(
     StoreError
         If a file cannot be written.
     """
-    indented = "\n".join(f"  {line}" for line in tabular.splitlines())
+    lines = tabular.splitlines()
+    # A column of a paper holds six short ones.
+    wide = max(line.count("&") for line in lines) + 1 > _MOST_COLUMNS
+    environment = "table*" if wide else "table"
+    indented = "\n".join(f"  {line}" for line in lines)
     latex = (
         "% needs \\usepackage{booktabs}\n"
-        "\\begin{table}[t]\n"
+        f"\\begin{{{environment}}}[t]\n"
         "  \\centering\n"
         f"  \\caption{{{escape_latex(caption)}}}\n"
         f"  \\label{{{_label(label)}}}\n"
+        "  \\par\\smallskip\\footnotesize\n"
+        "  \\setlength{\\tabcolsep}{4pt}\n"
         f"{indented}\n"
-        "\\end{table}\n"
+        f"\\end{{{environment}}}\n"
     )
     files = _beside(stem, data, latex, provenance)
     return tuple(_write(Path(directory) / name, content) for name, content in files.items())

@@ -16,7 +16,7 @@ from tueplots import figsizes
 from recu_analysis.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from matplotlib.axes import Axes
 
@@ -75,9 +75,9 @@ VENUES: Final[Mapping[str, Venue]] = {
     # Lecture Notes in Computer Science, in which ECCV prints: 122 mm.
     "springer": _known(figsizes.eccv2024, figsizes.eccv2024, 8.0),
     "thesis": _known(figsizes.tue_ai_thesis, figsizes.tue_ai_thesis, 9.0),
-    # A 16:9 slide of LaTeX beamer: one of two columns on it, and all of its text.
+    # A 16:9 slide of LaTeX beamer: most of its text's width, and all of it. Letters without serifs look larger.
     "talk": _known(
-        partial(figsizes.beamer_169, rel_width=0.48), partial(figsizes.beamer_169, rel_width=1.0), 9.0, sans=True
+        partial(figsizes.beamer_169, rel_width=0.7), partial(figsizes.beamer_169, rel_width=1.0), 8.0, sans=True
     ),
 }
 
@@ -218,7 +218,9 @@ def style(
         _PRINT.reset(before)
 
 
-def panels(count: int, width: Width = "page", aspect: float = _ASPECT) -> tuple[Figure, list[Axes]]:
+def panels(
+    count: int, width: Width = "page", aspect: float = _ASPECT, *, together: int | None = None
+) -> tuple[Figure, list[Axes]]:
     """A figure with panels side by side, or in rows where they would be too narrow; call it within `style`.
 
     The figure is not pyplot's: nothing has to close it.
@@ -231,6 +233,8 @@ def panels(count: int, width: Width = "page", aspect: float = _ASPECT) -> tuple[
         Of the whole figure in the style's venue, unless the style has a width for all.
     aspect : float
         Height of a panel over its width.
+    together : int, optional
+        Panels that belong together and begin a row; all of them by default. It divides `count`.
 
     Returns
     -------
@@ -243,24 +247,19 @@ def panels(count: int, width: Width = "page", aspect: float = _ASPECT) -> tuple[
     """
     said = _PRINT.get()
     inches, _ = figure_size(width if said.width is None else said.width, venue=said.venue)
-    fitting = max(1, int(inches / (_NARROWEST * VENUES[said.venue].font_size / 8.0)))
-    rows = math.ceil(count / fitting)
-    columns = math.ceil(count / rows)
+    group = together or count
+    rows_each = math.ceil(group / _fitting(inches))
+    columns = math.ceil(group / rows_each)
+    rows = rows_each * (count // group)
     figure = Figure(figsize=(inches, rows * inches / columns * aspect), layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False).ravel())
-    for spare in axes[count:]:
-        spare.remove()
-    return figure, axes[:count]
+    grid = figure.add_gridspec(rows, columns)
+    places = [divmod(number, group) for number in range(count)]
+    cells = [(block * rows_each + at // columns, at % columns) for block, at in places]
+    return figure, [figure.add_subplot(grid[row, column]) for row, column in cells]
 
 
-def shared_legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """One legend above all panels, that of the first one, instead of one in each."""
-    handles, labels = axes[0].get_legend_handles_labels()
-    for ax in axes:
-        legend = ax.get_legend()
-        if legend is not None:
-            legend.remove()
-    # A letter is half as wide as high, and a line's sample takes the room of eight.
-    widest = (max(map(len, labels)) + 8) * VENUES[_PRINT.get().venue].font_size / 2.0 / 72.0
-    columns = min(len(labels), max(1, int(figure.get_figwidth() / widest)))
-    figure.legend(handles, labels, loc="outside upper center", ncols=columns)
+def _fitting(inches: float) -> int:
+    """How many panels stand side by side in this width; letters without serifs are a quarter wider."""
+    venue = current_venue()
+    narrowest = _NARROWEST * venue.font_size / 8.0 * (1.25 if venue.sans else 1.0)
+    return max(1, int(inches / narrowest))

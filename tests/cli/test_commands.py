@@ -14,6 +14,7 @@ import pytest
 
 from recu_analysis import open_run
 from recu_analysis.cli.train import interruptible
+from recu_analysis.store.writer import lock_directory
 from recu_analysis.testing import random_walk, synthetic_run
 
 SMALL = ["--epochs", "2", "--warm-up", "1", "--batch-size", "256", "--seed", "3"]
@@ -420,3 +421,16 @@ def test_compare_shows_runs_side_by_side(tmp_path):
     assert [line.split()[0] for line in done.stdout.splitlines()[3:5]] == ["one", "two"]
     assert "2 seeds" in run_cli("compare", "--seeds", *paths).stdout
     assert run_cli("compare", paths[0], paths[0]).stderr.startswith("Error: two runs have the same folder name")
+
+
+def test_a_run_that_is_being_written_is_drawn_with_a_word_about_it(tmp_path):
+    path = synthetic_run(tmp_path / "run").path
+    lock = lock_directory(path)
+    try:
+        done = run_cli("figures", path, "--only", "silence", "--format", "svg", "-o", tmp_path / "drawn")
+    finally:
+        os.close(lock)
+    assert done.returncode == 0
+    assert "run is still being written; figures show it up to update 20, so draw them again" in done.stderr
+    assert (tmp_path / "drawn" / "silence.svg").exists()
+    assert "still being written" not in run_cli("figures", path, "--only", "fig3", "-o", tmp_path / "drawn").stderr

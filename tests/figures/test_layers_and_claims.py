@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 import recu_analysis as ra
 from recu_analysis.errors import InputError
+from recu_analysis.figures import draw_figure
 from recu_analysis.figures.of_claims import claims_data
 from recu_analysis.figures.of_layers import map_data
 from recu_analysis.testing import synthetic_run
@@ -69,3 +70,8 @@ def test_claims_are_tested_on_the_first_arm_that_clamps(trained, monkeypatch):
     assert len(axes.get_yticks()) == len(data)
     with pytest.raises(InputError, match="name at least one run"):
         claims_data({})
+
+
+def test_the_claims_need_room(run, tmp_path):
+    with pytest.raises(InputError, match=r"the figure of the claims needs 4\.8 inches; give --width page"):
+        draw_figure("claims", {"a": run}, tmp_path, command="test", width="column")
