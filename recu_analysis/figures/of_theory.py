@@ -157,7 +157,7 @@ def tradeoff_figure(
     from recu_analysis.plots.style import panels
 
     curves = tradeoff(tau, b, 201)
-    figure, axes = panels(3, "page", 0.92)
+    figure, axes = panels(3, "page", 0.92, together=3)
     theory.error_over_tau(curves, axes[0], measured)
     theory.entropy_over_tau(curves, axes[1], measured)
     theory.error_over_entropy(curves, axes[2], measured, marked)

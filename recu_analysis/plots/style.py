@@ -234,7 +234,8 @@ def panels(
     aspect : float
         Height of a panel over its width.
     together : int, optional
-        Panels that belong together and begin a row; all of them by default. It divides `count`.
+        Panels that are read as one: they share a row if there is room and begin a new one; it divides `count`. By
+        default each stands for itself, at most two in a row.
 
     Returns
     -------
@@ -248,7 +249,7 @@ def panels(
     said = _PRINT.get()
     inches, _ = figure_size(width if said.width is None else said.width, venue=said.venue)
     group = together or count
-    rows_each = math.ceil(group / _fitting(inches))
+    rows_each = math.ceil(group / min(_fitting(inches), together or 2))
     columns = math.ceil(group / rows_each)
     rows = rows_each * (count // group)
     figure = Figure(figsize=(inches, rows * inches / columns * aspect), layout="constrained")
