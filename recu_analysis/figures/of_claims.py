@@ -101,7 +101,8 @@ CLAIMS_FIGURES: dict[str, Entry] = {
         _claims,
         "the paper's claims, with intervals and verdicts",
         "Claims of the paper against runs: estimate and 95 % interval, each row on a scale of its own, against its "
-        "thresholds; rows without any have none. By construction: algebra alone decides. The data beside the figure "
-        "says which runs, and why.",
+        "thresholds; rows without any have none. A verdict may ask for more than its threshold, such as enough seeds, "
+        "or that distance from zero does not explain it: the data beside the figure says why, and which runs. By "
+        "construction: algebra alone decides.",
     ),
 }

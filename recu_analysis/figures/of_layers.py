@@ -183,7 +183,8 @@ LAYER_FIGURES: dict[str, Entry] = {
         _maps,
         "dead and silent weights and mobility, by layer and epoch",
         "Share of dead weights (in the tail and without a change of sign), share of weights without a change of sign, "
-        "and mobility (mean absolute change of $z$ per update), of every layer in every epoch.",
+        "and mobility (mean absolute change of $z$ per update), of every layer in every epoch. Where an epoch is too "
+        "short to tell dead from slow weights, all of the tail, 30 %, counts as dead.",
     ),
     "qe": Entry(
         _errors,
