@@ -62,8 +62,8 @@ class CheckpointError(RecuError):
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
-    """The error for a name that is not known, with the nearest ones where some are near, else with all of them."""
+    """The error for a name that is not known, with the nearest ones of many, else with all of them."""
     names = list(known)
-    near = get_close_matches(name, names, n=3)
+    near = get_close_matches(name, names, n=3) if len(names) > 5 else []
     hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(names)}"
     return InputError(f"no {kind} is called {name!r}; {hint}")
