@@ -100,7 +100,7 @@ def plot_silence(run: Run, ax: Axes | None = None, *, tail_tau: TailTau = TAIL_T
 
 
 def plot_accuracy(runs: Runs, ax: Axes | None = None) -> Axes:
-    """Training and validation accuracy over the epochs, one colour a run (the paper's Fig. 5).
+    """Training and validation accuracy over the epochs, one colour a run.
 
     Parameters
     ----------
@@ -241,7 +241,7 @@ def _flip_law(runs: Runs) -> tuple[Figure, pd.DataFrame]:
     from recu_analysis.plots.style import panels
 
     data = flip_data(runs)
-    figure, axes = panels(1, "column", 3.0)
+    figure, axes = panels(1, "column", 0.92)
     flip_law(data, axes[0])
     return figure, data
 
@@ -255,14 +255,6 @@ def _lock_in(runs: Runs) -> tuple[Figure, pd.DataFrame]:
     for ax, (label, rows) in zip(axes, data.groupby("run", sort=False), strict=True):
         lock_in(rows, ax).set_title(str(label))
     return figure, data
-
-
-def _accuracy(runs: Runs) -> tuple[Figure, pd.DataFrame]:
-    from recu_analysis.plots.style import panels
-
-    figure, axes = panels(1, "column")
-    plot_accuracy(runs, axes[0])
-    return figure, accuracy_data(runs)
 
 
 RUN_FIGURES: dict[str, Entry] = {
@@ -300,10 +292,5 @@ RUN_FIGURES: dict[str, Entry] = {
         "Share of the weights that do not change sign again in the rest of the training, after each epoch. Thin: one "
         "layer. Thick: the median over layers. Dashed: mean of $z$ times $z$ at the end; where it is near 1 nothing "
         "moves any more, and being locked in says little.",
-    ),
-    "accuracy": Entry(
-        _accuracy,
-        "training and validation accuracy (the paper's Fig. 5)",
-        "Training (dashed) and validation (solid) accuracy. The first epochs lie partly below the axis.",
     ),
 }

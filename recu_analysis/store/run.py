@@ -92,6 +92,17 @@ class Run:
         return frame[[*leading, *(name for name in frame if name not in leading)]].dropna(axis=1, how="all")
 
     @property
+    def being_written(self) -> bool:
+        """Whether a process on this machine records into it now; False where the system does not tell."""
+        try:
+            lock = os.lstat(self.path / names.LOCK_FILE).st_ino
+            held = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+        except OSError:
+            return False
+        # Asking for the lock itself would stop a recording that begins at this moment.
+        return any("FLOCK" in line and f":{lock} " in line for line in held)
+
+    @property
     def next_segment(self) -> int:
         """Number of the segment that a resumption would open."""
         found = numbered(self.path / names.HISTORY, names.SEGMENT_NAME)
