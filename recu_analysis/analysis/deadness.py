@@ -288,57 +288,6 @@ def totals(table: pd.DataFrame) -> pd.Series[Any]:
     return pd.Series(known)
 
 
-def by_magnitude(
-    run: Run,
-    *,
-    bins: int = 20,
-    window: WindowRange | None = None,
-    layers: Sequence[str] | str | None = None,
-) -> pd.DataFrame:
-    """Mobility and flip probability against abs(z) at the start of a range of windows, in quantile bins.
-
-    Every layer is cut into bins of equal count by its own abs(z); the bins of the layers are then averaged,
-    weighted by their weights.
-
-    Parameters
-    ----------
-    run : Run
-    bins : int
-    window : WindowRange, optional
-        By default the shortest final stretch with memory of at most 1/2; see `recu_analysis.analysis.horizon`.
-    layers : str or sequence of str, optional
-        Patterns of layer names.
-
-    Returns
-    -------
-    DataFrame
-        One row a bin, from the smallest abs(z): bin, weights, abs_z (mean, in standard deviations), mobility
-        (standard deviations per update), magnitude (unit of the weights per update), flip_probability (fraction
-        that flipped in the range at least once).
-
-    Raises
-    ------
-    InputError
-        If a layer has fewer weights than there are bins.
-    """
-    windows = select_windows(run, window or final_stretch(run).range)
-    sums = np.zeros((bins, 5))
-    for spec in select_layers(run, layers):
-        moved = movement(spec, merged(windows, spec.name))
-        distance = np.abs(moved.z)
-        if distance.size < bins:
-            raise InputError(f"layer {spec.name!r} has {distance.size} weights, too few for {bins} bins")
-        rank = np.empty(distance.size, dtype=np.int64)
-        rank[np.argsort(distance, kind="stable")] = np.arange(distance.size)
-        index = rank * bins // distance.size
-        columns = (np.ones_like(distance), distance, moved.mobility, moved.magnitude, moved.flips > 0)
-        sums += np.stack([np.bincount(index, column, bins) for column in columns], axis=1)
-    table = pd.DataFrame(sums[:, 1:] / sums[:, :1], columns=["abs_z", "mobility", "magnitude", "flip_probability"])
-    table.insert(0, "bin", np.arange(bins))
-    table.insert(1, "weights", sums[:, 0].astype(np.int64))
-    return table
-
-
 def weight_histogram(
     run: Run, layer: str, *, bins: int = 81, tail_tau: TailTau = TAIL_TAU, window: WindowRange | None = None
 ) -> pd.DataFrame:

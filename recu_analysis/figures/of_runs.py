@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from recu_analysis.analysis.deadness import TAIL_TAU, by_magnitude, weight_histogram
+from recu_analysis.analysis.deadness import TAIL_TAU, weight_histogram
 from recu_analysis.analysis.flips import flip_table
 from recu_analysis.analysis.horizon import common_stretch
 from recu_analysis.analysis.layers import layer_table
+from recu_analysis.analysis.magnitude import by_magnitude
 from recu_analysis.errors import InputError
 from recu_analysis.figures.entry import Entry
 
@@ -58,13 +59,13 @@ def plot_dead_weights(
 
 
 def plot_by_magnitude(runs: Runs, quantity: str, ax: Axes | None = None, *, window: WindowRange | None = None) -> Axes:
-    """Mobility or flip probability against abs(z), one line a run.
+    """What weights do against abs(z), one line a run; dashed: if only distance counted.
 
     Parameters
     ----------
     runs : mapping of str to Run
         Runs by the labels that the legend gives them.
-    quantity : {"mobility", "flip_probability"}
+    quantity : {"mobility", "flip_probability", "sign_changes", "gradient"}
     ax : Axes, optional
     window : WindowRange, optional
         The final stretch with memory of at most 1/2 by default, the same for all runs.
@@ -221,9 +222,9 @@ def _magnitude(runs: Runs) -> tuple[Figure, pd.DataFrame]:
     from recu_analysis.plots.style import panels
 
     data = magnitude_data(runs)
-    figure, axes = panels(2)
-    draw(data, "mobility", axes[0])
-    draw(data, "flip_probability", axes[1])
+    figure, axes = panels(3, aspect=0.95, together=3)
+    for ax, quantity in zip(axes, ("mobility", "flip_probability", "sign_changes"), strict=True):
+        draw(data, quantity, ax)
     return figure, data
 
 
@@ -270,9 +271,11 @@ RUN_FIGURES: dict[str, Entry] = {
         _magnitude,
         "mobility and flip probability against distance",
         "Movement against distance, in the final stretch of windows with memory of at most 1/2 (the last half where "
-        "there is none). Mobility (left) is the mean absolute change of "
-        "$z$ per update; flip probability (right) is the share of the weights whose sign changes at least once. Every "
-        "point is a twentieth of each layer's weights, by $|z|$ at the start, averaged over the layers.",
+        "there is none). Mobility is the mean absolute change of $z$ per update; flip probability the share of the "
+        "weights whose sign changes at least once; the last panel the share whose sign at the end is another than at "
+        "the start. Every point is a twentieth of each layer's weights, by $|z|$ at the start, averaged over the "
+        "layers; bands are 95 % intervals over output channels. Dashed: what they would be if only the distance from "
+        "zero counted, that is if every weight of a layer moved alike, wherever it is.",
     ),
     "silence": Entry(
         _silence,
