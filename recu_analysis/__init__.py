@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.fits import fit_table
     from recu_analysis.analysis.flips import flip_table
     from recu_analysis.analysis.layers import layer_table
+    from recu_analysis.analysis.magnitude import by_magnitude
     from recu_analysis.analysis.measured import measured_tradeoff
     from recu_analysis.analysis.tradeoff import tradeoff
     from recu_analysis.capture.adapters import adapter, find_binary_layers
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         plot_initial_scale,
         plot_layer_errors,
         plot_lock_in,
+        plot_mask,
         plot_quantization_error,
         plot_schedule,
         plot_scores,
@@ -65,6 +67,7 @@ __all__ = [
     "plot_initial_scale",
     "plot_layer_errors",
     "plot_lock_in",
+    "plot_mask",
     "plot_quantization_error",
     "plot_schedule",
     "plot_scores",
@@ -102,6 +105,7 @@ _HOMES = {
     "plot_initial_scale": "figures",
     "plot_layer_errors": "figures",
     "plot_lock_in": "figures",
+    "plot_mask": "figures",
     "plot_quantization_error": "figures",
     "plot_schedule": "figures",
     "plot_scores": "figures",

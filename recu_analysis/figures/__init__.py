@@ -3,6 +3,7 @@
 from recu_analysis.figures.of_arms import plot_initial_scale, plot_training
 from recu_analysis.figures.of_claims import plot_claims
 from recu_analysis.figures.of_layers import plot_heat_map, plot_layer_errors, plot_scores
+from recu_analysis.figures.of_mask import plot_mask
 from recu_analysis.figures.of_runs import (
     plot_accuracy,
     plot_by_magnitude,
@@ -29,6 +30,7 @@ __all__ = [
     "plot_initial_scale",
     "plot_layer_errors",
     "plot_lock_in",
+    "plot_mask",
     "plot_quantization_error",
     "plot_schedule",
     "plot_scores",

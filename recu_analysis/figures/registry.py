@@ -13,6 +13,7 @@ from recu_analysis.figures.entry import TableEntry
 from recu_analysis.figures.of_arms import ARM_FIGURES
 from recu_analysis.figures.of_claims import CLAIMS_FIGURES
 from recu_analysis.figures.of_layers import LAYER_FIGURES
+from recu_analysis.figures.of_mask import MASK_FIGURES
 from recu_analysis.figures.of_runs import RUN_FIGURES
 from recu_analysis.figures.of_theory import THEORY_FIGURES
 from recu_analysis.figures.tables import TABLES
@@ -32,6 +33,7 @@ FIGURES: dict[str, Entry | TableEntry] = {
     **RUN_FIGURES,
     **ARM_FIGURES,
     **LAYER_FIGURES,
+    **MASK_FIGURES,
     **CLAIMS_FIGURES,
     **THEORY_FIGURES,
     **{name: TableEntry(table.title) for name, table in TABLES.items()},
