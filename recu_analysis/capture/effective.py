@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from recu_analysis.capture.accumulate import Accumulator, DeviceAccumulator, accumulator
-from recu_analysis.store.format import QUANTITIES
+from recu_analysis.store.quantities import QUANTITIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

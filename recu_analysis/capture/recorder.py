@@ -13,7 +13,7 @@ from recu_analysis.capture.ranks import IdleWriter, is_first
 from recu_analysis.capture.resuming import Position, begin
 from recu_analysis.capture.tracks import pool_for, track_of
 from recu_analysis.errors import InputError, RecorderError
-from recu_analysis.store.format import QUANTITIES, checked_quantities
+from recu_analysis.store.quantities import QUANTITIES, checked_quantities
 from recu_analysis.store.writer import RunWriter, window_bytes
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import torch
 
 from recu_analysis.capture.environment import environment
 from recu_analysis.errors import InputError, StoreError
-from recu_analysis.store.format import LayerWindow, kinds
+from recu_analysis.store.format import LayerWindow
+from recu_analysis.store.quantities import kinds
 from recu_analysis.store.run import open_run
 from recu_analysis.store.writer import LayerState, RunWriter
 

@@ -68,7 +68,7 @@ def describe(run: Run) -> dict[str, Any]:
 
 
 def _quantities(kept: Sequence[str]) -> str:
-    from recu_analysis.store.format import QUANTITIES
+    from recu_analysis.store.quantities import QUANTITIES
 
     listed = ", ".join(("flips", *kept))
     without = [name for name in QUANTITIES if name not in kept]

@@ -59,8 +59,9 @@ MASK_FIGURES: dict[str, Entry] = {
         _mask,
         "ReCU is a mask on the gradient: gradient against distance",
         "Mean absolute loss gradient of the latent weights against their distance from zero, in the last window; 1 is "
-        "the mean of the layer. Every point is a twentieth of each layer's weights, averaged over the layers; bands are "
-        r"95 % intervals over output channels. The clamp stops the gradient of the weights beyond $Q(\tau)$ and, as the "
-        "count says, changes no sign of a weight, and so no output.",
+        "the mean of the layer. Every point is a twentieth of each layer's weights, averaged over the layers; bands "
+        r"are 95 % intervals over output channels. The clamp stops the gradient of the weights beyond $Q(\tau)$ and "
+        "changes no sign of a weight, and so no output: the count is over all weights, four levels of tau and two "
+        "scales.",
     )
 }

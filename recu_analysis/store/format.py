@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import xxhash
 
 from recu_analysis.errors import DamagedError, InputError
+from recu_analysis.store.quantities import QUANTITIES, checked_quantities
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
@@ -38,33 +39,6 @@ CHECKPOINTS = "checkpoints"
 SEGMENT_NAME = re.compile(r"segment-(\d{4}|[1-9]\d{4,})", re.ASCII)
 WINDOW_NAME = re.compile(r"window-(\d{6}|[1-9]\d{6,})", re.ASCII)
 SHARD_NAME = re.compile(r"(\d{5})-of-(\d{5})\.safetensors", re.ASCII)
-
-#: What a run keeps of every weight beside its state and its flips, unless it was told otherwise.
-QUANTITIES = ("path", "zpath", "flip_times")
-#: What it can keep beside: OvSW's moving average of the flips, and the sum of abs(gradient).
-MORE_QUANTITIES = ("ema", "grad")
-#: Tensors of a layer's shape, and those of the weights that flipped.
-DENSE = ("weight", "path", "zpath", "ema", "grad")
-SPARSE = ("flipped", "flips", "first_flip", "last_flip")
-#: Tensors that only some layers have: the learned alpha, and the effective weight where no transform says it.
-OPTIONAL = ("scale", "effective")
-
-
-def checked_quantities(quantities: Iterable[str]) -> tuple[str, ...]:
-    """The quantities in the order of their names here, each once; InputError if one is not known."""
-    known = (*QUANTITIES, *MORE_QUANTITIES)
-    wanted = [quantities] if isinstance(quantities, str) else list(quantities)
-    for each in wanted:
-        if each not in known:
-            raise InputError(f"there is no quantity {each!r:.40} to record; choose among {', '.join(known)}")
-    return tuple(each for each in known if each in wanted)
-
-
-def kinds(quantities: Iterable[str]) -> tuple[str, ...]:
-    """The tensors of every layer in a shard of a run that keeps these quantities."""
-    times = {"first_flip": "flip_times", "last_flip": "flip_times"}
-    kept = {"weight", "flipped", "flips", *quantities}
-    return tuple(kind for kind in (*DENSE, *SPARSE) if times.get(kind, kind) in kept)
 
 
 def segment_name(number: int) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from recu_analysis.errors import DamagedError, RecuError, StoreError
 from recu_analysis.store import format as names
+from recu_analysis.store.quantities import OPTIONAL, kinds
 from recu_analysis.store.run import Segment, limit, numbered, open_run, open_window, read_marks, shards
 from recu_analysis.store.tensors import TensorFile, TornError, read_small
 
@@ -244,12 +245,12 @@ def _problems(window: Window) -> Iterator[RecuError]:
 
 
 def _kinds(window: Window, spec: LayerSpec) -> tuple[str, ...]:
-    optional = names.OPTIONAL if spec.transform is None else ("scale",)
-    return (*names.kinds(window.quantities), *optional)
+    optional = OPTIONAL if spec.transform is None else ("scale",)
+    return (*kinds(window.quantities), *optional)
 
 
 def _layer_problems(record: LayerRecord) -> Iterator[RecuError]:
-    for kind in (*names.kinds(record.window.quantities), *names.OPTIONAL):
+    for kind in (*kinds(record.window.quantities), *OPTIONAL):
         if kind == "flipped":
             continue  # read with each of the arrays that it places
         try:

@@ -22,6 +22,7 @@ from safetensors.numpy import save_file
 from recu_analysis.errors import InputError, NoRoomError, RecuError, RunExistsError, StoreError
 from recu_analysis.store import format as names
 from recu_analysis.store.limits import check_recordable
+from recu_analysis.store.quantities import DENSE, OPTIONAL, QUANTITIES, SPARSE, checked_quantities, kinds
 from recu_analysis.store.run import open_run
 
 if TYPE_CHECKING:
@@ -74,18 +75,18 @@ class LayerState:
 
     def tensors(self, layer: str) -> dict[str, np.ndarray[Any, Any]]:
         """The arrays under their names in a shard."""
-        kinds = (*names.DENSE, *names.SPARSE, *names.OPTIONAL)
-        present = {kind: array for kind in kinds if (array := getattr(self, kind)) is not None}
+        every = (*DENSE, *SPARSE, *OPTIONAL)
+        present = {kind: array for kind in every if (array := getattr(self, kind)) is not None}
         return {f"{kind}/{layer}": np.ascontiguousarray(array) for kind, array in present.items()}
 
 
-def window_bytes(layers: Sequence[LayerSpec], quantities: Sequence[str] = names.QUANTITIES) -> int:
+def window_bytes(layers: Sequence[LayerSpec], quantities: Sequence[str] = QUANTITIES) -> int:
     """Estimated bytes on disk of one window of these layers, a tenth of the weights having flipped."""
     states = {layer.name: 1 if layer.transform else 2 for layer in layers}  # the effective weight too
-    kinds = names.kinds(quantities)
-    sums = 4 * (len(set(kinds) & set(names.DENSE)) - 1)
+    kept = set(kinds(quantities))
+    sums = 4 * (len(kept & set(DENSE)) - 1)
     dense = sum(layer.weights * (np.dtype(layer.dtype).itemsize * states[layer.name] + sums) for layer in layers)
-    flip = 4 * len(set(kinds) & set(names.SPARSE))
+    flip = 4 * len(kept & set(SPARSE))
     sparse = sum(int(layer.weights * EXPECTED_FLIPPED) * flip for layer in layers)
     return dense + sparse + 1024 * len(layers)
 
@@ -171,7 +172,7 @@ class RunWriter:
     exact : bool
         Whether every update will be seen; False for windows made from checkpoints.
     quantities : sequence of str
-        What the run keeps of every weight; see `format.QUANTITIES`.
+        What the run keeps of every weight; see `store.quantities`.
 
     Raises
     ------
@@ -195,7 +196,7 @@ class RunWriter:
         resume: int | None = None,
         next_updates: Mapping[str, int] | None = None,
         exact: bool = True,
-        quantities: Sequence[str] = names.QUANTITIES,
+        quantities: Sequence[str] = QUANTITIES,
     ) -> None:
         self.path = path
         self.start_update = resume or 0
@@ -210,7 +211,7 @@ class RunWriter:
             self._layers,
             dict(configuration),
             dict(environment),
-            names.checked_quantities(quantities),
+            checked_quantities(quantities),
         )
         check_recordable(header)
         check_room(

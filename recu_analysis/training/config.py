@@ -249,7 +249,11 @@ class TrainingConfig:
         unknown = sorted(set(entries) - known)
         if unknown:
             raise InputError(f"no setting of a training is called {unknown[0]!r}; they are {', '.join(sorted(known))}")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in entries.items()})
+        known_entries: dict[str, Any] = dict(entries)
+        for name in ("tau", "quantities"):
+            if isinstance(known_entries.get(name), list):
+                known_entries[name] = tuple(known_entries[name])
+        return cls(**known_entries)
 
     def differences(self, other: TrainingConfig) -> list[str]:
         """A text such as ``epochs (24, not 30)`` for every field in which the other differs."""
