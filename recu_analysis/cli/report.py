@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="A run without clamp to compare with; repeatable, paired with RUN by seed.",
+    help="A run without clamp for the claims to compare with; repeatable, paired with RUN by seed. By default those "
+    "of RUN that do not clamp.",
 )
 @click.option(
     "--output",

@@ -2,7 +2,7 @@
 "use strict";
 
 const SVG = "http://www.w3.org/2000/svg";
-const MARGIN = { left: 54, right: 12, top: 10, bottom: 40 };
+const MARGIN = { left: 54, right: 12, top: 30, bottom: 40 };
 const DRAG = 8; // Pixels from which a press is a zoom and not a tap.
 
 /** An element with attributes and children; texts become text nodes, so nothing in them is markup. */
@@ -66,14 +66,14 @@ class Chart {
     );
   }
 
-  /** Show lines: `lines` of {name, colour, dash, points: [[x, y], ...]}, `axes` of {x, y, percent, whole, zero}. */
-  show(lines, axes) {
+  /** Show lines, {name, colour, dash, points: [[x, y], ...]}, on axes {x, y, percent, whole, zero}, with keys like lines. */
+  show(lines, keys, axes) {
     this.lines = lines.filter((line) => line.points.some((point) => point[1] !== null));
     this.axes = axes;
     const stops = new Set(this.lines.flatMap((line) => line.points.map((point) => point[0])));
     this.stops = [...stops].sort((a, b) => a - b);
     this.at = null;
-    this.legend.replaceChildren(...this.lines.map((line) => this.key(line)));
+    this.legend.replaceChildren(...keys.map((line) => this.key(line)));
     this.draw();
     this.fillTable();
   }
@@ -159,6 +159,7 @@ class Chart {
       parts.push(make("text", { x: this.x(value), y: bottom + 17, "text-anchor": "middle" }, short(value)));
     }
     parts.push(make("line", { class: "axis", x1: MARGIN.left, x2: right, y1: bottom, y2: bottom }));
+    parts.push(make("text", { x: 2, y: 14 }, this.axes.y));
     parts.push(make("text", { x: (MARGIN.left + right) / 2, y: this.height - 6, "text-anchor": "middle" }, this.axes.x));
     return parts;
   }

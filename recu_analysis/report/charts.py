@@ -14,6 +14,8 @@ from recu_analysis.analysis.deadness import by_magnitude
 from recu_analysis.analysis.engine import window_epochs
 from recu_analysis.analysis.layers import layer_table
 from recu_analysis.errors import InputError
+from recu_analysis.report.facts import value_text
+from recu_analysis.report.sampling import evenly
 from recu_analysis.theory.standardize import standard_scores
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 #: The histograms reach from -REACH to REACH standard deviations, in BINS of equal width.
 REACH = 5.0
 BINS = 80
+#: Marks of a run in the charts of accuracy and loss, at most.
+MAX_MARKS = 1_000
 #: Points against abs(z): each a twentieth of a layer's weights.
 MAGNITUDE_BINS = 20
 
@@ -164,7 +168,7 @@ def chart_data(samples: Mapping[str, Sample], stretches: Mapping[str, WindowRang
         )
     return {
         "charts": [asdict(chart) for chart in CHARTS],
-        "layers": layers,
+        "layers": [value_text(name) for name in layers],
         "time": "epoch" if by_epoch else "window",
         "reach": REACH,
         "bins": BINS,
@@ -255,6 +259,7 @@ def _metrics(run: Run) -> dict[str, list[float | None]]:
     if "epoch" not in metrics or not wanted:
         return {}
     known = metrics[["epoch", *wanted]].apply(pd.to_numeric, errors="coerce").dropna(subset="epoch")
+    known = known.iloc[evenly(range(len(known)), MAX_MARKS)]
     return {str(name): _numbers(known[name]) for name in known}
 
 

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from recu_analysis.report.sampling import Sample
     from recu_analysis.store.run import Run
 
+#: What a directory may hold more of than a page should: settings and metrics, damaged windows, characters of a text.
+MAX_ROWS = 200
+MAX_PROBLEMS = 10
+MAX_TEXT = 300
+
 Row = tuple[str, list[str]]
 
 
@@ -38,9 +43,11 @@ def _recorded(run: Run, layers: int) -> dict[str, str]:
         "length T (see Method)": number(decay_time(run)),
         "starts of the process": str(len(run.segments)),
     }
+    facts["versions"] = _versions(run.header.environment.get("versions"))
     metrics = run.metrics
-    facts |= {f"last {name}": _last(metrics[name]) for name in metrics if name not in {"window", "update"}}
-    return facts | {"versions": _versions(run.header.environment.get("versions"))}
+    logged = [name for name in metrics if name not in {"window", "update"}][:MAX_ROWS]
+    facts |= {value_text(f"last {name}"): _last(metrics[name]) for name in logged}
+    return facts
 
 
 def _versions(versions: Any) -> str:
@@ -54,7 +61,10 @@ def _last(column: pd.Series[Any]) -> str:
 
 def configuration(runs: Mapping[str, Run]) -> list[tuple[str, list[str], bool]]:
     """What the trainings were told: a name, one text a run, and whether the runs differ in it."""
-    columns = [{str(name): value_text(value) for name, value in run.configuration.items()} for run in runs.values()]
+    columns = [
+        {value_text(name): value_text(value) for name, value in list(run.configuration.items())[:MAX_ROWS]}
+        for run in runs.values()
+    ]
     return [(name, texts, len(set(texts)) > 1) for name, texts in _rows(columns)]
 
 
@@ -64,10 +74,10 @@ def _rows(columns: list[dict[str, str]]) -> list[Row]:
 
 
 def value_text(value: Any) -> str:
-    """A value of a configuration or a metric as a person reads it, at most 200 characters of it."""
+    """A value of a configuration or a metric as a person reads it, not more of it than MAX_TEXT characters."""
     value = value.item() if hasattr(value, "item") else value
     text = number(value) if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 200 else f"{text[:199]}…"
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 1]}…"
 
 
 def number(value: float) -> str:
@@ -90,7 +100,12 @@ def warnings(
     """
     found: list[str] = []
     for label, each in samples.items():
-        found += [f"{label}: {problem}." for problem in each.run.problems]
+        problems = each.run.problems
+        found += [f"{label}: {value_text(problem)}." for problem in problems[:MAX_PROBLEMS]]
+        if len(problems) > MAX_PROBLEMS:
+            found.append(
+                f"{label}: {len(problems) - MAX_PROBLEMS} more windows are damaged; recu-analyze verify lists them."
+            )
         found += [f"{label}: {text}" for text in (*_movement(each.run), *_unfinished(each.run), *_left_out(each))]
         if nonfinite[label]:
             found.append(f"{label}: {nonfinite[label]:,} weights are NaN or infinite; every number leaves them out.")
@@ -100,7 +115,20 @@ def warnings(
                 f"{label}: too short to tell dead from slow: no final stretch of windows has memory of at most 1/2 "
                 f"(windows {stretch.range}: {stretch.memory:.2f}). Its numbers are of the last half of the run."
             )
-    return found + _pooled(samples)
+    if len({_exact(each.run) for each in samples.values()}) > 1:
+        found.append("Some of these runs saw every update and some were sampled: do not compare their movement.")
+    return found
+
+
+def unlike(runs: Mapping[str, Run]) -> list[str]:
+    """A sentence where runs that the claims pool as seeds of one training differ in more than their seed."""
+    differing = [name for name, _, differs in configuration(runs) if differs and name not in {"seed", "data_dir"}]
+    if not differing:
+        return []
+    return [
+        f"The claims take {', '.join(runs)} for seeds of one training, but they differ in {', '.join(differing)}: "
+        "make a report of each kind."
+    ]
 
 
 def _exact(run: Run) -> bool:
@@ -135,10 +163,3 @@ def _left_out(each: Sample) -> list[str]:
     if layers < each.layers:
         found.append(f"layer table and charts show {layers} of {each.layers} layers, evenly spaced.")
     return found
-
-
-def _pooled(samples: Mapping[str, Sample]) -> list[str]:
-    """Runs that are exact and runs that are sampled must not be compared."""
-    if len({_exact(each.run) for each in samples.values()}) > 1:
-        return ["Some of these runs saw every update and some were sampled: do not compare their movement."]
-    return []

@@ -6,12 +6,16 @@
   const DASHES = ["none", "7 4"];
   const several = data.runs.length > 1;
   const colour = (index) => COLOURS[index % COLOURS.length];
+  const shown = new Set(data.runs); // The runs whose boxes are ticked.
   const zip = (xs, ys) => (xs && ys ? xs.map((x, index) => [x, ys[index]]).filter((point) => point[0] !== null) : []);
 
   /** Name of a line: the run where there are several, and the part of the weights where the chart has several. */
   function lineName(run, part) {
     return [several || !part ? run.label : "", part].filter(Boolean).join(", ");
   }
+
+  const runsShown = () => [...data.runs.entries()].filter(([, run]) => shown.has(run));
+  const runKeys = () => runsShown().map(([index, run]) => ({ name: run.label, run, colour: colour(index), dash: "none" }));
 
   /** Points of one quantity of one run for the layer picked; layer 0 is the whole network. */
   function points(run, chart, quantity, layer) {
@@ -22,11 +26,15 @@
   }
 
   function showChart(chart, view, layer) {
-    const lines = data.runs.flatMap((run, index) =>
-      Object.entries(chart.lines).map(([quantity, part], place) => (
+    const parts = Object.entries(chart.lines);
+    const lines = runsShown().flatMap(([index, run]) =>
+      parts.map(([quantity, part], place) => (
         { name: lineName(run, part), colour: colour(index), dash: DASHES[place], points: points(run, chart, quantity, layer) })));
+    const keys = several && parts.length > 1
+      ? [...runKeys(), ...parts.map(([, part], place) => ({ name: part, colour: "#444c54", dash: DASHES[place] }))]
+      : lines;
     const x = { time: data.time, epoch: "epoch", magnitude: "|z| at the start, standard deviations" }[chart.against];
-    view.show(lines, { x, y: chart.unit, percent: chart.percent, whole: chart.against !== "magnitude", zero: chart.name !== "accuracy" });
+    view.show(lines, keys, { x, y: chart.unit, percent: chart.percent, whole: chart.against !== "magnitude", zero: chart.name !== "accuracy" });
   }
 
   const width = (2 * data.reach) / data.bins;
@@ -43,10 +51,10 @@
   }
 
   function showHistogram(view, number, layer) {
-    const lines = data.runs.map((run, index) => ({ name: run.label, colour: colour(index), dash: "none", points: density(run, number, layer) }));
+    const lines = runKeys().map((key) => ({ ...key, points: density(key.run, number, layer) }));
     lines.push({ name: "Laplace", colour: "#444c54", dash: "7 4", points: laplace });
     lines.push({ name: "normal", colour: "#444c54", dash: "2 3", points: normal });
-    view.show(lines, { x: "z, standard deviations", y: "density", percent: false, whole: false, zero: true });
+    view.show(lines, lines, { x: "z, standard deviations", y: "density", percent: false, whole: false, zero: true });
   }
 
   /** What the slider's position is called: the window, and its epoch where one was logged. */
@@ -59,13 +67,25 @@
     return String(number);
   }
 
+  /** A box that shows a run's lines while it is ticked. */
+  function runBox(run, pick) {
+    const box = make("input", { type: "checkbox" });
+    box.checked = true;
+    box.addEventListener("change", () => {
+      if (box.checked) shown.add(run);
+      else shown.delete(run);
+      pick();
+    });
+    return make("label", {}, box, ` ${run.label}`);
+  }
+
   function startCharts() {
+    for (const part of document.querySelectorAll("#charts [hidden]")) part.hidden = false;
     const plot = (name) => document.querySelector(`#${name} .plot`);
     const views = data.charts.map((chart) => [chart, new Chart(plot(`chart-${chart.name}`), chart.title)]);
     const histogram = new Chart(plot("histogram"), "Weights by z");
     const picker = document.getElementById("layer");
     picker.append(...["all layers", ...data.layers].map((name, index) => new Option(name, index)));
-    picker.closest("p").hidden = false;
     const slider = document.getElementById("window");
     const numbers = [...new Set(data.runs.flatMap((run) => run.histogram.windows))].sort((a, b) => a - b);
     slider.max = numbers.length - 1;
@@ -80,6 +100,7 @@
       for (const [chart, view] of views) showChart(chart, view, Number(picker.value));
       slide();
     };
+    if (several) document.getElementById("shown").append(...data.runs.map((run) => runBox(run, pick)));
     slider.addEventListener("input", slide);
     picker.addEventListener("change", pick);
     pick();
@@ -117,6 +138,12 @@
       document.getElementById("filtered").value = wanted ? `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows` : "";
     });
   }
+
+  // On paper nothing can be opened: the configuration is printed, the numbers of the charts are not.
+  const folded = document.getElementById("configuration");
+  let wasOpen = false;
+  addEventListener("beforeprint", () => { wasOpen = folded.open; folded.open = true; });
+  addEventListener("afterprint", () => { folded.open = wasOpen; });
 
   for (const link of document.querySelectorAll(".download.picture")) {
     link.href = link.closest("figure").querySelector("img").src;

@@ -14,17 +14,18 @@ from markupsafe import Markup
 
 from recu_analysis import __version__
 from recu_analysis.analysis.claims import claims
+from recu_analysis.analysis.claims.table import masks
 from recu_analysis.analysis.deadness import dead_weights
 from recu_analysis.analysis.engine import moving_windows, select_windows
 from recu_analysis.analysis.horizon import LONG_MEMORY, Stretch, common_stretch, memory_between
 from recu_analysis.errors import InputError, RecuError
 from recu_analysis.report.charts import chart_data
 from recu_analysis.report.drawings import drawings
-from recu_analysis.report.facts import configuration, recorded, warnings
+from recu_analysis.report.facts import configuration, recorded, unlike, value_text, warnings
 from recu_analysis.report.sampling import sample
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from recu_analysis.store.run import Run
 
@@ -51,7 +52,8 @@ def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -
     runs : mapping of str to Run
         By the labels that the page gives them.
     baseline : mapping of str to Run, optional
-        Trainings without clamp, for the claims; shown beside the others.
+        Trainings without clamp, for the claims; shown beside the others. Without it, those of `runs` that do not
+        clamp, where others do.
 
     Returns
     -------
@@ -65,12 +67,12 @@ def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -
     WindowNotFoundError
         If a run holds no window with updates.
     """
-    others = dict(baseline or {})
-    if not runs or set(runs) & set(others):
+    if not runs or set(runs) & set(baseline or {}):
         raise InputError("a report needs at least one run, and every label once")
-    everything = {**runs, **others}
+    everything = {**runs, **(baseline or {})}
     for run in everything.values():
         moving_windows(run)
+    tested, others = (runs, baseline) if baseline else _without_clamp(runs)
     samples = sample(everything)
     stretches = _stretches({label: each.run for label, each in samples.items()})
     tables = {
@@ -79,12 +81,12 @@ def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -
     pictures, missing = drawings(samples)
     nonfinite = {label: int(table["nonfinite"].sum()) for label, table in tables.items()}
     return _render(
-        title=f"Latent weights of {', '.join(everything)}",
+        title=f"Latent weights of {_listed(everything)}",
         labels=list(everything),
         recorded=recorded(samples),
         configuration=configuration(everything),
-        warnings=warnings(samples, stretches, nonfinite),
-        claims=_claims(runs, others),
+        warnings=[*warnings(samples, stretches, nonfinite), *unlike(tested), *unlike(others)],
+        claims=_claims(tested, others),
         layer_columns=[heading for _, heading, *_ in LAYER_COLUMNS],
         layer_rows=_layer_rows(tables),
         stretches={label: stretch.range for label, stretch in stretches.items()},
@@ -92,6 +94,18 @@ def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -
         missing=missing,
         data=chart_data(samples, {label: stretch.range for label, stretch in stretches.items()}),
     )
+
+
+def _without_clamp(runs: Mapping[str, Run]) -> tuple[dict[str, Run], dict[str, Run]]:
+    """The runs that clamp and those that do not; all of them where there is but one kind."""
+    clamped = {label: run for label, run in runs.items() if masks(run)}
+    tested = clamped or dict(runs)
+    return tested, {label: run for label, run in runs.items() if label not in tested}
+
+
+def _listed(labels: Iterable[str]) -> str:
+    *first, last = labels
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _stretches(runs: Mapping[str, Run]) -> dict[str, Stretch]:
@@ -134,7 +148,7 @@ def _layer_rows(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
         known = table.assign(mobility_ratio=table["mobility_tail"] / table["mobility_core"])
         for row in known.to_dict(orient="records"):
             cells = [_cell(factor * float(row[name]), digits) for name, _, factor, digits in LAYER_COLUMNS]
-            rows.append({"run": label, "layer": row["layer"], "cells": cells})
+            rows.append({"run": label, "layer": value_text(row["layer"]), "cells": cells})
     return rows
 
 
