@@ -31,7 +31,7 @@ class Sample:
     Attributes
     ----------
     run : Run
-        With the layers that are shown, and every window.
+        With the layers that are shown, and every window since the last one that is missing.
     shown : Run
         With the layers and the windows that are shown.
     layers, windows : int
@@ -69,12 +69,18 @@ def sample(runs: Mapping[str, Run]) -> dict[str, Sample]:
     for label, run in fewer.items():
         usable = [window for window in run.windows if start_known(window)]
         shown = replace(run, windows=Windows(evenly(usable, limit)))
-        result[label] = Sample(run, shown, len(runs[label].layer_names), len(usable))
+        result[label] = Sample(_since_gap(run), shown, len(runs[label].layer_names), len(usable))
     return result
 
 
 def _some_layers(run: Run, limit: int) -> Run:
     return replace(run, header=replace(run.header, layers=tuple(evenly(run.header.layers, limit))))
+
+
+def _since_gap(run: Run) -> Run:
+    """The run from the last window whose start is not known, which is itself a start for those after it."""
+    gaps = [index for index, window in enumerate(run.windows) if not start_known(window)]
+    return replace(run, windows=run.windows[gaps[-1] :]) if gaps else run
 
 
 def start_known(window: Window) -> bool:
