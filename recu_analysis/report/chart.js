@@ -27,7 +27,7 @@ function short(value) {
 function ticks(low, high, count, whole) {
   const rough = (high - low) / Math.max(1, count);
   const power = 10 ** Math.floor(Math.log10(rough));
-  let step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough * 0.999);
+  let step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough * 0.999);
   if (whole) step = Math.max(1, Math.round(step));
   const found = [];
   for (let index = Math.ceil(low / step - 1e-9); index * step <= high + step * 1e-9; index += 1) found.push(index * step);
@@ -198,7 +198,11 @@ class Chart {
       pressed = null;
     });
     this.svg.addEventListener("pointercancel", () => { pressed = null; this.read(); });
-    this.svg.addEventListener("pointerleave", () => { pressed = null; this.at = null; this.read(); });
+    this.svg.addEventListener("pointerleave", (event) => {
+      pressed = null;
+      if (event.pointerType === "mouse") this.at = null; // A finger that is lifted leaves what it read.
+      this.read();
+    });
     this.svg.addEventListener("keydown", (event) => this.press(event));
   }
 

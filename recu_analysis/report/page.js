@@ -2,7 +2,8 @@
 {
   const data = JSON.parse(document.getElementById("data").textContent);
   // Dark enough on white for lines and for text; told apart without colour by the reading and the table of numbers.
-  const COLOURS = ["#0b4f8a", "#b8400a", "#00755a", "#8a3a80", "#6b5b00", "#444c54", "#1a7fb0", "#a01438"];
+  const COLOURS = ["#0b4f8a", "#b8400a", "#00755a", "#8a3a80", "#6b5b00", "#5a4fcf", "#1a7fb0", "#a01438"];
+  const INK = "#1b1f24";
   const DASHES = ["none", "7 4"];
   const several = data.runs.length > 1;
   const colour = (index) => COLOURS[index % COLOURS.length];
@@ -31,7 +32,7 @@
       parts.map(([quantity, part], place) => (
         { name: lineName(run, part), colour: colour(index), dash: DASHES[place], points: points(run, chart, quantity, layer) })));
     const keys = several && parts.length > 1
-      ? [...runKeys(), ...parts.map(([, part], place) => ({ name: part, colour: "#444c54", dash: DASHES[place] }))]
+      ? [...runKeys(), ...parts.map(([, part], place) => ({ name: part, colour: INK, dash: DASHES[place] }))]
       : lines;
     const x = { time: data.time, epoch: "epoch", magnitude: "|z| at the start, standard deviations" }[chart.against];
     view.show(lines, keys, { x, y: chart.unit, percent: chart.percent, whole: chart.against !== "magnitude", zero: chart.name !== "accuracy" });
@@ -52,8 +53,8 @@
 
   function showHistogram(view, number, layer) {
     const lines = runKeys().map((key) => ({ ...key, points: density(key.run, number, layer) }));
-    lines.push({ name: "Laplace", colour: "#444c54", dash: "7 4", points: laplace });
-    lines.push({ name: "normal", colour: "#444c54", dash: "2 3", points: normal });
+    lines.push({ name: "Laplace", colour: INK, dash: "7 4", points: laplace });
+    lines.push({ name: "normal", colour: INK, dash: "2 3", points: normal });
     view.show(lines, lines, { x: "z, standard deviations", y: "density", percent: false, whole: false, zero: true });
   }
 
