@@ -75,9 +75,7 @@ def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -
     tested, others = (runs, baseline) if baseline else _without_clamp(runs)
     samples = sample(everything)
     stretches = _stretches({label: each.run for label, each in samples.items()})
-    tables = {
-        label: dead_weights(each.run, window=stretches[label].range, layers=None) for label, each in samples.items()
-    }
+    tables = {label: dead_weights(each.run, window=stretches[label].range) for label, each in samples.items()}
     pictures, missing = drawings(samples)
     nonfinite = {label: int(table["nonfinite"].sum()) for label, table in tables.items()}
     return _render(

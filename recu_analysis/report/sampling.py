@@ -74,6 +74,8 @@ def sample(runs: Mapping[str, Run]) -> dict[str, Sample]:
 
 
 def _some_layers(run: Run, limit: int) -> Run:
+    if len(run.layer_names) <= limit:
+        return run
     return replace(run, header=replace(run.header, layers=tuple(evenly(run.header.layers, limit))))
 
 
