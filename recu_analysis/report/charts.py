@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from recu_analysis.analysis.deadness import by_magnitude
 from recu_analysis.analysis.engine import window_epochs
 from recu_analysis.analysis.layers import layer_table
+from recu_analysis.analysis.magnitude import by_magnitude
 from recu_analysis.errors import InputError
 from recu_analysis.report.facts import value_text
 from recu_analysis.report.sampling import evenly

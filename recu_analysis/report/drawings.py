@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from recu_analysis.errors import InputError
 from recu_analysis.figures import FIGURES, draw_figure
+from recu_analysis.figures.entry import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,6 +71,7 @@ def drawings(samples: Mapping[str, Sample]) -> tuple[list[Drawing], list[str]]:
 def _drawing(name: str, files: tuple[Path, ...], only: list[str]) -> Drawing:
     contents = {file.suffix: b64encode(file.read_bytes()).decode() for file in files[:2]}
     entry = FIGURES[name]
+    assert isinstance(entry, Entry)  # noqa: S101 - `FIGURES_SHOWN` names no table
     of_which = f" Of {' and '.join(only)} only." if only else ""
     return Drawing(
         name=name,
