@@ -138,7 +138,7 @@ def train(
         position = checkpoint.load_position(folder) if resume else None
         if position is not None:
             checkpoint.check_same(position, config, ours.count, folder)
-        data = load_dataset(config.dataset, config.data_dir)
+        data = load_dataset(config.dataset, config.data_dir, config.image_size)
         model, optimizer = build(config, data.classes, ours.device)
         if position is not None:
             checkpoint.load_state(folder, model, optimizer)
@@ -214,7 +214,7 @@ class _Training:
             if position is None:
                 self._save(folder, 0, 0)
             self.ours.wait()  # here the others learn that the first one could begin
-            step = Step(self.config, self.model, self.optimizer, self.ours, update)
+            step = Step(self.config, self.model, self.optimizer, self.ours, update, self.data.normalised)
             for epoch in range(start, self.config.epochs):
                 outcome = self._epoch(step, recorder, epoch)
                 if outcome is None:
