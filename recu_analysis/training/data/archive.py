@@ -76,12 +76,14 @@ def read_packed(archive: Path, folder: str, bounds: Mapping[str, Bounds], hint: 
     found: dict[str, bytes] = {}
     cap = BESIDE + sum(most for _, most in bounds.values())
     try:
-        with gzip.open(archive) as file, tarfile.open(fileobj=_Capped(file, cap), mode="r|") as tar:  # type: ignore[call-overload]
+        with gzip.open(archive) as file, tarfile.open(fileobj=(capped := _Capped(file, cap)), mode="r|") as tar:  # type: ignore[call-overload]
             for member in tar:
                 name = wanted.get(member.name.removeprefix("./"))
                 if name is not None and member.isreg():
                     _check_size(f"{archive}:{member.name}", member.size, *bounds[name], hint)
                     found[name] = tar.extractfile(member).read()
+            while capped.read(BESIDE):  # the checksum comes last
+                pass
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise DataError(f"{archive} is damaged ({error}); {hint}") from None
     missing = [path for path, name in wanted.items() if name not in found]
