@@ -20,6 +20,8 @@ LAYOUT = "it should hold train/CLASS/*.jpg (or .jpeg, .png) and val/CLASS/*.jpg"
 ANNOTATIONS = "val_annotations.txt"
 #: Tiny-ImageNet's has 0.5 MB; nothing longer is read.
 MOST_ANNOTATIONS = 2**26
+#: Images of one task of a thread: a task for each would outweigh small images in memory.
+DECODED = 64
 
 #: An image and its class.
 Labelled = tuple[Path, int]
@@ -154,9 +156,7 @@ def _annotations(path: Path, root: Path) -> dict[str, str]:
     try:
         _check_inside(path, root)
         if not path.is_file() or path.stat().st_size > MOST_ANNOTATIONS:
-            raise DataError(
-                f"{path} is no file of annotations: it is longer than {MOST_ANNOTATIONS:,} bytes, or no file"
-            )
+            raise DataError(f"{path} is longer than {MOST_ANNOTATIONS:,} bytes, or no file")
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
@@ -192,13 +192,14 @@ def _decoded(images: tuple[Labelled, ...], size: int) -> tuple[torch.Tensor, tor
     """Pixels (N, 3, size, size) of uint8, and labels; the decoder leaves the interpreter free for other threads."""
     pixels = np.empty((len(images), 3, size, size), np.uint8)
 
-    def decode(index: int) -> None:
-        pixels[index] = read_square(images[index][0], size)
+    def decode(start: int) -> None:
+        for index, (path, _) in enumerate(images[start : start + DECODED], start):
+            pixels[index] = read_square(path, size)
 
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         with quiet_decoding():
-            for _ in pool.map(decode, range(len(images))):
+            for _ in pool.map(decode, range(0, len(images), DECODED)):
                 pass
     finally:
         pool.shutdown(cancel_futures=True)
