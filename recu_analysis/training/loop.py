@@ -140,6 +140,7 @@ def train(
             checkpoint.check_same(position, config, ours.count, folder)
         data = load_dataset(config.dataset, config.data_dir, config.image_size)
         model, optimizer = build(config, data.classes, ours.device)
+        _check_images(config, data, model, ours.device)
         if position is not None:
             checkpoint.load_state(folder, model, optimizer)
             if position.epochs == config.epochs:
@@ -156,6 +157,13 @@ def _check_batches(config: TrainingConfig, ours: Processes) -> None:
             f"batch normalisation needs at least 2 images in each of the {ours.count} processes, so batches of "
             f"{2 * ours.count}, not {config.batch_size}"
         )
+
+
+def _check_images(config: TrainingConfig, data: Dataset, model: torch.nn.Module, device: torch.device) -> None:
+    """Show the network one image, for it says itself which sizes it takes: better before there is a run directory."""
+    layout = torch.channels_last if config.channels_last else torch.contiguous_format
+    images = data.normalised(data.val_images[:1].to(device)).to(memory_format=layout)
+    evaluate(model, [(images, data.val_labels[:1].to(device))])
 
 
 def _make_ready(

@@ -95,6 +95,14 @@ def test_what_is_missing_is_said_before_anything_is_made(tmp_path, monkeypatch, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_size_that_the_network_does_not_take_is_refused_before_anything_is_made(tmp_path, photographs):
+    words = ("--dataset", "image-folder", "--data-dir", photographs, "--image-size", 18, "--network", "resnet20")
+    done = run_cli("train", *words, "--run-dir", tmp_path / "run", *SHORT)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: resnet20 takes images of shape (batch, 3, H, W) with H and W multiples of 4")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_of_other_classes_is_refused_in_one_sentence(tmp_path, cifar, photographs):
     assert (
         run_cli("train", "--dataset", "cifar10", "--data-dir", cifar, "--run-dir", tmp_path / "run", *SHORT).exit_code
