@@ -13,7 +13,14 @@ import rich_click as click
 
 from recu_analysis.cli import options
 from recu_analysis.cli.output import size
-from recu_analysis.training.config import CHOICES, DATASETS, EXTRA_QUANTITIES, LEARNING_RATES, TrainingConfig
+from recu_analysis.training.config import (
+    CHOICES,
+    DATASETS,
+    EXTRA_QUANTITIES,
+    IMAGE_SIZE,
+    LEARNING_RATES,
+    TrainingConfig,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,7 +56,16 @@ class Scale(click.ParamType[float | None]):
 @click.option(
     "--data-dir",
     metavar="DIR",
-    help="Folder of Fashion-MNIST's four .gz files; by default where Debian's package dataset-fashion-mnist has them.",
+    help="Folder of the data set: one of CIFAR's archives, packed or unpacked; train/CLASS/ and val/CLASS/ for "
+    "image-folder; Fashion-MNIST's four .gz files, by default where Debian's package dataset-fashion-mnist has them.",
+)
+@click.option(
+    "--image-size",
+    type=int,
+    default=IMAGE_SIZE,
+    show_default=True,
+    metavar="PIXELS",
+    help="Of image-folder: the short side is brought to it, the long one cut.",
 )
 @click.option(
     "--augment",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: Data sets that `load_dataset` knows; here, where naming them needs no torch.
-DATASETS = ("digits", "fashion-mnist", "fashion-mnist-16")
+DATASETS = ("digits", "fashion-mnist", "fashion-mnist-16", "cifar10", "cifar100", "image-folder")
 #: What a field may be, where that is one of a few words.
 CHOICES = {
     "optimizer": ("sgd", "adam"),
@@ -39,6 +39,10 @@ RECU_OPTIONS = {
 }
 #: Learning rates that the command line takes where none is given; both were tried on the digits.
 LEARNING_RATES = {"sgd": 0.1, "adam": 0.01}
+#: Least and most pixels a side; the networks were made for 32 and 224.
+IMAGE_SIZES = (8, 1024)
+#: That of Tiny-ImageNet.
+IMAGE_SIZE = 64
 _NUMBERS = ("initial_scale", "lr", "momentum", "weight_decay", "binary_weight_decay")
 #: Fields, the types they may have, and how an error calls them; bool is not taken for an int.
 _KINDS = (
@@ -51,7 +55,10 @@ _KINDS = (
     ("scale", (int, float, type(None)), "a number or None"),
     ("tau", (tuple,), "a tuple of two numbers"),
     ("quantities", (tuple,), "a tuple of words"),
-    *((name, (int,), "a whole number") for name in ("epochs", "batch_size", "accumulate", "warm_up", "seed")),
+    *(
+        (name, (int,), "a whole number")
+        for name in ("image_size", "epochs", "batch_size", "accumulate", "warm_up", "seed")
+    ),
     *((name, (int, float), "a number") for name in _NUMBERS),
 )
 
@@ -65,6 +72,8 @@ class TrainingConfig:
     network, dataset : str
     data_dir : str or None
         Where the data set lies, for those that pip does not bring.
+    image_size : int
+        Pixels to which image-folder brings height and width; the other data sets have their own.
     augment : bool
         Whether the training images are changed at random, as the data set does it.
     binariser : {"recu", "bnn", "xnor", "bi-real", "ir-net"}
@@ -122,6 +131,7 @@ class TrainingConfig:
     network: str = "resnet20"
     dataset: str = "digits"
     data_dir: str | None = None
+    image_size: int = IMAGE_SIZE
     augment: bool = False
     binariser: str = "recu"
     recu: bool = True
@@ -176,6 +186,7 @@ class TrainingConfig:
 
     def _check_counts(self) -> None:
         """InputError unless the whole numbers can be those of a training."""
+        check_image_size(self.image_size)
         if self.epochs < 1:
             raise InputError(f"a training needs at least one epoch, not {self.epochs}")
         if self.batch_size < 2:
@@ -259,6 +270,13 @@ class TrainingConfig:
         """A text such as ``epochs (24, not 30)`` for every field in which the other differs."""
         mine, theirs = self.to_dict(), other.to_dict()
         return [f"{name} ({mine[name]}, not {theirs[name]})" for name in mine if mine[name] != theirs[name]]
+
+
+def check_image_size(size: int) -> None:
+    """InputError unless images can have so many pixels a side."""
+    least, most = IMAGE_SIZES
+    if not least <= size <= most:
+        raise InputError(f"images can have {least} to {most} pixels a side, not {size}")
 
 
 def _require(name: str, value: float, least: float, *, inclusive: bool = True) -> None:

@@ -139,8 +139,9 @@ def train(
         position = checkpoint.load_position(folder) if resume else None
         if position is not None:
             checkpoint.check_same(position, config, ours.count, folder)
-        data = load_dataset(config.dataset, config.data_dir)
+        data = load_dataset(config.dataset, config.data_dir, config.image_size)
         model, optimizer = build(config, data.classes, ours.device)
+        _check_images(config, data, model, ours.device)
         if position is not None:
             checkpoint.load_state(folder, model, optimizer)
             if position.epochs == config.epochs:
@@ -157,6 +158,13 @@ def _check_batches(config: TrainingConfig, ours: Processes) -> None:
             f"batch normalisation needs at least 2 images in each of the {ours.count} processes, so batches of "
             f"{2 * ours.count}, not {config.batch_size}"
         )
+
+
+def _check_images(config: TrainingConfig, data: Dataset, model: torch.nn.Module, device: torch.device) -> None:
+    """Show the network one image, for it says itself which sizes it takes: better before there is a run directory."""
+    layout = torch.channels_last if config.channels_last else torch.contiguous_format
+    images = data.normalised(data.val_images[:1].to(device)).to(memory_format=layout)
+    evaluate(model, [(images, data.val_labels[:1].to(device))])
 
 
 def _make_ready(
@@ -217,7 +225,7 @@ class _Training:
             if position is None:
                 self._save(folder, 0, 0)
             self.ours.wait()  # here the others learn that the first one could begin
-            step = Step(self.config, self.model, self.optimizer, self.ours, update)
+            step = Step(self.config, self.model, self.optimizer, self.ours, update, self.data.normalised)
             for epoch in range(start, self.config.epochs):
                 outcome = self._epoch(step, recorder, epoch)
                 if outcome is None:

@@ -77,6 +77,7 @@ def test_learning_rate_is_that_of_the_authors_scheduler(epochs, warm_up):
         ({"tau": (0.99, 0.85)}, "tau must not fall: its start 0.99 is above its end 0.85"),
         ({"weight_decay": -1e-4}, "weight decay must be a number at least 0, not -0.0001"),
         ({"warm_up": 24}, "the warm-up must be shorter than the 24 epochs, not 24"),
+        ({"image_size": 4}, "images can have 8 to 1024 pixels a side, not 4"),
         ({"batch_size": 1}, "batch normalisation needs batches of at least 2 images, not 1"),
     ],
 )
@@ -166,6 +167,7 @@ def test_differences_name_both_values():
         ({"tau": 0.9}, "tau must be a tuple"),
         ({"epochs": "3"}, "epochs must be a whole number"),
         ({"epochs": 2.5}, "epochs must be a whole number"),
+        ({"image_size": 64.0}, "image size must be a whole number"),
         ({"seed": True}, "seed must be a whole number"),
         ({"lr": "fast"}, "lr must be a number"),
         ({"recu": "no"}, "recu must be True or False"),
