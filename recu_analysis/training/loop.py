@@ -163,8 +163,9 @@ def _check_batches(config: TrainingConfig, ours: Processes) -> None:
 def _check_images(config: TrainingConfig, data: Dataset, model: torch.nn.Module, device: torch.device) -> None:
     """Show the network one image, for it says itself which sizes it takes: better before there is a run directory."""
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
-    images = data.normalised(data.val_images[:1].to(device)).to(memory_format=layout)
-    evaluate(model, [(images, data.val_labels[:1].to(device))])
+    images, labels = next(iter(data.val_batches()))
+    images = data.normalised(images[:1].to(device)).to(memory_format=layout)
+    evaluate(model, [(images, labels[:1].to(device))])
 
 
 def _make_ready(
