@@ -37,6 +37,7 @@ format: $(READY) ## Let ruff mend what it can
 
 bench: $(READY) ## What recording and fits cost, side by side with what people would use instead
 	$(BIN)/python -m benchmarks.kernel
+	$(BIN)/python -m benchmarks.window
 	$(BIN)/python -m benchmarks.fits
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.step

@@ -164,10 +164,11 @@ def curves(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.DataFram
     names = ("silent_fraction_tail", "silent_fraction_core", "mobility_tail", "mobility_core", "memory")
     tables = []
     for label, run in runs.items():
-        logged = {int(row["window"]): row for row in run.metrics.to_dict(orient="records") if "window" in row}
+        marks = [mark for mark in run.marks() if mark.get("window") is not None]
+        logged = {mark["window"]: mark for mark in marks}
         for window in moving_windows(run):
             at = WindowRange(window.number, window.number)
             total = totals(dead_weights(run, tail_tau=tail_tau, window=at))
             own = {"run": label, "window": window.number} | {name: total[name] for name in names}
-            tables.append({str(name): value for name, value in logged.get(window.number, {}).items()} | own)
+            tables.append({**logged.get(window.number, {}), **own})
     return pd.DataFrame(tables)

@@ -187,7 +187,7 @@ def _moved(moved: Movement | None) -> Row:
             f"{name}_core": mean(values[name][~moved.tail]),
         }
     return row | {
-        "still_fraction": mean(moved.still),
+        "still_fraction": moved.fraction("still"),
         "tail_fraction": mean(moved.tail),
         "dead_fraction": mean(moved.dead("tail-silent")),
         "memory": moved.memory,

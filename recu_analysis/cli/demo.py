@@ -58,6 +58,10 @@ def command(directory: Path, figures: Path | None, epochs: int, overwrite: bool)
     _report(directory, figures or directory / "figures")
 
 
+# Figures and tables for which two runs on the digits say nothing.
+_LEFT_OUT = ("initscale", "table1", "table2", "table3", "table4", "table5")
+
+
 def _report(directory: Path, figures: Path) -> None:
     """Tables on standard output, figures in a folder, and what to do next."""
     from recu_analysis.analysis.compare import compare
@@ -75,12 +79,13 @@ def _report(directory: Path, figures: Path) -> None:
         click.echo(as_text(run, table, "tail-silent", TAIL_TAU, stretch), color=options.colour())
     click.echo(f"\n{click.style('The two runs side by side', bold=True)}", color=options.colour())
     click.echo(_comparison(compare(runs)), color=options.colour())
-    for name in FIGURES:
+    drawn = [name for name in FIGURES if name not in _LEFT_OUT]
+    for name in drawn:
         draw_figure(name, runs, figures, command="recu-analyze demo")
     click.echo("\nMade:")
     for name in RUNS:
         click.echo(f"  {directory / name}  a run directory: every update of every latent weight")
-    click.echo(f"  {figures}  {', '.join(FIGURES)} as PDF and PNG, with data and LaTeX")
+    click.echo(f"  {figures}  {', '.join(drawn)} as PDF and PNG, with data and LaTeX")
     click.echo(f"Next: recu-analyze dead-weights {directory / 'recu'} --window 1:4")
 
 

@@ -13,7 +13,7 @@ import rich_click as click
 
 from recu_analysis.cli import options
 from recu_analysis.cli.output import size
-from recu_analysis.training.config import CHOICES, DATASETS, LEARNING_RATES, TrainingConfig
+from recu_analysis.training.config import CHOICES, DATASETS, EXTRA_QUANTITIES, LEARNING_RATES, TrainingConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -136,6 +136,13 @@ class Scale(click.ParamType[float | None]):
 @click.option("--channels-last", is_flag=True, help="Keep images in memory with their channels last.")
 @click.option("--compile", is_flag=True, help="Compile the training passes; needs a C++ compiler on a CPU.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all that is random.")
+@click.option(
+    "--record",
+    "quantities",
+    type=click.Choice(EXTRA_QUANTITIES),
+    multiple=True,
+    help="Of every weight beside the usual: moving average of flips, sum of |gradient|; repeatable.",
+)
 @click.option("--run-dir", type=click.Path(path_type=Path), required=True, help="New folder for the recording.")
 @click.option("--resume", is_flag=True, help="Go on with the training in --run-dir.")
 @click.option("--overwrite", is_flag=True, help="Delete the run in --run-dir first.")

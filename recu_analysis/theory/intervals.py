@@ -181,7 +181,7 @@ def over_layers(layers: Sequence[Values], statistic: Callable[[int, Values], Val
     count = min(len(layers[at]) for at in known)
     if count < FEWEST_CHANNELS or not math.isfinite(estimate):
         return Interval(estimate, math.nan, math.nan)
-    resampled = np.stack([statistic(at, _shuffled(len(layers[at]), at) @ layers[at]) for at in known])
+    resampled = np.stack([statistic(at, shuffled(len(layers[at]), at) @ layers[at]) for at in known])
     without = []
     for row, at in enumerate(known):
         alone = statistic(at, layers[at].sum(axis=0, keepdims=True) - layers[at])
@@ -195,7 +195,7 @@ def over_layers(layers: Sequence[Values], statistic: Callable[[int, Values], Val
     return Interval(estimate, low, high)
 
 
-def _shuffled(count: int, layer: int) -> Values:
+def shuffled(count: int, layer: int) -> Values:
     """The resamples of `count` channels in an order of the layer's own, so that layers vary independently."""
     order = np.random.default_rng(layer + 1).permutation(RESAMPLES)
     return draws(count)[order]

@@ -25,6 +25,8 @@ CHOICES = {
     "mask": ("clamped", "random"),
     "alpha": ("learned", "analytic", "none"),
 }
+#: What can be recorded of every weight beside the usual.
+EXTRA_QUANTITIES = ("ema", "grad")
 #: What only the binariser recu can be told, by its name here and in `BinaryConv2d`; the others are published methods.
 RECU_OPTIONS = {
     "recu": "clamp",
@@ -48,6 +50,7 @@ _KINDS = (
     ),
     ("scale", (int, float, type(None)), "a number or None"),
     ("tau", (tuple,), "a tuple of two numbers"),
+    ("quantities", (tuple,), "a tuple of words"),
     *((name, (int,), "a whole number") for name in ("epochs", "batch_size", "accumulate", "warm_up", "seed")),
     *((name, (int, float), "a number") for name in _NUMBERS),
 )
@@ -112,6 +115,8 @@ class TrainingConfig:
         auto takes CUDA where there is some.
     seed : int
         Of initialisation, order of the data, and what is random in an epoch.
+    quantities : tuple of str
+        What is recorded of every weight beside the usual: ema, grad, as in `recu_analysis.record`.
     """
 
     network: str = "resnet20"
@@ -143,6 +148,7 @@ class TrainingConfig:
     compile: bool = False
     device: str = "auto"
     seed: int = 0
+    quantities: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_kinds()
@@ -190,6 +196,9 @@ class TrainingConfig:
         for name, words in CHOICES.items():
             if getattr(self, name) not in words:
                 raise InputError(f"{name} must be one of {', '.join(words)}, not {getattr(self, name)!r}")
+        for name in self.quantities:
+            if name not in EXTRA_QUANTITIES:
+                raise InputError(f"what can be recorded beside is {', '.join(EXTRA_QUANTITIES)}, not {name!r}")
         if len(self.tau) != 2 or any(type(level) not in (int, float) for level in self.tau):
             raise InputError(f"tau must be a pair of numbers, its start and its end, not {self.tau!r}")
 
@@ -225,7 +234,7 @@ class TrainingConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON has them."""
-        return asdict(self) | {"tau": list(self.tau)}
+        return asdict(self) | {"tau": list(self.tau), "quantities": list(self.quantities)}
 
     @classmethod
     def from_dict(cls, entries: Mapping[str, Any]) -> Self:
@@ -240,8 +249,11 @@ class TrainingConfig:
         unknown = sorted(set(entries) - known)
         if unknown:
             raise InputError(f"no setting of a training is called {unknown[0]!r}; they are {', '.join(sorted(known))}")
-        tau = entries.get("tau", (0.85, 0.99))
-        return cls(**{**entries, "tau": tuple(tau) if isinstance(tau, list) else tau})
+        known_entries: dict[str, Any] = dict(entries)
+        for name in ("tau", "quantities"):
+            if isinstance(known_entries.get(name), list):
+                known_entries[name] = tuple(known_entries[name])
+        return cls(**known_entries)
 
     def differences(self, other: TrainingConfig) -> list[str]:
         """A text such as ``epochs (24, not 30)`` for every field in which the other differs."""

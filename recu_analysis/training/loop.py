@@ -18,6 +18,7 @@ from recu_analysis.capture.recorder import record
 from recu_analysis.errors import InputError, RunExistsError, StoreError
 from recu_analysis.nn import set_progress, set_tau
 from recu_analysis.store.format import RUN_FILE
+from recu_analysis.store.quantities import QUANTITIES
 from recu_analysis.store.writer import check_room, lock_directory, window_bytes
 from recu_analysis.training import checkpoint
 from recu_analysis.training.data import Dataset, batches, epoch_seed, load_dataset
@@ -168,7 +169,9 @@ def _make_ready(
 ) -> None:
     """Make sure of the room for all windows, and that the folder is free."""
     epochs = config.epochs - (position.epochs if position else 0)
-    expected = (epochs + 1) * window_bytes([layer.spec for layer in binary_layers(model)])
+    expected = (epochs + 1) * window_bytes(
+        [layer.spec for layer in binary_layers(model)], (*QUANTITIES, *config.quantities)
+    )
     # Before anything is deleted: a run must not be lost to one that then cannot start.
     check_room(folder, expected, f"the windows of {epochs} epochs")
     if position is None:
@@ -229,7 +232,9 @@ class _Training:
         """A recorder in the first process, nothing in the others."""
         if not self.ours.first:
             return contextlib.nullcontext()
-        return record(self.model, self.optimizer, folder, resume=update, configuration=self.config.to_dict())
+        kept = (*QUANTITIES, *self.config.quantities)
+        settings = self.config.to_dict()
+        return record(self.model, self.optimizer, folder, resume=update, configuration=settings, quantities=kept)
 
     def _save(self, folder: Path, epochs: int, update: int) -> None:
         if self.ours.first:
