@@ -1,16 +1,20 @@
-"""Write docs/commands.md from what every command says of itself under --help; a test keeps the page up to date."""
+"""Write docs/commands.md from the help of every command, and anew what transcripts on the other pages print."""
 
 from __future__ import annotations
 
 import html
+import re
+import shlex
 from inspect import cleandoc
 from pathlib import Path
 
 import click
+from click.testing import CliRunner
 
 from recu_analysis.cli import cli
 
-PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = DOCS / "commands.md"
 PROGRAM = "recu-analyze"
 OPENING = """\
 <!-- Made by scripts/document_commands.py from the help of every command; do not edit. -->
@@ -24,13 +28,24 @@ stopped by Ctrl-C, which leaves whole files. An error is one sentence; `--debug`
 Every command takes `--quiet`, `--color` and `--debug`; they are not repeated below. `python -m recu_analysis` is
 another way to write `recu-analyze`.
 """
+#: A command that runs in no time and prints the same everywhere, and what it printed.
+TRANSCRIPT = re.compile(rf"^```console\n\$ {PROGRAM} (.+)\n[\s\S]*?^```$", re.MULTILINE)
 #: Options of every command, described above.
 SHARED = {"--quiet", "--color", "--debug", "--help"}
 
 
 def main() -> None:
-    """Write the page."""
+    """Write the page of commands, and the transcripts of the others anew."""
     PAGE.write_text(page(), encoding="utf-8")
+    for other in DOCS.glob("*.md"):
+        text = other.read_text(encoding="utf-8")
+        other.write_text(TRANSCRIPT.sub(transcript, text), encoding="utf-8")
+
+
+def transcript(found: re.Match[str]) -> str:
+    """A transcript with what its command prints now, 80 columns wide."""
+    done = CliRunner(env={"COLUMNS": "80"}).invoke(cli, shlex.split(found[1]), catch_exceptions=False)
+    return f"```console\n$ {PROGRAM} {found[1]}\n{done.stdout}```"
 
 
 def page() -> str:

@@ -14,6 +14,7 @@ import recu_analysis as ra
 from recu_analysis.capture.adapters import registry
 from recu_analysis.cli import cli
 from recu_analysis.store import format as names
+from recu_analysis.store.quantities import DENSE, MORE_QUANTITIES, OPTIONAL, QUANTITIES, SPARSE
 from recu_analysis.store.verify import VERDICTS
 from recu_analysis.theory.standardize import WeightTransform
 
@@ -48,7 +49,7 @@ def test_transcripts_are_true(block):
     assert (dollar, program) == ("$", "recu-analyze")
     done = CliRunner(env={"COLUMNS": "80"}).invoke(cli, arguments)
     assert done.exit_code == 0
-    assert done.stdout == output
+    assert done.stdout == output, "run: python scripts/document_commands.py"
 
 
 @pytest.mark.parametrize(("page", "block"), PYTHON)
@@ -83,8 +84,11 @@ def test_every_field_of_the_format_is_described(kind):
 
 def test_every_tensor_and_verdict_is_described():
     page = PAGES["run-directory.md"]
-    for kind in (*names.DENSE, *names.SPARSE, *names.OPTIONAL):
+    for kind in (*DENSE, *SPARSE, *OPTIONAL):
         assert f"`{kind}/L`" in page
+    for quantity in (*QUANTITIES, *MORE_QUANTITIES):
+        assert f"`{quantity}`" in page
+        assert f'`"{quantity}"`' in PAGES["recording.md"]
     assert ", ".join(VERDICTS[:-1]) + " or " + VERDICTS[-1] in page
     assert f"`{names.SHARD_FORMAT}`" in page
 
@@ -99,5 +103,6 @@ def test_every_figure_is_in_the_gallery():
     from recu_analysis.figures import FIGURES
 
     for name in FIGURES:
-        assert re.search(rf"^## {name}\b", PAGES["gallery.md"], flags=re.MULTILINE)
-        assert f"(pictures/{name}.png)" in PAGES["gallery.md"]
+        assert re.search(rf"^## .*\b{name}\b", PAGES["gallery.md"], flags=re.MULTILINE)
+    for picture in (Path(__file__).parents[2] / "figures" / "demo").glob("*.png"):
+        assert f"(pictures/{picture.name})" in PAGES["gallery.md"]
