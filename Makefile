@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 DOCS := .venv/.docs
+BROWSER := .venv/.browser
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format bench validate figures test-faults test-extras test-browser docs clean
@@ -20,7 +21,11 @@ $(DOCS): $(READY)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,docs]'
 	touch $(DOCS)
 
-demo: $(READY) ## Train two binary networks on digits; tables and figures in runs/demo
+$(BROWSER): $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt playwright
+	touch $(BROWSER)
+
+demo: $(READY) ## Train two binary networks on digits; tables, figures and a report in runs/demo
 	$(BIN)/recu-analyze demo
 
 test: lint ## The core tests, with ruff, mypy and the architecture
@@ -53,7 +58,7 @@ figures: $(READY) ## Draw the README's pictures in figures/demo from runs/demo, 
 
 test-faults: $(READY) ## Long fault injection: kills at random moments
 test-extras: $(READY) ## What needs LaTeX or another extra
-test-browser: $(READY) ## What needs a browser
+test-browser: $(BROWSER) ## The report in Chromium, which must be on the PATH
 test-faults test-extras test-browser:
 	$(BIN)/python -m pytest -rP -m $(@:test-%=%) || [ $$? -eq 5 ] # 5: there is none yet
 

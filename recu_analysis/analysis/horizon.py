@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -74,6 +75,16 @@ def final_stretch(run: Run) -> Stretch:
     WindowNotFoundError
         If the run holds no window with updates.
     """
+    # Tables, figures and claims of one run ask again, and a large run takes seconds to answer.
+    if run not in _FOUND:
+        _FOUND[run] = _find_final_stretch(run)
+    return _FOUND[run]
+
+
+_FOUND: WeakKeyDictionary[Run, Stretch] = WeakKeyDictionary()
+
+
+def _find_final_stretch(run: Run) -> Stretch:
     specs = run.header.layers
     windows = moving_windows(run)
     for first in reversed(windows):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from recu_analysis.cli import options
-from recu_analysis.cli.output import aligned, number, three_digits
+from recu_analysis.cli.output import aligned, number, replace_file, three_digits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,8 +58,8 @@ def command(directory: Path, figures: Path | None, epochs: int, overwrite: bool)
     _report(directory, figures or directory / "figures")
 
 
-# Figures and tables for which two runs on the digits say nothing.
-_LEFT_OUT = ("initscale", "table1", "table2", "table3", "table4", "table5")
+# Figures and tables for which these two runs say nothing.
+_LEFT_OUT = ("initscale", "mask", "table1", "table2", "table3", "table4", "table5")
 
 
 def _report(directory: Path, figures: Path) -> None:
@@ -69,6 +69,7 @@ def _report(directory: Path, figures: Path) -> None:
     from recu_analysis.analysis.horizon import final_stretch
     from recu_analysis.cli.dead_weights import as_text
     from recu_analysis.figures import FIGURES, draw_figure
+    from recu_analysis.report import report
     from recu_analysis.store.run import open_run
 
     runs = {label: open_run(directory / name) for name, (label, _) in RUNS.items()}
@@ -82,10 +83,13 @@ def _report(directory: Path, figures: Path) -> None:
     drawn = [name for name in FIGURES if name not in _LEFT_OUT]
     for name in drawn:
         draw_figure(name, runs, figures, command="recu-analyze demo")
+    page = directory / "report.html"
+    replace_file(page, report(runs))
     click.echo("\nMade:")
     for name in RUNS:
         click.echo(f"  {directory / name}  a run directory: every update of every latent weight")
     click.echo(f"  {figures}  {', '.join(drawn)} as PDF and PNG, with data and LaTeX")
+    click.echo(f"  {page}  all of it on one page for a browser")
     click.echo(f"Next: recu-analyze dead-weights {directory / 'recu'} --window 1:4")
 
 
