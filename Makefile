@@ -2,10 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+DOCS := .venv/.docs
 BROWSER := .venv/.browser
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench validate figures test-faults test-extras test-browser clean
+.PHONY: help demo test lint format bench validate figures test-faults test-extras test-browser docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -15,6 +16,10 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $(READY)
+
+$(DOCS): $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,docs]'
+	touch $(DOCS)
 
 $(BROWSER): $(READY)
 	$(BIN)/python -m pip install --quiet -c constraints.txt playwright
@@ -57,5 +62,10 @@ test-browser: $(BROWSER) ## The report in Chromium, which must be on the PATH
 test-faults test-extras test-browser:
 	$(BIN)/python -m pytest -rP -m $(@:test-%=%) || [ $$? -eq 5 ] # 5: there is none yet
 
+test-extras: $(DOCS)
+
+docs: $(DOCS) ## Build the documentation, site/index.html; any warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 clean: ## Remove what the targets made, runs/ left alone
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis site
