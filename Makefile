@@ -53,8 +53,8 @@ validate: $(READY) ## Statistical checks: coverage of intervals, bias of estimat
 	$(BIN)/python -m benchmarks.validate
 	$(BIN)/python -m benchmarks.validate_ratios
 
-figures: $(READY) ## Draw the README's pictures in figures/demo from runs/demo, trained first where it is not there
-	$(BIN)/recu-analyze demo --figures figures/demo
+figures: $(READY) ## Draw every picture and table of figures/ from the runs in checkpoints/
+	ANALYZE=$(BIN)/recu-analyze scripts/figures.sh
 
 test-faults: $(READY) ## Long fault injection: kills at random moments
 test-extras: $(READY) ## What needs LaTeX or another extra

@@ -148,9 +148,9 @@ def _updates(run: Run, stretch: WindowRange) -> int:
 
 
 def common_stretch(runs: Mapping[str, Run]) -> dict[str, WindowRange]:
-    """Final stretches of the same number of updates where the runs' windows make some; else that of each."""
+    """Final stretches of the same number of updates where the runs' windows make some; else that of each run."""
     try:
-        return equal_stretches(runs)
+        return equal_stretches(runs) if runs else {}
     except InputError:
         return {label: final_stretch(run).range for label, run in runs.items()}
 

@@ -83,6 +83,7 @@ def test_stretches_have_the_same_number_of_updates_or_are_refused(tmp_path):
     with pytest.raises(InputError, match="no final stretches of windows with the same number of updates"):
         compare({"fine": coarse, "odd": odd})
     assert common_stretch({"coarse": coarse, "odd": odd})["odd"] == WindowRange(1, 1)
+    assert common_stretch({}) == {}
 
 
 def flips_and_path(walk, first, last):

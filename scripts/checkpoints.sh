@@ -1,0 +1,27 @@
+#!/bin/sh
+# Makes checkpoints/, the small runs that ship with the repository, from runs/fashion and runs/mask (see
+# scripts/fashion_mnist.sh and scripts/digits_mask.sh): fewer layers, windows merged into fewer.
+set -eu
+cd "$(dirname "$0")/.."
+analyze=${ANALYZE:-.venv/bin/recu-analyze}
+
+thin() { # RUN OUT WINDOWS LAYER...
+    run=$1 out=$2 windows=$3
+    shift 3
+    for layer in "$@"; do set -- "$@" --layer "$layer"; shift; done
+    rm -rf "$out"
+    "$analyze" thin "$run" --windows "$windows" "$@" -o "$out"
+    rm "$out/lock"
+}
+
+for seed in 0 1 2; do
+    for arm in baseline recu random; do
+        thin "runs/fashion/$arm-$seed" "checkpoints/fashion/$arm-$seed" 0,4,8,12 \
+            layer1.0.conv2 layer1.2.conv2 layer2.0.conv2 layer2.2.conv2 layer3.0.conv1
+    done
+    # Of these only the metrics and one layer are shown.
+    thin "runs/fashion/rescaled-$seed" "checkpoints/fashion/rescaled-$seed" 0,12 layer2.0.conv2
+done
+for arm in recu baseline random; do
+    thin "runs/mask/$arm" "checkpoints/mask/$arm" 0,7,8 layer1.0.conv2 layer2.0.conv2 layer2.2.conv2
+done
