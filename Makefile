@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+EXTRAS := .venv/.extras
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format bench validate figures test-faults test-extras test-browser clean
@@ -14,6 +15,10 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $(READY)
+
+$(EXTRAS): $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,lightning,tensorboard,transformers,wandb]'
+	touch $(EXTRAS)
 
 demo: $(READY) ## Train two binary networks on digits; tables and figures in runs/demo
 	$(BIN)/recu-analyze demo
@@ -44,7 +49,7 @@ figures: $(READY) ## Draw the README's pictures in figures/demo from runs/demo, 
 	$(BIN)/recu-analyze demo --figures figures/demo
 
 test-faults: $(READY) ## Long fault injection: kills at random moments
-test-extras: $(READY) ## What needs LaTeX or another extra
+test-extras: $(EXTRAS) ## What needs LaTeX or another extra, which are installed first
 test-browser: $(READY) ## What needs a browser
 test-faults test-extras test-browser:
 	$(BIN)/python -m pytest -rP -m $(@:test-%=%) || [ $$? -eq 5 ] # 5: there is none yet

@@ -53,3 +53,7 @@ class DataError(RecuError):
 
 class CheckpointError(RecuError):
     """A checkpoint file cannot be read or written, or does not fit the network."""
+
+
+class MissingExtraError(RecuError, ImportError):
+    """A library is not installed that only one part of recu-analysis needs."""

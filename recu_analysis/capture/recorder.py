@@ -110,6 +110,17 @@ class Recorder:
         """Number of the last update seen."""
         return max(self._updates)
 
+    @property
+    def open(self) -> bool:
+        """Whether updates were seen that no window holds yet."""
+        return self._updates != self._window_start
+
+    @property
+    def lr(self) -> float:
+        """Learning rate that the first binary layer's parameter group has now."""
+        track = self._tracks[0]
+        return float(self._optimizers[track.optimizer].param_groups[track.group]["lr"])
+
     def mark(self, **metrics: Any) -> None:
         """Close the open window, queue it for the disk and log the metrics; without updates only log.
 
@@ -127,12 +138,10 @@ class Recorder:
             If a window could not be written.
         """
         self._refuse_closed()
-        track = self._tracks[0]
-        group = self._optimizers[track.optimizer].param_groups[track.group]
-        line = {"lr": float(group["lr"])} | {name: _plain(name, value) for name, value in metrics.items()}
+        line = {"lr": self.lr} | {name: _plain(name, value) for name, value in metrics.items()}
         with _interrupts_deferred():
             # A window that `every` has just closed is the one that is meant.
-            number = self._write_window() if self._open else self._unmarked
+            number = self._write_window() if self.open else self._unmarked
             self._unmarked = None
             self._writer.write_metrics({"window": number, "update": self.update} | line)
 
@@ -164,7 +173,7 @@ class Recorder:
         if self._pool is not None:
             self._pool.shutdown()
         try:
-            if self._open:
+            if self.open:
                 self._write_window(partial=True)
         finally:
             self._writer.close()
@@ -182,10 +191,6 @@ class Recorder:
                 raise
             # The error of the training loop is the one that the user must see.
             error.add_note(f"the recording could not be closed either: {failure}")
-
-    @property
-    def _open(self) -> bool:
-        return self._updates != self._window_start
 
     def _refuse_closed(self) -> None:
         if self._closed:

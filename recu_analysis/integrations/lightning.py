@@ -1,0 +1,120 @@
+"""The Lightning callback that records latent weights; needs the extra `lightning`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from recu_analysis.integrations.extra import missing
+from recu_analysis.integrations.marking import Marking, scalars_of
+
+try:
+    from lightning.pytorch import Callback
+except ImportError as error:
+    raise missing("lightning", error) from None
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    import torch
+
+
+class RecordLatentWeights(Callback):
+    """Record the latent weights of a LightningModule in every `Trainer.fit`.
+
+    A window ends with each training epoch, after its validation, with the epoch, the learning rate of its last update
+    and the scalars logged since the mark before. Checkpoints remember the update, so that
+    ``trainer.fit(model, ckpt_path=...)`` goes on with the run; a checkpoint saved within an epoch ends a window too.
+    An exception or Ctrl-C writes the open window marked partial. Updates are steps of an optimizer: batches whose
+    gradients are accumulated, steps that a gradient scaler skips and the sanity check do not count. Of several
+    processes the first one records.
+
+    Parameters
+    ----------
+    run_dir : str or path-like
+        New or empty folder, unless the training is resumed.
+    layers : sequence of str, optional
+        Patterns of the names of the layers to record instead of those found; names are the module's.
+    every : int, optional
+        Close a window after this many updates, too.
+    resume : int, optional
+        The update at which the module stood that is loaded otherwise than by ``ckpt_path``.
+
+    Raises
+    ------
+    MissingExtraError
+        On import, if Lightning is not installed.
+    RecuError
+        From `Trainer.fit`, as `recu_analysis.record` does.
+
+    Examples
+    --------
+    >>> trainer = Trainer(callbacks=[RecordLatentWeights("runs/a")])  # doctest: +SKIP
+    >>> trainer.fit(module, loader)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        run_dir: str | os.PathLike[str],
+        layers: Sequence[str] | None = None,
+        every: int | None = None,
+        resume: int | None = None,
+    ) -> None:
+        self._marking = Marking(run_dir, layers, every)
+        self._resume = resume
+        self._update: int | None = None
+        self._seen: dict[str, torch.Tensor] = {}
+
+    def on_train_start(self, trainer: Any, pl_module: torch.nn.Module) -> None:
+        """Begin: optimizers exist, the module is on its device, a checkpoint is restored."""
+        if trainer.is_global_zero:
+            self._marking.begin(pl_module, trainer.optimizers, self._position(trainer))
+        self._resume = None
+
+    def _position(self, trainer: Any) -> int | None:
+        """The update to resume at: that of the checkpoint, or that of an earlier `fit` that this trainer goes on."""
+        if self._resume is not None:
+            return self._resume
+        return self._update if trainer.global_step else None
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Note the learning rate."""
+        self._marking.before_step()
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: torch.nn.Module) -> None:
+        """Mark."""
+        self._marking.mark(epoch=trainer.current_epoch, **scalars_of(self._fresh(trainer.callback_metrics)))
+
+    def on_save_checkpoint(self, *_: Any) -> None:
+        """Let the run reach as far as the checkpoint."""
+        self._marking.save()
+
+    def on_train_end(self, trainer: Any, pl_module: torch.nn.Module) -> None:
+        """Close; a later `fit` of the same trainer goes on from here."""
+        self._note_update()
+        self._marking.close()
+
+    def on_exception(self, trainer: Any, pl_module: torch.nn.Module, exception: BaseException) -> None:
+        """Close, with the open window marked partial."""
+        self._note_update()
+        self._marking.close(exception)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The update at which the checkpoint stands."""
+        self._note_update()
+        return {} if self._update is None else {"update": self._update}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Where the next `fit` resumes; in a folder without a run it begins one."""
+        if self._marking.holds_run():
+            self._resume = state_dict.get("update")
+
+    def _note_update(self) -> None:
+        update = self._marking.update
+        self._update = self._update if update is None else update
+
+    def _fresh(self, metrics: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Metrics that were logged since the mark before: Lightning keeps those of earlier validations."""
+        fresh = {name: value for name, value in metrics.items() if value is not self._seen.get(name)}
+        self._seen = dict(metrics)
+        return fresh
