@@ -111,11 +111,6 @@ class Recorder:
         return max(self._updates)
 
     @property
-    def open(self) -> bool:
-        """Whether updates were seen that no window holds yet."""
-        return self._updates != self._window_start
-
-    @property
     def lr(self) -> float:
         """Learning rate that the first binary layer's parameter group has now."""
         track = self._tracks[0]
@@ -140,10 +135,25 @@ class Recorder:
         self._refuse_closed()
         line = {"lr": self.lr} | {name: _plain(name, value) for name, value in metrics.items()}
         with _interrupts_deferred():
-            # A window that `every` has just closed is the one that is meant.
-            number = self._write_window() if self.open else self._unmarked
+            # A window that `every` or `cut` has just closed is the one that is meant.
+            number = self._write_window() if self._open else self._unmarked
             self._unmarked = None
             self._writer.write_metrics({"window": number, "update": self.update} | line)
+
+    def cut(self) -> None:
+        """Close the open window, if it has updates, without a line of metrics, as a checkpoint is about to count.
+
+        A mark names this window as its own if no update comes between.
+
+        Raises
+        ------
+        StoreError
+            If a window could not be written.
+        """
+        self._refuse_closed()
+        with _interrupts_deferred():
+            if self._open:
+                self._unmarked = self._write_window()
 
     def flush(self) -> None:
         """Return when every marked window is on disk.
@@ -173,7 +183,7 @@ class Recorder:
         if self._pool is not None:
             self._pool.shutdown()
         try:
-            if self.open:
+            if self._open:
                 self._write_window(partial=True)
         finally:
             self._writer.close()
@@ -191,6 +201,10 @@ class Recorder:
                 raise
             # The error of the training loop is the one that the user must see.
             error.add_note(f"the recording could not be closed either: {failure}")
+
+    @property
+    def _open(self) -> bool:
+        return self._updates != self._window_start
 
     def _refuse_closed(self) -> None:
         if self._closed:
@@ -285,7 +299,7 @@ def record(
     Returns
     -------
     Recorder
-        With `mark`, `flush` and `close`; also a context manager.
+        With `mark`, `cut`, `flush` and `close`; also a context manager.
 
     Raises
     ------

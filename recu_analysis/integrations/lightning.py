@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class RecordLatentWeights(Callback):
     """Record the latent weights of a LightningModule in every `Trainer.fit`.
 
-    A window ends with each training epoch, after its validation, with the epoch, the learning rate of its last update
-    and the scalars logged since the mark before. Checkpoints remember the update, so that
+    A window ends with each training epoch and carries the epoch, the learning rate of its last update and the scalars
+    that were logged in the epoch, those of its validation among them. Checkpoints remember the update, so that
     ``trainer.fit(model, ckpt_path=...)`` goes on with the run; a checkpoint saved within an epoch ends a window too.
     An exception or Ctrl-C writes the open window marked partial. Updates are steps of an optimizer: batches whose
     gradients are accumulated, steps that a gradient scaler skips and the sanity check do not count. Of several
@@ -63,10 +63,12 @@ class RecordLatentWeights(Callback):
         self._marking = Marking(run_dir, layers, every)
         self._resume = resume
         self._update: int | None = None
-        self._seen: dict[str, torch.Tensor] = {}
+        self._before: dict[str, torch.Tensor] = {}
+        self._ended: int | None = None
 
     def on_train_start(self, trainer: Any, pl_module: torch.nn.Module) -> None:
         """Begin: optimizers exist, the module is on its device, a checkpoint is restored."""
+        self._ended = None
         if trainer.is_global_zero:
             self._marking.begin(pl_module, trainer.optimizers, self._position(trainer))
         self._resume = None
@@ -82,22 +84,32 @@ class RecordLatentWeights(Callback):
         self._marking.before_step()
 
     def on_train_epoch_end(self, trainer: Any, pl_module: torch.nn.Module) -> None:
-        """Mark."""
-        self._marking.mark(epoch=trainer.current_epoch, **scalars_of(self._fresh(trainer.callback_metrics)))
+        """Note that the epoch has ended; what the module logs at its end is still to come."""
+        self._ended = trainer.current_epoch
 
-    def on_save_checkpoint(self, *_: Any) -> None:
+    def on_train_epoch_start(self, trainer: Any, pl_module: torch.nn.Module) -> None:
+        """Mark the epoch before."""
+        self._mark_epoch(trainer)
+        self._before = dict(trainer.callback_metrics)
+
+    def on_save_checkpoint(self, trainer: Any, *_: Any) -> None:
         """Let the run reach as far as the checkpoint."""
+        self._mark_epoch(trainer)
         self._marking.save()
 
     def on_train_end(self, trainer: Any, pl_module: torch.nn.Module) -> None:
-        """Close; a later `fit` of the same trainer goes on from here."""
+        """Mark the last epoch and close; a later `fit` of the same trainer goes on from here."""
+        self._mark_epoch(trainer)
         self._note_update()
         self._marking.close()
 
     def on_exception(self, trainer: Any, pl_module: torch.nn.Module, exception: BaseException) -> None:
-        """Close, with the open window marked partial."""
-        self._note_update()
-        self._marking.close(exception)
+        """Close, with the open window marked partial unless its epoch was over."""
+        try:
+            self._mark_epoch(trainer)
+        finally:
+            self._note_update()
+            self._marking.close(exception)
 
     def state_dict(self) -> dict[str, Any]:
         """The update at which the checkpoint stands."""
@@ -113,8 +125,10 @@ class RecordLatentWeights(Callback):
         update = self._marking.update
         self._update = self._update if update is None else update
 
-    def _fresh(self, metrics: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Metrics that were logged since the mark before: Lightning keeps those of earlier validations."""
-        fresh = {name: value for name, value in metrics.items() if value is not self._seen.get(name)}
-        self._seen = dict(metrics)
-        return fresh
+    def _mark_epoch(self, trainer: Any) -> None:
+        if self._ended is not None:
+            logged = trainer.callback_metrics
+            # Lightning keeps the metrics of earlier epochs.
+            fresh = {name: value for name, value in logged.items() if value is not self._before.get(name)}
+            self._marking.mark(epoch=self._ended, **scalars_of(fresh))
+            self._ended = None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from recu_analysis.capture.recorder import Recorder
 
 #: Names that a mark gives itself.
-RESERVED = frozenset({"window", "update", "epoch", "step", "lr"})
+RESERVED = frozenset({"window", "update", "epoch", "lr"})
 
 
 def scalars_of(logged: Mapping[str, Any]) -> dict[str, float]:
@@ -73,11 +73,10 @@ class Marking:
         if self._recorder is not None:
             self._recorder.mark(**({} if self._lr is None else {"lr": self._lr}) | metrics)
 
-    def save(self, **metrics: Any) -> None:
+    def save(self) -> None:
         """Bring every update to disk: a checkpoint is about to count, and a resumption goes on from a window's end."""
         if self._recorder is not None:
-            if self._recorder.open:
-                self.mark(**metrics)
+            self._recorder.cut()
             self._recorder.flush()
 
     def close(self, error: BaseException | None = None) -> None:

@@ -10,10 +10,10 @@ import torch
 
 from recu_analysis.integrations.extra import missing
 from recu_analysis.integrations.marking import Marking, scalars_of
-from recu_analysis.store.run import open_run
 
 try:
     from transformers import TrainerCallback
+    from transformers.trainer_callback import ExportableState
 except ImportError as error:
     raise missing("transformers", error) from None
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 SUMMARY = "train_runtime"
 
 
-class RecordLatentWeights(TrainerCallback):
+class RecordLatentWeights(TrainerCallback, ExportableState):
     """Record the latent weights of a model in `Trainer.train`.
 
-    A window ends with each training epoch and carries the epoch (from 0), the step, the learning rate of its last
+    A window ends with each training epoch and carries the epoch (from 0), the learning rate of its last
     update and the last value of each scalar that was logged since the mark before, those of the epoch's evaluation
     among them. Each checkpoint ends a window too, so that ``trainer.train(resume_from_checkpoint=...)`` goes on with
     the run. Updates are steps of the optimizer that accelerate wraps: batches whose gradients are accumulated and
@@ -64,8 +64,9 @@ class RecordLatentWeights(TrainerCallback):
         self, run_dir: str | os.PathLike[str], layers: Sequence[str] | None = None, every: int | None = None
     ) -> None:
         self._marking = Marking(run_dir, layers, every)
+        self._layers, self._every = layers, every
         self._metrics: dict[str, float] = {}
-        self._ended: dict[str, int] | None = None
+        self._ended: int | None = None
 
     def on_train_begin(
         self,
@@ -81,8 +82,16 @@ class RecordLatentWeights(TrainerCallback):
         self.close()
         self._metrics, self._ended = {}, None
         if state.is_world_process_zero:
-            self._marking.begin(model, [unwrapped(optimizer)], self._position(state.global_step))
+            self._marking.begin(model, [unwrapped(optimizer)], self._position(state))
             atexit.register(self.close)
+        # The Trainer saves the state only of callbacks that the checkpoint knows that it resumes from.
+        state.stateful_callbacks.setdefault(type(self).__name__, self.state())
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps: the arguments, and the update at which it stands."""
+        layers = None if self._layers is None else list(self._layers)
+        arguments = {"run_dir": str(self._marking.run_dir), "layers": layers, "every": self._every}
+        return {"args": arguments, "attributes": {"update": self._marking.update}}
 
     def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:
         """Note the learning rate."""
@@ -96,16 +105,16 @@ class RecordLatentWeights(TrainerCallback):
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Note that the epoch has ended; its logs and its evaluation are still to come."""
         # At the end of the first epoch the Trainer says 1; stopped within the second it says 1.4.
-        self._ended = {"epoch": math.ceil(state.epoch - 1e-6) - 1, "step": state.global_step}
+        self._ended = math.ceil(state.epoch - 1e-6) - 1
 
     def on_epoch_begin(self, *_: Any, **__: Any) -> None:
         """Mark the epoch before."""
         self._mark_epoch()
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_save(self, *_: Any, **__: Any) -> None:
         """Let the run reach as far as the checkpoint."""
         self._mark_epoch()
-        self._marking.save(step=state.global_step)
+        self._marking.save()
 
     def on_train_end(self, *_: Any, **__: Any) -> None:
         """Mark the last epoch and close."""
@@ -130,15 +139,16 @@ class RecordLatentWeights(TrainerCallback):
 
     def _mark_epoch(self) -> None:
         if self._ended is not None:
-            self._marking.mark(**self._ended | self._metrics)
+            self._marking.mark(epoch=self._ended, **self._metrics)
             self._metrics, self._ended = {}, None
 
-    def _position(self, step: int) -> int | None:
+    def _position(self, state: Any) -> int | None:
         """The update at which the Trainer's step stood: less than the step where a gradient scaler skipped some."""
-        if step == 0 or not self._marking.holds_run():
+        if state.global_step == 0 or not self._marking.holds_run():
             return None
-        marks = open_run(self._marking.run_dir).marks()
-        return max((mark["update"] for mark in marks if mark.get("step") == step), default=step)
+        saved = state.stateful_callbacks.get(type(self).__name__, {})
+        update = saved.get("attributes", {}).get("update") if isinstance(saved, dict) else None
+        return int(state.global_step if update is None else update)
 
 
 def unwrapped(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:

@@ -53,6 +53,10 @@ def tiny():
             self.log("epoch_of_loss", float(self.current_epoch))
             return loss
 
+        def on_train_epoch_end(self):
+            if self.current_epoch % 2 == 0:
+                self.log("late", float(self.current_epoch))
+
         def fail(self):
             raise FloatingPointError("the loss is not finite")
 
@@ -120,19 +124,23 @@ def test_windows_are_those_of_a_plain_loop(tmp_path, tiny, accumulate):
     assert run.metrics["lr"].tolist() == [0.5, 0.25, 0.125]
 
 
-def test_marks_carry_what_was_logged_in_their_epoch(tmp_path, tiny):
-    ours = trainer(tmp_path, callback(tmp_path / "run"), check_val_every_n_epoch=2, max_epochs=4)
+@pytest.mark.parametrize("checkpoints", [False, True])
+def test_marks_carry_what_was_logged_in_their_epoch(tmp_path, tiny, checkpoints):
+    options = {"check_val_every_n_epoch": 2, "max_epochs": 4, "enable_checkpointing": checkpoints}
+    ours = trainer(tmp_path, callback(tmp_path / "run"), **options)
     module = tiny()
     losses = []
     module.on_validation_end = lambda: losses.append(float(ours.callback_metrics["val_loss"]))
     ours.fit(module, loader(), loader())
     metrics = ra.open_run(tmp_path / "run").metrics
-    assert metrics["epoch_of_loss"].tolist() == [0, 1, 2, 3]
-    assert metrics["train_loss"].is_monotonic_decreasing
+    assert metrics["window"].tolist() == [1, 2, 3, 4], "also where the checkpoint is saved before the epoch's end"
+    assert metrics["epoch"].tolist() == metrics["epoch_of_loss"].tolist() == [0, 1, 2, 3]
+    assert metrics["train_loss"].nunique() == 4
     sanity, *losses = losses
     assert sanity not in losses
-    assert metrics["val_loss"].dropna().tolist() == pytest.approx(losses)
+    assert metrics["val_loss"].dropna().tolist() == losses
     assert metrics["val_loss"].isna().tolist() == [True, False, True, False]
+    assert metrics["late"].fillna(-1).tolist() == [0, -1, 2, -1]
 
 
 def saved(folder, tiny, **when):
@@ -163,7 +171,9 @@ def test_a_checkpoint_within_an_epoch_ends_a_window_so_that_the_run_goes_on_ther
     np.testing.assert_array_equal(run.windows[2]["net.1"].weight, at_8)
     np.testing.assert_array_equal(run.windows[3]["net.1"].start, at_8)
     np.testing.assert_array_equal(run.windows[-1]["net.1"].weight, module.net[1].weight.detach())
-    assert run.metrics["epoch"].dropna().tolist() == [0, 1, 2]
+    ends = {window.number: window.last_update for window in run.windows}
+    assert [ends[number] for number in run.metrics["window"]] == [6, 12, 18]
+    assert run.metrics["epoch"].tolist() == [0, 1, 2]
 
 
 def test_a_checkpoint_without_its_run_begins_one(tmp_path, tiny):
@@ -199,6 +209,16 @@ def test_an_exception_leaves_the_open_window_partial(tmp_path, tiny):
         trainer(tmp_path, callback(tmp_path / "run")).fit(tiny(fail_at=8), loader())
     windows = ra.open_run(tmp_path / "run").windows
     assert [(window.last_update, window.partial) for window in windows] == [(0, False), (6, False), (8, True)]
+
+
+def test_an_exception_after_an_epoch_leaves_its_window_whole(tmp_path, tiny):
+    module = tiny()
+    module.on_train_epoch_end = module.fail
+    with pytest.raises(FloatingPointError, match="not finite"):
+        trainer(tmp_path, callback(tmp_path / "run")).fit(module, loader())
+    run = ra.open_run(tmp_path / "run")
+    assert [(window.last_update, window.partial) for window in run.windows] == [(0, False), (6, False)]
+    assert run.metrics["epoch"].tolist() == [0]
 
 
 def test_ctrl_c_leaves_the_open_window_partial(tmp_path, tiny):
@@ -255,8 +275,31 @@ def test_only_the_first_process_records(tmp_path, tiny):
     recording = callback(tmp_path / "run")
     recording.on_train_start(Elsewhere, tiny())
     recording.on_train_batch_start(Elsewhere, tiny(), None, 0)
+    recording.on_train_epoch_start(Elsewhere, tiny())
     recording.on_train_epoch_end(Elsewhere, tiny())
     recording.on_save_checkpoint(Elsewhere, tiny(), {})
     assert recording.state_dict() == {}
     recording.on_train_end(Elsewhere, tiny())
     assert not (tmp_path / "run").exists()
+
+
+def test_the_package_of_the_older_name_takes_the_callback_too(tmp_path):
+    from pytorch_lightning import LightningModule, Trainer
+
+    class Small(LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.net = network()
+
+        def training_step(self, batch, index):
+            return functional.cross_entropy(self.net(batch[0]), batch[1])
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    recording = callback(tmp_path / "run")
+    ours = Trainer(callbacks=[recording], max_epochs=2, accelerator="cpu", default_root_dir=tmp_path, **quiet)
+    ours.fit(Small(), loader())
+    assert [window.last_update for window in ra.open_run(tmp_path / "run").windows] == [0, 6, 12]
+    assert ra.open_run(tmp_path / "run").metrics["epoch"].tolist() == [0, 1]

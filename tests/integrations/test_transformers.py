@@ -108,7 +108,6 @@ def test_windows_are_those_of_a_plain_loop(tmp_path, trainer, accumulate):
     assert run.windows[-1].last_update == EPOCHS * STEPS // accumulate
     assert run.metrics["epoch"].tolist() == [0, 1, 2]
     assert run.metrics["lr"].tolist() == [0.5, 0.25, 0.125]
-    assert run.metrics["step"].tolist() == [window.last_update for window in run.windows][1:]
 
 
 def test_marks_carry_the_logs_and_the_evaluation_of_their_epoch(tmp_path, trainer):
@@ -136,7 +135,9 @@ def test_a_resumed_training_goes_on_with_the_run(tmp_path, trainer, steps):
     for quantity in QUANTITIES:
         last, wanted = (getattr(each.windows[-1]["net.1"], quantity) for each in (run, expected))
         np.testing.assert_array_equal(last, wanted)
-    assert run.metrics["epoch"].dropna().tolist() == [0, 1, 2]
+    ends = {window.number: window.last_update for window in run.windows}
+    assert [ends[number] for number in run.metrics["window"]] == [6, 12, 18]
+    assert run.metrics["epoch"].tolist() == [0, 1, 2]
 
 
 def test_a_step_that_a_gradient_scaler_skips_is_no_update(tmp_path, trainer):
@@ -156,12 +157,20 @@ def test_a_step_that_a_gradient_scaler_skips_is_no_update(tmp_path, trainer):
     run = ra.open_run(tmp_path / "run")
     assert [(segment.start_update) for segment in run.segments] == [0, 10]
     assert [window.last_update for window in run.windows] == [0, 4, 10, 16]
-    assert run.metrics["step"].tolist() == [6, 12, 18]
+    assert run.metrics["epoch"].tolist() == [0, 1, 2]
+
+
+def test_a_callback_that_the_trainer_makes_of_a_checkpoint_goes_on_too(tmp_path, trainer):
+    trainer(tmp_path, callback(tmp_path / "run", every=4), num_train_epochs=1, save_strategy="epoch").train()
+    ours = trainer(tmp_path, callback(tmp_path / "other"), restore_callback_states_from_checkpoint=True)
+    ours.train(resume_from_checkpoint=str(tmp_path / "checkpoint-6"))
+    windows = ra.open_run(tmp_path / "run").windows
+    assert [window.last_update for window in windows] == [0, 4, 6, 10, 12, 16, 18]
 
 
 def test_a_checkpoint_without_its_run_begins_one(tmp_path, trainer):
     trainer(tmp_path, num_train_epochs=1, save_strategy="epoch").train()
-    ours = trainer(tmp_path, callback(tmp_path / "run"))
+    ours = trainer(tmp_path, callback(tmp_path / "run"), save_strategy="epoch")
     ours.train(resume_from_checkpoint=str(tmp_path / "checkpoint-6"))
     assert [window.last_update for window in ra.open_run(tmp_path / "run").windows] == [0, 6, 12]
 
@@ -203,7 +212,7 @@ def test_an_exception_without_a_block_leaves_the_window_when_python_exits(tmp_pa
 
 def test_only_the_first_process_records(tmp_path):
     class Elsewhere:
-        is_world_process_zero, global_step, epoch = False, 0, 1.0
+        is_world_process_zero, global_step, epoch, stateful_callbacks = False, 0, 1.0, {}
 
     recording, model = callback(tmp_path / "run"), Tiny()
     recording.on_train_begin(None, Elsewhere, None, model=model, optimizer=None)
