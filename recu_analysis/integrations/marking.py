@@ -22,7 +22,7 @@ RESERVED = frozenset({"window", "update", "epoch", "lr"})
 
 
 def scalars_of(logged: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers among logged metrics, whose names are free; one-element tensors and numpy numbers become floats."""
+    """The numbers among logged metrics, whose names are free; tensors without dimensions and numpy numbers too."""
     values: dict[str, float] = {}
     for name, value in logged.items():
         single = value.item() if getattr(value, "ndim", None) == 0 else value

@@ -254,6 +254,17 @@ def test_two_optimizers_stepped_by_hand(tmp_path, tiny):
     assert ours.global_step == 18
     assert [window.last_update for window in run.windows] == [0, 6, 12]
     assert [run.windows[1][name].summary.updates for name in ("net.1", "other")] == [6, 3]
+    ours.save_checkpoint(tmp_path / "saved.ckpt")
+    module = Two()
+    trainer(tmp_path, callback(tmp_path / "run")).fit(module, loader(), ckpt_path=tmp_path / "saved.ckpt")
+    run = ra.open_run(tmp_path / "run")
+    assert [window.last_update for window in run.windows if window.updates] == [6, 12, 18]
+    last = run.windows[-1]["other"]
+    assert last.summary.updates == 3
+    np.testing.assert_array_equal(last.weight, module.other.weight.detach())
+    np.testing.assert_array_equal(
+        last.start, torch.load(tmp_path / "saved.ckpt", weights_only=True)["state_dict"]["other.weight"]
+    )
 
 
 def test_distributed_training_records_the_module_within(tmp_path, tiny):

@@ -13,6 +13,8 @@ from torch import nn
 import recu_analysis as ra
 from recu_analysis.errors import InputError, LayerNotFoundError, MissingExtraError, NotARunError
 from recu_analysis.integrations import tensorboard, wandb
+from recu_analysis.integrations.extra import missing
+from recu_analysis.integrations.marking import scalars_of
 from recu_analysis.integrations.scalars import COLUMNS, OTHERS, WindowLogger
 from recu_analysis.nn import BinaryLinear
 from recu_analysis.testing import synthetic_run
@@ -137,6 +139,22 @@ def test_a_missing_library_is_one_sentence(library, monkeypatch):
         importlib.import_module(f"recu_analysis.integrations.{library}")
     assert str(caught.value) == f'{library} is not installed; pip install "recu-analysis[{library}]" installs it'
     assert isinstance(caught.value, ImportError)
+
+
+def test_a_library_that_is_there_but_broken_says_what_is_wrong_itself():
+    broken = ModuleNotFoundError("No module named 'torchmetrics'", name="torchmetrics")
+    assert missing("lightning", broken) is broken
+    changed = ImportError("cannot import name 'Callback'", name="lightning.pytorch")
+    assert missing("lightning", changed) is changed
+
+
+def test_only_numbers_with_names_of_their_own_are_marked():
+    logged = {"loss": torch.tensor(0.5), "top1": np.float32(2), "steps": 3, "bad": float("inf"), "name": "a"}
+    refused = {"window": 1.0, "update": 1.0, "epoch": 1.0, "lr": 1.0, "done": True, "many": torch.zeros(3)}
+    values = scalars_of(logged | refused)
+    assert set(values) == {"loss", "top1", "steps", "bad"}
+    assert (values["loss"], values["top1"], values["steps"]) == (0.5, 2.0, 3)
+    assert np.isnan(values["bad"])
 
 
 def test_the_integrations_load_no_library():
