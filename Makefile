@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 EXTRAS := .venv/.extras
+BROWSER := .venv/.browser
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format bench validate figures test-faults test-extras test-browser clean
@@ -20,7 +21,11 @@ $(EXTRAS): $(READY)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,lightning,tensorboard,transformers,wandb]'
 	touch $(EXTRAS)
 
-demo: $(READY) ## Train two binary networks on digits; tables and figures in runs/demo
+$(BROWSER): $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt playwright
+	touch $(BROWSER)
+
+demo: $(READY) ## Train two binary networks on digits; tables, figures and a report in runs/demo
 	$(BIN)/recu-analyze demo
 
 test: lint ## The core tests, with ruff, mypy and the architecture
@@ -37,20 +42,23 @@ format: $(READY) ## Let ruff mend what it can
 
 bench: $(READY) ## What recording and fits cost, side by side with what people would use instead
 	$(BIN)/python -m benchmarks.kernel
+	$(BIN)/python -m benchmarks.window
 	$(BIN)/python -m benchmarks.fits
 	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.step
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.gpu
 
 validate: $(READY) ## Statistical checks: coverage of intervals, bias of estimators
 	$(BIN)/python -m benchmarks.validate
+	$(BIN)/python -m benchmarks.validate_ratios
 
 figures: $(READY) ## Draw the README's pictures in figures/demo from runs/demo, trained first where it is not there
 	$(BIN)/recu-analyze demo --figures figures/demo
 
 test-faults: $(READY) ## Long fault injection: kills at random moments
 test-extras: $(EXTRAS) ## What needs LaTeX or another extra, which are installed first
-test-browser: $(READY) ## What needs a browser
+test-browser: $(BROWSER) ## The report in Chromium, which must be on the PATH
 test-faults test-extras test-browser:
 	$(BIN)/python -m pytest -rP -m $(@:test-%=%) || [ $$? -eq 5 ] # 5: there is none yet
 

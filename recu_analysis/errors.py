@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class RecuError(Exception):
     """Base of every error that recu-analysis raises on purpose; its text is one sentence for the user."""
@@ -39,6 +45,10 @@ class WindowNotFoundError(RecuError, LookupError):
     """The run does not have the windows asked for."""
 
 
+class NotRecordedError(RecuError, LookupError):
+    """The run was recorded without the quantity that is asked for."""
+
+
 class NoBinaryLayersError(RecuError):
     """A model has no layer that is known to be binary."""
 
@@ -57,3 +67,11 @@ class CheckpointError(RecuError):
 
 class MissingExtraError(RecuError, ImportError):
     """A library is not installed that only one part of recu-analysis needs."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """The error for a name that is not known, with the nearest ones of many, else with all of them."""
+    names = list(known)
+    near = get_close_matches(name, names, n=3) if len(names) > 5 else []
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(names)}"
+    return InputError(f"no {kind} is called {name!r}; {hint}")

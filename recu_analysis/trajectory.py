@@ -25,13 +25,14 @@ class Trajectory:
         Numbers of the first and the last update; `first_update` is one past `last_update` where there is none.
     start, end : ndarray, shape of the layer
         Latent weights before the first and after the last update.
-    path : ndarray of float64, shape of the layer
-        Sum of abs(w_u - w_{u-1}) over the updates, in the unit of the weights.
-    zpath : ndarray of float64, shape of the layer
+    path : ndarray of float64, shape of the layer, or None
+        Sum of abs(w_u - w_{u-1}) over the updates, in the unit of the weights; None, here and below, where the run
+        does not keep it.
+    zpath : ndarray of float64, shape of the layer, or None
         Sum of abs(z_u - z_{u-1}), in standard deviations of the output channel.
     flips : ndarray of int64, shape of the layer
         Updates at which the effective sign changed.
-    first_flip, last_flip : ndarray of int64, shape of the layer
+    first_flip, last_flip : ndarray of int64, shape of the layer, or None
         Numbers of the first and last such update; -1 if there is none.
     lr, lr_decay, decay_time : float
         Sums over the updates of the learning rate, of learning rate times weight decay, and of the latter
@@ -40,22 +41,28 @@ class Trajectory:
         The layer's quantile level at the end.
     effective : ndarray or None, shape of the layer
         Effective weights at the end; None where the layer's transform says them.
+    ema : ndarray of float32, shape of the layer, or None
+        OvSW's moving average of the flips at the end.
+    grad : ndarray of float64, shape of the layer, or None
+        Sum of abs(gradient) before each update.
     """
 
     first_update: int
     last_update: int
     start: Array
     end: Array
-    path: NDArray[np.float64]
-    zpath: NDArray[np.float64]
+    path: NDArray[np.float64] | None
+    zpath: NDArray[np.float64] | None
     flips: NDArray[np.int64]
-    first_flip: NDArray[np.int64]
-    last_flip: NDArray[np.int64]
+    first_flip: NDArray[np.int64] | None
+    last_flip: NDArray[np.int64] | None
     lr: float = 0.0
     lr_decay: float = 0.0
     decay_time: float = 0.0
     tau: float | None = None
     effective: Array | None = None
+    ema: Array | None = None
+    grad: NDArray[np.float64] | None = None
 
     @property
     def operand(self) -> Array:
@@ -95,14 +102,25 @@ def merge(first: Trajectory, second: Trajectory) -> Trajectory:
         last_update=second.last_update,
         start=first.start,
         end=second.end,
-        path=first.path + second.path,
-        zpath=first.zpath + second.zpath,
+        path=_sum(first.path, second.path),
+        zpath=_sum(first.zpath, second.zpath),
         flips=first.flips + second.flips,
-        first_flip=np.where(first.first_flip >= 0, first.first_flip, second.first_flip),
-        last_flip=np.where(second.last_flip >= 0, second.last_flip, first.last_flip),
+        first_flip=_preferred(first.first_flip, second.first_flip),
+        last_flip=_preferred(second.last_flip, first.last_flip),
         lr=first.lr + second.lr,
         lr_decay=first.lr_decay + second.lr_decay,
         decay_time=first.decay_time + second.decay_time,
         tau=second.tau,
         effective=second.effective,
+        ema=second.ema,
+        grad=_sum(first.grad, second.grad),
     )
+
+
+def _sum(first: NDArray[np.float64] | None, second: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+    return None if first is None or second is None else first + second
+
+
+def _preferred(wanted: NDArray[np.int64] | None, other: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
+    """Numbers of updates, from `other` where `wanted` has none."""
+    return None if wanted is None or other is None else np.where(wanted >= 0, wanted, other)

@@ -22,20 +22,25 @@ def runs(tmp_path_factory):
     return made
 
 
-@pytest.mark.parametrize("name", FIGURES)
+# The others have tests of their own in tests/figures.
+DRAWN = [name for name in FIGURES if not name.startswith("table") and name != "initscale"]
+
+
+@pytest.mark.parametrize("name", DRAWN)
 def test_every_figure_has_its_files_the_same_each_time(runs, tmp_path, name):
     first = draw_figure(name, runs, tmp_path / "a", command="recu-analyze demo")
     second = draw_figure(name, runs, tmp_path / "b", command="recu-analyze demo")
     assert [path.name for path in first] == [f"{name}.{end}" for end in ("pdf", "png", "csv", "tex", "json")]
     for a, b in zip(first, second, strict=True):
         assert a.read_bytes() == b.read_bytes()
+    assert b"/Type3" not in first[0].read_bytes()
     provenance = json.loads((tmp_path / "a" / f"{name}.json").read_text())
     assert provenance["runs"]["ReCU"]["id"] == runs["ReCU"].id
     assert str(tmp_path) not in json.dumps(provenance)
     assert f"\\label{{fig:{name}}}" in (tmp_path / "a" / f"{name}.tex").read_text()
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", DRAWN)
 def test_one_run_is_enough(runs, tmp_path, name):
     draw_figure(name, {"ReCU": runs["ReCU"]}, tmp_path, command="test")
 
@@ -51,11 +56,10 @@ def test_plot_functions_return_the_axes_they_were_given(runs):
 
 
 def test_unknown_figures_and_layers(runs, tmp_path):
-    with pytest.raises(
-        InputError,
-        match="no figure is called 'fig9'; known are fig2, magnitude, silence, fliplaw, lockin, accuracy, fig3",
-    ):
-        draw_figure("fig9", runs, tmp_path, command="test")
+    with pytest.raises(InputError, match="no figure is called 'figg3'; did you mean fig3"):
+        draw_figure("figg3", runs, tmp_path, command="test")
+    with pytest.raises(InputError, match="no figure is called 'histogram'; known are fig2, magnitude"):
+        draw_figure("histogram", runs, tmp_path, command="test")
     with pytest.raises(LayerNotFoundError):
         ra.plot_dead_weights(runs["ReCU"], "nothing", Figure().subplots())
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights, totals
 from recu_analysis.analysis.engine import decay_time
-from recu_analysis.analysis.horizon import common_stretch
+from recu_analysis.analysis.horizon import equal_stretches
 from recu_analysis.errors import InputError
 from recu_analysis.theory.intervals import student
 
@@ -33,18 +33,20 @@ def compare(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.DataFra
     Returns
     -------
     DataFrame
-        One row a run: run, first_window and last_window (of the stretch, the same for runs that end with the
-        same window), updates (of the whole run), decay_time (T of the whole run), val_top1 (per cent, last
+        One row a run: run, first_window and last_window (of a final stretch that has the same number of updates in
+        all), updates (of the whole run), decay_time (T of the whole run), val_top1 (per cent, last
         mark; NaN if none was logged), and of the whole network over the stretch, weighted by
         the layers' weights: dead_fraction, silent_fraction_tail, silent_fraction_core, mobility_tail,
         mobility_core (standard deviations per update), mobility_ratio (tail to core, the median layer), memory.
 
     Raises
     ------
+    InputError
+        If the windows of the runs make no stretches of the same number of updates.
     WindowNotFoundError
         If a run holds no window with updates.
     """
-    stretches = common_stretch(runs)
+    stretches = equal_stretches(runs)
     return pd.DataFrame([_row(label, run, tail_tau, stretches[label]) for label, run in runs.items()])
 
 
@@ -110,11 +112,16 @@ def over_seeds(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.Data
     """
     check_same_layers(runs)
     table = compare(runs, tail_tau).set_index("run")
-    groups: dict[str, list[str]] = {}
+    return pd.DataFrame([_group(table.loc[list(group)]) for group in groups_of(runs)])
+
+
+def groups_of(runs: Mapping[str, Run]) -> list[dict[str, Run]]:
+    """Runs that differ in their seed alone, together, in the order in which they come."""
+    groups: dict[str, dict[str, Run]] = {}
     for label, run in runs.items():
         settings = {name: value for name, value in run.configuration.items() if name != "seed"}
-        groups.setdefault(repr(sorted(settings.items())), []).append(label)
-    return pd.DataFrame([_group(table.loc[labels]) for labels in groups.values()])
+        groups.setdefault(repr(sorted(settings.items())), {})[label] = run
+    return list(groups.values())
 
 
 def _group(rows: pd.DataFrame) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from recu_analysis.analysis.engine import merged, select_layers, select_windows
 from recu_analysis.analysis.horizon import final_stretch
-from recu_analysis.errors import InputError
+from recu_analysis.errors import InputError, NotRecordedError
 from recu_analysis.theory.laplace import check_tau
 from recu_analysis.theory.standardize import standard_scores
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Criterion = Literal["tail-silent", "tail", "silent", "still", "tail-still"]
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
+NEED_ZPATH: tuple[Criterion, ...] = ("still", "tail-still")
 #: The tail level of design, the same for all windows and runs.
 TAIL_TAU = 0.85
 #: A weight whose mobility is below this share of its layer's median is still.
@@ -46,11 +47,11 @@ class Movement:
     z_end : ndarray of float64
         Standard scores at the end.
     tail, silent, still : ndarray of bool
-        See `tail_mask`; no flip; mobility below a tenth of the layer's median, or none.
+        See `tail_mask`; no flip; mobility below a tenth of the layer's median, or none (None without zpath).
     mobility : ndarray of float64
-        Mean abs(z_u - z_{u-1}), standard deviations per update.
+        Mean abs(z_u - z_{u-1}), standard deviations per update; NaN where the run was recorded without zpath.
     magnitude : ndarray of float64
-        Mean abs(w_u - w_{u-1}), unit of the weights per update.
+        Mean abs(w_u - w_{u-1}), unit of the weights per update; NaN where the run was recorded without path.
     flips : ndarray of int64
         Updates at which the effective sign changed.
     updates : int
@@ -66,7 +67,7 @@ class Movement:
     z_end: NDArray[np.float64]
     tail: Mask
     silent: Mask
-    still: Mask
+    still: Mask | None
     mobility: NDArray[np.float64]
     magnitude: NDArray[np.float64]
     flips: NDArray[np.int64]
@@ -76,14 +77,25 @@ class Movement:
     nonfinite: int
 
     def dead(self, criterion: Criterion) -> Mask:
-        """Which weights are dead by a criterion."""
+        """Which weights are dead by a criterion; NotRecordedError where that needs zpath and the run has none."""
+        if criterion in NEED_ZPATH and self.still is None:
+            raise NotRecordedError(
+                f"the criterion {criterion!r} needs zpath, without which the run was recorded; choose another, such "
+                f"as {CRITERIA[0]!r}"
+            )
+        still = np.zeros_like(self.tail) if self.still is None else self.still
         return {
             "tail-silent": self.tail & self.silent,
             "tail": self.tail,
             "silent": self.silent,
-            "still": self.still,
-            "tail-still": self.tail & self.still,
+            "still": still,
+            "tail-still": self.tail & still,
         }[criterion]
+
+    def fraction(self, criterion: Criterion) -> float:
+        """The share of the weights that is dead by a criterion; NaN where that needs zpath and the run has none."""
+        unknown = criterion in NEED_ZPATH and self.still is None
+        return float("nan") if unknown else mean(self.dead(criterion))
 
     @property
     def memory(self) -> float:
@@ -140,19 +152,22 @@ def movement(spec: LayerSpec, record: Trajectory, tail_tau: TailTau = TAIL_TAU) 
     """
     level = _tail_level(spec, record, tail_tau)
     z, z_end = (standard_scores(weight, centre=spec.centre).reshape(-1) for weight in (record.start, record.end))
-    sums = (z, z_end, record.path.reshape(-1), record.zpath.reshape(-1))
-    valid = np.logical_and.reduce([np.isfinite(values) for values in sums])
-    z, z_end, path, zpath = (values[valid] for values in sums)
+    kept = [values.reshape(-1) for values in (record.path, record.zpath) if values is not None]
+    valid = np.logical_and.reduce([np.isfinite(values) for values in (z, z_end, *kept)])
+    z, z_end = z[valid], z_end[valid]
+    path, zpath = (
+        np.full(z.size, np.nan) if values is None else values.reshape(-1)[valid]
+        for values in (record.path, record.zpath)
+    )
     start, end = record.start.reshape(-1), record.end.reshape(-1)
     flips = record.flips.reshape(-1)[valid]
     mobility = zpath / record.updates
-    limit = STILL_SHARE * float(np.median(mobility)) if mobility.size else 0.0
     return Movement(
         z=z,
         z_end=z_end,
         tail=tail_mask(z, level),
         silent=flips == 0,
-        still=(mobility < limit) | (mobility == 0.0),
+        still=None if record.zpath is None else _still(mobility),
         mobility=mobility,
         magnitude=path / record.updates,
         flips=flips,
@@ -161,6 +176,12 @@ def movement(spec: LayerSpec, record: Trajectory, tail_tau: TailTau = TAIL_TAU) 
         valid=valid,
         nonfinite=int(np.count_nonzero(~(np.isfinite(start) & np.isfinite(end)))),
     )
+
+
+def _still(mobility: NDArray[np.float64]) -> Mask:
+    limit = STILL_SHARE * float(np.median(mobility)) if mobility.size else 0.0
+    still: Mask = (mobility < limit) | (mobility == 0.0)
+    return still
 
 
 def _tail_level(spec: LayerSpec, record: Trajectory, tail_tau: TailTau) -> float:
@@ -215,6 +236,8 @@ def dead_weights(
     ------
     InputError, LayerNotFoundError, WindowNotFoundError
         If the criterion, the tail, a pattern or the range is not there.
+    NotRecordedError
+        If the criterion needs zpath and the run was recorded without.
     """
     chosen = check_criterion(criterion)
     windows = select_windows(run, window or final_stretch(run).range)
@@ -234,7 +257,7 @@ def dead_weights(
                 "exact": exact,
                 "dead_fraction": mean(dead),
                 "dead": int(dead.sum()),
-                **{f"{name.replace('-', '_')}_fraction": mean(moved.dead(name)) for name in CRITERIA},
+                **{f"{name.replace('-', '_')}_fraction": moved.fraction(name) for name in CRITERIA},
                 "silent_fraction_tail": mean(moved.silent[moved.tail]),
                 "silent_fraction_core": mean(moved.silent[~moved.tail]),
                 "mobility_tail": mean(moved.mobility[moved.tail]),
@@ -263,57 +286,6 @@ def totals(table: pd.DataFrame) -> pd.Series[Any]:
             float(np.average(table[name][present], weights=weights[present])) if present.any() else float("nan")
         )
     return pd.Series(known)
-
-
-def by_magnitude(
-    run: Run,
-    *,
-    bins: int = 20,
-    window: WindowRange | None = None,
-    layers: Sequence[str] | str | None = None,
-) -> pd.DataFrame:
-    """Mobility and flip probability against abs(z) at the start of a range of windows, in quantile bins.
-
-    Every layer is cut into bins of equal count by its own abs(z); the bins of the layers are then averaged,
-    weighted by their weights.
-
-    Parameters
-    ----------
-    run : Run
-    bins : int
-    window : WindowRange, optional
-        By default the shortest final stretch with memory of at most 1/2; see `recu_analysis.analysis.horizon`.
-    layers : str or sequence of str, optional
-        Patterns of layer names.
-
-    Returns
-    -------
-    DataFrame
-        One row a bin, from the smallest abs(z): bin, weights, abs_z (mean, in standard deviations), mobility
-        (standard deviations per update), magnitude (unit of the weights per update), flip_probability (fraction
-        that flipped in the range at least once).
-
-    Raises
-    ------
-    InputError
-        If a layer has fewer weights than there are bins.
-    """
-    windows = select_windows(run, window or final_stretch(run).range)
-    sums = np.zeros((bins, 5))
-    for spec in select_layers(run, layers):
-        moved = movement(spec, merged(windows, spec.name))
-        distance = np.abs(moved.z)
-        if distance.size < bins:
-            raise InputError(f"layer {spec.name!r} has {distance.size} weights, too few for {bins} bins")
-        rank = np.empty(distance.size, dtype=np.int64)
-        rank[np.argsort(distance, kind="stable")] = np.arange(distance.size)
-        index = rank * bins // distance.size
-        columns = (np.ones_like(distance), distance, moved.mobility, moved.magnitude, moved.flips > 0)
-        sums += np.stack([np.bincount(index, column, bins) for column in columns], axis=1)
-    table = pd.DataFrame(sums[:, 1:] / sums[:, :1], columns=["abs_z", "mobility", "magnitude", "flip_probability"])
-    table.insert(0, "bin", np.arange(bins))
-    table.insert(1, "weights", sums[:, 0].astype(np.int64))
-    return table
 
 
 def weight_histogram(

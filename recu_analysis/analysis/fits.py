@@ -112,7 +112,7 @@ def _fit_layer(spec: LayerSpec, window: Window, *, raw: bool) -> Row:
     except InputError as error:
         return row | {"note": _joined(note, str(error))}
     standardised = weight if raw else by_blocks(usable(record.operand, transform)[0], transform.standardised)
-    shown |= _scale(standardised, transform.target) | _quantisation(standardised, tau)
+    shown |= _scale(standardised, transform.target) | _quantisation(standardised, tau, transform.quantile)
     return row | shown | {"note": _joined(note, shown.get("note", ""))}
 
 
@@ -194,8 +194,8 @@ def _scale(standardised: Array, target: float | None) -> Row:
     )
 
 
-def _quantisation(standardised: Array, tau: float) -> Row:
-    found = quantized(standardised, tau)
+def _quantisation(standardised: Array, tau: float, kind: str) -> Row:
+    found = quantized(standardised, tau, kind)
     b = found.b_hat
     errors = {
         "measured": found.error,

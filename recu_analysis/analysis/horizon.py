@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from recu_analysis.analysis.engine import WindowRange, last_half, moving_windows, select_layers
+from recu_analysis.errors import InputError
 from recu_analysis.theory.standardize import standard_scores
 
 if TYPE_CHECKING:
@@ -73,6 +75,16 @@ def final_stretch(run: Run) -> Stretch:
     WindowNotFoundError
         If the run holds no window with updates.
     """
+    # Tables, figures and claims of one run ask again, and a large run takes seconds to answer.
+    if run not in _FOUND:
+        _FOUND[run] = _find_final_stretch(run)
+    return _FOUND[run]
+
+
+_FOUND: WeakKeyDictionary[Run, Stretch] = WeakKeyDictionary()
+
+
+def _find_final_stretch(run: Run) -> Stretch:
     specs = run.header.layers
     windows = moving_windows(run)
     for first in reversed(windows):
@@ -86,13 +98,61 @@ def final_stretch(run: Run) -> Stretch:
     return Stretch(half, memory_between(specs, start, windows[-1]), long=False)
 
 
+def equal_stretches(runs: Mapping[str, Run]) -> dict[str, WindowRange]:
+    """Final stretches of the same number of updates, the fewest that are long enough for every run.
+
+    How many weights are silent, or how far they moved, depends on how many updates were looked at: only stretches of
+    the same length can be compared.
+
+    Parameters
+    ----------
+    runs : mapping of str to Run
+        Runs by their labels.
+
+    Raises
+    ------
+    InputError
+        If the windows of the runs make no such stretches.
+    WindowNotFoundError
+        If a run holds no window with updates.
+    """
+    suffixes = {label: _suffixes(run) for label, run in runs.items()}
+    needed = {label: _updates(run, final_stretch(run).range) for label, run in runs.items()}
+    shared = set.intersection(*(set(lengths) for lengths in suffixes.values()))
+    enough = sorted(length for length in shared if length >= max(needed.values()))
+    if not enough:
+        lengths = ", ".join(f"{count} in {label}" for label, count in needed.items())
+        raise InputError(
+            f"the runs have no final stretches of windows with the same number of updates ({lengths} at least); "
+            "compare runs whose windows have the same length"
+        )
+    return {
+        label: WindowRange(lengths[enough[0]], moving_windows(runs[label])[-1].number)
+        for label, lengths in suffixes.items()
+    }
+
+
+def _suffixes(run: Run) -> dict[int, int]:
+    """Number of the first window of every final stretch, by its number of updates."""
+    lengths, total = {}, 0
+    for window in reversed(moving_windows(run)):
+        if not _connected(window):
+            break
+        total += window.updates
+        lengths[total] = window.number
+    return lengths
+
+
+def _updates(run: Run, stretch: WindowRange) -> int:
+    return sum(window.updates for window in moving_windows(run) if stretch.first <= window.number <= stretch.last)
+
+
 def common_stretch(runs: Mapping[str, Run]) -> dict[str, WindowRange]:
-    """The same final stretch for runs that end with the same window, the longest of theirs; else that of each."""
-    own = {label: final_stretch(run).range for label, run in runs.items()}
-    if len({stretch.last for stretch in own.values()}) == 1:
-        first = min(stretch.first for stretch in own.values())
-        return {label: WindowRange(first, stretch.last) for label, stretch in own.items()}
-    return own
+    """Final stretches of the same number of updates where the runs' windows make some; else that of each."""
+    try:
+        return equal_stretches(runs)
+    except InputError:
+        return {label: final_stretch(run).range for label, run in runs.items()}
 
 
 def horizon(run: Run, after: int, layers: Sequence[str] | str | None = None) -> Stretch | None:

@@ -13,7 +13,6 @@ from recu_analysis.analysis.engine import merged, select_layers, select_windows,
 from recu_analysis.theory import gennorm, quantization
 from recu_analysis.theory.entropy import clamped_entropy, laplace_bound, sign_entropy
 from recu_analysis.theory.fit import ks_laplace
-from recu_analysis.theory.laplace import quantile
 from recu_analysis.theory.standardize import WeightTransform, standard_scores
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ def _state(spec: LayerSpec, record: Trajectory) -> Row:
         return {"tau": tau} | dict.fromkeys(_STATE, math.nan)
     size = np.abs(finite)
     b_hat = mean(size)
-    bound = float(quantile(tau, b_hat))
+    bound = transform.bound(finite, tau)
     clamped = np.minimum(size, bound)
     alpha = mean(clamped)
     return {
@@ -188,7 +187,7 @@ def _moved(moved: Movement | None) -> Row:
             f"{name}_core": mean(values[name][~moved.tail]),
         }
     return row | {
-        "still_fraction": mean(moved.still),
+        "still_fraction": moved.fraction("still"),
         "tail_fraction": mean(moved.tail),
         "dead_fraction": mean(moved.dead("tail-silent")),
         "memory": moved.memory,

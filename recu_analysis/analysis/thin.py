@@ -14,7 +14,8 @@ import numpy as np
 
 from recu_analysis.analysis.engine import merged, select_layers
 from recu_analysis.errors import DamagedError, InputError, RunExistsError, StoreError, WindowNotFoundError
-from recu_analysis.store.format import DENSE, OPTIONAL, LayerWindow
+from recu_analysis.store.format import LayerWindow
+from recu_analysis.store.quantities import DENSE, OPTIONAL
 from recu_analysis.store.run import open_run
 from recu_analysis.store.writer import LayerState, RunWriter, check_room, sync_directory
 
@@ -55,8 +56,8 @@ def thin(
     Returns
     -------
     Run
-        The new one, with the layers and the configuration of `run` and the metrics of the windows that stayed;
-        superseded windows and checkpoints are not in it.
+        The new one, with the layers, the configuration and the metrics of `run`, those of the windows that did not
+        stay without a window; superseded windows and checkpoints are not in it.
 
     Raises
     ------
@@ -161,7 +162,13 @@ def _write(
 ) -> None:
     source = {"run_id": run.id, "windows": [group[-1].number for group in groups]}
     environment = run.header.environment | {"thinned": source}
-    writer = RunWriter(staging, specs, configuration=run.configuration, environment=environment)
+    writer = RunWriter(
+        staging,
+        specs,
+        configuration=run.configuration,
+        environment=environment,
+        quantities=run.header.quantities,
+    )
     try:
         for group in groups:
             on_window(group[-1].number)
@@ -174,8 +181,8 @@ def _write(
                 exact=all(window.exact for window in group),
             )
         for mark in run.marks():
-            if mark.get("window") in source["windows"]:
-                writer.write_metrics(mark)
+            gone = mark.get("window") not in source["windows"]
+            writer.write_metrics({**mark, "window": None} if gone else mark)
     finally:
         writer.close()
 
@@ -184,18 +191,24 @@ def _state(group: Sequence[Window], spec: LayerSpec) -> LayerState:
     """One layer of the windows that become one, as it goes to disk."""
     whole = merged(group, spec.name)
     flipped = np.flatnonzero(whole.flips)
-    flips, first_flip, last_flip = (
-        dense.reshape(-1)[flipped].astype(np.uint32) for dense in (whole.flips, whole.first_flip, whole.last_flip)
+    first_flip, last_flip = (
+        None if dense is None else dense.reshape(-1)[flipped].astype(np.uint32)
+        for dense in (whole.first_flip, whole.last_flip)
+    )
+    path, zpath, grad = (
+        None if dense is None else dense.astype(np.float32) for dense in (whole.path, whole.zpath, whole.grad)
     )
     return LayerState(
         weight=whole.end,
-        path=whole.path.astype(np.float32),
-        zpath=whole.zpath.astype(np.float32),
+        path=path,
+        zpath=zpath,
         flipped=flipped.astype(np.uint32),
-        flips=flips,
+        flips=whole.flips.reshape(-1)[flipped].astype(np.uint32),
         first_flip=first_flip,
         last_flip=last_flip,
         scale=group[-1][spec.name].scale,
         summary=LayerWindow(whole.first_update, whole.updates, whole.lr, whole.lr_decay, whole.decay_time, whole.tau),
         effective=whole.effective,
+        ema=whole.ema,
+        grad=grad,
     )

@@ -1,110 +1,21 @@
-"""The per-update kernel: what one optimizer step did to every latent weight, on a CPU and on a GPU."""
+"""The open window of a layer: what every optimizer step did to its latent weights, on a CPU and on a GPU."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numba
 import numpy as np
 import torch
 
+from recu_analysis.capture.kernel import advance, all_moments
+from recu_analysis.store.quantities import QUANTITIES
+
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from numpy.typing import DTypeLike
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-# Sums may be reordered and multiplications fused; NaN, infinity and -0 keep their meaning.
-_FAST = {"reassoc", "contract"}
-
-
-@numba.njit(nogil=True, cache=True, fastmath=_FAST)
-def moments(row: Array) -> tuple[float, float]:
-    """Mean of one channel, and 1 / its standard deviation (ddof 1); 0 for a constant channel."""
-    count = row.size
-    total = 0.0
-    for j in range(count):
-        total += np.float64(row[j])
-    mean = total / count
-    squares = 0.0
-    for j in range(count):
-        difference = np.float64(row[j]) - mean
-        squares += difference * difference
-    # Not `squares > 0`: a NaN must go on as NaN.
-    constant = squares == 0.0 or count == 1
-    return mean, 0.0 if constant else 1.0 / math.sqrt(squares / (count - 1))
-
-
-@numba.njit(nogil=True, cache=True, fastmath=_FAST)
-def all_moments(weight: Array, mean: Array, inverse: Array) -> None:
-    """Fill `mean` and `inverse`, one entry a channel, from a matrix with one row a channel."""
-    for c in range(weight.shape[0]):
-        mean[c], inverse[c] = moments(weight[c])
-
-
-@numba.njit(nogil=True, cache=True, fastmath=_FAST)
-def move(
-    new: Array,
-    old: Array,
-    shift: float,
-    scale: float,
-    old_shift: float,
-    old_scale: float,
-    path: Array,
-    zpath: Array,
-    changed: Array,
-) -> None:
-    """Add one channel's movement to `path` and `zpath`, note in `changed` whose sign differs, and make `old` `new`."""
-    for j in range(new.size):
-        after, before = np.float64(new[j]) - shift, np.float64(old[j]) - old_shift
-        path[j] += abs(np.float64(new[j]) - np.float64(old[j]))
-        zpath[j] += abs(after * scale - before * old_scale)
-        changed[j] = (after < 0.0) != (before < 0.0)
-        old[j] = new[j]
-
-
-@numba.njit(nogil=True, cache=True)
-def count_flips(words: Array, update: int, flips: Array, first_flip: Array, last_flip: Array) -> None:
-    """Count one channel's flips; `words` holds a byte a weight, read eight at a time because flips are rare."""
-    changed = words.view(np.uint8)
-    for k in range(words.size):
-        if words[k] != 0:
-            for j in range(8 * k, 8 * k + 8):
-                if changed[j]:
-                    if flips[j] == 0:
-                        first_flip[j] = update
-                    flips[j] += 1
-                    last_flip[j] = update
-
-
-@numba.njit(nogil=True, cache=True, fastmath=_FAST)
-def advance(
-    new: Array,
-    old: Array,
-    mean: Array,
-    inverse: Array,
-    centre: bool,
-    update: int,
-    path: Array,
-    zpath: Array,
-    flips: Array,
-    first_flip: Array,
-    last_flip: Array,
-) -> None:
-    """Account for one update of a layer, a matrix with one row a channel; `old` becomes a copy of `new`.
-
-    A channel stays in the cache while the loops pass over it, so the cost is that of reading and writing
-    each array once.
-    """
-    words = np.zeros((new.shape[1] + 7) // 8, np.uint64)
-    changed = words.view(np.uint8)
-    for c in range(new.shape[0]):
-        m, scale = moments(new[c])
-        shift = m if centre else 0.0
-        old_shift = mean[c] if centre else 0.0
-        move(new[c], old[c], shift, scale, old_shift, inverse[c], path[c], zpath[c], changed)
-        count_flips(words, update, flips[c], first_flip[c], last_flip[c])
-        mean[c], inverse[c] = m, scale
 
 
 class Accumulator(Protocol):
@@ -113,14 +24,26 @@ class Accumulator(Protocol):
     def advance(self, weight: torch.Tensor, update: int) -> None:
         """Account for the update that left `weight`."""
 
-    def take(self) -> dict[str, Array]:
-        """The window's arrays under their names in a shard, handed over; a new window begins."""
+    def flipped_at(self, update: int) -> torch.Tensor:
+        """Which weights flipped at the last update, whose number is given, one row a channel."""
         ...
 
+    def take(self) -> dict[str, Any]:
+        """The window's arrays under their names in a shard, None where not kept, handed over; a new window begins."""
+        ...
 
-def accumulator(weight: torch.Tensor, *, centre: bool) -> Accumulator:
+    def state(self) -> dict[str, torch.Tensor]:
+        """Copies on the CPU of what the open window holds so far, beside the weights."""
+        ...
+
+    def load(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take up the window that `state` described; KeyError, ValueError or RuntimeError if it does not fit."""
+
+
+def accumulator(weight: torch.Tensor, *, centre: bool, quantities: Collection[str] = QUANTITIES) -> Accumulator:
     """An accumulator on the device of the latent weight."""
-    return (CpuAccumulator if weight.device.type == "cpu" else DeviceAccumulator)(weight, centre=centre)
+    kind = CpuAccumulator if weight.device.type == "cpu" else DeviceAccumulator
+    return kind(weight, centre=centre, quantities=quantities)
 
 
 def storable(weight: torch.Tensor) -> torch.Tensor:
@@ -138,25 +61,31 @@ class CpuAccumulator:
         State before the first update.
     centre : bool
         Whether the effective weight is the latent one less its channel's mean.
+    quantities : collection of str
+        What is kept; the moving average of flips needs their times as well.
     """
 
-    def __init__(self, weight: torch.Tensor, *, centre: bool) -> None:
+    def __init__(self, weight: torch.Tensor, *, centre: bool, quantities: Collection[str] = QUANTITIES) -> None:
         self._shape = tuple(weight.shape)
         self._centre = centre
         self._old = storable(weight).numpy().copy()
         self._mean = np.empty(len(self._old))
         self._inverse = np.empty(len(self._old))
         all_moments(self._old, self._mean, self._inverse)
-        self._path, self._zpath = self._zeros(np.float32), self._zeros(np.float32)
-        self._flips, self._first, self._last = (self._zeros(np.uint32) for _ in range(3))
+        self._kept = frozenset(quantities)
+        self._path, self._zpath = (self._zeros(np.float32, name in self._kept) for name in ("path", "zpath"))
+        self._flips = self._zeros(np.uint32, kept=True)
+        self._first = self._zeros(np.uint32, "flip_times" in self._kept)
+        self._last = self._zeros(np.uint32, bool(self._kept & {"flip_times", "ema"}))
 
-    def _zeros(self, dtype: DTypeLike) -> Array:
-        return np.zeros(self._old.shape, dtype)
+    def _zeros(self, dtype: DTypeLike, kept: bool) -> Array:
+        """An array of the layer's rows, or of the one over which every channel writes."""
+        return np.zeros((len(self._old) if kept else 1, self._old.shape[1]), dtype)
 
     def advance(self, weight: torch.Tensor, update: int) -> None:
         """Account for the update that left `weight`."""
         advance(
-            storable(weight).numpy(),
+            storable(weight).cpu().numpy(),
             self._old,
             self._mean,
             self._inverse,
@@ -169,20 +98,48 @@ class CpuAccumulator:
             self._last,
         )
 
-    def take(self) -> dict[str, Array]:
-        """The window's arrays under their names in a shard, handed over; a new window begins."""
+    def flipped_at(self, update: int) -> torch.Tensor:
+        """Which weights flipped at the last update, whose number is given, one row a channel."""
+        return torch.from_numpy(self._last == update)
+
+    def take(self) -> dict[str, Any]:
+        """The window's arrays under their names in a shard, None where not kept, handed over; a new window begins."""
         flipped = np.flatnonzero(self._flips)
+        times = "flip_times" in self._kept
         taken = {
             "weight": self._old.copy().reshape(self._shape),
-            "path": self._path.reshape(self._shape),
-            "zpath": self._zpath.reshape(self._shape),
+            "path": self._path.reshape(self._shape) if "path" in self._kept else None,
+            "zpath": self._zpath.reshape(self._shape) if "zpath" in self._kept else None,
             "flipped": flipped.astype(np.uint32),
+            "flips": self._flips.reshape(-1)[flipped],
+            "first_flip": self._first.reshape(-1)[flipped] if times else None,
+            "last_flip": self._last.reshape(-1)[flipped] if times else None,
         }
-        for name, dense in (("flips", self._flips), ("first_flip", self._first), ("last_flip", self._last)):
-            taken[name] = dense.reshape(-1)[flipped]
         self._flips.reshape(-1)[flipped] = 0
-        self._path, self._zpath = self._zeros(np.float32), self._zeros(np.float32)
+        self._path, self._zpath = (np.zeros_like(each) for each in (self._path, self._zpath))
         return taken
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Copies of what the open window holds so far, beside the weights."""
+        flipped = np.flatnonzero(self._flips)
+        sums = {name: torch.from_numpy(dense.copy()) for name, dense in self._sums().items()}
+        counts = {name: dense.reshape(-1)[flipped].astype(np.int64) for name, dense in self._counts().items()}
+        return sums | {name: torch.from_numpy(each) for name, each in (counts | {"flipped": flipped}).items()}
+
+    def load(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take up the window that `state` described; KeyError, ValueError or RuntimeError if it does not fit."""
+        for name, dense in self._sums().items():
+            torch.from_numpy(dense).copy_(state[name])
+        flipped = state["flipped"].numpy()
+        for name, dense in self._counts().items():
+            dense.reshape(-1)[flipped] = state[name].numpy()
+
+    def _sums(self) -> dict[str, Array]:
+        return {name: dense for name, dense in (("path", self._path), ("zpath", self._zpath)) if name in self._kept}
+
+    def _counts(self) -> dict[str, Array]:
+        times = {"first_flip": self._first, "last_flip": self._last}
+        return {"flips": self._flips} | (times if "flip_times" in self._kept else {})
 
 
 class DeviceAccumulator:
@@ -194,14 +151,17 @@ class DeviceAccumulator:
         State before the first update.
     centre : bool
         Whether the effective weight is the latent one less its channel's mean.
+    quantities : collection of str
+        What is kept; the moving average of flips needs their times as well.
     """
 
-    def __init__(self, weight: torch.Tensor, *, centre: bool) -> None:
+    def __init__(self, weight: torch.Tensor, *, centre: bool, quantities: Collection[str] = QUANTITIES) -> None:
         self._shape = tuple(weight.shape)
         self._centre = centre
         self._old = storable(weight).clone()
         effective, self._z = self._coordinates(self._old)
         self._negative = effective < 0
+        self._kept = frozenset(quantities)
         self._path, self._zpath = (torch.zeros_like(self._old, dtype=torch.float32) for _ in range(2))
         self._flips, self._first, self._last = (torch.zeros_like(self._old, dtype=torch.int32) for _ in range(3))
 
@@ -216,7 +176,7 @@ class DeviceAccumulator:
 
     def advance(self, weight: torch.Tensor, update: int) -> None:
         """Account for the update that left `weight`."""
-        new = storable(weight)
+        new = storable(weight).to(self._old.device)
         effective, z = self._coordinates(new)
         negative = effective < 0
         flipped = negative != self._negative
@@ -228,20 +188,46 @@ class DeviceAccumulator:
         self._old.copy_(new)
         self._z, self._negative = z, negative
 
-    def take(self) -> dict[str, Array]:
-        """The window's arrays under their names in a shard, on the CPU; a new window begins."""
+    def flipped_at(self, update: int) -> torch.Tensor:
+        """Which weights flipped at the last update, whose number is given, one row a channel."""
+        return self._last == update
+
+    def take(self) -> dict[str, Any]:
+        """The window's arrays under their names in a shard, None where not kept, on the CPU; a new window begins."""
         flipped = self._flips.reshape(-1).nonzero().squeeze(1)
-        taken = {
-            "weight": _copied(self._old).reshape(self._shape),
-            "path": _copied(self._path).reshape(self._shape),
-            "zpath": _copied(self._zpath).reshape(self._shape),
-            "flipped": _copied(flipped).astype(np.uint32),
-        }
+        taken: dict[str, Any] = {"weight": _copied(self._old).reshape(self._shape)}
+        for name, dense in (("path", self._path), ("zpath", self._zpath)):
+            taken[name] = _copied(dense).reshape(self._shape) if name in self._kept else None
+        taken["flipped"] = _copied(flipped).astype(np.uint32)
         for name, dense in (("flips", self._flips), ("first_flip", self._first), ("last_flip", self._last)):
-            taken[name] = _copied(dense.reshape(-1)[flipped]).astype(np.uint32)
+            kept = name == "flips" or "flip_times" in self._kept
+            taken[name] = _copied(dense.reshape(-1)[flipped]).astype(np.uint32) if kept else None
         for dense in (self._flips, self._path, self._zpath):
             dense.zero_()
         return taken
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Copies on the CPU of what the open window holds so far, beside the weights."""
+        flipped = self._flips.reshape(-1).nonzero().squeeze(1)
+        counts = {name: dense.reshape(-1)[flipped].long() for name, dense in self._counts().items()}
+        return {
+            name: dense.to("cpu", copy=True) for name, dense in (self._sums() | counts | {"flipped": flipped}).items()
+        }
+
+    def load(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take up the window that `state` described; KeyError, ValueError or RuntimeError if it does not fit."""
+        for name, dense in self._sums().items():
+            dense.copy_(state[name])
+        flipped = state["flipped"].to(self._old.device)
+        for name, dense in self._counts().items():
+            dense.view(-1)[flipped] = state[name].to(dense)
+
+    def _sums(self) -> dict[str, torch.Tensor]:
+        return {name: dense for name, dense in (("path", self._path), ("zpath", self._zpath)) if name in self._kept}
+
+    def _counts(self) -> dict[str, torch.Tensor]:
+        times = {"first_flip": self._first, "last_flip": self._last}
+        return {"flips": self._flips} | (times if "flip_times" in self._kept else {})
 
 
 def _copied(tensor: torch.Tensor) -> Array:

@@ -25,6 +25,7 @@ CONTAINERS = ("state_dict", "model_state_dict", "model")
 #: What DataParallel, torch.compile and Lightning put before every name.
 WRAPPERS = ("module.", "_orig_mod.")
 OUTER = "model."
+OWN = "model/"
 #: Entries that number a checkpoint, the finest first, and beyond what they are no such number.
 NUMBERS = ("global_step", "epoch")
 LARGEST = 2**31
@@ -146,7 +147,11 @@ def _tensors(content: Any) -> dict[str, torch.Tensor]:
 
 
 def _plain_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors without what wrappers put before their names, unless two would then share one."""
+    """The tensors without what wrappers put before their names, unless two would then share one.
+
+    Of a checkpoint of recu-analyze train, whose names begin with model/ or optimizer/, the model's.
+    """
+    tensors = {name.removeprefix(OWN): tensor for name, tensor in tensors.items() if name.startswith(OWN)} or tensors
     plain = {_unwrapped(name): tensor for name, tensor in tensors.items()}
     if all(name.startswith(OUTER) for name in plain):
         plain = {_unwrapped(name.removeprefix(OUTER)): tensor for name, tensor in plain.items()}

@@ -7,21 +7,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from recu_analysis.capture.accumulate import Accumulator, DeviceAccumulator, accumulator
+from recu_analysis.store.quantities import QUANTITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import numpy as np
+    from collections.abc import Callable, Collection
 
     from recu_analysis.capture.adapters import BinaryLayer
 
 
-def layer_accumulator(layer: BinaryLayer) -> Accumulator:
+def layer_accumulator(layer: BinaryLayer, quantities: Collection[str] = QUANTITIES) -> Accumulator:
     """The accumulator of a layer: the fused kernel where a transform says the sign, else one that asks for it."""
     if layer.transform is not None:
-        return accumulator(layer.weight, centre=layer.transform.centre)
+        return accumulator(layer.weight, centre=layer.transform.centre, quantities=quantities)
     assert layer.effective is not None  # noqa: S101 - a layer has one or the other
-    return EffectiveAccumulator(layer.weight, layer.effective)
+    return EffectiveAccumulator(layer.weight, layer.effective, quantities)
 
 
 class EffectiveAccumulator(DeviceAccumulator):
@@ -33,12 +32,15 @@ class EffectiveAccumulator(DeviceAccumulator):
         Latent weights before the first update; z is that of theirs, not centred.
     effective : callable
         Gives the effective weight now, a tensor of the same shape.
+    quantities : collection of str
     """
 
-    def __init__(self, weight: torch.Tensor, effective: Callable[[], torch.Tensor]) -> None:
+    def __init__(
+        self, weight: torch.Tensor, effective: Callable[[], torch.Tensor], quantities: Collection[str] = QUANTITIES
+    ) -> None:
         self._ask = effective
         self._effective = weight
-        super().__init__(weight, centre=False)
+        super().__init__(weight, centre=False, quantities=quantities)
 
     def _coordinates(self, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Effective weights and the standard scores of the latent ones, float64."""
@@ -48,7 +50,7 @@ class EffectiveAccumulator(DeviceAccumulator):
         self._effective = asked
         return asked, z
 
-    def take(self) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
+    def take(self) -> dict[str, Any]:
         """The window's arrays, with the effective weight at its end in the dtype of the latent one."""
         last = self._effective.to(self._old.dtype).to("cpu", copy=True)
         return super().take() | {"effective": last.numpy().reshape(self._shape)}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recu_analysis.capture.checkpoints import NUMBERS, checkpoint_files, read_state
-from recu_analysis.capture.recorder import environment
+from recu_analysis.capture.environment import environment
 from recu_analysis.capture.saved import SavedLayer, saved_layers
 from recu_analysis.errors import InputError, RunExistsError, StoreError
 from recu_analysis.store.format import LayerWindow

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from recu_analysis.capture.adapters import find_binary_layers
+from recu_analysis.capture.saved import known_layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import torch
 
+#: Why a saved layer that no adapter knows is not taken; BinaryNet's or IR-Net's look like real ones.
+NOTHING = "nothing beside it tells"
 COLUMNS = ["name", "shape", "weights", "binary", "why"]
 
 
@@ -41,28 +44,24 @@ def list_network(model: torch.nn.Module) -> pd.DataFrame:
 
 
 def list_state(state: Mapping[str, torch.Tensor]) -> pd.DataFrame:
-    """Every layer of a saved state, taken as binary where it has the entries of ReCU's BinarizeConv2d.
-
-    Those are alpha and tau beside the weight.
+    """Every layer of a saved state, taken as binary where an adapter knows it by the tensors beside its weight.
 
     Parameters
     ----------
     state : mapping of str to Tensor
-        A state_dict.
+        A state_dict by the network's own names.
 
     Returns
     -------
     DataFrame
         As of `list_network`; it may have no binary layer.
     """
-    rows = []
-    for key, tensor in state.items():
-        name, _, entry = key.rpartition(".")
-        if entry == "weight" and tensor.ndim >= 2:
-            binary = {f"{name}.alpha", f"{name}.tau"} <= state.keys()
-            why = "alpha and tau beside it: ReCU" if binary else "no alpha and tau beside it"
-            rows.append((name, tuple(tensor.shape), binary, why))
-    return _table(rows)
+    return _table(
+        [
+            (name, shape, known is not None, NOTHING if known is None else known.reason("layer"))
+            for name, (shape, known) in known_layers(dict(state)).items()
+        ]
+    )
 
 
 def _table(rows: list[tuple[str, tuple[int, ...], bool, str]]) -> pd.DataFrame:

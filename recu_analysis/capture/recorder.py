@@ -2,69 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import platform
-import signal
-import threading
-import weakref
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import torch
-
-from recu_analysis import __version__
-from recu_analysis.capture.adapters import BinaryLayer, binary_layers
-from recu_analysis.capture.effective import layer_accumulator
+from recu_analysis.capture.adapters import binary_layers
+from recu_analysis.capture.interrupts import interrupts_deferred
+from recu_analysis.capture.metrics import plain
+from recu_analysis.capture.optimizers import free_optimizers, has_closure, recorded, was_skipped
+from recu_analysis.capture.ranks import IdleWriter, is_first
+from recu_analysis.capture.resuming import Position, begin
+from recu_analysis.capture.tracks import pool_for, track_of
 from recu_analysis.errors import InputError, RecorderError
-from recu_analysis.store.format import LayerWindow
-from recu_analysis.store.writer import LayerState, RunWriter, window_bytes
+from recu_analysis.store.quantities import QUANTITIES, checked_quantities
+from recu_analysis.store.writer import RunWriter, window_bytes
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
 
-    from recu_analysis.capture.accumulate import Accumulator
-
-#: Models of at least this many latent weights are accounted for by several threads, each a layer at a time.
-THREADED_WEIGHTS = 1_000_000
-
-_recorded: weakref.WeakSet[torch.optim.Optimizer] = weakref.WeakSet()
-
-
-@dataclass(slots=True)
-class _Track:
-    """A layer while it is recorded: whose updates it follows, and its sums over the open window."""
-
-    layer: BinaryLayer
-    optimizer: int
-    group: int
-    accumulator: Accumulator
-    first_update: int
-    updates: int = 0
-    lr: float = 0.0
-    lr_decay: float = 0.0
-    decay_time: float = 0.0
-
-    def count(self, group: Mapping[str, Any]) -> None:
-        """Add one update of a parameter group to the sums."""
-        lr, decay = float(group["lr"]), float(group.get("weight_decay", 0.0))
-        self.updates += 1
-        self.lr += lr
-        self.lr_decay += lr * decay
-        kept = 1.0 - float(group.get("momentum", 0.0))
-        self.decay_time += lr * decay / kept if kept > 0.0 else float("inf")
-
-    def take(self) -> LayerState:
-        """The open window's state, handed over; a new window begins."""
-        tau = self.layer.tau
-        summary = LayerWindow(self.first_update, self.updates, self.lr, self.lr_decay, self.decay_time, tau)
-        self.first_update += self.updates
-        self.updates, self.lr, self.lr_decay, self.decay_time = 0, 0.0, 0.0, 0.0
-        return LayerState(**self.accumulator.take(), scale=self.layer.scale, summary=summary)
+    import torch
 
 
 class Recorder:
@@ -80,41 +37,53 @@ class Recorder:
         every: int | None = None,
         resume: int | None = None,
         configuration: Mapping[str, Any] | None = None,
+        quantities: Iterable[str] = QUANTITIES,
+        state: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
-        if every is not None and every < 1:
-            raise InputError(f"every must be at least 1 update, not {every}")
-        self._optimizers = [optimizer] if isinstance(optimizer, torch.optim.Optimizer) else list(optimizer)
+        if every is not None and (not isinstance(every, int) or every < 1):
+            raise InputError(f"every must be a whole number of updates, at least 1, not {every!r:.40}")
+        self._optimizers = free_optimizers(optimizer)
         self._every = every
-        self._updates = [resume or 0] * len(self._optimizers)
-        self._window_start = list(self._updates)
-        self._unmarked: int | None = None
+        self._quantities = checked_quantities(quantities)
         self._closed = False
-        self._refuse_second_recording()
-        self._tracks = [self._track(layer) for layer in binary_layers(model, layers)]
-        specs = [track.layer.spec for track in self._tracks]
-        self._pool = self._make_pool(sum(spec.weights for spec in specs))
-        self._writer = RunWriter(
-            Path(run_dir),
-            specs,
-            configuration=configuration or {},
-            environment=environment(),
-            resume=resume,
-        )
-        self.window_bytes = window_bytes(specs)
-        self._write_window()
+        count = len(self._optimizers)
+        self._at = Position([resume or 0] * count, [resume or 0] * count)
+        if state is not None:
+            self._at = Position.from_state(state, count, resume)
+        found = binary_layers(model, layers)  # in every process, so that what is wrong ends all of them
+        self._tracks = [
+            track_of(layer, self._optimizers, self._at.updates, self._quantities)
+            for layer in (found if is_first(model) else [])
+        ]
+        self._pool = pool_for(self._tracks)
+        self.window_bytes = window_bytes([track.spec for track in self._tracks], self._quantities)
+        self._writer: RunWriter | IdleWriter = IdleWriter()
+        if self._tracks:
+            self._writer = begin(
+                Path(run_dir),
+                self._tracks,
+                self._at,
+                resume=resume,
+                state=state,
+                configuration=configuration or {},
+                quantities=self._quantities,
+            )
         self._handles = [each.register_step_post_hook(self._hook(index)) for index, each in enumerate(self._optimizers)]
-        _recorded.update(self._optimizers)
+        if "grad" in self._quantities:
+            self._handles += [
+                each.register_step_pre_hook(self._gradient_hook(index)) for index, each in enumerate(self._optimizers)
+            ]
+        recorded.update(self._optimizers)
 
     @property
     def update(self) -> int:
         """Number of the last update seen."""
-        return max(self._updates)
+        return max(self._at.updates)
 
     @property
-    def lr(self) -> float:
-        """Learning rate that the first binary layer's parameter group has now."""
-        track = self._tracks[0]
-        return float(self._optimizers[track.optimizer].param_groups[track.group]["lr"])
+    def lr(self) -> float | None:
+        """Learning rate that the first layer's parameter group has now, where this process records."""
+        return self._tracks[0].learning_rate(self._optimizers) if self._tracks else None
 
     def mark(self, **metrics: Any) -> None:
         """Close the open window, queue it for the disk and log the metrics; without updates only log.
@@ -133,11 +102,11 @@ class Recorder:
             If a window could not be written.
         """
         self._refuse_closed()
-        line = {"lr": self.lr} | {name: _plain(name, value) for name, value in metrics.items()}
-        with _interrupts_deferred():
+        line = {"lr": self.lr} | {name: plain(name, value) for name, value in metrics.items()}
+        with interrupts_deferred():
             # A window that `every` or `cut` has just closed is the one that is meant.
-            number = self._write_window() if self._open else self._unmarked
-            self._unmarked = None
+            number = self._write_window() if self._open else self._at.unmarked
+            self._at.unmarked = None
             self._writer.write_metrics({"window": number, "update": self.update} | line)
 
     def cut(self) -> None:
@@ -151,9 +120,9 @@ class Recorder:
             If a window could not be written.
         """
         self._refuse_closed()
-        with _interrupts_deferred():
+        with interrupts_deferred():
             if self._open:
-                self._unmarked = self._write_window()
+                self._at.unmarked = self._write_window()
 
     def flush(self) -> None:
         """Return when every marked window is on disk.
@@ -165,6 +134,26 @@ class Recorder:
         """
         self._refuse_closed()
         self._writer.flush()
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """What the recording needs to go on in another process in the middle of the open window.
+
+        Save it with the model and the optimizer; ``record(..., state=state)`` takes it up, and the windows are then
+        bitwise those of a recording that never stopped. At a mark nothing of the kind is needed: ``resume=`` is enough.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Copies on the CPU, about 8 bytes a weight; torch.save and safetensors take them.
+
+        Raises
+        ------
+        StoreError
+            If a window could not be written: it returns when all those before the open one are on disk.
+        """
+        self.flush()
+        layers = {f"{name}/{t.layer.name}": tensor for t in self._tracks for name, tensor in t.state().items()}
+        return self._at.tensors() | layers
 
     def close(self) -> None:
         """Remove the hook, write the open window marked partial, and wait for the disk. May be repeated.
@@ -179,7 +168,7 @@ class Recorder:
         self._closed = True
         for handle in self._handles:
             handle.remove()
-        _recorded.difference_update(self._optimizers)
+        recorded.difference_update(self._optimizers)
         if self._pool is not None:
             self._pool.shutdown()
         try:
@@ -204,62 +193,54 @@ class Recorder:
 
     @property
     def _open(self) -> bool:
-        return self._updates != self._window_start
+        return self._at.updates != self._at.window_start
 
     def _refuse_closed(self) -> None:
         if self._closed:
             raise RecorderError("the recording is closed; call mark() and flush() inside its with block")
 
-    def _refuse_second_recording(self) -> None:
-        if not self._optimizers:
-            raise InputError("recording needs at least one optimizer")
-        if any(optimizer in _recorded for optimizer in self._optimizers):
-            raise RecorderError("this optimizer is being recorded already; close that recording first")
-
-    def _track(self, layer: BinaryLayer) -> _Track:
-        for index, optimizer in enumerate(self._optimizers):
-            for number, group in enumerate(optimizer.param_groups):
-                if any(parameter is layer.parameter for parameter in group["params"]):
-                    sums = layer_accumulator(layer)
-                    return _Track(layer, index, number, sums, first_update=self._updates[index] + 1)
-        raise RecorderError(
-            f"the optimizer does not hold the weight of binary layer {layer.name!r}; create it from the model's "
-            "parameters, after the model was moved to its device, or leave the layer out with layers=[...]"
-        )
-
-    def _make_pool(self, weights: int) -> ThreadPoolExecutor | None:
-        """Threads for the kernel, which releases the interpreter lock; none where they would not pay."""
-        on_cpu = all(track.layer.weight.device.type == "cpu" for track in self._tracks)
-        threads = torch.get_num_threads()
-        return ThreadPoolExecutor(threads) if on_cpu and threads > 1 and weights >= THREADED_WEIGHTS else None
-
     def _hook(self, index: int) -> Any:
-        def after_step(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-            with _interrupts_deferred():
+        def after_step(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+            if was_skipped(optimizer):
+                return
+            with interrupts_deferred():
+                if has_closure(args, kwargs):
+                    self._add_gradients(index, optimizer)
                 self._advance(index, optimizer)
-                self._unmarked = None
-                if self._every and self._updates[index] - self._window_start[index] >= self._every:
-                    self._unmarked = self._write_window()
+                self._at.unmarked = None
+                if self._every and self._at.updates[index] - self._at.window_start[index] >= self._every:
+                    self._at.unmarked = self._write_window()
 
         return after_step
 
+    def _gradient_hook(self, index: int) -> Any:
+        def before_step(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+            if not has_closure(args, kwargs) and not was_skipped(optimizer):
+                self._add_gradients(index, optimizer)
+
+        return before_step
+
+    def _add_gradients(self, index: int, optimizer: torch.optim.Optimizer) -> None:
+        for track in self._tracks:
+            if track.optimizer == index and track.grad is not None:
+                track.grad.add(track.layer.parameter.grad, getattr(optimizer, "grad_scale", None))
+
     def _advance(self, index: int, optimizer: torch.optim.Optimizer) -> None:
-        self._updates[index] += 1
-        update = self._updates[index]
         tracks = [track for track in self._tracks if track.optimizer == index]
         for track in tracks:
-            track.count(optimizer.param_groups[track.group])
+            track.require_same_weight()
+        self._at.updates[index] += 1
+        update = self._at.updates[index]
+        for track in tracks:
+            track.count(track.group_in(optimizer))
 
-        def step(track: _Track) -> None:
-            track.accumulator.advance(track.layer.weight, update)
-
-        for _ in (self._pool.map if self._pool else map)(step, tracks):
+        for _ in (self._pool.map if self._pool else map)(lambda track: track.advance(update), tracks):
             pass
 
     def _write_window(self, *, partial: bool = False) -> int:
         states = {track.layer.name: track.take() for track in self._tracks}
-        first, last = min(self._window_start) + 1, max(self._updates)
-        self._window_start = list(self._updates)
+        first, last = min(self._at.window_start) + 1, max(self._at.updates)
+        self._at.window_start = list(self._at.updates)
         return self._writer.write_window(states, first_update=first, last_update=last, partial=partial)
 
 
@@ -272,11 +253,17 @@ def record(
     every: int | None = None,
     resume: int | None = None,
     configuration: Mapping[str, Any] | None = None,
+    quantities: Iterable[str] = QUANTITIES,
+    state: Mapping[str, torch.Tensor] | None = None,
 ) -> Recorder:
     """Record the latent weights of a binary network while it trains.
 
     Every step of the optimizer is accounted for, exactly; training with and without recording gives bitwise
-    the same weights. The run directory holds one window a `mark`.
+    the same weights. The run directory holds one window a `mark`. A step is an update however many batches its
+    gradient was accumulated over; one that GradScaler skips is none.
+
+    In several processes (DistributedDataParallel) every one calls this and goes on alike: that of rank 0 records, and
+    what the others get takes the same calls, counts the updates and writes nothing.
 
     Parameters
     ----------
@@ -295,6 +282,15 @@ def record(
         it are hidden, not deleted.
     configuration : mapping, optional
         What run.json shall say of the training; JSON types.
+    quantities : iterable of str
+        What is kept of every weight beside its state and its flips: ``"path"``, ``"zpath"`` and ``"flip_times"`` (the
+        numbers of the first and last update that flipped it), all of them unless told otherwise; and, where they are
+        named, ``"ema"`` (OvSW's moving average of the flips) and ``"grad"`` (the sum of abs(gradient) before each
+        update). A gradient is counted as the optimizer gets it: clipped where it was clipped, without the scale of
+        GradScaler.
+    state : mapping, optional
+        What `Recorder.state_dict` gave: go on with the run in `run_dir` in the middle of a window. The model and the
+        optimizers must stand where it was taken; `resume` may be left out.
 
     Returns
     -------
@@ -303,10 +299,13 @@ def record(
 
     Raises
     ------
+    InputError
+        If there is no such quantity, `every` is below 1, or the state is not that of these layers and weights.
     NoBinaryLayersError
         If the model has no binary layer.
     RecorderError
-        If the optimizer does not hold a binary layer's weight, or is being recorded already.
+        If the optimizer does not hold a binary layer's weight, or is being recorded already; if the weight is on the
+        meta device or sparse; and, after an update, if the layer has got another parameter meanwhile.
     RunExistsError
         If `run_dir` is not empty and `resume` is not given.
     StoreError
@@ -319,45 +318,14 @@ def record(
     ...         train_one_epoch(model, optimizer)
     ...         recorder.mark(epoch=epoch)
     """
-    return Recorder(model, optimizer, run_dir, layers=layers, every=every, resume=resume, configuration=configuration)
-
-
-def environment() -> dict[str, Any]:
-    """Versions and machine, for run.json: what one needs to repeat a run, and nothing that names a person."""
-    packages = ("torch", "numpy", "numba", "safetensors")
-    return {
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "versions": {"recu-analysis": __version__} | {name: version(name) for name in packages},
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _plain(name: str, value: Any) -> bool | float | str | None:
-    """A metric as JSON has it: one-element tensors and numpy numbers become Python numbers."""
-    if name in {"window", "update"}:
-        raise InputError(f"mark() gives the metric {name!r} itself; call yours something else")
-    single = value.item() if getattr(value, "size", None) == 1 or _is_scalar_tensor(value) else value
-    if single is None or isinstance(single, (bool, int, float, str)):
-        return single
-    raise InputError(f"mark() logs numbers and texts; the metric {name!r} is a {type(value).__name__}")
-
-
-def _is_scalar_tensor(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.numel() == 1
-
-
-@contextlib.contextmanager
-def _interrupts_deferred() -> Iterator[None]:
-    """Let Ctrl-C wait until the block ends, so that no window holds an update of some layers only."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    waiting: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: waiting.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before if before is not None else signal.SIG_DFL)
-        if waiting:
-            signal.raise_signal(signal.SIGINT)
+    return Recorder(
+        model,
+        optimizer,
+        run_dir,
+        layers=layers,
+        every=every,
+        resume=resume,
+        configuration=configuration,
+        quantities=quantities,
+        state=state,
+    )

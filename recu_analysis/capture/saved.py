@@ -106,6 +106,18 @@ def saved_layers(
     return found
 
 
+def known_layers(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[tuple[int, ...], Adapter | None]]:
+    """Shape and adapter of every layer of a saved state, None where its tensors do not tell that it is binary.
+
+    Parameters
+    ----------
+    tensors : dict of str to Tensor
+        A state_dict by the network's own names.
+    """
+    things = _layers(tensors)
+    return {name: (_plain_weight(thing)[1], _recognised(thing)[0]) for name, thing in things.items()}
+
+
 def _layers(tensors: dict[str, torch.Tensor]) -> dict[str, SimpleNamespace]:
     """The tensors of every layer that has a weight of at least two axes, as attributes."""
     owners: dict[str, dict[str, torch.Tensor]] = {}

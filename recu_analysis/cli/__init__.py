@@ -27,6 +27,7 @@ COMMANDS = {
     "fit": "fit",
     "tradeoff": "tradeoff",
     "figures": "figures",
+    "report": "report",
 }
 
 

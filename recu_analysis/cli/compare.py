@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from recu_analysis.cli import options
-from recu_analysis.cli.output import aligned, deliver, number, terminal_width, three_digits
+from recu_analysis.cli.differences import curves_text, layers_printed, layers_text
+from recu_analysis.cli.output import aligned, deliver, number, terminal_width, three_digits, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,31 +22,55 @@ _WIDTHS = (8, 7, 6, 6, 6, 5, 5, 5, 4, 5)
 _NAMES = ("windows", "val. %", "dead %", "tail %", "core %", "tail", "core", "ratio", "mem", "T")
 _NOTES = (
     "dead: tail and silent. tail, core %: silent. tail, core: mean movement per",
-    "update in 1/1000 std; ratio: tail to core, the median layer. windows: the final",
-    "stretch with memory of at most 1/2, the longest of them where runs end alike.",
+    "update in 1/1000 std; ratio: tail to core, the median layer. windows: final",
+    "stretches of as many updates, long enough for a memory of at most 1/2 in each.",
 )
 
 
 @click.command("compare", epilog="Example: recu-analyze compare runs/demo/recu runs/demo/baseline")
 @click.argument("runs", metavar="RUN RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--seeds", is_flag=True, help="Means over the runs that differ in their seed alone, 95 % intervals.")
+@click.option("--seeds", "view", flag_value="seeds", help="Means over runs that differ in their seed alone.")
+@click.option("--by-layer", "view", flag_value="layers", help="Differences to the first run, layer by layer.")
+@click.option("--curves", "view", flag_value="curves", help="Every window: what was logged, and how weights moved.")
+@options.layer_option
 @options.tail_tau_option
 @options.table_output
 @options.common
-def command(runs: tuple[Path, ...], seeds: bool, tail_tau: float | str, form: str, output: Path | None) -> None:
-    """Show what runs of one network ended with, side by side, and in which settings they differ."""
+def command(
+    runs: tuple[Path, ...],
+    view: str | None,
+    layers: tuple[str, ...],
+    tail_tau: float | str,
+    form: str,
+    output: Path | None,
+) -> None:
+    """Show what runs of one network ended with, side by side, and in which settings they differ.
+
+    Over final stretches of windows of the same number of updates. With --by-layer, runs that differ in their seed alone
+    are one group, compared with the first RUN's: intervals are over seeds where both have two or more, else over the
+    output channels of each layer.
+    """
     from recu_analysis.analysis.compare import check_same_layers, compare, over_seeds
+    from recu_analysis.analysis.differences import curves, layer_differences
     from recu_analysis.errors import InputError
     from recu_analysis.store.run import open_run
 
+    if layers and view != "layers":
+        raise click.UsageError("--layer chooses the layers of --by-layer; give both")
     opened = {path.resolve().name: open_run(path) for path in runs}
     if len(opened) < len(runs):
         raise InputError("two runs have the same folder name, by which the rows tell them apart; rename one")
     check_same_layers(opened)
-    if seeds:
-        deliver(over_seeds(opened, tail_tau), form, output, _seeds_text)  # type: ignore[arg-type]
+    level: Any = tail_tau
+    if view == "seeds":
+        deliver(over_seeds(opened, level), form, output, _seeds_text, printed=_seeds_printed)
+    elif view == "layers":
+        table = layer_differences(opened, tail_tau=level, layers=layers or None)
+        deliver(table, form, output, layers_text, printed=layers_printed)
+    elif view == "curves":
+        deliver(curves(opened, level), form, output, curves_text)
     else:
-        deliver(compare(opened, tail_tau), form, output, lambda table: as_text(opened, table))  # type: ignore[arg-type]
+        deliver(compare(opened, level), form, output, lambda table: as_text(opened, table), printed=_printed)
 
 
 def as_text(runs: Mapping[str, Run], table: pd.DataFrame) -> str:
@@ -77,13 +101,13 @@ def _cells(row: Mapping[Any, Any]) -> list[str]:
     ]
 
 
-#: What the table of groups shows: column, name, factor and digits.
+#: What the table of groups shows: name, column, factor and digits.
 _SHOWN = (
-    ("val_top1", "validation accuracy, %", 1, 2),
-    ("dead_fraction", "dead (tail and silent), %", 100, 2),
-    ("silent_fraction_tail", "silent tail, %", 100, 2),
-    ("silent_fraction_core", "silent core, %", 100, 2),
-    ("mobility_ratio", "mobility, tail to core", 1, 3),
+    ("validation accuracy, %", "val_top1", 1, 2),
+    ("dead (tail and silent), %", "dead_fraction", 100, 2),
+    ("silent tail, %", "silent_fraction_tail", 100, 2),
+    ("silent core, %", "silent_fraction_core", 100, 2),
+    ("mobility, tail to core", "mobility_ratio", 1, 3),
 )
 
 
@@ -92,8 +116,33 @@ def _seeds_text(table: pd.DataFrame) -> str:
     lines = []
     for row in table.to_dict(orient="records"):
         lines.append(f"{row['group']}: {row['seeds']} seed{'s' * (row['seeds'] > 1)}")
-        for name, shown, factor, digits in _SHOWN:
-            low, high = factor * row[f"{name}_low"], factor * row[f"{name}_high"]
-            interval = "" if math.isnan(low) else f" ({low:.{digits}f} to {high:.{digits}f})"
-            lines.append(f"  {shown:28}{number(factor * row[name], digits)}{interval}")
+        lines += [f"  {shown:28}{_seen(row, name, factor, digits)}" for shown, name, factor, digits in _SHOWN]
     return "\n".join(lines)
+
+
+def _printed(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns of the text table, for LaTeX."""
+    import pandas as pd
+
+    names = ["windows", "val. (%)", "dead (%)", "silent tail (%)", "silent core (%)"]
+    names += ["mobility tail (1e-3)", "mobility core (1e-3)", "tail to core", "memory", "T"]
+    rows = table.to_dict(orient="records")
+    return pd.DataFrame([[row["run"], *_cells(row)] for row in rows], columns=["run", *names])
+
+
+def _seeds_printed(table: pd.DataFrame) -> pd.DataFrame:
+    """A row a group, each number with its interval."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        [
+            {"runs": row["group"], "seeds": row["seeds"]}
+            | {shown: _seen(row, name, factor, digits) for shown, name, factor, digits in _SHOWN}
+            for row in table.to_dict(orient="records")
+        ]
+    )
+
+
+def _seen(row: Mapping[Any, Any], name: str, factor: float, digits: int) -> str:
+    value, low, high = (factor * row[f"{name}{end}"] for end in ("", "_low", "_high"))
+    return with_interval(value, low, high, digits)

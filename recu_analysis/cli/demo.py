@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from recu_analysis.cli import options
-from recu_analysis.cli.output import aligned, number, three_digits
+from recu_analysis.cli.output import aligned, number, replace_file, three_digits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +58,10 @@ def command(directory: Path, figures: Path | None, epochs: int, overwrite: bool)
     _report(directory, figures or directory / "figures")
 
 
+# Figures and tables for which these two runs say nothing.
+_LEFT_OUT = ("initscale", "mask", "table1", "table2", "table3", "table4", "table5")
+
+
 def _report(directory: Path, figures: Path) -> None:
     """Tables on standard output, figures in a folder, and what to do next."""
     from recu_analysis.analysis.compare import compare
@@ -65,6 +69,7 @@ def _report(directory: Path, figures: Path) -> None:
     from recu_analysis.analysis.horizon import final_stretch
     from recu_analysis.cli.dead_weights import as_text
     from recu_analysis.figures import FIGURES, draw_figure
+    from recu_analysis.report import report
     from recu_analysis.store.run import open_run
 
     runs = {label: open_run(directory / name) for name, (label, _) in RUNS.items()}
@@ -75,12 +80,16 @@ def _report(directory: Path, figures: Path) -> None:
         click.echo(as_text(run, table, "tail-silent", TAIL_TAU, stretch), color=options.colour())
     click.echo(f"\n{click.style('The two runs side by side', bold=True)}", color=options.colour())
     click.echo(_comparison(compare(runs)), color=options.colour())
-    for name in FIGURES:
+    drawn = [name for name in FIGURES if name not in _LEFT_OUT]
+    for name in drawn:
         draw_figure(name, runs, figures, command="recu-analyze demo")
+    page = directory / "report.html"
+    replace_file(page, report(runs))
     click.echo("\nMade:")
     for name in RUNS:
         click.echo(f"  {directory / name}  a run directory: every update of every latent weight")
-    click.echo(f"  {figures}  {', '.join(FIGURES)} as PDF and PNG, with data and LaTeX")
+    click.echo(f"  {figures}  {', '.join(drawn)} as PDF and PNG, with data and LaTeX")
+    click.echo(f"  {page}  all of it on one page for a browser")
     click.echo(f"Next: recu-analyze dead-weights {directory / 'recu'} --window 1:4")
 
 

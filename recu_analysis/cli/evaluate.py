@@ -9,9 +9,10 @@ import rich_click as click
 
 from recu_analysis.cli import options
 from recu_analysis.cli.output import deliver, number
+from recu_analysis.training.config import IMAGE_SIZE, IMAGE_SIZES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     import pandas as pd
     import torch
@@ -24,10 +25,22 @@ if TYPE_CHECKING:
 @click.option("--network", metavar="NAME", help="Such as resnet20; a run directory knows its own.")
 @click.option("--dataset", metavar="NAME", help="Such as digits; a run directory knows its own.")
 @click.option("--data-dir", metavar="DIR", help="Where the data set lies, for those that pip does not bring.")
+@click.option(
+    "--image-size",
+    type=click.IntRange(*IMAGE_SIZES),
+    metavar="PIXELS",
+    help="Of image-folder; a run directory knows its own.",
+)
 @options.table_output
 @options.common
 def command(
-    checkpoint: Path, network: str | None, dataset: str | None, data_dir: str | None, form: str, output: Path | None
+    checkpoint: Path,
+    network: str | None,
+    dataset: str | None,
+    data_dir: str | None,
+    image_size: int | None,
+    form: str,
+    output: Path | None,
 ) -> None:
     """Print loss, top-1 and top-5 of CHECKPOINT on the validation part of a data set.
 
@@ -40,19 +53,19 @@ def command(
 
     run_dir = run_of(checkpoint)
     if run_dir is not None:
-        network, dataset, data, model = _of_run(run_dir, network, dataset, data_dir)
+        network, dataset, data, model = _of_run(run_dir, network, dataset, data_dir, image_size)
     elif network is None or dataset is None:
         raise click.UsageError("a .pth.tar file needs --network and --dataset, for it says neither")
     else:
-        data, model = _of_authors(checkpoint, network, dataset, data_dir)
-    scores = score(model, _shown(data.val_batches()))
+        data, model = _of_authors(checkpoint, network, dataset, data_dir, image_size)
+    scores = score(model, _shown(data))
     facts = {"checkpoint": str(checkpoint), "network": network, "dataset": dataset, "images": scores.images}
     measured = {"loss": scores.loss, "top1": scores.top1, "top5": scores.top5}
     deliver(pd.DataFrame([facts | measured]), form, output, as_text)
 
 
 def _of_run(
-    run_dir: Path, network: str | None, dataset: str | None, data_dir: str | None
+    run_dir: Path, network: str | None, dataset: str | None, data_dir: str | None, image_size: int | None
 ) -> tuple[str, str, Dataset, torch.nn.Module]:
     """Names, data and network of a run; it was trained on what is not said otherwise."""
     from recu_analysis.errors import InputError
@@ -64,31 +77,32 @@ def _of_run(
     if network not in (None, config.network):
         raise InputError(f"{run_dir} is a run of {config.network}, not of {network}; leave --network away")
     name = dataset or config.dataset
-    data = load_dataset(name, data_dir or config.data_dir)
+    data = load_dataset(name, data_dir or config.data_dir, image_size or config.image_size)
     return config.network, name, data, load_trained(run_dir, data.classes)
 
 
-def _of_authors(path: Path, network: str, dataset: str, data_dir: str | None) -> tuple[Dataset, torch.nn.Module]:
+def _of_authors(
+    path: Path, network: str, dataset: str, data_dir: str | None, image_size: int | None
+) -> tuple[Dataset, torch.nn.Module]:
     """Data and network of a .pth.tar file."""
     from recu_analysis.training.data import load_dataset
     from recu_analysis.training.evaluation import check_classes, load_authors
 
     model, classes = load_authors(path, network)
-    data = load_dataset(dataset, data_dir)
+    data = load_dataset(dataset, data_dir, image_size or IMAGE_SIZE)
     check_classes(path, classes, dataset, data.classes)
     return data, model
 
 
-def _shown(
-    batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """The batches, with a sign of life on a terminal."""
+def _shown(data: Dataset) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The batches of the validation part, with a sign of life on a terminal."""
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
     silent = options.quiet() or not console.is_terminal
-    yield from track(batches, "evaluating", console=console, transient=True, disable=silent)
+    for images, labels in track(data.val_batches(), "evaluating", console=console, transient=True, disable=silent):
+        yield data.normalised(images), labels
 
 
 def as_text(table: pd.DataFrame) -> str:

@@ -1,18 +1,44 @@
-"""recu-analyze figures: the figures of the registry, from closed forms and from runs."""
+"""recu-analyze figures: the figures and tables of the registry, from closed forms and from runs."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from recu_analysis.cli import options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from recu_analysis.plots.style import Width
+    from recu_analysis.store.run import Run
 
 
 @click.command("figures", epilog="Example: recu-analyze figures --only fig3,fig4 -o figures")
 @click.argument("runs", metavar="[RUN]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--list", "listing", is_flag=True, help="List the figures, then stop.")
 @click.option("--only", metavar="NAMES", help="Only these figures, separated by commas.")
+@click.option(
+    "--venue",
+    metavar="NAME",
+    default="iccv",
+    show_default=True,
+    help="Where they are printed: iccv, cvpr, neurips, icml, iclr, ieee, springer, thesis or talk.",
+)
+@click.option(
+    "--width", metavar="column|page|INCHES", help="Width of every figure; by default each has the one that suits it."
+)
+@click.option(
+    "--format",
+    "formats",
+    metavar="NAMES",
+    default="pdf,png",
+    show_default=True,
+    help="Of pdf, svg, png and pgf (needs LaTeX), separated by commas.",
+)
 @click.option(
     "--output",
     "-o",
@@ -22,31 +48,102 @@ from recu_analysis.cli import options
     help="Folder for drawings, data, LaTeX and provenance.",
 )
 @options.common
-def command(runs: tuple[Path, ...], listing: bool, only: str | None, output: Path) -> None:
-    """Draw figures ready for a paper: PDF and PNG, each with its data, the LaTeX that includes it, and its provenance.
+def command(
+    runs: tuple[Path, ...],
+    listing: bool,
+    only: str | None,
+    venue: str,
+    width: str | None,
+    formats: str,
+    output: Path,
+) -> None:
+    """Draw figures ready for a paper, each with its data, the LaTeX that includes it, and its provenance.
 
-    Without RUN, those of the closed forms. Each RUN is named by its folder in legends.
+    Without RUN, those of the closed forms. Each RUN is named by its folder in legends. A figure that the runs cannot
+    give is left out; where --only names it, that is an error, after all others are drawn.
     """
-    from recu_analysis.errors import InputError
-    from recu_analysis.figures import FIGURES, draw_figure
-    from recu_analysis.store.run import open_run
+    from recu_analysis.figures import FIGURES
+    from recu_analysis.figures.registry import known_figure
 
     if listing:
-        width = max(map(len, FIGURES))
+        longest = max(map(len, FIGURES))
         for name, entry in FIGURES.items():
-            click.echo(f"{name:<{width}}  {entry.title}{'; needs RUN' if entry.runs else ''}")
+            click.echo(f"{name:<{longest}}  {entry.title}{'; needs RUN' if entry.runs else ''}")
         return
-    chosen = only.split(",") if only else [name for name, entry in FIGURES.items() if runs or not entry.runs]
-    opened = {path.resolve().name: open_run(path) for path in runs}
-    if len(opened) < len(runs):
-        raise InputError("two runs have the same folder name, by which legends tell them apart; rename one")
-    command = " ".join(["recu-analyze figures", *opened, *(["--only", only] if only else [])])
+    asked = _names(only) if only else []
+    for name in asked:
+        known_figure(name)
+    opened = _opened(runs)
+    chosen = asked or [name for name, entry in FIGURES.items() if runs or not entry.runs]
+    missing = _draw(chosen, opened, output, venue, _width(width), _names(formats), strict=bool(asked))
+    if asked and missing:
+        sys.exit(1)
+
+
+def _draw(
+    chosen: Sequence[str],
+    runs: dict[str, Run],
+    output: Path,
+    venue: str,
+    width: Width | None,
+    formats: Sequence[str],
+    *,
+    strict: bool,
+) -> list[str]:
+    """Draw figures one after another and say what was drawn; the names of those that the runs cannot give."""
+    from recu_analysis.errors import RecuError
+    from recu_analysis.figures import draw_figure
+    from recu_analysis.plots.export import check_folder, check_formats
+    from recu_analysis.plots.style import figure_size
+
+    check_formats(formats)
+    figure_size("page" if width is None else width, venue=venue)
+    check_folder(output)
+    missing = []
     for name in chosen:
+        typed = _typed(runs, name, venue, width, formats)
         try:
-            files = draw_figure(name.strip(), opened, output, command=command)
-        except (InputError, LookupError) as error:
-            if only:
-                raise
-            options.warn(f"the figure {name} is left out: {error}")
+            files = draw_figure(name, runs, output, command=typed, formats=formats, venue=venue, width=width)
+        except RecuError as error:
+            missing.append(name)
+            (options.fail if strict else options.warn)(f"the figure {name} is left out: {error}")
         else:
-            options.note(f"drew {files[0]}")
+            options.note(f"{'wrote' if files[0].suffix == '.csv' else 'drew'} {files[0]}")
+    return missing
+
+
+def _opened(paths: Sequence[Path]) -> dict[str, Run]:
+    """The runs by their folders' names; InputError where two have the same."""
+    from recu_analysis.errors import InputError
+    from recu_analysis.store.run import open_run
+
+    opened = {path.resolve().name: open_run(path) for path in paths}
+    if len(opened) < len(paths):
+        raise InputError("two runs have the same folder name, by which legends tell them apart; rename one")
+    for label, run in opened.items():
+        if run.being_written:
+            last = run.windows[-1].last_update if len(run.windows) else 0
+            options.warn(f"{label} is still being written; figures show it up to update {last}, so draw them again")
+    return opened
+
+
+def _names(text: str) -> list[str]:
+    """The words between commas, each once."""
+    return list(dict.fromkeys(name for name in (word.strip() for word in text.split(",")) if name))
+
+
+def _width(text: str | None) -> Width | None:
+    """What the user wrote as a width; `figure_size` refuses other words."""
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return text  # type: ignore[return-value]
+
+
+def _typed(runs: dict[str, Run], name: str, venue: str, width: Width | None, formats: Sequence[str]) -> str:
+    """The command that draws this one figure, without any path."""
+    words = ["recu-analyze figures", *runs, f"--only {name} --venue {venue}"]
+    words += [f"--width {width}"] if width is not None else []
+    return " ".join([*words, f"--format {','.join(formats)}"])

@@ -11,6 +11,7 @@ from recu_analysis.cli import options
 from recu_analysis.cli.output import count, deliver, size
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -57,12 +58,21 @@ def describe(run: Run) -> dict[str, Any]:
             "partial": ", ".join(str(w.number) for w in windows if w.partial) or "no window",
             "T": f"{decay_time(run):.4g}".replace("nan", "not known"),
         }
+    facts |= {"quantities": _quantities(run.header.quantities)}
     facts |= {"segments": len(run.segments), "on disk": size(disk)}
     facts |= {f"last {name}": _last(run.metrics[name]) for name in run.metrics if name not in {"window", "update"}}
     facts |= {f"configuration: {name}": value for name, value in run.configuration.items() if value is not None}
     versions = run.header.environment.get("versions", {})
     facts["versions"] = ", ".join(f"{name} {value}" for name, value in versions.items())
     return facts
+
+
+def _quantities(kept: Sequence[str]) -> str:
+    from recu_analysis.store.quantities import QUANTITIES
+
+    listed = ", ".join(("flips", *kept))
+    without = [name for name in QUANTITIES if name not in kept]
+    return f"{listed}; recorded without {', '.join(without)}: what needs them is nan" if without else listed
 
 
 def _last(column: pd.Series[Any]) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 #: Widths of the columns of counts and of yes or no.
 WEIGHTS, BINARY = 6, 6
+_SILENT = "the checkpoint says nothing of itself"
 
 
 @click.command("layers", epilog="Example: recu-analyze layers resnet20")
@@ -24,9 +25,10 @@ WEIGHTS, BINARY = 6, 6
 @options.table_output
 @options.common
 def command(source: str, form: str, output: Path | None) -> None:
-    """List the layers of a network, by its name, or of a checkpoint of ReCU's authors (.pth.tar).
+    """List the layers of a network, by its name, or of a checkpoint (.pth.tar, .pth, .ckpt, .safetensors, ...).
 
-    Says of each whether it is binary, and why.
+    Says of each whether it is binary, and why. Of a checkpoint it knows only what the tensors beside a weight tell;
+    nothing in the file is run.
     """
     table, heading = _listed(source)
     deliver(table, form, output, lambda frame: as_text(frame, heading))
@@ -34,15 +36,25 @@ def command(source: str, form: str, output: Path | None) -> None:
 
 def _listed(source: str) -> tuple[pd.DataFrame, list[str]]:
     """The table, and what stands above it."""
+    from recu_analysis.capture.checkpoints import read_state
     from recu_analysis.capture.listing import list_network, list_state
     from recu_analysis.nn import build_network
-    from recu_analysis.nn.official import load_official
 
     path = Path(source)
     if _is_file_name(path):
-        checkpoint = load_official(path)
-        return list_state(checkpoint.state_dict), [_facts(checkpoint)]
+        return list_state(read_state(path).tensors), [_said(path)]
     return list_network(build_network(source)), []
+
+
+def _said(path: Path) -> str:
+    """What a checkpoint says of itself, in a line; only those of ReCU's authors say something."""
+    from recu_analysis.errors import CheckpointError
+    from recu_analysis.nn.official import load_official
+
+    try:
+        return _facts(load_official(path))
+    except CheckpointError:
+        return _SILENT
 
 
 def _is_file_name(path: Path) -> bool:
@@ -63,7 +75,7 @@ def _facts(checkpoint: OfficialCheckpoint) -> str:
     levels = sorted({f"{float(tau):.4f}" for tau in taus})
     if levels:
         facts.append(f"tau {levels[0]}" if len(levels) == 1 else f"tau {levels[0]} to {levels[-1]}")
-    return ", ".join(facts) or "the checkpoint says nothing of itself"
+    return ", ".join(facts) or _SILENT
 
 
 def as_text(table: pd.DataFrame, heading: list[str]) -> str:

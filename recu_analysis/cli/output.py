@@ -24,7 +24,14 @@ def terminal_width() -> int:
     return shutil.get_terminal_size((80, 24)).columns
 
 
-def deliver(table: pd.DataFrame, form: str, output: Path | None, as_text: Callable[[pd.DataFrame], str]) -> None:
+def deliver(
+    table: pd.DataFrame,
+    form: str,
+    output: Path | None,
+    as_text: Callable[[pd.DataFrame], str],
+    *,
+    printed: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+) -> None:
     """Write a table where the user wants it.
 
     Parameters
@@ -35,12 +42,16 @@ def deliver(table: pd.DataFrame, form: str, output: Path | None, as_text: Callab
         A file, replaced as a whole; standard output where None.
     as_text : callable
         Makes the text of form "table".
+    printed : callable, optional
+        Chooses and names the columns of form "latex", where the table has more than a page is wide.
 
     Raises
     ------
     StoreError
         If the file cannot be written.
     """
+    if form == "latex" and printed is not None:
+        table = printed(table)
     text = {"table": as_text, "csv": _csv, "json": _json, "latex": _latex}[form](table)
     if output is None:
         click.echo(text, color=colour())
@@ -123,6 +134,12 @@ def count(number: float) -> str:
 def number(value: float, digits: int) -> str:
     """A number with so many digits after the point; a dash for NaN."""
     return "-" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def with_interval(value: float, low: float, high: float, digits: int) -> str:
+    """A number with its interval behind it, where it has one."""
+    interval = "" if math.isnan(low) else f" ({low:.{digits}f} to {high:.{digits}f})"
+    return f"{number(value, digits)}{interval}"
 
 
 def three_digits(value: float) -> str:

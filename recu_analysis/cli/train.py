@@ -13,12 +13,35 @@ import rich_click as click
 
 from recu_analysis.cli import options
 from recu_analysis.cli.output import size
-from recu_analysis.training.config import CHOICES, DATASETS, LEARNING_RATES, TrainingConfig
+from recu_analysis.training.config import (
+    CHOICES,
+    DATASETS,
+    EXTRA_QUANTITIES,
+    IMAGE_SIZE,
+    LEARNING_RATES,
+    TrainingConfig,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from recu_analysis.training.loop import Progress, Result
+
+
+class Scale(click.ParamType[float | None]):
+    """A number, or the word none."""
+
+    name = "scale"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """What a help page calls it."""
+        return "NUMBER|none"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        """The number; None for none."""
+        if value is None or value == "none":
+            return None
+        return float(click.FLOAT.convert(value, param, ctx))
 
 
 @click.command("train", epilog="Example: recu-analyze train --dataset digits --no-recu --run-dir runs/baseline")
@@ -33,7 +56,16 @@ if TYPE_CHECKING:
 @click.option(
     "--data-dir",
     metavar="DIR",
-    help="Folder of Fashion-MNIST's four .gz files; by default where Debian's package dataset-fashion-mnist has them.",
+    help="Folder of the data set: one of CIFAR's archives, packed or unpacked; train/CLASS/ and val/CLASS/ for "
+    "image-folder; Fashion-MNIST's four .gz files, by default where Debian's package dataset-fashion-mnist has them.",
+)
+@click.option(
+    "--image-size",
+    type=int,
+    default=IMAGE_SIZE,
+    show_default=True,
+    metavar="PIXELS",
+    help="Of image-folder: the short side is brought to it, the long one cut.",
 )
 @click.option(
     "--augment",
@@ -49,16 +81,48 @@ if TYPE_CHECKING:
     metavar="LO HI",
     help="Schedule of tau (Eq. 24).",
 )
+@click.option(
+    "--binariser",
+    type=click.Choice(CHOICES["binariser"]),
+    default="recu",
+    show_default=True,
+    help="The method; the options from --recu to --scale-activations are ReCU's.",
+)
 @click.option("--recu/--no-recu", default=True, help="Clamp the weights, or only standardise them.")
 @click.option(
     "--mask",
-    type=click.Choice(["clamped", "random"]),
+    type=click.Choice(CHOICES["mask"]),
     default="clamped",
     show_default=True,
     help="Whose gradients the clamp stops; random: as many, drawn by lot, as a control.",
 )
-@click.option("--scale", type=float, default=2.0, show_default=True, help="b*, to which weights are standardised.")
+@click.option(
+    "--quantile",
+    type=click.Choice(CHOICES["quantile"]),
+    default="laplace",
+    show_default=True,
+    help="To which quantiles: the fitted Laplace's, or the weights' own.",
+)
+@click.option(
+    "--scale",
+    type=Scale(),
+    default=2.0,
+    show_default=True,
+    help="b*, to which weights are standardised, or none; IR-Net's is 0.7071.",
+)
 @click.option("--centre/--no-centre", default=True, help="Subtract each output channel's mean first, or not.")
+@click.option(
+    "--alpha",
+    type=click.Choice(CHOICES["alpha"]),
+    default="learned",
+    show_default=True,
+    help="Factor of each binary layer's output; analytic: Eq. 13.",
+)
+@click.option(
+    "--scale-activations/--no-scale-activations",
+    default=True,
+    help="Divide by each sample's standard deviation in training, or not.",
+)
 @click.option("--initial-scale", type=float, default=1.0, show_default=True, help="Factor on the initial weights.")
 @click.option("--epochs", type=int, default=24, show_default=True, help="Passes over the training images.")
 @click.option("--batch-size", type=int, default=64, show_default=True, help="Images of one backward pass.")
@@ -88,6 +152,13 @@ if TYPE_CHECKING:
 @click.option("--channels-last", is_flag=True, help="Keep images in memory with their channels last.")
 @click.option("--compile", is_flag=True, help="Compile the training passes; needs a C++ compiler on a CPU.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all that is random.")
+@click.option(
+    "--record",
+    "quantities",
+    type=click.Choice(EXTRA_QUANTITIES),
+    multiple=True,
+    help="Of every weight beside the usual: moving average of flips, sum of |gradient|; repeatable.",
+)
 @click.option("--run-dir", type=click.Path(path_type=Path), required=True, help="New folder for the recording.")
 @click.option("--resume", is_flag=True, help="Go on with the training in --run-dir.")
 @click.option("--overwrite", is_flag=True, help="Delete the run in --run-dir first.")

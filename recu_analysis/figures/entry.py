@@ -1,4 +1,4 @@
-"""One figure of the registry: how it is drawn, what its caption says, and whether it needs runs."""
+"""One figure or table of the registry: how it is made, what its caption says, and whether it needs runs."""
 
 from __future__ import annotations
 
@@ -37,3 +37,19 @@ class Entry:
     title: str
     caption: str
     runs: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TableEntry:
+    """A table of the paper, which holds its reported values without any run.
+
+    Attributes
+    ----------
+    title : str
+        A few words, for a list.
+    runs : bool
+        Always False.
+    """
+
+    title: str
+    runs: bool = False

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from recu_analysis.analysis.deadness import TAIL_TAU, by_magnitude, weight_histogram
+from recu_analysis.analysis.deadness import TAIL_TAU, weight_histogram
 from recu_analysis.analysis.flips import flip_table
 from recu_analysis.analysis.horizon import common_stretch
 from recu_analysis.analysis.layers import layer_table
+from recu_analysis.analysis.magnitude import by_magnitude
 from recu_analysis.errors import InputError
 from recu_analysis.figures.entry import Entry
 
@@ -58,13 +59,13 @@ def plot_dead_weights(
 
 
 def plot_by_magnitude(runs: Runs, quantity: str, ax: Axes | None = None, *, window: WindowRange | None = None) -> Axes:
-    """Mobility or flip probability against abs(z), one line a run.
+    """What weights do against abs(z), one line a run; dashed: if only distance counted.
 
     Parameters
     ----------
     runs : mapping of str to Run
         Runs by the labels that the legend gives them.
-    quantity : {"mobility", "flip_probability"}
+    quantity : {"mobility", "flip_probability", "sign_changes", "gradient"}
     ax : Axes, optional
     window : WindowRange, optional
         The final stretch with memory of at most 1/2 by default, the same for all runs.
@@ -100,7 +101,7 @@ def plot_silence(run: Run, ax: Axes | None = None, *, tail_tau: TailTau = TAIL_T
 
 
 def plot_accuracy(runs: Runs, ax: Axes | None = None) -> Axes:
-    """Training and validation accuracy over the epochs, one colour a run (the paper's Fig. 5).
+    """Training and validation accuracy over the epochs, one colour a run.
 
     Parameters
     ----------
@@ -221,9 +222,9 @@ def _magnitude(runs: Runs) -> tuple[Figure, pd.DataFrame]:
     from recu_analysis.plots.style import panels
 
     data = magnitude_data(runs)
-    figure, axes = panels(2)
-    draw(data, "mobility", axes[0])
-    draw(data, "flip_probability", axes[1])
+    figure, axes = panels(3, aspect=0.95, together=3)
+    for ax, quantity in zip(axes, ("mobility", "flip_probability", "sign_changes"), strict=True):
+        draw(data, quantity, ax)
     return figure, data
 
 
@@ -241,7 +242,7 @@ def _flip_law(runs: Runs) -> tuple[Figure, pd.DataFrame]:
     from recu_analysis.plots.style import panels
 
     data = flip_data(runs)
-    figure, axes = panels(1, "column", 3.0)
+    figure, axes = panels(1, "column", 0.92)
     flip_law(data, axes[0])
     return figure, data
 
@@ -257,14 +258,6 @@ def _lock_in(runs: Runs) -> tuple[Figure, pd.DataFrame]:
     return figure, data
 
 
-def _accuracy(runs: Runs) -> tuple[Figure, pd.DataFrame]:
-    from recu_analysis.plots.style import panels
-
-    figure, axes = panels(1, "column")
-    plot_accuracy(runs, axes[0])
-    return figure, accuracy_data(runs)
-
-
 RUN_FIGURES: dict[str, Entry] = {
     "fig2": Entry(
         _fig2,
@@ -278,9 +271,11 @@ RUN_FIGURES: dict[str, Entry] = {
         _magnitude,
         "mobility and flip probability against distance",
         "Movement against distance, in the final stretch of windows with memory of at most 1/2 (the last half where "
-        "there is none). Mobility (left) is the mean absolute change of "
-        "$z$ per update; flip probability (right) is the share of the weights whose sign changes at least once. Every "
-        "point is a twentieth of each layer's weights, by $|z|$ at the start, averaged over the layers.",
+        "there is none). Mobility is the mean absolute change of $z$ per update; flip probability the share of the "
+        "weights whose sign changes at least once; the last panel the share whose sign at the end is another than at "
+        "the start. Every point is a twentieth of each layer's weights, by $|z|$ at the start, averaged over the "
+        "layers; bands are 95 % intervals over output channels. Dashed: what they would be if only the distance from "
+        "zero counted, that is if every weight of a layer moved alike, wherever it is.",
     ),
     "silence": Entry(
         _silence,
@@ -300,10 +295,5 @@ RUN_FIGURES: dict[str, Entry] = {
         "Share of the weights that do not change sign again in the rest of the training, after each epoch. Thin: one "
         "layer. Thick: the median over layers. Dashed: mean of $z$ times $z$ at the end; where it is near 1 nothing "
         "moves any more, and being locked in says little.",
-    ),
-    "accuracy": Entry(
-        _accuracy,
-        "training and validation accuracy (the paper's Fig. 5)",
-        "Training (dashed) and validation (solid) accuracy. The first epochs lie partly below the axis.",
     ),
 }

@@ -153,14 +153,15 @@ def tradeoff_figure(
         The data has a column part: curve, epoch or measured.
     """
     from recu_analysis.plots import theory
+    from recu_analysis.plots.fitting import legend_above
     from recu_analysis.plots.style import panels
 
     curves = tradeoff(tau, b, 201)
-    figure, axes = panels(3, "page", 2.1)
+    figure, axes = panels(3, "page", 0.92, together=3)
     theory.error_over_tau(curves, axes[0], measured)
     theory.entropy_over_tau(curves, axes[1], measured)
     theory.error_over_entropy(curves, axes[2], measured, marked)
-    figure.legend(handles=theory.tradeoff_legend(curves, measured, marked), loc="outside upper center", ncols=7)
+    legend_above(figure, theory.tradeoff_legend(curves, measured, marked))
     parts = {"curve": curves, "epoch": marked, "measured": measured}
     return figure, pd.concat(
         [part.assign(part=name) for name, part in parts.items() if part is not None], ignore_index=True

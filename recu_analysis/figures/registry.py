@@ -8,9 +8,15 @@ import pandas as pd
 
 from recu_analysis import __version__
 from recu_analysis.analysis.horizon import common_stretch
-from recu_analysis.errors import InputError
+from recu_analysis.errors import InputError, unknown
+from recu_analysis.figures.entry import TableEntry
+from recu_analysis.figures.of_arms import ARM_FIGURES
+from recu_analysis.figures.of_claims import CLAIMS_FIGURES
+from recu_analysis.figures.of_layers import LAYER_FIGURES
+from recu_analysis.figures.of_mask import MASK_FIGURES
 from recu_analysis.figures.of_runs import RUN_FIGURES
 from recu_analysis.figures.of_theory import THEORY_FIGURES
+from recu_analysis.figures.tables import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,11 +25,31 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from recu_analysis.figures.entry import Entry, Runs
+    from recu_analysis.plots.style import Width
 
-FIGURES: dict[str, Entry] = {**RUN_FIGURES, **THEORY_FIGURES}
+#: Formats in which figures are written unless told.
+FORMATS = ("pdf", "png")
+FIGURES: dict[str, Entry | TableEntry] = {
+    **RUN_FIGURES,
+    **ARM_FIGURES,
+    **LAYER_FIGURES,
+    **MASK_FIGURES,
+    **CLAIMS_FIGURES,
+    **THEORY_FIGURES,
+    **{name: TableEntry(table.title) for name, table in TABLES.items()},
+}
 
 
-def draw_figure(name: str, runs: Runs, directory: str | Path, *, command: str) -> tuple[Path, ...]:
+def draw_figure(
+    name: str,
+    runs: Runs,
+    directory: str | Path,
+    *,
+    command: str,
+    formats: Sequence[str] = FORMATS,
+    venue: str = "iccv",
+    width: Width | None = None,
+) -> tuple[Path, ...]:
     """Draw a figure of the registry and write it with its data, LaTeX and provenance.
 
     Parameters
@@ -35,26 +61,51 @@ def draw_figure(name: str, runs: Runs, directory: str | Path, *, command: str) -
     directory : str or Path
     command : str
         What the user typed, for the provenance.
+    formats : sequence of {"pdf", "png", "svg", "pgf"}
+    venue : str
+        Where it is printed: a key of `recu_analysis.plots.style.VENUES`.
+    width : {"column", "page"} or float, optional
+        Of the whole figure, in inches where a number; its own by default.
 
     Returns
     -------
     tuple of Path
-        The files written, drawings first.
+        The files written, drawings first; of a table CSV, LaTeX and JSON.
 
     Raises
     ------
     InputError
-        If there is no such figure, or the runs lack what it shows.
+        If there is no such figure, format or venue, or the runs lack what it shows.
     StoreError
         If a file cannot be written.
     """
-    if name not in FIGURES:
-        raise InputError(f"no figure is called {name!r}; known are {', '.join(FIGURES)}")
-    entry = FIGURES[name]
+    entry = known_figure(name)
     if entry.runs and not runs:
         raise InputError(f"the figure {name} shows runs; name at least one run directory")
+    if isinstance(entry, TableEntry):
+        return _save_table(name, runs, directory, provenance(runs, command))
     caption = f"{entry.caption}{_sampled(runs) if entry.runs else ''}"
-    return save_figure(lambda: entry.draw(runs), name, directory, caption, provenance(runs, command))
+    origin = provenance(runs, command)
+    return save_figure(
+        lambda: entry.draw(runs), name, directory, caption, origin, formats=formats, venue=venue, width=width
+    )
+
+
+def _save_table(name: str, runs: Runs, directory: str | Path, origin: dict[str, Any]) -> tuple[Path, ...]:
+    """Write a table of the paper; its provenance says where the reported values are from."""
+    from recu_analysis.figures.tabular import table_of
+    from recu_analysis.plots.export import escape_latex, export_table
+
+    data, latex, caption = table_of(name, runs, escape_latex)
+    origin["reported"] = f"Xu et al., ICCV 2021, arXiv:2103.12369v1, Table {name.removeprefix('table')}"
+    return export_table(latex, data, name, directory, caption=caption, label=f"tab:{name}", provenance=origin)
+
+
+def known_figure(name: str) -> Entry | TableEntry:
+    """The figure of that name; InputError with the nearest names where there is none."""
+    if name not in FIGURES:
+        raise unknown("figure", name, FIGURES)
+    return FIGURES[name]
 
 
 def _sampled(runs: Runs) -> str:
@@ -71,14 +122,20 @@ def save_figure(
     directory: str | Path,
     caption: str,
     origin: Mapping[str, Any],
-    formats: Sequence[str] = ("pdf", "png"),
+    *,
+    formats: Sequence[str] = FORMATS,
+    venue: str = "iccv",
+    width: Width | None = None,
 ) -> tuple[Path, ...]:
     """Draw in print style and write the figure with its data, LaTeX and provenance; see `plots.export.export`."""
-    from recu_analysis.plots.export import export
+    from recu_analysis.plots.export import check_formats, export
+    from recu_analysis.plots.fitting import fit_labels
     from recu_analysis.plots.style import style
 
-    with style("page"):
+    check_formats(formats)
+    with style("page", venue=venue, every=width):
         figure, data = draw()
+        fit_labels(figure)
         return export(
             figure,
             data,

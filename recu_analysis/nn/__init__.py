@@ -1,6 +1,16 @@
 """The ReCU method: binary layers, networks, and what sets them up."""
 
-from recu_analysis.nn.layers import BinaryConv2d, BinaryLinear, binary_parameters, set_tau
+from recu_analysis.nn.binariser import BINARISERS, Binariser
+from recu_analysis.nn.layers import BinaryConv2d, BinaryLinear, binary_parameters, set_progress, set_tau
 from recu_analysis.nn.networks import build_network
 
-__all__ = ["BinaryConv2d", "BinaryLinear", "binary_parameters", "build_network", "set_tau"]
+__all__ = [
+    "BINARISERS",
+    "Binariser",
+    "BinaryConv2d",
+    "BinaryLinear",
+    "binary_parameters",
+    "build_network",
+    "set_progress",
+    "set_tau",
+]

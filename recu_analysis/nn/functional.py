@@ -1,4 +1,4 @@
-"""The method on tensors: standardise, clamp, binarise, and the gradients of each."""
+"""What happens to latent weights before their sign: standardise, clamp, mask; and the scales made of them."""
 
 from __future__ import annotations
 
@@ -42,19 +42,44 @@ def standardise(
 
 
 @torch.no_grad()
-def laplace_bound(weight: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
-    """Q(tau) = -b_hat ln(2 - 2 tau) with b_hat = mean |w| of the layer (Eq. 10 and 11): a scalar without gradient.
+def clamp_bound(weight: torch.Tensor, tau: torch.Tensor, quantile: str = "laplace") -> torch.Tensor:
+    """Q(tau), to which the weights of a layer are clamped on both sides: a scalar without gradient.
 
-    Infinite at tau = 1; no device synchronisation.
+    No device synchronisation.
+
+    Parameters
+    ----------
+    weight : Tensor, shape (C_out, ...)
+        Standardised weights.
+    tau : Tensor with one element
+        Quantile level in (0.5, 1].
+    quantile : {"laplace", "empirical"}
+        Of the Laplace fitted to the layer, -b_hat ln(2 - 2 tau) with b_hat = mean |w| (Eq. 10 and 11 of ReCU, Xu et
+        al., ICCV 2021), infinite at tau = 1; or of the weights themselves: that of |w| at level 2 tau - 1, linear
+        between order statistics. Whatever the distribution, the empirical one leaves 2 (1 - tau) of the weights
+        outside, and as it is one bound for both sides no sign can change.
     """
-    level = tau.to(weight.dtype).reshape(())
-    bound = torch.where(level < 1.0, -weight.abs().mean() * torch.log(2.0 - 2.0 * level), torch.inf)
+    magnitudes = weight.abs()
+    if quantile == "empirical":
+        bound = _quantile(magnitudes.flatten(), 2.0 * tau.double().reshape(()) - 1.0)
+    else:
+        level = tau.to(weight.dtype).reshape(())
+        bound = torch.where(level < 1.0, -magnitudes.mean() * torch.log(2.0 - 2.0 * level), torch.inf)
     # A level just above 0.5 may be 0.5 in the dtype at hand; a bound of 0 would make every sign +1.
     return bound.clamp_min(torch.finfo(weight.dtype).tiny)
 
 
-def recu(weight: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
-    """ReCU: clamp weights to their Laplace quantiles (Eq. 8 and 10), Q from one b_hat = mean |w| of the layer.
+def _quantile(values: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
+    """Quantile of any number of values, linear between order statistics; torch.quantile takes 16 million at most."""
+    position = level.clamp(0.0, 1.0) * (values.numel() - 1)
+    # Gathered, as indexing with a single number would wait for the device to know it.
+    around = torch.stack([position.floor(), position.ceil()]).long()
+    below, above = values.sort().values.gather(0, around)
+    return torch.lerp(below, above, position.frac().to(values.dtype))
+
+
+def recu(weight: torch.Tensor, tau: torch.Tensor, quantile: str = "laplace") -> torch.Tensor:
+    """ReCU: clamp weights to Q(tau) on both sides (Eq. 8), one Q for the layer.
 
     As in the authors' code no gradient flows through Q, and that of every clamped weight is zero: ReCU never
     changes a sign, it is a mask on the gradient.
@@ -65,12 +90,14 @@ def recu(weight: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
         Standardised weights.
     tau : Tensor with one element
         Quantile level in (0.5, 1]; at 1 nothing is clamped.
+    quantile : {"laplace", "empirical"}
+        See `clamp_bound`.
 
     Returns
     -------
     Tensor, shape and dtype of `weight`
     """
-    bound = laplace_bound(weight, tau)
+    bound = clamp_bound(weight, tau, quantile)
     return torch.clamp(weight, -bound, bound)
 
 
@@ -88,7 +115,7 @@ class _KeepGradient(torch.autograd.Function):
         return gradient * keep, None
 
 
-def mask_random(weight: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
+def mask_random(weight: torch.Tensor, tau: torch.Tensor, quantile: str = "laplace") -> torch.Tensor:
     """The control to `recu`: the gradient of a random set is zeroed, as large as the set that `recu` would clamp.
 
     The set is drawn anew in every call, from torch's generator of the weight's device. The values are unchanged;
@@ -100,122 +127,36 @@ def mask_random(weight: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
         Standardised weights.
     tau : Tensor with one element
         Quantile level in (0.5, 1]; at 1 no gradient is stopped.
+    quantile : {"laplace", "empirical"}
+        See `clamp_bound`.
 
     Returns
     -------
     Tensor, shape and dtype of `weight`
     """
     with torch.no_grad():
-        inside = (weight.abs() <= laplace_bound(weight, tau)).flatten()
+        inside = (weight.abs() <= clamp_bound(weight, tau, quantile)).flatten()
         keep = inside[torch.randperm(inside.numel(), device=inside.device)].view_as(weight)
     result: torch.Tensor = _KeepGradient.apply(weight, keep)  # type: ignore[no-untyped-call]
     return result
 
 
-def signs(values: torch.Tensor) -> torch.Tensor:
-    """-1 where a value is below 0, else +1 (Eq. 2), in the dtype of the values.
+def channel_means(weight: torch.Tensor) -> torch.Tensor:
+    """The mean |w| of every output channel, shape (C_out,): the scale that XNOR-Net gives a binary filter.
 
-    The authors' code uses torch.sign, which is 0 at 0; the paper's sign, and this one, is never zero. A NaN gives the
-    sign of its sign bit.
+    The gradient flows through it (Rastegari et al., ECCV 2016, Eq. 6); Bi-Real Net detaches it.
     """
-    # A fifth of the time of torch.where; adding 0 turns -0 into 0, whose sign is +1.
-    return torch.copysign(values.new_ones(()), values + 0.0)
+    return weight.abs().flatten(1).mean(dim=1)
 
 
-class _StraightThrough(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
-        return signs(values)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
-        return gradient
+@torch.no_grad()
+def powers_of_two(weight: torch.Tensor) -> torch.Tensor:
+    """2^round(log2 mean |w|) of every output channel, shape (C_out,): IR-Net's scale (Qin et al., CVPR 2020, Eq. 8)."""
+    return torch.exp2(torch.log2(channel_means(weight)).round())
 
 
-class _Polynomial(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(values)
-        return signs(values)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
-        (values,) = ctx.saved_tensors
-        return gradient * polynomial_slope(values)
-
-
-class _ScaledPolynomial(torch.autograd.Function):
-    """sign(x / s) with s = sqrt(var(x) + eps) of each sample: scale and sign in one, the variance computed once."""
-
-    @staticmethod
-    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
-        axes = tuple(range(1, values.ndim))
-        variance, mean = torch.var_mean(values, dim=axes, keepdim=True, unbiased=True)
-        scale = (variance + EPS).rsqrt()
-        ctx.save_for_backward(values, mean, scale)
-        return signs(values)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
-        values, mean, scale = ctx.saved_tensors
-        axes = tuple(range(1, values.ndim))
-        inner = gradient * polynomial_slope(values * scale)
-        # d(1/s)/dx_i = -(x_i - mean) / ((N - 1) s^3), for each sample of N values.
-        freedom = values[0].numel() - 1
-        pull = (inner * values).sum(dim=axes, keepdim=True) * scale.pow(3) / freedom
-        result: torch.Tensor = inner * scale - (values - mean) * pull
-        return result
-
-
-def polynomial_slope(values: torch.Tensor) -> torch.Tensor:
-    """Slope of the polynomial that stands in for the sign of activations: max(0, 2 - |2a|) (Eq. 6 and 7)."""
-    return torch.relu(2.0 - 2.0 * values.abs())
-
-
-def sign_straight_through(values: torch.Tensor) -> torch.Tensor:
-    """Sign of weights with the identity as gradient (Eq. 2 and 5).
-
-    Parameters
-    ----------
-    values : Tensor
-
-    Returns
-    -------
-    Tensor of -1 and +1, shape and dtype of `values`; sign(0) = +1
-    """
-    result: torch.Tensor = _StraightThrough.apply(values)  # type: ignore[no-untyped-call]
-    return result
-
-
-def sign_polynomial(values: torch.Tensor) -> torch.Tensor:
-    """Sign of activations with the gradient max(0, 2 - |2a|) (Eq. 2, 6 and 7).
-
-    Parameters
-    ----------
-    values : Tensor
-
-    Returns
-    -------
-    Tensor of -1 and +1, shape and dtype of `values`; sign(0) = +1
-    """
-    result: torch.Tensor = _Polynomial.apply(values)  # type: ignore[no-untyped-call]
-    return result
-
-
-def sign_scaled(values: torch.Tensor) -> torch.Tensor:
-    """Sign of activations after each sample is divided by its standard deviation, as the authors train.
-
-    The sign is that of the activations themselves; the gradient is that of `sign_polynomial` at
-    a = x / sqrt(var(x) + 1e-5), with the unbiased variance of the sample, through which it flows as well. The
-    authors' code does this in training mode only and the paper does not mention it.
-
-    Parameters
-    ----------
-    values : Tensor, shape (batch, ...)
-
-    Returns
-    -------
-    Tensor of -1 and +1, shape and dtype of `values`; sign(0) = +1
-    """
-    result: torch.Tensor = _ScaledPolynomial.apply(values)  # type: ignore[no-untyped-call]
-    return result
+@torch.no_grad()
+def clamped_mean(weight: torch.Tensor, bound: torch.Tensor | None) -> torch.Tensor:
+    """The mean |ReCU(w)| of a layer, a scalar: alpha of Eq. 13 of ReCU, b (2 tau - 1) for Laplace weights."""
+    magnitudes = weight.abs()
+    return (magnitudes if bound is None else magnitudes.clamp(max=bound)).mean()

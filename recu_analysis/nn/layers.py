@@ -1,4 +1,4 @@
-"""BinaryConv2d and BinaryLinear: latent weights, ReCU, and the sign of weights and activations."""
+"""BinaryConv2d and BinaryLinear: latent weights, what binarises them, and the product of signs."""
 
 from __future__ import annotations
 
@@ -10,25 +10,35 @@ from torch import nn
 from torch.nn import functional
 
 from recu_analysis.errors import InputError
+from recu_analysis.nn.binariser import Binariser
+from recu_analysis.nn.binariser import binariser as make_binariser
 from recu_analysis.nn.functional import (
-    EPS,
+    channel_means,
+    clamp_bound,
+    clamped_mean,
     mask_random,
+    powers_of_two,
     recu,
+    standardise,
+)
+from recu_analysis.nn.signs import (
+    divided_by_deviation,
+    sign_clipped,
+    sign_decaying,
     sign_polynomial,
     sign_scaled,
     sign_straight_through,
-    standardise,
+    steepness_at,
 )
 from recu_analysis.theory.laplace import check_tau
-from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from recu_analysis.theory.standardize import WeightTransform
+
 #: Quantile level of a new layer; a schedule sets it, see `set_tau`.
 INITIAL_TAU = 0.85
-#: Whose gradient the clamp stops: that of the clamped weights, or, as a control, of a random set of the same size.
-MASKS = ("clamped", "random")
 
 
 class _Binary(nn.Module):
@@ -38,65 +48,88 @@ class _Binary(nn.Module):
     ----------
     weight : Parameter, shape (C_out, ...)
         Latent weights.
-    alpha : Parameter, shape (C_out, 1, 1) for convolutions, (C_out,) for linear layers
-        Learned scaling factor of the output (Eq. 3), initialised uniform on [0, 1).
+    alpha : Parameter or None, shape (C_out, 1, 1) for convolutions, (C_out,) for linear layers
+        Learned factor of the output (Eq. 3), initialised uniform on [0, 1); None where it is not learned.
     tau : Tensor, scalar
         Quantile level (a buffer; saved files also hold it with shape (1,)).
+    binariser : Binariser
+        The layer's ingredients.
     """
 
     weight: nn.Parameter
-    alpha: nn.Parameter
+    alpha: nn.Parameter | None
     tau: torch.Tensor
+    steepness: torch.Tensor
 
-    def __init__(
-        self,
-        shape: tuple[int, ...],
-        alpha_shape: tuple[int, ...],
-        scale: float | None,
-        centre: bool,
-        clamp: bool,
-        mask: str,
-    ) -> None:
+    def __init__(self, shape: tuple[int, ...], alpha_shape: tuple[int, ...], binary: Binariser) -> None:
         super().__init__()
-        if mask not in MASKS:
-            raise InputError(f"mask must be one of {', '.join(MASKS)}, not {mask!r}")
         if min(shape) < 1 or math.prod(shape[1:]) < 2:
             raise InputError(
                 "a binary layer needs at least one output channel and two weights in each, for a standard deviation, "
                 f"not weights of shape {shape}"
             )
-        clamps = clamp and mask == "clamped"
-        self._transform = WeightTransform(centre=centre, target=scale, eps=EPS, ddof=1, clamp=clamps)
-        self._random = clamp and mask == "random"
+        self.binariser = binary
+        self._alpha_shape = alpha_shape
         self.weight = nn.Parameter(torch.empty(shape))
-        self.alpha = nn.Parameter(torch.rand(alpha_shape))
+        self.alpha = nn.Parameter(torch.rand(alpha_shape)) if binary.alpha == "learned" else None
         self.register_buffer("tau", torch.tensor(INITIAL_TAU))
+        if binary.decays:
+            # Not saved: a method's files do not hold it, and a training sets it in every epoch.
+            self.register_buffer("steepness", torch.tensor(steepness_at(0.0)), persistent=False)
         nn.init.kaiming_normal_(self.weight)
 
     @property
     def weight_transform(self) -> WeightTransform:
         """What the layer does to its latent weights before their sign, as numpy code can repeat it."""
-        return self._transform
+        return self.binariser.transform()
 
     def binary_weight(self) -> torch.Tensor:
-        """-1 and +1 of the layer, shape of `weight`: standardised, clamped, then the sign (straight through)."""
-        transform = self._transform
-        values = standardise(self.weight, centre=transform.centre, target=transform.target, eps=transform.eps)
-        if transform.clamp:
-            values = recu(values, self.tau)
-        if self._random:
-            values = mask_random(values, self.tau)
-        return sign_straight_through(values)
+        """-1 and +1 of the layer, shape of `weight`: standardised, clamped, signed."""
+        return self._signs(self._standardised())
 
     def binary_input(self, values: torch.Tensor) -> torch.Tensor:
         """-1 and +1 of the activations; in training mode with the authors' scaling, which acts on the gradient."""
-        return sign_scaled(values) if self.training else sign_polynomial(values)
+        options = self.binariser
+        scaled = self.training and options.scale_activations
+        if options.input_gradient == "polynomial":
+            return sign_scaled(values) if scaled else sign_polynomial(values)
+        values = divided_by_deviation(values) if scaled else values
+        return sign_clipped(values) if options.input_gradient == "clipped" else sign_decaying(values, self.steepness)
 
     def extra_repr(self) -> str:
-        """The shape and what stands between weight and sign."""
-        t = self._transform
-        clamp = "random mask" if self._random else t.clamp
-        return f"{', '.join(map(str, self.weight.shape))}, scale={t.target}, centre={t.centre}, clamp={clamp}"
+        """The shape and what differs from ReCU as published."""
+        changed = [f"{name}={value!r}" for name, value in self.binariser.differences().items()]
+        return ", ".join([*map(str, self.weight.shape), *changed])
+
+    def _standardised(self) -> torch.Tensor:
+        options = self.binariser
+        return standardise(self.weight, centre=options.centre, target=options.scale, eps=options.eps)
+
+    def _signs(self, values: torch.Tensor) -> torch.Tensor:
+        """Signs of standardised weights, with the gradients of the clamp and of the estimator."""
+        options = self.binariser
+        if options.clamp:
+            values = (recu if options.mask == "clamped" else mask_random)(values, self.tau, options.quantile)
+        if options.weight_gradient == "identity":
+            return sign_straight_through(values)
+        return sign_clipped(values) if options.weight_gradient == "clipped" else sign_decaying(values, self.steepness)
+
+    def _factor(self, values: torch.Tensor) -> torch.Tensor | None:
+        """Factor of the output, from standardised weights where it is not learned; None for 1."""
+        options = self.binariser
+        if options.alpha == "analytic":
+            bound = clamp_bound(values, self.tau, options.quantile) if options.clamp else None
+            return clamped_mean(values, bound).expand(self._alpha_shape)
+        if options.alpha == "power-of-two":
+            return powers_of_two(values).view(self._alpha_shape)
+        if options.alpha in ("mean", "mean-detached"):
+            means = channel_means(values if options.alpha == "mean" else values.detach())
+            return means.view(self._alpha_shape)
+        return self.alpha
+
+    def _weight_and_factor(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        values = self._standardised()
+        return self._signs(values), self._factor(values)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         tau = state_dict.get(f"{prefix}tau")
@@ -105,25 +138,29 @@ class _Binary(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 
+def _scaled(product: torch.Tensor, factor: torch.Tensor | None) -> torch.Tensor:
+    return product if factor is None else product * factor
+
+
 class BinaryConv2d(_Binary):
     """Convolution of binary activations with binary weights, as the authors of ReCU compute it.
 
     Forward: standardise, clamp, sign of weights and inputs, convolve, times alpha (Eq. 3). The clamp cannot
-    change the output: it acts on the gradient of the weights.
+    change the output: it acts on the gradient of the weights. No step waits for the device.
 
     Parameters
     ----------
     in_channels, out_channels, kernel_size, stride, padding, dilation, groups
         As in torch.nn.Conv2d, integers; there is no bias.
-    scale : float or None
-        b*, the scale to which weights are standardised; None leaves their scale alone.
-    centre : bool
-        Subtract the mean of each output channel.
-    clamp : bool
-        Clamp to the Laplace quantiles at level `tau` (ReCU).
-    mask : {"clamped", "random"}
-        Which gradients the clamp stops: those of the clamped weights, or, as a control, those of a random set of
-        the same size, drawn anew in every pass. Without effect where `clamp` is False.
+    binariser : str or Binariser
+        recu, or what people compare it with: bnn, xnor, bi-real, ir-net.
+    **ingredients
+        What to change of it, by the names of `Binariser`: ``scale=None``, ``clamp=False``, ``mask="random"``, ...
+
+    Raises
+    ------
+    InputError
+        If a name or an ingredient is unknown or cannot be, or the sizes allow no standard deviation.
 
     Examples
     --------
@@ -142,21 +179,19 @@ class BinaryConv2d(_Binary):
         dilation: int = 1,
         groups: int = 1,
         *,
-        scale: float | None = 2.0,
-        centre: bool = True,
-        clamp: bool = True,
-        mask: str = "clamped",
+        binariser: str | Binariser = "recu",
+        **ingredients: Any,
     ) -> None:
         if groups < 1 or in_channels % groups or out_channels % groups:
             raise InputError(f"{in_channels} and {out_channels} channels cannot be divided into {groups} groups")
         shape = (out_channels, in_channels // groups, kernel_size, kernel_size)
-        super().__init__(shape, (out_channels, 1, 1), scale, centre, clamp, mask)
+        super().__init__(shape, (out_channels, 1, 1), make_binariser(binariser, **ingredients))
         self._geometry = (stride, padding, dilation, groups)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Output of shape (batch, C_out, H', W') for activations of shape (batch, C_in, H, W)."""
-        weight = self.binary_weight()
-        return functional.conv2d(self.binary_input(values), weight, None, *self._geometry) * self.alpha
+        weight, factor = self._weight_and_factor()
+        return _scaled(functional.conv2d(self.binary_input(values), weight, None, *self._geometry), factor)
 
 
 class BinaryLinear(_Binary):
@@ -166,7 +201,7 @@ class BinaryLinear(_Binary):
     ----------
     in_features, out_features : int
         There is no bias.
-    scale, centre, clamp, mask
+    binariser, **ingredients
         As in `BinaryConv2d`.
     """
 
@@ -175,16 +210,15 @@ class BinaryLinear(_Binary):
         in_features: int,
         out_features: int,
         *,
-        scale: float | None = 2.0,
-        centre: bool = True,
-        clamp: bool = True,
-        mask: str = "clamped",
+        binariser: str | Binariser = "recu",
+        **ingredients: Any,
     ) -> None:
-        super().__init__((out_features, in_features), (out_features,), scale, centre, clamp, mask)
+        super().__init__((out_features, in_features), (out_features,), make_binariser(binariser, **ingredients))
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Output of shape (batch, out_features) for activations of shape (batch, in_features)."""
-        return functional.linear(self.binary_input(values), self.binary_weight()) * self.alpha
+        weight, factor = self._weight_and_factor()
+        return _scaled(functional.linear(self.binary_input(values), weight), factor)
 
 
 def binary_modules(model: nn.Module) -> Iterator[_Binary]:
@@ -208,3 +242,24 @@ def set_tau(model: nn.Module, tau: float) -> None:
     level = float(check_tau(tau))
     for module in binary_modules(model):
         module.tau.fill_(level)
+
+
+def set_progress(model: nn.Module, progress: float) -> None:
+    """Tell every binary layer of a model whose gradients decay how far the training is (`sign_decaying`).
+
+    Parameters
+    ----------
+    model : Module
+    progress : float
+        Share of the epochs that are over, from 0 to 1.
+
+    Raises
+    ------
+    InputError
+        If it lies outside.
+    """
+    if not 0.0 <= progress <= 1.0:
+        raise InputError(f"the progress of a training lies from 0 to 1, not at {progress}")
+    for module in binary_modules(model):
+        if module.binariser.decays:
+            module.steepness.fill_(steepness_at(progress))

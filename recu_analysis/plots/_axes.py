@@ -46,8 +46,8 @@ def epochs(axes: Axes) -> None:
     axes.set_xlabel("epoch")
 
 
-def by_run(data: pd.DataFrame, order: str) -> Iterator[tuple[str, pd.DataFrame, str, str]]:
-    """Label, rows sorted by the column `order`, colour and marker of every run, in order of appearance."""
-    groups = data.groupby("run", sort=False, observed=True)
+def by_run(data: pd.DataFrame, order: str, column: str = "run") -> Iterator[tuple[str, pd.DataFrame, str, str]]:
+    """Label, rows sorted by the column `order`, colour and marker of every run or arm, in order of appearance."""
+    groups = data.groupby(column, sort=False, observed=True)
     for (label, rows), colour, marker in zip(groups, cycle(RUN_COLOURS), cycle(RUN_MARKERS), strict=False):
         yield str(label), rows.sort_values(order), colour, marker

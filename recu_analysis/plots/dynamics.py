@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from recu_analysis.errors import InputError
 from recu_analysis.plots._axes import by_run, epochs, require, target
 from recu_analysis.plots.style import DASHED, DEAD, MARKER_RIM, TAIL
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 _QUANTITIES: Final = {
     "mobility": ("mobility ($10^{-3}$ std per update)", 1e3),
     "flip_probability": ("flip probability in the window", 1.0),
+    "sign_changes": ("sign changed, start to end", 1.0),
+    "gradient": ("mean $|$gradient$|$, layer's mean = 1", 1.0),
 }
 # Group: column, colour of the median, colour of a layer, dashes of the median.
 _GROUPS: Final[dict[str, tuple[str, str, str, Any]]] = {
@@ -25,15 +29,19 @@ _GROUPS: Final[dict[str, tuple[str, str, str, Any]]] = {
 
 
 def by_magnitude(data: pd.DataFrame, quantity: str, ax: Axes | None = None) -> Axes:
-    """Mobility or flip probability of weights against their magnitude at the window's start, one line a run.
+    """What weights do against their magnitude at the window's start, one line a run; dashed: if only distance counts.
 
     Parameters
     ----------
     data : DataFrame
-        One row a run and bin of equally many weights: `run` (label), `bin` (0 is the smallest), `abs_z` (mean
-        abs(z) of the bin, standard deviations), and the quantity: `mobility` (standard deviations per update) or
-        `flip_probability` (share of the bin's weights that flipped in the window). NaN leaves a gap.
-    quantity : {"mobility", "flip_probability"}
+        One row a run and bin of equally many weights, as `ra.by_magnitude` gives them: `run` (label), `bin` (0 is the
+        smallest), `abs_z` (mean abs(z) of the bin, standard deviations), and the quantity: `mobility` (standard
+        deviations per update), `flip_probability` (share of the bin's weights that flipped in the window),
+        `sign_changes` (share whose sign differs at its end) or `gradient` (mean of abs(gradient), 1 for the layer's).
+        NaN leaves a gap. Where they are there, its columns _low and _high become a band, and
+        `sign_changes_by_distance` a dashed line; that of mobility is its mean over the bins, as weights that feel only
+        distance all move alike.
+    quantity : {"mobility", "flip_probability", "sign_changes", "gradient"}
     ax : Axes, optional
         pyplot's current one by default.
 
@@ -55,11 +63,24 @@ def by_magnitude(data: pd.DataFrame, quantity: str, ax: Axes | None = None) -> A
         (line,) = axes.plot(rows["abs_z"], rows[quantity] * factor, color=colour, marker=marker, label=run)
         # Markers that lie on the axes stay whole.
         line.set(clip_on=False, zorder=3, **MARKER_RIM)
+        if f"{quantity}_low" in rows:
+            low, high = (rows[f"{quantity}_{end}"] * factor for end in ("low", "high"))
+            axes.fill_between(rows["abs_z"], low, high, color=colour, alpha=0.25, linewidth=0)
+        null = _by_distance(rows, quantity)
+        if null is not None:
+            axes.plot(rows["abs_z"], null * factor, color=colour, linestyle=DASHED, linewidth=0.9, zorder=2.5)
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel("$|z|$ at the start of the window (standard deviations)")
     axes.set_ylabel(label)
     axes.legend()
     return axes
+
+
+def _by_distance(rows: pd.DataFrame, quantity: str) -> Any:
+    """What the quantity would be in every bin if only distance counted; None where no such value is known."""
+    if quantity == "mobility":
+        return np.full(len(rows), rows["mobility"].mean())
+    return rows.get("sign_changes_by_distance") if quantity == "sign_changes" else None
 
 
 def silence(data: pd.DataFrame, ax: Axes | None = None) -> Axes:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import shutil
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
 from matplotlib.transforms import Bbox
 
-from recu_analysis.errors import InputError, StoreError
-from recu_analysis.plots.style import OUTPUT, VENUES
+from recu_analysis.errors import InputError, StoreError, unknown
+from recu_analysis.plots.style import OUTPUT, current_venue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +29,11 @@ _FORMATS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "pdf": ("Keywords", ("CreationDate",)),
     "png": ("Description", ()),
     "svg": ("Description", ("Date",)),
+    # Drawn by LaTeX itself; the provenance stands in comments, since pgf has no metadata.
+    "pgf": ("", ()),
 }
+_MOST_COLUMNS: Final = 6
+_LATEX_PROGRAMS: Final = ("pdflatex", "lualatex", "xelatex")
 _LATEX: Final = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -65,7 +71,8 @@ def export(
         Name of the files without their ends: letters, digits, dots, dashes and underscores.
     directory : path
         Created if it is not there.
-    formats : sequence of {"pdf", "png", "svg"}
+    formats : sequence of {"pdf", "png", "svg", "pgf"}
+        pgf needs LaTeX.
     caption : str
         Plain text with mathematics between dollar signs; what LaTeX would misread elsewhere is escaped.
     label : str
@@ -82,21 +89,103 @@ def export(
     Raises
     ------
     InputError
-        If a format is unknown or the stem is not a plain file name.
+        If a format is unknown, LaTeX is not there for pgf, or the stem is not a plain file name.
     StoreError
         If a file cannot be written.
     """
-    unknown = [name for name in formats if name not in _FORMATS]
-    if unknown:
-        raise InputError(f"no figure format is called {unknown[0]!r}; known are {', '.join(_FORMATS)}")
+    check_formats(formats)
     if not re.fullmatch(r"\w[\w.-]*", stem, flags=re.ASCII):
         raise InputError(f"a figure's files need a name of letters, digits, dots, dashes and underscores, not {stem!r}")
     with _laid_out(figure):
         files = {f"{stem}.{name}": _drawing(figure, name, stem, provenance) for name in formats}
-    files[f"{stem}.csv"] = data.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode()
-    files[f"{stem}.tex"] = _latex(figure, stem, formats, caption, label).encode()
-    files[f"{stem}.json"] = (json.dumps(provenance, indent=2, sort_keys=True) + "\n").encode()
+    files |= _beside(stem, data, _latex(figure, stem, formats, caption, label), provenance)
     return tuple(_write(Path(directory) / name, content) for name, content in files.items())
+
+
+def export_table(
+    tabular: str,
+    data: pd.DataFrame,
+    stem: str,
+    directory: str | Path,
+    *,
+    caption: str,
+    label: str,
+    provenance: Mapping[str, Any],
+) -> tuple[Path, ...]:
+    """Write a table as LaTeX, and beside it its data and its provenance.
+
+    Parameters
+    ----------
+    tabular : str
+        The tabular environment, which needs the package booktabs.
+    data, stem, directory, caption, label, provenance
+        As for `export`.
+
+    Returns
+    -------
+    tuple of Path
+        CSV, LaTeX and JSON.
+
+    Raises
+    ------
+    StoreError
+        If a file cannot be written.
+    """
+    lines = tabular.splitlines()
+    # A column of a paper holds six short ones.
+    wide = max(line.count("&") for line in lines) + 1 > _MOST_COLUMNS
+    environment = "table*" if wide else "table"
+    indented = "\n".join(f"  {line}" for line in lines)
+    latex = (
+        "% needs \\usepackage{booktabs}\n"
+        f"\\begin{{{environment}}}[t]\n"
+        "  \\centering\n"
+        f"  \\caption{{{escape_latex(caption)}}}\n"
+        f"  \\label{{{_label(label)}}}\n"
+        "  \\par\\smallskip\\footnotesize\n"
+        "  \\setlength{\\tabcolsep}{4pt}\n"
+        f"{indented}\n"
+        f"\\end{{{environment}}}\n"
+    )
+    files = _beside(stem, data, latex, provenance)
+    return tuple(_write(Path(directory) / name, content) for name, content in files.items())
+
+
+def _beside(stem: str, data: pd.DataFrame, latex: str, provenance: Mapping[str, Any]) -> dict[str, bytes]:
+    """The files of the data, of the LaTeX, and of where they come from."""
+    return {
+        f"{stem}.csv": data.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode(),
+        f"{stem}.tex": latex.encode(),
+        f"{stem}.json": (json.dumps(provenance, indent=2, sort_keys=True) + "\n").encode(),
+    }
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """InputError unless figures can be written in all of these formats on this machine."""
+    for name in formats:
+        if name not in _FORMATS:
+            raise unknown("figure format", name, _FORMATS)
+    if "pgf" in formats and not _latex_program():
+        raise InputError(
+            f"pgf needs LaTeX, and none of {', '.join(_LATEX_PROGRAMS)} is on the PATH; install it, or take pdf"
+        )
+
+
+def check_folder(directory: str | Path) -> None:
+    """Make a folder for figures; StoreError where it cannot be made or written."""
+    try:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise StoreError(
+            f"figures cannot be written into {directory}: {reason}; choose a directory that can be written"
+        ) from error
+
+
+def _latex_program() -> str | None:
+    return next((name for name in _LATEX_PROGRAMS if shutil.which(name)), None)
 
 
 @contextmanager
@@ -119,27 +208,43 @@ def _laid_out(figure: Figure) -> Iterator[None]:
 
 def _drawing(figure: Figure, name: str, stem: str, provenance: Mapping[str, Any]) -> bytes:
     """The figure as a file of this format."""
+    origin = json.dumps(provenance, sort_keys=True)
+    if name == "pgf":
+        return _pgf(figure, f"{stem}: {origin}")
     field, dates = _FORMATS[name]
-    metadata = {"Title": stem, field: json.dumps(provenance, sort_keys=True), **dict.fromkeys(dates)}
+    metadata = {"Title": stem, field: origin, **dict.fromkeys(dates)}
     buffer = BytesIO()
     with mpl.rc_context(OUTPUT):
         figure.savefig(buffer, format=name, metadata=metadata)
     return buffer.getvalue()
 
 
+def _pgf(figure: Figure, comment: str) -> bytes:
+    """The figure as commands of pgf in the fonts of the document that includes it."""
+    buffer = BytesIO()
+    with mpl.rc_context({"pgf.texsystem": _latex_program(), "pgf.rcfonts": False}):
+        figure.savefig(buffer, format="pgf")
+    return f"% {comment}\n".encode() + buffer.getvalue()
+
+
 def _latex(figure: Figure, stem: str, formats: Sequence[str], caption: str, label: str) -> str:
     """A figure environment; one that spans both columns if the figure is wider than a column."""
     width = figure.get_figwidth()
-    environment = "figure*" if width > VENUES["iccv"].column else "figure"
-    end = next((name for name in ("pdf", "png") if name in formats), "pdf")
+    environment = "figure*" if width > current_venue().column + 1e-6 else "figure"
+    end = next((name for name in ("pdf", "pgf", "png") if name in formats), "pdf")
+    shown = f"\\includegraphics[width={width:g}in]{{{stem}.{end}}}" if end != "pgf" else f"\\input{{{stem}.pgf}}"
     return (
         f"\\begin{{{environment}}}[t]\n"
         "  \\centering\n"
-        f"  \\includegraphics[width={width:g}in]{{{stem}.{end}}}\n"
+        f"  {shown}\n"
         f"  \\caption{{{escape_latex(caption)}}}\n"
-        f"  \\label{{{re.sub(r'[^A-Za-z0-9:._-]+', '-', label)}}}\n"
+        f"  \\label{{{_label(label)}}}\n"
         f"\\end{{{environment}}}\n"
     )
+
+
+def _label(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9:._-]+", "-", text)
 
 
 def escape_latex(text: str) -> str:

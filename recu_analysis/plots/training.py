@@ -1,12 +1,13 @@
-"""Accuracy of runs over their training: the paper's Fig. 5."""
+"""Accuracy and loss over the training: one line a run, or one an arm with its seeds as a band (the paper's Fig. 5)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from recu_analysis.errors import InputError
 from recu_analysis.plots._axes import by_run, epochs, require, target
 from recu_analysis.plots.style import DASHED, MARKER_RIM
 
@@ -47,19 +48,88 @@ def accuracy(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
         axes.plot(rows["epoch"], rows["train_top1"], color=colour, linestyle=DASHED, linewidth=0.8)
         (line,) = axes.plot(rows["epoch"], rows["val_top1"], color=colour, marker=marker, markevery=every, label=run)
         line.set(**MARKER_RIM)
-    _limits(axes, data)
+    _limits(axes, data, ["train_top1", "val_top1"])
     epochs(axes)
     axes.set_ylabel("top-1 accuracy (%)")
     _legend(axes)
     return axes
 
 
-def _limits(axes: Axes, data: pd.DataFrame) -> None:
+# Quantity: its label.
+_QUANTITIES: Final = {
+    "train_top1": "top-1 accuracy (%)",
+    "val_top1": "top-1 accuracy (%)",
+    "train_loss": "training loss",
+    "val_loss": "validation loss",
+}
+
+
+def curves(data: pd.DataFrame, quantity: str, ax: Axes | None = None) -> Axes:
+    """A quantity over the epochs, one line an arm, in a band from the least to the greatest of its runs.
+
+    Accuracies get the axis of `accuracy`, losses a logarithmic one.
+
+    Parameters
+    ----------
+    data : DataFrame
+        One row a run and epoch: `arm` and `run` (labels), `epoch`, and the quantity. NaN leaves a gap.
+    quantity : {"train_top1", "val_top1", "train_loss", "val_loss"}
+        Per cent, or nats.
+    ax : Axes, optional
+        pyplot's current one by default.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    InputError
+        If the quantity is unknown, a column is missing, or there is no row.
+    """
+    if quantity not in _QUANTITIES:
+        raise InputError(f"nothing to draw is called {quantity!r}; known are {', '.join(_QUANTITIES)}")
+    require(data, ("arm", "run", "epoch", quantity))
+    axes = target(ax)
+    every = max(1, round(data["epoch"].nunique() / 8))
+    for number, (arm, rows, colour, marker) in enumerate(by_run(data, "epoch", "arm")):
+        seeds = rows.groupby("epoch")[quantity].agg(["mean", "min", "max"])
+        axes.fill_between(seeds.index, seeds["min"], seeds["max"], color=colour, alpha=0.25, linewidth=0.0)
+        # Arms that coincide show both their markers.
+        at = (number * every // 2 % every, every)
+        (line,) = axes.plot(
+            seeds.index, seeds["mean"], color=colour, marker=marker, markevery=at, label=_named(arm, rows)
+        )
+        line.set(**MARKER_RIM)
+    if quantity.endswith("loss"):
+        _logarithmic(axes, data[quantity])
+    else:
+        _limits(axes, data, [quantity])
+    epochs(axes)
+    axes.set_ylabel(_QUANTITIES[quantity])
+    axes.legend(loc="best")
+    return axes
+
+
+def _logarithmic(axes: Axes, values: pd.Series[float]) -> None:
+    """A logarithmic axis with plain numbers, and enough of them where it spans less than a decade or two."""
+    positive = values[values > 0]
+    span = positive.max() / positive.min() if len(positive) else 1.0
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=range(1, 10) if span < 10 else (1, 2, 5) if span < 300 else (1,)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _named(arm: str, rows: pd.DataFrame) -> str:
+    count = rows["run"].nunique()
+    return f"{arm} ({count} seeds)" if count > 1 else arm
+
+
+def _limits(axes: Axes, data: pd.DataFrame, columns: list[str]) -> None:
     """Limits that show the top end, from the values after the first epochs."""
     first, last = data["epoch"].min(), data["epoch"].max()
-    values = (
-        data.loc[data["epoch"] >= first + _START * (last - first), ["train_top1", "val_top1"]].melt()["value"].dropna()
-    )
+    values = data.loc[data["epoch"] >= first + _START * (last - first), columns].melt()["value"].dropna()
     if not values.empty:
         margin = 0.04 * max(values.max() - values.min(), 1.0)
         axes.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10]))

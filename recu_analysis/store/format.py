@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import xxhash
 
 from recu_analysis.errors import DamagedError, InputError
+from recu_analysis.store.quantities import QUANTITIES, checked_quantities
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
@@ -38,12 +39,6 @@ CHECKPOINTS = "checkpoints"
 SEGMENT_NAME = re.compile(r"segment-(\d{4}|[1-9]\d{4,})", re.ASCII)
 WINDOW_NAME = re.compile(r"window-(\d{6}|[1-9]\d{6,})", re.ASCII)
 SHARD_NAME = re.compile(r"(\d{5})-of-(\d{5})\.safetensors", re.ASCII)
-
-#: Tensors of every layer of every shard, and those of the weights that flipped.
-DENSE = ("weight", "path", "zpath")
-SPARSE = ("flipped", "flips", "first_flip", "last_flip")
-#: Tensors that only some layers have: the learned alpha, and the effective weight where no transform says it.
-OPTIONAL = ("scale", "effective")
 
 
 def segment_name(number: int) -> str:
@@ -184,6 +179,7 @@ class RunHeader:
     layers: tuple[LayerSpec, ...]
     configuration: dict[str, Any]
     environment: dict[str, Any]
+    quantities: tuple[str, ...] = QUANTITIES
 
     def to_json(self) -> str:
         """The text of run.json, indented for people."""
@@ -191,6 +187,7 @@ class RunHeader:
             "format": FORMAT_VERSION,
             "run_id": self.run_id,
             "layers": [layer.to_dict() for layer in self.layers],
+            "quantities": list(self.quantities),
             "configuration": self.configuration,
             "environment": self.environment,
         }
@@ -212,8 +209,9 @@ class RunHeader:
                 layers=layers,
                 configuration=_kind(content["configuration"], dict),
                 environment=_kind(content["environment"], dict),
+                quantities=checked_quantities(_kind(content.get("quantities", list(QUANTITIES)), list)),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, InputError) as error:
             raise DamagedError(f"{where} is not what was written there: {error}") from None
         if len({layer.name for layer in layers}) != len(layers):
             raise DamagedError(f"{where} names a layer twice")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from recu_analysis.errors import InputError
 from recu_analysis.store import format as names
+from recu_analysis.store.quantities import DENSE, OPTIONAL, SPARSE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,11 +64,7 @@ def _check_names(layers: Sequence[str]) -> None:
 def shard_header_bytes(layers: Sequence[LayerSpec]) -> int:
     """The most that the header of a window's file can take."""
     longest = names.LayerWindow(_LARGE, _LARGE, _LONG, _LONG, _LONG, _LONG)
-    tensors = {
-        f"{kind}/{layer.name}": len(layer.shape)
-        for layer in layers
-        for kind in (*names.DENSE, *names.SPARSE, *names.OPTIONAL)
-    }
+    tensors = {f"{kind}/{layer.name}": len(layer.shape) for layer in layers for kind in (*DENSE, *SPARSE, *OPTIONAL)}
     header = names.ShardHeader(
         run_id="0" * 16,
         segment=_LARGE,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,6 +92,17 @@ class Run:
         return frame[[*leading, *(name for name in frame if name not in leading)]].dropna(axis=1, how="all")
 
     @property
+    def being_written(self) -> bool:
+        """Whether a process on this machine records into it now; False where the system does not tell."""
+        try:
+            lock = os.lstat(self.path / names.LOCK_FILE).st_ino
+            held = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+        except OSError:
+            return False
+        # Asking for the lock itself would stop a recording that begins at this moment.
+        return any("FLOCK" in line and f":{lock} " in line for line in held)
+
+    @property
     def next_segment(self) -> int:
         """Number of the segment that a resumption would open."""
         found = numbered(self.path / names.HISTORY, names.SEGMENT_NAME)
@@ -160,7 +171,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
 
 
 def _linked(window: Window, previous: Window | None) -> Window:
-    return Window(window.number, window.file, window.header, window.where, window.specs, previous)
+    return replace(window, previous=previous)
 
 
 def _require_run(folder: Path) -> None:
@@ -255,4 +266,4 @@ def open_window(number: int, folder: Path, segment: Segment, header: RunHeader, 
     missing = [name for name in specs if name not in shard.layers]
     if missing:
         raise DamagedError(f"{where} is damaged: it has no layer {missing[0]!r:.80}")
-    return Window(number, file, shard, where, specs, None)
+    return Window(number, file, shard, where, specs, header.quantities, None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from recu_analysis.errors import DamagedError, RecuError, StoreError
 from recu_analysis.store import format as names
+from recu_analysis.store.quantities import OPTIONAL, kinds
 from recu_analysis.store.run import Segment, limit, numbered, open_run, open_window, read_marks, shards
 from recu_analysis.store.tensors import TensorFile, TornError, read_small
 
@@ -233,7 +234,7 @@ def check_window(window: Window) -> None:
 
 
 def _problems(window: Window) -> Iterator[RecuError]:
-    known = {f"{kind}/{layer}" for layer, spec in window.specs.items() for kind in _kinds(spec)}
+    known = {f"{kind}/{layer}" for layer, spec in window.specs.items() for kind in _kinds(window, spec)}
     for name in sorted(window.file.entries.keys() ^ window.header.digests.keys()):
         what = "tensor" if name in window.header.digests else "checksum of tensor"
         yield DamagedError(f"{window.where} is damaged: it has no {what} {name!r:.80}")
@@ -243,13 +244,15 @@ def _problems(window: Window) -> Iterator[RecuError]:
         yield from _layer_problems(window[layer])
 
 
-def _kinds(spec: LayerSpec) -> tuple[str, ...]:
-    optional = names.OPTIONAL if spec.transform is None else ("scale",)
-    return (*names.DENSE, *names.SPARSE, *optional)
+def _kinds(window: Window, spec: LayerSpec) -> tuple[str, ...]:
+    optional = OPTIONAL if spec.transform is None else ("scale",)
+    return (*kinds(window.quantities), *optional)
 
 
 def _layer_problems(record: LayerRecord) -> Iterator[RecuError]:
-    for kind in (*names.DENSE, *names.SPARSE[1:], *names.OPTIONAL):
+    for kind in (*kinds(record.window.quantities), *OPTIONAL):
+        if kind == "flipped":
+            continue  # read with each of the arrays that it places
         try:
             getattr(record, kind)
         except RecuError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from recu_analysis.errors import DamagedError, LayerNotFoundError, WindowNotFoundError
+from recu_analysis.errors import DamagedError, LayerNotFoundError, NotRecordedError, WindowNotFoundError
 from recu_analysis.trajectory import Trajectory
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 @dataclass(frozen=True, eq=False)
 class LayerRecord:
     """One layer of one window, read when asked for; every array is read only and has the layer's shape.
+
+    NotRecordedError is raised for a quantity that the run does not keep; see the `quantities` of its recording.
 
     Attributes
     ----------
@@ -48,12 +50,26 @@ class LayerRecord:
     @property
     def path(self) -> Array:
         """Sum of abs(w_u - w_{u-1}) over the window's updates, float32, in the unit of the weights."""
+        self._require("path")
         return self._read("path")
 
     @property
     def zpath(self) -> Array:
         """Sum of abs(z_u - z_{u-1}) over the window's updates, float32, in standard deviations of the channel."""
+        self._require("zpath")
         return self._read("zpath")
+
+    @property
+    def ema(self) -> Array:
+        """OvSW's moving average of the flips at the window's end, float32: e <- 0.999 e + 0.001 [flip], from 0."""
+        self._require("ema")
+        return self._read("ema")
+
+    @property
+    def grad(self) -> Array:
+        """Sum of abs(gradient of the loss) before each of the window's updates, float32, loss per unit of weight."""
+        self._require("grad")
+        return self._read("grad")
 
     @property
     def flips(self) -> Array:
@@ -63,11 +79,13 @@ class LayerRecord:
     @property
     def first_flip(self) -> Array:
         """Number of the first such update, int64; -1 if there is none."""
+        self._require("flip_times")
         return self._scatter("first_flip", -1)
 
     @property
     def last_flip(self) -> Array:
         """Number of the last such update, int64; -1 if there is none."""
+        self._require("flip_times")
         return self._scatter("last_flip", -1)
 
     @property
@@ -88,23 +106,33 @@ class LayerRecord:
 
     @property
     def trajectory(self) -> Trajectory:
-        """The whole record of the layer in this window, sums in float64."""
+        """The whole record of the layer in this window, sums in float64, None for what the run does not keep."""
+        kept = self.window.quantities
         return Trajectory(
             first_update=self.summary.first_update,
             last_update=self.summary.first_update + self.summary.updates - 1,
             start=self.start,
             end=self.weight,
-            path=self.path.astype(np.float64),
-            zpath=self.zpath.astype(np.float64),
+            path=self.path.astype(np.float64) if "path" in kept else None,
+            zpath=self.zpath.astype(np.float64) if "zpath" in kept else None,
             flips=self.flips,
-            first_flip=self.first_flip,
-            last_flip=self.last_flip,
+            first_flip=self.first_flip if "flip_times" in kept else None,
+            last_flip=self.last_flip if "flip_times" in kept else None,
             lr=self.summary.lr,
             lr_decay=self.summary.lr_decay,
             decay_time=self.summary.decay_time,
             tau=self.summary.tau,
             effective=self.effective,
+            ema=self.ema if "ema" in kept else None,
+            grad=self.grad.astype(np.float64) if "grad" in kept else None,
         )
+
+    def _require(self, quantity: str) -> None:
+        if quantity not in self.window.quantities:
+            raise NotRecordedError(
+                f"{self.window.where} has no {quantity}: the run was recorded without it; name it in the quantities= "
+                "of the recording"
+            )
 
     def _holds(self, kind: str) -> bool:
         return f"{kind}/{self.spec.name}" in self.window.file.entries
@@ -150,6 +178,8 @@ class Window:
     header : ShardHeader
     where : str
         What messages call the window.
+    quantities : tuple of str
+        What the run keeps of every weight beside its state and its flips.
     """
 
     number: int
@@ -157,6 +187,7 @@ class Window:
     header: ShardHeader
     where: str
     specs: dict[str, LayerSpec]
+    quantities: tuple[str, ...]
     previous: Window | None
 
     @property

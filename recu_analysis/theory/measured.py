@@ -14,6 +14,7 @@ from recu_analysis.errors import InputError
 from recu_analysis.theory.blocks import blocks
 from recu_analysis.theory.laplace import quantile
 from recu_analysis.theory.reals import real_array
+from recu_analysis.theory.standardize import empirical_bound
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -58,7 +59,7 @@ class Quantized:
     channel_error: Values
 
 
-def quantized(weights: ArrayLike, tau: float) -> Quantized:
+def quantized(weights: ArrayLike, tau: float, kind: str = "laplace") -> Quantized:
     """Measured quantisation of one layer's standardised weights, in two passes over blocks of channels.
 
     Parameters
@@ -67,6 +68,8 @@ def quantized(weights: ArrayLike, tau: float) -> Quantized:
         Standardised weights w~, finite.
     tau : float
         Quantile level, 0.5 < tau <= 1; 1 where the layer does not clamp.
+    kind : {"laplace", "empirical"}
+        Whose quantile the bound is, as in `WeightTransform`.
 
     Returns
     -------
@@ -79,7 +82,7 @@ def quantized(weights: ArrayLike, tau: float) -> Quantized:
     """
     rows = check_weights(weights)
     b_hat = sum(float(_sizes(block).sum()) for _, block in blocks(rows)) / rows.size
-    bound = float(quantile(tau, b_hat))
+    bound = empirical_bound(rows, tau) if kind == "empirical" else float(quantile(tau, b_hat))
     # By channel: weights beyond the bound, sums of |w|, w^2, |clamped| and its variance within the channel.
     sums = np.concatenate([_channel_sums(_sizes(block), bound) for _, block in blocks(rows)])
     beyond, size, square, clamped, within = sums.T

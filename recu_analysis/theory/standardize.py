@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from recu_analysis.errors import InputError
-from recu_analysis.theory.laplace import quantile
+from recu_analysis.theory.laplace import check_tau, quantile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import ArrayLike, NDArray
+
+#: Of what a clamp takes its quantiles: the Laplace fitted to the layer, or the weights themselves.
+QUANTILES = ("laplace", "empirical")
 
 
 def channels(weight: ArrayLike) -> NDArray[np.float64]:
@@ -78,6 +81,27 @@ def _deviation(centred: NDArray[np.float64], *, ddof: int, eps: float = 0.0) -> 
     return np.sqrt(variance + eps)
 
 
+def empirical_bound(standardised: ArrayLike, tau: float) -> float:
+    """Bound of a clamp that leaves 2 (1 - tau) of a layer's weights outside, whatever their distribution.
+
+    The quantile of |w~| at level 2 tau - 1, linear between order statistics; infinite at tau = 1.
+
+    Parameters
+    ----------
+    standardised : array_like
+        w~ of the whole layer, of any shape.
+    tau : float
+        Quantile level, 0.5 < tau <= 1.
+
+    Raises
+    ------
+    InputError
+        If tau lies outside (0.5, 1].
+    """
+    level = float(check_tau(tau))
+    return math.inf if level == 1.0 else float(np.quantile(np.abs(standardised), 2.0 * level - 1.0))
+
+
 @dataclass(frozen=True, slots=True)
 class WeightTransform:
     """Centring, standardisation and clamp that stand between a layer's latent weights and their sign.
@@ -97,7 +121,9 @@ class WeightTransform:
     ddof : int
         Delta degrees of freedom of the variance.
     clamp : bool
-        Whether the layer clamps w~ to its Laplace quantiles (ReCU).
+        Whether the layer clamps w~ to its quantiles (ReCU).
+    quantile : {"laplace", "empirical"}
+        Those of the Laplace with scale b_hat (Eq. 10), or that of |w~| at level 2 tau - 1, on both sides.
     """
 
     centre: bool = False
@@ -105,12 +131,15 @@ class WeightTransform:
     eps: float = 1e-5
     ddof: int = 1
     clamp: bool = False
+    quantile: str = "laplace"
 
     def __post_init__(self) -> None:
         if self.target is not None and not (math.isfinite(self.target) and self.target > 0):
             raise InputError(f"the target scale b* must be a positive number, not {self.target}")
         if not (math.isfinite(self.eps) and self.eps >= 0):
             raise InputError(f"eps must be a number of at least 0, not {self.eps}")
+        if self.quantile not in QUANTILES:
+            raise InputError(f"quantile must be one of {', '.join(QUANTILES)}, not {self.quantile!r}")
 
     def standardised(self, weight: ArrayLike) -> NDArray[np.float64]:
         """w~, the weight after the layer's standardisation and before its clamp.
@@ -150,8 +179,21 @@ class WeightTransform:
         values = np.asarray(standardised, dtype=np.float64)
         if not self.clamp:
             return values
-        bound = float(quantile(tau, np.abs(values).mean()))
+        bound = self.bound(values, tau)
         return np.clip(values, -bound, bound)
+
+    def bound(self, standardised: ArrayLike, tau: float) -> float:
+        """Q(tau), the bound of the clamp on both sides, for w~ of a whole layer; whether it clamps or not.
+
+        Parameters
+        ----------
+        standardised : array_like
+        tau : float
+            Quantile level, 0.5 < tau <= 1.
+        """
+        if self.quantile == "empirical":
+            return empirical_bound(standardised, tau)
+        return float(quantile(tau, np.abs(np.asarray(standardised, dtype=np.float64)).mean()))
 
     def signs(self, weight: ArrayLike) -> NDArray[np.bool_]:
         """Whether the effective weight of each latent weight is +1, with sign(0) = +1 (Eq. 2).
@@ -181,7 +223,9 @@ class WeightTransform:
             "eps": (int, float),
             "ddof": (int,),
             "clamp": (bool,),
+            "quantile": (str,),
         }
+        fields = {"quantile": "laplace", **fields}  # runs recorded before there was another do not say it
         if set(fields) != set(kinds) or any(not isinstance(fields[name], kind) for name, kind in kinds.items()):
             raise InputError(f"a weight transform has the fields {', '.join(kinds)}, not {dict(fields)!r:.200}")
         return cls(**dict(fields))

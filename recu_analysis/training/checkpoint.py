@@ -24,6 +24,9 @@ FORMAT = "recu-analysis-checkpoint/1"
 #: What optimizers keep for a parameter, by its name in the file and in torch.
 KEPT = {"momentum": "momentum_buffer", "exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq", "step": "step"}
 
+#: Weights of the last layer, a row a class, as the networks call them.
+HEADS = ("linear.weight", "fc.weight")
+
 
 @dataclass(frozen=True, slots=True)
 class Position:
@@ -114,6 +117,7 @@ def load_state(run_dir: Path, model: torch.nn.Module, optimizer: torch.optim.Opt
         )
     state = {name.removeprefix("model/"): value for name, value in tensors.items() if name.startswith("model/")}
     try:
+        _check_head(state, model)
         kept = _kept(tensors)
         if json.loads(metadata["position"])["update"] > 0:
             _check_kept(kept, optimizer)
@@ -121,6 +125,13 @@ def load_state(run_dir: Path, model: torch.nn.Module, optimizer: torch.optim.Opt
         optimizer.load_state_dict({"state": kept, "param_groups": optimizer.state_dict()["param_groups"]})
     except (RuntimeError, ValueError) as error:
         raise DamagedError(f"{path} does not fit the network: {str(error).splitlines()[0]}") from None
+
+
+def _check_head(state: dict[str, torch.Tensor], model: torch.nn.Module) -> None:
+    """ValueError if the last layer was made for another number of classes; torch would list all its shapes."""
+    for name, expected in model.state_dict().items():
+        if name in HEADS and name in state and len(state[name]) != len(expected):
+            raise ValueError(f"it tells {len(state[name])} classes apart, and the data set has {len(expected)}")
 
 
 def _kept(tensors: dict[str, torch.Tensor]) -> dict[int, dict[str, torch.Tensor]]:

@@ -14,26 +14,51 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: Data sets that `load_dataset` knows; here, where naming them needs no torch.
-DATASETS = ("digits", "fashion-mnist", "fashion-mnist-16")
+DATASETS = ("digits", "fashion-mnist", "fashion-mnist-16", "cifar10", "cifar100", "image-folder")
 #: What a field may be, where that is one of a few words.
 CHOICES = {
     "optimizer": ("sgd", "adam"),
     "schedule": ("cosine", "step", "linear", "constant"),
     "device": ("auto", "cpu", "cuda"),
+    "binariser": ("recu", "bnn", "xnor", "bi-real", "ir-net"),
+    "quantile": ("laplace", "empirical"),
+    "mask": ("clamped", "random"),
+    "alpha": ("learned", "analytic", "none"),
+}
+#: What can be recorded of every weight beside the usual.
+EXTRA_QUANTITIES = ("ema", "grad")
+#: What only the binariser recu can be told, by its name here and in `BinaryConv2d`; the others are published methods.
+RECU_OPTIONS = {
+    "recu": "clamp",
+    "mask": "mask",
+    "quantile": "quantile",
+    "scale": "scale",
+    "centre": "centre",
+    "alpha": "alpha",
+    "scale_activations": "scale_activations",
 }
 #: Learning rates that the command line takes where none is given; both were tried on the digits.
 LEARNING_RATES = {"sgd": 0.1, "adam": 0.01}
-_NUMBERS = ("scale", "initial_scale", "lr", "momentum", "weight_decay", "binary_weight_decay")
+#: Least and most pixels a side; the networks were made for 32 and 224.
+IMAGE_SIZES = (8, 1024)
+#: That of Tiny-ImageNet.
+IMAGE_SIZE = 64
+_NUMBERS = ("initial_scale", "lr", "momentum", "weight_decay", "binary_weight_decay")
 #: Fields, the types they may have, and how an error calls them; bool is not taken for an int.
 _KINDS = (
-    *((name, (str,), "a text") for name in ("network", "dataset", "mask", *CHOICES)),
+    *((name, (str,), "a text") for name in ("network", "dataset", *CHOICES)),
     ("data_dir", (str, type(None)), "a text or None"),
     *(
         (name, (bool,), "True or False")
-        for name in ("recu", "centre", "augment", "bfloat16", "channels_last", "compile")
+        for name in ("recu", "centre", "scale_activations", "augment", "bfloat16", "channels_last", "compile")
     ),
+    ("scale", (int, float, type(None)), "a number or None"),
     ("tau", (tuple,), "a tuple of two numbers"),
-    *((name, (int,), "a whole number") for name in ("epochs", "batch_size", "accumulate", "warm_up", "seed")),
+    ("quantities", (tuple,), "a tuple of words"),
+    *(
+        (name, (int,), "a whole number")
+        for name in ("image_size", "epochs", "batch_size", "accumulate", "warm_up", "seed")
+    ),
     *((name, (int, float), "a number") for name in _NUMBERS),
 )
 
@@ -47,18 +72,28 @@ class TrainingConfig:
     network, dataset : str
     data_dir : str or None
         Where the data set lies, for those that pip does not bring.
+    image_size : int
+        Pixels to which image-folder brings height and width; the other data sets have their own.
     augment : bool
         Whether the training images are changed at random, as the data set does it.
+    binariser : {"recu", "bnn", "xnor", "bi-real", "ir-net"}
+        The method, as in `BinaryConv2d`; what follows down to `scale_activations` is ReCU's alone.
     recu : bool
         Whether the weights are clamped; the standardisation stays without.
     tau : tuple of float
         Quantile level in the first epoch, and the one that the schedule (Eq. 24) heads for; equal for a fixed one.
-    mask : str
-        Whose gradients the clamp stops, as in `BinaryConv2d`: clamped, or random as a control.
-    scale : float
-        b*, to which the weights are standardised.
+    mask : {"clamped", "random"}
+        Whose gradients the clamp stops: those of the clamped weights, or, as a control, of a random set as large.
+    quantile : {"laplace", "empirical"}
+        To whose quantiles the clamp goes: those of the fitted Laplace, or of the weights themselves.
+    scale : float or None
+        b*, to which the weights are standardised; None leaves their scale alone.
     centre : bool
         Whether the mean of each output channel is subtracted first.
+    alpha : {"learned", "analytic", "none"}
+        Factor of each binary layer's output.
+    scale_activations : bool
+        Whether activations are divided by each sample's standard deviation while training.
     initial_scale : float
         Factor on the initial latent weights; b* = sqrt(2)/2 with 1/sqrt(2 sqrt(2)) follows b* = 2 with 1.
     epochs : int
@@ -89,17 +124,24 @@ class TrainingConfig:
         auto takes CUDA where there is some.
     seed : int
         Of initialisation, order of the data, and what is random in an epoch.
+    quantities : tuple of str
+        What is recorded of every weight beside the usual: ema, grad, as in `recu_analysis.record`.
     """
 
     network: str = "resnet20"
     dataset: str = "digits"
     data_dir: str | None = None
+    image_size: int = IMAGE_SIZE
     augment: bool = False
+    binariser: str = "recu"
     recu: bool = True
     mask: str = "clamped"
+    quantile: str = "laplace"
     tau: tuple[float, float] = (0.85, 0.99)
-    scale: float = 2.0
+    scale: float | None = 2.0
     centre: bool = True
+    alpha: str = "learned"
+    scale_activations: bool = True
     initial_scale: float = 1.0
     epochs: int = 24
     batch_size: int = 64
@@ -116,6 +158,7 @@ class TrainingConfig:
     compile: bool = False
     device: str = "auto"
     seed: int = 0
+    quantities: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_kinds()
@@ -123,15 +166,27 @@ class TrainingConfig:
         low, high = check_tau(self.tau)
         if low > high:
             raise InputError(f"tau must not fall: its start {low:g} is above its end {high:g}")
-        for name in ("lr", "scale", "initial_scale"):
+        for name in ("lr", "initial_scale", *(("scale",) if self.scale is not None else ())):
             _require(name, getattr(self, name), 0.0, inclusive=False)
         for name in ("momentum", "weight_decay", "binary_weight_decay"):
             _require(name, getattr(self, name), 0.0)
         if self.momentum >= 1.0:
             raise InputError(f"momentum must be below 1, not {self.momentum:g}")
+        if self.binariser != "recu":
+            self._check_method()
+
+    def _check_method(self) -> None:
+        """InputError if a method that is not ReCU is told what only ReCU has."""
+        for field in fields(self):
+            if field.name in RECU_OPTIONS and getattr(self, field.name) != field.default:
+                raise InputError(
+                    f"{field.name.replace('_', ' ')} is an option of the binariser recu; {self.binariser} is trained "
+                    "as published, so leave it away"
+                )
 
     def _check_counts(self) -> None:
         """InputError unless the whole numbers can be those of a training."""
+        check_image_size(self.image_size)
         if self.epochs < 1:
             raise InputError(f"a training needs at least one epoch, not {self.epochs}")
         if self.batch_size < 2:
@@ -152,6 +207,9 @@ class TrainingConfig:
         for name, words in CHOICES.items():
             if getattr(self, name) not in words:
                 raise InputError(f"{name} must be one of {', '.join(words)}, not {getattr(self, name)!r}")
+        for name in self.quantities:
+            if name not in EXTRA_QUANTITIES:
+                raise InputError(f"what can be recorded beside is {', '.join(EXTRA_QUANTITIES)}, not {name!r}")
         if len(self.tau) != 2 or any(type(level) not in (int, float) for level in self.tau):
             raise InputError(f"tau must be a pair of numbers, its start and its end, not {self.tau!r}")
 
@@ -176,15 +234,18 @@ class TrainingConfig:
 
     def binary_options(self) -> dict[str, Any]:
         """What `build_network` is told of the binary layers."""
-        return {"scale": self.scale, "centre": self.centre, "clamp": self.recu, "mask": self.mask}
+        if self.binariser != "recu":
+            return {"binariser": self.binariser}
+        return {option: getattr(self, name) for name, option in RECU_OPTIONS.items()}
 
     def tau_of(self, epoch: int) -> float | None:
         """Quantile level of an epoch, counted from 0 (Eq. 24); None without the clamp."""
-        return float(schedule(epoch, self.epochs, *self.tau)) if self.recu else None
+        clamps = self.recu and self.binariser == "recu"
+        return float(schedule(epoch, self.epochs, *self.tau)) if clamps else None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON has them."""
-        return asdict(self) | {"tau": list(self.tau)}
+        return asdict(self) | {"tau": list(self.tau), "quantities": list(self.quantities)}
 
     @classmethod
     def from_dict(cls, entries: Mapping[str, Any]) -> Self:
@@ -199,13 +260,23 @@ class TrainingConfig:
         unknown = sorted(set(entries) - known)
         if unknown:
             raise InputError(f"no setting of a training is called {unknown[0]!r}; they are {', '.join(sorted(known))}")
-        tau = entries.get("tau", (0.85, 0.99))
-        return cls(**{**entries, "tau": tuple(tau) if isinstance(tau, list) else tau})
+        known_entries: dict[str, Any] = dict(entries)
+        for name in ("tau", "quantities"):
+            if isinstance(known_entries.get(name), list):
+                known_entries[name] = tuple(known_entries[name])
+        return cls(**known_entries)
 
     def differences(self, other: TrainingConfig) -> list[str]:
         """A text such as ``epochs (24, not 30)`` for every field in which the other differs."""
         mine, theirs = self.to_dict(), other.to_dict()
         return [f"{name} ({mine[name]}, not {theirs[name]})" for name in mine if mine[name] != theirs[name]]
+
+
+def check_image_size(size: int) -> None:
+    """InputError unless images can have so many pixels a side."""
+    least, most = IMAGE_SIZES
+    if not least <= size <= most:
+        raise InputError(f"images can have {least} to {most} pixels a side, not {size}")
 
 
 def _require(name: str, value: float, least: float, *, inclusive: bool = True) -> None:

@@ -16,8 +16,9 @@ from torch.nn import functional
 from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.capture.recorder import record
 from recu_analysis.errors import InputError, RunExistsError, StoreError
-from recu_analysis.nn import set_tau
+from recu_analysis.nn import set_progress, set_tau
 from recu_analysis.store.format import RUN_FILE
+from recu_analysis.store.quantities import QUANTITIES
 from recu_analysis.store.writer import check_room, lock_directory, window_bytes
 from recu_analysis.training import checkpoint
 from recu_analysis.training.data import Dataset, batches, epoch_seed, load_dataset
@@ -138,8 +139,9 @@ def train(
         position = checkpoint.load_position(folder) if resume else None
         if position is not None:
             checkpoint.check_same(position, config, ours.count, folder)
-        data = load_dataset(config.dataset, config.data_dir)
+        data = load_dataset(config.dataset, config.data_dir, config.image_size)
         model, optimizer = build(config, data.classes, ours.device)
+        _check_images(config, data, model, ours.device)
         if position is not None:
             checkpoint.load_state(folder, model, optimizer)
             if position.epochs == config.epochs:
@@ -158,6 +160,14 @@ def _check_batches(config: TrainingConfig, ours: Processes) -> None:
         )
 
 
+def _check_images(config: TrainingConfig, data: Dataset, model: torch.nn.Module, device: torch.device) -> None:
+    """Show the network one image, for it says itself which sizes it takes: better before there is a run directory."""
+    layout = torch.channels_last if config.channels_last else torch.contiguous_format
+    images, labels = next(iter(data.val_batches()))
+    images = data.normalised(images[:1].to(device)).to(memory_format=layout)
+    evaluate(model, [(images, labels[:1].to(device))])
+
+
 def _make_ready(
     config: TrainingConfig,
     model: torch.nn.Module,
@@ -168,7 +178,9 @@ def _make_ready(
 ) -> None:
     """Make sure of the room for all windows, and that the folder is free."""
     epochs = config.epochs - (position.epochs if position else 0)
-    expected = (epochs + 1) * window_bytes([layer.spec for layer in binary_layers(model)])
+    expected = (epochs + 1) * window_bytes(
+        [layer.spec for layer in binary_layers(model)], (*QUANTITIES, *config.quantities)
+    )
     # Before anything is deleted: a run must not be lost to one that then cannot start.
     check_room(folder, expected, f"the windows of {epochs} epochs")
     if position is None:
@@ -214,7 +226,7 @@ class _Training:
             if position is None:
                 self._save(folder, 0, 0)
             self.ours.wait()  # here the others learn that the first one could begin
-            step = Step(self.config, self.model, self.optimizer, self.ours, update)
+            step = Step(self.config, self.model, self.optimizer, self.ours, update, self.data.normalised)
             for epoch in range(start, self.config.epochs):
                 outcome = self._epoch(step, recorder, epoch)
                 if outcome is None:
@@ -229,7 +241,9 @@ class _Training:
         """A recorder in the first process, nothing in the others."""
         if not self.ours.first:
             return contextlib.nullcontext()
-        return record(self.model, self.optimizer, folder, resume=update, configuration=self.config.to_dict())
+        kept = (*QUANTITIES, *self.config.quantities)
+        settings = self.config.to_dict()
+        return record(self.model, self.optimizer, folder, resume=update, configuration=settings, quantities=kept)
 
     def _save(self, folder: Path, epochs: int, update: int) -> None:
         if self.ours.first:
@@ -244,6 +258,7 @@ class _Training:
             group["lr"] = lr
         if tau is not None:
             set_tau(self.model, tau)
+        set_progress(self.model, epoch / self.config.epochs)
         trained = self._pass(step, epoch, tau)
         if trained is None:
             return None

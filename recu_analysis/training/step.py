@@ -15,7 +15,7 @@ from recu_analysis.errors import InputError
 from recu_analysis.training.distributed import SharedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from recu_analysis.training.config import TrainingConfig
     from recu_analysis.training.distributed import Processes
@@ -66,6 +66,8 @@ class Step:
         Those of the training; all construct it at the same time.
     update : int
         Number of the last update applied.
+    normalised : callable
+        Makes of a batch's images, on the device already, what the network takes.
     """
 
     def __init__(
@@ -75,9 +77,11 @@ class Step:
         optimizer: torch.optim.Optimizer,
         processes: Processes,
         update: int,
+        normalised: Callable[[torch.Tensor], torch.Tensor],
     ) -> None:
         self.update = update
         self._config, self._optimizer, self._processes = config, optimizer, processes
+        self._normalised = normalised
         # Without dynamic shapes the code for a batch depends on its size only, not on the batches before it.
         forward = torch.compile(model, dynamic=False) if config.compile else model
         # Running statistics are those of the first process, which gives them to the others.
@@ -122,8 +126,9 @@ class Step:
         return total, int(correct)
 
     def place(self, batch: Batch) -> Batch:
-        """Images and labels on the device, the images in the memory layout of the training."""
-        images, labels = (tensor.to(self._processes.device, non_blocking=True) for tensor in batch)
+        """Images and labels on the device, the images normalised and in the memory layout of the training."""
+        pixels, labels = (tensor.to(self._processes.device, non_blocking=True) for tensor in batch)
+        images = self._normalised(pixels)
         return (images.to(memory_format=torch.channels_last) if self._config.channels_last else images), labels
 
     def precision(self) -> torch.autocast:

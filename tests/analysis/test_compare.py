@@ -10,13 +10,20 @@ from scipy import stats
 from recu_analysis import open_run
 from recu_analysis.analysis.compare import check_same_layers, compare, differing_settings, over_seeds
 from recu_analysis.analysis.deadness import dead_weights, totals
+from recu_analysis.analysis.differences import curves, layer_differences
+from recu_analysis.analysis.engine import WindowRange
+from recu_analysis.analysis.horizon import common_stretch, equal_stretches
 from recu_analysis.errors import InputError
 from recu_analysis.testing import random_walk, synthetic_run
 
 
 def with_settings(path, **settings):
     """A synthetic run whose configuration has these settings."""
-    made = synthetic_run(path, {"a": random_walk((8, 30), 8, seed=settings["seed"])})
+    return with_walk(path, random_walk((8, 30), 8, seed=settings["seed"]), **settings)
+
+
+def with_walk(path, walk, **settings):
+    made = synthetic_run(path, {"a": walk})
     file = made.path / "run.json"
     content = json.loads(file.read_text())
     content["configuration"] = settings
@@ -62,3 +69,69 @@ def test_runs_of_different_networks_are_refused(runs, tmp_path):
     other = open_run(synthetic_run(tmp_path / "other").path)
     with pytest.raises(InputError, match=r"free-0 and other have different layers, such as 'a'; compare runs of one"):
         check_same_layers({"free-0": runs["free-0"], "other": other})
+
+
+def test_stretches_have_the_same_number_of_updates_or_are_refused(tmp_path):
+    walk = random_walk((4, 12), 12, seed=0)
+    fine = open_run(synthetic_run(tmp_path / "fine", {"a": walk}, windows=12).path)
+    coarse = open_run(synthetic_run(tmp_path / "coarse", {"a": walk}, windows=3).path)
+    runs = {"fine": fine, "coarse": coarse}
+    chosen = equal_stretches(runs)
+    assert chosen["coarse"].last == 3
+    assert chosen["fine"] == WindowRange(4 * (chosen["coarse"].first - 1) + 1, 12)
+    odd = open_run(synthetic_run(tmp_path / "odd", {"a": walk[:8]}, windows=1).path)
+    with pytest.raises(InputError, match="no final stretches of windows with the same number of updates"):
+        compare({"fine": coarse, "odd": odd})
+    assert common_stretch({"coarse": coarse, "odd": odd})["odd"] == WindowRange(1, 1)
+
+
+def flips_and_path(walk, first, last):
+    """Whether each weight of a walk flipped, and its sum of |dz|, by a plain loop."""
+
+    def scores(weight):
+        return (weight - weight.mean(1, keepdims=True)) / weight.std(1, ddof=1, keepdims=True)
+
+    flipped, path = np.zeros(walk.shape[1:], bool), np.zeros(walk.shape[1:])
+    for before, after in zip(walk[first:last], walk[first + 1 : last + 1], strict=True):
+        a, b = scores(before.astype(float)), scores(after.astype(float))
+        flipped |= (a < 0) != (b < 0)
+        path += np.abs(b - a)
+    return np.abs(scores(walk[first].astype(float))), flipped, path
+
+
+def test_layer_differences_are_those_of_a_plain_loop(tmp_path):
+    walks = {name: random_walk((16, 20), 8, seed=seed, step=0.6) for name, seed in (("one", 1), ("two", 2))}
+    runs = {name: with_walk(tmp_path / name, walk, arm=name) for name, walk in walks.items()}
+    table = layer_differences(runs).set_index("statistic")
+    stretch = equal_stretches(runs)["one"]
+    first = runs["one"].windows[stretch.first].first_update - 1
+    expected = {}
+    for name, walk in walks.items():
+        distance, flipped, path = flips_and_path(walk, first, 8)
+        tail = distance >= np.sort(distance, axis=None)[-round(0.3 * distance.size)]
+        expected[name] = (1 - flipped[tail].mean(), path[~tail].mean() / (8 - first))
+    row = table.loc["silent_fraction_tail"]
+    assert (row["run"], row["reference"], row["interval_over"], row["pairs"]) == ("two", "one", "channels", 1)
+    assert row["difference"] == pytest.approx(expected["two"][0] - expected["one"][0])
+    assert row["low"] < row["difference"] < row["high"]
+    assert table.loc["mobility_core", "difference"] == pytest.approx(expected["two"][1] - expected["one"][1], rel=1e-4)
+
+
+def test_differences_over_seeds_are_paired(runs, tmp_path):
+    free = {f"free-{seed}": with_settings(tmp_path / f"free{seed}", recu=False, seed=seed) for seed in (2, 0, 1)}
+    table = layer_differences({name: run for name, run in runs.items() if name != "free-0"} | free)
+    row = table[table["statistic"] == "mobility_tail"].iloc[0]
+    assert (row["interval_over"], row["pairs"]) == ("seeds", 3)
+    # The free runs are the same walks as the clamped ones of the same seed: paired, nothing is left.
+    assert (row["difference"], row["low"], row["high"]) == (0.0, 0.0, 0.0)
+    with pytest.raises(InputError, match="differ in their seed alone"):
+        layer_differences(free)
+
+
+def test_curves_are_the_windows_one_by_one(runs):
+    table = curves({"one": runs["free-0"]})
+    assert table["window"].tolist() == [1, 2, 3, 4]
+    assert {"run", "epoch", "val_top1", "memory"} <= set(table)
+    for row in table.to_dict(orient="records"):
+        window = WindowRange(row["window"], row["window"])
+        assert row["mobility_tail"] == totals(dead_weights(runs["free-0"], window=window))["mobility_tail"]

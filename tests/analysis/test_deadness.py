@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from recu_analysis import by_magnitude, dead_weights, open_run
 from recu_analysis.analysis.deadness import CRITERIA, tail_mask, totals, weight_histogram
@@ -176,6 +177,24 @@ def test_bins_have_equal_counts_and_rise(run, synthetic):
         assert row["abs_z"] == pytest.approx(np.mean([abs(w["z"]) for w in some]))
         assert row["mobility"] == pytest.approx(np.mean([w["mobility"] for w in some]), rel=1e-6)
         assert row["flip_probability"] == pytest.approx(share(some, lambda w: not w["silent"]))
+
+
+def test_signs_at_the_end_beside_what_distance_makes_of_them(run, synthetic):
+    table = by_magnitude(run, bins=4, layers="second")
+    weights = sorted(plain(synthetic.history["second"], 11, 20), key=lambda weight: abs(weight["z"]))
+    z, z_end = (np.array([weight[name] for weight in weights]) for name in ("z", "z_end"))
+    slope = (z @ z_end) / (z @ z)
+    spread = math.sqrt(np.mean((z_end - slope * z) ** 2))
+    expected = stats.norm.cdf(-slope * np.abs(z) / spread)
+    for number, row in table.iterrows():
+        part = slice(80 * number, 80 * number + 80)
+        assert row["sign_changes"] == pytest.approx(np.mean((z[part] < 0) != (z_end[part] < 0)))
+        assert row["sign_changes_by_distance"] == pytest.approx(expected[part].mean())
+    for name in ("mobility", "flip_probability", "sign_changes"):
+        assert (table[f"{name}_low"] <= table[name]).all()
+        assert (table[name] <= table[f"{name}_high"]).all()
+    assert table["gradient"].isna().all()
+    assert by_magnitude(run, bins=4, layers="first")["mobility_low"].isna().all()  # four channels tell nothing
 
 
 def test_too_few_weights_for_the_bins(run):

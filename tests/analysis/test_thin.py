@@ -88,7 +88,9 @@ def test_what_is_said_of_the_run_stays(made, tmp_path):
     assert after.configuration == before.configuration
     assert after.header.environment["thinned"] == {"run_id": before.id, "windows": [0, 4, 10]}
     assert after.id != before.id
-    assert after.metrics.to_dict("records") == before.metrics[before.metrics["window"].isin([4, 10])].to_dict("records")
+    assert after.metrics.drop(columns="window").equals(before.metrics.drop(columns="window"))
+    expected = before.metrics["window"].where(before.metrics["window"].isin([4, 10]))
+    assert after.metrics["window"].astype(float).equals(expected.astype(float))
     assert set(verify(after.path)["verdict"]) == {"whole"}
     again = thin(after, [0, 10], tmp_path / "again")
     assert [window.number for window in again.windows] == [0, 10]

@@ -11,6 +11,7 @@ from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.capture.effective import EffectiveAccumulator, layer_accumulator
 from recu_analysis.nn import build_network
 from tests.capture import wild_layers as wild
+from tests.capture.plain_loops import assert_recorded, tiny
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -69,3 +70,46 @@ def test_an_explicit_effective_weight_is_asked_for_on_the_device():
     for name in ("weight", "flipped", "flips"):
         np.testing.assert_array_equal(first[name], second[name])
     np.testing.assert_allclose(first["effective"], second["effective"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("before", "after"), [("cpu", "cuda"), ("cuda", "cpu")])
+def test_a_model_that_moves_while_it_is_recorded_is_followed(tmp_path, before, after):
+    model = tiny().to(before)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    generator = torch.Generator().manual_seed(0)
+    history = [model[1].weight.detach().cpu().numpy().copy()]
+    quantities = ("path", "zpath", "flip_times", "ema", "grad")
+    with ra.record(model, optimizer, tmp_path / "run", quantities=quantities) as recorder:
+        for update in range(6):
+            if update == 3:
+                model.to(after)
+            for parameter in model.parameters():
+                parameter.grad = torch.randn(parameter.shape, generator=generator).to(parameter.device)
+            optimizer.step()
+            history.append(model[1].weight.detach().cpu().numpy().copy())
+        recorder.mark()
+    assert_recorded(ra.open_run(tmp_path / "run").windows[1]["1"], history)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_skipped_updates_are_not_counted(tmp_path, fused):
+    model = tiny().cuda()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5, fused=fused)
+    scaler = torch.amp.GradScaler("cuda", init_scale=1024.0)
+    history = [model[1].weight.detach().cpu().numpy().copy()]
+    quantities = ("path", "zpath", "flip_times", "grad")
+    with ra.record(model, optimizer, tmp_path / "run", quantities=quantities) as recorder:
+        for update in range(6):
+            optimizer.zero_grad()
+            loss = functional.cross_entropy(model(torch.randn(16, 12).cuda()), torch.arange(16).cuda() % 3)
+            scaler.scale(loss).backward()
+            if update in {1, 4}:
+                model[3].weight.grad[0, 0] = float("inf")
+            scaler.step(optimizer)
+            scaler.update()
+            if update not in {1, 4}:
+                history.append(model[1].weight.detach().cpu().numpy().copy())
+        recorder.mark()
+    record = ra.open_run(tmp_path / "run").windows[1]["1"]
+    assert_recorded(record, history)
+    np.testing.assert_allclose(record.grad * 0.5, record.path, rtol=1e-3, atol=1e-6)

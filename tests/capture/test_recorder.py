@@ -11,29 +11,13 @@ from torch import nn
 from torch.nn import functional
 
 import recu_analysis as ra
-from recu_analysis.capture.recorder import THREADED_WEIGHTS
+from recu_analysis.capture.tracks import THREADED_WEIGHTS
 from recu_analysis.errors import InputError, RecorderError, RunExistsError
 from recu_analysis.nn import BinaryConv2d, BinaryLinear, build_network
 from recu_analysis.training.data import batches, load_dataset
+from tests.capture.plain_loops import assert_recorded, assert_same_windows, sgd, step, tiny
 
 UPDATES = 50
-
-
-def tiny(seed=0):
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Flatten(), BinaryLinear(12, 8), nn.BatchNorm1d(8), BinaryLinear(8, 3))
-
-
-def sgd(model, lr=0.5):
-    return torch.optim.SGD(model.parameters(), lr=lr, momentum=0.5, weight_decay=0.01)
-
-
-def step(model, optimizer, seed):
-    generator = torch.Generator().manual_seed(seed)
-    optimizer.zero_grad()
-    labels = torch.randint(0, 3, (16,), generator=generator)
-    functional.cross_entropy(model(torch.randn(16, 12, generator=generator)), labels).backward()
-    optimizer.step()
 
 
 @pytest.fixture(scope="module")
@@ -60,23 +44,6 @@ def recorded(tmp_path_factory):
     return ra.open_run(path), history
 
 
-def plain_record(history):
-    """Path, zpath, flips and their times by a loop over every update, in float64."""
-    rows = [weights.astype(np.float64).reshape(len(weights), -1) for weights in history]
-    centred = [weights - weights.mean(axis=1, keepdims=True) for weights in rows]
-    scores = [weights / weights.std(axis=1, ddof=1, keepdims=True) for weights in centred]
-    path, zpath = np.zeros(rows[0].shape), np.zeros(rows[0].shape)
-    flips, first, last = (np.full(rows[0].shape, value) for value in (0, -1, -1))
-    for update in range(1, len(rows)):
-        path += np.abs(rows[update] - rows[update - 1])
-        zpath += np.abs(scores[update] - scores[update - 1])
-        flipped = (centred[update] < 0) != (centred[update - 1] < 0)
-        flips += flipped
-        first[flipped & (first < 0)] = update
-        last[flipped] = update
-    return {"path": path, "zpath": zpath, "flips": flips, "first_flip": first, "last_flip": last}
-
-
 def test_every_statistic_of_a_real_training_equals_the_plain_loop(recorded):
     run, history = recorded
     assert len(run.layer_names) == 18
@@ -84,16 +51,7 @@ def test_every_statistic_of_a_real_training_equals_the_plain_loop(recorded):
     for name, weights in history.items():
         for number, (low, high) in enumerate(pairwise(bounds), start=1):
             record = run.windows[number][name]
-            expected = plain_record(weights[low : high + 1])
-            np.testing.assert_array_equal(record.weight, weights[high])
-            np.testing.assert_array_equal(record.start, weights[low])
-            for quantity in ("path", "zpath"):
-                value = getattr(record, quantity).reshape(expected[quantity].shape)
-                np.testing.assert_allclose(value, expected[quantity], rtol=1e-5, err_msg=f"{name} {quantity}")
-            for quantity in ("flips", "first_flip", "last_flip"):
-                value = getattr(record, quantity).reshape(expected[quantity].shape)
-                wanted = expected[quantity] + (low if quantity != "flips" else 0) * (expected["flips"] > 0)
-                np.testing.assert_array_equal(value, wanted, err_msg=f"{name} {quantity}")
+            assert_recorded(record, weights[low : high + 1], first_update=low + 1)
         assert (record.flips > 0).any(), "a test without flips would say nothing"
 
 
@@ -282,13 +240,8 @@ def test_resume_goes_on_with_numbers_and_state(tmp_path):
             step(halves, optimizer, update)
             if update % 2:
                 recorder.mark(epoch=update)
+    assert_same_windows(tmp_path / "whole", tmp_path / "halves")
     first, second = ra.open_run(tmp_path / "whole"), ra.open_run(tmp_path / "halves")
-    assert [w.number for w in second.windows] == [w.number for w in first.windows]
-    for a, b in zip(first.windows, second.windows, strict=True):
-        assert (a.first_update, a.last_update) == (b.first_update, b.last_update)
-        for name in first.layer_names:
-            for quantity in ("weight", "start", "path", "zpath", "flips", "first_flip", "last_flip"):
-                np.testing.assert_array_equal(getattr(a[name], quantity), getattr(b[name], quantity))
     assert second.metrics["update"].tolist() == first.metrics["update"].tolist()
 
 
@@ -376,7 +329,7 @@ def test_refusals(tmp_path):
     with pytest.raises(RecorderError, match="the optimizer does not hold the weight of binary layer '3'"):
         ra.record(model, sgd(model[1]), tmp_path / "a")
     assert not (tmp_path / "a").exists()
-    with pytest.raises(InputError, match="every must be at least 1 update, not 0"):
+    with pytest.raises(InputError, match="every must be a whole number of updates, at least 1, not 0"):
         ra.record(model, optimizer, tmp_path / "a", every=0)
     with pytest.raises(InputError, match="at least one optimizer"):
         ra.record(model, [], tmp_path / "a")

@@ -14,6 +14,7 @@ import pytest
 
 from recu_analysis import open_run
 from recu_analysis.cli.train import interruptible
+from recu_analysis.store.writer import lock_directory
 from recu_analysis.testing import random_walk, synthetic_run
 
 SMALL = ["--epochs", "2", "--warm-up", "1", "--batch-size", "256", "--seed", "3"]
@@ -143,6 +144,8 @@ def test_ctrl_c_stops_cleanly_and_resume_gives_the_same_weights(trained, tmp_pat
         (["train", "--run-dir", "x", "--network", "resnet2"], 1, "did you mean resnet20?"),
         (["train", "--run-dir", "x", "--tau", "0.9", "0.8"], 1, "Error: tau must not fall"),
         (["train", "--run-dir", "x", "--accumulate", "0"], 1, "Error: an update needs at least one batch, not 0"),
+        (["train", "--run-dir", "x", "--binariser", "bnn", "--scale", "none"], 1, "Error: scale is an option of the"),
+        (["train", "--run-dir", "x", "--scale", "some"], 2, "'some' is not a valid float"),
         (["train", "--run-dir", "x", "--schedule", "sine"], 2, "'sine' is not one of"),
         (["train", "--run-dir", "x", "--mask", "random", "--no-recu"], 2, "which --no-recu leaves out"),
         (["train", "--run-dir", "x", "--resume"], 1, "Error: x does not exist, so there is no training to go on with"),
@@ -335,7 +338,7 @@ def test_tradeoff_takes_the_levels_of_a_schedule_and_measures_a_run(synthetic, t
         (["--layer", "x"], 2, "name it by --run"),
         (["--epochs", 0], 1, "Error: a schedule needs at least one epoch, not 0\n"),
         (["--tau", 0.9, 0.9, "--figure", "x.pdf"], 1, "Error: a figure over tau needs two ends, not 0.9 twice"),
-        (["--figure", "x.gif"], 1, "Error: no figure format is called 'gif'; known are pdf, png, svg\n"),
+        (["--figure", "x.gif"], 1, "Error: no figure format is called 'gif'; known are pdf, png, svg, pgf\n"),
         (["--run", "nowhere"], 1, "Error: nowhere "),
     ],
 )
@@ -381,10 +384,20 @@ def test_figures_are_listed_and_drawn(synthetic, tmp_path):
     done = run_cli("figures", "--only", "fig3,schedule", "-o", tmp_path / "drawn")
     assert done.returncode == 0
     assert {path.stem for path in (tmp_path / "drawn").iterdir()} == {"fig3", "schedule"}
-    assert run_cli("figures", "--only", "fig2").stderr == (
-        "Error: the figure fig2 shows runs; name at least one run directory\n"
-    )
-    assert run_cli("figures", "--only", "fig9").returncode == 1
+    wrong = run_cli("figures", "--only", "fig2,schedule", "--width", 3, "--format", "svg", "-o", tmp_path / "some")
+    assert wrong.returncode == 1
+    assert "fig2 is left out: the figure fig2 shows runs; name at least one run directory" in wrong.stderr
+    assert 'width="216pt"' in (tmp_path / "some" / "schedule.svg").read_text()
+    for option, word, near in (
+        ("--only", "shedule", "schedule"),
+        ("--venue", "icvv", "iccv"),
+        ("--only", "fig3,table9", "table5"),
+    ):
+        refused = run_cli("figures", option, word, "-o", tmp_path / "none")
+        assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+        assert f"{near}" in refused.stderr.split("did you mean")[1]
+    assert "known are pdf, png, svg, pgf" in run_cli("figures", "--format", "pdt", "-o", tmp_path / "none").stderr
+    assert run_cli("figures", "--width", "wide", "-o", tmp_path / "none").returncode == 1
     twice = run_cli("figures", synthetic, synthetic, "--only", "magnitude", "-o", tmp_path / "none")
     assert twice.stderr.startswith("Error: two runs have the same folder name")
     assert not (tmp_path / "none").exists()
@@ -411,3 +424,16 @@ def test_compare_shows_runs_side_by_side(tmp_path):
     assert [line.split()[0] for line in done.stdout.splitlines()[3:5]] == ["one", "two"]
     assert "2 seeds" in run_cli("compare", "--seeds", *paths).stdout
     assert run_cli("compare", paths[0], paths[0]).stderr.startswith("Error: two runs have the same folder name")
+
+
+def test_a_run_that_is_being_written_is_drawn_with_a_word_about_it(tmp_path):
+    path = synthetic_run(tmp_path / "run").path
+    lock = lock_directory(path)
+    try:
+        done = run_cli("figures", path, "--only", "silence", "--format", "svg", "-o", tmp_path / "drawn")
+    finally:
+        os.close(lock)
+    assert done.returncode == 0
+    assert "run is still being written; figures show it up to update 20, so draw them again" in done.stderr
+    assert (tmp_path / "drawn" / "silence.svg").exists()
+    assert "still being written" not in run_cli("figures", path, "--only", "fig3", "-o", tmp_path / "drawn").stderr

@@ -68,17 +68,17 @@ def test_figures_say_sampled_and_leave_out_what_was_not_logged(imported, tmp_pat
     assert result.exit_code == 0
     caption = (tmp_path / "magnitude.tex").read_text()
     assert "Sampled from checkpoints, between which movement is net and flips are missed: run." in caption
-    assert run("figures", imported[0], "--only", "accuracy", "-o", tmp_path).exit_code == 1
+    assert run("figures", imported[0], "--only", "fig5", "-o", tmp_path).exit_code == 1
 
 
 def test_figures_without_names_go_on_past_those_that_cannot_be_drawn(imported, tmp_path, monkeypatch):
     from recu_analysis import figures
 
-    some = {name: figures.FIGURES[name] for name in ("accuracy", "fig2", "lockin")}
+    some = {name: figures.FIGURES[name] for name in ("fig5", "fig2", "lockin")}
     monkeypatch.setattr(figures, "FIGURES", some)
     result = run("figures", imported[0], "-o", tmp_path)
     assert result.exit_code == 0
-    assert "Warning: the figure accuracy is left out: run run logged no train_top1" in result.stderr
+    assert "Warning: the figure fig5 is left out: run run logged no train_top1" in result.stderr
     assert "Warning: the figure fig2 is left out: no layer of" in result.stderr
     assert (tmp_path / "lockin.pdf").exists()
 

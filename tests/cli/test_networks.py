@@ -63,7 +63,17 @@ def test_a_checkpoint_that_says_little_of_itself(tmp_path):
     assert done.stdout.splitlines()[0] == "the checkpoint says nothing of itself"
     assert done.stdout.splitlines()[-1] == "0 of 1 layers are binary: 0 of 6 weights, 0.0 %"
     torch.save({"state_dict": {}}, tmp_path / "empty.pth")
-    assert run_cli("layers", tmp_path / "empty.pth").stdout.splitlines()[-1].startswith("0 of 0 layers are binary")
+    assert "empty.pth holds no tensors by name" in run_cli("layers", tmp_path / "empty.pth").stderr
+
+
+def test_layers_of_checkpoints_of_other_kinds(folder, tmp_path):
+    own = json.loads(run_cli("layers", folder / "run/checkpoints/last.safetensors", "--format", "json").stdout)
+    assert own == json.loads(run_cli("layers", folder / "model_best.pth.tar", "--format", "json").stdout)
+    flat = {"module.a.binary_conv.weights": torch.rand(36, 1), "module.a.bn1.weight": torch.rand(4)}
+    torch.save({"model_state_dict": flat}, tmp_path / "flat.ckpt")
+    (row,) = json.loads(run_cli("layers", tmp_path / "flat.ckpt", "--format", "json").stdout)
+    assert (row["name"], row["shape"], row["binary"]) == ("a.binary_conv", "4x9", True)
+    assert row["why"].startswith("layer of Bi-Real or ReActNet")
 
 
 def test_layers_in_other_formats_are_a_row_each(folder, tmp_path):
@@ -74,7 +84,8 @@ def test_layers_in_other_formats_are_a_row_each(folder, tmp_path):
         "shape": "16x16x3x3",
         "weights": 2304,
         "binary": True,
-        "why": "alpha and tau beside it: ReCU",
+        "why": "layer of ReCU, by alpha and tau beside the weight: sign of w - mean of its channel; b* = 2 and clamp "
+        "as published",
     }
     done = run_cli("layers", "resnet20", "--format", "csv", "-o", tmp_path / "layers.csv")
     assert (done.exit_code, done.stdout) == (0, "")
@@ -100,7 +111,7 @@ def test_a_run_and_a_file_of_the_same_network_score_the_same(folder):
         (["layers", "resnet2"], 1, "Error: no network is called 'resnet2'; did you mean resnet20?"),
         (["layers", "resnet20-real"], 1, "Error: no binary layer was recognised in ResNet20"),
         (["layers", "none.pth.tar"], 1, "Error: none.pth.tar does not exist"),
-        (["layers", "other.pth"], 1, "Error: other.pth is no checkpoint of ReCU's authors: it holds a dict with the"),
+        (["layers", "other.pth"], 1, "Error: other.pth holds no tensors by name, neither itself nor in an entry"),
         (["layers", "run"], 1, "Error: run is a folder; name the file in it"),
         (["layers", "x" * 300], 1, "xxx cannot be read: File name too long"),
         (["evaluate", "x" * 300], 1, "xxx cannot be read: File name too long"),

@@ -133,7 +133,8 @@ def test_wandb_draws_over_updates_whatever_its_own_step_is(synthetic):
 
 @pytest.mark.parametrize("library", ["lightning", "transformers"])
 def test_a_missing_library_is_one_sentence(library, monkeypatch):
-    monkeypatch.setitem(sys.modules, library, None)
+    for name in [library, *(name for name in sys.modules if name.startswith(f"{library}."))]:
+        monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, f"recu_analysis.integrations.{library}", raising=False)
     with pytest.raises(MissingExtraError) as caught:
         importlib.import_module(f"recu_analysis.integrations.{library}")

@@ -9,15 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from recu_analysis.nn.functional import (
-    mask_random,
+from recu_analysis.nn.functional import mask_random, recu, standardise
+from recu_analysis.nn.signs import (
     polynomial_slope,
-    recu,
     sign_polynomial,
     sign_scaled,
     sign_straight_through,
     signs,
-    standardise,
 )
 from recu_analysis.theory.standardize import WeightTransform
 

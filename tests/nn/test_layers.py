@@ -195,6 +195,6 @@ def test_the_random_mask_changes_no_output_and_says_so_to_analysis():
     images = torch.randn(2, 4, 6, 6)
     assert torch.equal(clamped(images), control(images))
     assert not control.weight_transform.clamp
-    assert "random mask" in repr(control)
+    assert "mask='random'" in repr(control)
     with pytest.raises(InputError, match="mask must be one of clamped, random, not 'tail'"):
         BinaryConv2d(4, 8, 3, mask="tail")

@@ -15,11 +15,16 @@ def labels(axes):
     return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
+def runs_of(axes):
+    """The lines of runs, those of what distance alone makes left out."""
+    return [line for line in axes.get_lines() if line.get_linestyle() == "-"]
+
+
 @pytest.mark.parametrize(("quantity", "factor"), [("mobility", 1e3), ("flip_probability", 1.0)])
 def test_one_line_a_run(magnitude, axes, quantity, factor):
     by_magnitude(magnitude, quantity, axes)
     assert labels(axes) == ["ReCU", "baseline"]
-    for line in axes.get_lines():
+    for line in runs_of(axes):
         rows = magnitude[magnitude["run"] == line.get_label()]
         assert np.allclose(line.get_xdata(), rows["abs_z"])
         assert np.allclose(line.get_ydata(), factor * rows[quantity])
@@ -27,9 +32,29 @@ def test_one_line_a_run(magnitude, axes, quantity, factor):
 
 def test_runs_differ_in_colour_and_marker(magnitude, axes):
     by_magnitude(magnitude, "mobility", axes)
-    first, second = axes.get_lines()
+    first, second = runs_of(axes)
     assert first.get_marker() != second.get_marker()
     assert not same_color(first.get_color(), second.get_color())
+
+
+def test_dashed_is_what_distance_alone_makes(magnitude, axes):
+    by_magnitude(magnitude, "mobility", axes)
+    dashed = [line for line in axes.get_lines() if line.get_linestyle() != "-"]
+    means = magnitude.groupby("run", sort=False)["mobility"].mean() * 1e3
+    for line, mean in zip(dashed, means, strict=True):
+        assert np.allclose(line.get_ydata(), mean)
+    axes.clear()
+    known = magnitude.assign(sign_changes=0.5, sign_changes_by_distance=np.linspace(0.4, 0.1, len(magnitude)))
+    by_magnitude(known, "sign_changes", axes)
+    lines = [line.get_ydata() for line in axes.get_lines()]
+    assert np.allclose(np.concatenate(lines[1::2]), known["sign_changes_by_distance"])
+
+
+def test_intervals_become_bands(magnitude, axes):
+    by_magnitude(magnitude.assign(mobility_low=0.001, mobility_high=0.003), "mobility", axes)
+    (first, _) = axes.collections
+    assert first.get_paths()[0].vertices[:, 1].min() == pytest.approx(1.0)
+    assert first.get_paths()[0].vertices[:, 1].max() == pytest.approx(3.0)
 
 
 def test_magnitudes_start_at_zero_and_have_units(magnitude, axes):

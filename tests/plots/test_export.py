@@ -17,7 +17,7 @@ import pytest
 
 from recu_analysis.errors import InputError, StoreError
 from recu_analysis.plots.dynamics import by_magnitude
-from recu_analysis.plots.export import escape_latex, export
+from recu_analysis.plots.export import check_folder, escape_latex, export
 from recu_analysis.plots.style import panels, style
 from recu_analysis.plots.weights import dead_weight_histogram
 
@@ -187,9 +187,24 @@ def test_latex_is_escaped_outside_mathematics(text, escaped):
 
 
 def test_unknown_format_names_the_known(histogram, tmp_path):
-    with pytest.raises(InputError, match=r"'eps'.*pdf, png, svg"):
+    with pytest.raises(InputError, match="'eps'; known are pdf, png, svg, pgf"):
         write(histogram, tmp_path, ("pdf", "eps"))
     assert contents(tmp_path) == {}
+
+
+def test_pgf_without_latex_is_one_sentence(histogram, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match=r"^pgf needs LaTeX, and none of pdflatex, .* is on the PATH; .*take pdf$"):
+        write(histogram, tmp_path / "drawn", ("pdf", "pgf"))
+    assert not (tmp_path / "drawn").exists()
+
+
+def test_a_folder_is_made_or_refused(tmp_path):
+    check_folder(tmp_path / "new" / "folder")
+    assert list((tmp_path / "new").rglob("*")) == [tmp_path / "new" / "folder"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"^figures cannot be written into .*file.*; choose a directory"):
+        check_folder(tmp_path / "file" / "folder")
 
 
 @pytest.mark.parametrize("stem", ["", "../x", "a/b", ".hidden", "a b", "x\n"])

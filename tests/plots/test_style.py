@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recu_analysis.errors import InputError
-from recu_analysis.plots.style import CORE, DEAD, RUN_COLOURS, TAIL, figure_size, panels, style
+from recu_analysis.plots.style import CORE, DEAD, RUN_COLOURS, TAIL, VENUES, current_venue, figure_size, panels, style
 
 
 def luminance(colour: str) -> float:
@@ -30,10 +30,51 @@ def test_other_venues_have_other_widths():
     assert figure_size("page", venue="thesis")[0] != figure_size("page")[0]
 
 
+@pytest.mark.parametrize("name", VENUES)
+def test_every_venue_has_a_column_within_its_page_and_legible_text(name):
+    venue = VENUES[name]
+    assert 2.5 < venue.column <= venue.page < 8.3
+    assert 8 <= venue.font_size <= 11
+
+
+def test_venues_are_those_of_tueplots_and_of_the_templates():
+    assert (VENUES["iccv"].column, VENUES["iccv"].page) == (3.25, 6.875)
+    assert VENUES["neurips"].column == VENUES["neurips"].page == 5.5
+    assert VENUES["icml"].page == 6.75
+    assert VENUES["ieee"].column == pytest.approx(252 / 72.27, abs=1e-4)
+    assert VENUES["springer"].page == pytest.approx(122 / 25.4, abs=0.01)
+
+
+def test_the_style_s_venue_and_width_reach_every_figure():
+    with style(venue="neurips"):
+        assert panels(2)[0].get_figwidth() == 5.5
+        assert current_venue() is VENUES["neurips"]
+        with style(every=4.0):
+            assert panels(1, "column")[0].get_figwidth() == 4.0
+        assert panels(1, "column")[0].get_figwidth() == 5.5
+    assert panels(2)[0].get_figwidth() == 6.875
+
+
+def test_panels_too_narrow_for_a_row_stand_below_each_other():
+    with style(every="column"):
+        figure, axes = panels(3, "page", 0.5)
+    assert len(axes) == len(figure.axes) == 3
+    assert len({ax.get_subplotspec().rowspan.start for ax in axes}) == 3
+    assert figure.get_figheight() == pytest.approx(3 * 0.5 * 3.25)
+    assert [ax.get_subplotspec().rowspan.start for ax in panels(5)[1]] == [0, 0, 1, 1, 2]
+    assert [ax.get_subplotspec().rowspan.start for ax in panels(6, together=3)[1]] == [0, 0, 0, 1, 1, 1]
+
+
+def test_slides_have_no_serifs():
+    with style(venue="talk"):
+        assert mpl.rcParams["font.family"] == ["sans-serif"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         ({"venue": "nature"}, "nature.*iccv"),
+        ({"venue": "neurip"}, "no venue is called 'neurip'; did you mean neurips"),
         ({"width": "half"}, "column, page"),
         ({"width": 0.0}, "positive"),
         ({"height": -1.0}, "positive"),

@@ -8,7 +8,16 @@ from scipy import stats
 
 from recu_analysis.errors import InputError
 from recu_analysis.theory import intervals
-from recu_analysis.theory.intervals import FEWEST_CHANNELS, MOST_GROUPS, bca, expanded, groups, over_channels
+from recu_analysis.theory.intervals import (
+    FEWEST_CHANNELS,
+    MOST_GROUPS,
+    Interval,
+    bca,
+    difference,
+    expanded,
+    groups,
+    over_channels,
+)
 
 
 def ratio(totals):
@@ -105,3 +114,29 @@ def test_groups_share_out_the_channels_in_order(channels):
 def test_levels_outside_are_refused(level):
     with pytest.raises(InputError, match="a confidence level lies between 0 and 1, not"):
         over_channels(sums(20), ratio, level)
+
+
+def test_a_difference_of_symmetric_intervals_adds_their_variances():
+    found = difference(Interval(3.0, 2.0, 4.0), Interval(1.0, 0.5, 1.5))
+    half = math.hypot(1.0, 0.5)
+    assert (found.estimate, found.low, found.high) == pytest.approx((2.0, 2.0 - half, 2.0 + half))
+
+
+def test_a_difference_keeps_the_asymmetry_and_covers():
+    """Of two exponential means, their exact intervals from the chi-square distribution."""
+    rng, size, rounds = np.random.default_rng(0), 10, 4000
+    factors = 2 * size / stats.chi2.ppf([0.975, 0.025], 2 * size)
+    means = rng.exponential((3.0, 1.0), (rounds, size, 2)).mean(axis=1)
+    inside = 0
+    for one, two in means:
+        found = difference(*(Interval(m, *(m * factors)) for m in (one, two)))
+        assert (found.high - found.estimate > found.estimate - found.low) == (one > two)
+        inside += found.low <= 2.0 <= found.high
+    assert inside / rounds == pytest.approx(0.95, abs=0.01)
+
+
+def test_a_difference_has_no_bounds_where_one_has_none():
+    found = difference(Interval(3.0, math.nan, math.nan), Interval(1.0, 0.5, 1.5))
+    assert found.estimate == 2.0
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)

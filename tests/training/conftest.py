@@ -22,7 +22,7 @@ def few_digits(monkeypatch):
     """The real digits, 100 to train and 40 to validate, on one thread."""
     whole = load_dataset("digits")
     parts = (whole.train_images[:100], whole.train_labels[:100], whole.val_images[:40], whole.val_labels[:40])
-    monkeypatch.setattr(loop, "load_dataset", lambda name, data_dir: Noisy(*parts, classes=10))
+    monkeypatch.setattr(loop, "load_dataset", lambda *_: Noisy(*parts, classes=10))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

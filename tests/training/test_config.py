@@ -8,9 +8,10 @@ import math
 import pytest
 import torch
 
+from recu_analysis import nn
 from recu_analysis.errors import InputError
 from recu_analysis.training import data
-from recu_analysis.training.config import DATASETS, TrainingConfig
+from recu_analysis.training.config import CHOICES, DATASETS, TrainingConfig
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,10 @@ from recu_analysis.training.config import DATASETS, TrainingConfig
         ({"accumulate": 0}, "an update needs at least one batch, not 0"),
         ({"optimizer": "lion"}, "optimizer must be one of sgd, adam, not 'lion'"),
         ({"schedule": "Cosine"}, "schedule must be one of cosine, step, linear, constant"),
+        ({"binariser": "xnor-net"}, "binariser must be one of recu, bnn, xnor, bi-real, ir-net"),
+        ({"binariser": "bnn", "recu": False}, "recu is an option of the binariser recu; bnn is trained as published"),
+        ({"binariser": "ir-net", "scale": 0.7}, "scale is an option of the binariser recu"),
+        ({"alpha": "mean"}, "alpha must be one of learned, analytic, none"),
         ({"device": "tpu"}, "device must be one of auto, cpu, cuda"),
     ],
 )
@@ -72,6 +77,7 @@ def test_learning_rate_is_that_of_the_authors_scheduler(epochs, warm_up):
         ({"tau": (0.99, 0.85)}, "tau must not fall: its start 0.99 is above its end 0.85"),
         ({"weight_decay": -1e-4}, "weight decay must be a number at least 0, not -0.0001"),
         ({"warm_up": 24}, "the warm-up must be shorter than the 24 epochs, not 24"),
+        ({"image_size": 4}, "images can have 8 to 1024 pixels a side, not 4"),
         ({"batch_size": 1}, "batch normalisation needs batches of at least 2 images, not 1"),
     ],
 )
@@ -161,6 +167,7 @@ def test_differences_name_both_values():
         ({"tau": 0.9}, "tau must be a tuple"),
         ({"epochs": "3"}, "epochs must be a whole number"),
         ({"epochs": 2.5}, "epochs must be a whole number"),
+        ({"image_size": 64.0}, "image size must be a whole number"),
         ({"seed": True}, "seed must be a whole number"),
         ({"lr": "fast"}, "lr must be a number"),
         ({"recu": "no"}, "recu must be True or False"),
@@ -174,3 +181,13 @@ def test_differences_name_both_values():
 def test_refuses_values_of_the_wrong_kind(fields, message):
     with pytest.raises(InputError, match=message):
         TrainingConfig.from_dict(fields)
+
+
+def test_the_command_line_and_the_layers_know_the_same_methods():
+    assert CHOICES["binariser"] == tuple(nn.BINARISERS)
+    config = TrainingConfig(recu=False, quantile="empirical", scale=None, centre=False, alpha="none")
+    built = nn.BinaryConv2d(4, 4, 3, **config.binary_options()).binariser
+    expected = {"clamp": False, "quantile": "empirical", "scale": None, "centre": False, "alpha": "none"}
+    assert built.differences() == expected
+    assert TrainingConfig(binariser="bi-real").binary_options() == {"binariser": "bi-real"}
+    assert TrainingConfig(binariser="bi-real").tau_of(0) is None

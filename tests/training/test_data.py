@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from recu_analysis.errors import DataError, InputError
-from recu_analysis.training import data as module
 from recu_analysis.training.data import batches, load_dataset, read_idx
+from recu_analysis.training.data import idx as module
 
 SHAPE = (5, 4, 3)
 

@@ -72,7 +72,7 @@ def test_overwrite_deletes_nothing_before_the_rest_is_sure(tmp_path, monkeypatch
     before = files(tmp_path / "run")
     config = TrainingConfig(**SETTINGS, network="resnet20" if reason == "data" else "resnet2000")
 
-    def missing(name, data_dir):
+    def missing(*_):
         raise DataError("the data set is missing")
 
     if reason == "data":

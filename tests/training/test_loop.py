@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from recu_analysis.analysis.layers import layer_table
 from recu_analysis.errors import (
     DamagedError,
     RecuError,
     StoreError,
 )
-from recu_analysis.nn import BinaryConv2d, build_network
+from recu_analysis.nn import BINARISERS, BinaryConv2d, build_network
 from recu_analysis.store.run import open_run
 from recu_analysis.training import checkpoint, loop
 from recu_analysis.training.config import TrainingConfig
@@ -55,6 +56,8 @@ def files(folder):
         (2 * BATCHES + 1, {"mask": "random", "initial_scale": 0.5, "augment": True}),
         (BATCHES + 2, {"optimizer": "adam", "lr": 0.01, "schedule": "linear", "bfloat16": True}),
         (2 * BATCHES + 1, {"channels_last": True, "accumulate": 2, "schedule": "step", "centre": False}),
+        (2 * BATCHES + 1, {"binariser": "ir-net"}),
+        (BATCHES + 2, {"quantile": "empirical", "alpha": "analytic", "scale": None, "scale_activations": False}),
     ],
 )
 def test_a_resumed_training_ends_with_bitwise_the_same_weights(tmp_path, stop, fields):
@@ -82,6 +85,23 @@ def test_a_resumed_training_ends_with_bitwise_the_same_weights(tmp_path, stop, f
                 assert getattr(ours[layer], kind).tobytes() == getattr(theirs[layer], kind).tobytes(), (layer, kind)
     after = [window.first_update - 1 for window in resumed.windows[1:]]
     assert after == [window.last_update for window in resumed.windows[:-1]]
+
+
+@pytest.mark.parametrize("method", ["bnn", "xnor", "bi-real", "ir-net"])
+def test_a_published_method_is_trained_and_measured(tmp_path, method):
+    train(TrainingConfig(epochs=1, batch_size=50, warm_up=0, binariser=method), tmp_path)
+    run = open_run(tmp_path)
+    assert all(layer.transform == BINARISERS[method].transform() for layer in run.header.layers)
+    table = layer_table(run)
+    assert (table.loc[table["window"] == 1, "flip_ratio"] > 0).all()
+    assert (table["tau"] == 1).all()
+
+
+def test_the_error_decay_goes_on_with_the_epochs(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(loop, "set_progress", lambda model, progress: told.append(progress))
+    train(TrainingConfig(epochs=4, batch_size=50, warm_up=0), tmp_path)
+    assert told == [0.0, 0.25, 0.5, 0.75]
 
 
 def test_the_weights_are_those_of_a_plain_loop_without_recording(tmp_path):

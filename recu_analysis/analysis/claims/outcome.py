@@ -15,8 +15,8 @@ from recu_analysis.analysis.claims.finding import (
     judge,
     pairs,
 )
+from recu_analysis.analysis.mask import LEVELS, signs_changed
 from recu_analysis.theory.intervals import Interval, student
-from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 #: Shares of the baseline's final accuracy whose epoch is compared.
 SHARES = (0.90, 0.95, 0.98)
-#: Levels at which stored weights are clamped to see whether a sign changes.
-LEVELS = (0.51, 0.7, 0.85, 0.99, 1.0)
 
 
 def trains_faster(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
@@ -70,18 +68,9 @@ def epochs_to(curve: pd.Series[float], accuracy: float) -> float:
 
 def changes_output(runs: Sequence[Run]) -> Finding:
     """C9: whether the clamp at any level, or b*, changes a sign of the stored weights."""
-    changed, weights = 0, 0
-    for run in runs:
-        for spec in run.header.layers:
-            weight = run.windows[-1][spec.name].operand
-            signs = spec.signs(weight)
-            centre = spec.centre
-            for tau in LEVELS:
-                for target in (math.sqrt(0.5), 2.0):
-                    transform = WeightTransform(centre=centre, target=target, clamp=True)
-                    clamped = transform.clamped(transform.standardised(weight), tau)
-                    changed += int(np.count_nonzero(~(clamped < 0) != signs))
-            weights += spec.weights
+    tables = [signs_changed(run) for run in runs]
+    changed = sum(int(table["changed"].sum()) for table in tables)
+    weights = sum(int(table["weights"].iloc[0]) for table in tables)
     value = Interval(float(changed), float(changed), float(changed))
     shown = f"signs of {weights} stored weights that a clamp at tau {', '.join(f'{t:g}' for t in LEVELS)} or b* changes"
     if changed:

@@ -199,7 +199,8 @@ class Candidate:
         if asked:
             latent = latent_of(self.owner, self.leaf)
             why = "asked for by name; taken to use its plain sign"
-            return self._made("sign", why, latent, tuple(latent.shape), WeightTransform())
+            shape = () if torch.nn.parameter.is_lazy(latent) else tuple(latent.shape)
+            return self._made("sign", why, latent, shape, WeightTransform())
         if torch.nn.utils.parametrize.is_parametrized(self.owner, self.leaf):
             value = computed(self.owner, self.leaf)
             if two_valued(value.reshape(len(value), -1)):

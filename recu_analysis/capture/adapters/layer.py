@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 
@@ -60,16 +60,21 @@ class BinaryLayer:
         """The quantile level that the layer holds now; None where it does not clamp."""
         tau = getattr(self.module, "tau", None)
         clamps = self.transform is not None and self.transform.clamp
-        return float(tau) if clamps and isinstance(tau, torch.Tensor) else None
+        return float(tau) if clamps and _has_value(tau) else None
 
     @property
     def scale(self) -> NDArray[np.float32] | None:
         """The learned alpha, one entry a channel; None where the layer has none."""
         alpha = getattr(self.module, "alpha", None)
-        return alpha.detach().float().cpu().numpy().reshape(-1).copy() if isinstance(alpha, torch.Tensor) else None
+        return alpha.detach().float().cpu().numpy().reshape(-1).copy() if _has_value(alpha) else None
 
     @property
     def spec(self) -> LayerSpec:
         """What run.json says of the layer."""
         dtype = "float64" if self.parameter.dtype == torch.float64 else "float32"
         return LayerSpec(self.name, self.shape, dtype, self.adapter, self.transform)
+
+
+def _has_value(value: object) -> TypeGuard[torch.Tensor]:
+    """Whether it is a tensor, and not on the meta device."""
+    return isinstance(value, torch.Tensor) and not value.is_meta

@@ -170,7 +170,7 @@ def refuse_unusable(latent: torch.Tensor, shape: tuple[int, ...]) -> None:
         raise InputError(f"its weight is packed as {kind}: no latent weights are left in it")
     if torch.nn.parameter.is_lazy(latent):
         raise InputError("its weight has no shape yet; pass one batch through the model first")
-    if two_valued(latent.detach().reshape(shape[0], -1)):
+    if latent.layout == torch.strided and two_valued(latent.detach().reshape(shape[0], -1)):
         raise InputError(
             "its weight holds only two values a channel: it was already binarised, and no latent weights are left"
         )

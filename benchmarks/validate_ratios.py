@@ -1,0 +1,116 @@
+"""Coverage of the intervals of tail and core: of one layer's ratios, of the median over layers, of differences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recu_analysis.analysis.deadness import TAIL_TAU, Movement, tail_mask
+from recu_analysis.analysis.differences import STATISTICS
+from recu_analysis.analysis.distance import RATIOS, channel_sums, ratio
+from recu_analysis.store.format import LayerSpec
+from recu_analysis.theory.intervals import difference, over_channels, over_layers
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from recu_analysis.theory.intervals import Interval
+
+    Values = NDArray[np.float64]
+
+#: Weights of a 3x3 channel with 16 inputs; channels that stand for infinitely many; repetitions.
+WEIGHTS, POPULATION, REPETITIONS = 144, 20_000, 1000
+CHANNELS = (16, 64, 256)
+#: Layers of the network whose median is taken, each with its own tail.
+LAYERS = 6
+UPDATES = 100
+SHOWN = ("mobility_ratio", "flip_risk_ratio", "distance_ratio_tail")
+
+
+def sums_of(generator: np.random.Generator, channels: int, slowing: float) -> Values:
+    """Sums over the channels of a simulated layer, whose tail moves slower by about a factor.
+
+    Channels differ: how fast one moves is log-normal, and so is how much its tail is slowed; their weights share both.
+    """
+    pace = np.exp(generator.normal(0.0, 0.4, size=(channels, 1)))
+    slowed = slowing * np.exp(generator.normal(0.0, 0.3, size=(channels, 1)))
+    z = generator.laplace(scale=np.sqrt(0.5), size=(channels, WEIGHTS))
+    tail = tail_mask(z.reshape(-1), TAIL_TAU)
+    rate = (pace * np.where(tail.reshape(z.shape), slowed, 1.0)).reshape(-1)
+    mobility = rate * generator.gamma(4.0, 0.25, size=z.size) / UPDATES
+    z_end = 0.7 * z.reshape(-1) + 0.7 * rate * generator.normal(size=z.size)
+    flips = ((z.reshape(-1) < 0) != (z_end < 0)) | (generator.random(z.size) < 0.2 * np.exp(-np.abs(z.reshape(-1))))
+    moved = Movement(
+        z=z.reshape(-1),
+        z_end=z_end,
+        tail=tail,
+        silent=~flips,
+        still=np.zeros(z.size, dtype=np.bool_),
+        mobility=mobility,
+        magnitude=mobility,
+        flips=flips.astype(np.int64),
+        updates=UPDATES,
+        displacement=np.abs(z_end - z.reshape(-1)),
+        valid=np.ones(z.size, dtype=np.bool_),
+        nonfinite=0,
+    )
+    return channel_sums(LayerSpec("simulated", (channels, WEIGHTS), "float32", "simulated", None), moved).matrix()
+
+
+def _ratio(totals: Values, name: str) -> Values:
+    over, under, means = RATIOS[name]
+    return ratio(totals, over, under, means=means)
+
+
+def _share(hits: list[bool]) -> str:
+    return f"{np.mean(hits):.3f} +- {np.std(hits) / np.sqrt(len(hits)):.3f}"
+
+
+def _holds(interval: Interval, truth: float) -> bool:
+    return interval.low <= truth <= interval.high
+
+
+def main() -> None:
+    """Print every table."""
+    generator = np.random.default_rng(5)
+    one_layer(generator)
+    several(generator)
+
+
+def one_layer(generator: np.random.Generator) -> None:
+    """Coverage of the ratios of `tails` for one layer."""
+    whole = sums_of(generator, POPULATION, 0.6).sum(axis=0, keepdims=True)
+    truth = {name: float(_ratio(whole, name)[0]) for name in SHOWN}
+    print(f"coverage of 95 % intervals of tail to core, channels of {WEIGHTS} weights that differ in pace")
+    print("  true " + ", ".join(f"{name} {value:.3f}" for name, value in truth.items()))
+    print("  channels " + "".join(f"{name:>22}" for name in SHOWN))
+    for channels in CHANNELS:
+        hits: dict[str, list[bool]] = {name: [] for name in SHOWN}
+        for _ in range(REPETITIONS):
+            sums = sums_of(generator, channels, 0.6)
+            for name in SHOWN:
+                hits[name].append(_holds(over_channels(sums, lambda totals, n=name: _ratio(totals, n)), truth[name]))  # type: ignore[misc]
+        print(f"  {channels:8} " + "".join(f"{_share(hits[name]):>22}" for name in SHOWN), flush=True)
+
+
+def several(generator: np.random.Generator) -> None:
+    """Coverage of the median over layers, and of the difference of two runs."""
+    slowings = np.linspace(0.4, 1.0, LAYERS)
+    wholes = [sums_of(generator, POPULATION, slowing).sum(axis=0, keepdims=True) for slowing in slowings]
+    name, silent = "mobility_ratio", STATISTICS["silent_fraction_tail"]
+    median = float(np.median([_ratio(whole, name)[0] for whole in wholes]))
+    apart = float(silent(wholes[0])[0] - silent(wholes[-1])[0])
+    print(f"coverage of the median {name} of {LAYERS} layers ({median:.3f}), and of a difference of silent tails")
+    for channels in CHANNELS:
+        medians, differences = [], []
+        for _ in range(REPETITIONS):
+            layers = [sums_of(generator, channels, slowing) for slowing in slowings]
+            medians.append(_holds(over_layers(layers, lambda _, totals: _ratio(totals, name)), median))
+            ends = [over_channels(sums, silent) for sums in (layers[0], layers[-1])]
+            differences.append(_holds(difference(*ends), apart))
+        print(f"  {channels:8} {_share(medians):>22}{_share(differences):>22}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

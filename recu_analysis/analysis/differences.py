@@ -1,0 +1,174 @@
+"""Runs layer by layer: how far statistics of one group of runs lie from those of another, with intervals."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from recu_analysis.analysis.compare import check_same_layers, groups_of
+from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights, movement, totals
+from recu_analysis.analysis.distance import COLUMNS, RATIOS, channel_sums, ratio
+from recu_analysis.analysis.engine import WindowRange, merged, moving_windows, select_layers, select_windows
+from recu_analysis.analysis.horizon import equal_stretches
+from recu_analysis.errors import InputError
+from recu_analysis.theory.intervals import Interval, difference, over_channels, student
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from recu_analysis.analysis.deadness import TailTau
+    from recu_analysis.store.run import Run
+
+    Values = NDArray[np.float64]
+    #: The interval of every statistic of every layer of a run.
+    Layers = dict[str, dict[str, Interval]]
+
+
+def _per_weight(name: str, group: str) -> Callable[[Values], Values]:
+    def mean(totals: Values) -> Values:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            result: Values = totals[:, COLUMNS[f"{name}_{group}"]] / totals[:, COLUMNS[f"weights_{group}"]]
+        return result
+
+    return mean
+
+
+def _ratio(name: str) -> Callable[[Values], Values]:
+    over, under, means = RATIOS[name]
+    return lambda totals: ratio(totals, over, under, means=means)
+
+
+#: What is compared, each from the sums over a layer's channels.
+STATISTICS: dict[str, Callable[[Values], Values]] = {
+    "silent_fraction_tail": lambda totals: 1.0 - _per_weight("flipped", "tail")(totals),
+    "silent_fraction_core": lambda totals: 1.0 - _per_weight("flipped", "core")(totals),
+    "mobility_tail": _per_weight("mobility", "tail"),
+    "mobility_core": _per_weight("mobility", "core"),
+    "mobility_ratio": _ratio("mobility_ratio"),
+    "distance_ratio_tail": _ratio("distance_ratio_tail"),
+}
+
+
+def layer_differences(
+    runs: Mapping[str, Run], *, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str] | str | None = None
+) -> pd.DataFrame:
+    """Differences of every layer's statistics to those of the first run, or of its group of seeds.
+
+    Taken over final stretches of the same number of updates. Runs that differ in their seed alone are one group. Where
+    both groups have runs of the same two or more seeds the difference is the mean over seeds, with Student's
+    interval; else it is that of the groups' first runs, with an interval from the output channels of either.
+
+    Parameters
+    ----------
+    runs : mapping of str to Run
+        Two or more runs of one network, by their labels.
+    tail_tau : float or "window"
+        Level of the tail.
+    layers : str or sequence of str, optional
+        Patterns of layer names.
+
+    Returns
+    -------
+    DataFrame
+        One row a group but the first, layer and statistic: run (labels of the group), reference (those of the first),
+        layer, statistic (silent_fraction_tail, silent_fraction_core, mobility_tail, mobility_core, mobility_ratio,
+        distance_ratio_tail), value and reference_value, difference with low and high (95 %), interval_over (seeds
+        or channels), pairs (how many).
+
+    Raises
+    ------
+    InputError
+        If the runs have different layers, make no stretches of the same length, or are all one group.
+    LayerNotFoundError, WindowNotFoundError
+        If a pattern matches nothing, or a run holds no window with updates.
+    """
+    check_same_layers(runs)
+    groups = groups_of(runs)
+    if len(groups) < 2:
+        raise InputError("these runs differ in their seed alone, so that there is nothing to compare; add another arm")
+    stretches = equal_stretches(runs)
+    found = {label: _statistics(run, stretches[label], tail_tau, layers) for label, run in runs.items()}
+    rows = []
+    for group in groups[1:]:
+        matched = _matched(group, groups[0])
+        names = {"run": ", ".join(group), "reference": ", ".join(groups[0])}
+        for layer in next(iter(found.values())):
+            for statistic in STATISTICS:
+                values = [(found[ours][layer][statistic], found[theirs][layer][statistic]) for ours, theirs in matched]
+                rows.append({**names, "layer": layer, "statistic": statistic, **_difference(values)})
+    return pd.DataFrame(rows)
+
+
+def _statistics(run: Run, window: WindowRange, tail_tau: TailTau, layers: Sequence[str] | str | None) -> Layers:
+    windows = select_windows(run, window)
+    result: Layers = {}
+    for spec in select_layers(run, layers):
+        sums = channel_sums(spec, movement(spec, merged(windows, spec.name), tail_tau)).matrix()
+        result[spec.name] = {name: over_channels(sums, statistic) for name, statistic in STATISTICS.items()}
+    return result
+
+
+def _matched(group: Mapping[str, Run], reference: Mapping[str, Run]) -> list[tuple[str, str]]:
+    """Labels of runs with the same seed; the first of each group where there are not two seeds that both have."""
+    seeds = {run.configuration.get("seed"): label for label, run in reference.items()}
+    pairs = [
+        (label, seeds[seed])
+        for label, seed in ((label, run.configuration.get("seed")) for label, run in group.items())
+        if seed is not None and seed in seeds
+    ]
+    return pairs if len(pairs) > 1 else [(next(iter(group)), next(iter(reference)))]
+
+
+def _difference(values: Sequence[tuple[Interval, Interval]]) -> dict[str, float | str | int]:
+    ours, theirs = ([pair[side].estimate for pair in values] for side in (0, 1))
+    seeds = [a - b for a, b in zip(ours, theirs, strict=True)]
+    found = student(seeds) if len(seeds) > 1 else difference(*values[0])
+    return {
+        "value": math.fsum(ours) / len(ours),
+        "reference_value": math.fsum(theirs) / len(theirs),
+        "difference": found.estimate,
+        "low": found.low,
+        "high": found.high,
+        "interval_over": "seeds" if len(values) > 1 else "channels",
+        "pairs": len(values),
+    }
+
+
+def curves(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
+    """What runs logged and how their weights moved, window by window, over the epochs.
+
+    Parameters
+    ----------
+    runs : mapping of str to Run
+        Runs by their labels.
+    tail_tau : float or "window"
+        Level of the tail.
+
+    Returns
+    -------
+    DataFrame
+        One row a run and window with updates: run, window, epoch and every other metric that was logged with its mark;
+        and of the whole network in that window silent_fraction_tail, silent_fraction_core, mobility_tail,
+        mobility_core and memory.
+
+    Raises
+    ------
+    WindowNotFoundError
+        If a run holds no window with updates.
+    """
+    names = ("silent_fraction_tail", "silent_fraction_core", "mobility_tail", "mobility_core", "memory")
+    tables = []
+    for label, run in runs.items():
+        marks = [mark for mark in run.marks() if mark.get("window") is not None]
+        logged = {mark["window"]: mark for mark in marks}
+        for window in moving_windows(run):
+            at = WindowRange(window.number, window.number)
+            total = totals(dead_weights(run, tail_tau=tail_tau, window=at))
+            own = {"run": label, "window": window.number} | {name: total[name] for name in names}
+            tables.append({**logged.get(window.number, {}), **own})
+    return pd.DataFrame(tables)

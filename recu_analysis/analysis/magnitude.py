@@ -1,0 +1,134 @@
+"""Movement, flips and gradients against abs(z) in quantile bins, beside what pure distance would make of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtr
+
+from recu_analysis.analysis.deadness import mean, movement
+from recu_analysis.analysis.distance import drift
+from recu_analysis.analysis.engine import merged, select_layers, select_windows
+from recu_analysis.analysis.horizon import final_stretch
+from recu_analysis.errors import InputError
+from recu_analysis.theory.intervals import FEWEST_CHANNELS, bca, draws, expanded, shuffled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.run import Run
+    from recu_analysis.trajectory import Trajectory
+
+    Values = NDArray[np.float64]
+
+#: What is averaged in every bin; the last two are what distance alone lets happen, and what was recorded on request.
+MEANS = ("abs_z", "mobility", "magnitude", "flip_probability", "sign_changes", "sign_changes_by_distance", "gradient")
+#: Those that get an interval.
+BANDS = ("mobility", "flip_probability", "sign_changes", "gradient")
+
+
+def by_magnitude(
+    run: Run,
+    *,
+    bins: int = 20,
+    window: WindowRange | None = None,
+    layers: Sequence[str] | str | None = None,
+) -> pd.DataFrame:
+    """Movement and flips against abs(z) at the start of a range of windows, in quantile bins.
+
+    Every layer is cut into bins of equal count by its own abs(z); the bins of the layers are then averaged,
+    weighted by their weights.
+
+    Parameters
+    ----------
+    run : Run
+    bins : int
+    window : WindowRange, optional
+        By default the shortest final stretch with memory of at most 1/2; see `recu_analysis.analysis.horizon`.
+    layers : str or sequence of str, optional
+        Patterns of layer names.
+
+    Returns
+    -------
+    DataFrame
+        One row a bin, from the smallest abs(z): bin, weights, and means per weight: abs_z (standard deviations),
+        mobility (standard deviations per update), magnitude (unit of the weights per update), flip_probability
+        (fraction that flipped in the range at least once), sign_changes (fraction whose sign at the end is another than
+        at the start), sign_changes_by_distance (what pure distance lets happen, see
+        `recu_analysis.analysis.distance.drift`), gradient (mean abs(loss gradient) over that of the layer; NaN where
+        the run does not keep it). Mobility, flip_probability, sign_changes and gradient have a 95 % interval (_low,
+        _high) over the output channels, resampled within every layer: NaN where a layer has fewer than 8.
+
+    Raises
+    ------
+    InputError
+        If a layer has fewer weights than there are bins.
+    """
+    windows = select_windows(run, window or final_stretch(run).range)
+    total = np.zeros((bins, len(MEANS) + 1))
+    resampled = np.zeros((len(draws(FEWEST_CHANNELS)), bins, len(MEANS) + 1))
+    channels = []
+    for at, spec in enumerate(select_layers(run, layers)):
+        sums = _channel_sums(spec, merged(windows, spec.name), bins)
+        total += sums.sum(axis=0)
+        channels.append(len(sums))
+        if len(sums) >= FEWEST_CHANNELS:
+            resampled += (shuffled(len(sums), at) @ sums.reshape(len(sums), -1)).reshape(resampled.shape)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        table = pd.DataFrame(total[:, 1:] / total[:, :1], columns=list(MEANS))
+        spread = resampled[:, :, 1:] / resampled[:, :, :1]
+    table.insert(0, "bin", np.arange(bins))
+    table.insert(1, "weights", total[:, 0].astype(np.int64))
+    for name in BANDS:
+        ends = [_ends(value, spread[:, row, MEANS.index(name)], min(channels)) for row, value in enumerate(table[name])]
+        table[f"{name}_low"], table[f"{name}_high"] = zip(*ends, strict=True)
+    return table
+
+
+def _ends(estimate: float, resampled: Values, channels: int) -> tuple[float, float]:
+    """Bias-corrected bootstrap interval of one mean, without acceleration."""
+    if channels < FEWEST_CHANNELS or not np.isfinite(estimate):
+        return np.nan, np.nan
+    return bca(estimate, resampled, np.zeros(2), expanded(channels))
+
+
+def _channel_sums(spec: LayerSpec, record: Trajectory, bins: int) -> Values:
+    """Sums of a layer's weights, and of `MEANS` over them, shape (C_out, bins, 1 + means)."""
+    moved = movement(spec, record)
+    distance = np.abs(moved.z)
+    if distance.size < bins:
+        raise InputError(f"layer {spec.name!r} has {distance.size} weights, too few for {bins} bins")
+    rank = np.empty(distance.size, dtype=np.int64)
+    rank[np.argsort(distance, kind="stable")] = np.arange(distance.size)
+    r, s = drift(moved)
+    changed = (moved.z < 0) != (moved.z_end < 0)
+    by_distance = ndtr(-r * distance / s) if s > 0 else np.zeros_like(distance)
+    columns = (
+        np.ones_like(distance),
+        distance,
+        moved.mobility,
+        moved.magnitude,
+        moved.flips > 0,
+        changed,
+        by_distance,
+        _relative_gradient(record)[moved.valid],
+    )
+    channels = spec.shape[0]
+    channel = np.flatnonzero(moved.valid) // (moved.valid.size // channels)
+    index = channel * bins + rank * bins // distance.size
+    sums = [np.bincount(index, column, channels * bins) for column in columns]
+    return np.stack(sums, axis=1).astype(np.float64).reshape(channels, bins, len(columns))
+
+
+def _relative_gradient(record: Trajectory) -> Values:
+    """Sum of abs(gradient) of every weight over the mean of its layer, flat; NaN where the run does not keep it."""
+    if record.grad is None:
+        return np.full(record.end.size, np.nan)
+    flat = record.grad.reshape(-1)
+    return flat / (mean(flat[np.isfinite(flat)]) or np.nan)

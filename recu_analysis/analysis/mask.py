@@ -1,0 +1,95 @@
+"""Whether a clamp changes what a network computes: signs of stored weights before and after it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from recu_analysis.analysis.engine import WindowRange, moving_windows
+from recu_analysis.analysis.magnitude import by_magnitude
+from recu_analysis.errors import NotRecordedError
+from recu_analysis.theory.standardize import WeightTransform
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from recu_analysis.store.run import Run
+
+#: Levels of the clamp, from one at which nearly every weight is clamped to one at which none is.
+LEVELS = (0.51, 0.85, 0.99, 1.0)
+#: Scales b*: IR-Net's and ReCU's.
+SCALES = (math.sqrt(0.5), 2.0)
+
+
+def signs_changed(run: Run, levels: Sequence[float] = LEVELS, scales: Sequence[float] = SCALES) -> pd.DataFrame:
+    """How many signs of the weights at the end of a run a standardisation to b* and a clamp at tau change.
+
+    What a binary layer puts out depends on its weights by their signs alone.
+
+    Parameters
+    ----------
+    run : Run
+    levels : sequence of float
+        Levels tau, in (0.5, 1].
+    scales : sequence of float
+        Scales b*, above 0.
+
+    Returns
+    -------
+    DataFrame
+        One row a level and scale: tau, scale, weights, changed.
+
+    Raises
+    ------
+    InputError
+        If a level or a scale is out of its range.
+    """
+    counts = {(tau, scale): 0 for tau in levels for scale in scales}
+    for spec in run.header.layers:
+        weight = run.windows[-1][spec.name].operand
+        signs = spec.signs(weight)
+        for tau, scale in counts:
+            transform = WeightTransform(centre=spec.centre, target=scale, clamp=True)
+            clamped = transform.clamped(transform.standardised(weight), tau)
+            counts[tau, scale] += int(np.count_nonzero(~(clamped < 0) != signs))
+    weights = sum(spec.weights for spec in run.header.layers)
+    return pd.DataFrame(
+        [{"tau": tau, "scale": scale, "weights": weights, "changed": n} for (tau, scale), n in counts.items()]
+    )
+
+
+def gradients(run: Run, bins: int = 20) -> pd.DataFrame:
+    """Mean absolute loss gradient against abs(z) in the last window, in which weights move least.
+
+    Parameters
+    ----------
+    run : Run
+        Recorded with the quantity grad.
+    bins : int
+        Of equally many weights.
+
+    Returns
+    -------
+    DataFrame
+        As of `by_magnitude`, and with the columns signs_changed (of `signs_changed`, over all levels and scales) and
+        signs (how many were looked at).
+
+    Raises
+    ------
+    NotRecordedError
+        If the run does not keep the gradients.
+    WindowNotFoundError
+        If it holds no window with updates.
+    """
+    if "grad" not in run.header.quantities:
+        raise NotRecordedError(
+            f"{run.path} was recorded without the gradients of its weights; record some with train --record grad, or "
+            "ra.record(..., quantities=[..., 'grad'])"
+        )
+    last = moving_windows(run)[-1].number
+    changed = signs_changed(run)
+    table = by_magnitude(run, bins=bins, window=WindowRange(last, last))
+    return table.assign(signs_changed=int(changed["changed"].sum()), signs=int(changed["weights"].sum()))

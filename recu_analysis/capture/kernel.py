@@ -1,0 +1,117 @@
+"""The per-update kernel on a CPU: one pass over a layer, a channel at a time."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# Sums may be reordered and multiplications fused; NaN, infinity and -0 keep their meaning.
+_FAST = {"reassoc", "contract"}
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_FAST)
+def moments(row: Array) -> tuple[float, float]:
+    """Mean of one channel, and 1 / its standard deviation (ddof 1); 0 for a constant channel."""
+    count = row.size
+    total = 0.0
+    for j in range(count):
+        total += np.float64(row[j])
+    mean = total / count
+    squares = 0.0
+    for j in range(count):
+        difference = np.float64(row[j]) - mean
+        squares += difference * difference
+    # Not `squares > 0`: a NaN must go on as NaN.
+    constant = squares == 0.0 or count == 1
+    return mean, 0.0 if constant else 1.0 / math.sqrt(squares / (count - 1))
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_FAST)
+def all_moments(weight: Array, mean: Array, inverse: Array) -> None:
+    """Fill `mean` and `inverse`, one entry a channel, from a matrix with one row a channel."""
+    for c in range(weight.shape[0]):
+        mean[c], inverse[c] = moments(weight[c])
+
+
+@numba.njit(nogil=True, cache=True)
+def unchanged(new: Array, old: Array) -> bool:
+    """Whether a channel is as it was; the first weight says no where it is trained."""
+    j = 0
+    while j < new.size and new[j] == old[j]:
+        j += 1
+    return j == new.size
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_FAST)
+def move(
+    new: Array,
+    old: Array,
+    shift: float,
+    scale: float,
+    old_shift: float,
+    old_scale: float,
+    path: Array,
+    zpath: Array,
+    changed: Array,
+) -> None:
+    """Add one channel's movement to `path` and `zpath`, note in `changed` whose sign differs, and make `old` `new`."""
+    for j in range(new.size):
+        after, before = np.float64(new[j]) - shift, np.float64(old[j]) - old_shift
+        path[j] += abs(np.float64(new[j]) - np.float64(old[j]))
+        zpath[j] += abs(after * scale - before * old_scale)
+        changed[j] = (after < 0.0) != (before < 0.0)
+        old[j] = new[j]
+
+
+@numba.njit(nogil=True, cache=True)
+def count_flips(words: Array, update: int, flips: Array, first_flip: Array, last_flip: Array) -> None:
+    """Count one channel's flips; `words` holds a byte a weight, read eight at a time because flips are rare."""
+    changed = words.view(np.uint8)
+    for k in range(words.size):
+        if words[k] != 0:
+            for j in range(8 * k, 8 * k + 8):
+                if changed[j]:
+                    if flips[j] == 0:
+                        first_flip[j] = update
+                    flips[j] += 1
+                    last_flip[j] = update
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_FAST)
+def advance(
+    new: Array,
+    old: Array,
+    mean: Array,
+    inverse: Array,
+    centre: bool,
+    update: int,
+    path: Array,
+    zpath: Array,
+    flips: Array,
+    first_flip: Array,
+    last_flip: Array,
+) -> None:
+    """Account for one update of a layer, a matrix with one row a channel; `old` becomes a copy of `new`.
+
+    A channel stays in the cache while the loops pass over it, so the cost is that of reading and writing
+    each array once. Sums and times that nobody wants have one row, over which all channels write.
+    """
+    words = np.zeros((new.shape[1] + 7) // 8, np.uint64)
+    changed = words.view(np.uint8)
+    for c in range(new.shape[0]):
+        if unchanged(new[c], old[c]):  # else z would seem to move by the rounding of its last digit
+            old[c, :] = new[c]  # 0 is -0, but not in the file
+            continue
+        m, scale = moments(new[c])
+        shift = m if centre else 0.0
+        old_shift = mean[c] if centre else 0.0
+        row, zrow = path[c % path.shape[0]], zpath[c % zpath.shape[0]]
+        move(new[c], old[c], shift, scale, old_shift, inverse[c], row, zrow, changed)
+        first, last = first_flip[c % first_flip.shape[0]], last_flip[c % last_flip.shape[0]]
+        count_flips(words, update, flips[c], first, last)
+        mean[c], inverse[c] = m, scale

@@ -1,0 +1,173 @@
+"""One layer while it is recorded: whose updates it follows, and its sums over the open window."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from recu_analysis.capture.accumulate import storable
+from recu_analysis.capture.effective import layer_accumulator
+from recu_analysis.capture.extras import FlipAverage, GradientSum
+from recu_analysis.errors import RecorderError
+from recu_analysis.store.format import LayerWindow, digest
+from recu_analysis.store.writer import LayerState
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from recu_analysis.capture.accumulate import Accumulator
+    from recu_analysis.capture.adapters import BinaryLayer
+    from recu_analysis.store.format import LayerSpec
+
+
+#: Models of at least this many latent weights are accounted for by several threads, each a layer at a time.
+THREADED_WEIGHTS = 1_000_000
+
+
+@dataclass(slots=True)
+class Track:
+    """A layer while it is recorded: whose updates it follows, and its sums over the open window."""
+
+    layer: BinaryLayer
+    spec: LayerSpec
+    optimizer: int
+    accumulator: Accumulator
+    first_update: int
+    ema: FlipAverage | None = None
+    grad: GradientSum | None = None
+    updates: int = 0
+    lr: float = 0.0
+    lr_decay: float = 0.0
+    decay_time: float = 0.0
+
+    def group_in(self, optimizer: torch.optim.Optimizer) -> Mapping[str, Any]:
+        """The parameter group that holds the weight now; none, and so no learning rate, while it is taken out."""
+        for group in optimizer.param_groups:
+            if any(parameter is self.layer.parameter for parameter in group["params"]):
+                return group
+        return {"lr": 0.0}
+
+    def learning_rate(self, optimizers: Sequence[torch.optim.Optimizer]) -> float:
+        """That of its parameter group now."""
+        return float(self.group_in(optimizers[self.optimizer])["lr"])
+
+    def require_same_weight(self) -> None:
+        """RecorderError where the layer's weight is no longer the one whose recording began."""
+        name, parameter, spec = self.layer.name, self.layer.parameter, self.spec
+        if not any(each is parameter for each in self.layer.module.parameters()):
+            raise RecorderError(
+                f"layer {name!r} has another parameter than when its recording began, and the optimizer does not hold "
+                "it; assign to weight.data instead, or begin anew with another optimizer"
+            )
+        if parameter.numel() != spec.weights or (parameter.dtype == torch.float64 and spec.dtype == "float32"):
+            raise RecorderError(
+                f"layer {name!r} is recorded with {spec.weights} weights of {spec.dtype} and has now "
+                f"{parameter.numel()} of {str(parameter.dtype).removeprefix('torch.')}; begin another recording"
+            )
+
+    def count(self, group: Mapping[str, Any]) -> None:
+        """Add one update of a parameter group to the sums."""
+        lr, decay = float(group["lr"]), float(group.get("weight_decay", 0.0))
+        self.updates += 1
+        self.lr += lr
+        self.lr_decay += lr * decay
+        kept = 1.0 - float(group.get("momentum", 0.0))
+        self.decay_time += lr * decay / kept if kept > 0.0 else float("inf")
+
+    def advance(self, update: int) -> None:
+        """Account for the update of that number, which the weight has just gone through."""
+        self.accumulator.advance(self.layer.weight, update)
+        if self.ema is not None:
+            self.ema.add(self.accumulator.flipped_at(update))
+
+    def digest(self) -> torch.Tensor:
+        """A checksum of the weights, 16 bytes."""
+        weight = storable(self.layer.weight).cpu().numpy()
+        return torch.tensor(list(bytes.fromhex(digest(self.layer.name, weight))), dtype=torch.uint8)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The open window as tensors on the CPU, copied; `load` takes it up again."""
+        own = {"ema": self.ema, "grad": self.grad}
+        return {
+            "digest": self.digest(),
+            "numbers": torch.tensor([self.first_update, self.updates]),
+            "sums": torch.tensor([self.lr, self.lr_decay, self.decay_time], dtype=torch.float64),
+            **self.accumulator.state(),
+            **{name: each.value.to("cpu", copy=True) for name, each in own.items() if each is not None},
+        }
+
+    def load(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take up the open window that `state` described; KeyError, ValueError or RuntimeError if it does not fit."""
+        self.first_update, self.updates = state["numbers"].tolist()
+        self.lr, self.lr_decay, self.decay_time = state["sums"].tolist()
+        self.accumulator.load(state)
+        if self.ema is not None:
+            self.ema.value.copy_(state["ema"])
+        if self.grad is not None:
+            self.grad.value.copy_(state["grad"])
+
+    def take(self) -> LayerState:
+        """The open window's state, handed over; a new window begins."""
+        tau = self.layer.tau
+        summary = LayerWindow(self.first_update, self.updates, self.lr, self.lr_decay, self.decay_time, tau)
+        self.first_update += self.updates
+        self.updates, self.lr, self.lr_decay, self.decay_time = 0, 0.0, 0.0, 0.0
+        taken = self.accumulator.take()
+        taken |= {"ema": self.ema.take() if self.ema else None, "grad": self.grad.take() if self.grad else None}
+        return LayerState(**taken, scale=self.layer.scale, summary=summary)
+
+
+def track_of(
+    layer: BinaryLayer, optimizers: Sequence[torch.optim.Optimizer], updates: Sequence[int], quantities: Collection[str]
+) -> Track:
+    """The track of a layer by the optimizer that holds its weight, `updates` of which are done already.
+
+    Raises
+    ------
+    RecorderError
+        If none of the optimizers holds it or several do, or it has no dense values.
+    """
+    _refuse_without_values(layer)
+    holders = [
+        index
+        for index, optimizer in enumerate(optimizers)
+        if any(each is layer.parameter for group in optimizer.param_groups for each in group["params"])
+    ]
+    if not holders:
+        raise RecorderError(
+            f"the optimizer does not hold the weight of binary layer {layer.name!r}; create it from the model's "
+            "parameters, after the model was moved to its device, or leave the layer out with layers=[...]"
+        )
+    if len(holders) > 1:
+        raise RecorderError(
+            f"{len(holders)} of the optimizers hold the weight of binary layer {layer.name!r}, so its updates cannot "
+            "be numbered; give every weight to one"
+        )
+    sums = layer_accumulator(layer, quantities)
+    track = Track(layer, layer.spec, holders[0], sums, first_update=updates[holders[0]] + 1)
+    track.ema = FlipAverage(layer.weight.detach()) if "ema" in quantities else None
+    track.grad = GradientSum(layer.weight.detach()) if "grad" in quantities else None
+    return track
+
+
+def pool_for(tracks: Sequence[Track]) -> ThreadPoolExecutor | None:
+    """Threads for the kernel, which releases the interpreter lock; none where they would not pay."""
+    on_cpu = all(track.layer.weight.device.type == "cpu" for track in tracks)
+    threads, weights = torch.get_num_threads(), sum(track.spec.weights for track in tracks)
+    return ThreadPoolExecutor(threads) if on_cpu and threads > 1 and weights >= THREADED_WEIGHTS else None
+
+
+def _refuse_without_values(layer: BinaryLayer) -> None:
+    if layer.parameter.is_meta:
+        raise RecorderError(
+            f"the weight of binary layer {layer.name!r} is on the meta device, where there are no values to record; "
+            "give the model a real device, as to_empty() does, and its weights before recording"
+        )
+    if layer.parameter.layout != torch.strided:
+        raise RecorderError(
+            f"the weight of binary layer {layer.name!r} is sparse, and only dense weights can be recorded; make it "
+            "dense with to_dense(), or leave the layer out with layers=[...]"
+        )

@@ -1,0 +1,87 @@
+"""recu-analyze report: runs as one HTML page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from recu_analysis.cli import options
+from recu_analysis.cli.output import replace_file, size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from recu_analysis.store.run import Run
+
+
+@click.command("report", epilog="Example: recu-analyze report runs/demo/recu --baseline runs/demo/baseline")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--baseline",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="A run without clamp for the claims to compare with; repeatable, paired with RUN by seed. By default those "
+    "of RUN that do not clamp.",
+)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("report.html"),
+    show_default=True,
+    help="The page, replaced as a whole.",
+)
+@options.common
+def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], output: Path) -> None:
+    """Show RUN, one or several, on one HTML page that needs no network: to read, to send, to print.
+
+    What was run, the paper's claims, a table of the layers, charts that can be zoomed, figures to download, the
+    method, and what to beware of. Large runs are shown in part, and the page says so.
+    """
+    from recu_analysis.store.run import open_run
+
+    _require_folder(output)
+    labels = folder_names([*runs, *baseline])
+    opened = [open_run(path) for path in (*runs, *baseline)]
+    named = dict(zip(labels, opened, strict=True))
+    first = dict(list(named.items())[: len(runs)])
+    write_report(first, {label: run for label, run in named.items() if label not in first}, output)
+
+
+def write_report(runs: dict[str, Run], baseline: dict[str, Run], output: Path) -> None:
+    """Make the page of some runs and put it in its place whole."""
+    from recu_analysis.report import report
+
+    text = report(runs, baseline)
+    replace_file(output, text)
+    options.note(f"wrote {output}, {size(len(text.encode()))}")
+
+
+def _require_folder(output: Path) -> None:
+    """Say what is wrong with the place before the work, not after it."""
+    from recu_analysis.errors import StoreError
+
+    if not output.parent.is_dir():
+        raise StoreError(f"{output} cannot be written: there is no folder {output.parent}; make it first")
+
+
+def folder_names(paths: Sequence[Path]) -> list[str]:
+    """The shortest ends of some paths that tell them apart: recu, or a/recu and b/recu.
+
+    Raises
+    ------
+    InputError
+        If a folder is named twice.
+    """
+    from recu_analysis.errors import InputError
+
+    parts = [path.resolve().parts for path in paths]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(each[-length:]) for each in parts]
+        if len(set(names)) == len(names):
+            return names
+    twice = next(path for path, each in zip(paths, parts, strict=True) if parts.count(each) > 1)
+    raise InputError(f"{twice} is named twice; a report shows a run once")

@@ -1,0 +1,160 @@
+"""Figures of arms, seeds as bands: training curves (the paper's Fig. 5), and b* as an initial scale."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from recu_analysis.errors import InputError
+from recu_analysis.figures.arms import Arm, arms, scale_text, settings
+from recu_analysis.figures.entry import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from recu_analysis.figures.entry import Runs
+
+_ACCURACIES = ("train_top1", "val_top1")
+
+
+def plot_training(runs: Runs, quantity: str = "val_top1", ax: Axes | None = None) -> Axes:
+    """A logged quantity over the epochs, one line an arm, its seeds as a band (the paper's Fig. 5).
+
+    Parameters
+    ----------
+    runs : mapping of str to Run
+        Runs by their labels; those that differ in their seed alone are one arm.
+    quantity : {"train_top1", "val_top1", "train_loss", "val_loss"}
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    from recu_analysis.plots.training import curves
+
+    return curves(curve_data(arms(runs), (quantity,)), quantity, ax)
+
+
+def plot_initial_scale(runs: Runs, ax: Axes | None = None) -> Axes:
+    """Training loss over the epochs by b* and the scale of the initial weights, seeds as bands.
+
+    Parameters
+    ----------
+    runs : mapping of str to Run
+        Runs by their labels; those with ReCU's clamp that differ in nothing but b*, initial scale and seed are drawn.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    from recu_analysis.plots.training import curves
+
+    return curves(curve_data(scale_arms(runs), ("train_loss",)), "train_loss", ax)
+
+
+def curve_data(found: Sequence[Arm], quantities: Sequence[str]) -> pd.DataFrame:
+    """What runs logged at each epoch: arm, run, epoch, and the quantities.
+
+    Raises
+    ------
+    InputError
+        If a run did not log one of them.
+    """
+    tables = []
+    for arm in found:
+        for label, run in arm.runs.items():
+            for name in ("epoch", *quantities):
+                if name not in run.metrics:
+                    raise InputError(
+                        f"run {label} logged no {name}; give it to mark(), as in mark(epoch=3, {name}=...)"
+                    )
+            tables.append(run.metrics[["epoch", *quantities]].dropna().assign(arm=arm.label, run=label))
+    return pd.concat(tables, ignore_index=True)[["arm", "run", "epoch", *quantities]]
+
+
+def scale_arms(runs: Runs) -> list[Arm]:
+    """Arms that differ in b* and in the scale of the initial weights alone, b* = 2 first.
+
+    Raises
+    ------
+    InputError
+        If there are not two of them.
+    """
+    own = {"seed", "device", "data_dir", "scale", "initial_scale"}
+    clamped = [
+        arm
+        for arm in arms(runs)
+        if arm.configuration.get("recu") is True
+        and arm.configuration.get("mask", "clamped") == "clamped"
+        and isinstance(arm.configuration.get("scale"), float | int)
+    ]
+    rest = [repr(sorted(settings(next(iter(arm.runs.values())), frozenset(own)).items())) for arm in clamped]
+    usual = Counter(rest).most_common(1)[0][0] if rest else ""
+    chosen = [arm for arm, other in zip(clamped, rest, strict=True) if other == usual]
+    if len(chosen) < 2:
+        raise InputError(
+            "it compares scales b* and needs runs that differ in them alone: train three, with --scale 2, with "
+            "--scale 0.70711, and with --scale 0.70711 --initial-scale 0.5946"
+        )
+    chosen.sort(key=lambda arm: (-arm.configuration["scale"], -_initial(arm)))
+    return [Arm(_scale_label(arm), arm.runs) for arm in chosen]
+
+
+def _initial(arm: Arm) -> float:
+    value = arm.configuration.get("initial_scale", 1.0)
+    return float(value) if isinstance(value, float | int) else math.nan
+
+
+def _scale_label(arm: Arm) -> str:
+    start = "" if _initial(arm) == 1.0 else f", initial weights \N{MULTIPLICATION SIGN} {_initial(arm):.3g}"
+    return f"b* = {scale_text(arm.configuration['scale'])}{start}"
+
+
+def _fig5(runs: Runs) -> tuple[Figure, pd.DataFrame]:
+    from recu_analysis.plots.fitting import shared_legend
+    from recu_analysis.plots.style import panels
+    from recu_analysis.plots.training import curves
+
+    data = curve_data(arms(runs), _ACCURACIES)
+    figure, axes = panels(2)
+    for ax, name, title in zip(axes, _ACCURACIES, ("(a) training", "(b) validation"), strict=True):
+        curves(data, name, ax).set_title(title)
+    shared_legend(figure, axes)
+    return figure, data
+
+
+def _initial_scale(runs: Runs) -> tuple[Figure, pd.DataFrame]:
+    from recu_analysis.plots.fitting import shared_legend
+    from recu_analysis.plots.style import panels
+    from recu_analysis.plots.training import curves
+
+    data = curve_data(scale_arms(runs), ("train_loss",))
+    figure, (axes,) = panels(1, "column", 0.8)
+    curves(data, "train_loss", axes)
+    shared_legend(figure, [axes])
+    return figure, data
+
+
+_BANDS = "Line: mean over the seeds of an arm; band: from the least to the greatest of them."
+ARM_FIGURES: dict[str, Entry] = {
+    "fig5": Entry(
+        _fig5,
+        "training and validation accuracy, seeds as bands (the paper's Fig. 5)",
+        f"Training (a) and validation (b) accuracy. {_BANDS} The first epochs lie partly below the axes.",
+    ),
+    "initscale": Entry(
+        _initial_scale,
+        "b* is a scale of the initial weights",
+        f"Training loss for scales $b^*$ of the standardisation. {_BANDS} The gradient is proportional to $b^*$, so "
+        r"that $b^* = \sqrt{2}/2$ with initial weights divided by $\sqrt{2\sqrt{2}}$ follows $b^* = 2$ exactly in "
+        "theory; rounding grows, and they part as two seeds do.",
+    ),
+}

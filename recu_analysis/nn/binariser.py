@@ -1,0 +1,154 @@
+"""Binariser: the ingredients of a binary layer, each of which can be switched off; and those of published methods."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from typing import Any
+
+from recu_analysis.errors import InputError
+from recu_analysis.nn.functional import EPS
+from recu_analysis.theory.standardize import QUANTILES, WeightTransform
+
+#: What an ingredient may be, where that is one of a few words.
+CHOICES = {
+    "quantile": QUANTILES,
+    "mask": ("clamped", "random"),
+    "alpha": ("learned", "analytic", "none", "mean", "mean-detached", "power-of-two"),
+    "weight_gradient": ("identity", "clipped", "decaying"),
+    "input_gradient": ("polynomial", "clipped", "decaying"),
+}
+_SWITCHES = ("centre", "clamp", "scale_activations")
+
+
+@dataclass(frozen=True, slots=True)
+class Binariser:
+    """What a binary layer does on the way from latent weights and activations to -1 and +1, and to its output.
+
+    The defaults are ReCU as its authors' code computes it (Xu et al., ICCV 2021).
+
+    Attributes
+    ----------
+    centre : bool
+        Subtract the mean of each output channel.
+    scale : float or None
+        b*, the scale to which weights are standardised (Eq. 22); sqrt(2)/2 is IR-Net's, None leaves it alone.
+    eps : float
+        Added to the variance, in squared units of the weights.
+    clamp : bool
+        Clamp to the quantiles at level tau (Eq. 8); the gradient of a clamped weight is zero.
+    quantile : {"laplace", "empirical"}
+        Of what the clamp takes them; see `recu_analysis.nn.functional.clamp_bound`.
+    mask : {"clamped", "random"}
+        Which gradients the clamp stops: those of the clamped weights, or, as a control, those of a random set of
+        the same size, drawn anew in every pass. Without effect where `clamp` is False.
+    alpha : {"learned", "analytic", "none", "mean", "mean-detached", "power-of-two"}
+        Factor of the output (Eq. 3): a parameter for each channel; mean |clamped weight| of the layer, without
+        gradient (Eq. 13); none; mean |w| of each channel, with its gradient (XNOR-Net) or without (Bi-Real Net); or
+        the nearest power of two to that (IR-Net).
+    weight_gradient : {"identity", "clipped", "decaying"}
+        What stands in for the gradient of the weights' sign: 1; 1 where |w| <= 1; or IR-Net's error-decay estimator.
+    input_gradient : {"polynomial", "clipped", "decaying"}
+        The same for activations: max(0, 2 - |2a|) (Eq. 7); 1 where |a| <= 1; or the error-decay estimator.
+    scale_activations : bool
+        While training, divide each sample's activations by their standard deviation before the sign. It changes
+        their gradient only; the paper does not mention it.
+    """
+
+    centre: bool = True
+    scale: float | None = 2.0
+    eps: float = EPS
+    clamp: bool = True
+    quantile: str = "laplace"
+    mask: str = "clamped"
+    alpha: str = "learned"
+    weight_gradient: str = "identity"
+    input_gradient: str = "polynomial"
+    scale_activations: bool = True
+
+    def __post_init__(self) -> None:
+        for name, words in CHOICES.items():
+            if getattr(self, name) not in words:
+                raise InputError(f"{name} must be one of {', '.join(words)}, not {getattr(self, name)!r}")
+        for name in _SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name} must be True or False, not {getattr(self, name)!r}")
+        self.transform()  # it knows which scales and eps there are
+
+    def transform(self) -> WeightTransform:
+        """What stands between latent weights and their sign, as numpy code can repeat it.
+
+        The random mask clamps nothing: it acts on gradients alone.
+        """
+        clamps = self.clamp and self.mask == "clamped"
+        return WeightTransform(self.centre, self.scale, self.eps, 1, clamps, self.quantile)
+
+    def differences(self) -> dict[str, Any]:
+        """The ingredients that are not ReCU's as published, by name."""
+        usual = Binariser()
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if getattr(self, field.name) != getattr(usual, field.name)
+        }
+
+    @property
+    def decays(self) -> bool:
+        """Whether a gradient depends on how far the training is; see `set_progress`."""
+        return "decaying" in (self.weight_gradient, self.input_gradient)
+
+
+_PLAIN = Binariser(centre=False, scale=None, clamp=False, scale_activations=False)
+#: The methods that people compare with, by name.
+BINARISERS = {
+    "recu": Binariser(),
+    # Hubara et al., NeurIPS 2016, but for the clipping of latent weights after each update: beyond 1 they get no
+    # gradient here, so that only the weight decay moves them.
+    "bnn": replace(_PLAIN, alpha="none", weight_gradient="clipped", input_gradient="clipped"),
+    # Rastegari et al., ECCV 2016, without the scales of the activations.
+    "xnor": replace(_PLAIN, alpha="mean", weight_gradient="clipped", input_gradient="clipped"),
+    # Liu et al., ECCV 2018: the magnitude-aware gradient of the weights, the polynomial one of the activations.
+    "bi-real": replace(_PLAIN, alpha="mean-detached", weight_gradient="clipped"),
+    # Qin et al., CVPR 2020: Libra parameter binarisation and the error-decay estimator for weights and activations.
+    "ir-net": replace(
+        _PLAIN,
+        centre=True,
+        scale=math.sqrt(0.5),
+        eps=0.0,
+        alpha="power-of-two",
+        weight_gradient="decaying",
+        input_gradient="decaying",
+    ),
+}
+
+
+def binariser(method: str | Binariser = "recu", **ingredients: Any) -> Binariser:
+    """A published method with some of its ingredients changed.
+
+    Parameters
+    ----------
+    method : str or Binariser
+        A name in `BINARISERS`, or the ingredients themselves.
+    **ingredients
+        Attributes of `Binariser`.
+
+    Raises
+    ------
+    InputError
+        If no method or no ingredient has that name, or an ingredient cannot be what it is said to be.
+    """
+    if isinstance(method, str):
+        if method not in BINARISERS:
+            raise InputError(f"no binariser is called {method!r}; {_nearest(method, list(BINARISERS))}")
+        method = BINARISERS[method]
+    known = [field.name for field in fields(Binariser)]
+    unknown = next((name for name in ingredients if name not in known), None)
+    if unknown is not None:
+        raise InputError(f"a binary layer has no option {unknown!r}; {_nearest(unknown, known)}")
+    return replace(method, **ingredients)
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"

@@ -1,0 +1,121 @@
+"""Claims as a forest: estimates with their intervals against the thresholds, the verdict beside them."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from matplotlib.patches import Patch
+
+from recu_analysis.plots._axes import require, target
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+_SUPPORTS: Final = "#b9d6ea"
+_VALUE: Final = "#08306b"
+# Characters of a claim on one line, and the room around what a row shows.
+_WRAP, _MARGIN = 40, 0.12
+
+
+def forest(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """One row a claim, each on a scale of its own: estimate, 95 % interval, thresholds, verdict.
+
+    Parameters
+    ----------
+    data : DataFrame
+        One row a claim: `id`, `claim`, `estimate`, `low`, `high`, `verdict`, as `recu_analysis.claims` gives them, and
+        `supports_low`, `supports_high`, the range that supports it, `refutes_below`, `refutes_above`, beyond which it
+        is contradicted; NaN where there is none. A claim that no threshold decides has its verdict and numbers as text.
+    ax : Axes, optional
+        pyplot's current one by default.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    InputError
+        If a column is missing or there is no row.
+    """
+    thresholds = ("supports_low", "supports_high", "refutes_below", "refutes_above")
+    require(data, ("id", "claim", "estimate", "low", "high", "verdict", *thresholds))
+    axes = target(ax)
+    axes.set_xlim(0.0, 1.0)
+    axes.set_ylim(len(data) - 0.5, -0.5)
+    for at, row in enumerate(data.to_dict(orient="records")):
+        _row(axes, at, row)
+    names = [f"{row['id']}  {row['claim']}" for row in data.to_dict(orient="records")]
+    axes.set_yticks(np.arange(len(data)), ["\n".join(textwrap.wrap(name, _WRAP)) for name in names])
+    axes.tick_params(axis="y", length=0.0)
+    axes.set_xticks([])
+    axes.spines[:].set_visible(False)
+    legend = [
+        Patch(facecolor=_SUPPORTS, label="supports the claim"),
+        Patch(facecolor="none", edgecolor="0.6", hatch="/////", linewidth=0.0, label="contradicts it"),
+    ]
+    axes.legend(handles=legend, ncols=2, loc="lower left", bbox_to_anchor=(0.0, 1.0))
+    return axes
+
+
+def _row(axes: Axes, at: int, row: dict[Any, Any]) -> None:
+    """One claim: the ranges, the interval on them, and the verdict at the right."""
+    words = row["verdict"] if math.isnan(row["estimate"]) else f"{row['verdict']}\n{_value(row)}"
+    axes.text(1.03, at, words, transform=axes.get_yaxis_transform(), va="center", fontsize="small", linespacing=1.1)
+    if math.isnan(row["estimate"]) or math.isnan(row["supports_low"]):
+        return
+    scale = _scale(row)
+    _ranges(axes, at, row, scale)
+    low, high = (scale(row[end]) for end in ("low", "high"))
+    if not math.isnan(low) and not math.isnan(high):
+        axes.plot([low, high], [at, at], color=_VALUE, linewidth=1.6, solid_capstyle="butt", zorder=3)
+    axes.plot(scale(row["estimate"]), at, "D", color=_VALUE, markersize=4.0, zorder=3, clip_on=False)
+
+
+def _scale(row: dict[Any, Any]) -> Any:
+    """From values of a row to the width of the axes: thresholds, estimate and interval lie inside."""
+    names = ("supports_low", "supports_high", "refutes_below", "refutes_above", "estimate", "low", "high")
+    values = [row[name] for name in names if math.isfinite(row[name])]
+    low, high = min(values), max(values)
+    width = (high - low) or 1.0
+    return lambda value: float(np.clip(_MARGIN + (1 - 2 * _MARGIN) * (value - low) / width, 0.0, 1.0))
+
+
+def _ranges(axes: Axes, at: int, row: dict[Any, Any], scale: Any) -> None:
+    """The range that supports a claim in colour, those that contradict it hatched, thresholds as numbers."""
+    supports = (row["supports_low"], row["supports_high"])
+    _bar(axes, at, scale(supports[0]), scale(supports[1]), facecolor=_SUPPORTS)
+    hatched = {"facecolor": "none", "edgecolor": "0.6", "hatch": "/////", "linewidth": 0.0}
+    if math.isfinite(row["refutes_below"]):
+        _bar(axes, at, 0.0, scale(row["refutes_below"]), **hatched)
+    if math.isfinite(row["refutes_above"]):
+        _bar(axes, at, scale(row["refutes_above"]), 1.0, **hatched)
+    ends = {end for end in (*supports, row["refutes_below"], row["refutes_above"]) if math.isfinite(end)}
+    for end in _apart(np.array(sorted(ends)), scale):
+        axes.text(scale(end), at + 0.45, f"{end:g}", ha="center", va="center", fontsize="x-small", color="0.3")
+
+
+def _apart(ends: NDArray[np.float64], scale: Any, gap: float = 0.056) -> list[float]:
+    """Thresholds far enough from the one before to stand beside it."""
+    kept: list[float] = []
+    for end in ends:
+        if not kept or scale(end) - scale(kept[-1]) > gap:
+            kept.append(float(end))
+    return kept
+
+
+def _bar(axes: Axes, at: int, low: float, high: float, **looks: Any) -> None:
+    axes.barh(at, high - low, 0.5, left=low, zorder=1, **looks)
+
+
+def _value(row: dict[Any, Any]) -> str:
+    """Estimate and interval in three digits."""
+    interval = (
+        "" if math.isnan(row["low"]) or row["low"] == row["high"] else f" ({row['low']:.3g} to {row['high']:.3g})"
+    )
+    return f"{row['estimate']:.3g}{interval}"

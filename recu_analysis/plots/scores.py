@@ -1,0 +1,64 @@
+"""Standard scores of a layer: their density and the distributions fitted to it, on a logarithmic scale."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from recu_analysis.plots._axes import require, target
+from recu_analysis.plots.style import CORE, DASHED
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+# Distribution: label, colour, dashes.
+_FITS: Final[dict[str, tuple[str, str, Any]]] = {
+    "laplace": ("Laplace", "#0072b2", DASHED),
+    "normal": ("normal", "#e69f00", (0.0, (1.2, 1.2))),
+    "gennorm": ("generalised normal", "#000000", "-"),
+}
+
+
+def score_density(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Histogram of standard scores at one moment, with three fitted densities and the shape of the last.
+
+    Parameters
+    ----------
+    data : DataFrame
+        One row a bin: `left`, `right` (standard deviations), `density`, `laplace`, `normal`, `gennorm` (per standard
+        deviation; NaN draws no line), `shape`, as `recu_analysis.analysis.scores.score_histogram` gives them.
+    ax : Axes, optional
+        pyplot's current one by default.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    InputError
+        If a column is missing or there is no row.
+    """
+    require(data, ("left", "right", "density", "shape", *_FITS))
+    axes = target(ax)
+    ordered = data.sort_values("left")
+    density = ordered["density"].to_numpy()
+    edges = np.append(ordered["left"], ordered["right"].iloc[-1])
+    # The lowest bar holds one weight or a few; half of it is the foot of a logarithmic scale.
+    foot = 0.5 * float(density[density > 0].min())
+    axes.stairs(np.maximum(density, foot), edges, baseline=foot, fill=True, color=CORE, alpha=0.8)
+    middle = (edges[:-1] + edges[1:]) / 2.0
+    for name, (label, colour, dashes) in _FITS.items():
+        axes.plot(middle, ordered[name], color=colour, linestyle=dashes, label=label)
+    axes.set_yscale("log")
+    axes.set_ylim(foot, 3.0 * max(float(density.max()), float(ordered["laplace"].max())))
+    axes.set_xlim(edges[0], edges[-1])
+    axes.set_xlabel("$z$ (standard deviations)")
+    axes.set_ylabel("density")
+    shape = ordered["shape"].iloc[0]
+    words = "no shape fits" if np.isnan(shape) else f"shape {shape:.2f}"
+    axes.text(0.98, 0.97, words, transform=axes.transAxes, ha="right", va="top", fontsize="small")
+    axes.legend(loc="lower center")
+    return axes

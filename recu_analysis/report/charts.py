@@ -1,0 +1,268 @@
+"""The numbers of the interactive charts: one layer of one window in memory at a time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from glob import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from recu_analysis.analysis.engine import window_epochs
+from recu_analysis.analysis.layers import layer_table
+from recu_analysis.analysis.magnitude import by_magnitude
+from recu_analysis.errors import InputError
+from recu_analysis.report.facts import value_text
+from recu_analysis.report.sampling import evenly
+from recu_analysis.theory.standardize import standard_scores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.report.sampling import Sample
+    from recu_analysis.store.run import Run
+
+#: The histograms reach from -REACH to REACH standard deviations, in BINS of equal width.
+REACH = 5.0
+BINS = 80
+#: Marks of a run in the charts of accuracy and loss, at most.
+MAX_MARKS = 1_000
+#: Points against abs(z): each a twentieth of a layer's weights.
+MAGNITUDE_BINS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One interactive chart: its words, and the quantities that it shows by their names for a legend.
+
+    `against` says what is on the horizontal axis: windows of the chosen layer, abs(z) of the chosen layer, or the
+    epochs of the whole training.
+    """
+
+    name: str
+    title: str
+    unit: str
+    against: str
+    lines: dict[str, str]
+    caption: str
+    percent: bool = False
+
+
+CHARTS = (
+    Chart(
+        "mobility",
+        "Mobility of tail and core",
+        "standard deviations per update",
+        "time",
+        {"mobility_tail": "tail", "mobility_core": "core"},
+        "How far the standard score z of a weight moves in one update, on average. The paper's claim is that the tail "
+        "moves less than the core.",
+    ),
+    Chart(
+        "flips",
+        "Flip ratio",
+        "flips per weight and update",
+        "time",
+        {"flip_ratio_tail": "tail", "flip_ratio_core": "core"},
+        "How often a binary weight changes its sign.",
+    ),
+    Chart(
+        "silence",
+        "Silent weights",
+        "share of the weights",
+        "time",
+        {"silent_fraction_tail": "tail", "silent_fraction_core": "core"},
+        "Weights that did not change their sign in the window. Short windows are silent for want of time: compare tail "
+        "with core, not with 100 %.",
+        percent=True,
+    ),
+    Chart(
+        "dead",
+        "Dead weights",
+        "share of the weights",
+        "time",
+        {"dead_fraction": ""},
+        "Weights that lie in the tail when the window begins and do not change their sign in it.",
+        percent=True,
+    ),
+    Chart(
+        "memory",
+        "Memory",
+        "mean of z at the start times z at the end",
+        "time",
+        {"memory": ""},
+        "1 where nothing moved, 0 where nothing is left of the start. Above 0.5 a window is too short to tell dead "
+        "from slow.",
+    ),
+    Chart(
+        "mobility-by-z",
+        "Mobility against |z|",
+        "standard deviations per update",
+        "magnitude",
+        {"mobility": ""},
+        "Over the final stretch of the training. Each point is a twentieth of the layer's weights, by |z| at the start "
+        "of the stretch.",
+    ),
+    Chart(
+        "silence-by-z",
+        "Silence against |z|",
+        "share of the weights",
+        "magnitude",
+        {"silent": ""},
+        "The share of the same weights that do not change their sign in the final stretch.",
+        percent=True,
+    ),
+    Chart(
+        "accuracy",
+        "Accuracy",
+        "%",
+        "epoch",
+        {"val_top1": "validation", "train_top1": "training"},
+        "As logged with each mark. The whole network, whatever layer is chosen.",
+    ),
+    Chart(
+        "loss",
+        "Loss",
+        "nats",
+        "epoch",
+        {"val_loss": "validation", "train_loss": "training"},
+        "As logged with each mark. The whole network, whatever layer is chosen.",
+    ),
+)
+
+
+def chart_data(samples: Mapping[str, Sample], stretches: Mapping[str, WindowRange]) -> dict[str, Any]:
+    """What the page's charts draw, as JSON has it.
+
+    Parameters
+    ----------
+    samples : mapping of str to Sample
+    stretches : mapping of str to WindowRange
+        The windows that the charts against abs(z) merge, by run.
+
+    Returns
+    -------
+    dict
+        charts (see `Chart`), layers (names; index 0 of everything by layer is the whole network), time ("epoch" or
+        "window"), reach and bins of the histograms, and runs: label, windows and time of the charts against time,
+        series (quantity, then layer, then window), magnitude, histogram (windows, and counts by layer and window),
+        metrics. Numbers have 5 digits; those that are not known are None.
+    """
+    layers = list(dict.fromkeys(name for each in samples.values() for name in each.shown.layer_names))
+    epochs = {label: window_epochs(each.run) for label, each in samples.items()}
+    by_epoch = all(epochs.values())
+    runs = []
+    for label, each in samples.items():
+        times = epochs[label] if by_epoch else {window.number: window.number for window in each.run.windows}
+        runs.append(
+            {
+                "label": label,
+                **_over_time(each.shown, layers, times),
+                "magnitude": _against_magnitude(each.run, layers, stretches[label]),
+                "histogram": _histograms(each.shown, layers, times),
+                "metrics": _metrics(each.run),
+            }
+        )
+    return {
+        "charts": [asdict(chart) for chart in CHARTS],
+        "layers": [value_text(name) for name in layers],
+        "time": "epoch" if by_epoch else "window",
+        "reach": REACH,
+        "bins": BINS,
+        "runs": runs,
+    }
+
+
+def _over_time(run: Run, layers: list[str], times: Mapping[int, float]) -> dict[str, Any]:
+    """Windows, their times, and the quantities of the whole network and of each layer in them."""
+    table = layer_table(run)
+    table = table[table["updates"] > 0]
+    wanted = [name for chart in CHARTS if chart.against == "time" for name in chart.lines]
+    numbers = table["window"].unique()
+    series = {}
+    for quantity in wanted:
+        grid = table.pivot_table(index="layer", columns="window", values=quantity, sort=False, dropna=False)
+        grid = grid.reindex(index=layers, columns=numbers)
+        weights = table.groupby("layer")["weights"].first().reindex(layers)
+        series[quantity] = [_numbers(_mean(grid, weights)), *(_numbers(row) for row in grid.to_numpy())]
+    return {
+        "windows": [int(number) for number in numbers],
+        "time": _numbers(times.get(int(number), math.nan) for number in numbers),
+        "series": series,
+    }
+
+
+def _mean(grid: pd.DataFrame, weights: pd.Series[Any]) -> Iterable[float]:
+    """Mean over the layers of each column, by their weights, those without a value left out."""
+    present = grid.notna().mul(weights, axis=0).sum()
+    return grid.mul(weights, axis=0).sum() / present.where(present > 0)
+
+
+def _against_magnitude(run: Run, layers: list[str], stretch: WindowRange) -> list[dict[str, Any] | None]:
+    """Mobility and silence against abs(z), of the whole network and of each layer; None for those too small."""
+    tables: dict[str, pd.DataFrame] = {}
+    for name in run.layer_names:
+        try:
+            tables[name] = by_magnitude(run, bins=MAGNITUDE_BINS, window=stretch, layers=escape(name))
+        except InputError:  # fewer weights than bins
+            continue
+    return [_bins(_together(list(tables.values()))), *(_bins(tables.get(name)) for name in layers)]
+
+
+def _together(tables: list[pd.DataFrame]) -> pd.DataFrame | None:
+    """The same bins of several layers as one: means by their weights."""
+    if not tables:
+        return None
+    weights = np.stack([table["weights"] for table in tables])
+    columns = ("abs_z", "mobility", "flip_probability")
+    values = {name: np.stack([table[name] for table in tables]) for name in columns}
+    return pd.DataFrame({name: np.average(each, axis=0, weights=weights) for name, each in values.items()})
+
+
+def _bins(table: pd.DataFrame | None) -> dict[str, Any] | None:
+    if table is None:
+        return None
+    return {
+        "abs_z": _numbers(table["abs_z"]),
+        "mobility": _numbers(table["mobility"]),
+        "silent": _numbers(1.0 - table["flip_probability"]),
+    }
+
+
+def _histograms(run: Run, layers: list[str], times: Mapping[int, float]) -> dict[str, Any]:
+    """Counts of z at the end of every window, of the whole network and of each layer."""
+    edges = np.linspace(-REACH, REACH, BINS + 1)
+    specs = {spec.name: spec for spec in run.header.layers}
+    counts: list[list[list[int] | None]] = [[] for _ in range(len(layers) + 1)]
+    for window in run.windows:
+        total = np.zeros(BINS, dtype=np.int64)
+        for place, name in enumerate(layers, start=1):
+            if name not in specs:
+                counts[place].append(None)
+                continue
+            scores = standard_scores(window[name].weight, centre=specs[name].centre)
+            found = np.histogram(scores[np.isfinite(scores)], edges)[0]
+            total += found
+            counts[place].append(found.tolist())
+        counts[0].append(total.tolist())
+    numbers = [window.number for window in run.windows]
+    return {"windows": numbers, "time": _numbers(times.get(number, math.nan) for number in numbers), "counts": counts}
+
+
+def _metrics(run: Run) -> dict[str, list[float | None]]:
+    """Epochs and what was logged with them, as far as it is numbers."""
+    metrics = run.metrics
+    wanted = [name for chart in CHARTS if chart.against == "epoch" for name in chart.lines if name in metrics]
+    if "epoch" not in metrics or not wanted:
+        return {}
+    known = metrics[["epoch", *wanted]].apply(pd.to_numeric, errors="coerce").dropna(subset="epoch")
+    known = known.iloc[evenly(range(len(known)), MAX_MARKS)]
+    return {str(name): _numbers(known[name]) for name in known}
+
+
+def _numbers(values: Iterable[float]) -> list[float | None]:
+    """Numbers as JSON has them, with 5 digits."""
+    return [float(f"{value:.5g}") if math.isfinite(value) else None for value in values]

@@ -1,0 +1,165 @@
+"""What a page says of runs before it shows numbers: what was trained and recorded, and what to beware of."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from recu_analysis.analysis.engine import decay_time
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from recu_analysis.analysis.horizon import Stretch
+    from recu_analysis.report.sampling import Sample
+    from recu_analysis.store.run import Run
+
+#: What a directory may hold more of than a page should: settings and metrics, damaged windows, characters of a text.
+MAX_ROWS = 200
+MAX_PROBLEMS = 10
+MAX_TEXT = 300
+
+Row = tuple[str, list[str]]
+
+
+def recorded(samples: Mapping[str, Sample]) -> list[Row]:
+    """What was recorded: a name and one text a run in each row."""
+    columns = [_recorded(each.run, each.layers) for each in samples.values()]
+    return _rows(columns)
+
+
+def _recorded(run: Run, layers: int) -> dict[str, str]:
+    windows = run.windows
+    moving = [window for window in windows if window.updates]
+    facts = {
+        "run id": run.id,
+        "binary layers": str(layers),
+        "latent weights": f"{sum(spec.weights for spec in run.header.layers):,}",
+        "windows with updates": str(len(moving)),
+        "updates": f"{sum(window.updates for window in moving):,}",
+        "movement": "exact: every update seen" if _exact(run) else "sampled from checkpoints",
+        "length T (see Method)": number(decay_time(run)),
+        "starts of the process": str(len(run.segments)),
+    }
+    facts["versions"] = _versions(run.header.environment.get("versions"))
+    metrics = run.metrics
+    logged = [name for name in metrics if name not in {"window", "update"}][:MAX_ROWS]
+    facts |= {value_text(f"last {name}"): _last(metrics[name]) for name in logged}
+    return facts
+
+
+def _versions(versions: Any) -> str:
+    return ", ".join(f"{name} {value}" for name, value in versions.items()) if isinstance(versions, Mapping) else ""
+
+
+def _last(column: pd.Series[Any]) -> str:
+    known = column.dropna()
+    return value_text(known.iloc[-1]) if len(known) else ""
+
+
+def configuration(runs: Mapping[str, Run]) -> list[tuple[str, list[str], bool]]:
+    """What the trainings were told: a name, one text a run, and whether the runs differ in it."""
+    columns = [
+        {value_text(name): value_text(value) for name, value in list(run.configuration.items())[:MAX_ROWS]}
+        for run in runs.values()
+    ]
+    return [(name, texts, len(set(texts)) > 1) for name, texts in _rows(columns)]
+
+
+def _rows(columns: list[dict[str, str]]) -> list[Row]:
+    names = dict.fromkeys(name for column in columns for name in column)
+    return [(name, [column.get(name, "-") for column in columns]) for name in names]
+
+
+def value_text(value: Any) -> str:
+    """A value of a configuration or a metric as a person reads it, not more of it than MAX_TEXT characters."""
+    value = value.item() if hasattr(value, "item") else value
+    text = number(value) if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 1]}…"
+
+
+def number(value: float) -> str:
+    """A number with at most 6 digits; a dash for one that is not known."""
+    return f"{value:.6g}" if math.isfinite(value) else "-"
+
+
+def warnings(
+    samples: Mapping[str, Sample], stretches: Mapping[str, Stretch], nonfinite: Mapping[str, int]
+) -> list[str]:
+    """What a reader must know of the runs, a sentence each.
+
+    Parameters
+    ----------
+    samples : mapping of str to Sample
+    stretches : mapping of str to Stretch
+        The stretch that the tables describe, by run.
+    nonfinite : mapping of str to int
+        Weights that are NaN or infinite there, by run.
+    """
+    found: list[str] = []
+    for label, each in samples.items():
+        problems = each.run.problems
+        found += [f"{label}: {value_text(problem)}." for problem in problems[:MAX_PROBLEMS]]
+        if len(problems) > MAX_PROBLEMS:
+            found.append(
+                f"{label}: {len(problems) - MAX_PROBLEMS} more windows are damaged; recu-analyze verify lists them."
+            )
+        found += [f"{label}: {text}" for text in (*_movement(each.run), *_unfinished(each.run), *_left_out(each))]
+        if nonfinite[label]:
+            found.append(f"{label}: {nonfinite[label]:,} weights are NaN or infinite; every number leaves them out.")
+        stretch = stretches[label]
+        if not stretch.long:
+            found.append(
+                f"{label}: too short to tell dead from slow: no final stretch of windows has memory of at most 1/2 "
+                f"(windows {stretch.range}: {stretch.memory:.2f}). Its numbers are of the last half of the run."
+            )
+    if len({_exact(each.run) for each in samples.values()}) > 1:
+        found.append("Some of these runs saw every update and some were sampled: do not compare their movement.")
+    return found
+
+
+def unlike(runs: Mapping[str, Run]) -> list[str]:
+    """A sentence where runs that the claims pool as seeds of one training differ in more than their seed."""
+    differing = [name for name, _, differs in configuration(runs) if differs and name not in {"seed", "data_dir"}]
+    if not differing:
+        return []
+    return [
+        f"The claims take {', '.join(runs)} for seeds of one training, but they differ in {', '.join(differing)}: "
+        "make a report of each kind."
+    ]
+
+
+def _exact(run: Run) -> bool:
+    return all(window.exact for window in run.windows)
+
+
+def _movement(run: Run) -> list[str]:
+    if _exact(run):
+        return []
+    return ["sampled from checkpoints: movement between two of them is net, and flips are missed."]
+
+
+def _unfinished(run: Run) -> list[str]:
+    found = []
+    partial = [str(window.number) for window in run.windows if window.partial]
+    if partial:
+        found.append(f"recording stopped before window {', '.join(partial)} was marked; it is shorter than the others.")
+    planned = run.configuration.get("epochs")
+    epochs = run.metrics.get("epoch")
+    if isinstance(planned, int) and epochs is not None and len(epochs.dropna()):
+        done = int(epochs.dropna().max()) + 1
+        if done < planned:
+            found.append(f"unfinished: {done} of {planned} epochs were recorded when this page was made.")
+    return found
+
+
+def _left_out(each: Sample) -> list[str]:
+    found = []
+    shown, layers = len(each.shown.windows), len(each.shown.layer_names)
+    if shown < each.windows:
+        found.append(f"charts show {shown} of {each.windows} windows, evenly spaced.")
+    if layers < each.layers:
+        found.append(f"layer table and charts show {layers} of {each.layers} layers, evenly spaced.")
+    return found

@@ -1,0 +1,155 @@
+// What the page does: charts for the layer that is picked, the histogram's slider, and a table that sorts and filters.
+{
+  const data = JSON.parse(document.getElementById("data").textContent);
+  // Dark enough on white for lines and for text; told apart without colour by the reading and the table of numbers.
+  const COLOURS = ["#0b4f8a", "#b8400a", "#00755a", "#8a3a80", "#6b5b00", "#5a4fcf", "#1a7fb0", "#a01438"];
+  const INK = "#1b1f24";
+  const DASHES = ["none", "7 4"];
+  const several = data.runs.length > 1;
+  const colour = (index) => COLOURS[index % COLOURS.length];
+  const shown = new Set(data.runs); // The runs whose boxes are ticked.
+  const zip = (xs, ys) => (xs && ys ? xs.map((x, index) => [x, ys[index]]).filter((point) => point[0] !== null) : []);
+
+  /** Name of a line: the run where there are several, and the part of the weights where the chart has several. */
+  function lineName(run, part) {
+    return [several || !part ? run.label : "", part].filter(Boolean).join(", ");
+  }
+
+  const runsShown = () => [...data.runs.entries()].filter(([, run]) => shown.has(run));
+  const runKeys = () => runsShown().map(([index, run]) => ({ name: run.label, run, colour: colour(index), dash: "none" }));
+
+  /** Points of one quantity of one run for the layer picked; layer 0 is the whole network. */
+  function points(run, chart, quantity, layer) {
+    if (chart.against === "time") return zip(run.time, run.series[quantity][layer]);
+    if (chart.against === "epoch") return zip(run.metrics.epoch, run.metrics[quantity]);
+    const bins = run.magnitude[layer];
+    return bins ? zip(bins.abs_z, bins[quantity]) : [];
+  }
+
+  function showChart(chart, view, layer) {
+    const parts = Object.entries(chart.lines);
+    const lines = runsShown().flatMap(([index, run]) =>
+      parts.map(([quantity, part], place) => (
+        { name: lineName(run, part), colour: colour(index), dash: DASHES[place], points: points(run, chart, quantity, layer) })));
+    const keys = several && parts.length > 1
+      ? [...runKeys(), ...parts.map(([, part], place) => ({ name: part, colour: INK, dash: DASHES[place] }))]
+      : lines;
+    const x = { time: data.time, epoch: "epoch", magnitude: "|z| at the start, standard deviations" }[chart.against];
+    view.show(lines, keys, { x, y: chart.unit, percent: chart.percent, whole: chart.against !== "magnitude", zero: chart.name !== "accuracy" });
+  }
+
+  const width = (2 * data.reach) / data.bins;
+  const centres = Array.from({ length: data.bins }, (_, index) => Number((-data.reach + (index + 0.5) * width).toFixed(6)));
+  const laplace = centres.map((z) => [z, Math.exp(-Math.SQRT2 * Math.abs(z)) / Math.SQRT2]);
+  const normal = centres.map((z) => [z, Math.exp((-z * z) / 2) / Math.sqrt(2 * Math.PI)]);
+
+  /** Density of z of one run at the last of its windows up to a number. */
+  function density(run, number, layer) {
+    const index = run.histogram.windows.findLastIndex((each) => each <= number);
+    const counts = index < 0 ? null : run.histogram.counts[layer][index];
+    const total = counts ? counts.reduce((a, b) => a + b, 0) : 0;
+    return total ? zip(centres, counts.map((count) => count / total / width)) : [];
+  }
+
+  function showHistogram(view, number, layer) {
+    const lines = runKeys().map((key) => ({ ...key, points: density(key.run, number, layer) }));
+    lines.push({ name: "Laplace", colour: INK, dash: "7 4", points: laplace });
+    lines.push({ name: "normal", colour: INK, dash: "2 3", points: normal });
+    view.show(lines, lines, { x: "z, standard deviations", y: "density", percent: false, whole: false, zero: true });
+  }
+
+  /** What the slider's position is called: the window, and its epoch where one was logged. */
+  function windowName(number) {
+    for (const run of data.runs) {
+      const time = run.histogram.time[run.histogram.windows.indexOf(number)];
+      if (number === 0) return "0, before training";
+      if (time !== undefined && time !== null && data.time === "epoch") return `${number}, epoch ${time}`;
+    }
+    return String(number);
+  }
+
+  /** A box that shows a run's lines while it is ticked. */
+  function runBox(run, pick) {
+    const box = make("input", { type: "checkbox" });
+    box.checked = true;
+    box.addEventListener("change", () => {
+      if (box.checked) shown.add(run);
+      else shown.delete(run);
+      pick();
+    });
+    return make("label", {}, box, ` ${run.label}`);
+  }
+
+  function startCharts() {
+    for (const part of document.querySelectorAll("#charts [hidden]")) part.hidden = false;
+    const plot = (name) => document.querySelector(`#${name} .plot`);
+    const views = data.charts.map((chart) => [chart, new Chart(plot(`chart-${chart.name}`), chart.title)]);
+    const histogram = new Chart(plot("histogram"), "Weights by z");
+    const picker = document.getElementById("layer");
+    picker.append(...["all layers", ...data.layers].map((name, index) => new Option(name, index)));
+    const slider = document.getElementById("window");
+    const numbers = [...new Set(data.runs.flatMap((run) => run.histogram.windows))].sort((a, b) => a - b);
+    slider.max = numbers.length - 1;
+    slider.value = slider.max;
+    const slide = () => {
+      const name = windowName(numbers[slider.value]);
+      document.getElementById("window-name").value = name;
+      slider.setAttribute("aria-valuetext", `window ${name}`);
+      showHistogram(histogram, numbers[slider.value], Number(picker.value));
+    };
+    const pick = () => {
+      for (const [chart, view] of views) showChart(chart, view, Number(picker.value));
+      slide();
+    };
+    if (several) document.getElementById("shown").append(...data.runs.map((run) => runBox(run, pick)));
+    slider.addEventListener("input", slide);
+    picker.addEventListener("change", pick);
+    pick();
+  }
+
+  /** Sort by a column: numbers from the largest first, texts from A first, unknown values last; again turns it. */
+  function sortBy(table, heading) {
+    const column = heading.cellIndex;
+    const key = (row) => row.cells[column].dataset.value;
+    const rows = [...table.tBodies[0].rows];
+    const numeric = key(rows[0]) !== undefined;
+    const before = heading.getAttribute("aria-sort");
+    const ascending = before ? before === "descending" : !numeric;
+    const compare = numeric
+      ? (a, b) => (key(a) === "") - (key(b) === "") || (ascending ? 1 : -1) * (key(a) - key(b))
+      : (a, b) => (ascending ? 1 : -1) * a.cells[column].textContent.localeCompare(b.cells[column].textContent, "en", { numeric: true });
+    for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+    heading.setAttribute("aria-sort", ascending ? "ascending" : "descending");
+    table.tBodies[0].append(...rows.sort(compare));
+  }
+
+  function startTable() {
+    const table = document.getElementById("layer-table");
+    for (const heading of table.tHead.rows[0].cells) {
+      const button = make("button", { type: "button" }, ...heading.childNodes);
+      heading.append(button);
+      button.addEventListener("click", () => sortBy(table, heading));
+    }
+    const input = document.getElementById("filter");
+    input.closest("p").hidden = false;
+    input.addEventListener("input", () => {
+      const wanted = input.value.trim().toLowerCase();
+      const rows = [...table.tBodies[0].rows];
+      for (const row of rows) row.hidden = ![row.cells[0], row.cells[1]].some((cell) => cell.textContent.toLowerCase().includes(wanted));
+      document.getElementById("filtered").value = wanted ? `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows` : "";
+    });
+  }
+
+  // On paper nothing can be opened: the configuration is printed, the numbers of the charts are not.
+  const folded = document.getElementById("configuration");
+  let wasOpen = false;
+  addEventListener("beforeprint", () => { wasOpen = folded.open; folded.open = true; });
+  addEventListener("afterprint", () => { folded.open = wasOpen; });
+
+  for (const link of document.querySelectorAll(".download.picture")) {
+    link.href = link.closest("figure").querySelector("img").src;
+    link.hidden = false;
+  }
+  startTable();
+  startCharts();
+}

@@ -1,0 +1,186 @@
+"""The page: runs in, the text of one HTML file out, everything from a run escaped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import b64encode
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from recu_analysis import __version__
+from recu_analysis.analysis.claims import claims
+from recu_analysis.analysis.claims.table import masks
+from recu_analysis.analysis.deadness import dead_weights
+from recu_analysis.analysis.engine import moving_windows, select_windows
+from recu_analysis.analysis.horizon import LONG_MEMORY, Stretch, common_stretch, memory_between
+from recu_analysis.errors import InputError, RecuError
+from recu_analysis.report.charts import chart_data
+from recu_analysis.report.drawings import drawings
+from recu_analysis.report.facts import configuration, recorded, unlike, value_text, warnings
+from recu_analysis.report.sampling import sample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from recu_analysis.store.run import Run
+
+#: Of the layer table: column of `dead_weights`, its heading, what to multiply it by, and digits after the point.
+LAYER_COLUMNS = (
+    ("weights", "weights", 1.0, 0),
+    ("dead_fraction", "dead, %", 100.0, 1),
+    ("silent_fraction_tail", "silent tail, %", 100.0, 1),
+    ("silent_fraction_core", "silent core, %", 100.0, 1),
+    ("mobility_tail", "mobility tail, 10⁻³", 1e3, 2),
+    ("mobility_core", "mobility core, 10⁻³", 1e3, 2),
+    ("mobility_ratio", "tail / core", 1.0, 2),
+    ("memory", "memory", 1.0, 2),
+)
+#: What the page does not show as itself inside its script element: whatever could end that element or a line.
+_ESCAPED = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
+
+
+def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -> str:
+    """One HTML page that shows runs, with nothing to load from elsewhere; the same runs give the same page.
+
+    Parameters
+    ----------
+    runs : mapping of str to Run
+        By the labels that the page gives them.
+    baseline : mapping of str to Run, optional
+        Trainings without clamp, for the claims; shown beside the others. Without it, those of `runs` that do not
+        clamp, where others do.
+
+    Returns
+    -------
+    str
+        Less than 8 MB: large runs are shown in part, and the page says so.
+
+    Raises
+    ------
+    InputError
+        If there is no run, or a label names two.
+    WindowNotFoundError
+        If a run holds no window with updates.
+    """
+    if not runs or set(runs) & set(baseline or {}):
+        raise InputError("a report needs at least one run, and every label once")
+    everything = {**runs, **(baseline or {})}
+    for run in everything.values():
+        moving_windows(run)
+    tested, others = (runs, baseline) if baseline else _without_clamp(runs)
+    samples = sample(everything)
+    stretches = _stretches({label: each.run for label, each in samples.items()})
+    tables = {label: dead_weights(each.run, window=stretches[label].range) for label, each in samples.items()}
+    pictures, missing = drawings(samples)
+    nonfinite = {label: int(table["nonfinite"].sum()) for label, table in tables.items()}
+    return _render(
+        title=f"Latent weights of {_listed(everything)}",
+        labels=list(everything),
+        recorded=recorded(samples),
+        configuration=configuration(everything),
+        warnings=[*warnings(samples, stretches, nonfinite), *unlike(tested), *unlike(others)],
+        claims=_claims(tested, others),
+        layer_columns=[heading for _, heading, *_ in LAYER_COLUMNS],
+        layer_rows=_layer_rows(tables),
+        stretches={label: stretch.range for label, stretch in stretches.items()},
+        drawings=pictures,
+        missing=missing,
+        data=chart_data(samples, {label: stretch.range for label, stretch in stretches.items()}),
+    )
+
+
+def _without_clamp(runs: Mapping[str, Run]) -> tuple[dict[str, Run], dict[str, Run]]:
+    """The runs that clamp and those that do not; all of them where there is but one kind."""
+    clamped = {label: run for label, run in runs.items() if masks(run)}
+    tested = clamped or dict(runs)
+    return tested, {label: run for label, run in runs.items() if label not in tested}
+
+
+def _listed(labels: Iterable[str]) -> str:
+    *first, last = labels
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _stretches(runs: Mapping[str, Run]) -> dict[str, Stretch]:
+    """The same final stretch of every run where that is possible, and whether it is long enough."""
+    result = {}
+    for label, chosen in common_stretch(runs).items():
+        run = runs[label]
+        windows = select_windows(run, chosen)
+        memory = memory_between(run.header.layers, windows[0], windows[-1])
+        result[label] = Stretch(chosen, memory, long=memory <= LONG_MEMORY)
+    return result
+
+
+def _claims(runs: Mapping[str, Run], baseline: Mapping[str, Run]) -> dict[str, Any]:
+    """The claims table as texts, or why there is none."""
+    names = {"runs": ", ".join(runs), "baseline": ", ".join(baseline)}
+    try:
+        table = claims(list(runs.values()), list(baseline.values()))
+    except (RecuError, LookupError) as error:
+        return names | {"rows": [], "why": str(error)}
+    rows = [row | {"value": _interval(row)} for row in table.to_dict(orient="records")]
+    return names | {"rows": rows, "why": ""}
+
+
+def _interval(row: Mapping[Any, Any]) -> str:
+    if pd.isna(row["estimate"]):
+        return ""
+    known = f"{row['estimate']:.3g}"
+    return (
+        known
+        if pd.isna(row["low"]) or row["low"] == row["high"]
+        else f"{known} ({row['low']:.3g} to {row['high']:.3g})"
+    )
+
+
+def _layer_rows(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
+    """One row a run and layer: what it is, and its numbers with what to sort them by."""
+    rows = []
+    for label, table in tables.items():
+        known = table.assign(mobility_ratio=table["mobility_tail"] / table["mobility_core"])
+        for row in known.to_dict(orient="records"):
+            cells = [_cell(factor * float(row[name]), digits) for name, _, factor, digits in LAYER_COLUMNS]
+            rows.append({"run": label, "layer": value_text(row["layer"]), "cells": cells})
+    return rows
+
+
+def _cell(value: float, digits: int) -> tuple[str, str]:
+    """What a cell shows, and what it is sorted by; nothing where the value is not known."""
+    return ("-", "") if pd.isna(value) else (f"{value:,.{digits}f}", f"{value:.9g}")
+
+
+def embedded(value: Any) -> Markup:
+    """JSON that is safe inside a script element: no character of markup is left in it."""
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return Markup(text.translate(_ESCAPED))  # noqa: S704 - just made safe
+
+
+def _render(**content: Any) -> str:
+    folder = files("recu_analysis.report")
+    style = _asset(folder.joinpath("page.css").read_text(encoding="utf-8"))
+    names = ("chart.js", "page.js")
+    script = _asset("\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names))
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["embedded"] = embedded
+    template = environment.from_string(folder.joinpath("page.html").read_text(encoding="utf-8"))
+    return template.render(
+        **content, style=style, style_hash=_hash(style), script=script, script_hash=_hash(script), version=__version__
+    )
+
+
+def _asset(text: str) -> Markup:
+    """Our own style or script, which goes into the page as it is."""
+    return Markup(f"\n{text}")  # noqa: S704 - from this package
+
+
+def _hash(text: str) -> str:
+    """How a Content-Security-Policy names the one style or script that it allows."""
+    return f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,98 @@
+"""Which windows and layers of large runs a page can show, evenly spaced, and what it must say of the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from recu_analysis.store.window import Windows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from recu_analysis.store.run import Run
+    from recu_analysis.store.window import Window
+
+Item = TypeVar("Item")
+
+#: Windows of one run that a chart shows at most.
+MAX_WINDOWS = 60
+#: Layers of all runs at most, and layers times windows: what keeps the page below 8 MB.
+MAX_LAYERS = 400
+MAX_CELLS = 6_000
+#: Weights times windows of all runs at most: what keeps the making of the page to minutes.
+MAX_WEIGHTS = 300_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A run, and what of it a page shows.
+
+    Attributes
+    ----------
+    run : Run
+        With the layers that are shown, and every window since the last one that is missing.
+    shown : Run
+        With the layers and the windows that are shown.
+    layers, windows : int
+        How many there are to show.
+    """
+
+    run: Run
+    shown: Run
+    layers: int
+    windows: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing was left out."""
+        return (len(self.shown.layer_names), len(self.shown.windows)) == (self.layers, self.windows)
+
+
+def sample(runs: Mapping[str, Run]) -> dict[str, Sample]:
+    """What a page shows of some runs: everything of small ones, evenly spaced layers and windows of large ones.
+
+    Parameters
+    ----------
+    runs : mapping of str to Run
+
+    Returns
+    -------
+    dict of str to Sample
+        Without windows whose start is not known, because the one before is missing.
+    """
+    fewer = {label: _some_layers(run, MAX_LAYERS // len(runs)) for label, run in runs.items()}
+    layers = sum(len(run.layer_names) for run in fewer.values())
+    weights = sum(spec.weights for run in fewer.values() for spec in run.header.layers)
+    limit = max(2, min(MAX_WINDOWS, MAX_CELLS // max(1, layers), MAX_WEIGHTS // max(1, weights)))
+    result = {}
+    for label, run in fewer.items():
+        usable = [window for window in run.windows if start_known(window)]
+        shown = replace(run, windows=Windows(evenly(usable, limit)))
+        result[label] = Sample(_since_gap(run), shown, len(runs[label].layer_names), len(usable))
+    return result
+
+
+def _some_layers(run: Run, limit: int) -> Run:
+    if len(run.layer_names) <= limit:
+        return run
+    return replace(run, header=replace(run.header, layers=tuple(evenly(run.header.layers, limit))))
+
+
+def _since_gap(run: Run) -> Run:
+    """The run from the last window whose start is not known, which is itself a start for those after it."""
+    gaps = [index for index, window in enumerate(run.windows) if not start_known(window)]
+    return replace(run, windows=run.windows[gaps[-1] :]) if gaps else run
+
+
+def start_known(window: Window) -> bool:
+    """Whether the window before is there, so that the start is known."""
+    previous = window.previous
+    return window.updates == 0 or (previous is not None and window.header.follows(previous.header))
+
+
+def evenly(items: Sequence[Item], limit: int) -> list[Item]:
+    """At most `limit` of the items (at least 2), evenly spaced, the first and the last among them."""
+    if len(items) <= limit:
+        return list(items)
+    return [items[index * (len(items) - 1) // (limit - 1)] for index in range(limit)]

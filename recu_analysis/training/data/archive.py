@@ -1,0 +1,92 @@
+"""The bytes of named files of known size, from a folder or from a .tar.gz that stays packed."""
+
+from __future__ import annotations
+
+import gzip
+import tarfile
+import zlib
+from typing import TYPE_CHECKING
+
+from recu_analysis.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+#: What a tar holds beside its files: headers, padding, and small files of documentation.
+BESIDE = 2**20
+
+#: Least and most bytes of a file, equal where they are known.
+Bounds = tuple[int, int]
+
+
+def read_folder(folder: Path, bounds: Mapping[str, Bounds], hint: str) -> dict[str, bytes]:
+    """Files of a folder by name; nothing is read before the size of the file is known to be right.
+
+    Raises
+    ------
+    DataError
+        If one is missing, of another size or unreadable.
+    """
+    return {name: _read_file(folder / name, *expected, hint) for name, expected in bounds.items()}
+
+
+def _read_file(path: Path, least: int, most: int, hint: str) -> bytes:
+    try:
+        if not path.is_file():
+            raise DataError(f"{path} is missing; {hint}")
+        with path.open("rb") as file:
+            _check_size(str(path), path.stat().st_size, least, most, hint)
+            return file.read(most)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}; {hint}") from None
+
+
+def _check_size(where: str, size: int, least: int, most: int, hint: str) -> None:
+    if not least <= size <= most:
+        what = "truncated" if size < least else "not the published file"
+        expected = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+        raise DataError(f"{where} is {what}: it has {size:,} bytes and should have {expected}; {hint}")
+
+
+class _Capped:
+    """A stream that ends in an error where it goes on for longer than a published archive does."""
+
+    def __init__(self, file: gzip.GzipFile, left: int) -> None:
+        self._file, self._left = file, left
+
+    def read(self, count: int) -> bytes:
+        """The next bytes, never more than are left."""
+        content = self._file.read(min(count, self._left + 1))
+        self._left -= len(content)
+        if self._left < 0:
+            raise EOFError("it holds more than the published archive")
+        return content
+
+
+def read_packed(archive: Path, folder: str, bounds: Mapping[str, Bounds], hint: str) -> dict[str, bytes]:
+    """Files of a folder in a .tar.gz by name; nothing is written, and no more unpacked than they need.
+
+    Raises
+    ------
+    DataError
+        If the archive cannot be read, or one of the files is missing or of another size.
+    """
+    wanted = {f"{folder}/{name}": name for name in bounds}
+    found: dict[str, bytes] = {}
+    cap = BESIDE + sum(most for _, most in bounds.values())
+    try:
+        with gzip.open(archive) as file, tarfile.open(fileobj=(capped := _Capped(file, cap)), mode="r|") as tar:  # type: ignore[call-overload]
+            for member in tar:
+                name = wanted.get(member.name.removeprefix("./"))
+                if name is not None and member.isreg():
+                    _check_size(f"{archive}:{member.name}", member.size, *bounds[name], hint)
+                    found[name] = tar.extractfile(member).read()
+            while capped.read(BESIDE):  # the checksum comes last
+                pass
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+        raise DataError(f"{archive} is damaged ({error}); {hint}") from None
+    missing = [path for path, name in wanted.items() if name not in found]
+    if missing:
+        raise DataError(f"{archive} has no {missing[0]}; {hint}")
+    return found

@@ -1,0 +1,160 @@
+"""What a training needs of a data set: images and labels of the two parts, batches of them, and their scale."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from recu_analysis.errors import DataError
+from recu_analysis.training.augment import crop_and_flip
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EVALUATION_BATCH = 500
+#: Images whose pixels are counted at a time.
+COUNTED = 1000
+CHANNELS = 3
+
+#: Images and labels.
+Part = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Images and labels of the two parts.
+
+    Attributes
+    ----------
+    train_images, val_images : Tensor, shape (N, 3, H, W)
+        float32 of mean 0 and standard deviation 1 over the training part; or uint8 pixels, from which `normalised`
+        makes such.
+    train_labels, val_labels : Tensor of int64, shape (N,)
+        From 0 to classes - 1.
+    classes : int
+    black : float
+        The value of a black pixel, in the unit of the images.
+    mirrored : bool
+        Whether a mirrored image is of the same class; a digit's is not.
+    mean, std : tuple of three floats, or None
+        Of each channel of the training pixels, from 0 to 255; None where the images are float32 already.
+
+    Raises
+    ------
+    DataError
+        If the images have not three channels, or a label is none of the classes.
+    """
+
+    train_images: torch.Tensor
+    train_labels: torch.Tensor
+    val_images: torch.Tensor
+    val_labels: torch.Tensor
+    classes: int
+    black: float = 0.0
+    mirrored: bool = True
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _check_part("training", self.train_images, self.train_labels, self.classes)
+        _check_part("validation", self.val_images, self.val_labels, self.classes)
+
+    def train_batch(self, indices: torch.Tensor, *, augment: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images, of the dtype they are kept in, and labels of the training part at these indices.
+
+        `augment` shifts every image by up to an eighth of its size and mirrors every second one, where a mirrored
+        image is still of its class; see `recu_analysis.training.augment`.
+        """
+        images, labels = self.train_images[indices], self.train_labels[indices]
+        if augment:
+            padding = images.shape[-1] // 8
+            images = crop_and_flip(images, padding=padding, black=self.black, flip=self.mirrored)
+        return images, labels
+
+    def val_batches(self, batch_size: int = EVALUATION_BATCH) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Images, of the dtype they are kept in, and labels of the validation part, in order."""
+        return zip(torch.split(self.val_images, batch_size), torch.split(self.val_labels, batch_size), strict=True)
+
+    def normalised(self, images: torch.Tensor) -> torch.Tensor:
+        """What a network takes: (pixel - mean) / std of its channel, on the device that the images are on.
+
+        Parameters
+        ----------
+        images : Tensor, shape (N, 3, H, W)
+            A batch of this data set; one of float32 comes back as it is.
+
+        Returns
+        -------
+        Tensor of float32, shape of `images`
+        """
+        if self.mean is None or self.std is None:
+            return images
+        mean, std = torch.tensor([self.mean, self.std], dtype=torch.float32).to(images.device)[:, :, None, None]
+        return images.to(torch.float32).sub_(mean).div_(std)
+
+
+def _check_part(part: str, images: torch.Tensor, labels: torch.Tensor, classes: int) -> None:
+    if images.ndim != 4 or images.shape[1] != CHANNELS or len(images) != len(labels):
+        raise DataError(
+            f"the {part} images have shape {tuple(images.shape)}, where networks take (images, {CHANNELS}, height, "
+            f"width), one for each of the {len(labels)} labels"
+        )
+    if len(labels) == 0:
+        raise DataError(f"the data set has no {part} images")
+    least, most = map(int, torch.aminmax(labels))
+    if least < 0 or most >= classes:
+        wrong = least if least < 0 else most
+        raise DataError(
+            f"a {part} image has the label {wrong}, where {classes} classes have the labels 0 to {classes - 1}"
+        )
+
+
+def grey_dataset(
+    train_images: torch.Tensor, train_labels: torch.Tensor, val_images: torch.Tensor, val_labels: torch.Tensor
+) -> Dataset:
+    """Ten classes of grey images (N, 1, H, W) as three channels in the memory of one, scaled by the training part."""
+    deviation, mean = torch.std_mean(train_images)
+
+    def scaled(images: torch.Tensor) -> torch.Tensor:
+        return ((images - mean) / deviation).expand(-1, CHANNELS, -1, -1)
+
+    black = float(-mean / deviation)
+    return Dataset(scaled(train_images), train_labels, scaled(val_images), val_labels, classes=10, black=black)
+
+
+def pixel_dataset(train: Part, val: Part, classes: int) -> Dataset:
+    """Colour images of uint8 and their labels, kept as they are, with mean and deviation of the training part."""
+    mean, std = channel_moments(train[0])
+    return Dataset(*train, *val, classes, mean=mean, std=std)
+
+
+def channel_moments(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation (over all pixels, ddof 0) of each channel, exact but for the last rounding.
+
+    Parameters
+    ----------
+    images : Tensor of uint8, shape (N, C, H, W)
+
+    Returns
+    -------
+    tuple of two tuples of float
+        Length C, in the unit of the pixels; a channel of one value only has the deviation 1, so that it can divide.
+    """
+    counts = torch.zeros(images.shape[1], 256, dtype=torch.int64)
+    for some in torch.split(images, COUNTED):
+        for channel, row in enumerate(counts):
+            row += torch.bincount(some[:, channel].flatten(), minlength=256)
+    moments = [_moments(row) for row in counts.tolist()]
+    return tuple(mean for mean, _ in moments), tuple(std for _, std in moments)
+
+
+def _moments(counts: list[int]) -> tuple[float, float]:
+    """Mean and deviation of the values 0, 1, ... that occur so often, in integers as long as there are any."""
+    number = sum(counts)
+    total = sum(value * count for value, count in enumerate(counts))
+    squares = sum(value * value * count for value, count in enumerate(counts))
+    variance = (number * squares - total * total) / (number * number)
+    return total / number, math.sqrt(variance) or 1.0

@@ -1,0 +1,194 @@
+"""What a pickle of arrays, texts and numbers holds, read without running anything that it names.
+
+A pickle is a program for a small stack machine. This one knows the few instructions that the published CIFAR files
+are made of, and keeps the four names they use as inert marks: not even numpy is called.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recu_analysis.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_RECONSTRUCT = "numpy._core.multiarray._reconstruct"
+_NDARRAY, _DTYPE, _ENCODE = "numpy.ndarray", "numpy.dtype", "_codecs.encode"
+#: Names that a pickle may use, and what they are called here; numpy has moved one of them.
+NAMES = {
+    "numpy.core.multiarray._reconstruct": _RECONSTRUCT,
+    **{name: name for name in (_RECONSTRUCT, _NDARRAY, _DTYPE, _ENCODE)},
+}
+#: Several times what the largest of the published files has, and few enough for any memory.
+MOST_STEPS = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    text: str
+
+
+@dataclass(slots=True)
+class Pickled:
+    """An array or a dtype of a pickle: what it was made of.
+
+    Attributes
+    ----------
+    name : str
+    arguments : tuple
+    state : tuple
+        Of an array: version, shape, dtype, whether it is in Fortran's order, and its bytes as Latin-1 text.
+    """
+
+    name: str
+    arguments: tuple[Any, ...]
+    state: tuple[Any, ...] = ()
+
+    def pixels(self, shape: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """The array, if it is one of uint8 and of this shape.
+
+        Raises
+        ------
+        ValueError
+            If it is not.
+        """
+        if self.name != _RECONSTRUCT or len(self.state) != 5:
+            raise ValueError("its data is no array")
+        _, found, kind, fortran, text = self.state
+        if found != shape or kind.name != _DTYPE or kind.arguments[0] not in ("u1", "|u1", "uint8"):
+            raise ValueError(f"its data is no array of {shape[0]} x {shape[1]} bytes")
+        values = np.frombuffer(text.encode("latin-1"), np.uint8)
+        return values.reshape(shape, order="F" if fortran else "C")
+
+
+@dataclass(slots=True)
+class _Machine:
+    """The stack machine; texts and bytes of either Python are str, bytes as Latin-1."""
+
+    where: str
+    stack: list[Any] = field(default_factory=list)
+    marks: list[int] = field(default_factory=list)
+    memo: dict[int, Any] = field(default_factory=dict)
+
+    def since_mark(self) -> list[Any]:
+        """The values above the last mark, taken from the stack."""
+        start = self.marks.pop()
+        values, self.stack[start:] = self.stack[start:], []
+        return values
+
+    def tuple_of(self, count: int) -> None:
+        values = tuple(self.pop() for _ in range(count))[::-1]
+        self.stack.append(values)
+
+    def pop(self) -> Any:
+        return self.stack.pop()
+
+    def name(self, module: str, name: str) -> None:
+        known = NAMES.get(f"{module}.{name}")
+        if known is None:
+            raise DataError(
+                f"{self.where} names {module}.{name}, which no CIFAR file does, and was refused before anything in it "
+                "was run; get the archive anew from its publisher"
+            )
+        self.stack.append(_Name(known))
+
+    def extend(self, values: list[Any]) -> None:
+        if not isinstance(self.stack[-1], list):
+            raise TypeError("it appends to what is no list")
+        self.stack[-1].extend(values)
+
+    def update(self, values: list[Any]) -> None:
+        if not isinstance(self.stack[-1], dict) or not all(isinstance(key, str) for key in values[::2]):
+            raise TypeError("it has keys that are no text")
+        self.stack[-1].update(zip(values[::2], values[1::2], strict=True))
+
+    def reduce(self) -> None:
+        """A call of a name, which only notes what it was called with."""
+        arguments, called = self.pop(), self.pop()
+        if not isinstance(called, _Name) or not isinstance(arguments, tuple):
+            raise TypeError("it calls what is no name")
+        if called.text == _ENCODE:
+            text, codec = arguments
+            if not isinstance(text, str) or codec != "latin1":
+                raise TypeError("it encodes something else than bytes")
+            self.stack.append(text)
+        else:
+            self.stack.append(Pickled(called.text, arguments))
+
+    def build(self) -> None:
+        state = self.pop()
+        if not isinstance(self.stack[-1], Pickled) or not isinstance(state, tuple):
+            raise TypeError("it has a state of what is no array")
+        self.stack[-1].state = state
+
+
+_STEPS: dict[str, Callable[[_Machine, Any], object]] = {
+    **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda at, _: None),
+    "MARK": lambda at, _: at.marks.append(len(at.stack)),
+    "EMPTY_DICT": lambda at, _: at.stack.append({}),
+    "EMPTY_LIST": lambda at, _: at.stack.append([]),
+    "EMPTY_TUPLE": lambda at, _: at.stack.append(()),
+    "NONE": lambda at, _: at.stack.append(None),
+    "NEWTRUE": lambda at, _: at.stack.append(True),
+    "NEWFALSE": lambda at, _: at.stack.append(False),
+    **dict.fromkeys(("BININT", "BININT1", "BININT2", "LONG1"), lambda at, number: at.stack.append(number)),
+    **dict.fromkeys(("SHORT_BINSTRING", "BINSTRING"), lambda at, text: at.stack.append(text)),
+    **dict.fromkeys(("SHORT_BINUNICODE", "BINUNICODE"), lambda at, text: at.stack.append(text)),
+    **dict.fromkeys(("SHORT_BINBYTES", "BINBYTES"), lambda at, raw: at.stack.append(raw.decode("latin-1"))),
+    "TUPLE": lambda at, _: at.stack.append(tuple(at.since_mark())),
+    "TUPLE1": lambda at, _: at.tuple_of(1),
+    "TUPLE2": lambda at, _: at.tuple_of(2),
+    "TUPLE3": lambda at, _: at.tuple_of(3),
+    "APPEND": lambda at, _: at.extend([at.pop()]),
+    "APPENDS": lambda at, _: at.extend(at.since_mark()),
+    "SETITEM": lambda at, _: at.update([at.pop(), at.pop()][::-1]),
+    "SETITEMS": lambda at, _: at.update(at.since_mark()),
+    **dict.fromkeys(("BINPUT", "LONG_BINPUT"), lambda at, slot: at.memo.update({slot: at.stack[-1]})),
+    **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda at, slot: at.stack.append(at.memo[slot])),
+    "MEMOIZE": lambda at, _: at.memo.update({len(at.memo): at.stack[-1]}),
+    **dict.fromkeys(("GLOBAL", "INST"), lambda at, names: at.name(*names.split(" ", 1))),
+    "STACK_GLOBAL": lambda at, _: at.name(*[at.pop(), at.pop()][::-1]),
+    "REDUCE": lambda at, _: at.reduce(),
+    "BUILD": lambda at, _: at.build(),
+}
+
+
+def read_pickle(content: bytes, where: str) -> dict[str, Any]:
+    """The dictionary that a pickle of protocol 2 to 4 holds.
+
+    Parameters
+    ----------
+    content : bytes
+    where : str
+        The file, as errors call it.
+
+    Returns
+    -------
+    dict
+        Of int, str (bytes as Latin-1 text), bool, None, list, tuple, dict and `Pickled`.
+
+    Raises
+    ------
+    DataError
+        If it names anything but the reconstruction of a numpy array, is damaged, or holds something else.
+    """
+    machine = _Machine(where)
+    try:
+        for count, (step, argument, _) in enumerate(pickletools.genops(content)):
+            if count == MOST_STEPS:
+                raise ValueError(f"it has more than {MOST_STEPS:,} instructions")
+            if step.name not in _STEPS:
+                raise ValueError(f"it has the instruction {step.name}")
+            _STEPS[step.name](machine, argument)
+        result = machine.pop()
+    except (ValueError, TypeError, LookupError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{where} is damaged or no pickle of a CIFAR batch: {reason}") from None
+    if not isinstance(result, dict):
+        raise DataError(f"{where} is no pickle of a CIFAR batch: it holds no dictionary")
+    return result

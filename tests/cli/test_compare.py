@@ -1,0 +1,50 @@
+"""The views of compare as a user types them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from recu_analysis.cli import cli
+from recu_analysis.testing import random_walk, synthetic_run
+
+
+@pytest.fixture
+def arms(tmp_path):
+    """Two runs of one network whose settings differ."""
+    for name, seed in (("free", 1), ("clamped", 2)):
+        made = synthetic_run(tmp_path / name, {"stage.conv": random_walk((16, 20), 8, seed=seed, step=0.6)})
+        content = json.loads((made.path / "run.json").read_text())
+        content["configuration"] = {"recu": name == "clamped", "seed": 0}
+        (made.path / "run.json").write_text(json.dumps(content))
+    return str(tmp_path / "free"), str(tmp_path / "clamped")
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli, ["compare", *arguments], prog_name="recu-analyze", env={"COLUMNS": "80"})
+
+
+@pytest.mark.parametrize("view", [[], ["--seeds"], ["--by-layer"], ["--curves"]])
+def test_every_view_fits_80_columns_and_has_every_format(arms, view):
+    done = run(*arms, *view)
+    assert done.exit_code == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert json.loads(run(*arms, *view, "--format", "json").stdout)
+    latex = run(*arms, *view, "--format", "latex").stdout
+    assert latex.startswith(r"\begin{tabular}")
+    assert r"\toprule" in latex
+
+
+def test_by_layer_says_what_is_less_what(arms):
+    lines = run(*arms, "--by-layer").stdout.splitlines()
+    assert lines[0] == "stage.conv: clamped less free"
+    assert lines[-1] == "value - reference: difference (95 % interval, over channels)."
+    assert "nothing to compare" in run(arms[0], "--by-layer").stderr
+
+
+def test_layers_are_chosen_of_by_layer_only(arms):
+    assert run(*arms, "--by-layer", "--layer", "stage.*").exit_code == 0
+    assert "matches 'other'; its layers are stage.conv" in run(*arms, "--by-layer", "--layer", "other").stderr
+    assert run(*arms, "--layer", "stage.*").exit_code == 2

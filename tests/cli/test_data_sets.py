@@ -1,0 +1,114 @@
+"""Training on and evaluating with data sets from files, as a user types it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from recu_analysis.cli import cli
+from recu_analysis.store.run import open_run
+from recu_analysis.training import loop
+from recu_analysis.training.data import load_dataset
+from recu_analysis.training.evaluation import load_trained
+from tests.training import cifar_files
+
+SHORT = ("--epochs", 1, "--warm-up", 0, "--batch-size", 40, "--device", "cpu")
+
+
+def run_cli(*arguments):
+    """The outcome of a command line, in this process: torch is loaded once for all."""
+    return CliRunner(env={"COLUMNS": "80"}).invoke(cli, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def cifar(tmp_path, monkeypatch):
+    cifar_files.shrink(monkeypatch)
+    (tmp_path / "ten").mkdir()
+    cifar_files.write(tmp_path / "ten", "cifar10", python=True)
+    return tmp_path / "ten"
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Two classes in train and in val, of 32 images each."""
+    for part in ("train", "val"):
+        for number, name in enumerate(("cat", "dog")):
+            (tmp_path / "photographs" / part / name).mkdir(parents=True)
+            for image in range(32):
+                pixels = np.random.default_rng([number, image]).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "photographs" / part / name / f"{image}.png")
+    return tmp_path / "photographs"
+
+
+def measured(run_dir, *arguments):
+    done = run_cli("evaluate", run_dir, "--format", "json", *arguments)
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)[0]
+
+
+def test_trains_on_cifar_and_evaluates_to_what_it_logged(tmp_path, cifar):
+    done = run_cli(
+        "train", "--dataset", "cifar10", "--data-dir", cifar, "--run-dir", tmp_path / "run", "--augment", *SHORT
+    )
+    assert done.exit_code == 0, done.stderr
+    logged = open_run(tmp_path / "run").metrics.iloc[-1]
+    row = measured(tmp_path / "run")
+    assert (row["dataset"], row["images"]) == ("cifar10", 12)
+    assert row["loss"] == pytest.approx(logged["val_loss"], rel=1e-5)
+    assert row["top1"] == pytest.approx(logged["val_top1"])
+
+
+def test_trains_on_a_folder_of_images_of_a_size(tmp_path, photographs):
+    run = tmp_path / "run"
+    words = ("--dataset", "image-folder", "--data-dir", photographs, "--image-size", 16)
+    assert run_cli("train", *words, "--run-dir", run, *SHORT).exit_code == 0
+    assert open_run(run).configuration["image_size"] == 16
+    data = load_dataset("image-folder", str(photographs), 16)
+    loss, top1 = loop.evaluate(load_trained(run, 2), [(data.normalised(data.val_images), data.val_labels)])
+    row = measured(run)
+    assert (row["loss"], row["top1"]) == (pytest.approx(loss, rel=1e-5), pytest.approx(top1))
+    assert measured(run, "--image-size", 24)["loss"] != row["loss"]
+    done = run_cli("evaluate", run, "--image-size", 4)
+    assert done.exit_code == 2
+    assert "4 is not in the range 8<=x<=1024" in " ".join(done.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("--dataset", "cifar10"), "Error: cifar10 needs a folder: https://www.cs.toronto.edu/~kriz/cifar.html has"),
+        (("--dataset", "cifar100", "--data-dir", "."), "Error: . does not hold CIFAR-100; https://www.cs.toronto.edu"),
+        (("--dataset", "image-folder", "--data-dir", "none"), "Error: none/train is missing: it should hold train/CL"),
+        (("--dataset", "image-folder", "--image-size", 2), "Error: images can have 8 to 1024 pixels a side, not 2"),
+    ],
+)
+def test_what_is_missing_is_said_before_anything_is_made(tmp_path, monkeypatch, words, text):
+    monkeypatch.chdir(tmp_path)
+    done = run_cli("train", "--run-dir", "x", *words)
+    assert done.exit_code == 1
+    assert done.stderr.startswith(text)
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_size_that_the_network_does_not_take_is_refused_before_anything_is_made(tmp_path, photographs):
+    words = ("--dataset", "image-folder", "--data-dir", photographs, "--image-size", 18, "--network", "resnet20")
+    done = run_cli("train", *words, "--run-dir", tmp_path / "run", *SHORT)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: resnet20 takes images of shape (batch, 3, H, W) with H and W multiples of 4")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_other_classes_is_refused_in_one_sentence(tmp_path, cifar, photographs):
+    assert (
+        run_cli("train", "--dataset", "cifar10", "--data-dir", cifar, "--run-dir", tmp_path / "run", *SHORT).exit_code
+        == 0
+    )
+    done = run_cli("evaluate", tmp_path / "run", "--dataset", "image-folder", "--data-dir", photographs)
+    assert done.exit_code == 1
+    assert done.stderr.endswith("does not fit the network: it tells 10 classes apart, and the data set has 2\n")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,55 @@
+"""Synthetic runs that say how they were trained."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import recu_analysis as ra
+from recu_analysis.figures.of_runs import FIG2_LAYER
+from recu_analysis.testing import random_walk, synthetic_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from recu_analysis.store.run import Run
+
+SETTINGS = {
+    "network": "resnet20",
+    "dataset": "digits",
+    "recu": True,
+    "mask": "clamped",
+    "tau": [0.85, 0.99],
+    "scale": 2.0,
+    "initial_scale": 1.0,
+    "epochs": 4,
+    "seed": 0,
+}
+
+
+@pytest.fixture
+def trained(tmp_path) -> Callable[..., Run]:
+    """Makes a run of 4 epochs from its folder's name, accuracy at the end and settings; losses fall from 2 to 0.5."""
+
+    def make(name: str, top1: float = 90.0, **settings: Any) -> Run:
+        history = {FIG2_LAYER: random_walk((8, 50), 8, seed=settings.get("seed", 0))}
+        path = synthetic_run(tmp_path / "runs" / name, history).path
+        header = json.loads((path / "run.json").read_text())
+        (path / "run.json").write_text(json.dumps(header | {"configuration": SETTINGS | settings}))
+        marks = path / "history/segment-0000/metrics.jsonl"
+        lines = []
+        for at, line in enumerate(marks.read_text().splitlines(), start=1):
+            logged = {"train_top1": top1 + at, "val_top1": top1 - 4 + at, "train_loss": 2.0 / at}
+            lines.append(json.dumps(json.loads(line) | logged) + "\n")
+        marks.write_text("".join(lines))
+        return ra.open_run(path)
+
+    return make
+
+
+@pytest.fixture
+def synthetic_pair(tmp_path) -> dict[str, Run]:
+    """Two runs whose configurations say nothing."""
+    return {name: ra.open_run(synthetic_run(tmp_path / name, seed=at).path) for at, name in enumerate(("one", "two"))}

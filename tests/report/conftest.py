@@ -1,0 +1,41 @@
+"""Synthetic runs that the report's tests share: one that is sound, and one that is hostile."""
+
+import json
+
+import pytest
+
+import recu_analysis as ra
+from recu_analysis.testing import random_walk, synthetic_run
+
+#: Texts that would become markup, end a script or break a mathematical text, where something lets them.
+HOSTILE = (
+    "</script><script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "\" onmouseover='alert(1)' <!-- {{ 7*7 }} \u2028 &amp; ]]>",
+)
+TAME = ("first", "second", "third")
+
+
+def named_run(folder, texts, *, seed=0):
+    """A run whose layers, configuration and metrics are called what `texts` say."""
+    shapes = [(4, 3, 3, 3), (8, 40), (4, 4)]
+    history = {name: random_walk(shape, 20, seed=seed) for name, shape in zip(texts, shapes, strict=True)}
+    path = synthetic_run(folder, history).path
+    header = json.loads((path / "run.json").read_text())
+    header["configuration"] = {text: text for text in texts} | {"epochs": 4}
+    header["environment"] = {"versions": {texts[0]: texts[1]}}
+    (path / "run.json").write_text(json.dumps(header))
+    file = path / "history/segment-0000/metrics.jsonl"
+    marks = [json.loads(line) for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps(mark | {texts[0]: texts[1], texts[2]: 1.5}) + "\n" for mark in marks))
+    return ra.open_run(path)
+
+
+@pytest.fixture(scope="session")
+def tame(tmp_path_factory):
+    return named_run(tmp_path_factory.mktemp("tame") / "run", TAME)
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory):
+    return named_run(tmp_path_factory.mktemp("hostile") / "run", HOSTILE)

@@ -1,0 +1,250 @@
+"""The report's page: whole, small, the same each time, and closed to whatever a run directory holds."""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+import recu_analysis as ra
+from recu_analysis.errors import InputError, WindowNotFoundError
+from recu_analysis.report import drawings, report, sampling
+from recu_analysis.report.drawings import plain
+from recu_analysis.report.page import embedded
+from recu_analysis.testing import random_walk, synthetic_run
+from tests.report.conftest import HOSTILE
+
+
+class Skeleton(HTMLParser):
+    """The elements of a page in order, each with the names of its attributes, and its texts."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.elements, self.texts = [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, tuple(name for name, _ in attrs)))
+
+    def handle_data(self, data):
+        self.texts.append(data.strip())
+
+
+@pytest.fixture(scope="module")
+def page(tame):
+    return report({"mine": tame})
+
+
+@pytest.fixture(scope="module")
+def hostile_page(hostile):
+    return report({"mine": hostile})
+
+
+@pytest.fixture
+def without_figures(monkeypatch):
+    """Figures take most of a page's time; tests of other things do without."""
+    monkeypatch.setattr(drawings, "FIGURES_SHOWN", ())
+
+
+def data_of(page):
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1])
+
+
+def warnings_of(page):
+    found = re.search(r'<section id="warnings".*?</section>', page, re.DOTALL)
+    return found[0] if found else ""
+
+
+def test_the_same_run_gives_the_same_page(tame, page):
+    assert report({"mine": tame}) == page
+
+
+def test_it_loads_nothing_and_allows_nothing_but_its_own_script(page):
+    assert page.startswith("<!doctype html>")
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
+    assert not re.findall(r"url\(|@import|<link(?! rel=\"icon\")", page)
+    assert " style=" not in page
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)[1].replace("&#39;", "'")
+    script = page.rsplit("<script>", 1)[1].split("</script>")[0]
+    style = page.split("<style>", 1)[1].split("</style>")[0]
+    for kind, text in (("script", script), ("style", style)):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}';" in policy
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
+
+
+def test_nothing_of_a_run_becomes_markup(page, hostile_page):
+    tame, hostile = Skeleton(page), Skeleton(hostile_page)
+    assert hostile.elements == tame.elements
+    for text in HOSTILE:
+        assert text in hostile.texts, "shown as it is"
+    assert data_of(hostile_page)["layers"] == list(HOSTILE)
+    assert not re.search("[<>&\u2028\u2029]", hostile_page.split('id="data">')[1].split("</script>")[0])
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_labels_are_escaped(tame):
+    label = "<b onclick=x>'\""
+    labelled = report({label: tame})
+    assert label not in labelled
+    assert label in Skeleton(labelled).texts
+
+
+def test_embedded_json_reads_back():
+    value = {"a</script>": ["<!--", "\u2028&\u2029", None, 1.5]}
+    text = embedded(value)
+    assert json.loads(text) == value
+    assert not re.search("[<>&\u2028\u2029]", text)
+
+
+def test_histograms_count_the_weights(tame, page):
+    histogram = data_of(page)["runs"][0]["histogram"]
+    weight = tame.windows[-1][tame.layer_names[0]].weight.astype(float)
+    rows = weight.reshape(len(weight), -1)
+    z = (rows - rows.mean(1, keepdims=True)) / rows.std(1, ddof=1, keepdims=True)
+    assert histogram["counts"][1][-1] == np.histogram(z, np.linspace(-5, 5, 81))[0].tolist()
+    by_layer = np.array([counts[-1] for counts in histogram["counts"][1:]])
+    assert histogram["counts"][0][-1] == by_layer.sum(0).tolist()
+    assert histogram["windows"] == [0, 1, 2, 3, 4]
+
+
+def test_charts_show_the_layer_table(tame, page):
+    data = data_of(page)["runs"][0]
+    table = ra.layer_table(tame)
+    rows = table[table["window"] == 2]
+    assert data["time"] == [0, 1, 2, 3]
+    for place, name in enumerate(tame.layer_names, start=1):
+        expected = rows[rows["layer"] == name]["mobility_tail"].item()
+        assert data["series"]["mobility_tail"][place][1] == pytest.approx(expected, rel=1e-4)
+    whole = np.average(rows["memory"], weights=rows["weights"])
+    assert data["series"]["memory"][0][1] == pytest.approx(whole, rel=1e-4)
+
+
+def test_layers_too_small_for_bins_have_no_points_against_z(page):
+    magnitude = data_of(page)["runs"][0]["magnitude"]
+    assert magnitude[3] is None  # 16 weights
+    assert len(magnitude[0]["abs_z"]) == 20
+    counts = [np.bincount(np.arange(weights) * 20 // weights) for weights in (108, 320)]
+    expected = np.average([magnitude[1]["silent"], magnitude[2]["silent"]], axis=0, weights=counts)
+    assert magnitude[0]["silent"] == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_two_runs_stand_side_by_side(tame, hostile):
+    both = report({"a": tame, "b": hostile})
+    data = data_of(both)
+    assert [run["label"] for run in data["runs"]] == ["a", "b"]
+    assert len(data["layers"]) == 6
+    assert data["runs"][1]["series"]["memory"][1] == [None] * 4, "a layer that only the other run has"
+    assert "<strong>●</strong> marks what differs" in both
+    assert both.count('<td class="text">') == 6
+    assert "for seeds of one training, but they differ in" in warnings_of(both)
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_runs_without_clamp_are_the_baseline(tame, tmp_path):
+    header = json.loads((tame.path / "run.json").read_text())
+    for layer in header["layers"]:
+        layer["transform"]["clamp"] = False
+    shutil.copytree(tame.path, tmp_path / "plain")
+    (tmp_path / "plain/run.json").write_text(json.dumps(header))
+    both = report({"plain": ra.open_run(tmp_path / "plain"), "recu": tame})
+    assert "Tested on: recu." in both
+    assert "without the clamp: plain." in both
+
+
+def test_large_runs_are_shown_in_part(tame, monkeypatch):
+    monkeypatch.setattr(sampling, "MAX_WINDOWS", 3)
+    monkeypatch.setattr(sampling, "MAX_LAYERS", 2)
+    part = report({"mine": tame})
+    assert data_of(part)["runs"][0]["histogram"]["windows"] == [0, 2, 4]
+    assert data_of(part)["layers"] == ["first", "third"]
+    assert "mine: charts show 3 of 5 windows, evenly spaced." in warnings_of(part)
+    assert "mine: layer table and charts show 2 of 3 layers, evenly spaced." in warnings_of(part)
+    assert "The figure fliplaw reads every window" in part
+    whole = ra.layer_table(tame)
+    expected = whole[(whole["window"] == 4) & (whole["layer"] == "third")]["memory"].item()
+    assert data_of(part)["runs"][0]["series"]["memory"][2][1] == pytest.approx(expected, rel=1e-4)
+
+
+def test_evenly_keeps_both_ends():
+    for count in range(1, 30):
+        for limit in range(2, 12):
+            kept = sampling.evenly(range(count), limit)
+            assert len(kept) == min(count, limit)
+            assert (kept[0], kept[-1]) == (0, count - 1)
+            assert np.ptp(np.diff(kept)) <= 1 if len(kept) > 1 else True
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_short_sampled_and_unfinished_runs_are_warned_of(tmp_path):
+    path = synthetic_run(tmp_path / "run", exact=False).path
+    header = json.loads((path / "run.json").read_text())
+    header["configuration"] = {"epochs": 9}
+    (path / "run.json").write_text(json.dumps(header))
+    text = warnings_of(report({"mine": ra.open_run(path)}))
+    assert "mine: sampled from checkpoints" in text
+    assert "mine: unfinished: 4 of 9 epochs" in text
+    assert "mine: too short to tell dead from slow" in text
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_weights_that_are_not_finite_are_warned_of(tmp_path):
+    walk = random_walk((4, 30), 20)
+    walk[-1, 0, :3] = np.nan
+    text = report({"mine": ra.open_run(synthetic_run(tmp_path / "run", {"a": walk}).path)})
+    assert re.search(r"mine: \d+ weights are NaN or infinite", warnings_of(text))
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_a_run_that_is_being_written_and_has_lost_a_window(tame, tmp_path):
+    shutil.copytree(tame.path, tmp_path / "run")
+    segment = tmp_path / "run/history/segment-0000"
+    (segment / "window-000002/00001-of-00001.safetensors").write_bytes(b"damaged")
+    (segment / "window-000005").mkdir()
+    with (segment / "metrics.jsonl").open("a") as file:
+        file.write('{"window":5,"upd')
+    text = report({"mine": ra.open_run(tmp_path / "run")})
+    assert "mine: window 2" in warnings_of(text)
+    assert data_of(text)["runs"][0]["histogram"]["windows"] == [0, 1, 4]
+
+
+def test_runs_without_metrics_count_windows(tmp_path, monkeypatch):
+    monkeypatch.setattr(drawings, "FIGURES_SHOWN", ("accuracy",))
+    path = synthetic_run(tmp_path / "run").path
+    (path / "history/segment-0000/metrics.jsonl").unlink()
+    text = report({"mine": ra.open_run(path)})
+    assert data_of(text)["time"] == "window"
+    assert data_of(text)["runs"][0]["time"] == [1, 2, 3, 4]
+    assert "The figure accuracy is left out" in text
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_no_run_twice_the_same_label_or_no_movement(tame, tmp_path):
+    with pytest.raises(InputError, match="at least one run"):
+        report({})
+    with pytest.raises(InputError, match="every label once"):
+        report({"a": tame}, {"a": tame})
+    path = synthetic_run(tmp_path / "run").path
+    for folder in sorted((path / "history/segment-0000").glob("window-*"))[1:]:
+        shutil.rmtree(folder)
+    with pytest.raises(WindowNotFoundError, match="holds no window with updates"):
+        report({"mine": ra.open_run(path)})
+
+
+def test_every_picture_says_what_it_shows(page):
+    pictures = re.findall(r'<img src="data:image/png;base64,[^"]+" alt="([^"]+)"', page)
+    assert len(pictures) == len(re.findall("<img ", page))
+    assert len(pictures) == 3
+    assert "The figure fig2 is left out" in page  # it shows a layer that this run has not
+    assert "The figure magnitude is left out" in page  # a layer is too small for its bins
+    assert not re.search(r"[$\\]", "".join(pictures))
+
+
+def test_captions_are_plain():
+    assert plain(r"$\tau = 0.82$, $16 b^2 (1 - \tau)^3$, $\ln 2$") == "τ = 0.82, 16 b² (1 - τ)³, ln 2"
