@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
     import torch
 
+#: Under which name a checkpoint keeps where the recording stands.
+KEY = "recu_analysis.latent_weights"
+
 
 class RecordLatentWeights(Callback):
     """Record the latent weights of a LightningModule in every `Trainer.fit`.
 
     A window ends with each training epoch and carries the epoch, the learning rate of its last update and the scalars
-    that were logged in the epoch, those of its validation among them. Checkpoints remember the update, so that
-    ``trainer.fit(model, ckpt_path=...)`` goes on with the run; a checkpoint saved within an epoch ends a window too.
+    that were logged in the epoch, those of its validation among them. Checkpoints keep the open
+    window (8 bytes a weight), so that ``trainer.fit(model, ckpt_path=...)`` goes on with the run also within an epoch.
     An exception or Ctrl-C writes the open window marked partial. Updates are steps of an optimizer: batches whose
     gradients are accumulated, steps that a gradient scaler skips and the sanity check do not count. Of several
     processes the first one records.
@@ -62,22 +65,19 @@ class RecordLatentWeights(Callback):
     ) -> None:
         self._marking = Marking(run_dir, layers, every)
         self._resume = resume
-        self._update: int | None = None
+        self._loaded: dict[str, torch.Tensor] = {}
+        self._last: dict[str, torch.Tensor] = {}
         self._before: dict[str, torch.Tensor] = {}
         self._ended: int | None = None
 
     def on_train_start(self, trainer: Any, pl_module: torch.nn.Module) -> None:
         """Begin: optimizers exist, the module is on its device, a checkpoint is restored."""
         self._ended = None
+        # Where this trainer has trained before, it goes on from there.
+        state = self._loaded or (self._last if trainer.global_step else {})
         if trainer.is_global_zero:
-            self._marking.begin(pl_module, trainer.optimizers, self._position(trainer))
-        self._resume = None
-
-    def _position(self, trainer: Any) -> int | None:
-        """The update to resume at: that of the checkpoint, or that of an earlier `fit` that this trainer goes on."""
-        if self._resume is not None:
-            return self._resume
-        return self._update if trainer.global_step else None
+            self._marking.begin(pl_module, trainer.optimizers, None if state else self._resume, state or None)
+        self._resume, self._loaded = None, {}
 
     def on_train_batch_start(self, *_: Any) -> None:
         """Note the learning rate."""
@@ -92,38 +92,31 @@ class RecordLatentWeights(Callback):
         self._mark_epoch(trainer)
         self._before = dict(trainer.callback_metrics)
 
-    def on_save_checkpoint(self, trainer: Any, *_: Any) -> None:
-        """Let the run reach as far as the checkpoint."""
-        self._mark_epoch(trainer)
-        self._marking.save()
-
     def on_train_end(self, trainer: Any, pl_module: torch.nn.Module) -> None:
-        """Mark the last epoch and close; a later `fit` of the same trainer goes on from here."""
-        self._mark_epoch(trainer)
-        self._note_update()
-        self._marking.close()
+        """Mark the last epoch and close."""
+        self._end(trainer)
 
     def on_exception(self, trainer: Any, pl_module: torch.nn.Module, exception: BaseException) -> None:
         """Close, with the open window marked partial unless its epoch was over."""
+        self._end(trainer, exception)
+
+    def _end(self, trainer: Any, error: BaseException | None = None) -> None:
         try:
             self._mark_epoch(trainer)
+            self._last = self._marking.state() or self._last
         finally:
-            self._note_update()
-            self._marking.close(exception)
+            self._marking.close(error)
 
-    def state_dict(self) -> dict[str, Any]:
-        """The update at which the checkpoint stands."""
-        self._note_update()
-        return {} if self._update is None else {"update": self._update}
+    # Not state_dict(): Lightning asks for that first, when the window of an epoch that is over is still unmarked.
+    def on_save_checkpoint(self, trainer: Any, pl_module: torch.nn.Module, checkpoint: dict[str, Any]) -> None:
+        """Save where the recording stands, the open window included."""
+        self._mark_epoch(trainer)
+        checkpoint[KEY] = self._marking.state() or self._last
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Where the next `fit` resumes; in a folder without a run it begins one."""
+    def on_load_checkpoint(self, trainer: Any, pl_module: torch.nn.Module, checkpoint: dict[str, Any]) -> None:
+        """Take up where the next `fit` resumes; in a folder without a run it begins one."""
         if self._marking.holds_run():
-            self._resume = state_dict.get("update")
-
-    def _note_update(self) -> None:
-        update = self._marking.update
-        self._update = self._update if update is None else update
+            self._loaded = checkpoint.get(KEY, {})
 
     def _mark_epoch(self, trainer: Any) -> None:
         if self._ended is not None:

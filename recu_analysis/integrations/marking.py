@@ -56,12 +56,22 @@ class Marking:
         return (self.run_dir / RUN_FILE).exists()
 
     def begin(
-        self, model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer], resume: int | None = None
+        self,
+        model: torch.nn.Module,
+        optimizers: Sequence[torch.optim.Optimizer],
+        resume: int | None = None,
+        state: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
         """Record from here on; see `recu_analysis.record` for what it raises."""
         self.close()
-        self._recorder = record(model, optimizers, self.run_dir, layers=self._layers, every=self._every, resume=resume)
+        self._recorder = record(
+            model, optimizers, self.run_dir, layers=self._layers, every=self._every, resume=resume, state=state
+        )
         self._lr = None
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What a checkpoint needs for `begin` to go on in the middle of a window; empty while nothing is recorded."""
+        return {} if self._recorder is None else self._recorder.state_dict()
 
     def before_step(self) -> None:
         """Note the learning rate of the update to come: at a mark the schedule has moved on."""
