@@ -118,11 +118,10 @@ class RecordLatentWeights(TrainerCallback, ExportableState):
 
     def on_train_end(self, *_: Any, **__: Any) -> None:
         """Mark the last epoch and close."""
-        self._mark_epoch()
         self.close()
 
     def close(self) -> None:
-        """End the recording; the open window, if any, is marked partial. May be repeated."""
+        """End the recording; the open window is marked partial unless its epoch was over. May be repeated."""
         self._close(None)
 
     def __enter__(self) -> Self:
@@ -135,7 +134,10 @@ class RecordLatentWeights(TrainerCallback, ExportableState):
 
     def _close(self, error: BaseException | None) -> None:
         atexit.unregister(self.close)
-        self._marking.close(error)
+        try:
+            self._mark_epoch()
+        finally:
+            self._marking.close(error)
 
     def _mark_epoch(self) -> None:
         if self._ended is not None:

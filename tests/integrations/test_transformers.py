@@ -189,6 +189,14 @@ def test_an_exception_leaves_the_open_window_partial_where_the_block_ends(tmp_pa
     assert [(window.last_update, window.partial) for window in windows] == [(0, False), (6, False), (8, True)]
 
 
+def test_an_exception_in_the_evaluation_leaves_the_window_of_its_epoch_whole(tmp_path, trainer):
+    with pytest.raises(FloatingPointError, match="not finite"), callback(tmp_path / "run") as recording:
+        trainer(tmp_path, recording, model=Tiny(fail_at=STEPS), eval_strategy="epoch").train()
+    run = ra.open_run(tmp_path / "run")
+    assert [(window.last_update, window.partial) for window in run.windows] == [(0, False), (6, False)]
+    assert run.metrics["epoch"].tolist() == [0]
+
+
 def test_training_again_after_an_exception_closes_what_was_open(tmp_path, trainer):
     recording, model = callback(tmp_path / "run"), Tiny(fail_at=8)
     ours = trainer(tmp_path, recording, model=model, save_strategy="epoch")
