@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 EXTRAS := .venv/.extras
+DOCS := .venv/.docs
 BROWSER := .venv/.browser
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench validate figures test-faults test-extras test-browser clean
+.PHONY: help demo test lint format bench validate figures test-faults test-extras test-browser docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -20,6 +21,10 @@ $(READY): pyproject.toml constraints.txt
 $(EXTRAS): $(READY)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,lightning,tensorboard,transformers,wandb]'
 	touch $(EXTRAS)
+
+$(DOCS): $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,docs]'
+	touch $(DOCS)
 
 $(BROWSER): $(READY)
 	$(BIN)/python -m pip install --quiet -c constraints.txt playwright
@@ -62,5 +67,10 @@ test-browser: $(BROWSER) ## The report in Chromium, which must be on the PATH
 test-faults test-extras test-browser:
 	$(BIN)/python -m pytest -rP -m $(@:test-%=%) || [ $$? -eq 5 ] # 5: there is none yet
 
+test-extras: $(DOCS)
+
+docs: $(DOCS) ## Build the documentation, site/index.html; any warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 clean: ## Remove what the targets made, runs/ left alone
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis site

@@ -13,7 +13,11 @@ from recu_analysis.cli import options
 from recu_analysis.cli.output import deliver, terminal_width
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
+
+    from recu_analysis.store.run import Run
 
 _INDENT = " " * 5
 _COLOURS = {"supported": "green", "contradicted": "red", "not supported": "yellow"}
@@ -26,24 +30,39 @@ _COLOURS = {"supported": "green", "contradicted": "red", "not supported": "yello
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="A run without clamp to compare with; repeatable, paired with RUN by seed.",
+    help="A run without clamp to compare with; repeatable, paired with RUN by seed. RUNs without clamp count too.",
 )
 @options.table_output
 @options.common
 def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], form: str, output: Path | None) -> None:
     """Test the paper's claims on RUN, trainings with ReCU, one a seed.
 
+    Those that do not clamp, beside some that do, count for the baseline.
+
     Each claim gets what these runs show, with its 95 % interval, and a verdict: supported, not supported,
     contradicted, by construction (algebra alone decides it), or cannot tell, with what would.
     """
     from recu_analysis.analysis.claims import claims
+    from recu_analysis.analysis.claims.table import separate
     from recu_analysis.store.run import open_run
 
     opened, others = ([open_run(path) for path in paths] for paths in (runs, baseline))
     for run in (*opened, *others):
         for problem in run.problems:
             options.warn(problem)
+    for group in separate(opened):
+        _warn_of_kinds(group)
     deliver(claims(opened, others), form, output, as_text)
+
+
+def _warn_of_kinds(runs: Sequence[Run]) -> None:
+    """Say that runs are taken for seeds of one training and are not."""
+    from recu_analysis.analysis.compare import groups_of
+
+    groups = groups_of({run.path.name: run for run in runs})
+    if len(groups) > 1:
+        kinds = "; ".join(", ".join(group) for group in groups)
+        options.warn(f"these runs differ in more than their seed and are pooled all the same: {kinds}")
 
 
 def as_text(table: pd.DataFrame) -> str:

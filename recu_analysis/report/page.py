@@ -72,7 +72,8 @@ def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -
     everything = {**runs, **(baseline or {})}
     for run in everything.values():
         moving_windows(run)
-    tested, others = (runs, baseline) if baseline else _without_clamp(runs)
+    tested, unasked = _without_clamp(runs)
+    others = {**(baseline or {}), **unasked}
     samples = sample(everything)
     stretches = _stretches({label: each.run for label, each in samples.items()})
     tables = {label: dead_weights(each.run, window=stretches[label].range) for label, each in samples.items()}

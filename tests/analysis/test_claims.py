@@ -109,6 +109,9 @@ def test_three_pairs_of_seeds_carry_a_verdict_on_trainings(tmp_path):
     others = [make(tmp_path / f"u{s}", walk_of(normal, keep=0.5, seed=s), FREE, seed=s) for s in range(3)]
     assert verdicts(swapped, others).loc["C6", "verdict"] == "contradicted"
     assert verdicts(ours[:1], theirs).loc["C6", "verdict"] == "cannot tell"
+    # Shells expand --baseline t* into one baseline and two more runs; they are told apart by what they do.
+    assert verdicts([*ours, *theirs[1:]], theirs[:1]).equals(table)
+    assert verdicts([*theirs, *ours]).equals(table)
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def revived(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
         ratios.append(_flip_risk(ours, theirs, first))
     logs = student([math.log(value) if value > 0 else -_INFINITE for value in ratios])
     value = Interval(*(math.exp(end) for end in (logs.estimate, logs.low, logs.high)))
-    shown = f"risk of a flip in the tail, ReCU to baseline, median layer, {len(ratios)} pairs"
+    shown = f"risk of a flip in the tail, ReCU to baseline, median layer, pairs of seeds: {len(ratios)}"
     if len(ratios) < FEWEST_SEEDS:
         return cannot_tell(f"{shown}: a difference between trainings needs {FEWEST_SEEDS} seeds", value)
     return judge(value, supported=(REVIVED, _INFINITE), contradicted=[(-_INFINITE, NOT_REVIVED)], shown=shown)

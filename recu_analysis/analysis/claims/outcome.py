@@ -47,7 +47,8 @@ def trains_faster(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
         differences.append(float(np.mean([min(epochs, last) - other for epochs, other in reached])))
     value = student(differences)
     shares = ", ".join(f"{100 * share:.0f}" for share in SHARES)
-    shown = f"epochs to {shares} % of the baseline's final accuracy, mean, ReCU less baseline, {len(differences)} pairs"
+    shown = f"epochs to {shares} % of the baseline's final accuracy, mean, ReCU less baseline, "
+    shown += f"pairs of seeds: {len(differences)}"
     if censored:
         shown += f" ({censored} not reached, counted as the last epoch)"
     if len(differences) < FEWEST_SEEDS:

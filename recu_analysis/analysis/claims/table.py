@@ -40,9 +40,9 @@ def claims(run: Run | Runs, baseline: Run | Runs | None = None) -> pd.DataFrame:
     Parameters
     ----------
     run : Run or sequence of Run
-        Trainings with ReCU, one a seed.
+        Trainings with ReCU, one a seed. Those that do not clamp, beside some that do, count for the baseline.
     baseline : Run or sequence of Run, optional
-        Trainings without its clamp, in the same order of seeds. Without it, a run that does not clamp is its own.
+        Trainings without its clamp, of the same seeds. Without it, a run that does not clamp is its own.
 
     Returns
     -------
@@ -57,7 +57,8 @@ def claims(run: Run | Runs, baseline: Run | Runs | None = None) -> pd.DataFrame:
     WindowNotFoundError
         If a run holds no window with updates.
     """
-    runs, others = _several(run), _several(baseline)
+    runs, unasked = separate(_several(run))
+    others = [*_several(baseline), *unasked]
     for each in (*runs, *others):
         moving_windows(each)
     unclamped = [each for each in (*others, *runs) if not masks(each)]
@@ -78,13 +79,20 @@ def claims(run: Run | Runs, baseline: Run | Runs | None = None) -> pd.DataFrame:
     return pd.DataFrame([_row(name, finding()) for name, finding in evidence.items()])
 
 
-_NEEDS_CLAMP = "needs runs that clamp their weights, and runs without as --baseline"
+_NEEDS_CLAMP = "needs runs that clamp their weights, and runs without to compare them with"
 
 
 def _several(run: Run | Runs | None) -> list[Run]:
     if run is None:
         return []
     return list(run) if isinstance(run, Sequence) else [run]
+
+
+def separate(runs: Runs) -> tuple[list[Run], list[Run]]:
+    """The runs that stop gradients, and those that do not; where there is but one kind, all of them and none."""
+    kinds = [masks(run) for run in runs]
+    tested = [run for run, masking in zip(runs, kinds, strict=True) if masking] or list(runs)
+    return tested, [run for run in runs if run not in tested]
 
 
 def masks(run: Run) -> bool:
