@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+EXTRAS := .venv/.extras
 DOCS := .venv/.docs
 BROWSER := .venv/.browser
 
@@ -16,6 +17,10 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $(READY)
+
+$(EXTRAS): $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,lightning,tensorboard,transformers,wandb]'
+	touch $(EXTRAS)
 
 $(DOCS): $(READY)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,docs]'
@@ -57,7 +62,7 @@ figures: $(READY) ## Draw every picture and table of figures/ from the runs in c
 	ANALYZE=$(BIN)/recu-analyze scripts/figures.sh
 
 test-faults: $(READY) ## Long fault injection: kills at random moments
-test-extras: $(READY) ## What needs LaTeX or another extra
+test-extras: $(EXTRAS) ## What needs LaTeX or another extra, which are installed first
 test-browser: $(BROWSER) ## The report in Chromium, which must be on the PATH
 test-faults test-extras test-browser:
 	$(BIN)/python -m pytest -rP -m $(@:test-%=%) || [ $$? -eq 5 ] # 5: there is none yet

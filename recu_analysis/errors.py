@@ -65,6 +65,10 @@ class CheckpointError(RecuError):
     """A checkpoint file cannot be read or written, or does not fit the network."""
 
 
+class MissingExtraError(RecuError, ImportError):
+    """A library is not installed that only one part of recu-analysis needs."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     """The error for a name that is not known, with the nearest ones of many, else with all of them."""
     names = list(known)

@@ -80,6 +80,11 @@ class Recorder:
         """Number of the last update seen."""
         return max(self._at.updates)
 
+    @property
+    def lr(self) -> float | None:
+        """Learning rate that the first layer's parameter group has now, where this process records."""
+        return self._tracks[0].learning_rate(self._optimizers) if self._tracks else None
+
     def mark(self, **metrics: Any) -> None:
         """Close the open window, queue it for the disk and log the metrics; without updates only log.
 
@@ -97,12 +102,27 @@ class Recorder:
             If a window could not be written.
         """
         self._refuse_closed()
-        line = {"lr": self._learning_rate()} | {name: plain(name, value) for name, value in metrics.items()}
+        line = {"lr": self.lr} | {name: plain(name, value) for name, value in metrics.items()}
         with interrupts_deferred():
-            # A window that `every` has just closed is the one that is meant.
+            # A window that `every` or `cut` has just closed is the one that is meant.
             number = self._write_window() if self._open else self._at.unmarked
             self._at.unmarked = None
             self._writer.write_metrics({"window": number, "update": self.update} | line)
+
+    def cut(self) -> None:
+        """Close the open window, if it has updates, without a line of metrics, as a checkpoint is about to count.
+
+        A mark names this window as its own if no update comes between.
+
+        Raises
+        ------
+        StoreError
+            If a window could not be written.
+        """
+        self._refuse_closed()
+        with interrupts_deferred():
+            if self._open:
+                self._at.unmarked = self._write_window()
 
     def flush(self) -> None:
         """Return when every marked window is on disk.
@@ -174,10 +194,6 @@ class Recorder:
     @property
     def _open(self) -> bool:
         return self._at.updates != self._at.window_start
-
-    def _learning_rate(self) -> float | None:
-        """That of the first layer, where this process records."""
-        return self._tracks[0].learning_rate(self._optimizers) if self._tracks else None
 
     def _refuse_closed(self) -> None:
         if self._closed:
@@ -279,7 +295,7 @@ def record(
     Returns
     -------
     Recorder
-        With `mark`, `flush` and `close`; also a context manager.
+        With `mark`, `cut`, `flush` and `close`; also a context manager.
 
     Raises
     ------

@@ -81,6 +81,26 @@ def test_training_is_bitwise_the_same_with_and_without_recording(tmp_path, every
     assert torch.equal(*weights)
 
 
+def test_cut_closes_a_window_that_the_next_mark_names_if_no_update_comes_between(tmp_path):
+    model = tiny()
+    optimizer = sgd(model)
+    with ra.record(model, optimizer, tmp_path / "run") as recorder:
+        recorder.cut()
+        for update in range(6):
+            step(model, optimizer, update)
+            if update % 2:
+                recorder.cut()
+            if update in {3, 4}:
+                recorder.mark(epoch=update)
+        recorder.flush()
+        windows = ra.open_run(tmp_path / "run").windows
+        assert [window.last_update for window in windows] == [0, 2, 4, 5, 6]
+    run = ra.open_run(tmp_path / "run")
+    assert len(run.windows) == 5
+    assert run.metrics["window"].tolist() == [2, 3]
+    assert run.metrics["epoch"].tolist() == [3, 4]
+
+
 def test_every_closes_windows_by_itself_and_mark_does_too(tmp_path):
     model = tiny()
     optimizer = sgd(model)

@@ -1,0 +1,127 @@
+"""The Lightning callback that records latent weights; needs the extra `lightning`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from recu_analysis.integrations.extra import missing
+from recu_analysis.integrations.marking import Marking, scalars_of
+
+try:
+    from lightning.pytorch import Callback
+except ImportError as error:
+    raise missing("lightning", error) from None
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    import torch
+
+#: Under which name a checkpoint keeps where the recording stands.
+KEY = "recu_analysis.latent_weights"
+
+
+class RecordLatentWeights(Callback):
+    """Record the latent weights of a LightningModule in every `Trainer.fit`.
+
+    A window ends with each training epoch and carries the epoch, the learning rate of its last update and the scalars
+    that were logged in the epoch, those of its validation among them. Checkpoints keep the open
+    window (8 bytes a weight), so that ``trainer.fit(model, ckpt_path=...)`` goes on with the run also within an epoch.
+    An exception or Ctrl-C writes the open window marked partial. Updates are steps of an optimizer: batches whose
+    gradients are accumulated, steps that a gradient scaler skips and the sanity check do not count. Of several
+    processes the first one records.
+
+    Parameters
+    ----------
+    run_dir : str or path-like
+        New or empty folder, unless the training is resumed.
+    layers : sequence of str, optional
+        Patterns of the names of the layers to record instead of those found; names are the module's.
+    every : int, optional
+        Close a window after this many updates, too.
+    resume : int, optional
+        The update at which the module stood that is loaded otherwise than by ``ckpt_path``.
+
+    Raises
+    ------
+    MissingExtraError
+        On import, if Lightning is not installed.
+    RecuError
+        From `Trainer.fit`, as `recu_analysis.record` does.
+
+    Examples
+    --------
+    >>> trainer = Trainer(callbacks=[RecordLatentWeights("runs/a")])  # doctest: +SKIP
+    >>> trainer.fit(module, loader)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        run_dir: str | os.PathLike[str],
+        layers: Sequence[str] | None = None,
+        every: int | None = None,
+        resume: int | None = None,
+    ) -> None:
+        self._marking = Marking(run_dir, layers, every)
+        self._resume = resume
+        self._loaded: dict[str, torch.Tensor] = {}
+        self._last: dict[str, torch.Tensor] = {}
+        self._before: dict[str, torch.Tensor] = {}
+        self._ended: int | None = None
+
+    def on_train_start(self, trainer: Any, pl_module: torch.nn.Module) -> None:
+        """Begin: optimizers exist, the module is on its device, a checkpoint is restored."""
+        self._ended = None
+        # Where this trainer has trained before, it goes on from there.
+        state = self._loaded or (self._last if trainer.global_step else {})
+        if trainer.is_global_zero:
+            self._marking.begin(pl_module, trainer.optimizers, None if state else self._resume, state or None)
+        self._resume, self._loaded = None, {}
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Note the learning rate."""
+        self._marking.before_step()
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: torch.nn.Module) -> None:
+        """Note that the epoch has ended; what the module logs at its end is still to come."""
+        self._ended = trainer.current_epoch
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: torch.nn.Module) -> None:
+        """Mark the epoch before."""
+        self._mark_epoch(trainer)
+        self._before = dict(trainer.callback_metrics)
+
+    def on_train_end(self, trainer: Any, pl_module: torch.nn.Module) -> None:
+        """Mark the last epoch and close."""
+        self._end(trainer)
+
+    def on_exception(self, trainer: Any, pl_module: torch.nn.Module, exception: BaseException) -> None:
+        """Close, with the open window marked partial unless its epoch was over."""
+        self._end(trainer, exception)
+
+    def _end(self, trainer: Any, error: BaseException | None = None) -> None:
+        try:
+            self._mark_epoch(trainer)
+            self._last = self._marking.state() or self._last
+        finally:
+            self._marking.close(error)
+
+    # Not state_dict(): Lightning asks for that first, when the window of an epoch that is over is still unmarked.
+    def on_save_checkpoint(self, trainer: Any, pl_module: torch.nn.Module, checkpoint: dict[str, Any]) -> None:
+        """Save where the recording stands, the open window included."""
+        self._mark_epoch(trainer)
+        checkpoint[KEY] = self._marking.state() or self._last
+
+    def on_load_checkpoint(self, trainer: Any, pl_module: torch.nn.Module, checkpoint: dict[str, Any]) -> None:
+        """Take up where the next `fit` resumes; in a folder without a run it begins one."""
+        if self._marking.holds_run():
+            self._loaded = checkpoint.get(KEY, {})
+
+    def _mark_epoch(self, trainer: Any) -> None:
+        if self._ended is not None:
+            logged = trainer.callback_metrics
+            # Lightning keeps the metrics of earlier epochs.
+            fresh = {name: value for name, value in logged.items() if value is not self._before.get(name)}
+            self._marking.mark(epoch=self._ended, **scalars_of(fresh))
+            self._ended = None
