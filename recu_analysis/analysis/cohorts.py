@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.deadness import TAIL_TAU, mean, movement
-from recu_analysis.analysis.engine import moving_windows, select_layers, window_epochs
+from recu_analysis.analysis.engine import merged, moving_windows, select_layers, window_epochs
 from recu_analysis.errors import WindowNotFoundError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _follow(spec: LayerSpec, windows: Sequence[Window], tail_tau: TailTau, epoch
     tail: Mask = np.zeros(spec.weights, dtype=np.bool_)
     touched = np.zeros(spec.weights, dtype=np.bool_)
     for window in windows:
-        moved = movement(spec, window[spec.name].trajectory, tail_tau)
+        moved = movement(spec, merged([window], spec.name), tail_tau)
         if window is windows[0]:
             tail[moved.valid] = moved.tail
         touched[moved.valid] |= ~moved.silent
@@ -114,7 +114,7 @@ def transitions(run: Run, *, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str]
     for spec in select_layers(run, layers):
         before: Movement | None = None
         for window in moving_windows(run):
-            record = window[spec.name].trajectory
+            record = merged([window], spec.name)
             if before is not None:
                 row = _transition(before, record.flips.reshape(-1)[before.valid] > 0)
                 rows.append(

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.deadness import Movement, TailTau
     from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.analysis.record import Record
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
-    from recu_analysis.trajectory import Trajectory
 
     Values = NDArray[np.float64]
 
@@ -205,7 +205,7 @@ def tails(
     return pd.DataFrame(rows)
 
 
-def _per_weight(spec: LayerSpec, moved: Movement, record: Trajectory) -> dict[str, float]:
+def _per_weight(spec: LayerSpec, moved: Movement, record: Record) -> dict[str, float]:
     sums = channel_sums(spec, moved).matrix()
     total = sums.sum(axis=0)
     names = {

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.deadness import mean, movement
-from recu_analysis.analysis.engine import moving_windows, select_layers, window_epochs
+from recu_analysis.analysis.engine import merged, moving_windows, select_layers, window_epochs
 from recu_analysis.analysis.layers import initial_signs
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _backwards(run: Run, spec: LayerSpec, epochs: dict[int, float]) -> Iterator[
     later = np.zeros(spec.weights, dtype=np.bool_)
     z_last: Values | None = None
     for window in reversed(moving_windows(run)):
-        record = window[spec.name].trajectory
+        record = merged([window], spec.name)
         moved = movement(spec, record)
         z_end = np.full(spec.weights, math.nan)
         z_end[moved.valid] = moved.z_end

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recu_analysis.analysis.engine import WindowRange, last_half, moving_windows, select_layers
-from recu_analysis.theory.standardize import standard_scores
+from recu_analysis.theory.standardize import score_products
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,15 +43,14 @@ class Stretch:
 def memory_between(specs: Sequence[LayerSpec], first: Window, last: Window) -> float:
     """Mean over the weights of some layers of z before one window times z after another, one layer at a time.
 
-    Weights that are NaN or infinite at either moment are left out.
+    Channels that hold NaN or infinity at either moment are left out.
     """
     product, count = 0.0, 0
     for spec in specs:
-        start = standard_scores(first[spec.name].start, centre=spec.centre)
-        both = start * standard_scores(last[spec.name].weight, centre=spec.centre)
-        finite = np.isfinite(both)
-        product += float(both[finite].sum())
-        count += int(finite.sum())
+        sums = score_products(first[spec.name].start, last[spec.name].weight, centre=spec.centre)
+        finite = np.isfinite(sums)
+        product += float(sums[finite].sum())
+        count += int(finite.sum()) * (spec.weights // len(sums))
     return product / count if count else float("nan")
 
 

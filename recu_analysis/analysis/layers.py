@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.deadness import Movement, TailTau
     from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.analysis.record import MergedRecord, Record
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
-    from recu_analysis.trajectory import Trajectory
 
 Row = dict[str, Any]
 
@@ -85,16 +85,16 @@ def layer_table(
     return table.sort_values("window", kind="stable", ignore_index=True)
 
 
-def _records(run: Run, spec: LayerSpec, window: WindowRange | None) -> Iterator[tuple[Window, Trajectory]]:
+def _records(run: Run, spec: LayerSpec, window: WindowRange | None) -> Iterator[tuple[Window, MergedRecord]]:
     if window is not None:
         windows = select_windows(run, window)
         yield windows[-1], merged(windows, spec.name)
         return
     for each in run.windows:
-        yield each, each[spec.name].trajectory
+        yield each, merged([each], spec.name)
 
 
-def _identity(spec: LayerSpec, record: Trajectory, last: Window, epochs: dict[int, float]) -> Row:
+def _identity(spec: LayerSpec, record: Record, last: Window, epochs: dict[int, float]) -> Row:
     return {
         "window": last.number,
         "epoch": epochs.get(last.number, math.nan),
@@ -106,7 +106,7 @@ def _identity(spec: LayerSpec, record: Trajectory, last: Window, epochs: dict[in
     }
 
 
-def _state(spec: LayerSpec, record: Trajectory) -> Row:
+def _state(spec: LayerSpec, record: Record) -> Row:
     transform = spec.transform or WeightTransform()
     standardised = transform.standardised(record.operand)
     finite = standardised[np.isfinite(standardised)]
@@ -184,8 +184,8 @@ def _moved(moved: Movement | None) -> Row:
     for name in _QUANTITIES:
         row |= {
             name: mean(values[name]),
-            f"{name}_tail": mean(values[name][moved.tail]),
-            f"{name}_core": mean(values[name][~moved.tail]),
+            f"{name}_tail": mean(values[name], moved.tail),
+            f"{name}_core": mean(values[name], ~moved.tail),
         }
     return row | {
         "still_fraction": mean(moved.still),
@@ -201,7 +201,7 @@ _QUANTITIES = ("update_magnitude", "mobility", "flip_ratio", "silent_fraction")
 _WHOLE = ("still_fraction", "tail_fraction", "dead_fraction", "memory", "net_displacement")
 
 
-def _revived(before: Movement | None, moved: Movement | None, record: Trajectory) -> Row:
+def _revived(before: Movement | None, moved: Movement | None, record: Record) -> Row:
     """Of the dead, and of the silent core, weights of the window before: the fraction that flipped in this one."""
     if before is None or moved is None:
         return {"revived_fraction": math.nan, "revived_fraction_core": math.nan}
@@ -220,7 +220,7 @@ def initial_signs(run: Run, spec: LayerSpec) -> np.ndarray[Any, np.dtype[np.bool
     return spec.signs(first[spec.name].operand)
 
 
-def _since_start(spec: LayerSpec, record: Trajectory, initial: np.ndarray[Any, np.dtype[np.bool_]] | None) -> Row:
+def _since_start(spec: LayerSpec, record: Record, initial: np.ndarray[Any, np.dtype[np.bool_]] | None) -> Row:
     c2i = math.nan if initial is None else 1.0 - mean(spec.signs(record.operand) != initial)
     sums = {"lr": record.lr, "lr_decay": record.lr_decay, "decay_time": record.decay_time}
     return {"c2i": c2i} | sums
