@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WINDOWS, ROUNDS = 50, 3
+JOBS = 2
 #: Windows that the table of every window and layer is made of: each sorts every layer's weights.
 TABLE_WINDOWS = 2
 _BUFFER = bytearray(1 << 20)
@@ -48,6 +49,7 @@ def _beside_plain_ways(path: Path, files: Sequence[Path], windows: int) -> None:
         "readinto": lambda: readinto(files),
         "cat": lambda: subprocess.run(["cat", *files], check=True, stdout=subprocess.DEVNULL),
         "plain numpy": lambda: plain(files),
+        f"dead-weights --jobs {JOBS}": lambda: dead(path, windows, JOBS),
     }
     times = take_turns(contestants, ROUNDS)
     for name, values in times.items():
@@ -83,12 +85,14 @@ def _memory(path: Path, windows: int) -> None:
         print(f"  peak memory, dead-weights {' '.join(command) or 'without --window'}: at most {peak:.0f} MB")
 
 
-def dead(path: Path, windows: int) -> None:
+def dead(path: Path, windows: int, jobs: int = 1) -> None:
     """The command's work: the run opened anew, so that every checksum is checked."""
     from recu_analysis import dead_weights, open_run
     from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.analysis.parallel import processes
 
-    dead_weights(open_run(path), window=WindowRange(1, windows))
+    with processes(jobs):
+        dead_weights(open_run(path), window=WindowRange(1, windows))
 
 
 def readinto(files: Sequence[Path]) -> None:

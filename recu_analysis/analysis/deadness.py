@@ -10,6 +10,7 @@ import pandas as pd
 
 from recu_analysis.analysis.engine import merged, select_layers, select_windows
 from recu_analysis.analysis.horizon import final_stretch
+from recu_analysis.analysis.parallel import by_layer
 from recu_analysis.errors import InputError
 from recu_analysis.theory.laplace import check_tau
 from recu_analysis.theory.standardize import standard_scores
@@ -235,34 +236,33 @@ def dead_weights(
         If the criterion, the tail, a pattern or the range is not there.
     """
     chosen = check_criterion(criterion)
-    windows = select_windows(run, window or final_stretch(run).range)
-    exact = all(each.exact for each in windows)
-    rows = []
-    for spec in select_layers(run, layers):
-        record = merged(windows, spec.name)
-        moved = movement(spec, record, tail_tau)
-        dead = moved.dead(chosen)
-        rows.append(
-            {
-                "layer": spec.name,
-                "weights": spec.weights,
-                "first_window": windows[0].number,
-                "last_window": windows[-1].number,
-                "updates": record.updates,
-                "exact": exact,
-                "dead_fraction": mean(dead),
-                "dead": int(dead.sum()),
-                **{f"{name.replace('-', '_')}_fraction": mean(moved.dead(name)) for name in CRITERIA},
-                "silent_fraction_tail": mean(moved.silent, moved.tail),
-                "silent_fraction_core": mean(moved.silent, ~moved.tail),
-                "mobility_tail": mean(moved.mobility, moved.tail),
-                "mobility_core": mean(moved.mobility, ~moved.tail),
-                "memory": moved.memory,
-                "decay_time": record.decay_time,
-                "nonfinite": moved.nonfinite,
-            }
-        )
-    return pd.DataFrame(rows)
+    at = window or final_stretch(run).range
+    return pd.DataFrame(by_layer(_row, run, select_layers(run, layers), chosen, tail_tau, at))
+
+
+def _row(run: Run, spec: LayerSpec, criterion: Criterion, tail_tau: TailTau, window: WindowRange) -> dict[str, Any]:
+    windows = select_windows(run, window)
+    record = merged(windows, spec.name)
+    moved = movement(spec, record, tail_tau)
+    dead = moved.dead(criterion)
+    return {
+        "layer": spec.name,
+        "weights": spec.weights,
+        "first_window": windows[0].number,
+        "last_window": windows[-1].number,
+        "updates": record.updates,
+        "exact": all(each.exact for each in windows),
+        "dead_fraction": mean(dead),
+        "dead": int(dead.sum()),
+        **{f"{name.replace('-', '_')}_fraction": mean(moved.dead(name)) for name in CRITERIA},
+        "silent_fraction_tail": mean(moved.silent, moved.tail),
+        "silent_fraction_core": mean(moved.silent, ~moved.tail),
+        "mobility_tail": mean(moved.mobility, moved.tail),
+        "mobility_core": mean(moved.mobility, ~moved.tail),
+        "memory": moved.memory,
+        "decay_time": record.decay_time,
+        "nonfinite": moved.nonfinite,
+    }
 
 
 def totals(table: pd.DataFrame) -> pd.Series[Any]:
@@ -316,22 +316,24 @@ def by_magnitude(
     InputError
         If a layer has fewer weights than there are bins.
     """
-    windows = select_windows(run, window or final_stretch(run).range)
-    sums = np.zeros((bins, 5))
-    for spec in select_layers(run, layers):
-        moved = movement(spec, merged(windows, spec.name))
-        distance = np.abs(moved.z)
-        if distance.size < bins:
-            raise InputError(f"layer {spec.name!r} has {distance.size} weights, too few for {bins} bins")
-        rank = np.empty(distance.size, dtype=np.int64)
-        rank[np.argsort(distance, kind="stable")] = np.arange(distance.size)
-        index = rank * bins // distance.size
-        columns = (np.ones_like(distance), distance, moved.mobility, moved.magnitude, moved.flips > 0)
-        sums += np.stack([np.bincount(index, column, bins) for column in columns], axis=1)
+    at = window or final_stretch(run).range
+    sums = sum(by_layer(_bin_sums, run, select_layers(run, layers), bins, at), np.zeros((bins, 5)))
     table = pd.DataFrame(sums[:, 1:] / sums[:, :1], columns=["abs_z", "mobility", "magnitude", "flip_probability"])
     table.insert(0, "bin", np.arange(bins))
     table.insert(1, "weights", sums[:, 0].astype(np.int64))
     return table
+
+
+def _bin_sums(run: Run, spec: LayerSpec, bins: int, window: WindowRange) -> NDArray[np.float64]:
+    moved = movement(spec, merged(select_windows(run, window), spec.name))
+    distance = np.abs(moved.z)
+    if distance.size < bins:
+        raise InputError(f"layer {spec.name!r} has {distance.size} weights, too few for {bins} bins")
+    rank = np.empty(distance.size, dtype=np.int64)
+    rank[np.argsort(distance, kind="stable")] = np.arange(distance.size)
+    index = rank * bins // distance.size
+    columns = (np.ones_like(distance), distance, moved.mobility, moved.magnitude, moved.flips > 0)
+    return np.stack([np.bincount(index, column, bins) for column in columns], axis=1)
 
 
 def weight_histogram(

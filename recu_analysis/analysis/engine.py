@@ -110,6 +110,14 @@ def select_windows(run: Run, chosen: WindowRange) -> list[Window]:
     return selected
 
 
+def window_numbered(run: Run, number: int) -> Window:
+    """The window of that number; WindowNotFoundError if there is none."""
+    for window in run.windows:
+        if window.number == number:
+            return window
+    raise WindowNotFoundError(f"{run.path} has no window {number}")
+
+
 def merged(windows: Sequence[Window], layer: str) -> MergedRecord:
     """The record of one layer over consecutive windows, each part read when it is asked for.
 

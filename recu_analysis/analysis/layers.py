@@ -10,6 +10,7 @@ import pandas as pd
 
 from recu_analysis.analysis.deadness import TAIL_TAU, mean, movement
 from recu_analysis.analysis.engine import merged, select_layers, select_windows, window_epochs
+from recu_analysis.analysis.parallel import by_layer
 from recu_analysis.theory import gennorm, quantization
 from recu_analysis.theory.entropy import clamped_entropy, laplace_bound, sign_entropy
 from recu_analysis.theory.fit import ks_laplace
@@ -70,19 +71,23 @@ def layer_table(
     InputError, LayerNotFoundError, WindowNotFoundError
         If the tail, a pattern or the range is not there.
     """
-    epochs = window_epochs(run)
-    rows: list[Row] = []
-    for spec in select_layers(run, layers):
-        initial = initial_signs(run, spec)
-        before: Movement | None = None
-        for last, record in _records(run, spec, window):
-            row = _identity(spec, record, last, epochs) | _state(spec, record)
-            moved = movement(spec, record, tail_tau) if record.updates else None
-            row |= _moved(moved) | _revived(before, moved, record) | _since_start(spec, record, initial)
-            rows.append(row)
-            before = moved if window is None else None
-    table = pd.DataFrame(rows)
+    parts = by_layer(_rows, run, select_layers(run, layers), tail_tau, window, window_epochs(run))
+    table = pd.DataFrame([row for rows in parts for row in rows])
     return table.sort_values("window", kind="stable", ignore_index=True)
+
+
+def _rows(
+    run: Run, spec: LayerSpec, tail_tau: TailTau, window: WindowRange | None, epochs: dict[int, float]
+) -> list[Row]:
+    rows: list[Row] = []
+    initial = initial_signs(run, spec)
+    before: Movement | None = None
+    for last, record in _records(run, spec, window):
+        row = _identity(spec, record, last, epochs) | _state(spec, record)
+        moved = movement(spec, record, tail_tau) if record.updates else None
+        rows.append(row | _moved(moved) | _revived(before, moved, record) | _since_start(spec, record, initial))
+        before = moved if window is None else None
+    return rows
 
 
 def _records(run: Run, spec: LayerSpec, window: WindowRange | None) -> Iterator[tuple[Window, MergedRecord]]:

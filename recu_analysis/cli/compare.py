@@ -33,6 +33,7 @@ _NOTES = (
 @options.tail_tau_option
 @options.table_output
 @options.common
+@options.jobs
 def command(runs: tuple[Path, ...], seeds: bool, tail_tau: float | str, form: str, output: Path | None) -> None:
     """Show what runs of one network ended with, side by side, and in which settings they differ."""
     from recu_analysis.analysis.compare import check_same_layers, compare, over_seeds

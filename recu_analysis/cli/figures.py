@@ -22,6 +22,7 @@ from recu_analysis.cli import options
     help="Folder for drawings, data, LaTeX and provenance.",
 )
 @options.common
+@options.jobs
 def command(runs: tuple[Path, ...], listing: bool, only: str | None, output: Path) -> None:
     """Draw figures ready for a paper: PDF and PNG, each with its data, the LaTeX that includes it, and its provenance.
 
