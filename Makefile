@@ -45,10 +45,11 @@ format: $(READY) ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## What recording and fits cost, side by side with what people would use instead
+bench: $(READY) ## What recording, reading and fits cost, side by side with what people would use instead
 	$(BIN)/python -m benchmarks.kernel
 	$(BIN)/python -m benchmarks.window
 	$(BIN)/python -m benchmarks.fits
+	$(BIN)/python -m benchmarks.analysis
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.step
 	$(BIN)/python -m benchmarks.training

@@ -21,6 +21,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 History = dict[str, Array]
 
 LR, WEIGHT_DECAY, MOMENTUM, TAU = 0.1, 1e-2, 0.9, 0.85
+#: Half the swing of a planted weight of the core, where the scale is 1.
+STEP = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,116 @@ def random_walk(shape: tuple[int, ...], updates: int, *, step: float = 0.1, seed
     moves = np.random.default_rng(seed).normal(size=(updates + 1, *shape))
     moves[1:] *= step
     return moves.cumsum(axis=0).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class PlantedLayer:
+    """A layer of which is known what becomes of every weight.
+
+    Attributes
+    ----------
+    history : ndarray of float32, shape (updates + 1, C_out, weights a channel)
+    tail : ndarray of bool, shape (C_out, weights a channel)
+        The 30 % that are farthest out in every window, which is the tail at 0.85.
+    flip_update : ndarray of int64, same shape
+        The one update at which a weight of the tail flips; -1 where it never does and is dead throughout.
+    restless : ndarray of bool, same shape
+        Weights of the core so near 0 that they flip at every update; the others never do.
+    mobility_tail, mobility_core : float
+        Mean abs(z_u - z_{u-1}) of weights while they do not flip in the tail, and of all in the core.
+    scale, shape : float
+        Of the generalised normal from which every channel's abs(w) / unit was drawn.
+    """
+
+    history: Array
+    tail: Array
+    flip_update: Array
+    restless: Array
+    mobility_tail: float
+    mobility_core: float
+    scale: float
+    shape: float
+
+
+def planted_layer(
+    channels: int = 6,
+    weights: int = 400,
+    updates: int = 20,
+    *,
+    shape: float = 1.0,
+    scale: float = 1.0,
+    revived: Mapping[int, int] | None = None,
+    slowed: float = 1.0,
+    seed: int = 0,
+) -> PlantedLayer:
+    """Weights of known distribution that swing by known steps, of whose tail so many flip at known updates.
+
+    Mean and standard deviation of every channel stay what they are, since weights come in fours, +-(a + d) and
+    +-(a - d), and swing between a + d and a - d; one that is revived changes places with its opposite. The channels
+    have units of their own, from 1/2 to 2.
+
+    Parameters
+    ----------
+    channels, weights, updates : int
+        Weights a channel, a multiple of 40.
+    shape, scale : float
+        Of the generalised normal, density proportional to exp(-(abs(w) / scale)^shape) in the channel's unit.
+    revived : mapping of int to int
+        How many weights of the tail, an even number, flip at which update.
+    slowed : float
+        By what factor the tail moves less than the core.
+    seed : int
+
+    Raises
+    ------
+    InputError
+        If the weights cannot be laid out so.
+    """
+    tail = round(0.3 * weights / 4)
+    planned = dict(revived or {})
+    if weights < 40 or weights % 40:
+        raise InputError(f"a planted channel has a multiple of 40 weights, not {weights}")
+    if any(count % 2 or not 1 <= update <= updates for update, count in planned.items()):
+        raise InputError(f"an even number of weights is revived at an update from 1 to {updates}, not {planned}")
+    if sum(planned.values()) > 4 * tail * channels:
+        raise InputError(f"of {4 * tail * channels} weights of the tail {sum(planned.values())} cannot be revived")
+    generator = np.random.default_rng(seed)
+    size = np.sort(generator.gamma(1.0 / shape, size=weights // 4) ** (1.0 / shape)) * scale
+    far = np.arange(size.size) >= size.size - tail
+    step = np.where(far, STEP / slowed, STEP) * scale
+    size[far] += 2.0 * STEP * scale  # so that no swing crosses the border of the tail
+    swing = [np.concatenate([size + move, size - move, -size - move, move - size]) for move in (step, -step)]
+    history = np.empty((updates + 1, channels, weights))
+    history[0::2], history[1::2] = swing
+    flip_update = _revive(history, np.tile(far, 4), planned, generator)
+    units = np.geomspace(0.5, 2.0, channels)[:, None]
+    order = generator.permuted(np.tile(np.arange(weights), (channels, 1)), axis=1)
+    mobility = 2.0 * step / swing[0].std(ddof=1)
+    return PlantedLayer(
+        history=np.take_along_axis(history * units, order[None], axis=2).astype(np.float32),
+        tail=np.tile(far, 4)[order],
+        flip_update=np.take_along_axis(flip_update, order, axis=1),
+        restless=np.tile(size < step, 4)[order],
+        mobility_tail=float(mobility[-1]),
+        mobility_core=float(mobility[0]),
+        scale=scale,
+        shape=shape,
+    )
+
+
+def _revive(history: Array, far: Array, planned: Mapping[int, int], generator: np.random.Generator) -> Array:
+    """Turn the signs of pairs of opposite tail weights from the planned updates on; the update of each, or -1."""
+    channels, weights = history.shape[1:]
+    flip_update = np.full((channels, weights), -1)
+    upper = np.flatnonzero(far[: weights // 2])  # the opposite of weight i is i + weights / 2
+    pairs = generator.permutation(channels * upper.size)
+    for update, count in planned.items():
+        chosen, pairs = pairs[: count // 2], pairs[count // 2 :]
+        channel, first = chosen // upper.size, upper[chosen % upper.size]
+        for index in (first, first + weights // 2):
+            history[update:, channel, index] *= -1.0
+            flip_update[channel, index] = update
+    return flip_update
 
 
 def synthetic_run(

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.deadness import TAIL_TAU, mean, movement
-from recu_analysis.analysis.engine import moving_windows, select_layers, window_epochs
+from recu_analysis.analysis.engine import merged, moving_windows, select_layers, window_epochs
+from recu_analysis.analysis.parallel import by_layer
 from recu_analysis.errors import WindowNotFoundError
 
 if TYPE_CHECKING:
@@ -56,9 +57,13 @@ def cohorts(
         raise WindowNotFoundError(
             f"{run.path} has the windows {known[0].number} to {known[-1].number} with updates, not {start}"
         )
-    epochs = window_epochs(run)
-    rows = [row for spec in select_layers(run, layers) for row in _follow(spec, windows, tail_tau, epochs)]
-    return pd.DataFrame(rows)
+    parts = by_layer(_followed, run, select_layers(run, layers), start, tail_tau, window_epochs(run))
+    return pd.DataFrame([row for rows in parts for row in rows])
+
+
+def _followed(run: Run, spec: LayerSpec, start: int, tail_tau: TailTau, epochs: dict[int, float]) -> list[Row]:
+    windows = [window for window in moving_windows(run) if window.number >= start]
+    return list(_follow(spec, windows, tail_tau, epochs))
 
 
 def _follow(spec: LayerSpec, windows: Sequence[Window], tail_tau: TailTau, epochs: dict[int, float]) -> Iterator[Row]:
@@ -66,7 +71,7 @@ def _follow(spec: LayerSpec, windows: Sequence[Window], tail_tau: TailTau, epoch
     tail: Mask = np.zeros(spec.weights, dtype=np.bool_)
     touched = np.zeros(spec.weights, dtype=np.bool_)
     for window in windows:
-        moved = movement(spec, window[spec.name].trajectory, tail_tau)
+        moved = movement(spec, merged([window], spec.name), tail_tau)
         if window is windows[0]:
             tail[moved.valid] = moved.tail
         touched[moved.valid] |= ~moved.silent
@@ -109,25 +114,22 @@ def transitions(run: Run, *, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str]
     InputError, LayerNotFoundError, WindowNotFoundError
         If the tail or a pattern is not there, or the run holds no window with updates.
     """
-    epochs = window_epochs(run)
-    rows = []
-    for spec in select_layers(run, layers):
-        before: Movement | None = None
-        for window in moving_windows(run):
-            record = window[spec.name].trajectory
-            if before is not None:
-                row = _transition(before, record.flips.reshape(-1)[before.valid] > 0)
-                rows.append(
-                    {
-                        "layer": spec.name,
-                        "window": window.number,
-                        "epoch": epochs.get(window.number, float("nan")),
-                        **row,
-                    }
-                )
-            before = movement(spec, record, tail_tau)
+    parts = by_layer(_changes, run, select_layers(run, layers), tail_tau, window_epochs(run))
+    rows = [row for part in parts for row in part]
     columns = ["layer", "window", "epoch", *(f"{k}_fraction{p}" for p in ("", "_core") for k in ("died", "revived"))]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _changes(run: Run, spec: LayerSpec, tail_tau: TailTau, epochs: dict[int, float]) -> list[Row]:
+    rows: list[Row] = []
+    before: Movement | None = None
+    for window in moving_windows(run):
+        record = merged([window], spec.name)
+        if before is not None:
+            row = {"layer": spec.name, "window": window.number, "epoch": epochs.get(window.number, float("nan"))}
+            rows.append(row | _transition(before, record.flips.reshape(-1)[before.valid] > 0))
+        before = movement(spec, record, tail_tau)
+    return rows
 
 
 def _transition(before: Movement, flipped: Mask) -> Row:

@@ -13,6 +13,7 @@ from scipy.special import ndtr
 from recu_analysis.analysis.deadness import TAIL_TAU, mean, movement
 from recu_analysis.analysis.engine import merged, select_layers, select_windows
 from recu_analysis.analysis.horizon import final_stretch
+from recu_analysis.analysis.parallel import by_layer
 from recu_analysis.theory.intervals import over_channels
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.deadness import Movement, TailTau
     from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.analysis.record import Record
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
-    from recu_analysis.trajectory import Trajectory
 
     Values = NDArray[np.float64]
 
@@ -183,29 +184,30 @@ def tails(
     InputError, LayerNotFoundError, WindowNotFoundError
         If the tail, a pattern or the range is not there.
     """
-    windows = select_windows(run, window or final_stretch(run).range)
-    rows = []
-    for spec in select_layers(run, layers):
-        record = merged(windows, spec.name)
-        moved = movement(spec, record, tail_tau)
-        rows.append(
-            {
-                "layer": spec.name,
-                "weights": int(moved.z.size),
-                "first_window": windows[0].number,
-                "last_window": windows[-1].number,
-                "updates": record.updates,
-                "exact": all(each.exact for each in windows),
-                "memory": moved.memory,
-                "slope": drift(moved)[0],
-                "spread": drift(moved)[1],
-                **_per_weight(spec, moved, record),
-            }
-        )
-    return pd.DataFrame(rows)
+    at = window or final_stretch(run).range
+    return pd.DataFrame(by_layer(_row, run, select_layers(run, layers), tail_tau, at))
 
 
-def _per_weight(spec: LayerSpec, moved: Movement, record: Trajectory) -> dict[str, float]:
+def _row(run: Run, spec: LayerSpec, tail_tau: TailTau, window: WindowRange) -> dict[str, Any]:
+    windows = select_windows(run, window)
+    record = merged(windows, spec.name)
+    moved = movement(spec, record, tail_tau)
+    slope, spread = drift(moved)
+    return {
+        "layer": spec.name,
+        "weights": int(moved.z.size),
+        "first_window": windows[0].number,
+        "last_window": windows[-1].number,
+        "updates": record.updates,
+        "exact": all(each.exact for each in windows),
+        "memory": moved.memory,
+        "slope": slope,
+        "spread": spread,
+        **_per_weight(spec, moved, record),
+    }
+
+
+def _per_weight(spec: LayerSpec, moved: Movement, record: Record) -> dict[str, float]:
     sums = channel_sums(spec, moved).matrix()
     total = sums.sum(axis=0)
     names = {

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from recu_analysis.analysis.record import MergedRecord
 from recu_analysis.errors import InputError, LayerNotFoundError, WindowNotFoundError
-from recu_analysis.trajectory import merge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
-    from recu_analysis.trajectory import Trajectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +110,25 @@ def select_windows(run: Run, chosen: WindowRange) -> list[Window]:
     return selected
 
 
-def merged(windows: Sequence[Window], layer: str) -> Trajectory:
-    """The record of one layer over consecutive windows, read one after the other.
+def window_numbered(run: Run, number: int) -> Window:
+    """The window of that number; WindowNotFoundError if there is none."""
+    for window in run.windows:
+        if window.number == number:
+            return window
+    raise WindowNotFoundError(f"{run.path} has no window {number}")
+
+
+def merged(windows: Sequence[Window], layer: str) -> MergedRecord:
+    """The record of one layer over consecutive windows, each part read when it is asked for.
 
     Raises
     ------
     WindowNotFoundError
         If a window between them is missing.
     """
-    result = windows[0][layer].trajectory
-    for window in windows[1:]:
-        _ = window.before  # says which window is missing, where one is
-        result = merge(result, window[layer].trajectory)
-    return result
+    for window in windows:
+        _ = window.updates and window.before  # says which window is missing, where one is
+    return MergedRecord(tuple(window[layer] for window in windows))
 
 
 def window_epochs(run: Run) -> dict[int, float]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from recu_analysis.analysis.engine import WindowRange, select_layers
+from recu_analysis.analysis.engine import WindowRange, select_layers, window_numbered
+from recu_analysis.analysis.parallel import by_layer
 from recu_analysis.errors import InputError, WindowNotFoundError
 from recu_analysis.theory import quantization
 from recu_analysis.theory.blocks import blocks
@@ -73,7 +74,7 @@ def fit_table(
         If a pattern or the window is not there.
     """
     at = window_at(run, window)
-    return pd.DataFrame([_fit_layer(spec, at, raw=raw) for spec in select_layers(run, layers)])
+    return pd.DataFrame(by_layer(_fit_layer, run, select_layers(run, layers), at.number, raw))
 
 
 def window_at(run: Run, window: WindowRange | None) -> Window:
@@ -97,7 +98,8 @@ def window_at(run: Run, window: WindowRange | None) -> Window:
     )
 
 
-def _fit_layer(spec: LayerSpec, window: Window, *, raw: bool) -> Row:
+def _fit_layer(run: Run, spec: LayerSpec, number: int, raw: bool) -> Row:
+    window = window_numbered(run, number)
     record = window[spec.name]
     transform = WeightTransform() if raw else spec.transform or WeightTransform()
     weight, note = usable(record.weight, transform)

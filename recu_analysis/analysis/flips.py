@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.deadness import mean, movement
-from recu_analysis.analysis.engine import moving_windows, select_layers, window_epochs
+from recu_analysis.analysis.engine import merged, moving_windows, select_layers, window_epochs
 from recu_analysis.analysis.layers import initial_signs
+from recu_analysis.analysis.parallel import by_layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,11 +55,12 @@ def flip_table(run: Run, layers: Sequence[str] | str | None = None) -> pd.DataFr
     LayerNotFoundError, WindowNotFoundError
         If a pattern matches nothing, or the run holds no window with updates.
     """
-    epochs = window_epochs(run)
-    rows: list[dict[str, Any]] = []
-    for spec in select_layers(run, layers):
-        rows += reversed(list(_backwards(run, spec, epochs)))
-    return pd.DataFrame(rows).sort_values("window", kind="stable", ignore_index=True)
+    parts = by_layer(_rows, run, select_layers(run, layers), window_epochs(run))
+    return pd.DataFrame([row for rows in parts for row in rows]).sort_values("window", kind="stable", ignore_index=True)
+
+
+def _rows(run: Run, spec: LayerSpec, epochs: dict[int, float]) -> list[dict[str, Any]]:
+    return list(_backwards(run, spec, epochs))[::-1]
 
 
 def _backwards(run: Run, spec: LayerSpec, epochs: dict[int, float]) -> Iterator[dict[str, Any]]:
@@ -67,7 +69,7 @@ def _backwards(run: Run, spec: LayerSpec, epochs: dict[int, float]) -> Iterator[
     later = np.zeros(spec.weights, dtype=np.bool_)
     z_last: Values | None = None
     for window in reversed(moving_windows(run)):
-        record = window[spec.name].trajectory
+        record = merged([window], spec.name)
         moved = movement(spec, record)
         z_end = np.full(spec.weights, math.nan)
         z_end[moved.valid] = moved.z_end

@@ -8,9 +8,10 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from recu_analysis.analysis.engine import WindowRange, last_half, moving_windows, select_layers
+from recu_analysis.analysis.engine import WindowRange, last_half, moving_windows, select_layers, window_numbered
+from recu_analysis.analysis.parallel import by_layer
 from recu_analysis.errors import InputError
-from recu_analysis.theory.standardize import standard_scores
+from recu_analysis.theory.standardize import score_products
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,19 +43,22 @@ class Stretch:
     long: bool
 
 
-def memory_between(specs: Sequence[LayerSpec], first: Window, last: Window) -> float:
+def memory_between(run: Run, specs: Sequence[LayerSpec], first: int, last: int) -> float:
     """Mean over the weights of some layers of z before one window times z after another, one layer at a time.
 
-    Weights that are NaN or infinite at either moment are left out.
+    Channels that hold NaN or infinity at either moment are left out.
     """
-    product, count = 0.0, 0
-    for spec in specs:
-        start = standard_scores(first[spec.name].start, centre=spec.centre)
-        both = start * standard_scores(last[spec.name].weight, centre=spec.centre)
-        finite = np.isfinite(both)
-        product += float(both[finite].sum())
-        count += int(finite.sum())
+    sums = by_layer(_products, run, specs, first, last)
+    product, count = sum(product for product, _ in sums), sum(weights for _, weights in sums)
     return product / count if count else float("nan")
+
+
+def _products(run: Run, spec: LayerSpec, first: int, last: int) -> tuple[float, int]:
+    """Sum over a layer's weights of z at one moment times z at another, and how many weights there are."""
+    start, end = window_numbered(run, first)[spec.name].start, window_numbered(run, last)[spec.name].weight
+    sums = score_products(start, end, centre=spec.centre)
+    finite = np.isfinite(sums)
+    return float(sums[finite].sum()), int(finite.sum()) * (spec.weights // len(sums))
 
 
 def final_stretch(run: Run) -> Stretch:
@@ -90,12 +94,11 @@ def _find_final_stretch(run: Run) -> Stretch:
     for first in reversed(windows):
         if not _connected(first):
             break
-        memory = memory_between(specs, first, windows[-1])
+        memory = memory_between(run, specs, first.number, windows[-1].number)
         if memory <= LONG_MEMORY:
             return Stretch(WindowRange(first.number, windows[-1].number), memory, long=True)
     half = last_half(run)
-    start = next(window for window in windows if window.number == half.first)
-    return Stretch(half, memory_between(specs, start, windows[-1]), long=False)
+    return Stretch(half, memory_between(run, specs, half.first, half.last), long=False)
 
 
 def equal_stretches(runs: Mapping[str, Run]) -> dict[str, WindowRange]:
@@ -178,7 +181,7 @@ def horizon(run: Run, after: int, layers: Sequence[str] | str | None = None) -> 
     specs = select_layers(run, layers)
     later = [window for window in moving_windows(run) if window.number > after]
     for last in later:
-        memory = memory_between(specs, later[0], last)
+        memory = memory_between(run, specs, later[0].number, last.number)
         if memory <= LONG_MEMORY:
             return Stretch(WindowRange(later[0].number, last.number), memory, long=True)
     return None

@@ -10,6 +10,7 @@ import pandas as pd
 
 from recu_analysis.analysis.deadness import TAIL_TAU, mean, movement
 from recu_analysis.analysis.engine import merged, select_layers, select_windows, window_epochs
+from recu_analysis.analysis.parallel import by_layer
 from recu_analysis.theory import gennorm, quantization
 from recu_analysis.theory.entropy import clamped_entropy, laplace_bound, sign_entropy
 from recu_analysis.theory.fit import ks_laplace
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.deadness import Movement, TailTau
     from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.analysis.record import MergedRecord, Record
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
-    from recu_analysis.trajectory import Trajectory
 
 Row = dict[str, Any]
 
@@ -69,31 +70,35 @@ def layer_table(
     InputError, LayerNotFoundError, WindowNotFoundError
         If the tail, a pattern or the range is not there.
     """
-    epochs = window_epochs(run)
-    rows: list[Row] = []
-    for spec in select_layers(run, layers):
-        initial = initial_signs(run, spec)
-        before: Movement | None = None
-        for last, record in _records(run, spec, window):
-            row = _identity(spec, record, last, epochs) | _state(spec, record)
-            moved = movement(spec, record, tail_tau) if record.updates else None
-            row |= _moved(moved) | _revived(before, moved, record) | _since_start(spec, record, initial)
-            rows.append(row)
-            before = moved if window is None else None
-    table = pd.DataFrame(rows)
+    parts = by_layer(_rows, run, select_layers(run, layers), tail_tau, window, window_epochs(run))
+    table = pd.DataFrame([row for rows in parts for row in rows])
     return table.sort_values("window", kind="stable", ignore_index=True)
 
 
-def _records(run: Run, spec: LayerSpec, window: WindowRange | None) -> Iterator[tuple[Window, Trajectory]]:
+def _rows(
+    run: Run, spec: LayerSpec, tail_tau: TailTau, window: WindowRange | None, epochs: dict[int, float]
+) -> list[Row]:
+    rows: list[Row] = []
+    initial = initial_signs(run, spec)
+    before: Movement | None = None
+    for last, record in _records(run, spec, window):
+        row = _identity(spec, record, last, epochs) | _state(spec, record)
+        moved = movement(spec, record, tail_tau) if record.updates else None
+        rows.append(row | _moved(moved) | _revived(before, moved, record) | _since_start(spec, record, initial))
+        before = moved if window is None else None
+    return rows
+
+
+def _records(run: Run, spec: LayerSpec, window: WindowRange | None) -> Iterator[tuple[Window, MergedRecord]]:
     if window is not None:
         windows = select_windows(run, window)
         yield windows[-1], merged(windows, spec.name)
         return
     for each in run.windows:
-        yield each, each[spec.name].trajectory
+        yield each, merged([each], spec.name)
 
 
-def _identity(spec: LayerSpec, record: Trajectory, last: Window, epochs: dict[int, float]) -> Row:
+def _identity(spec: LayerSpec, record: Record, last: Window, epochs: dict[int, float]) -> Row:
     return {
         "window": last.number,
         "epoch": epochs.get(last.number, math.nan),
@@ -105,7 +110,7 @@ def _identity(spec: LayerSpec, record: Trajectory, last: Window, epochs: dict[in
     }
 
 
-def _state(spec: LayerSpec, record: Trajectory) -> Row:
+def _state(spec: LayerSpec, record: Record) -> Row:
     transform = spec.transform or WeightTransform()
     standardised = transform.standardised(record.operand)
     finite = standardised[np.isfinite(standardised)]
@@ -183,8 +188,8 @@ def _moved(moved: Movement | None) -> Row:
     for name in _QUANTITIES:
         row |= {
             name: mean(values[name]),
-            f"{name}_tail": mean(values[name][moved.tail]),
-            f"{name}_core": mean(values[name][~moved.tail]),
+            f"{name}_tail": mean(values[name], moved.tail),
+            f"{name}_core": mean(values[name], ~moved.tail),
         }
     return row | {
         "still_fraction": moved.fraction("still"),
@@ -200,7 +205,7 @@ _QUANTITIES = ("update_magnitude", "mobility", "flip_ratio", "silent_fraction")
 _WHOLE = ("still_fraction", "tail_fraction", "dead_fraction", "memory", "net_displacement")
 
 
-def _revived(before: Movement | None, moved: Movement | None, record: Trajectory) -> Row:
+def _revived(before: Movement | None, moved: Movement | None, record: Record) -> Row:
     """Of the dead, and of the silent core, weights of the window before: the fraction that flipped in this one."""
     if before is None or moved is None:
         return {"revived_fraction": math.nan, "revived_fraction_core": math.nan}
@@ -219,7 +224,7 @@ def initial_signs(run: Run, spec: LayerSpec) -> np.ndarray[Any, np.dtype[np.bool
     return spec.signs(first[spec.name].operand)
 
 
-def _since_start(spec: LayerSpec, record: Trajectory, initial: np.ndarray[Any, np.dtype[np.bool_]] | None) -> Row:
+def _since_start(spec: LayerSpec, record: Record, initial: np.ndarray[Any, np.dtype[np.bool_]] | None) -> Row:
     c2i = math.nan if initial is None else 1.0 - mean(spec.signs(record.operand) != initial)
     sums = {"lr": record.lr, "lr_decay": record.lr_decay, "decay_time": record.decay_time}
     return {"c2i": c2i} | sums

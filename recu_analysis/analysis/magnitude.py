@@ -12,6 +12,7 @@ from recu_analysis.analysis.deadness import mean, movement
 from recu_analysis.analysis.distance import drift
 from recu_analysis.analysis.engine import merged, select_layers, select_windows
 from recu_analysis.analysis.horizon import final_stretch
+from recu_analysis.analysis.parallel import by_layer
 from recu_analysis.errors import InputError
 from recu_analysis.theory.intervals import FEWEST_CHANNELS, bca, draws, expanded, shuffled
 
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.analysis.record import Record
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
-    from recu_analysis.trajectory import Trajectory
 
     Values = NDArray[np.float64]
 
@@ -70,14 +71,12 @@ def by_magnitude(
     InputError
         If a layer has fewer weights than there are bins.
     """
-    windows = select_windows(run, window or final_stretch(run).range)
+    parts = by_layer(_channel_sums, run, select_layers(run, layers), bins, window or final_stretch(run).range)
     total = np.zeros((bins, len(MEANS) + 1))
     resampled = np.zeros((len(draws(FEWEST_CHANNELS)), bins, len(MEANS) + 1))
-    channels = []
-    for at, spec in enumerate(select_layers(run, layers)):
-        sums = _channel_sums(spec, merged(windows, spec.name), bins)
+    channels = [len(sums) for sums in parts]
+    for at, sums in enumerate(parts):
         total += sums.sum(axis=0)
-        channels.append(len(sums))
         if len(sums) >= FEWEST_CHANNELS:
             resampled += (shuffled(len(sums), at) @ sums.reshape(len(sums), -1)).reshape(resampled.shape)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -98,8 +97,9 @@ def _ends(estimate: float, resampled: Values, channels: int) -> tuple[float, flo
     return bca(estimate, resampled, np.zeros(2), expanded(channels))
 
 
-def _channel_sums(spec: LayerSpec, record: Trajectory, bins: int) -> Values:
+def _channel_sums(run: Run, spec: LayerSpec, bins: int, window: WindowRange) -> Values:
     """Sums of a layer's weights, and of `MEANS` over them, shape (C_out, bins, 1 + means)."""
+    record = merged(select_windows(run, window), spec.name)
     moved = movement(spec, record)
     distance = np.abs(moved.z)
     if distance.size < bins:
@@ -126,7 +126,7 @@ def _channel_sums(spec: LayerSpec, record: Trajectory, bins: int) -> Values:
     return np.stack(sums, axis=1).astype(np.float64).reshape(channels, bins, len(columns))
 
 
-def _relative_gradient(record: Trajectory) -> Values:
+def _relative_gradient(record: Record) -> Values:
     """Sum of abs(gradient) of every weight over the mean of its layer, flat; NaN where the run does not keep it."""
     if record.grad is None:
         return np.full(record.end.size, np.nan)

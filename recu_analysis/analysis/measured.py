@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from recu_analysis.analysis.engine import select_layers
+from recu_analysis.analysis.engine import select_layers, window_numbered
 from recu_analysis.analysis.fits import by_blocks, usable, window_at
+from recu_analysis.analysis.parallel import by_layer
 from recu_analysis.analysis.tradeoff import check_levels, closed_forms
 from recu_analysis.errors import InputError
 from recu_analysis.theory.measured import clamped_entropy, quantized
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.engine import WindowRange
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
-    from recu_analysis.store.window import Window
 
 
 def measured_tradeoff(
@@ -62,10 +62,12 @@ def measured_tradeoff(
     """
     levels = check_levels(tau, points)
     at = window_at(run, window)
-    return pd.concat([_measured(spec, at, levels) for spec in select_layers(run, layers)], ignore_index=True)
+    tables = by_layer(_measured, run, select_layers(run, layers), at.number, levels)
+    return pd.concat(tables, ignore_index=True)
 
 
-def _measured(spec: LayerSpec, window: Window, levels: NDArray[np.float64]) -> pd.DataFrame:
+def _measured(run: Run, spec: LayerSpec, number: int, levels: NDArray[np.float64]) -> pd.DataFrame:
+    window = window_numbered(run, number)
     transform = spec.transform or WeightTransform()
     weight, note = usable(window[spec.name].operand, transform)
     if weight.size < 2 or (weight == weight[0, 0]).all():

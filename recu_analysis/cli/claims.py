@@ -34,6 +34,7 @@ _COLOURS = {"supported": "green", "contradicted": "red", "not supported": "yello
 )
 @options.table_output
 @options.common
+@options.jobs
 def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], form: str, output: Path | None) -> None:
     """Test the paper's claims on RUN, trainings with ReCU, one a seed.
 

@@ -36,6 +36,7 @@ _NOTES = (
 @options.tail_tau_option
 @options.table_output
 @options.common
+@options.jobs
 def command(
     runs: tuple[Path, ...],
     view: str | None,

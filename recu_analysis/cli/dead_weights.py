@@ -42,6 +42,7 @@ CRITERIA = ("tail", "silent", "still", "tail_silent", "tail_still")
 )
 @options.table_output
 @options.common
+@options.jobs
 def command(
     run: Path,
     layers: tuple[str, ...],

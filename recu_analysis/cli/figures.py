@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     help="Folder for drawings, data, LaTeX and provenance.",
 )
 @options.common
+@options.jobs
 def command(
     runs: tuple[Path, ...],
     listing: bool,

@@ -28,6 +28,7 @@ _LAYER = 15
 @click.option("--raw", is_flag=True, help="Fit the raw weights, a layer's channels pooled, which fakes heavy tails.")
 @options.table_output
 @options.common
+@options.jobs
 def command(
     run: Path, window: WindowRange | None, layers: tuple[str, ...], raw: bool, form: str, output: Path | None
 ) -> None:

@@ -28,6 +28,7 @@ _NOTES = (
 @options.layer_option
 @options.table_output
 @options.common
+@options.jobs
 def command(run: Path, layers: tuple[str, ...], form: str, output: Path | None) -> None:
     """Show how the signs of RUN's weights flip from window to window."""
     from recu_analysis.analysis.flips import flip_table

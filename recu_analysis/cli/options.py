@@ -116,6 +116,27 @@ def table_output(function: Function) -> Function:
     )(function)
 
 
+def jobs(function: Function) -> Function:
+    """Give a command --jobs, and let the analyses in it use so many processes."""
+
+    @functools.wraps(function)
+    def spread(*arguments: Any, jobs: int, **named: Any) -> Any:
+        from recu_analysis.analysis.parallel import processes
+
+        with processes(jobs):
+            return function(*arguments, **named)
+
+    return click.option(
+        "--jobs",
+        "-j",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Processes to read and compute with, layer by layer; the numbers stay the same.",
+    )(spread)  # type: ignore[return-value]
+
+
 class WindowType(click.ParamType[Any]):
     """A range of windows: 7, or 10:20 without 20."""
 

@@ -113,7 +113,7 @@ def _stretches(runs: Mapping[str, Run]) -> dict[str, Stretch]:
     for label, chosen in common_stretch(runs).items():
         run = runs[label]
         windows = select_windows(run, chosen)
-        memory = memory_between(run.header.layers, windows[0], windows[-1])
+        memory = memory_between(run, run.header.layers, windows[0].number, windows[-1].number)
         result[label] = Stretch(chosen, memory, long=memory <= LONG_MEMORY)
     return result
 

@@ -95,9 +95,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
+def tensor_hasher(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> xxhash.xxh3_128:
+    """The hash of a tensor before its bytes; `digest` is its hexdigest after them."""
+    return xxhash.xxh3_128(f"{name}\0{dtype.str}\0{shape}\0".encode())
+
+
 def digest(name: str, array: np.ndarray[Any, np.dtype[Any]]) -> str:
     """xxh3_128 of a tensor's name, dtype, shape and bytes: against damage, not against forgery."""
-    hasher = xxhash.xxh3_128(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+    hasher = tensor_hasher(name, array.dtype, array.shape)
     hasher.update(array.data.cast("B") if array.size else b"")
     return str(hasher.hexdigest())
 

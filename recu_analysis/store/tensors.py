@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recu_analysis.errors import DamagedError
-from recu_analysis.store.format import MAX_HEADER_BYTES, digest, load_json
+from recu_analysis.store.format import MAX_HEADER_BYTES, digest, load_json, tensor_hasher
 
 if TYPE_CHECKING:
-    import io
     from collections.abc import Iterator
     from pathlib import Path
 
 DTYPES = {"F32": "<f4", "F64": "<f8", "U32": "<u4", "I64": "<i8"}
+#: What is read at a time where a tensor is read in blocks: small enough for the processor's cache.
+BLOCK_BYTES = 1 << 18
 
 
 class TornError(DamagedError):
@@ -56,9 +57,9 @@ def open_regular(path: Path, where: str) -> int:
 
 
 @contextlib.contextmanager
-def reading(path: Path, where: str) -> Iterator[io.BufferedReader]:
+def reading(path: Path, where: str, buffering: int = -1) -> Iterator[Any]:
     """A regular file, open for plain reads; DamagedError where it or its disk cannot be read."""
-    with os.fdopen(open_regular(path, where), "rb") as file:
+    with os.fdopen(open_regular(path, where), "rb", buffering) as file:
         try:
             yield file
         except OSError as error:
@@ -68,7 +69,7 @@ def reading(path: Path, where: str) -> Iterator[io.BufferedReader]:
 def read_small(path: Path, where: str, limit: int = MAX_HEADER_BYTES) -> bytes:
     """All of a small regular file, such as run.json; DamagedError above `limit` bytes."""
     with reading(path, where) as file:
-        content = file.read(limit + 1)
+        content: bytes = file.read(limit + 1)
     if len(content) > limit:
         raise DamagedError(f"{where} is larger than {limit} bytes, which no such file of a run directory is")
     return content
@@ -150,9 +151,7 @@ class TensorFile:
         DamagedError
             If the tensor is missing, the file has been cut since it was opened, or the digest differs.
         """
-        entry = self.entries.get(name)
-        if entry is None:
-            raise DamagedError(f"{self.where} is damaged: it has no tensor {name!r:.80}")
+        entry = self.entry(name)
         try:
             array = np.empty(entry.shape, entry.dtype)
         except ValueError:
@@ -167,6 +166,41 @@ class TensorFile:
             self._checked.add(name)
         array.flags.writeable = False
         return array
+
+    def blocks(self, name: str, expected_digest: str) -> Iterator[np.ndarray[Any, Any]]:
+        """One tensor, flat, block by block in one buffer: a block holds until the next one is asked for.
+
+        The digest is compared after the last block: what was made of them counts only if the iteration ends.
+
+        Raises
+        ------
+        DamagedError
+            As `read` does.
+        """
+        entry = self.entry(name)
+        hasher = None if name in self._checked else tensor_hasher(name, entry.dtype, entry.shape)
+        buffer = np.empty(BLOCK_BYTES // entry.dtype.itemsize, entry.dtype)
+        with reading(self.path, self.where, buffering=0) as file:
+            file.seek(entry.start)
+            left = (entry.stop - entry.start) // entry.dtype.itemsize
+            while left:
+                block = buffer[:left]
+                if not _read_into(file, block):
+                    raise TornError(f"{self.where} is cut short: tensor {name!r:.80} ends too early")
+                if hasher:
+                    hasher.update(block.data.cast("B"))
+                yield block
+                left -= block.size
+        if hasher and hasher.hexdigest() != expected_digest:
+            raise DamagedError(f"{self.where} is damaged: tensor {name!r:.80} does not match its checksum")
+        self._checked.add(name)
+
+    def entry(self, name: str) -> TensorEntry:
+        """Where a tensor lies; DamagedError if there is none of that name."""
+        entry = self.entries.get(name)
+        if entry is None:
+            raise DamagedError(f"{self.where} is damaged: it has no tensor {name!r:.80}")
+        return entry
 
 
 def _read_into(file: Any, array: np.ndarray[Any, Any]) -> bool:

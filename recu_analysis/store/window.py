@@ -12,6 +12,8 @@ from recu_analysis.errors import DamagedError, LayerNotFoundError, NotRecordedEr
 from recu_analysis.trajectory import Trajectory
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from recu_analysis.store.format import LayerSpec, LayerWindow, ShardHeader
     from recu_analysis.store.tensors import TensorFile
 
@@ -138,29 +140,60 @@ class LayerRecord:
         return f"{kind}/{self.spec.name}" in self.window.file.entries
 
     def _tensor(self, kind: str) -> Array:
+        return self.window.file.read(*self._named(kind))
+
+    def _named(self, kind: str) -> tuple[str, str]:
+        """The tensor's name in the file, and its digest."""
         name = f"{kind}/{self.spec.name}"
         expected = self.window.header.digests.get(name)
         if expected is None:
             raise DamagedError(f"{self.window.where} is damaged: it has no checksum of tensor {name!r:.80}")
-        return self.window.file.read(name, expected)
+        return name, expected
 
     def _read(self, kind: str) -> Array:
-        array = self._tensor(kind)
-        if array.shape != self.spec.shape:
-            raise DamagedError(f"{self.window.where} is damaged: {kind} of layer {self.spec.name!r} has another shape")
-        return array
+        self.check_shape(kind)
+        return self._tensor(kind)
 
-    def _scatter(self, kind: str, absent: int) -> Array:
-        weight = self.window.file.entries.get(f"weight/{self.spec.name}")
-        if weight is None or weight.shape != self.spec.shape:  # else run.json alone would say how much memory to take
+    def check_shape(self, kind: str) -> None:
+        """DamagedError if the file gives one of the layer's dense arrays another shape than run.json; reads nothing."""
+        name, _ = self._named(kind)
+        if self.window.file.entry(name).shape != self.spec.shape:
             raise DamagedError(f"{self.window.where} is damaged: {kind} of layer {self.spec.name!r} has another shape")
-        dense = np.full(self.spec.weights, absent, dtype=np.int64)
-        indices, values = self._tensor("flipped").astype(np.int64), self._tensor(kind)
-        sound = indices.shape == values.shape == (indices.size,) and bool((np.diff(indices) > 0).all())
-        if not sound or (indices.size and indices[-1] >= dense.size):
+
+    def add_to(self, total: NDArray[np.float64], kind: str) -> None:
+        """Add one of the window's sums, path or zpath, to a total in float64, without an array of the layer's size.
+
+        Raises
+        ------
+        DamagedError
+            If it cannot be read or its digest differs; the total is then of no use.
+        """
+        self.check_shape(kind)
+        flat, position = total.reshape(-1), 0
+        for block in self.window.file.blocks(*self._named(kind)):
+            flat[position : position + block.size] += block
+            position += block.size
+
+    def sparse(self, kind: str) -> tuple[Array, Array]:
+        """The flat indices of the weights that flipped, rising, and what `kind` (flips, ...) says of each.
+
+        Raises
+        ------
+        DamagedError
+            If they do not fit the layer.
+        """
+        indices, values = self._tensor("flipped"), self._tensor(kind)
+        sound = indices.shape == values.shape == (indices.size,) and bool((indices[1:] > indices[:-1]).all())
+        if not sound or (indices.size and not 0 <= indices[0] <= indices[-1] < self.spec.weights):
             raise DamagedError(
                 f"{self.window.where} is damaged: {kind} of layer {self.spec.name!r} does not fit the layer"
             )
+        return indices, values
+
+    def _scatter(self, kind: str, absent: int) -> Array:
+        self.check_shape("weight")  # else run.json alone would say how much memory to take
+        dense = np.full(self.spec.weights, absent, dtype=np.int64)
+        indices, values = self.sparse(kind)
         dense[indices] = values
         dense.flags.writeable = False
         return dense.reshape(self.spec.shape)

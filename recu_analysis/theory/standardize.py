@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from recu_analysis.errors import InputError
+from recu_analysis.theory.blocks import blocks
 from recu_analysis.theory.laplace import check_tau, quantile
 
 if TYPE_CHECKING:
@@ -65,6 +66,39 @@ def standard_scores(weight: ArrayLike, *, centre: bool = True) -> NDArray[np.flo
         z = (centred if centre else rows) / deviation
     z[np.broadcast_to(deviation == 0.0, z.shape)] = 0.0
     return z.reshape(np.shape(weight))
+
+
+def score_products(start: ArrayLike, end: ArrayLike, *, centre: bool = True) -> NDArray[np.float64]:
+    """Sum over each output channel of z at one moment times z at another, with `standard_scores` for z.
+
+    Parameters
+    ----------
+    start, end : array_like, shape (C_out, ...)
+    centre : bool
+        As for `standard_scores`.
+
+    Returns
+    -------
+    ndarray of float64, shape (C_out,)
+        NaN for a channel that holds NaN or infinity.
+    """
+    before, after = np.asarray(start), np.asarray(end)
+    sums = np.empty(len(before))
+    pairs = zip(*(blocks(weight.reshape(len(weight), -1)) for weight in (before, after)), strict=True)
+    for (row, first), (_, last) in pairs:
+        rows = first.astype(np.float64), last.astype(np.float64)
+        centred = _centred(rows[0]), _centred(rows[1])
+        spread = np.sqrt(_squares(centred[0])) * np.sqrt(_squares(centred[1]))
+        products = np.einsum("ij,ij->i", *(centred if centre else rows))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            part = products / spread * (first.shape[1] - 1)
+        sums[row : row + len(first)] = np.where(spread == 0.0, 0.0, part)
+    return sums
+
+
+def _squares(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    squares: NDArray[np.float64] = np.einsum("ij,ij->i", rows, rows)
+    return squares
 
 
 def _centred(rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -34,7 +34,7 @@ def plain_memory(made, start, end):
 def test_memory_is_the_mean_product_of_standard_scores(made):
     run = open_run(made.path)
     for first, last in ((1, 1), (3, 7), (1, 12)):
-        found = memory_between(run.header.layers, run.windows[first], run.windows[last])
+        found = memory_between(run, run.header.layers, first, last)
         assert found == pytest.approx(plain_memory(made, made.marks[first - 1], made.marks[last]), abs=1e-6)
 
 
@@ -79,4 +79,4 @@ def test_weights_that_are_not_finite_are_left_out(tmp_path):
     walk[2:, 0, 0] = np.nan
     run = open_run(synthetic_run(tmp_path / "run", {"a": walk}).path)
     good = standard_scores(walk[0])[1:] * standard_scores(walk[4])[1:]
-    assert memory_between(run.header.layers, run.windows[1], run.windows[4]) == pytest.approx(good.mean(), abs=1e-6)
+    assert memory_between(run, run.header.layers, 1, 4) == pytest.approx(good.mean(), abs=1e-6)

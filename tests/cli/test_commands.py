@@ -14,6 +14,7 @@ import pytest
 
 from recu_analysis import open_run
 from recu_analysis.cli.train import interruptible
+from recu_analysis.store.tensors import TensorFile
 from recu_analysis.store.writer import lock_directory
 from recu_analysis.testing import random_walk, synthetic_run
 
@@ -226,12 +227,14 @@ def test_damage_is_told_beside_what_is_whole(synthetic):
 def test_a_flipped_bit_in_the_body_names_the_tensor(synthetic):
     shard = next((synthetic / "history/segment-0000/window-000004").iterdir())
     content = bytearray(shard.read_bytes())
-    content[-3] ^= 4
+    content[TensorFile(shard, "shard").entries["zpath/second"].start] ^= 4
     shard.write_bytes(content)
-    done = run_cli("dead-weights", synthetic)
-    assert done.returncode == 1
-    assert "is damaged: tensor '" in done.stderr
-    assert done.stdout == ""
+    for more in ((), ("--jobs", "2")):
+        done = run_cli("dead-weights", synthetic, *more)
+        assert done.returncode == 1
+        assert "is damaged: tensor 'zpath/second' does not match its checksum" in done.stderr
+        assert done.stdout == ""
+        assert done.stderr.count("\n") == 1
 
 
 def test_nan_weights_are_counted_and_the_table_goes_on(tmp_path):

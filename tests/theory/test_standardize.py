@@ -9,7 +9,7 @@ from scipy import stats
 
 from recu_analysis.errors import InputError
 from recu_analysis.nn import functional
-from recu_analysis.theory.standardize import WeightTransform, channels, standard_scores
+from recu_analysis.theory.standardize import WeightTransform, channels, score_products, standard_scores
 
 WEIGHT = np.random.default_rng(0).laplace(0.3, 1.5, size=(6, 4, 3, 3))
 
@@ -72,3 +72,19 @@ def test_bad_values_are_refused():
         WeightTransform(eps=float("nan"))
     with pytest.raises(InputError, match=r"not shape \(\)"):
         channels(1.0)
+
+
+@pytest.mark.parametrize("centre", [True, False])
+def test_products_of_scores_are_their_sums(centre):
+    generator = np.random.default_rng(1)
+    start, end = generator.normal(5.0, 0.1, size=(2, 300, 7, 100)).astype(np.float32)
+    start[3], end[4], end[5, 0, 0], start[299, 6, 99] = 0.25, 0.25, np.nan, np.inf
+    expected = (standard_scores(start, centre=centre) * standard_scores(end, centre=centre)).sum(axis=(1, 2))
+    found = score_products(start, end, centre=centre)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+    assert np.isnan(found).sum() == 2
+    assert found[3] == found[4] == 0.0
+
+
+def test_channels_of_one_weight_have_no_products():
+    assert score_products(np.ones((2, 1)), np.full((2, 1), 3.0)).tolist() == [0.0, 0.0]

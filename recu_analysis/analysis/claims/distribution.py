@@ -39,7 +39,7 @@ def laplace(runs: Sequence[Run]) -> Finding:
     """C2: shape of the generalised normal fitted to z, once little is left of the initial weights."""
     values = []
     for run in runs:
-        memory = memory_between(run.header.layers, run.windows[0], run.windows[-1])
+        memory = memory_between(run, run.header.layers, run.windows[0].number, run.windows[-1].number)
         if run.windows[0].last_update != 0 or not memory <= LONG_MEMORY:
             return cannot_tell(
                 f"memory of the initial weights is {memory:.2f} in {run.path.name}, above 1/2: "

@@ -20,6 +20,7 @@ from recu_analysis.analysis.deadness import TAIL_TAU, movement
 from recu_analysis.analysis.distance import COLUMNS, RATIOS, STUCK, channel_sums, ratio
 from recu_analysis.analysis.engine import WindowRange, merged, select_windows
 from recu_analysis.analysis.horizon import Stretch, final_stretch
+from recu_analysis.analysis.parallel import by_layer
 from recu_analysis.theory.intervals import Interval, over_layers, student
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
@@ -40,10 +42,11 @@ _INFINITE = math.inf
 
 def sums_of(run: Run, window: WindowRange) -> list[Values]:
     """`ChannelSums.matrix` of every layer over a range of windows."""
-    windows = select_windows(run, window)
-    return [
-        channel_sums(spec, movement(spec, merged(windows, spec.name), TAIL_TAU)).matrix() for spec in run.header.layers
-    ]
+    return by_layer(_sums, run, run.header.layers, window)
+
+
+def _sums(run: Run, spec: LayerSpec, window: WindowRange) -> Values:
+    return channel_sums(spec, movement(spec, merged(select_windows(run, window), spec.name), TAIL_TAU)).matrix()
 
 
 def median_ratio(layers: Sequence[Values], name: str) -> Interval:

@@ -1,0 +1,147 @@
+"""Several processes for one analysis: a task is one layer, results are put together in the layers' order."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextvars import ContextVar
+from dataclasses import replace
+from functools import lru_cache
+from multiprocessing import resource_tracker
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from recu_analysis.errors import DamagedError, InputError
+from recu_analysis.store.run import open_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.run import Run
+
+Result = TypeVar("Result")
+#: Segment, number and last update of every window that counts.
+Seen = tuple[tuple[int, int, int], ...]
+
+_POOL: ContextVar[ProcessPoolExecutor | None] = ContextVar("recu_pool", default=None)
+
+
+@contextlib.contextmanager
+def processes(count: int) -> Iterator[None]:
+    """Let the analyses within this context use several processes; the numbers are the same to the bit.
+
+    A script that does so must be importable: it starts what it does below ``if __name__ == "__main__":``.
+
+    Parameters
+    ----------
+    count : int
+        Of processes; 1 uses none but this one.
+
+    Raises
+    ------
+    InputError
+        If the count is less than 1.
+    """
+    if count < 1:
+        raise InputError(f"an analysis needs at least 1 process, not {count}")
+    if count == 1:
+        yield
+        return
+    # spawn: a fork would copy the locks of whatever threads there are.
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_start)
+    token = _POOL.set(pool)
+    try:
+        yield
+    except BaseException:
+        _end(pool)
+        raise
+    finally:
+        _POOL.reset(token)
+        pool.shutdown(cancel_futures=True)
+
+
+def by_layer(task: Callable[..., Result], run: Run, layers: Sequence[LayerSpec], *arguments: Any) -> list[Result]:
+    """`task(run, layer, *arguments)` for every layer, in the processes of the context; results in the layers' order.
+
+    Parameters
+    ----------
+    task : callable
+        A function of a module, since other processes must find it; what it takes and returns is pickled.
+    run : Run
+    layers : sequence of LayerSpec
+    *arguments
+        The same for every layer.
+
+    Raises
+    ------
+    DamagedError
+        If a process was killed, or the run changed while it was read.
+    """
+    pool = _POOL.get()
+    if pool is None or len(layers) < 2:
+        return [task(run, layer, *arguments) for layer in layers]
+    seen = _seen(run)
+    order = sorted(range(len(layers)), key=lambda index: -layers[index].weights)  # the longest task is not the last
+    path = os.fspath(run.path.absolute())
+    try:
+        with _ctrl_c_waits():
+            futures = {index: pool.submit(_work, task, path, seen, layers[index].name, *arguments) for index in order}
+        return [futures[index].result() for index in range(len(layers))]
+    except BrokenProcessPool:
+        raise DamagedError(
+            f"a process that read {run.path} was killed, perhaps for want of memory; ask for fewer processes"
+        ) from None
+
+
+def _seen(run: Run) -> Seen:
+    return tuple((window.header.segment, window.number, window.last_update) for window in run.windows)
+
+
+def _work(task: Callable[..., Result], path: str, seen: Seen, layer: str, *arguments: Any) -> Result:
+    """In a process of the pool: one layer of the run as the first process saw it."""
+    run = _opened(path, seen)
+    return task(run, next(spec for spec in run.header.layers if spec.name == layer), *arguments)
+
+
+@lru_cache(maxsize=2)
+def _opened(path: str, seen: Seen) -> Run:
+    """The run with the windows that the first process saw, whatever has been written since; kept for later tasks."""
+    run = open_run(path)
+    same = replace(run, windows=run.windows[: len(seen)])
+    if _seen(same) != seen:
+        raise DamagedError(f"windows of {path} went away while they were read; try again")
+    return same
+
+
+@contextlib.contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Hold Ctrl-C back; processes that start meanwhile never see it, since the first one answers it and ends them."""
+    resource_tracker.ensure_running()  # starting it later would let Ctrl-C through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start() -> None:
+    """In a new process of the pool: end with the first one, however that ends."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    """End the pool's processes now, in the middle of what they do: they only read."""
+    for process in list((pool._processes or {}).values()):
+        process.terminate()

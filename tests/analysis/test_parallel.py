@@ -1,0 +1,139 @@
+"""Several processes: the same numbers to the bit, errors as one sentence, and nothing left when they stop."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from recu_analysis import dead_weights, layer_table, open_run
+from recu_analysis.analysis.cohorts import cohorts, transitions
+from recu_analysis.analysis.distance import tails
+from recu_analysis.analysis.fits import fit_table
+from recu_analysis.analysis.flips import flip_table
+from recu_analysis.analysis.magnitude import by_magnitude
+from recu_analysis.analysis.measured import measured_tradeoff
+from recu_analysis.analysis.parallel import by_layer, processes
+from recu_analysis.errors import DamagedError, InputError
+from recu_analysis.testing import random_walk, synthetic_run
+
+ANALYSES = {
+    "dead_weights": dead_weights,
+    "layer_table": layer_table,
+    "tails": tails,
+    "flip_table": flip_table,
+    "fit_table": fit_table,
+    "by_magnitude": by_magnitude,
+    "transitions": transitions,
+    "cohorts": lambda run: cohorts(run, 1),
+    "measured_tradeoff": measured_tradeoff,
+}
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    shapes = {"a": (4, 3, 3, 3), "b": (8, 40), "c": (3, 50)}
+    history = {name: random_walk(shape, 12, seed=len(name)) for name, shape in shapes.items()}
+    return synthetic_run(tmp_path_factory.mktemp("parallel") / "run", history).path
+
+
+def tables(path):
+    run = open_run(path)
+    return {name: analysis(run) for name, analysis in ANALYSES.items()}
+
+
+def test_any_number_of_processes_gives_the_same_bits(three):
+    expected = tables(three)
+    for count in (1, 2, 3):
+        with processes(count):
+            found = tables(three)
+        for name, table in expected.items():
+            pd.testing.assert_frame_equal(found[name], table, check_exact=True, obj=name)
+
+
+def killed(run, spec):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def windows_there(run, spec):
+    return [window.number for window in run.windows]
+
+
+def test_what_goes_wrong_elsewhere_is_one_sentence_here(three):
+    run = open_run(three)
+    with processes(2):
+        with pytest.raises(InputError, match="too few for 200 bins"):
+            by_magnitude(run, bins=200)
+        with pytest.raises(DamagedError, match="was killed, perhaps for want of memory; ask for fewer processes"):
+            by_layer(killed, run, run.header.layers)
+
+
+def test_processes_see_the_windows_that_the_first_one_saw(three):
+    run = open_run(three)
+    earlier = replace(run, windows=run.windows[:3])
+    with processes(2):
+        assert by_layer(windows_there, earlier, run.header.layers) == [[0, 1, 2]] * 3
+        with pytest.raises(DamagedError, match="went away while they were read"):
+            by_layer(windows_there, replace(run, windows=run.windows[1:]), run.header.layers)
+
+
+def test_no_process_is_no_number_of_them():
+    with pytest.raises(InputError, match="needs at least 1 process, not 0"), processes(0):
+        pass
+
+
+SLOW = """
+import os, sys, time
+from recu_analysis import open_run
+from recu_analysis.analysis.parallel import by_layer, processes
+from tests.analysis.test_parallel import sleep
+
+if __name__ == "__main__":
+    with processes(2):
+        by_layer(sleep, open_run(sys.argv[1]), open_run(sys.argv[1]).header.layers, sys.argv[2])
+"""
+
+
+def sleep(run, spec, folder):
+    Path(folder, spec.name).write_text(str(os.getpid()))
+    time.sleep(60)
+
+
+def alive(process):
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_analysis_leaves_no_process(three, tmp_path, number):
+    script, folder = tmp_path / "slow.py", tmp_path / "working"
+    script.write_text(SLOW)
+    folder.mkdir()
+    started = subprocess.Popen(
+        [sys.executable, script, three, folder],
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    workers = wait_for(lambda: [int(file.read_text() or 0) for file in folder.iterdir()], lambda found: len(found) == 2)
+    assert all(workers)
+    # As a terminal does: to the whole group.
+    os.killpg(started.pid, number) if number == signal.SIGINT else started.kill()
+    errors = started.communicate(timeout=30)[1].decode()
+    assert wait_for(lambda: [worker for worker in workers if alive(worker)], lambda left: not left) == []
+    assert errors.count("KeyboardInterrupt") == (number == signal.SIGINT)
+
+
+def wait_for(value, enough):
+    for _ in range(300):
+        if enough(found := value()):
+            return found
+        time.sleep(0.1)
+    return found
