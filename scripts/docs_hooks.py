@@ -1,4 +1,4 @@
-"""What `make docs` does beyond mkdocs: formulas become MathML, and the gallery takes the pictures of figures/demo."""
+"""What `make docs` does beyond mkdocs: formulas become MathML, and the gallery takes the pictures of figures/."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SPACING = [
     (r'<mi>ln</mi>(?!<mo stretchy="(?:false|true)")', '<mi>ln</mi><mspace width="0.17em" />'),
 ]
 
-PICTURES = Path(__file__).parents[1] / "figures" / "demo"
+PICTURES = Path(__file__).parents[1] / "figures"
 #: What pymdownx.arithmatex leaves where a formula stood.
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 

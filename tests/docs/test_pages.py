@@ -104,5 +104,5 @@ def test_every_figure_is_in_the_gallery():
 
     for name in FIGURES:
         assert re.search(rf"^## .*\b{name}\b", PAGES["gallery.md"], flags=re.MULTILINE)
-    for picture in (Path(__file__).parents[2] / "figures" / "demo").glob("*.png"):
+    for picture in (Path(__file__).parents[2] / "figures").glob("*.png"):
         assert f"(pictures/{picture.name})" in PAGES["gallery.md"]
