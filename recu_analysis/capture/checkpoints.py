@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,13 +80,13 @@ def natural(path: Path) -> list[str | int]:
     return [int(part) if index % 2 else part for index, part in enumerate(re.split(r"([0-9]+)", str(path)))]
 
 
-def read_state(path: Path, *, unsafe_pickle: bool = False) -> SavedState:
+def read_state(path: Path, *, unsafe_load: bool = False) -> SavedState:
     """Read a checkpoint; nothing in it is run unless that was asked for.
 
     Parameters
     ----------
     path : Path
-    unsafe_pickle : bool
+    unsafe_load : bool
         Restore any Python object, which runs whatever code the file contains.
 
     Raises
@@ -99,8 +98,7 @@ def read_state(path: Path, *, unsafe_pickle: bool = False) -> SavedState:
     if path.suffix == ".safetensors":
         entries, tensors = _read_safetensors(path)
     else:
-        advice = "whoever trusts the file can repeat this with --unsafe-pickle"
-        content = _read_unsafe(path) if unsafe_pickle else read_file(path, advice)
+        content = read_file(path, unsafe_load=unsafe_load)
         entries = content if isinstance(content, Mapping) else {}
         tensors = _tensors(content)
     if not tensors:
@@ -116,16 +114,6 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tenso
             return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from None
-
-
-def _read_unsafe(path: Path) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return torch.load(path, map_location="cpu", weights_only=False)
-        except Exception as error:  # a file, and the code in it, can raise anything
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise CheckpointError(f"{path} cannot be read: {reason}") from None
 
 
 def _tensors(content: Any) -> dict[str, torch.Tensor]:

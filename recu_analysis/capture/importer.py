@@ -67,7 +67,7 @@ def import_checkpoints(
     *,
     layers: Sequence[str] | None = None,
     adapter: str | None = None,
-    unsafe_pickle: bool = False,
+    unsafe_load: bool = False,
     on_file: Callable[[Path], object] = lambda _: None,
 ) -> Imported:
     """Make a run directory of checkpoints: a window each, the first one without movement.
@@ -86,7 +86,7 @@ def import_checkpoints(
         Patterns of the names of the layers to take; by default those that are known by their tensors.
     adapter : str, optional
         What `layers` are, by the name of an adapter; else the plain sign of those that are not recognised.
-    unsafe_pickle : bool
+    unsafe_load : bool
         Restore any Python object in the files, which runs whatever code they contain.
     on_file : callable
         Told of every file before it is read; each is read twice.
@@ -113,7 +113,7 @@ def import_checkpoints(
 
     def read(path: Path) -> tuple[list[SavedLayer], dict[str, int]]:
         on_file(path)
-        state = read_state(path, unsafe_pickle=unsafe_pickle)
+        state = read_state(path, unsafe_load=unsafe_load)
         return saved_layers(state, layers, adapter), state.numbers
 
     plan = _plan(checkpoint_files(sources), read)

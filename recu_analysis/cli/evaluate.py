@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     metavar="PIXELS",
     help="Of image-folder; a run directory knows its own.",
 )
+@options.unsafe_load
 @options.table_output
 @options.common
 def command(
@@ -39,17 +40,18 @@ def command(
     dataset: str | None,
     data_dir: str | None,
     image_size: int | None,
+    unsafe_load: bool,
     form: str,
     output: Path | None,
 ) -> None:
     """Print loss, top-1 and top-5 of CHECKPOINT on the validation part of a data set.
 
     CHECKPOINT is a run directory of recu-analyze train, or a .pth.tar file of ReCU's authors; nothing that such
-    a file contains is run.
+    a file contains is run unless that is asked for.
     """
     import pandas as pd
 
-    from recu_analysis.training.evaluation import run_of, score
+    from recu_analysis.training.evaluation import load_authors, run_of, score
 
     run_dir = run_of(checkpoint)
     if run_dir is not None:
@@ -57,7 +59,8 @@ def command(
     elif network is None or dataset is None:
         raise click.UsageError("a .pth.tar file needs --network and --dataset, for it says neither")
     else:
-        data, model = _of_authors(checkpoint, network, dataset, data_dir, image_size)
+        loaded = load_authors(checkpoint, network, unsafe_load=unsafe_load)
+        data, model = _with_data(checkpoint, loaded, dataset, data_dir, image_size)
     scores = score(model, _shown(data))
     facts = {"checkpoint": str(checkpoint), "network": network, "dataset": dataset, "images": scores.images}
     measured = {"loss": scores.loss, "top1": scores.top1, "top5": scores.top5}
@@ -81,14 +84,14 @@ def _of_run(
     return config.network, name, data, load_trained(run_dir, data.classes)
 
 
-def _of_authors(
-    path: Path, network: str, dataset: str, data_dir: str | None, image_size: int | None
+def _with_data(
+    path: Path, loaded: tuple[torch.nn.Module, int], dataset: str, data_dir: str | None, image_size: int | None
 ) -> tuple[Dataset, torch.nn.Module]:
-    """Data and network of a .pth.tar file."""
+    """The data for the network of a .pth.tar file, and the network."""
     from recu_analysis.training.data import load_dataset
-    from recu_analysis.training.evaluation import check_classes, load_authors
+    from recu_analysis.training.evaluation import check_classes
 
-    model, classes = load_authors(path, network)
+    model, classes = loaded
     data = load_dataset(dataset, data_dir, image_size or IMAGE_SIZE)
     check_classes(path, classes, dataset, data.classes)
     return data, model

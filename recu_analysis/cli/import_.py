@@ -27,15 +27,10 @@ if TYPE_CHECKING:
     help="Take the layers whose names match, those not recognised by the plain sign of their weight; repeatable.",
 )
 @click.option("--adapter", metavar="NAME", help="What the layers of --layer are, such as ir-net.")
-@click.option(
-    "--unsafe-pickle",
-    is_flag=True,
-    help="Restore any object in the files. DANGER: this runs whatever code they contain, as you. Only for files whose "
-    "makers you trust.",
-)
+@options.unsafe_load
 @options.common
 def command(
-    checkpoints: tuple[str, ...], run_dir: Path, layers: tuple[str, ...], adapter: str | None, unsafe_pickle: bool
+    checkpoints: tuple[str, ...], run_dir: Path, layers: tuple[str, ...], adapter: str | None, unsafe_load: bool
 ) -> None:
     """Make a run directory of CHECKPOINTs, so that every other command works on them.
 
@@ -49,7 +44,7 @@ def command(
         raise click.UsageError("--adapter says what the layers of --layer are; give --layer too")
     with _bar() as step:
         made = import_checkpoints(
-            checkpoints, run_dir, layers=layers or None, adapter=adapter, unsafe_pickle=unsafe_pickle, on_file=step
+            checkpoints, run_dir, layers=layers or None, adapter=adapter, unsafe_load=unsafe_load, on_file=step
         )
     _tell(made)
 

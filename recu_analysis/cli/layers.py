@@ -22,19 +22,20 @@ _SILENT = "the checkpoint says nothing of itself"
 
 @click.command("layers", epilog="Example: recu-analyze layers resnet20")
 @click.argument("source", metavar="NETWORK|CHECKPOINT")
+@options.unsafe_load
 @options.table_output
 @options.common
-def command(source: str, form: str, output: Path | None) -> None:
+def command(source: str, unsafe_load: bool, form: str, output: Path | None) -> None:
     """List the layers of a network, by its name, or of a checkpoint (.pth.tar, .pth, .ckpt, .safetensors, ...).
 
     Says of each whether it is binary, and why. Of a checkpoint it knows only what the tensors beside a weight tell;
-    nothing in the file is run.
+    nothing in the file is run unless that is asked for.
     """
-    table, heading = _listed(source)
+    table, heading = _listed(source, unsafe_load)
     deliver(table, form, output, lambda frame: as_text(frame, heading))
 
 
-def _listed(source: str) -> tuple[pd.DataFrame, list[str]]:
+def _listed(source: str, unsafe_load: bool) -> tuple[pd.DataFrame, list[str]]:
     """The table, and what stands above it."""
     from recu_analysis.capture.checkpoints import read_state
     from recu_analysis.capture.listing import list_network, list_state
@@ -42,17 +43,17 @@ def _listed(source: str) -> tuple[pd.DataFrame, list[str]]:
 
     path = Path(source)
     if _is_file_name(path):
-        return list_state(read_state(path).tensors), [_said(path)]
+        return list_state(read_state(path, unsafe_load=unsafe_load).tensors), [_said(path, unsafe_load)]
     return list_network(build_network(source)), []
 
 
-def _said(path: Path) -> str:
+def _said(path: Path, unsafe_load: bool) -> str:
     """What a checkpoint says of itself, in a line; only those of ReCU's authors say something."""
     from recu_analysis.errors import CheckpointError
     from recu_analysis.nn.official import load_official
 
     try:
-        return _facts(load_official(path))
+        return _facts(load_official(path, unsafe_load=unsafe_load))
     except CheckpointError:
         return _SILENT
 

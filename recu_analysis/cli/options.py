@@ -170,6 +170,13 @@ class TailTauType(click.ParamType[Any]):
         return level
 
 
+unsafe_load = click.option(
+    "--unsafe-load",
+    is_flag=True,
+    help="Restore any object in the file. DANGER: this runs whatever code it contains, as you. Only for files whose "
+    "makers you trust.",
+)
+
 layer_option = click.option(
     "--layer", "layers", multiple=True, metavar="GLOB", help="Only layers whose names match; repeatable."
 )

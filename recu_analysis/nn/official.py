@@ -60,7 +60,7 @@ class OfficialCheckpoint:
         return weight.shape[0] if weight is not None and weight.ndim == 2 else None
 
 
-def load_official(path: Path) -> OfficialCheckpoint:
+def load_official(path: Path, *, unsafe_load: bool = False) -> OfficialCheckpoint:
     """Read a checkpoint.pth.tar or model_best.pth.tar of the authors' training, of any version of torch.
 
     Nothing in the file is run: only tensors and plain values are read.
@@ -68,13 +68,15 @@ def load_official(path: Path) -> OfficialCheckpoint:
     Parameters
     ----------
     path : Path
+    unsafe_load : bool
+        Restore any Python object, which runs whatever code the file contains.
 
     Raises
     ------
     CheckpointError
         If it is missing, damaged, no checkpoint, or holds objects that only code could restore.
     """
-    entries = read_file(path)
+    entries = read_file(path, unsafe_load=unsafe_load)
     if not isinstance(entries, dict) or not isinstance(entries.get("state_dict"), dict):
         raise CheckpointError(
             f"{path} is no checkpoint of ReCU's authors: it holds {_content(entries)}, not a dict with a state_dict"
@@ -175,14 +177,14 @@ def _open(path: Path) -> BinaryIO:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def read_file(path: Path, advice: str = "whoever trusts the file can save its state_dict alone anew") -> Any:
-    """What a file of torch.save holds, restored without running anything.
+def read_file(path: Path, *, unsafe_load: bool = False) -> Any:
+    """What a file of torch.save holds, restored without running anything unless that was asked for.
 
     Parameters
     ----------
     path : Path
-    advice : str
-        What an error says to do about a file that only code could restore.
+    unsafe_load : bool
+        Restore any Python object, which runs whatever code the file contains.
 
     Raises
     ------
@@ -194,11 +196,11 @@ def read_file(path: Path, advice: str = "whoever trusts the file can save its st
         warnings.simplefilter("ignore")  # of torch, on what is odd in the file
         try:
             _refuse_compressed(path, file)
-            return torch.load(file, map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=not unsafe_load)
         except CheckpointError:
             raise
         except Exception as error:  # a damaged file can raise anything
-            raise CheckpointError(_why_refused(path, error, advice)) from None
+            raise CheckpointError(_why_refused(path, error, unsafe_load=unsafe_load)) from None
 
 
 def _refuse_compressed(path: Path, file: BinaryIO) -> None:
@@ -211,13 +213,16 @@ def _refuse_compressed(path: Path, file: BinaryIO) -> None:
     file.seek(0)
 
 
-def _why_refused(path: Path, error: Exception, advice: str) -> str:
+def _why_refused(path: Path, error: Exception, *, unsafe_load: bool) -> str:
+    if unsafe_load:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return f"{path} cannot be read: {reason}"
     found = re.search(r"GLOBAL ([\w.]+)", str(error))
     if found is None:
         return f"{path} cannot be read as a file of torch.save: it is damaged, cut short, or something else"
     return (
         f"{path} holds an object ({found[1]}) that is neither a tensor nor a plain value, and restoring it runs any "
-        f"code the file contains, so it is not read; {advice}"
+        "code the file contains, so it is not read; whoever trusts the file can repeat this with --unsafe-load"
     )
 
 

@@ -101,7 +101,7 @@ def load_trained(run_dir: Path, classes: int) -> torch.nn.Module:
     return model
 
 
-def load_authors(path: Path, network: str) -> tuple[torch.nn.Module, int]:
+def load_authors(path: Path, network: str, *, unsafe_load: bool = False) -> tuple[torch.nn.Module, int]:
     """The network of a checkpoint of ReCU's authors, and how many classes it tells apart.
 
     Raises
@@ -111,7 +111,7 @@ def load_authors(path: Path, network: str) -> tuple[torch.nn.Module, int]:
     InputError
         If no network has that name.
     """
-    saved = load_official(path)
+    saved = load_official(path, unsafe_load=unsafe_load)
     if saved.classes is None:
         raise CheckpointError(f"{path} has no last layer called linear or fc, so its classes cannot be counted")
     model = build_network(network, saved.classes)

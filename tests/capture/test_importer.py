@@ -276,18 +276,18 @@ def test_code_in_a_file_runs_only_where_it_was_asked_for(tmp_path):
     trace = tmp_path / "trace"
     save(tmp_path / "a.pth", network(), extra=Evil(trace))
     with pytest.raises(
-        CheckpointError, match=r"so it is not read; whoever trusts the file can repeat this with --unsafe-pickle$"
+        CheckpointError, match=r"so it is not read; whoever trusts the file can repeat this with --unsafe-load$"
     ):
         import_checkpoints([tmp_path / "a.pth"], tmp_path / "run")
     assert not trace.exists()
     assert not (tmp_path / "run").exists()
-    import_checkpoints([tmp_path / "a.pth"], tmp_path / "run", unsafe_pickle=True)
+    import_checkpoints([tmp_path / "a.pth"], tmp_path / "run", unsafe_load=True)
     assert trace.exists()
 
 
 def test_a_pickled_model_is_read_where_pickles_are_trusted(tmp_path):
     torch.save({"model": nn.Sequential(nn.Conv2d(1, 2, 3)), "epoch": 3}, tmp_path / "a.pth")
-    import_checkpoints([tmp_path / "a.pth"], tmp_path / "run", layers=["0"], unsafe_pickle=True)
+    import_checkpoints([tmp_path / "a.pth"], tmp_path / "run", layers=["0"], unsafe_load=True)
     assert open_run(tmp_path / "run").windows[0].last_update == 3
 
 
@@ -300,7 +300,7 @@ def test_what_is_no_checkpoint_is_one_sentence(tmp_path, unsafe):
     (tmp_path / "empty").mkdir()
     for name in ("cut.pth", "a.safetensors", "list.pth", "p.pth", "missing.pth", "empty", "no*.pth"):
         with pytest.raises(CheckpointError) as caught:
-            import_checkpoints([tmp_path / name], tmp_path / "run", unsafe_pickle=unsafe)
+            import_checkpoints([tmp_path / name], tmp_path / "run", unsafe_load=unsafe)
         assert "\n" not in str(caught.value)
         assert re.search(
             r"cannot be read|no tensors by name|does not exist|no checkpoint|no file matches", str(caught.value)

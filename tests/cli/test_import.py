@@ -129,4 +129,4 @@ def test_wrong_input_is_one_sentence(tmp_path, monkeypatch, arguments, code, tex
 
 def test_the_help_names_the_danger():
     text = " ".join(run("import", "--help").stdout.replace("│", " ").split())
-    assert "DANGER: this runs whatever code they contain, as you." in text
+    assert "DANGER: this runs whatever code it contains, as you." in text

@@ -1,6 +1,7 @@
 """The commands layers and evaluate as a user types them."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -143,3 +144,14 @@ def test_help_has_an_example_and_fits():
         shown = run_cli(name, "--help").stdout
         assert "Example: recu-analyze" in shown
         assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_whoever_trusts_a_file_says_so(folder, tmp_path):
+    file = tmp_path / "own.pth.tar"
+    content = torch.load(folder / "model_best.pth.tar", weights_only=True)
+    torch.save(content | {"arguments": SimpleNamespace(lr=0.1)}, file)
+    for arguments in (["layers", file], ["evaluate", file, "--network", "resnet20", "--dataset", "digits"]):
+        assert "repeat this with --unsafe-load" in run_cli(*arguments).stderr
+        plain = [folder / "model_best.pth.tar" if each is file else each for each in arguments]
+        trusted = run_cli(*arguments, "--unsafe-load")
+        assert (trusted.exit_code, trusted.stdout) == (0, run_cli(*plain).stdout)

@@ -154,7 +154,19 @@ def test_objects_are_refused_by_name_with_the_danger(trained, path, entry, name)
     text = str(caught.value)
     assert f"{path} holds an object ({name}" in text
     assert "restoring it runs any code the file contains, so it is not read" in text
+    assert text.endswith("repeat this with --unsafe-load")
     assert "\n" not in text
+
+
+def test_objects_are_restored_where_that_is_asked_for(trained, path):
+    entries = {"state_dict": trained[0].state_dict(), "best_prec1": np.float64(87.5), "args": argparse.Namespace(lr=1)}
+    torch.save(entries, path)
+    checkpoint = load_official(path, unsafe_load=True)
+    assert same(checkpoint.state_dict, trained[0].state_dict())
+    assert checkpoint.best_top1 == 87.5
+    path.write_bytes(b"nothing")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load_official(path, unsafe_load=True)
 
 
 @pytest.mark.filterwarnings("error")
