@@ -13,6 +13,7 @@ from recu_analysis.analysis.horizon import final_stretch
 from recu_analysis.analysis.parallel import by_layer
 from recu_analysis.errors import InputError
 from recu_analysis.theory.laplace import check_tau
+from recu_analysis.theory.ranks import median, of_rank
 from recu_analysis.theory.standardize import standard_scores
 
 if TYPE_CHECKING:
@@ -130,13 +131,11 @@ def tail_mask(z: NDArray[np.float64], tail_tau: float) -> Mask:
     mask = np.zeros(z.size, dtype=np.bool_)
     if count == 0:
         return mask
-    # Rounding keeps the order, and float32 is ranked several times faster; only what is equal there needs float64.
-    coarse = np.abs(z, dtype=np.float32, casting="same_kind")
-    border = np.partition(coarse, z.size - count)[z.size - count]
-    np.greater(coarse, border, out=mask)
-    near = np.flatnonzero(coarse == border)
-    farthest_first = np.argsort(-np.abs(z[near]), kind="stable")
-    mask[near[farthest_first[: count - np.count_nonzero(mask)]]] = True
+    distance = np.abs(z)
+    border = of_rank(distance, z.size - count)
+    np.greater(distance, border, out=mask)
+    ties = np.flatnonzero(distance == border)
+    mask[ties[: count - np.count_nonzero(mask)]] = True
     return mask
 
 
@@ -166,7 +165,7 @@ def movement(spec: LayerSpec, record: Record, tail_tau: TailTau = TAIL_TAU) -> M
     if not valid.all():
         z, z_end, sums, flips = z[valid], z_end[valid], sums[valid], flips[valid]
     mobility = sums / record.updates
-    limit = STILL_SHARE * float(np.median(mobility)) if mobility.size else 0.0
+    limit = STILL_SHARE * median(mobility)
     return Movement(
         z=z,
         z_end=z_end,

@@ -76,7 +76,7 @@ class MergedRecord:
         total = self._filled(0)
         for record in self.records:
             where, counts = record.sparse("flips")
-            total.reshape(-1)[where] += counts
+            total.reshape(-1)[where.astype(np.intp)] += counts
         return total
 
     @cached_property
@@ -120,6 +120,7 @@ class MergedRecord:
         return self.end if self.effective is None else self.effective
 
     def _summed(self, kind: str) -> NDArray[np.float64]:
+        self.records[0].check_shape(kind)  # else run.json alone would say how much memory to take
         total = np.zeros(self.records[0].spec.shape)
         for record in self.records:
             record.add_to(total, kind)
@@ -134,8 +135,7 @@ class MergedRecord:
         return result
 
     def _filled(self, value: int) -> NDArray[np.int64]:
-        # The weights' own size first: else run.json alone would say how much memory to take.
-        self.records[0].check_shape("weight")
+        self.records[0].check_shape("weight")  # as above
         return np.full(self.records[0].spec.shape, value, dtype=np.int64)
 
 
