@@ -51,8 +51,6 @@ class Movement:
         See `tail_mask`; no flip; mobility below a tenth of the layer's median, or none.
     mobility : ndarray of float64
         Mean abs(z_u - z_{u-1}), standard deviations per update.
-    flips : ndarray of int64
-        Updates at which the effective sign changed.
     updates : int
     record : Trajectory or MergedRecord
         All weights of the layer.
@@ -68,7 +66,6 @@ class Movement:
     silent: Mask
     still: Mask
     mobility: NDArray[np.float64]
-    flips: NDArray[np.int64]
     updates: int
     record: Record
     valid: Mask
@@ -83,6 +80,12 @@ class Movement:
             "still": self.still,
             "tail-still": self.tail & self.still,
         }[criterion]
+
+    @property
+    def flips(self) -> NDArray[np.int64]:
+        """Updates at which the effective sign changed."""
+        flips: NDArray[np.int64] = self.record.flips.reshape(-1)[self.valid]
+        return flips
 
     @property
     def magnitude(self) -> NDArray[np.float64]:
@@ -161,19 +164,18 @@ def movement(spec: LayerSpec, record: Record, tail_tau: TailTau = TAIL_TAU) -> M
     finite = np.isfinite(start) & np.isfinite(end)
     sums = record.zpath.reshape(-1)
     valid = finite & np.isfinite(z) & np.isfinite(z_end) & np.isfinite(sums)
-    flips = record.flips.reshape(-1)
+    silent = record.silent.reshape(-1)
     if not valid.all():
-        z, z_end, sums, flips = z[valid], z_end[valid], sums[valid], flips[valid]
+        z, z_end, sums, silent = z[valid], z_end[valid], sums[valid], silent[valid]
     mobility = sums / record.updates
     limit = STILL_SHARE * median(mobility)
     return Movement(
         z=z,
         z_end=z_end,
         tail=tail_mask(z, level),
-        silent=flips == 0,
+        silent=silent,
         still=(mobility < limit) | (mobility == 0.0),
         mobility=mobility,
-        flips=flips,
         updates=record.updates,
         record=record,
         valid=valid,
@@ -331,7 +333,7 @@ def _bin_sums(run: Run, spec: LayerSpec, bins: int, window: WindowRange) -> NDAr
     rank = np.empty(distance.size, dtype=np.int64)
     rank[np.argsort(distance, kind="stable")] = np.arange(distance.size)
     index = rank * bins // distance.size
-    columns = (np.ones_like(distance), distance, moved.mobility, moved.magnitude, moved.flips > 0)
+    columns = (np.ones_like(distance), distance, moved.mobility, moved.magnitude, ~moved.silent)
     return np.stack([np.bincount(index, column, bins) for column in columns], axis=1)
 
 

@@ -71,12 +71,21 @@ class MergedRecord:
         return self._summed("zpath")
 
     @cached_property
+    def silent(self) -> NDArray[np.bool_]:
+        """Weights whose effective sign never changed."""
+        self.records[0].check_shape("weight")
+        silent = np.ones(self.records[0].spec.shape, dtype=np.bool_)
+        for record in self.records:
+            silent.reshape(-1)[record.flipped] = False
+        return silent
+
+    @cached_property
     def flips(self) -> NDArray[np.int64]:
         """Updates at which the effective sign changed, int64."""
         total = self._filled(0)
         for record in self.records:
             where, counts = record.sparse("flips")
-            total.reshape(-1)[where.astype(np.intp)] += counts
+            total.reshape(-1)[where] += counts
         return total
 
     @cached_property

@@ -26,21 +26,30 @@ def of_rank(values: Values, rank: int) -> float:
     rank : int
         From 0 to one less than their number.
     """
-    if values.size >= 4 * _SAMPLE:
-        low, high = _bracket(values, rank)
-        inside = values[(values >= low) & (values <= high)]
-        place = rank - int(np.count_nonzero(values < low))
-        if 0 <= place < inside.size:
-            values, rank = inside, place
-    return float(np.partition(values, rank)[rank])
+    few, place = _around(values, rank)
+    return float(np.partition(few, place)[place])
 
 
 def median(values: Values) -> float:
     """The median of flat float64 values without NaN, as np.median finds it; NaN of nothing."""
     if not values.size:
         return math.nan
-    upper = of_rank(values, values.size // 2)
-    return upper if values.size % 2 else 0.5 * (of_rank(values, values.size // 2 - 1) + upper)
+    few, upper = _around(values, values.size // 2)
+    if values.size % 2:
+        return float(np.partition(few, upper)[upper])
+    if upper == 0:  # the lower of the two is not among the few
+        few, upper = values, values.size // 2
+    return 0.5 * float(np.partition(few, [upper - 1, upper])[upper - 1 : upper + 1].sum())
+
+
+def _around(values: Values, rank: int) -> tuple[Values, int]:
+    """Few values that hold the one of a rank, and its rank among them; all where the sample does not tell."""
+    if values.size < 4 * _SAMPLE:
+        return values, rank
+    low, high = _bracket(values, rank)
+    few = values[(values >= low) & (values <= high)]
+    place = rank - int(np.count_nonzero(values < low))
+    return (few, place) if 0 <= place < few.size else (values, rank)
 
 
 def _bracket(values: Values, rank: int) -> tuple[float, float]:
