@@ -123,8 +123,9 @@ class LayerRecord:
         return name, expected
 
     def _read(self, kind: str) -> Array:
+        named = self._named(kind)
         self.check_shape(kind)
-        return self._tensor(kind)
+        return self.window.file.read(*named)
 
     def check_shape(self, kind: str, wanted: str | None = None) -> None:
         """DamagedError, naming what is wanted, if one of the file's arrays has not run.json's shape; reads nothing."""
@@ -141,9 +142,10 @@ class LayerRecord:
         DamagedError
             If it cannot be read or its digest differs; the total is then of no use.
         """
+        named = self._named(kind)
         self.check_shape(kind)
         flat, position = total.reshape(-1), 0
-        for block in self.window.file.blocks(*self._named(kind)):
+        for block in self.window.file.blocks(*named):
             flat[position : position + block.size] += block
             position += block.size
 
