@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recu_analysis.analysis.claims import claims
     from recu_analysis.analysis.cohorts import cohorts, transitions
-    from recu_analysis.analysis.deadness import by_magnitude, dead_weights
+    from recu_analysis.analysis.deadness import dead_weights
     from recu_analysis.analysis.distance import tails
     from recu_analysis.analysis.fits import fit_table
     from recu_analysis.analysis.flips import flip_table
     from recu_analysis.analysis.layers import layer_table
+    from recu_analysis.analysis.magnitude import by_magnitude
     from recu_analysis.analysis.measured import measured_tradeoff
     from recu_analysis.analysis.tradeoff import tradeoff
     from recu_analysis.capture.adapters import adapter, find_binary_layers
@@ -67,7 +68,7 @@ __all__ = [
 _HOMES = {
     "RecuError": "errors",
     "adapter": "capture.adapters",
-    "by_magnitude": "analysis.deadness",
+    "by_magnitude": "analysis.magnitude",
     "claims": "analysis.claims",
     "cohorts": "analysis.cohorts",
     "dead_weights": "analysis.deadness",

@@ -13,10 +13,10 @@ import pytest
 
 from recu_analysis import dead_weights, layer_table, open_run
 from recu_analysis.analysis.cohorts import cohorts, transitions
-from recu_analysis.analysis.deadness import by_magnitude
 from recu_analysis.analysis.distance import tails
 from recu_analysis.analysis.fits import fit_table
 from recu_analysis.analysis.flips import flip_table
+from recu_analysis.analysis.magnitude import by_magnitude
 from recu_analysis.analysis.measured import measured_tradeoff
 from recu_analysis.analysis.parallel import by_layer, processes
 from recu_analysis.errors import DamagedError, InputError
