@@ -6,7 +6,6 @@ Run as ``python -m benchmarks.analysis [WINDOWS]``; WINDOWS (50) windows take 15
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,11 @@ JOBS = 2
 #: Windows that the table of every window and layer is made of: each sorts every layer's weights.
 TABLE_WINDOWS = 2
 _BUFFER = bytearray(1 << 20)
+_MEASURE = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
 
 
 def main() -> None:
@@ -67,22 +71,29 @@ def _growth(path: Path, windows: int) -> None:
 
 
 def _table(path: Path, windows: int) -> None:
+    times = take_turns({jobs: lambda jobs=jobs: _tables(path, windows, int(jobs)) for jobs in ("1", str(JOBS))}, 1)  # type: ignore[misc]
+    shown = ", ".join(f"{np.median(values) / TABLE_WINDOWS:.2f} s with --jobs {jobs}" for jobs, values in times.items())
+    print(f"  layer_table, a window: {shown}")
+
+
+def _tables(path: Path, windows: int, jobs: int) -> None:
     from recu_analysis import layer_table, open_run
     from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.analysis.parallel import processes
 
-    chosen = range(windows - TABLE_WINDOWS + 1, windows + 1)
-    times = take_turns(
-        {"layer_table": lambda: [layer_table(open_run(path), window=WindowRange(n, n)) for n in chosen]}, 1
-    )
-    print(f"  layer_table: {np.median(times['layer_table']) / TABLE_WINDOWS:.2f} s a window")
+    with processes(jobs):
+        for number in range(windows - TABLE_WINDOWS + 1, windows + 1):
+            layer_table(open_run(path), window=WindowRange(number, number))
 
 
 def _memory(path: Path, windows: int) -> None:
     for command in (["--window", f"1:{windows + 1}"], []):
         arguments = [sys.executable, "-m", "recu_analysis", "dead-weights", str(path), *command]
-        subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL)
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-        print(f"  peak memory, dead-weights {' '.join(command) or 'without --window'}: at most {peak:.0f} MB")
+        # A process between: what this one takes itself would count for those that it starts.
+        done = subprocess.run([sys.executable, "-c", _MEASURE, *arguments], check=True, stdout=subprocess.PIPE)
+        print(
+            f"  peak memory, dead-weights {' '.join(command) or 'without --window'}: {int(done.stdout) / 1024:.0f} MB"
+        )
 
 
 def dead(path: Path, windows: int, jobs: int = 1) -> None:

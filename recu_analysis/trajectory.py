@@ -70,6 +70,12 @@ class Trajectory:
         return self.end if self.effective is None else self.effective
 
     @property
+    def silent(self) -> NDArray[np.bool_]:
+        """Weights whose effective sign never changed."""
+        silent: NDArray[np.bool_] = self.flips == 0
+        return silent
+
+    @property
     def updates(self) -> int:
         """Number of updates."""
         return self.last_update - self.first_update + 1

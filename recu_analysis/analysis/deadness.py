@@ -1,4 +1,4 @@
-"""Which latent weights are dead by which criterion, and how movement and flips depend on abs(z)."""
+"""Which latent weights are dead by which criterion, from how those of tail and core moved."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from recu_analysis.analysis.horizon import final_stretch
 from recu_analysis.analysis.parallel import by_layer
 from recu_analysis.errors import InputError, NotRecordedError
 from recu_analysis.theory.laplace import check_tau
+from recu_analysis.theory.ranks import median, of_rank
 from recu_analysis.theory.standardize import standard_scores
 
 if TYPE_CHECKING:
@@ -51,8 +52,6 @@ class Movement:
         See `tail_mask`; no flip; mobility below a tenth of the layer's median, or none (None without zpath).
     mobility : ndarray of float64
         Mean abs(z_u - z_{u-1}), standard deviations per update; NaN where the run was recorded without zpath.
-    flips : ndarray of int64
-        Updates at which the effective sign changed.
     updates : int
     record : Trajectory or MergedRecord
         All weights of the layer.
@@ -68,7 +67,6 @@ class Movement:
     silent: Mask
     still: Mask | None
     mobility: NDArray[np.float64]
-    flips: NDArray[np.int64]
     updates: int
     record: Record
     valid: Mask
@@ -94,6 +92,12 @@ class Movement:
         """The share of the weights that is dead by a criterion; NaN where that needs zpath and the run has none."""
         unknown = criterion in NEED_ZPATH and self.still is None
         return float("nan") if unknown else mean(self.dead(criterion))
+
+    @property
+    def flips(self) -> NDArray[np.int64]:
+        """Updates at which the effective sign changed."""
+        flips: NDArray[np.int64] = self.record.flips.reshape(-1)[self.valid]
+        return flips
 
     @property
     def magnitude(self) -> NDArray[np.float64]:
@@ -144,13 +148,11 @@ def tail_mask(z: NDArray[np.float64], tail_tau: float) -> Mask:
     mask = np.zeros(z.size, dtype=np.bool_)
     if count == 0:
         return mask
-    # Rounding keeps the order, and float32 is ranked several times faster; only what is equal there needs float64.
-    coarse = np.abs(z, dtype=np.float32, casting="same_kind")
-    border = np.partition(coarse, z.size - count)[z.size - count]
-    np.greater(coarse, border, out=mask)
-    near = np.flatnonzero(coarse == border)
-    farthest_first = np.argsort(-np.abs(z[near]), kind="stable")
-    mask[near[farthest_first[: count - np.count_nonzero(mask)]]] = True
+    distance = np.abs(z)
+    border = of_rank(distance, z.size - count)
+    np.greater(distance, border, out=mask)
+    ties = np.flatnonzero(distance == border)
+    mask[ties[: count - np.count_nonzero(mask)]] = True
     return mask
 
 
@@ -178,18 +180,17 @@ def movement(spec: LayerSpec, record: Record, tail_tau: TailTau = TAIL_TAU) -> M
     valid = finite & np.isfinite(z) & np.isfinite(z_end)
     if record.zpath is not None:
         valid &= np.isfinite(sums)
-    flips = record.flips.reshape(-1)
+    silent = record.silent.reshape(-1)
     if not valid.all():
-        z, z_end, sums, flips = z[valid], z_end[valid], sums[valid], flips[valid]
+        z, z_end, sums, silent = z[valid], z_end[valid], sums[valid], silent[valid]
     mobility = sums / record.updates
     return Movement(
         z=z,
         z_end=z_end,
         tail=tail_mask(z, level),
-        silent=flips == 0,
+        silent=silent,
         still=None if record.zpath is None else _still(mobility),
         mobility=mobility,
-        flips=flips,
         updates=record.updates,
         record=record,
         valid=valid,
@@ -198,7 +199,7 @@ def movement(spec: LayerSpec, record: Record, tail_tau: TailTau = TAIL_TAU) -> M
 
 
 def _still(mobility: NDArray[np.float64]) -> Mask:
-    limit = STILL_SHARE * float(np.median(mobility)) if mobility.size else 0.0
+    limit = STILL_SHARE * median(mobility)
     still: Mask = (mobility < limit) | (mobility == 0.0)
     return still
 
@@ -304,42 +305,3 @@ def totals(table: pd.DataFrame) -> pd.Series[Any]:
             float(np.average(table[name][present], weights=weights[present])) if present.any() else float("nan")
         )
     return pd.Series(known)
-
-
-def weight_histogram(
-    run: Run, layer: str, *, bins: int = 81, tail_tau: TailTau = TAIL_TAU, window: WindowRange | None = None
-) -> pd.DataFrame:
-    """Histogram of one layer's standard scores at the start of a range of windows, by what became of the weights.
-
-    Parameters
-    ----------
-    run : Run
-    layer : str
-        Its name, or a pattern that matches one layer.
-    bins : int
-        Number of bins of equal width, symmetric about 0.
-    tail_tau : float or "window"
-    window : WindowRange, optional
-        By default the shortest final stretch with memory of at most 1/2; see `recu_analysis.analysis.horizon`.
-
-    Returns
-    -------
-    DataFrame
-        left, right (edges, in standard deviations of the channel), and the counts core, tail_active (tail, flipped
-        in the range) and dead (tail and silent).
-
-    Raises
-    ------
-    InputError
-        If the pattern matches several layers.
-    """
-    specs = select_layers(run, layer)
-    if len(specs) > 1:
-        raise InputError(f"{layer!r} matches {len(specs)} layers; name one of {', '.join(s.name for s in specs)}")
-    windows = select_windows(run, window or final_stretch(run).range)
-    moved = movement(specs[0], merged(windows, specs[0].name), tail_tau)
-    reach = float(np.abs(moved.z).max(initial=0.0)) or 1.0
-    edges = np.linspace(-reach, reach, bins + 1)
-    groups = {"core": ~moved.tail, "tail_active": moved.tail & ~moved.silent, "dead": moved.tail & moved.silent}
-    counts = {name: np.histogram(moved.z[mask], edges)[0] for name, mask in groups.items()}
-    return pd.DataFrame({"left": edges[:-1], "right": edges[1:]} | counts)

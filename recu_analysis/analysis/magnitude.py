@@ -114,7 +114,7 @@ def _channel_sums(run: Run, spec: LayerSpec, bins: int, window: WindowRange) -> 
         distance,
         moved.mobility,
         moved.magnitude,
-        moved.flips > 0,
+        ~moved.silent,
         changed,
         by_distance,
         _relative_gradient(record)[moved.valid],

@@ -84,6 +84,15 @@ class MergedRecord:
         return self.records[-1].ema if self._keeps("ema") else None
 
     @cached_property
+    def silent(self) -> NDArray[np.bool_]:
+        """Weights whose effective sign never changed."""
+        self.records[0].check_shape("weight")
+        silent = np.ones(self.records[0].spec.shape, dtype=np.bool_)
+        for record in self.records:
+            silent.reshape(-1)[record.flipped] = False
+        return silent
+
+    @cached_property
     def flips(self) -> NDArray[np.int64]:
         """Updates at which the effective sign changed, int64."""
         total = self._filled(0)
@@ -136,6 +145,7 @@ class MergedRecord:
         return quantity in self.records[0].window.quantities
 
     def _summed(self, kind: str) -> NDArray[np.float64]:
+        self.records[0].check_shape(kind)  # else run.json alone would say how much memory to take
         total = np.zeros(self.records[0].spec.shape)
         for record in self.records:
             record.add_to(total, kind)
@@ -150,8 +160,7 @@ class MergedRecord:
         return result
 
     def _filled(self, value: int) -> NDArray[np.int64]:
-        # The weights' own size first: else run.json alone would say how much memory to take.
-        self.records[0].check_shape("weight")
+        self.records[0].check_shape("weight")  # as above
         return np.full(self.records[0].spec.shape, value, dtype=np.int64)
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from recu_analysis.analysis.deadness import TAIL_TAU, weight_histogram
+from recu_analysis.analysis.deadness import TAIL_TAU
 from recu_analysis.analysis.flips import flip_table
+from recu_analysis.analysis.histogram import weight_histogram
 from recu_analysis.analysis.horizon import common_stretch
 from recu_analysis.analysis.layers import layer_table
 from recu_analysis.analysis.magnitude import by_magnitude

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 import numpy as np
 
@@ -151,14 +151,16 @@ class LayerRecord:
         return name, expected
 
     def _read(self, kind: str) -> Array:
+        named = self._named(kind)
         self.check_shape(kind)
-        return self._tensor(kind)
+        return self.window.file.read(*named)
 
-    def check_shape(self, kind: str) -> None:
-        """DamagedError if the file gives one of the layer's dense arrays another shape than run.json; reads nothing."""
-        name, _ = self._named(kind)
-        if self.window.file.entry(name).shape != self.spec.shape:
-            raise DamagedError(f"{self.window.where} is damaged: {kind} of layer {self.spec.name!r} has another shape")
+    def check_shape(self, kind: str, wanted: str | None = None) -> None:
+        """DamagedError, naming what is wanted, if one of the file's arrays has not run.json's shape; reads nothing."""
+        if self.window.file.entry(f"{kind}/{self.spec.name}").shape != self.spec.shape:
+            raise DamagedError(
+                f"{self.window.where} is damaged: {wanted or kind} of layer {self.spec.name!r} has another shape"
+            )
 
     def add_to(self, total: NDArray[np.float64], kind: str) -> None:
         """Add one of the window's sums, path or zpath, to a total in float64, without an array of the layer's size.
@@ -168,9 +170,10 @@ class LayerRecord:
         DamagedError
             If it cannot be read or its digest differs; the total is then of no use.
         """
+        named = self._named(kind)
         self.check_shape(kind)
         flat, position = total.reshape(-1), 0
-        for block in self.window.file.blocks(*self._named(kind)):
+        for block in self.window.file.blocks(*named):
             flat[position : position + block.size] += block
             position += block.size
 
@@ -182,16 +185,25 @@ class LayerRecord:
         DamagedError
             If they do not fit the layer.
         """
-        indices, values = self._tensor("flipped"), self._tensor(kind)
-        sound = indices.shape == values.shape == (indices.size,) and bool((indices[1:] > indices[:-1]).all())
-        if not sound or (indices.size and not 0 <= indices[0] <= indices[-1] < self.spec.weights):
-            raise DamagedError(
-                f"{self.window.where} is damaged: {kind} of layer {self.spec.name!r} does not fit the layer"
-            )
+        indices, values = self.flipped, self._tensor(kind)
+        if indices.shape != values.shape:
+            self._does_not_fit(kind)
         return indices, values
 
+    @property
+    def flipped(self) -> Array:
+        """The flat indices of the weights that flipped, rising, intp."""
+        indices = self._tensor("flipped")
+        sound = indices.shape == (indices.size,) and bool((indices[1:] > indices[:-1]).all())
+        if not sound or (indices.size and not 0 <= indices[0] <= indices[-1] < self.spec.weights):
+            self._does_not_fit("flipped")
+        return indices.astype(np.intp)
+
+    def _does_not_fit(self, kind: str) -> NoReturn:
+        raise DamagedError(f"{self.window.where} is damaged: {kind} of layer {self.spec.name!r} does not fit the layer")
+
     def _scatter(self, kind: str, absent: int) -> Array:
-        self.check_shape("weight")  # else run.json alone would say how much memory to take
+        self.check_shape("weight", kind)  # else run.json alone would say how much memory to take
         dense = np.full(self.spec.weights, absent, dtype=np.int64)
         indices, values = self.sparse(kind)
         dense[indices] = values

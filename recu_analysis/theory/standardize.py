@@ -64,7 +64,7 @@ def standard_scores(weight: ArrayLike, *, centre: bool = True) -> NDArray[np.flo
     deviation = _deviation(centred, ddof=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         z = (centred if centre else rows) / deviation
-    z[np.broadcast_to(deviation == 0.0, z.shape)] = 0.0
+    z[deviation[:, 0] == 0.0] = 0.0
     return z.reshape(np.shape(weight))
 
 
@@ -111,7 +111,7 @@ def _centred(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 def _deviation(centred: NDArray[np.float64], *, ddof: int, eps: float = 0.0) -> NDArray[np.float64]:
     """Square root of (variance + eps) of every row of a centred matrix; 0 for rows too short to have one."""
     freedom = centred.shape[1] - ddof
-    variance = (centred**2).sum(axis=1, keepdims=True) / freedom if freedom > 0 else np.zeros((len(centred), 1))
+    variance = _squares(centred)[:, None] / freedom if freedom > 0 else np.zeros((len(centred), 1))
     return np.sqrt(variance + eps)
 
 
@@ -193,7 +193,7 @@ class WeightTransform:
             deviation = _deviation(centred, ddof=self.ddof, eps=self.eps)
             with np.errstate(divide="ignore", invalid="ignore"):
                 result = result / (deviation / (math.sqrt(2.0) * self.target))
-            result[np.broadcast_to(deviation == 0.0, result.shape)] = 0.0
+            result[deviation[:, 0] == 0.0] = 0.0
         return result.reshape(np.shape(weight))
 
     def clamped(self, standardised: ArrayLike, tau: float) -> NDArray[np.float64]:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from recu_analysis import by_magnitude, dead_weights, open_run
-from recu_analysis.analysis.deadness import CRITERIA, tail_mask, totals, weight_histogram
+from recu_analysis.analysis.deadness import CRITERIA, tail_mask, totals
 from recu_analysis.analysis.engine import WindowRange
+from recu_analysis.analysis.histogram import weight_histogram
 from recu_analysis.errors import InputError, LayerNotFoundError
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform

@@ -88,14 +88,22 @@ def test_no_process_is_no_number_of_them():
 
 
 SLOW = """
-import os, sys, time
+import rich_click as click
 from recu_analysis import open_run
-from recu_analysis.analysis.parallel import by_layer, processes
+from recu_analysis.analysis.parallel import by_layer
+from recu_analysis.cli import options
 from tests.analysis.test_parallel import sleep
 
+@click.command()
+@options.run_argument
+@click.argument("folder")
+@options.common
+@options.jobs
+def command(run, folder):
+    by_layer(sleep, open_run(run), open_run(run).header.layers, folder)
+
 if __name__ == "__main__":
-    with processes(2):
-        by_layer(sleep, open_run(sys.argv[1]), open_run(sys.argv[1]).header.layers, sys.argv[2])
+    command()
 """
 
 
@@ -117,7 +125,7 @@ def test_a_stopped_analysis_leaves_no_process(three, tmp_path, number):
     script.write_text(SLOW)
     folder.mkdir()
     started = subprocess.Popen(
-        [sys.executable, script, three, folder],
+        [sys.executable, script, three, folder, "--jobs", "2"],
         start_new_session=True,
         stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
@@ -128,7 +136,9 @@ def test_a_stopped_analysis_leaves_no_process(three, tmp_path, number):
     os.killpg(started.pid, number) if number == signal.SIGINT else started.kill()
     errors = started.communicate(timeout=30)[1].decode()
     assert wait_for(lambda: [worker for worker in workers if alive(worker)], lambda left: not left) == []
-    assert errors.count("KeyboardInterrupt") == (number == signal.SIGINT)
+    if number == signal.SIGINT:
+        assert errors == "Error: stopped by Ctrl-C; every file that was written is whole\n"
+        assert started.returncode == 130
 
 
 def wait_for(value, enough):

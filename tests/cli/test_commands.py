@@ -237,6 +237,18 @@ def test_a_flipped_bit_in_the_body_names_the_tensor(synthetic):
         assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", ["dead-weights", "updates", "fit"])
+def test_several_processes_print_the_same(synthetic, command):
+    one, two = (run_cli(command, synthetic, "--format", "csv", "--jobs", jobs) for jobs in ("1", "2"))
+    assert (one.returncode, two.returncode) == (0, 0)
+    assert one.stdout == two.stdout != ""
+    assert one.stderr == two.stderr
+
+
+def test_no_processes_are_wrong_usage(synthetic):
+    assert run_cli("flips", synthetic, "--jobs", "0").returncode == 2
+
+
 def test_nan_weights_are_counted_and_the_table_goes_on(tmp_path):
     walk = random_walk((4, 30), 4)
     walk[4, 1, 2] = np.nan

@@ -162,7 +162,7 @@ def test_run_json_alone_takes_no_memory(tmp_path):
     (path / "run.json").write_text(json.dumps(content))
     layer = open_run(path).windows[1]["a"]
     for quantity in ("flips", "first_flip", "last_flip", "path", "weight"):
-        with pytest.raises(DamagedError, match=r"(weight|path) of layer 'a' has another shape"):
+        with pytest.raises(DamagedError, match=f"{quantity} of layer 'a' has another shape"):
             getattr(layer, quantity)
 
 

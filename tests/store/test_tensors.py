@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from recu_analysis.errors import DamagedError
-from recu_analysis.store.tensors import TensorFile, read_small
+from recu_analysis.store.format import digest
+from recu_analysis.store.tensors import BLOCK_BYTES, TensorFile, read_small
 
 ARRAYS = {
     "a": np.array([[1, -0.0, np.nan], [np.inf, 1e-45, -np.inf]], np.float32),
@@ -63,6 +64,30 @@ def test_a_file_cut_after_it_was_opened(tmp_path, size):
     os.truncate(path, path.stat().st_size - 4 + size)
     with pytest.raises(DamagedError, match="the file is cut short: tensor 't' ends too early"):
         file.read("t")
+
+
+@pytest.mark.parametrize("size", [0, 1, 65536, 65537, 200_000])
+def test_blocks_are_the_whole_tensor_and_its_digest_is_checked_after_them(tmp_path, size):
+    array, path = np.random.default_rng(0).normal(size=size).astype(np.float32), tmp_path / "x.safetensors"
+    save_file({"t": array, "u": array}, path)
+    known = digest("t", array)
+    file = TensorFile(path, "the file")
+    found = [block.copy() for block in file.blocks("t", known)]
+    np.testing.assert_array_equal(np.concatenate([array[:0], *found]), array)
+    assert all(block.nbytes <= BLOCK_BYTES for block in found)
+    with pytest.raises(DamagedError, match="the file is damaged: tensor 'u' does not match its checksum"):
+        list(file.blocks("u", known))
+    with pytest.raises(DamagedError, match="the file is damaged: it has no tensor 'v'"):
+        list(file.blocks("v", known))
+
+
+def test_blocks_of_a_file_cut_after_it_was_opened(tmp_path):
+    array, path = np.zeros(100_000, np.float32), tmp_path / "x.safetensors"
+    save_file({"t": array}, path)
+    file = TensorFile(path, "the file")
+    os.truncate(path, path.stat().st_size - 1)
+    with pytest.raises(DamagedError, match="the file is cut short: tensor 't' ends too early"):
+        list(file.blocks("t", digest("t", array)))
 
 
 JSON = st.recursive(
