@@ -1,8 +1,9 @@
-"""The per-update kernel at 11 M weights on one thread, beside plain torch operations and a memory copy."""
+"""The per-update kernel at 11 M weights, beside plain torch operations, what others track, and a memory copy."""
 
 from __future__ import annotations
 
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -28,6 +29,38 @@ ROUNDS = 15
 STEP = 0.005
 
 
+class FlipRatio:
+    """What Larq's metric of that name does with each layer: signs, compared with those before, and their mean."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        self.before = weight.sign()
+        self.ratio = torch.zeros(())
+
+    def update(self, weight: torch.Tensor) -> None:
+        """Account for an update."""
+        now = weight.sign()
+        self.ratio += (now != self.before).float().mean()
+        self.before.copy_(now)
+
+
+class OscillationFrequency:
+    """What oscillation trackers keep (Nagel et al., ICML 2022): direction of the last switch, average of returns."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        self.before = weight.sign()
+        self.direction, self.average = torch.zeros_like(weight), torch.zeros_like(weight)
+
+    def update(self, weight: torch.Tensor) -> None:
+        """Account for an update."""
+        now = weight.sign()
+        direction = (now - self.before).sign()
+        switched = direction != 0
+        returned = switched & (direction == -self.direction)
+        self.average.mul_(0.99).add_(returned.float(), alpha=0.01)
+        self.direction = torch.where(switched, direction, self.direction)
+        self.before = now
+
+
 def main() -> None:
     """Print nanoseconds a weight and update, ratios, and bytes a weight in memory and on disk."""
     torch.set_num_threads(1)
@@ -37,9 +70,15 @@ def main() -> None:
     fused = [CpuAccumulator(weight, centre=True) for weight in weights]
     plain = [DeviceAccumulator(weight, centre=True) for weight in weights]
     copies = [weight.clone() for weight in weights]
+    larq, oscillations = [FlipRatio(weight) for weight in weights], [OscillationFrequency(w) for w in weights]
+    shared = [CpuAccumulator(weight, centre=True) for weight in weights]
+    pool = ThreadPoolExecutor(2)
     contestants = {
         "fused kernel": lambda: [sums.advance(weight, 1) for sums, weight in zip(fused, weights, strict=True)],
+        "fused, two threads": lambda: list(pool.map(lambda s, w: s.advance(w, 1), shared, weights)),
         "plain torch operations": lambda: [sums.advance(w, 1) for sums, w in zip(plain, weights, strict=True)],
+        "flips alone, as Larq": lambda: [each.update(w) for each, w in zip(larq, weights, strict=True)],
+        "oscillations alone": lambda: [each.update(w) for each, w in zip(oscillations, weights, strict=True)],
         "memory copy": lambda: [copy.copy_(weight) for copy, weight in zip(copies, weights, strict=True)],
     }
 
@@ -48,10 +87,12 @@ def main() -> None:
             weight.add_(torch.randn(weight.shape, generator=generator), alpha=STEP)
 
     times = take_turns({"(an update of the weights)": move, **contestants}, ROUNDS)
-    print(f"per-update kernel, {count / 1e6:.1f} M weights in {len(SHAPES)} layers, one thread, {ROUNDS} rounds")
+    what = f"{count / 1e6:.1f} M weights in {len(SHAPES)} layers"
+    print(f"per-update kernel, {what}, one thread if not said, {ROUNDS} rounds")
     for name in contestants:
         print(f"  {name:24} {1e9 * sorted(times[name])[ROUNDS // 2] / count:6.2f} ns a weight and update")
-    for other in ("plain torch operations", "memory copy"):
+    pool.shutdown()
+    for other in list(contestants)[1:]:
         middle, low, high = ratio(times, "fused kernel", other)
         print(f"  fused kernel / {other}: {middle:.3f} (quartiles {low:.3f} to {high:.3f})")
     memory = sum(array.nbytes for sums in fused for array in vars(sums).values() if hasattr(array, "nbytes"))
