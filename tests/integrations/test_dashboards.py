@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 
 import pytest
 
@@ -65,6 +66,16 @@ def offline_records(folder):
             payload = b""
 
 
+def finished_records(folder):
+    """All records of a run; W&B's service may write the last of them a moment after the run was finished."""
+    for _ in range(120):
+        records = list(offline_records(folder))
+        if any(record.HasField("exit") for record in records):
+            return records
+        time.sleep(0.25)
+    raise AssertionError("the log of the run was not finished in 30 s")
+
+
 def test_wandb_keeps_offline_what_was_logged(run, tmp_path, monkeypatch):
     import wandb as library
 
@@ -73,7 +84,7 @@ def test_wandb_keeps_offline_what_was_logged(run, tmp_path, monkeypatch):
     with library.init(project="recu", mode="offline", dir=str(tmp_path), settings={"silent": True}) as theirs:
         theirs.log({"other": 1.0}, step=1000)
         wandb.log_windows(run, theirs, COLUMNS)
-    records = list(offline_records(tmp_path))
+    records = finished_records(tmp_path)
     rows = [
         {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
         for record in records

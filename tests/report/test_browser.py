@@ -169,8 +169,10 @@ def test_charts_are_read_and_zoomed_by_pointer(page):
 
 
 def test_a_chart_has_its_numbers_as_a_table(page):
+    from playwright.sync_api import expect
+
     page.locator("#chart-dead summary").click()
-    assert page.locator("#chart-dead tbody tr").count() == 8
+    expect(page.locator("#chart-dead tbody tr")).to_have_count(8)
     page.select_option("#layer", label="layer1.conv")
     cells = page.locator("#chart-dead tbody tr td").all_inner_texts()
     assert len(cells) == 16
