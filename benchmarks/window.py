@@ -6,7 +6,7 @@ import importlib.util
 import os
 import tempfile
 import time
-from functools import partial
+from itertools import count as count_up
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,6 +61,8 @@ def main() -> None:
         arrays = _arrays(ra.open_run(folder / "run"))
         dense = [torch.from_numpy(array.copy()) for name, array in arrays.items() if name.split("/")[0] in _DENSE]
         blocked: list[float] = []
+        held: list[torch.Tensor] = []
+        number = count_up()
 
         def window() -> None:
             start = time.perf_counter()
@@ -71,10 +73,11 @@ def main() -> None:
         contestants: dict[str, Callable[[], object]] = {
             "(updates)": move,
             WINDOW: window,
-            RAW: partial(_raw, folder / "raw", arrays),
-            CLONE: lambda: [tensor.clone() for tensor in dense],
-            "safetensors, no fsync": lambda: save_file(arrays, folder / "plain.safetensors"),
-            "torch.save, no fsync": lambda: torch.save(arrays, folder / "plain.pt"),
+            # Files are kept, as a run keeps its windows: memory that a deleted one frees is quicker to write to.
+            RAW: lambda: _raw(folder / f"raw-{next(number)}", arrays),
+            CLONE: lambda: held.__setitem__(slice(None), [tensor.clone() for tensor in dense]),
+            "safetensors, no fsync": lambda: save_file(arrays, folder / f"{next(number)}.safetensors"),
+            "torch.save, no fsync": lambda: torch.save(arrays, folder / f"{next(number)}.pt"),
             **_histograms(weights, folder),
         }
         times = take_turns(contestants, ROUNDS)
@@ -101,7 +104,6 @@ def _arrays(run: ra.Run) -> dict[str, np.ndarray]:
 
 
 def _raw(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    path.unlink(missing_ok=True)
     with path.open("wb") as file:
         for array in arrays.values():
             file.write(array.data)

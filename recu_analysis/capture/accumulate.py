@@ -104,7 +104,7 @@ class CpuAccumulator:
 
     def take(self) -> dict[str, Any]:
         """The window's arrays under their names in a shard, None where not kept, handed over; a new window begins."""
-        flipped = np.flatnonzero(self._flips)
+        flipped = np.flatnonzero(self._flips != 0)  # of a mask, twice as fast as of the counts
         times = "flip_times" in self._kept
         taken = {
             "weight": self._old.copy().reshape(self._shape),
@@ -116,7 +116,8 @@ class CpuAccumulator:
             "last_flip": self._last.reshape(-1)[flipped] if times else None,
         }
         self._flips.reshape(-1)[flipped] = 0
-        self._path, self._zpath = (np.zeros_like(each) for each in (self._path, self._zpath))
+        # Not zeros_like, which writes the zeros now, while the training waits.
+        self._path, self._zpath = (np.zeros(each.shape, each.dtype) for each in (self._path, self._zpath))
         return taken
 
     def state(self) -> dict[str, torch.Tensor]:
