@@ -38,7 +38,7 @@ class _Polynomial(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
         (values,) = ctx.saved_tensors
-        return gradient * polynomial_slope(values)
+        return _slope_in_place(values.clone()).mul_(gradient)
 
 
 class _ScaledPolynomial(torch.autograd.Function):
@@ -56,17 +56,22 @@ class _ScaledPolynomial(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
         values, mean, scale = ctx.saved_tensors
         axes = tuple(range(1, values.ndim))
-        inner = gradient * polynomial_slope(values * scale)
+        # In place where that can be: activations are large, and new memory for them is slow.
+        inner = _slope_in_place(values * scale).mul_(gradient)
         # d(1/s)/dx_i = -(x_i - mean) / ((N - 1) s^3), for each sample of N values.
         freedom = values[0].numel() - 1
         pull = (inner * values).sum(dim=axes, keepdim=True) * scale.pow(3) / freedom
-        result: torch.Tensor = inner * scale - (values - mean) * pull
-        return result
+        return inner.mul_(scale).sub_((values - mean).mul_(pull))
 
 
 def polynomial_slope(values: torch.Tensor) -> torch.Tensor:
     """Slope of the polynomial that stands in for the sign of activations: max(0, 2 - |2a|) (Eq. 6 and 7)."""
-    return torch.relu(2.0 - 2.0 * values.abs())
+    return _slope_in_place(values.clone())
+
+
+def _slope_in_place(values: torch.Tensor) -> torch.Tensor:
+    """`polynomial_slope`, which takes the place of the values."""
+    return values.abs_().mul_(-2.0).add_(2.0).relu_()
 
 
 def sign_straight_through(values: torch.Tensor) -> torch.Tensor:
