@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes checkpoints/, the small runs that ship with the repository, from runs/fashion and runs/mask (see
-# scripts/fashion_mnist.sh and scripts/digits_mask.sh): fewer layers, windows merged into fewer.
+# Makes checkpoints/, the small runs that ship with the repository, from runs/fashion, runs/mask and
+# runs/scale (see scripts/fashion_mnist.sh, digits_mask.sh and digits_scale.sh): fewer layers, windows merged into fewer.
 set -eu
 cd "$(dirname "$0")/.."
 analyze=${ANALYZE:-.venv/bin/recu-analyze}
@@ -21,6 +21,11 @@ for seed in 0 1 2; do
     done
     # Of these only the metrics and one layer are shown.
     thin "runs/fashion/rescaled-$seed" "checkpoints/fashion/rescaled-$seed" 0,12 layer2.0.conv2
+done
+for seed in 0 1 2; do
+    for arm in two half rescaled; do
+        thin "runs/scale/$arm-$seed" "checkpoints/scale/$arm-$seed" 0,12 layer2.0.conv2
+    done
 done
 for arm in recu baseline random; do
     thin "runs/mask/$arm" "checkpoints/mask/$arm" 0,7,8 layer1.0.conv2 layer2.0.conv2 layer2.2.conv2

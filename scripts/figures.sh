@@ -10,6 +10,6 @@ runs=checkpoints/fashion
 "$analyze" figures $runs/baseline-0 $runs/recu-0 $runs/random-0 --only magnitude -o figures
 "$analyze" figures $runs/baseline-? $runs/recu-? $runs/random-? --only fig5 -o figures
 "$analyze" figures $runs/recu-? $runs/baseline-? --only claims -o figures
-"$analyze" figures $runs/recu-? $runs/rescaled-? --only initscale -o figures
+"$analyze" figures checkpoints/scale/two-? checkpoints/scale/half-? checkpoints/scale/rescaled-? --only initscale -o figures
 "$analyze" figures checkpoints/mask/recu checkpoints/mask/baseline checkpoints/mask/random --only mask -o figures
 "$analyze" figures $runs/*-? --only table1,table2,table3,table4,table5 -o figures

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from recu_analysis.store.run import Run
 
 
+#: Settings that make no other experiment.
+INCIDENTAL = frozenset({"seed", "device", "data_dir"})
+
+
 def compare(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
     """What runs ended with, over the final stretch of windows with memory of at most 1/2.
 
@@ -116,10 +120,10 @@ def over_seeds(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.Data
 
 
 def groups_of(runs: Mapping[str, Run]) -> list[dict[str, Run]]:
-    """Runs that differ in their seed alone, together, in the order in which they come."""
+    """Runs that differ in their seed alone, or in what is `INCIDENTAL`, together, in the order in which they come."""
     groups: dict[str, dict[str, Run]] = {}
     for label, run in runs.items():
-        settings = {name: value for name, value in run.configuration.items() if name != "seed"}
+        settings = {name: value for name, value in run.configuration.items() if name not in INCIDENTAL}
         groups.setdefault(repr(sorted(settings.items())), {})[label] = run
     return list(groups.values())
 

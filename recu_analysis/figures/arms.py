@@ -8,13 +8,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from recu_analysis.analysis.compare import INCIDENTAL
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from recu_analysis.store.run import Run
 
-#: Settings that make no other experiment.
-INCIDENTAL = frozenset({"seed", "device", "data_dir"})
 # Settings whose value says what the arm is; the others are named where they differ.
 _KIND = frozenset({"recu", "mask"})
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from recu_analysis.analysis.compare import INCIDENTAL
 from recu_analysis.errors import InputError
-from recu_analysis.figures.arms import INCIDENTAL, scale_text, settings
+from recu_analysis.figures.arms import scale_text, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from recu_analysis.analysis.compare import INCIDENTAL
 from recu_analysis.analysis.engine import decay_time
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def warnings(
 
 def unlike(runs: Mapping[str, Run]) -> list[str]:
     """A sentence where runs that the claims pool as seeds of one training differ in more than their seed."""
-    differing = [name for name, _, differs in configuration(runs) if differs and name not in {"seed", "data_dir"}]
+    differing = [name for name, _, differs in configuration(runs) if differs and name not in INCIDENTAL]
     if not differing:
         return []
     return [
