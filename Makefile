@@ -34,7 +34,7 @@ demo: $(READY) ## Train two binary networks on digits; tables, figures and a rep
 	$(BIN)/recu-analyze demo
 
 test: lint ## The core tests, with ruff, mypy and the architecture
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal
 
 lint: $(READY) ## ruff, ruff-format, mypy
 	$(BIN)/ruff check .
