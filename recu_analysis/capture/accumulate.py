@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
-from recu_analysis.capture.kernel import advance, all_moments
+from recu_analysis.capture.kernel import advance, all_moments, take_flips
 from recu_analysis.store.quantities import QUANTITIES
 
 if TYPE_CHECKING:
@@ -104,18 +104,18 @@ class CpuAccumulator:
 
     def take(self) -> dict[str, Any]:
         """The window's arrays under their names in a shard, None where not kept, handed over; a new window begins."""
-        flipped = np.flatnonzero(self._flips != 0)  # of a mask, twice as fast as of the counts
         times = "flip_times" in self._kept
+        counts, first_flip, last_flip = (each.reshape(-1) for each in (self._flips, self._first, self._last))
+        flipped, flips, first, last = take_flips(counts, first_flip, last_flip, times)
         taken = {
             "weight": self._old.copy().reshape(self._shape),
             "path": self._path.reshape(self._shape) if "path" in self._kept else None,
             "zpath": self._zpath.reshape(self._shape) if "zpath" in self._kept else None,
-            "flipped": flipped.astype(np.uint32),
-            "flips": self._flips.reshape(-1)[flipped],
-            "first_flip": self._first.reshape(-1)[flipped] if times else None,
-            "last_flip": self._last.reshape(-1)[flipped] if times else None,
+            "flipped": flipped,
+            "flips": flips,
+            "first_flip": first if times else None,
+            "last_flip": last if times else None,
         }
-        self._flips.reshape(-1)[flipped] = 0
         # Not zeros_like, which writes the zeros now, while the training waits.
         self._path, self._zpath = (np.zeros(each.shape, each.dtype) for each in (self._path, self._zpath))
         return taken

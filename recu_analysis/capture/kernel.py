@@ -69,17 +69,25 @@ def move(
 
 
 @numba.njit(nogil=True, cache=True)
-def count_flips(words: Array, update: int, flips: Array, first_flip: Array, last_flip: Array) -> None:
-    """Count one channel's flips; `words` holds a byte a weight, read eight at a time because flips are rare."""
+def positions(words: Array, index: Array) -> int:
+    """Where one channel changed, into `index`, and how often; `words` holds a byte a weight, read eight at a time."""
     changed = words.view(np.uint8)
-    for k in range(words.size):
-        if words[k] != 0:
-            for j in range(8 * k, 8 * k + 8):
-                if changed[j]:
-                    if flips[j] == 0:
-                        first_flip[j] = update
-                    flips[j] += 1
-                    last_flip[j] = update
+    count = np.uint64(0)  # a signed one would be asked at every use whether it counts from the end
+    for k in range(np.uint64(words.size)):
+        if words[k] != 0:  # flips are rare
+            for j in range(np.uint64(8) * k, np.uint64(8) * k + np.uint64(8)):
+                index[count] = j
+                count += np.uint64(changed[j])
+    return int(count)
+
+
+@numba.njit(nogil=True, cache=True)
+def count_flips(index: Array, update: int, flips: Array, first_flip: Array, last_flip: Array) -> None:
+    """Count the flips of one channel's weights at `index`; without branches, so that their cache misses overlap."""
+    for j in index:
+        first_flip[j] = update if flips[j] == 0 else first_flip[j]
+        flips[j] += 1
+        last_flip[j] = update
 
 
 @numba.njit(nogil=True, cache=True, fastmath=_FAST)
@@ -102,6 +110,7 @@ def advance(
     each array once. Sums and times that nobody wants have one row, over which all channels write.
     """
     words = np.zeros((new.shape[1] + 7) // 8, np.uint64)
+    index = np.empty(8 * words.size + 1, np.uint64)
     changed = words.view(np.uint8)
     for c in range(new.shape[0]):
         if unchanged(new[c], old[c]):  # else z would seem to move by the rounding of its last digit
@@ -113,5 +122,28 @@ def advance(
         row, zrow = path[c % path.shape[0]], zpath[c % zpath.shape[0]]
         move(new[c], old[c], shift, scale, old_shift, inverse[c], row, zrow, changed)
         first, last = first_flip[c % first_flip.shape[0]], last_flip[c % last_flip.shape[0]]
-        count_flips(words, update, flips[c], first, last)
+        count_flips(index[: positions(words, index)], update, flips[c], first, last)
         mean[c], inverse[c] = m, scale
+
+
+@numba.njit(nogil=True, cache=True)
+def take_flips(flips: Array, first_flip: Array, last_flip: Array, times: bool) -> tuple[Array, Array, Array, Array]:
+    """Index, flips, first and last flip of the weights that flipped, all uint32; `flips` begins again at 0.
+
+    Without `times` the last two are empty.
+    """
+    count = 0
+    for j in range(flips.size):
+        count += flips[j] != 0
+    index, counts = np.empty(count, np.uint32), np.empty(count, np.uint32)
+    timed = count if times else 0
+    first, last = np.empty(timed, np.uint32), np.empty(timed, np.uint32)
+    k = 0
+    for j in range(flips.size):
+        if flips[j] != 0:
+            index[k], counts[k] = j, flips[j]
+            if times:
+                first[k], last[k] = first_flip[j], last_flip[j]
+            flips[j] = 0
+            k += 1
+    return index, counts, first, last
