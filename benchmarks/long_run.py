@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recu_analysis.store.format import LayerSpec, LayerWindow
-from recu_analysis.store.writer import LayerState, RunWriter
+from recu_analysis.store.state import LayerState
+from recu_analysis.store.writer import RunWriter
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:

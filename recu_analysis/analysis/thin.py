@@ -14,10 +14,12 @@ import numpy as np
 
 from recu_analysis.analysis.engine import merged, select_layers
 from recu_analysis.errors import DamagedError, InputError, RunExistsError, StoreError, WindowNotFoundError
+from recu_analysis.store.durable import check_room, sync_directory
 from recu_analysis.store.format import LayerWindow
 from recu_analysis.store.quantities import DENSE, OPTIONAL
 from recu_analysis.store.run import open_run
-from recu_analysis.store.writer import LayerState, RunWriter, check_room, sync_directory
+from recu_analysis.store.state import LayerState
+from recu_analysis.store.writer import RunWriter
 
 if TYPE_CHECKING:
     import os

@@ -16,7 +16,8 @@ from recu_analysis.capture.environment import environment
 from recu_analysis.capture.saved import SavedLayer, saved_layers
 from recu_analysis.errors import InputError, RunExistsError, StoreError
 from recu_analysis.store.format import LayerWindow
-from recu_analysis.store.writer import LayerState, RunWriter
+from recu_analysis.store.state import LayerState
+from recu_analysis.store.writer import RunWriter
 from recu_analysis.theory.standardize import standard_scores
 
 if TYPE_CHECKING:

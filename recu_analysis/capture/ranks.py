@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from recu_analysis.store.writer import LayerState
+    from recu_analysis.store.state import LayerState
 
 
 def is_first(model: torch.nn.Module) -> bool:

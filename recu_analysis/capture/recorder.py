@@ -14,7 +14,7 @@ from recu_analysis.capture.resuming import Position, begin
 from recu_analysis.capture.tracks import pool_for, track_of
 from recu_analysis.errors import InputError, RecorderError
 from recu_analysis.store.quantities import QUANTITIES, checked_quantities
-from recu_analysis.store.writer import RunWriter, window_bytes
+from recu_analysis.store.state import window_bytes
 
 if TYPE_CHECKING:
     import os
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     import torch
+
+    from recu_analysis.store.writer import RunWriter
 
 
 class Recorder:

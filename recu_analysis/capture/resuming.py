@@ -13,7 +13,8 @@ from recu_analysis.errors import InputError, StoreError
 from recu_analysis.store.format import LayerWindow
 from recu_analysis.store.quantities import kinds
 from recu_analysis.store.run import open_run
-from recu_analysis.store.writer import LayerState, RunWriter
+from recu_analysis.store.state import LayerState
+from recu_analysis.store.writer import RunWriter
 
 if TYPE_CHECKING:
     import os

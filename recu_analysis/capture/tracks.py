@@ -13,7 +13,7 @@ from recu_analysis.capture.effective import layer_accumulator
 from recu_analysis.capture.extras import FlipAverage, GradientSum
 from recu_analysis.errors import RecorderError
 from recu_analysis.store.format import LayerWindow, digest
-from recu_analysis.store.writer import LayerState
+from recu_analysis.store.state import LayerState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -62,7 +62,7 @@ def deliver(
 
 def replace_file(path: Path, text: str) -> None:
     """Write a text file whole or not at all; StoreError if its folder does not let us."""
-    from recu_analysis.store.writer import commit
+    from recu_analysis.store.durable import commit
 
     try:
         commit(path.parent, path, lambda file: file.write_text(text, encoding="utf-8"))

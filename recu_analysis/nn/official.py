@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import torch
 
 from recu_analysis.errors import CheckpointError
-from recu_analysis.store.writer import commit
+from recu_analysis.store.durable import commit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,158 +1,34 @@
-"""Writing a run directory: atomic, checksummed files, saved by a background thread with a bounded queue."""
+"""Writing a run directory: checksummed windows, saved by a background thread with a bounded queue."""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import errno
-import fcntl
 import os
 import queue
 import secrets
-import shutil
-import stat
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from recu_analysis.errors import InputError, NoRoomError, RecuError, RunExistsError, StoreError
+from recu_analysis.errors import InputError, RunExistsError, StoreError
 from recu_analysis.store import format as names
+from recu_analysis.store.durable import as_store_error, check_room, commit, lock_directory, sync_directory
 from recu_analysis.store.limits import check_recordable
-from recu_analysis.store.quantities import DENSE, OPTIONAL, QUANTITIES, SPARSE, checked_quantities, kinds
+from recu_analysis.store.quantities import QUANTITIES, checked_quantities
 from recu_analysis.store.run import open_run
+from recu_analysis.store.state import window_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from recu_analysis.store.format import LayerSpec, LayerWindow
+    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.state import LayerState
 
 #: Windows that may wait for the disk before the training thread waits for them.
 QUEUED_WINDOWS = 2
-#: Bytes a file system must have beyond what is about to be written.
-SPARE_BYTES = 4 * 2**20
-#: Fraction of a layer's weights that flips in a window, for the estimate of its size; 4 to 10 % were measured.
-EXPECTED_FLIPPED = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class LayerState:
-    """One layer of one window, as it goes to disk.
-
-    Attributes
-    ----------
-    weight : ndarray of float32 or float64, shape of the layer
-        At the window's end.
-    path, zpath : ndarray of float32, shape of the layer, or None
-        None, here and below, where the run does not keep the quantity.
-    flipped, flips, first_flip, last_flip : ndarray of uint32, one entry a weight that flipped
-        Flat indices in rising order, and their counts and update numbers; the latter may be None.
-    scale : ndarray of float32 or None
-        The learned alpha at the window's end.
-    summary : LayerWindow
-    effective : ndarray of float32 or float64, shape of the layer, or None
-        The effective weight at the window's end, where no WeightTransform says it.
-    ema, grad : ndarray of float32, shape of the layer, or None
-        The flip average at the window's end, and the window's sum of abs(gradient).
-    """
-
-    weight: np.ndarray[Any, Any]
-    path: np.ndarray[Any, Any] | None
-    zpath: np.ndarray[Any, Any] | None
-    flipped: np.ndarray[Any, Any]
-    flips: np.ndarray[Any, Any]
-    first_flip: np.ndarray[Any, Any] | None
-    last_flip: np.ndarray[Any, Any] | None
-    scale: np.ndarray[Any, Any] | None
-    summary: LayerWindow
-    effective: np.ndarray[Any, Any] | None = None
-    ema: np.ndarray[Any, Any] | None = None
-    grad: np.ndarray[Any, Any] | None = None
-
-    def tensors(self, layer: str) -> dict[str, np.ndarray[Any, Any]]:
-        """The arrays under their names in a shard."""
-        every = (*DENSE, *SPARSE, *OPTIONAL)
-        present = {kind: array for kind in every if (array := getattr(self, kind)) is not None}
-        return {f"{kind}/{layer}": np.ascontiguousarray(array) for kind, array in present.items()}
-
-
-def window_bytes(layers: Sequence[LayerSpec], quantities: Sequence[str] = QUANTITIES) -> int:
-    """Estimated bytes on disk of one window of these layers, a tenth of the weights having flipped."""
-    states = {layer.name: 1 if layer.transform else 2 for layer in layers}  # the effective weight too
-    kept = set(kinds(quantities))
-    sums = 4 * (len(kept & set(DENSE)) - 1)
-    dense = sum(layer.weights * (np.dtype(layer.dtype).itemsize * states[layer.name] + sums) for layer in layers)
-    flip = 4 * len(kept & set(SPARSE))
-    sparse = sum(int(layer.weights * EXPECTED_FLIPPED) * flip for layer in layers)
-    return dense + sparse + 1024 * len(layers)
-
-
-def check_room(path: Path, needed: int, what: str) -> None:
-    """NoRoomError if the file system of `path` has less than `needed` bytes and a little to spare."""
-    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    free = shutil.disk_usage(existing).free
-    if free < needed + SPARE_BYTES:
-        raise NoRoomError(
-            f"no room for {what}: {path} has {free / 2**20:.0f} MiB free and needs "
-            f"{(needed + SPARE_BYTES) / 2**20:.0f}; free some space or choose another folder"
-        )
-
-
-def sync_directory(path: Path) -> None:
-    """Make the entries of a directory durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def commit(staging: Path, final: Path, save: Callable[[Path], object]) -> None:
-    """Put a file in its place whole and durable, or not at all.
-
-    Parameters
-    ----------
-    staging : Path
-        Folder of the same file system in which `save` writes.
-    final : Path
-        Where the file belongs; its folder exists.
-    save : callable
-        Writes the path that it is given.
-
-    Raises
-    ------
-    OSError
-        Whatever writing, syncing or renaming met; nothing is left behind.
-    """
-    temporary = staging / f"{os.getpid()}-{secrets.token_hex(8)}"
-    try:
-        # The mode that a new file gets here; asking the umask itself would change it for other threads.
-        mode = stat.S_IMODE(_create(temporary))
-        save(temporary)
-        temporary.chmod(mode)
-        descriptor = os.open(temporary, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        temporary.rename(final)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_directory(final.parent)
-
-
-def _create(path: Path) -> int:
-    """Make an empty file and return its mode."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
-        return os.fstat(descriptor).st_mode
-    finally:
-        os.close(descriptor)
 
 
 class RunWriter:
@@ -219,7 +95,7 @@ class RunWriter:
             3 * window_bytes(layers, quantities),
             f"a recording of {sum(layer.weights for layer in layers)} weights",
         )
-        with _as_store_error(path, "cannot be prepared for recording"):
+        with as_store_error(path, "cannot be prepared for recording"):
             _refuse_existing(path, resume)
             path.mkdir(parents=True, exist_ok=True)
             self._lock = lock_directory(path)
@@ -356,7 +232,7 @@ class RunWriter:
             # After an error nothing more is written: the next window would not follow on the last one.
             if self._error is None:
                 try:
-                    with _as_store_error(self.path, "cannot be written"):
+                    with as_store_error(self.path, "cannot be written"):
                         task()
                 except Exception as error:  # raised on the training thread, at its next call
                     self._error = error
@@ -434,27 +310,6 @@ def _sweep(history: Path) -> None:
                 leftover.unlink()
 
 
-def lock_directory(path: Path) -> int:
-    """Take a run directory for this process; closing the descriptor, or the process's end, releases it.
-
-    Raises
-    ------
-    StoreError
-        If another recording has it.
-    """
-    descriptor = os.open(path / names.LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        if error.errno in {errno.EAGAIN, errno.EACCES}:
-            raise StoreError(
-                f"another process is recording into {path}; wait for it or choose another folder"
-            ) from None
-        raise
-    return descriptor
-
-
 def _listed(quantities: Sequence[str]) -> str:
     return ", ".join(quantities) or "(none)"
 
@@ -466,14 +321,3 @@ def _check_same_layers(recorded: Sequence[LayerSpec], given: Sequence[LayerSpec]
     different = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
     listed = ", ".join(different[:5]) or "their order"
     raise StoreError(f"{path} holds a run of another model and cannot be resumed with this one; what differs: {listed}")
-
-
-@contextlib.contextmanager
-def _as_store_error(path: Path, what: str) -> Any:
-    try:
-        yield
-    except RecuError:
-        raise
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise StoreError(f"{path} {what}: {reason}") from error

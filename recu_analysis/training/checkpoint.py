@@ -10,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from recu_analysis.errors import DamagedError, InputError, StoreError
+from recu_analysis.store.durable import commit
 from recu_analysis.store.format import CHECKPOINTS, digest, seal
-from recu_analysis.store.writer import commit
 from recu_analysis.training.config import TrainingConfig
 
 if TYPE_CHECKING:

@@ -17,9 +17,10 @@ from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.capture.recorder import record
 from recu_analysis.errors import InputError, RunExistsError, StoreError
 from recu_analysis.nn import set_progress, set_tau
+from recu_analysis.store.durable import check_room, lock_directory
 from recu_analysis.store.format import RUN_FILE
 from recu_analysis.store.quantities import QUANTITIES
-from recu_analysis.store.writer import check_room, lock_directory, window_bytes
+from recu_analysis.store.state import window_bytes
 from recu_analysis.training import checkpoint
 from recu_analysis.training.data import Dataset, batches, epoch_seed, load_dataset
 from recu_analysis.training.distributed import Processes, processes

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import recu_analysis.store.writer as writer_module
 from recu_analysis import dead_weights, layer_table, open_run
 from recu_analysis.analysis.engine import WindowRange
 from recu_analysis.analysis.thin import thin
@@ -190,7 +190,7 @@ def test_other_refusals_leave_nothing(made, tmp_path, monkeypatch):
     with pytest.raises(LayerNotFoundError):
         thin(run, [0, 10], tmp_path / "thin", layers="x*")
     with monkeypatch.context() as patch:
-        patch.setattr(writer_module.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 0}))
+        patch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 0}))
         with pytest.raises(NoRoomError, match=r"no room for the thinned run .*thin: .* has 0 MiB free"):
             thin(run, [0, 10], tmp_path / "thin")
     assert not any(tmp_path.iterdir())

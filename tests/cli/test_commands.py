@@ -14,8 +14,8 @@ import pytest
 
 from recu_analysis import open_run
 from recu_analysis.cli.train import interruptible
+from recu_analysis.store.durable import lock_directory
 from recu_analysis.store.tensors import TensorFile
-from recu_analysis.store.writer import lock_directory
 from recu_analysis.testing import random_walk, synthetic_run
 
 SMALL = ["--epochs", "2", "--warm-up", "1", "--batch-size", "256", "--seed", "3"]

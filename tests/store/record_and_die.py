@@ -15,7 +15,8 @@ import threading
 import time
 from pathlib import Path
 
-import recu_analysis.store.writer as module
+import recu_analysis.store.durable as durable
+import recu_analysis.store.writer as writer
 from recu_analysis import open_run
 from recu_analysis.errors import NotARunError, RecuError
 from recu_analysis.store.format import LayerSpec
@@ -69,14 +70,15 @@ def after(real):
 #: The steps of the protocol: what is called, and how the process dies there.
 STEPS = {
     "folder made": (Path, "mkdir", after),
-    "staging file made": (module, "_create", after),
-    "half saved": (module, "save_file", half_saved),
-    "saved": (module, "save_file", after),
+    "staging file made": (durable, "_create", after),
+    "half saved": (writer, "save_file", half_saved),
+    "saved": (writer, "save_file", after),
     "mode set": (Path, "chmod", after),
     "synced": (os, "fsync", after),
     "about to rename": (Path, "rename", before),
     "renamed": (Path, "rename", after),
-    "folder synced": (module, "sync_directory", after),
+    "folder synced": (durable, "sync_directory", after),
+    "folder above synced": (writer, "sync_directory", after),
     "half a line of metrics": (RunWriter, "_append_metrics", half_a_line),
     "metrics written": (RunWriter, "_append_metrics", after),
 }
@@ -98,7 +100,7 @@ def die_at_line(nth):
     left = [nth]
 
     def trace(frame, event, _):
-        if frame.f_code.co_filename != module.__file__:
+        if frame.f_code.co_filename not in {durable.__file__, writer.__file__}:
             return None
         if event == "line":
             left[0] -= 1

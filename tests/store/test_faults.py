@@ -26,6 +26,7 @@ STEPS = (
     "about to rename",
     "renamed",
     "folder synced",
+    "folder above synced",
     "half a line of metrics",
     "metrics written",
 )

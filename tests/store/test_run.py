@@ -11,7 +11,8 @@ import pytest
 from recu_analysis import open_run
 from recu_analysis.errors import DamagedError, NotARunError, WindowNotFoundError
 from recu_analysis.store.format import LayerSpec, LayerWindow
-from recu_analysis.store.writer import LayerState, RunWriter
+from recu_analysis.store.state import LayerState
+from recu_analysis.store.writer import RunWriter
 from recu_analysis.testing import layer_state, random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform
 

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -149,7 +150,7 @@ class Usage:
 
 
 def test_no_room_is_said_before_anything_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: Usage(0))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0))
     with pytest.raises(NoRoomError, match=r"no room for a recording of 120 weights: .* has 0 MiB free and needs"):
         writer(tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -159,7 +160,7 @@ def test_no_room_later_loses_nothing_that_was_written(tmp_path, monkeypatch):
     out = writer(tmp_path)
     write(out, 1, 0)
     out.flush()
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: Usage(0))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0))
     write(out, 1, 4)
     with pytest.raises(NoRoomError, match="no room for window 1"):
         out.flush()
@@ -170,7 +171,7 @@ def test_no_room_later_loses_nothing_that_was_written(tmp_path, monkeypatch):
     assert spans(tmp_path) == [(0, 1, 0)]
 
 
-FAILURES = {"fsync": (module.os, "fsync"), "rename": (Path, "rename"), "save": (module, "save_file")}
+FAILURES = {"fsync": (os, "fsync"), "rename": (Path, "rename"), "save": (module, "save_file")}
 
 
 @pytest.mark.parametrize("place", FAILURES)
@@ -267,7 +268,7 @@ def test_a_start_that_failed_may_be_repeated(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.os, "fsync", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(StoreError, match="cannot be prepared for recording: No space left"):
             writer(tmp_path)
     (tmp_path / "history/123-abc").write_text("left by a killed process")

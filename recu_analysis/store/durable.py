@@ -1,0 +1,121 @@
+"""Files that are there whole and durable or not at all, and the lock and the room that a writer needs."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import stat
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError
+
+from recu_analysis.errors import NoRoomError, RecuError, StoreError
+from recu_analysis.store.format import LOCK_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+#: Bytes a file system must have beyond what is about to be written.
+SPARE_BYTES = 4 * 2**20
+
+
+def check_room(path: Path, needed: int, what: str) -> None:
+    """NoRoomError if the file system of `path` has less than `needed` bytes and a little to spare."""
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed + SPARE_BYTES:
+        raise NoRoomError(
+            f"no room for {what}: {path} has {free / 2**20:.0f} MiB free and needs "
+            f"{(needed + SPARE_BYTES) / 2**20:.0f}; free some space or choose another folder"
+        )
+
+
+def sync_directory(path: Path) -> None:
+    """Make the entries of a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def commit(staging: Path, final: Path, save: Callable[[Path], object]) -> None:
+    """Put a file in its place whole and durable, or not at all.
+
+    Parameters
+    ----------
+    staging : Path
+        Folder of the same file system in which `save` writes.
+    final : Path
+        Where the file belongs; its folder exists.
+    save : callable
+        Writes the path that it is given.
+
+    Raises
+    ------
+    OSError
+        Whatever writing, syncing or renaming met; nothing is left behind.
+    """
+    temporary = staging / f"{os.getpid()}-{secrets.token_hex(8)}"
+    try:
+        # The mode that a new file gets here; asking the umask itself would change it for other threads.
+        mode = stat.S_IMODE(_create(temporary))
+        save(temporary)
+        temporary.chmod(mode)
+        descriptor = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        temporary.rename(final)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(final.parent)
+
+
+def _create(path: Path) -> int:
+    """Make an empty file and return its mode."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        return os.fstat(descriptor).st_mode
+    finally:
+        os.close(descriptor)
+
+
+def lock_directory(path: Path) -> int:
+    """Take a run directory for this process; closing the descriptor, or the process's end, releases it.
+
+    Raises
+    ------
+    StoreError
+        If another recording has it.
+    """
+    descriptor = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno in {errno.EAGAIN, errno.EACCES}:
+            raise StoreError(
+                f"another process is recording into {path}; wait for it or choose another folder"
+            ) from None
+        raise
+    return descriptor
+
+
+@contextlib.contextmanager
+def as_store_error(path: Path, what: str) -> Iterator[None]:
+    """Within it, an error of the file system is a StoreError that says so of `path`."""
+    try:
+        yield
+    except RecuError:
+        raise
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise StoreError(f"{path} {what}: {reason}") from error
