@@ -77,6 +77,7 @@ class CpuAccumulator:
         self._flips = self._zeros(np.uint32, kept=True)
         self._first = self._zeros(np.uint32, "flip_times" in self._kept)
         self._last = self._zeros(np.uint32, bool(self._kept & {"flip_times", "ema"}))
+        self._anew = False  # whether the sums still hold what memory held, for the next update to set to 0
 
     def _zeros(self, dtype: DTypeLike, kept: bool) -> Array:
         """An array of the layer's rows, or of the one over which every channel writes."""
@@ -91,12 +92,14 @@ class CpuAccumulator:
             self._inverse,
             self._centre,
             update,
+            self._anew,
             self._path,
             self._zpath,
             self._flips,
             self._first,
             self._last,
         )
+        self._anew = False
 
     def flipped_at(self, update: int) -> torch.Tensor:
         """Which weights flipped at the last update, whose number is given, one row a channel."""
@@ -104,6 +107,7 @@ class CpuAccumulator:
 
     def take(self) -> dict[str, Any]:
         """The window's arrays under their names in a shard, None where not kept, handed over; a new window begins."""
+        self._begin_sums()
         times = "flip_times" in self._kept
         counts, first_flip, last_flip = (each.reshape(-1) for each in (self._flips, self._first, self._last))
         flipped, flips, first, last = take_flips(counts, first_flip, last_flip, times)
@@ -116,9 +120,17 @@ class CpuAccumulator:
             "first_flip": first if times else None,
             "last_flip": last if times else None,
         }
-        # Not zeros_like, which writes the zeros now, while the training waits.
-        self._path, self._zpath = (np.zeros(each.shape, each.dtype) for each in (self._path, self._zpath))
+        # Not zeros, which would be written now, while the training waits.
+        self._path, self._zpath = np.empty_like(self._path), np.empty_like(self._zpath)
+        self._anew = True
         return taken
+
+    def _begin_sums(self) -> None:
+        """Make the sums 0 where no update has done so."""
+        if self._anew:
+            self._path.fill(0.0)
+            self._zpath.fill(0.0)
+            self._anew = False
 
     def state(self) -> dict[str, torch.Tensor]:
         """Copies of what the open window holds so far, beside the weights."""
@@ -136,6 +148,7 @@ class CpuAccumulator:
             dense.reshape(-1)[flipped] = state[name].numpy()
 
     def _sums(self) -> dict[str, Array]:
+        self._begin_sums()
         return {name: dense for name, dense in (("path", self._path), ("zpath", self._zpath)) if name in self._kept}
 
     def _counts(self) -> dict[str, Array]:

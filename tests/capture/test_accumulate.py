@@ -96,6 +96,25 @@ def test_a_window_begins_where_the_last_one_ended(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_sums_begin_at_0_whatever_memory_held(kind, monkeypatch):
+    monkeypatch.setattr(np, "empty_like", lambda array: np.full(array.shape, np.nan, array.dtype))
+    history = walk((3, 8), 2, seed=1)
+    history[2][1:] = history[1][1:]  # two of the channels are as they were
+    sums = kind(torch.from_numpy(history[0].copy()), centre=True)
+    sums.advance(torch.from_numpy(history[1]), 1)
+    sums.take()
+    idle = sums.take()
+    assert not idle["path"].any()
+    assert not idle["zpath"].any()
+    empty = {name: each.clone() for name, each in sums.state().items()}
+    sums.take()
+    sums.advance(torch.from_numpy(history[2]), 1)
+    assert_equal(sums.take(), reference(history[1:], True), history[2])
+    sums.load(empty)
+    assert not sums.take()["path"].any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_was_taken_stays_as_it_was(kind):
     history = walk((2, 70), 2, seed=2, step=0.5)
     sums = kind(torch.from_numpy(history[0].copy()), centre=True)
