@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.deadness import TAIL_TAU, mean, movement
-from recu_analysis.analysis.engine import merged, moving_windows, select_layers, window_epochs
+from recu_analysis.analysis.engine import merged, moving_windows, numbers_text, select_layers, window_epochs
 from recu_analysis.analysis.parallel import by_layer
 from recu_analysis.errors import WindowNotFoundError
 
@@ -55,7 +55,7 @@ def cohorts(
     if not windows or windows[0].number != start:
         known = moving_windows(run)
         raise WindowNotFoundError(
-            f"{run.path} has the windows {known[0].number} to {known[-1].number} with updates, not {start}"
+            f"{run.path} has the windows {numbers_text([each.number for each in known])} with updates, not {start}"
         )
     parts = by_layer(_followed, run, select_layers(run, layers), start, tail_tau, window_epochs(run))
     return pd.DataFrame([row for rows in parts for row in rows])

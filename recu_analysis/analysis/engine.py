@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
 
+#: Stretches of numbers that a sentence still lists in full.
+MOST_STRETCHES = 8
+
 
 @dataclass(frozen=True, slots=True)
 class WindowRange:
@@ -101,13 +104,25 @@ def select_windows(run: Run, chosen: WindowRange) -> list[Window]:
     windows = moving_windows(run)
     present = {window.number for window in run.windows}
     if chosen.first not in present or chosen.last not in present:
-        raise WindowNotFoundError(
-            f"{run.path} has the windows {run.windows[0].number} to {run.windows[-1].number}, not all of {chosen}"
-        )
+        raise WindowNotFoundError(f"{run.path} has the windows {numbers_text(sorted(present))}, not all of {chosen}")
     selected = [window for window in windows if chosen.first <= window.number <= chosen.last]
     if not selected:
         raise WindowNotFoundError(f"the windows {chosen} of {run.path} hold no updates; window 0 is the initial state")
     return selected
+
+
+def numbers_text(numbers: Sequence[int]) -> str:
+    """Rising numbers of windows as a sentence has them: 0 to 4, or 0, 4 to 7 and 12 where some are missing."""
+    stretches: list[list[int]] = []
+    for number in numbers:
+        if stretches and number == stretches[-1][-1] + 1:
+            stretches[-1].append(number)
+        else:
+            stretches.append([number])
+    parts = [str(each[0]) if len(each) == 1 else f"{each[0]} to {each[-1]}" for each in stretches]
+    if len(parts) > MOST_STRETCHES:
+        return ", ".join([*parts[: MOST_STRETCHES - 2], "...", parts[-1]])
+    return f"{', '.join(parts[:-1])} and {parts[-1]}" if parts[1:] else parts[0]
 
 
 def window_numbered(run: Run, number: int) -> Window:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from recu_analysis.analysis.engine import WindowRange, select_layers, window_numbered
+from recu_analysis.analysis.engine import WindowRange, numbers_text, select_layers, window_numbered
 from recu_analysis.analysis.parallel import by_layer
 from recu_analysis.errors import InputError, WindowNotFoundError
 from recu_analysis.theory import quantization
@@ -94,7 +94,7 @@ def window_at(run: Run, window: WindowRange | None) -> Window:
         if each.number == window.last:
             return each
     raise WindowNotFoundError(
-        f"{run.path} has the windows {run.windows[0].number} to {run.windows[-1].number}, not {window.last}"
+        f"{run.path} has the windows {numbers_text([each.number for each in run.windows])}, not {window.last}"
     )
 
 

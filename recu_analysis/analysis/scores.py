@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import gamma
 
-from recu_analysis.analysis.engine import select_layers, window_epochs
+from recu_analysis.analysis.engine import numbers_text, select_layers, window_epochs
 from recu_analysis.analysis.fits import usable
 from recu_analysis.errors import InputError, WindowNotFoundError
 from recu_analysis.theory.gennorm import shape_estimate
@@ -78,7 +78,7 @@ def _windows(run: Run, numbers: Sequence[int] | None) -> list[Window]:
         return [run.windows[at] for at in sorted({0, len(known) // 2, len(known) - 1})]
     for number in numbers:
         if number not in known:
-            raise WindowNotFoundError(f"{run.path} has the windows {min(known)} to {max(known)}, not {number}")
+            raise WindowNotFoundError(f"{run.path} has the windows {numbers_text(sorted(known))}, not {number}")
     return [known[number] for number in numbers]
 
 

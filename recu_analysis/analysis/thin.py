@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recu_analysis.analysis.engine import merged, select_layers
+from recu_analysis.analysis.engine import merged, numbers_text, select_layers
 from recu_analysis.errors import DamagedError, InputError, RunExistsError, StoreError, WindowNotFoundError
 from recu_analysis.store.durable import check_room, sync_directory
 from recu_analysis.store.format import LayerWindow
@@ -90,7 +90,7 @@ def _groups(run: Run, kept: set[int]) -> list[list[Window]]:
     numbers = [window.number for window in run.windows]
     absent = sorted(kept - set(numbers))
     if absent or not numbers:
-        has = f"has the windows {numbers[0]} to {numbers[-1]}" if numbers else "has no windows"
+        has = f"has the windows {numbers_text(numbers)}" if numbers else "has no windows"
         raise WindowNotFoundError(f"{run.path} {has}, not {', '.join(map(str, absent))}")
     ends = [number for number in (numbers[0], numbers[-1]) if number not in kept]
     if ends:

@@ -12,6 +12,7 @@ from recu_analysis.analysis.engine import (
     last_half,
     merged,
     moving_windows,
+    numbers_text,
     select_layers,
     select_windows,
 )
@@ -35,6 +36,20 @@ def test_what_is_no_range_is_refused(text):
 def test_default_is_the_last_half(run):
     assert last_half(run) == WindowRange(3, 4)
     assert [window.number for window in moving_windows(run)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ([3], "3"),
+        (range(5), "0 to 4"),
+        ([0, 4, 8, 12], "0, 4, 8 and 12"),
+        ([0, 4, 5, 6, 12], "0, 4 to 6 and 12"),
+        (range(0, 40, 2), "0, 2, 4, 6, 8, 10, ..., 38"),
+    ],
+)
+def test_a_sentence_says_which_windows_there_are(numbers, text):
+    assert numbers_text(list(numbers)) == text
 
 
 def test_windows_that_are_not_there(run):
