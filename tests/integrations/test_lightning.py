@@ -13,6 +13,7 @@ from torch.nn import functional
 import recu_analysis as ra
 from recu_analysis.errors import InputError, RunExistsError
 from recu_analysis.nn import BinaryConv2d
+from tests.capture.plain_loops import assert_recorded
 
 pytestmark = [pytest.mark.extras, pytest.mark.filterwarnings("ignore")]  # the library's warnings are not ours
 IMAGES, BATCH, EPOCHS = 24, 4, 3
@@ -286,18 +287,32 @@ def test_distributed_training_records_the_module_within(tmp_path, tiny):
     assert_same_windows(ra.open_run(tmp_path / "run"), plain(tmp_path / "plain"))
 
 
-def test_only_the_first_process_records(tmp_path, tiny):
-    class Elsewhere:
-        is_global_zero, optimizers, global_step, current_epoch, callback_metrics = False, [], 0, 0, {}
+def test_steps_that_a_gradient_scaler_skips_are_no_updates(tmp_path, tiny):
+    """In float16 with a scale at which the gradients of the first batches overflow."""
+    from lightning.pytorch.plugins import MixedPrecision
 
-    recording = callback(tmp_path / "run")
-    recording.on_train_start(Elsewhere, tiny())
-    recording.on_train_batch_start(Elsewhere, tiny(), None, 0)
-    recording.on_train_epoch_start(Elsewhere, tiny())
-    recording.on_train_epoch_end(Elsewhere, tiny())
-    recording.on_save_checkpoint(Elsewhere, tiny(), {})
-    recording.on_train_end(Elsewhere, tiny())
-    assert not (tmp_path / "run").exists()
+    module, scaler = tiny(), torch.amp.GradScaler("cpu", init_scale=2.0**24)
+    weight = module.net[1].weight
+    history = [weight.detach().numpy().copy()]
+    configure = module.configure_optimizers
+
+    def watched():
+        optimizers, schedules = configure()
+        optimizers[0].register_step_post_hook(lambda *_: history.append(weight.detach().numpy().copy()))
+        return optimizers, schedules
+
+    module.configure_optimizers = watched
+    ours = trainer(tmp_path, callback(tmp_path / "run"), plugins=[MixedPrecision("16-mixed", "cpu", scaler)])
+    ours.fit(module, loader())
+    run = ra.open_run(tmp_path / "run")
+    skipped = EPOCHS * STEPS - (len(history) - 1)
+    assert skipped > STEPS, "in the first epoch every step is skipped"
+    assert scaler.get_scale() == 2.0 ** (24 - skipped)
+    assert [window.last_update for window in run.windows] == [0, 2 * STEPS - skipped, len(history) - 1]
+    assert run.metrics["update"].tolist() == [0, 2 * STEPS - skipped, len(history) - 1]
+    for window in run.windows[1:]:
+        states = history[window.first_update - 1 : window.last_update + 1]
+        assert_recorded(window["net.1"], states, first_update=window.first_update)
 
 
 def test_the_package_of_the_older_name_takes_the_callback_too(tmp_path):

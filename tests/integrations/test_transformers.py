@@ -216,16 +216,3 @@ def test_an_exception_without_a_block_leaves_the_window_when_python_exits(tmp_pa
     for function in reversed(waiting):
         function()
     assert ra.open_run(tmp_path / "run").windows[-1].partial
-
-
-def test_only_the_first_process_records(tmp_path):
-    class Elsewhere:
-        is_world_process_zero, global_step, epoch, stateful_callbacks = False, 0, 1.0, {}
-
-    recording, model = callback(tmp_path / "run"), Tiny()
-    recording.on_train_begin(None, Elsewhere, None, model=model, optimizer=None)
-    recording.on_pre_optimizer_step(None, Elsewhere, None)
-    recording.on_epoch_end(None, Elsewhere, None)
-    recording.on_save(None, Elsewhere, None)
-    recording.on_train_end(None, Elsewhere, None)
-    assert not (tmp_path / "run").exists()
