@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import takewhile
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from recu_analysis.analysis.record import MergedRecord
 from recu_analysis.errors import InputError, LayerNotFoundError, WindowNotFoundError
@@ -65,6 +68,15 @@ def select_layers(run: Run, patterns: Sequence[str] | str | None) -> list[LayerS
     return [spec for spec in run.header.layers if any(fnmatchcase(spec.name, pattern) for pattern in wanted)]
 
 
+def nonfinite(run: Run) -> dict[str, int]:
+    """Weights that are NaN or infinite at the end of a run, by layer, of those layers that have some."""
+    if not len(run.windows):
+        return {}
+    last = run.windows[-1]
+    counts = {spec.name: int(np.count_nonzero(~np.isfinite(last[spec.name].weight))) for spec in run.header.layers}
+    return {layer: count for layer, count in counts.items() if count}
+
+
 def moving_windows(run: Run) -> list[Window]:
     """The windows of a run that hold updates.
 
@@ -85,6 +97,25 @@ def moving_windows(run: Run) -> list[Window]:
             "recording is closed"
         )
     return windows
+
+
+def known_windows(run: Run) -> list[Window]:
+    """The windows that hold updates, from the last gap on: those whose starts are known, and all after them are there.
+
+    Raises
+    ------
+    WindowNotFoundError
+        If there is none.
+    """
+    windows = moving_windows(run)
+    _ = windows[-1].before  # says which window is missing, where one is
+    known = list(takewhile(_connected, reversed(windows)))
+    return known[::-1]
+
+
+def _connected(window: Window) -> bool:
+    """Whether the window before is there, so that the start is known."""
+    return window.previous is not None and window.header.follows(window.previous.header)
 
 
 def last_half(run: Run) -> WindowRange:

@@ -109,6 +109,8 @@ def _fit_layer(run: Run, spec: LayerSpec, number: int, raw: bool) -> Row:
     names = [f"{name}{end}" for name in _INTERVALS for end in ("", "_low", "_high")]
     names += [*_DISTANCES, *_QUANTISED, "clamped_laplace", *(f"qe_{kind}_relative" for kind in _KINDS), *_ENTROPIES]
     row |= dict.fromkeys(names, math.nan)
+    if not weight.size:
+        return row | {"note": note}
     try:
         shown = _distribution(weight if raw else _scores(weight, transform))
     except InputError as error:
@@ -154,7 +156,7 @@ def usable(weight: Array, transform: WeightTransform) -> tuple[Array, str]:
         if count
     ]
     keep = finite & ~constant
-    if rows.shape[1] < FEW_WEIGHTS and transform.target is not None:
+    if rows.shape[1] < FEW_WEIGHTS and transform.target is not None and keep.any():
         reasons.append(f"{rows.shape[1]} weights a channel are few: their z has lighter tails, the shape is too large")
     return (rows if keep.all() else rows[keep]), _joined(*reasons)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.deadness import mean, movement
-from recu_analysis.analysis.engine import merged, moving_windows, select_layers, window_epochs
+from recu_analysis.analysis.engine import known_windows, merged, select_layers, window_epochs
 from recu_analysis.analysis.layers import initial_signs
 from recu_analysis.analysis.parallel import by_layer
 
@@ -41,14 +41,15 @@ def flip_table(run: Run, layers: Sequence[str] | str | None = None) -> pd.DataFr
     Returns
     -------
     DataFrame
-        One row a layer and window with updates: layer, window, epoch, update (the last), updates, exact; flip_ratio
-        (flips per weight and update; Larq's flip ratio, AdamBNN's FF), silent_fraction, oscillations (flips after the
-        first in the window, per weight), bop (ln(flips per weight and update + e^-9), of Bop); c2i and c2i_original
-        (AdamBNN: 1 less the share of signs that differ from the initial ones, and 1 less twice that share; NaN where
-        the run does not hold the initial state); density (of z at 0, per standard deviation), mobility (standard
-        deviations per update), flip_ratio_predicted (their product: the flip law, steps that do not depend on z);
-        locked_fraction (weights that do not flip again after the window, as far as the run goes) and memory_to_end
-        (mean of z at the window's end times z at the run's end: near 1, locked says little).
+        One row a layer and window with updates, from the last gap on where windows are missing: layer, window, epoch,
+        update (the last), updates, exact; flip_ratio (flips per weight and update; Larq's flip ratio, AdamBNN's FF),
+        silent_fraction, oscillations (flips after the first in the window, per weight), bop (ln(flips per weight and
+        update + e^-9), of Bop); c2i and c2i_original (AdamBNN: 1 less the share of signs that differ from the initial
+        ones, and 1 less twice that share; NaN where the run does not hold the initial state); density (of z at 0, per
+        standard deviation), mobility (standard deviations per update), flip_ratio_predicted (their product: the flip
+        law, steps that do not depend on z); locked_fraction (weights that do not flip again after the window, as far
+        as the run goes) and memory_to_end (mean of z at the window's end times z at the run's end: near 1, locked says
+        little).
 
     Raises
     ------
@@ -68,17 +69,20 @@ def _backwards(run: Run, spec: LayerSpec, epochs: dict[int, float]) -> Iterator[
     initial = initial_signs(run, spec)
     later = np.zeros(spec.weights, dtype=np.bool_)
     z_last: Values | None = None
-    for window in reversed(moving_windows(run)):
+    for window in reversed(known_windows(run)):
         record = merged([window], spec.name)
         moved = movement(spec, record)
         z_end = np.full(spec.weights, math.nan)
         z_end[moved.valid] = moved.z_end
         z_last = z_end if z_last is None else z_last
         flips = record.flips.reshape(-1)
-        ratio = mean(flips) / record.updates
+        counted = flips[moved.valid]
+        ratio = mean(counted) / record.updates
         density = (zero_density(moved.z) + zero_density(moved.z_end)) / 2.0
         mobility = mean(moved.mobility)
-        changed = math.nan if initial is None else mean(spec.signs(record.operand) != initial)
+        changed = (
+            math.nan if initial is None else mean((spec.signs(record.operand) != initial).reshape(-1)[moved.valid])
+        )
         yield {
             "layer": spec.name,
             "window": window.number,
@@ -87,15 +91,15 @@ def _backwards(run: Run, spec: LayerSpec, epochs: dict[int, float]) -> Iterator[
             "updates": window.updates,
             "exact": window.exact,
             "flip_ratio": ratio,
-            "silent_fraction": mean(flips == 0),
-            "oscillations": mean(np.maximum(flips - 1, 0)),
+            "silent_fraction": mean(counted == 0),
+            "oscillations": mean(np.maximum(counted - 1, 0)),
             "bop": math.log(ratio + BOP_FLOOR),
             "c2i": 1.0 - changed,
             "c2i_original": 1.0 - 2.0 * changed,
             "density": density,
             "mobility": mobility,
             "flip_ratio_predicted": density * mobility,
-            "locked_fraction": mean(~later),
+            "locked_fraction": mean(~later[moved.valid]),
             "memory_to_end": _memory(z_end, z_last),
         }
         later |= flips > 0

@@ -8,7 +8,14 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from recu_analysis.analysis.engine import WindowRange, last_half, moving_windows, select_layers, window_numbered
+from recu_analysis.analysis.engine import (
+    WindowRange,
+    known_windows,
+    last_half,
+    moving_windows,
+    select_layers,
+    window_numbered,
+)
 from recu_analysis.analysis.parallel import by_layer
 from recu_analysis.errors import InputError
 from recu_analysis.theory.standardize import score_products
@@ -18,7 +25,6 @@ if TYPE_CHECKING:
 
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
-    from recu_analysis.store.window import Window
 
 
 #: Above this memory a stretch of windows is too short to tell dead from slow.
@@ -90,10 +96,8 @@ _FOUND: WeakKeyDictionary[Run, Stretch] = WeakKeyDictionary()
 
 def _find_final_stretch(run: Run) -> Stretch:
     specs = run.header.layers
-    windows = moving_windows(run)
+    windows = known_windows(run)
     for first in reversed(windows):
-        if not _connected(first):
-            break
         memory = memory_between(run, specs, first.number, windows[-1].number)
         if memory <= LONG_MEMORY:
             return Stretch(WindowRange(first.number, windows[-1].number), memory, long=True)
@@ -138,9 +142,7 @@ def equal_stretches(runs: Mapping[str, Run]) -> dict[str, WindowRange]:
 def _suffixes(run: Run) -> dict[int, int]:
     """Number of the first window of every final stretch, by its number of updates."""
     lengths, total = {}, 0
-    for window in reversed(moving_windows(run)):
-        if not _connected(window):
-            break
+    for window in reversed(known_windows(run)):
         total += window.updates
         lengths[total] = window.number
     return lengths
@@ -185,8 +187,3 @@ def horizon(run: Run, after: int, layers: Sequence[str] | str | None = None) -> 
         if memory <= LONG_MEMORY:
             return Stretch(WindowRange(later[0].number, last.number), memory, long=True)
     return None
-
-
-def _connected(window: Window) -> bool:
-    """Whether the window before is there, so that the start is known."""
-    return window.previous is not None and window.header.follows(window.previous.header)

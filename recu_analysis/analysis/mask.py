@@ -27,7 +27,8 @@ SCALES = (math.sqrt(0.5), 2.0)
 def signs_changed(run: Run, levels: Sequence[float] = LEVELS, scales: Sequence[float] = SCALES) -> pd.DataFrame:
     """How many signs of the weights at the end of a run a standardisation to b* and a clamp at tau change.
 
-    What a binary layer puts out depends on its weights by their signs alone.
+    What a binary layer puts out depends on its weights by their signs alone. Channels that hold NaN or infinity, which
+    have no sign, are left out.
 
     Parameters
     ----------
@@ -47,15 +48,19 @@ def signs_changed(run: Run, levels: Sequence[float] = LEVELS, scales: Sequence[f
     InputError
         If a level or a scale is out of its range.
     """
+    weights = 0
     counts = {(tau, scale): 0 for tau in levels for scale in scales}
     for spec in run.header.layers:
-        weight = run.windows[-1][spec.name].operand
+        rows = run.windows[-1][spec.name].operand.reshape(spec.shape[0], -1)
+        weight = rows[np.isfinite(rows).all(axis=1)]
+        if not weight.size:
+            continue
         signs = spec.signs(weight)
+        weights += weight.size
         for tau, scale in counts:
             transform = WeightTransform(centre=spec.centre, target=scale, clamp=True)
             clamped = transform.clamped(transform.standardised(weight), tau)
             counts[tau, scale] += int(np.count_nonzero(~(clamped < 0) != signs))
-    weights = sum(spec.weights for spec in run.header.layers)
     return pd.DataFrame(
         [{"tau": tau, "scale": scale, "weights": weights, "changed": n} for (tau, scale), n in counts.items()]
     )

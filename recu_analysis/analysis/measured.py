@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
 
+    Array = NDArray[Any]
+
 
 def measured_tradeoff(
     run: Run,
@@ -66,11 +68,16 @@ def measured_tradeoff(
     return pd.concat(tables, ignore_index=True)
 
 
+def alike(weight: Array) -> bool:
+    """Whether the weights that `usable` left of a layer are too few or too equal to measure anything."""
+    return weight.size < 2 or bool((weight == weight[0, 0]).all())
+
+
 def _measured(run: Run, spec: LayerSpec, number: int, levels: NDArray[np.float64]) -> pd.DataFrame:
     window = window_numbered(run, number)
     transform = spec.transform or WeightTransform()
     weight, note = usable(window[spec.name].operand, transform)
-    if weight.size < 2 or (weight == weight[0, 0]).all():
+    if alike(weight):
         why = note or "all its weights are equal"
         raise InputError(f"layer {spec.name} has no weights to measure in window {window.number}: {why}")
     standardised = by_blocks(weight, transform.standardised)

@@ -45,12 +45,10 @@ def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], form: str, outpu
     """
     from recu_analysis.analysis.claims import claims
     from recu_analysis.analysis.claims.table import separate
-    from recu_analysis.store.run import open_run
 
-    opened, others = ([open_run(path) for path in paths] for paths in (runs, baseline))
+    opened, others = ([options.opened(path) for path in paths] for paths in (runs, baseline))
     for run in (*opened, *others):
-        for problem in run.problems:
-            options.warn(problem)
+        options.warn_of_nonfinite(run)
     for group in separate(opened):
         _warn_of_kinds(group)
     deliver(claims(opened, others), form, output, as_text)

@@ -54,14 +54,15 @@ def command(
     from recu_analysis.analysis.compare import check_same_layers, compare, over_seeds
     from recu_analysis.analysis.differences import curves, layer_differences
     from recu_analysis.errors import InputError
-    from recu_analysis.store.run import open_run
 
     if layers and view != "layers":
         raise click.UsageError("--layer chooses the layers of --by-layer; give both")
-    opened = {path.resolve().name: open_run(path) for path in runs}
+    opened = {path.resolve().name: options.opened(path) for path in runs}
     if len(opened) < len(runs):
         raise InputError("two runs have the same folder name, by which the rows tell them apart; rename one")
     check_same_layers(opened)
+    for run in opened.values():
+        options.warn_of_nonfinite(run)
     level: Any = tail_tau
     if view == "seeds":
         deliver(over_seeds(opened, level), form, output, _seeds_text, printed=_seeds_printed)

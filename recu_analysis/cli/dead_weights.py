@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -59,11 +58,8 @@ def command(
     """
     from recu_analysis.analysis.deadness import dead_weights
     from recu_analysis.analysis.horizon import final_stretch
-    from recu_analysis.store.run import open_run
 
-    opened = open_run(run)
-    for problem in opened.problems:
-        options.warn(problem)
+    opened = options.opened(run)
     stretch = final_stretch(opened) if window is None else None
     chosen = stretch.range if window is None and stretch else window
     table = dead_weights(opened, criterion, tail_tau, window=chosen, layers=list(layers) or None)  # type: ignore[arg-type]
@@ -73,7 +69,6 @@ def command(
             "they and their channels are left out"
         )
     deliver(table, form, output, lambda frame: as_text(opened, frame, criterion, tail_tau, stretch))
-    sys.exit(1 if opened.problems else 0)
 
 
 def as_text(

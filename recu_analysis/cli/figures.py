@@ -116,12 +116,12 @@ def _draw(
 def _opened(paths: Sequence[Path]) -> dict[str, Run]:
     """The runs by their folders' names; InputError where two have the same."""
     from recu_analysis.errors import InputError
-    from recu_analysis.store.run import open_run
 
-    opened = {path.resolve().name: open_run(path) for path in paths}
+    opened = {path.resolve().name: options.opened(path) for path in paths}
     if len(opened) < len(paths):
         raise InputError("two runs have the same folder name, by which legends tell them apart; rename one")
     for label, run in opened.items():
+        options.warn_of_nonfinite(run)
         if run.being_written:
             last = run.windows[-1].last_update if len(run.windows) else 0
             options.warn(f"{label} is still being written; figures show it up to update {last}, so draw them again")

@@ -38,9 +38,8 @@ def command(
     Intervals hold 95 % and come from resampling output channels.
     """
     from recu_analysis.analysis.fits import fit_table
-    from recu_analysis.store.run import open_run
 
-    table = fit_table(open_run(run), window=window, layers=layers or None, raw=raw)
+    table = fit_table(options.opened(run), window=window, layers=layers or None, raw=raw)
     deliver(table, form, output, as_text)
     for row in table.to_dict(orient="records"):
         if row["note"]:

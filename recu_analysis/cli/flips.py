@@ -31,13 +31,16 @@ _NOTES = (
 @options.jobs
 def command(run: Path, layers: tuple[str, ...], form: str, output: Path | None) -> None:
     """Show how the signs of RUN's weights flip from window to window."""
+    from recu_analysis.analysis.engine import moving_windows
     from recu_analysis.analysis.flips import flip_table
-    from recu_analysis.store.run import open_run
 
-    opened = open_run(run)
-    for problem in opened.problems:
-        options.warn(problem)
-    deliver(flip_table(opened, layers or None), form, output, as_text)
+    opened = options.opened(run)
+    options.warn_of_nonfinite(opened)
+    table = flip_table(opened, layers or None)
+    first = table["window"].min()
+    if first > moving_windows(opened)[0].number:
+        options.warn(f"windows before {first} are left out: what happened between them and the later ones is lost")
+    deliver(table, form, output, as_text)
 
 
 def as_text(table: pd.DataFrame) -> str:

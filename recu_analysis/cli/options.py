@@ -16,6 +16,7 @@ from recu_analysis.errors import RecuError
 
 if TYPE_CHECKING:
     from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.store.run import Run
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -29,17 +30,20 @@ def _remember(context: click.Context, parameter: click.Parameter, value: Any) ->
     context.find_root().meta[f"recu.{parameter.name}"] = value
 
 
+def _meta() -> dict[str, Any]:
+    """What options and runs said that concerns the whole command."""
+    context = click.get_current_context(silent=True)
+    return context.find_root().meta if context else {}
+
+
 def quiet() -> bool:
     """Whether the user asked for results and errors only."""
-    context = click.get_current_context(silent=True)
-    return bool(context and context.find_root().meta.get("recu.quiet"))
+    return bool(_meta().get("recu.quiet"))
 
 
 def colour() -> bool | None:
     """What the user said of colour; None leaves it to the terminal."""
-    context = click.get_current_context(silent=True)
-    choice = context.find_root().meta.get("recu.color") if context else None
-    return {"always": True, "never": False}.get(choice or "auto")
+    return {"always": True, "never": False}.get(_meta().get("recu.color") or "auto")
 
 
 def note(text: str) -> None:
@@ -53,6 +57,28 @@ def warn(text: str) -> None:
     click.echo(f"{click.style('Warning:', fg='yellow', bold=True)} {text}", err=True, color=colour())
 
 
+def opened(path: Path) -> Run:
+    """Open a run to be shown; what is damaged in it is said and left out, and makes the exit code 1."""
+    from recu_analysis.store.run import open_run
+
+    run = open_run(path)
+    for problem in run.problems:
+        warn(problem)
+        _meta()["recu.damaged"] = True
+    return run
+
+
+def warn_of_nonfinite(run: Run) -> None:
+    """Say which layers of a run hold NaN or infinity at its end."""
+    from recu_analysis.analysis.engine import nonfinite
+
+    for layer, weights in nonfinite(run).items():
+        warn(
+            f"layer {layer} of {run.path}: {weights} of its weights are NaN or infinite at the end; "
+            "they and their channels are left out"
+        )
+
+
 def fail(text: str) -> None:
     """Tell the user on standard error what went wrong, in one sentence."""
     click.echo(f"{click.style('Error:', fg='red', bold=True)} {text}", err=True, color=colour())
@@ -64,7 +90,7 @@ def common(function: Function) -> Function:
     @functools.wraps(function)
     def guarded(*arguments: Any, **named: Any) -> Any:
         try:
-            return function(*arguments, **named)
+            result = function(*arguments, **named)
         except RecuError as error:
             _debug_trace()
             fail(str(error))
@@ -76,6 +102,9 @@ def common(function: Function) -> Function:
         except KeyboardInterrupt:
             fail("stopped by Ctrl-C; every file that was written is whole")
             sys.exit(INTERRUPTED)
+        if _meta().get("recu.damaged"):
+            sys.exit(1)
+        return result
 
     for option in (
         click.option("--debug", is_flag=True, expose_value=False, callback=_remember, help="Show where errors arise."),
@@ -96,8 +125,7 @@ def common(function: Function) -> Function:
 
 
 def _debug_trace() -> None:
-    context = click.get_current_context(silent=True)
-    if context and context.find_root().meta.get("recu.debug"):
+    if _meta().get("recu.debug"):
         traceback.print_exc()
 
 

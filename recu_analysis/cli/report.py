@@ -41,11 +41,9 @@ def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], output: Path) ->
     What was run, the paper's claims, a table of the layers, charts that can be zoomed, figures to download, the
     method, and what to beware of. Large runs are shown in part, and the page says so.
     """
-    from recu_analysis.store.run import open_run
-
     _require_folder(output)
     labels = folder_names([*runs, *baseline])
-    opened = [open_run(path) for path in (*runs, *baseline)]
+    opened = [options.opened(path) for path in (*runs, *baseline)]
     named = dict(zip(labels, opened, strict=True))
     first = dict(list(named.items())[: len(runs)])
     write_report(first, {label: run for label, run in named.items() if label not in first}, output)

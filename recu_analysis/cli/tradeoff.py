@@ -80,9 +80,8 @@ def command(
     opened, measured = None, None
     if run is not None:
         from recu_analysis.analysis.measured import measured_tradeoff
-        from recu_analysis.store.run import open_run
 
-        opened = open_run(run)
+        opened = options.opened(run)
         measured = measured_tradeoff(opened, tau, points or MEASURED_POINTS, layers=layers or None)
     if figure is not None:
         _draw(figure, tau, scales, table if epochs is not None else None, opened, measured)

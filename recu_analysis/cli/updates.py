@@ -50,11 +50,9 @@ def command(
     The tail is that of when the windows begin. The last columns ask whether it is stuck or merely far from zero.
     """
     from recu_analysis.analysis.distance import tails
-    from recu_analysis.store.run import open_run
 
-    opened = open_run(run)
-    for problem in opened.problems:
-        options.warn(problem)
+    opened = options.opened(run)
+    options.warn_of_nonfinite(opened)
     table = tails(opened, tail_tau=tail_tau, window=window, layers=layers or None)  # type: ignore[arg-type]
     deliver(table, form, output, as_text)
 

@@ -8,7 +8,7 @@ import pytest
 
 from recu_analysis import claims, open_run
 from recu_analysis.analysis.claims.finding import judge
-from recu_analysis.testing import synthetic_run
+from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.intervals import Interval
 from recu_analysis.theory.standardize import WeightTransform
 
@@ -125,6 +125,23 @@ def test_laplace_weights_support_laplace_and_the_scale(tmp_path):
     table = verdicts(make(tmp_path / "run", history))
     assert table.loc["C2", "verdict"] == "supported"
     assert table.loc["C5", "verdict"] == "supported"
+
+
+def test_what_cannot_be_measured_is_left_out(tmp_path):
+    """Channels of one weight have no z, and a NaN has no sign; the other layers carry the verdicts."""
+    whole, broken = random_walk((16, 40), 42, step=0.3), random_walk((16, 40), 42, step=0.3, seed=1)
+    broken[20:, 3, 4] = np.nan
+    layers = {"whole": whole, "[0] single": random_walk((16, 1), 42), "none": np.full_like(whole, np.nan)}
+    odd = claims(make(tmp_path / "odd", layers | {"broken": broken}, CLAMPED))
+    plain = claims(make(tmp_path / "plain", {"whole": whole, "broken": np.delete(broken, 3, axis=1)}, CLAMPED))
+    odd, plain = (table.set_index("id") for table in (odd, plain))
+    assert odd.loc["C9", "verdict"] == "contradicted"
+    assert f"signs of {16 * 40 + 15 * 40 + 16} stored weights" in odd.loc["C9", "why"]
+    for name in ("C2", "C3a", "C4", "C5", "C8"):
+        np.testing.assert_allclose(odd.loc[name, "estimate"], plain.loc[name, "estimate"])
+    nothing = claims(make(tmp_path / "nothing", {"none": layers["none"]}, CLAMPED)).set_index("id")
+    assert set(nothing["verdict"]) == {"cannot tell"}
+    assert "no layer of nothing has weights" in nothing.loc["C5", "why"]
 
 
 def test_short_and_sampled_runs_cannot_tell(tmp_path):

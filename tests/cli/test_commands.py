@@ -393,6 +393,30 @@ def test_fit_says_what_it_left_out(tmp_path):
     assert run_cli("fit", tmp_path / "none").returncode == 1
 
 
+@pytest.mark.parametrize("command", [["updates"], ["flips"], ["claims"], ["compare"]])
+def test_weights_that_are_no_numbers_are_told(tmp_path, command):
+    walk = random_walk((8, 30), 4)
+    walk[-1, 3, :2] = np.nan
+    done = run_cli(*command, synthetic_run(tmp_path / "run", {"damaged": walk}).path)
+    assert done.returncode == 0
+    what = "2 of its weights are NaN or infinite at the end; they and their channels are left out"
+    assert done.stderr == f"Warning: layer damaged of {tmp_path / 'run'}: {what}\n"
+
+
+@pytest.mark.parametrize("command", ["dead-weights", "updates", "flips", "fit", "claims", "compare", "report"])
+def test_damaged_windows_are_told_and_make_the_exit_code(synthetic, tmp_path, command):
+    shard = next((synthetic / "history/segment-0000/window-000001").iterdir())
+    shard.write_bytes(shard.read_bytes()[:-5])
+    done = run_cli(command, synthetic, *(["-o", tmp_path / "page.html"] if command == "report" else []))
+    assert done.returncode == 1
+    assert done.stderr.startswith("Warning: window 1 (")
+    assert done.stdout or (tmp_path / "page.html").exists(), "what is whole is shown"
+    if command == "flips":
+        assert done.stderr.endswith(
+            "Warning: windows before 3 are left out: what happened between them and the later ones is lost\n"
+        )
+
+
 def test_figures_are_listed_and_drawn(synthetic, tmp_path):
     listed = run_cli("figures", "--list").stdout.splitlines()
     assert "fig3       quantisation error over tau (the paper's Fig. 3)" in listed

@@ -22,7 +22,7 @@ def idx(shape, content=None):
 
 
 def write(path, content):
-    path.write_bytes(gzip.compress(content))
+    path.write_bytes(gzip.compress(content, mtime=0))
     return path
 
 
@@ -103,16 +103,16 @@ def test_a_missing_file_says_where_to_get_it(tmp_path):
 @pytest.mark.parametrize(
     "content",
     [
-        gzip.compress(idx(SHAPE))[:-12],
-        gzip.compress(idx(SHAPE)[:-1]),
-        gzip.compress(idx(SHAPE) + b"x"),
-        gzip.compress(b"\0\0\x09\3" + idx(SHAPE)[4:]),
-        gzip.compress(idx((6, 4, 3))),
-        gzip.compress(b""),
-        b"",
-        idx(SHAPE),
-        gzip.compress(idx(SHAPE))[:-8] + b"\0" * 8,
-        b"\x1f\x8b" + bytes(200),
+        pytest.param(gzip.compress(idx(SHAPE), mtime=0)[:-12], id="cut off in the data"),
+        pytest.param(gzip.compress(idx(SHAPE)[:-1], mtime=0), id="a byte short"),
+        pytest.param(gzip.compress(idx(SHAPE) + b"x", mtime=0), id="a byte long"),
+        pytest.param(gzip.compress(b"\0\0\x09\3" + idx(SHAPE)[4:], mtime=0), id="another type"),
+        pytest.param(gzip.compress(idx((6, 4, 3)), mtime=0), id="another shape"),
+        pytest.param(gzip.compress(b"", mtime=0), id="nothing, packed"),
+        pytest.param(b"", id="nothing"),
+        pytest.param(idx(SHAPE), id="not packed"),
+        pytest.param(gzip.compress(idx(SHAPE), mtime=0)[:-8] + b"\0" * 8, id="wrong checksum"),
+        pytest.param(b"\x1f\x8b" + bytes(200), id="gzip in name only"),
     ],
 )
 def test_a_file_that_is_something_else_is_refused_in_one_sentence(tmp_path, content):

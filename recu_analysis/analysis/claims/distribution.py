@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from glob import escape
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,17 +12,19 @@ import pandas as pd
 from recu_analysis.analysis.claims.finding import Finding, cannot_tell, judge, pooled
 from recu_analysis.analysis.fits import by_blocks, usable
 from recu_analysis.analysis.horizon import LONG_MEMORY, memory_between
-from recu_analysis.analysis.measured import measured_tradeoff
+from recu_analysis.analysis.measured import alike, measured_tradeoff
+from recu_analysis.errors import InputError
 from recu_analysis.theory import gennorm
 from recu_analysis.theory.fit import laplace_sums
 from recu_analysis.theory.intervals import Interval, over_layers
 from recu_analysis.theory.standardize import WeightTransform, standard_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
@@ -51,13 +54,29 @@ def laplace(runs: Sequence[Run]) -> Finding:
     return judge(value, supported=LAPLACE, contradicted=[(NOT_LAPLACE, math.inf)], shown=shown)
 
 
+def _layers(run: Run) -> Iterator[tuple[LayerSpec, NDArray[Any]]]:
+    """The layers that can be measured at the end of a run, with their channels that can; InputError if none can."""
+    last, none = run.windows[-1], True
+    for spec in run.header.layers:
+        weight, _ = usable(last[spec.name].weight, spec.transform or WeightTransform())
+        if not alike(weight):
+            none = False
+            yield spec, weight
+    if none:
+        raise InputError(f"no layer of {run.path.name} has weights at the end that are numbers and differ")
+
+
+def _over_tau(run: Run, tau: tuple[float, float], points: int) -> pd.DataFrame:
+    """What those layers measure over tau."""
+    return measured_tradeoff(run, tau, points, layers=[escape(spec.name) for spec, _ in _layers(run)])
+
+
 def median_shape(run: Run) -> Interval:
     """Median over layers of the shape of z at the end of a run; infinite for layers flatter than any shape."""
     tables: list[Values] = []
     grids: list[Values | None] = []
-    for spec in run.header.layers:
+    for spec, weight in _layers(run):
         transform = spec.transform or WeightTransform()
-        weight, _ = usable(run.windows[-1][spec.name].weight, transform)
         scores = by_blocks(weight, lambda rows, centre=transform.centre: standard_scores(rows, centre=centre))  # type: ignore[misc]
         sums, grid = gennorm.channel_sums(scores)
         tables.append(sums)
@@ -75,12 +94,11 @@ def scale_held(runs: Sequence[Run]) -> Finding:
     values = []
     for run in runs:
         tables, targets = [], []
-        for spec in run.header.layers:
+        for spec, weight in _layers(run):
             transform = spec.transform
             if transform is None or transform.target is None:
                 return cannot_tell(f"layer {spec.name} of {run.path.name} does not standardise its weights")
             targets.append(transform.target)
-            weight, _ = usable(run.windows[-1][spec.name].weight, transform)
             tables.append(laplace_sums(by_blocks(weight, transform.standardised)))
         values.append(over_layers(tables, lambda at, totals, t=targets: totals[:, 0] / totals[:, 1] / t[at]))  # type: ignore[misc]
     shown = "b_hat / b*, which is sqrt(2) E|z|, median layer, at the end"
@@ -90,7 +108,7 @@ def scale_held(runs: Sequence[Run]) -> Finding:
 
 def error_falls(run: Run) -> Finding:
     """C3a: ReCU lowers the quantisation error, which no weights can contradict."""
-    table = measured_tradeoff(run, LEVELS, POINTS)
+    table = _over_tau(run, LEVELS, POINTS)
     at = table[table["tau"] == table["tau"].max()]
     share = (at["qe_measured"] / (at["b"] ** 2)).median()
     return Finding(
@@ -103,7 +121,7 @@ def error_falls(run: Run) -> Finding:
 
 def least_error(run: Run) -> Finding:
     """C3b: the level at which the quantisation error is least, for which the paper's algebra gives 0.82."""
-    table = measured_tradeoff(run, LEVELS, POINTS)
+    table = _over_tau(run, LEVELS, POINTS)
     best = table.loc[table.groupby("layer", sort=False)["qe_measured"].idxmin(), "tau"]
     value = Interval(float(best.median()), float(best.min()), float(best.max()))
     return Finding(
@@ -116,7 +134,7 @@ def least_error(run: Run) -> Finding:
 
 def entropy_rises(run: Run) -> Finding:
     """C4: entropy rises with tau where b > 1/e."""
-    table = measured_tradeoff(run, (0.85, 0.99), 2)
+    table = _over_tau(run, (0.85, 0.99), 2)
     ends = table.pivot_table(index="layer", columns="tau", values="entropy_measured")
     rise = (ends[0.99] - ends[0.85]) / 0.14
     return Finding(
@@ -129,7 +147,7 @@ def entropy_rises(run: Run) -> Finding:
 
 def tension(run: Run) -> Finding:
     """C8: along the schedule, quantisation error and entropy rise together."""
-    table = measured_tradeoff(run, (0.85, 0.99), 8)
+    table = _over_tau(run, (0.85, 0.99), 8)
     columns = ["qe_measured", "entropy_measured"]
     together = pd.Series([rows[columns].corr().iloc[0, 1] for _, rows in table.groupby("layer", sort=False)])
     return Finding(

@@ -72,6 +72,8 @@ def changes_output(runs: Sequence[Run]) -> Finding:
     tables = [signs_changed(run) for run in runs]
     changed = sum(int(table["changed"].sum()) for table in tables)
     weights = sum(int(table["weights"].iloc[0]) for table in tables)
+    if not weights:
+        return cannot_tell("no layer has weights that are all numbers")
     value = Interval(float(changed), float(changed), float(changed))
     shown = f"signs of {weights} stored weights that a clamp at tau {', '.join(f'{t:g}' for t in LEVELS)} or b* changes"
     if changed:

@@ -10,6 +10,7 @@ import pandas as pd
 from recu_analysis.analysis.claims import distribution, movement, outcome
 from recu_analysis.analysis.claims.finding import Finding, cannot_tell
 from recu_analysis.analysis.engine import moving_windows
+from recu_analysis.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +77,15 @@ def claims(run: Run | Runs, baseline: Run | Runs | None = None) -> pd.DataFrame:
         "C8": lambda: distribution.tension(first),
         "C9": lambda: outcome.changes_output(runs),
     }
-    return pd.DataFrame([_row(name, finding()) for name, finding in evidence.items()])
+    return pd.DataFrame([_row(name, _found(finding)) for name, finding in evidence.items()])
+
+
+def _found(finding: Callable[[], Finding]) -> Finding:
+    """What the runs show of one claim; where they have no weights to show it with, the others still get a verdict."""
+    try:
+        return finding()
+    except InputError as error:
+        return cannot_tell(str(error))
 
 
 _NEEDS_CLAMP = "needs runs that clamp their weights, and runs without to compare them with"
