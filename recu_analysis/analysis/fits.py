@@ -110,7 +110,7 @@ def _fit_layer(run: Run, spec: LayerSpec, number: int, raw: bool) -> Row:
     names += [*_DISTANCES, *_QUANTISED, "clamped_laplace", *(f"qe_{kind}_relative" for kind in _KINDS), *_ENTROPIES]
     row |= dict.fromkeys(names, math.nan)
     if not weight.size:
-        return row | {"note": note}
+        return row
     try:
         shown = _distribution(weight if raw else _scores(weight, transform))
     except InputError as error:

@@ -1,12 +1,15 @@
 """Flips by layer and window against a plain loop, the flip law on a random walk, and lock-in."""
 
 import math
+from shutil import rmtree
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from recu_analysis import flip_table, open_run
 from recu_analysis.analysis.flips import zero_density
+from recu_analysis.errors import WindowNotFoundError
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.standardize import standard_scores
 
@@ -46,11 +49,21 @@ def test_the_density_at_zero_is_that_of_the_normal():
     assert zero_density(z) == pytest.approx(1 / math.sqrt(2 * math.pi), rel=0.02)
 
 
-def test_a_run_without_its_initial_state_has_no_c2i(tmp_path):
-    from shutil import rmtree
-
-    path = synthetic_run(tmp_path / "run").path
+def test_a_run_without_its_initial_state_has_no_c2i_and_begins_after_its_gap(tmp_path):
+    path = synthetic_run(tmp_path / "run", windows=4).path
+    whole = flip_table(open_run(path))
     rmtree(path / "history/segment-0000/window-000000")
     rmtree(path / "history/segment-0000/window-000001")
-    with pytest.raises(Exception, match="is missing"):
+    rest = flip_table(open_run(path))
+    assert rest["window"].unique().tolist() == [3, 4]
+    assert rest["c2i"].isna().all()
+    assert rest["c2i_original"].isna().all()
+    known = whole[whole["window"] > 2].reset_index(drop=True)
+    pd.testing.assert_frame_equal(*(each.drop(columns=["c2i", "c2i_original"]) for each in (rest, known)))
+
+
+def test_a_gap_before_the_last_window_leaves_nothing(tmp_path):
+    path = synthetic_run(tmp_path / "run", windows=4).path
+    rmtree(path / "history/segment-0000/window-000003")
+    with pytest.raises(WindowNotFoundError, match="is missing"):
         flip_table(open_run(path))
