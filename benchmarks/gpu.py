@@ -1,18 +1,27 @@
-"""The per-update accounting on a GPU, at 11 M weights, beside a device copy of the same weights."""
+"""What recording costs on a GPU: an update at 11 M weights beside its bandwidth limit, and training steps beside it."""
 
 from __future__ import annotations
 
+import tempfile
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from torch.nn import functional
 
+import recu_analysis as ra
 from benchmarks.kernel import SHAPES
-from recu_analysis.capture.accumulate import DeviceAccumulator
+from benchmarks.timing import ratio, take_turns
+from recu_analysis.capture.accumulate import DeviceAccumulator, accumulator
+from recu_analysis.nn import build_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROUNDS = 50
+#: The least that an update moves, in bytes a weight: the new weight read; the old one, path and zpath read and written.
+LEAST = 28
+BATCH, SIZE = 128, 32
 
 
 def milliseconds(run: Callable[[], object]) -> float:
@@ -28,19 +37,68 @@ def milliseconds(run: Callable[[], object]) -> float:
     return sorted(times[3:])[ROUNDS // 2]
 
 
-def main() -> None:
-    """Print microseconds an update, and the ratio to a copy."""
-    if not torch.cuda.is_available():
-        print("per-update accounting on a GPU: no GPU here")
-        return
+def updates() -> None:
+    """Print microseconds an update, the share of the bandwidth that it reaches, and what plain operations take."""
     weights = [torch.randn(*shape, 3, 3, device="cuda") for shape in SHAPES]
-    sums = [DeviceAccumulator(weight, centre=True) for weight in weights]
-    copies = [weight.clone() for weight in weights]
+    steps = [weight + 0.01 * torch.randn_like(weight) for weight in weights]
     count = sum(weight.numel() for weight in weights)
-    ours = milliseconds(lambda: [each.advance(weight, 1) for each, weight in zip(sums, weights, strict=True)])
-    copy = milliseconds(lambda: [a.copy_(b) for a, b in zip(copies, weights, strict=True)])
-    print(f"per-update accounting on {torch.cuda.get_device_name()}, {count / 1e6:.1f} M weights")
-    print(f"  {1e3 * ours:.0f} microseconds an update, {ours / copy:.1f} times a device copy of the weights")
+    large = torch.empty(256 * 2**20, device="cuda")
+    other = torch.empty_like(large)
+    bandwidth = 2 * large.nbytes / (1e6 * milliseconds(lambda: other.copy_(large)))
+    limit = 1e-3 * LEAST * count / bandwidth
+    print(f"an update on {torch.cuda.get_device_name()}, {count / 1e6:.1f} M weights in {len(weights)} layers")
+    print(f"  bandwidth limit: {limit:.0f} microseconds ({LEAST} bytes a weight at {bandwidth:.0f} GB/s of a copy)")
+    for name, kind in (("ours", accumulator), ("plain torch operations", DeviceAccumulator)):
+        sums = [kind(weight, centre=True) for weight in weights]
+        turns = [weights, steps]
+
+        def once(sums: list[DeviceAccumulator] = sums, turns: list[list[torch.Tensor]] = turns) -> None:
+            turns.reverse()  # so that weights move, and some flip
+            for each, weight in zip(sums, turns[0], strict=True):
+                each.advance(weight, 1)
+
+        taken = 1e3 * milliseconds(once)
+        print(f"  {name}: {taken:.0f} microseconds, {taken / limit:.1f} times the limit")
+
+
+def training(network: str) -> tuple[torch.nn.Module, torch.optim.Optimizer, Callable[[], None]]:
+    """A network, its optimizer, and a function that takes one training step."""
+    torch.manual_seed(0)
+    model = build_network(network).cuda()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    images = torch.randn(BATCH, 3, SIZE, SIZE, device="cuda")
+    labels = torch.randint(0, 10, (BATCH,), device="cuda")
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        functional.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+        torch.cuda.synchronize()
+
+    return model, optimizer, step
+
+
+def recording(network: str) -> None:
+    """Print the ratio of a recorded step's time to that of one that is not, taken by turns."""
+    _, _, off = training(network)
+    model, optimizer, on = training(network)
+    with tempfile.TemporaryDirectory() as folder, ra.record(model, optimizer, f"{folder}/run"):
+        times = take_turns({"off": off, "on": on}, ROUNDS)
+    middle, low, high = ratio(times, "on", "off")
+    print(
+        f"{network}, batch {BATCH}, {SIZE}x{SIZE}: {1e3 * np.median(times['off']):.1f} ms a step, "
+        f"recorded / not {middle:.3f} (quartiles {low:.3f} to {high:.3f})"
+    )
+
+
+def main() -> None:
+    """Both, where there is a GPU."""
+    if not torch.cuda.is_available():
+        print("recording on a GPU: no GPU here")
+        return
+    updates()
+    for network in ("resnet20", "resnet18"):
+        recording(network)
 
 
 if __name__ == "__main__":

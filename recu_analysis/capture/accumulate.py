@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -42,8 +43,18 @@ class Accumulator(Protocol):
 
 def accumulator(weight: torch.Tensor, *, centre: bool, quantities: Collection[str] = QUANTITIES) -> Accumulator:
     """An accumulator on the device of the latent weight."""
-    kind = CpuAccumulator if weight.device.type == "cpu" else DeviceAccumulator
+    kind = CpuAccumulator if weight.device.type == "cpu" else _device_accumulator(weight.device.type)
     return kind(weight, centre=centre, quantities=quantities)
+
+
+def _device_accumulator(device: str) -> type[DeviceAccumulator]:
+    """One kernel an update on a CUDA GPU with Triton, which torch brings where it can; else torch operations."""
+    if device == "cuda":
+        with contextlib.suppress(ImportError):
+            from recu_analysis.capture.cuda import CudaAccumulator
+
+            return CudaAccumulator
+    return DeviceAccumulator
 
 
 def storable(weight: torch.Tensor) -> torch.Tensor:

@@ -94,6 +94,13 @@ class Binariser:
         }
 
     @property
+    def fusible(self) -> bool:
+        """Whether `recu_analysis.nn.fused.sign_of_weights` makes the binary weight, and nothing else needs w~."""
+        clamps_as_published = self.mask == "clamped" and self.quantile == "laplace"
+        standardises = self.scale is not None and self.weight_gradient == "identity"
+        return standardises and self.alpha in ("learned", "none") and (clamps_as_published or not self.clamp)
+
+    @property
     def decays(self) -> bool:
         """Whether a gradient depends on how far the training is; see `set_progress`."""
         return "decaying" in (self.weight_gradient, self.input_gradient)

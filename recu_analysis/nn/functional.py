@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+if TYPE_CHECKING:
+    from types import ModuleType
+
 #: Added to variances by the authors' code, in squared units of what varies.
 EPS = 1e-5
+
+
+def fused_for(values: torch.Tensor) -> ModuleType | None:
+    """`recu_analysis.nn.fused` where it can take these values: on a CUDA GPU, with Triton, and not while compiling.
+
+    torch.compile fuses the operations by itself, with those around them.
+    """
+    usable = values.device.type == "cuda" and values.numel() > 0 and not torch.compiler.is_compiling()
+    return _fused() if usable else None
+
+
+@functools.cache
+def _fused() -> ModuleType | None:
+    try:
+        from recu_analysis.nn import fused
+    except ImportError:  # no Triton, which torch brings where it supports it
+        return None
+    return fused
 
 
 def standardise(

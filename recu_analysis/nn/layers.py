@@ -16,6 +16,7 @@ from recu_analysis.nn.functional import (
     channel_means,
     clamp_bound,
     clamped_mean,
+    fused_for,
     mask_random,
     powers_of_two,
     recu,
@@ -128,6 +129,11 @@ class _Binary(nn.Module):
         return self.alpha
 
     def _weight_and_factor(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        options = self.binariser
+        fused = fused_for(self.weight) if options.fusible else None
+        if fused:
+            told = {"centre": options.centre, "target": options.scale, "eps": options.eps, "clamp": options.clamp}
+            return fused.sign_of_weights(self.weight, self.tau, **told), self.alpha
         values = self._standardised()
         return self._signs(values), self._factor(values)
 

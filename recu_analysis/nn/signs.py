@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from recu_analysis.nn.functional import EPS
+from recu_analysis.nn.functional import EPS, fused_for
 
 
 def signs(values: torch.Tensor) -> torch.Tensor:
@@ -119,7 +119,8 @@ def sign_scaled(values: torch.Tensor) -> torch.Tensor:
     -------
     Tensor of -1 and +1, shape and dtype of `values`; sign(0) = +1
     """
-    result: torch.Tensor = _ScaledPolynomial.apply(values)  # type: ignore[no-untyped-call]
+    fused = fused_for(values)
+    result: torch.Tensor = (fused.sign_scaled if fused else _ScaledPolynomial.apply)(values)
     return result
 
 

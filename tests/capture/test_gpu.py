@@ -16,13 +16,25 @@ from tests.capture.plain_loops import assert_recorded, tiny
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
-def test_the_kernels_agree():
+@pytest.mark.parametrize(
+    ("shape", "centre", "dtype"),
+    [
+        ((64, 32, 3, 3), True, torch.float32),
+        ((16, 3000), False, torch.float32),
+        ((6, 1), True, torch.float32),
+        ((8, 45), True, torch.float64),
+    ],
+)
+def test_the_kernels_agree(shape, centre, dtype):
     torch.manual_seed(0)
-    weight = torch.randn(64, 32, 3, 3)
-    sums = CpuAccumulator(weight, centre=True), accumulator(weight.cuda(), centre=True)
+    weight = torch.randn(shape, dtype=dtype)
+    weight[1] = 0.5
+    sums = CpuAccumulator(weight, centre=centre), accumulator(weight.cuda(), centre=centre)
     assert isinstance(sums[1], DeviceAccumulator)
     for update in range(1, 21):
-        weight = weight + 0.05 * torch.randn(weight.shape)
+        weight = weight + 0.05 * torch.randn(shape, dtype=dtype)
+        weight[1] = 0.5
+        weight[2] *= update != 7
         sums[0].advance(weight, update)
         sums[1].advance(weight.cuda(), update)
     first, second = (each.take() for each in sums)
@@ -30,6 +42,7 @@ def test_the_kernels_agree():
         np.testing.assert_array_equal(first[name], second[name])
     for name in ("path", "zpath"):
         np.testing.assert_allclose(first[name], second[name], rtol=1e-5)
+    assert not second["zpath"].reshape(shape[0], -1)[1].any()
 
 
 def test_an_update_does_not_wait_for_the_device(tmp_path):

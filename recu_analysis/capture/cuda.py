@@ -1,0 +1,140 @@
+"""The open window of a layer on a CUDA GPU: an update is one Triton kernel, a program a channel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+import triton
+import triton.language as tl
+
+from recu_analysis.capture.accumulate import DeviceAccumulator, storable
+from recu_analysis.store.quantities import QUANTITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+#: Weights of a channel that a program has in hand at a time.
+MOST_AT_ONCE = 2048
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _moments(row: Any, width: Any, freedom: Any, BLOCK: tl.constexpr) -> Any:  # noqa: N803
+    """Mean of one channel, and 1 / its standard deviation (ddof 1), float64; 0 for a constant channel."""
+    total = tl.zeros([BLOCK], tl.float64)
+    for start in range(0, width, BLOCK):
+        at = start + tl.arange(0, BLOCK)
+        total += tl.load(row + at, mask=at < width, other=0.0).to(tl.float64)
+    mean = tl.sum(total) / width
+    squared = tl.zeros([BLOCK], tl.float64)
+    for start in range(0, width, BLOCK):
+        at = start + tl.arange(0, BLOCK)
+        difference = tl.load(row + at, mask=at < width, other=0.0).to(tl.float64) - mean
+        squared += tl.where(at < width, difference * difference, 0.0)
+    squares = tl.sum(squared)
+    # Not `squares > 0`: a NaN must go on as NaN.
+    return mean, tl.where(squares == 0.0, 0.0, 1.0 / tl.sqrt(squares / freedom))
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _all_moments(
+    weight: Any,
+    mean: Any,
+    inverse: Any,
+    width: Any,
+    freedom: Any,
+    BLOCK: tl.constexpr,  # noqa: N803
+) -> None:
+    """Fill `mean` and `inverse`, one entry a channel."""
+    channel = tl.program_id(0).to(tl.int64)
+    m, scale = _moments(weight + channel * width, width, freedom, BLOCK)
+    tl.store(mean + channel, m)
+    tl.store(inverse + channel, scale)
+
+
+# `update` alone changes from call to call: specialising on it would compile the kernel anew.
+@triton.jit(do_not_specialize=["update"])  # type: ignore[untyped-decorator]
+def _advance(
+    new: Any,
+    old: Any,
+    mean: Any,
+    inverse: Any,
+    path: Any,
+    zpath: Any,
+    flips: Any,
+    first: Any,
+    last: Any,
+    width: Any,
+    freedom: Any,
+    update: Any,
+    CENTRE: tl.constexpr,  # noqa: N803
+    BLOCK: tl.constexpr,  # noqa: N803
+) -> None:
+    """Account for one update of one channel: what `recu_analysis.capture.kernel.advance` does on a CPU."""
+    channel = tl.program_id(0).to(tl.int64)
+    begin = channel * width
+    old_shift, old_scale = tl.load(mean + channel), tl.load(inverse + channel)
+    shift, scale = _moments(new + begin, width, freedom, BLOCK)
+    tl.store(mean + channel, shift)
+    tl.store(inverse + channel, scale)
+    if not CENTRE:
+        shift, old_shift = 0.0, 0.0
+    for start in range(0, width, BLOCK):
+        at = start + tl.arange(0, BLOCK)
+        inside = at < width
+        at += begin
+        exact_after, exact_before = tl.load(new + at, mask=inside), tl.load(old + at, mask=inside)
+        after, before = exact_after.to(tl.float64), exact_before.to(tl.float64)
+        moved = tl.load(path + at, mask=inside).to(tl.float64) + tl.abs(after - before)
+        tl.store(path + at, moved.to(tl.float32), mask=inside)
+        after, before = after - shift, before - old_shift
+        moved = tl.load(zpath + at, mask=inside).to(tl.float64) + tl.abs(after * scale - before * old_scale)
+        tl.store(zpath + at, moved.to(tl.float32), mask=inside)
+        tl.store(old + at, exact_after, mask=inside)
+        flipped = inside & ((after < 0.0) != (before < 0.0))
+        count = tl.load(flips + at, mask=flipped, other=0)
+        tl.store(first + at, update, mask=flipped & (count == 0))
+        tl.store(last + at, update, mask=flipped)
+        tl.store(flips + at, count + 1, mask=flipped)
+
+
+class CudaAccumulator(DeviceAccumulator):
+    """`DeviceAccumulator` with one kernel an update instead of some thirty, which reads and writes each array once.
+
+    Parameters
+    ----------
+    weight : Tensor, shape (C_out, ...)
+        State before the first update, on a CUDA GPU.
+    centre : bool
+        Whether the effective weight is the latent one less its channel's mean.
+    quantities : collection of str
+        What is kept; the moving average of flips needs their times as well.
+    """
+
+    def __init__(self, weight: torch.Tensor, *, centre: bool, quantities: Collection[str] = QUANTITIES) -> None:
+        super().__init__(weight, centre=centre, quantities=quantities)
+        del self._z, self._negative  # the kernel makes them again, of the old weights and these two
+        self._mean = self._old.new_empty(len(self._old), dtype=torch.float64)
+        self._inverse = torch.empty_like(self._mean)
+        width = self._old.shape[1]
+        self._width = width, max(width - 1, 1)
+        self._block = min(MOST_AT_ONCE, triton.next_power_of_2(width))
+        with torch.cuda.device(self._old.device):
+            _all_moments[(len(self._old),)](self._old, self._mean, self._inverse, *self._width, BLOCK=self._block)
+
+    def advance(self, weight: torch.Tensor, update: int) -> None:
+        """Account for the update that left `weight`."""
+        new = storable(weight).to(self._old.device)
+        sums = (self._path, self._zpath, self._flips, self._first, self._last)
+        with torch.cuda.device(self._old.device):
+            _advance[(len(new),)](
+                new,
+                self._old,
+                self._mean,
+                self._inverse,
+                *sums,
+                *self._width,
+                update,
+                CENTRE=self._centre,
+                BLOCK=self._block,
+            )
