@@ -19,7 +19,7 @@ MOST_AT_ONCE = 2048
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _moments(row: Any, width: Any, freedom: Any, BLOCK: tl.constexpr) -> Any:  # noqa: N803
+def _moments(row: tl.tensor, width: tl.tensor, freedom: tl.tensor, BLOCK: tl.constexpr) -> Any:  # noqa: N803
     """Mean of one channel, and 1 / its standard deviation (ddof 1), float64; 0 for a constant channel."""
     total = tl.zeros([BLOCK], tl.float64)
     for start in range(0, width, BLOCK):
@@ -38,11 +38,11 @@ def _moments(row: Any, width: Any, freedom: Any, BLOCK: tl.constexpr) -> Any:  #
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _all_moments(
-    weight: Any,
-    mean: Any,
-    inverse: Any,
-    width: Any,
-    freedom: Any,
+    weight: tl.tensor,
+    mean: tl.tensor,
+    inverse: tl.tensor,
+    width: tl.tensor,
+    freedom: tl.tensor,
     BLOCK: tl.constexpr,  # noqa: N803
 ) -> None:
     """Fill `mean` and `inverse`, one entry a channel."""
@@ -55,18 +55,18 @@ def _all_moments(
 # `update` alone changes from call to call: specialising on it would compile the kernel anew.
 @triton.jit(do_not_specialize=["update"])  # type: ignore[untyped-decorator]
 def _advance(
-    new: Any,
-    old: Any,
-    mean: Any,
-    inverse: Any,
-    path: Any,
-    zpath: Any,
-    flips: Any,
-    first: Any,
-    last: Any,
-    width: Any,
-    freedom: Any,
-    update: Any,
+    new: tl.tensor,
+    old: tl.tensor,
+    mean: tl.tensor,
+    inverse: tl.tensor,
+    path: tl.tensor,
+    zpath: tl.tensor,
+    flips: tl.tensor,
+    first: tl.tensor,
+    last: tl.tensor,
+    width: tl.tensor,
+    freedom: tl.tensor,
+    update: tl.tensor,
     CENTRE: tl.constexpr,  # noqa: N803
     BLOCK: tl.constexpr,  # noqa: N803
 ) -> None:

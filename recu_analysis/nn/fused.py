@@ -21,12 +21,12 @@ def _block(size: int) -> int:
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _sign(values: Any) -> Any:
+def _sign(values: tl.tensor) -> Any:
     return tl.where(values < 0.0, -1.0, 1.0)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _moments(row: Any, size: Any, freedom: Any, KIND: tl.constexpr, BLOCK: tl.constexpr) -> Any:  # noqa: N803
+def _moments(row: tl.tensor, size: tl.tensor, freedom: tl.tensor, KIND: tl.constexpr, BLOCK: tl.constexpr) -> Any:  # noqa: N803
     """Mean and unbiased variance of one row, computed in the dtype KIND."""
     total = tl.zeros([BLOCK], KIND)
     for start in range(0, size, BLOCK):
@@ -43,12 +43,12 @@ def _moments(row: Any, size: Any, freedom: Any, KIND: tl.constexpr, BLOCK: tl.co
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _input_signs(
-    values: Any,
-    out: Any,
-    means: Any,
-    scales: Any,
-    size: Any,
-    freedom: Any,
+    values: tl.tensor,
+    out: tl.tensor,
+    means: tl.tensor,
+    scales: tl.tensor,
+    size: tl.tensor,
+    freedom: tl.tensor,
     EPS: tl.constexpr,  # noqa: N803
     KIND: tl.constexpr,  # noqa: N803
     BLOCK: tl.constexpr,  # noqa: N803
@@ -67,13 +67,13 @@ def _input_signs(
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _input_gradient(
-    values: Any,
-    gradient: Any,
-    out: Any,
-    means: Any,
-    scales: Any,
-    size: Any,
-    freedom: Any,
+    values: tl.tensor,
+    gradient: tl.tensor,
+    out: tl.tensor,
+    means: tl.tensor,
+    scales: tl.tensor,
+    size: tl.tensor,
+    freedom: tl.tensor,
     KIND: tl.constexpr,  # noqa: N803
     BLOCK: tl.constexpr,  # noqa: N803
 ) -> None:
@@ -100,14 +100,14 @@ def _input_gradient(
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _weight_signs(
-    weight: Any,
-    out: Any,
-    means: Any,
-    factors: Any,
-    sizes: Any,
-    tau: Any,
-    size: Any,
-    freedom: Any,
+    weight: tl.tensor,
+    out: tl.tensor,
+    means: tl.tensor,
+    factors: tl.tensor,
+    sizes: tl.tensor,
+    tau: tl.tensor,
+    size: tl.tensor,
+    freedom: tl.tensor,
     GAIN: tl.constexpr,  # noqa: N803
     EPS: tl.constexpr,  # noqa: N803
     CENTRE: tl.constexpr,  # noqa: N803
@@ -139,14 +139,14 @@ def _weight_signs(
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _weight_gradient(
-    weight: Any,
-    gradient: Any,
-    out: Any,
-    means: Any,
-    factors: Any,
-    sizes: Any,
-    size: Any,
-    freedom: Any,
+    weight: tl.tensor,
+    gradient: tl.tensor,
+    out: tl.tensor,
+    means: tl.tensor,
+    factors: tl.tensor,
+    sizes: tl.tensor,
+    size: tl.tensor,
+    freedom: tl.tensor,
     GAIN: tl.constexpr,  # noqa: N803
     CENTRE: tl.constexpr,  # noqa: N803
     CLAMP: tl.constexpr,  # noqa: N803
