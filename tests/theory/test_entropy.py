@@ -58,6 +58,14 @@ def test_bounds_are_the_entropies_of_laplace_and_normal(scale):
     assert entropy.clamped_entropy(1.0, scale) == pytest.approx(entropy.laplace_bound(scale))
 
 
+@pytest.mark.parametrize("law", [*map(stats.gennorm, (0.5, 1, 1.4, 2, 8)), stats.uniform(-1, 2), stats.t(5)])
+def test_no_law_has_more_entropy_than_the_bounds(law):
+    size, most = law.expect(abs), law.entropy()
+    room = entropy.laplace_bound(size) - most, entropy.normal_bound(law.std()) - most
+    assert [abs(each) < 1e-6 for each in room] == [law.args == (1,), law.args == (2,)]
+    assert min(room) > -1e-6
+
+
 @given(st.floats(0, 1))
 def test_sign_entropy_is_scipys(p):
     assert entropy.sign_entropy(p) == pytest.approx(stats.entropy([p, 1 - p]), abs=1e-12)
