@@ -1,6 +1,7 @@
 """The three quantisation errors against quadrature and samples, their slopes, and the paper's table."""
 
 import math
+from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
@@ -110,11 +111,24 @@ def test_limits_are_right_to_machine_precision():
     assert np.isinf(qe.exact_slope(1.0, 1.0))
 
 
-def test_the_series_meets_the_closed_form():
-    around = np.array([0.55 - 1e-12, 0.55 + 1e-12])
-    for function in (qe.exact, qe.exact_slope):
-        low, high = function(around, 1.0)
-        assert low == pytest.approx(high, rel=1e-9)
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "tau", [np.nextafter(0.5, 1), 0.5 + 1e-12, 0.5001, 0.5499999, 0.55, 0.56, 0.82, 1 - 1e-9, np.nextafter(1, 0)]
+)
+def test_eighty_digits_agree_to_the_last_ones(tau):
+    with localcontext(prec=80):
+        q = 2 - 2 * Decimal(float(tau))
+        error, slope = 1 - q * q + 2 * q * q.ln(), 4 * (q - 1 - q.ln())
+        expected = {
+            qe.exact: error,
+            qe.printed: error + 2 * q**3,
+            qe.latent: 1 + q * q,
+            qe.exact_slope: slope,
+            qe.printed_slope: slope - 12 * q * q,
+            qe.latent_slope: -4 * q,
+        }
+    for function, value in expected.items():
+        assert function(tau, 1.0) == pytest.approx(float(value), rel=3e-13, abs=0.0)
 
 
 def test_broadcasting():
