@@ -84,6 +84,11 @@ def fail(text: str) -> None:
     click.echo(f"{click.style('Error:', fg='red', bold=True)} {text}", err=True, color=colour())
 
 
+def discard_output() -> None:
+    """Give standard output, which takes no more, a sink for what Python still flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def common(function: Function) -> Function:
     """Give a command --quiet, --color and --debug, and turn its errors into one sentence and an exit code."""
 
@@ -96,8 +101,7 @@ def common(function: Function) -> Function:
             fail(str(error))
             sys.exit(1)
         except BrokenPipeError:
-            # The reader, such as head, has seen enough; what Python still flushes at exit must find a sink.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            discard_output()  # the reader, such as head, has seen enough
             sys.exit(0)
         except KeyboardInterrupt:
             fail("stopped by Ctrl-C; every file that was written is whole")

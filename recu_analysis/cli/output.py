@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from recu_analysis.cli.options import colour, note
+from recu_analysis.cli.options import colour, discard_output, note
 from recu_analysis.errors import StoreError
 
 if TYPE_CHECKING:
@@ -48,16 +48,28 @@ def deliver(
     Raises
     ------
     StoreError
-        If the file cannot be written.
+        If the file or standard output cannot be written.
     """
     if form == "latex" and printed is not None:
         table = printed(table)
     text = {"table": as_text, "csv": _csv, "json": _json, "latex": _latex}[form](table)
     if output is None:
-        click.echo(text, color=colour())
+        _show(text)
         return
     replace_file(output, click.unstyle(text) + "\n")
     note(f"wrote {output}")
+
+
+def _show(text: str) -> None:
+    try:
+        click.echo(text, color=colour())
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        discard_output()
+        raise StoreError(
+            f"the table cannot be written to standard output: {error.strerror}; make room, or send it elsewhere"
+        ) from None
 
 
 def replace_file(path: Path, text: str) -> None:

@@ -112,6 +112,8 @@ def _draw(
     from recu_analysis.figures.of_theory import TRADEOFF_CAPTION, tradeoff_figure
     from recu_analysis.figures.registry import provenance, save_figure
 
+    if not path.suffix:
+        raise InputError(f"{path} does not say in which format to draw; end it in .pdf, .png or .svg")
     if tau[0] == tau[1]:
         raise InputError(f"a figure over tau needs two ends, not {tau[0]:g} twice; give --tau LO HI with LO below HI")
     runs = {run.path.name: run} if run is not None else {}

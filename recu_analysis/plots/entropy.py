@@ -51,6 +51,8 @@ def entropy_map(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     axes.axhline(CRITICAL_SCALE, color="white", linestyle=DASHED, linewidth=1.0)
     axes.annotate("$b = 1/e$", (0.98, CRITICAL_SCALE), (0, 2), textcoords="offset points", ha="right", color="white")
     printed_minimum(axes, "white")
+    place: dict[str, Any] = {"xycoords": axes.get_xaxis_transform(), "textcoords": "offset points", "ha": "right"}
+    axes.annotate(rf"$\tau = {PRINTED_MINIMUM:.2f}$", (PRINTED_MINIMUM, 0.97), (-3, 0), va="top", color="w", **place)
     axes.set_xlim(0.5, 1.0)
     axes.set_ylim(0.0, None)
     axes.set_xlabel(r"$\tau$")

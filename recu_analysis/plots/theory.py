@@ -35,8 +35,15 @@ _MEASURED: Final[dict[str, Any]] = {
     "markeredgewidth": 0.5,
     "alpha": 0.6,
 }
-_EPOCH: Final[dict[str, Any]] = {"linestyle": "none", "marker": "D", "markersize": 3.0}
+_EPOCH: Final[dict[str, Any]] = {
+    "linestyle": "none",
+    "marker": "D",
+    "markersize": 2.8,
+    "markerfacecolor": "white",
+    "markeredgewidth": 0.8,
+}
 _TAU: Final = r"$\tau$"
+_EQ_24: Final = {"exponential": "exponential (Eq. 24)"}
 
 
 def quantization_error(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -164,7 +171,7 @@ def error_over_entropy(
         `entropy_measured`, `qe_measured`, as `recu_analysis.measured_tradeoff` gives them.
     epochs : DataFrame, optional
         `epoch`, `b`, `entropy`, `qe_exact`: the levels of a schedule; some epochs are marked, the first and the last
-        with their numbers.
+        with their numbers, on the curve of the largest scale.
 
     Returns
     -------
@@ -226,7 +233,8 @@ def schedules(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
         data.groupby("schedule", sort=False), cycle(RUN_COLOURS), cycle(_DASHES), strict=False
     ):
         style: Any = "steps-post" if name == "step" else "default"
-        axes.plot(rows["epoch"], rows["tau"], color=colour, linestyle=dashes, drawstyle=style, label=str(name))
+        label = _EQ_24.get(str(name), str(name))
+        axes.plot(rows["epoch"], rows["tau"], color=colour, linestyle=dashes, drawstyle=style, label=label)
     axes.set_xlim(0, data["epoch"].max())
     axes.set_xlabel("epoch")
     axes.set_ylabel(_TAU)
@@ -264,7 +272,7 @@ def _points(axes: Axes, measured: pd.DataFrame | None, x: str, y: str) -> None:
 
 
 # Epochs marked on a curve: enough to see their pace, few enough to tell them apart.
-_MARKED: Final = 9
+_MARKED: Final = 7
 
 
 def _mark_epochs(axes: Axes, epochs: pd.DataFrame) -> None:
@@ -273,6 +281,16 @@ def _mark_epochs(axes: Axes, epochs: pd.DataFrame) -> None:
         chosen = ordered.iloc[np.unique(np.linspace(0, len(ordered) - 1, _MARKED).round().astype(int))]
         (marks,) = axes.plot(chosen["entropy"], chosen["qe_exact"], color=colour, **_EPOCH)
         marks.set_clip_on(False)
-        for row in (chosen.iloc[0], chosen.iloc[-1]):
-            at, text = (row["entropy"], row["qe_exact"]), f"{row['epoch']:.0f}"
-            axes.annotate(text, at, (3, -2), textcoords="offset points", va="top", fontsize="x-small")
+        if rows["b"].iloc[0] == epochs["b"].max():
+            _number_ends(axes, chosen)
+
+
+def _number_ends(axes: Axes, chosen: pd.DataFrame) -> None:
+    """The first and the last epoch's number, where the other curves are not: right below, and left above the mark."""
+    first, last = chosen.iloc[0], chosen.iloc[-1]
+    near = first["qe_exact"] < 0.07 * axes.get_ylim()[1]  # no room between the mark and the axis
+    low: dict[str, Any] = {"va": "top", "xytext": (3, -2)}
+    high: dict[str, Any] = {"va": "bottom", "xytext": (-3, 2), "ha": "right"}
+    for row, place in ((first, high if near else low), (last, high)):
+        at, text = (row["entropy"], row["qe_exact"]), f"{row['epoch']:.0f}"
+        axes.annotate(text, at, textcoords="offset points", fontsize="x-small", **place)

@@ -70,7 +70,7 @@ def fit(values: ArrayLike, *, location: Location = "zero", level: float = LEVEL)
     """Fit the Laplace, the normal and the generalised normal distribution to the weights of one layer.
 
     Give it standard scores z: channels of different scale, pooled as raw weights, fake heavy tails. A few passes over
-    blocks of channels and one sorted copy of the values; one more copy where a location is subtracted.
+    blocks of channels and one copy of the values, less their location and sorted.
 
     Parameters
     ----------
@@ -93,18 +93,20 @@ def fit(values: ArrayLike, *, location: Location = "zero", level: float = LEVEL)
     rows = check_weights(values)
     if rows.size < 2:
         raise InputError("a fit needs at least 2 weights, not 1")
-    ordered = np.sort(rows, axis=None)
-    if ordered[0] == ordered[-1]:
-        raise InputError(f"all {rows.size} weights are {ordered[0]:g}; a constant has no distribution to fit")
-    centre = _centre(ordered, location)
+    low, high = rows.min(), rows.max()
+    if low == high:
+        raise InputError(f"all {rows.size} weights are {low:g}; a constant has no distribution to fit")
+    centre = _centre(rows, location)
     if centre:
-        rows, ordered = rows - centre, ordered - centre
+        rows = rows - centre
     scale, shape = laplace_scale(rows, level), gennorm.shape(rows, level)
-    deviation = _root_mean_square(rows, float(np.abs(ordered[[0, -1]], dtype=np.float64).max()))
+    deviation = _root_mean_square(rows, max(abs(float(low) - centre), abs(float(high) - centre)))
     likelihood = -rows.size * (math.log(2.0 * scale.estimate) + 1.0)
     normal = -0.5 * rows.size * (math.log(2.0 * math.pi) + 2.0 * math.log(deviation) + 1.0)
     known = not math.isnan(shape.estimate)
     general = gennorm.log_likelihood(rows, shape.estimate) if known else math.nan
+    ordered = rows.reshape(-1) if centre else rows.flatten()  # rows less a centre are a copy already
+    ordered.sort()
     return DistributionFit(
         weights=rows.size,
         location=centre,
@@ -121,13 +123,15 @@ def fit(values: ArrayLike, *, location: Location = "zero", level: float = LEVEL)
     )
 
 
-def _centre(ordered: Array, location: Location) -> float:
+def _centre(rows: Array, location: Location) -> float:
     if location not in get_args(Location):
         raise InputError(f"a location is {', '.join(get_args(Location))}, not {location!r}")
     if location == "zero":
         return 0.0
-    middle = ordered[[(ordered.size - 1) // 2, ordered.size // 2]]
-    return float((ordered if location == "mean" else middle).mean(dtype=np.float64))
+    if location == "mean":
+        return float(rows.mean(dtype=np.float64))
+    places = [(rows.size - 1) // 2, rows.size // 2]
+    return float(np.partition(rows, places, axis=None)[places].mean(dtype=np.float64))
 
 
 def laplace_scale(values: ArrayLike, level: float = LEVEL) -> Interval:

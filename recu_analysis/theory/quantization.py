@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # Below this distance from tau = 0.5, in 2 tau - 1, the closed form of the exact error cancels and a series stands in.
 _SERIES_BELOW = 0.1
 _SERIES_TERMS = 18
+# Scales whose squares, and what the formulas make of them, keep all their digits in floating point.
+_SQUARABLE = (1e-150, 1e150)
 
 
 def check_scale(b: ArrayLike) -> Values:
@@ -27,6 +29,19 @@ def check_scale(b: ArrayLike) -> Values:
     if bad.any():
         raise InputError(f"the Laplace scale b must be a positive number, not {scale[bad].flat[0]:g}")
     return scale
+
+
+def _square(b: ArrayLike) -> Values:
+    """b^2, the unit of an error; InputError where floating point does not hold it."""
+    scale = check_scale(b)
+    bad = ~((scale >= _SQUARABLE[0]) & (scale <= _SQUARABLE[1]))
+    if bad.any():
+        low, high = _SQUARABLE
+        raise InputError(
+            f"a quantisation error needs a Laplace scale b from {low:g} to {high:g}, not {scale[bad].flat[0]:g}; "
+            "take another unit of the weights"
+        )
+    return scale**2
 
 
 def _outside(tau: ArrayLike) -> Values:
@@ -84,7 +99,7 @@ def exact(tau: ArrayLike, b: ArrayLike) -> Values:
     closed = 1.0 - q * q + 2.0 * q * log
     # (1 - e) ln(1 - e) = -e + sum over k >= 2 of e^k / (k (k - 1)); the first terms cancel.
     series = sum(2.0 * e**k / (k * (k - 1)) for k in range(3, 3 + _SERIES_TERMS))
-    return check_scale(b) ** 2 * np.where(e < _SERIES_BELOW, series, closed)
+    return _square(b) * np.where(e < _SERIES_BELOW, series, closed)
 
 
 def printed(tau: ArrayLike, b: ArrayLike) -> Values:
@@ -110,11 +125,12 @@ def printed(tau: ArrayLike, b: ArrayLike) -> Values:
     InputError
         If tau or b is out of its range.
     """
-    q, scale = _outside(tau), check_scale(b)
-    a = alpha(tau, b)
-    # At tau = 1 every term that holds Q vanishes, because q does.
-    bound = -scale * np.log(q, out=np.zeros_like(q), where=q > 0)
-    return (a - scale) ** 2 * (1.0 + q) + scale**2 - ((scale + bound) ** 2 - 2.0 * a * bound) * q + q * (bound - a) ** 2
+    q = _outside(tau)
+    a = 1.0 - q
+    # In units of b. At tau = 1 every term that holds Q vanishes, because q does.
+    bound = -np.log(q, out=np.zeros_like(q), where=q > 0)
+    within = (a - 1.0) ** 2 * (1.0 + q) + 1.0 - ((1.0 + bound) ** 2 - 2.0 * a * bound) * q
+    return _square(b) * (within + q * (bound - a) ** 2)
 
 
 def latent(tau: ArrayLike, b: ArrayLike) -> Values:
@@ -138,7 +154,7 @@ def latent(tau: ArrayLike, b: ArrayLike) -> Values:
     InputError
         If tau or b is out of its range.
     """
-    return check_scale(b) ** 2 * (1.0 + _outside(tau) ** 2)
+    return _square(b) * (1.0 + _outside(tau) ** 2)
 
 
 def exact_slope(tau: ArrayLike, b: ArrayLike) -> Values:
@@ -148,14 +164,14 @@ def exact_slope(tau: ArrayLike, b: ArrayLike) -> Values:
     # -ln(1 - e) - e, without the cancellation near tau = 0.5.
     series = sum(e**k / k for k in range(2, 2 + _SERIES_TERMS))
     with np.errstate(divide="ignore"):
-        return 4.0 * check_scale(b) ** 2 * np.where(e < _SERIES_BELOW, series, -e - np.log(q))
+        return 4.0 * _square(b) * np.where(e < _SERIES_BELOW, series, -e - np.log(q))
 
 
 def printed_slope(tau: ArrayLike, b: ArrayLike) -> Values:
     """Derivative of `printed` in tau, that of `exact` less 12 b^2 q^2."""
-    return exact_slope(tau, b) - 12.0 * check_scale(b) ** 2 * _outside(tau) ** 2
+    return exact_slope(tau, b) - 12.0 * _square(b) * _outside(tau) ** 2
 
 
 def latent_slope(tau: ArrayLike, b: ArrayLike) -> Values:
     """Derivative of `latent` in tau, -4 b^2 q."""
-    return -4.0 * check_scale(b) ** 2 * _outside(tau)
+    return -4.0 * _square(b) * _outside(tau)

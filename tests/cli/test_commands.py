@@ -354,6 +354,7 @@ def test_tradeoff_takes_the_levels_of_a_schedule_and_measures_a_run(synthetic, t
         (["--epochs", 0], 1, "Error: a schedule needs at least one epoch, not 0\n"),
         (["--tau", 0.9, 0.9, "--figure", "x.pdf"], 1, "Error: a figure over tau needs two ends, not 0.9 twice"),
         (["--figure", "x.gif"], 1, "Error: no figure format is called 'gif'; known are pdf, png, svg, pgf\n"),
+        (["--figure", "x"], 1, "Error: x does not say in which format to draw; end it in .pdf, .png or .svg\n"),
         (["--run", "nowhere"], 1, "Error: nowhere "),
     ],
 )

@@ -1,6 +1,8 @@
 """Tables as text, CSV, JSON and LaTeX, and the small formats they are made of."""
 
 import json
+import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -77,3 +79,15 @@ def test_a_file_is_replaced_as_a_whole(tmp_path, capsys):
 def test_an_unwritable_file_is_one_sentence(tmp_path):
     with pytest.raises(StoreError, match=r"t\.csv cannot be written: No such file or directory"):
         deliver(TABLE, "csv", tmp_path / "none" / "t.csv", str)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_behind_standard_output_is_one_sentence(monkeypatch):
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(StoreError) as caught:
+            deliver(TABLE, "csv", None, str)
+        full.write("what is flushed at exit finds a sink")
+    assert str(caught.value) == (
+        "the table cannot be written to standard output: No space left on device; make room, or send it elsewhere"
+    )

@@ -75,10 +75,18 @@ def test_error_over_entropy_marks_some_epochs_with_the_first_and_the_last_number
     epochs = tradeoff(b=(1.5, 3.0), epochs=600)
     theory.error_over_entropy(curves, axes, epochs=epochs)
     marks = [line for line in axes.get_lines() if line.get_marker() == "D"]
-    assert [len(line.get_xdata()) for line in marks] == [9, 9]
+    assert [len(line.get_xdata()) for line in marks] == [7, 7]
     first = epochs[(epochs["epoch"] == 0) & (epochs["b"] == 1.5)].iloc[0]
     assert marks[0].get_xydata()[0].tolist() == [first["entropy"], first["qe_exact"]]
-    assert [text.get_text() for text in axes.texts] == ["0", "599"] * 2
+    last = epochs[(epochs["epoch"] == 599) & (epochs["b"] == 3.0)].iloc[0]
+    assert [text.get_text() for text in axes.texts] == ["0", "599"]  # once, on the curve of the largest scale
+    assert axes.texts[1].xy == (last["entropy"], last["qe_exact"])
+
+
+@pytest.mark.parametrize(("tau", "side"), [((0.55, 0.99), "bottom"), ((0.9, 0.99), "top")])
+def test_the_first_number_stands_above_its_mark_where_the_axis_is_near(axes, tau, side):
+    theory.error_over_entropy(tradeoff(tau, 2.0, 51), axes, epochs=tradeoff(tau, 2.0, epochs=10))
+    assert [text.get_va() for text in axes.texts] == [side, "bottom"]
 
 
 def test_one_epoch_has_one_mark(curves, axes):
@@ -99,6 +107,7 @@ def test_entropy_map_marks_the_critical_scale(axes):
     assert set(axes.get_lines()[0].get_ydata()) == {math.exp(-1)}
     assert (axes.get_xlim(), axes.get_ylim()[0]) == ((0.5, 1.0), 0.0)
     assert axes.figure.axes[1].get_ylabel() == "entropy (nats)"
+    assert [text.get_text() for text in axes.texts] == ["$b = 1/e$", r"$\tau = 0.82$"]
 
 
 def test_the_strip_shows_entropy_less_ln_2(axes):
@@ -114,7 +123,8 @@ def test_every_schedule_has_a_line(axes):
         pd.DataFrame({"schedule": k, "epoch": range(7), "tau": schedule(np.arange(7), 6, kind=k)}) for k in SHARES
     ]
     theory.schedules(pd.concat(tables), axes)
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == list(SHARES)
+    names = ["exponential (Eq. 24)", "linear", "cosine", "step", "constant"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == names
     assert len({line.get_linestyle() for line in axes.get_lines()} | {"x"}) > 2
 
 

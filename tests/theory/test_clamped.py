@@ -109,9 +109,9 @@ def test_at_the_smallest_level_nearly_all_is_at_0():
     np.testing.assert_array_equal(clamped.ppf([0.0, 0.3, 1.0], NEAREST, 3.0), [-bound, -bound, bound])
 
 
-@pytest.mark.parametrize("tau", [0.6, 0.85, 0.99])
-def test_samples_have_the_distribution(tau):
-    b, n = 2.0, 200_000
+@given(LEVELS, SCALES)
+def test_samples_have_the_distribution(tau, b):
+    n = 50_000
     draws = clamped.sample(tau, b, n, np.random.default_rng(5))
     bound, alpha = float(quantile(tau, b)), float(quantization.alpha(tau, b))
     error = 5 / math.sqrt(n)
