@@ -105,7 +105,7 @@ def over_seeds(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.Data
     -------
     DataFrame
         One row a group: group (the labels of its runs), seeds (how many), and each number of `compare` with _low and
-        _high, NaN for fewer than two seeds.
+        _high and _std (over seeds, n - 1), NaN for fewer than two seeds.
 
     Raises
     ------
@@ -133,6 +133,7 @@ def _group(rows: pd.DataFrame) -> dict[str, Any]:
     for name in rows.columns.drop(["first_window", "last_window"]):
         value = student(rows[name].to_list())
         result |= {name: value.estimate, f"{name}_low": value.low, f"{name}_high": value.high}
+        result[f"{name}_std"] = float(rows[name].std())
     return result
 
 

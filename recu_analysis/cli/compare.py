@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,12 @@ _NOTES = (
 
 @click.command("compare", epilog="Example: recu-analyze compare runs/demo/recu runs/demo/baseline")
 @click.argument("runs", metavar="RUN RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--seeds", "view", flag_value="seeds", help="Means over runs that differ in their seed alone.")
+@click.option(
+    "--seeds",
+    "view",
+    flag_value="seeds",
+    help="Means, 95 % intervals and std over runs that differ in their seed alone.",
+)
 @click.option("--by-layer", "view", flag_value="layers", help="Differences to the first run, layer by layer.")
 @click.option("--curves", "view", flag_value="curves", help="Every window: what was logged, and how weights moved.")
 @options.layer_option
@@ -114,7 +120,7 @@ _SHOWN = (
 
 
 def _seeds_text(table: pd.DataFrame) -> str:
-    """A paragraph a group: its runs, and each number with its interval."""
+    """A paragraph a group: its runs, and each number with its interval and standard deviation over seeds."""
     lines = []
     for row in table.to_dict(orient="records"):
         lines.append(f"{row['group']}: {row['seeds']} seed{'s' * (row['seeds'] > 1)}")
@@ -133,7 +139,7 @@ def _printed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _seeds_printed(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a group, each number with its interval."""
+    """A row a group, each number with its interval and standard deviation over seeds."""
     import pandas as pd
 
     return pd.DataFrame(
@@ -146,5 +152,5 @@ def _seeds_printed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _seen(row: Mapping[Any, Any], name: str, factor: float, digits: int) -> str:
-    value, low, high = (factor * row[f"{name}{end}"] for end in ("", "_low", "_high"))
-    return with_interval(value, low, high, digits)
+    value, low, high, std = (factor * row[f"{name}{end}"] for end in ("", "_low", "_high", "_std"))
+    return with_interval(value, low, high, digits) + ("" if math.isnan(std) else f", std {std:.{digits}f}")

@@ -144,7 +144,11 @@ class Scale(click.ParamType[float | None]):
 @click.option("--lr", type=float, help="Learning rate after the warm-up; by default 0.1, and 0.01 for Adam.")
 @click.option("--weight-decay", type=float, default=5e-4, show_default=True, help="Of all but the binary weights.")
 @click.option("--binary-weight-decay", type=float, default=1e-2, show_default=True, help="Of the binary weights.")
-@click.option("--warm-up", type=int, default=2, show_default=True, help="Epochs in which the learning rate rises.")
+@click.option(
+    "--warm-up",
+    type=int,
+    help="Epochs in which the learning rate rises; by default 2, in shorter trainings all but one.",
+)
 @click.option(
     "--device", type=click.Choice(CHOICES["device"]), default="auto", show_default=True, help="auto: CUDA if any."
 )
@@ -163,7 +167,9 @@ class Scale(click.ParamType[float | None]):
 @click.option("--resume", is_flag=True, help="Go on with the training in --run-dir.")
 @click.option("--overwrite", is_flag=True, help="Delete the run in --run-dir first.")
 @options.common
-def command(run_dir: Path, resume: bool, overwrite: bool, lr: float | None, **settings: Any) -> None:
+def command(
+    run_dir: Path, resume: bool, overwrite: bool, lr: float | None, warm_up: int | None, **settings: Any
+) -> None:
     """Train a binary network and record every update of its latent weights.
 
     Ctrl-C stops after the current batch; --resume then goes on after the last finished epoch, with bitwise the
@@ -177,7 +183,8 @@ def command(run_dir: Path, resume: bool, overwrite: bool, lr: float | None, **se
     if settings["mask"] == "random" and not settings["recu"]:
         raise click.UsageError("--mask random stands in for the clamp, which --no-recu leaves out; give one of them")
     rate = LEARNING_RATES[settings["optimizer"]] if lr is None else lr
-    config = TrainingConfig(**settings, lr=rate)
+    risen = min(2, max(settings["epochs"] - 1, 0)) if warm_up is None else warm_up
+    config = TrainingConfig(**settings, lr=rate, warm_up=risen)
     result = run_training(config, run_dir, resume=resume, overwrite=overwrite)
     if result.stopped:
         if result.first:

@@ -158,7 +158,8 @@ def mask_random(weight: torch.Tensor, tau: torch.Tensor, quantile: str = "laplac
     """
     with torch.no_grad():
         inside = (weight.abs() <= clamp_bound(weight, tau, quantile)).flatten()
-        keep = inside[torch.randperm(inside.numel(), device=inside.device)].view_as(weight)
+        # Gathered, as torch.compile takes indexing by a permutation for a pattern of its own and fails on it.
+        keep = inside.gather(0, torch.randperm(inside.numel(), device=inside.device)).view_as(weight)
     result: torch.Tensor = _KeepGradient.apply(weight, keep)  # type: ignore[no-untyped-call]
     return result
 

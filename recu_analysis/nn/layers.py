@@ -240,6 +240,8 @@ def binary_parameters(model: nn.Module) -> list[nn.Parameter]:
 def set_tau(model: nn.Module, tau: float) -> None:
     """Give every binary layer of a model this quantile level.
 
+    One that is nearer to one half than the buffer's dtype can say becomes the least level above one half.
+
     Raises
     ------
     InputError
@@ -247,7 +249,7 @@ def set_tau(model: nn.Module, tau: float) -> None:
     """
     level = float(check_tau(tau))
     for module in binary_modules(model):
-        module.tau.fill_(level)
+        module.tau.fill_(level).clamp_(min=0.5 + torch.finfo(module.tau.dtype).eps / 2)
 
 
 def set_progress(model: nn.Module, progress: float) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: Before every name in the state of a network that was wrapped in DataParallel.
 WRAPPED = "module."
 #: Names that a sentence gives before it says how many more there are.
-LISTED = 2
+LISTED = 5
 #: Beyond any epoch or per cent.
 LARGEST = 1e9
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from recu_analysis.errors import InputError
 from recu_analysis.nn import binary_parameters, build_network
+from recu_analysis.nn.networks import NETWORKS, REAL
 
 if TYPE_CHECKING:
     from recu_analysis.training.config import TrainingConfig
@@ -16,7 +18,14 @@ def build(config: TrainingConfig, classes: int, device: torch.device) -> tuple[t
     """The network in its initial state on its device, the same on all, and the optimizer of its parameters.
 
     The optimizer's first group holds the latent binary weights, its second one all other parameters.
+
+    Raises
+    ------
+    InputError
+        If no network has that name, or it has no binary layers.
     """
+    if config.network in {f"{name}{REAL}" for name in NETWORKS}:
+        raise InputError(f"{config.network} has no binary layers to record; train it in a loop of your own")
     torch.manual_seed(config.seed)
     model = build_network(config.network, classes, **config.binary_options())
     with torch.no_grad():

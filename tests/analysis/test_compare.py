@@ -1,7 +1,6 @@
 """Runs side by side: what differs, the windows they share, and means over seeds."""
 
 import json
-import math
 
 import numpy as np
 import pytest
@@ -62,7 +61,8 @@ def test_groups_differ_in_more_than_their_seed(runs):
     row = table.iloc[0]
     assert row["mobility_tail"] == pytest.approx(values.mean())
     np.testing.assert_allclose([row["mobility_tail_low"], row["mobility_tail_high"]], [low, high])
-    assert math.isnan(table.iloc[1]["mobility_tail_low"])
+    assert row["mobility_tail_std"] == pytest.approx(np.std(values, ddof=1))
+    assert table.iloc[1][["mobility_tail_low", "mobility_tail_std"]].isna().all()
 
 
 def test_runs_of_different_networks_are_refused(runs, tmp_path):

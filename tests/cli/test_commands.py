@@ -171,7 +171,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, arguments, code,
 def test_every_option_of_training_reaches_it(tmp_path):
     path = tmp_path / "run"
     words = "--optimizer adam --schedule step --accumulate 2 --bfloat16 --channels-last --no-centre --device cpu"
-    settings = ["--epochs", "1", "--warm-up", "0", "--batch-size", "512"]
+    settings = ["--epochs", "1", "--batch-size", "512"]
     done = run_cli("train", "--run-dir", path, *words.split(), *settings)
     assert done.returncode == 0, done.stderr
     run = open_run(path)
@@ -180,6 +180,7 @@ def test_every_option_of_training_reaches_it(tmp_path):
         "optimizer": "adam",
         "schedule": "step",
         "lr": 0.01,
+        "warm_up": 0,
         "accumulate": 2,
         "bfloat16": True,
         "channels_last": True,

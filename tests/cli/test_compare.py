@@ -44,6 +44,22 @@ def test_by_layer_says_what_is_less_what(arms):
     assert "nothing to compare" in run(arms[0], "--by-layer").stderr
 
 
+def test_seeds_show_mean_interval_and_standard_deviation(tmp_path):
+    folders = []
+    for seed, accuracy in enumerate((90.0, 91.0, 93.0)):
+        folders.append(str(tmp_path / f"free-{seed}"))
+        made = synthetic_run(folders[-1], {"stage.conv": random_walk((16, 20), 8, seed=seed, step=0.6)})
+        metrics = made.path / "history/segment-0000/metrics.jsonl"
+        lines = [json.dumps(json.loads(line) | {"val_top1": accuracy}) for line in metrics.read_text().splitlines()]
+        metrics.write_text("\n".join(lines) + "\n")
+    lines = run(*folders, "--seeds").stdout.splitlines()
+    assert lines[:2] == [
+        "free-0, free-1, free-2: 3 seeds",
+        "  validation accuracy, %      91.33 (87.54 to 95.13), std 1.53",
+    ]
+    assert "std" not in run(folders[0], "--seeds").stdout
+
+
 def test_layers_are_chosen_of_by_layer_only(arms):
     assert run(*arms, "--by-layer", "--layer", "stage.*").exit_code == 0
     assert "matches 'other'; its layers are stage.conv" in run(*arms, "--by-layer", "--layer", "other").stderr

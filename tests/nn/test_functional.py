@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from functools import partial
 
 import numpy as np
@@ -184,3 +185,17 @@ def test_the_random_mask_stops_as_many_gradients_as_the_clamp_and_others(tau):
         share = (stopped[0] & stopped[1]).sum() / stopped[0].sum()
         assert abs(share - stopped[0].double().mean()) < 0.1  # no likelier to hit the tail than anything else
     assert torch.equal(mask_random(weight, level), weight)
+
+
+# torch warns of its own use of what it deprecates.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
+def test_the_random_mask_is_the_same_where_torch_compiles_it():
+    weight, level = values((4, 3, 3, 3), torch.float32), torch.tensor(0.85)
+    compiled = torch.compile(mask_random, fullgraph=True, dynamic=False)
+    stopped = []
+    for mask in (mask_random, compiled):
+        torch.manual_seed(0)
+        stopped.append(gradient(partial(mask, tau=level), weight, 1.0) == 0)
+    assert stopped[0].any()
+    assert torch.equal(*stopped)

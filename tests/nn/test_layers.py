@@ -158,6 +158,15 @@ def test_set_tau_refuses_what_is_no_level_and_changes_nothing(tau):
     assert float(layer.tau) == pytest.approx(0.85)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_level_just_above_one_half_stays_above_it_in_every_dtype(dtype):
+    layer = make("conv")[0].to(dtype)
+    set_tau(layer, 0.5 + 1e-9)
+    assert 0.5 < float(layer.tau) <= 0.5 + max(1e-9, torch.finfo(dtype).eps)
+    set_tau(layer, 1.0)
+    assert float(layer.tau) == 1.0
+
+
 @pytest.mark.parametrize("scale", [0.0, -1.0, math.inf])
 def test_scale_must_be_positive(scale):
     with pytest.raises(InputError, match="positive"):

@@ -249,8 +249,8 @@ def test_what_does_not_fit_is_named_and_the_network_left_alone():
     with pytest.raises(CheckpointError) as caught:
         load_into(model, OfficialCheckpoint(state))
     assert str(caught.value) == (
-        "the checkpoint does not fit Sequential: missing 1.bias, 1.running_mean and 2 more; "
-        "unexpected extra0, extra1 and 4 more; of another shape 0.weight (3x4, the network has 3x2), "
-        "0.bias (3 of int64, the network has 3)"
+        "the checkpoint does not fit Sequential: missing 1.bias, 1.running_mean, 1.running_var, 1.num_batches_tracked; "
+        "unexpected extra0, extra1, extra2, extra3, extra4 and 1 more; "
+        "of another shape 0.weight (3x4, the network has 3x2), 0.bias (3 of int64, the network has 3)"
     )
     assert same(model.state_dict(), before)

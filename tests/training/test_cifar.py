@@ -136,7 +136,7 @@ def test_a_missing_or_truncated_file_is_named(tmp_path, python):
     last.write_bytes(content + bytes(2**21))
     assert f"{last} is not the published file: it has" in refusal("cifar10", tmp_path)
     last.unlink()
-    assert f"{last} is missing" in refusal("cifar10", tmp_path)
+    assert f"{last} is missing: it should have {expected} bytes; https://" in refusal("cifar10", tmp_path)
     last.mkdir()
     assert f"{last} is missing" in refusal("cifar10", tmp_path)
 

@@ -73,7 +73,7 @@ def done(tmp_path_factory):
     subprocess.run(
         [*command, str(out / "script.py"), str(out)],
         check=True,
-        timeout=100,
+        timeout=300,
         capture_output=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )

@@ -12,6 +12,7 @@ import torch
 from recu_analysis.analysis.layers import layer_table
 from recu_analysis.errors import (
     DamagedError,
+    InputError,
     RecuError,
     StoreError,
 )
@@ -195,6 +196,13 @@ def test_a_run_stopped_in_its_first_epoch_begins_anew(tmp_path):
     train(config, tmp_path / "run", resume=True)
     assert state(tmp_path / "run") == state(tmp_path / "whole")
     assert [window.last_update for window in open_run(tmp_path / "run").windows] == [0, BATCHES, 2 * BATCHES]
+
+
+def test_a_real_valued_twin_is_refused_before_anything_is_made(tmp_path):
+    with pytest.raises(InputError) as caught:
+        train(TrainingConfig(**SETTINGS, network="resnet20-real"), tmp_path / "run")
+    assert str(caught.value) == "resnet20-real has no binary layers to record; train it in a loop of your own"
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_that_was_only_recorded_cannot_be_resumed(tmp_path):

@@ -34,7 +34,7 @@ def read_folder(folder: Path, bounds: Mapping[str, Bounds], hint: str) -> dict[s
 def _read_file(path: Path, least: int, most: int, hint: str) -> bytes:
     try:
         if not path.is_file():
-            raise DataError(f"{path} is missing; {hint}")
+            raise DataError(f"{path} is missing: it should have {_span(least, most)} bytes; {hint}")
         with path.open("rb") as file:
             _check_size(str(path), path.stat().st_size, least, most, hint)
             return file.read(most)
@@ -45,8 +45,11 @@ def _read_file(path: Path, least: int, most: int, hint: str) -> bytes:
 def _check_size(where: str, size: int, least: int, most: int, hint: str) -> None:
     if not least <= size <= most:
         what = "truncated" if size < least else "not the published file"
-        expected = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-        raise DataError(f"{where} is {what}: it has {size:,} bytes and should have {expected}; {hint}")
+        raise DataError(f"{where} is {what}: it has {size:,} bytes and should have {_span(least, most)}; {hint}")
+
+
+def _span(least: int, most: int) -> str:
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
 class _Capped:
