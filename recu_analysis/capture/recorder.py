@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex
+
+import torch
 
 from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.capture.interrupts import interrupts_deferred
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
-
-    import torch
 
     from recu_analysis.store.writer import RunWriter
 
@@ -44,6 +44,10 @@ class Recorder:
     ) -> None:
         if every is not None and (not isinstance(every, int) or every < 1):
             raise InputError(f"every must be a whole number of updates, at least 1, not {every!r:.40}")
+        if resume is not None and not isinstance(resume, SupportsIndex):
+            raise InputError(f"resume must be the number of an update, not {resume!r:.40}")
+        if not isinstance(model, torch.nn.Module):
+            raise InputError(f"recording needs a torch model, not {type(model).__name__}")
         self._optimizers = free_optimizers(optimizer)
         self._every = every
         self._quantities = checked_quantities(quantities)

@@ -215,21 +215,31 @@ def numbered(path: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]:
 
 def _segments(history: Path, header: RunHeader, problems: list[str]) -> Iterator[Segment]:
     for number, path in numbered(history, names.SEGMENT_NAME):
-        file = path / names.SEGMENT_FILE
         try:
-            start = names.load_json(read_small(file, str(file)), str(file)).get("start_update")
-            if type(start) is not int or start < 0:
-                raise DamagedError(f"{file} is not what was written there: it names no update to start from")
-        except DamagedError as error:
+            start = _start_update(path)
+        except DamagedError:
             # Without windows the process died before its segment began; otherwise they say where they start from,
             # and must be heard, for they supersede others.
             windows = list(_segment_windows(Segment(path, number, 0), header, []))
-            if windows or os.path.lexists(file):
-                problems.append(str(error))
-            if not windows:
-                continue
-            start = windows[0].first_update - 1
+            there = os.path.lexists(path / names.SEGMENT_FILE)
+            try:
+                start = _start_update(path)  # a process that writes may have begun it meanwhile
+            except DamagedError as error:
+                if windows or there:
+                    problems.append(str(error))
+                if not windows:
+                    continue
+                start = windows[0].first_update - 1
         yield Segment(path, number, start)
+
+
+def _start_update(segment: Path) -> int:
+    """The update from which a segment's folder goes on; DamagedError if its file is missing or does not say it."""
+    file = segment / names.SEGMENT_FILE
+    start = names.load_json(read_small(file, str(file)), str(file)).get("start_update")
+    if type(start) is not int or start < 0:
+        raise DamagedError(f"{file} is not what was written there: it names no update to start from")
+    return start
 
 
 def limit(segment: Segment, segments: Sequence[Segment]) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -101,13 +103,19 @@ def _links(folder: Path, pattern: re.Pattern[str]) -> Iterator[Finding]:
             yield Finding(str(entry), "damaged", detail=f"{entry} is a link or a file, where a folder was written")
 
 
-def _leftovers(folder: Path) -> Iterator[Finding]:
-    """Files of a staging folder."""
-    if not folder.is_dir() or folder.is_symlink():
-        return
-    for file in sorted(folder.iterdir()):
-        if file.is_file() and not file.is_symlink():
-            yield Finding(str(file), "unfinished", bytes=file.lstat().st_size, detail=f"{file} is half-written")
+def _leftovers(folder: Path) -> list[Finding]:
+    """Files of a staging folder; those that a writer takes out of it meanwhile are none."""
+    found: list[Finding] = []
+    if folder.is_symlink():
+        return found
+    with contextlib.suppress(FileNotFoundError):
+        for file in sorted(folder.iterdir()):
+            with contextlib.suppress(FileNotFoundError):
+                status = file.lstat()
+                if stat.S_ISREG(status.st_mode):
+                    size, text = status.st_size, f"{file} is half-written"
+                    found.append(Finding(str(file), "unfinished", bytes=size, detail=text))
+    return found
 
 
 def _segment(run: Run, number: int, folder: Path) -> Iterator[Finding]:
@@ -260,6 +268,13 @@ def _layer_problems(record: LayerRecord) -> Iterator[RecuError]:
 
 
 def _checkpoint(file: Path) -> Finding:
+    """What there is to say of a checkpoint, which is read again where a training has replaced it meanwhile."""
+    before, finding, after = file.lstat(), _checkpoint_as_it_is(file), file.lstat()
+    same = (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    return finding if same else _checkpoint(file)
+
+
+def _checkpoint_as_it_is(file: Path) -> Finding:
     """What there is to say of a checkpoint, by the checksums in it."""
     try:
         found = TensorFile(file, str(file))

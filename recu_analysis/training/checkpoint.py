@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from recu_analysis.errors import DamagedError, InputError, StoreError
 from recu_analysis.store.durable import commit
-from recu_analysis.store.format import CHECKPOINTS, digest, seal
+from recu_analysis.store.format import CHECKPOINTS, HISTORY, digest, seal
 from recu_analysis.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def save(run_dir: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer
     folder = run_dir / CHECKPOINTS
     try:
         folder.mkdir(exist_ok=True)
-        commit(folder, folder / NAME, lambda file: save_file(tensors, file, metadata=metadata))
+        # In the folder whose leftovers the next start sweeps away.
+        commit(run_dir / HISTORY, folder / NAME, lambda file: save_file(tensors, file, metadata=metadata))
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise StoreError(f"{folder / NAME} cannot be written: {reason}") from error

@@ -23,6 +23,27 @@ def test_table_has_every_weighted_module_and_why():
     assert table["shape"][1] == "8x4x3x3"
 
 
+class Unusual(nn.Module):
+    """A weight by another name, beside what is none."""
+
+    def __init__(self):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(1, 4, 1, 1))
+        self.kernel = nn.Parameter(torch.randn(2, 4))
+
+
+def test_a_weight_by_another_name_is_listed_and_refused_with_what_to_do():
+    model = small().append(Unusual()).append(nn.BatchNorm1d(2))
+    table = find_binary_layers(model)
+    assert table["name"].tolist() == ["0", "1", "3", "4"]
+    why = 'it holds kernel, not weight; if that is binary, say so with @adapter("mine", Unusual, weight="kernel")'
+    assert table.iloc[3].tolist() == ["4", "2x4", False, "", why]
+    assert find_binary_layers(model, ["3"])["why"][3] == "not among the layers asked for"
+    with pytest.raises(InputError) as caught:
+        binary_layers(model, ["4"])
+    assert str(caught.value) == f"a layer that was asked for cannot be recorded: 4: {why}"
+
+
 def test_resnet20_has_18_binary_layers():
     table = find_binary_layers(build_network("resnet20"))
     assert table["binary"].sum() == 18

@@ -43,8 +43,13 @@ def used_signs(layer, monkeypatch):
 def shake(layer, optimizer, seed):
     generator = torch.Generator().manual_seed(seed)
     for parameter in layer.parameters():
+        if hasattr(parameter, "org"):  # as the training loops of these codebases do around each step
+            parameter.data.copy_(parameter.org)
         parameter.grad = torch.randn(parameter.shape, generator=generator) * parameter.detach().abs().mean()
     optimizer.step()
+    for parameter in layer.parameters():
+        if hasattr(parameter, "org"):
+            parameter.org.copy_(parameter.data.clamp_(-1, 1))
 
 
 @pytest.mark.parametrize("codebase", wild.LAYERS)
@@ -53,8 +58,8 @@ def test_recorded_signs_and_flips_are_those_of_the_forward_pass(codebase, tmp_pa
     torch.manual_seed(1)
     layer = make()
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.5)
-    history = [used_signs(layer, monkeypatch)]
     with ra.record(layer, optimizer, tmp_path / "run") as recorder:
+        history = [used_signs(layer, monkeypatch)]
         for update in range(1, UPDATES + 1):
             shake(layer, optimizer, update)
             history.append(used_signs(layer, monkeypatch))
@@ -138,6 +143,15 @@ def test_weights_that_were_already_binarised_are_refused(scaled):
         binary_layers(nn.Sequential(layer))
     with pytest.raises(InputError, match=r"asked for cannot be recorded: 0: its weight holds only two values"):
         binary_layers(nn.Sequential(layer), ["0"])
+
+
+def test_signs_that_a_forward_pass_left_are_told_from_what_is_lost():
+    layer = wild.binarynet_in_place()
+    layer(torch.randn(1, 2, 4, 4))
+    with pytest.raises(NoBinaryLayersError, match=r"the latent ones wait in weight\.org; put them back with"):
+        binary_layers(nn.Sequential(layer))
+    layer.weight.data.copy_(layer.weight.org)
+    assert len(binary_layers(nn.Sequential(layer))) == 1
 
 
 def test_other_quantisers_of_bitorch_are_refused():

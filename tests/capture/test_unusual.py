@@ -197,6 +197,10 @@ def test_optimizers_that_cannot_be_told_apart_are_refused(tmp_path):
         ra.record(model, [optimizer, sgd(model)], tmp_path / "run")
     with pytest.raises(InputError, match="recording needs a torch optimizer, or a list of them, not generator"):
         ra.record(model, model.parameters(), tmp_path / "run")
+    with pytest.raises(InputError, match="recording needs a torch model, not NoneType"):
+        ra.record(None, optimizer, tmp_path / "run")
+    with pytest.raises(InputError, match="resume must be the number of an update, not '3'"):
+        ra.record(model, optimizer, tmp_path / "run", resume="3")
     with pytest.raises(InputError, match=r"every must be a whole number of updates, at least 1, not 2\.5"):
         ra.record(model, optimizer, tmp_path / "run", every=2.5)
     assert not (tmp_path / "run").exists()

@@ -92,6 +92,18 @@ def binarynet(out=4):
     return plain_sign("BinarizeConv2d")(2, out, 3)
 
 
+def binarynet_in_place(out=4):
+    """Of the forks whose forward pass puts the signs into the parameter and keeps the latent weights beside it."""
+
+    def forward(self, x):
+        if not hasattr(self.weight, "org"):
+            self.weight.org = self.weight.data.clone()
+        self.weight.data = self.weight.org.sign()
+        return F.conv2d(x, self.weight, self.bias)
+
+    return named("BinarizeConv2d", nn.Conv2d, forward=forward)(2, out, 3)
+
+
 def ovsw(out=4):
     shape = (out, 2, 3, 3)
     return plain_sign("OvSWConv2d", weight_prev=torch.zeros(shape), tracker=torch.zeros(shape))(2, out, 3)
@@ -192,11 +204,11 @@ def bitorch(out=4, quantiser=None):
     return layer
 
 
-def bitnet(out=4):
+def bitnet(out=4, name="BitLinear"):
     def forward(self, x):
         return F.linear(x, sign(self.weight - self.weight.mean()) * self.weight.abs().mean())
 
-    return named("BitLinear", nn.Linear, forward=forward)(6, out)
+    return named(name, nn.Linear, forward=forward)(6, out)
 
 
 def autobit():
@@ -216,6 +228,7 @@ LAYERS = {
     "rbnn": ("rbnn", rbnn),
     "reste": ("binarize", reste),
     "binarynet": ("binarize", binarynet),
+    "binarynet-in-place": ("binarize", binarynet_in_place),
     "ir-net": ("ir-net", ir_net),
     "bi-real": ("bi-real-flat", bi_real),
     "reactnet": ("reactnet", reactnet),
@@ -227,4 +240,5 @@ LAYERS = {
     "xnor-linear": ("xnor-net", lambda: BinConv2d(linear=True)),
     "bitorch": ("bitorch", bitorch),
     "bitnet": ("bitnet", bitnet),
+    "bitnet-new": ("bitnet", lambda: bitnet(name="BitLinearNew")),
 }

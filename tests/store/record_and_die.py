@@ -1,8 +1,9 @@
 """Records runs in forked children that meet a fault: killed at a step or a line of the writer, or from outside.
 
-One order a line on standard input, a JSON object: `path`, and one of `step` with `nth`, `line`, `delay`, `limit`. One
-answer a line on standard output: `acknowledged`, the last update whose window was said to be on disk; `died`, whether
-the child was killed; `error`, what it raised. A fork takes milliseconds where a new process takes a second.
+One order a line on standard input, a JSON object: `path`, and one of `step` with `nth`, `line`, `delay`, `limit`; also
+`count` windows, with a `pause` in seconds after each. One answer a line on standard output: `acknowledged`, the last
+update whose window was said to be on disk; `died`, whether the child was killed; `error`, what it raised. A fork takes
+milliseconds where a new process takes a second.
 """
 
 import json
@@ -138,8 +139,13 @@ def child(order, pipe):
         die_at_line(order["line"])
     if "limit" in order:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["limit"], order["limit"]))
+
+    def tell(end):
+        os.write(pipe, b"%d\n" % end)
+        time.sleep(order.get("pause", 0))
+
     try:
-        record(Path(order["path"]), order.get("count", 3), lambda end: os.write(pipe, b"%d\n" % end))
+        record(Path(order["path"]), order.get("count", 3), tell)
     except RecuError as error:
         os.write(pipe, json.dumps(f"{type(error).__name__}: {error}").encode() + b"\n")
 

@@ -1,5 +1,6 @@
 """Reading: which windows count, on what each follows, and what is said of a run that is not whole."""
 
+import itertools
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import stat
 import numpy as np
 import pytest
 
+import recu_analysis.store.run as module
 from recu_analysis import open_run
 from recu_analysis.errors import DamagedError, NotARunError, WindowNotFoundError
 from recu_analysis.store.format import LayerSpec, LayerWindow
@@ -105,6 +107,30 @@ def test_a_segment_that_never_began_is_nothing(tmp_path):
     assert run.next_segment == 2
     record(path, (5, 6), resume=4)
     assert spans(open_run(path))[-1] == (2, 5, 6)
+
+
+@pytest.mark.parametrize("appears", [1, 2])
+def test_a_segment_that_a_writer_begins_while_it_is_read(tmp_path, monkeypatch, appears):
+    """Its file and its windows are not there when they are looked for, and are a moment later."""
+    path = record(record(tmp_path, (1, 4)), (5, 6), resume=4)
+    segment, aside = path / "history/segment-0001", tmp_path / "aside"
+    segment.rename(aside)
+    segment.mkdir()
+    looks, real = itertools.count(1), module.read_small
+
+    def read(file, *more):
+        looked = file.parent == segment
+        try:
+            return real(file, *more)
+        finally:
+            if looked and next(looks) == appears:
+                segment.rmdir()
+                aside.rename(segment)
+
+    monkeypatch.setattr(module, "read_small", read)
+    run = open_run(path)
+    assert run.problems == ()
+    assert spans(run) == [(0, 1, 0), (1, 1, 4), (2, 5, 6)][: 4 - appears]
 
 
 def test_layers_whose_optimizers_count_differently(tmp_path):

@@ -5,7 +5,9 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import recu_analysis.store.tensors as tensors
 from recu_analysis import open_run
@@ -173,6 +175,26 @@ def test_a_window_that_appears_while_the_folders_are_listed(path, monkeypatch):
     assert not set(verify(path)["verdict"]) & set(DAMAGE)
 
 
+@pytest.mark.parametrize("gone", ["12-ab", "."])
+def test_what_a_writer_takes_out_of_staging_meanwhile_is_nothing(path, monkeypatch, gone):
+    staging = path / SEGMENT / "staging"
+    staging.mkdir()
+    (staging / "12-ab").write_bytes(b"half")
+    real = Path.iterdir
+
+    def listed(folder):
+        found = list(real(folder)) if gone == "12-ab" or folder != staging else []
+        if folder == staging:
+            (staging / "12-ab").unlink()
+            if gone == ".":
+                staging.rmdir()
+                raise FileNotFoundError
+        return iter(found)
+
+    monkeypatch.setattr(Path, "iterdir", listed)
+    assert set(verify(path)["verdict"]) == {"whole"}
+
+
 @pytest.mark.parametrize("name", ["segment.json", "metrics.jsonl"])
 def test_small_files(path, name):
     file = path / SEGMENT / name
@@ -225,8 +247,6 @@ def test_only_a_shard_of_other_ranks(path):
 def test_tensors_without_checksum_or_layer(path):
     file = tensors.TensorFile(shard(path, 1), "it")
     header = names.ShardHeader.from_metadata(file.metadata, "it")
-    from safetensors.numpy import save_file
-
     arrays = {name: file.read(name) for name in file.entries}
 
     def forge(change):
@@ -251,20 +271,39 @@ def test_what_is_no_run(tmp_path, path):
         verify(path)
 
 
-def test_checkpoints_are_checked_by_their_own_sums(path):
-    import numpy as np
-    from safetensors.numpy import save_file
-
-    arrays = {"model/a": np.arange(6, dtype=np.float32), "model/n": np.array(3)}
-    place = json.dumps({"update": 20})
+def checkpointed(path, update):
+    """A checkpoint as a training saves it: the file, its arrays and its metadata."""
+    arrays = {"model/a": np.arange(6, dtype=np.float32) + update, "model/n": np.array(3)}
+    place = json.dumps({"update": update})
     metadata = {
         "position": place,
         "seal": names.seal(place),
         "digests": json.dumps({name: names.digest(name, array) for name, array in arrays.items()}),
     }
     file = path / "checkpoints/last.safetensors"
-    file.parent.mkdir()
-    save_file(arrays, file, metadata=metadata)
+    file.parent.mkdir(exist_ok=True)
+    save_file(arrays, file.with_name("new"), metadata=metadata)
+    file.with_name("new").rename(file)
+    return file, arrays, metadata
+
+
+def test_a_checkpoint_that_a_training_replaces_meanwhile_is_read_again(path, monkeypatch):
+    checkpointed(path, 20)
+    real, left = tensors.TensorFile.read, [2]
+
+    def read(file, *arguments):
+        if file.path.parent.name == "checkpoints" and left[0]:
+            left[0] -= 1
+            checkpointed(path, 20 + left[0])
+        return real(file, *arguments)
+
+    monkeypatch.setattr(tensors.TensorFile, "read", read)
+    assert verdicts(path) == {}
+    assert left == [0]
+
+
+def test_checkpoints_are_checked_by_their_own_sums(path):
+    file, arrays, metadata = checkpointed(path, 20)
     assert verdicts(path) == {}
     flip(file, -1)
     assert "last.safetensors is damaged: tensor 'model/" in detail(path)

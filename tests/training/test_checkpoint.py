@@ -28,6 +28,14 @@ def trained(seed=0):
     return model, optimizer
 
 
+@pytest.fixture(autouse=True)
+def history(tmp_path):
+    """The folder that a recording has made before the first checkpoint is saved."""
+    folder = tmp_path / "history"
+    folder.mkdir()
+    return folder
+
+
 @pytest.fixture
 def saved(tmp_path):
     model, optimizer = trained()
@@ -64,7 +72,21 @@ def test_the_file_is_plain_safetensors_and_readable_by_the_umask(saved):
     assert [each.name for each in path(saved[0]).parent.iterdir()] == [checkpoint.NAME]
 
 
-def test_a_failed_save_leaves_the_old_one(saved, monkeypatch):
+def test_what_a_kill_leaves_lies_where_the_next_start_sweeps(saved, history, monkeypatch):
+    run_dir, model, optimizer = saved
+    seen = []
+    real = checkpoint.save_file
+
+    def save(tensors, file, metadata):
+        real(tensors, file, metadata=metadata)
+        seen.append(file.parent)
+
+    monkeypatch.setattr(checkpoint, "save_file", save)
+    checkpoint.save(run_dir, model, optimizer, POSITION)
+    assert seen == [history]
+
+
+def test_a_failed_save_leaves_the_old_one(saved, history, monkeypatch):
     run_dir, model, optimizer = saved
     before = path(run_dir).read_bytes()
 
@@ -76,7 +98,7 @@ def test_a_failed_save_leaves_the_old_one(saved, monkeypatch):
     with pytest.raises(StoreError, match=r"last.safetensors cannot be written: No space left"):
         checkpoint.save(run_dir, model, optimizer, Position(4, 92, TrainingConfig()))
     assert path(run_dir).read_bytes() == before
-    assert [each.name for each in path(run_dir).parent.iterdir()] == [checkpoint.NAME]
+    assert [each.name for folder in (history, path(run_dir).parent) for each in folder.iterdir()] == [checkpoint.NAME]
 
 
 def test_nothing_to_go_on_from_says_what_to_do(tmp_path):

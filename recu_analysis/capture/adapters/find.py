@@ -73,7 +73,7 @@ def binary_layers(model: torch.nn.Module, layers: Sequence[str] | None = None) -
 
 
 def find_binary_layers(model: torch.nn.Module, layers: Sequence[str] | None = None) -> pd.DataFrame:
-    """Every module with a weight of at least two axes, whether it is taken as binary, and why or why not.
+    """Every module with a parameter of at least two axes, whether it is taken as binary, and why or why not.
 
     Parameters
     ----------
@@ -110,7 +110,11 @@ def _verdicts(model: torch.nn.Module, patterns: Sequence[str] | None) -> list[Ve
     verdicts: dict[str, Verdict] = {}
     owners: dict[int, str] = {}
     for name, module in plain_modules(model):
-        for candidate in _candidates(name, module):
+        candidates = list(_candidates(name, module))
+        other = None if candidates else _of_another_name(name, module, patterns)
+        if other is not None:
+            verdicts[name] = other
+        for candidate in candidates:
             if candidate.name in verdicts:
                 continue
             verdict = candidate.judge(patterns)
@@ -142,6 +146,21 @@ def _candidates(name: str, module: torch.nn.Module) -> Iterator[Candidate]:
     found = weight_of(module)
     if found is not None:
         yield Candidate(name, module, module, found[0], None, None)
+
+
+def _of_another_name(name: str, module: torch.nn.Module, patterns: Sequence[str] | None) -> Verdict | None:
+    """Why a module is not taken whose parameter is not called weight: only an adapter can say what it is."""
+    if isinstance(module, torch.nn.utils.parametrize.ParametrizationList):
+        return None  # what it holds is the weight of the module that it belongs to
+    for leaf, parameter in module.named_parameters(recurse=False):
+        if torch.nn.parameter.is_lazy(parameter) or sum(size > 1 for size in parameter.shape) < 2:
+            continue
+        kind, asked = type(module).__name__, any(fnmatchcase(name, pattern) for pattern in patterns or ())
+        why = f'it holds {leaf}, not weight; if that is binary, say so with @adapter("mine", {kind}, weight="{leaf}")'
+        if patterns is not None and not asked:
+            why = "not among the layers asked for"
+        return Verdict(name, kind, tuple(parameter.shape), None, why, refused=asked)
+    return None
 
 
 @dataclass(frozen=True, slots=True)

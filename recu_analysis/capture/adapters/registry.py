@@ -171,6 +171,11 @@ def refuse_unusable(latent: torch.Tensor, shape: tuple[int, ...]) -> None:
     if torch.nn.parameter.is_lazy(latent):
         raise InputError("its weight has no shape yet; pass one batch through the model first")
     if latent.layout == torch.strided and two_valued(latent.detach().reshape(shape[0], -1)):
+        if isinstance(getattr(latent, "org", None), torch.Tensor):
+            raise InputError(
+                "its weight holds the signs of the last forward pass, and the latent ones wait in weight.org; put them "
+                "back with weight.data.copy_(weight.org), as before each step of the optimizer, and record then"
+            )
         raise InputError(
             "its weight holds only two values a channel: it was already binarised, and no latent weights are left"
         )

@@ -47,7 +47,7 @@ def _recu(module: Any) -> WeightTransform | None:
 
 @adapter("rbnn", "BinarizeConv2d", fingerprint=True)
 def _rbnn(module: Any) -> torch.Tensor | None:
-    """Of RBNN, by alpha, rotate, R1 and R2: sign of the rotated standardised weight."""
+    """Of RBNN, by alpha, rotate, R1 and R2: sign of the rotated standardised weight, as the last forward rotated."""
     if not _has(module, "weight", "rotate", "R1", "R2"):
         return None
     rows = module.weight.double().flatten(1)
@@ -153,7 +153,7 @@ def _bitorch(module: Any) -> WeightTransform | None:
     return WeightTransform()
 
 
-@adapter("bitnet", "BitLinear")
+@adapter("bitnet", "BitLinear", "BitLinearNew")
 def _bitnet(module: Any) -> torch.Tensor | None:
     """Of BitNet: sign of w - mean of the whole layer."""
     if not _has(module, "weight") or module.weight.ndim != 2 or not _is_plain(module):
