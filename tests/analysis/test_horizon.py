@@ -1,5 +1,7 @@
 """The final stretch and the horizon against a plain search over windows."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -62,6 +64,12 @@ def test_without_a_long_stretch_it_is_the_last_half_and_says_so(tmp_path):
     found = final_stretch(run)
     assert (found.range, found.long) == (WindowRange(3, 4), False)
     assert found.memory > 0.5
+
+
+def test_the_last_half_begins_after_a_gap(tmp_path):
+    path = synthetic_run(tmp_path / "run").path
+    shutil.rmtree(path / "history/segment-0000/window-000002")
+    assert final_stretch(open_run(path)).range == WindowRange(4, 4)
 
 
 def test_runs_that_end_alike_share_the_longer_stretch(made, tmp_path):
