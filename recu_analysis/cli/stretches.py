@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ def choice(stretch: Stretch | None) -> list[str]:
     """Why these windows, where the user named none."""
     if stretch is None:
         return []
+    if math.isnan(stretch.memory):
+        return ["the last half of the run: no channel has weights that differ and are numbers"]
     if stretch.long:
         return [f"the shortest final stretch with memory of at most 1/2 ({stretch.memory:.2f}, all layers)"]
     return [f"the last half of the run: no final stretch has memory of at most 1/2 ({stretch.memory:.2f})"]

@@ -131,6 +131,7 @@ def test_a_layer_of_one_weight_is_no_error(tmp_path):
     assert row["tail_fraction"] == 0.0
     assert math.isnan(row["silent_fraction_tail"])
     assert row["mobility_core"] == 0.0  # a channel of one weight is constant: z = 0
+    assert math.isnan(row["memory"])
 
 
 def test_own_tail_follows_tau(run):

@@ -47,7 +47,7 @@ def laplace(runs: Sequence[Run]) -> Finding:
         if run.windows[0].last_update != 0:
             return cannot_tell(f"{run.path.name} does not hold its initial weights; record it from the first update on")
         memory = memory_between(run, run.header.layers, run.windows[0].number, run.windows[-1].number)
-        if memory > LONG_MEMORY:
+        if memory > LONG_MEMORY:  # NaN: the layers say below why they cannot be measured
             return cannot_tell(
                 f"memory of the initial weights is {memory:.2f} in {run.path.name}, above 1/2: "
                 "the shape is still that of the initialisation; train longer"

@@ -144,7 +144,7 @@ def _long_stretches(runs: Sequence[Run]) -> tuple[list[Stretch], str]:
     found = [final_stretch(run) for run in runs]
     broken = [run.path.name for run, stretch in zip(runs, found, strict=True) if math.isnan(stretch.memory)]
     if broken:
-        return [], f"no weights of {broken[0]} are numbers from the start of a stretch to its end"
+        return [], f"no channel of {broken[0]} has weights that differ and are numbers"
     short = [run.path.name for run, stretch in zip(runs, found, strict=True) if not stretch.long]
     if short:
         return [], f"memory stays above 1/2 in {', '.join(short)}: too short to tell dead from slow; train longer"
