@@ -115,8 +115,8 @@ class Movement:
 
     @property
     def memory(self) -> float:
-        """Mean of z_start * z_end: 1 where nothing moved, 0 where nothing is left of the start."""
-        return mean(self.z * self.z_end)
+        """Mean of z_start * z_end: 1 where nothing moved, 0 where nothing is left of the start; NaN without any z."""
+        return mean(self.z * self.z_end) if self.z.any() else float("nan")
 
 
 def mean(values: NDArray[Any], members: Mask | None = None) -> float:

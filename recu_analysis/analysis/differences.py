@@ -13,6 +13,7 @@ from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights, movement, to
 from recu_analysis.analysis.distance import COLUMNS, RATIOS, channel_sums, ratio
 from recu_analysis.analysis.engine import WindowRange, merged, moving_windows, select_layers, select_windows
 from recu_analysis.analysis.horizon import equal_stretches
+from recu_analysis.analysis.parallel import by_layer
 from recu_analysis.errors import InputError
 from recu_analysis.theory.intervals import Interval, difference, over_channels, student
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recu_analysis.analysis.deadness import TailTau
+    from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
@@ -105,12 +107,15 @@ def layer_differences(
 
 
 def _statistics(run: Run, window: WindowRange, tail_tau: TailTau, layers: Sequence[str] | str | None) -> Layers:
-    windows = select_windows(run, window)
-    result: Layers = {}
-    for spec in select_layers(run, layers):
-        sums = channel_sums(spec, movement(spec, merged(windows, spec.name), tail_tau)).matrix()
-        result[spec.name] = {name: over_channels(sums, statistic) for name, statistic in STATISTICS.items()}
-    return result
+    specs = select_layers(run, layers)
+    found = by_layer(_intervals, run, specs, window, tail_tau)
+    return dict(zip((spec.name for spec in specs), found, strict=True))
+
+
+def _intervals(run: Run, spec: LayerSpec, window: WindowRange, tail_tau: TailTau) -> dict[str, Interval]:
+    moved = movement(spec, merged(select_windows(run, window), spec.name), tail_tau)
+    sums = channel_sums(spec, moved).matrix()
+    return {name: over_channels(sums, statistic) for name, statistic in STATISTICS.items()}
 
 
 def _matched(group: Mapping[str, Run], reference: Mapping[str, Run]) -> list[tuple[str, str]]:

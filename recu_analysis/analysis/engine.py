@@ -119,8 +119,8 @@ def _connected(window: Window) -> bool:
 
 
 def last_half(run: Run) -> WindowRange:
-    """The last half of a run's windows that hold updates, rounded up."""
-    windows = moving_windows(run)
+    """The last half of a run's `known_windows`, rounded up."""
+    windows = known_windows(run)
     return WindowRange(windows[len(windows) // 2].number, windows[-1].number)
 
 

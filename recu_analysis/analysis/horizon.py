@@ -39,7 +39,7 @@ class Stretch:
     ----------
     range : WindowRange
     memory : float
-        Mean over the weights of z at its start times z at its end; NaN where no weight is finite.
+        Mean over the weights of z at its start times z at its end; NaN where none has a z.
     long : bool
         Whether the memory is at most 1/2, so that dead can be told from slow.
     """
@@ -52,7 +52,7 @@ class Stretch:
 def memory_between(run: Run, specs: Sequence[LayerSpec], first: int, last: int) -> float:
     """Mean over the weights of some layers of z before one window times z after another, one layer at a time.
 
-    Channels that hold NaN or infinity at either moment are left out.
+    Channels that hold NaN or infinity at either moment are left out, and layers none of whose channels varies.
     """
     sums = by_layer(_products, run, specs, first, last)
     product, count = sum(product for product, _ in sums), sum(weights for _, weights in sums)
@@ -63,7 +63,7 @@ def _products(run: Run, spec: LayerSpec, first: int, last: int) -> tuple[float, 
     """Sum over a layer's weights of z at one moment times z at another, and how many weights there are."""
     start, end = window_numbered(run, first)[spec.name].start, window_numbered(run, last)[spec.name].weight
     sums = score_products(start, end, centre=spec.centre)
-    finite = np.isfinite(sums)
+    finite = np.isfinite(sums) & sums.any()
     return float(sums[finite].sum()), int(finite.sum()) * (spec.weights // len(sums))
 
 

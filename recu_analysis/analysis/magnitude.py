@@ -28,8 +28,17 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-#: What is averaged in every bin; the last two are what distance alone lets happen, and what was recorded on request.
-MEANS = ("abs_z", "mobility", "magnitude", "flip_probability", "sign_changes", "sign_changes_by_distance", "gradient")
+#: What is averaged in every bin: sign_changes_by_distance is what distance alone lets happen, gradient was asked for.
+MEANS = (
+    "abs_z",
+    "mobility",
+    "magnitude",
+    "flip_probability",
+    "flip_ratio",
+    "sign_changes",
+    "sign_changes_by_distance",
+    "gradient",
+)
 #: Those that get an interval.
 BANDS = ("mobility", "flip_probability", "sign_changes", "gradient")
 
@@ -60,11 +69,12 @@ def by_magnitude(
     DataFrame
         One row a bin, from the smallest abs(z): bin, weights, and means per weight: abs_z (standard deviations),
         mobility (standard deviations per update), magnitude (unit of the weights per update), flip_probability
-        (fraction that flipped in the range at least once), sign_changes (fraction whose sign at the end is another than
-        at the start), sign_changes_by_distance (what pure distance lets happen, see
-        `recu_analysis.analysis.distance.drift`), gradient (mean abs(loss gradient) over that of the layer; NaN where
-        the run does not keep it). Mobility, flip_probability, sign_changes and gradient have a 95 % interval (_low,
-        _high) over the output channels, resampled within every layer: NaN where a layer has fewer than 8.
+        (fraction that flipped in the range at least once, 1 less the silent), flip_ratio (flips per update),
+        sign_changes (fraction whose sign at the end is another than at the start), sign_changes_by_distance (what pure
+        distance lets happen, see `recu_analysis.analysis.distance.drift`), gradient (mean abs(loss gradient) over that
+        of the layer; NaN where the run does not keep it); flips_per_path (flips per unit of zpath). Mobility,
+        flip_probability, sign_changes and gradient have a 95 % interval (_low, _high) over the output channels,
+        resampled within every layer: NaN where a layer has fewer than 8.
 
     Raises
     ------
@@ -82,6 +92,7 @@ def by_magnitude(
     with np.errstate(divide="ignore", invalid="ignore"):
         table = pd.DataFrame(total[:, 1:] / total[:, :1], columns=list(MEANS))
         spread = resampled[:, :, 1:] / resampled[:, :, :1]
+    table["flips_per_path"] = table["flip_ratio"] / table["mobility"]
     table.insert(0, "bin", np.arange(bins))
     table.insert(1, "weights", total[:, 0].astype(np.int64))
     for name in BANDS:
@@ -115,6 +126,7 @@ def _channel_sums(run: Run, spec: LayerSpec, bins: int, window: WindowRange) -> 
         moved.mobility,
         moved.magnitude,
         ~moved.silent,
+        moved.flips / moved.updates,
         changed,
         by_distance,
         _relative_gradient(record)[moved.valid],

@@ -24,7 +24,7 @@ _NAMES = ("windows", "val. %", "dead %", "tail %", "core %", "tail", "core", "ra
 _NOTES = (
     "dead: tail and silent. tail, core %: silent. tail, core: mean movement per",
     "update in 1/1000 std; ratio: tail to core, the median layer. windows: final",
-    "stretches of as many updates, long enough for a memory of at most 1/2 in each.",
+    "stretches of as many updates, of a memory (mem) of at most 1/2 where there are.",
 )
 
 
@@ -69,6 +69,8 @@ def command(
     check_same_layers(opened)
     for run in opened.values():
         options.warn_of_nonfinite(run)
+    if view != "curves":
+        _warn_of_short(opened)
     level: Any = tail_tau
     if view == "seeds":
         deliver(over_seeds(opened, level), form, output, _seeds_text, printed=_seeds_printed)
@@ -79,6 +81,16 @@ def command(
         deliver(curves(opened, level), form, output, curves_text)
     else:
         deliver(compare(opened, level), form, output, lambda table: as_text(opened, table), printed=_printed)
+
+
+def _warn_of_short(runs: Mapping[str, Run]) -> None:
+    from recu_analysis.analysis.horizon import LONG_MEMORY, final_stretch
+
+    short = [label for label, run in runs.items() if final_stretch(run).memory > LONG_MEMORY]
+    if short:
+        options.warn(
+            f"memory stays above {LONG_MEMORY} in {', '.join(short)}: too short to tell dead weights from slow ones"
+        )
 
 
 def as_text(runs: Mapping[str, Run], table: pd.DataFrame) -> str:

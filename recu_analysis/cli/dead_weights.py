@@ -8,6 +8,7 @@ import rich_click as click
 
 from recu_analysis.cli import options
 from recu_analysis.cli.output import aligned, count, deliver, number, terminal_width, three_digits
+from recu_analysis.cli.stretches import choice, too_short
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,35 +114,21 @@ def _heading(table: pd.DataFrame, tail_tau: float | str, stretch: Stretch | None
     share = "2 (1 - tau) at each layer's own tau" if tail_tau == "window" else f"{200 * (1 - float(tail_tau)):.3g} %"
     return [
         f"windows {first['first_window']}:{first['last_window'] + 1}, {first['updates']} updates, {seen}",
-        *([] if stretch is None else [_choice(stretch)]),
+        *choice(stretch),
         f"tail: the {share} of a layer's weights with the largest |z| when they begin",
     ]
 
 
-def _choice(stretch: Stretch) -> str:
-    """Why these windows, where the user named none."""
-    if stretch.long:
-        return f"the shortest final stretch with memory of at most 1/2 ({stretch.memory:.2f}, all layers)"
-    return f"the last half of the run: no final stretch has memory of at most 1/2 ({stretch.memory:.2f})"
-
-
 def _footer(run: Run, table: pd.DataFrame, total: pd.Series[Any], criterion: str) -> list[str]:
     from recu_analysis.analysis.engine import decay_time
-    from recu_analysis.analysis.horizon import LONG_MEMORY
 
     share = 100 * total["dead"] / total["weights"]
-    lines = [
+    return [
         "* mean movement per update, in 1/1000 of the standard deviation of the channel",
         f"dead ({criterion}): {total['dead']} of {total['weights']} weights, {share:.1f} %",
         f"T = sum of lr x weight decay / (1 - momentum): {table['decay_time'].max():.3g} here, "
         f"{decay_time(run):.3g} in the run"
         if table["decay_time"].notna().all()
         else "T, which sums learning rates, is not known here: checkpoints do not hold them",
+        *too_short(table["memory"]),
     ]
-    long = int((table["memory"] > LONG_MEMORY).sum())
-    if long:
-        lines.append(
-            f"Memory (mem) is above {LONG_MEMORY} in {long} of {len(table)} layers: there these windows are too short\n"
-            "to tell dead weights from slow ones."
-        )
-    return lines

@@ -9,6 +9,7 @@ import rich_click as click
 
 from recu_analysis.cli import options
 from recu_analysis.cli.output import aligned, deliver, number, three_digits
+from recu_analysis.cli.stretches import choice, too_short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.analysis.horizon import Stretch
 
 _WIDTHS = (14, 4, 4, 4, 9, 4, 4, 9, 4, 9, 4)
 _NAMES = ("layer", "tail", "core", "t/c", "95 %", "tail", "t/c", "95 %", "O/E", "95 %", "mem")
@@ -50,21 +52,25 @@ def command(
     The tail is that of when the windows begin. The last columns ask whether it is stuck or merely far from zero.
     """
     from recu_analysis.analysis.distance import tails
+    from recu_analysis.analysis.horizon import final_stretch
 
     opened = options.opened(run)
     options.warn_of_nonfinite(opened)
-    table = tails(opened, tail_tau=tail_tau, window=window, layers=layers or None)  # type: ignore[arg-type]
-    deliver(table, form, output, as_text)
+    stretch = final_stretch(opened) if window is None else None
+    chosen = stretch.range if stretch else window
+    table = tails(opened, tail_tau=tail_tau, window=chosen, layers=layers or None)  # type: ignore[arg-type]
+    deliver(table, form, output, lambda frame: as_text(frame, stretch))
 
 
-def as_text(table: pd.DataFrame) -> str:
+def as_text(table: pd.DataFrame, stretch: Stretch | None = None) -> str:
     """The table in 80 columns, with what its columns mean."""
     first = table.iloc[0]
     seen = "every update seen" if first["exact"] else "sampled from checkpoints: movement is net"
     head = f"windows {first['first_window']}:{first['last_window'] + 1}, {first['updates']} updates, {seen}"
     rows = [_cells(row) for row in table.to_dict(orient="records")]
     above = " " * 15 + "mobility*".center(24) + " " + "flips".center(19)
-    return "\n".join([head, "", *aligned(_NAMES, rows, _WIDTHS, above=[above.rstrip()]), "", *_NOTES])
+    lines = aligned(_NAMES, rows, _WIDTHS, above=[above.rstrip()])
+    return "\n".join([head, *choice(stretch), "", *lines, "", *_NOTES, *too_short(table["memory"])])
 
 
 def _cells(row: Mapping[Any, Any]) -> list[str]:

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from recu_analysis import claims, open_run
+from recu_analysis.analysis.claims import distribution, movement, outcome
 from recu_analysis.analysis.claims.finding import judge
+from recu_analysis.errors import InputError
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.intervals import Interval
 from recu_analysis.theory.standardize import WeightTransform
@@ -32,8 +34,8 @@ def normal(generator, shape):
     return generator.normal(size=shape)
 
 
-def make(path, history, transform=FREE, **settings):
-    made = synthetic_run(path, history, windows=6, transform=transform)
+def make(path, history, transform=FREE, windows=6, **settings):
+    made = synthetic_run(path, history, windows=windows, transform=transform)
     file = made.path / "run.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"configuration": settings}))
     return open_run(made.path)
@@ -108,13 +110,116 @@ def with_accuracies(run, accuracies):
     ],
 )
 def test_speed_is_that_of_the_curves(tmp_path, quick, slow, verdict, estimate):
+    found = outcome.trains_faster(*arms(tmp_path, quick, slow))
+    assert (found.verdict, found.value.estimate) == (verdict, estimate)
+    assert ("not reached" in found.why) == (max(quick) < 81)
+
+
+def arms(tmp_path, quick, slow, seeds=3):
+    """Runs of so many seeds in two arms with these accuracies, epoch by epoch."""
     groups = []
-    for name, transform, curve in (("o", CLAMPED, quick), ("t", FREE, slow)):
-        made = [make(tmp_path / f"{name}{s}", walk_of(normal, seed=s), transform, seed=s) for s in range(3)]
+    for name, curve in (("o", quick), ("t", slow)):
+        history = {"one": random_walk((2, 5), 2 * len(curve))}
+        made = [make(tmp_path / f"{name}{s}", history, windows=len(curve), seed=s) for s in range(seeds)]
         groups.append([with_accuracies(run, curve) for run in made])
-    row = verdicts(*groups).loc["C7"]
-    assert (row["verdict"], row["estimate"]) == (verdict, estimate)
-    assert ("not reached" in row["why"]) == (max(quick) < 81)
+    return groups
+
+
+def test_what_is_not_reached_in_fewer_epochs_is_not_faster(tmp_path):
+    """Two epochs that reach nothing are less than the five the baseline needs, and say nothing."""
+    found = outcome.trains_faster(*arms(tmp_path, [10, 20], [10, 20, 30, 40, 90, 90]))
+    assert (found.verdict, found.value.estimate) == ("cannot tell", -3.0)
+    assert "(9 not reached, counted as the last epoch): what is not reached may take any longer" in found.why
+
+
+def test_epochs_are_those_of_the_marks(tmp_path):
+    ours, theirs = arms(tmp_path, [10, 90, 90], [10, 20, 90])
+    for run in ours:
+        file = run.path / "history/segment-0000/metrics.jsonl"
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        file.write_text("".join(json.dumps(line | {"epoch": line["epoch"] / 2}) + "\n" for line in lines))
+    found = outcome.trains_faster([open_run(run.path) for run in ours], theirs)
+    assert (found.verdict, found.value.estimate) == ("supported", 0.5 - 2.0)
+
+
+def test_accuracies_that_were_not_logged_are_missed(tmp_path):
+    ours, theirs = arms(tmp_path, [None, None], [10, 20])
+    assert "o0 logged no epoch and val_top1" in outcome.trains_faster(ours, theirs).why
+
+
+def test_one_training_is_not_three_seeds(tmp_path):
+    ours, theirs = arms(tmp_path, [90, 90], [10, 90])
+    with pytest.raises(InputError, match="are one run, and one seed; give it once"):
+        claims([ours[0], open_run(ours[0].path), ours[1]], theirs)
+    copied = make(tmp_path / "copied", {"one": random_walk((2, 5), 4)}, windows=2, seed=0)
+    with pytest.raises(InputError, match="o0 and copied have the same seed and are taken for one arm; leave one out"):
+        outcome.trains_faster([*ours, copied], theirs)
+
+
+def test_revival_is_of_as_many_updates_in_both_arms(tmp_path):
+    """The arms' windows have other lengths: numbers of windows mean other updates in each."""
+    groups = []
+    for name, windows in (("o", 12), ("t", 4)):
+        histories = [walk_of(normal, keep=0.8, seed=s) for s in range(2)]
+        groups.append([make(tmp_path / f"{name}{s}", h, windows=windows, seed=s) for s, h in enumerate(histories)])
+    found = movement.revived(*groups)
+    assert found.value.estimate == 1.0
+    shorter = make(tmp_path / "shorter", walk_of(normal, keep=0.8, updates=10), windows=1, seed=0)  # 10 are not 3, 6, 9
+    with pytest.raises(InputError, match="no final stretches of windows with the same number of updates"):
+        movement.revived(groups[1], [shorter])
+    single = make(tmp_path / "single", {"one": walk_of(normal)["one"]}, seed=0)
+    with pytest.raises(InputError, match="have different layers, such as 'two'"):
+        movement.revived(groups[0], [single])
+
+
+def test_a_tail_that_never_flips_has_no_ratio(tmp_path):
+    generator = np.random.default_rng(0)
+    half = generator.choice([-1.0, 1.0], (13, 16, 30)).astype(np.float32)
+    half[:, :, :9] = 1.3 * half[0, :, :9]
+    walk = np.concatenate([half, -half], axis=2)  # the mean stays 0
+    runs = [make(tmp_path / name, {"one": walk}, seed=0) for name in ("o", "t")]
+    assert "the tail of a run never flips" in movement.revived(runs[:1], runs[1:]).why
+
+
+def test_weights_that_forget_at_once_contradict_silent_tails(tmp_path):
+    found = movement.barely_flips([make(tmp_path / "run", walk_of(normal, keep=0.0))])
+    assert (found.verdict, found.value.estimate) == ("contradicted", pytest.approx(1.0, abs=0.05))
+
+
+def test_scales_that_nothing_holds_cannot_tell(tmp_path):
+    plain = make(tmp_path / "plain", {"one": random_walk((16, 40), 6)}, WeightTransform())
+    assert distribution.scale_held([plain]).why == "layer one of plain does not standardise its weights"
+    few = make(tmp_path / "few", {"one": random_walk((7, 40), 6)})
+    assert distribution.scale_held([few]).why.endswith("an interval needs 8 output channels in every layer, or 3 seeds")
+
+
+def test_a_sign_that_is_lost_changes_the_output(tmp_path):
+    """A weight so small that its standardised one is -0, whose sign is +1."""
+    walk = random_walk((4, 30), 6).astype(np.float64) * 100
+    walk[:, 0, 0] = -5e-324
+    found = outcome.changes_output([make(tmp_path / "run", {"one": walk}, WeightTransform(target=2.0))])
+    assert found.verdict == "supported"
+    assert found.value.estimate == 8.0  # at every level and scale looked at
+
+
+def test_error_and_entropy_are_those_along_the_run_s_tau(tmp_path):
+    run = make(tmp_path / "run", {"one": random_walk((4, 40), 6)})
+    table = distribution.over_tau(run)
+    assert "the paper's tau, since the run's does not change, 0.85 to 0.99" in distribution.tension(table, run).why
+    for window, tau in zip(run.windows, (0.7, 0.75, 0.8, 0.82, 0.84, 0.86, 0.9), strict=True):
+        object.__setattr__(window.header.layers["one"], "tau", tau)
+    found = distribution.tension(table, run)
+    rows = table[(table["tau"] > 0.695) & (table["tau"] < 0.905)]
+    assert "the run's own tau, 0.70 to 0.90" in found.why
+    assert found.value.estimate == pytest.approx(np.corrcoef(rows["qe_measured"], rows["entropy_measured"])[0, 1])
+
+
+def test_windows_are_read_once_for_all_claims(tmp_path, monkeypatch):
+    read = []
+    sums = movement._sums
+    monkeypatch.setattr(movement, "_sums", lambda run, spec, window: read.append(spec.name) or sums(run, spec, window))
+    claims(make(tmp_path / "run", walk_of(normal)))
+    assert read == ["one", "two"]
 
 
 def test_laplace_weights_support_laplace_and_the_scale(tmp_path):

@@ -28,6 +28,7 @@ def plain(walk, first, last, tail_tau=0.85):
             "z_end": z[last, i],
             "mobility": sum(abs(z[u, i] - z[u - 1, i]) for u in range(first, last + 1)) / (last - first + 1),
             "silent": not any((z[u, i] < 0) != (z[u - 1, i] < 0) for u in range(first, last + 1)),
+            "flips": sum((z[u, i] < 0) != (z[u - 1, i] < 0) for u in range(first, last + 1)),
         }
         for i in range(z.shape[1])
     ]
@@ -130,6 +131,7 @@ def test_a_layer_of_one_weight_is_no_error(tmp_path):
     assert row["tail_fraction"] == 0.0
     assert math.isnan(row["silent_fraction_tail"])
     assert row["mobility_core"] == 0.0  # a channel of one weight is constant: z = 0
+    assert math.isnan(row["memory"])
 
 
 def test_own_tail_follows_tau(run):
@@ -178,6 +180,9 @@ def test_bins_have_equal_counts_and_rise(run, synthetic):
         assert row["abs_z"] == pytest.approx(np.mean([abs(w["z"]) for w in some]))
         assert row["mobility"] == pytest.approx(np.mean([w["mobility"] for w in some]), rel=1e-6)
         assert row["flip_probability"] == pytest.approx(share(some, lambda w: not w["silent"]))
+        flips, path = (sum(w[name] for w in some) for name in ("flips", "mobility"))
+        assert row["flip_ratio"] == pytest.approx(flips / 80 / 10)
+        assert row["flips_per_path"] == pytest.approx(flips / (10 * path), rel=1e-6)
 
 
 def test_signs_at_the_end_beside_what_distance_makes_of_them(run, synthetic):

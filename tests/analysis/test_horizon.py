@@ -1,11 +1,14 @@
 """The final stretch and the horizon against a plain search over windows."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from recu_analysis import open_run
 from recu_analysis.analysis.engine import WindowRange
 from recu_analysis.analysis.horizon import common_stretch, final_stretch, horizon, memory_between
+from recu_analysis.cli.stretches import choice
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.standardize import standard_scores
 
@@ -62,6 +65,25 @@ def test_without_a_long_stretch_it_is_the_last_half_and_says_so(tmp_path):
     found = final_stretch(run)
     assert (found.range, found.long) == (WindowRange(3, 4), False)
     assert found.memory > 0.5
+
+
+def test_layers_without_scores_have_no_memory(tmp_path):
+    """Channels of one weight have z = 0, which is not to have forgotten."""
+    walk = random_walk((8, 40), 4)
+    run = open_run(synthetic_run(tmp_path / "run", {"a": walk, "single": random_walk((8, 1), 4)}).path)
+    assert final_stretch(run).memory == memory_between(run, run.header.layers[:1], 3, 4)
+    alone = open_run(synthetic_run(tmp_path / "alone", {"single": random_walk((8, 1), 4)}).path)
+    assert not final_stretch(alone).long
+    assert np.isnan(final_stretch(alone).memory)
+    assert choice(final_stretch(alone)) == [
+        "the last half of the run: no channel has weights that differ and are numbers"
+    ]
+
+
+def test_the_last_half_begins_after_a_gap(tmp_path):
+    path = synthetic_run(tmp_path / "run").path
+    shutil.rmtree(path / "history/segment-0000/window-000002")
+    assert final_stretch(open_run(path)).range == WindowRange(4, 4)
 
 
 def test_runs_that_end_alike_share_the_longer_stretch(made, tmp_path):

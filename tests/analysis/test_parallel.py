@@ -8,12 +8,18 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from recu_analysis import dead_weights, layer_table, open_run
+from recu_analysis.analysis.claims.movement import sums_of
 from recu_analysis.analysis.cohorts import cohorts, transitions
+from recu_analysis.analysis.compare import compare
+from recu_analysis.analysis.differences import _statistics as statistics_of
+from recu_analysis.analysis.differences import curves
 from recu_analysis.analysis.distance import tails
+from recu_analysis.analysis.engine import WindowRange
 from recu_analysis.analysis.fits import fit_table
 from recu_analysis.analysis.flips import flip_table
 from recu_analysis.analysis.magnitude import by_magnitude
@@ -32,6 +38,10 @@ ANALYSES = {
     "transitions": transitions,
     "cohorts": lambda run: cohorts(run, 1),
     "measured_tradeoff": measured_tradeoff,
+    "sums of claims": lambda run: pd.DataFrame(np.concatenate(sums_of(run, WindowRange(1, 4)))),
+    "compare": lambda run: compare({"run": run}),
+    "curves": lambda run: curves({"run": run}),
+    "differences": lambda run: pd.DataFrame(statistics_of(run, WindowRange(1, 4), 0.85, None)).astype(str),
 }
 
 

@@ -36,14 +36,18 @@ HELD, NOT_HELD = (0.95, 1.05), (0.9, 1.1)
 #: The minimum that the printed Eq. 14 has, and the levels at which the measured error is looked at.
 PRINTED_MINIMUM = 0.82
 LEVELS, POINTS = (0.55, 0.99), 45
+#: The levels between which the paper's schedule goes.
+SCHEDULE = (0.85, 0.99)
 
 
 def laplace(runs: Sequence[Run]) -> Finding:
     """C2: shape of the generalised normal fitted to z, once little is left of the initial weights."""
     values = []
     for run in runs:
+        if run.windows[0].last_update != 0:
+            return cannot_tell(f"{run.path.name} does not hold its initial weights; record it from the first update on")
         memory = memory_between(run, run.header.layers, run.windows[0].number, run.windows[-1].number)
-        if run.windows[0].last_update != 0 or not memory <= LONG_MEMORY:
+        if memory > LONG_MEMORY:  # NaN: the layers say below why they cannot be measured
             return cannot_tell(
                 f"memory of the initial weights is {memory:.2f} in {run.path.name}, above 1/2: "
                 "the shape is still that of the initialisation; train longer"
@@ -66,9 +70,9 @@ def _layers(run: Run) -> Iterator[tuple[LayerSpec, NDArray[Any]]]:
         raise InputError(f"no layer of {run.path.name} has weights at the end that are numbers and differ")
 
 
-def _over_tau(run: Run, tau: tuple[float, float], points: int) -> pd.DataFrame:
-    """What those layers measure over tau."""
-    return measured_tradeoff(run, tau, points, layers=[escape(spec.name) for spec, _ in _layers(run)])
+def over_tau(run: Run) -> pd.DataFrame:
+    """What those layers measure at the levels looked at, 0.01 apart."""
+    return measured_tradeoff(run, LEVELS, POINTS, layers=[escape(spec.name) for spec, _ in _layers(run)])
 
 
 def median_shape(run: Run) -> Interval:
@@ -106,9 +110,8 @@ def scale_held(runs: Sequence[Run]) -> Finding:
     return judge(pooled(values), supported=HELD, contradicted=ranges, shown=shown)
 
 
-def error_falls(run: Run) -> Finding:
-    """C3a: ReCU lowers the quantisation error, which no weights can contradict."""
-    table = _over_tau(run, LEVELS, POINTS)
+def error_falls(table: pd.DataFrame) -> Finding:
+    """C3a: ReCU lowers the quantisation error, which no weights can contradict; from `over_tau`, as all below."""
     at = table[table["tau"] == table["tau"].max()]
     share = (at["qe_measured"] / (at["b"] ** 2)).median()
     return Finding(
@@ -119,9 +122,8 @@ def error_falls(run: Run) -> Finding:
     )
 
 
-def least_error(run: Run) -> Finding:
+def least_error(table: pd.DataFrame) -> Finding:
     """C3b: the level at which the quantisation error is least, for which the paper's algebra gives 0.82."""
-    table = _over_tau(run, LEVELS, POINTS)
     best = table.loc[table.groupby("layer", sort=False)["qe_measured"].idxmin(), "tau"]
     value = Interval(float(best.median()), float(best.min()), float(best.max()))
     return Finding(
@@ -132,11 +134,10 @@ def least_error(run: Run) -> Finding:
     )
 
 
-def entropy_rises(run: Run) -> Finding:
+def entropy_rises(table: pd.DataFrame) -> Finding:
     """C4: entropy rises with tau where b > 1/e."""
-    table = _over_tau(run, (0.85, 0.99), 2)
-    ends = table.pivot_table(index="layer", columns="tau", values="entropy_measured")
-    rise = (ends[0.99] - ends[0.85]) / 0.14
+    entropies = _between(table, *SCHEDULE).groupby("layer", sort=False)["entropy_measured"]
+    rise = (entropies.last() - entropies.first()) / (SCHEDULE[1] - SCHEDULE[0])
     return Finding(
         Interval(float(rise.median()), float(rise.min()), float(rise.max())),
         "by construction",
@@ -145,14 +146,26 @@ def entropy_rises(run: Run) -> Finding:
     )
 
 
-def tension(run: Run) -> Finding:
-    """C8: along the schedule, quantisation error and entropy rise together."""
-    table = _over_tau(run, (0.85, 0.99), 8)
+def tension(table: pd.DataFrame, run: Run) -> Finding:
+    """C8: along the run's schedule, quantisation error and entropy rise together."""
+    levels = [window[spec.name].summary.tau for window in run.windows for spec in run.header.layers]
+    known = [level for level in levels if level is not None]
+    low, high = (min(known), max(known)) if known else (1.0, 1.0)
+    own = _between(table, low, high)["tau"].nunique() >= 3
+    rows = _between(table, *((low, high) if own else SCHEDULE))
+    shown = f"{rows['tau'].min():.2f} to {rows['tau'].max():.2f}"
     columns = ["qe_measured", "entropy_measured"]
-    together = pd.Series([rows[columns].corr().iloc[0, 1] for _, rows in table.groupby("layer", sort=False)])
+    together = pd.Series([layer[columns].corr().iloc[0, 1] for _, layer in rows.groupby("layer", sort=False)])
+    whose = "the run's own tau" if own else "the paper's tau, since the run's does not change"
     return Finding(
         Interval(float(together.median()), float(together.min()), float(together.max())),
         "by construction",
-        "both are functions of tau that rise for b > 1/e; correlation of the measured error and entropy over tau from "
-        "0.85 to 0.99, median layer; the interval is the range over layers",
+        "both are functions of tau that rise for b > 1/e; correlation of the measured error and entropy over "
+        f"{whose}, {shown}, median layer; the interval is the range over layers",
     )
+
+
+def _between(table: pd.DataFrame, low: float, high: float) -> pd.DataFrame:
+    """The rows at the levels from one to another, to the nearest of those looked at."""
+    half = (LEVELS[1] - LEVELS[0]) / (POINTS - 1) / 2.0
+    return table[table["tau"].between(low - half, high + half)]

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from recu_analysis.theory.intervals import Interval, student
+from recu_analysis.errors import InputError
+from recu_analysis.theory.intervals import FEWEST_CHANNELS, Interval, student
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,8 +70,8 @@ def judge(
         What the value is, for the reason.
     """
     if math.isnan(value.low) or math.isnan(value.high):
-        few = "too few output channels or seeds for an interval" if math.isfinite(value.estimate) else "no value"
-        return cannot_tell(f"{shown}: {few}", value)
+        few = f"an interval needs {FEWEST_CHANNELS} output channels in every layer, or {FEWEST_SEEDS} seeds"
+        return cannot_tell(f"{shown}: {few if math.isfinite(value.estimate) else 'no value'}", value)
     if _inside(value, supported):
         return Finding(value, "supported", f"{shown}: the interval lies in {_range(supported)}")
     for bounds in contradicted:
@@ -91,12 +92,28 @@ def _range(bounds: tuple[float, float]) -> str:
 
 
 def pairs(runs: Sequence[Run], baseline: Sequence[Run]) -> list[tuple[Run, Run]]:
-    """Runs of two groups that have the same seed in their configuration; in order where one has none."""
-    seeds = [[run.configuration.get("seed") for run in group] for group in (runs, baseline)]
-    if None in seeds[0] or None in seeds[1]:
+    """Runs of two groups that have the same seed in their configuration; in order where one has none.
+
+    Raises
+    ------
+    InputError
+        If two runs of a group have the same seed, so that which belongs to which is not known.
+    """
+    if any(run.configuration.get("seed") is None for run in (*runs, *baseline)):
         return list(zip(runs, baseline, strict=False))
-    others = dict(zip(seeds[1], baseline, strict=True))
-    return [(run, others[seed]) for seed, run in zip(seeds[0], runs, strict=True) if seed in others]
+    ours, theirs = _by_seed(runs), _by_seed(baseline)
+    return [(run, theirs[seed]) for seed, run in ours.items() if seed in theirs]
+
+
+def _by_seed(runs: Sequence[Run]) -> dict[object, Run]:
+    found: dict[object, Run] = {}
+    for run in runs:
+        other = found.setdefault(run.configuration["seed"], run)
+        if other is not run:
+            raise InputError(
+                f"{other.path.name} and {run.path.name} have the same seed and are taken for one arm; leave one out"
+            )
+    return found
 
 
 def pooled(values: Sequence[Interval]) -> Interval:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -16,10 +17,11 @@ from recu_analysis.analysis.claims.finding import (
     pairs,
     pooled,
 )
+from recu_analysis.analysis.compare import check_same_layers
 from recu_analysis.analysis.deadness import TAIL_TAU, movement
 from recu_analysis.analysis.distance import COLUMNS, RATIOS, STUCK, channel_sums, ratio
 from recu_analysis.analysis.engine import WindowRange, merged, select_windows
-from recu_analysis.analysis.horizon import Stretch, final_stretch
+from recu_analysis.analysis.horizon import Stretch, equal_stretches, final_stretch
 from recu_analysis.analysis.parallel import by_layer
 from recu_analysis.theory.intervals import Interval, over_layers, student
 
@@ -42,7 +44,14 @@ _INFINITE = math.inf
 
 def sums_of(run: Run, window: WindowRange) -> list[Values]:
     """`ChannelSums.matrix` of every layer over a range of windows."""
-    return by_layer(_sums, run, run.header.layers, window)
+    # Three claims ask for the same; the windows of a large run take seconds to read.
+    known = _KNOWN.setdefault(run, {})
+    if window not in known:
+        known[window] = by_layer(_sums, run, run.header.layers, window)
+    return known[window]
+
+
+_KNOWN: WeakKeyDictionary[Run, dict[WindowRange, list[Values]]] = WeakKeyDictionary()
 
 
 def _sums(run: Run, spec: LayerSpec, window: WindowRange) -> Values:
@@ -60,6 +69,9 @@ def barely_updated(unclamped: Sequence[Run]) -> Finding:
     stretches, problem = _long_stretches(unclamped)
     if problem:
         return cannot_tell(problem)
+    without = [run.path.name for run in unclamped if "zpath" not in run.header.quantities]
+    if without:
+        return cannot_tell(f"{without[0]} was recorded without zpath, of which mobility is made; record it")
     sums = [sums_of(run, at.range) for run, at in zip(unclamped, stretches, strict=True)]
     values = [median_ratio(layers, "mobility_ratio") for layers in sums]
     return judge(
@@ -91,34 +103,36 @@ def barely_flips(unclamped: Sequence[Run]) -> Finding:
 
 def revived(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
     """C6: risk of a flip within the horizon in the same rank tail, ReCU to baseline, a pair of runs a seed."""
-    if not pairs(runs, baseline):
+    paired = pairs(runs, baseline)
+    if not paired:
         return cannot_tell(NEEDS_PAIRS)
-    if [spec.name for spec in runs[0].header.layers] != [spec.name for spec in baseline[0].header.layers]:
-        return cannot_tell("the runs and their baseline have different layers")
-    ratios = []
-    for ours, theirs in pairs(runs, baseline):
-        stretches, problem = _long_stretches([ours, theirs])
-        if problem:
-            return cannot_tell(problem)
-        # The longer of the two stretches is long enough for both.
-        first = min(stretch.range.first for stretch in stretches)
-        ratios.append(_flip_risk(ours, theirs, first))
-    logs = student([math.log(value) if value > 0 else -_INFINITE for value in ratios])
-    value = Interval(*(math.exp(end) for end in (logs.estimate, logs.low, logs.high)))
+    everyone = {str(run.path): run for pair in paired for run in pair}
+    check_same_layers(everyone)
+    _, problem = _long_stretches(list(everyone.values()))
+    if problem:
+        return cannot_tell(problem)
+    windows = equal_stretches(everyone)
+    ratios = [_flip_risk(pair, [windows[str(run.path)] for run in pair]) for pair in paired]
     shown = f"risk of a flip in the tail, ReCU to baseline, median layer, pairs of seeds: {len(ratios)}"
+    if not all(0.0 < value < _INFINITE for value in ratios):
+        return cannot_tell(f"{shown}: no ratio, since the tail of a run never flips; train longer")
+    logs = student([math.log(value) for value in ratios])
+    value = Interval(*(math.exp(end) for end in (logs.estimate, logs.low, logs.high)))
     if len(ratios) < FEWEST_SEEDS:
         return cannot_tell(f"{shown}: a difference between trainings needs {FEWEST_SEEDS} seeds", value)
     return judge(value, supported=(REVIVED, _INFINITE), contradicted=[(-_INFINITE, NOT_REVIVED)], shown=shown)
 
 
-def _flip_risk(ours: Run, theirs: Run, first: int) -> float:
-    """Median over layers of the share of the tail that flipped, one run's over the other's."""
-    shares = []
-    for run in (ours, theirs):
-        sums = [layer.sum(axis=0) for layer in sums_of(run, WindowRange(first, run.windows[-1].number))]
-        shares.append([layer[COLUMNS["flipped_tail"]] / layer[COLUMNS["weights_tail"]] for layer in sums])
+def _flip_risk(pair: Sequence[Run], windows: Sequence[WindowRange]) -> float:
+    """Median over layers of the share of the tail that flipped, one run's over the other's; NaN of no layer."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return float(np.nanmedian(np.array(shares[0]) / np.array(shares[1])))
+        shares = []
+        for run, window in zip(pair, windows, strict=True):
+            totals = np.array([layer.sum(axis=0) for layer in sums_of(run, window)])
+            shares.append(totals[:, COLUMNS["flipped_tail"]] / totals[:, COLUMNS["weights_tail"]])
+        ratios = shares[0] / shares[1]
+    known = ratios[~np.isnan(ratios)]
+    return float(np.median(known)) if known.size else math.nan
 
 
 def _long_stretches(runs: Sequence[Run]) -> tuple[list[Stretch], str]:
@@ -128,6 +142,9 @@ def _long_stretches(runs: Sequence[Run]) -> tuple[list[Stretch], str]:
     if any(not window.exact for run in runs for window in run.windows):
         return [], "a run was sampled from checkpoints: movement is net and flips are missed; record every update"
     found = [final_stretch(run) for run in runs]
+    broken = [run.path.name for run, stretch in zip(runs, found, strict=True) if math.isnan(stretch.memory)]
+    if broken:
+        return [], f"no channel of {broken[0]} has weights that differ and are numbers"
     short = [run.path.name for run, stretch in zip(runs, found, strict=True) if not stretch.long]
     if short:
         return [], f"memory stays above 1/2 in {', '.join(short)}: too short to tell dead from slow; train longer"

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from recu_analysis.analysis.claims.finding import (
     FEWEST_SEEDS,
@@ -21,8 +22,6 @@ from recu_analysis.theory.intervals import Interval, student
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
-
     from recu_analysis.store.run import Run
 
 #: Shares of the baseline's final accuracy whose epoch is compared.
@@ -31,20 +30,20 @@ SHARES = (0.90, 0.95, 0.98)
 
 def trains_faster(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
     """C7: epochs to 90, 95 and 98 % of the baseline's final accuracy, ReCU less baseline, a pair of runs a seed."""
-    if not pairs(runs, baseline):
+    paired = pairs(runs, baseline)
+    if not paired:
         return cannot_tell(NEEDS_PAIRS)
-    missing = [run.path.name for run in (*runs, *baseline) if not {"epoch", "val_top1"} <= set(run.metrics)]
+    missing = [run.path.name for pair in paired for run in pair if _curve(run).empty]
     if missing:
         return cannot_tell(f"{missing[0]} logged no epoch and val_top1; give them to mark()")
     differences, censored = [], 0
-    for ours, theirs in pairs(runs, baseline):
-        final = float(_curve(theirs).iloc[-1])
-        reached = [
-            (epochs_to(_curve(ours), share * final), epochs_to(_curve(theirs), share * final)) for share in SHARES
-        ]
-        censored += sum(math.isinf(mine) for mine, _ in reached)
-        last = len(_curve(ours))
-        differences.append(float(np.mean([min(epochs, last) - other for epochs, other in reached])))
+    for ours, theirs in paired:
+        curves = _curve(ours), _curve(theirs)
+        levels = [share * float(curves[1].iloc[-1]) for share in SHARES]
+        mine, others = ([epoch_of(curve, level) for level in levels] for curve in curves)
+        censored += sum(map(math.isinf, mine))
+        last = float(curves[0].index[-1])
+        differences.append(float(np.mean(np.minimum(mine, last) - np.array(others))))
     value = student(differences)
     shares = ", ".join(f"{100 * share:.0f}" for share in SHARES)
     shown = f"epochs to {shares} % of the baseline's final accuracy, mean, ReCU less baseline, "
@@ -53,18 +52,23 @@ def trains_faster(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
         shown += f" ({censored} not reached, counted as the last epoch)"
     if len(differences) < FEWEST_SEEDS:
         return cannot_tell(f"{shown}: a difference between trainings needs {FEWEST_SEEDS} seeds", value)
-    return judge(value, supported=(-math.inf, 0.0), contradicted=[(0.0, math.inf)], shown=shown)
+    found = judge(value, supported=(-math.inf, 0.0), contradicted=[(0.0, math.inf)], shown=shown)
+    if censored and found.verdict == "supported":
+        return cannot_tell(f"{shown}: what is not reached may take any longer; train as long as the baseline", value)
+    return found
 
 
 def _curve(run: Run) -> pd.Series[float]:
-    """Validation accuracy by epoch."""
+    """Validation accuracy by epoch; empty where it was not logged."""
+    if not {"epoch", "val_top1"} <= set(run.metrics):
+        return pd.Series(dtype=float)
     return run.metrics[["epoch", "val_top1"]].dropna().set_index("epoch")["val_top1"]
 
 
-def epochs_to(curve: pd.Series[float], accuracy: float) -> float:
-    """Number of epochs after which an accuracy is first reached; infinite where it never is."""
+def epoch_of(curve: pd.Series[float], accuracy: float) -> float:
+    """Epoch at whose mark an accuracy is first reached; infinite where it never is."""
     reached = np.flatnonzero(curve.to_numpy() >= accuracy)
-    return float(reached[0] + 1) if reached.size else math.inf
+    return float(curve.index[reached[0]]) if reached.size else math.inf
 
 
 def changes_output(runs: Sequence[Run]) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -10,7 +11,7 @@ import pandas as pd
 from recu_analysis.analysis.claims import distribution, movement, outcome
 from recu_analysis.analysis.claims.finding import Finding, cannot_tell
 from recu_analysis.analysis.engine import moving_windows
-from recu_analysis.errors import InputError
+from recu_analysis.errors import InputError, NotRecordedError, WindowNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,8 @@ def claims(run: Run | Runs, baseline: Run | Runs | None = None) -> pd.DataFrame:
 
     Raises
     ------
+    InputError
+        If a run is given twice, which would count as two seeds.
     WindowNotFoundError
         If a run holds no window with updates.
     """
@@ -62,19 +65,21 @@ def claims(run: Run | Runs, baseline: Run | Runs | None = None) -> pd.DataFrame:
     others = [*_several(baseline), *unasked]
     for each in (*runs, *others):
         moving_windows(each)
+    for group in (runs, others):
+        _check_once(group)
     unclamped = [each for each in (*others, *runs) if not masks(each)]
-    first = runs[0]
+    over_tau = cache(lambda: distribution.over_tau(runs[0]))
     evidence: dict[str, Callable[[], Finding]] = {
         "C1a": lambda: movement.barely_updated(unclamped),
         "C1b": lambda: movement.barely_flips(unclamped),
         "C2": lambda: distribution.laplace(runs),
-        "C3a": lambda: distribution.error_falls(first),
-        "C3b": lambda: distribution.least_error(first),
-        "C4": lambda: distribution.entropy_rises(first),
+        "C3a": lambda: distribution.error_falls(over_tau()),
+        "C3b": lambda: distribution.least_error(over_tau()),
+        "C4": lambda: distribution.entropy_rises(over_tau()),
         "C5": lambda: distribution.scale_held(runs),
         "C6": lambda: movement.revived(runs, others) if _clamp(runs) else cannot_tell(_NEEDS_CLAMP),
         "C7": lambda: outcome.trains_faster(runs, others) if _clamp(runs) else cannot_tell(_NEEDS_CLAMP),
-        "C8": lambda: distribution.tension(first),
+        "C8": lambda: distribution.tension(over_tau(), runs[0]),
         "C9": lambda: outcome.changes_output(runs),
     }
     return pd.DataFrame([_row(name, _found(finding)) for name, finding in evidence.items()])
@@ -84,8 +89,16 @@ def _found(finding: Callable[[], Finding]) -> Finding:
     """What the runs show of one claim; where they have no weights to show it with, the others still get a verdict."""
     try:
         return finding()
-    except InputError as error:
+    except (InputError, NotRecordedError, WindowNotFoundError) as error:
         return cannot_tell(str(error))
+
+
+def _check_once(runs: Runs) -> None:
+    known: dict[str, Run] = {}
+    for run in runs:
+        if run.id in known:
+            raise InputError(f"{known[run.id].path} and {run.path} are one run, and one seed; give it once")
+        known[run.id] = run
 
 
 _NEEDS_CLAMP = "needs runs that clamp their weights, and runs without to compare them with"
