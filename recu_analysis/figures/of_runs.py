@@ -220,12 +220,16 @@ def _fig2(runs: Runs) -> tuple[Figure, pd.DataFrame]:
 
 def _magnitude(runs: Runs) -> tuple[Figure, pd.DataFrame]:
     from recu_analysis.plots.dynamics import by_magnitude as draw
+    from recu_analysis.plots.dynamics import only_distance
+    from recu_analysis.plots.fitting import legend_above
     from recu_analysis.plots.style import panels
 
     data = magnitude_data(runs)
     figure, axes = panels(3, aspect=0.95, together=3)
     for ax, quantity in zip(axes, ("mobility", "flip_probability", "sign_changes"), strict=True):
-        draw(data, quantity, ax)
+        draw(data, quantity, ax).legend([], [])
+    handles, _ = axes[0].get_legend_handles_labels()
+    legend_above(figure, [*handles, only_distance()])
     return figure, data
 
 

@@ -100,7 +100,7 @@ def _ranges(axes: Axes, at: int, row: dict[Any, Any], scale: Any) -> None:
         axes.text(scale(end), at + 0.45, f"{end:g}", ha="center", va="center", fontsize="x-small", color="0.3")
 
 
-def _apart(ends: NDArray[np.float64], scale: Any, gap: float = 0.056) -> list[float]:
+def _apart(ends: NDArray[np.float64], scale: Any, gap: float = 0.05) -> list[float]:
     """Thresholds far enough from the one before to stand beside it."""
     kept: list[float] = []
     for end in ends:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from matplotlib.lines import Line2D
 
 from recu_analysis.errors import InputError
 from recu_analysis.plots._axes import by_run, epochs, require, target
@@ -59,6 +60,7 @@ def by_magnitude(data: pd.DataFrame, quantity: str, ax: Axes | None = None) -> A
     require(data, ("run", "bin", "abs_z", quantity))
     label, factor = _QUANTITIES[quantity]
     axes = target(ax)
+    by_distance = False
     for run, rows, colour, marker in by_run(data, "bin"):
         (line,) = axes.plot(rows["abs_z"], rows[quantity] * factor, color=colour, marker=marker, label=run)
         # Markers that lie on the axes stay whole.
@@ -69,11 +71,18 @@ def by_magnitude(data: pd.DataFrame, quantity: str, ax: Axes | None = None) -> A
         null = _by_distance(rows, quantity)
         if null is not None:
             axes.plot(rows["abs_z"], null * factor, color=colour, linestyle=DASHED, linewidth=0.9, zorder=2.5)
+            by_distance = True
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel("$|z|$ at the start of the window (standard deviations)")
     axes.set_ylabel(label)
-    axes.legend()
+    handles, _ = axes.get_legend_handles_labels()
+    axes.legend(handles=[*handles, *([only_distance()] if by_distance else [])])
     return axes
+
+
+def only_distance() -> Line2D:
+    """What a legend shows for the dashed lines of `by_magnitude`."""
+    return Line2D([], [], color="0.35", linestyle=DASHED, linewidth=0.9, label="only distance counts")
 
 
 def _by_distance(rows: pd.DataFrame, quantity: str) -> Any:

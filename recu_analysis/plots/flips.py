@@ -22,7 +22,7 @@ def flip_law(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ----------
     data : DataFrame
         One row a run, layer and window: `run` (label), `flip_ratio`, `flip_ratio_predicted` (flips per weight and
-        update). Rows without a flip are left out: the axes are logarithmic.
+        update). Rows without a flip are left out; the axes are logarithmic where the rest spans a decade.
     ax : Axes, optional
         pyplot's current one by default.
 
@@ -41,7 +41,9 @@ def flip_law(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     shown = data[(data[columns] > 0).all(axis=1)]
     shown = shown.assign(**{name: 1e3 * shown[name] for name in columns})
     both = shown[columns].to_numpy()
-    ends = np.array([both.min() / 1.3, both.max() * 1.3] if len(shown) else [0.1, 10.0])
+    low, high = (both.min(), both.max()) if len(shown) else (0.1, 10.0)
+    wide = high > 10 * low
+    ends = np.array([low / 1.3 if wide else 0.0, high * (1.3 if wide else 1.1)])
     axes.plot(ends, ends, color="0.35", linestyle=DASHED, linewidth=0.8)
     for run, rows, colour, marker in by_run(shown, "flip_ratio_predicted"):
         axes.plot(
@@ -55,12 +57,13 @@ def flip_law(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
             alpha=0.6,
             label=run,
         )
-    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, box_aspect=1.0)
-    few_decades = ends[1] < 100 * ends[0]
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few_decades else (1.0,)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())
+    if wide:
+        axes.set(xscale="log", yscale="log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if ends[1] < 100 * ends[0] else (1.0,)))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_formatter(NullFormatter())
+    axes.set(xlim=ends, ylim=ends, box_aspect=1.0)
     axes.set_xlabel("predicted flips per 1000 weights and update")
     axes.set_ylabel("measured")
     if len(shown):
@@ -93,10 +96,13 @@ def lock_in(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     for _, rows in ordered.groupby("layer", sort=False, observed=True):
         axes.plot(rows["epoch"], rows["locked_fraction"], color="#9ecae1", linewidth=0.5, zorder=1.9)
     middle = ordered.groupby("epoch")[["locked_fraction", "memory_to_end"]].median()
-    axes.plot(middle.index, middle["locked_fraction"], color="#08519c", linewidth=1.8, label="never flips again")
-    axes.plot(middle.index, middle["memory_to_end"], color="0.25", linestyle=DASHED, label="memory to the end")
+    # Both end at 1, on the frame, where they stay whole.
+    (locked,) = axes.plot(middle.index, middle["locked_fraction"], color="#08519c", linewidth=1.8, clip_on=False)
+    (memory,) = axes.plot(middle.index, middle["memory_to_end"], color="0.25", linestyle=DASHED, clip_on=False)
+    locked.set_label("never flips again")
+    memory.set_label("memory to the end")
     axes.set_ylim(min(0.0, float(middle["memory_to_end"].min())), 1.0)
     epochs(axes)
     axes.set_ylabel("share of the weights; memory")
-    axes.legend(title="median over layers", alignment="left")
+    axes.legend(title="median over layers", alignment="left", loc="lower right")
     return axes

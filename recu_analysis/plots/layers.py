@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
 from recu_analysis.errors import InputError
 from recu_analysis.plots._axes import epochs, require, target
@@ -35,7 +35,8 @@ def heat_map(
     ----------
     data : DataFrame
         One row a layer and window: `layer`, `epoch`, and the quantity: `dead_fraction`, `silent_fraction` (0 to 1) or
-        `mobility` (standard deviations per update, on a logarithmic scale). NaN leaves a cell white.
+        `mobility` (standard deviations per update, on a logarithmic scale where it spans a decade). NaN leaves a cell
+        white.
     quantity : {"dead_fraction", "silent_fraction", "mobility"}
     ax : Axes, optional
         pyplot's current one by default.
@@ -63,8 +64,8 @@ def heat_map(
     step = float(np.diff(starts).min(initial=np.inf)) if len(starts) > 1 else 1.0
     # An epoch's column is centred on its tick.
     ends = np.append(starts, starts[-1] + step) - step / 2.0
-    # Mobility falls with the learning rate, by orders of magnitude.
-    scale = LogNorm if quantity == "mobility" and low > 0 else Normalize
+    # Mobility falls with the learning rate, in a long training by orders of magnitude.
+    scale = LogNorm if quantity == "mobility" and 0 < 10 * low < high else Normalize
     colours = scale(factor * low, factor * high)
     mesh = axes.pcolormesh(ends, np.arange(len(table) + 1), factor * table, cmap="cividis", norm=colours)
     axes.set_ylim(len(table), 0)
@@ -72,9 +73,13 @@ def heat_map(
     axes.tick_params(axis="y", length=0.0)
     axes.spines[:].set_visible(False)
     epochs(axes)
+    if step > 1:
+        # Of a thinned run: what is there, not what lies between.
+        axes.xaxis.set_major_locator(FixedLocator(starts.tolist(), nbins=8))
     axes.set_title(title)
     bar = axes.figure.colorbar(mesh, ax=axes, pad=0.02, aspect=30)
     if isinstance(colours, LogNorm):
+        bar.ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,)))
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         bar.ax.yaxis.set_minor_formatter(NullFormatter())
     bar.outline.set_visible(False)

@@ -23,7 +23,7 @@ def runs_of(axes):
 @pytest.mark.parametrize(("quantity", "factor"), [("mobility", 1e3), ("flip_probability", 1.0)])
 def test_one_line_a_run(magnitude, axes, quantity, factor):
     by_magnitude(magnitude, quantity, axes)
-    assert labels(axes) == ["ReCU", "baseline"]
+    assert labels(axes) == ["ReCU", "baseline", *["only distance counts"] * (quantity == "mobility")]
     for line in runs_of(axes):
         rows = magnitude[magnitude["run"] == line.get_label()]
         assert np.allclose(line.get_xdata(), rows["abs_z"])

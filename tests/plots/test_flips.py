@@ -37,7 +37,15 @@ def test_points_are_per_1000_and_those_without_flips_are_left_out(law, axes):
     assert first.get_xydata().tolist() == [[1.0, 1.0], [1.0, 2.0]]
     assert second.get_xydata().tolist() == [[5.0, 4.0]]
     assert axes.get_xlim() == axes.get_ylim()
+    assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "linear")
+
+
+def test_ratios_that_span_a_decade_are_on_logarithmic_axes(law, axes):
+    flip_law(law.assign(flip_ratio_predicted=[1e-3, 1e-3, 11e-3, 1e-3]), axes)
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    (low, high), points = axes.get_xlim(), axes.get_lines()[2].get_xydata()
+    assert low < points.min()
+    assert points.max() < high
 
 
 def test_no_flip_at_all_can_be_drawn(law, axes):
