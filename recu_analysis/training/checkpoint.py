@@ -59,7 +59,8 @@ def save(run_dir: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer
     }
     folder = run_dir / CHECKPOINTS
     try:
-        folder.mkdir(exist_ok=True)
+        for each in (folder, run_dir / HISTORY):
+            each.mkdir(exist_ok=True)
         # In the folder whose leftovers the next start sweeps away.
         commit(run_dir / HISTORY, folder / NAME, lambda file: save_file(tensors, file, metadata=metadata))
     except (OSError, SafetensorError) as error:

@@ -77,6 +77,29 @@ def test_trains_on_a_folder_of_images_of_a_size(tmp_path, photographs):
     assert "4 is not in the range 8<=x<=1024" in " ".join(done.stderr.replace("│", " ").split())
 
 
+def test_every_option_of_training_reaches_it(tmp_path, photographs):
+    words = "--optimizer adam --schedule step --accumulate 2 --bfloat16 --channels-last --no-centre --device cpu"
+    data = ("--dataset", "image-folder", "--data-dir", photographs, "--image-size", 16)
+    done = run_cli("train", "--run-dir", tmp_path / "run", *words.split(), *data, "--epochs", 1, "--batch-size", 16)
+    assert done.exit_code == 0, done.stderr
+    run = open_run(tmp_path / "run")
+    assert run.metrics["update"].tolist() == [2]
+    expected = {
+        "optimizer": "adam",
+        "schedule": "step",
+        "lr": 0.01,
+        "warm_up": 0,
+        "accumulate": 2,
+        "bfloat16": True,
+        "channels_last": True,
+        "centre": False,
+        "device": "cpu",
+        "compile": False,
+        "augment": False,
+    }
+    assert {name: run.configuration[name] for name in expected} == expected
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [

@@ -20,7 +20,7 @@ def close(first, second):
     return float(far) < CLOSE[first.dtype]
 
 
-@pytest.mark.parametrize(("centre", "clamp"), itertools.product([True, False], repeat=2))
+@pytest.mark.parametrize(("centre", "clamp"), list(itertools.product([True, False], repeat=2)))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("shape", [(64, 16, 3, 3), (7, 5000), (3, 9)])
 @pytest.mark.parametrize("level", [0.6, 0.85, 1.0])

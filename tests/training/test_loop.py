@@ -55,7 +55,7 @@ def files(folder):
         (2 * BATCHES + 1, {"recu": False}),
         (BATCHES + 2, {"momentum": 0.0, "accumulate": 3}),
         (2 * BATCHES + 1, {"mask": "random", "initial_scale": 0.5, "augment": True}),
-        (BATCHES + 2, {"optimizer": "adam", "lr": 0.01, "schedule": "linear", "bfloat16": True}),
+        (BATCHES + 2, {"optimizer": "adam", "lr": 0.01, "schedule": "linear"}),
         (2 * BATCHES + 1, {"channels_last": True, "accumulate": 2, "schedule": "step", "centre": False}),
         (2 * BATCHES + 1, {"binariser": "ir-net"}),
         (BATCHES + 2, {"quantile": "empirical", "alpha": "analytic", "scale": None, "scale_activations": False}),
