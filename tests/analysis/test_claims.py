@@ -47,6 +47,14 @@ def verdicts(*groups):
     return table
 
 
+def test_what_one_run_is_measured_for_is_said_where_there_are_several(tmp_path):
+    runs = [make(tmp_path / f"run{seed}", walk_of(normal, seed=seed), seed=seed) for seed in range(2)]
+    table = verdicts(runs)
+    said = table["why"].str.endswith("; of run0 alone")
+    assert set(table.index[said]) == {"C3a", "C3b", "C4", "C8"}
+    assert not verdicts(runs[0])["why"].str.contains("alone").any()
+
+
 def test_free_normal_weights_contradict_dead_tails_and_laplace(tmp_path):
     table = verdicts(make(tmp_path / "run", walk_of(normal)))
     assert table.loc["C1a", "verdict"] == "contradicted"
