@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 
 from recu_analysis.capture.kernel import advance, all_moments, take_flips
+from recu_analysis.nn.functional import fused_for
 from recu_analysis.store.quantities import QUANTITIES
 
 if TYPE_CHECKING:
@@ -43,18 +43,17 @@ class Accumulator(Protocol):
 
 def accumulator(weight: torch.Tensor, *, centre: bool, quantities: Collection[str] = QUANTITIES) -> Accumulator:
     """An accumulator on the device of the latent weight."""
-    kind = CpuAccumulator if weight.device.type == "cpu" else _device_accumulator(weight.device.type)
+    kind = CpuAccumulator if weight.device.type == "cpu" else _device_accumulator(weight)
     return kind(weight, centre=centre, quantities=quantities)
 
 
-def _device_accumulator(device: str) -> type[DeviceAccumulator]:
-    """One kernel an update on a CUDA GPU with Triton, which torch brings where it can; else torch operations."""
-    if device == "cuda":
-        with contextlib.suppress(ImportError):
-            from recu_analysis.capture.cuda import CudaAccumulator
+def _device_accumulator(weight: torch.Tensor) -> type[DeviceAccumulator]:
+    """One kernel an update on a CUDA GPU where Triton runs; else torch operations."""
+    if fused_for(weight) is None:
+        return DeviceAccumulator
+    from recu_analysis.capture.cuda import CudaAccumulator
 
-            return CudaAccumulator
-    return DeviceAccumulator
+    return CudaAccumulator
 
 
 def storable(weight: torch.Tensor) -> torch.Tensor:

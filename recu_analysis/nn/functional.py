@@ -21,14 +21,18 @@ def fused_for(values: torch.Tensor) -> ModuleType | None:
     torch.compile fuses the operations by itself, with those around them.
     """
     usable = values.device.type == "cuda" and values.numel() > 0 and not torch.compiler.is_compiling()
-    return _fused() if usable else None
+    return _fused(values.device) if usable else None
 
 
 @functools.cache
-def _fused() -> ModuleType | None:
+def _fused(device: torch.device) -> ModuleType | None:
+    """The module where it runs: Triton may be missing, find no C compiler, or not know the GPU."""
     try:
         from recu_analysis.nn import fused
-    except ImportError:  # no Triton, which torch brings where it supports it
+
+        few = torch.ones(1, 2, device=device)
+        fused.sign_of_weights(few, few[0, 0], centre=True, target=1.0, eps=EPS, clamp=True)
+    except Exception:
         return None
     return fused
 

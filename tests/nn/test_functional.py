@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from recu_analysis.nn.functional import mask_random, recu, standardise
+from recu_analysis.nn.functional import _fused, fused_for, mask_random, recu, standardise
 from recu_analysis.nn.signs import (
     polynomial_slope,
     sign_polynomial,
@@ -171,6 +171,11 @@ def test_a_sample_does_not_see_the_others():
     given, upstream = values((4, 6, 5, 5)), values((4, 6, 5, 5), seed=1)
     alone = gradient(sign_scaled, given[1:2], upstream[1:2])
     torch.testing.assert_close(gradient(sign_scaled, given, upstream)[1:2], alone, rtol=1e-12, atol=1e-12)
+
+
+def test_where_the_kernels_do_not_run_nothing_is_fused():
+    assert _fused(torch.device("cpu")) is None
+    assert fused_for(torch.ones(2, 2)) is None
 
 
 @pytest.mark.parametrize("tau", [0.6, 0.85, 1.0])
