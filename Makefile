@@ -50,6 +50,7 @@ bench: $(READY) ## What recording, reading and fits cost, side by side with what
 	$(BIN)/python -m benchmarks.window
 	$(BIN)/python -m benchmarks.fits
 	$(BIN)/python -m benchmarks.analysis
+	$(BIN)/python -m benchmarks.report
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.step
 	$(BIN)/python -m benchmarks.training

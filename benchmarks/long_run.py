@@ -12,6 +12,7 @@ from recu_analysis.store.writer import RunWriter
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -28,16 +29,24 @@ SHAPES = [
     (512, 256, 3, 3),
     *[(512, 512, 3, 3)] * 3,
 ]
+#: Those of a ResNet-20: 18 layers, 0.27 M weights.
+SMALL_SHAPES = [
+    *[(16, 16, 3, 3)] * 6,
+    (32, 16, 3, 3),
+    *[(32, 32, 3, 3)] * 5,
+    (64, 32, 3, 3),
+    *[(64, 64, 3, 3)] * 5,
+]
 UPDATES = 100  # in a window
 STEP = 0.2  # what a window adds to every weight, in its standard deviations
 FLIPPED = 0.03
 
 
-def write_long_run(path: Path, windows: int) -> None:
-    """Write a run of so many windows of 11 M weights, 3 % of which flip in each."""
+def write_long_run(path: Path, windows: int, shapes: Sequence[tuple[int, ...]] = SHAPES) -> None:
+    """Write a run of so many windows, 11 M weights unless told otherwise, 3 % of which flip in each."""
     generator = np.random.default_rng(0)
     transform = WeightTransform(centre=True, target=2.0, clamp=True)
-    specs = [LayerSpec(f"layer{index}", shape, "float32", "made", transform) for index, shape in enumerate(SHAPES)]
+    specs = [LayerSpec(f"layer{index}", shape, "float32", "made", transform) for index, shape in enumerate(shapes)]
     pool = generator.standard_normal(max(spec.weights for spec in specs) * 2, dtype=np.float32)
     weights = {spec.name: _noise(pool, spec, generator) for spec in specs}
     writer = RunWriter(path, specs, configuration={"network": "made"}, environment={})

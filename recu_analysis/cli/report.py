@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     help="The page, replaced as a whole.",
 )
 @options.common
+@options.jobs
 def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], output: Path) -> None:
     """Show RUN, one or several, on one HTML page that needs no network: to read, to send, to print.
 
