@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes checkpoints/, the small runs that ship with the repository, from runs/fashion, runs/mask and
-# runs/scale (see scripts/fashion_mnist.sh, digits_mask.sh and digits_scale.sh): fewer layers, windows merged into fewer.
+# Makes checkpoints/, the small runs that ship with the repository, from runs/fashion, runs/mask, runs/scale and runs/tau (see
+# scripts/fashion_mnist.sh, digits_mask.sh, digits_scale.sh and digits_tau.sh): fewer layers, windows merged into fewer.
 set -eu
 cd "$(dirname "$0")/.."
 analyze=${ANALYZE:-.venv/bin/recu-analyze}
@@ -25,6 +25,12 @@ done
 for seed in 0 1 2; do
     for arm in two half rescaled; do
         thin "runs/scale/$arm-$seed" "checkpoints/scale/$arm-$seed" 0,12 layer2.0.conv2
+    done
+done
+# Of these only the metrics are shown.
+for seed in 0 1; do
+    for arm in none 0.98 0.94 0.90 0.85 0.82 0.78; do
+        thin "runs/tau/$arm-$seed" "checkpoints/tau/$arm-$seed" 0,24 layer1.0.conv1
     done
 done
 for arm in recu baseline random; do

@@ -15,7 +15,7 @@ from recu_analysis.errors import InputError
 from recu_analysis.figures.arms import scale_text, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from recu_analysis.figures.entry import Runs
     from recu_analysis.store.run import Run
@@ -237,12 +237,24 @@ def _last(run: Run, name: str) -> float:
 def _settings(encoded: set[str]) -> dict[str, str]:
     """A few words for each setting: network, data set, epochs, b*, tau, and what tells it from the others."""
     known = {text: json.loads(text) for text in sorted(encoded)}
-    names = sorted({name for each in known.values() for name in each})
-    usual = {"network", "dataset", "epochs", "scale", "tau"}
-    telling = [
-        name for name in names if name not in usual and len({json.dumps(each.get(name)) for each in known.values()}) > 1
+    words: dict[str, str] = {}
+    # A run of an earlier version lacks the settings of later ones: these are said only where nothing else tells.
+    for telling in (_differing(known.values(), everywhere=True), _differing(known.values(), everywhere=False)):
+        words = {text: _words(each, telling) for text, each in known.items()}
+        if len(set(words.values())) == len(words):
+            break
+    return words
+
+
+def _differing(settings: Collection[Mapping[str, Any]], *, everywhere: bool) -> list[str]:
+    """Names of what is not the same in all settings, the usual ones left out; or of that which all of them have."""
+    names = sorted({name for each in settings for name in each} - {"network", "dataset", "epochs", "scale", "tau"})
+    return [
+        name
+        for name in names
+        if len({json.dumps(each.get(name)) for each in settings}) > 1
+        and not (everywhere and any(name not in each for each in settings))
     ]
-    return {text: _words(each, telling) for text, each in known.items()}
 
 
 def _words(setting: Mapping[str, Any], telling: list[str]) -> str:

@@ -63,6 +63,15 @@ def test_other_settings_are_other_columns(trained):
     ]
 
 
+def test_a_setting_that_an_old_run_lacks_is_said_where_nothing_else_tells_them_apart(trained):
+    old = trained("old")
+    runs = {"old": old, "new": trained("new", compile=True, epochs=8)}
+    settings = ra.paper_table(2, runs).dropna(subset="runs")["setting"].tolist()
+    assert not any("compile" in words for words in settings)
+    settings = ra.paper_table(2, {"old": old, "same": trained("same", compile=True)}).dropna(subset="runs")["setting"]
+    assert [words.split(", ")[-1] for words in settings] == ["compile = None", "compile = True"]
+
+
 def test_tables_of_methods_take_runs_on_their_own_data_only(trained):
     runs = {"digits": trained("digits"), "cifar": trained("cifar", dataset="cifar10", network="vgg_small")}
     ours = ra.paper_table(4, runs).dropna(subset="runs")
