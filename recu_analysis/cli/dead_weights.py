@@ -122,10 +122,10 @@ def _heading(table: pd.DataFrame, tail_tau: float | str, stretch: Stretch | None
 def _footer(run: Run, table: pd.DataFrame, total: pd.Series[Any], criterion: str) -> list[str]:
     from recu_analysis.analysis.engine import decay_time
 
-    share = 100 * total["dead"] / total["weights"]
+    share = 100 * total["dead"] / total["counted"] if total["counted"] else float("nan")
     return [
         "* mean movement per update, in 1/1000 of the standard deviation of the channel",
-        f"dead ({criterion}): {total['dead']} of {total['weights']} weights, {share:.1f} %",
+        f"dead ({criterion}): {total['dead']} of {total['counted']} weights, {share:.1f} %",
         f"T = sum of lr x weight decay / (1 - momentum): {table['decay_time'].max():.3g} here, "
         f"{decay_time(run):.3g} in the run"
         if table["decay_time"].notna().all()

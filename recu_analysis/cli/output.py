@@ -73,11 +73,18 @@ def _show(text: str) -> None:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Write a text file whole or not at all; StoreError if its folder does not let us."""
+    """Write a text file whole or not at all; StoreError if its folder does not let us.
+
+    A link stays, and what it leads to is replaced; a pipe or a device is written to.
+    """
     from recu_analysis.store.durable import commit
 
     try:
-        commit(path.parent, path, lambda file: file.write_text(text, encoding="utf-8"))
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+            return
+        place = path.resolve()
+        commit(place.parent, place, lambda file: file.write_text(text, encoding="utf-8"))
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from None
 

@@ -33,6 +33,9 @@ MARKER_RIM: Final[dict[str, Any]] = {"markeredgecolor": "white", "markeredgewidt
 # Dashes that also show in the short line of a legend.
 DASHED: Final = (0.0, (3.5, 1.2))
 
+#: More than a poster is wide, and less than what takes all memory to draw.
+MOST_INCHES = 100
+
 # Panels are a little higher than golden: axis labels and ticks take from the height, not from the width.
 _ASPECT: Final = 0.66
 
@@ -148,8 +151,11 @@ def figure_size(
         raise InputError(f"a figure's width is column, page or a number of inches, not {width!r}")
     inches = known[width] if isinstance(width, str) else float(width)
     high = inches / panels * _ASPECT if height is None else float(height)
-    if not (inches > 0 and high > 0):
-        raise InputError(f"a figure's width and height must be positive, not {inches:g} and {high:g} inches")
+    if not (0 < inches <= MOST_INCHES and 0 < high <= MOST_INCHES):
+        raise InputError(
+            f"a figure's width and height must be positive and at most {MOST_INCHES} inches, not {inches:g} and "
+            f"{high:g}"
+        )
     return inches, high
 
 

@@ -167,7 +167,17 @@ def open_run(path: str | os.PathLike[str]) -> Run:
             repeats_end = window.updates == 0 and bool(windows) and window.header.follows(windows[-1].header)
             if not repeats_end:
                 windows.append(_linked(window, windows[-1] if windows else None))
+    problems = problems or _gaps(windows)
     return Run(folder, header, Windows(windows), segments, tuple(problems))
+
+
+def _gaps(windows: Sequence[Window]) -> list[str]:
+    """What is missing before windows that follow on nothing: of windows without metrics nothing else says it."""
+    return [
+        f"what comes before {window.where}, up to update {window.first_update - 1}, is missing"
+        for window in windows
+        if window.updates and window.previous is not None and not window.header.follows(window.previous.header)
+    ]
 
 
 def _linked(window: Window, previous: Window | None) -> Window:
@@ -249,12 +259,27 @@ def limit(segment: Segment, segments: Sequence[Segment]) -> float:
 
 def _segment_windows(segment: Segment, header: RunHeader, problems: list[str]) -> Iterator[Window]:
     specs = {layer.name: layer for layer in header.layers}
+    marked = _marked(segment.folder)  # first: a writer that goes on marks no window before it is whole
     for number, folder in numbered(segment.folder, names.WINDOW_NAME):
         try:
             if shards(folder):
+                marked.discard(number)
                 yield open_window(number, folder, segment, header, specs)
         except RecuError as error:
+            marked.discard(number)
             problems.append(str(error))
+    problems.extend(
+        f"window {number} ({segment.folder / names.window_name(number)}) is missing, though its metrics were logged"
+        for number in sorted(marked)
+    )
+
+
+def _marked(segment: Path) -> set[int]:
+    """Numbers of the windows that a segment's metrics name; of none where they cannot be read, which they say."""
+    try:
+        return {mark["window"] for mark in read_marks(segment) if type(mark.get("window")) is int}
+    except RecuError:
+        return set()
 
 
 def shards(folder: Path) -> list[str]:

@@ -52,7 +52,7 @@ def quantile(tau: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     scale = reals(b, "Laplace scales")
     if (scale < 0).any():
         raise InputError(f"the Laplace scale b must be at least 0, not {scale[scale < 0].flat[0]:g}")
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return np.where(levels == 1.0, np.inf, -scale * np.log(2.0 - 2.0 * levels))
 
 

@@ -133,6 +133,16 @@ def arms(tmp_path, quick, slow, seeds=3):
     return groups
 
 
+def test_epochs_of_other_data_are_not_compared(tmp_path):
+    ours, theirs = arms(tmp_path, [80, 82, 86, 89, 90, 90], [20, 50, 80, 82, 86, 90])
+    file = theirs[0].path / "run.json"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | {"configuration": content["configuration"] | {"dataset": "digits"}}))
+    found = outcome.trains_faster(ours, [open_run(theirs[0].path), *theirs[1:]])
+    assert found.verdict == "cannot tell"
+    assert found.why.startswith("o0 and t0 trained other networks or data sets")
+
+
 def test_what_is_not_reached_in_fewer_epochs_is_not_faster(tmp_path):
     """Two epochs that reach nothing are less than the five the baseline needs, and say nothing."""
     found = outcome.trains_faster(*arms(tmp_path, [10, 20], [10, 20, 30, 40, 90, 90]))

@@ -129,3 +129,9 @@ def test_colours_differ_in_grey():
     assert luminance(TAIL) - luminance(CORE) > 0.15
     assert luminance(CORE) - luminance(DEAD) > 0.25
     assert np.abs(np.diff([luminance(colour) for colour in RUN_COLOURS])).min() > 0.1
+
+
+@pytest.mark.parametrize("width", [0, -1, 101, float("inf"), float("nan")])
+def test_sizes_that_cannot_be_drawn_are_refused(width):
+    with pytest.raises(InputError, match="must be positive and at most 100 inches"):
+        figure_size(width)

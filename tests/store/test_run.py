@@ -230,3 +230,24 @@ def test_files_tell_neither_date_nor_place(tmp_path):
     assert not any(os.fsencode(tmp_path) in text for text in texts)
     modes = {stat.S_IMODE(file.stat().st_mode) & 0o111 for file in path.rglob("*") if file.is_file()}
     assert modes == {0}
+
+
+@pytest.mark.parametrize("emptied", [True, False])
+@pytest.mark.parametrize("number", [2, 4])
+def test_a_window_that_was_marked_and_is_gone_is_a_problem(tmp_path, number, emptied):
+    path = synthetic_run(tmp_path / "run").path
+    folder = path / f"history/segment-0000/window-{number:06}"
+    (folder / "00001-of-00001.safetensors").unlink()
+    if not emptied:
+        folder.rmdir()
+    assert open_run(path).problems == (f"window {number} ({folder}) is missing, though its metrics were logged",)
+
+
+def test_a_gap_between_windows_that_have_no_metrics_is_a_problem(tmp_path):
+    path = synthetic_run(tmp_path / "run").path
+    (path / "history/segment-0000/metrics.jsonl").unlink()
+    assert open_run(path).problems == ()
+    shutil.rmtree(path / "history/segment-0000/window-000002")
+    (problem,) = open_run(path).problems
+    assert problem.startswith("what comes before window 3 (")
+    assert problem.endswith("), up to update 10, is missing")

@@ -33,6 +33,10 @@ def trains_faster(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
     paired = pairs(runs, baseline)
     if not paired:
         return cannot_tell(NEEDS_PAIRS)
+    apart = next((pair for pair in paired if _task(pair[0]) != _task(pair[1])), None)
+    if apart:
+        names = f"{apart[0].path.name} and {apart[1].path.name}"
+        return cannot_tell(f"{names} trained other networks or data sets, whose epochs cannot be compared")
     missing = [run.path.name for pair in paired for run in pair if _curve(run).empty]
     if missing:
         return cannot_tell(f"{missing[0]} logged no epoch and val_top1; give them to mark()")
@@ -56,6 +60,11 @@ def trains_faster(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
     if censored and found.verdict == "supported":
         return cannot_tell(f"{shown}: what is not reached may take any longer; train as long as the baseline", value)
     return found
+
+
+def _task(run: Run) -> tuple[object, ...]:
+    """What a run learnt, and with which layers."""
+    return run.configuration.get("dataset"), [(spec.name, spec.shape) for spec in run.header.layers]
 
 
 def _curve(run: Run) -> pd.Series[float]:
