@@ -247,11 +247,11 @@ def dead_weights(
     Returns
     -------
     DataFrame
-        One row a layer: layer, weights, counted (those with a record of numbers, of which the fractions are),
-        first_window, last_window, updates, exact, dead_fraction, dead (a count); the fraction by each criterion
-        (tail_fraction, silent_fraction, still_fraction, tail_silent_fraction, tail_still_fraction);
-        silent_fraction_tail, silent_fraction_core; mobility_tail, mobility_core (standard deviations per update);
-        memory; decay_time (T of the range); nonfinite (weights that are NaN or infinite).
+        One row a layer: layer, weights, first_window, last_window, updates, exact, dead_fraction, dead (a count);
+        the fraction by each criterion (tail_fraction, silent_fraction, still_fraction, tail_silent_fraction,
+        tail_still_fraction); silent_fraction_tail, silent_fraction_core; mobility_tail, mobility_core (standard
+        deviations per update); memory; decay_time (T of the range); nonfinite (weights that are NaN or infinite);
+        counted (weights with a record of numbers, of which the fractions are).
 
     Raises
     ------
@@ -273,7 +273,6 @@ def _row(run: Run, spec: LayerSpec, criterion: Criterion, tail_tau: TailTau, win
     return {
         "layer": spec.name,
         "weights": spec.weights,
-        "counted": moved.z.size,
         "first_window": windows[0].number,
         "last_window": windows[-1].number,
         "updates": record.updates,
@@ -288,6 +287,7 @@ def _row(run: Run, spec: LayerSpec, criterion: Criterion, tail_tau: TailTau, win
         "memory": moved.memory,
         "decay_time": record.decay_time,
         "nonfinite": moved.nonfinite,
+        "counted": moved.z.size,
     }
 
 
