@@ -3,6 +3,7 @@
 # ReCU and the random mask, and fixed levels tau as in the paper's Table 1; finished runs are skipped.
 #
 #   scripts/fashion_mnist_32.sh [SEED...]     three seeds by default; JOBS trainings at once (16) of EPOCHS epochs (24)
+#   LEVELS= scripts/fashion_mnist_32.sh       without fixed levels; LEVELS="0.98 0.9": these
 #
 # A GPU does not add up in the same order each time, so that the same seed gives nearly, not bitwise, the same training.
 # Ctrl-C stops it; the same command goes on after the last finished epochs.
