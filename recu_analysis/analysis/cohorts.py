@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from recu_analysis.analysis.deadness import TAIL_TAU, mean, movement
-from recu_analysis.analysis.engine import merged, moving_windows, numbers_text, select_layers, window_epochs
-from recu_analysis.analysis.parallel import by_layer
+from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
+from recu_analysis.analysis.engine import Asked, ask, over
+from recu_analysis.analysis.selection import moving_windows, numbers_text, select_layers, window_epochs
 from recu_analysis.errors import WindowNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from recu_analysis.analysis.deadness import Mask, Movement, TailTau
+    from recu_analysis.analysis.engine import Answer
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
-    from recu_analysis.store.window import Window
 
     Row = dict[str, Any]
 
@@ -57,38 +57,45 @@ def cohorts(
         raise WindowNotFoundError(
             f"{run.path} has the windows {numbers_text([each.number for each in known])} with updates, not {start}"
         )
-    parts = by_layer(_followed, run, select_layers(run, layers), start, tail_tau, window_epochs(run))
-    return pd.DataFrame([row for rows in parts for row in rows])
+    parts = ask(Asked(run, select_layers(run, layers), _followed, (start, tail_tau)))
+    return _with_epochs(run, [row for rows in parts for row in rows])
 
 
-def _followed(run: Run, spec: LayerSpec, start: int, tail_tau: TailTau, epochs: dict[int, float]) -> list[Row]:
-    windows = [window for window in moving_windows(run) if window.number >= start]
-    return list(_follow(spec, windows, tail_tau, epochs))
-
-
-def _follow(spec: LayerSpec, windows: Sequence[Window], tail_tau: TailTau, epochs: dict[int, float]) -> Iterator[Row]:
+def _followed(run: Run, spec: LayerSpec, start: int, tail_tau: TailTau) -> Answer[list[Row]]:
     """Rows of one layer, window by window; weights that are not finite drop out when they are."""
     tail: Mask = np.zeros(spec.weights, dtype=np.bool_)
     touched = np.zeros(spec.weights, dtype=np.bool_)
-    for window in windows:
-        moved = movement(spec, merged([window], spec.name), tail_tau)
-        if window is windows[0]:
+    rows: list[Row] = []
+    for window in moving_windows(run):
+        if window.number < start:
+            continue
+        moved = movement(spec, (yield over([window], MOVEMENT)), tail_tau)
+        if window.number == start:
             tail[moved.valid] = moved.tail
         touched[moved.valid] |= ~moved.silent
+        known = {"layer": spec.name, "window": window.number, "update": window.last_update}
         for name, members in (("tail", tail[moved.valid]), ("core", ~tail[moved.valid])):
-            yield {
-                "layer": spec.name,
-                "window": window.number,
-                "epoch": epochs.get(window.number, float("nan")),
-                "update": window.last_update,
-                "cohort": name,
-                "weights": int(members.sum()),
-                "silent_fraction": mean(moved.silent[members]),
-                "untouched_fraction": mean(~touched[moved.valid][members]),
-                "mobility": mean(moved.mobility[members]),
-                "distance": mean(np.abs(moved.z_end[members])),
-                "tail_fraction": mean(moved.tail[members]),
-            }
+            rows.append(known | {"cohort": name} | _cohort(moved, members, touched[moved.valid]))
+    return rows
+
+
+def _cohort(moved: Movement, members: Mask, touched: Mask) -> Row:
+    return {
+        "weights": int(members.sum()),
+        "silent_fraction": mean(moved.silent[members]),
+        "untouched_fraction": mean(~touched[members]),
+        "mobility": mean(moved.mobility[members]),
+        "distance": mean(np.abs(moved.z_end[members])),
+        "tail_fraction": mean(moved.tail[members]),
+    }
+
+
+def _with_epochs(run: Run, rows: list[Row], columns: list[str] | None = None) -> pd.DataFrame:
+    """Rows as a table, with the epoch beside the window."""
+    table = pd.DataFrame(rows, columns=columns)
+    epochs = window_epochs(run)
+    table.insert(2, "epoch", [epochs.get(number, float("nan")) for number in table["window"]])
+    return table
 
 
 def transitions(run: Run, *, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str] | str | None = None) -> pd.DataFrame:
@@ -114,20 +121,19 @@ def transitions(run: Run, *, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str]
     InputError, LayerNotFoundError, WindowNotFoundError
         If the tail or a pattern is not there, or the run holds no window with updates.
     """
-    parts = by_layer(_changes, run, select_layers(run, layers), tail_tau, window_epochs(run))
-    rows = [row for part in parts for row in part]
-    columns = ["layer", "window", "epoch", *(f"{k}_fraction{p}" for p in ("", "_core") for k in ("died", "revived"))]
-    return pd.DataFrame(rows, columns=columns)
+    parts = ask(Asked(run, select_layers(run, layers), _changes, (tail_tau,)))
+    columns = ["layer", "window", *(f"{k}_fraction{p}" for p in ("", "_core") for k in ("died", "revived"))]
+    return _with_epochs(run, [row for part in parts for row in part], columns)
 
 
-def _changes(run: Run, spec: LayerSpec, tail_tau: TailTau, epochs: dict[int, float]) -> list[Row]:
+def _changes(run: Run, spec: LayerSpec, tail_tau: TailTau) -> Answer[list[Row]]:
     rows: list[Row] = []
     before: Movement | None = None
     for window in moving_windows(run):
-        record = merged([window], spec.name)
+        record = yield over([window], MOVEMENT)
         if before is not None:
-            row = {"layer": spec.name, "window": window.number, "epoch": epochs.get(window.number, float("nan"))}
-            rows.append(row | _transition(before, record.flips.reshape(-1)[before.valid] > 0))
+            row = {"layer": spec.name, "window": window.number}
+            rows.append(row | _transition(before, ~record.silent.reshape(-1)[before.valid]))
         before = movement(spec, record, tail_tau)
     return rows
 

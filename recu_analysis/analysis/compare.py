@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights, totals
-from recu_analysis.analysis.engine import decay_time
+from recu_analysis.analysis.deadness import TAIL_TAU, asked_dead_weights, dead_weights, totals
 from recu_analysis.analysis.horizon import equal_stretches
+from recu_analysis.analysis.selection import decay_time
 from recu_analysis.errors import InputError
 from recu_analysis.theory.intervals import student
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from recu_analysis.analysis.deadness import TailTau
-    from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.analysis.engine import Asked
+    from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.run import Run
 
 
@@ -52,6 +53,12 @@ def compare(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.DataFra
     """
     stretches = equal_stretches(runs)
     return pd.DataFrame([_row(label, run, tail_tau, stretches[label]) for label, run in runs.items()])
+
+
+def asked_compare(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> list[Asked[Any]]:
+    """What `compare` asks of the runs; it raises what that raises."""
+    stretches = equal_stretches(runs)
+    return [asked_dead_weights(run, stretches[label], tail_tau=tail_tau) for label, run in runs.items()]
 
 
 def _row(label: str, run: Run, tail_tau: TailTau, window: WindowRange) -> dict[str, Any]:

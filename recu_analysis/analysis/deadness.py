@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from recu_analysis.analysis.engine import merged, select_layers, select_windows
+from recu_analysis.analysis.engine import Asked, ask, over
 from recu_analysis.analysis.horizon import final_stretch
-from recu_analysis.analysis.parallel import by_layer
+from recu_analysis.analysis.record import MergedRecord
+from recu_analysis.analysis.selection import select_layers, select_windows
 from recu_analysis.errors import InputError, NotRecordedError
 from recu_analysis.theory.laplace import check_tau
 from recu_analysis.theory.ranks import median, of_rank
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.analysis.engine import Answer
     from recu_analysis.analysis.record import Record
+    from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
 
@@ -33,6 +35,8 @@ NEED_ZPATH: tuple[Criterion, ...] = ("still", "tail-still")
 TAIL_TAU = 0.85
 #: A weight whose mobility is below this share of its layer's median is still.
 STILL_SHARE = 0.1
+#: What `movement` needs of a record.
+MOVEMENT = frozenset({"start", "end", "zpath", "silent"})
 
 TailTau = float | Literal["window"]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
@@ -163,7 +167,7 @@ def movement(spec: LayerSpec, record: Record, tail_tau: TailTau = TAIL_TAU) -> M
     ----------
     spec : LayerSpec
     record : Trajectory or MergedRecord
-        At least one update.
+        At least one update; with the parts `MOVEMENT`.
     tail_tau : float or "window"
         Level of the tail; "window" takes the layer's own tau at the record's end.
 
@@ -173,8 +177,14 @@ def movement(spec: LayerSpec, record: Record, tail_tau: TailTau = TAIL_TAU) -> M
         If the level is out of its range, or "window" is asked of a layer that does not clamp.
     """
     level = _tail_level(spec, record, tail_tau)
+    if isinstance(record, MergedRecord):
+        return record.once(("movement", level), lambda: _movement(spec, record, level))
+    return _movement(spec, record, level)
+
+
+def _movement(spec: LayerSpec, record: Record, level: float) -> Movement:
     start, end = record.start.reshape(-1), record.end.reshape(-1)
-    z, z_end = (standard_scores(weight, centre=spec.centre).reshape(-1) for weight in (record.start, record.end))
+    z, z_end = (scores.reshape(-1) for scores in _scores(spec, record))
     finite = np.isfinite(start) & np.isfinite(end)
     sums = np.full(z.size, np.nan) if record.zpath is None else record.zpath.reshape(-1)
     valid = finite & np.isfinite(z) & np.isfinite(z_end)
@@ -196,6 +206,13 @@ def movement(spec: LayerSpec, record: Record, tail_tau: TailTau = TAIL_TAU) -> M
         valid=valid,
         nonfinite=int(valid.size - np.count_nonzero(finite)),
     )
+
+
+def _scores(spec: LayerSpec, record: Record) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Standard scores at the start and at the end."""
+    if isinstance(record, MergedRecord):
+        return record.z_start, record.z_end
+    return standard_scores(record.start, centre=spec.centre), standard_scores(record.end, centre=spec.centre)
 
 
 def _still(mobility: NDArray[np.float64]) -> Mask:
@@ -260,14 +277,27 @@ def dead_weights(
     NotRecordedError
         If the criterion needs zpath and the run was recorded without.
     """
-    chosen = check_criterion(criterion)
     at = window or final_stretch(run).range
-    return pd.DataFrame(by_layer(_row, run, select_layers(run, layers), chosen, tail_tau, at))
+    rows = ask(asked_dead_weights(run, at, criterion, tail_tau, layers))
+    return pd.DataFrame(rows)
 
 
-def _row(run: Run, spec: LayerSpec, criterion: Criterion, tail_tau: TailTau, window: WindowRange) -> dict[str, Any]:
+def asked_dead_weights(
+    run: Run,
+    window: WindowRange,
+    criterion: str = CRITERIA[0],
+    tail_tau: TailTau = TAIL_TAU,
+    layers: Sequence[str] | str | None = None,
+) -> Asked[dict[str, Any]]:
+    """What `dead_weights` asks: a row a layer."""
+    return Asked(run, select_layers(run, layers), _row, (check_criterion(criterion), tail_tau, window))
+
+
+def _row(
+    run: Run, spec: LayerSpec, criterion: Criterion, tail_tau: TailTau, window: WindowRange
+) -> Answer[dict[str, Any]]:
     windows = select_windows(run, window)
-    record = merged(windows, spec.name)
+    record = yield over(windows, MOVEMENT)
     moved = movement(spec, record, tail_tau)
     dead = moved.dead(criterion)
     return {
@@ -276,7 +306,7 @@ def _row(run: Run, spec: LayerSpec, criterion: Criterion, tail_tau: TailTau, win
         "first_window": windows[0].number,
         "last_window": windows[-1].number,
         "updates": record.updates,
-        "exact": all(each.exact for each in windows),
+        "exact": record.exact,
         "dead_fraction": mean(dead),
         "dead": int(dead.sum()),
         **{f"{name.replace('-', '_')}_fraction": moved.fraction(name) for name in CRITERIA},

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.compare import check_same_layers, groups_of
-from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights, movement, totals
-from recu_analysis.analysis.distance import COLUMNS, RATIOS, channel_sums, ratio
-from recu_analysis.analysis.engine import WindowRange, merged, moving_windows, select_layers, select_windows
+from recu_analysis.analysis.deadness import TAIL_TAU, asked_dead_weights, dead_weights, totals
+from recu_analysis.analysis.distance import COLUMNS, RATIOS, asked_sums, ratio
+from recu_analysis.analysis.engine import answering, ask
 from recu_analysis.analysis.horizon import equal_stretches
-from recu_analysis.analysis.parallel import by_layer
+from recu_analysis.analysis.selection import WindowRange, moving_windows, select_layers
 from recu_analysis.errors import InputError
 from recu_analysis.theory.intervals import Interval, difference, over_channels, student
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recu_analysis.analysis.deadness import TailTau
-    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.analysis.engine import Asked
     from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
@@ -106,16 +106,28 @@ def layer_differences(
     return pd.DataFrame(rows)
 
 
+def asked_differences(
+    runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU, layers: Sequence[str] | str | None = None
+) -> list[Asked[Values]]:
+    """What `layer_differences` asks of the runs."""
+    stretches = equal_stretches(runs)
+    return [asked_sums(run, stretches[label], tail_tau, layers) for label, run in runs.items()]
+
+
+def asked_curves(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> list[Asked[Any]]:
+    """What `curves` asks of the runs."""
+    return [asked_dead_weights(run, at, tail_tau=tail_tau) for run in runs.values() for at in _each_window(run)]
+
+
+def _each_window(run: Run) -> list[WindowRange]:
+    return [WindowRange(window.number, window.number) for window in moving_windows(run)]
+
+
 def _statistics(run: Run, window: WindowRange, tail_tau: TailTau, layers: Sequence[str] | str | None) -> Layers:
-    specs = select_layers(run, layers)
-    found = by_layer(_intervals, run, specs, window, tail_tau)
-    return dict(zip((spec.name for spec in specs), found, strict=True))
-
-
-def _intervals(run: Run, spec: LayerSpec, window: WindowRange, tail_tau: TailTau) -> dict[str, Interval]:
-    moved = movement(spec, merged(select_windows(run, window), spec.name), tail_tau)
-    sums = channel_sums(spec, moved).matrix()
-    return {name: over_channels(sums, statistic) for name, statistic in STATISTICS.items()}
+    return {
+        spec.name: {name: over_channels(sums, statistic) for name, statistic in STATISTICS.items()}
+        for spec, sums in zip(select_layers(run, layers), ask(asked_sums(run, window, tail_tau, layers)), strict=True)
+    }
 
 
 def _matched(group: Mapping[str, Run], reference: Mapping[str, Run]) -> list[tuple[str, str]]:
@@ -171,9 +183,9 @@ def curves(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.DataFram
     for label, run in runs.items():
         marks = [mark for mark in run.marks() if mark.get("window") is not None]
         logged = {mark["window"]: mark for mark in marks}
-        for window in moving_windows(run):
-            at = WindowRange(window.number, window.number)
-            total = totals(dead_weights(run, tail_tau=tail_tau, window=at))
-            own = {"run": label, "window": window.number} | {name: total[name] for name in names}
-            tables.append({**logged.get(window.number, {}), **own})
+        with answering(asked_curves({label: run}, tail_tau)):
+            for at in _each_window(run):
+                total = totals(dead_weights(run, tail_tau=tail_tau, window=at))
+                own = {"run": label, "window": at.first} | {name: total[name] for name in names}
+                tables.append({**logged.get(at.first, {}), **own})
     return pd.DataFrame(tables)

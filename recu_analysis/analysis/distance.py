@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from recu_analysis.analysis.deadness import TAIL_TAU, mean, movement
-from recu_analysis.analysis.engine import merged, select_layers, select_windows
+from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
+from recu_analysis.analysis.engine import Asked, ask, over
 from recu_analysis.analysis.horizon import final_stretch
-from recu_analysis.analysis.parallel import by_layer
+from recu_analysis.analysis.selection import select_layers, select_windows
 from recu_analysis.theory.intervals import over_channels
 
 if TYPE_CHECKING:
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recu_analysis.analysis.deadness import Movement, TailTau
-    from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.analysis.engine import Answer
     from recu_analysis.analysis.record import Record
+    from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
 
@@ -58,6 +59,8 @@ class ChannelSums:
         return np.concatenate(parts, axis=1)
 
 
+#: What `channel_sums` needs of a record.
+SUMMED = MOVEMENT | {"path"}
 #: Columns of `ChannelSums.matrix`.
 COLUMNS = {
     f"{name}_{group}": 2 * index + part
@@ -138,6 +141,18 @@ def ratio(totals: Values, over: str, under: str, *, means: bool = False) -> Valu
     return result
 
 
+def asked_sums(
+    run: Run, window: WindowRange, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str] | str | None = None
+) -> Asked[Values]:
+    """`ChannelSums.matrix` of every layer over a range of windows, as a question."""
+    return Asked(run, select_layers(run, layers), _sums, (tail_tau, window))
+
+
+def _sums(run: Run, spec: LayerSpec, tail_tau: TailTau, window: WindowRange) -> Answer[Values]:
+    record = yield over(select_windows(run, window), SUMMED)
+    return channel_sums(spec, movement(spec, record, tail_tau)).matrix()
+
+
 #: Ratios of `tails`: name, the totals divided, and whether they are means.
 RATIOS = {
     "mobility_ratio": ("mobility_tail", "mobility_core", True),
@@ -185,12 +200,20 @@ def tails(
         If the tail, a pattern or the range is not there.
     """
     at = window or final_stretch(run).range
-    return pd.DataFrame(by_layer(_row, run, select_layers(run, layers), tail_tau, at))
+    rows = ask(asked_tails(run, at, tail_tau, layers))
+    return pd.DataFrame(rows)
 
 
-def _row(run: Run, spec: LayerSpec, tail_tau: TailTau, window: WindowRange) -> dict[str, Any]:
+def asked_tails(
+    run: Run, window: WindowRange, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str] | str | None = None
+) -> Asked[dict[str, Any]]:
+    """What `tails` asks: a row a layer."""
+    return Asked(run, select_layers(run, layers), _row, (tail_tau, window))
+
+
+def _row(run: Run, spec: LayerSpec, tail_tau: TailTau, window: WindowRange) -> Answer[dict[str, Any]]:
     windows = select_windows(run, window)
-    record = merged(windows, spec.name)
+    record = yield over(windows, SUMMED | {"flips"})
     moved = movement(spec, record, tail_tau)
     slope, spread = drift(moved)
     return {
@@ -199,7 +222,7 @@ def _row(run: Run, spec: LayerSpec, tail_tau: TailTau, window: WindowRange) -> d
         "first_window": windows[0].number,
         "last_window": windows[-1].number,
         "updates": record.updates,
-        "exact": all(each.exact for each in windows),
+        "exact": record.exact,
         "memory": moved.memory,
         "slope": slope,
         "spread": spread,
@@ -226,8 +249,8 @@ def _per_weight(spec: LayerSpec, moved: Movement, record: Record) -> dict[str, f
         path = float(moved.mobility[mask].sum()) * record.updates
         row[f"flips_per_path_{group}"] = float(moved.flips[mask].sum()) / path if path else math.nan
     row["auc"] = auc(np.abs(moved.z), moved.silent)
-    for name, (over, under, means) in RATIOS.items():
-        found = over_channels(sums, lambda totals, o=over, u=under, m=means: ratio(totals, o, u, means=m))  # type: ignore[misc]
+    for name, (top, bottom, means) in RATIOS.items():
+        found = over_channels(sums, lambda totals, o=top, u=bottom, m=means: ratio(totals, o, u, means=m))  # type: ignore[misc]
         row |= {name: found.estimate, f"{name}_low": found.low, f"{name}_high": found.high}
     return row
 

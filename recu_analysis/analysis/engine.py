@@ -1,195 +1,225 @@
-"""One pass over the windows of a run: which windows and layers are meant, and their records, merged on the way."""
+"""One pass over the windows of a layer for any number of questions: what several of them want is read once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from itertools import takewhile
-from typing import TYPE_CHECKING
+import contextlib
+from collections.abc import Generator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import numpy as np
-
-from recu_analysis.analysis.record import MergedRecord
-from recu_analysis.errors import InputError, LayerNotFoundError, WindowNotFoundError
+from recu_analysis.analysis.parallel import by_layer
+from recu_analysis.analysis.record import Ends, MergedRecord, add_window, check_connected
+from recu_analysis.errors import DamagedError, RecuError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
 
-#: Stretches of numbers that a sentence still lists in full.
-MOST_STRETCHES = 8
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class WindowRange:
-    """Windows of a run by their numbers, `first` to `last`, both included."""
+class Over:
+    """What a question wants next: consecutive windows as one record, and which parts of it.
 
-    first: int
-    last: int
-
-    @classmethod
-    def parse(cls, text: str) -> WindowRange:
-        """The range that a user wrote: ``7`` for one window, ``10:20`` for 10 to 19.
-
-        Raises
-        ------
-        InputError
-            If the text is neither.
-        """
-        low, colon, high = text.partition(":")
-        if not low.isdecimal() or (colon and not high.isdecimal()):
-            raise InputError(f"a range of windows is written 7 or 10:20 (without 20), not {text!r}")
-        result = cls(int(low), int(high) - 1 if colon else int(low))
-        if result.last < result.first:
-            raise InputError(f"the range of windows {text!r} is empty: its end is not past its start")
-        return result
-
-    def __str__(self) -> str:
-        return f"{self.first}:{self.last + 1}"
-
-
-def select_layers(run: Run, patterns: Sequence[str] | str | None) -> list[LayerSpec]:
-    """The layers of a run whose names match one of the patterns; all without patterns.
-
-    Raises
-    ------
-    LayerNotFoundError
-        If a pattern matches nothing; the text lists the layers.
+    Attributes
+    ----------
+    windows : tuple of Window
+    parts : frozenset of str
+        Of `recu_analysis.analysis.record.PARTS`.
+    ahead : bool
+        Whether it is wanted now, though windows before it have not been read: the state at its end alone.
     """
-    wanted = [patterns] if isinstance(patterns, str) else list(patterns or ["*"])
-    for pattern in wanted:
-        if not any(fnmatchcase(name, pattern) for name in run.layer_names):
-            raise LayerNotFoundError(
-                f"no layer of {run.path} matches {pattern!r}; its layers are {', '.join(run.layer_names)}"
-            )
-    return [spec for spec in run.header.layers if any(fnmatchcase(spec.name, pattern) for pattern in wanted)]
+
+    windows: tuple[Window, ...]
+    parts: frozenset[str]
+    ahead: bool = False
 
 
-def nonfinite(run: Run) -> dict[str, int]:
-    """Weights that are NaN or infinite at the end of a run, by layer, of those layers that have some."""
-    if not len(run.windows):
-        return {}
-    last = run.windows[-1]
-    counts = {spec.name: int(np.count_nonzero(~np.isfinite(last[spec.name].weight))) for spec in run.header.layers}
-    return {layer: count for layer, count in counts.items() if count}
+#: The answer to a question about one layer: it waits for records, one after another in the windows' order.
+Answer = Generator[Over, MergedRecord, Result]
 
 
-def moving_windows(run: Run) -> list[Window]:
-    """The windows of a run that hold updates.
-
-    Raises
-    ------
-    WindowNotFoundError
-        If there is none.
-    """
-    windows = [window for window in run.windows if window.updates > 0]
-    if not windows:
-        lost = f" ({run.problems[0]})" if run.problems else ""
-        if len(run.windows) and not run.windows[0].exact:
-            raise WindowNotFoundError(
-                f"{run.path} was imported from one checkpoint{lost}, which shows no movement; import several for that"
-            )
-        raise WindowNotFoundError(
-            f"{run.path} holds no window with updates{lost}; the first one is written when mark() is called or the "
-            "recording is closed"
-        )
-    return windows
-
-
-def known_windows(run: Run) -> list[Window]:
-    """The windows that hold updates, from the last gap on: those whose starts are known, and all after them are there.
-
-    Raises
-    ------
-    WindowNotFoundError
-        If there is none.
-    """
-    windows = moving_windows(run)
-    _ = windows[-1].before  # says which window is missing, where one is
-    known = list(takewhile(_connected, reversed(windows)))
-    return known[::-1]
-
-
-def _connected(window: Window) -> bool:
-    """Whether the window before is there, so that the start is known."""
-    return window.previous is not None and window.header.follows(window.previous.header)
-
-
-def last_half(run: Run) -> WindowRange:
-    """The last half of a run's `known_windows`, rounded up."""
-    windows = known_windows(run)
-    return WindowRange(windows[len(windows) // 2].number, windows[-1].number)
-
-
-def select_windows(run: Run, chosen: WindowRange) -> list[Window]:
-    """The windows of a range that hold updates.
-
-    Raises
-    ------
-    WindowNotFoundError
-        If the range asks for windows that the run does not have.
-    """
-    windows = moving_windows(run)
-    present = {window.number for window in run.windows}
-    if chosen.first not in present or chosen.last not in present:
-        raise WindowNotFoundError(f"{run.path} has the windows {numbers_text(sorted(present))}, not all of {chosen}")
-    selected = [window for window in windows if chosen.first <= window.number <= chosen.last]
-    if not selected:
-        raise WindowNotFoundError(f"the windows {chosen} of {run.path} hold no updates; window 0 is the initial state")
-    return selected
-
-
-def numbers_text(numbers: Sequence[int]) -> str:
-    """Rising numbers of windows as a sentence has them: 0 to 4, or 0, 4 to 7 and 12 where some are missing."""
-    stretches: list[list[int]] = []
-    for number in numbers:
-        if stretches and number == stretches[-1][-1] + 1:
-            stretches[-1].append(number)
-        else:
-            stretches.append([number])
-    parts = [str(each[0]) if len(each) == 1 else f"{each[0]} to {each[-1]}" for each in stretches]
-    if len(parts) > MOST_STRETCHES:
-        return ", ".join([*parts[: MOST_STRETCHES - 2], "...", parts[-1]])
-    return f"{', '.join(parts[:-1])} and {parts[-1]}" if parts[1:] else parts[0]
-
-
-def window_numbered(run: Run, number: int) -> Window:
-    """The window of that number; WindowNotFoundError if there is none."""
-    for window in run.windows:
-        if window.number == number:
-            return window
-    raise WindowNotFoundError(f"{run.path} has no window {number}")
-
-
-def merged(windows: Sequence[Window], layer: str) -> MergedRecord:
-    """The record of one layer over consecutive windows, each part read when it is asked for.
+def over(windows: Sequence[Window], parts: Iterable[str]) -> Over:
+    """Consecutive windows as one record.
 
     Raises
     ------
     WindowNotFoundError
         If a window between them is missing.
     """
-    for window in windows:
-        _ = window.updates and window.before  # says which window is missing, where one is
-    return MergedRecord(tuple(window[layer] for window in windows))
+    check_connected(windows)
+    return Over(tuple(windows), frozenset(parts))
 
 
-def window_epochs(run: Run) -> dict[int, float]:
-    """The epoch that was logged with each window, by its number; windows without one are left out."""
-    metrics = run.metrics
-    if not {"window", "epoch"} <= set(metrics):
-        return {}
-    known = metrics[["window", "epoch"]].dropna()
-    return dict(zip(known["window"].astype(int), known["epoch"].astype(float), strict=True))
+def ahead(window: Window, *parts: str) -> Over:
+    """The state at the end of a window, whatever was read before: it is kept until the pass comes to the window."""
+    return Over((window,), frozenset(parts or ("end",)), ahead=True)
 
 
-def decay_time(run: Run) -> float:
-    """T of a run: the sum over its updates of lr * weight decay / (1 - momentum), of the layer with the largest."""
-    sums = dict.fromkeys(run.layer_names, 0.0)
-    for window in run.windows:
-        for name in sums:
-            sums[name] += window[name].summary.decay_time
-    return max(sums.values())
+@dataclass(frozen=True, slots=True)
+class Asked(Generic[Result]):
+    """A question about layers of a run: `task(run, layer, *arguments)` answers it for one of them.
+
+    Attributes
+    ----------
+    run : Run
+    layers : tuple of LayerSpec
+    task : callable
+        A generator function of a module, since other processes must find it; it yields `Over` and gets the record.
+    arguments : tuple
+        Hashable: a question that was asked before is known by them.
+    """
+
+    run: Run
+    layers: tuple[LayerSpec, ...]
+    task: Callable[..., Answer[Result]]
+    arguments: tuple[Any, ...] = ()
+
+    def key(self, layer: str) -> Hashable:
+        """What names the answer for one layer."""
+        return self.run, layer, self.task, self.arguments
+
+
+#: Answers, or the errors that stand for them, by `Asked.key`.
+_KNOWN: ContextVar[dict[Hashable, Any] | None] = ContextVar("recu_answers", default=None)
+
+
+@contextlib.contextmanager
+def answering(asked: Iterable[Asked[Any]]) -> Iterator[None]:
+    """Answer questions together, in one pass over each run; within the context `ask` knows them.
+
+    Raises
+    ------
+    DamagedError
+        If a file cannot be read.
+    """
+    known = dict(_KNOWN.get() or {})
+    by_run: dict[Run, list[Asked[Any]]] = {}
+    for each in asked:
+        by_run.setdefault(each.run, []).append(each)
+    for run, questions in by_run.items():
+        known |= _answers(run, questions, known)
+    token = _KNOWN.set(known)
+    try:
+        yield
+    finally:
+        _KNOWN.reset(token)
+
+
+def ask(asked: Asked[Result]) -> list[Result]:
+    """The answer for each of the question's layers, in their order.
+
+    Raises
+    ------
+    RecuError
+        What the answer for one of the layers raised.
+    """
+    with answering([asked]):
+        known = _KNOWN.get() or {}
+        found: list[Any] = [known[asked.key(layer.name)] for layer in asked.layers]
+    for each in found:
+        if isinstance(each, RecuError):
+            raise each
+    return found
+
+
+def _answers(run: Run, questions: Sequence[Asked[Any]], known: dict[Hashable, Any]) -> dict[Hashable, Any]:
+    """What is not known yet of some questions about one run."""
+    wanted: dict[str, dict[Hashable, Asked[Any]]] = {layer: {} for layer in run.layer_names}
+    for asked in questions:
+        for layer in asked.layers:
+            key = asked.key(layer.name)
+            if key not in known:
+                wanted[layer.name][key] = asked
+    layers = [layer for layer in run.header.layers if wanted[layer.name]]
+    tasks = {name: [(asked.task, asked.arguments) for asked in each.values()] for name, each in wanted.items()}
+    found = by_layer(_of_layer, run, layers, tasks)
+    return {
+        key: answer
+        for layer, answers in zip(layers, found, strict=True)
+        for key, answer in zip(wanted[layer.name], answers, strict=True)
+    }
+
+
+def _of_layer(run: Run, layer: LayerSpec, tasks: dict[str, list[tuple[Callable[..., Any], tuple[Any, ...]]]]) -> Any:
+    """The answers to the questions about one layer."""
+    return _Pass(layer, [task(run, layer, *arguments) for task, arguments in tasks[layer.name]]).over(run.windows)
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A record that is being read, and which answers wait for it."""
+
+    record: MergedRecord
+    waiting: list[int] = field(default_factory=list)
+
+
+class _Pass:
+    """Answers of one layer, each fed with the records that it waits for while the windows go by, once."""
+
+    def __init__(self, layer: LayerSpec, answers: Sequence[Answer[Any]]) -> None:
+        self._layer = layer
+        self._answers = answers
+        self._results: list[Any] = [None] * len(answers)
+        self._pending: dict[tuple[int, int], _Pending] = {}
+        self._ends = Ends(layer)
+
+    def over(self, windows: Sequence[Window]) -> list[Any]:
+        """What the answers return, or the errors that they raise."""
+        for index in range(len(self._answers)):
+            self._go_on(index, None)
+        for window in windows:
+            number = window.number
+            reading = [each for (first, last), each in self._pending.items() if first <= number <= last]
+            if reading:
+                self._read(window, [each.record for each in reading])
+        assert not self._pending, "an answer waits for windows that went by"  # noqa: S101 - a mistake of ours
+        return self._results
+
+    def _read(self, window: Window, records: Sequence[MergedRecord]) -> None:
+        """Add one window to the records that hold it, and hand out those that are whole then."""
+        self._ends.forget(before=window.number if window.previous is None else window.previous.number)
+        for record in records:
+            if record.windows[0] is window:
+                record.begin()
+        add_window(window[self._layer.name], records)
+        done = [key for key in self._pending if key[1] == window.number]
+        for finished in [self._pending.pop(key) for key in done]:
+            finished.record.finish()
+            for index in finished.waiting:
+                self._go_on(index, finished.record)
+            finished.record.release()
+
+    def _go_on(self, index: int, record: MergedRecord | None) -> None:
+        """Let an answer go on with a record, up to the next one that it has to wait for."""
+        answer = self._answers[index]
+        try:
+            wanted = next(answer) if record is None else answer.send(record)
+            while wanted.ahead:
+                wanted = answer.send(self._state(wanted))
+        except StopIteration as finished:
+            self._results[index] = finished.value
+        except DamagedError:
+            raise
+        except RecuError as error:
+            self._results[index] = error
+        else:
+            self._wait(index, wanted)
+
+    def _wait(self, index: int, wanted: Over) -> None:
+        key = wanted.windows[0].number, wanted.windows[-1].number
+        if key not in self._pending:
+            self._pending[key] = _Pending(MergedRecord(wanted.windows, (), self._ends))
+        pending = self._pending[key]
+        pending.record.parts |= wanted.parts
+        pending.waiting.append(index)
+
+    def _state(self, wanted: Over) -> MergedRecord:
+        record = MergedRecord(wanted.windows, wanted.parts, self._ends)
+        record.finish()
+        return record

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from recu_analysis.analysis.engine import WindowRange, numbers_text, select_layers, window_numbered
-from recu_analysis.analysis.parallel import by_layer
+from recu_analysis.analysis.engine import Asked, ahead, ask
+from recu_analysis.analysis.selection import WindowRange, numbers_text, select_layers, window_numbered
 from recu_analysis.errors import InputError, WindowNotFoundError
 from recu_analysis.theory import quantization
 from recu_analysis.theory.blocks import blocks
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from recu_analysis.analysis.engine import Answer
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
@@ -74,7 +75,7 @@ def fit_table(
         If a pattern or the window is not there.
     """
     at = window_at(run, window)
-    return pd.DataFrame(by_layer(_fit_layer, run, select_layers(run, layers), at.number, raw))
+    return pd.DataFrame(ask(Asked(run, select_layers(run, layers), _fit_layer, (at.number, raw))))
 
 
 def window_at(run: Run, window: WindowRange | None) -> Window:
@@ -98,13 +99,12 @@ def window_at(run: Run, window: WindowRange | None) -> Window:
     )
 
 
-def _fit_layer(run: Run, spec: LayerSpec, number: int, raw: bool) -> Row:
-    window = window_numbered(run, number)
-    record = window[spec.name]
+def _fit_layer(run: Run, spec: LayerSpec, number: int, raw: bool) -> Answer[Row]:
+    record = yield ahead(window_numbered(run, number), "end", "effective")
     transform = WeightTransform() if raw else spec.transform or WeightTransform()
-    weight, note = usable(record.weight, transform)
-    tau = record.summary.tau if transform.clamp and record.summary.tau is not None else 1.0
-    row: Row = {"layer": spec.name, "window": window.number, "weights": weight.size, "channels": len(weight)}
+    weight, note = usable(record.end, transform)
+    tau = record.tau if transform.clamp and record.tau is not None else 1.0
+    row: Row = {"layer": spec.name, "window": number, "weights": weight.size, "channels": len(weight)}
     row |= {"note": note, "tau": tau, "b_star": math.nan if transform.target is None else transform.target}
     names = [f"{name}{end}" for name in _INTERVALS for end in ("", "_low", "_high")]
     names += [*_DISTANCES, *_QUANTISED, "clamped_laplace", *(f"qe_{kind}_relative" for kind in _KINDS), *_ENTROPIES]

@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from recu_analysis.analysis.deadness import mean, movement
-from recu_analysis.analysis.engine import known_windows, merged, select_layers, window_epochs
+from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
+from recu_analysis.analysis.engine import Asked, ahead, ask, over
 from recu_analysis.analysis.layers import initial_signs
-from recu_analysis.analysis.parallel import by_layer
+from recu_analysis.analysis.selection import known_windows, select_layers, window_epochs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from recu_analysis.analysis.deadness import Movement
+    from recu_analysis.analysis.engine import Answer
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
+    Row = dict[str, Any]
 
 #: Half the width of the strip around z = 0 in which the density there is counted, in standard deviations.
 STRIP = 0.2
@@ -56,53 +59,79 @@ def flip_table(run: Run, layers: Sequence[str] | str | None = None) -> pd.DataFr
     LayerNotFoundError, WindowNotFoundError
         If a pattern matches nothing, or the run holds no window with updates.
     """
-    parts = by_layer(_rows, run, select_layers(run, layers), window_epochs(run))
-    return pd.DataFrame([row for rows in parts for row in rows]).sort_values("window", kind="stable", ignore_index=True)
+    parts = ask(asked_flips(run, layers))
+    table = pd.DataFrame([row for rows in parts for row in rows])
+    epochs = window_epochs(run)
+    table.insert(2, "epoch", [epochs.get(number, math.nan) for number in table["window"]])
+    return table.sort_values("window", kind="stable", ignore_index=True)
 
 
-def _rows(run: Run, spec: LayerSpec, epochs: dict[int, float]) -> list[dict[str, Any]]:
-    return list(_backwards(run, spec, epochs))[::-1]
+def asked_flips(run: Run, layers: Sequence[str] | str | None = None) -> Asked[list[Row]]:
+    """What `flip_table` asks: the rows of every layer."""
+    return Asked(run, select_layers(run, layers), _rows)
 
 
-def _backwards(run: Run, spec: LayerSpec, epochs: dict[int, float]) -> Iterator[dict[str, Any]]:
-    """Rows of one layer from the last window to the first: only so is it known which weights flip later."""
-    initial = initial_signs(run, spec)
-    later = np.zeros(spec.weights, dtype=np.bool_)
-    z_last: Values | None = None
-    for window in reversed(known_windows(run)):
-        record = merged([window], spec.name)
+def _rows(run: Run, spec: LayerSpec) -> Answer[list[Row]]:
+    windows = known_windows(run)
+    initial = yield from initial_signs(run, spec)
+    z_last = (yield ahead(windows[-1])).z_end.reshape(-1)
+    locking = _Locking(spec.weights)
+    rows: list[Row] = []
+    for window in windows:
+        record = yield over([window], MOVEMENT | {"flips", "effective"})
         moved = movement(spec, record)
-        z_end = np.full(spec.weights, math.nan)
-        z_end[moved.valid] = moved.z_end
-        z_last = z_end if z_last is None else z_last
-        flips = record.flips.reshape(-1)
-        counted = flips[moved.valid]
-        ratio = mean(counted) / record.updates
-        density = (zero_density(moved.z) + zero_density(moved.z_end)) / 2.0
-        mobility = mean(moved.mobility)
-        changed = (
-            math.nan if initial is None else mean((spec.signs(record.operand) != initial).reshape(-1)[moved.valid])
-        )
-        yield {
-            "layer": spec.name,
-            "window": window.number,
-            "epoch": epochs.get(window.number, math.nan),
-            "update": window.last_update,
-            "updates": window.updates,
-            "exact": window.exact,
-            "flip_ratio": ratio,
-            "silent_fraction": mean(counted == 0),
-            "oscillations": mean(np.maximum(counted - 1, 0)),
-            "bop": math.log(ratio + BOP_FLOOR),
-            "c2i": 1.0 - changed,
-            "c2i_original": 1.0 - 2.0 * changed,
-            "density": density,
-            "mobility": mobility,
-            "flip_ratio_predicted": density * mobility,
-            "locked_fraction": mean(~later[moved.valid]),
-            "memory_to_end": _memory(z_end, z_last),
-        }
-        later |= flips > 0
+        locking.add(moved)
+        known = {"layer": spec.name, "window": window.number, "update": window.last_update, "updates": window.updates}
+        changed = None if initial is None else (spec.signs(record.operand) != initial).reshape(-1)[moved.valid]
+        memory = {"memory_to_end": _finite_mean(moved.z_end * z_last[moved.valid])}
+        rows.append(known | {"exact": window.exact} | _flips(moved, changed) | memory)
+    for row, locked in zip(rows, locking.fractions(), strict=True):
+        row["locked_fraction"] = locked
+    return rows
+
+
+def _flips(moved: Movement, changed: NDArray[np.bool_] | None) -> Row:
+    """What a layer's flips were in one window; which signs changed since the initial state, where that is known."""
+    counted = moved.flips
+    ratio = mean(counted) / moved.updates
+    density = (zero_density(moved.z) + zero_density(moved.z_end)) / 2.0
+    mobility = mean(moved.mobility)
+    share = math.nan if changed is None else mean(changed)
+    return {
+        "flip_ratio": ratio,
+        "silent_fraction": mean(moved.silent),
+        "oscillations": mean(np.maximum(counted - 1, 0)),
+        "bop": math.log(ratio + BOP_FLOOR),
+        "c2i": 1.0 - share,
+        "c2i_original": 1.0 - 2.0 * share,
+        "density": density,
+        "mobility": mobility,
+        "flip_ratio_predicted": density * mobility,
+        "locked_fraction": math.nan,
+    }
+
+
+class _Locking:
+    """After each window of one layer: the share of the weights that do not flip again, known once all went by."""
+
+    def __init__(self, weights: int) -> None:
+        self._last = np.full(weights, -1, dtype=np.int32)  # place of the last window in which each weight flipped
+        self._left_out: list[NDArray[np.int64]] = []
+
+    def add(self, moved: Movement) -> None:
+        """Note which weights flipped in the next window, and which have no record of numbers in it."""
+        self._last[moved.record.flips.reshape(-1) > 0] = len(self._left_out)
+        self._left_out.append(np.flatnonzero(~moved.valid))
+
+    def fractions(self) -> list[float]:
+        """One for every window, of the weights that have a record of numbers in it."""
+        quiet = np.cumsum(np.bincount(self._last + 1, minlength=len(self._left_out) + 1))[1:]
+        result = []
+        for place, out in enumerate(self._left_out):
+            counted = self._last.size - out.size
+            locked = int(quiet[place]) - np.count_nonzero(self._last[out] <= place)
+            result.append(locked / counted if counted else math.nan)
+        return result
 
 
 def zero_density(z: Values) -> float:
@@ -110,6 +139,5 @@ def zero_density(z: Values) -> float:
     return mean(np.abs(z) < STRIP) / (2.0 * STRIP)
 
 
-def _memory(z: Values, z_last: Values) -> float:
-    both = z * z_last
-    return mean(both[np.isfinite(both)])
+def _finite_mean(values: Values) -> float:
+    return mean(values[np.isfinite(values)])

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from recu_analysis.analysis.deadness import TAIL_TAU, movement
-from recu_analysis.analysis.engine import merged, select_layers, select_windows
+from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, movement
+from recu_analysis.analysis.engine import Asked, ask, over
 from recu_analysis.analysis.horizon import final_stretch
+from recu_analysis.analysis.selection import select_layers, select_windows
 from recu_analysis.errors import InputError
 
 if TYPE_CHECKING:
     from recu_analysis.analysis.deadness import TailTau
-    from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.analysis.selection import WindowRange
+    from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
 
 
@@ -45,11 +48,23 @@ def weight_histogram(
     InputError
         If the pattern matches several layers.
     """
+    (table,) = ask(asked_weight_histogram(run, layer, window or final_stretch(run).range, bins, tail_tau))
+    return table
+
+
+def asked_weight_histogram(
+    run: Run, layer: str, window: WindowRange, bins: int = 81, tail_tau: TailTau = TAIL_TAU
+) -> Asked[pd.DataFrame]:
+    """What `weight_histogram` asks: the table of its layer."""
     specs = select_layers(run, layer)
     if len(specs) > 1:
         raise InputError(f"{layer!r} matches {len(specs)} layers; name one of {', '.join(s.name for s in specs)}")
-    windows = select_windows(run, window or final_stretch(run).range)
-    moved = movement(specs[0], merged(windows, specs[0].name), tail_tau)
+    return Asked(run, specs, _histogram, (bins, tail_tau, window))
+
+
+def _histogram(run: Run, spec: LayerSpec, bins: int, tail_tau: TailTau, window: WindowRange) -> Answer[pd.DataFrame]:
+    record = yield over(select_windows(run, window), MOVEMENT)
+    moved = movement(spec, record, tail_tau)
     reach = float(np.abs(moved.z).max(initial=0.0)) or 1.0
     edges = np.linspace(-reach, reach, bins + 1)
     groups = {"core": ~moved.tail, "tail_active": moved.tail & ~moved.silent, "dead": moved.tail & moved.silent}

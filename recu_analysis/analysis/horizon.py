@@ -8,7 +8,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from recu_analysis.analysis.engine import (
+from recu_analysis.analysis.engine import Asked, ahead, ask, over
+from recu_analysis.analysis.selection import (
     WindowRange,
     known_windows,
     last_half,
@@ -16,16 +17,21 @@ from recu_analysis.analysis.engine import (
     select_layers,
     window_numbered,
 )
-from recu_analysis.analysis.parallel import by_layer
 from recu_analysis.errors import InputError
 from recu_analysis.theory.standardize import score_products
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from numpy.typing import ArrayLike
+
+    from recu_analysis.analysis.engine import Answer
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
+    from recu_analysis.store.window import Window
 
+    #: Of one layer and several pairs of moments: the sum over its weights of z times z, and how many weights there are.
+    Products = list[tuple[float, int]]
 
 #: Above this memory a stretch of windows is too short to tell dead from slow.
 LONG_MEMORY = 0.5
@@ -54,17 +60,55 @@ def memory_between(run: Run, specs: Sequence[LayerSpec], first: int, last: int) 
 
     Channels that hold NaN or infinity at either moment are left out, and layers none of whose channels varies.
     """
-    sums = by_layer(_products, run, specs, first, last)
-    product, count = sum(product for product, _ in sums), sum(weights for _, weights in sums)
-    return product / count if count else float("nan")
+    return _memories(ask(asked_memory(run, specs, first, last)))[0]
 
 
-def _products(run: Run, spec: LayerSpec, first: int, last: int) -> tuple[float, int]:
-    """Sum over a layer's weights of z at one moment times z at another, and how many weights there are."""
-    start, end = window_numbered(run, first)[spec.name].start, window_numbered(run, last)[spec.name].weight
+def asked_memory(run: Run, specs: Sequence[LayerSpec], first: int, last: int) -> Asked[Products]:
+    """What `memory_between` asks."""
+    return Asked(run, tuple(specs), _to_end, ((first,), last))
+
+
+def _memories(layers: Sequence[Products]) -> list[float]:
+    """The memory between each of several pairs of moments, from what the layers have of them; NaN where none has z."""
+    return [
+        sum(product for product, _ in pair) / count if (count := sum(weights for _, weights in pair)) else float("nan")
+        for pair in zip(*layers, strict=True)
+    ]
+
+
+def _to_end(run: Run, spec: LayerSpec, firsts: tuple[int, ...], last: int) -> Answer[Products]:
+    """From the start of each of some windows to the end of one."""
+    end = (yield ahead(window_numbered(run, last))).end
+    found: Products = []
+    for first in firsts:
+        start = yield over([window_numbered(run, first)], {"start"})
+        found.append(_product(spec, start.start, end))
+    return found
+
+
+def _from_start(run: Run, spec: LayerSpec, first: int, lasts: tuple[int, ...]) -> Answer[Products]:
+    """From the start of a window to the end of each of some windows, of which it may be the first."""
+    record = yield over([window_numbered(run, first)], {"start", "end"} if first == lasts[0] else {"start"})
+    start = record.start
+    found = [_product(spec, start, record.end)] if first == lasts[0] else []
+    for last in lasts[len(found) :]:
+        record = yield over([window_numbered(run, last)], {"end"})
+        found.append(_product(spec, start, record.end))
+    return found
+
+
+def _product(spec: LayerSpec, start: ArrayLike, end: ArrayLike) -> tuple[float, int]:
     sums = score_products(start, end, centre=spec.centre)
     finite = np.isfinite(sums) & sums.any()
     return float(sums[finite].sum()), int(finite.sum()) * (spec.weights // len(sums))
+
+
+def _batches(windows: Sequence[Window]) -> Iterator[Sequence[Window]]:
+    """1, 2, 4, ... of the windows: few are read in vain, and few times the one moment that all are compared with."""
+    at, size = 0, 1
+    while at < len(windows):
+        yield windows[at : at + size]
+        at, size = at + size, 2 * size
 
 
 def final_stretch(run: Run) -> Stretch:
@@ -95,14 +139,17 @@ _FOUND: WeakKeyDictionary[Run, Stretch] = WeakKeyDictionary()
 
 
 def _find_final_stretch(run: Run) -> Stretch:
-    specs = run.header.layers
     windows = known_windows(run)
-    for first in reversed(windows):
-        memory = memory_between(run, specs, first.number, windows[-1].number)
-        if memory <= LONG_MEMORY:
-            return Stretch(WindowRange(first.number, windows[-1].number), memory, long=True)
+    last = windows[-1].number
+    known: dict[int, float] = {}
+    for batch in _batches(windows[::-1]):
+        firsts = tuple(window.number for window in reversed(batch))
+        known |= zip(firsts, _memories(ask(Asked(run, run.header.layers, _to_end, (firsts, last)))), strict=True)
+        for first in reversed(firsts):
+            if known[first] <= LONG_MEMORY:
+                return Stretch(WindowRange(first, last), known[first], long=True)
     half = last_half(run)
-    return Stretch(half, memory_between(run, specs, half.first, half.last), long=False)
+    return Stretch(half, known[half.first], long=False)
 
 
 def equal_stretches(runs: Mapping[str, Run]) -> dict[str, WindowRange]:
@@ -182,8 +229,10 @@ def horizon(run: Run, after: int, layers: Sequence[str] | str | None = None) -> 
     """
     specs = select_layers(run, layers)
     later = [window for window in moving_windows(run) if window.number > after]
-    for last in later:
-        memory = memory_between(run, specs, later[0].number, last.number)
-        if memory <= LONG_MEMORY:
-            return Stretch(WindowRange(later[0].number, last.number), memory, long=True)
+    for batch in _batches(later):
+        first, lasts = later[0].number, tuple(window.number for window in batch)
+        memories = _memories(ask(Asked(run, specs, _from_start, (first, lasts))))
+        for last, memory in zip(lasts, memories, strict=True):
+            if memory <= LONG_MEMORY:
+                return Stretch(WindowRange(first, last), memory, long=True)
     return None

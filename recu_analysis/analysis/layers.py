@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from recu_analysis.analysis.deadness import TAIL_TAU, mean, movement
-from recu_analysis.analysis.engine import merged, select_layers, select_windows, window_epochs
-from recu_analysis.analysis.parallel import by_layer
+from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
+from recu_analysis.analysis.engine import Asked, ahead, ask, over
+from recu_analysis.analysis.selection import select_layers, select_windows, window_epochs, window_numbered
 from recu_analysis.theory import gennorm, quantization
 from recu_analysis.theory.entropy import clamped_entropy, laplace_bound, sign_entropy
 from recu_analysis.theory.fit import ks_laplace
-from recu_analysis.theory.standardize import WeightTransform, standard_scores
+from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from recu_analysis.analysis.deadness import Movement, TailTau
-    from recu_analysis.analysis.engine import WindowRange
-    from recu_analysis.analysis.record import MergedRecord, Record
+    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.analysis.record import MergedRecord
+    from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
@@ -70,38 +71,54 @@ def layer_table(
     InputError, LayerNotFoundError, WindowNotFoundError
         If the tail, a pattern or the range is not there.
     """
-    parts = by_layer(_rows, run, select_layers(run, layers), tail_tau, window, window_epochs(run))
+    return table_of(run, ask(asked_layer_table(run, tail_tau, window=window, layers=layers)))
+
+
+def table_of(run: Run, parts: Iterable[list[Row]]) -> pd.DataFrame:
+    """The table that the rows of the layers make, window by window."""
     table = pd.DataFrame([row for rows in parts for row in rows])
+    epochs = window_epochs(run)
+    table.insert(1, "epoch", [epochs.get(number, math.nan) for number in table["window"]])
     return table.sort_values("window", kind="stable", ignore_index=True)
 
 
-def _rows(
-    run: Run, spec: LayerSpec, tail_tau: TailTau, window: WindowRange | None, epochs: dict[int, float]
-) -> list[Row]:
+def asked_layer_table(
+    run: Run,
+    tail_tau: TailTau = TAIL_TAU,
+    *,
+    window: WindowRange | None = None,
+    numbers: Sequence[int] | None = None,
+    layers: Sequence[str] | str | None = None,
+) -> Asked[list[Row]]:
+    """What `layer_table` asks: the rows of every layer, of some windows by themselves where their numbers are given."""
+    chosen = tuple(each.number for each in run.windows) if numbers is None else tuple(numbers)
+    return Asked(run, select_layers(run, layers), _rows, (tail_tau, chosen if window is None else window))
+
+
+def _rows(run: Run, spec: LayerSpec, tail_tau: TailTau, chosen: WindowRange | tuple[int, ...]) -> Answer[list[Row]]:
     rows: list[Row] = []
-    initial = initial_signs(run, spec)
+    initial = yield from initial_signs(run, spec)
     before: Movement | None = None
-    for last, record in _records(run, spec, window):
-        row = _identity(spec, record, last, epochs) | _state(spec, record)
+    for windows in _groups(run, chosen):
+        record = yield over(windows, MOVEMENT | {"path", "flips", "effective"})
         moved = movement(spec, record, tail_tau) if record.updates else None
+        row = _identity(spec, record) | _state(spec, record)
         rows.append(row | _moved(moved) | _revived(before, moved, record) | _since_start(spec, record, initial))
-        before = moved if window is None else None
+        before = moved
     return rows
 
 
-def _records(run: Run, spec: LayerSpec, window: WindowRange | None) -> Iterator[tuple[Window, MergedRecord]]:
-    if window is not None:
-        windows = select_windows(run, window)
-        yield windows[-1], merged(windows, spec.name)
-        return
-    for each in run.windows:
-        yield each, merged([each], spec.name)
+def _groups(run: Run, chosen: WindowRange | tuple[int, ...]) -> list[list[Window]]:
+    """The windows of every row: of one range together, or each by itself."""
+    if isinstance(chosen, tuple):
+        return [[window_numbered(run, number)] for number in chosen]
+    return [select_windows(run, chosen)]
 
 
-def _identity(spec: LayerSpec, record: Record, last: Window, epochs: dict[int, float]) -> Row:
+def _identity(spec: LayerSpec, record: MergedRecord) -> Row:
+    last = record.windows[-1]
     return {
         "window": last.number,
-        "epoch": epochs.get(last.number, math.nan),
         "layer": spec.name,
         "weights": spec.weights,
         "updates": record.updates,
@@ -110,7 +127,7 @@ def _identity(spec: LayerSpec, record: Record, last: Window, epochs: dict[int, f
     }
 
 
-def _state(spec: LayerSpec, record: Record) -> Row:
+def _state(spec: LayerSpec, record: MergedRecord) -> Row:
     transform = spec.transform or WeightTransform()
     standardised = transform.standardised(record.operand)
     finite = standardised[np.isfinite(standardised)]
@@ -131,7 +148,7 @@ def _state(spec: LayerSpec, record: Record) -> Row:
         "qe_measured": mean((clamped - alpha) ** 2),
         **_laplace_state(tau, b_hat),
         "sign_entropy": float(sign_entropy(mean(~(finite < 0)))),
-        **_distribution(standard_scores(record.end, centre=transform.centre)),
+        **_distribution(record.z_end),
     }
 
 
@@ -205,26 +222,26 @@ _QUANTITIES = ("update_magnitude", "mobility", "flip_ratio", "silent_fraction")
 _WHOLE = ("still_fraction", "tail_fraction", "dead_fraction", "memory", "net_displacement")
 
 
-def _revived(before: Movement | None, moved: Movement | None, record: Record) -> Row:
+def _revived(before: Movement | None, moved: Movement | None, record: MergedRecord) -> Row:
     """Of the dead, and of the silent core, weights of the window before: the fraction that flipped in this one."""
-    if before is None or moved is None:
+    if before is None or moved is None or before.record.last_update + 1 != record.first_update:
         return {"revived_fraction": math.nan, "revived_fraction_core": math.nan}
-    flipped = record.flips.reshape(-1)[before.valid] > 0
+    flipped = ~record.silent.reshape(-1)[before.valid]
     return {
         "revived_fraction": mean(flipped[before.dead("tail-silent")]),
         "revived_fraction_core": mean(flipped[before.silent & ~before.tail]),
     }
 
 
-def initial_signs(run: Run, spec: LayerSpec) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
+def initial_signs(run: Run, spec: LayerSpec) -> Answer[np.ndarray[Any, np.dtype[np.bool_]] | None]:
     """Effective signs before the first update; None where the run does not begin there."""
     first = run.windows[0] if len(run.windows) else None
     if first is None or first.last_update != 0:
         return None
-    return spec.signs(first[spec.name].operand)
+    return spec.signs((yield ahead(first, "end", "effective")).operand)
 
 
-def _since_start(spec: LayerSpec, record: Record, initial: np.ndarray[Any, np.dtype[np.bool_]] | None) -> Row:
+def _since_start(spec: LayerSpec, record: MergedRecord, initial: np.ndarray[Any, np.dtype[np.bool_]] | None) -> Row:
     c2i = math.nan if initial is None else 1.0 - mean(spec.signs(record.operand) != initial)
     sums = {"lr": record.lr, "lr_decay": record.lr_decay, "decay_time": record.decay_time}
     return {"c2i": c2i} | sums

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from recu_analysis.analysis.deadness import mean, movement
+from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
 from recu_analysis.analysis.distance import drift
-from recu_analysis.analysis.engine import merged, select_layers, select_windows
+from recu_analysis.analysis.engine import Asked, ask, over
 from recu_analysis.analysis.horizon import final_stretch
-from recu_analysis.analysis.parallel import by_layer
+from recu_analysis.analysis.selection import select_layers, select_windows
 from recu_analysis.errors import InputError
 from recu_analysis.theory.intervals import FEWEST_CHANNELS, bca, draws, expanded, shuffled
 
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.analysis.engine import Answer
     from recu_analysis.analysis.record import Record
+    from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
 
@@ -81,7 +82,7 @@ def by_magnitude(
     InputError
         If a layer has fewer weights than there are bins.
     """
-    parts = by_layer(_channel_sums, run, select_layers(run, layers), bins, window or final_stretch(run).range)
+    parts = ask(asked_by_magnitude(run, window or final_stretch(run).range, bins, layers))
     total = np.zeros((bins, len(MEANS) + 1))
     resampled = np.zeros((len(draws(FEWEST_CHANNELS)), bins, len(MEANS) + 1))
     channels = [len(sums) for sums in parts]
@@ -89,8 +90,8 @@ def by_magnitude(
         total += sums.sum(axis=0)
         if len(sums) >= FEWEST_CHANNELS:
             resampled += (shuffled(len(sums), at) @ sums.reshape(len(sums), -1)).reshape(resampled.shape)
+    table = means(total)
     with np.errstate(divide="ignore", invalid="ignore"):
-        table = pd.DataFrame(total[:, 1:] / total[:, :1], columns=list(MEANS))
         spread = resampled[:, :, 1:] / resampled[:, :, :1]
     table["flips_per_path"] = table["flip_ratio"] / table["mobility"]
     table.insert(0, "bin", np.arange(bins))
@@ -101,6 +102,19 @@ def by_magnitude(
     return table
 
 
+def asked_by_magnitude(
+    run: Run, window: WindowRange, bins: int = 20, layers: Sequence[str] | str | None = None
+) -> Asked[Values]:
+    """What `by_magnitude` asks: the sums of every layer over its channels and bins."""
+    return Asked(run, select_layers(run, layers), _channel_sums, (bins, window))
+
+
+def means(total: Values) -> pd.DataFrame:
+    """`MEANS` in every bin, from sums over channels of shape (bins, 1 + means)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return pd.DataFrame(total[:, 1:] / total[:, :1], columns=list(MEANS))
+
+
 def _ends(estimate: float, resampled: Values, channels: int) -> tuple[float, float]:
     """Bias-corrected bootstrap interval of one mean, without acceleration."""
     if channels < FEWEST_CHANNELS or not np.isfinite(estimate):
@@ -108,9 +122,9 @@ def _ends(estimate: float, resampled: Values, channels: int) -> tuple[float, flo
     return bca(estimate, resampled, np.zeros(2), expanded(channels))
 
 
-def _channel_sums(run: Run, spec: LayerSpec, bins: int, window: WindowRange) -> Values:
+def _channel_sums(run: Run, spec: LayerSpec, bins: int, window: WindowRange) -> Answer[Values]:
     """Sums of a layer's weights, and of `MEANS` over them, shape (C_out, bins, 1 + means)."""
-    record = merged(select_windows(run, window), spec.name)
+    record = yield over(select_windows(run, window), MOVEMENT | {"path", "flips", "grad"})
     moved = movement(spec, record)
     distance = np.abs(moved.z)
     if distance.size < bins:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from recu_analysis.analysis.engine import WindowRange, moving_windows
-from recu_analysis.analysis.magnitude import by_magnitude
+from recu_analysis.analysis.engine import Asked, ahead, answering, ask
+from recu_analysis.analysis.magnitude import asked_by_magnitude, by_magnitude
+from recu_analysis.analysis.selection import WindowRange, moving_windows
 from recu_analysis.errors import NotRecordedError
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
 
 #: Levels of the clamp, from one at which nearly every weight is clamped to one at which none is.
@@ -48,21 +52,30 @@ def signs_changed(run: Run, levels: Sequence[float] = LEVELS, scales: Sequence[f
     InputError
         If a level or a scale is out of its range.
     """
-    weights = 0
-    counts = {(tau, scale): 0 for tau in levels for scale in scales}
-    for spec in run.header.layers:
-        rows = run.windows[-1][spec.name].operand.reshape(spec.shape[0], -1)
-        weight = rows[np.isfinite(rows).all(axis=1)]
-        if not weight.size:
-            continue
+    tables = ask(asked_signs(run, levels, scales))
+    total = tables[0].copy()
+    for name in ("weights", "changed"):
+        total[name] = sum(table[name] for table in tables)
+    return total
+
+
+def asked_signs(run: Run, levels: Sequence[float] = LEVELS, scales: Sequence[float] = SCALES) -> Asked[pd.DataFrame]:
+    """What `signs_changed` asks: its table for every layer."""
+    return Asked(run, run.header.layers, _signs, (tuple(levels), tuple(scales)))
+
+
+def _signs(run: Run, spec: LayerSpec, levels: tuple[float, ...], scales: tuple[float, ...]) -> Answer[pd.DataFrame]:
+    rows = (yield ahead(run.windows[-1], "end", "effective")).operand.reshape(spec.shape[0], -1)
+    weight = rows[np.isfinite(rows).all(axis=1)]
+    counts = dict.fromkeys(itertools.product(levels, scales), 0)
+    if weight.size:
         signs = spec.signs(weight)
-        weights += weight.size
         for tau, scale in counts:
             transform = WeightTransform(centre=spec.centre, target=scale, clamp=True)
             clamped = transform.clamped(transform.standardised(weight), tau)
-            counts[tau, scale] += int(np.count_nonzero(~(clamped < 0) != signs))
+            counts[tau, scale] = int(np.count_nonzero(~(clamped < 0) != signs))
     return pd.DataFrame(
-        [{"tau": tau, "scale": scale, "weights": weights, "changed": n} for (tau, scale), n in counts.items()]
+        [{"tau": tau, "scale": scale, "weights": weight.size, "changed": n} for (tau, scale), n in counts.items()]
     )
 
 
@@ -89,12 +102,18 @@ def gradients(run: Run, bins: int = 20) -> pd.DataFrame:
     WindowNotFoundError
         If it holds no window with updates.
     """
+    with answering(asked_gradients(run, bins)):
+        last = moving_windows(run)[-1].number
+        changed, table = signs_changed(run), by_magnitude(run, bins=bins, window=WindowRange(last, last))
+    return table.assign(signs_changed=int(changed["changed"].sum()), signs=int(changed["weights"].sum()))
+
+
+def asked_gradients(run: Run, bins: int = 20) -> list[Asked[Any]]:
+    """What `gradients` asks; it raises what that raises."""
     if "grad" not in run.header.quantities:
         raise NotRecordedError(
             f"{run.path} was recorded without the gradients of its weights; record some with train --record grad, or "
             "ra.record(..., quantities=[..., 'grad'])"
         )
     last = moving_windows(run)[-1].number
-    changed = signs_changed(run)
-    table = by_magnitude(run, bins=bins, window=WindowRange(last, last))
-    return table.assign(signs_changed=int(changed["changed"].sum()), signs=int(changed["weights"].sum()))
+    return [asked_signs(run), asked_by_magnitude(run, WindowRange(last, last), bins)]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from recu_analysis.analysis.engine import select_layers, window_numbered
+from recu_analysis.analysis.engine import Asked, ahead, ask
 from recu_analysis.analysis.fits import by_blocks, usable, window_at
-from recu_analysis.analysis.parallel import by_layer
+from recu_analysis.analysis.selection import select_layers, window_numbered
 from recu_analysis.analysis.tradeoff import check_levels, closed_forms
 from recu_analysis.errors import InputError
 from recu_analysis.theory.measured import clamped_entropy, quantized
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
 
@@ -62,10 +63,21 @@ def measured_tradeoff(
     InputError, LayerNotFoundError, WindowNotFoundError
         If a level, a pattern or the window is not there, or a layer has no weights to measure.
     """
-    levels = check_levels(tau, points)
-    at = window_at(run, window)
-    tables = by_layer(_measured, run, select_layers(run, layers), at.number, levels)
+    tables = ask(asked_measured(run, tau, points, layers=layers, window=window))
     return pd.concat(tables, ignore_index=True)
+
+
+def asked_measured(
+    run: Run,
+    tau: tuple[float, float],
+    points: int,
+    *,
+    layers: Sequence[str] | str | None = None,
+    window: WindowRange | None = None,
+) -> Asked[pd.DataFrame]:
+    """What `measured_tradeoff` asks: a table a layer."""
+    levels = tuple(check_levels(tau, points).tolist())
+    return Asked(run, select_layers(run, layers), _measured, (window_at(run, window).number, levels))
 
 
 def alike(weight: Array) -> bool:
@@ -73,18 +85,18 @@ def alike(weight: Array) -> bool:
     return weight.size < 2 or bool((weight == weight[0, 0]).all())
 
 
-def _measured(run: Run, spec: LayerSpec, number: int, levels: NDArray[np.float64]) -> pd.DataFrame:
-    window = window_numbered(run, number)
+def _measured(run: Run, spec: LayerSpec, number: int, levels: tuple[float, ...]) -> Answer[pd.DataFrame]:
+    record = yield ahead(window_numbered(run, number), "end", "effective")
     transform = spec.transform or WeightTransform()
-    weight, note = usable(window[spec.name].operand, transform)
+    weight, note = usable(record.operand, transform)
     if alike(weight):
         why = note or "all its weights are equal"
-        raise InputError(f"layer {spec.name} has no weights to measure in window {window.number}: {why}")
+        raise InputError(f"layer {spec.name} has no weights to measure in window {number}: {why}")
     standardised = by_blocks(weight, transform.standardised)
     ordered = np.sort(standardised, axis=None)
     rows: list[dict[str, Any]] = []
     for level in levels:
-        found = quantized(standardised, float(level))
+        found = quantized(standardised, level)
         rows.append(
             {
                 "clamped_fraction": found.clamped_fraction,
@@ -94,7 +106,7 @@ def _measured(run: Run, spec: LayerSpec, number: int, levels: NDArray[np.float64
                 "entropy_measured": clamped_entropy(ordered, found.bound),
             }
         )
-    table = pd.concat([closed_forms(levels, found.b_hat), pd.DataFrame(rows)], axis=1)
-    table.insert(0, "window", window.number)
+    table = pd.concat([closed_forms(np.array(levels), found.b_hat), pd.DataFrame(rows)], axis=1)
+    table.insert(0, "window", number)
     table.insert(0, "layer", spec.name)
     return table

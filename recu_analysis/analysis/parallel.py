@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from recu_analysis.errors import DamagedError, InputError
 from recu_analysis.store.run import open_run
+from recu_analysis.store.window import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
+    from recu_analysis.store.window import Window
 
 Result = TypeVar("Result")
 #: Segment, number and last update of every window that counts.
@@ -99,7 +101,11 @@ def by_layer(task: Callable[..., Result], run: Run, layers: Sequence[LayerSpec],
 
 
 def _seen(run: Run) -> Seen:
-    return tuple((window.header.segment, window.number, window.last_update) for window in run.windows)
+    return tuple(map(_mark, run.windows))
+
+
+def _mark(window: Window) -> tuple[int, int, int]:
+    return window.header.segment, window.number, window.last_update
 
 
 def _work(task: Callable[..., Result], path: str, seen: Seen, layer: str, *arguments: Any) -> Result:
@@ -112,10 +118,10 @@ def _work(task: Callable[..., Result], path: str, seen: Seen, layer: str, *argum
 def _opened(path: str, seen: Seen) -> Run:
     """The run with the windows that the first process saw, whatever has been written since; kept for later tasks."""
     run = open_run(path)
-    same = replace(run, windows=run.windows[: len(seen)])
-    if _seen(same) != seen:
+    there = {_mark(window): window for window in run.windows}
+    if not there.keys() >= set(seen):
         raise DamagedError(f"windows of {path} went away while they were read; try again")
-    return same
+    return replace(run, windows=Windows([there[mark] for mark in seen]))
 
 
 @contextlib.contextmanager

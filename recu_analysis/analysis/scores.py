@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import gamma
 
-from recu_analysis.analysis.engine import numbers_text, select_layers, window_epochs
+from recu_analysis.analysis.engine import Asked, ask, over
 from recu_analysis.analysis.fits import usable
+from recu_analysis.analysis.selection import numbers_text, select_layers, window_epochs, window_numbered
 from recu_analysis.errors import InputError, WindowNotFoundError
 from recu_analysis.theory.gennorm import shape_estimate
 from recu_analysis.theory.laplace import scale_estimate
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from recu_analysis.analysis.engine import Answer
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
-    from recu_analysis.store.window import Window
 
     Values = NDArray[np.float64]
 
@@ -54,41 +55,56 @@ def score_histogram(run: Run, layer: str, windows: Sequence[int] | None = None, 
     InputError, LayerNotFoundError, WindowNotFoundError
         If the pattern matches no layer or several, a window is not there, or all scores are 0.
     """
+    (table,) = ask(asked_score_histogram(run, layer, windows, bins))
+    epochs = window_epochs(run)
+    order = _windows(run, windows)
+    shown: pd.DataFrame = pd.concat([table[table["window"] == number] for number in order], ignore_index=True)
+    shown.insert(1, "epoch", [epochs.get(number, math.nan) for number in shown["window"]])
+    return shown
+
+
+def asked_score_histogram(
+    run: Run, layer: str, windows: Sequence[int] | None = None, bins: int = 61
+) -> Asked[pd.DataFrame]:
+    """What `score_histogram` asks: the table of its layer, window after window."""
     specs = select_layers(run, layer)
     if len(specs) > 1:
         raise InputError(f"{layer!r} matches {len(specs)} layers; name one of {', '.join(s.name for s in specs)}")
-    chosen = _windows(run, windows)
-    scores = [_scores(specs[0], window) for window in chosen]
-    reach = max(float(np.abs(z).max(initial=0.0)) for z in scores)
-    edges = np.linspace(-reach, reach, bins + 1)
-    epochs = window_epochs(run)
-    tables = [
-        _densities(z, edges).assign(window=window.number, epoch=epochs.get(window.number, math.nan))
-        for window, z in zip(chosen, scores, strict=True)
-    ]
-    table = pd.concat(tables, ignore_index=True)
-    return table[["window", "epoch", *table.columns.drop(["window", "epoch"])]]
+    return Asked(run, specs, _histograms, (tuple(sorted(set(_windows(run, windows)))), bins))
 
 
-def _windows(run: Run, numbers: Sequence[int] | None) -> list[Window]:
-    known = {window.number: window for window in run.windows}
+def _windows(run: Run, numbers: Sequence[int] | None) -> list[int]:
+    known = [window.number for window in run.windows]
     if not known:
         raise WindowNotFoundError(f"{run.path} holds no window; record() writes the first one when it starts")
     if numbers is None:
-        return [run.windows[at] for at in sorted({0, len(known) // 2, len(known) - 1})]
+        return [known[at] for at in sorted({0, len(known) // 2, len(known) - 1})]
     for number in numbers:
         if number not in known:
-            raise WindowNotFoundError(f"{run.path} has the windows {numbers_text(sorted(known))}, not {number}")
-    return [known[number] for number in numbers]
+            raise WindowNotFoundError(f"{run.path} has the windows {numbers_text(known)}, not {number}")
+    return list(numbers)
 
 
-def _scores(spec: LayerSpec, window: Window) -> Values:
+def _histograms(run: Run, spec: LayerSpec, numbers: tuple[int, ...], bins: int) -> Answer[pd.DataFrame]:
+    scores = {}
+    for number in numbers:
+        record = yield over([window_numbered(run, number)], {"end"})
+        scores[number] = _scores(spec, record.end, number)
+    reach = max(float(np.abs(z).max(initial=0.0)) for z in scores.values())
+    edges = np.linspace(-reach, reach, bins + 1)
+    tables = [_densities(z, edges) for z in scores.values()]
+    for number, table in zip(scores, tables, strict=True):
+        table.insert(0, "window", number)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _scores(spec: LayerSpec, weight: NDArray[Any], number: int) -> Values:
     """Scores of the channels that have any; a constant channel would be a spike at 0."""
     transform = spec.transform or WeightTransform()
-    rows, _ = usable(window[spec.name].weight, transform)
+    rows, _ = usable(weight, transform)
     varying = rows[(rows != rows[:, :1]).any(axis=1)]
     if not varying.size:
-        raise InputError(f"layer {spec.name} has no weights with a distribution in window {window.number}")
+        raise InputError(f"layer {spec.name} has no weights with a distribution in window {number}")
     return standard_scores(varying, centre=transform.centre).ravel()
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recu_analysis.analysis.engine import merged, numbers_text, select_layers
+from recu_analysis.analysis.record import merged
+from recu_analysis.analysis.selection import numbers_text, select_layers
 from recu_analysis.errors import DamagedError, InputError, RunExistsError, StoreError, WindowNotFoundError
 from recu_analysis.store.durable import check_room, sync_directory
 from recu_analysis.store.format import LayerWindow

@@ -43,15 +43,14 @@ def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], form: str, outpu
     Each claim gets what these runs show, with its 95 % interval, and a verdict: supported, not supported,
     contradicted, by construction (algebra alone decides it), or cannot tell, with what would.
     """
-    from recu_analysis.analysis.claims import claims
+    from recu_analysis.analysis.claims import asked_claims, claims
     from recu_analysis.analysis.claims.table import separate
 
     opened, others = ([options.opened(path) for path in paths] for paths in (runs, baseline))
-    for run in (*opened, *others):
-        options.warn_of_nonfinite(run)
     for group in separate(opened):
         _warn_of_kinds(group)
-    deliver(claims(opened, others), form, output, as_text)
+    with options.reading((*opened, *others), asked_claims(opened, others)):
+        deliver(claims(opened, others), form, output, as_text)
 
 
 def _warn_of_kinds(runs: Sequence[Run]) -> None:

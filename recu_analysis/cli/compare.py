@@ -57,8 +57,8 @@ def command(
     are one group, compared with the first RUN's: intervals are over seeds where both have two or more, else over the
     output channels of each layer.
     """
-    from recu_analysis.analysis.compare import check_same_layers, compare, over_seeds
-    from recu_analysis.analysis.differences import curves, layer_differences
+    from recu_analysis.analysis.compare import asked_compare, check_same_layers, compare, over_seeds
+    from recu_analysis.analysis.differences import asked_curves, asked_differences, curves, layer_differences
     from recu_analysis.errors import InputError
 
     if layers and view != "layers":
@@ -67,20 +67,22 @@ def command(
     if len(opened) < len(runs):
         raise InputError("two runs have the same folder name, by which the rows tell them apart; rename one")
     check_same_layers(opened)
-    for run in opened.values():
-        options.warn_of_nonfinite(run)
-    if view != "curves":
-        _warn_of_short(opened)
     level: Any = tail_tau
-    if view == "seeds":
-        deliver(over_seeds(opened, level), form, output, _seeds_text, printed=_seeds_printed)
-    elif view == "layers":
-        table = layer_differences(opened, tail_tau=level, layers=layers or None)
-        deliver(table, form, output, layers_text, printed=layers_printed)
-    elif view == "curves":
-        deliver(curves(opened, level), form, output, curves_text)
-    else:
-        deliver(compare(opened, level), form, output, lambda table: as_text(opened, table), printed=_printed)
+    if view == "curves":
+        with options.reading([*opened.values()], asked_curves(opened, level)):
+            deliver(curves(opened, level), form, output, curves_text)
+        return
+    chosen = layers or None
+    asked = asked_differences(opened, level, chosen) if view == "layers" else asked_compare(opened, level)
+    with options.reading([*opened.values()], asked):
+        _warn_of_short(opened)
+        if view == "seeds":
+            deliver(over_seeds(opened, level), form, output, _seeds_text, printed=_seeds_printed)
+        elif view == "layers":
+            table = layer_differences(opened, tail_tau=level, layers=chosen)
+            deliver(table, form, output, layers_text, printed=layers_printed)
+        else:
+            deliver(compare(opened, level), form, output, lambda table: as_text(opened, table), printed=_printed)
 
 
 def _warn_of_short(runs: Mapping[str, Run]) -> None:

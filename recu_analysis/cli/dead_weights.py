@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from recu_analysis.analysis.engine import WindowRange
     from recu_analysis.analysis.horizon import Stretch
+    from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.run import Run
 
 #: Widths of the columns beside the layer's name: weights, five criteria, silence, mobility, memory.
@@ -120,7 +120,7 @@ def _heading(table: pd.DataFrame, tail_tau: float | str, stretch: Stretch | None
 
 
 def _footer(run: Run, table: pd.DataFrame, total: pd.Series[Any], criterion: str) -> list[str]:
-    from recu_analysis.analysis.engine import decay_time
+    from recu_analysis.analysis.selection import decay_time
 
     share = 100 * total["dead"] / total["counted"] if total["counted"] else float("nan")
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,6 +82,18 @@ def command(
         sys.exit(1)
 
 
+def _read(chosen: Sequence[str], runs: dict[str, Run]) -> contextlib.ExitStack:
+    """What the figures show of the runs, read once for all of them; where it cannot be read, each figure says so."""
+    from recu_analysis.errors import DamagedError
+    from recu_analysis.figures import asked_figure
+
+    context = contextlib.ExitStack()
+    with contextlib.suppress(DamagedError):
+        asked = [each for name in chosen for each in asked_figure(name, runs)]
+        context.enter_context(options.reading([*runs.values()], asked))
+    return context
+
+
 def _draw(
     chosen: Sequence[str],
     runs: dict[str, Run],
@@ -101,15 +114,16 @@ def _draw(
     figure_size("page" if width is None else width, venue=venue)
     check_folder(output)
     missing = []
-    for name in chosen:
-        typed = _typed(runs, name, venue, width, formats)
-        try:
-            files = draw_figure(name, runs, output, command=typed, formats=formats, venue=venue, width=width)
-        except RecuError as error:
-            missing.append(name)
-            (options.fail if strict else options.warn)(f"the figure {name} is left out: {error}")
-        else:
-            options.note(f"{'wrote' if files[0].suffix == '.csv' else 'drew'} {files[0]}")
+    with _read(chosen, runs):
+        for name in chosen:
+            typed = _typed(runs, name, venue, width, formats)
+            try:
+                files = draw_figure(name, runs, output, command=typed, formats=formats, venue=venue, width=width)
+            except RecuError as error:
+                missing.append(name)
+                (options.fail if strict else options.warn)(f"the figure {name} is left out: {error}")
+            else:
+                options.note(f"{'wrote' if files[0].suffix == '.csv' else 'drew'} {files[0]}")
     return missing
 
 
@@ -121,7 +135,6 @@ def _opened(paths: Sequence[Path]) -> dict[str, Run]:
     if len(opened) < len(paths):
         raise InputError("two runs have the same folder name, by which legends tell them apart; rename one")
     for label, run in opened.items():
-        options.warn_of_nonfinite(run)
         if run.being_written:
             last = run.windows[-1].last_update if len(run.windows) else 0
             options.warn(f"{label} is still being written; figures show it up to update {last}, so draw them again")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.analysis.selection import WindowRange
 
 _LAYER = 15
 

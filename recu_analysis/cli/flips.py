@@ -31,12 +31,12 @@ _NOTES = (
 @options.jobs
 def command(run: Path, layers: tuple[str, ...], form: str, output: Path | None) -> None:
     """Show how the signs of RUN's weights flip from window to window."""
-    from recu_analysis.analysis.engine import moving_windows
-    from recu_analysis.analysis.flips import flip_table
+    from recu_analysis.analysis.flips import asked_flips, flip_table
+    from recu_analysis.analysis.selection import moving_windows
 
     opened = options.opened(run)
-    options.warn_of_nonfinite(opened)
-    table = flip_table(opened, layers or None)
+    with options.reading([opened], [asked_flips(opened, layers or None)]):
+        table = flip_table(opened, layers or None)
     first = table["window"].min()
     if first > moving_windows(opened)[0].number:
         options.warn(f"windows before {first} are left out: what happened between them and the later ones is lost")

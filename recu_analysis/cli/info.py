@@ -39,7 +39,7 @@ def command(run: Path, form: str, output: Path | None) -> None:
 
 def describe(run: Run) -> dict[str, Any]:
     """What there is to say of a run, by name."""
-    from recu_analysis.analysis.engine import decay_time
+    from recu_analysis.analysis.selection import decay_time
 
     weights = sum(spec.weights for spec in run.header.layers)
     windows = run.windows

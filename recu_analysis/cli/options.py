@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
@@ -15,7 +16,10 @@ import rich_click as click
 from recu_analysis.errors import RecuError
 
 if TYPE_CHECKING:
-    from recu_analysis.analysis.engine import WindowRange
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from recu_analysis.analysis.engine import Asked
+    from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.run import Run
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -68,9 +72,20 @@ def opened(path: Path) -> Run:
     return run
 
 
-def warn_of_nonfinite(run: Run) -> None:
-    """Say which layers of a run hold NaN or infinity at its end."""
-    from recu_analysis.analysis.engine import nonfinite
+@contextlib.contextmanager
+def reading(runs: Sequence[Run], asked: Iterable[Asked[Any]]) -> Iterator[None]:
+    """Answer a command's questions in one pass over its runs, and say which layers hold NaN or infinity at the end."""
+    from recu_analysis.analysis.engine import answering
+    from recu_analysis.analysis.finite import asked_nonfinite
+
+    with answering([*asked, *(asked_nonfinite(run) for run in runs if len(run.windows))]):
+        for run in runs:
+            _warn_of_nonfinite(run)
+        yield
+
+
+def _warn_of_nonfinite(run: Run) -> None:
+    from recu_analysis.analysis.finite import nonfinite
 
     for layer, weights in nonfinite(run).items():
         warn(
@@ -176,7 +191,7 @@ class WindowType(click.ParamType[Any]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> WindowRange:
         """The range that the user wrote; wrong usage if it is none."""
-        from recu_analysis.analysis.engine import WindowRange
+        from recu_analysis.analysis.selection import WindowRange
 
         try:
             return value if isinstance(value, WindowRange) else WindowRange.parse(value)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from recu_analysis.analysis.engine import WindowRange
     from recu_analysis.analysis.horizon import Stretch
+    from recu_analysis.analysis.selection import WindowRange
 
 _WIDTHS = (14, 4, 4, 4, 9, 4, 4, 9, 4, 9, 4)
 _NAMES = ("layer", "tail", "core", "t/c", "95 %", "tail", "t/c", "95 %", "O/E", "95 %", "mem")
@@ -51,14 +51,15 @@ def command(
 
     The tail is that of when the windows begin. The last columns ask whether it is stuck or merely far from zero.
     """
-    from recu_analysis.analysis.distance import tails
+    from recu_analysis.analysis.distance import asked_tails, tails
     from recu_analysis.analysis.horizon import final_stretch
 
     opened = options.opened(run)
-    options.warn_of_nonfinite(opened)
     stretch = final_stretch(opened) if window is None else None
-    chosen = stretch.range if stretch else window
-    table = tails(opened, tail_tau=tail_tau, window=chosen, layers=layers or None)  # type: ignore[arg-type]
+    chosen: Any = stretch.range if stretch else window
+    level: Any = tail_tau
+    with options.reading([opened], [asked_tails(opened, chosen, level, layers or None)]):
+        table = tails(opened, tail_tau=level, window=chosen, layers=layers or None)
     deliver(table, form, output, lambda frame: as_text(frame, stretch))
 
 

@@ -13,11 +13,12 @@ from recu_analysis.figures.of_runs import (
     plot_silence,
 )
 from recu_analysis.figures.of_theory import plot_entropy, plot_quantization_error, plot_schedule, plot_tradeoff
-from recu_analysis.figures.registry import FIGURES, draw_figure, save_figure
+from recu_analysis.figures.registry import FIGURES, asked_figure, draw_figure, save_figure
 from recu_analysis.figures.tables import paper_table
 
 __all__ = [
     "FIGURES",
+    "asked_figure",
     "draw_figure",
     "paper_table",
     "plot_accuracy",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -11,10 +11,15 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from recu_analysis.analysis.engine import Asked
     from recu_analysis.store.run import Run
 
     #: Runs by the labels that figures give them.
     Runs = Mapping[str, Run]
+
+
+def _nothing(_: Runs) -> list[Asked[Any]]:
+    return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +36,15 @@ class Entry:
         Plain text with mathematics between dollar signs.
     runs : bool
         Whether it shows runs; False for closed forms.
+    asks : callable
+        What it asks of runs, so that several figures read them once; raises what drawing it would.
     """
 
     draw: Callable[[Runs], tuple[Figure, pd.DataFrame]]
     title: str
     caption: str
     runs: bool = True
+    asks: Callable[[Runs], list[Asked[Any]]] = _nothing
 
 
 @dataclass(frozen=True, slots=True)

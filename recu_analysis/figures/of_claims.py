@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from recu_analysis.analysis.claims import claims
+from recu_analysis.analysis.claims import asked_claims, claims
 from recu_analysis.analysis.claims.distribution import HELD, LAPLACE, NOT_HELD, NOT_LAPLACE
 from recu_analysis.analysis.claims.movement import ALIKE, BARELY, NOT_REVIVED, REVIVED
 from recu_analysis.analysis.claims.table import masks
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from recu_analysis.analysis.engine import Asked
     from recu_analysis.figures.arms import Arm
     from recu_analysis.figures.entry import Runs
+    from recu_analysis.store.run import Run
 
 # Inches, without which claims and verdicts leave no room between them.
 _NARROWEST = 4.8
@@ -64,11 +66,19 @@ def claims_data(runs: Runs) -> pd.DataFrame:
         If there are no runs.
     """
     tested, baseline = _sides(runs)
-    table = claims(list(tested.runs.values()), list(baseline.runs.values()) if baseline else None)
+    table = claims(*_tested(tested, baseline))
     names = ["supports_low", "supports_high", "refutes_below", "refutes_above"]
     thresholds = pd.DataFrame([_THRESHOLDS.get(name, _NONE) for name in table["id"]], columns=names)
     said = " ".join(baseline.runs) if baseline else ""
     return pd.concat([table, thresholds], axis=1).assign(runs=" ".join(tested.runs), baseline=said)
+
+
+def _tested(tested: Arm, baseline: Arm | None) -> tuple[list[Run], list[Run] | None]:
+    return list(tested.runs.values()), list(baseline.runs.values()) if baseline else None
+
+
+def _asked(runs: Runs) -> list[Asked[Any]]:
+    return asked_claims(*_tested(*_sides(runs)))
 
 
 def _sides(runs: Runs) -> tuple[Arm, Arm | None]:
@@ -104,5 +114,6 @@ CLAIMS_FIGURES: dict[str, Entry] = {
         "thresholds; rows without any have none. A verdict may ask for more than its threshold, such as enough seeds, "
         "or that distance from zero does not explain it: the data beside the figure says why, and which runs. By "
         "construction: algebra alone decides.",
+        asks=_asked,
     ),
 }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from recu_analysis.analysis.layers import layer_table
-from recu_analysis.analysis.measured import measured_tradeoff
-from recu_analysis.analysis.scores import score_histogram
+from recu_analysis.analysis.layers import asked_layer_table, layer_table
+from recu_analysis.analysis.measured import asked_measured, measured_tradeoff
+from recu_analysis.analysis.scores import asked_score_histogram, score_histogram
 from recu_analysis.figures.entry import Entry
 from recu_analysis.figures.of_runs import FIG2_LAYER
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from recu_analysis.analysis.engine import Asked
     from recu_analysis.figures.entry import Runs
     from recu_analysis.store.run import Run
 
@@ -178,6 +179,18 @@ def _joined(tables: Mapping[str, pd.DataFrame], columns: list[str]) -> pd.DataFr
     return pd.concat(labelled, ignore_index=True)[["run", *columns]]
 
 
+def _ask_maps(runs: Runs) -> list[Asked[Any]]:
+    return [asked_layer_table(run) for run in runs.values()]
+
+
+def _ask_errors(runs: Runs) -> list[Asked[Any]]:
+    return [asked_measured(run, _LEVELS, _POINTS) for run in runs.values()]
+
+
+def _ask_scores(runs: Runs) -> list[Asked[Any]]:
+    return [asked_score_histogram(run, _example(run)) for run in runs.values()]
+
+
 LAYER_FIGURES: dict[str, Entry] = {
     "layermap": Entry(
         _maps,
@@ -185,6 +198,7 @@ LAYER_FIGURES: dict[str, Entry] = {
         "Share of dead weights (in the tail and without a change of sign), share of weights without a change of sign, "
         "and mobility (mean absolute change of $z$ per update), of every layer in every epoch. Where an epoch is too "
         "short to tell dead from slow weights, all of the tail, 30 %, counts as dead.",
+        asks=_ask_maps,
     ),
     "qe": Entry(
         _errors,
@@ -192,6 +206,7 @@ LAYER_FIGURES: dict[str, Entry] = {
         r"Quantisation error over the level $\tau$, in units of $\hat b^2$, of weights clamped at the Laplace quantile "
         r"of their own $\hat b$. Thin: a layer at the end of the run, as measured. Solid: exact for Laplace weights. "
         r"Dashed: Eq. 14 as printed, whose minimum (vertical line) comes from a wrong sign.",
+        asks=_ask_errors,
     ),
     "scores": Entry(
         _scores,
@@ -199,5 +214,6 @@ LAYER_FIGURES: dict[str, Entry] = {
         f"Density of the standard scores $z$ of {FIG2_LAYER} (of a layer in the middle, where a run has none of that "
         "name), with the Laplace, normal and generalised normal distributions of maximum likelihood; the number is the "
         "shape of the last (1 Laplace, 2 normal).",
+        asks=_ask_scores,
     ),
 }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from recu_analysis.analysis.mask import gradients
+from recu_analysis.analysis.mask import asked_gradients, gradients
 from recu_analysis.figures.entry import Entry
 
 if TYPE_CHECKING:
@@ -63,5 +63,6 @@ MASK_FIGURES: dict[str, Entry] = {
         r"are 95 % intervals over output channels. The clamp stops the gradient of the weights beyond $Q(\tau)$ and "
         "changes no sign of a weight, and so no output: the count is over all weights, four levels of tau and two "
         "scales.",
+        asks=lambda runs: [asked for run in runs.values() for asked in asked_gradients(run)],
     )
 }

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from recu_analysis.analysis.deadness import TAIL_TAU
-from recu_analysis.analysis.flips import flip_table
-from recu_analysis.analysis.histogram import weight_histogram
+from recu_analysis.analysis.flips import asked_flips, flip_table
+from recu_analysis.analysis.histogram import asked_weight_histogram, weight_histogram
 from recu_analysis.analysis.horizon import common_stretch
-from recu_analysis.analysis.layers import layer_table
-from recu_analysis.analysis.magnitude import by_magnitude
+from recu_analysis.analysis.layers import asked_layer_table, layer_table
+from recu_analysis.analysis.magnitude import asked_by_magnitude, by_magnitude
 from recu_analysis.errors import InputError
 from recu_analysis.figures.entry import Entry
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.deadness import TailTau
-    from recu_analysis.analysis.engine import WindowRange
+    from recu_analysis.analysis.engine import Asked
+    from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.figures.entry import Runs
     from recu_analysis.store.run import Run
 
@@ -263,6 +264,22 @@ def _lock_in(runs: Runs) -> tuple[Figure, pd.DataFrame]:
     return figure, data
 
 
+def _ask_fig2(runs: Runs) -> list[Asked[Any]]:
+    return [asked_weight_histogram(runs[label], FIG2_LAYER, at) for label, at in common_stretch(runs).items()]
+
+
+def _ask_magnitude(runs: Runs) -> list[Asked[Any]]:
+    return [asked_by_magnitude(runs[label], at) for label, at in common_stretch(runs).items()]
+
+
+def _ask_tables(runs: Runs) -> list[Asked[Any]]:
+    return [asked_layer_table(run) for run in runs.values()]
+
+
+def _ask_flips(runs: Runs) -> list[Asked[Any]]:
+    return [asked_flips(run) for run in runs.values()]
+
+
 RUN_FIGURES: dict[str, Entry] = {
     "fig2": Entry(
         _fig2,
@@ -271,6 +288,7 @@ RUN_FIGURES: dict[str, Entry] = {
         "last half of the training where there is none), in standard deviations of their "
         "channel. Pale red: the tail, the 30 % of the weights with the largest $|z|$. Red: those of the tail whose "
         "sign never changes in the rest of the training.",
+        asks=_ask_fig2,
     ),
     "magnitude": Entry(
         _magnitude,
@@ -281,18 +299,21 @@ RUN_FIGURES: dict[str, Entry] = {
         "the start. Every point is a twentieth of each layer's weights, by $|z|$ at the start, averaged over the "
         "layers; bands are 95 % intervals over output channels. Dashed: what they would be if only the distance from "
         "zero counted, that is if every weight of a layer moved alike, wherever it is.",
+        asks=_ask_magnitude,
     ),
     "silence": Entry(
         _silence,
         "silent weights of tail and core over the epochs",
         "Share of the weights without a change of sign in an epoch, for the tail (the 30 % of a layer's weights with "
         "the largest $|z|$ when the epoch begins) and the core. Thin: one layer. Thick: the median over layers.",
+        asks=_ask_tables,
     ),
     "fliplaw": Entry(
         _flip_law,
         "the flip law: measured against predicted flips",
         "Flips per 1000 weights and update, measured against predicted by the density of $z$ at 0 times the mobility. "
         "A point is a layer in a window; dashed: equal.",
+        asks=_ask_flips,
     ),
     "lockin": Entry(
         _lock_in,
@@ -300,5 +321,6 @@ RUN_FIGURES: dict[str, Entry] = {
         "Share of the weights that do not change sign again in the rest of the training, after each epoch. Thin: one "
         "layer. Thick: the median over layers. Dashed: mean of $z$ times $z$ at the end; where it is near 1 nothing "
         "moves any more, and being locked in says little.",
+        asks=_ask_flips,
     ),
 }

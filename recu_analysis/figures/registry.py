@@ -8,8 +8,8 @@ import pandas as pd
 
 from recu_analysis import __version__
 from recu_analysis.analysis.horizon import common_stretch
-from recu_analysis.errors import InputError, unknown
-from recu_analysis.figures.entry import TableEntry
+from recu_analysis.errors import InputError, RecuError, unknown
+from recu_analysis.figures.entry import Entry, TableEntry
 from recu_analysis.figures.of_arms import ARM_FIGURES
 from recu_analysis.figures.of_claims import CLAIMS_FIGURES
 from recu_analysis.figures.of_layers import LAYER_FIGURES
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from recu_analysis.figures.entry import Entry, Runs
+    from recu_analysis.analysis.engine import Asked
+    from recu_analysis.figures.entry import Runs
     from recu_analysis.plots.style import Width
 
 #: Formats in which figures are written unless told.
@@ -89,6 +90,17 @@ def draw_figure(
     return save_figure(
         lambda: entry.draw(runs), name, directory, caption, origin, formats=formats, venue=venue, width=width
     )
+
+
+def asked_figure(name: str, runs: Runs) -> list[Asked[Any]]:
+    """What a figure asks of runs; nothing where they cannot give it, which drawing it says."""
+    entry = FIGURES.get(name)
+    if not isinstance(entry, Entry) or not runs:
+        return []
+    try:
+        return entry.asks(runs)
+    except RecuError:
+        return []
 
 
 def _save_table(name: str, runs: Runs, directory: str | Path, origin: dict[str, Any]) -> tuple[Path, ...]:

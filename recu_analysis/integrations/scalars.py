@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recu_analysis.analysis.engine import WindowRange
 from recu_analysis.analysis.layers import layer_table
+from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.errors import InputError
 from recu_analysis.store.run import open_run
 

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from glob import escape
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from recu_analysis.analysis.engine import window_epochs
-from recu_analysis.analysis.layers import layer_table
-from recu_analysis.analysis.magnitude import by_magnitude
+from recu_analysis.analysis.engine import Asked, ask, over
+from recu_analysis.analysis.layers import asked_layer_table, table_of
+from recu_analysis.analysis.magnitude import asked_by_magnitude, means
+from recu_analysis.analysis.selection import window_epochs, window_numbered
 from recu_analysis.errors import InputError
 from recu_analysis.report.facts import value_text
 from recu_analysis.report.sampling import evenly
-from recu_analysis.theory.standardize import standard_scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from recu_analysis.analysis.engine import WindowRange
+    from numpy.typing import NDArray
+
+    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.report.sampling import Sample
+    from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
+
+    Values = NDArray[np.float64]
+    Counts = list[list[int]]
 
 #: The histograms reach from -REACH to REACH standard deviations, in BINS of equal width.
 REACH = 5.0
@@ -134,6 +140,27 @@ CHARTS = (
 )
 
 
+def asked_charts(samples: Mapping[str, Sample], stretches: Mapping[str, WindowRange]) -> list[Asked[Any]]:
+    """What `chart_data` asks of the runs."""
+    return [
+        asked
+        for label, each in samples.items()
+        for asked in (_asked_rows(each), _asked_bins(each.run, stretches[label]), _asked_histograms(each))
+    ]
+
+
+def _asked_rows(each: Sample) -> Asked[list[dict[str, Any]]]:
+    return asked_layer_table(each.every, numbers=each.shown)
+
+
+def _asked_bins(run: Run, stretch: WindowRange) -> Asked[Values]:
+    return asked_by_magnitude(run, stretch, MAGNITUDE_BINS)
+
+
+def _asked_histograms(each: Sample) -> Asked[Counts]:
+    return Asked(each.every, each.every.header.layers, _counts, (each.shown,))
+
+
 def chart_data(samples: Mapping[str, Sample], stretches: Mapping[str, WindowRange]) -> dict[str, Any]:
     """What the page's charts draw, as JSON has it.
 
@@ -151,7 +178,7 @@ def chart_data(samples: Mapping[str, Sample], stretches: Mapping[str, WindowRang
         series (quantity, then layer, then window), magnitude, histogram (windows, and counts by layer and window),
         metrics. Numbers have 5 digits; those that are not known are None.
     """
-    layers = list(dict.fromkeys(name for each in samples.values() for name in each.shown.layer_names))
+    layers = list(dict.fromkeys(name for each in samples.values() for name in each.every.layer_names))
     epochs = {label: window_epochs(each.run) for label, each in samples.items()}
     by_epoch = all(epochs.values())
     runs = []
@@ -160,9 +187,9 @@ def chart_data(samples: Mapping[str, Sample], stretches: Mapping[str, WindowRang
         runs.append(
             {
                 "label": label,
-                **_over_time(each.shown, layers, times),
+                **_over_time(each, layers, times),
                 "magnitude": _against_magnitude(each.run, layers, stretches[label]),
-                "histogram": _histograms(each.shown, layers, times),
+                "histogram": _histograms(each, layers, times),
                 "metrics": _metrics(each.run),
             }
         )
@@ -176,9 +203,9 @@ def chart_data(samples: Mapping[str, Sample], stretches: Mapping[str, WindowRang
     }
 
 
-def _over_time(run: Run, layers: list[str], times: Mapping[int, float]) -> dict[str, Any]:
+def _over_time(each: Sample, layers: list[str], times: Mapping[int, float]) -> dict[str, Any]:
     """Windows, their times, and the quantities of the whole network and of each layer in them."""
-    table = layer_table(run)
+    table = table_of(each.every, ask(_asked_rows(each)))
     table = table[table["updates"] > 0]
     wanted = [name for chart in CHARTS if chart.against == "time" for name in chart.lines]
     numbers = table["window"].unique()
@@ -204,11 +231,13 @@ def _mean(grid: pd.DataFrame, weights: pd.Series[Any]) -> Iterable[float]:
 def _against_magnitude(run: Run, layers: list[str], stretch: WindowRange) -> list[dict[str, Any] | None]:
     """Mobility and silence against abs(z), of the whole network and of each layer; None for those too small."""
     tables: dict[str, pd.DataFrame] = {}
-    for name in run.layer_names:
+    for spec in run.header.layers:
         try:
-            tables[name] = by_magnitude(run, bins=MAGNITUDE_BINS, window=stretch, layers=escape(name))
+            (sums,) = ask(replace(_asked_bins(run, stretch), layers=(spec,)))
         except InputError:  # fewer weights than bins
             continue
+        total = sums.sum(axis=0)
+        tables[spec.name] = means(total).assign(weights=total[:, 0])
     return [_bins(_together(list(tables.values()))), *(_bins(tables.get(name)) for name in layers)]
 
 
@@ -232,24 +261,27 @@ def _bins(table: pd.DataFrame | None) -> dict[str, Any] | None:
     }
 
 
-def _histograms(run: Run, layers: list[str], times: Mapping[int, float]) -> dict[str, Any]:
+def _histograms(each: Sample, layers: list[str], times: Mapping[int, float]) -> dict[str, Any]:
     """Counts of z at the end of every window, of the whole network and of each layer."""
+    found = dict(zip(each.every.layer_names, ask(_asked_histograms(each)), strict=True))
+    whole = np.sum(list(found.values()), axis=0).tolist()
+    missing = [None] * len(each.shown)
+    return {
+        "windows": list(each.shown),
+        "time": _numbers(times.get(number, math.nan) for number in each.shown),
+        "counts": [whole, *(found.get(name, missing) for name in layers)],
+    }
+
+
+def _counts(run: Run, spec: LayerSpec, numbers: tuple[int, ...]) -> Answer[Counts]:
+    """Counts of a layer's z at the end of some windows."""
     edges = np.linspace(-REACH, REACH, BINS + 1)
-    specs = {spec.name: spec for spec in run.header.layers}
-    counts: list[list[list[int] | None]] = [[] for _ in range(len(layers) + 1)]
-    for window in run.windows:
-        total = np.zeros(BINS, dtype=np.int64)
-        for place, name in enumerate(layers, start=1):
-            if name not in specs:
-                counts[place].append(None)
-                continue
-            scores = standard_scores(window[name].weight, centre=specs[name].centre)
-            found = np.histogram(scores[np.isfinite(scores)], edges)[0]
-            total += found
-            counts[place].append(found.tolist())
-        counts[0].append(total.tolist())
-    numbers = [window.number for window in run.windows]
-    return {"windows": numbers, "time": _numbers(times.get(number, math.nan) for number in numbers), "counts": counts}
+    counts: Counts = []
+    for number in numbers:
+        record = yield over([window_numbered(run, number)], {"end"})
+        scores = record.z_end[np.isfinite(record.z_end)]
+        counts.append(np.histogram(scores, edges)[0].tolist())
+    return counts
 
 
 def _metrics(run: Run) -> dict[str, list[float | None]]:

@@ -6,17 +6,19 @@ import struct
 import tempfile
 from base64 import b64encode
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recu_analysis.errors import InputError
-from recu_analysis.figures import FIGURES, draw_figure
+from recu_analysis.figures import FIGURES, asked_figure, draw_figure
 from recu_analysis.figures.entry import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from recu_analysis.analysis.engine import Asked
     from recu_analysis.report.sampling import Sample
+    from recu_analysis.store.run import Run
 
 #: The figures of a page; what its charts show already is left to them.
 FIGURES_SHOWN = ("fig5", "fig2", "magnitude", "fliplaw", "fig3")
@@ -51,14 +53,13 @@ def drawings(samples: Mapping[str, Sample]) -> tuple[list[Drawing], list[str]]:
     tuple of list of Drawing and list of str
     """
     runs = {label: each.run for label, each in samples.items()}
-    whole = all(each.whole for each in samples.values())
     made, missing = [], []
     with tempfile.TemporaryDirectory() as folder:
         for name in FIGURES_SHOWN:
-            if name in EVERY_WINDOW and not whole:
+            if not _allowed(name, samples):
                 missing.append(f"The figure {name} reads every window; recu-analyze figures --only {name} draws it.")
                 continue
-            some = dict(list(runs.items())[:MAX_PANELS]) if name in PANEL_EACH else runs
+            some = _some(name, runs)
             try:
                 files = draw_figure(name, some, folder, command="recu-analyze report")
             except (InputError, LookupError) as error:
@@ -66,6 +67,22 @@ def drawings(samples: Mapping[str, Sample]) -> tuple[list[Drawing], list[str]]:
             else:
                 made.append(_drawing(name, files, [] if len(some) == len(runs) else list(some)))
     return made, missing
+
+
+def asked_drawings(samples: Mapping[str, Sample]) -> list[Asked[Any]]:
+    """What `drawings` asks of the runs."""
+    runs = {label: each.run for label, each in samples.items()}
+    names = [name for name in FIGURES_SHOWN if _allowed(name, samples)]
+    return [asked for name in names for asked in asked_figure(name, _some(name, runs))]
+
+
+def _allowed(name: str, samples: Mapping[str, Sample]) -> bool:
+    return name not in EVERY_WINDOW or all(each.whole for each in samples.values())
+
+
+def _some(name: str, runs: dict[str, Run]) -> dict[str, Run]:
+    """The runs that a figure has room for."""
+    return dict(list(runs.items())[:MAX_PANELS]) if name in PANEL_EACH else runs
 
 
 def _drawing(name: str, files: tuple[Path, ...], only: list[str]) -> Drawing:

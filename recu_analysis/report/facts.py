@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.compare import INCIDENTAL
-from recu_analysis.analysis.engine import decay_time
+from recu_analysis.analysis.selection import decay_time
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -158,7 +158,7 @@ def _unfinished(run: Run) -> list[str]:
 
 def _left_out(each: Sample) -> list[str]:
     found = []
-    shown, layers = len(each.shown.windows), len(each.shown.layer_names)
+    shown, layers = len(each.shown), len(each.every.layer_names)
     if shown < each.windows:
         found.append(f"charts show {shown} of {each.windows} windows, evenly spaced.")
     if layers < each.layers:

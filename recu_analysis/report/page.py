@@ -13,20 +13,24 @@ import pandas as pd
 from markupsafe import Markup
 
 from recu_analysis import __version__
-from recu_analysis.analysis.claims import claims
+from recu_analysis.analysis.claims import asked_claims, claims
 from recu_analysis.analysis.claims.table import masks
-from recu_analysis.analysis.deadness import dead_weights
-from recu_analysis.analysis.engine import moving_windows, select_windows
-from recu_analysis.analysis.horizon import LONG_MEMORY, Stretch, common_stretch, memory_between
+from recu_analysis.analysis.deadness import asked_dead_weights, dead_weights
+from recu_analysis.analysis.engine import answering
+from recu_analysis.analysis.horizon import LONG_MEMORY, Stretch, asked_memory, common_stretch, memory_between
+from recu_analysis.analysis.selection import moving_windows, select_windows
 from recu_analysis.errors import InputError, RecuError
-from recu_analysis.report.charts import chart_data
-from recu_analysis.report.drawings import drawings
+from recu_analysis.report.charts import asked_charts, chart_data
+from recu_analysis.report.drawings import asked_drawings, drawings
 from recu_analysis.report.facts import configuration, recorded, unlike, value_text, warnings
 from recu_analysis.report.sampling import sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from recu_analysis.analysis.engine import Asked
+    from recu_analysis.analysis.selection import WindowRange
+    from recu_analysis.report.sampling import Sample
     from recu_analysis.store.run import Run
 
 #: Of the layer table: column of `dead_weights`, its heading, what to multiply it by, and digits after the point.
@@ -75,8 +79,21 @@ def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -
     tested, unasked = _without_clamp(runs)
     others = {**(baseline or {}), **unasked}
     samples = sample(everything)
-    stretches = _stretches({label: each.run for label, each in samples.items()})
-    tables = {label: dead_weights(each.run, window=stretches[label].range) for label, each in samples.items()}
+    chosen = common_stretch({label: each.run for label, each in samples.items()})
+    asked = [*_asked(samples, chosen), *asked_drawings(samples), *asked_charts(samples, chosen)]
+    with answering([*asked, *_asked_claims(tested, others)]):
+        return _page(everything, tested, others, samples, chosen)
+
+
+def _page(
+    everything: Mapping[str, Run],
+    tested: Mapping[str, Run],
+    others: Mapping[str, Run],
+    samples: Mapping[str, Sample],
+    chosen: Mapping[str, WindowRange],
+) -> str:
+    stretches = {label: _stretch(each.run, chosen[label]) for label, each in samples.items()}
+    tables = {label: dead_weights(each.run, window=chosen[label]) for label, each in samples.items()}
     pictures, missing = drawings(samples)
     nonfinite = {label: int(table["nonfinite"].sum()) for label, table in tables.items()}
     return _render(
@@ -88,11 +105,32 @@ def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -
         claims=_claims(tested, others),
         layer_columns=[heading for _, heading, *_ in LAYER_COLUMNS],
         layer_rows=_layer_rows(tables),
-        stretches={label: stretch.range for label, stretch in stretches.items()},
+        stretches=chosen,
         drawings=pictures,
         missing=missing,
-        data=chart_data(samples, {label: stretch.range for label, stretch in stretches.items()}),
+        data=chart_data(samples, chosen),
     )
+
+
+def _asked(samples: Mapping[str, Sample], chosen: Mapping[str, WindowRange]) -> list[Asked[Any]]:
+    """What the layer table and the sentence about each stretch ask."""
+    return [
+        asked
+        for label, each in samples.items()
+        for asked in (asked_dead_weights(each.run, chosen[label]), _asked_memory(each.run, chosen[label]))
+    ]
+
+
+def _asked_memory(run: Run, chosen: WindowRange) -> Asked[Any]:
+    windows = select_windows(run, chosen)
+    return asked_memory(run, run.header.layers, windows[0].number, windows[-1].number)
+
+
+def _asked_claims(runs: Mapping[str, Run], baseline: Mapping[str, Run]) -> list[Asked[Any]]:
+    try:
+        return asked_claims(list(runs.values()), list(baseline.values()))
+    except RecuError:  # which the page says in their place
+        return []
 
 
 def _without_clamp(runs: Mapping[str, Run]) -> tuple[dict[str, Run], dict[str, Run]]:
@@ -107,15 +145,11 @@ def _listed(labels: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _stretches(runs: Mapping[str, Run]) -> dict[str, Stretch]:
-    """The same final stretch of every run where that is possible, and whether it is long enough."""
-    result = {}
-    for label, chosen in common_stretch(runs).items():
-        run = runs[label]
-        windows = select_windows(run, chosen)
-        memory = memory_between(run, run.header.layers, windows[0].number, windows[-1].number)
-        result[label] = Stretch(chosen, memory, long=memory <= LONG_MEMORY)
-    return result
+def _stretch(run: Run, chosen: WindowRange) -> Stretch:
+    """A stretch, and whether it is long enough."""
+    windows = select_windows(run, chosen)
+    memory = memory_between(run, run.header.layers, windows[0].number, windows[-1].number)
+    return Stretch(chosen, memory, long=memory <= LONG_MEMORY)
 
 
 def _claims(runs: Mapping[str, Run], baseline: Mapping[str, Run]) -> dict[str, Any]:

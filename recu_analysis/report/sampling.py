@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from recu_analysis.store.window import Windows
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -30,23 +28,26 @@ class Sample:
 
     Attributes
     ----------
+    every : Run
+        With the layers that are shown, and every window.
     run : Run
-        With the layers that are shown, and every window since the last one that is missing.
-    shown : Run
-        With the layers and the windows that are shown.
+        The same, since the last window that is missing.
+    shown : tuple of int
+        Numbers of the windows that charts show.
     layers, windows : int
         How many there are to show.
     """
 
+    every: Run
     run: Run
-    shown: Run
+    shown: tuple[int, ...]
     layers: int
     windows: int
 
     @property
     def whole(self) -> bool:
         """Whether nothing was left out."""
-        return (len(self.shown.layer_names), len(self.shown.windows)) == (self.layers, self.windows)
+        return (len(self.every.layer_names), len(self.shown)) == (self.layers, self.windows)
 
 
 def sample(runs: Mapping[str, Run]) -> dict[str, Sample]:
@@ -68,8 +69,8 @@ def sample(runs: Mapping[str, Run]) -> dict[str, Sample]:
     result = {}
     for label, run in fewer.items():
         usable = [window for window in run.windows if start_known(window)]
-        shown = replace(run, windows=Windows(evenly(usable, limit)))
-        result[label] = Sample(_since_gap(run), shown, len(runs[label].layer_names), len(usable))
+        shown = tuple(window.number for window in evenly(usable, limit))
+        result[label] = Sample(run, _since_gap(run), shown, len(runs[label].layer_names), len(usable))
     return result
 
 

@@ -162,37 +162,39 @@ class LayerRecord:
                 f"{self.window.where} is damaged: {wanted or kind} of layer {self.spec.name!r} has another shape"
             )
 
-    def add_to(self, total: NDArray[np.float64], kind: str) -> None:
-        """Add one of the window's sums, path or zpath, to a total in float64, without an array of the layer's size.
+    def add_to(self, totals: Sequence[NDArray[np.float64]], kind: str) -> None:
+        """Add one of the window's sums, path or zpath, to totals in float64, without an array of the layer's size.
 
         Raises
         ------
         DamagedError
-            If it cannot be read or its digest differs; the total is then of no use.
+            If it cannot be read or its digest differs; the totals are then of no use.
         """
         named = self._named(kind)
         self.check_shape(kind)
-        flat, position = total.reshape(-1), 0
+        flat, position = [total.reshape(-1) for total in totals], 0
         for block in self.window.file.blocks(*named):
-            flat[position : position + block.size] += block
+            for each in flat:
+                each[position : position + block.size] += block
             position += block.size
 
-    def sparse(self, kind: str) -> tuple[Array, Array]:
-        """The flat indices of the weights that flipped, rising, and what `kind` (flips, ...) says of each.
+    def sparse(self, *kinds: str) -> tuple[Array, ...]:
+        """The flat indices of the weights that flipped, rising, and what each of `kinds` (flips, ...) says of them.
 
         Raises
         ------
         DamagedError
             If they do not fit the layer.
         """
-        indices, values = self.flipped, self._tensor(kind)
-        if indices.shape != values.shape:
-            self._does_not_fit(kind)
-        return indices, values
+        indices = self._flipped()
+        values = []
+        for kind in kinds:
+            values.append(self._tensor(kind))
+            if indices.shape != values[-1].shape:
+                self._does_not_fit(kind)
+        return indices, *values
 
-    @property
-    def flipped(self) -> Array:
-        """The flat indices of the weights that flipped, rising, intp."""
+    def _flipped(self) -> Array:
         indices = self._tensor("flipped")
         sound = indices.shape == (indices.size,) and bool((indices[1:] > indices[:-1]).all())
         if not sound or (indices.size and not 0 <= indices[0] <= indices[-1] < self.spec.weights):

@@ -232,14 +232,6 @@ def test_error_and_entropy_are_those_along_the_run_s_tau(tmp_path):
     assert found.value.estimate == pytest.approx(np.corrcoef(rows["qe_measured"], rows["entropy_measured"])[0, 1])
 
 
-def test_windows_are_read_once_for_all_claims(tmp_path, monkeypatch):
-    read = []
-    sums = movement._sums
-    monkeypatch.setattr(movement, "_sums", lambda run, spec, window: read.append(spec.name) or sums(run, spec, window))
-    claims(make(tmp_path / "run", walk_of(normal)))
-    assert read == ["one", "two"]
-
-
 def test_laplace_weights_support_laplace_and_the_scale(tmp_path):
     generator = np.random.default_rng(1)
     history = {

@@ -10,8 +10,8 @@ from recu_analysis import open_run
 from recu_analysis.analysis.compare import check_same_layers, compare, differing_settings, over_seeds
 from recu_analysis.analysis.deadness import dead_weights, totals
 from recu_analysis.analysis.differences import curves, layer_differences
-from recu_analysis.analysis.engine import WindowRange
 from recu_analysis.analysis.horizon import common_stretch, equal_stretches
+from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.errors import InputError
 from recu_analysis.testing import random_walk, synthetic_run
 

@@ -10,8 +10,8 @@ from scipy import stats
 
 from recu_analysis import by_magnitude, dead_weights, open_run
 from recu_analysis.analysis.deadness import CRITERIA, tail_mask, totals
-from recu_analysis.analysis.engine import WindowRange
 from recu_analysis.analysis.histogram import weight_histogram
+from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.errors import InputError, LayerNotFoundError
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from recu_analysis import open_run
-from recu_analysis.analysis.engine import (
+from recu_analysis.analysis.record import merged
+from recu_analysis.analysis.selection import (
     WindowRange,
     decay_time,
     last_half,
-    merged,
     moving_windows,
     numbers_text,
     select_layers,

@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from recu_analysis import open_run
-from recu_analysis.analysis.engine import WindowRange
 from recu_analysis.analysis.fits import by_blocks, fit_table, usable
+from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.errors import LayerNotFoundError, WindowNotFoundError
 from recu_analysis.testing import synthetic_run
 from recu_analysis.theory import blocks

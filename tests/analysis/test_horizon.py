@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from recu_analysis import open_run
-from recu_analysis.analysis.engine import WindowRange
 from recu_analysis.analysis.horizon import common_stretch, final_stretch, horizon, memory_between
+from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.cli.stretches import choice
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.standardize import standard_scores

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from recu_analysis import layer_table, open_run
-from recu_analysis.analysis.engine import WindowRange
+from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.quantization import exact
 from recu_analysis.theory.standardize import WeightTransform, standard_scores
@@ -144,11 +144,8 @@ def test_a_range_is_one_row_a_layer(run):
 def test_layers_without_clamp_have_tau_1(tmp_path):
     transform = WeightTransform(centre=True, target=2.0)
     run = open_run(synthetic_run(tmp_path / "run", {"a": random_walk((4, 30), 4)}, transform=transform).path)
-    from dataclasses import replace
-
-    from recu_analysis.analysis.layers import _state
-
-    row = _state(run.header.layers[0], replace(run.windows[1]["a"].trajectory, tau=None))
+    object.__setattr__(run.windows[1].header.layers["a"], "tau", None)
+    row = layer_table(run).loc[1]
     assert row["tau"] == 1.0
     assert row["quantile"] == math.inf
     assert row["clamped_fraction"] == 0.0

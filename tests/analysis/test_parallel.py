@@ -1,6 +1,7 @@
 """Several processes: the same numbers to the bit, errors as one sentence, and nothing left when they stop."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,18 +14,18 @@ import pandas as pd
 import pytest
 
 from recu_analysis import dead_weights, layer_table, open_run
-from recu_analysis.analysis.claims.movement import sums_of
 from recu_analysis.analysis.cohorts import cohorts, transitions
 from recu_analysis.analysis.compare import compare
 from recu_analysis.analysis.differences import _statistics as statistics_of
 from recu_analysis.analysis.differences import curves
-from recu_analysis.analysis.distance import tails
-from recu_analysis.analysis.engine import WindowRange
+from recu_analysis.analysis.distance import asked_sums, tails
+from recu_analysis.analysis.engine import ask
 from recu_analysis.analysis.fits import fit_table
 from recu_analysis.analysis.flips import flip_table
 from recu_analysis.analysis.magnitude import by_magnitude
 from recu_analysis.analysis.measured import measured_tradeoff
 from recu_analysis.analysis.parallel import by_layer, processes
+from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.errors import DamagedError, InputError
 from recu_analysis.testing import random_walk, synthetic_run
 
@@ -38,7 +39,7 @@ ANALYSES = {
     "transitions": transitions,
     "cohorts": lambda run: cohorts(run, 1),
     "measured_tradeoff": measured_tradeoff,
-    "sums of claims": lambda run: pd.DataFrame(np.concatenate(sums_of(run, WindowRange(1, 4)))),
+    "sums of claims": lambda run: pd.DataFrame(np.concatenate(ask(asked_sums(run, WindowRange(1, 4))))),
     "compare": lambda run: compare({"run": run}),
     "curves": lambda run: curves({"run": run}),
     "differences": lambda run: pd.DataFrame(statistics_of(run, WindowRange(1, 4), 0.85, None)).astype(str),
@@ -83,13 +84,14 @@ def test_what_goes_wrong_elsewhere_is_one_sentence_here(three):
             by_layer(killed, run, run.header.layers)
 
 
-def test_processes_see_the_windows_that_the_first_one_saw(three):
-    run = open_run(three)
+def test_processes_see_the_windows_that_the_first_one_saw(three, tmp_path):
+    run = open_run(shutil.copytree(three, tmp_path / "run"))
     earlier = replace(run, windows=run.windows[:3])
     with processes(2):
         assert by_layer(windows_there, earlier, run.header.layers) == [[0, 1, 2]] * 3
+        shutil.rmtree(run.path / "history/segment-0000/window-000004")
         with pytest.raises(DamagedError, match="went away while they were read"):
-            by_layer(windows_there, replace(run, windows=run.windows[1:]), run.header.layers)
+            by_layer(windows_there, run, run.header.layers)
 
 
 def test_no_process_is_no_number_of_them():

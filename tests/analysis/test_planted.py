@@ -9,7 +9,8 @@ from scipy.special import gamma
 from recu_analysis import dead_weights, layer_table, open_run
 from recu_analysis.analysis.cohorts import transitions
 from recu_analysis.analysis.distance import tails
-from recu_analysis.analysis.engine import WindowRange, merged
+from recu_analysis.analysis.record import merged
+from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.errors import InputError, WindowNotFoundError
 from recu_analysis.testing import planted_layer, random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform

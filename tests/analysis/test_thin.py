@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recu_analysis import dead_weights, layer_table, open_run
-from recu_analysis.analysis.engine import WindowRange
+from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.analysis.thin import thin
 from recu_analysis.errors import (
     DamagedError,

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from recu_analysis import open_run, tradeoff
-from recu_analysis.analysis.engine import WindowRange
 from recu_analysis.analysis.measured import measured_tradeoff
+from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.errors import InputError, LayerNotFoundError, WindowNotFoundError
 from recu_analysis.testing import synthetic_run
 from recu_analysis.theory import entropy, laplace, quantization

@@ -11,9 +11,9 @@ from torch.amp import GradScaler
 import recu_analysis as ra
 from recu_analysis.analysis.deadness import dead_weights
 from recu_analysis.analysis.distance import tails
-from recu_analysis.analysis.engine import merged
 from recu_analysis.analysis.flips import flip_table
 from recu_analysis.analysis.magnitude import by_magnitude
+from recu_analysis.analysis.record import merged
 from recu_analysis.analysis.thin import thin
 from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator
 from recu_analysis.cli.info import describe

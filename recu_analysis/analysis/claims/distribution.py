@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from glob import escape
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.claims.finding import Finding, cannot_tell, judge, pooled
+from recu_analysis.analysis.engine import Asked, ahead, ask
 from recu_analysis.analysis.fits import by_blocks, usable
-from recu_analysis.analysis.horizon import LONG_MEMORY, memory_between
-from recu_analysis.analysis.measured import alike, measured_tradeoff
+from recu_analysis.analysis.horizon import LONG_MEMORY, asked_memory, memory_between
+from recu_analysis.analysis.measured import alike, asked_measured
 from recu_analysis.errors import InputError
 from recu_analysis.theory import gennorm
 from recu_analysis.theory.fit import laplace_sums
@@ -20,14 +21,18 @@ from recu_analysis.theory.intervals import Interval, over_layers
 from recu_analysis.theory.standardize import WeightTransform, standard_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from recu_analysis.analysis.engine import Answer
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
+    #: `gennorm.channel_sums` of z, or `laplace_sums` of w~; None of a layer with nothing to measure.
+    Shape = tuple[Values, Values | None] | None
+    Scale = Values | None
 
 #: Shapes that count as Laplace (whose shape is 1), and those beyond which weights are nearer to normal (2).
 LAPLACE, NOT_LAPLACE = (0.8, 1.25), 1.6
@@ -38,6 +43,16 @@ PRINTED_MINIMUM = 0.82
 LEVELS, POINTS = (0.55, 0.99), 45
 #: The levels between which the paper's schedule goes.
 SCHEDULE = (0.85, 0.99)
+
+
+def asked(runs: Sequence[Run]) -> list[Asked[Any]]:
+    """What the claims of this file ask of runs, the measured error and entropy of the first one alone."""
+    wanted: list[Asked[Any]] = [_asked_over_tau(runs[0])]
+    for run in runs:
+        wanted += [Asked(run, run.header.layers, _shape_sums), Asked(run, run.header.layers, _scale_sums)]
+        if run.windows[0].last_update == 0:
+            wanted.append(asked_memory(run, run.header.layers, run.windows[0].number, run.windows[-1].number))
+    return wanted
 
 
 def laplace(runs: Sequence[Run]) -> Finding:
@@ -58,52 +73,69 @@ def laplace(runs: Sequence[Run]) -> Finding:
     return judge(value, supported=LAPLACE, contradicted=[(NOT_LAPLACE, math.inf)], shown=shown)
 
 
-def _layers(run: Run) -> Iterator[tuple[LayerSpec, NDArray[Any]]]:
-    """The layers that can be measured at the end of a run, with their channels that can; InputError if none can."""
-    last, none = run.windows[-1], True
-    for spec in run.header.layers:
-        weight, _ = usable(last[spec.name].weight, spec.transform or WeightTransform())
-        if not alike(weight):
-            none = False
-            yield spec, weight
-    if none:
+def _channels(spec: LayerSpec, weight: NDArray[Any]) -> NDArray[Any] | None:
+    """The channels of a layer that can be measured, one row each; None where they are too few or all alike."""
+    rows, _ = usable(weight, spec.transform or WeightTransform())
+    return None if alike(rows) else rows
+
+
+def _shape_sums(run: Run, spec: LayerSpec) -> Answer[Shape]:
+    rows = _channels(spec, (yield ahead(run.windows[-1])).end)
+    if rows is None:
+        return None
+    return gennorm.channel_sums(by_blocks(rows, lambda block: standard_scores(block, centre=spec.centre)))
+
+
+def _scale_sums(run: Run, spec: LayerSpec) -> Answer[Scale]:
+    rows = _channels(spec, (yield ahead(run.windows[-1])).end)
+    if rows is None or spec.transform is None or spec.transform.target is None:
+        return None
+    return laplace_sums(by_blocks(rows, spec.transform.standardised))
+
+
+def _measurable(run: Run) -> list[tuple[LayerSpec, tuple[Values, Values | None]]]:
+    """The layers that can be measured at the end of a run, with their `_shape_sums`; InputError if none can."""
+    shapes = ask(Asked(run, run.header.layers, _shape_sums))
+    found = [(spec, shape) for spec, shape in zip(run.header.layers, shapes, strict=True) if shape is not None]
+    if not found:
         raise InputError(f"no layer of {run.path.name} has weights at the end that are numbers and differ")
+    return found
 
 
 def over_tau(run: Run) -> pd.DataFrame:
     """What those layers measure at the levels looked at, 0.01 apart."""
-    return measured_tradeoff(run, LEVELS, POINTS, layers=[escape(spec.name) for spec, _ in _layers(run)])
+    layers = tuple(spec for spec, _ in _measurable(run))
+    tables = ask(replace(_asked_over_tau(run), layers=layers))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _asked_over_tau(run: Run) -> Asked[pd.DataFrame]:
+    return asked_measured(run, LEVELS, POINTS)
 
 
 def median_shape(run: Run) -> Interval:
     """Median over layers of the shape of z at the end of a run; infinite for layers flatter than any shape."""
-    tables: list[Values] = []
-    grids: list[Values | None] = []
-    for spec, weight in _layers(run):
-        transform = spec.transform or WeightTransform()
-        scores = by_blocks(weight, lambda rows, centre=transform.centre: standard_scores(rows, centre=centre))  # type: ignore[misc]
-        sums, grid = gennorm.channel_sums(scores)
-        tables.append(sums)
-        grids.append(grid)
+    shapes = [shape for _, shape in _measurable(run)]
 
     def shape(at: int, totals: Values) -> Values:
-        grid = grids[at]
+        grid = shapes[at][1]
         return np.full(len(totals), math.inf) if grid is None else gennorm.roots(totals, grid)
 
-    return over_layers(tables, shape)
+    return over_layers([sums for sums, _ in shapes], shape)
 
 
 def scale_held(runs: Sequence[Run]) -> Finding:
     """C5: b_hat / b* of the standardised weights."""
     values = []
     for run in runs:
+        scales = dict(zip(run.layer_names, ask(Asked(run, run.header.layers, _scale_sums)), strict=True))
         tables, targets = [], []
-        for spec, weight in _layers(run):
-            transform = spec.transform
-            if transform is None or transform.target is None:
+        for spec, _ in _measurable(run):
+            sums = scales[spec.name]
+            if sums is None or spec.transform is None or spec.transform.target is None:
                 return cannot_tell(f"layer {spec.name} of {run.path.name} does not standardise its weights")
-            targets.append(transform.target)
-            tables.append(laplace_sums(by_blocks(weight, transform.standardised)))
+            targets.append(spec.transform.target)
+            tables.append(sums)
         values.append(over_layers(tables, lambda at, totals, t=targets: totals[:, 0] / totals[:, 1] / t[at]))  # type: ignore[misc]
     shown = "b_hat / b*, which is sqrt(2) E|z|, median layer, at the end"
     ranges = [(-math.inf, NOT_HELD[0]), (NOT_HELD[1], math.inf)]

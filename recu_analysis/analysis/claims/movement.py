@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -18,11 +17,9 @@ from recu_analysis.analysis.claims.finding import (
     pooled,
 )
 from recu_analysis.analysis.compare import check_same_layers
-from recu_analysis.analysis.deadness import TAIL_TAU, movement
-from recu_analysis.analysis.distance import COLUMNS, RATIOS, STUCK, channel_sums, ratio
-from recu_analysis.analysis.engine import WindowRange, merged, select_windows
+from recu_analysis.analysis.distance import COLUMNS, RATIOS, STUCK, asked_sums, ratio
+from recu_analysis.analysis.engine import Asked, ask
 from recu_analysis.analysis.horizon import Stretch, equal_stretches, final_stretch
-from recu_analysis.analysis.parallel import by_layer
 from recu_analysis.theory.intervals import Interval, over_layers, student
 
 if TYPE_CHECKING:
@@ -30,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
@@ -40,22 +37,6 @@ BARELY, ALIKE = 0.5, 0.8
 #: Risk ratios of ReCU to baseline above which the tail is revived, and below which the reverse.
 REVIVED, NOT_REVIVED = 1.1, 0.9
 _INFINITE = math.inf
-
-
-def sums_of(run: Run, window: WindowRange) -> list[Values]:
-    """`ChannelSums.matrix` of every layer over a range of windows."""
-    # Three claims ask for the same; the windows of a large run take seconds to read.
-    known = _KNOWN.setdefault(run, {})
-    if window not in known:
-        known[window] = by_layer(_sums, run, run.header.layers, window)
-    return known[window]
-
-
-_KNOWN: WeakKeyDictionary[Run, dict[WindowRange, list[Values]]] = WeakKeyDictionary()
-
-
-def _sums(run: Run, spec: LayerSpec, window: WindowRange) -> Values:
-    return channel_sums(spec, movement(spec, merged(select_windows(run, window), spec.name), TAIL_TAU)).matrix()
 
 
 def median_ratio(layers: Sequence[Values], name: str) -> Interval:
@@ -72,7 +53,7 @@ def barely_updated(unclamped: Sequence[Run]) -> Finding:
     without = [run.path.name for run in unclamped if "zpath" not in run.header.quantities]
     if without:
         return cannot_tell(f"{without[0]} was recorded without zpath, of which mobility is made; record it")
-    sums = [sums_of(run, at.range) for run, at in zip(unclamped, stretches, strict=True)]
+    sums = [ask(asked_sums(run, at.range)) for run, at in zip(unclamped, stretches, strict=True)]
     values = [median_ratio(layers, "mobility_ratio") for layers in sums]
     return judge(
         pooled(values),
@@ -87,7 +68,7 @@ def barely_flips(unclamped: Sequence[Run]) -> Finding:
     stretches, problem = _long_stretches(unclamped)
     if problem:
         return cannot_tell(problem)
-    sums = [sums_of(run, at.range) for run, at in zip(unclamped, stretches, strict=True)]
+    sums = [ask(asked_sums(run, at.range)) for run, at in zip(unclamped, stretches, strict=True)]
     risk = pooled([median_ratio(layers, "flip_risk_ratio") for layers in sums])
     distance = pooled([median_ratio(layers, "distance_ratio_tail") for layers in sums])
     shown = f"risk of a flip, tail to core without clamp, median layer, {_windows(stretches)}"
@@ -101,17 +82,34 @@ def barely_flips(unclamped: Sequence[Run]) -> Finding:
     return Finding(risk, found.verdict, found.why + beside)
 
 
-def revived(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
-    """C6: risk of a flip within the horizon in the same rank tail, ReCU to baseline, a pair of runs a seed."""
+def asked(unclamped: Sequence[Run]) -> list[Asked[Values]]:
+    """What C1a and C1b ask; nothing where they can say without that they cannot tell."""
+    stretches, _ = _long_stretches(unclamped)
+    return [asked_sums(run, at.range) for run, at in zip(unclamped, stretches, strict=False)]
+
+
+def asked_revived(runs: Sequence[Run], baseline: Sequence[Run]) -> list[Asked[Values]]:
+    """What C6 asks; nothing where it can say without that it cannot tell."""
+    paired, windows, _ = _paired(runs, baseline)
+    return [asked_sums(run, windows[str(run.path)]) for pair in paired for run in pair]
+
+
+def _paired(runs: Sequence[Run], baseline: Sequence[Run]) -> tuple[list[tuple[Run, Run]], dict[str, WindowRange], str]:
+    """Pairs of runs, stretches of equal length by their paths, and why there are none; empty where there are."""
     paired = pairs(runs, baseline)
     if not paired:
-        return cannot_tell(NEEDS_PAIRS)
+        return [], {}, NEEDS_PAIRS
     everyone = {str(run.path): run for pair in paired for run in pair}
     check_same_layers(everyone)
     _, problem = _long_stretches(list(everyone.values()))
+    return ([], {}, problem) if problem else (paired, equal_stretches(everyone), "")
+
+
+def revived(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
+    """C6: risk of a flip within the horizon in the same rank tail, ReCU to baseline, a pair of runs a seed."""
+    paired, windows, problem = _paired(runs, baseline)
     if problem:
         return cannot_tell(problem)
-    windows = equal_stretches(everyone)
     ratios = [_flip_risk(pair, [windows[str(run.path)] for run in pair]) for pair in paired]
     shown = f"risk of a flip in the tail, ReCU to baseline, median layer, pairs of seeds: {len(ratios)}"
     if not all(0.0 < value < _INFINITE for value in ratios):
@@ -128,7 +126,7 @@ def _flip_risk(pair: Sequence[Run], windows: Sequence[WindowRange]) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = []
         for run, window in zip(pair, windows, strict=True):
-            totals = np.array([layer.sum(axis=0) for layer in sums_of(run, window)])
+            totals = np.array([layer.sum(axis=0) for layer in ask(asked_sums(run, window))])
             shares.append(totals[:, COLUMNS["flipped_tail"]] / totals[:, COLUMNS["weights_tail"]])
         ratios = shares[0] / shares[1]
     known = ratios[~np.isnan(ratios)]

@@ -16,12 +16,13 @@ from recu_analysis.analysis.claims.finding import (
     judge,
     pairs,
 )
-from recu_analysis.analysis.mask import LEVELS, signs_changed
+from recu_analysis.analysis.mask import LEVELS, asked_signs, signs_changed
 from recu_analysis.theory.intervals import Interval, student
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from recu_analysis.analysis.engine import Asked
     from recu_analysis.store.run import Run
 
 #: Shares of the baseline's final accuracy whose epoch is compared.
@@ -78,6 +79,11 @@ def epoch_of(curve: pd.Series[float], accuracy: float) -> float:
     """Epoch at whose mark an accuracy is first reached; infinite where it never is."""
     reached = np.flatnonzero(curve.to_numpy() >= accuracy)
     return float(curve.index[reached[0]]) if reached.size else math.inf
+
+
+def asked(runs: Sequence[Run]) -> list[Asked[pd.DataFrame]]:
+    """What C9 asks."""
+    return [asked_signs(run) for run in runs]
 
 
 def changes_output(runs: Sequence[Run]) -> Finding:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from recu_analysis.analysis.claims import distribution, movement, outcome
 from recu_analysis.analysis.claims.finding import Finding, cannot_tell
-from recu_analysis.analysis.engine import moving_windows
+from recu_analysis.analysis.engine import answering
+from recu_analysis.analysis.selection import moving_windows
 from recu_analysis.errors import InputError, NotRecordedError, WindowNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from recu_analysis.analysis.engine import Asked
     from recu_analysis.store.run import Run
 
     Runs = Sequence[Run]
@@ -62,13 +65,38 @@ def claims(run: Run | Runs, baseline: Run | Runs | None = None) -> pd.DataFrame:
     WindowNotFoundError
         If a run holds no window with updates.
     """
+    with answering(asked_claims(run, baseline)):
+        return _table(*_sides(run, baseline))
+
+
+def _sides(run: Run | Runs, baseline: Run | Runs | None) -> tuple[list[Run], list[Run]]:
+    """The runs that are tested, and the others; InputError or WindowNotFoundError where they are of no use."""
     runs, unasked = separate(_several(run))
     others = [*_several(baseline), *unasked]
     for each in (*runs, *others):
         moving_windows(each)
     for group in (runs, others):
         _check_once(group)
-    unclamped = [each for each in (*others, *runs) if not masks(each)]
+    return runs, others
+
+
+def asked_claims(run: Run | Runs, baseline: Run | Runs | None = None) -> list[Asked[Any]]:
+    """What `claims` asks of the runs, so that it and others read them once; it raises what that raises."""
+    runs, others = _sides(run, baseline)
+    asked = [*distribution.asked(runs), *outcome.asked(runs)]
+    with suppress(*_UNANSWERABLE):
+        asked += movement.asked(_unclamped(runs, others))
+    with suppress(*_UNANSWERABLE):
+        asked += movement.asked_revived(runs, others) if _clamp(runs) else []
+    return asked
+
+
+def _unclamped(runs: Runs, others: Runs) -> list[Run]:
+    return [each for each in (*others, *runs) if not masks(each)]
+
+
+def _table(runs: Runs, others: Runs) -> pd.DataFrame:
+    unclamped = _unclamped(runs, others)
     over_tau = cache(lambda: distribution.over_tau(runs[0]))
     evidence: dict[str, Callable[[], Finding]] = {
         "C1a": lambda: movement.barely_updated(unclamped),
@@ -90,7 +118,7 @@ def _found(finding: Callable[[], Finding]) -> Finding:
     """What the runs show of one claim; where they have no weights to show it with, the others still get a verdict."""
     try:
         return finding()
-    except (InputError, NotRecordedError, WindowNotFoundError) as error:
+    except _UNANSWERABLE as error:
         return cannot_tell(str(error))
 
 
@@ -107,6 +135,7 @@ def _check_once(runs: Runs) -> None:
         known[run.id] = run
 
 
+_UNANSWERABLE = (InputError, NotRecordedError, WindowNotFoundError)
 _NEEDS_CLAMP = "needs runs that clamp their weights, and runs without to compare them with"
 
 

@@ -1,0 +1,170 @@
+"""Which windows and layers of a run are meant, and what is said where there are none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+from recu_analysis.errors import InputError, LayerNotFoundError, WindowNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.run import Run
+    from recu_analysis.store.window import Window
+
+#: Stretches of numbers that a sentence still lists in full.
+MOST_STRETCHES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRange:
+    """Windows of a run by their numbers, `first` to `last`, both included."""
+
+    first: int
+    last: int
+
+    @classmethod
+    def parse(cls, text: str) -> WindowRange:
+        """The range that a user wrote: ``7`` for one window, ``10:20`` for 10 to 19.
+
+        Raises
+        ------
+        InputError
+            If the text is neither.
+        """
+        low, colon, high = text.partition(":")
+        if not low.isdecimal() or (colon and not high.isdecimal()):
+            raise InputError(f"a range of windows is written 7 or 10:20 (without 20), not {text!r}")
+        result = cls(int(low), int(high) - 1 if colon else int(low))
+        if result.last < result.first:
+            raise InputError(f"the range of windows {text!r} is empty: its end is not past its start")
+        return result
+
+    def __str__(self) -> str:
+        return f"{self.first}:{self.last + 1}"
+
+
+def select_layers(run: Run, patterns: Sequence[str] | str | None) -> tuple[LayerSpec, ...]:
+    """The layers of a run whose names match one of the patterns; all without patterns.
+
+    Raises
+    ------
+    LayerNotFoundError
+        If a pattern matches nothing; the text lists the layers.
+    """
+    wanted = [patterns] if isinstance(patterns, str) else list(patterns or ["*"])
+    for pattern in wanted:
+        if not any(fnmatchcase(name, pattern) for name in run.layer_names):
+            raise LayerNotFoundError(
+                f"no layer of {run.path} matches {pattern!r}; its layers are {', '.join(run.layer_names)}"
+            )
+    return tuple(spec for spec in run.header.layers if any(fnmatchcase(spec.name, pattern) for pattern in wanted))
+
+
+def moving_windows(run: Run) -> list[Window]:
+    """The windows of a run that hold updates.
+
+    Raises
+    ------
+    WindowNotFoundError
+        If there is none.
+    """
+    windows = [window for window in run.windows if window.updates > 0]
+    if not windows:
+        lost = f" ({run.problems[0]})" if run.problems else ""
+        if len(run.windows) and not run.windows[0].exact:
+            raise WindowNotFoundError(
+                f"{run.path} was imported from one checkpoint{lost}, which shows no movement; import several for that"
+            )
+        raise WindowNotFoundError(
+            f"{run.path} holds no window with updates{lost}; the first one is written when mark() is called or the "
+            "recording is closed"
+        )
+    return windows
+
+
+def known_windows(run: Run) -> list[Window]:
+    """The windows that hold updates, from the last gap on: those whose starts are known, and all after them are there.
+
+    Raises
+    ------
+    WindowNotFoundError
+        If there is none.
+    """
+    windows = moving_windows(run)
+    _ = windows[-1].before  # says which window is missing, where one is
+    known = list(takewhile(_connected, reversed(windows)))
+    return known[::-1]
+
+
+def _connected(window: Window) -> bool:
+    """Whether the window before is there, so that the start is known."""
+    return window.previous is not None and window.header.follows(window.previous.header)
+
+
+def last_half(run: Run) -> WindowRange:
+    """The last half of a run's `known_windows`, rounded up."""
+    windows = known_windows(run)
+    return WindowRange(windows[len(windows) // 2].number, windows[-1].number)
+
+
+def select_windows(run: Run, chosen: WindowRange) -> list[Window]:
+    """The windows of a range that hold updates.
+
+    Raises
+    ------
+    WindowNotFoundError
+        If the range asks for windows that the run does not have.
+    """
+    windows = moving_windows(run)
+    present = {window.number for window in run.windows}
+    if chosen.first not in present or chosen.last not in present:
+        raise WindowNotFoundError(f"{run.path} has the windows {numbers_text(sorted(present))}, not all of {chosen}")
+    selected = [window for window in windows if chosen.first <= window.number <= chosen.last]
+    if not selected:
+        raise WindowNotFoundError(f"the windows {chosen} of {run.path} hold no updates; window 0 is the initial state")
+    return selected
+
+
+def numbers_text(numbers: Sequence[int]) -> str:
+    """Rising numbers of windows as a sentence has them: 0 to 4, or 0, 4 to 7 and 12 where some are missing."""
+    stretches: list[list[int]] = []
+    for number in numbers:
+        if stretches and number == stretches[-1][-1] + 1:
+            stretches[-1].append(number)
+        else:
+            stretches.append([number])
+    parts = [str(each[0]) if len(each) == 1 else f"{each[0]} to {each[-1]}" for each in stretches]
+    if len(parts) > MOST_STRETCHES:
+        return ", ".join([*parts[: MOST_STRETCHES - 2], "...", parts[-1]])
+    return f"{', '.join(parts[:-1])} and {parts[-1]}" if parts[1:] else parts[0]
+
+
+def window_numbered(run: Run, number: int) -> Window:
+    """The window of that number; WindowNotFoundError if there is none."""
+    for window in run.windows:
+        if window.number == number:
+            return window
+    raise WindowNotFoundError(f"{run.path} has no window {number}")
+
+
+def window_epochs(run: Run) -> dict[int, float]:
+    """The epoch that was logged with each window, by its number; windows without one are left out."""
+    metrics = run.metrics
+    if not {"window", "epoch"} <= set(metrics):
+        return {}
+    known = metrics[["window", "epoch"]].dropna()
+    return dict(zip(known["window"].astype(int), known["epoch"].astype(float), strict=True))
+
+
+def decay_time(run: Run) -> float:
+    """T of a run: the sum over its updates of lr * weight decay / (1 - momentum), of the layer with the largest."""
+    sums = dict.fromkeys(run.layer_names, 0.0)
+    for window in run.windows:
+        for name in sums:
+            sums[name] += window[name].summary.decay_time
+    return max(sums.values())
