@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.layers import layer_table
     from recu_analysis.analysis.magnitude import by_magnitude
     from recu_analysis.analysis.measured import measured_tradeoff
+    from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.analysis.tradeoff import tradeoff
     from recu_analysis.capture.adapters import adapter, find_binary_layers
     from recu_analysis.capture.recorder import record
@@ -45,6 +46,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "RecuError",
+    "WindowRange",
     "adapter",
     "by_magnitude",
     "claims",
@@ -83,6 +85,7 @@ __all__ = [
 # Loaded on first use (PEP 562): importing the package imports neither torch nor matplotlib.
 _HOMES = {
     "RecuError": "errors",
+    "WindowRange": "analysis.selection",
     "adapter": "capture.adapters",
     "by_magnitude": "analysis.magnitude",
     "claims": "analysis.claims",

@@ -10,6 +10,7 @@ import pandas as pd
 
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
 from recu_analysis.analysis.engine import Asked, ahead, ask, over
+from recu_analysis.analysis.network import network_table
 from recu_analysis.analysis.selection import select_layers, select_windows, window_epochs, window_numbered
 from recu_analysis.theory import gennorm, quantization
 from recu_analysis.theory.entropy import clamped_entropy, laplace_bound, sign_entropy
@@ -36,6 +37,7 @@ def layer_table(
     *,
     window: WindowRange | None = None,
     layers: Sequence[str] | str | None = None,
+    network: bool = False,
 ) -> pd.DataFrame:
     """State and movement of every layer in every window, or in a range of windows merged into one.
 
@@ -49,6 +51,9 @@ def layer_table(
         Merge these windows into one row a layer; every window by itself by default.
     layers : str or sequence of str, optional
         Patterns of layer names.
+    network : bool
+        One row a window for those layers together instead of one a layer; see
+        `recu_analysis.analysis.network.network_table`.
 
     Returns
     -------
@@ -64,14 +69,16 @@ def layer_table(
         tail_fraction, dead_fraction (tail and silent), revived_fraction and revived_fraction_core (of the dead,
         or silent core, weights of the window before: those that flipped in this one; NaN for merged windows),
         memory, net_displacement (unit of the weights), c2i (1 - share of signs that differ from the initial ones),
-        lr, lr_decay, decay_time (sums over the updates), nonfinite (weights that are NaN or infinite).
+        lr, lr_decay, decay_time (sums over the updates), nonfinite (weights that are NaN or infinite), counted (weights
+        whose record is of numbers, over which means are taken).
 
     Raises
     ------
     InputError, LayerNotFoundError, WindowNotFoundError
         If the tail, a pattern or the range is not there.
     """
-    return table_of(run, ask(asked_layer_table(run, tail_tau, window=window, layers=layers)))
+    table = table_of(run, ask(asked_layer_table(run, tail_tau, window=window, layers=layers)))
+    return network_table(table) if network else table
 
 
 def table_of(run: Run, parts: Iterable[list[Row]]) -> pd.DataFrame:
@@ -103,7 +110,9 @@ def _rows(run: Run, spec: LayerSpec, tail_tau: TailTau, chosen: WindowRange | tu
         record = yield over(windows, MOVEMENT | {"path", "flips", "effective"})
         moved = movement(spec, record, tail_tau) if record.updates else None
         row = _identity(spec, record) | _state(spec, record)
-        rows.append(row | _moved(moved) | _revived(before, moved, record) | _since_start(spec, record, initial))
+        row |= _moved(moved) | _revived(before, moved, record) | _since_start(spec, record, initial)
+        counted = np.count_nonzero(np.isfinite(record.z_end)) if moved is None else moved.z.size
+        rows.append(row | {"counted": counted})
         before = moved
     return rows
 
@@ -122,7 +131,7 @@ def _identity(spec: LayerSpec, record: MergedRecord) -> Row:
         "layer": spec.name,
         "weights": spec.weights,
         "updates": record.updates,
-        "exact": last.exact,
+        "exact": record.exact,
         "partial": last.partial,
     }
 

@@ -1,0 +1,79 @@
+"""The whole network's row against plain means over all of its weights at once."""
+
+import math
+
+import numpy as np
+import pytest
+
+from recu_analysis import layer_table, open_run
+from recu_analysis.analysis.horizon import memory_between
+from recu_analysis.analysis.network import OF_A_LAYER
+from recu_analysis.analysis.selection import WindowRange
+from recu_analysis.testing import random_walk, synthetic_run
+from recu_analysis.theory.standardize import standard_scores
+
+SHAPES = {"a": (4, 3, 3, 3), "b": (8, 41), "c": (3, 10)}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    walks = {name: random_walk(shape, 12, step=0.3, seed=len(shape) + shape[0]) for name, shape in SHAPES.items()}
+    walks["b"][5:, 2, 3] = np.nan  # its channel drops out from the second window on
+    return open_run(synthetic_run(tmp_path_factory.mktemp("network") / "run", walks).path)
+
+
+def pooled(run, position):
+    """The weights of all layers, flat: z at the start, tail by rank in each layer, mobility, flips, which count."""
+    parts = []
+    for name in SHAPES:
+        record = run.windows[position][name]
+        z, z_end = (standard_scores(each).ravel() for each in (record.start, record.weight))
+        zpath = record.zpath.ravel().astype(np.float64)
+        valid = np.isfinite(z) & np.isfinite(z_end) & np.isfinite(zpath)
+        distance = np.where(valid, np.abs(z), -1.0)
+        tail = np.zeros(z.size, dtype=bool)
+        tail[np.argsort(-distance, kind="stable")[: round(0.3 * valid.sum())]] = True
+        parts.append((z, z_end, tail, zpath / record.window.updates, record.flips.ravel(), valid))
+    return (np.concatenate(columns) for columns in zip(*parts, strict=True))
+
+
+@pytest.mark.parametrize("position", [1, 2, 3, 4])
+def test_means_are_those_over_all_weights(run, position):
+    table = layer_table(run, network=True)
+    row = table[table["window"] == position].iloc[0]
+    z, z_end, tail, mobility, flips, valid = pooled(run, position)
+    assert row["layer"] == "all"
+    assert row["weights"] == z.size
+    assert row["counted"] == valid.sum()
+    assert row["mobility"] == pytest.approx(mobility[valid].mean())
+    assert row["mobility_tail"] == pytest.approx(mobility[valid & tail].mean())
+    assert row["mobility_core"] == pytest.approx(mobility[valid & ~tail].mean())
+    assert row["silent_fraction_tail"] == pytest.approx((flips[valid & tail] == 0).mean())
+    assert row["flip_ratio_core"] == pytest.approx(flips[valid & ~tail].mean() / row["updates"])
+    assert row["dead_fraction"] == pytest.approx((tail & (flips == 0))[valid].mean())
+    assert row["memory"] == pytest.approx((z * z_end)[valid].mean())
+    if position > 1:
+        _, _, before, _, earlier, known = pooled(run, position - 1)
+        dead, core = (known & members & (earlier == 0) for members in (before, ~before))
+        assert row["revived_fraction"] == pytest.approx((flips[dead] > 0).mean())
+        assert row["revived_fraction_core"] == pytest.approx((flips[core] > 0).mean())
+
+
+def test_a_range_and_some_layers_have_one_row(run):
+    row = layer_table(run, window=WindowRange(1, 4), layers=["a", "c"], network=True)
+    assert row["weights"].tolist() == [4 * 27 + 30]
+    assert row["updates"].tolist() == [12]
+    specs = [spec for spec in run.header.layers if spec.name != "b"]
+    assert row["memory"].item() == pytest.approx(memory_between(run, specs, 1, 4))
+
+
+def test_what_belongs_to_a_layer_is_not_there_and_the_columns_are(run):
+    layers, network = layer_table(run), layer_table(run, network=True)
+    assert list(network) == list(layers)
+    assert network["window"].tolist() == [0, 1, 2, 3, 4]
+    assert network[list(OF_A_LAYER)].isna().all(axis=None)
+    assert network["tau"].tolist() == layers.groupby("window")["tau"].first().tolist()
+    assert bool(network["exact"].all())
+    first = network.iloc[0]
+    assert math.isnan(first["mobility"])
+    assert first["b_hat"] == pytest.approx(np.average(layers["b_hat"][:3], weights=layers["weights"][:3]))
