@@ -128,14 +128,18 @@ class _Binary(nn.Module):
             return means.view(self._alpha_shape)
         return self.alpha
 
-    def _weight_and_factor(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def _operands(self, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Signs of activations, signs of weights, and the factor of their product."""
         options = self.binariser
         fused = fused_for(self.weight) if options.fusible else None
-        if fused:
-            told = {"centre": options.centre, "target": options.scale, "eps": options.eps, "clamp": options.clamp}
-            return fused.sign_of_weights(self.weight, self.tau, **told), self.alpha
-        values = self._standardised()
-        return self._signs(values), self._factor(values)
+        if not fused:
+            standardised = self._standardised()
+            return self.binary_input(values), self._signs(standardised), self._factor(standardised)
+        told = {"centre": options.centre, "target": options.scale, "eps": options.eps, "clamp": options.clamp}
+        scaled = self.training and options.scale_activations and options.input_gradient == "polynomial"
+        if scaled and values.device == self.weight.device and values.numel():
+            return *fused.layer_signs(values, self.weight, self.tau, **told), self.alpha
+        return self.binary_input(values), fused.sign_of_weights(self.weight, self.tau, **told), self.alpha
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         tau = state_dict.get(f"{prefix}tau")
@@ -196,8 +200,8 @@ class BinaryConv2d(_Binary):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Output of shape (batch, C_out, H', W') for activations of shape (batch, C_in, H, W)."""
-        weight, factor = self._weight_and_factor()
-        return _scaled(functional.conv2d(self.binary_input(values), weight, None, *self._geometry), factor)
+        signs, weight, factor = self._operands(values)
+        return _scaled(functional.conv2d(signs, weight, None, *self._geometry), factor)
 
 
 class BinaryLinear(_Binary):
@@ -223,8 +227,8 @@ class BinaryLinear(_Binary):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Output of shape (batch, out_features) for activations of shape (batch, in_features)."""
-        weight, factor = self._weight_and_factor()
-        return _scaled(functional.linear(self.binary_input(values), weight), factor)
+        signs, weight, factor = self._operands(values)
+        return _scaled(functional.linear(signs, weight), factor)
 
 
 def binary_modules(model: nn.Module) -> Iterator[_Binary]:

@@ -58,6 +58,27 @@ def test_signs_of_activations_and_their_gradient(dtype, layout):
     assert close(first.grad, second.grad)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_layer_at_once_is_its_activations_and_its_weights(dtype, layout):
+    from recu_analysis.nn import fused
+
+    torch.manual_seed(0)
+    values = (torch.randn(5, 12, 31, 33) + 0.2).to(dtype).cuda().to(memory_format=layout)
+    weight = (torch.randn(7, 12, 3, 3) + 0.1).to(torch.promote_types(dtype, torch.float32)).cuda()
+    weight = weight.to(memory_format=layout)
+    first, second = ((values.clone().requires_grad_(), weight.clone().requires_grad_()) for _ in range(2))
+    tau, told = torch.tensor(0.8).cuda(), {"centre": True, "target": 2.0, "eps": plain.EPS, "clamp": True}
+    expected = fused.sign_scaled(first[0]), fused.sign_of_weights(first[1], tau, **told)
+    found = fused.layer_signs(*second, tau, **told)
+    gradients = [torch.randn_like(signs).contiguous() for signs in expected]
+    torch.autograd.backward(expected, gradients)
+    torch.autograd.backward(found, gradients)
+    for one, other, source, copy in zip(expected, found, first, second, strict=True):
+        assert torch.equal(one, other)
+        assert torch.equal(source.grad, copy.grad)
+
+
 @pytest.mark.parametrize(
     "changed", [{}, {"clamp": False}, {"centre": False}, {"mask": "random"}, {"alpha": "analytic"}]
 )
@@ -79,8 +100,8 @@ def test_a_network_takes_the_kernels_under_autocast_and_compiles_without(monkeyp
     from recu_analysis.nn import fused
 
     calls = []
-    kept = fused.sign_of_weights
-    monkeypatch.setattr(fused, "sign_of_weights", lambda *a, **b: calls.append(1) or kept(*a, **b))
+    kept = fused.layer_signs
+    monkeypatch.setattr(fused, "layer_signs", lambda *a, **b: calls.append(1) or kept(*a, **b))
     torch.manual_seed(0)
     model = build_network("resnet20").cuda()
     images = torch.randn(8, 3, 32, 32).cuda()
