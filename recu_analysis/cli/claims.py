@@ -54,13 +54,13 @@ def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], form: str, outpu
 
 
 def _warn_of_kinds(runs: Sequence[Run]) -> None:
-    """Say that runs are taken for seeds of one training and are not."""
+    """Say that runs are not seeds of one training."""
     from recu_analysis.analysis.compare import groups_of
 
     groups = groups_of({run.path.name: run for run in runs})
     if len(groups) > 1:
         kinds = "; ".join(", ".join(group) for group in groups)
-        options.warn(f"these runs differ in more than their seed and are pooled all the same: {kinds}")
+        options.warn(f"these runs differ in more than their seed: claims over all of them get no verdict: {kinds}")
 
 
 def as_text(table: pd.DataFrame) -> str:

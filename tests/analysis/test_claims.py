@@ -55,6 +55,21 @@ def test_what_one_run_is_measured_for_is_said_where_there_are_several(tmp_path):
     assert not verdicts(runs[0])["why"].str.contains("alone").any()
 
 
+def test_runs_of_several_kinds_are_pooled_without_a_verdict(tmp_path):
+    runs = [
+        make(tmp_path / f"run{number}", walk_of(normal, seed=number), seed=seed, lr=lr)
+        for number, (seed, lr) in enumerate([(0, 0.1), (1, 0.1), (0, 0.2)])
+    ]
+    table, alike = verdicts(runs), verdicts(runs[:2])
+    concerned = ["C1a", "C1b", "C2", "C5"]
+    assert table.loc[concerned, "verdict"].tolist() == ["cannot tell"] * 4
+    said = "these runs differ in more than their seed (run0, run1; run2), so give one kind at a time; pooled all the "
+    assert table.loc[concerned, "why"].str.startswith(said).all()
+    assert table.loc[concerned, "estimate"].notna().all()
+    assert "cannot tell" not in alike.loc[concerned, "verdict"].tolist()
+    assert table.loc["C9", "verdict"] == "contradicted", "a count over all of them is no estimate"
+
+
 def test_free_normal_weights_contradict_dead_tails_and_laplace(tmp_path):
     table = verdicts(make(tmp_path / "run", walk_of(normal)))
     assert table.loc["C1a", "verdict"] == "contradicted"

@@ -458,3 +458,18 @@ def test_a_run_that_is_being_written_is_drawn_with_a_word_about_it(tmp_path):
     assert "run is still being written; figures show it up to update 20, so draw them again" in done.stderr
     assert (tmp_path / "drawn" / "silence.svg").exists()
     assert "still being written" not in run_cli("figures", path, "--only", "fig3", "-o", tmp_path / "drawn").stderr
+
+
+def test_ctrl_c_while_the_command_line_is_loaded_is_one_sentence():
+    """The interrupt comes while the first module that takes long is imported."""
+    code = (
+        "import sys, runpy\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'rich_click': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "runpy.run_module('recu_analysis', run_name='__main__')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert done.stderr == "Error: stopped by Ctrl-C before anything was done\n"

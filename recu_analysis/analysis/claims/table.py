@@ -12,6 +12,7 @@ import pandas as pd
 
 from recu_analysis.analysis.claims import distribution, movement, outcome
 from recu_analysis.analysis.claims.finding import Finding, cannot_tell
+from recu_analysis.analysis.compare import groups_of
 from recu_analysis.analysis.engine import answering
 from recu_analysis.analysis.selection import moving_windows
 from recu_analysis.errors import InputError, NotRecordedError, WindowNotFoundError
@@ -56,7 +57,8 @@ def claims(run: Run | Runs, baseline: Run | Runs | None = None) -> pd.DataFrame:
         One row a claim: id, claim, place (in the paper), estimate, low, high (95 % interval, or what `why` says),
         verdict (supported, not supported, contradicted, by construction, cannot tell) and why. Thresholds are ours;
         they stand in `recu_analysis.analysis.claims`. Intervals of one run resample the output channels of every layer,
-        those of three seeds or more are Student's over seeds.
+        those of three seeds or more are Student's over seeds. Runs that differ in more than their seed are pooled
+        without a verdict.
 
     Raises
     ------
@@ -99,15 +101,15 @@ def _table(runs: Runs, others: Runs) -> pd.DataFrame:
     unclamped = _unclamped(runs, others)
     over_tau = cache(lambda: distribution.over_tau(runs[0]))
     evidence: dict[str, Callable[[], Finding]] = {
-        "C1a": lambda: movement.barely_updated(unclamped),
-        "C1b": lambda: movement.barely_flips(unclamped),
-        "C2": lambda: distribution.laplace(runs),
+        "C1a": lambda: _of_one_kind(movement.barely_updated(unclamped), unclamped),
+        "C1b": lambda: _of_one_kind(movement.barely_flips(unclamped), unclamped),
+        "C2": lambda: _of_one_kind(distribution.laplace(runs), runs),
         "C3a": lambda: _of_first(distribution.error_falls(over_tau()), runs),
         "C3b": lambda: _of_first(distribution.least_error(over_tau()), runs),
         "C4": lambda: _of_first(distribution.entropy_rises(over_tau()), runs),
-        "C5": lambda: distribution.scale_held(runs),
-        "C6": lambda: movement.revived(runs, others) if _clamp(runs) else cannot_tell(_NEEDS_CLAMP),
-        "C7": lambda: outcome.trains_faster(runs, others) if _clamp(runs) else cannot_tell(_NEEDS_CLAMP),
+        "C5": lambda: _of_one_kind(distribution.scale_held(runs), runs),
+        "C6": lambda: _of_pairs(movement.revived, runs, others),
+        "C7": lambda: _of_pairs(outcome.trains_faster, runs, others),
         "C8": lambda: _of_first(distribution.tension(over_tau(), runs[0]), runs),
         "C9": lambda: outcome.changes_output(runs),
     }
@@ -125,6 +127,22 @@ def _found(finding: Callable[[], Finding]) -> Finding:
 def _of_first(finding: Finding, runs: Runs) -> Finding:
     """What is no estimate, and so measured on one run, says on which where there are several."""
     return replace(finding, why=f"{finding.why}; of {runs[0].path.name} alone") if runs[1:] else finding
+
+
+def _of_pairs(claim: Callable[[Runs, Runs], Finding], runs: Runs, others: Runs) -> Finding:
+    """What runs that clamp show of a claim beside those that do not."""
+    return _of_one_kind(claim(runs, others), runs, others) if _clamp(runs) else cannot_tell(_NEEDS_CLAMP)
+
+
+def _of_one_kind(finding: Finding, *groups: Runs) -> Finding:
+    """What several runs show of a claim, without a verdict where they are not seeds of one training."""
+    for runs in groups if finding.verdict != "cannot tell" else ():
+        kinds = groups_of({str(run.path): run for run in runs})
+        if len(kinds) > 1:
+            listed = "; ".join(", ".join(run.path.name for run in kind.values()) for kind in kinds)
+            why = f"these runs differ in more than their seed ({listed}), so give one kind at a time"
+            return replace(finding, verdict="cannot tell", why=f"{why}; pooled all the same, {finding.why}")
+    return finding
 
 
 def _check_once(runs: Runs) -> None:
