@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.distance import tails
     from recu_analysis.analysis.fits import fit_table
     from recu_analysis.analysis.flips import flip_table
+    from recu_analysis.analysis.horizon import horizon
     from recu_analysis.analysis.layers import layer_table
     from recu_analysis.analysis.magnitude import by_magnitude
     from recu_analysis.analysis.measured import measured_tradeoff
@@ -55,6 +56,7 @@ __all__ = [
     "find_binary_layers",
     "fit_table",
     "flip_table",
+    "horizon",
     "layer_table",
     "measured_tradeoff",
     "open_run",
@@ -94,6 +96,7 @@ _HOMES = {
     "find_binary_layers": "capture.adapters",
     "fit_table": "analysis.fits",
     "flip_table": "analysis.flips",
+    "horizon": "analysis.horizon",
     "layer_table": "analysis.layers",
     "measured_tradeoff": "analysis.measured",
     "open_run": "store.run",

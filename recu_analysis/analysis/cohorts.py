@@ -9,7 +9,7 @@ import pandas as pd
 
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
 from recu_analysis.analysis.engine import Asked, ask, over
-from recu_analysis.analysis.selection import moving_windows, numbers_text, select_layers, window_epochs
+from recu_analysis.analysis.selection import known_windows, moving_windows, numbers_text, select_layers, window_epochs
 from recu_analysis.errors import WindowNotFoundError
 
 if TYPE_CHECKING:
@@ -112,9 +112,9 @@ def transitions(run: Run, *, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str]
     Returns
     -------
     DataFrame
-        One row a layer and pair of adjacent windows: layer, window (the later one), epoch; died_fraction (of the tail
-        weights that flipped in the earlier window: silent in the later one), revived_fraction (of the silent tail
-        weights: flipped in the later one), each with _core.
+        One row a layer and pair of adjacent windows, from the last gap on where windows are missing: layer, window
+        (the later one), epoch; died_fraction (of the tail weights that flipped in the earlier window: silent in the
+        later one), revived_fraction (of the silent tail weights: flipped in the later one), each with _core.
 
     Raises
     ------
@@ -129,18 +129,20 @@ def transitions(run: Run, *, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str]
 def _changes(run: Run, spec: LayerSpec, tail_tau: TailTau) -> Answer[list[Row]]:
     rows: list[Row] = []
     before: Movement | None = None
-    for window in moving_windows(run):
-        record = yield over([window], MOVEMENT)
+    for window in known_windows(run):
+        moved = movement(spec, (yield over([window], MOVEMENT)), tail_tau)
         if before is not None:
             row = {"layer": spec.name, "window": window.number}
-            rows.append(row | _transition(before, ~record.silent.reshape(-1)[before.valid]))
-        before = movement(spec, record, tail_tau)
+            rows.append(row | _transition(before, moved))
+        before = moved
     return rows
 
 
-def _transition(before: Movement, flipped: Mask) -> Row:
+def _transition(before: Movement, moved: Movement) -> Row:
+    """Of the weights that are numbers in both windows."""
+    flipped, still = ~moved.record.silent.reshape(-1)[before.valid], moved.valid[before.valid]
     row = {}
-    for part, members in (("", before.tail), ("_core", ~before.tail)):
+    for part, members in (("", before.tail & still), ("_core", ~before.tail & still)):
         row[f"died_fraction{part}"] = mean(~flipped[members & ~before.silent])
         row[f"revived_fraction{part}"] = mean(flipped[members & before.silent])
     return row

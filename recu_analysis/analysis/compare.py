@@ -13,7 +13,7 @@ from recu_analysis.errors import InputError
 from recu_analysis.theory.intervals import student
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.engine import Asked
@@ -42,7 +42,8 @@ def compare(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.DataFra
         all), updates (of the whole run), decay_time (T of the whole run), val_top1 (per cent, last
         mark; NaN if none was logged), and of the whole network over the stretch, weighted by
         the layers' weights: dead_fraction, silent_fraction_tail, silent_fraction_core, mobility_tail,
-        mobility_core (standard deviations per update), mobility_ratio (tail to core, the median layer), memory.
+        mobility_core (standard deviations per update), mobility_ratio (tail to core, the median layer), memory; exact
+        (whether every update was seen).
 
     Raises
     ------
@@ -76,6 +77,7 @@ def _row(label: str, run: Run, tail_tau: TailTau, window: WindowRange) -> dict[s
         **{name: total[name] for name in shown},
         "mobility_ratio": float((table["mobility_tail"] / table["mobility_core"]).median()),
         "memory": total["memory"],
+        "exact": not sampled(run),
     }
 
 
@@ -117,31 +119,49 @@ def over_seeds(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.Data
     Raises
     ------
     InputError
-        If the runs have different layers.
+        If the runs have different layers, or one is there twice.
     WindowNotFoundError
         If a run holds no window with updates.
     """
     check_same_layers(runs)
+    check_once(runs.values())
     table = compare(runs, tail_tau).set_index("run")
     return pd.DataFrame([_group(table.loc[list(group)]) for group in groups_of(runs)])
 
 
 def groups_of(runs: Mapping[str, Run]) -> list[dict[str, Run]]:
-    """Runs that differ in their seed alone, or in what is `INCIDENTAL`, together, in the order in which they come."""
+    """Runs that differ in their seed alone, or in what is `INCIDENTAL`, together, in the order in which they come.
+
+    Of runs that were told the same, those that were sampled from checkpoints are a group of their own.
+    """
     groups: dict[str, dict[str, Run]] = {}
     for label, run in runs.items():
         settings = {name: value for name, value in run.configuration.items() if name not in INCIDENTAL}
-        groups.setdefault(repr(sorted(settings.items())), {})[label] = run
+        groups.setdefault(repr((sorted(settings.items()), sampled(run))), {})[label] = run
     return list(groups.values())
 
 
 def _group(rows: pd.DataFrame) -> dict[str, Any]:
     result: dict[str, Any] = {"group": ", ".join(map(str, rows.index)), "seeds": len(rows)}
-    for name in rows.columns.drop(["first_window", "last_window"]):
+    for name in rows.columns.drop(["first_window", "last_window", "exact"]):
         value = student(rows[name].to_list())
         result |= {name: value.estimate, f"{name}_low": value.low, f"{name}_high": value.high}
         result[f"{name}_std"] = float(rows[name].std())
     return result
+
+
+def sampled(run: Run) -> bool:
+    """Whether some updates of a run were not seen, so that its movement is net and flips are missed."""
+    return not all(window.exact for window in run.windows)
+
+
+def check_once(runs: Iterable[Run]) -> None:
+    """InputError, naming two, where the same run is given twice: it would count as two seeds."""
+    known: dict[str, Run] = {}
+    for run in runs:
+        if run.id in known:
+            raise InputError(f"{known[run.id].path} and {run.path} are one run, and one seed; give it once")
+        known[run.id] = run
 
 
 def check_same_layers(runs: Mapping[str, Run]) -> None:

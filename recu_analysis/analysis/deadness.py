@@ -15,7 +15,7 @@ from recu_analysis.analysis.selection import select_layers, select_windows
 from recu_analysis.errors import InputError, NotRecordedError
 from recu_analysis.theory.laplace import check_tau
 from recu_analysis.theory.ranks import median, of_rank
-from recu_analysis.theory.standardize import standard_scores
+from recu_analysis.theory.standardize import memory, standard_scores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,8 +119,19 @@ class Movement:
 
     @property
     def memory(self) -> float:
-        """Mean of z_start * z_end: 1 where nothing moved, 0 where nothing is left of the start; NaN without any z."""
-        return mean(self.z * self.z_end) if self.z.any() else float("nan")
+        """Cosine of z at the start and at the end: 1 where nothing moved, 0 where nothing is left of the start.
+
+        NaN where no channel has weights that differ.
+        """
+        return memory(self.over_layer(self.z), self.over_layer(self.z_end))
+
+    def over_layer(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What is known of the weights that count, in the layer's shape, NaN for the others."""
+        if self.valid.all():
+            return values.reshape(self.record.start.shape)
+        result = np.full(self.record.start.shape, np.nan)
+        result.reshape(-1)[self.valid] = values
+        return result
 
 
 def mean(values: NDArray[Any], members: Mask | None = None) -> float:
@@ -136,6 +147,8 @@ def mean(values: NDArray[Any], members: Mask | None = None) -> float:
 
 def tail_mask(z: NDArray[np.float64], tail_tau: float) -> Mask:
     """The 2 (1 - tail_tau) of the weights with the largest abs(z), by rank; ties go to the lower index.
+
+    A weight with z = 0, as those of a constant channel have, is never in the tail.
 
     Parameters
     ----------
@@ -155,7 +168,7 @@ def tail_mask(z: NDArray[np.float64], tail_tau: float) -> Mask:
     distance = np.abs(z)
     border = of_rank(distance, z.size - count)
     np.greater(distance, border, out=mask)
-    ties = np.flatnonzero(distance == border)
+    ties = np.flatnonzero((distance == border) & (border > 0.0))
     mask[ties[: count - np.count_nonzero(mask)]] = True
     return mask
 
@@ -324,6 +337,7 @@ def _row(
 def totals(table: pd.DataFrame) -> pd.Series[Any]:
     """The whole network's row of a `dead_weights` table: counts added, means weighted by the weights counted."""
     weights = table["counted"]
+    tail = weights * table["tail_fraction"]
     averaged = [name for name in table if str(name).endswith(("fraction", "_tail", "_core", "memory"))]
     known = {
         "layer": "all",
@@ -334,7 +348,7 @@ def totals(table: pd.DataFrame) -> pd.Series[Any]:
     }
     for name in averaged:
         present = table[name].notna()
-        known[str(name)] = (
-            float(np.average(table[name][present], weights=weights[present])) if present.any() else float("nan")
-        )
+        of = tail if str(name).endswith("_tail") else weights - tail if str(name).endswith("_core") else weights
+        some = of[present].sum() > 0
+        known[str(name)] = float(np.average(table[name][present], weights=of[present])) if some else float("nan")
     return pd.Series(known)

@@ -52,8 +52,10 @@ def over(windows: Sequence[Window], parts: Iterable[str]) -> Over:
     WindowNotFoundError
         If a window between them is missing.
     """
-    check_connected(windows)
-    return Over(tuple(windows), frozenset(parts))
+    wanted = frozenset(parts)
+    if windows[1:] or "start" in wanted:
+        check_connected(windows)
+    return Over(tuple(windows), wanted)
 
 
 def ahead(window: Window, *parts: str) -> Over:

@@ -12,6 +12,7 @@ from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
 from recu_analysis.analysis.engine import Asked, ahead, ask, over
 from recu_analysis.analysis.layers import initial_signs
 from recu_analysis.analysis.selection import known_windows, select_layers, window_epochs
+from recu_analysis.theory.standardize import memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +52,7 @@ def flip_table(run: Run, layers: Sequence[str] | str | None = None) -> pd.DataFr
         ones, and 1 less twice that share; NaN where the run does not hold the initial state); density (of z at 0, per
         standard deviation), mobility (standard deviations per update), flip_ratio_predicted (their product: the flip
         law, steps that do not depend on z); locked_fraction (weights that do not flip again after the window, as far
-        as the run goes) and memory_to_end (mean of z at the window's end times z at the run's end: near 1, locked says
+        as the run goes) and memory_to_end (cosine of z at the window's end and at the run's end: near 1, locked says
         little).
 
     Raises
@@ -74,7 +75,7 @@ def asked_flips(run: Run, layers: Sequence[str] | str | None = None) -> Asked[li
 def _rows(run: Run, spec: LayerSpec) -> Answer[list[Row]]:
     windows = known_windows(run)
     initial = yield from initial_signs(run, spec)
-    z_last = (yield ahead(windows[-1])).z_end.reshape(-1)
+    z_last = (yield ahead(windows[-1])).z_end
     locking = _Locking(spec.weights)
     rows: list[Row] = []
     for window in windows:
@@ -83,8 +84,8 @@ def _rows(run: Run, spec: LayerSpec) -> Answer[list[Row]]:
         locking.add(moved)
         known = {"layer": spec.name, "window": window.number, "update": window.last_update, "updates": window.updates}
         changed = None if initial is None else (spec.signs(record.operand) != initial).reshape(-1)[moved.valid]
-        memory = {"memory_to_end": _finite_mean(moved.z_end * z_last[moved.valid])}
-        rows.append(known | {"exact": window.exact} | _flips(moved, changed) | memory)
+        to_end = {"memory_to_end": memory(moved.over_layer(moved.z_end), z_last)}
+        rows.append(known | {"exact": window.exact} | _flips(moved, changed) | to_end)
     for row, locked in zip(rows, locking.fractions(), strict=True):
         row["locked_fraction"] = locked
     return rows
@@ -120,7 +121,7 @@ class _Locking:
 
     def add(self, moved: Movement) -> None:
         """Note which weights flipped in the next window, and which have no record of numbers in it."""
-        self._last[moved.record.flips.reshape(-1) > 0] = len(self._left_out)
+        self._last[(moved.record.flips.reshape(-1) > 0) & moved.valid] = len(self._left_out)
         self._left_out.append(np.flatnonzero(~moved.valid))
 
     def fractions(self) -> list[float]:
@@ -137,7 +138,3 @@ class _Locking:
 def zero_density(z: Values) -> float:
     """Density of standard scores at 0, per standard deviation: the share in a strip over its width."""
     return mean(np.abs(z) < STRIP) / (2.0 * STRIP)
-
-
-def _finite_mean(values: Values) -> float:
-    return mean(values[np.isfinite(values)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -11,6 +12,7 @@ import numpy as np
 from recu_analysis.analysis.engine import Asked, ahead, ask, over
 from recu_analysis.analysis.selection import (
     WindowRange,
+    connected,
     known_windows,
     last_half,
     moving_windows,
@@ -18,20 +20,20 @@ from recu_analysis.analysis.selection import (
     window_numbered,
 )
 from recu_analysis.errors import InputError
-from recu_analysis.theory.standardize import score_products
+from recu_analysis.theory.standardize import cosine, score_products
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
     from recu_analysis.analysis.engine import Answer
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
 
-    #: Of one layer and several pairs of moments: the sum over its weights of z times z, and how many weights there are.
-    Products = list[tuple[float, int]]
+    #: Totals of `score_products` over a layer, for several pairs of moments.
+    Products = list[NDArray[np.float64]]
 
 #: Above this memory a stretch of windows is too short to tell dead from slow.
 LONG_MEMORY = 0.5
@@ -45,7 +47,7 @@ class Stretch:
     ----------
     range : WindowRange
     memory : float
-        Mean over the weights of z at its start times z at its end; NaN where none has a z.
+        Cosine of z at its start and z at its end over all weights; NaN where none has a z.
     long : bool
         Whether the memory is at most 1/2, so that dead can be told from slow.
     """
@@ -56,9 +58,9 @@ class Stretch:
 
 
 def memory_between(run: Run, specs: Sequence[LayerSpec], first: int, last: int) -> float:
-    """Mean over the weights of some layers of z before one window times z after another, one layer at a time.
+    """Cosine of z before one window and z after another over some layers, one layer at a time.
 
-    Channels that hold NaN or infinity at either moment are left out, and layers none of whose channels varies.
+    Channels that hold NaN or infinity, or that are constant, at either moment are left out.
     """
     return _memories(ask(asked_memory(run, specs, first, last)))[0]
 
@@ -70,10 +72,7 @@ def asked_memory(run: Run, specs: Sequence[LayerSpec], first: int, last: int) ->
 
 def _memories(layers: Sequence[Products]) -> list[float]:
     """The memory between each of several pairs of moments, from what the layers have of them; NaN where none has z."""
-    return [
-        sum(product for product, _ in pair) / count if (count := sum(weights for _, weights in pair)) else float("nan")
-        for pair in zip(*layers, strict=True)
-    ]
+    return [cosine(np.sum(pair, axis=0)) for pair in zip(*layers, strict=True)]
 
 
 def _to_end(run: Run, spec: LayerSpec, firsts: tuple[int, ...], last: int) -> Answer[Products]:
@@ -97,10 +96,10 @@ def _from_start(run: Run, spec: LayerSpec, first: int, lasts: tuple[int, ...]) -
     return found
 
 
-def _product(spec: LayerSpec, start: ArrayLike, end: ArrayLike) -> tuple[float, int]:
+def _product(spec: LayerSpec, start: ArrayLike, end: ArrayLike) -> NDArray[np.float64]:
     sums = score_products(start, end, centre=spec.centre)
-    finite = np.isfinite(sums) & sums.any()
-    return float(sums[finite].sum()), int(finite.sum()) * (spec.weights // len(sums))
+    total: NDArray[np.float64] = sums[np.isfinite(sums).all(axis=1)].sum(axis=0)
+    return total
 
 
 def _batches(windows: Sequence[Window]) -> Iterator[Sequence[Window]]:
@@ -186,6 +185,11 @@ def equal_stretches(runs: Mapping[str, Run]) -> dict[str, WindowRange]:
     }
 
 
+def _unbroken(windows: Sequence[Window]) -> list[Window]:
+    """The first of some windows, and those after it up to a gap."""
+    return [*windows[:1], *takewhile(connected, windows[1:])]
+
+
 def _suffixes(run: Run) -> dict[int, int]:
     """Number of the first window of every final stretch, by its number of updates."""
     lengths, total = {}, 0
@@ -228,7 +232,7 @@ def horizon(run: Run, after: int, layers: Sequence[str] | str | None = None) -> 
         If a pattern matches nothing, or the run holds no window with updates.
     """
     specs = select_layers(run, layers)
-    later = [window for window in moving_windows(run) if window.number > after]
+    later = _unbroken([window for window in moving_windows(run) if window.number > after])
     for batch in _batches(later):
         first, lasts = later[0].number, tuple(window.number for window in batch)
         memories = _memories(ask(Asked(run, specs, _from_start, (first, lasts))))

@@ -11,7 +11,13 @@ import pandas as pd
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
 from recu_analysis.analysis.engine import Asked, ahead, ask, over
 from recu_analysis.analysis.network import network_table
-from recu_analysis.analysis.selection import select_layers, select_windows, window_epochs, window_numbered
+from recu_analysis.analysis.selection import (
+    connected,
+    select_layers,
+    select_windows,
+    window_epochs,
+    window_numbered,
+)
 from recu_analysis.theory import gennorm, quantization
 from recu_analysis.theory.entropy import clamped_entropy, laplace_bound, sign_entropy
 from recu_analysis.theory.fit import ks_laplace
@@ -20,7 +26,7 @@ from recu_analysis.theory.standardize import WeightTransform
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from recu_analysis.analysis.deadness import Movement, TailTau
+    from recu_analysis.analysis.deadness import Mask, Movement, TailTau
     from recu_analysis.analysis.engine import Answer
     from recu_analysis.analysis.record import MergedRecord
     from recu_analysis.analysis.selection import WindowRange
@@ -63,7 +69,8 @@ def layer_table(
         (Eq. 10), clamped_fraction, alpha (mean abs of clamped w~), qe_measured, qe_exact, qe_printed (of a Laplace
         of scale b_hat at tau; see `recu_analysis.theory.quantization`), entropy (Eq. 17 at b_hat and tau) and its
         bound entropy_bound, sign_entropy (nats); of z, gennorm_shape (1 Laplace, 2 normal, NaN where none fits) and
-        ks_laplace (see `recu_analysis.theory.fit`). Movement, NaN without updates: update_magnitude (unit of the
+        ks_laplace (see `recu_analysis.theory.fit`). Movement, NaN without updates, and in a window before which one is
+        missing: update_magnitude (unit of the
         weights per update), mobility (standard deviations per update), flip_ratio (per update) and silent_fraction,
         each also for _tail and _core; still_fraction,
         tail_fraction, dead_fraction (tail and silent), revived_fraction and revived_fraction_core (of the dead,
@@ -107,10 +114,11 @@ def _rows(run: Run, spec: LayerSpec, tail_tau: TailTau, chosen: WindowRange | tu
     initial = yield from initial_signs(run, spec)
     before: Movement | None = None
     for windows in _groups(run, chosen):
-        record = yield over(windows, MOVEMENT | {"path", "flips", "effective"})
-        moved = movement(spec, record, tail_tau) if record.updates else None
+        known = windows[1:] or not windows[0].updates or connected(windows[0])
+        record = yield over(windows, {*MOVEMENT, "path", "flips", "effective"} if known else {"end", "effective"})
+        moved = movement(spec, record, tail_tau) if record.updates and known else None
         row = _identity(spec, record) | _state(spec, record)
-        row |= _moved(moved) | _revived(before, moved, record) | _since_start(spec, record, initial)
+        row |= _moved(moved) | _revived(before, moved) | _since_start(spec, record, moved, initial)
         counted = np.count_nonzero(np.isfinite(record.z_end)) if moved is None else moved.z.size
         rows.append(row | {"counted": counted})
         before = moved
@@ -231,18 +239,22 @@ _QUANTITIES = ("update_magnitude", "mobility", "flip_ratio", "silent_fraction")
 _WHOLE = ("still_fraction", "tail_fraction", "dead_fraction", "memory", "net_displacement")
 
 
-def _revived(before: Movement | None, moved: Movement | None, record: MergedRecord) -> Row:
-    """Of the dead, and of the silent core, weights of the window before: the fraction that flipped in this one."""
-    if before is None or moved is None or before.record.last_update + 1 != record.first_update:
+def _revived(before: Movement | None, moved: Movement | None) -> Row:
+    """Of the dead, and of the silent core, weights of the window before: the fraction that flipped in this one.
+
+    Of those that are numbers in both.
+    """
+    if before is None or moved is None or before.record.last_update + 1 != moved.record.first_update:
         return {"revived_fraction": math.nan, "revived_fraction_core": math.nan}
-    flipped = ~record.silent.reshape(-1)[before.valid]
+    flipped = ~moved.record.silent.reshape(-1)[before.valid]
+    still = moved.valid[before.valid]
     return {
-        "revived_fraction": mean(flipped[before.dead("tail-silent")]),
-        "revived_fraction_core": mean(flipped[before.silent & ~before.tail]),
+        "revived_fraction": mean(flipped[before.dead("tail-silent") & still]),
+        "revived_fraction_core": mean(flipped[before.silent & ~before.tail & still]),
     }
 
 
-def initial_signs(run: Run, spec: LayerSpec) -> Answer[np.ndarray[Any, np.dtype[np.bool_]] | None]:
+def initial_signs(run: Run, spec: LayerSpec) -> Answer[Mask | None]:
     """Effective signs before the first update; None where the run does not begin there."""
     first = run.windows[0] if len(run.windows) else None
     if first is None or first.last_update != 0:
@@ -250,7 +262,9 @@ def initial_signs(run: Run, spec: LayerSpec) -> Answer[np.ndarray[Any, np.dtype[
     return spec.signs((yield ahead(first, "end", "effective")).operand)
 
 
-def _since_start(spec: LayerSpec, record: MergedRecord, initial: np.ndarray[Any, np.dtype[np.bool_]] | None) -> Row:
-    c2i = math.nan if initial is None else 1.0 - mean(spec.signs(record.operand) != initial)
+def _since_start(spec: LayerSpec, record: MergedRecord, moved: Movement | None, initial: Mask | None) -> Row:
+    counted = np.isfinite(record.operand).reshape(-1) if moved is None else moved.valid
+    changed = None if initial is None else (spec.signs(record.operand) != initial).reshape(-1)[counted]
+    c2i = math.nan if changed is None else 1.0 - mean(changed)
     sums = {"lr": record.lr, "lr_decay": record.lr_decay, "decay_time": record.decay_time}
     return {"c2i": c2i} | sums

@@ -72,7 +72,7 @@ def _group(name: str) -> str:
 
 def _weights(layers: pd.DataFrame, before: pd.DataFrame | None) -> dict[str, Values]:
     """How many weights of each layer a mean is over: all that were counted, tail, core, and those that can revive."""
-    found = _parts(layers) | {"c2i": layers["weights"].to_numpy(dtype=np.float64)}
+    found = _parts(layers)
     if before is not None:
         earlier = _parts(before.reindex(layers.index))
         dead = before["dead_fraction"].reindex(layers.index).to_numpy() * earlier["counted"]

@@ -97,11 +97,11 @@ def known_windows(run: Run) -> list[Window]:
     """
     windows = moving_windows(run)
     _ = windows[-1].before  # says which window is missing, where one is
-    known = list(takewhile(_connected, reversed(windows)))
+    known = list(takewhile(connected, reversed(windows)))
     return known[::-1]
 
 
-def _connected(window: Window) -> bool:
+def connected(window: Window) -> bool:
     """Whether the window before is there, so that the start is known."""
     return window.previous is not None and window.header.follows(window.previous.header)
 

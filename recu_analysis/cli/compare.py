@@ -67,6 +67,7 @@ def command(
     if len(opened) < len(runs):
         raise InputError("two runs have the same folder name, by which the rows tell them apart; rename one")
     check_same_layers(opened)
+    _warn_of_sampled(opened)
     level: Any = tail_tau
     if view == "curves":
         with options.reading([*opened.values()], asked_curves(opened, level)):
@@ -83,6 +84,15 @@ def command(
             deliver(table, form, output, layers_text, printed=layers_printed)
         else:
             deliver(compare(opened, level), form, output, lambda table: as_text(opened, table), printed=_printed)
+
+
+def _warn_of_sampled(runs: Mapping[str, Run]) -> None:
+    from recu_analysis.analysis.compare import sampled
+
+    some = [label for label, run in runs.items() if sampled(run)]
+    if some:
+        whole = "; do not compare their movement with that of the others" if len(some) < len(runs) else ""
+        options.warn(f"{', '.join(some)}: sampled from checkpoints, movement is net and flips are missed{whole}")
 
 
 def _warn_of_short(runs: Mapping[str, Run]) -> None:

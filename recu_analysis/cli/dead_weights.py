@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -64,12 +65,13 @@ def command(
     stretch = final_stretch(opened) if window is None else None
     chosen = stretch.range if window is None and stretch else window
     table = dead_weights(opened, criterion, tail_tau, window=chosen, layers=list(layers) or None)  # type: ignore[arg-type]
-    for row in table[table["nonfinite"] > 0].itertuples():
+    for row in table[table["counted"] < table["weights"]].to_dict(orient="records"):
         options.warn(
-            f"layer {row.layer}: {row.nonfinite} weights are NaN or infinite in windows {chosen}; "
-            "they and their channels are left out"
+            f"layer {row['layer']}: {row['nonfinite']} weights are NaN or infinite when windows {chosen} begin or end; "
+            f"they, their channels and what was NaN between are left out, {row['weights'] - row['counted']} weights"
         )
-    deliver(table, form, output, lambda frame: as_text(opened, frame, criterion, tail_tau, stretch))
+    text = functools.partial(as_text, opened, criterion=criterion, tail_tau=tail_tau, stretch=stretch)
+    deliver(table, form, output, text, printed=_printed)
 
 
 def as_text(
@@ -80,11 +82,28 @@ def as_text(
 
     first = max(14, min(int(table["layer"].str.len().max()), terminal_width() - sum(WIDTHS) - len(WIDTHS)))
     total = totals(table)
-    rows = [_cells(row) for row in [*table.to_dict(orient="records"), total.to_dict()]]
+    rows = _rows(table)
     heading = _heading(table, tail_tau, stretch)
     footer = _footer(run, table, total, criterion)
     lines = aligned(["layer", *NAMES], rows, (first, *WIDTHS), above=_groups(first))
     return "\n".join([*heading, "", *lines, "", *footer])
+
+
+def _rows(table: pd.DataFrame) -> list[list[str]]:
+    """The cells of every layer and of all of them together."""
+    from recu_analysis.analysis.deadness import totals
+
+    return [_cells(row) for row in [*table.to_dict(orient="records"), totals(table).to_dict()]]
+
+
+def _printed(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns of the text table, for LaTeX."""
+    import pandas as pd
+
+    criteria = [f"{name.replace('_', ' and ')} (%)" for name in CRITERIA]
+    names = ["layer", "weights", *criteria, "silent tail (%)", "silent core (%)"]
+    names += ["mobility tail (1e-3)", "mobility core (1e-3)", "memory"]
+    return pd.DataFrame(_rows(table), columns=names)
 
 
 def _groups(first: int) -> list[str]:
@@ -122,10 +141,10 @@ def _heading(table: pd.DataFrame, tail_tau: float | str, stretch: Stretch | None
 def _footer(run: Run, table: pd.DataFrame, total: pd.Series[Any], criterion: str) -> list[str]:
     from recu_analysis.analysis.selection import decay_time
 
-    share = 100 * total["dead"] / total["counted"] if total["counted"] else float("nan")
+    share = number(100 * total["dead"] / total["counted"] if total["counted"] else float("nan"), 1)
     return [
         "* mean movement per update, in 1/1000 of the standard deviation of the channel",
-        f"dead ({criterion}): {total['dead']} of {total['counted']} weights, {share:.1f} %",
+        f"dead ({criterion}): {total['dead']} of {total['counted']} weights, {share} %",
         f"T = sum of lr x weight decay / (1 - momentum): {table['decay_time'].max():.3g} here, "
         f"{decay_time(run):.3g} in the run"
         if table["decay_time"].notna().all()

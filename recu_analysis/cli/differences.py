@@ -30,8 +30,15 @@ def layers_text(table: pd.DataFrame) -> str:
         for _, row in rows.iterrows():
             shown, values, found = _difference(row)
             lines.append(f"  {shown:26} {values:>16}  {found}")
-    over = table["interval_over"].iloc[0]
-    return "\n".join([*lines, "", f"value - reference: difference (95 % interval, over {over})."])
+    return "\n".join([*lines, "", f"value - reference: difference (95 % interval, over {_over(table)})."])
+
+
+def _over(table: pd.DataFrame) -> str:
+    """Over what the intervals are; which runs' where it is not the same for all."""
+    runs = table.groupby("run", sort=False)["interval_over"].first()
+    if len(runs.unique()) == 1:
+        return str(runs.iloc[0])
+    return ", over ".join(f"{over} for {' and '.join(runs.index[runs == over])}" for over in runs.unique())
 
 
 def _difference(row: pd.Series[Any]) -> tuple[str, str, str]:

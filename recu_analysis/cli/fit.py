@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from recu_analysis.cli import options
-from recu_analysis.cli.output import aligned, deliver, number
+from recu_analysis.cli.output import aligned, deliver, number, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,7 @@ def command(
     from recu_analysis.analysis.fits import fit_table
 
     table = fit_table(options.opened(run), window=window, layers=layers or None, raw=raw)
-    deliver(table, form, output, as_text)
+    deliver(table, form, output, as_text, printed=_printed)
     for row in table.to_dict(orient="records"):
         if row["note"]:
             options.warn(f"layer {row['layer']}: {row['note']}")
@@ -80,6 +80,21 @@ def as_text(table: pd.DataFrame) -> str:
         *aligned(["layer", *_ERRORS.values()], errors, (_LAYER, *(6 for _ in _ERRORS))),
     ]
     return "\n".join([head, "", *lines, "", *_NOTES])
+
+
+def _printed(table: pd.DataFrame) -> pd.DataFrame:
+    """Scale, shape, distances and the relative errors, for LaTeX."""
+    import pandas as pd
+
+    distances = {"KS Laplace": "ks_laplace", "KS normal": "ks_normal"}
+    errors = {"QE / b2": "qe_measured_relative", "exact": "qe_exact_relative", "printed": "qe_printed_relative"}
+    rows = []
+    for row in table.to_dict(orient="records"):
+        cells = {"layer": row["layer"]}
+        for shown, name in {"b": "b_hat", "b / b*": "b_ratio", "shape": "shape"}.items():
+            cells[shown] = with_interval(row[name], row[f"{name}_low"], row[f"{name}_high"], 2)
+        rows.append(cells | {shown: number(row[name], 3) for shown, name in (distances | errors).items()})
+    return pd.DataFrame(rows)
 
 
 _ERRORS = {

@@ -40,13 +40,16 @@ def command(run: Path, layers: tuple[str, ...], form: str, output: Path | None) 
     first = table["window"].min()
     if first > moving_windows(opened)[0].number:
         options.warn(f"windows before {first} are left out: what happened between them and the later ones is lost")
-    deliver(table, form, output, as_text)
+    deliver(table, form, output, as_text, printed=_printed)
 
 
-def as_text(table: pd.DataFrame) -> str:
+_NAMES = ("window", "epoch", "update", "flips", "law", "silent %", "oscill.", "c2i", "locked %", "memory")
+
+
+def _rows(table: pd.DataFrame) -> list[list[str]]:
     """One row a window, the median over layers."""
     middle = table.drop(columns=["layer"]).groupby("window", as_index=False).median(numeric_only=True)
-    rows = [
+    return [
         [
             f"{row['window']:.0f}",
             number(row["epoch"], 0),
@@ -61,6 +64,16 @@ def as_text(table: pd.DataFrame) -> str:
         ]
         for row in middle.to_dict(orient="records")
     ]
-    names = ["window", "epoch", "update", "flips", "law", "silent %", "oscill.", "c2i", "locked %", "memory"]
+
+
+def _printed(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the text table, for LaTeX."""
+    import pandas as pd
+
+    return pd.DataFrame(_rows(table), columns=list(_NAMES))
+
+
+def as_text(table: pd.DataFrame) -> str:
+    """One row a window, the median over layers, with what its columns mean."""
     note = [] if table["exact"].all() else ["Sampled from checkpoints: flips between them are unseen."]
-    return "\n".join([*aligned(names, rows, (6, 5, 7, 7, 7, 8, 7, 6, 8, 6)), "", *_NOTES, *note])
+    return "\n".join([*aligned(_NAMES, _rows(table), (6, 5, 7, 7, 7, 8, 7, 6, 8, 6)), "", *_NOTES, *note])

@@ -107,7 +107,15 @@ def _plain(value: Any) -> Any:
 def _latex(table: pd.DataFrame) -> str:
     """A booktabs tabular, to be put inside a table environment."""
     named = table.rename(columns=lambda name: str(name).replace("_", " "))
-    return named.to_latex(index=False, escape=True, float_format="%.4g", na_rep="--").rstrip("\n")
+    sides = "".join("r" if _numbers(table.iloc[:, at]) else "l" for at in range(table.shape[1]))
+    text = named.to_latex(index=False, escape=True, float_format="%.4g", na_rep="--", column_format=sides)
+    return text.rstrip("\n")
+
+
+def _numbers(column: pd.Series[Any]) -> bool:
+    """Whether a column holds numbers, or texts that begin with one."""
+    texts = column.dropna().astype(str)
+    return bool(texts.str.match(r"-?(\d|$)").all())
 
 
 def aligned(

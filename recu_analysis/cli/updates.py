@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from recu_analysis.cli import options
-from recu_analysis.cli.output import aligned, deliver, number, three_digits
+from recu_analysis.cli.output import aligned, deliver, number, three_digits, with_interval
 from recu_analysis.cli.stretches import choice, too_short
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def command(
     level: Any = tail_tau
     with options.reading([opened], [asked_tails(opened, chosen, level, layers or None)]):
         table = tails(opened, tail_tau=level, window=chosen, layers=layers or None)
-    deliver(table, form, output, lambda frame: as_text(frame, stretch))
+    deliver(table, form, output, lambda frame: as_text(frame, stretch), printed=_printed)
 
 
 def as_text(table: pd.DataFrame, stretch: Stretch | None = None) -> str:
@@ -72,6 +72,31 @@ def as_text(table: pd.DataFrame, stretch: Stretch | None = None) -> str:
     above = " " * 15 + "mobility*".center(24) + " " + "flips".center(19)
     lines = aligned(_NAMES, rows, _WIDTHS, above=[above.rstrip()])
     return "\n".join([head, *choice(stretch), "", *lines, "", *_NOTES, *too_short(table["memory"])])
+
+
+def _printed(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns of the text table, for LaTeX, each ratio with its interval."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        [
+            {
+                "layer": row["layer"],
+                "mobility tail (1e-3)": three_digits(1e3 * row["mobility_tail"]),
+                "core (1e-3)": three_digits(1e3 * row["mobility_core"]),
+                "tail to core": _in_brackets(row, "mobility_ratio"),
+                "flips in the tail (%)": number(100 * row["flip_probability_tail"], 1),
+                "risk, tail to core": _in_brackets(row, "flip_risk_ratio"),
+                "sign changes, O/E": _in_brackets(row, "distance_ratio_tail"),
+                "memory": number(row["memory"], 2),
+            }
+            for row in table.to_dict(orient="records")
+        ]
+    )
+
+
+def _in_brackets(row: Mapping[Any, Any], name: str) -> str:
+    return with_interval(row[name], row[f"{name}_low"], row[f"{name}_high"], 2)
 
 
 def _cells(row: Mapping[Any, Any]) -> list[str]:

@@ -319,7 +319,7 @@ RUN_FIGURES: dict[str, Entry] = {
         _lock_in,
         "weights that never flip again, beside memory",
         "Share of the weights that do not change sign again in the rest of the training, after each epoch. Thin: one "
-        "layer. Thick: the median over layers. Dashed: mean of $z$ times $z$ at the end; where it is near 1 nothing "
+        "layer. Thick: the median over layers. Dashed: cosine of $z$ and $z$ at the end; where it is near 1 nothing "
         "moves any more, and being locked in says little.",
         asks=_ask_flips,
     ),

@@ -12,6 +12,7 @@ import pandas as pd
 from recu_analysis.analysis.engine import Asked, ask, over
 from recu_analysis.analysis.layers import asked_layer_table, table_of
 from recu_analysis.analysis.magnitude import asked_by_magnitude, means
+from recu_analysis.analysis.network import network_table
 from recu_analysis.analysis.selection import window_epochs, window_numbered
 from recu_analysis.errors import InputError
 from recu_analysis.report.facts import value_text
@@ -97,7 +98,7 @@ CHARTS = (
     Chart(
         "memory",
         "Memory",
-        "mean of z at the start times z at the end",
+        "cosine of z at the start and z at the end",
         "time",
         {"memory": ""},
         "1 where nothing moved, 0 where nothing is left of the start. Above 0.5 a window is too short to tell dead "
@@ -209,23 +210,17 @@ def _over_time(each: Sample, layers: list[str], times: Mapping[int, float]) -> d
     table = table[table["updates"] > 0]
     wanted = [name for chart in CHARTS if chart.against == "time" for name in chart.lines]
     numbers = table["window"].unique()
+    whole = network_table(table).set_index("window")
     series = {}
     for quantity in wanted:
         grid = table.pivot_table(index="layer", columns="window", values=quantity, sort=False, dropna=False)
         grid = grid.reindex(index=layers, columns=numbers)
-        weights = table.groupby("layer")["weights"].first().reindex(layers)
-        series[quantity] = [_numbers(_mean(grid, weights)), *(_numbers(row) for row in grid.to_numpy())]
+        series[quantity] = [_numbers(whole[quantity]), *(_numbers(row) for row in grid.to_numpy())]
     return {
         "windows": [int(number) for number in numbers],
         "time": _numbers(times.get(int(number), math.nan) for number in numbers),
         "series": series,
     }
-
-
-def _mean(grid: pd.DataFrame, weights: pd.Series[Any]) -> Iterable[float]:
-    """Mean over the layers of each column, by their weights, those without a value left out."""
-    present = grid.notna().mul(weights, axis=0).sum()
-    return grid.mul(weights, axis=0).sum() / present.where(present > 0)
 
 
 def _against_magnitude(run: Run, layers: list[str], stretch: WindowRange) -> list[dict[str, Any] | None]:

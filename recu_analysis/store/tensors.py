@@ -69,7 +69,7 @@ def reading(path: Path, where: str, buffering: int = -1) -> Iterator[Any]:
 def read_small(path: Path, where: str, limit: int = MAX_HEADER_BYTES) -> bytes:
     """All of a small regular file, such as run.json; DamagedError above `limit` bytes."""
     with reading(path, where) as file:
-        content: bytes = file.read(limit + 1)
+        content: bytes = file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)  # room is made for what is asked
     if len(content) > limit:
         raise DamagedError(f"{where} is larger than {limit} bytes, which no such file of a run directory is")
     return content

@@ -69,7 +69,10 @@ def standard_scores(weight: ArrayLike, *, centre: bool = True) -> NDArray[np.flo
 
 
 def score_products(start: ArrayLike, end: ArrayLike, *, centre: bool = True) -> NDArray[np.float64]:
-    """Sum over each output channel of z at one moment times z at another, with `standard_scores` for z.
+    """Sums over each output channel of z z', z^2 and z'^2, of z at one moment and z' at another (`standard_scores`).
+
+    Their totals give the cosine of z and z', 1 where nothing moved. Channels that are constant at either moment, which
+    have no z, add nothing.
 
     Parameters
     ----------
@@ -79,21 +82,50 @@ def score_products(start: ArrayLike, end: ArrayLike, *, centre: bool = True) -> 
 
     Returns
     -------
-    ndarray of float64, shape (C_out,)
+    ndarray of float64, shape (C_out, 3)
         NaN for a channel that holds NaN or infinity.
     """
     before, after = np.asarray(start), np.asarray(end)
-    sums = np.empty(len(before))
+    sums = np.empty((len(before), 3))
     pairs = zip(*(blocks(weight.reshape(len(weight), -1)) for weight in (before, after)), strict=True)
     for (row, first), (_, last) in pairs:
         rows = first.astype(np.float64), last.astype(np.float64)
         centred = _centred(rows[0]), _centred(rows[1])
-        spread = np.sqrt(_squares(centred[0])) * np.sqrt(_squares(centred[1]))
-        products = np.einsum("ij,ij->i", *(centred if centre else rows))
+        variances = [_squares(part) / max(first.shape[1] - 1, 1) for part in centred]
+        x, y = centred if centre else rows
         with np.errstate(divide="ignore", invalid="ignore"):
-            part = products / spread * (first.shape[1] - 1)
-        sums[row : row + len(first)] = np.where(spread == 0.0, 0.0, part)
+            products = np.einsum("ij,ij->i", x, y) / np.sqrt(variances[0]) / np.sqrt(variances[1])
+            part = np.stack([products, _squares(x) / variances[0], _squares(y) / variances[1]], axis=1)
+        part[(variances[0] == 0.0) | (variances[1] == 0.0)] = 0.0
+        sums[row : row + len(first)] = part
     return sums
+
+
+def cosine(sums: NDArray[np.float64]) -> float:
+    """The cosine of z and z' from totals of `score_products`, shape (3,); NaN where no channel has z at both."""
+    product, before, after = (float(value) for value in sums)
+    return product / math.sqrt(before * after) if before > 0.0 and after > 0.0 else math.nan
+
+
+def memory(start: NDArray[np.float64], end: NDArray[np.float64]) -> float:
+    """The cosine of standard scores at two moments: 1 where nothing moved, 0 where nothing is left of the start.
+
+    Parameters
+    ----------
+    start, end : ndarray of float64, shape (C_out, ...)
+        Standard scores; weights that are NaN at either moment are left out, and channels that are constant at either.
+
+    Returns
+    -------
+    float
+        NaN where no channel is left.
+    """
+    x, y = (scores.reshape(len(scores), -1) for scores in (start, end))
+    known = np.isfinite(x) & np.isfinite(y)
+    if not known.all():
+        x, y = np.where(known, x, 0.0), np.where(known, y, 0.0)
+    sums = np.stack([np.einsum("ij,ij->i", x, y), _squares(x), _squares(y)], axis=1)
+    return cosine(sums[(sums[:, 1] > 0.0) & (sums[:, 2] > 0.0)].sum(axis=0))
 
 
 def _squares(rows: NDArray[np.float64]) -> NDArray[np.float64]:

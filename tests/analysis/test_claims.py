@@ -70,6 +70,62 @@ def test_runs_of_several_kinds_are_pooled_without_a_verdict(tmp_path):
     assert table.loc["C9", "verdict"] == "contradicted", "a count over all of them is no estimate"
 
 
+@pytest.mark.parametrize(
+    ("distance", "verdict", "words"),
+    [
+        ((0.3, 0.2, 0.4), "supported", "the interval lies in less than 0.5"),
+        ((0.9, 0.8, 1.0), "not supported", "by distance only, not stuck"),
+        ((0.46, 0.34, 0.62), "not supported", "whether the tail is stuck or only far is open"),
+        ((0.46, math.nan, math.nan), "cannot tell", "whether the tail is stuck or only far is open"),
+    ],
+)
+def test_a_tail_is_stuck_only_where_the_interval_says_so(tmp_path, monkeypatch, distance, verdict, words):
+    shown = {"flip_risk_ratio": Interval(0.3, 0.2, 0.4), "distance_ratio_tail": Interval(*distance)}
+    monkeypatch.setattr(movement, "median_ratio", lambda layers, name: shown[name])
+    found = movement.barely_flips([make(tmp_path / "run", walk_of(normal))])
+    assert found.verdict == verdict
+    assert words in found.why
+
+
+def test_layers_without_a_ratio_are_counted(tmp_path):
+    walk = walk_of(normal)
+    walk["silent"] = np.repeat(walk["one"][:1], 13, axis=0)
+    why = verdicts(make(tmp_path / "run", walk))["why"]
+    assert "median layer of 2 (1 have no such ratio), windows" in why["C1a"]
+    assert "median layer of 2 (1 have no such ratio), windows" in why["C1b"]
+
+
+def test_a_baseline_is_other_runs_that_do_not_clamp(tmp_path):
+    clamped = [make(tmp_path / f"c{seed}", walk_of(normal, seed=seed), CLAMPED, seed=seed) for seed in range(2)]
+    free = make(tmp_path / "free", walk_of(normal), seed=0)
+    with pytest.raises(InputError, match="c1 stops gradients, so it is no baseline"):
+        claims(clamped[0], clamped[1])
+    with pytest.raises(InputError, match="are one run, and one seed; give it once"):
+        claims([free], [free])
+
+
+def test_what_stands_in_for_the_clamp_is_named(tmp_path):
+    masked = [
+        make(tmp_path / f"m{seed}", walk_of(normal, seed=seed), seed=seed, mask="random", recu=True)
+        for seed in range(3)
+    ]
+    free = [make(tmp_path / f"f{seed}", walk_of(normal, seed=seed + 5), seed=seed) for seed in range(3)]
+    assert verdicts(masked, free).loc["C6", "why"].startswith("of the random mask that stands in for ReCU's clamp: ")
+
+
+def test_claims_about_entropy_need_their_condition(tmp_path):
+    small = {name: 0.01 * walk for name, walk in walk_of(normal).items()}
+    raw = WeightTransform(centre=False, target=None)
+    table = verdicts(make(tmp_path / "small", small, raw))
+    assert table.loc[["C4", "C8"], "verdict"].tolist() == ["cannot tell"] * 2
+    assert "no layer has b above 1/e" in table.loc["C4", "why"]
+    large = walk_of(normal)
+    table = verdicts(make(tmp_path / "mixed", {"one": large["one"], "two": small["two"]}, raw))
+    assert table.loc[["C4", "C8"], "verdict"].tolist() == ["by construction"] * 2
+    assert "median layer of the 1 of 2 with b > 1/e" in table.loc["C4", "why"]
+    assert table.loc["C8", "estimate"] > 0.9
+
+
 def test_free_normal_weights_contradict_dead_tails_and_laplace(tmp_path):
     table = verdicts(make(tmp_path / "run", walk_of(normal)))
     assert table.loc["C1a", "verdict"] == "contradicted"
@@ -99,7 +155,7 @@ def far_tail(generator):
     steps = [generator.normal(size=(16, 300))]
     for _ in range(12):
         size = np.abs(steps[-1])
-        keep = np.where(size > np.quantile(size, 0.7), 0.98, 0.0)
+        keep = np.where(size > np.quantile(size, 0.7), 0.97, 0.0)
         steps.append(keep * steps[-1] + np.sqrt(1 - keep**2) * generator.normal(size=size.shape))
     return np.array(steps, np.float32)
 

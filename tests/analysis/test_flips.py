@@ -6,6 +6,7 @@ from shutil import rmtree
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import spatial
 
 from recu_analysis import flip_table, open_run
 from recu_analysis.analysis.flips import zero_density
@@ -35,7 +36,7 @@ def test_columns_against_a_plain_loop(run, synthetic, layer):
         assert row["c2i_original"] == pytest.approx(1 - 2 * (plus[last] != plus[0]).mean())
         assert row["locked_fraction"] == pytest.approx((later == 0).mean())
         z = [standard_scores(synthetic.history[layer][at]).ravel() for at in (last, 20)]
-        assert row["memory_to_end"] == pytest.approx(np.mean(z[0] * z[1]), rel=1e-5)
+        assert row["memory_to_end"] == pytest.approx(1 - spatial.distance.cosine(*z), rel=1e-5)
 
 
 def test_the_flip_law_holds_for_steps_that_do_not_depend_on_z(tmp_path):

@@ -4,13 +4,14 @@ import shutil
 
 import numpy as np
 import pytest
+from scipy import spatial
 
-from recu_analysis import open_run
+from recu_analysis import dead_weights, open_run
 from recu_analysis.analysis.horizon import common_stretch, final_stretch, horizon, memory_between
 from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.cli.stretches import choice
 from recu_analysis.testing import random_walk, synthetic_run
-from recu_analysis.theory.standardize import standard_scores
+from recu_analysis.theory.standardize import WeightTransform, standard_scores
 
 
 def forgetful(shape, updates, *, keep, seed=0):
@@ -29,12 +30,12 @@ def made(tmp_path_factory):
 
 
 def plain_memory(made, start, end):
-    """Mean over all weights of z before and after some updates."""
-    products = [standard_scores(walk[start]) * standard_scores(walk[end]) for walk in made.history.values()]
-    return np.concatenate([product.ravel() for product in products]).mean()
+    """Cosine of z before and after some updates over all weights."""
+    z = (np.concatenate([standard_scores(walk[at]).ravel() for walk in made.history.values()]) for at in (start, end))
+    return 1 - spatial.distance.cosine(*z)
 
 
-def test_memory_is_the_mean_product_of_standard_scores(made):
+def test_memory_is_the_cosine_of_standard_scores(made):
     run = open_run(made.path)
     for first, last in ((1, 1), (3, 7), (1, 12)):
         found = memory_between(run, run.header.layers, first, last)
@@ -100,5 +101,27 @@ def test_weights_that_are_not_finite_are_left_out(tmp_path):
     walk = random_walk((4, 30), 4)
     walk[2:, 0, 0] = np.nan
     run = open_run(synthetic_run(tmp_path / "run", {"a": walk}).path)
-    good = standard_scores(walk[0])[1:] * standard_scores(walk[4])[1:]
-    assert memory_between(run, run.header.layers, 1, 4) == pytest.approx(good.mean(), abs=1e-6)
+    good = (standard_scores(walk[at])[1:].ravel() for at in (0, 4))
+    assert memory_between(run, run.header.layers, 1, 4) == pytest.approx(1 - spatial.distance.cosine(*good), abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(32, 100), (16, 2), (4, 3, 3, 3)])
+@pytest.mark.parametrize("centre", [True, False])
+def test_nothing_that_stands_still_has_forgotten(tmp_path, shape, centre):
+    """However few weights a channel holds, and however many channels are constant."""
+    still = np.repeat(random_walk(shape, 0), 5, axis=0) + 0.3
+    still[:, shape[0] // 2 :] = 0.25
+    transform = WeightTransform(centre=centre, target=2.0)
+    run = open_run(synthetic_run(tmp_path / "run", {"a": still.astype(np.float32)}, transform=transform).path)
+    assert memory_between(run, run.header.layers, 1, 4) == pytest.approx(1.0)
+    assert not final_stretch(run).long
+    assert dead_weights(run)["memory"].item() == pytest.approx(1.0)
+
+
+def test_a_horizon_before_a_gap_is_found(tmp_path):
+    path = synthetic_run(tmp_path / "run", {"a": random_walk((10, 60), 40, step=0.4, seed=1)}, windows=8).path
+    whole = horizon(open_run(path), 0)
+    shutil.rmtree(path / "history/segment-0000/window-000006")
+    assert whole.range.last < 6
+    assert horizon(open_run(path), 0) == whole
+    assert horizon(open_run(path), 4) is None, "window 5 alone is too short, and the next is missing"

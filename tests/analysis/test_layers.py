@@ -1,8 +1,10 @@
 """layer_table against plain loops: state, movement, revival, and what window 0 cannot know."""
 
 import math
+import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -217,3 +219,26 @@ def test_two_values_have_a_distance_and_no_shape(tmp_path):
     assert table["gennorm_shape"].isna().all()
     # Half of the values lie at -s and half at s, the scale of the fitted Laplace.
     assert table["ks_laplace"].tolist() == pytest.approx([0.5 - 0.5 * math.exp(-1)] * 2)
+
+
+def test_after_a_gap_there_is_a_state_and_no_movement(tmp_path):
+    path = synthetic_run(tmp_path / "run", {"a": random_walk((4, 30), 12, step=0.3)}, windows=6).path
+    whole = layer_table(open_run(path)).set_index("window")
+    shutil.rmtree(path / "history/segment-0000/window-000003")
+    table = layer_table(open_run(path)).set_index("window")
+    assert table.index.tolist() == [0, 1, 2, 4, 5, 6]
+    assert table.loc[4, ["mobility", "flip_ratio", "memory", "revived_fraction"]].isna().all()
+    assert table.loc[4, "b_hat"] == whole.loc[4, "b_hat"]
+    assert np.isnan(table.loc[5, "revived_fraction"]), "window 4 is not known"
+    assert table.loc[[1, 2, 6]].equals(whole.loc[[1, 2, 6]])
+
+
+def test_signs_that_nan_took_are_neither_changed_nor_revived(tmp_path):
+    walk = random_walk((6, 40), 12, step=0.3)
+    broken = walk.copy()
+    broken[9:, 2, 5] = np.nan
+    whole = layer_table(open_run(synthetic_run(tmp_path / "whole", {"a": np.delete(walk, 2, axis=1)}, windows=6).path))
+    table = layer_table(open_run(synthetic_run(tmp_path / "run", {"a": broken}, windows=6).path))
+    names = ["c2i", "flip_ratio", "silent_fraction"]
+    pd.testing.assert_frame_equal(table.loc[5:, names], whole.loc[5:, names])
+    assert table.loc[6, "revived_fraction"] == whole.loc[6, "revived_fraction"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from click.testing import CliRunner
@@ -64,3 +65,33 @@ def test_layers_are_chosen_of_by_layer_only(arms):
     assert run(*arms, "--by-layer", "--layer", "stage.*").exit_code == 0
     assert "matches 'other'; its layers are stage.conv" in run(*arms, "--by-layer", "--layer", "other").stderr
     assert run(*arms, "--layer", "stage.*").exit_code == 2
+
+
+def test_sampled_runs_are_said_and_are_no_seeds_of_others(tmp_path):
+    walk = {"stage.conv": random_walk((16, 20), 8, step=0.6)}
+    paths = [str(synthetic_run(tmp_path / name, walk, exact=name == "seen").path) for name in ("seen", "sampled")]
+    done = run(*paths)
+    assert done.stderr.startswith(
+        "Warning: sampled: sampled from checkpoints, movement is net and flips are missed; do not compare"
+    )
+    assert [row["exact"] for row in json.loads(run(*paths, "--format", "json").stdout)] == [True, False]
+    assert [row["seeds"] for row in json.loads(run(*paths, "--seeds", "--format", "json").stdout)] == [1, 1]
+
+
+def test_one_run_is_one_seed(arms, tmp_path):
+    copy = shutil.copytree(arms[0], tmp_path / "copy")
+    done = run(arms[0], str(copy), "--seeds")
+    assert done.exit_code == 1
+    assert "are one run, and one seed; give it once" in done.stderr
+
+
+def test_the_footer_says_whose_intervals_are_over_what(tmp_path):
+    paths = []
+    for name, recu, seed in (("a0", True, 0), ("a1", True, 1), ("b0", False, 0), ("b1", False, 1), ("c0", "half", 0)):
+        walk = {"stage.conv": random_walk((16, 20), 8, step=0.6, seed=len(paths))}
+        path = synthetic_run(tmp_path / name, walk).path
+        content = json.loads((path / "run.json").read_text()) | {"configuration": {"recu": recu, "seed": seed}}
+        (path / "run.json").write_text(json.dumps(content))
+        paths.append(str(path))
+    done = run(*paths, "--by-layer")
+    assert done.stdout.rstrip().endswith("(95 % interval, over seeds for b0, b1, over channels for c0).")

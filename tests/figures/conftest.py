@@ -10,6 +10,7 @@ import pytest
 import recu_analysis as ra
 from recu_analysis.figures.of_runs import FIG2_LAYER
 from recu_analysis.testing import random_walk, synthetic_run
+from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,8 @@ def trained(tmp_path) -> Callable[..., Run]:
 
     def make(name: str, top1: float = 90.0, **settings: Any) -> Run:
         history = {FIG2_LAYER: random_walk((8, 50), 8, seed=settings.get("seed", 0))}
-        path = synthetic_run(tmp_path / "runs" / name, history).path
+        transform = WeightTransform(centre=True, target=2.0, clamp=settings.get("recu", True))
+        path = synthetic_run(tmp_path / "runs" / name, history, transform=transform).path
         header = json.loads((path / "run.json").read_text())
         (path / "run.json").write_text(json.dumps(header | {"configuration": SETTINGS | settings}))
         marks = path / "history/segment-0000/metrics.jsonl"

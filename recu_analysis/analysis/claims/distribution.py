@@ -16,6 +16,7 @@ from recu_analysis.analysis.horizon import LONG_MEMORY, asked_memory, memory_bet
 from recu_analysis.analysis.measured import alike, asked_measured
 from recu_analysis.errors import InputError
 from recu_analysis.theory import gennorm
+from recu_analysis.theory.entropy import CRITICAL_SCALE
 from recu_analysis.theory.fit import laplace_sums
 from recu_analysis.theory.intervals import Interval, over_layers
 from recu_analysis.theory.standardize import WeightTransform, standard_scores
@@ -41,6 +42,8 @@ HELD, NOT_HELD = (0.95, 1.05), (0.9, 1.1)
 #: The minimum that the printed Eq. 14 has, and the levels at which the measured error is looked at.
 PRINTED_MINIMUM = 0.82
 LEVELS, POINTS = (0.55, 0.99), 45
+#: Steps of the curve that a sentence gives.
+CURVE_POINTS = 4
 #: The levels between which the paper's schedule goes.
 SCHEDULE = (0.85, 0.99)
 
@@ -70,6 +73,10 @@ def laplace(runs: Sequence[Run]) -> Finding:
         values.append(median_shape(run))
     value = pooled(values)
     shown = "shape of the generalised normal of z (1 Laplace, 2 normal), median layer, at the end"
+    if math.isinf(value.estimate):
+        return cannot_tell(
+            f"{shown}: flatter than uniform, far from Laplace, but no shape has an interval there", value
+        )
     return judge(value, supported=LAPLACE, contradicted=[(NOT_LAPLACE, math.inf)], shown=shown)
 
 
@@ -162,29 +169,58 @@ def least_error(table: pd.DataFrame) -> Finding:
         value,
         "contradicted",
         f"the minimum at {PRINTED_MINIMUM} comes from a wrong sign in Eq. 14; the exact error rises with tau, and the "
-        f"measured one is least at the lowest level looked at ({LEVELS[0]:g}); the interval is the range over layers",
+        f"measured one is least at the lowest level looked at ({LEVELS[0]:g}); the interval is the range over layers. "
+        f"Measured over b_hat^2, median layer: {_curve(table)}",
     )
 
 
 def entropy_rises(table: pd.DataFrame) -> Finding:
     """C4: entropy rises with tau where b > 1/e."""
-    entropies = _between(table, *SCHEDULE).groupby("layer", sort=False)["entropy_measured"]
+    shown = _above_critical(table)
+    if shown.empty:
+        return cannot_tell(_ALL_BELOW)
+    entropies = _between(shown, *SCHEDULE).groupby("layer", sort=False)["entropy_measured"]
     rise = (entropies.last() - entropies.first()) / (SCHEDULE[1] - SCHEDULE[0])
     return Finding(
         Interval(float(rise.median()), float(rise.min()), float(rise.max())),
         "by construction",
-        "Eq. 17 rises with tau for b > 1/e, and b* sets b; 1/e depends on the unit of the weights. Measured rise in "
-        "nats per unit of tau, 0.85 to 0.99, median layer; the interval is the range over layers",
+        "Eq. 17 rises with tau for b > 1/e, and b* sets b where a layer standardises; 1/e depends on the unit of the "
+        f"weights. Measured rise in nats per unit of tau, 0.85 to 0.99, median layer{_left_out(table, shown)}; the "
+        "interval is the range over layers",
     )
+
+
+_ALL_BELOW = "no layer has b above 1/e, so that the condition does not hold: there the entropy falls as tau rises"
+
+
+def _curve(table: pd.DataFrame) -> str:
+    """The measured error over b_hat^2 of the median layer at some of the levels."""
+    relative = (table["qe_measured"] / table["b"] ** 2).groupby(table["tau"]).median()
+    some = relative.iloc[:: (POINTS - 1) // CURVE_POINTS]
+    return ", ".join(f"{error:.3g} at {level:.2f}" for level, error in some.items())
+
+
+def _above_critical(table: pd.DataFrame) -> pd.DataFrame:
+    """The layers whose scale b is above 1/e."""
+    return table[table["b"] > CRITICAL_SCALE]
+
+
+def _left_out(table: pd.DataFrame, shown: pd.DataFrame) -> str:
+    """How many layers the condition leaves out, for a sentence; nothing where none."""
+    layers, left = table["layer"].nunique(), shown["layer"].nunique()
+    return f" of the {left} of {layers} with b > 1/e" if left < layers else ""
 
 
 def tension(table: pd.DataFrame, run: Run) -> Finding:
     """C8: along the run's schedule, quantisation error and entropy rise together."""
+    shown_layers = _above_critical(table)
+    if shown_layers.empty:
+        return cannot_tell(_ALL_BELOW)
     levels = [window[spec.name].summary.tau for window in run.windows for spec in run.header.layers]
     known = [level for level in levels if level is not None]
     low, high = (min(known), max(known)) if known else (1.0, 1.0)
     own = _between(table, low, high)["tau"].nunique() >= 3
-    rows = _between(table, *((low, high) if own else SCHEDULE))
+    rows = _between(shown_layers, *((low, high) if own else SCHEDULE))
     shown = f"{rows['tau'].min():.2f} to {rows['tau'].max():.2f}"
     columns = ["qe_measured", "entropy_measured"]
     together = pd.Series([layer[columns].corr().iloc[0, 1] for _, layer in rows.groupby("layer", sort=False)])
@@ -193,7 +229,7 @@ def tension(table: pd.DataFrame, run: Run) -> Finding:
         Interval(float(together.median()), float(together.min()), float(together.max())),
         "by construction",
         "both are functions of tau that rise for b > 1/e; correlation of the measured error and entropy over "
-        f"{whose}, {shown}, median layer; the interval is the range over layers",
+        f"{whose}, {shown}, median layer{_left_out(table, shown_layers)}; the interval is the range over layers",
     )
 
 

@@ -45,6 +45,14 @@ def median_ratio(layers: Sequence[Values], name: str) -> Interval:
     return over_layers(layers, lambda _, totals: ratio(totals, over, under, means=means))
 
 
+def _without(runs: Sequence[Sequence[Values]], name: str) -> str:
+    """How many layers have no such ratio, for a sentence; nothing where all have one."""
+    over, under, means = RATIOS[name]
+    ratios = [ratio(layer.sum(axis=0, keepdims=True), over, under, means=means) for run in runs for layer in run]
+    missing = int(np.isnan(ratios).sum())
+    return f" of {len(ratios) - missing} ({missing} have no such ratio)" if missing else ""
+
+
 def barely_updated(unclamped: Sequence[Run]) -> Finding:
     """C1a: mobility of the tail over that of the core, in runs without clamp."""
     stretches, problem = _long_stretches(unclamped)
@@ -55,11 +63,12 @@ def barely_updated(unclamped: Sequence[Run]) -> Finding:
         return cannot_tell(f"{without[0]} was recorded without zpath, of which mobility is made; record it")
     sums = [ask(asked_sums(run, at.range)) for run, at in zip(unclamped, stretches, strict=True)]
     values = [median_ratio(layers, "mobility_ratio") for layers in sums]
+    left_out = _without(sums, "mobility_ratio")
     return judge(
         pooled(values),
         supported=(-_INFINITE, BARELY),
         contradicted=[(ALIKE, _INFINITE)],
-        shown=f"mobility of tail to core without clamp, median layer, {_windows(stretches)}",
+        shown=f"mobility of tail to core without clamp, median layer{left_out}, {_windows(stretches)}",
     )
 
 
@@ -71,15 +80,19 @@ def barely_flips(unclamped: Sequence[Run]) -> Finding:
     sums = [ask(asked_sums(run, at.range)) for run, at in zip(unclamped, stretches, strict=True)]
     risk = pooled([median_ratio(layers, "flip_risk_ratio") for layers in sums])
     distance = pooled([median_ratio(layers, "distance_ratio_tail") for layers in sums])
-    shown = f"risk of a flip, tail to core without clamp, median layer, {_windows(stretches)}"
+    left_out = _without(sums, "flip_risk_ratio")
+    shown = f"risk of a flip, tail to core without clamp, median layer{left_out}, {_windows(stretches)}"
     found = judge(risk, supported=(-_INFINITE, BARELY), contradicted=[(ALIKE, _INFINITE)], shown=shown)
     beside = (
         f"; sign changes of the tail, observed over expected of pure distance: {distance.estimate:.2f} "
         f"({distance.low:.2f} to {distance.high:.2f})"
     )
-    if found.verdict == "supported" and not distance.high < STUCK:
+    if found.verdict != "supported" or distance.high < STUCK:
+        return Finding(risk, found.verdict, found.why + beside)
+    if distance.low >= STUCK:
         return Finding(risk, "not supported", f"{shown}: below {BARELY:g} by distance only, not stuck{beside}")
-    return Finding(risk, found.verdict, found.why + beside)
+    open_ = f"{shown}: below {BARELY:g}, but whether the tail is stuck or only far is open{beside}"
+    return Finding(risk, "not supported", open_) if distance.low < STUCK else cannot_tell(open_, risk)
 
 
 def asked(unclamped: Sequence[Run]) -> list[Asked[Values]]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from recu_analysis.analysis.claims import distribution, movement, outcome
 from recu_analysis.analysis.claims.finding import Finding, cannot_tell
-from recu_analysis.analysis.compare import groups_of
+from recu_analysis.analysis.compare import check_once, groups_of
 from recu_analysis.analysis.engine import answering
 from recu_analysis.analysis.selection import moving_windows
 from recu_analysis.errors import InputError, NotRecordedError, WindowNotFoundError
@@ -63,7 +63,7 @@ def claims(run: Run | Runs, baseline: Run | Runs | None = None) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If a run is given twice, which would count as two seeds.
+        If a run is given twice, which would count as two seeds, or a baseline clamps.
     WindowNotFoundError
         If a run holds no window with updates.
     """
@@ -77,8 +77,13 @@ def _sides(run: Run | Runs, baseline: Run | Runs | None) -> tuple[list[Run], lis
     others = [*_several(baseline), *unasked]
     for each in (*runs, *others):
         moving_windows(each)
-    for group in (runs, others):
-        _check_once(group)
+    check_once([*runs, *others])
+    clamping = next((each for each in others if masks(each)), None)
+    if clamping:
+        raise InputError(
+            f"{clamping.path.name} stops gradients, so it is no baseline; give runs trained with --no-recu, or see "
+            "recu-analyze compare"
+        )
     return runs, others
 
 
@@ -131,7 +136,12 @@ def _of_first(finding: Finding, runs: Runs) -> Finding:
 
 def _of_pairs(claim: Callable[[Runs, Runs], Finding], runs: Runs, others: Runs) -> Finding:
     """What runs that clamp show of a claim beside those that do not."""
-    return _of_one_kind(claim(runs, others), runs, others) if _clamp(runs) else cannot_tell(_NEEDS_CLAMP)
+    if not _clamp(runs):
+        return cannot_tell(_NEEDS_CLAMP)
+    found = _of_one_kind(claim(runs, others), runs, others)
+    if any(each.configuration.get("mask") == "random" for each in runs):
+        return replace(found, why=f"of the random mask that stands in for ReCU's clamp: {found.why}")
+    return found
 
 
 def _of_one_kind(finding: Finding, *groups: Runs) -> Finding:
@@ -143,14 +153,6 @@ def _of_one_kind(finding: Finding, *groups: Runs) -> Finding:
             why = f"these runs differ in more than their seed ({listed}), so give one kind at a time"
             return replace(finding, verdict="cannot tell", why=f"{why}; pooled all the same, {finding.why}")
     return finding
-
-
-def _check_once(runs: Runs) -> None:
-    known: dict[str, Run] = {}
-    for run in runs:
-        if run.id in known:
-            raise InputError(f"{known[run.id].path} and {run.path} are one run, and one seed; give it once")
-        known[run.id] = run
 
 
 _UNANSWERABLE = (InputError, NotRecordedError, WindowNotFoundError)
