@@ -66,9 +66,11 @@ def command(
     chosen = stretch.range if window is None and stretch else window
     table = dead_weights(opened, criterion, tail_tau, window=chosen, layers=list(layers) or None)  # type: ignore[arg-type]
     for row in table[table["counted"] < table["weights"]].to_dict(orient="records"):
+        left_out = row["weights"] - row["counted"]
+        bad = f"{row['nonfinite']} weights are" if row["nonfinite"] else "weights were for a while"
         options.warn(
-            f"layer {row['layer']}: {row['nonfinite']} weights are NaN or infinite when windows {chosen} begin or end; "
-            f"they, their channels and what was NaN between are left out, {row['weights'] - row['counted']} weights"
+            f"layer {row['layer']}: {bad} NaN or infinite in windows {chosen}; they and their channels are left out, "
+            f"{left_out} weights in all"
         )
     text = functools.partial(as_text, opened, criterion=criterion, tail_tau=tail_tau, stretch=stretch)
     deliver(table, form, output, text, printed=_printed)

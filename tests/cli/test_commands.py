@@ -233,7 +233,25 @@ def test_nan_weights_are_counted_and_the_table_goes_on(tmp_path):
     done = run_cli("dead-weights", path)
     assert done.returncode == 0
     assert "Warning: layer a: 1 weights are NaN or infinite in windows 3:5; they and their channels" in done.stderr
+    assert "are left out, 30 weights in all\n" in done.stderr
     assert " of 210 weights, " in done.stdout, "three of four channels, and the other layer"
+
+
+def test_weights_that_were_no_numbers_for_a_while_are_told(tmp_path):
+    walk = random_walk((4, 30), 4)
+    walk[3, 1, 2] = np.nan
+    path = synthetic_run(tmp_path / "run", {"a": walk}, windows=1).path
+    done = run_cli("dead-weights", path)
+    told = "layer a: weights were for a while NaN or infinite in windows 1:2; they and their channels are left out, "
+    assert f"Warning: {told}30 weights in all\n" in done.stderr
+
+
+def test_latex_has_the_columns_of_the_text_table(tmp_path):
+    path = synthetic_run(tmp_path / "run", {"a": random_walk((16, 30), 4, step=0.5)}).path
+    for command, columns in (("dead-weights", 12), ("updates", 8), ("flips", 10), ("fit", 9)):
+        lines = run_cli(command, path, "--format", "latex").stdout.splitlines()
+        assert len(lines[0].removeprefix(r"\begin{tabular}{").removesuffix("}")) == columns
+        assert lines[0].endswith("r}"), "numbers to the right"
 
 
 def test_long_layer_names_are_shortened_and_still_fit(tmp_path):
