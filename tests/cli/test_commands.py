@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from recu_analysis import open_run
+from recu_analysis.cli import cli
 from recu_analysis.cli.train import interruptible
 from recu_analysis.store.durable import lock_directory
 from recu_analysis.store.tensors import TensorFile
@@ -249,7 +251,7 @@ def test_weights_that_were_no_numbers_for_a_while_are_told(tmp_path):
 def test_latex_has_the_columns_of_the_text_table(tmp_path):
     path = synthetic_run(tmp_path / "run", {"a": random_walk((16, 30), 4, step=0.5)}).path
     for command, columns in (("dead-weights", 12), ("updates", 8), ("flips", 10), ("fit", 9)):
-        lines = run_cli(command, path, "--format", "latex").stdout.splitlines()
+        lines = CliRunner().invoke(cli, [command, str(path), "--format", "latex"]).stdout.splitlines()
         assert len(lines[0].removeprefix(r"\begin{tabular}{").removesuffix("}")) == columns
         assert lines[0].endswith("r}"), "numbers to the right"
 
