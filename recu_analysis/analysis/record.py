@@ -108,7 +108,7 @@ class MergedRecord:
             self._arrays[part] = _empty(part, record.spec.shape)
 
     def finish(self) -> None:
-        """Take the state at the end."""
+        """Take the state at the end; nothing is added any more."""
         last = self.windows[-1]
         if "end" in self.parts:
             self._arrays["end"] = self._ends.weight(last)
@@ -116,6 +116,9 @@ class MergedRecord:
             self._arrays["effective"] = self._ends.effective(last)
         if "ema" in self.parts:
             self._arrays["ema"] = last[self._ends.spec.name].ema if self._keeps("ema") else None
+        for array in self._arrays.values():
+            if array is not None:
+                array.flags.writeable = False  # several questions share it
 
     def release(self) -> None:
         """Forget what `once` made: results that hold the record would keep it in memory."""

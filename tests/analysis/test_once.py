@@ -246,6 +246,19 @@ def test_a_question_that_fails_leaves_the_others_their_answers(pair):
             ask(bad)
 
 
+def changing(run, spec):
+    record = yield over(run.windows[1:3], {"zpath", "silent", "start"})
+    for shared in (record.zpath, record.silent, record.start, record.z_start):
+        with pytest.raises(ValueError, match="read-only"):
+            shared[...] = 0
+    return True
+
+
+def test_what_questions_share_cannot_be_changed(pair):
+    run = open_run(pair / "recu")
+    assert ask(Asked(run, run.header.layers, changing)) == [True, True]
+
+
 def test_a_question_cannot_go_back(pair):
     run = open_run(pair / "recu")
     with pytest.raises(AssertionError, match="went by"):
