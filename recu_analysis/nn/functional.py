@@ -29,9 +29,10 @@ def _fused(device: torch.device) -> ModuleType | None:
     """The module where it runs: Triton may be missing, find no C compiler, or not know the GPU."""
     try:
         from recu_analysis.nn import fused
+        from recu_analysis.nn.binariser import Binariser
 
         few = torch.ones(1, 2, device=device)
-        fused.sign_of_weights(few, few[0, 0], centre=True, target=1.0, eps=EPS, clamp=True)
+        fused.sign_of_weights(few, few[0, 0], Binariser())
     except Exception:
         return None
     return fused

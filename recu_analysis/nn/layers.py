@@ -35,6 +35,7 @@ from recu_analysis.theory.laplace import check_tau
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
     from recu_analysis.theory.standardize import WeightTransform
 
@@ -130,16 +131,11 @@ class _Binary(nn.Module):
 
     def _operands(self, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """Signs of activations, signs of weights, and the factor of their product."""
-        options = self.binariser
-        fused = fused_for(self.weight) if options.fusible else None
-        if not fused:
-            standardised = self._standardised()
-            return self.binary_input(values), self._signs(standardised), self._factor(standardised)
-        told = {"centre": options.centre, "target": options.scale, "eps": options.eps, "clamp": options.clamp}
-        scaled = self.training and options.scale_activations and options.input_gradient == "polynomial"
-        if scaled and values.device == self.weight.device and values.numel():
-            return *fused.layer_signs(values, self.weight, self.tau, **told), self.alpha
-        return self.binary_input(values), fused.sign_of_weights(self.weight, self.tau, **told), self.alpha
+        fused = fused_for(self.weight) if self.binariser.fusible else None
+        if fused:
+            return self.binary_input(values), fused.sign_of_weights(self.weight, self.tau, self.binariser), self.alpha
+        standardised = self._standardised()
+        return self.binary_input(values), self._signs(standardised), self._factor(standardised)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         tau = state_dict.get(f"{prefix}tau")
@@ -200,8 +196,22 @@ class BinaryConv2d(_Binary):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Output of shape (batch, C_out, H', W') for activations of shape (batch, C_in, H, W)."""
+        fused = self._convolution_for(values)
+        if fused:
+            result: torch.Tensor = fused.convolve(
+                values, self.weight, self.alpha, self.tau, self.binariser, self._geometry
+            )
+            return result
         signs, weight, factor = self._operands(values)
         return _scaled(functional.conv2d(signs, weight, None, *self._geometry), factor)
+
+    def _convolution_for(self, values: torch.Tensor) -> ModuleType | None:
+        """`recu_analysis.nn.fused` where it can do all that the layer does, which is what trains."""
+        options = self.binariser
+        scaled = self.training and options.scale_activations and options.input_gradient == "polynomial"
+        if not (scaled and options.fusible and values.ndim == 4 and values.device == self.weight.device):
+            return None
+        return fused_for(values)
 
 
 class BinaryLinear(_Binary):

@@ -5,8 +5,9 @@ import itertools
 import pytest
 import torch
 
-from recu_analysis.nn import BinaryConv2d, build_network
+from recu_analysis.nn import BinaryConv2d, BinaryLinear, build_network
 from recu_analysis.nn import functional as plain
+from recu_analysis.nn.binariser import Binariser
 from recu_analysis.nn.signs import _ScaledPolynomial, sign_straight_through
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -33,7 +34,7 @@ def test_signs_of_weights_and_their_gradient(shape, dtype, centre, clamp, level)
     tau = torch.tensor(level).cuda()
     values = plain.standardise(first, centre=centre, target=1.3)
     expected = sign_straight_through(plain.recu(values, tau) if clamp else values)
-    found = fused.sign_of_weights(second, tau, centre=centre, target=1.3, eps=plain.EPS, clamp=clamp)
+    found = fused.sign_of_weights(second, tau, Binariser(centre=centre, scale=1.3, clamp=clamp))
     tau.fill_(0.7)  # the gradient is that of the forward pass
     gradient = torch.randn_like(expected)
     expected.backward(gradient)
@@ -58,25 +59,75 @@ def test_signs_of_activations_and_their_gradient(dtype, layout):
     assert close(first.grad, second.grad)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_a_layer_at_once_is_its_activations_and_its_weights(dtype, layout):
-    from recu_analysis.nn import fused
+def gradients_of(layer, values, gradient, *, fused, monkeypatch):
+    """Output and gradients of a layer, by the kernels or by the operations that they stand for."""
+    with monkeypatch.context() as patch:
+        if not fused:
+            patch.setattr("recu_analysis.nn.layers.fused_for", lambda _: None)
+            patch.setattr("recu_analysis.nn.signs.fused_for", lambda _: None)
+        values = values.detach().clone().requires_grad_()
+        layer.zero_grad()
+        output = layer(values)
+        output.backward(gradient.to(output.dtype))
+    return [output.detach(), values.grad, *(parameter.grad.clone() for parameter in layer.parameters())]
 
+
+@pytest.mark.parametrize("changed", [{}, {"alpha": "none"}, {"clamp": False}, {"centre": False}, {"scale": 0.7}])
+@pytest.mark.parametrize(
+    "geometry", [{"padding": 1}, {"stride": 2, "padding": 1}, {"groups": 4}, {"dilation": 2, "padding": 2}]
+)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_convolution_at_once_is_its_parts(changed, geometry, layout, dtype, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     torch.manual_seed(0)
-    values = (torch.randn(5, 12, 31, 33) + 0.2).to(dtype).cuda().to(memory_format=layout)
-    weight = (torch.randn(7, 12, 3, 3) + 0.1).to(torch.promote_types(dtype, torch.float32)).cuda()
-    weight = weight.to(memory_format=layout)
-    first, second = ((values.clone().requires_grad_(), weight.clone().requires_grad_()) for _ in range(2))
-    tau, told = torch.tensor(0.8).cuda(), {"centre": True, "target": 2.0, "eps": plain.EPS, "clamp": True}
-    expected = fused.sign_scaled(first[0]), fused.sign_of_weights(first[1], tau, **told)
-    found = fused.layer_signs(*second, tau, **told)
-    gradients = [torch.randn_like(signs).contiguous() for signs in expected]
-    torch.autograd.backward(expected, gradients)
-    torch.autograd.backward(found, gradients)
-    for one, other, source, copy in zip(expected, found, first, second, strict=True):
-        assert torch.equal(one, other)
-        assert close(source.grad, copy.grad)
+    layer = BinaryConv2d(12, 8, 3, **geometry, **changed).to("cuda", dtype).to(memory_format=layout)
+    values = (torch.randn(5, 12, 15, 17) + 0.2).to("cuda", dtype).to(memory_format=layout)
+    gradient = torch.randn_like(layer(values))
+    expected, found = (gradients_of(layer, values, gradient, fused=on, monkeypatch=monkeypatch) for on in (False, True))
+    for one, other in zip(expected, found, strict=True):
+        assert close(one, other)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_convolution_under_autocast_is_its_parts(dtype, monkeypatch):
+    torch.manual_seed(0)
+    layer = BinaryConv2d(16, 32, 3, padding=1).cuda()
+    values, gradient = (torch.randn(8, channels, 14, 14).to("cuda", dtype) for channels in (16, 32))
+    with torch.autocast("cuda", torch.bfloat16):
+        expected, found = (
+            gradients_of(layer, values, gradient, fused=on, monkeypatch=monkeypatch) for on in (False, True)
+        )
+    assert torch.equal(expected[0], found[0])
+    for one, other in zip(expected, found, strict=True):
+        assert one.dtype == other.dtype
+        assert float((one - other).norm() / one.norm()) < 1e-2
+
+
+@pytest.mark.parametrize("wanted", list(itertools.product([True, False], repeat=3)))
+def test_only_the_gradients_that_are_asked_for(wanted):
+    torch.manual_seed(0)
+    layer = BinaryConv2d(4, 8, 3).cuda()
+    tensors = torch.randn(2, 4, 6, 6).cuda(), layer.weight, layer.alpha
+    for tensor, asked in zip(tensors, wanted, strict=True):
+        tensor.requires_grad_(asked)
+    output = layer(tensors[0])
+    assert output.requires_grad == any(wanted)
+    if any(wanted):
+        output.square().sum().backward()
+    assert [tensor.grad is not None for tensor in tensors] == list(wanted)
+
+
+def test_a_linear_layer_is_that_on_a_cpu():
+    torch.manual_seed(0)
+    there, here = BinaryLinear(40, 8), BinaryLinear(40, 8).cuda()
+    here.load_state_dict(there.state_dict())
+    values = torch.randn(6, 40)
+    outputs = there(values), here(values.cuda())
+    torch.testing.assert_close(outputs[0], outputs[1].cpu(), rtol=1e-5, atol=1e-5)
+    for output in outputs:
+        output.square().sum().backward()
+    assert close(there.weight.grad, here.weight.grad.cpu())
 
 
 @pytest.mark.parametrize(
@@ -100,8 +151,8 @@ def test_a_network_takes_the_kernels_under_autocast_and_compiles_without(monkeyp
     from recu_analysis.nn import fused
 
     calls = []
-    kept = fused.layer_signs
-    monkeypatch.setattr(fused, "layer_signs", lambda *a, **b: calls.append(1) or kept(*a, **b))
+    kept = fused.convolve
+    monkeypatch.setattr(fused, "convolve", lambda *a, **b: calls.append(1) or kept(*a, **b))
     torch.manual_seed(0)
     model = build_network("resnet20").cuda()
     images = torch.randn(8, 3, 32, 32).cuda()
