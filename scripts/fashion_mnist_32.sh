@@ -3,7 +3,7 @@
 # ReCU and the random mask, and fixed levels tau as in the paper's Table 1; finished runs are skipped.
 #
 #   scripts/fashion_mnist_32.sh [SEED...]     three seeds by default; JOBS trainings at once (16) of EPOCHS epochs (24)
-#   LEVELS= scripts/fashion_mnist_32.sh       without fixed levels; LEVELS="0.98 0.9": these
+#   LEVELS= scripts/fashion_mnist_32.sh       without fixed levels; LEVELS="0.98 0.9": these; ARMS= none of the three arms
 #
 # A GPU does not add up in the same order each time, so that the same seed gives nearly, not bitwise, the same training.
 # Ctrl-C stops it; the same command goes on after the last finished epochs.
@@ -12,9 +12,13 @@ cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- 0 1 2
 
 for seed in "$@"; do
-    echo "baseline $seed --no-recu"
-    echo "recu $seed"
-    echo "random $seed --mask random"
+    for arm in ${ARMS-baseline recu random}; do
+        case $arm in
+            baseline) echo "baseline $seed --no-recu" ;;
+            recu) echo "recu $seed" ;;
+            random) echo "random $seed --mask random" ;;
+        esac
+    done
     for tau in ${LEVELS-0.98 0.94 0.90 0.85 0.82 0.78}; do
         echo "fixed$tau $seed --tau $tau $tau"
     done

@@ -9,6 +9,7 @@ import triton
 import triton.language as tl
 
 from recu_analysis.capture.accumulate import DeviceAccumulator, storable
+from recu_analysis.nn.launch import Kernel, on
 from recu_analysis.store.quantities import QUANTITIES
 
 if TYPE_CHECKING:
@@ -118,23 +119,14 @@ class CudaAccumulator(DeviceAccumulator):
         self._inverse = torch.empty_like(self._mean)
         width = self._old.shape[1]
         self._width = width, max(width - 1, 1)
-        self._block = min(MOST_AT_ONCE, triton.next_power_of_2(width))
-        with torch.cuda.device(self._old.device):
-            _all_moments[(len(self._old),)](self._old, self._mean, self._inverse, *self._width, BLOCK=self._block)
+        constants = {"BLOCK": min(MOST_AT_ONCE, triton.next_power_of_2(width)), "CENTRE": self._centre}
+        self._advance = Kernel(_advance, len(self._old), constants)
+        with on(self._old.device):
+            Kernel(_all_moments, len(self._old), constants)((self._old, self._mean, self._inverse), self._width)
 
     def advance(self, weight: torch.Tensor, update: int) -> None:
         """Account for the update that left `weight`."""
-        new = storable(weight).to(self._old.device)
-        sums = (self._path, self._zpath, self._flips, self._first, self._last)
-        with torch.cuda.device(self._old.device):
-            _advance[(len(new),)](
-                new,
-                self._old,
-                self._mean,
-                self._inverse,
-                *sums,
-                *self._width,
-                update,
-                CENTRE=self._centre,
-                BLOCK=self._block,
-            )
+        new = storable(weight).to(self._old)
+        sums = self._path, self._zpath, self._flips, self._first, self._last
+        with on(self._old.device):
+            self._advance((new, self._old, self._mean, self._inverse, *sums), (*self._width, update))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import triton
@@ -15,9 +14,7 @@ from torch.autograd.function import once_differentiable
 from recu_analysis.nn import kernels
 from recu_analysis.nn.binariser import Binariser
 from recu_analysis.nn.functional import EPS
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+from recu_analysis.nn.launch import Kernel, on
 
 #: Values that a program has in hand at a time.
 MOST_AT_ONCE = 4096
@@ -29,41 +26,47 @@ Geometry = tuple[int, int, int, int]
 
 
 class _Plan(NamedTuple):
-    """How the kernels are launched for some shapes: starting a kernel costs more than running it."""
+    """What the kernels need for some shapes and dtypes."""
 
-    grid: tuple[int]
     #: Rows and the size of each: of activations, of weights.
     sizes: tuple[int, int, int, int]
     #: Numbers kept from the signs for the gradients, and their dtype, in which the kernels compute.
     kept: int
     dtype: torch.dtype
-    signs: dict[str, Any]
-    gradients: dict[str, Any]
+    signs: Kernel
+    gradients: Kernel
 
 
 @functools.lru_cache(maxsize=1024)
 def _plan(
-    values: torch.Size, weight: torch.Size, value_dtype: torch.dtype, weight_dtype: torch.dtype, binary: Binariser,
-    *, scaled: bool
-) -> _Plan:  # fmt: skip
+    device: torch.device,
+    values: torch.Size,
+    weight: torch.Size,
+    dtypes: tuple[torch.dtype, ...],
+    binary: Binariser,
+    scaled: bool,
+) -> _Plan:
+    """For activations and weights of these shapes; the dtypes are those of all tensors that the kernels are given."""
     sizes = values[0], math.prod(values[1:]), weight[0], math.prod(weight[1:])
-    double = torch.float64 in (value_dtype, weight_dtype)
-    shared = {
+    double = torch.float64 in dtypes[:2]
+    constants = {
+        "INPUT_EPS": EPS,
         "GAIN": math.sqrt(2.0) * (binary.scale or 1.0),  # by what a weight in standard deviations is multiplied
+        "EPS": binary.eps,
         "CENTRE": binary.centre,
+        "CLAMP": binary.clamp,
         "SCALED": scaled,
         "KIND": tl.float64 if double else tl.float32,
         "INPUT_BLOCK": _block(sizes[1]),
         "BLOCK": _block(sizes[3]),
-        "num_warps": WARPS,
+        "CHANNELS": triton.next_power_of_2(max(1, sizes[2])),
     }
     return _Plan(
-        grid=(sizes[0] + sizes[2],),
         sizes=sizes,
         kept=2 * sizes[0] + 4 * sizes[2] + 1,
         dtype=torch.float64 if double else torch.float32,
-        signs={**shared, "INPUT_EPS": EPS, "EPS": binary.eps},
-        gradients={**shared, "CLAMP": binary.clamp, "CHANNELS": triton.next_power_of_2(max(1, sizes[2]))},
+        signs=Kernel(kernels.signs, sizes[0] + sizes[2], constants, num_warps=WARPS),
+        gradients=Kernel(kernels.gradients, sizes[0] + sizes[2], constants, num_warps=WARPS),
     )
 
 
@@ -79,13 +82,12 @@ class _Signs(torch.autograd.Function):
         ctx: Any, values: torch.Tensor, weight: torch.Tensor, tau: torch.Tensor, binary: Binariser
     ) -> tuple[torch.Tensor, torch.Tensor]:
         values, weight = _dense(values), _dense(weight)
-        plan = _plan(values.shape, weight.shape, values.dtype, weight.dtype, binary, scaled=False)
+        dtypes = values.dtype, weight.dtype, tau.dtype
+        plan = _plan(weight.device, values.shape, weight.shape, dtypes, binary, False)
         signs = torch.empty_like(values), torch.empty_like(weight)
         kept = weight.new_empty(plan.kept, dtype=plan.dtype)
-        with _on(weight.device):
-            kernels.signs[plan.grid](
-                values, signs[0], weight, signs[1], weight, weight, tau, kept, *plan.sizes, **plan.signs
-            )
+        with on(weight.device):
+            plan.signs((values, signs[0], weight, signs[1], weight, weight, tau, kept), plan.sizes)
         ctx.save_for_backward(values, weight, kept)
         ctx.plan = plan
         return signs
@@ -113,16 +115,15 @@ class _Convolution(torch.autograd.Function):
         binary: Binariser, geometry: Geometry
     ) -> torch.Tensor:  # fmt: skip
         values, weight = _dense(values), _dense(weight)
-        scaled = alpha is not None
-        plan = _plan(values.shape, weight.shape, values.dtype, weight.dtype, binary, scaled=scaled)
         value_signs = torch.empty_like(values, dtype=_autocast(values.dtype))
         weight_signs = torch.empty_like(weight, dtype=_autocast(weight.dtype))
         factors, scaled_signs = (weight, weight_signs) if alpha is None else (alpha, torch.empty_like(weight_signs))
+        dtypes = values.dtype, weight.dtype, value_signs.dtype, weight_signs.dtype, factors.dtype, tau.dtype
+        plan = _plan(weight.device, values.shape, weight.shape, dtypes, binary, alpha is not None)
         kept = weight.new_empty(plan.kept, dtype=plan.dtype)
-        with _on(weight.device):
-            kernels.signs[plan.grid](
-                values, value_signs, weight, weight_signs, scaled_signs, factors, tau, kept, *plan.sizes, **plan.signs
-            )
+        tensors = values, value_signs, weight, weight_signs, scaled_signs, factors, tau, kept
+        with on(weight.device):
+            plan.signs(tensors, plan.sizes)
         product = torch.conv2d(value_signs, weight_signs, None, *geometry)
         ctx.save_for_backward(values, weight, value_signs, weight_signs, scaled_signs, kept)
         ctx.plan, ctx.geometry, ctx.alpha = plan, geometry, alpha if alpha is None else (alpha.shape, alpha.dtype)
@@ -153,11 +154,10 @@ def _gradients(
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """Gradients of activations and weights from those of their signs; that of alpha is written where it is told."""
     out = torch.empty_like(values), torch.empty_like(weight)
-    with _on(weight.device):
-        kernels.gradients[plan.grid](
-            values, _laid_out_as(values, value_gradient), out[0], weight, _laid_out_as(weight, weight_gradient), out[1],
-            weight if alpha_out is None else alpha_out, kept, *plan.sizes, **plan.gradients,
-        )  # fmt: skip
+    value_gradient, weight_gradient = _laid_out_as(values, value_gradient), _laid_out_as(weight, weight_gradient)
+    by_alpha = weight if alpha_out is None else alpha_out
+    with on(weight.device):
+        plan.gradients((values, value_gradient, out[0], weight, weight_gradient, out[1], by_alpha, kept), plan.sizes)
     return out
 
 
@@ -181,11 +181,6 @@ def _autocast(dtype: torch.dtype) -> torch.dtype:
     """In what dtype autocast, where it is on, has a convolution compute."""
     lowered = torch.is_autocast_enabled("cuda") and dtype != torch.float64
     return torch.get_autocast_dtype("cuda") if lowered else dtype
-
-
-def _on(device: torch.device) -> AbstractContextManager[Any]:
-    """Where the kernels start: entering a device takes as long as an operation, and is seldom needed."""
-    return nullcontext() if device.index == torch.cuda.current_device() else torch.cuda.device(device)
 
 
 def _dense(rows: torch.Tensor) -> torch.Tensor:

@@ -109,6 +109,26 @@ def test_a_convolution_under_autocast_is_its_parts(dtype, monkeypatch):
         assert apart(one, other) < CLOSE[torch.bfloat16]
 
 
+def test_activations_that_start_anywhere():
+    torch.manual_seed(0)
+    layer = BinaryConv2d(4, 8, 3).cuda()
+    aligned = torch.randn(2, 4, 6, 6).cuda()
+    odd = torch.empty(aligned.numel() + 1, device="cuda")[1:].view(aligned.shape).copy_(aligned)
+    assert odd.data_ptr() % 16
+    expected, *others = (layer(values) for values in (aligned, odd, aligned, odd))
+    assert all(torch.equal(expected, other) for other in others)
+
+
+def test_the_kernels_follow_a_layer_to_another_dtype():
+    torch.manual_seed(0)
+    layer = BinaryConv2d(4, 8, 3).cuda()
+    values = torch.randn(2, 4, 6, 6).cuda()
+    first = layer(values)
+    again = layer.double()(values.double())
+    torch.testing.assert_close(first.double(), again, rtol=1e-5, atol=1e-5)
+    assert torch.equal(first, layer.float()(values))
+
+
 @pytest.mark.parametrize("wanted", list(itertools.product([True, False], repeat=3)))
 def test_only_the_gradients_that_are_asked_for(wanted):
     torch.manual_seed(0)

@@ -143,3 +143,19 @@ def test_a_compiler_that_fails_is_one_sentence(tmp_path, monkeypatch):
         train(TrainingConfig(epochs=1, warm_up=0, batch_size=50, compile=True), tmp_path / "run")
     assert "\n" not in str(caught.value)
     assert not open_run(tmp_path / "run").problems
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("changed", [{}, {"accumulate": 2}, {"mask": "random"}])
+def test_compiled_passes_on_a_gpu_learn_as_others(changed, tmp_path):
+    torch.manual_seed(0)
+    config = {"epochs": 3, "warm_up": 0, "batch_size": 25, "lr": 0.01, "device": "cuda", **changed}
+    for name, compiled in (("plain", False), ("run", True)):
+        train(TrainingConfig(**config, compile=compiled), tmp_path / name)
+    plain, run = (open_run(tmp_path / name) for name in ("plain", "run"))
+    # The random mask draws other sets when compiled; signs near zero differ by rounding.
+    for layer in run.layer_names:
+        start, *ends = (each.windows[at][layer].weight for each, at in ((plain, 0), (plain, -1), (run, -1)))
+        moved = np.linalg.norm(ends[0] - start)
+        assert np.linalg.norm(ends[1] - ends[0]) < (1.0 if "mask" in changed else 0.3) * moved
+        assert np.linalg.norm(ends[1] - start) > 0.5 * moved
