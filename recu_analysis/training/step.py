@@ -82,7 +82,8 @@ class Step:
         self.update = update
         self._config, self._optimizer, self._processes = config, optimizer, processes
         self._normalised = normalised
-        forward = _compiled(model, config, processes) if config.compile else model
+        # Without dynamic shapes the code for a batch depends on its size only, not on the batches before it.
+        forward = torch.compile(model, dynamic=False) if config.compile else model
         # Running statistics are those of the first process, which gives them to the others.
         self._forward = DistributedDataParallel(forward) if processes.count > 1 else forward
 
@@ -149,18 +150,6 @@ class Step:
         raise SharedError(
             f"the loss became {total} at update {self.update + 1}; a learning rate below {rate:g} may help"
         )
-
-
-def _compiled(model: torch.nn.Module, config: TrainingConfig, processes: Processes) -> torch.nn.Module:
-    """The model, compiled; on one GPU its passes are CUDA graphs, as launching small kernels takes longer than they do.
-
-    But not where gradients are summed over batches or averaged over processes: those of a graph lie in memory that
-    its next pass writes over.
-    """
-    graphs = processes.device.type == "cuda" and processes.count == 1 and config.accumulate == 1
-    # Without dynamic shapes the code for a batch depends on its size only, not on the batches before it.
-    compiled: torch.nn.Module = torch.compile(model, dynamic=False, mode="reduce-overhead" if graphs else None)
-    return compiled
 
 
 @contextlib.contextmanager
