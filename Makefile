@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 $(EXTRAS): $(READY)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,lightning,tensorboard,transformers,wandb]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,lightning,tensorboard,transformers,wandb]' 'triton; sys_platform == "linux"'
 	touch $(EXTRAS)
 
 $(DOCS): $(READY)
@@ -70,6 +70,8 @@ test-faults test-extras test-browser:
 	$(BIN)/python -m pytest -rP -m $(@:test-%=%) || [ $$? -eq 5 ] # 5: there is none yet
 
 test-extras: $(DOCS)
+# Kernels for a GPU are tested without one.
+test-extras: export TRITON_INTERPRET := 1
 
 docs: $(DOCS) ## Build the documentation, site/index.html; any warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

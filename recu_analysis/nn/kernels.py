@@ -46,7 +46,7 @@ def _input_signs(
     tl.store(scale_of, 1.0 / tl.sqrt(variance + EPS))
     for start in range(0, size, BLOCK):
         at = start + tl.arange(0, BLOCK)
-        tl.store(out + at, _sign(tl.load(values + at, mask=at < size)), mask=at < size)
+        tl.store(out + at, _sign(tl.load(values + at, mask=at < size).to(KIND)), mask=at < size)
 
 
 @triton.jit  # type: ignore[untyped-decorator]

@@ -41,7 +41,10 @@ class Kernel:
 
     def __call__(self, tensors: tuple[torch.Tensor, ...], numbers: tuple[int, ...]) -> None:
         """Start it on the current stream of the current device, with tensors of the same dtypes each time."""
-        aligned = not any(tensor.data_ptr() % 16 for tensor in tensors)
+        pointers = 0
+        for tensor in tensors:
+            pointers |= tensor.data_ptr()
+        aligned = pointers % 16 == 0
         if aligned and self._compiled:
             try:
                 self._compiled(*tensors, *numbers, *self._constants.values())

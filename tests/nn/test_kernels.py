@@ -1,0 +1,169 @@
+"""The kernels for a GPU in Triton's interpreter, where there is none: against the operations that they stand for."""
+
+import contextlib
+import itertools
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from recu_analysis.capture.accumulate import CpuAccumulator
+from recu_analysis.nn import BinaryConv2d, BinaryLinear
+from recu_analysis.nn import functional as plain
+from recu_analysis.nn.binariser import Binariser
+from recu_analysis.nn.signs import sign_scaled, sign_straight_through
+
+pytestmark = [
+    pytest.mark.extras,
+    pytest.mark.skipif(
+        os.environ.get("TRITON_INTERPRET") != "1", reason="Triton interprets where TRITON_INTERPRET=1 is set beforehand"
+    ),
+    pytest.mark.filterwarnings("ignore"),  # the interpreter's warnings are not ours
+]
+
+CLOSE = {torch.float32: 1e-5, torch.float64: 1e-12, torch.bfloat16: 2e-2}
+
+
+@pytest.fixture
+def fused(monkeypatch):
+    """`recu_analysis.nn.fused` on the CPU, a few values at a time."""
+    pytest.importorskip("triton")
+    from recu_analysis.nn import fused
+
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: None)
+    monkeypatch.setattr(torch.cuda, "device", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(fused, "MOST_AT_ONCE", 64)
+    return fused
+
+
+def assert_near(first, second):
+    """Equal to rounding, in units of the largest value."""
+    assert first.dtype == second.dtype
+    far = (first.double() - second.double()).abs().max()
+    assert float(far) < CLOSE[first.dtype] * (0.3 + float(first.double().abs().max()))
+
+
+@pytest.mark.parametrize(("centre", "clamp"), list(itertools.product([True, False], repeat=2)))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(5, 3, 3, 3), (7, 130), (1, 2)])
+@pytest.mark.parametrize("level", [0.6, 0.85, 1.0])
+def test_signs_of_weights_and_their_gradient(shape, dtype, centre, clamp, level, fused):
+    torch.manual_seed(0)
+    first = (torch.randn(shape, dtype=dtype) + 0.1).requires_grad_()
+    second = first.detach().clone().requires_grad_()
+    tau, gradient = torch.tensor(level), torch.randn(shape, dtype=dtype)
+    values = plain.standardise(first, centre=centre, target=1.3)
+    expected = sign_straight_through(plain.recu(values, tau) if clamp else values)
+    found = fused.sign_of_weights(second, tau, Binariser(centre=centre, scale=1.3, clamp=clamp))
+    tau.fill_(0.7)  # the gradient is that of the forward pass
+    for signs in (expected, found):
+        signs.backward(gradient)
+    assert torch.equal(expected, found)
+    assert_near(first.grad, second.grad)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(4, 3, 5, 5), (2, 130), (3, 2)])
+def test_signs_of_activations_and_their_gradient(shape, dtype, fused):
+    torch.manual_seed(0)
+    first = (torch.randn(shape) + 0.2).to(dtype).requires_grad_()
+    second, gradient = first.detach().clone().requires_grad_(), torch.randn(shape).to(dtype)
+    expected, found = sign_scaled(first), fused.sign_scaled(second)
+    for signs in (expected, found):
+        signs.backward(gradient)
+    assert torch.equal(expected, found)
+    assert_near(first.grad, second.grad)
+
+
+def outcome(layer, values, gradient):
+    """Output of a layer and all gradients."""
+    layer.zero_grad()
+    values = values.detach().clone().requires_grad_()
+    output = layer(values)
+    output.backward(gradient.to(output.dtype))
+    return [output.detach(), values.grad, *(parameter.grad.clone() for parameter in layer.parameters())]
+
+
+def both(layer, values, gradient, fused, monkeypatch, context=contextlib.nullcontext):
+    """Outcomes of a layer by plain operations and by the kernels."""
+    with context():
+        expected = outcome(layer, values, gradient)
+        monkeypatch.setattr("recu_analysis.nn.layers.fused_for", lambda _: fused)
+        monkeypatch.setattr("recu_analysis.nn.signs.fused_for", lambda _: fused)
+        return expected, outcome(layer, values, gradient)
+
+
+@pytest.mark.parametrize("changed", [{}, {"alpha": "none"}, {"clamp": False}, {"centre": False}, {"scale": 0.7}])
+@pytest.mark.parametrize("geometry", [{"stride": 2, "padding": 1}, {"groups": 3}, {"dilation": 2, "padding": 2}])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_convolution(changed, geometry, layout, dtype, fused, monkeypatch):
+    torch.manual_seed(0)
+    layer = BinaryConv2d(3, 6, 3, **geometry, **changed).to(dtype).to(memory_format=layout)
+    values = torch.randn(4, 3, 7, 6, dtype=dtype).to(memory_format=layout)
+    gradient = torch.randn_like(layer(values))
+    convolve, calls = fused.convolve, []
+    monkeypatch.setattr(fused, "convolve", lambda *arguments: calls.append(1) or convolve(*arguments))
+    for one, other in zip(*both(layer, values, gradient, fused, monkeypatch), strict=True):
+        assert_near(one, other)
+    assert calls
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("changed", [{}, {"alpha": "none"}])
+def test_a_convolution_under_autocast(changed, dtype, fused, monkeypatch):
+    torch.manual_seed(0)
+    layer = BinaryConv2d(8, 16, 3, padding=1, **changed)
+    values, gradient = torch.randn(4, 8, 9, 9).to(dtype), torch.randn(4, 16, 9, 9)
+    monkeypatch.setattr(fused, "_autocast", lambda _: torch.bfloat16)
+    outcomes = both(layer, values, gradient, fused, monkeypatch, lambda: torch.autocast("cpu", torch.bfloat16))
+    assert torch.equal(outcomes[0][0], outcomes[1][0])
+    for one, other in zip(*outcomes, strict=True):
+        assert one.dtype == other.dtype
+        assert float((one - other).norm() / one.norm()) < 1e-2
+
+
+@pytest.mark.parametrize("wanted", list(itertools.product([True, False], repeat=3)))
+def test_only_the_gradients_that_are_asked_for(wanted, fused, monkeypatch):
+    monkeypatch.setattr("recu_analysis.nn.layers.fused_for", lambda _: fused)
+    torch.manual_seed(0)
+    layer = BinaryConv2d(4, 8, 3)
+    tensors = torch.randn(2, 4, 6, 6), layer.weight, layer.alpha
+    for tensor, asked in zip(tensors, wanted, strict=True):
+        tensor.requires_grad_(asked)
+    output = layer(tensors[0])
+    assert output.requires_grad == any(wanted)
+    if any(wanted):
+        output.square().sum().backward()
+    assert [tensor.grad is not None for tensor in tensors] == list(wanted)
+
+
+def test_a_linear_layer(fused, monkeypatch):
+    torch.manual_seed(0)
+    outcomes = both(BinaryLinear(40, 8), torch.randn(6, 40), torch.randn(6, 8), fused, monkeypatch)
+    for one, other in zip(*outcomes, strict=True):
+        assert_near(one, other)
+
+
+@pytest.mark.parametrize(("shape", "centre"), [((6, 4, 3, 3), True), ((4, 150), False), ((6, 1), True)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.usefixtures("fused")
+def test_recording(shape, centre, dtype):
+    from recu_analysis.capture.cuda import CudaAccumulator
+
+    torch.manual_seed(0)
+    weight = torch.randn(shape, dtype=dtype)
+    weight[1] = 0.5
+    sums = [kind(weight, centre=centre) for kind in (CpuAccumulator, CudaAccumulator)]
+    for update in range(1, 9):
+        weight = weight + 0.2 * torch.randn(shape, dtype=dtype)
+        weight[1] = 0.5
+        weight[2] *= update != 7
+        for each in sums:
+            each.advance(weight, update)
+    first, second = (each.take() for each in sums)
+    for name in ("weight", "flipped", "flips", "first_flip", "last_flip"):
+        np.testing.assert_array_equal(first[name], second[name])
+    for name in ("path", "zpath"):
+        np.testing.assert_allclose(first[name], second[name], rtol=1e-5)
