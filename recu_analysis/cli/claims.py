@@ -56,8 +56,10 @@ def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], form: str, outpu
 def _warn_of_kinds(runs: Sequence[Run]) -> None:
     """Say that runs are not seeds of one training."""
     from recu_analysis.analysis.compare import groups_of
+    from recu_analysis.store.labels import folder_names
 
-    groups = groups_of({run.path.name: run for run in runs})
+    labels = folder_names([run.path for run in runs])
+    groups = groups_of(dict(zip(labels, runs, strict=True)))
     if len(groups) > 1:
         kinds = "; ".join(", ".join(group) for group in groups)
         options.warn(f"these runs differ in more than their seed: claims over all of them get no verdict: {kinds}")

@@ -59,13 +59,10 @@ def command(
     """
     from recu_analysis.analysis.compare import asked_compare, check_same_layers, compare, over_seeds
     from recu_analysis.analysis.differences import asked_curves, asked_differences, curves, layer_differences
-    from recu_analysis.errors import InputError
 
     if layers and view != "layers":
         raise click.UsageError("--layer chooses the layers of --by-layer; give both")
-    opened = {path.resolve().name: options.opened(path) for path in runs}
-    if len(opened) < len(runs):
-        raise InputError("two runs have the same folder name, by which the rows tell them apart; rename one")
+    opened = options.labelled(runs)
     check_same_layers(opened)
     _warn_of_sampled(opened)
     level: Any = tail_tau

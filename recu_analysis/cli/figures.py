@@ -128,12 +128,8 @@ def _draw(
 
 
 def _opened(paths: Sequence[Path]) -> dict[str, Run]:
-    """The runs by their folders' names; InputError where two have the same."""
-    from recu_analysis.errors import InputError
-
-    opened = {path.resolve().name: options.opened(path) for path in paths}
-    if len(opened) < len(paths):
-        raise InputError("two runs have the same folder name, by which legends tell them apart; rename one")
+    """The runs by what legends call them; those that are being written are named."""
+    opened = options.labelled(paths)
     for label, run in opened.items():
         if run.being_written:
             last = run.windows[-1].last_update if len(run.windows) else 0

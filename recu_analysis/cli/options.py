@@ -72,6 +72,14 @@ def opened(path: Path) -> Run:
     return run
 
 
+def labelled(paths: Sequence[Path]) -> dict[str, Run]:
+    """Runs by what tells them apart; InputError where one is given twice."""
+    from recu_analysis.store.labels import folder_names
+
+    labels = folder_names(paths)
+    return {label: opened(path) for label, path in zip(labels, paths, strict=True)}
+
+
 @contextlib.contextmanager
 def reading(runs: Sequence[Run], asked: Iterable[Asked[Any]]) -> Iterator[None]:
     """Answer a command's questions in one pass over its runs, and say which layers hold NaN or infinity at the end."""

@@ -11,8 +11,6 @@ from recu_analysis.cli import options
 from recu_analysis.cli.output import replace_file, size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from recu_analysis.store.run import Run
 
 
@@ -43,9 +41,7 @@ def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], output: Path) ->
     method, and what to beware of. Large runs are shown in part, and the page says so.
     """
     _require_folder(output)
-    labels = folder_names([*runs, *baseline])
-    opened = [options.opened(path) for path in (*runs, *baseline)]
-    named = dict(zip(labels, opened, strict=True))
+    named = options.labelled((*runs, *baseline))
     first = dict(list(named.items())[: len(runs)])
     write_report(first, {label: run for label, run in named.items() if label not in first}, output)
 
@@ -65,22 +61,3 @@ def _require_folder(output: Path) -> None:
 
     if not output.parent.is_dir():
         raise StoreError(f"{output} cannot be written: there is no folder {output.parent}; make it first")
-
-
-def folder_names(paths: Sequence[Path]) -> list[str]:
-    """The shortest ends of some paths that tell them apart: recu, or a/recu and b/recu.
-
-    Raises
-    ------
-    InputError
-        If a folder is named twice.
-    """
-    from recu_analysis.errors import InputError
-
-    parts = [path.resolve().parts for path in paths]
-    for length in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(each[-length:]) for each in parts]
-        if len(set(names)) == len(names):
-            return names
-    twice = next(path for path, each in zip(paths, parts, strict=True) if parts.count(each) > 1)
-    raise InputError(f"{twice} is named twice; a report shows a run once")

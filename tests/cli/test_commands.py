@@ -436,7 +436,7 @@ def test_figures_are_listed_and_drawn(synthetic, tmp_path):
     assert "known are pdf, png, svg, pgf" in run_cli("figures", "--format", "pdt", "-o", tmp_path / "none").stderr
     assert run_cli("figures", "--width", "wide", "-o", tmp_path / "none").returncode == 1
     twice = run_cli("figures", synthetic, synthetic, "--only", "magnitude", "-o", tmp_path / "none")
-    assert twice.stderr.startswith("Error: two runs have the same folder name")
+    assert "is named twice; give every run once" in twice.stderr
     assert not (tmp_path / "none").exists()
 
 
@@ -464,7 +464,19 @@ def test_compare_shows_runs_side_by_side(tmp_path):
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert [line.split()[0] for line in done.stdout.splitlines()[3:5]] == ["one", "two"]
     assert "2 seeds" in run_cli("compare", "--seeds", *paths).stdout
-    assert run_cli("compare", paths[0], paths[0]).stderr.startswith("Error: two runs have the same folder name")
+    assert "is named twice; give every run once" in run_cli("compare", paths[0], paths[0]).stderr
+
+
+def test_runs_in_folders_of_one_name_are_told_apart(tmp_path):
+    paths = [synthetic_run(tmp_path / name / "run", seed=seed).path for seed, name in enumerate(("one", "two"))]
+    done = run_cli("compare", *paths, "--format", "csv", "--quiet")
+    assert (done.returncode, [line.split(",")[0] for line in done.stdout.splitlines()[1:]]) == (
+        0,
+        ["one/run", "two/run"],
+    )
+    drawn = run_cli("figures", *paths, "--only", "magnitude", "--format", "svg", "-o", tmp_path / "drawn")
+    assert drawn.returncode == 0
+    assert "one/run" in (tmp_path / "drawn" / "magnitude.csv").read_text()
 
 
 def test_a_run_that_is_being_written_is_drawn_with_a_word_about_it(tmp_path):

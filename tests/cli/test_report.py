@@ -1,13 +1,9 @@
 """recu-analyze report as a user types it: the file, its name, and what goes wrong in one sentence."""
 
-from pathlib import Path
-
 import pytest
 from click.testing import CliRunner
 
 from recu_analysis.cli import cli
-from recu_analysis.cli.report import folder_names
-from recu_analysis.errors import InputError
 from recu_analysis.testing import synthetic_run
 
 
@@ -39,7 +35,7 @@ def test_it_writes_one_small_file_and_says_where(run, tmp_path):
             ["nowhere"],
             "Error: nowhere does not exist; recu-analyze train and recu_analysis.record make run directories",
         ),
-        (["RUN", "RUN"], "Error: RUN is named twice; a report shows a run once"),
+        (["RUN", "RUN"], "Error: RUN is named twice; give every run once"),
         (["RUN", "-o", "no/page.html"], "Error: no/page.html cannot be written: there is no folder no; make it first"),
         (["RUN", "-o", "/proc/page.html"], "Error: /proc/page.html cannot be written: "),
     ],
@@ -55,10 +51,3 @@ def test_what_goes_wrong_is_one_sentence(run, tmp_path, monkeypatch, arguments, 
 
 def test_a_folder_is_no_output(run, tmp_path):
     assert invoke(run, "-o", tmp_path).exit_code == 2
-
-
-def test_folders_are_named_by_the_shortest_ends_that_differ():
-    assert folder_names([Path("runs/recu"), Path("runs/baseline")]) == ["recu", "baseline"]
-    assert folder_names([Path("a/recu"), Path("b/recu"), Path("b/c")]) == ["a/recu", "b/recu", "b/c"]
-    with pytest.raises(InputError, match="named twice"):
-        folder_names([Path("a"), Path("b/../a")])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from recu_analysis.errors import InputError
+from recu_analysis.store.labels import folder_names
 from recu_analysis.theory.intervals import FEWEST_CHANNELS, Interval, student
 
 if TYPE_CHECKING:
@@ -110,9 +111,8 @@ def _by_seed(runs: Sequence[Run]) -> dict[object, Run]:
     for run in runs:
         other = found.setdefault(run.configuration["seed"], run)
         if other is not run:
-            raise InputError(
-                f"{other.path.name} and {run.path.name} have the same seed and are taken for one arm; leave one out"
-            )
+            names = " and ".join(folder_names([other.path, run.path]))
+            raise InputError(f"{names} have the same seed and are taken for one arm; leave one out")
     return found
 
 

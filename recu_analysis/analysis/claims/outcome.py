@@ -17,6 +17,7 @@ from recu_analysis.analysis.claims.finding import (
     pairs,
 )
 from recu_analysis.analysis.mask import LEVELS, asked_signs, signs_changed
+from recu_analysis.store.labels import folder_names
 from recu_analysis.theory.intervals import Interval, student
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def trains_faster(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
         return cannot_tell(NEEDS_PAIRS)
     apart = next((pair for pair in paired if _task(pair[0]) != _task(pair[1])), None)
     if apart:
-        names = f"{apart[0].path.name} and {apart[1].path.name}"
+        names = " and ".join(folder_names([run.path for run in apart]))
         return cannot_tell(f"{names} trained other networks or data sets, whose epochs cannot be compared")
     missing = [run.path.name for pair in paired for run in pair if _curve(run).empty]
     if missing:

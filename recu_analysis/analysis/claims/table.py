@@ -16,6 +16,7 @@ from recu_analysis.analysis.compare import check_once, groups_of
 from recu_analysis.analysis.engine import answering
 from recu_analysis.analysis.selection import moving_windows
 from recu_analysis.errors import InputError, NotRecordedError, WindowNotFoundError
+from recu_analysis.store.labels import folder_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,9 +148,10 @@ def _of_pairs(claim: Callable[[Runs, Runs], Finding], runs: Runs, others: Runs) 
 def _of_one_kind(finding: Finding, *groups: Runs) -> Finding:
     """What several runs show of a claim, without a verdict where they are not seeds of one training."""
     for runs in groups if finding.verdict != "cannot tell" else ():
-        kinds = groups_of({str(run.path): run for run in runs})
+        labels = folder_names([run.path for run in runs])
+        kinds = groups_of(dict(zip(labels, runs, strict=True)))
         if len(kinds) > 1:
-            listed = "; ".join(", ".join(run.path.name for run in kind.values()) for kind in kinds)
+            listed = "; ".join(map(", ".join, kinds))
             why = f"these runs differ in more than their seed ({listed}), so give one kind at a time"
             return replace(finding, verdict="cannot tell", why=f"{why}; pooled all the same, {finding.why}")
     return finding
