@@ -86,6 +86,11 @@ def saved_layers(
     if adapter is not None and adapter not in known:
         raise InputError(f"no adapter is called {adapter!r}; known are {', '.join(known)}")
     things = _layers(state.tensors)
+    if not things:
+        raise NoBinaryLayersError(
+            f"{state.path} holds no layer: none of its tensors ({_some(list(state.tensors))}) is called weight and has "
+            "two axes or more; rename the latent weights as NAME.weight in a copy of it"
+        )
     chosen = things
     if patterns is not None:
         _refuse_unmatched(patterns, things, state.path)
@@ -219,6 +224,12 @@ def _refuse_unmatched(patterns: Sequence[str], things: dict[str, SimpleNamespace
 
 
 def _listed(things: dict[str, SimpleNamespace]) -> str:
-    seen = [f"{name or '(itself)'} ({'x'.join(map(str, _plain_weight(thing)[1]))})" for name, thing in things.items()]
+    return _some(
+        [f"{name or '(itself)'} ({'x'.join(map(str, _plain_weight(thing)[1]))})" for name, thing in things.items()]
+    )
+
+
+def _some(seen: list[str]) -> str:
+    """The first of them, and how many more there are."""
     more = f" and {len(seen) - LISTED} more" if len(seen) > LISTED else ""
-    return ", ".join(seen[:LISTED]) + more if seen else "no weight of two axes or more"
+    return ", ".join(seen[:LISTED]) + more

@@ -112,6 +112,7 @@ def _draw(
 
     check_formats(formats)
     figure_size("page" if width is None else width, venue=venue)
+    made = not output.exists()
     check_folder(output)
     missing = []
     with _read(chosen, runs):
@@ -124,6 +125,8 @@ def _draw(
                 (options.fail if strict else options.warn)(f"the figure {name} is left out: {error}")
             else:
                 options.note(f"{'wrote' if files[0].suffix == '.csv' else 'drew'} {files[0]}")
+    if made and len(missing) == len(chosen):
+        output.rmdir()
     return missing
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -52,11 +53,12 @@ def describe(run: Run) -> dict[str, Any]:
     }
     if len(windows):
         moving = [window for window in windows if window.updates]
+        time, one_checkpoint = decay_time(run), not moving and not all(window.exact for window in windows)
         facts |= {
             "updates": f"{sum(window.updates for window in moving)}, up to number {windows[-1].last_update}",
             "recorded": "exact: every update was seen" if all(w.exact for w in windows) else "sampled from checkpoints",
             "partial": ", ".join(str(w.number) for w in windows if w.partial) or "no window",
-            "T": f"{decay_time(run):.4g}".replace("nan", "not known"),
+            "T": "not known" if math.isnan(time) or one_checkpoint else f"{time:.4g}",
         }
     facts |= {"quantities": _quantities(run.header.quantities)}
     facts |= {"segments": len(run.segments), "on disk": size(disk)}

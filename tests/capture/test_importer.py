@@ -234,6 +234,14 @@ def test_what_cannot_be_named(tmp_path):
         assert not (tmp_path / "run").exists()
 
 
+def test_what_has_no_layer_says_what_it_has(tmp_path):
+    torch.save({"kernel": torch.ones(4, 2, 3, 3), "bias": torch.ones(4)}, tmp_path / "a.pt")
+    for options in ({}, {"layers": ["kernel"]}):
+        with pytest.raises(NoBinaryLayersError, match=r"a\.pt holds no layer: none of its tensors \(kernel, bias\) is"):
+            import_checkpoints([tmp_path / "a.pt"], tmp_path / "run", **options)
+        assert not (tmp_path / "run").exists()
+
+
 def test_binarised_and_packed_weights_are_refused(tmp_path):
     model = network()
     model[1].weight.data.sign_()

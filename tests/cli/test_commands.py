@@ -424,6 +424,8 @@ def test_figures_are_listed_and_drawn(synthetic, tmp_path):
     wrong = run_cli("figures", "--only", "fig2,schedule", "--width", 3, "--format", "svg", "-o", tmp_path / "some")
     assert wrong.returncode == 1
     assert "fig2 is left out: the figure fig2 shows runs; name at least one run directory" in wrong.stderr
+    assert run_cli("figures", "--only", "fig2", "-o", tmp_path / "nothing").returncode == 1
+    assert not (tmp_path / "nothing").exists()
     assert 'width="216pt"' in (tmp_path / "some" / "schedule.svg").read_text()
     for option, word, near in (
         ("--only", "shedule", "schedule"),

@@ -91,6 +91,7 @@ def test_one_checkpoint_shows_states_only(tmp_path):
         f"one state shows no movement; next: recu-analyze fit {tmp_path / 'run'}",
     ]
     assert run("fit", tmp_path / "run").exit_code == 0
+    assert "T                              not known" in run("info", tmp_path / "run").stdout
     refused = run("dead-weights", tmp_path / "run")
     assert refused.exit_code == 1
     said = "was imported from one checkpoint, which shows no movement; import several for that"
