@@ -126,7 +126,8 @@ def _draw(
             else:
                 options.note(f"{'wrote' if files[0].suffix == '.csv' else 'drew'} {files[0]}")
     if made and len(missing) == len(chosen):
-        output.rmdir()
+        with contextlib.suppress(OSError):  # somebody else's files are in it meanwhile
+            output.rmdir()
     return missing
 
 
