@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,6 +28,12 @@ def run_cli(*arguments, **more):
     command = [sys.executable, "-m", "recu_analysis", *map(str, arguments)]
     environment = os.environ | {"COLUMNS": "80", "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, **more)
+
+
+def run_here(*arguments):
+    """The same without a process of its own, which takes seconds to load what the command needs."""
+    done = CliRunner(env={"COLUMNS": "80"}).invoke(cli, [*map(str, arguments)])
+    return SimpleNamespace(returncode=done.exit_code, stdout=done.stdout, stderr=done.stderr)
 
 
 @pytest.fixture(scope="module")
@@ -395,7 +402,7 @@ def test_fit_says_what_it_left_out(tmp_path):
 def test_weights_that_are_no_numbers_are_told(tmp_path, command):
     walk = random_walk((8, 30), 4)
     walk[-1, 3, :2] = np.nan
-    done = run_cli(*command, synthetic_run(tmp_path / "run", {"damaged": walk}).path)
+    done = run_here(*command, synthetic_run(tmp_path / "run", {"damaged": walk}).path)
     assert done.returncode == 0
     what = "2 of its weights are NaN or infinite at the end; they and their channels are left out"
     assert done.stderr.startswith(f"Warning: layer damaged of {tmp_path / 'run'}: {what}\n")
@@ -405,7 +412,7 @@ def test_weights_that_are_no_numbers_are_told(tmp_path, command):
 def test_damaged_windows_are_told_and_make_the_exit_code(synthetic, tmp_path, command):
     shard = next((synthetic / "history/segment-0000/window-000001").iterdir())
     shard.write_bytes(shard.read_bytes()[:-5])
-    done = run_cli(command, synthetic, *(["-o", tmp_path / "page.html"] if command == "report" else []))
+    done = run_here(command, synthetic, *(["-o", tmp_path / "page.html"] if command == "report" else []))
     assert done.returncode == 1
     assert done.stderr.startswith("Warning: window 1 (")
     assert done.stdout or (tmp_path / "page.html").exists(), "what is whole is shown"
@@ -416,15 +423,15 @@ def test_damaged_windows_are_told_and_make_the_exit_code(synthetic, tmp_path, co
 
 
 def test_figures_are_listed_and_drawn(synthetic, tmp_path):
-    listed = run_cli("figures", "--list").stdout.splitlines()
+    listed = run_here("figures", "--list").stdout.splitlines()
     assert "fig3       quantisation error over tau (the paper's Fig. 3)" in listed
-    done = run_cli("figures", "--only", "fig3,schedule", "-o", tmp_path / "drawn")
+    done = run_here("figures", "--only", "fig3,schedule", "-o", tmp_path / "drawn")
     assert done.returncode == 0
     assert {path.stem for path in (tmp_path / "drawn").iterdir()} == {"fig3", "schedule"}
-    wrong = run_cli("figures", "--only", "fig2,schedule", "--width", 3, "--format", "svg", "-o", tmp_path / "some")
+    wrong = run_here("figures", "--only", "fig2,schedule", "--width", 3, "--format", "svg", "-o", tmp_path / "some")
     assert wrong.returncode == 1
     assert "fig2 is left out: the figure fig2 shows runs; name at least one run directory" in wrong.stderr
-    assert run_cli("figures", "--only", "fig2", "-o", tmp_path / "nothing").returncode == 1
+    assert run_here("figures", "--only", "fig2", "-o", tmp_path / "nothing").returncode == 1
     assert not (tmp_path / "nothing").exists()
     assert 'width="216pt"' in (tmp_path / "some" / "schedule.svg").read_text()
     for option, word, near in (
@@ -432,12 +439,12 @@ def test_figures_are_listed_and_drawn(synthetic, tmp_path):
         ("--venue", "icvv", "iccv"),
         ("--only", "fig3,table9", "table5"),
     ):
-        refused = run_cli("figures", option, word, "-o", tmp_path / "none")
+        refused = run_here("figures", option, word, "-o", tmp_path / "none")
         assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
         assert f"{near}" in refused.stderr.split("did you mean")[1]
-    assert "known are pdf, png, svg, pgf" in run_cli("figures", "--format", "pdt", "-o", tmp_path / "none").stderr
-    assert run_cli("figures", "--width", "wide", "-o", tmp_path / "none").returncode == 1
-    twice = run_cli("figures", synthetic, synthetic, "--only", "magnitude", "-o", tmp_path / "none")
+    assert "known are pdf, png, svg, pgf" in run_here("figures", "--format", "pdt", "-o", tmp_path / "none").stderr
+    assert run_here("figures", "--width", "wide", "-o", tmp_path / "none").returncode == 1
+    twice = run_here("figures", synthetic, synthetic, "--only", "magnitude", "-o", tmp_path / "none")
     assert "is named twice; give every run once" in twice.stderr
     assert not (tmp_path / "none").exists()
 
@@ -447,36 +454,36 @@ def test_updates_and_flips_fit_80_columns_and_give_every_number(synthetic):
         ("updates", {"mobility_ratio_low", "distance_ratio_tail"}),
         ("flips", {"flip_ratio_predicted"}),
     ):
-        done = run_cli(name, synthetic)
+        done = run_here(name, synthetic)
         assert (done.returncode, done.stderr) == (0, "")
         assert max(map(len, done.stdout.splitlines())) <= 80
-        assert columns <= set(json.loads(run_cli(name, synthetic, "--format", "json").stdout)[0])
+        assert columns <= set(json.loads(run_here(name, synthetic, "--format", "json").stdout)[0])
         if name == "updates":
             assert "the last half of the run: no final stretch has memory of at most 1/2" in done.stdout
             assert "Memory (mem) is above 0.5 in 2 of 2 layers: there these windows are too short" in done.stdout
-    assert run_cli("updates", synthetic, "--layer", "nothing").returncode == 1
-    assert run_cli("flips", synthetic / "nowhere").returncode == 1
+    assert run_here("updates", synthetic, "--layer", "nothing").returncode == 1
+    assert run_here("flips", synthetic / "nowhere").returncode == 1
 
 
 def test_compare_shows_runs_side_by_side(tmp_path):
     paths = [synthetic_run(tmp_path / name, seed=seed).path for seed, name in enumerate(("one", "two"))]
-    done = run_cli("compare", *paths)
+    done = run_here("compare", *paths)
     short = "Warning: memory stays above 0.5 in one, two: too short to tell dead weights from slow ones\n"
     assert (done.returncode, done.stderr) == (0, short)
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert [line.split()[0] for line in done.stdout.splitlines()[3:5]] == ["one", "two"]
-    assert "2 seeds" in run_cli("compare", "--seeds", *paths).stdout
-    assert "is named twice; give every run once" in run_cli("compare", paths[0], paths[0]).stderr
+    assert "2 seeds" in run_here("compare", "--seeds", *paths).stdout
+    assert "is named twice; give every run once" in run_here("compare", paths[0], paths[0]).stderr
 
 
 def test_runs_in_folders_of_one_name_are_told_apart(tmp_path):
     paths = [synthetic_run(tmp_path / name / "run", seed=seed).path for seed, name in enumerate(("one", "two"))]
-    done = run_cli("compare", *paths, "--format", "csv", "--quiet")
+    done = run_here("compare", *paths, "--format", "csv", "--quiet")
     assert (done.returncode, [line.split(",")[0] for line in done.stdout.splitlines()[1:]]) == (
         0,
         ["one/run", "two/run"],
     )
-    drawn = run_cli("figures", *paths, "--only", "magnitude", "--format", "svg", "-o", tmp_path / "drawn")
+    drawn = run_here("figures", *paths, "--only", "magnitude", "--format", "svg", "-o", tmp_path / "drawn")
     assert drawn.returncode == 0
     assert "one/run" in (tmp_path / "drawn" / "magnitude.csv").read_text()
 
