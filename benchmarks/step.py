@@ -80,9 +80,7 @@ def step_of(network: str, conv: Callable[..., nn.Module], device: str, *, compil
     """A function that takes one training step."""
     torch.manual_seed(0)
     model = NETWORKS[network](CLASSES, conv).to(device)
-    # As a training does: on a GPU with CUDA graphs.
-    mode = "reduce-overhead" if device == "cuda" else None
-    forward = torch.compile(model, dynamic=False, mode=mode) if compiled else model
+    forward = torch.compile(model, dynamic=False) if compiled else model  # as a training does
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     images = torch.randn(BATCH, 3, SIZE, SIZE, device=device)
     labels = torch.randint(0, CLASSES, (BATCH,), device=device)

@@ -17,6 +17,7 @@ for seed in "$@"; do
             baseline) echo "baseline $seed --no-recu" ;;
             recu) echo "recu $seed" ;;
             random) echo "random $seed --mask random" ;;
+            *) echo "no arm is called $arm; known are baseline, recu and random" >&2 ;;
         esac
     done
     for tau in ${LEVELS-0.98 0.94 0.90 0.85 0.82 0.78}; do

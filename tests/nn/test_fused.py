@@ -9,6 +9,7 @@ from recu_analysis.nn import BinaryConv2d, BinaryLinear, build_network
 from recu_analysis.nn import functional as plain
 from recu_analysis.nn.binariser import Binariser
 from recu_analysis.nn.signs import _ScaledPolynomial, sign_straight_through
+from tests.nn.outcomes import apart, gradients_given, outcome
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -59,22 +60,13 @@ def test_signs_of_activations_and_their_gradient(dtype, layout):
     assert close(first.grad, second.grad)
 
 
-def apart(first, second):
-    """How far two tensors lie apart: convolutions round each value by the size of its neighbours."""
-    return float((first.double() - second.double()).norm() / first.double().norm())
-
-
 def gradients_of(layer, values, gradient, *, fused, monkeypatch):
-    """Output and gradients of a layer, by the kernels or by the operations that they stand for."""
+    """Outcome of a layer, by the kernels or by the operations that they stand for."""
     with monkeypatch.context() as patch:
         if not fused:
             patch.setattr("recu_analysis.nn.layers.fused_for", lambda _: None)
             patch.setattr("recu_analysis.nn.signs.fused_for", lambda _: None)
-        values = values.detach().clone().requires_grad_()
-        layer.zero_grad()
-        output = layer(values)
-        output.backward(gradient.to(output.dtype))
-    return [output.detach(), values.grad, *(parameter.grad.clone() for parameter in layer.parameters())]
+        return outcome(layer, values, gradient)
 
 
 @pytest.mark.parametrize("changed", [{}, {"alpha": "none"}, {"clamp": False}, {"centre": False}, {"scale": 0.7}])
@@ -131,16 +123,7 @@ def test_the_kernels_follow_a_layer_to_another_dtype():
 
 @pytest.mark.parametrize("wanted", list(itertools.product([True, False], repeat=3)))
 def test_only_the_gradients_that_are_asked_for(wanted):
-    torch.manual_seed(0)
-    layer = BinaryConv2d(4, 8, 3).cuda()
-    tensors = torch.randn(2, 4, 6, 6).cuda(), layer.weight, layer.alpha
-    for tensor, asked in zip(tensors, wanted, strict=True):
-        tensor.requires_grad_(asked)
-    output = layer(tensors[0])
-    assert output.requires_grad == any(wanted)
-    if any(wanted):
-        output.square().sum().backward()
-    assert [tensor.grad is not None for tensor in tensors] == list(wanted)
+    assert gradients_given(wanted, "cuda") == wanted
 
 
 def test_a_linear_layer_is_that_on_a_cpu():

@@ -13,6 +13,7 @@ from recu_analysis.nn import BinaryConv2d, BinaryLinear
 from recu_analysis.nn import functional as plain
 from recu_analysis.nn.binariser import Binariser
 from recu_analysis.nn.signs import sign_scaled, sign_straight_through
+from tests.nn.outcomes import apart, gradients_given, outcome
 
 pytestmark = [
     pytest.mark.extras,
@@ -76,15 +77,6 @@ def test_signs_of_activations_and_their_gradient(shape, dtype, fused):
     assert_near(first.grad, second.grad)
 
 
-def outcome(layer, values, gradient):
-    """Output of a layer and all gradients."""
-    layer.zero_grad()
-    values = values.detach().clone().requires_grad_()
-    output = layer(values)
-    output.backward(gradient.to(output.dtype))
-    return [output.detach(), values.grad, *(parameter.grad.clone() for parameter in layer.parameters())]
-
-
 def both(layer, values, gradient, fused, monkeypatch, context=contextlib.nullcontext):
     """Outcomes of a layer by plain operations and by the kernels."""
     with context():
@@ -121,22 +113,13 @@ def test_a_convolution_under_autocast(changed, dtype, fused, monkeypatch):
     assert torch.equal(outcomes[0][0], outcomes[1][0])
     for one, other in zip(*outcomes, strict=True):
         assert one.dtype == other.dtype
-        assert float((one - other).norm() / one.norm()) < 1e-2
+        assert apart(one, other) < 1e-2
 
 
 @pytest.mark.parametrize("wanted", list(itertools.product([True, False], repeat=3)))
 def test_only_the_gradients_that_are_asked_for(wanted, fused, monkeypatch):
     monkeypatch.setattr("recu_analysis.nn.layers.fused_for", lambda _: fused)
-    torch.manual_seed(0)
-    layer = BinaryConv2d(4, 8, 3)
-    tensors = torch.randn(2, 4, 6, 6), layer.weight, layer.alpha
-    for tensor, asked in zip(tensors, wanted, strict=True):
-        tensor.requires_grad_(asked)
-    output = layer(tensors[0])
-    assert output.requires_grad == any(wanted)
-    if any(wanted):
-        output.square().sum().backward()
-    assert [tensor.grad is not None for tensor in tensors] == list(wanted)
+    assert gradients_given(wanted, "cpu") == wanted
 
 
 def test_a_linear_layer(fused, monkeypatch):
