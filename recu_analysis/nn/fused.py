@@ -125,7 +125,7 @@ class _Convolution(torch.autograd.Function):
         with on(weight.device):
             plan.signs(tensors, plan.sizes)
         product = torch.conv2d(value_signs, weight_signs, None, *geometry)
-        ctx.save_for_backward(values, weight, value_signs, weight_signs, scaled_signs, kept)
+        ctx.save_for_backward(values, weight, value_signs, scaled_signs, kept)
         ctx.plan, ctx.geometry, ctx.alpha = plan, geometry, alpha if alpha is None else (alpha.shape, alpha.dtype)
         if alpha is None:
             return product
@@ -134,15 +134,18 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        values, weight, value_signs, weight_signs, scaled_signs, kept = ctx.saved_tensors
+        values, weight, value_signs, scaled_signs, kept = ctx.saved_tensors
         by_values, by_weight, by_alpha = ctx.needs_input_grad[:3]
-        gradient = gradient.to(value_signs.dtype)
+        stride, padding, dilation, groups = ctx.geometry
+        # That by the signs of the weights does not depend on the weights: they can be those times alpha for both.
+        value_gradient, weight_gradient, _ = torch.ops.aten.convolution_backward.default(
+            gradient.to(value_signs.dtype), value_signs, scaled_signs, None,
+            [stride, stride], [padding, padding], [dilation, dilation], False, [0, 0], groups,
+            [by_values, by_weight or by_alpha, False],
+        )  # fmt: skip
         # A side that nobody asks for gets some numbers of its shape instead; what comes of them is thrown away.
-        value_gradient, weight_gradient = value_signs, weight_signs
-        if by_values:
-            value_gradient = _convolution_backward(gradient, value_signs, scaled_signs, ctx.geometry, side=0)
-        if by_weight or by_alpha:
-            weight_gradient = _convolution_backward(gradient, value_signs, weight_signs, ctx.geometry, side=1)
+        value_gradient = value_signs if value_gradient is None else value_gradient
+        weight_gradient = scaled_signs if weight_gradient is None else weight_gradient
         alpha_out = None if ctx.alpha is None else gradient.new_empty(ctx.alpha[0], dtype=ctx.alpha[1])
         out = _gradients(ctx.plan, values, value_gradient, weight, weight_gradient, kept, alpha_out)
         return *_wanted((*out, alpha_out), ctx.needs_input_grad), None, None, None
@@ -159,18 +162,6 @@ def _gradients(
     with on(weight.device):
         plan.gradients((values, value_gradient, out[0], weight, weight_gradient, out[1], by_alpha, kept), plan.sizes)
     return out
-
-
-def _convolution_backward(
-    gradient: torch.Tensor, values: torch.Tensor, weight: torch.Tensor, geometry: Geometry, side: int
-) -> torch.Tensor:
-    """Gradient of a convolution by its values (side 0) or its weights (side 1)."""
-    stride, padding, dilation, groups = geometry
-    result: torch.Tensor = torch.ops.aten.convolution_backward.default(
-        gradient, values, weight, None, [stride, stride], [padding, padding], [dilation, dilation], False, [0, 0],
-        groups, [side == 0, side == 1, False],
-    )[side]  # fmt: skip
-    return result
 
 
 def _wanted(gradients: tuple[torch.Tensor | None, ...], wanted: tuple[bool, ...]) -> tuple[torch.Tensor | None, ...]:
@@ -193,6 +184,11 @@ def _dense(rows: torch.Tensor) -> torch.Tensor:
 def _laid_out_as(rows: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
     """The gradient of some rows, in their order."""
     return gradient if gradient.stride() == rows.stride() else torch.empty_like(rows).copy_(gradient)
+
+
+def _beside(weight: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
+    """The level where the weight is: one of a single number may lie on the CPU, as in PyTorch's own operations."""
+    return tau if tau.device == weight.device else tau.to(weight.device)
 
 
 def convolve(
@@ -229,7 +225,7 @@ def convolve(
     """
     if alpha is not None:
         alpha = alpha.contiguous()
-    result: torch.Tensor = _Convolution.apply(values, weight, alpha, tau, binary, geometry)  # type: ignore[no-untyped-call]
+    result: torch.Tensor = _Convolution.apply(values, weight, alpha, _beside(weight, tau), binary, geometry)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -264,5 +260,5 @@ def sign_of_weights(weight: torch.Tensor, tau: torch.Tensor, binary: Binariser) 
     Tensor of -1 and +1, shape and dtype of `weight`
     """
     none = weight.new_empty(0, 2)
-    result: torch.Tensor = _Signs.apply(none, weight, tau, binary)[1]  # type: ignore[no-untyped-call]
+    result: torch.Tensor = _Signs.apply(none, weight, _beside(weight, tau), binary)[1]  # type: ignore[no-untyped-call]
     return result

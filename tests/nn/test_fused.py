@@ -11,7 +11,7 @@ from recu_analysis.nn.binariser import Binariser
 from recu_analysis.nn.signs import _ScaledPolynomial, sign_straight_through
 from tests.nn.outcomes import apart, gradients_given, outcome
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
 
 #: How far a gradient may be off, in units of the largest.
 CLOSE = {torch.float32: 1e-5, torch.float64: 1e-12, torch.bfloat16: 1e-2}
@@ -109,6 +109,15 @@ def test_activations_that_start_anywhere():
     assert odd.data_ptr() % 16
     expected, *others = (layer(values) for values in (aligned, odd, aligned, odd))
     assert all(torch.equal(expected, other) for other in others)
+
+
+def test_a_level_may_stay_on_the_cpu():
+    torch.manual_seed(0)
+    layer = BinaryConv2d(4, 8, 3).cuda()
+    values, gradient = torch.randn(2, 4, 6, 6).cuda(), torch.randn(2, 8, 4, 4).cuda()
+    expected = outcome(layer, values, gradient)
+    layer.tau = layer.tau.cpu()
+    assert all(torch.equal(*pair) for pair in zip(expected, outcome(layer, values, gradient), strict=True))
 
 
 def test_the_kernels_follow_a_layer_to_another_dtype():
