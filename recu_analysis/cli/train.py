@@ -154,7 +154,11 @@ class Scale(click.ParamType[float | None]):
 )
 @click.option("--bfloat16", is_flag=True, help="Compute in bfloat16 where that is safe; weights stay float32.")
 @click.option("--channels-last", is_flag=True, help="Keep images in memory with their channels last.")
-@click.option("--compile", is_flag=True, help="Compile the training passes; needs a C++ compiler on a CPU.")
+@click.option(
+    "--compile",
+    is_flag=True,
+    help="Compile the training passes, on a GPU as CUDA graphs; needs a C++ compiler on a CPU.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all that is random.")
 @click.option(
     "--record",

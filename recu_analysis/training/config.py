@@ -119,7 +119,8 @@ class TrainingConfig:
     channels_last : bool
         Whether images and weights lie in memory with their channels last.
     compile : bool
-        Whether the training passes go through torch.compile.
+        Whether the training passes go through torch.compile; on a GPU as CUDA graphs, unless gradients are accumulated
+        or there are several processes.
     device : {"auto", "cpu", "cuda"}
         auto takes CUDA where there is some.
     seed : int

@@ -82,8 +82,7 @@ class Step:
         self.update = update
         self._config, self._optimizer, self._processes = config, optimizer, processes
         self._normalised = normalised
-        # Without dynamic shapes the code for a batch depends on its size only, not on the batches before it.
-        forward = torch.compile(model, dynamic=False) if config.compile else model
+        forward = self._compiled(model) if config.compile else model
         # Running statistics are those of the first process, which gives them to the others.
         self._forward = DistributedDataParallel(forward) if processes.count > 1 else forward
 
@@ -138,6 +137,17 @@ class Step:
     def placed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Batches as `place` gives them."""
         return map(self.place, batches)
+
+    def _compiled(self, model: torch.nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The network's passes as torch.compile makes them, on a GPU as CUDA graphs where they can be."""
+        # A graph puts every batch's gradients where the last batch's are, which is wrong where they are added up.
+        alone = self._processes.count == 1 and self._config.accumulate == 1
+        graphs = alone and self._processes.device.type == "cuda"
+        # Without dynamic shapes the code for a batch depends on its size only, not on the batches before it.
+        compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(
+            model, dynamic=False, mode="reduce-overhead" if graphs else None
+        )
+        return compiled
 
     def _apart(self, part: Part) -> contextlib.AbstractContextManager[object]:
         """Gradients are averaged over the processes once an update, with its last batch."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy
 
 from recu_analysis.errors import InputError
-from recu_analysis.nn import BinaryConv2d, build_network
+from recu_analysis.nn import BinaryConv2d, build_network, set_tau
 from recu_analysis.store.run import open_run
 from recu_analysis.training import loop
 from recu_analysis.training.config import TrainingConfig
@@ -59,6 +61,16 @@ def largest_difference(ours, theirs):
     return max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(ours, theirs, strict=True))
 
 
+def assert_recorded_as_checkpointed(run_dir):
+    """The last window has the weights of the checkpoint, and paths are those of the one update of each epoch."""
+    run, state = open_run(run_dir), kept(run_dir, "model")
+    for layer in run.layer_names:
+        np.testing.assert_array_equal(run.windows[-1][layer].weight, state[f"{layer}.weight"].numpy())
+        for before, after in pairwise(run.windows):
+            moved = np.abs(after[layer].weight.astype(float) - before[layer].weight)
+            np.testing.assert_allclose(after[layer].path, moved, rtol=1e-6)
+
+
 def test_accumulated_gradients_are_the_mean_over_all_their_images(tmp_path):
     train(TrainingConfig(**ONE_UPDATE), tmp_path / "run")
     expected = plain_gradients()
@@ -90,11 +102,7 @@ def test_channels_last_reaches_the_network_and_the_recording_stays_right(tmp_pat
     assert set(seen) == {(True, 1)}
     expected = plain_gradients(layout=torch.channels_last)
     assert largest_difference(trained_gradients(tmp_path / "run", expected), [each[0] for each in expected]) < 1e-3
-    run, state = open_run(tmp_path / "run"), kept(tmp_path / "run", "model")
-    for layer in run.layer_names:
-        np.testing.assert_array_equal(run.windows[-1][layer].weight, state[f"{layer}.weight"].numpy())
-        moved = np.abs(run.windows[1][layer].weight.astype(float) - run.windows[0][layer].weight)
-        np.testing.assert_allclose(run.windows[1][layer].path, moved, rtol=1e-6)
+    assert_recorded_as_checkpointed(tmp_path / "run")
 
 
 @pytest.mark.parametrize("fields", [{"optimizer": "sgd"}, {"optimizer": "adam", "lr": 0.01}])
@@ -155,16 +163,31 @@ def trained_in_double(config, device):
     data = loop.load_dataset("digits", None)
     step = Step(config, model, optimizer, Processes(0, 1, torch.device(device)), 0, lambda images: images.double())
     for part in in_updates(list(batches(100, 25, seed=0, epoch=0)) * 2 * config.accumulate, config.accumulate):
+        set_tau(model, 0.85 + 0.01 * step.update)
         step(part, (data.train_images[part.indices], data.train_labels[part.indices]))
     assert step.update == 8
     return [parameter.detach().cpu() for parameter in model.parameters()]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+ON_A_GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
+COMPILED = [pytest.mark.extras, pytest.mark.skipif(not shutil.which("c++"), reason="needs a C++ compiler")]
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_passes_compiled_for_a_gpu_train_as_others(accumulate):
-    config = TrainingConfig(epochs=1, warm_up=0, batch_size=25, accumulate=accumulate, device="cuda")
-    plain, compiled = (trained_in_double(replace(config, compile=on), "cuda") for on in (False, True))
+@pytest.mark.parametrize("device", [pytest.param("cpu", marks=COMPILED), pytest.param("cuda", marks=ON_A_GPU)])
+def test_compiled_passes_train_as_others(device, accumulate):
+    config = TrainingConfig(epochs=1, warm_up=0, batch_size=25, accumulate=accumulate, device=device)
+    plain, compiled = (trained_in_double(replace(config, compile=on), device) for on in (False, True))
     for one, other in zip(plain, compiled, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("mask", ["clamped", "random"])
+def test_a_training_compiled_for_a_gpu_is_recorded(tmp_path, mask):
+    config = TrainingConfig(epochs=6, warm_up=0, batch_size=100, device="cuda", compile=True, mask=mask)
+    train(config, tmp_path / "run")
+    assert_recorded_as_checkpointed(tmp_path / "run")
