@@ -7,7 +7,7 @@ DOCS := .venv/.docs
 BROWSER := .venv/.browser
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench validate figures test-faults test-extras test-browser docs clean
+.PHONY: help demo test lint format bench validate figures test-faults test-extras test-browser test-gpu docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -34,7 +34,7 @@ demo: $(READY) ## Train two binary networks on digits; tables, figures and a rep
 	$(BIN)/recu-analyze demo
 
 test: lint ## The core tests, with ruff, mypy and the architecture
-	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal
+	CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest --numprocesses=2 --dist=worksteal
 
 lint: $(READY) ## ruff, ruff-format, mypy
 	$(BIN)/ruff check .
@@ -66,7 +66,8 @@ figures: $(READY) ## Draw every picture and table of figures/ from the runs in c
 test-faults: $(READY) ## Long fault injection: kills at random moments
 test-extras: $(EXTRAS) ## What needs LaTeX or another extra, which are installed first
 test-browser: $(BROWSER) ## The report in Chromium, which must be on the PATH
-test-faults test-extras test-browser:
+test-gpu: $(READY) ## Kernels, recording and compiled training on a GPU; the other tests use none
+test-faults test-extras test-browser test-gpu:
 	$(BIN)/python -m pytest -rP -m $(@:test-%=%) || [ $$? -eq 5 ] # 5: there is none yet
 
 test-extras: $(DOCS)

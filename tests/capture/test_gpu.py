@@ -13,7 +13,7 @@ from recu_analysis.nn import build_network
 from tests.capture import wild_layers as wild
 from tests.capture.plain_loops import assert_recorded, tiny
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
 
 
 @pytest.mark.parametrize(
