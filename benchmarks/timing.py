@@ -17,6 +17,8 @@ Times = dict[str, "np.ndarray[tuple[int], np.dtype[np.float64]]"]
 def take_turns(contestants: Mapping[str, Callable[[], object]], rounds: int) -> Times:
     """Seconds of every round of every contestant, after one round that is not counted."""
     times: dict[str, list[float]] = {name: [] for name in contestants}
+    # What is there by now is not looked at again: that can take longer than a round, and empties the caches.
+    gc.freeze()
     for number in range(rounds + 1):
         for name, run in contestants.items():
             gc.collect()
@@ -25,6 +27,7 @@ def take_turns(contestants: Mapping[str, Callable[[], object]], rounds: int) -> 
             elapsed = time.perf_counter() - start
             if number:
                 times[name].append(elapsed)
+    gc.unfreeze()
     return {name: np.array(values) for name, values in times.items()}
 
 
