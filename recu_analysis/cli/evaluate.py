@@ -51,7 +51,7 @@ def command(
     """
     import pandas as pd
 
-    from recu_analysis.training.evaluation import load_authors, run_of, score
+    from recu_analysis.training.evaluation import load_authors, not_finite, run_of, score
 
     run_dir = run_of(checkpoint)
     if run_dir is not None:
@@ -61,6 +61,10 @@ def command(
     else:
         loaded = load_authors(checkpoint, network, unsafe_load=unsafe_load)
         data, model = _with_data(checkpoint, loaded, dataset, data_dir, image_size)
+    spoilt = not_finite(model)
+    if spoilt:
+        more = f" and {len(spoilt) - 1} more tensors" if len(spoilt) > 1 else ""
+        options.warn(f"{spoilt[0]}{more} of {checkpoint} hold NaN or infinite numbers; what is measured means nothing")
     scores = score(model, _shown(data))
     facts = {"checkpoint": str(checkpoint), "network": network, "dataset": dataset, "images": scores.images}
     measured = {"loss": scores.loss, "top1": scores.top1, "top5": scores.top5}
@@ -80,7 +84,10 @@ def _of_run(
     if network not in (None, config.network):
         raise InputError(f"{run_dir} is a run of {config.network}, not of {network}; leave --network away")
     name = dataset or config.dataset
-    data = load_dataset(name, data_dir or config.data_dir, image_size or config.image_size)
+    own = name == config.dataset
+    data = load_dataset(
+        name, data_dir or (config.data_dir if own else None), image_size or (config.image_size if own else IMAGE_SIZE)
+    )
     return config.network, name, data, load_trained(run_dir, data.classes)
 
 

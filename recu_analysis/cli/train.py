@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -186,6 +187,7 @@ def command(
         raise click.UsageError("--resume and --overwrite exclude each other")
     if settings["mask"] == "random" and not settings["recu"]:
         raise click.UsageError("--mask random stands in for the clamp, which --no-recu leaves out; give one of them")
+    _check_clamp(settings)
     rate = LEARNING_RATES[settings["optimizer"]] if lr is None else lr
     risen = min(2, max(settings["epochs"] - 1, 0)) if warm_up is None else warm_up
     config = TrainingConfig(**settings, lr=rate, warm_up=risen)
@@ -196,6 +198,17 @@ def command(
         sys.exit(options.INTERRUPTED)
     if result.first:
         options.note(f"{result.epochs} epochs are recorded in {run_dir}; next: recu-analyze dead-weights {run_dir}")
+
+
+def _check_clamp(settings: dict[str, Any]) -> None:
+    """UsageError if a clamp that is not there is told something."""
+    if settings["recu"] and settings["binariser"] == "recu":
+        return
+    usual = {field.name: field.default for field in fields(TrainingConfig)}
+    for name in ("quantile", "tau"):
+        if settings[name] != usual[name]:
+            without = "--no-recu leaves out" if not settings["recu"] else f"{settings['binariser']} has not"
+            raise click.UsageError(f"--{name} is an option of the clamp, which {without}; give one of them")
 
 
 def run_training(

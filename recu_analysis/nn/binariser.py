@@ -74,6 +74,8 @@ class Binariser:
         for name in _SWITCHES:
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name} must be True or False, not {getattr(self, name)!r}")
+        if self.scale is not None and type(self.scale) not in (int, float):
+            raise InputError(f"scale must be a number or None, not {self.scale!r}")
         self.transform()  # it knows which scales and eps there are
 
     def transform(self) -> WeightTransform:
@@ -149,6 +151,8 @@ def binariser(method: str | Binariser = "recu", **ingredients: Any) -> Binariser
         if method not in BINARISERS:
             raise InputError(f"no binariser is called {method!r}; {_nearest(method, list(BINARISERS))}")
         method = BINARISERS[method]
+    if not isinstance(method, Binariser):
+        raise InputError(f"binariser must be a name or a Binariser, not {method!r}")
     known = [field.name for field in fields(Binariser)]
     unknown = next((name for name in ingredients if name not in known), None)
     if unknown is not None:

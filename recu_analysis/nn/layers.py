@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -138,9 +139,10 @@ class _Binary(nn.Module):
         return self.binary_input(values), self._signs(standardised), self._factor(standardised)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
-        tau = state_dict.get(f"{prefix}tau")
-        if isinstance(tau, torch.Tensor) and tau.numel() == 1:
-            state_dict[f"{prefix}tau"] = tau.reshape(())
+        # The authors' training gives every layer a new tau, of shape (1,): either shape goes into either.
+        tau, own = state_dict.get(f"{prefix}tau"), self._buffers["tau"]
+        if isinstance(tau, torch.Tensor) and own is not None and tau.numel() == own.numel() == 1:
+            state_dict[f"{prefix}tau"] = tau.reshape(own.shape)
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 
@@ -188,6 +190,11 @@ class BinaryConv2d(_Binary):
         binariser: str | Binariser = "recu",
         **ingredients: Any,
     ) -> None:
+        sizes = (in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
+        if not all(isinstance(size, Integral) for size in sizes):
+            raise InputError(
+                f"channels, kernel size and geometry of a binary convolution are whole numbers, not {sizes}"
+            )
         if groups < 1 or in_channels % groups or out_channels % groups:
             raise InputError(f"{in_channels} and {out_channels} channels cannot be divided into {groups} groups")
         shape = (out_channels, in_channels // groups, kernel_size, kernel_size)
@@ -196,6 +203,8 @@ class BinaryConv2d(_Binary):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Output of shape (batch, C_out, H', W') for activations of shape (batch, C_in, H, W)."""
+        if values.ndim != 4:
+            raise InputError(f"a binary convolution takes a batch, of shape (N, C, H, W), not {tuple(values.shape)}")
         fused = self._convolution_for(values)
         if fused:
             result: torch.Tensor = fused.convolve(
@@ -209,7 +218,7 @@ class BinaryConv2d(_Binary):
         """`recu_analysis.nn.fused` where it can do all that the layer does, which is what trains."""
         options = self.binariser
         scaled = self.training and options.scale_activations and options.input_gradient == "polynomial"
-        if not (scaled and options.fusible and values.ndim == 4 and values.device == self.weight.device):
+        if not (scaled and options.fusible and values.device == self.weight.device):
             return None
         return fused_for(values)
 
@@ -236,7 +245,9 @@ class BinaryLinear(_Binary):
         super().__init__((out_features, in_features), (out_features,), make_binariser(binariser, **ingredients))
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Output of shape (batch, out_features) for activations of shape (batch, in_features)."""
+        """Output of shape (batch, ..., out_features) for activations of shape (batch, ..., in_features)."""
+        if values.ndim < 2:
+            raise InputError(f"a binary linear layer takes a batch, of shape (N, features), not {tuple(values.shape)}")
         signs, weight, factor = self._operands(values)
         return _scaled(functional.linear(signs, weight), factor)
 
@@ -254,7 +265,7 @@ def binary_parameters(model: nn.Module) -> list[nn.Parameter]:
 def set_tau(model: nn.Module, tau: float) -> None:
     """Give every binary layer of a model this quantile level.
 
-    One that is nearer to one half than the buffer's dtype can say becomes the least level above one half.
+    One that is nearer to one half, or to one, than the buffer's dtype can say becomes the nearest level between them.
 
     Raises
     ------
@@ -263,7 +274,8 @@ def set_tau(model: nn.Module, tau: float) -> None:
     """
     level = float(check_tau(tau))
     for module in binary_modules(model):
-        module.tau.fill_(level).clamp_(min=0.5 + torch.finfo(module.tau.dtype).eps / 2)
+        step = torch.finfo(module.tau.dtype).eps / 2
+        module.tau.fill_(level).clamp_(min=0.5 + step, max=1.0 if level == 1.0 else 1.0 - step)
 
 
 def set_progress(model: nn.Module, progress: float) -> None:

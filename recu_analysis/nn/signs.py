@@ -119,6 +119,8 @@ def sign_scaled(values: torch.Tensor) -> torch.Tensor:
     -------
     Tensor of -1 and +1, shape and dtype of `values`; sign(0) = +1
     """
+    if values.numel() == 0:
+        return sign_polynomial(values)  # no sample, no deviation
     fused = fused_for(values)
     result: torch.Tensor = (fused.sign_scaled if fused else _ScaledPolynomial.apply)(values)
     return result
@@ -200,5 +202,7 @@ def divided_by_deviation(values: torch.Tensor) -> torch.Tensor:
     ----------
     values : Tensor, shape (batch, ...)
     """
+    if values.numel() == 0:
+        return values
     variance = values.var(dim=tuple(range(1, values.ndim)), keepdim=True, unbiased=True)
     return values / (variance + EPS).sqrt()

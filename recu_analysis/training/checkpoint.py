@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from recu_analysis.errors import DamagedError, InputError, StoreError
 from recu_analysis.store.durable import commit
-from recu_analysis.store.format import CHECKPOINTS, HISTORY, digest, seal
+from recu_analysis.store.format import CHECKPOINTS, HISTORY, RUN_FILE, digest, seal
 from recu_analysis.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ def load_position(run_dir: Path) -> Position:
     path = run_dir / CHECKPOINTS / NAME
     if not run_dir.exists():
         raise StoreError(f"{run_dir} does not exist, so there is no training to go on with; start it without --resume")
+    if not path.exists() and not (run_dir / RUN_FILE).exists():
+        raise StoreError(f"{run_dir} is not a run directory, so there is no training to go on with")
     if not path.exists():
         raise StoreError(
             f"{run_dir} has no checkpoint to go on from: its training was not started by recu-analyze train, or died "
@@ -178,7 +180,8 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, str], dict[str, 
 
 def check_same(before: Position, now: TrainingConfig, processes: int, run_dir: Path) -> None:
     """InputError unless a resumed training is told what it was told when it began, and by as many processes."""
-    different = now.differences(before.config)
+    # The data may have moved meanwhile.
+    different = now.differences(replace(before.config, data_dir=now.data_dir))
     if processes != before.processes:
         different.append(f"processes ({processes}, not {before.processes})")
     if different:

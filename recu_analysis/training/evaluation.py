@@ -63,6 +63,11 @@ def score(model: torch.nn.Module, batches: Iterable[tuple[torch.Tensor, torch.Te
     return Scores(images, loss / images, 100 * first / images, 100 * among / images)
 
 
+def not_finite(model: torch.nn.Module) -> list[str]:
+    """Names of the tensors of a model that hold NaN or infinite numbers: signs of binary weights would hide them."""
+    return [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
+
+
 def run_of(path: Path) -> Path | None:
     """The run directory that a path names, itself or by the checkpoint in it; None for another checkpoint.
 

@@ -142,7 +142,7 @@ def train(
             checkpoint.check_same(position, config, ours.count, folder)
         data = load_dataset(config.dataset, config.data_dir, config.image_size)
         model, optimizer = build(config, data.classes, ours.device)
-        _check_images(config, data, model, ours.device)
+        _check_images(config, data, model, ours)
         if position is not None:
             checkpoint.load_state(folder, model, optimizer)
             if position.epochs == config.epochs:
@@ -161,12 +161,18 @@ def _check_batches(config: TrainingConfig, ours: Processes) -> None:
         )
 
 
-def _check_images(config: TrainingConfig, data: Dataset, model: torch.nn.Module, device: torch.device) -> None:
-    """Show the network one image, for it says itself which sizes it takes: better before there is a run directory."""
+def _check_images(config: TrainingConfig, data: Dataset, model: torch.nn.Module, ours: Processes) -> None:
+    """Count the images, and show the network one, for it says itself which sizes it takes: before there is a run."""
+    found, needed = len(data.train_labels), 2 * ours.count
+    if found < needed:
+        raise InputError(
+            f"the data set has too few images to train on, {found}: batch normalisation needs at least 2 in each "
+            f"process, {needed} in all"
+        )
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     images, labels = next(iter(data.val_batches()))
-    images = data.normalised(images[:1].to(device)).to(memory_format=layout)
-    evaluate(model, [(images, labels[:1].to(device))])
+    images = data.normalised(images[:1].to(ours.device)).to(memory_format=layout)
+    evaluate(model, [(images, labels[:1].to(ours.device))])
 
 
 def _make_ready(
@@ -193,10 +199,10 @@ def _make_way(folder: Path, *, overwrite: bool) -> None:
     """Refuse a folder that holds something, or delete the run in it where the user asked for that."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
+    if not (folder / RUN_FILE).is_file():
+        raise RunExistsError(f"{folder} exists already and is not a run directory, so it is left alone; choose another")
     if not overwrite:
         raise RunExistsError(f"{folder} exists already; go on with it by --resume, or replace it by --overwrite")
-    if not (folder / RUN_FILE).is_file():
-        raise RunExistsError(f"{folder} is not a run directory, so --overwrite leaves it alone; choose another folder")
     if folder.is_symlink():
         raise RunExistsError(f"{folder} is a link, so --overwrite leaves it alone; name the folder it leads to")
     try:

@@ -177,5 +177,5 @@ def _compiler_errors(compiled: bool) -> Iterator[None]:
         reason = next(iter(str(inner).strip().splitlines()), type(inner).__name__)
         raise InputError(
             f"torch.compile failed ({reason}); on a CPU it needs a C++ compiler, named by the environment variable "
-            "CXX; train without --compile, or install one"
+            "CXX; install one, or train without --compile (and with --overwrite, for there is a run now)"
         ) from error

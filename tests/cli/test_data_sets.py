@@ -126,6 +126,27 @@ def test_a_size_that_the_network_does_not_take_is_refused_before_anything_is_mad
     assert not (tmp_path / "run").exists()
 
 
+def test_one_image_is_too_few_to_train_on_and_nothing_is_made(tmp_path, photographs):
+    for image in (photographs / "train").glob("*/*.png"):
+        if image.parts[-2:] != ("cat", "0.png"):
+            image.unlink()
+    (photographs / "train/dog").rmdir()
+    (photographs / "val/dog").rename(tmp_path / "dog")
+    done = run_cli(
+        "train", "--dataset", "image-folder", "--data-dir", photographs, "--run-dir", tmp_path / "run", *SHORT
+    )
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: the data set has too few images to train on, 1: ")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_an_image_folder_is_evaluated_on_other_data(tmp_path, cifar, photographs):
+    data = ("--dataset", "image-folder", "--data-dir", photographs, "--image-size", 16)
+    assert run_cli("train", *data, "--run-dir", tmp_path / "run", *SHORT).exit_code == 0
+    done = run_cli("evaluate", tmp_path / "run", "--dataset", "digits")
+    assert done.stderr.endswith("it tells 2 classes apart, and the data set has 10\n")
+
+
 def test_a_run_of_other_classes_is_refused_in_one_sentence(tmp_path, cifar, photographs):
     assert (
         run_cli("train", "--dataset", "cifar10", "--data-dir", cifar, "--run-dir", tmp_path / "run", *SHORT).exit_code

@@ -29,6 +29,10 @@ def folder(tmp_path_factory):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     checkpoint.save(path / "run", model, optimizer, checkpoint.Position(0, 0, TrainingConfig()))
     save_official(path / "model_best.pth.tar", model, epoch=7, name="resnet20_1w1a", best_top1=12.5)
+    nan = build_network("resnet20")
+    with torch.no_grad():
+        nan.layer1[0].conv1.weight.fill_(torch.nan)
+    save_official(path / "nan.pth.tar", nan, epoch=7, name="n", best_top1=1.0)
     save_official(path / "three.pth.tar", build_network("resnet20", 3), epoch=7, name="n", best_top1=1.0)
     save_official(path / "vgg.pth.tar", build_network("vgg_small"), epoch=7, name="n", best_top1=1.0)
     torch.save({"weights": 3}, path / "other.pth")
@@ -104,6 +108,13 @@ def test_a_run_and_a_file_of_the_same_network_score_the_same(folder):
     (row,) = json.loads(official.stdout)
     assert second == f"top-1 {row['top1']:.2f} %, top-5 {row['top5']:.2f} %, loss {row['loss']:.4f}"
     assert (row["network"], row["dataset"], row["images"]) == ("resnet20", "digits", 360)
+
+
+def test_weights_that_are_nan_are_said_of_a_network_whose_signs_hide_them(folder):
+    done = run_cli("evaluate", folder / "nan.pth.tar", "--network", "resnet20", "--dataset", "digits")
+    assert done.exit_code == 0
+    assert done.stderr.startswith("Warning: layer1.0.conv1.weight of ")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

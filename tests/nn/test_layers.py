@@ -144,6 +144,49 @@ def test_tau_loads_in_both_shapes_that_occur(tau):
     assert state["tau"].shape == tau.shape
 
 
+def test_a_tau_that_was_replaced_as_the_authors_do_keeps_its_shape():
+    layer, given = make("conv")
+    layer.tau = torch.tensor([0.93])
+    other, _ = make("conv")
+    for state in (layer.state_dict(), other.state_dict()):
+        layer.load_state_dict(state)
+        assert layer.tau.shape == (1,)
+        assert float(layer.tau) == float(state["tau"])
+    torch.testing.assert_close(weight_gradient(layer, given), weight_gradient(other, given), rtol=0, atol=0)
+
+
+@KINDS
+@pytest.mark.parametrize("training", [True, False])
+def test_what_is_no_batch_is_refused(kind, training):
+    layer, given = make(kind)
+    with pytest.raises(InputError, match=r"takes a batch, of shape \(N, "):
+        layer.train(training)(given[0])
+
+
+@KINDS
+@pytest.mark.parametrize("method", ["recu", "ir-net"])
+def test_a_batch_without_samples_passes_in_both_directions(kind, method):
+    layer, given = make(kind, binariser=method, scale_activations=True)
+    leaf = given[:0].requires_grad_()
+    layer(leaf).sum().backward()
+    assert leaf.grad.shape == leaf.shape
+    assert not layer.weight.grad.any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"kernel_size": (3, 3)}, r"are whole numbers, not \(4, 6, \(3, 3\)"),
+        ({"kernel_size": 3, "padding": "same"}, "are whole numbers"),
+        ({"kernel_size": 3, "binariser": None}, "binariser must be a name or a Binariser, not None"),
+        ({"kernel_size": 3, "scale": "none"}, "scale must be a number or None, not 'none'"),
+    ],
+)
+def test_an_option_of_another_kind_is_one_sentence(arguments, message):
+    with pytest.raises(InputError, match=message):
+        BinaryConv2d(4, 6, **arguments)
+
+
 def test_set_tau_reaches_every_layer():
     model = nn.Sequential(BinaryConv2d(3, 4, 3), nn.Sequential(BinaryLinear(4, 4)))
     set_tau(model, 0.9)
@@ -159,12 +202,14 @@ def test_set_tau_refuses_what_is_no_level_and_changes_nothing(tau):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_a_level_just_above_one_half_stays_above_it_in_every_dtype(dtype):
+def test_a_level_between_one_half_and_one_stays_there_in_every_dtype(dtype):
     layer = make("conv")[0].to(dtype)
     set_tau(layer, 0.5 + 1e-9)
     assert 0.5 < float(layer.tau) <= 0.5 + max(1e-9, torch.finfo(dtype).eps)
     set_tau(layer, 1.0)
     assert float(layer.tau) == 1.0
+    set_tau(layer, 1.0 - 1e-9)
+    assert 1.0 - max(1e-9, torch.finfo(dtype).eps) <= float(layer.tau) < 1.0
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, math.inf])

@@ -15,6 +15,7 @@ from torch import nn
 
 from recu_analysis.errors import CheckpointError
 from recu_analysis.nn import build_network, official, set_tau
+from recu_analysis.nn.layers import binary_modules
 from recu_analysis.nn.official import OfficialCheckpoint, load_into, load_official, save_official
 
 
@@ -51,6 +52,17 @@ def as_the_authors_save(path, model, *, prefix="", tau_shape=(1,), best=np.pi, *
 def same(ours, theirs):
     assert ours.keys() == theirs.keys()
     return all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_a_network_whose_tau_was_replaced_as_the_authors_do_takes_its_own_file(path):
+    model = build_network("resnet20")
+    for layer in binary_modules(model):
+        layer.tau = torch.tensor([0.9])
+    save_official(path, model, epoch=1, name="resnet20_1w1a", best_top1=10.0)
+    set_tau(model, 0.7)
+    load_into(model, load_official(path))
+    assert {layer.tau.shape for layer in binary_modules(model)} == {(1,)}
+    assert float(model.layer1[0].conv1.tau) == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])

@@ -102,6 +102,9 @@ def test_a_failed_save_leaves_the_old_one(saved, history, monkeypatch):
 
 
 def test_nothing_to_go_on_from_says_what_to_do(tmp_path):
+    with pytest.raises(StoreError, match="is not a run directory"):
+        checkpoint.load_position(tmp_path)
+    (tmp_path / "run.json").touch()
     with pytest.raises(StoreError, match=r"no checkpoint.*--overwrite"):
         checkpoint.load_position(tmp_path)
 
@@ -150,6 +153,7 @@ def test_a_position_changed_on_disk_is_found(saved, before, after):
 
 def test_other_settings_are_named():
     checkpoint.check_same(POSITION, TrainingConfig(), 1, "runs/a")
+    checkpoint.check_same(POSITION, TrainingConfig(data_dir="elsewhere"), 1, "runs/a")
     with pytest.raises(InputError, match=r"runs/a.*epochs \(30, not 24\)"):
         checkpoint.check_same(POSITION, TrainingConfig(epochs=30), 1, "runs/a")
     with pytest.raises(InputError, match=r"runs/a.*processes \(2, not 1\)"):

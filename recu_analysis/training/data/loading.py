@@ -36,11 +36,15 @@ def load_dataset(name: str, data_dir: str | None = None, image_size: int = IMAGE
     Raises
     ------
     InputError
-        If no data set has that name, or it needs a `data_dir`.
+        If no data set has that name, it needs a `data_dir`, or it is told what it has no use for.
     DataError
         If a file is missing or damaged; the text says which, and where to get it.
     """
+    if name != "image-folder" and image_size != IMAGE_SIZE:
+        raise InputError(f"the images of {name} have their size; leave --image-size away, which is image-folder's")
     if name == "digits":
+        if data_dir is not None:
+            raise InputError("the digits come with scikit-learn and are read from no folder; leave --data-dir away")
         return load_digits()
     if name in ("fashion-mnist", "fashion-mnist-16"):
         return load_fashion_mnist(data_dir, halved=name == "fashion-mnist-16")
