@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes checkpoints/, the small runs that ship with the repository, from runs/fashion, runs/mask, runs/scale and runs/tau (see
-# scripts/fashion_mnist.sh, digits_mask.sh, digits_scale.sh and digits_tau.sh): fewer layers, windows merged into fewer.
+# Makes checkpoints/, the small runs that ship with the repository, from runs/fashion, runs/mask, runs/scale, runs/tau and
+# runs/fashion-tau (see scripts/fashion_mnist.sh, digits_mask.sh, digits_scale.sh, digits_tau.sh and fashion_mnist_tau.sh): fewer
+# layers, windows merged into fewer.
 set -eu
 cd "$(dirname "$0")/.."
 analyze=${ANALYZE:-.venv/bin/recu-analyze}
@@ -31,6 +32,7 @@ done
 for seed in 0 1; do
     for arm in none 0.98 0.94 0.90 0.85 0.82 0.78; do
         thin "runs/tau/$arm-$seed" "checkpoints/tau/$arm-$seed" 0,24 layer1.0.conv1
+        thin "runs/fashion-tau/$arm-$seed" "checkpoints/fashion-tau/$arm-$seed" 0,4 layer1.0.conv1
     done
 done
 for arm in recu baseline random; do

@@ -12,5 +12,5 @@ runs=checkpoints/fashion
 "$analyze" figures $runs/recu-? $runs/baseline-? --only claims -o figures
 "$analyze" figures checkpoints/scale/two-? checkpoints/scale/half-? checkpoints/scale/rescaled-? --only initscale -o figures
 "$analyze" figures checkpoints/mask/recu checkpoints/mask/baseline checkpoints/mask/random --only mask -o figures
-"$analyze" figures $runs/*-? checkpoints/tau/*-? --only table1 -o figures
+"$analyze" figures $runs/*-? checkpoints/fashion-tau/*-? checkpoints/tau/*-? --only table1 -o figures
 "$analyze" figures $runs/*-? --only table2,table3,table4,table5 -o figures
