@@ -40,7 +40,7 @@ def test_a_finished_training_resumed_does_nothing(tmp_path):
 
 def test_an_existing_folder_is_refused_and_untouched(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(RunExistsError, match=r"--resume.*--overwrite"):
+    with pytest.raises(RunExistsError, match="is not a run directory, so it is left alone"):
         train(TrainingConfig(**SETTINGS), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
