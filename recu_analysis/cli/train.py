@@ -185,8 +185,6 @@ def command(
     """
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other")
-    if settings["mask"] == "random" and not settings["recu"]:
-        raise click.UsageError("--mask random stands in for the clamp, which --no-recu leaves out; give one of them")
     _check_clamp(settings)
     rate = LEARNING_RATES[settings["optimizer"]] if lr is None else lr
     risen = min(2, max(settings["epochs"] - 1, 0)) if warm_up is None else warm_up
@@ -205,7 +203,7 @@ def _check_clamp(settings: dict[str, Any]) -> None:
     if settings["recu"] and settings["binariser"] == "recu":
         return
     usual = {field.name: field.default for field in fields(TrainingConfig)}
-    for name in ("quantile", "tau"):
+    for name in ("mask", "quantile", "tau"):
         if settings[name] != usual[name]:
             without = "--no-recu leaves out" if not settings["recu"] else f"{settings['binariser']} has not"
             raise click.UsageError(f"--{name} is an option of the clamp, which {without}; give one of them")
