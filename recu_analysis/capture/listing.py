@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from recu_analysis.capture.adapters import find_binary_layers
+from recu_analysis.capture.adapters.find import judged_layers
 from recu_analysis.capture.saved import known_layers
 
 if TYPE_CHECKING:
@@ -31,14 +31,9 @@ def list_network(model: torch.nn.Module) -> pd.DataFrame:
     -------
     DataFrame
         Columns name, shape (such as 16x3x3x3), weights (their count), binary, why. Layers without a weight of
-        at least two axes, such as normalisations, are left out.
-
-    Raises
-    ------
-    NoBinaryLayersError
-        If no layer is binary.
+        at least two axes, such as normalisations, are left out. It may have no binary layer.
     """
-    found = find_binary_layers(model)
+    found = judged_layers(model)
     columns = (found[name].tolist() for name in ("name", "shape", "binary", "why"))
     return _table([(name, _shape(shape), binary, why) for name, shape, binary, why in zip(*columns, strict=True)])
 
@@ -54,7 +49,7 @@ def list_state(state: Mapping[str, torch.Tensor]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        As of `list_network`; it may have no binary layer.
+        As of `list_network`.
     """
     return _table(
         [

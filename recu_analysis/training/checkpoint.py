@@ -30,12 +30,16 @@ HEADS = ("linear.weight", "fc.weight")
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a training came: epochs finished, updates applied, what it was told, and by how many processes."""
+    """How far a training came: epochs finished, updates applied, what it was told, by how many processes, on what.
+
+    `data` is the fingerprint of the data set, empty where it was not yet saved.
+    """
 
     epochs: int
     update: int
     config: TrainingConfig
     processes: int = 1
+    data: str = ""
 
 
 def save(run_dir: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, position: Position) -> None:
@@ -92,7 +96,9 @@ def load_position(run_dir: Path) -> Position:
     try:
         content = json.loads(metadata["position"])
         config = TrainingConfig.from_dict(content["config"])
-        position = Position(content["epochs"], content["update"], config, content.get("processes", 1))
+        position = Position(
+            content["epochs"], content["update"], config, content.get("processes", 1), content.get("data", "")
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedError(f"{path} is damaged: its position cannot be read ({error})") from None
     if metadata.get("seal") != seal(metadata["position"]):
@@ -188,4 +194,13 @@ def check_same(before: Position, now: TrainingConfig, processes: int, run_dir: P
         raise InputError(
             f"{run_dir} was begun with other settings and cannot go on with these: {', '.join(different)}; "
             "give the same ones, or start again with --overwrite"
+        )
+
+
+def check_same_data(before: Position, fingerprint: str, run_dir: Path) -> None:
+    """InputError unless a resumed training has the labels that it began with; where they lie may have changed."""
+    if before.data not in ("", fingerprint):
+        raise InputError(
+            f"{run_dir} was begun on other images: number, size or labels are not those of this data set; give the "
+            "same one, or start again with --overwrite"
         )

@@ -23,9 +23,10 @@ from recu_analysis.store.quantities import QUANTITIES
 from recu_analysis.store.state import window_bytes
 from recu_analysis.training import checkpoint
 from recu_analysis.training.data import Dataset, batches, epoch_seed, load_dataset
-from recu_analysis.training.distributed import Processes, processes
+from recu_analysis.training.distributed import Processes, SharedError, processes
+from recu_analysis.training.evaluation import not_finite
 from recu_analysis.training.optim import build
-from recu_analysis.training.step import Part, Step, in_updates
+from recu_analysis.training.step import CompilationError, Part, Step, in_updates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -129,8 +130,11 @@ def train(
         If the disk cannot hold the windows of all epochs.
     StoreError
         If `run_dir` cannot be written, or there is nothing to resume.
+    CompilationError
+        If torch.compile fails; with the first update, there is no run.
     RecuError
-        If the loss becomes NaN or infinite; the updates before it are recorded, in a window marked partial.
+        If the loss becomes NaN or infinite; the updates before it are recorded, in a window marked partial. Or if
+        weights are at the end of an epoch, whose updates are recorded likewise.
     """
     if resume and overwrite:
         raise InputError("resume and overwrite exclude each other; give one of them")
@@ -141,6 +145,8 @@ def train(
         if position is not None:
             checkpoint.check_same(position, config, ours.count, folder)
         data = load_dataset(config.dataset, config.data_dir, config.image_size)
+        if position is not None:
+            checkpoint.check_same_data(position, data.fingerprint, folder)
         model, optimizer = build(config, data.classes, ours.device)
         _check_images(config, data, model, ours)
         if position is not None:
@@ -150,7 +156,12 @@ def train(
         if ours.first:
             _make_ready(config, model, folder, position, overwrite, on_start)
         training = _Training(config, data, model, optimizer, ours, on_batch, should_stop)
-        return training.run(folder, position)
+        try:
+            return training.run(folder, position)
+        except CompilationError as error:
+            if ours.first and error.update == 0:
+                shutil.rmtree(folder)  # it holds the initial state only
+            raise
 
 
 def _check_batches(config: TrainingConfig, ours: Processes) -> None:
@@ -254,7 +265,7 @@ class _Training:
 
     def _save(self, folder: Path, epochs: int, update: int) -> None:
         if self.ours.first:
-            position = checkpoint.Position(epochs, update, self.config, self.ours.count)
+            position = checkpoint.Position(epochs, update, self.config, self.ours.count, self.data.fingerprint)
             checkpoint.save(folder, self.model, self.optimizer, position)
 
     def _epoch(self, step: Step, recorder: Recorder | None, epoch: int) -> float | None:
@@ -269,6 +280,7 @@ class _Training:
         trained = self._pass(step, epoch, tau)
         if trained is None:
             return None
+        self._check_weights(epoch)
         val_loss, val_top1 = self._validate(step)
         if recorder is not None:
             recorder.mark(
@@ -299,6 +311,16 @@ class _Training:
             if self.ours.any(self.should_stop()):
                 return None
         return loss_sum / seen, 100 * hits / seen
+
+    def _check_weights(self, epoch: int) -> None:
+        """A loss may stay finite where weights do not: their signs hide it."""
+        spoilt = not_finite(self.model)
+        if self.ours.any(bool(spoilt)):
+            name = spoilt[0] if spoilt else "a tensor of another process"
+            raise SharedError(
+                f"{name} holds NaN or infinite numbers after epoch {epoch}, though the loss is finite; a lower "
+                "learning rate may help"
+            )
 
     def _parts(self, epoch: int) -> list[Part]:
         """The batches of an epoch; a last one that leaves a process fewer than two images is left out."""

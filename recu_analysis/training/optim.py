@@ -22,19 +22,30 @@ def build(config: TrainingConfig, classes: int, device: torch.device) -> tuple[t
     Raises
     ------
     InputError
-        If no network has that name, or it has no binary layers.
+        If no network has that name, it has no binary layers, or the scaled weights leave the range of their dtype.
     """
     if config.network in {f"{name}{REAL}" for name in NETWORKS}:
         raise InputError(f"{config.network} has no binary layers to record; train it in a loop of your own")
     torch.manual_seed(config.seed)
     model = build_network(config.network, classes, **config.binary_options())
-    with torch.no_grad():
-        for weight in binary_parameters(model):
-            weight.mul_(config.initial_scale)
+    _scale(model, config.initial_scale)
     model.to(device)
     if config.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model, _optimizer(config, model)
+
+
+@torch.no_grad()
+def _scale(model: torch.nn.Module, factor: float) -> None:
+    """Multiply the latent weights; InputError where their squares could no longer be told from 0 or infinity."""
+    for weight in binary_parameters(model):
+        weight.mul_(factor)
+        variance = weight.flatten(1).var(dim=1)
+        if not (torch.isfinite(variance) & (variance >= torch.finfo(weight.dtype).tiny)).all():
+            raise InputError(
+                f"an initial scale of {factor:g} takes the variance of the latent weights out of the range of "
+                f"{str(weight.dtype).removeprefix('torch.')}; choose one nearer to 1"
+            )
 
 
 def _optimizer(config: TrainingConfig, model: torch.nn.Module) -> torch.optim.Optimizer:

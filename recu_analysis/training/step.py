@@ -52,6 +52,23 @@ def in_updates(batches: Sequence[torch.Tensor], accumulate: int) -> Iterator[Par
             yield Part(indices, images, first=number == 1, last=number == len(group))
 
 
+class CompilationError(InputError):
+    """torch.compile failed.
+
+    Attributes
+    ----------
+    update : int
+        Number of the last update applied before.
+    """
+
+    def __init__(self, reason: str, update: int) -> None:
+        super().__init__(
+            f"torch.compile failed ({reason}); on a CPU it needs a C++ compiler, named by the environment variable "
+            "CXX; install one, or train without --compile"
+        )
+        self.update = update
+
+
 class Step:
     """What a training does with one batch.
 
@@ -104,10 +121,11 @@ class Step:
         ------
         RecuError
             If the loss is NaN or infinite in one of the processes: in all, before the gradient reaches the weights.
+        CompilationError
         """
         if part.first:
             self._optimizer.zero_grad(set_to_none=True)
-        with self._apart(part), _compiler_errors(self._config.compile):
+        with self._apart(part), self._compiler_errors():
             images, labels = self.place(batch)
             with self.precision():
                 logits = self._forward(images)
@@ -155,27 +173,23 @@ class Step:
             return self._forward.no_sync()
         return contextlib.nullcontext()
 
+    @contextlib.contextmanager
+    def _compiler_errors(self) -> Iterator[None]:
+        """Say in one sentence that torch.compile failed."""
+        if not self._config.compile:
+            yield
+            return
+        from torch._dynamo.exc import TorchDynamoException
+
+        try:
+            yield
+        except TorchDynamoException as error:
+            inner = getattr(error, "inner_exception", error)
+            reason = next(iter(str(inner).strip().splitlines()), type(inner).__name__)
+            raise CompilationError(reason, self.update) from error
+
     def _diverged(self, total: float) -> None:
         rate = self._optimizer.param_groups[0]["lr"]
         raise SharedError(
             f"the loss became {total} at update {self.update + 1}; a learning rate below {rate:g} may help"
         )
-
-
-@contextlib.contextmanager
-def _compiler_errors(compiled: bool) -> Iterator[None]:
-    """Say in one sentence that torch.compile failed."""
-    if not compiled:
-        yield
-        return
-    from torch._dynamo.exc import TorchDynamoException
-
-    try:
-        yield
-    except TorchDynamoException as error:
-        inner = getattr(error, "inner_exception", error)
-        reason = next(iter(str(inner).strip().splitlines()), type(inner).__name__)
-        raise InputError(
-            f"torch.compile failed ({reason}); on a CPU it needs a C++ compiler, named by the environment variable "
-            "CXX; install one, or train without --compile (and with --overwrite, for there is a run now)"
-        ) from error

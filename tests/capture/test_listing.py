@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from recu_analysis.capture.listing import list_network, list_state
-from recu_analysis.errors import NoBinaryLayersError
 from recu_analysis.nn import BinaryConv2d, build_network
 
 
@@ -58,9 +57,13 @@ def test_a_real_layer_in_the_middle_keeps_the_adapters_reason():
     ]
 
 
-def test_a_network_without_binary_layers_is_an_error_and_a_state_is_not():
-    twin = build_network("resnet20-real")
-    with pytest.raises(NoBinaryLayersError):
-        list_network(twin)
-    assert not list_state(twin.state_dict())["binary"].any()
+def test_a_real_valued_twin_lists_as_its_network_does_with_nothing_binary(network):
+    twin = list_network(build_network("resnet18_imagenet-real", 3))
+    assert twin[["name", "shape", "weights"]].equals(list_network(network)[["name", "shape", "weights"]])
+    assert not twin["binary"].any()
+    assert twin.set_index("name").loc["layer2.0.conv1", "why"] == "Conv2d is not known to be binary"
+
+
+def test_a_state_may_have_no_binary_layer():
+    assert not list_state(build_network("resnet20-real").state_dict())["binary"].any()
     assert len(list_state({})) == 0

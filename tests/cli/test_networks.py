@@ -97,6 +97,12 @@ def test_layers_in_other_formats_are_a_row_each(folder, tmp_path):
     assert (tmp_path / "layers.csv").read_text().startswith("name,shape,weights,binary,why\nconv1,16x3x3x3,432,False,")
 
 
+def test_a_real_valued_twin_is_listed():
+    done = run_cli("layers", "resnet20-real")
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[-1] == "0 of 20 layers are binary: 0 of 268336 weights, 0.0 %"
+
+
 def test_a_run_and_a_file_of_the_same_network_score_the_same(folder):
     done = run_cli("evaluate", folder / "run")
     assert done.exit_code == 0
@@ -121,7 +127,6 @@ def test_weights_that_are_nan_are_said_of_a_network_whose_signs_hide_them(folder
     ("arguments", "code", "text"),
     [
         (["layers", "resnet2"], 1, "Error: no network is called 'resnet2'; did you mean resnet20?"),
-        (["layers", "resnet20-real"], 1, "Error: no binary layer was recognised in ResNet20"),
         (["layers", "none.pth.tar"], 1, "Error: none.pth.tar does not exist"),
         (["layers", "other.pth"], 1, "Error: other.pth holds no tensors by name, neither itself nor in an entry"),
         (["layers", "run"], 1, "Error: run is a folder; name the file in it"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -231,6 +232,35 @@ def test_a_loss_without_value_stops_at_that_update(tmp_path, monkeypatch):
         (BATCHES, False),
         (BATCHES + 2, True),
     ]
+
+
+def test_weights_without_value_stop_at_the_end_of_the_epoch_though_their_signs_hide_them(tmp_path):
+    config = TrainingConfig(**SETTINGS, binary_weight_decay=1e38)
+    with pytest.raises(
+        RecuError, match=r"layer1\.0\.conv1\.weight holds NaN or infinite numbers after epoch 0, though"
+    ):
+        train(config, tmp_path / "run")
+    windows = open_run(tmp_path / "run").windows
+    assert [(window.last_update, window.partial) for window in windows] == [(0, False), (BATCHES, True)]
+
+
+@pytest.mark.parametrize("factor", [1e30, 1e-30])
+def test_initial_weights_whose_variance_has_no_value_are_refused(tmp_path, factor):
+    with pytest.raises(InputError, match=r"initial scale of 1e.30 takes the variance .* out of the range of float32"):
+        train(TrainingConfig(**SETTINGS, initial_scale=factor), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_training_goes_on_with_its_own_labels_only(tmp_path, monkeypatch):
+    config = TrainingConfig(**SETTINGS)
+    train(config, tmp_path / "run", should_stop=stop_after(BATCHES + 1))
+    data = loop.load_dataset("digits")
+    swapped = replace(data, train_labels=data.train_labels.flip(0))
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "load_dataset", lambda *_: swapped)
+        with pytest.raises(InputError, match=r"run was begun on other images: number, size or labels are not those"):
+            train(config, tmp_path / "run", resume=True)
+    assert train(config, tmp_path / "run", resume=True).epochs == 3
 
 
 def test_an_error_of_the_caller_leaves_a_run_that_can_be_resumed(tmp_path):

@@ -91,9 +91,14 @@ def find_binary_layers(model: torch.nn.Module, layers: Sequence[str] | None = No
     NoBinaryLayersError, InputError
         If no module is binary, or a pattern asks for one that cannot be recorded.
     """
+    binary_layers(model, layers)
+    return judged_layers(model, layers)
+
+
+def judged_layers(model: torch.nn.Module, layers: Sequence[str] | None = None) -> pd.DataFrame:
+    """The table of `find_binary_layers`, also of a model in which no module is binary."""
     import pandas as pd
 
-    binary_layers(model, layers)
     rows = [
         (each.name, "x".join(map(str, each.shape)), each.layer is not None, _adapter(each.layer), each.why)
         for each in _verdicts(model, layers)

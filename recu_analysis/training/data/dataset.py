@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+import xxhash
 
 from recu_analysis.errors import DataError
 from recu_analysis.training.augment import crop_and_flip
@@ -61,6 +62,18 @@ class Dataset:
     def __post_init__(self) -> None:
         _check_part("training", self.train_images, self.train_labels, self.classes)
         _check_part("validation", self.val_images, self.val_labels, self.classes)
+
+    @property
+    def fingerprint(self) -> str:
+        """xxh3_128 of shapes and labels of both parts, in order.
+
+        Not of the pixels: those that a decoder or a mean gives may differ in a last bit between machines.
+        """
+        hasher = xxhash.xxh3_128()
+        for images, labels in ((self.train_images, self.train_labels), (self.val_images, self.val_labels)):
+            hasher.update(str(tuple(images.shape)).encode())
+            hasher.update(labels.contiguous().numpy().data.cast("B"))
+        return str(hasher.hexdigest())
 
     def train_batch(self, indices: torch.Tensor, *, augment: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
         """Images, of the dtype they are kept in, and labels of the training part at these indices.
