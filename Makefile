@@ -45,7 +45,7 @@ format: $(READY) ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## What recording, reading and fits cost, side by side with what people would use instead
+bench: $(READY) ## What recording, reading, fits and training steps cost, beside what people would use
 	$(BIN)/python -m benchmarks.kernel
 	$(BIN)/python -m benchmarks.window
 	$(BIN)/python -m benchmarks.fits

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import math
+import os
+import shutil
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -113,20 +115,24 @@ def compare(network: str, device: str, *, compiled: bool) -> None:
 
 
 def main() -> None:
-    """Every network on every device that is here, eager and, where asked for, compiled."""
+    """Every network on every device that is here, eager and compiled."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--network", choices=list(ROUNDS), action="append", help="Only this one; repeatable.")
     parser.add_argument("--device", choices=["cpu", "cuda"], action="append", help="Only this one; repeatable.")
-    parser.add_argument("--compiled", action="store_true", help="With torch.compile as well; takes minutes.")
+    parser.add_argument("--eager", action="store_true", help="Without torch.compile, which takes minutes.")
     told = parser.parse_args()
     # The plain network's .item() breaks the graph in every layer, which the compiler would say each time.
     logging.getLogger("torch._dynamo").setLevel(logging.ERROR)
     devices = told.device or ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    compiler = os.environ.get("CXX") or "c++"
+    compiled = not told.eager and shutil.which(compiler) is not None
     print(f"training step, batch {BATCH}, {SIZE}x{SIZE}, {torch.get_num_threads()} threads")
     for run in [partial(compare, n, d) for d in devices for n in told.network or ROUNDS]:
         run(compiled=False)
-        if told.compiled:
+        if compiled:
             run(compiled=True)
+    if not (compiled or told.eager):
+        print(f"no {compiler} here: nothing compiled")
     if "cuda" not in devices:
         print("no GPU here: nothing measured on one")
 
