@@ -41,11 +41,14 @@ class SavedState:
         On the CPU, by the network's names.
     numbers : dict of str to int
         Of `NUMBERS`, those that the file has.
+    odd : tuple of str
+        Names of tensors that were not taken: sparse, quantised, complex, or of numbers that are not all in the file.
     """
 
     path: Path
     tensors: dict[str, torch.Tensor]
     numbers: dict[str, int]
+    odd: tuple[str, ...] = ()
 
 
 def checkpoint_files(sources: Sequence[str | Path]) -> list[Path]:
@@ -95,17 +98,18 @@ def read_state(path: Path, *, unsafe_load: bool = False) -> SavedState:
         If it is missing, damaged, or holds no tensors by name; or objects that only code could restore.
     """
     entries: Mapping[Any, Any]
+    odd: list[str] = []
     if path.suffix == ".safetensors":
         entries, tensors = _read_safetensors(path)
     else:
         content = read_file(path, unsafe_load=unsafe_load)
         entries = content if isinstance(content, Mapping) else {}
-        tensors = _tensors(content)
+        tensors, odd = _tensors(content)
     if not tensors:
         raise CheckpointError(
             f"{path} holds no tensors by name, neither itself nor in an entry {', '.join(CONTAINERS[:-1])} or model"
         )
-    return SavedState(path, _plain_names(tensors), _numbers(entries))
+    return SavedState(path, _plain_names(tensors), _numbers(entries), tuple(odd))
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -116,22 +120,25 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tenso
         raise CheckpointError(f"{path} cannot be read: {error}") from None
 
 
-def _tensors(content: Any) -> dict[str, torch.Tensor]:
-    """The named tensors of what a file holds, or of the entry in it that holds some."""
+def _tensors(content: Any) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """The named tensors of what a file holds, or of the entry in it that holds some; and names of those not taken."""
     if isinstance(content, torch.nn.Module):
         content = content.state_dict()
     if not isinstance(content, Mapping):
-        return {}
+        return {}, []
     for name in CONTAINERS:
         inner = content.get(name)
-        found = _tensors(inner) if isinstance(inner, (Mapping, torch.nn.Module)) else {}
-        if found:
-            return found
-    return {
-        name: tensor.detach()
+        if isinstance(inner, (Mapping, torch.nn.Module)):
+            found, odd = _tensors(inner)
+            if found:
+                return found, odd
+    named = {
+        name: tensor
         for name, tensor in content.items()
-        if isinstance(name, str) and name.isprintable() and is_plain(tensor)
+        if isinstance(name, str) and name.isprintable() and isinstance(tensor, torch.Tensor)
     }
+    plain = {name: tensor.detach() for name, tensor in named.items() if is_plain(tensor)}
+    return plain, [name for name in named if name not in plain]
 
 
 def _plain_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import rich_click as click
 
 from recu_analysis.cli import options
 from recu_analysis.cli.output import deliver, number
+from recu_analysis.errors import CheckpointError
 from recu_analysis.training.config import IMAGE_SIZE, IMAGE_SIZES
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ def command(
     run_dir = run_of(checkpoint)
     if run_dir is not None:
         network, dataset, data, model = _of_run(run_dir, network, dataset, data_dir, image_size)
+    elif not checkpoint.exists():
+        raise CheckpointError(f"{checkpoint} does not exist")
     elif network is None or dataset is None:
         raise click.UsageError("a .pth.tar file needs --network and --dataset, for it says neither")
     else:
@@ -66,6 +70,8 @@ def command(
         more = f" and {len(spoilt) - 1} more tensors" if len(spoilt) > 1 else ""
         options.warn(f"{spoilt[0]}{more} of {checkpoint} hold NaN or infinite numbers; what is measured means nothing")
     scores = score(model, _shown(data))
+    if not spoilt and not math.isfinite(scores.loss):
+        options.warn(f"outputs of {checkpoint} are NaN or infinite, so that its loss and accuracies mean nothing")
     facts = {"checkpoint": str(checkpoint), "network": network, "dataset": dataset, "images": scores.images}
     measured = {"loss": scores.loss, "top1": scores.top1, "top5": scores.top5}
     deliver(pd.DataFrame([facts | measured]), form, output, as_text)

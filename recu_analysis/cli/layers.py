@@ -39,11 +39,19 @@ def _listed(source: str, unsafe_load: bool) -> tuple[pd.DataFrame, list[str]]:
     """The table, and what stands above it."""
     from recu_analysis.capture.checkpoints import read_state
     from recu_analysis.capture.listing import list_network, list_state
+    from recu_analysis.errors import NoBinaryLayersError
     from recu_analysis.nn import build_network
 
     path = Path(source)
     if _is_file_name(path):
-        return list_state(read_state(path, unsafe_load=unsafe_load).tensors), [_said(path, unsafe_load)]
+        state = read_state(path, unsafe_load=unsafe_load)
+        table = list_state(state.tensors)
+        if table.empty:
+            raise NoBinaryLayersError(f"{path} holds no layer: none of its tensors is called weight and has two axes")
+        if state.odd:
+            more = f" and {len(state.odd) - 1} more" if len(state.odd) > 1 else ""
+            options.warn(f"left out of {path}, as no ordinary tensors of real numbers: {state.odd[0]}{more}")
+        return table, [_said(path, unsafe_load)]
     return list_network(build_network(source)), []
 
 

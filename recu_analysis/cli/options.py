@@ -50,15 +50,20 @@ def colour() -> bool | None:
     return {"always": True, "never": False}.get(_meta().get("recu.color") or "auto")
 
 
+def shown(text: str) -> str:
+    """A text without characters that a terminal would obey, or could not show: names of files may hold any."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
 def note(text: str) -> None:
     """Tell the user something on standard error, unless they asked for quiet."""
     if not quiet():
-        click.echo(text, err=True, color=colour())
+        click.echo(shown(text), err=True, color=colour())
 
 
 def warn(text: str) -> None:
     """Tell the user on standard error what they must know to read the result."""
-    click.echo(f"{click.style('Warning:', fg='yellow', bold=True)} {text}", err=True, color=colour())
+    click.echo(f"{click.style('Warning:', fg='yellow', bold=True)} {shown(text)}", err=True, color=colour())
 
 
 def opened(path: Path) -> Run:
@@ -104,7 +109,7 @@ def _warn_of_nonfinite(run: Run) -> None:
 
 def fail(text: str) -> None:
     """Tell the user on standard error what went wrong, in one sentence."""
-    click.echo(f"{click.style('Error:', fg='red', bold=True)} {text}", err=True, color=colour())
+    click.echo(f"{click.style('Error:', fg='red', bold=True)} {shown(text)}", err=True, color=colour())
 
 
 def discard_output() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any
@@ -20,6 +21,11 @@ CHOICES = {
     "input_gradient": ("polynomial", "clipped", "decaying"),
 }
 _SWITCHES = ("centre", "clamp", "scale_activations")
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a number that a float can hold, which not every int is."""
+    return type(value) in (int, float) and (not isinstance(value, int) or abs(value) <= sys.float_info.max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +80,10 @@ class Binariser:
         for name in _SWITCHES:
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name} must be True or False, not {getattr(self, name)!r}")
-        if self.scale is not None and type(self.scale) not in (int, float):
-            raise InputError(f"scale must be a number or None, not {self.scale!r}")
+        if self.scale is not None and not _is_number(self.scale):
+            raise InputError(f"scale must be a number or None, not {self.scale!r:.40}")
+        if not _is_number(self.eps):
+            raise InputError(f"eps must be a number, not {self.eps!r:.40}")
         self.transform()  # it knows which scales and eps there are
 
     def transform(self) -> WeightTransform:
@@ -99,7 +107,7 @@ class Binariser:
     def fusible(self) -> bool:
         """Whether `recu_analysis.nn.fused.sign_of_weights` makes the binary weight, and nothing else needs w~."""
         clamps_as_published = self.mask == "clamped" and self.quantile == "laplace"
-        standardises = self.scale is not None and self.weight_gradient == "identity"
+        standardises = self.scale is not None and self.eps > 0.0 and self.weight_gradient == "identity"
         return standardises and self.alpha in ("learned", "none") and (clamps_as_published or not self.clamp)
 
     @property

@@ -54,7 +54,7 @@ def standardise(
     target : float or None
         The scale b*; None leaves the scale alone.
     eps : float
-        Added to the variance, in squared units of the weights.
+        Added to the variance, in squared units of the weights. Where it is 0, a channel of equal weights becomes 0.
 
     Returns
     -------
@@ -64,8 +64,13 @@ def standardise(
     centred = weight - weight.mean(dim=axes, keepdim=True) if centre else weight
     if target is None:
         return centred
-    deviation = (weight.var(dim=axes, keepdim=True, unbiased=True) + eps).sqrt()
-    return centred / (deviation / (math.sqrt(2.0) * target))
+    variance = weight.var(dim=axes, keepdim=True, unbiased=True) + eps
+    if eps == 0.0:
+        varies = variance > 0.0
+        variance = torch.where(varies, variance, 1.0)
+        # 0 in value alone: with a gradient the weights can part again.
+        centred = torch.where(varies, centred, centred - centred.detach())
+    return centred / (variance.sqrt() / (math.sqrt(2.0) * target))
 
 
 @torch.no_grad()

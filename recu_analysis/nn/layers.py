@@ -33,6 +33,7 @@ from recu_analysis.nn.signs import (
     steepness_at,
 )
 from recu_analysis.theory.laplace import check_tau
+from recu_analysis.theory.reals import real
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,6 +147,10 @@ class _Binary(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 
+def _is_whole(size: Any) -> bool:
+    return isinstance(size, Integral) and not isinstance(size, bool)
+
+
 def _scaled(product: torch.Tensor, factor: torch.Tensor | None) -> torch.Tensor:
     return product if factor is None else product * factor
 
@@ -154,7 +159,8 @@ class BinaryConv2d(_Binary):
     """Convolution of binary activations with binary weights, as the authors of ReCU compute it.
 
     Forward: standardise, clamp, sign of weights and inputs, convolve, times alpha (Eq. 3). The clamp cannot
-    change the output: it acts on the gradient of the weights. No step waits for the device.
+    change the output: it acts on the gradient of the weights. No step waits for the device. Gradients are of first
+    order, by autograd; torch.func's transforms (grad, vmap) do not take the layer.
 
     Parameters
     ----------
@@ -191,9 +197,13 @@ class BinaryConv2d(_Binary):
         **ingredients: Any,
     ) -> None:
         sizes = (in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
-        if not all(isinstance(size, Integral) for size in sizes):
+        if not all(map(_is_whole, sizes)):
             raise InputError(
                 f"channels, kernel size and geometry of a binary convolution are whole numbers, not {sizes}"
+            )
+        if min(stride, dilation) < 1 or padding < 0:
+            raise InputError(
+                f"stride and dilation are at least 1 and padding at least 0, not {stride}, {dilation} and {padding}"
             )
         if groups < 1 or in_channels % groups or out_channels % groups:
             raise InputError(f"{in_channels} and {out_channels} channels cannot be divided into {groups} groups")
@@ -205,6 +215,11 @@ class BinaryConv2d(_Binary):
         """Output of shape (batch, C_out, H', W') for activations of shape (batch, C_in, H, W)."""
         if values.ndim != 4:
             raise InputError(f"a binary convolution takes a batch, of shape (N, C, H, W), not {tuple(values.shape)}")
+        if self.training and self.binariser.scale_activations and math.prod(values.shape[1:]) == 1:
+            raise InputError(
+                f"activations of shape {tuple(values.shape)} have one value a sample and so no standard deviation to "
+                "be scaled by; scale_activations=False leaves that out"
+            )
         fused = self._convolution_for(values)
         if fused:
             result: torch.Tensor = fused.convolve(
@@ -242,6 +257,10 @@ class BinaryLinear(_Binary):
         binariser: str | Binariser = "recu",
         **ingredients: Any,
     ) -> None:
+        if not (_is_whole(in_features) and _is_whole(out_features)):
+            raise InputError(
+                f"features of a binary linear layer are whole numbers, not {in_features!r} and {out_features!r}"
+            )
         super().__init__((out_features, in_features), (out_features,), make_binariser(binariser, **ingredients))
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
@@ -272,7 +291,8 @@ def set_tau(model: nn.Module, tau: float) -> None:
     InputError
         If it lies outside (0.5, 1].
     """
-    level = float(check_tau(tau))
+    level = real(tau, "tau")
+    check_tau(level)
     for module in binary_modules(model):
         step = torch.finfo(module.tau.dtype).eps / 2
         module.tau.fill_(level).clamp_(min=0.5 + step, max=1.0 if level == 1.0 else 1.0 - step)
@@ -292,6 +312,7 @@ def set_progress(model: nn.Module, progress: float) -> None:
     InputError
         If it lies outside.
     """
+    progress = real(progress, "the progress of a training")
     if not 0.0 <= progress <= 1.0:
         raise InputError(f"the progress of a training lies from 0 to 1, not at {progress}")
     for module in binary_modules(model):

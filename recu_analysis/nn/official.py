@@ -7,21 +7,26 @@ import re
 import warnings
 import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import torch
 
-from recu_analysis.errors import CheckpointError
+from recu_analysis.errors import CheckpointError, InputError
 from recu_analysis.store.durable import commit
+from recu_analysis.theory.reals import real
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from torch import nn
 
 #: Before every name in the state of a network that was wrapped in DataParallel.
 WRAPPED = "module."
+#: In every name where a module was compiled.
+COMPILED = "_orig_mod."
+#: What BatchNorm counts; torch before 0.4.1 did not.
+COUNTED = "num_batches_tracked"
 #: Names that a sentence gives before it says how many more there are.
 LISTED = 5
 #: Beyond any epoch or per cent.
@@ -60,14 +65,14 @@ class OfficialCheckpoint:
         return weight.shape[0] if weight is not None and weight.ndim == 2 else None
 
 
-def load_official(path: Path, *, unsafe_load: bool = False) -> OfficialCheckpoint:
+def load_official(path: str | Path, *, unsafe_load: bool = False) -> OfficialCheckpoint:
     """Read a checkpoint.pth.tar or model_best.pth.tar of the authors' training, of any version of torch.
 
     Nothing in the file is run: only tensors and plain values are read.
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
     unsafe_load : bool
         Restore any Python object, which runs whatever code the file contains.
 
@@ -76,6 +81,7 @@ def load_official(path: Path, *, unsafe_load: bool = False) -> OfficialCheckpoin
     CheckpointError
         If it is missing, damaged, no checkpoint, or holds objects that only code could restore.
     """
+    path = Path(path)
     entries = read_file(path, unsafe_load=unsafe_load)
     if not isinstance(entries, dict) or not isinstance(entries.get("state_dict"), dict):
         raise CheckpointError(
@@ -94,7 +100,7 @@ def load_official(path: Path, *, unsafe_load: bool = False) -> OfficialCheckpoin
 
 
 def save_official(
-    path: Path,
+    path: str | Path,
     model: nn.Module,
     *,
     epoch: int,
@@ -107,9 +113,10 @@ def save_official(
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
         Replaced if it is there; the authors call it checkpoint.pth.tar.
     model : torch.nn.Module
+        What torch.compile puts before its names is left out.
     epoch : int
         Epochs finished.
     name : str
@@ -121,14 +128,21 @@ def save_official(
 
     Raises
     ------
+    InputError
+        If `epoch` or `best_top1` is no finite number.
     CheckpointError
         If it cannot be written.
     """
+    path = Path(path)
+    for what, value in (("epoch", epoch), ("best_top1", best_top1)):
+        if not abs(real(value, what)) < LARGEST:
+            raise InputError(f"{what} must be a finite number, not {value!r:.40}")
     entries = {
-        "epoch": epoch,
+        "epoch": int(epoch),
         "model": name,
-        "state_dict": {key: value.detach().cpu() for key, value in model.state_dict().items()},
-        "best_prec1": best_top1,
+        "state_dict": {key.replace(COMPILED, ""): value.detach().cpu() for key, value in model.state_dict().items()},
+        # numpy's numbers would be objects that only code restores.
+        "best_prec1": float(best_top1),
         "optimizer": optimizer.state_dict() if optimizer else {},
         "lr_scheduler": lr_scheduler.state_dict() if lr_scheduler else {},
     }
@@ -147,7 +161,9 @@ def load_into(model: nn.Module, checkpoint: OfficialCheckpoint) -> None:
     CheckpointError
         If tensors are missing, unexpected or of another shape; the text names them.
     """
-    own, given = model.state_dict(), checkpoint.state_dict
+    own = model.state_dict()
+    # An old file's network starts to count, as torch itself does it for files of that version.
+    given = {key: value for key, value in own.items() if key.endswith(COUNTED)} | checkpoint.state_dict
     shapes = [
         f"{key} ({_describe(given[key])}, the network has {_describe(own[key])})"
         for key in own

@@ -25,9 +25,13 @@ SPARE_BYTES = 4 * 2**20
 
 
 def check_room(path: Path, needed: int, what: str) -> None:
-    """NoRoomError if the file system of `path` has less than `needed` bytes and a little to spare."""
-    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    free = shutil.disk_usage(existing).free
+    """NoRoomError if the file system of `path` has less than `needed` bytes and a little to spare.
+
+    StoreError if it cannot be asked, as where a name is too long.
+    """
+    with as_store_error(path, "cannot be used"):
+        existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+        free = shutil.disk_usage(existing).free
     if free < needed + SPARE_BYTES:
         raise NoRoomError(
             f"no room for {what}: {path} has {free / 2**20:.0f} MiB free and needs "

@@ -40,3 +40,14 @@ def real_array(values: ArrayLike, what: str) -> NDArray[Any]:
 def reals(values: ArrayLike, what: str) -> NDArray[np.float64]:
     """The values as an array of float64; see `real_array`."""
     return np.asarray(real_array(values, what), dtype=np.float64)
+
+
+def real(value: Any, what: str) -> float:
+    """One number as a float; InputError where it is none, or several."""
+    try:
+        number = np.asarray(value)
+    except ValueError:
+        number = np.empty(0)
+    if number.ndim or number.dtype.kind not in "fiu":
+        raise InputError(f"{what} must be a number, not {value!r:.40}")
+    return float(number)

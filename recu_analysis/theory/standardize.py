@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: Of what a clamp takes its quantiles: the Laplace fitted to the layer, or the weights themselves.
 QUANTILES = ("laplace", "empirical")
 
+#: Above the relative rounding of a mean in float64.
+ROUNDING = 1e-12
+
 
 def channels(weight: ArrayLike) -> NDArray[np.float64]:
     """Latent weights as a float64 matrix with one row an output channel.
@@ -134,9 +137,14 @@ def _squares(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _centred(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Every row less its mean; NaN throughout a row that holds NaN or infinity."""
+    """Every row less its mean; 0 throughout a row of equal numbers, NaN in one that holds NaN or infinity."""
+    mean = rows.mean(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):
-        centred: NDArray[np.float64] = rows - rows.mean(axis=1, keepdims=True)
+        centred: NDArray[np.float64] = rows - mean
+    # The mean of equal numbers may be off by its rounding.
+    near = np.flatnonzero(np.abs(centred[:, 0]) <= ROUNDING * np.abs(mean[:, 0]))
+    equal = near[(rows[near] == rows[near, :1]).all(axis=1)]
+    centred[equal] = 0.0
     return centred
 
 

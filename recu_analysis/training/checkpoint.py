@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from recu_analysis.errors import DamagedError, InputError, StoreError
-from recu_analysis.store.durable import commit
+from recu_analysis.store.durable import as_store_error, commit
 from recu_analysis.store.format import CHECKPOINTS, HISTORY, RUN_FILE, digest, seal
 from recu_analysis.training.config import TrainingConfig
 
@@ -83,7 +83,9 @@ def load_position(run_dir: Path) -> Position:
         If it cannot be read.
     """
     path = run_dir / CHECKPOINTS / NAME
-    if not run_dir.exists():
+    with as_store_error(run_dir, "cannot be read"):
+        there = run_dir.exists()
+    if not there:
         raise StoreError(f"{run_dir} does not exist, so there is no training to go on with; start it without --resume")
     if not path.exists() and not (run_dir / RUN_FILE).exists():
         raise StoreError(f"{run_dir} is not a run directory, so there is no training to go on with")
@@ -176,12 +178,16 @@ def _shapes(group: dict[str, Any], parameter: torch.Tensor) -> dict[str, tuple[i
 
 
 def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, str], dict[str, Any]]:
+    if path.is_symlink():
+        raise DamagedError(f"{path} is a link, which is not followed; put the file itself there")
     try:
         with safe_open(path, framework="pt") as file:
             names = list(file.keys()) if with_tensors else []
             return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
     except (OSError, SafetensorError) as error:
-        raise DamagedError(f"{path} cannot be read: {error}") from None
+        raise DamagedError(
+            f"{path} is cut short, damaged, or no checkpoint ({error}); put a copy there, or train again"
+        ) from None
 
 
 def check_same(before: Position, now: TrainingConfig, processes: int, run_dir: Path) -> None:

@@ -64,8 +64,15 @@ def score(model: torch.nn.Module, batches: Iterable[tuple[torch.Tensor, torch.Te
 
 
 def not_finite(model: torch.nn.Module) -> list[str]:
-    """Names of the tensors of a model that hold NaN or infinite numbers: signs of binary weights would hide them."""
-    return [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
+    """Names of the tensors of a model that hold NaN or infinite numbers: signs of binary weights would hide them.
+
+    Not of tau, which changes no output.
+    """
+    return [
+        name
+        for name, value in model.state_dict().items()
+        if not name.endswith(".tau") and not torch.isfinite(value).all()
+    ]
 
 
 def run_of(path: Path) -> Path | None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +13,11 @@ from torch.nn import functional
 
 from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.capture.recorder import record
-from recu_analysis.errors import InputError, RunExistsError, StoreError
+from recu_analysis.errors import InputError
 from recu_analysis.nn import set_progress, set_tau
-from recu_analysis.store.durable import check_room, lock_directory
-from recu_analysis.store.format import RUN_FILE
 from recu_analysis.store.quantities import QUANTITIES
 from recu_analysis.store.state import window_bytes
-from recu_analysis.training import checkpoint
+from recu_analysis.training import checkpoint, place
 from recu_analysis.training.data import Dataset, batches, epoch_seed, load_dataset
 from recu_analysis.training.distributed import Processes, SharedError, processes
 from recu_analysis.training.evaluation import not_finite
@@ -139,11 +135,9 @@ def train(
     if resume and overwrite:
         raise InputError("resume and overwrite exclude each other; give one of them")
     folder = Path(run_dir)
-    with processes(config.device) as ours:
+    with processes(config.device) as ours, contextlib.ExitStack() as held:
         _check_batches(config, ours)
-        position = checkpoint.load_position(folder) if resume else None
-        if position is not None:
-            checkpoint.check_same(position, config, ours.count, folder)
+        position = _begun(config, folder, ours, held) if resume else None
         data = load_dataset(config.dataset, config.data_dir, config.image_size)
         if position is not None:
             checkpoint.check_same_data(position, data.fingerprint, folder)
@@ -154,13 +148,18 @@ def train(
             if position.epochs == config.epochs:
                 return Result(position.epochs, stopped=False, val_top1=float("nan"), first=ours.first)
         if ours.first:
-            _make_ready(config, model, folder, position, overwrite, on_start)
+            done = position.epochs if position else 0
+            expected = _bytes_ahead(config, model, done)
+            what = f"the windows of {config.epochs - done} epochs"
+            place.make_ready(folder, expected, what, new=position is None, overwrite=overwrite)
+            on_start(expected)
         training = _Training(config, data, model, optimizer, ours, on_batch, should_stop)
+        held.close()  # the recorder takes the folder itself
         try:
             return training.run(folder, position)
         except CompilationError as error:
             if ours.first and error.update == 0:
-                shutil.rmtree(folder)  # it holds the initial state only
+                place.discard(folder)  # it holds the initial state only
             raise
 
 
@@ -186,42 +185,21 @@ def _check_images(config: TrainingConfig, data: Dataset, model: torch.nn.Module,
     evaluate(model, [(images, labels[:1].to(ours.device))])
 
 
-def _make_ready(
-    config: TrainingConfig,
-    model: torch.nn.Module,
-    folder: Path,
-    position: checkpoint.Position | None,
-    overwrite: bool,
-    on_start: Callable[[int], object],
-) -> None:
-    """Make sure of the room for all windows, and that the folder is free."""
-    epochs = config.epochs - (position.epochs if position else 0)
-    expected = (epochs + 1) * window_bytes(
-        [layer.spec for layer in binary_layers(model)], (*QUANTITIES, *config.quantities)
-    )
-    # Before anything is deleted: a run must not be lost to one that then cannot start.
-    check_room(folder, expected, f"the windows of {epochs} epochs")
-    if position is None:
-        _make_way(folder, overwrite=overwrite)
-    on_start(expected)
+def _begun(config: TrainingConfig, folder: Path, ours: Processes, held: contextlib.ExitStack) -> checkpoint.Position:
+    """Where the training in a folder stands, which no other process moves on until `held` is closed."""
+    checkpoint.load_position(folder)  # says what is wrong before the folder is touched
+    if ours.first:
+        held.enter_context(place.held(folder))
+    ours.wait()
+    position = checkpoint.load_position(folder)
+    checkpoint.check_same(position, config, ours.count, folder)
+    return position
 
 
-def _make_way(folder: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that holds something, or delete the run in it where the user asked for that."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    if not (folder / RUN_FILE).is_file():
-        raise RunExistsError(f"{folder} exists already and is not a run directory, so it is left alone; choose another")
-    if not overwrite:
-        raise RunExistsError(f"{folder} exists already; go on with it by --resume, or replace it by --overwrite")
-    if folder.is_symlink():
-        raise RunExistsError(f"{folder} is a link, so --overwrite leaves it alone; name the folder it leads to")
-    try:
-        # Refuses while something still records there.
-        os.close(lock_directory(folder))
-        shutil.rmtree(folder)
-    except OSError as error:
-        raise StoreError(f"{folder} cannot be deleted: {error.strerror}; delete it yourself") from error
+def _bytes_ahead(config: TrainingConfig, model: torch.nn.Module, done: int) -> int:
+    """Estimated bytes of the windows after so many epochs."""
+    kept = (*QUANTITIES, *config.quantities)
+    return (config.epochs - done + 1) * window_bytes([layer.spec for layer in binary_layers(model)], kept)
 
 
 @dataclass(slots=True)
@@ -319,7 +297,7 @@ class _Training:
             name = spoilt[0] if spoilt else "a tensor of another process"
             raise SharedError(
                 f"{name} holds NaN or infinite numbers after epoch {epoch}, though the loss is finite; a lower "
-                "learning rate may help"
+                "learning rate, or weight decay and scales nearer to the usual, may help"
             )
 
     def _parts(self, epoch: int) -> list[Part]:

@@ -33,6 +33,15 @@ def folder(tmp_path_factory):
     with torch.no_grad():
         nan.layer1[0].conv1.weight.fill_(torch.nan)
     save_official(path / "nan.pth.tar", nan, epoch=7, name="n", best_top1=1.0)
+    tau = build_network("resnet20")
+    tau.layer1[0].conv1.tau.fill_(torch.nan)
+    save_official(path / "tau.pth.tar", tau, epoch=7, name="n", best_top1=1.0)
+    negative = build_network("resnet20")
+    negative.bn1.running_var.mul_(-1)
+    save_official(path / "negative.pth.tar", negative, epoch=7, name="n", best_top1=1.0)
+    sparse = build_network("resnet20").state_dict()
+    torch.save({"state_dict": sparse | {"linear.weight": sparse["linear.weight"].to_sparse()}}, path / "sparse.pth.tar")
+    torch.save({"state_dict": {"a": torch.ones(2)}}, path / "a.pth")
     save_official(path / "three.pth.tar", build_network("resnet20", 3), epoch=7, name="n", best_top1=1.0)
     save_official(path / "vgg.pth.tar", build_network("vgg_small"), epoch=7, name="n", best_top1=1.0)
     torch.save({"weights": 3}, path / "other.pth")
@@ -123,9 +132,26 @@ def test_weights_that_are_nan_are_said_of_a_network_whose_signs_hide_them(folder
     assert done.stderr.count("\n") == 1
 
 
+def test_outputs_that_are_nan_are_said_and_a_tau_that_is_nan_changes_none(folder):
+    done = run_cli("evaluate", folder / "negative.pth.tar", "--network", "resnet20", "--dataset", "digits")
+    assert (done.exit_code, done.stderr.count("\n")) == (0, 1)
+    assert done.stderr.startswith("Warning: outputs of ")
+    assert run_cli("evaluate", folder / "tau.pth.tar", "--network", "resnet20", "--dataset", "digits").stderr == ""
+
+
+def test_tensors_that_are_not_listed_are_named(folder):
+    done = run_cli("layers", folder / "sparse.pth.tar")
+    assert done.stderr == (
+        f"Warning: left out of {folder / 'sparse.pth.tar'}, as no ordinary tensors of real numbers: linear.weight\n"
+    )
+    assert done.stdout.splitlines()[-1].startswith("18 of 19 layers are binary")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
+        (["evaluate", "nosuchrun"], 1, "nosuchrun does not exist"),
+        (["layers", "a.pth"], 1, "a.pth holds no layer: none of its tensors is called weight and has two axes"),
         (["layers", "resnet2"], 1, "Error: no network is called 'resnet2'; did you mean resnet20?"),
         (["layers", "none.pth.tar"], 1, "Error: none.pth.tar does not exist"),
         (["layers", "other.pth"], 1, "Error: other.pth holds no tensors by name, neither itself nor in an entry"),

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import rich_click as click
 
+from recu_analysis.cli import options
 from recu_analysis.cli.output import aligned, count, deliver, number, replace_file, shorten, size, three_digits
 from recu_analysis.errors import StoreError
 
@@ -27,6 +28,12 @@ def test_counts_fit_six_characters(value, text):
 @pytest.mark.parametrize(("value", "text"), [(0.0, "0.00"), (9.996, "10.0"), (99.96, "100"), (1234.4, "1234")])
 def test_three_digits(value, text):
     assert three_digits(value) == text
+
+
+@pytest.mark.parametrize("tell", ["note", "warn", "fail"])
+def test_a_terminal_obeys_no_name_of_a_file(tell, capsys):
+    getattr(options, tell)("b\nc\x1b[31m\udc80ü.png")
+    assert capsys.readouterr().err.endswith("b\\nc\\x1b[31m\\udc80ü.png\n")
 
 
 def test_missing_numbers_are_dashes():

@@ -249,6 +249,26 @@ def test_the_error_decay_goes_from_the_identity_to_the_sign():
     assert "steepness" not in layer.state_dict()
     with pytest.raises(InputError, match=r"from 0 to 1, not at 1\.5"):
         set_progress(layer, 1.5)
+    with pytest.raises(InputError, match=r"the progress of a training must be a number, not 'x'"):
+        set_progress(layer, "x")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_channel_of_equal_weights_is_zero_without_eps_and_can_part_again(dtype):
+    torch.manual_seed(0)
+    layer = BinaryConv2d(4, 4, 3, binariser="ir-net").to(dtype)
+    with torch.no_grad():
+        layer.weight[0] = 0.3
+    standardised = layer._standardised()
+    expected = layer.weight_transform.standardised(layer.weight.detach().numpy())
+    np.testing.assert_allclose(standardised.detach().numpy(), expected, rtol=1e-5, atol=1e-6)
+    assert not standardised[0].any()
+    images = torch.randn(2, 4, 6, 6, dtype=dtype, requires_grad=True)
+    layer(images).square().sum().backward()
+    assert layer.weight.grad.isfinite().all()
+    assert images.grad.isfinite().all()
+    gradient = torch.autograd.grad(layer._standardised(), layer.weight, torch.randn_like(layer.weight))[0]
+    assert gradient[0].any()
 
 
 @pytest.mark.parametrize(
@@ -260,7 +280,11 @@ def test_the_error_decay_goes_from_the_identity_to_the_sign():
         ("recu", {"quantile": "normal"}, "quantile must be one of laplace, empirical"),
         ("recu", {"clamp": "yes"}, "clamp must be True or False"),
         ("recu", {"eps": -1.0}, "eps must be a number of at least 0"),
+        ("recu", {"eps": "a"}, "eps must be a number, not 'a'"),
+        ("recu", {"eps": True}, "eps must be a number, not True"),
+        ("recu", {"eps": None}, "eps must be a number, not None"),
         ("recu", {"scale": 0.0}, "positive"),
+        ("recu", {"scale": 10**400}, "scale must be a number or None, not 1000"),
     ],
 )
 def test_unknown_ingredients_are_refused(method, ingredients, message):

@@ -235,11 +235,26 @@ def test_the_repr_says_what_stands_between_weight_and_sign():
         (lambda: BinaryLinear(1, 4), "two weights"),
         (lambda: BinaryConv2d(4, 0, 3), "at least one output channel"),
         (lambda: BinaryConv2d(3, 4, 3, groups=2), "2 groups"),
+        (lambda: BinaryConv2d(3, 4, 3, stride=0), "stride and dilation are at least 1 .*, not 0, 1 and 0"),
+        (lambda: BinaryConv2d(3, 4, 3, padding=-1), "padding at least 0, not 1, 1 and -1"),
+        (lambda: BinaryConv2d(3, 4, 3, stride=True), "whole numbers"),
+        (lambda: BinaryLinear(4.0, 4), "whole numbers, not 4.0 and 4"),
+        (lambda: BinaryLinear("a", 4), "whole numbers, not 'a' and 4"),
+        (lambda: set_tau(BinaryLinear(4, 4), [0.9]), r"tau must be a number, not \[0.9\]"),
+        (lambda: set_tau(BinaryLinear(4, 4), [[1], [1, 2]]), r"tau must be a number, not \[\[1\], \[1, 2\]\]"),
     ],
 )
 def test_a_layer_that_has_no_deviation_or_no_groups_is_refused(build, message):
     with pytest.raises(InputError, match=message):
         build()
+
+
+def test_activations_of_one_value_a_sample_have_no_deviation():
+    layer, images = BinaryConv2d(1, 2, 3, padding=1), torch.randn(2, 1, 1, 1)
+    with pytest.raises(InputError, match=r"shape \(2, 1, 1, 1\) have one value a sample.*scale_activations=False"):
+        layer(images)
+    assert layer.eval()(images).isfinite().all()
+    assert BinaryConv2d(1, 2, 3, padding=1, scale_activations=False)(images).isfinite().all()
 
 
 def test_the_random_mask_changes_no_output_and_says_so_to_analysis():

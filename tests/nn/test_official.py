@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from recu_analysis.errors import CheckpointError
+from recu_analysis.errors import CheckpointError, InputError
 from recu_analysis.nn import build_network, official, set_tau
 from recu_analysis.nn.layers import binary_modules
 from recu_analysis.nn.official import OfficialCheckpoint, load_into, load_official, save_official
@@ -249,6 +249,31 @@ def test_content_of_another_kind_is_said_in_one_sentence(path, content, text):
     assert "\n" not in str(caught.value)
 
 
+def test_files_of_before_batch_normalisation_counted_are_taken(trained, path):
+    model = trained[0]
+    state = {key: value for key, value in model.state_dict().items() if not key.endswith("num_batches_tracked")}
+    torch.save({"state_dict": state}, path)
+    network = build_network("resnet20")
+    load_into(network, load_official(str(path)))
+    assert same(dict(network.named_parameters()), dict(model.named_parameters()))
+    assert int(network.bn1.num_batches_tracked) == 0
+
+
+def test_a_compiled_network_and_numpys_numbers_are_saved_as_plain_ones(trained, path):
+    model = trained[0]
+    save_official(path, torch.compile(model, backend="eager"), epoch=np.int64(3), name="n", best_top1=np.float64(3.5))
+    loaded = load_official(path)
+    assert (loaded.epoch, loaded.best_top1) == (3, 3.5)
+    load_into(build_network("resnet20"), loaded)
+
+
+@pytest.mark.parametrize("wrong", [{"epoch": float("nan")}, {"best_top1": float("inf")}, {"best_top1": "x"}])
+def test_what_could_not_be_read_again_is_not_saved(trained, path, wrong):
+    with pytest.raises(InputError, match=rf"{next(iter(wrong))} must be a"):
+        save_official(path, trained[0], **{"epoch": 1, "name": "n", "best_top1": 1.0} | wrong)
+    assert not path.exists()
+
+
 def test_what_does_not_fit_is_named_and_the_network_left_alone():
     model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
     before = {key: value.clone() for key, value in model.state_dict().items()}
@@ -261,7 +286,7 @@ def test_what_does_not_fit_is_named_and_the_network_left_alone():
     with pytest.raises(CheckpointError) as caught:
         load_into(model, OfficialCheckpoint(state))
     assert str(caught.value) == (
-        "the checkpoint does not fit Sequential: missing 1.bias, 1.running_mean, 1.running_var, 1.num_batches_tracked; "
+        "the checkpoint does not fit Sequential: missing 1.bias, 1.running_mean, 1.running_var; "
         "unexpected extra0, extra1, extra2, extra3, extra4 and 1 more; "
         "of another shape 0.weight (3x4, the network has 3x2), 0.bias (3 of int64, the network has 3)"
     )

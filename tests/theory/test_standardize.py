@@ -37,6 +37,15 @@ def test_scores_are_scipys():
     np.testing.assert_allclose(standard_scores(WEIGHT, centre=False), WEIGHT / deviation, rtol=1e-12)
 
 
+@pytest.mark.parametrize("value", [0.3, -1e9 / 3, 1e-3 / 7])
+def test_equal_weights_have_z_0_though_their_mean_is_rounded(value):
+    weight = np.full((2, 36), value)
+    weight[1, 0] += abs(value) * 1e-13
+    assert not standard_scores(weight)[0].any()
+    assert standard_scores(weight)[1].any()
+    assert not WeightTransform(centre=True, target=1.0, eps=0.0).standardised(weight)[0].any()
+
+
 @pytest.mark.parametrize("shape", [(2, 9), (3, 1)])
 def test_constant_channels_have_z_0(shape):
     assert not standard_scores(np.full(shape, 0.1, np.float32)).any()

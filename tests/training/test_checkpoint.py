@@ -116,6 +116,14 @@ def test_a_file_that_is_no_checkpoint_is_refused(saved, content):
         checkpoint.load_position(saved[0])
 
 
+def test_a_link_in_its_place_is_not_followed(saved):
+    own = path(saved[0])
+    own.rename(saved[0] / "elsewhere.safetensors")
+    own.symlink_to(saved[0] / "elsewhere.safetensors")
+    with pytest.raises(DamagedError, match="is a link, which is not followed"):
+        checkpoint.load_position(saved[0])
+
+
 def test_a_truncated_file_is_refused(saved):
     whole = path(saved[0]).read_bytes()
     path(saved[0]).write_bytes(whole[:-100])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from recu_analysis.errors import DataError, InputError, NoRoomError, RunExistsError, StoreError
 from recu_analysis.nn import build_network
 from recu_analysis.store.run import open_run
-from recu_analysis.training import loop
+from recu_analysis.training import loop, place
 from recu_analysis.training.config import TrainingConfig
 from recu_analysis.training.loop import train
 
@@ -60,6 +61,65 @@ def test_overwrite_never_deletes_a_strangers_folder(tmp_path):
     assert (tmp_path / "thesis.tex").read_text() == (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.mark.parametrize("content", ['{"project": "mine"}', '["mine"]', "", None])
+def test_a_file_called_run_json_makes_no_run(tmp_path, content):
+    if content is None:
+        (tmp_path / "run.json").mkdir()
+    else:
+        (tmp_path / "run.json").write_text(content)
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(RunExistsError, match="not a run directory"):
+        train(TrainingConfig(**SETTINGS), tmp_path, overwrite=True)
+    assert (tmp_path / "thesis.tex").read_text() == "mine"
+
+
+def test_overwrite_deletes_nothing_that_no_training_wrote(tmp_path):
+    train(TrainingConfig(**SETTINGS), tmp_path / "run", should_stop=stop_after(1))
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    before = files(tmp_path / "run")
+    with pytest.raises(RunExistsError, match=r"run holds notes\.txt, which no training wrote"):
+        train(TrainingConfig(**SETTINGS), tmp_path / "run", overwrite=True)
+    assert files(tmp_path / "run") == before
+
+
+def test_overwrite_replaces_a_damaged_run(tmp_path):
+    train(TrainingConfig(**SETTINGS), tmp_path / "run", should_stop=stop_after(1))
+    (tmp_path / "run" / "run.json").write_text("{")
+    train(TrainingConfig(**SETTINGS | {"epochs": 2}), tmp_path / "run", overwrite=True)
+    assert len(open_run(tmp_path / "run").metrics) == 2
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_name_that_no_folder_can_have_is_one_sentence(tmp_path, resume):
+    with pytest.raises(StoreError, match="File name too long"):
+        train(TrainingConfig(**SETTINGS), tmp_path / ("x" * 300), resume=resume)
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_anything_is_announced(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StoreError, match="cannot be written: Not a directory"):
+        train(TrainingConfig(**SETTINGS), tmp_path / "file" / "run", on_start=lambda _: pytest.fail("announced"))
+
+
+def test_no_other_process_moves_a_run_on_while_a_resumption_reads_it(tmp_path, monkeypatch):
+    config = TrainingConfig(**SETTINGS)
+    train(config, tmp_path / "run", should_stop=stop_after(BATCHES + 1))
+    whole, load = tmp_path / "whole", loop.load_dataset
+    train(config, whole)
+
+    def meanwhile(*arguments):
+        monkeypatch.setattr(loop, "load_dataset", load)
+        with pytest.raises(StoreError, match="another process is recording into"):
+            train(config, tmp_path / "run", resume=True)
+        return load(*arguments)
+
+    monkeypatch.setattr(loop, "load_dataset", meanwhile)
+    assert train(config, tmp_path / "run", resume=True).epochs == 3
+    ours, theirs = (load_file(run / "checkpoints/last.safetensors") for run in (tmp_path / "run", whole))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
 def test_overwrite_replaces_a_run(tmp_path):
     train(TrainingConfig(**SETTINGS), tmp_path / "run", should_stop=stop_after(BATCHES + 1))
     train(TrainingConfig(**SETTINGS | {"epochs": 2}, seed=5), tmp_path / "run", overwrite=True)
@@ -102,7 +162,7 @@ def test_overwrite_without_room_keeps_the_old_run(tmp_path, monkeypatch):
     def full(folder, needed, what):
         raise NoRoomError(f"no room for {what}")
 
-    monkeypatch.setattr(loop, "check_room", full)
+    monkeypatch.setattr(place, "check_room", full)
     with pytest.raises(NoRoomError):
         train(config, tmp_path / "run", overwrite=True)
     assert files(tmp_path / "run") == before

@@ -178,9 +178,14 @@ def test_a_link_out_of_the_folder_is_refused(plain, tmp_path_factory, where):
     assert refusal(plain) == f"{plain}/{where} is a link that leads out of {plain}; put the images themselves there"
 
 
+def test_a_link_to_nothing_is_named(plain):
+    (plain / "val" / "n01" / "gone.png").symlink_to("nothing.png")
+    assert refusal(plain) == f"{plain}/val/n01/gone.png is a link to nothing; mend or delete it"
+
+
 def test_links_within_the_folder_and_to_it_are_followed(plain, tmp_path_factory):
     (plain / "val" / "n01" / "x.png").symlink_to("../../train/n01/b.png")
-    (plain / "val" / "n01" / "gone.png").symlink_to("nothing.png")
+    (plain / "val" / "n01" / ".gone.png").symlink_to("nothing.png")
     link = tmp_path_factory.mktemp("link") / "data"
     link.symlink_to(plain)
     assert load_dataset("image-folder", str(link), 16).val_labels.tolist() == [0, 1, 1, 2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from functools import partial
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from recu_analysis.errors import InputError
@@ -54,6 +55,7 @@ def build_network(
     InputError
         If no network has that name, there is no class, or a twin is given options of binary layers.
     """
+    _check_kinds(name, num_classes)
     base = name.removesuffix(REAL)
     if base not in NETWORKS:
         near = get_close_matches(base, NETWORKS, n=1)
@@ -66,3 +68,10 @@ def build_network(
     if binary:
         raise InputError(f"{name} has no binary layers, so it takes none of their options ({', '.join(binary)})")
     return NETWORKS[base](num_classes, real_convolution)
+
+
+def _check_kinds(name: Any, num_classes: Any) -> None:
+    if not isinstance(name, str):
+        raise InputError(f"a network is named by a text, not {name!r:.40}")
+    if not isinstance(num_classes, Integral):
+        raise InputError(f"a number of classes is a whole one, not {num_classes!r:.40}")

@@ -130,6 +130,7 @@ def grey_dataset(
 ) -> Dataset:
     """Ten classes of grey images (N, 1, H, W) as three channels in the memory of one, scaled by the training part."""
     deviation, mean = torch.std_mean(train_images)
+    deviation = torch.where(deviation > 0, deviation, 1.0)  # images of one grey only
 
     def scaled(images: torch.Tensor) -> torch.Tensor:
         return ((images - mean) / deviation).expand(-1, CHANNELS, -1, -1)

@@ -95,13 +95,23 @@ def _entries(folder: Path, root: Path) -> list[tuple[str, bool]]:
             for entry in entries:
                 if entry.is_symlink():
                     _check_inside(Path(entry.path), root)
-                if not entry.name.startswith(".") and (entry.is_dir() or entry.is_file()):
+                if entry.name.startswith("."):
+                    continue
+                _check_there(entry)
+                if entry.is_dir() or entry.is_file():
                     found.append((entry.name, entry.is_dir()))
     except FileNotFoundError:
         raise DataError(f"{folder} is missing: {LAYOUT}") from None
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error.strerror}") from None
     return sorted(found)
+
+
+def _check_there(entry: os.DirEntry[str]) -> None:
+    try:
+        entry.stat()
+    except FileNotFoundError:
+        raise DataError(f"{entry.path} is a link to nothing; mend or delete it") from None
 
 
 def _check_inside(path: Path, root: Path) -> None:

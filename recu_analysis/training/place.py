@@ -1,0 +1,110 @@
+"""The folder of a training: held while a resumption reads it; free, and with room, before one begins."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from recu_analysis.errors import DamagedError, RunExistsError, StoreError
+from recu_analysis.store.durable import as_store_error, check_room, lock_directory
+from recu_analysis.store.format import CHECKPOINTS, HISTORY, LOCK_FILE, RUN_FILE, RunHeader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: What a training writes into its folder.
+OWN = {RUN_FILE, LOCK_FILE, HISTORY, CHECKPOINTS}
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Within this context no other process goes on with the run in a folder.
+
+    Raises
+    ------
+    StoreError
+        If another one does, or the folder cannot be written.
+    """
+    with as_store_error(folder, "cannot be gone on with"):
+        descriptor = lock_directory(folder)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def make_ready(folder: Path, needed: int, what: str, *, new: bool, overwrite: bool) -> None:
+    """Make sure that a folder has room and, for a new run, that it is there and empty.
+
+    Parameters
+    ----------
+    folder : Path
+    needed : int
+        Bytes that will be written.
+    what : str
+        What they are, for the error.
+    new : bool
+        Whether a run begins there, and does not go on.
+    overwrite : bool
+        Whether a run that is there is deleted; nothing else is.
+
+    Raises
+    ------
+    RunExistsError
+        If it holds a run and `overwrite` is not given, or holds something else.
+    NoRoomError
+        If the disk is too small; then nothing is deleted.
+    StoreError
+        If it cannot be written or deleted.
+    """
+    # Before anything is deleted: a run must not be lost to one that then cannot start.
+    check_room(folder, needed, what)
+    if new:
+        _make_way(folder, overwrite=overwrite)
+        with as_store_error(folder, "cannot be written"):
+            folder.mkdir(parents=True, exist_ok=True)
+
+
+def _make_way(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that holds something, or delete the run in it where the user asked for that."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not _is_run(folder):
+        raise RunExistsError(f"{folder} exists already and is not a run directory, so it is left alone; choose another")
+    if not overwrite:
+        raise RunExistsError(f"{folder} exists already; go on with it by --resume, or replace it by --overwrite")
+    if folder.is_symlink():
+        raise RunExistsError(f"{folder} is a link, so --overwrite leaves it alone; name the folder it leads to")
+    others = sorted(entry.name for entry in folder.iterdir() if entry.name not in OWN)
+    if others:
+        raise RunExistsError(
+            f"{folder} holds {others[0]}, which no training wrote, so --overwrite leaves it alone; move that away first"
+        )
+    # Refuses while something still records there.
+    with as_store_error(folder, "cannot be deleted"), held(folder):
+        shutil.rmtree(folder)
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder holds a run, be it a damaged one; a file of the name run.json is not enough."""
+    path = folder / RUN_FILE
+    if not path.is_file():
+        return False
+    if (folder / HISTORY).is_dir():
+        return True
+    try:
+        RunHeader.from_json(path.read_bytes(), str(path))
+    except (OSError, DamagedError):
+        return False
+    return True
+
+
+def discard(folder: Path) -> None:
+    """Delete a run that came to nothing."""
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be deleted: {error.strerror}; delete it yourself") from error
