@@ -138,8 +138,8 @@ def _squares(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _centred(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Every row less its mean; 0 throughout a row of equal numbers, NaN in one that holds NaN or infinity."""
-    mean = rows.mean(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):
+        mean = rows.mean(axis=1, keepdims=True)
         centred: NDArray[np.float64] = rows - mean
     # The mean of equal numbers may be off by its rounding.
     near = np.flatnonzero(np.abs(centred[:, 0]) <= ROUNDING * np.abs(mean[:, 0]))
