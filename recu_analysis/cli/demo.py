@@ -42,6 +42,7 @@ def command(directory: Path, figures: Path | None, epochs: int, overwrite: bool)
     A demo that was stopped goes on where it stopped; finished trainings are not repeated.
     """
     from recu_analysis.cli.train import run_training
+    from recu_analysis.store.writer import is_unused
     from recu_analysis.training.config import TrainingConfig
 
     began = time.monotonic()
@@ -49,7 +50,7 @@ def command(directory: Path, figures: Path | None, epochs: int, overwrite: bool)
     for name, (label, recu) in RUNS.items():
         folder = directory / name
         options.note(f"training {label} in {folder}, {epochs} epochs")
-        resume = folder.exists() and not overwrite
+        resume = folder.exists() and not (overwrite or (folder.is_dir() and is_unused(folder)))
         result = run_training(replace(config, recu=recu), folder, resume=resume, overwrite=overwrite, title=label)
         if result.stopped:
             options.fail(f"stopped by Ctrl-C after {result.epochs} of {epochs} epochs; the same command goes on")

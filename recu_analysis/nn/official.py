@@ -129,16 +129,18 @@ def save_official(
     Raises
     ------
     InputError
-        If `epoch` or `best_top1` is no finite number.
+        If `best_top1` is no finite number, or `epoch` no whole one of at least 0.
     CheckpointError
         If it cannot be written.
     """
     path = Path(path)
-    for what, value in (("epoch", epoch), ("best_top1", best_top1)):
-        if not abs(real(value, what)) < LARGEST:
-            raise InputError(f"{what} must be a finite number, not {value!r:.40}")
+    finished = real(epoch, "epoch")
+    if not (0.0 <= finished < LARGEST and finished.is_integer()):
+        raise InputError(f"epoch must be a whole number of at least 0, not {epoch!r:.40}")
+    if not abs(real(best_top1, "best_top1")) < LARGEST:
+        raise InputError(f"best_top1 must be a finite number, not {best_top1!r:.40}")
     entries = {
-        "epoch": int(epoch),
+        "epoch": int(finished),
         "model": name,
         "state_dict": {key.replace(COMPILED, ""): value.detach().cpu() for key, value in model.state_dict().items()},
         # numpy's numbers would be objects that only code restores.

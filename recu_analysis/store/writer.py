@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.state import LayerState
 
+#: Windows for which a disk must have room when a recording begins.
+LEAST_WINDOWS = 3
 #: Windows that may wait for the disk before the training thread waits for them.
 QUEUED_WINDOWS = 2
 
@@ -92,7 +94,7 @@ class RunWriter:
         check_recordable(header)
         check_room(
             path,
-            3 * window_bytes(layers, quantities),
+            LEAST_WINDOWS * window_bytes(layers, quantities),
             f"a recording of {sum(layer.weights for layer in layers)} weights",
         )
         with as_store_error(path, "cannot be prepared for recording"):
@@ -284,13 +286,13 @@ class RunWriter:
 def _refuse_existing(path: Path, resume: int | None) -> None:
     if path.exists() and not path.is_dir():
         raise RunExistsError(f"{path} is a file; a run needs a folder of its own")
-    if resume is None and path.is_dir() and not _is_unused(path):
+    if resume is None and path.is_dir() and not is_unused(path):
         raise RunExistsError(f"{path} exists and is not empty; choose another folder, or resume the run in it")
     if resume is not None and not path.is_dir():
         raise StoreError(f"{path} does not exist, so there is no run to resume")
 
 
-def _is_unused(path: Path) -> bool:
+def is_unused(path: Path) -> bool:
     """Whether a folder is empty but for what a recording leaves that failed before it began."""
     for entry in path.iterdir():
         is_history = entry.name == names.HISTORY and entry.is_dir() and not entry.is_symlink()

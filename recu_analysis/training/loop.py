@@ -17,6 +17,7 @@ from recu_analysis.errors import InputError
 from recu_analysis.nn import set_progress, set_tau
 from recu_analysis.store.quantities import QUANTITIES
 from recu_analysis.store.state import window_bytes
+from recu_analysis.store.writer import LEAST_WINDOWS
 from recu_analysis.training import checkpoint, place
 from recu_analysis.training.data import Dataset, batches, epoch_seed, load_dataset
 from recu_analysis.training.distributed import Processes, SharedError, processes
@@ -158,7 +159,7 @@ def train(
         try:
             return training.run(folder, position)
         except CompilationError as error:
-            if ours.first and error.update == 0:
+            if ours.first and position is None and error.update == 0:
                 place.discard(folder)  # it holds the initial state only
             raise
 
@@ -187,19 +188,27 @@ def _check_images(config: TrainingConfig, data: Dataset, model: torch.nn.Module,
 
 def _begun(config: TrainingConfig, folder: Path, ours: Processes, held: contextlib.ExitStack) -> checkpoint.Position:
     """Where the training in a folder stands, which no other process moves on until `held` is closed."""
-    checkpoint.load_position(folder)  # says what is wrong before the folder is touched
+    position = _position(config, folder, ours)
+    if position.epochs == config.epochs:
+        return position  # nobody moves it on, and it may lie where nothing can be written
     if ours.first:
         held.enter_context(place.held(folder))
     ours.wait()
+    return _position(config, folder, ours)
+
+
+def _position(config: TrainingConfig, folder: Path, ours: Processes) -> checkpoint.Position:
+    """Where the training in a folder stands, if it is this one."""
     position = checkpoint.load_position(folder)
     checkpoint.check_same(position, config, ours.count, folder)
     return position
 
 
 def _bytes_ahead(config: TrainingConfig, model: torch.nn.Module, done: int) -> int:
-    """Estimated bytes of the windows after so many epochs."""
+    """Estimated bytes of the windows after so many epochs, at least of those for which a recording needs room."""
     kept = (*QUANTITIES, *config.quantities)
-    return (config.epochs - done + 1) * window_bytes([layer.spec for layer in binary_layers(model)], kept)
+    windows = max(config.epochs - done + 1, LEAST_WINDOWS)
+    return windows * window_bytes([layer.spec for layer in binary_layers(model)], kept)
 
 
 @dataclass(slots=True)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from recu_analysis.errors import DamagedError, RunExistsError, StoreError
 from recu_analysis.store.durable import as_store_error, check_room, lock_directory
 from recu_analysis.store.format import CHECKPOINTS, HISTORY, LOCK_FILE, RUN_FILE, RunHeader
+from recu_analysis.store.writer import is_unused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: What a training writes into its folder.
-OWN = {RUN_FILE, LOCK_FILE, HISTORY, CHECKPOINTS}
+#: What a training writes into its folder, in the order in which it can be deleted: what a kill leaves is still a run.
+OWN = (HISTORY, CHECKPOINTS, RUN_FILE, LOCK_FILE)
 
 
 @contextlib.contextmanager
@@ -28,7 +29,7 @@ def held(folder: Path) -> Iterator[None]:
     StoreError
         If another one does, or the folder cannot be written.
     """
-    with as_store_error(folder, "cannot be gone on with"):
+    with as_store_error(folder, "cannot be written"):
         descriptor = lock_directory(folder)
     try:
         yield
@@ -70,7 +71,7 @@ def make_ready(folder: Path, needed: int, what: str, *, new: bool, overwrite: bo
 
 def _make_way(folder: Path, *, overwrite: bool) -> None:
     """Refuse a folder that holds something, or delete the run in it where the user asked for that."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if not folder.exists() or (folder.is_dir() and is_unused(folder)):
         return
     if not _is_run(folder):
         raise RunExistsError(f"{folder} exists already and is not a run directory, so it is left alone; choose another")
@@ -84,8 +85,8 @@ def _make_way(folder: Path, *, overwrite: bool) -> None:
             f"{folder} holds {others[0]}, which no training wrote, so --overwrite leaves it alone; move that away first"
         )
     # Refuses while something still records there.
-    with as_store_error(folder, "cannot be deleted"), held(folder):
-        shutil.rmtree(folder)
+    with held(folder):
+        clear(folder)
 
 
 def _is_run(folder: Path) -> bool:
@@ -102,9 +103,24 @@ def _is_run(folder: Path) -> bool:
     return True
 
 
+def clear(folder: Path) -> None:
+    """Delete what a training wrote into a folder; the folder itself, which may be a link or a volume, stays.
+
+    Raises
+    ------
+    StoreError
+        If something cannot be deleted.
+    """
+    with as_store_error(folder, "cannot be emptied"):
+        for entry in (folder / name for name in OWN):
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink(missing_ok=True)
+
+
 def discard(folder: Path) -> None:
-    """Delete a run that came to nothing."""
-    try:
-        shutil.rmtree(folder)
-    except OSError as error:
-        raise StoreError(f"{folder} cannot be deleted: {error.strerror}; delete it yourself") from error
+    """Delete a run that came to nothing, as far as that can be, and its folder where nothing else is in it."""
+    with contextlib.suppress(StoreError, OSError):
+        clear(folder)
+        folder.rmdir()

@@ -63,8 +63,9 @@ class CompilationError(InputError):
 
     def __init__(self, reason: str, update: int) -> None:
         super().__init__(
-            f"torch.compile failed ({reason}); on a CPU it needs a C++ compiler, named by the environment variable "
-            "CXX; install one, or train without --compile"
+            f"torch.compile failed ({reason}); it needs a working compiler (on a CPU one of C++, named by the "
+            "environment variable CXX) and room for its cache (TORCHINDUCTOR_CACHE_DIR); --debug shows more; or train "
+            "without --compile"
         )
         self.update = update
 

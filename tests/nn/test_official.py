@@ -267,7 +267,9 @@ def test_a_compiled_network_and_numpys_numbers_are_saved_as_plain_ones(trained, 
     load_into(build_network("resnet20"), loaded)
 
 
-@pytest.mark.parametrize("wrong", [{"epoch": float("nan")}, {"best_top1": float("inf")}, {"best_top1": "x"}])
+@pytest.mark.parametrize(
+    "wrong", [{"epoch": float("nan")}, {"epoch": 2.7}, {"epoch": -1}, {"best_top1": float("inf")}, {"best_top1": "x"}]
+)
 def test_what_could_not_be_read_again_is_not_saved(trained, path, wrong):
     with pytest.raises(InputError, match=rf"{next(iter(wrong))} must be a"):
         save_official(path, trained[0], **{"epoch": 1, "name": "n", "best_top1": 1.0} | wrong)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from types import SimpleNamespace
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -166,6 +169,39 @@ def test_overwrite_without_room_keeps_the_old_run(tmp_path, monkeypatch):
     with pytest.raises(NoRoomError):
         train(config, tmp_path / "run", overwrite=True)
     assert files(tmp_path / "run") == before
+
+
+def test_overwrite_empties_a_folder_that_cannot_itself_be_deleted(tmp_path, monkeypatch):
+    train(TrainingConfig(**SETTINGS), tmp_path / "run", should_stop=stop_after(1))
+    monkeypatch.chdir(tmp_path / "run")
+    train(TrainingConfig(**SETTINGS | {"epochs": 2}), ".", overwrite=True)
+    assert len(open_run(tmp_path / "run").metrics) == 2
+
+
+@pytest.mark.parametrize("kept", ["checkpoints", "run.json"])
+def test_what_a_kill_leaves_of_a_run_that_was_being_deleted_can_be_overwritten(tmp_path, monkeypatch, kept):
+    train(TrainingConfig(**SETTINGS), tmp_path / "run", should_stop=stop_after(1))
+    with monkeypatch.context() as patched:
+        patched.setattr(place, "OWN", place.OWN[: place.OWN.index(kept)])
+        place.clear(tmp_path / "run")
+    assert (tmp_path / "run" / kept).exists()
+    train(TrainingConfig(**SETTINGS | {"epochs": 2}), tmp_path / "run", overwrite=True)
+    assert len(open_run(tmp_path / "run").metrics) == 2
+
+
+def test_a_finished_run_is_not_written_to_by_resume(tmp_path, monkeypatch):
+    config = TrainingConfig(**SETTINGS | {"epochs": 1, "warm_up": 0})
+    train(config, tmp_path / "run")
+    monkeypatch.setattr(place, "lock_directory", lambda _: pytest.fail("locked"))
+    assert train(config, tmp_path / "run", resume=True).epochs == 1
+
+
+def test_room_is_asked_for_before_a_folder_is_made(tmp_path, monkeypatch):
+    free = loop._bytes_ahead(TrainingConfig(**SETTINGS), build_network("resnet20"), 2)  # without any to spare
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    with pytest.raises(NoRoomError, match="no room for the windows of 1 epochs"):
+        train(TrainingConfig(**SETTINGS | {"epochs": 1, "warm_up": 0}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_overwrite_does_not_follow_a_link(tmp_path):

@@ -154,6 +154,28 @@ def test_a_compiler_that_fails_is_one_sentence(tmp_path, monkeypatch):
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
 
+    # A folder that cannot go, as a link cannot, is left empty, and the sentence is the same.
+    (tmp_path / "target").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    with pytest.raises(InputError, match=r"torch.compile failed"):
+        train(TrainingConfig(epochs=1, warm_up=0, batch_size=50, compile=True), tmp_path / "link")
+    assert list((tmp_path / "target").iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_a_compiler_that_fails_in_a_resumption_deletes_nothing(tmp_path, monkeypatch):
+    def broken(graph, inputs):
+        raise RuntimeError("no working C++ compiler")
+
+    config, compile_it = TrainingConfig(epochs=1, warm_up=0, batch_size=50, compile=True), torch.compile
+    monkeypatch.setattr(torch, "compile", partial(compile_it, backend="eager"))
+    train(config, tmp_path / "run", should_stop=lambda: True)
+    monkeypatch.setattr(torch, "compile", partial(compile_it, backend=broken))
+    with pytest.raises(InputError, match=r"torch.compile failed"):
+        train(config, tmp_path / "run", resume=True)
+    assert not open_run(tmp_path / "run").problems
+    assert (tmp_path / "run/history/segment-0000/window-000001").is_dir()
+
 
 def trained_in_double(config, device):
     """Weights after eight updates with real digits, in float64: there rounding turns no sign."""
