@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from recu_analysis import open_run
 from recu_analysis.cli import cli
 from recu_analysis.cli.train import interruptible
+from recu_analysis.errors import InputError
 from recu_analysis.store.durable import lock_directory
 from recu_analysis.store.tensors import TensorFile
 from recu_analysis.testing import random_walk, synthetic_run
@@ -520,3 +521,21 @@ def test_ctrl_c_while_the_command_line_is_loaded_is_one_sentence():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 130
     assert done.stderr == "Error: stopped by Ctrl-C before anything was done\n"
+
+
+@pytest.mark.parametrize(("holds", "resumed"), [(None, False), ([], False), (["lock"], False), (["run.json"], True)])
+def test_the_demo_goes_on_with_a_run_and_takes_an_empty_folder_for_a_new_one(tmp_path, monkeypatch, holds, resumed):
+    told = []
+
+    def stopped(*_, resume, **__):
+        told.append(resume)
+        raise InputError("no further")
+
+    monkeypatch.setattr("recu_analysis.cli.train.run_training", stopped)
+    for name in holds or []:
+        (tmp_path / "recu").mkdir(exist_ok=True)
+        (tmp_path / "recu" / name).touch()
+    if holds == []:
+        (tmp_path / "recu").mkdir()
+    assert run_here("demo", "--directory", tmp_path).returncode == 1
+    assert told == [resumed]
