@@ -47,7 +47,9 @@ def _listed(source: str, unsafe_load: bool) -> tuple[pd.DataFrame, list[str]]:
         state = read_state(path, unsafe_load=unsafe_load)
         table = list_state(state.tensors)
         if table.empty:
-            raise NoBinaryLayersError(f"{path} holds no layer: none of its tensors is called weight and has two axes")
+            raise NoBinaryLayersError(
+                f"{path} holds no layer: none of its tensors is called weight and has two axes; name a checkpoint"
+            )
         if state.odd:
             more = f" and {len(state.odd) - 1} more" if len(state.odd) > 1 else ""
             options.warn(f"left out of {path}, as no ordinary tensors of real numbers: {state.odd[0]}{more}")

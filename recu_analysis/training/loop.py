@@ -128,7 +128,7 @@ def train(
     StoreError
         If `run_dir` cannot be written, or there is nothing to resume.
     CompilationError
-        If torch.compile fails; with the first update, there is no run.
+        If torch.compile fails; where that is at the first update of a new run, no run is left.
     RecuError
         If the loss becomes NaN or infinite; the updates before it are recorded, in a window marked partial. Or if
         weights are at the end of an epoch, whose updates are recorded likewise.

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from recu_analysis.errors import DamagedError, RunExistsError, StoreError
 from recu_analysis.store.durable import as_store_error, check_room, lock_directory
-from recu_analysis.store.format import CHECKPOINTS, HISTORY, LOCK_FILE, RUN_FILE, RunHeader
+from recu_analysis.store.format import CHECKPOINTS, HISTORY, LOCK_FILE, RUN_FILE, SEGMENT_NAME, RunHeader
 from recu_analysis.store.writer import is_unused
+from recu_analysis.training.checkpoint import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,10 +80,10 @@ def _make_way(folder: Path, *, overwrite: bool) -> None:
         raise RunExistsError(f"{folder} exists already; go on with it by --resume, or replace it by --overwrite")
     if folder.is_symlink():
         raise RunExistsError(f"{folder} is a link, so --overwrite leaves it alone; name the folder it leads to")
-    others = sorted(entry.name for entry in folder.iterdir() if entry.name not in OWN)
-    if others:
+    foreign = _foreign(folder)
+    if foreign:
         raise RunExistsError(
-            f"{folder} holds {others[0]}, which no training wrote, so --overwrite leaves it alone; move that away first"
+            f"{folder} holds {foreign[0]}, which no training wrote, so --overwrite leaves it alone; move that elsewhere"
         )
     # Refuses while something still records there.
     with held(folder):
@@ -94,13 +95,20 @@ def _is_run(folder: Path) -> bool:
     path = folder / RUN_FILE
     if not path.is_file():
         return False
-    if (folder / HISTORY).is_dir():
+    if any(SEGMENT_NAME.fullmatch(entry.name) for entry in (folder / HISTORY).glob("*")):
         return True
     try:
         RunHeader.from_json(path.read_bytes(), str(path))
     except (OSError, DamagedError):
         return False
     return True
+
+
+def _foreign(folder: Path) -> list[str]:
+    """What lies in the folder of a run, or in that of its checkpoints, where people put their own, and is no run's."""
+    found = [entry.name for entry in folder.iterdir() if entry.name not in OWN]
+    found += [f"{CHECKPOINTS}/{entry.name}" for entry in (folder / CHECKPOINTS).glob("*") if entry.name != NAME]
+    return sorted(found)
 
 
 def clear(folder: Path) -> None:

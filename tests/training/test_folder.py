@@ -70,17 +70,19 @@ def test_a_file_called_run_json_makes_no_run(tmp_path, content):
         (tmp_path / "run.json").mkdir()
     else:
         (tmp_path / "run.json").write_text(content)
-    (tmp_path / "thesis.tex").write_text("mine")
+    (tmp_path / "history").mkdir()
+    (tmp_path / "history" / "thesis.tex").write_text("mine")
     with pytest.raises(RunExistsError, match="not a run directory"):
         train(TrainingConfig(**SETTINGS), tmp_path, overwrite=True)
-    assert (tmp_path / "thesis.tex").read_text() == "mine"
+    assert (tmp_path / "history" / "thesis.tex").read_text() == "mine"
 
 
-def test_overwrite_deletes_nothing_that_no_training_wrote(tmp_path):
+@pytest.mark.parametrize("name", ["notes.txt", "checkpoints/best.pth"])
+def test_overwrite_deletes_nothing_that_no_training_wrote(tmp_path, name):
     train(TrainingConfig(**SETTINGS), tmp_path / "run", should_stop=stop_after(1))
-    (tmp_path / "run" / "notes.txt").write_text("mine")
+    (tmp_path / "run" / name).write_text("mine")
     before = files(tmp_path / "run")
-    with pytest.raises(RunExistsError, match=r"run holds notes\.txt, which no training wrote"):
+    with pytest.raises(RunExistsError, match=rf"run holds {name}, which no training wrote"):
         train(TrainingConfig(**SETTINGS), tmp_path / "run", overwrite=True)
     assert files(tmp_path / "run") == before
 
