@@ -1,0 +1,285 @@
+"""What the package of one checkout says of its own runs: every command, figure and public table, as JSON lines.
+
+`scripts/equal.py` runs this in two checkouts and compares. The checkout may be older or newer than this file: what it
+calls otherwise is in the lists of names, SPELLINGS. Windows are given to whatever takes them; compare, claims and
+figures take none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import re
+import sys
+from dataclasses import fields, is_dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import click
+import pandas as pd
+from click.testing import CliRunner
+from matplotlib.figure import Figure
+
+import recu_analysis as ra
+from recu_analysis.cli import cli
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+#: A table: what made it, of which runs, its columns, and the text of every cell.
+Table = tuple[str, str, list[str], list[list[str]]]
+#: What a command, option, function or argument is called, by the name used here; the first that is there counts.
+SPELLINGS: dict[str, list[str]] = {}
+CRITERIA = ("tail-silent", "tail", "silent", "still", "tail-still")
+NETWORKS = ("resnet20", "resnet18", "vgg_small", "resnet18_imagenet", "resnet34_imagenet", "reactnet18")
+
+
+def collected() -> Iterator[Table]:
+    """All tables, those that need no run first."""
+    runs = sorted(file.parent for file in Path("checkpoints").rglob("run.json"))
+    if not runs:
+        sys.exit("Error: checkpoints/ holds no run, so there is nothing to compare")
+    yield "runs", "checkpoints", ["name", "there"], [[str(run), "yes"] for run in runs]
+    yield from of_no_run()
+    for run in runs:
+        yield of_files(run)
+        for words in commands_of_run(run):
+            yield from command(str(run), *words)
+        yield from tables_of_run(run)
+    yield from of_groups(runs)
+
+
+def of_groups(runs: Sequence[Path]) -> Iterator[Table]:
+    """What is asked of several runs at once: figures, tables of the paper, comparisons, claims."""
+    closed = {label: rows for label, _, _, rows in figures("closed forms")}
+    for folder, group in groups(runs, lambda run: ""):
+        yield from (each for each in figures(str(folder), *map(str, group)) if each[3] != closed.get(each[0]))
+        yield from (
+            table("paper_table", str(folder), number=n, runs={run.name: run for run in group}) for n in range(1, 6)
+        )
+    yield from figures("all runs", *map(str, runs), "--only", ",".join(f"table{n}" for n in range(1, 6)))
+    for folder, group in groups(runs, layers):
+        for view in ([], ["--seeds"], ["--by-layer"], ["--curves"]):
+            yield from command(f"{folder} {group[0].name}...", "compare", *map(str, group), *view)
+    for folder, group in groups(runs, arm):
+        beside = [run for run in runs if run.parent == folder and arm(run) in {"baseline", "none"} and run not in group]
+        yield from of_claims(f"{folder} {arm(group[0])}", group, beside)
+
+
+def commands_of_run(run: Path) -> list[list[str]]:
+    """The commands on one run, with their options."""
+    path, window, end = str(run), "{}:{}".format(*chosen(run)), str(numbers(run)[-1])
+    return [
+        *(["info", path], ["verify", path], ["flips", path], ["evaluate", path]),
+        *(["dead-weights", path, "--window", window, "--criterion", criterion] for criterion in CRITERIA),
+        *([name, path, "--window", window, "--tail-tau", "window"] for name in ("dead-weights", "updates")),
+        ["updates", path, "--window", window],
+        *(["fit", path, "--window", end, *raw] for raw in ([], ["--raw"])),
+        ["tradeoff", "--run", path],
+    ]
+
+
+def tables_of_run(run: Path) -> Iterator[Table]:
+    """The public tables of one run, and what the run itself has as tables."""
+    ask = partial(table, of=str(run), run=run)
+    (first, end), last = chosen(run), numbers(run)[-1]
+    over, every, at_end = (named("WindowRange")(*each) for each in ((first, end - 1), (0, last), (last, last)))
+    yield from (ask("layer_table", window=every, network=whole) for whole in (False, True))
+    yield from (ask(name, window=over) for name in ("dead_weights", "tails", "by_magnitude"))
+    yield ask("cohorts", start=first)
+    yield ask("horizon", after=0)
+    yield from (ask(name) for name in ("transitions", "flip_table"))
+    yield from (ask("fit_table", window=at_end, raw=raw) for raw in (False, True))
+    yield ask("measured_tradeoff", window=at_end)
+    yield from (answered(f"run.{name}", str(run), partial(part, run, name)) for name in ("layers", "metrics"))
+
+
+def part(run: Path, name: str) -> Any:
+    """A table that the run itself has."""
+    found = opened(run)
+    return getattr(found, spelled(name, dir(found)))
+
+
+def of_claims(of: str, group: Sequence[Path], beside: Sequence[Path]) -> Iterator[Table]:
+    """The claims of one arm, beside the runs without clamp in its folder."""
+    others = [word for run in beside for word in ("--baseline", str(run))]
+    yield from command(of, "claims", *map(str, group), *others)
+    yield table("claims", of, run=list(group), baseline=list(beside))
+
+
+def of_no_run() -> Iterator[Table]:
+    """What needs no run: closed forms, and the layers of networks."""
+    for options in ([], ["--epochs", "12"], ["--b", "0.5", "--b", "2"]):
+        yield from command("closed forms", "tradeoff", *options)
+    yield table("tradeoff", "closed forms")
+    yield from figures("closed forms")
+    for network in NETWORKS:
+        yield from command(network, "layers", network)
+        yield answered("ra.find_binary_layers", network, partial(binary_layers, network))
+
+
+def binary_layers(network: str) -> pd.DataFrame:
+    """What `find_binary_layers` says of a network that is known by its name."""
+    from recu_analysis.nn import build_network
+
+    found: pd.DataFrame = named("find_binary_layers")(build_network(network))
+    return found
+
+
+def of_files(run: Path) -> Table:
+    """The sum of every file of a run: a digit that no table shows counts too."""
+    files = sorted(file for file in run.rglob("*") if file.is_file())
+    rows = [[str(file.relative_to(run)), hashlib.sha256(file.read_bytes()).hexdigest()] for file in files]
+    return "files", str(run), ["name", "sha256"], rows
+
+
+def numbers(run: Path) -> list[int]:
+    """Numbers of a run's windows with updates, as its folders have them, whatever the package thinks of these."""
+    found = {int(folder.name.removeprefix("window-")) for folder in run.glob("history/segment-*/window-*")}
+    return sorted(found - {0}) or [0]
+
+
+def chosen(run: Path) -> tuple[int, int]:
+    """The windows that are given explicitly, A up to B without B: the last two thirds of them."""
+    known = numbers(run)
+    return known[len(known) // 3], known[-1] + 1
+
+
+def groups(runs: Sequence[Path], kind: Callable[[Path], str]) -> list[tuple[Path, list[Path]]]:
+    """The runs of each folder that are of one kind."""
+    found: dict[tuple[Path, str], list[Path]] = {}
+    for run in runs:
+        found.setdefault((run.parent, kind(run)), []).append(run)
+    return [(folder, group) for (folder, _), group in found.items()]
+
+
+def layers(run: Path) -> str:
+    """The layers of a run in one word: only runs of the same layers are compared."""
+    return json.dumps([layer["name"] for layer in json.loads((run / "run.json").read_text())["layers"]])
+
+
+def arm(run: Path) -> str:
+    """A run's folder without the number of its seed."""
+    return re.sub(r"-\d+$", "", run.name)
+
+
+def opened(given: Any) -> Any:
+    """An argument with the runs in it opened: a run, some, or some by label."""
+    if isinstance(given, list):
+        return [opened(each) for each in given]
+    if isinstance(given, dict):
+        return {label: opened(each) for label, each in given.items()}
+    return named("open_run")(given) if isinstance(given, Path) else given
+
+
+def spelled(name: str, there: Collection[str]) -> str:
+    """What this checkout calls something."""
+    return next((other for other in SPELLINGS.get(name, []) if other in there), name)
+
+
+def named(name: str) -> Any:
+    """Something public of the package."""
+    return getattr(ra, spelled(name, dir(ra)))
+
+
+def command(of: str, *words: str) -> Iterator[Table]:
+    """What a command prints with --format json, and its exit code and what it said beside."""
+    done = CliRunner(env={"COLUMNS": "80"}).invoke(cli, typed(*words, "--format", "json"))
+    label = label_of(words)
+    yield label, of, ["exit code", "said"], [[str(done.exit_code), repr(done.stderr)]]
+    if done.stdout:
+        yield answered(label, of, lambda: pd.DataFrame(json.loads(done.stdout), dtype=object))
+
+
+def label_of(words: Sequence[str]) -> str:
+    """A command without its runs and windows, which `of` names or a rule chooses."""
+    shown = (
+        word
+        for before, word in pairwise(["", *words])
+        if not word.startswith("checkpoints/") and "--window" not in (before, word)
+    )
+    return " ".join(dict.fromkeys(shown))
+
+
+def typed(name: str, *words: str) -> list[str]:
+    """A command as this checkout spells it."""
+    context = click.Context(cli)
+    name = spelled(name, cli.list_commands(context))
+    found = cli.get_command(context, name)
+    options = {option for each in found.params for option in each.opts} if found else set()
+    return [name, *(spelled(word, options) if word.startswith("--") else word for word in words)]
+
+
+def figures(of: str, *words: str) -> Iterator[Table]:
+    """The data of all figures and tables of a paper that some runs give."""
+    with TemporaryDirectory() as folder:
+        done = CliRunner().invoke(cli, typed("figures", *words, "--format", "svg", "--output", folder))
+        said = done.stderr.replace(folder, "figures")
+        yield "figures", of, ["exit code", "said"], [[str(done.exit_code), repr(said)]]
+        for file in sorted(Path(folder).glob("*.csv")):
+            yield rows_of(f"figure {file.stem}", of, pd.read_csv(file, dtype=str, keep_default_na=False))
+
+
+def table(name: str, of: str, **arguments: Any) -> Table:
+    """What a public function returns."""
+    told = [f"{key}={value}" for key, value in arguments.items() if isinstance(value, int) and key != "start"]
+
+    def call() -> Any:
+        function = named(name)
+        there = inspect.signature(function).parameters
+        return function(**{spelled(key, there): opened(value) for key, value in arguments.items()})
+
+    return answered(" ".join([f"ra.{name}", *told]), of, call)
+
+
+def answered(label: str, of: str, ask: Callable[[], Any]) -> Table:
+    """An answer as a table; an error is one too."""
+    try:
+        answer = ask()
+    except Exception as error:  # whatever goes wrong on one side alone is a difference
+        return label, of, ["error"], [[f"{type(error).__name__}: {error}"]]
+    return rows_of(label, of, answer if isinstance(answer, pd.DataFrame) else framed(answer))
+
+
+def framed(answer: Any) -> pd.DataFrame:
+    """One row of what is no table."""
+    if is_dataclass(answer):
+        return pd.DataFrame([{field.name: repr(getattr(answer, field.name)) for field in fields(answer)}])
+    return pd.DataFrame([{"value": repr(answer)}])
+
+
+def rows_of(label: str, of: str, frame: pd.DataFrame) -> Table:
+    """A table with the text of every cell, floats to their last bit."""
+    rows = [[text(value) for value in row] for row in frame.itertuples(index=False, name=None)]
+    return label, of, [str(name) for name in frame.columns], rows
+
+
+def text(value: Any) -> str:
+    """A cell as it is compared."""
+    return value if isinstance(value, str) else repr(value.item() if hasattr(value, "item") else value)
+
+
+def draw_nothing() -> None:
+    """Keep matplotlib from rendering: only the data of figures are compared."""
+    for name in ("savefig", "draw_without_rendering"):
+        setattr(Figure, name, lambda *_, **__: None)
+
+
+def main() -> None:
+    """Write the tables of the checkout in the working directory into a file."""
+    output, spellings = sys.argv[1:]
+    if not Path(ra.__file__).is_relative_to(Path.cwd()):
+        sys.exit(f"Error: {ra.__file__} was imported, not the package in {Path.cwd()}")
+    SPELLINGS.update(json.loads(spellings))
+    draw_nothing()
+    with Path(output).open("w", encoding="utf-8") as file:
+        for each in collected():
+            file.write(json.dumps(each) + "\n")
+
+
+if __name__ == "__main__":
+    main()
