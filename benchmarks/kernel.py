@@ -108,10 +108,7 @@ def _disk_bytes(weights: list[torch.Tensor], fused: list[CpuAccumulator]) -> int
         for index, weight in enumerate(weights)
     ]
     summary = LayerWindow(1, ROUNDS + 1, 0.0, 0.0, 0.0, None)
-    states = {
-        spec.name: LayerState(**sums.take(), scale=None, summary=summary)
-        for spec, sums in zip(specs, fused, strict=True)
-    }
+    states = {spec.name: LayerState(summary, sums.take()) for spec, sums in zip(specs, fused, strict=True)}
     with tempfile.TemporaryDirectory() as folder:
         writer = RunWriter(Path(folder) / "run", specs, configuration={}, environment={})
         writer.write_window(states, first_update=1, last_update=ROUNDS + 1)

@@ -79,13 +79,14 @@ def _state(
     numbers = np.full(flipped.size, last, np.uint32)
     zero = np.float32(0 if updates == 0 else 1)
     return LayerState(
-        weight=weight,
-        path=path * zero,
-        zpath=path * zero,
-        flipped=flipped,
-        flips=np.ones(flipped.size, np.uint32),
-        first_flip=numbers,
-        last_flip=numbers,
-        scale=None,
-        summary=LayerWindow(first, updates, 0.1 * updates, 1e-4 * updates, 1e-3 * updates, 0.9),
+        LayerWindow(first, updates, 0.1 * updates, 1e-4 * updates, 1e-3 * updates, 0.9),
+        {
+            "weight": weight,
+            "path": path * zero,
+            "zpath": path * zero,
+            "flipped": flipped,
+            "flips": np.ones(flipped.size, np.uint32),
+            "first_flip": numbers,
+            "last_flip": numbers,
+        },
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -11,11 +12,11 @@ from recu_analysis.analysis.differences import STATISTICS
 from recu_analysis.analysis.distance import RATIOS, channel_sums, ratio
 from recu_analysis.store.format import LayerSpec
 from recu_analysis.theory.intervals import difference, over_channels, over_layers
-from recu_analysis.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from recu_analysis.store.record import MergedRecord
     from recu_analysis.theory.intervals import Interval
 
     Values = NDArray[np.float64]
@@ -42,7 +43,6 @@ def sums_of(generator: np.random.Generator, channels: int, slowing: float) -> Va
     mobility = rate * generator.gamma(4.0, 0.25, size=z.size) / UPDATES
     z_end = 0.7 * z.reshape(-1) + 0.7 * rate * generator.normal(size=z.size)
     flips = ((z.reshape(-1) < 0) != (z_end < 0)) | (generator.random(z.size) < 0.2 * np.exp(-np.abs(z.reshape(-1))))
-    path = UPDATES * mobility
     moved = Movement(
         z=z.reshape(-1),
         z_end=z_end,
@@ -51,7 +51,7 @@ def sums_of(generator: np.random.Generator, channels: int, slowing: float) -> Va
         still=np.zeros(z.size, dtype=np.bool_),
         mobility=mobility,
         updates=UPDATES,
-        record=Trajectory(1, UPDATES, z.reshape(-1), z_end, path, path, flips.astype(np.int64), None, None),
+        record=cast("MergedRecord", SimpleNamespace(path=UPDATES * mobility)),
         valid=np.ones(z.size, dtype=np.bool_),
         nonfinite=0,
     )

@@ -268,14 +268,14 @@ def layer_state(walk: Array, first: int, last: int, *, centre: bool) -> LayerSta
     moved = np.flatnonzero(flips)
     count = last - first + 1
     decay = LR * WEIGHT_DECAY * count
+    sums = {"path": path, "zpath": zpath}
+    counts = {"flips": flips, "first_flip": first_flip, "last_flip": last_flip}
     return LayerState(
-        weight=walk[last],
-        path=path.astype(np.float32).reshape(walk.shape[1:]),
-        zpath=zpath.astype(np.float32).reshape(walk.shape[1:]),
-        flipped=moved.astype(np.uint32),
-        flips=flips.reshape(-1)[moved],
-        first_flip=first_flip.reshape(-1)[moved],
-        last_flip=last_flip.reshape(-1)[moved],
-        scale=None,
-        summary=LayerWindow(first, count, LR * count, decay, decay / (1.0 - MOMENTUM), TAU),
+        LayerWindow(first, count, LR * count, decay, decay / (1.0 - MOMENTUM), TAU),
+        {
+            "weight": walk[last],
+            "flipped": moved.astype(np.uint32),
+            **{name: total.astype(np.float32).reshape(walk.shape[1:]) for name, total in sums.items()},
+            **{name: each.reshape(-1)[moved] for name, each in counts.items()},
+        },
     )

@@ -1,4 +1,4 @@
-"""Write docs/commands.md from the help of every command, and anew what transcripts on the other pages print."""
+"""Write docs/commands.md from the help of every command; transcripts and the table of quantities on other pages."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ import click
 from click.testing import CliRunner
 
 from recu_analysis.cli import cli
+from recu_analysis.store.quantities import TABLE
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "commands.md"
 PROGRAM = "recu-analyze"
+#: What the table of quantities says of each, and how it is headed.
+COLUMNS = {"name": "name", "of": "of", "dtype": "dtype", "merge": "merges by", "kept": "kept", "unit": "unit"}
+COLUMNS |= {"about": "holds"}
 OPENING = """\
 <!-- Made by scripts/document_commands.py from the help of every command; do not edit. -->
 
@@ -30,6 +34,8 @@ another way to write `recu-analyze`.
 """
 #: A command that runs in no time and prints the same everywhere, and what it printed.
 TRANSCRIPT = re.compile(rf"^```console\n\$ {PROGRAM} (.+)\n[\s\S]*?^```$", re.MULTILINE)
+#: A table of what a window holds: tensors, or numbers of a layer.
+QUANTITIES = re.compile(r"(<!-- (tensors|numbers): .*-->\n)[\s\S]*?(<!-- end -->)")
 #: Options of every command, described above.
 SHARED = {"--quiet", "--color", "--debug", "--help"}
 
@@ -39,7 +45,27 @@ def main() -> None:
     PAGE.write_text(page(), encoding="utf-8")
     for other in DOCS.glob("*.md"):
         text = other.read_text(encoding="utf-8")
-        other.write_text(TRANSCRIPT.sub(transcript, text), encoding="utf-8")
+        other.write_text(renewed(text), encoding="utf-8")
+
+
+def renewed(text: str) -> str:
+    """A page whose transcripts and tables of quantities are those of today."""
+    return QUANTITIES.sub(quantities, TRANSCRIPT.sub(transcript, text))
+
+
+def quantities(found: re.Match[str]) -> str:
+    """The rows of `recu_analysis.store.quantities` that are tensors, or those that are numbers of a layer."""
+    numbers = found[2] == "numbers"
+    names = ["name", "dtype", "merge", "kept", "unit", "about"] if numbers else [*COLUMNS]
+    rows = [row for row in TABLE.values() if (row.of == "layer") == numbers]
+    lines = ["| " + " | ".join(COLUMNS[name] for name in names) + " |", "|" + " --- |" * len(names)]
+    for row in rows:
+        cells = [
+            f"`{row.name}`",
+            *(html.escape(getattr(row, name), quote=False).replace("|", "\\|") for name in names[1:]),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return found[1] + "\n".join(["", *lines, "", found[3]])
 
 
 def transcript(found: re.Match[str]) -> str:

@@ -10,6 +10,7 @@ from recu_analysis.errors import InputError, LayerNotFoundError
 from recu_analysis.figures import FIGURES, draw_figure
 from recu_analysis.figures.of_runs import FIG2_LAYER, silence_data
 from recu_analysis.testing import random_walk, synthetic_run
+from tests.editing import write_marks
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_unknown_figures_and_layers(runs, tmp_path):
 
 def test_a_run_without_accuracy_says_how_to_log_it(tmp_path):
     path = synthetic_run(tmp_path / "run").path
-    (path / "history/segment-0000/metrics.jsonl").write_text('{"window":1,"update":5,"epoch":0}\n')
+    write_marks(path, [{"window": 1, "update": 5, "epoch": 0}])
     with pytest.raises(InputError, match=r"run mine logged no train_top1; give it to mark\(\)"):
         ra.plot_accuracy({"mine": ra.open_run(path)}, Figure().subplots())
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from recu_analysis.errors import InputError
 from recu_analysis.testing import layer_state, random_walk
-from recu_analysis.trajectory import Trajectory, merge
+from tests.trajectory import Trajectory, merge
 
 WALK = random_walk((3, 11), 24, step=0.3, seed=5)
 INTEGERS = ("flips", "first_flip", "last_flip")
@@ -19,14 +19,14 @@ def record(first, last, walk=WALK):
     state = layer_state(walk, first, last, centre=True)
     dense = {name: np.full(walk[0].size, 0 if name == "flips" else -1) for name in INTEGERS}
     for name, array in dense.items():
-        array[state.flipped] = getattr(state, name)
+        array[state["flipped"]] = state[name]
     return Trajectory(
         first_update=first,
         last_update=last,
         start=walk[first - 1],
         end=walk[last],
-        path=state.path.astype(np.float64),
-        zpath=state.zpath.astype(np.float64),
+        path=state["path"].astype(np.float64),
+        zpath=state["zpath"].astype(np.float64),
         **{name: array.reshape(walk[0].shape) for name, array in dense.items()},
         lr=state.summary.lr,
         lr_decay=state.summary.lr_decay,

@@ -9,8 +9,9 @@ import pandas as pd
 
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
 from recu_analysis.analysis.engine import Asked, ask, over
-from recu_analysis.analysis.selection import known_windows, moving_windows, numbers_text, select_layers, window_epochs
+from recu_analysis.analysis.selection import known_windows, moving_windows, window_epochs
 from recu_analysis.errors import WindowNotFoundError
+from recu_analysis.store.choice import numbers_text, select_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,12 +10,12 @@ import pandas as pd
 
 from recu_analysis.analysis.engine import Asked, ask, over
 from recu_analysis.analysis.horizon import final_stretch
-from recu_analysis.analysis.record import MergedRecord
-from recu_analysis.analysis.selection import select_layers, select_windows
+from recu_analysis.analysis.selection import select_windows
 from recu_analysis.errors import InputError, NotRecordedError
+from recu_analysis.store.choice import select_layers
 from recu_analysis.theory.laplace import check_tau
 from recu_analysis.theory.ranks import median, of_rank
-from recu_analysis.theory.standardize import memory, standard_scores
+from recu_analysis.theory.standardize import memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recu_analysis.analysis.engine import Answer
-    from recu_analysis.analysis.record import Record
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.record import MergedRecord
     from recu_analysis.store.run import Run
 
 Criterion = Literal["tail-silent", "tail", "silent", "still", "tail-still"]
@@ -57,7 +57,7 @@ class Movement:
     mobility : ndarray of float64
         Mean abs(z_u - z_{u-1}), standard deviations per update; NaN where the run was recorded without zpath.
     updates : int
-    record : Trajectory or MergedRecord
+    record : MergedRecord
         All weights of the layer.
     valid : ndarray of bool, all weights of the layer
         Which weights the other arrays hold.
@@ -72,7 +72,7 @@ class Movement:
     still: Mask | None
     mobility: NDArray[np.float64]
     updates: int
-    record: Record
+    record: MergedRecord
     valid: Mask
     nonfinite: int
 
@@ -115,7 +115,8 @@ class Movement:
     def displacement(self) -> NDArray[np.float64]:
         """abs(end - start), unit of the weights, float64."""
         start, end = (weights.reshape(-1)[self.valid] for weights in (self.record.start, self.record.end))
-        return np.abs(end.astype(np.float64) - start)
+        moved: NDArray[np.float64] = np.abs(end.astype(np.float64) - start)
+        return moved
 
     @property
     def memory(self) -> float:
@@ -173,13 +174,13 @@ def tail_mask(z: NDArray[np.float64], tail_tau: float) -> Mask:
     return mask
 
 
-def movement(spec: LayerSpec, record: Record, tail_tau: TailTau = TAIL_TAU) -> Movement:
+def movement(spec: LayerSpec, record: MergedRecord, tail_tau: TailTau = TAIL_TAU) -> Movement:
     """What one layer's weights did in a record; weights whose record is not finite are left out and counted.
 
     Parameters
     ----------
     spec : LayerSpec
-    record : Trajectory or MergedRecord
+    record : MergedRecord
         At least one update; with the parts `MOVEMENT`.
     tail_tau : float or "window"
         Level of the tail; "window" takes the layer's own tau at the record's end.
@@ -190,14 +191,12 @@ def movement(spec: LayerSpec, record: Record, tail_tau: TailTau = TAIL_TAU) -> M
         If the level is out of its range, or "window" is asked of a layer that does not clamp.
     """
     level = _tail_level(spec, record, tail_tau)
-    if isinstance(record, MergedRecord):
-        return record.once(("movement", level), lambda: _movement(spec, record, level))
-    return _movement(spec, record, level)
+    return record.once(("movement", level), lambda: _movement(record, level))
 
 
-def _movement(spec: LayerSpec, record: Record, level: float) -> Movement:
+def _movement(record: MergedRecord, level: float) -> Movement:
     start, end = record.start.reshape(-1), record.end.reshape(-1)
-    z, z_end = (scores.reshape(-1) for scores in _scores(spec, record))
+    z, z_end = record.z_start.reshape(-1), record.z_end.reshape(-1)
     finite = np.isfinite(start) & np.isfinite(end)
     sums = np.full(z.size, np.nan) if record.zpath is None else record.zpath.reshape(-1)
     valid = finite & np.isfinite(z) & np.isfinite(z_end)
@@ -221,20 +220,13 @@ def _movement(spec: LayerSpec, record: Record, level: float) -> Movement:
     )
 
 
-def _scores(spec: LayerSpec, record: Record) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Standard scores at the start and at the end."""
-    if isinstance(record, MergedRecord):
-        return record.z_start, record.z_end
-    return standard_scores(record.start, centre=spec.centre), standard_scores(record.end, centre=spec.centre)
-
-
 def _still(mobility: NDArray[np.float64]) -> Mask:
     limit = STILL_SHARE * median(mobility)
     still: Mask = (mobility < limit) | (mobility == 0.0)
     return still
 
 
-def _tail_level(spec: LayerSpec, record: Record, tail_tau: TailTau) -> float:
+def _tail_level(spec: LayerSpec, record: MergedRecord, tail_tau: TailTau) -> float:
     if tail_tau != "window":
         return float(check_tau(tail_tau))
     if record.tau is None:
@@ -328,7 +320,7 @@ def _row(
         "mobility_tail": mean(moved.mobility, moved.tail),
         "mobility_core": mean(moved.mobility, ~moved.tail),
         "memory": moved.memory,
-        "decay_time": record.decay_time,
+        "decay_time": record.summary.decay_time,
         "nonfinite": moved.nonfinite,
         "counted": moved.z.size,
     }

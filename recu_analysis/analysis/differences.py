@@ -13,8 +13,9 @@ from recu_analysis.analysis.deadness import TAIL_TAU, asked_dead_weights, dead_w
 from recu_analysis.analysis.distance import COLUMNS, RATIOS, asked_sums, ratio
 from recu_analysis.analysis.engine import answering, ask
 from recu_analysis.analysis.horizon import equal_stretches
-from recu_analysis.analysis.selection import WindowRange, moving_windows, select_layers
+from recu_analysis.analysis.selection import WindowRange, moving_windows
 from recu_analysis.errors import InputError
+from recu_analysis.store.choice import select_layers
 from recu_analysis.theory.intervals import Interval, difference, over_channels, student
 
 if TYPE_CHECKING:

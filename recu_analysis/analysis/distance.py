@@ -13,7 +13,8 @@ from scipy.special import ndtr
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
 from recu_analysis.analysis.engine import Asked, ask, over
 from recu_analysis.analysis.horizon import final_stretch
-from recu_analysis.analysis.selection import select_layers, select_windows
+from recu_analysis.analysis.selection import select_windows
+from recu_analysis.store.choice import select_layers
 from recu_analysis.theory.intervals import over_channels
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.deadness import Movement, TailTau
     from recu_analysis.analysis.engine import Answer
-    from recu_analysis.analysis.record import Record
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.record import MergedRecord
     from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
@@ -230,7 +231,7 @@ def _row(run: Run, spec: LayerSpec, tail_tau: TailTau, window: WindowRange) -> A
     }
 
 
-def _per_weight(spec: LayerSpec, moved: Movement, record: Record) -> dict[str, float]:
+def _per_weight(spec: LayerSpec, moved: Movement, record: MergedRecord) -> dict[str, float]:
     sums = channel_sums(spec, moved).matrix()
     total = sums.sum(axis=0)
     names = {

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from recu_analysis.analysis.parallel import by_layer
-from recu_analysis.analysis.record import Ends, MergedRecord, add_window, check_connected
 from recu_analysis.errors import DamagedError, RecuError
+from recu_analysis.store.record import Ends, MergedRecord, add_window, check_connected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -30,7 +30,7 @@ class Over:
     ----------
     windows : tuple of Window
     parts : frozenset of str
-        Of `recu_analysis.analysis.record.PARTS`.
+        Of a `recu_analysis.store.record.MergedRecord`.
     ahead : bool
         Whether it is wanted now, though windows before it have not been read: the state at its end alone.
     """

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.engine import Asked, ahead, ask
-from recu_analysis.analysis.selection import WindowRange, numbers_text, select_layers, window_numbered
+from recu_analysis.analysis.selection import WindowRange, window_numbered
 from recu_analysis.errors import InputError, WindowNotFoundError
+from recu_analysis.store.choice import numbers_text, select_layers
 from recu_analysis.theory import quantization
 from recu_analysis.theory.blocks import blocks
 from recu_analysis.theory.entropy import clamped_entropy, laplace_bound, sign_entropy

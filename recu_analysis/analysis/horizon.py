@@ -16,10 +16,10 @@ from recu_analysis.analysis.selection import (
     known_windows,
     last_half,
     moving_windows,
-    select_layers,
     window_numbered,
 )
 from recu_analysis.errors import InputError
+from recu_analysis.store.choice import select_layers
 from recu_analysis.theory.standardize import cosine, score_products
 
 if TYPE_CHECKING:

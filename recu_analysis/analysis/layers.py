@@ -13,11 +13,11 @@ from recu_analysis.analysis.engine import Asked, ahead, ask, over
 from recu_analysis.analysis.network import network_table
 from recu_analysis.analysis.selection import (
     connected,
-    select_layers,
     select_windows,
     window_epochs,
     window_numbered,
 )
+from recu_analysis.store.choice import select_layers
 from recu_analysis.theory import gennorm, quantization
 from recu_analysis.theory.entropy import clamped_entropy, laplace_bound, sign_entropy
 from recu_analysis.theory.fit import ks_laplace
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.deadness import Mask, Movement, TailTau
     from recu_analysis.analysis.engine import Answer
-    from recu_analysis.analysis.record import MergedRecord
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.record import MergedRecord
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
 
@@ -244,7 +244,7 @@ def _revived(before: Movement | None, moved: Movement | None) -> Row:
 
     Of those that are numbers in both.
     """
-    if before is None or moved is None or before.record.last_update + 1 != moved.record.first_update:
+    if before is None or moved is None or before.record.summary.next_update != moved.record.summary.first_update:
         return {"revived_fraction": math.nan, "revived_fraction_core": math.nan}
     flipped = ~moved.record.silent.reshape(-1)[before.valid]
     still = moved.valid[before.valid]
@@ -266,5 +266,5 @@ def _since_start(spec: LayerSpec, record: MergedRecord, moved: Movement | None, 
     counted = np.isfinite(record.operand).reshape(-1) if moved is None else moved.valid
     changed = None if initial is None else (spec.signs(record.operand) != initial).reshape(-1)[counted]
     c2i = math.nan if changed is None else 1.0 - mean(changed)
-    sums = {"lr": record.lr, "lr_decay": record.lr_decay, "decay_time": record.decay_time}
+    sums = {name: getattr(record.summary, name) for name in ("lr", "lr_decay", "decay_time")}
     return {"c2i": c2i} | sums

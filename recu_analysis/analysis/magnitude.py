@@ -12,8 +12,9 @@ from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
 from recu_analysis.analysis.distance import drift
 from recu_analysis.analysis.engine import Asked, ask, over
 from recu_analysis.analysis.horizon import final_stretch
-from recu_analysis.analysis.selection import select_layers, select_windows
+from recu_analysis.analysis.selection import select_windows
 from recu_analysis.errors import InputError
+from recu_analysis.store.choice import select_layers
 from recu_analysis.theory.intervals import FEWEST_CHANNELS, bca, draws, expanded, shuffled
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recu_analysis.analysis.engine import Answer
-    from recu_analysis.analysis.record import Record
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.record import MergedRecord
     from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
@@ -152,9 +153,9 @@ def _channel_sums(run: Run, spec: LayerSpec, bins: int, window: WindowRange) -> 
     return np.stack(sums, axis=1).astype(np.float64).reshape(channels, bins, len(columns))
 
 
-def _relative_gradient(record: Record) -> Values:
+def _relative_gradient(record: MergedRecord) -> Values:
     """Sum of abs(gradient) of every weight over the mean of its layer, flat; NaN where the run does not keep it."""
     if record.grad is None:
         return np.full(record.end.size, np.nan)
-    flat = record.grad.reshape(-1)
+    flat: Values = record.grad.reshape(-1)
     return flat / (mean(flat[np.isfinite(flat)]) or np.nan)

@@ -113,7 +113,7 @@ def asked_gradients(run: Run, bins: int = 20) -> list[Asked[Any]]:
     if "grad" not in run.header.quantities:
         raise NotRecordedError(
             f"{run.path} was recorded without the gradients of its weights; record some with train --record grad, or "
-            "ra.record(..., quantities=[..., 'grad'])"
+            "ra.record(..., quantities=['grad'])"
         )
     last = moving_windows(run)[-1].number
     return [asked_signs(run), asked_by_magnitude(run, WindowRange(last, last), bins)]

@@ -9,9 +9,10 @@ import pandas as pd
 
 from recu_analysis.analysis.engine import Asked, ahead, ask
 from recu_analysis.analysis.fits import by_blocks, usable, window_at
-from recu_analysis.analysis.selection import select_layers, window_numbered
+from recu_analysis.analysis.selection import window_numbered
 from recu_analysis.analysis.tradeoff import check_levels, closed_forms
 from recu_analysis.errors import InputError
+from recu_analysis.store.choice import select_layers
 from recu_analysis.theory.measured import clamped_entropy, quantized
 from recu_analysis.theory.standardize import WeightTransform
 

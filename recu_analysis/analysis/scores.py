@@ -11,8 +11,9 @@ from scipy.special import gamma
 
 from recu_analysis.analysis.engine import Asked, ask, over
 from recu_analysis.analysis.fits import usable
-from recu_analysis.analysis.selection import numbers_text, select_layers, window_epochs, window_numbered
+from recu_analysis.analysis.selection import window_epochs, window_numbered
 from recu_analysis.errors import InputError, WindowNotFoundError
+from recu_analysis.store.choice import numbers_text, select_layers
 from recu_analysis.theory.gennorm import shape_estimate
 from recu_analysis.theory.laplace import scale_estimate
 from recu_analysis.theory.standardize import WeightTransform, standard_scores

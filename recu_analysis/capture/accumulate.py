@@ -1,4 +1,4 @@
-"""The open window of a layer: what every optimizer step did to its latent weights, on a CPU and on a GPU."""
+"""What every optimizer step did to the latent weights of a layer over its open window, on a CPU and on a GPU."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from recu_analysis.capture.kernel import advance, all_moments, take_flips
-from recu_analysis.nn.functional import fused_for
 from recu_analysis.store.quantities import QUANTITIES
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Accumulator(Protocol):
-    """The open window of one layer; on the CPU or on another device."""
+    """State, movement and flips of one layer over its open window: what one pass over the weights can tell."""
 
     def advance(self, weight: torch.Tensor, update: int) -> None:
         """Account for the update that left `weight`."""
@@ -29,8 +28,8 @@ class Accumulator(Protocol):
         """Which weights flipped at the last update, whose number is given, one row a channel."""
         ...
 
-    def take(self) -> dict[str, Any]:
-        """The window's arrays under their names in a shard, None where not kept, handed over; a new window begins."""
+    def take(self) -> dict[str, Array]:
+        """The window's arrays by the names of their rows in `store.quantities`, handed over; a new window begins."""
         ...
 
     def state(self) -> dict[str, torch.Tensor]:
@@ -39,21 +38,6 @@ class Accumulator(Protocol):
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
         """Take up the window that `state` described; KeyError, ValueError or RuntimeError if it does not fit."""
-
-
-def accumulator(weight: torch.Tensor, *, centre: bool, quantities: Collection[str] = QUANTITIES) -> Accumulator:
-    """An accumulator on the device of the latent weight."""
-    kind = CpuAccumulator if weight.device.type == "cpu" else _device_accumulator(weight)
-    return kind(weight, centre=centre, quantities=quantities)
-
-
-def _device_accumulator(weight: torch.Tensor) -> type[DeviceAccumulator]:
-    """One kernel an update on a CUDA GPU where Triton runs; else torch operations."""
-    if fused_for(weight) is None:
-        return DeviceAccumulator
-    from recu_analysis.capture.cuda import CudaAccumulator
-
-    return CudaAccumulator
 
 
 def storable(weight: torch.Tensor) -> torch.Tensor:
@@ -72,7 +56,7 @@ class CpuAccumulator:
     centre : bool
         Whether the effective weight is the latent one less its channel's mean.
     quantities : collection of str
-        What is kept; the moving average of flips needs their times as well.
+        What the recording keeps; beside what is accumulated here, others may ask which weights flipped.
     """
 
     def __init__(self, weight: torch.Tensor, *, centre: bool, quantities: Collection[str] = QUANTITIES) -> None:
@@ -86,7 +70,7 @@ class CpuAccumulator:
         self._path, self._zpath = (self._zeros(np.float32, name in self._kept) for name in ("path", "zpath"))
         self._flips = self._zeros(np.uint32, kept=True)
         self._first = self._zeros(np.uint32, "flip_times" in self._kept)
-        self._last = self._zeros(np.uint32, bool(self._kept & {"flip_times", "ema"}))
+        self._last = self._zeros(np.uint32, bool(self._kept - {"path", "zpath"}))  # others ask `flipped_at`
         self._anew = False  # whether the sums still hold what memory held, for the next update to set to 0
 
     def _zeros(self, dtype: DTypeLike, kept: bool) -> Array:
@@ -115,21 +99,15 @@ class CpuAccumulator:
         """Which weights flipped at the last update, whose number is given, one row a channel."""
         return torch.from_numpy(self._last == update)
 
-    def take(self) -> dict[str, Any]:
-        """The window's arrays under their names in a shard, None where not kept, handed over; a new window begins."""
-        self._begin_sums()
+    def take(self) -> dict[str, Array]:
+        """The window's arrays by the names of their rows in `store.quantities`, handed over; a new window begins."""
         times = "flip_times" in self._kept
         counts, first_flip, last_flip = (each.reshape(-1) for each in (self._flips, self._first, self._last))
         flipped, flips, first, last = take_flips(counts, first_flip, last_flip, times)
-        taken = {
-            "weight": self._old.copy().reshape(self._shape),
-            "path": self._path.reshape(self._shape) if "path" in self._kept else None,
-            "zpath": self._zpath.reshape(self._shape) if "zpath" in self._kept else None,
-            "flipped": flipped,
-            "flips": flips,
-            "first_flip": first if times else None,
-            "last_flip": last if times else None,
-        }
+        taken = {"weight": self._old.copy().reshape(self._shape)}
+        taken |= {name: dense.reshape(self._shape) for name, dense in self._sums().items()}
+        taken |= {"flipped": flipped, "flips": flips}
+        taken |= {"first_flip": first, "last_flip": last} if times else {}
         # Not zeros, which would be written now, while the training waits.
         self._path, self._zpath = np.empty_like(self._path), np.empty_like(self._zpath)
         self._anew = True
@@ -176,7 +154,7 @@ class DeviceAccumulator:
     centre : bool
         Whether the effective weight is the latent one less its channel's mean.
     quantities : collection of str
-        What is kept; the moving average of flips needs their times as well.
+        What the recording keeps; beside what is accumulated here, others may ask which weights flipped.
     """
 
     def __init__(self, weight: torch.Tensor, *, centre: bool, quantities: Collection[str] = QUANTITIES) -> None:
@@ -216,16 +194,13 @@ class DeviceAccumulator:
         """Which weights flipped at the last update, whose number is given, one row a channel."""
         return self._last == update
 
-    def take(self) -> dict[str, Any]:
-        """The window's arrays under their names in a shard, None where not kept, on the CPU; a new window begins."""
+    def take(self) -> dict[str, Array]:
+        """The window's arrays by the names of their rows in `store.quantities`, on the CPU; a new window begins."""
         flipped = self._flips.reshape(-1).nonzero().squeeze(1)
-        taken: dict[str, Any] = {"weight": _copied(self._old).reshape(self._shape)}
-        for name, dense in (("path", self._path), ("zpath", self._zpath)):
-            taken[name] = _copied(dense).reshape(self._shape) if name in self._kept else None
-        taken["flipped"] = _copied(flipped).astype(np.uint32)
-        for name, dense in (("flips", self._flips), ("first_flip", self._first), ("last_flip", self._last)):
-            kept = name == "flips" or "flip_times" in self._kept
-            taken[name] = _copied(dense.reshape(-1)[flipped]).astype(np.uint32) if kept else None
+        taken = {"weight": _copied(self._old).reshape(self._shape)}
+        taken |= {name: _copied(dense).reshape(self._shape) for name, dense in self._sums().items()}
+        counts = {"flipped": flipped} | {name: dense.reshape(-1)[flipped] for name, dense in self._counts().items()}
+        taken |= {name: _copied(each).astype(np.uint32) for name, each in counts.items()}
         for dense in (self._flips, self._path, self._zpath):
             dense.zero_()
         return taken

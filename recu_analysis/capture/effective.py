@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from recu_analysis.capture.accumulate import Accumulator, DeviceAccumulator, accumulator
+from recu_analysis.capture.accumulate import DeviceAccumulator
 from recu_analysis.store.quantities import QUANTITIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from recu_analysis.capture.adapters import BinaryLayer
-
-
-def layer_accumulator(layer: BinaryLayer, quantities: Collection[str] = QUANTITIES) -> Accumulator:
-    """The accumulator of a layer: the fused kernel where a transform says the sign, else one that asks for it."""
-    if layer.transform is not None:
-        return accumulator(layer.weight, centre=layer.transform.centre, quantities=quantities)
-    assert layer.effective is not None  # noqa: S101 - a layer has one or the other
-    return EffectiveAccumulator(layer.weight, layer.effective, quantities)
+    from recu_analysis.capture.accumulate import Array
 
 
 class EffectiveAccumulator(DeviceAccumulator):
@@ -50,7 +42,7 @@ class EffectiveAccumulator(DeviceAccumulator):
         self._effective = asked
         return asked, z
 
-    def take(self) -> dict[str, Any]:
+    def take(self) -> dict[str, Array]:
         """The window's arrays, with the effective weight at its end in the dtype of the latent one."""
         last = self._effective.to(self._old.dtype).to("cpu", copy=True)
         return super().take() | {"effective": last.numpy().reshape(self._shape)}

@@ -1,22 +1,59 @@
-"""On what a run was recorded: versions and the machine, for run.json."""
+"""On what a run was recorded, and what trained: versions, machine, command, model and optimizers, for run.json."""
 
 from __future__ import annotations
 
 import platform
+import sys
 from importlib.metadata import version
-from typing import Any
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from recu_analysis import __version__
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Settings of a parameter group that may be listed, such as betas.
+MOST_LISTED = 10
+
 
 def environment() -> dict[str, Any]:
-    """Versions and machine, for run.json: what one needs to repeat a run, and nothing that names a person."""
+    """Versions, machine and command, for run.json: what one needs to repeat a run, and nothing that names a person."""
     packages = ("torch", "numpy", "numba", "safetensors")
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "versions": {"recu-analysis": __version__} | {name: version(name) for name in packages},
         "threads": torch.get_num_threads(),
+        "command": [PurePath(word).name if PurePath(word).is_absolute() else word for word in sys.argv],
     }
+
+
+def what_trains(model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Any]:
+    """Classes of the model and of the optimizers, and the settings of every parameter group when recording began."""
+    return {
+        "model": _class(model),
+        "optimizers": [
+            {"class": _class(each), "groups": [_settings(group) for group in each.param_groups]} for each in optimizers
+        ],
+    }
+
+
+def _class(thing: object) -> str:
+    return f"{type(thing).__module__}.{type(thing).__qualname__}"
+
+
+def _settings(group: dict[str, Any]) -> dict[str, Any]:
+    """What a parameter group says of itself in numbers and words; without the parameters."""
+    known = {name: _plain(value) for name, value in group.items() if name not in {"params", "param_names"}}
+    return {name: value for name, value in known.items() if isinstance(value, (bool, int, float, str, list))}
+
+
+def _plain(value: Any) -> Any:
+    """A number out of a tensor, and a short list of them; other values as they are."""
+    if isinstance(value, torch.Tensor) and value.numel() == 1 and not value.is_meta:
+        return value.item()
+    short = isinstance(value, (list, tuple)) and len(value) < MOST_LISTED
+    return [float(each) for each in value if isinstance(each, (int, float, torch.Tensor))] if short else value

@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from recu_analysis.capture.checkpoints import NUMBERS, checkpoint_files, read_state
+from recu_analysis.capture.choice import layer_accumulator
 from recu_analysis.capture.environment import environment
+from recu_analysis.capture.extras import extras, need_gradients
 from recu_analysis.capture.saved import SavedLayer, saved_layers
 from recu_analysis.errors import InputError, RunExistsError, StoreError
 from recu_analysis.store.format import LayerWindow
+from recu_analysis.store.quantities import QUANTITIES, rows_of
 from recu_analysis.store.state import LayerState
 from recu_analysis.store.writer import RunWriter
-from recu_analysis.theory.standardize import standard_scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +30,10 @@ if TYPE_CHECKING:
 
 #: What numbers the windows of an import, for run.json and for people.
 POSITIONS = "positions of the files in their order"
+#: Numbers of updates fit into the types in which flips are timed.
+MOST_UPDATES = 2**31
+#: What is kept: the usual, but for what is made of gradients, which checkpoints do not hold.
+KEPT = tuple(name for name in QUANTITIES if not need_gradients([name]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +157,8 @@ def _plan(paths: Sequence[Path], read: Callable[[Path], tuple[list[SavedLayer], 
         numbers.append(own)
     for kind in NUMBERS:
         counted = [own[kind] for own in numbers if kind in own]
-        if len(counted) == len(paths) and len(set(counted)) == len(counted):
+        usable = bool(counted) and 0 <= min(counted) <= max(counted) < MOST_UPDATES
+        if usable and len(counted) == len(paths) and len(set(counted)) == len(counted):
             order = np.argsort(counted, kind="stable")
             return _Plan(
                 tuple(paths[at] for at in order),
@@ -182,40 +190,54 @@ def _refuse_other_model(specs: tuple[LayerSpec, ...], found: tuple[LayerSpec, ..
 
 def _write(staging: Path, plan: _Plan, read: Callable[[Path], list[SavedLayer]]) -> None:
     configuration = {"imported": [path.name for path in plan.paths], "update_numbers": plan.numbered_by}
-    writer = RunWriter(staging, plan.specs, configuration=configuration, environment=environment(), exact=False)
+    writer = RunWriter(
+        staging,
+        plan.specs,
+        configuration=configuration,
+        environment=environment(),
+        exact=False,
+        quantities=rows_of(KEPT),
+    )
     try:
-        before: dict[str, SavedLayer] = {}
+        imports: dict[str, _Import] = {}
         last = plan.numbers[0]
         for path, number, epoch in zip(plan.paths, plan.numbers, plan.epochs, strict=True):
             now = {layer.spec.name: layer for layer in read(path)}
             if [layer.spec for layer in now.values()] != list(plan.specs):
                 raise InputError(f"{path} changed while it was imported; repeat the import when nothing writes to it")
-            states = {name: _state(before.get(name), layer, last + 1, number) for name, layer in now.items()}
+            imports = imports or {name: _Import(layer) for name, layer in now.items()}
+            states = {name: imports[name].take(layer, last + 1, number) for name, layer in now.items()}
             window = writer.write_window(states, first_update=last + 1, last_update=number)
             line: dict[str, Any] = {"window": window, "update": number, "checkpoint": path.name}
             writer.write_metrics(line | ({} if epoch is None else {"epoch": epoch}))
-            before, last = now, number
+            last = number
     finally:
         writer.close()
 
 
-def _state(before: SavedLayer | None, now: SavedLayer, first: int, last: int) -> LayerState:
-    """The record of one layer from the checkpoint before to this one; without movement where it is the first."""
-    updates = last - first + 1
-    unknown = math.nan if updates else 0.0
-    start = before or now
-    flipped = np.flatnonzero(start.negative != now.negative)
-    once = np.ones(flipped.size, np.uint32)
-    z, z_before = (standard_scores(layer.weight, centre=layer.spec.centre) for layer in (now, start))
-    return LayerState(
-        weight=now.weight,
-        path=np.abs(now.weight.astype(np.float64) - start.weight).astype(np.float32),
-        zpath=np.abs(z - z_before).astype(np.float32),
-        flipped=flipped.astype(np.uint32),
-        flips=once,
-        first_flip=once * np.uint32(last),
-        last_flip=once * np.uint32(last),
-        scale=now.scale,
-        summary=LayerWindow(first, updates, unknown, unknown, unknown, now.tau),
-        effective=now.effective,
-    )
+class _Import:
+    """One layer while its checkpoints go by, each as if one update had led to it."""
+
+    def __init__(self, first: SavedLayer) -> None:
+        self._now = first
+        weight = torch.from_numpy(first.weight)
+        self._sums = layer_accumulator(weight, first.spec.transform, self._effective, KEPT)
+        self._extras = extras(weight, KEPT)
+
+    def _effective(self) -> torch.Tensor:
+        assert self._now.effective is not None  # noqa: S101 - where no transform says it
+        return torch.from_numpy(self._now.effective)
+
+    def take(self, now: SavedLayer, first: int, last: int) -> LayerState:
+        """The record from the checkpoint before to this one; without movement where no updates lie between."""
+        self._now = now
+        updates = last - first + 1
+        if updates:
+            weight = torch.from_numpy(now.weight)
+            self._sums.advance(weight, last)
+            for extra in self._extras:
+                extra.after(weight, last, self._sums)
+        arrays = self._sums.take() | {extra.name: extra.take() for extra in self._extras}
+        unknown = math.nan if updates else 0.0
+        summary = LayerWindow(first, updates, unknown, unknown, unknown, now.tau)
+        return LayerState(summary, arrays if now.scale is None else arrays | {"scale": now.scale})

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 import torch
 
 from recu_analysis.capture.adapters import binary_layers
+from recu_analysis.capture.environment import what_trains
+from recu_analysis.capture.extras import need_gradients
 from recu_analysis.capture.interrupts import interrupts_deferred
 from recu_analysis.capture.metrics import plain
 from recu_analysis.capture.optimizers import free_optimizers, has_closure, recorded, was_skipped
@@ -15,7 +17,7 @@ from recu_analysis.capture.ranks import IdleWriter, is_first
 from recu_analysis.capture.resuming import Position, begin
 from recu_analysis.capture.tracks import pool_for, track_of
 from recu_analysis.errors import InputError, RecorderError
-from recu_analysis.store.quantities import QUANTITIES, checked_quantities
+from recu_analysis.store.quantities import requested
 from recu_analysis.store.state import window_bytes
 
 if TYPE_CHECKING:
@@ -39,7 +41,8 @@ class Recorder:
         every: int | None = None,
         resume: int | None = None,
         configuration: Mapping[str, Any] | None = None,
-        quantities: Iterable[str] = QUANTITIES,
+        quantities: Iterable[str] = (),
+        only: Iterable[str] | None = None,
         state: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
         if every is not None and (not isinstance(every, int) or every < 1):
@@ -50,7 +53,7 @@ class Recorder:
             raise InputError(f"recording needs a torch model, not {type(model).__name__}")
         self._optimizers = free_optimizers(optimizer)
         self._every = every
-        self._quantities = checked_quantities(quantities)
+        self._quantities = requested(quantities, only)
         self._closed = False
         count = len(self._optimizers)
         self._at = Position([resume or 0] * count, [resume or 0] * count)
@@ -73,9 +76,10 @@ class Recorder:
                 state=state,
                 configuration=configuration or {},
                 quantities=self._quantities,
+                about=what_trains(model, self._optimizers),
             )
         self._handles = [each.register_step_post_hook(self._hook(index)) for index, each in enumerate(self._optimizers)]
-        if "grad" in self._quantities:
+        if need_gradients(self._quantities):
             self._handles += [
                 each.register_step_pre_hook(self._gradient_hook(index)) for index, each in enumerate(self._optimizers)
             ]
@@ -228,8 +232,8 @@ class Recorder:
 
     def _add_gradients(self, index: int, optimizer: torch.optim.Optimizer) -> None:
         for track in self._tracks:
-            if track.optimizer == index and track.grad is not None:
-                track.grad.add(track.layer.parameter.grad, getattr(optimizer, "grad_scale", None))
+            if track.optimizer == index:
+                track.add_gradient(getattr(optimizer, "grad_scale", None))
 
     def _advance(self, index: int, optimizer: torch.optim.Optimizer) -> None:
         tracks = [track for track in self._tracks if track.optimizer == index]
@@ -259,7 +263,8 @@ def record(
     every: int | None = None,
     resume: int | None = None,
     configuration: Mapping[str, Any] | None = None,
-    quantities: Iterable[str] = QUANTITIES,
+    quantities: Iterable[str] = (),
+    only: Iterable[str] | None = None,
     state: Mapping[str, torch.Tensor] | None = None,
 ) -> Recorder:
     """Record the latent weights of a binary network while it trains.
@@ -289,11 +294,12 @@ def record(
     configuration : mapping, optional
         What run.json shall say of the training; JSON types.
     quantities : iterable of str
-        What is kept of every weight beside its state and its flips: ``"path"``, ``"zpath"`` and ``"flip_times"`` (the
-        numbers of the first and last update that flipped it), all of them unless told otherwise; and, where they are
-        named, ``"ema"`` (OvSW's moving average of the flips) and ``"grad"`` (the sum of abs(gradient) before each
-        update). A gradient is counted as the optimizer gets it: clipped where it was clipped, without the scale of
-        GradScaler.
+        What is kept of every weight beside the usual: ``"ema"`` (OvSW's moving average of the flips) and ``"grad"``
+        (the sum of abs(gradient) before each update). A gradient is counted as the optimizer gets it: clipped where it
+        was clipped, without the scale of GradScaler.
+    only : iterable of str, optional
+        What is kept in place of the usual, which is ``"path"``, ``"zpath"`` and ``"flip_times"`` (the numbers of the
+        first and last update that flipped it); state and flips are kept always.
     state : mapping, optional
         What `Recorder.state_dict` gave: go on with the run in `run_dir` in the middle of a window. The model and the
         optimizers must stand where it was taken; `resume` may be left out.
@@ -333,5 +339,6 @@ def record(
         resume=resume,
         configuration=configuration,
         quantities=quantities,
+        only=only,
         state=state,
     )

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 import torch
 
 from recu_analysis.capture.environment import environment
 from recu_analysis.errors import InputError, StoreError
 from recu_analysis.store.format import LayerWindow
-from recu_analysis.store.quantities import kinds
+from recu_analysis.store.quantities import rows_of
 from recu_analysis.store.run import open_run
-from recu_analysis.store.state import LayerState
+from recu_analysis.store.state import LayerState, nothing
 from recu_analysis.store.writer import RunWriter
 
 if TYPE_CHECKING:
@@ -71,24 +70,25 @@ def begin(
     state: Mapping[str, torch.Tensor] | None,
     configuration: Mapping[str, Any],
     quantities: Sequence[str],
+    about: Mapping[str, Any],
 ) -> RunWriter:
-    """Open a run and write the state from which its recording begins or goes on."""
+    """Open a run, of whose environment `about` says more, and write the state from which it begins or goes on."""
     before: dict[str, LayerState] | None = None
     last = max(at.window_start)
     if state is not None:
         load(tracks, state)
         resume = last
         before = window_before(path, tracks, resume)
-    elif resume is not None and "ema" in quantities:
-        load_averages(path, tracks, resume)
+    elif resume is not None and any(track.extras for track in tracks):
+        go_on(path, tracks, resume)
     writer = RunWriter(
         path,
         [track.spec for track in tracks],
         configuration=configuration,
-        environment=environment(),
+        environment=environment() | dict(about),
         resume=resume,
         next_updates={track.layer.name: track.first_update for track in tracks},
-        quantities=quantities,
+        quantities=rows_of(quantities),
     )
     before = before or {track.layer.name: track.take() for track in tracks}
     writer.write_window(before, first_update=last + 1, last_update=last)
@@ -118,12 +118,15 @@ def ended_window(run_dir: str | os.PathLike[str], update: int) -> Window | None:
     return ended[-1] if ended else None
 
 
-def load_averages(run_dir: str | os.PathLike[str], tracks: Sequence[Track], update: int) -> None:
-    """Take the flip averages from the window that ended at an update; where none did, they begin anew."""
+def go_on(run_dir: str | os.PathLike[str], tracks: Sequence[Track], update: int) -> None:
+    """Let what goes on over windows, such as averages, go on from the window that ended at an update, where one did."""
     ended = ended_window(run_dir, update)
+    if ended is None:
+        return
     for track in tracks:
-        if track.ema is not None and ended is not None:
-            track.ema.value.copy_(torch.from_numpy(ended[track.layer.name].ema.copy()))
+        for extra in track.extras:
+            if extra.name in ended.quantities:
+                extra.go_on(getattr(ended[track.layer.name], extra.name))
 
 
 def window_before(run_dir: str | os.PathLike[str], tracks: Sequence[Track], update: int) -> dict[str, LayerState]:
@@ -139,11 +142,11 @@ def window_before(run_dir: str | os.PathLike[str], tracks: Sequence[Track], upda
 
 
 def _end_of(record: LayerRecord) -> LayerState:
-    nothing = np.zeros(record.spec.shape, np.float32)
-    none = np.zeros(0, np.uint32)
-    known: dict[str, Any] = {"weight": record.weight, "flipped": none, "flips": none}
-    for kind in kinds(record.window.quantities):
-        known.setdefault(kind, none if kind.endswith("_flip") else record.ema if kind == "ema" else nothing)
-    absent: dict[str, Any] = dict.fromkeys(("path", "zpath", "first_flip", "last_flip"))
+    """The state at the end of a window: what it ended with, and nothing of what updates add."""
+    arrays: dict[str, Any] = {}
+    for row in record.window.quantities.values():
+        if row.of != "layer":
+            array = getattr(record, row.name) if row.merge == "last" else nothing(row, record.spec)
+            arrays |= {} if array is None else {row.name: array}
     summary = LayerWindow(record.summary.next_update, 0, 0.0, 0.0, 0.0, record.summary.tau)
-    return LayerState(**(absent | known), scale=record.scale, summary=summary, effective=record.effective)
+    return LayerState(summary, arrays)

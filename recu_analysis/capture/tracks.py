@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from recu_analysis.capture.accumulate import storable
-from recu_analysis.capture.effective import layer_accumulator
-from recu_analysis.capture.extras import FlipAverage, GradientSum
+from recu_analysis.capture.choice import layer_accumulator
+from recu_analysis.capture.extras import extras
 from recu_analysis.errors import RecorderError
 from recu_analysis.store.format import LayerWindow, digest
 from recu_analysis.store.state import LayerState
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.capture.accumulate import Accumulator
     from recu_analysis.capture.adapters import BinaryLayer
+    from recu_analysis.capture.extras import Extra
     from recu_analysis.store.format import LayerSpec
 
 
@@ -36,8 +37,7 @@ class Track:
     optimizer: int
     accumulator: Accumulator
     first_update: int
-    ema: FlipAverage | None = None
-    grad: GradientSum | None = None
+    extras: list[Extra] = field(default_factory=list)
     updates: int = 0
     lr: float = 0.0
     lr_decay: float = 0.0
@@ -77,11 +77,19 @@ class Track:
         kept = 1.0 - float(group.get("momentum", 0.0))
         self.decay_time += lr * decay / kept if kept > 0.0 else float("inf")
 
+    def add_gradient(self, scale: torch.Tensor | float | None) -> None:
+        """Account for the gradient that an update is about to get; there is none where nothing was backpropagated."""
+        gradient = self.layer.parameter.grad
+        if gradient is not None:
+            for extra in self.extras:
+                extra.before(gradient, scale)
+
     def advance(self, update: int) -> None:
         """Account for the update of that number, which the weight has just gone through."""
-        self.accumulator.advance(self.layer.weight, update)
-        if self.ema is not None:
-            self.ema.add(self.accumulator.flipped_at(update))
+        weight = self.layer.weight
+        self.accumulator.advance(weight, update)
+        for extra in self.extras:
+            extra.after(weight, update, self.accumulator)
 
     def digest(self) -> torch.Tensor:
         """A checksum of the weights, 16 bytes."""
@@ -90,13 +98,12 @@ class Track:
 
     def state(self) -> dict[str, torch.Tensor]:
         """The open window as tensors on the CPU, copied; `load` takes it up again."""
-        own = {"ema": self.ema, "grad": self.grad}
         return {
             "digest": self.digest(),
             "numbers": torch.tensor([self.first_update, self.updates]),
             "sums": torch.tensor([self.lr, self.lr_decay, self.decay_time], dtype=torch.float64),
             **self.accumulator.state(),
-            **{name: each.value.to("cpu", copy=True) for name, each in own.items() if each is not None},
+            **{extra.name: extra.value.to("cpu", copy=True) for extra in self.extras},
         }
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
@@ -104,10 +111,8 @@ class Track:
         self.first_update, self.updates = state["numbers"].tolist()
         self.lr, self.lr_decay, self.decay_time = state["sums"].tolist()
         self.accumulator.load(state)
-        if self.ema is not None:
-            self.ema.value.copy_(state["ema"])
-        if self.grad is not None:
-            self.grad.value.copy_(state["grad"])
+        for extra in self.extras:
+            extra.value.copy_(state[extra.name])
 
     def take(self) -> LayerState:
         """The open window's state, handed over; a new window begins."""
@@ -115,9 +120,9 @@ class Track:
         summary = LayerWindow(self.first_update, self.updates, self.lr, self.lr_decay, self.decay_time, tau)
         self.first_update += self.updates
         self.updates, self.lr, self.lr_decay, self.decay_time = 0, 0.0, 0.0, 0.0
-        taken = self.accumulator.take()
-        taken |= {"ema": self.ema.take() if self.ema else None, "grad": self.grad.take() if self.grad else None}
-        return LayerState(**taken, scale=self.layer.scale, summary=summary)
+        arrays = self.accumulator.take() | {extra.name: extra.take() for extra in self.extras}
+        scale = self.layer.scale
+        return LayerState(summary, arrays if scale is None else arrays | {"scale": scale})
 
 
 def track_of(
@@ -146,11 +151,14 @@ def track_of(
             f"{len(holders)} of the optimizers hold the weight of binary layer {layer.name!r}, so its updates cannot "
             "be numbered; give every weight to one"
         )
-    sums = layer_accumulator(layer, quantities)
-    track = Track(layer, layer.spec, holders[0], sums, first_update=updates[holders[0]] + 1)
-    track.ema = FlipAverage(layer.weight.detach()) if "ema" in quantities else None
-    track.grad = GradientSum(layer.weight.detach()) if "grad" in quantities else None
-    return track
+    return Track(
+        layer,
+        layer.spec,
+        holders[0],
+        layer_accumulator(layer.weight, layer.transform, layer.effective, quantities),
+        first_update=updates[holders[0]] + 1,
+        extras=extras(layer.weight.detach(), quantities),
+    )
 
 
 def pool_for(tracks: Sequence[Track]) -> ThreadPoolExecutor | None:

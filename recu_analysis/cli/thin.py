@@ -42,8 +42,8 @@ def command(run: Path, windows: tuple[int, ...], layers: tuple[str, ...], output
     Sums, flips, and first and last flips are kept, and so are the weights at the end of each window that stays.
     Checkpoints and superseded windows are not copied; RUN itself is left as it is.
     """
-    from recu_analysis.analysis.thin import thin
     from recu_analysis.store.run import open_run
+    from recu_analysis.store.thin import thin
 
     opened = open_run(run)
     with _bar(len(set(windows))) as step:

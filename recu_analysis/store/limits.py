@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recu_analysis.errors import InputError
 from recu_analysis.store import format as names
-from recu_analysis.store.quantities import DENSE, OPTIONAL, SPARSE
+from recu_analysis.store.quantities import LAYER_NUMBERS, tensors_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from recu_analysis.store.format import LayerSpec, RunHeader
+    from recu_analysis.store.quantities import Quantity
 
 MIB = 2**20
 #: Larger than any number of updates and any offset in a file.
@@ -40,7 +41,7 @@ def check_recordable(header: RunHeader) -> None:
             f"{names.RUN_FILE} would take more than the {names.MAX_HEADER_BYTES // MIB} MiB that readers take; "
             "record fewer layers or a shorter configuration"
         )
-    size = shard_header_bytes(header.layers)
+    size = shard_header_bytes(header.layers, header.quantities)
     if size > names.MAX_HEADER_BYTES:
         raise InputError(
             f"the header of a window of {len(header.layers)} layers could take more than the "
@@ -61,10 +62,11 @@ def _check_names(layers: Sequence[str]) -> None:
         raise InputError(f"two layers are called {twice[0]!r:.80}; a run tells its layers apart by their names")
 
 
-def shard_header_bytes(layers: Sequence[LayerSpec]) -> int:
+def shard_header_bytes(layers: Sequence[LayerSpec], quantities: Mapping[str, Quantity]) -> int:
     """The most that the header of a window's file can take."""
-    longest = names.LayerWindow(_LARGE, _LARGE, _LONG, _LONG, _LONG, _LONG)
-    tensors = {f"{kind}/{layer.name}": len(layer.shape) for layer in layers for kind in (*DENSE, *SPARSE, *OPTIONAL)}
+    longest = names.LayerWindow(_LARGE, _LARGE, _LONG, _LONG, _LONG, _LONG, _longest_numbers(quantities))
+    kinds = [name for optional in (False, True) for name in tensors_of(quantities, optional=optional)]
+    tensors = {f"{kind}/{layer.name}": len(layer.shape) for layer in layers for kind in kinds}
     header = names.ShardHeader(
         run_id="0" * 16,
         segment=_LARGE,
@@ -82,3 +84,10 @@ def shard_header_bytes(layers: Sequence[LayerSpec]) -> int:
     }
     padding = 8
     return padding + len(json.dumps({"__metadata__": header.to_metadata()} | entries, ensure_ascii=False).encode())
+
+
+def _longest_numbers(quantities: Mapping[str, Quantity]) -> dict[str, Any]:
+    """The numbers of a layer that the run keeps beside those of every run, as long as they can be."""
+    longest = {"int": _LARGE, "number": _LONG, "bool": False, "list": [_LARGE, _LARGE], "matrix": [[_LONG] * 2] * 2}
+    numbers = (row for row in quantities.values() if row.of == "layer" and row.name not in LAYER_NUMBERS)
+    return {row.name: longest[row.dtype] for row in numbers}

@@ -112,11 +112,12 @@ class Run:
         """The lines of metrics as they were logged, superseded ones left out; DamagedError at one that is damaged."""
         for segment in self.segments:
             in_force = limit(segment, self.segments)
-            yield from (mark for mark in read_marks(segment.folder) if mark["update"] <= in_force)
+            lines = read_marks(segment.folder, self.header.version)
+            yield from (mark for mark in lines if mark["update"] <= in_force)
 
 
-def read_marks(segment: Path) -> Iterator[dict[str, Any]]:
-    """The lines of metrics of one segment's folder; DamagedError at one that cannot be read."""
+def read_marks(segment: Path, version: int) -> Iterator[dict[str, Any]]:
+    """The lines of metrics of one segment's folder, of a run of that format; DamagedError at one that is damaged."""
     path = segment / names.METRICS_FILE
     if not os.path.lexists(path):
         return
@@ -124,7 +125,7 @@ def read_marks(segment: Path) -> Iterator[dict[str, Any]]:
     lines = read_small(path, where, names.MAX_METRICS_BYTES).split(b"\n")
     # What follows the last line end is a line that was being written when the process died.
     for index, line in enumerate(lines[:-1], start=1):
-        mark = names.load_json(line, f"line {index} of {where}")
+        mark = names.load_mark(line, index, f"line {index} of {where}", version)
         if not isinstance(mark.get("update"), int):
             raise DamagedError(f"line {index} of {where} is not what was written there: it names no update")
         yield mark
@@ -157,7 +158,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
         raise NotARunError(f"{str(folder)!r:.200} cannot be opened: {error.strerror}") from None
     where = str(folder / names.RUN_FILE)
     header = names.RunHeader.from_json(read_small(folder / names.RUN_FILE, where), where)
-    problems: list[str] = []
+    problems = _refusal(folder)
     segments = tuple(_segments(folder / names.HISTORY, header, problems))
     windows: list[Window] = []
     for segment in segments:
@@ -169,6 +170,18 @@ def open_run(path: str | os.PathLike[str]) -> Run:
                 windows.append(_linked(window, windows[-1] if windows else None))
     problems = problems or _gaps(windows)
     return Run(folder, header, Windows(windows), segments, tuple(problems))
+
+
+def _refusal(folder: Path) -> list[str]:
+    """Why the recording said that the run is not to be trusted, where it did."""
+    file = folder / names.REFUSED_FILE
+    if not os.path.lexists(file):
+        return []
+    try:
+        reason = names.unsealed(read_small(file, str(file)), str(file)).get("reason")
+    except DamagedError as error:
+        reason = str(error)
+    return [f"{folder} was refused while it was recorded: {reason}"]
 
 
 def _gaps(windows: Sequence[Window]) -> list[str]:
@@ -226,14 +239,14 @@ def numbered(path: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]:
 def _segments(history: Path, header: RunHeader, problems: list[str]) -> Iterator[Segment]:
     for number, path in numbered(history, names.SEGMENT_NAME):
         try:
-            start = _start_update(path)
+            start = read_start(path, number, header.version)
         except DamagedError:
             # Without windows the process died before its segment began; otherwise they say where they start from,
             # and must be heard, for they supersede others.
             windows = list(_segment_windows(Segment(path, number, 0), header, []))
             there = os.path.lexists(path / names.SEGMENT_FILE)
             try:
-                start = _start_update(path)  # a process that writes may have begun it meanwhile
+                start = read_start(path, number, header.version)  # a process that writes may have begun it meanwhile
             except DamagedError as error:
                 if windows or there:
                     problems.append(str(error))
@@ -243,12 +256,16 @@ def _segments(history: Path, header: RunHeader, problems: list[str]) -> Iterator
         yield Segment(path, number, start)
 
 
-def _start_update(segment: Path) -> int:
+def read_start(segment: Path, number: int, version: int) -> int:
     """The update from which a segment's folder goes on; DamagedError if its file is missing or does not say it."""
     file = segment / names.SEGMENT_FILE
-    start = names.load_json(read_small(file, str(file)), str(file)).get("start_update")
+    load = names.load_json if version == 1 else names.unsealed
+    content = load(read_small(file, str(file)), str(file))
+    start = content.get("start_update")
     if type(start) is not int or start < 0:
         raise DamagedError(f"{file} is not what was written there: it names no update to start from")
+    if content.get("segment") != number:
+        raise DamagedError(f"{file} is not what was written there: it is not that of segment {number}")
     return start
 
 
@@ -259,7 +276,7 @@ def limit(segment: Segment, segments: Sequence[Segment]) -> float:
 
 def _segment_windows(segment: Segment, header: RunHeader, problems: list[str]) -> Iterator[Window]:
     specs = {layer.name: layer for layer in header.layers}
-    marked = _marked(segment.folder)  # first: a writer that goes on marks no window before it is whole
+    marked = _marked(segment.folder, header.version)  # first: a writer that goes on marks no window before it is whole
     for number, folder in numbered(segment.folder, names.WINDOW_NAME):
         try:
             if shards(folder):
@@ -274,10 +291,10 @@ def _segment_windows(segment: Segment, header: RunHeader, problems: list[str]) -
     )
 
 
-def _marked(segment: Path) -> set[int]:
+def _marked(segment: Path, version: int) -> set[int]:
     """Numbers of the windows that a segment's metrics name; of none where they cannot be read, which they say."""
     try:
-        return {mark["window"] for mark in read_marks(segment) if type(mark.get("window")) is int}
+        return {mark["window"] for mark in read_marks(segment, version) if type(mark.get("window")) is int}
     except RecuError:
         return set()
 
@@ -294,8 +311,11 @@ def open_window(number: int, folder: Path, segment: Segment, header: RunHeader, 
     """A window whose header fits its place in the run, without the window before; DamagedError where it does not."""
     path = folder / names.shard_name(0, 1)
     where = f"window {number} ({path})"
+    ranks = shards(folder)
+    if ranks and path.name not in ranks:
+        raise DamagedError(f"{where} is in several shards, such as {ranks[0]}; this version reads windows of one")
     file = TensorFile(path, where)
-    shard = names.ShardHeader.from_metadata(file.metadata, where)
+    shard = names.ShardHeader.from_metadata(file.metadata, where, header.version)
     if (shard.run_id, shard.segment, shard.window) != (header.run_id, segment.number, number):
         raise DamagedError(f"{where} belongs to another run or another place in this one")
     missing = [name for name in specs if name not in shard.layers]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from recu_analysis.errors import DamagedError, RecuError, StoreError
 from recu_analysis.store import format as names
-from recu_analysis.store.quantities import OPTIONAL, kinds
-from recu_analysis.store.run import Segment, limit, numbered, open_run, open_window, read_marks, shards
-from recu_analysis.store.tensors import TensorFile, TornError, read_small
+from recu_analysis.store.quantities import UNION, tensors_of
+from recu_analysis.store.run import Segment, limit, numbered, open_run, open_window, read_marks, read_start, shards
+from recu_analysis.store.tensors import TensorFile, TornError
 
 if TYPE_CHECKING:
     import re
@@ -84,6 +84,7 @@ def verify(path: str | os.PathLike[str]) -> pd.DataFrame:
 def _findings(run: Run) -> Iterator[Finding]:
     history, checkpoints = run.path / names.HISTORY, run.path / names.CHECKPOINTS
     yield _plain(run.path / names.RUN_FILE)
+    yield from _refusal(run)
     yield from _links(history, names.SEGMENT_NAME)
     yield from _leftovers(history)
     for number, folder in numbered(history, names.SEGMENT_NAME):
@@ -94,6 +95,13 @@ def _findings(run: Run) -> Iterator[Finding]:
 
 def _plain(file: Path) -> Finding:
     return Finding(str(file), "whole", bytes=file.lstat().st_size)
+
+
+def _refusal(run: Run) -> Iterator[Finding]:
+    """The file in which a recording said that the run is not to be trusted, where it did."""
+    file = run.path / names.REFUSED_FILE
+    if os.path.lexists(file):
+        yield Finding(str(file), "damaged", bytes=file.lstat().st_size, detail=run.problems[0])
 
 
 def _links(folder: Path, pattern: re.Pattern[str]) -> Iterator[Finding]:
@@ -120,9 +128,9 @@ def _leftovers(folder: Path) -> list[Finding]:
 
 def _segment(run: Run, number: int, folder: Path) -> Iterator[Finding]:
     # The marks first: a writer that goes on marks no window before it is whole.
-    metrics, marked = _marks(number, folder)
+    metrics, marked = _marks(number, folder, run.header.version)
     rows = sorted(_windows(run, number, folder, marked), key=lambda row: -1 if row.window is None else row.window)
-    yield _start(number, folder, began=any(row.bytes is not None for row in rows))
+    yield _start(number, folder, run.header.version, began=any(row.bytes is not None for row in rows))
     yield from metrics
     last = max((row.window or 0 for row in rows if row.bytes is not None), default=-1)
     for row in rows:
@@ -135,7 +143,7 @@ def _missing(file: str, segment: int, window: int | None, detail: str) -> Findin
     return Finding(file, "missing", segment, window, detail=detail)
 
 
-def _start(number: int, folder: Path, *, began: bool) -> Finding:
+def _start(number: int, folder: Path, version: int, *, began: bool) -> Finding:
     """What there is to say of segment.json; without it and without windows a process died before it began."""
     file = folder / names.SEGMENT_FILE
     if not file.is_symlink() and not file.exists():
@@ -144,20 +152,18 @@ def _start(number: int, folder: Path, *, began: bool) -> Finding:
         )
         return Finding(str(file), verdict, number, detail=f"{file} {why}")
     try:
-        content = names.load_json(read_small(file, str(file)), str(file))
-        if type(content.get("start_update")) is not int or content.get("segment") != number:
-            raise DamagedError(f"{file} is not what was written there: it is not that of segment {number}")
+        read_start(folder, number, version)
     except RecuError as error:
         return Finding(str(file), "damaged", number, bytes=file.lstat().st_size, detail=str(error))
     return Finding(str(file), "whole", number, bytes=file.lstat().st_size)
 
 
-def _marks(number: int, folder: Path) -> tuple[list[Finding], set[int]]:
+def _marks(number: int, folder: Path, version: int) -> tuple[list[Finding], set[int]]:
     """What there is to say of a segment's metrics, and the windows that they name."""
     file = folder / names.METRICS_FILE
     marked: set[int] = set()
     try:
-        for mark in read_marks(folder):
+        for mark in read_marks(folder, version):
             if type(mark.get("window")) is int:
                 marked.add(mark["window"])
     except RecuError as error:
@@ -242,7 +248,7 @@ def check_window(window: Window) -> None:
 
 
 def _problems(window: Window) -> Iterator[RecuError]:
-    known = {f"{kind}/{layer}" for layer, spec in window.specs.items() for kind in _kinds(window, spec)}
+    known = {f"{kind}/{layer}" for layer, spec in window.specs.items() for kind in _tensors(window, spec)}
     for name in sorted(window.file.entries.keys() ^ window.header.digests.keys()):
         what = "tensor" if name in window.header.digests else "checksum of tensor"
         yield DamagedError(f"{window.where} is damaged: it has no {what} {name!r:.80}")
@@ -252,17 +258,18 @@ def _problems(window: Window) -> Iterator[RecuError]:
         yield from _layer_problems(window[layer])
 
 
-def _kinds(window: Window, spec: LayerSpec) -> tuple[str, ...]:
-    optional = OPTIONAL if spec.transform is None else ("scale",)
-    return (*kinds(window.quantities), *optional)
+def _tensors(window: Window, spec: LayerSpec) -> tuple[str, ...]:
+    optional = tensors_of(window.quantities, optional=True)
+    allowed = (name for name in optional if spec.transform is None or name != "effective")
+    return (*tensors_of(window.quantities, optional=False), *allowed)
 
 
 def _layer_problems(record: LayerRecord) -> Iterator[RecuError]:
-    for kind in (*kinds(record.window.quantities), *OPTIONAL):
-        if kind == "flipped":
+    for name in _tensors(record.window, record.spec):
+        if record.window.quantities[name].merge == UNION:
             continue  # read with each of the arrays that it places
         try:
-            getattr(record, kind)
+            getattr(record, name)
         except RecuError as error:
             yield error
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 import numpy as np
 
 from recu_analysis.errors import DamagedError, LayerNotFoundError, NotRecordedError, WindowNotFoundError
-from recu_analysis.trajectory import Trajectory
+from recu_analysis.store.quantities import TABLE, UNION
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recu_analysis.store.format import LayerSpec, LayerWindow, ShardHeader
+    from recu_analysis.store.quantities import Quantity
     from recu_analysis.store.tensors import TensorFile
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -37,104 +38,42 @@ class LayerRecord:
     spec: LayerSpec
     summary: LayerWindow
 
-    @property
-    def weight(self) -> Array:
-        """Latent weights at the window's end, in the dtype of the parameter (float32 for half precision)."""
-        return self._read("weight")
+    def __getattr__(self, name: str) -> Any:
+        """A quantity by its name in `store.quantities`: as an array of the layer's shape where it is of its weights.
+
+        Of a weight that did not flip, counts are 0 and numbers of updates -1. None where the layer does not have what
+        only some layers have.
+        """
+        quantity = self.window.quantities.get(name) if "window" in self.__dict__ else None
+        if quantity is None or quantity.of == "layer":
+            self._refuse(name)
+        if quantity.optional and (not self._holds(name) or (name == "effective" and self.spec.transform is not None)):
+            return None
+        if quantity.of == "flipped":
+            return self._flipped() if quantity.merge == UNION else self._scatter(quantity)
+        return self._read(name) if quantity.of == "weights" else self._tensor(name)
 
     @property
     def start(self) -> Array:
         """Latent weights at the window's start: those at the end of the window before."""
-        if self.window.updates == 0:
-            return self.weight
-        return self.window.before[self.spec.name].weight
-
-    @property
-    def path(self) -> Array:
-        """Sum of abs(w_u - w_{u-1}) over the window's updates, float32, in the unit of the weights."""
-        self._require("path")
-        return self._read("path")
-
-    @property
-    def zpath(self) -> Array:
-        """Sum of abs(z_u - z_{u-1}) over the window's updates, float32, in standard deviations of the channel."""
-        self._require("zpath")
-        return self._read("zpath")
-
-    @property
-    def ema(self) -> Array:
-        """OvSW's moving average of the flips at the window's end, float32: e <- 0.999 e + 0.001 [flip], from 0."""
-        self._require("ema")
-        return self._read("ema")
-
-    @property
-    def grad(self) -> Array:
-        """Sum of abs(gradient of the loss) before each of the window's updates, float32, loss per unit of weight."""
-        self._require("grad")
-        return self._read("grad")
-
-    @property
-    def flips(self) -> Array:
-        """Updates at which the effective sign changed, int64."""
-        return self._scatter("flips", 0)
-
-    @property
-    def first_flip(self) -> Array:
-        """Number of the first such update, int64; -1 if there is none."""
-        self._require("flip_times")
-        return self._scatter("first_flip", -1)
-
-    @property
-    def last_flip(self) -> Array:
-        """Number of the last such update, int64; -1 if there is none."""
-        self._require("flip_times")
-        return self._scatter("last_flip", -1)
-
-    @property
-    def scale(self) -> Array | None:
-        """The learned alpha at the window's end, float32, or None where the layer has none."""
-        return self._tensor("scale") if self._holds("scale") else None
-
-    @property
-    def effective(self) -> Array | None:
-        """Effective weights at the window's end, or None where the layer's transform says them."""
-        return self._read("effective") if self.spec.transform is None and self._holds("effective") else None
+        before = self if self.window.updates == 0 else self.window.before[self.spec.name]
+        start: Array = before.weight
+        return start
 
     @property
     def operand(self) -> Array:
         """What the layer's transform acts on, weights at the window's end: effective ones where there is none."""
         effective = self.effective
-        return self.weight if effective is None else effective
+        operand: Array = self.weight if effective is None else effective
+        return operand
 
-    @property
-    def trajectory(self) -> Trajectory:
-        """The whole record of the layer in this window, sums in float64, None for what the run does not keep."""
-        kept = self.window.quantities
-        return Trajectory(
-            first_update=self.summary.first_update,
-            last_update=self.summary.first_update + self.summary.updates - 1,
-            start=self.start,
-            end=self.weight,
-            path=self.path.astype(np.float64) if "path" in kept else None,
-            zpath=self.zpath.astype(np.float64) if "zpath" in kept else None,
-            flips=self.flips,
-            first_flip=self.first_flip if "flip_times" in kept else None,
-            last_flip=self.last_flip if "flip_times" in kept else None,
-            lr=self.summary.lr,
-            lr_decay=self.summary.lr_decay,
-            decay_time=self.summary.decay_time,
-            tau=self.summary.tau,
-            effective=self.effective,
-            ema=self.ema if "ema" in kept else None,
-            grad=self.grad.astype(np.float64) if "grad" in kept else None,
+    def _refuse(self, name: str) -> NoReturn:
+        if name not in TABLE or "window" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+        raise NotRecordedError(
+            f"{self.window.where} has no {TABLE[name].request}: the run was recorded without it; name it in the "
+            "quantities= of the recording"
         )
-
-    def _require(self, quantity: str) -> None:
-        if quantity not in self.window.quantities:
-            raise NotRecordedError(
-                f"{self.window.where} has no {quantity}: the run was recorded without it; name it in the quantities= "
-                "of the recording"
-            )
 
     def _holds(self, kind: str) -> bool:
         return f"{kind}/{self.spec.name}" in self.window.file.entries
@@ -143,11 +82,14 @@ class LayerRecord:
         return self.window.file.read(*self._named(kind))
 
     def _named(self, kind: str) -> tuple[str, str]:
-        """The tensor's name in the file, and its digest."""
+        """The tensor's name in the file, and its digest; DamagedError where it has another dtype than the table's."""
         name = f"{kind}/{self.spec.name}"
         expected = self.window.header.digests.get(name)
         if expected is None:
             raise DamagedError(f"{self.window.where} is damaged: it has no checksum of tensor {name!r:.80}")
+        dtype = self.window.quantities[kind].dtype_in(self.spec.dtype)
+        if self.window.file.entry(name).dtype != dtype:
+            raise DamagedError(f"{self.window.where} is damaged: tensor {name!r:.80} is not of dtype {dtype}")
         return name, expected
 
     def _read(self, kind: str) -> Array:
@@ -162,8 +104,8 @@ class LayerRecord:
                 f"{self.window.where} is damaged: {wanted or kind} of layer {self.spec.name!r} has another shape"
             )
 
-    def add_to(self, totals: Sequence[NDArray[np.float64]], kind: str) -> None:
-        """Add one of the window's sums, path or zpath, to totals in float64, without an array of the layer's size.
+    def add_to(self, totals: Sequence[NDArray[Any]], kind: str) -> None:
+        """Add one of the window's sums or counts, such as path, to totals, without an array of the layer's size.
 
         Raises
         ------
@@ -204,10 +146,10 @@ class LayerRecord:
     def _does_not_fit(self, kind: str) -> NoReturn:
         raise DamagedError(f"{self.window.where} is damaged: {kind} of layer {self.spec.name!r} does not fit the layer")
 
-    def _scatter(self, kind: str, absent: int) -> Array:
-        self.check_shape("weight", kind)  # else run.json alone would say how much memory to take
-        dense = np.full(self.spec.weights, absent, dtype=np.int64)
-        indices, values = self.sparse(kind)
+    def _scatter(self, quantity: Quantity) -> Array:
+        self.check_shape("weight", quantity.name)  # else run.json alone would say how much memory to take
+        dense = np.full(self.spec.weights, quantity.absent, dtype=np.int64)
+        indices, values = self.sparse(quantity.name)
         dense[indices] = values
         dense.flags.writeable = False
         return dense.reshape(self.spec.shape)
@@ -225,8 +167,8 @@ class Window:
     header : ShardHeader
     where : str
         What messages call the window.
-    quantities : tuple of str
-        What the run keeps of every weight beside its state and its flips.
+    quantities : dict of str to Quantity
+        The rows of `store.quantities` that the run keeps.
     """
 
     number: int
@@ -234,7 +176,7 @@ class Window:
     header: ShardHeader
     where: str
     specs: dict[str, LayerSpec]
-    quantities: tuple[str, ...]
+    quantities: dict[str, Quantity]
     previous: Window | None
 
     @property

@@ -8,6 +8,7 @@ import os
 import queue
 import secrets
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from safetensors.numpy import save_file
@@ -16,7 +17,7 @@ from recu_analysis.errors import InputError, RunExistsError, StoreError
 from recu_analysis.store import format as names
 from recu_analysis.store.durable import as_store_error, check_room, commit, lock_directory, sync_directory
 from recu_analysis.store.limits import check_recordable
-from recu_analysis.store.quantities import QUANTITIES, checked_quantities
+from recu_analysis.store.quantities import QUANTITIES, requests_of, rows_of
 from recu_analysis.store.run import open_run
 from recu_analysis.store.state import window_bytes
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.quantities import Quantity
     from recu_analysis.store.state import LayerState
 
 #: Windows for which a disk must have room when a recording begins.
@@ -49,8 +51,10 @@ class RunWriter:
         For every layer the number of its first update after `resume`, where that is not resume + 1.
     exact : bool
         Whether every update will be seen; False for windows made from checkpoints.
-    quantities : sequence of str
-        What the run keeps of every weight; see `store.quantities`.
+    quantities : mapping of str to Quantity, optional
+        The rows of `store.quantities` that the run keeps; by default the usual ones.
+    more : mapping, optional
+        Further fields of run.json.
 
     Raises
     ------
@@ -74,7 +78,8 @@ class RunWriter:
         resume: int | None = None,
         next_updates: Mapping[str, int] | None = None,
         exact: bool = True,
-        quantities: Sequence[str] = QUANTITIES,
+        quantities: Mapping[str, Quantity] | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = path
         self.start_update = resume or 0
@@ -84,17 +89,15 @@ class RunWriter:
         self._error: Exception | None = None
         self._closed = self._released = False
         self._process = os.getpid()
+        self._marks = 0
+        kept = dict(rows_of(QUANTITIES) if quantities is None else quantities)
         header = names.RunHeader(
-            secrets.token_hex(8),
-            self._layers,
-            dict(configuration),
-            dict(environment),
-            checked_quantities(quantities),
+            secrets.token_hex(8), self._layers, dict(configuration), dict(environment), kept, more=dict(more or {})
         )
         check_recordable(header)
         check_room(
             path,
-            LEAST_WINDOWS * window_bytes(layers, quantities),
+            LEAST_WINDOWS * window_bytes(layers, requests_of(kept)),
             f"a recording of {sum(layer.weights for layer in layers)} weights",
         )
         with as_store_error(path, "cannot be prepared for recording"):
@@ -133,12 +136,13 @@ class RunWriter:
         self._staging = self._folder / names.STAGING
         self._staging.mkdir()
         start = {
+            "format": names.FORMAT_VERSION,
             "segment": segment,
             "start_update": self.start_update,
             "world_size": 1,
             "environment": header.environment,
         }
-        line = names.dump_json(start)
+        line = names.dump_json(names.sealed(start))
         commit(self._staging, self._folder / names.SEGMENT_FILE, lambda file: file.write_text(line, encoding="utf-8"))
         sync_directory(history)
         sync_directory(self.path)
@@ -146,11 +150,16 @@ class RunWriter:
     def _continue(self, resume: int, header: names.RunHeader) -> tuple[str, int, int]:
         """Run id, segment number and window number with which a resumed run goes on."""
         run = open_run(self.path)
+        if run.header.version != names.FORMAT_VERSION:
+            raise StoreError(
+                f"{self.path} has format {run.header.version} and can be read, but not gone on with; record into "
+                "another folder"
+            )
         _check_same_layers(run.header.layers, header.layers, self.path)
         if run.header.quantities != header.quantities:
+            before, now = (_listed(requests_of(each.quantities)) for each in (run.header, header))
             raise StoreError(
-                f"{self.path} keeps the quantities {_listed(run.header.quantities)} and cannot go on with "
-                f"{_listed(header.quantities)}; resume it with the same ones"
+                f"{self.path} keeps the quantities {before} and cannot go on with {now}; resume it with the same ones"
             )
         last = max((window.last_update for window in run.windows), default=0)
         if resume < 0 or resume > last:
@@ -172,11 +181,12 @@ class RunWriter:
         partial: bool = False,
         number: int | None = None,
         exact: bool | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> int:
         """Queue a window and return its number; waits only while the queue is full.
 
         `number` names a window that had its name before, above all others here; `exact` differs from the run's where
-        it has windows of both kinds.
+        it has windows of both kinds; `more` are further fields of the header.
 
         Raises
         ------
@@ -187,14 +197,39 @@ class RunWriter:
         number = self._next_window if number is None else number
         self._next_window = number + 1
         seen = self._exact if exact is None else exact
-        self._queue.put(lambda: self._save_window(number, states, first_update, last_update, partial, seen))
+        header = names.ShardHeader(
+            run_id=self.run_id,
+            segment=self._segment,
+            window=number,
+            first_update=first_update,
+            last_update=last_update,
+            exact=seen,
+            partial=partial,
+            layers={layer: state.summary for layer, state in states.items()},
+            digests={},
+            more=dict(more or {}),
+        )
+        self._queue.put(lambda: self._save_window(header, states))
         return number
 
     def write_metrics(self, line: Mapping[str, Any]) -> None:
         """Queue one line of metrics, appended after the windows queued before it."""
         self._require_open()
-        text = names.dump_json(dict(line)) + "\n"
+        self._marks += 1
+        text = names.dump_mark(line, self._marks)
         self._queue.put(lambda: self._append_metrics(text))
+
+    def refuse(self, reason: str) -> None:
+        """Leave word, for whoever reads the run, that what was recorded is not to be trusted, and why."""
+        self._require_open()
+        text = names.dump_json(
+            names.sealed({"format": names.FORMAT_VERSION, "segment": self._segment, "reason": reason})
+        )
+        self._queue.put(
+            lambda: commit(
+                self._staging, self.path / names.REFUSED_FILE, lambda file: file.write_text(text, encoding="utf-8")
+            )
+        )
 
     def flush(self) -> None:
         """Return when everything queued is on disk; raises what went wrong."""
@@ -241,28 +276,11 @@ class RunWriter:
             self._queue.task_done()
         self._queue.task_done()
 
-    def _save_window(
-        self,
-        number: int,
-        states: Mapping[str, LayerState],
-        first_update: int,
-        last_update: int,
-        partial: bool,
-        exact: bool,
-    ) -> None:
+    def _save_window(self, header: names.ShardHeader, states: Mapping[str, LayerState]) -> None:
+        number = header.window
         tensors = {name: array for layer, state in states.items() for name, array in state.tensors(layer).items()}
         check_room(self.path, sum(array.nbytes for array in tensors.values()), f"window {number}")
-        header = names.ShardHeader(
-            run_id=self.run_id,
-            segment=self._segment,
-            window=number,
-            first_update=first_update,
-            last_update=last_update,
-            exact=exact,
-            partial=partial,
-            layers={layer: state.summary for layer, state in states.items()},
-            digests={name: names.digest(name, array) for name, array in tensors.items()},
-        )
+        header = replace(header, digests={name: names.digest(name, array) for name, array in tensors.items()})
         folder = self._folder / names.window_name(number)
         folder.mkdir(exist_ok=True)
         commit(

@@ -15,7 +15,7 @@ from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.capture.recorder import record
 from recu_analysis.errors import InputError
 from recu_analysis.nn import set_progress, set_tau
-from recu_analysis.store.quantities import QUANTITIES
+from recu_analysis.store.quantities import requested
 from recu_analysis.store.state import window_bytes
 from recu_analysis.store.writer import LEAST_WINDOWS
 from recu_analysis.training import checkpoint, place
@@ -206,7 +206,7 @@ def _position(config: TrainingConfig, folder: Path, ours: Processes) -> checkpoi
 
 def _bytes_ahead(config: TrainingConfig, model: torch.nn.Module, done: int) -> int:
     """Estimated bytes of the windows after so many epochs, at least of those for which a recording needs room."""
-    kept = (*QUANTITIES, *config.quantities)
+    kept = requested(config.quantities)
     windows = max(config.epochs - done + 1, LEAST_WINDOWS)
     return windows * window_bytes([layer.spec for layer in binary_layers(model)], kept)
 
@@ -246,9 +246,8 @@ class _Training:
         """A recorder in the first process, nothing in the others."""
         if not self.ours.first:
             return contextlib.nullcontext()
-        kept = (*QUANTITIES, *self.config.quantities)
-        settings = self.config.to_dict()
-        return record(self.model, self.optimizer, folder, resume=update, configuration=settings, quantities=kept)
+        settings, more = self.config.to_dict(), self.config.quantities
+        return record(self.model, self.optimizer, folder, resume=update, configuration=settings, quantities=more)
 
     def _save(self, folder: Path, epochs: int, update: int) -> None:
         if self.ours.first:

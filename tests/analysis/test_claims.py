@@ -1,6 +1,5 @@
 """The paper's claims on synthetic runs in which they are true, false and undecidable."""
 
-import json
 import math
 
 import numpy as np
@@ -13,6 +12,7 @@ from recu_analysis.errors import InputError
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.intervals import Interval
 from recu_analysis.theory.standardize import WeightTransform
+from tests.editing import edit_run, marks_of, write_marks
 
 FREE = WeightTransform(centre=True, target=2.0)
 CLAMPED = WeightTransform(centre=True, target=2.0, clamp=True)
@@ -36,8 +36,7 @@ def normal(generator, shape):
 
 def make(path, history, transform=FREE, windows=6, **settings):
     made = synthetic_run(path, history, windows=windows, transform=transform)
-    file = made.path / "run.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"configuration": settings}))
+    edit_run(made.path, configuration=settings)
     return open_run(made.path)
 
 
@@ -171,11 +170,8 @@ def test_a_slow_tail_supports_what_it_does(tmp_path, kind, flips):
 
 def with_accuracies(run, accuracies):
     """The run, its validation accuracies replaced."""
-    file = run.path / "history/segment-0000/metrics.jsonl"
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
-    assert len(lines) == len(accuracies)
-    marked = [line | {"val_top1": value} for line, value in zip(lines, accuracies, strict=True)]
-    file.write_text("".join(json.dumps(line) + "\n" for line in marked))
+    marks = zip(marks_of(run.path), accuracies, strict=True)
+    write_marks(run.path, [mark | {"val_top1": value} for mark, value in marks])
     return open_run(run.path)
 
 
@@ -206,9 +202,7 @@ def arms(tmp_path, quick, slow, seeds=3):
 
 def test_epochs_of_other_data_are_not_compared(tmp_path):
     ours, theirs = arms(tmp_path, [80, 82, 86, 89, 90, 90], [20, 50, 80, 82, 86, 90])
-    file = theirs[0].path / "run.json"
-    content = json.loads(file.read_text())
-    file.write_text(json.dumps(content | {"configuration": content["configuration"] | {"dataset": "digits"}}))
+    edit_run(theirs[0].path, configuration=theirs[0].configuration | {"dataset": "digits"})
     found = outcome.trains_faster(ours, [open_run(theirs[0].path), *theirs[1:]])
     assert found.verdict == "cannot tell"
     assert found.why.startswith("o0 and t0 trained other networks or data sets")
@@ -224,9 +218,7 @@ def test_what_is_not_reached_in_fewer_epochs_is_not_faster(tmp_path):
 def test_epochs_are_those_of_the_marks(tmp_path):
     ours, theirs = arms(tmp_path, [10, 90, 90], [10, 20, 90])
     for run in ours:
-        file = run.path / "history/segment-0000/metrics.jsonl"
-        lines = [json.loads(line) for line in file.read_text().splitlines()]
-        file.write_text("".join(json.dumps(line | {"epoch": line["epoch"] / 2}) + "\n" for line in lines))
+        write_marks(run.path, [mark | {"epoch": mark["epoch"] / 2} for mark in marks_of(run.path)])
     found = outcome.trains_faster([open_run(run.path) for run in ours], theirs)
     assert (found.verdict, found.value.estimate) == ("supported", 0.5 - 2.0)
 

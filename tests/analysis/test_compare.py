@@ -1,7 +1,5 @@
 """Runs side by side: what differs, the windows they share, and means over seeds."""
 
-import json
-
 import numpy as np
 import pytest
 from scipy import stats
@@ -14,6 +12,7 @@ from recu_analysis.analysis.horizon import common_stretch, equal_stretches
 from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.errors import InputError
 from recu_analysis.testing import random_walk, synthetic_run
+from tests.editing import edit_run
 
 
 def with_settings(path, **settings):
@@ -23,10 +22,7 @@ def with_settings(path, **settings):
 
 def with_walk(path, walk, **settings):
     made = synthetic_run(path, {"a": walk})
-    file = made.path / "run.json"
-    content = json.loads(file.read_text())
-    content["configuration"] = settings
-    file.write_text(json.dumps(content))
+    edit_run(made.path, configuration=settings)
     return open_run(made.path)
 
 

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from scipy import spatial, stats
 
 from recu_analysis import by_magnitude, dead_weights, open_run
-from recu_analysis.analysis.deadness import CRITERIA, tail_mask, totals
+from recu_analysis.analysis.deadness import CRITERIA, movement, tail_mask, totals
 from recu_analysis.analysis.histogram import weight_histogram
 from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.errors import InputError, LayerNotFoundError
+from recu_analysis.store.record import merged
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform
 
@@ -148,16 +149,13 @@ def test_own_tail_follows_tau(run):
     assert (narrow["tail_fraction"] < fixed["tail_fraction"]).all()
 
 
-def test_own_tail_of_a_layer_without_clamp_is_refused(tmp_path):
+def test_own_tail_of_a_layer_without_clamp_is_refused(tmp_path, monkeypatch):
     summary = synthetic_run(tmp_path / "run", {"a": random_walk((2, 9), 4)})
     run = open_run(summary.path)
-    record = run.windows[1]["a"].trajectory
-    from dataclasses import replace
-
-    from recu_analysis.analysis.deadness import movement
-
+    record = merged(run.windows[1:2], "a")
+    monkeypatch.setattr(type(record), "tau", None)
     with pytest.raises(InputError, match="layer 'a' does not clamp, so it has no tau of its own"):
-        movement(run.header.layers[0], replace(record, tau=None), "window")
+        movement(run.header.layers[0], record, "window")
 
 
 def test_bad_arguments(run):

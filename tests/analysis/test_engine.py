@@ -6,17 +6,16 @@ import numpy as np
 import pytest
 
 from recu_analysis import open_run
-from recu_analysis.analysis.record import merged
 from recu_analysis.analysis.selection import (
     WindowRange,
     decay_time,
     last_half,
     moving_windows,
-    numbers_text,
-    select_layers,
     select_windows,
 )
 from recu_analysis.errors import InputError, LayerNotFoundError, WindowNotFoundError
+from recu_analysis.store.choice import numbers_text, select_layers
+from recu_analysis.store.record import merged
 from recu_analysis.testing import layer_state, random_walk, synthetic_run
 
 
@@ -70,13 +69,13 @@ def test_layers_by_pattern(run):
 def test_merged_windows_equal_one_long_window(run, synthetic, layer):
     record = merged(list(run.windows)[1:], layer)
     whole = layer_state(synthetic.history[layer], 1, 20, centre=True)
-    assert (record.first_update, record.last_update, record.updates) == (1, 20, 20)
-    np.testing.assert_allclose(record.path, whole.path, rtol=1e-6)
-    np.testing.assert_allclose(record.zpath, whole.zpath, rtol=1e-6)
-    np.testing.assert_array_equal(record.flips.reshape(-1)[whole.flipped], whole.flips)
-    np.testing.assert_array_equal(record.first_flip.reshape(-1)[whole.flipped], whole.first_flip)
-    np.testing.assert_array_equal(record.last_flip.reshape(-1)[whole.flipped], whole.last_flip)
-    assert record.flips.sum() == whole.flips.sum()
+    assert (record.summary.first_update, record.summary.next_update - 1, record.updates) == (1, 20, 20)
+    np.testing.assert_allclose(record.path, whole["path"], rtol=1e-6)
+    np.testing.assert_allclose(record.zpath, whole["zpath"], rtol=1e-6)
+    np.testing.assert_array_equal(record.flips.reshape(-1)[whole["flipped"]], whole["flips"])
+    np.testing.assert_array_equal(record.first_flip.reshape(-1)[whole["flipped"]], whole["first_flip"])
+    np.testing.assert_array_equal(record.last_flip.reshape(-1)[whole["flipped"]], whole["last_flip"])
+    assert record.flips.sum() == whole["flips"].sum()
     np.testing.assert_array_equal(record.start, synthetic.history[layer][0])
     np.testing.assert_array_equal(record.end, synthetic.history[layer][-1])
 

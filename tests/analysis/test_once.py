@@ -1,6 +1,5 @@
 """Every array of every window is read once, whatever is asked; memory does not grow with the windows."""
 
-import json
 import math
 import tracemalloc
 from collections import Counter
@@ -38,6 +37,7 @@ from recu_analysis.store.tensors import TensorFile
 from recu_analysis.store.window import Windows
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform
+from tests.editing import edit_run
 
 SHAPES = {"a": (8, 3, 3, 3), "layer2.0.conv2": (16, 27)}
 UPDATES, WINDOWS = 36, 12
@@ -50,9 +50,8 @@ def pair(tmp_path_factory):
     for name, clamp in (("recu", True), ("baseline", False)):
         walks = {layer: random_walk(shape, UPDATES, step=0.4, seed=clamp) for layer, shape in SHAPES.items()}
         transform = WeightTransform(centre=True, target=2.0, clamp=clamp)
-        file = synthetic_run(folder / name, walks, windows=WINDOWS, transform=transform).path / "run.json"
-        settings = {"seed": 0, "recu": clamp}
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"configuration": settings}))
+        path = synthetic_run(folder / name, walks, windows=WINDOWS, transform=transform).path
+        edit_run(path, configuration={"seed": 0, "recu": clamp})
     return folder
 
 

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator, accumulator
+from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator
+from recu_analysis.capture.choice import accumulator
 
 KINDS = [CpuAccumulator, DeviceAccumulator]
 

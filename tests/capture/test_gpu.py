@@ -6,9 +6,10 @@ import torch
 from torch.nn import functional
 
 import recu_analysis as ra
-from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator, accumulator
+from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator
 from recu_analysis.capture.adapters import binary_layers
-from recu_analysis.capture.effective import EffectiveAccumulator, layer_accumulator
+from recu_analysis.capture.choice import accumulator, layer_accumulator
+from recu_analysis.capture.effective import EffectiveAccumulator
 from recu_analysis.nn import build_network
 from tests.capture import wild_layers as wild
 from tests.capture.plain_loops import assert_recorded, tiny
@@ -72,7 +73,10 @@ def test_an_explicit_effective_weight_is_asked_for_on_the_device():
     layers = [wild.rbnn()]
     layers.append(wild.rbnn().cuda())
     layers[1].load_state_dict(layers[0].state_dict())
-    sums = [layer_accumulator(binary_layers(layer)[0]) for layer in layers]
+    sums = [
+        layer_accumulator(found.weight, found.transform, found.effective)
+        for found in (binary_layers(layer)[0] for layer in layers)
+    ]
     assert all(isinstance(each, EffectiveAccumulator) for each in sums)
     for update in range(1, 11):
         step = 0.05 * torch.randn(layers[0].weight.shape)

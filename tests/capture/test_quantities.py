@@ -1,6 +1,5 @@
 """What a recording keeps: what is left out reads as missing; flip averages and gradients equal a plain loop."""
 
-import json
 import math
 
 import numpy as np
@@ -13,24 +12,27 @@ from recu_analysis.analysis.deadness import dead_weights
 from recu_analysis.analysis.distance import tails
 from recu_analysis.analysis.flips import flip_table
 from recu_analysis.analysis.magnitude import by_magnitude
-from recu_analysis.analysis.record import merged
-from recu_analysis.analysis.thin import thin
 from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator
 from recu_analysis.cli.info import describe
 from recu_analysis.errors import DamagedError, InputError, NotRecordedError, StoreError
+from recu_analysis.store.quantities import requests_of, rows_of
+from recu_analysis.store.record import merged
+from recu_analysis.store.thin import thin
 from recu_analysis.store.verify import verify
 from tests.capture.plain_loops import assert_same_windows, loss_of, plain_record, sgd, step, tiny, weights
+from tests.editing import edit_run
+from tests.trajectory import trajectory
 
 TENSORS = {"path": ["path"], "zpath": ["zpath"], "flip_times": ["first_flip", "last_flip"]}
 TENSORS |= {"ema": ["ema"], "grad": ["grad"]}
 
 
-def record(path, quantities, updates=12, every=4):
-    """A short recorded training, and its weights after every update."""
+def record(path, only, updates=12, every=4):
+    """A short recorded training that keeps these quantities, and its weights after every update."""
     model = tiny()
     optimizer = sgd(model)
     history = [weights(model)]
-    with ra.record(model, optimizer, path, quantities=quantities, every=every) as recorder:
+    with ra.record(model, optimizer, path, only=only, every=every) as recorder:
         for update in range(updates):
             step(model, optimizer, update)
             history.append(weights(model))
@@ -47,7 +49,7 @@ def bare(tmp_path_factory):
 def test_what_is_left_out_is_nowhere_and_the_rest_is_as_ever(tmp_path, left_out):
     kept = [each for each in ("path", "zpath", "flip_times") if each != left_out]
     run, history = record(tmp_path / "run", kept)
-    assert run.header.quantities == tuple(kept)
+    assert requests_of(run.header.quantities) == tuple(kept)
     names = run.windows[1].file.entries
     assert {f"{kind}/1" in names for kind in TENSORS[left_out]} == {False}
     expected = plain_record([each["1"] for each in history[:5]])
@@ -76,7 +78,7 @@ def test_both_kernels_keep_what_they_are_told(kind, kept):
     for name, wanted in whole.take().items():
         quantity = "flip_times" if name in TENSORS["flip_times"] else name
         if quantity in TENSORS and quantity not in kept:
-            assert taken[name] is None
+            assert name not in taken
         else:
             np.testing.assert_array_equal(taken[name], wanted)
 
@@ -188,7 +190,7 @@ def test_a_thinned_run_keeps_what_the_run_kept(tmp_path, quantities):
     thinned = thin(run, [0, 3], tmp_path / "thin")
     assert thinned.header.quantities == run.header.quantities
     assert set(verify(thinned.path)["verdict"]) == {"whole"}
-    got, wanted = thinned.windows[1]["3"].trajectory, merged(run.windows[1:], "3")
+    got, wanted = trajectory(thinned.windows[1]["3"]), merged(run.windows[1:], "3")
     for name in ("path", "zpath", "flips", "first_flip", "last_flip", "ema", "grad"):
         left, right = getattr(got, name), getattr(wanted, name)
         assert (left is None) == (right is None)
@@ -218,40 +220,52 @@ def test_refusals(tmp_path):
     optimizer = sgd(model)
     with pytest.raises(InputError, match="there is no quantity 'flip' to record; choose among path, zpath, flip_times"):
         ra.record(model, optimizer, tmp_path / "a", quantities=["path", "flip"])
+    with pytest.raises(InputError, match="there is no quantity 'reversals' to record"):
+        ra.record(model, optimizer, tmp_path / "a", only="reversals")
     assert not (tmp_path / "a").exists()
-    ra.record(model, optimizer, tmp_path / "a", quantities=("path",)).close()
+    ra.record(model, optimizer, tmp_path / "a", only=("path",)).close()
     with pytest.raises(StoreError, match=r"keeps the quantities path and cannot go on with path, zpath, flip_times;"):
         ra.record(model, optimizer, tmp_path / "a", resume=0)
-    ra.record(model, optimizer, tmp_path / "a", quantities="path", resume=0).close()
+    ra.record(model, optimizer, tmp_path / "a", only="path", resume=0).close()
 
 
-def test_a_run_from_before_there_were_quantities_has_the_usual_ones(tmp_path):
-    run, _ = record(tmp_path / "run", ("path", "zpath", "flip_times"))
-    file = tmp_path / "run" / "run.json"
-    text = file.read_text()
-    start = text.index('  "quantities"')
-    file.write_text(text[:start] + text[text.index("],", start) + 3 :].lstrip("\n"))
-    old = ra.open_run(tmp_path / "run")
-    assert old.header == run.header
-    assert old.windows[1]["1"].path.any()
+def test_quantities_add_to_the_usual_ones_and_only_replaces_them(tmp_path):
+    for given, kept in (
+        ({"quantities": ["grad"]}, ("path", "zpath", "grad", "flip_times")),
+        ({"quantities": "grad", "only": ["path"]}, ("path", "grad")),
+        ({"only": ()}, ()),
+    ):
+        model = tiny()
+        path = tmp_path / str(len(kept))
+        ra.record(model, sgd(model), path, **given).close()
+        assert requests_of(ra.open_run(path).header.quantities) == kept
 
 
-@pytest.mark.parametrize("wrong", ['["path", "speed"]', '"path"', "[1]", "[[]]", "null"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["path"],
+        "path",
+        [1],
+        None,
+        [{"name": "path"}],  # the weights are not among them
+        [{"name": "my speed", "of": "weights", "dtype": "float32", "merge": "sum", "kept": "default"}],
+        [{"name": "speed", "of": "cars", "dtype": "float32", "merge": "sum", "kept": "default"}],
+        [{"name": "speed", "of": "weights", "dtype": "object", "merge": "sum", "kept": "default"}],
+        [{"name": "speed", "of": "weights", "dtype": "float32", "merge": ["sum"], "kept": "default"}],
+    ],
+)
 def test_quantities_that_no_recording_wrote_are_damage(tmp_path, wrong):
     record(tmp_path / "run", ("ema",), updates=1)
-    file = tmp_path / "run" / "run.json"
-    content = json.loads(file.read_text())
-    file.write_text(json.dumps(content | {"quantities": json.loads(wrong)}))
+    edit_run(tmp_path / "run", quantities=wrong)
     with pytest.raises(DamagedError, match="is not what was written there"):
         ra.open_run(tmp_path / "run")
 
 
 def test_shards_that_hold_other_quantities_than_the_run_says_are_damage(tmp_path):
     record(tmp_path / "run", ("path", "ema"), updates=4)
-    file = tmp_path / "run" / "run.json"
-    content = json.loads(file.read_text())
     for said in (["path"], ["path", "ema", "grad"]):
-        file.write_text(json.dumps(content | {"quantities": said}))
+        edit_run(tmp_path / "run", quantities=[row.to_dict() for row in rows_of(said).values()])
         assert (verify(tmp_path / "run")["verdict"] == "damaged").sum() == 2
     with pytest.raises(DamagedError, match="no checksum of tensor 'grad/1'"):
         _ = ra.open_run(tmp_path / "run").windows[1]["1"].grad

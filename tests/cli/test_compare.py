@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from recu_analysis.cli import cli
 from recu_analysis.testing import random_walk, synthetic_run
+from tests.editing import edit_run, marks_of, write_marks
 
 
 @pytest.fixture
@@ -17,9 +18,7 @@ def arms(tmp_path):
     """Two runs of one network whose settings differ."""
     for name, seed in (("free", 1), ("clamped", 2)):
         made = synthetic_run(tmp_path / name, {"stage.conv": random_walk((16, 20), 8, seed=seed, step=0.6)})
-        content = json.loads((made.path / "run.json").read_text())
-        content["configuration"] = {"recu": name == "clamped", "seed": 0}
-        (made.path / "run.json").write_text(json.dumps(content))
+        edit_run(made.path, configuration={"recu": name == "clamped", "seed": 0})
     return str(tmp_path / "free"), str(tmp_path / "clamped")
 
 
@@ -50,9 +49,7 @@ def test_seeds_show_mean_interval_and_standard_deviation(tmp_path):
     for seed, accuracy in enumerate((90.0, 91.0, 93.0)):
         folders.append(str(tmp_path / f"free-{seed}"))
         made = synthetic_run(folders[-1], {"stage.conv": random_walk((16, 20), 8, seed=seed, step=0.6)})
-        metrics = made.path / "history/segment-0000/metrics.jsonl"
-        lines = [json.dumps(json.loads(line) | {"val_top1": accuracy}) for line in metrics.read_text().splitlines()]
-        metrics.write_text("\n".join(lines) + "\n")
+        write_marks(made.path, [mark | {"val_top1": accuracy} for mark in marks_of(made.path)])
     lines = run(*folders, "--seeds").stdout.splitlines()
     assert lines[:2] == [
         "free-0, free-1, free-2: 3 seeds",
@@ -90,8 +87,7 @@ def test_the_footer_says_whose_intervals_are_over_what(tmp_path):
     for name, recu, seed in (("a0", True, 0), ("a1", True, 1), ("b0", False, 0), ("b1", False, 1), ("c0", "half", 0)):
         walk = {"stage.conv": random_walk((16, 20), 8, step=0.6, seed=len(paths))}
         path = synthetic_run(tmp_path / name, walk).path
-        content = json.loads((path / "run.json").read_text()) | {"configuration": {"recu": recu, "seed": seed}}
-        (path / "run.json").write_text(json.dumps(content))
+        edit_run(path, configuration={"recu": recu, "seed": seed})
         paths.append(str(path))
     done = run(*paths, "--by-layer")
     assert done.stdout.rstrip().endswith("(95 % interval, over seeds for b0, b1, over channels for c0).")

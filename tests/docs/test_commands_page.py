@@ -24,6 +24,12 @@ def test_the_page_is_up_to_date():
     assert script().page() == PAGE, "run: python scripts/document_commands.py"
 
 
+def test_the_tables_of_quantities_are_up_to_date():
+    text = (ROOT / "docs" / "run-directory.md").read_text(encoding="utf-8")
+    assert script().QUANTITIES.sub(script().quantities, text) == text, "run: python scripts/document_commands.py"
+    assert text.count("| `") > 40
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_that_help_lists_is_on_the_page(name):
     done = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(cli, [name, "--help"])

@@ -1,9 +1,9 @@
 """What the pages show: commands that exist, transcripts that are true, Python that runs, fields that are there."""
 
 import ast
+import json
 import re
 import shlex
-from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -14,9 +14,10 @@ import recu_analysis as ra
 from recu_analysis.capture.adapters import registry
 from recu_analysis.cli import cli
 from recu_analysis.store import format as names
-from recu_analysis.store.quantities import DENSE, MORE_QUANTITIES, OPTIONAL, QUANTITIES, SPARSE
+from recu_analysis.store.quantities import MORE_QUANTITIES, QUANTITIES, RULES, TABLE
+from recu_analysis.store.run import open_run
 from recu_analysis.store.verify import VERDICTS
-from recu_analysis.theory.standardize import WeightTransform
+from recu_analysis.testing import synthetic_run
 
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in (Path(__file__).parents[2] / "docs").glob("*.md")}
 
@@ -74,23 +75,28 @@ def test_the_whole_example_runs(tmp_path, monkeypatch, capsys):
     assert "silent_fraction_tail" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "kind", [names.RunHeader, names.LayerSpec, WeightTransform, names.ShardHeader, names.LayerWindow]
-)
-def test_every_field_of_the_format_is_described(kind):
+def test_every_field_of_the_format_is_described(tmp_path):
+    path = synthetic_run(tmp_path / "run").path
+    run, segment = json.loads((path / "run.json").read_text()), path / "history/segment-0000"
+    header = json.loads(open_run(path).windows[1].file.metadata["header"])
+    written = [run, run["layers"][0], run["layers"][0]["transform"], header, header["layers"]["first"]]
     rows = re.findall(r"^\| (`.*?) \|", PAGES["run-directory.md"], flags=re.MULTILINE)
-    assert {field.name for field in fields(kind)} <= set(re.findall(r"`(\w+)`", " ".join(rows)))
+    assert {name for entry in written for name in entry} <= set(re.findall(r"`(\w+)`", " ".join(rows)))
+    for name in ("segment.json", "metrics.jsonl"):
+        for field in json.loads((segment / name).read_text().splitlines()[0]):
+            assert re.search(rf"[`\"]{field}[`\"]", PAGES["run-directory.md"])
 
 
 def test_every_tensor_and_verdict_is_described():
     page = PAGES["run-directory.md"]
-    for kind in (*DENSE, *SPARSE, *OPTIONAL):
-        assert f"`{kind}/L`" in page
+    for name in TABLE:
+        assert f"\n| `{name}` | " in page
+    assert all(rule in page for rule in RULES)
     for quantity in (*QUANTITIES, *MORE_QUANTITIES):
         assert f"`{quantity}`" in page
         assert f'`"{quantity}"`' in PAGES["recording.md"]
     assert ", ".join(VERDICTS[:-1]) + " or " + VERDICTS[-1] in page
-    assert f"`{names.SHARD_FORMAT}`" in page
+    assert f"`{names.SHARD_FORMAT}{names.FORMAT_VERSION}`" in page
 
 
 def test_every_criterion_is_a_word():

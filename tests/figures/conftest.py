@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +10,7 @@ import recu_analysis as ra
 from recu_analysis.figures.of_runs import FIG2_LAYER
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform
+from tests.editing import edit_run, marks_of, write_marks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,14 +38,12 @@ def trained(tmp_path) -> Callable[..., Run]:
         history = {FIG2_LAYER: random_walk((8, 50), 8, seed=settings.get("seed", 0))}
         transform = WeightTransform(centre=True, target=2.0, clamp=settings.get("recu", True))
         path = synthetic_run(tmp_path / "runs" / name, history, transform=transform).path
-        header = json.loads((path / "run.json").read_text())
-        (path / "run.json").write_text(json.dumps(header | {"configuration": SETTINGS | settings}))
-        marks = path / "history/segment-0000/metrics.jsonl"
-        lines = []
-        for at, line in enumerate(marks.read_text().splitlines(), start=1):
+        edit_run(path, configuration=SETTINGS | settings)
+        marks = []
+        for at, mark in enumerate(marks_of(path), start=1):
             logged = {"train_top1": top1 + at, "val_top1": top1 - 4 + at, "train_loss": 2.0 / at}
-            lines.append(json.dumps(json.loads(line) | logged) + "\n")
-        marks.write_text("".join(lines))
+            marks.append(mark | logged)
+        write_marks(path, marks)
         return ra.open_run(path)
 
     return make

@@ -1,11 +1,10 @@
 """Synthetic runs that the report's tests share: one that is sound, and one that is hostile."""
 
-import json
-
 import pytest
 
 import recu_analysis as ra
 from recu_analysis.testing import random_walk, synthetic_run
+from tests.editing import edit_run, marks_of, write_marks
 
 #: Texts that would become markup, end a script or break a mathematical text, where something lets them.
 HOSTILE = (
@@ -21,13 +20,9 @@ def named_run(folder, texts, *, seed=0):
     shapes = [(4, 3, 3, 3), (8, 40), (4, 4)]
     history = {name: random_walk(shape, 20, seed=seed) for name, shape in zip(texts, shapes, strict=True)}
     path = synthetic_run(folder, history).path
-    header = json.loads((path / "run.json").read_text())
-    header["configuration"] = {text: text for text in texts} | {"epochs": 4}
-    header["environment"] = {"versions": {texts[0]: texts[1]}}
-    (path / "run.json").write_text(json.dumps(header))
-    file = path / "history/segment-0000/metrics.jsonl"
-    marks = [json.loads(line) for line in file.read_text().splitlines()]
-    file.write_text("".join(json.dumps(mark | {texts[0]: texts[1], texts[2]: 1.5}) + "\n" for mark in marks))
+    configuration = {text: text for text in texts} | {"epochs": 4}
+    edit_run(path, configuration=configuration, environment={"versions": {texts[0]: texts[1]}})
+    write_marks(path, [mark | {texts[0]: texts[1], texts[2]: 1.5} for mark in marks_of(path)])
     return ra.open_run(path)
 
 

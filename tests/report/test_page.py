@@ -16,6 +16,7 @@ from recu_analysis.report import drawings, report, sampling
 from recu_analysis.report.drawings import plain
 from recu_analysis.report.page import embedded
 from recu_analysis.testing import random_walk, synthetic_run
+from tests.editing import edit_run, run_json
 from tests.report.conftest import HOSTILE
 
 
@@ -148,11 +149,11 @@ def test_two_runs_stand_side_by_side(tame, hostile):
 
 @pytest.mark.usefixtures("without_figures")
 def test_runs_without_clamp_are_the_baseline(tame, tmp_path):
-    header = json.loads((tame.path / "run.json").read_text())
-    for layer in header["layers"]:
+    layers = run_json(tame.path)["layers"]
+    for layer in layers:
         layer["transform"]["clamp"] = False
     shutil.copytree(tame.path, tmp_path / "plain")
-    (tmp_path / "plain/run.json").write_text(json.dumps(header))
+    edit_run(tmp_path / "plain", layers=layers)
     both = report({"plain": ra.open_run(tmp_path / "plain"), "recu": tame})
     assert "Tested on: recu." in both
     assert "without the clamp: plain." in both
@@ -184,9 +185,7 @@ def test_evenly_keeps_both_ends():
 @pytest.mark.usefixtures("without_figures")
 def test_short_sampled_and_unfinished_runs_are_warned_of(tmp_path):
     path = synthetic_run(tmp_path / "run", exact=False).path
-    header = json.loads((path / "run.json").read_text())
-    header["configuration"] = {"epochs": 9}
-    (path / "run.json").write_text(json.dumps(header))
+    edit_run(path, configuration={"epochs": 9})
     text = warnings_of(report({"mine": ra.open_run(path)}))
     assert "mine: sampled from checkpoints" in text
     assert "mine: unfinished: 4 of 9 epochs" in text

@@ -25,6 +25,7 @@ from recu_analysis.store.verify import DAMAGE, verify
 from recu_analysis.store.writer import RunWriter
 from recu_analysis.testing import layer_state, random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform
+from tests.trajectory import trajectory
 
 WALK = random_walk((4, 30), 60, step=0.3)
 SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(centre=True))
@@ -232,7 +233,7 @@ def test_reading_writes_nothing(tmp_path, monkeypatch):
         patch.setattr(os, "open", reading)
         assert set(verify(path)["verdict"]) == {"whole"}
         run = open_run(path)
-        _ = [window["first"].trajectory for window in run.windows[1:]], run.metrics, run.layers
+        _ = [trajectory(window["first"]) for window in run.windows[1:]], run.metrics, run.layers
     assert {entry: entry.lstat().st_mtime_ns for entry in path.rglob("*")} == before
 
 
@@ -289,7 +290,8 @@ def test_the_size_of_a_header_is_never_underestimated(tmp_path):
     path = synthetic_run(tmp_path / "run", history, windows=1).path
     assert set(verify(path)["verdict"]) == {"whole"}
     shard = path / "history/segment-0000/window-000001/00001-of-00001.safetensors"
-    size, bound = int.from_bytes(shard.read_bytes()[:8], "little"), shard_header_bytes(open_run(path).header.layers)
+    header = open_run(path).header
+    size, bound = int.from_bytes(shard.read_bytes()[:8], "little"), shard_header_bytes(header.layers, header.quantities)
     assert 0.6 * bound < size < bound
 
 

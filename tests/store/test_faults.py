@@ -62,8 +62,8 @@ def check(path, acknowledged):
     for window in run.windows:
         record, truth = window["a"], layer_state(WALK, max(window.last_update, 1), window.last_update, centre=True)
         for name in ("weight", "path", "zpath"):
-            np.testing.assert_array_equal(getattr(record, name), getattr(truth, name))
-        np.testing.assert_array_equal(record.flips.reshape(-1)[truth.flipped], truth.flips)
+            np.testing.assert_array_equal(getattr(record, name), truth[name])
+        np.testing.assert_array_equal(record.flips.reshape(-1)[truth["flipped"]], truth["flips"])
     assert run.metrics.empty or set(run.metrics["update"]) <= set(ends)
     return (ends or [0])[-1]
 

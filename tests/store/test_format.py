@@ -12,6 +12,7 @@ from recu_analysis.store import format as names
 from recu_analysis.store.format import LayerSpec, LayerWindow, RunHeader, ShardHeader, digest, seal
 from recu_analysis.theory.standardize import WeightTransform
 
+FORMAT = f"{names.SHARD_FORMAT}{names.FORMAT_VERSION}"
 CONTENT = {
     "run_id": "r",
     "segment": 0,
@@ -40,7 +41,7 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 def shard(**change):
     """The header with some fields changed, sealed as a forger would."""
     header = names.dump_json(CONTENT | change)
-    return ShardHeader.from_metadata({"format": names.SHARD_FORMAT, "header": header, "seal": seal(header)}, "shard")
+    return ShardHeader.from_metadata({"format": FORMAT, "header": header, "seal": seal(header)}, "shard")
 
 
 @settings(deadline=None)
@@ -81,11 +82,15 @@ def test_sums_that_are_not_finite_come_back_as_nan():
         {"layers": []},
         {"layers": {"a": 3}},
         {"layers": {"a": {}}},
-        {"layers": {"a": LAYER | {"more": 1}}},
+        {"layers": {"a": LAYER | {"map": [[1.0, 0.0]]}}},
+        {"layers": {"a": LAYER | {"map": [["1"]]}}},
+        {"layers": {"a": LAYER | {"verified": 1}}},
+        {"layers": {"a": LAYER | {"rows": [0, "4"]}}},
+        {"layers": {"a": LAYER | {"norm_end": "long"}}},
         {"layers": {"a": LAYER | {"updates": 1.5}}},
         {"layers": {"a": LAYER | {"lr": "0.4"}}},
         {"layers": {"a": LAYER | {"tau": []}}},
-        {"more": 1},
+        {"exact": 1},
     ],
     ids=str,
 )
@@ -98,7 +103,7 @@ def test_a_sealed_header_of_wrong_types_is_damage(change):
 
 def test_a_header_of_half_a_surrogate_is_damage():
     with pytest.raises(DamagedError, match="does not match its seal"):
-        ShardHeader.from_metadata({"format": names.SHARD_FORMAT, "header": "\ud800", "seal": ""}, "shard")
+        ShardHeader.from_metadata({"format": FORMAT, "header": "\ud800", "seal": ""}, "shard")
     with pytest.raises(DamagedError, match="describes a layer in a way that cannot be read"):
         LayerSpec.from_dict(LayerSpec("\ud800", (1,), "float32", "x", None).to_dict(), "run.json")
 

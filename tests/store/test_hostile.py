@@ -11,8 +11,11 @@ import pytest
 import recu_analysis.store.tensors as tensors
 from recu_analysis import open_run
 from recu_analysis.errors import DamagedError, NotARunError, RecuError
+from recu_analysis.store.format import sealed
 from recu_analysis.store.tensors import TensorFile
 from recu_analysis.testing import random_walk, synthetic_run
+from tests.editing import edit_run, run_json, write_marks
+from tests.trajectory import trajectory
 
 SHARD = "history/segment-0000/window-000001/00001-of-00001.safetensors"
 
@@ -25,7 +28,7 @@ def path(tmp_path):
 def read_all(run):
     for window in run.windows:
         for name in run.layer_names:
-            _ = window[name].trajectory
+            _ = trajectory(window[name])
 
 
 def problem(path):
@@ -158,33 +161,33 @@ def test_a_shard_of_another_run_or_place(path, tmp_path):
 
 
 def test_run_json(path):
-    file = path / "run.json"
-    content = json.loads(file.read_text())
+    file, content = path / "run.json", run_json(path)
 
     def sentence(change):
-        file.write_text(json.dumps(content | change))
+        file.write_text(json.dumps(sealed(content | change)))
         with pytest.raises(DamagedError) as caught:
             open_run(path)
         return str(caught.value)
 
-    assert "has format 99; this version of recu-analysis reads 1" in sentence({"format": 99})
+    assert "has format 99; this version of recu-analysis reads 1 and 2" in sentence({"format": 99})
     assert "is not of type list" in sentence({"layers": 3})
     assert "describes a layer" in sentence({"layers": [{}]})
     assert "names a layer twice" in sentence({"layers": content["layers"] * 2})
     layer = content["layers"][0]
     assert "dtype 'object'" in sentence({"layers": [layer | {"dtype": "object"}]})
     assert "the shape ()" in sentence({"layers": [layer | {"shape": []}]})
-    assert "describes a layer" in sentence({"layers": [layer | {"transform": {"centre": 1}}]})
+    ternary = layer | {"quantizer": {"kind": "ternary"}}
+    assert "with the quantizer {'kind': 'ternary'}; this" in sentence({"layers": [ternary]})
+    assert "describes a layer" in sentence({"layers": [layer | {"transform": {"center": 1}}]})
     file.write_text("{")
     with pytest.raises(DamagedError, match=r"run\.json is not what was written there"):
         open_run(path)
 
 
 def test_shapes_are_checked_against_run_json(path):
-    file = path / "run.json"
-    content = json.loads(file.read_text())
-    content["layers"][0]["shape"] = [3, 11]
-    file.write_text(json.dumps(content))
+    layers = run_json(path)["layers"]
+    layers[0]["shape"] = [3, 11]
+    edit_run(path, layers=layers)
     with pytest.raises(DamagedError, match="weight of layer 'a' has another shape"):
         _ = open_run(path).windows[1]["a"].weight
 
@@ -197,7 +200,14 @@ def test_a_torn_last_line_of_metrics_is_ignored(path):
 
 def test_a_damaged_line_of_metrics_is_named(path):
     file = path / "history/segment-0000/metrics.jsonl"
-    file.write_bytes(b"{}\n" + file.read_bytes())
+    whole = file.read_bytes()
+    file.write_bytes(b"{}\n" + whole)
+    with pytest.raises(DamagedError, match=r"line 1 of .* its content does not match its seal"):
+        _ = open_run(path).metrics
+    file.write_bytes(whole.partition(b"\n")[2])
+    with pytest.raises(DamagedError, match=r"line 1 of .* it is line 2 of those that were written"):
+        _ = open_run(path).metrics
+    write_marks(path, [{}])
     with pytest.raises(DamagedError, match=r"line 1 of .* it names no update"):
         _ = open_run(path).metrics
     file.write_bytes(b"{torn\n" + file.read_bytes())

@@ -21,9 +21,9 @@ from hypothesis.stateful import (
 )
 
 from recu_analysis import open_run
-from recu_analysis.analysis.thin import thin
 from recu_analysis.errors import InputError
 from recu_analysis.store.format import LayerSpec
+from recu_analysis.store.thin import thin
 from recu_analysis.store.verify import DAMAGE, verify
 from recu_analysis.store.writer import RunWriter
 from recu_analysis.testing import layer_state
@@ -182,13 +182,13 @@ class Recordings(RuleBasedStateMachine):
         walk = np.stack(self.weights)
         for window in run.windows:
             record, truth = window["a"], layer_state(walk, window.first_update, window.last_update, centre=True)
-            np.testing.assert_array_equal(record.weight, truth.weight)
+            np.testing.assert_array_equal(record.weight, truth["weight"])
             np.testing.assert_array_equal(record.start, walk[window.first_update - 1])
-            np.testing.assert_allclose(record.path, truth.path, rtol=1e-6)
-            np.testing.assert_allclose(record.zpath, truth.zpath, rtol=1e-6)
+            np.testing.assert_allclose(record.path, truth["path"], rtol=1e-6)
+            np.testing.assert_allclose(record.zpath, truth["zpath"], rtol=1e-6)
             for kind in ("flips", "first_flip", "last_flip"):
-                np.testing.assert_array_equal(getattr(record, kind).reshape(-1)[truth.flipped], getattr(truth, kind))
-            assert record.flips.sum() == truth.flips.sum()
+                np.testing.assert_array_equal(getattr(record, kind).reshape(-1)[truth["flipped"]], truth[kind])
+            assert record.flips.sum() == truth["flips"].sum()
         assert not set(verify(self.path)["verdict"]) & set(DAMAGE)
 
 

@@ -12,11 +12,12 @@ import pytest
 import recu_analysis.store.run as module
 from recu_analysis import open_run
 from recu_analysis.errors import DamagedError, NotARunError, WindowNotFoundError
-from recu_analysis.store.format import LayerSpec, LayerWindow
+from recu_analysis.store.format import LayerSpec, LayerWindow, sealed
 from recu_analysis.store.state import LayerState
 from recu_analysis.store.writer import RunWriter
 from recu_analysis.testing import layer_state, random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform
+from tests.editing import edit_run, run_json
 
 WALK = random_walk((4, 30), 40, step=0.3)
 OTHER = random_walk((4, 30), 40, step=0.3, seed=1)
@@ -92,7 +93,7 @@ def test_windows_tell_where_a_segment_starts_whose_file_is_lost(tmp_path, damage
 @pytest.mark.parametrize("start", [None, -1, True, "4", 1.5])
 def test_a_segment_that_names_no_start(tmp_path, start):
     path = record(tmp_path, (1, 4))
-    (path / FIRST / "segment.json").write_text(json.dumps({"start_update": start}))
+    (path / FIRST / "segment.json").write_text(json.dumps(sealed({"start_update": start})))
     run = open_run(path)
     assert spans(run) == [(0, 1, 0), (1, 1, 4)]
     assert "it names no update to start from" in run.problems[0]
@@ -184,9 +185,9 @@ def test_links_to_whole_segments_are_not_followed(tmp_path):
 
 def test_run_json_alone_takes_no_memory(tmp_path):
     path = record(tmp_path, (1, 4))
-    content = json.loads((path / "run.json").read_text())
-    content["layers"][0]["shape"] = [2**40, 2**20]
-    (path / "run.json").write_text(json.dumps(content))
+    layers = run_json(path)["layers"]
+    layers[0]["shape"] = [2**40, 2**20]
+    edit_run(path, layers=layers)
     layer = open_run(path).windows[1]["a"]
     for quantity in ("flips", "first_flip", "last_flip", "path", "weight"):
         with pytest.raises(DamagedError, match=f"{quantity} of layer 'a' has another shape"):
@@ -211,8 +212,10 @@ def test_a_learned_scale_comes_back(tmp_path):
     none = np.array([], np.uint32)
     scale = np.array([1.0, -0.0, np.nan, 3.0], np.float32).reshape(4, 1, 1)
     summary = LayerWindow(1, 0, 0.0, 0.0, 0.0, None)
+    arrays = {"weight": dense.T.reshape(30, 4).T, "path": dense, "zpath": dense, "scale": scale}
+    arrays |= dict.fromkeys(("flipped", "flips", "first_flip", "last_flip"), none)
     out.write_window(
-        {"a": LayerState(dense.T.reshape(30, 4).T, dense, dense, none, none, none, none, scale, summary)},
+        {"a": LayerState(summary, arrays)},
         first_update=1,
         last_update=0,
     )

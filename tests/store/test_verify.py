@@ -13,7 +13,7 @@ import recu_analysis.store.tensors as tensors
 from recu_analysis import open_run
 from recu_analysis.errors import DamagedError, NotARunError
 from recu_analysis.store import format as names
-from recu_analysis.store.format import LayerSpec
+from recu_analysis.store.format import LayerSpec, sealed
 from recu_analysis.store.verify import DAMAGE, verify
 from recu_analysis.store.writer import RunWriter
 from recu_analysis.testing import layer_state, random_walk, synthetic_run
@@ -211,7 +211,8 @@ def test_small_files(path, name):
 
 def test_the_start_of_another_segment(path):
     file = path / SEGMENT / "segment.json"
-    file.write_text(file.read_text().replace('"segment":0', '"segment":1'))
+    content = json.loads(file.read_text()) | {"segment": 1}
+    file.write_text(json.dumps(sealed({name: value for name, value in content.items() if name != "seal"})))
     assert "it is not that of segment 0" in detail(path)
 
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from recu_analysis import dead_weights, layer_table, open_run
 from recu_analysis.analysis.selection import WindowRange
-from recu_analysis.analysis.thin import thin
 from recu_analysis.errors import (
     DamagedError,
     InputError,
@@ -23,6 +22,8 @@ from recu_analysis.errors import (
     WindowNotFoundError,
 )
 from recu_analysis.store.format import LayerSpec
+from recu_analysis.store.state import LayerState
+from recu_analysis.store.thin import thin
 from recu_analysis.store.verify import verify
 from recu_analysis.store.writer import RunWriter
 from recu_analysis.testing import layer_state, random_walk, synthetic_run
@@ -72,12 +73,12 @@ def test_every_choice_of_windows_equals_a_plain_loop_over_the_updates(made, tmp_
         for name, walk in made.history.items():
             truth = layer_state(walk, 2 * low + 1, 2 * window.number, centre=True)
             record = window[name]
-            np.testing.assert_array_equal(record.weight, truth.weight)
-            np.testing.assert_allclose(record.path, truth.path, rtol=1e-6)
-            np.testing.assert_allclose(record.zpath, truth.zpath, rtol=1e-6)
+            np.testing.assert_array_equal(record.weight, truth["weight"])
+            np.testing.assert_allclose(record.path, truth["path"], rtol=1e-6)
+            np.testing.assert_allclose(record.zpath, truth["zpath"], rtol=1e-6)
             for kind in ("flips", "first_flip", "last_flip"):
-                np.testing.assert_array_equal(getattr(record, kind).reshape(-1)[truth.flipped], getattr(truth, kind))
-            assert record.flips.sum() == truth.flips.sum()
+                np.testing.assert_array_equal(getattr(record, kind).reshape(-1)[truth["flipped"]], truth[kind])
+            assert record.flips.sum() == truth["flips"].sum()
             assert (record.summary.first_update, record.summary.updates) == (2 * low + 1, 2 * (window.number - low))
             assert record.summary.lr_decay == pytest.approx(truth.summary.lr_decay)
 
@@ -122,14 +123,16 @@ def record(path, *spans, specs=(SPEC,), resume=None, exact=True, partial=False, 
 
 
 def test_special_values_effective_weights_and_the_learned_scale(tmp_path):
-    from dataclasses import replace
 
     spec = LayerSpec("a", (4, 30), "float32", "test", None)
     walk = WALK.copy()
     walk[8, 0, :5] = [np.nan, np.inf, -np.inf, -0.0, 1e-45]
 
     def more(state, last):
-        return replace(state, effective=-walk[last], scale=np.full((4, 1, 1), last, np.float32))
+        return LayerState(
+            state.summary,
+            {**state.arrays, "effective": -walk[last], "scale": np.full((4, 1, 1), last, np.float32)},
+        )
 
     run = record(tmp_path / "run", (1, 4), (5, 8), specs=[spec], more=more, walk=walk)
     made = thin(run, [0, 2], tmp_path / "thin").windows[1]["a"]

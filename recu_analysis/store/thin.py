@@ -8,16 +8,14 @@ import secrets
 import shutil
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recu_analysis.analysis.record import merged
-from recu_analysis.analysis.selection import numbers_text, select_layers
 from recu_analysis.errors import DamagedError, InputError, RunExistsError, StoreError, WindowNotFoundError
+from recu_analysis.store.choice import numbers_text, select_layers
 from recu_analysis.store.durable import check_room, sync_directory
-from recu_analysis.store.format import LayerWindow
-from recu_analysis.store.quantities import DENSE, OPTIONAL
+from recu_analysis.store.record import merged
 from recu_analysis.store.run import open_run
 from recu_analysis.store.state import LayerState
 from recu_analysis.store.writer import RunWriter
@@ -26,12 +24,11 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
-
-#: Bytes of a weight that flipped: its index, flips, first and last flip.
-FLIPPED_BYTES = 16
 
 
 def thin(
@@ -128,15 +125,19 @@ def _added(numbers: Sequence[int]) -> str:
 
 def _bytes(groups: Sequence[Sequence[Window]], specs: Sequence[LayerSpec]) -> int:
     """The most that the thinned run can take: every flip of a merged window by another weight."""
+    return sum(_layer_bytes(group, spec) for group in groups for spec in specs)
+
+
+def _layer_bytes(group: Sequence[Window], spec: LayerSpec) -> int:
+    entries = [window.file.entries for window in group]
+    flipped = sum(math.prod(each[name].shape) for each in entries if (name := f"flipped/{spec.name}") in each)
     total = 0
-    for group in groups:
-        for spec in specs:
-            tensors = [window.file.entries for window in group]
-            dense = (tensors[-1].get(f"{kind}/{spec.name}") for kind in (*DENSE, *OPTIONAL))
-            sparse = (each.get(f"flipped/{spec.name}") for each in tensors)
-            flipped = sum(math.prod(entry.shape) for entry in sparse if entry)
-            total += sum(entry.stop - entry.start for entry in dense if entry)
-            total += FLIPPED_BYTES * min(flipped, spec.weights)
+    for row in group[-1].quantities.values():
+        own = [entry for each in entries if (entry := each.get(f"{row.name}/{spec.name}"))]
+        if row.of == "flipped":
+            total += row.dtype_in(spec.dtype).itemsize * min(flipped, spec.weights)
+        else:
+            total += sum(entry.stop - entry.start for entry in (own if row.merge == "joined" else own[-1:]))
     return total
 
 
@@ -171,6 +172,7 @@ def _write(
         configuration=run.configuration,
         environment=environment,
         quantities=run.header.quantities,
+        more=run.header.more,
     )
     try:
         for group in groups:
@@ -182,6 +184,7 @@ def _write(
                 partial=group[-1].partial,
                 number=group[-1].number,
                 exact=all(window.exact for window in group),
+                more=_kept_as_is(group),
             )
         for mark in run.marks():
             gone = mark.get("window") not in source["windows"]
@@ -190,28 +193,19 @@ def _write(
         writer.close()
 
 
+def _kept_as_is(group: Sequence[Window]) -> dict[str, Any]:
+    """Fields of headers that this version does not know, where all windows that become one agree on them."""
+    first, *others = (window.header.more for window in group)
+    return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
+
+
 def _state(group: Sequence[Window], spec: LayerSpec) -> LayerState:
     """One layer of the windows that become one, as it goes to disk."""
     whole = merged(group, spec.name)
     flipped = np.flatnonzero(whole.flips)
-    first_flip, last_flip = (
-        None if dense is None else dense.reshape(-1)[flipped].astype(np.uint32)
-        for dense in (whole.first_flip, whole.last_flip)
-    )
-    path, zpath, grad = (
-        None if dense is None else dense.astype(np.float32) for dense in (whole.path, whole.zpath, whole.grad)
-    )
-    return LayerState(
-        weight=whole.end,
-        path=path,
-        zpath=zpath,
-        flipped=flipped.astype(np.uint32),
-        flips=whole.flips.reshape(-1)[flipped].astype(np.uint32),
-        first_flip=first_flip,
-        last_flip=last_flip,
-        scale=group[-1][spec.name].scale,
-        summary=LayerWindow(whole.first_update, whole.updates, whole.lr, whole.lr_decay, whole.decay_time, whole.tau),
-        effective=whole.effective,
-        ema=whole.ema,
-        grad=grad,
-    )
+    arrays: dict[str, NDArray[Any]] = {"weight": whole.end, "flipped": flipped.astype(np.uint32)}
+    for row in group[-1].quantities.values():
+        known = None if row.of == "layer" or row.name in arrays else getattr(whole, row.name)
+        if known is not None:
+            arrays[row.name] = row.stored(known.reshape(-1)[flipped] if row.of == "flipped" else known, spec.dtype)
+    return LayerState(whole.summary, arrays)

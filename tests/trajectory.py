@@ -1,4 +1,4 @@
-"""What happened to each weight between two moments: the record of a window, and how adjacent records merge."""
+"""The oracle of merging: the whole record of a layer in memory, and how two adjacent ones merge, array by array."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from recu_analysis.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from recu_analysis.store.window import LayerRecord
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -65,20 +67,32 @@ class Trajectory:
     grad: NDArray[np.float64] | None = None
 
     @property
-    def operand(self) -> Array:
-        """What the layer's transform acts on, weights at the end: effective ones where there is no transform."""
-        return self.end if self.effective is None else self.effective
-
-    @property
-    def silent(self) -> NDArray[np.bool_]:
-        """Weights whose effective sign never changed."""
-        silent: NDArray[np.bool_] = self.flips == 0
-        return silent
-
-    @property
     def updates(self) -> int:
         """Number of updates."""
         return self.last_update - self.first_update + 1
+
+
+def trajectory(record: LayerRecord) -> Trajectory:
+    """What a window holds of a layer, all of it, sums in float64; None for what the run does not keep."""
+    kept = record.window.quantities
+    return Trajectory(
+        first_update=record.summary.first_update,
+        last_update=record.summary.next_update - 1,
+        start=record.start,
+        end=record.weight,
+        path=record.path.astype(np.float64) if "path" in kept else None,
+        zpath=record.zpath.astype(np.float64) if "zpath" in kept else None,
+        flips=record.flips,
+        first_flip=record.first_flip if "first_flip" in kept else None,
+        last_flip=record.last_flip if "last_flip" in kept else None,
+        lr=record.summary.lr,
+        lr_decay=record.summary.lr_decay,
+        decay_time=record.summary.decay_time,
+        tau=record.summary.tau,
+        effective=record.effective,
+        ema=record.ema if "ema" in kept else None,
+        grad=record.grad.astype(np.float64) if "grad" in kept else None,
+    )
 
 
 def merge(first: Trajectory, second: Trajectory) -> Trajectory:

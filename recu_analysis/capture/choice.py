@@ -1,0 +1,45 @@
+"""Which accumulator a layer gets for its state, movement and flips."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator
+from recu_analysis.capture.effective import EffectiveAccumulator
+from recu_analysis.nn.functional import fused_for
+from recu_analysis.store.quantities import QUANTITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    import torch
+
+    from recu_analysis.capture.accumulate import Accumulator
+    from recu_analysis.theory.standardize import WeightTransform
+
+
+def accumulator(weight: torch.Tensor, *, centre: bool, quantities: Collection[str] = QUANTITIES) -> Accumulator:
+    """That of a latent weight whose sign a transform says, on its device.
+
+    On a CUDA GPU where Triton runs an update is one kernel; on other devices it is torch operations.
+    """
+    if weight.device.type == "cpu":
+        return CpuAccumulator(weight, centre=centre, quantities=quantities)
+    if fused_for(weight) is None:
+        return DeviceAccumulator(weight, centre=centre, quantities=quantities)
+    from recu_analysis.capture.cuda import CudaAccumulator
+
+    return CudaAccumulator(weight, centre=centre, quantities=quantities)
+
+
+def layer_accumulator(
+    weight: torch.Tensor,
+    transform: WeightTransform | None,
+    effective: Callable[[], torch.Tensor] | None,
+    quantities: Collection[str] = QUANTITIES,
+) -> Accumulator:
+    """That of a layer by its transform, or by the effective weight that it tells where it has none."""
+    if transform is not None:
+        return accumulator(weight, centre=transform.centre, quantities=quantities)
+    assert effective is not None  # noqa: S101 - a layer has one or the other
+    return EffectiveAccumulator(weight, effective, quantities)

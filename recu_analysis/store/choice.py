@@ -1,0 +1,48 @@
+"""Which layers of a run are meant, and how a sentence lists the numbers of windows."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from recu_analysis.errors import LayerNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.run import Run
+
+#: Stretches of numbers that a sentence still lists in full.
+MOST_STRETCHES = 8
+
+
+def select_layers(run: Run, patterns: Sequence[str] | str | None) -> tuple[LayerSpec, ...]:
+    """The layers of a run whose names match one of the patterns; all without patterns.
+
+    Raises
+    ------
+    LayerNotFoundError
+        If a pattern matches nothing; the text lists the layers.
+    """
+    wanted = [patterns] if isinstance(patterns, str) else list(patterns or ["*"])
+    for pattern in wanted:
+        if not any(fnmatchcase(name, pattern) for name in run.layer_names):
+            raise LayerNotFoundError(
+                f"no layer of {run.path} matches {pattern!r}; its layers are {', '.join(run.layer_names)}"
+            )
+    return tuple(spec for spec in run.header.layers if any(fnmatchcase(spec.name, pattern) for pattern in wanted))
+
+
+def numbers_text(numbers: Sequence[int]) -> str:
+    """Rising numbers of windows as a sentence has them: 0 to 4, or 0, 4 to 7 and 12 where some are missing."""
+    stretches: list[list[int]] = []
+    for number in numbers:
+        if stretches and number == stretches[-1][-1] + 1:
+            stretches[-1].append(number)
+        else:
+            stretches.append([number])
+    parts = [str(each[0]) if len(each) == 1 else f"{each[0]} to {each[-1]}" for each in stretches]
+    if len(parts) > MOST_STRETCHES:
+        return ", ".join([*parts[: MOST_STRETCHES - 2], "...", parts[-1]])
+    return f"{', '.join(parts[:-1])} and {parts[-1]}" if parts[1:] else parts[0]

@@ -1,0 +1,136 @@
+"""Runs of format 1 give the tables that the version which wrote them computed."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import recu_analysis as ra
+from recu_analysis.errors import DamagedError, StoreError
+from recu_analysis.store.quantities import QUANTITIES, requests_of
+from recu_analysis.store.run import open_run
+from recu_analysis.store.thin import thin
+from recu_analysis.store.verify import verify
+from recu_analysis.store.writer import RunWriter
+from tests.trajectory import merge, trajectory
+
+CORPUS = Path(__file__).parents[1] / "data/format-1"
+SHARD = "history/segment-0000/window-000002/00001-of-00001.safetensors"
+
+
+def assert_rows(frame, expected):
+    """Texts and whole numbers are equal; sums may be added in another order on another processor."""
+    rows = frame.to_dict("records")
+    assert len(rows) == len(expected) > 0
+    for row, wanted in zip(rows, expected, strict=True):
+        assert row.keys() == wanted.keys()
+        for name, value in row.items():
+            if isinstance(value, float | np.floating):
+                assert value == pytest.approx(float(wanted[name]), rel=1e-12, nan_ok=True), name
+            else:
+                assert (value if value is None else str(value)) == wanted[name], name
+
+
+@pytest.mark.parametrize("name", ["whole", "thinned"])
+def test_tables_are_those_of_the_version_that_wrote_the_run(name):
+    run = open_run(CORPUS / name)
+    expected = json.loads((CORPUS / f"{name}.json").read_text())
+    window = ra.WindowRange.parse(expected["windows"])
+    assert run.header.version == 1
+    assert run.problems == ()
+    assert_rows(run.layers, expected["layers"])
+    assert_rows(run.metrics, expected["metrics"])
+    assert_rows(verify(run.path), expected["verify"])
+    assert_rows(ra.dead_weights(run, window=window), expected["dead_weights"])
+    assert_rows(ra.layer_table(run, window=window), expected["layer_table"])
+    assert_rows(ra.flip_table(run), expected["flip_table"])
+    assert_rows(ra.by_magnitude(run, window=window), expected["by_magnitude"])
+
+
+def test_its_words_are_those_of_today():
+    run = open_run(CORPUS / "whole")
+    assert requests_of(run.header.quantities) == ("path", "zpath", "ema", "grad", "flip_times")
+    assert run.configuration["binarizer"] == "recu"
+    assert run.configuration["center"] is True
+    assert run.configuration["nested"] == {"centre": 1}
+    assert run.header.layers[0].transform.centre
+
+
+def test_a_run_that_does_not_say_what_it_keeps_has_the_usual(tmp_path):
+    shutil.copytree(CORPUS / "whole", tmp_path / "run")
+    file = tmp_path / "run/run.json"
+    content = json.loads(file.read_text())
+    del content["quantities"]
+    file.write_text(json.dumps(content))
+    assert requests_of(open_run(tmp_path / "run").header.quantities) == QUANTITIES
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"quantities": ["path", "speed"]},
+        {"quantities": [[]]},
+        {"layers": 3},
+        {"layers": [3]},
+        {"layers": [{}]},
+        {"configuration": []},
+        {"configuration": None},
+    ],
+    ids=str,
+)
+def test_what_no_version_wrote_is_damage(tmp_path, change):
+    shutil.copytree(CORPUS / "whole", tmp_path / "run")
+    file = tmp_path / "run/run.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(DamagedError, match="is not what was written there"):
+        open_run(tmp_path / "run")
+
+
+def test_every_flipped_bit_of_a_header_is_found(tmp_path):
+    shutil.copytree(CORPUS / "whole", tmp_path / "run")
+    file = tmp_path / "run" / SHARD
+    content = bytearray(file.read_bytes())
+    at = content.index(b"seal") - 40
+    content[at] ^= 4
+    file.write_bytes(content)
+    assert len(open_run(tmp_path / "run").problems) == 1
+
+
+def test_thinned_it_is_a_run_of_today_and_loses_nothing(tmp_path):
+    run = open_run(CORPUS / "whole")
+    thinned = thin(run, [0, 2, 3, 5, 6], tmp_path / "thin")
+    assert thinned.header.version == 2
+    assert set(verify(thinned.path)["verdict"]) <= {"whole", "partial"}
+    old = open_run(CORPUS / "thinned")
+    for window, wanted in zip(thinned.windows, old.windows, strict=True):
+        assert (window.number, window.partial) == (wanted.number, wanted.partial)
+        for name in run.layer_names:
+            assert window[name].summary == wanted[name].summary
+            for row in window.quantities.values():
+                if row.of != "layer":
+                    left, right = getattr(window[name], row.name), getattr(wanted[name], row.name)
+                    np.testing.assert_array_equal(left, right)
+    assert list(thinned.marks()) == list(old.marks())
+    assert thinned.configuration == run.configuration
+
+
+def test_its_windows_merge_as_ever():
+    run = open_run(CORPUS / "whole")
+    for name in run.layer_names:
+        parts = [trajectory(window[name]) for window in run.windows[1:3]]
+        whole, small = merge(*parts), trajectory(open_run(CORPUS / "thinned").windows[1][name])
+        np.testing.assert_array_equal(whole.flips, small.flips)
+        np.testing.assert_allclose(whole.path, small.path, rtol=1e-6)
+        assert math.isclose(whole.decay_time, small.decay_time)
+
+
+def test_it_cannot_be_resumed(tmp_path):
+    shutil.copytree(CORPUS / "whole", tmp_path / "run")
+    before = {file: file.read_bytes() for file in sorted((tmp_path / "run").rglob("*")) if file.is_file()}
+    layers = open_run(tmp_path / "run").header.layers
+    with pytest.raises(StoreError, match="has format 1 and can be read, but not gone on with; record into another"):
+        RunWriter(tmp_path / "run", layers, configuration={}, environment={}, resume=10)
+    assert {file: file.read_bytes() for file in sorted((tmp_path / "run").rglob("*")) if file.is_file()} == before

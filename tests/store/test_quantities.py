@@ -1,0 +1,222 @@
+"""The table of quantities: every row is written, read, checked, merged and thinned by what it says of itself."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recu_analysis import open_run
+from recu_analysis.errors import DamagedError, InputError, NotRecordedError
+from recu_analysis.store.format import LayerSpec, LayerWindow
+from recu_analysis.store.quantities import (
+    ADDED,
+    KEPT,
+    LAYER_DTYPES,
+    LAYER_NUMBERS,
+    OF,
+    RULES,
+    TABLE,
+    TENSOR_DTYPES,
+    UNION,
+    Quantity,
+    rows_of,
+)
+from recu_analysis.store.record import merged
+from recu_analysis.store.state import LayerState, nothing
+from recu_analysis.store.thin import thin
+from recu_analysis.store.verify import verify
+from recu_analysis.store.writer import RunWriter
+from recu_analysis.theory.standardize import WeightTransform
+from tests.editing import edit_run, run_json
+
+SPEC = LayerSpec("a", (3, 10), "float32", "test", WeightTransform())
+#: Rows of no version, as a later one could write them.
+STRANGE = {
+    "warmth": Quantity("warmth", "weights", "float32", "sum", "default", "K", "how warm"),
+    "visits": Quantity("visits", "flipped", "uint32", "count", "default"),
+    "mood": Quantity("mood", "channels", "float32", "last", "known"),
+}
+ALL = TABLE | STRANGE
+
+
+def test_the_table_is_consistent():
+    for name, row in TABLE.items():
+        assert row.name == name
+        assert row.of in OF
+        assert row.dtype in (LAYER_DTYPES if row.of == "layer" else TENSOR_DTYPES)
+        assert row.kept in KEPT
+        assert row.mergeable
+        assert row.about
+        assert row.decay == "" or TABLE[row.decay].of == "layer"
+        assert Quantity.from_dict(row.to_dict()) is row
+    assert set(LAYER_NUMBERS) == {field.name for field in fields(LayerWindow)} - {"more"}
+
+
+def state(generator, first, updates, rows):
+    """A window with a value for every row."""
+    flipped = np.flatnonzero(generator.random(30) < 0.4).astype(np.uint32)
+    shapes = {"weights": (3, 10), "flipped": flipped.shape, "channels": (3,), "states": (2, 2), "updates": (updates, 2)}
+    arrays = {}
+    for row in rows.values():
+        if row.of != "layer" and row.name != "effective":  # which layers with a transform do not have
+            dtype, shape = row.dtype_in("float32"), shapes[row.of]
+            values = generator.integers(1, 9, shape) if dtype.kind in "ui" else generator.random(shape)
+            arrays[row.name] = flipped if row.merge == UNION else values.astype(dtype)
+    numbers = {
+        "map": generator.random((2, 2)).tolist(),
+        "noise_decay": float(generator.random()),
+        "threshold_flips": int(generator.integers(9)),
+        "norm_start": float(generator.random()),
+        "norm_end": float(generator.random()),
+        "verified": bool(generator.integers(2)),
+        "rows": [0, 3],
+    }
+    return LayerState(LayerWindow(first, updates, 0.1, 0.2, 0.3, 0.9, numbers), arrays)
+
+
+def written(path, generator, lengths, rows):
+    """A run with windows of so many updates, and their states."""
+    writer = RunWriter(path, [SPEC], configuration={}, environment={}, quantities=rows)
+    start = LayerState(
+        LayerWindow(1, 0, 0.0, 0.0, 0.0, None),
+        {row.name: nothing(row, SPEC) for row in rows.values() if row.of != "layer" and not row.optional},
+    )
+    writer.write_window({"a": start}, first_update=1, last_update=0)
+    states, first = [], 1
+    for updates in lengths:
+        states.append(state(generator, first, updates, rows))
+        writer.write_window({"a": states[-1]}, first_update=first, last_update=first + updates - 1)
+        first += updates
+    writer.close()
+    return open_run(path), states
+
+
+def dense(row, window):
+    """The array of a quantity in the layer's shape, as its rule takes it."""
+    array = window[row.name]
+    if row.of != "flipped":
+        return array.astype(row.total_dtype) if row.merge in ADDED else array
+    whole = np.full(30, row.absent, np.int64)
+    whole[window["flipped"]] = array
+    return whole.reshape(3, 10)
+
+
+def by_rule(row, states):
+    """All windows as one, two by two, by the rule's name alone."""
+    result = dense(row, states[0])
+    for window in states[1:]:
+        if row.merge == "decayed sum":
+            result = result * window.summary.more[row.decay] + dense(row, window)
+        else:
+            result = RULES[row.merge](result, dense(row, window))
+            if result is None:
+                return None
+    return result
+
+
+@settings(max_examples=15, deadline=None)
+@given(lengths=st.lists(st.integers(1, 4), min_size=1, max_size=4), seed=st.integers(0, 99))
+def test_every_row_is_read_checked_and_merged_by_its_rule(tmp_path_factory, lengths, seed):
+    path = tmp_path_factory.mktemp("rows") / "run"
+    run, states = written(path, np.random.default_rng(seed), lengths, ALL)
+    assert set(verify(path)["verdict"]) == {"whole"}
+    whole = merged(run.windows[1:], "a")
+    for row in ALL.values():
+        if row.of != "layer" and row.merge != UNION and row.name not in {"weight", "effective"}:
+            wanted, got = by_rule(row, states), getattr(whole, row.name)
+            assert (got is None) == (wanted is None), row.name
+            if wanted is not None:
+                np.testing.assert_allclose(got, wanted, rtol=1e-12, err_msg=row.name)
+    more = whole.summary.more
+    maps = [window.summary.more["map"] for window in states]
+    np.testing.assert_allclose(more["map"], np.linalg.multi_dot(maps[::-1]) if maps[1:] else maps[0])
+    assert more["threshold_flips"] == sum(window.summary.more["threshold_flips"] for window in states)
+    assert more["norm_start"] == states[0].summary.more["norm_start"]
+    assert more["norm_end"] == states[-1].summary.more["norm_end"]
+    assert more["verified"] == all(window.summary.more["verified"] for window in states)
+    assert more["rows"] == [0, 3]
+
+
+def test_rows_of_a_later_version_survive_thin_and_verify(tmp_path):
+    run, states = written(tmp_path / "run", np.random.default_rng(1), [2, 3, 1], rows_of(["path"]) | STRANGE)
+    edit_run(tmp_path / "run", mascot="cat", layers=[run_json(tmp_path / "run")["layers"][0] | {"colour": "red"}])
+    run = open_run(tmp_path / "run")
+    thinned = thin(run, [0, 2, 3], tmp_path / "thin")
+    assert thinned.header.more == {"mascot": "cat"}
+    assert thinned.header.layers[0].more == {"colour": "red"}
+    assert thinned.header.quantities == run.header.quantities
+    assert set(verify(thinned.path)["verdict"]) == {"whole"}
+    record = thinned.windows[1]["a"]
+    np.testing.assert_allclose(record.warmth, states[0]["warmth"] + states[1]["warmth"], rtol=1e-6)
+    visits = [dense(STRANGE["visits"], each) for each in states[:2]]
+    np.testing.assert_array_equal(record.visits, visits[0] + visits[1])
+    np.testing.assert_array_equal(record.mood, states[1]["mood"])
+    np.testing.assert_array_equal(thinned.windows[2]["a"].warmth, states[2]["warmth"])
+
+
+def test_a_rule_of_a_later_version_is_not_guessed(tmp_path):
+    rows = rows_of(()) | {"warmth": Quantity("warmth", "weights", "float32", "hottest", "default")}
+    run, states = written(tmp_path / "run", np.random.default_rng(2), [1, 1], rows)
+    assert set(verify(run.path)["verdict"]) == {"whole"}
+    assert len(thin(run, [0, 1, 2], tmp_path / "all").windows) == 3
+    np.testing.assert_array_equal(open_run(tmp_path / "all").windows[2]["a"].warmth, states[1]["warmth"])
+    with pytest.raises(InputError, match="this version of recu-analysis does not know how warmth merges"):
+        thin(run, [0, 2], tmp_path / "fewer")
+    assert not (tmp_path / "fewer").exists()
+
+
+def test_numbers_that_no_row_describes_are_kept_where_nothing_merges(tmp_path):
+    rows = rows_of(())
+    writer = RunWriter(tmp_path / "run", [SPEC], configuration={}, environment={}, quantities=rows)
+    arrays = {row.name: nothing(row, SPEC) for row in rows.values() if row.of != "layer" and not row.optional}
+    for first, more in ((1, {}), (1, {"weather": "sun"}), (2, {"weather": "rain"})):
+        summary = LayerWindow(first, len(more), 0.0, 0.0, 0.0, None, more)
+        last = first + len(more) - 1
+        writer.write_window({"a": LayerState(summary, arrays)}, first_update=first, last_update=last, more={"tide": 3})
+    writer.close()
+    run = open_run(tmp_path / "run")
+    copy = thin(run, [0, 1, 2], tmp_path / "copy")
+    assert [window["a"].summary.more for window in copy.windows] == [{}, {"weather": "sun"}, {"weather": "rain"}]
+    assert copy.windows[2].header.more == {"tide": 3}
+    with pytest.raises(InputError, match="does not know how 'weather' of windows merges"):
+        thin(run, [0, 2], tmp_path / "fewer")
+
+
+def test_a_tensor_of_another_dtype_is_damage(tmp_path):
+    writer = RunWriter(tmp_path / "run", [SPEC], configuration={}, environment={})
+    kept = rows_of(["path", "zpath", "flip_times"]).values()
+    arrays = {row.name: nothing(row, SPEC) for row in kept if row.of != "layer" and not row.optional}
+    arrays["path"] = arrays["path"].astype(np.float64)
+    summary = LayerWindow(1, 0, 0.0, 0.0, 0.0, None)
+    writer.write_window({"a": LayerState(summary, arrays)}, first_update=1, last_update=0)
+    writer.close()
+    window = open_run(tmp_path / "run").windows[0]
+    with pytest.raises(DamagedError, match="tensor 'path/a' is not of dtype float32"):
+        _ = window["a"].path
+    assert "damaged" in set(verify(tmp_path / "run")["verdict"])
+    with pytest.raises(NotRecordedError, match="has no gradient-stats: the run was recorded without it"):
+        _ = window["a"].momentum
+    with pytest.raises(AttributeError, match="has no attribute 'speed'"):
+        _ = window["a"].speed
+
+
+def test_counts_that_do_not_fit_are_the_largest(tmp_path):
+    row = TABLE["small_grads"]
+    assert row.stored(np.array([3, 70_000]), "float32").tolist() == [3, 65_535]
+    assert row.stored(np.array([3]), "float32").dtype == np.uint16
+
+
+def test_a_run_that_its_recording_refused_says_so_to_every_reader(tmp_path):
+    run, _ = written(tmp_path / "run", np.random.default_rng(3), [1], rows_of(()))
+    writer = RunWriter(run.path, [SPEC], configuration={}, environment={}, quantities=rows_of(()), resume=1)
+    writer.refuse("weights moved without an update")
+    writer.close()
+    reason = f"{run.path} was refused while it was recorded: weights moved without an update"
+    assert open_run(run.path).problems == (reason,)
+    table = verify(run.path).set_index("file")
+    assert table.loc["refused.json", "verdict"] == "damaged"
+    assert table.loc["refused.json", "detail"] == reason
+    (run.path / "refused.json").write_text("{")
+    assert "is not what was written there" in open_run(run.path).problems[0]
