@@ -12,6 +12,7 @@ import rich_click as click
 
 from recu_analysis.cli import options
 from recu_analysis.cli.output import aligned, number, replace_file, three_digits
+from recu_analysis.cli.settings import setting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +34,7 @@ RUNS = {"recu": ("ReCU", True), "baseline": ("without clamp", False)}
     type=click.Path(path_type=Path),
     help="Where the figures go; the folder figures in --directory by default.",
 )
-@click.option("--epochs", type=int, default=24, show_default=True, help="Of each training.")
+@setting("epochs", help="Of each training.")
 @click.option("--overwrite", is_flag=True, help="Delete the runs in --directory first.")
 @options.common
 def command(directory: Path, figures: Path | None, epochs: int, overwrite: bool) -> None:
@@ -46,7 +47,7 @@ def command(directory: Path, figures: Path | None, epochs: int, overwrite: bool)
     from recu_analysis.training.config import TrainingConfig
 
     began = time.monotonic()
-    config = TrainingConfig(epochs=epochs, warm_up=min(2, epochs - 1))
+    config = TrainingConfig.with_usual(epochs=epochs)
     for name, (label, recu) in RUNS.items():
         folder = directory / name
         options.note(f"training {label} in {folder}, {epochs} epochs")

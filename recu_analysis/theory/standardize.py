@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Of what a clamp takes its quantiles: the Laplace fitted to the layer, or the weights themselves.
 QUANTILES = ("laplace", "empirical")
+#: Whose gradients a clamp stops: those of the clamped weights or, as a control, of a random set as large.
+MASKS = ("clamped", "random")
 
 #: Above the relative rounding of a mean in float64.
 ROUNDING = 1e-12

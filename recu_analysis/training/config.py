@@ -3,216 +3,184 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from recu_analysis.errors import InputError
+from recu_analysis.store.quantities import MORE_QUANTITIES
 from recu_analysis.theory.laplace import check_tau
 from recu_analysis.theory.schedule import schedule
+from recu_analysis.theory.standardize import MASKS, QUANTILES
+from recu_analysis.training.settings import documented, option, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: Data sets that `load_dataset` knows; here, where naming them needs no torch.
 DATASETS = ("digits", "fashion-mnist", "fashion-mnist-16", "cifar10", "cifar100", "image-folder")
-#: What a field may be, where that is one of a few words.
-CHOICES = {
-    "optimizer": ("sgd", "adam"),
-    "schedule": ("cosine", "step", "linear", "constant"),
-    "device": ("auto", "cpu", "cuda"),
-    "binariser": ("recu", "bnn", "xnor", "bi-real", "ir-net"),
-    "quantile": ("laplace", "empirical"),
-    "mask": ("clamped", "random"),
-    "alpha": ("learned", "analytic", "none"),
-}
-#: What can be recorded of every weight beside the usual.
-EXTRA_QUANTITIES = ("ema", "grad")
-#: What only the binariser recu can be told, by its name here and in `BinaryConv2d`; the others are published methods.
-RECU_OPTIONS = {
-    "recu": "clamp",
-    "mask": "mask",
-    "quantile": "quantile",
-    "scale": "scale",
-    "centre": "centre",
-    "alpha": "alpha",
-    "scale_activations": "scale_activations",
-}
-#: Learning rates that the command line takes where none is given; both were tried on the digits.
+#: The optimizers, and learning rates that suit them; both were tried on the digits.
 LEARNING_RATES = {"sgd": 0.1, "adam": 0.01}
 #: Least and most pixels a side; the networks were made for 32 and 224.
 IMAGE_SIZES = (8, 1024)
 #: That of Tiny-ImageNet.
 IMAGE_SIZE = 64
-_NUMBERS = ("initial_scale", "lr", "momentum", "weight_decay", "binary_weight_decay")
-#: Fields, the types they may have, and how an error calls them; bool is not taken for an int.
-_KINDS = (
-    *((name, (str,), "a text") for name in ("network", "dataset", *CHOICES)),
-    ("data_dir", (str, type(None)), "a text or None"),
-    *(
-        (name, (bool,), "True or False")
-        for name in ("recu", "centre", "scale_activations", "augment", "bfloat16", "channels_last", "compile")
-    ),
-    ("scale", (int, float, type(None)), "a number or None"),
-    ("tau", (tuple,), "a tuple of two numbers"),
-    ("quantities", (tuple,), "a tuple of words"),
-    *(
-        (name, (int,), "a whole number")
-        for name in ("image_size", "epochs", "batch_size", "accumulate", "warm_up", "seed")
-    ),
-    *((name, (int, float), "a number") for name in _NUMBERS),
-)
+#: Epochs of warm-up, where there are more of them.
+WARM_UP = 2
+#: What checkpoints of earlier versions call two of the fields, by which `evaluate` still reads them.
+OLD_NAMES = {"binariser": "binarizer", "centre": "center"}
 
 
+@documented
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
     """A training of one network on one data set; the defaults are the recipe of the demo.
 
-    Attributes
-    ----------
-    network, dataset : str
-    data_dir : str or None
-        Where the data set lies, for those that pip does not bring.
-    image_size : int
-        Pixels to which image-folder brings height and width; the other data sets have their own.
-    augment : bool
-        Whether the training images are changed at random, as the data set does it.
-    binariser : {"recu", "bnn", "xnor", "bi-real", "ir-net"}
-        The method, as in `BinaryConv2d`; what follows down to `scale_activations` is ReCU's alone.
-    recu : bool
-        Whether the weights are clamped; the standardisation stays without.
-    tau : tuple of float
-        Quantile level in the first epoch, and the one that the schedule (Eq. 24) heads for; equal for a fixed one.
-    mask : {"clamped", "random"}
-        Whose gradients the clamp stops: those of the clamped weights, or, as a control, of a random set as large.
-    quantile : {"laplace", "empirical"}
-        To whose quantiles the clamp goes: those of the fitted Laplace, or of the weights themselves.
-    scale : float or None
-        b*, to which the weights are standardised; None leaves their scale alone.
-    centre : bool
-        Whether the mean of each output channel is subtracted first.
-    alpha : {"learned", "analytic", "none"}
-        Factor of each binary layer's output.
-    scale_activations : bool
-        Whether activations are divided by each sample's standard deviation while training.
-    initial_scale : float
-        Factor on the initial latent weights; b* = sqrt(2)/2 with 1/sqrt(2 sqrt(2)) follows b* = 2 with 1.
-    epochs : int
-    batch_size : int
-        Images of one backward pass; where several processes train, they share them.
-    accumulate : int
-        Batches of one update. Its gradient is the mean over all their images; the last update of an epoch has what
-        is left.
-    optimizer : {"sgd", "adam"}
-        torch's own, Adam with its betas of 0.9 and 0.999.
-    schedule : {"cosine", "step", "linear", "constant"}
-        Of the learning rate; see `learning_rate`.
-    lr : float
-        Learning rate after the warm-up; Adam wants a tenth of SGD's.
-    momentum : float
-        Of SGD; Adam has none.
-    weight_decay, binary_weight_decay : float
-        Of all other parameters, and of the latent binary weights; added to the gradient, by Adam too.
-    warm_up : int
-        Epochs over which the learning rate rises.
-    bfloat16 : bool
-        Whether the passes run under torch.autocast; parameters and optimizer stay in float32.
-    channels_last : bool
-        Whether images and weights lie in memory with their channels last.
-    compile : bool
-        Whether the training passes go through torch.compile; on a GPU as CUDA graphs, unless gradients are accumulated
-        or there are several processes.
-    device : {"auto", "cpu", "cuda"}
-        auto takes CUDA where there is some.
-    seed : int
-        Of initialisation, order of the data, and what is random in an epoch.
-    quantities : tuple of str
-        What is recorded of every weight beside the usual: ema, grad, as in `recu_analysis.record`.
+    Each field is declared once: checks, options of the command line and documentation follow from what stands here.
     """
 
-    network: str = "resnet20"
-    dataset: str = "digits"
-    data_dir: str | None = None
-    image_size: int = IMAGE_SIZE
-    augment: bool = False
-    binariser: str = "recu"
-    recu: bool = True
-    mask: str = "clamped"
-    quantile: str = "laplace"
-    tau: tuple[float, float] = (0.85, 0.99)
-    scale: float | None = 2.0
-    centre: bool = True
-    alpha: str = "learned"
-    scale_activations: bool = True
-    initial_scale: float = 1.0
-    epochs: int = 24
-    batch_size: int = 64
-    accumulate: int = 1
-    optimizer: str = "sgd"
-    schedule: str = "cosine"
-    lr: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    binary_weight_decay: float = 1e-2
-    warm_up: int = 2
-    bfloat16: bool = False
-    channels_last: bool = False
-    compile: bool = False
-    device: str = "auto"
-    seed: int = 0
-    quantities: tuple[str, ...] = ()
+    network: str = option("resnet20", "Its name; see layers.")
+    dataset: str = option("digits", "What to learn.", choices=DATASETS)
+    data_dir: str | None = option(
+        None,
+        "Folder of the data set: one of CIFAR's archives, packed or unpacked; train/CLASS/ and val/CLASS/ for "
+        "image-folder; Fashion-MNIST's four .gz files, by default where Debian's package dataset-fashion-mnist has "
+        "them.",
+        metavar="DIR",
+    )
+    image_size: int = option(
+        IMAGE_SIZE,
+        "Of image-folder: the short side is brought to it, the long one cut.",
+        least=IMAGE_SIZES[0],
+        below=IMAGE_SIZES[1] + 1,
+        refusal=f"images can have {IMAGE_SIZES[0]} to {IMAGE_SIZES[1]} pixels a side",
+        metavar="PIXELS",
+    )
+    augment: bool = option(
+        False, "Shift training images by up to an eighth of their size, and mirror half of them (digits not)."
+    )
+    binarizer: str = option(
+        "recu",
+        "The method; the options from --recu to --scale-activations are ReCU's.",
+        choices=("recu", "bnn", "xnor", "bi-real", "ir-net"),
+    )
+    recu: bool = option(True, "Clamp the weights, or only standardise them.", ingredient="clamp")
+    mask: str = option(
+        "clamped",
+        "Whose gradients the clamp stops; random: as many, drawn by lot, as a control.",
+        choices=MASKS,
+        ingredient="mask",
+    )
+    quantile: str = option(
+        "laplace",
+        "To which quantiles: the fitted Laplace's, or the weights' own.",
+        choices=QUANTILES,
+        ingredient="quantile",
+    )
+    tau: tuple[float, float] = option(
+        (0.85, 0.99),
+        "Level of the quantiles in the first epoch, and the one that its schedule heads for (Eq. 24).",
+        metavar="LO HI",
+    )
+    scale: float | None = option(
+        2.0,
+        "b*, to which weights are standardised, or none; IR-Net's is 0.7071.",
+        above=0.0,
+        metavar="NUMBER|none",
+        ingredient="scale",
+    )
+    center: bool = option(True, "Subtract each output channel's mean first, or not.", ingredient="centre")
+    alpha: str = option(
+        "learned",
+        "Factor of each binary layer's output; analytic: Eq. 13.",
+        choices=("learned", "analytic", "none"),
+        ingredient="alpha",
+    )
+    scale_activations: bool = option(
+        True, "Divide by each sample's standard deviation in training, or not.", ingredient="scale_activations"
+    )
+    initial_scale: float = option(
+        1.0, "Factor on the initial weights; b* = 0.7071 with 0.5946 follows b* = 2 with 1.", above=0.0
+    )
+    epochs: int = option(24, "Passes over the training images.", least=1, refusal="a training needs at least one epoch")
+    batch_size: int = option(
+        64,
+        "Images of one backward pass, which several processes share.",
+        least=2,
+        refusal="batch normalisation needs batches of at least 2 images",
+    )
+    accumulate: int = option(
+        1,
+        "Batches of one update; its gradient is the mean over all their images.",
+        least=1,
+        refusal="an update needs at least one batch",
+    )
+    optimizer: str = option(
+        "sgd", "What applies the gradients; Adam has the betas 0.9 and 0.999.", choices=tuple(LEARNING_RATES)
+    )
+    schedule: str = option(
+        "cosine",
+        "Of the learning rate; step: divided by 10 at half and at three quarters of the epochs.",
+        choices=("cosine", "step", "linear", "constant"),
+    )
+    lr: float = option(
+        LEARNING_RATES["sgd"],
+        "Learning rate after the warm-up.",
+        above=0.0,
+        usual=", ".join(f"{rate} for {name}" for name, rate in LEARNING_RATES.items()),
+    )
+    momentum: float = option(0.9, "Of SGD; Adam has none.", least=0.0, below=1.0)
+    weight_decay: float = option(5e-4, "Of all but the binary weights; added to the gradient, by Adam too.", least=0.0)
+    binary_weight_decay: float = option(1e-2, "Of the binary weights.", least=0.0)
+    warm_up: int = option(
+        WARM_UP, "Epochs in which the learning rate rises.", usual=f"{WARM_UP}, in shorter trainings all but one"
+    )
+    bfloat16: bool = option(False, "Compute in bfloat16 where that is safe; weights stay float32.")
+    channels_last: bool = option(False, "Keep images and weights in memory with their channels last.")
+    compile: bool = option(
+        False,
+        "Compile the training passes, on a GPU as CUDA graphs where one process updates after every batch; needs a C++ "
+        "compiler on a CPU.",
+    )
+    device: str = option("auto", "auto: CUDA if any.", choices=("auto", "cpu", "cuda"))
+    seed: int = option(
+        0, "Of all that is random.", least=0, below=2**63, refusal="a seed is a number from 0 to 2^63 - 1"
+    )
+    quantities: tuple[str, ...] = option(
+        (),
+        "Of every weight beside the usual: moving average of flips, sum of |gradient|; repeatable.",
+        choices=MORE_QUANTITIES,
+        flag="record",
+    )
 
     def __post_init__(self) -> None:
-        self._check_kinds()
-        self._check_counts()
+        for name, setting in settings_of(TrainingConfig).items():
+            setting.check(getattr(self, name))
         low, high = check_tau(self.tau)
         if low > high:
             raise InputError(f"tau must not fall: its start {low:g} is above its end {high:g}")
-        for name in ("lr", "initial_scale", *(("scale",) if self.scale is not None else ())):
-            _require(name, getattr(self, name), 0.0, inclusive=False)
-        for name in ("momentum", "weight_decay", "binary_weight_decay"):
-            _require(name, getattr(self, name), 0.0)
-        if self.momentum >= 1.0:
-            raise InputError(f"momentum must be below 1, not {self.momentum:g}")
-        if self.binariser != "recu":
+        if not 0 <= self.warm_up < self.epochs:
+            raise InputError(f"the warm-up must be shorter than the {self.epochs} epochs, not {self.warm_up}")
+        if self.binarizer != "recu":
             self._check_method()
 
     def _check_method(self) -> None:
-        """InputError if a method that is not ReCU is told what only ReCU has."""
-        for field in fields(self):
-            if field.name in RECU_OPTIONS and getattr(self, field.name) != field.default:
+        """InputError if a method that is not ReCU, and trained as published, is told what only ReCU has."""
+        for name, setting in settings_of(TrainingConfig).items():
+            if setting.ingredient and getattr(self, name) != setting.default:
                 raise InputError(
-                    f"{field.name.replace('_', ' ')} is an option of the binariser recu; {self.binariser} is trained "
-                    "as published, so leave it away"
+                    f"{setting.words} is an option of the binarizer recu; {self.binarizer} is trained as published, "
+                    "so leave it away"
                 )
 
-    def _check_counts(self) -> None:
-        """InputError unless the whole numbers can be those of a training."""
-        check_image_size(self.image_size)
-        if self.epochs < 1:
-            raise InputError(f"a training needs at least one epoch, not {self.epochs}")
-        if self.batch_size < 2:
-            raise InputError(f"batch normalisation needs batches of at least 2 images, not {self.batch_size}")
-        if self.accumulate < 1:
-            raise InputError(f"an update needs at least one batch, not {self.accumulate}")
-        if not 0 <= self.warm_up < self.epochs:
-            raise InputError(f"the warm-up must be shorter than the {self.epochs} epochs, not {self.warm_up}")
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"a seed is a number from 0 to 2^63 - 1, not {self.seed}")
-
-    def _check_kinds(self) -> None:
-        """InputError unless every field is of its type, and one of its words; JSON and callers bring others."""
-        for name, kinds, what in _KINDS:
-            value = getattr(self, name)
-            if type(value) not in kinds:
-                raise InputError(f"{name.replace('_', ' ')} must be {what}, not {value!r}")
-        for name, words in CHOICES.items():
-            if getattr(self, name) not in words:
-                raise InputError(f"{name} must be one of {', '.join(words)}, not {getattr(self, name)!r}")
-        for name in self.quantities:
-            if name not in EXTRA_QUANTITIES:
-                raise InputError(f"what can be recorded beside is {', '.join(EXTRA_QUANTITIES)}, not {name!r}")
-        if len(self.tau) != 2 or any(type(level) not in (int, float) for level in self.tau):
-            raise InputError(f"tau must be a pair of numbers, its start and its end, not {self.tau!r}")
+    @classmethod
+    def with_usual(cls, *, lr: float | None = None, warm_up: int | None = None, **more: Any) -> Self:
+        """A configuration in which learning rate and warm-up follow from optimizer and epochs where they are None."""
+        config = cls(**more, warm_up=0)
+        return replace(
+            config,
+            lr=LEARNING_RATES[config.optimizer] if lr is None else lr,
+            warm_up=min(WARM_UP, config.epochs - 1) if warm_up is None else warm_up,
+        )
 
     def learning_rate(self, epoch: int) -> float:
         """Learning rate of an epoch, counted from 0: the authors' warm-up, then the schedule.
@@ -235,52 +203,39 @@ class TrainingConfig:
 
     def binary_options(self) -> dict[str, Any]:
         """What `build_network` is told of the binary layers."""
-        if self.binariser != "recu":
-            return {"binariser": self.binariser}
-        return {option: getattr(self, name) for name, option in RECU_OPTIONS.items()}
+        if self.binarizer != "recu":
+            return {"binariser": self.binarizer}
+        settings = settings_of(TrainingConfig).values()
+        return {setting.ingredient: getattr(self, setting.name) for setting in settings if setting.ingredient}
 
     def tau_of(self, epoch: int) -> float | None:
         """Quantile level of an epoch, counted from 0 (Eq. 24); None without the clamp."""
-        clamps = self.recu and self.binariser == "recu"
+        clamps = self.recu and self.binarizer == "recu"
         return float(schedule(epoch, self.epochs, *self.tau)) if clamps else None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON has them."""
-        return asdict(self) | {"tau": list(self.tau), "quantities": list(self.quantities)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, entries: Mapping[str, Any]) -> Self:
-        """The configuration that `to_dict` described.
+        """The configuration that `to_dict` described, in this version or an earlier one.
 
         Raises
         ------
         InputError
             If a field is unknown or out of its range.
         """
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(entries) - known)
+        known = settings_of(TrainingConfig)
+        told = {OLD_NAMES.get(name, name): value for name, value in entries.items()}
+        unknown = sorted(set(told) - set(known))
         if unknown:
             raise InputError(f"no setting of a training is called {unknown[0]!r}; they are {', '.join(sorted(known))}")
-        known_entries: dict[str, Any] = dict(entries)
-        for name in ("tau", "quantities"):
-            if isinstance(known_entries.get(name), list):
-                known_entries[name] = tuple(known_entries[name])
-        return cls(**known_entries)
+        # JSON has lists where a field has a tuple.
+        fields: dict[str, Any] = {name: tuple(it) if isinstance(it, list) else it for name, it in told.items()}
+        return cls(**fields)
 
     def differences(self, other: TrainingConfig) -> list[str]:
         """A text such as ``epochs (24, not 30)`` for every field in which the other differs."""
         mine, theirs = self.to_dict(), other.to_dict()
         return [f"{name} ({mine[name]}, not {theirs[name]})" for name in mine if mine[name] != theirs[name]]
-
-
-def check_image_size(size: int) -> None:
-    """InputError unless images can have so many pixels a side."""
-    least, most = IMAGE_SIZES
-    if not least <= size <= most:
-        raise InputError(f"images can have {least} to {most} pixels a side, not {size}")
-
-
-def _require(name: str, value: float, least: float, *, inclusive: bool = True) -> None:
-    if not (math.isfinite(value) and (value >= least if inclusive else value > least)):
-        bound = f"at least {least:g}" if inclusive else f"above {least:g}"
-        raise InputError(f"{name.replace('_', ' ')} must be a number {bound}, not {value:g}")

@@ -78,7 +78,7 @@ def test_trains_on_a_folder_of_images_of_a_size(tmp_path, photographs):
 
 
 def test_every_option_of_training_reaches_it(tmp_path, photographs):
-    words = "--optimizer adam --schedule step --accumulate 2 --bfloat16 --channels-last --no-centre --device cpu"
+    words = "--optimizer adam --schedule step --accumulate 2 --bfloat16 --channels-last --no-center --device cpu"
     data = ("--dataset", "image-folder", "--data-dir", photographs, "--image-size", 16)
     done = run_cli("train", "--run-dir", tmp_path / "run", *words.split(), *data, "--epochs", 1, "--batch-size", 16)
     assert done.exit_code == 0, done.stderr
@@ -92,7 +92,7 @@ def test_every_option_of_training_reaches_it(tmp_path, photographs):
         "accumulate": 2,
         "bfloat16": True,
         "channels_last": True,
-        "centre": False,
+        "center": False,
         "device": "cpu",
         "compile": False,
         "augment": False,

@@ -168,12 +168,13 @@ def test_other_settings_are_named():
         checkpoint.check_same(POSITION, TrainingConfig(), 2, "runs/a")
 
 
-def test_a_checkpoint_from_before_a_setting_existed_has_its_default(saved):
+def test_a_checkpoint_from_before_a_setting_existed_or_had_its_name_is_read(saved):
     def older(metadata):
         place = json.loads(metadata["position"])
         del place["processes"]
-        for name in ("optimizer", "schedule", "accumulate", "bfloat16", "compile", "device", "augment", "centre"):
+        for name in ("optimizer", "schedule", "accumulate", "bfloat16", "compile", "device", "augment", "center"):
             del place["config"][name]
+        place["config"]["binariser"] = place["config"].pop("binarizer")
         del place["data"]
         metadata["position"] = json.dumps(place, sort_keys=True)
         metadata["seal"] = seal(metadata["position"])

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from recu_analysis import nn
-from recu_analysis.errors import InputError
-from recu_analysis.training import data
-from recu_analysis.training.config import CHOICES, DATASETS, TrainingConfig
+from recu_analysis.errors import InputError, RecuError
+from recu_analysis.training.config import DATASETS, TrainingConfig
+from recu_analysis.training.data import load_dataset
+from recu_analysis.training.settings import settings_of
 
 
 @pytest.mark.parametrize(
@@ -34,11 +35,13 @@ from recu_analysis.training.config import CHOICES, DATASETS, TrainingConfig
         ({"accumulate": 0}, "an update needs at least one batch, not 0"),
         ({"optimizer": "lion"}, "optimizer must be one of sgd, adam, not 'lion'"),
         ({"schedule": "Cosine"}, "schedule must be one of cosine, step, linear, constant"),
-        ({"binariser": "xnor-net"}, "binariser must be one of recu, bnn, xnor, bi-real, ir-net"),
-        ({"binariser": "bnn", "recu": False}, "recu is an option of the binariser recu; bnn is trained as published"),
-        ({"binariser": "ir-net", "scale": 0.7}, "scale is an option of the binariser recu"),
+        ({"binarizer": "xnor-net"}, "binarizer must be one of recu, bnn, xnor, bi-real, ir-net"),
+        ({"binarizer": "bnn", "recu": False}, "recu is an option of the binarizer recu; bnn is trained as published"),
+        ({"binarizer": "ir-net", "scale": 0.7}, "scale is an option of the binarizer recu"),
         ({"alpha": "mean"}, "alpha must be one of learned, analytic, none"),
         ({"device": "tpu"}, "device must be one of auto, cpu, cuda"),
+        ({"dataset": "mnist"}, "dataset must be one of digits, fashion-mnist"),
+        ({"quantities": ("grad", "path")}, "quantities must be one of ema, grad, not 'path'"),
     ],
 )
 def test_refuses_what_cannot_be_trained(fields, message):
@@ -128,8 +131,11 @@ def test_schedules_follow_on_the_warm_up(schedule, rates):
     assert [config.learning_rate(epoch) for epoch in range(8)] == pytest.approx(rates, rel=1e-9)
 
 
-def test_the_data_sets_are_those_that_can_be_loaded():
-    assert data.DATASETS == DATASETS
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_data_set_can_be_loaded_or_says_what_it_lacks(name, tmp_path):
+    with pytest.raises(RecuError) as caught:
+        load_dataset(name, str(tmp_path))
+    assert "no data set is called" not in str(caught.value)
 
 
 def test_tau_rises_from_its_start_and_is_absent_without_recu():
@@ -145,6 +151,33 @@ def test_tau_rises_from_its_start_and_is_absent_without_recu():
 def test_survives_json():
     config = TrainingConfig(epochs=3, tau=(0.8, 0.9), data_dir="/data", recu=False)
     assert TrainingConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_reads_the_names_of_earlier_versions():
+    written = TrainingConfig(binarizer="bnn").to_dict()
+    assert "binariser" not in written
+    older = {name: value for name, value in written.items() if name not in ("binarizer", "center")}
+    assert TrainingConfig.from_dict(older | {"binariser": "bnn", "centre": True}) == TrainingConfig(binarizer="bnn")
+
+
+@pytest.mark.parametrize(
+    ("given", "lr", "warm_up"),
+    [
+        ({}, 0.1, 2),
+        ({"optimizer": "adam", "epochs": 1}, 0.01, 0),
+        ({"optimizer": "adam", "epochs": 2, "lr": 0.3}, 0.3, 1),
+        ({"epochs": 2, "warm_up": 0}, 0.1, 0),
+    ],
+)
+def test_what_is_not_given_follows_from_the_rest(given, lr, warm_up):
+    config = TrainingConfig.with_usual(**given)
+    assert (config.lr, config.warm_up) == (lr, warm_up)
+
+
+def test_every_setting_is_in_the_docstring():
+    for name, setting in settings_of(TrainingConfig).items():
+        assert f"\n{name} : " in TrainingConfig.__doc__
+        assert setting.text.split(";")[0][:60] in " ".join(TrainingConfig.__doc__.split())
 
 
 def test_an_unknown_setting_is_named():
@@ -184,10 +217,10 @@ def test_refuses_values_of_the_wrong_kind(fields, message):
 
 
 def test_the_command_line_and_the_layers_know_the_same_methods():
-    assert CHOICES["binariser"] == tuple(nn.BINARISERS)
-    config = TrainingConfig(recu=False, quantile="empirical", scale=None, centre=False, alpha="none")
+    assert settings_of(TrainingConfig)["binarizer"].choices == tuple(nn.BINARISERS)
+    config = TrainingConfig(recu=False, quantile="empirical", scale=None, center=False, alpha="none")
     built = nn.BinaryConv2d(4, 4, 3, **config.binary_options()).binariser
     expected = {"clamp": False, "quantile": "empirical", "scale": None, "centre": False, "alpha": "none"}
     assert built.differences() == expected
-    assert TrainingConfig(binariser="bi-real").binary_options() == {"binariser": "bi-real"}
-    assert TrainingConfig(binariser="bi-real").tau_of(0) is None
+    assert TrainingConfig(binarizer="bi-real").binary_options() == {"binariser": "bi-real"}
+    assert TrainingConfig(binarizer="bi-real").tau_of(0) is None

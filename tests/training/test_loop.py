@@ -57,8 +57,8 @@ def files(folder):
         (BATCHES + 2, {"momentum": 0.0, "accumulate": 3}),
         (2 * BATCHES + 1, {"mask": "random", "initial_scale": 0.5, "augment": True}),
         (BATCHES + 2, {"optimizer": "adam", "lr": 0.01, "schedule": "linear"}),
-        (2 * BATCHES + 1, {"channels_last": True, "accumulate": 2, "schedule": "step", "centre": False}),
-        (2 * BATCHES + 1, {"binariser": "ir-net"}),
+        (2 * BATCHES + 1, {"channels_last": True, "accumulate": 2, "schedule": "step", "center": False}),
+        (2 * BATCHES + 1, {"binarizer": "ir-net"}),
         (BATCHES + 2, {"quantile": "empirical", "alpha": "analytic", "scale": None, "scale_activations": False}),
     ],
 )
@@ -91,7 +91,7 @@ def test_a_resumed_training_ends_with_bitwise_the_same_weights(tmp_path, stop, f
 
 @pytest.mark.parametrize("method", ["bnn", "xnor", "bi-real", "ir-net"])
 def test_a_published_method_is_trained_and_measured(tmp_path, method):
-    train(TrainingConfig(epochs=1, batch_size=50, warm_up=0, binariser=method), tmp_path)
+    train(TrainingConfig(epochs=1, batch_size=50, warm_up=0, binarizer=method), tmp_path)
     run = open_run(tmp_path)
     assert all(layer.transform == BINARISERS[method].transform() for layer in run.header.layers)
     table = layer_table(run)

@@ -2,7 +2,7 @@
 
 from recu_analysis.training.data.dataset import Dataset
 from recu_analysis.training.data.idx import read_idx
-from recu_analysis.training.data.loading import DATASETS, load_dataset
+from recu_analysis.training.data.loading import load_dataset
 from recu_analysis.training.data.order import batches, epoch_seed
 
-__all__ = ["DATASETS", "Dataset", "batches", "epoch_seed", "load_dataset", "read_idx"]
+__all__ = ["Dataset", "batches", "epoch_seed", "load_dataset", "read_idx"]

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from recu_analysis.errors import DataError, InputError
-from recu_analysis.training.config import check_image_size
+from recu_analysis.training.config import TrainingConfig
 from recu_analysis.training.data.dataset import Dataset, pixel_dataset
 from recu_analysis.training.data.images import quiet_decoding, read_square
+from recu_analysis.training.settings import settings_of
 
 ENDINGS = (".jpg", ".jpeg", ".png")
 LAYOUT = "it should hold train/CLASS/*.jpg (or .jpeg, .png) and val/CLASS/*.jpg"
@@ -56,7 +57,7 @@ def load_image_folder(data_dir: str | None, image_size: int) -> Dataset:
     """
     if data_dir is None:
         raise InputError(f"image-folder needs a folder, named by --data-dir: {LAYOUT}")
-    check_image_size(image_size)
+    settings_of(TrainingConfig)["image_size"].check(image_size)
     found = list_images(Path(data_dir))
     _check_memory(len(found.train) + len(found.val), image_size, free_memory())
     return pixel_dataset(_decoded(found.train, image_size), _decoded(found.val, image_size), len(found.classes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from recu_analysis.errors import InputError
-from recu_analysis.training.config import IMAGE_SIZE
+from recu_analysis.training.config import DATASETS, IMAGE_SIZE
 from recu_analysis.training.data.cifar import PUBLISHED, load_cifar
 from recu_analysis.training.data.digits import load_digits
 from recu_analysis.training.data.folder import load_image_folder
@@ -13,8 +13,6 @@ from recu_analysis.training.data.idx import load_fashion_mnist
 
 if TYPE_CHECKING:
     from recu_analysis.training.data.dataset import Dataset
-
-DATASETS = ("digits", "fashion-mnist", "fashion-mnist-16", *PUBLISHED, "image-folder")
 
 
 def load_dataset(name: str, data_dir: str | None = None, image_size: int = IMAGE_SIZE) -> Dataset:
