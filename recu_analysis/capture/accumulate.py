@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from recu_analysis.capture.kernel import advance, all_moments, take_flips
-from recu_analysis.nn.functional import fused_for
+from recu_analysis.nn.fusing import fused_for
 from recu_analysis.store.quantities import QUANTITIES
 
 if TYPE_CHECKING:
