@@ -20,6 +20,7 @@ ROOMS = [
     "report",
     "testing",
     "nn",
+    "interop",
     "capture",
     "integrations",
     "training",

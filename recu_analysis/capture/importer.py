@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recu_analysis.capture.checkpoints import NUMBERS, checkpoint_files, read_state
+from recu_analysis.capture.adapters.saved import SavedLayer, saved_layers
 from recu_analysis.capture.environment import environment
-from recu_analysis.capture.saved import SavedLayer, saved_layers
 from recu_analysis.errors import InputError, RunExistsError, StoreError
+from recu_analysis.interop.checkpoints import NUMBERS, checkpoint_files, read_state
 from recu_analysis.store.format import LayerWindow
 from recu_analysis.store.state import LayerState
 from recu_analysis.store.writer import RunWriter

@@ -8,8 +8,8 @@ import torch
 from click.testing import CliRunner
 
 from recu_analysis.cli import cli
+from recu_analysis.interop.official import save_official
 from recu_analysis.nn import build_network
-from recu_analysis.nn.official import save_official
 from recu_analysis.training import checkpoint
 from recu_analysis.training.config import TrainingConfig
 
