@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import secrets
-import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +11,8 @@ import numpy as np
 
 from recu_analysis.analysis.record import merged
 from recu_analysis.analysis.selection import numbers_text, select_layers
-from recu_analysis.errors import DamagedError, InputError, RunExistsError, StoreError, WindowNotFoundError
-from recu_analysis.store.durable import check_room, sync_directory
+from recu_analysis.errors import DamagedError, InputError, RunExistsError, WindowNotFoundError
+from recu_analysis.store.durable import check_room, whole_folder
 from recu_analysis.store.format import LayerWindow
 from recu_analysis.store.quantities import DENSE, OPTIONAL
 from recu_analysis.store.run import open_run
@@ -24,7 +21,7 @@ from recu_analysis.store.writer import RunWriter
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
@@ -79,7 +76,7 @@ def thin(
     if final.exists() or final.is_symlink():
         raise RunExistsError(f"{final} exists already; choose another folder for the thinned run")
     check_room(final, _bytes(groups, specs), f"the thinned run {final}")
-    with _made_whole(final) as staging:
+    with whole_folder(final) as staging:
         _write(staging, run, specs, groups, on_window)
     return open_run(final)
 
@@ -138,22 +135,6 @@ def _bytes(groups: Sequence[Sequence[Window]], specs: Sequence[LayerSpec]) -> in
             total += sum(entry.stop - entry.start for entry in dense if entry)
             total += FLIPPED_BYTES * min(flipped, spec.weights)
     return total
-
-
-@contextlib.contextmanager
-def _made_whole(final: Path) -> Iterator[Path]:
-    """A folder to write in, which becomes `final` when all went well and else is gone."""
-    home = next(parent for parent in final.absolute().parents if parent.exists())
-    staging = home / f".thin-{secrets.token_hex(8)}"
-    try:
-        yield staging
-        final.parent.mkdir(parents=True, exist_ok=True)
-        staging.rename(final)
-        sync_directory(final.parent)
-    except OSError as error:
-        raise StoreError(f"{final} cannot be written: {error.strerror}") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)  # gone already where all went well
 
 
 def _write(

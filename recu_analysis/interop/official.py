@@ -10,7 +10,7 @@ import torch
 
 from recu_analysis.errors import CheckpointError, InputError
 from recu_analysis.interop.pytorch import is_plain, read_file
-from recu_analysis.store.durable import commit
+from recu_analysis.store.durable import replace_file
 from recu_analysis.theory.reals import real
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def save_official(
         "lr_scheduler": lr_scheduler.state_dict() if lr_scheduler else {},
     }
     try:
-        commit(path.parent, path, lambda file: torch.save(entries, file))
+        replace_file(path, lambda file: torch.save(entries, file))
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise CheckpointError(f"{path} cannot be written: {reason}") from error

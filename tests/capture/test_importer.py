@@ -46,7 +46,7 @@ def series(tmp_path):
 
 
 def leftovers(folder):
-    return [path.name for path in folder.iterdir() if "import" in path.name]
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
 def test_a_folder_becomes_a_run_with_net_movement(series, tmp_path):
