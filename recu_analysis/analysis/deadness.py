@@ -12,7 +12,7 @@ from recu_analysis.analysis.engine import Asked, ask, over
 from recu_analysis.analysis.horizon import final_stretch
 from recu_analysis.analysis.record import MergedRecord
 from recu_analysis.analysis.selection import select_layers, select_windows
-from recu_analysis.errors import InputError, NotRecordedError
+from recu_analysis.errors import InputError, NotRecordedError, unknown
 from recu_analysis.theory.laplace import check_tau
 from recu_analysis.theory.ranks import median, of_rank
 from recu_analysis.theory.standardize import memory, standard_scores
@@ -248,7 +248,7 @@ def _tail_level(spec: LayerSpec, record: Record, tail_tau: TailTau) -> float:
 def check_criterion(criterion: str) -> Criterion:
     """The criterion of that name; InputError if there is none."""
     if criterion not in CRITERIA:
-        raise InputError(f"the criteria of deadness are {', '.join(CRITERIA)}, not {criterion!r}")
+        raise unknown("criterion of deadness", criterion, CRITERIA)
     return criterion
 
 

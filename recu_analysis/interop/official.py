@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from recu_analysis.errors import CheckpointError, InputError
+from recu_analysis.errors import CheckpointError, InputError, listed
 from recu_analysis.interop.pytorch import is_plain, read_file
 from recu_analysis.store.durable import replace_file
 from recu_analysis.theory.reals import real
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from torch import nn
 
@@ -173,7 +173,7 @@ def load_into(model: nn.Module, checkpoint: OfficialCheckpoint) -> None:
         "unexpected": [key for key in given if key not in own],
         "of another shape": shapes,
     }
-    found = [f"{what} {_listed(names)}" for what, names in problems.items() if names]
+    found = [f"{what} {listed(names, LISTED)}" for what, names in problems.items() if names]
     if found:
         raise CheckpointError(f"the checkpoint does not fit {type(model).__name__}: {'; '.join(found)}")
     model.load_state_dict(given)
@@ -189,7 +189,7 @@ def _fits(key: str, given: torch.Tensor, own: torch.Tensor) -> bool:
 def _content(entries: Any) -> str:
     if not isinstance(entries, dict):
         return f"a {type(entries).__name__}"
-    return f"a dict with the entries {_listed([repr(key) for key in entries])}" if entries else "an empty dict"
+    return f"a dict with the entries {listed([repr(key) for key in entries], LISTED)}" if entries else "an empty dict"
 
 
 def _state(path: Path, entries: Mapping[Any, Any]) -> dict[str, torch.Tensor]:
@@ -223,8 +223,3 @@ def _mapping(entries: Mapping[str, Any], name: str) -> dict[str, Any] | None:
 def _describe(tensor: torch.Tensor) -> str:
     shape = "x".join(map(str, tensor.shape)) or "a scalar"
     return shape if tensor.is_floating_point() else f"{shape} of {str(tensor.dtype).removeprefix('torch.')}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more

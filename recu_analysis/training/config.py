@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
-from recu_analysis.errors import InputError
+from recu_analysis.errors import InputError, unknown
 from recu_analysis.theory.laplace import check_tau
 from recu_analysis.theory.schedule import schedule
 
@@ -210,7 +210,7 @@ class TrainingConfig:
                 raise InputError(f"{name} must be one of {', '.join(words)}, not {getattr(self, name)!r}")
         for name in self.quantities:
             if name not in EXTRA_QUANTITIES:
-                raise InputError(f"what can be recorded beside is {', '.join(EXTRA_QUANTITIES)}, not {name!r}")
+                raise unknown("extra quantity", name, EXTRA_QUANTITIES)
         if len(self.tau) != 2 or any(type(level) not in (int, float) for level in self.tau):
             raise InputError(f"tau must be a pair of numbers, its start and its end, not {self.tau!r}")
 
@@ -257,10 +257,10 @@ class TrainingConfig:
         InputError
             If a field is unknown or out of its range.
         """
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(entries) - known)
-        if unknown:
-            raise InputError(f"no setting of a training is called {unknown[0]!r}; they are {', '.join(sorted(known))}")
+        known = [field.name for field in fields(cls)]
+        for name in entries:
+            if name not in known:
+                raise unknown("setting of a training", name, known)
         known_entries: dict[str, Any] = dict(entries)
         for name in ("tau", "quantities"):
             if isinstance(known_entries.get(name), list):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from recu_analysis.capture.adapters.registry import Adapter, Meaning, refuse_unusable, registered
-from recu_analysis.errors import InputError, NoBinaryLayersError
+from recu_analysis.errors import InputError, NoBinaryLayersError, listed, unknown
 from recu_analysis.interop.saved import layers_in, weight_of
 from recu_analysis.store.format import LayerSpec
 from recu_analysis.theory.standardize import WeightTransform
@@ -77,12 +77,13 @@ def saved_layers(
     """
     known = sorted({each.name for each in registered()})
     if adapter is not None and adapter not in known:
-        raise InputError(f"no adapter is called {adapter!r}; known are {', '.join(known)}")
+        raise unknown("adapter", adapter, known)
     things = layers_in(state.tensors)
     if not things:
+        seen = listed(list(state.tensors), LISTED)
         raise NoBinaryLayersError(
-            f"{state.path} holds no layer: none of its tensors ({_some(list(state.tensors))}) is called weight and has "
-            "two axes or more; rename the latent weights as NAME.weight in a copy of it"
+            f"{state.path} holds no layer: none of its tensors ({seen}) is called weight and has two axes or more; "
+            "rename the latent weights as NAME.weight in a copy of it"
         )
     chosen = things
     if patterns is not None:
@@ -186,12 +187,5 @@ def _refuse_unmatched(patterns: Sequence[str], things: dict[str, SimpleNamespace
 
 
 def _listed(things: dict[str, SimpleNamespace]) -> str:
-    return _some(
-        [f"{name or '(itself)'} ({'x'.join(map(str, weight_of(thing)[1]))})" for name, thing in things.items()]
-    )
-
-
-def _some(seen: list[str]) -> str:
-    """The first of them, and how many more there are."""
-    more = f" and {len(seen) - LISTED} more" if len(seen) > LISTED else ""
-    return ", ".join(seen[:LISTED]) + more
+    shapes = {name or "(itself)": "x".join(map(str, weight_of(thing)[1])) for name, thing in things.items()}
+    return listed([f"{name} ({shape})" for name, shape in shapes.items()], LISTED)
