@@ -1,4 +1,4 @@
-"""The kinds of errors that a caller can act on."""
+"""The kinds of errors that a caller can act on, and what they say of names that are not known."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+#: So few names are all shown, however near one of them is; and of many without a near one so many.
+FEW, MANY = 5, 30
 
 
 class RecuError(Exception):
@@ -70,8 +73,18 @@ class MissingExtraError(RecuError, ImportError):
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
-    """The error for a name that is not known, with the nearest ones of many, else with all of them."""
+    """The error for a name that is not known, with those that may be meant."""
+    return InputError(f"no {kind} is called {name!r}; {hint(name, known)}")
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """What to say after a name that is not known: the nearest ones of many, else which there are."""
     names = list(known)
-    near = get_close_matches(name, names, n=3) if len(names) > 5 else []
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(names)}"
-    return InputError(f"no {kind} is called {name!r}; {hint}")
+    near = get_close_matches(str(name), names, n=3, cutoff=0.7) if len(names) > FEW else []
+    return f"did you mean {' or '.join(near)}?" if near else f"known are {listed(names, MANY)}"
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """The first of some names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -12,7 +12,6 @@ PACKAGE = Path(__file__).parents[1] / "recu_analysis"
 ROOMS = [
     "errors",
     "theory",
-    "trajectory",
     "store",
     "analysis",
     "plots",
@@ -20,6 +19,7 @@ ROOMS = [
     "report",
     "testing",
     "nn",
+    "interop",
     "capture",
     "integrations",
     "training",
@@ -29,84 +29,104 @@ TORCH_FROM = ROOMS.index("nn")
 ALLOWED_THIRD_PARTY = {
     "errors": set(),
     "theory": {"numpy", "scipy"},
-    "trajectory": {"numpy"},
     "store": {"numpy", "safetensors", "xxhash", "pandas"},
     "testing": {"numpy"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
+HEAVY = {"torch", "matplotlib", "seaborn", "sklearn", "rich"}
 
 
-def room(path):
-    first = path.relative_to(PACKAGE).parts[0]
-    return first.removesuffix(".py")
+def module(path):
+    """The dotted name by which a file of the package is imported."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported(path):
-    """Names of the modules that a file imports, those for the type checker left out."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    typing_only = {
-        id(child)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-        for child in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if id(node) in typing_only:
-            continue
+MODULES = {module(path): ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+
+
+def room(name):
+    """The room of a module; the files that open the package, which may use all of it, are in none."""
+    return name.partition(".")[2].partition(".")[0]
+
+
+def imports(nodes):
+    """The modules that are imported by some statements; of what a package offers, the package itself."""
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            yield node.module
-            if node.module == "recu_analysis":
-                yield from (f"recu_analysis.{alias.name}" for alias in node.names)
+            offered = [f"{'.' * node.level}{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in MODULES else name.rpartition(".")[0] for name in offered)
 
 
-def at_top(path):
-    """Modules imported when the file itself is imported."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module
+def running(tree):
+    """The nodes of a file, those that only the type checker reads left out."""
+    yield tree
+    typing_only = isinstance(tree, ast.If) and isinstance(tree.test, ast.Name) and tree.test.id == "TYPE_CHECKING"
+    for child in tree.orelse if typing_only else ast.iter_child_nodes(tree):
+        yield from running(child)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_rooms_import_upwards_only(path):
-    here = room(path)
-    if here in {"__init__", "__main__"}:
-        return
-    assert here in ROOMS, f"{here} has no place in the architecture"
-    for name in imported(path):
-        parts = name.split(".")
-        if parts[0] == "recu_analysis" and len(parts) > 1 and parts[1] in ROOMS:
-            assert ROOMS.index(parts[1]) <= ROOMS.index(here), f"{here} imports {name}"
+IMPORTED = {name: set(imports(running(tree))) for name, tree in MODULES.items()}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_third_party_libraries_stay_in_their_rooms(path):
-    here = room(path)
-    for name in imported(path):
-        top = name.split(".")[0]
-        if top == "torch" and here != "cli":
-            assert here in ROOMS, path
-            assert ROOMS.index(here) >= TORCH_FROM, f"{here} imports torch"
-        if top in {"matplotlib", "seaborn"}:
-            assert here in {"plots", "figures"}, f"{here} imports {top}"
-        if here in ALLOWED_THIRD_PARTY and top not in sys.stdlib_module_names and top != "recu_analysis":
-            assert top in ALLOWED_THIRD_PARTY[here], f"{here} imports {top}"
+def reached(name):
+    """The modules of the package that a module imports, be it through others; itself where that is a circle."""
+    found, ahead = set(), [name]
+    while ahead:
+        new = (IMPORTED[ahead.pop()] & MODULES.keys()) - found
+        found |= new
+        ahead += new
+    return found
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if room(p) in {"cli", "figures"}], ids=lambda p: p.name)
-def test_commands_load_heavy_libraries_only_when_they_run(path):
-    heavy = {"torch", "matplotlib", "seaborn", "sklearn", "rich"}
-    assert not heavy & {name.split(".")[0] for name in at_top(path)}
+def pairs():
+    """Every module that is in a room, and one that it imports."""
+    return [(name, other) for name in MODULES if room(name) in ROOMS for other in sorted(IMPORTED[name])]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_every_file_says_its_idea_first(path):
-    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+def assert_none(what, found):
+    """Fail with all that was found, a line each."""
+    assert not found, "\n".join([what, *sorted(" ".join(each) for each in found)])
+
+
+def test_every_file_has_a_room_and_says_its_idea_first():
+    assert_none("no room:", [(name,) for name in MODULES if room(name) not in {"", "__main__", *ROOMS}])
+    assert_none("no docstring:", [(name,) for name, tree in MODULES.items() if not ast.get_docstring(tree)])
+    assert_none("relative imports:", [pair for pair in pairs() if pair[1].startswith(".")])
+
+
+def test_rooms_import_upwards_only():
+    inside = [(name, other) for name, other in pairs() if other in MODULES and room(other) in ROOMS]
+    downwards = [(name, other) for name, other in inside if ROOMS.index(room(other)) > ROOMS.index(room(name))]
+    assert_none("a room and one below it that it imports:", downwards)
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    reaches = {name: reached(name) for name in MODULES}
+    circles = {tuple(sorted(other for other in found if name in reaches[other])) for name, found in reaches.items()}
+    assert_none("modules in a circle:", circles - {()})
+
+
+def test_third_party_libraries_stay_in_their_rooms():
+    strangers = []
+    for name, other in pairs():
+        here, top = room(name), other.partition(".")[0]
+        is_third_party = top not in sys.stdlib_module_names and top != "recu_analysis"
+        if (
+            (top == "torch" and here != "cli" and ROOMS.index(here) < TORCH_FROM)
+            or (top in {"matplotlib", "seaborn"} and here not in {"plots", "figures"})
+            or (is_third_party and top not in ALLOWED_THIRD_PARTY.get(here, {top}))
+        ):
+            strangers.append((name, other))
+    assert_none("a module and a library that is not for its room:", strangers)
+
+
+def test_commands_load_heavy_libraries_only_when_they_run():
+    commands = [name for name in MODULES if room(name) in {"cli", "figures"}]
+    at_top = [(name, other) for name in commands for other in imports(MODULES[name].body)]
+    assert_none("loaded at once:", [pair for pair in at_top if pair[1].partition(".")[0] in HEAVY])
 
 
 def loaded(code):

@@ -11,7 +11,7 @@ import pandas as pd
 from recu_analysis.analysis.engine import Asked, ask, over
 from recu_analysis.analysis.horizon import final_stretch
 from recu_analysis.analysis.selection import select_windows
-from recu_analysis.errors import InputError, NotRecordedError
+from recu_analysis.errors import InputError, NotRecordedError, unknown
 from recu_analysis.store.choice import select_layers
 from recu_analysis.theory.laplace import check_tau
 from recu_analysis.theory.ranks import median, of_rank
@@ -240,7 +240,7 @@ def _tail_level(spec: LayerSpec, record: MergedRecord, tail_tau: TailTau) -> flo
 def check_criterion(criterion: str) -> Criterion:
     """The criterion of that name; InputError if there is none."""
     if criterion not in CRITERIA:
-        raise InputError(f"the criteria of deadness are {', '.join(CRITERIA)}, not {criterion!r}")
+        raise unknown("criterion of deadness", criterion, CRITERIA)
     return criterion
 
 

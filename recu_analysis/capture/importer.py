@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import secrets
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from recu_analysis.capture.checkpoints import NUMBERS, checkpoint_files, read_state
+from recu_analysis.capture.adapters.saved import SavedLayer, saved_layers
 from recu_analysis.capture.choice import layer_accumulator
 from recu_analysis.capture.environment import environment
 from recu_analysis.capture.extras import extras, need_gradients
-from recu_analysis.capture.saved import SavedLayer, saved_layers
-from recu_analysis.errors import InputError, RunExistsError, StoreError
+from recu_analysis.errors import InputError, RunExistsError
+from recu_analysis.interop.checkpoints import NUMBERS, checkpoint_files, read_state
+from recu_analysis.store.durable import whole_folder
 from recu_analysis.store.format import LayerWindow
 from recu_analysis.store.quantities import QUANTITIES, rows_of
 from recu_analysis.store.state import LayerState
@@ -125,16 +124,8 @@ def import_checkpoints(
         return saved_layers(state, layers, adapter), state.numbers
 
     plan = _plan(checkpoint_files(sources), read)
-    home = next(parent for parent in folder.absolute().parents if parent.exists())
-    staging = home / f".{folder.name}-import-{secrets.token_hex(4)}"
-    try:
+    with whole_folder(folder) as staging:
         _write(staging, plan, lambda path: read(path)[0])
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staging.rename(folder)
-    except OSError as error:
-        raise StoreError(f"{folder} cannot be written: {error.strerror}") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)  # gone already where all went well
     return Imported(folder, plan.paths, len(plan.specs), plan.numbered_by)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from recu_analysis.capture.adapters.find import judged_layers
-from recu_analysis.capture.saved import known_layers
+from recu_analysis.capture.adapters.saved import known_layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

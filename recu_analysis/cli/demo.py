@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from recu_analysis.cli import options
-from recu_analysis.cli.output import aligned, number, replace_file, three_digits
+from recu_analysis.cli.output import aligned, number, three_digits, write_text
 from recu_analysis.cli.settings import setting
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _report(directory: Path, figures: Path) -> None:
     for name in drawn:
         draw_figure(name, runs, figures, command="recu-analyze demo")
     page = directory / "report.html"
-    replace_file(page, report(runs))
+    write_text(page, report(runs))
     click.echo("\nMade:")
     for name in RUNS:
         click.echo(f"  {directory / name}  a run directory: every update of every latent weight")

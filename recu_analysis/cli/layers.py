@@ -13,7 +13,7 @@ from recu_analysis.cli.output import aligned, count, deliver, shorten, terminal_
 if TYPE_CHECKING:
     import pandas as pd
 
-    from recu_analysis.nn.official import OfficialCheckpoint
+    from recu_analysis.interop.official import OfficialCheckpoint
 
 #: Widths of the columns of counts and of yes or no.
 WEIGHTS, BINARY = 6, 6
@@ -37,9 +37,9 @@ def command(source: str, unsafe_load: bool, form: str, output: Path | None) -> N
 
 def _listed(source: str, unsafe_load: bool) -> tuple[pd.DataFrame, list[str]]:
     """The table, and what stands above it."""
-    from recu_analysis.capture.checkpoints import read_state
     from recu_analysis.capture.listing import list_network, list_state
     from recu_analysis.errors import NoBinaryLayersError
+    from recu_analysis.interop.checkpoints import read_state
     from recu_analysis.nn import build_network
 
     path = Path(source)
@@ -60,7 +60,7 @@ def _listed(source: str, unsafe_load: bool) -> tuple[pd.DataFrame, list[str]]:
 def _said(path: Path, unsafe_load: bool) -> str:
     """What a checkpoint says of itself, in a line; only those of ReCU's authors say something."""
     from recu_analysis.errors import CheckpointError
-    from recu_analysis.nn.official import load_official
+    from recu_analysis.interop.official import load_official
 
     try:
         return _facts(load_official(path, unsafe_load=unsafe_load))

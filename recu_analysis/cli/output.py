@@ -56,7 +56,7 @@ def deliver(
     if output is None:
         _show(text)
         return
-    replace_file(output, click.unstyle(text) + "\n")
+    write_text(output, click.unstyle(text) + "\n")
     note(f"wrote {output}")
 
 
@@ -72,21 +72,12 @@ def _show(text: str) -> None:
         ) from None
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Write a text file whole or not at all; StoreError if its folder does not let us.
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all; StoreError if its folder does not let us."""
+    from recu_analysis.store.durable import as_store_error, replace_file
 
-    A link stays, and what it leads to is replaced; a pipe or a device is written to.
-    """
-    from recu_analysis.store.durable import commit
-
-    try:
-        if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")
-            return
-        place = path.resolve()
-        commit(place.parent, place, lambda file: file.write_text(text, encoding="utf-8"))
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror}") from None
+    with as_store_error(path, "cannot be written"):
+        replace_file(path, lambda file: file.write_text(text, encoding="utf-8"))
 
 
 def _csv(table: pd.DataFrame) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from recu_analysis.cli import options
-from recu_analysis.cli.output import replace_file, size
+from recu_analysis.cli.output import size, write_text
 
 if TYPE_CHECKING:
     from recu_analysis.store.run import Run
@@ -51,7 +51,7 @@ def write_report(runs: dict[str, Run], baseline: dict[str, Run], output: Path) -
     from recu_analysis.report import report
 
     text = report(runs, baseline)
-    replace_file(output, text)
+    write_text(output, text)
     options.note(f"wrote {output}, {size(len(text.encode()))}")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from recu_analysis.analysis.layers import layer_table
 from recu_analysis.analysis.selection import WindowRange
-from recu_analysis.errors import InputError
+from recu_analysis.errors import unknown
 from recu_analysis.store.run import open_run
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def check_columns(columns: Sequence[str]) -> None:
     """Raise InputError if one of the columns is none of those that can be logged."""
     for column in columns:
         if column not in {*COLUMNS, *OTHERS}:
-            raise InputError(f"{column!r} is no column to log; those are {', '.join((*COLUMNS, *OTHERS))}")
+            raise unknown("column to log", column, (*COLUMNS, *OTHERS))
 
 
 class WindowLogger:

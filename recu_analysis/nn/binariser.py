@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from typing import Any
 
-from recu_analysis.errors import InputError
+from recu_analysis.errors import InputError, unknown
 from recu_analysis.nn.functional import EPS
 from recu_analysis.theory.standardize import QUANTILES, WeightTransform
 
@@ -157,17 +156,12 @@ def binariser(method: str | Binariser = "recu", **ingredients: Any) -> Binariser
     """
     if isinstance(method, str):
         if method not in BINARISERS:
-            raise InputError(f"no binariser is called {method!r}; {_nearest(method, list(BINARISERS))}")
+            raise unknown("binariser", method, BINARISERS)
         method = BINARISERS[method]
     if not isinstance(method, Binariser):
         raise InputError(f"binariser must be a name or a Binariser, not {method!r}")
     known = [field.name for field in fields(Binariser)]
-    unknown = next((name for name in ingredients if name not in known), None)
-    if unknown is not None:
-        raise InputError(f"a binary layer has no option {unknown!r}; {_nearest(unknown, known)}")
+    for name in ingredients:
+        if name not in known:
+            raise unknown("option of a binary layer", name, known)
     return replace(method, **ingredients)
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    near = get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"

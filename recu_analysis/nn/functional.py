@@ -2,40 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-if TYPE_CHECKING:
-    from types import ModuleType
-
 #: Added to variances by the authors' code, in squared units of what varies.
 EPS = 1e-5
-
-
-def fused_for(values: torch.Tensor) -> ModuleType | None:
-    """`recu_analysis.nn.fused` where it can take these values: on a CUDA GPU, with Triton, and not while compiling.
-
-    torch.compile fuses the operations by itself, with those around them.
-    """
-    usable = values.device.type == "cuda" and values.numel() > 0 and not torch.compiler.is_compiling()
-    return _fused(values.device) if usable else None
-
-
-@functools.cache
-def _fused(device: torch.device) -> ModuleType | None:
-    """The module where it runs: Triton may be missing, find no C compiler, or not know the GPU."""
-    try:
-        from recu_analysis.nn import fused
-        from recu_analysis.nn.binariser import Binariser
-
-        few = torch.ones(1, 2, device=device)
-        fused.sign_of_weights(few, few[0, 0], Binariser())
-    except Exception:
-        return None
-    return fused
 
 
 def standardise(

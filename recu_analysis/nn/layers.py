@@ -17,12 +17,12 @@ from recu_analysis.nn.functional import (
     channel_means,
     clamp_bound,
     clamped_mean,
-    fused_for,
     mask_random,
     powers_of_two,
     recu,
     standardise,
 )
+from recu_analysis.nn.fusing import fused_for
 from recu_analysis.nn.signs import (
     divided_by_deviation,
     sign_clipped,

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from recu_analysis.nn.functional import EPS, fused_for
+from recu_analysis.nn.functional import EPS
+from recu_analysis.nn.fusing import fused_for
 
 
 def signs(values: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from matplotlib.lines import Line2D
 
-from recu_analysis.errors import InputError
+from recu_analysis.errors import unknown
 from recu_analysis.plots._axes import by_run, epochs, require, target
 from recu_analysis.plots.style import DASHED, DEAD, MARKER_RIM, TAIL
 
@@ -56,7 +56,7 @@ def by_magnitude(data: pd.DataFrame, quantity: str, ax: Axes | None = None) -> A
         If the quantity is unknown, a column is missing, or there is no row.
     """
     if quantity not in _QUANTITIES:
-        raise InputError(f"nothing to draw is called {quantity!r}; known are {', '.join(_QUANTITIES)}")
+        raise unknown("quantity to draw", quantity, _QUANTITIES)
     require(data, ("run", "bin", "abs_z", quantity))
     label, factor = _QUANTITIES[quantity]
     axes = target(ax)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 import shutil
 from contextlib import contextmanager
 from io import BytesIO
@@ -17,6 +16,7 @@ from matplotlib.transforms import Bbox
 
 from recu_analysis.errors import InputError, StoreError, unknown
 from recu_analysis.plots.style import OUTPUT, current_venue
+from recu_analysis.store.durable import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -257,15 +257,10 @@ def escape_latex(text: str) -> str:
 
 
 def _write(path: Path, content: bytes) -> Path:
-    """Put a file in place whole, through a temporary one beside it."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    """Put a file in place, and its folder where that is missing."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        replace_file(path, lambda file: file.write_bytes(content))
     except OSError as error:
         reason = error.strerror or error
         raise StoreError(f"cannot write the figure {path}: {reason}; choose a directory that can be written") from error

@@ -9,7 +9,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
-from recu_analysis.errors import InputError
+from recu_analysis.errors import unknown
 from recu_analysis.plots._axes import epochs, require, target
 from recu_analysis.plots.entropy import printed_minimum
 from recu_analysis.plots.style import DASHED
@@ -53,7 +53,7 @@ def heat_map(
         If the quantity is unknown, a column is missing, or there is no row.
     """
     if quantity not in _QUANTITIES:
-        raise InputError(f"nothing to draw is called {quantity!r}; known are {', '.join(_QUANTITIES)}")
+        raise unknown("quantity to draw", quantity, _QUANTITIES)
     require(data, ("layer", "epoch", quantity))
     title, factor = _QUANTITIES[quantity]
     axes = target(ax)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from recu_analysis.errors import InputError
+from recu_analysis.errors import unknown
 from recu_analysis.plots._axes import by_run, epochs, require, target
 from recu_analysis.plots.style import DASHED, MARKER_RIM
 
@@ -88,7 +88,7 @@ def curves(data: pd.DataFrame, quantity: str, ax: Axes | None = None) -> Axes:
         If the quantity is unknown, a column is missing, or there is no row.
     """
     if quantity not in _QUANTITIES:
-        raise InputError(f"nothing to draw is called {quantity!r}; known are {', '.join(_QUANTITIES)}")
+        raise unknown("quantity to draw", quantity, _QUANTITIES)
     require(data, ("arm", "run", "epoch", quantity))
     axes = target(ax)
     every = max(1, round(data["epoch"].nunique() / 8))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from recu_analysis.errors import LayerNotFoundError
+from recu_analysis.errors import LayerNotFoundError, hint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,14 +23,12 @@ def select_layers(run: Run, patterns: Sequence[str] | str | None) -> tuple[Layer
     Raises
     ------
     LayerNotFoundError
-        If a pattern matches nothing; the text lists the layers.
+        If a pattern matches nothing; the text says what may be meant.
     """
     wanted = [patterns] if isinstance(patterns, str) else list(patterns or ["*"])
     for pattern in wanted:
         if not any(fnmatchcase(name, pattern) for name in run.layer_names):
-            raise LayerNotFoundError(
-                f"no layer of {run.path} matches {pattern!r}; its layers are {', '.join(run.layer_names)}"
-            )
+            raise LayerNotFoundError(f"no layer of {run.path} matches {pattern!r}; {hint(pattern, run.layer_names)}")
     return tuple(spec for spec in run.header.layers if any(fnmatchcase(spec.name, pattern) for pattern in wanted))
 
 

@@ -1,4 +1,4 @@
-"""Files that are there whole and durable or not at all, and the lock and the room that a writer needs."""
+"""Files and folders that are there whole and durable or not at all, and the lock and the room that a writer needs."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ def commit(staging: Path, final: Path, save: Callable[[Path], object]) -> None:
     OSError
         Whatever writing, syncing or renaming met; nothing is left behind.
     """
-    temporary = staging / f"{os.getpid()}-{secrets.token_hex(8)}"
+    # Hidden from users; and with an ending, as torch refuses to write a file whose name only begins with a dot.
+    temporary = staging / f".{os.getpid()}-{secrets.token_hex(8)}.part"
     try:
         # The mode that a new file gets here; asking the umask itself would change it for other threads.
         mode = stat.S_IMODE(_create(temporary))
@@ -81,6 +82,61 @@ def commit(staging: Path, final: Path, save: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(final.parent)
+
+
+def replace_file(path: Path, save: Callable[[Path], object]) -> None:
+    """Put a file where a user wants it, whole and durable or not at all: a table, a figure, a page, a checkpoint.
+
+    A link stays, and what it leads to is replaced; a pipe or a device is written to.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder exists.
+    save : callable
+        Writes the path that it is given.
+
+    Raises
+    ------
+    OSError
+        Whatever writing, syncing or renaming met; nothing is left behind.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        save(path)
+    else:
+        place = path.resolve()
+        commit(place.parent, place, save)
+
+
+@contextlib.contextmanager
+def whole_folder(final: Path) -> Iterator[Path]:
+    """Where to make a folder that becomes `final` when all went well and else is gone.
+
+    Parameters
+    ----------
+    final : Path
+        Not there yet, or empty; missing folders above it are made.
+
+    Yields
+    ------
+    Path
+        Not there yet, on the same file system.
+
+    Raises
+    ------
+    StoreError
+        If something cannot be written, within the context too.
+    """
+    with as_store_error(final, "cannot be written"):
+        home = next(parent for parent in final.absolute().parents if parent.exists())
+        staging = home / f".unfinished-{secrets.token_hex(8)}"
+        try:
+            yield staging
+            final.parent.mkdir(parents=True, exist_ok=True)
+            staging.rename(final)
+            sync_directory(final.parent)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)  # gone already where all went well
 
 
 def _create(path: Path) -> int:

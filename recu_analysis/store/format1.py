@@ -9,7 +9,7 @@ from recu_analysis.store.quantities import requested, rows_of
 #: What a run kept where its run.json does not say it.
 _KEPT = ["path", "zpath", "flip_times"]
 #: Words that have another spelling since: of transforms, and of the settings of a training.
-_RENAMED = {"binariser": "binarizer", "centre": "center"}
+RENAMED = {"binariser": "binarizer", "centre": "center"}
 
 
 def run_header(content: dict[str, Any]) -> dict[str, Any]:
@@ -29,10 +29,10 @@ def run_header(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _transform(entry: dict[str, Any] | None) -> dict[str, Any] | None:
-    return entry if entry is None else {_RENAMED.get(name, name): value for name, value in entry.items()}
+    return entry if entry is None else {RENAMED.get(name, name): value for name, value in entry.items()}
 
 
 def _configuration(entries: dict[str, Any]) -> dict[str, Any]:
     """The settings of a training by their names of today; what a user's own training was told stays as it is."""
     ours = {"network", "dataset", "recu", "tau"} <= entries.keys()
-    return {_RENAMED.get(name, name) if ours else name: value for name, value in entries.items()}
+    return {RENAMED.get(name, name) if ours else name: value for name, value in entries.items()}

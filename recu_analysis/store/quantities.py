@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from recu_analysis.errors import InputError
+from recu_analysis.errors import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -222,7 +222,7 @@ def requested(quantities: Iterable[str] = (), only: Iterable[str] | None = None)
     added, alone = ([each] if isinstance(each, str) else list(each or ()) for each in (quantities, only))
     for each in (*added, *alone):
         if each not in known:
-            raise InputError(f"there is no quantity {each!r:.40} to record; choose among {', '.join(known)}")
+            raise unknown("quantity to record", each, known)
     wanted = {*added, *(QUANTITIES if only is None else alone)}
     return tuple(each for each in known if each in wanted)
 

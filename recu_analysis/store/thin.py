@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import secrets
-import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recu_analysis.errors import DamagedError, InputError, RunExistsError, StoreError, WindowNotFoundError
+from recu_analysis.errors import DamagedError, InputError, RunExistsError, WindowNotFoundError
 from recu_analysis.store.choice import numbers_text, select_layers
-from recu_analysis.store.durable import check_room, sync_directory
+from recu_analysis.store.durable import check_room, whole_folder
 from recu_analysis.store.record import merged
 from recu_analysis.store.run import open_run
 from recu_analysis.store.state import LayerState
@@ -22,7 +19,7 @@ from recu_analysis.store.writer import RunWriter
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -76,7 +73,7 @@ def thin(
     if final.exists() or final.is_symlink():
         raise RunExistsError(f"{final} exists already; choose another folder for the thinned run")
     check_room(final, _bytes(groups, specs), f"the thinned run {final}")
-    with _made_whole(final) as staging:
+    with whole_folder(final) as staging:
         _write(staging, run, specs, groups, on_window)
     return open_run(final)
 
@@ -139,22 +136,6 @@ def _layer_bytes(group: Sequence[Window], spec: LayerSpec) -> int:
         else:
             total += sum(entry.stop - entry.start for entry in (own if row.merge == "joined" else own[-1:]))
     return total
-
-
-@contextlib.contextmanager
-def _made_whole(final: Path) -> Iterator[Path]:
-    """A folder to write in, which becomes `final` when all went well and else is gone."""
-    home = next(parent for parent in final.absolute().parents if parent.exists())
-    staging = home / f".thin-{secrets.token_hex(8)}"
-    try:
-        yield staging
-        final.parent.mkdir(parents=True, exist_ok=True)
-        staging.rename(final)
-        sync_directory(final.parent)
-    except OSError as error:
-        raise StoreError(f"{final} cannot be written: {error.strerror}") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)  # gone already where all went well
 
 
 def _write(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 import numpy as np
 
-from recu_analysis.errors import DamagedError, LayerNotFoundError, NotRecordedError, WindowNotFoundError
+from recu_analysis.errors import DamagedError, LayerNotFoundError, NotRecordedError, WindowNotFoundError, hint
 from recu_analysis.store.quantities import TABLE, UNION
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ class Window:
 
     def __getitem__(self, layer: str) -> LayerRecord:
         if layer not in self.specs:
-            raise LayerNotFoundError(f"{self.where} has no layer {layer!r}; its layers are {', '.join(self.specs)}")
+            raise LayerNotFoundError(f"{self.where} has no layer {layer!r}; {hint(layer, self.specs)}")
         return LayerRecord(self, self.specs[layer], self.header.layers[layer])
 
     def __repr__(self) -> str:

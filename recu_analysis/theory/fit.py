@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from scipy.special import ndtr
 
-from recu_analysis.errors import InputError
+from recu_analysis.errors import InputError, unknown
 from recu_analysis.theory import gennorm
 from recu_analysis.theory.blocks import blocks
 from recu_analysis.theory.intervals import LEVEL, Interval, group_of, groups, over_channels
@@ -125,7 +125,7 @@ def fit(values: ArrayLike, *, location: Location = "zero", level: float = LEVEL)
 
 def _centre(rows: Array, location: Location) -> float:
     if location not in get_args(Location):
-        raise InputError(f"a location is {', '.join(get_args(Location))}, not {location!r}")
+        raise unknown("location", location, get_args(Location))
     if location == "zero":
         return 0.0
     if location == "mean":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from recu_analysis.errors import InputError
+from recu_analysis.errors import InputError, unknown
 from recu_analysis.theory.laplace import check_tau
 from recu_analysis.theory.reals import reals
 
@@ -64,7 +64,7 @@ def schedule(
     check_tau([start, end])
     index = reals(epoch, "epochs")
     if kind not in SHARES:
-        raise InputError(f"no schedule is called {kind!r}; known are {', '.join(SHARES)}")
+        raise unknown("schedule", kind, SHARES)
     if start > end:
         raise InputError(f"tau must not fall: its start {start:g} is above its end {end:g}")
     if epochs < 1:

@@ -6,7 +6,8 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from recu_analysis.errors import InputError
+from recu_analysis.errors import InputError, unknown
+from recu_analysis.store.format1 import RENAMED
 from recu_analysis.store.quantities import MORE_QUANTITIES
 from recu_analysis.theory.laplace import check_tau
 from recu_analysis.theory.schedule import schedule
@@ -26,8 +27,6 @@ IMAGE_SIZES = (8, 1024)
 IMAGE_SIZE = 64
 #: Epochs of warm-up, where there are more of them.
 WARM_UP = 2
-#: What checkpoints of earlier versions call two of the fields, by which `evaluate` still reads them.
-OLD_NAMES = {"binariser": "binarizer", "centre": "center"}
 
 
 @documented
@@ -227,10 +226,10 @@ class TrainingConfig:
             If a field is unknown or out of its range.
         """
         known = settings_of(TrainingConfig)
-        told = {OLD_NAMES.get(name, name): value for name, value in entries.items()}
-        unknown = sorted(set(told) - set(known))
-        if unknown:
-            raise InputError(f"no setting of a training is called {unknown[0]!r}; they are {', '.join(sorted(known))}")
+        told = {RENAMED.get(name, name): value for name, value in entries.items()}  # runs of format 1 are evaluated too
+        for name in told:
+            if name not in known:
+                raise unknown("setting of a training", name, list(known))
         # JSON has lists where a field has a tuple.
         fields: dict[str, Any] = {name: tuple(it) if isinstance(it, list) else it for name, it in told.items()}
         return cls(**fields)

@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional
 
 from recu_analysis.errors import CheckpointError, InputError
+from recu_analysis.interop.official import load_into, load_official
 from recu_analysis.nn import build_network
-from recu_analysis.nn.official import load_into, load_official
 from recu_analysis.store.format import CHECKPOINTS
 from recu_analysis.training import checkpoint
 from recu_analysis.training.optim import build

@@ -61,7 +61,7 @@ def test_windows_that_are_not_there(run):
 def test_layers_by_pattern(run):
     assert [spec.name for spec in select_layers(run, None)] == ["first", "second"]
     assert [spec.name for spec in select_layers(run, "*on*")] == ["second"]
-    with pytest.raises(LayerNotFoundError, match=r"no layer of .* matches 'x\*'; its layers are first, second"):
+    with pytest.raises(LayerNotFoundError, match=r"no layer of .* matches 'x\*'; known are first, second"):
         select_layers(run, ["first", "x*"])
 
 

@@ -157,7 +157,7 @@ def test_layers_without_weights_to_measure_are_refused(tmp_path):
 
 def test_what_measured_tradeoff_refuses(tmp_path):
     run = recorded(tmp_path, two_layers())
-    with pytest.raises(LayerNotFoundError, match=r"no layer of .* matches 'conv'; its layers are normal, laplace"):
+    with pytest.raises(LayerNotFoundError, match=r"no layer of .* matches 'conv'; known are normal, laplace"):
         measured_tradeoff(run, layers="conv")
     with pytest.raises(WindowNotFoundError, match="has the windows 0 to 2, not 9"):
         measured_tradeoff(run, window=WindowRange(9, 9))

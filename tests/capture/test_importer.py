@@ -12,9 +12,9 @@ from torch import nn
 
 import recu_analysis as ra
 from recu_analysis.capture.adapters import binary_layers
-from recu_analysis.capture.checkpoints import checkpoint_files, natural, read_state
 from recu_analysis.capture.importer import POSITIONS, import_checkpoints
 from recu_analysis.errors import CheckpointError, InputError, NoBinaryLayersError, RunExistsError, StoreError
+from recu_analysis.interop.checkpoints import checkpoint_files, natural, read_state
 from recu_analysis.store.run import open_run
 from tests.capture import wild_layers as wild
 
@@ -46,7 +46,7 @@ def series(tmp_path):
 
 
 def leftovers(folder):
-    return [path.name for path in folder.iterdir() if "import" in path.name]
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
 def test_a_folder_becomes_a_run_with_net_movement(series, tmp_path):

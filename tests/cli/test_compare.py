@@ -60,7 +60,7 @@ def test_seeds_show_mean_interval_and_standard_deviation(tmp_path):
 
 def test_layers_are_chosen_of_by_layer_only(arms):
     assert run(*arms, "--by-layer", "--layer", "stage.*").exit_code == 0
-    assert "matches 'other'; its layers are stage.conv" in run(*arms, "--by-layer", "--layer", "other").stderr
+    assert "matches 'other'; known are stage.conv" in run(*arms, "--by-layer", "--layer", "other").stderr
     assert run(*arms, "--layer", "stage.*").exit_code == 2
 
 

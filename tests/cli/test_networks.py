@@ -8,8 +8,8 @@ import torch
 from click.testing import CliRunner
 
 from recu_analysis.cli import cli
+from recu_analysis.interop.official import save_official
 from recu_analysis.nn import build_network
-from recu_analysis.nn.official import save_official
 from recu_analysis.training import checkpoint
 from recu_analysis.training.config import TrainingConfig
 
@@ -152,7 +152,7 @@ def test_tensors_that_are_not_listed_are_named(folder):
     [
         (["evaluate", "nosuchrun"], 1, "nosuchrun does not exist"),
         (["layers", "a.pth"], 1, "a.pth holds no layer: none of its tensors is called weight and has two axes"),
-        (["layers", "resnet2"], 1, "Error: no network is called 'resnet2'; did you mean resnet20?"),
+        (["layers", "resnet2"], 1, "Error: no network is called 'resnet2'; did you mean resnet20 or resnet18?"),
         (["layers", "none.pth.tar"], 1, "Error: none.pth.tar does not exist"),
         (["layers", "other.pth"], 1, "Error: other.pth holds no tensors by name, neither itself nor in an entry"),
         (["layers", "run"], 1, "Error: run is a folder; name the file in it"),

@@ -1,9 +1,7 @@
 """Tables as text, CSV, JSON and LaTeX, and the small formats they are made of."""
 
 import json
-import os
 import sys
-import threading
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +9,7 @@ import pytest
 import rich_click as click
 
 from recu_analysis.cli import options
-from recu_analysis.cli.output import aligned, count, deliver, number, replace_file, shorten, size, three_digits
+from recu_analysis.cli.output import aligned, count, deliver, number, shorten, size, three_digits
 from recu_analysis.errors import StoreError
 
 TABLE = pd.DataFrame({"layer": ["a_b", "c"], "value": [0.123456789123, float("nan")], "count": [1, 2]})
@@ -100,22 +98,3 @@ def test_a_full_disk_behind_standard_output_is_one_sentence(monkeypatch):
     assert str(caught.value) == (
         "the table cannot be written to standard output: No space left on device; make room, or send it elsewhere"
     )
-
-
-def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path):
-    (tmp_path / "table.csv").write_text("old")
-    (tmp_path / "link.csv").symlink_to("table.csv")
-    replace_file(tmp_path / "link.csv", "new")
-    assert (tmp_path / "link.csv").is_symlink()
-    assert (tmp_path / "table.csv").read_text() == "new"
-
-
-def test_a_pipe_is_written_to_and_stays_one(tmp_path):
-    pipe, read = tmp_path / "pipe", []
-    os.mkfifo(pipe)
-    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
-    reader.start()
-    replace_file(pipe, "text")
-    reader.join()
-    assert read == ["text"]
-    assert pipe.is_fifo()

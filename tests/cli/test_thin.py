@@ -43,7 +43,7 @@ def test_thin_says_what_it_made(path, tmp_path):
         (["--windows", "0,12"], 1, "has the windows 0 to 10, not 12\n"),
         (["--windows", "0,5"], 1, "Error: window 10 must stay, else what was recorded there would be lost; add 10"),
         (["--windows", "0:5"], 2, "windows are written 0,1,5,20, not '0:5'"),
-        (["--windows", "0,10", "--layer", "x*"], 1, "matches 'x*'; its layers are first, second"),
+        (["--windows", "0,10", "--layer", "x*"], 1, "matches 'x*'; known are first, second"),
         ([], 2, "Missing option '--windows'"),
     ],
 )

@@ -87,5 +87,5 @@ def test_what_is_missing_is_said(trained):
         scale_arms({"a": run})
     with pytest.raises(InputError, match=r"run a logged no val_loss; give it to mark\(\), as in mark\(epoch=3, val_lo"):
         curve_data(arms({"a": run}), ("val_loss",))
-    with pytest.raises(InputError, match="nothing to draw is called 'lr'; known are train_top1"):
+    with pytest.raises(InputError, match="no quantity to draw is called 'lr'; known are train_top1"):
         ra.plot_training({"a": run}, "lr", Figure().subplots())

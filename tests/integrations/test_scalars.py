@@ -110,7 +110,7 @@ def test_patterns_choose_layers(synthetic):
 
 @pytest.mark.parametrize("columns", [["mobilty"], ["layer"], "lr"])
 def test_a_column_that_is_none_is_refused_before_training(tmp_path, columns):
-    with pytest.raises(InputError, match=r"is no column to log; those are mobility, "):
+    with pytest.raises(InputError, match=r"no column to log is called '.*'; (known are mobility, |did you mean )"):
         tensorboard.ScalarLogger(tmp_path / "run", Writer(), columns)
 
 

@@ -274,8 +274,8 @@ def test_a_channel_of_equal_weights_is_zero_without_eps_and_can_part_again(dtype
 @pytest.mark.parametrize(
     ("method", "ingredients", "message"),
     [
-        ("xnr", {}, "no binariser is called 'xnr'; did you mean 'xnor'"),
-        ("recu", {"clmap": False}, "no option 'clmap'; did you mean 'clamp'"),
+        ("xnr", {}, "no binariser is called 'xnr'; known are recu, bnn, xnor"),
+        ("recu", {"clmap": False}, "no option of a binary layer is called 'clmap'; did you mean clamp"),
         ("recu", {"alpha": "learnt"}, "alpha must be one of learned, analytic, none"),
         ("recu", {"quantile": "normal"}, "quantile must be one of laplace, empirical"),
         ("recu", {"clamp": "yes"}, "clamp must be True or False"),

@@ -227,7 +227,7 @@ def test_failed_write_keeps_the_old_file_and_leaves_nothing(histogram, tmp_path,
     def full(self, *_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr(Path, "rename", full)
     with pytest.raises(StoreError, match="No space left on device"):
         write(histogram, tmp_path, ("pdf",), caption="another")
     assert contents(tmp_path) == before

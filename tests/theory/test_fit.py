@@ -168,7 +168,7 @@ def test_the_weights_stay_as_they_were():
         ([1j, 2.0], {}, "weights are real numbers, not of type complex128"),
         (["1", "2"], {}, "weights are real numbers, not of type <U1"),
         (None, {}, "weights are real numbers, not of type object"),
-        ([1.0, 2.0], {"location": "mode"}, "a location is zero, mean, median, not 'mode'"),
+        ([1.0, 2.0], {"location": "mode"}, "no location is called 'mode'; known are zero, mean, median"),
         ([1.0, 2.0], {"level": 1.0}, "a confidence level lies between 0 and 1, not 1"),
         ([1.0, 2.0], {"level": math.nan}, "a confidence level lies between 0 and 1, not nan"),
     ],

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from recu_analysis.errors import CheckpointError, DamagedError, InputError
+from recu_analysis.interop.official import save_official
 from recu_analysis.nn import build_network
-from recu_analysis.nn.official import save_official
 from recu_analysis.training import checkpoint
 from recu_analysis.training.config import TrainingConfig
 from recu_analysis.training.evaluation import check_classes, load_authors, load_trained, run_of, score

@@ -12,7 +12,7 @@ import torch
 from recu_analysis.capture.adapters.layer import BinaryLayer
 from recu_analysis.capture.adapters.modules import computed, latent_of, plain_modules, weight_of
 from recu_analysis.capture.adapters.registry import Adapter, Meaning, refuse_unusable, registered, two_valued
-from recu_analysis.errors import InputError, NoBinaryLayersError
+from recu_analysis.errors import InputError, NoBinaryLayersError, listed
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
@@ -269,5 +269,4 @@ def _through(transform: WeightTransform, owner: torch.nn.Module, leaf: str, shap
 
 def _listed(verdicts: Sequence[Verdict]) -> str:
     seen = [f"{verdict.name or '(itself)'}: {verdict.kind}" for verdict in verdicts]
-    more = f" and {len(seen) - LISTED} more" if len(seen) > LISTED else ""
-    return ", ".join(seen[:LISTED]) + more if seen else "no module with a weight"
+    return listed(seen, LISTED) if seen else "no module with a weight"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from functools import partial
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
-from recu_analysis.errors import InputError
+from recu_analysis.errors import InputError, unknown
 from recu_analysis.nn.layers import BinaryConv2d
 from recu_analysis.nn.networks.parts import real_convolution
 from recu_analysis.nn.networks.reactnet import ReActNet18
@@ -58,9 +57,8 @@ def build_network(
     _check_kinds(name, num_classes)
     base = name.removesuffix(REAL)
     if base not in NETWORKS:
-        near = get_close_matches(base, NETWORKS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(NETWORKS)}"
-        raise InputError(f"no network is called {name!r}; {hint}")
+        ending = name[len(base) :]
+        raise unknown("network", name, [known + ending for known in NETWORKS])
     if num_classes < 1:
         raise InputError(f"a network needs at least one class, not {num_classes}")
     if base == name:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recu_analysis.errors import InputError
+from recu_analysis.errors import InputError, unknown
 from recu_analysis.training.config import DATASETS, IMAGE_SIZE
 from recu_analysis.training.data.cifar import PUBLISHED, load_cifar
 from recu_analysis.training.data.digits import load_digits
@@ -50,4 +50,4 @@ def load_dataset(name: str, data_dir: str | None = None, image_size: int = IMAGE
         return load_cifar(name, data_dir)
     if name == "image-folder":
         return load_image_folder(data_dir, image_size)
-    raise InputError(f"no data set is called {name!r}; known are {', '.join(DATASETS)}")
+    raise unknown("data set", name, DATASETS)

@@ -14,9 +14,10 @@ import torch
 from torch import nn
 
 from recu_analysis.errors import CheckpointError, InputError
-from recu_analysis.nn import build_network, official, set_tau
+from recu_analysis.interop import official
+from recu_analysis.interop.official import OfficialCheckpoint, load_into, load_official, save_official
+from recu_analysis.nn import build_network, set_tau
 from recu_analysis.nn.layers import binary_modules
-from recu_analysis.nn.official import OfficialCheckpoint, load_into, load_official, save_official
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from recu_analysis.capture.adapters.registry import Adapter, Meaning, refuse_unusable, registered
-from recu_analysis.errors import InputError, NoBinaryLayersError
+from recu_analysis.errors import InputError, NoBinaryLayersError, listed, unknown
+from recu_analysis.interop.saved import layers_in, weight_of
 from recu_analysis.store.format import LayerSpec
 from recu_analysis.theory.standardize import WeightTransform
 
@@ -19,20 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from recu_analysis.capture.checkpoints import SavedState
+    from recu_analysis.interop.checkpoints import SavedState
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 #: Layers that an error lists before it says how many more there are.
 LISTED = 8
-#: The normalisation that follows a flat weight in Bi-Real and ReActNet: it alone knows the number of channels.
-FOLLOWED_BY = {
-    "binary_conv": "bn1",
-    "binary_3x3": "bn1",
-    "binary_pw": "bn2",
-    "binary_pw_down1": "bn2_1",
-    "binary_pw_down2": "bn2_2",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +77,13 @@ def saved_layers(
     """
     known = sorted({each.name for each in registered()})
     if adapter is not None and adapter not in known:
-        raise InputError(f"no adapter is called {adapter!r}; known are {', '.join(known)}")
-    things = _layers(state.tensors)
+        raise unknown("adapter", adapter, known)
+    things = layers_in(state.tensors)
     if not things:
+        seen = listed(list(state.tensors), LISTED)
         raise NoBinaryLayersError(
-            f"{state.path} holds no layer: none of its tensors ({_some(list(state.tensors))}) is called weight and has "
-            "two axes or more; rename the latent weights as NAME.weight in a copy of it"
+            f"{state.path} holds no layer: none of its tensors ({seen}) is called weight and has two axes or more; "
+            "rename the latent weights as NAME.weight in a copy of it"
         )
     chosen = things
     if patterns is not None:
@@ -119,33 +113,8 @@ def known_layers(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[tuple[int,
     tensors : dict of str to Tensor
         A state_dict by the network's own names.
     """
-    things = _layers(tensors)
-    return {name: (_plain_weight(thing)[1], _recognised(thing)[0]) for name, thing in things.items()}
-
-
-def _layers(tensors: dict[str, torch.Tensor]) -> dict[str, SimpleNamespace]:
-    """The tensors of every layer that has a weight of at least two axes, as attributes."""
-    owners: dict[str, dict[str, torch.Tensor]] = {}
-    for key, tensor in tensors.items():
-        owner, _, leaf = key.rpartition(".")
-        owners.setdefault(owner, {})[leaf] = tensor
-    things = {}
-    for owner, own in owners.items():
-        weight = own.get("weight", own.get("weights"))
-        if weight is not None and weight.ndim >= 2:
-            things[owner] = SimpleNamespace(**own)
-            if "weights" in own:
-                _give_shape(things[owner], owner, tensors)
-    return things
-
-
-def _give_shape(thing: SimpleNamespace, owner: str, tensors: dict[str, torch.Tensor]) -> None:
-    """Say how many channels a flat weight has, where the normalisation behind it is known."""
-    parent, _, name = owner.rpartition(".")
-    path = ".".join(filter(None, (parent, FOLLOWED_BY.get(name), "weight")))
-    channels = tensors[path].numel() if name in FOLLOWED_BY and path in tensors else 0
-    if channels and thing.weights.numel() % channels == 0:
-        thing.shape = (channels, thing.weights.numel() // channels)
+    things = layers_in(tensors)
+    return {name: (weight_of(thing)[1], _recognised(thing)[0]) for name, thing in things.items()}
 
 
 def _read(name: str, thing: SimpleNamespace, *, asked: bool, adapter: str | None) -> SavedLayer | None:
@@ -153,7 +122,7 @@ def _read(name: str, thing: SimpleNamespace, *, asked: bool, adapter: str | None
     if known is None and not asked:
         return None
     if known is None:
-        latent, shape = _plain_weight(thing)
+        latent, shape = weight_of(thing)
         known_as, meaning = "sign", WeightTransform()
     else:
         known_as, latent = known.name, getattr(thing, known.weight.rpartition(".")[2])
@@ -193,12 +162,6 @@ def _inside(thing: SimpleNamespace, known: Adapter) -> SimpleNamespace:
     return SimpleNamespace(**{known.owner: thing}) if known.owner else thing
 
 
-def _plain_weight(thing: SimpleNamespace) -> tuple[torch.Tensor, tuple[int, ...]]:
-    latent = getattr(thing, "weight", getattr(thing, "weights", None))
-    assert isinstance(latent, torch.Tensor)  # noqa: S101 - what has none is no layer
-    return latent, getattr(thing, "shape", tuple(latent.shape))
-
-
 def _array(tensor: Any, shape: tuple[int, ...], dtype: str) -> Array:
     return np.ascontiguousarray(tensor.detach().to(getattr(torch, dtype)).reshape(shape).numpy())
 
@@ -224,12 +187,5 @@ def _refuse_unmatched(patterns: Sequence[str], things: dict[str, SimpleNamespace
 
 
 def _listed(things: dict[str, SimpleNamespace]) -> str:
-    return _some(
-        [f"{name or '(itself)'} ({'x'.join(map(str, _plain_weight(thing)[1]))})" for name, thing in things.items()]
-    )
-
-
-def _some(seen: list[str]) -> str:
-    """The first of them, and how many more there are."""
-    more = f" and {len(seen) - LISTED} more" if len(seen) > LISTED else ""
-    return ", ".join(seen[:LISTED]) + more
+    shapes = {name or "(itself)": "x".join(map(str, weight_of(thing)[1])) for name, thing in things.items()}
+    return listed([f"{name} ({shape})" for name, shape in shapes.items()], LISTED)

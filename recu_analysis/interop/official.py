@@ -1,23 +1,20 @@
-"""Reading and writing the checkpoint files of ReCU's authors, without running what a file may contain."""
+"""The checkpoint files of ReCU's authors: read, written, and put into a network."""
 
 from __future__ import annotations
 
-import os
-import re
-import warnings
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from recu_analysis.errors import CheckpointError, InputError
-from recu_analysis.store.durable import commit
+from recu_analysis.errors import CheckpointError, InputError, listed
+from recu_analysis.interop.pytorch import is_plain, read_file
+from recu_analysis.store.durable import replace_file
 from recu_analysis.theory.reals import real
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from torch import nn
 
@@ -149,7 +146,7 @@ def save_official(
         "lr_scheduler": lr_scheduler.state_dict() if lr_scheduler else {},
     }
     try:
-        commit(path.parent, path, lambda file: torch.save(entries, file))
+        replace_file(path, lambda file: torch.save(entries, file))
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise CheckpointError(f"{path} cannot be written: {reason}") from error
@@ -176,7 +173,7 @@ def load_into(model: nn.Module, checkpoint: OfficialCheckpoint) -> None:
         "unexpected": [key for key in given if key not in own],
         "of another shape": shapes,
     }
-    found = [f"{what} {_listed(names)}" for what, names in problems.items() if names]
+    found = [f"{what} {listed(names, LISTED)}" for what, names in problems.items() if names]
     if found:
         raise CheckpointError(f"the checkpoint does not fit {type(model).__name__}: {'; '.join(found)}")
     model.load_state_dict(given)
@@ -189,72 +186,10 @@ def _fits(key: str, given: torch.Tensor, own: torch.Tensor) -> bool:
     return _describe(given) == _describe(own)
 
 
-def _open(path: Path) -> BinaryIO:
-    try:
-        if path.is_dir():
-            raise CheckpointError(f"{path} is a folder; name the file in it, such as checkpoint.pth.tar")
-        if not path.exists():
-            raise CheckpointError(f"{path} does not exist")
-        if not path.is_file():
-            raise CheckpointError(f"{path} is no ordinary file, so it is not read")
-        return path.open("rb")
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
-
-
-def read_file(path: Path, *, unsafe_load: bool = False) -> Any:
-    """What a file of torch.save holds, restored without running anything unless that was asked for.
-
-    Parameters
-    ----------
-    path : Path
-    unsafe_load : bool
-        Restore any Python object, which runs whatever code the file contains.
-
-    Raises
-    ------
-    CheckpointError
-        If it is missing, damaged, or holds objects that only code could restore.
-    """
-    file = _open(path)
-    with file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch, on what is odd in the file
-        try:
-            _refuse_compressed(path, file)
-            return torch.load(file, map_location="cpu", weights_only=not unsafe_load)
-        except CheckpointError:
-            raise
-        except Exception as error:  # a damaged file can raise anything
-            raise CheckpointError(_why_refused(path, error, unsafe_load=unsafe_load)) from None
-
-
-def _refuse_compressed(path: Path, file: BinaryIO) -> None:
-    """torch.save compresses nothing: an archive that claims more than its size would fill the memory."""
-    if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > file.seek(0, os.SEEK_END):
-            raise CheckpointError(f"{path} is compressed, which torch.save never does, so it is not read")
-    file.seek(0)
-
-
-def _why_refused(path: Path, error: Exception, *, unsafe_load: bool) -> str:
-    if unsafe_load:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return f"{path} cannot be read: {reason}"
-    found = re.search(r"GLOBAL ([\w.]+)", str(error))
-    if found is None:
-        return f"{path} cannot be read as a file of torch.save: it is damaged, cut short, or something else"
-    return (
-        f"{path} holds an object ({found[1]}) that is neither a tensor nor a plain value, and restoring it runs any "
-        "code the file contains, so it is not read; whoever trusts the file can repeat this with --unsafe-load"
-    )
-
-
 def _content(entries: Any) -> str:
     if not isinstance(entries, dict):
         return f"a {type(entries).__name__}"
-    return f"a dict with the entries {_listed([repr(key) for key in entries])}" if entries else "an empty dict"
+    return f"a dict with the entries {listed([repr(key) for key in entries], LISTED)}" if entries else "an empty dict"
 
 
 def _state(path: Path, entries: Mapping[Any, Any]) -> dict[str, torch.Tensor]:
@@ -268,14 +203,6 @@ def _state(path: Path, entries: Mapping[Any, Any]) -> dict[str, torch.Tensor]:
     return {
         key: value.reshape(()) if key.endswith(".tau") and value.numel() == 1 else value for key, value in state.items()
     }
-
-
-def is_plain(value: Any) -> bool:
-    """Whether a value is a tensor whose numbers are all there to copy; a stretched view takes none of the file."""
-    if not isinstance(value, torch.Tensor) or value.layout is not torch.strided or value.device.type != "cpu":
-        return False
-    whole = value.numel() * value.element_size() <= value.untyped_storage().nbytes()
-    return whole and not value.is_quantized and not value.is_complex()
 
 
 def _number(path: Path, entries: Mapping[str, Any], name: str) -> float | None:
@@ -296,8 +223,3 @@ def _mapping(entries: Mapping[str, Any], name: str) -> dict[str, Any] | None:
 def _describe(tensor: torch.Tensor) -> str:
     shape = "x".join(map(str, tensor.shape)) or "a scalar"
     return shape if tensor.is_floating_point() else f"{shape} of {str(tensor.dtype).removeprefix('torch.')}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more

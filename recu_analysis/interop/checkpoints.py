@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from recu_analysis.errors import CheckpointError
-from recu_analysis.nn.official import is_plain, read_file
+from recu_analysis.interop.pytorch import is_plain, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,0 +1,86 @@
+"""Files of torch.save: read without running what a file may contain."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+import zipfile
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import torch
+
+from recu_analysis.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read_file(path: Path, *, unsafe_load: bool = False) -> Any:
+    """What a file of torch.save holds, restored without running anything unless that was asked for.
+
+    Parameters
+    ----------
+    path : Path
+    unsafe_load : bool
+        Restore any Python object, which runs whatever code the file contains.
+
+    Raises
+    ------
+    CheckpointError
+        If it is missing, damaged, or holds objects that only code could restore.
+    """
+    file = _open(path)
+    with file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch, on what is odd in the file
+        try:
+            _refuse_compressed(path, file)
+            return torch.load(file, map_location="cpu", weights_only=not unsafe_load)
+        except CheckpointError:
+            raise
+        except Exception as error:  # a damaged file can raise anything
+            raise CheckpointError(_why_refused(path, error, unsafe_load=unsafe_load)) from None
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        if path.is_dir():
+            raise CheckpointError(f"{path} is a folder; name the file in it, such as checkpoint.pth.tar")
+        if not path.exists():
+            raise CheckpointError(f"{path} does not exist")
+        if not path.is_file():
+            raise CheckpointError(f"{path} is no ordinary file, so it is not read")
+        return path.open("rb")
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _refuse_compressed(path: Path, file: BinaryIO) -> None:
+    """torch.save compresses nothing: an archive that claims more than its size would fill the memory."""
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > file.seek(0, os.SEEK_END):
+            raise CheckpointError(f"{path} is compressed, which torch.save never does, so it is not read")
+    file.seek(0)
+
+
+def _why_refused(path: Path, error: Exception, *, unsafe_load: bool) -> str:
+    if unsafe_load:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return f"{path} cannot be read: {reason}"
+    found = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if found is None:
+        return f"{path} cannot be read as a file of torch.save: it is damaged, cut short, or something else"
+    return (
+        f"{path} holds an object ({found[1]}) that is neither a tensor nor a plain value, and restoring it runs any "
+        "code the file contains, so it is not read; whoever trusts the file can repeat this with --unsafe-load"
+    )
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is a tensor whose numbers are all there to copy; a stretched view takes none of the file."""
+    if not isinstance(value, torch.Tensor) or value.layout is not torch.strided or value.device.type != "cpu":
+        return False
+    whole = value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+    return whole and not value.is_quantized and not value.is_complex()

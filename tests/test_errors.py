@@ -1,0 +1,30 @@
+"""What is said of a name that is not known."""
+
+import pytest
+
+from recu_analysis.errors import hint, listed, unknown
+
+MANY = [f"layer{stage}.{block}.conv{number}" for stage in (1, 2, 3, 4) for block in range(5) for number in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "text"),
+    [
+        ("pdff", ["pdf", "png"], "known are pdf, png"),
+        ("layer1.0.convv1", MANY, "did you mean layer1.0.conv1 or "),
+        ("fc", MANY, "known are layer1.0.conv1, layer1.0.conv2, "),
+        ("fc", MANY, " and 10 more"),
+        (None, MANY, "known are "),
+    ],
+)
+def test_the_nearest_of_many_names_or_which_there_are(name, known, text):
+    assert text in hint(name, known)
+
+
+def test_an_unknown_name_is_one_sentence():
+    assert str(unknown("venue", "x", ["a", "b"])) == "no venue is called 'x'; known are a, b"
+
+
+def test_a_list_says_how_much_it_leaves_out():
+    assert listed(["a", "b", "c"], 3) == "a, b, c"
+    assert listed(["a", "b", "c"], 2) == "a, b and 1 more"
