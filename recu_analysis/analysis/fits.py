@@ -8,24 +8,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from recu_analysis.analysis.channels import by_blocks, measured_channels
 from recu_analysis.analysis.engine import Asked, ahead, ask
 from recu_analysis.analysis.selection import WindowRange, window_numbered
 from recu_analysis.errors import InputError, WindowNotFoundError
 from recu_analysis.store.choice import numbers_text, select_layers
 from recu_analysis.theory import quantization
-from recu_analysis.theory.blocks import blocks
-from recu_analysis.theory.entropy import clamped_entropy, laplace_bound, sign_entropy
+from recu_analysis.theory.entropy import clamped_entropy, laplace_bound
 from recu_analysis.theory.fit import fit, laplace_scale
 from recu_analysis.theory.gennorm import SHAPES
 from recu_analysis.theory.measured import clamped_entropy as measured_entropy
-from recu_analysis.theory.measured import quantized
+from recu_analysis.theory.measured import quantized, sign_entropy
 from recu_analysis.theory.standardize import WeightTransform, standard_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from recu_analysis.analysis.channels import Channels
     from recu_analysis.analysis.engine import Answer
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
@@ -46,7 +47,8 @@ def fit_table(
     """Laplace, normal and generalised normal against the weights of every layer, at the end of a window.
 
     Distributions are fitted to z, the standard scores by output channel; b_hat, errors and entropies are of w~, the
-    weights after the layer's standardisation. Intervals (95 %) come from resampling output channels.
+    weights after the layer's standardisation. Both are of the channels that are finite and vary, see
+    `recu_analysis.analysis.channels`. Intervals (95 %) come from resampling output channels.
 
     Parameters
     ----------
@@ -62,13 +64,14 @@ def fit_table(
     Returns
     -------
     DataFrame
-        One row a layer: layer, window, weights, channels, note (what was left out, or why there is no number); tau (1
-        where the layer does not clamp), b_star; b_hat (Eq. 11 of ReCU), b_ratio (b_hat / b*) and shape (of the
-        generalised normal: 1 Laplace, 2 normal), each with _low and _high; scale_ratio (sqrt(2) E|z|, what b_ratio is
-        of a layer that standardises), ks_laplace, ks_normal, aic_normal and aic_gennorm (less that of Laplace:
-        positive where Laplace is better); clamped_fraction beside clamped_laplace (2 (1 - tau)), alpha, qe_measured,
-        qe_exact, qe_printed (squared unit of w~) and each over b_hat^2 as _relative; entropy_measured of the clamped
-        w~, entropy (Eq. 17), entropy_bound (ln(2 e b_hat)) and sign_entropy (nats).
+        One row a layer: layer, window, weights and channels (those measured), constant_channels (left out), note (what
+        was left out, or why there is no number); tau (1 where the layer does not clamp), b_star; b_hat (Eq. 11 of
+        ReCU), b_ratio (b_hat / b*) and shape (of the generalised normal: 1 Laplace, 2 normal), each with _low and
+        _high; scale_ratio (sqrt(2) E|z|, what b_ratio is of a layer that standardises), ks_laplace, ks_normal,
+        aic_normal and aic_gennorm (less that of Laplace: positive where Laplace is better); clamped_fraction beside
+        clamped_laplace (2 (1 - tau)), alpha, qe_measured, qe_exact, qe_printed (squared unit of w~) and each over
+        b_hat^2 as _relative; entropy_measured of the clamped w~, entropy (Eq. 17), entropy_bound (ln(2 e b_hat)) and
+        sign_entropy (nats).
 
     Raises
     ------
@@ -103,34 +106,44 @@ def window_at(run: Run, window: WindowRange | None) -> Window:
 def _fit_layer(run: Run, spec: LayerSpec, number: int, raw: bool) -> Answer[Row]:
     record = yield ahead(window_numbered(run, number), "end", "effective")
     transform = WeightTransform() if raw else spec.transform or WeightTransform()
-    weight, note = usable(record.end, transform)
+    latent, operand = (measured_channels(each) for each in (record.end, record.end if raw else record.operand))
+    note = _note(latent, operand, few=transform.target is not None)
     tau = record.tau if transform.clamp and record.tau is not None else 1.0
-    row: Row = {"layer": spec.name, "window": number, "weights": weight.size, "channels": len(weight)}
-    row |= {"note": note, "tau": tau, "b_star": math.nan if transform.target is None else transform.target}
+    row: Row = {"layer": spec.name, "window": number, "weights": latent.rows.size, "channels": len(latent.rows)}
+    row |= {"constant_channels": operand.constant, "note": note, "tau": tau}
+    row["b_star"] = math.nan if transform.target is None else transform.target
     names = [f"{name}{end}" for name in _INTERVALS for end in ("", "_low", "_high")]
     names += [*_DISTANCES, *_QUANTISED, "clamped_laplace", *(f"qe_{kind}_relative" for kind in _KINDS), *_ENTROPIES]
     row |= dict.fromkeys(names, math.nan)
-    if not weight.size:
+    if not (latent.rows.size and operand.rows.size):
         return row
     try:
-        shown = _distribution(weight if raw else _scores(weight, transform))
-    except InputError as error:
+        shown = _distribution(latent.rows if raw else _scores(latent.rows, transform))
+        standardised = operand.rows if raw else by_blocks(operand.rows, transform.standardised)
+        shown |= _scale(standardised, transform.target) | _quantisation(standardised, tau, transform.quantile)
+    except InputError as error:  # weights so small or large that no square of them is a number
         return row | {"note": _joined(note, str(error))}
-    standardised = weight if raw else by_blocks(usable(record.operand, transform)[0], transform.standardised)
-    shown |= _scale(standardised, transform.target) | _quantisation(standardised, tau, transform.quantile)
     return row | shown | {"note": _joined(note, shown.get("note", ""))}
 
 
-def _scores(weight: Array, transform: WeightTransform) -> Array:
-    """Standard scores of the channels that have them; those of a constant channel would be a spike of zeros."""
-    varying = ~_constant(weight)
-    rows = weight if varying.all() else weight[varying]
+def _scores(rows: Array, transform: WeightTransform) -> Array:
     return by_blocks(rows, lambda block: standard_scores(block, centre=transform.centre))
 
 
-def _constant(rows: Array) -> NDArray[np.bool_]:
-    """Which channels have the same weight throughout."""
-    return np.concatenate([(block == block[:, :1]).all(axis=1) for _, block in blocks(rows)] or [np.zeros(0, bool)])
+def _note(latent: Channels, operand: Channels, *, few: bool) -> str:
+    """What was left out of the latent weights, and of the effective ones where that is something else.
+
+    With `few`, also that channels have too few weights for the shape of z.
+    """
+    effective = operand.left_out if operand.left_out != latent.left_out else ""
+    count = latent.rows.shape[1]
+    return _joined(
+        latent.left_out,
+        f"effective weights: {effective}" if effective else "",
+        f"{count} weights a channel are few: their z has lighter tails, the shape is too large"
+        if few and latent.rows.size and count < FEW_WEIGHTS
+        else "",
+    )
 
 
 def _joined(*notes: str) -> str:
@@ -140,34 +153,6 @@ def _joined(*notes: str) -> str:
 #: With fewer weights a channel, the shape of z is too large by a tenth or more; see `theory.gennorm.shape`.
 FEW_WEIGHTS = 40
 _KINDS = ("measured", "exact", "printed")
-
-
-def usable(weight: Array, transform: WeightTransform) -> tuple[Array, str]:
-    """The channels of a layer that have numbers to fit, one row each, and what was left out.
-
-    Channels that hold NaN or infinity are left out, and those that are constant where the layer standardises: they
-    have no standard score. Where it does not, they have weights, but are no part of the fit to z.
-    """
-    rows = weight.reshape(len(weight), -1)
-    finite = np.isfinite(rows).all(axis=1)
-    constant = finite & _constant(rows) & (transform.target is not None)
-    reasons = [
-        f"{count} of {len(rows)} channels {what}, left out"
-        for count, what in ((int((~finite).sum()), "hold NaN or infinity"), (int(constant.sum()), "are constant"))
-        if count
-    ]
-    keep = finite & ~constant
-    if rows.shape[1] < FEW_WEIGHTS and transform.target is not None and keep.any():
-        reasons.append(f"{rows.shape[1]} weights a channel are few: their z has lighter tails, the shape is too large")
-    return (rows if keep.all() else rows[keep]), _joined(*reasons)
-
-
-def by_blocks(rows: Array, function: Callable[[Array], Array]) -> Array:
-    """A function of channels, such as standardisation, in the dtype of the weights and block by block."""
-    result = np.empty_like(rows)
-    for start, block in blocks(rows):
-        result[start : start + len(block)] = function(block)
-    return result
 
 
 def _distribution(scores: Array) -> Row:
@@ -216,5 +201,5 @@ def _quantisation(standardised: Array, tau: float, kind: str) -> Row:
         "entropy_measured": measured_entropy(np.sort(standardised, axis=None), found.bound),
         "entropy": float(clamped_entropy(tau, b)),
         "entropy_bound": float(laplace_bound(b)),
-        "sign_entropy": float(sign_entropy(float((standardised >= 0).mean()))),
+        "sign_entropy": sign_entropy(standardised),
     }

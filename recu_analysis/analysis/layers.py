@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from recu_analysis.analysis.channels import measured_channels
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
 from recu_analysis.analysis.engine import Asked, ahead, ask, over
 from recu_analysis.analysis.network import network_table
@@ -19,8 +20,10 @@ from recu_analysis.analysis.selection import (
 )
 from recu_analysis.store.choice import select_layers
 from recu_analysis.theory import gennorm, quantization
-from recu_analysis.theory.entropy import clamped_entropy, laplace_bound, sign_entropy
+from recu_analysis.theory.entropy import clamped_entropy, laplace_bound
 from recu_analysis.theory.fit import ks_laplace
+from recu_analysis.theory.laplace import scale_estimate
+from recu_analysis.theory.measured import quantized, sign_entropy
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
@@ -64,20 +67,20 @@ def layer_table(
     Returns
     -------
     DataFrame
-        Identity: window (the last one), epoch, layer, weights, updates, exact. State of the standardised weights
-        w~ at the end: tau (1 where the layer does not clamp), b_hat (mean abs w~, Eq. 11 of ReCU), quantile
-        (Eq. 10), clamped_fraction, alpha (mean abs of clamped w~), qe_measured, qe_exact, qe_printed (of a Laplace
-        of scale b_hat at tau; see `recu_analysis.theory.quantization`), entropy (Eq. 17 at b_hat and tau) and its
-        bound entropy_bound, sign_entropy (nats); of z, gennorm_shape (1 Laplace, 2 normal, NaN where none fits) and
-        ks_laplace (see `recu_analysis.theory.fit`). Movement, NaN without updates, and in a window before which one is
-        missing: update_magnitude (unit of the
-        weights per update), mobility (standard deviations per update), flip_ratio (per update) and silent_fraction,
-        each also for _tail and _core; still_fraction,
-        tail_fraction, dead_fraction (tail and silent), revived_fraction and revived_fraction_core (of the dead,
-        or silent core, weights of the window before: those that flipped in this one; NaN for merged windows),
-        memory, net_displacement (unit of the weights), c2i (1 - share of signs that differ from the initial ones),
-        lr, lr_decay, decay_time (sums over the updates), nonfinite (weights that are NaN or infinite), counted (weights
-        whose record is of numbers, over which means are taken).
+        Identity: window (the last one), epoch, layer, weights, updates, exact. State at the end, of the channels that
+        are finite and vary (see `recu_analysis.analysis.channels`; NaN where there is none): constant_channels (left
+        out), measured (weights of the others); of the standardised weights w~: tau (1 where the layer does not clamp),
+        b_hat (mean abs w~, Eq. 11 of ReCU), quantile (Eq. 10), clamped_fraction, alpha (mean abs of clamped w~),
+        qe_measured, qe_exact, qe_printed (of a Laplace of scale b_hat at tau; see `recu_analysis.theory.quantization`),
+        entropy (Eq. 17 at b_hat and tau) and its bound entropy_bound, sign_entropy (nats); of z, gennorm_shape (1
+        Laplace, 2 normal, NaN where none fits) and ks_laplace (see `recu_analysis.theory.fit`). Movement, NaN without
+        updates, and in a window before which one is missing: update_magnitude (unit of the weights per update),
+        mobility (standard deviations per update), flip_ratio (per update) and silent_fraction, each also for _tail and
+        _core; still_fraction, tail_fraction, dead_fraction (tail and silent), revived_fraction and
+        revived_fraction_core (of the dead, or silent core, weights of the window before: those that flipped in this
+        one; NaN for merged windows), memory, net_displacement (unit of the weights), c2i (1 - share of signs that
+        differ from the initial ones), lr, lr_decay, decay_time (sums over the updates), nonfinite (weights that are NaN
+        or infinite), counted (weights whose record is of numbers, over which means are taken).
 
     Raises
     ------
@@ -146,39 +149,33 @@ def _identity(spec: LayerSpec, record: MergedRecord) -> Row:
 
 def _state(spec: LayerSpec, record: MergedRecord) -> Row:
     transform = spec.transform or WeightTransform()
-    standardised = transform.standardised(record.operand)
-    finite = standardised[np.isfinite(standardised)]
+    channels = measured_channels(record.operand)
     tau = record.tau if transform.clamp and record.tau is not None else 1.0
-    if finite.size == 0:
-        return {"tau": tau} | dict.fromkeys(_STATE, math.nan)
-    size = np.abs(finite)
-    b_hat = mean(size)
-    bound = transform.bound(finite, tau)
-    clamped = np.minimum(size, bound)
-    alpha = mean(clamped)
-    return {
-        "tau": tau,
-        "b_hat": b_hat,
-        "quantile": bound,
-        "clamped_fraction": mean(size > bound),
-        "alpha": alpha,
-        "qe_measured": mean((clamped - alpha) ** 2),
-        **_laplace_state(tau, b_hat),
-        "sign_entropy": float(sign_entropy(mean(~(finite < 0)))),
-        **_distribution(record.z_end),
+    row: Row = {"tau": tau} | dict.fromkeys(_STATE, math.nan) | _distribution(record)
+    row |= {"constant_channels": channels.constant, "measured": channels.rows.size}
+    if not channels.rows.size:
+        return row
+    # As one channel: the layer is summed in one go here, not channel by channel.
+    standardised = transform.standardised(channels.rows).reshape(1, -1)
+    found = quantized(standardised, tau, transform.quantile)
+    return row | {
+        "b_hat": found.b_hat,
+        "quantile": found.bound,
+        "clamped_fraction": found.clamped_fraction,
+        "alpha": found.alpha,
+        "qe_measured": found.error,
+        **_laplace_state(tau, found.b_hat),
+        "sign_entropy": sign_entropy(standardised),
     }
 
 
-def _distribution(scores: np.ndarray[Any, np.dtype[np.float64]]) -> Row:
-    """Shape and distance to Laplace of a layer's standard scores; NaN where all of them are equal.
-
-    Only of channels that are finite and vary: the z = 0 of constant ones would be a spike.
-    """
-    rows = scores.reshape(len(scores), -1)
-    ordered = np.sort(rows[(np.isfinite(rows) & (rows != 0.0)).any(axis=1)], axis=None)
-    if ordered.size == 0 or ordered[0] == ordered[-1]:
-        return dict.fromkeys(("gennorm_shape", "ks_laplace"), math.nan)
-    distance = ks_laplace(ordered, mean(np.abs(ordered)))
+def _distribution(record: MergedRecord) -> Row:
+    """Shape and distance to Laplace of a layer's standard scores; NaN where no channel has any."""
+    scores = measured_channels(record.z_end).rows  # z is NaN, or 0 throughout, in the channels that are left out
+    if not scores.size:
+        return {}
+    ordered = np.sort(scores, axis=None)
+    distance = ks_laplace(ordered, scale_estimate(ordered))
     return {"gennorm_shape": gennorm.shape_estimate(ordered), "ks_laplace": distance}
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from recu_analysis.analysis.channels import by_blocks, measured_channels
 from recu_analysis.analysis.engine import Asked, ahead, ask
-from recu_analysis.analysis.fits import by_blocks, usable, window_at
+from recu_analysis.analysis.fits import window_at
 from recu_analysis.analysis.selection import window_numbered
 from recu_analysis.analysis.tradeoff import check_levels, closed_forms
 from recu_analysis.errors import InputError
@@ -19,14 +20,10 @@ from recu_analysis.theory.standardize import WeightTransform
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from recu_analysis.analysis.engine import Answer
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.format import LayerSpec
     from recu_analysis.store.run import Run
-
-    Array = NDArray[Any]
 
 
 def measured_tradeoff(
@@ -40,8 +37,8 @@ def measured_tradeoff(
     """What the weights of a run's layers really have where `tradeoff` has closed forms for Laplace weights.
 
     The weights w~ that a layer has at the end of a window, after its standardisation, are clamped at the Laplace
-    quantile of their own b_hat at each level, whatever the run's own tau was. Channels that hold NaN or infinity are
-    left out, and constant ones where the layer standardises; the note of `fit_table` counts them.
+    quantile of their own b_hat at each level, whatever the run's own tau was. Channels that are constant, or hold NaN
+    or infinity, are left out; see `recu_analysis.analysis.channels`.
 
     Parameters
     ----------
@@ -57,7 +54,8 @@ def measured_tradeoff(
     -------
     DataFrame
         One row a layer and level: layer, window, the columns of `tradeoff` with b = b_hat of the layer, and beside them
-        clamped_fraction, alpha_measured, qe_measured, qe_latent_measured and entropy_measured (nats).
+        clamped_fraction, alpha_measured, qe_measured, qe_latent_measured and entropy_measured (nats), and
+        constant_channels (left out).
 
     Raises
     ------
@@ -81,19 +79,13 @@ def asked_measured(
     return Asked(run, select_layers(run, layers), _measured, (window_at(run, window).number, levels))
 
 
-def alike(weight: Array) -> bool:
-    """Whether the weights that `usable` left of a layer are too few or too equal to measure anything."""
-    return weight.size < 2 or bool((weight == weight[0, 0]).all())
-
-
 def _measured(run: Run, spec: LayerSpec, number: int, levels: tuple[float, ...]) -> Answer[pd.DataFrame]:
     record = yield ahead(window_numbered(run, number), "end", "effective")
     transform = spec.transform or WeightTransform()
-    weight, note = usable(record.operand, transform)
-    if alike(weight):
-        why = note or "all its weights are equal"
-        raise InputError(f"layer {spec.name} has no weights to measure in window {number}: {why}")
-    standardised = by_blocks(weight, transform.standardised)
+    channels = measured_channels(record.operand)
+    if not channels.rows.size:
+        raise InputError(f"layer {spec.name} has no weights to measure in window {number}: {channels.left_out}")
+    standardised = by_blocks(channels.rows, transform.standardised)
     ordered = np.sort(standardised, axis=None)
     rows: list[dict[str, Any]] = []
     for level in levels:
@@ -108,6 +100,7 @@ def _measured(run: Run, spec: LayerSpec, number: int, levels: tuple[float, ...])
             }
         )
     table = pd.concat([closed_forms(np.array(levels), found.b_hat), pd.DataFrame(rows)], axis=1)
+    table["constant_channels"] = channels.constant
     table.insert(0, "window", number)
     table.insert(0, "layer", spec.name)
     return table

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     Values = NDArray[np.float64]
 
 #: Columns that are added, and those of which the layers' largest is the network's.
-ADDED = ("weights", "nonfinite", "counted")
+ADDED = ("weights", "nonfinite", "counted", "measured", "constant_channels")
 LARGEST = ("updates", "partial", "lr", "lr_decay", "decay_time")
+#: The state, whose means are over the weights measured.
+STATE = ("b_hat", "clamped_fraction", "alpha", "qe_measured", "qe_exact", "qe_printed")
 #: What a distribution has that belongs to one layer: the network has none.
 OF_A_LAYER = ("quantile", "entropy", "entropy_bound", "sign_entropy", "gennorm_shape", "ks_laplace")
 
@@ -25,10 +27,10 @@ OF_A_LAYER = ("quantile", "entropy", "entropy_bound", "sign_entropy", "gennorm_s
 def network_table(table: pd.DataFrame) -> pd.DataFrame:
     """One row a window for all the layers of a `layer_table` together, with the same columns.
 
-    Counts are added; means are those over all weights that were counted, of tail and core over the weights of each, of
-    the revived over those that could be. Updates and the sums of the learning rate are those of the layer that has
-    most; tau is NaN where the layers differ in it. What belongs to the distribution of one layer is NaN: quantile,
-    entropies, gennorm_shape and ks_laplace.
+    Counts are added; means are those over all weights that were counted, of the state over those measured, of tail and
+    core over the weights of each, of the revived over those that could be. Updates and the sums of the learning rate
+    are those of the layer that has most; tau is NaN where the layers differ in it. What belongs to the distribution of
+    one layer is NaN: quantile, entropies, gennorm_shape and ks_laplace.
 
     Parameters
     ----------
@@ -67,11 +69,13 @@ def _row(layers: pd.DataFrame, weights: Mapping[str, Values]) -> dict[str, Any]:
 
 
 def _group(name: str) -> str:
+    if name in STATE:
+        return "measured"
     return next((part for part in ("tail", "core") if name.endswith(f"_{part}")), "counted")
 
 
 def _weights(layers: pd.DataFrame, before: pd.DataFrame | None) -> dict[str, Values]:
-    """How many weights of each layer a mean is over: all that were counted, tail, core, and those that can revive."""
+    """How many weights of each layer a mean is over: counted, measured, tail, core, and those that can revive."""
     found = _parts(layers)
     if before is not None:
         earlier = _parts(before.reindex(layers.index))
@@ -83,7 +87,8 @@ def _weights(layers: pd.DataFrame, before: pd.DataFrame | None) -> dict[str, Val
 
 def _parts(layers: pd.DataFrame) -> dict[str, Values]:
     counted, share = (layers[name].to_numpy(dtype=np.float64) for name in ("counted", "tail_fraction"))
-    return {"counted": counted, "tail": counted * share, "core": counted * (1.0 - share)}
+    measured = layers["measured"].to_numpy(dtype=np.float64)
+    return {"counted": counted, "measured": measured, "tail": counted * share, "core": counted * (1.0 - share)}
 
 
 def _mean(values: Values, weights: Values) -> float:

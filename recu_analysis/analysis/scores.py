@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 from scipy.special import gamma
 
+from recu_analysis.analysis.channels import measured_channels
 from recu_analysis.analysis.engine import Asked, ask, over
-from recu_analysis.analysis.fits import usable
 from recu_analysis.analysis.selection import window_epochs, window_numbered
 from recu_analysis.errors import InputError, WindowNotFoundError
 from recu_analysis.store.choice import numbers_text, select_layers
 from recu_analysis.theory.gennorm import shape_estimate
 from recu_analysis.theory.laplace import scale_estimate
-from recu_analysis.theory.standardize import WeightTransform, standard_scores
+from recu_analysis.theory.standardize import standard_scores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,13 +100,11 @@ def _histograms(run: Run, spec: LayerSpec, numbers: tuple[int, ...], bins: int) 
 
 
 def _scores(spec: LayerSpec, weight: NDArray[Any], number: int) -> Values:
-    """Scores of the channels that have any; a constant channel would be a spike at 0."""
-    transform = spec.transform or WeightTransform()
-    rows, _ = usable(weight, transform)
-    varying = rows[(rows != rows[:, :1]).any(axis=1)]
-    if not varying.size:
+    """Scores of the channels that are measured."""
+    rows = measured_channels(weight).rows
+    if not rows.size:
         raise InputError(f"layer {spec.name} has no weights with a distribution in window {number}")
-    return standard_scores(varying, centre=transform.centre).ravel()
+    return standard_scores(rows, centre=spec.centre).ravel()
 
 
 def _densities(z: Values, edges: Values) -> pd.DataFrame:

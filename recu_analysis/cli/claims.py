@@ -49,7 +49,7 @@ def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], form: str, outpu
     opened, others = ([options.opened(path) for path in paths] for paths in (runs, baseline))
     for group in separate(opened):
         _warn_of_kinds(group)
-    with options.reading((*opened, *others), asked_claims(opened, others)):
+    with options.reading((*opened, *others), asked_claims(opened, others), measured=True):
         deliver(claims(opened, others), form, output, as_text)
 
 

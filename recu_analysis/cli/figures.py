@@ -90,7 +90,7 @@ def _read(chosen: Sequence[str], runs: dict[str, Run]) -> contextlib.ExitStack:
     context = contextlib.ExitStack()
     with contextlib.suppress(DamagedError):
         asked = [each for name in chosen for each in asked_figure(name, runs)]
-        context.enter_context(options.reading([*runs.values()], asked))
+        context.enter_context(options.reading([*runs.values()], asked, measured=True))
     return context
 
 

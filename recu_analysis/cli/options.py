@@ -86,25 +86,29 @@ def labelled(paths: Sequence[Path]) -> dict[str, Run]:
 
 
 @contextlib.contextmanager
-def reading(runs: Sequence[Run], asked: Iterable[Asked[Any]]) -> Iterator[None]:
-    """Answer a command's questions in one pass over its runs, and say which layers hold NaN or infinity at the end."""
+def reading(runs: Sequence[Run], asked: Iterable[Asked[Any]], *, measured: bool = False) -> Iterator[None]:
+    """Answer a command's questions in one pass over its runs, and say what of their layers is left out.
+
+    That is what is NaN or infinite at the end, and constant channels where scales, errors or entropies are `measured`.
+    """
     from recu_analysis.analysis.engine import answering
-    from recu_analysis.analysis.finite import asked_nonfinite
+    from recu_analysis.analysis.finite import asked_constant, asked_nonfinite, constant, nonfinite
 
-    with answering([*asked, *(asked_nonfinite(run) for run in runs if len(run.windows))]):
-        for run in runs:
-            _warn_of_nonfinite(run)
+    some = [run for run in runs if len(run.windows)]
+    told = [each for run in some for each in (asked_nonfinite(run), *([asked_constant(run)] if measured else []))]
+    with answering([*asked, *told]):
+        for run in some:
+            for layer, count in nonfinite(run).items():
+                warn(
+                    f"layer {layer} of {run.path}: {count} of its weights are NaN or infinite at the end; they and "
+                    "their channels are left out"
+                )
+            for layer, count in constant(run).items() if measured else ():
+                warn(
+                    f"layer {layer} of {run.path}: {count} of its channels are constant at the end; measured scales, "
+                    "errors and entropies leave them out"
+                )
         yield
-
-
-def _warn_of_nonfinite(run: Run) -> None:
-    from recu_analysis.analysis.finite import nonfinite
-
-    for layer, weights in nonfinite(run).items():
-        warn(
-            f"layer {layer} of {run.path}: {weights} of its weights are NaN or infinite at the end; "
-            "they and their channels are left out"
-        )
 
 
 def fail(text: str) -> None:

@@ -58,6 +58,7 @@ OTHERS = (
     "lr_decay",
     "decay_time",
     "nonfinite",
+    "constant_channels",
 )
 
 

@@ -87,7 +87,10 @@ def number(value: float) -> str:
 
 
 def warnings(
-    samples: Mapping[str, Sample], stretches: Mapping[str, Stretch], nonfinite: Mapping[str, int]
+    samples: Mapping[str, Sample],
+    stretches: Mapping[str, Stretch],
+    nonfinite: Mapping[str, int],
+    constant: Mapping[str, int],
 ) -> list[str]:
     """What a reader must know of the runs, a sentence each.
 
@@ -98,6 +101,8 @@ def warnings(
         The stretch that the tables describe, by run.
     nonfinite : mapping of str to int
         Weights that are NaN or infinite there, by run.
+    constant : mapping of str to int
+        Channels that are constant at the end, by run.
     """
     found: list[str] = []
     for label, each in samples.items():
@@ -110,6 +115,11 @@ def warnings(
         found += [f"{label}: {text}" for text in (*_movement(each.run), *_unfinished(each.run), *_left_out(each))]
         if nonfinite[label]:
             found.append(f"{label}: {nonfinite[label]:,} weights are NaN or infinite; every number leaves them out.")
+        if constant[label]:
+            found.append(
+                f"{label}: {constant[label]:,} channels are constant at the end; measured scales, errors and entropies "
+                "leave them out."
+            )
         stretch = stretches[label]
         if not stretch.long:
             found.append(

@@ -17,6 +17,7 @@ from recu_analysis.analysis.claims import asked_claims, claims
 from recu_analysis.analysis.claims.table import masks
 from recu_analysis.analysis.deadness import asked_dead_weights, dead_weights
 from recu_analysis.analysis.engine import answering
+from recu_analysis.analysis.finite import asked_constant, constant
 from recu_analysis.analysis.horizon import LONG_MEMORY, Stretch, asked_memory, common_stretch, memory_between
 from recu_analysis.analysis.selection import moving_windows, select_windows
 from recu_analysis.errors import InputError, RecuError
@@ -96,12 +97,13 @@ def _page(
     tables = {label: dead_weights(each.run, window=chosen[label]) for label, each in samples.items()}
     pictures, missing = drawings(samples)
     nonfinite = {label: int(table["nonfinite"].sum()) for label, table in tables.items()}
+    unvarying = {label: sum(constant(each.run).values()) for label, each in samples.items()}
     return _render(
         title=f"Latent weights of {_listed(everything)}",
         labels=list(everything),
         recorded=recorded(samples),
         configuration=configuration(everything),
-        warnings=[*warnings(samples, stretches, nonfinite), *unlike(tested), *unlike(others)],
+        warnings=[*warnings(samples, stretches, nonfinite, unvarying), *unlike(tested), *unlike(others)],
         claims=_claims(tested, others),
         layer_columns=[heading for _, heading, *_ in LAYER_COLUMNS],
         layer_rows=_layer_rows(tables),
@@ -113,12 +115,12 @@ def _page(
 
 
 def _asked(samples: Mapping[str, Sample], chosen: Mapping[str, WindowRange]) -> list[Asked[Any]]:
-    """What the layer table and the sentence about each stretch ask."""
-    return [
-        asked
-        for label, each in samples.items()
-        for asked in (asked_dead_weights(each.run, chosen[label]), _asked_memory(each.run, chosen[label]))
-    ]
+    """What the layer table and the sentences about each run ask."""
+    asked: list[Asked[Any]] = []
+    for label, each in samples.items():
+        asked += [asked_dead_weights(each.run, chosen[label]), _asked_memory(each.run, chosen[label])]
+        asked.append(asked_constant(each.run))
+    return asked
 
 
 def _asked_memory(run: Run, chosen: WindowRange) -> Asked[Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recu_analysis.errors import InputError
+from recu_analysis.theory.blocks import blocks
 from recu_analysis.theory.reals import real_array, reals
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def quantile(tau: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
 
 
 def scale_estimate(values: ArrayLike) -> float:
-    """Maximum-likelihood scale of a zero-mean Laplace, b_hat = mean |w| (Eq. 11).
+    """Maximum-likelihood scale of a zero-mean Laplace, b_hat = mean |w| (Eq. 11), in one pass over blocks of channels.
 
     Parameters
     ----------
@@ -77,4 +78,5 @@ def scale_estimate(values: ArrayLike) -> float:
     array = real_array(values, "weights")
     if array.size == 0:
         raise InputError("the Laplace scale needs at least one weight")
-    return float(np.abs(array, dtype=np.promote_types(array.dtype, np.float32)).mean(dtype=np.float64))
+    rows = array.reshape(1 if array.ndim < 2 else len(array), -1)
+    return sum(float(np.abs(block, dtype=np.float64).sum()) for _, block in blocks(rows)) / array.size

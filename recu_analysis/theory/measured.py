@@ -11,8 +11,9 @@ import numpy as np
 from scipy.special import entr, psi
 
 from recu_analysis.errors import InputError
+from recu_analysis.theory import entropy
 from recu_analysis.theory.blocks import blocks
-from recu_analysis.theory.laplace import quantile
+from recu_analysis.theory.laplace import quantile, scale_estimate
 from recu_analysis.theory.reals import real_array
 from recu_analysis.theory.standardize import empirical_bound
 
@@ -81,10 +82,10 @@ def quantized(weights: ArrayLike, tau: float, kind: str = "laplace") -> Quantize
         If there is no weight, one is NaN or infinite, or tau is out of its range.
     """
     rows = check_weights(weights)
-    b_hat = sum(float(_sizes(block).sum()) for _, block in blocks(rows)) / rows.size
+    b_hat = scale_estimate(rows)
     bound = empirical_bound(rows, tau) if kind == "empirical" else float(quantile(tau, b_hat))
     # By channel: weights beyond the bound, sums of |w|, w^2, |clamped| and its variance within the channel.
-    sums = np.concatenate([_channel_sums(_sizes(block), bound) for _, block in blocks(rows)])
+    sums = np.concatenate([_channel_sums(np.abs(block, dtype=np.float64), bound) for _, block in blocks(rows)])
     beyond, size, square, clamped, within = sums.T
     count = rows.shape[1]
     channel_alpha, channel_error = clamped / count, within / count
@@ -101,15 +102,34 @@ def quantized(weights: ArrayLike, tau: float, kind: str = "laplace") -> Quantize
     )
 
 
-def _sizes(block: Array) -> Values:
-    return np.abs(block, dtype=np.float64)
-
-
 def _channel_sums(size: Values, bound: float) -> Values:
     clamped = np.minimum(size, bound)
     deviation = clamped - clamped.mean(axis=1, keepdims=True)
-    columns = (size > bound, size, size**2, clamped, deviation**2)
-    return np.stack([column.sum(axis=1, dtype=np.float64) for column in columns], axis=1)
+    sums = (
+        (size > bound).sum(axis=1),
+        size.sum(axis=1),
+        np.square(size).sum(axis=1),
+        clamped.sum(axis=1),
+        np.square(deviation, out=deviation).sum(axis=1),
+    )
+    return np.stack(sums, axis=1)
+
+
+def sign_entropy(weights: ArrayLike) -> float:
+    """Entropy of the signs of one layer's weights, in nats; the sign of 0 is +1 (Eq. 2).
+
+    Parameters
+    ----------
+    weights : array_like, shape (C_out, ...)
+        Standardised weights w~, finite.
+
+    Raises
+    ------
+    InputError
+        If there is no weight, or one is NaN or infinite.
+    """
+    rows = check_weights(weights)
+    return float(entropy.sign_entropy(np.count_nonzero(rows >= 0) / rows.size))
 
 
 def check_weights(weights: ArrayLike) -> Array:

@@ -9,11 +9,10 @@ import pytest
 from scipy import stats
 
 from recu_analysis import open_run
-from recu_analysis.analysis.fits import by_blocks, fit_table, usable
+from recu_analysis.analysis.fits import fit_table
 from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.errors import LayerNotFoundError, WindowNotFoundError
 from recu_analysis.testing import synthetic_run
-from recu_analysis.theory import blocks
 from recu_analysis.theory.measured import differential_entropy
 from recu_analysis.theory.standardize import WeightTransform
 
@@ -124,7 +123,8 @@ def test_a_layer_that_never_varies_has_a_note_and_no_numbers(table):
     row = table.loc["head.constant"]
     assert row["note"] == "8 of 8 channels are constant, left out"
     assert row["weights"] == 0
-    known = {"window", "weights", "channels", "note", "tau", "b_star"}
+    assert row["constant_channels"] == 8
+    known = {"window", "weights", "channels", "constant_channels", "note", "tau", "b_star"}
     assert row.drop(list(known)).isna().all()
 
 
@@ -138,26 +138,35 @@ def test_channels_without_numbers_are_left_out_and_counted(tmp_path, fitted, tab
     keep = np.delete(np.arange(16), [2, 5, 7])
     z, w = (function(rows_of(run, "body.normal")[keep]) for function in (scores, standardised))
     assert row["note"] == "2 of 16 channels hold NaN or infinity, left out; 1 of 16 channels are constant, left out"
-    assert (row["channels"], row["weights"]) == (13, 13 * 45)
+    assert (row["channels"], row["weights"], row["constant_channels"]) == (13, 13 * 45, 1)
     assert row["b_hat"] == pytest.approx(np.abs(w).mean(), rel=1e-6)
     assert row["shape"] == pytest.approx(stats.gennorm.fit(z.ravel(), 2.0, floc=0, scale=1.0)[0], rel=1e-3)
     assert fit_table(run).set_index("layer").loc["body.laplace", "shape"] == table.loc["body.laplace", "shape"]
 
 
-def test_constant_channels_of_a_layer_that_does_not_standardise_are_weights_but_no_spike_in_z(tmp_path):
+@pytest.mark.parametrize("centre", [True, False])
+def test_constant_channels_are_no_weights_of_a_layer_that_does_not_standardise_either(tmp_path, centre):
     walks = history()
     walks["body.normal"][-1, 4] = 0.5
-    run = run_of(tmp_path, walks, WeightTransform(centre=True))
+    run = run_of(tmp_path, walks, WeightTransform(centre=centre))
     row = fit_table(run, layers="body.normal").iloc[0]
-    rows = rows_of(run, "body.normal")
-    z = scores(np.delete(rows, 4, axis=0)).ravel()
-    w = rows - rows.mean(axis=1, keepdims=True)
-    assert row["b_hat"] == pytest.approx(np.abs(w).mean(), rel=1e-6)
+    rows = np.delete(rows_of(run, "body.normal"), 4, axis=0)
+    w = rows - rows.mean(axis=1, keepdims=True) * centre
+    z = (w / rows.std(axis=1, ddof=1, keepdims=True)).ravel()
+    assert row["b_hat"] == pytest.approx(stats.laplace.fit(w.ravel(), floc=0)[1], rel=1e-6)
     assert row["shape"] == pytest.approx(stats.gennorm.fit(z, 2.0, floc=0, scale=1.0)[0], rel=1e-3)
-    assert row["channels"] == 16
+    assert (row["channels"], row["constant_channels"]) == (15, 1)
+    assert row["note"] == "1 of 16 channels are constant, left out"
     assert math.isnan(row["b_star"])
     assert math.isnan(row["b_ratio"])
     assert math.isnan(row["b_ratio_low"])
+
+
+def test_weights_whose_squares_are_no_numbers_have_a_note_and_no_numbers(tmp_path):
+    run = run_of(tmp_path, {"tiny": 1e-200 * np.random.default_rng(0).normal(size=(2, 4, 50))})
+    row = fit_table(run).iloc[0]
+    assert row["note"] == "all 200 weights are 0; a constant has no distribution to fit"
+    assert math.isnan(row["b_hat"])
 
 
 @pytest.mark.parametrize("transform", [WeightTransform(), WeightTransform(centre=True, target=2.0)])
@@ -186,7 +195,7 @@ def test_raw_pools_the_weights_as_they_are(fitted, table):
     assert math.isnan(row["b_star"])
     # Channels of different scale fake heavy tails.
     assert row["shape"] < 1.0 < table.loc["body.normal", "shape"]
-    assert raw.loc["head.constant", "note"] == "all 160 weights are 0.25; a constant has no distribution to fit"
+    assert raw.loc["head.constant", "note"] == "8 of 8 channels are constant, left out"
 
 
 def test_flat_and_steep_weights_have_no_shape_and_a_note(tmp_path):
@@ -227,22 +236,6 @@ def test_what_is_not_there_is_said(fitted):
         fit_table(fitted, layers="tail*")
     with pytest.raises(WindowNotFoundError, match=r"has the windows 0 to 2, not 7"):
         fit_table(fitted, window=WindowRange(7, 7))
-
-
-def test_usable_channels_are_a_view_where_all_are(fitted):
-    weight = fitted.windows[-1]["body.normal"].weight
-    rows, note = usable(weight, WeightTransform(centre=True, target=2.0))
-    assert np.shares_memory(rows, weight)
-    assert note == ""
-
-
-@pytest.mark.parametrize("size", [1, 100, 10_000])
-def test_by_blocks_keeps_dtype_and_values(monkeypatch, size):
-    monkeypatch.setattr(blocks, "_BLOCK", size)
-    rows = np.random.default_rng(0).normal(size=(9, 40)).astype(np.float32)
-    found = by_blocks(rows, lambda block: np.asarray(block - block.mean(axis=1, keepdims=True), np.float64))
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, rows - rows.mean(axis=1, keepdims=True), rtol=1e-6, atol=1e-7)
 
 
 def test_few_weights_a_channel_are_said_to_look_lighter_tailed(tmp_path):

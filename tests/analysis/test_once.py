@@ -29,7 +29,7 @@ from recu_analysis.analysis.parallel import processes
 from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.cli import cli
 from recu_analysis.errors import InputError
-from recu_analysis.plots import export
+from recu_analysis.plots import export, fitting
 from recu_analysis.report import drawings as report_drawings
 from recu_analysis.report import report
 from recu_analysis.report import sampling as report_sampling
@@ -128,7 +128,9 @@ def test_an_analysis_reads_every_array_once(name, pair, reads):
 )
 def test_a_command_reads_every_array_once(arguments, pair, reads, tmp_path, monkeypatch):
     monkeypatch.setattr(report_drawings, "FIGURES_SHOWN", ("fig2", "magnitude", "fliplaw"))
-    if arguments[0] == "figures":  # what is drawn of what was read is not of interest here
+    # What is drawn of what was read is not of interest here.
+    monkeypatch.setattr(fitting, "fit_labels", lambda _: None)
+    if arguments[0] == "figures":
         monkeypatch.setattr(export, "export", lambda *_, **__: (tmp_path / "figure.png",))
     places = {"recu": pair / "recu", "baseline": pair / "baseline", "OUT": tmp_path / "out", "OUT.html": tmp_path / "a"}
     result = CliRunner().invoke(cli, [str(places.get(each, each)) for each in arguments], prog_name="recu-analyze")
@@ -139,6 +141,7 @@ def test_a_command_reads_every_array_once(arguments, pair, reads, tmp_path, monk
 def test_a_page_that_shows_some_of_the_windows_reads_every_array_once(pair, reads, monkeypatch):
     monkeypatch.setattr(report_sampling, "MAX_WINDOWS", 5)
     monkeypatch.setattr(report_drawings, "FIGURES_SHOWN", ("fig2",))
+    monkeypatch.setattr(fitting, "fit_labels", lambda _: None)
     report({"recu": open_run(pair / "recu")}, {"baseline": open_run(pair / "baseline")})
     assert_once(reads)
 

@@ -134,6 +134,7 @@ def test_channels_without_numbers_are_left_out(tmp_path):
     rows = np.delete(run.windows[-1]["normal"].weight.astype(np.float64).reshape(12, -1), [3, 5], axis=0)
     expected = expected_row(rows, 0.9, 2.0)
     assert row[list(expected)].astype(float).to_dict() == pytest.approx(expected, rel=1e-5)
+    assert row["constant_channels"] == 1
 
 
 def test_layers_without_weights_to_measure_are_refused(tmp_path):
@@ -150,7 +151,7 @@ def test_layers_without_weights_to_measure_are_refused(tmp_path):
     ):
         measured_tradeoff(run, window=WindowRange(1, 1))
     plain = recorded(tmp_path / "plain", walks, WeightTransform())
-    with pytest.raises(InputError, match="no weights to measure in window 2: all its weights are equal"):
+    with pytest.raises(InputError, match="no weights to measure in window 2: 12 of 12 channels are constant"):
         measured_tradeoff(plain)
     assert len(measured_tradeoff(run, layers="laplace", points=2)) == 2
 

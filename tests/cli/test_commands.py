@@ -415,6 +415,20 @@ def test_weights_that_are_no_numbers_are_told(tmp_path, command):
     assert done.stderr.startswith(f"Warning: layer damaged of {tmp_path / 'run'}: {what}\n")
 
 
+@pytest.mark.parametrize("command", [["claims"], ["tradeoff", "--run"], ["figures", "--only", "scores"]])
+def test_constant_channels_are_told_where_something_is_measured(tmp_path, command):
+    walk = random_walk((8, 30), 4)
+    walk[:, [0, 5]] = 0.5
+    path = synthetic_run(tmp_path / "run", {"half": walk, "whole": random_walk((8, 30), 4)}).path
+    output = ["--output", tmp_path / "figures"] if command[0] == "figures" else []
+    done = run_here(*command, path, *output)
+    assert done.returncode == 0, done.stderr
+    what = "2 of its channels are constant at the end; measured scales, errors and entropies leave them out"
+    assert done.stderr.startswith(f"Warning: layer half of {path}: {what}\n")
+    assert done.stderr.count("channels are constant") == 1
+    assert "channels are constant" not in run_here("flips", path).stderr
+
+
 @pytest.mark.parametrize("command", ["dead-weights", "updates", "flips", "fit", "claims", "compare", "report"])
 def test_damaged_windows_are_told_and_make_the_exit_code(synthetic, tmp_path, command):
     shard = next((synthetic / "history/segment-0000/window-000001").iterdir())

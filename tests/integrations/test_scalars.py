@@ -61,8 +61,9 @@ def test_what_is_not_a_number_is_left_out(tmp_path):
     history = {"constant": np.ones((5, 2, 3), np.float32)}
     path = synthetic_run(tmp_path / "run", history, windows=1).path
     sent = {}
-    WindowLogger(path, lambda update, values: sent.update(values), ["b_hat", "gennorm_shape", "mobility"]).update()
-    assert set(sent) == {"b_hat/constant", "mobility/constant"}
+    columns = ["b_hat", "gennorm_shape", "mobility", "constant_channels"]
+    WindowLogger(path, lambda update, values: sent.update(values), columns).update()
+    assert sent == {"mobility/constant": 0.0, "constant_channels/constant": 2.0}
 
 
 def trained(model, optimizer):

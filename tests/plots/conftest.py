@@ -28,7 +28,12 @@ def axes() -> Axes:
 
 
 @pytest.fixture
-def histogram() -> pd.DataFrame:
+def histogram(normal_weights: pd.DataFrame) -> pd.DataFrame:
+    return normal_weights.copy()
+
+
+@pytest.fixture(scope="session")
+def normal_weights() -> pd.DataFrame:
     """40 bins of 9216 normal weights; every second tail bin is dead."""
     edges = np.linspace(-4.0, 4.0, 41)
     counts = np.histogram(np.random.default_rng(0).standard_normal(9216), edges)[0]

@@ -39,17 +39,26 @@ def contents(directory):
     return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
-def test_every_file_is_there_and_nothing_else(histogram, tmp_path):
-    paths = write(histogram, tmp_path / "new" / "folder")
+@pytest.fixture(scope="module")
+def written(normal_weights, tmp_path_factory):
+    """What one export wrote, for the tests that only look at it; drawing all formats takes most of a second."""
+    return write(normal_weights, tmp_path_factory.mktemp("written") / "new" / "folder")
+
+
+@pytest.fixture(scope="module")
+def folder(written):
+    return written[0].parent
+
+
+def test_every_file_is_there_and_nothing_else(written, folder):
     names = [f"dead-weights.{end}" for end in (*ALL, "csv", "tex", "json")]
-    assert [path.name for path in paths] == names
-    assert sorted(contents(tmp_path / "new" / "folder")) == sorted(names)
+    assert [path.name for path in written] == names
+    assert sorted(contents(folder)) == sorted(names)
 
 
-def test_same_data_give_the_same_bytes(histogram, tmp_path):
-    write(histogram, tmp_path / "a")
-    write(histogram, tmp_path / "b")
-    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+def test_same_data_give_the_same_bytes(histogram, folder, tmp_path):
+    write(histogram, tmp_path)
+    assert contents(tmp_path) == contents(folder)
 
 
 def test_same_figure_exported_again_gives_the_same_bytes(magnitude, tmp_path):
@@ -88,16 +97,17 @@ with style():
 
 
 def test_other_processes_without_a_display_give_the_same_bytes(tmp_path):
+    started = []
     for seed in ("1", "2"):
         kept = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "MPLBACKEND")}
         environment = {**kept, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path / seed)], env=environment, check=True, timeout=120)
+        started.append(subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / seed)], env=environment))
+    assert [process.wait(timeout=120) for process in started] == [0, 0]
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
 
 
-def test_no_file_has_a_date(histogram, tmp_path):
-    write(histogram, tmp_path)
-    for content in contents(tmp_path).values():
+def test_no_file_has_a_date(folder):
+    for content in contents(folder).values():
         assert not re.search(rb"CreationDate|ModDate|dc:date|tIME", content)
 
 
@@ -124,16 +134,14 @@ def png_size(content):
     return struct.unpack(">II", content[16:24])
 
 
-def test_size_is_exactly_the_figure_s(histogram, tmp_path):
-    write(histogram, tmp_path)
-    assert png_size((tmp_path / "dead-weights.png").read_bytes())[0] == int(6.875 * 300)
-    box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+)", (tmp_path / "dead-weights.pdf").read_bytes())
+def test_size_is_exactly_the_figure_s(folder):
+    assert png_size((folder / "dead-weights.png").read_bytes())[0] == int(6.875 * 300)
+    box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+)", (folder / "dead-weights.pdf").read_bytes())
     assert float(box[1]) == pytest.approx(6.875 * 72)
 
 
-def test_svg_has_text_as_text(histogram, tmp_path):
-    write(histogram, tmp_path, ("svg",))
-    assert "standard deviations of its channel" in (tmp_path / "dead-weights.svg").read_text()
+def test_svg_has_text_as_text(folder):
+    assert "standard deviations of its channel" in (folder / "dead-weights.svg").read_text()
 
 
 def test_provenance_is_beside_and_inside(histogram, tmp_path):
@@ -155,7 +163,7 @@ def test_csv_has_nine_digits(tmp_path):
 
 @pytest.mark.parametrize(("width", "environment"), [("page", "figure*"), ("column", "figure")])
 def test_latex_includes_the_figure_unscaled(histogram, tmp_path, width, environment):
-    write(histogram, tmp_path, width=width, caption="50 % of $w_c$", label="fig:layer2.0 conv_2")
+    write(histogram, tmp_path, ("pdf",), width=width, caption="50 % of $w_c$", label="fig:layer2.0 conv_2")
     inches = {"page": "6.875", "column": "3.25"}[width]
     assert (tmp_path / "dead-weights.tex").read_text() == (
         f"\\begin{{{environment}}}[t]\n"
@@ -217,7 +225,7 @@ def test_stem_must_be_a_file_name(stem, tmp_path):
 def test_directory_that_cannot_be_written_is_one_sentence(histogram, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"^cannot write the figure .*dead-weights\.pdf: .*; choose a directory"):
-        write(histogram, tmp_path / "file" / "folder")
+        write(histogram, tmp_path / "file" / "folder", ("pdf",))
 
 
 def test_failed_write_keeps_the_old_file_and_leaves_nothing(histogram, tmp_path, monkeypatch):

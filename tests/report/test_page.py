@@ -198,6 +198,15 @@ def test_weights_that_are_not_finite_are_warned_of(tmp_path):
     walk[-1, 0, :3] = np.nan
     text = report({"mine": ra.open_run(synthetic_run(tmp_path / "run", {"a": walk}).path)})
     assert re.search(r"mine: \d+ weights are NaN or infinite", warnings_of(text))
+    assert "constant" not in warnings_of(text)
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_constant_channels_are_warned_of(tmp_path):
+    walk = random_walk((4, 30), 20)
+    walk[:, 1:3] = 0.5
+    text = report({"mine": ra.open_run(synthetic_run(tmp_path / "run", {"a": walk}).path)})
+    assert "mine: 2 channels are constant at the end; measured scales" in warnings_of(text)
 
 
 @pytest.mark.usefixtures("without_figures")

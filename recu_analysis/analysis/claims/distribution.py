@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from recu_analysis.analysis.channels import by_blocks, measured_channels
 from recu_analysis.analysis.claims.finding import Finding, cannot_tell, judge, pooled
 from recu_analysis.analysis.engine import Asked, ahead, ask
-from recu_analysis.analysis.fits import by_blocks, usable
 from recu_analysis.analysis.horizon import LONG_MEMORY, asked_memory, memory_between
-from recu_analysis.analysis.measured import alike, asked_measured
+from recu_analysis.analysis.measured import asked_measured
 from recu_analysis.errors import InputError
 from recu_analysis.theory import gennorm
 from recu_analysis.theory.entropy import CRITICAL_SCALE
 from recu_analysis.theory.fit import laplace_sums
 from recu_analysis.theory.intervals import Interval, over_layers
-from recu_analysis.theory.standardize import WeightTransform, standard_scores
+from recu_analysis.theory.standardize import standard_scores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,22 +80,16 @@ def laplace(runs: Sequence[Run]) -> Finding:
     return judge(value, supported=LAPLACE, contradicted=[(NOT_LAPLACE, math.inf)], shown=shown)
 
 
-def _channels(spec: LayerSpec, weight: NDArray[Any]) -> NDArray[Any] | None:
-    """The channels of a layer that can be measured, one row each; None where they are too few or all alike."""
-    rows, _ = usable(weight, spec.transform or WeightTransform())
-    return None if alike(rows) else rows
-
-
 def _shape_sums(run: Run, spec: LayerSpec) -> Answer[Shape]:
-    rows = _channels(spec, (yield ahead(run.windows[-1])).end)
-    if rows is None:
+    rows = measured_channels((yield ahead(run.windows[-1])).end).rows
+    if not rows.size:
         return None
     return gennorm.channel_sums(by_blocks(rows, lambda block: standard_scores(block, centre=spec.centre)))
 
 
 def _scale_sums(run: Run, spec: LayerSpec) -> Answer[Scale]:
-    rows = _channels(spec, (yield ahead(run.windows[-1])).end)
-    if rows is None or spec.transform is None or spec.transform.target is None:
+    rows = measured_channels((yield ahead(run.windows[-1])).end).rows
+    if not rows.size or spec.transform is None or spec.transform.target is None:
         return None
     return laplace_sums(by_blocks(rows, spec.transform.standardised))
 
