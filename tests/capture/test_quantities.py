@@ -231,7 +231,7 @@ def test_refusals(tmp_path):
 
 def test_quantities_add_to_the_usual_ones_and_only_replaces_them(tmp_path):
     for given, kept in (
-        ({"quantities": ["grad"]}, ("path", "zpath", "grad", "flip_times")),
+        ({"quantities": ["grad"]}, ("path", "zpath", "flip_times", "grad")),
         ({"quantities": "grad", "only": ["path"]}, ("path", "grad")),
         ({"only": ()}, ()),
     ):

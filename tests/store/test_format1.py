@@ -26,8 +26,8 @@ def assert_rows(frame, expected):
     rows = frame.to_dict("records")
     assert len(rows) == len(expected) > 0
     for row, wanted in zip(rows, expected, strict=True):
-        assert row.keys() == wanted.keys()
-        for name, value in row.items():
+        assert wanted.keys() <= row.keys()
+        for name, value in ((name, row[name]) for name in wanted):
             if isinstance(value, float | np.floating):
                 assert value == pytest.approx(float(wanted[name]), rel=1e-12, nan_ok=True), name
             else:
@@ -52,7 +52,7 @@ def test_tables_are_those_of_the_version_that_wrote_the_run(name):
 
 def test_its_words_are_those_of_today():
     run = open_run(CORPUS / "whole")
-    assert requests_of(run.header.quantities) == ("path", "zpath", "ema", "grad", "flip_times")
+    assert requests_of(run.header.quantities) == ("path", "zpath", "flip_times", "ema", "grad")
     assert run.configuration["binarizer"] == "recu"
     assert run.configuration["center"] is True
     assert run.configuration["nested"] == {"centre": 1}
