@@ -27,8 +27,15 @@ def environment() -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "versions": {"recu-analysis": __version__} | {name: version(name) for name in packages},
         "threads": torch.get_num_threads(),
-        "command": [PurePath(word).name if PurePath(word).is_absolute() else word for word in sys.argv],
+        "command": _command(sys.argv),
     }
+
+
+def _command(words: Sequence[str]) -> list[str]:
+    """What was typed where it was a command of ours, of paths the last part; else the script alone, without secrets."""
+    program = PurePath(words[0])
+    ours = program.name == "recu-analyze" or program.parent.name == "recu_analysis"
+    return ["recu-analyze", *(PurePath(word).name for word in words[1:])] if ours else [program.name]
 
 
 def what_trains(model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Any]:

@@ -90,8 +90,8 @@ class Quantity:
 
     @property
     def optional(self) -> bool:
-        """Whether layers may lack it in a run that keeps it."""
-        return self.kept == "known" or (self.of == "layer" and self.kept != "always")
+        """Whether layers, or merged windows, may lack it in a run that keeps it."""
+        return self.kept == "known" or self.merge == "none" or (self.of == "layer" and self.kept != "always")
 
     @property
     def absent(self) -> int:

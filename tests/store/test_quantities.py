@@ -129,6 +129,18 @@ def test_every_row_is_read_checked_and_merged_by_its_rule(tmp_path_factory, leng
             assert (got is None) == (wanted is None), row.name
             if wanted is not None:
                 np.testing.assert_allclose(got, wanted, rtol=1e-12, err_msg=row.name)
+    thinned = thin(run, [0, len(lengths)], path.with_name("thin"))
+    assert set(verify(thinned.path)["verdict"]) == {"whole"}
+    for row in ALL.values():
+        if row.of != "layer" and row.merge != UNION:
+            wanted, got = (
+                getattr(whole, "end" if row.name == "weight" else row.name),
+                getattr(thinned.windows[1]["a"], row.name),
+            )
+            assert (got is None) == (wanted is None), row.name
+            if wanted is not None:
+                np.testing.assert_allclose(got, wanted, rtol=1e-6, err_msg=row.name)
+    assert thinned.windows[1]["a"].summary == whole.summary
     more = whole.summary.more
     maps = [window.summary.more["map"] for window in states]
     np.testing.assert_allclose(more["map"], np.linalg.multi_dot(maps[::-1]) if maps[1:] else maps[0])
