@@ -64,8 +64,11 @@ def measured_channels(weight: Array) -> Channels:
 
 
 def _constant(rows: Array) -> NDArray[np.bool_]:
-    """Which channels have the same weight throughout."""
-    return np.concatenate([(block == block[:, :1]).all(axis=1) for _, block in blocks(rows)])
+    """Which channels have the same weight throughout; few need more than a look at their ends."""
+    constant: NDArray[np.bool_] = rows[:, 0] == rows[:, -1]
+    suspects = np.flatnonzero(constant)
+    constant[suspects] = [(rows[at] == rows[at, 0]).all() for at in suspects]
+    return constant
 
 
 def by_blocks(rows: Array, function: Callable[[Array], Array]) -> Array:

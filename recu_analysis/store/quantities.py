@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from recu_analysis.errors import unknown
+from recu_analysis.errors import DamagedError, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -44,6 +44,8 @@ RULES: dict[str, Callable[[Any, Any], Any]] = {
 }
 #: Of the weights that flipped in either window, which are told one by one.
 UNION = "union"
+#: Rules of whole numbers.
+COUNTED = ("count", "first known", "last known")
 #: Rules of large arrays that are filled window by window: `decayed sum` is the earlier value times the later window's
 #: number of a layer that the quantity names, plus the later value.
 ADDED = ("sum", "count", "decayed sum")
@@ -104,14 +106,23 @@ class Quantity:
         return "float64" if self.merge in {"sum", "decayed sum"} else "int64"
 
     def merged(self, values: Sequence[Any]) -> Any:
-        """The value of some adjacent windows as one; None where one of them is not known and the rule needs it."""
+        """The value of some adjacent windows as one; None where one of them is not known and the rule needs it.
+
+        Raises
+        ------
+        DamagedError
+            If the values are not such that the rule can be applied.
+        """
         if self.merge in {"first", "last"}:
             return values[0 if self.merge == "first" else -1]
         if self.merge == "all" and False in values:
             return False
         whole = values[0]
-        for value in values[1:]:
-            whole = None if whole is None or value is None else RULES[self.merge](whole, value)
+        try:
+            for value in values[1:]:
+                whole = None if whole is None or value is None else RULES[self.merge](whole, value)
+        except (TypeError, ValueError) as error:
+            raise DamagedError(f"what windows hold of {self.name!r:.60} does not fit together: {error}") from None
         return whole
 
     @property
@@ -143,7 +154,8 @@ class Quantity:
         if texts["name"] in TABLE:
             return TABLE[texts["name"]]  # type: ignore[return-value]
         dtypes = LAYER_DTYPES if texts["of"] == "layer" else TENSOR_DTYPES
-        if texts["of"] not in OF or texts["dtype"] not in dtypes or texts["kept"] not in KEPT:
+        counted = texts["merge"] in COUNTED and "int" not in texts["dtype"]
+        if texts["of"] not in OF or texts["dtype"] not in dtypes or texts["kept"] not in KEPT or counted:
             raise TypeError(f"the quantity {texts['name']!r:.60} is of a kind that this version does not know")
         return cls(**texts)
 

@@ -23,9 +23,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True, eq=False)
 class LayerRecord:
-    """One layer of one window, read when asked for; every array is read only and has the layer's shape.
+    """One layer of one window, read when asked for; every array is read only.
 
-    NotRecordedError is raised for a quantity that the run does not keep; see the `quantities` of its recording.
+    Each quantity that the run keeps is an attribute by its name in `store.quantities`: `weight`, `path`, `flips`, ...;
+    `dir` lists them. NotRecordedError is raised for one that the run does not keep.
 
     Attributes
     ----------
@@ -52,6 +53,9 @@ class LayerRecord:
         if quantity.of == "flipped":
             return self._flipped() if quantity.merge == UNION else self._scatter(quantity)
         return self._read(name) if quantity.of == "weights" else self._tensor(name)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *(row.name for row in self.window.quantities.values() if row.of != "layer")]
 
     @property
     def start(self) -> Array:
@@ -148,7 +152,7 @@ class LayerRecord:
 
     def _scatter(self, quantity: Quantity) -> Array:
         self.check_shape("weight", quantity.name)  # else run.json alone would say how much memory to take
-        dense = np.full(self.spec.weights, quantity.absent, dtype=np.int64)
+        dense = np.full(self.spec.weights, quantity.absent, np.int64 if "int" in quantity.dtype else np.float64)
         indices, values = self.sparse(quantity.name)
         dense[indices] = values
         dense.flags.writeable = False

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recu_analysis import open_run
-from recu_analysis.errors import DamagedError, InputError, NotRecordedError
+from recu_analysis.errors import DamagedError, InputError, NotRecordedError, StoreError
 from recu_analysis.store.format import LayerSpec, LayerWindow
 from recu_analysis.store.quantities import (
     ADDED,
@@ -168,6 +168,20 @@ def test_rows_of_a_later_version_survive_thin_and_verify(tmp_path):
     np.testing.assert_array_equal(thinned.windows[2]["a"].warmth, states[2]["warmth"])
 
 
+def test_a_resumption_keeps_what_it_does_not_know(tmp_path):
+    written(tmp_path / "run", np.random.default_rng(4), [1], rows_of(()))
+    edit_run(tmp_path / "run", mascot="cat", layers=[run_json(tmp_path / "run")["layers"][0] | {"colour": "red"}])
+    before = (tmp_path / "run/run.json").read_bytes()
+    RunWriter(tmp_path / "run", [SPEC], configuration={}, environment={}, quantities=rows_of(()), resume=1).close()
+    assert (tmp_path / "run/run.json").read_bytes() == before
+    run = open_run(tmp_path / "run")
+    assert run.header.more == {"mascot": "cat"}
+    assert len(run.segments) == 2
+    edit_run(tmp_path / "run", quantities=[row.to_dict() for row in (rows_of(()) | STRANGE).values()])
+    with pytest.raises(StoreError, match=r"keeps the quantities warmth, visits and cannot go on with \(none\)"):
+        RunWriter(tmp_path / "run", [SPEC], configuration={}, environment={}, quantities=rows_of(()), resume=1)
+
+
 def test_a_rule_of_a_later_version_is_not_guessed(tmp_path):
     rows = rows_of(()) | {"warmth": Quantity("warmth", "weights", "float32", "hottest", "default")}
     run, states = written(tmp_path / "run", np.random.default_rng(2), [1, 1], rows)
@@ -212,6 +226,36 @@ def test_a_tensor_of_another_dtype_is_damage(tmp_path):
         _ = window["a"].momentum
     with pytest.raises(AttributeError, match="has no attribute 'speed'"):
         _ = window["a"].speed
+    assert {"weight", "path", "flips", "start"} <= set(dir(window["a"]))
+    assert "momentum" not in dir(window["a"])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"of": "weights", "dtype": "float32", "merge": "count"},
+        {"of": "flipped", "dtype": "latent", "merge": "first known"},
+        {"of": "layer", "dtype": "number", "merge": "last known"},
+    ],
+)
+def test_rules_of_whole_numbers_need_whole_numbers(wrong):
+    with pytest.raises(TypeError, match="of a kind that this version does not know"):
+        Quantity.from_dict({"name": "odd", "kept": "default"} | wrong)
+
+
+def test_what_does_not_fit_together_is_damage(tmp_path):
+    product = Quantity("odd", "layer", "matrix", "product", "default")
+    with pytest.raises(DamagedError, match="what windows hold of 'odd' does not fit together"):
+        product.merged(["a", [[1.0]]])
+    grid = TABLE["transitions"]
+    with pytest.raises(DamagedError, match="what windows hold of 'transitions' does not fit together"):
+        grid.merged([np.zeros((2, 2)), np.zeros((3, 3))])
+
+
+def test_numbers_of_weights_that_flipped_keep_their_fractions(tmp_path):
+    rows = rows_of(()) | {"odds": Quantity("odds", "flipped", "float32", "last", "default")}
+    run, states = written(tmp_path / "run", np.random.default_rng(5), [1], rows)
+    np.testing.assert_array_equal(run.windows[1]["a"].odds.reshape(-1)[states[0]["flipped"]], states[0]["odds"])
 
 
 def test_counts_that_do_not_fit_are_the_largest(tmp_path):
