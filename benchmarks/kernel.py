@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.timing import ratio, take_turns
 from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator
-from recu_analysis.store.format import LayerSpec, LayerWindow
+from recu_analysis.store.header import LayerSpec, LayerWindow
 from recu_analysis.store.state import LayerState
 from recu_analysis.store.writer import RunWriter
 from recu_analysis.theory.standardize import WeightTransform

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recu_analysis.store.format import LayerSpec, LayerWindow
+from recu_analysis.store.header import LayerSpec, LayerWindow
 from recu_analysis.store.state import LayerState
 from recu_analysis.store.writer import RunWriter
 from recu_analysis.theory.standardize import WeightTransform

@@ -10,7 +10,7 @@ import numpy as np
 from recu_analysis.analysis.deadness import TAIL_TAU, Movement, tail_mask
 from recu_analysis.analysis.differences import STATISTICS
 from recu_analysis.analysis.distance import RATIOS, channel_sums, ratio
-from recu_analysis.store.format import LayerSpec
+from recu_analysis.store.header import LayerSpec
 from recu_analysis.theory.intervals import difference, over_channels, over_layers
 
 if TYPE_CHECKING:

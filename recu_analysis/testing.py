@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recu_analysis.errors import InputError
-from recu_analysis.store.format import LayerSpec, LayerWindow
+from recu_analysis.store.header import LayerSpec, LayerWindow
 from recu_analysis.store.state import LayerState
 from recu_analysis.store.writer import RunWriter
 from recu_analysis.theory.standardize import WeightTransform

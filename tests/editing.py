@@ -2,7 +2,7 @@
 
 import json
 
-from recu_analysis.store.format import dump_mark, sealed, unsealed
+from recu_analysis.store.sealing import dump_mark, sealed, unsealed
 
 
 def run_json(path):

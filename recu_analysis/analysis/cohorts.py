@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.deadness import Mask, Movement, TailTau
     from recu_analysis.analysis.engine import Answer
-    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
     Row = dict[str, Any]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from recu_analysis.analysis.engine import Answer
-    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
 

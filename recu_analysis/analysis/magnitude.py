@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.engine import Answer
     from recu_analysis.analysis.selection import WindowRange
-    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.record import MergedRecord
     from recu_analysis.store.run import Run
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from recu_analysis.analysis.engine import Answer
-    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
 #: Levels of the clamp, from one at which nearly every weight is clamped to one at which none is.

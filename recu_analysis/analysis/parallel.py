@@ -22,7 +22,7 @@ from recu_analysis.store.window import Windows
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
 

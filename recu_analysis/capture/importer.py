@@ -17,7 +17,7 @@ from recu_analysis.capture.extras import extras, need_gradients
 from recu_analysis.errors import InputError, RunExistsError
 from recu_analysis.interop.checkpoints import NUMBERS, checkpoint_files, read_state
 from recu_analysis.store.durable import whole_folder
-from recu_analysis.store.format import LayerWindow
+from recu_analysis.store.header import LayerWindow
 from recu_analysis.store.quantities import QUANTITIES, rows_of
 from recu_analysis.store.state import LayerState
 from recu_analysis.store.writer import RunWriter
@@ -25,7 +25,7 @@ from recu_analysis.store.writer import RunWriter
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.header import LayerSpec
 
 #: What numbers the windows of an import, for run.json and for people.
 POSITIONS = "positions of the files in their order"

@@ -9,7 +9,7 @@ import torch
 
 from recu_analysis.capture.environment import environment
 from recu_analysis.errors import InputError, StoreError
-from recu_analysis.store.format import LayerWindow
+from recu_analysis.store.header import LayerWindow
 from recu_analysis.store.quantities import rows_of
 from recu_analysis.store.run import open_run
 from recu_analysis.store.state import LayerState, nothing

@@ -12,7 +12,8 @@ from recu_analysis.capture.accumulate import storable
 from recu_analysis.capture.choice import layer_accumulator
 from recu_analysis.capture.extras import extras
 from recu_analysis.errors import RecorderError
-from recu_analysis.store.format import LayerWindow, digest
+from recu_analysis.store.header import LayerWindow
+from recu_analysis.store.sealing import digest
 from recu_analysis.store.state import LayerState
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from recu_analysis.capture.accumulate import Accumulator
     from recu_analysis.capture.adapters import BinaryLayer
     from recu_analysis.capture.extras import Extra
-    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.header import LayerSpec
 
 
 #: Models of at least this many latent weights are accounted for by several threads, each a layer at a time.

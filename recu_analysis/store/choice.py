@@ -10,7 +10,7 @@ from recu_analysis.errors import LayerNotFoundError, hint
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
 #: Stretches of numbers that a sentence still lists in full.

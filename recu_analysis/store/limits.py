@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from recu_analysis.errors import InputError
 from recu_analysis.store import format as names
+from recu_analysis.store.header import LayerWindow, ShardHeader
 from recu_analysis.store.quantities import LAYER_NUMBERS, tensors_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from recu_analysis.store.format import LayerSpec, RunHeader
+    from recu_analysis.store.header import LayerSpec, RunHeader
     from recu_analysis.store.quantities import Quantity
 
 MIB = 2**20
@@ -64,10 +65,10 @@ def _check_names(layers: Sequence[str]) -> None:
 
 def shard_header_bytes(layers: Sequence[LayerSpec], quantities: Mapping[str, Quantity]) -> int:
     """The most that the header of a window's file can take."""
-    longest = names.LayerWindow(_LARGE, _LARGE, _LONG, _LONG, _LONG, _LONG, _longest_numbers(quantities))
+    longest = LayerWindow(_LARGE, _LARGE, _LONG, _LONG, _LONG, _LONG, _longest_numbers(quantities))
     kinds = [name for optional in (False, True) for name in tensors_of(quantities, optional=optional)]
     tensors = {f"{kind}/{layer.name}": len(layer.shape) for layer in layers for kind in kinds}
-    header = names.ShardHeader(
+    header = ShardHeader(
         run_id="0" * 16,
         segment=_LARGE,
         window=_LARGE,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from recu_analysis.errors import InputError
-from recu_analysis.store.format import LayerWindow
+from recu_analysis.store.header import LayerWindow
 from recu_analysis.store.quantities import ADDED, TABLE, UNION
 from recu_analysis.theory.standardize import standard_scores
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.quantities import Quantity
     from recu_analysis.store.window import LayerRecord, Window
 

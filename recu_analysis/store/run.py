@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from recu_analysis.errors import DamagedError, NotARunError, RecuError
 from recu_analysis.store import format as names
+from recu_analysis.store.header import RunHeader, ShardHeader
+from recu_analysis.store.sealing import load_json, load_mark, unsealed
 from recu_analysis.store.tensors import TensorFile, read_small
 from recu_analysis.store.window import Window, Windows
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from recu_analysis.store.format import LayerSpec, RunHeader
+    from recu_analysis.store.header import LayerSpec
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".tar", ".th", ".ckpt", ".bin", ".safetensors")
 
@@ -125,7 +127,7 @@ def read_marks(segment: Path, version: int) -> Iterator[dict[str, Any]]:
     lines = read_small(path, where, names.MAX_METRICS_BYTES).split(b"\n")
     # What follows the last line end is a line that was being written when the process died.
     for index, line in enumerate(lines[:-1], start=1):
-        mark = names.load_mark(line, index, f"line {index} of {where}", version)
+        mark = load_mark(line, index, f"line {index} of {where}", version)
         if not isinstance(mark.get("update"), int):
             raise DamagedError(f"line {index} of {where} is not what was written there: it names no update")
         yield mark
@@ -157,7 +159,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     except OSError as error:
         raise NotARunError(f"{str(folder)!r:.200} cannot be opened: {error.strerror}") from None
     where = str(folder / names.RUN_FILE)
-    header = names.RunHeader.from_json(read_small(folder / names.RUN_FILE, where), where)
+    header = RunHeader.from_json(read_small(folder / names.RUN_FILE, where), where)
     problems = _refusal(folder)
     segments = tuple(_segments(folder / names.HISTORY, header, problems))
     windows: list[Window] = []
@@ -178,7 +180,7 @@ def _refusal(folder: Path) -> list[str]:
     if not os.path.lexists(file):
         return []
     try:
-        reason = names.unsealed(read_small(file, str(file)), str(file)).get("reason")
+        reason = unsealed(read_small(file, str(file)), str(file)).get("reason")
     except DamagedError as error:
         reason = str(error)
     return [f"{folder} was refused while it was recorded: {reason}"]
@@ -259,7 +261,7 @@ def _segments(history: Path, header: RunHeader, problems: list[str]) -> Iterator
 def read_start(segment: Path, number: int, version: int) -> int:
     """The update from which a segment's folder goes on; DamagedError if its file is missing or does not say it."""
     file = segment / names.SEGMENT_FILE
-    load = names.load_json if version == 1 else names.unsealed
+    load = load_json if version == 1 else unsealed
     content = load(read_small(file, str(file)), str(file))
     start = content.get("start_update")
     if type(start) is not int or start < 0:
@@ -315,7 +317,7 @@ def open_window(number: int, folder: Path, segment: Segment, header: RunHeader, 
     if ranks and path.name not in ranks:
         raise DamagedError(f"{where} is in several shards, such as {ranks[0]}; this version reads windows of one")
     file = TensorFile(path, where)
-    shard = names.ShardHeader.from_metadata(file.metadata, where, header.version)
+    shard = ShardHeader.from_metadata(file.metadata, where, header.version)
     if (shard.run_id, shard.segment, shard.window) != (header.run_id, segment.number, number):
         raise DamagedError(f"{where} belongs to another run or another place in this one")
     missing = [name for name in specs if name not in shard.layers]

@@ -12,7 +12,7 @@ from recu_analysis.store.quantities import TABLE, rows_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from recu_analysis.store.format import LayerSpec, LayerWindow
+    from recu_analysis.store.header import LayerSpec, LayerWindow
     from recu_analysis.store.quantities import Quantity
 
 #: Fraction of a layer's weights that flips in a window, for the estimate of its size; 4 to 10 % were measured.

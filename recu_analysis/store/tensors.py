@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recu_analysis.errors import DamagedError
-from recu_analysis.store.format import MAX_HEADER_BYTES, digest, load_json, tensor_hasher
+from recu_analysis.store.format import MAX_HEADER_BYTES
+from recu_analysis.store.sealing import digest, load_json, tensor_hasher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,6 +12,7 @@ from recu_analysis.errors import DamagedError, RecuError, StoreError
 from recu_analysis.store import format as names
 from recu_analysis.store.quantities import UNION, tensors_of
 from recu_analysis.store.run import Segment, limit, numbered, open_run, open_window, read_marks, read_start, shards
+from recu_analysis.store.sealing import load_json, seal
 from recu_analysis.store.tensors import TensorFile, TornError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import LayerRecord, Window
 
@@ -285,8 +286,8 @@ def _checkpoint_as_it_is(file: Path) -> Finding:
     """What there is to say of a checkpoint, by the checksums in it."""
     try:
         found = TensorFile(file, str(file))
-        digests = names.load_json(found.metadata.get("digests", ""), str(file))
-        if names.seal(found.metadata.get("position", "")) != found.metadata.get("seal"):
+        digests = load_json(found.metadata.get("digests", ""), str(file))
+        if seal(found.metadata.get("position", "")) != found.metadata.get("seal"):
             raise DamagedError(f"{file} is damaged: its position is not the one that was saved")
         if digests.keys() != found.entries.keys():
             raise DamagedError(f"{file} is damaged: its tensors are not those that were saved")

@@ -14,7 +14,7 @@ from recu_analysis.store.quantities import TABLE, UNION
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from recu_analysis.store.format import LayerSpec, LayerWindow, ShardHeader
+    from recu_analysis.store.header import LayerSpec, LayerWindow, ShardHeader
     from recu_analysis.store.quantities import Quantity
     from recu_analysis.store.tensors import TensorFile
 

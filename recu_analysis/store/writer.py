@@ -16,16 +16,18 @@ from safetensors.numpy import save_file
 from recu_analysis.errors import InputError, RunExistsError, StoreError
 from recu_analysis.store import format as names
 from recu_analysis.store.durable import as_store_error, check_room, commit, lock_directory, sync_directory
+from recu_analysis.store.header import RunHeader, ShardHeader
 from recu_analysis.store.limits import check_recordable
 from recu_analysis.store.quantities import QUANTITIES, requests_of, rows_of
 from recu_analysis.store.run import open_run
+from recu_analysis.store.sealing import digest, dump_json, dump_mark, sealed
 from recu_analysis.store.state import window_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from recu_analysis.store.format import LayerSpec
+    from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.quantities import Quantity
     from recu_analysis.store.state import LayerState
 
@@ -91,7 +93,7 @@ class RunWriter:
         self._process = os.getpid()
         self._marks = 0
         kept = dict(rows_of(QUANTITIES) if quantities is None else quantities)
-        header = names.RunHeader(
+        header = RunHeader(
             secrets.token_hex(8), self._layers, dict(configuration), dict(environment), kept, more=dict(more or {})
         )
         check_recordable(header)
@@ -116,7 +118,7 @@ class RunWriter:
         # Without this, a process that ends without close() would lose the windows that still wait.
         atexit.register(self._finish)
 
-    def _prepare(self, header: names.RunHeader, resume: int | None) -> None:
+    def _prepare(self, header: RunHeader, resume: int | None) -> None:
         history = self.path / names.HISTORY
         if history.is_symlink():
             raise StoreError(f"{history} is a link, which readers do not follow; put the folder itself there")
@@ -142,12 +144,12 @@ class RunWriter:
             "world_size": 1,
             "environment": header.environment,
         }
-        line = names.dump_json(names.sealed(start))
+        line = dump_json(sealed(start))
         commit(self._staging, self._folder / names.SEGMENT_FILE, lambda file: file.write_text(line, encoding="utf-8"))
         sync_directory(history)
         sync_directory(self.path)
 
-    def _continue(self, resume: int, header: names.RunHeader) -> tuple[str, int, int]:
+    def _continue(self, resume: int, header: RunHeader) -> tuple[str, int, int]:
         """Run id, segment number and window number with which a resumed run goes on."""
         run = open_run(self.path)
         if run.header.version != names.FORMAT_VERSION:
@@ -197,7 +199,7 @@ class RunWriter:
         number = self._next_window if number is None else number
         self._next_window = number + 1
         seen = self._exact if exact is None else exact
-        header = names.ShardHeader(
+        header = ShardHeader(
             run_id=self.run_id,
             segment=self._segment,
             window=number,
@@ -216,15 +218,13 @@ class RunWriter:
         """Queue one line of metrics, appended after the windows queued before it."""
         self._require_open()
         self._marks += 1
-        text = names.dump_mark(line, self._marks)
+        text = dump_mark(line, self._marks)
         self._queue.put(lambda: self._append_metrics(text))
 
     def refuse(self, reason: str) -> None:
         """Leave word, for whoever reads the run, that what was recorded is not to be trusted, and why."""
         self._require_open()
-        text = names.dump_json(
-            names.sealed({"format": names.FORMAT_VERSION, "segment": self._segment, "reason": reason})
-        )
+        text = dump_json(sealed({"format": names.FORMAT_VERSION, "segment": self._segment, "reason": reason}))
         self._queue.put(
             lambda: commit(
                 self._staging, self.path / names.REFUSED_FILE, lambda file: file.write_text(text, encoding="utf-8")
@@ -276,11 +276,11 @@ class RunWriter:
             self._queue.task_done()
         self._queue.task_done()
 
-    def _save_window(self, header: names.ShardHeader, states: Mapping[str, LayerState]) -> None:
+    def _save_window(self, header: ShardHeader, states: Mapping[str, LayerState]) -> None:
         number = header.window
         tensors = {name: array for layer, state in states.items() for name, array in state.tensors(layer).items()}
         check_room(self.path, sum(array.nbytes for array in tensors.values()), f"window {number}")
-        header = replace(header, digests={name: names.digest(name, array) for name, array in tensors.items()})
+        header = replace(header, digests={name: digest(name, array) for name, array in tensors.items()})
         folder = self._folder / names.window_name(number)
         folder.mkdir(exist_ok=True)
         commit(

@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 
 from recu_analysis.errors import DamagedError, InputError, StoreError
 from recu_analysis.store.durable import as_store_error, commit
-from recu_analysis.store.format import CHECKPOINTS, HISTORY, RUN_FILE, digest, seal
+from recu_analysis.store.format import CHECKPOINTS, HISTORY, RUN_FILE
+from recu_analysis.store.sealing import digest, seal
 from recu_analysis.training.config import TrainingConfig
 
 if TYPE_CHECKING:

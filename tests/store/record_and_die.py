@@ -20,7 +20,7 @@ import recu_analysis.store.durable as durable
 import recu_analysis.store.writer as writer
 from recu_analysis import open_run
 from recu_analysis.errors import NotARunError, RecuError
-from recu_analysis.store.format import LayerSpec
+from recu_analysis.store.header import LayerSpec
 from recu_analysis.store.writer import RunWriter
 from recu_analysis.testing import layer_state, random_walk
 from recu_analysis.theory.standardize import WeightTransform

@@ -19,7 +19,7 @@ import recu_analysis.store
 import recu_analysis.store.writer as module
 from recu_analysis import open_run
 from recu_analysis.errors import InputError, StoreError
-from recu_analysis.store.format import LayerSpec
+from recu_analysis.store.header import LayerSpec
 from recu_analysis.store.limits import shard_header_bytes
 from recu_analysis.store.verify import DAMAGE, verify
 from recu_analysis.store.writer import RunWriter

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recu_analysis import open_run
-from recu_analysis.store.format import LayerSpec
+from recu_analysis.store.header import LayerSpec
 from recu_analysis.store.verify import DAMAGE, verify
 from recu_analysis.testing import layer_state, random_walk
 from recu_analysis.theory.standardize import WeightTransform

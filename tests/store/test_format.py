@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from recu_analysis.errors import DamagedError
 from recu_analysis.store import format as names
-from recu_analysis.store.format import LayerSpec, LayerWindow, RunHeader, ShardHeader, digest, seal
+from recu_analysis.store.header import LayerSpec, LayerWindow, RunHeader, ShardHeader
+from recu_analysis.store.sealing import digest, dump_json, seal
 from recu_analysis.theory.standardize import WeightTransform
 
 FORMAT = f"{names.SHARD_FORMAT}{names.FORMAT_VERSION}"
@@ -40,7 +41,7 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
 def shard(**change):
     """The header with some fields changed, sealed as a forger would."""
-    header = names.dump_json(CONTENT | change)
+    header = dump_json(CONTENT | change)
     return ShardHeader.from_metadata({"format": FORMAT, "header": header, "seal": seal(header)}, "shard")
 
 

@@ -11,7 +11,7 @@ import pytest
 import recu_analysis.store.tensors as tensors
 from recu_analysis import open_run
 from recu_analysis.errors import DamagedError, NotARunError, RecuError
-from recu_analysis.store.format import sealed
+from recu_analysis.store.sealing import sealed
 from recu_analysis.store.tensors import TensorFile
 from recu_analysis.testing import random_walk, synthetic_run
 from tests.editing import edit_run, run_json, write_marks

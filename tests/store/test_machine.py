@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 
 from recu_analysis import open_run
 from recu_analysis.errors import InputError
-from recu_analysis.store.format import LayerSpec
+from recu_analysis.store.header import LayerSpec
 from recu_analysis.store.thin import thin
 from recu_analysis.store.verify import DAMAGE, verify
 from recu_analysis.store.writer import RunWriter

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from recu_analysis import open_run
 from recu_analysis.errors import DamagedError, InputError, NotRecordedError, StoreError
-from recu_analysis.store.format import LayerSpec, LayerWindow
+from recu_analysis.store.header import LayerSpec, LayerWindow
 from recu_analysis.store.quantities import (
     ADDED,
     KEPT,

@@ -9,6 +9,7 @@ import pytest
 from recu_analysis import open_run
 from recu_analysis.errors import LayerNotFoundError
 from recu_analysis.store import format as names
+from recu_analysis.store.sealing import load_json
 from recu_analysis.testing import layer_state, random_walk, synthetic_run
 
 STRANGE_NAMES = [
@@ -92,4 +93,4 @@ def test_files_have_the_modes_that_the_umask_asks_for(tmp_path):
 def test_nothing_is_left_in_staging(tmp_path):
     path = synthetic_run(tmp_path / "run").path
     assert not list(path.rglob(names.STAGING))
-    assert names.load_json((path / names.RUN_FILE).read_bytes(), "run.json")["format"] == 2
+    assert load_json((path / names.RUN_FILE).read_bytes(), "run.json")["format"] == 2

@@ -12,7 +12,8 @@ import pytest
 import recu_analysis.store.run as module
 from recu_analysis import open_run
 from recu_analysis.errors import DamagedError, NotARunError, WindowNotFoundError
-from recu_analysis.store.format import LayerSpec, LayerWindow, sealed
+from recu_analysis.store.header import LayerSpec, LayerWindow
+from recu_analysis.store.sealing import sealed
 from recu_analysis.store.state import LayerState
 from recu_analysis.store.writer import RunWriter
 from recu_analysis.testing import layer_state, random_walk, synthetic_run

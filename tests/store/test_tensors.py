@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from recu_analysis.errors import DamagedError
-from recu_analysis.store.format import digest
+from recu_analysis.store.sealing import digest
 from recu_analysis.store.tensors import BLOCK_BYTES, TensorFile, read_small
 
 ARRAYS = {

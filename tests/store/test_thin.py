@@ -21,7 +21,7 @@ from recu_analysis.errors import (
     StoreError,
     WindowNotFoundError,
 )
-from recu_analysis.store.format import LayerSpec
+from recu_analysis.store.header import LayerSpec
 from recu_analysis.store.state import LayerState
 from recu_analysis.store.thin import thin
 from recu_analysis.store.verify import verify

@@ -13,7 +13,8 @@ import recu_analysis.store.tensors as tensors
 from recu_analysis import open_run
 from recu_analysis.errors import DamagedError, NotARunError
 from recu_analysis.store import format as names
-from recu_analysis.store.format import LayerSpec, sealed
+from recu_analysis.store.header import LayerSpec, ShardHeader
+from recu_analysis.store.sealing import digest, seal, sealed
 from recu_analysis.store.verify import DAMAGE, verify
 from recu_analysis.store.writer import RunWriter
 from recu_analysis.testing import layer_state, random_walk, synthetic_run
@@ -247,13 +248,13 @@ def test_only_a_shard_of_other_ranks(path):
 
 def test_tensors_without_checksum_or_layer(path):
     file = tensors.TensorFile(shard(path, 1), "it")
-    header = names.ShardHeader.from_metadata(file.metadata, "it")
+    header = ShardHeader.from_metadata(file.metadata, "it")
     arrays = {name: file.read(name) for name in file.entries}
 
     def forge(change):
-        digests = {name: names.digest(name, array) for name, array in arrays.items()} | change
+        digests = {name: digest(name, array) for name, array in arrays.items()} | change
         fields = {name: getattr(header, name) for name in header.__slots__} | {"digests": digests}
-        save_file(arrays, shard(path, 1), metadata=names.ShardHeader(**fields).to_metadata())
+        save_file(arrays, shard(path, 1), metadata=ShardHeader(**fields).to_metadata())
         return detail(path)
 
     assert "it has no tensor 'path/gone'" in forge({"path/gone": "0"})
@@ -278,8 +279,8 @@ def checkpointed(path, update):
     place = json.dumps({"update": update})
     metadata = {
         "position": place,
-        "seal": names.seal(place),
-        "digests": json.dumps({name: names.digest(name, array) for name, array in arrays.items()}),
+        "seal": seal(place),
+        "digests": json.dumps({name: digest(name, array) for name, array in arrays.items()}),
     }
     file = path / "checkpoints/last.safetensors"
     file.parent.mkdir(exist_ok=True)

@@ -17,7 +17,7 @@ import pytest
 import recu_analysis.store.writer as module
 from recu_analysis import open_run
 from recu_analysis.errors import InputError, NoRoomError, RunExistsError, StoreError
-from recu_analysis.store.format import LayerSpec
+from recu_analysis.store.header import LayerSpec
 from recu_analysis.store.writer import RunWriter
 from recu_analysis.testing import layer_state, random_walk
 from recu_analysis.theory.standardize import WeightTransform

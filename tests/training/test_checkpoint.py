@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from recu_analysis.errors import DamagedError, InputError, StoreError
 from recu_analysis.nn import build_network
-from recu_analysis.store.format import seal
+from recu_analysis.store.sealing import seal
 from recu_analysis.training import checkpoint
 from recu_analysis.training.checkpoint import Position
 from recu_analysis.training.config import TrainingConfig

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 
-from recu_analysis.store.format import LayerSpec
+from recu_analysis.store.header import LayerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable

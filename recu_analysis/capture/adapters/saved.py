@@ -13,7 +13,7 @@ import torch
 from recu_analysis.capture.adapters.registry import Adapter, Meaning, refuse_unusable, registered
 from recu_analysis.errors import InputError, NoBinaryLayersError, listed, unknown
 from recu_analysis.interop.saved import layers_in, weight_of
-from recu_analysis.store.format import LayerSpec
+from recu_analysis.store.header import LayerSpec
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:

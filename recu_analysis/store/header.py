@@ -1,0 +1,336 @@
+"""The headers of a run and of a window's shards, and their translation to and from JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from recu_analysis.errors import DamagedError, InputError
+from recu_analysis.store import format1
+from recu_analysis.store.format import FORMAT_VERSION, SHARD_FORMAT
+from recu_analysis.store.quantities import LAYER_NUMBERS, QUANTITIES, TABLE, Quantity, rows_of
+from recu_analysis.store.sealing import dump_json, finite, load_json, seal, sealed, unsealed
+from recu_analysis.theory.standardize import WeightTransform
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+T = TypeVar("T")
+
+#: What a layer's states are in a run of binary weights.
+SIGNS = {"kind": "sign", "levels": [-1, 1]}
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSpec:
+    """What run.json says of one layer.
+
+    Attributes
+    ----------
+    name : str
+        The module's name in the model.
+    shape : tuple of int
+        Shape of the latent weight; the first axis is the output channel.
+    dtype : str
+        numpy's name of the dtype in which the latent weight is stored, float32 or float64.
+    adapter : str
+        What recognised the layer.
+    transform : WeightTransform or None
+        What the layer does to its weights before their sign; None where no transform says it.
+    more : dict
+        Fields of run.json that this version does not use, which a copy keeps.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    adapter: str
+    transform: WeightTransform | None
+    more: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def weights(self) -> int:
+        """Number of latent weights."""
+        return math.prod(self.shape)
+
+    @property
+    def centre(self) -> bool:
+        """Whether the effective weight is the latent one less its channel's mean."""
+        return self.transform is not None and self.transform.centre
+
+    def signs(self, weight: ArrayLike) -> NDArray[np.bool_]:
+        """Effective signs, True for +1, of what a record calls its operand: the latent or the effective weights."""
+        return (self.transform or WeightTransform()).signs(weight)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON has them."""
+        transform = None if self.transform is None else asdict(self.transform)
+        if transform is not None:
+            transform = {"center": transform.pop("centre"), **transform}
+        return {
+            **self.more,
+            "name": self.name,
+            "shape": list(self.shape),
+            "dtype": self.dtype,
+            "adapter": self.adapter,
+            "quantizer": SIGNS,
+            "transform": transform,
+        }
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any], where: str) -> Self:
+        """The specification that `to_dict` described; DamagedError if it is none."""
+        try:
+            known = dict(entry)
+            shape, transform = tuple(known.pop("shape")), known.pop("transform")
+            name, quantizer = _kind(known.pop("name"), str), known.pop("quantizer", SIGNS)
+            name.encode()
+            spec = cls(
+                name=name,
+                shape=tuple(_kind(size, int) for size in shape),
+                dtype=_kind(known.pop("dtype"), str),
+                adapter=_kind(known.pop("adapter"), str),
+                transform=None if transform is None else _transform(_kind(transform, dict)),
+                more=known,
+            )
+        except (KeyError, TypeError, ValueError, InputError) as error:
+            raise DamagedError(f"{where} describes a layer in a way that cannot be read: {error}") from None
+        if spec.dtype not in {"float32", "float64"} or not shape or min(shape) < 1:
+            raise DamagedError(f"{where} gives layer {spec.name!r} the shape {shape} and dtype {spec.dtype!r:.40}")
+        if quantizer != SIGNS:
+            raise DamagedError(
+                f"{where} has layer {spec.name!r:.80} with the quantizer {quantizer!r:.80}; this version of "
+                "recu-analysis reads signs"
+            )
+        return spec
+
+
+def _transform(entry: dict[str, Any]) -> WeightTransform:
+    return WeightTransform.from_dict({"centre" if name == "center" else name: value for name, value in entry.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class RunHeader:
+    """The content of run.json: written once, when the run begins.
+
+    Attributes
+    ----------
+    run_id : str
+    layers : tuple of LayerSpec
+    configuration : dict
+        What the training was told.
+    environment : dict
+        Versions, machine, and what trained: the classes of the model and of the optimizers, with their settings.
+    quantities : dict of str to Quantity
+        The rows of the table that windows of the run may have, by name.
+    version : int
+        Of the format that was read.
+    more : dict
+        Fields of run.json that this version does not know, which a copy keeps.
+    """
+
+    run_id: str
+    layers: tuple[LayerSpec, ...]
+    configuration: dict[str, Any]
+    environment: dict[str, Any]
+    quantities: dict[str, Quantity] = field(default_factory=lambda: rows_of(QUANTITIES))
+    version: int = FORMAT_VERSION
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The text of run.json, sealed, indented for people; of the format that is written."""
+        content = {
+            **self.more,
+            "format": FORMAT_VERSION,
+            "run_id": self.run_id,
+            "layers": [layer.to_dict() for layer in self.layers],
+            "quantities": [quantity.to_dict() for quantity in self.quantities.values()],
+            "configuration": self.configuration,
+            "environment": self.environment,
+        }
+        return json.dumps(sealed(finite(content)), indent=2, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes, where: str) -> Self:
+        """The header in the text of run.json; DamagedError if it is none or of a newer version."""
+        version = load_json(text, where).get("format")
+        if version not in {1, FORMAT_VERSION} or isinstance(version, bool):
+            raise DamagedError(
+                f"{where} has format {version!r:.40}; this version of recu-analysis reads 1 and {FORMAT_VERSION}"
+            )
+        try:
+            content = format1.run_header(load_json(text, where)) if version == 1 else unsealed(text, where)
+            layers = tuple(LayerSpec.from_dict(entry, where) for entry in _kind(content.pop("layers"), list))
+            rows = [Quantity.from_dict(_kind(entry, dict)) for entry in _kind(content.pop("quantities"), list)]
+            content.pop("format")
+            header = cls(
+                run_id=_kind(content.pop("run_id"), str),
+                layers=layers,
+                configuration=_kind(content.pop("configuration"), dict),
+                environment=_kind(content.pop("environment"), dict),
+                quantities={row.name: row for row in rows},
+                version=version,
+                more=content,
+            )
+        except (KeyError, TypeError, AttributeError, InputError) as error:
+            raise DamagedError(f"{where} is not what was written there: {error}") from None
+        if len({layer.name for layer in layers}) != len(layers):
+            raise DamagedError(f"{where} names a layer twice")
+        missing = [name for name in rows_of(()) if name not in header.quantities]
+        if missing:
+            raise DamagedError(f"{where} is not what was written there: its windows have no {missing[0]}")
+        return header
+
+
+@dataclass(frozen=True, slots=True)
+class LayerWindow:
+    """What happened to a whole layer in one window, or in several that follow on each other.
+
+    Attributes
+    ----------
+    first_update : int
+        Number of the first update, counted by the layer's own optimizer.
+    updates : int
+        Updates in the window.
+    lr : float
+        Sum of the learning rate over the updates.
+    lr_decay : float
+        Sum of learning rate times weight decay.
+    decay_time : float
+        Sum of learning rate times weight decay / (1 - momentum): this window's share of T.
+    tau : float or None
+        The layer's quantile level at the window's end; None where it has none.
+    more : dict
+        Numbers that only some runs have, by their names in `store.quantities`, and what this version does not know.
+    """
+
+    first_update: int
+    updates: int
+    lr: float
+    lr_decay: float
+    decay_time: float
+    tau: float | None
+    more: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def next_update(self) -> int:
+        """Number of the update after the window."""
+        return self.first_update + self.updates
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON has them."""
+        return {**self.more, **{name: getattr(self, name) for name in LAYER_NUMBERS}}
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> Self:
+        """The fields as JSON has them, null for a sum that is not finite; KeyError or TypeError if they are others."""
+        content = {name: _layer_value(name, value) for name, value in entry.items()}
+        sums = ("lr", "lr_decay", "decay_time")
+        known: dict[str, Any] = {
+            name: math.nan if name in sums and content[name] is None else content[name] for name in LAYER_NUMBERS
+        }
+        return cls(**known, more={name: value for name, value in content.items() if name not in known})
+
+    @classmethod
+    def merged(cls, windows: Sequence[LayerWindow], quantities: Mapping[str, Quantity]) -> Self:
+        """That of windows that follow on each other, every field by its rule; InputError for one without a rule."""
+        known = {name: TABLE[name].merged([getattr(each, name) for each in windows]) for name in LAYER_NUMBERS}
+        more: dict[str, Any] = {}
+        for name in dict.fromkeys(name for each in windows for name in each.more):
+            values = [each.more.get(name) for each in windows]
+            row = quantities.get(name, TABLE.get(name))
+            if windows[1:] and (row is None or not row.mergeable) and any(value != values[0] for value in values):
+                raise InputError(f"this version of recu-analysis does not know how {name!r:.60} of windows merges")
+            whole = values[0] if row is None or not row.mergeable else row.merged(values)
+            more |= {} if whole is None else {name: whole}
+        return cls(**known, more=more)
+
+
+def _layer_value(name: str, value: Any) -> Any:
+    """A number of a layer of the type that the table says; TypeError if it is another."""
+    row = TABLE.get(name)
+    if row is None:
+        return value
+    match row.dtype:
+        case "int":
+            return _kind(value, int)
+        case "number":
+            return None if value is None else _number(value)
+        case "bool":
+            return _kind(value, bool)
+        case "list":
+            return [_kind(each, int) for each in _kind(value, list)]
+    rows = [[_number(each) for each in _kind(line, list)] for line in _kind(value, list)]
+    if not rows or any(len(line) != len(rows) for line in rows):
+        raise TypeError(f"{value!r:.60} is not a square matrix")
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class ShardHeader:
+    """The sealed header of one shard of a window.
+
+    `first_update` is one past `last_update` in a window without updates; `more` are fields that this version does not
+    know, which a copy keeps.
+    """
+
+    run_id: str
+    segment: int
+    window: int
+    first_update: int
+    last_update: int
+    exact: bool
+    partial: bool
+    layers: dict[str, LayerWindow]
+    digests: dict[str, str]
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def to_metadata(self) -> dict[str, str]:
+        """The safetensors metadata that carries the header, sealed."""
+        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in {"layers", "more"}}
+        layers = {name: layer.to_dict() for name, layer in self.layers.items()}
+        header = dump_json({**self.more, **own, "layers": layers})
+        return {"format": f"{SHARD_FORMAT}{FORMAT_VERSION}", "header": header, "seal": seal(header)}
+
+    def follows(self, other: ShardHeader) -> bool:
+        """Whether every layer's updates go on where they ended in another window of the same layers."""
+        ends = {name: layer.next_update for name, layer in other.layers.items()}
+        return ends == {name: layer.first_update for name, layer in self.layers.items()}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str], where: str, version: int = FORMAT_VERSION) -> Self:
+        """The header in the metadata of a file of a run of that format; DamagedError if its seal is broken."""
+        header = metadata.get("header", "")
+        if metadata.get("format") != f"{SHARD_FORMAT}{version}":
+            raise DamagedError(f"{where} is not a window of a run: its format is {metadata.get('format')!r:.60}")
+        if seal(header) != metadata.get("seal"):
+            raise DamagedError(f"{where} is damaged: its header does not match its seal")
+        content = load_json(header, where)
+        try:
+            layers = {name: LayerWindow.from_dict(entry) for name, entry in content.pop("layers").items()}
+            own = {each.name: content.pop(each.name) for each in fields(cls) if each.name not in {"layers", "more"}}
+            for name in ("segment", "window", "first_update", "last_update"):
+                _kind(own[name], int)
+            for name in ("exact", "partial"):
+                _kind(own[name], bool)
+            _kind(own["digests"], dict)
+            return cls(layers=layers, **own, more=content)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DamagedError(f"{where} has a header that cannot be read: {error}") from None
+
+
+def _kind(value: Any, kind: type[T]) -> T:
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise TypeError(f"{value!r:.60} is not of type {kind.__name__}")
+    return value
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"{value!r:.60} is not a number")
+    return value

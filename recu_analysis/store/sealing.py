@@ -1,0 +1,103 @@
+"""JSON texts, their seals, and the digests of tensors: against damage, not against forgery."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import xxhash
+
+from recu_analysis.errors import DamagedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+
+def dump_json(value: Any) -> str:
+    """Canonical JSON: sorted keys, no spaces, and null for the numbers that JSON does not have."""
+    return json.dumps(finite(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def finite(value: Any) -> Any:
+    """A value with the types of JSON, and None for the numbers that JSON does not have."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value
+
+
+def load_json(text: str | bytes, where: str) -> dict[str, Any]:
+    """The JSON object in a text from elsewhere.
+
+    Raises
+    ------
+    DamagedError
+        If it is no JSON object, is nested too deeply or has a key twice; the text names `where`.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"{where} is not what was written there: {error}") from None
+    if not isinstance(value, dict):
+        raise DamagedError(f"{where} is not what was written there: it holds no JSON object")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return result
+
+
+def tensor_hasher(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> xxhash.xxh3_128:
+    """The hash of a tensor before its bytes; `digest` is its hexdigest after them."""
+    return xxhash.xxh3_128(f"{name}\0{dtype.str}\0{shape}\0".encode())
+
+
+def dump_mark(mark: Mapping[str, Any], number: int) -> str:
+    """A line of metrics.jsonl, with its number from 1 and its seal."""
+    return dump_json(sealed({"line": number, "mark": dict(mark)})) + "\n"
+
+
+def load_mark(line: bytes, number: int, where: str, version: int) -> dict[str, Any]:
+    """What was logged in a line of metrics.jsonl; DamagedError if it is another line or its seal is broken."""
+    if version == 1:
+        return load_json(line, where)
+    content = unsealed(line, where)
+    mark = content.get("mark")
+    if content.get("line") != number or not isinstance(mark, dict):
+        raise DamagedError(f"{where} is damaged: it is line {content.get('line')!r:.20} of those that were written")
+    return mark
+
+
+def digest(name: str, array: np.ndarray[Any, np.dtype[Any]]) -> str:
+    """xxh3_128 of a tensor's name, dtype, shape and bytes: against damage, not against forgery."""
+    hasher = tensor_hasher(name, array.dtype, array.shape)
+    hasher.update(array.data.cast("B") if array.size else b"")
+    return str(hasher.hexdigest())
+
+
+def seal(text: str) -> str:
+    """xxh3_128 of a text."""
+    return str(xxhash.xxh3_128(text.encode("utf-8", "surrogatepass")).hexdigest())
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON object with the seal of all else in it, whatever the order of its keys and its spaces."""
+    return {**content, "seal": seal(dump_json(dict(content)))}
+
+
+def unsealed(text: str | bytes, where: str) -> dict[str, Any]:
+    """The JSON object that `sealed` sealed, without its seal; DamagedError where it is another."""
+    content = load_json(text, where)
+    given = content.pop("seal", None)
+    if given != seal(dump_json(content)):
+        raise DamagedError(f"{where} is damaged: its content does not match its seal")
+    return content
