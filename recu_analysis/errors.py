@@ -48,8 +48,8 @@ class WindowNotFoundError(RecuError, LookupError):
     """The run does not have the windows asked for."""
 
 
-class NotRecordedError(RecuError, LookupError):
-    """The run was recorded without the quantity that is asked for."""
+class NotRecordedError(RecuError, LookupError, AttributeError):
+    """The run was recorded without the quantity that is asked for, which its records lack as an attribute."""
 
 
 class NoBinaryLayersError(RecuError):

@@ -49,6 +49,7 @@ def describe(run: Run) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "run": str(run.path),
         "id": run.id,
+        "format": run.header.version,
         "layers": f"{len(run.header.layers)} binary, {count(weights)} weights",
         "windows": f"{len(windows)}, numbers {windows[0].number} to {windows[-1].number}" if len(windows) else "none",
     }
@@ -65,9 +66,23 @@ def describe(run: Run) -> dict[str, Any]:
     facts |= {"segments": len(run.segments), "on disk": size(disk)}
     facts |= {f"last {name}": _last(run.metrics[name]) for name in run.metrics if name not in {"window", "update"}}
     facts |= {f"configuration: {name}": value for name, value in run.configuration.items() if value is not None}
-    versions = run.header.environment.get("versions", {})
-    facts["versions"] = ", ".join(f"{name} {value}" for name, value in versions.items())
-    return facts
+    return facts | _environment(run.header.environment)
+
+
+def _environment(environment: dict[str, Any]) -> dict[str, str]:
+    """What run.json says of where a run was made, and of what trained; it may be from elsewhere, and say anything."""
+    command, optimizers, versions = (environment.get(name) for name in ("command", "optimizers", "versions"))
+    listed = optimizers if isinstance(optimizers, list) else []
+    classes = [str(each.get("class")) for each in listed if isinstance(each, dict)]
+    texts = {
+        "command": " ".join(map(str, command)) if isinstance(command, list) else "",
+        "model": str(environment.get("model") or ""),
+        "optimizers": ", ".join(classes),
+    }
+    known = versions.items() if isinstance(versions, dict) else ()
+    return {name: text for name, text in texts.items() if text} | {
+        "versions": ", ".join(f"{name} {value}" for name, value in known)
+    }
 
 
 def _quantities(kept: Sequence[str]) -> str:

@@ -129,6 +129,8 @@ def whole_folder(final: Path) -> Iterator[Path]:
     """
     with as_store_error(final, "cannot be written"):
         home = next(parent for parent in final.absolute().parents if parent.exists())
+        if not home.is_dir():
+            raise StoreError(f"{final} cannot be written: {home} is not a folder")
         staging = home / f".unfinished-{secrets.token_hex(8)}"
         try:
             yield staging

@@ -158,8 +158,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
         _require_run(folder)
     except OSError as error:
         raise NotARunError(f"{str(folder)!r:.200} cannot be opened: {error.strerror}") from None
-    where = str(folder / names.RUN_FILE)
-    header = RunHeader.from_json(read_small(folder / names.RUN_FILE, where), where)
+    header = read_header(folder)
     problems = _refusal(folder)
     segments = tuple(_segments(folder / names.HISTORY, header, problems))
     windows: list[Window] = []
@@ -172,6 +171,12 @@ def open_run(path: str | os.PathLike[str]) -> Run:
                 windows.append(_linked(window, windows[-1] if windows else None))
     problems = problems or _gaps(windows)
     return Run(folder, header, Windows(windows), segments, tuple(problems))
+
+
+def read_header(folder: Path) -> RunHeader:
+    """The header of the run directory in a folder; DamagedError if run.json cannot be read."""
+    where = str(folder / names.RUN_FILE)
+    return RunHeader.from_json(read_small(folder / names.RUN_FILE, where), where)
 
 
 def _refusal(folder: Path) -> list[str]:

@@ -152,11 +152,7 @@ class RunWriter:
     def _continue(self, resume: int, header: RunHeader) -> tuple[str, int, int]:
         """Run id, segment number and window number with which a resumed run goes on."""
         run = open_run(self.path)
-        if run.header.version != names.FORMAT_VERSION:
-            raise StoreError(
-                f"{self.path} has format {run.header.version} and can be read, but not gone on with; record into "
-                "another folder"
-            )
+        check_resumable(run.header, self.path)
         _check_same_layers(run.header.layers, header.layers, self.path)
         if run.header.quantities != header.quantities:
             before, now = (_listed(requests_of(each.quantities)) for each in (run.header, header))
@@ -299,6 +295,14 @@ class RunWriter:
             os.fsync(file.fileno())
         if is_new:
             sync_directory(self._folder)
+
+
+def check_resumable(header: RunHeader, path: Path) -> None:
+    """StoreError where a run has an earlier format, which is read but no longer written."""
+    if header.version != names.FORMAT_VERSION:
+        raise StoreError(
+            f"{path} has format {header.version}, which can be read but not gone on with; begin anew in another folder"
+        )
 
 
 def _refuse_existing(path: Path, resume: int | None) -> None:

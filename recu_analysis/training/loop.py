@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,11 @@ from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.capture.recorder import record
 from recu_analysis.errors import InputError
 from recu_analysis.nn import set_progress, set_tau
+from recu_analysis.store.format import RUN_FILE
 from recu_analysis.store.quantities import requested
+from recu_analysis.store.run import read_header
 from recu_analysis.store.state import window_bytes
-from recu_analysis.store.writer import LEAST_WINDOWS
+from recu_analysis.store.writer import LEAST_WINDOWS, check_resumable
 from recu_analysis.training import checkpoint, place
 from recu_analysis.training.data import Dataset, batches, epoch_seed, load_dataset
 from recu_analysis.training.distributed import Processes, SharedError, processes
@@ -199,6 +202,8 @@ def _begun(config: TrainingConfig, folder: Path, ours: Processes, held: contextl
 
 def _position(config: TrainingConfig, folder: Path, ours: Processes) -> checkpoint.Position:
     """Where the training in a folder stands, if it is this one."""
+    if os.path.exists(folder / RUN_FILE):  # noqa: PTH110 - which says no where a name is too long
+        check_resumable(read_header(folder), folder)
     position = checkpoint.load_position(folder)
     checkpoint.check_same(position, config, ours.count, folder)
     return position

@@ -75,6 +75,19 @@ def test_the_whole_example_runs(tmp_path, monkeypatch, capsys):
     assert "silent_fraction_tail" in capsys.readouterr().out
 
 
+def test_the_program_that_checks_digests_finds_what_is_damaged(tmp_path, monkeypatch):
+    (program,) = [block for page, block in PYTHON if page == "run-directory.md" and "xxh3_128" in block]
+    monkeypatch.chdir(tmp_path)
+    path = synthetic_run(tmp_path / "runs/mine").path
+    exec(program, {})
+    shard = path / "history/segment-0000/window-000001/00001-of-00001.safetensors"
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(AssertionError):
+        exec(program, {})
+
+
 def test_every_field_of_the_format_is_described(tmp_path):
     path = synthetic_run(tmp_path / "run").path
     run, segment = json.loads((path / "run.json").read_text()), path / "history/segment-0000"

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import recu_analysis as ra
+from recu_analysis.cli import cli
 from recu_analysis.errors import DamagedError, StoreError
 from recu_analysis.store.quantities import QUANTITIES, requests_of
 from recu_analysis.store.run import open_run
@@ -127,10 +129,17 @@ def test_its_windows_merge_as_ever():
         assert math.isclose(whole.decay_time, small.decay_time)
 
 
+def test_a_training_does_not_go_on_with_it(tmp_path):
+    shutil.copytree(CORPUS / "whole", tmp_path / "run")
+    done = CliRunner().invoke(cli, ["train", "--run-dir", str(tmp_path / "run"), "--resume"])
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"Error: {tmp_path / 'run'} has format 1, which can be read but not gone on with;")
+
+
 def test_it_cannot_be_resumed(tmp_path):
     shutil.copytree(CORPUS / "whole", tmp_path / "run")
     before = {file: file.read_bytes() for file in sorted((tmp_path / "run").rglob("*")) if file.is_file()}
     layers = open_run(tmp_path / "run").header.layers
-    with pytest.raises(StoreError, match="has format 1 and can be read, but not gone on with; record into another"):
+    with pytest.raises(StoreError, match="has format 1, which can be read but not gone on with; begin anew in another"):
         RunWriter(tmp_path / "run", layers, configuration={}, environment={}, resume=10)
     assert {file: file.read_bytes() for file in sorted((tmp_path / "run").rglob("*")) if file.is_file()} == before
