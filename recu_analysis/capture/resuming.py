@@ -52,7 +52,7 @@ class Position:
         try:
             updates, start = (state[name].tolist() for name in ("updates", "window_start"))
             unmarked = int(state["unmarked"].item())
-        except (KeyError, TypeError, AttributeError, RuntimeError):
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError):
             raise InputError("the state is not one that state_dict() of a recording gave") from None
         if not len(updates) == len(start) == optimizers:
             raise InputError(f"the state is that of a recording of {len(updates)} optimizers, not of {optimizers}")
@@ -125,8 +125,9 @@ def go_on(run_dir: str | os.PathLike[str], tracks: Sequence[Track], update: int)
         return
     for track in tracks:
         for extra in track.extras:
-            if extra.name in ended.quantities:
-                extra.go_on(getattr(ended[track.layer.name], extra.name))
+            array = ended[track.layer.name].array(extra.name) if extra.name in ended.quantities else None
+            if array is not None:
+                extra.go_on(array)
 
 
 def window_before(run_dir: str | os.PathLike[str], tracks: Sequence[Track], update: int) -> dict[str, LayerState]:
@@ -146,7 +147,7 @@ def _end_of(record: LayerRecord) -> LayerState:
     arrays: dict[str, Any] = {}
     for row in record.window.quantities.values():
         if row.of != "layer":
-            array = getattr(record, row.name) if row.merge == "last" else nothing(row, record.spec)
+            array = record.array(row.name) if row.merge == "last" else nothing(row, record.spec)
             arrays |= {} if array is None else {row.name: array}
     summary = LayerWindow(record.summary.next_update, 0, 0.0, 0.0, 0.0, record.summary.tau)
     return LayerState(summary, arrays)

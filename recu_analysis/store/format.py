@@ -8,6 +8,9 @@ import re
 FORMAT_VERSION = 2
 SHARD_FORMAT = "recu-analysis-window/"
 MAX_HEADER_BYTES = 16 * 2**20
+#: The largest whole number that readers take, and how deep they take JSON in JSON.
+MAX_WHOLE = 2**63 - 1
+MAX_DEPTH = 100
 #: metrics.jsonl grows with every mark.
 MAX_METRICS_BYTES = 2**30
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from recu_analysis.errors import DamagedError, InputError
 from recu_analysis.store import format1
-from recu_analysis.store.format import FORMAT_VERSION, SHARD_FORMAT
-from recu_analysis.store.quantities import LAYER_NUMBERS, QUANTITIES, TABLE, Quantity, rows_of
+from recu_analysis.store.format import FORMAT_VERSION, MAX_WHOLE, SHARD_FORMAT
+from recu_analysis.store.quantities import LAYER_NUMBERS, MOST_ROWS, QUANTITIES, TABLE, Quantity, rows_of
 from recu_analysis.store.sealing import dump_json, finite, load_json, seal, sealed, unsealed
 from recu_analysis.theory.standardize import WeightTransform
 
@@ -98,7 +98,7 @@ class LayerSpec:
                 transform=None if transform is None else _transform(_kind(transform, dict)),
                 more=known,
             )
-        except (KeyError, TypeError, ValueError, InputError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, InputError) as error:
             raise DamagedError(f"{where} describes a layer in a way that cannot be read: {error}") from None
         if spec.dtype not in {"float32", "float64"} or not shape or min(shape) < 1:
             raise DamagedError(f"{where} gives layer {spec.name!r} the shape {shape} and dtype {spec.dtype!r:.40}")
@@ -159,7 +159,7 @@ class RunHeader:
     def from_json(cls, text: str | bytes, where: str) -> Self:
         """The header in the text of run.json; DamagedError if it is none or of a newer version."""
         version = load_json(text, where).get("format")
-        if version not in {1, FORMAT_VERSION} or isinstance(version, bool):
+        if type(version) is not int or version not in {1, FORMAT_VERSION}:
             raise DamagedError(
                 f"{where} has format {version!r:.40}; this version of recu-analysis reads 1 and {FORMAT_VERSION}"
             )
@@ -167,7 +167,8 @@ class RunHeader:
             content = format1.run_header(load_json(text, where)) if version == 1 else unsealed(text, where)
             layers = tuple(LayerSpec.from_dict(entry, where) for entry in _kind(content.pop("layers"), list))
             rows = [Quantity.from_dict(_kind(entry, dict)) for entry in _kind(content.pop("quantities"), list)]
-            content.pop("format")
+            for name in ("format", "seal"):  # format 1 had no seal, and readers of format 2 would take it for theirs
+                content.pop(name, None)
             header = cls(
                 run_id=_kind(content.pop("run_id"), str),
                 layers=layers,
@@ -179,8 +180,12 @@ class RunHeader:
             )
         except (KeyError, TypeError, AttributeError, InputError) as error:
             raise DamagedError(f"{where} is not what was written there: {error}") from None
-        if len({layer.name for layer in layers}) != len(layers):
-            raise DamagedError(f"{where} names a layer twice")
+        if not layers or len({layer.name for layer in layers}) != len(layers):
+            raise DamagedError(f"{where} names {'a layer twice' if layers else 'no layer'}")
+        if len(rows) > MOST_ROWS or len(header.quantities) != len(rows):
+            raise DamagedError(
+                f"{where} names {'too many quantities' if len(rows) > MOST_ROWS else 'a quantity twice'}"
+            )
         missing = [name for name in rows_of(()) if name not in header.quantities]
         if missing:
             raise DamagedError(f"{where} is not what was written there: its windows have no {missing[0]}")
@@ -227,9 +232,10 @@ class LayerWindow:
         return {**self.more, **{name: getattr(self, name) for name in LAYER_NUMBERS}}
 
     @classmethod
-    def from_dict(cls, entry: Mapping[str, Any]) -> Self:
+    def from_dict(cls, entry: Mapping[str, Any], quantities: Mapping[str, Quantity] = TABLE) -> Self:
         """The fields as JSON has them, null for a sum that is not finite; KeyError or TypeError if they are others."""
-        content = {name: _layer_value(name, value) for name, value in entry.items()}
+        rows = {**quantities, **TABLE}
+        content = {name: _layer_value(rows.get(name), value) for name, value in entry.items()}
         sums = ("lr", "lr_decay", "decay_time")
         known: dict[str, Any] = {
             name: math.nan if name in sums and content[name] is None else content[name] for name in LAYER_NUMBERS
@@ -251,10 +257,9 @@ class LayerWindow:
         return cls(**known, more=more)
 
 
-def _layer_value(name: str, value: Any) -> Any:
-    """A number of a layer of the type that the table says; TypeError if it is another."""
-    row = TABLE.get(name)
-    if row is None:
+def _layer_value(row: Quantity | None, value: Any) -> Any:
+    """A number of a layer of the type that its row says; TypeError if it is another."""
+    if row is None or row.of != "layer":
         return value
     match row.dtype:
         case "int":
@@ -303,7 +308,13 @@ class ShardHeader:
         return ends == {name: layer.first_update for name, layer in self.layers.items()}
 
     @classmethod
-    def from_metadata(cls, metadata: Mapping[str, str], where: str, version: int = FORMAT_VERSION) -> Self:
+    def from_metadata(
+        cls,
+        metadata: Mapping[str, str],
+        where: str,
+        version: int = FORMAT_VERSION,
+        quantities: Mapping[str, Quantity] = TABLE,
+    ) -> Self:
         """The header in the metadata of a file of a run of that format; DamagedError if its seal is broken."""
         header = metadata.get("header", "")
         if metadata.get("format") != f"{SHARD_FORMAT}{version}":
@@ -312,7 +323,7 @@ class ShardHeader:
             raise DamagedError(f"{where} is damaged: its header does not match its seal")
         content = load_json(header, where)
         try:
-            layers = {name: LayerWindow.from_dict(entry) for name, entry in content.pop("layers").items()}
+            layers = {name: LayerWindow.from_dict(entry, quantities) for name, entry in content.pop("layers").items()}
             own = {each.name: content.pop(each.name) for each in fields(cls) if each.name not in {"layers", "more"}}
             for name in ("segment", "window", "first_update", "last_update"):
                 _kind(own[name], int)
@@ -327,10 +338,14 @@ class ShardHeader:
 def _kind(value: Any, kind: type[T]) -> T:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise TypeError(f"{value!r:.60} is not of type {kind.__name__}")
+    if isinstance(value, int) and abs(value) > MAX_WHOLE:
+        raise TypeError("a whole number is larger than any that is written there")
     return value
 
 
 def _number(value: Any) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise TypeError(f"{value!r:.60} is not a number")
+    if isinstance(value, int) and abs(value) > MAX_WHOLE:
+        raise TypeError("a whole number is larger than any that is written there")
     return value

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from recu_analysis.errors import InputError
+from recu_analysis.errors import DamagedError, InputError
 from recu_analysis.store import format as names
-from recu_analysis.store.header import LayerWindow, ShardHeader
+from recu_analysis.store.header import LayerWindow, RunHeader, ShardHeader
 from recu_analysis.store.quantities import LAYER_NUMBERS, tensors_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from recu_analysis.store.header import LayerSpec, RunHeader
+    from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.quantities import Quantity
 
 MIB = 2**20
@@ -42,6 +42,10 @@ def check_recordable(header: RunHeader) -> None:
             f"{names.RUN_FILE} would take more than the {names.MAX_HEADER_BYTES // MIB} MiB that readers take; "
             "record fewer layers or a shorter configuration"
         )
+    try:
+        RunHeader.from_json(header.to_json(), names.RUN_FILE)
+    except DamagedError as error:
+        raise InputError(f"the run cannot be recorded, as readers would refuse it: {error}") from None
     size = shard_header_bytes(header.layers, header.quantities)
     if size > names.MAX_HEADER_BYTES:
         raise InputError(

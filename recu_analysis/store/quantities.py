@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from recu_analysis.errors import DamagedError, unknown
+from recu_analysis.errors import DamagedError, InputError, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,8 +23,20 @@ LAYER_DTYPES = ("int", "number", "matrix", "bool", "list")
 KEPT = ("always", "default", "request", "known", "planned")
 
 
+#: Rows that a run may have.
+MOST_ROWS = 100
+#: Names that records have for what is no quantity.
+RESERVED = ("start", "end", "silent")
+
+
 def _same(first: Any, second: Any) -> Any:
     return first if first == second else None
+
+
+def _counted(first: Any, second: Any) -> Any:
+    """Two whole numbers added; of arrays the largest of int64 where the sum does not fit."""
+    total = first + second
+    return np.where((second > 0) & (total < first), np.iinfo(np.int64).max, total) if np.ndim(total) else total
 
 
 #: How two adjacent windows become one, by the name of the rule: of the earlier value and the later one, which are
@@ -33,7 +45,7 @@ RULES: dict[str, Callable[[Any, Any], Any]] = {
     "first": lambda first, second: first,
     "last": lambda first, second: second,
     "sum": lambda first, second: first + second,
-    "count": lambda first, second: first + second,
+    "count": _counted,
     "first known": lambda first, second: np.where(first >= 0, first, second),
     "last known": lambda first, second: np.where(second >= 0, second, first),
     "product": lambda first, second: np.dot(second, first).tolist(),
@@ -44,11 +56,27 @@ RULES: dict[str, Callable[[Any, Any], Any]] = {
 }
 #: Of the weights that flipped in either window, which are told one by one.
 UNION = "union"
-#: Rules of whole numbers.
-COUNTED = ("count", "first known", "last known")
 #: Rules of large arrays that are filled window by window: `decayed sum` is the earlier value times the later window's
 #: number of a layer that the quantity names, plus the later value.
 ADDED = ("sum", "count", "decayed sum")
+#: The rules that fit what a quantity is of, or the dtype of a number of the layer.
+FITTING = {
+    "weights": ("first", "last", "sum", "count", "decayed sum", "none"),
+    "flipped": ("count", "first known", "last known", UNION),
+    "channels": ("first", "last", "sum", "count", "none"),
+    "states": ("first", "last", "sum", "count", "none"),
+    "updates": ("joined", "none"),
+    "int": ("first", "last", "count", "same", "none"),
+    "number": ("first", "last", "sum", "product", "none"),
+    "matrix": ("product", "none"),
+    "bool": ("all", "none"),
+    "list": ("same", "none"),
+}
+#: The dtypes that fit a rule, where not all do: what is summed is no whole number, and what is counted is one.
+FLOATING, WHOLE = ("latent", "float32", "float64", "number"), ("uint16", "uint32", "int64", "int")
+FITTING_DTYPES = {"sum": FLOATING, "decayed sum": FLOATING} | dict.fromkeys(
+    ("count", "first known", "last known", UNION), WHOLE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +145,10 @@ class Quantity:
             return values[0 if self.merge == "first" else -1]
         if self.merge == "all" and False in values:
             return False
+        if self.merge in ADDED and self.of != "layer":
+            values = [value if value is None else value.astype(self.total_dtype) for value in values]
+            if len({value.shape for value in values if value is not None}) > 1:
+                raise DamagedError(f"what windows hold of {self.name!r:.60} does not fit together: its shapes differ")
         whole = values[0]
         try:
             for value in values[1:]:
@@ -124,6 +156,18 @@ class Quantity:
         except (TypeError, ValueError) as error:
             raise DamagedError(f"what windows hold of {self.name!r:.60} does not fit together: {error}") from None
         return whole
+
+    @property
+    def sound(self) -> bool:
+        """Whether what it says of itself fits together; of a rule that this version does not know nothing is asked."""
+        dtypes = LAYER_DTYPES if self.of == "layer" else TENSOR_DTYPES
+        if self.of not in OF or self.dtype not in dtypes or self.kept not in KEPT:
+            return False
+        fits = self.merge in FITTING[self.dtype if self.of == "layer" else self.of]
+        decays = (self.merge == "decayed sum") == bool(self.decay)
+        large = self.of == "weights" and self.merge == "count" and self.dtype == "int64"  # would not fit in int64
+        dtype = self.dtype in FITTING_DTYPES.get(self.merge, (*dtypes,))
+        return (fits and decays and dtype and not large) or not self.mergeable
 
     @property
     def mergeable(self) -> bool:
@@ -149,15 +193,13 @@ class Quantity:
     def from_dict(cls, entry: Mapping[str, Any]) -> Self:
         """The row of that name in the table, else the one that `to_dict` described; TypeError if it is none."""
         texts = {each.name: entry.get(each.name, "") for each in fields(cls)}
-        if not all(isinstance(text, str) for text in texts.values()) or not texts["name"].isidentifier():
-            raise TypeError(f"{texts['name']!r:.60} is not described as a quantity is")
-        if texts["name"] in TABLE:
-            return TABLE[texts["name"]]  # type: ignore[return-value]
-        dtypes = LAYER_DTYPES if texts["of"] == "layer" else TENSOR_DTYPES
-        counted = texts["merge"] in COUNTED and "int" not in texts["dtype"]
-        if texts["of"] not in OF or texts["dtype"] not in dtypes or texts["kept"] not in KEPT or counted:
-            raise TypeError(f"the quantity {texts['name']!r:.60} is of a kind that this version does not know")
-        return cls(**texts)
+        name = texts["name"]
+        if not all(isinstance(text, str) for text in texts.values()) or not name.isidentifier() or name in RESERVED:
+            raise TypeError(f"{name!r:.60} is not described as a quantity is")
+        row = cls(**texts)
+        if name not in TABLE and not row.sound:
+            raise TypeError(f"the quantity {name!r:.60} is of a kind that this version does not know")
+        return TABLE.get(name, row)  # type: ignore[return-value]
 
 
 #: What a recording is asked for, once it makes them: statistics of each weight's gradients.
@@ -231,7 +273,10 @@ def requested(quantities: Iterable[str] = (), only: Iterable[str] | None = None)
         If there is no quantity of a name.
     """
     known = (*QUANTITIES, *MORE_QUANTITIES)
-    added, alone = ([each] if isinstance(each, str) else list(each or ()) for each in (quantities, only))
+    try:
+        added, alone = ([each] if isinstance(each, str) else list(each or ()) for each in (quantities, only))
+    except TypeError:
+        raise InputError(f"quantities and only are names, such as {MORE_QUANTITIES[0]!r}, not numbers") from None
     for each in (*added, *alone):
         if each not in known:
             raise unknown("quantity to record", each, known)

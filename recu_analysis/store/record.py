@@ -95,10 +95,14 @@ class MergedRecord:
         self._records = [window[ends.spec.name] for window in self.windows]
 
     def __getattr__(self, name: str) -> Any:
-        arrays = self.__dict__.get("_arrays", {})
-        if name not in arrays:
+        if name not in self.__dict__.get("_arrays", ()):
             raise AttributeError(f"the record has no part {name!r}: it was not asked for")
-        return arrays[name]
+        return self.part(name)
+
+    def part(self, name: str) -> Array | None:
+        """One of the parts that are wanted, whatever its name; None where the run does not keep it."""
+        part: Array | None = self._arrays[name]
+        return part
 
     def begin(self) -> None:
         """Take the weights at the start, and make room for what is added."""
@@ -106,7 +110,9 @@ class MergedRecord:
         if "start" in self.parts:
             self._arrays["start"] = self._ends.weight(first.before if first.updates else first)
         for part in self.parts - {"start", "end"}:
-            quantity = first.quantities.get(part)
+            quantity = None if part == "silent" else first.quantities.get(part)
+            if quantity is not None and quantity.optional and not all(each.holds(part) for each in self._records):
+                continue
             if part == "silent" or (quantity is not None and _is_added(quantity)):
                 # Else run.json alone would say how much memory to take.
                 record.check_shape(part if quantity and quantity.of == "weights" and first.updates else "weight")
@@ -130,11 +136,10 @@ class MergedRecord:
         if part == "effective":
             return self._ends.effective(self.windows[-1])
         if quantity.merge in {"first", "last"}:
-            end: Array | None = getattr(self._records[0 if quantity.merge == "first" else -1], part)
-            return end
+            return self._records[0 if quantity.merge == "first" else -1].array(part)
         if not quantity.mergeable and self._records[1:]:
             raise InputError(f"{self.windows[0].where}: this version of recu-analysis does not know how {part} merges")
-        whole: Array | None = quantity.merged([getattr(record, part) for record in self._records])
+        whole: Array | None = quantity.merged([record.array(part) for record in self._records])
         return whole
 
     def release(self) -> None:
@@ -238,7 +243,8 @@ def _decay(quantity: Quantity, record: LayerRecord, totals: Sequence[Array]) -> 
     """Multiply what earlier windows had by what this one leaves of it."""
     if quantity.decay:
         for total in totals:
-            total *= float(record.summary.more.get(quantity.decay, np.nan))
+            left = record.summary.more.get(quantity.decay)
+            total *= np.nan if left is None else float(left)
 
 
 def _add_counts(room: Array, where: Array, numbers: Array) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -124,9 +125,10 @@ def read_marks(segment: Path, version: int) -> Iterator[dict[str, Any]]:
     if not os.path.lexists(path):
         return
     where = str(path)
-    lines = read_small(path, where, names.MAX_METRICS_BYTES).split(b"\n")
-    # What follows the last line end is a line that was being written when the process died.
-    for index, line in enumerate(lines[:-1], start=1):
+    lines = io.BytesIO(read_small(path, where, names.MAX_METRICS_BYTES))
+    for index, line in enumerate(lines, start=1):
+        if not line.endswith(b"\n"):
+            return  # a line that was being written when the process died
         mark = load_mark(line, index, f"line {index} of {where}", version)
         if not isinstance(mark.get("update"), int):
             raise DamagedError(f"line {index} of {where} is not what was written there: it names no update")
@@ -322,7 +324,7 @@ def open_window(number: int, folder: Path, segment: Segment, header: RunHeader, 
     if ranks and path.name not in ranks:
         raise DamagedError(f"{where} is in several shards, such as {ranks[0]}; this version reads windows of one")
     file = TensorFile(path, where)
-    shard = ShardHeader.from_metadata(file.metadata, where, header.version)
+    shard = ShardHeader.from_metadata(file.metadata, where, header.version, header.quantities)
     if (shard.run_id, shard.segment, shard.window) != (header.run_id, segment.number, number):
         raise DamagedError(f"{where} belongs to another run or another place in this one")
     missing = [name for name in specs if name not in shard.layers]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 from recu_analysis.errors import DamagedError
+from recu_analysis.store.format import MAX_DEPTH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +47,18 @@ def load_json(text: str | bytes, where: str) -> dict[str, Any]:
         raise DamagedError(f"{where} is not what was written there: {error}") from None
     if not isinstance(value, dict):
         raise DamagedError(f"{where} is not what was written there: it holds no JSON object")
+    if _is_deep(value):
+        raise DamagedError(f"{where} is not what was written there: it is nested too deeply")
     return value
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether a value is nested deeper than what walks through it later can follow."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        parts = (part for each in level for part in (each.values() if isinstance(each, dict) else each))
+        level = [part for part in parts if isinstance(part, (dict, list))]
+    return bool(level)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -270,7 +270,7 @@ def _layer_problems(record: LayerRecord) -> Iterator[RecuError]:
         if record.window.quantities[name].merge == UNION:
             continue  # read with each of the arrays that it places
         try:
-            getattr(record, name)
+            record.array(name)
         except RecuError as error:
             yield error
 

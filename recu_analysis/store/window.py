@@ -40,15 +40,30 @@ class LayerRecord:
     summary: LayerWindow
 
     def __getattr__(self, name: str) -> Any:
-        """A quantity by its name in `store.quantities`: as an array of the layer's shape where it is of its weights.
+        if "window" not in self.__dict__ or (name not in TABLE and name not in self.window.quantities):
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+        return self.array(name)
+
+    def array(self, name: str) -> Array | None:
+        """A quantity by its name in `store.quantities`: of the layer's shape where it is of its weights.
 
         Of a weight that did not flip, counts are 0 and numbers of updates -1. None where the layer does not have what
         only some layers have.
+
+        Raises
+        ------
+        DamagedError
+            If it cannot be read, or does not fit the layer.
+        NotRecordedError
+            If the run does not keep it.
         """
-        quantity = self.window.quantities.get(name) if "window" in self.__dict__ else None
+        quantity = self.window.quantities.get(name)
         if quantity is None or quantity.of == "layer":
-            self._refuse(name)
-        if quantity.optional and (not self._holds(name) or (name == "effective" and self.spec.transform is not None)):
+            raise NotRecordedError(
+                f"{self.window.where} has no {TABLE[name].request if name in TABLE else name}: the run was recorded "
+                "without it; name it in the quantities= of the recording"
+            )
+        if quantity.optional and not self.holds(name):
             return None
         if quantity.of == "flipped":
             return self._flipped() if quantity.merge == UNION else self._scatter(quantity)
@@ -71,16 +86,10 @@ class LayerRecord:
         operand: Array = self.weight if effective is None else effective
         return operand
 
-    def _refuse(self, name: str) -> NoReturn:
-        if name not in TABLE or "window" not in self.__dict__:
-            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
-        raise NotRecordedError(
-            f"{self.window.where} has no {TABLE[name].request}: the run was recorded without it; name it in the "
-            "quantities= of the recording"
-        )
-
-    def _holds(self, kind: str) -> bool:
-        return f"{kind}/{self.spec.name}" in self.window.file.entries
+    def holds(self, name: str) -> bool:
+        """Whether the layer has a quantity in this window; effective weights only where no transform says them."""
+        told = name == "effective" and self.spec.transform is not None
+        return f"{name}/{self.spec.name}" in self.window.file.entries and not told
 
     def _tensor(self, kind: str) -> Array:
         return self.window.file.read(*self._named(kind))

@@ -154,11 +154,7 @@ class RunWriter:
         run = open_run(self.path)
         check_resumable(run.header, self.path)
         _check_same_layers(run.header.layers, header.layers, self.path)
-        if run.header.quantities != header.quantities:
-            before, now = (_listed(requests_of(each.quantities)) for each in (run.header, header))
-            raise StoreError(
-                f"{self.path} keeps the quantities {before} and cannot go on with {now}; resume it with the same ones"
-            )
+        _check_same_quantities(run.header.quantities, header.quantities, self.path)
         last = max((window.last_update for window in run.windows), default=0)
         if resume < 0 or resume > last:
             raise InputError(f"{self.path} cannot be resumed at update {resume}: it was recorded up to update {last}")
@@ -336,6 +332,16 @@ def _sweep(history: Path) -> None:
 
 def _listed(quantities: Sequence[str]) -> str:
     return ", ".join(quantities) or "(none)"
+
+
+def _check_same_quantities(recorded: Mapping[str, Quantity], given: Mapping[str, Quantity], path: Path) -> None:
+    """StoreError unless both keep the same of every layer; what only some layers have may be left out."""
+    kept, now = ({name for name, row in rows.items() if not row.optional} for rows in (recorded, given))
+    if kept != now:
+        raise StoreError(
+            f"{path} keeps the quantities {_listed(requests_of(recorded))} and cannot go on with "
+            f"{_listed(requests_of(given))}; resume it with the same ones (what differs: {_listed(sorted(kept ^ now))})"
+        )
 
 
 def _check_same_layers(recorded: Sequence[LayerSpec], given: Sequence[LayerSpec], path: Path) -> None:

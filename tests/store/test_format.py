@@ -36,6 +36,7 @@ SPECS = st.builds(
     transform=st.none()
     | st.builds(WeightTransform, centre=st.booleans(), target=st.none() | st.floats(0.1, 9), clamp=st.booleans()),
 )
+WHOLE = st.integers(0, 2**62)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
 
@@ -46,7 +47,9 @@ def shard(**change):
 
 
 @settings(deadline=None)
-@given(st.lists(SPECS, unique_by=lambda spec: spec.name, max_size=3), st.dictionaries(TEXTS, FINITE | TEXTS))
+@given(
+    st.lists(SPECS, unique_by=lambda spec: spec.name, min_size=1, max_size=3), st.dictionaries(TEXTS, FINITE | TEXTS)
+)
 def test_run_headers_come_back(layers, configuration):
     header = RunHeader("0123", tuple(layers), configuration, {"python": "3"})
     assert RunHeader.from_json(header.to_json(), "run.json") == header
@@ -55,7 +58,8 @@ def test_run_headers_come_back(layers, configuration):
 @settings(deadline=None)
 @given(
     st.dictionaries(
-        TEXTS, st.builds(LayerWindow, st.integers(1), st.integers(0), FINITE, FINITE, FINITE, st.none() | FINITE)
+        TEXTS,
+        st.builds(LayerWindow, WHOLE, WHOLE, FINITE, FINITE, FINITE, st.none() | FINITE),
     ),
     st.dictionaries(TEXTS, TEXTS),
 )
@@ -92,6 +96,8 @@ def test_sums_that_are_not_finite_come_back_as_nan():
         {"layers": {"a": LAYER | {"lr": "0.4"}}},
         {"layers": {"a": LAYER | {"tau": []}}},
         {"exact": 1},
+        {"last_update": 10**400},
+        {"layers": {"a": LAYER | {"decay_time": 10**400}}},
     ],
     ids=str,
 )

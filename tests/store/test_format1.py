@@ -119,6 +119,14 @@ def test_thinned_it_is_a_run_of_today_and_loses_nothing(tmp_path):
     assert thinned.configuration == run.configuration
 
 
+def test_a_field_called_seal_is_not_taken_for_one(tmp_path):
+    shutil.copytree(CORPUS / "whole", tmp_path / "run")
+    file = tmp_path / "run/run.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"seal": "abc", "colour": "red"}))
+    thinned = thin(open_run(tmp_path / "run"), [0, 6], tmp_path / "thin")
+    assert thinned.header.more == {"colour": "red"}
+
+
 def test_its_windows_merge_as_ever():
     run = open_run(CORPUS / "whole")
     for name in run.layer_names:

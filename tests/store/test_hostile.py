@@ -170,7 +170,21 @@ def test_run_json(path):
         return str(caught.value)
 
     assert "has format 99; this version of recu-analysis reads 1 and 2" in sentence({"format": 99})
+    assert "has format [2]" in sentence({"format": [2]})
     assert "is not of type list" in sentence({"layers": 3})
+    assert "names no layer" in sentence({"layers": []})
+    quantities = content["quantities"]
+    assert "names a quantity twice" in sentence({"quantities": [*quantities, quantities[0]]})
+    path_row = next(row for row in quantities if row["name"] == "path")
+    many = [path_row | {"name": f"q{at}"} for at in range(99)]
+    assert "names too many quantities" in sentence({"quantities": quantities + many})
+    deep: list = []
+    for _ in range(150):
+        deep = [deep]
+    assert "nested too deeply" in sentence({"configuration": {"deep": deep}})
+    transform = content["layers"][0]["transform"]
+    huge = {"layers": [content["layers"][0] | {"transform": transform | {"eps": 10**400}}]}
+    assert "describes a layer" in sentence(huge)
     assert "describes a layer" in sentence({"layers": [{}]})
     assert "names a layer twice" in sentence({"layers": content["layers"] * 2})
     layer = content["layers"][0]

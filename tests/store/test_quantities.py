@@ -1,13 +1,15 @@
 """The table of quantities: every row is written, read, checked, merged and thinned by what it says of itself."""
 
-from dataclasses import fields
+import contextlib
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
 
-from recu_analysis import open_run
+from recu_analysis import WindowRange, dead_weights, open_run
 from recu_analysis.errors import DamagedError, InputError, NotRecordedError, StoreError
 from recu_analysis.store.header import LayerSpec, LayerWindow
 from recu_analysis.store.quantities import (
@@ -178,7 +180,7 @@ def test_a_resumption_keeps_what_it_does_not_know(tmp_path):
     assert run.header.more == {"mascot": "cat"}
     assert len(run.segments) == 2
     edit_run(tmp_path / "run", quantities=[row.to_dict() for row in (rows_of(()) | STRANGE).values()])
-    with pytest.raises(StoreError, match=r"keeps the quantities warmth, visits and cannot go on with \(none\)"):
+    with pytest.raises(StoreError, match=r"warmth, visits and cannot go on with \(none\);.* differs: visits, warmth"):
         RunWriter(tmp_path / "run", [SPEC], configuration={}, environment={}, quantities=rows_of(()), resume=1)
 
 
@@ -234,13 +236,115 @@ def test_a_tensor_of_another_dtype_is_damage(tmp_path):
     "wrong",
     [
         {"of": "weights", "dtype": "float32", "merge": "count"},
+        {"of": "weights", "dtype": "int64", "merge": "count"},
+        {"of": "weights", "dtype": "uint32", "merge": "sum"},
+        {"of": "weights", "dtype": "float32", "merge": "joined"},
+        {"of": "weights", "dtype": "float32", "merge": "decayed sum"},
+        {"of": "weights", "dtype": "float32", "merge": "sum", "decay": "noise_decay"},
         {"of": "flipped", "dtype": "latent", "merge": "first known"},
+        {"of": "flipped", "dtype": "uint32", "merge": "last"},
+        {"of": "channels", "dtype": "float32", "merge": "product"},
         {"of": "layer", "dtype": "number", "merge": "last known"},
+        {"of": "layer", "dtype": "list", "merge": "joined"},
     ],
+    ids=str,
 )
-def test_rules_of_whole_numbers_need_whole_numbers(wrong):
+def test_rules_that_do_not_fit_what_a_quantity_is_are_refused(wrong):
     with pytest.raises(TypeError, match="of a kind that this version does not know"):
         Quantity.from_dict({"name": "odd", "kept": "default"} | wrong)
+
+
+@pytest.mark.parametrize("of", OF)
+@pytest.mark.parametrize("merge", [*RULES, "decayed sum", UNION])
+def test_what_is_accepted_can_be_read_merged_and_thinned(tmp_path, of, merge):
+    """Every rule with everything that it may be of, in every dtype: merged as its name says, or refused at once."""
+    accepted = {}
+    for dtype in LAYER_DTYPES if of == "layer" else TENSOR_DTYPES:
+        entry = {"name": f"q_{dtype}", "of": of, "dtype": dtype, "merge": merge, "kept": "default"}
+        with contextlib.suppress(TypeError):
+            row = Quantity.from_dict(entry | ({"decay": "noise_decay"} if merge == "decayed sum" else {}))
+            accepted[row.name] = row
+    accepted = {name: row for name, row in accepted.items() if row.merge != UNION and row.of != "layer"}
+    if not accepted:
+        return
+    run, states = written(tmp_path / "run", np.random.default_rng(6), [2, 1, 3], rows_of(()) | accepted)
+    thinned = thin(run, [0, 3], tmp_path / "thin")
+    assert set(verify(thinned.path)["verdict"]) == {"whole"}
+    for name, row in accepted.items():
+        wanted, got = by_rule(row, states), thinned.windows[1]["a"].array(name)
+        assert (wanted is None) == (got is None)
+        if wanted is not None:
+            np.testing.assert_allclose(got, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name", ["operand", "z_start", "windows", "spec", "summary", "parts", "exact", "_arrays", "once"]
+)
+def test_a_quantity_may_be_called_like_something_else(tmp_path, name):
+    rows = rows_of(()) | {name: Quantity(name, "weights", "float32", "sum", "default")}
+    run, states = written(tmp_path / "run", np.random.default_rng(7), [1, 2], rows)
+    thinned = thin(run, [0, 2], tmp_path / "thin")
+    np.testing.assert_allclose(thinned.windows[1]["a"].array(name), states[0][name] + states[1][name], rtol=1e-6)
+    dead_weights(thinned, "silent", window=WindowRange(2, 2))
+
+
+@pytest.mark.parametrize("name", ["start", "end", "silent", "two words", ""])
+def test_names_that_a_quantity_cannot_have(name):
+    with pytest.raises(TypeError, match="is not described as a quantity is"):
+        Quantity.from_dict({"name": name, "of": "weights", "dtype": "float32", "merge": "sum", "kept": "default"})
+
+
+def test_counts_of_states_and_channels_are_exact_or_the_largest():
+    grid = TABLE["transitions"]
+    large = np.full((2, 2), 2**62)
+    assert (grid.merged([large, large, large]) == np.iinfo(np.int64).max).all()
+    visits = Quantity("visits", "channels", "uint16", "count", "default")
+    assert visits.merged([np.full(3, 40_000, np.uint16)] * 4).tolist() == [160_000] * 3
+    total = Quantity("total", "channels", "float32", "sum", "default")
+    parts = [np.full(1, value, np.float32) for value in (1e8, 1.0, 1.0, -1e8)]
+    assert total.merged(parts).tolist() == [2.0]
+
+
+def test_what_only_some_layers_have_merges_where_it_is(tmp_path):
+    rows = rows_of(()) | {"extra": Quantity("extra", "weights", "float32", "sum", "known")}
+    specs = [SPEC, LayerSpec("b", (3, 10), "float32", "test", WeightTransform())]
+    writer = RunWriter(tmp_path / "run", specs, configuration={}, environment={}, quantities=rows)
+    generator = np.random.default_rng(8)
+    nothings = {row.name: nothing(row, SPEC) for row in rows.values() if row.of != "layer" and not row.optional}
+    begin = LayerState(LayerWindow(1, 0, 0.0, 0.0, 0.0, None), nothings)
+    writer.write_window({"a": begin, "b": begin}, first_update=1, last_update=0)
+    kept = []
+    for update in (1, 2):
+        whole = state(generator, update, 1, rows)
+        less = LayerState(whole.summary, {name: each for name, each in whole.arrays.items() if name != "extra"})
+        writer.write_window({"a": whole, "b": less}, first_update=update, last_update=update)
+        kept.append(whole["extra"].astype(np.float64))
+    writer.close()
+    thinned = thin(open_run(tmp_path / "run"), [0, 2], tmp_path / "thin")
+    np.testing.assert_allclose(thinned.windows[1]["a"].extra, kept[0] + kept[1], rtol=1e-6)
+    assert thinned.windows[1]["b"].extra is None
+    assert set(verify(thinned.path)["verdict"]) == {"whole"}
+
+
+def test_a_decay_that_is_not_known_leaves_nothing_known(tmp_path):
+    rows = rows_of(()) | {"noise": TABLE["noise"]}
+    run, states = written(tmp_path / "run", np.random.default_rng(9), [1, 1], rows)
+    del states
+    shard = run.path / "history/segment-0000/window-000002/00001-of-00001.safetensors"
+    window = run.windows[2]
+    header = replace(window.header, layers={"a": replace(window["a"].summary, more={"noise_decay": None})})
+    arrays = load_file(shard)
+    save_file(arrays, shard, metadata=header.to_metadata())
+    assert np.isnan(merged(open_run(run.path).windows[1:], "a").noise).all()
+
+
+def test_what_a_resumption_may_lack(tmp_path):
+    rows = rows_of(["path"]) | {"mood": STRANGE["mood"]}
+    written(tmp_path / "run", np.random.default_rng(4), [1], rows)
+    RunWriter(
+        tmp_path / "run", [SPEC], configuration={}, environment={}, quantities=rows_of(["path"]), resume=1
+    ).close()
+    assert "mood" in open_run(tmp_path / "run").header.quantities
 
 
 def test_what_does_not_fit_together_is_damage(tmp_path):
@@ -253,7 +357,7 @@ def test_what_does_not_fit_together_is_damage(tmp_path):
 
 
 def test_numbers_of_weights_that_flipped_keep_their_fractions(tmp_path):
-    rows = rows_of(()) | {"odds": Quantity("odds", "flipped", "float32", "last", "default")}
+    rows = rows_of(()) | {"odds": Quantity("odds", "flipped", "float32", "likeliest", "default")}
     run, states = written(tmp_path / "run", np.random.default_rng(5), [1], rows)
     np.testing.assert_array_equal(run.windows[1]["a"].odds.reshape(-1)[states[0]["flipped"]], states[0]["odds"])
 
