@@ -285,7 +285,9 @@ def limit(segment: Segment, segments: Sequence[Segment]) -> float:
 
 def _segment_windows(segment: Segment, header: RunHeader, problems: list[str]) -> Iterator[Window]:
     specs = {layer.name: layer for layer in header.layers}
-    marked = _marked(segment.folder, header.version)  # first: a writer that goes on marks no window before it is whole
+    marked = _marked(
+        segment.folder, header.version, problems
+    )  # first: a writer that goes on marks no window before it is whole
     for number, folder in numbered(segment.folder, names.WINDOW_NAME):
         try:
             if shards(folder):
@@ -300,11 +302,12 @@ def _segment_windows(segment: Segment, header: RunHeader, problems: list[str]) -
     )
 
 
-def _marked(segment: Path, version: int) -> set[int]:
-    """Numbers of the windows that a segment's metrics name; of none where they cannot be read, which they say."""
+def _marked(segment: Path, version: int, problems: list[str]) -> set[int]:
+    """Numbers of the windows that a segment's metrics name; of none where they cannot be read, which is a problem."""
     try:
         return {mark["window"] for mark in read_marks(segment, version) if type(mark.get("window")) is int}
-    except RecuError:
+    except RecuError as error:
+        problems.append(str(error))
         return set()
 
 

@@ -221,6 +221,8 @@ def test_a_damaged_line_of_metrics_is_named(path):
     file.write_bytes(whole.partition(b"\n")[2])
     with pytest.raises(DamagedError, match=r"line 1 of .* it is line 2 of those that were written"):
         _ = open_run(path).metrics
+    assert "it is line 2 of those that were written" in open_run(path).problems[0]
+    assert len(open_run(path).windows) == 3
     write_marks(path, [{}])
     with pytest.raises(DamagedError, match=r"line 1 of .* it names no update"):
         _ = open_run(path).metrics
