@@ -285,9 +285,8 @@ def limit(segment: Segment, segments: Sequence[Segment]) -> float:
 
 def _segment_windows(segment: Segment, header: RunHeader, problems: list[str]) -> Iterator[Window]:
     specs = {layer.name: layer for layer in header.layers}
-    marked = _marked(
-        segment.folder, header.version, problems
-    )  # first: a writer that goes on marks no window before it is whole
+    # The marks first: a writer that goes on marks no window before it is whole.
+    marked = _marked(segment.folder, header.version, problems)
     for number, folder in numbered(segment.folder, names.WINDOW_NAME):
         try:
             if shards(folder):
