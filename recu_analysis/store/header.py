@@ -244,13 +244,16 @@ class LayerWindow:
 
     @classmethod
     def merged(cls, windows: Sequence[LayerWindow], quantities: Mapping[str, Quantity]) -> Self:
-        """That of windows that follow on each other, every field by its rule; InputError for one without a rule."""
+        """That of windows that follow on each other, every field by its rule; InputError for one without a rule.
+
+        What several windows agree on may still be a sum of each, so nothing is taken over without a rule.
+        """
         known = {name: TABLE[name].merged([getattr(each, name) for each in windows]) for name in LAYER_NUMBERS}
         more: dict[str, Any] = {}
         for name in dict.fromkeys(name for each in windows for name in each.more):
             values = [each.more.get(name) for each in windows]
             row = quantities.get(name, TABLE.get(name))
-            if windows[1:] and (row is None or not row.mergeable) and any(value != values[0] for value in values):
+            if windows[1:] and (row is None or not row.mergeable):
                 raise InputError(f"this version of recu-analysis does not know how {name!r:.60} of windows merges")
             whole = values[0] if row is None or not row.mergeable else row.merged(values)
             more |= {} if whole is None else {name: whole}

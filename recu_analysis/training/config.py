@@ -65,7 +65,7 @@ class TrainingConfig:
     recu: bool = option(True, "Clamp the weights, or only standardise them.", ingredient="clamp")
     mask: str = option(
         "clamped",
-        "Whose gradients the clamp stops; random: as many, drawn by lot, as a control.",
+        "Whose gradients the clamp stops; random: the same number, chosen at random, as a control.",
         choices=MASKS,
         ingredient="mask",
     )

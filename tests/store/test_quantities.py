@@ -14,6 +14,7 @@ from recu_analysis.errors import DamagedError, InputError, NotRecordedError, Sto
 from recu_analysis.store.header import LayerSpec, LayerWindow
 from recu_analysis.store.quantities import (
     ADDED,
+    FITTING,
     KEPT,
     LAYER_DTYPES,
     LAYER_NUMBERS,
@@ -199,16 +200,16 @@ def test_numbers_that_no_row_describes_are_kept_where_nothing_merges(tmp_path):
     rows = rows_of(())
     writer = RunWriter(tmp_path / "run", [SPEC], configuration={}, environment={}, quantities=rows)
     arrays = {row.name: nothing(row, SPEC) for row in rows.values() if row.of != "layer" and not row.optional}
-    for first, more in ((1, {}), (1, {"weather": "sun"}), (2, {"weather": "rain"})):
+    for first, more in ((1, {}), (1, {"storms": 3}), (2, {"storms": 3})):
         summary = LayerWindow(first, len(more), 0.0, 0.0, 0.0, None, more)
         last = first + len(more) - 1
         writer.write_window({"a": LayerState(summary, arrays)}, first_update=first, last_update=last, more={"tide": 3})
     writer.close()
     run = open_run(tmp_path / "run")
     copy = thin(run, [0, 1, 2], tmp_path / "copy")
-    assert [window["a"].summary.more for window in copy.windows] == [{}, {"weather": "sun"}, {"weather": "rain"}]
+    assert [window["a"].summary.more for window in copy.windows] == [{}, {"storms": 3}, {"storms": 3}]
     assert copy.windows[2].header.more == {"tide": 3}
-    with pytest.raises(InputError, match="does not know how 'weather' of windows merges"):
+    with pytest.raises(InputError, match="does not know how 'storms' of windows merges"):
         thin(run, [0, 2], tmp_path / "fewer")
 
 
@@ -254,19 +255,19 @@ def test_rules_that_do_not_fit_what_a_quantity_is_are_refused(wrong):
         Quantity.from_dict({"name": "odd", "kept": "default"} | wrong)
 
 
-@pytest.mark.parametrize("of", OF)
-@pytest.mark.parametrize("merge", [*RULES, "decayed sum", UNION])
-def test_what_is_accepted_can_be_read_merged_and_thinned(tmp_path, of, merge):
-    """Every rule with everything that it may be of, in every dtype: merged as its name says, or refused at once."""
-    accepted = {}
-    for dtype in LAYER_DTYPES if of == "layer" else TENSOR_DTYPES:
-        entry = {"name": f"q_{dtype}", "of": of, "dtype": dtype, "merge": merge, "kept": "default"}
-        with contextlib.suppress(TypeError):
-            row = Quantity.from_dict(entry | ({"decay": "noise_decay"} if merge == "decayed sum" else {}))
-            accepted[row.name] = row
-    accepted = {name: row for name, row in accepted.items() if row.merge != UNION and row.of != "layer"}
-    if not accepted:
-        return
+def accepted_rows(of):
+    """Every rule with every dtype that a quantity of this may have."""
+    for rule, merge in enumerate([*RULES, "decayed sum"]):
+        for at, dtype in enumerate(TENSOR_DTYPES):
+            entry = {"name": f"q{rule}_{at}", "of": of, "dtype": dtype, "merge": merge, "kept": "default"}
+            with contextlib.suppress(TypeError):
+                yield Quantity.from_dict(entry | ({"decay": "noise_decay"} if merge == "decayed sum" else {}))
+
+
+@pytest.mark.parametrize("of", [each for each in OF if each != "layer"])
+def test_what_is_accepted_is_merged_as_its_rule_says_and_can_be_thinned(tmp_path, of):
+    accepted = {row.name: row for row in accepted_rows(of)}
+    assert {row.merge for row in accepted.values()} == set(FITTING[of]) - {UNION}
     run, states = written(tmp_path / "run", np.random.default_rng(6), [2, 1, 3], rows_of(()) | accepted)
     thinned = thin(run, [0, 3], tmp_path / "thin")
     assert set(verify(thinned.path)["verdict"]) == {"whole"}
