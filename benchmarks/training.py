@@ -19,13 +19,15 @@ CASES = {"digits, 16x16, batch 64": (16, 64, 220), "CIFAR's size, 32x32, batch 1
 #: Updates in a window: an epoch of the digits, the shortest that is of use.
 WINDOW = 22
 RESAMPLED = 2000
+#: Trainings whose first update is timed, in which recording also compares what the forward pass uses with its states.
+FIRST = 15
 
 
 @dataclass
 class Training:
     """A network that trains by itself, recorded where a folder is given; its times are in seconds.
 
-    A hook registered before recording starts and one registered after it enclose what recording does in an update.
+    Hooks registered before recording starts and after it enclose what recording does before and after an update.
     """
 
     size: int
@@ -40,12 +42,17 @@ class Training:
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
         self.images = torch.randn(self.batch, 3, self.size, self.size)
         self.labels = torch.randint(0, 10, (self.batch,))
-        self.optimizer.register_step_post_hook(lambda *_: self.in_hook.append(-time.perf_counter()))
+        self.optimizer.register_step_pre_hook(lambda *_: self.in_hook.append(-time.perf_counter()))
+        self.optimizer.register_step_post_hook(self._begins)
         self.recorder = ra.record(self.model, self.optimizer, self.run_dir) if self.run_dir else None
-        self.optimizer.register_step_post_hook(self._after)
+        self.optimizer.register_step_pre_hook(self._ends)
+        self.optimizer.register_step_post_hook(self._ends)
         self.updates = 0
 
-    def _after(self, *_: object) -> None:
+    def _begins(self, *_: object) -> None:
+        self.in_hook[-1] -= time.perf_counter()
+
+    def _ends(self, *_: object) -> None:
         self.in_hook[-1] += time.perf_counter()
 
     def step(self) -> float:
@@ -69,6 +76,17 @@ def interval(on: np.ndarray, off: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def first_updates(size: int, batch: int, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Seconds of the first update of trainings with and without recording, by turns."""
+    on, off = np.empty(FIRST), np.empty(FIRST)
+    for number in range(FIRST):
+        off[number] = Training(size, batch).step()
+        recorded = Training(size, batch, folder / str(number))
+        on[number] = recorded.step()
+        recorded.recorder.close()
+    return on, off
+
+
 def main() -> None:
     """Print the ratio of training times, and the share of the time that recording held the training up."""
     print(f"recording on and off by turns, an update each, {torch.get_num_threads()} threads, windows of {WINDOW}")
@@ -82,6 +100,7 @@ def main() -> None:
                 for each in (off, on) if pair % 2 else (on, off):
                     times[id(each)].append(each.step())
             on.recorder.close()
+            first_on, first_off = first_updates(size, batch, Path(folder))
         seconds = {name: np.array(times[id(each)]) for name, each in (("on", on), ("off", off))}
         low, high = interval(seconds["on"], seconds["off"])
         hook, mark = sum(on.in_hook[2:]), sum(on.in_mark)
@@ -92,6 +111,10 @@ def main() -> None:
         print(
             f"  training held up by recording: {100 * (hook + mark) / seconds['on'].sum():.2f} % "
             f"({1e3 * hook / pairs:.2f} ms an update, {1e3 * mark / len(on.in_mark):.1f} ms a window)"
+        )
+        print(
+            f"  the first update, which is also checked: on / off {np.median(first_on / first_off):.2f}, "
+            f"{1e3 * np.median(first_on - first_off):.0f} ms more"
         )
 
 

@@ -72,6 +72,10 @@ class MissingExtraError(RecuError, ImportError):
     """A library is not installed that only one part of recu-analysis needs."""
 
 
+class RecordingWarning(UserWarning):
+    """Something that a recording could not see, which those who read it should know."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     """The error for a name that is not known, with those that may be meant."""
     return InputError(f"no {kind} is called {name!r}; {hint(name, known)}")

@@ -21,6 +21,11 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Accumulator(Protocol):
     """State, movement and flips of one layer over its open window: what one pass over the weights can tell."""
 
+    @property
+    def seen(self) -> torch.Tensor:
+        """The latent weights that were seen last, one row a channel."""
+        ...
+
     def advance(self, weight: torch.Tensor, update: int) -> None:
         """Account for the update that left `weight`."""
 
@@ -72,6 +77,11 @@ class CpuAccumulator:
         self._first = self._zeros(np.uint32, "flip_times" in self._kept)
         self._last = self._zeros(np.uint32, bool(self._kept - {"path", "zpath"}))  # others ask `flipped_at`
         self._anew = False  # whether the sums still hold what memory held, for the next update to set to 0
+
+    @property
+    def seen(self) -> torch.Tensor:
+        """The latent weights that were seen last, one row a channel."""
+        return torch.from_numpy(self._old)
 
     def _zeros(self, dtype: DTypeLike, kept: bool) -> Array:
         """An array of the layer's rows, or of the one over which every channel writes."""
@@ -166,6 +176,11 @@ class DeviceAccumulator:
         self._kept = frozenset(quantities)
         self._path, self._zpath = (torch.zeros_like(self._old, dtype=torch.float32) for _ in range(2))
         self._flips, self._first, self._last = (torch.zeros_like(self._old, dtype=torch.int32) for _ in range(3))
+
+    @property
+    def seen(self) -> torch.Tensor:
+        """The latent weights that were seen last, one row a channel."""
+        return self._old
 
     def _coordinates(self, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Effective weights and standard scores, float64."""

@@ -3,21 +3,64 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.capture.adapters.find import judged_layers
 from recu_analysis.capture.adapters.saved import known_layers
+from recu_analysis.capture.verification import Verification
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import torch
 
 #: Why a saved layer that no adapter knows is not taken; BinaryNet's or IR-Net's look like real ones.
 NOTHING = "nothing beside it tells"
 COLUMNS = ["name", "shape", "weights", "binary", "why"]
+
+
+def find_binary_layers(
+    model: torch.nn.Module, layers: Sequence[str] | None = None, *, example: Any = None
+) -> pd.DataFrame:
+    """Every module with a parameter of at least two axes, whether it is taken as binary, and why or why not.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    layers : sequence of str, optional
+        Patterns of module names, as `record` takes them.
+    example : Tensor, tuple, list or dict, optional
+        What the model is called with, as `record` takes it: the model's forward pass is then compared with what would
+        be recorded.
+
+    Returns
+    -------
+    DataFrame
+        Columns name, shape, binary, adapter (empty where not taken), why; with an example also verified: whether the
+        forward pass used the states that would be recorded, None where that could not be seen. What differs is said
+        in why.
+
+    Raises
+    ------
+    NoBinaryLayersError, InputError
+        If no module is binary, a pattern asks for one that cannot be recorded, or the model does not take the example.
+    """
+    found = binary_layers(model, layers)
+    table = judged_layers(model, layers)
+    if example is None:
+        return table
+    shown = Verification.of_example(model, found, example).comparisons()
+    for name, comparison in shown.items():
+        if comparison.share:
+            said = (
+                f"{comparison.share:.2%} of its states differ in the forward pass, where the weight {comparison.looks}"
+            )
+            table.loc[table["name"] == name, "why"] += f"; {said}"
+    verified = [None if name not in shown else not shown[name].share for name in table["name"]]
+    return table.assign(verified=pd.Series(verified, dtype="object"))
 
 
 def list_network(model: torch.nn.Module) -> pd.DataFrame:

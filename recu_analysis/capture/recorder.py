@@ -1,35 +1,42 @@
-"""record(): an optimizer hook that accounts for every update, and windows that go to disk."""
+"""Recorder: optimizer hooks that account for every update, and windows that go to disk."""
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.capture.environment import what_trains
 from recu_analysis.capture.extras import need_gradients
 from recu_analysis.capture.interrupts import interrupts_deferred
 from recu_analysis.capture.metrics import plain
-from recu_analysis.capture.optimizers import free_optimizers, has_closure, recorded, was_skipped
-from recu_analysis.capture.ranks import IdleWriter, is_first
+from recu_analysis.capture.optimizers import Steps, free_optimizers, has_closure, recorded, was_skipped
+from recu_analysis.capture.outside import NOTHING, Others, unseen, warn_after_the_end
+from recu_analysis.capture.ranks import IdleWriter, is_first, refuse_sharded
 from recu_analysis.capture.resuming import Position, begin
 from recu_analysis.capture.tracks import pool_for, track_of
+from recu_analysis.capture.verification import Verification
 from recu_analysis.errors import InputError, RecorderError
 from recu_analysis.store.quantities import requested
 from recu_analysis.store.state import window_bytes
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
+    from torch.utils.hooks import RemovableHandle
+
+    from recu_analysis.capture.adapters import BinaryLayer
     from recu_analysis.store.writer import RunWriter
 
 
 class Recorder:
-    """What `record` returns: a context manager that records until its block ends; see `record`."""
+    """What `record` returns: a context manager that records until its block ends; see `capture.record`."""
 
     def __init__(
         self,
@@ -44,6 +51,7 @@ class Recorder:
         quantities: Iterable[str] = (),
         only: Iterable[str] | None = None,
         state: Mapping[str, torch.Tensor] | None = None,
+        example: Any = None,
     ) -> None:
         if every is not None and (not isinstance(every, int) or every < 1):
             raise InputError(f"every must be a whole number of updates, at least 1, not {every!r:.40}")
@@ -59,7 +67,11 @@ class Recorder:
         self._at = Position([resume or 0] * count, [resume or 0] * count)
         if state is not None:
             self._at = Position.from_state(state, count, resume)
-        found = binary_layers(model, layers)  # in every process, so that what is wrong ends all of them
+        self._began = list(self._at.updates)
+        refuse_sharded(model)  # this and what follows in every process, so that what is wrong ends all of them
+        found = binary_layers(model, layers)
+        self._verification = Verification() if example is None else Verification.of_example(model, found, example)
+        self._verification.settle()
         self._tracks = [
             track_of(layer, self._optimizers, self._at.updates, self._quantities)
             for layer in (found if is_first(model) else [])
@@ -78,11 +90,28 @@ class Recorder:
                 quantities=self._quantities,
                 about=what_trains(model, self._optimizers),
             )
-        self._handles = [each.register_step_post_hook(self._hook(index)) for index, each in enumerate(self._optimizers)]
-        if need_gradients(self._quantities):
-            self._handles += [
-                each.register_step_pre_hook(self._gradient_hook(index)) for index, each in enumerate(self._optimizers)
-            ]
+        self._handles: list[RemovableHandle] = []
+        try:
+            self._watch(found)
+            if self._verification.shares:
+                self._tell_layers()
+        except BaseException:
+            self._stop()
+            self._writer.abandon()
+            raise
+
+    def _watch(self, found: Sequence[BinaryLayer]) -> None:
+        """Have torch tell of every step, also of other optimizers, of states that are loaded, and of forward passes."""
+        self._steps = [Steps() for _ in self._optimizers]
+        self._others = Others([track.layer.parameter for track in self._tracks], self._optimizers)
+        for index, each in enumerate(self._optimizers):
+            self._handles.append(each.register_step_pre_hook(self._before_hook(index)))
+            self._handles.append(each.register_step_post_hook(self._after_hook(index)))
+        self._handles.append(register_optimizer_step_post_hook(self._others.note))
+        for track in self._tracks:
+            loading: Any = track.layer.module.register_load_state_dict_post_hook
+            self._handles.append(loading(track.outside.note_loading))
+        self._verification.watch(found, {track.layer.name: track.last_seen for track in self._tracks})
         recorded.update(self._optimizers)
 
     @property
@@ -113,6 +142,8 @@ class Recorder:
         """
         self._refuse_closed()
         line = {"lr": self.lr} | {name: plain(name, value) for name, value in metrics.items()}
+        self._settle()
+        self._refuse_unseen()
         with interrupts_deferred():
             # A window that `every` or `cut` has just closed is the one that is meant.
             number = self._write_window() if self._open else self._at.unmarked
@@ -130,6 +161,7 @@ class Recorder:
             If a window could not be written.
         """
         self._refuse_closed()
+        self._settle()
         with interrupts_deferred():
             if self._open:
                 self._at.unmarked = self._write_window()
@@ -175,17 +207,28 @@ class Recorder:
         """
         if self._closed:
             return
+        self._settle()
+        if self._at.updates == self._began or self._others.names:
+            self._refuse_unseen()
+        for track in self._tracks:  # what came last may have been a validation: no reason to end a training by an error
+            if (moved := track.unseen()).weights:
+                warn_after_the_end(track.layer.name, moved)
         self._closed = True
-        for handle in self._handles:
-            handle.remove()
-        recorded.difference_update(self._optimizers)
-        if self._pool is not None:
-            self._pool.shutdown()
+        self._stop()
         try:
             if self._open:
                 self._write_window(partial=True)
         finally:
             self._writer.close()
+
+    def _stop(self) -> None:
+        """Have nothing told any more."""
+        for handle in self._handles:
+            handle.remove()
+        self._verification.stop()
+        recorded.difference_update(self._optimizers)
+        if self._pool is not None:
+            self._pool.shutdown()
 
     def __enter__(self) -> Self:
         return self
@@ -209,12 +252,61 @@ class Recorder:
         if self._closed:
             raise RecorderError("the recording is closed; call mark() and flush() inside its with block")
 
-    def _hook(self, index: int) -> Any:
+    def _settle(self) -> None:
+        """Take up what the forward passes have shown; RecorderError, which ends the recording, if that is not right."""
+        with self._ending():
+            if self._verification.settle():
+                self._tell_layers()
+
+    def _refuse_unseen(self) -> None:
+        """RecorderError, which ends the recording, if weights moved although no update was seen in the window."""
+        with self._ending():
+            for track in self._tracks:
+                if track.unseen().weights:
+                    optimizer = self._optimizers[track.optimizer]
+                    raise unseen(track.layer.name, track.unseen(), optimizer, self._others.names)
+
+    @contextlib.contextmanager
+    def _ending(self) -> Iterator[None]:
+        """Within it an error ends the recording, and marks a run without any update as refused."""
+        try:
+            yield
+        except RecorderError as error:
+            self._closed = True
+            self._stop()
+            if self._at.updates == self._began:
+                self._writer.refuse(str(error))
+            self._writer.close()
+            raise
+
+    def _tell_layers(self) -> None:
+        self._writer.rewrite_layers([self._verification.told(track.spec) for track in self._tracks])
+
+    def _before_hook(self, index: int) -> Any:
+        counts_gradients = need_gradients(self._quantities)
+
+        def before_step(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+            outermost, failed = self._steps[index].begins()
+            if not outermost:
+                return
+            self._settle()
+            for track in self._tracks:
+                # What a step that failed has moved was no update; else one look a window is enough.
+                if track.optimizer == index and (failed or track.updates == 0):
+                    track.look()
+            if counts_gradients and not has_closure(args, kwargs) and not was_skipped(optimizer):
+                self._add_gradients(index, optimizer)
+
+        return before_step
+
+    def _after_hook(self, index: int) -> Any:
+        counts_gradients = need_gradients(self._quantities)
+
         def after_step(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-            if was_skipped(optimizer):
+            if not self._steps[index].ends() or was_skipped(optimizer):
                 return
             with interrupts_deferred():
-                if has_closure(args, kwargs):
+                if counts_gradients and has_closure(args, kwargs):
                     self._add_gradients(index, optimizer)
                 self._advance(index, optimizer)
                 self._at.unmarked = None
@@ -222,13 +314,6 @@ class Recorder:
                     self._at.unmarked = self._write_window()
 
         return after_step
-
-    def _gradient_hook(self, index: int) -> Any:
-        def before_step(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-            if not has_closure(args, kwargs) and not was_skipped(optimizer):
-                self._add_gradients(index, optimizer)
-
-        return before_step
 
     def _add_gradients(self, index: int, optimizer: torch.optim.Optimizer) -> None:
         for track in self._tracks:
@@ -248,97 +333,14 @@ class Recorder:
             pass
 
     def _write_window(self, *, partial: bool = False) -> int:
+        if self._verification.give_up(say=bool(self._tracks)):
+            self._tell_layers()
+        for track in self._tracks:
+            track.look()
+        # A resumption from here must find these, where they are not those that the window ends with.
+        moved = {track.layer.name: track.digest_text() for track in self._tracks if track.outside.told != NOTHING}
         states = {track.layer.name: track.take() for track in self._tracks}
         first, last = min(self._at.window_start) + 1, max(self._at.updates)
         self._at.window_start = list(self._at.updates)
-        return self._writer.write_window(states, first_update=first, last_update=last, partial=partial)
-
-
-def record(
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer],
-    run_dir: str | os.PathLike[str],
-    *,
-    layers: Sequence[str] | None = None,
-    every: int | None = None,
-    resume: int | None = None,
-    configuration: Mapping[str, Any] | None = None,
-    quantities: Iterable[str] = (),
-    only: Iterable[str] | None = None,
-    state: Mapping[str, torch.Tensor] | None = None,
-) -> Recorder:
-    """Record the latent weights of a binary network while it trains.
-
-    Every step of the optimizer is accounted for, exactly; training with and without recording gives bitwise
-    the same weights. The run directory holds one window a `mark`. A step is an update however many batches its
-    gradient was accumulated over; one that GradScaler skips is none.
-
-    In several processes (DistributedDataParallel) every one calls this and goes on alike: that of rank 0 records, and
-    what the others get takes the same calls, counts the updates and writes nothing.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        Its binary layers are found by themselves; `find_binary_layers` says which.
-    optimizer : Optimizer or sequence of Optimizer
-        What updates the latent weights; each layer belongs to one.
-    run_dir : str or path-like
-        New or empty folder.
-    layers : sequence of str, optional
-        Patterns of the names of the layers to record instead.
-    every : int, optional
-        Close a window by itself after this many updates, beside those that `mark` closes.
-    resume : int, optional
-        Go on with the run in `run_dir`: the update at which the loaded model and optimizer stood. Windows past
-        it are hidden, not deleted.
-    configuration : mapping, optional
-        What run.json shall say of the training; JSON types.
-    quantities : iterable of str
-        What is kept of every weight beside the usual: ``"ema"`` (OvSW's moving average of the flips) and ``"grad"``
-        (the sum of abs(gradient) before each update). A gradient is counted as the optimizer gets it: clipped where it
-        was clipped, without the scale of GradScaler.
-    only : iterable of str, optional
-        What is kept in place of the usual, which is ``"path"``, ``"zpath"`` and ``"flip_times"`` (the numbers of the
-        first and last update that flipped it); state and flips are kept always.
-    state : mapping, optional
-        What `Recorder.state_dict` gave: go on with the run in `run_dir` in the middle of a window. The model and the
-        optimizers must stand where it was taken; `resume` may be left out.
-
-    Returns
-    -------
-    Recorder
-        With `mark`, `cut`, `flush` and `close`; also a context manager.
-
-    Raises
-    ------
-    InputError
-        If there is no such quantity, `every` is below 1, or the state is not that of these layers and weights.
-    NoBinaryLayersError
-        If the model has no binary layer.
-    RecorderError
-        If the optimizer does not hold a binary layer's weight, or is being recorded already; if the weight is on the
-        meta device or sparse; and, after an update, if the layer has got another parameter meanwhile.
-    RunExistsError
-        If `run_dir` is not empty and `resume` is not given.
-    StoreError
-        If `run_dir` cannot be written, or has too little room.
-
-    Examples
-    --------
-    >>> with record(model, optimizer, "runs/a") as recorder:  # doctest: +SKIP
-    ...     for epoch in range(epochs):
-    ...         train_one_epoch(model, optimizer)
-    ...         recorder.mark(epoch=epoch)
-    """
-    return Recorder(
-        model,
-        optimizer,
-        run_dir,
-        layers=layers,
-        every=every,
-        resume=resume,
-        configuration=configuration,
-        quantities=quantities,
-        only=only,
-        state=state,
-    )
+        more = {"moved": moved} if moved else {}
+        return self._writer.write_window(states, first_update=first, last_update=last, partial=partial, more=more)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from recu_analysis.capture.accumulate import storable
+from recu_analysis.capture.adapters.registry import two_valued
 from recu_analysis.capture.choice import layer_accumulator
 from recu_analysis.capture.extras import extras
+from recu_analysis.capture.outside import NOTHING, Moved, Outside
 from recu_analysis.errors import RecorderError
 from recu_analysis.store.header import LayerWindow
 from recu_analysis.store.sealing import digest
@@ -38,11 +41,13 @@ class Track:
     optimizer: int
     accumulator: Accumulator
     first_update: int
+    quantities: Collection[str]
     extras: list[Extra] = field(default_factory=list)
     updates: int = 0
     lr: float = 0.0
     lr_decay: float = 0.0
     decay_time: float = 0.0
+    outside: Outside = field(default_factory=Outside)
 
     def group_in(self, optimizer: torch.optim.Optimizer) -> Mapping[str, Any]:
         """The parameter group that holds the weight now; none, and so no learning rate, while it is taken out."""
@@ -53,30 +58,38 @@ class Track:
 
     def learning_rate(self, optimizers: Sequence[torch.optim.Optimizer]) -> float:
         """That of its parameter group now."""
-        return float(self.group_in(optimizers[self.optimizer])["lr"])
+        return float(self.group_in(optimizers[self.optimizer]).get("lr", math.nan))
 
-    def require_same_weight(self) -> None:
-        """RecorderError where the layer's weight is no longer the one whose recording began."""
+    def change(self) -> str:
+        """What is wrong where the layer's weight is no longer the one whose recording began; empty where it is."""
         name, parameter, spec = self.layer.name, self.layer.parameter, self.spec
         if not any(each is parameter for each in self.layer.module.parameters()):
-            raise RecorderError(
+            return (
                 f"layer {name!r} has another parameter than when its recording began, and the optimizer does not hold "
                 "it; assign to weight.data instead, or begin anew with another optimizer"
             )
         if parameter.numel() != spec.weights or (parameter.dtype == torch.float64 and spec.dtype == "float32"):
-            raise RecorderError(
+            return (
                 f"layer {name!r} is recorded with {spec.weights} weights of {spec.dtype} and has now "
                 f"{parameter.numel()} of {str(parameter.dtype).removeprefix('torch.')}; begin another recording"
             )
+        return ""
+
+    def require_same_weight(self) -> None:
+        """RecorderError where the layer's weight is no longer the one whose recording began."""
+        if change := self.change():
+            raise RecorderError(change)
 
     def count(self, group: Mapping[str, Any]) -> None:
         """Add one update of a parameter group to the sums."""
-        lr, decay = float(group["lr"]), float(group.get("weight_decay", 0.0))
+        lr, decay = float(group.get("lr", math.nan)), float(group.get("weight_decay", 0.0))
+        shrinks = lr * decay if decay else 0.0  # so also where the learning rate is not known
+        kept = 1.0 - float(group.get("momentum", 0.0))
         self.updates += 1
         self.lr += lr
-        self.lr_decay += lr * decay
-        kept = 1.0 - float(group.get("momentum", 0.0))
-        self.decay_time += lr * decay / kept if kept > 0.0 else float("inf")
+        self.lr_decay += shrinks
+        self.decay_time += 0.0 if shrinks == 0.0 else shrinks / kept if kept > 0.0 else math.inf
+        self.outside.updated()
 
     def add_gradient(self, scale: torch.Tensor | float | None) -> None:
         """Account for the gradient that an update is about to get; there is none where nothing was backpropagated."""
@@ -85,6 +98,22 @@ class Track:
             for extra in self.extras:
                 extra.before(gradient, scale)
 
+    def look(self) -> None:
+        """Count what has moved the weights since they were seen last, and no update that was seen."""
+        self.outside.add(self.moved())
+
+    def unseen(self) -> Moved:
+        """What moved the weights although no update was seen in the open window, nor anything else that explains it."""
+        if self.updates or self.outside.loaded or self.layer.in_place:
+            return NOTHING
+        moved = self.moved()
+        return NOTHING if moved == self.outside.told else moved
+
+    def begin_from(self, latent: torch.Tensor) -> None:
+        """Take weights for those that were seen last, other than the parameter holds now."""
+        with self.layer.holding(latent):
+            self.accumulator = accumulator_of(self.layer, self.quantities)
+
     def advance(self, update: int) -> None:
         """Account for the update of that number, which the weight has just gone through."""
         weight = self.layer.weight
@@ -92,17 +121,41 @@ class Track:
         for extra in self.extras:
             extra.after(weight, update, self.accumulator)
 
+    def last_seen(self) -> torch.Tensor:
+        """The latent weights that were seen last, one row a channel."""
+        return self.accumulator.seen
+
+    def moved(self) -> Moved:
+        """Which weights are not those that were seen last.
+
+        Signs that stand in the parameter for a forward pass are no movement: the latent weights wait elsewhere.
+        """
+        if self.change():
+            return NOTHING  # the next update says so
+        seen = self.accumulator.seen
+        new = storable(self.layer.weight).to(seen.device)
+        if torch.equal(new, seen) or (two_valued(new) and not two_valued(seen)):
+            return NOTHING
+        step = (new.double() - seen.double()).abs()
+        step = torch.where(new.isnan() & seen.isnan(), 0.0, step.nan_to_num(nan=math.inf))
+        return Moved(int((step > 0.0).sum()), float(step.max()))
+
+    def digest_text(self) -> str:
+        """A checksum of the weights that the layer holds now."""
+        return digest(self.layer.name, storable(self.layer.weight).cpu().numpy())
+
     def digest(self) -> torch.Tensor:
-        """A checksum of the weights, 16 bytes."""
-        weight = storable(self.layer.weight).cpu().numpy()
-        return torch.tensor(list(bytes.fromhex(digest(self.layer.name, weight))), dtype=torch.uint8)
+        """The checksum as 16 bytes."""
+        return torch.tensor(list(bytes.fromhex(self.digest_text())), dtype=torch.uint8)
 
     def state(self) -> dict[str, torch.Tensor]:
         """The open window as tensors on the CPU, copied; `load` takes it up again."""
-        return {
+        moved = {} if self.moved() == NOTHING else {"seen": self.accumulator.seen.to("cpu", copy=True)}
+        return moved | {
             "digest": self.digest(),
             "numbers": torch.tensor([self.first_update, self.updates]),
             "sums": torch.tensor([self.lr, self.lr_decay, self.decay_time], dtype=torch.float64),
+            "outside": self.outside.tensor(),
             **self.accumulator.state(),
             **{extra.name: extra.value.to("cpu", copy=True) for extra in self.extras},
         }
@@ -111,6 +164,9 @@ class Track:
         """Take up the open window that `state` described; KeyError, ValueError or RuntimeError if it does not fit."""
         self.first_update, self.updates = state["numbers"].tolist()
         self.lr, self.lr_decay, self.decay_time = state["sums"].tolist()
+        self.outside.load(state["outside"])
+        if "seen" in state:
+            self.begin_from(state["seen"])
         self.accumulator.load(state)
         for extra in self.extras:
             extra.value.copy_(state[extra.name])
@@ -119,11 +175,17 @@ class Track:
         """The open window's state, handed over; a new window begins."""
         tau = self.layer.tau
         summary = LayerWindow(self.first_update, self.updates, self.lr, self.lr_decay, self.decay_time, tau)
+        summary.more.update(self.outside.take())
         self.first_update += self.updates
         self.updates, self.lr, self.lr_decay, self.decay_time = 0, 0.0, 0.0, 0.0
         arrays = self.accumulator.take() | {extra.name: extra.take() for extra in self.extras}
         scale = self.layer.scale
         return LayerState(summary, arrays if scale is None else arrays | {"scale": scale})
+
+
+def accumulator_of(layer: BinaryLayer, quantities: Collection[str]) -> Accumulator:
+    """That of a layer, from the weights that it holds now."""
+    return layer_accumulator(layer.weight, layer.transform, layer.effective, quantities)
 
 
 def track_of(
@@ -156,8 +218,9 @@ def track_of(
         layer,
         layer.spec,
         holders[0],
-        layer_accumulator(layer.weight, layer.transform, layer.effective, quantities),
+        accumulator_of(layer, quantities),
         first_update=updates[holders[0]] + 1,
+        quantities=quantities,
         extras=extras(layer.weight.detach(), quantities),
     )
 

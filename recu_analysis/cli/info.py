@@ -41,6 +41,7 @@ def command(run: Path, form: str, output: Path | None) -> None:
 def describe(run: Run) -> dict[str, Any]:
     """What there is to say of a run, by name."""
     from recu_analysis.analysis.selection import decay_time
+    from recu_analysis.store.notes import outside_text, verified_text
     from recu_analysis.store.quantities import requests_of
 
     weights = sum(spec.weights for spec in run.header.layers)
@@ -62,6 +63,7 @@ def describe(run: Run) -> dict[str, Any]:
             "partial": ", ".join(str(w.number) for w in windows if w.partial) or "no window",
             "T": "not known" if math.isnan(time) or one_checkpoint else f"{time:.4g}",
         }
+    facts |= {"forward pass": verified_text(run), "outside updates": outside_text(run)}
     facts |= {"quantities": _quantities(requests_of(run.header.quantities))}
     facts |= {"segments": len(run.segments), "on disk": size(disk)}
     facts |= {f"last {name}": _last(run.metrics[name]) for name in run.metrics if name not in {"window", "update"}}

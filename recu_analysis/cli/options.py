@@ -68,12 +68,15 @@ def warn(text: str) -> None:
 
 def opened(path: Path) -> Run:
     """Open a run to be shown; what is damaged in it is said and left out, and makes the exit code 1."""
+    from recu_analysis.store.notes import notes
     from recu_analysis.store.run import open_run
 
     run = open_run(path)
     for problem in run.problems:
         warn(problem)
         _meta()["recu.damaged"] = True
+    for text in notes(run):
+        warn(f"{run.path}: {text}")
     return run
 
 

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recu_analysis.capture.recorder import record
+from recu_analysis.capture.record import record
 from recu_analysis.store.format import RUN_FILE
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.compare import INCIDENTAL
 from recu_analysis.analysis.selection import decay_time
+from recu_analysis.store.notes import notes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,6 +113,7 @@ def warnings(
             found.append(
                 f"{label}: {len(problems) - MAX_PROBLEMS} more windows are damaged; recu-analyze verify lists them."
             )
+        found += [f"{label}: {text}." for text in notes(each.run)]
         found += [f"{label}: {text}" for text in (*_movement(each.run), *_unfinished(each.run), *_left_out(each))]
         if nonfinite[label]:
             found.append(f"{label}: {nonfinite[label]:,} weights are NaN or infinite; every number leaves them out.")

@@ -42,6 +42,12 @@ class LayerSpec:
         What recognised the layer.
     transform : WeightTransform or None
         What the layer does to its weights before their sign; None where no transform says it.
+    verified : bool or None
+        Whether the layer's own forward pass was seen to use the states that are recorded; None where that is not said.
+    differs : float
+        Fraction of the weights that have another state there, where the adapter calls itself approximate.
+    in_place : bool
+        Whether the layer, or the code that trains it, is known to change the weights outside updates.
     more : dict
         Fields of run.json that this version does not use, which a copy keeps.
     """
@@ -51,6 +57,9 @@ class LayerSpec:
     dtype: str
     adapter: str
     transform: WeightTransform | None
+    verified: bool | None = field(default=None, compare=False)
+    differs: float = field(default=0.0, compare=False)
+    in_place: bool = field(default=False, compare=False)
     more: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
@@ -80,6 +89,9 @@ class LayerSpec:
             "adapter": self.adapter,
             "quantizer": SIGNS,
             "transform": transform,
+            "verified": self.verified,
+            "differs": self.differs,
+            "in_place": self.in_place,
         }
 
     @classmethod
@@ -96,6 +108,9 @@ class LayerSpec:
                 dtype=_kind(known.pop("dtype"), str),
                 adapter=_kind(known.pop("adapter"), str),
                 transform=None if transform is None else _transform(_kind(transform, dict)),
+                verified=None if (verified := known.pop("verified", None)) is None else _kind(verified, bool),
+                differs=_number(known.pop("differs", 0.0)),
+                in_place=_kind(known.pop("in_place", False), bool),
                 more=known,
             )
         except (KeyError, TypeError, ValueError, OverflowError, InputError) as error:
@@ -186,7 +201,7 @@ class RunHeader:
             raise DamagedError(
                 f"{where} names {'too many quantities' if len(rows) > MOST_ROWS else 'a quantity twice'}"
             )
-        missing = [name for name in rows_of(()) if name not in header.quantities]
+        missing = [name for name, row in TABLE.items() if row.kept == "always" and name not in header.quantities]
         if missing:
             raise DamagedError(f"{where} is not what was written there: its windows have no {missing[0]}")
         return header

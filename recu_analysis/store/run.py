@@ -74,7 +74,11 @@ class Run:
 
     @cached_property
     def layers(self) -> pd.DataFrame:
-        """The recorded layers: name, shape, dtype, weights, adapter, and the fields of their transform."""
+        """The recorded layers: name, shape, dtype, weights, adapter, the fields of their transform, verified, differs.
+
+        verified is whether the forward pass was seen to use the recorded states, None where that is not known;
+        differs is the share of the weights that have another state there, where an adapter calls itself approximate.
+        """
         import pandas as pd
 
         rows = []
@@ -82,7 +86,8 @@ class Run:
             transform = asdict(layer.transform) if layer.transform else {}
             shape = "x".join(map(str, layer.shape))
             known = {"name": layer.name, "shape": shape, "dtype": layer.dtype, "weights": layer.weights}
-            rows.append(known | {"adapter": layer.adapter} | transform)
+            seen = {"verified": layer.verified, "differs": layer.differs}
+            rows.append(known | {"adapter": layer.adapter} | transform | seen)
         return pd.DataFrame(rows)
 
     @cached_property

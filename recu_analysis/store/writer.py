@@ -124,6 +124,7 @@ class RunWriter:
             raise StoreError(f"{history} is a link, which readers do not follow; put the folder itself there")
         history.mkdir(exist_ok=True)
         _sweep(history)
+        self._header = header
         if resume is None:
             self.run_id = header.run_id
             commit(
@@ -155,6 +156,7 @@ class RunWriter:
         check_resumable(run.header, self.path)
         _check_same_layers(run.header.layers, header.layers, self.path)
         _check_same_quantities(run.header.quantities, header.quantities, self.path)
+        self._header = run.header
         last = max((window.last_update for window in run.windows), default=0)
         if resume < 0 or resume > last:
             raise InputError(f"{self.path} cannot be resumed at update {resume}: it was recorded up to update {last}")
@@ -212,6 +214,22 @@ class RunWriter:
         self._marks += 1
         text = dump_mark(line, self._marks)
         self._queue.put(lambda: self._append_metrics(text))
+
+    def rewrite_layers(self, layers: Sequence[LayerSpec]) -> None:
+        """Queue run.json anew, with what is known by now of whether layers were verified."""
+        self._require_open()
+        now = {layer.name: layer for layer in layers if layer.verified is not None}
+        known = (now.get(layer.name, layer) for layer in self._header.layers)
+        self._header = replace(self._header, layers=tuple(known))
+        text = self._header.to_json()
+        self._queue.put(
+            lambda: commit(
+                self._staging, self.path / names.RUN_FILE, lambda file: file.write_text(text, encoding="utf-8")
+            )
+        )
+
+    def abandon(self):
+        self._finish()
 
     def refuse(self, reason: str) -> None:
         """Leave word, for whoever reads the run, that what was recorded is not to be trusted, and why."""

@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 
 from recu_analysis.capture.adapters import binary_layers
-from recu_analysis.capture.recorder import record
+from recu_analysis.capture.record import record
 from recu_analysis.errors import InputError
 from recu_analysis.nn import set_progress, set_tau
 from recu_analysis.store.format import RUN_FILE
@@ -183,10 +183,15 @@ def _check_images(config: TrainingConfig, data: Dataset, model: torch.nn.Module,
             f"the data set has too few images to train on, {found}: batch normalisation needs at least 2 in each "
             f"process, {needed} in all"
         )
+    evaluate(model, [_one_image(config, data, ours)])
+
+
+def _one_image(config: TrainingConfig, data: Dataset, ours: Processes) -> tuple[torch.Tensor, torch.Tensor]:
+    """An image of the validation set as the network takes it, and its label."""
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     images, labels = next(iter(data.val_batches()))
     images = data.normalised(images[:1].to(ours.device)).to(memory_format=layout)
-    evaluate(model, [(images, labels[:1].to(ours.device))])
+    return images, labels[:1].to(ours.device)
 
 
 def _begun(config: TrainingConfig, folder: Path, ours: Processes, held: contextlib.ExitStack) -> checkpoint.Position:
@@ -251,8 +256,17 @@ class _Training:
         """A recorder in the first process, nothing in the others."""
         if not self.ours.first:
             return contextlib.nullcontext()
-        settings, more = self.config.to_dict(), self.config.quantities
-        return record(self.model, self.optimizer, folder, resume=update, configuration=settings, quantities=more)
+        # A compiled pass does not show which weights it uses.
+        example = _one_image(self.config, self.data, self.ours)[0] if self.config.compile else None
+        return record(
+            self.model,
+            self.optimizer,
+            folder,
+            resume=update,
+            configuration=self.config.to_dict(),
+            quantities=self.config.quantities,
+            example=example,
+        )
 
     def _save(self, folder: Path, epochs: int, update: int) -> None:
         if self.ours.first:

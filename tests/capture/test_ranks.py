@@ -1,6 +1,7 @@
 """Two processes train one model in their own loop: rank 0 records what both did, the other makes the same calls."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,11 +20,32 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import distributed, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+from torch.distributed.tensor import Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 import recu_analysis as ra
-from recu_analysis.errors import NoBinaryLayersError
+from recu_analysis.errors import NoBinaryLayersError, RecorderError
 from tests.capture.plain_loops import loss_of, sgd, tiny, weights
+
+
+class Ternary(nn.Linear):
+    def forward(self, x):
+        value = (self.weight / self.weight.abs().mean()).round().clamp(-1, 1)
+        return nn.functional.linear(x, self.weight + (value - self.weight).detach())
+
+
+def wrapped(model):
+    return FullyShardedDataParallel(model, use_orig_params=True, device_id=torch.device("cpu"))
+
+
+def split(model):
+    mesh = init_device_mesh("cpu", (2,))
+    weight = distribute_tensor(model[1].weight.detach(), mesh, [Shard(0)])
+    model[1].weight = nn.Parameter(weight)
+    return model
+
 
 torch.set_num_threads(1)
 distributed.init_process_group("gloo")
@@ -58,6 +80,20 @@ try:
 except NoBinaryLayersError as error:
     refused = str(error)
 (out / f"{rank}.txt").write_text(refused)
+for name, shard in {"fsdp2": fully_shard, "fsdp1": wrapped, "tensor": split}.items():
+    model = shard(tiny())
+    try:
+        ra.record(model, torch.optim.SGD(model.parameters()), out / name)
+    except RecorderError as error:
+        (out / f"{name}-{rank}.txt").write_text(str(error))
+model = DistributedDataParallel(nn.Sequential(Ternary(12, 4)))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+ra.record(model, optimizer, out / "ternary", layers=["0"])
+model(torch.randn(4, 12)).sum().backward()
+try:
+    optimizer.step()
+except RecorderError as error:
+    (out / f"ternary-{rank}.txt").write_text(str(error))
 distributed.destroy_process_group()
 """
 
@@ -96,3 +132,25 @@ def test_the_other_process_counts_the_same_updates_and_writes_nothing(done):
 
 def test_a_model_that_cannot_be_recorded_is_refused_in_every_process(done):
     assert all("no binary layer was recognised in Linear" in (done / f"{rank}.txt").read_text() for rank in (0, 1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("fsdp2", "parameter '1.weight' is a shard"),
+        ("fsdp1", r"module '\(itself\)' is wrapped by FullyShardedDataParallel"),
+        ("tensor", "parameter '1.weight' is a shard"),
+    ],
+)
+def test_shards_are_refused_in_every_process(done, kind, what):
+    for rank in (0, 1):
+        text = (done / f"{kind}-{rank}.txt").read_text()
+        assert re.match(f"sharded weights cannot be recorded yet: {what}, so that no process has whole weights", text)
+    assert not (done / kind).exists()
+
+
+def test_a_layer_that_uses_other_states_is_refused_in_every_process(done):
+    texts = [(done / f"ternary-{rank}.txt").read_text() for rank in (0, 1)]
+    assert texts[0] == texts[1]
+    assert "three values a channel" in texts[0]
+    assert len(ra.open_run(done / "ternary").problems) == 1

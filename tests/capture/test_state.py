@@ -173,3 +173,24 @@ def test_refusals_leave_the_run_as_it_was(tmp_path):
     with ra.record(model, optimizer, run, state=state) as recorder:
         assert recorder.update == 2
     np.testing.assert_array_equal(ra.open_run(run).windows[-1]["1"].weight, before["1.weight"].numpy())
+
+
+def test_weights_that_moved_after_the_last_update_are_taken_up_with_the_state(tmp_path):
+    def train(path, stop):
+        model = tiny()
+        optimizer = sgd(model)
+        recorder = ra.record(model, optimizer, path)
+        for update in range(6):
+            step(model, optimizer, update)
+            for layer in (model[1], model[3]):
+                layer.weight.data.clamp_(-0.2, 0.2)
+            if update == 3 and stop:
+                state = recorder.state_dict()
+                recorder.close()
+                recorder = ra.record(model, optimizer, path, state=state)
+        recorder.mark(epoch=0)
+        recorder.close()
+
+    train(tmp_path / "whole", stop=False)
+    train(tmp_path / "stopped", stop=True)
+    assert_same_windows(tmp_path / "whole", tmp_path / "stopped")

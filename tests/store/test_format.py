@@ -89,7 +89,7 @@ def test_sums_that_are_not_finite_come_back_as_nan():
         {"layers": {"a": {}}},
         {"layers": {"a": LAYER | {"map": [[1.0, 0.0]]}}},
         {"layers": {"a": LAYER | {"map": [["1"]]}}},
-        {"layers": {"a": LAYER | {"verified": 1}}},
+        {"layers": {"a": LAYER | {"outside_updates": True}}},
         {"layers": {"a": LAYER | {"rows": [0, "4"]}}},
         {"layers": {"a": LAYER | {"norm_end": "long"}}},
         {"layers": {"a": LAYER | {"updates": 1.5}}},

@@ -73,7 +73,9 @@ def state(generator, first, updates, rows):
         "threshold_flips": int(generator.integers(9)),
         "norm_start": float(generator.random()),
         "norm_end": float(generator.random()),
-        "verified": bool(generator.integers(2)),
+        "outside_updates": int(generator.integers(3)),
+        "outside_weights": int(generator.integers(30)),
+        "outside_step": float(generator.random()),
         "rows": [0, 3],
     }
     return LayerState(LayerWindow(first, updates, 0.1, 0.2, 0.3, 0.9, numbers), arrays)
@@ -150,7 +152,8 @@ def test_every_row_is_read_checked_and_merged_by_its_rule(tmp_path_factory, leng
     assert more["threshold_flips"] == sum(window.summary.more["threshold_flips"] for window in states)
     assert more["norm_start"] == states[0].summary.more["norm_start"]
     assert more["norm_end"] == states[-1].summary.more["norm_end"]
-    assert more["verified"] == all(window.summary.more["verified"] for window in states)
+    assert more["outside_weights"] == sum(window.summary.more["outside_weights"] for window in states)
+    assert more["outside_step"] == max(window.summary.more["outside_step"] for window in states)
     assert more["rows"] == [0, 3]
 
 

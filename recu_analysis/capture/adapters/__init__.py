@@ -2,8 +2,8 @@
 
 # The codebases come first, so that what a user registers goes before them.
 from recu_analysis.capture.adapters import wild as _wild  # noqa: F401
-from recu_analysis.capture.adapters.find import binary_layers, find_binary_layers
+from recu_analysis.capture.adapters.find import binary_layers
 from recu_analysis.capture.adapters.layer import BinaryLayer
 from recu_analysis.capture.adapters.registry import adapter
 
-__all__ = ["BinaryLayer", "adapter", "binary_layers", "find_binary_layers"]
+__all__ = ["BinaryLayer", "adapter", "binary_layers"]

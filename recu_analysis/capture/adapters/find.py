@@ -72,31 +72,8 @@ def binary_layers(model: torch.nn.Module, layers: Sequence[str] | None = None) -
     return found
 
 
-def find_binary_layers(model: torch.nn.Module, layers: Sequence[str] | None = None) -> pd.DataFrame:
-    """Every module with a parameter of at least two axes, whether it is taken as binary, and why or why not.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-    layers : sequence of str, optional
-        Patterns of module names, as `record` takes them.
-
-    Returns
-    -------
-    DataFrame
-        Columns name, shape, binary, adapter (empty where not taken), why.
-
-    Raises
-    ------
-    NoBinaryLayersError, InputError
-        If no module is binary, or a pattern asks for one that cannot be recorded.
-    """
-    binary_layers(model, layers)
-    return judged_layers(model, layers)
-
-
 def judged_layers(model: torch.nn.Module, layers: Sequence[str] | None = None) -> pd.DataFrame:
-    """The table of `find_binary_layers`, also of a model in which no module is binary."""
+    """The table of `listing.find_binary_layers`, also of a model in which no module is binary."""
     import pandas as pd
 
     rows = [
@@ -144,7 +121,10 @@ def _candidates(name: str, module: torch.nn.Module) -> Iterator[Candidate]:
         except InputError as error:
             meaning = error
         if meaning is not None:
-            owner = module.get_submodule(known.owner)
+            try:
+                owner = module.get_submodule(known.owner)
+            except AttributeError:
+                owner, meaning = module, InputError(f"it has no {known.owner!r}, where adapter {known.name!r} looks")
             path = ".".join(filter(None, (name, known.owner)))
             yield Candidate(path, module, owner, known.weight.rpartition(".")[2], known, meaning)
             return
@@ -250,7 +230,13 @@ class Candidate:
             # The layer sees what the parametrization makes of the latent weight, and transforms that.
             effective, transform = partial(_through, transform, self.owner, self.leaf, shape), None
             why += "; of what its parametrization makes of the latent weight"
-        return BinaryLayer(self.name, self.owner, adapter, transform, why, latent, shape, effective)
+        known = self.adapter
+        return BinaryLayer(
+            self.name, self.owner, adapter, transform, why, latent, shape, effective, watched=self.module,
+            approximate=known is not None and known.approximate,
+            in_place=known is not None and known.in_place,
+            one_size=known is None or known.scale == "channel",
+        )  # fmt: skip
 
 
 def _asked(known: Adapter, module: torch.nn.Module) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeGuard
 
@@ -10,7 +11,7 @@ import torch
 from recu_analysis.store.header import LayerSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -39,6 +40,12 @@ class BinaryLayer:
         Of the latent weight, (C_out, ...); that of the parameter but for flat ones.
     effective : callable or None
         Gives the effective weight as a tensor of `shape`, where `transform` is None.
+    watched : torch.nn.Module or None
+        The module in whose forward pass the weight is used; `module` where it is None.
+    approximate, in_place : bool
+        As the adapter says.
+    one_size : bool
+        Whether the used weights of a channel have one size, as signs times a scale have.
     """
 
     name: str
@@ -49,11 +56,30 @@ class BinaryLayer:
     parameter: torch.nn.Parameter
     shape: tuple[int, ...]
     effective: Callable[[], torch.Tensor] | None = None
+    watched: torch.nn.Module | None = None
+    approximate: bool = False
+    in_place: bool = False
+    one_size: bool = True
+
+    @property
+    def user(self) -> torch.nn.Module:
+        """The module in whose forward pass the weight is used."""
+        return self.module if self.watched is None else self.watched
 
     @property
     def weight(self) -> torch.Tensor:
         """The latent weight, shape (C_out, ...)."""
         return self.parameter if tuple(self.parameter.shape) == self.shape else self.parameter.detach().view(self.shape)
+
+    @contextlib.contextmanager
+    def holding(self, latent: torch.Tensor) -> Iterator[None]:
+        """Within it the parameter holds other weights than it does now; nothing else can tell."""
+        held = self.parameter.data
+        try:
+            self.parameter.data = latent.reshape(held.shape).to(held)
+            yield
+        finally:
+            self.parameter.data = held
 
     @property
     def tau(self) -> float | None:
@@ -72,7 +98,7 @@ class BinaryLayer:
     def spec(self) -> LayerSpec:
         """What run.json says of the layer."""
         dtype = "float64" if self.parameter.dtype == torch.float64 else "float32"
-        return LayerSpec(self.name, self.shape, dtype, self.adapter, self.transform)
+        return LayerSpec(self.name, self.shape, dtype, self.adapter, self.transform, in_place=self.in_place)
 
 
 def _has_value(value: object) -> TypeGuard[torch.Tensor]:

@@ -23,6 +23,13 @@ def is_wrapper(module: nn.Module) -> bool:
     return isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)) or "_orig_mod" in module._modules
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model that was written, without what wraps it."""
+    while is_wrapper(model):
+        model = next(model.children())
+    return model
+
+
 def plain_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Every module with its name as if nothing had been wrapped; the wrappers themselves left out."""
     wrappers = {name for name, module in model.named_modules() if is_wrapper(module)}
@@ -65,6 +72,8 @@ def latent_of(owner: nn.Module, leaf: str) -> nn.Parameter | torch.Tensor:
         value = tensor_of(owner, leaf)
         if isinstance(value, nn.Parameter) or (value is not None and not value.is_floating_point()):
             return value
+        if value is None:
+            raise InputError(f"it has no tensor called {leaf}; say with @adapter(..., weight=...) where its weight is")
         raise InputError(
             f"its {leaf} is no parameter: it is computed from others, and has no latent weights of its own"
         )

@@ -9,13 +9,15 @@ from typing import Any, TypeVar
 import torch
 
 from recu_analysis.capture.adapters.modules import undisturbed
-from recu_analysis.errors import InputError
+from recu_analysis.errors import InputError, unknown
 from recu_analysis.theory.standardize import WeightTransform
 
 #: What an adapter's function says: a transform, the effective weight itself, or that the module is another one's.
 Meaning = WeightTransform | torch.Tensor | None
 Function = TypeVar("Function", bound=Callable[[Any], Meaning])
 
+#: Over what the used weights of a layer have one size each.
+SCALES = ("channel", "element")
 #: Fewer weights can hold two values by chance.
 FEWEST = 8
 
@@ -38,6 +40,8 @@ class Adapter:
         own does not say it.
     fingerprint : bool
         Whether the function knows its layers by their tensors alone, without the class: then it serves checkpoints.
+    approximate, in_place, scale
+        See `adapter`.
     """
 
     name: str
@@ -46,6 +50,9 @@ class Adapter:
     weight: str = "weight"
     shape: str | None = None
     fingerprint: bool = False
+    approximate: bool = False
+    in_place: bool = False
+    scale: str = "channel"
 
     @property
     def why(self) -> str:
@@ -72,15 +79,17 @@ class Adapter:
         Raises
         ------
         InputError
-            If the layer is recognised but cannot be taken, or the function returns something else.
+            If the layer is recognised but cannot be taken, or the function fails or returns something else.
         """
         try:
             with torch.no_grad(), undisturbed(thing):
                 value = self.function(thing)
-        except AttributeError:
-            if isinstance(thing, torch.nn.Module):
-                raise
-            return None  # it looked for something that is not among the saved tensors
+        except InputError:
+            raise
+        except Exception as error:
+            if isinstance(error, AttributeError) and not isinstance(thing, torch.nn.Module):
+                return None  # it looked for something that is not among the saved tensors
+            raise InputError(f"adapter {self.name!r} fails on it with {type(error).__name__}: {error}") from error
         if value is None or isinstance(value, (WeightTransform, torch.Tensor)):
             return value
         raise InputError(
@@ -96,6 +105,11 @@ class Adapter:
         InputError
             If the effective weight has not as many entries as the latent one.
         """
+        if isinstance(value, torch.Tensor) and value.numel() != latent.numel():
+            raise InputError(
+                f"adapter {self.name!r} gives an effective weight of {value.numel()} numbers for {latent.numel()} "
+                "latent weights"
+            )
         shape = getattr(thing, self.shape) if self.shape else value.shape if isinstance(value, torch.Tensor) else ()
         shape = tuple(shape) or tuple(latent.shape)
         if torch.Size(shape).numel() != latent.numel():
@@ -114,7 +128,14 @@ def registered() -> tuple[Adapter, ...]:
 
 
 def adapter(
-    name: str, *classes: str | type, weight: str = "weight", shape: str | None = None, fingerprint: bool = False
+    name: str,
+    *classes: str | type,
+    weight: str = "weight",
+    shape: str | None = None,
+    fingerprint: bool = False,
+    approximate: bool = False,
+    in_place: bool = False,
+    scale: str = "channel",
 ) -> Callable[[Function], Function]:
     """Say what a kind of binary layer does to its latent weights before their sign; a decorator.
 
@@ -131,6 +152,14 @@ def adapter(
     fingerprint : bool
         Whether the function knows the layer by its tensors alone; then checkpoints are recognised by it too. Instead
         of a module it gets an object with the saved tensors of the layer as attributes.
+    approximate : bool
+        Whether the forward pass may use other states than the sign of what the function says, or soft ones for a
+        while. What differs is then recorded and told, and is no error.
+    in_place : bool
+        Whether the layer, or the code that trains it, changes the latent parameter outside the optimizer's updates, as
+        by a clamp or by signs that it puts there for the forward pass. Such movement is recorded without a warning.
+    scale : {"channel", "element"}
+        Whether the used weights of a channel have one size, or each a size of its own.
 
     Returns
     -------
@@ -143,7 +172,7 @@ def adapter(
     Raises
     ------
     InputError
-        If no class is given.
+        If no class is given, or another scale.
 
     Examples
     --------
@@ -154,9 +183,11 @@ def adapter(
     """
     if not classes and not fingerprint:
         raise InputError(f"adapter {name!r} names no class of layers; write @adapter({name!r}, MyBinaryConv2d)")
+    if scale not in SCALES:
+        raise unknown("scale", scale, SCALES)
 
     def register(function: Function) -> Function:
-        new = Adapter(name, classes, function, weight, shape, fingerprint)
+        new = Adapter(name, classes, function, weight, shape, fingerprint, approximate, in_place, scale)
         _registered[:] = [new, *(each for each in _registered if (each.name, each.weight) != (name, weight))]
         return function
 

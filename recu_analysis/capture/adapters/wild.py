@@ -60,7 +60,7 @@ def _rbnn(module: Any) -> torch.Tensor | None:
     return effective.view(module.weight.shape)
 
 
-@adapter("binarize", "BinarizeConv2d", "BinarizeLinear")
+@adapter("binarize", "BinarizeConv2d", "BinarizeLinear", in_place=True)
 def _binarize(module: Any) -> WeightTransform | None:
     """Of ReSTE or BinaryNet.pytorch, nothing beside weight and bias: sign of w."""
     return WeightTransform() if _is_plain(module) else None
@@ -90,7 +90,7 @@ def _reactnet(module: Any) -> WeightTransform | None:
     return WeightTransform() if _has(module, "weight") and module.weight.ndim == 4 and _is_plain(module) else None
 
 
-@adapter("bnext", "HardBinaryConv", fingerprint=True)
+@adapter("bnext", "HardBinaryConv", fingerprint=True, approximate=True, in_place=True)
 def _bnext(module: Any) -> torch.Tensor | None:
     """Of BNext, by its temperature T: w / T clamped to [-1, 1], which is binary once T is below 1e-7."""
     if not _has(module, "weight", "temperature") or module.weight.ndim != 4:
@@ -100,7 +100,7 @@ def _bnext(module: Any) -> torch.Tensor | None:
     return torch.where(temperature < COLD, module.weight.double(), soft)
 
 
-@adapter("rbonn", "RBOConv", fingerprint=True)
+@adapter("rbonn", "RBOConv", fingerprint=True, approximate=True)
 def _rbonn(module: Any) -> WeightTransform | None:
     """Of RBONN, by scale_factor and u: sign of w, approximately: training takes w less a part of its gradient."""
     known = _has(module, "weight", "scale_factor", "u") and module.u.ndim == 4
@@ -129,13 +129,13 @@ def _xnor(parent: Any, name: str, kind: type[nn.Module]) -> torch.Tensor | None:
     return effective
 
 
-@adapter("xnor-net", "BinConv2d", weight="conv.weight")
+@adapter("xnor-net", "BinConv2d", weight="conv.weight", in_place=True)
 def _xnor_conv(module: Any) -> torch.Tensor | None:
     """Of XNOR-Net-PyTorch, convolution in a BinConv2d: sign of w less its mean over the input channels."""
     return _xnor(module, "conv", nn.Conv2d)
 
 
-@adapter("xnor-net", "BinConv2d", weight="linear.weight")
+@adapter("xnor-net", "BinConv2d", weight="linear.weight", in_place=True)
 def _xnor_linear(module: Any) -> torch.Tensor | None:
     """Of XNOR-Net-PyTorch, linear layer in a BinConv2d: sign of w less its mean over the inputs."""
     return _xnor(module, "linear", nn.Linear)

@@ -1,0 +1,183 @@
+"""Whether layers use the states that are recorded: their own forward pass is watched until it has shown it."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from recu_analysis.capture.example import show
+from recu_analysis.capture.products import Comparison, Products, States, compare
+from recu_analysis.errors import RecorderError, RecordingWarning, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from recu_analysis.capture.adapters import BinaryLayer
+    from recu_analysis.store.header import LayerSpec
+
+#: Layers that a sentence lists before it says how many more there are.
+LISTED = 5
+
+
+class Watch:
+    """One layer while its forward pass is watched.
+
+    Parameters
+    ----------
+    layer : BinaryLayer
+    always : bool
+        Whether to watch passes that are no training, too.
+    latent : callable, optional
+        Gives the latent weights that were seen last, for layers whose parameter holds other values in the pass.
+    """
+
+    def __init__(
+        self, layer: BinaryLayer, *, always: bool = False, latent: Callable[[], torch.Tensor] | None = None
+    ) -> None:
+        self.layer = layer
+        self.best: Comparison | None = None
+        self._always, self._latent = always, latent
+        self._entered: list[Products] = []
+        self._states: States | None = None
+        # `always_call`: a pass that fails must not leave the mode entered.
+        self._handles = [
+            layer.user.register_forward_pre_hook(self._enter),
+            layer.user.register_forward_hook(self._leave, always_call=True),
+        ]
+
+    def remove(self) -> None:
+        """Watch no longer."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def _enter(self, module: torch.nn.Module, _: Any) -> None:
+        if torch.compiler.is_compiling() or not (self._always or module.training or torch.is_grad_enabled()):
+            return
+        mode = Products(self.layer.parameter.numel(), self._compare)
+        self._entered.append(mode)
+        mode.__enter__()  # type: ignore[no-untyped-call]
+
+    def _leave(self, *_: Any) -> None:
+        if torch.compiler.is_compiling() or not self._entered:
+            return
+        self._entered.pop().__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        self._states = None
+        if self.best is not None and not self._entered:
+            self.remove()
+
+    def _compare(self, used: torch.Tensor) -> None:
+        """Keep the better one of what was seen; the layer may have other products than that of its weight."""
+        with torch.no_grad(), torch._C.DisableTorchFunction():
+            found = self._compared(used)
+        if self.best is None or found.share < self.best.share:
+            self.best = found
+
+    def _compared(self, used: torch.Tensor) -> Comparison:
+        if self._states is None:
+            self._states = States.of(self.layer)
+        found = compare(used, self.layer, self._states, one_size=self.layer.one_size)
+        if found.share and self._latent is not None and self.layer.in_place:
+            # The parameter may hold the signs of this pass; the states are those of the weights behind it.
+            with self.layer.holding(self._latent()):
+                states = States.of(self.layer)
+            return compare(used, self.layer, states, one_size=self.layer.one_size)
+        return found
+
+
+@dataclass(slots=True)
+class Verification:
+    """The layers of a recording whose forward pass is still watched, and what the others have shown.
+
+    Attributes
+    ----------
+    watches : list of Watch
+    shares : dict of str to (float or None)
+        By layer, the fraction of the weights with another state in the forward pass than is recorded; None where the
+        weight could not be seen.
+    """
+
+    watches: list[Watch] = field(default_factory=list)
+    shares: dict[str, float | None] = field(default_factory=dict)
+
+    @classmethod
+    def of_example(cls, model: torch.nn.Module, layers: Sequence[BinaryLayer], example: Any) -> Verification:
+        """What one pass of an example shows; those whose weights other code binarises are not judged by it."""
+        ours = cls([Watch(layer, always=True) for layer in layers])
+        try:
+            show(model, example)
+        finally:
+            for watch in ours.watches:
+                watch.remove()
+        for watch in ours.watches:
+            if watch.best is not None and watch.best.share and watch.best.latent and watch.layer.in_place:
+                watch.best = None  # the training loop puts the signs there, which an example does not see
+        return ours
+
+    def watch(self, layers: Sequence[BinaryLayer], latent: Mapping[str, Callable[[], torch.Tensor]]) -> None:
+        """Watch those that have shown nothing; `latent` gives the weights seen last of those that are recorded here."""
+        new = [layer for layer in layers if layer.name not in self.shares]
+        self.watches = [Watch(layer, latent=latent.get(layer.name)) for layer in new]
+
+    def comparisons(self) -> dict[str, Comparison]:
+        """By layer, what those that are still listed have shown."""
+        return {watch.layer.name: watch.best for watch in self.watches if watch.best is not None}
+
+    def settle(self) -> bool:
+        """Take up what layers have shown since; whether there was anything.
+
+        Raises
+        ------
+        RecorderError
+            If a layer uses other states than those that are recorded.
+        """
+        done = [(watch, watch.best) for watch in self.watches if watch.best is not None]
+        different = [(watch, best) for watch, best in done if best.share and not watch.layer.approximate]
+        if different:
+            self.stop()
+            raise RecorderError(difference(different))
+        self.shares |= {watch.layer.name: best.share for watch, best in done}
+        self.watches = [watch for watch in self.watches if watch.best is None]
+        return bool(done)
+
+    def give_up(self, *, say: bool) -> bool:
+        """Stop watching, and say once, as a warning, which layers have shown nothing; whether there are such."""
+        self.stop()
+        names = [watch.layer.name for watch in self.watches]
+        self.watches = []
+        self.shares |= dict.fromkeys(names)
+        if names and say:
+            warnings.warn(
+                f"the weights that the forward pass uses could not be seen in "
+                f"{listed([name or '(itself)' for name in names], LISTED)}, so what is recorded of them is unverified; "
+                "record(..., example=batch) checks them without torch.compile",
+                RecordingWarning,
+                stacklevel=4,
+            )
+        return bool(names)
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        for watch in self.watches:
+            watch.remove()
+
+    def told(self, spec: LayerSpec) -> LayerSpec:
+        """What run.json says of a layer with what is known of its verification."""
+        if spec.name not in self.shares:
+            return spec
+        share = self.shares[spec.name]
+        return replace(spec, verified=share is not None, differs=share or 0.0)
+
+
+def difference(different: Sequence[tuple[Watch, Comparison]]) -> str:
+    """The sentence about layers whose forward pass uses other states than those that would be recorded."""
+    first, found = different[0][0].layer, different[0][1]
+    more = f" ({len(different) - 1} more layers differ)" if different[1:] else ""
+    return (
+        f"layer {first.name!r} does not use the states that would be recorded (adapter {first.adapter!r}, "
+        f"{first.why}): {found.share:.2%} of them differ in the forward pass, where the weight {found.looks}{more}; "
+        "leave the layer out with layers=[...], or say with @recu_analysis.adapter what its effective weight is"
+    )

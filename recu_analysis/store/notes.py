@@ -1,0 +1,71 @@
+"""What a reader of a run must know, though nothing of it is damaged: weights that moved outside updates."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from recu_analysis.errors import listed
+from recu_analysis.store.choice import numbers_text
+
+if TYPE_CHECKING:
+    from recu_analysis.store.run import Run
+
+#: Layers that a text lists before it says how many more there are.
+LISTED = 5
+
+
+def notes(run: Run) -> list[str]:
+    """The sentences about a run that tables are shown with.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    list of str
+        About weights that moved outside updates, unless the layer's adapter says that they do; empty where there is
+        nothing to say.
+    """
+    windows: defaultdict[str, list[int]] = defaultdict(list)
+    weights: defaultdict[str, int] = defaultdict(int)
+    largest: defaultdict[str, float] = defaultdict(float)
+    for window in run.windows:
+        for name, layer in window.header.layers.items():
+            count = layer.more.get("outside_weights") or 0
+            if count and not window.specs[name].in_place:
+                windows[name].append(window.number)
+                weights[name] += count
+                largest[name] = max(largest[name], layer.more.get("outside_step") or 0.0)
+    if not windows:
+        return []
+    worst = max(windows, key=lambda name: (weights[name], name))
+    return [
+        f"weights moved outside updates in {len(windows)} of {len(run.header.layers)} layers, most in {worst!r}: "
+        f"{weights[worst]:,} weights in window{'s' if windows[worst][1:] else ''} {numbers_text(windows[worst])}, by "
+        f"{largest[worst]:.3g} at most; such steps are counted as part of the update that follows them"
+    ]
+
+
+def outside_text(run: Run) -> str:
+    """What moved weights outside updates in any layer, for the table of a run's facts."""
+    looked = [layer.more for window in run.windows for layer in window.header.layers.values()]
+    if not any("outside_updates" in more for more in looked):
+        return "not known whether weights moved"
+    declared = sum(more.get("outside_weights") or 0 for more in looked)
+    return "; ".join(notes(run)) or (f"{declared:,} weights moved, as their adapters say" if declared else "none moved")
+
+
+def verified_text(run: Run) -> str:
+    """How many layers were seen in the forward pass to use the recorded states, and which were not."""
+    layers = run.header.layers
+    if all(layer.verified is None for layer in layers):
+        return "not known which states it uses"
+    sure = [layer.name for layer in layers if layer.verified and not layer.differs]
+    unsure = [layer.name or "(itself)" for layer in layers if layer.verified is False]
+    soft = [f"{layer.name or '(itself)'} {layer.differs:.2%}" for layer in layers if layer.verified and layer.differs]
+    text = f"recorded states verified in {len(sure)} of {len(layers)} layers"
+    if soft:
+        text += f"; approximate, differing in {listed(soft, LISTED)}"
+    return text + (f"; unverified: {listed(unsure, LISTED)}" if unsure else "")
