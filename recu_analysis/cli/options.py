@@ -74,6 +74,8 @@ def opened(path: Path) -> Run:
     for problem in run.problems:
         warn(problem)
         _meta()["recu.damaged"] = True
+    for gap in run.gaps:
+        warn(f"{gap}; what follows is not counted together with what came before")
     return run
 
 

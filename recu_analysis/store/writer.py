@@ -16,7 +16,8 @@ from safetensors.numpy import save_file
 from recu_analysis.errors import InputError, RunExistsError, StoreError
 from recu_analysis.store import format as names
 from recu_analysis.store.durable import as_store_error, check_room, commit, lock_directory, sync_directory
-from recu_analysis.store.header import RunHeader, ShardHeader
+from recu_analysis.store.header import RunHeader
+from recu_analysis.store.shard import ShardHeader
 from recu_analysis.store.limits import check_recordable
 from recu_analysis.store.quantities import QUANTITIES, requests_of, rows_of
 from recu_analysis.store.run import open_run

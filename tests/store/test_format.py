@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from recu_analysis.errors import DamagedError
 from recu_analysis.store import format as names
-from recu_analysis.store.header import LayerSpec, LayerWindow, RunHeader, ShardHeader
+from recu_analysis.store.header import LayerSpec, LayerWindow, RunHeader
+from recu_analysis.store.shard import ShardHeader
 from recu_analysis.store.sealing import digest, dump_json, seal
 from recu_analysis.theory.standardize import WeightTransform
 

@@ -13,7 +13,8 @@ import recu_analysis.store.tensors as tensors
 from recu_analysis import open_run
 from recu_analysis.errors import DamagedError, NotARunError
 from recu_analysis.store import format as names
-from recu_analysis.store.header import LayerSpec, ShardHeader
+from recu_analysis.store.header import LayerSpec
+from recu_analysis.store.shard import ShardHeader
 from recu_analysis.store.sealing import digest, seal, sealed
 from recu_analysis.store.verify import DAMAGE, verify
 from recu_analysis.store.writer import RunWriter
