@@ -83,8 +83,8 @@ def _some_layers(run: Run, limit: int) -> Run:
 
 def _since_gap(run: Run) -> Run:
     """The run from the last gap on: from a window whose start is not known, or a state after updates unseen."""
-    gaps = [index for index, each in enumerate(run.windows) if not start_known(each) or (index and each.header.is_state)]
-    return replace(run, windows=run.windows[gaps[-1] :]) if gaps else run
+    begun = [at for at, each in enumerate(run.windows) if each.header.is_state or not start_known(each)]
+    return replace(run, windows=run.windows[begun[-1] :]) if begun and begun[-1] else run
 
 
 def evenly(items: Sequence[Item], limit: int) -> list[Item]:

@@ -159,9 +159,8 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     found = [list(_segment_windows(segment, header, problems)) for segment in segments]
     problems += _lost_marks(segments, found)
     in_force = [limit(segment, segments) for segment in segments]
-    chain = chained(
-        window for windows, last in zip(found, in_force, strict=True) for window in windows if window.last_update <= last
-    )
+    counted = zip(found, in_force, strict=True)
+    chain = chained(window for windows, last in counted for window in windows if window.last_update <= last)
     problems += chain.contradictions
     # What is missing before a window is not told twice, as that and by its metrics.
     return Run(folder, header, Windows(chain.windows), segments, tuple(problems or chain.missing))

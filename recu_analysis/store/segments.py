@@ -112,8 +112,10 @@ def lost_marks(segment: Path, logged: int) -> str | None:
     found = count_marks(segment)
     if found >= logged:
         return None
-    return f"{file} ends after {found} of the {logged} lines that were logged at least" if found else (
-        f"{file} has none of the {logged} lines that were logged at least"
+    return (
+        f"{file} ends after {found} of the {logged} lines that were logged at least"
+        if found
+        else (f"{file} has none of the {logged} lines that were logged at least")
     )
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from recu_analysis.store.header import LayerWindow
-    from recu_analysis.store.shard import ShardHeader
     from recu_analysis.store.quantities import Quantity
+    from recu_analysis.store.shard import ShardHeader
 
 #: Sums of what is never negative; NaN where a weight was no number.
 NEVER_NEGATIVE = frozenset({"path", "zpath", "grad", "noise"})

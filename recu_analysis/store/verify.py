@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from recu_analysis.errors import DamagedError, RecuError, StoreError
 from recu_analysis.store import format as names
-from recu_analysis.store.quantities import UNION, tensors_of
 from recu_analysis.store.chain import gap, missing_before
+from recu_analysis.store.quantities import UNION, tensors_of
 from recu_analysis.store.run import open_run, open_window
 from recu_analysis.store.sealing import load_json, seal
 from recu_analysis.store.segments import Segment, limit, missing_places, numbered, read_marks, read_segment, shards
@@ -64,10 +64,10 @@ def verify(path: str | os.PathLike[str]) -> pd.DataFrame:
     -------
     DataFrame
         A row a file: file (below `path`), verdict, segment, window, first_update, last_update, bytes, detail (a
-        sentence; empty where there is nothing to say: of a whole window, which updates before it are in none). Verdicts: whole; partial (a whole window whose recording
-        stopped before its mark); superseded (whole, and hidden by a later resumption); unfinished (being written,
-        or left by a process that died, and never part of the run); torn (cut short, or longer than it was written);
-        damaged; missing.
+        sentence; empty where there is nothing to say; of a whole window, which updates before it are in none).
+        Verdicts: whole; partial (a whole window whose recording stopped before its mark); superseded (whole, and
+        hidden by a later resumption); unfinished (being written, or left by a process that died, and never part of
+        the run); torn (cut short, or longer than it was written); damaged; missing.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def _files(run: Run) -> Iterator[Finding]:
         yield Finding(str(history), "missing", detail=text)
     yield from _links(history, names.SEGMENT_NAME)
     yield from _leftovers(history)
-    unseen = {str(window.file.path): text for window in run.windows if (text := gap(window))}
+    unseen = {str(window.file.path): gap(window) or "" for window in run.windows}
     for number, folder in numbered(history, names.SEGMENT_NAME):
         for finding in _segment(run, number, folder):
             yield replace(finding, detail=finding.detail or unseen.get(finding.file, ""))

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recu_analysis.store.header import LayerSpec, LayerWindow
-    from recu_analysis.store.shard import ShardHeader
     from recu_analysis.store.quantities import Quantity
+    from recu_analysis.store.shard import ShardHeader
     from recu_analysis.store.tensors import TensorFile
 
 Array = np.ndarray[Any, np.dtype[Any]]

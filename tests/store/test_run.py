@@ -250,8 +250,7 @@ def test_a_window_that_was_marked_and_is_gone_is_a_problem(tmp_path, number, emp
 
 
 def test_a_gap_between_windows_that_have_no_metrics_is_a_problem(tmp_path):
-    path = synthetic_run(tmp_path / "run").path
-    (path / "history/segment-0000/metrics.jsonl").unlink()
+    path = record(tmp_path / "run", (1, 5), (6, 10), (11, 15))
     assert open_run(path).problems == ()
     shutil.rmtree(path / "history/segment-0000/window-000002")
     (problem,) = open_run(path).problems
