@@ -11,6 +11,7 @@ from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
 from recu_analysis.analysis.engine import Asked, ask, over
 from recu_analysis.analysis.selection import known_windows, moving_windows, window_epochs
 from recu_analysis.errors import WindowNotFoundError
+from recu_analysis.store.chain import check_connected
 from recu_analysis.store.choice import numbers_text, select_layers
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def cohorts(
     Raises
     ------
     InputError, LayerNotFoundError, WindowNotFoundError
-        If the tail, a pattern or the window is not there.
+        If the tail, a pattern or the window is not there, or updates after it are in no window.
     """
     windows = [window for window in moving_windows(run) if window.number >= start]
     if not windows or windows[0].number != start:
@@ -58,6 +59,7 @@ def cohorts(
         raise WindowNotFoundError(
             f"{run.path} has the windows {numbers_text([each.number for each in known])} with updates, not {start}"
         )
+    check_connected(windows)
     parts = ask(Asked(run, select_layers(run, layers), _followed, (start, tail_tau)))
     return _with_epochs(run, [row for rows in parts for row in rows])
 

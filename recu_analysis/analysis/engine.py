@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from recu_analysis.analysis.parallel import by_layer
 from recu_analysis.errors import DamagedError, RecuError
-from recu_analysis.store.record import Ends, MergedRecord, add_window, check_connected
+from recu_analysis.store.chain import check_connected
+from recu_analysis.store.record import Ends, MergedRecord, add_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence

@@ -12,13 +12,13 @@ import numpy as np
 from recu_analysis.analysis.engine import Asked, ahead, ask, over
 from recu_analysis.analysis.selection import (
     WindowRange,
-    connected,
     known_windows,
     last_half,
     moving_windows,
     window_numbered,
 )
 from recu_analysis.errors import InputError
+from recu_analysis.store.chain import begins_anew, start_known
 from recu_analysis.store.choice import select_layers
 from recu_analysis.theory.standardize import cosine, score_products
 
@@ -187,7 +187,7 @@ def equal_stretches(runs: Mapping[str, Run]) -> dict[str, WindowRange]:
 
 def _unbroken(windows: Sequence[Window]) -> list[Window]:
     """The first of some windows, and those after it up to a gap."""
-    return [*windows[:1], *takewhile(connected, windows[1:])]
+    return [*windows[:1], *takewhile(lambda each: start_known(each) and not begins_anew(each), windows[1:])]
 
 
 def _suffixes(run: Run) -> dict[int, int]:

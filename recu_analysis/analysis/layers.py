@@ -13,11 +13,11 @@ from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
 from recu_analysis.analysis.engine import Asked, ahead, ask, over
 from recu_analysis.analysis.network import network_table
 from recu_analysis.analysis.selection import (
-    connected,
     select_windows,
     window_epochs,
     window_numbered,
 )
+from recu_analysis.store.chain import start_known
 from recu_analysis.store.choice import select_layers
 from recu_analysis.theory import gennorm, quantization
 from recu_analysis.theory.entropy import clamped_entropy, laplace_bound
@@ -117,7 +117,7 @@ def _rows(run: Run, spec: LayerSpec, tail_tau: TailTau, chosen: WindowRange | tu
     initial = yield from initial_signs(run, spec)
     before: Movement | None = None
     for windows in _groups(run, chosen):
-        known = windows[1:] or not windows[0].updates or connected(windows[0])
+        known = windows[1:] or start_known(windows[0])
         record = yield over(windows, {*MOVEMENT, "path", "flips", "effective"} if known else {"end", "effective"})
         moved = movement(spec, record, tail_tau) if record.updates and known else None
         row = _identity(spec, record) | _state(spec, record)

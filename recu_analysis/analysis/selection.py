@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from recu_analysis.errors import InputError, WindowNotFoundError
+from recu_analysis.store.chain import begins_anew, start_known
 from recu_analysis.store.choice import numbers_text
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def moving_windows(run: Run) -> list[Window]:
 def known_windows(run: Run) -> list[Window]:
     """The windows that hold updates, from the last gap on: those whose starts are known, and all after them are there.
 
+    A gap is a window that is missing, or updates that are in no window.
+
     Raises
     ------
     WindowNotFoundError
@@ -74,13 +77,14 @@ def known_windows(run: Run) -> list[Window]:
     """
     windows = moving_windows(run)
     _ = windows[-1].before  # says which window is missing, where one is
-    known = list(takewhile(connected, reversed(windows)))
+    known: list[Window] = []
+    for window in reversed(windows):
+        if not start_known(window):
+            break
+        known.append(window)
+        if begins_anew(window):
+            break
     return known[::-1]
-
-
-def connected(window: Window) -> bool:
-    """Whether the window before is there, so that the start is known."""
-    return window.previous is not None and window.header.follows(window.previous.header)
 
 
 def last_half(run: Run) -> WindowRange:
@@ -125,7 +129,12 @@ def window_epochs(run: Run) -> dict[int, float]:
 
 
 def decay_time(run: Run) -> float:
-    """T of a run: the sum over its updates of lr * weight decay / (1 - momentum), of the layer with the largest."""
+    """T of a run: the sum over its updates of lr * weight decay / (1 - momentum), of the layer with the largest.
+
+    NaN where some of its updates are in no window.
+    """
+    if any(not later.header.follows(window.header) for window, later in pairwise(run.windows)):
+        return float("nan")
     sums = dict.fromkeys(run.layer_names, 0.0)
     for window in run.windows:
         for name in sums:

@@ -67,7 +67,6 @@ class Recorder:
         self._at = Position([resume or 0] * count, [resume or 0] * count)
         if state is not None:
             self._at = Position.from_state(state, count, resume)
-        self._began = list(self._at.updates)
         refuse_sharded(model)  # this and what follows in every process, so that what is wrong ends all of them
         found = binary_layers(model, layers)
         self._verification = Verification() if example is None else Verification.of_example(model, found, example)
@@ -90,6 +89,7 @@ class Recorder:
                 quantities=self._quantities,
                 about=what_trains(model, self._optimizers),
             )
+        self._began = list(self._at.updates)
         self._handles: list[RemovableHandle] = []
         try:
             self._watch(found)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 import torch
 
 from recu_analysis.capture.environment import environment
 from recu_analysis.errors import InputError, StoreError
+from recu_analysis.store.format import RUN_FILE
 from recu_analysis.store.header import LayerWindow
+from recu_analysis.store.held import absolute
 from recu_analysis.store.quantities import rows_of
 from recu_analysis.store.run import open_run
 from recu_analysis.store.state import LayerState, nothing
 from recu_analysis.store.writer import RunWriter
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
@@ -73,26 +76,74 @@ def begin(
     about: Mapping[str, Any],
 ) -> RunWriter:
     """Open a run, of whose environment `about` says more, and write the state from which it begins or goes on."""
+    path = absolute(path)
     before: dict[str, LayerState] | None = None
-    last = max(at.window_start)
     if state is not None:
         load(tracks, state)
-        resume = last
+        resume = max(at.window_start)
         before = window_before(path, tracks, resume)
-    elif resume is not None and any(track.extras for track in tracks):
-        go_on(path, tracks, resume)
+    elif resume is not None and os.path.lexists(path / RUN_FILE):
+        before = _taken_up(path, tracks, at, resume)
+    before = before or {track.layer.name: track.take() for track in tracks}
+    last = resume or 0
     writer = RunWriter(
         path,
         [track.spec for track in tracks],
         configuration=configuration,
         environment=environment() | dict(about),
         resume=resume,
-        next_updates={track.layer.name: track.first_update for track in tracks},
+        start=before,
         quantities=rows_of(quantities),
     )
-    before = before or {track.layer.name: track.take() for track in tracks}
-    writer.write_window(before, first_update=last + 1, last_update=last)
+    try:
+        writer.write_window(before, first_update=last + 1, last_update=last)
+        writer.flush()  # a disk that fails here fails the start, of which nothing is then left
+    except BaseException:
+        writer.abandon()
+        raise
     return writer
+
+
+def _taken_up(path: Path, tracks: Sequence[Track], at: Position, update: int) -> dict[str, LayerState] | None:
+    """The state of the tracks where a window of the run ended at an update, and what goes on from it is taken up."""
+    ended = ended_window(path, update)
+    if ended is None or any(ended.specs.get(track.layer.name) != track.spec for track in tracks):
+        return None
+    _count_on(tracks, at, ended)
+    _go_on(tracks, ended)
+    for track in tracks:
+        if _moved_to(ended, track.layer.name) == track.digest_text():
+            # What moved the weights after the last update is part of the next one, as where nothing stopped.
+            track.begin_from(torch.from_numpy(ended[track.layer.name].weight.copy()))
+            track.outside.told = track.moved()  # the window that ended has counted it
+    states = {track.layer.name: track.take() for track in tracks}
+    return {name: _as_stored(state, ended[name]) for name, state in states.items()}
+
+
+def _moved_to(ended: Window, layer: str) -> str | None:
+    """The digest of the weights that a layer held at the end of a window, where they are not those that it stored."""
+    moved = ended.header.more.get("moved")
+    return moved.get(layer) if isinstance(moved, dict) else None
+
+
+def _count_on(tracks: Sequence[Track], at: Position, ended: Window) -> None:
+    """Let every optimizer count on from where its layers stood: not all have made as many updates as the first."""
+    counts = list(at.updates)
+    for index in range(len(counts)):
+        own = {ended[t.layer.name].summary.next_update - 1 for t in tracks if t.optimizer == index}
+        counts[index] = own.pop() if len(own) == 1 else counts[index]
+    if max(counts) == ended.last_update:
+        at.updates[:], at.window_start[:] = counts, counts
+        for track in tracks:
+            track.first_update = counts[track.optimizer] + 1
+
+
+def _as_stored(state: LayerState, record: LayerRecord) -> LayerState:
+    """A state with the bits that are stored, where its weights are the same numbers: 0 and -0, and any NaN, are."""
+    stored = record.weight
+    if not np.array_equal(stored, state["weight"], equal_nan=True):
+        return state
+    return LayerState(state.summary, {**state.arrays, "weight": stored})
 
 
 def load(tracks: Sequence[Track], state: Mapping[str, torch.Tensor]) -> None:
@@ -118,11 +169,8 @@ def ended_window(run_dir: str | os.PathLike[str], update: int) -> Window | None:
     return ended[-1] if ended else None
 
 
-def go_on(run_dir: str | os.PathLike[str], tracks: Sequence[Track], update: int) -> None:
-    """Let what goes on over windows, such as averages, go on from the window that ended at an update, where one did."""
-    ended = ended_window(run_dir, update)
-    if ended is None:
-        return
+def _go_on(tracks: Sequence[Track], ended: Window) -> None:
+    """Let what goes on over windows, such as averages, go on from the window that ended."""
     for track in tracks:
         for extra in track.extras:
             array = ended[track.layer.name].array(extra.name) if extra.name in ended.quantities else None

@@ -43,7 +43,7 @@ def command(directory: Path, figures: Path | None, epochs: int, overwrite: bool)
     A demo that was stopped goes on where it stopped; finished trainings are not repeated.
     """
     from recu_analysis.cli.train import run_training
-    from recu_analysis.store.writer import is_unused
+    from recu_analysis.store.starting import is_unused
     from recu_analysis.training.config import TrainingConfig
 
     began = time.monotonic()

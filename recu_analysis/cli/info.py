@@ -59,16 +59,24 @@ def describe(run: Run) -> dict[str, Any]:
         time, one_checkpoint = decay_time(run), not moving and not all(window.exact for window in windows)
         facts |= {
             "updates": f"{sum(window.updates for window in moving)}, up to number {windows[-1].last_update}",
-            "recorded": "exact: every update was seen" if all(w.exact for w in windows) else "sampled from checkpoints",
+            "recorded": _recorded(run),
             "partial": ", ".join(str(w.number) for w in windows if w.partial) or "no window",
             "T": "not known" if math.isnan(time) or one_checkpoint else f"{time:.4g}",
         }
     facts |= {"forward pass": verified_text(run), "outside updates": outside_text(run)}
+    if run.gaps:
+        facts |= {"not recorded": "; ".join(run.gaps)}
     facts |= {"quantities": _quantities(requests_of(run.header.quantities))}
     facts |= {"segments": len(run.segments), "on disk": size(disk)}
     facts |= {f"last {name}": _last(run.metrics[name]) for name in run.metrics if name not in {"window", "update"}}
     facts |= {f"configuration: {name}": value for name, value in run.configuration.items() if value is not None}
     return facts | _environment(run.header.environment)
+
+
+def _recorded(run: Run) -> str:
+    if not all(window.exact for window in run.windows):
+        return "sampled from checkpoints"
+    return "exact, but for updates that are in no window" if run.gaps else "exact: every update was seen"
 
 
 def _environment(environment: dict[str, Any]) -> dict[str, str]:

@@ -77,6 +77,8 @@ def opened(path: Path) -> Run:
         _meta()["recu.damaged"] = True
     for text in notes(run):
         warn(f"{run.path}: {text}")
+    for gap in run.gaps:
+        warn(f"{gap}; what follows is not counted together with what came before")
     return run
 
 

@@ -41,7 +41,7 @@ def _recorded(run: Run, layers: int) -> dict[str, str]:
         "latent weights": f"{sum(spec.weights for spec in run.header.layers):,}",
         "windows with updates": str(len(moving)),
         "updates": f"{sum(window.updates for window in moving):,}",
-        "movement": "exact: every update seen" if _exact(run) else "sampled from checkpoints",
+        "movement": _seen(run),
         "length T (see Method)": number(decay_time(run)),
         "starts of the process": str(len(run.segments)),
     }
@@ -114,6 +114,7 @@ def warnings(
                 f"{label}: {len(problems) - MAX_PROBLEMS} more windows are damaged; recu-analyze verify lists them."
             )
         found += [f"{label}: {text}." for text in notes(each.run)]
+        found += [f"{label}: {value_text(gap)}; what follows is of the updates after them." for gap in each.every.gaps]
         found += [f"{label}: {text}" for text in (*_movement(each.run), *_unfinished(each.run), *_left_out(each))]
         if nonfinite[label]:
             found.append(f"{label}: {nonfinite[label]:,} weights are NaN or infinite; every number leaves them out.")
@@ -146,6 +147,12 @@ def unlike(runs: Mapping[str, Run]) -> list[str]:
 
 def _exact(run: Run) -> bool:
     return all(window.exact for window in run.windows)
+
+
+def _seen(run: Run) -> str:
+    if not _exact(run):
+        return "sampled from checkpoints"
+    return "exact, but for updates that are in no window" if run.gaps else "exact: every update seen"
 
 
 def _movement(run: Run) -> list[str]:

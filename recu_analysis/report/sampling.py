@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from recu_analysis.store.chain import start_known
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from recu_analysis.store.run import Run
-    from recu_analysis.store.window import Window
 
 Item = TypeVar("Item")
 
@@ -81,15 +82,9 @@ def _some_layers(run: Run, limit: int) -> Run:
 
 
 def _since_gap(run: Run) -> Run:
-    """The run from the last window whose start is not known, which is itself a start for those after it."""
-    gaps = [index for index, window in enumerate(run.windows) if not start_known(window)]
-    return replace(run, windows=run.windows[gaps[-1] :]) if gaps else run
-
-
-def start_known(window: Window) -> bool:
-    """Whether the window before is there, so that the start is known."""
-    previous = window.previous
-    return window.updates == 0 or (previous is not None and window.header.follows(previous.header))
+    """The run from the last gap on: from a window whose start is not known, or a state after updates unseen."""
+    begun = [at for at, each in enumerate(run.windows) if each.header.is_state or not start_known(each)]
+    return replace(run, windows=run.windows[begun[-1] :]) if begun and begun[-1] else run
 
 
 def evenly(items: Sequence[Item], limit: int) -> list[Item]:

@@ -158,17 +158,28 @@ def lock_directory(path: Path) -> int:
     StoreError
         If another recording has it.
     """
-    descriptor = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    while True:
+        descriptor = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_file(path / LOCK_FILE, descriptor):
+                return descriptor
+            os.close(descriptor)  # deleted meanwhile by a start that failed: others would take the new one
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno in {errno.EAGAIN, errno.EACCES}:
+                raise StoreError(
+                    f"another process is recording into {path}; wait for it or choose another folder"
+                ) from None
+            raise
+
+
+def _is_file(path: Path, descriptor: int) -> bool:
+    """Whether a path leads to an open file."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        if error.errno in {errno.EAGAIN, errno.EACCES}:
-            raise StoreError(
-                f"another process is recording into {path}; wait for it or choose another folder"
-            ) from None
-        raise
-    return descriptor
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager

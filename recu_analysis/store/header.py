@@ -1,17 +1,17 @@
-"""The headers of a run and of a window's shards, and their translation to and from JSON."""
+"""What run.json says of a run, and the header of a window of each layer; their translation to and from JSON."""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from recu_analysis.errors import DamagedError, InputError
 from recu_analysis.store import format1
-from recu_analysis.store.format import FORMAT_VERSION, MAX_WHOLE, SHARD_FORMAT
+from recu_analysis.store.format import FORMAT_VERSION, MAX_WHOLE
 from recu_analysis.store.quantities import LAYER_NUMBERS, MOST_ROWS, QUANTITIES, TABLE, Quantity, rows_of
-from recu_analysis.store.sealing import dump_json, finite, load_json, seal, sealed, unsealed
+from recu_analysis.store.sealing import finite, load_json, sealed, unsealed
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
@@ -100,17 +100,17 @@ class LayerSpec:
         try:
             known = dict(entry)
             shape, transform = tuple(known.pop("shape")), known.pop("transform")
-            name, quantizer = _kind(known.pop("name"), str), known.pop("quantizer", SIGNS)
+            name, quantizer = of_type(known.pop("name"), str), known.pop("quantizer", SIGNS)
             name.encode()
             spec = cls(
                 name=name,
-                shape=tuple(_kind(size, int) for size in shape),
-                dtype=_kind(known.pop("dtype"), str),
-                adapter=_kind(known.pop("adapter"), str),
-                transform=None if transform is None else _transform(_kind(transform, dict)),
-                verified=None if (verified := known.pop("verified", None)) is None else _kind(verified, bool),
+                shape=tuple(of_type(size, int) for size in shape),
+                dtype=of_type(known.pop("dtype"), str),
+                adapter=of_type(known.pop("adapter"), str),
+                transform=None if transform is None else _transform(of_type(transform, dict)),
+                verified=None if (verified := known.pop("verified", None)) is None else of_type(verified, bool),
                 differs=_number(known.pop("differs", 0.0)),
-                in_place=_kind(known.pop("in_place", False), bool),
+                in_place=of_type(known.pop("in_place", False), bool),
                 more=known,
             )
         except (KeyError, TypeError, ValueError, OverflowError, InputError) as error:
@@ -180,15 +180,15 @@ class RunHeader:
             )
         try:
             content = format1.run_header(load_json(text, where)) if version == 1 else unsealed(text, where)
-            layers = tuple(LayerSpec.from_dict(entry, where) for entry in _kind(content.pop("layers"), list))
-            rows = [Quantity.from_dict(_kind(entry, dict)) for entry in _kind(content.pop("quantities"), list)]
+            layers = tuple(LayerSpec.from_dict(entry, where) for entry in of_type(content.pop("layers"), list))
+            rows = [Quantity.from_dict(of_type(entry, dict)) for entry in of_type(content.pop("quantities"), list)]
             for name in ("format", "seal"):  # format 1 had no seal, and readers of format 2 would take it for theirs
                 content.pop(name, None)
             header = cls(
-                run_id=_kind(content.pop("run_id"), str),
+                run_id=of_type(content.pop("run_id"), str),
                 layers=layers,
-                configuration=_kind(content.pop("configuration"), dict),
-                environment=_kind(content.pop("environment"), dict),
+                configuration=of_type(content.pop("configuration"), dict),
+                environment=of_type(content.pop("environment"), dict),
                 quantities={row.name: row for row in rows},
                 version=version,
                 more=content,
@@ -281,79 +281,23 @@ def _layer_value(row: Quantity | None, value: Any) -> Any:
         return value
     match row.dtype:
         case "int":
-            return _kind(value, int)
+            if of_type(value, int) < 0 and row.merge == "count":
+                raise TypeError(f"{value} {row.name} are fewer than none")
+            return value
         case "number":
             return None if value is None else _number(value)
         case "bool":
-            return _kind(value, bool)
+            return of_type(value, bool)
         case "list":
-            return [_kind(each, int) for each in _kind(value, list)]
-    rows = [[_number(each) for each in _kind(line, list)] for line in _kind(value, list)]
+            return [of_type(each, int) for each in of_type(value, list)]
+    rows = [[_number(each) for each in of_type(line, list)] for line in of_type(value, list)]
     if not rows or any(len(line) != len(rows) for line in rows):
         raise TypeError(f"{value!r:.60} is not a square matrix")
     return rows
 
 
-@dataclass(frozen=True, slots=True)
-class ShardHeader:
-    """The sealed header of one shard of a window.
-
-    `first_update` is one past `last_update` in a window without updates; `more` are fields that this version does not
-    know, which a copy keeps.
-    """
-
-    run_id: str
-    segment: int
-    window: int
-    first_update: int
-    last_update: int
-    exact: bool
-    partial: bool
-    layers: dict[str, LayerWindow]
-    digests: dict[str, str]
-    more: dict[str, Any] = field(default_factory=dict)
-
-    def to_metadata(self) -> dict[str, str]:
-        """The safetensors metadata that carries the header, sealed."""
-        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in {"layers", "more"}}
-        layers = {name: layer.to_dict() for name, layer in self.layers.items()}
-        header = dump_json({**self.more, **own, "layers": layers})
-        return {"format": f"{SHARD_FORMAT}{FORMAT_VERSION}", "header": header, "seal": seal(header)}
-
-    def follows(self, other: ShardHeader) -> bool:
-        """Whether every layer's updates go on where they ended in another window of the same layers."""
-        ends = {name: layer.next_update for name, layer in other.layers.items()}
-        return ends == {name: layer.first_update for name, layer in self.layers.items()}
-
-    @classmethod
-    def from_metadata(
-        cls,
-        metadata: Mapping[str, str],
-        where: str,
-        version: int = FORMAT_VERSION,
-        quantities: Mapping[str, Quantity] = TABLE,
-    ) -> Self:
-        """The header in the metadata of a file of a run of that format; DamagedError if its seal is broken."""
-        header = metadata.get("header", "")
-        if metadata.get("format") != f"{SHARD_FORMAT}{version}":
-            raise DamagedError(f"{where} is not a window of a run: its format is {metadata.get('format')!r:.60}")
-        if seal(header) != metadata.get("seal"):
-            raise DamagedError(f"{where} is damaged: its header does not match its seal")
-        content = load_json(header, where)
-        try:
-            layers = {name: LayerWindow.from_dict(entry, quantities) for name, entry in content.pop("layers").items()}
-            own = {each.name: content.pop(each.name) for each in fields(cls) if each.name not in {"layers", "more"}}
-            for name in ("segment", "window", "first_update", "last_update"):
-                _kind(own[name], int)
-            for name in ("exact", "partial"):
-                _kind(own[name], bool)
-            _kind(own["digests"], dict)
-            return cls(layers=layers, **own, more=content)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DamagedError(f"{where} has a header that cannot be read: {error}") from None
-
-
-def _kind(value: Any, kind: type[T]) -> T:
+def of_type(value: Any, kind: type[T]) -> T:
+    """A value from elsewhere; TypeError if it is of another type, or a whole number that is never written."""
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise TypeError(f"{value!r:.60} is not of type {kind.__name__}")
     if isinstance(value, int) and abs(value) > MAX_WHOLE:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from recu_analysis.errors import DamagedError, InputError
 from recu_analysis.store import format as names
-from recu_analysis.store.header import LayerWindow, RunHeader, ShardHeader
+from recu_analysis.store.header import LayerWindow, RunHeader
 from recu_analysis.store.quantities import LAYER_NUMBERS, tensors_of
+from recu_analysis.store.shard import ShardHeader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from recu_analysis.errors import InputError
+from recu_analysis.store.chain import check_connected
 from recu_analysis.store.header import LayerWindow
 from recu_analysis.store.quantities import ADDED, TABLE, UNION
 from recu_analysis.theory.standardize import standard_scores
@@ -281,9 +282,3 @@ def merged(windows: Sequence[Window], layer: str, parts: Iterable[str] | None = 
         add_window(window[layer], [record])
     record.finish()
     return record
-
-
-def check_connected(windows: Sequence[Window]) -> None:
-    """WindowNotFoundError, naming a window that is missing, unless each follows on the one before."""
-    for window in windows:
-        _ = window.updates and window.before

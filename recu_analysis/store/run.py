@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recu_analysis.errors import DamagedError, NotARunError, RecuError
 from recu_analysis.store import format as names
-from recu_analysis.store.header import RunHeader, ShardHeader
-from recu_analysis.store.sealing import load_json, load_mark, unsealed
+from recu_analysis.store.chain import chained, gap
+from recu_analysis.store.header import RunHeader
+from recu_analysis.store.sealing import unsealed
+from recu_analysis.store.segments import (
+    Segment,
+    limit,
+    lost_marks,
+    missing_places,
+    numbered,
+    read_marks,
+    read_segment,
+    shards,
+)
+from recu_analysis.store.shard import ShardHeader
 from recu_analysis.store.tensors import TensorFile, read_small
 from recu_analysis.store.window import Window, Windows
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Iterator, Sequence
 
     import pandas as pd
@@ -25,15 +37,6 @@ if TYPE_CHECKING:
     from recu_analysis.store.header import LayerSpec
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".tar", ".th", ".ckpt", ".bin", ".safetensors")
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """What one process recorded: its folder, its number and the update that it started from."""
-
-    folder: Path
-    number: int
-    start_update: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +51,7 @@ class Run:
         Those that count: whole, and not superseded by a later resumption.
     segments : tuple of Segment
     problems : tuple of str
-        A sentence for every window that is damaged and was left out.
+        A sentence for all that is damaged, missing or contradicts: such windows are left out.
     """
 
     path: Path
@@ -61,6 +64,11 @@ class Run:
     def id(self) -> str:
         """The run's own name, drawn when it began."""
         return self.header.run_id
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """A sentence for all updates that are in no window, after which the recording went on: it is no damage."""
+        return tuple(text for window in self.windows if (text := gap(window)))
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -124,22 +132,6 @@ class Run:
             yield from (mark for mark in lines if mark["update"] <= in_force)
 
 
-def read_marks(segment: Path, version: int) -> Iterator[dict[str, Any]]:
-    """The lines of metrics of one segment's folder, of a run of that format; DamagedError at one that is damaged."""
-    path = segment / names.METRICS_FILE
-    if not os.path.lexists(path):
-        return
-    where = str(path)
-    lines = io.BytesIO(read_small(path, where, names.MAX_METRICS_BYTES))
-    for index, line in enumerate(lines, start=1):
-        if not line.endswith(b"\n"):
-            return  # a line that was being written when the process died
-        mark = load_mark(line, index, f"line {index} of {where}", version)
-        if not isinstance(mark.get("update"), int):
-            raise DamagedError(f"line {index} of {where} is not what was written there: it names no update")
-        yield mark
-
-
 def open_run(path: str | os.PathLike[str]) -> Run:
     """Open a run directory for reading.
 
@@ -160,24 +152,34 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     DamagedError
         If run.json cannot be read.
     """
-    folder = Path(path)
+    folder = Path(os.path.expanduser(path))  # noqa: PTH111 - which leaves a name alone that is nobody's
     try:
         _require_run(folder)
     except OSError as error:
         raise NotARunError(f"{str(folder)!r:.200} cannot be opened: {error.strerror}") from None
     header = read_header(folder)
-    problems = _refusal(folder)
-    segments = tuple(_segments(folder / names.HISTORY, header, problems))
-    windows: list[Window] = []
-    for segment in segments:
-        for window in _segment_windows(segment, header, problems):
-            if window.last_update > limit(segment, segments):
-                continue
-            repeats_end = window.updates == 0 and bool(windows) and window.header.follows(windows[-1].header)
-            if not repeats_end:
-                windows.append(_linked(window, windows[-1] if windows else None))
-    problems = problems or _gaps(windows)
-    return Run(folder, header, Windows(windows), segments, tuple(problems))
+    history = folder / names.HISTORY
+    problems = [*_refusal(folder), *missing_places(history)]
+    segments = tuple(_segments(history, header, problems))
+    found = [list(_segment_windows(segment, header, problems)) for segment in segments]
+    problems += _lost_marks(segments, found)
+    in_force = [limit(segment, segments) for segment in segments]
+    counted = zip(found, in_force, strict=True)
+    chain = chained(window for windows, last in counted for window in windows if window.last_update <= last)
+    problems += chain.contradictions
+    # What is missing before a window is not told twice, as that and by its metrics.
+    return Run(folder, header, Windows(chain.windows), segments, tuple(problems or chain.missing))
+
+
+def _lost_marks(segments: Sequence[Segment], found: Sequence[Sequence[Window]]) -> Iterator[str]:
+    """What is missing at the end of metrics, as windows after them, or the segment after theirs, tell it."""
+    for segment, windows, later in zip_longest(segments, found, segments[1:]):
+        told = [window.header.marks or 0 for window in windows]
+        logged = max([*told, (later and later.marks_before) or 0], default=0)
+        with contextlib.suppress(DamagedError):  # what cannot be read is told where the marks are
+            text = lost_marks(segment.folder, logged) if logged else None
+            if text:
+                yield text
 
 
 def read_header(folder: Path) -> RunHeader:
@@ -196,19 +198,6 @@ def _refusal(folder: Path) -> list[str]:
     except DamagedError as error:
         reason = str(error)
     return [f"{folder} was refused while it was recorded: {reason}"]
-
-
-def _gaps(windows: Sequence[Window]) -> list[str]:
-    """What is missing before windows that follow on nothing: of windows without metrics nothing else says it."""
-    return [
-        f"what comes before {window.where}, up to update {window.first_update - 1}, is missing"
-        for window in windows
-        if window.updates and window.previous is not None and not window.header.follows(window.previous.header)
-    ]
-
-
-def _linked(window: Window, previous: Window | None) -> Window:
-    return replace(window, previous=previous)
 
 
 def _require_run(folder: Path) -> None:
@@ -234,58 +223,24 @@ def _require_run(folder: Path) -> None:
     raise NotARunError(f"{folder} is not a run directory: it has no {names.RUN_FILE}; {hint}")
 
 
-def _folders(path: Path) -> list[Path]:
-    """The folders in a folder, links left out, by name."""
-    try:
-        if not path.is_dir() or path.is_symlink():
-            return []
-        with os.scandir(path) as entries:
-            return sorted(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
-    except OSError as error:
-        raise DamagedError(f"{path} cannot be read: {error.strerror}") from None
-
-
-def numbered(path: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]:
-    """The folders whose names follow a pattern, with their numbers, in order."""
-    return sorted((int(match[1]), folder) for folder in _folders(path) if (match := pattern.fullmatch(folder.name)))
-
-
 def _segments(history: Path, header: RunHeader, problems: list[str]) -> Iterator[Segment]:
     for number, path in numbered(history, names.SEGMENT_NAME):
         try:
-            start = read_start(path, number, header.version)
+            segment = read_segment(path, number, header.version)
         except DamagedError:
             # Without windows the process died before its segment began; otherwise they say where they start from,
             # and must be heard, for they supersede others.
             windows = list(_segment_windows(Segment(path, number, 0), header, []))
             there = os.path.lexists(path / names.SEGMENT_FILE)
             try:
-                start = read_start(path, number, header.version)  # a process that writes may have begun it meanwhile
+                segment = read_segment(path, number, header.version)  # a writer may have begun it meanwhile
             except DamagedError as error:
                 if windows or there:
                     problems.append(str(error))
                 if not windows:
                     continue
-                start = windows[0].first_update - 1
-        yield Segment(path, number, start)
-
-
-def read_start(segment: Path, number: int, version: int) -> int:
-    """The update from which a segment's folder goes on; DamagedError if its file is missing or does not say it."""
-    file = segment / names.SEGMENT_FILE
-    load = load_json if version == 1 else unsealed
-    content = load(read_small(file, str(file)), str(file))
-    start = content.get("start_update")
-    if type(start) is not int or start < 0:
-        raise DamagedError(f"{file} is not what was written there: it names no update to start from")
-    if content.get("segment") != number:
-        raise DamagedError(f"{file} is not what was written there: it is not that of segment {number}")
-    return start
-
-
-def limit(segment: Segment, segments: Sequence[Segment]) -> float:
-    """The last update of a segment that later segments leave in force."""
-    return min((later.start_update for later in segments if later.number > segment.number), default=float("inf"))
+                segment = Segment(path, number, windows[0].first_update - 1)
+        yield segment
 
 
 def _segment_windows(segment: Segment, header: RunHeader, problems: list[str]) -> Iterator[Window]:
@@ -296,7 +251,9 @@ def _segment_windows(segment: Segment, header: RunHeader, problems: list[str]) -
         try:
             if shards(folder):
                 marked.discard(number)
-                yield open_window(number, folder, segment, header, specs)
+                window = open_window(number, folder, segment, header, specs)
+                problems.extend(contradicting_start(window, segment))
+                yield window
         except RecuError as error:
             marked.discard(number)
             problems.append(str(error))
@@ -315,12 +272,12 @@ def _marked(segment: Path, version: int, problems: list[str]) -> set[int]:
         return set()
 
 
-def shards(folder: Path) -> list[str]:
-    """Names of the shards in a window's folder; none where the process died before the window was whole."""
-    try:
-        return sorted(entry.name for entry in folder.iterdir() if names.SHARD_NAME.fullmatch(entry.name))
-    except OSError as error:
-        raise DamagedError(f"{folder} cannot be read: {error.strerror}") from None
+def contradicting_start(window: Window, segment: Segment) -> list[str]:
+    """What is said of a window that is not what its segment says that it starts from, if it is not."""
+    start, last = segment.start_update, window.last_update
+    if last >= start and not (segment.number and window.header.is_state and last > start):
+        return []
+    return [f"{window.where} ends at update {last}, though {segment.folder / names.SEGMENT_FILE} starts from {start}"]
 
 
 def open_window(number: int, folder: Path, segment: Segment, header: RunHeader, specs: dict[str, LayerSpec]) -> Window:

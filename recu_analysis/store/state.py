@@ -46,8 +46,8 @@ class LayerState:
 
 def nothing(quantity: Quantity, spec: LayerSpec) -> Array:
     """What a quantity of a layer is where no update has been."""
-    shape = spec.shape if quantity.of == "weights" else (0,)
-    return np.zeros(shape, quantity.dtype_in(spec.dtype))
+    shapes = {"weights": spec.shape, "channels": spec.shape[:1], "states": (0, 0)}
+    return np.zeros(shapes.get(quantity.of, (0,)), quantity.dtype_in(spec.dtype))
 
 
 def window_bytes(layers: Sequence[LayerSpec], requests: Sequence[str]) -> int:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from recu_analysis.errors import DamagedError, RecuError, StoreError
 from recu_analysis.store import format as names
+from recu_analysis.store.chain import gap, missing_before
 from recu_analysis.store.quantities import UNION, tensors_of
-from recu_analysis.store.run import Segment, limit, numbered, open_run, open_window, read_marks, read_start, shards
+from recu_analysis.store.run import open_run, open_window
 from recu_analysis.store.sealing import load_json, seal
+from recu_analysis.store.segments import Segment, limit, missing_places, numbered, read_marks, read_segment, shards
+from recu_analysis.store.sound import odd_flips
 from recu_analysis.store.tensors import TensorFile, TornError
 
 if TYPE_CHECKING:
-    import re
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 #: What a file may be; those of DAMAGE mean that something recorded is lost.
 VERDICTS = ("whole", "partial", "superseded", "unfinished", "torn", "damaged", "missing")
 DAMAGE = ("torn", "damaged", "missing")
+#: Of whose files one may be damaged, and another contradict it.
+_FOLDERS = re.compile(rf".*({names.HISTORY}|{names.SEGMENT_NAME.pattern})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +64,10 @@ def verify(path: str | os.PathLike[str]) -> pd.DataFrame:
     -------
     DataFrame
         A row a file: file (below `path`), verdict, segment, window, first_update, last_update, bytes, detail (a
-        sentence; empty where there is nothing to say). Verdicts: whole; partial (a whole window whose recording
-        stopped before its mark); superseded (whole, and hidden by a later resumption); unfinished (being written,
-        or left by a process that died, and never part of the run); torn (cut short, or longer than it was written);
-        damaged; missing.
+        sentence; empty where there is nothing to say; of a whole window, which updates before it are in none).
+        Verdicts: whole; partial (a whole window whose recording stopped before its mark); superseded (whole, and
+        hidden by a later resumption); unfinished (being written, or left by a process that died, and never part of
+        the run); torn (cut short, or longer than it was written); damaged; missing.
 
     Raises
     ------
@@ -83,13 +88,34 @@ def verify(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def _findings(run: Run) -> Iterator[Finding]:
+    told: list[Finding] = []
+    for finding in _files(run):
+        yield finding
+        if finding.verdict in DAMAGE:
+            told.append(finding)
+    # What windows and segments say of each other is not seen in any of them alone.
+    for problem in run.problems:
+        if not any(_tells(finding, problem) for finding in told):
+            yield Finding(str(run.path / names.HISTORY), "damaged", detail=problem)
+
+
+def _tells(finding: Finding, problem: str) -> bool:
+    """Whether what is wrong with a file is what readers say, be it in other words."""
+    return problem in finding.detail or (finding.file in problem and not _FOLDERS.fullmatch(finding.file))
+
+
+def _files(run: Run) -> Iterator[Finding]:
     history, checkpoints = run.path / names.HISTORY, run.path / names.CHECKPOINTS
     yield _plain(run.path / names.RUN_FILE)
     yield from _refusal(run)
+    for text in missing_places(history):
+        yield Finding(str(history), "missing", detail=text)
     yield from _links(history, names.SEGMENT_NAME)
     yield from _leftovers(history)
+    unseen = {str(window.file.path): gap(window) or "" for window in run.windows}
     for number, folder in numbered(history, names.SEGMENT_NAME):
-        yield from _segment(run, number, folder)
+        for finding in _segment(run, number, folder):
+            yield replace(finding, detail=finding.detail or unseen.get(finding.file, ""))
     if not checkpoints.is_symlink():
         yield from (_checkpoint(file) for file in sorted(checkpoints.glob("*.safetensors")))
 
@@ -132,12 +158,24 @@ def _segment(run: Run, number: int, folder: Path) -> Iterator[Finding]:
     metrics, marked = _marks(number, folder, run.header.version)
     rows = sorted(_windows(run, number, folder, marked), key=lambda row: -1 if row.window is None else row.window)
     yield _start(number, folder, run.header.version, began=any(row.bytes is not None for row in rows))
-    yield from metrics
+    yield from _cut_short(run, folder, metrics)
     last = max((row.window or 0 for row in rows if row.bytes is not None), default=-1)
     for row in rows:
         lost = row.verdict == "unfinished" and row.window is not None and (row.window < last or row.window in marked)
         yield _missing(row.file, number, row.window, f"{row.file} is empty") if lost else row
     yield from _leftovers(folder / names.STAGING)
+
+
+def _cut_short(run: Run, folder: Path, found: Sequence[Finding]) -> Iterator[Finding]:
+    """The findings of a segment's metrics; torn, or missing, where lines at their end are."""
+    file = str(folder / names.METRICS_FILE)
+    lost = [problem for problem in run.problems if problem.startswith(f"{file} ")]
+    if not lost or any(finding.verdict in DAMAGE for finding in found):
+        yield from found
+    elif found:
+        yield from (replace(finding, verdict="torn", detail=lost[0]) for finding in found)
+    else:
+        yield Finding(file, "missing", detail=lost[0])
 
 
 def _missing(file: str, segment: int, window: int | None, detail: str) -> Finding:
@@ -153,7 +191,7 @@ def _start(number: int, folder: Path, version: int, *, began: bool) -> Finding:
         )
         return Finding(str(file), verdict, number, detail=f"{file} {why}")
     try:
-        read_start(folder, number, version)
+        read_segment(folder, number, version)
     except RecuError as error:
         return Finding(str(file), "damaged", number, bytes=file.lstat().st_size, detail=str(error))
     return Finding(str(file), "whole", number, bytes=file.lstat().st_size)
@@ -180,7 +218,8 @@ def _windows(run: Run, number: int, folder: Path, marked: set[int]) -> Iterator[
     lost = {index for index in marked if not os.path.lexists(folder / names.window_name(index))}
     for index in sorted(lost):
         file = folder / names.window_name(index)
-        yield _missing(str(file), number, index, f"{file} is missing, though its metrics were logged")
+        text = f"window {index} ({file}) is missing, though its metrics were logged"
+        yield _missing(str(file), number, index, text)
     before: Window | None = None
     for index, place in places:
         finding, window = _shard(run, Segment(folder, number, 0), index, place)
@@ -188,8 +227,7 @@ def _windows(run: Run, number: int, folder: Path, marked: set[int]) -> Iterator[
             lost.add(index)
         else:
             if not _goes_on(window, before, lost):
-                text = f"what comes before window {index} ({place}), up to update {window.first_update - 1}, is missing"
-                yield _missing(str(folder), number, None, text)
+                yield _missing(str(folder), number, None, missing_before(window))
             before = window
         yield finding
         for name in _strangers(place):
@@ -273,6 +311,10 @@ def _layer_problems(record: LayerRecord) -> Iterator[RecuError]:
             record.array(name)
         except RecuError as error:
             yield error
+    with contextlib.suppress(RecuError):  # told above
+        kept = [name for name in ("flips", "first_flip", "last_flip") if record.holds(name)]
+        for text in odd_flips(dict(zip(kept, record.sparse(*kept)[1:], strict=True))):
+            yield DamagedError(f"{record.window.where} is damaged: in layer {record.spec.name!r:.80} {text}")
 
 
 def _checkpoint(file: Path) -> Finding:

@@ -10,12 +10,14 @@ import numpy as np
 
 from recu_analysis.errors import DamagedError, LayerNotFoundError, NotRecordedError, WindowNotFoundError, hint
 from recu_analysis.store.quantities import TABLE, UNION
+from recu_analysis.store.sound import fits_shape, fits_window, is_negative
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from recu_analysis.store.header import LayerSpec, LayerWindow, ShardHeader
+    from recu_analysis.store.header import LayerSpec, LayerWindow
     from recu_analysis.store.quantities import Quantity
+    from recu_analysis.store.shard import ShardHeader
     from recu_analysis.store.tensors import TensorFile
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -67,7 +69,7 @@ class LayerRecord:
             return None
         if quantity.of == "flipped":
             return self._flipped() if quantity.merge == UNION else self._scatter(quantity)
-        return self._read(name) if quantity.of == "weights" else self._tensor(name)
+        return self._read(name)
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *(row.name for row in self.window.quantities.values() if row.of != "layer")]
@@ -108,11 +110,15 @@ class LayerRecord:
     def _read(self, kind: str) -> Array:
         named = self._named(kind)
         self.check_shape(kind)
-        return self.window.file.read(*named)
+        values = self.window.file.read(*named)
+        if is_negative(kind, values):
+            self._does_not_fit(kind)
+        return values
 
     def check_shape(self, kind: str, wanted: str | None = None) -> None:
         """DamagedError, naming what is wanted, if one of the file's arrays has not run.json's shape; reads nothing."""
-        if self.window.file.entry(f"{kind}/{self.spec.name}").shape != self.spec.shape:
+        quantity, entry = self.window.quantities[kind], self.window.file.entry(f"{kind}/{self.spec.name}")
+        if not fits_shape(quantity, entry.shape, self.spec.shape, self.summary.updates):
             raise DamagedError(
                 f"{self.window.where} is damaged: {wanted or kind} of layer {self.spec.name!r} has another shape"
             )
@@ -129,6 +135,8 @@ class LayerRecord:
         self.check_shape(kind)
         flat, position = [total.reshape(-1) for total in totals], 0
         for block in self.window.file.blocks(*named):
+            if is_negative(kind, block):
+                self._does_not_fit(kind)
             for each in flat:
                 each[position : position + block.size] += block
             position += block.size
@@ -145,7 +153,7 @@ class LayerRecord:
         values = []
         for kind in kinds:
             values.append(self._tensor(kind))
-            if indices.shape != values[-1].shape:
+            if indices.shape != values[-1].shape or not fits_window(kind, values[-1], self.summary):
                 self._does_not_fit(kind)
         return indices, *values
 
@@ -157,7 +165,10 @@ class LayerRecord:
         return indices.astype(np.intp)
 
     def _does_not_fit(self, kind: str) -> NoReturn:
-        raise DamagedError(f"{self.window.where} is damaged: {kind} of layer {self.spec.name!r} does not fit the layer")
+        raise DamagedError(
+            f"{self.window.where} is damaged: {kind} of layer {self.spec.name!r} is not what its weights and updates "
+            "can have"
+        )
 
     def _scatter(self, quantity: Quantity) -> Array:
         self.check_shape("weight", quantity.name)  # else run.json alone would say how much memory to take

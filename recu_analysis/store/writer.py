@@ -1,26 +1,38 @@
-"""Writing a run directory: checksummed windows, saved by a background thread with a bounded queue."""
+"""Writing a run directory: checksummed windows, saved in the background."""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
 import os
-import queue
 import secrets
-import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from safetensors.numpy import save_file
 
-from recu_analysis.errors import InputError, RunExistsError, StoreError
+from recu_analysis.errors import InputError, StoreError
 from recu_analysis.store import format as names
-from recu_analysis.store.durable import as_store_error, check_room, commit, lock_directory, sync_directory
-from recu_analysis.store.header import RunHeader, ShardHeader
+from recu_analysis.store.background import Background
+from recu_analysis.store.durable import as_store_error, check_room, commit, sync_directory
+from recu_analysis.store.header import RunHeader
+from recu_analysis.store.held import HeldFolder, absolute
 from recu_analysis.store.limits import check_recordable
 from recu_analysis.store.quantities import QUANTITIES, requests_of, rows_of
 from recu_analysis.store.run import open_run
 from recu_analysis.store.sealing import digest, dump_json, dump_mark, sealed
+from recu_analysis.store.segments import count_marks
+from recu_analysis.store.shard import ShardHeader
+from recu_analysis.store.starting import (
+    check_resumable,
+    check_same_layers,
+    check_same_quantities,
+    check_same_weights,
+    clear_unused,
+    refuse_existing,
+    sweep,
+    window_at,
+)
 from recu_analysis.store.state import window_bytes
 
 if TYPE_CHECKING:
@@ -33,24 +45,24 @@ if TYPE_CHECKING:
 
 #: Windows for which a disk must have room when a recording begins.
 LEAST_WINDOWS = 3
-#: Windows that may wait for the disk before the training thread waits for them.
-QUEUED_WINDOWS = 2
 
 
 class RunWriter:
     """A run directory open for writing, by one process at a time.
 
+    It writes to the folder that it began in, whatever becomes of its name; a forked child cannot write to it.
+
     Parameters
     ----------
     path : Path
-        New or empty, unless `resume` is given.
+        New or empty, unless `resume` is given; or what a recording left that was refused before its first update.
     layers : sequence of LayerSpec
     configuration, environment : mapping
         What run.json keeps; JSON types only.
     resume : int, optional
         The update at which the model stands that goes on with the run.
-    next_updates : mapping, optional
-        For every layer the number of its first update after `resume`, where that is not resume + 1.
+    start : mapping of str to LayerState, optional
+        With `resume`, the state of every layer there: if a window ended at that update, it must have these weights.
     exact : bool
         Whether every update will be seen; False for windows made from checkpoints.
     quantities : mapping of str to Quantity, optional
@@ -65,7 +77,8 @@ class RunWriter:
     RunExistsError
         If the directory is not empty and `resume` is not given.
     StoreError
-        If it cannot be written, another process writes to it, or the run has other layers.
+        If it cannot be written, another process writes to it, or the run has other layers, or other weights at
+        `resume`. Whatever is raised here, the folder is then as it was.
     NoRoomError
         If the disk cannot hold three windows.
     """
@@ -78,20 +91,19 @@ class RunWriter:
         configuration: Mapping[str, Any],
         environment: Mapping[str, Any],
         resume: int | None = None,
-        next_updates: Mapping[str, int] | None = None,
+        start: Mapping[str, LayerState] | None = None,
         exact: bool = True,
         quantities: Mapping[str, Quantity] | None = None,
         more: Mapping[str, Any] | None = None,
     ) -> None:
-        self.path = path
+        path = absolute(path)
         self.start_update = resume or 0
         self._layers = tuple(layers)
         self._exact = exact
-        self._next_updates = dict(next_updates or {})
-        self._error: Exception | None = None
-        self._closed = self._released = False
+        self._closed = self._released = self._abandoned = False
         self._process = os.getpid()
         self._marks = 0
+        self._made: list[str] = []
         kept = dict(rows_of(QUANTITIES) if quantities is None else quantities)
         header = RunHeader(
             secrets.token_hex(8), self._layers, dict(configuration), dict(environment), kept, more=dict(more or {})
@@ -103,70 +115,82 @@ class RunWriter:
             f"a recording of {sum(layer.weights for layer in layers)} weights",
         )
         with as_store_error(path, "cannot be prepared for recording"):
-            _refuse_existing(path, resume)
-            path.mkdir(parents=True, exist_ok=True)
-            self._lock = lock_directory(path)
+            refuse_existing(path, resume)
+            self._held = HeldFolder(path)
             try:
-                _refuse_existing(path, resume)  # again: another process may have come and gone meanwhile
-                self._prepare(header, resume)
+                refuse_existing(path, resume)  # again: another process may have come and gone meanwhile
+                self._prepare(header, resume, start or {})
             except BaseException:
-                os.close(self._lock)
+                self._held.undo(self._made)
                 raise
-        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(QUEUED_WINDOWS)
-        self._thread = threading.Thread(target=self._work, name="recu-analysis writer", daemon=True)
-        self._thread.start()
+        self._background = Background("recu-analysis writer")
         # Without this, a process that ends without close() would lose the windows that still wait.
         atexit.register(self._finish)
 
-    def _prepare(self, header: RunHeader, resume: int | None) -> None:
+    @property
+    def path(self) -> Path:
+        """Where the run directory is; where it was last written, if it has been moved since."""
+        return self._held.path
+
+    @property
+    def _folder(self) -> Path:
+        return self.path / names.HISTORY / names.segment_name(self._segment)
+
+    @property
+    def _staging(self) -> Path:
+        return self._folder / names.STAGING
+
+    def _prepare(self, header: RunHeader, resume: int | None, start: Mapping[str, LayerState]) -> None:
         history = self.path / names.HISTORY
         if history.is_symlink():
             raise StoreError(f"{history} is a link, which readers do not follow; put the folder itself there")
-        history.mkdir(exist_ok=True)
-        _sweep(history)
-        self._header = header
+        before: dict[str, int] = {}
         if resume is None:
-            self.run_id = header.run_id
-            commit(
-                history, self.path / names.RUN_FILE, lambda file: file.write_text(header.to_json(), encoding="utf-8")
-            )
-            segment, self._next_window = 0, 0
+            clear_unused(self.path)
+            self._header, self._segment, self._next_window = header, 0, 0
+            self._made += [names.HISTORY, names.RUN_FILE, names.REFUSED_FILE]
         else:
-            self.run_id, segment, self._next_window = self._continue(resume, header)
-        self._segment = segment
-        self._folder = history / names.segment_name(segment)
-        self._folder.mkdir()
-        self._staging = self._folder / names.STAGING
-        self._staging.mkdir()
-        start = {
+            before = self._continue(resume, header, start)
+            self._made.append(f"{names.HISTORY}/{names.segment_name(self._segment)}")
+            sweep(history)
+        self._staging.mkdir(parents=True)
+        content = {
             "format": names.FORMAT_VERSION,
-            "segment": segment,
+            "segment": self._segment,
             "start_update": self.start_update,
             "world_size": 1,
             "environment": header.environment,
-        }
-        line = dump_json(sealed(start))
-        commit(self._staging, self._folder / names.SEGMENT_FILE, lambda file: file.write_text(line, encoding="utf-8"))
+        } | before
+        self._commit(self._folder / names.SEGMENT_FILE, dump_json(sealed(content)))
         sync_directory(history)
+        if resume is None:  # last: where it is, a segment has begun
+            self._commit(self.path / names.RUN_FILE, header.to_json())
         sync_directory(self.path)
 
-    def _continue(self, resume: int, header: RunHeader) -> tuple[str, int, int]:
-        """Run id, segment number and window number with which a resumed run goes on."""
+    def _continue(self, resume: int, header: RunHeader, start: Mapping[str, LayerState]) -> dict[str, int]:
+        """Take up the run, its next segment and window; returns how many marks the segment before has."""
         run = open_run(self.path)
         check_resumable(run.header, self.path)
-        _check_same_layers(run.header.layers, header.layers, self.path)
-        _check_same_quantities(run.header.quantities, header.quantities, self.path)
-        self._header = run.header
-        last = max((window.last_update for window in run.windows), default=0)
-        if resume < 0 or resume > last:
-            raise InputError(f"{self.path} cannot be resumed at update {resume}: it was recorded up to update {last}")
-        kept = [window for window in run.windows if window.last_update <= resume]
-        ends_here = bool(kept) and all(
-            layer.next_update == self._next_updates.get(name, resume + 1)
-            for name, layer in kept[-1].header.layers.items()
+        check_same_layers(run.header.layers, header.layers, self.path)
+        check_same_quantities(run.header.quantities, header.quantities, self.path)
+        last = window_at(run.windows, resume, self.path)
+        goes_on = last is not None and all(
+            layer.next_update == (start[name].summary.first_update if name in start else resume + 1)
+            for name, layer in last.header.layers.items()
         )
-        number = max((window.number for window in kept), default=-1)
-        return run.header.run_id, run.next_segment, number if ends_here else number + 1
+        if last is not None and last.last_update == resume:
+            check_same_weights(last, start, self.path)
+        self._header, self._segment = run.header, run.next_segment
+        self._next_window = 0 if last is None else last.number if goes_on else last.number + 1
+        return {"marks_before": count_marks(run.segments[-1].folder)} if run.segments else {}
+
+    @property
+    def run_id(self) -> str:
+        """The run's own name."""
+        return self._header.run_id
+
+    def _commit(self, file: Path, text: str) -> None:
+        commit(self._staging, file, lambda each: each.write_text(text, encoding="utf-8"))
 
     def write_window(
         self,
@@ -203,9 +227,10 @@ class RunWriter:
             partial=partial,
             layers={layer: state.summary for layer, state in states.items()},
             digests={},
+            marks=self._marks,
             more=dict(more or {}),
         )
-        self._queue.put(lambda: self._save_window(header, states))
+        self._put(lambda: self._save_window(header, states))
         return number
 
     def write_metrics(self, line: Mapping[str, Any]) -> None:
@@ -213,38 +238,43 @@ class RunWriter:
         self._require_open()
         self._marks += 1
         text = dump_mark(line, self._marks)
-        self._queue.put(lambda: self._append_metrics(text))
-
-    def rewrite_layers(self, layers: Sequence[LayerSpec]) -> None:
-        """Queue run.json anew, with what is known by now of whether layers were verified."""
-        self._require_open()
-        now = {layer.name: layer for layer in layers if layer.verified is not None}
-        known = (now.get(layer.name, layer) for layer in self._header.layers)
-        self._header = replace(self._header, layers=tuple(known))
-        text = self._header.to_json()
-        self._queue.put(
-            lambda: commit(
-                self._staging, self.path / names.RUN_FILE, lambda file: file.write_text(text, encoding="utf-8")
-            )
-        )
-
-    def abandon(self):
-        self._finish()
+        self._put(lambda: self._append_metrics(text))
 
     def refuse(self, reason: str) -> None:
-        """Leave word, for whoever reads the run, that what was recorded is not to be trusted, and why."""
-        self._require_open()
+        """Leave word, for whoever reads the run, that what was recorded is not to be trusted, and why.
+
+        It is on disk after `flush` or `close`, also where a window could not be written before.
+        """
+        self._require_open(failed=True)
         text = dump_json(sealed({"format": names.FORMAT_VERSION, "segment": self._segment, "reason": reason}))
-        self._queue.put(
-            lambda: commit(
-                self._staging, self.path / names.REFUSED_FILE, lambda file: file.write_text(text, encoding="utf-8")
-            )
-        )
+        self._put(lambda: self._commit(self.path / names.REFUSED_FILE, text), in_any_case=True)
+
+    def rewrite_layers(self, layers: Sequence[LayerSpec]) -> None:
+        """Queue run.json anew, whole at every moment, with other words on the same layers.
+
+        Where they do not say whether a layer is verified, what run.json said of it stays.
+
+        Raises
+        ------
+        InputError
+            If they are other layers, or run.json would be larger than readers take.
+        StoreError
+            If the run cannot be written any more.
+        """
+        self._require_open()
+        if tuple(layers) != self._header.layers:
+            raise InputError("run.json can say more of the layers of its run, and not have other layers")
+        known = zip(layers, self._header.layers, strict=True)
+        told = (old if new.verified is None else replace(new, more={**old.more, **new.more}) for new, old in known)
+        header = replace(self._header, layers=tuple(told))
+        check_recordable(header)
+        self._header = header
+        self._put(lambda: self._commit(self.path / names.RUN_FILE, header.to_json()))
 
     def flush(self) -> None:
         """Return when everything queued is on disk; raises what went wrong."""
-        if self._thread.is_alive():
-            self._queue.join()
+        self._require_own()
+        self._background.wait()
         self._raise_error()
 
     def close(self) -> None:
@@ -252,39 +282,58 @@ class RunWriter:
         self._finish()
         self._raise_error()
 
+    def abandon(self) -> None:
+        """Undo the start: delete what this writer made, write nothing more, release the directory. May be repeated.
+
+        A folder that was there before stays, and so does whatever a resumed run held. After `close` it does nothing.
+        """
+        if not self._closed:
+            self._abandoned = True
+            self._finish()
+
     def _finish(self) -> None:
         # A child that was forked has neither the thread nor anything of its own to write.
         if self._released or os.getpid() != self._process:
             return
         self._closed = True
-        self._queue.put(None)
-        self._thread.join()
+        self._background.stop(discard=self._abandoned)
         self._released = True  # not before: Ctrl-C may have ended the wait, and then close() or the exit goes on
-        with contextlib.suppress(OSError):
-            self._staging.rmdir()
-        os.close(self._lock)
+        if self._abandoned:
+            self._held.undo(self._made)
+        else:
+            with contextlib.suppress(OSError, StoreError):
+                self._held.follow()
+                self._staging.rmdir()
+            self._held.release()
         atexit.unregister(self._finish)
 
-    def _require_open(self) -> None:
-        self._raise_error()
+    def _require_own(self) -> None:
+        if os.getpid() != self._process:
+            raise StoreError(
+                f"the recording into {self.path} belongs to the process that began it; mark and flush it there, not in "
+                "a worker or another child of that process"
+            )
+
+    def _require_open(self, *, failed: bool = False) -> None:
+        """StoreError where nothing can be written any more: after an error too, unless what follows may have failed."""
+        self._require_own()
+        if not failed:
+            self._raise_error()
         if self._closed:
             raise StoreError(f"the recording into {self.path} is closed; nothing more can be written")
 
     def _raise_error(self) -> None:
-        if self._error is not None:
-            raise self._error
+        if self._background.error is not None:
+            raise self._background.error
 
-    def _work(self) -> None:
-        while (task := self._queue.get()) is not None:
-            # After an error nothing more is written: the next window would not follow on the last one.
-            if self._error is None:
-                try:
-                    with as_store_error(self.path, "cannot be written"):
-                        task()
-                except Exception as error:  # raised on the training thread, at its next call
-                    self._error = error
-            self._queue.task_done()
-        self._queue.task_done()
+    def _put(self, task: Callable[[], object], *, in_any_case: bool = False) -> None:
+        def do() -> None:
+            with as_store_error(self.path, "cannot be written"):
+                self._held.follow()
+                task()
+
+        # After an error nothing more is written: the next window would not follow on the last one.
+        self._background.put(do, in_any_case=in_any_case)
 
     def _save_window(self, header: ShardHeader, states: Mapping[str, LayerState]) -> None:
         number = header.window
@@ -309,63 +358,3 @@ class RunWriter:
             os.fsync(file.fileno())
         if is_new:
             sync_directory(self._folder)
-
-
-def check_resumable(header: RunHeader, path: Path) -> None:
-    """StoreError where a run has an earlier format, which is read but no longer written."""
-    if header.version != names.FORMAT_VERSION:
-        raise StoreError(
-            f"{path} has format {header.version}, which can be read but not gone on with; begin anew in another folder"
-        )
-
-
-def _refuse_existing(path: Path, resume: int | None) -> None:
-    if path.exists() and not path.is_dir():
-        raise RunExistsError(f"{path} is a file; a run needs a folder of its own")
-    if resume is None and path.is_dir() and not is_unused(path):
-        raise RunExistsError(f"{path} exists and is not empty; choose another folder, or resume the run in it")
-    if resume is not None and not path.is_dir():
-        raise StoreError(f"{path} does not exist, so there is no run to resume")
-
-
-def is_unused(path: Path) -> bool:
-    """Whether a folder is empty but for what a recording leaves that failed before it began."""
-    for entry in path.iterdir():
-        is_history = entry.name == names.HISTORY and entry.is_dir() and not entry.is_symlink()
-        bare = is_history and not any(item.is_dir() for item in entry.iterdir())
-        if not bare and entry.name != names.LOCK_FILE:
-            return False
-    return True
-
-
-def _sweep(history: Path) -> None:
-    """Remove the half-written files that a crash left; no link is followed to them."""
-    for staging in (history, *history.glob(f"segment-*/{names.STAGING}")):
-        if staging.is_symlink() or staging.parent.is_symlink():
-            continue
-        for leftover in staging.iterdir():
-            if leftover.is_symlink() or leftover.is_file():
-                leftover.unlink()
-
-
-def _listed(quantities: Sequence[str]) -> str:
-    return ", ".join(quantities) or "(none)"
-
-
-def _check_same_quantities(recorded: Mapping[str, Quantity], given: Mapping[str, Quantity], path: Path) -> None:
-    """StoreError unless both keep the same of every layer; what only some layers have may be left out."""
-    kept, now = ({name for name, row in rows.items() if not row.optional} for rows in (recorded, given))
-    if kept != now:
-        raise StoreError(
-            f"{path} keeps the quantities {_listed(requests_of(recorded))} and cannot go on with "
-            f"{_listed(requests_of(given))}; resume it with the same ones (what differs: {_listed(sorted(kept ^ now))})"
-        )
-
-
-def _check_same_layers(recorded: Sequence[LayerSpec], given: Sequence[LayerSpec], path: Path) -> None:
-    if tuple(recorded) == tuple(given):
-        return
-    before, now = {layer.name: layer for layer in recorded}, {layer.name: layer for layer in given}
-    different = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
-    listed = ", ".join(different[:5]) or "their order"
-    raise StoreError(f"{path} holds a run of another model and cannot be resumed with this one; what differs: {listed}")

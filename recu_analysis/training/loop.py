@@ -6,7 +6,6 @@ import contextlib
 import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,10 +16,12 @@ from recu_analysis.capture.record import record
 from recu_analysis.errors import InputError
 from recu_analysis.nn import set_progress, set_tau
 from recu_analysis.store.format import RUN_FILE
+from recu_analysis.store.held import absolute
 from recu_analysis.store.quantities import requested
 from recu_analysis.store.run import read_header
+from recu_analysis.store.starting import check_resumable
 from recu_analysis.store.state import window_bytes
-from recu_analysis.store.writer import LEAST_WINDOWS, check_resumable
+from recu_analysis.store.writer import LEAST_WINDOWS
 from recu_analysis.training import checkpoint, place
 from recu_analysis.training.data import Dataset, batches, epoch_seed, load_dataset
 from recu_analysis.training.distributed import Processes, SharedError, processes
@@ -30,6 +31,7 @@ from recu_analysis.training.step import CompilationError, Part, Step, in_updates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from recu_analysis.capture.recorder import Recorder
     from recu_analysis.training.config import TrainingConfig
@@ -138,7 +140,7 @@ def train(
     """
     if resume and overwrite:
         raise InputError("resume and overwrite exclude each other; give one of them")
-    folder = Path(run_dir)
+    folder = absolute(run_dir)
     with processes(config.device) as ours, contextlib.ExitStack() as held:
         _check_batches(config, ours)
         position = _begun(config, folder, ours, held) if resume else None

@@ -11,7 +11,7 @@ from recu_analysis.errors import DamagedError, RunExistsError, StoreError
 from recu_analysis.store.durable import as_store_error, check_room, lock_directory
 from recu_analysis.store.format import CHECKPOINTS, HISTORY, LOCK_FILE, RUN_FILE, SEGMENT_NAME
 from recu_analysis.store.header import RunHeader
-from recu_analysis.store.writer import is_unused
+from recu_analysis.store.starting import is_unused
 from recu_analysis.training.checkpoint import NAME
 
 if TYPE_CHECKING:

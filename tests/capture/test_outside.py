@@ -404,3 +404,28 @@ def test_an_optimizer_without_learning_rate_has_none_and_momentum_one_without_de
     full = torch.optim.SGD(model.parameters(), lr=0.1, momentum=1.0, weight_decay=0.1)
     run, _ = recorded(tmp_path / "shrinking", model, full, lambda update: step(model, full, update))
     assert np.isnan(run.windows[1]["1"].summary.decay_time) or run.windows[1]["1"].summary.decay_time == np.inf
+
+
+def test_a_training_that_clamps_is_resumed_at_a_mark_as_if_it_had_not_stopped(tmp_path):
+    def train(path, stop):
+        model = tiny()
+        optimizer = sgd(model)
+        recorder = ra.record(model, optimizer, path)
+        for update in range(6):
+            step(model, optimizer, update)
+            model[1].weight.data.clamp_(-0.2, 0.2)
+            if update == 2:
+                recorder.mark(epoch=0)
+            if update == 2 and stop:
+                recorder.close()
+                recorder = ra.record(model, optimizer, path, resume=3)
+        recorder.mark(epoch=1)
+        recorder.close()
+        return ra.open_run(path)
+
+    whole, stopped = train(tmp_path / "whole", stop=False), train(tmp_path / "stopped", stop=True)
+    assert not stopped.problems
+    assert not stopped.gaps
+    for first, second in zip(whole.windows, stopped.windows, strict=True):
+        assert first.header.layers == second.header.layers
+        assert first.header.digests == second.header.digests

@@ -114,6 +114,10 @@ def test_a_layer_that_uses_other_states_is_refused(tmp_path, name):
     assert "was refused while it was recorded: layer '0' does not use" in ra.open_run(tmp_path / "watched").problems[0]
     table = ra.find_binary_layers(model, layers, example=batch)
     assert table["verified"].tolist() == [False]
+    good = nn.Sequential(BinaryLinear(24, 4))
+    run = train(tmp_path / "watched", good, torch.randn(4, 24))
+    assert run.header.layers[0].verified
+    assert not run.problems
 
 
 def shares(layer, *, example=None):

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from recu_analysis.errors import DamagedError
 from recu_analysis.store import format as names
-from recu_analysis.store.header import LayerSpec, LayerWindow, RunHeader, ShardHeader
+from recu_analysis.store.header import LayerSpec, LayerWindow, RunHeader
 from recu_analysis.store.sealing import digest, dump_json, seal
+from recu_analysis.store.shard import ShardHeader
 from recu_analysis.theory.standardize import WeightTransform
 
 FORMAT = f"{names.SHARD_FORMAT}{names.FORMAT_VERSION}"
@@ -59,17 +60,17 @@ def test_run_headers_come_back(layers, configuration):
 @given(
     st.dictionaries(
         TEXTS,
-        st.builds(LayerWindow, WHOLE, WHOLE, FINITE, FINITE, FINITE, st.none() | FINITE),
+        st.builds(LayerWindow, st.integers(3, 9), st.integers(0, 2**62), FINITE, FINITE, FINITE, st.none() | FINITE),
     ),
     st.dictionaries(TEXTS, TEXTS),
 )
 def test_shard_headers_come_back(layers, digests):
-    header = ShardHeader("0123", 1, 2, 3, 4, True, False, layers, digests)
+    header = ShardHeader("0123", 1, 2, 3, 2**63 - 1, True, False, layers, digests, marks=5)
     assert ShardHeader.from_metadata(header.to_metadata(), "shard") == header
 
 
 def test_sums_that_are_not_finite_come_back_as_nan():
-    summary = LayerWindow(1, 4, math.inf, math.nan, 1.0, None)
+    summary = LayerWindow(3, 2, math.inf, math.nan, 1.0, None)
     header = ShardHeader("0123", 1, 2, 3, 4, True, False, {"a": summary}, {})
     result = ShardHeader.from_metadata(header.to_metadata(), "shard").layers["a"]
     assert math.isnan(result.lr)

@@ -67,6 +67,9 @@ def state(generator, first, updates, rows):
             dtype, shape = row.dtype_in("float32"), shapes[row.of]
             values = generator.integers(1, 9, shape) if dtype.kind in "ui" else generator.random(shape)
             arrays[row.name] = flipped if row.merge == UNION else values.astype(dtype)
+    times = np.sort(generator.integers(first, first + updates, (2, flipped.size)), axis=0).astype(np.uint32)
+    possible = {"first_flip": times[0], "last_flip": times[1], "flips": np.where(times[0] < times[1], updates, 1)}
+    arrays |= {name: each.astype(np.uint32) for name, each in possible.items() if name in arrays}
     numbers = {
         "map": generator.random((2, 2)).tolist(),
         "noise_decay": float(generator.random()),

@@ -9,7 +9,7 @@ import stat
 import numpy as np
 import pytest
 
-import recu_analysis.store.run as module
+import recu_analysis.store.segments as module
 from recu_analysis import open_run
 from recu_analysis.errors import DamagedError, NotARunError, WindowNotFoundError
 from recu_analysis.store.header import LayerSpec, LayerWindow
@@ -22,6 +22,8 @@ from tests.editing import edit_run, run_json
 
 WALK = random_walk((4, 30), 40, step=0.3)
 OTHER = random_walk((4, 30), 40, step=0.3, seed=1)
+#: Another way from update 4 on.
+BRANCH = np.concatenate([WALK[:5], OTHER[5:]])
 TRANSFORM = WeightTransform(centre=True)
 SPECS = [LayerSpec(name, (4, 30), "float32", "test", TRANSFORM) for name in ("a", "b")]
 FIRST = "history/segment-0000"
@@ -80,13 +82,13 @@ def test_several_resumptions(tmp_path):
 def test_windows_tell_where_a_segment_starts_whose_file_is_lost(tmp_path, damage):
     """Otherwise the last segment would follow on weights of the first, which the second had superseded."""
     path = record(tmp_path, (1, 4), (5, 8))
-    record(path, (5, 8), resume=4, walk=OTHER)
-    record(path, (9, 10), resume=8, walk=OTHER)
+    record(path, (5, 8), resume=4, walk=BRANCH)
+    record(path, (9, 10), resume=8, walk=BRANCH)
     before = open_run(path)
     damage(path / "history/segment-0001/segment.json")
     run = open_run(path)
     assert spans(run) == spans(before) == [(0, 1, 0), (1, 1, 4), (2, 5, 8), (3, 9, 10)]
-    np.testing.assert_array_equal(run.windows[3]["a"].start, OTHER[8])
+    np.testing.assert_array_equal(run.windows[3]["a"].start, BRANCH[8])
     assert len(run.problems) == 1
     assert "segment-0001/segment.json" in run.problems[0]
 
@@ -248,8 +250,7 @@ def test_a_window_that_was_marked_and_is_gone_is_a_problem(tmp_path, number, emp
 
 
 def test_a_gap_between_windows_that_have_no_metrics_is_a_problem(tmp_path):
-    path = synthetic_run(tmp_path / "run").path
-    (path / "history/segment-0000/metrics.jsonl").unlink()
+    path = record(tmp_path / "run", (1, 5), (6, 10), (11, 15))
     assert open_run(path).problems == ()
     shutil.rmtree(path / "history/segment-0000/window-000002")
     (problem,) = open_run(path).problems

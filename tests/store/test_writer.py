@@ -235,7 +235,7 @@ def test_an_interrupted_close_goes_on_when_it_is_repeated(tmp_path, monkeypatch)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(out._thread, "join", interrupted)
+        patch.setattr(out._background._thread, "join", interrupted)
         with pytest.raises(KeyboardInterrupt):
             out.close()
     out.close()
@@ -271,7 +271,11 @@ def test_a_start_that_failed_may_be_repeated(tmp_path, monkeypatch):
         patch.setattr(os, "fsync", full)
         with pytest.raises(StoreError, match="cannot be prepared for recording: No space left"):
             writer(tmp_path)
-    (tmp_path / "history/123-abc").write_text("left by a killed process")
+    assert not any(tmp_path.iterdir())
+    staging = tmp_path / "history/segment-0000/staging"
+    staging.mkdir(parents=True)
+    for folder in (staging, staging.parent.parent):
+        (folder / "123-abc").write_text("left by a killed process")
     recorded(tmp_path)
     assert spans(tmp_path)[-1] == (2, 5, 8)
     assert sorted(file.name for file in (tmp_path / "history").iterdir()) == ["segment-0000"]

@@ -1,0 +1,124 @@
+"""On which window of a run each follows: what repeats an end, what is in no window, what contradicts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from recu_analysis.errors import WindowNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from recu_analysis.store.shard import ShardHeader
+    from recu_analysis.store.window import Window
+
+
+@dataclass(slots=True)
+class Chain:
+    """The windows that count, each with the one before; a sentence for each that contradicts it, or misses it."""
+
+    windows: list[Window] = field(default_factory=list)
+    contradictions: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    #: Whether the last state was refused, so that what begins with it has no known start.
+    _cut: bool = False
+
+    def add(self, window: Window) -> None:
+        """Take the next window that no later resumption supersedes, unless it repeats an end or contradicts one."""
+        last = self.windows[-1] if self.windows else None
+        if last is None:
+            self.windows.append(window)
+        elif window.header.is_state and window.header.follows(last.header):
+            self._cut = False
+        elif problem := _contradiction(window, last):
+            self.contradictions.append(problem)
+            self._cut = True
+        else:
+            if not window.header.is_state and not self._cut and not window.header.follows(last.header):
+                self.missing.append(missing_before(window))
+            self.windows.append(replace(window, previous=None if self._cut else last))
+            self._cut = False
+
+
+def chained(windows: Iterable[Window]) -> Chain:
+    """Windows, in the order of their segments and numbers, each linked with the one before."""
+    chain = Chain()
+    for window in windows:
+        chain.add(window)
+    return chain
+
+
+def missing_before(window: Window) -> str:
+    """What is said of a window that follows on nothing."""
+    return f"what comes before {window.where}, up to update {window.first_update - 1}, is missing"
+
+
+def _contradiction(window: Window, last: Window) -> str | None:
+    """How a window contradicts the one before: by its weights, its updates or its number."""
+    after, before = window.header, last.header
+    if after.is_state and after.counts_on(before):
+        layer = after.other_weights(before)[0]
+        return (
+            f"{window.where} goes on from other weights of layer {layer!r:.80} than those with which {last.where} "
+            f"ended at update {last.last_update}; what follows is not connected with what came before"
+        )
+    ends = {name: layer.next_update for name, layer in before.layers.items()}
+    if any(layer.first_update < ends.get(name, 0) for name, layer in after.layers.items()):
+        return (
+            f"{window.where} begins at update {window.first_update}, before the end of {last.where} at update "
+            f"{last.last_update}"
+        )
+    if window.number <= last.number:
+        return f"{window.where} has no higher number than {last.where}, after which it comes"
+    return None
+
+
+def start_known(window: Window) -> bool:
+    """Whether the window on which this one follows is there; a state is its own start."""
+    return window.header.is_state or (window.previous is not None and window.header.follows(window.previous.header))
+
+
+def begins_anew(window: Window) -> bool:
+    """Whether a recording began, or went on after unseen updates, with the state before this window."""
+    return window.previous is None or window.previous.header.is_state
+
+
+def gap(window: Window) -> str | None:
+    """What is in no window before a state with which a recording went on; None for every other window."""
+    if not window.header.is_state or window.previous is None:
+        return None
+    unseen = _unseen(window.header, window.previous.header)
+    return f"{unseen} in no window: the recording went on at update {window.last_update}, in {window.where}"
+
+
+def _unseen(window: ShardHeader, before: ShardHeader) -> str:
+    """The updates between two windows, with the verb; those of the first layer that has some."""
+    spans = {
+        name: (before.layers[name].next_update, layer.first_update - 1)
+        for name, layer in window.layers.items()
+        if name in before.layers and layer.first_update > before.layers[name].next_update
+    }
+    if not spans:
+        return "what the weights did meanwhile is"
+    name, (first, last) = next(iter(spans.items()))
+    alike = len(set(spans.values())) == 1 and spans.keys() == window.layers.keys()
+    of = "" if alike else f" of layer {name!r:.80}"
+    return f"update {first}{of} is" if first == last else f"updates {first} to {last}{of} are"
+
+
+def check_connected(windows: Sequence[Window]) -> None:
+    """WindowNotFoundError unless the start of the first is known and each follows on the one before.
+
+    The text says which updates are in no window, or which window is missing.
+    """
+    for window in windows:
+        if not window.header.is_state:
+            _ = window.before
+    for before, window in pairwise(windows):
+        if not window.header.follows(before.header):
+            raise WindowNotFoundError(
+                f"{_unseen(window.header, before.header)} in no window between {before.where} and {window.where}; "
+                "choose windows on one side of them"
+            )

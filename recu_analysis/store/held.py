@@ -1,0 +1,142 @@
+"""The folder of a run while this process writes to it: locked, found again where it was moved, emptied on request."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from weakref import WeakSet
+
+from recu_analysis.errors import StoreError
+from recu_analysis.store.durable import lock_directory
+from recu_analysis.store.format import LOCK_FILE
+
+
+class HeldFolder:
+    """A folder that is made where it is not there, and that no other process may take until it is released.
+
+    Parameters
+    ----------
+    path : Path
+        As a user gives it: relative, or with ``~``; it is resolved once.
+
+    Attributes
+    ----------
+    path : Path
+        Where the folder is; another one after it was moved and `follow` found it.
+
+    Raises
+    ------
+    StoreError
+        If another recording has it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = absolute(path)
+        self._made: list[Path] = []
+        for folder in [*reversed(self.path.parents), self.path]:
+            if not folder.is_dir():
+                folder.mkdir(exist_ok=True)
+                self._made.append(folder)
+        self._lock = self._folder = -1
+        try:
+            self._folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._new_lock = not os.path.lexists(self.path / LOCK_FILE)
+            self._lock = lock_directory(self.path)
+        except BaseException:
+            self._leave()
+            raise
+        _HELD.add(self)
+
+    def follow(self) -> None:
+        """Let `path` lead to the folder that is held, wherever it was moved.
+
+        Raises
+        ------
+        StoreError
+            If it was deleted, or the system does not tell where it is.
+        """
+        if self._is_at(self.path):
+            return
+        told = _place_of(self._folder)
+        if told is not None and self._is_at(told):
+            self.path = told
+            return
+        deleted = os.fstat(self._folder).st_nlink == 0 or (told is not None and told.name.endswith(" (deleted)"))
+        raise StoreError(
+            f"{self.path} {'was deleted' if deleted else 'was moved, and the system does not tell where to'}, while it "
+            "was recorded; nothing more can be written there"
+        )
+
+    def _is_at(self, path: Path) -> bool:
+        try:
+            there = path.stat()
+        except OSError:
+            return False
+        here = os.fstat(self._folder)
+        return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+
+    def release(self) -> None:
+        """Let other processes take the folder, whatever children of this one still hold."""
+        if self._lock >= 0:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+        self.forget()
+
+    def undo(self, names: list[str]) -> None:
+        """Delete these entries, and whatever making and locking the folder made, as far as that goes; release it."""
+        with contextlib.suppress(OSError, StoreError):
+            self.follow()
+            for name in names:
+                _delete(self.path / name)
+            if self._new_lock:
+                (self.path / LOCK_FILE).unlink()
+        self.release()
+        self._leave()
+
+    def forget(self) -> None:
+        """Close what is open, without a word to other processes."""
+        _HELD.discard(self)
+        for descriptor in (self._lock, self._folder):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._lock = self._folder = -1
+
+    def _leave(self) -> None:
+        self.forget()
+        for folder in reversed(self._made):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def absolute(path: str | os.PathLike[str]) -> Path:
+    """A path as it stays when the process changes its folder: ``~`` is the home, links are left."""
+    return Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - which leave unknown names alone
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _place_of(descriptor: int) -> Path | None:
+    """Where an open folder is now; None where the system does not tell."""
+    try:
+        return Path(os.readlink(f"/proc/self/fd/{descriptor}"))  # noqa: PTH115 - of which only the text counts
+    except OSError:
+        return None
+
+
+#: What this process holds: a forked child holds none of it, and its end means nothing.
+_HELD: WeakSet[HeldFolder] = WeakSet()
+
+
+def _forget_all() -> None:
+    for held in list(_HELD):
+        held.forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)

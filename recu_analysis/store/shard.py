@@ -1,0 +1,102 @@
+"""The sealed header of a window's file, its translation to and from safetensors metadata, and what it follows on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Self
+
+from recu_analysis.errors import DamagedError
+from recu_analysis.store.format import FORMAT_VERSION, SHARD_FORMAT
+from recu_analysis.store.header import LayerWindow, of_type
+from recu_analysis.store.quantities import TABLE
+from recu_analysis.store.sealing import dump_json, load_json, seal
+from recu_analysis.store.sound import contradiction
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from recu_analysis.store.quantities import Quantity
+
+#: Fields of a shard's header that are not read and written as they are.
+_APART = frozenset({"layers", "marks", "more"})
+
+
+@dataclass(frozen=True, slots=True)
+class ShardHeader:
+    """The sealed header of one shard of a window.
+
+    `first_update` is one past `last_update` in a window without updates; `marks` is how many lines of metrics its
+    segment had before it, None where that is not told; `more` are fields that this version does not know, which a copy
+    keeps.
+    """
+
+    run_id: str
+    segment: int
+    window: int
+    first_update: int
+    last_update: int
+    exact: bool
+    partial: bool
+    layers: dict[str, LayerWindow]
+    digests: dict[str, str]
+    marks: int | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def to_metadata(self) -> dict[str, str]:
+        """The safetensors metadata that carries the header, sealed."""
+        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _APART}
+        own |= {} if self.marks is None else {"marks": self.marks}
+        layers = {name: layer.to_dict() for name, layer in self.layers.items()}
+        header = dump_json({**self.more, **own, "layers": layers})
+        return {"format": f"{SHARD_FORMAT}{FORMAT_VERSION}", "header": header, "seal": seal(header)}
+
+    @property
+    def is_state(self) -> bool:
+        """Whether it has no updates: the weights with which a recording begins, or goes on."""
+        return self.last_update < self.first_update
+
+    def counts_on(self, other: ShardHeader) -> bool:
+        """Whether every layer's updates go on where they ended in another window of the same layers."""
+        ends = {name: layer.next_update for name, layer in other.layers.items()}
+        return ends == {name: layer.first_update for name, layer in self.layers.items()}
+
+    def follows(self, other: ShardHeader) -> bool:
+        """Whether nothing is unseen between another window and this one: a state must have the weights of its end."""
+        return self.counts_on(other) and not (self.is_state and self.other_weights(other))
+
+    def other_weights(self, other: ShardHeader) -> list[str]:
+        """The layers whose weights at the end are not those at the end of another window, by their digests."""
+        names = {name: f"weight/{name}" for name in self.layers}
+        return [name for name, tensor in names.items() if self.digests.get(tensor) != other.digests.get(tensor)]
+
+    @classmethod
+    def from_metadata(
+        cls,
+        metadata: Mapping[str, str],
+        where: str,
+        version: int = FORMAT_VERSION,
+        quantities: Mapping[str, Quantity] = TABLE,
+    ) -> Self:
+        """The header in the metadata of a file of a run of that format; DamagedError if its seal is broken."""
+        header = metadata.get("header", "")
+        if metadata.get("format") != f"{SHARD_FORMAT}{version}":
+            raise DamagedError(f"{where} is not a window of a run: its format is {metadata.get('format')!r:.60}")
+        if seal(header) != metadata.get("seal"):
+            raise DamagedError(f"{where} is damaged: its header does not match its seal")
+        content = load_json(header, where)
+        try:
+            layers = {name: LayerWindow.from_dict(entry, quantities) for name, entry in content.pop("layers").items()}
+            own = {each.name: content.pop(each.name) for each in fields(cls) if each.name not in _APART}
+            own["marks"] = content.pop("marks", None)
+            for name in ("segment", "window", "first_update", "last_update", *(["marks"] if own["marks"] else [])):
+                of_type(own[name], int)
+            for name in ("exact", "partial"):
+                of_type(own[name], bool)
+            of_type(own["digests"], dict)
+            found = cls(layers=layers, **own, more=content)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DamagedError(f"{where} has a header that cannot be read: {error}") from None
+        problem = contradiction(found)
+        if problem:
+            raise DamagedError(f"{where} is damaged: its numbers contradict each other: {problem}")
+        return found

@@ -1,0 +1,83 @@
+"""What the numbers of a window must obey among themselves: where they contradict each other, the window is damaged."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from recu_analysis.store.header import LayerWindow
+    from recu_analysis.store.quantities import Quantity
+    from recu_analysis.store.shard import ShardHeader
+
+#: Sums of what is never negative; NaN where a weight was no number.
+NEVER_NEGATIVE = frozenset({"path", "zpath", "grad", "noise"})
+
+
+def contradiction(header: ShardHeader) -> str | None:
+    """Which numbers of a header contradict each other, as a clause; None where none do.
+
+    A window may have more updates than any of its layers: those of optimizers that hold no recorded layer.
+    """
+    first, last = header.first_update, header.last_update
+    if min(header.segment, header.window, header.marks or 0) < 0 or first < 1 or last < first - 1:
+        return f"window {header.window} of segment {header.segment} goes from update {first} to update {last}"
+    for name, layer in header.layers.items():
+        ends = layer.next_update - 1
+        begins_before = last >= first and layer.first_update < first
+        if layer.first_update < 1 or ends > last or begins_before or (last < first and layer.updates):
+            return (
+                f"updates {first} to {last} are those of the window, and layer {name!r:.80} has {layer.updates} from "
+                f"update {layer.first_update} on"
+            )
+    return None
+
+
+def fits_shape(quantity: Quantity, shape: tuple[int, ...], layer: tuple[int, ...], updates: int) -> bool:
+    """Whether a tensor has the shape that its quantity says, in a layer of that shape with so many updates."""
+    match quantity.of:
+        case "weights":
+            return shape == layer
+        case "channels":
+            return shape[:1] == layer[:1] and math.prod(shape) == layer[0]
+        case "states":
+            return len(shape) == 2 and shape[0] == shape[1]
+        case "updates":
+            return shape[:1] == (updates,)
+    return len(shape) == 1
+
+
+def is_negative(name: str, values: NDArray[Any]) -> bool:
+    """Whether a sum that is never negative is so somewhere."""
+    return name in NEVER_NEGATIVE and bool((values < 0).any())
+
+
+def fits_window(name: str, values: NDArray[Any], layer: LayerWindow) -> bool:
+    """Whether what is told of the weights that flipped is possible in the updates of a layer's window.
+
+    A weight flips at most once an update.
+    """
+    if not values.size:
+        return True
+    low, high = int(values.min()), int(values.max())
+    if name == "flips":
+        return 1 <= low <= high <= layer.updates
+    if name in {"first_flip", "last_flip"}:
+        return layer.first_update <= low <= high < layer.next_update
+    return True
+
+
+def odd_flips(flips: dict[str, NDArray[np.int64]]) -> Iterator[str]:
+    """Which numbers of the same weights contradict each other, as clauses."""
+    first, last, counts = (flips.get(name) for name in ("first_flip", "last_flip", "flips"))
+    if first is None or last is None:
+        return
+    if (first > last).any():
+        yield "weights flip for the last time before they flip for the first time"
+    elif counts is not None and ((counts == 1) & (first != last)).any():
+        yield "weights that flipped once have two updates at which they did"

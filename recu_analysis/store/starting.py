@@ -1,0 +1,166 @@
+"""Whether a recording may begin in a folder, or go on with the run in it, and what is cleared away before."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from recu_analysis.errors import InputError, RunExistsError, StoreError
+from recu_analysis.store import format as names
+from recu_analysis.store.durable import sync_directory
+from recu_analysis.store.quantities import requests_of
+from recu_analysis.store.run import open_window, read_header
+from recu_analysis.store.sealing import digest, unsealed
+from recu_analysis.store.segments import numbered, read_marks, read_segment
+from recu_analysis.store.tensors import read_small
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from recu_analysis.store.header import LayerSpec, RunHeader
+    from recu_analysis.store.quantities import Quantity
+    from recu_analysis.store.state import LayerState
+    from recu_analysis.store.window import Window
+
+
+def refuse_existing(path: Path, resume: int | None) -> None:
+    """Whether a folder is one that a recording needs to begin, or to go on at an update.
+
+    Raises
+    ------
+    RunExistsError
+        If it is not empty, or a file.
+    StoreError
+        If there is no run to go on with.
+    """
+    if path.exists() and not path.is_dir():
+        raise RunExistsError(f"{path} is a file; a run needs a folder of its own")
+    if resume is None and path.is_dir() and not is_unused(path):
+        raise RunExistsError(f"{path} exists and is not empty; choose another folder, or resume the run in it")
+    if resume is not None and not path.is_dir():
+        raise StoreError(f"{path} does not exist, so there is no run to resume")
+
+
+def is_unused(path: Path) -> bool:
+    """Whether a folder holds nothing but what a recording leaves that was killed, or refused, before any update."""
+    entries = {entry.name for entry in path.iterdir()} - {names.LOCK_FILE}
+    history = path / names.HISTORY
+    if names.HISTORY in entries and (history.is_symlink() or not history.is_dir()):
+        return False
+    if entries <= {names.HISTORY}:
+        # run.json is written last: without it a segment never began.
+        return not entries or all(_never_began(item) for item in history.iterdir())
+    return entries <= {names.HISTORY, names.RUN_FILE, names.REFUSED_FILE} and _was_refused_at_once(path)
+
+
+def _never_began(item: Path) -> bool:
+    """Whether an entry of history is a file, or a segment of a start that was killed."""
+    if not item.is_dir():
+        return True
+    own = {names.STAGING, names.SEGMENT_FILE}
+    return names.SEGMENT_NAME.fullmatch(item.name) is not None and {each.name for each in item.iterdir()} <= own
+
+
+def _was_refused_at_once(path: Path) -> bool:
+    """Whether a run's recording refused it before there was a window with updates; only what is whole tells that."""
+    file, history = path / names.REFUSED_FILE, path / names.HISTORY
+    try:
+        if not isinstance(unsealed(read_small(file, str(file)), str(file)).get("reason"), str):
+            return False
+        if not history.exists():
+            return True  # a start was killed while it cleared it away
+        header = read_header(path)
+        return all(_holds_states_only(item, header) for item in history.iterdir())
+    except (OSError, StoreError):
+        return False
+
+
+def _holds_states_only(item: Path, header: RunHeader) -> bool:
+    """Whether an entry of history is a segment whose windows, and the marks of those, are all without updates."""
+    if item.is_symlink() or not names.SEGMENT_NAME.fullmatch(item.name):
+        return False
+    segment = read_segment(item, int(item.name.partition("-")[2]), header.version)
+    specs = {layer.name: layer for layer in header.layers}
+    states = dict(numbered(item, names.WINDOW_NAME))
+    own = {names.STAGING, names.SEGMENT_FILE, names.METRICS_FILE, *(folder.name for folder in states.values())}
+    marked = {mark.get("window") for mark in read_marks(item, header.version)} - {None}
+    return (
+        {entry.name for entry in item.iterdir()} <= own
+        and marked <= states.keys()
+        and all(open_window(number, each, segment, header, specs).header.is_state for number, each in states.items())
+        and all(len(list(folder.iterdir())) == 1 for folder in states.values())
+    )
+
+
+def clear_unused(path: Path) -> None:
+    """Delete what `is_unused` allows, the word that it was refused at last."""
+    history = path / names.HISTORY
+    if history.exists():
+        shutil.rmtree(history)
+    for name in (names.RUN_FILE, names.REFUSED_FILE):
+        (path / name).unlink(missing_ok=True)
+        sync_directory(path)
+
+
+def sweep(history: Path) -> None:
+    """Remove the half-written files that a crash left; no link is followed to them."""
+    for staging in (history, *history.glob(f"segment-*/{names.STAGING}")):
+        if staging.is_symlink() or staging.parent.is_symlink():
+            continue
+        for leftover in staging.iterdir():
+            if leftover.is_symlink() or leftover.is_file():
+                leftover.unlink()
+
+
+def check_resumable(header: RunHeader, path: Path) -> None:
+    """StoreError where a run has an earlier format, which is read but no longer written."""
+    if header.version != names.FORMAT_VERSION:
+        raise StoreError(
+            f"{path} has format {header.version}, which can be read but not gone on with; begin anew in another folder"
+        )
+
+
+def check_same_quantities(recorded: Mapping[str, Quantity], given: Mapping[str, Quantity], path: Path) -> None:
+    """StoreError unless both keep the same of every layer; what only some layers have may be left out."""
+    kept, now = ({name for name, row in rows.items() if not row.optional} for rows in (recorded, given))
+    if kept != now:
+        raise StoreError(
+            f"{path} keeps the quantities {_listed(requests_of(recorded))} and cannot go on with "
+            f"{_listed(requests_of(given))}; resume it with the same ones (what differs: {_listed(sorted(kept ^ now))})"
+        )
+
+
+def _listed(quantities: Sequence[str]) -> str:
+    return ", ".join(quantities) or "(none)"
+
+
+def check_same_layers(recorded: Sequence[LayerSpec], given: Sequence[LayerSpec], path: Path) -> None:
+    """StoreError, naming what differs, unless a run has these layers."""
+    if tuple(recorded) == tuple(given):
+        return
+    before, now = {layer.name: layer for layer in recorded}, {layer.name: layer for layer in given}
+    different = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
+    listed = ", ".join(different[:5]) or "their order"
+    raise StoreError(f"{path} holds a run of another model and cannot be resumed with this one; what differs: {listed}")
+
+
+def check_same_weights(ended: Window, start: Mapping[str, LayerState], path: Path) -> None:
+    """StoreError, naming a layer, unless these are the weights with which a window ended."""
+    for name, state in start.items():
+        tensor = f"weight/{name}"
+        if digest(tensor, state.tensors(name)[tensor]) != ended.header.digests.get(tensor):
+            raise StoreError(
+                f"{path} cannot be resumed at update {ended.last_update}: the weights of layer {name!r:.80} are not "
+                "those with which that update was recorded; load the model's checkpoint of that update first, or "
+                "record into another folder"
+            )
+
+
+def window_at(windows: Sequence[Window], update: int, path: Path) -> Window | None:
+    """The last of a run's windows up to an update; InputError where nothing was recorded there."""
+    last = max((window.last_update for window in windows), default=0)
+    if not 0 <= update <= last:
+        raise InputError(f"{path} cannot be resumed at update {update}: it was recorded up to update {last}")
+    kept = [window for window in windows if window.last_update <= update]
+    return kept[-1] if kept else None
