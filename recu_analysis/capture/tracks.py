@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from recu_analysis.capture.accumulate import storable
@@ -180,7 +181,8 @@ class Track:
         self.updates, self.lr, self.lr_decay, self.decay_time = 0, 0.0, 0.0, 0.0
         arrays = self.accumulator.take() | {extra.name: extra.take() for extra in self.extras}
         scale = self.layer.scale
-        return LayerState(summary, arrays if scale is None else arrays | {"scale": scale})
+        kept = scale is not None and scale.size in {1, self.spec.shape[0]}  # what is no scale of channels is left out
+        return LayerState(summary, arrays | {"scale": np.resize(scale, self.spec.shape[0])} if kept else arrays)
 
 
 def accumulator_of(layer: BinaryLayer, quantities: Collection[str]) -> Accumulator:

@@ -75,7 +75,10 @@ class RecordLatentWeights(Callback):
         self._ended = None
         # Where this trainer has trained before, it goes on from there.
         state = self._loaded or (self._last if trainer.global_step else {})
-        if trainer.is_global_zero:
+        stopped = self._marking.update  # not None where Lightning began again without an end or an exception
+        if stopped is not None and not state:
+            self._marking.begin_again(pl_module, trainer.optimizers, stopped, anew=False)
+        elif trainer.is_global_zero:
             self._marking.begin(pl_module, trainer.optimizers, None if state else self._resume, state or None)
         self._resume, self._loaded = None, {}
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import warnings
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recu_analysis.capture.record import record
+from recu_analysis.errors import StoreError
 from recu_analysis.store.format import RUN_FILE
+from recu_analysis.store.held import absolute
 
 if TYPE_CHECKING:
     import os
@@ -29,6 +33,11 @@ def scalars_of(logged: Mapping[str, Any]) -> dict[str, float]:
         if name not in RESERVED and isinstance(single, (int, float)) and not isinstance(single, bool):
             values[name] = single if math.isfinite(single) else math.nan
     return values
+
+
+def _free_beside(path: Path) -> Path:
+    """The first of path-2, path-3, ... that is not there."""
+    return next(each for number in count(2) if not (each := path.with_name(f"{path.name}-{number}")).exists())
 
 
 class Marking:
@@ -53,7 +62,7 @@ class Marking:
 
     def holds_run(self) -> bool:
         """Whether there is a run to resume."""
-        return (self.run_dir / RUN_FILE).exists()
+        return (absolute(self.run_dir) / RUN_FILE).exists()
 
     def begin(
         self,
@@ -68,6 +77,27 @@ class Marking:
             model, optimizers, self.run_dir, layers=self._layers, every=self._every, resume=resume, state=state
         )
         self._lr = None
+
+    def begin_again(
+        self, model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer], at: int, *, anew: bool
+    ) -> None:
+        """Record from here on, as the library began the training again by itself at an update: it never ends that.
+
+        The run goes on there. Where that is not wanted, or the library gave the model other weights, a run of its own
+        begins in a folder beside it; where nothing had been recorded, in the same one.
+        """
+        self.close()
+        why = "the training began again"
+        if not anew or at == 0:
+            try:
+                self.begin(model, optimizers, at)
+            except StoreError as error:
+                why = str(error)
+            else:
+                return
+        self.run_dir = _free_beside(absolute(self.run_dir))
+        warnings.warn(f"{why}; what follows is recorded into {self.run_dir}", stacklevel=2)
+        self.begin(model, optimizers)
 
     def state(self) -> dict[str, torch.Tensor]:
         """What a checkpoint needs for `begin` to go on in the middle of a window; empty while nothing is recorded."""

@@ -46,6 +46,11 @@ class RecordLatentWeights(TrainerCallback, ExportableState):
         Patterns of the names of the layers to record instead of those found.
     every : int, optional
         Close a window after this many updates, too.
+    anew : bool
+        What is done where the Trainer begins again by itself, as with ``auto_find_batch_size``: by default the run goes
+        on at the update where the weights stand; with True a run of its own begins in a folder beside, such as
+        ``runs/a-2``, and the run stays as it is. The same is done, with a warning, where the Trainer went back to other
+        weights. Where no update had been recorded the run begins in its own folder.
 
     Raises
     ------
@@ -61,10 +66,14 @@ class RecordLatentWeights(TrainerCallback, ExportableState):
     """
 
     def __init__(
-        self, run_dir: str | os.PathLike[str], layers: Sequence[str] | None = None, every: int | None = None
+        self,
+        run_dir: str | os.PathLike[str],
+        layers: Sequence[str] | None = None,
+        every: int | None = None,
+        anew: bool = False,
     ) -> None:
         self._marking = Marking(run_dir, layers, every)
-        self._layers, self._every = layers, every
+        self._layers, self._every, self._anew = layers, every, anew
         self._metrics: dict[str, float] = {}
         self._ended: int | None = None
 
@@ -78,11 +87,16 @@ class RecordLatentWeights(TrainerCallback, ExportableState):
         optimizer: torch.optim.Optimizer,
         **_: Any,
     ) -> None:
-        """Begin: a checkpoint is restored, model and optimizer are prepared."""
+        """Begin: a checkpoint is restored, model and optimizer are prepared; begin again where nothing had ended."""
+        stopped = self._marking.update
         self.close()
         self._metrics, self._ended = {}, None
         if state.is_world_process_zero:
-            self._marking.begin(model, [unwrapped(optimizer)], self._position(state))
+            position, optimizers = self._position(state), [unwrapped(optimizer)]
+            if stopped is not None and position is None:
+                self._marking.begin_again(model, optimizers, stopped, anew=self._anew)
+            else:
+                self._marking.begin(model, optimizers, position)
             atexit.register(self.close)
         # The Trainer saves the state only of callbacks that the checkpoint knows that it resumes from.
         state.stateful_callbacks.setdefault(type(self).__name__, self.state())
@@ -90,7 +104,7 @@ class RecordLatentWeights(TrainerCallback, ExportableState):
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps: the arguments, and the update at which it stands."""
         layers = None if self._layers is None else list(self._layers)
-        arguments = {"run_dir": str(self._marking.run_dir), "layers": layers, "every": self._every}
+        arguments = {"run_dir": str(self._marking.run_dir), "layers": layers, "every": self._every, "anew": self._anew}
         return {"args": arguments, "attributes": {"update": self._marking.update}}
 
     def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:

@@ -43,8 +43,8 @@ def fits_shape(quantity: Quantity, shape: tuple[int, ...], layer: tuple[int, ...
     match quantity.of:
         case "weights":
             return shape == layer
-        case "channels":
-            return shape[:1] == layer[:1] and math.prod(shape) == layer[0]
+        case "channels":  # one for all is what earlier versions kept of a layer that has a single one
+            return math.prod(shape) in {1, layer[0]}
         case "states":
             return len(shape) == 2 and shape[0] == shape[1]
         case "updates":

@@ -216,3 +216,58 @@ def test_an_exception_without_a_block_leaves_the_window_when_python_exits(tmp_pa
     for function in reversed(waiting):
         function()
     assert ra.open_run(tmp_path / "run").windows[-1].partial
+
+
+def out_of_memory_once(ours, after):
+    """Let the training run out of memory after so many steps, the first time that it comes to them."""
+    step, left = ours.training_step, [after]
+
+    def training_step(*arguments, **named):
+        left[0] -= 1
+        if left[0] == -1:
+            raise RuntimeError("CUDA out of memory.")
+        return step(*arguments, **named)
+
+    ours.training_step = training_step
+
+
+@pytest.mark.parametrize("after", [0, 3])
+def test_a_smaller_batch_after_out_of_memory_goes_on_with_the_run(tmp_path, trainer, after):
+    ours = trainer(tmp_path, callback(tmp_path / "run"), auto_find_batch_size=True, num_train_epochs=1)
+    out_of_memory_once(ours, after)
+    ours.train()
+    run = ra.open_run(tmp_path / "run")
+    assert (run.problems, run.gaps) == ((), ())
+    assert [window.first_update for window in run.windows][-1] == after + 1
+    assert ours.state.train_batch_size < BATCH
+    assert run.windows[-1].last_update == after + ours.state.global_step
+    np.testing.assert_array_equal(run.windows[-1]["net.1"].weight, ours.model.net[1].weight.detach().numpy())
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_smaller_batch_may_begin_a_run_of_its_own(tmp_path, trainer):
+    ours = trainer(tmp_path, callback(tmp_path / "run", anew=True), auto_find_batch_size=True, num_train_epochs=1)
+    out_of_memory_once(ours, 3)
+    with pytest.warns(UserWarning, match="the training began again; what follows is recorded into .*run-2"):
+        ours.train()
+    assert ra.open_run(tmp_path / "run").windows[-1].last_update == 3
+    assert ra.open_run(tmp_path / "run-2").windows[-1].last_update == ours.state.global_step
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_training_that_begins_again_with_other_weights_begins_another_run(tmp_path, trainer):
+    from transformers import TrainerCallback
+
+    class GoesBack(TrainerCallback):
+        before = None
+
+        def on_train_begin(self, *_, model, **__):
+            self.before = self.before or {name: tensor.clone() for name, tensor in model.state_dict().items()}
+            model.load_state_dict(self.before)
+
+    ours = trainer(tmp_path, GoesBack(), callback(tmp_path / "run"), auto_find_batch_size=True, num_train_epochs=1)
+    out_of_memory_once(ours, 3)
+    with pytest.warns(UserWarning, match="are not those with which that update was recorded.*run-2"):
+        ours.train()
+    assert ra.open_run(tmp_path / "run").windows[-1].last_update == 3
+    assert ra.open_run(tmp_path / "run-2").windows[-1].last_update == ours.state.global_step
