@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from recu_analysis.analysis.compare import INCIDENTAL
+from recu_analysis.analysis.arms import apart, sampled
 from recu_analysis.analysis.selection import decay_time
+from recu_analysis.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +42,7 @@ def _recorded(run: Run, layers: int) -> dict[str, str]:
         "latent weights": f"{sum(spec.weights for spec in run.header.layers):,}",
         "windows with updates": str(len(moving)),
         "updates": f"{sum(window.updates for window in moving):,}",
-        "movement": "exact: every update seen" if _exact(run) else "sampled from checkpoints",
+        "movement": "exact: every update seen" if not sampled(run) else "sampled from checkpoints",
         "length T (see Method)": number(decay_time(run)),
         "starts of the process": str(len(run.segments)),
     }
@@ -126,28 +128,21 @@ def warnings(
                 f"{label}: too short to tell dead from slow: no final stretch of windows has memory of at most 1/2 "
                 f"(windows {stretch.range}: {stretch.memory:.2f}). Its numbers are of the last half of the run."
             )
-    if len({_exact(each.run) for each in samples.values()}) > 1:
+    if len({sampled(each.run) for each in samples.values()}) > 1:
         found.append("Some of these runs saw every update and some were sampled: do not compare their movement.")
     return found
 
 
 def unlike(runs: Mapping[str, Run]) -> list[str]:
-    """A sentence where runs that the claims pool as seeds of one training differ in more than their seed."""
-    differing = [name for name, _, differs in configuration(runs) if differs and name not in INCIDENTAL]
-    if not differing:
-        return []
-    return [
-        f"The claims take {', '.join(runs)} for seeds of one training, but they differ in {', '.join(differing)}: "
-        "make a report of each kind."
-    ]
-
-
-def _exact(run: Run) -> bool:
-    return all(window.exact for window in run.windows)
+    """A sentence where runs that the claims pool are not seeds of one experiment."""
+    with suppress(InputError):  # one seed given as two, which the claims refuse
+        why = apart(runs)
+        return [f"The claims pool {', '.join(runs)}, but {value_text(why)}: make a report of each."] if why else []
+    return []
 
 
 def _movement(run: Run) -> list[str]:
-    if _exact(run):
+    if not sampled(run):
         return []
     return ["sampled from checkpoints: movement between two of them is net, and flips are missed."]
 
