@@ -9,6 +9,7 @@ import pandas as pd
 from recu_analysis.analysis.arms import arms, differing, layers_of, sampled
 from recu_analysis.analysis.deadness import TAIL_TAU, asked_dead_weights, dead_weights, totals
 from recu_analysis.analysis.horizon import equal_stretches
+from recu_analysis.analysis.logged import last_logged
 from recu_analysis.analysis.selection import decay_time
 from recu_analysis.errors import InputError
 from recu_analysis.theory.intervals import student
@@ -62,7 +63,6 @@ def asked_compare(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> list
 def _row(label: str, run: Run, tail_tau: TailTau, window: WindowRange) -> dict[str, Any]:
     table = dead_weights(run, tail_tau=tail_tau, window=window)
     total = totals(table)
-    accuracy = run.metrics["val_top1"].dropna() if "val_top1" in run.metrics else pd.Series(dtype=float)
     shown = ("dead_fraction", "silent_fraction_tail", "silent_fraction_core", "mobility_tail", "mobility_core")
     return {
         "run": label,
@@ -70,7 +70,7 @@ def _row(label: str, run: Run, tail_tau: TailTau, window: WindowRange) -> dict[s
         "last_window": window.last,
         "updates": sum(window.updates for window in run.windows),
         "decay_time": decay_time(run),
-        "val_top1": float(accuracy.iloc[-1]) if len(accuracy) else float("nan"),
+        "val_top1": last_logged(run, "val_top1"),
         **{name: total[name] for name in shown},
         "mobility_ratio": float((table["mobility_tail"] / table["mobility_core"]).median()),
         "memory": total["memory"],

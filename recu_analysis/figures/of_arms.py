@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from recu_analysis.analysis.arms import Arm, arms, settings
+from recu_analysis.analysis.logged import logged
 from recu_analysis.errors import InputError
 from recu_analysis.figures.arms import named_arms, scale_text, told_apart
 from recu_analysis.figures.entry import Entry
@@ -73,11 +74,11 @@ def curve_data(found: Mapping[str, Arm], quantities: Sequence[str]) -> pd.DataFr
     for name_of_arm, arm in found.items():
         for label, run in arm.runs.items():
             for name in ("epoch", *quantities):
-                if name not in run.metrics:
+                if logged(run, name).empty:
                     raise InputError(
                         f"run {label} logged no {name}; give it to mark(), as in mark(epoch=3, {name}=...)"
                     )
-            tables.append(run.metrics[["epoch", *quantities]].dropna().assign(arm=name_of_arm, run=label))
+            tables.append(logged(run, "epoch", *quantities).assign(arm=name_of_arm, run=label))
     return pd.concat(tables, ignore_index=True)[["arm", "run", "epoch", *quantities]]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from recu_analysis.analysis.arms import arms, settings
+from recu_analysis.analysis.logged import last_logged, logged
 from recu_analysis.errors import InputError
 from recu_analysis.figures.arms import scale_text
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.arms import Arm
     from recu_analysis.figures.entry import Runs
-    from recu_analysis.store.run import Run
 
     Row = tuple[str, ...]
 
@@ -218,7 +218,7 @@ def _measured(table: PaperTable, runs: Runs, metrics: list[str]) -> pd.DataFrame
         {
             label: run
             for label, run in runs.items()
-            if table.row_of(run.configuration) is not None and "val_top1" in run.metrics
+            if table.row_of(run.configuration) is not None and len(logged(run, "val_top1"))
         }
     )
     encoded = [json.dumps(settings(arm.first, table.varied), sort_keys=True) for arm in found]
@@ -234,15 +234,10 @@ def _row(arm: Arm, table: PaperTable, metrics: list[str]) -> dict[str, Any]:
     row: dict[str, Any] = dict(zip(table.keys, table.row_of(arm.configuration) or (), strict=True))
     row |= {"source": OURS, "setting": "", "seeds": len(arm.runs), "runs": " ".join(arm.runs)}
     for name in metrics:
-        last = pd.Series([_last(run, f"val_{name}") for run in arm.runs.values()], dtype=float)
+        last = pd.Series([last_logged(run, f"val_{name}") for run in arm.runs.values()], dtype=float)
         # NaN where a seed lacks it: it is not a mean over as many seeds as the row says.
         row |= {f"{name}_mean": last.mean(skipna=False), f"{name}_std": last.std(skipna=False)}
     return row
-
-
-def _last(run: Run, name: str) -> float:
-    values = run.metrics[name].dropna() if name in run.metrics else pd.Series(dtype=float)
-    return float(values.iloc[-1]) if len(values) else math.nan
 
 
 def _settings(encoded: set[str]) -> dict[str, str]:

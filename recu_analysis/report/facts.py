@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.arms import apart, sampled
+from recu_analysis.analysis.logged import logged
 from recu_analysis.analysis.selection import decay_time
 from recu_analysis.errors import InputError
 
@@ -123,7 +124,12 @@ def warnings(
                 "leave them out."
             )
         stretch = stretches[label]
-        if not stretch.long:
+        if math.isnan(stretch.memory):
+            found.append(
+                f"{label}: no channel has weights that differ and are numbers at the start and the end of windows "
+                f"{stretch.range}: how long they are is not known. Its numbers are of the last half of the run."
+            )
+        elif not stretch.long:
             found.append(
                 f"{label}: too short to tell dead from slow: no final stretch of windows has memory of at most 1/2 "
                 f"(windows {stretch.range}: {stretch.memory:.2f}). Its numbers are of the last half of the run."
@@ -153,9 +159,9 @@ def _unfinished(run: Run) -> list[str]:
     if partial:
         found.append(f"recording stopped before window {', '.join(partial)} was marked; it is shorter than the others.")
     planned = run.configuration.get("epochs")
-    epochs = run.metrics.get("epoch")
-    if isinstance(planned, int) and epochs is not None and len(epochs.dropna()):
-        done = int(epochs.dropna().max()) + 1
+    epochs = logged(run, "epoch")["epoch"]
+    if isinstance(planned, int) and len(epochs):
+        done = int(epochs.max()) + 1
         if done < planned:
             found.append(f"unfinished: {done} of {planned} epochs were recorded when this page was made.")
     return found

@@ -229,11 +229,46 @@ def test_accuracies_that_were_not_logged_are_missed(tmp_path):
     assert "o0 logged no epoch and val_top1" in outcome.trains_faster(ours, theirs).why
 
 
+def test_accuracies_that_are_texts_are_no_curves(tmp_path):
+    ours, theirs = arms(tmp_path, ["good", "better", "best"], [10, 20, 30])
+    assert "o0 logged no epoch and val_top1" in outcome.trains_faster(ours, theirs).why
+    mixed = with_accuracies(ours[0], ["good", 30, 30])
+    assert outcome.trains_faster([mixed], theirs[:1]).value.estimate == 1.0 - 2.0
+
+
+def test_weights_that_begin_constant_have_no_memory_to_judge_by(tmp_path):
+    history = walk_of(normal)
+    for walk in history.values():
+        walk[0] = 0.5
+    found = distribution.laplace([make(tmp_path / "run", history)])
+    assert found.verdict == "cannot tell"
+    assert "run began with weights that have no z" in found.why
+
+
+def test_pairs_that_differ_in_more_than_the_clamp_say_so(tmp_path):
+    ours, theirs = (
+        [
+            make(tmp_path / f"{name}{s}", walk_of(normal, seed=s), transform, seed=s, recu=name == "o", lr=lr)
+            for s in (0, 1)
+        ]
+        for name, transform, lr in (("o", CLAMPED, 0.1), ("t", FREE, 0.2))
+    )
+    assert verdicts(ours, theirs).loc[["C6", "C7"], "why"].str.endswith("; the two sides also differ in lr").all()
+
+
+def test_seeds_that_ended_elsewhere_are_said(tmp_path):
+    runs = [make(tmp_path / f"run{s}", walk_of(normal, updates=12 + 6 * s), seed=s) for s in range(2)]
+    why = verdicts(runs).loc[["C1a", "C2", "C5"], "why"]
+    assert why.str.endswith("; they ended after other numbers of updates: run0 after 12; run1 after 18").all()
+
+
 def test_one_training_is_not_three_seeds(tmp_path):
     ours, theirs = arms(tmp_path, [90, 90], [10, 90])
     with pytest.raises(InputError, match="are one run, and one seed; give it once"):
         claims([ours[0], open_run(ours[0].path), ours[1]], theirs)
     copied = make(tmp_path / "copied", {"one": random_walk((2, 5), 4)}, windows=2, seed=0)
+    with pytest.raises(InputError, match="o0 and copied have the same configuration and the same seed, 0"):
+        claims([*ours, copied], theirs)
     with pytest.raises(InputError, match="o0 and copied have the same seed and are taken for one arm; leave one out"):
         outcome.trains_faster([*ours, copied], theirs)
 

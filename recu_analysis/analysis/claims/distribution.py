@@ -76,12 +76,18 @@ def laplace(runs: Sequence[Run], layers: Patterns = None) -> Finding:
         if run.windows[0].last_update != 0:
             return cannot_tell(f"{run.path.name} does not hold its initial weights; record it from the first update on")
         memory = memory_between(run, select_layers(run, layers), run.windows[0].number, run.windows[-1].number)
-        if memory > LONG_MEMORY:  # NaN: the layers say below why they cannot be measured
+        found = median_shape(run, layers)  # first: it says where nothing can be measured
+        if math.isnan(memory):
+            return cannot_tell(
+                f"{run.path.name} began with weights that have no z, such as constant ones: how much is left of the "
+                "initialisation is not known"
+            )
+        if memory > LONG_MEMORY:
             return cannot_tell(
                 f"memory of the initial weights is {memory:.2f} in {run.path.name}, above 1/2: "
                 "the shape is still that of the initialisation; train longer"
             )
-        values.append(median_shape(run, layers))
+        values.append(found)
     value = pooled(values)
     shown = f"shape of the generalised normal of z (1 Laplace, 2 normal), median layer{left_out(values)}, at the end"
     if math.isinf(value.estimate):

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from recu_analysis.analysis.arms import pairs
 from recu_analysis.analysis.claims.finding import (
@@ -18,6 +17,7 @@ from recu_analysis.analysis.claims.finding import (
     judge,
 )
 from recu_analysis.analysis.engine import ask
+from recu_analysis.analysis.logged import logged
 from recu_analysis.analysis.mask import LEVELS, asked_signs
 from recu_analysis.store.choice import select_layers
 from recu_analysis.store.labels import folder_names
@@ -25,6 +25,8 @@ from recu_analysis.theory.intervals import Interval, student
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import pandas as pd
 
     from recu_analysis.analysis.claims.finding import Patterns
     from recu_analysis.analysis.engine import Asked
@@ -75,9 +77,7 @@ def _task(run: Run) -> tuple[object, ...]:
 
 def _curve(run: Run) -> pd.Series[float]:
     """Validation accuracy by epoch; empty where it was not logged."""
-    if not {"epoch", "val_top1"} <= set(run.metrics):
-        return pd.Series(dtype=float)
-    return run.metrics[["epoch", "val_top1"]].dropna().set_index("epoch")["val_top1"]
+    return logged(run, "epoch", "val_top1").set_index("epoch")["val_top1"]
 
 
 def epoch_of(curve: pd.Series[float], accuracy: float) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from recu_analysis.analysis.arms import apart, check_once, labelled, uneven
+from recu_analysis.analysis.arms import INCIDENTAL, apart, check_once, differing, labelled, uneven
 from recu_analysis.analysis.claims import distribution, movement, outcome
 from recu_analysis.analysis.claims.finding import Finding, cannot_tell
 from recu_analysis.analysis.engine import answering
@@ -152,6 +152,9 @@ def _of_pairs(claim: Callable[[Runs, Runs], Finding], runs: Runs, others: Runs) 
     if why:  # which run belongs to which is not known
         return cannot_tell(why)
     found = _with_lengths(claim(runs, others), [*runs, *others])
+    also = [name for name in differing([runs[0], *others[:1]]) if name not in INCIDENTAL | _OF_THE_CLAMP]
+    if also:
+        found = replace(found, why=f"{found.why}; the two sides also differ in {', '.join(also)}")
     if any(each.configuration.get("mask") == "random" for each in runs):
         return replace(found, why=f"of the random mask that stands in for ReCU's clamp: {found.why}")
     return found
@@ -178,6 +181,8 @@ def _mixed(runs: Runs) -> str:
 
 
 _UNANSWERABLE = (InputError, NotRecordedError, WindowNotFoundError)
+#: Settings in which runs with the clamp and runs without may differ.
+_OF_THE_CLAMP = {"recu", "mask", "tau", "quantile"}
 _NEEDS_CLAMP = "needs runs that clamp their weights, and runs without to compare them with"
 
 
