@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -153,8 +154,7 @@ def _of_pairs(claim: Callable[[Runs, Runs], Finding], runs: Runs, others: Runs) 
         return cannot_tell(why)
     found = _with_lengths(claim(runs, others), [*runs, *others])
     also = [name for name in differing([runs[0], *others[:1]]) if name not in INCIDENTAL | _OF_THE_CLAMP]
-    if also:
-        found = replace(found, why=f"{found.why}; the two sides also differ in {', '.join(also)}")
+    found = _qualified(found, f"the two sides also differ in {', '.join(also)}" if also else "")
     if any(each.configuration.get("mask") == "random" for each in runs):
         return replace(found, why=f"of the random mask that stands in for ReCU's clamp: {found.why}")
     return found
@@ -170,8 +170,14 @@ def _of_one_kind(finding: Finding, runs: Runs) -> Finding:
 
 def _with_lengths(finding: Finding, runs: Runs) -> Finding:
     """What runs show, and that they ended at other points where they did."""
-    lengths = uneven(labelled(runs))
-    return replace(finding, why=f"{finding.why}; {lengths}") if lengths else finding
+    return _qualified(finding, uneven(labelled(runs)))
+
+
+def _qualified(finding: Finding, clause: str) -> Finding:
+    """A finding with what its reader must know beside it, where there is such a clause and a value to read."""
+    if not clause or math.isnan(finding.value.estimate):
+        return finding
+    return replace(finding, why=f"{finding.why}; {clause}")
 
 
 def _mixed(runs: Runs) -> str:
