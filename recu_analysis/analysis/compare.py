@@ -6,23 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from recu_analysis.analysis.arms import arms, differing, layers_of, sampled
 from recu_analysis.analysis.deadness import TAIL_TAU, asked_dead_weights, dead_weights, totals
 from recu_analysis.analysis.horizon import equal_stretches
+from recu_analysis.analysis.logged import last_logged
 from recu_analysis.analysis.selection import decay_time
 from recu_analysis.errors import InputError
 from recu_analysis.theory.intervals import student
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.engine import Asked
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.run import Run
-
-
-#: Settings that make no other experiment.
-INCIDENTAL = frozenset({"seed", "device", "data_dir"})
 
 
 def compare(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
@@ -65,7 +63,6 @@ def asked_compare(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> list
 def _row(label: str, run: Run, tail_tau: TailTau, window: WindowRange) -> dict[str, Any]:
     table = dead_weights(run, tail_tau=tail_tau, window=window)
     total = totals(table)
-    accuracy = run.metrics["val_top1"].dropna() if "val_top1" in run.metrics else pd.Series(dtype=float)
     shown = ("dead_fraction", "silent_fraction_tail", "silent_fraction_core", "mobility_tail", "mobility_core")
     return {
         "run": label,
@@ -73,7 +70,7 @@ def _row(label: str, run: Run, tail_tau: TailTau, window: WindowRange) -> dict[s
         "last_window": window.last,
         "updates": sum(window.updates for window in run.windows),
         "decay_time": decay_time(run),
-        "val_top1": float(accuracy.iloc[-1]) if len(accuracy) else float("nan"),
+        "val_top1": last_logged(run, "val_top1"),
         **{name: total[name] for name in shown},
         "mobility_ratio": float((table["mobility_tail"] / table["mobility_core"]).median()),
         "memory": total["memory"],
@@ -94,14 +91,12 @@ def differing_settings(runs: Mapping[str, Run]) -> pd.DataFrame:
     DataFrame
         One row a run, one column a setting that is not the same in all; None where a run has no such setting.
     """
-    names = sorted({name for run in runs.values() for name in run.configuration})
-    settings = {name: [run.configuration.get(name) for run in runs.values()] for name in names}
-    different = {name: values for name, values in settings.items() if any(value != values[0] for value in values)}
+    different = {name: [run.configuration.get(name) for run in runs.values()] for name in differing(runs.values())}
     return pd.DataFrame(different, index=pd.Index(list(runs), name="run"), dtype=object).reset_index()
 
 
 def over_seeds(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
-    """Means of `compare` over runs that differ in their seed alone, with Student's 95 % intervals.
+    """Means of `compare` over the seeds of each experiment, with Student's 95 % intervals.
 
     Parameters
     ----------
@@ -113,32 +108,21 @@ def over_seeds(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.Data
     Returns
     -------
     DataFrame
-        One row a group: group (the labels of its runs), seeds (how many), and each number of `compare` with _low and
-        _high and _std (over seeds, n - 1), NaN for fewer than two seeds.
+        One row an experiment (see `recu_analysis.analysis.arms.arms`; a run that says no seed is one by itself): group
+        (the labels of its runs), seeds (how many), and each number of `compare` with _low and _high and _std (over
+        seeds, n - 1), NaN for fewer than two seeds; all of them NaN where one of the seeds has no such number.
 
     Raises
     ------
     InputError
-        If the runs have different layers, or one is there twice.
+        If the runs have different layers, or one run or one seed of an experiment is there twice.
     WindowNotFoundError
         If a run holds no window with updates.
     """
     check_same_layers(runs)
-    check_once(runs.values())
+    found = arms(runs)
     table = compare(runs, tail_tau).set_index("run")
-    return pd.DataFrame([_group(table.loc[list(group)]) for group in groups_of(runs)])
-
-
-def groups_of(runs: Mapping[str, Run]) -> list[dict[str, Run]]:
-    """Runs that differ in their seed alone, or in what is `INCIDENTAL`, together, in the order in which they come.
-
-    Of runs that were told the same, those that were sampled from checkpoints are a group of their own.
-    """
-    groups: dict[str, dict[str, Run]] = {}
-    for label, run in runs.items():
-        settings = {name: value for name, value in run.configuration.items() if name not in INCIDENTAL}
-        groups.setdefault(repr((sorted(settings.items()), sampled(run))), {})[label] = run
-    return list(groups.values())
+    return pd.DataFrame([_group(table.loc[list(arm.runs)]) for arm in found])
 
 
 def _group(rows: pd.DataFrame) -> dict[str, Any]:
@@ -146,27 +130,13 @@ def _group(rows: pd.DataFrame) -> dict[str, Any]:
     for name in rows.columns.drop(["first_window", "last_window", "exact"]):
         value = student(rows[name].to_list())
         result |= {name: value.estimate, f"{name}_low": value.low, f"{name}_high": value.high}
-        result[f"{name}_std"] = float(rows[name].std())
+        result[f"{name}_std"] = float(rows[name].std(skipna=False))
     return result
-
-
-def sampled(run: Run) -> bool:
-    """Whether some updates of a run were not seen, so that its movement is net and flips are missed."""
-    return not all(window.exact for window in run.windows)
-
-
-def check_once(runs: Iterable[Run]) -> None:
-    """InputError, naming two, where the same run is given twice: it would count as two seeds."""
-    known: dict[str, Run] = {}
-    for run in runs:
-        if run.id in known:
-            raise InputError(f"{known[run.id].path} and {run.path} are one run, and one seed; give it once")
-        known[run.id] = run
 
 
 def check_same_layers(runs: Mapping[str, Run]) -> None:
     """InputError, naming two runs and a layer, unless all runs have layers of the same names and shapes."""
-    (first, reference), *others = [(label, {s.name: s.shape for s in run.header.layers}) for label, run in runs.items()]
+    (first, reference), *others = [(label, layers_of(run)) for label, run in runs.items()]
     for label, layers in others:
         different = sorted(set(reference.items()) ^ set(layers.items()))
         if different:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from recu_analysis.analysis.compare import check_same_layers, groups_of
+from recu_analysis.analysis.arms import Arm, arms, pairs
+from recu_analysis.analysis.compare import check_same_layers
 from recu_analysis.analysis.deadness import TAIL_TAU, asked_dead_weights, dead_weights, totals
 from recu_analysis.analysis.distance import COLUMNS, RATIOS, asked_sums, ratio
 from recu_analysis.analysis.engine import answering, ask
@@ -62,9 +63,10 @@ def layer_differences(
 ) -> pd.DataFrame:
     """Differences of every layer's statistics to those of the first run, or of its group of seeds.
 
-    Taken over final stretches of the same number of updates. Runs that differ in their seed alone are one group. Where
-    both groups have runs of the same two or more seeds the difference is the mean over seeds, with Student's
-    interval; else it is that of the groups' first runs, with an interval from the output channels of either.
+    Taken over final stretches of the same number of updates. Seeds of one experiment are one group, see
+    `recu_analysis.analysis.arms.arms`. Where both groups have runs of the same two or more seeds the difference is the
+    mean over seeds, with Student's interval; else it is that of the two runs of the same seed, or of the groups' first
+    runs where there are none, with an interval from the output channels of either.
 
     Parameters
     ----------
@@ -86,23 +88,24 @@ def layer_differences(
     Raises
     ------
     InputError
-        If the runs have different layers, make no stretches of the same length, or are all one group.
+        If the runs have different layers, make no stretches of the same length, or are all one group, or one run or
+        one seed of an experiment is there twice.
     LayerNotFoundError, WindowNotFoundError
         If a pattern matches nothing, or a run holds no window with updates.
     """
     check_same_layers(runs)
-    groups = groups_of(runs)
-    if len(groups) < 2:
+    reference, *others = arms(runs)
+    if not others:
         raise InputError("these runs differ in their seed alone, so that there is nothing to compare; add another arm")
     stretches = equal_stretches(runs)
-    found = {label: _statistics(run, stretches[label], tail_tau, layers) for label, run in runs.items()}
+    found = {run.id: _statistics(run, stretches[label], tail_tau, layers) for label, run in runs.items()}
     rows = []
-    for group in groups[1:]:
-        matched = _matched(group, groups[0])
-        names = {"run": ", ".join(group), "reference": ", ".join(groups[0])}
+    for arm in others:
+        matched = [(found[ours.id], found[theirs.id]) for ours, theirs in _matched(arm, reference)]
+        names = {"run": ", ".join(arm.runs), "reference": ", ".join(reference.runs)}
         for layer in next(iter(found.values())):
             for statistic in STATISTICS:
-                values = [(found[ours][layer][statistic], found[theirs][layer][statistic]) for ours, theirs in matched]
+                values = [(ours[layer][statistic], theirs[layer][statistic]) for ours, theirs in matched]
                 rows.append({**names, "layer": layer, "statistic": statistic, **_difference(values)})
     return pd.DataFrame(rows)
 
@@ -131,15 +134,9 @@ def _statistics(run: Run, window: WindowRange, tail_tau: TailTau, layers: Sequen
     }
 
 
-def _matched(group: Mapping[str, Run], reference: Mapping[str, Run]) -> list[tuple[str, str]]:
-    """Labels of runs with the same seed; the first of each group where there are not two seeds that both have."""
-    seeds = {run.configuration.get("seed"): label for label, run in reference.items()}
-    pairs = [
-        (label, seeds[seed])
-        for label, seed in ((label, run.configuration.get("seed")) for label, run in group.items())
-        if seed is not None and seed in seeds
-    ]
-    return pairs if len(pairs) > 1 else [(next(iter(group)), next(iter(reference)))]
+def _matched(arm: Arm, reference: Arm) -> list[tuple[Run, Run]]:
+    """Runs with the same seed; the first of each arm where no seed is in both."""
+    return pairs(arm.runs.values(), reference.runs.values()) or [(arm.first, reference.first)]
 
 
 def _difference(values: Sequence[tuple[Interval, Interval]]) -> dict[str, float | str | int]:

@@ -34,7 +34,8 @@ _NOTES = (
     "--seeds",
     "view",
     flag_value="seeds",
-    help="Means, 95 % intervals and std over runs that differ in their seed alone.",
+    help="Means, 95 % intervals and std over the seeds of each experiment: runs whose configurations say a "
+    "seed and agree in all else.",
 )
 @click.option("--by-layer", "view", flag_value="layers", help="Differences to the first run, layer by layer.")
 @click.option("--curves", "view", flag_value="curves", help="Every window: what was logged, and how weights moved.")
@@ -53,9 +54,9 @@ def command(
 ) -> None:
     """Show what runs of one network ended with, side by side, and in which settings they differ.
 
-    Over final stretches of windows of the same number of updates. With --by-layer, runs that differ in their seed alone
-    are one group, compared with the first RUN's: intervals are over seeds where both have two or more, else over the
-    output channels of each layer.
+    Over final stretches of windows of the same number of updates. With --by-layer, the seeds of one experiment are one
+    group, compared with the first RUN's: intervals are over seeds where both have two or more, else over the output
+    channels of each layer.
     """
     from recu_analysis.analysis.compare import asked_compare, check_same_layers, compare, over_seeds
     from recu_analysis.analysis.differences import asked_curves, asked_differences, curves, layer_differences
@@ -75,6 +76,7 @@ def command(
     with options.reading([*opened.values()], asked):
         _warn_of_short(opened)
         if view == "seeds":
+            _warn_of_seeds(opened)
             deliver(over_seeds(opened, level), form, output, _seeds_text, printed=_seeds_printed)
         elif view == "layers":
             table = layer_differences(opened, tail_tau=level, layers=chosen)
@@ -84,7 +86,7 @@ def command(
 
 
 def _warn_of_sampled(runs: Mapping[str, Run]) -> None:
-    from recu_analysis.analysis.compare import sampled
+    from recu_analysis.analysis.arms import sampled
 
     some = [label for label, run in runs.items() if sampled(run)]
     if some:
@@ -100,6 +102,21 @@ def _warn_of_short(runs: Mapping[str, Run]) -> None:
         options.warn(
             f"memory stays above {LONG_MEMORY} in {', '.join(short)}: too short to tell dead weights from slow ones"
         )
+
+
+def _warn_of_seeds(runs: Mapping[str, Run]) -> None:
+    """Say which runs are nobody's seeds, and which seeds ended at other points."""
+    from recu_analysis.analysis.arms import arms, seed_of, uneven
+
+    alone = [label for label, run in runs.items() if seed_of(run) is None]
+    if alone and len(runs) > 1:
+        options.warn(
+            f"{', '.join(alone)}: no seed in the configuration, so each is an experiment by itself; record with "
+            "configuration={'seed': ...} what are seeds of one"
+        )
+    for arm in arms(runs):
+        if lengths := uneven(arm.runs):
+            options.warn(f"seeds of one experiment are not alike, for {lengths}")
 
 
 def as_text(runs: Mapping[str, Run], table: pd.DataFrame) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from recu_analysis.cli import options
-from recu_analysis.cli.output import aligned, deliver, number, with_interval
+from recu_analysis.cli.output import aligned, deliver, ends, number, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,7 +121,6 @@ _NOTES = (
 
 
 def _with_interval(row: Mapping[Any, Any], name: str) -> tuple[str, str]:
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
     digits = 3 if row[name] < 10 or math.isnan(row[name]) else 2
-    interval = "-" if math.isnan(low) else f"{low:.{digits}f} {high:.{digits}f}"
+    interval = ends(row[f"{name}_low"], row[f"{name}_high"], lambda end: number(end, digits))
     return number(row[name], digits), interval

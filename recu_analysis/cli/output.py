@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from recu_analysis.analysis import written
 from recu_analysis.cli.options import colour, discard_output, note
 from recu_analysis.errors import StoreError
 
@@ -151,13 +152,17 @@ def count(number: float) -> str:
 
 def number(value: float, digits: int) -> str:
     """A number with so many digits after the point; a dash for NaN."""
-    return "-" if math.isnan(value) else f"{value:.{digits}f}"
+    return written.number(value, f".{digits}f")
 
 
 def with_interval(value: float, low: float, high: float, digits: int) -> str:
     """A number with its interval behind it, where it has one."""
-    interval = "" if math.isnan(low) else f" ({low:.{digits}f} to {high:.{digits}f})"
-    return f"{number(value, digits)}{interval}"
+    return written.with_interval(value, low, high, f".{digits}f")
+
+
+def ends(low: float, high: float, show: Callable[[float], str]) -> str:
+    """The two ends of an interval in a column of their own; a dash where it has none."""
+    return f"{show(low)} {show(high)}" if math.isfinite(low) and math.isfinite(high) else "-"
 
 
 def three_digits(value: float) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from recu_analysis.cli import options
-from recu_analysis.cli.output import aligned, deliver, number, three_digits, with_interval
+from recu_analysis.cli.output import aligned, deliver, ends, number, three_digits, with_interval
 from recu_analysis.cli.stretches import choice, too_short
 
 if TYPE_CHECKING:
@@ -113,9 +112,7 @@ def _cells(row: Mapping[Any, Any]) -> list[str]:
 
 
 def _with_interval(row: Mapping[Any, Any], name: str) -> tuple[str, str]:
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    known = math.isfinite(low) and math.isfinite(high)
-    return _short(row[name]), f"{_short(low)} {_short(high)}" if known else "-"
+    return _short(row[name]), ends(row[f"{name}_low"], row[f"{name}_high"], _short)
 
 
 def _short(value: float) -> str:

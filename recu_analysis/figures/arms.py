@@ -1,17 +1,16 @@
-"""Runs that differ in their seed alone, as one arm of an experiment with a name that says how it differs."""
+"""What figures call an arm: its kind, and the settings in which it is unlike most others."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from recu_analysis.analysis.compare import INCIDENTAL
+from recu_analysis.analysis.arms import Arm, arms, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from recu_analysis.store.run import Run
 
@@ -19,62 +18,38 @@ if TYPE_CHECKING:
 _KIND = frozenset({"recu", "mask"})
 
 
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """Runs of one configuration.
-
-    Attributes
-    ----------
-    label : str
-    runs : dict of str to Run
-        By their own labels.
-    """
-
-    label: str
-    runs: dict[str, Run]
-
-    @property
-    def configuration(self) -> dict[str, Any]:
-        """That of the first run; the others differ in what is incidental."""
-        return next(iter(self.runs.values())).configuration
-
-
-def settings(run: Run, without: frozenset[str] = INCIDENTAL) -> dict[str, Any]:
-    """The configuration of a run, some settings left out."""
-    return {name: value for name, value in run.configuration.items() if name not in without}
-
-
-def arms(runs: Mapping[str, Run]) -> list[Arm]:
-    """Runs grouped by configuration, in order of appearance; a run without a seed stands for itself.
+def named_arms(runs: Mapping[str, Run]) -> dict[str, Arm]:
+    """The experiments of some runs, in order of appearance, by names that say how they differ.
 
     Parameters
     ----------
     runs : mapping of str to Run
         Runs by their labels.
     """
-    groups: dict[str, dict[str, Run]] = {}
-    for label, run in runs.items():
-        key = json.dumps(settings(run), sort_keys=True, default=str) if "seed" in run.configuration else label
-        groups.setdefault(key, {})[label] = run
-    labels = _labels(list(groups.values()))
-    return [Arm(label, group) for label, group in zip(labels, groups.values(), strict=True)]
+    found = arms(runs)
+    return dict(zip(told_apart(_labels(found), found), found, strict=True))
 
 
-def _labels(groups: list[dict[str, Run]]) -> list[str]:
-    """What each group is, and the settings in which it is unlike most others."""
-    known = [settings(next(iter(group.values()))) for group in groups]
+def told_apart(labels: Sequence[str], named: Sequence[Arm]) -> list[str]:
+    """Names of arms; where two are the same, with the labels of their runs."""
+    twice = {label for label, count in Counter(labels).items() if count > 1}
+    return [
+        f"{label} ({', '.join(arm.runs)})" if label in twice else label
+        for label, arm in zip(labels, named, strict=True)
+    ]
+
+
+def _labels(named: Sequence[Arm]) -> list[str]:
+    """What each arm is, and the settings in which it is unlike most others."""
+    known = [settings(arm.first) for arm in named]
     names = list(dict.fromkeys(name for each in known for name in each if name not in _KIND))
     usual = {name: Counter(json.dumps(each.get(name)) for each in known).most_common(1)[0][0] for name in names}
     labels = []
-    for group, each in zip(groups, known, strict=True):
+    for arm, each in zip(named, known, strict=True):
         unusual = [_said(name, each.get(name)) for name in names if json.dumps(each.get(name)) != usual[name]]
         kind = _kind(each)
-        labels.append(", ".join([kind, *unusual]) if kind else ", ".join(group))
-    twice = {label for label, count in Counter(labels).items() if count > 1}
-    return [
-        f"{label} ({', '.join(group)})" if label in twice else label
-        for label, group in zip(labels, groups, strict=True)
-    ]
+        labels.append(", ".join([kind, *unusual]) if kind else ", ".join(arm.runs))
+    return labels
 
 
 def _kind(configuration: Mapping[str, Any]) -> str:

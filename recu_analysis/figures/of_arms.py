@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from recu_analysis.analysis.arms import Arm, arms, settings
+from recu_analysis.analysis.logged import logged
 from recu_analysis.errors import InputError
-from recu_analysis.figures.arms import Arm, arms, scale_text, settings
+from recu_analysis.figures.arms import named_arms, scale_text, told_apart
 from recu_analysis.figures.entry import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -29,7 +31,7 @@ def plot_training(runs: Runs, quantity: str = "val_top1", ax: Axes | None = None
     Parameters
     ----------
     runs : mapping of str to Run
-        Runs by their labels; those that differ in their seed alone are one arm.
+        Runs by their labels; seeds of one experiment are one arm, see `recu_analysis.analysis.arms.arms`.
     quantity : {"train_top1", "val_top1", "train_loss", "val_loss"}
     ax : Axes, optional
 
@@ -39,7 +41,7 @@ def plot_training(runs: Runs, quantity: str = "val_top1", ax: Axes | None = None
     """
     from recu_analysis.plots.training import curves
 
-    return curves(curve_data(arms(runs), (quantity,)), quantity, ax)
+    return curves(curve_data(named_arms(runs), (quantity,)), quantity, ax)
 
 
 def plot_initial_scale(runs: Runs, ax: Axes | None = None) -> Axes:
@@ -60,7 +62,7 @@ def plot_initial_scale(runs: Runs, ax: Axes | None = None) -> Axes:
     return curves(curve_data(scale_arms(runs), ("train_loss",)), "train_loss", ax)
 
 
-def curve_data(found: Sequence[Arm], quantities: Sequence[str]) -> pd.DataFrame:
+def curve_data(found: Mapping[str, Arm], quantities: Sequence[str]) -> pd.DataFrame:
     """What runs logged at each epoch: arm, run, epoch, and the quantities.
 
     Raises
@@ -69,26 +71,25 @@ def curve_data(found: Sequence[Arm], quantities: Sequence[str]) -> pd.DataFrame:
         If a run did not log one of them.
     """
     tables = []
-    for arm in found:
+    for name_of_arm, arm in found.items():
         for label, run in arm.runs.items():
             for name in ("epoch", *quantities):
-                if name not in run.metrics:
+                if logged(run, name).empty:
                     raise InputError(
                         f"run {label} logged no {name}; give it to mark(), as in mark(epoch=3, {name}=...)"
                     )
-            tables.append(run.metrics[["epoch", *quantities]].dropna().assign(arm=arm.label, run=label))
+            tables.append(logged(run, "epoch", *quantities).assign(arm=name_of_arm, run=label))
     return pd.concat(tables, ignore_index=True)[["arm", "run", "epoch", *quantities]]
 
 
-def scale_arms(runs: Runs) -> list[Arm]:
-    """Arms that differ in b* and in the scale of the initial weights alone, b* = 2 first.
+def scale_arms(runs: Runs) -> dict[str, Arm]:
+    """Arms that differ in b* and in the scale of the initial weights alone, by these, b* = 2 first.
 
     Raises
     ------
     InputError
         If there are not two of them.
     """
-    own = {"seed", "device", "data_dir", "scale", "initial_scale"}
     clamped = [
         arm
         for arm in arms(runs)
@@ -96,7 +97,8 @@ def scale_arms(runs: Runs) -> list[Arm]:
         and arm.configuration.get("mask", "clamped") == "clamped"
         and isinstance(arm.configuration.get("scale"), float | int)
     ]
-    rest = [repr(sorted(settings(next(iter(arm.runs.values())), frozenset(own)).items())) for arm in clamped]
+    own = frozenset({"scale", "initial_scale"})
+    rest = [repr(sorted(settings(arm.first, own).items())) for arm in clamped]
     usual = Counter(rest).most_common(1)[0][0] if rest else ""
     chosen = [arm for arm, other in zip(clamped, rest, strict=True) if other == usual]
     if len(chosen) < 2:
@@ -105,7 +107,7 @@ def scale_arms(runs: Runs) -> list[Arm]:
             "--scale 0.70711, and with --scale 0.70711 --initial-scale 0.5946"
         )
     chosen.sort(key=lambda arm: (-arm.configuration["scale"], -_initial(arm)))
-    return [Arm(_scale_label(arm), arm.runs) for arm in chosen]
+    return dict(zip(told_apart([_scale_label(arm) for arm in chosen], chosen), chosen, strict=True))
 
 
 def _initial(arm: Arm) -> float:
@@ -123,7 +125,7 @@ def _fig5(runs: Runs) -> tuple[Figure, pd.DataFrame]:
     from recu_analysis.plots.style import panels
     from recu_analysis.plots.training import curves
 
-    data = curve_data(arms(runs), _ACCURACIES)
+    data = curve_data(named_arms(runs), _ACCURACIES)
     figure, axes = panels(2)
     for ax, name, title in zip(axes, _ACCURACIES, ("(a) training", "(b) validation"), strict=True):
         curves(data, name, ax).set_title(title)

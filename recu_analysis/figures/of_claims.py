@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from recu_analysis.analysis.arms import arms
 from recu_analysis.analysis.claims import asked_claims, claims
 from recu_analysis.analysis.claims.distribution import HELD, LAPLACE, NOT_HELD, NOT_LAPLACE
 from recu_analysis.analysis.claims.movement import ALIKE, BARELY, NOT_REVIVED, REVIVED
 from recu_analysis.analysis.claims.table import masks
 from recu_analysis.errors import InputError
-from recu_analysis.figures.arms import arms
 from recu_analysis.figures.entry import Entry
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from recu_analysis.analysis.arms import Arm
     from recu_analysis.analysis.engine import Asked
-    from recu_analysis.figures.arms import Arm
     from recu_analysis.figures.entry import Runs
     from recu_analysis.store.run import Run
 
@@ -86,7 +86,7 @@ def _sides(runs: Runs) -> tuple[Arm, Arm | None]:
     found = arms(runs)
     if not found:
         raise InputError("the figure of the claims shows runs; name at least one run directory")
-    clamping = [arm for arm in found if masks(next(iter(arm.runs.values())))]
+    clamping = [arm for arm in found if masks(arm.first)]
     own = [arm for arm in clamping if arm.configuration.get("mask", "clamped") == "clamped"]
     others = [arm for arm in found if arm not in clamping]
     return (own or clamping or found)[0], others[0] if clamping and others else None

@@ -11,6 +11,7 @@ from recu_analysis.analysis.flips import asked_flips, flip_table
 from recu_analysis.analysis.histogram import asked_weight_histogram, weight_histogram
 from recu_analysis.analysis.horizon import common_stretch
 from recu_analysis.analysis.layers import asked_layer_table, layer_table
+from recu_analysis.analysis.logged import logged
 from recu_analysis.analysis.magnitude import asked_by_magnitude, by_magnitude
 from recu_analysis.errors import InputError
 from recu_analysis.figures.entry import Entry
@@ -193,13 +194,13 @@ def accuracy_data(runs: Runs) -> pd.DataFrame:
     """
     columns = ["epoch", "train_top1", "val_top1"]
     for label, run in runs.items():
-        missing = [name for name in columns if name not in run.metrics]
+        missing = [name for name in columns if logged(run, name).empty]
         if missing:
             raise InputError(
                 f"run {label} logged no {missing[0]}; give it to mark(), as in "
                 "mark(epoch=3, train_top1=90.1, val_top1=88.2)"
             )
-    return _by_run({label: run.metrics[columns].dropna() for label, run in runs.items()})
+    return _by_run({label: logged(run, *columns) for label, run in runs.items()})
 
 
 def _by_run(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from recu_analysis.analysis.compare import INCIDENTAL
+from recu_analysis.analysis.arms import arms, settings
+from recu_analysis.analysis.logged import last_logged, logged
 from recu_analysis.errors import InputError
-from recu_analysis.figures.arms import scale_text, settings
+from recu_analysis.figures.arms import scale_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    from recu_analysis.analysis.arms import Arm
     from recu_analysis.figures.entry import Runs
-    from recu_analysis.store.run import Run
 
     Row = tuple[str, ...]
 
@@ -173,19 +174,21 @@ def paper_table(number: int, runs: Runs | None = None) -> pd.DataFrame:
     number : int
         1 to 5.
     runs : mapping of str to Run, optional
-        Runs by their labels; those whose configuration is that of a row are taken, over seeds.
+        Runs by their labels; those whose configuration is that of a row are taken, over the seeds of an experiment (see
+        `recu_analysis.analysis.arms.arms`).
 
     Returns
     -------
     DataFrame
         The columns that name a row (text), source ("reported (Xu et al., 2021)" or "ours"), setting (of ours), and
         accuracies in per cent: top1_mean, top1_std (over seeds, n - 1; NaN for one) and, in Table 5, top5_mean,
-        top5_std; seeds, and runs (labels). Ours is the last validation accuracy that a run logged.
+        top5_std, NaN where a seed lacks it; seeds, and runs (labels). Ours is the last validation accuracy that a run
+        logged.
 
     Raises
     ------
     InputError
-        If the paper has no such table.
+        If the paper has no such table, or one seed of an experiment is there twice.
     """
     table = TABLES.get(f"table{number}")
     if table is None:
@@ -210,28 +213,31 @@ def _reported(table: PaperTable) -> pd.DataFrame:
 
 
 def _measured(table: PaperTable, runs: Runs, metrics: list[str]) -> pd.DataFrame:
-    """One row a row of the table and setting that some runs have."""
-    groups: dict[tuple[Row, str], dict[str, Run]] = {}
-    for label, run in runs.items():
-        row = table.row_of(run.configuration)
-        if row is not None and "val_top1" in run.metrics:
-            setting = json.dumps(settings(run, INCIDENTAL | table.varied), sort_keys=True)
-            groups.setdefault((row, setting), {})[label] = run
-    said = _settings({setting for _, setting in groups})
-    rows = []
-    for (row, setting), group in groups.items():
-        found: dict[str, Any] = dict(zip(table.keys, row, strict=True))
-        found |= {"source": OURS, "setting": said[setting], "seeds": len(group), "runs": " ".join(group)}
-        for name in metrics:
-            last = pd.Series([_last(run, f"val_{name}") for run in group.values()], dtype=float)
-            found |= {f"{name}_mean": last.mean(), f"{name}_std": last.std()}
-        rows.append(found)
+    """One row an experiment that belongs to the table; those with the same words are told apart by their runs."""
+    found = arms(
+        {
+            label: run
+            for label, run in runs.items()
+            if table.row_of(run.configuration) is not None and len(logged(run, "val_top1"))
+        }
+    )
+    encoded = [json.dumps(settings(arm.first, table.varied), sort_keys=True) for arm in found]
+    said = _settings(set(encoded))
+    rows = [_row(arm, table, metrics) for arm in found]
+    keys = [(said[text], *(row[key] for key in table.keys)) for text, row in zip(encoded, rows, strict=True)]
+    for row, key in zip(rows, keys, strict=True):
+        row["setting"] = f"{key[0]}, run {row['runs']}" if keys.count(key) > 1 else key[0]
     return pd.DataFrame(rows)
 
 
-def _last(run: Run, name: str) -> float:
-    values = run.metrics[name].dropna() if name in run.metrics else pd.Series(dtype=float)
-    return float(values.iloc[-1]) if len(values) else math.nan
+def _row(arm: Arm, table: PaperTable, metrics: list[str]) -> dict[str, Any]:
+    row: dict[str, Any] = dict(zip(table.keys, table.row_of(arm.configuration) or (), strict=True))
+    row |= {"source": OURS, "setting": "", "seeds": len(arm.runs), "runs": " ".join(arm.runs)}
+    for name in metrics:
+        last = pd.Series([last_logged(run, f"val_{name}") for run in arm.runs.values()], dtype=float)
+        # NaN where a seed lacks it: it is not a mean over as many seeds as the row says.
+        row |= {f"{name}_mean": last.mean(skipna=False), f"{name}_std": last.std(skipna=False)}
+    return row
 
 
 def _settings(encoded: set[str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from matplotlib.patches import Patch
 
+from recu_analysis.analysis.written import of_claim
 from recu_analysis.plots._axes import require, target
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def forest(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 def _row(axes: Axes, at: int, row: dict[Any, Any]) -> None:
     """One claim: the ranges, the interval on them, and the verdict at the right."""
-    words = row["verdict"] if math.isnan(row["estimate"]) else f"{row['verdict']}\n{_value(row)}"
+    value = of_claim(row["estimate"], row["low"], row["high"])
+    words = f"{row['verdict']}\n{value}" if value else row["verdict"]
     axes.text(1.03, at, words, transform=axes.get_yaxis_transform(), va="center", fontsize="small", linespacing=1.1)
     if math.isnan(row["estimate"]) or math.isnan(row["supports_low"]):
         return
@@ -111,11 +113,3 @@ def _apart(ends: NDArray[np.float64], scale: Any, gap: float = 0.05) -> list[flo
 
 def _bar(axes: Axes, at: int, low: float, high: float, **looks: Any) -> None:
     axes.barh(at, high - low, 0.5, left=low, zorder=1, **looks)
-
-
-def _value(row: dict[Any, Any]) -> str:
-    """Estimate and interval in three digits."""
-    interval = (
-        "" if math.isnan(row["low"]) or row["low"] == row["high"] else f" ({row['low']:.3g} to {row['high']:.3g})"
-    )
-    return f"{row['estimate']:.3g}{interval}"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from recu_analysis.analysis.compare import INCIDENTAL
+from recu_analysis.analysis.arms import apart, sampled
+from recu_analysis.analysis.logged import logged
 from recu_analysis.analysis.selection import decay_time
+from recu_analysis.errors import InputError
 from recu_analysis.store.notes import notes
 
 if TYPE_CHECKING:
@@ -124,39 +127,37 @@ def warnings(
                 "leave them out."
             )
         stretch = stretches[label]
-        if not stretch.long:
+        if math.isnan(stretch.memory):
+            found.append(
+                f"{label}: no channel has weights that differ and are numbers at the start and the end of windows "
+                f"{stretch.range}: how long they are is not known. Its numbers are of the last half of the run."
+            )
+        elif not stretch.long:
             found.append(
                 f"{label}: too short to tell dead from slow: no final stretch of windows has memory of at most 1/2 "
                 f"(windows {stretch.range}: {stretch.memory:.2f}). Its numbers are of the last half of the run."
             )
-    if len({_exact(each.run) for each in samples.values()}) > 1:
+    if len({sampled(each.run) for each in samples.values()}) > 1:
         found.append("Some of these runs saw every update and some were sampled: do not compare their movement.")
     return found
 
 
 def unlike(runs: Mapping[str, Run]) -> list[str]:
-    """A sentence where runs that the claims pool as seeds of one training differ in more than their seed."""
-    differing = [name for name, _, differs in configuration(runs) if differs and name not in INCIDENTAL]
-    if not differing:
-        return []
-    return [
-        f"The claims take {', '.join(runs)} for seeds of one training, but they differ in {', '.join(differing)}: "
-        "make a report of each kind."
-    ]
-
-
-def _exact(run: Run) -> bool:
-    return all(window.exact for window in run.windows)
+    """A sentence where runs that the claims pool are not seeds of one experiment."""
+    with suppress(InputError):  # one seed given as two, which the claims refuse
+        why = apart(runs)
+        return [f"The claims pool {', '.join(runs)}, but {value_text(why)}: make a report of each."] if why else []
+    return []
 
 
 def _seen(run: Run) -> str:
-    if not _exact(run):
+    if sampled(run):
         return "sampled from checkpoints"
     return "exact, but for updates that are in no window" if run.gaps else "exact: every update seen"
 
 
 def _movement(run: Run) -> list[str]:
-    if _exact(run):
+    if not sampled(run):
         return []
     return ["sampled from checkpoints: movement between two of them is net, and flips are missed."]
 
@@ -167,9 +168,9 @@ def _unfinished(run: Run) -> list[str]:
     if partial:
         found.append(f"recording stopped before window {', '.join(partial)} was marked; it is shorter than the others.")
     planned = run.configuration.get("epochs")
-    epochs = run.metrics.get("epoch")
-    if isinstance(planned, int) and epochs is not None and len(epochs.dropna()):
-        done = int(epochs.dropna().max()) + 1
+    epochs = logged(run, "epoch")["epoch"]
+    if isinstance(planned, int) and len(epochs):
+        done = int(epochs.max()) + 1
         if done < planned:
             found.append(f"unfinished: {done} of {planned} epochs were recorded when this page was made.")
     return found

@@ -20,6 +20,7 @@ from recu_analysis.analysis.engine import answering
 from recu_analysis.analysis.finite import asked_constant, constant
 from recu_analysis.analysis.horizon import LONG_MEMORY, Stretch, asked_memory, common_stretch, memory_between
 from recu_analysis.analysis.selection import moving_windows, select_windows
+from recu_analysis.analysis.written import of_claim
 from recu_analysis.errors import InputError, RecuError
 from recu_analysis.report.charts import asked_charts, chart_data
 from recu_analysis.report.drawings import asked_drawings, drawings
@@ -161,19 +162,10 @@ def _claims(runs: Mapping[str, Run], baseline: Mapping[str, Run]) -> dict[str, A
         table = claims(list(runs.values()), list(baseline.values()))
     except (RecuError, LookupError) as error:
         return names | {"rows": [], "why": str(error)}
-    rows = [row | {"value": _interval(row)} for row in table.to_dict(orient="records")]
+    rows = [
+        row | {"value": of_claim(row["estimate"], row["low"], row["high"])} for row in table.to_dict(orient="records")
+    ]
     return names | {"rows": rows, "why": ""}
-
-
-def _interval(row: Mapping[Any, Any]) -> str:
-    if pd.isna(row["estimate"]):
-        return ""
-    known = f"{row['estimate']:.3g}"
-    return (
-        known
-        if pd.isna(row["low"]) or row["low"] == row["high"]
-        else f"{known} ({row['low']:.3g} to {row['high']:.3g})"
-    )
 
 
 def _layer_rows(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:

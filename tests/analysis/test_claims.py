@@ -7,7 +7,7 @@ import pytest
 
 from recu_analysis import claims, open_run
 from recu_analysis.analysis.claims import distribution, movement, outcome
-from recu_analysis.analysis.claims.finding import judge
+from recu_analysis.analysis.claims.finding import Median, judge
 from recu_analysis.errors import InputError
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.intervals import Interval
@@ -62,8 +62,8 @@ def test_runs_of_several_kinds_are_pooled_without_a_verdict(tmp_path):
     table, alike = verdicts(runs), verdicts(runs[:2])
     concerned = ["C1a", "C1b", "C2", "C5"]
     assert table.loc[concerned, "verdict"].tolist() == ["cannot tell"] * 4
-    said = "these runs differ in more than their seed (run0, run1; run2), so give one kind at a time; pooled all the "
-    assert table.loc[concerned, "why"].str.startswith(said).all()
+    said = "these runs are 2 experiments (run0, run1; run2) and not seeds of one, since they differ in lr: give one "
+    assert table.loc[concerned, "why"].str.startswith(said + "experiment at a time; pooled all the same, ").all()
     assert table.loc[concerned, "estimate"].notna().all()
     assert "cannot tell" not in alike.loc[concerned, "verdict"].tolist()
     assert table.loc["C9", "verdict"] == "contradicted", "a count over all of them is no estimate"
@@ -80,18 +80,19 @@ def test_runs_of_several_kinds_are_pooled_without_a_verdict(tmp_path):
 )
 def test_a_tail_is_stuck_only_where_the_interval_says_so(tmp_path, monkeypatch, distance, verdict, words):
     shown = {"flip_risk_ratio": Interval(0.3, 0.2, 0.4), "distance_ratio_tail": Interval(*distance)}
-    monkeypatch.setattr(movement, "median_ratio", lambda layers, name: shown[name])
+    monkeypatch.setattr(movement, "median_ratio", lambda layers, name: Median(shown[name], 2, 0, 0))
     found = movement.barely_flips([make(tmp_path / "run", walk_of(normal))])
     assert found.verdict == verdict
     assert words in found.why
+    assert "nan" not in found.why
 
 
 def test_layers_without_a_ratio_are_counted(tmp_path):
     walk = walk_of(normal)
     walk["silent"] = np.repeat(walk["one"][:1], 13, axis=0)
     why = verdicts(make(tmp_path / "run", walk))["why"]
-    assert "median layer of 2 (1 have no such ratio), windows" in why["C1a"]
-    assert "median layer of 2 (1 have no such ratio), windows" in why["C1b"]
+    assert "median layer of 2 (left out: 1 without a value), windows" in why["C1a"]
+    assert "median layer of 2 (left out: 1 without a value), windows" in why["C1b"]
 
 
 def test_a_baseline_is_other_runs_that_do_not_clamp(tmp_path):
@@ -228,11 +229,46 @@ def test_accuracies_that_were_not_logged_are_missed(tmp_path):
     assert "o0 logged no epoch and val_top1" in outcome.trains_faster(ours, theirs).why
 
 
+def test_accuracies_that_are_texts_are_no_curves(tmp_path):
+    ours, theirs = arms(tmp_path, ["good", "better", "best"], [10, 20, 30])
+    assert "o0 logged no epoch and val_top1" in outcome.trains_faster(ours, theirs).why
+    mixed = with_accuracies(ours[0], ["good", 30, 30])
+    assert outcome.trains_faster([mixed], theirs[:1]).value.estimate == 1.0 - 2.0
+
+
+def test_weights_that_begin_constant_have_no_memory_to_judge_by(tmp_path):
+    history = walk_of(normal)
+    for walk in history.values():
+        walk[0] = 0.5
+    found = distribution.laplace([make(tmp_path / "run", history)])
+    assert found.verdict == "cannot tell"
+    assert "run began with weights that have no z" in found.why
+
+
+def test_pairs_that_differ_in_more_than_the_clamp_say_so(tmp_path):
+    ours, theirs = (
+        [
+            make(tmp_path / f"{name}{s}", walk_of(normal, seed=s), transform, seed=s, recu=name == "o", lr=lr)
+            for s in (0, 1)
+        ]
+        for name, transform, lr in (("o", CLAMPED, 0.1), ("t", FREE, 0.2))
+    )
+    assert verdicts(ours, theirs).loc[["C6", "C7"], "why"].str.endswith("; the two sides also differ in lr").all()
+
+
+def test_seeds_that_ended_elsewhere_are_said(tmp_path):
+    runs = [make(tmp_path / f"run{s}", walk_of(normal, updates=12 + 6 * s), seed=s) for s in range(2)]
+    why = verdicts(runs).loc[["C1a", "C2", "C5"], "why"]
+    assert why.str.endswith("; they ended after other numbers of updates: run0 after 12; run1 after 18").all()
+
+
 def test_one_training_is_not_three_seeds(tmp_path):
     ours, theirs = arms(tmp_path, [90, 90], [10, 90])
     with pytest.raises(InputError, match="are one run, and one seed; give it once"):
         claims([ours[0], open_run(ours[0].path), ours[1]], theirs)
     copied = make(tmp_path / "copied", {"one": random_walk((2, 5), 4)}, windows=2, seed=0)
+    with pytest.raises(InputError, match="o0 and copied have the same configuration and the same seed, 0"):
+        claims([*ours, copied], theirs)
     with pytest.raises(InputError, match="o0 and copied have the same seed and are taken for one arm; leave one out"):
         outcome.trains_faster([*ours, copied], theirs)
 
@@ -271,7 +307,9 @@ def test_scales_that_nothing_holds_cannot_tell(tmp_path):
     plain = make(tmp_path / "plain", {"one": random_walk((16, 40), 6)}, WeightTransform())
     assert distribution.scale_held([plain]).why == "layer one of plain does not standardise its weights"
     few = make(tmp_path / "few", {"one": random_walk((7, 40), 6)})
-    assert distribution.scale_held([few]).why.endswith("an interval needs 8 output channels in every layer, or 3 seeds")
+    assert distribution.scale_held([few]).why.endswith(
+        "an interval needs a layer of 8 channels, all with a value, or 3 seeds"
+    )
 
 
 def test_a_sign_that_is_lost_changes_the_output(tmp_path):

@@ -12,7 +12,7 @@ from recu_analysis.analysis.horizon import common_stretch, equal_stretches
 from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.errors import InputError
 from recu_analysis.testing import random_walk, synthetic_run
-from tests.editing import edit_run
+from tests.editing import edit_run, marks_of, write_marks
 
 
 def with_settings(path, **settings):
@@ -132,3 +132,21 @@ def test_curves_are_the_windows_one_by_one(runs):
     for row in table.to_dict(orient="records"):
         window = WindowRange(row["window"], row["window"])
         assert row["mobility_tail"] == totals(dead_weights(runs["free-0"], window=window))["mobility_tail"]
+
+
+def test_a_number_that_one_seed_lacks_has_neither_mean_nor_deviation(runs):
+    path = runs["clamped-1"].path
+    write_marks(path, [{name: value for name, value in mark.items() if name != "val_top1"} for mark in marks_of(path)])
+    row = over_seeds(runs | {"clamped-1": open_run(path)}).iloc[0]
+    assert row["seeds"] == 3
+    assert row[["val_top1", "val_top1_low", "val_top1_high", "val_top1_std"]].isna().all()
+    assert row[["mobility_tail", "mobility_tail_low", "mobility_tail_std"]].notna().all()
+
+
+def test_the_one_seed_that_both_have_is_compared(runs, tmp_path):
+    """Arms with the seeds 0, 1, 2 and 2, 5: of 2 in both, though neither arm begins with it."""
+    free = {f"free-{seed}": with_settings(tmp_path / f"free{seed}", recu=False, seed=seed) for seed in (5, 2)}
+    clamped = {name: run for name, run in runs.items() if name != "free-0"}
+    row = layer_differences(clamped | free).set_index("statistic").loc["mobility_tail"]
+    assert (row["interval_over"], row["pairs"], row["difference"]) == ("channels", 1, 0.0)
+    assert row["low"] < 0.0 < row["high"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -49,6 +50,7 @@ def test_seeds_show_mean_interval_and_standard_deviation(tmp_path):
     for seed, accuracy in enumerate((90.0, 91.0, 93.0)):
         folders.append(str(tmp_path / f"free-{seed}"))
         made = synthetic_run(folders[-1], {"stage.conv": random_walk((16, 20), 8, seed=seed, step=0.6)})
+        edit_run(made.path, configuration={"seed": seed})
         write_marks(made.path, [mark | {"val_top1": accuracy} for mark in marks_of(made.path)])
     lines = run(*folders, "--seeds").stdout.splitlines()
     assert lines[:2] == [
@@ -91,3 +93,29 @@ def test_the_footer_says_whose_intervals_are_over_what(tmp_path):
         paths.append(str(path))
     done = run(*paths, "--by-layer")
     assert done.stdout.rstrip().endswith("(95 % interval, over seeds for b0, b1, over channels for c0).")
+
+
+def test_runs_that_say_no_seed_are_no_seeds(tmp_path):
+    walks = [{"stage.conv": random_walk((16, 20), 8, step=0.6, seed=seed)} for seed in range(3)]
+    paths = [str(synthetic_run(tmp_path / name, walk).path) for name, walk in zip("abc", walks, strict=True)]
+    done = run(*paths, "--seeds")
+    assert [line for line in done.stdout.splitlines() if not line.startswith(" ")] == [
+        "a: 1 seed",
+        "b: 1 seed",
+        "c: 1 seed",
+    ]
+    assert "Warning: a, b, c: no seed in the configuration, so each is an experiment by itself" in done.stderr
+    assert "no seed" not in run(paths[0], "--seeds").stderr
+    assert "stage.conv: b less a" in run(*paths, "--by-layer").stdout
+
+
+def test_seeds_that_ended_elsewhere_are_said(tmp_path):
+    paths = []
+    for seed, updates in enumerate((16, 24)):
+        walk = {"stage.conv": np.random.default_rng(seed).normal(size=(updates + 1, 16, 20)).astype(np.float32)}
+        path = synthetic_run(tmp_path / f"s{seed}", walk, windows=updates // 2).path
+        edit_run(path, configuration={"seed": seed})
+        paths.append(str(path))
+    done = run(*paths, "--seeds")
+    assert done.stdout.startswith("s0, s1: 2 seeds")
+    assert "ended after other numbers of updates: s0 after 16; s1 after 24" in done.stderr

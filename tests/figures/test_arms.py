@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 import recu_analysis as ra
 from recu_analysis.errors import InputError
 from recu_analysis.figures import draw_figure
-from recu_analysis.figures.arms import arms
+from recu_analysis.figures.arms import named_arms
 from recu_analysis.figures.of_arms import curve_data, scale_arms
 
 
@@ -24,7 +24,7 @@ def test_seeds_make_one_arm_and_differences_name_the_others(trained):
         "e": trained("e", scale=math.sqrt(0.5), initial_scale=0.59460356),
         "f": trained("f", epochs=8),
     }
-    found = {arm.label: list(arm.runs) for arm in arms(runs)}
+    found = {label: list(arm.runs) for label, arm in named_arms(runs).items()}
     assert found == {
         "ReCU": ["a", "b"],
         "without ReCU": ["c"],
@@ -35,7 +35,8 @@ def test_seeds_make_one_arm_and_differences_name_the_others(trained):
 
 
 def test_runs_that_say_nothing_of_their_training_stand_for_themselves(synthetic_pair):
-    assert [(arm.label, list(arm.runs)) for arm in arms(synthetic_pair)] == [("one", ["one"]), ("two", ["two"])]
+    found = named_arms(synthetic_pair)
+    assert [(label, list(arm.runs)) for label, arm in found.items()] == [("one", ["one"]), ("two", ["two"])]
 
 
 def test_a_band_spans_the_seeds(trained):
@@ -69,7 +70,7 @@ def test_scales_are_compared_at_equal_settings(trained, tmp_path):
         "baseline": trained("baseline", recu=False),
         "random": trained("random", mask="random"),
     }
-    found = {arm.label: list(arm.runs) for arm in scale_arms(runs)}
+    found = {label: list(arm.runs) for label, arm in scale_arms(runs).items()}
     assert list(found.items()) == [
         ("b* = 2", ["large"]),
         ("b* = √2/2", ["small"]),
@@ -86,6 +87,20 @@ def test_what_is_missing_is_said(trained):
     with pytest.raises(InputError, match="needs runs that differ in them alone: train three, with --scale 2"):
         scale_arms({"a": run})
     with pytest.raises(InputError, match=r"run a logged no val_loss; give it to mark\(\), as in mark\(epoch=3, val_lo"):
-        curve_data(arms({"a": run}), ("val_loss",))
+        curve_data(named_arms({"a": run}), ("val_loss",))
     with pytest.raises(InputError, match="no quantity to draw is called 'lr'; known are train_top1"):
         ra.plot_training({"a": run}, "lr", Figure().subplots())
+
+
+def test_runs_without_a_seed_make_no_band(trained):
+    runs = {name: trained(name, top1, seed=None) for name, top1 in {"a": 90.0, "b": 94.0}.items()}
+    labels = [line.get_label() for line in ra.plot_training(runs, "val_top1", Figure().subplots()).get_lines()]
+    assert labels == ["ReCU (a)", "ReCU (b)"]
+    scales = runs | {"small": trained("small", scale=1.0, seed=None)}
+    assert list(scale_arms(scales)) == ["b* = 2 (a)", "b* = 2 (b)", "b* = 1"]
+
+
+def test_one_seed_is_drawn_once(trained, tmp_path):
+    runs = {"a": trained("a"), "again": trained("again", device="cuda")}
+    with pytest.raises(InputError, match="a and again have the same configuration and the same seed, 0"):
+        draw_figure("fig5", runs, tmp_path, command="test")

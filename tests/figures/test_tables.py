@@ -11,6 +11,7 @@ import recu_analysis as ra
 from recu_analysis.errors import InputError
 from recu_analysis.figures import draw_figure
 from recu_analysis.figures.tables import OURS, REPORTED, TABLES
+from tests.editing import marks_of, write_marks
 
 
 @pytest.mark.parametrize(("number", "rows"), [(1, 10), (2, 6), (3, 8), (4, 21), (5, 19)])
@@ -48,6 +49,29 @@ def test_seeds_of_a_row_are_averaged_and_rows_are_told_by_configuration(trained)
     shown = ["tau", "source", "top1_mean", "top1_std"]
     assert table.loc[table["source"] == REPORTED, shown].equals(ra.paper_table(1)[shown])
     assert ra.paper_table(2, runs).dropna(subset="runs")["runs"].tolist() == ["e"]
+
+
+def test_runs_without_a_seed_are_rows_of_their_own(trained, tmp_path):
+    runs = {name: trained(name, top1, seed=None) for name, top1 in {"a": 90.0, "b": 92.0}.items()}
+    ours = ra.paper_table(2, runs).dropna(subset="runs")
+    assert ours[["top1_mean", "seeds", "runs"]].to_numpy().tolist() == [[90.0, 1, "a"], [92.0, 1, "b"]]
+    assert [words.rpartition(", ")[2] for words in ours["setting"]] == ["run a", "run b"]
+    text = draw_figure("table2", runs, tmp_path / "drawn", command="test")[1].read_text()
+    assert r"$90.00$ (1) & $92.00$ (1) \\" in text
+
+
+def test_a_mean_is_over_as_many_seeds_as_the_row_says(trained):
+    """Of two seeds one logged no top-5 accuracy, and a third run nothing at all."""
+    runs = {
+        name: trained(name, seed=seed, dataset="imagenet", network="resnet18_imagenet")
+        for seed, name in enumerate(("a", "b", "c"))
+    }
+    for name, logged in (("a", {"val_top5": 99.0}), ("c", {"val_top1": None})):
+        write_marks(runs[name].path, [mark | logged for mark in marks_of(runs[name].path)])
+        runs[name] = ra.open_run(runs[name].path)
+    (row,) = ra.paper_table(5, runs).dropna(subset="runs").to_dict(orient="records")
+    assert (row["seeds"], row["runs"], row["top1_mean"]) == (2, "a b", 90.0)
+    assert math.isnan(row["top5_mean"])
 
 
 def test_other_settings_are_other_columns(trained):

@@ -144,7 +144,10 @@ def test_two_runs_stand_side_by_side(tame, hostile):
     assert data["runs"][1]["series"]["memory"][1] == [None] * 4, "a layer that only the other run has"
     assert "<strong>●</strong> marks what differs" in both
     assert both.count('<td class="text">') == 6
-    assert "for seeds of one training, but they differ in" in warnings_of(both)
+    assert (
+        "The claims pool a, b, but these runs are 2 experiments (a; b) and not seeds of one, since they differ in"
+        in warnings_of(both)
+    )
 
 
 @pytest.mark.usefixtures("without_figures")

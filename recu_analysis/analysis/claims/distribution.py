@@ -10,15 +10,24 @@ import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.channels import by_blocks, measured_channels
-from recu_analysis.analysis.claims.finding import Finding, cannot_tell, judge, pooled
+from recu_analysis.analysis.claims.finding import (
+    Finding,
+    Median,
+    cannot_tell,
+    judge,
+    left_out,
+    median_of,
+    pooled,
+)
 from recu_analysis.analysis.engine import Asked, ahead, ask
 from recu_analysis.analysis.horizon import LONG_MEMORY, asked_memory, memory_between
 from recu_analysis.analysis.measured import asked_measured
 from recu_analysis.errors import InputError
+from recu_analysis.store.choice import select_layers
 from recu_analysis.theory import gennorm
 from recu_analysis.theory.entropy import CRITICAL_SCALE
 from recu_analysis.theory.fit import laplace_sums
-from recu_analysis.theory.intervals import Interval, over_layers
+from recu_analysis.theory.intervals import Interval
 from recu_analysis.theory.standardize import standard_scores
 
 if TYPE_CHECKING:
@@ -26,6 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from recu_analysis.analysis.claims.finding import Patterns
     from recu_analysis.analysis.engine import Answer
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
@@ -48,31 +58,38 @@ CURVE_POINTS = 4
 SCHEDULE = (0.85, 0.99)
 
 
-def asked(runs: Sequence[Run]) -> list[Asked[Any]]:
+def asked(runs: Sequence[Run], layers: Patterns = None) -> list[Asked[Any]]:
     """What the claims of this file ask of runs, the measured error and entropy of the first one alone."""
-    wanted: list[Asked[Any]] = [_asked_over_tau(runs[0])]
+    wanted: list[Asked[Any]] = [_asked_over_tau(runs[0], layers)]
     for run in runs:
-        wanted += [Asked(run, run.header.layers, _shape_sums), Asked(run, run.header.layers, _scale_sums)]
+        specs = select_layers(run, layers)
+        wanted += [Asked(run, specs, _shape_sums), Asked(run, specs, _scale_sums)]
         if run.windows[0].last_update == 0:
-            wanted.append(asked_memory(run, run.header.layers, run.windows[0].number, run.windows[-1].number))
+            wanted.append(asked_memory(run, specs, run.windows[0].number, run.windows[-1].number))
     return wanted
 
 
-def laplace(runs: Sequence[Run]) -> Finding:
+def laplace(runs: Sequence[Run], layers: Patterns = None) -> Finding:
     """C2: shape of the generalised normal fitted to z, once little is left of the initial weights."""
     values = []
     for run in runs:
         if run.windows[0].last_update != 0:
             return cannot_tell(f"{run.path.name} does not hold its initial weights; record it from the first update on")
-        memory = memory_between(run, run.header.layers, run.windows[0].number, run.windows[-1].number)
-        if memory > LONG_MEMORY:  # NaN: the layers say below why they cannot be measured
+        memory = memory_between(run, select_layers(run, layers), run.windows[0].number, run.windows[-1].number)
+        found = median_shape(run, layers)  # first: it says where nothing can be measured
+        if math.isnan(memory):
+            return cannot_tell(
+                f"{run.path.name} began with weights that have no z, such as constant ones: how much is left of the "
+                "initialisation is not known"
+            )
+        if memory > LONG_MEMORY:
             return cannot_tell(
                 f"memory of the initial weights is {memory:.2f} in {run.path.name}, above 1/2: "
                 "the shape is still that of the initialisation; train longer"
             )
-        values.append(median_shape(run))
+        values.append(found)
     value = pooled(values)
-    shown = "shape of the generalised normal of z (1 Laplace, 2 normal), median layer, at the end"
+    shown = f"shape of the generalised normal of z (1 Laplace, 2 normal), median layer{left_out(values)}, at the end"
     if math.isinf(value.estimate):
         return cannot_tell(
             f"{shown}: flatter than uniform, far from Laplace, but no shape has an interval there", value
@@ -94,51 +111,51 @@ def _scale_sums(run: Run, spec: LayerSpec) -> Answer[Scale]:
     return laplace_sums(by_blocks(rows, spec.transform.standardised))
 
 
-def _measurable(run: Run) -> list[tuple[LayerSpec, tuple[Values, Values | None]]]:
-    """The layers that can be measured at the end of a run, with their `_shape_sums`; InputError if none can."""
-    shapes = ask(Asked(run, run.header.layers, _shape_sums))
-    found = [(spec, shape) for spec, shape in zip(run.header.layers, shapes, strict=True) if shape is not None]
-    if not found:
+def _shapes(run: Run, layers: Patterns) -> list[Shape]:
+    """What the layers of a run have of the shape of z at its end; InputError if none can be measured."""
+    shapes = ask(Asked(run, select_layers(run, layers), _shape_sums))
+    if all(shape is None for shape in shapes):
         raise InputError(f"no layer of {run.path.name} has weights at the end that are numbers and differ")
-    return found
+    return shapes
 
 
-def over_tau(run: Run) -> pd.DataFrame:
-    """What those layers measure at the levels looked at, 0.01 apart."""
-    layers = tuple(spec for spec, _ in _measurable(run))
-    tables = ask(replace(_asked_over_tau(run), layers=layers))
+def over_tau(run: Run, layers: Patterns = None) -> pd.DataFrame:
+    """What the layers that can be measured have at the levels looked at, 0.01 apart."""
+    every = _asked_over_tau(run, layers)
+    known = tuple(spec for spec, shape in zip(every.layers, _shapes(run, layers), strict=True) if shape is not None)
+    tables = ask(replace(every, layers=known))
     return pd.concat(tables, ignore_index=True)
 
 
-def _asked_over_tau(run: Run) -> Asked[pd.DataFrame]:
-    return asked_measured(run, LEVELS, POINTS)
+def _asked_over_tau(run: Run, layers: Patterns) -> Asked[pd.DataFrame]:
+    return asked_measured(run, LEVELS, POINTS, layers=layers)
 
 
-def median_shape(run: Run) -> Interval:
+def median_shape(run: Run, layers: Patterns = None) -> Median:
     """Median over layers of the shape of z at the end of a run; infinite for layers flatter than any shape."""
-    shapes = [shape for _, shape in _measurable(run)]
+    shapes = _shapes(run, layers)
 
     def shape(at: int, totals: Values) -> Values:
-        grid = shapes[at][1]
-        return np.full(len(totals), math.inf) if grid is None else gennorm.roots(totals, grid)
+        found = shapes[at]
+        assert found is not None  # noqa: S101 - asked of layers with sums alone
+        return np.full(len(totals), math.inf) if found[1] is None else gennorm.roots(totals, found[1])
 
-    return over_layers([sums for sums, _ in shapes], shape)
+    return median_of([None if each is None else each[0] for each in shapes], shape)
 
 
-def scale_held(runs: Sequence[Run]) -> Finding:
+def scale_held(runs: Sequence[Run], layers: Patterns = None) -> Finding:
     """C5: b_hat / b* of the standardised weights."""
     values = []
     for run in runs:
-        scales = dict(zip(run.layer_names, ask(Asked(run, run.header.layers, _scale_sums)), strict=True))
-        tables, targets = [], []
-        for spec, _ in _measurable(run):
-            sums = scales[spec.name]
-            if sums is None or spec.transform is None or spec.transform.target is None:
-                return cannot_tell(f"layer {spec.name} of {run.path.name} does not standardise its weights")
-            targets.append(spec.transform.target)
-            tables.append(sums)
-        values.append(over_layers(tables, lambda at, totals, t=targets: totals[:, 0] / totals[:, 1] / t[at]))  # type: ignore[misc]
-    shown = "b_hat / b*, which is sqrt(2) E|z|, median layer, at the end"
+        specs = select_layers(run, layers)
+        measurable = [shape is not None for shape in _shapes(run, layers)]
+        targets = [spec.transform.target if spec.transform else None for spec in specs]
+        free = [spec.name for spec, target, can in zip(specs, targets, measurable, strict=True) if can and not target]
+        if free:
+            return cannot_tell(f"layer {free[0]} of {run.path.name} does not standardise its weights")
+        tables = ask(Asked(run, specs, _scale_sums))
+        values.append(median_of(tables, lambda at, totals, t=targets: totals[:, 0] / totals[:, 1] / t[at]))  # type: ignore[misc]
+    shown = f"b_hat / b*, which is sqrt(2) E|z|, median layer{left_out(values)}, at the end"
     ranges = [(-math.inf, NOT_HELD[0]), (NOT_HELD[1], math.inf)]
     return judge(pooled(values), supported=HELD, contradicted=ranges, shown=shown)
 
@@ -205,12 +222,13 @@ def _left_out(table: pd.DataFrame, shown: pd.DataFrame) -> str:
     return f" of the {left} of {layers} with b > 1/e" if left < layers else ""
 
 
-def tension(table: pd.DataFrame, run: Run) -> Finding:
+def tension(table: pd.DataFrame, run: Run, layers: Patterns = None) -> Finding:
     """C8: along the run's schedule, quantisation error and entropy rise together."""
     shown_layers = _above_critical(table)
     if shown_layers.empty:
         return cannot_tell(_ALL_BELOW)
-    levels = [window[spec.name].summary.tau for window in run.windows for spec in run.header.layers]
+    specs = select_layers(run, layers)
+    levels = [window[spec.name].summary.tau for window in run.windows for spec in specs]
     known = [level for level in levels if level is not None]
     low, high = (min(known), max(known)) if known else (1.0, 1.0)
     own = _between(table, low, high)["tau"].nunique() >= 3

@@ -6,14 +6,18 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from recu_analysis.errors import InputError
-from recu_analysis.store.labels import folder_names
-from recu_analysis.theory.intervals import FEWEST_CHANNELS, Interval, student
+import numpy as np
+
+from recu_analysis.theory.intervals import FEWEST_CHANNELS, Interval, over_layers, student
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from recu_analysis.store.run import Run
+    from numpy.typing import NDArray
+
+    Values = NDArray[np.float64]
+    #: Patterns of the names of layers; None for all layers.
+    Patterns = Sequence[str] | str | None
 
 Verdict = Literal["supported", "not supported", "contradicted", "by construction", "cannot tell"]
 
@@ -71,7 +75,7 @@ def judge(
         What the value is, for the reason.
     """
     if math.isnan(value.low) or math.isnan(value.high):
-        few = f"an interval needs {FEWEST_CHANNELS} output channels in every layer, or {FEWEST_SEEDS} seeds"
+        few = f"an interval needs a layer of {FEWEST_CHANNELS} channels, all with a value, or {FEWEST_SEEDS} seeds"
         return cannot_tell(f"{shown}: {few if math.isfinite(value.estimate) else 'no value'}", value)
     if _inside(value, supported):
         return Finding(value, "supported", f"{shown}: the interval lies in {_range(supported)}")
@@ -92,38 +96,70 @@ def _range(bounds: tuple[float, float]) -> str:
     return f"more than {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
 
 
-def pairs(runs: Sequence[Run], baseline: Sequence[Run]) -> list[tuple[Run, Run]]:
-    """Runs of two groups that have the same seed in their configuration; in order where one has none.
+@dataclass(frozen=True, slots=True)
+class Median:
+    """A statistic in the median layer of a run, and which layers it is of.
 
-    Raises
-    ------
-    InputError
-        If two runs of a group have the same seed, so that which belongs to which is not known.
+    Attributes
+    ----------
+    value : Interval
+        Without bounds where no layer has `FEWEST_CHANNELS` channels.
+    layers, small, without : int
+        How many layers there are to look at; how many are left out because they have fewer channels than that while
+        others have more, and how many because they have no value.
     """
-    if any(run.configuration.get("seed") is None for run in (*runs, *baseline)):
-        return list(zip(runs, baseline, strict=False))
-    ours, theirs = _by_seed(runs), _by_seed(baseline)
-    return [(run, theirs[seed]) for seed, run in ours.items() if seed in theirs]
+
+    value: Interval
+    layers: int
+    small: int
+    without: int
 
 
-def _by_seed(runs: Sequence[Run]) -> dict[object, Run]:
-    found: dict[object, Run] = {}
-    for run in runs:
-        other = found.setdefault(run.configuration["seed"], run)
-        if other is not run:
-            names = " and ".join(folder_names([other.path, run.path]))
-            raise InputError(f"{names} have the same seed and are taken for one arm; leave one out")
-    return found
+def enough(channels: Sequence[int]) -> list[int]:
+    """Positions of the layers that have enough channels for an interval; of all where none has.
+
+    A small layer has no interval of its own, and the median over layers would have none through it.
+    """
+    return [at for at, count in enumerate(channels) if count >= FEWEST_CHANNELS] or list(range(len(channels)))
 
 
-def pooled(values: Sequence[Interval]) -> Interval:
+def median_of(layers: Sequence[Values | None], statistic: Callable[[int, Values], Values]) -> Median:
+    """The median over layers of a statistic, its interval over their channels; see `over_layers`.
+
+    Parameters
+    ----------
+    layers : sequence of ndarray of float64, shape (channels, K)
+        What each channel adds to the sums that the statistic needs; None of a layer with nothing to measure.
+    statistic : callable
+        From a layer's position and totals of shape (R, K) to values of shape (R,).
+    """
+    known = [(at, sums) for at, sums in enumerate(layers) if sums is not None]
+    used = [known[position] for position in enough([len(sums) for _, sums in known])]
+    values = [float(statistic(at, sums.sum(axis=0, keepdims=True))[0]) for at, sums in used]
+    found = over_layers([sums for _, sums in used], lambda position, totals: statistic(used[position][0], totals))
+    nothing = len(layers) - len(known) + sum(map(math.isnan, values))
+    return Median(found, len(layers), len(known) - len(used), nothing)
+
+
+def left_out(medians: Sequence[Median]) -> str:
+    """Of how many layers of some runs a median is, for a sentence; nothing where it is of all."""
+    total, small, without = (sum(getattr(each, name) for each in medians) for name in ("layers", "small", "without"))
+    kinds = ((small, f"with fewer than {FEWEST_CHANNELS} channels"), (without, "without a value"))
+    said = "; ".join(f"{count} {what}" for count, what in kinds if count)
+    return f" of {total - small - without} (left out: {said})" if said else ""
+
+
+def pooled(medians: Sequence[Median]) -> Interval:
     """One interval for a statistic of several runs: over channels for one run, over seeds for three or more.
 
-    With two runs, the interval is the union of theirs: two seeds say next to nothing of how seeds differ.
+    With two runs, the interval is the union of theirs: two seeds say next to nothing of how seeds differ. It has no
+    bounds where one of them has none.
     """
+    values = [each.value for each in medians]
     if len(values) == 1:
         return values[0]
     if len(values) == 2:
         middle = (values[0].estimate + values[1].estimate) / 2.0
-        return Interval(middle, float(min(v.low for v in values)), float(max(v.high for v in values)))
+        # Those of numpy, for which the least of NaN and anything is NaN.
+        return Interval(middle, float(np.min([v.low for v in values])), float(np.max([v.high for v in values])))
     return student([value.estimate for value in values])

@@ -7,26 +7,32 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recu_analysis.analysis.arms import pairs
 from recu_analysis.analysis.claims.finding import (
     FEWEST_SEEDS,
     NEEDS_PAIRS,
     Finding,
+    Median,
     cannot_tell,
+    enough,
     judge,
-    pairs,
+    left_out,
+    median_of,
     pooled,
 )
 from recu_analysis.analysis.compare import check_same_layers
 from recu_analysis.analysis.distance import COLUMNS, RATIOS, STUCK, asked_sums, ratio
 from recu_analysis.analysis.engine import Asked, ask
 from recu_analysis.analysis.horizon import Stretch, equal_stretches, final_stretch
-from recu_analysis.theory.intervals import Interval, over_layers, student
+from recu_analysis.analysis.written import with_interval
+from recu_analysis.theory.intervals import Interval, student
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from recu_analysis.analysis.claims.finding import Patterns
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.run import Run
 
@@ -39,21 +45,13 @@ REVIVED, NOT_REVIVED = 1.1, 0.9
 _INFINITE = math.inf
 
 
-def median_ratio(layers: Sequence[Values], name: str) -> Interval:
+def median_ratio(layers: Sequence[Values], name: str) -> Median:
     """Median over the layers of one of the ratios of `tails`, its interval over their channels."""
     over, under, means = RATIOS[name]
-    return over_layers(layers, lambda _, totals: ratio(totals, over, under, means=means))
+    return median_of(layers, lambda _, totals: ratio(totals, over, under, means=means))
 
 
-def _without(runs: Sequence[Sequence[Values]], name: str) -> str:
-    """How many layers have no such ratio, for a sentence; nothing where all have one."""
-    over, under, means = RATIOS[name]
-    ratios = [ratio(layer.sum(axis=0, keepdims=True), over, under, means=means) for run in runs for layer in run]
-    missing = int(np.isnan(ratios).sum())
-    return f" of {len(ratios) - missing} ({missing} have no such ratio)" if missing else ""
-
-
-def barely_updated(unclamped: Sequence[Run]) -> Finding:
+def barely_updated(unclamped: Sequence[Run], layers: Patterns = None) -> Finding:
     """C1a: mobility of the tail over that of the core, in runs without clamp."""
     stretches, problem = _long_stretches(unclamped)
     if problem:
@@ -61,31 +59,29 @@ def barely_updated(unclamped: Sequence[Run]) -> Finding:
     without = [run.path.name for run in unclamped if "zpath" not in run.header.quantities]
     if without:
         return cannot_tell(f"{without[0]} was recorded without zpath, of which mobility is made; record it")
-    sums = [ask(asked_sums(run, at.range)) for run, at in zip(unclamped, stretches, strict=True)]
-    values = [median_ratio(layers, "mobility_ratio") for layers in sums]
-    left_out = _without(sums, "mobility_ratio")
+    values = [median_ratio(sums, "mobility_ratio") for sums in _sums(unclamped, stretches, layers)]
     return judge(
         pooled(values),
         supported=(-_INFINITE, BARELY),
         contradicted=[(ALIKE, _INFINITE)],
-        shown=f"mobility of tail to core without clamp, median layer{left_out}, {_windows(stretches)}",
+        shown=f"mobility of tail to core without clamp, median layer{left_out(values)}, {_windows(stretches)}",
     )
 
 
-def barely_flips(unclamped: Sequence[Run]) -> Finding:
+def barely_flips(unclamped: Sequence[Run], layers: Patterns = None) -> Finding:
     """C1b: risk of a flip within the horizon, tail to core, and observed over expected sign changes of the tail."""
     stretches, problem = _long_stretches(unclamped)
     if problem:
         return cannot_tell(problem)
-    sums = [ask(asked_sums(run, at.range)) for run, at in zip(unclamped, stretches, strict=True)]
-    risk = pooled([median_ratio(layers, "flip_risk_ratio") for layers in sums])
-    distance = pooled([median_ratio(layers, "distance_ratio_tail") for layers in sums])
-    left_out = _without(sums, "flip_risk_ratio")
-    shown = f"risk of a flip, tail to core without clamp, median layer{left_out}, {_windows(stretches)}"
+    sums = _sums(unclamped, stretches, layers)
+    risks = [median_ratio(each, "flip_risk_ratio") for each in sums]
+    distances = [median_ratio(each, "distance_ratio_tail") for each in sums]
+    risk, distance = pooled(risks), pooled(distances)
+    shown = f"risk of a flip, tail to core without clamp, median layer{left_out(risks)}, {_windows(stretches)}"
     found = judge(risk, supported=(-_INFINITE, BARELY), contradicted=[(ALIKE, _INFINITE)], shown=shown)
     beside = (
-        f"; sign changes of the tail, observed over expected of pure distance: {distance.estimate:.2f} "
-        f"({distance.low:.2f} to {distance.high:.2f})"
+        "; sign changes of the tail, observed over expected of pure distance: "
+        f"{with_interval(distance.estimate, distance.low, distance.high, '.2f')}"
     )
     if found.verdict != "supported" or distance.high < STUCK:
         return Finding(risk, found.verdict, found.why + beside)
@@ -95,16 +91,20 @@ def barely_flips(unclamped: Sequence[Run]) -> Finding:
     return Finding(risk, "not supported", open_) if distance.low < STUCK else cannot_tell(open_, risk)
 
 
-def asked(unclamped: Sequence[Run]) -> list[Asked[Values]]:
+def _sums(runs: Sequence[Run], stretches: Sequence[Stretch], layers: Patterns) -> list[list[Values]]:
+    return [ask(asked_sums(run, at.range, layers=layers)) for run, at in zip(runs, stretches, strict=True)]
+
+
+def asked(unclamped: Sequence[Run], layers: Patterns = None) -> list[Asked[Values]]:
     """What C1a and C1b ask; nothing where they can say without that they cannot tell."""
     stretches, _ = _long_stretches(unclamped)
-    return [asked_sums(run, at.range) for run, at in zip(unclamped, stretches, strict=False)]
+    return [asked_sums(run, at.range, layers=layers) for run, at in zip(unclamped, stretches, strict=False)]
 
 
-def asked_revived(runs: Sequence[Run], baseline: Sequence[Run]) -> list[Asked[Values]]:
+def asked_revived(runs: Sequence[Run], baseline: Sequence[Run], layers: Patterns = None) -> list[Asked[Values]]:
     """What C6 asks; nothing where it can say without that it cannot tell."""
     paired, windows, _ = _paired(runs, baseline)
-    return [asked_sums(run, windows[str(run.path)]) for pair in paired for run in pair]
+    return [asked_sums(run, windows[str(run.path)], layers=layers) for pair in paired for run in pair]
 
 
 def _paired(runs: Sequence[Run], baseline: Sequence[Run]) -> tuple[list[tuple[Run, Run]], dict[str, WindowRange], str]:
@@ -118,13 +118,15 @@ def _paired(runs: Sequence[Run], baseline: Sequence[Run]) -> tuple[list[tuple[Ru
     return ([], {}, problem) if problem else (paired, equal_stretches(everyone), "")
 
 
-def revived(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
+def revived(runs: Sequence[Run], baseline: Sequence[Run], layers: Patterns = None) -> Finding:
     """C6: risk of a flip within the horizon in the same rank tail, ReCU to baseline, a pair of runs a seed."""
     paired, windows, problem = _paired(runs, baseline)
     if problem:
         return cannot_tell(problem)
-    ratios = [_flip_risk(pair, [windows[str(run.path)] for run in pair]) for pair in paired]
-    shown = f"risk of a flip in the tail, ReCU to baseline, median layer, pairs of seeds: {len(ratios)}"
+    medians = [_flip_risk(pair, [windows[str(run.path)] for run in pair], layers) for pair in paired]
+    ratios = [each.value.estimate for each in medians]
+    shown = f"risk of a flip in the tail, ReCU to baseline, median layer{left_out(medians)}, "
+    shown += f"pairs of seeds: {len(ratios)}"
     if not all(0.0 < value < _INFINITE for value in ratios):
         return cannot_tell(f"{shown}: no ratio, since the tail of a run never flips; train longer")
     logs = student([math.log(value) for value in ratios])
@@ -134,16 +136,17 @@ def revived(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
     return judge(value, supported=(REVIVED, _INFINITE), contradicted=[(-_INFINITE, NOT_REVIVED)], shown=shown)
 
 
-def _flip_risk(pair: Sequence[Run], windows: Sequence[WindowRange]) -> float:
-    """Median over layers of the share of the tail that flipped, one run's over the other's; NaN of no layer."""
+def _flip_risk(pair: Sequence[Run], windows: Sequence[WindowRange], layers: Patterns) -> Median:
+    """Median over layers of the share of the tail that flipped, one run's over the other's; no interval."""
+    sums = [ask(asked_sums(run, window, layers=layers)) for run, window in zip(pair, windows, strict=True)]
+    used = enough([len(each) for each in sums[0]])
+    totals = [np.array([each[at].sum(axis=0) for at in used]) for each in sums]
     with np.errstate(divide="ignore", invalid="ignore"):
-        shares = []
-        for run, window in zip(pair, windows, strict=True):
-            totals = np.array([layer.sum(axis=0) for layer in ask(asked_sums(run, window))])
-            shares.append(totals[:, COLUMNS["flipped_tail"]] / totals[:, COLUMNS["weights_tail"]])
-        ratios = shares[0] / shares[1]
+        ours, theirs = (total[:, COLUMNS["flipped_tail"]] / total[:, COLUMNS["weights_tail"]] for total in totals)
+        ratios = ours / theirs
     known = ratios[~np.isnan(ratios)]
-    return float(np.median(known)) if known.size else math.nan
+    value = Interval(float(np.median(known)) if known.size else math.nan, math.nan, math.nan)
+    return Median(value, len(sums[0]), len(sums[0]) - len(used), len(used) - known.size)
 
 
 def _long_stretches(runs: Sequence[Run]) -> tuple[list[Stretch], str]:

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
+from recu_analysis.analysis.arms import pairs
 from recu_analysis.analysis.claims.finding import (
     FEWEST_SEEDS,
     NEEDS_PAIRS,
     Finding,
     cannot_tell,
     judge,
-    pairs,
 )
-from recu_analysis.analysis.mask import LEVELS, asked_signs, signs_changed
+from recu_analysis.analysis.engine import ask
+from recu_analysis.analysis.logged import logged
+from recu_analysis.analysis.mask import LEVELS, asked_signs
+from recu_analysis.store.choice import select_layers
 from recu_analysis.store.labels import folder_names
 from recu_analysis.theory.intervals import Interval, student
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
+
+    from recu_analysis.analysis.claims.finding import Patterns
     from recu_analysis.analysis.engine import Asked
     from recu_analysis.store.run import Run
 
@@ -71,9 +77,7 @@ def _task(run: Run) -> tuple[object, ...]:
 
 def _curve(run: Run) -> pd.Series[float]:
     """Validation accuracy by epoch; empty where it was not logged."""
-    if not {"epoch", "val_top1"} <= set(run.metrics):
-        return pd.Series(dtype=float)
-    return run.metrics[["epoch", "val_top1"]].dropna().set_index("epoch")["val_top1"]
+    return logged(run, "epoch", "val_top1").set_index("epoch")["val_top1"]
 
 
 def epoch_of(curve: pd.Series[float], accuracy: float) -> float:
@@ -82,14 +86,14 @@ def epoch_of(curve: pd.Series[float], accuracy: float) -> float:
     return float(curve.index[reached[0]]) if reached.size else math.inf
 
 
-def asked(runs: Sequence[Run]) -> list[Asked[pd.DataFrame]]:
+def asked(runs: Sequence[Run], layers: Patterns = None) -> list[Asked[pd.DataFrame]]:
     """What C9 asks."""
-    return [asked_signs(run) for run in runs]
+    return [replace(asked_signs(run), layers=select_layers(run, layers)) for run in runs]
 
 
-def changes_output(runs: Sequence[Run]) -> Finding:
+def changes_output(runs: Sequence[Run], layers: Patterns = None) -> Finding:
     """C9: whether the clamp at any level, or b*, changes a sign of the stored weights."""
-    tables = [signs_changed(run) for run in runs]
+    tables = [table for each in asked(runs, layers) for table in ask(each)]
     changed = sum(int(table["changed"].sum()) for table in tables)
     weights = sum(int(table["weights"].iloc[0]) for table in tables)
     if not weights:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from recu_analysis.analysis.arms import INCIDENTAL, apart, check_once, differing, labelled, uneven
 from recu_analysis.analysis.claims import distribution, movement, outcome
 from recu_analysis.analysis.claims.finding import Finding, cannot_tell
-from recu_analysis.analysis.compare import check_once, groups_of
 from recu_analysis.analysis.engine import answering
 from recu_analysis.analysis.selection import moving_windows
 from recu_analysis.errors import InputError, NotRecordedError, WindowNotFoundError
-from recu_analysis.store.labels import folder_names
+from recu_analysis.store.choice import select_layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from recu_analysis.analysis.claims.finding import Patterns
     from recu_analysis.analysis.engine import Asked
     from recu_analysis.store.run import Run
 
@@ -42,7 +44,7 @@ CLAIMS = {
 }
 
 
-def claims(run: Run | Runs, baseline: Run | Runs | None = None) -> pd.DataFrame:
+def claims(run: Run | Runs, baseline: Run | Runs | None = None, *, layers: Patterns = None) -> pd.DataFrame:
     """Test the paper's claims on recorded runs.
 
     Parameters
@@ -51,6 +53,8 @@ def claims(run: Run | Runs, baseline: Run | Runs | None = None) -> pd.DataFrame:
         Trainings with ReCU, one a seed. Those that do not clamp, beside some that do, count for the baseline.
     baseline : Run or sequence of Run, optional
         Trainings without its clamp, of the same seeds. Without it, a run that does not clamp is its own.
+    layers : str or sequence of str, optional
+        Patterns of layer names. The windows that are looked at are those of the whole network.
 
     Returns
     -------
@@ -58,27 +62,33 @@ def claims(run: Run | Runs, baseline: Run | Runs | None = None) -> pd.DataFrame:
         One row a claim: id, claim, place (in the paper), estimate, low, high (95 % interval, or what `why` says),
         verdict (supported, not supported, contradicted, by construction, cannot tell) and why. Thresholds are ours;
         they stand in `recu_analysis.analysis.claims`. Intervals of one run resample the output channels of every layer,
-        those of three seeds or more are Student's over seeds. Runs that differ in more than their seed are pooled
-        without a verdict.
+        those of three seeds or more are Student's over seeds; medians over layers leave out those of fewer than 8
+        channels where others have more, and say so. Runs that are not seeds of one experiment, see
+        `recu_analysis.analysis.arms.arms`, are pooled without a verdict.
 
     Raises
     ------
     InputError
-        If a run is given twice, which would count as two seeds, or a baseline clamps.
+        If a run, or a seed of one experiment, is given twice, which would count as two seeds, or a baseline clamps.
+    LayerNotFoundError
+        If a pattern matches no layer of a run.
     WindowNotFoundError
         If a run holds no window with updates.
     """
-    with answering(asked_claims(run, baseline)):
-        return _table(*_sides(run, baseline))
+    with answering(asked_claims(run, baseline, layers)):
+        return _table(*_sides(run, baseline, layers), layers)
 
 
-def _sides(run: Run | Runs, baseline: Run | Runs | None) -> tuple[list[Run], list[Run]]:
-    """The runs that are tested, and the others; InputError or WindowNotFoundError where they are of no use."""
+def _sides(run: Run | Runs, baseline: Run | Runs | None, layers: Patterns) -> tuple[list[Run], list[Run]]:
+    """The runs that are tested, and the others; the errors of `claims` where they are of no use."""
     runs, unasked = separate(_several(run))
     others = [*_several(baseline), *unasked]
     for each in (*runs, *others):
         moving_windows(each)
+        select_layers(each, layers)
     check_once([*runs, *others])
+    for side in (runs, others):
+        apart(labelled(side))  # refuses one seed as two
     clamping = next((each for each in others if masks(each)), None)
     if clamping:
         raise InputError(
@@ -88,14 +98,14 @@ def _sides(run: Run | Runs, baseline: Run | Runs | None) -> tuple[list[Run], lis
     return runs, others
 
 
-def asked_claims(run: Run | Runs, baseline: Run | Runs | None = None) -> list[Asked[Any]]:
+def asked_claims(run: Run | Runs, baseline: Run | Runs | None = None, layers: Patterns = None) -> list[Asked[Any]]:
     """What `claims` asks of the runs, so that it and others read them once; it raises what that raises."""
-    runs, others = _sides(run, baseline)
-    asked = [*distribution.asked(runs), *outcome.asked(runs)]
+    runs, others = _sides(run, baseline, layers)
+    asked = [*distribution.asked(runs, layers), *outcome.asked(runs, layers)]
     with suppress(*_UNANSWERABLE):
-        asked += movement.asked(_unclamped(runs, others))
+        asked += movement.asked(_unclamped(runs, others), layers)
     with suppress(*_UNANSWERABLE):
-        asked += movement.asked_revived(runs, others) if _clamp(runs) else []
+        asked += movement.asked_revived(runs, others, layers) if _clamp(runs) else []
     return asked
 
 
@@ -103,21 +113,21 @@ def _unclamped(runs: Runs, others: Runs) -> list[Run]:
     return [each for each in (*others, *runs) if not masks(each)]
 
 
-def _table(runs: Runs, others: Runs) -> pd.DataFrame:
+def _table(runs: Runs, others: Runs, layers: Patterns) -> pd.DataFrame:
     unclamped = _unclamped(runs, others)
-    over_tau = cache(lambda: distribution.over_tau(runs[0]))
+    over_tau = cache(lambda: distribution.over_tau(runs[0], layers))
     evidence: dict[str, Callable[[], Finding]] = {
-        "C1a": lambda: _of_one_kind(movement.barely_updated(unclamped), unclamped),
-        "C1b": lambda: _of_one_kind(movement.barely_flips(unclamped), unclamped),
-        "C2": lambda: _of_one_kind(distribution.laplace(runs), runs),
+        "C1a": lambda: _of_one_kind(movement.barely_updated(unclamped, layers), unclamped),
+        "C1b": lambda: _of_one_kind(movement.barely_flips(unclamped, layers), unclamped),
+        "C2": lambda: _of_one_kind(distribution.laplace(runs, layers), runs),
         "C3a": lambda: _of_first(distribution.error_falls(over_tau()), runs),
         "C3b": lambda: _of_first(distribution.least_error(over_tau()), runs),
         "C4": lambda: _of_first(distribution.entropy_rises(over_tau()), runs),
-        "C5": lambda: _of_one_kind(distribution.scale_held(runs), runs),
-        "C6": lambda: _of_pairs(movement.revived, runs, others),
+        "C5": lambda: _of_one_kind(distribution.scale_held(runs, layers), runs),
+        "C6": lambda: _of_pairs(partial(movement.revived, layers=layers), runs, others),
         "C7": lambda: _of_pairs(outcome.trains_faster, runs, others),
-        "C8": lambda: _of_first(distribution.tension(over_tau(), runs[0]), runs),
-        "C9": lambda: outcome.changes_output(runs),
+        "C8": lambda: _of_first(distribution.tension(over_tau(), runs[0], layers), runs),
+        "C9": lambda: outcome.changes_output(runs, layers),
     }
     return pd.DataFrame([_row(name, _found(finding)) for name, finding in evidence.items()])
 
@@ -139,25 +149,46 @@ def _of_pairs(claim: Callable[[Runs, Runs], Finding], runs: Runs, others: Runs) 
     """What runs that clamp show of a claim beside those that do not."""
     if not _clamp(runs):
         return cannot_tell(_NEEDS_CLAMP)
-    found = _of_one_kind(claim(runs, others), runs, others)
+    why = _mixed(runs) or _mixed(others)
+    if why:  # which run belongs to which is not known
+        return cannot_tell(why)
+    found = _with_lengths(claim(runs, others), [*runs, *others])
+    also = [name for name in differing([runs[0], *others[:1]]) if name not in INCIDENTAL | _OF_THE_CLAMP]
+    found = _qualified(found, f"the two sides also differ in {', '.join(also)}" if also else "")
     if any(each.configuration.get("mask") == "random" for each in runs):
         return replace(found, why=f"of the random mask that stands in for ReCU's clamp: {found.why}")
     return found
 
 
-def _of_one_kind(finding: Finding, *groups: Runs) -> Finding:
-    """What several runs show of a claim, without a verdict where they are not seeds of one training."""
-    for runs in groups if finding.verdict != "cannot tell" else ():
-        labels = folder_names([run.path for run in runs])
-        kinds = groups_of(dict(zip(labels, runs, strict=True)))
-        if len(kinds) > 1:
-            listed = "; ".join(map(", ".join, kinds))
-            why = f"these runs differ in more than their seed ({listed}), so give one kind at a time"
-            return replace(finding, verdict="cannot tell", why=f"{why}; pooled all the same, {finding.why}")
-    return finding
+def _of_one_kind(finding: Finding, runs: Runs) -> Finding:
+    """What several runs show of a claim, without a verdict where they are not seeds of one experiment."""
+    why = _mixed(runs)
+    if why and finding.verdict != "cannot tell":
+        return cannot_tell(f"{why}; pooled all the same, {finding.why}", finding.value)
+    return _with_lengths(finding, runs)
+
+
+def _with_lengths(finding: Finding, runs: Runs) -> Finding:
+    """What runs show, and that they ended at other points where they did."""
+    return _qualified(finding, uneven(labelled(runs)))
+
+
+def _qualified(finding: Finding, clause: str) -> Finding:
+    """A finding with what its reader must know beside it, where there is such a clause and a value to read."""
+    if not clause or math.isnan(finding.value.estimate):
+        return finding
+    return replace(finding, why=f"{finding.why}; {clause}")
+
+
+def _mixed(runs: Runs) -> str:
+    """Why some runs carry no verdict together, and what to do; nothing where they are seeds of one experiment."""
+    why = apart(labelled(runs))
+    return f"{why}: give one experiment at a time" if why else ""
 
 
 _UNANSWERABLE = (InputError, NotRecordedError, WindowNotFoundError)
+#: Settings in which runs with the clamp and runs without may differ.
+_OF_THE_CLAMP = {"recu", "mask", "tau", "quantile"}
 _NEEDS_CLAMP = "needs runs that clamp their weights, and runs without to compare them with"
 
 

@@ -1,0 +1,33 @@
+"""What runs logged, as far as it is numbers: a mark may hold texts too."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from recu_analysis.store.run import Run
+
+
+def logged(run: Run, *names: str) -> pd.DataFrame:
+    """The marks of a run at which all of some metrics are numbers; no row where one was never logged.
+
+    Parameters
+    ----------
+    run : Run
+    *names : str
+        Of metrics, the columns of the table.
+    """
+    metrics = run.metrics
+    if not set(names) <= set(metrics):
+        return pd.DataFrame(columns=list(names), dtype=float)
+    numbers: pd.DataFrame = metrics[list(names)].apply(pd.to_numeric, errors="coerce").dropna()
+    return numbers
+
+
+def last_logged(run: Run, name: str) -> float:
+    """The last number that a run logged under a name; NaN where there is none."""
+    values = logged(run, name)[name]
+    return float(values.iloc[-1]) if len(values) else math.nan

@@ -1,0 +1,82 @@
+"""What is not known is a dash, an empty cell or a sentence, never "nan", of runs of which much is missing."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from recu_analysis.cli import cli
+from recu_analysis.testing import random_walk, synthetic_run
+from recu_analysis.theory.standardize import WeightTransform
+from tests.editing import edit_run
+
+COMMANDS = {
+    "claims": ["claims", "small", "free"],
+    "claims of one layer": ["claims", "broken", "--baseline", "free", "--layer", "few"],
+    "compare": ["compare", "small", "broken", "free"],
+    "seeds": ["compare", "small", "broken", "free", "--seeds"],
+    "by layer": ["compare", "small", "broken", "free", "--by-layer"],
+    "curves": ["compare", "small", "broken", "free", "--curves"],
+    **{name: [name, "broken"] for name in ("dead-weights", "updates", "flips", "fit")},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Runs with layers of few channels, or of NaN, and without any metrics."""
+    folder = tmp_path_factory.mktemp("missing")
+    for seed, name in enumerate(("small", "broken", "free", "nothing")):
+        history = {
+            layer: random_walk((4, 30), 12, step=0.6, seed=seed + 5 * at) for at, layer in enumerate(("few", "odd"))
+        }
+        for layer in {"broken": ["odd"], "nothing": ["few", "odd"]}.get(name, []):
+            history[layer] = np.full_like(history[layer], np.nan)
+        made = synthetic_run(folder / name, history, transform=WeightTransform(target=2.0, clamp=name != "free"))
+        edit_run(made.path, configuration={"seed": 0, "recu": name})
+        (made.path / "history/segment-0000/metrics.jsonl").unlink()
+    return folder
+
+
+def says_nan(text):
+    """Whether a number in a text is NaN; sentences about weights that are may say so."""
+    return re.search(r"\bnan\b(?! or infini)", text, re.IGNORECASE)
+
+
+def shown(folder, words, *more):
+    paths = [str(folder / word) if (folder / word).is_dir() else word for word in words]
+    done = CliRunner().invoke(cli, [*paths, *more], prog_name="recu-analyze", env={"COLUMNS": "80"})
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_text_says_nan(folder, command):
+    for form in ("table", "csv", "latex"):
+        text = shown(folder, COMMANDS[command], "--format", form)
+        assert not says_nan(text), form
+    rows = json.loads(shown(folder, COMMANDS[command], "--format", "json"))
+    assert command == "curves" or any(value is None for row in rows for value in row.values()), "all is known"
+
+
+def test_a_claim_without_an_interval_says_so(folder):
+    rows = {row["id"]: row for row in json.loads(shown(folder, ["claims", "small", "free"], "--format", "json"))}
+    for name in ("C1a", "C1b", "C2"):
+        assert (rows[name]["low"], rows[name]["verdict"]) == (None, "cannot tell")
+        assert rows[name]["estimate"] is not None
+    assert "an interval needs a layer of 8 channels, all with a value, or 3 seeds" in rows["C1b"]["why"]
+    assert re.search(r"expected of pure distance: \d\.\d\d$", rows["C1b"]["why"])
+
+
+def test_pages_and_figures_say_no_nan(folder, tmp_path):
+    shown(folder, ["report", "small", "broken", "free", "nothing"], "-o", str(tmp_path / "page.html"))
+    page = (tmp_path / "page.html").read_text()
+    cells = re.findall(r"<(?:td|th|li|p)(?: [^>]*)?>([^<]*)<", page)
+    assert len(cells) > 50
+    assert "nothing: no channel has weights that differ and are numbers" in page
+    assert not [cell for cell in cells if says_nan(cell)]
+    shown(folder, ["figures", "small", "free"], "--only", "claims", "--format", "svg", "-o", str(tmp_path))
+    assert not re.search(r">[^<]*\bnan\b", (tmp_path / "claims.svg").read_text(), re.IGNORECASE)
