@@ -82,6 +82,7 @@ class CpuAccumulator:
 
     def advance(self, weight: torch.Tensor, update: int) -> None:
         """Account for the update that left `weight`."""
+        path, path_rest, zpath, zpath_rest = self._sums.values()
         advance(
             storable(weight).cpu().numpy(),
             self._old,
@@ -90,7 +91,10 @@ class CpuAccumulator:
             self._centre,
             update,
             self._updates,
-            *self._sums.values(),
+            path,
+            path_rest,
+            zpath,
+            zpath_rest,
             self._flips,
             self._first,
             self._last,

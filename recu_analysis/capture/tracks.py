@@ -152,11 +152,12 @@ def track_of(
             f"{len(holders)} of the optimizers hold the weight of binary layer {layer.name!r}, so its updates cannot "
             "be numbered; give every weight to one"
         )
+    spec = layer.spec
     return Track(
         layer,
-        layer.spec,
+        spec,
         holders[0],
-        layer_accumulator(layer.weight, layer.transform, layer.effective, quantities),
+        layer_accumulator(layer.weight, spec, layer.effective, quantities),
         first_update=updates[holders[0]] + 1,
         extras=extras(layer.weight.detach(), quantities),
     )

@@ -74,6 +74,12 @@ def opened(path: Path) -> Run:
     for problem in run.problems:
         warn(problem)
         _meta()["recu.damaged"] = True
+    for spec in run.header.layers:
+        if not spec.knows_z:
+            warn(
+                f"layer {spec.name} of {path}: its zpath is not that of its effective weights, since the run was "
+                "recorded by an earlier version; its mobility, and what is still, is left out"
+            )
     return run
 
 

@@ -44,6 +44,9 @@ class LayerSpec:
         What the layer does to its weights before their sign; None where no transform says it.
     more : dict
         Fields of run.json that this version does not use, which a copy keeps.
+    z : str
+        Of which weights z and zpath are: effective, or latent where the effective ones tell no more than signs. Empty
+        in runs without transform that were recorded before they said so: their zpath is of latent weights.
     """
 
     name: str
@@ -52,6 +55,12 @@ class LayerSpec:
     adapter: str
     transform: WeightTransform | None
     more: dict[str, Any] = field(default_factory=dict, compare=False)
+    z: str = field(default="effective", compare=False)
+
+    @property
+    def knows_z(self) -> bool:
+        """Whether it says of which weights zpath is."""
+        return self.z in {"effective", "latent"}
 
     @property
     def weights(self) -> int:
@@ -80,6 +89,7 @@ class LayerSpec:
             "adapter": self.adapter,
             "quantizer": SIGNS,
             "transform": transform,
+            **({"z": self.z} if transform is None and self.z else {}),
         }
 
     @classmethod
@@ -96,6 +106,7 @@ class LayerSpec:
                 dtype=_kind(known.pop("dtype"), str),
                 adapter=_kind(known.pop("adapter"), str),
                 transform=None if transform is None else _transform(_kind(transform, dict)),
+                z=_kind(known.pop("z", ""), str) if transform is None else "effective",
                 more=known,
             )
         except (KeyError, TypeError, ValueError, OverflowError, InputError) as error:
