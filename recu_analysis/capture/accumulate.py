@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from numpy.typing import DTypeLike
+
+    from recu_analysis.store.state import LayerState
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -47,6 +50,22 @@ def storable(weight: torch.Tensor) -> torch.Tensor:
     """The latent weight as it is recorded: one row a channel, float64 where it is, else float32 (exact)."""
     rows = weight.detach().reshape(weight.shape[0], -1).contiguous()
     return rows if rows.dtype in {torch.float32, torch.float64} else rows.float()
+
+
+def warn_of_infinite(states: Mapping[str, LayerState]) -> None:
+    """RuntimeWarning where weights that are numbers have a path, which is stored in float32, that is none."""
+    for layer, state in states.items():
+        path = state.arrays.get("path")
+        if path is None or np.isfinite(path.max()):
+            continue
+        beyond = np.count_nonzero(np.isinf(path) & np.isfinite(state["weight"]))
+        if beyond:
+            warnings.warn(
+                f"layer {layer!r}: {beyond} of its weights moved farther in one window than float32 can say, 3.4e38; "
+                "their path is recorded as infinite",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
 
 class CpuAccumulator:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from recu_analysis.capture.accumulate import warn_of_infinite
 from recu_analysis.capture.adapters.saved import SavedLayer, saved_layers
 from recu_analysis.capture.choice import layer_accumulator
 from recu_analysis.capture.environment import environment
@@ -199,6 +200,7 @@ def _write(staging: Path, plan: _Plan, read: Callable[[Path], list[SavedLayer]])
             imports = imports or {spec.name: _Import(spec, now[spec.name]) for spec in plan.specs}
             states = {name: imports[name].take(layer, last + 1, number) for name, layer in now.items()}
             window = writer.write_window(states, first_update=last + 1, last_update=number)
+            warn_of_infinite(states)
             line: dict[str, Any] = {"window": window, "update": number, "checkpoint": path.name}
             writer.write_metrics(line | ({} if epoch is None else {"epoch": epoch}))
             last = number

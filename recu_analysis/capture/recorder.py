@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 import torch
 
+from recu_analysis.capture.accumulate import warn_of_infinite
 from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.capture.environment import what_trains
 from recu_analysis.capture.extras import need_gradients
@@ -154,7 +155,7 @@ class Recorder:
         Returns
         -------
         dict of str to Tensor
-            Copies on the CPU, about 8 bytes a weight; torch.save and safetensors take them.
+            Copies on the CPU, about 16 bytes a weight; torch.save and safetensors take them.
 
         Raises
         ------
@@ -251,7 +252,9 @@ class Recorder:
         states = {track.layer.name: track.take() for track in self._tracks}
         first, last = min(self._at.window_start) + 1, max(self._at.updates)
         self._at.window_start = list(self._at.updates)
-        return self._writer.write_window(states, first_update=first, last_update=last, partial=partial)
+        number = self._writer.write_window(states, first_update=first, last_update=last, partial=partial)
+        warn_of_infinite(states)
+        return number
 
 
 def record(

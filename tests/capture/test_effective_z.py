@@ -1,5 +1,6 @@
 """Where an adapter gives the effective weight, z and all that is made of it are of that weight."""
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -203,7 +204,7 @@ def test_signs_alone_have_no_distance_so_that_z_stays_that_of_the_latent_weight(
         recorder.mark()
     z = [scores(weight.astype(np.float64)) for weight in history]
     run = open_run(tmp_path / "run")
-    path = sum(np.abs(now - before) for before, now in zip(z, z[1:], strict=False))
+    path = sum(np.abs(now - before) for before, now in itertools.pairwise(z))
     np.testing.assert_allclose(run.windows[1][""].zpath, path, rtol=1e-5)
     assert set(np.unique(run.windows[1][""].effective)) == {-1.0, 1.0}
     dead = ra.dead_weights(run, window=ra.WindowRange(1, 1)).iloc[0]
