@@ -81,7 +81,7 @@ def trajectory(record: LayerRecord) -> Trajectory:
         start=record.start,
         end=record.weight,
         path=record.path.astype(np.float64) if "path" in kept else None,
-        zpath=record.zpath.astype(np.float64) if "zpath" in kept else None,
+        zpath=record.array("zpath").astype(np.float64) if "zpath" in kept else None,
         flips=record.flips,
         first_flip=record.first_flip if "first_flip" in kept else None,
         last_flip=record.last_flip if "last_flip" in kept else None,

@@ -80,8 +80,8 @@ class Movement:
         """Which weights are dead by a criterion; NotRecordedError where that needs zpath and the run has none."""
         if criterion in NEED_ZPATH and self.still is None:
             raise NotRecordedError(
-                f"the criterion {criterion!r} needs zpath, without which the run was recorded; choose another, such "
-                f"as {CRITERIA[0]!r}"
+                f"the criterion {criterion!r} needs zpath of effective weights, without which the run was recorded; "
+                f"choose another, such as {CRITERIA[0]!r}"
             )
         still = np.zeros_like(self.tail) if self.still is None else self.still
         return {
@@ -198,9 +198,10 @@ def _movement(record: MergedRecord, level: float) -> Movement:
     start, end = record.start.reshape(-1), record.end.reshape(-1)
     z, z_end = record.z_start.reshape(-1), record.z_end.reshape(-1)
     finite = np.isfinite(start) & np.isfinite(end)
-    sums = np.full(z.size, np.nan) if record.zpath is None else record.zpath.reshape(-1)
+    path = record.score_path
+    sums = np.full(z.size, np.nan) if path is None else path.reshape(-1)
     valid = finite & np.isfinite(z) & np.isfinite(z_end)
-    if record.zpath is not None:
+    if path is not None:
         valid &= np.isfinite(sums)
     silent = record.silent.reshape(-1)
     if not valid.all():
@@ -211,7 +212,7 @@ def _movement(record: MergedRecord, level: float) -> Movement:
         z_end=z_end,
         tail=tail_mask(z, level),
         silent=silent,
-        still=None if record.zpath is None else _still(mobility),
+        still=None if path is None else _still(mobility),
         mobility=mobility,
         updates=record.updates,
         record=record,

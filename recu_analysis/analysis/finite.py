@@ -51,5 +51,5 @@ def _nonfinite(run: Run, spec: LayerSpec) -> Answer[int]:
 
 def _constant(run: Run, spec: LayerSpec) -> Answer[int]:
     del spec
-    record = yield ahead(run.windows[-1], "end", "effective")
+    record = yield ahead(run.windows[-1])
     return measured_channels(record.operand).constant

@@ -104,21 +104,22 @@ def window_at(run: Run, window: WindowRange | None) -> Window:
 
 
 def _fit_layer(run: Run, spec: LayerSpec, number: int, raw: bool) -> Answer[Row]:
-    record = yield ahead(window_numbered(run, number), "end", "effective")
+    record = yield ahead(window_numbered(run, number))
     transform = WeightTransform() if raw else spec.transform or WeightTransform()
-    latent, operand = (measured_channels(each) for each in (record.end, record.end if raw else record.operand))
-    note = _note(latent, operand, few=transform.target is not None)
+    of_z, of_signs = (record.end, record.end) if raw else (record.scored, record.operand)
+    scored, operand = measured_channels(of_z), measured_channels(of_signs)
+    note = _note(scored, operand, few=transform.target is not None)
     tau = record.tau if transform.clamp and record.tau is not None else 1.0
-    row: Row = {"layer": spec.name, "window": number, "weights": latent.rows.size, "channels": len(latent.rows)}
+    row: Row = {"layer": spec.name, "window": number, "weights": scored.rows.size, "channels": len(scored.rows)}
     row |= {"constant_channels": operand.constant, "note": note, "tau": tau}
     row["b_star"] = math.nan if transform.target is None else transform.target
     names = [f"{name}{end}" for name in _INTERVALS for end in ("", "_low", "_high")]
     names += [*_DISTANCES, *_QUANTISED, "clamped_laplace", *(f"qe_{kind}_relative" for kind in _KINDS), *_ENTROPIES]
     row |= dict.fromkeys(names, math.nan)
-    if not (latent.rows.size and operand.rows.size):
+    if not (scored.rows.size and operand.rows.size):
         return row
     try:
-        shown = _distribution(latent.rows if raw else _scores(latent.rows, transform))
+        shown = _distribution(scored.rows if raw else _scores(scored.rows, transform))
         standardised = operand.rows if raw else by_blocks(operand.rows, transform.standardised)
         shown |= _scale(standardised, transform.target) | _quantisation(standardised, tau, transform.quantile)
     except InputError as error:  # weights so small or large that no square of them is a number
@@ -130,18 +131,18 @@ def _scores(rows: Array, transform: WeightTransform) -> Array:
     return by_blocks(rows, lambda block: standard_scores(block, centre=transform.centre))
 
 
-def _note(latent: Channels, operand: Channels, *, few: bool) -> str:
-    """What was left out of the latent weights, and of the effective ones where that is something else.
+def _note(scored: Channels, operand: Channels, *, few: bool) -> str:
+    """What was left out of the weights of z, and of the effective ones where that is something else.
 
     With `few`, also that channels have too few weights for the shape of z.
     """
-    effective = operand.left_out if operand.left_out != latent.left_out else ""
-    count = latent.rows.shape[1]
+    effective = operand.left_out if operand.left_out != scored.left_out else ""
+    count = scored.rows.shape[1]
     return _joined(
-        latent.left_out,
+        scored.left_out,
         f"effective weights: {effective}" if effective else "",
         f"{count} weights a channel are few: their z has lighter tails, the shape is too large"
-        if few and latent.rows.size and count < FEW_WEIGHTS
+        if few and scored.rows.size and count < FEW_WEIGHTS
         else "",
     )
 

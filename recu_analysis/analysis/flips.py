@@ -80,7 +80,7 @@ def _rows(run: Run, spec: LayerSpec) -> Answer[list[Row]]:
     locking = _Locking(spec.weights)
     rows: list[Row] = []
     for window in windows:
-        record = yield over([window], MOVEMENT | {"flips", "effective"})
+        record = yield over([window], MOVEMENT | {"flips"})
         moved = movement(spec, record)
         locking.add(moved)
         known = {"layer": spec.name, "window": window.number, "update": window.last_update, "updates": window.updates}

@@ -77,22 +77,22 @@ def _memories(layers: Sequence[Products]) -> list[float]:
 
 def _to_end(run: Run, spec: LayerSpec, firsts: tuple[int, ...], last: int) -> Answer[Products]:
     """From the start of each of some windows to the end of one."""
-    end = (yield ahead(window_numbered(run, last))).end
+    end = (yield ahead(window_numbered(run, last))).scored
     found: Products = []
     for first in firsts:
         start = yield over([window_numbered(run, first)], {"start"})
-        found.append(_product(spec, start.start, end))
+        found.append(_product(spec, start.scored_start, end))
     return found
 
 
 def _from_start(run: Run, spec: LayerSpec, first: int, lasts: tuple[int, ...]) -> Answer[Products]:
     """From the start of a window to the end of each of some windows, of which it may be the first."""
     record = yield over([window_numbered(run, first)], {"start", "end"} if first == lasts[0] else {"start"})
-    start = record.start
-    found = [_product(spec, start, record.end)] if first == lasts[0] else []
+    start = record.scored_start
+    found = [_product(spec, start, record.scored)] if first == lasts[0] else []
     for last in lasts[len(found) :]:
         record = yield over([window_numbered(run, last)], {"end"})
-        found.append(_product(spec, start, record.end))
+        found.append(_product(spec, start, record.scored))
     return found
 
 

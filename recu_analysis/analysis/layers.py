@@ -118,7 +118,7 @@ def _rows(run: Run, spec: LayerSpec, tail_tau: TailTau, chosen: WindowRange | tu
     before: Movement | None = None
     for windows in _groups(run, chosen):
         known = windows[1:] or start_known(windows[0])
-        record = yield over(windows, {*MOVEMENT, "path", "flips", "effective"} if known else {"end", "effective"})
+        record = yield over(windows, {*MOVEMENT, "path", "flips"} if known else {"end"})
         moved = movement(spec, record, tail_tau) if record.updates and known else None
         row = _identity(spec, record) | _state(spec, record)
         row |= _moved(moved) | _revived(before, moved) | _since_start(spec, record, moved, initial)
@@ -256,7 +256,7 @@ def initial_signs(run: Run, spec: LayerSpec) -> Answer[Mask | None]:
     first = run.windows[0] if len(run.windows) else None
     if first is None or first.last_update != 0:
         return None
-    return spec.signs((yield ahead(first, "end", "effective")).operand)
+    return spec.signs((yield ahead(first)).operand)
 
 
 def _since_start(spec: LayerSpec, record: MergedRecord, moved: Movement | None, initial: Mask | None) -> Row:

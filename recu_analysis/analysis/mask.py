@@ -65,7 +65,7 @@ def asked_signs(run: Run, levels: Sequence[float] = LEVELS, scales: Sequence[flo
 
 
 def _signs(run: Run, spec: LayerSpec, levels: tuple[float, ...], scales: tuple[float, ...]) -> Answer[pd.DataFrame]:
-    rows = (yield ahead(run.windows[-1], "end", "effective")).operand.reshape(spec.shape[0], -1)
+    rows = (yield ahead(run.windows[-1])).operand.reshape(spec.shape[0], -1)
     weight = rows[np.isfinite(rows).all(axis=1)]
     counts = dict.fromkeys(itertools.product(levels, scales), 0)
     if weight.size:

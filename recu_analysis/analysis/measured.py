@@ -80,7 +80,7 @@ def asked_measured(
 
 
 def _measured(run: Run, spec: LayerSpec, number: int, levels: tuple[float, ...]) -> Answer[pd.DataFrame]:
-    record = yield ahead(window_numbered(run, number), "end", "effective")
+    record = yield ahead(window_numbered(run, number))
     transform = spec.transform or WeightTransform()
     channels = measured_channels(record.operand)
     if not channels.rows.size:

@@ -90,7 +90,7 @@ def _histograms(run: Run, spec: LayerSpec, numbers: tuple[int, ...], bins: int) 
     scores = {}
     for number in numbers:
         record = yield over([window_numbered(run, number)], {"end"})
-        scores[number] = _scores(spec, record.end, number)
+        scores[number] = _scores(spec, record.scored, number)
     reach = max(float(np.abs(z).max(initial=0.0)) for z in scores.values())
     edges = np.linspace(-reach, reach, bins + 1)
     tables = [_densities(z, edges) for z in scores.values()]

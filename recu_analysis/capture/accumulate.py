@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 
-from recu_analysis.capture.kernel import advance, all_moments, take_flips
+from recu_analysis.capture.kernel import FOLD_EVERY, advance, all_moments, fold, take_flips
 from recu_analysis.store.quantities import QUANTITIES
 
 if TYPE_CHECKING:
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike
 
+    from recu_analysis.store.state import LayerState
+
 Array = np.ndarray[Any, np.dtype[Any]]
+
+#: Sums over the updates of the open window, and beside each what is yet to be added to it (`capture.kernel.fold`).
+SUMS = {"path": "path_rest", "zpath": "zpath_rest"}
 
 
 class Accumulator(Protocol):
@@ -51,6 +57,22 @@ def storable(weight: torch.Tensor) -> torch.Tensor:
     return rows if rows.dtype in {torch.float32, torch.float64} else rows.float()
 
 
+def warn_of_infinite(states: Mapping[str, LayerState]) -> None:
+    """RuntimeWarning where weights that are numbers have a path, which is stored in float32, that is none."""
+    for layer, state in states.items():
+        path = state.arrays.get("path")
+        if path is None or np.isfinite(path.max()):
+            continue
+        beyond = np.count_nonzero(np.isinf(path) & np.isfinite(state["weight"]))
+        if beyond:
+            warnings.warn(
+                f"layer {layer!r}: {beyond} of its weights moved farther in one window than float32 can say, 3.4e38; "
+                "their path is recorded as infinite",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
 class CpuAccumulator:
     """The open window of one layer in numpy arrays.
 
@@ -72,11 +94,11 @@ class CpuAccumulator:
         self._inverse = np.empty(len(self._old))
         all_moments(self._old, self._mean, self._inverse)
         self._kept = frozenset(quantities)
-        self._path, self._zpath = (self._zeros(np.float32, name in self._kept) for name in ("path", "zpath"))
+        self._sums = {each: self._zeros(np.float32, name in self._kept) for name in SUMS for each in (name, SUMS[name])}
         self._flips = self._zeros(np.uint32, kept=True)
         self._first = self._zeros(np.uint32, "flip_times" in self._kept)
         self._last = self._zeros(np.uint32, bool(self._kept - {"path", "zpath"}))  # others ask `flipped_at`
-        self._anew = False  # whether the sums still hold what memory held, for the next update to set to 0
+        self._updates = 0  # of the open window; the first sets the sums to 0, whatever memory holds
 
     @property
     def seen(self) -> torch.Tensor:
@@ -89,6 +111,7 @@ class CpuAccumulator:
 
     def advance(self, weight: torch.Tensor, update: int) -> None:
         """Account for the update that left `weight`."""
+        path, path_rest, zpath, zpath_rest = self._sums.values()
         advance(
             storable(weight).cpu().numpy(),
             self._old,
@@ -96,14 +119,16 @@ class CpuAccumulator:
             self._inverse,
             self._centre,
             update,
-            self._anew,
-            self._path,
-            self._zpath,
+            self._updates,
+            path,
+            path_rest,
+            zpath,
+            zpath_rest,
             self._flips,
             self._first,
             self._last,
         )
-        self._anew = False
+        self._updates += 1
 
     def flipped_at(self, update: int) -> torch.Tensor:
         """Which weights flipped at the last update, whose number is given, one row a channel."""
@@ -115,39 +140,41 @@ class CpuAccumulator:
         counts, first_flip, last_flip = (each.reshape(-1) for each in (self._flips, self._first, self._last))
         flipped, flips, first, last = take_flips(counts, first_flip, last_flip, times)
         taken = {"weight": self._old.copy().reshape(self._shape)}
-        taken |= {name: dense.reshape(self._shape) for name, dense in self._sums().items()}
+        sums = self._kept_sums()
+        for name in (each for each in SUMS if each in sums):
+            fold(sums[name].reshape(-1), sums[SUMS[name]].reshape(-1))
+            taken[name] = sums[name].reshape(self._shape)
         taken |= {"flipped": flipped, "flips": flips}
         taken |= {"first_flip": first, "last_flip": last} if times else {}
         # Not zeros, which would be written now, while the training waits.
-        self._path, self._zpath = np.empty_like(self._path), np.empty_like(self._zpath)
-        self._anew = True
+        self._sums |= {name: np.empty_like(self._sums[name]) for name in SUMS}
+        self._updates = 0
         return taken
-
-    def _begin_sums(self) -> None:
-        """Make the sums 0 where no update has done so."""
-        if self._anew:
-            self._path.fill(0.0)
-            self._zpath.fill(0.0)
-            self._anew = False
 
     def state(self) -> dict[str, torch.Tensor]:
         """Copies of what the open window holds so far, beside the weights."""
         flipped = np.flatnonzero(self._flips)
-        sums = {name: torch.from_numpy(dense.copy()) for name, dense in self._sums().items()}
+        sums = {name: torch.from_numpy(dense.copy()) for name, dense in self._kept_sums().items()}
         counts = {name: dense.reshape(-1)[flipped].astype(np.int64) for name, dense in self._counts().items()}
-        return sums | {name: torch.from_numpy(each) for name, each in (counts | {"flipped": flipped}).items()}
+        numbers = {name: torch.from_numpy(each) for name, each in (counts | {"flipped": flipped}).items()}
+        return sums | numbers | {"summed": torch.tensor(self._updates)}
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
         """Take up the window that `state` described; KeyError, ValueError or RuntimeError if it does not fit."""
-        for name, dense in self._sums().items():
+        for name, dense in self._kept_sums().items():
             torch.from_numpy(dense).copy_(state[name])
         flipped = state["flipped"].numpy()
         for name, dense in self._counts().items():
             dense.reshape(-1)[flipped] = state[name].numpy()
+        self._updates = int(state["summed"])
 
-    def _sums(self) -> dict[str, Array]:
-        self._begin_sums()
-        return {name: dense for name, dense in (("path", self._path), ("zpath", self._zpath)) if name in self._kept}
+    def _kept_sums(self) -> dict[str, Array]:
+        """The sums that are wanted, 0 where no update has made them so."""
+        kept = {each: self._sums[each] for name in SUMS if name in self._kept for each in (name, SUMS[name])}
+        if not self._updates:
+            for dense in kept.values():
+                dense.fill(0.0)
+        return kept
 
     def _counts(self) -> dict[str, Array]:
         times = {"first_flip": self._first, "last_flip": self._last}
@@ -174,8 +201,11 @@ class DeviceAccumulator:
         effective, self._z = self._coordinates(self._old)
         self._negative = effective < 0
         self._kept = frozenset(quantities)
-        self._path, self._zpath = (torch.zeros_like(self._old, dtype=torch.float32) for _ in range(2))
+        self._sums = {
+            each: torch.zeros_like(self._old, dtype=torch.float32) for name in SUMS for each in (name, SUMS[name])
+        }
         self._flips, self._first, self._last = (torch.zeros_like(self._old, dtype=torch.int32) for _ in range(3))
+        self._updates = 0  # of the open window
 
     @property
     def seen(self) -> torch.Tensor:
@@ -185,7 +215,9 @@ class DeviceAccumulator:
     def _coordinates(self, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Effective weights and standard scores, float64."""
         rows = weight.double()
-        centred = rows - rows.mean(dim=1, keepdim=True)
+        # The mean of equal numbers may be off by its rounding.
+        constant = (rows == rows[:, :1]).all(dim=1, keepdim=True)
+        centred = rows - torch.where(constant, rows[:, :1], rows.mean(dim=1, keepdim=True))
         effective = centred if self._centre else rows
         squares = centred.square().sum(dim=1, keepdim=True)
         inverse = torch.where(squares == 0, 0.0, (squares / max(rows.shape[1] - 1, 1)).rsqrt())
@@ -197,13 +229,24 @@ class DeviceAccumulator:
         effective, z = self._coordinates(new)
         negative = effective < 0
         flipped = negative != self._negative
-        self._path += (new.double() - self._old.double()).abs()
-        self._zpath += (z - self._z).abs()
+        if self._updates % FOLD_EVERY == 0:
+            self._fold()
+        self._sums["path_rest"] += (new.double() - self._old.double()).abs()
+        self._sums["zpath_rest"] += (z - self._z).abs()
         self._first.masked_fill_(flipped & (self._flips == 0), update)
         self._last.masked_fill_(flipped, update)
         self._flips += flipped
         self._old.copy_(new)
         self._z, self._negative = z, negative
+        self._updates += 1
+
+    def _fold(self) -> None:
+        """What `recu_analysis.capture.kernel.fold` does."""
+        for total, rest in ((self._sums[name], self._sums[rest]) for name, rest in SUMS.items()):
+            exact = total.double() + rest.double()
+            total.copy_(exact)
+            left = exact - total.double()
+            rest.copy_(left.masked_fill_(~left.isfinite(), 0.0))
 
     def flipped_at(self, update: int) -> torch.Tensor:
         """Which weights flipped at the last update, whose number is given, one row a channel."""
@@ -212,32 +255,34 @@ class DeviceAccumulator:
     def take(self) -> dict[str, Array]:
         """The window's arrays by the names of their rows in `store.quantities`, on the CPU; a new window begins."""
         flipped = self._flips.reshape(-1).nonzero().squeeze(1)
+        self._fold()
         taken = {"weight": _copied(self._old).reshape(self._shape)}
-        taken |= {name: _copied(dense).reshape(self._shape) for name, dense in self._sums().items()}
+        taken |= {name: _copied(self._sums[name]).reshape(self._shape) for name in SUMS if name in self._kept}
         counts = {"flipped": flipped} | {name: dense.reshape(-1)[flipped] for name, dense in self._counts().items()}
         taken |= {name: _copied(each).astype(np.uint32) for name, each in counts.items()}
-        for dense in (self._flips, self._path, self._zpath):
+        for dense in (self._flips, *self._sums.values()):
             dense.zero_()
+        self._updates = 0
         return taken
 
     def state(self) -> dict[str, torch.Tensor]:
         """Copies on the CPU of what the open window holds so far, beside the weights."""
         flipped = self._flips.reshape(-1).nonzero().squeeze(1)
         counts = {name: dense.reshape(-1)[flipped].long() for name, dense in self._counts().items()}
-        return {
-            name: dense.to("cpu", copy=True) for name, dense in (self._sums() | counts | {"flipped": flipped}).items()
-        }
+        tensors = self._kept_sums() | counts | {"flipped": flipped, "summed": torch.tensor(self._updates)}
+        return {name: dense.to("cpu", copy=True) for name, dense in tensors.items()}
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
         """Take up the window that `state` described; KeyError, ValueError or RuntimeError if it does not fit."""
-        for name, dense in self._sums().items():
+        for name, dense in self._kept_sums().items():
             dense.copy_(state[name])
         flipped = state["flipped"].to(self._old.device)
         for name, dense in self._counts().items():
             dense.view(-1)[flipped] = state[name].to(dense)
+        self._updates = int(state["summed"])
 
-    def _sums(self) -> dict[str, torch.Tensor]:
-        return {name: dense for name, dense in (("path", self._path), ("zpath", self._zpath)) if name in self._kept}
+    def _kept_sums(self) -> dict[str, torch.Tensor]:
+        return {each: self._sums[each] for name in SUMS if name in self._kept for each in (name, SUMS[name])}
 
     def _counts(self) -> dict[str, torch.Tensor]:
         times = {"first_flip": self._first, "last_flip": self._last}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from recu_analysis.capture.accumulate import Accumulator
-    from recu_analysis.theory.standardize import WeightTransform
+    from recu_analysis.store.header import LayerSpec
 
 
 def accumulator(weight: torch.Tensor, *, centre: bool, quantities: Collection[str] = QUANTITIES) -> Accumulator:
@@ -34,12 +34,13 @@ def accumulator(weight: torch.Tensor, *, centre: bool, quantities: Collection[st
 
 def layer_accumulator(
     weight: torch.Tensor,
-    transform: WeightTransform | None,
+    spec: LayerSpec,
     effective: Callable[[], torch.Tensor] | None,
     quantities: Collection[str] = QUANTITIES,
 ) -> Accumulator:
     """That of a layer by its transform, or by the effective weight that it tells where it has none."""
-    if transform is not None:
-        return accumulator(weight, centre=transform.centre, quantities=quantities)
+    if spec.transform is not None:
+        return accumulator(weight, centre=spec.centre, quantities=quantities)
     assert effective is not None  # noqa: S101 - a layer has one or the other
-    return EffectiveAccumulator(weight, effective, quantities)
+    of_latent = {"path", "zpath"} if spec.z == "latent" else {"path"}
+    return EffectiveAccumulator(weight, effective, accumulator, of_latent, quantities)

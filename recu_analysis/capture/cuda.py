@@ -9,6 +9,7 @@ import triton
 import triton.language as tl
 
 from recu_analysis.capture.accumulate import DeviceAccumulator, storable
+from recu_analysis.capture.kernel import FOLD_EVERY
 from recu_analysis.nn.launch import Kernel, on
 from recu_analysis.store.quantities import QUANTITIES
 
@@ -22,11 +23,15 @@ MOST_AT_ONCE = 2048
 @triton.jit  # type: ignore[untyped-decorator]
 def _moments(row: tl.tensor, width: tl.tensor, freedom: tl.tensor, BLOCK: tl.constexpr) -> Any:  # noqa: N803
     """Mean of one channel, and 1 / its standard deviation (ddof 1), float64; 0 for a constant channel."""
-    total = tl.zeros([BLOCK], tl.float64)
+    first = tl.load(row).to(tl.float64)
+    total, others = tl.zeros([BLOCK], tl.float64), tl.zeros([BLOCK], tl.int32)
     for start in range(0, width, BLOCK):
         at = start + tl.arange(0, BLOCK)
-        total += tl.load(row + at, mask=at < width, other=0.0).to(tl.float64)
-    mean = tl.sum(total) / width
+        value = tl.load(row + at, mask=at < width, other=0.0).to(tl.float64)
+        total += value
+        others += tl.where((at < width) & (value != first), 1, 0)
+    # The mean of equal numbers may be off by its rounding.
+    mean = tl.where(tl.sum(others) == 0, first, tl.sum(total) / width)
     squared = tl.zeros([BLOCK], tl.float64)
     for start in range(0, width, BLOCK):
         at = start + tl.arange(0, BLOCK)
@@ -35,6 +40,19 @@ def _moments(row: tl.tensor, width: tl.tensor, freedom: tl.tensor, BLOCK: tl.con
     squares = tl.sum(squared)
     # Not `squares > 0`: a NaN must go on as NaN.
     return mean, tl.where(squares == 0.0, 0.0, 1.0 / tl.sqrt(squares / freedom))
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _add(total: tl.tensor, rest: tl.tensor, movement: tl.tensor, inside: tl.tensor, fold: tl.tensor) -> None:
+    """Add to sums what was added since the last fold, if it is time, and movement to what is yet to be added."""
+    left = tl.load(rest, mask=inside, other=0.0).to(tl.float64)
+    if fold:
+        exact = tl.load(total, mask=inside, other=0.0).to(tl.float64) + left
+        rounded = exact.to(tl.float32)
+        tl.store(total, rounded, mask=inside)
+        left = exact - rounded.to(tl.float64)
+        left = tl.where(tl.abs(left) < float("inf"), left, 0.0).to(tl.float32).to(tl.float64)
+    tl.store(rest, (left + movement).to(tl.float32), mask=inside)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -53,27 +71,32 @@ def _all_moments(
     tl.store(inverse + channel, scale)
 
 
-# `update` alone changes from call to call: specialising on it would compile the kernel anew.
-@triton.jit(do_not_specialize=["update"])  # type: ignore[untyped-decorator]
+# These change from call to call: specialising on them would compile the kernel anew.
+@triton.jit(do_not_specialize=["update", "before"])  # type: ignore[untyped-decorator]
 def _advance(
     new: tl.tensor,
     old: tl.tensor,
     mean: tl.tensor,
     inverse: tl.tensor,
     path: tl.tensor,
+    path_rest: tl.tensor,
     zpath: tl.tensor,
+    zpath_rest: tl.tensor,
     flips: tl.tensor,
     first: tl.tensor,
     last: tl.tensor,
     width: tl.tensor,
     freedom: tl.tensor,
     update: tl.tensor,
+    before: tl.tensor,
     CENTRE: tl.constexpr,  # noqa: N803
     BLOCK: tl.constexpr,  # noqa: N803
+    FOLD_EVERY: tl.constexpr,  # noqa: N803
 ) -> None:
     """Account for one update of one channel: what `recu_analysis.capture.kernel.advance` does on a CPU."""
     channel = tl.program_id(0).to(tl.int64)
     begin = channel * width
+    fold = (before + channel) % FOLD_EVERY == 0
     old_shift, old_scale = tl.load(mean + channel), tl.load(inverse + channel)
     shift, scale = _moments(new + begin, width, freedom, BLOCK)
     tl.store(mean + channel, shift)
@@ -84,15 +107,13 @@ def _advance(
         at = start + tl.arange(0, BLOCK)
         inside = at < width
         at += begin
-        exact_after, exact_before = tl.load(new + at, mask=inside), tl.load(old + at, mask=inside)
-        after, before = exact_after.to(tl.float64), exact_before.to(tl.float64)
-        moved = tl.load(path + at, mask=inside).to(tl.float64) + tl.abs(after - before)
-        tl.store(path + at, moved.to(tl.float32), mask=inside)
-        after, before = after - shift, before - old_shift
-        moved = tl.load(zpath + at, mask=inside).to(tl.float64) + tl.abs(after * scale - before * old_scale)
-        tl.store(zpath + at, moved.to(tl.float32), mask=inside)
+        exact_after, exact_earlier = tl.load(new + at, mask=inside), tl.load(old + at, mask=inside)
+        after, earlier = exact_after.to(tl.float64), exact_earlier.to(tl.float64)
+        _add(path + at, path_rest + at, tl.abs(after - earlier), inside, fold)
+        after, earlier = after - shift, earlier - old_shift
+        _add(zpath + at, zpath_rest + at, tl.abs(after * scale - earlier * old_scale), inside, fold)
         tl.store(old + at, exact_after, mask=inside)
-        flipped = inside & ((after < 0.0) != (before < 0.0))
+        flipped = inside & ((after < 0.0) != (earlier < 0.0))
         count = tl.load(flips + at, mask=flipped, other=0)
         tl.store(first + at, update, mask=flipped & (count == 0))
         tl.store(last + at, update, mask=flipped)
@@ -120,6 +141,7 @@ class CudaAccumulator(DeviceAccumulator):
         width = self._old.shape[1]
         self._width = width, max(width - 1, 1)
         constants = {"BLOCK": min(MOST_AT_ONCE, triton.next_power_of_2(width)), "CENTRE": self._centre}
+        constants["FOLD_EVERY"] = FOLD_EVERY
         self._advance = Kernel(_advance, len(self._old), constants)
         with on(self._old.device):
             Kernel(_all_moments, len(self._old), constants)((self._old, self._mean, self._inverse), self._width)
@@ -127,6 +149,7 @@ class CudaAccumulator(DeviceAccumulator):
     def advance(self, weight: torch.Tensor, update: int) -> None:
         """Account for the update that left `weight`."""
         new = storable(weight).to(self._old)
-        sums = self._path, self._zpath, self._flips, self._first, self._last
+        sums = *self._sums.values(), self._flips, self._first, self._last
         with on(self._old.device):
-            self._advance((new, self._old, self._mean, self._inverse, *sums), (*self._width, update))
+            self._advance((new, self._old, self._mean, self._inverse, *sums), (*self._width, update, self._updates))
+        self._updates += 1

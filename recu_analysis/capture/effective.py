@@ -6,43 +6,73 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from recu_analysis.capture.accumulate import DeviceAccumulator
 from recu_analysis.store.quantities import QUANTITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping, Set
 
-    from recu_analysis.capture.accumulate import Array
+    from recu_analysis.capture.accumulate import Accumulator, Array
 
 
-class EffectiveAccumulator(DeviceAccumulator):
-    """The open window of a layer whose flips are those of an explicit effective weight.
+class EffectiveAccumulator:
+    """The open window of a layer with an explicit effective weight, whose flips it is that count.
 
     Parameters
     ----------
     weight : Tensor, shape (C_out, ...)
-        Latent weights before the first update; z is that of theirs, not centred.
+        Latent weights before the first update.
     effective : callable
-        Gives the effective weight now, a tensor of the same shape.
+        Gives the effective weight now, a tensor of as many weights.
+    kind : callable
+        Makes the accumulators of both, as `recu_analysis.capture.choice.accumulator` does.
+    of_latent : set of str
+        Quantities that are of the latent weight.
     quantities : collection of str
     """
 
     def __init__(
-        self, weight: torch.Tensor, effective: Callable[[], torch.Tensor], quantities: Collection[str] = QUANTITIES
+        self,
+        weight: torch.Tensor,
+        effective: Callable[[], torch.Tensor],
+        kind: Callable[..., Accumulator],
+        of_latent: Set[str],
+        quantities: Collection[str] = QUANTITIES,
     ) -> None:
         self._ask = effective
-        self._effective = weight
-        super().__init__(weight, centre=False, quantities=quantities)
+        kept = frozenset(quantities)
+        self._latent = kind(weight, centre=False, quantities=kept & of_latent)
+        self._effective = kind(self._asked(weight), centre=False, quantities=kept - of_latent)
 
-    def _coordinates(self, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Effective weights and the standard scores of the latent ones, float64."""
-        _, z = super()._coordinates(weight)
+    @property
+    def seen(self) -> torch.Tensor:
+        """The latent weights that were seen last, one row a channel."""
+        return self._latent.seen
+
+    def _asked(self, weight: torch.Tensor) -> torch.Tensor:
+        """The effective weight now, where the latent one is and of its shape."""
         with torch.no_grad():
-            asked = self._ask().to(device=weight.device, dtype=torch.float64).reshape(weight.shape)
-        self._effective = asked
-        return asked, z
+            return self._ask().to(weight.device).reshape(weight.shape)
+
+    def advance(self, weight: torch.Tensor, update: int) -> None:
+        """Account for the update that left `weight`."""
+        self._latent.advance(weight, update)
+        self._effective.advance(self._asked(weight), update)
+
+    def flipped_at(self, update: int) -> torch.Tensor:
+        """Which effective weights flipped at the last update, whose number is given, one row a channel."""
+        return self._effective.flipped_at(update)
 
     def take(self) -> dict[str, Array]:
         """The window's arrays, with the effective weight at its end in the dtype of the latent one."""
-        last = self._effective.to(self._old.dtype).to("cpu", copy=True)
-        return super().take() | {"effective": last.numpy().reshape(self._shape)}
+        latent, taken = self._latent.take(), self._effective.take()
+        effective = taken.pop("weight").astype(latent["weight"].dtype, copy=False)
+        return latent | taken | {"effective": effective}
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Copies on the CPU of what the open window holds so far, beside the weights."""
+        return self._latent.state() | self._effective.state()
+
+    def load(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take up the window that `state` described; KeyError, ValueError or RuntimeError if it does not fit."""
+        self._latent.load(state)
+        self._effective.load(state)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from recu_analysis.capture.accumulate import warn_of_infinite
 from recu_analysis.capture.adapters.saved import SavedLayer, saved_layers
 from recu_analysis.capture.choice import layer_accumulator
 from recu_analysis.capture.environment import environment
@@ -196,9 +197,10 @@ def _write(staging: Path, plan: _Plan, read: Callable[[Path], list[SavedLayer]])
             now = {layer.spec.name: layer for layer in read(path)}
             if [layer.spec for layer in now.values()] != list(plan.specs):
                 raise InputError(f"{path} changed while it was imported; repeat the import when nothing writes to it")
-            imports = imports or {name: _Import(layer) for name, layer in now.items()}
+            imports = imports or {spec.name: _Import(spec, now[spec.name]) for spec in plan.specs}
             states = {name: imports[name].take(layer, last + 1, number) for name, layer in now.items()}
             window = writer.write_window(states, first_update=last + 1, last_update=number)
+            warn_of_infinite(states)
             line: dict[str, Any] = {"window": window, "update": number, "checkpoint": path.name}
             writer.write_metrics(line | ({} if epoch is None else {"epoch": epoch}))
             last = number
@@ -209,10 +211,10 @@ def _write(staging: Path, plan: _Plan, read: Callable[[Path], list[SavedLayer]])
 class _Import:
     """One layer while its checkpoints go by, each as if one update had led to it."""
 
-    def __init__(self, first: SavedLayer) -> None:
+    def __init__(self, spec: LayerSpec, first: SavedLayer) -> None:
         self._now = first
         weight = torch.from_numpy(first.weight)
-        self._sums = layer_accumulator(weight, first.spec.transform, self._effective, KEPT)
+        self._sums = layer_accumulator(weight, spec, self._effective, KEPT)
         self._extras = extras(weight, KEPT)
 
     def _effective(self) -> torch.Tensor:

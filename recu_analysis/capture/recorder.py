@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from recu_analysis.capture.accumulate import warn_of_infinite
 from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.capture.environment import what_trains
 from recu_analysis.capture.extras import need_gradients
@@ -186,7 +187,7 @@ class Recorder:
         Returns
         -------
         dict of str to Tensor
-            Copies on the CPU, about 8 bytes a weight; torch.save and safetensors take them.
+            Copies on the CPU, about 16 bytes a weight; torch.save and safetensors take them.
 
         Raises
         ------
@@ -343,4 +344,6 @@ class Recorder:
         first, last = min(self._at.window_start) + 1, max(self._at.updates)
         self._at.window_start = list(self._at.updates)
         more = {"moved": moved} if moved else {}
-        return self._writer.write_window(states, first_update=first, last_update=last, partial=partial, more=more)
+        number = self._writer.write_window(states, first_update=first, last_update=last, partial=partial, more=more)
+        warn_of_infinite(states)
+        return number

@@ -113,7 +113,7 @@ class Track:
     def begin_from(self, latent: torch.Tensor) -> None:
         """Take weights for those that were seen last, other than the parameter holds now."""
         with self.layer.holding(latent):
-            self.accumulator = accumulator_of(self.layer, self.quantities)
+            self.accumulator = accumulator_of(self.layer, self.spec, self.quantities)
 
     def advance(self, update: int) -> None:
         """Account for the update of that number, which the weight has just gone through."""
@@ -181,13 +181,14 @@ class Track:
         self.updates, self.lr, self.lr_decay, self.decay_time = 0, 0.0, 0.0, 0.0
         arrays = self.accumulator.take() | {extra.name: extra.take() for extra in self.extras}
         scale = self.layer.scale
-        kept = scale is not None and scale.size in {1, self.spec.shape[0]}  # what is no scale of channels is left out
-        return LayerState(summary, arrays | {"scale": np.resize(scale, self.spec.shape[0])} if kept else arrays)
+        if scale is not None and scale.size in {1, self.spec.shape[0]}:  # else it is no scale of the channels
+            arrays |= {"scale": np.resize(scale, self.spec.shape[0])}
+        return LayerState(summary, arrays)
 
 
-def accumulator_of(layer: BinaryLayer, quantities: Collection[str]) -> Accumulator:
+def accumulator_of(layer: BinaryLayer, spec: LayerSpec, quantities: Collection[str]) -> Accumulator:
     """That of a layer, from the weights that it holds now."""
-    return layer_accumulator(layer.weight, layer.transform, layer.effective, quantities)
+    return layer_accumulator(layer.weight, spec, layer.effective, quantities)
 
 
 def track_of(
@@ -216,11 +217,12 @@ def track_of(
             f"{len(holders)} of the optimizers hold the weight of binary layer {layer.name!r}, so its updates cannot "
             "be numbered; give every weight to one"
         )
+    spec = layer.spec
     return Track(
         layer,
-        layer.spec,
+        spec,
         holders[0],
-        accumulator_of(layer, quantities),
+        accumulator_of(layer, spec, quantities),
         first_update=updates[holders[0]] + 1,
         quantities=quantities,
         extras=extras(layer.weight.detach(), quantities),

@@ -50,6 +50,9 @@ class LayerSpec:
         Whether the layer, or the code that trains it, is known to change the weights outside updates.
     more : dict
         Fields of run.json that this version does not use, which a copy keeps.
+    z : str
+        Of which weights z and zpath are: effective, or latent where the effective ones tell no more than signs. Empty
+        in runs without transform that were recorded before they said so: their zpath is of latent weights.
     """
 
     name: str
@@ -61,6 +64,12 @@ class LayerSpec:
     differs: float = field(default=0.0, compare=False)
     in_place: bool = field(default=False, compare=False)
     more: dict[str, Any] = field(default_factory=dict, compare=False)
+    z: str = field(default="effective", compare=False)
+
+    @property
+    def knows_z(self) -> bool:
+        """Whether it says of which weights zpath is."""
+        return self.z in {"effective", "latent"}
 
     @property
     def weights(self) -> int:
@@ -92,6 +101,7 @@ class LayerSpec:
             "verified": self.verified,
             "differs": self.differs,
             "in_place": self.in_place,
+            **({"z": self.z} if transform is None and self.z else {}),
         }
 
     @classmethod
@@ -110,6 +120,7 @@ class LayerSpec:
                 transform=None if transform is None else _transform(of_type(transform, dict)),
                 verified=None if (verified := known.pop("verified", None)) is None else of_type(verified, bool),
                 differs=_number(known.pop("differs", 0.0)),
+                z=of_type(known.pop("z", ""), str) if transform is None else "effective",
                 in_place=of_type(known.pop("in_place", False), bool),
                 more=known,
             )

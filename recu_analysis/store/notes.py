@@ -1,4 +1,4 @@
-"""What a reader of a run must know, though nothing of it is damaged: weights that moved outside updates."""
+"""What a reader of a run must know, though nothing of it is damaged, and what info says of how it was recorded."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def notes(run: Run) -> list[str]:
     Returns
     -------
     list of str
-        About weights that moved outside updates, unless the layer's adapter says that they do; empty where there is
-        nothing to say.
+        About weights that moved outside updates, unless the layer's adapter says that they do, and layers whose zpath
+        is of other weights; empty where there is nothing to say.
     """
     windows: defaultdict[str, list[int]] = defaultdict(list)
     weights: defaultdict[str, int] = defaultdict(int)
@@ -38,13 +38,21 @@ def notes(run: Run) -> list[str]:
                 windows[name].append(window.number)
                 weights[name] += count
                 largest[name] = max(largest[name], layer.more.get("outside_step") or 0.0)
+    unknown = [spec.name for spec in run.header.layers if not spec.knows_z]
+    found = []
+    if unknown:
+        found.append(
+            f"an earlier version recorded {listed(unknown, LISTED)}, whose zpath is not that of the effective weights; "
+            "mobility, and what is still, is left out there"
+        )
     if not windows:
-        return []
+        return found
     worst = max(windows, key=lambda name: (weights[name], name))
     return [
+        *found,
         f"weights moved outside updates in {len(windows)} of {len(run.header.layers)} layers, most in {worst!r}: "
         f"{weights[worst]:,} weights in window{'s' if windows[worst][1:] else ''} {numbers_text(windows[worst])}, by "
-        f"{largest[worst]:.3g} at most; such steps are counted as part of the update that follows them"
+        f"{largest[worst]:.3g} at most; such steps are counted as part of the update that follows them",
     ]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from recu_analysis.errors import InputError
+from recu_analysis.errors import InputError, NotRecordedError
 from recu_analysis.store.chain import check_connected
 from recu_analysis.store.header import LayerWindow
 from recu_analysis.store.quantities import ADDED, TABLE, UNION
@@ -45,10 +45,29 @@ class Ends:
         effective: Array | None = self._once(window, "effective", lambda: window[self.spec.name].effective)
         return effective
 
-    def scores(self, window: Window, weight: Array | None = None) -> NDArray[np.float64]:
+    def operand(self, window: Window) -> Array:
+        """What signs at a window's end are of: latent weights, or effective ones where no transform says these.
+
+        Raises
+        ------
+        NotRecordedError
+            If the window does not have them.
+        """
+        effective = self.effective(window)
+        if effective is None and self.spec.transform is None:
+            raise NotRecordedError(
+                f"{window.where} has no effective weights of layer {self.spec.name!r}, whose signs no transform says"
+            )
+        return self.weight(window) if effective is None else effective
+
+    def scored(self, window: Window) -> Array:
+        """What z at a window's end is of: its operand, unless the recording could only take the latent weights."""
+        return self.weight(window) if self.spec.z == "latent" else self.operand(window)
+
+    def scores(self, window: Window, scored: Array | None = None) -> NDArray[np.float64]:
         """Standard scores z at a window's end, read only; of weights that were read before, where they are given."""
         return self._once(
-            window, "scores", lambda: _scores(self.weight(window) if weight is None else weight, self.spec)
+            window, "scores", lambda: _scores(self.scored(window) if scored is None else scored, self.spec)
         )
 
     def forget(self, before: int) -> None:
@@ -109,7 +128,7 @@ class MergedRecord:
         """Take the weights at the start, and make room for what is added."""
         first, record = self.windows[0], self._records[0]
         if "start" in self.parts:
-            self._arrays["start"] = self._ends.weight(first.before if first.updates else first)
+            self._arrays["start"] = self._ends.weight(self._before)
         for part in self.parts - {"start", "end"}:
             quantity = None if part == "silent" else first.quantities.get(part)
             if quantity is not None and quantity.optional and not all(each.holds(part) for each in self._records):
@@ -134,8 +153,6 @@ class MergedRecord:
         quantity = self.windows[0].quantities.get(part)
         if quantity is None:
             return None
-        if part == "effective":
-            return self._ends.effective(self.windows[-1])
         if quantity.merge in {"first", "last"}:
             return self._records[0 if quantity.merge == "first" else -1].array(part)
         if not quantity.mergeable and self._records[1:]:
@@ -181,10 +198,27 @@ class MergedRecord:
         return all(window.exact for window in self.windows)
 
     @property
+    def operand(self) -> Array:
+        """What signs after the last update are of, and transforms: latent weights, or effective ones without one."""
+        return self._ends.operand(self.windows[-1])
+
+    @property
+    def scored(self) -> Array:
+        """What z after the last update is of."""
+        return self._ends.scored(self.windows[-1])
+
+    @property
+    def scored_start(self) -> Array:
+        """What z before the first update is of."""
+        if self._ends.spec.transform is not None:
+            start: Array = self.start
+            return start
+        return self._ends.scored(self._before)
+
+    @property
     def z_start(self) -> NDArray[np.float64]:
         """Standard scores before the first update."""
-        first = self.windows[0]
-        return self.once("z_start", lambda: self._ends.scores(first.before if first.updates else first, self.start))
+        return self.once("z_start", lambda: self._ends.scores(self._before, self.scored_start))
 
     @property
     def z_end(self) -> NDArray[np.float64]:
@@ -192,10 +226,16 @@ class MergedRecord:
         return self._ends.scores(self.windows[-1])
 
     @property
-    def operand(self) -> Array:
-        """What the layer's transform acts on, weights at the end: effective ones where there is no transform."""
-        operand: Array = self.end if self.effective is None else self.effective
-        return operand
+    def score_path(self) -> Array | None:
+        """zpath; None where the run does not keep it, or does not say of which weights it is."""
+        path: Array | None = self.zpath
+        return path if self._ends.spec.knows_z else None
+
+    @property
+    def _before(self) -> Window:
+        """The window at whose end the first update was to come."""
+        first = self.windows[0]
+        return first.before if first.updates else first
 
 
 def _is_added(quantity: Quantity) -> bool:

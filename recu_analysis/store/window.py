@@ -44,6 +44,11 @@ class LayerRecord:
     def __getattr__(self, name: str) -> Any:
         if "window" not in self.__dict__ or (name not in TABLE and name not in self.window.quantities):
             raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+        if name == "zpath" and not self.spec.knows_z:
+            raise NotRecordedError(
+                f"{self.window.where} has no zpath of the effective weights of layer {self.spec.name!r}: the run was "
+                "recorded when it was that of the latent ones, which array('zpath') still gives"
+            )
         return self.array(name)
 
     def array(self, name: str) -> Array | None:

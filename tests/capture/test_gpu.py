@@ -74,7 +74,7 @@ def test_an_explicit_effective_weight_is_asked_for_on_the_device():
     layers.append(wild.rbnn().cuda())
     layers[1].load_state_dict(layers[0].state_dict())
     sums = [
-        layer_accumulator(found.weight, found.transform, found.effective)
+        layer_accumulator(found.weight, found.spec, found.effective)
         for found in (binary_layers(layer)[0] for layer in layers)
     ]
     assert all(isinstance(each, EffectiveAccumulator) for each in sums)

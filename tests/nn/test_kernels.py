@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 import os
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from recu_analysis.capture.accumulate import CpuAccumulator
+from recu_analysis.capture.kernel import FOLD_EVERY
 from recu_analysis.nn import BinaryConv2d, BinaryLinear
 from recu_analysis.nn import functional as plain
 from recu_analysis.nn.binariser import Binariser
@@ -139,9 +141,9 @@ def test_recording(shape, centre, dtype):
     weight = torch.randn(shape, dtype=dtype)
     weight[1] = 0.5
     sums = [kind(weight, centre=centre) for kind in (CpuAccumulator, CudaAccumulator)]
-    for update in range(1, 9):
+    for update in range(1, 2 * FOLD_EVERY):
         weight = weight + 0.2 * torch.randn(shape, dtype=dtype)
-        weight[1] = 0.5
+        weight[1] = 0.1 * update
         weight[2] *= update != 7
         for each in sums:
             each.advance(weight, update)
@@ -149,4 +151,38 @@ def test_recording(shape, centre, dtype):
     for name in ("weight", "flipped", "flips", "first_flip", "last_flip"):
         np.testing.assert_array_equal(first[name], second[name])
     for name in ("path", "zpath"):
-        np.testing.assert_allclose(first[name], second[name], rtol=1e-5)
+        np.testing.assert_allclose(first[name], second[name], rtol=1e-6)
+    assert not second["zpath"][1].any() or not centre
+
+
+@pytest.mark.usefixtures("fused")
+def test_small_steps_after_a_large_one_are_not_lost():
+    from recu_analysis.capture.cuda import CudaAccumulator
+
+    small = 2.0**-25
+    rest, moved = torch.zeros(2, 4), torch.zeros(2, 4)
+    moved[:, 1] = small
+    sums = CudaAccumulator(rest + 1.0, centre=True)
+    for update in range(1, 102):
+        sums.advance(rest if update % 2 else moved, update)
+    np.testing.assert_allclose(sums.take()["path"][:, 1], math.fsum([1.0, *[small] * 100]), rtol=1e-6)
+
+
+@pytest.mark.usefixtures("fused")
+def test_recording_goes_on_from_its_state():
+    from recu_analysis.capture.cuda import CudaAccumulator
+
+    generator = torch.Generator().manual_seed(0)
+    states = [torch.randn(3, 5, generator=generator) for _ in range(FOLD_EVERY + 8)]
+    whole = CudaAccumulator(states[0], centre=True)
+    resumed = {}
+    for update, weight in enumerate(states[1:], start=1):
+        if update % 4 == 0:
+            resumed[update] = CudaAccumulator(states[update - 1], centre=True)
+            resumed[update].load(whole.state())
+        for sums in (whole, *resumed.values()):
+            sums.advance(weight, update)
+    taken = whole.take()
+    for sums in resumed.values():
+        for name, array in sums.take().items():
+            assert array.tobytes() == taken[name].tobytes(), name

@@ -36,10 +36,22 @@ def assert_rows(frame, expected):
                 assert (value if value is None else str(value)) == wanted[name], name
 
 
+def without_zpath(expected):
+    """Tables without what that version made of the zpath of layer odd, which was not that of its effective weights."""
+    mobility = ("mobility", "mobility_tail", "mobility_core", "still_fraction", "tail_still_fraction")
+    for table in ("dead_weights", "layer_table", "flip_table"):
+        for row in expected[table]:
+            unknown = (*mobility, "flip_ratio_predicted") if row["layer"] == "odd" else ()
+            row.update({name: "nan" for name in unknown if name in row})
+    for row in expected["by_magnitude"]:  # over all layers
+        row.update(dict.fromkeys(("mobility", "flips_per_path", "mobility_low", "mobility_high"), "nan"))
+    return expected
+
+
 @pytest.mark.parametrize("name", ["whole", "thinned"])
 def test_tables_are_those_of_the_version_that_wrote_the_run(name):
     run = open_run(CORPUS / name)
-    expected = json.loads((CORPUS / f"{name}.json").read_text())
+    expected = without_zpath(json.loads((CORPUS / f"{name}.json").read_text()))
     window = ra.WindowRange.parse(expected["windows"])
     assert run.header.version == 1
     assert run.problems == ()
@@ -113,7 +125,7 @@ def test_thinned_it_is_a_run_of_today_and_loses_nothing(tmp_path):
             assert window[name].summary == wanted[name].summary
             for row in window.quantities.values():
                 if row.of != "layer":
-                    left, right = getattr(window[name], row.name), getattr(wanted[name], row.name)
+                    left, right = (each[name].array(row.name) for each in (window, wanted))
                     np.testing.assert_array_equal(left, right)
     assert list(thinned.marks()) == list(old.marks())
     assert thinned.configuration == run.configuration

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 
+from recu_analysis.capture.adapters.registry import scored
 from recu_analysis.store.header import LayerSpec
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ class BinaryLayer:
     def spec(self) -> LayerSpec:
         """What run.json says of the layer."""
         dtype = "float64" if self.parameter.dtype == torch.float64 else "float32"
-        return LayerSpec(self.name, self.shape, dtype, self.adapter, self.transform, in_place=self.in_place)
+        z = scored(None if self.effective is None else self.effective())
+        return LayerSpec(self.name, self.shape, dtype, self.adapter, self.transform, in_place=self.in_place, z=z)
 
 
 def _has_value(value: object) -> TypeGuard[torch.Tensor]:

@@ -212,6 +212,12 @@ def refuse_unusable(latent: torch.Tensor, shape: tuple[int, ...]) -> None:
         )
 
 
+def scored(meaning: Meaning) -> str:
+    """Of which weights z is: latent ones where an explicit effective weight is nothing but signs (`LayerSpec.z`)."""
+    signs = isinstance(meaning, torch.Tensor) and two_valued(meaning.detach().reshape(len(meaning), -1))
+    return "latent" if signs else "effective"
+
+
 def two_valued(rows: torch.Tensor) -> bool:
     """Whether every channel holds -a and +a only, or the whole matrix only two numbers."""
     if rows.numel() < FEWEST or rows.shape[1] < 2 or rows.is_meta:

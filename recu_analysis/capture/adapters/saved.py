@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from recu_analysis.capture.adapters.registry import Adapter, Meaning, refuse_unusable, registered
+from recu_analysis.capture.adapters.registry import Adapter, Meaning, refuse_unusable, registered, scored
 from recu_analysis.errors import InputError, NoBinaryLayersError, listed, unknown
 from recu_analysis.interop.saved import layers_in, weight_of
 from recu_analysis.store.header import LayerSpec
@@ -131,7 +131,7 @@ def _read(name: str, thing: SimpleNamespace, *, asked: bool, adapter: str | None
     dtype = "float64" if latent.dtype == torch.float64 else "float32"
     transform = meaning if isinstance(meaning, WeightTransform) else None
     return SavedLayer(
-        LayerSpec(name, shape, dtype, known_as, transform),
+        LayerSpec(name, shape, dtype, known_as, transform, z=scored(meaning)),
         _array(latent, shape, dtype),
         None if transform else _array(meaning, shape, dtype),
         _tau(thing, transform),
