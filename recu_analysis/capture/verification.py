@@ -72,6 +72,8 @@ class Watch:
     def _compare(self, used: torch.Tensor) -> None:
         """Keep the better one of what was seen; the layer may have other products than that of its weight."""
         with torch.no_grad(), torch._C.DisableTorchFunction():
+            if not self.layer.parameter.isfinite().all():
+                return  # one NaN can reach every state of a layer
             found = self._compared(used)
         if self.best is None or found.share < self.best.share:
             self.best = found

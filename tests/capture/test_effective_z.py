@@ -103,7 +103,7 @@ def tables(run):
     yield "histogram", score_histogram(run, "*", bins=7)
     yield "mask", signs_changed(run)
     yield "tradeoff", measured_tradeoff(run)
-    yield "shape", pd.DataFrame([{"shape": distribution.median_shape(run).estimate}])
+    yield "shape", pd.DataFrame([{"shape": distribution.median_shape(run).value.estimate}])
     yield "horizon", pd.DataFrame([{"memory": getattr(horizon(run, 0), "memory", np.nan)}])
 
 
@@ -239,4 +239,4 @@ def test_the_zpath_of_a_run_that_does_not_say_whose_it_is_counts_for_nothing(tmp
     assert set(verify(made.path)["verdict"]) <= {"whole", "partial"}
     done = CliRunner().invoke(cli, ["dead-weights", str(tmp_path / "run"), "--window", "2:7"])
     assert done.exit_code == 0
-    assert f"layer odd of {tmp_path / 'run'}: its zpath is not that of its effective weights" in done.stderr
+    assert "an earlier version recorded odd, whose zpath is not that of the effective weights" in done.stderr
