@@ -106,7 +106,7 @@ def test_every_command_says_which_updates_are_in_no_window(tmp_path):
     assert not set(found["verdict"]) & set(DAMAGE)
     (row,) = found[found["detail"].str.startswith("updates 41 to 50")].to_dict(orient="records")
     assert (row["verdict"], row["window"]) == ("whole", 3)
-    for command in ("info", "layers", "dead-weights", "updates", "flips", "verify"):
+    for command in ("info", "dead-weights", "flips", "verify"):
         result = CliRunner().invoke(cli, [command, str(path)])
         assert result.exit_code == 0, result.output
         assert "updates 41 to 50 are in no window" in result.output, command
