@@ -123,9 +123,10 @@ class Track:
         self.first_update += self.updates
         self.updates, self.lr, self.lr_decay, self.decay_time = 0, 0.0, 0.0, 0.0
         arrays = self.accumulator.take() | {extra.name: extra.take() for extra in self.extras}
-        scale = self.layer.scale
-        kept = scale is not None and scale.size in {1, self.spec.shape[0]}  # what is no scale of channels is left out
-        return LayerState(summary, arrays | {"scale": np.resize(scale, self.spec.shape[0])} if kept else arrays)
+        scale, channels = self.layer.scale, self.spec.shape[0]
+        if scale is not None and scale.size in {1, channels}:  # what is no scale of the channels is left out
+            arrays["scale"] = np.resize(scale, channels)
+        return LayerState(summary, arrays)
 
 
 def track_of(

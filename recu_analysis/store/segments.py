@@ -84,11 +84,15 @@ def read_segment(folder: Path, number: int, version: int) -> Segment:
         raise DamagedError(f"{file} is not what was written there: it is not that of segment {number}")
     if marks is not None and (type(marks) is not int or marks < 0):
         raise DamagedError(f"{file} is not what was written there: it counts {marks!r:.40} lines of metrics")
-    environment = content.get("environment")
-    # A thinned run is said to be of the optimizers with which the other one began.
-    known = isinstance(environment, dict) and "thinned" not in environment
-    optimizers = environment.get("optimizers") if known else None
-    return Segment(folder, number, start, marks, isinstance(optimizers, list) and len(optimizers) == 1)
+    return Segment(folder, number, start, marks, _has_one_optimizer(content.get("environment")))
+
+
+def _has_one_optimizer(environment: Any) -> bool:
+    """Whether an environment says so; of a thinned run it tells the optimizers with which the other one began."""
+    if not isinstance(environment, dict) or "thinned" in environment:
+        return False
+    optimizers = environment.get("optimizers")
+    return isinstance(optimizers, list) and len(optimizers) == 1
 
 
 def read_marks(segment: Path, version: int) -> Iterator[dict[str, Any]]:
