@@ -46,6 +46,7 @@ def as_text(table: pd.DataFrame) -> str:
     others = table[table["window"].isna() & (table["verdict"] != "whole")]
     lines = aligned(["segment", "windows", "updates", "size", "verdict"], _rows(windows), _WIDTHS)
     lines += [f"{row.file}: {row.verdict}" for row in others.itertuples()]
+    lines += [str(row.detail) for row in windows.itertuples() if row.detail and row.verdict in {"whole", "partial"}]
     counts = {verdict: int((table["verdict"] == verdict).sum()) for verdict in VERDICTS}
     told = ", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number)
     return "\n".join([*lines, "", f"{len(table)} files, {size(table['bytes'].dropna().sum())}: {told}"])

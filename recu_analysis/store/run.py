@@ -26,6 +26,7 @@ from recu_analysis.store.segments import (
     shards,
 )
 from recu_analysis.store.shard import ShardHeader
+from recu_analysis.store.sound import other_updates
 from recu_analysis.store.tensors import TensorFile, read_small
 from recu_analysis.store.window import Window, Windows
 
@@ -291,6 +292,9 @@ def open_window(number: int, folder: Path, segment: Segment, header: RunHeader, 
     shard = ShardHeader.from_metadata(file.metadata, where, header.version, header.quantities)
     if (shard.run_id, shard.segment, shard.window) != (header.run_id, segment.number, number):
         raise DamagedError(f"{where} belongs to another run or another place in this one")
+    odd = other_updates(shard) if segment.one_optimizer else None
+    if odd:
+        raise DamagedError(f"{where} is damaged: its numbers contradict each other: {odd}")
     missing = [name for name in specs if name not in shard.layers]
     if missing:
         raise DamagedError(f"{where} is damaged: it has no layer {missing[0]!r:.80}")

@@ -30,12 +30,15 @@ class Segment:
         The update that it started from.
     marks_before : int or None
         Lines of metrics that the segment before had then; None where that is not told.
+    one_optimizer : bool
+        Whether it says that one optimizer made all its updates.
     """
 
     folder: Path
     number: int
     start_update: int
     marks_before: int | None = None
+    one_optimizer: bool = False
 
 
 def folders(path: Path) -> list[Path]:
@@ -81,7 +84,15 @@ def read_segment(folder: Path, number: int, version: int) -> Segment:
         raise DamagedError(f"{file} is not what was written there: it is not that of segment {number}")
     if marks is not None and (type(marks) is not int or marks < 0):
         raise DamagedError(f"{file} is not what was written there: it counts {marks!r:.40} lines of metrics")
-    return Segment(folder, number, start, marks)
+    return Segment(folder, number, start, marks, _has_one_optimizer(content.get("environment")))
+
+
+def _has_one_optimizer(environment: Any) -> bool:
+    """Whether an environment says so; of a thinned run it tells the optimizers with which the other one began."""
+    if not isinstance(environment, dict) or "thinned" in environment:
+        return False
+    optimizers = environment.get("optimizers")
+    return isinstance(optimizers, list) and len(optimizers) == 1
 
 
 def read_marks(segment: Path, version: int) -> Iterator[dict[str, Any]]:

@@ -38,6 +38,14 @@ def contradiction(header: ShardHeader) -> str | None:
     return None
 
 
+def other_updates(header: ShardHeader) -> str | None:
+    """Which layer has other updates than the window, where one optimizer made all of them; None where none has."""
+    for name, layer in header.layers.items():
+        if (layer.first_update, layer.next_update - 1) != (header.first_update, header.last_update):
+            return f"of updates {header.first_update} to {header.last_update} layer {name!r:.80} has others"
+    return None
+
+
 def fits_shape(quantity: Quantity, shape: tuple[int, ...], layer: tuple[int, ...], updates: int) -> bool:
     """Whether a tensor has the shape that its quantity says, in a layer of that shape with so many updates."""
     match quantity.of:

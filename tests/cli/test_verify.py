@@ -52,7 +52,7 @@ def test_damage_exits_with_1_and_names_the_tensor(path):
     first, second = done.stderr.splitlines()
     assert first.startswith("Error: window 3 (")
     assert "is damaged: tensor 'last_flip/second' does not match its checksum" in first
-    assert second.endswith("window-000007 is missing, though its metrics were logged")
+    assert second.endswith("window-000007) is missing, though its metrics were logged")
     rows = json.loads(verify(path, "--format", "json").stdout)
     assert {row["window"]: row["verdict"] for row in rows if row["verdict"] != "whole"} == {3: "damaged", 7: "missing"}
     assert rows[0] == {

@@ -85,10 +85,12 @@ def test_windows_are_sent_once_while_the_run_grows_and_again_where_it_went_back(
             recorder.flush()
             assert logger.update() == count
             assert logger.update() == 0
+            before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
             trained(model, optimizer)
             trained(model, optimizer)
             recorder.mark()
     assert logger.update() == 1
+    model.load_state_dict(before)
     with ra.record(model, optimizer, tmp_path / "run", resume=4) as recorder:
         trained(model, optimizer)
         trained(model, optimizer)
