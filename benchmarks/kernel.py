@@ -5,7 +5,9 @@ from __future__ import annotations
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from benchmarks.timing import ratio, take_turns
@@ -14,6 +16,9 @@ from recu_analysis.store.header import LayerSpec, LayerWindow
 from recu_analysis.store.state import LayerState
 from recu_analysis.store.writer import RunWriter
 from recu_analysis.theory.standardize import WeightTransform
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 #: The binary convolutions of a ResNet-18: 16 layers of 3x3.
 SHAPES = [
@@ -96,9 +101,18 @@ def main() -> None:
     for other in list(contestants)[1:]:
         middle, low, high = ratio(times, "fused kernel", other)
         print(f"  fused kernel / {other}: {middle:.3f} (quartiles {low:.3f} to {high:.3f})")
-    memory = sum(array.nbytes for sums in fused for array in vars(sums).values() if hasattr(array, "nbytes"))
+    memory = sum(array.nbytes for sums in fused for array in _arrays(vars(sums)))
     print(f"  memory added while recording: {memory / count:.1f} bytes a weight")
     print(f"  disk used by this window: {_disk_bytes(weights, fused) / count:.1f} bytes a weight")
+
+
+def _arrays(values: Mapping[str, Any]) -> Iterator[np.ndarray]:
+    """The arrays among some values, and among those of mappings there."""
+    for value in values.values():
+        if isinstance(value, np.ndarray):
+            yield value
+        elif isinstance(value, dict):
+            yield from _arrays(value)
 
 
 def _disk_bytes(weights: list[torch.Tensor], fused: list[CpuAccumulator]) -> int:

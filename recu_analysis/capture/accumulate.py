@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
-from recu_analysis.capture.kernel import FOLD_EVERY, advance, all_moments, fold, take_flips
+from recu_analysis.capture.kernel import FOLD_EVERY, advance, all_moments, take_flips
 from recu_analysis.store.quantities import QUANTITIES
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class CpuAccumulator:
         taken = {"weight": self._old.copy().reshape(self._shape)}
         sums = self._kept_sums()
         for name in (each for each in SUMS if each in sums):
-            fold(sums[name].reshape(-1), sums[SUMS[name]].reshape(-1))
+            torch.from_numpy(sums[name]).add_(torch.from_numpy(sums[SUMS[name]]))  # by all threads
             taken[name] = sums[name].reshape(self._shape)
         taken |= {"flipped": flipped, "flips": flips}
         taken |= {"first_flip": first, "last_flip": last} if times else {}
@@ -255,9 +255,9 @@ class DeviceAccumulator:
     def take(self) -> dict[str, Array]:
         """The window's arrays by the names of their rows in `store.quantities`, on the CPU; a new window begins."""
         flipped = self._flips.reshape(-1).nonzero().squeeze(1)
-        self._fold()
         taken = {"weight": _copied(self._old).reshape(self._shape)}
-        taken |= {name: _copied(self._sums[name]).reshape(self._shape) for name in SUMS if name in self._kept}
+        sums = self._kept_sums()
+        taken |= {name: _copied(sums[name] + sums[SUMS[name]]).reshape(self._shape) for name in SUMS if name in sums}
         counts = {"flipped": flipped} | {name: dense.reshape(-1)[flipped] for name, dense in self._counts().items()}
         taken |= {name: _copied(each).astype(np.uint32) for name, each in counts.items()}
         for dense in (self._flips, *self._sums.values()):
