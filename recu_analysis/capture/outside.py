@@ -46,6 +46,11 @@ class Outside:
     told: Moved = NOTHING
     loaded: bool = False
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether training goes on from weights that have moved; not from a state that was loaded, which is another."""
+        return self.told != NOTHING and not self.loaded
+
     def add(self, moved: Moved) -> None:
         """Count what was found; nothing where that is nothing, or is counted already."""
         if moved not in {NOTHING, self.told}:

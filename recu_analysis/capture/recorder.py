@@ -16,7 +16,7 @@ from recu_analysis.capture.extras import need_gradients
 from recu_analysis.capture.interrupts import interrupts_deferred
 from recu_analysis.capture.metrics import plain
 from recu_analysis.capture.optimizers import Steps, free_optimizers, has_closure, recorded, was_skipped
-from recu_analysis.capture.outside import NOTHING, Others, unseen, warn_after_the_end
+from recu_analysis.capture.outside import Others, unseen, warn_after_the_end
 from recu_analysis.capture.ranks import IdleWriter, is_first, refuse_sharded
 from recu_analysis.capture.resuming import Position, begin
 from recu_analysis.capture.tracks import pool_for, track_of
@@ -338,8 +338,8 @@ class Recorder:
             self._tell_layers()
         for track in self._tracks:
             track.look()
-        # A resumption from here must find these, where they are not those that the window ends with.
-        moved = {track.layer.name: track.digest_text() for track in self._tracks if track.outside.told != NOTHING}
+        # A resumption from here may find these, where they are not those that the window ends with.
+        moved = {track.layer.name: track.digest_text() for track in self._tracks if track.outside.goes_on}
         states = {track.layer.name: track.take() for track in self._tracks}
         first, last = min(self._at.window_start) + 1, max(self._at.updates)
         self._at.window_start = list(self._at.updates)

@@ -163,9 +163,9 @@ def test_ctrl_c_stops_cleanly_and_resume_gives_the_same_weights(trained, tmp_pat
         (["train", "--run-dir", "x", "--tau", "0.6", "0.7", "--binarizer", "bnn"], 2, "which bnn has not"),
         (["train", "--run-dir", "x", "--data-dir", "empty"], 1, "leave --data-dir away"),
         (["train", "--run-dir", "x", "--image-size", "16"], 1, "leave --image-size away"),
-        (["train", "--run-dir", "empty", "--resume"], 1, "Error: empty is not a run directory"),
+        (["train", "--run-dir", "empty", "--resume"], 1, "empty is not a run directory"),
         (["train", "--run-dir", "checkpoints"], 1, "checkpoints exists already and is not a run directory"),
-        (["train", "--run-dir", "x", "--resume"], 1, "Error: x does not exist, so there is no training to go on with"),
+        (["train", "--run-dir", "x", "--resume"], 1, "x does not exist, so there is no training to go on with"),
         (["train", "--run-dir", "x", "--dataset", "fashion-mnist", "--data-dir", "empty"], 1, "gz is missing"),
     ],
 )

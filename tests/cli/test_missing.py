@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from recu_analysis.cli import cli
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform
-from tests.editing import edit_run
+from tests.editing import edit_run, marks_of, write_marks
 
 COMMANDS = {
     "claims": ["claims", "small", "free"],
@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
             history[layer] = np.full_like(history[layer], np.nan)
         made = synthetic_run(folder / name, history, transform=WeightTransform(target=2.0, clamp=name != "free"))
         edit_run(made.path, configuration={"seed": 0, "recu": name})
-        (made.path / "history/segment-0000/metrics.jsonl").unlink()
+        write_marks(made.path, [{name: mark[name] for name in ("window", "update")} for mark in marks_of(made.path)])
     return folder
 
 

@@ -122,15 +122,6 @@ def test_flips_that_the_updates_cannot_have(tmp_path, values):
             merged(open_run(tmp_path).windows[1:], "a")
 
 
-def test_weights_that_moved_outside_updates_may_flip_more_often(tmp_path):
-    record(tmp_path, 4, 8)
-    values = {"flips": 6, "first_flip": 4, "last_flip": 9}
-    forge(shard(tmp_path, 2), flipped(shard(tmp_path, 2), **values), layer={"more": {"outside_updates": 2}})
-    assert told(tmp_path) == []
-    forge(shard(tmp_path, 2), flipped(shard(tmp_path, 2), flips=7))
-    assert told(tmp_path)
-
-
 @pytest.mark.parametrize("name", ["path", "zpath"])
 def test_a_path_is_never_negative_and_may_be_no_number(tmp_path, name):
     record(tmp_path, 4, 8)

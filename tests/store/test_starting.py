@@ -322,24 +322,26 @@ def test_what_run_json_says_of_the_layers_is_rewritten(tmp_path):
     recorded(tmp_path, 4)
     out = writer(tmp_path, resume=4)
     before = open_run(tmp_path).header
-    out.rewrite_layers([replace(SPEC, more={"verified": True})])
+    out.rewrite_layers([replace(SPEC, verified=True, more={"known": 1})])
     out.write_window(state(5, 4), first_update=5, last_update=4)
     out.close()
     after = open_run(tmp_path).header
-    assert after.layers[0].more == {"verified": True}
+    assert (after.layers[0].verified, after.layers[0].more) == (True, {"known": 1})
     assert replace(after, layers=before.layers) == before
     assert set(verify(tmp_path)["verdict"]) == {"whole"}
     again = writer(tmp_path, resume=4)
+    again.rewrite_layers([SPEC])  # which says nothing, so that what was said stays
     with pytest.raises(InputError, match="can say more of the layers of its run, and not have other layers"):
         again.rewrite_layers([replace(SPEC, name="b")])
     again.close()
+    assert open_run(tmp_path).header.layers[0].verified
 
 
 def test_run_json_is_whole_while_it_is_rewritten(tmp_path):
     out = writer(tmp_path)
     write(out, 1, 0)
     for number in range(20):
-        out.rewrite_layers([replace(SPEC, more={"number": number})])
+        out.rewrite_layers([replace(SPEC, verified=False, more={"number": number})])
         text = (tmp_path / "run.json").read_text()
         assert RunHeader.from_json(text, "run.json").layers == (SPEC,)
     out.close()
