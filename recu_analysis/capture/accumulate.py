@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from recu_analysis.capture.kernel import FOLD_EVERY, advance, all_moments, take_flips
+from recu_analysis.errors import RecordingWarning
 from recu_analysis.store.quantities import QUANTITIES
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def storable(weight: torch.Tensor) -> torch.Tensor:
 
 
 def warn_of_infinite(states: Mapping[str, LayerState]) -> None:
-    """RuntimeWarning where weights that are numbers have a path, which is stored in float32, that is none."""
+    """RecordingWarning where weights that are numbers have a path, which is stored in float32, that is none."""
     for layer, state in states.items():
         path = state.arrays.get("path")
         if path is None or np.isfinite(path.max()):
@@ -68,7 +69,7 @@ def warn_of_infinite(states: Mapping[str, LayerState]) -> None:
             warnings.warn(
                 f"layer {layer!r}: {beyond} of its weights moved farther in one window than float32 can say, 3.4e38; "
                 "their path is recorded as infinite",
-                RuntimeWarning,
+                RecordingWarning,
                 stacklevel=2,
             )
 

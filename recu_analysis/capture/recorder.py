@@ -90,7 +90,7 @@ class Recorder:
                 quantities=self._quantities,
                 about=what_trains(model, self._optimizers),
             )
-        self._began = list(self._at.updates)
+        self._resumed, self._began = resume is not None or state is not None, list(self._at.updates)
         self._handles: list[RemovableHandle] = []
         try:
             self._watch(found)
@@ -269,13 +269,15 @@ class Recorder:
 
     @contextlib.contextmanager
     def _ending(self) -> Iterator[None]:
-        """Within it an error ends the recording, and marks a run without any update as refused."""
+        """Within it an error ends the recording: a run without updates is refused, one that goes on is as it was."""
         try:
             yield
         except RecorderError as error:
             self._closed = True
             self._stop()
-            if self._at.updates == self._began:
+            if self._at.updates == self._began and self._resumed:
+                self._writer.abandon()
+            elif self._at.updates == self._began:
                 self._writer.refuse(str(error))
             self._writer.close()
             raise

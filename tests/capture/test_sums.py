@@ -14,6 +14,7 @@ from recu_analysis.capture import importer
 from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator
 from recu_analysis.capture.effective import EffectiveAccumulator
 from recu_analysis.capture.kernel import FOLD_EVERY, advance, all_moments
+from recu_analysis.errors import RecordingWarning
 from recu_analysis.store.run import open_run
 from recu_analysis.theory.standardize import WeightTransform, standard_scores
 
@@ -168,7 +169,9 @@ def test_a_path_beyond_float32_is_told(tmp_path):
         layer.weight.grad = torch.zeros(3, 6, dtype=torch.float64)
         layer.weight.grad[1, :2] = 1e39
         optimizer.step()
-        with pytest.warns(RuntimeWarning, match="layer '0': 2 of its weights moved farther in one window than float32"):
+        with pytest.warns(
+            RecordingWarning, match="layer '0': 2 of its weights moved farther in one window than float32"
+        ):
             recorder.mark()
         layer.weight.grad = torch.full((3, 6), 0.5, dtype=torch.float64)
         optimizer.step()
@@ -184,5 +187,5 @@ def test_an_import_tells_of_it_too(tmp_path):
         weight = torch.randn(4, 9, dtype=torch.float64)
         weight[2, 3] = value
         torch.save({"0.weight": weight}, tmp_path / f"step{step}.pt")
-    with pytest.warns(RuntimeWarning, match="layer '0': 1 of its weights moved farther"):
+    with pytest.warns(RecordingWarning, match="layer '0': 1 of its weights moved farther"):
         importer.import_checkpoints([tmp_path], tmp_path / "run", layers=["0"])

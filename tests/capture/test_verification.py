@@ -120,6 +120,17 @@ def test_a_layer_that_uses_other_states_is_refused(tmp_path, name):
     assert not run.problems
 
 
+def test_a_run_that_goes_on_with_another_forward_pass_is_as_it_was(tmp_path):
+    model, batch = model_of(kind("BitLinear", nn.Linear, lambda weight: (weight - weight.mean()).sign()))
+    before = train(tmp_path / "run", model, batch)
+    files = {file: file.read_bytes() for file in sorted((tmp_path / "run").rglob("*")) if file.is_file()}
+    type(model[0]).forward = kind("Other", nn.Linear, absmean).forward
+    with pytest.raises(RecorderError, match="three values a channel"):
+        train(tmp_path / "run", model, batch, resume=2)
+    assert {file: file.read_bytes() for file in sorted((tmp_path / "run").rglob("*")) if file.is_file()} == files
+    assert len(ra.open_run(tmp_path / "run").windows) == len(before.windows)
+
+
 def shares(layer, *, example=None):
     """The share of states that differ, as an example or the first forward pass of a training shows it."""
     verification = Verification()
