@@ -174,7 +174,8 @@ def test_a_training_resumed_within_an_epoch_goes_on_in_the_middle_of_its_window(
     assert run.metrics["epoch"].tolist() == [0, 1, 2]
     checkpoint = torch.load(tmp_path / "step=8.ckpt", weights_only=True)
     window = run.windows[2]["net.1"]
-    start = checkpoint["recu_analysis.latent_weights"]["path/net.1"].reshape(window.path.shape).numpy()
+    state = checkpoint["recu_analysis.latent_weights"]
+    start = (state["path/net.1"] + state["path_rest/net.1"]).reshape(window.path.shape).numpy()
     after = [checkpoint["state_dict"]["net.1.weight"], *steps[2:]]
     moved = sum(np.abs(np.diff([each.numpy() for each in after[:5]], axis=0)), np.zeros(window.path.shape))
     np.testing.assert_allclose(window.path, start + moved, rtol=1e-5, atol=1e-6)
