@@ -42,5 +42,5 @@ def layer_accumulator(
     if spec.transform is not None:
         return accumulator(weight, centre=spec.centre, quantities=quantities)
     assert effective is not None  # noqa: S101 - a layer has one or the other
-    of_latent = {"path", "zpath"} if spec.z == "latent" else {"path"}
+    of_latent = {"path"} if spec.z == "effective" else {"path", "zpath"}
     return EffectiveAccumulator(weight, effective, accumulator, of_latent, quantities)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -41,7 +42,8 @@ class EffectiveAccumulator:
         self._ask = effective
         kept = frozenset(quantities)
         self._latent = kind(weight, centre=False, quantities=kept & of_latent)
-        self._effective = kind(self._asked(weight), centre=False, quantities=kept - of_latent)
+        self._begin = partial(kind, centre=False, quantities=kept - of_latent)
+        self._effective = self._begin(self._asked(weight))
 
     @property
     def seen(self) -> torch.Tensor:
@@ -69,10 +71,22 @@ class EffectiveAccumulator:
         return latent | taken | {"effective": effective}
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Copies on the CPU of what the open window holds so far, beside the weights."""
-        return self._latent.state() | self._effective.state()
+        """Copies on the CPU of what the open window holds so far, beside the latent weights.
+
+        The effective ones may have changed since the last update, with other parameters or buffers.
+        """
+        seen = self._effective.seen.to("cpu", copy=True)
+        return self._latent.state() | self._effective.state() | {"effective_seen": seen}
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
         """Take up the window that `state` described; KeyError, ValueError or RuntimeError if it does not fit."""
         self._latent.load(state)
+        self._effective = self._begin(state["effective_seen"].to(self.seen.device))
         self._effective.load(state)
+
+    def take_up(self, stored: Array) -> None:
+        """Begin with the effective weights at a window's end, where the layer's are others by now."""
+        seen = self._effective.seen
+        effective = torch.from_numpy(stored.copy()).reshape(seen.shape).to(seen)
+        if not torch.equal(seen.to(self.seen.dtype), effective.to(self.seen.dtype)):
+            self._effective = self._begin(effective)

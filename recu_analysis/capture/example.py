@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import random
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 
 from recu_analysis.capture.adapters.modules import unwrapped
 from recu_analysis.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
+
+#: What a module may hold others in.
+COLLECTIONS = (dict, list, set, deque)
 
 
 def show(model: torch.nn.Module, example: Any) -> None:
@@ -30,6 +36,8 @@ def show(model: torch.nn.Module, example: Any) -> None:
         If the model cannot be called with it.
     """
     plain = unwrapped(model)
+    if any(torch.nn.parameter.is_lazy(each) for each in (*plain.parameters(), *plain.buffers())):
+        raise InputError("the model has weights without a shape yet; pass one batch through it before the example")
     arguments: Any = () if isinstance(example, dict) else example if isinstance(example, (tuple, list)) else (example,)
     named = example if isinstance(example, dict) else {}
     with unchanged(plain):
@@ -45,39 +53,73 @@ def show(model: torch.nn.Module, example: Any) -> None:
 @contextlib.contextmanager
 def unchanged(model: torch.nn.Module) -> Iterator[None]:
     """Within it the model is in evaluation mode without gradients; after it model and random numbers are as before."""
-    tensors = [*model.parameters(), *model.buffers()]
+    tensors = [each for each in (*model.parameters(), *model.buffers()) if not each.is_meta]
     devices = sorted({each.device.index or 0 for each in tensors if each.device.type == "cuda"})
-    kept = [(each, each.data, each.detach().clone(), dict(vars(each))) for each in tensors if not each.is_meta]
+    kept = [_Kept.of(each) for each in tensors]
     modules = [(each, _attributes(each)) for each in model.modules()]
-    state = random.getstate()
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - a model may draw from it
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=devices):
             model.eval()
             yield
     finally:
-        random.setstate(state)
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
         for module, attributes in modules:
-            _restore(module, attributes)
-        for tensor, data, values, attributes in kept:
-            tensor.data = data
-            if not torch.equal(tensor.data, values):
-                tensor.data.copy_(values)
-            vars(tensor).clear()
-            vars(tensor).update(attributes)
+            _restore(vars(module), attributes)
+        for each in kept:
+            each.restore()
 
 
-def _attributes(module: torch.nn.Module) -> Mapping[str, Any]:
-    """What a module holds, and copies of the dictionaries in which it holds tensors and modules."""
-    return {name: dict(value) if type(value) is dict else value for name, value in vars(module).items()}
+class _Kept(NamedTuple):
+    """A tensor of a model, and copies of what it held: its numbers, its gradient, and what was attached to it."""
+
+    tensor: torch.Tensor
+    data: torch.Tensor
+    values: torch.Tensor
+    gradient: torch.Tensor | None
+    slope: torch.Tensor | None
+    attributes: dict[str, Any]
+
+    @classmethod
+    def of(cls, tensor: torch.Tensor) -> _Kept:
+        gradient = tensor.grad if tensor.is_leaf else None
+        slope = None if gradient is None else gradient.detach().clone()
+        return cls(tensor, tensor.data, tensor.detach().clone(), gradient, slope, dict(vars(tensor)))
+
+    def restore(self) -> None:
+        self.tensor.data = self.data
+        if not _same(self.data, self.values):
+            self.data.copy_(self.values)
+        if self.tensor.is_leaf:
+            self.tensor.grad = self.gradient
+            if self.gradient is not None and self.slope is not None:
+                self.gradient.detach().copy_(self.slope)
+        vars(self.tensor).clear()
+        vars(self.tensor).update(self.attributes)
 
 
-def _restore(module: torch.nn.Module, attributes: Mapping[str, Any]) -> None:
-    own = vars(module)
+def _same(first: torch.Tensor, second: torch.Tensor) -> bool:
+    """Whether two tensors hold the same numbers, NaN being one."""
+    unlike = first != second
+    return not bool((unlike & ~((first != first) & (second != second))).any())
+
+
+def _attributes(module: torch.nn.Module) -> dict[str, Any]:
+    """What a module holds, and copies of the collections in which it holds tensors, modules, hooks and others."""
+    return {name: copy.copy(value) if isinstance(value, COLLECTIONS) else value for name, value in vars(module).items()}
+
+
+def _restore(own: dict[str, Any], attributes: dict[str, Any]) -> None:
     for name in own.keys() - attributes.keys():
         del own[name]
     for name, value in attributes.items():
-        if type(value) is dict and type(own.get(name)) is dict:
-            own[name].clear()
-            own[name].update(value)
-        else:
+        held: Any = own.get(name)
+        if not isinstance(value, COLLECTIONS) or type(held) is not type(value):
             own[name] = value
+        elif isinstance(held, (list, deque)):
+            held.clear()
+            held.extend(value)
+        else:
+            held.clear()
+            held.update(value)

@@ -19,7 +19,7 @@ recorded: weakref.WeakSet[torch.optim.Optimizer] = weakref.WeakSet()
 
 
 #: Where wrappers that have no hooks of their own keep what they wrap: accelerate, Lightning, Lookahead, SAM and others.
-WRAPPED = ("optimizer", "_optimizer", "base_optimizer", "inner_optimizer", "optim", "optimizers")
+WRAPPED = ("optimizer", "_optimizer", "base_optimizer", "_base_optimizer", "inner_optimizer", "optim", "optimizers")
 
 
 def free_optimizers(optimizer: Any) -> list[torch.optim.Optimizer]:
@@ -90,6 +90,11 @@ class Steps:
 
     def __init__(self) -> None:
         self._outer: FrameType | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether a call has begun that has not ended, unless by an error."""
+        return self._outer is not None
 
     def begins(self) -> tuple[bool, bool]:
         """Of the call that begins: whether it is the outermost one, and whether the one before ended by an error."""

@@ -13,6 +13,8 @@ from recu_analysis.errors import RecorderError, RecordingWarning
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from recu_analysis.capture.optimizers import Steps
+
 
 class Moved(NamedTuple):
     """How many weights are not those that were seen last, and the largest step."""
@@ -69,12 +71,13 @@ class Outside:
 
     def tensor(self) -> torch.Tensor:
         """The numbers so far; `load` takes them up again."""
-        return torch.tensor([self.times, self.weights, self.largest, *self.told], dtype=torch.float64)
+        return torch.tensor([self.times, self.weights, self.largest, *self.told, self.loaded], dtype=torch.float64)
 
     def load(self, tensor: torch.Tensor) -> None:
         """Take up what `tensor` described; ValueError if it is something else."""
-        times, weights, self.largest, count, largest = tensor.tolist()
+        times, weights, self.largest, count, largest, loaded = tensor.tolist()
         self.times, self.weights, self.told = int(times), int(weights), Moved(int(count), largest)
+        self.loaded = bool(loaded)
 
     def take(self) -> dict[str, Any]:
         """The numbers by the names of their rows in `store.quantities`; a new window begins."""
@@ -92,17 +95,22 @@ class Others:
         Those that are recorded.
     ours : sequence of Optimizer
         Those that were given.
+    steps : sequence of Steps
+        Their steps, within which others may step for them.
     """
 
-    def __init__(self, weights: Iterable[torch.Tensor], ours: Sequence[torch.optim.Optimizer]) -> None:
+    def __init__(
+        self, weights: Iterable[torch.Tensor], ours: Sequence[torch.optim.Optimizer], steps: Sequence[Steps]
+    ) -> None:
         self._weights = {id(each) for each in weights}
         self._ours = {id(each) for each in ours}
+        self._steps = steps
         self.names: list[str] = []
 
     def note(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         """A hook of all optimizers: one has made a step."""
         kind = type(optimizer).__name__
-        if id(optimizer) in self._ours or kind in self.names:
+        if id(optimizer) in self._ours or kind in self.names or any(each.running for each in self._steps):
             return
         if any(id(each) in self._weights for group in optimizer.param_groups for each in group["params"]):
             self.names.append(kind)

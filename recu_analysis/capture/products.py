@@ -15,18 +15,25 @@ if TYPE_CHECKING:
 
 #: Products by the names of torch's functions, whatever module they are called from; in those of the first set the
 #: second operand is the weight, in the others it may be any.
-WEIGHTED = frozenset({"linear", "bilinear", "convolution", "_convolution"}) | {
+WEIGHTED = frozenset({"linear", "convolution", "_convolution"}) | {
     f"conv{kind}{axes}d" for kind in ("", "_transpose") for axes in (1, 2, 3)
 }
 PLAIN = frozenset(
     {"matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "mv", "addmm", "addmv", "addbmm", "baddbmm", "einsum"}
-) | {"tensordot", "chain_matmul", "multi_dot"}
+) | {"tensordot", "chain_matmul", "multi_dot", "bilinear"}
 
-#: A sign may be decided by rounding where abs(effective weight) is below so many units of rounding of the mean size.
+#: The rounding of float32.
+SINGLE = torch.finfo(torch.float32).eps
+#: A sign may be decided by rounding where abs(effective weight) is below so many units of float32 of the mean size.
 ROUNDINGS = 16.0
 #: Sizes of a channel's weights that differ by no more than this share are one: a straight-through estimator that adds
 #: and subtracts the latent weight leaves its rounding.
 ONE_SIZE = 0.01
+#: Share of the weights whose state must be beyond doubt for a verdict.
+ENOUGH = 0.5
+#: Least abs(cosine) of an operand and a layer's weights from which it is taken to be made of them; ternary weights have
+#: about 0.8, operands that only have as many numbers about 0.
+RESEMBLES = 0.3
 #: Values that a description counts before it says that the weight is real, and channels that it looks at.
 MOST_VALUES, MOST_CHANNELS = 16, 64
 #: In channels of so few weights each may have a value of its own by chance.
@@ -42,6 +49,8 @@ class Products(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call the function as it would be called, after its operands were shown."""
+        if torch.compiler.is_compiling():
+            return func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", "").partition(".")[0]
         if name in WEIGHTED or name in PLAIN:
             for operand in _operands(name, args, kwargs or {}):
@@ -76,38 +85,42 @@ class States:
 
     Attributes
     ----------
-    negative : Tensor of bool
-        Whether the state is -1.
+    effective, latent : Tensor of float64
+        The state is -1 where the effective weight is negative.
     near : Tensor of bool
         Whether the effective weight is so near 0 that rounding decides its sign, or not finite.
     unit : float
         The rounding of the latent weights' dtype.
     """
 
-    negative: torch.Tensor
+    effective: torch.Tensor
+    latent: torch.Tensor
     near: torch.Tensor
     unit: float
 
     @classmethod
     def of(cls, layer: BinaryLayer) -> States:
         """Those of a layer now."""
-        latent = layer.weight.detach()
-        unit = torch.finfo(latent.dtype).eps
-        size = latent.reshape(len(latent), -1).double().abs().mean(dim=1, keepdim=True)
-        effective = _effective(layer, latent).reshape(len(latent), -1)
-        if layer.effective is not None:  # it may be in another unit than the latent weights
+        weight = layer.weight.detach()
+        unit = torch.finfo(weight.dtype).eps
+        latent = weight.reshape(len(weight), -1).double()
+        mean = latent.mean(dim=1, keepdim=True)
+        coarse = 0.0 if unit <= SINGLE else unit
+        if layer.effective is not None:
+            with torch.no_grad(), torch.autocast(weight.device.type, enabled=False):
+                effective = layer.effective().to(latent).reshape(latent.shape)
             size = effective.abs().mean(dim=1, keepdim=True)
-        near = ~(effective.abs() > ROUNDINGS * unit * size)
-        return cls(effective < 0, near, unit)
+            doubt = 4.0 * coarse * size
+        else:
+            centred = layer.transform is not None and layer.transform.centre
+            effective, size = latent - mean if centred else latent, latent.abs().mean(dim=1, keepdim=True)
+            doubt = 2.0 * coarse * mean.abs() if centred else torch.zeros_like(mean)
+        return cls(effective, latent, ~(effective.abs() > ROUNDINGS * SINGLE * size + doubt), unit)
 
-
-def _effective(layer: BinaryLayer, latent: torch.Tensor) -> torch.Tensor:
-    if layer.effective is not None:
-        with torch.no_grad():
-            return layer.effective().to(device=latent.device, dtype=torch.float64)
-    rows = latent.reshape(len(latent), -1).double()
-    centred = layer.transform is not None and layer.transform.centre
-    return rows - rows.mean(dim=1, keepdim=True) if centred else rows
+    @property
+    def enough(self) -> bool:
+        """Whether the states of enough weights are beyond doubt."""
+        return bool((~self.near).double().mean() >= ENOUGH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,36 +143,59 @@ class Comparison:
     latent: bool = False
 
 
-def compare(used: torch.Tensor, layer: BinaryLayer, states: States, *, one_size: bool) -> Comparison:
-    """The better comparison of a product's operand: as it is, or transposed."""
-    rows = [used.reshape(states.negative.shape)] if len(used) == len(states.negative) or used.ndim != 2 else []
-    if used.ndim == 2 and used.shape[1] == len(states.negative):
-        rows.append(used.T.reshape(states.negative.shape))
-    if not rows:
-        rows = [used.reshape(states.negative.shape)]
-    return min((_compared(each.to(states.negative.device), layer, states, one_size) for each in rows), key=_share)
+def compare(used: torch.Tensor, states: States, *, one_size: bool) -> Comparison | None:
+    """The best comparison of a product's operand, as it is or transposed; None where it is not the layer's weight.
+
+    An operand is only said to differ where it is made of the layer's weights, in their order.
+    """
+    if not states.enough:
+        return None
+    found = [_compared(rows, states, one_size) for rows in _as_rows(used, states)]
+    best = min(found, key=lambda pair: pair[0].share, default=None)
+    return None if best is None or (best[0].share and best[1] < RESEMBLES) else best[0]
 
 
-def _share(comparison: Comparison) -> float:
-    return comparison.share
+def _as_rows(used: torch.Tensor, states: States) -> Iterator[torch.Tensor]:
+    """An operand with one row an output channel, whichever of its first two axes that is."""
+    while used.ndim > 2 and used.shape[0] == 1 != len(states.effective):
+        used = used[0]
+    for each in (used, used.transpose(0, 1)) if used.ndim > 1 else ():
+        if len(each) == len(states.effective):
+            yield each.reshape(states.effective.shape).to(states.effective.device)
 
 
-def _compared(used: torch.Tensor, layer: BinaryLayer, states: States, one_size: bool) -> Comparison:
+def _compared(used: torch.Tensor, states: States, one_size: bool) -> tuple[Comparison, float]:
+    """The comparison with rows of a product's operand, and how much these resemble the layer's weights."""
     values = used.double()
-    wrong = ((values < 0) != states.negative) | (values == 0)
-    sizes = values.abs()
+    unlike = (values < 0) != (states.effective < 0)
+    # A channel may have a scale that is negative, or 0.
+    turned = (unlike & ~states.near).sum(1, keepdim=True) == (~states.near).sum(1, keepdim=True)
+    none = (values == 0).all(dim=1, keepdim=True)
+    wrong = (unlike ^ turned) | (values == 0)
     if one_size:
-        known = ~states.near & (values != 0)
-        tolerance = max(ONE_SIZE, 4 * torch.finfo(used.dtype).eps if used.is_floating_point() else 0.0, 4 * states.unit)
-        usual = sizes.masked_fill(~known, torch.nan).nanmedian(dim=1, keepdim=True).values
-        wrong |= (sizes - usual).abs() > tolerance * usual
-    wrong &= ~states.near
+        wrong |= _of_another_size(used, values, states)
+    wrong &= ~states.near & ~none
     share = float(wrong.double().mean())
-    latent = bool((values == layer.weight.detach().reshape(values.shape).to(values)).all())
-    return Comparison(share, _looks(values, layer) if share else "", latent)
+    looks = _looks(values, states.latent) if share else ""
+    return Comparison(share, looks, torch.equal(values, states.latent)), _resemblance(values, states)
 
 
-def _looks(values: torch.Tensor, layer: BinaryLayer) -> str:
+def _of_another_size(used: torch.Tensor, values: torch.Tensor, states: States) -> torch.Tensor:
+    """Which weights of a channel are larger or smaller than its others, by more than rounding leaves."""
+    rounding = max(4.0 * torch.finfo(used.dtype).eps if used.is_floating_point() else 0.0, 4.0 * states.unit)
+    sizes = values.abs()
+    usual = sizes.masked_fill(states.near | (values == 0), torch.nan).nanmedian(dim=1, keepdim=True).values
+    return (sizes - usual).abs() > max(ONE_SIZE, rounding) * usual + rounding * states.latent.abs()
+
+
+def _resemblance(values: torch.Tensor, states: States) -> float:
+    """The largest abs(cosine) of an operand and the layer's weights, effective, latent or centred."""
+    centred = states.latent - states.latent.mean(dim=1, keepdim=True)
+    known = [torch.nan_to_num(each).flatten() for each in (states.effective, states.latent, centred)]
+    return max(float(torch.cosine_similarity(torch.nan_to_num(values).flatten(), each, dim=0).abs()) for each in known)
+
+
+def _looks(values: torch.Tensor, latent: torch.Tensor) -> str:
     """How many values a used weight has in a channel, and of what its signs are."""
     most = values[:MOST_CHANNELS].abs().amax(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
     scaled = (values[:MOST_CHANNELS] / most * 1e4).round()
@@ -169,16 +205,15 @@ def _looks(values: torch.Tensor, layer: BinaryLayer) -> str:
     has_zero = bool((scaled == 0).any())
     words = {1: "one value", 2: "two values", 3: "three values"}
     text = f"has {words.get(counts, f'{counts} values')} a channel" + (", zero among them" if has_zero else "")
-    return text + _signs_text(values, layer)
+    return text + _signs_text(values, latent)
 
 
-def _signs_text(values: torch.Tensor, layer: BinaryLayer) -> str:
+def _signs_text(values: torch.Tensor, latent: torch.Tensor) -> str:
     """Whether the signs are those of the weights as they are, or centred; nothing where they are neither."""
-    rows = layer.weight.detach().reshape(values.shape).double().to(values.device)
     candidates = {
-        "the latent weights": rows,
-        "the latent weights less their channel's mean": rows - rows.mean(dim=1, keepdim=True),
-        "the latent weights less the layer's mean": rows - rows.mean(),
+        "the latent weights": latent,
+        "the latent weights less their channel's mean": latent - latent.mean(dim=1, keepdim=True),
+        "the latent weights less the layer's mean": latent - latent.mean(),
     }
     for text, centred in candidates.items():
         if bool((((values < 0) == (centred < 0)) | (values == 0)).all()):

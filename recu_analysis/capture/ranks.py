@@ -56,6 +56,8 @@ def _sharded(what: str) -> RecorderError:
 class IdleWriter:
     """What a recorder in another process writes to: nothing is kept."""
 
+    run_id = ""
+
     def write_window(
         self,
         states: Mapping[str, LayerState],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
@@ -18,9 +19,9 @@ from recu_analysis.capture.metrics import plain
 from recu_analysis.capture.optimizers import Steps, free_optimizers, has_closure, recorded, was_skipped
 from recu_analysis.capture.outside import Others, unseen, warn_after_the_end
 from recu_analysis.capture.ranks import IdleWriter, is_first, refuse_sharded
-from recu_analysis.capture.resuming import Position, begin
+from recu_analysis.capture.resuming import Position, begin, name_tensor
 from recu_analysis.capture.tracks import pool_for, track_of
-from recu_analysis.capture.verification import Verification
+from recu_analysis.capture.verification import Hook, Verification
 from recu_analysis.errors import InputError, RecorderError
 from recu_analysis.store.quantities import requested
 from recu_analysis.store.state import window_bytes
@@ -54,10 +55,10 @@ class Recorder:
         state: Mapping[str, torch.Tensor] | None = None,
         example: Any = None,
     ) -> None:
-        if every is not None and (not isinstance(every, int) or every < 1):
-            raise InputError(f"every must be a whole number of updates, at least 1, not {every!r:.40}")
-        if resume is not None and not isinstance(resume, SupportsIndex):
-            raise InputError(f"resume must be the number of an update, not {resume!r:.40}")
+        every = _whole(every, f"every must be a whole number of updates, at least 1, not {every!r:.40}")
+        if every is not None and every < 1:
+            raise InputError(f"every must be a whole number of updates, at least 1, not {every}")
+        resume = _whole(resume, f"resume must be the number of an update, not {resume!r:.40}")
         if not isinstance(model, torch.nn.Module):
             raise InputError(f"recording needs a torch model, not {type(model).__name__}")
         self._optimizers = free_optimizers(optimizer)
@@ -104,14 +105,14 @@ class Recorder:
     def _watch(self, found: Sequence[BinaryLayer]) -> None:
         """Have torch tell of every step, also of other optimizers, of states that are loaded, and of forward passes."""
         self._steps = [Steps() for _ in self._optimizers]
-        self._others = Others([track.layer.parameter for track in self._tracks], self._optimizers)
+        self._others = Others([track.layer.parameter for track in self._tracks], self._optimizers, self._steps)
         for index, each in enumerate(self._optimizers):
             self._handles.append(each.register_step_pre_hook(self._before_hook(index)))
             self._handles.append(each.register_step_post_hook(self._after_hook(index)))
         self._handles.append(register_optimizer_step_post_hook(self._others.note))
         for track in self._tracks:
             loading: Any = track.layer.module.register_load_state_dict_post_hook
-            self._handles.append(loading(track.outside.note_loading))
+            self._handles.append(loading(Hook(track.outside.note_loading)))
         self._verification.watch(found, {track.layer.name: track.last_seen for track in self._tracks})
         recorded.update(self._optimizers)
 
@@ -196,7 +197,7 @@ class Recorder:
         """
         self.flush()
         layers = {f"{name}/{t.layer.name}": tensor for t in self._tracks for name, tensor in t.state().items()}
-        return self._at.tensors() | layers
+        return self._at.tensors() | {"run": name_tensor(self._writer.run_id)} | layers
 
     def close(self) -> None:
         """Remove the hook, write the open window marked partial, and wait for the disk. May be repeated.
@@ -209,6 +210,8 @@ class Recorder:
         if self._closed:
             return
         self._settle()
+        if self._at.updates != self._began and self._verification.give_up(say=bool(self._tracks), ended=True):
+            self._tell_layers()
         if self._at.updates == self._began or self._others.names:
             self._refuse_unseen()
         for track in self._tracks:  # what came last may have been a validation: no reason to end a training by an error
@@ -255,29 +258,35 @@ class Recorder:
 
     def _settle(self) -> None:
         """Take up what the forward passes have shown; RecorderError, which ends the recording, if that is not right."""
-        with self._ending():
+        with self._ending(wrong=True):
             if self._verification.settle():
                 self._tell_layers()
 
     def _refuse_unseen(self) -> None:
         """RecorderError, which ends the recording, if weights moved although no update was seen in the window."""
-        with self._ending():
+        if self._at.unmarked is not None:
+            return  # what follows the window that was just closed is no window yet
+        with self._ending(wrong=False):
             for track in self._tracks:
                 if track.unseen().weights:
                     optimizer = self._optimizers[track.optimizer]
                     raise unseen(track.layer.name, track.unseen(), optimizer, self._others.names)
 
     @contextlib.contextmanager
-    def _ending(self) -> Iterator[None]:
-        """Within it an error ends the recording: a run without updates is refused, one that goes on is as it was."""
+    def _ending(self, *, wrong: bool) -> Iterator[None]:
+        """Within it an error ends the recording.
+
+        A run is then refused if it has no update, or if what it has is `wrong`; one that goes on is as it was.
+        """
         try:
             yield
         except RecorderError as error:
             self._closed = True
             self._stop()
-            if self._at.updates == self._began and self._resumed:
+            bare = self._at.updates == self._began
+            if bare and self._resumed:
                 self._writer.abandon()
-            elif self._at.updates == self._began:
+            elif bare or wrong:
                 self._writer.refuse(str(error))
             self._writer.close()
             raise
@@ -308,6 +317,7 @@ class Recorder:
         def after_step(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
             if not self._steps[index].ends() or was_skipped(optimizer):
                 return
+            self._settle()  # a closure has made its forward pass by now
             with interrupts_deferred():
                 if counts_gradients and has_closure(args, kwargs):
                     self._add_gradients(index, optimizer)
@@ -349,3 +359,12 @@ class Recorder:
         number = self._writer.write_window(states, first_update=first, last_update=last, partial=partial, more=more)
         warn_of_infinite(states)
         return number
+
+
+def _whole(number: Any, otherwise: str) -> int | None:
+    """A whole number of any kind as Python's; InputError where it is none, and None stays."""
+    if number is None:
+        return None
+    if isinstance(number, bool) or not isinstance(number, SupportsIndex):
+        raise InputError(otherwise)
+    return operator.index(number)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 
+from recu_analysis.capture.effective import EffectiveAccumulator
 from recu_analysis.capture.environment import environment
 from recu_analysis.errors import InputError, StoreError
 from recu_analysis.store.format import RUN_FILE
 from recu_analysis.store.header import LayerWindow
 from recu_analysis.store.held import absolute
 from recu_analysis.store.quantities import rows_of
-from recu_analysis.store.run import open_run
+from recu_analysis.store.run import open_run, read_header
 from recu_analysis.store.state import LayerState, nothing
 from recu_analysis.store.writer import RunWriter
 
@@ -78,6 +79,8 @@ def begin(
     """Open a run, of whose environment `about` says more, and write the state from which it begins or goes on."""
     path = absolute(path)
     before: dict[str, LayerState] | None = None
+    if (state is not None or resume is not None) and os.path.lexists(path / RUN_FILE):
+        _adopt(path, tracks, state)
     if state is not None:
         load(tracks, state)
         resume = max(at.window_start)
@@ -104,6 +107,23 @@ def begin(
     return writer
 
 
+def name_tensor(run_id: str) -> torch.Tensor:
+    """The name of a run, for a state."""
+    return torch.tensor(list(run_id.encode()), dtype=torch.uint8)
+
+
+def _adopt(path: Path, tracks: Sequence[Track], state: Mapping[str, torch.Tensor] | None) -> None:
+    """Let the tracks measure z as the run in a folder does; InputError where the state is that of another run."""
+    header = read_header(path)
+    if state is not None and not torch.equal(name_tensor(header.run_id), state.get("run", torch.empty(0)).cpu()):
+        raise InputError(f"the state is not one of the run in {path}; give the folder of the recording that gave it")
+    known = {spec.name: spec for spec in header.layers}
+    for track in tracks:
+        spec = known.get(track.layer.name, track.spec)
+        if spec.z != track.spec.z:
+            track.measure_z(spec.z)
+
+
 def _taken_up(path: Path, tracks: Sequence[Track], at: Position, update: int) -> dict[str, LayerState] | None:
     """The state of the tracks where a window of the run ended at an update, and what goes on from it is taken up."""
     ended = ended_window(path, update)
@@ -116,6 +136,9 @@ def _taken_up(path: Path, tracks: Sequence[Track], at: Position, update: int) ->
             # What moved the weights after the last update is part of the next one, as where nothing stopped.
             track.begin_from(torch.from_numpy(ended[track.layer.name].weight.copy()))
             track.outside.told = track.moved()  # the window that ended has counted it
+        effective = ended[track.layer.name].effective if "effective" in ended.quantities else None
+        if effective is not None and isinstance(track.accumulator, EffectiveAccumulator):
+            track.accumulator.take_up(effective)
     states = {track.layer.name: track.take() for track in tracks}
     return {name: _as_stored(state, ended[name]) for name, state in states.items()}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,6 +109,11 @@ class Track:
             return NOTHING
         moved = self.moved()
         return NOTHING if moved == self.outside.told else moved
+
+    def measure_z(self, z: str) -> None:
+        """Take z of other weights (`LayerSpec.z`): what a run began with holds to its end."""
+        self.spec = replace(self.spec, z=z)
+        self.accumulator = accumulator_of(self.layer, self.spec, self.quantities)
 
     def begin_from(self, latent: torch.Tensor) -> None:
         """Take weights for those that were seen last, other than the parameter holds now."""

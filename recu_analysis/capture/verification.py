@@ -22,6 +22,21 @@ if TYPE_CHECKING:
 LISTED = 5
 
 
+class Hook:
+    """A function that torch calls; a copy of the module that it belongs to, or a saved one, has it without effect."""
+
+    def __init__(self, function: Callable[..., None] | None = None) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> None:
+        """Call the function."""
+        if self._function is not None and not torch.compiler.is_compiling():
+            self._function(*arguments)
+
+    def __reduce__(self) -> tuple[type[Hook], tuple[()]]:
+        return Hook, ()
+
+
 class Watch:
     """One layer while its forward pass is watched.
 
@@ -32,62 +47,80 @@ class Watch:
         Whether to watch passes that are no training, too.
     latent : callable, optional
         Gives the latent weights that were seen last, for layers whose parameter holds other values in the pass.
+
+    Attributes
+    ----------
+    used : bool
+        Whether the layer was called.
+    best : Comparison or None
+        What was seen in the first call that showed the weight.
     """
 
     def __init__(
         self, layer: BinaryLayer, *, always: bool = False, latent: Callable[[], torch.Tensor] | None = None
     ) -> None:
         self.layer = layer
+        self.used = False
         self.best: Comparison | None = None
         self._always, self._latent = always, latent
         self._entered: list[Products] = []
         self._states: States | None = None
         # `always_call`: a pass that fails must not leave the mode entered.
         self._handles = [
-            layer.user.register_forward_pre_hook(self._enter),
-            layer.user.register_forward_hook(self._leave, always_call=True),
+            layer.user.register_forward_pre_hook(Hook(self._enter)),
+            layer.user.register_forward_hook(Hook(self._leave), always_call=True),
         ]
 
     def remove(self) -> None:
-        """Watch no longer."""
+        """Watch no longer; a pass that Ctrl-C ended has left its mode entered."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
+        current: Any = torch.overrides._get_current_function_mode
+        while self._entered and current() is self._entered[-1]:
+            self._entered.pop().__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def _enter(self, module: torch.nn.Module, _: Any) -> None:
-        if torch.compiler.is_compiling() or not (self._always or module.training or torch.is_grad_enabled()):
+        if _is_traced() or not (self._always or module.training or torch.is_grad_enabled()):
             return
+        self.used = True
         mode = Products(self.layer.parameter.numel(), self._compare)
         self._entered.append(mode)
         mode.__enter__()  # type: ignore[no-untyped-call]
 
     def _leave(self, *_: Any) -> None:
-        if torch.compiler.is_compiling() or not self._entered:
+        if not self._entered:
             return
         self._entered.pop().__exit__(None, None, None)  # type: ignore[no-untyped-call]
         self._states = None
-        if self.best is not None and not self._entered:
+        if self.best is not None and not self._entered and not self._always:
             self.remove()
 
     def _compare(self, used: torch.Tensor) -> None:
         """Keep the better one of what was seen; the layer may have other products than that of its weight."""
         with torch.no_grad(), torch._C.DisableTorchFunction():
-            if not self.layer.parameter.isfinite().all():
-                return  # one NaN can reach every state of a layer
             found = self._compared(used)
-        if self.best is None or found.share < self.best.share:
+        if found is not None and (self.best is None or found.share < self.best.share):
             self.best = found
 
-    def _compared(self, used: torch.Tensor) -> Comparison:
+    def _compared(self, used: torch.Tensor) -> Comparison | None:
+        if not self.layer.parameter.isfinite().all():
+            return None  # one NaN can reach every state of a layer
         if self._states is None:
             self._states = States.of(self.layer)
-        found = compare(used, self.layer, self._states, one_size=self.layer.one_size)
-        if found.share and self._latent is not None and self.layer.in_place:
+        found = compare(used, self._states, one_size=self.layer.one_size)
+        if (found is None or found.share) and self._latent is not None and self.layer.in_place:
             # The parameter may hold the signs of this pass; the states are those of the weights behind it.
             with self.layer.holding(self._latent()):
                 states = States.of(self.layer)
-            return compare(used, self.layer, states, one_size=self.layer.one_size)
+            return compare(used, states, one_size=self.layer.one_size)
         return found
+
+
+def _is_traced() -> bool:
+    """Whether the pass is no computation but is being traced, by torch.compile, torch.jit or torch.fx."""
+    dispatching = torch.utils._python_dispatch._get_current_dispatch_mode() is not None
+    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or dispatching
 
 
 @dataclass(slots=True)
@@ -145,11 +178,16 @@ class Verification:
         self.watches = [watch for watch in self.watches if watch.best is None]
         return bool(done)
 
-    def give_up(self, *, say: bool) -> bool:
-        """Stop watching, and say once, as a warning, which layers have shown nothing; whether there are such."""
-        self.stop()
-        names = [watch.layer.name for watch in self.watches]
-        self.watches = []
+    def give_up(self, *, say: bool, ended: bool = False) -> bool:
+        """Watch those no longer that were used and have shown nothing, and say so once; whether there are such.
+
+        Where the recording has `ended` those that were never used are among them.
+        """
+        silent = [watch for watch in self.watches if watch.best is None and (watch.used or ended)]
+        names = [watch.layer.name for watch in silent]
+        for watch in silent:
+            watch.remove()
+        self.watches = [watch for watch in self.watches if watch not in silent]
         self.shares |= dict.fromkeys(names)
         if names and say:
             warnings.warn(

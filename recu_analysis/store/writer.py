@@ -250,9 +250,7 @@ class RunWriter:
         self._put(lambda: self._commit(self.path / names.REFUSED_FILE, text), in_any_case=True)
 
     def rewrite_layers(self, layers: Sequence[LayerSpec]) -> None:
-        """Queue run.json anew, whole at every moment, with other words on the same layers.
-
-        Where they do not say whether a layer is verified, what run.json said of it stays.
+        """Queue run.json anew, whole at every moment, with what is known now of whether its layers are verified.
 
         Raises
         ------
@@ -265,8 +263,7 @@ class RunWriter:
         if tuple(layers) != self._header.layers:
             raise InputError("run.json can say more of the layers of its run, and not have other layers")
         known = zip(layers, self._header.layers, strict=True)
-        told = (old if new.verified is None else replace(new, more={**old.more, **new.more}) for new, old in known)
-        header = replace(self._header, layers=tuple(told))
+        header = replace(self._header, layers=tuple(_with_verdict(old, new) for new, old in known))
         check_recordable(header)
         self._header = header
         self._put(lambda: self._commit(self.path / names.RUN_FILE, header.to_json()))
@@ -358,3 +355,10 @@ class RunWriter:
             os.fsync(file.fileno())
         if is_new:
             sync_directory(self._folder)
+
+
+def _with_verdict(old: LayerSpec, new: LayerSpec) -> LayerSpec:
+    """What run.json said of a layer, with whether it was verified, where that is known now."""
+    if new.verified is None:
+        return old
+    return replace(old, verified=new.verified, differs=new.differs, more={**old.more, **new.more})

@@ -240,3 +240,70 @@ def test_the_zpath_of_a_run_that_does_not_say_whose_it_is_counts_for_nothing(tmp
     done = CliRunner().invoke(cli, ["dead-weights", str(tmp_path / "run"), "--window", "2:7"])
     assert done.exit_code == 0
     assert "an earlier version recorded odd, whose zpath is not that of the effective weights" in done.stderr
+
+
+class Offset(nn.Linear):
+    """Signs of weights less an offset, which is another optimizer's."""
+
+    def __init__(self):
+        super().__init__(8, 6, bias=False)
+        self.offset = nn.Parameter(torch.zeros(6, 1))
+
+    def forward(self, values):
+        weight = self.weight - self.offset
+        return nn.functional.linear(values, weight + (weight.sign() - weight).detach())
+
+
+@pytest.mark.parametrize("how", ["state", "resume"])
+def test_effective_weights_go_on_from_those_that_were_seen_last(tmp_path, how):
+    ra.adapter("offset", Offset)(lambda module: module.weight - module.offset)
+
+    def train(path, stop):
+        torch.manual_seed(0)
+        model = nn.Sequential(Offset())
+        optimizers = [torch.optim.SGD([each], lr=0.5) for each in (model[0].weight, model[0].offset)]
+        recorder = ra.record(model, optimizers[0], path)
+        for update in range(8):
+            if update == 4 and how == "resume":
+                recorder.mark(epoch=0)
+            if update == 4 and stop:
+                state = recorder.state_dict() if how == "state" else None
+                recorder.close()
+                recorder = ra.record(model, optimizers[0], path, **({"state": state} if state else {"resume": 4}))
+            model.zero_grad()
+            model(torch.randn(16, 8, generator=torch.Generator().manual_seed(update))).square().mean().backward()
+            for each in optimizers:
+                each.step()
+        recorder.mark(epoch=1)
+        recorder.close()
+        return open_run(path).windows[-1]["0"]
+
+    whole, stopped = train(tmp_path / "whole", stop=False), train(tmp_path / "stopped", stop=True)
+    assert whole.flips.any()
+    np.testing.assert_array_equal(whole.flips, stopped.flips)
+    np.testing.assert_allclose(whole.zpath, stopped.zpath, rtol=1e-5)
+
+
+def test_a_run_measures_z_to_its_end_as_it_began(tmp_path):
+    class Soft(nn.Linear):
+        slope = 20.0
+
+        def forward(self, values):
+            return nn.functional.linear(values, (self.slope * self.weight).clamp(-1, 1))
+
+    ra.adapter("soft-slope", Soft, approximate=True)(lambda module: (module.slope * module.weight).clamp(-1, 1))
+    model = nn.Sequential(Soft(8, 6, bias=False))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def train(**options):
+        with ra.record(model, optimizer, tmp_path / "run", **options) as recorder:
+            model(torch.randn(16, 8)).square().mean().backward()
+            optimizer.step()
+            recorder.mark(epoch=0)
+        return open_run(tmp_path / "run")
+
+    before = ra.dead_weights(train())
+    model[0].slope = 1e9  # signs by now, whose z would be that of the latent weights
+    run = train(resume=1)
+    assert run.header.layers[0].z == "effective"
+    pd.testing.assert_frame_equal(ra.dead_weights(run, window=ra.WindowRange(1, 1)), before)

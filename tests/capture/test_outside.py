@@ -429,3 +429,64 @@ def test_a_training_that_clamps_is_resumed_at_a_mark_as_if_it_had_not_stopped(tm
     for first, second in zip(whole.windows, stopped.windows, strict=True):
         assert first.header.layers == second.header.layers
         assert first.header.digests == second.header.digests
+
+
+def test_a_clamp_after_a_window_that_closed_by_itself_is_no_error(tmp_path):
+    model = tiny()
+    optimizer = sgd(model)
+    with ra.record(model, optimizer, tmp_path / "run", every=3) as recorder:
+        for epoch in range(2):
+            for update in range(3):
+                step(model, optimizer, 3 * epoch + update)
+                model[1].weight.data.clamp_(-0.2, 0.2)
+            recorder.mark(epoch=epoch)
+    assert ra.open_run(tmp_path / "run").metrics["window"].tolist() == [1, 2]
+
+
+def test_an_optimizer_within_the_one_that_was_given_is_no_other(tmp_path):
+    class Outer(torch.optim.Optimizer):
+        def __init__(self, parameters):
+            super().__init__(parameters, {"lr": 0.1})
+            self.inner = torch.optim.SGD(self.param_groups, lr=0.1)
+
+        def step(self, closure=None):
+            self.inner.step()
+
+    model = tiny()
+    optimizer = Outer(model.parameters())
+    recorder = ra.record(model, optimizer, tmp_path / "run")
+    step(model, optimizer, 0)
+    recorder.mark(epoch=0)
+    model[1].weight.data.clamp_(-0.1, 0.1)
+    with pytest.warns(RecordingWarning, match="since the last update"):
+        recorder.close()
+
+
+def test_a_loaded_state_is_remembered_by_a_state_of_the_recording(tmp_path):
+    model = tiny()
+    optimizer = sgd(model)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with ra.record(model, optimizer, tmp_path / "run") as recorder:
+        step(model, optimizer, 0)
+        recorder.mark(epoch=0)
+        model.load_state_dict(before)
+        state = recorder.state_dict()
+    with ra.record(model, optimizer, tmp_path / "run", state=state) as recorder:
+        recorder.mark(test=1.0)
+        step(model, optimizer, 1)
+        recorder.mark(epoch=1)
+    assert [window.updates for window in ra.open_run(tmp_path / "run").windows] == [0, 1, 1]
+
+
+@pytest.mark.parametrize("name", ["every", "resume"])
+def test_numbers_of_updates_may_be_of_any_kind_and_no_truth_values(tmp_path, name):
+    model = tiny()
+    optimizer = sgd(model)
+    with ra.record(model, optimizer, tmp_path / "run") as recorder:
+        step(model, optimizer, 0)
+        recorder.mark(epoch=0)
+    with pytest.raises(InputError, match=f"{name} must be"):
+        ra.record(model, optimizer, tmp_path / ("run" if name == "resume" else "new"), **{name: True})
+    with ra.record(model, optimizer, tmp_path / "run", **({"resume": 1} | {name: np.int64(1)})):
+        step(model, optimizer, 1)
+    assert not ra.open_run(tmp_path / "run").problems

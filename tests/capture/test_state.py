@@ -9,7 +9,7 @@ from torch import nn
 
 import recu_analysis as ra
 from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator
-from recu_analysis.errors import InputError, StoreError
+from recu_analysis.errors import InputError
 from recu_analysis.nn import BinaryLinear
 from recu_analysis.store.verify import verify
 from tests.capture.plain_loops import assert_same_windows, loss_of, sgd, step, tiny
@@ -166,7 +166,7 @@ def test_refusals_leave_the_run_as_it_was(tmp_path):
         ra.record(model, [sgd(model[1]), sgd(model[3])], run, state=state)
     other = tmp_path / "other"
     ra.record(model, optimizer, other).close()
-    with pytest.raises(StoreError, match="has no window that ends at update 1, after which the state's own window"):
+    with pytest.raises(InputError, match="the state is not one of the run in"):
         ra.record(model, optimizer, other, state=state)
     assert [len(ra.open_run(each).windows) for each in (run, other)] == [3, 1]
     assert [len(ra.open_run(each).segments) for each in (run, other)] == [1, 1]

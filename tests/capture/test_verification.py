@@ -1,5 +1,6 @@
 """Every layer is compared with what its own forward pass uses; training is bitwise the same while it is watched."""
 
+import copy
 import random
 from functools import partial
 
@@ -13,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 import recu_analysis as ra
 from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.capture.verification import Verification
-from recu_analysis.errors import InputError, RecorderError, RecordingWarning
+from recu_analysis.errors import InputError, NoBinaryLayersError, RecorderError, RecordingWarning
 from recu_analysis.nn import BinaryConv2d, BinaryLinear
 from recu_analysis.theory.standardize import WeightTransform
 from tests.capture import wild_layers as wild
@@ -233,7 +234,7 @@ class Restless(nn.Module):
         self.passes += 1
         self.first.weight.data.mul_(0.999)
         self.last.weight.mark = self.calls
-        x = x + shift + torch.rand(1) + random.random()
+        x = x + shift + torch.rand(1) + random.random() + np.random.rand()  # noqa: NPY002
         return self.last(self.drop(self.norm(self.first(x))))
 
 
@@ -245,13 +246,13 @@ def test_an_example_leaves_the_model_and_the_random_numbers_as_they_were(tmp_pat
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     example = form(torch.randn(4, 12))
-    numbers, ours = torch.get_rng_state(), random.getstate()
+    numbers, ours, numpys = torch.get_rng_state(), random.getstate(), np.random.get_state()[2]  # noqa: NPY002
     ra.record(model, optimizer, tmp_path / "run", example=example).close()
     run = ra.open_run(tmp_path / "run")
     assert [layer.verified for layer in run.header.layers] == [True, True]
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
     assert torch.equal(numbers, torch.get_rng_state())
-    assert ours == random.getstate()
+    assert (ours, numpys) == (random.getstate(), np.random.get_state()[2])  # noqa: NPY002
     assert (model.calls, model.seen, model.training, model.norm.training) == (0, {}, True, False)
     assert not hasattr(model.last.weight, "mark")
     assert not model.first._forward_hooks
@@ -373,3 +374,158 @@ def test_the_table_of_layers_says_which_are_verified():
     assert table["verified"].tolist() == [None, True, None]
     assert "verified" not in ra.find_binary_layers(hidden)
     assert np.array_equal(table["binary"], [False, True, False])
+
+
+@pytest.mark.parametrize("every", [1, None])
+def test_a_pass_within_the_step_is_checked_before_its_update_counts(tmp_path, every):
+    model, batch = model_of(kind("BitLinear", nn.Linear, lambda weight: weight))
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=2)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = model(batch).square().mean()
+        loss.backward()
+        return loss
+
+    recorder = ra.record(model, optimizer, tmp_path / "run", every=every)
+    with pytest.raises(RecorderError, match="where the weight is real"):
+        optimizer.step(closure)
+    recorder.close()
+    good, batch = model_of(kind("BitLinear", nn.Linear, lambda weight: (weight - weight.mean()).sign()))
+    optimizer = torch.optim.LBFGS(good.parameters(), max_iter=2)
+    model = good
+    with ra.record(good, optimizer, tmp_path / "run", every=every):
+        optimizer.step(closure)
+    assert ra.open_run(tmp_path / "run").header.layers[0].verified
+
+
+def test_a_layer_used_late_is_checked_then(tmp_path):
+    mine = kind("Mine", nn.Linear, absmean)
+
+    class Late(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.late, self.on = BinaryLinear(8, 8), mine(8, 8), False
+
+        def forward(self, x):
+            return self.late(self.first(x)) if self.on else self.first(x)
+
+    ra.adapter("mine", mine)(lambda module: WeightTransform())
+    model = Late()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+
+    def train_on():
+        with ra.record(model, optimizer, tmp_path / "run") as recorder:
+            for epoch in range(2):
+                model.on = bool(epoch)
+                model(torch.randn(4, 8)).square().mean().backward()
+                optimizer.step()
+                recorder.mark(epoch=epoch)
+
+    with pytest.raises(RecorderError, match="layer 'late' does not use the states"):
+        train_on()
+    assert "layer 'late' does not use" in ra.open_run(tmp_path / "run").problems[0], "what it has of it is wrong"
+
+
+def test_ctrl_c_in_a_watched_pass_leaves_nothing_entered(tmp_path):
+    class Interrupted(BinaryLinear):
+        def forward(self, x):
+            raise KeyboardInterrupt
+
+    model = nn.Sequential(Interrupted(8, 8))
+    with pytest.raises(KeyboardInterrupt), ra.record(model, torch.optim.SGD(model.parameters()), tmp_path / "run"):
+        model(torch.randn(2, 8))
+    with pytest.raises(KeyboardInterrupt):
+        ra.find_binary_layers(model, example=torch.randn(2, 8))
+    assert torch.overrides._get_current_function_mode() is None
+
+
+@torch.compile(backend="eager", fullgraph=True)
+def compiled_product(x, weight):
+    return F.linear(x, weight)
+
+
+def untransposed(x, weight):
+    return F.conv_transpose2d(x, weight.transpose(0, 1))
+
+
+def rows_first(x, weight):
+    patches = x.unfold(2, 3, 1).unfold(3, 3, 1).permute(0, 2, 3, 4, 5, 1).flatten(3)
+    return patches @ weight.permute(2, 3, 1, 0).flatten(0, 2)
+
+
+def turned(weight):
+    return torch.linspace(-1, 1, len(weight) + 1 - len(weight) % 2)[: len(weight)].view(-1, 1) * weight.sign()
+
+
+def constant(weight):
+    return torch.ones_like(weight)
+
+
+#: Layers that are binary as recorded, and what can be said of them; None where it cannot be seen.
+BINARY = {
+    "in a batch": (kind("A", nn.Linear, plain, lambda x, w: torch.bmm(x[None], w.t()[None])[0]), True),
+    "transposed convolution": (kind("B", nn.Conv2d, plain, untransposed), True),
+    "another order of axes": (kind("C", nn.Conv2d, plain, rows_first), None),
+    "negative scales, and 0": (kind("D", nn.Linear, turned), True),
+    "in a compiled function": (kind("E", nn.Linear, plain, compiled_product), True),
+    "as zeros and ones": (kind("F", nn.Linear, constant), None),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+@pytest.mark.parametrize("name", BINARY)
+def test_a_binary_layer_is_verified_or_not_seen(tmp_path, name):
+    cls, seen = BINARY[name]
+    model, batch = model_of(cls)
+    if issubclass(cls, nn.Conv2d) and name.startswith("transposed"):
+        batch = torch.randn(2, 3, 5, 5)
+    assert ra.find_binary_layers(model, ["0"], example=batch)["verified"].tolist() == [seen]
+    run = train(tmp_path / "run", model, batch, layers=["0"])
+    assert run.header.layers[0].verified == bool(seen)
+
+
+@pytest.mark.parametrize("start", [nn.init.zeros_, lambda weight: nn.init.constant_(weight, torch.nan)])
+def test_weights_without_states_prove_nothing(start):
+    model, batch = model_of(kind("Mine", nn.Linear, lambda weight: weight))
+    with torch.no_grad():
+        start(model[0].weight)
+    assert ra.find_binary_layers(model, ["0"], example=batch)["verified"].tolist() == [None]
+
+
+def test_low_precision_hides_no_other_signs():
+    torch.manual_seed(0)
+    for used in (centred, partial(twn, share=0.05)):
+        model = nn.Sequential(kind("Mine", nn.Linear, used)(1024, 64)).bfloat16()
+        table = ra.find_binary_layers(model, ["0"], example=torch.randn(2, 1024).bfloat16())
+        assert table["verified"].tolist() == [False]
+    rounded = nn.Sequential(kind("Mine", nn.Linear, plain)(256, 256)).bfloat16()
+    rounded[0].weight.data = torch.distributions.Laplace(0.0, 0.03).sample((256, 256)).bfloat16()
+    table = ra.find_binary_layers(rounded, ["0"], example=torch.randn(2, 256).bfloat16())
+    assert table["verified"].tolist() == [True], "adding and subtracting the weight leaves its rounding"
+
+
+def test_an_effective_weight_in_another_order_is_refused():
+    class InOut(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(6, 8))
+
+    ra.adapter("in-out", InOut)(lambda module: module.weight.t())
+    with pytest.raises(NoBinaryLayersError, match="of shape 8x6 for a parameter of shape 6x8; its entries"):
+        ra.find_binary_layers(nn.Sequential(InOut()))
+
+
+def test_copies_and_saved_models_have_hooks_without_effect(tmp_path):
+    model = nn.Sequential(BinaryLinear(12, 8))
+    with ra.record(model, torch.optim.SGD(model.parameters()), tmp_path / "run") as recorder:
+        torch.save(model, tmp_path / "model.pt")
+        copied = copy.deepcopy(model)
+        loaded = torch.load(tmp_path / "model.pt", weights_only=False)
+        for other in (copied, loaded):
+            other(torch.randn(2, 12)).sum().backward()
+            other.load_state_dict(model.state_dict())
+        assert recorder.update == 0
+    assert (tmp_path / "model.pt").stat().st_size < 5000
+    assert ra.open_run(tmp_path / "run").header.layers[0].verified is None

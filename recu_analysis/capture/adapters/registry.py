@@ -110,6 +110,15 @@ class Adapter:
                 f"adapter {self.name!r} gives an effective weight of {value.numel()} numbers for {latent.numel()} "
                 "latent weights"
             )
+        if (
+            isinstance(value, torch.Tensor)
+            and not self.shape
+            and not _in_order(tuple(value.shape), tuple(latent.shape))
+        ):
+            raise InputError(
+                f"adapter {self.name!r} gives an effective weight of shape {'x'.join(map(str, value.shape))} for a "
+                f"parameter of shape {'x'.join(map(str, latent.shape))}; its entries must be in the parameter's order"
+            )
         shape = getattr(thing, self.shape) if self.shape else value.shape if isinstance(value, torch.Tensor) else ()
         shape = tuple(shape) or tuple(latent.shape)
         if torch.Size(shape).numel() != latent.numel():
@@ -216,6 +225,12 @@ def scored(meaning: Meaning) -> str:
     """Of which weights z is: latent ones where an explicit effective weight is nothing but signs (`LayerSpec.z`)."""
     signs = isinstance(meaning, torch.Tensor) and two_valued(meaning.detach().reshape(len(meaning), -1))
     return "latent" if signs else "effective"
+
+
+def _in_order(shape: tuple[int, ...], latent: tuple[int, ...]) -> bool:
+    """Whether a weight of one shape may be a view of a parameter of another: transposed ones are none."""
+    flat = max(latent, default=1) == torch.Size(latent).numel()
+    return flat or shape[:1] == latent[:1]
 
 
 def two_valued(rows: torch.Tensor) -> bool:
