@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from recu_analysis.analysis.logged import logged
 from recu_analysis.errors import InputError, WindowNotFoundError
 from recu_analysis.store.chain import begins_anew, start_known
 from recu_analysis.store.choice import numbers_text
@@ -120,11 +121,8 @@ def window_numbered(run: Run, number: int) -> Window:
 
 
 def window_epochs(run: Run) -> dict[int, float]:
-    """The epoch that was logged with each window, by its number; windows without one are left out."""
-    metrics = run.metrics
-    if not {"window", "epoch"} <= set(metrics):
-        return {}
-    known = metrics[["window", "epoch"]].dropna()
+    """The epoch that was logged with each window, by its number; windows without a number as epoch are left out."""
+    known = logged(run, "window", "epoch")
     return dict(zip(known["window"].astype(int), known["epoch"].astype(float), strict=True))
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError
 
 from recu_analysis.errors import NoRoomError, RecuError, StoreError
-from recu_analysis.store.format import LOCK_FILE
+from recu_analysis.store.format import LOCK_FILE, part_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 SPARE_BYTES = 4 * 2**20
 
 
-def check_room(path: Path, needed: int, what: str) -> None:
+def check_room(path: Path, needed: int, what: str, *, root: Path | None = None) -> None:
     """NoRoomError if the file system of `path` has less than `needed` bytes and a little to spare.
 
-    StoreError if it cannot be asked, as where a name is too long.
+    StoreError if it cannot be asked, as where a name is too long. `root` leads there where `path` is only its name.
     """
+    asked = root or path
     with as_store_error(path, "cannot be used"):
-        existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+        existing = next(folder for folder in (asked, *asked.absolute().parents) if folder.exists())
         free = shutil.disk_usage(existing).free
     if free < needed + SPARE_BYTES:
         raise NoRoomError(
@@ -65,9 +66,11 @@ def commit(staging: Path, final: Path, save: Callable[[Path], object]) -> None:
     OSError
         Whatever writing, syncing or renaming met; nothing is left behind.
     """
-    # Hidden from users; and with an ending, as torch refuses to write a file whose name only begins with a dot.
-    temporary = staging / f".{os.getpid()}-{secrets.token_hex(8)}.part"
+    # A folder, as what saves may make files of its own beside the one that it is told.
+    room = staging / part_name()
+    temporary = room / "file.part"  # with an ending, as torch wants one
     try:
+        room.mkdir()
         # The mode that a new file gets here; asking the umask itself would change it for other threads.
         mode = stat.S_IMODE(_create(temporary))
         save(temporary)
@@ -78,10 +81,20 @@ def commit(staging: Path, final: Path, save: Callable[[Path], object]) -> None:
         finally:
             os.close(descriptor)
         temporary.rename(final)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    finally:
+        delete(room)
     sync_directory(final.parent)
+
+
+def append(path: Path, text: str) -> None:
+    """Put a text at the end of a file, which is made where it is not there; durable, and perhaps torn by a crash."""
+    is_new = not path.exists()
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    if is_new:
+        sync_directory(path.parent)
 
 
 def replace_file(path: Path, save: Callable[[Path], object]) -> None:
@@ -141,6 +154,14 @@ def whole_folder(final: Path) -> Iterator[Path]:
             shutil.rmtree(staging, ignore_errors=True)  # gone already where all went well
 
 
+def delete(path: Path) -> None:
+    """Delete a file, a link or a folder, of a folder as much as can be deleted."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _create(path: Path) -> int:
     """Make an empty file and return its mode."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
@@ -190,5 +211,6 @@ def as_store_error(path: Path, what: str) -> Iterator[None]:
     except RecuError:
         raise
     except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        # safetensors adds the name of a file of its own.
+        reason = getattr(error, "strerror", None) or str(error).partition(" at path ")[0]
         raise StoreError(f"{path} {what}: {reason}") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import secrets
 
 #: What is written; format 1 is read too.
 FORMAT_VERSION = 2
@@ -25,7 +27,14 @@ CHECKPOINTS = "checkpoints"
 
 SEGMENT_NAME = re.compile(r"segment-(\d{4}|[1-9]\d{4,})", re.ASCII)
 WINDOW_NAME = re.compile(r"window-(\d{6}|[1-9]\d{6,})", re.ASCII)
+#: What a recorder makes that is not part of a run yet, or no longer: whatever has another name is somebody's.
+PART_NAME = re.compile(r"\.\d+-[0-9a-f]{16}\.part", re.ASCII)
 SHARD_NAME = re.compile(r"(\d{5})-of-(\d{5})\.safetensors", re.ASCII)
+
+
+def part_name() -> str:
+    """A new name of what is not part of the run, hidden from users."""
+    return f".{os.getpid()}-{secrets.token_hex(8)}.part"
 
 
 def segment_name(number: int) -> str:

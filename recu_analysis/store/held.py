@@ -1,17 +1,24 @@
-"""The folder of a run while this process writes to it: locked, found again where it was moved, emptied on request."""
+"""The folder of a run while this process writes to it: locked, found again where it was moved, as it was on request."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
-import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from recu_analysis.errors import StoreError
-from recu_analysis.store.durable import lock_directory
+from recu_analysis.store.durable import delete, lock_directory
 from recu_analysis.store.format import LOCK_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+#: Where Linux has what this process has open, under the numbers of the descriptors.
+_OPEN = "/proc/self/fd"
 
 
 class HeldFolder:
@@ -50,6 +57,15 @@ class HeldFolder:
             raise
         _HELD.add(self)
 
+    @property
+    def root(self) -> Path:
+        """What leads into the folder itself, also while it is renamed, where the system has that; else `path`.
+
+        It is for writing; messages name `path`.
+        """
+        opened = Path(f"{_OPEN}/{self._folder}")
+        return opened if self._folder >= 0 and self._is_at(opened) else self.path
+
     def follow(self) -> None:
         """Let `path` lead to the folder that is held, wherever it was moved.
 
@@ -84,14 +100,19 @@ class HeldFolder:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
         self.forget()
 
-    def undo(self, names: list[str]) -> None:
-        """Delete these entries, and whatever making and locking the folder made, as far as that goes; release it."""
+    def undo(self, names: list[str], put_back: Callable[[Path], object]) -> None:
+        """Delete these entries, put back what was there, unmake what making and locking made, and release the folder.
+
+        What cannot be done is left; `put_back` is given the folder.
+        """
         with contextlib.suppress(OSError, StoreError):
             self.follow()
             for name in names:
-                _delete(self.path / name)
+                delete(self.root / name)
+            put_back(self.root)
+        with contextlib.suppress(OSError):
             if self._new_lock:
-                (self.path / LOCK_FILE).unlink()
+                (self.root / LOCK_FILE).unlink()
         self.release()
         self._leave()
 
@@ -115,17 +136,10 @@ def absolute(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - which leave unknown names alone
 
 
-def _delete(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
 def _place_of(descriptor: int) -> Path | None:
     """Where an open folder is now; None where the system does not tell."""
     try:
-        return Path(os.readlink(f"/proc/self/fd/{descriptor}"))  # noqa: PTH115 - of which only the text counts
+        return Path(os.readlink(f"{_OPEN}/{descriptor}"))  # noqa: PTH115 - of which only the text counts
     except OSError:
         return None
 

@@ -1,13 +1,12 @@
-"""Whether a recording may begin in a folder, or go on with the run in it, and what is cleared away before."""
+"""Whether a recording may begin in a folder, or go on with the run in it, and what is nobody's there."""
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 from recu_analysis.errors import InputError, RunExistsError, StoreError
 from recu_analysis.store import format as names
-from recu_analysis.store.durable import sync_directory
+from recu_analysis.store.durable import delete
 from recu_analysis.store.quantities import requests_of
 from recu_analysis.store.run import open_window, read_header
 from recu_analysis.store.sealing import digest, unsealed
@@ -50,16 +49,31 @@ def is_unused(path: Path) -> bool:
         return False
     if entries <= {names.HISTORY}:
         # run.json is written last: without it a segment never began.
-        return not entries or all(_never_began(item) for item in history.iterdir())
+        return all(_never_began(item) for item in _lasting(history))
     return entries <= {names.HISTORY, names.RUN_FILE, names.REFUSED_FILE} and _was_refused_at_once(path)
 
 
+def _lasting(folder: Path) -> list[Path]:
+    """What lies in a folder, if it is there, and is not what a recorder makes for a while."""
+    return [item for item in folder.iterdir() if not names.PART_NAME.fullmatch(item.name)] if folder.is_dir() else []
+
+
+def _beside_staging(segment: Path) -> list[Path]:
+    """What lies in a segment, without a staging folder in which nothing lasts."""
+    staging = segment / names.STAGING
+    idle = staging.is_dir() and not staging.is_symlink() and not _lasting(staging)
+    return [item for item in segment.iterdir() if not (idle and item.name == names.STAGING)]
+
+
 def _never_began(item: Path) -> bool:
-    """Whether an entry of history is a file, or a segment of a start that was killed."""
-    if not item.is_dir():
-        return True
-    own = {names.STAGING, names.SEGMENT_FILE}
-    return names.SEGMENT_NAME.fullmatch(item.name) is not None and {each.name for each in item.iterdir()} <= own
+    """Whether an entry of history is a segment of a start that was killed."""
+    if item.is_symlink() or not item.is_dir() or not names.SEGMENT_NAME.fullmatch(item.name):
+        return False
+    return all(_is_file(each) and each.name == names.SEGMENT_FILE for each in _beside_staging(item))
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
 
 
 def _was_refused_at_once(path: Path) -> bool:
@@ -68,10 +82,11 @@ def _was_refused_at_once(path: Path) -> bool:
     try:
         if not isinstance(unsealed(read_small(file, str(file)), str(file)).get("reason"), str):
             return False
-        if not history.exists():
-            return True  # a start was killed while it cleared it away
+        segments = _lasting(history)
+        if not segments:
+            return True  # a start was killed while it replaced it
         header = read_header(path)
-        return all(_holds_states_only(item, header) for item in history.iterdir())
+        return all(_holds_states_only(item, header) for item in segments)
     except (OSError, StoreError):
         return False
 
@@ -83,34 +98,24 @@ def _holds_states_only(item: Path, header: RunHeader) -> bool:
     segment = read_segment(item, int(item.name.partition("-")[2]), header.version)
     specs = {layer.name: layer for layer in header.layers}
     states = dict(numbered(item, names.WINDOW_NAME))
-    own = {names.STAGING, names.SEGMENT_FILE, names.METRICS_FILE, *(folder.name for folder in states.values())}
+    own = {names.SEGMENT_FILE, names.METRICS_FILE, *(folder.name for folder in states.values())}
     marked = {mark.get("window") for mark in read_marks(item, header.version)} - {None}
     return (
-        {entry.name for entry in item.iterdir()} <= own
+        {entry.name for entry in _beside_staging(item)} <= own
         and marked <= states.keys()
         and all(open_window(number, each, segment, header, specs).header.is_state for number, each in states.items())
         and all(len(list(folder.iterdir())) == 1 for folder in states.values())
     )
 
 
-def clear_unused(path: Path) -> None:
-    """Delete what `is_unused` allows, the word that it was refused at last."""
-    history = path / names.HISTORY
-    if history.exists():
-        shutil.rmtree(history)
-    for name in (names.RUN_FILE, names.REFUSED_FILE):
-        (path / name).unlink(missing_ok=True)
-        sync_directory(path)
-
-
 def sweep(history: Path) -> None:
-    """Remove the half-written files that a crash left; no link is followed to them."""
-    for staging in (history, *history.glob(f"segment-*/{names.STAGING}")):
-        if staging.is_symlink() or staging.parent.is_symlink():
-            continue
-        for leftover in staging.iterdir():
-            if leftover.is_symlink() or leftover.is_file():
-                leftover.unlink()
+    """Delete what recorders made for a while, as what a crash left half-written; no link is followed to it."""
+    segments = [segment for _, segment in numbered(history, names.SEGMENT_NAME)]
+    for folder in (history, *(segment / names.STAGING for segment in segments)):
+        if folder.is_dir() and not folder.is_symlink():
+            for item in folder.iterdir():
+                if names.PART_NAME.fullmatch(item.name):
+                    delete(item)
 
 
 def check_resumable(header: RunHeader, path: Path) -> None:

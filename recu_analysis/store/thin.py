@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
 
+#: Fields of a window's header that tell of its end: `moved`, the digests of the weights that the model held there.
+OF_THE_END = ("moved",)
+
 
 def thin(
     run: Run,
@@ -175,9 +178,14 @@ def _write(
 
 
 def _kept_as_is(group: Sequence[Window]) -> dict[str, Any]:
-    """Fields of headers that this version does not know, where all windows that become one agree on them."""
-    first, *others = (window.header.more for window in group)
-    return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
+    """Fields of headers that this version does not merge: those of the end are the last window's, others are agreed."""
+    last = group[-1].header.more
+    others = [window.header.more for window in group[:-1]]
+    return {
+        name: value
+        for name, value in last.items()
+        if name in OF_THE_END or all(name in other and other[name] == value for other in others)
+    }
 
 
 def _state(group: Sequence[Window], spec: LayerSpec) -> LayerState:

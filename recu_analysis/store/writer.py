@@ -14,11 +14,12 @@ from safetensors.numpy import save_file
 from recu_analysis.errors import InputError, StoreError
 from recu_analysis.store import format as names
 from recu_analysis.store.background import Background
-from recu_analysis.store.durable import as_store_error, check_room, commit, sync_directory
+from recu_analysis.store.durable import append, as_store_error, check_room, commit, sync_directory
 from recu_analysis.store.header import RunHeader
 from recu_analysis.store.held import HeldFolder, absolute
 from recu_analysis.store.limits import check_recordable
 from recu_analysis.store.quantities import QUANTITIES, requests_of, rows_of
+from recu_analysis.store.replaced import Replaced
 from recu_analysis.store.run import open_run
 from recu_analysis.store.sealing import digest, dump_json, dump_mark, sealed
 from recu_analysis.store.segments import count_marks
@@ -28,7 +29,6 @@ from recu_analysis.store.starting import (
     check_same_layers,
     check_same_quantities,
     check_same_weights,
-    clear_unused,
     refuse_existing,
     sweep,
     window_at,
@@ -104,6 +104,8 @@ class RunWriter:
         self._process = os.getpid()
         self._marks = 0
         self._made: list[str] = []
+        self._replaced = Replaced()
+        self._settled = False
         kept = dict(rows_of(QUANTITIES) if quantities is None else quantities)
         header = RunHeader(
             secrets.token_hex(8), self._layers, dict(configuration), dict(environment), kept, more=dict(more or {})
@@ -121,7 +123,7 @@ class RunWriter:
                 refuse_existing(path, resume)  # again: another process may have come and gone meanwhile
                 self._prepare(header, resume, start or {})
             except BaseException:
-                self._held.undo(self._made)
+                self._held.undo(self._made, self._replaced.put_back)
                 raise
         self._background = Background("recu-analysis writer")
         # Without this, a process that ends without close() would lose the windows that still wait.
@@ -134,7 +136,7 @@ class RunWriter:
 
     @property
     def _folder(self) -> Path:
-        return self.path / names.HISTORY / names.segment_name(self._segment)
+        return self._held.root / names.HISTORY / names.segment_name(self._segment)
 
     @property
     def _staging(self) -> Path:
@@ -146,13 +148,12 @@ class RunWriter:
             raise StoreError(f"{history} is a link, which readers do not follow; put the folder itself there")
         before: dict[str, int] = {}
         if resume is None:
-            clear_unused(self.path)
+            self._replaced.take(self._held.root)
             self._header, self._segment, self._next_window = header, 0, 0
-            self._made += [names.HISTORY, names.RUN_FILE, names.REFUSED_FILE]
+            self._made += [names.RUN_FILE, names.REFUSED_FILE]
         else:
             before = self._continue(resume, header, start)
-            self._made.append(f"{names.HISTORY}/{names.segment_name(self._segment)}")
-            sweep(history)
+        self._made.append(f"{names.HISTORY}/{names.segment_name(self._segment)}")
         self._staging.mkdir(parents=True)
         content = {
             "format": names.FORMAT_VERSION,
@@ -161,11 +162,11 @@ class RunWriter:
             "world_size": 1,
             "environment": header.environment,
         } | before
-        self._commit(self._folder / names.SEGMENT_FILE, dump_json(sealed(content)))
-        sync_directory(history)
+        self._commit(self.path / self._made[-1] / names.SEGMENT_FILE, dump_json(sealed(content)))
+        sync_directory(self._folder.parent)
         if resume is None:  # last: where it is, a segment has begun
             self._commit(self.path / names.RUN_FILE, header.to_json())
-        sync_directory(self.path)
+        sync_directory(self._held.root)
 
     def _continue(self, resume: int, header: RunHeader, start: Mapping[str, LayerState]) -> dict[str, int]:
         """Take up the run, its next segment and window; returns how many marks the segment before has."""
@@ -190,7 +191,9 @@ class RunWriter:
         return self._header.run_id
 
     def _commit(self, file: Path, text: str) -> None:
-        commit(self._staging, file, lambda each: each.write_text(text, encoding="utf-8"))
+        # Its name is one below `path`, which may be another's by now.
+        place = self._held.root / file.relative_to(self.path)
+        commit(self._staging, place, lambda each: each.write_text(text, encoding="utf-8"))
 
     def write_window(
         self,
@@ -296,13 +299,22 @@ class RunWriter:
         self._background.stop(discard=self._abandoned)
         self._released = True  # not before: Ctrl-C may have ended the wait, and then close() or the exit goes on
         if self._abandoned:
-            self._held.undo(self._made)
+            self._held.undo(self._made, self._replaced.put_back)
         else:
             with contextlib.suppress(OSError, StoreError):
                 self._held.follow()
+                if self._background.error is None:
+                    self._settle()
                 self._staging.rmdir()
             self._held.release()
         atexit.unregister(self._finish)
+
+    def _settle(self) -> None:
+        """Delete, once, what was kept to undo the start, and what processes left that were killed."""
+        if not self._settled:
+            self._settled = True
+            with contextlib.suppress(OSError, StoreError):
+                sweep(self._folder.parent)
 
     def _require_own(self) -> None:
         if os.getpid() != self._process:
@@ -335,7 +347,8 @@ class RunWriter:
     def _save_window(self, header: ShardHeader, states: Mapping[str, LayerState]) -> None:
         number = header.window
         tensors = {name: array for layer, state in states.items() for name, array in state.tensors(layer).items()}
-        check_room(self.path, sum(array.nbytes for array in tensors.values()), f"window {number}")
+        needed = sum(array.nbytes for array in tensors.values())
+        check_room(self.path, needed, f"window {number}", root=self._held.root)
         header = replace(header, digests={name: digest(name, array) for name, array in tensors.items()})
         folder = self._folder / names.window_name(number)
         folder.mkdir(exist_ok=True)
@@ -345,16 +358,11 @@ class RunWriter:
             lambda file: save_file(tensors, file, metadata=header.to_metadata()),
         )
         sync_directory(self._folder)
+        if not header.is_state:  # updates are safe: from here on a start is not undone
+            self._settle()
 
     def _append_metrics(self, text: str) -> None:
-        path = self._folder / names.METRICS_FILE
-        is_new = not path.exists()
-        with path.open("a", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if is_new:
-            sync_directory(self._folder)
+        append(self._folder / names.METRICS_FILE, text)
 
 
 def _with_verdict(old: LayerSpec, new: LayerSpec) -> LayerSpec:

@@ -170,7 +170,7 @@ def test_what_is_acknowledged_outlives_a_power_cut(tmp_path, monkeypatch):
 
     def place(descriptor):
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
-        return "staged" if path.parent.name == "staging" else path.name
+        return "staged" if path.parent.parent.name == "staging" else path.name
 
     def synced(descriptor):
         calls.append(("sync", place(descriptor)))

@@ -251,3 +251,23 @@ def test_a_write_that_fails_leaves_nothing(made, tmp_path, monkeypatch, name):
         with pytest.raises(StoreError, match="Read-only file system"):
             thin(open_run(made.path), [0, 10], tmp_path / "thin")
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        (({"a": "x"}, {"a": "y"}), {"a": "y"}),
+        (({"a": "x"}, None), None),
+        ((None, {"a": "y"}), {"a": "y"}),
+        (({"a": "x"}, {"b": "x"}), {"b": "x"}),
+    ],
+)
+def test_what_is_told_of_the_end_is_that_of_the_last_window(tmp_path, told, kept):
+    out = RunWriter(tmp_path / "run", [SPEC], configuration={}, environment={})
+    for (first, last), moved in zip([(1, 0), (1, 4), (5, 8)], (None, *told), strict=True):
+        more = {"same": 1, "other": last} | ({} if moved is None else {"moved": moved})
+        states = {"a": layer_state(WALK, first, last, centre=True)}
+        out.write_window(states, first_update=first, last_update=last, more=more)
+    out.close()
+    made = thin(open_run(tmp_path / "run"), [0, 2], tmp_path / "thin").windows[1].header.more
+    assert made == {"same": 1} | ({} if kept is None else {"moved": kept})

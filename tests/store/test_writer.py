@@ -125,7 +125,7 @@ def test_leftovers_of_a_crash_are_swept(tmp_path):
     recorded(tmp_path)
     staging = tmp_path / "history/segment-0000/staging"
     staging.mkdir()
-    (staging / "123-abc").write_bytes(b"half")
+    (staging / ".123-0123456789abcdef.part").write_bytes(b"half")
     (tmp_path / "history/segment-0000/window-000003").mkdir()
     assert spans(tmp_path)[-1] == (2, 5, 8)
     writer(tmp_path, resume=8).close()
@@ -275,7 +275,7 @@ def test_a_start_that_failed_may_be_repeated(tmp_path, monkeypatch):
     staging = tmp_path / "history/segment-0000/staging"
     staging.mkdir(parents=True)
     for folder in (staging, staging.parent.parent):
-        (folder / "123-abc").write_text("left by a killed process")
+        (folder / ".123-0123456789abcdef.part").write_text("left by a killed process")
     recorded(tmp_path)
     assert spans(tmp_path)[-1] == (2, 5, 8)
     assert sorted(file.name for file in (tmp_path / "history").iterdir()) == ["segment-0000"]
@@ -287,14 +287,14 @@ def test_sweeping_follows_no_link(tmp_path, folder):
     (tmp_path / "precious").mkdir()
     for place in ("precious", "precious/staging", "precious/segment-0000/staging"):
         (tmp_path / place).mkdir(parents=True, exist_ok=True)
-        (tmp_path / place / "file").write_text("x")
+        (tmp_path / place / ".1-0123456789abcdef.part").write_text("x")
     link = tmp_path / "run" / folder
     if link.exists():
         link.rename(tmp_path / "moved")
     link.symlink_to(tmp_path / "precious")
     with contextlib.suppress(StoreError, InputError):
         writer(tmp_path / "run", resume=0).close()
-    assert len(list((tmp_path / "precious").rglob("file"))) == 3
+    assert len(list((tmp_path / "precious").rglob(".*.part"))) == 3
 
 
 def test_close_may_be_repeated(tmp_path):
