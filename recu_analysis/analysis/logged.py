@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 if TYPE_CHECKING:
+    import pandas as pd
+
     from recu_analysis.store.run import Run
 
 
@@ -20,6 +20,8 @@ def logged(run: Run, *names: str) -> pd.DataFrame:
     *names : str
         Of metrics, the columns of the table.
     """
+    import pandas as pd
+
     metrics = run.metrics
     if not set(names) <= set(metrics):
         return pd.DataFrame(columns=list(names), dtype=float)

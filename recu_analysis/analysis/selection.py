@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from recu_analysis.analysis.logged import logged
 from recu_analysis.errors import InputError, WindowNotFoundError
 from recu_analysis.store.chain import begins_anew, start_known
@@ -121,9 +123,10 @@ def window_numbered(run: Run, number: int) -> Window:
 
 
 def window_epochs(run: Run) -> dict[int, float]:
-    """The epoch that was logged with each window, by its number; windows without a number as epoch are left out."""
-    known = logged(run, "window", "epoch")
-    return dict(zip(known["window"].astype(int), known["epoch"].astype(float), strict=True))
+    """The epoch that was logged with each window, by its number; windows without a finite number are left out."""
+    numbers = logged(run, "window", "epoch").astype(float)
+    known = numbers[np.isfinite(numbers).all(axis=1)]
+    return dict(zip(known["window"].astype(int), known["epoch"], strict=True))
 
 
 def decay_time(run: Run) -> float:

@@ -13,6 +13,7 @@ from recu_analysis.analysis.horizon import common_stretch
 from recu_analysis.analysis.layers import asked_layer_table, layer_table
 from recu_analysis.analysis.logged import logged
 from recu_analysis.analysis.magnitude import asked_by_magnitude, by_magnitude
+from recu_analysis.analysis.selection import window_epochs
 from recu_analysis.errors import InputError
 from recu_analysis.figures.entry import Entry
 
@@ -98,7 +99,7 @@ def plot_silence(run: Run, ax: Axes | None = None, *, tail_tau: TailTau = TAIL_T
     from recu_analysis.plots import dynamics
 
     axes = dynamics.silence(silence_data(run, tail_tau=tail_tau), ax)
-    if "epoch" not in run.metrics:
+    if not window_epochs(run):
         axes.set_xlabel("window")
     return axes
 
@@ -154,7 +155,7 @@ def plot_lock_in(run: Run, ax: Axes | None = None) -> Axes:
     from recu_analysis.plots import flips
 
     axes = flips.lock_in(flip_data({"run": run}), ax)
-    if "epoch" not in run.metrics:
+    if not window_epochs(run):
         axes.set_xlabel("window")
     return axes
 

@@ -6,7 +6,11 @@ import pytest
 
 from recu_analysis import open_run
 from recu_analysis.analysis.compare import compare
+from recu_analysis.analysis.flips import flip_table
 from recu_analysis.analysis.logged import last_logged, logged
+from recu_analysis.analysis.selection import window_epochs
+from recu_analysis.figures.of_runs import flip_data, plot_lock_in
+from recu_analysis.report import report
 from recu_analysis.testing import synthetic_run
 from tests.editing import marks_of, write_marks
 
@@ -29,3 +33,27 @@ def test_what_was_never_logged_has_no_row(run):
     table = logged(run, "epoch", "val_top5")
     assert (list(table), len(table)) == (["epoch", "val_top5"], 0)
     assert math.isnan(last_logged(run, "val_top5"))
+
+
+@pytest.mark.parametrize(
+    ("marked", "known"),
+    [
+        (["warmup", 1, "late", 3.5], {1: 1, 3: 3.5}),
+        ([None, "2", [1], {"a": 1}], {1: 2}),
+        (["inf", 1, 2, "nan"], {1: 1, 2: 2}),
+        (["a", "b", "c", ""], {}),
+    ],
+)
+def test_an_epoch_that_is_no_number_was_not_logged(tmp_path, marked, known):
+    path = synthetic_run(tmp_path / "run").path
+    numbers = dict(enumerate(marked))
+    write_marks(path, [mark | {"epoch": numbers.get(mark["window"])} for mark in marks_of(path)])
+    run = open_run(path)
+    assert window_epochs(run) == known
+    table = flip_table(run)
+    assert dict(zip(table["window"], table["epoch"].fillna(-1), strict=True)) == {
+        number: known.get(number, -1) for number in table["window"]
+    }
+    assert flip_data({"run": run})["window"].nunique() == (len(known) or 4)
+    assert plot_lock_in(run).get_xlabel() == ("epoch" if known else "window")
+    assert report({"run": run})
