@@ -79,7 +79,7 @@ def test_what_a_kill_leaves_lies_where_the_next_start_sweeps(saved, history, mon
 
     def save(tensors, file, metadata):
         real(tensors, file, metadata=metadata)
-        seen.append(file.parent)
+        seen.append(file.parent.parent)
 
     monkeypatch.setattr(checkpoint, "save_file", save)
     checkpoint.save(run_dir, model, optimizer, POSITION)
