@@ -59,10 +59,10 @@ def storable(weight: torch.Tensor) -> torch.Tensor:
 
 
 def warn_of_infinite(states: Mapping[str, LayerState]) -> None:
-    """RecordingWarning where weights that are numbers have a path, which is stored in float32, that is none."""
+    """RecordingWarning where float64 weights that are numbers have a path, stored in float32, that is none."""
     for layer, state in states.items():
         path = state.arrays.get("path")
-        if path is None or np.isfinite(path.max()):
+        if path is None or state["weight"].dtype != np.float64 or np.isfinite(path.max()):
             continue
         beyond = np.count_nonzero(np.isinf(path) & np.isfinite(state["weight"]))
         if beyond:
