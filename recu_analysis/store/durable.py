@@ -82,7 +82,10 @@ def commit(staging: Path, final: Path, save: Callable[[Path], object]) -> None:
             os.close(descriptor)
         temporary.rename(final)
     finally:
-        delete(room)
+        try:
+            room.rmdir()  # empty where all went well
+        except OSError:
+            delete(room)
     sync_directory(final.parent)
 
 

@@ -27,12 +27,13 @@ class Replaced:
         """Move the segments, run.json and refused.json out of the way, that a crash in between lets others start."""
         history = root / names.HISTORY
         self._new_history = not history.exists()
+        history.mkdir(exist_ok=True)
         place = history / self._name
-        place.mkdir(parents=True)
         segments = [segment for _, segment in numbered(history, names.SEGMENT_NAME)]
         # The word that it was refused goes last: what is left without it is not for anybody to replace.
         for item in (*segments, root / names.RUN_FILE, root / names.REFUSED_FILE):
             if os.path.lexists(item):
+                place.mkdir(exist_ok=True)
                 item.rename(place / item.name)
                 sync_directory(item.parent)
 
