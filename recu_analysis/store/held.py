@@ -117,7 +117,7 @@ class HeldFolder:
         self._leave()
 
     def forget(self) -> None:
-        """Close what is open, without a word to other processes."""
+        """Close the descriptors and leave the lock as it is, which a parent process may hold."""
         _HELD.discard(self)
         for descriptor in (self._lock, self._folder):
             if descriptor >= 0:

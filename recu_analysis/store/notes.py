@@ -28,6 +28,18 @@ def notes(run: Run) -> list[str]:
         About weights that moved outside updates, unless the layer's adapter says that they do, and layers whose zpath
         is of other weights; empty where there is nothing to say.
     """
+    unknown = [spec.name for spec in run.header.layers if not spec.knows_z]
+    found = moved_outside(run)
+    if unknown:
+        found.append(
+            f"an earlier version recorded {listed(unknown, LISTED)}, whose zpath is not that of the effective weights; "
+            "mobility, and what is still, is left out there"
+        )
+    return found
+
+
+def moved_outside(run: Run) -> list[str]:
+    """The sentence about weights that moved outside updates though no adapter says that they do; else nothing."""
     windows: defaultdict[str, list[int]] = defaultdict(list)
     weights: defaultdict[str, int] = defaultdict(int)
     largest: defaultdict[str, float] = defaultdict(float)
@@ -38,21 +50,13 @@ def notes(run: Run) -> list[str]:
                 windows[name].append(window.number)
                 weights[name] += count
                 largest[name] = max(largest[name], layer.more.get("outside_step") or 0.0)
-    unknown = [spec.name for spec in run.header.layers if not spec.knows_z]
-    found = []
-    if unknown:
-        found.append(
-            f"an earlier version recorded {listed(unknown, LISTED)}, whose zpath is not that of the effective weights; "
-            "mobility, and what is still, is left out there"
-        )
     if not windows:
-        return found
+        return []
     worst = max(windows, key=lambda name: (weights[name], name))
     return [
-        *found,
         f"weights moved outside updates in {len(windows)} of {len(run.header.layers)} layers, most in {worst!r}: "
         f"{weights[worst]:,} weights in window{'s' if windows[worst][1:] else ''} {numbers_text(windows[worst])}, by "
-        f"{largest[worst]:.3g} at most; such steps are counted as part of the update that follows them",
+        f"{largest[worst]:.3g} at most; such steps are counted as part of the update that follows them"
     ]
 
 
@@ -62,7 +66,9 @@ def outside_text(run: Run) -> str:
     if not any("outside_updates" in more for more in looked):
         return "not known whether weights moved"
     declared = sum(more.get("outside_weights") or 0 for more in looked)
-    return "; ".join(notes(run)) or (f"{declared:,} weights moved, as their adapters say" if declared else "none moved")
+    return "; ".join(moved_outside(run)) or (
+        f"{declared:,} weights moved, as their adapters say" if declared else "none moved"
+    )
 
 
 def verified_text(run: Run) -> str:

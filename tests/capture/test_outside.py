@@ -1,5 +1,7 @@
 """One update a step whatever an optimizer's classes do, and what moves the weights without one: counted or refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from torch import nn
 
 import recu_analysis as ra
 from recu_analysis.errors import InputError, RecorderError, RecordingWarning
-from recu_analysis.store.notes import notes
+from recu_analysis.store.notes import notes, outside_text
 from recu_analysis.theory.standardize import WeightTransform
 from tests.capture.plain_loops import assert_recorded, loss_of, sgd, step, tiny, weights
 
@@ -299,6 +301,11 @@ def test_clamps_outside_updates_are_counted_and_told(tmp_path, where):
     assert_recorded(run.windows[1]["1"], [each["1"] for each in history[:4]])
     (note,) = notes(run)
     assert note.startswith("weights moved outside updates in 2 of 2 layers, most in '1':")
+    assert outside_text(run) == note
+    layers = tuple(replace(spec, z="") for spec in run.header.layers)
+    undefined = replace(run, header=replace(run.header, layers=layers))
+    assert len(notes(undefined)) == 2
+    assert outside_text(undefined) == note, "what is said of z is no movement"
 
 
 def test_an_adapter_may_say_that_its_layer_moves_its_weights(tmp_path):
