@@ -7,15 +7,15 @@ import shutil
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from recu_analysis.cli import cli
 from recu_analysis.testing import random_walk, synthetic_run
+from tests.cli_runner import refusal, run_cli, wrong_usage
 from tests.editing import edit_run, marks_of, write_marks
+from tests.messages import says
 
 
 @pytest.fixture
-def arms(tmp_path):
+def two_arms(tmp_path):
     """Two runs of one network whose settings differ."""
     for name, seed in (("free", 1), ("clamped", 2)):
         made = synthetic_run(tmp_path / name, {"stage.conv": random_walk((16, 20), 8, seed=seed, step=0.6)})
@@ -23,26 +23,23 @@ def arms(tmp_path):
     return str(tmp_path / "free"), str(tmp_path / "clamped")
 
 
-def run(*arguments):
-    return CliRunner().invoke(cli, ["compare", *arguments], prog_name="recu-analyze", env={"COLUMNS": "80"})
-
-
 @pytest.mark.parametrize("view", [[], ["--seeds"], ["--by-layer"], ["--curves"]])
-def test_every_view_fits_80_columns_and_has_every_format(arms, view):
-    done = run(*arms, *view)
+def test_every_view_fits_80_columns_and_has_every_format(two_arms, view):
+    done = run_cli("compare", *two_arms, *view)
     assert done.exit_code == 0, done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80
-    assert json.loads(run(*arms, *view, "--format", "json").stdout)
-    latex = run(*arms, *view, "--format", "latex").stdout
+    assert json.loads(run_cli("compare", *two_arms, *view, "--format", "json").stdout)
+    latex = run_cli("compare", *two_arms, *view, "--format", "latex").stdout
     assert latex.startswith(r"\begin{tabular}")
     assert r"\toprule" in latex
 
 
-def test_by_layer_says_what_is_less_what(arms):
-    lines = run(*arms, "--by-layer").stdout.splitlines()
-    assert lines[0] == "stage.conv: clamped less free"
-    assert lines[-1] == "value - reference: difference (95 % interval, over channels)."
-    assert "nothing to compare" in run(arms[0], "--by-layer").stderr
+def test_by_layer_says_what_is_less_what(two_arms):
+    lines = run_cli("compare", *two_arms, "--by-layer").stdout.splitlines()
+    says(lines[0], "stage.conv", "clamped", "free")
+    assert lines[0].index("clamped") < lines[0].index("free")
+    says(lines[-1], "value - reference", "95 %", "over channels")
+    says(run_cli("compare", two_arms[0], "--by-layer").stderr, "nothing to compare")
 
 
 def test_seeds_show_mean_interval_and_standard_deviation(tmp_path):
@@ -52,36 +49,35 @@ def test_seeds_show_mean_interval_and_standard_deviation(tmp_path):
         made = synthetic_run(folders[-1], {"stage.conv": random_walk((16, 20), 8, seed=seed, step=0.6)})
         edit_run(made.path, configuration={"seed": seed})
         write_marks(made.path, [mark | {"val_top1": accuracy} for mark in marks_of(made.path)])
-    lines = run(*folders, "--seeds").stdout.splitlines()
+    lines = run_cli("compare", *folders, "--seeds").stdout.splitlines()
     assert lines[:2] == [
         "free-0, free-1, free-2: 3 seeds",
         "  validation accuracy, %      91.33 (87.54 to 95.13), std 1.53",
     ]
-    assert "std" not in run(folders[0], "--seeds").stdout
+    assert "std" not in run_cli("compare", folders[0], "--seeds").stdout
 
 
-def test_layers_are_chosen_of_by_layer_only(arms):
-    assert run(*arms, "--by-layer", "--layer", "stage.*").exit_code == 0
-    assert "matches 'other'; known are stage.conv" in run(*arms, "--by-layer", "--layer", "other").stderr
-    assert run(*arms, "--layer", "stage.*").exit_code == 2
+def test_layers_are_chosen_of_by_layer_only(two_arms):
+    assert run_cli("compare", *two_arms, "--by-layer", "--layer", "stage.*").exit_code == 0
+    says(refusal("compare", *two_arms, "--by-layer", "--layer", "other"), "'other'", "stage.conv")
+    says(wrong_usage("compare", *two_arms, "--layer", "stage.*"), "--layer", "--by-layer")
 
 
 def test_sampled_runs_are_said_and_are_no_seeds_of_others(tmp_path):
     walk = {"stage.conv": random_walk((16, 20), 8, step=0.6)}
     paths = [str(synthetic_run(tmp_path / name, walk, exact=name == "seen").path) for name in ("seen", "sampled")]
-    done = run(*paths)
-    assert done.stderr.startswith(
-        "Warning: sampled: sampled from checkpoints, movement is net and flips are missed; do not compare"
-    )
-    assert [row["exact"] for row in json.loads(run(*paths, "--format", "json").stdout)] == [True, False]
-    assert [row["seeds"] for row in json.loads(run(*paths, "--seeds", "--format", "json").stdout)] == [1, 1]
+    done = run_cli("compare", *paths)
+    says(done.stderr.splitlines()[0], "Warning: sampled", "checkpoints", "net", "flips")
+    assert [row["exact"] for row in json.loads(run_cli("compare", *paths, "--format", "json").stdout)] == [True, False]
+    assert [row["seeds"] for row in json.loads(run_cli("compare", *paths, "--seeds", "--format", "json").stdout)] == [
+        1,
+        1,
+    ]
 
 
-def test_one_run_is_one_seed(arms, tmp_path):
-    copy = shutil.copytree(arms[0], tmp_path / "copy")
-    done = run(arms[0], str(copy), "--seeds")
-    assert done.exit_code == 1
-    assert "are one run, and one seed; give it once" in done.stderr
+def test_one_run_is_one_seed(two_arms, tmp_path):
+    copy = shutil.copytree(two_arms[0], tmp_path / "copy")
+    says(refusal("compare", two_arms[0], copy, "--seeds"), "free", "copy", "one run", "once")
 
 
 def test_the_footer_says_whose_intervals_are_over_what(tmp_path):
@@ -91,22 +87,22 @@ def test_the_footer_says_whose_intervals_are_over_what(tmp_path):
         path = synthetic_run(tmp_path / name, walk).path
         edit_run(path, configuration={"recu": recu, "seed": seed})
         paths.append(str(path))
-    done = run(*paths, "--by-layer")
-    assert done.stdout.rstrip().endswith("(95 % interval, over seeds for b0, b1, over channels for c0).")
+    done = run_cli("compare", *paths, "--by-layer")
+    says(done.stdout.splitlines()[-1], "95 %", "over seeds for b0, b1", "over channels for c0")
 
 
 def test_runs_that_say_no_seed_are_no_seeds(tmp_path):
     walks = [{"stage.conv": random_walk((16, 20), 8, step=0.6, seed=seed)} for seed in range(3)]
     paths = [str(synthetic_run(tmp_path / name, walk).path) for name, walk in zip("abc", walks, strict=True)]
-    done = run(*paths, "--seeds")
+    done = run_cli("compare", *paths, "--seeds")
     assert [line for line in done.stdout.splitlines() if not line.startswith(" ")] == [
         "a: 1 seed",
         "b: 1 seed",
         "c: 1 seed",
     ]
-    assert "Warning: a, b, c: no seed in the configuration, so each is an experiment by itself" in done.stderr
-    assert "no seed" not in run(paths[0], "--seeds").stderr
-    assert "stage.conv: b less a" in run(*paths, "--by-layer").stdout
+    says(done.stderr, "Warning: a, b, c", "no seed")
+    assert "no seed" not in run_cli("compare", paths[0], "--seeds").stderr
+    assert "stage.conv: b less a" in run_cli("compare", *paths, "--by-layer").stdout
 
 
 def test_seeds_that_ended_elsewhere_are_said(tmp_path):
@@ -116,6 +112,24 @@ def test_seeds_that_ended_elsewhere_are_said(tmp_path):
         path = synthetic_run(tmp_path / f"s{seed}", walk, windows=updates // 2).path
         edit_run(path, configuration={"seed": seed})
         paths.append(str(path))
-    done = run(*paths, "--seeds")
+    done = run_cli("compare", *paths, "--seeds")
     assert done.stdout.startswith("s0, s1: 2 seeds")
-    assert "ended after other numbers of updates: s0 after 16; s1 after 24" in done.stderr
+    says(done.stderr, "s0 after 16", "s1 after 24")
+
+
+def test_runs_stand_side_by_side_and_short_ones_are_said(tmp_path):
+    paths = [synthetic_run(tmp_path / name, seed=seed).path for seed, name in enumerate(("one", "two"))]
+    done = run_cli("compare", *paths)
+    assert (done.exit_code, done.stderr.count("\n")) == (0, 1)
+    says(done.stderr, "Warning: ", "above 0.5", "one, two", "too short")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert [line.split()[0] for line in done.stdout.splitlines()[3:5]] == ["one", "two"]
+    assert "2 seeds" not in run_cli("compare", "--seeds", *paths).stdout, "neither says a seed"
+    says(refusal("compare", paths[0], paths[0]), paths[0], "twice")
+
+
+def test_runs_in_folders_of_one_name_are_told_apart(tmp_path):
+    paths = [synthetic_run(tmp_path / name / "run", seed=seed).path for seed, name in enumerate(("one", "two"))]
+    done = run_cli("compare", *paths, "--format", "csv", "--quiet")
+    assert done.exit_code == 0
+    assert [line.split(",")[0] for line in done.stdout.splitlines()[1:]] == ["one/run", "two/run"]

@@ -6,22 +6,17 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 
-from recu_analysis.cli import cli
 from recu_analysis.store.run import open_run
 from recu_analysis.training import loop
 from recu_analysis.training.data import load_dataset
 from recu_analysis.training.evaluation import load_trained
+from tests.cli_runner import refusal, run_cli, wrong_usage
+from tests.messages import says
 from tests.training import cifar_files
 
 SHORT = ("--epochs", 1, "--warm-up", 0, "--batch-size", 40, "--device", "cpu")
-
-
-def run_cli(*arguments):
-    """The outcome of a command line, in this process: torch is loaded once for all."""
-    return CliRunner(env={"COLUMNS": "80"}).invoke(cli, [str(argument) for argument in arguments])
 
 
 @pytest.fixture
@@ -72,9 +67,7 @@ def test_trains_on_a_folder_of_images_of_a_size(tmp_path, photographs):
     row = measured(run)
     assert (row["loss"], row["top1"]) == (pytest.approx(loss, rel=1e-5), pytest.approx(top1))
     assert measured(run, "--image-size", 24)["loss"] != row["loss"]
-    done = run_cli("evaluate", run, "--image-size", 4)
-    assert done.exit_code == 2
-    assert "4 is not in the range 8<=x<=1024" in " ".join(done.stderr.replace("│", " ").split())
+    says(wrong_usage("evaluate", run, "--image-size", 4), "4", "8<=x<=1024")
 
 
 def test_every_option_of_training_reaches_it(tmp_path, photographs):
@@ -101,28 +94,24 @@ def test_every_option_of_training_reaches_it(tmp_path, photographs):
 
 
 @pytest.mark.parametrize(
-    ("words", "text"),
+    ("words", "facts"),
     [
-        (("--dataset", "cifar10"), "Error: cifar10 needs a folder: https://www.cs.toronto.edu/~kriz/cifar.html has"),
-        (("--dataset", "cifar100", "--data-dir", "."), "Error: . does not hold CIFAR-100; https://www.cs.toronto.edu"),
-        (("--dataset", "image-folder", "--data-dir", "none"), "Error: none/train is missing: it should hold train/CL"),
-        (("--dataset", "image-folder", "--image-size", 2), "Error: images can have 8 to 1024 pixels a side, not 2"),
+        (("cifar10",), ["cifar10", "folder", "https://www.cs.toronto.edu/~kriz/cifar.html"]),
+        (("cifar100", "--data-dir", "."), ["CIFAR-100", "https://www.cs.toronto.edu"]),
+        (("image-folder", "--data-dir", "none"), ["none/train", "missing", "train/CL"]),
+        (("image-folder", "--image-size", 2), ["8 to 1024 pixels", "not 2"]),
     ],
 )
-def test_what_is_missing_is_said_before_anything_is_made(tmp_path, monkeypatch, words, text):
+def test_what_is_missing_is_said_before_anything_is_made(tmp_path, monkeypatch, words, facts):
     monkeypatch.chdir(tmp_path)
-    done = run_cli("train", "--run-dir", "x", *words)
-    assert done.exit_code == 1
-    assert done.stderr.startswith(text)
-    assert done.stderr.count("\n") == 1
+    says(refusal("train", "--run-dir", "x", "--dataset", *words), *facts)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_size_that_the_network_does_not_take_is_refused_before_anything_is_made(tmp_path, photographs):
     words = ("--dataset", "image-folder", "--data-dir", photographs, "--image-size", 18, "--network", "resnet20")
-    done = run_cli("train", *words, "--run-dir", tmp_path / "run", *SHORT)
-    assert done.exit_code == 1
-    assert done.stderr.startswith("Error: resnet20 takes images of shape (batch, 3, H, W) with H and W multiples of 4")
+    sentence = refusal("train", *words, "--run-dir", tmp_path / "run", *SHORT)
+    says(sentence, "resnet20", "(batch, 3, H, W)", "multiples of 4")
     assert not (tmp_path / "run").exists()
 
 
@@ -132,27 +121,19 @@ def test_one_image_is_too_few_to_train_on_and_nothing_is_made(tmp_path, photogra
             image.unlink()
     (photographs / "train/dog").rmdir()
     (photographs / "val/dog").rename(tmp_path / "dog")
-    done = run_cli(
-        "train", "--dataset", "image-folder", "--data-dir", photographs, "--run-dir", tmp_path / "run", *SHORT
-    )
-    assert done.exit_code == 1
-    assert done.stderr.startswith("Error: the data set has too few images to train on, 1: ")
+    words = ("--dataset", "image-folder", "--data-dir", photographs)
+    says(refusal("train", *words, "--run-dir", tmp_path / "run", *SHORT), "too few images", "1")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_run_of_an_image_folder_is_evaluated_on_other_data(tmp_path, cifar, photographs):
     data = ("--dataset", "image-folder", "--data-dir", photographs, "--image-size", 16)
     assert run_cli("train", *data, "--run-dir", tmp_path / "run", *SHORT).exit_code == 0
-    done = run_cli("evaluate", tmp_path / "run", "--dataset", "digits")
-    assert done.stderr.endswith("it tells 2 classes apart, and the data set has 10\n")
+    says(refusal("evaluate", tmp_path / "run", "--dataset", "digits"), "2 classes", "10")
 
 
 def test_a_run_of_other_classes_is_refused_in_one_sentence(tmp_path, cifar, photographs):
-    assert (
-        run_cli("train", "--dataset", "cifar10", "--data-dir", cifar, "--run-dir", tmp_path / "run", *SHORT).exit_code
-        == 0
-    )
-    done = run_cli("evaluate", tmp_path / "run", "--dataset", "image-folder", "--data-dir", photographs)
-    assert done.exit_code == 1
-    assert done.stderr.endswith("does not fit the network: it tells 10 classes apart, and the data set has 2\n")
-    assert done.stderr.count("\n") == 1
+    words = ("--dataset", "cifar10", "--data-dir", cifar)
+    assert run_cli("train", *words, "--run-dir", tmp_path / "run", *SHORT).exit_code == 0
+    other = ("--dataset", "image-folder", "--data-dir", photographs)
+    says(refusal("evaluate", tmp_path / "run", *other), "10 classes", "2")

@@ -7,12 +7,12 @@ import re
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from recu_analysis.cli import cli
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform
+from tests.cli_runner import run_cli
 from tests.editing import edit_run, marks_of, write_marks
+from tests.messages import says
 
 COMMANDS = {
     "claims": ["claims", "small", "free"],
@@ -26,7 +26,7 @@ COMMANDS = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def four_runs(tmp_path_factory):
     """Runs with layers of few channels, or of NaN, and without any metrics."""
     folder = tmp_path_factory.mktemp("missing")
     for seed, name in enumerate(("small", "broken", "free", "nothing")):
@@ -47,36 +47,36 @@ def says_nan(text):
 
 
 def shown(folder, words, *more):
-    paths = [str(folder / word) if (folder / word).is_dir() else word for word in words]
-    done = CliRunner().invoke(cli, [*paths, *more], prog_name="recu-analyze", env={"COLUMNS": "80"})
-    assert done.exit_code == 0, done.output
+    paths = [folder / word if (folder / word).is_dir() else word for word in words]
+    done = run_cli(*paths, *more)
+    assert done.exit_code == 0, done
     return done.stdout
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_no_text_says_nan(folder, command):
+def test_no_text_says_nan(four_runs, command):
     for form in ("table", "csv", "latex"):
-        text = shown(folder, COMMANDS[command], "--format", form)
+        text = shown(four_runs, COMMANDS[command], "--format", form)
         assert not says_nan(text), form
-    rows = json.loads(shown(folder, COMMANDS[command], "--format", "json"))
+    rows = json.loads(shown(four_runs, COMMANDS[command], "--format", "json"))
     assert command == "curves" or any(value is None for row in rows for value in row.values()), "all is known"
 
 
-def test_a_claim_without_an_interval_says_so(folder):
-    rows = {row["id"]: row for row in json.loads(shown(folder, ["claims", "small", "free"], "--format", "json"))}
+def test_a_claim_without_an_interval_says_so(four_runs):
+    rows = {row["id"]: row for row in json.loads(shown(four_runs, ["claims", "small", "free"], "--format", "json"))}
     for name in ("C1a", "C1b", "C2"):
         assert (rows[name]["low"], rows[name]["verdict"]) == (None, "cannot tell")
         assert rows[name]["estimate"] is not None
-    assert "an interval needs a layer of 8 channels, all with a value, or 3 seeds" in rows["C1b"]["why"]
+    says(rows["C1b"]["why"], "interval", "8 channels", "3 seeds")
     assert re.search(r"expected of pure distance: \d\.\d\d$", rows["C1b"]["why"])
 
 
-def test_pages_and_figures_say_no_nan(folder, tmp_path):
-    shown(folder, ["report", "small", "broken", "free", "nothing"], "-o", str(tmp_path / "page.html"))
+def test_pages_and_figures_say_no_nan(four_runs, tmp_path):
+    shown(four_runs, ["report", "small", "broken", "free", "nothing"], "-o", str(tmp_path / "page.html"))
     page = (tmp_path / "page.html").read_text()
     cells = re.findall(r"<(?:td|th|li|p)(?: [^>]*)?>([^<]*)<", page)
     assert len(cells) > 50
-    assert "nothing: no channel has weights that differ and are numbers" in page
+    assert re.search(r"nothing: no channel has \w+", page)
     assert not [cell for cell in cells if says_nan(cell)]
-    shown(folder, ["figures", "small", "free"], "--only", "claims", "--format", "svg", "-o", str(tmp_path))
+    shown(four_runs, ["figures", "small", "free"], "--only", "claims", "--format", "svg", "-o", str(tmp_path))
     assert not re.search(r">[^<]*\bnan\b", (tmp_path / "claims.svg").read_text(), re.IGNORECASE)

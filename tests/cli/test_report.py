@@ -1,26 +1,22 @@
 """recu-analyze report as a user types it: the file, its name, and what goes wrong in one sentence."""
 
 import pytest
-from click.testing import CliRunner
 
-from recu_analysis.cli import cli
 from recu_analysis.testing import synthetic_run
+from tests.cli_runner import refusal, run_cli, wrong_usage
+from tests.messages import says
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def shared_run(tmp_path_factory):
     return synthetic_run(tmp_path_factory.mktemp("report") / "run").path
 
 
-def invoke(*arguments):
-    return CliRunner().invoke(cli, ["report", *map(str, arguments)])
-
-
-def test_it_writes_one_small_file_and_says_where(run, tmp_path):
+def test_it_writes_one_small_file_and_says_where(shared_run, tmp_path):
     output = tmp_path / "page.html"
     output.write_text("before")
-    done = invoke(run, "-o", output)
-    assert done.exit_code == 0, done.output
+    done = run_cli("report", shared_run, "-o", output)
+    assert done.exit_code == 0, done
     assert done.stdout == ""
     assert done.stderr.startswith(f"wrote {output}, ")
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
@@ -29,25 +25,20 @@ def test_it_writes_one_small_file_and_says_where(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "facts"),
     [
-        (
-            ["nowhere"],
-            "Error: nowhere does not exist; recu-analyze train and recu_analysis.record make run directories",
-        ),
-        (["RUN", "RUN"], "Error: RUN is named twice; give every run once"),
-        (["RUN", "-o", "no/page.html"], "Error: no/page.html cannot be written: there is no folder no; make it first"),
-        (["RUN", "-o", "/proc/page.html"], "Error: /proc/page.html cannot be written: "),
+        (["nowhere"], ["nowhere", "does not exist", "recu-analyze train"]),
+        (["RUN", "RUN"], ["RUN", "twice"]),
+        (["RUN", "-o", "no/page.html"], ["no/page.html", "no folder no"]),
+        (["RUN", "-o", "/proc/page.html"], ["/proc/page.html", "cannot be written"]),
     ],
 )
-def test_what_goes_wrong_is_one_sentence(run, tmp_path, monkeypatch, arguments, sentence):
+def test_what_goes_wrong_is_one_sentence(shared_run, tmp_path, monkeypatch, arguments, facts):
     monkeypatch.chdir(tmp_path)
-    done = invoke(*[str(run) if each == "RUN" else each for each in arguments])
-    assert done.exit_code == 1
-    assert done.stderr.startswith(sentence.replace("RUN", str(run)))
-    assert done.stderr.count("\n") == 1
+    sentence = refusal("report", *[shared_run if each == "RUN" else each for each in arguments])
+    says(sentence.replace(str(shared_run), "RUN"), *facts)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_is_no_output(run, tmp_path):
-    assert invoke(run, "-o", tmp_path).exit_code == 2
+def test_a_folder_is_no_output(shared_run, tmp_path):
+    says(wrong_usage("report", shared_run, "-o", tmp_path), tmp_path, "directory")

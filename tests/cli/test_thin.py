@@ -1,34 +1,27 @@
 """recu-analyze thin as a user types it: exit codes, streams, nothing half-written."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
 from recu_analysis.testing import synthetic_run
-
-
-def run_cli(*arguments):
-    command = [sys.executable, "-m", "recu_analysis", *map(str, arguments)]
-    environment = os.environ | {"COLUMNS": "80", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+from tests.cli_runner import refusal, run_cli, wrong_usage
+from tests.messages import says
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory):
+def whole_run(tmp_path_factory):
     return synthetic_run(tmp_path_factory.mktemp("thin") / "run", windows=10).path
 
 
-def test_thin_says_what_it_made(path, tmp_path):
-    done = run_cli("thin", path, "--windows", "0,1,5, 10", "--layer", "second", "-o", tmp_path / "small")
-    assert (done.returncode, done.stdout) == (0, "")
+def test_thin_says_what_it_made(whole_run, tmp_path):
+    done = run_cli("thin", whole_run, "--windows", "0,1,5, 10", "--layer", "second", "-o", tmp_path / "small")
+    assert (done.exit_code, done.stdout) == (0, "")
     assert done.stderr.startswith(f"{tmp_path}/small has 4 of 11 windows, ")
-    assert run_cli("verify", tmp_path / "small").returncode == 0
+    assert run_cli("verify", tmp_path / "small").exit_code == 0
     tables = [
         json.loads(run_cli("dead-weights", where, "--layer", "second", "--window", window, "--format", "json").stdout)
-        for where, window in ((path, "6:11"), (tmp_path / "small", "10"))
+        for where, window in ((whole_run, "6:11"), (tmp_path / "small", "10"))
     ]
     (before,), (after,) = tables
     assert (before.pop("first_window"), after.pop("first_window")) == (6, 10)
@@ -38,26 +31,19 @@ def test_thin_says_what_it_made(path, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "text"),
+    ("ask", "arguments", "facts"),
     [
-        (["--windows", "0,12"], 1, "has the windows 0 to 10, not 12\n"),
-        (["--windows", "0,5"], 1, "Error: window 10 must stay, else what was recorded there would be lost; add 10"),
-        (["--windows", "0:5"], 2, "windows are written 0,1,5,20, not '0:5'"),
-        (["--windows", "0,10", "--layer", "x*"], 1, "matches 'x*'; known are first, second"),
-        ([], 2, "Missing option '--windows'"),
+        (refusal, ["--windows", "0,12"], ["0 to 10", "12"]),
+        (refusal, ["--windows", "0,5"], ["window 10 must stay", "add 10"]),
+        (wrong_usage, ["--windows", "0:5"], ["0,1,5,20", "'0:5'"]),
+        (refusal, ["--windows", "0,10", "--layer", "x*"], ["'x*'", "first, second"]),
+        (wrong_usage, [], ["Missing option", "--windows"]),
     ],
 )
-def test_bad_input_is_one_sentence_and_leaves_nothing(path, tmp_path, arguments, code, text):
-    done = run_cli("thin", path, *arguments, "-o", tmp_path / "small")
-    assert done.returncode == code
-    assert text in done.stderr
-    assert done.stdout == ""
-    if code == 1:
-        assert done.stderr.count("\n") == 1
+def test_bad_input_is_one_sentence_and_leaves_nothing(whole_run, tmp_path, ask, arguments, facts):
+    says(ask("thin", whole_run, *arguments, "-o", tmp_path / "small"), *facts)
     assert not any(tmp_path.iterdir())
 
 
-def test_what_exists_is_refused(path):
-    done = run_cli("thin", path, "--windows", "0,10", "-o", path)
-    assert done.returncode == 1
-    assert done.stderr == f"Error: {path} exists already; choose another folder for the thinned run\n"
+def test_what_exists_is_refused(whole_run):
+    says(refusal("thin", whole_run, "--windows", "0,10", "-o", whole_run), whole_run, "exists", "another folder")

@@ -1,0 +1,120 @@
+"""recu-analyze dead-weights as a user types it: its table in every format, its options, and what it cannot tell."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from recu_analysis.store.tensors import TensorFile
+from recu_analysis.testing import random_walk, synthetic_run
+from tests.cli_runner import refusal, run_cli, wrong_usage
+from tests.messages import says
+
+
+def test_it_fits_80_columns_and_explains_itself(trained_run):
+    done = run_cli("dead-weights", trained_run)
+    assert (done.exit_code, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    says(lines[0], "windows 2:3", "6 updates", "every update")
+    says(lines[1], "last half", "memory", "1/2", "(0.")
+    assert sum(line.startswith("layer") and "conv" in line for line in lines) == 18
+    assert any(line.startswith("all ") and "267264" in line for line in lines)
+    assert any(line.startswith("dead (tail-silent): ") for line in lines)
+    assert any(line.startswith("T = ") and "weight decay" in line and "momentum" in line for line in lines)
+    assert "too short" in lines[-2]
+
+
+def test_the_same_numbers_in_every_format(trained_run, tmp_path):
+    rows = json.loads(run_cli("dead-weights", trained_run, "--format", "json", "--layer", "layer2.*").stdout)
+    assert len(rows) == 6
+    text = run_cli("dead-weights", trained_run, "--layer", "layer2.*").stdout
+    assert f"{100 * rows[0]['silent_fraction']:.1f}" in text
+    output = tmp_path / "table.csv"
+    done = run_cli("dead-weights", trained_run, "--format", "csv", "-o", output)
+    assert done.stdout == ""
+    assert output.read_text().splitlines()[0].startswith("layer,weights,first_window")
+    assert "\\bottomrule" in run_cli("dead-weights", trained_run, "--format", "latex").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "facts"),
+    [
+        (["none"], ["none", "does not exist", "recu-analyze train", "recu_analysis.record"]),
+        (["empty"], ["empty is empty"]),
+        (["run", "--layer", "x*"], ["'x*'", "first, second"]),
+        (["run", "--window", "7:9"], ["run", "0 to 4", "7:9"]),
+    ],
+)
+def test_bad_input_is_one_sentence(synthetic_path, monkeypatch, arguments, facts):
+    monkeypatch.chdir(synthetic_path.parent)
+    (synthetic_path.parent / "empty").mkdir()
+    says(refusal("dead-weights", *arguments), *facts)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "facts"),
+    [
+        (["run", "--window", "9:7"], ["9:7", "empty"]),
+        (["run", "--tail-tau", 0.2], ["(0.5, 1]", "0.2"]),
+        (["run", "--criterion", "gone"], ["'gone'"]),
+        ([], ["Missing argument", "RUN"]),
+    ],
+)
+def test_options_that_no_run_could_take_are_wrong_usage(arguments, facts):
+    says(wrong_usage("dead-weights", *arguments), *facts)
+
+
+def test_damage_is_told_beside_what_is_whole(damaged_path):
+    done = run_cli("dead-weights", damaged_path)
+    assert done.exit_code == 1
+    says(done.stderr, "Warning: window 1 (", "cut short")
+    assert "windows 4:5" in done.stdout
+    says(refusal_after_warnings("dead-weights", damaged_path, "--window", "2:5"), "update 5", "missing")
+
+
+def refusal_after_warnings(*arguments):
+    """The last sentence of a command that warns, and then refuses."""
+    done = run_cli(*arguments)
+    assert (done.exit_code, done.stdout) == (1, "")
+    *warnings, last = done.stderr.splitlines()
+    assert warnings
+    assert all(each.startswith("Warning: ") for each in warnings)
+    return last
+
+
+@pytest.mark.parametrize("more", [[], ["--jobs", 2]])
+def test_a_flipped_bit_in_the_body_names_the_tensor(synthetic_path, more):
+    shard = next((synthetic_path / "history/segment-0000/window-000004").iterdir())
+    content = bytearray(shard.read_bytes())
+    content[TensorFile(shard, "shard").entries["zpath/second"].start] ^= 4
+    shard.write_bytes(content)
+    says(refusal("dead-weights", synthetic_path, *more), "damaged", "'zpath/second'", "checksum")
+
+
+def test_nan_weights_are_counted_and_the_table_goes_on(tmp_path):
+    walk = random_walk((4, 30), 4)
+    walk[4, 1, 2] = np.nan
+    path = synthetic_run(tmp_path / "run", {"a": walk, "b": random_walk((4, 30), 4)}).path
+    done = run_cli("dead-weights", path)
+    assert done.exit_code == 0
+    says(done.stderr, "Warning: layer a: 1 weights are NaN or infinite in windows 3:5", "30 weights in all")
+    assert " of 210 weights, " in done.stdout, "three of four channels, and the other layer"
+
+
+def test_weights_that_were_no_numbers_for_a_while_are_told(tmp_path):
+    walk = random_walk((4, 30), 4)
+    walk[3, 1, 2] = np.nan
+    path = synthetic_run(tmp_path / "run", {"a": walk}, windows=1).path
+    says(run_cli("dead-weights", path).stderr, "Warning: layer a", "for a while", "windows 1:2", "30 weights in all")
+
+
+def test_long_layer_names_are_shortened_and_still_fit(tmp_path):
+    name = "model.encoder.layer.11.attention.self.query"
+    path = synthetic_run(tmp_path / "run", {name: random_walk((4, 30), 4)}).path
+    done = run_cli("dead-weights", path)
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "…" in done.stdout
+    assert json.loads(run_cli("dead-weights", path, "--format", "json").stdout)[0]["layer"] == name

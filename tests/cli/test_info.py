@@ -1,0 +1,21 @@
+"""recu-analyze info as a user types it."""
+
+from __future__ import annotations
+
+from tests.cli_runner import refusal, run_cli
+from tests.messages import says
+
+
+def test_it_says_what_a_run_is(trained_run):
+    done = run_cli("info", trained_run)
+    assert (done.exit_code, done.stderr) == (0, "")
+    says(done.stdout, "18 binary, 267264 weights", "3, numbers 0 to 2", "12, up to number 12", "exact: every update")
+
+
+def test_damage_makes_the_exit_code(damaged_path):
+    assert run_cli("info", damaged_path).exit_code == 1
+
+
+def test_a_folder_of_ordinary_checkpoints_is_told(tmp_path):
+    (tmp_path / "epoch1.pth").touch()
+    says(refusal("info", tmp_path), tmp_path, "checkpoints", "epoch1.pth", "1 in all")

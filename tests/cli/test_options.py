@@ -1,0 +1,75 @@
+"""What options and warnings do alike in every command that shares them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recu_analysis.cli import options
+from recu_analysis.testing import random_walk, synthetic_run
+from tests.cli_runner import run_cli, run_program
+from tests.messages import says
+
+
+@pytest.mark.parametrize("tell", ["note", "warn", "fail"])
+def test_a_terminal_obeys_no_name_of_a_file(tell, capsys):
+    getattr(options, tell)("b\nc\x1b[31m\udc80ü.png")
+    assert capsys.readouterr().err.endswith("b\\nc\\x1b[31m\\udc80ü.png\n")
+
+
+def test_color_and_quiet(synthetic_path, tmp_path):
+    assert "\x1b[" not in run_program("dead-weights", synthetic_path).stdout
+    assert "\x1b[1m" in run_program("dead-weights", synthetic_path, "--color", "always").stdout
+    done = run_program("dead-weights", synthetic_path, "--quiet", "-o", tmp_path / "t.txt", "--color", "always")
+    assert done.stderr == ""
+    assert "\x1b[" not in (tmp_path / "t.txt").read_text()
+
+
+def test_debug_shows_where_an_error_arises(tmp_path):
+    says(run_cli("info", tmp_path / "none", "--debug").stderr, "Traceback", "NotARunError")
+
+
+@pytest.mark.parametrize("command", ["dead-weights", "updates", "fit"])
+def test_several_processes_print_the_same(synthetic_path, command):
+    one, two = (run_cli(command, synthetic_path, "--format", "csv", "--jobs", jobs) for jobs in (1, 2))
+    assert (one.exit_code, two.exit_code) == (0, 0)
+    assert one.stdout == two.stdout != ""
+    assert one.stderr == two.stderr
+
+
+@pytest.mark.parametrize("command", ["dead-weights", "updates", "flips", "fit", "claims", "compare", "report"])
+def test_damaged_windows_are_told_and_make_the_exit_code(damaged_path, tmp_path, command):
+    done = run_cli(command, damaged_path, *(["-o", tmp_path / "page.html"] if command == "report" else []))
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Warning: window 1 (")
+    assert done.stdout or (tmp_path / "page.html").exists(), "what is whole is shown"
+
+
+@pytest.mark.parametrize("command", ["updates", "flips", "claims", "compare"])
+def test_weights_that_are_no_numbers_are_told(tmp_path, command):
+    walk = random_walk((8, 30), 4)
+    walk[-1, 3, :2] = np.nan
+    done = run_cli(command, synthetic_run(tmp_path / "run", {"damaged": walk}).path)
+    assert done.exit_code == 0
+    says(done.stderr.splitlines()[0], "Warning: ", "damaged", tmp_path / "run", "2 of its weights", "NaN or infinite")
+
+
+@pytest.mark.parametrize("command", [["claims"], ["tradeoff", "--run"], ["figures", "--only", "scores"]])
+def test_constant_channels_are_told_where_something_is_measured(tmp_path, command):
+    walk = random_walk((8, 30), 4)
+    walk[:, [0, 5]] = 0.5
+    path = synthetic_run(tmp_path / "run", {"half": walk, "whole": random_walk((8, 30), 4)}).path
+    output = ["--output", tmp_path / "figures"] if command[0] == "figures" else []
+    done = run_cli(*command, path, *output)
+    assert done.exit_code == 0, done.stderr
+    (told,) = [line for line in done.stderr.splitlines() if "are constant" in line]
+    says(told, "Warning: ", "half", path, "2 of its channels")
+    assert "are constant" not in run_cli("flips", path).stderr
+
+
+@pytest.mark.parametrize(("command", "columns"), [("dead-weights", 12), ("updates", 8), ("flips", 10), ("fit", 9)])
+def test_latex_has_the_columns_of_the_text_table(tmp_path, command, columns):
+    path = synthetic_run(tmp_path / "run", {"a": random_walk((16, 30), 4, step=0.5)}).path
+    lines = run_cli(command, path, "--format", "latex").stdout.splitlines()
+    assert len(lines[0].removeprefix(r"\begin{tabular}{").removesuffix("}")) == columns
+    assert lines[0].endswith("r}"), "numbers to the right"
