@@ -13,6 +13,7 @@ from recu_analysis.analysis.flips import zero_density
 from recu_analysis.errors import WindowNotFoundError
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.standardize import standard_scores
+from tests.run_files import window_folder
 
 
 def signs(walk):
@@ -53,8 +54,8 @@ def test_the_density_at_zero_is_that_of_the_normal():
 def test_a_run_without_its_initial_state_has_no_c2i_and_begins_after_its_gap(tmp_path):
     path = synthetic_run(tmp_path / "run", windows=4).path
     whole = flip_table(open_run(path))
-    rmtree(path / "history/segment-0000/window-000000")
-    rmtree(path / "history/segment-0000/window-000001")
+    rmtree(window_folder(path, 0))
+    rmtree(window_folder(path, 1))
     rest = flip_table(open_run(path))
     assert rest["window"].unique().tolist() == [3, 4]
     assert rest["c2i"].isna().all()
@@ -65,6 +66,6 @@ def test_a_run_without_its_initial_state_has_no_c2i_and_begins_after_its_gap(tmp
 
 def test_a_gap_before_the_last_window_leaves_nothing(tmp_path):
     path = synthetic_run(tmp_path / "run", windows=4).path
-    rmtree(path / "history/segment-0000/window-000003")
+    rmtree(window_folder(path, 3))
     with pytest.raises(WindowNotFoundError, match="is missing"):
         flip_table(open_run(path))

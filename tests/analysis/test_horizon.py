@@ -12,6 +12,7 @@ from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.cli.stretches import choice
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform, standard_scores
+from tests.run_files import window_folder
 
 
 def forgetful(shape, updates, *, keep, seed=0):
@@ -83,7 +84,7 @@ def test_layers_without_scores_have_no_memory(tmp_path):
 
 def test_the_last_half_begins_after_a_gap(tmp_path):
     path = synthetic_run(tmp_path / "run").path
-    shutil.rmtree(path / "history/segment-0000/window-000002")
+    shutil.rmtree(window_folder(path, 2))
     assert final_stretch(open_run(path)).range == WindowRange(4, 4)
 
 
@@ -121,7 +122,7 @@ def test_nothing_that_stands_still_has_forgotten(tmp_path, shape, centre):
 def test_a_horizon_before_a_gap_is_found(tmp_path):
     path = synthetic_run(tmp_path / "run", {"a": random_walk((10, 60), 40, step=0.4, seed=1)}, windows=8).path
     whole = horizon(open_run(path), 0)
-    shutil.rmtree(path / "history/segment-0000/window-000006")
+    shutil.rmtree(window_folder(path, 6))
     assert whole.range.last < 6
     assert horizon(open_run(path), 0) == whole
     assert horizon(open_run(path), 4) is None, "window 5 alone is too short, and the next is missing"

@@ -13,6 +13,7 @@ from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.quantization import exact
 from recu_analysis.theory.standardize import WeightTransform, standard_scores
+from tests.run_files import window_folder
 
 FIXED = [
     "window",
@@ -218,7 +219,7 @@ def test_two_values_have_a_distance_and_no_shape(tmp_path):
 def test_after_a_gap_there_is_a_state_and_no_movement(tmp_path):
     path = synthetic_run(tmp_path / "run", {"a": random_walk((4, 30), 12, step=0.3)}, windows=6).path
     whole = layer_table(open_run(path)).set_index("window")
-    shutil.rmtree(path / "history/segment-0000/window-000003")
+    shutil.rmtree(window_folder(path, 3))
     table = layer_table(open_run(path)).set_index("window")
     assert table.index.tolist() == [0, 1, 2, 4, 5, 6]
     assert table.loc[4, ["mobility", "flip_ratio", "memory", "revived_fraction"]].isna().all()

@@ -3,19 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 
 import recu_analysis as ra
 from recu_analysis.analysis.selection import decay_time, known_windows
-from recu_analysis.cli import cli
 from recu_analysis.errors import InputError, StoreError, WindowNotFoundError
 from recu_analysis.store.record import merged
 from recu_analysis.store.verify import DAMAGE, verify
 from tests.capture.plain_loops import assert_same_windows, sgd, step, tiny
-
-
-def contents(path):
-    return {file.relative_to(path): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+from tests.cli_runner import run_cli
+from tests.run_files import contents
 
 
 def trained(path, updates=60, every=20, keep=()):
@@ -107,10 +103,10 @@ def test_every_command_says_which_updates_are_in_no_window(tmp_path):
     (row,) = found[found["detail"].str.startswith("updates 41 to 50")].to_dict(orient="records")
     assert (row["verdict"], row["window"]) == ("whole", 3)
     for command in ("info", "fit", "dead-weights", "updates", "flips", "verify"):
-        result = CliRunner().invoke(cli, [command, str(path)])
-        assert result.exit_code == 0, result.output
-        assert "updates 41 to 50 are in no window" in result.output, command
-        assert "every update was seen" not in result.output
+        done = run_cli(command, path)
+        assert done.exit_code == 0, done
+        assert "updates 41 to 50 are in no window" in done.stdout + done.stderr, command
+        assert "every update was seen" not in done.stdout + done.stderr
 
 
 def test_several_optimizers_go_on_with_their_own_counts(tmp_path):

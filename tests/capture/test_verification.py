@@ -19,6 +19,7 @@ from recu_analysis.nn import BinaryConv2d, BinaryLinear
 from recu_analysis.theory.standardize import WeightTransform
 from tests.capture import wild_layers as wild
 from tests.capture.test_adapters_wild import shake
+from tests.run_files import contents
 
 
 def through(weight, value):
@@ -124,11 +125,11 @@ def test_a_layer_that_uses_other_states_is_refused(tmp_path, name):
 def test_a_run_that_goes_on_with_another_forward_pass_is_as_it_was(tmp_path):
     model, batch = model_of(kind("BitLinear", nn.Linear, lambda weight: (weight - weight.mean()).sign()))
     before = train(tmp_path / "run", model, batch)
-    files = {file: file.read_bytes() for file in sorted((tmp_path / "run").rglob("*")) if file.is_file()}
+    files = contents(tmp_path / "run")
     type(model[0]).forward = kind("Other", nn.Linear, absmean).forward
     with pytest.raises(RecorderError, match="three values a channel"):
         train(tmp_path / "run", model, batch, resume=2)
-    assert {file: file.read_bytes() for file in sorted((tmp_path / "run").rglob("*")) if file.is_file()} == files
+    assert contents(tmp_path / "run") == files
     assert len(ra.open_run(tmp_path / "run").windows) == len(before.windows)
 
 

@@ -13,6 +13,7 @@ from recu_analysis.testing import synthetic_run
 from recu_analysis.training import checkpoint
 from recu_analysis.training.config import TrainingConfig
 from tests.cli_runner import Done, run_program
+from tests.run_files import window_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +52,7 @@ def synthetic_path(tmp_path) -> Path:
 @pytest.fixture
 def damaged_path(synthetic_path) -> Path:
     """A synthetic run whose window 1 is cut short."""
-    shard = next((synthetic_path / "history/segment-0000/window-000001").iterdir())
+    shard = window_file(synthetic_path, 1)
     shard.write_bytes(shard.read_bytes()[:-5])
     return synthetic_path
 

@@ -11,6 +11,7 @@ from recu_analysis.store.tensors import TensorFile
 from recu_analysis.testing import random_walk, synthetic_run
 from tests.cli_runner import refusal, run_cli, wrong_usage
 from tests.messages import says
+from tests.run_files import window_file
 
 
 def test_it_fits_80_columns_and_explains_itself(trained_run):
@@ -87,7 +88,7 @@ def refusal_after_warnings(*arguments):
 
 @pytest.mark.parametrize("more", [[], ["--jobs", 2]])
 def test_a_flipped_bit_in_the_body_names_the_tensor(synthetic_path, more):
-    shard = next((synthetic_path / "history/segment-0000/window-000004").iterdir())
+    shard = window_file(synthetic_path, 4)
     content = bytearray(shard.read_bytes())
     content[TensorFile(shard, "shard").entries["zpath/second"].start] ^= 4
     shard.write_bytes(content)

@@ -8,6 +8,7 @@ import pytest
 from recu_analysis.testing import synthetic_run
 from tests.cli_runner import refusal, run_cli
 from tests.messages import says
+from tests.run_files import window_file, window_folder
 
 
 @pytest.fixture
@@ -27,11 +28,11 @@ def test_a_whole_run(path):
 
 
 def test_damage_exits_with_1_and_names_the_tensor(path):
-    file = path / "history/segment-0000/window-000003/00001-of-00001.safetensors"
+    file = window_file(path, 3)
     content = bytearray(file.read_bytes())
     content[-3] ^= 1
     file.write_bytes(content)
-    shutil.rmtree(path / "history/segment-0000/window-000007")
+    shutil.rmtree(window_folder(path, 7))
     done = run_cli("verify", path)
     assert done.exit_code == 1
     assert max(map(len, done.stdout.splitlines())) <= 80

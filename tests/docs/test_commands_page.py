@@ -5,9 +5,9 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from recu_analysis.cli import COMMANDS, cli
+from recu_analysis.cli import COMMANDS
+from tests.cli_runner import run_cli
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
@@ -32,9 +32,9 @@ def test_the_tables_of_quantities_are_up_to_date():
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_that_help_lists_is_on_the_page(name):
-    done = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(cli, [name, "--help"])
+    done = run_cli(name, "--help", columns=200)
     assert done.exit_code == 0
-    options = set(re.findall(r"^\W*(--[a-z0-9-]+)", done.output, flags=re.MULTILINE))
+    options = set(re.findall(r"^\W*(--[a-z0-9-]+)", done.stdout, flags=re.MULTILINE))
     section = PAGE.split(f"\n## {name}\n")[1].split("\n## ")[0]
     assert {"--help", "--quiet", "--color", "--debug"} <= options
     for option in options - {"--help", "--quiet", "--color", "--debug"}:

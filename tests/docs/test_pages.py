@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner
 
 import recu_analysis as ra
 from recu_analysis.capture.adapters import registry
@@ -18,6 +17,8 @@ from recu_analysis.store.quantities import MORE_QUANTITIES, QUANTITIES, RULES, T
 from recu_analysis.store.run import open_run
 from recu_analysis.store.verify import VERDICTS
 from recu_analysis.testing import synthetic_run
+from tests.cli_runner import run_cli
+from tests.run_files import window_file
 
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in (Path(__file__).parents[2] / "docs").glob("*.md")}
 
@@ -48,7 +49,7 @@ def test_transcripts_are_true(block):
     command, _, output = block.partition("\n")
     dollar, program, *arguments = shlex.split(command)
     assert (dollar, program) == ("$", "recu-analyze")
-    done = CliRunner(env={"COLUMNS": "80"}).invoke(cli, arguments)
+    done = run_cli(*arguments)
     assert done.exit_code == 0
     assert done.stdout == output, "run: python scripts/document_commands.py"
 
@@ -80,7 +81,7 @@ def test_the_program_that_checks_digests_finds_what_is_damaged(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     path = synthetic_run(tmp_path / "runs/mine").path
     exec(program, {})
-    shard = path / "history/segment-0000/window-000001/00001-of-00001.safetensors"
+    shard = window_file(path, 1)
     content = bytearray(shard.read_bytes())
     content[-1] ^= 1
     shard.write_bytes(content)

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from recu_analysis import open_run
 from recu_analysis.errors import DamagedError, WindowNotFoundError
-from recu_analysis.store.header import LayerSpec, LayerWindow
+from recu_analysis.store.header import LayerWindow
 from recu_analysis.store.record import merged
 from recu_analysis.store.sealing import digest, sealed, unsealed
 from recu_analysis.store.shard import ShardHeader
@@ -18,11 +18,10 @@ from recu_analysis.store.tensors import TensorFile
 from recu_analysis.store.verify import DAMAGE, verify
 from recu_analysis.store.writer import RunWriter
 from recu_analysis.testing import layer_state, random_walk
-from recu_analysis.theory.standardize import WeightTransform
+from tests.run_files import window_file
+from tests.store.recording import SPEC, WALK
 
-WALK = random_walk((4, 30), 40, step=0.3)
 OTHER = random_walk((4, 30), 40, step=0.3, seed=1)
-SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(centre=True))
 
 
 def record(path, *ends, resume=None, walk=WALK, scale=None):
@@ -36,10 +35,6 @@ def record(path, *ends, resume=None, walk=WALK, scale=None):
         out.write_metrics({"window": number, "update": last})
     out.close()
     return path
-
-
-def shard(path, number, segment=0):
-    return path / f"history/segment-{segment:04}/window-{number:06}/00001-of-00001.safetensors"
 
 
 def forge(file, arrays=None, **change):
@@ -90,7 +85,7 @@ def told(path):
 )
 def test_numbers_of_one_header(tmp_path, change):
     record(tmp_path, 4, 8, 12)
-    forge(shard(tmp_path, 2), **change)
+    forge(window_file(tmp_path, 2), **change)
     assert told(tmp_path), change
 
 
@@ -114,7 +109,7 @@ def flipped(file, **values):
 )
 def test_flips_that_the_updates_cannot_have(tmp_path, values):
     record(tmp_path, 4, 8, 12)
-    forge(shard(tmp_path, 2), flipped(shard(tmp_path, 2), **values))
+    forge(window_file(tmp_path, 2), flipped(window_file(tmp_path, 2), **values))
     assert set(verify(tmp_path)["verdict"]) & set(DAMAGE)
     if {"first_flip", "last_flip"} - values.keys():
         assert told(tmp_path)
@@ -127,10 +122,10 @@ def test_a_path_is_never_negative_and_may_be_no_number(tmp_path, name):
     record(tmp_path, 4, 8)
     values = np.ones((4, 30), np.float32)
     values[1, 3] = np.nan
-    forge(shard(tmp_path, 2), {f"{name}/a": values})
+    forge(window_file(tmp_path, 2), {f"{name}/a": values})
     assert told(tmp_path) == []
     values[2, 5] = -1e-9
-    forge(shard(tmp_path, 2), {f"{name}/a": values})
+    forge(window_file(tmp_path, 2), {f"{name}/a": values})
     assert told(tmp_path)
     with pytest.raises(DamagedError):
         merged(open_run(tmp_path).windows[1:], "a")
@@ -185,7 +180,7 @@ def test_a_window_whose_number_is_taken(tmp_path):
     record(tmp_path, 4, 8)
     record(tmp_path, 12, 16, resume=8)
     for number, wrong in ((3, 1), (4, 2)):
-        place = shard(tmp_path, number, 1)
+        place = window_file(tmp_path, number, 1)
         forge(place, window=wrong)
         place.parent.rename(place.parents[1] / f"window-{wrong:06}x")
     for wrong in (1, 2):

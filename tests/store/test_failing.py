@@ -25,6 +25,7 @@ from recu_analysis.store.verify import DAMAGE, verify
 from recu_analysis.store.writer import RunWriter
 from recu_analysis.testing import layer_state, random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform
+from tests.run_files import window_file
 from tests.trajectory import trajectory
 
 WALK = random_walk((4, 30), 60, step=0.3)
@@ -123,24 +124,9 @@ def test_every_failing_call_is_told_and_the_store_stays_usable(tmp_path, monkeyp
     print(f"{count} failing calls of {call}: all told, no window torn, the store usable after each")
 
 
-@pytest.fixture(scope="module")
-def fault():
-    """Give an order to record_and_die.py and return its answer."""
-    command = [sys.executable, str(Path(__file__).with_name("record_and_die.py"))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-
-        def order(path, **what):
-            process.stdin.write(json.dumps({"path": str(path)} | what) + "\n")
-            process.stdin.flush()
-            return json.loads(process.stdout.readline())
-
-        yield order
-        process.stdin.close()
-
-
-def limited(fault, path, limit):
+def limited(order_recording, path, limit):
     """Record where no file may grow beyond `limit` bytes; whether that was too little."""
-    answer = fault(path, limit=limit)
+    answer = order_recording(path, limit=limit)
     assert not answer["died"]
     told = answer["acknowledged"]
     assert (answer["error"] is None) == (told == 3)
@@ -152,14 +138,14 @@ def limited(fault, path, limit):
 
 
 @pytest.mark.parametrize("limit", [100, 2000])
-def test_a_file_that_may_not_grow(fault, tmp_path, limit):
-    assert limited(fault, tmp_path / "run", limit)
+def test_a_file_that_may_not_grow(order_recording, tmp_path, limit):
+    assert limited(order_recording, tmp_path / "run", limit)
 
 
 @pytest.mark.faults
-def test_a_file_that_may_not_grow_at_every_size(fault, tmp_path):
+def test_a_file_that_may_not_grow_at_every_size(order_recording, tmp_path):
     limit = tried = 0
-    while limited(fault, tmp_path / str(limit), limit):
+    while limited(order_recording, tmp_path / str(limit), limit):
         limit, tried = limit + 61, tried + 1
     print(f"{tried} sizes up to {limit} bytes at which the system cuts files: all told, no window torn")
 
@@ -289,7 +275,7 @@ def test_the_size_of_a_header_is_never_underestimated(tmp_path):
     history = {letter * 900 + str(number): random_walk((2, 4), 1) for number, letter in enumerate(letters * 3)}
     path = synthetic_run(tmp_path / "run", history, windows=1).path
     assert set(verify(path)["verdict"]) == {"whole"}
-    shard = path / "history/segment-0000/window-000001/00001-of-00001.safetensors"
+    shard = window_file(path, 1)
     header = open_run(path).header
     size, bound = int.from_bytes(shard.read_bytes()[:8], "little"), shard_header_bytes(header.layers, header.quantities)
     assert 0.6 * bound < size < bound
@@ -322,9 +308,9 @@ def test_many_writers_at_once(tmp_path):
 
 
 @pytest.mark.faults
-def test_readers_beside_a_writer(fault, tmp_path):
+def test_readers_beside_a_writer(order_recording, tmp_path):
     path, answers, reads, lengths = tmp_path / "run", [], 0, [0]
-    thread = threading.Thread(target=lambda: answers.append(fault(path, count=60, pause=0.05)))
+    thread = threading.Thread(target=lambda: answers.append(order_recording(path, count=60, pause=0.05)))
     thread.start()
     while thread.is_alive():
         with contextlib.suppress(StoreError if not (path / "run.json").exists() else ()):

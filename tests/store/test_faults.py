@@ -1,10 +1,5 @@
 """Faults while a run is written: a process killed at any moment, calls that fail, disks that are full or read-only."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -30,21 +25,6 @@ STEPS = (
     "half a line of metrics",
     "metrics written",
 )
-
-
-@pytest.fixture(scope="module")
-def fault():
-    """Give an order to record_and_die.py and return its answer."""
-    command = [sys.executable, str(Path(__file__).with_name("record_and_die.py"))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-
-        def order(path, **what):
-            process.stdin.write(json.dumps({"path": str(path)} | what) + "\n")
-            process.stdin.flush()
-            return json.loads(process.stdout.readline())
-
-        yield order
-        process.stdin.close()
 
 
 def check(path, acknowledged):
@@ -73,12 +53,12 @@ def check_swept(path):
     assert not [file for file in path.rglob("*") if file.is_file() and file.parent.name in {"staging", "history"}]
 
 
-def kill_and_go_on(fault, path, **what):
-    """A fault, then a recording that goes on to the end of three more windows; whether the fault was met."""
-    answer = fault(path, **what)
+def kill_and_go_on(order_recording, path, **what):
+    """A order_recording, then a recording that goes on to the end of three more windows; whether the fault was met."""
+    answer = order_recording(path, **what)
     last = check(path, answer["acknowledged"])
     if answer["died"]:
-        after = fault(path)
+        after = order_recording(path)
         assert after == {"acknowledged": last + 3, "died": False, "error": None}
         assert check(path, last + 3) == last + 3
         check_swept(path)
@@ -86,48 +66,48 @@ def kill_and_go_on(fault, path, **what):
 
 
 @pytest.mark.parametrize("step", ["half saved", "synced", "about to rename", "renamed", "half a line of metrics"])
-def test_killed_at_a_step_of_the_protocol(fault, tmp_path, step):
-    assert kill_and_go_on(fault, tmp_path / "run", step=step, nth=2)
+def test_killed_at_a_step_of_the_protocol(order_recording, tmp_path, step):
+    assert kill_and_go_on(order_recording, tmp_path / "run", step=step, nth=2)
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("step", STEPS)
-def test_killed_at_every_occurrence_of_a_step(fault, tmp_path, step):
+def test_killed_at_every_occurrence_of_a_step(order_recording, tmp_path, step):
     kills = 0
-    while kill_and_go_on(fault, tmp_path / str(kills), step=step, nth=kills + 1):
+    while kill_and_go_on(order_recording, tmp_path / str(kills), step=step, nth=kills + 1):
         kills += 1
     assert kills >= 3
     print(f"{kills} kills at step {step!r}: no acknowledged window lost, none torn, leftovers swept")
 
 
 @pytest.mark.faults
-def test_killed_at_every_line_of_the_writer(fault, tmp_path):
+def test_killed_at_every_line_of_the_writer(order_recording, tmp_path):
     kills = 0
-    while kill_and_go_on(fault, tmp_path / str(kills), line=kills + 1, count=1):
+    while kill_and_go_on(order_recording, tmp_path / str(kills), line=kills + 1, count=1):
         kills += 1
     assert kills > 200
     print(f"{kills} kills, one at every line that the writer runs for two windows: none lost, none torn")
 
 
 @pytest.mark.faults
-def test_killed_at_200_random_moments(fault, tmp_path):
+def test_killed_at_200_random_moments(order_recording, tmp_path):
     kills = lengths = 0
     while kills < 200:
         path = tmp_path / str(kills)
-        answer = fault(path, delay=0.06, count=20)
+        answer = order_recording(path, delay=0.06, count=20)
         check(path, answer["acknowledged"])
         lengths += answer["acknowledged"]
         kills += answer["died"]
-        assert fault(path, count=1)["error"] is None
+        assert order_recording(path, count=1)["error"] is None
         check_swept(path)
     print(f"{kills} kills at random moments after {lengths / kills:.1f} windows on average: none lost, none torn")
 
 
 @pytest.mark.faults
-def test_killed_again_and_again_in_one_run(fault, tmp_path):
+def test_killed_again_and_again_in_one_run(order_recording, tmp_path):
     path, kills, last = tmp_path / "run", 0, 0
     while last < 30:
-        answer = fault(path, delay=0.1, count=30)
+        answer = order_recording(path, delay=0.1, count=30)
         last = check(path, answer["acknowledged"])
         kills += answer["died"]
     segments = len(open_run(path).segments)

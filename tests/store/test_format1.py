@@ -7,20 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 import recu_analysis as ra
-from recu_analysis.cli import cli
 from recu_analysis.errors import DamagedError, StoreError
 from recu_analysis.store.quantities import QUANTITIES, requests_of
 from recu_analysis.store.run import open_run
 from recu_analysis.store.thin import thin
 from recu_analysis.store.verify import verify
 from recu_analysis.store.writer import RunWriter
+from tests.cli_runner import refusal
+from tests.messages import facts, says
+from tests.run_files import contents, window_file
 from tests.trajectory import merge, trajectory
 
 CORPUS = Path(__file__).parents[1] / "data/format-1"
-SHARD = "history/segment-0000/window-000002/00001-of-00001.safetensors"
 
 
 def assert_rows(frame, expected):
@@ -105,7 +105,7 @@ def test_what_no_version_wrote_is_damage(tmp_path, change):
 
 def test_every_flipped_bit_of_a_header_is_found(tmp_path):
     shutil.copytree(CORPUS / "whole", tmp_path / "run")
-    file = tmp_path / "run" / SHARD
+    file = window_file(tmp_path / "run", 2)
     content = bytearray(file.read_bytes())
     at = content.index(b"seal") - 40
     content[at] ^= 4
@@ -151,15 +151,13 @@ def test_its_windows_merge_as_ever():
 
 def test_a_training_does_not_go_on_with_it(tmp_path):
     shutil.copytree(CORPUS / "whole", tmp_path / "run")
-    done = CliRunner().invoke(cli, ["train", "--run-dir", str(tmp_path / "run"), "--resume"])
-    assert done.exit_code == 1
-    assert done.stderr.startswith(f"Error: {tmp_path / 'run'} has format 1, which can be read but not gone on with;")
+    says(refusal("train", "--run-dir", tmp_path / "run", "--resume"), tmp_path / "run", "format 1")
 
 
 def test_it_cannot_be_resumed(tmp_path):
     shutil.copytree(CORPUS / "whole", tmp_path / "run")
-    before = {file: file.read_bytes() for file in sorted((tmp_path / "run").rglob("*")) if file.is_file()}
+    before = contents(tmp_path / "run")
     layers = open_run(tmp_path / "run").header.layers
-    with pytest.raises(StoreError, match="has format 1, which can be read but not gone on with; begin anew in another"):
+    with pytest.raises(StoreError, match=facts("format 1", "another")):
         RunWriter(tmp_path / "run", layers, configuration={}, environment={}, resume=10)
-    assert {file: file.read_bytes() for file in sorted((tmp_path / "run").rglob("*")) if file.is_file()} == before
+    assert contents(tmp_path / "run") == before

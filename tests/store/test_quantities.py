@@ -33,6 +33,7 @@ from recu_analysis.store.verify import verify
 from recu_analysis.store.writer import RunWriter
 from recu_analysis.theory.standardize import WeightTransform
 from tests.editing import edit_run, run_json
+from tests.run_files import window_file
 
 SPEC = LayerSpec("a", (3, 10), "float32", "test", WeightTransform())
 #: Rows of no version, as a later one could write them.
@@ -337,7 +338,7 @@ def test_a_decay_that_is_not_known_leaves_nothing_known(tmp_path):
     rows = rows_of(()) | {"noise": TABLE["noise"]}
     run, states = written(tmp_path / "run", np.random.default_rng(9), [1, 1], rows)
     del states
-    shard = run.path / "history/segment-0000/window-000002/00001-of-00001.safetensors"
+    shard = window_file(run.path, 2)
     window = run.windows[2]
     header = replace(window.header, layers={"a": replace(window["a"].summary, more={"noise_decay": None})})
     arrays = load_file(shard)

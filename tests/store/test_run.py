@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import stat
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,34 +13,20 @@ import pytest
 import recu_analysis.store.segments as module
 from recu_analysis import open_run
 from recu_analysis.errors import DamagedError, NotARunError, WindowNotFoundError
-from recu_analysis.store.header import LayerSpec, LayerWindow
+from recu_analysis.store.header import LayerWindow
 from recu_analysis.store.sealing import sealed
 from recu_analysis.store.state import LayerState
 from recu_analysis.store.writer import RunWriter
 from recu_analysis.testing import layer_state, random_walk, synthetic_run
-from recu_analysis.theory.standardize import WeightTransform
 from tests.editing import edit_run, run_json
+from tests.run_files import window_folder
+from tests.store.recording import SPEC, WALK, record
 
-WALK = random_walk((4, 30), 40, step=0.3)
 OTHER = random_walk((4, 30), 40, step=0.3, seed=1)
 #: Another way from update 4 on.
 BRANCH = np.concatenate([WALK[:5], OTHER[5:]])
-TRANSFORM = WeightTransform(centre=True)
-SPECS = [LayerSpec(name, (4, 30), "float32", "test", TRANSFORM) for name in ("a", "b")]
+SPECS = [SPEC, replace(SPEC, name="b")]
 FIRST = "history/segment-0000"
-
-
-def record(path, *spans, resume=None, walk=WALK, specs=SPECS[:1], metrics=False):
-    """One segment of a run: the state that it starts from, then a window a span."""
-    out = RunWriter(path, specs, configuration={}, environment={}, resume=resume)
-    start = resume or 0
-    for first, last in [(start + 1, start), *spans]:
-        state = layer_state(walk, first, last, centre=True)
-        number = out.write_window({"a": state}, first_update=first, last_update=last)
-        if metrics:
-            out.write_metrics({"window": number, "update": last, "epoch": last})
-    out.close()
-    return path
 
 
 def spans(run):
@@ -252,7 +239,7 @@ def test_a_window_that_was_marked_and_is_gone_is_a_problem(tmp_path, number, emp
 def test_a_gap_between_windows_that_have_no_metrics_is_a_problem(tmp_path):
     path = record(tmp_path / "run", (1, 5), (6, 10), (11, 15))
     assert open_run(path).problems == ()
-    shutil.rmtree(path / "history/segment-0000/window-000002")
+    shutil.rmtree(window_folder(path, 2))
     (problem,) = open_run(path).problems
     assert problem.startswith("what comes before window 3 (")
     assert problem.endswith("), up to update 10, is missing")

@@ -14,14 +14,12 @@ import pytest
 from recu_analysis import open_run
 from recu_analysis.errors import InputError, RunExistsError, StoreError
 from recu_analysis.store.durable import lock_directory
-from recu_analysis.store.header import LayerSpec, RunHeader
+from recu_analysis.store.header import RunHeader
 from recu_analysis.store.verify import verify
 from recu_analysis.store.writer import RunWriter
-from recu_analysis.testing import layer_state, random_walk
-from recu_analysis.theory.standardize import WeightTransform
-
-WALK = random_walk((4, 30), 40, step=0.3)
-SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(centre=True))
+from recu_analysis.testing import layer_state
+from tests.run_files import contents, window_file, window_folder
+from tests.store.recording import SPEC, WALK
 
 
 def writer(path, **more):
@@ -43,10 +41,6 @@ def recorded(path, *ends, **more):
     for first, last in zip([start, start, *ends], [start, *ends], strict=False):
         write(out, first + 1, last)
     out.close()
-
-
-def contents(path):
-    return {str(file.relative_to(path)): file.is_file() and file.read_bytes() for file in sorted(path.rglob("*"))}
 
 
 def free(path):
@@ -121,7 +115,7 @@ def test_other_weights_are_refused_before_anything_is_touched(tmp_path):
 FORKED = """
 import os, sys, time, warnings; sys.path.insert(0, {here!r})
 from pathlib import Path
-from test_starting import write, writer
+from tests.store.test_starting import write, writer
 from recu_analysis.errors import StoreError
 warnings.simplefilter("ignore")
 path = Path({path!r})
@@ -152,16 +146,16 @@ os.kill(child, 9)
 
 
 def test_forked_children_hold_nothing_and_are_told_at_once(tmp_path):
-    code = FORKED.format(here=str(Path(__file__).parent), path=str(tmp_path / "run"))
+    code = FORKED.format(here=str(Path(__file__).parents[2]), path=str(tmp_path / "run"))
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
     assert [window.last_update for window in open_run(tmp_path / "run").windows] == [0, 4]
 
 
 def test_a_run_whose_process_was_killed_is_free_though_a_child_lives(tmp_path):
     code = f"""
-import os, sys, time; sys.path.insert(0, {str(Path(__file__).parent)!r})
+import os, sys, time; sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from pathlib import Path
-from test_starting import write, writer
+from tests.store.test_starting import write, writer
 out = writer(Path({str(tmp_path)!r}))
 write(out, 1, 0); out.flush()
 child = os.fork()
@@ -270,11 +264,11 @@ def checkpoints(path):
 
 
 def torn(path):
-    os.truncate(path / "history/segment-0000/window-000000/00001-of-00001.safetensors", 100)
+    os.truncate(window_file(path, 0), 100)
 
 
 def lost(path):
-    shutil.rmtree(path / "history/segment-0000/window-000001")
+    shutil.rmtree(window_folder(path, 1))
 
 
 @pytest.mark.parametrize(

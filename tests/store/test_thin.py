@@ -26,24 +26,18 @@ from recu_analysis.store.state import LayerState
 from recu_analysis.store.thin import thin
 from recu_analysis.store.verify import verify
 from recu_analysis.store.writer import RunWriter
-from recu_analysis.testing import layer_state, random_walk, synthetic_run
-from recu_analysis.theory.standardize import WeightTransform
-
-WALK = random_walk((4, 30), 24, step=0.3)
-SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(centre=True))
+from recu_analysis.testing import layer_state, synthetic_run
+from tests.run_files import contents, window_file
+from tests.store.recording import SPEC, WALK, record
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def ten_windows(tmp_path_factory):
     return synthetic_run(tmp_path_factory.mktemp("thin") / "run", windows=10)
 
 
-def contents(path):
-    return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}
-
-
-def test_tables_over_the_kept_windows_are_those_of_the_ranges_before(made, tmp_path):
-    before, after = open_run(made.path), thin(open_run(made.path), [0, 1, 5, 10], tmp_path / "thin")
+def test_tables_over_the_kept_windows_are_those_of_the_ranges_before(ten_windows, tmp_path):
+    before, after = open_run(ten_windows.path), thin(open_run(ten_windows.path), [0, 1, 5, 10], tmp_path / "thin")
     assert [(w.number, w.first_update, w.last_update) for w in after.windows] == [
         (0, 1, 0),
         (1, 1, 2),
@@ -65,12 +59,12 @@ def test_tables_over_the_kept_windows_are_those_of_the_ranges_before(made, tmp_p
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sets(st.integers(1, 9)))
-def test_every_choice_of_windows_equals_a_plain_loop_over_the_updates(made, tmp_path_factory, kept):
+def test_every_choice_of_windows_equals_a_plain_loop_over_the_updates(ten_windows, tmp_path_factory, kept):
     numbers = sorted({0, 10, *kept})
-    after = thin(open_run(made.path), numbers, tmp_path_factory.mktemp("plain") / "thin")
+    after = thin(open_run(ten_windows.path), numbers, tmp_path_factory.mktemp("plain") / "thin")
     assert [window.number for window in after.windows] == numbers
     for low, window in zip(numbers, after.windows[1:], strict=False):
-        for name, walk in made.history.items():
+        for name, walk in ten_windows.history.items():
             truth = layer_state(walk, 2 * low + 1, 2 * window.number, centre=True)
             record = window[name]
             np.testing.assert_array_equal(record.weight, truth["weight"])
@@ -83,8 +77,8 @@ def test_every_choice_of_windows_equals_a_plain_loop_over_the_updates(made, tmp_
             assert record.summary.lr_decay == pytest.approx(truth.summary.lr_decay)
 
 
-def test_what_is_said_of_the_run_stays(made, tmp_path):
-    before, after = open_run(made.path), thin(open_run(made.path), [0, 4, 10], tmp_path / "thin")
+def test_what_is_said_of_the_run_stays(ten_windows, tmp_path):
+    before, after = open_run(ten_windows.path), thin(open_run(ten_windows.path), [0, 4, 10], tmp_path / "thin")
     assert after.header.layers == before.header.layers
     assert after.configuration == before.configuration
     assert after.header.environment["thinned"] == {"run_id": before.id, "windows": [0, 4, 10]}
@@ -97,29 +91,17 @@ def test_what_is_said_of_the_run_stays(made, tmp_path):
     assert [window.number for window in again.windows] == [0, 10]
 
 
-def test_all_windows_kept_are_the_same_bits(made, tmp_path):
-    before, after = open_run(made.path), thin(open_run(made.path), range(11), tmp_path / "thin")
+def test_all_windows_kept_are_the_same_bits(ten_windows, tmp_path):
+    before, after = open_run(ten_windows.path), thin(open_run(ten_windows.path), range(11), tmp_path / "thin")
     for one, other in zip(before.windows, after.windows, strict=True):
         assert one.header.digests == other.header.digests
         assert one.header.layers == other.header.layers
 
 
-def test_some_layers(made, tmp_path):
-    after = thin(open_run(made.path), [0, 10], tmp_path / "thin", layers="sec*")
+def test_some_layers(ten_windows, tmp_path):
+    after = thin(open_run(ten_windows.path), [0, 10], tmp_path / "thin", layers="sec*")
     assert after.layer_names == ["second"]
     assert set(verify(after.path)["verdict"]) == {"whole"}
-
-
-def record(path, *spans, specs=(SPEC,), resume=None, exact=True, partial=False, more=None, walk=WALK):
-    out = RunWriter(path, specs, configuration={}, environment={}, resume=resume, exact=exact)
-    start = resume or 0
-    for first, last in [(start + 1, start), *spans]:
-        states = {spec.name: layer_state(walk, first, last, centre=True) for spec in specs}
-        if more:
-            states = {name: more(state, last) for name, state in states.items()}
-        out.write_window(states, first_update=first, last_update=last, partial=partial and last > start)
-    out.close()
-    return open_run(path)
 
 
 def test_special_values_effective_weights_and_the_learned_scale(tmp_path):
@@ -128,13 +110,13 @@ def test_special_values_effective_weights_and_the_learned_scale(tmp_path):
     walk = WALK.copy()
     walk[8, 0, :5] = [np.nan, np.inf, -np.inf, -0.0, 1e-45]
 
-    def more(state, last):
+    def with_scale(state, last):
         return LayerState(
             state.summary,
             {**state.arrays, "effective": -walk[last], "scale": np.full((4, 1, 1), last, np.float32)},
         )
 
-    run = record(tmp_path / "run", (1, 4), (5, 8), specs=[spec], more=more, walk=walk)
+    run = open_run(record(tmp_path / "run", (1, 4), (5, 8), specs=[spec], change=with_scale, walk=walk))
     made = thin(run, [0, 2], tmp_path / "thin").windows[1]["a"]
     assert made.weight.tobytes() == walk[8].tobytes()
     assert made.effective.tobytes() == (-walk[8]).tobytes()
@@ -157,13 +139,13 @@ def test_exact_sampled_and_partial_stay(tmp_path):
 
 def test_superseded_windows_are_not_copied(tmp_path):
     record(tmp_path / "run", (1, 4), (5, 8), (9, 12))
-    run = record(tmp_path / "run", (5, 6), (7, 14), resume=4)
+    run = open_run(record(tmp_path / "run", (5, 6), (7, 14), resume=4))
     assert [w.last_update for w in thin(run, [0, 3], tmp_path / "thin").windows] == [0, 14]
 
 
 def test_a_recording_that_began_anew_inside_a_window(tmp_path):
     record(tmp_path / "run", (1, 4), (5, 8))
-    run = record(tmp_path / "run", (7, 9), (10, 12), resume=6)
+    run = open_run(record(tmp_path / "run", (7, 9), (10, 12), resume=6))
     with pytest.raises(
         InputError, match="window 2 is a state from which the recording began anew and must stay; add 1,2 to those that"
     ):
@@ -182,14 +164,14 @@ def test_a_recording_that_began_anew_inside_a_window(tmp_path):
         ([0, 5], InputError, "window 10 must stay"),
     ],
 )
-def test_windows_that_cannot_be_chosen(made, tmp_path, windows, kind, text):
+def test_windows_that_cannot_be_chosen(ten_windows, tmp_path, windows, kind, text):
     with pytest.raises(kind, match=text):
-        thin(open_run(made.path), windows, tmp_path / "thin")
+        thin(open_run(ten_windows.path), windows, tmp_path / "thin")
     assert not any(tmp_path.iterdir())
 
 
-def test_other_refusals_leave_nothing(made, tmp_path, monkeypatch):
-    run = open_run(made.path)
+def test_other_refusals_leave_nothing(ten_windows, tmp_path, monkeypatch):
+    run = open_run(ten_windows.path)
     with pytest.raises(LayerNotFoundError):
         thin(run, [0, 10], tmp_path / "thin", layers="x*")
     with monkeypatch.context() as patch:
@@ -208,7 +190,7 @@ def test_other_refusals_leave_nothing(made, tmp_path, monkeypatch):
 
 def test_damaged_runs_are_refused(tmp_path):
     path = synthetic_run(tmp_path / "run").path
-    shard = path / "history/segment-0000/window-000002/00001-of-00001.safetensors"
+    shard = window_file(path, 2)
     content = bytearray(shard.read_bytes())
     content[-1] ^= 1
     shard.write_bytes(content)
@@ -225,8 +207,8 @@ def test_damaged_runs_are_refused(tmp_path):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))])
 @pytest.mark.parametrize("moment", [1, 3])
-def test_what_stops_it_leaves_nothing_and_the_run_as_it_was(made, tmp_path, error, moment):
-    before, seen = contents(made.path), []
+def test_what_stops_it_leaves_nothing_and_the_run_as_it_was(ten_windows, tmp_path, error, moment):
+    before, seen = contents(ten_windows.path), []
 
     def stop(number):
         seen.append(number)
@@ -234,22 +216,22 @@ def test_what_stops_it_leaves_nothing_and_the_run_as_it_was(made, tmp_path, erro
             raise error
 
     with pytest.raises((KeyboardInterrupt, StoreError)) as caught:
-        thin(open_run(made.path), [0, 5, 10], tmp_path / "deep/thin", on_window=stop)
+        thin(open_run(ten_windows.path), [0, 5, 10], tmp_path / "deep/thin", on_window=stop)
     if not isinstance(caught.value, KeyboardInterrupt):
         assert str(caught.value) == f"{tmp_path}/deep/thin cannot be written: No space left on device"
     assert not any(tmp_path.iterdir())
-    assert contents(made.path) == before
+    assert contents(ten_windows.path) == before
 
 
 @pytest.mark.parametrize("name", ["fsync", "rename", "mkdir"])
-def test_a_write_that_fails_leaves_nothing(made, tmp_path, monkeypatch, name):
+def test_a_write_that_fails_leaves_nothing(ten_windows, tmp_path, monkeypatch, name):
     def refused(*_, **__):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     with monkeypatch.context() as patch:
         patch.setattr(os, name, refused)
         with pytest.raises(StoreError, match="Read-only file system"):
-            thin(open_run(made.path), [0, 10], tmp_path / "thin")
+            thin(open_run(ten_windows.path), [0, 10], tmp_path / "thin")
     assert not any(tmp_path.iterdir())
 
 

@@ -12,27 +12,20 @@ from safetensors.numpy import save_file
 import recu_analysis.store.tensors as tensors
 from recu_analysis import open_run
 from recu_analysis.errors import DamagedError, NotARunError
-from recu_analysis.store import format as names
-from recu_analysis.store.header import LayerSpec
 from recu_analysis.store.sealing import digest, seal, sealed
 from recu_analysis.store.shard import ShardHeader
 from recu_analysis.store.verify import DAMAGE, verify
 from recu_analysis.store.writer import RunWriter
-from recu_analysis.testing import layer_state, random_walk, synthetic_run
-from recu_analysis.theory.standardize import WeightTransform
+from recu_analysis.testing import layer_state, synthetic_run
+from tests.run_files import window_file
+from tests.store.recording import SPEC, WALK, record
 
 SEGMENT = "history/segment-0000"
-WALK = random_walk((4, 30), 40, step=0.3)
-SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(centre=True))
 
 
 @pytest.fixture
 def path(tmp_path):
     return synthetic_run(tmp_path / "run", windows=5).path
-
-
-def shard(path, number):
-    return path / SEGMENT / names.window_name(number) / names.shard_name(0, 1)
 
 
 def verdicts(path):
@@ -66,15 +59,15 @@ def test_a_whole_run_has_a_row_for_every_file(path):
 
 
 def test_every_kind_of_damage_at_once(path):
-    flip(shard(path, 1), -2)
-    os.truncate(shard(path, 2), 5000)
-    shard(path, 3).unlink()
+    flip(window_file(path, 1), -2)
+    os.truncate(window_file(path, 2), 5000)
+    window_file(path, 3).unlink()
     shutil.rmtree(path / SEGMENT / "window-000004")
     assert verdicts(path) == {1: "damaged", 2: "torn", 3: "missing", 4: "missing"}
 
 
 def test_all_tensors_are_checked_and_the_first_is_named(path):
-    file = shard(path, 2)
+    file = window_file(path, 2)
     content = tensors.TensorFile(file, "it")
     for name, entry in content.entries.items():
         if entry.stop > entry.start:
@@ -102,19 +95,9 @@ def test_a_last_window_that_was_marked_and_is_gone(path):
     assert verdicts(path) == {5: "missing"}
 
 
-def record(path, *spans, resume=None, partial=False):
-    out = RunWriter(path, [SPEC], configuration={}, environment={}, resume=resume)
-    start = resume or 0
-    for first, last in [(start + 1, start), *spans]:
-        state = {"a": layer_state(WALK, first, last, centre=True)}
-        number = out.write_window(state, first_update=first, last_update=last, partial=partial and last > start)
-        out.write_metrics({"window": number, "update": last})
-    out.close()
-
-
 def test_superseded_and_partial_windows_are_no_damage(tmp_path):
-    record(tmp_path, (1, 4), (5, 8), (9, 12))
-    record(tmp_path, (9, 10), resume=8, partial=True)
+    record(tmp_path, (1, 4), (5, 8), (9, 12), metrics=True)
+    record(tmp_path, (9, 10), resume=8, partial=True, metrics=True)
     table = verify(tmp_path)
     told = table[table["window"].notna()]
     assert list(zip(told["segment"], told["window"], told["verdict"], strict=True)) == [
@@ -125,14 +108,14 @@ def test_superseded_and_partial_windows_are_no_damage(tmp_path):
         (1, 2, "whole"),
         (1, 3, "partial"),
     ]
-    flip(shard(tmp_path, 3), -1)
+    flip(window_file(tmp_path, 3), -1)
     assert verdicts(tmp_path)[3] == "partial", "of the two windows 3, the later one"
     assert verify(tmp_path)["verdict"].tolist().count("damaged") == 1
 
 
 def test_resuming_inside_a_window_leaves_no_hole(tmp_path):
-    record(tmp_path, (1, 4), (5, 8))
-    record(tmp_path, (7, 9), resume=6)
+    record(tmp_path, (1, 4), (5, 8), metrics=True)
+    record(tmp_path, (7, 9), resume=6, metrics=True)
     assert set(verdicts(tmp_path).values()) == {"superseded"}
 
 
@@ -223,9 +206,9 @@ def test_links_and_strangers_are_told(path):
     shutil.move(path / SEGMENT / "window-000005", path / "elsewhere")
     (path / SEGMENT / "window-000005").symlink_to(path / "elsewhere")
     (path / "history/segment-0007").symlink_to(path / SEGMENT)
-    shutil.copy(shard(path, 2), path / SEGMENT / "window-000002/00002-of-00002.safetensors")
-    shard(path, 1).unlink()
-    os.mkfifo(shard(path, 1))
+    shutil.copy(window_file(path, 2), path / SEGMENT / "window-000002/00002-of-00002.safetensors")
+    window_file(path, 1).unlink()
+    os.mkfifo(window_file(path, 1))
     table = verify(path)
     bad = table[table["verdict"].isin(DAMAGE)]
     assert len(bad) == 4
@@ -243,20 +226,20 @@ def test_a_shard_under_another_number(path):
 
 
 def test_only_a_shard_of_other_ranks(path):
-    shard(path, 3).rename(shard(path, 3).with_name("00002-of-00002.safetensors"))
+    window_file(path, 3).rename(window_file(path, 3).with_name("00002-of-00002.safetensors"))
     table = verify(path)
     assert table[table["window"] == 3]["verdict"].tolist() == ["missing", "damaged"]
 
 
 def test_tensors_without_checksum_or_layer(path):
-    file = tensors.TensorFile(shard(path, 1), "it")
+    file = tensors.TensorFile(window_file(path, 1), "it")
     header = ShardHeader.from_metadata(file.metadata, "it")
     arrays = {name: file.read(name) for name in file.entries}
 
     def forge(change):
         digests = {name: digest(name, array) for name, array in arrays.items()} | change
         fields = {name: getattr(header, name) for name in header.__slots__} | {"digests": digests}
-        save_file(arrays, shard(path, 1), metadata=ShardHeader(**fields).to_metadata())
+        save_file(arrays, window_file(path, 1), metadata=ShardHeader(**fields).to_metadata())
         return detail(path)
 
     assert "it has no tensor 'path/gone'" in forge({"path/gone": "0"})

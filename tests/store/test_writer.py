@@ -19,11 +19,9 @@ from recu_analysis import open_run
 from recu_analysis.errors import InputError, NoRoomError, RunExistsError, StoreError
 from recu_analysis.store.header import LayerSpec
 from recu_analysis.store.writer import RunWriter
-from recu_analysis.testing import layer_state, random_walk
-from recu_analysis.theory.standardize import WeightTransform
-
-WALK = random_walk((4, 30), 40, step=0.3)
-SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(centre=True))
+from recu_analysis.testing import layer_state
+from tests.run_files import window_folder
+from tests.store.recording import SPEC, WALK
 
 
 def writer(path, **more):
@@ -65,7 +63,7 @@ def test_resuming_earlier_hides_what_came_after(tmp_path):
     out.write_metrics({"window": 2, "update": 10, "epoch": 1})
     out.close()
     assert spans(tmp_path) == [(0, 1, 0), (1, 1, 4), (2, 5, 10)]
-    assert (tmp_path / "history/segment-0000/window-000002").exists(), "hidden, not deleted"
+    assert window_folder(tmp_path, 2).exists(), "hidden, not deleted"
     again = writer(tmp_path, resume=0)
     write(again, 1, 0)
     write(again, 1, 5)
@@ -126,7 +124,7 @@ def test_leftovers_of_a_crash_are_swept(tmp_path):
     staging = tmp_path / "history/segment-0000/staging"
     staging.mkdir()
     (staging / ".123-0123456789abcdef.part").write_bytes(b"half")
-    (tmp_path / "history/segment-0000/window-000003").mkdir()
+    window_folder(tmp_path, 3).mkdir()
     assert spans(tmp_path)[-1] == (2, 5, 8)
     writer(tmp_path, resume=8).close()
     assert not list(staging.iterdir())
@@ -245,9 +243,9 @@ def test_an_interrupted_close_goes_on_when_it_is_repeated(tmp_path, monkeypatch)
 
 def test_a_forked_child_leaves_the_recording_alone(tmp_path):
     code = f"""
-import os, sys, warnings; sys.path.insert(0, {str(Path(__file__).parent)!r})
+import os, sys, warnings; sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from pathlib import Path
-from test_writer import write, writer
+from tests.store.test_writer import write, writer
 warnings.simplefilter("ignore")
 out = writer(Path({str(tmp_path)!r}))
 write(out, 1, 0)
@@ -306,9 +304,9 @@ def test_close_may_be_repeated(tmp_path):
 
 def test_a_forgotten_close_loses_nothing(tmp_path):
     code = f"""
-import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from pathlib import Path
-from test_writer import write, writer
+from tests.store.test_writer import write, writer
 out = writer(Path({str(tmp_path)!r}))
 write(out, 1, 0); write(out, 1, 4)
 """
@@ -319,7 +317,7 @@ write(out, 1, 0); write(out, 1, 4)
 ENDLESS = """
 import sys; sys.path.insert(0, {here!r})
 from pathlib import Path
-from test_writer import WALK, write, writer
+from tests.store.test_writer import WALK, write, writer
 assert "torch" not in sys.modules
 out = writer(Path({path!r}))
 print("ready", flush=True)
@@ -332,7 +330,7 @@ for last in range(1, 41):
 
 def kill_while_writing(path, delay):
     """Kill a process that records, `delay` seconds after its first window; the last update that it acknowledged."""
-    code = ENDLESS.format(here=str(Path(__file__).parent), path=str(path))
+    code = ENDLESS.format(here=str(Path(__file__).parents[2]), path=str(path))
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
         time.sleep(delay)
