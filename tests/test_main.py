@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from recu_analysis.cli import COMMANDS
-from recu_analysis.testing import synthetic_run
 from tests.cli_runner import run_cli, run_program
 from tests.messages import says
 
@@ -26,18 +25,16 @@ def test_the_help_of_every_command_has_an_example_and_fits_80_columns(command):
     assert max(map(len, shown.splitlines())) <= 80
 
 
-def test_module_and_script_are_the_same(tmp_path):
-    path = synthetic_run(tmp_path / "run").path
+def test_module_and_script_are_the_same(synthetic):
     script = Path(sys.executable).parent / "recu-analyze"
     if not script.exists():
         pytest.skip("the package is not installed here")
-    done = subprocess.run([script, "info", path], capture_output=True, text=True)
-    assert done.stdout == run_program("info", path).stdout == run_cli("info", path).stdout != ""
+    done = subprocess.run([script, "info", synthetic.path], capture_output=True, text=True)
+    assert done.stdout == run_program("info", synthetic.path).stdout == run_cli("info", synthetic.path).stdout != ""
 
 
-def test_a_reader_that_goes_away_is_no_error(tmp_path):
-    path = synthetic_run(tmp_path / "run").path
-    command = f"{sys.executable} -m recu_analysis dead-weights {path} | true"
+def test_a_reader_that_goes_away_is_no_error(synthetic):
+    command = f"{sys.executable} -m recu_analysis dead-weights {synthetic.path} | true"
     done = subprocess.run(command, shell=True, capture_output=True, text=True)
     assert done.stderr == ""
 

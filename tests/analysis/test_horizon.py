@@ -25,38 +25,48 @@ def forgetful(shape, updates, *, keep, seed=0):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def forgetful_run(tmp_path_factory):
     history = {"a": forgetful((8, 200), 24, keep=0.95), "b": forgetful((4, 100), 24, keep=0.9, seed=1)}
     return synthetic_run(tmp_path_factory.mktemp("forgetful") / "run", history, windows=12)
 
 
-def plain_memory(made, start, end):
+def plain_memory(synthetic, start, end):
     """Cosine of z before and after some updates over all weights."""
-    z = (np.concatenate([standard_scores(walk[at]).ravel() for walk in made.history.values()]) for at in (start, end))
+    z = (
+        np.concatenate([standard_scores(walk[at]).ravel() for walk in forgetful_run.history.values()])
+        for at in (start, end)
+    )
     return 1 - spatial.distance.cosine(*z)
 
 
-def test_memory_is_the_cosine_of_standard_scores(made):
-    run = open_run(made.path)
+def test_memory_is_the_cosine_of_standard_scores(forgetful_run):
+    run = open_run(forgetful_run.path)
     for first, last in ((1, 1), (3, 7), (1, 12)):
         found = memory_between(run, run.header.layers, first, last)
-        assert found == pytest.approx(plain_memory(made, made.marks[first - 1], made.marks[last]), abs=1e-6)
+        assert found == pytest.approx(
+            plain_memory(forgetful_run, forgetful_run.marks[first - 1], forgetful_run.marks[last]), abs=1e-6
+        )
 
 
-def test_the_final_stretch_is_the_shortest_that_forgets_half(made):
-    run = open_run(made.path)
+def test_the_final_stretch_is_the_shortest_that_forgets_half(forgetful_run):
+    run = open_run(forgetful_run.path)
     found = final_stretch(run)
-    memories = [plain_memory(made, made.marks[first - 1], made.marks[-1]) for first in range(1, 13)]
+    memories = [
+        plain_memory(forgetful_run, forgetful_run.marks[first - 1], forgetful_run.marks[-1]) for first in range(1, 13)
+    ]
     expected = max(first for first, memory in enumerate(memories, start=1) if memory <= 0.5)
     assert found.long
     assert found.range == WindowRange(expected, 12)
     assert found.memory == pytest.approx(memories[expected - 1], abs=1e-6)
 
 
-def test_the_horizon_is_the_shortest_stretch_after_a_window(made):
-    run = open_run(made.path)
+def test_the_horizon_is_the_shortest_stretch_after_a_window(forgetful_run):
+    run = open_run(forgetful_run.path)
     for after in (0, 3):
-        memories = {last: plain_memory(made, made.marks[after], made.marks[last]) for last in range(after + 1, 13)}
+        memories = {
+            last: plain_memory(forgetful_run, forgetful_run.marks[after], forgetful_run.marks[last])
+            for last in range(after + 1, 13)
+        }
         expected = min(last for last, memory in memories.items() if memory <= 0.5)
         assert horizon(run, after).range == WindowRange(after + 1, expected)
     assert horizon(run, 11) is None
@@ -88,10 +98,10 @@ def test_the_last_half_begins_after_a_gap(tmp_path):
     assert final_stretch(open_run(path)).range == WindowRange(4, 4)
 
 
-def test_runs_that_end_alike_share_the_longer_stretch(made, tmp_path):
+def test_runs_that_end_alike_share_the_longer_stretch(forgetful_run, tmp_path):
     quick = {"a": forgetful((8, 200), 24, keep=0.7), "b": forgetful((4, 100), 24, keep=0.7)}
     other = open_run(synthetic_run(tmp_path / "quick", quick, windows=12).path)
-    run = open_run(made.path)
+    run = open_run(forgetful_run.path)
     assert final_stretch(other).range.first > final_stretch(run).range.first
     assert common_stretch({"slow": run, "quick": other}) == dict.fromkeys(("slow", "quick"), final_stretch(run).range)
     short = open_run(synthetic_run(tmp_path / "short", {"a": random_walk((4, 30), 6)}, windows=3).path)

@@ -16,23 +16,23 @@ from tests.editing import marks_of, write_marks
 
 
 @pytest.fixture
-def run(tmp_path):
+def badly_logged(tmp_path):
     path = synthetic_run(tmp_path / "run").path
     values = [10, "20", None, "bad"]
     write_marks(path, [mark | {"val_top1": value} for mark, value in zip(marks_of(path), values, strict=True)])
     return open_run(path)
 
 
-def test_numbers_are_kept_and_nothing_else(run):
-    assert logged(run, "epoch", "val_top1").to_numpy().tolist() == [[0, 10], [1, 20]]
-    assert last_logged(run, "val_top1") == 20
-    assert compare({"run": run})["val_top1"].tolist() == [20]
+def test_numbers_are_kept_and_nothing_else(badly_logged):
+    assert logged(badly_logged, "epoch", "val_top1").to_numpy().tolist() == [[0, 10], [1, 20]]
+    assert last_logged(badly_logged, "val_top1") == 20
+    assert compare({"run": badly_logged})["val_top1"].tolist() == [20]
 
 
-def test_what_was_never_logged_has_no_row(run):
-    table = logged(run, "epoch", "val_top5")
+def test_what_was_never_logged_has_no_row(badly_logged):
+    table = logged(badly_logged, "epoch", "val_top5")
     assert (list(table), len(table)) == (["epoch", "val_top5"], 0)
-    assert math.isnan(last_logged(run, "val_top5"))
+    assert math.isnan(last_logged(badly_logged, "val_top5"))
 
 
 @pytest.mark.parametrize(

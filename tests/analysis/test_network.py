@@ -17,7 +17,7 @@ SHAPES = {"a": (4, 3, 3, 3), "b": (8, 41), "c": (3, 10)}
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run_with_nan(tmp_path_factory):
     walks = {name: random_walk(shape, 12, step=0.3, seed=len(shape) + shape[0]) for name, shape in SHAPES.items()}
     walks["b"][5:, 2, 3] = np.nan  # its channel drops out from the second window on
     return open_run(synthetic_run(tmp_path_factory.mktemp("network") / "run", walks).path)
@@ -39,10 +39,10 @@ def pooled(run, position):
 
 
 @pytest.mark.parametrize("position", [1, 2, 3, 4])
-def test_means_are_those_over_all_weights(run, position):
-    table = layer_table(run, network=True)
+def test_means_are_those_over_all_weights(run_with_nan, position):
+    table = layer_table(run_with_nan, network=True)
     row = table[table["window"] == position].iloc[0]
-    z, z_end, tail, mobility, flips, valid = pooled(run, position)
+    z, z_end, tail, mobility, flips, valid = pooled(run_with_nan, position)
     assert row["layer"] == "all"
     assert row["weights"] == z.size
     assert row["counted"] == valid.sum()
@@ -54,24 +54,24 @@ def test_means_are_those_over_all_weights(run, position):
     assert row["dead_fraction"] == pytest.approx((tail & (flips == 0))[valid].mean())
     assert row["memory"] == pytest.approx(1 - spatial.distance.cosine(z[valid], z_end[valid]), rel=0.02)
     if position > 1:
-        _, _, before, _, earlier, known = pooled(run, position - 1)
+        _, _, before, _, earlier, known = pooled(run_with_nan, position - 1)
         dead, core = (known & valid & members & (earlier == 0) for members in (before, ~before))
         close = 0.02 if (known & ~valid).any() else 1e-6  # the layers are weighed by all that could revive
         assert row["revived_fraction"] == pytest.approx((flips[dead] > 0).mean(), rel=close)
         assert row["revived_fraction_core"] == pytest.approx((flips[core] > 0).mean(), rel=close)
 
 
-def test_a_range_and_some_layers_have_one_row(run):
-    row = layer_table(run, window=WindowRange(1, 4), layers=["a", "c"], network=True)
+def test_a_range_and_some_layers_have_one_row(run_with_nan):
+    row = layer_table(run_with_nan, window=WindowRange(1, 4), layers=["a", "c"], network=True)
     assert row["weights"].tolist() == [4 * 27 + 30]
     assert row["updates"].tolist() == [12]
-    layers = dead_weights(run, window=WindowRange(1, 4), layers=["a", "c"])
+    layers = dead_weights(run_with_nan, window=WindowRange(1, 4), layers=["a", "c"])
     assert row["memory"].item() == pytest.approx(np.average(layers["memory"], weights=layers["counted"]))
     assert row["silent_fraction_tail"].item() == pytest.approx(totals(layers)["silent_fraction_tail"])
 
 
-def test_what_belongs_to_a_layer_is_not_there_and_the_columns_are(run):
-    layers, network = layer_table(run), layer_table(run, network=True)
+def test_what_belongs_to_a_layer_is_not_there_and_the_columns_are(run_with_nan):
+    layers, network = layer_table(run_with_nan), layer_table(run_with_nan, network=True)
     assert list(network) == list(layers)
     assert network["window"].tolist() == [0, 1, 2, 3, 4]
     assert network[list(OF_A_LAYER)].isna().all(axis=None)

@@ -13,7 +13,7 @@ from recu_analysis.testing import synthetic_run
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def laplace_run(tmp_path_factory):
     generator = np.random.default_rng(3)
     steps = 1e-3 * generator.laplace(size=(5, 16, 400)).cumsum(axis=0)
     history = {
@@ -23,8 +23,8 @@ def made(tmp_path_factory):
     return synthetic_run(tmp_path_factory.mktemp("run") / "run", history), history["a"]
 
 
-def test_densities_are_those_of_numpy_and_scipy(made):
-    synthetic, walk = made
+def test_densities_are_those_of_numpy_and_scipy(laplace_run):
+    synthetic, walk = laplace_run
     table = score_histogram(ra.open_run(synthetic.path), "a", [0, 4])
     for window, rows in table.groupby("window"):
         weight = walk[window].astype(np.float64)
@@ -40,12 +40,12 @@ def test_densities_are_those_of_numpy_and_scipy(made):
         assert rows["epoch"].isna().all() if window == 0 else rows["epoch"].eq(window - 1).all()
 
 
-def test_by_default_the_first_the_middle_and_the_last_window(made):
-    assert score_histogram(ra.open_run(made[0].path), "a")["window"].unique().tolist() == [0, 2, 4]
+def test_by_default_the_first_the_middle_and_the_last_window(laplace_run):
+    assert score_histogram(ra.open_run(laplace_run[0].path), "a")["window"].unique().tolist() == [0, 2, 4]
 
 
-def test_unusable_layers_and_windows(made):
-    run = ra.open_run(made[0].path)
+def test_unusable_layers_and_windows(laplace_run):
+    run = ra.open_run(laplace_run[0].path)
     with pytest.raises(WindowNotFoundError, match="windows 0 to 4, not 9"):
         score_histogram(run, "a", [9])
     with pytest.raises(InputError, match="matches 2 layers"):

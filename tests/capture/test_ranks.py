@@ -99,7 +99,7 @@ distributed.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
+def two_ranks(tmp_path_factory):
     """The folder in which two processes have run the script."""
     out = tmp_path_factory.mktemp("ranks")
     (out / "script.py").write_text(SCRIPT)
@@ -109,9 +109,9 @@ def done(tmp_path_factory):
     return out
 
 
-def test_rank_0_records_the_training_of_both(done):
-    run = ra.open_run(done / "run")
-    history = np.load(done / "0.npz")
+def test_rank_0_records_the_training_of_both(two_ranks):
+    run = ra.open_run(two_ranks / "run")
+    history = np.load(two_ranks / "0.npz")
     assert run.layer_names == ["1", "3"]
     assert [window.last_update for window in run.windows] == [0, 4, 8, 10]
     assert run.metrics["epoch"].tolist() == [0]
@@ -122,16 +122,16 @@ def test_rank_0_records_the_training_of_both(done):
             assert window[layer].grad.any()
 
 
-def test_the_other_process_counts_the_same_updates_and_writes_nothing(done):
-    first, second = (np.load(done / f"{rank}.npz") for rank in (0, 1))
+def test_the_other_process_counts_the_same_updates_and_writes_nothing(two_ranks):
+    first, second = (np.load(two_ranks / f"{rank}.npz") for rank in (0, 1))
     assert (bool(first["first"]), bool(second["first"])) == (True, False)
     assert first["seen"].tolist() == second["seen"].tolist() == list(range(1, 11))
     np.testing.assert_array_equal(first["1"], second["1"])
-    assert len(ra.open_run(done / "run").segments) == 2, "the two of rank 0"
+    assert len(ra.open_run(two_ranks / "run").segments) == 2, "the two of rank 0"
 
 
-def test_a_model_that_cannot_be_recorded_is_refused_in_every_process(done):
-    assert all("no binary layer was recognised in Linear" in (done / f"{rank}.txt").read_text() for rank in (0, 1))
+def test_a_model_that_cannot_be_recorded_is_refused_in_every_process(two_ranks):
+    assert all("no binary layer was recognised in Linear" in (two_ranks / f"{rank}.txt").read_text() for rank in (0, 1))
 
 
 @pytest.mark.parametrize(
@@ -142,15 +142,15 @@ def test_a_model_that_cannot_be_recorded_is_refused_in_every_process(done):
         ("tensor", "parameter '1.weight' is a shard"),
     ],
 )
-def test_shards_are_refused_in_every_process(done, kind, what):
+def test_shards_are_refused_in_every_process(two_ranks, kind, what):
     for rank in (0, 1):
-        text = (done / f"{kind}-{rank}.txt").read_text()
+        text = (two_ranks / f"{kind}-{rank}.txt").read_text()
         assert re.match(f"sharded weights cannot be recorded yet: {what}, so that no process has whole weights", text)
-    assert not (done / kind).exists()
+    assert not (two_ranks / kind).exists()
 
 
-def test_a_layer_that_uses_other_states_is_refused_in_every_process(done):
-    texts = [(done / f"ternary-{rank}.txt").read_text() for rank in (0, 1)]
+def test_a_layer_that_uses_other_states_is_refused_in_every_process(two_ranks):
+    texts = [(two_ranks / f"ternary-{rank}.txt").read_text() for rank in (0, 1)]
     assert texts[0] == texts[1]
     assert "three values a channel" in texts[0]
-    assert len(ra.open_run(done / "ternary").problems) == 1
+    assert len(ra.open_run(two_ranks / "ternary").problems) == 1

@@ -1,4 +1,4 @@
-"""What the tests of several commands are given: a real small training, synthetic runs, and saved networks."""
+"""What the tests of several commands are given: a real small training, a damaged run, and saved networks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import torch
 
 from recu_analysis.interop.official import save_official
 from recu_analysis.nn import build_network
-from recu_analysis.testing import synthetic_run
 from recu_analysis.training import checkpoint
 from recu_analysis.training.config import TrainingConfig
 from tests.cli_runner import Done, run_program
@@ -41,12 +40,6 @@ def training(tmp_path_factory) -> tuple[Path, Done]:
 def trained_run(training) -> Path:
     """The run directory of a real small training, to be read only."""
     return training[0]
-
-
-@pytest.fixture
-def synthetic_path(tmp_path) -> Path:
-    """A synthetic run of two layers and 4 windows, to be changed at will."""
-    return synthetic_run(tmp_path / "run").path
 
 
 @pytest.fixture

@@ -2,20 +2,14 @@
 
 import pytest
 
-from recu_analysis.testing import synthetic_run
 from tests.cli_runner import refusal, run_cli, wrong_usage
 from tests.messages import says
 
 
-@pytest.fixture(scope="module")
-def shared_run(tmp_path_factory):
-    return synthetic_run(tmp_path_factory.mktemp("report") / "run").path
-
-
-def test_it_writes_one_small_file_and_says_where(shared_run, tmp_path):
+def test_it_writes_one_small_file_and_says_where(synthetic, tmp_path):
     output = tmp_path / "page.html"
     output.write_text("before")
-    done = run_cli("report", shared_run, "-o", output)
+    done = run_cli("report", synthetic.path, "-o", output)
     assert done.exit_code == 0, done
     assert done.stdout == ""
     assert done.stderr.startswith(f"wrote {output}, ")
@@ -33,12 +27,12 @@ def test_it_writes_one_small_file_and_says_where(shared_run, tmp_path):
         (["RUN", "-o", "/proc/page.html"], ["/proc/page.html", "cannot be written"]),
     ],
 )
-def test_what_goes_wrong_is_one_sentence(shared_run, tmp_path, monkeypatch, arguments, facts):
+def test_what_goes_wrong_is_one_sentence(synthetic, tmp_path, monkeypatch, arguments, facts):
     monkeypatch.chdir(tmp_path)
-    sentence = refusal("report", *[shared_run if each == "RUN" else each for each in arguments])
-    says(sentence.replace(str(shared_run), "RUN"), *facts)
+    sentence = refusal("report", *[synthetic.path if each == "RUN" else each for each in arguments])
+    says(sentence.replace(str(synthetic.path), "RUN"), *facts)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_is_no_output(shared_run, tmp_path):
-    says(wrong_usage("report", shared_run, "-o", tmp_path), tmp_path, "directory")
+def test_a_folder_is_no_output(synthetic, tmp_path):
+    says(wrong_usage("report", synthetic.path, "-o", tmp_path), tmp_path, "directory")

@@ -28,11 +28,6 @@ class Writer:
         self.logged.append((tag, scalar_value, global_step))
 
 
-@pytest.fixture(scope="module")
-def synthetic(tmp_path_factory):
-    return synthetic_run(tmp_path_factory.mktemp("synthetic") / "run")
-
-
 def test_scalars_are_those_of_the_weights_at_the_last_update_of_each_window(synthetic):
     writer = Writer()
     tensorboard.log_windows(ra.open_run(synthetic.path), writer, ["mobility", "flip_ratio"])

@@ -65,7 +65,7 @@ run("nan")
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
+def two_processes(tmp_path_factory):
     """The folder in which two processes have run the script, and what each of them says."""
     out = tmp_path_factory.mktemp("distributed")
     (out / "script.py").write_text(SCRIPT)
@@ -101,21 +101,21 @@ def rank_gradients(batch_size):
     # Three batches, each loss scaled, round differently; equal weights for unequal shares would be 4e-2 off.
     [("even", 100, [50, 50], 1e-6), ("uneven", 33, [17, 16] * 3, 1e-5)],
 )
-def test_the_gradient_is_the_mean_of_those_of_the_ranks(done, name, batch_size, shares, tolerance):
+def test_the_gradient_is_the_mean_of_those_of_the_ranks(two_processes, name, batch_size, shares, tolerance):
     gradients, parameters = rank_gradients(batch_size)
     # 33 images: 17 and 16; a last batch of one image is left out.
     assert [images for images, _ in gradients] == shares
     means = [sum(n * each[index] for n, each in gradients) / sum(shares) for index in range(len(parameters))]
     largest = max(float(mean.abs().max()) for mean in means)
-    momentum = load_file(done[0] / name / "checkpoints/last.safetensors")
+    momentum = load_file(two_processes[0] / name / "checkpoints/last.safetensors")
     for index, (mean, (weight, decay)) in enumerate(zip(means, parameters, strict=True)):
         # After the only update the momentum is the gradient and the weight decay.
         ours, expected = momentum[f"momentum/{index}"], mean + decay * weight
         torch.testing.assert_close(ours, expected, rtol=0.0, atol=tolerance * largest)
 
 
-def test_only_the_first_process_records_and_talks(done):
-    out, (first, second) = done
+def test_only_the_first_process_records_and_talks(two_processes):
+    out, (first, second) = two_processes
     for name in ("even", "whole"):
         run = open_run(out / name)
         assert not run.problems
@@ -126,8 +126,8 @@ def test_only_the_first_process_records_and_talks(done):
     assert open_run(out / "whole").metrics["update"].tolist() == [4, 8]
 
 
-def test_one_that_is_asked_to_stop_stops_all_and_all_resume(done):
-    out, (first, second) = done
+def test_one_that_is_asked_to_stop_stops_all_and_all_resume(two_processes):
+    out, (first, second) = two_processes
     assert first["stopped"][:2] == second["stopped"][:2] == [1, True]
     assert first["parts"][:2] == second["parts"][:2] == [2, False]
     parts, whole = open_run(out / "parts"), open_run(out / "whole")
@@ -136,16 +136,16 @@ def test_one_that_is_asked_to_stop_stops_all_and_all_resume(done):
         assert parts.windows[2][layer].weight.tobytes() == whole.windows[2][layer].weight.tobytes()
 
 
-def test_a_nan_in_one_stops_all_at_that_update(done):
-    out, ended = done
+def test_a_nan_in_one_stops_all_at_that_update(two_processes):
+    out, ended = two_processes
     assert {each["nan"] for each in ended} == {"the loss became nan at update 1; a learning rate below 0.1 may help"}
     assert [window.last_update for window in open_run(out / "nan").windows] == [0]
 
 
-def test_too_small_batches_are_refused(done):
-    for each in done[1]:
+def test_too_small_batches_are_refused(two_processes):
+    for each in two_processes[1]:
         assert each["small"].endswith("at least 2 images in each of the 2 processes, so batches of 4, not 3")
-    assert not (done[0] / "small").exists()
+    assert not (two_processes[0] / "small").exists()
 
 
 def test_a_single_process_is_left_alone():

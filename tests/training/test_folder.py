@@ -15,31 +15,18 @@ from recu_analysis.store.run import open_run
 from recu_analysis.training import loop, place
 from recu_analysis.training.config import TrainingConfig
 from recu_analysis.training.loop import train
+from tests.training.short_training import BATCHES, SETTINGS, stop_after, times_of_files
 
 pytestmark = pytest.mark.usefixtures("few_digits")
-
-#: 100 images in batches of 32: three of them whole, one of 4.
-SETTINGS = {"epochs": 3, "batch_size": 32, "warm_up": 1}
-BATCHES = 4
-
-
-def stop_after(updates):
-    """A should_stop that says so at that batch."""
-    calls = iter(range(1, 10**6))
-    return lambda: next(calls) >= updates
-
-
-def files(folder):
-    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
 
 
 def test_a_finished_training_resumed_does_nothing(tmp_path):
     config = TrainingConfig(**SETTINGS | {"epochs": 2})
     train(config, tmp_path / "run")
-    before = files(tmp_path / "run")
+    before = times_of_files(tmp_path / "run")
     result = train(config, tmp_path / "run", resume=True, on_batch=lambda progress: pytest.fail("trained again"))
     assert (result.epochs, result.stopped) == (2, False)
-    assert files(tmp_path / "run") == before
+    assert times_of_files(tmp_path / "run") == before
 
 
 def test_an_existing_folder_is_refused_and_untouched(tmp_path):
@@ -81,10 +68,10 @@ def test_a_file_called_run_json_makes_no_run(tmp_path, content):
 def test_overwrite_deletes_nothing_that_no_training_wrote(tmp_path, name):
     train(TrainingConfig(**SETTINGS), tmp_path / "run", should_stop=stop_after(1))
     (tmp_path / "run" / name).write_text("mine")
-    before = files(tmp_path / "run")
+    before = times_of_files(tmp_path / "run")
     with pytest.raises(RunExistsError, match=rf"run holds {name}, which no training wrote"):
         train(TrainingConfig(**SETTINGS), tmp_path / "run", overwrite=True)
-    assert files(tmp_path / "run") == before
+    assert times_of_files(tmp_path / "run") == before
 
 
 def test_overwrite_replaces_a_damaged_run(tmp_path):
@@ -134,7 +121,7 @@ def test_overwrite_replaces_a_run(tmp_path):
 @pytest.mark.parametrize("reason", ["data", "network"])
 def test_overwrite_deletes_nothing_before_the_rest_is_sure(tmp_path, monkeypatch, reason):
     train(TrainingConfig(**SETTINGS | {"epochs": 2}), tmp_path / "run")
-    before = files(tmp_path / "run")
+    before = times_of_files(tmp_path / "run")
     config = TrainingConfig(**SETTINGS, network="resnet20" if reason == "data" else "resnet2000")
 
     def missing(*_):
@@ -144,7 +131,7 @@ def test_overwrite_deletes_nothing_before_the_rest_is_sure(tmp_path, monkeypatch
         monkeypatch.setattr(loop, "load_dataset", missing)
     with pytest.raises((DataError, InputError)):
         train(config, tmp_path / "run", overwrite=True)
-    assert files(tmp_path / "run") == before
+    assert times_of_files(tmp_path / "run") == before
 
 
 def test_resuming_with_other_settings_names_them(tmp_path):
@@ -162,7 +149,7 @@ def test_resume_and_overwrite_exclude_each_other(tmp_path):
 def test_overwrite_without_room_keeps_the_old_run(tmp_path, monkeypatch):
     config = TrainingConfig(**SETTINGS | {"epochs": 2})
     train(config, tmp_path / "run")
-    before = files(tmp_path / "run")
+    before = times_of_files(tmp_path / "run")
 
     def full(folder, needed, what):
         raise NoRoomError(f"no room for {what}")
@@ -170,7 +157,7 @@ def test_overwrite_without_room_keeps_the_old_run(tmp_path, monkeypatch):
     monkeypatch.setattr(place, "check_room", full)
     with pytest.raises(NoRoomError):
         train(config, tmp_path / "run", overwrite=True)
-    assert files(tmp_path / "run") == before
+    assert times_of_files(tmp_path / "run") == before
 
 
 def test_overwrite_empties_a_folder_that_cannot_itself_be_deleted(tmp_path, monkeypatch):

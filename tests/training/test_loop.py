@@ -24,28 +24,15 @@ from recu_analysis.training.config import TrainingConfig
 from recu_analysis.training.data import batches
 from recu_analysis.training.loop import evaluate, train
 from recu_analysis.training.step import Step
+from tests.training.short_training import BATCHES, SETTINGS, stop_after, times_of_files
 
 pytestmark = pytest.mark.usefixtures("few_digits")
-
-#: 100 images in batches of 32: three of them whole, one of 4.
-SETTINGS = {"epochs": 3, "batch_size": 32, "warm_up": 1}
-BATCHES = 4
-
-
-def stop_after(updates):
-    """A should_stop that says so at that batch."""
-    calls = iter(range(1, 10**6))
-    return lambda: next(calls) >= updates
 
 
 def state(run_dir):
     """The bytes of a checkpoint's model and momentum."""
     tensors = checkpoint._read(run_dir / "checkpoints" / checkpoint.NAME, with_tensors=True)[1]
     return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
-
-
-def files(folder):
-    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
 
 
 @pytest.mark.parametrize(
@@ -139,10 +126,10 @@ def test_a_damaged_checkpoint_stops_the_resumption_and_not_the_reader(tmp_path):
     content = bytearray(file.read_bytes())
     content[-1000] ^= 1
     file.write_bytes(content)
-    before = files(tmp_path / "run")
+    before = times_of_files(tmp_path / "run")
     with pytest.raises(DamagedError, match=r"last.safetensors is damaged"):
         train(config, tmp_path / "run", resume=True)
-    assert files(tmp_path / "run") == before
+    assert times_of_files(tmp_path / "run") == before
     assert [window.last_update for window in open_run(tmp_path / "run").windows] == [0, BATCHES, BATCHES + 1]
 
 
