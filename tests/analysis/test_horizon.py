@@ -32,10 +32,8 @@ def forgetful_run(tmp_path_factory):
 
 def plain_memory(synthetic, start, end):
     """Cosine of z before and after some updates over all weights."""
-    z = (
-        np.concatenate([standard_scores(walk[at]).ravel() for walk in forgetful_run.history.values()])
-        for at in (start, end)
-    )
+    walks = synthetic.history.values()
+    z = (np.concatenate([standard_scores(walk[at]).ravel() for walk in walks]) for at in (start, end))
     return 1 - spatial.distance.cosine(*z)
 
 

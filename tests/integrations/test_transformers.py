@@ -11,11 +11,11 @@ from torch.nn import functional
 import recu_analysis as ra
 from recu_analysis.errors import RunExistsError
 from recu_analysis.nn import BinaryConv2d
+from tests.integrations.same_windows import QUANTITIES, assert_same_windows
 
 pytestmark = [pytest.mark.extras, pytest.mark.filterwarnings("ignore")]  # the library's warnings are not ours
 IMAGES, BATCH, EPOCHS = 24, 4, 3
 STEPS = IMAGES // BATCH
-QUANTITIES = ("weight", "path", "zpath", "flips", "first_flip", "last_flip")
 
 
 class Tiny(nn.Module):
@@ -87,17 +87,6 @@ def plain(folder, accumulate=1):
                     optimizer.zero_grad()
             recorder.mark(epoch=epoch)
     return ra.open_run(folder)
-
-
-def assert_same_windows(run, expected):
-    assert run.layer_names == expected.layer_names == ["net.1"]
-    shape = [(window.first_update, window.last_update, window.partial) for window in expected.windows]
-    assert [(window.first_update, window.last_update, window.partial) for window in run.windows] == shape
-    for ours, theirs in zip(run.windows, expected.windows, strict=True):
-        for quantity in QUANTITIES:
-            np.testing.assert_array_equal(getattr(ours["net.1"], quantity), getattr(theirs["net.1"], quantity))
-        assert ours["net.1"].summary == theirs["net.1"].summary
-    assert run.windows[-1]["net.1"].flips.sum() > 0, "a test without flips would say nothing"
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
