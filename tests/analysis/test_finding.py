@@ -10,7 +10,6 @@ import pytest
 
 from recu_analysis import claims, open_run
 from recu_analysis.analysis.claims.finding import Median, left_out, median_of, pooled
-from recu_analysis.analysis.written import of_claim, with_interval
 from recu_analysis.errors import LayerNotFoundError
 from recu_analysis.testing import synthetic_run
 from recu_analysis.theory.intervals import Interval
@@ -109,18 +108,3 @@ def test_runs_that_say_no_seed_carry_no_verdict_together(tmp_path):
     assert table.loc["C2", "why"].startswith(said)
     seeded = [made(tmp_path / f"s{at}", (8, 8), at, seed=at) for at in range(3)]
     assert (claims(seeded).set_index("id").loc[["C1a", "C2", "C5"], "verdict"] != "cannot tell").all()
-
-
-@pytest.mark.parametrize(
-    ("value", "written", "claim"),
-    [
-        ((0.5, 0.25, 0.75), "0.5 (0.25 to 0.75)", "0.5 (0.25 to 0.75)"),
-        ((0.5, math.nan, math.nan), "0.5", "0.5"),
-        ((0.5, 0.25, math.nan), "0.5", "0.5"),
-        ((2.0, 2.0, 2.0), "2 (2 to 2)", "2"),
-        ((math.nan, math.nan, math.nan), "-", ""),
-    ],
-)
-def test_a_missing_interval_is_not_written(value, written, claim):
-    assert with_interval(*value) == written
-    assert of_claim(*value) == claim

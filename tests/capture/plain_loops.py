@@ -78,3 +78,16 @@ def assert_same_windows(path, other):
         assert a.header.digests == b.header.digests
     assert not first.problems
     assert not second.problems
+
+
+def shake(layer, optimizer, seed):
+    """One step on random gradients, as the training loops of known codebases make it."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in layer.parameters():
+        if hasattr(parameter, "org"):  # latent weights that wait while the layer holds its signs
+            parameter.data.copy_(parameter.org)
+        parameter.grad = torch.randn(parameter.shape, generator=generator) * parameter.detach().abs().mean()
+    optimizer.step()
+    for parameter in layer.parameters():
+        if hasattr(parameter, "org"):
+            parameter.org.copy_(parameter.data.clamp_(-1, 1))

@@ -168,3 +168,15 @@ def test_channels_last_weights_keep_their_order():
     weight = torch.randn(4, 3, 5, 5)
     sums = accumulator(weight.to(memory_format=torch.channels_last), centre=True)
     np.testing.assert_array_equal(sums.take()["weight"], weight.numpy())
+
+
+@pytest.mark.parametrize("kind", [CpuAccumulator, DeviceAccumulator])
+def test_weights_that_stay_have_no_movement_at_all(kind):
+    weight = torch.randn(16, 700, generator=torch.Generator().manual_seed(0))
+    sums = kind(weight, centre=True)
+    for update in range(1, 6):
+        sums.advance(weight, update)
+    taken = sums.take()
+    assert not taken["path"].any()
+    assert not taken["zpath"].any(), "rounding counts as movement"
+    assert taken["flipped"].size == 0

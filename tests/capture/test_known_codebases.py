@@ -15,6 +15,7 @@ from recu_analysis.errors import InputError, NoBinaryLayersError
 from recu_analysis.nn import BinaryConv2d
 from recu_analysis.theory.standardize import WeightTransform
 from tests.capture import wild_layers as wild
+from tests.capture.plain_loops import shake
 
 UPDATES = 12
 
@@ -38,18 +39,6 @@ def used_signs(layer, monkeypatch):
             binarised[0].data.copy_(binarised[1])
     assert len(seen) == 1
     return seen[0] >= 0
-
-
-def shake(layer, optimizer, seed):
-    generator = torch.Generator().manual_seed(seed)
-    for parameter in layer.parameters():
-        if hasattr(parameter, "org"):  # as the training loops of these codebases do around each step
-            parameter.data.copy_(parameter.org)
-        parameter.grad = torch.randn(parameter.shape, generator=generator) * parameter.detach().abs().mean()
-    optimizer.step()
-    for parameter in layer.parameters():
-        if hasattr(parameter, "org"):
-            parameter.org.copy_(parameter.data.clamp_(-1, 1))
 
 
 @pytest.mark.parametrize("codebase", wild.LAYERS)

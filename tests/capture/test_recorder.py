@@ -355,3 +355,20 @@ def test_a_failed_start_leaves_the_optimizer_free(tmp_path):
         ra.record(model, optimizer, tmp_path / "file")
     with ra.record(model, optimizer, tmp_path / "run"):
         pass
+
+
+def test_marks_without_updates_log_and_write_no_window(tmp_path):
+    model = tiny()
+    optimizer = sgd(model)
+    recorder = ra.record(model, optimizer, tmp_path / "run")
+    recorder.mark(epoch=0)
+    recorder.mark(epoch=1)
+    recorder.close()
+    recorder.close()
+    run = ra.open_run(tmp_path / "run")
+    assert len(run.windows) == 1
+    assert run.metrics["epoch"].tolist() == [0, 1]
+    assert "window" not in run.metrics
+    for call in (recorder.mark, recorder.flush, recorder.state_dict):
+        with pytest.raises(RecorderError, match="the recording is closed; call"):
+            call()

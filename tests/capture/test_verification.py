@@ -18,7 +18,7 @@ from recu_analysis.errors import InputError, NoBinaryLayersError, RecorderError,
 from recu_analysis.nn import BinaryConv2d, BinaryLinear
 from recu_analysis.theory.standardize import WeightTransform
 from tests.capture import wild_layers as wild
-from tests.capture.test_adapters_wild import shake
+from tests.capture.plain_loops import shake
 from tests.run_files import contents
 
 

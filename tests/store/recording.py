@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recu_analysis.store.header import LayerSpec
 from recu_analysis.store.writer import RunWriter
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 #: The weights of layer "a" before the first update and after each.
 WALK = random_walk((4, 30), 40, step=0.3)
 SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(centre=True))
+
+
+def writer(path: Path, **more: Any) -> RunWriter:
+    """A writer of runs of that layer alone."""
+    return RunWriter(path, [SPEC], configuration={}, environment={}, **more)
 
 
 def record(

@@ -11,7 +11,9 @@ import recu_analysis.store.writer as module
 from recu_analysis import open_run
 from recu_analysis.errors import RunExistsError, StoreError
 from recu_analysis.store.verify import verify
-from tests.store.test_starting import contents, recorded, refused, write, writer
+from tests.run_files import contents
+from tests.store.recording import writer
+from tests.store.test_starting import recorded, refused, write
 
 STAGING = "history/segment-0000/staging"
 PART = ".77-00ff00ff00ff00ff.part"

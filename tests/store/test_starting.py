@@ -16,14 +16,9 @@ from recu_analysis.errors import InputError, RunExistsError, StoreError
 from recu_analysis.store.durable import lock_directory
 from recu_analysis.store.header import RunHeader
 from recu_analysis.store.verify import verify
-from recu_analysis.store.writer import RunWriter
 from recu_analysis.testing import layer_state
 from tests.run_files import contents, window_file, window_folder
-from tests.store.recording import SPEC, WALK
-
-
-def writer(path, **more):
-    return RunWriter(path, [SPEC], configuration={}, environment={}, **more)
+from tests.store.recording import SPEC, WALK, writer
 
 
 def state(first, last):

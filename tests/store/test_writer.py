@@ -21,11 +21,7 @@ from recu_analysis.store.header import LayerSpec
 from recu_analysis.store.writer import RunWriter
 from recu_analysis.testing import layer_state
 from tests.run_files import window_folder
-from tests.store.recording import SPEC, WALK
-
-
-def writer(path, **more):
-    return RunWriter(path, [SPEC], configuration={}, environment={}, **more)
+from tests.store.recording import WALK, writer
 
 
 def write(out, first, last):

@@ -1,0 +1,35 @@
+"""Tests stand beside the name of what they test: a module of their room, or one of few subjects."""
+
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+PACKAGE = TESTS.parent / "recu_analysis"
+#: What tests of several modules are about, where no module has the name.
+SUBJECTS = {
+    "analysis": {"once", "planted"},
+    "capture": {"going_on", "known_codebases", "layer_recording", "optional_sums", "sums"},
+    "cli": {"data_sets", "missing"},
+    "docs": {"build", "commands_page", "mathematics_page", "notebook", "pages"},
+    "figures": {"latex", "layers_and_claims", "mask"},
+    "integrations": {"dashboards", "ranks"},
+    "nn": {"network_families"},
+    "report": {"browser"},
+    "store": {"failing", "faults", "hostile", "machine", "round_trip"},
+    "training": {"image_folder", "pixels", "run_folder"},
+    "": {"architecture", "benchmarks", "equal", "layout", "public_names", "trajectory"},
+}
+
+
+def names(room):
+    """What the modules and packages of a room are called, without the underscores that Python asks for."""
+    return {path.stem.strip("_") for path in (PACKAGE / room).rglob("*") if path.suffix == ".py" or path.is_dir()}
+
+
+def test_every_test_module_is_named_after_what_it_tests():
+    strangers = []
+    for path in TESTS.rglob("test_*.py"):
+        room = path.relative_to(TESTS).parent.as_posix().strip(".")
+        subject = path.stem.removeprefix("test_")
+        if subject not in SUBJECTS.get(room, set()) | names(room):
+            strangers.append(str(path.relative_to(TESTS)))
+    assert not strangers, "name them after a module of their room, or list their subject above"
