@@ -57,9 +57,9 @@ def test_plot_functions_return_the_axes_they_were_given(runs):
 
 
 def test_unknown_figures_and_layers(runs, tmp_path):
-    with pytest.raises(InputError, match="no figure is called 'figg3'; did you mean fig3"):
+    with pytest.raises(InputError, match=r"'figg3'.*fig3"):
         draw_figure("figg3", runs, tmp_path, command="test")
-    with pytest.raises(InputError, match="no figure is called 'histogram'; known are fig2, magnitude"):
+    with pytest.raises(InputError, match=r"'histogram'.*fig2, magnitude"):
         draw_figure("histogram", runs, tmp_path, command="test")
     with pytest.raises(LayerNotFoundError):
         ra.plot_dead_weights(runs["ReCU"], "nothing", Figure().subplots())
@@ -68,7 +68,7 @@ def test_unknown_figures_and_layers(runs, tmp_path):
 def test_a_run_without_accuracy_says_how_to_log_it(tmp_path):
     path = synthetic_run(tmp_path / "run").path
     write_marks(path, [{"window": 1, "update": 5, "epoch": 0}])
-    with pytest.raises(InputError, match=r"run mine logged no train_top1; give it to mark\(\)"):
+    with pytest.raises(InputError, match=r"run mine.*train_top1.*mark\(\)"):
         ra.plot_accuracy({"mine": ra.open_run(path)}, Figure().subplots())
 
 
@@ -92,7 +92,7 @@ def test_closed_forms_need_no_run(tmp_path):
     for name in ("fig3", "fig4", "schedule", "tradeoff"):
         files = draw_figure(name, {}, tmp_path, command="test")
         assert json.loads(files[-1].read_text())["runs"] == {}
-    with pytest.raises(InputError, match="the figure fig2 shows runs; name at least one run directory"):
+    with pytest.raises(InputError, match=r"fig2.*run directory"):
         draw_figure("fig2", {}, tmp_path, command="test")
 
 

@@ -64,5 +64,5 @@ def test_what_does_not_adjoin_is_refused():
     with pytest.raises(InputError, match="updates 1 to 4 and 6 to 8 do not"):
         merge(record(1, 4), record(6, 8))
     other = random_walk((2, 2), 24)
-    with pytest.raises(InputError, match=r"records of shapes \(3, 11\) and \(2, 2\) are not of one layer"):
+    with pytest.raises(InputError, match=r"shapes \(3, 11\) and \(2, 2\).*layer"):
         merge(record(1, 4), record(5, 8, other))

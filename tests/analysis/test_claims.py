@@ -13,6 +13,7 @@ from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.intervals import Interval
 from recu_analysis.theory.standardize import WeightTransform
 from tests.editing import edit_run, marks_of, write_marks
+from tests.messages import says
 
 FREE = WeightTransform(centre=True, target=2.0)
 CLAMPED = WeightTransform(centre=True, target=2.0, clamp=True)
@@ -91,16 +92,16 @@ def test_layers_without_a_ratio_are_counted(tmp_path):
     walk = walk_of(normal)
     walk["silent"] = np.repeat(walk["one"][:1], 13, axis=0)
     why = verdicts(make(tmp_path / "run", walk))["why"]
-    assert "median layer of 2 (left out: 1 without a value), windows" in why["C1a"]
-    assert "median layer of 2 (left out: 1 without a value), windows" in why["C1b"]
+    says(why["C1a"], "median layer of 2", "1 without a value")
+    says(why["C1b"], "median layer of 2", "1 without a value")
 
 
 def test_a_baseline_is_other_runs_that_do_not_clamp(tmp_path):
     clamped = [make(tmp_path / f"c{seed}", walk_of(normal, seed=seed), CLAMPED, seed=seed) for seed in range(2)]
     free = make(tmp_path / "free", walk_of(normal), seed=0)
-    with pytest.raises(InputError, match="c1 stops gradients, so it is no baseline"):
+    with pytest.raises(InputError, match=r"c1.*baseline"):
         claims(clamped[0], clamped[1])
-    with pytest.raises(InputError, match="are one run, and one seed; give it once"):
+    with pytest.raises(InputError, match=r"one run.*once"):
         claims([free], [free])
 
 
@@ -122,7 +123,7 @@ def test_claims_about_entropy_need_their_condition(tmp_path):
     large = walk_of(normal)
     table = verdicts(make(tmp_path / "mixed", {"one": large["one"], "two": small["two"]}, raw))
     assert table.loc[["C4", "C8"], "verdict"].tolist() == ["by construction"] * 2
-    assert "median layer of the 1 of 2 with b > 1/e" in table.loc["C4", "why"]
+    says(table.loc["C4", "why"], "the 1 of 2", "1/e")
     assert table.loc["C8", "estimate"] > 0.9
 
 
@@ -213,7 +214,7 @@ def test_what_is_not_reached_in_fewer_epochs_is_not_faster(tmp_path):
     """Two epochs that reach nothing are less than the five the baseline needs, and say nothing."""
     found = outcome.trains_faster(*arms(tmp_path, [10, 20], [10, 20, 30, 40, 90, 90]))
     assert (found.verdict, found.value.estimate) == ("cannot tell", -3.0)
-    assert "(9 not reached, counted as the last epoch): what is not reached may take any longer" in found.why
+    says(found.why, "9 not reached")
 
 
 def test_epochs_are_those_of_the_marks(tmp_path):
@@ -264,12 +265,12 @@ def test_seeds_that_ended_elsewhere_are_said(tmp_path):
 
 def test_one_training_is_not_three_seeds(tmp_path):
     ours, theirs = arms(tmp_path, [90, 90], [10, 90])
-    with pytest.raises(InputError, match="are one run, and one seed; give it once"):
+    with pytest.raises(InputError, match=r"one run.*once"):
         claims([ours[0], open_run(ours[0].path), ours[1]], theirs)
     copied = make(tmp_path / "copied", {"one": random_walk((2, 5), 4)}, windows=2, seed=0)
-    with pytest.raises(InputError, match="o0 and copied have the same configuration and the same seed, 0"):
+    with pytest.raises(InputError, match=r"o0 and copied.*same seed, 0"):
         claims([*ours, copied], theirs)
-    with pytest.raises(InputError, match="o0 and copied have the same seed and are taken for one arm; leave one out"):
+    with pytest.raises(InputError, match=r"o0 and copied.*one arm"):
         outcome.trains_faster([*ours, copied], theirs)
 
 
@@ -282,10 +283,10 @@ def test_revival_is_of_as_many_updates_in_both_arms(tmp_path):
     found = movement.revived(*groups)
     assert found.value.estimate == 1.0
     shorter = make(tmp_path / "shorter", walk_of(normal, keep=0.8, updates=10), windows=1, seed=0)  # 10 are not 3, 6, 9
-    with pytest.raises(InputError, match="no final stretches of windows with the same number of updates"):
+    with pytest.raises(InputError, match=r"final stretches.*same number of updates"):
         movement.revived(groups[1], [shorter])
     single = make(tmp_path / "single", {"one": walk_of(normal)["one"]}, seed=0)
-    with pytest.raises(InputError, match="have different layers, such as 'two'"):
+    with pytest.raises(InputError, match=r"different layers.*'two'"):
         movement.revived(groups[0], [single])
 
 
@@ -324,7 +325,7 @@ def test_a_sign_that_is_lost_changes_the_output(tmp_path):
 def test_error_and_entropy_are_those_along_the_run_s_tau(tmp_path):
     run = make(tmp_path / "run", {"one": random_walk((4, 40), 6)})
     table = distribution.over_tau(run)
-    assert "the paper's tau, since the run's does not change, 0.85 to 0.99" in distribution.tension(table, run).why
+    says(distribution.tension(table, run).why, "paper's tau", "0.85 to 0.99")
     for window, tau in zip(run.windows, (0.7, 0.75, 0.8, 0.82, 0.84, 0.86, 0.9), strict=True):
         object.__setattr__(window.header.layers["one"], "tau", tau)
     found = distribution.tension(table, run)

@@ -63,7 +63,7 @@ def test_groups_differ_in_more_than_their_seed(runs):
 
 def test_runs_of_different_networks_are_refused(runs, tmp_path):
     other = open_run(synthetic_run(tmp_path / "other").path)
-    with pytest.raises(InputError, match=r"free-0 and other have different layers, such as 'a'; compare runs of one"):
+    with pytest.raises(InputError, match=r"free-0 and other.*'a'"):
         check_same_layers({"free-0": runs["free-0"], "other": other})
 
 
@@ -76,7 +76,7 @@ def test_stretches_have_the_same_number_of_updates_or_are_refused(tmp_path):
     assert chosen["coarse"].last == 3
     assert chosen["fine"] == WindowRange(4 * (chosen["coarse"].first - 1) + 1, 12)
     odd = open_run(synthetic_run(tmp_path / "odd", {"a": walk[:8]}, windows=1).path)
-    with pytest.raises(InputError, match="no final stretches of windows with the same number of updates"):
+    with pytest.raises(InputError, match=r"final stretches.*same number of updates"):
         compare({"fine": coarse, "odd": odd})
     assert common_stretch({"coarse": coarse, "odd": odd})["odd"] == WindowRange(1, 1)
     assert common_stretch({}) == {}

@@ -154,17 +154,17 @@ def test_own_tail_of_a_layer_without_clamp_is_refused(tmp_path, monkeypatch):
     run = open_run(summary.path)
     record = merged(run.windows[1:2], "a")
     monkeypatch.setattr(type(record), "tau", None)
-    with pytest.raises(InputError, match="layer 'a' does not clamp, so it has no tau of its own"):
+    with pytest.raises(InputError, match=r"layer 'a'.*clamp.*tau"):
         movement(run.header.layers[0], record, "window")
 
 
 def test_bad_arguments(run):
     with pytest.raises(
         InputError,
-        match=r"no criterion of deadness is called '.*'; known are tail-silent, tail, silent",
+        match=r"criterion.*tail-silent, tail, silent",
     ):
         dead_weights(run, "gone")
-    with pytest.raises(InputError, match=r"tau must lie in \(0.5, 1\], not 0.4"):
+    with pytest.raises(InputError, match=r"tau.*\(0.5, 1\], not 0.4"):
         dead_weights(run, tail_tau=0.4)
     with pytest.raises(LayerNotFoundError):
         dead_weights(run, layers="x")
@@ -212,7 +212,7 @@ def test_signs_at_the_end_beside_what_distance_makes_of_them(run, synthetic):
 
 
 def test_too_few_weights_for_the_bins(run):
-    with pytest.raises(InputError, match="layer 'first' has 108 weights, too few for 200 bins"):
+    with pytest.raises(InputError, match=r"layer 'first'.*108 weights.*200 bins"):
         by_magnitude(run, bins=200)
 
 
@@ -225,5 +225,5 @@ def test_histogram_counts_every_weight_once(run):
 
 
 def test_histogram_wants_one_layer(run):
-    with pytest.raises(InputError, match=r"'\*' matches 2 layers; name one of first, second"):
+    with pytest.raises(InputError, match=r"'\*'.*2 layers.*first, second"):
         weight_histogram(run, "*")

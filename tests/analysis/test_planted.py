@@ -91,7 +91,7 @@ def test_scale_and_shape_are_found(tmp_path, shape):
         ({"weights": 50}, "a multiple of 40 weights, not 50"),
         ({"revived": {3: 3}}, "an even number of weights"),
         ({"revived": {21: 2}}, "at an update from 1 to 20"),
-        ({"revived": {3: 1000}}, "of 720 weights of the tail 1000 cannot be revived"),
+        ({"revived": {3: 1000}}, r"720.*1000"),
     ],
 )
 def test_what_cannot_be_planted_is_refused(wrong, text):
@@ -145,7 +145,7 @@ def test_one_window_only(tmp_path):
     run = open_run(synthetic_run(tmp_path / "run", {"a": random_walk((4, 30), 4)}, windows=1).path)
     assert dead_weights(run).iloc[0]["first_window"] == 1
     assert layer_table(run)["revived_fraction"].isna().all()
-    with pytest.raises(WindowNotFoundError, match="has the windows 0 to 1, not all of 1:4"):
+    with pytest.raises(WindowNotFoundError, match="windows 0 to 1, not all of 1:4"):
         dead_weights(run, window=WindowRange(1, 3))
 
 

@@ -50,5 +50,5 @@ def test_unusable_layers_and_windows(laplace_run):
         score_histogram(run, "a", [9])
     with pytest.raises(InputError, match="matches 2 layers"):
         score_histogram(run, "*")
-    with pytest.raises(InputError, match="layer flat has no weights with a distribution in window 0"):
+    with pytest.raises(InputError, match=r"layer flat.*window 0"):
         score_histogram(run, "flat")

@@ -38,10 +38,10 @@ def test_defaults_and_a_fixed_tau():
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (((0.9, 0.8),), "tau goes from its lower to its higher end, not from 0.9 to 0.8"),
-        (((0.5, 0.8),), r"tau must lie in \(0\.5, 1\], not 0\.5"),
-        (((0.6, 0.8), -1.0), "the Laplace scale b must be a positive number, not -1"),
-        (((0.6, 0.8), 1.0, 1), "a table over tau needs at least 2 points and at most 1000000, not 1"),
+        (((0.9, 0.8),), r"tau.*0.9 to 0.8"),
+        (((0.5, 0.8),), r"tau.*\(0\.5, 1\], not 0\.5"),
+        (((0.6, 0.8), -1.0), r"scale b.*positive number, not -1"),
+        (((0.6, 0.8), 1.0, 1), r"tau.*2 points.*1000000, not 1"),
     ],
 )
 def test_what_is_refused(arguments, text):
@@ -63,11 +63,11 @@ def test_levels_of_a_schedule():
 @pytest.mark.parametrize(
     ("arguments", "options", "text"),
     [
-        (((0.9, 0.8),), {"epochs": 5}, "tau must not fall: its start 0.9 is above its end 0.8"),
-        (((0.8, 0.9),), {"epochs": 0}, "a schedule needs at least one epoch, not 0"),
-        (((0.8, 0.9),), {"epochs": -3}, "a schedule needs at least one epoch, not -3"),
-        (((0.8, 1.1),), {"epochs": 5}, r"tau must lie in \(0\.5, 1\], not 1\.1"),
-        (((0.8, 0.9), "2"), {}, "Laplace scales are real numbers, not of type <U1"),
+        (((0.9, 0.8),), {"epochs": 5}, r"tau.*start 0.9.*end 0.8"),
+        (((0.8, 0.9),), {"epochs": 0}, r"schedule.*epoch, not 0"),
+        (((0.8, 0.9),), {"epochs": -3}, r"schedule.*epoch, not -3"),
+        (((0.8, 1.1),), {"epochs": 5}, r"tau.*\(0\.5, 1\], not 1\.1"),
+        (((0.8, 0.9), "2"), {}, r"scales.*real.*not of type <U1"),
     ],
 )
 def test_bad_schedules_and_scales_are_refused(arguments, options, text):
@@ -142,25 +142,21 @@ def test_layers_without_weights_to_measure_are_refused(tmp_path):
     walks["normal"][1] = np.nan
     walks["normal"][2] = 1.0
     run = recorded(tmp_path, walks)
-    with pytest.raises(
-        InputError, match="layer normal has no weights to measure in window 2: 12 of 12 channels are con"
-    ):
+    with pytest.raises(InputError, match=r"layer normal.*window 2: 12 of 12 channels.*con"):
         measured_tradeoff(run)
-    with pytest.raises(
-        InputError, match="layer normal has no weights to measure in window 1: 12 of 12 channels hold N"
-    ):
+    with pytest.raises(InputError, match=r"layer normal.*window 1: 12 of 12 channels.*N"):
         measured_tradeoff(run, window=WindowRange(1, 1))
     plain = recorded(tmp_path / "plain", walks, WeightTransform())
-    with pytest.raises(InputError, match="no weights to measure in window 2: 12 of 12 channels are constant"):
+    with pytest.raises(InputError, match=r"window 2: 12 of 12 channels.*constant"):
         measured_tradeoff(plain)
     assert len(measured_tradeoff(run, layers="laplace", points=2)) == 2
 
 
 def test_what_measured_tradeoff_refuses(tmp_path):
     run = recorded(tmp_path, two_layers())
-    with pytest.raises(LayerNotFoundError, match=r"no layer of .* matches 'conv'; known are normal, laplace"):
+    with pytest.raises(LayerNotFoundError, match=r"'conv'.*normal, laplace"):
         measured_tradeoff(run, layers="conv")
     with pytest.raises(WindowNotFoundError, match="has the windows 0 to 2, not 9"):
         measured_tradeoff(run, window=WindowRange(9, 9))
-    with pytest.raises(InputError, match="a table over tau needs at least 2 points and at most 1000000, not 1"):
+    with pytest.raises(InputError, match=r"tau.*2 points.*1000000, not 1"):
         measured_tradeoff(run, points=1)

@@ -89,7 +89,7 @@ def test_a_model_without_weights_says_so():
 
 
 def test_a_pattern_without_a_match_is_refused():
-    with pytest.raises(InputError, match=r"no module with a weight matches 'layer9\*'; the model has 0: Conv2d, "):
+    with pytest.raises(InputError, match=r"'layer9\*'.*0: Conv2d"):
         binary_layers(small(), ["3", "layer9*"])
 
 

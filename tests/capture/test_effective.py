@@ -225,14 +225,14 @@ def test_the_zpath_of_a_run_that_does_not_say_whose_it_is_counts_for_nothing(tmp
     shutil.copytree(OLD, tmp_path / "run")
     run = open_run(tmp_path / "run")
     window = ra.WindowRange(2, 6)
-    with pytest.raises(NotRecordedError, match="no zpath of the effective weights of layer 'odd'"):
+    with pytest.raises(NotRecordedError, match=r"zpath.*layer 'odd'"):
         _ = run.windows[3]["odd"].zpath
     assert run.windows[3]["odd"].array("zpath").any()
     table = ra.dead_weights(run, window=window).set_index("layer")
     assert table.loc["odd", ["still_fraction", "mobility_tail", "mobility_core"]].isna().all()
     assert table.loc[["first", "plain"], ["still_fraction", "mobility_tail", "mobility_core"]].notna().all(axis=None)
     assert table.loc["odd", ["silent_fraction_tail", "memory", "dead_fraction"]].notna().all()
-    with pytest.raises(NotRecordedError, match="'still' needs zpath of effective weights"):
+    with pytest.raises(NotRecordedError, match=r"'still'.*zpath"):
         ra.dead_weights(run, "still", window=window)
     made = thin(run, [0, 6], tmp_path / "thin", layers=["odd"])
     assert not made.header.layers[0].knows_z

@@ -83,7 +83,7 @@ def test_updates_in_no_window_are_told_and_not_merged_over(tmp_path):
     assert [window.number for window in known_windows(run)] == [4, 5]
     assert np.isnan(decay_time(run))
     for chosen in (run.windows[1:], run.windows[2:5], [run.windows[2], run.windows[4]]):
-        with pytest.raises(WindowNotFoundError, match=r"updates 41 to 50 are in no window between window 2 \("):
+        with pytest.raises(WindowNotFoundError, match=r"41 to 50.*window 2 \("):
             merged(chosen, "1")
     with pytest.raises(WindowNotFoundError, match="updates 41 to 50 are in no window"):
         ra.dead_weights(run, window=ra.WindowRange(1, 5))

@@ -99,7 +99,7 @@ def test_one_checkpoint_is_a_state_without_movement(series, tmp_path):
     run = ra.open_run(tmp_path / "run")
     assert len(ra.layer_table(run)) == len(ra.fit_table(run)) == 1
     np.testing.assert_array_equal(run.windows[0]["1"].weight, weights[1].astype(np.float32))
-    with pytest.raises(LookupError, match="was imported from one checkpoint, which shows no movement; import several"):
+    with pytest.raises(LookupError, match=r"one checkpoint.*several"):
         ra.dead_weights(run)
 
 
@@ -185,7 +185,7 @@ def test_flat_weights_take_their_channels_from_the_normalisation_behind_them(tmp
     assert (spec.name, spec.shape, spec.adapter) == ("binary_conv", (4, 18), "bi-real-flat")
     del block.bn1
     save(tmp_path / "b.pth", block)
-    with pytest.raises(InputError, match="its 72 weights lie flat, and nothing says how many output channels"):
+    with pytest.raises(InputError, match=r"72 weights.*output channels"):
         import_checkpoints([tmp_path / "b.pth"], tmp_path / "other")
 
 
@@ -237,7 +237,7 @@ def test_what_cannot_be_named(tmp_path):
 def test_what_has_no_layer_says_what_it_has(tmp_path):
     torch.save({"kernel": torch.ones(4, 2, 3, 3), "bias": torch.ones(4)}, tmp_path / "a.pt")
     for options in ({}, {"layers": ["kernel"]}):
-        with pytest.raises(NoBinaryLayersError, match=r"a\.pt holds no layer: none of its tensors \(kernel, bias\) is"):
+        with pytest.raises(NoBinaryLayersError, match=r"a\.pt.*tensors \(kernel, bias\)"):
             import_checkpoints([tmp_path / "a.pt"], tmp_path / "run", **options)
         assert not (tmp_path / "run").exists()
 
@@ -246,12 +246,10 @@ def test_binarised_and_packed_weights_are_refused(tmp_path):
     model = network()
     model[1].weight.data.sign_()
     save(tmp_path / "binary.pth", model)
-    with pytest.raises(
-        InputError, match=r"layer '1' of .*binary.pth cannot be imported: its weight holds only two values"
-    ):
+    with pytest.raises(InputError, match=r"layer '1' of .*binary.pth.*two values"):
         import_checkpoints([tmp_path / "binary.pth"], tmp_path / "run")
     torch.save({f"q.{name}": value for name, value in wild.packed().state_dict().items()}, tmp_path / "packed.pth")
-    with pytest.raises(InputError, match=r"layer 'q' of .*: its weights are ternary and packed four to a byte"):
+    with pytest.raises(InputError, match=r"layer 'q'.*ternary.*packed"):
         import_checkpoints([tmp_path / "packed.pth"], tmp_path / "run")
 
 
@@ -283,9 +281,7 @@ class Evil:
 def test_code_in_a_file_runs_only_where_it_was_asked_for(tmp_path):
     trace = tmp_path / "trace"
     save(tmp_path / "a.pth", network(), extra=Evil(trace))
-    with pytest.raises(
-        CheckpointError, match=r"so it is not read; whoever trusts the file can repeat this with --unsafe-load$"
-    ):
+    with pytest.raises(CheckpointError, match=r"--unsafe-load$"):
         import_checkpoints([tmp_path / "a.pth"], tmp_path / "run")
     assert not trace.exists()
     assert not (tmp_path / "run").exists()
@@ -319,7 +315,7 @@ def test_what_is_no_checkpoint_is_one_sentence(tmp_path, unsafe):
 def test_an_occupied_folder_is_refused_before_anything_is_read(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine.txt").write_text("mine")
-    with pytest.raises(RunExistsError, match="run exists and is not empty; choose another folder"):
+    with pytest.raises(RunExistsError, match=r"run exists.*not empty"):
         import_checkpoints([tmp_path / "missing.pth"], tmp_path / "run")
     with pytest.raises(RunExistsError, match="is a file"):
         import_checkpoints([tmp_path / "missing.pth"], tmp_path / "run" / "mine.txt")

@@ -117,9 +117,7 @@ def test_packed_and_ternary_weights_are_refused_with_the_reason():
     assert table["binary"].tolist() == [False, False, True]
     assert table["why"][0].startswith("its weights are ternary (-1, 0, +1), not binary")
     assert table["why"][1] == "its weights are ternary and packed four to a byte: no latent weights are left"
-    with pytest.raises(
-        NoBinaryLayersError, match=r"no layer of Sequential can be recorded: 0: its weights are ternary"
-    ):
+    with pytest.raises(NoBinaryLayersError, match=r"Sequential.*0: .*ternary"):
         binary_layers(model[:2])
 
 
@@ -128,16 +126,16 @@ def test_weights_that_were_already_binarised_are_refused(scaled):
     layer = wild.reactnet()
     scale = torch.rand(4, 1, 1, 1) + 0.1 if scaled else 1.0
     layer.weight.data = layer.weight.data.sign() * scale
-    with pytest.raises(NoBinaryLayersError, match="only two values a channel: it was already binarised"):
+    with pytest.raises(NoBinaryLayersError, match="two values a channel"):
         binary_layers(nn.Sequential(layer))
-    with pytest.raises(InputError, match=r"asked for cannot be recorded: 0: its weight holds only two values"):
+    with pytest.raises(InputError, match=r"0: .*two values"):
         binary_layers(nn.Sequential(layer), ["0"])
 
 
 def test_signs_that_a_forward_pass_left_are_told_from_what_is_lost():
     layer = wild.binarynet_in_place()
     layer(torch.randn(1, 2, 4, 4))
-    with pytest.raises(NoBinaryLayersError, match=r"the latent ones wait in weight\.org; put them back with"):
+    with pytest.raises(NoBinaryLayersError, match=r"weight\.org"):
         binary_layers(nn.Sequential(layer))
     layer.weight.data.copy_(layer.weight.org)
     assert len(binary_layers(nn.Sequential(layer))) == 1

@@ -106,10 +106,10 @@ def other_shape(model):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (new_parameter, "layer '1' has another parameter than when its recording began, and the optimizer does not"),
-        (lambda model: model.to("meta"), "layer '1' has another parameter than when its recording began"),
-        (other_shape, "layer '1' is recorded with 96 weights of float32 and has now 48 of float32; begin another"),
-        (lambda model: model.double(), "layer '1' is recorded with 96 weights of float32 and has now 96 of float64"),
+        (new_parameter, r"layer '1'.*another parameter.*optimizer"),
+        (lambda model: model.to("meta"), r"layer '1'.*another parameter"),
+        (other_shape, r"layer '1'.*96 weights of float32.*48 of float32"),
+        (lambda model: model.double(), r"layer '1'.*96 weights of float32.*96 of float64"),
     ],
 )
 def test_what_cannot_be_followed_stops_the_recording_and_keeps_what_was_seen(tmp_path, change, text):

@@ -218,13 +218,13 @@ def test_a_run_resumed_at_a_mark_goes_on_with_its_flip_averages(tmp_path):
 def test_refusals(tmp_path):
     model = tiny()
     optimizer = sgd(model)
-    with pytest.raises(InputError, match="no quantity to record is called 'flip'; known are path, zpath"):
+    with pytest.raises(InputError, match=r"'flip'.*path, zpath"):
         ra.record(model, optimizer, tmp_path / "a", quantities=["path", "flip"])
-    with pytest.raises(InputError, match="no quantity to record is called 'reversals'"):
+    with pytest.raises(InputError, match="'reversals'"):
         ra.record(model, optimizer, tmp_path / "a", only="reversals")
     assert not (tmp_path / "a").exists()
     ra.record(model, optimizer, tmp_path / "a", only=("path",)).close()
-    with pytest.raises(StoreError, match=r"keeps the quantities path and cannot go on with path, zpath, flip_times;"):
+    with pytest.raises(StoreError, match=r"quantities path .*path, zpath, flip_times"):
         ra.record(model, optimizer, tmp_path / "a", resume=0)
     ra.record(model, optimizer, tmp_path / "a", only="path", resume=0).close()
 

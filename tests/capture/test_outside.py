@@ -12,6 +12,7 @@ from recu_analysis.errors import InputError, RecorderError, RecordingWarning
 from recu_analysis.store.notes import notes, outside_text
 from recu_analysis.theory.standardize import WeightTransform
 from tests.capture.plain_loops import assert_recorded, loss_of, sgd, step, tiny, weights
+from tests.messages import says
 
 
 class Shrinking(torch.optim.Adam):
@@ -179,13 +180,13 @@ def test_a_container_of_optimizers_is_unwrapped(tmp_path):
 
 def test_an_optimizer_that_tells_nobody_of_its_steps_is_refused(tmp_path):
     model = tiny()
-    with pytest.raises(RecorderError, match=r"the steps of Unready cannot be seen: .* give the torch optimizer"):
+    with pytest.raises(RecorderError, match=r"Unready.*optimizer"):
         ra.record(model, Unready(sgd(model), "something"), tmp_path / "run")
     loop = Slow(sgd(model))
     loop.optimizer = loop
     with pytest.raises(RecorderError, match="the steps of Slow cannot be seen"):
         ra.record(model, loop, tmp_path / "run")
-    with pytest.raises(InputError, match="recording needs a torch optimizer, or a list of them, not str"):
+    with pytest.raises(InputError, match=r"optimizer.*not str"):
         ra.record(model, "sgd", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -224,17 +225,17 @@ def test_weights_that_move_without_any_update_are_an_error(tmp_path, marks):
         unseen_training(model, optimizer, tmp_path / "run", optimizer.climb, marks)
     problems = ra.open_run(tmp_path / "run").problems
     assert len(problems) == 1
-    assert "was refused while it was recorded: 96 weights of layer '1' have moved" in problems[0]
+    says(problems[0], "96 weights", "layer '1'")
 
 
 def test_the_error_names_the_optimizer_that_makes_the_steps(tmp_path):
     model = tiny()
     given, other = sgd(model), torch.optim.Adagrad(model.parameters())
-    with pytest.raises(RecorderError, match=r"though SGD.step\(\) has made no update .*; Adagrad steps them: give"):
+    with pytest.raises(RecorderError, match=r"SGD.step\(\).*Adagrad"):
         unseen_training(model, given, tmp_path / "other", other.step)
     holder = TwoSteps(model.parameters())
     holder.base = sgd(model)
-    with pytest.raises(RecorderError, match=r"if that one makes the steps, give its \.base to record"):
+    with pytest.raises(RecorderError, match=r"\.base"):
         unseen_training(model, holder, tmp_path / "held", holder.climb)
 
 
@@ -357,9 +358,7 @@ def test_what_moves_after_the_last_mark_is_told_and_ends_no_training(tmp_path):
     step(model, optimizer, 0)
     recorder.mark(epoch=0)
     model[3].weight.data.clamp_(-0.1, 0.1)
-    with pytest.warns(
-        RecordingWarning, match="weights of layer '3' have moved, .* since the last update that was seen"
-    ):
+    with pytest.warns(RecordingWarning, match=r"weights.*layer '3'.*update"):
         recorder.close()
     assert [window.updates for window in ra.open_run(tmp_path / "run").windows] == [0, 1]
 

@@ -21,8 +21,8 @@ def with_sparse_weight(model):
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (on_meta, "the weight of binary layer '1' is on the meta device, where there are no values to record; give"),
-        (with_sparse_weight, "the weight of binary layer '1' is sparse, and only dense weights can be recorded; make"),
+        (on_meta, r"binary layer '1'.*meta device"),
+        (with_sparse_weight, r"binary layer '1'.*sparse"),
     ],
 )
 def test_weights_without_dense_values_are_refused(tmp_path, make, text):
@@ -34,7 +34,7 @@ def test_weights_without_dense_values_are_refused(tmp_path, make, text):
 
 def test_a_weight_without_a_shape_is_refused(tmp_path):
     model = nn.Sequential(nn.LazyLinear(3))
-    with pytest.raises((InputError, NoBinaryLayersError), match="no shape yet; pass one batch through the model"):
+    with pytest.raises((InputError, NoBinaryLayersError), match=r"no shape.*batch"):
         ra.record(model, torch.optim.SGD(model.parameters(), lr=0.1), tmp_path / "run", layers=["0"])
 
 
@@ -43,14 +43,14 @@ def test_optimizers_that_cannot_be_told_apart_are_refused(tmp_path):
     optimizer = sgd(model)
     with pytest.raises(InputError, match="an optimizer is listed twice"):
         ra.record(model, [optimizer, optimizer], tmp_path / "run")
-    with pytest.raises(RecorderError, match="2 of the optimizers hold the weight of binary layer '1'"):
+    with pytest.raises(RecorderError, match=r"2 of the optimizers.*binary layer '1'"):
         ra.record(model, [optimizer, sgd(model)], tmp_path / "run")
-    with pytest.raises(InputError, match="recording needs a torch optimizer, or a list of them, not generator"):
+    with pytest.raises(InputError, match=r"optimizer.*not generator"):
         ra.record(model, model.parameters(), tmp_path / "run")
-    with pytest.raises(InputError, match="recording needs a torch model, not NoneType"):
+    with pytest.raises(InputError, match="model, not NoneType"):
         ra.record(None, optimizer, tmp_path / "run")
-    with pytest.raises(InputError, match="resume must be the number of an update, not '3'"):
+    with pytest.raises(InputError, match=r"resume.*not '3'"):
         ra.record(model, optimizer, tmp_path / "run", resume="3")
-    with pytest.raises(InputError, match=r"every must be a whole number of updates, at least 1, not 2\.5"):
+    with pytest.raises(InputError, match=r"every.*whole number.*not 2\.5"):
         ra.record(model, optimizer, tmp_path / "run", every=2.5)
     assert not (tmp_path / "run").exists()

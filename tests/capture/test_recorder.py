@@ -326,19 +326,19 @@ def test_recording_works_outside_the_main_thread(tmp_path):
 def test_refusals(tmp_path):
     model = tiny()
     optimizer = sgd(model)
-    with pytest.raises(RecorderError, match="the optimizer does not hold the weight of binary layer '3'"):
+    with pytest.raises(RecorderError, match=r"optimizer.*binary layer '3'"):
         ra.record(model, sgd(model[1]), tmp_path / "a")
     assert not (tmp_path / "a").exists()
-    with pytest.raises(InputError, match="every must be a whole number of updates, at least 1, not 0"):
+    with pytest.raises(InputError, match=r"every.*whole number.*not 0"):
         ra.record(model, optimizer, tmp_path / "a", every=0)
     with pytest.raises(InputError, match="at least one optimizer"):
         ra.record(model, [], tmp_path / "a")
     with (
         ra.record(model, optimizer, tmp_path / "a"),
-        pytest.raises(RecorderError, match="this optimizer is being recorded already"),
+        pytest.raises(RecorderError, match=r"optimizer.*already"),
     ):
         ra.record(model, optimizer, tmp_path / "b")
-    with pytest.raises(RunExistsError, match="exists and is not empty"):
+    with pytest.raises(RunExistsError, match=r"not empty.*another folder"):
         ra.record(model, optimizer, tmp_path / "a")
     recorder = ra.record(model, optimizer, tmp_path / "c")
     recorder.close()

@@ -101,27 +101,21 @@ def test_an_adapter_registered_again_replaces_itself():
 
 
 def test_what_adapters_may_not_do():
-    with pytest.raises(
-        InputError, match=r"adapter 'x' names no class of layers; write @adapter\('x', MyBinaryConv2d\)"
-    ):
+    with pytest.raises(InputError, match=r"adapter 'x'.*@adapter\('x', MyBinaryConv2d\)"):
         ra.adapter("x")
 
     @ra.adapter("wrong", Shifted)
     def wrong(module):
         return 3
 
-    with pytest.raises(
-        NoBinaryLayersError, match="adapter 'wrong' must return a WeightTransform, the effective weight"
-    ):
+    with pytest.raises(NoBinaryLayersError, match=r"adapter 'wrong'.*WeightTransform"):
         binary_layers(Shifted(6, 4))
 
     @ra.adapter("wrong", Shifted)
     def short(module):
         return module.weight[:1]
 
-    with pytest.raises(
-        NoBinaryLayersError, match="adapter 'wrong' gives an effective weight of 6 numbers for 24 latent"
-    ):
+    with pytest.raises(NoBinaryLayersError, match=r"adapter 'wrong'.*6 numbers.*24 latent"):
         binary_layers(Shifted(6, 4))
 
 

@@ -149,7 +149,7 @@ def test_refusals_leave_the_run_as_it_was(tmp_path):
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         step(model, optimizer, 2)
         recorder.mark()
-    with pytest.raises(InputError, match="the weights of layer '1' are not those at which the state was taken"):
+    with pytest.raises(InputError, match=r"layer '1'.*state"):
         ra.record(model, optimizer, run, state=state)
     model.load_state_dict(before)
     cases = [
@@ -162,7 +162,7 @@ def test_refusals_leave_the_run_as_it_was(tmp_path):
     for arguments, text in cases:
         with pytest.raises(InputError, match=text):
             ra.record(model, optimizer, run, **arguments)
-    with pytest.raises(InputError, match="the state is that of a recording of 1 optimizers, not of 2"):
+    with pytest.raises(InputError, match=r"1 optimizers.*2"):
         ra.record(model, [sgd(model[1]), sgd(model[3])], run, state=state)
     other = tmp_path / "other"
     ra.record(model, optimizer, other).close()

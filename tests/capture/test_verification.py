@@ -19,6 +19,7 @@ from recu_analysis.nn import BinaryConv2d, BinaryLinear
 from recu_analysis.theory.standardize import WeightTransform
 from tests.capture import wild_layers as wild
 from tests.capture.plain_loops import shake
+from tests.messages import says
 from tests.run_files import contents
 
 
@@ -113,7 +114,7 @@ def test_a_layer_that_uses_other_states_is_refused(tmp_path, name):
     with pytest.raises(RecorderError, match=text):
         train(tmp_path / "watched", model, batch, layers=layers)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)), "no update was made"
-    assert "was refused while it was recorded: layer '0' does not use" in ra.open_run(tmp_path / "watched").problems[0]
+    says(ra.open_run(tmp_path / "watched").problems[0], "refused", "layer '0'")
     table = ra.find_binary_layers(model, layers, example=batch)
     assert table["verified"].tolist() == [False]
     good = nn.Sequential(BinaryLinear(24, 4))
@@ -215,7 +216,7 @@ def test_sizes_of_their_own_need_an_adapter_that_says_so(tmp_path):
     ra.adapter("elements", cls, scale="element")(lambda module: WeightTransform())
     model, batch = model_of(cls)
     assert train(tmp_path / "run", model, batch, example=batch).header.layers[0].verified
-    with pytest.raises(InputError, match="no scale is called 'group'; known are channel, element"):
+    with pytest.raises(InputError, match=r"'group'.*channel, element"):
         ra.adapter("wrong", cls, scale="group")
 
 
@@ -262,9 +263,7 @@ def test_an_example_leaves_the_model_and_the_random_numbers_as_they_were(tmp_pat
 
 def test_an_example_that_the_model_does_not_take_is_one_sentence(tmp_path):
     model = nn.Sequential(BinaryLinear(12, 8))
-    with pytest.raises(
-        InputError, match=r"the model cannot be called with the example \(RuntimeError: .*; give example="
-    ):
+    with pytest.raises(InputError, match=r"example \(RuntimeError.*example="):
         ra.record(model, torch.optim.SGD(model.parameters()), tmp_path / "run", example=torch.randn(2, 5))
     assert not (tmp_path / "run").exists()
 
@@ -317,9 +316,7 @@ def test_training_is_bitwise_the_same_while_it_is_watched(tmp_path, name):
             call(wrapped, torch.randn(8, 12)).square().mean().backward()
             optimizer.step()
         if recorder and verified is None:
-            with pytest.warns(
-                RecordingWarning, match="could not be seen in body.0, body.3, so what is recorded of them"
-            ):
+            with pytest.warns(RecordingWarning, match=r"body.0, body.3"):
                 recorder.close()
         elif recorder:
             recorder.close()
@@ -423,7 +420,7 @@ def test_a_layer_used_late_is_checked_then(tmp_path):
                 optimizer.step()
                 recorder.mark(epoch=epoch)
 
-    with pytest.raises(RecorderError, match="layer 'late' does not use the states"):
+    with pytest.raises(RecorderError, match=r"layer 'late'.*states"):
         train_on()
     assert "layer 'late' does not use" in ra.open_run(tmp_path / "run").problems[0], "what it has of it is wrong"
 
@@ -514,7 +511,7 @@ def test_an_effective_weight_in_another_order_is_refused():
             self.weight = nn.Parameter(torch.randn(6, 8))
 
     ra.adapter("in-out", InOut)(lambda module: module.weight.t())
-    with pytest.raises(NoBinaryLayersError, match="of shape 8x6 for a parameter of shape 6x8; its entries"):
+    with pytest.raises(NoBinaryLayersError, match=r"shape 8x6.*shape 6x8"):
         ra.find_binary_layers(nn.Sequential(InOut()))
 
 

@@ -126,7 +126,7 @@ def test_a_failed_save_leaves_the_old_file(trained, path, monkeypatch, error):
 
 
 def test_a_folder_that_is_missing_is_said(trained, tmp_path):
-    with pytest.raises(CheckpointError, match=r"a.pth.tar cannot be written: No such file"):
+    with pytest.raises(CheckpointError, match=r"a.pth.tar.*No such file"):
         save_official(tmp_path / "none/a.pth.tar", trained[0], epoch=1, name="n", best_top1=1.0)
 
 
@@ -186,7 +186,7 @@ def test_objects_are_restored_where_that_is_asked_for(trained, path):
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04" + bytes(60), pickle.dumps({"a": 1}), b"\x80"])
 def test_a_file_that_is_none_of_torch_is_refused(path, content):
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"cannot be read as a file of torch.save: it is damaged, cut short, or"):
+    with pytest.raises(CheckpointError, match=r"torch.save.*damaged"):
         load_official(path)
 
 
@@ -205,7 +205,7 @@ def test_an_archive_made_to_fill_the_memory_is_refused(path, tmp_path):
     with zipfile.ZipFile(tmp_path / "plain") as plain, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb:
         for name in plain.namelist():
             bomb.writestr(name, plain.read(name))
-    with pytest.raises(CheckpointError, match=r"is compressed, which torch.save never does"):
+    with pytest.raises(CheckpointError, match=r"compressed.*torch.save"):
         load_official(path)
 
 

@@ -249,7 +249,7 @@ def test_the_error_decay_goes_from_the_identity_to_the_sign():
     assert "steepness" not in layer.state_dict()
     with pytest.raises(InputError, match=r"from 0 to 1, not at 1\.5"):
         set_progress(layer, 1.5)
-    with pytest.raises(InputError, match=r"the progress of a training must be a number, not 'x'"):
+    with pytest.raises(InputError, match=r"progress.*not 'x'"):
         set_progress(layer, "x")
 
 
@@ -274,17 +274,17 @@ def test_a_channel_of_equal_weights_is_zero_without_eps_and_can_part_again(dtype
 @pytest.mark.parametrize(
     ("method", "ingredients", "message"),
     [
-        ("xnr", {}, "no binariser is called 'xnr'; known are recu, bnn, xnor"),
-        ("recu", {"clmap": False}, "no option of a binary layer is called 'clmap'; did you mean clamp"),
-        ("recu", {"alpha": "learnt"}, "alpha must be one of learned, analytic, none"),
-        ("recu", {"quantile": "normal"}, "quantile must be one of laplace, empirical"),
+        ("xnr", {}, r"'xnr'.*recu, bnn, xnor"),
+        ("recu", {"clmap": False}, r"'clmap'.*clamp"),
+        ("recu", {"alpha": "learnt"}, r"alpha.*learned, analytic, none"),
+        ("recu", {"quantile": "normal"}, r"quantile.*laplace, empirical"),
         ("recu", {"clamp": "yes"}, "clamp must be True or False"),
-        ("recu", {"eps": -1.0}, "eps must be a number of at least 0"),
-        ("recu", {"eps": "a"}, "eps must be a number, not 'a'"),
-        ("recu", {"eps": True}, "eps must be a number, not True"),
-        ("recu", {"eps": None}, "eps must be a number, not None"),
+        ("recu", {"eps": -1.0}, r"eps.*at least 0"),
+        ("recu", {"eps": "a"}, "eps.*not 'a'"),
+        ("recu", {"eps": True}, "eps.*not True"),
+        ("recu", {"eps": None}, "eps.*not None"),
         ("recu", {"scale": 0.0}, "positive"),
-        ("recu", {"scale": 10**400}, "scale must be a number or None, not 1000"),
+        ("recu", {"scale": 10**400}, r"scale.*number.*not 1000"),
     ],
 )
 def test_unknown_ingredients_are_refused(method, ingredients, message):

@@ -176,10 +176,10 @@ def test_a_batch_without_samples_passes_in_both_directions(kind, method):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"kernel_size": (3, 3)}, r"are whole numbers, not \(4, 6, \(3, 3\)"),
+        ({"kernel_size": (3, 3)}, r"whole.*not \(4, 6, \(3, 3\)"),
         ({"kernel_size": 3, "padding": "same"}, "are whole numbers"),
-        ({"kernel_size": 3, "binariser": None}, "binariser must be a name or a Binariser, not None"),
-        ({"kernel_size": 3, "scale": "none"}, "scale must be a number or None, not 'none'"),
+        ({"kernel_size": 3, "binariser": None}, "Binariser, not None"),
+        ({"kernel_size": 3, "scale": "none"}, r"scale.*number.*not 'none'"),
     ],
 )
 def test_an_option_of_another_kind_is_one_sentence(arguments, message):
@@ -235,13 +235,13 @@ def test_the_repr_says_what_stands_between_weight_and_sign():
         (lambda: BinaryLinear(1, 4), "two weights"),
         (lambda: BinaryConv2d(4, 0, 3), "at least one output channel"),
         (lambda: BinaryConv2d(3, 4, 3, groups=2), "2 groups"),
-        (lambda: BinaryConv2d(3, 4, 3, stride=0), "stride and dilation are at least 1 .*, not 0, 1 and 0"),
-        (lambda: BinaryConv2d(3, 4, 3, padding=-1), "padding at least 0, not 1, 1 and -1"),
+        (lambda: BinaryConv2d(3, 4, 3, stride=0), r"stride and dilation.*not 0, 1 and 0"),
+        (lambda: BinaryConv2d(3, 4, 3, padding=-1), r"padding.*not 1, 1 and -1"),
         (lambda: BinaryConv2d(3, 4, 3, stride=True), "whole numbers"),
         (lambda: BinaryLinear(4.0, 4), "whole numbers, not 4.0 and 4"),
         (lambda: BinaryLinear("a", 4), "whole numbers, not 'a' and 4"),
-        (lambda: set_tau(BinaryLinear(4, 4), [0.9]), r"tau must be a number, not \[0.9\]"),
-        (lambda: set_tau(BinaryLinear(4, 4), [[1], [1, 2]]), r"tau must be a number, not \[\[1\], \[1, 2\]\]"),
+        (lambda: set_tau(BinaryLinear(4, 4), [0.9]), r"tau.*not \[0.9\]"),
+        (lambda: set_tau(BinaryLinear(4, 4), [[1], [1, 2]]), r"tau.*not \[\[1\], \[1, 2\]\]"),
     ],
 )
 def test_a_layer_that_has_no_deviation_or_no_groups_is_refused(build, message):
@@ -251,7 +251,7 @@ def test_a_layer_that_has_no_deviation_or_no_groups_is_refused(build, message):
 
 def test_activations_of_one_value_a_sample_have_no_deviation():
     layer, images = BinaryConv2d(1, 2, 3, padding=1), torch.randn(2, 1, 1, 1)
-    with pytest.raises(InputError, match=r"shape \(2, 1, 1, 1\) have one value a sample.*scale_activations=False"):
+    with pytest.raises(InputError, match=r"shape \(2, 1, 1, 1\).*scale_activations=False"):
         layer(images)
     assert layer.eval()(images).isfinite().all()
     assert BinaryConv2d(1, 2, 3, padding=1, scale_activations=False)(images).isfinite().all()
@@ -265,5 +265,5 @@ def test_the_random_mask_changes_no_output_and_says_so_to_analysis():
     assert torch.equal(clamped(images), control(images))
     assert not control.weight_transform.clamp
     assert "mask='random'" in repr(control)
-    with pytest.raises(InputError, match="mask must be one of clamped, random, not 'tail'"):
+    with pytest.raises(InputError, match=r"mask.*clamped, random.*'tail'"):
         BinaryConv2d(4, 8, 3, mask="tail")

@@ -106,7 +106,7 @@ def test_what_stops_the_making_of_a_folder_leaves_nothing(tmp_path, error):
 def test_a_folder_that_holds_something_is_left_as_it_is(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine").write_text("")
-    with pytest.raises(StoreError, match="run cannot be written: Directory not empty"):
+    with pytest.raises(StoreError, match=r"run.*not empty"):
         make(tmp_path / "run", None)
     assert names(tmp_path) == ["run"]
     assert names(tmp_path / "run") == ["mine"]

@@ -201,7 +201,7 @@ def test_a_folder_that_may_not_be_written(tmp_path, monkeypatch, code, call):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_the_right_to_write(tmp_path):
     tmp_path.chmod(0o555)
-    with pytest.raises(StoreError, match="cannot be prepared for recording: Permission denied"):
+    with pytest.raises(StoreError, match="Permission denied"):
         record(tmp_path / "run")
     tmp_path.chmod(0o755)
 
@@ -244,15 +244,15 @@ def test_clocks_that_go_backwards_change_nothing(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("names", "configuration", "text"),
     [
-        (["\ud800"], {}, r"the name of a layer, '\\ud800', is not text that a file can hold"),
+        (["\ud800"], {}, r"name.*layer, '\\ud800'"),
         (["a", "a"], {}, "two layers are called 'a'"),
         (
             [f"{number}" + "\U0001f600" * 5000 for number in range(60)],
             {},
-            "the header of a window of 60 layers could take more than the 16 MiB that readers take; record",
+            r"header.*60 layers.*16 MiB",
         ),
-        (["a"], {"notes": "x" * 2**24}, r"run\.json would take more than the 16 MiB that readers take; record fewer"),
-        (["a"], {"notes": object()}, r"the configuration of the run cannot be kept in run\.json: Object of type"),
+        (["a"], {"notes": "x" * 2**24}, r"run\.json.*16 MiB"),
+        (["a"], {"notes": object()}, r"configuration.*run\.json"),
         (["a"], {"notes": "\ud800"}, None),
     ],
     ids=["surrogate", "twice", "long", "large", "no JSON", "surrogate value"],

@@ -105,7 +105,7 @@ def test_sums_that_are_not_finite_come_back_as_nan():
 def test_a_sealed_header_of_wrong_types_is_damage(change):
     assert shard().last_update == 4
     assert shard(layers={"a": LAYER}).layers["a"].lr == 0.4
-    with pytest.raises(DamagedError, match="shard has a header that cannot be read"):
+    with pytest.raises(DamagedError, match=r"shard.*header"):
         shard(**change)
 
 
@@ -117,7 +117,7 @@ def test_a_header_of_half_a_surrogate_is_damage():
 
 
 def test_metadata_of_another_format():
-    with pytest.raises(DamagedError, match="shard is not a window of a run: its format is 'pt'"):
+    with pytest.raises(DamagedError, match=r"shard.*'pt'"):
         ShardHeader.from_metadata({"format": "pt"}, "shard")
 
 

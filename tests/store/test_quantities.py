@@ -188,7 +188,7 @@ def test_a_resumption_keeps_what_it_does_not_know(tmp_path):
     assert run.header.more == {"mascot": "cat"}
     assert len(run.segments) == 2
     edit_run(tmp_path / "run", quantities=[row.to_dict() for row in (rows_of(()) | STRANGE).values()])
-    with pytest.raises(StoreError, match=r"warmth, visits and cannot go on with \(none\);.* differs: visits, warmth"):
+    with pytest.raises(StoreError, match=r"warmth, visits.*\(none\).*visits, warmth"):
         RunWriter(tmp_path / "run", [SPEC], configuration={}, environment={}, quantities=rows_of(()), resume=1)
 
 
@@ -198,7 +198,7 @@ def test_a_rule_of_a_later_version_is_not_guessed(tmp_path):
     assert set(verify(run.path)["verdict"]) == {"whole"}
     assert len(thin(run, [0, 1, 2], tmp_path / "all").windows) == 3
     np.testing.assert_array_equal(open_run(tmp_path / "all").windows[2]["a"].warmth, states[1]["warmth"])
-    with pytest.raises(InputError, match="this version of recu-analysis does not know how warmth merges"):
+    with pytest.raises(InputError, match="warmth"):
         thin(run, [0, 2], tmp_path / "fewer")
     assert not (tmp_path / "fewer").exists()
 
@@ -216,7 +216,7 @@ def test_numbers_that_no_row_describes_are_kept_where_nothing_merges(tmp_path):
     copy = thin(run, [0, 1, 2], tmp_path / "copy")
     assert [window["a"].summary.more for window in copy.windows] == [{}, {"storms": 3}, {"storms": 3}]
     assert copy.windows[2].header.more == {"tide": 3}
-    with pytest.raises(InputError, match="does not know how 'storms' of windows merges"):
+    with pytest.raises(InputError, match="'storms'"):
         thin(run, [0, 2], tmp_path / "fewer")
 
 
@@ -229,10 +229,10 @@ def test_a_tensor_of_another_dtype_is_damage(tmp_path):
     writer.write_window({"a": LayerState(summary, arrays)}, first_update=1, last_update=0)
     writer.close()
     window = open_run(tmp_path / "run").windows[0]
-    with pytest.raises(DamagedError, match="tensor 'path/a' is not of dtype float32"):
+    with pytest.raises(DamagedError, match=r"'path/a'.*float32"):
         _ = window["a"].path
     assert "damaged" in set(verify(tmp_path / "run")["verdict"])
-    with pytest.raises(NotRecordedError, match="has no gradient-stats: the run was recorded without it"):
+    with pytest.raises(NotRecordedError, match="gradient-stats"):
         _ = window["a"].momentum
     with pytest.raises(AttributeError, match="has no attribute 'speed'"):
         _ = window["a"].speed
@@ -357,10 +357,10 @@ def test_what_a_resumption_may_lack(tmp_path):
 
 def test_what_does_not_fit_together_is_damage(tmp_path):
     product = Quantity("odd", "layer", "matrix", "product", "default")
-    with pytest.raises(DamagedError, match="what windows hold of 'odd' does not fit together"):
+    with pytest.raises(DamagedError, match=r"windows.*'odd'"):
         product.merged(["a", [[1.0]]])
     grid = TABLE["transitions"]
-    with pytest.raises(DamagedError, match="what windows hold of 'transitions' does not fit together"):
+    with pytest.raises(DamagedError, match=r"windows.*'transitions'"):
         grid.merged([np.zeros((2, 2)), np.zeros((3, 3))])
 
 

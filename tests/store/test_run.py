@@ -40,7 +40,7 @@ def test_a_missing_window_is_a_gap_and_nothing_else(tmp_path):
     assert [window.number for window in run.windows] == [0, 1, 3, 4]
     with pytest.raises(
         WindowNotFoundError,
-        match=r"window 3 \(.*\) begins at update 11, but the window that ends at update 10 is missing, so its start",
+        match=r"window 3 \(.*update 11.*update 10",
     ):
         _ = run.windows[2].before
     with pytest.raises(WindowNotFoundError):
@@ -185,7 +185,7 @@ def test_run_json_alone_takes_no_memory(tmp_path):
 
 
 def test_paths_that_the_system_refuses():
-    with pytest.raises(NotARunError, match="cannot be opened: File name too long"):
+    with pytest.raises(NotARunError, match="File name too long"):
         open_run("x" * 5000)
     with pytest.raises(NotARunError, match="does not exist"):
         open_run("nul\0byte")

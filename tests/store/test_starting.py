@@ -101,7 +101,7 @@ def test_other_weights_are_refused_before_anything_is_touched(tmp_path):
     (tmp_path / "history/segment-0000/staging").mkdir()
     (tmp_path / "history/segment-0000/staging/12-ab.part").write_text("half")
     before = contents(tmp_path)
-    with pytest.raises(StoreError, match="cannot be resumed at update 8: the weights of layer 'a' are not those"):
+    with pytest.raises(StoreError, match=r"update 8.*layer 'a'"):
         writer(tmp_path, resume=8, start={"a": replace(state(9, 8)["a"], arrays={"weight": WALK[7]})})
     assert contents(tmp_path) == before
     writer(tmp_path, resume=8, start=state(9, 8)).close()
@@ -211,7 +211,7 @@ def test_a_run_that_was_deleted_is_told(tmp_path, replaced):
     if replaced:
         (tmp_path / "run").mkdir()
     write(out, 1, 4)
-    with pytest.raises(StoreError, match="run was deleted, while it was recorded; nothing more can be written there"):
+    with pytest.raises(StoreError, match=r"run.*deleted"):
         out.flush()
     with pytest.raises(StoreError, match="was deleted"):
         out.close()
@@ -282,7 +282,7 @@ def test_nothing_else_is_deleted(tmp_path, ends, change):
     refused(tmp_path, *ends)
     change(tmp_path)
     before = contents(tmp_path)
-    with pytest.raises(RunExistsError, match="exists and is not empty"):
+    with pytest.raises(RunExistsError, match=r"not empty.*another folder"):
         writer(tmp_path)
     assert contents(tmp_path) == before
 

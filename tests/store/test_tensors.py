@@ -62,7 +62,7 @@ def test_a_file_cut_after_it_was_opened(tmp_path, size):
     path = raw(tmp_path / "x", {"t": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, bytes(4))
     file = TensorFile(path, "the file")
     os.truncate(path, path.stat().st_size - 4 + size)
-    with pytest.raises(DamagedError, match="the file is cut short: tensor 't' ends too early"):
+    with pytest.raises(DamagedError, match=r"cut short.*'t'"):
         file.read("t")
 
 
@@ -75,9 +75,9 @@ def test_blocks_are_the_whole_tensor_and_its_digest_is_checked_after_them(tmp_pa
     found = [block.copy() for block in file.blocks("t", known)]
     np.testing.assert_array_equal(np.concatenate([array[:0], *found]), array)
     assert all(block.nbytes <= BLOCK_BYTES for block in found)
-    with pytest.raises(DamagedError, match="the file is damaged: tensor 'u' does not match its checksum"):
+    with pytest.raises(DamagedError, match=r"damaged.*'u'.*checksum"):
         list(file.blocks("u", known))
-    with pytest.raises(DamagedError, match="the file is damaged: it has no tensor 'v'"):
+    with pytest.raises(DamagedError, match=r"damaged.*'v'"):
         list(file.blocks("v", known))
 
 
@@ -86,7 +86,7 @@ def test_blocks_of_a_file_cut_after_it_was_opened(tmp_path):
     save_file({"t": array}, path)
     file = TensorFile(path, "the file")
     os.truncate(path, path.stat().st_size - 1)
-    with pytest.raises(DamagedError, match="the file is cut short: tensor 't' ends too early"):
+    with pytest.raises(DamagedError, match=r"cut short.*'t'"):
         list(file.blocks("t", digest("t", array)))
 
 

@@ -146,9 +146,7 @@ def test_superseded_windows_are_not_copied(tmp_path):
 def test_a_recording_that_began_anew_inside_a_window(tmp_path):
     record(tmp_path / "run", (1, 4), (5, 8))
     run = open_run(record(tmp_path / "run", (7, 9), (10, 12), resume=6))
-    with pytest.raises(
-        InputError, match="window 2 is a state from which the recording began anew and must stay; add 1,2 to those that"
-    ):
+    with pytest.raises(InputError, match=r"window 2.*must stay.*1,2"):
         thin(run, [0, 4], tmp_path / "thin")
     made = thin(run, [0, 1, 2, 4], tmp_path / "thin")
     assert [(w.first_update, w.last_update) for w in made.windows] == [(1, 0), (1, 4), (7, 6), (7, 12)]
@@ -160,7 +158,7 @@ def test_a_recording_that_began_anew_inside_a_window(tmp_path):
     ("windows", "kind", "text"),
     [
         ([0, 11], WindowNotFoundError, "has the windows 0 to 10, not 11"),
-        ([], InputError, "windows 0 and 10 must stay, else what was recorded there would be lost; add 0,10 to those"),
+        ([], InputError, r"0 and 10.*0,10"),
         ([0, 5], InputError, "window 10 must stay"),
     ],
 )
@@ -176,7 +174,7 @@ def test_other_refusals_leave_nothing(ten_windows, tmp_path, monkeypatch):
         thin(run, [0, 10], tmp_path / "thin", layers="x*")
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 0}))
-        with pytest.raises(NoRoomError, match=r"no room for the thinned run .*thin: .* has 0 MiB free"):
+        with pytest.raises(NoRoomError, match=r"no room.*thin.*0 MiB"):
             thin(run, [0, 10], tmp_path / "thin")
     assert not any(tmp_path.iterdir())
     for name, content in (("file", "x"), ("folder", None), ("link", "none")):
@@ -184,7 +182,7 @@ def test_other_refusals_leave_nothing(ten_windows, tmp_path, monkeypatch):
         target.mkdir() if content is None else target.write_text(content) if name == "file" else target.symlink_to(
             content
         )
-        with pytest.raises(RunExistsError, match="exists already; choose another folder for the thinned run"):
+        with pytest.raises(RunExistsError, match=r"exists.*another folder"):
             thin(run, [0, 10], target)
 
 
@@ -194,13 +192,13 @@ def test_damaged_runs_are_refused(tmp_path):
     content = bytearray(shard.read_bytes())
     content[-1] ^= 1
     shard.write_bytes(content)
-    with pytest.raises(DamagedError, match=r"window 2 .* does not match its checksum"):
+    with pytest.raises(DamagedError, match=r"window 2 .*checksum"):
         thin(open_run(path), [0, 4], tmp_path / "thin")
     os.truncate(shard, 9)
-    with pytest.raises(DamagedError, match=r"cannot be thinned, for it is damaged: window 2 .* cut short"):
+    with pytest.raises(DamagedError, match=r"damaged: window 2 .*cut short"):
         thin(open_run(path), [0, 4], tmp_path / "thin")
     shard.unlink()
-    with pytest.raises(DamagedError, match=r"window 2 .* is missing, though its metrics were logged"):
+    with pytest.raises(DamagedError, match=r"window 2 .*missing"):
         thin(open_run(path), [0, 4], tmp_path / "thin")
     assert [entry.name for entry in tmp_path.iterdir()] == ["run"]
 

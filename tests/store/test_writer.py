@@ -90,18 +90,18 @@ def test_resuming_where_nothing_was_recorded_is_refused(tmp_path, update):
 def test_resuming_with_another_model_names_the_layers(tmp_path):
     recorded(tmp_path)
     other = LayerSpec("b", (4, 30), "float32", "test", None)
-    with pytest.raises(StoreError, match=r"a run of another model and cannot be resumed with this one; .*: a, b"):
+    with pytest.raises(StoreError, match=r"another model.*a, b"):
         RunWriter(tmp_path, [other], configuration={}, environment={}, resume=8)
 
 
 def test_what_exists_is_refused(tmp_path):
     recorded(tmp_path / "run")
-    with pytest.raises(RunExistsError, match="exists and is not empty; choose another folder, or resume"):
+    with pytest.raises(RunExistsError, match=r"not empty.*another folder"):
         writer(tmp_path / "run")
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunExistsError, match="is a file"):
         writer(tmp_path / "file")
-    with pytest.raises(StoreError, match="does not exist, so there is no run to resume"):
+    with pytest.raises(StoreError, match=r"does not exist.*resume"):
         writer(tmp_path / "none", resume=1)
 
 
@@ -145,7 +145,7 @@ class Usage:
 
 def test_no_room_is_said_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0))
-    with pytest.raises(NoRoomError, match=r"no room for a recording of 120 weights: .* has 0 MiB free and needs"):
+    with pytest.raises(NoRoomError, match=r"no room.*120 weights.*0 MiB"):
         writer(tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -215,9 +215,9 @@ def test_what_is_written_after_the_end_is_refused(tmp_path):
     write(out, 1, 0)
     out.close()
     out.flush()
-    with pytest.raises(StoreError, match="is closed; nothing more can be written"):
+    with pytest.raises(StoreError, match="closed"):
         write(out, 1, 4)
-    with pytest.raises(StoreError, match="is closed; nothing more can be written"):
+    with pytest.raises(StoreError, match="closed"):
         out.write_metrics({"update": 4})
 
 
@@ -263,7 +263,7 @@ def test_a_start_that_failed_may_be_repeated(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(StoreError, match="cannot be prepared for recording: No space left"):
+        with pytest.raises(StoreError, match="No space left"):
             writer(tmp_path)
     assert not any(tmp_path.iterdir())
     staging = tmp_path / "history/segment-0000/staging"

@@ -73,7 +73,7 @@ def test_sign_entropy_is_scipys(p):
 
 
 def test_what_is_refused():
-    with pytest.raises(InputError, match=r"a probability lies in \[0, 1\], not 1\.5"):
+    with pytest.raises(InputError, match=r"probability.*\[0, 1\], not 1\.5"):
         entropy.sign_entropy([0.2, 1.5])
-    with pytest.raises(InputError, match="the Laplace scale b must be a positive number"):
+    with pytest.raises(InputError, match=r"scale b.*positive number"):
         entropy.clamped_entropy(0.9, 0.0)

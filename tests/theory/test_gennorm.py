@@ -165,13 +165,13 @@ def test_log_likelihood_is_scipys_at_the_best_scale(beta):
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        ([], "a measurement needs an array of at least one weight, not one of shape"),
-        (1.0, r"at least one weight, not one of shape \(\)"),
-        ([1.0, np.nan], "1 of 2 weights are NaN or infinite; leave them out or see where they arise"),
+        ([], "weight, not one of shape"),
+        (1.0, r"weight, not one of shape \(\)"),
+        ([1.0, np.nan], r"1 of 2 weights.*NaN"),
         ([-np.inf, 1.0, np.inf], "2 of 3 weights are NaN or infinite"),
-        ([1j, 2.0], "weights are real numbers, not of type complex128"),
-        (["1", "2"], "weights are real numbers, not of type <U1"),
-        (None, "weights are real numbers, not of type object"),
+        ([1j, 2.0], r"weights.*real.*not of type complex128"),
+        (["1", "2"], r"weights.*real.*not of type <U1"),
+        (None, r"weights.*real.*not of type object"),
     ],
 )
 def test_what_is_refused(function, values, text):
@@ -181,7 +181,7 @@ def test_what_is_refused(function, values, text):
 
 def test_levels_outside_are_refused_even_without_a_shape():
     for values in (np.zeros((9, 9)), sample(1.0, (9, 9))):
-        with pytest.raises(InputError, match="a confidence level lies between 0 and 1, not 2"):
+        with pytest.raises(InputError, match="0 and 1, not 2"):
             shape(values, level=2.0)
 
 

@@ -43,7 +43,7 @@ def test_levels_outside_are_refused(tau, text):
 
 
 def test_bad_scales_and_empty_samples_are_refused():
-    with pytest.raises(InputError, match="the Laplace scale b must be at least 0, not -1"):
+    with pytest.raises(InputError, match=r"scale b.*0, not -1"):
         quantile(0.9, [1.0, -1.0])
     with pytest.raises(InputError, match="at least one weight"):
         scale_estimate([])

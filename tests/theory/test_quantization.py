@@ -138,7 +138,7 @@ def test_broadcasting():
 @pytest.mark.parametrize("b", [0.0, -1.0, float("nan"), float("inf")])
 def test_scales_that_are_none_are_refused(b):
     for function in (qe.alpha, qe.exact, qe.printed, qe.latent, qe.exact_slope):
-        with pytest.raises(InputError, match="the Laplace scale b must be a positive number, not"):
+        with pytest.raises(InputError, match=r"scale b.*positive number, not"):
             function(0.9, b)
 
 

@@ -66,13 +66,13 @@ def test_measured_ratio_of_any_shape_and_dtype():
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda: standardised_scale(0.0), "the Laplace scale b must be a positive number, not 0"),
-        (lambda: standardised_scale(1.0, np.inf), "the Laplace scale b must be a positive number, not inf"),
-        (lambda: standardised_scale(1j), "Laplace scales are real numbers, not of type complex128"),
-        (lambda: scale_ratio([1.0, -2.0]), "the shape of a generalised normal must be a positive number, not -2"),
-        (lambda: scale_ratio("2"), "shapes are real numbers, not of type <U1"),
-        (lambda: measured_scale_ratio([]), "the ratio of scales needs at least one standard score"),
-        (lambda: measured_scale_ratio([1j]), "standard scores are real numbers, not of type complex128"),
+        (lambda: standardised_scale(0.0), r"scale b.*positive number, not 0"),
+        (lambda: standardised_scale(1.0, np.inf), r"scale b.*positive number, not inf"),
+        (lambda: standardised_scale(1j), r"scales.*real.*not of type complex128"),
+        (lambda: scale_ratio([1.0, -2.0]), r"shape.*positive number, not -2"),
+        (lambda: scale_ratio("2"), r"shapes.*real.*not of type <U1"),
+        (lambda: measured_scale_ratio([]), "at least one standard score"),
+        (lambda: measured_scale_ratio([1j]), r"real.*not of type complex128"),
     ],
 )
 def test_what_is_refused(call, text):

@@ -69,17 +69,17 @@ def test_steps_are_a_third_of_the_epochs_each():
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ((0, 10, 0.99, 0.85), "tau must not fall: its start 0.99 is above its end 0.85"),
-        ((0, 0), "a schedule needs at least one epoch, not 0"),
-        ((11, 10), "the epoch must lie between 0 and 10"),
-        ((-1, 10), "the epoch must lie between 0 and 10"),
-        ((0, 10, 0.5, 0.9), r"tau must lie in \(0.5, 1\], not 0.5"),
-        ((np.nan, 10), "the epoch must lie between 0 and 10"),
-        (("3", 10), "epochs are real numbers, not of type <U1"),
-        ((3j, 10), "epochs are real numbers, not of type complex128"),
+        ((0, 10, 0.99, 0.85), r"tau.*start 0.99.*end 0.85"),
+        ((0, 0), r"schedule.*epoch, not 0"),
+        ((11, 10), r"epoch.*0 and 10"),
+        ((-1, 10), r"epoch.*0 and 10"),
+        ((0, 10, 0.5, 0.9), r"tau.*\(0.5, 1\], not 0.5"),
+        ((np.nan, 10), r"epoch.*0 and 10"),
+        (("3", 10), r"epochs.*real.*not of type <U1"),
+        ((3j, 10), r"epochs.*real.*not of type complex128"),
         (
             (0, 10, 0.8, 0.9, "root"),
-            "no schedule is called 'root'; known are exponential, linear, cosine, step, constant",
+            r"'root'.*exponential, linear, cosine, step, constant",
         ),
     ],
 )

@@ -72,14 +72,14 @@ def test_dictionary_round_trip(centre, target, eps, ddof, clamp):
 
 @pytest.mark.parametrize("fields", [{}, {"centre": True}, WeightTransform().to_dict() | {"centre": "yes"}])
 def test_foreign_dictionaries_are_refused(fields):
-    with pytest.raises(InputError, match="a weight transform has the fields centre, target, eps, ddof, clamp"):
+    with pytest.raises(InputError, match="centre, target, eps, ddof, clamp"):
         WeightTransform.from_dict(fields)
 
 
 def test_bad_values_are_refused():
-    with pytest.raises(InputError, match=r"the target scale b\* must be a positive number, not -1"):
+    with pytest.raises(InputError, match=r"scale b\*.*positive number, not -1"):
         WeightTransform(target=-1.0)
-    with pytest.raises(InputError, match="eps must be a number of at least 0, not nan"):
+    with pytest.raises(InputError, match=r"eps.*not nan"):
         WeightTransform(eps=float("nan"))
     with pytest.raises(InputError, match=r"not shape \(\)"):
         channels(1.0)

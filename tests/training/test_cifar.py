@@ -13,6 +13,7 @@ import torch
 
 from recu_analysis.errors import DataError, InputError
 from recu_analysis.training.data import cifar, load_dataset
+from tests.messages import says
 from tests.training import cifar_files as files
 
 NAMES = ("cifar10", "cifar100")
@@ -130,13 +131,13 @@ def test_a_missing_or_truncated_file_is_named(tmp_path, python):
     content = last.read_bytes()
     last.write_bytes(content[:50_000])
     expected = "61,440 to 1,171,456" if python else "61,460"
-    assert f"{last} is truncated: it has 50,000 bytes and should have {expected}" in refusal("cifar10", tmp_path)
+    says(refusal("cifar10", tmp_path), last, "truncated", "50,000 bytes", expected)
     last.write_bytes(content[:-5])
     assert f"{last} is " in refusal("cifar10", tmp_path)
     last.write_bytes(content + bytes(2**21))
     assert f"{last} is not the published file: it has" in refusal("cifar10", tmp_path)
     last.unlink()
-    assert f"{last} is missing: it should have {expected} bytes; https://" in refusal("cifar10", tmp_path)
+    says(refusal("cifar10", tmp_path), last, "missing", f"{expected} bytes", "https://")
     last.mkdir()
     assert f"{last} is missing" in refusal("cifar10", tmp_path)
 

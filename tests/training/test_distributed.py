@@ -176,8 +176,8 @@ def test_processes_draw_differently_within_and_alike_after():
 @pytest.mark.parametrize(
     ("environment", "text"),
     [
-        ({"WORLD_SIZE": "two"}, "WORLD_SIZE must be a whole number, not 'two'; torchrun sets it"),
-        ({"WORLD_SIZE": "2"}, r"cannot be connected; start them by torchrun \(.*RANK"),
+        ({"WORLD_SIZE": "two"}, r"WORLD_SIZE.*whole number, not 'two'"),
+        ({"WORLD_SIZE": "2"}, r"torchrun.*RANK"),
     ],
 )
 def test_an_environment_that_is_not_torchruns_is_one_sentence(monkeypatch, environment, text):

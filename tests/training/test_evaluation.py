@@ -76,7 +76,7 @@ def test_a_file_of_the_authors_gives_the_network_that_is_named(tmp_path, network
     loaded, classes = load_authors(path, "resnet20")
     assert classes == 7
     assert score(loaded, batches) == score(network, batches)
-    with pytest.raises(CheckpointError, match=r"best.pth.tar does not hold resnet18: the .* fit ResNet18: missing lay"):
+    with pytest.raises(CheckpointError, match=r"best.pth.tar.*resnet18.*ResNet18"):
         load_authors(path, "resnet18")
     with pytest.raises(InputError, match="no network is called 'resnet21'"):
         load_authors(path, "resnet21")
@@ -92,16 +92,16 @@ def test_a_state_without_a_last_layer_is_refused(tmp_path):
 def test_a_run_is_named_by_its_folder_or_its_checkpoint(tmp_path):
     place = tmp_path / "checkpoints" / checkpoint.NAME
     place.parent.mkdir()
-    with pytest.raises(CheckpointError, match=r"holds no checkpoints/last.safetensors; name a run"):
+    with pytest.raises(CheckpointError, match=r"checkpoints/last.safetensors.*run"):
         run_of(tmp_path)
     place.touch()
     assert run_of(tmp_path) == run_of(place) == tmp_path
     assert run_of(tmp_path / "model_best.pth.tar") is None
-    with pytest.raises(CheckpointError, match=r"is not the checkpoints/last.safetensors of a run directory"):
+    with pytest.raises(CheckpointError, match=r"checkpoints/last.safetensors.*run directory"):
         run_of(tmp_path / "last.safetensors")
 
 
 def test_other_classes_than_those_of_the_data_are_refused(tmp_path):
     check_classes(tmp_path, 10, "digits", 10)
-    with pytest.raises(InputError, match="tells 100 classes apart and digits has 10; name the data set"):
+    with pytest.raises(InputError, match=r"100 classes.*digits has 10"):
         check_classes(tmp_path, 100, "digits", 10)

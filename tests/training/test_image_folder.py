@@ -13,6 +13,7 @@ from recu_analysis.errors import DataError, InputError
 from recu_analysis.training.data import folder as module
 from recu_analysis.training.data import load_dataset
 from recu_analysis.training.data.images import read_square
+from tests.messages import says
 
 CLASSES = ("apple", "n01", "zebra")
 
@@ -148,9 +149,9 @@ def test_an_image_without_annotation_and_annotations_that_are_no_text_are_refuse
     save(tiny / "val" / "images" / "more.png")
     assert f"{tiny}/val/images/more.png has no line in" in refusal(tiny)
     (tiny / "val" / "val_annotations.txt").write_bytes(b"\xff\xfe")
-    assert "val_annotations.txt is no text in UTF-8" in refusal(tiny)
+    says(refusal(tiny), "val_annotations.txt", "UTF-8")
     monkeypatch.setattr(module, "MOST_ANNOTATIONS", 1)
-    assert "val_annotations.txt is longer than 1 bytes" in refusal(tiny)
+    says(refusal(tiny), "val_annotations.txt", "1 bytes")
 
 
 @pytest.mark.parametrize("damage", [lambda raw: raw[: len(raw) // 2], lambda raw: b"", lambda raw: b"GIF89a" + raw[6:]])
@@ -164,9 +165,9 @@ def test_a_damaged_image_is_named(plain, name, damage):
 def test_images_of_16_bits_or_of_absurd_size_are_refused(plain, monkeypatch):
     path = plain / "val" / "n01" / "d.png"
     Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000).save(path)
-    assert f"{path} has pixels of the kind I;16; convert it" in refusal(plain)
+    says(refusal(plain), path, "I;16")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1300)
-    assert "cannot be read as a JPEG or PNG image: Image size" in refusal(plain)
+    says(refusal(plain), "JPEG or PNG", "Image size")
 
 
 @pytest.mark.parametrize("where", ["train/n01/x.png", "val/n01/x.png", "train/new", "val/n01/images"])

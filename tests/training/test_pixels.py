@@ -127,14 +127,14 @@ def test_a_training_on_pixels_is_one_on_images_normalised_before(tmp_path, monke
         (
             (4, 1, 8, 8),
             [0, 1, 2, 0],
-            r"training images have shape \(4, 1, 8, 8\), where networks take \(images, 3, ",
+            r"images.*shape \(4, 1, 8, 8\).*\(images, 3",
         ),
         ((4, 4, 8, 8), [0, 1, 2, 0], r"have shape \(4, 4, 8, 8\)"),
         ((4, 3, 8), [0, 1, 2, 0], r"have shape \(4, 3, 8\)"),
         ((4, 3, 8, 8), [0, 1, 2], "one for each of the 3 labels"),
-        ((4, 3, 8, 8), [0, 1, 3, 0], "a training image has the label 3, where 3 classes have the labels 0 to 2"),
+        ((4, 3, 8, 8), [0, 1, 3, 0], r"label 3.*0 to 2"),
         ((4, 3, 8, 8), [0, -1, 2, 0], "a training image has the label -1"),
-        ((0, 3, 8, 8), [], "the data set has no training images"),
+        ((0, 3, 8, 8), [], "no training images"),
     ],
 )
 def test_images_or_labels_that_no_network_takes_are_refused_before_any_step(shape, labels, text):
@@ -153,5 +153,5 @@ def test_a_run_of_other_classes_cannot_be_continued(tmp_path, monkeypatch, data)
     monkeypatch.setattr(loop, "load_dataset", lambda *_: data)
     assert loop.train(config, tmp_path / "run", should_stop=lambda: next(stops)).stopped
     monkeypatch.setattr(loop, "load_dataset", lambda *_: replace(data, classes=9))
-    with pytest.raises(DamagedError, match=r"it tells 7 classes apart, and the data set has 9$"):
+    with pytest.raises(DamagedError, match=r"7 classes.*9$"):
         loop.train(config, tmp_path / "run", resume=True)

@@ -31,7 +31,7 @@ def test_a_finished_training_resumed_does_nothing(tmp_path):
 
 def test_an_existing_folder_is_refused_and_untouched(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(RunExistsError, match="is not a run directory, so it is left alone"):
+    with pytest.raises(RunExistsError, match="not a run directory"):
         train(TrainingConfig(**SETTINGS), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
@@ -188,7 +188,7 @@ def test_a_finished_run_is_not_written_to_by_resume(tmp_path, monkeypatch):
 def test_room_is_asked_for_before_a_folder_is_made(tmp_path, monkeypatch):
     free = loop._bytes_ahead(TrainingConfig(**SETTINGS), build_network("resnet20"), 2)  # without any to spare
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
-    with pytest.raises(NoRoomError, match="no room for the windows of 1 epochs"):
+    with pytest.raises(NoRoomError, match=r"no room.*1 epochs"):
         train(TrainingConfig(**SETTINGS | {"epochs": 1, "warm_up": 0}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
