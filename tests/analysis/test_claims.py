@@ -63,8 +63,8 @@ def test_runs_of_several_kinds_are_pooled_without_a_verdict(tmp_path):
     table, alike = verdicts(runs), verdicts(runs[:2])
     concerned = ["C1a", "C1b", "C2", "C5"]
     assert table.loc[concerned, "verdict"].tolist() == ["cannot tell"] * 4
-    said = "these runs are 2 experiments (run0, run1; run2) and not seeds of one, since they differ in lr: give one "
-    assert table.loc[concerned, "why"].str.startswith(said + "experiment at a time; pooled all the same, ").all()
+    for why in table.loc[concerned, "why"]:
+        says(why, "2 experiments (run0, run1; run2)", "differ in lr", "pooled")
     assert table.loc[concerned, "estimate"].notna().all()
     assert "cannot tell" not in alike.loc[concerned, "verdict"].tolist()
     assert table.loc["C9", "verdict"] == "contradicted", "a count over all of them is no estimate"
@@ -111,7 +111,7 @@ def test_what_stands_in_for_the_clamp_is_named(tmp_path):
         for seed in range(3)
     ]
     free = [make(tmp_path / f"f{seed}", walk_of(normal, seed=seed + 5), seed=seed) for seed in range(3)]
-    assert verdicts(masked, free).loc["C6", "why"].startswith("of the random mask that stands in for ReCU's clamp: ")
+    assert verdicts(masked, free).loc["C6", "why"].startswith("of the random mask ")
 
 
 def test_claims_about_entropy_need_their_condition(tmp_path):
@@ -207,7 +207,7 @@ def test_epochs_of_other_data_are_not_compared(tmp_path):
     edit_run(theirs[0].path, configuration=theirs[0].configuration | {"dataset": "digits"})
     found = outcome.trains_faster(ours, [open_run(theirs[0].path), *theirs[1:]])
     assert found.verdict == "cannot tell"
-    assert found.why.startswith("o0 and t0 trained other networks or data sets")
+    says(found.why, "o0 and t0", "data sets")
 
 
 def test_what_is_not_reached_in_fewer_epochs_is_not_faster(tmp_path):
@@ -227,12 +227,12 @@ def test_epochs_are_those_of_the_marks(tmp_path):
 
 def test_accuracies_that_were_not_logged_are_missed(tmp_path):
     ours, theirs = arms(tmp_path, [None, None], [10, 20])
-    assert "o0 logged no epoch and val_top1" in outcome.trains_faster(ours, theirs).why
+    says(outcome.trains_faster(ours, theirs).why, "o0", "no epoch and val_top1")
 
 
 def test_accuracies_that_are_texts_are_no_curves(tmp_path):
     ours, theirs = arms(tmp_path, ["good", "better", "best"], [10, 20, 30])
-    assert "o0 logged no epoch and val_top1" in outcome.trains_faster(ours, theirs).why
+    says(outcome.trains_faster(ours, theirs).why, "o0", "no epoch and val_top1")
     mixed = with_accuracies(ours[0], ["good", 30, 30])
     assert outcome.trains_faster([mixed], theirs[:1]).value.estimate == 1.0 - 2.0
 
@@ -243,7 +243,7 @@ def test_weights_that_begin_constant_have_no_memory_to_judge_by(tmp_path):
         walk[0] = 0.5
     found = distribution.laplace([make(tmp_path / "run", history)])
     assert found.verdict == "cannot tell"
-    assert "run began with weights that have no z" in found.why
+    says(found.why, "run", "no z")
 
 
 def test_pairs_that_differ_in_more_than_the_clamp_say_so(tmp_path):
@@ -254,13 +254,13 @@ def test_pairs_that_differ_in_more_than_the_clamp_say_so(tmp_path):
         ]
         for name, transform, lr in (("o", CLAMPED, 0.1), ("t", FREE, 0.2))
     )
-    assert verdicts(ours, theirs).loc[["C6", "C7"], "why"].str.endswith("; the two sides also differ in lr").all()
+    assert verdicts(ours, theirs).loc[["C6", "C7"], "why"].str.contains("also differ in lr").all()
 
 
 def test_seeds_that_ended_elsewhere_are_said(tmp_path):
     runs = [make(tmp_path / f"run{s}", walk_of(normal, updates=12 + 6 * s), seed=s) for s in range(2)]
     why = verdicts(runs).loc[["C1a", "C2", "C5"], "why"]
-    assert why.str.endswith("; they ended after other numbers of updates: run0 after 12; run1 after 18").all()
+    assert why.str.contains("run0 after 12; run1 after 18").all()
 
 
 def test_one_training_is_not_three_seeds(tmp_path):
@@ -306,11 +306,9 @@ def test_weights_that_forget_at_once_contradict_silent_tails(tmp_path):
 
 def test_scales_that_nothing_holds_cannot_tell(tmp_path):
     plain = make(tmp_path / "plain", {"one": random_walk((16, 40), 6)}, WeightTransform())
-    assert distribution.scale_held([plain]).why == "layer one of plain does not standardise its weights"
+    says(distribution.scale_held([plain]).why, "layer one of plain", "not standardise")
     few = make(tmp_path / "few", {"one": random_walk((7, 40), 6)})
-    assert distribution.scale_held([few]).why.endswith(
-        "an interval needs a layer of 8 channels, all with a value, or 3 seeds"
-    )
+    says(distribution.scale_held([few]).why, "interval", "8 channels", "3 seeds")
 
 
 def test_a_sign_that_is_lost_changes_the_output(tmp_path):

@@ -212,21 +212,21 @@ def test_what_cannot_be_named(tmp_path):
         (
             {},
             NoBinaryLayersError,
-            r"no layer of .*a\.pth is known as binary by its tensors; it has 0 \(2x1x3x3\), 1 \(2x4\); name",
+            r"a\.pth.*0 \(2x1x3x3\), 1 \(2x4\)",
         ),
-        ({"layers": ["x*"]}, InputError, r"no layer of .*a\.pth matches 'x\*'; it has 0 \(2x1x3x3\), 1 \(2x4\)"),
+        ({"layers": ["x*"]}, InputError, r"a\.pth.*'x\*'.*0 \(2x1x3x3\), 1 \(2x4\)"),
         (
             {"layers": ["0"], "adapter": "none"},
             InputError,
-            "^no adapter is called 'none'; known are bi-real-flat, binarize, bitnet, ",
+            "'none'.*bi-real-flat, binarize, bitnet, ",
         ),
         (
             {"layers": ["0"], "adapter": "rbnn"},
             InputError,
-            "its tensors weight, bias are not those that adapter 'rbnn' knows",
+            "weight, bias.*adapter 'rbnn'",
         ),
-        ({"layers": ["0"], "adapter": "recu-analysis"}, InputError, "are not those that adapter 'recu-analysis' knows"),
-        ({"adapter": "ir-net"}, InputError, "name the layers that are 'ir-net' with --layer"),
+        ({"layers": ["0"], "adapter": "recu-analysis"}, InputError, "adapter 'recu-analysis'"),
+        ({"adapter": "ir-net"}, InputError, "'ir-net'.*--layer"),
     ]
     for options, kind, text in cases:
         with pytest.raises(kind, match=text):
@@ -259,9 +259,9 @@ def test_checkpoints_of_two_models_are_refused(tmp_path):
         (
             "a2.pth",
             nn.Sequential(nn.Conv2d(1, 2, 3), wild.recu(8)),
-            r"layer '1' is 4x2x3x3 \(float32, recu\) in .*a1.pth and 8x2x3x3",
+            r"layer '1'.*4x2x3x3 \(float32, recu\).*a1.pth.*8x2x3x3",
         ),
-        ("a3.pth", nn.Sequential(wild.recu()), r"a1.pth has the binary layer '1', .*a3.pth has not"),
+        ("a3.pth", nn.Sequential(wild.recu()), r"a1.pth.*layer '1'.*a3.pth"),
     ):
         save(tmp_path / name, other)
         with pytest.raises(InputError, match=text):

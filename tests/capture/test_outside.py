@@ -217,11 +217,7 @@ def unseen_training(model, optimizer, path, move, marks=1):
 def test_weights_that_move_without_any_update_are_an_error(tmp_path, marks):
     model = tiny()
     optimizer = TwoSteps(model.parameters())
-    expected = (
-        r"96 weights of layer '1' have moved, by .* at most, though TwoSteps.step\(\) has made no update since the "
-        r"window began; give record\(\) the optimizer whose step\(\) moves them"
-    )
-    with pytest.raises(RecorderError, match=expected):
+    with pytest.raises(RecorderError, match=r"96 weights of layer '1'.*TwoSteps.step\(\).*record\(\) the optimizer"):
         unseen_training(model, optimizer, tmp_path / "run", optimizer.climb, marks)
     problems = ra.open_run(tmp_path / "run").problems
     assert len(problems) == 1

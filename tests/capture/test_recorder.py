@@ -172,10 +172,10 @@ def test_a_mark_right_after_every_names_that_window(tmp_path):
 @pytest.mark.parametrize(
     ("metrics", "text"),
     [
-        ({"window": 3}, "mark() gives the metric 'window' itself; call yours something else"),
-        ({"loss": [1.0]}, "mark() logs numbers and texts; the metric 'loss' is a list"),
-        ({"loss": torch.ones(2)}, "mark() logs numbers and texts; the metric 'loss' is a Tensor"),
-        ({"loss": np.ones(2)}, "mark() logs numbers and texts; the metric 'loss' is a ndarray"),
+        ({"window": 3}, r"mark\(\).*'window' itself"),
+        ({"loss": [1.0]}, r"mark\(\).*'loss' is a list"),
+        ({"loss": torch.ones(2)}, r"mark\(\).*'loss' is a Tensor"),
+        ({"loss": np.ones(2)}, r"mark\(\).*'loss' is a ndarray"),
     ],
 )
 def test_metrics_that_cannot_be_logged_are_refused_and_nothing_is_lost(tmp_path, metrics, text):
@@ -183,9 +183,8 @@ def test_metrics_that_cannot_be_logged_are_refused_and_nothing_is_lost(tmp_path,
     optimizer = sgd(model)
     with ra.record(model, optimizer, tmp_path / "run") as recorder:
         step(model, optimizer, 0)
-        with pytest.raises(InputError) as caught:
+        with pytest.raises(InputError, match=text):
             recorder.mark(**metrics)
-        assert str(caught.value) == text
         recorder.mark(loss=np.ones(1))
     run = ra.open_run(tmp_path / "run")
     assert [(window.last_update, window.partial) for window in run.windows] == [(0, False), (1, False)]

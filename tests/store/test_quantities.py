@@ -33,6 +33,7 @@ from recu_analysis.store.verify import verify
 from recu_analysis.store.writer import RunWriter
 from recu_analysis.theory.standardize import WeightTransform
 from tests.editing import edit_run, run_json
+from tests.messages import says
 from tests.run_files import window_file
 
 SPEC = LayerSpec("a", (3, 10), "float32", "test", WeightTransform())
@@ -381,8 +382,8 @@ def test_a_run_that_its_recording_refused_says_so_to_every_reader(tmp_path):
     writer = RunWriter(run.path, [SPEC], configuration={}, environment={}, quantities=rows_of(()), resume=1)
     writer.refuse("weights moved without an update")
     writer.close()
-    reason = f"{run.path} was refused while it was recorded: weights moved without an update"
-    assert open_run(run.path).problems == (reason,)
+    (reason,) = open_run(run.path).problems
+    says(reason, run.path, "refused", "weights moved without an update")
     table = verify(run.path).set_index("file")
     assert table.loc["refused.json", "verdict"] == "damaged"
     assert table.loc["refused.json", "detail"] == reason

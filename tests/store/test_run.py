@@ -19,7 +19,8 @@ from recu_analysis.store.state import LayerState
 from recu_analysis.store.writer import RunWriter
 from recu_analysis.testing import layer_state, random_walk, synthetic_run
 from tests.editing import edit_run, run_json
-from tests.run_files import window_folder
+from tests.messages import says
+from tests.run_files import window_file, window_folder
 from tests.store.recording import SPEC, WALK, record
 
 OTHER = random_walk((4, 30), 40, step=0.3, seed=1)
@@ -229,11 +230,11 @@ def test_files_tell_neither_date_nor_place(tmp_path):
 @pytest.mark.parametrize("number", [2, 4])
 def test_a_window_that_was_marked_and_is_gone_is_a_problem(tmp_path, number, emptied):
     path = synthetic_run(tmp_path / "run").path
-    folder = path / f"history/segment-0000/window-{number:06}"
-    (folder / "00001-of-00001.safetensors").unlink()
+    window_file(path, number).unlink()
     if not emptied:
-        folder.rmdir()
-    assert open_run(path).problems == (f"window {number} ({folder}) is missing, though its metrics were logged",)
+        window_folder(path, number).rmdir()
+    (problem,) = open_run(path).problems
+    says(problem, f"window {number} ({window_folder(path, number)})", "missing", "metrics")
 
 
 def test_a_gap_between_windows_that_have_no_metrics_is_a_problem(tmp_path):

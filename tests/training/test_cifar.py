@@ -119,9 +119,8 @@ def test_without_the_files_it_says_where_to_get_them(tmp_path):
         refusal("cifar10", tmp_path),
         refusal("cifar10", tmp_path / "a"),
     ):
-        assert "https://www.cs.toronto.edu/~kriz/cifar.html has CIFAR-10" in text
-        assert "--data-dir" in text
-        assert "cifar-10-binary.tar.gz or cifar-10-python.tar.gz, packed or unpacked" in text
+        says(text, "https://www.cs.toronto.edu/~kriz/cifar.html", "CIFAR-10", "--data-dir")
+        says(text, "cifar-10-binary.tar.gz", "cifar-10-python.tar.gz")
 
 
 @pytest.mark.parametrize("python", [False, True])
@@ -135,7 +134,7 @@ def test_a_missing_or_truncated_file_is_named(tmp_path, python):
     last.write_bytes(content[:-5])
     assert f"{last} is " in refusal("cifar10", tmp_path)
     last.write_bytes(content + bytes(2**21))
-    assert f"{last} is not the published file: it has" in refusal("cifar10", tmp_path)
+    says(refusal("cifar10", tmp_path), last, "not the published file")
     last.unlink()
     says(refusal("cifar10", tmp_path), last, "missing", f"{expected} bytes", "https://")
     last.mkdir()
@@ -151,7 +150,7 @@ def test_a_label_beyond_the_classes_is_refused(tmp_path, python, name, label):
     written[stem][2][5] = label
     place = files.write(tmp_path, name, python=python, files=written)
     text = refusal(name, tmp_path)
-    assert f"{place / stem}{'' if python else '.bin'} is damaged: it has the label {label}, and" in text
+    says(text, f"{place / stem}{'' if python else '.bin'} is damaged", f"label {label}")
 
 
 def of_test(tmp_path, content, name="cifar10"):
@@ -197,8 +196,8 @@ def test_a_damaged_archive_is_named(tmp_path):
         archive.write_bytes(content)
         assert f"{archive} is damaged (" in refusal("cifar100", tmp_path)
     files.pack(archive, good | {"cifar-100-binary/train.bin": b"short"})
-    text = f"{archive}:cifar-100-binary/train.bin is truncated: it has 5 bytes and should have 61,480"
-    assert text in refusal("cifar100", tmp_path)
+    file = f"{archive}:cifar-100-binary/train.bin"
+    says(refusal("cifar100", tmp_path), file, "truncated", "5 bytes", "61,480")
     files.pack(archive, {"cifar-100-binary/train.bin": good["cifar-100-binary/train.bin"]})
     assert f"{archive} has no cifar-100-binary/test.bin" in refusal("cifar100", tmp_path)
     with tarfile.open(archive, "w:gz") as tar:

@@ -18,6 +18,7 @@ from recu_analysis.store.run import open_run
 from recu_analysis.training import loop
 from recu_analysis.training.data import batches
 from recu_analysis.training.distributed import Processes, processes
+from tests.messages import says
 
 #: What each of the two processes does; rank 1 alone asks to stop, and rank 1 alone meets a NaN.
 SCRIPT = """
@@ -138,13 +139,14 @@ def test_one_that_is_asked_to_stop_stops_all_and_all_resume(two_processes):
 
 def test_a_nan_in_one_stops_all_at_that_update(two_processes):
     out, ended = two_processes
-    assert {each["nan"] for each in ended} == {"the loss became nan at update 1; a learning rate below 0.1 may help"}
+    (said,) = {each["nan"] for each in ended}
+    says(said, "nan at update 1", "learning rate below 0.1")
     assert [window.last_update for window in open_run(out / "nan").windows] == [0]
 
 
 def test_too_small_batches_are_refused(two_processes):
     for each in two_processes[1]:
-        assert each["small"].endswith("at least 2 images in each of the 2 processes, so batches of 4, not 3")
+        says(each["small"], "2 images in each of the 2 processes", "batches of 4, not 3")
     assert not (two_processes[0] / "small").exists()
 
 

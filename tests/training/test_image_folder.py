@@ -113,28 +113,28 @@ def refusal(folder, kind=DataError, size=16):
 
 
 def test_a_folder_without_the_layout_is_told_the_layout(tmp_path):
-    layout = "it should hold train/CLASS/*.jpg (or .jpeg, .png) and val/CLASS/*.jpg"
-    assert refusal(None, InputError) == f"image-folder needs a folder, named by --data-dir: {layout}"
-    assert refusal(tmp_path) == f"{tmp_path}/train is missing: {layout}"
+    layout = ("train/CLASS/*.jpg (or .jpeg, .png)", "val/CLASS/*.jpg")
+    says(refusal(None, InputError), "image-folder", "--data-dir", *layout)
+    says(refusal(tmp_path), f"{tmp_path}/train is missing", *layout)
     (tmp_path / "train").mkdir()
-    assert refusal(tmp_path) == f"{tmp_path}/train holds no folder of a class: {layout}"
+    says(refusal(tmp_path), f"{tmp_path}/train holds no folder", *layout)
     (tmp_path / "train" / "a").mkdir()
-    assert refusal(tmp_path) == f"{tmp_path}/train/a holds no image: {layout}"
+    says(refusal(tmp_path), f"{tmp_path}/train/a holds no image", *layout)
     save(tmp_path / "train" / "a" / "a.png")
-    assert refusal(tmp_path) == f"{tmp_path}/val is missing: {layout}"
+    says(refusal(tmp_path), f"{tmp_path}/val is missing", *layout)
     (tmp_path / "val" / "a").mkdir(parents=True)
-    assert refusal(tmp_path) == f"{tmp_path}/val holds no image: {layout}"
+    says(refusal(tmp_path), f"{tmp_path}/val holds no image", *layout)
 
 
 def test_a_class_of_val_that_train_lacks_is_named(plain):
     save(plain / "val" / "yak" / "a.png")
-    assert refusal(plain) == f"{plain}/val/yak is of the class 'yak', which {plain}/train does not have"
+    says(refusal(plain), f"{plain}/val/yak", "'yak'", f"{plain}/train")
 
 
 @pytest.mark.parametrize(
     ("line", "text"),
     [
-        ("val_0.JPEG\tyak\t0", "val_0.JPEG is of the class 'yak', which"),
+        ("val_0.JPEG\tyak\t0", "val_0.JPEG is of the class 'yak'"),
         ("../../train/n01/a.JPEG\tn01", "has the image '../../train/n01/a.JPEG', which"),
         ("val_0.JPEG n01", "val_annotations.txt:5 is no line of image, tab, class"),
     ],
@@ -159,7 +159,7 @@ def test_an_image_without_annotation_and_annotations_that_are_no_text_are_refuse
 def test_a_damaged_image_is_named(plain, name, damage):
     path = plain / "train" / "n01" / name
     path.write_bytes(damage(path.read_bytes()))
-    assert refusal(plain).startswith(f"{path} cannot be read as a JPEG or PNG image: ")
+    says(refusal(plain), path, "JPEG or PNG")
 
 
 def test_images_of_16_bits_or_of_absurd_size_are_refused(plain, monkeypatch):
@@ -176,12 +176,12 @@ def test_a_link_out_of_the_folder_is_refused(plain, tmp_path_factory, where):
     save(elsewhere / "x.png")
     target = elsewhere / "x.png" if where.endswith("png") else elsewhere
     (plain / where).symlink_to(os.path.relpath(target, (plain / where).parent))
-    assert refusal(plain) == f"{plain}/{where} is a link that leads out of {plain}; put the images themselves there"
+    says(refusal(plain), f"{plain}/{where} is a link", f"out of {plain}")
 
 
 def test_a_link_to_nothing_is_named(plain):
     (plain / "val" / "n01" / "gone.png").symlink_to("nothing.png")
-    assert refusal(plain) == f"{plain}/val/n01/gone.png is a link to nothing; mend or delete it"
+    says(refusal(plain), f"{plain}/val/n01/gone.png is a link to nothing")
 
 
 def test_links_within_the_folder_and_to_it_are_followed(plain, tmp_path_factory):
@@ -191,7 +191,7 @@ def test_links_within_the_folder_and_to_it_are_followed(plain, tmp_path_factory)
     link.symlink_to(plain)
     assert load_dataset("image-folder", str(link), 16).val_labels.tolist() == [0, 1, 1, 2]
     (plain / "val" / "n01" / "circle.png").symlink_to("circle.png")
-    assert refusal(plain) == f"{plain}/val/n01 cannot be read: Too many levels of symbolic links"
+    says(refusal(plain), f"{plain}/val/n01", "Too many levels of symbolic links")
 
 
 def test_more_than_half_of_the_free_memory_is_refused_before_anything_is_decoded(plain, monkeypatch):
@@ -200,7 +200,7 @@ def test_more_than_half_of_the_free_memory_is_refused_before_anything_is_decoded
     assert load_dataset("image-folder", str(plain), 16).classes == 3
     monkeypatch.setattr(module, "free_memory", lambda: 2 * needed - 1)
     (plain / "train" / "n01" / "b.png").write_bytes(b"")
-    assert refusal(plain, InputError).startswith("9 images of 16x16 take 6.44e-06 GiB, more than half of the 1.29e-05")
+    says(refusal(plain, InputError), "9 images of 16x16", "6.44e-06 GiB", "1.29e-05")
 
 
 def test_free_memory_is_measured():
@@ -209,4 +209,4 @@ def test_free_memory_is_measured():
 
 @pytest.mark.parametrize("size", [0, 7, 1025])
 def test_a_size_that_no_image_has_is_refused(plain, size):
-    assert refusal(plain, InputError, size) == f"images can have 8 to 1024 pixels a side, not {size}"
+    says(refusal(plain, InputError, size), "8 to 1024 pixels", f"not {size}")
