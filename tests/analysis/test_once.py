@@ -29,7 +29,7 @@ from recu_analysis.analysis.parallel import processes
 from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.cli import cli
 from recu_analysis.errors import InputError
-from recu_analysis.plots import export, fitting
+from recu_analysis.figures.print import export, fitting
 from recu_analysis.report import drawings as report_drawings
 from recu_analysis.report import report
 from recu_analysis.report import sampling as report_sampling
