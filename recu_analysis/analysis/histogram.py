@@ -1,4 +1,4 @@
-"""A histogram of one layer's standard scores, by what became of the weights."""
+"""Histograms of standard scores: of one layer by what became of its weights, of all layers window by window."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ import pandas as pd
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, movement
 from recu_analysis.analysis.engine import Asked, ask, over
 from recu_analysis.analysis.horizon import final_stretch
-from recu_analysis.analysis.selection import select_windows
+from recu_analysis.analysis.selection import select_windows, window_numbered
 from recu_analysis.errors import InputError
 from recu_analysis.store.choice import select_layers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.engine import Answer
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
+
+    #: Of one layer: for every window the counts of its bins.
+    Counts = list[list[int]]
 
 
 def weight_histogram(
@@ -71,3 +76,29 @@ def _histogram(run: Run, spec: LayerSpec, bins: int, tail_tau: TailTau, window: 
     groups = {"core": ~moved.tail, "tail_active": moved.tail & ~moved.silent, "dead": moved.tail & moved.silent}
     counts = {name: np.histogram(moved.z[mask], edges)[0] for name, mask in groups.items()}
     return pd.DataFrame({"left": edges[:-1], "right": edges[1:]} | counts)
+
+
+def asked_score_counts(run: Run, numbers: Sequence[int], reach: float, bins: int) -> Asked[Counts]:
+    """How many of every layer's standard scores lie in each bin at the end of some windows.
+
+    Parameters
+    ----------
+    run : Run
+    numbers : sequence of int
+        Of the windows, rising.
+    reach : float
+        The bins cover -reach to reach, in standard deviations of the channel; scores beyond are not counted.
+    bins : int
+        Number of bins of equal width.
+    """
+    return Asked(run, run.header.layers, _score_counts, (tuple(numbers), reach, bins))
+
+
+def _score_counts(run: Run, spec: LayerSpec, numbers: tuple[int, ...], reach: float, bins: int) -> Answer[Counts]:
+    edges = np.linspace(-reach, reach, bins + 1)
+    counts: Counts = []
+    for number in numbers:
+        record = yield over([window_numbered(run, number)], {"end"})
+        scores = record.z_end[np.isfinite(record.z_end)]
+        counts.append(np.histogram(scores, edges)[0].tolist())
+    return counts

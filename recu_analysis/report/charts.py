@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from recu_analysis.analysis.engine import Asked, ask, over
+from recu_analysis.analysis.engine import ask
+from recu_analysis.analysis.histogram import asked_score_counts
 from recu_analysis.analysis.layers import asked_layer_table, table_of
 from recu_analysis.analysis.magnitude import asked_by_magnitude, means
 from recu_analysis.analysis.network import network_table
-from recu_analysis.analysis.selection import window_epochs, window_numbered
+from recu_analysis.analysis.selection import window_epochs
 from recu_analysis.errors import InputError
-from recu_analysis.report.facts import value_text
+from recu_analysis.report.run_summary import value_text
 from recu_analysis.report.sampling import evenly
 
 if TYPE_CHECKING:
@@ -23,14 +24,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.analysis.engine import Asked
+    from recu_analysis.analysis.histogram import Counts
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.report.sampling import Sample
-    from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
-    Counts = list[list[int]]
 
 #: The histograms reach from -REACH to REACH standard deviations, in BINS of equal width.
 REACH = 5.0
@@ -159,7 +159,7 @@ def _asked_bins(run: Run, stretch: WindowRange) -> Asked[Values]:
 
 
 def _asked_histograms(each: Sample) -> Asked[Counts]:
-    return Asked(each.every, each.every.header.layers, _counts, (each.shown,))
+    return asked_score_counts(each.every, each.shown, REACH, BINS)
 
 
 def chart_data(samples: Mapping[str, Sample], stretches: Mapping[str, WindowRange]) -> dict[str, Any]:
@@ -266,17 +266,6 @@ def _histograms(each: Sample, layers: list[str], times: Mapping[int, float]) -> 
         "time": _numbers(times.get(number, math.nan) for number in each.shown),
         "counts": [whole, *(found.get(name, missing) for name in layers)],
     }
-
-
-def _counts(run: Run, spec: LayerSpec, numbers: tuple[int, ...]) -> Answer[Counts]:
-    """Counts of a layer's z at the end of some windows."""
-    edges = np.linspace(-REACH, REACH, BINS + 1)
-    counts: Counts = []
-    for number in numbers:
-        record = yield over([window_numbered(run, number)], {"end"})
-        scores = record.z_end[np.isfinite(record.z_end)]
-        counts.append(np.histogram(scores, edges)[0].tolist())
-    return counts
 
 
 def _metrics(run: Run) -> dict[str, list[float | None]]:
