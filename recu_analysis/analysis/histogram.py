@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, movement
-from recu_analysis.analysis.engine import Asked, ask, over
 from recu_analysis.analysis.horizon import final_stretch
+from recu_analysis.analysis.layer_pass import over
+from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import select_windows
-from recu_analysis.errors import InputError
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.choice import select_layer
 
 if TYPE_CHECKING:
     from recu_analysis.analysis.deadness import TailTau
-    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.analysis.layer_pass import Answer
+    from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
@@ -49,18 +51,15 @@ def weight_histogram(
     InputError
         If the pattern matches several layers.
     """
-    (table,) = ask(asked_weight_histogram(run, layer, window or final_stretch(run).range, bins, tail_tau))
-    return table
+    return weight_histogram_query(run, layer, window or final_stretch(run).range, bins, tail_tau).run()
 
 
-def asked_weight_histogram(
+def weight_histogram_query(
     run: Run, layer: str, window: WindowRange, bins: int = 81, tail_tau: TailTau = TAIL_TAU
-) -> Asked[pd.DataFrame]:
-    """What `weight_histogram` asks: the table of its layer."""
-    specs = select_layers(run, layer)
-    if len(specs) > 1:
-        raise InputError(f"{layer!r} matches {len(specs)} layers; name one of {', '.join(s.name for s in specs)}")
-    return Asked(run, specs, _histogram, (bins, tail_tau, window))
+) -> Query[pd.DataFrame]:
+    """The query of `weight_histogram`, whose windows are chosen."""
+    spec = select_layer(run, layer)
+    return per_layer(run, [spec], _histogram, bins, tail_tau, window).then(itemgetter(0))
 
 
 def _histogram(run: Run, spec: LayerSpec, bins: int, tail_tau: TailTau, window: WindowRange) -> Answer[pd.DataFrame]:
