@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
-from recu_analysis.analysis.engine import Asked, ask, over
+from recu_analysis.analysis.layer_pass import over
+from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import known_windows, moving_windows, window_epochs
 from recu_analysis.errors import WindowNotFoundError
 from recu_analysis.store.chain import check_connected
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from recu_analysis.analysis.deadness import Mask, Movement, TailTau
-    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
@@ -60,7 +61,7 @@ def cohorts(
             f"{run.path} has the windows {numbers_text([each.number for each in known])} with updates, not {start}"
         )
     check_connected(windows)
-    parts = ask(Asked(run, select_layers(run, layers), _followed, (start, tail_tau)))
+    parts = per_layer(run, select_layers(run, layers), _followed, start, tail_tau).run()
     return _with_epochs(run, [row for rows in parts for row in rows])
 
 
@@ -124,7 +125,7 @@ def transitions(run: Run, *, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str]
     InputError, LayerNotFoundError, WindowNotFoundError
         If the tail or a pattern is not there, or the run holds no window with updates.
     """
-    parts = ask(Asked(run, select_layers(run, layers), _changes, (tail_tau,)))
+    parts = per_layer(run, select_layers(run, layers), _changes, tail_tau).run()
     columns = ["layer", "window", *(f"{k}_fraction{p}" for p in ("", "_core") for k in ("died", "revived"))]
     return _with_epochs(run, [row for part in parts for row in part], columns)
 

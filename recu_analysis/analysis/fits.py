@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.channels import by_blocks, measured_channels
-from recu_analysis.analysis.engine import Asked, ahead, ask
+from recu_analysis.analysis.layer_pass import ahead
+from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import WindowRange, window_numbered
 from recu_analysis.errors import InputError, WindowNotFoundError
 from recu_analysis.store.choice import numbers_text, select_layers
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recu_analysis.analysis.channels import Channels
-    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
@@ -79,7 +80,7 @@ def fit_table(
         If a pattern or the window is not there.
     """
     at = window_at(run, window)
-    return pd.DataFrame(ask(Asked(run, select_layers(run, layers), _fit_layer, (at.number, raw))))
+    return pd.DataFrame(per_layer(run, select_layers(run, layers), _fit_layer, at.number, raw).run())
 
 
 def window_at(run: Run, window: WindowRange | None) -> Window:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, movement
-from recu_analysis.analysis.engine import Asked, ask, over
 from recu_analysis.analysis.horizon import final_stretch
+from recu_analysis.analysis.layer_pass import over
+from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import select_windows, window_numbered
-from recu_analysis.errors import InputError
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.choice import select_layer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from recu_analysis.analysis.deadness import TailTau
-    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.analysis.layer_pass import Answer
+    from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
@@ -54,18 +56,15 @@ def weight_histogram(
     InputError
         If the pattern matches several layers.
     """
-    (table,) = ask(asked_weight_histogram(run, layer, window or final_stretch(run).range, bins, tail_tau))
-    return table
+    return weight_histogram_query(run, layer, window or final_stretch(run).range, bins, tail_tau).run()
 
 
-def asked_weight_histogram(
+def weight_histogram_query(
     run: Run, layer: str, window: WindowRange, bins: int = 81, tail_tau: TailTau = TAIL_TAU
-) -> Asked[pd.DataFrame]:
-    """What `weight_histogram` asks: the table of its layer."""
-    specs = select_layers(run, layer)
-    if len(specs) > 1:
-        raise InputError(f"{layer!r} matches {len(specs)} layers; name one of {', '.join(s.name for s in specs)}")
-    return Asked(run, specs, _histogram, (bins, tail_tau, window))
+) -> Query[pd.DataFrame]:
+    """The query of `weight_histogram`, whose windows are chosen."""
+    spec = select_layer(run, layer)
+    return per_layer(run, [spec], _histogram, bins, tail_tau, window).then(itemgetter(0))
 
 
 def _histogram(run: Run, spec: LayerSpec, bins: int, tail_tau: TailTau, window: WindowRange) -> Answer[pd.DataFrame]:
@@ -78,7 +77,7 @@ def _histogram(run: Run, spec: LayerSpec, bins: int, tail_tau: TailTau, window: 
     return pd.DataFrame({"left": edges[:-1], "right": edges[1:]} | counts)
 
 
-def asked_score_counts(run: Run, numbers: Sequence[int], reach: float, bins: int) -> Asked[Counts]:
+def score_counts_query(run: Run, numbers: Sequence[int], reach: float, bins: int) -> Query[dict[str, Counts]]:
     """How many of every layer's standard scores lie in each bin at the end of some windows.
 
     Parameters
@@ -91,7 +90,8 @@ def asked_score_counts(run: Run, numbers: Sequence[int], reach: float, bins: int
     bins : int
         Number of bins of equal width.
     """
-    return Asked(run, run.header.layers, _score_counts, (tuple(numbers), reach, bins))
+    counts = per_layer(run, run.header.layers, _score_counts, tuple(numbers), reach, bins)
+    return counts.then(lambda found: dict(zip(run.layer_names, found, strict=True)))
 
 
 def _score_counts(run: Run, spec: LayerSpec, numbers: tuple[int, ...], reach: float, bins: int) -> Answer[Counts]:

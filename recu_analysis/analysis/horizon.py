@@ -9,7 +9,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from recu_analysis.analysis.engine import Asked, ahead, ask, over
+from recu_analysis.analysis.layer_pass import ahead, over
+from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import (
     WindowRange,
     known_windows,
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.analysis.layer_pass import Answer
+    from recu_analysis.analysis.query import Query
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
@@ -62,17 +64,17 @@ def memory_between(run: Run, specs: Sequence[LayerSpec], first: int, last: int) 
 
     Channels that hold NaN or infinity, or that are constant, at either moment are left out.
     """
-    return _memories(ask(asked_memory(run, specs, first, last)))[0]
+    return memory_query(run, specs, first, last).run()
 
 
-def asked_memory(run: Run, specs: Sequence[LayerSpec], first: int, last: int) -> Asked[Products]:
-    """What `memory_between` asks."""
-    return Asked(run, tuple(specs), _to_end, ((first,), last))
+def memory_query(run: Run, specs: Sequence[LayerSpec], first: int, last: int) -> Query[float]:
+    """The query of `memory_between`."""
+    return _memories(per_layer(run, specs, _to_end, (first,), last)).then(lambda memories: memories[0])
 
 
-def _memories(layers: Sequence[Products]) -> list[float]:
+def _memories(layers: Query[list[Products]]) -> Query[list[float]]:
     """The memory between each of several pairs of moments, from what the layers have of them; NaN where none has z."""
-    return [cosine(np.sum(pair, axis=0)) for pair in zip(*layers, strict=True)]
+    return layers.then(lambda found: [cosine(np.sum(pair, axis=0)) for pair in zip(*found, strict=True)])
 
 
 def _to_end(run: Run, spec: LayerSpec, firsts: tuple[int, ...], last: int) -> Answer[Products]:
@@ -143,7 +145,8 @@ def _find_final_stretch(run: Run) -> Stretch:
     known: dict[int, float] = {}
     for batch in _batches(windows[::-1]):
         firsts = tuple(window.number for window in reversed(batch))
-        known |= zip(firsts, _memories(ask(Asked(run, run.header.layers, _to_end, (firsts, last)))), strict=True)
+        memories = _memories(per_layer(run, run.header.layers, _to_end, firsts, last)).run()
+        known |= zip(firsts, memories, strict=True)
         for first in reversed(firsts):
             if known[first] <= LONG_MEMORY:
                 return Stretch(WindowRange(first, last), known[first], long=True)
@@ -235,7 +238,7 @@ def horizon(run: Run, after: int, layers: Sequence[str] | str | None = None) -> 
     later = _unbroken([window for window in moving_windows(run) if window.number > after])
     for batch in _batches(later):
         first, lasts = later[0].number, tuple(window.number for window in batch)
-        memories = _memories(ask(Asked(run, specs, _from_start, (first, lasts))))
+        memories = _memories(per_layer(run, specs, _from_start, first, lasts)).run()
         for last, memory in zip(lasts, memories, strict=True):
             if memory <= LONG_MEMORY:
                 return Stretch(WindowRange(first, last), memory, long=True)

@@ -43,17 +43,16 @@ def command(
     contradicted, by construction (algebra alone decides it), or cannot tell, with what would.
     """
     from recu_analysis.analysis.arms import apart, labelled
-    from recu_analysis.analysis.claims import asked_claims, claims
+    from recu_analysis.analysis.claims import claims_query
     from recu_analysis.analysis.claims.table import separate
 
     opened, others = ([options.opened(path) for path in paths] for paths in (runs, baseline))
-    asked = asked_claims(opened, others, layers or None)
+    query = claims_query(opened, others, layers or None)
     for group in separate(opened):
         why = apart(labelled(group))
         if why:
             options.warn(f"{why}: claims over all of them get no verdict")
-    with options.reading((*opened, *others), asked, measured=True):
-        deliver(claims(opened, others, layers=layers or None), form, output, as_text)
+    deliver(options.answered(query, (*opened, *others), measured=True), form, output, as_text)
 
 
 def as_text(table: pd.DataFrame) -> str:

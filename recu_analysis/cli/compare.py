@@ -58,8 +58,8 @@ def command(
     group, compared with the first RUN's: intervals are over seeds where both have two or more, else over the output
     channels of each layer.
     """
-    from recu_analysis.analysis.compare import asked_compare, check_same_layers, compare, over_seeds
-    from recu_analysis.analysis.differences import asked_curves, asked_differences, curves, layer_differences
+    from recu_analysis.analysis.compare import check_same_layers, compare_query, over_seeds_query
+    from recu_analysis.analysis.differences import curves_query, layer_differences_query
 
     if layers and view != "layers":
         raise click.UsageError("--layer chooses the layers of --by-layer; give both")
@@ -67,22 +67,23 @@ def command(
     check_same_layers(opened)
     _warn_of_sampled(opened)
     level: Any = tail_tau
+    runs_shown = list(opened.values())
     if view == "curves":
-        with options.reading([*opened.values()], asked_curves(opened, level)):
-            deliver(curves(opened, level), form, output, curves_text)
+        deliver(options.answered(curves_query(opened, level), runs_shown), form, output, curves_text)
         return
-    chosen = layers or None
-    asked = asked_differences(opened, level, chosen) if view == "layers" else asked_compare(opened, level)
-    with options.reading([*opened.values()], asked):
+    if view == "seeds":
+        table = options.answered(over_seeds_query(opened, level), runs_shown)
         _warn_of_short(opened)
-        if view == "seeds":
-            _warn_of_seeds(opened)
-            deliver(over_seeds(opened, level), form, output, _seeds_text, printed=_seeds_printed)
-        elif view == "layers":
-            table = layer_differences(opened, tail_tau=level, layers=chosen)
-            deliver(table, form, output, layers_text, printed=layers_printed)
-        else:
-            deliver(compare(opened, level), form, output, lambda table: as_text(opened, table), printed=_printed)
+        _warn_of_seeds(opened)
+        deliver(table, form, output, _seeds_text, printed=_seeds_printed)
+    elif view == "layers":
+        table = options.answered(layer_differences_query(opened, level, layers or None), runs_shown)
+        _warn_of_short(opened)
+        deliver(table, form, output, layers_text, printed=layers_printed)
+    else:
+        table = options.answered(compare_query(opened, level), runs_shown)
+        _warn_of_short(opened)
+        deliver(table, form, output, lambda shown: as_text(opened, shown), printed=_printed)
 
 
 def _warn_of_sampled(runs: Mapping[str, Run]) -> None:

@@ -31,12 +31,11 @@ _NOTES = (
 @options.jobs
 def command(run: Path, layers: tuple[str, ...], form: str, output: Path | None) -> None:
     """Show how the signs of RUN's weights flip from window to window."""
-    from recu_analysis.analysis.flips import asked_flips, flip_table
+    from recu_analysis.analysis.flips import flip_table_query
     from recu_analysis.analysis.selection import moving_windows
 
     opened = options.opened(run)
-    with options.reading([opened], [asked_flips(opened, layers or None)]):
-        table = flip_table(opened, layers or None)
+    table = options.answered(flip_table_query(opened, layers or None), [opened])
     first = table["window"].min()
     if first > moving_windows(opened)[0].number:
         options.warn(f"windows before {first} are left out: what happened between them and the later ones is lost")

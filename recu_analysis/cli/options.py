@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import sys
@@ -16,13 +15,14 @@ import rich_click as click
 from recu_analysis.errors import RecuError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from recu_analysis.analysis.engine import Asked
+    from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.run import Run
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Result = TypeVar("Result")
 
 FORMATS = ("table", "csv", "json", "latex")
 INTERRUPTED = 130
@@ -90,30 +90,30 @@ def labelled(paths: Sequence[Path]) -> dict[str, Run]:
     return {label: opened(path) for label, path in zip(labels, paths, strict=True)}
 
 
-@contextlib.contextmanager
-def reading(runs: Sequence[Run], asked: Iterable[Asked[Any]], *, measured: bool = False) -> Iterator[None]:
-    """Answer a command's questions in one pass over its runs, and say what of their layers is left out.
+def answered(query: Query[Result], runs: Iterable[Run], *, measured: bool = False) -> Result:
+    """Answer a command's query in one pass over its runs, and say what of their layers is left out.
 
     That is what is NaN or infinite at the end, and constant channels where scales, errors or entropies are `measured`.
     """
-    from recu_analysis.analysis.engine import answering
-    from recu_analysis.analysis.finite import asked_constant, asked_nonfinite, constant, nonfinite
+    from recu_analysis.analysis.finite import constant_query, nonfinite_query
+    from recu_analysis.analysis.query import attempt, gather, gathered, value
 
-    some = [run for run in runs if len(run.windows)]
-    told = [each for run in some for each in (asked_nonfinite(run), *([asked_constant(run)] if measured else []))]
-    with answering([*asked, *told]):
-        for run in some:
-            for layer, count in nonfinite(run).items():
-                warn(
-                    f"layer {layer} of {run.path}: {count} of its weights are NaN or infinite at the end; they and "
-                    "their channels are left out"
-                )
-            for layer, count in constant(run).items() if measured else ():
-                warn(
-                    f"layer {layer} of {run.path}: {count} of its channels are constant at the end; measured scales, "
-                    "errors and entropies leave them out"
-                )
-        yield
+    several = {run: gather(nonfinite_query(run), constant_query(run) if measured else value({})) for run in runs}
+    found, left_out = gather(attempt(lambda: query, RecuError), gathered(several)).run()
+    for run, (nonfinite, constant) in left_out.items():
+        for layer, count in nonfinite.items():
+            warn(
+                f"layer {layer} of {run.path}: {count} of its weights are NaN or infinite at the end; they and "
+                "their channels are left out"
+            )
+        for layer, count in constant.items():
+            warn(
+                f"layer {layer} of {run.path}: {count} of its channels are constant at the end; measured scales, "
+                "errors and entropies leave them out"
+            )
+    if isinstance(found, RecuError):
+        raise found
+    return found
 
 
 def fail(text: str) -> None:

@@ -79,12 +79,11 @@ def command(
     table = tradeoff(tau, scales, POINTS if points is None else points, epochs=epochs)
     opened, measured = None, None
     if run is not None:
-        from recu_analysis.analysis.measured import asked_measured, measured_tradeoff
+        from recu_analysis.analysis.measured import measured_tradeoff_query
 
         opened = options.opened(run)
-        levels, chosen = points or MEASURED_POINTS, layers or None
-        with options.reading([opened], [asked_measured(opened, tau, levels, layers=chosen)], measured=True):
-            measured = measured_tradeoff(opened, tau, levels, layers=chosen)
+        query = measured_tradeoff_query(opened, tau, points or MEASURED_POINTS, layers=layers or None)
+        measured = options.answered(query, [opened], measured=True)
     if figure is not None:
         _draw(figure, tau, scales, table if epochs is not None else None, opened, measured)
     if measured is not None:

@@ -50,15 +50,14 @@ def command(
 
     The tail is that of when the windows begin. The last columns ask whether it is stuck or merely far from zero.
     """
-    from recu_analysis.analysis.distance import asked_tails, tails
+    from recu_analysis.analysis.distance import tails_query
     from recu_analysis.analysis.horizon import final_stretch
 
     opened = options.opened(run)
     stretch = final_stretch(opened) if window is None else None
     chosen: Any = stretch.range if stretch else window
     level: Any = tail_tau
-    with options.reading([opened], [asked_tails(opened, chosen, level, layers or None)]):
-        table = tails(opened, tail_tau=level, window=chosen, layers=layers or None)
+    table = options.answered(tails_query(opened, chosen, level, layers or None), [opened])
     deliver(table, form, output, lambda frame: as_text(frame, stretch), printed=_printed)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from recu_analysis.errors import LayerNotFoundError, hint
+from recu_analysis.errors import InputError, LayerNotFoundError, hint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,23 @@ def select_layers(run: Run, patterns: Sequence[str] | str | None) -> tuple[Layer
         if not any(fnmatchcase(name, pattern) for name in run.layer_names):
             raise LayerNotFoundError(f"no layer of {run.path} matches {pattern!r}; {hint(pattern, run.layer_names)}")
     return tuple(spec for spec in run.header.layers if any(fnmatchcase(spec.name, pattern) for pattern in wanted))
+
+
+def select_layer(run: Run, pattern: str) -> LayerSpec:
+    """The one layer of a run whose name matches a pattern.
+
+    Raises
+    ------
+    InputError
+        If the pattern matches several layers.
+    LayerNotFoundError
+        If it matches none; the text says what may be meant.
+    """
+    layers = select_layers(run, pattern)
+    if layers[1:]:
+        names = ", ".join(layer.name for layer in layers)
+        raise InputError(f"{pattern!r} matches {len(layers)} layers; name one of {names}")
+    return layers[0]
 
 
 def numbers_text(numbers: Sequence[int]) -> str:

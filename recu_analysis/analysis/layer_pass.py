@@ -1,20 +1,17 @@
-"""One pass over the windows of a layer for any number of questions: what several of them want is read once."""
+"""One pass over the windows of a layer for any number of tasks: what several of them want is read once."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Generator
-from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from recu_analysis.analysis.parallel import by_layer
-from recu_analysis.errors import DamagedError, RecuError
+from recu_analysis.errors import DamagedError, QueryError, RecuError
 from recu_analysis.store.chain import check_connected
 from recu_analysis.store.record import Ends, MergedRecord, add_window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
@@ -25,7 +22,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """What a question wants next: consecutive windows as one record, and which parts of it.
+    """What a task wants next: consecutive windows as one record, and which parts of it.
 
     Attributes
     ----------
@@ -41,7 +38,7 @@ class Over:
     ahead: bool = False
 
 
-#: The answer to a question about one layer: it waits for records, one after another in the windows' order.
+#: What a task returns for one layer. It waits for records, one after another in the order of the windows.
 Answer = Generator[Over, MergedRecord, Result]
 
 
@@ -64,94 +61,33 @@ def ahead(window: Window, *parts: str) -> Over:
     return Over((window,), frozenset(parts or ("end",)), ahead=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Asked(Generic[Result]):
-    """A question about layers of a run: `task(run, layer, *arguments)` answers it for one of them.
+def answers_of_layer(
+    run: Run, layer: LayerSpec, tasks: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]]
+) -> list[Any]:
+    """What tasks find for one layer, each array read once; in place of what a task cannot find, its error.
 
-    Attributes
+    Parameters
     ----------
     run : Run
-    layers : tuple of LayerSpec
-    task : callable
-        A generator function of a module, since other processes must find it; it yields `Over` and gets the record.
-    arguments : tuple
-        Hashable: a question that was asked before is known by them.
+    layer : LayerSpec
+    tasks : sequence of (callable, tuple)
+        Generator functions and what they take after run and layer; see `recu_analysis.analysis.query.Leaf`.
     """
-
-    run: Run
-    layers: tuple[LayerSpec, ...]
-    task: Callable[..., Answer[Result]]
-    arguments: tuple[Any, ...] = ()
-
-    def key(self, layer: str) -> Hashable:
-        """What names the answer for one layer."""
-        return self.run, layer, self.task, self.arguments
-
-
-#: Answers, or the errors that stand for them, by `Asked.key`.
-_KNOWN: ContextVar[dict[Hashable, Any] | None] = ContextVar("recu_answers", default=None)
-
-
-@contextlib.contextmanager
-def answering(asked: Iterable[Asked[Any]]) -> Iterator[None]:
-    """Answer questions together, in one pass over each run; within the context `ask` knows them.
-
-    Raises
-    ------
-    DamagedError
-        If a file cannot be read.
-    """
-    known = dict(_KNOWN.get() or {})
-    by_run: dict[Run, list[Asked[Any]]] = {}
-    for each in asked:
-        by_run.setdefault(each.run, []).append(each)
-    for run, questions in by_run.items():
-        known |= _answers(run, questions, known)
-    token = _KNOWN.set(known)
     try:
-        yield
-    finally:
-        _KNOWN.reset(token)
+        return _Pass(layer, [task(run, layer, *arguments) for task, arguments in tasks]).over(run.windows)
+    except DamagedError as error:
+        if not tasks[1:]:
+            return [error]
+        # Which of them need what is damaged is known only when each reads by itself.
+        return [found for task in tasks for found in answers_of_layer(run, layer, [task])]
 
 
-def ask(asked: Asked[Result]) -> list[Result]:
-    """The answer for each of the question's layers, in their order.
-
-    Raises
-    ------
-    RecuError
-        What the answer for one of the layers raised.
-    """
-    with answering([asked]):
-        known = _KNOWN.get() or {}
-        found: list[Any] = [known[asked.key(layer.name)] for layer in asked.layers]
-    for each in found:
-        if isinstance(each, RecuError):
-            raise each
-    return found
-
-
-def _answers(run: Run, questions: Sequence[Asked[Any]], known: dict[Hashable, Any]) -> dict[Hashable, Any]:
-    """What is not known yet of some questions about one run."""
-    wanted: dict[str, dict[Hashable, Asked[Any]]] = {layer: {} for layer in run.layer_names}
-    for asked in questions:
-        for layer in asked.layers:
-            key = asked.key(layer.name)
-            if key not in known:
-                wanted[layer.name][key] = asked
-    layers = [layer for layer in run.header.layers if wanted[layer.name]]
-    tasks = {name: [(asked.task, asked.arguments) for asked in each.values()] for name, each in wanted.items()}
-    found = by_layer(_of_layer, run, layers, tasks)
-    return {
-        key: answer
-        for layer, answers in zip(layers, found, strict=True)
-        for key, answer in zip(wanted[layer.name], answers, strict=True)
-    }
-
-
-def _of_layer(run: Run, layer: LayerSpec, tasks: dict[str, list[tuple[Callable[..., Any], tuple[Any, ...]]]]) -> Any:
-    """The answers to the questions about one layer."""
-    return _Pass(layer, [task(run, layer, *arguments) for task, arguments in tasks[layer.name]]).over(run.windows)
+def _out_of_order(answer: Answer[Any], first: int, last: int) -> QueryError:
+    task = getattr(answer, "__name__", "a task")
+    return QueryError(
+        f"{task} asks for windows {first} to {last} after they went by; a task asks for windows in their order, or for "
+        "a state by ahead(window)"
+    )
 
 
 @dataclass(slots=True)
@@ -181,7 +117,9 @@ class _Pass:
             reading = [each for (first, last), each in self._pending.items() if first <= number <= last]
             if reading:
                 self._read(window, [each.record for each in reading])
-        assert not self._pending, "an answer waits for windows that went by"  # noqa: S101 - a mistake of ours
+        for (first, last), pending in self._pending.items():
+            for index in pending.waiting:
+                self._results[index] = _out_of_order(self._answers[index], first, last)
         return self._results
 
     def _read(self, window: Window, records: Sequence[MergedRecord]) -> None:
