@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
@@ -82,18 +82,6 @@ def command(
         sys.exit(1)
 
 
-def _read(chosen: Sequence[str], runs: dict[str, Run]) -> contextlib.ExitStack:
-    """What the figures show of the runs, read once for all of them; where it cannot be read, each figure says so."""
-    from recu_analysis.errors import DamagedError
-    from recu_analysis.figures import asked_figure
-
-    context = contextlib.ExitStack()
-    with contextlib.suppress(DamagedError):
-        asked = [each for name in chosen for each in asked_figure(name, runs)]
-        context.enter_context(options.reading([*runs.values()], asked, measured=True))
-    return context
-
-
 def _draw(
     chosen: Sequence[str],
     runs: dict[str, Run],
@@ -106,7 +94,7 @@ def _draw(
 ) -> list[str]:
     """Draw figures one after another and say what was drawn; the names of those that the runs cannot give."""
     from recu_analysis.errors import RecuError
-    from recu_analysis.figures import draw_figure
+    from recu_analysis.figures import write_figure
     from recu_analysis.figures.print.export import check_folder, check_formats
     from recu_analysis.figures.print.style import figure_size
 
@@ -115,20 +103,32 @@ def _draw(
     made = not output.exists()
     check_folder(output)
     missing = []
-    with _read(chosen, runs):
-        for name in chosen:
-            typed = _typed(runs, name, venue, width, formats)
-            try:
-                files = draw_figure(name, runs, output, command=typed, formats=formats, venue=venue, width=width)
-            except RecuError as error:
-                missing.append(name)
-                (options.fail if strict else options.warn)(f"the figure {name} is left out: {error}")
-            else:
-                options.note(f"{'wrote' if files[0].suffix == '.csv' else 'drew'} {files[0]}")
+    for name, data in _read(chosen, runs).items():
+        typed = _typed(runs, name, venue, width, formats)
+        try:
+            files = write_figure(name, data, runs, output, command=typed, formats=formats, venue=venue, width=width)
+        except RecuError as error:
+            missing.append(name)
+            (options.fail if strict else options.warn)(f"the figure {name} is left out: {error}")
+        else:
+            options.note(f"{'wrote' if files[0].suffix == '.csv' else 'drew'} {files[0]}")
     if made and len(missing) == len(chosen):
         with contextlib.suppress(OSError):  # somebody else's files are in it meanwhile
             output.rmdir()
     return missing
+
+
+def _read(chosen: Sequence[str], runs: dict[str, Run]) -> dict[str, Any]:
+    """What each figure shows of the runs, or why it cannot, read once for all of them."""
+    from recu_analysis.analysis.query import gathered
+    from recu_analysis.errors import DamagedError
+    from recu_analysis.figures import figure_query
+
+    query = gathered({name: figure_query(name, runs) for name in chosen})
+    try:
+        return options.answered(query, runs.values(), measured=True)
+    except DamagedError:  # in what is told of the layers; each figure that needs it says so
+        return query.run()
 
 
 def _opened(paths: Sequence[Path]) -> dict[str, Run]:

@@ -110,8 +110,8 @@ def _draw(
 ) -> None:
     """Draw the three panels into a file, and say where."""
     from recu_analysis.errors import InputError
-    from recu_analysis.figures.of_theory import TRADEOFF_CAPTION, tradeoff_figure
-    from recu_analysis.figures.registry import provenance, save_figure
+    from recu_analysis.figures.drawing import provenance, save_figure
+    from recu_analysis.figures.tradeoff import TRADEOFF_CAPTION, Tradeoff, curves, draw
 
     if not path.suffix:
         raise InputError(f"{path} does not say in which format to draw; end it in .pdf, .png or .svg")
@@ -127,7 +127,7 @@ def _draw(
     if measured is not None:
         caption += " Circles: the same, measured on a run's layers, clamped at the quantile of their own scale."
     files = save_figure(
-        lambda: tradeoff_figure(tau, scales, marked, measured),
+        lambda: draw(Tradeoff(curves(tau, scales), marked, measured)),
         path.stem,
         path.parent,
         caption,

@@ -8,15 +8,16 @@ from base64 import b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from recu_analysis.analysis.query import gathered
 from recu_analysis.errors import InputError
-from recu_analysis.figures import FIGURES, asked_figure, draw_figure
-from recu_analysis.figures.entry import Entry
+from recu_analysis.figures import FIGURES, figure_query, write_figure
+from recu_analysis.figures.spec import FigureSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from recu_analysis.analysis.engine import Asked
+    from recu_analysis.analysis.query import Query
     from recu_analysis.report.sampling import Sample
     from recu_analysis.store.run import Run
 
@@ -41,12 +42,26 @@ class Drawing:
     wide: bool
 
 
-def drawings(samples: Mapping[str, Sample]) -> tuple[list[Drawing], list[str]]:
+def figures_query(samples: Mapping[str, Sample]) -> Query[dict[str, Any]]:
+    """What each figure shows of these runs, or why they cannot give it, by its name; see `figure_query`.
+
+    Parameters
+    ----------
+    samples : mapping of str to Sample
+    """
+    runs = {label: each.run for label, each in samples.items()}
+    names = [name for name in FIGURES_SHOWN if _allowed(name, samples)]
+    return gathered({name: figure_query(name, _some(name, runs)) for name in names})
+
+
+def embedded_figures(samples: Mapping[str, Sample], found: Mapping[str, Any]) -> tuple[list[Drawing], list[str]]:
     """The figures that these runs allow, and a sentence for each that they do not.
 
     Parameters
     ----------
     samples : mapping of str to Sample
+    found : mapping of str to what a figure shows
+        The result of `figures_query`.
 
     Returns
     -------
@@ -56,24 +71,17 @@ def drawings(samples: Mapping[str, Sample]) -> tuple[list[Drawing], list[str]]:
     made, missing = [], []
     with tempfile.TemporaryDirectory() as folder:
         for name in FIGURES_SHOWN:
-            if not _allowed(name, samples):
+            if name not in found:
                 missing.append(f"The figure {name} reads every window; recu-analyze figures --only {name} draws it.")
                 continue
             some = _some(name, runs)
             try:
-                files = draw_figure(name, some, folder, command="recu-analyze report")
+                files = write_figure(name, found[name], some, folder, command="recu-analyze report")
             except (InputError, LookupError) as error:
                 missing.append(f"The figure {name} is left out: {error}.")
             else:
                 made.append(_drawing(name, files, [] if len(some) == len(runs) else list(some)))
     return made, missing
-
-
-def asked_drawings(samples: Mapping[str, Sample]) -> list[Asked[Any]]:
-    """What `drawings` asks of the runs."""
-    runs = {label: each.run for label, each in samples.items()}
-    names = [name for name in FIGURES_SHOWN if _allowed(name, samples)]
-    return [asked for name in names for asked in asked_figure(name, _some(name, runs))]
 
 
 def _allowed(name: str, samples: Mapping[str, Sample]) -> bool:
@@ -88,7 +96,7 @@ def _some(name: str, runs: dict[str, Run]) -> dict[str, Run]:
 def _drawing(name: str, files: tuple[Path, ...], only: list[str]) -> Drawing:
     contents = {file.suffix: b64encode(file.read_bytes()).decode() for file in files[:2]}
     entry = FIGURES[name]
-    assert isinstance(entry, Entry)  # noqa: S101 - `FIGURES_SHOWN` names no table
+    assert isinstance(entry, FigureSpec)  # noqa: S101 - `FIGURES_SHOWN` names no table
     of_which = f" Of {' and '.join(only)} only." if only else ""
     return Drawing(
         name=name,

@@ -6,35 +6,32 @@ import math
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
-from recu_analysis.figures.tables import OURS, REPORTED, TABLES, metrics_of, paper_table
+from recu_analysis.figures.paper_tables import OURS, REPORTED, metrics_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
     import pandas as pd
 
-    from recu_analysis.figures.entry import Runs
-    from recu_analysis.figures.tables import PaperTable
+    from recu_analysis.figures.paper_tables import PaperTable
 
 
-def table_of(name: str, runs: Runs, escape: Callable[[str], str]) -> tuple[pd.DataFrame, str, str]:
-    """A table of the registry: its data, its LaTeX and its caption.
+def latex_table(table: PaperTable, data: pd.DataFrame, escape: Callable[[str], str]) -> tuple[str, str]:
+    """A table of the paper as a tabular, and its caption.
 
     Parameters
     ----------
-    name : str
-        A key of `TABLES`.
-    runs : mapping of str to Run
+    table : PaperTable
+    data : DataFrame
+        As of `paper_table`.
     escape : callable
         Makes text fit for LaTeX.
     """
-    table = TABLES[name]
-    data = paper_table(int(name.removeprefix("table")), runs)
     settings = list(data.loc[data["source"] == OURS, "setting"].unique())
-    return data, as_latex(table, data, settings, escape), _caption(table, settings)
+    return _tabular(table, data, settings, escape), _caption(table, settings)
 
 
-def as_latex(table: PaperTable, data: pd.DataFrame, settings: list[str], escape: Callable[[str], str]) -> str:
+def _tabular(table: PaperTable, data: pd.DataFrame, settings: list[str], escape: Callable[[str], str]) -> str:
     """A tabular with the rules of booktabs: one row a name, reported values first, a column a setting of ours."""
     shown = [name for name in metrics_of(data) if data[f"{name}_mean"].notna().any()]
     sources = [(REPORTED, ""), *((OURS, setting) for setting in settings)] + [(OURS, "")] * (not settings)

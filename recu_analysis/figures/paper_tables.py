@@ -6,12 +6,13 @@ import json
 import math
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 
 from recu_analysis.analysis.arms import arms, settings
 from recu_analysis.analysis.logged import last_logged, logged
+from recu_analysis.analysis.query import value
 from recu_analysis.errors import InputError
 from recu_analysis.figures.arms import scale_text
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from recu_analysis.analysis.arms import Arm
-    from recu_analysis.figures.entry import Runs
+    from recu_analysis.analysis.query import Query
+    from recu_analysis.figures.spec import Runs
 
     Row = tuple[str, ...]
 
@@ -51,8 +53,11 @@ class PaperTable:
         Settings that the rows say; all others make a setting of its own.
     how : str
         What to do for a value of one's own.
+    runs : bool
+        Whether it needs runs, as figures say it: no, it has the reported values without any.
     """
 
+    runs: ClassVar[bool] = False
     file: str
     title: str
     reported_on: str
@@ -60,6 +65,10 @@ class PaperTable:
     row_of: Callable[[Mapping[str, Any]], Row | None]
     varied: frozenset[str]
     how: str
+
+    def query(self, runs: Runs) -> Query[pd.DataFrame]:
+        """Its reported values, and what runs measured; see `paper_table`."""
+        return value(_filled(self, runs))
 
 
 def _clamps(configuration: Mapping[str, Any]) -> bool:
@@ -193,9 +202,14 @@ def paper_table(number: int, runs: Runs | None = None) -> pd.DataFrame:
     table = TABLES.get(f"table{number}")
     if table is None:
         raise InputError(f"the paper's tables are 1 to 5, not {number}")
+    return _filled(table, runs or {})
+
+
+def _filled(table: PaperTable, runs: Runs) -> pd.DataFrame:
+    """The table of `paper_table`."""
     reported = _reported(table)
     metrics = metrics_of(reported)
-    ours = _measured(table, runs or {}, metrics)
+    ours = _measured(table, runs, metrics)
     columns = [*table.keys, "source", "setting", *(f"{name}_{end}" for name in metrics for end in ("mean", "std"))]
     return pd.concat([reported, ours], ignore_index=True).reindex(columns=[*columns, "seeds", "runs"])
 

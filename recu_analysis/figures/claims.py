@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from recu_analysis.analysis.arms import arms
-from recu_analysis.analysis.claims import asked_claims, claims
+from recu_analysis.analysis.claims import claims_query
 from recu_analysis.analysis.claims.distribution import HELD, LAPLACE, NOT_HELD, NOT_LAPLACE
 from recu_analysis.analysis.claims.movement import ALIKE, BARELY, NOT_REVIVED, REVIVED
 from recu_analysis.analysis.claims.table import masks
 from recu_analysis.errors import InputError
-from recu_analysis.figures.entry import Entry
+from recu_analysis.figures.spec import FigureSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.arms import Arm
-    from recu_analysis.analysis.engine import Asked
-    from recu_analysis.figures.entry import Runs
-    from recu_analysis.store.run import Run
+    from recu_analysis.analysis.query import Query
+    from recu_analysis.figures.spec import Runs
 
 # Inches, without which claims and verdicts leave no room between them.
 _NARROWEST = 4.8
@@ -54,11 +53,11 @@ def plot_claims(runs: Runs, ax: Axes | None = None) -> Axes:
     """
     from recu_analysis.plots.claims import forest
 
-    return forest(claims_data(runs), ax)
+    return forest(query(runs).run(), ax)
 
 
-def claims_data(runs: Runs) -> pd.DataFrame:
-    """`recu_analysis.claims` of the arm tested, with the runs, their baseline and the thresholds.
+def query(runs: Runs) -> Query[pd.DataFrame]:
+    """`recu_analysis.claims` of the arm tested, with the thresholds, the runs and their baseline.
 
     Raises
     ------
@@ -66,19 +65,17 @@ def claims_data(runs: Runs) -> pd.DataFrame:
         If there are no runs.
     """
     tested, baseline = _sides(runs)
-    table = claims(*_tested(tested, baseline))
+    others = baseline.runs if baseline else {}
+    table = claims_query(list(tested.runs.values()), list(others.values()) or None)
+    return table.then(
+        lambda found: _with_thresholds(found).assign(runs=" ".join(tested.runs), baseline=" ".join(others))
+    )
+
+
+def _with_thresholds(table: pd.DataFrame) -> pd.DataFrame:
     names = ["supports_low", "supports_high", "refutes_below", "refutes_above"]
     thresholds = pd.DataFrame([_THRESHOLDS.get(name, _NONE) for name in table["id"]], columns=names)
-    said = " ".join(baseline.runs) if baseline else ""
-    return pd.concat([table, thresholds], axis=1).assign(runs=" ".join(tested.runs), baseline=said)
-
-
-def _tested(tested: Arm, baseline: Arm | None) -> tuple[list[Run], list[Run] | None]:
-    return list(tested.runs.values()), list(baseline.runs.values()) if baseline else None
-
-
-def _asked(runs: Runs) -> list[Asked[Any]]:
-    return asked_claims(*_tested(*_sides(runs)))
+    return pd.concat([table, thresholds], axis=1)
 
 
 def _sides(runs: Runs) -> tuple[Arm, Arm | None]:
@@ -92,28 +89,32 @@ def _sides(runs: Runs) -> tuple[Arm, Arm | None]:
     return (own or clamping or found)[0], others[0] if clamping and others else None
 
 
-def _claims(runs: Runs) -> tuple[Figure, pd.DataFrame]:
+def draw(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """One panel, a row a claim.
+
+    Raises
+    ------
+    InputError
+        If the style's width leaves no room for the text.
+    """
     from recu_analysis.figures.print.style import current_venue, panels
     from recu_analysis.plots.claims import forest
 
     figure, (axes,) = panels(1)
     if figure.get_figwidth() < _NARROWEST:
         raise InputError(f"the figure of the claims needs {_NARROWEST:g} inches; give --width page, or {_NARROWEST:g}")
-    data = claims_data(runs)
     # Two lines of text and the thresholds below them in every row.
     figure.set_figheight(len(data) * current_venue().font_size * 3.4 / 72.0)
     forest(data, axes)
     return figure, data
 
 
-CLAIMS_FIGURES: dict[str, Entry] = {
-    "claims": Entry(
-        _claims,
-        "the paper's claims, with intervals and verdicts",
-        "Claims of the paper against runs: estimate and 95 % interval, each row on a scale of its own, against its "
-        "thresholds; rows without any have none. A verdict may ask for more than its threshold, such as enough seeds, "
-        "or that distance from zero does not explain it: the data beside the figure says why, and which runs. By "
-        "construction: algebra alone decides.",
-        asks=_asked,
-    ),
-}
+FIGURE = FigureSpec(
+    query,
+    draw,
+    "the paper's claims, with intervals and verdicts",
+    "Claims of the paper against runs: estimate and 95 % interval, each row on a scale of its own, against its "
+    "thresholds; rows without any have none. A verdict may ask for more than its threshold, such as enough seeds, "
+    "or that distance from zero does not explain it: the data beside the figure says why, and which runs. By "
+    "construction: algebra alone decides.",
+)
