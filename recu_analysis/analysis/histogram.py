@@ -1,4 +1,4 @@
-"""A histogram of one layer's standard scores, by what became of the weights."""
+"""Histograms of standard scores: of one layer by what became of its weights, and of all layers in some windows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, movement
 from recu_analysis.analysis.horizon import final_stretch
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.selection import select_windows
+from recu_analysis.analysis.selection import select_windows, window_numbered
 from recu_analysis.store.choice import select_layer
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
+
+    #: Counts of a layer's scores, by window and bin.
+    Counts = list[list[int]]
 
 
 def weight_histogram(
@@ -70,3 +73,34 @@ def _histogram(run: Run, spec: LayerSpec, bins: int, tail_tau: TailTau, window: 
     groups = {"core": ~moved.tail, "tail_active": moved.tail & ~moved.silent, "dead": moved.tail & moved.silent}
     counts = {name: np.histogram(moved.z[mask], edges)[0] for name, mask in groups.items()}
     return pd.DataFrame({"left": edges[:-1], "right": edges[1:]} | counts)
+
+
+def score_counts_query(run: Run, numbers: tuple[int, ...], reach: float, bins: int) -> Query[list[Counts]]:
+    """Counts of the z of every layer at the end of some windows.
+
+    Parameters
+    ----------
+    run : Run
+    numbers : tuple of int
+        Of the windows, rising.
+    reach : float
+        The bins of equal width go from -reach to reach, in standard deviations of the channel.
+    bins : int
+
+    Returns
+    -------
+    Query of list
+        For each layer, a list a window with a count a bin.
+    """
+    return per_layer(run, run.header.layers, _counts, numbers, reach, bins)
+
+
+def _counts(run: Run, spec: LayerSpec, numbers: tuple[int, ...], reach: float, bins: int) -> Answer[Counts]:
+    del spec  # the record is that of the layer
+    edges = np.linspace(-reach, reach, bins + 1)
+    counts: Counts = []
+    for number in numbers:
+        record = yield over([window_numbered(run, number)], {"end"})
+        scores = record.z_end[np.isfinite(record.z_end)]
+        counts.append(np.histogram(scores, edges)[0].tolist())
+    return counts
