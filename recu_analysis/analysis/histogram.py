@@ -1,4 +1,4 @@
-"""Histograms of standard scores: of one layer by what became of its weights, and of all layers in some windows."""
+"""Histograms of standard scores: of one layer by what became of its weights, of all layers window by window."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from recu_analysis.analysis.selection import select_windows, window_numbered
 from recu_analysis.store.choice import select_layer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
-    #: Counts of a layer's scores, by window and bin.
+    #: Of one layer: for every window the counts of its bins.
     Counts = list[list[int]]
 
 
@@ -75,28 +77,24 @@ def _histogram(run: Run, spec: LayerSpec, bins: int, tail_tau: TailTau, window: 
     return pd.DataFrame({"left": edges[:-1], "right": edges[1:]} | counts)
 
 
-def score_counts_query(run: Run, numbers: tuple[int, ...], reach: float, bins: int) -> Query[list[Counts]]:
-    """Counts of the z of every layer at the end of some windows.
+def score_counts_query(run: Run, numbers: Sequence[int], reach: float, bins: int) -> Query[dict[str, Counts]]:
+    """How many of every layer's standard scores lie in each bin at the end of some windows.
 
     Parameters
     ----------
     run : Run
-    numbers : tuple of int
+    numbers : sequence of int
         Of the windows, rising.
     reach : float
-        The bins of equal width go from -reach to reach, in standard deviations of the channel.
+        The bins cover -reach to reach, in standard deviations of the channel; scores beyond are not counted.
     bins : int
-
-    Returns
-    -------
-    Query of list
-        For each layer, a list a window with a count a bin.
+        Number of bins of equal width.
     """
-    return per_layer(run, run.header.layers, _counts, numbers, reach, bins)
+    counts = per_layer(run, run.header.layers, _score_counts, tuple(numbers), reach, bins)
+    return counts.then(lambda found: dict(zip(run.layer_names, found, strict=True)))
 
 
-def _counts(run: Run, spec: LayerSpec, numbers: tuple[int, ...], reach: float, bins: int) -> Answer[Counts]:
-    del spec  # the record is that of the layer
+def _score_counts(run: Run, spec: LayerSpec, numbers: tuple[int, ...], reach: float, bins: int) -> Answer[Counts]:
     edges = np.linspace(-reach, reach, bins + 1)
     counts: Counts = []
     for number in numbers:

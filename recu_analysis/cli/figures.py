@@ -14,7 +14,7 @@ from recu_analysis.cli import options
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from recu_analysis.plots.style import Width
+    from recu_analysis.figures.print.style import Width
     from recu_analysis.store.run import Run
 
 
@@ -107,8 +107,8 @@ def _draw(
     """Draw figures one after another and say what was drawn; the names of those that the runs cannot give."""
     from recu_analysis.errors import RecuError
     from recu_analysis.figures import draw_figure
-    from recu_analysis.plots.export import check_folder, check_formats
-    from recu_analysis.plots.style import figure_size
+    from recu_analysis.figures.print.export import check_folder, check_formats
+    from recu_analysis.figures.print.style import figure_size
 
     check_formats(formats)
     figure_size("page" if width is None else width, venue=venue)

@@ -121,8 +121,8 @@ def _scale_label(arm: Arm) -> str:
 
 
 def _fig5(runs: Runs) -> tuple[Figure, pd.DataFrame]:
-    from recu_analysis.plots.fitting import shared_legend
-    from recu_analysis.plots.style import panels
+    from recu_analysis.figures.print.fitting import shared_legend
+    from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.training import curves
 
     data = curve_data(named_arms(runs), _ACCURACIES)
@@ -134,8 +134,8 @@ def _fig5(runs: Runs) -> tuple[Figure, pd.DataFrame]:
 
 
 def _initial_scale(runs: Runs) -> tuple[Figure, pd.DataFrame]:
-    from recu_analysis.plots.fitting import shared_legend
-    from recu_analysis.plots.style import panels
+    from recu_analysis.figures.print.fitting import shared_legend
+    from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.training import curves
 
     data = curve_data(scale_arms(runs), ("train_loss",))

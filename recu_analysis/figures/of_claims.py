@@ -93,8 +93,8 @@ def _sides(runs: Runs) -> tuple[Arm, Arm | None]:
 
 
 def _claims(runs: Runs) -> tuple[Figure, pd.DataFrame]:
+    from recu_analysis.figures.print.style import current_venue, panels
     from recu_analysis.plots.claims import forest
-    from recu_analysis.plots.style import current_venue, panels
 
     figure, (axes,) = panels(1)
     if figure.get_figwidth() < _NARROWEST:

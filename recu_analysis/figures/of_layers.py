@@ -105,9 +105,9 @@ def _example(run: Run) -> str:
 
 
 def _maps(runs: Runs) -> tuple[Figure, pd.DataFrame]:
-    from recu_analysis.plots.fitting import outer_labels
+    from recu_analysis.figures.print.fitting import outer_labels
+    from recu_analysis.figures.print.style import current_venue, panels
     from recu_analysis.plots.layers import heat_map
-    from recu_analysis.plots.style import current_venue, panels
 
     data = map_data(runs)
     limits = {name: (float(data[name].min()), float(data[name].max())) for name in _MAPS}
@@ -125,9 +125,9 @@ def _maps(runs: Runs) -> tuple[Figure, pd.DataFrame]:
 
 
 def _errors(runs: Runs) -> tuple[Figure, pd.DataFrame]:
-    from recu_analysis.plots.fitting import outer_labels
+    from recu_analysis.figures.print.fitting import outer_labels
+    from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.layers import layer_errors
-    from recu_analysis.plots.style import panels
 
     tables = {label: measured_tradeoff(run, _LEVELS, _POINTS) for label, run in runs.items()}
     figure, axes = panels(len(tables), "page" if len(tables) > 1 else "column")
@@ -139,9 +139,9 @@ def _errors(runs: Runs) -> tuple[Figure, pd.DataFrame]:
 
 
 def _scores(runs: Runs) -> tuple[Figure, pd.DataFrame]:
-    from recu_analysis.plots.fitting import outer_labels, shared_legend
+    from recu_analysis.figures.print.fitting import outer_labels, shared_legend
+    from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.scores import score_density
-    from recu_analysis.plots.style import panels
 
     tables = {label: score_histogram(run, _example(run)).assign(layer=_example(run)) for label, run in runs.items()}
     cells = [

@@ -45,8 +45,8 @@ def mask_data(runs: Runs) -> pd.DataFrame:
 
 
 def _mask(runs: Runs) -> tuple[Figure, pd.DataFrame]:
+    from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.mask import mask
-    from recu_analysis.plots.style import panels
 
     data = mask_data(runs)
     figure, axes = panels(1, "column", 0.85)

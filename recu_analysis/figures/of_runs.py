@@ -210,7 +210,7 @@ def _by_run(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _fig2(runs: Runs) -> tuple[Figure, pd.DataFrame]:
-    from recu_analysis.plots.style import panels
+    from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.weights import dead_weight_histogram
 
     chosen = common_stretch(runs)
@@ -222,10 +222,10 @@ def _fig2(runs: Runs) -> tuple[Figure, pd.DataFrame]:
 
 
 def _magnitude(runs: Runs) -> tuple[Figure, pd.DataFrame]:
+    from recu_analysis.figures.print.fitting import legend_above
+    from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.dynamics import by_magnitude as draw
     from recu_analysis.plots.dynamics import only_distance
-    from recu_analysis.plots.fitting import legend_above
-    from recu_analysis.plots.style import panels
 
     data = magnitude_data(runs)
     figure, axes = panels(3, aspect=0.95, together=3)
@@ -237,7 +237,7 @@ def _magnitude(runs: Runs) -> tuple[Figure, pd.DataFrame]:
 
 
 def _silence(runs: Runs) -> tuple[Figure, pd.DataFrame]:
-    from recu_analysis.plots.style import panels
+    from recu_analysis.figures.print.style import panels
 
     figure, axes = panels(len(runs), "page" if len(runs) > 1 else "column")
     for ax, (label, run) in zip(axes, runs.items(), strict=True):
@@ -246,8 +246,8 @@ def _silence(runs: Runs) -> tuple[Figure, pd.DataFrame]:
 
 
 def _flip_law(runs: Runs) -> tuple[Figure, pd.DataFrame]:
+    from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.flips import flip_law
-    from recu_analysis.plots.style import panels
 
     data = flip_data(runs)
     figure, axes = panels(1, "column", 0.92)
@@ -256,8 +256,8 @@ def _flip_law(runs: Runs) -> tuple[Figure, pd.DataFrame]:
 
 
 def _lock_in(runs: Runs) -> tuple[Figure, pd.DataFrame]:
+    from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.flips import lock_in
-    from recu_analysis.plots.style import panels
 
     data = flip_data(runs)
     figure, axes = panels(len(runs), "page" if len(runs) > 1 else "column")

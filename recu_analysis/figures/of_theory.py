@@ -152,9 +152,9 @@ def tradeoff_figure(
     figure, data
         The data has a column part: curve, epoch or measured.
     """
+    from recu_analysis.figures.print.fitting import legend_above
+    from recu_analysis.figures.print.style import panels
     from recu_analysis.plots import theory
-    from recu_analysis.plots.fitting import legend_above
-    from recu_analysis.plots.style import panels
 
     curves = tradeoff(tau, b, 201)
     figure, axes = panels(3, "page", 0.92, together=3)
@@ -173,8 +173,8 @@ def _entropy_grid(low: float, high: float) -> pd.DataFrame:
 
 
 def _fig3() -> tuple[Figure, pd.DataFrame]:
+    from recu_analysis.figures.print.style import panels
     from recu_analysis.plots import theory
-    from recu_analysis.plots.style import panels
 
     data = tradeoff(_ALL_LEVELS, FIG3_SCALES, 501)
     figure, axes = panels(1, "column")
@@ -183,8 +183,8 @@ def _fig3() -> tuple[Figure, pd.DataFrame]:
 
 
 def _fig4() -> tuple[Figure, pd.DataFrame]:
+    from recu_analysis.figures.print.style import panels
     from recu_analysis.plots import entropy
-    from recu_analysis.plots.style import panels
 
     whole = _entropy_grid(0.01, 5.0)
     strip = _entropy_grid(CRITICAL_SCALE - _STRIP_HALF_WIDTH, CRITICAL_SCALE + _STRIP_HALF_WIDTH)
@@ -195,7 +195,7 @@ def _fig4() -> tuple[Figure, pd.DataFrame]:
 
 
 def _schedule() -> tuple[Figure, pd.DataFrame]:
-    from recu_analysis.plots.style import panels
+    from recu_analysis.figures.print.style import panels
 
     figure, axes = panels(1, "column")
     plot_schedule(ax=axes[0])

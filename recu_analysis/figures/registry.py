@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.engine import Asked
     from recu_analysis.figures.entry import Runs
-    from recu_analysis.plots.style import Width
+    from recu_analysis.figures.print.style import Width
 
 #: Formats in which figures are written unless told.
 FORMATS = ("pdf", "png")
@@ -64,7 +64,7 @@ def draw_figure(
         What the user typed, for the provenance.
     formats : sequence of {"pdf", "png", "svg", "pgf"}
     venue : str
-        Where it is printed: a key of `recu_analysis.plots.style.VENUES`.
+        Where it is printed: a key of `recu_analysis.figures.print.style.VENUES`.
     width : {"column", "page"} or float, optional
         Of the whole figure, in inches where a number; its own by default.
 
@@ -105,8 +105,8 @@ def asked_figure(name: str, runs: Runs) -> list[Asked[Any]]:
 
 def _save_table(name: str, runs: Runs, directory: str | Path, origin: dict[str, Any]) -> tuple[Path, ...]:
     """Write a table of the paper; its provenance says where the reported values are from."""
+    from recu_analysis.figures.print.export import escape_latex, export_table
     from recu_analysis.figures.tabular import table_of
-    from recu_analysis.plots.export import escape_latex, export_table
 
     data, latex, caption = table_of(name, runs, escape_latex)
     origin["reported"] = f"Xu et al., ICCV 2021, arXiv:2103.12369v1, Table {name.removeprefix('table')}"
@@ -139,10 +139,10 @@ def save_figure(
     venue: str = "iccv",
     width: Width | None = None,
 ) -> tuple[Path, ...]:
-    """Draw in print style and write the figure with its data, LaTeX and provenance; see `plots.export.export`."""
-    from recu_analysis.plots.export import check_formats, export
-    from recu_analysis.plots.fitting import fit_labels
-    from recu_analysis.plots.style import style
+    """Draw in print style and write the figure with its data, LaTeX and provenance; see `print.export.export`."""
+    from recu_analysis.figures.print.export import check_formats, export
+    from recu_analysis.figures.print.fitting import fit_labels
+    from recu_analysis.figures.print.style import style
 
     check_formats(formats)
     with style("page", venue=venue, every=width):

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import MaxNLocator
 
 from recu_analysis.errors import InputError
-from recu_analysis.plots.style import RUN_COLOURS, RUN_MARKERS
+from recu_analysis.plots.palette import RUN_COLOURS, RUN_MARKERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

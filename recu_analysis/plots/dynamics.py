@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from recu_analysis.errors import unknown
 from recu_analysis.plots._axes import by_run, epochs, require, target
-from recu_analysis.plots.style import DASHED, DEAD, MARKER_RIM, TAIL
+from recu_analysis.plots.palette import DASHED, DEAD, MARKER_RIM, TAIL
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from recu_analysis.plots._axes import require, target
-from recu_analysis.plots.style import DASHED
+from recu_analysis.plots.palette import DASHED
 from recu_analysis.theory.entropy import CRITICAL_SCALE
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from recu_analysis.plots._axes import by_run, epochs, require, target
-from recu_analysis.plots.style import DASHED
+from recu_analysis.plots.palette import DASHED
 
 if TYPE_CHECKING:
     import pandas as pd

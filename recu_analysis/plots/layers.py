@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 from recu_analysis.errors import unknown
 from recu_analysis.plots._axes import epochs, require, target
 from recu_analysis.plots.entropy import printed_minimum
-from recu_analysis.plots.style import DASHED
+from recu_analysis.plots.palette import DASHED
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from recu_analysis.plots._axes import require, target
 from recu_analysis.plots.entropy import MINIMUM, PRINTED_MINIMUM, printed_minimum
-from recu_analysis.plots.style import DASHED, RUN_COLOURS
+from recu_analysis.plots.palette import DASHED, RUN_COLOURS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from recu_analysis.errors import unknown
 from recu_analysis.plots._axes import by_run, epochs, require, target
-from recu_analysis.plots.style import DASHED, MARKER_RIM
+from recu_analysis.plots.palette import DASHED, MARKER_RIM
 
 if TYPE_CHECKING:
     import pandas as pd

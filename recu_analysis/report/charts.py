@@ -17,11 +17,11 @@ from recu_analysis.analysis.network import network_table
 from recu_analysis.analysis.query import attempt, gather, gathered
 from recu_analysis.analysis.selection import window_epochs
 from recu_analysis.errors import InputError
-from recu_analysis.report.facts import value_text
+from recu_analysis.report.run_summary import value_text
 from recu_analysis.report.sampling import evenly
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -251,10 +251,9 @@ def _bins(table: pd.DataFrame | None) -> dict[str, Any] | None:
 
 
 def _histograms(
-    each: Sample, counts: Sequence[Counts], layers: list[str], times: Mapping[int, float]
+    each: Sample, found: Mapping[str, Counts], layers: list[str], times: Mapping[int, float]
 ) -> dict[str, Any]:
     """Counts of z at the end of every window, of the whole network and of each layer."""
-    found = dict(zip(each.every.layer_names, counts, strict=True))
     whole = np.sum(list(found.values()), axis=0).tolist()
     missing = [None] * len(each.shown)
     return {

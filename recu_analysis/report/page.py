@@ -23,8 +23,8 @@ from recu_analysis.analysis.selection import moving_windows, select_windows
 from recu_analysis.analysis.written import of_claim
 from recu_analysis.errors import InputError, RecuError
 from recu_analysis.report.charts import chart_query
-from recu_analysis.report.drawings import drawings
-from recu_analysis.report.facts import configuration, recorded, unlike, value_text, warnings
+from recu_analysis.report.embedded_figures import drawings
+from recu_analysis.report.run_summary import configuration, recorded, unlike, value_text, warnings
 from recu_analysis.report.sampling import sample
 
 if TYPE_CHECKING:

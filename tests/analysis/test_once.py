@@ -29,9 +29,8 @@ from recu_analysis.analysis.parallel import processes
 from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.cli import cli
 from recu_analysis.errors import InputError
-from recu_analysis.plots import export, fitting
-from recu_analysis.report import drawings as report_drawings
-from recu_analysis.report import report
+from recu_analysis.figures.print import export, fitting
+from recu_analysis.report import embedded_figures, report
 from recu_analysis.report import sampling as report_sampling
 from recu_analysis.store.tensors import TensorFile
 from recu_analysis.store.window import Windows
@@ -127,7 +126,7 @@ def test_an_analysis_reads_every_array_once(name, pair, reads):
     ids=" ".join,
 )
 def test_a_command_reads_every_array_once(arguments, pair, reads, tmp_path, monkeypatch):
-    monkeypatch.setattr(report_drawings, "FIGURES_SHOWN", ("fig2", "magnitude", "fliplaw"))
+    monkeypatch.setattr(embedded_figures, "FIGURES_SHOWN", ("fig2", "magnitude", "fliplaw"))
     # What is drawn of what was read is not of interest here.
     monkeypatch.setattr(fitting, "fit_labels", lambda _: None)
     if arguments[0] == "figures":
@@ -140,7 +139,7 @@ def test_a_command_reads_every_array_once(arguments, pair, reads, tmp_path, monk
 
 def test_a_page_that_shows_some_of_the_windows_reads_every_array_once(pair, reads, monkeypatch):
     monkeypatch.setattr(report_sampling, "MAX_WINDOWS", 5)
-    monkeypatch.setattr(report_drawings, "FIGURES_SHOWN", ("fig2",))
+    monkeypatch.setattr(embedded_figures, "FIGURES_SHOWN", ("fig2",))
     monkeypatch.setattr(fitting, "fit_labels", lambda _: None)
     report({"recu": open_run(pair / "recu")}, {"baseline": open_run(pair / "baseline")})
     assert_once(reads)

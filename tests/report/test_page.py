@@ -12,8 +12,8 @@ import pytest
 
 import recu_analysis as ra
 from recu_analysis.errors import InputError, WindowNotFoundError
-from recu_analysis.report import drawings, report, sampling
-from recu_analysis.report.drawings import plain
+from recu_analysis.report import embedded_figures, report, sampling
+from recu_analysis.report.embedded_figures import plain
 from recu_analysis.report.page import embedded
 from recu_analysis.testing import random_walk, synthetic_run
 from tests.editing import edit_run, run_json
@@ -48,7 +48,7 @@ def hostile_page(hostile):
 @pytest.fixture
 def without_figures(monkeypatch):
     """Figures take most of a page's time; tests of other things do without."""
-    monkeypatch.setattr(drawings, "FIGURES_SHOWN", ())
+    monkeypatch.setattr(embedded_figures, "FIGURES_SHOWN", ())
 
 
 def data_of(page):
@@ -226,7 +226,7 @@ def test_a_run_that_is_being_written_and_has_lost_a_window(tame, tmp_path):
 
 
 def test_runs_without_metrics_count_windows(tmp_path, monkeypatch):
-    monkeypatch.setattr(drawings, "FIGURES_SHOWN", ("accuracy",))
+    monkeypatch.setattr(embedded_figures, "FIGURES_SHOWN", ("accuracy",))
     path = synthetic_run(tmp_path / "run").path
     (path / "history/segment-0000/metrics.jsonl").unlink()
     text = report({"mine": ra.open_run(path)})

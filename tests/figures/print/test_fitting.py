@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from matplotlib.lines import Line2D
 
-from recu_analysis.plots.fitting import fit_labels, legend_above, outer_labels, shared_legend
-from recu_analysis.plots.style import panels, style
+from recu_analysis.figures.print.fitting import fit_labels, legend_above, outer_labels, shared_legend
+from recu_analysis.figures.print.style import panels, style
 
 
 def test_long_labels_are_broken_outside_of_mathematics():

@@ -15,7 +15,7 @@ import matplotlib as mpl
 from matplotlib.transforms import Bbox
 
 from recu_analysis.errors import InputError, StoreError, unknown
-from recu_analysis.plots.style import OUTPUT, current_venue
+from recu_analysis.figures.print.style import OUTPUT, current_venue
 from recu_analysis.store.durable import replace_file
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from recu_analysis.plots.style import current_venue
+from recu_analysis.figures.print.style import current_venue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,23 +16,29 @@ import pandas as pd
 import pytest
 
 from recu_analysis.errors import InputError, StoreError
-from recu_analysis.plots.dynamics import by_magnitude
-from recu_analysis.plots.export import check_folder, escape_latex, export
-from recu_analysis.plots.style import panels, style
-from recu_analysis.plots.weights import dead_weight_histogram
+from recu_analysis.figures.print.export import check_folder, escape_latex, export
+from recu_analysis.figures.print.style import panels, style
 
 ALL = ("pdf", "png", "svg")
+DATA = pd.DataFrame({"z": np.linspace(-4.0, 4.0, 41)}).assign(weights=lambda data: np.exp(-(data["z"] ** 2)))
 PROVENANCE = {"versions": {"numpy": "2.1"}, "runs": ["a1b2"], "command": "recu-analyze dead-weights"}
 
 
-def write(data, directory, formats=ALL, width="page", **arguments):
-    """Draw a histogram and a panel with mathematics, and export them."""
+def drawn(axes):
+    """Draw a line with a legend, the unit of its axis, and a title with mathematics."""
+    axes.plot("z", "weights", data=DATA, label="weights")
+    axes.set(xlabel="standard deviations of its channel", title="$10^{-3}$ per update")
+    axes.legend()
+
+
+def write(directory, formats=ALL, width="page", **arguments):
+    """Draw two panels, and export them."""
     with style(width):
         figure, axes = panels(2, width)
-        dead_weight_histogram(data, axes[0])
-        axes[1].set_title("$10^{-3}$ per update")
+        for ax in axes:
+            drawn(ax)
         fields = {"caption": "Dead.", "label": "fig:dead", "provenance": PROVENANCE, **arguments}
-        return export(figure, data, "dead-weights", directory, formats=formats, **fields)
+        return export(figure, DATA, "dead-weights", directory, formats=formats, **fields)
 
 
 def contents(directory):
@@ -40,9 +46,9 @@ def contents(directory):
 
 
 @pytest.fixture(scope="module")
-def written(normal_weights, tmp_path_factory):
+def written(tmp_path_factory):
     """What one export wrote, for the tests that only look at it; drawing all formats takes most of a second."""
-    return write(normal_weights, tmp_path_factory.mktemp("written") / "new" / "folder")
+    return write(tmp_path_factory.mktemp("written") / "new" / "folder")
 
 
 @pytest.fixture(scope="module")
@@ -56,25 +62,25 @@ def test_every_file_is_there_and_nothing_else(written, folder):
     assert sorted(contents(folder)) == sorted(names)
 
 
-def test_same_data_give_the_same_bytes(histogram, folder, tmp_path):
-    write(histogram, tmp_path)
+def test_same_data_give_the_same_bytes(folder, tmp_path):
+    write(tmp_path)
     assert contents(tmp_path) == contents(folder)
 
 
-def test_same_figure_exported_again_gives_the_same_bytes(magnitude, tmp_path):
+def test_same_figure_exported_again_gives_the_same_bytes(tmp_path):
     with style():
         figure, (axes,) = panels(1, "column")
-        by_magnitude(magnitude, "mobility", axes)
+        drawn(axes)
         for name in ("a", "b"):
-            export(figure, magnitude, "m", tmp_path / name, formats=ALL, caption="", label="m", provenance={})
+            export(figure, DATA, "m", tmp_path / name, formats=ALL, caption="", label="m", provenance={})
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
-def test_layout_goes_on_after_an_export(magnitude, tmp_path):
+def test_layout_goes_on_after_an_export(tmp_path):
     with style():
         figure, (axes,) = panels(1, "column")
         engine = figure.get_layout_engine()
-        export(figure, magnitude, "m", tmp_path, formats=("png",), caption="", label="m", provenance={})
+        export(figure, DATA, "m", tmp_path, formats=("png",), caption="", label="m", provenance={})
         before = axes.get_position().x0
         axes.set_ylabel("two\nlines")
         figure.draw_without_rendering()
@@ -84,8 +90,8 @@ def test_layout_goes_on_after_an_export(magnitude, tmp_path):
 
 SCRIPT = """
 import sys
-from recu_analysis.plots.export import export
-from recu_analysis.plots.style import panels, style
+from recu_analysis.figures.print.export import export
+from recu_analysis.figures.print.style import panels, style
 import pandas as pd
 with style():
     figure, axes = panels(1)
@@ -111,21 +117,21 @@ def test_no_file_has_a_date(folder):
         assert not re.search(rb"CreationDate|ModDate|dc:date|tIME", content)
 
 
-def test_pdf_embeds_truetype_fonts(histogram, tmp_path):
+def test_pdf_embeds_truetype_fonts(tmp_path):
     with mpl.rc_context({"pdf.compression": 0}):
-        write(histogram, tmp_path, ("pdf",))
+        write(tmp_path, ("pdf",))
     content = (tmp_path / "dead-weights.pdf").read_bytes()
     assert b"/Type3" not in content
     assert b"/FontFile2" in content
     assert b"STIXGeneral" in content
 
 
-def test_output_does_not_depend_on_the_settings_at_the_call(magnitude, tmp_path):
+def test_output_does_not_depend_on_the_settings_at_the_call(tmp_path):
     with style():
         figure, (axes,) = panels(1, "column")
-        by_magnitude(magnitude, "mobility", axes)
+        drawn(axes)
     with mpl.rc_context({"savefig.bbox": "tight", "svg.hashsalt": None, "pdf.fonttype": 3, "pdf.compression": 0}):
-        export(figure, magnitude, "m", tmp_path, formats=ALL, caption="", label="m", provenance={})
+        export(figure, DATA, "m", tmp_path, formats=ALL, caption="", label="m", provenance={})
     assert b"/Type3" not in (tmp_path / "m.pdf").read_bytes()
     assert png_size((tmp_path / "m.png").read_bytes())[0] == 975
 
@@ -144,8 +150,8 @@ def test_svg_has_text_as_text(folder):
     assert "standard deviations of its channel" in (folder / "dead-weights.svg").read_text()
 
 
-def test_provenance_is_beside_and_inside(histogram, tmp_path):
-    write(histogram, tmp_path)
+def test_provenance_is_beside_and_inside(tmp_path):
+    write(tmp_path)
     text = (tmp_path / "dead-weights.json").read_text()
     assert json.loads(text) == PROVENANCE
     assert text.index('"command"') < text.index('"runs"') < text.index('"versions"')
@@ -162,8 +168,8 @@ def test_csv_has_nine_digits(tmp_path):
 
 
 @pytest.mark.parametrize(("width", "environment"), [("page", "figure*"), ("column", "figure")])
-def test_latex_includes_the_figure_unscaled(histogram, tmp_path, width, environment):
-    write(histogram, tmp_path, ("pdf",), width=width, caption="50 % of $w_c$", label="fig:layer2.0 conv_2")
+def test_latex_includes_the_figure_unscaled(tmp_path, width, environment):
+    write(tmp_path, ("pdf",), width=width, caption="50 % of $w_c$", label="fig:layer2.0 conv_2")
     inches = {"page": "6.875", "column": "3.25"}[width]
     assert (tmp_path / "dead-weights.tex").read_text() == (
         f"\\begin{{{environment}}}[t]\n"
@@ -175,8 +181,8 @@ def test_latex_includes_the_figure_unscaled(histogram, tmp_path, width, environm
     )
 
 
-def test_latex_includes_the_png_where_there_is_no_pdf(histogram, tmp_path):
-    write(histogram, tmp_path, ("svg", "png"))
+def test_latex_includes_the_png_where_there_is_no_pdf(tmp_path):
+    write(tmp_path, ("svg", "png"))
     assert "{dead-weights.png}" in (tmp_path / "dead-weights.tex").read_text()
 
 
@@ -194,16 +200,16 @@ def test_latex_is_escaped_outside_mathematics(text, escaped):
     assert escape_latex(text) == escaped
 
 
-def test_unknown_format_names_the_known(histogram, tmp_path):
+def test_unknown_format_names_the_known(tmp_path):
     with pytest.raises(InputError, match="'eps'; known are pdf, png, svg, pgf"):
-        write(histogram, tmp_path, ("pdf", "eps"))
+        write(tmp_path, ("pdf", "eps"))
     assert contents(tmp_path) == {}
 
 
-def test_pgf_without_latex_is_one_sentence(histogram, tmp_path, monkeypatch):
+def test_pgf_without_latex_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match=r"^pgf needs LaTeX, and none of pdflatex, .* is on the PATH; .*take pdf$"):
-        write(histogram, tmp_path / "drawn", ("pdf", "pgf"))
+        write(tmp_path / "drawn", ("pdf", "pgf"))
     assert not (tmp_path / "drawn").exists()
 
 
@@ -222,14 +228,14 @@ def test_stem_must_be_a_file_name(stem, tmp_path):
         export(figure, pd.DataFrame({"a": [1]}), stem, tmp_path, caption="", label="", provenance={})
 
 
-def test_directory_that_cannot_be_written_is_one_sentence(histogram, tmp_path):
+def test_directory_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"^cannot write the figure .*dead-weights\.pdf: .*; choose a directory"):
-        write(histogram, tmp_path / "file" / "folder", ("pdf",))
+        write(tmp_path / "file" / "folder", ("pdf",))
 
 
-def test_failed_write_keeps_the_old_file_and_leaves_nothing(histogram, tmp_path, monkeypatch):
-    write(histogram, tmp_path, ("pdf",))
+def test_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path, monkeypatch):
+    write(tmp_path, ("pdf",))
     before = contents(tmp_path)
 
     def full(self, *_):
@@ -237,5 +243,5 @@ def test_failed_write_keeps_the_old_file_and_leaves_nothing(histogram, tmp_path,
 
     monkeypatch.setattr(Path, "rename", full)
     with pytest.raises(StoreError, match="No space left on device"):
-        write(histogram, tmp_path, ("pdf",), caption="another")
+        write(tmp_path, ("pdf",), caption="another")
     assert contents(tmp_path) == before

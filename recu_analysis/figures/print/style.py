@@ -1,4 +1,4 @@
-"""How figures look in print: sizes of the venue, fonts, colours, as a context manager over rcParams."""
+"""How figures look in print: sizes of the venue and fonts, as a context manager over rcParams."""
 
 from __future__ import annotations
 
@@ -21,17 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Width: TypeAlias = Literal["column", "page"] | float
-
-CORE: Final = "#a3a3a3"
-TAIL: Final = "#f6c4ba"
-DEAD: Final = "#b2182b"
-# One run each, from Okabe and Ito's palette without its reds, which mean dead; neighbours differ in grey too.
-RUN_COLOURS: Final = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#000000", "#56b4e9")
-RUN_MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
-# A white rim keeps neighbouring markers apart.
-MARKER_RIM: Final[dict[str, Any]] = {"markeredgecolor": "white", "markeredgewidth": 0.4}
-# Dashes that also show in the short line of a legend.
-DASHED: Final = (0.0, (3.5, 1.2))
 
 #: More than a poster is wide, and less than what takes all memory to draw.
 MOST_INCHES = 100
@@ -175,7 +164,7 @@ class _Print:
 
 
 _OUTSIDE: Final = _Print()
-_PRINT: ContextVar[_Print] = ContextVar("recu_analysis.plots.style", default=_OUTSIDE)
+_PRINT: ContextVar[_Print] = ContextVar("recu_analysis.figures.print.style", default=_OUTSIDE)
 # Panels narrower than this, in inches for text of 8 points, stand below each other instead.
 _NARROWEST: Final = 1.75
 

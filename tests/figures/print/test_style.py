@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
-import numpy as np
 import pytest
 
 from recu_analysis.errors import InputError
-from recu_analysis.plots.style import CORE, DEAD, RUN_COLOURS, TAIL, VENUES, current_venue, figure_size, panels, style
-
-
-def luminance(colour: str) -> float:
-    red, green, blue = mpl.colors.to_rgb(colour)
-    return 0.299 * red + 0.587 * green + 0.114 * blue
+from recu_analysis.figures.print.style import VENUES, current_venue, figure_size, panels, style
 
 
 @pytest.mark.parametrize(("width", "inches"), [("column", 3.25), ("page", 6.875), (4.0, 4.0)])
@@ -123,12 +117,6 @@ def test_panels_stand_side_by_side():
     assert tuple(figure.get_size_inches()) == figure_size("page", panels=2)
     assert axes[0].get_position().x1 < axes[1].get_position().x0
     assert axes[0].get_position().height == pytest.approx(axes[1].get_position().height)
-
-
-def test_colours_differ_in_grey():
-    assert luminance(TAIL) - luminance(CORE) > 0.15
-    assert luminance(CORE) - luminance(DEAD) > 0.25
-    assert np.abs(np.diff([luminance(colour) for colour in RUN_COLOURS])).min() > 0.1
 
 
 @pytest.mark.parametrize("width", [0, -1, 101, float("inf"), float("nan")])
