@@ -1,19 +1,20 @@
-"""The numbers of the interactive charts: one layer of one window in memory at a time."""
+"""The numbers of the interactive charts."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from recu_analysis.analysis.engine import ask
-from recu_analysis.analysis.histogram import asked_score_counts
-from recu_analysis.analysis.layers import asked_layer_table, table_of
-from recu_analysis.analysis.magnitude import asked_by_magnitude, means
+from recu_analysis.analysis.histogram import score_counts_query
+from recu_analysis.analysis.layers import layer_table_query
+from recu_analysis.analysis.magnitude import bin_sums_query, means
 from recu_analysis.analysis.network import network_table
+from recu_analysis.analysis.query import attempt, gather, gathered
 from recu_analysis.analysis.selection import window_epochs
 from recu_analysis.errors import InputError
 from recu_analysis.report.run_summary import value_text
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recu_analysis.analysis.engine import Asked
     from recu_analysis.analysis.histogram import Counts
+    from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.report.sampling import Sample
     from recu_analysis.store.run import Run
@@ -141,28 +142,7 @@ CHARTS = (
 )
 
 
-def asked_charts(samples: Mapping[str, Sample], stretches: Mapping[str, WindowRange]) -> list[Asked[Any]]:
-    """What `chart_data` asks of the runs."""
-    return [
-        asked
-        for label, each in samples.items()
-        for asked in (_asked_rows(each), _asked_bins(each.run, stretches[label]), _asked_histograms(each))
-    ]
-
-
-def _asked_rows(each: Sample) -> Asked[list[dict[str, Any]]]:
-    return asked_layer_table(each.every, numbers=each.shown)
-
-
-def _asked_bins(run: Run, stretch: WindowRange) -> Asked[Values]:
-    return asked_by_magnitude(run, stretch, MAGNITUDE_BINS)
-
-
-def _asked_histograms(each: Sample) -> Asked[Counts]:
-    return asked_score_counts(each.every, each.shown, REACH, BINS)
-
-
-def chart_data(samples: Mapping[str, Sample], stretches: Mapping[str, WindowRange]) -> dict[str, Any]:
+def chart_query(samples: Mapping[str, Sample], stretches: Mapping[str, WindowRange]) -> Query[dict[str, Any]]:
     """What the page's charts draw, as JSON has it.
 
     Parameters
@@ -173,7 +153,7 @@ def chart_data(samples: Mapping[str, Sample], stretches: Mapping[str, WindowRang
 
     Returns
     -------
-    dict
+    Query of dict
         charts (see `Chart`), layers (names; index 0 of everything by layer is the whole network), time ("epoch" or
         "window"), reach and bins of the histograms, and runs: label, windows and time of the charts against time,
         series (quantity, then layer, then window), magnitude, histogram (windows, and counts by layer and window),
@@ -185,28 +165,44 @@ def chart_data(samples: Mapping[str, Sample], stretches: Mapping[str, WindowRang
     runs = []
     for label, each in samples.items():
         times = epochs[label] if by_epoch else {window.number: window.number for window in each.run.windows}
-        runs.append(
-            {
-                "label": label,
-                **_over_time(each, layers, times),
-                "magnitude": _against_magnitude(each.run, layers, stretches[label]),
-                "histogram": _histograms(each, layers, times),
-                "metrics": _metrics(each.run),
-            }
-        )
-    return {
+        runs.append(_run_query(label, each, layers, times, stretches[label]))
+    constant = {
         "charts": [asdict(chart) for chart in CHARTS],
         "layers": [value_text(name) for name in layers],
         "time": "epoch" if by_epoch else "window",
         "reach": REACH,
         "bins": BINS,
-        "runs": runs,
     }
+    return gather(*runs).then(lambda found: constant | {"runs": list(found)})
 
 
-def _over_time(each: Sample, layers: list[str], times: Mapping[int, float]) -> dict[str, Any]:
+def _run_query(
+    label: str, each: Sample, layers: list[str], times: Mapping[int, float], stretch: WindowRange
+) -> Query[dict[str, Any]]:
+    """What the charts show of one run."""
+    by_layer = {
+        spec.name: attempt(partial(bin_sums_query, each.run, [spec], stretch, MAGNITUDE_BINS), InputError)
+        for spec in each.run.header.layers
+    }
+    rows = layer_table_query(each.every, numbers=each.shown)
+    counts = score_counts_query(each.every, each.shown, REACH, BINS)
+    metrics = _metrics(each.run)
+
+    def shown(found: tuple[Any, ...]) -> dict[str, Any]:
+        table, sums, scores = found
+        return {
+            "label": label,
+            **_over_time(table, layers, times),
+            "magnitude": _against_magnitude(sums, layers),
+            "histogram": _histograms(each, scores, layers, times),
+            "metrics": metrics,
+        }
+
+    return gather(rows, gathered(by_layer), counts).then(shown)
+
+
+def _over_time(table: pd.DataFrame, layers: list[str], times: Mapping[int, float]) -> dict[str, Any]:
     """Windows, their times, and the quantities of the whole network and of each layer in them."""
-    table = table_of(each.every, ask(_asked_rows(each)))
     table = table[table["updates"] > 0]
     wanted = [name for chart in CHARTS if chart.against == "time" for name in chart.lines]
     numbers = table["window"].unique()
@@ -223,16 +219,14 @@ def _over_time(each: Sample, layers: list[str], times: Mapping[int, float]) -> d
     }
 
 
-def _against_magnitude(run: Run, layers: list[str], stretch: WindowRange) -> list[dict[str, Any] | None]:
+def _against_magnitude(sums: Mapping[str, list[Values] | InputError], layers: list[str]) -> list[dict[str, Any] | None]:
     """Mobility and silence against abs(z), of the whole network and of each layer; None for those too small."""
     tables: dict[str, pd.DataFrame] = {}
-    for spec in run.header.layers:
-        try:
-            (sums,) = ask(replace(_asked_bins(run, stretch), layers=(spec,)))
-        except InputError:  # fewer weights than bins
+    for name, found in sums.items():
+        if isinstance(found, InputError):  # fewer weights than bins
             continue
-        total = sums.sum(axis=0)
-        tables[spec.name] = means(total).assign(weights=total[:, 0])
+        total = found[0].sum(axis=0)
+        tables[name] = means(total).assign(weights=total[:, 0])
     return [_bins(_together(list(tables.values()))), *(_bins(tables.get(name)) for name in layers)]
 
 
@@ -256,9 +250,10 @@ def _bins(table: pd.DataFrame | None) -> dict[str, Any] | None:
     }
 
 
-def _histograms(each: Sample, layers: list[str], times: Mapping[int, float]) -> dict[str, Any]:
+def _histograms(
+    each: Sample, found: Mapping[str, Counts], layers: list[str], times: Mapping[int, float]
+) -> dict[str, Any]:
     """Counts of z at the end of every window, of the whole network and of each layer."""
-    found = dict(zip(each.every.layer_names, ask(_asked_histograms(each)), strict=True))
     whole = np.sum(list(found.values()), axis=0).tolist()
     missing = [None] * len(each.shown)
     return {
