@@ -23,7 +23,7 @@ from recu_analysis.analysis.selection import moving_windows, select_windows
 from recu_analysis.analysis.written import of_claim
 from recu_analysis.errors import InputError, RecuError
 from recu_analysis.report.charts import chart_query
-from recu_analysis.report.embedded_figures import drawings
+from recu_analysis.report.embedded_figures import embedded_figures, figures_query
 from recu_analysis.report.run_summary import configuration, recorded, unlike, value_text, warnings
 from recu_analysis.report.sampling import sample
 
@@ -87,11 +87,12 @@ def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -
         gathered({label: constant_query(each.run) for label, each in samples.items()}),
         _claims_query(tested, others),
         chart_query(samples, chosen),
+        figures_query(samples),
     )
 
     def page(found: tuple[Any, ...]) -> str:
-        tables, stretches, constant, claims, data = found
-        pictures, missing = drawings(samples)
+        tables, stretches, constant, claims, data, figures = found
+        pictures, missing = embedded_figures(samples, figures)
         nonfinite = {label: int(table["nonfinite"].sum()) for label, table in tables.items()}
         unvarying = {label: sum(counts.values()) for label, counts in constant.items()}
         return _render(
