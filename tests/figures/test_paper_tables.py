@@ -10,7 +10,7 @@ import pytest
 import recu_analysis as ra
 from recu_analysis.errors import InputError
 from recu_analysis.figures import draw_figure
-from recu_analysis.figures.tables import OURS, REPORTED, TABLES
+from recu_analysis.figures.paper_tables import OURS, REPORTED, TABLES
 from tests.editing import marks_of, write_marks
 
 
