@@ -10,7 +10,7 @@ import pandas as pd
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.selection import known_windows, moving_windows, window_epochs
+from recu_analysis.analysis.selection import known_windows, moving_windows, with_epochs
 from recu_analysis.errors import WindowNotFoundError
 from recu_analysis.store.chain import check_connected
 from recu_analysis.store.choice import numbers_text, select_layers
@@ -62,7 +62,7 @@ def cohorts(
         )
     check_connected(windows)
     parts = per_layer(run, select_layers(run, layers), _followed, start, tail_tau).run()
-    return _with_epochs(run, [row for rows in parts for row in rows])
+    return with_epochs(run, pd.DataFrame([row for rows in parts for row in rows]), at=2)
 
 
 def _followed(run: Run, spec: LayerSpec, start: int, tail_tau: TailTau) -> Answer[list[Row]]:
@@ -94,14 +94,6 @@ def _cohort(moved: Movement, members: Mask, touched: Mask) -> Row:
     }
 
 
-def _with_epochs(run: Run, rows: list[Row], columns: list[str] | None = None) -> pd.DataFrame:
-    """Rows as a table, with the epoch beside the window."""
-    table = pd.DataFrame(rows, columns=columns)
-    epochs = window_epochs(run)
-    table.insert(2, "epoch", [epochs.get(number, float("nan")) for number in table["window"]])
-    return table
-
-
 def transitions(run: Run, *, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str] | str | None = None) -> pd.DataFrame:
     """From one window to the next: tail weights that fall silent or flip again, with the core's rates beside them.
 
@@ -127,7 +119,7 @@ def transitions(run: Run, *, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str]
     """
     parts = per_layer(run, select_layers(run, layers), _changes, tail_tau).run()
     columns = ["layer", "window", *(f"{k}_fraction{p}" for p in ("", "_core") for k in ("died", "revived"))]
-    return _with_epochs(run, [row for part in parts for row in part], columns)
+    return with_epochs(run, pd.DataFrame([row for part in parts for row in part], columns=columns), at=2)
 
 
 def _changes(run: Run, spec: LayerSpec, tail_tau: TailTau) -> Answer[list[Row]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from recu_analysis.analysis.horizon import final_stretch
+from recu_analysis.analysis.horizon import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import select_windows
@@ -285,7 +285,7 @@ def dead_weights(
     NotRecordedError
         If the criterion needs zpath and the run was recorded without.
     """
-    at = window or final_stretch(run).range
+    at = choose(run, window)
     return dead_weights_query(run, at, criterion, tail_tau, layers).run()
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.special import ndtr
 
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
-from recu_analysis.analysis.horizon import final_stretch
+from recu_analysis.analysis.horizon import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import select_windows
@@ -202,7 +202,7 @@ def tails(
     InputError, LayerNotFoundError, WindowNotFoundError
         If the tail, a pattern or the range is not there.
     """
-    return tails_query(run, window or final_stretch(run).range, tail_tau, layers).run()
+    return tails_query(run, choose(run, window), tail_tau, layers).run()
 
 
 def tails_query(

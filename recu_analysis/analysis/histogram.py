@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, movement
-from recu_analysis.analysis.horizon import final_stretch
+from recu_analysis.analysis.horizon import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import select_windows, window_numbered
@@ -56,7 +56,7 @@ def weight_histogram(
     InputError
         If the pattern matches several layers.
     """
-    return weight_histogram_query(run, layer, window or final_stretch(run).range, bins, tail_tau).run()
+    return weight_histogram_query(run, layer, choose(run, window), bins, tail_tau).run()
 
 
 def weight_histogram_query(

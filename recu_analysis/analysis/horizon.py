@@ -136,6 +136,11 @@ def final_stretch(run: Run) -> Stretch:
     return _FOUND[run]
 
 
+def choose(run: Run, window: WindowRange | None) -> WindowRange:
+    """The windows that the caller named; where none were, the final stretch."""
+    return final_stretch(run).range if window is None else window
+
+
 _FOUND: WeakKeyDictionary[Run, Stretch] = WeakKeyDictionary()
 
 

@@ -15,8 +15,8 @@ from recu_analysis.analysis.network import network_table
 from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import (
     select_windows,
-    window_epochs,
     window_numbered,
+    with_epochs,
 )
 from recu_analysis.store.chain import start_known
 from recu_analysis.store.choice import select_layers
@@ -109,9 +109,7 @@ def layer_table_query(
 
 def by_window(run: Run, parts: Iterable[list[Row]], at: int = 1) -> pd.DataFrame:
     """The table that the rows of the layers make, window by window, with the epoch as its column number `at`."""
-    table = pd.DataFrame([row for rows in parts for row in rows])
-    epochs = window_epochs(run)
-    table.insert(at, "epoch", [epochs.get(number, math.nan) for number in table["window"]])
+    table = with_epochs(run, pd.DataFrame([row for rows in parts for row in rows]), at)
     return table.sort_values("window", kind="stable", ignore_index=True)
 
 

@@ -10,7 +10,7 @@ from scipy.special import ndtr
 
 from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
 from recu_analysis.analysis.distance import drift
-from recu_analysis.analysis.horizon import final_stretch
+from recu_analysis.analysis.horizon import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import select_windows
@@ -85,7 +85,7 @@ def by_magnitude(
     InputError
         If a layer has fewer weights than there are bins.
     """
-    return by_magnitude_query(run, window or final_stretch(run).range, bins, layers).run()
+    return by_magnitude_query(run, choose(run, window), bins, layers).run()
 
 
 def by_magnitude_query(

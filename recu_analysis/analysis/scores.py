@@ -12,7 +12,7 @@ from scipy.special import gamma
 from recu_analysis.analysis.channels import measured_channels
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.selection import window_epochs, window_numbered
+from recu_analysis.analysis.selection import window_numbered, with_epochs
 from recu_analysis.errors import InputError, WindowNotFoundError
 from recu_analysis.store.choice import numbers_text, select_layer
 from recu_analysis.theory.gennorm import shape_estimate
@@ -66,13 +66,11 @@ def score_histogram_query(
 ) -> Query[pd.DataFrame]:
     """The query of `score_histogram`."""
     spec, numbers = select_layer(run, layer), _windows(run, windows)
-    epochs = window_epochs(run)
 
     def in_order(tables: list[pd.DataFrame]) -> pd.DataFrame:
         (table,) = tables
         shown: pd.DataFrame = pd.concat([table[table["window"] == number] for number in numbers], ignore_index=True)
-        shown.insert(1, "epoch", [epochs.get(number, math.nan) for number in shown["window"]])
-        return shown
+        return with_epochs(run, shown, at=1)
 
     return per_layer(run, [spec], _histograms, tuple(sorted(set(numbers))), bins).then(in_order)
 
