@@ -226,13 +226,13 @@ def test_a_run_that_is_being_written_and_has_lost_a_window(tame, tmp_path):
 
 
 def test_runs_without_metrics_count_windows(tmp_path, monkeypatch):
-    monkeypatch.setattr(embedded_figures, "FIGURES_SHOWN", ("accuracy",))
+    monkeypatch.setattr(embedded_figures, "FIGURES_SHOWN", ("fig5",))
     path = synthetic_run(tmp_path / "run").path
     (path / "history/segment-0000/metrics.jsonl").unlink()
     text = report({"mine": ra.open_run(path)})
     assert data_of(text)["time"] == "window"
     assert data_of(text)["runs"][0]["time"] == [1, 2, 3, 4]
-    assert "The figure accuracy is left out" in text
+    assert "The figure fig5 is left out: run mine logged no epoch" in text
 
 
 @pytest.mark.usefixtures("without_figures")
