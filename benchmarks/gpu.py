@@ -13,7 +13,7 @@ import recu_analysis as ra
 from benchmarks.kernel import SHAPES
 from benchmarks.timing import ratio, take_turns
 from recu_analysis.capture.accumulate import DeviceAccumulator
-from recu_analysis.capture.choice import accumulator
+from recu_analysis.capture.accumulator_choice import accumulator
 from recu_analysis.nn import build_network
 
 if TYPE_CHECKING:

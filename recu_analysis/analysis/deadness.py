@@ -12,9 +12,9 @@ from recu_analysis.analysis.engine import Asked, ask, over
 from recu_analysis.analysis.horizon import final_stretch
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.errors import InputError, NotRecordedError, unknown
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.laplace import check_tau
-from recu_analysis.theory.ranks import median, of_rank
+from recu_analysis.theory.quickselect import median, of_rank
 from recu_analysis.theory.standardize import memory
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
 from recu_analysis.analysis.engine import Asked, ask, over
 from recu_analysis.analysis.horizon import final_stretch
 from recu_analysis.analysis.selection import select_windows
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.intervals import over_channels
 
 if TYPE_CHECKING:

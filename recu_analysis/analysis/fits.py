@@ -12,13 +12,13 @@ from recu_analysis.analysis.channels import by_blocks, measured_channels
 from recu_analysis.analysis.engine import Asked, ahead, ask
 from recu_analysis.analysis.selection import WindowRange, window_numbered
 from recu_analysis.errors import InputError, WindowNotFoundError
-from recu_analysis.store.choice import numbers_text, select_layers
+from recu_analysis.store.layer_selection import numbers_text, select_layers
 from recu_analysis.theory import quantization
+from recu_analysis.theory.empirical import clamped_entropy as measured_entropy
+from recu_analysis.theory.empirical import quantized, sign_entropy
 from recu_analysis.theory.entropy import clamped_entropy, laplace_bound
 from recu_analysis.theory.fit import fit, laplace_scale
 from recu_analysis.theory.gennorm import SHAPES
-from recu_analysis.theory.measured import clamped_entropy as measured_entropy
-from recu_analysis.theory.measured import quantized, sign_entropy
 from recu_analysis.theory.standardize import WeightTransform, standard_scores
 
 if TYPE_CHECKING:

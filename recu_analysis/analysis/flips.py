@@ -12,7 +12,7 @@ from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
 from recu_analysis.analysis.engine import Asked, ahead, ask, over
 from recu_analysis.analysis.layers import initial_signs
 from recu_analysis.analysis.selection import known_windows, window_epochs
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.standardize import memory
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from recu_analysis.analysis.selection import (
 )
 from recu_analysis.errors import InputError
 from recu_analysis.store.chain import begins_anew, start_known
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.standardize import cosine, score_products
 
 if TYPE_CHECKING:

@@ -18,12 +18,12 @@ from recu_analysis.analysis.selection import (
     window_numbered,
 )
 from recu_analysis.store.chain import start_known
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory import gennorm, quantization
+from recu_analysis.theory.empirical import quantized, sign_entropy
 from recu_analysis.theory.entropy import clamped_entropy, laplace_bound
 from recu_analysis.theory.fit import ks_laplace
 from recu_analysis.theory.laplace import scale_estimate
-from recu_analysis.theory.measured import quantized, sign_entropy
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:

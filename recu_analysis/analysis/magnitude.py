@@ -14,7 +14,7 @@ from recu_analysis.analysis.engine import Asked, ask, over
 from recu_analysis.analysis.horizon import final_stretch
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.errors import InputError
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.intervals import FEWEST_CHANNELS, bca, draws, expanded, shuffled
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from recu_analysis.analysis.fits import window_at
 from recu_analysis.analysis.selection import window_numbered
 from recu_analysis.analysis.tradeoff import check_levels, closed_forms
 from recu_analysis.errors import InputError
-from recu_analysis.store.choice import select_layers
-from recu_analysis.theory.measured import clamped_entropy, quantized
+from recu_analysis.store.layer_selection import select_layers
+from recu_analysis.theory.empirical import clamped_entropy, quantized
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from recu_analysis.analysis.channels import measured_channels
 from recu_analysis.analysis.engine import Asked, ask, over
 from recu_analysis.analysis.selection import window_epochs, window_numbered
 from recu_analysis.errors import InputError, WindowNotFoundError
-from recu_analysis.store.choice import numbers_text, select_layers
+from recu_analysis.store.layer_selection import numbers_text, select_layers
 from recu_analysis.theory.gennorm import shape_estimate
 from recu_analysis.theory.laplace import scale_estimate
 from recu_analysis.theory.standardize import standard_scores

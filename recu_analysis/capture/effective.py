@@ -25,7 +25,7 @@ class EffectiveAccumulator:
     effective : callable
         Gives the effective weight now, a tensor of as many weights.
     kind : callable
-        Makes the accumulators of both, as `recu_analysis.capture.choice.accumulator` does.
+        Makes the accumulators of both, as `recu_analysis.capture.accumulator_choice.accumulator` does.
     of_latent : set of str
         Quantities that are of the latent weight.
     quantities : collection of str

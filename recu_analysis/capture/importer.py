@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from recu_analysis.capture.accumulate import warn_of_infinite
-from recu_analysis.capture.adapters.saved import SavedLayer, saved_layers
-from recu_analysis.capture.choice import layer_accumulator
+from recu_analysis.capture.accumulator_choice import layer_accumulator
+from recu_analysis.capture.adapters.state_dict_layers import SavedLayer, saved_layers
 from recu_analysis.capture.environment import environment
-from recu_analysis.capture.extras import extras, need_gradients
+from recu_analysis.capture.optional_sums import extras, need_gradients
 from recu_analysis.errors import InputError, RunExistsError
 from recu_analysis.interop.checkpoints import NUMBERS, checkpoint_files, read_state
 from recu_analysis.store.durable import whole_folder

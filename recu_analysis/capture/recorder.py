@@ -13,14 +13,14 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from recu_analysis.capture.accumulate import warn_of_infinite
 from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.capture.environment import what_trains
-from recu_analysis.capture.extras import need_gradients
 from recu_analysis.capture.interrupts import interrupts_deferred
+from recu_analysis.capture.layer_recording import pool_for, track_of
 from recu_analysis.capture.metrics import plain
 from recu_analysis.capture.optimizers import Steps, free_optimizers, has_closure, recorded, was_skipped
+from recu_analysis.capture.optional_sums import need_gradients
 from recu_analysis.capture.outside import Others, unseen, warn_after_the_end
-from recu_analysis.capture.ranks import IdleWriter, is_first, refuse_sharded
+from recu_analysis.capture.rank_zero import IdleWriter, is_first, refuse_sharded
 from recu_analysis.capture.resuming import Position, begin, name_tensor
-from recu_analysis.capture.tracks import pool_for, track_of
 from recu_analysis.capture.verification import Hook, Verification
 from recu_analysis.errors import InputError, RecorderError
 from recu_analysis.store.quantities import requested

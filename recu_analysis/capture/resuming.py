@@ -14,7 +14,7 @@ from recu_analysis.capture.environment import environment
 from recu_analysis.errors import InputError, StoreError
 from recu_analysis.store.format import RUN_FILE
 from recu_analysis.store.header import LayerWindow
-from recu_analysis.store.held import absolute
+from recu_analysis.store.locked_folder import absolute
 from recu_analysis.store.quantities import rows_of
 from recu_analysis.store.run import open_run, read_header
 from recu_analysis.store.state import LayerState, nothing
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from recu_analysis.capture.tracks import Track
+    from recu_analysis.capture.layer_recording import Track
     from recu_analysis.store.window import LayerRecord, Window
 
 

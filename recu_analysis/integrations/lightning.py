@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from recu_analysis.integrations.callback_base import Marking, scalars_of
 from recu_analysis.integrations.extra import missing
-from recu_analysis.integrations.marking import Marking, scalars_of
 
 try:
     from lightning.pytorch import Callback

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
+from recu_analysis.integrations.callback_base import Marking, scalars_of
 from recu_analysis.integrations.extra import missing
-from recu_analysis.integrations.marking import Marking, scalars_of
 
 try:
     from transformers import TrainerCallback

@@ -1,6 +1,6 @@
 """The ReCU method: binary layers, networks, and what sets them up."""
 
-from recu_analysis.nn.binariser import BINARISERS, Binariser
+from recu_analysis.nn.binarizer import BINARISERS, Binariser
 from recu_analysis.nn.layers import BinaryConv2d, BinaryLinear, binary_parameters, set_progress, set_tau
 from recu_analysis.nn.networks import build_network
 

@@ -12,7 +12,7 @@ import triton.language as tl
 from torch.autograd.function import once_differentiable
 
 from recu_analysis.nn import kernels
-from recu_analysis.nn.binariser import Binariser
+from recu_analysis.nn.binarizer import Binariser
 from recu_analysis.nn.functional import EPS
 from recu_analysis.nn.launch import Kernel, on
 

@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional
 
 from recu_analysis.errors import InputError
-from recu_analysis.nn.binariser import Binariser
-from recu_analysis.nn.binariser import binariser as make_binariser
+from recu_analysis.nn.binarizer import Binariser
+from recu_analysis.nn.binarizer import binariser as make_binariser
 from recu_analysis.nn.functional import (
     channel_means,
     clamp_bound,
@@ -22,7 +22,7 @@ from recu_analysis.nn.functional import (
     recu,
     standardise,
 )
-from recu_analysis.nn.fusing import fused_for
+from recu_analysis.nn.fused_dispatch import fused_for
 from recu_analysis.nn.signs import (
     divided_by_deviation,
     sign_clipped,
@@ -33,7 +33,7 @@ from recu_analysis.nn.signs import (
     steepness_at,
 )
 from recu_analysis.theory.laplace import check_tau
-from recu_analysis.theory.reals import real
+from recu_analysis.theory.validation import real
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

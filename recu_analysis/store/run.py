@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.errors import DamagedError, NotARunError, RecuError
 from recu_analysis.store import format as names
 from recu_analysis.store.chain import chained, gap
+from recu_analysis.store.consistency import other_updates
 from recu_analysis.store.header import RunHeader
 from recu_analysis.store.sealing import unsealed
 from recu_analysis.store.segments import (
@@ -26,7 +27,6 @@ from recu_analysis.store.segments import (
     shards,
 )
 from recu_analysis.store.shard import ShardHeader
-from recu_analysis.store.sound import other_updates
 from recu_analysis.store.tensors import TensorFile, read_small
 from recu_analysis.store.window import Window, Windows
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recu_analysis.errors import DamagedError, InputError, RunExistsError, WindowNotFoundError
-from recu_analysis.store.choice import numbers_text, select_layers
 from recu_analysis.store.durable import check_room, whole_folder
+from recu_analysis.store.layer_selection import numbers_text, select_layers
 from recu_analysis.store.record import merged
 from recu_analysis.store.run import open_run
 from recu_analysis.store.state import LayerState

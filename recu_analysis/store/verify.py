@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.errors import DamagedError, RecuError, StoreError
 from recu_analysis.store import format as names
 from recu_analysis.store.chain import gap, missing_before
+from recu_analysis.store.consistency import odd_flips
 from recu_analysis.store.quantities import UNION, tensors_of
 from recu_analysis.store.run import open_run, open_window
 from recu_analysis.store.sealing import load_json, seal
 from recu_analysis.store.segments import Segment, limit, missing_places, numbered, read_marks, read_segment, shards
-from recu_analysis.store.sound import odd_flips
 from recu_analysis.store.tensors import TensorFile, TornError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 import numpy as np
 
 from recu_analysis.errors import DamagedError, LayerNotFoundError, NotRecordedError, WindowNotFoundError, hint
+from recu_analysis.store.consistency import fits_shape, fits_window, is_negative
 from recu_analysis.store.quantities import TABLE, UNION
-from recu_analysis.store.sound import fits_shape, fits_window, is_negative
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

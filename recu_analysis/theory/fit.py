@@ -12,8 +12,8 @@ from scipy.special import ndtr
 from recu_analysis.errors import InputError, unknown
 from recu_analysis.theory import gennorm
 from recu_analysis.theory.blocks import blocks
+from recu_analysis.theory.empirical import check_weights
 from recu_analysis.theory.intervals import LEVEL, Interval, group_of, groups, over_channels
-from recu_analysis.theory.measured import check_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable

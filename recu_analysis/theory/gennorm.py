@@ -10,8 +10,8 @@ from scipy.optimize import brentq
 from scipy.special import gammaln, psi
 
 from recu_analysis.theory.blocks import blocks
+from recu_analysis.theory.empirical import check_weights
 from recu_analysis.theory.intervals import LEVEL, Interval, check_level, group_of, groups, over_channels
-from recu_analysis.theory.measured import check_weights
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -11,7 +11,7 @@ from scipy.special import gammaln
 from recu_analysis.errors import InputError
 from recu_analysis.theory.laplace import scale_estimate
 from recu_analysis.theory.quantization import check_scale
-from recu_analysis.theory.reals import real_array, reals
+from recu_analysis.theory.validation import real_array, reals
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

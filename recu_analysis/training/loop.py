@@ -16,13 +16,13 @@ from recu_analysis.capture.record import record
 from recu_analysis.errors import InputError
 from recu_analysis.nn import set_progress, set_tau
 from recu_analysis.store.format import RUN_FILE
-from recu_analysis.store.held import absolute
+from recu_analysis.store.locked_folder import absolute
 from recu_analysis.store.quantities import requested
 from recu_analysis.store.run import read_header
 from recu_analysis.store.starting import check_resumable
 from recu_analysis.store.state import window_bytes
 from recu_analysis.store.writer import LEAST_WINDOWS
-from recu_analysis.training import checkpoint, place
+from recu_analysis.training import checkpoint, run_folder
 from recu_analysis.training.data import Dataset, batches, epoch_seed, load_dataset
 from recu_analysis.training.distributed import Processes, SharedError, processes
 from recu_analysis.training.evaluation import not_finite
@@ -157,7 +157,7 @@ def train(
             done = position.epochs if position else 0
             expected = _bytes_ahead(config, model, done)
             what = f"the windows of {config.epochs - done} epochs"
-            place.make_ready(folder, expected, what, new=position is None, overwrite=overwrite)
+            run_folder.make_ready(folder, expected, what, new=position is None, overwrite=overwrite)
             on_start(expected)
         training = _Training(config, data, model, optimizer, ours, on_batch, should_stop)
         held.close()  # the recorder takes the folder itself
@@ -165,7 +165,7 @@ def train(
             return training.run(folder, position)
         except CompilationError as error:
             if ours.first and position is None and error.update == 0:
-                place.discard(folder)  # it holds the initial state only
+                run_folder.discard(folder)  # it holds the initial state only
             raise
 
 
@@ -202,7 +202,7 @@ def _begun(config: TrainingConfig, folder: Path, ours: Processes, held: contextl
     if position.epochs == config.epochs:
         return position  # nobody moves it on, and it may lie where nothing can be written
     if ours.first:
-        held.enter_context(place.held(folder))
+        held.enter_context(run_folder.held(folder))
     ours.wait()
     return _position(config, folder, ours)
 

@@ -14,7 +14,7 @@ from recu_analysis.analysis.selection import (
     select_windows,
 )
 from recu_analysis.errors import InputError, LayerNotFoundError, WindowNotFoundError
-from recu_analysis.store.choice import numbers_text, select_layers
+from recu_analysis.store.layer_selection import numbers_text, select_layers
 from recu_analysis.store.record import merged
 from recu_analysis.testing import layer_state, random_walk, synthetic_run
 

@@ -13,7 +13,7 @@ from recu_analysis.analysis.fits import fit_table
 from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.errors import LayerNotFoundError, WindowNotFoundError
 from recu_analysis.testing import synthetic_run
-from recu_analysis.theory.measured import differential_entropy
+from recu_analysis.theory.empirical import differential_entropy
 from recu_analysis.theory.standardize import WeightTransform
 
 # Channels of different scale, so that the raw weights pooled are no normal sample.

@@ -10,7 +10,7 @@ from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.errors import InputError, LayerNotFoundError, WindowNotFoundError
 from recu_analysis.testing import synthetic_run
 from recu_analysis.theory import entropy, laplace, quantization
-from recu_analysis.theory.measured import differential_entropy
+from recu_analysis.theory.empirical import differential_entropy
 from recu_analysis.theory.standardize import WeightTransform
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator
-from recu_analysis.capture.choice import accumulator
+from recu_analysis.capture.accumulator_choice import accumulator
 
 KINDS = [CpuAccumulator, DeviceAccumulator]
 

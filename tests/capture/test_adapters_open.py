@@ -14,7 +14,7 @@ from recu_analysis.capture.adapters import binary_layers, registry
 from recu_analysis.errors import InputError, NoBinaryLayersError
 from recu_analysis.nn import BinaryConv2d, BinaryLinear
 from recu_analysis.theory.standardize import WeightTransform
-from tests.capture import wild_layers as wild
+from tests.capture import codebase_layers as codebases
 
 
 @pytest.fixture(autouse=True)
@@ -189,7 +189,7 @@ def test_a_parametrized_binary_layer_is_followed_through_its_parametrization():
 def test_looking_leaves_a_spectral_norm_and_random_numbers_alone():
     torch.manual_seed(0)
     model = nn.Sequential(
-        parametrizations.spectral_norm(BinaryLinear(6, 4)), parametrizations.spectral_norm(wild.rbnn())
+        parametrizations.spectral_norm(BinaryLinear(6, 4)), parametrizations.spectral_norm(codebases.rbnn())
     )
     state = {name: value.clone() for name, value in model.state_dict().items()}
     random = torch.get_rng_state()

@@ -17,8 +17,8 @@ from recu_analysis.capture.verification import Verification
 from recu_analysis.errors import InputError, NoBinaryLayersError, RecorderError, RecordingWarning
 from recu_analysis.nn import BinaryConv2d, BinaryLinear
 from recu_analysis.theory.standardize import WeightTransform
-from tests.capture import wild_layers as wild
-from tests.capture.test_adapters_wild import shake
+from tests.capture import codebase_layers as codebases
+from tests.capture.test_known_codebases import shake
 
 
 def through(weight, value):
@@ -142,7 +142,7 @@ def shares(layer, *, example=None):
     else:
         latent = found.weight.detach().clone()
         verification.watch(layers, {found.name: lambda: latent})
-        binarised = layer.binarise() if isinstance(layer, wild.BinConv2d) else None
+        binarised = layer.binarise() if isinstance(layer, codebases.BinConv2d) else None
         layer(input_of(layer))
         if binarised:
             binarised[0].data.copy_(binarised[1])
@@ -156,10 +156,10 @@ def input_of(layer):
     return torch.randn(1, 6) if len(width) == 2 and width[1] == 6 else torch.randn(1, 2, 4, 4)
 
 
-@pytest.mark.parametrize("codebase", wild.LAYERS)
+@pytest.mark.parametrize("codebase", codebases.LAYERS)
 def test_layers_of_known_codebases_are_verified_or_told(codebase):
     torch.manual_seed(1)
-    make = wild.LAYERS[codebase][1]
+    make = codebases.LAYERS[codebase][1]
     (share,) = shares(make()).values()
     soft = codebase == "bnext-warm"
     assert 0.9 < share < 1.0 if soft else share == 0.0

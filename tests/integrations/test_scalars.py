@@ -13,8 +13,8 @@ from torch import nn
 import recu_analysis as ra
 from recu_analysis.errors import InputError, LayerNotFoundError, MissingExtraError, NotARunError
 from recu_analysis.integrations import tensorboard, wandb
+from recu_analysis.integrations.callback_base import scalars_of
 from recu_analysis.integrations.extra import missing
-from recu_analysis.integrations.marking import scalars_of
 from recu_analysis.integrations.scalars import COLUMNS, OTHERS, WindowLogger
 from recu_analysis.nn import BinaryLinear
 from recu_analysis.testing import synthetic_run

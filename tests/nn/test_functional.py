@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from recu_analysis.nn.functional import mask_random, recu, standardise
-from recu_analysis.nn.fusing import _fused, fused_for
+from recu_analysis.nn.fused_dispatch import _fused, fused_for
 from recu_analysis.nn.signs import (
     polynomial_slope,
     sign_polynomial,

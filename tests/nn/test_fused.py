@@ -7,7 +7,7 @@ import torch
 
 from recu_analysis.nn import BinaryConv2d, BinaryLinear, build_network
 from recu_analysis.nn import functional as plain
-from recu_analysis.nn.binariser import Binariser
+from recu_analysis.nn.binarizer import Binariser
 from recu_analysis.nn.signs import _ScaledPolynomial, sign_straight_through
 from tests.nn.outcomes import apart, gradients_given, outcome
 

@@ -13,7 +13,7 @@ from recu_analysis.capture.accumulate import CpuAccumulator
 from recu_analysis.capture.kernel import FOLD_EVERY
 from recu_analysis.nn import BinaryConv2d, BinaryLinear
 from recu_analysis.nn import functional as plain
-from recu_analysis.nn.binariser import Binariser
+from recu_analysis.nn.binarizer import Binariser
 from recu_analysis.nn.signs import sign_scaled, sign_straight_through
 from tests.nn.outcomes import apart, gradients_given, outcome
 

@@ -23,7 +23,7 @@ from recu_analysis.analysis.engine import Asked, ahead, ask
 from recu_analysis.analysis.horizon import LONG_MEMORY, asked_memory, memory_between
 from recu_analysis.analysis.measured import asked_measured
 from recu_analysis.errors import InputError
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory import gennorm
 from recu_analysis.theory.entropy import CRITICAL_SCALE
 from recu_analysis.theory.fit import laplace_sums

@@ -19,8 +19,8 @@ from recu_analysis.analysis.claims.finding import (
 from recu_analysis.analysis.engine import ask
 from recu_analysis.analysis.logged import logged
 from recu_analysis.analysis.mask import LEVELS, asked_signs
-from recu_analysis.store.choice import select_layers
 from recu_analysis.store.labels import folder_names
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.intervals import Interval, student
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from recu_analysis.capture.accumulate import storable
+from recu_analysis.capture.accumulator_choice import layer_accumulator
 from recu_analysis.capture.adapters.registry import two_valued
-from recu_analysis.capture.choice import layer_accumulator
-from recu_analysis.capture.extras import extras
+from recu_analysis.capture.optional_sums import extras
 from recu_analysis.capture.outside import NOTHING, Moved, Outside
 from recu_analysis.errors import RecorderError
 from recu_analysis.store.header import LayerWindow
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.capture.accumulate import Accumulator
     from recu_analysis.capture.adapters import BinaryLayer
-    from recu_analysis.capture.extras import Extra
+    from recu_analysis.capture.optional_sums import Extra
     from recu_analysis.store.header import LayerSpec
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.capture.adapters.find import judged_layers
-from recu_analysis.capture.adapters.saved import known_layers
+from recu_analysis.capture.adapters.state_dict_layers import known_layers
 from recu_analysis.capture.verification import Verification
 
 if TYPE_CHECKING:

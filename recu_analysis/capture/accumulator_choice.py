@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator
 from recu_analysis.capture.effective import EffectiveAccumulator
-from recu_analysis.nn.fusing import fused_for
+from recu_analysis.nn.fused_dispatch import fused_for
 from recu_analysis.store.quantities import QUANTITIES
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import torch
 
 from recu_analysis.capture.adapters.registry import Adapter, Meaning, refuse_unusable, registered, scored
 from recu_analysis.errors import InputError, NoBinaryLayersError, listed, unknown
-from recu_analysis.interop.saved import layers_in, weight_of
+from recu_analysis.interop.state_dict import layers_in, weight_of
 from recu_analysis.store.header import LayerSpec
 from recu_analysis.theory.standardize import WeightTransform
 

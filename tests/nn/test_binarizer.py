@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from recu_analysis.errors import InputError
 from recu_analysis.nn import BinaryConv2d, BinaryLinear, set_progress, set_tau
-from recu_analysis.nn.binariser import BINARISERS, Binariser, binariser
+from recu_analysis.nn.binarizer import BINARISERS, Binariser, binariser
 from recu_analysis.theory.standardize import WeightTransform
 
 TAU = 0.8125  # exact in every dtype

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.capture.record import record
 from recu_analysis.errors import StoreError
 from recu_analysis.store.format import RUN_FILE
-from recu_analysis.store.held import absolute
+from recu_analysis.store.locked_folder import absolute
 
 if TYPE_CHECKING:
     import os

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import recu_analysis as ra
-from recu_analysis.integrations.marking import Marking
+from recu_analysis.integrations.callback_base import Marking
 from tests.capture.plain_loops import sgd, step, tiny
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from recu_analysis.nn.binariser import Binariser
+from recu_analysis.nn.binarizer import Binariser
 
 if TYPE_CHECKING:
     from types import ModuleType
