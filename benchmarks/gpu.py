@@ -50,7 +50,7 @@ def updates() -> None:
     print(f"an update on {torch.cuda.get_device_name()}, {count / 1e6:.1f} M weights in {len(weights)} layers")
     print(f"  bandwidth limit: {limit:.0f} microseconds ({LEAST} bytes a weight at {bandwidth:.0f} GB/s of a copy)")
     for name, kind in (("ours", accumulator), ("plain torch operations", DeviceAccumulator)):
-        sums = [kind(weight, centre=True) for weight in weights]
+        sums = [kind(weight, center=True) for weight in weights]
         turns = [weights, steps]
 
         def once(sums: list[DeviceAccumulator] = sums, turns: list[list[torch.Tensor]] = turns) -> None:

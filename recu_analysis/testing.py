@@ -212,7 +212,7 @@ def synthetic_run(
         If the number of windows does not divide that of the updates.
     """
     truth = dict(history) if history is not None else _default_history(seed)
-    transform = transform or WeightTransform(centre=True, target=2.0, clamp=True)
+    transform = transform or WeightTransform(center=True, target=2.0, clamp=True)
     specs = [LayerSpec(name, walk.shape[1:], str(walk.dtype), "synthetic", transform) for name, walk in truth.items()]
     updates = len(next(iter(truth.values()))) - 1
     if windows < 1 or updates < 1 or updates % windows:
@@ -221,7 +221,7 @@ def synthetic_run(
     writer = RunWriter(Path(path), specs, configuration={"network": "synthetic"}, environment={}, exact=exact)
     for number, last in enumerate(marks):
         first = marks[number - 1] + 1 if number else 1
-        states = {name: layer_state(walk, first, last, centre=transform.centre) for name, walk in truth.items()}
+        states = {name: layer_state(walk, first, last, center=transform.center) for name, walk in truth.items()}
         writer.write_window(states, first_update=first, last_update=last)
         if number:
             quality = 50.0 + number
@@ -236,7 +236,7 @@ def _default_history(seed: int) -> History:
     return {name: random_walk(shape, 20, seed=seed + index) for index, (name, shape) in enumerate(shapes.items())}
 
 
-def layer_state(walk: Array, first: int, last: int, *, centre: bool) -> LayerState:
+def layer_state(walk: Array, first: int, last: int, *, center: bool) -> LayerState:
     """The record of updates `first` to `last` of one layer, by a plain loop over them in float64.
 
     Parameters
@@ -245,15 +245,15 @@ def layer_state(walk: Array, first: int, last: int, *, centre: bool) -> LayerSta
         Weights before the first update of the run and after each.
     first, last : int
         Numbers of updates, from 1.
-    centre : bool
+    center : bool
         Whether the effective weight is the latent one less its channel's mean.
     """
     rows = walk.astype(np.float64).reshape(len(walk), walk.shape[1], -1)
     freedom = max(rows.shape[2] - 1, 1)
     with np.errstate(invalid="ignore"):
-        centred = rows - rows.mean(axis=2, keepdims=True)
-        effective = centred if centre else rows
-        deviation = np.sqrt((centred**2).sum(axis=2, keepdims=True) / freedom)
+        centered = rows - rows.mean(axis=2, keepdims=True)
+        effective = centered if center else rows
+        deviation = np.sqrt((centered**2).sum(axis=2, keepdims=True) / freedom)
         z = np.divide(effective, deviation, out=np.zeros_like(rows), where=deviation != 0)
     path, zpath = np.zeros(rows.shape[1:]), np.zeros(rows.shape[1:])
     flips, first_flip, last_flip = (np.zeros(rows.shape[1:], np.uint32) for _ in range(3))

@@ -120,7 +120,7 @@ def _fit_layer(run: Run, spec: LayerSpec, number: int, raw: bool) -> Answer[Row]
         return row
     try:
         shown = _distribution(scored.rows if raw else _scores(scored.rows, transform))
-        standardised = operand.rows if raw else by_blocks(operand.rows, transform.standardised)
+        standardised = operand.rows if raw else by_blocks(operand.rows, transform.standardized)
         shown |= _scale(standardised, transform.target) | _quantisation(standardised, tau, transform.quantile)
     except InputError as error:  # weights so small or large that no square of them is a number
         return row | {"note": _joined(note, str(error))}
@@ -128,7 +128,7 @@ def _fit_layer(run: Run, spec: LayerSpec, number: int, raw: bool) -> Answer[Row]
 
 
 def _scores(rows: Array, transform: WeightTransform) -> Array:
-    return by_blocks(rows, lambda block: standard_scores(block, centre=transform.centre))
+    return by_blocks(rows, lambda block: standard_scores(block, center=transform.center))
 
 
 def _note(scored: Channels, operand: Channels, *, few: bool) -> str:

@@ -97,7 +97,7 @@ def _from_start(run: Run, spec: LayerSpec, first: int, lasts: tuple[int, ...]) -
 
 
 def _product(spec: LayerSpec, start: ArrayLike, end: ArrayLike) -> NDArray[np.float64]:
-    sums = score_products(start, end, centre=spec.centre)
+    sums = score_products(start, end, center=spec.center)
     total: NDArray[np.float64] = sums[np.isfinite(sums).all(axis=1)].sum(axis=0)
     return total
 

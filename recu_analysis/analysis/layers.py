@@ -156,7 +156,7 @@ def _state(spec: LayerSpec, record: MergedRecord) -> Row:
     if not channels.rows.size:
         return row
     # As one channel: the layer is summed in one go here, not channel by channel.
-    standardised = transform.standardised(channels.rows).reshape(1, -1)
+    standardised = transform.standardized(channels.rows).reshape(1, -1)
     found = quantized(standardised, tau, transform.quantile)
     return row | {
         "b_hat": found.b_hat,

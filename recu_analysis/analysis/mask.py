@@ -71,8 +71,8 @@ def _signs(run: Run, spec: LayerSpec, levels: tuple[float, ...], scales: tuple[f
     if weight.size:
         signs = spec.signs(weight)
         for tau, scale in counts:
-            transform = WeightTransform(centre=spec.centre, target=scale, clamp=True)
-            clamped = transform.clamped(transform.standardised(weight), tau)
+            transform = WeightTransform(center=spec.center, target=scale, clamp=True)
+            clamped = transform.clamped(transform.standardized(weight), tau)
             counts[tau, scale] = int(np.count_nonzero(~(clamped < 0) != signs))
     return pd.DataFrame(
         [{"tau": tau, "scale": scale, "weights": weight.size, "changed": n} for (tau, scale), n in counts.items()]

@@ -85,7 +85,7 @@ def _measured(run: Run, spec: LayerSpec, number: int, levels: tuple[float, ...])
     channels = measured_channels(record.operand)
     if not channels.rows.size:
         raise InputError(f"layer {spec.name} has no weights to measure in window {number}: {channels.left_out}")
-    standardised = by_blocks(channels.rows, transform.standardised)
+    standardised = by_blocks(channels.rows, transform.standardized)
     ordered = np.sort(standardised, axis=None)
     rows: list[dict[str, Any]] = []
     for level in levels:

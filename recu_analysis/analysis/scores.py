@@ -104,7 +104,7 @@ def _scores(spec: LayerSpec, weight: NDArray[Any], number: int) -> Values:
     rows = measured_channels(weight).rows
     if not rows.size:
         raise InputError(f"layer {spec.name} has no weights with a distribution in window {number}")
-    return standard_scores(rows, centre=spec.centre).ravel()
+    return standard_scores(rows, center=spec.center).ravel()
 
 
 def _densities(z: Values, edges: Values) -> pd.DataFrame:

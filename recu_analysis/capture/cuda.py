@@ -89,7 +89,7 @@ def _advance(
     freedom: tl.tensor,
     update: tl.tensor,
     before: tl.tensor,
-    CENTRE: tl.constexpr,  # noqa: N803
+    CENTER: tl.constexpr,  # noqa: N803
     BLOCK: tl.constexpr,  # noqa: N803
     FOLD_EVERY: tl.constexpr,  # noqa: N803
 ) -> None:
@@ -101,7 +101,7 @@ def _advance(
     shift, scale = _moments(new + begin, width, freedom, BLOCK)
     tl.store(mean + channel, shift)
     tl.store(inverse + channel, scale)
-    if not CENTRE:
+    if not CENTER:
         shift, old_shift = 0.0, 0.0
     for start in range(0, width, BLOCK):
         at = start + tl.arange(0, BLOCK)
@@ -127,20 +127,20 @@ class CudaAccumulator(DeviceAccumulator):
     ----------
     weight : Tensor, shape (C_out, ...)
         State before the first update, on a CUDA GPU.
-    centre : bool
+    center : bool
         Whether the effective weight is the latent one less its channel's mean.
     quantities : collection of str
         What is kept; the moving average of flips needs their times as well.
     """
 
-    def __init__(self, weight: torch.Tensor, *, centre: bool, quantities: Collection[str] = QUANTITIES) -> None:
-        super().__init__(weight, centre=centre, quantities=quantities)
+    def __init__(self, weight: torch.Tensor, *, center: bool, quantities: Collection[str] = QUANTITIES) -> None:
+        super().__init__(weight, center=center, quantities=quantities)
         del self._z, self._negative  # the kernel makes them again, of the old weights and these two
         self._mean = self._old.new_empty(len(self._old), dtype=torch.float64)
         self._inverse = torch.empty_like(self._mean)
         width = self._old.shape[1]
         self._width = width, max(width - 1, 1)
-        constants = {"BLOCK": min(MOST_AT_ONCE, triton.next_power_of_2(width)), "CENTRE": self._centre}
+        constants = {"BLOCK": min(MOST_AT_ONCE, triton.next_power_of_2(width)), "CENTER": self._center}
         constants["FOLD_EVERY"] = FOLD_EVERY
         self._advance = Kernel(_advance, len(self._old), constants)
         with on(self._old.device):

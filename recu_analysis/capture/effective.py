@@ -41,8 +41,8 @@ class EffectiveAccumulator:
     ) -> None:
         self._ask = effective
         kept = frozenset(quantities)
-        self._latent = kind(weight, centre=False, quantities=kept & of_latent)
-        self._begin = partial(kind, centre=False, quantities=kept - of_latent)
+        self._latent = kind(weight, center=False, quantities=kept & of_latent)
+        self._begin = partial(kind, center=False, quantities=kept - of_latent)
         self._effective = self._begin(self._asked(weight))
 
     @property

@@ -88,7 +88,7 @@ def _weight_signs(
     size: tl.tensor,
     GAIN: tl.constexpr,  # noqa: N803
     EPS: tl.constexpr,  # noqa: N803
-    CENTRE: tl.constexpr,  # noqa: N803
+    CENTER: tl.constexpr,  # noqa: N803
     SCALED: tl.constexpr,  # noqa: N803
     KIND: tl.constexpr,  # noqa: N803
     BLOCK: tl.constexpr,  # noqa: N803
@@ -98,7 +98,7 @@ def _weight_signs(
     factor = GAIN / tl.sqrt(variance + EPS)
     tl.store(mean_of, mean)
     tl.store(factor_of, factor)
-    shift = mean if CENTRE else 0.0
+    shift = mean if CENTER else 0.0
     total = tl.zeros([BLOCK], KIND)
     for start in range(0, size, BLOCK):
         at = start + tl.arange(0, BLOCK)
@@ -140,13 +140,13 @@ def _weight_gradient(
     bound: tl.tensor,
     size: tl.tensor,
     GAIN: tl.constexpr,  # noqa: N803
-    CENTRE: tl.constexpr,  # noqa: N803
+    CENTER: tl.constexpr,  # noqa: N803
     SCALED: tl.constexpr,  # noqa: N803
     KIND: tl.constexpr,  # noqa: N803
     BLOCK: tl.constexpr,  # noqa: N803
 ) -> None:
     """Gradient of one channel: through alpha, the clamp, whose bound is that of the layer, and the standardisation."""
-    shift = mean if CENTRE else 0.0
+    shift = mean if CENTER else 0.0
     total, product, agreed = tl.zeros([BLOCK], KIND), tl.zeros([BLOCK], KIND), tl.zeros([BLOCK], KIND)
     for start in range(0, size, BLOCK):
         at = start + tl.arange(0, BLOCK)
@@ -160,7 +160,7 @@ def _weight_gradient(
         tl.store(alpha_out, tl.sum(agreed))
     # With d = sqrt(var + eps): d(1/d)/dw_i = -(w_i - mean) / ((K - 1) d^3), for each channel of K weights.
     pull = tl.sum(product) * factor * factor * factor / (GAIN * GAIN) / (size - 1)
-    common = tl.sum(total) * factor / size if CENTRE else 0.0
+    common = tl.sum(total) * factor / size if CENTER else 0.0
     for start in range(0, size, BLOCK):
         at = start + tl.arange(0, BLOCK)
         w = tl.load(weight + at, mask=at < size, other=0.0).to(KIND)
@@ -186,7 +186,7 @@ def signs(
     INPUT_EPS: tl.constexpr,  # noqa: N803
     GAIN: tl.constexpr,  # noqa: N803
     EPS: tl.constexpr,  # noqa: N803
-    CENTRE: tl.constexpr,  # noqa: N803
+    CENTER: tl.constexpr,  # noqa: N803
     SCALED: tl.constexpr,  # noqa: N803
     KIND: tl.constexpr,  # noqa: N803
     INPUT_BLOCK: tl.constexpr,  # noqa: N803
@@ -216,7 +216,7 @@ def signs(
         tl.store(kept + 3 * channels, factor)
         _weight_signs(
             weight, weight_signs, scaled, factor, kept, kept + channels, kept + 2 * channels, channel_size,
-            GAIN, EPS, CENTRE, SCALED, KIND, BLOCK,
+            GAIN, EPS, CENTER, SCALED, KIND, BLOCK,
         )  # fmt: skip
 
 
@@ -235,7 +235,7 @@ def gradients(
     channels: tl.tensor,
     channel_size: tl.tensor,
     GAIN: tl.constexpr,  # noqa: N803
-    CENTRE: tl.constexpr,  # noqa: N803
+    CENTER: tl.constexpr,  # noqa: N803
     CLAMP: tl.constexpr,  # noqa: N803
     SCALED: tl.constexpr,  # noqa: N803
     KIND: tl.constexpr,  # noqa: N803
@@ -266,5 +266,5 @@ def gradients(
         mean, factor, alpha = tl.load(kept), tl.load(kept + channels), tl.load(kept + 3 * channels)
         _weight_gradient(
             weight, weight_gradient, weight_out, alpha_out + channel, mean, factor, alpha, bound, channel_size,
-            GAIN, CENTRE, SCALED, KIND, BLOCK,
+            GAIN, CENTER, SCALED, KIND, BLOCK,
         )  # fmt: skip

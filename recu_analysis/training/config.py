@@ -87,7 +87,7 @@ class TrainingConfig:
         metavar="NUMBER|none",
         ingredient="scale",
     )
-    center: bool = option(True, "Subtract each output channel's mean first, or not.", ingredient="centre")
+    center: bool = option(True, "Subtract each output channel's mean first, or not.", ingredient="center")
     alpha: str = option(
         "learned",
         "Factor of each binary layer's output; analytic: Eq. 13.",
@@ -203,7 +203,7 @@ class TrainingConfig:
     def binary_options(self) -> dict[str, Any]:
         """What `build_network` is told of the binary layers."""
         if self.binarizer != "recu":
-            return {"binariser": self.binarizer}
+            return {"binarizer": self.binarizer}
         settings = settings_of(TrainingConfig).values()
         return {setting.ingredient: getattr(self, setting.name) for setting in settings if setting.ingredient}
 

@@ -192,7 +192,7 @@ def _one_image(config: TrainingConfig, data: Dataset, ours: Processes) -> tuple[
     """An image of the validation set as the network takes it, and its label."""
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     images, labels = next(iter(data.val_batches()))
-    images = data.normalised(images[:1].to(ours.device)).to(memory_format=layout)
+    images = data.normalized(images[:1].to(ours.device)).to(memory_format=layout)
     return images, labels[:1].to(ours.device)
 
 
@@ -243,7 +243,7 @@ class _Training:
             if position is None:
                 self._save(folder, 0, 0)
             self.ours.wait()  # here the others learn that the first one could begin
-            step = Step(self.config, self.model, self.optimizer, self.ours, update, self.data.normalised)
+            step = Step(self.config, self.model, self.optimizer, self.ours, update, self.data.normalized)
             for epoch in range(start, self.config.epochs):
                 outcome = self._epoch(step, recorder, epoch)
                 if outcome is None:

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 
 
 @pytest.mark.parametrize(
-    ("shape", "centre", "dtype"),
+    ("shape", "center", "dtype"),
     [
         ((64, 32, 3, 3), True, torch.float32),
         ((16, 3000), False, torch.float32),
@@ -26,11 +26,11 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
         ((8, 45), True, torch.float64),
     ],
 )
-def test_the_kernels_agree(shape, centre, dtype):
+def test_the_kernels_agree(shape, center, dtype):
     torch.manual_seed(0)
     weight = torch.randn(shape, dtype=dtype)
     weight[1] = 0.5
-    sums = CpuAccumulator(weight, centre=centre), accumulator(weight.cuda(), centre=centre)
+    sums = CpuAccumulator(weight, center=center), accumulator(weight.cuda(), center=center)
     assert isinstance(sums[1], DeviceAccumulator)
     for update in range(1, 21):
         weight = weight + 0.05 * torch.randn(shape, dtype=dtype)

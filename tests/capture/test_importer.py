@@ -60,14 +60,14 @@ def test_a_folder_becomes_a_run_with_net_movement(series, tmp_path):
         (1, 10, 10, False),
         (2, 11, 11, False),
     ]
-    centred = [rows - rows.mean(axis=(1, 2, 3), keepdims=True) for rows in weights]
-    z = [rows / rows.std(axis=(1, 2, 3), ddof=1, keepdims=True) for rows in centred]
+    centered = [rows - rows.mean(axis=(1, 2, 3), keepdims=True) for rows in weights]
+    z = [rows / rows.std(axis=(1, 2, 3), ddof=1, keepdims=True) for rows in centered]
     for number in (1, 2):
         record = run.windows[number]["1"]
         np.testing.assert_array_equal(record.weight, weights[number].astype(np.float32))
         np.testing.assert_allclose(record.path, np.abs(weights[number] - weights[number - 1]), rtol=1e-6)
         np.testing.assert_allclose(record.zpath, np.abs(z[number] - z[number - 1]), rtol=1e-5)
-        flipped = (centred[number] < 0) != (centred[number - 1] < 0)
+        flipped = (centered[number] < 0) != (centered[number - 1] < 0)
         np.testing.assert_array_equal(record.flips, flipped)
         np.testing.assert_array_equal(record.last_flip, np.where(flipped, 9 + number, -1))
         assert flipped.any()
@@ -196,7 +196,7 @@ def test_named_layers_take_the_plain_sign_or_what_they_are_said_to_be(tmp_path):
     assert open_run(tmp_path / "plain").header.layers[0].adapter == "sign"
     import_checkpoints([tmp_path / "a.th"], tmp_path / "ir", layers=["1"], adapter="ir-net")
     (spec,) = open_run(tmp_path / "ir").header.layers
-    assert (spec.adapter, spec.centre) == ("ir-net", True)
+    assert (spec.adapter, spec.center) == ("ir-net", True)
     import_checkpoints([tmp_path / "a.th"], tmp_path / "xnor", layers=["2.conv"], adapter="xnor-net")
     weight = model[2].conv.weight.detach()
     np.testing.assert_allclose(

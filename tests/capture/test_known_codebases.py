@@ -31,11 +31,11 @@ def used_signs(layer, monkeypatch):
                 return _original(values, weight, *others)
 
             patch.setattr(F, name, spy)
-        binarised = layer.binarise() if isinstance(layer, codebases.BinConv2d) else None
+        binarized = layer.binarize() if isinstance(layer, codebases.BinConv2d) else None
         width = next(p for p in layer.parameters() if p.ndim >= 2).shape
         layer(torch.randn(1, 6) if len(width) == 2 and width[1] == 6 else torch.randn(1, 2, 4, 4))
-        if binarised:
-            binarised[0].data.copy_(binarised[1])
+        if binarized:
+            binarized[0].data.copy_(binarized[1])
     assert len(seen) == 1
     return seen[0] >= 0
 
@@ -83,9 +83,9 @@ def test_the_transform_says_what_the_layer_standardises():
     rows = layer.weight.detach().double().flatten(1)
     expected = (rows - rows.mean(1, keepdim=True)) / rows.std(1, keepdim=True)
     np.testing.assert_allclose(
-        found.transform.standardised(layer.weight.detach().numpy()).reshape(4, -1), expected.numpy(), rtol=1e-5
+        found.transform.standardized(layer.weight.detach().numpy()).reshape(4, -1), expected.numpy(), rtol=1e-5
     )
-    assert binary_layers(codebases.recu())[0].transform == WeightTransform(centre=True, target=2.0, clamp=True)
+    assert binary_layers(codebases.recu())[0].transform == WeightTransform(center=True, target=2.0, clamp=True)
     assert binary_layers(codebases.recu())[0].tau == pytest.approx(0.9)
 
 
@@ -165,7 +165,7 @@ def test_other_quantisers_of_bitorch_are_refused():
     class DoReFa(nn.Module):
         pass
 
-    table = find_binary_layers(nn.Sequential(codebases.bitorch(quantiser=DoReFa()), BinaryConv2d(2, 4, 3)))
+    table = find_binary_layers(nn.Sequential(codebases.bitorch(quantizer=DoReFa()), BinaryConv2d(2, 4, 3)))
     assert table["why"][0] == "its weights are quantised by DoReFa, whose values are not -1 and +1 by a sign"
 
 

@@ -101,14 +101,14 @@ def _shape_sums(run: Run, spec: LayerSpec) -> Answer[Shape]:
     rows = measured_channels((yield ahead(run.windows[-1])).scored).rows
     if not rows.size:
         return None
-    return gennorm.channel_sums(by_blocks(rows, lambda block: standard_scores(block, centre=spec.centre)))
+    return gennorm.channel_sums(by_blocks(rows, lambda block: standard_scores(block, center=spec.center)))
 
 
 def _scale_sums(run: Run, spec: LayerSpec) -> Answer[Scale]:
     rows = measured_channels((yield ahead(run.windows[-1])).operand).rows
     if not rows.size or spec.transform is None or spec.transform.target is None:
         return None
-    return laplace_sums(by_blocks(rows, spec.transform.standardised))
+    return laplace_sums(by_blocks(rows, spec.transform.standardized))
 
 
 def _shapes(run: Run, layers: Patterns) -> list[Shape]:

@@ -250,7 +250,7 @@ def _asked(known: Adapter, module: torch.nn.Module) -> torch.Tensor:
 def _through(transform: WeightTransform, owner: torch.nn.Module, leaf: str, shape: tuple[int, ...]) -> torch.Tensor:
     """The standardised weight of a layer whose weight is parametrized."""
     value = computed(owner, leaf)
-    return torch.from_numpy(transform.standardised(value.double().cpu().view(shape).numpy())).to(value.device)
+    return torch.from_numpy(transform.standardized(value.double().cpu().view(shape).numpy())).to(value.device)
 
 
 def _listed(verdicts: Sequence[Verdict]) -> str:

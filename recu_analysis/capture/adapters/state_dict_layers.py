@@ -114,11 +114,11 @@ def known_layers(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[tuple[int,
         A state_dict by the network's own names.
     """
     things = layers_in(tensors)
-    return {name: (weight_of(thing)[1], _recognised(thing)[0]) for name, thing in things.items()}
+    return {name: (weight_of(thing)[1], _recognized(thing)[0]) for name, thing in things.items()}
 
 
 def _read(name: str, thing: SimpleNamespace, *, asked: bool, adapter: str | None) -> SavedLayer | None:
-    known, meaning = _named(thing, adapter) if adapter else _recognised(thing)
+    known, meaning = _named(thing, adapter) if adapter else _recognized(thing)
     if known is None and not asked:
         return None
     if known is None:
@@ -139,7 +139,7 @@ def _read(name: str, thing: SimpleNamespace, *, asked: bool, adapter: str | None
     )
 
 
-def _recognised(thing: SimpleNamespace) -> tuple[Adapter | None, Meaning]:
+def _recognized(thing: SimpleNamespace) -> tuple[Adapter | None, Meaning]:
     """The adapter that knows a layer by its tensors, and what it says."""
     for known in registered():
         meaning = known.meaning(thing) if known.fingerprint else None
