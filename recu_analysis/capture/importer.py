@@ -14,7 +14,7 @@ from recu_analysis.capture.accumulate import warn_of_infinite
 from recu_analysis.capture.accumulator_choice import layer_accumulator
 from recu_analysis.capture.adapters.state_dict_layers import SavedLayer, saved_layers
 from recu_analysis.capture.environment import environment
-from recu_analysis.capture.optional_sums import extras, need_gradients
+from recu_analysis.capture.optional_sums import need_gradients, optional_sums
 from recu_analysis.errors import InputError, RunExistsError
 from recu_analysis.interop.checkpoints import NUMBERS, checkpoint_files, read_state
 from recu_analysis.store.durable import whole_folder
@@ -215,7 +215,7 @@ class _Import:
         self._now = first
         weight = torch.from_numpy(first.weight)
         self._sums = layer_accumulator(weight, spec, self._effective, KEPT)
-        self._extras = extras(weight, KEPT)
+        self._optional_sums = optional_sums(weight, KEPT)
 
     def _effective(self) -> torch.Tensor:
         assert self._now.effective is not None  # noqa: S101 - where no transform says it
@@ -228,9 +228,9 @@ class _Import:
         if updates:
             weight = torch.from_numpy(now.weight)
             self._sums.advance(weight, last)
-            for extra in self._extras:
-                extra.after(weight, last, self._sums)
-        arrays = self._sums.take() | {extra.name: extra.take() for extra in self._extras}
+            for optional_sum in self._optional_sums:
+                optional_sum.after(weight, last, self._sums)
+        arrays = self._sums.take() | {optional_sum.name: optional_sum.take() for optional_sum in self._optional_sums}
         unknown = math.nan if updates else 0.0
         summary = LayerWindow(first, updates, unknown, unknown, unknown, now.tau)
         return LayerState(summary, arrays if now.scale is None else arrays | {"scale": now.scale})

@@ -40,7 +40,7 @@ def _free_beside(path: Path) -> Path:
     return next(each for number in count(2) if not (each := path.with_name(f"{path.name}-{number}")).exists())
 
 
-class Marking:
+class CallbackRecording:
     """A recording that a training library drives: begun, stepped, marked, saved beside checkpoints, closed.
 
     Parameters
@@ -116,7 +116,7 @@ class Marking:
     def save(self) -> None:
         """Bring every update to disk: a checkpoint is about to count, and a resumption goes on from a window's end."""
         if self._recorder is not None:
-            self._recorder.cut()
+            self._recorder.close_window()
             self._recorder.flush()
 
     def close(self, error: BaseException | None = None) -> None:

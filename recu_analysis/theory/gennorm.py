@@ -65,14 +65,14 @@ def shape(values: ArrayLike, level: float = LEVEL) -> Interval:
         If there is no value, one is NaN or infinite, or the level lies outside (0, 1).
     """
     check_level(level)
-    sums, grid = channel_sums(values)
+    sums, grid = score_sums(values)
     if grid is None:
         return Interval(math.nan, math.nan, math.nan)
     interval = over_channels(sums, lambda totals: roots(totals, grid), level)
     return Interval(float(grid[len(grid) // 2]), interval.low, interval.high)
 
 
-def channel_sums(values: ArrayLike) -> tuple[Values, Values | None]:
+def score_sums(values: ArrayLike) -> tuple[Values, Values | None]:
     """What each group of channels adds to the score at a grid of shapes, whose middle is the estimate.
 
     Parameters

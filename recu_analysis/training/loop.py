@@ -24,7 +24,7 @@ from recu_analysis.store.state import window_bytes
 from recu_analysis.store.writer import LEAST_WINDOWS
 from recu_analysis.training import checkpoint, run_folder
 from recu_analysis.training.data import Dataset, batches, epoch_seed, load_dataset
-from recu_analysis.training.distributed import Processes, SharedError, processes
+from recu_analysis.training.distributed import Processes, SharedError, process_group
 from recu_analysis.training.evaluation import not_finite
 from recu_analysis.training.optim import build
 from recu_analysis.training.step import CompilationError, Part, Step, in_updates
@@ -141,7 +141,7 @@ def train(
     if resume and overwrite:
         raise InputError("resume and overwrite exclude each other; give one of them")
     folder = absolute(run_dir)
-    with processes(config.device) as ours, contextlib.ExitStack() as held:
+    with process_group(config.device) as ours, contextlib.ExitStack() as held:
         _check_batches(config, ours)
         position = _begun(config, folder, ours, held) if resume else None
         data = load_dataset(config.dataset, config.data_dir, config.image_size)
@@ -196,7 +196,9 @@ def _one_image(config: TrainingConfig, data: Dataset, ours: Processes) -> tuple[
     return images, labels[:1].to(ours.device)
 
 
-def _begun(config: TrainingConfig, folder: Path, ours: Processes, held: contextlib.ExitStack) -> checkpoint.Position:
+def _begun(
+    config: TrainingConfig, folder: Path, ours: Processes, held: contextlib.ExitStack
+) -> checkpoint.TrainingPosition:
     """Where the training in a folder stands, which no other process moves on until `held` is closed."""
     position = _position(config, folder, ours)
     if position.epochs == config.epochs:
@@ -207,7 +209,7 @@ def _begun(config: TrainingConfig, folder: Path, ours: Processes, held: contextl
     return _position(config, folder, ours)
 
 
-def _position(config: TrainingConfig, folder: Path, ours: Processes) -> checkpoint.Position:
+def _position(config: TrainingConfig, folder: Path, ours: Processes) -> checkpoint.TrainingPosition:
     """Where the training in a folder stands, if it is this one."""
     if os.path.exists(folder / RUN_FILE):  # noqa: PTH110 - which says no where a name is too long
         check_resumable(read_header(folder), folder)
@@ -235,7 +237,7 @@ class _Training:
     on_batch: Callable[[Progress], object]
     should_stop: Callable[[], bool]
 
-    def run(self, folder: Path, position: checkpoint.Position | None) -> Result:
+    def run(self, folder: Path, position: checkpoint.TrainingPosition | None) -> Result:
         """All epochs that are left, each with its mark and its checkpoint."""
         start, update = (position.epochs, position.update) if position else (0, 0)
         accuracy = float("nan")
@@ -272,7 +274,7 @@ class _Training:
 
     def _save(self, folder: Path, epochs: int, update: int) -> None:
         if self.ours.first:
-            position = checkpoint.Position(epochs, update, self.config, self.ours.count, self.data.fingerprint)
+            position = checkpoint.TrainingPosition(epochs, update, self.config, self.ours.count, self.data.fingerprint)
             checkpoint.save(folder, self.model, self.optimizer, position)
 
     def _epoch(self, step: Step, recorder: Recorder | None, epoch: int) -> float | None:

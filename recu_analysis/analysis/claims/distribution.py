@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
-    #: `gennorm.channel_sums` of z, or `laplace_sums` of w~; None of a layer with nothing to measure.
+    #: `gennorm.score_sums` of z, or `laplace_sums` of w~; None of a layer with nothing to measure.
     Shape = tuple[Values, Values | None] | None
     Scale = Values | None
 
@@ -101,7 +101,7 @@ def _shape_sums(run: Run, spec: LayerSpec) -> Answer[Shape]:
     rows = measured_channels((yield ahead(run.windows[-1])).scored).rows
     if not rows.size:
         return None
-    return gennorm.channel_sums(by_blocks(rows, lambda block: standard_scores(block, center=spec.center)))
+    return gennorm.score_sums(by_blocks(rows, lambda block: standard_scores(block, center=spec.center)))
 
 
 def _scale_sums(run: Run, spec: LayerSpec) -> Answer[Scale]:
