@@ -146,13 +146,13 @@ def planted_layer(
     history[0::2], history[1::2] = swing
     flip_update = _revive(history, np.tile(far, 4), planned, generator)
     units = np.geomspace(0.5, 2.0, channels)[:, None]
-    order = generator.permuted(np.tile(np.arange(weights), (channels, 1)), axis=1)
+    permutation = generator.permuted(np.tile(np.arange(weights), (channels, 1)), axis=1)
     mobility = 2.0 * step / swing[0].std(ddof=1)
     return PlantedLayer(
-        history=np.take_along_axis(history * units, order[None], axis=2).astype(np.float32),
-        tail=np.tile(far, 4)[order],
-        flip_update=np.take_along_axis(flip_update, order, axis=1),
-        restless=np.tile(size < step, 4)[order],
+        history=np.take_along_axis(history * units, permutation[None], axis=2).astype(np.float32),
+        tail=np.tile(far, 4)[permutation],
+        flip_update=np.take_along_axis(flip_update, permutation, axis=1),
+        restless=np.tile(size < step, 4)[permutation],
         mobility_tail=float(mobility[-1]),
         mobility_core=float(mobility[0]),
         scale=scale,
@@ -225,8 +225,8 @@ def synthetic_run(
         writer.write_window(states, first_update=first, last_update=last)
         if number:
             quality = 50.0 + number
-            known = {"epoch": number - 1, "lr": LR, "tau": TAU, "train_top1": quality, "val_top1": quality - 1.0}
-            writer.write_metrics({"window": number, "update": last} | known)
+            metrics = {"epoch": number - 1, "lr": LR, "tau": TAU, "train_top1": quality, "val_top1": quality - 1.0}
+            writer.write_metrics({"window": number, "update": last} | metrics)
     writer.close()
     return SyntheticRun(Path(path), truth, marks)
 

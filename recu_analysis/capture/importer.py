@@ -151,11 +151,11 @@ def _plan(paths: Sequence[Path], read: Callable[[Path], tuple[list[SavedLayer], 
         counted = [own[kind] for own in numbers if kind in own]
         usable = bool(counted) and 0 <= min(counted) <= max(counted) < MOST_UPDATES
         if usable and len(counted) == len(paths) and len(set(counted)) == len(counted):
-            order = np.argsort(counted, kind="stable")
+            sorted_indices = np.argsort(counted, kind="stable")
             return _Plan(
-                tuple(paths[at] for at in order),
-                tuple(counted[at] for at in order),
-                tuple(numbers[at].get("epoch") for at in order),
+                tuple(paths[index] for index in sorted_indices),
+                tuple(counted[index] for index in sorted_indices),
+                tuple(numbers[index].get("epoch") for index in sorted_indices),
                 kind,
                 specs,
             )
@@ -166,17 +166,17 @@ def _plan(paths: Sequence[Path], read: Callable[[Path], tuple[list[SavedLayer], 
 def _refuse_other_model(specs: tuple[LayerSpec, ...], found: tuple[LayerSpec, ...], first: Path, path: Path) -> None:
     expected, given = ({spec.name: spec for spec in each} for each in (specs, found))
     for name in expected | given:
-        here, there = expected.get(name), given.get(name)
-        if here is None or there is None:
-            lacking, having = (first, path) if here is None else (path, first)
+        first_spec, spec = expected.get(name), given.get(name)
+        if first_spec is None or spec is None:
+            lacking, having = (first, path) if first_spec is None else (path, first)
             raise InputError(
                 f"the checkpoints are not of one model: {having} has the binary layer {name!r}, {lacking} has not"
             )
-        if here != there:
-            shapes = ["x".join(map(str, spec.shape)) for spec in (here, there)]
+        if first_spec != spec:
+            shapes = ["x".join(map(str, each.shape)) for each in (first_spec, spec)]
             raise InputError(
-                f"the checkpoints are not of one model: layer {name!r} is {shapes[0]} ({here.dtype}, {here.adapter}) "
-                f"in {first} and {shapes[1]} ({there.dtype}, {there.adapter}) in {path}"
+                f"the checkpoints are not of one model: layer {name!r} is {shapes[0]} ({first_spec.dtype}, "
+                f"{first_spec.adapter}) in {first} and {shapes[1]} ({spec.dtype}, {spec.adapter}) in {path}"
             )
 
 
@@ -194,11 +194,11 @@ def _write(staging: Path, plan: _Plan, read: Callable[[Path], list[SavedLayer]])
         imports: dict[str, _Import] = {}
         last = plan.numbers[0]
         for path, number, epoch in zip(plan.paths, plan.numbers, plan.epochs, strict=True):
-            now = {layer.spec.name: layer for layer in read(path)}
-            if [layer.spec for layer in now.values()] != list(plan.specs):
+            layers = {layer.spec.name: layer for layer in read(path)}
+            if [layer.spec for layer in layers.values()] != list(plan.specs):
                 raise InputError(f"{path} changed while it was imported; repeat the import when nothing writes to it")
-            imports = imports or {spec.name: _Import(spec, now[spec.name]) for spec in plan.specs}
-            states = {name: imports[name].take(layer, last + 1, number) for name, layer in now.items()}
+            imports = imports or {spec.name: _Import(spec, layers[spec.name]) for spec in plan.specs}
+            states = {name: imports[name].take(layer, last + 1, number) for name, layer in layers.items()}
             window = writer.write_window(states, first_update=last + 1, last_update=number)
             warn_of_infinite(states)
             line: dict[str, Any] = {"window": window, "update": number, "checkpoint": path.name}

@@ -191,8 +191,10 @@ def _of_another_size(used: torch.Tensor, values: torch.Tensor, states: States) -
 def _resemblance(values: torch.Tensor, states: States) -> float:
     """The largest abs(cosine) of an operand and the layer's weights, effective, latent or centred."""
     centered = states.latent - states.latent.mean(dim=1, keepdim=True)
-    known = [torch.nan_to_num(each).flatten() for each in (states.effective, states.latent, centered)]
-    return max(float(torch.cosine_similarity(torch.nan_to_num(values).flatten(), each, dim=0).abs()) for each in known)
+    candidates = [torch.nan_to_num(each).flatten() for each in (states.effective, states.latent, centered)]
+    return max(
+        float(torch.cosine_similarity(torch.nan_to_num(values).flatten(), each, dim=0).abs()) for each in candidates
+    )
 
 
 def _looks(values: torch.Tensor, latent: torch.Tensor) -> str:

@@ -117,9 +117,9 @@ def _adopt(path: Path, recordings: Sequence[LayerRecording], state: Mapping[str,
     header = read_header(path)
     if state is not None and not torch.equal(name_tensor(header.run_id), state.get("run", torch.empty(0)).cpu()):
         raise InputError(f"the state is not one of the run in {path}; give the folder of the recording that gave it")
-    known = {spec.name: spec for spec in header.layers}
+    specs = {spec.name: spec for spec in header.layers}
     for recording in recordings:
-        spec = known.get(recording.layer.name, recording.spec)
+        spec = specs.get(recording.layer.name, recording.spec)
         if spec.z != recording.spec.z:
             recording.measure_z(spec.z)
 

@@ -79,7 +79,7 @@ class CallbackRecording:
         self._lr = None
 
     def begin_again(
-        self, model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer], at: int, *, anew: bool
+        self, model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer], update: int, *, anew: bool
     ) -> None:
         """Record from here on, as the library began the training again by itself at an update: it never ends that.
 
@@ -88,9 +88,9 @@ class CallbackRecording:
         """
         self.close()
         why = "the training began again"
-        if not anew or at == 0:
+        if not anew or update == 0:
             try:
-                self.begin(model, optimizers, at)
+                self.begin(model, optimizers, update)
             except StoreError as error:
                 why = str(error)
             else:

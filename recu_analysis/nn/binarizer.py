@@ -160,8 +160,8 @@ def binarizer(method: str | Binarizer = "recu", **ingredients: Any) -> Binarizer
         method = BINARIZERS[method]
     if not isinstance(method, Binarizer):
         raise InputError(f"binarizer must be a name or a Binarizer, not {method!r}")
-    known = [field.name for field in fields(Binarizer)]
+    names = [field.name for field in fields(Binarizer)]
     for name in ingredients:
-        if name not in known:
-            raise unknown("option of a binary layer", name, known)
+        if name not in names:
+            raise unknown("option of a binary layer", name, names)
     return replace(method, **ingredients)

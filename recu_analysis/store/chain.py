@@ -104,8 +104,8 @@ def _unseen(window: ShardHeader, before: ShardHeader) -> str:
         return "what the weights did meanwhile is"
     name, (first, last) = next(iter(spans.items()))
     alike = len(set(spans.values())) == 1 and spans.keys() == window.layers.keys()
-    of = "" if alike else f" of layer {name!r:.80}"
-    return f"update {first}{of} is" if first == last else f"updates {first} to {last}{of} are"
+    of_layer = "" if alike else f" of layer {name!r:.80}"
+    return f"update {first}{of_layer} is" if first == last else f"updates {first} to {last}{of_layer} are"
 
 
 def check_connected(windows: Sequence[Window]) -> None:

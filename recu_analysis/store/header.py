@@ -105,21 +105,21 @@ class LayerSpec:
     def from_dict(cls, entry: Mapping[str, Any], where: str) -> Self:
         """The specification that `to_dict` described; DamagedError if it is none."""
         try:
-            known = dict(entry)
-            shape, transform = tuple(known.pop("shape")), known.pop("transform")
-            name, quantizer = of_type(known.pop("name"), str), known.pop("quantizer", SIGNS)
+            fields = dict(entry)
+            shape, transform = tuple(fields.pop("shape")), fields.pop("transform")
+            name, quantizer = of_type(fields.pop("name"), str), fields.pop("quantizer", SIGNS)
             name.encode()
             spec = cls(
                 name=name,
                 shape=tuple(of_type(size, int) for size in shape),
-                dtype=of_type(known.pop("dtype"), str),
-                adapter=of_type(known.pop("adapter"), str),
+                dtype=of_type(fields.pop("dtype"), str),
+                adapter=of_type(fields.pop("adapter"), str),
                 transform=None if transform is None else WeightTransform.from_dict(of_type(transform, dict)),
-                verified=None if (verified := known.pop("verified", None)) is None else of_type(verified, bool),
-                differs=_number(known.pop("differs", 0.0)),
-                z=of_type(known.pop("z", ""), str) if transform is None else "effective",
-                in_place=of_type(known.pop("in_place", False), bool),
-                more=known,
+                verified=None if (verified := fields.pop("verified", None)) is None else of_type(verified, bool),
+                differs=_number(fields.pop("differs", 0.0)),
+                z=of_type(fields.pop("z", ""), str) if transform is None else "effective",
+                in_place=of_type(fields.pop("in_place", False), bool),
+                more=fields,
             )
         except (KeyError, TypeError, ValueError, OverflowError, InputError) as error:
             raise DamagedError(f"{where} describes a layer in a way that cannot be read: {error}") from None
@@ -267,7 +267,7 @@ class LayerWindow:
 
         What several windows agree on may still be a sum of each, so nothing is taken over without a rule.
         """
-        known = {name: TABLE[name].merged([getattr(each, name) for each in windows]) for name in LAYER_NUMBERS}
+        content = {name: TABLE[name].merged([getattr(each, name) for each in windows]) for name in LAYER_NUMBERS}
         more: dict[str, Any] = {}
         for name in dict.fromkeys(name for each in windows for name in each.more):
             values = [each.more.get(name) for each in windows]
@@ -276,7 +276,7 @@ class LayerWindow:
                 raise InputError(f"this version of recu-analysis does not know how {name!r:.60} of windows merges")
             whole = values[0] if row is None or not row.mergeable else row.merged(values)
             more |= {} if whole is None else {name: whole}
-        return cls(**known, more=more)
+        return cls(**content, more=more)
 
 
 def _layer_value(row: Quantity | None, value: Any) -> Any:

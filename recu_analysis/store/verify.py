@@ -254,23 +254,23 @@ def _strangers(place: Path) -> list[str]:
 
 def _shard(run: Run, segment: Segment, number: int, place: Path) -> tuple[FileStatus, Window | None]:
     file = place / names.shard_name(0, 1)
-    known: dict[str, Any] = {"segment": segment.number, "window": number}
+    fields: dict[str, Any] = {"segment": segment.number, "window": number}
     try:
         if not shards(place):
-            return FileStatus(str(place), "unfinished", **known, detail=f"{place} is empty"), None
-        known["bytes"] = file.lstat().st_size
+            return FileStatus(str(place), "unfinished", **fields, detail=f"{place} is empty"), None
+        fields["bytes"] = file.lstat().st_size
         window = open_window(number, place, segment, run.header, {spec.name: spec for spec in run.header.layers})
-        known |= {"first_update": window.first_update, "last_update": window.last_update}
+        fields |= {"first_update": window.first_update, "last_update": window.last_update}
         check_window(window)
     except (RecuError, OSError) as error:
         gone = isinstance(error, FileNotFoundError)
         detail = f"window {number} ({file}) is missing" if gone else str(error)
         verdict = "missing" if gone else "torn" if isinstance(error, TornError) else "damaged"
-        return FileStatus(str(file), verdict, **known, detail=detail), None
+        return FileStatus(str(file), verdict, **fields, detail=detail), None
     verdict = "superseded" if window.last_update > limit(segment, run.segments) else "whole"
     if verdict == "whole" and window.partial:
         verdict = "partial"
-    return FileStatus(str(file), verdict, **known), window
+    return FileStatus(str(file), verdict, **fields), window
 
 
 def check_window(window: Window) -> None:
@@ -289,11 +289,11 @@ def check_window(window: Window) -> None:
 
 
 def _problems(window: Window) -> Iterator[RecuError]:
-    known = {f"{kind}/{layer}" for layer, spec in window.specs.items() for kind in _tensors(window, spec)}
+    expected = {f"{kind}/{layer}" for layer, spec in window.specs.items() for kind in _tensors(window, spec)}
     for name in sorted(window.file.entries.keys() ^ window.header.digests.keys()):
         what = "tensor" if name in window.header.digests else "checksum of tensor"
         yield DamagedError(f"{window.where} is damaged: it has no {what} {name!r:.80}")
-    for name in sorted((window.file.entries.keys() & window.header.digests.keys()) - known):
+    for name in sorted((window.file.entries.keys() & window.header.digests.keys()) - expected):
         yield DamagedError(f"{window.where} is damaged: its tensor {name!r:.80} is of no layer of the run")
     for layer in window.specs:
         yield from _layer_problems(window[layer])

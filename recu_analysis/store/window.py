@@ -95,8 +95,8 @@ class LayerRecord:
 
     def holds(self, name: str) -> bool:
         """Whether the layer has a quantity in this window; effective weights only where no transform says them."""
-        told = name == "effective" and self.spec.transform is not None
-        return f"{name}/{self.spec.name}" in self.window.file.entries and not told
+        derived = name == "effective" and self.spec.transform is not None
+        return f"{name}/{self.spec.name}" in self.window.file.entries and not derived
 
     def _tensor(self, kind: str) -> Array:
         return self.window.file.read(*self._named(kind))

@@ -265,8 +265,8 @@ class RunWriter:
         self._require_open()
         if tuple(layers) != self._header.layers:
             raise InputError("run.json can say more of the layers of its run, and not have other layers")
-        known = zip(layers, self._header.layers, strict=True)
-        header = replace(self._header, layers=tuple(_with_verdict(old, new) for new, old in known))
+        pairs = zip(layers, self._header.layers, strict=True)
+        header = replace(self._header, layers=tuple(_with_verdict(old, new) for new, old in pairs))
         check_recordable(header)
         self._header = header
         self._put(lambda: self._commit(self.path / names.RUN_FILE, header.to_json()))

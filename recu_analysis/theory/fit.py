@@ -103,8 +103,8 @@ def fit(values: ArrayLike, *, location: Location = "zero", level: float = LEVEL)
     deviation = _root_mean_square(rows, max(abs(float(low) - center), abs(float(high) - center)))
     likelihood = -rows.size * (math.log(2.0 * scale.estimate) + 1.0)
     normal = -0.5 * rows.size * (math.log(2.0 * math.pi) + 2.0 * math.log(deviation) + 1.0)
-    known = not math.isnan(shape.estimate)
-    general = gennorm.log_likelihood(rows, shape.estimate) if known else math.nan
+    fitted = not math.isnan(shape.estimate)
+    general = gennorm.log_likelihood(rows, shape.estimate) if fitted else math.nan
     ordered = rows.reshape(-1) if center else rows.flatten()  # rows less a center are a copy already
     ordered.sort()
     return DistributionFit(

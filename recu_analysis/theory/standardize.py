@@ -126,9 +126,9 @@ def memory(start: NDArray[np.float64], end: NDArray[np.float64]) -> float:
         NaN where no channel is left.
     """
     x, y = (scores.reshape(len(scores), -1) for scores in (start, end))
-    known = np.isfinite(x) & np.isfinite(y)
-    if not known.all():
-        x, y = np.where(known, x, 0.0), np.where(known, y, 0.0)
+    finite = np.isfinite(x) & np.isfinite(y)
+    if not finite.all():
+        x, y = np.where(finite, x, 0.0), np.where(finite, y, 0.0)
     sums = np.stack([np.einsum("ij,ij->i", x, y), _squares(x), _squares(y)], axis=1)
     return cosine(sums[(sums[:, 1] > 0.0) & (sums[:, 2] > 0.0)].sum(axis=0))
 

@@ -55,11 +55,11 @@ def save(run_dir: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"{name}/{index}": state[key].contiguous() for name, key in KEPT.items() if key in state}
     content = asdict(position) | {"config": position.config.to_dict()}
-    place = json.dumps(content, sort_keys=True)
+    text = json.dumps(content, sort_keys=True)
     metadata = {
         "format": FORMAT,
-        "position": place,
-        "seal": seal(place),
+        "position": text,
+        "seal": seal(text),
         "digests": json.dumps(_digests(tensors), sort_keys=True),
     }
     folder = run_dir / CHECKPOINTS
@@ -85,8 +85,8 @@ def load_position(run_dir: Path) -> TrainingPosition:
     """
     path = run_dir / CHECKPOINTS / NAME
     with as_store_error(run_dir, "cannot be read"):
-        there = run_dir.exists()
-    if not there:
+        exists = run_dir.exists()
+    if not exists:
         raise StoreError(f"{run_dir} does not exist, so there is no training to go on with; start it without --resume")
     if not path.exists() and not (run_dir / RUN_FILE).exists():
         raise StoreError(f"{run_dir} is not a run directory, so there is no training to go on with")

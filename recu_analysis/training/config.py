@@ -225,13 +225,16 @@ class TrainingConfig:
         InputError
             If a field is unknown or out of its range.
         """
-        known = settings_of(TrainingConfig)
-        told = {RENAMED.get(name, name): value for name, value in entries.items()}  # runs of format 1 are evaluated too
-        for name in told:
-            if name not in known:
-                raise unknown("setting of a training", name, list(known))
+        settings = settings_of(TrainingConfig)
+        # Runs of format 1 are evaluated too.
+        renamed = {RENAMED.get(name, name): value for name, value in entries.items()}
+        for name in renamed:
+            if name not in settings:
+                raise unknown("setting of a training", name, list(settings))
         # JSON has lists where a field has a tuple.
-        fields: dict[str, Any] = {name: tuple(it) if isinstance(it, list) else it for name, it in told.items()}
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in renamed.items()
+        }
         return cls(**fields)
 
     def differences(self, other: TrainingConfig) -> list[str]:

@@ -333,8 +333,10 @@ class _Training:
 
     def _parts(self, epoch: int) -> list[Part]:
         """The batches of an epoch; a last one that leaves a process fewer than two images is left out."""
-        order = batches(len(self.data.train_labels), self.config.batch_size, self.config.seed, epoch)
-        return list(in_updates([each for each in order if len(each) >= 2 * self.ours.count], self.config.accumulate))
+        index_batches = batches(len(self.data.train_labels), self.config.batch_size, self.config.seed, epoch)
+        return list(
+            in_updates([each for each in index_batches if len(each) >= 2 * self.ours.count], self.config.accumulate)
+        )
 
     def _share(self, part: Part, epoch: int, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Images and labels of a batch that fall to this process."""

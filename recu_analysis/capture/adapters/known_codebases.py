@@ -18,8 +18,8 @@ COLD = 1e-7
 BITORCH_SIGNS = ("Sign", "ApproxSign", "SwishSign", "ProgressiveSign")
 
 
-def _has(thing: Any, *names: str) -> bool:
-    return all(isinstance(getattr(thing, name, None), torch.Tensor) for name in names)
+def _has(module: Any, *names: str) -> bool:
+    return all(isinstance(getattr(module, name, None), torch.Tensor) for name in names)
 
 
 def _is_plain(module: Any) -> bool:
@@ -103,8 +103,8 @@ def _bnext(module: Any) -> torch.Tensor | None:
 @adapter("rbonn", "RBOConv", fingerprint=True, approximate=True)
 def _rbonn(module: Any) -> WeightTransform | None:
     """Of RBONN, by scale_factor and u: sign of w, approximately: training takes w less a part of its gradient."""
-    known = _has(module, "weight", "scale_factor", "u") and module.u.ndim == 4
-    return WeightTransform() if known else None
+    matches = _has(module, "weight", "scale_factor", "u") and module.u.ndim == 4
+    return WeightTransform() if matches else None
 
 
 @adapter("ovsw", "OvSWConv2d")
@@ -121,8 +121,8 @@ def _ovsw_saved(tensors: Any) -> WeightTransform | None:
 
 def _xnor(parent: Any, name: str, kind: type[nn.Module]) -> torch.Tensor | None:
     inner = getattr(parent, name, None)
-    known = hasattr(parent, "layer_type") and type(inner) is kind
-    if inner is None or not (known or not isinstance(inner, nn.Module)):
+    matches = hasattr(parent, "layer_type") and type(inner) is kind
+    if inner is None or not (matches or not isinstance(inner, nn.Module)):
         return None
     values = inner.weight.double()
     effective: torch.Tensor = (values - values.mean(dim=1, keepdim=True)).clamp(-1.0, 1.0)

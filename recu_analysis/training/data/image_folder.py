@@ -152,9 +152,9 @@ def _annotated(root: Path, numbers: dict[str, int]) -> list[Labeled]:
     """Images of val/images/, whose classes are in val/val_annotations.txt."""
     path, images = root / "val" / ANNOTATIONS, _images(root / "val" / "images", root)
     classes = _annotations(path, root)
-    known = {image.name for image in images}
+    validation_names = {image.name for image in images}
     for name in classes:
-        if name not in known:
+        if name not in validation_names:
             raise DataError(f"{path} has the image {name!r}, which {root / 'val' / 'images'} does not hold")
     for image in images:
         if image.name not in classes:
