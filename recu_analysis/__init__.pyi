@@ -14,7 +14,7 @@ from .analysis.measured import measured_tradeoff as measured_tradeoff
 from .analysis.selection import WindowRange as WindowRange
 from .analysis.tradeoff import tradeoff as tradeoff
 from .capture.adapters import adapter as adapter
-from .capture.listing import find_binary_layers as find_binary_layers
+from .capture.layer_listing import find_binary_layers as find_binary_layers
 from .capture.record import record as record
 from .errors import RecuError as RecuError
 from .figures import paper_table as paper_table

@@ -13,7 +13,7 @@ from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import known_windows, moving_windows, with_epochs
 from recu_analysis.errors import WindowNotFoundError
 from recu_analysis.store.chain import check_connected
-from recu_analysis.store.choice import numbers_text, select_layers
+from recu_analysis.store.layer_selection import numbers_text, select_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

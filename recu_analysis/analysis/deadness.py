@@ -13,9 +13,9 @@ from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.errors import InputError, NotRecordedError, unknown
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.laplace import check_tau
-from recu_analysis.theory.ranks import median, of_rank
+from recu_analysis.theory.quickselect import median, of_rank
 from recu_analysis.theory.standardize import memory
 
 if TYPE_CHECKING:

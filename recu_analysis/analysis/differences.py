@@ -16,7 +16,7 @@ from recu_analysis.analysis.horizon import equal_stretches
 from recu_analysis.analysis.query import gather, gathered
 from recu_analysis.analysis.selection import WindowRange, moving_windows
 from recu_analysis.errors import InputError
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.intervals import Interval, difference, over_channels, student
 
 if TYPE_CHECKING:

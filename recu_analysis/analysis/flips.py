@@ -12,7 +12,7 @@ from recu_analysis.analysis.layer_pass import ahead, over
 from recu_analysis.analysis.layers import by_window, initial_signs
 from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import known_windows
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.standardize import memory
 
 if TYPE_CHECKING:

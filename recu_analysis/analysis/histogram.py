@@ -13,7 +13,7 @@ from recu_analysis.analysis.horizon import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import select_windows, window_numbered
-from recu_analysis.store.choice import select_layer
+from recu_analysis.store.layer_selection import select_layer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,7 +20,7 @@ from recu_analysis.analysis.selection import (
 )
 from recu_analysis.errors import InputError
 from recu_analysis.store.chain import begins_anew, start_known
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.standardize import cosine, score_products
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _from_start(run: Run, spec: LayerSpec, first: int, lasts: tuple[int, ...]) -
 
 
 def _product(spec: LayerSpec, start: ArrayLike, end: ArrayLike) -> NDArray[np.float64]:
-    sums = score_products(start, end, centre=spec.centre)
+    sums = score_products(start, end, center=spec.center)
     total: NDArray[np.float64] = sums[np.isfinite(sums).all(axis=1)].sum(axis=0)
     return total
 

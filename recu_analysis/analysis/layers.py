@@ -19,12 +19,12 @@ from recu_analysis.analysis.selection import (
     with_epochs,
 )
 from recu_analysis.store.chain import start_known
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory import gennorm, quantization
+from recu_analysis.theory.empirical import quantized, sign_entropy
 from recu_analysis.theory.entropy import clamped_entropy, laplace_bound
 from recu_analysis.theory.fit import ks_laplace
 from recu_analysis.theory.laplace import scale_estimate
-from recu_analysis.theory.measured import quantized, sign_entropy
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _state(spec: LayerSpec, record: MergedRecord) -> Row:
     if not channels.rows.size:
         return row
     # As one channel: the layer is summed in one go here, not channel by channel.
-    standardised = transform.standardised(channels.rows).reshape(1, -1)
+    standardised = transform.standardized(channels.rows).reshape(1, -1)
     found = quantized(standardised, tau, transform.quantile)
     return row | {
         "b_hat": found.b_hat,

@@ -15,7 +15,7 @@ from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.errors import InputError
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.intervals import FEWEST_CHANNELS, bca, draws, expanded, shuffled
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from recu_analysis.analysis.magnitude import by_magnitude_query
 from recu_analysis.analysis.query import gather, per_layer
 from recu_analysis.analysis.selection import WindowRange, moving_windows
 from recu_analysis.errors import NotRecordedError
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ def _signs(run: Run, spec: LayerSpec, levels: tuple[float, ...], scales: tuple[f
     if weight.size:
         signs = spec.signs(weight)
         for tau, scale in counts:
-            transform = WeightTransform(centre=spec.centre, target=scale, clamp=True)
-            clamped = transform.clamped(transform.standardised(weight), tau)
+            transform = WeightTransform(center=spec.center, target=scale, clamp=True)
+            clamped = transform.clamped(transform.standardized(weight), tau)
             counts[tau, scale] = int(np.count_nonzero(~(clamped < 0) != signs))
     return pd.DataFrame(
         [{"tau": tau, "scale": scale, "weights": weight.size, "changed": n} for (tau, scale), n in counts.items()]

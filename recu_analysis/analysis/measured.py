@@ -14,8 +14,8 @@ from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import window_numbered
 from recu_analysis.analysis.tradeoff import check_levels, closed_forms
 from recu_analysis.errors import InputError
-from recu_analysis.store.choice import select_layers
-from recu_analysis.theory.measured import clamped_entropy, quantized
+from recu_analysis.store.layer_selection import select_layers
+from recu_analysis.theory.empirical import clamped_entropy, quantized
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _measured(run: Run, spec: LayerSpec, number: int, levels: tuple[float, ...])
     channels = measured_channels(record.operand)
     if not channels.rows.size:
         raise InputError(f"layer {spec.name} has no weights to measure in window {number}: {channels.left_out}")
-    standardised = by_blocks(channels.rows, transform.standardised)
+    standardised = by_blocks(channels.rows, transform.standardized)
     ordered = np.sort(standardised, axis=None)
     rows: list[dict[str, Any]] = []
     for level in levels:

@@ -14,7 +14,7 @@ from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import window_numbered, with_epochs
 from recu_analysis.errors import InputError, WindowNotFoundError
-from recu_analysis.store.choice import numbers_text, select_layer
+from recu_analysis.store.layer_selection import numbers_text, select_layer
 from recu_analysis.theory.gennorm import shape_estimate
 from recu_analysis.theory.laplace import scale_estimate
 from recu_analysis.theory.standardize import standard_scores
@@ -105,7 +105,7 @@ def _scores(spec: LayerSpec, weight: NDArray[Any], number: int) -> Values:
     rows = measured_channels(weight).rows
     if not rows.size:
         raise InputError(f"layer {spec.name} has no weights with a distribution in window {number}")
-    return standard_scores(rows, centre=spec.centre).ravel()
+    return standard_scores(rows, center=spec.center).ravel()
 
 
 def _densities(z: Values, edges: Values) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import numpy as np
 from recu_analysis.analysis.logged import logged
 from recu_analysis.errors import InputError, WindowNotFoundError
 from recu_analysis.store.chain import begins_anew, start_known
-from recu_analysis.store.choice import numbers_text
+from recu_analysis.store.layer_selection import numbers_text
 
 if TYPE_CHECKING:
     import pandas as pd

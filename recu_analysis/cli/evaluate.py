@@ -118,7 +118,7 @@ def _shown(data: Dataset) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     console = Console(stderr=True)
     silent = options.quiet() or not console.is_terminal
     for images, labels in track(data.val_batches(), "evaluating", console=console, transient=True, disable=silent):
-        yield data.normalised(images), labels
+        yield data.normalized(images), labels
 
 
 def as_text(table: pd.DataFrame) -> str:

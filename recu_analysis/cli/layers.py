@@ -37,7 +37,7 @@ def command(source: str, unsafe_load: bool, form: str, output: Path | None) -> N
 
 def _listed(source: str, unsafe_load: bool) -> tuple[pd.DataFrame, list[str]]:
     """The table, and what stands above it."""
-    from recu_analysis.capture.listing import list_network, list_state
+    from recu_analysis.capture.layer_listing import list_network, list_state
     from recu_analysis.errors import NoBinaryLayersError
     from recu_analysis.interop.checkpoints import read_state
     from recu_analysis.nn import build_network

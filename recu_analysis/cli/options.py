@@ -99,7 +99,8 @@ def answered(query: Query[Result], runs: Iterable[Run], *, measured: bool = Fals
     from recu_analysis.analysis.query import attempt, gather, gathered, value
 
     several = {run: gather(nonfinite_query(run), constant_query(run) if measured else value({})) for run in runs}
-    found, left_out = gather(attempt(lambda: query, RecuError), gathered(several)).run()
+    result: Result | RecuError
+    result, left_out = gather(attempt(lambda: query, RecuError), gathered(several)).run()
     for run, (nonfinite, constant) in left_out.items():
         for layer, count in nonfinite.items():
             warn(
@@ -111,9 +112,9 @@ def answered(query: Query[Result], runs: Iterable[Run], *, measured: bool = Fals
                 f"layer {layer} of {run.path}: {count} of its channels are constant at the end; measured scales, "
                 "errors and entropies leave them out"
             )
-    if isinstance(found, RecuError):
-        raise found
-    return found
+    if isinstance(result, RecuError):
+        raise result
+    return result
 
 
 def fail(text: str) -> None:

@@ -83,7 +83,7 @@ class Ends:
 
 
 def _scores(weight: Array, spec: LayerSpec) -> NDArray[np.float64]:
-    scores = standard_scores(weight, centre=spec.centre)
+    scores = standard_scores(weight, center=spec.center)
     scores.flags.writeable = False
     return scores
 

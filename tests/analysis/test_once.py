@@ -47,7 +47,7 @@ def pair(tmp_path_factory):
     folder = tmp_path_factory.mktemp("once")
     for name, clamp in (("recu", True), ("baseline", False)):
         walks = {layer: random_walk(shape, UPDATES, step=0.4, seed=clamp) for layer, shape in SHAPES.items()}
-        transform = WeightTransform(centre=True, target=2.0, clamp=clamp)
+        transform = WeightTransform(center=True, target=2.0, clamp=clamp)
         path = synthetic_run(folder / name, walks, windows=WINDOWS, transform=transform).path
         edit_run(path, configuration={"seed": 0, "recu": clamp})
     return folder

@@ -39,7 +39,7 @@ def test_a_layer_frozen_for_a_while_does_not_move_then(tmp_path):
 @pytest.mark.parametrize("kind", [CpuAccumulator, DeviceAccumulator])
 def test_weights_that_stay_have_no_movement_at_all(kind):
     weight = torch.randn(16, 700, generator=torch.Generator().manual_seed(0))
-    sums = kind(weight, centre=True)
+    sums = kind(weight, center=True)
     for update in range(1, 6):
         sums.advance(weight, update)
     taken = sums.take()

@@ -36,7 +36,7 @@ def trained(tmp_path) -> Callable[..., Run]:
 
     def make(name: str, top1: float = 90.0, **settings: Any) -> Run:
         history = {FIG2_LAYER: random_walk((8, 50), 8, seed=settings.get("seed") or 0)}
-        transform = WeightTransform(centre=True, target=2.0, clamp=settings.get("recu", True))
+        transform = WeightTransform(center=True, target=2.0, clamp=settings.get("recu", True))
         path = synthetic_run(tmp_path / "runs" / name, history, transform=transform).path
         edit_run(path, configuration=SETTINGS | settings)
         marks = []

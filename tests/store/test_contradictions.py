@@ -22,14 +22,14 @@ from recu_analysis.theory.standardize import WeightTransform
 
 WALK = random_walk((4, 30), 40, step=0.3)
 OTHER = random_walk((4, 30), 40, step=0.3, seed=1)
-SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(centre=True))
+SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(center=True))
 
 
 def record(path, *ends, resume=None, walk=WALK, scale=None):
     out = RunWriter(path, [SPEC], configuration={}, environment={"optimizers": [{}]}, resume=resume)
     start = resume or 0
     for first, last in zip([start, start, *ends], [start, *ends], strict=False):
-        state = layer_state(walk, first + 1, last, centre=True)
+        state = layer_state(walk, first + 1, last, center=True)
         if scale is not None:
             state = replace(state, arrays={**state.arrays, "scale": scale})
         number = out.write_window({"a": state}, first_update=first + 1, last_update=last)

@@ -24,7 +24,7 @@ WALK = random_walk((4, 30), 40, step=0.3)
 OTHER = random_walk((4, 30), 40, step=0.3, seed=1)
 #: Another way from update 4 on.
 BRANCH = np.concatenate([WALK[:5], OTHER[5:]])
-TRANSFORM = WeightTransform(centre=True)
+TRANSFORM = WeightTransform(center=True)
 SPECS = [LayerSpec(name, (4, 30), "float32", "test", TRANSFORM) for name in ("a", "b")]
 FIRST = "history/segment-0000"
 
@@ -34,7 +34,7 @@ def record(path, *spans, resume=None, walk=WALK, specs=SPECS[:1], metrics=False)
     out = RunWriter(path, specs, configuration={}, environment={}, resume=resume)
     start = resume or 0
     for first, last in [(start + 1, start), *spans]:
-        state = layer_state(walk, first, last, centre=True)
+        state = layer_state(walk, first, last, center=True)
         number = out.write_window({"a": state}, first_update=first, last_update=last)
         if metrics:
             out.write_metrics({"window": number, "update": last, "epoch": last})
@@ -145,7 +145,7 @@ def test_layers_whose_optimizers_count_differently(tmp_path):
             (1, 0) if not number else (8 * number - 7, 8 * number),
             (1, 0) if not number else (4 * number - 3, 4 * number),
         )
-        states = {"a": layer_state(WALK, *a, centre=True), "b": layer_state(OTHER, *b, centre=True)}
+        states = {"a": layer_state(WALK, *a, center=True), "b": layer_state(OTHER, *b, center=True)}
         out.write_window(states, first_update=min(a[0], b[0]), last_update=max(a[1], b[1]))
     out.close()
     run = open_run(tmp_path)
@@ -154,7 +154,7 @@ def test_layers_whose_optimizers_count_differently(tmp_path):
     np.testing.assert_array_equal(run.windows[2]["b"].start, OTHER[4])
     # The recorder counts both on from the same update: b's numbers jump, so that its start must be stored.
     again = RunWriter(tmp_path, SPECS, configuration={}, environment={}, resume=16)
-    states = {"a": layer_state(WALK, 17, 16, centre=True), "b": layer_state(OTHER, 17, 16, centre=True)}
+    states = {"a": layer_state(WALK, 17, 16, center=True), "b": layer_state(OTHER, 17, 16, center=True)}
     assert again.write_window(states, first_update=17, last_update=16) == 3
     again.close()
     assert [window.number for window in open_run(tmp_path).windows] == [0, 1, 2, 3]

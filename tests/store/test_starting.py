@@ -21,7 +21,7 @@ from recu_analysis.testing import layer_state, random_walk
 from recu_analysis.theory.standardize import WeightTransform
 
 WALK = random_walk((4, 30), 40, step=0.3)
-SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(centre=True))
+SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(center=True))
 
 
 def writer(path, **more):
@@ -29,7 +29,7 @@ def writer(path, **more):
 
 
 def state(first, last):
-    return {"a": layer_state(WALK, first, last, centre=True)}
+    return {"a": layer_state(WALK, first, last, center=True)}
 
 
 def write(out, first, last):

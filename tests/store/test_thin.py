@@ -30,7 +30,7 @@ from recu_analysis.testing import layer_state, random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform
 
 WALK = random_walk((4, 30), 24, step=0.3)
-SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(centre=True))
+SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(center=True))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_every_choice_of_windows_equals_a_plain_loop_over_the_updates(made, tmp_
     assert [window.number for window in after.windows] == numbers
     for low, window in zip(numbers, after.windows[1:], strict=False):
         for name, walk in made.history.items():
-            truth = layer_state(walk, 2 * low + 1, 2 * window.number, centre=True)
+            truth = layer_state(walk, 2 * low + 1, 2 * window.number, center=True)
             record = window[name]
             np.testing.assert_array_equal(record.weight, truth["weight"])
             np.testing.assert_allclose(record.path, truth["path"], rtol=1e-6)
@@ -114,7 +114,7 @@ def record(path, *spans, specs=(SPEC,), resume=None, exact=True, partial=False, 
     out = RunWriter(path, specs, configuration={}, environment={}, resume=resume, exact=exact)
     start = resume or 0
     for first, last in [(start + 1, start), *spans]:
-        states = {spec.name: layer_state(walk, first, last, centre=True) for spec in specs}
+        states = {spec.name: layer_state(walk, first, last, center=True) for spec in specs}
         if more:
             states = {name: more(state, last) for name, state in states.items()}
         out.write_window(states, first_update=first, last_update=last, partial=partial and last > start)
@@ -266,7 +266,7 @@ def test_what_is_told_of_the_end_is_that_of_the_last_window(tmp_path, told, kept
     out = RunWriter(tmp_path / "run", [SPEC], configuration={}, environment={})
     for (first, last), moved in zip([(1, 0), (1, 4), (5, 8)], (None, *told), strict=True):
         more = {"same": 1, "other": last} | ({} if moved is None else {"moved": moved})
-        states = {"a": layer_state(WALK, first, last, centre=True)}
+        states = {"a": layer_state(WALK, first, last, center=True)}
         out.write_window(states, first_update=first, last_update=last, more=more)
     out.close()
     made = thin(open_run(tmp_path / "run"), [0, 2], tmp_path / "thin").windows[1].header.more

@@ -23,7 +23,7 @@ from recu_analysis.theory.standardize import WeightTransform
 
 SEGMENT = "history/segment-0000"
 WALK = random_walk((4, 30), 40, step=0.3)
-SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(centre=True))
+SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(center=True))
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def record(path, *spans, resume=None, partial=False):
     out = RunWriter(path, [SPEC], configuration={}, environment={}, resume=resume)
     start = resume or 0
     for first, last in [(start + 1, start), *spans]:
-        state = {"a": layer_state(WALK, first, last, centre=True)}
+        state = {"a": layer_state(WALK, first, last, center=True)}
         number = out.write_window(state, first_update=first, last_update=last, partial=partial and last > start)
         out.write_metrics({"window": number, "update": last})
     out.close()
@@ -156,7 +156,7 @@ def test_a_recording_that_goes_on_is_no_damage(tmp_path):
     out = RunWriter(tmp_path, [SPEC], configuration={}, environment={})
     for last in range(1, 12):
         number = out.write_window(
-            {"a": layer_state(WALK, last, last, centre=True)}, first_update=last, last_update=last
+            {"a": layer_state(WALK, last, last, center=True)}, first_update=last, last_update=last
         )
         out.write_metrics({"window": number, "update": last})
         told = verify(tmp_path)["verdict"]

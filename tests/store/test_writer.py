@@ -23,7 +23,7 @@ from recu_analysis.testing import layer_state, random_walk
 from recu_analysis.theory.standardize import WeightTransform
 
 WALK = random_walk((4, 30), 40, step=0.3)
-SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(centre=True))
+SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(center=True))
 
 
 def writer(path, **more):
@@ -31,7 +31,7 @@ def writer(path, **more):
 
 
 def write(out, first, last):
-    return out.write_window({"a": layer_state(WALK, first, last, centre=True)}, first_update=first, last_update=last)
+    return out.write_window({"a": layer_state(WALK, first, last, center=True)}, first_update=first, last_update=last)
 
 
 def recorded(path, marks=(0, 4, 8)):

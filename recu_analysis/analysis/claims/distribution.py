@@ -24,7 +24,7 @@ from recu_analysis.analysis.layer_pass import ahead
 from recu_analysis.analysis.measured import measured_layers_query
 from recu_analysis.analysis.query import attempt, gather, per_layer, value
 from recu_analysis.errors import InputError
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory import gennorm
 from recu_analysis.theory.entropy import CRITICAL_SCALE
 from recu_analysis.theory.fit import laplace_sums
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
-    #: `gennorm.channel_sums` of z, or `laplace_sums` of w~; None of a layer with nothing to measure.
+    #: `gennorm.score_sums` of z, or `laplace_sums` of w~; None of a layer with nothing to measure.
     Shape = tuple[Values, Values | None] | None
     Scale = Values | None
 
@@ -102,14 +102,14 @@ def _shape_sums(run: Run, spec: LayerSpec) -> Answer[Shape]:
     rows = measured_channels((yield ahead(run.windows[-1])).scored).rows
     if not rows.size:
         return None
-    return gennorm.channel_sums(by_blocks(rows, lambda block: standard_scores(block, centre=spec.centre)))
+    return gennorm.score_sums(by_blocks(rows, lambda block: standard_scores(block, center=spec.center)))
 
 
 def _scale_sums(run: Run, spec: LayerSpec) -> Answer[Scale]:
     rows = measured_channels((yield ahead(run.windows[-1])).operand).rows
     if not rows.size or spec.transform is None or spec.transform.target is None:
         return None
-    return laplace_sums(by_blocks(rows, spec.transform.standardised))
+    return laplace_sums(by_blocks(rows, spec.transform.standardized))
 
 
 def _shape_query(run: Run, layers: Patterns) -> Query[list[Shape]]:

@@ -16,7 +16,7 @@ from recu_analysis.analysis.claims.finding import Finding, cannot_tell
 from recu_analysis.analysis.query import attempt, gathered, value
 from recu_analysis.analysis.selection import moving_windows
 from recu_analysis.errors import InputError, NotRecordedError, WindowNotFoundError
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.layer_selection import select_layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,41 +4,41 @@ import pytest
 import torch
 
 import recu_analysis as ra
-from recu_analysis.integrations.marking import Marking
+from recu_analysis.integrations.callback_base import CallbackRecording
 from tests.capture.plain_loops import sgd, step, tiny
 
 
 def trained(folder, updates):
     """A recording that a library left open after so many updates, and what it recorded."""
     model = tiny()
-    optimizer, marking = sgd(model), Marking(folder, None, None)
+    optimizer, recording = sgd(model), CallbackRecording(folder, None, None)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    marking.begin(model, [optimizer])
+    recording.begin(model, [optimizer])
     for update in range(updates):
         step(model, optimizer, update)
-    return marking, model, before
+    return recording, model, before
 
 
-def again(marking, model, **named):
+def again(recording, model, **named):
     """The library makes another optimizer, trains for two updates and ends."""
     optimizer = sgd(model)
-    marking.begin_again(model, [optimizer], marking.update, **named)
+    recording.begin_again(model, [optimizer], recording.update, **named)
     for update in (10, 11):
         step(model, optimizer, update)
-    marking.close()
+    recording.close()
 
 
 @pytest.mark.parametrize("anew", [False, True])
 def test_where_nothing_was_recorded_the_run_begins_in_its_folder(tmp_path, anew):
-    marking, model, _ = trained(tmp_path / "run", 0)
-    again(marking, model, anew=anew)
+    recording, model, _ = trained(tmp_path / "run", 0)
+    again(recording, model, anew=anew)
     assert [window.last_update for window in ra.open_run(tmp_path / "run").windows] == [0, 2]
     assert [each.name for each in tmp_path.iterdir()] == ["run"]
 
 
 def test_the_run_goes_on_where_the_weights_stand(tmp_path):
-    marking, model, _ = trained(tmp_path / "run", 3)
-    again(marking, model, anew=False)
+    recording, model, _ = trained(tmp_path / "run", 3)
+    again(recording, model, anew=False)
     run = ra.open_run(tmp_path / "run")
     assert [(window.first_update, window.last_update) for window in run.windows] == [(1, 0), (1, 3), (4, 5)]
     assert (run.problems, run.gaps) == ((), ())
@@ -47,11 +47,11 @@ def test_the_run_goes_on_where_the_weights_stand(tmp_path):
 @pytest.mark.parametrize("anew", [False, True])
 def test_other_weights_or_the_user_ask_for_a_run_beside(tmp_path, anew):
     (tmp_path / "run-2").mkdir()
-    marking, model, before = trained(tmp_path / "run", 3)
+    recording, model, before = trained(tmp_path / "run", 3)
     if not anew:
         model.load_state_dict(before)
     with pytest.warns(UserWarning, match=r"what follows is recorded into .*/run-3"):
-        again(marking, model, anew=anew)
+        again(recording, model, anew=anew)
     assert ra.open_run(tmp_path / "run").windows[-1].last_update == 3
     run = ra.open_run(tmp_path / "run-3")
     assert run.windows[-1].last_update == 2

@@ -9,7 +9,7 @@ import pandas as pd
 
 from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.capture.adapters.find import judged_layers
-from recu_analysis.capture.adapters.saved import known_layers
+from recu_analysis.capture.adapters.state_dict_layers import known_layers
 from recu_analysis.capture.verification import Verification
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ def find_binary_layers(
     shown = Verification.of_example(model, found, example).comparisons()
     for name, comparison in shown.items():
         if comparison.share:
-            said = (
+            difference = (
                 f"{comparison.share:.2%} of its states differ in the forward pass, where the weight {comparison.looks}"
             )
-            table.loc[table["name"] == name, "why"] += f"; {said}"
+            table.loc[table["name"] == name, "why"] += f"; {difference}"
     verified = [None if name not in shown else not shown[name].share for name in table["name"]]
     return table.assign(verified=pd.Series(verified, dtype="object"))
 
@@ -96,8 +96,8 @@ def list_state(state: Mapping[str, torch.Tensor]) -> pd.DataFrame:
     """
     return _table(
         [
-            (name, shape, known is not None, NOTHING if known is None else known.reason("layer"))
-            for name, (shape, known) in known_layers(dict(state)).items()
+            (name, shape, adapter is not None, NOTHING if adapter is None else adapter.reason("layer"))
+            for name, (shape, adapter) in known_layers(dict(state)).items()
         ]
     )
 

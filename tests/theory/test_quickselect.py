@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recu_analysis.theory.ranks import _SAMPLE, median, of_rank
+from recu_analysis.theory.quickselect import _SAMPLE, median, of_rank
 
 MANY = 4 * _SAMPLE + 1001
 GENERATOR = np.random.default_rng(0)

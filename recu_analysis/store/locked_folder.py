@@ -76,11 +76,13 @@ class HeldFolder:
         """
         if self._is_at(self.path):
             return
-        told = _place_of(self._folder)
-        if told is not None and self._is_at(told):
-            self.path = told
+        current_path = _current_path(self._folder)
+        if current_path is not None and self._is_at(current_path):
+            self.path = current_path
             return
-        deleted = os.fstat(self._folder).st_nlink == 0 or (told is not None and told.name.endswith(" (deleted)"))
+        deleted = os.fstat(self._folder).st_nlink == 0 or (
+            current_path is not None and current_path.name.endswith(" (deleted)")
+        )
         raise StoreError(
             f"{self.path} {'was deleted' if deleted else 'was moved, and the system does not tell where to'}, while it "
             "was recorded; nothing more can be written there"
@@ -88,11 +90,11 @@ class HeldFolder:
 
     def _is_at(self, path: Path) -> bool:
         try:
-            there = path.stat()
+            at_path = path.stat()
         except OSError:
             return False
-        here = os.fstat(self._folder)
-        return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+        own = os.fstat(self._folder)
+        return (at_path.st_dev, at_path.st_ino) == (own.st_dev, own.st_ino)
 
     def release(self) -> None:
         """Let other processes take the folder, whatever children of this one still hold."""
@@ -136,7 +138,7 @@ def absolute(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - which leave unknown names alone
 
 
-def _place_of(descriptor: int) -> Path | None:
+def _current_path(descriptor: int) -> Path | None:
     """Where an open folder is now; None where the system does not tell."""
     try:
         return Path(os.readlink(f"{_OPEN}/{descriptor}"))  # noqa: PTH115 - of which only the text counts

@@ -39,8 +39,8 @@ def recu(out=4):
         self.register_buffer("tau", torch.tensor(0.9))
 
     def forward(self, x):
-        centred = self.weight - self.weight.mean([1, 2, 3], keepdim=True)
-        scaled = centred / (centred.var([1, 2, 3], keepdim=True) + 1e-5).sqrt() * (2 * math.sqrt(2))
+        centered = self.weight - self.weight.mean([1, 2, 3], keepdim=True)
+        scaled = centered / (centered.var([1, 2, 3], keepdim=True) + 1e-5).sqrt() * (2 * math.sqrt(2))
         bound = float(-scaled.detach().abs().mean() * torch.log(2 - 2 * self.tau))
         return F.conv2d(x, sign(scaled.clamp(-bound, bound))) * self.alpha
 
@@ -111,8 +111,8 @@ def ovsw(out=4):
 
 def ir_net(out=4):
     def forward(self, x):
-        centred = self.weight - per_channel(self.weight.flatten(1).mean(1))
-        scaled = centred / per_channel(centred.flatten(1).std(1))
+        centered = self.weight - per_channel(self.weight.flatten(1).mean(1))
+        scaled = centered / per_channel(centered.flatten(1).std(1))
         power = 2 ** scaled.abs().flatten(1).mean(1).log2().round().detach()
         return F.conv2d(x, sign(scaled) * per_channel(power), self.bias)
 
@@ -178,7 +178,7 @@ class BinConv2d(nn.Module):
         else:
             self.conv = nn.Conv2d(2, out, 3)
 
-    def binarise(self):
+    def binarize(self):
         weight = (self.linear if hasattr(self, "linear") else self.conv).weight
         weight.data = (weight.data - weight.data.mean(1, keepdim=True)).clamp(-1, 1)
         saved = weight.data.clone()
@@ -195,12 +195,12 @@ class Sign(nn.Module):
         return torch.where(x < 0, -1.0, 1.0)
 
 
-def bitorch(out=4, quantiser=None):
+def bitorch(out=4, quantizer=None):
     def forward(self, x):
         return F.conv2d(x, self._weight_quantize(self.weight))
 
     layer = named("QConv2d", named("QConv2d_NoAct", nn.Conv2d, forward=forward))(2, out, 3, bias=False)
-    layer._weight_quantize = quantiser or Sign()
+    layer._weight_quantize = quantizer or Sign()
     return layer
 
 

@@ -25,27 +25,27 @@ def layers_in(tensors: dict[str, torch.Tensor]) -> dict[str, SimpleNamespace]:
     for key, tensor in tensors.items():
         owner, _, leaf = key.rpartition(".")
         owners.setdefault(owner, {})[leaf] = tensor
-    things = {}
+    layers = {}
     for owner, own in owners.items():
         weight = own.get("weight", own.get("weights"))
         if weight is not None and weight.ndim >= 2:
-            things[owner] = SimpleNamespace(**own)
+            layers[owner] = SimpleNamespace(**own)
             if "weights" in own:
-                _give_shape(things[owner], owner, tensors)
-    return things
+                _give_shape(layers[owner], owner, tensors)
+    return layers
 
 
-def _give_shape(thing: SimpleNamespace, owner: str, tensors: dict[str, torch.Tensor]) -> None:
+def _give_shape(layer: SimpleNamespace, owner: str, tensors: dict[str, torch.Tensor]) -> None:
     """Say how many channels a flat weight has, where the normalisation behind it is known."""
     parent, _, name = owner.rpartition(".")
     path = ".".join(filter(None, (parent, FOLLOWED_BY.get(name), "weight")))
     channels = tensors[path].numel() if name in FOLLOWED_BY and path in tensors else 0
-    if channels and thing.weights.numel() % channels == 0:
-        thing.shape = (channels, thing.weights.numel() // channels)
+    if channels and layer.weights.numel() % channels == 0:
+        layer.shape = (channels, layer.weights.numel() // channels)
 
 
-def weight_of(thing: SimpleNamespace) -> tuple[torch.Tensor, tuple[int, ...]]:
+def weight_of(layer: SimpleNamespace) -> tuple[torch.Tensor, tuple[int, ...]]:
     """The weight of one of `layers_in`, and its shape with the output channel first."""
-    latent = getattr(thing, "weight", getattr(thing, "weights", None))
+    latent = getattr(layer, "weight", getattr(layer, "weights", None))
     assert isinstance(latent, torch.Tensor)  # noqa: S101 - what has none is no layer
-    return latent, getattr(thing, "shape", tuple(latent.shape))
+    return latent, getattr(layer, "shape", tuple(latent.shape))

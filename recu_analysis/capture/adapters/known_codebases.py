@@ -18,8 +18,8 @@ COLD = 1e-7
 BITORCH_SIGNS = ("Sign", "ApproxSign", "SwishSign", "ProgressiveSign")
 
 
-def _has(thing: Any, *names: str) -> bool:
-    return all(isinstance(getattr(thing, name, None), torch.Tensor) for name in names)
+def _has(module: Any, *names: str) -> bool:
+    return all(isinstance(getattr(module, name, None), torch.Tensor) for name in names)
 
 
 def _is_plain(module: Any) -> bool:
@@ -42,7 +42,7 @@ def _recu(module: Any) -> WeightTransform | None:
     """Of ReCU, by alpha and tau beside the weight: sign of w - mean of its channel; b* = 2 and clamp as published."""
     if _has(module, "rotate") or not _has(module, "weight", "alpha", "tau"):
         return None
-    return WeightTransform(centre=True, target=2.0, clamp=True)
+    return WeightTransform(center=True, target=2.0, clamp=True)
 
 
 @adapter("rbnn", "BinarizeConv2d", fingerprint=True)
@@ -51,12 +51,12 @@ def _rbnn(module: Any) -> torch.Tensor | None:
     if not _has(module, "weight", "rotate", "R1", "R2"):
         return None
     rows = module.weight.double().flatten(1)
-    centred = rows - rows.mean(dim=1, keepdim=True)
-    standardised = centred / rows.std(dim=1, keepdim=True)
+    centered = rows - rows.mean(dim=1, keepdim=True)
+    standardized = centered / rows.std(dim=1, keepdim=True)
     left, right = module.R1.double(), module.R2.double()
-    rotated = left.T @ standardised.view(-1, len(left), len(right)) @ right
+    rotated = left.T @ standardized.view(-1, len(left), len(right)) @ right
     share = module.rotate.double().sin().abs().view(-1, 1)
-    effective: torch.Tensor = standardised + share * (rotated.flatten(1) - standardised)
+    effective: torch.Tensor = standardized + share * (rotated.flatten(1) - standardized)
     return effective.view(module.weight.shape)
 
 
@@ -69,7 +69,7 @@ def _binarize(module: Any) -> WeightTransform | None:
 @adapter("ir-net", "IRConv2d")
 def _ir_net(module: Any) -> WeightTransform:
     """Of IR-Net: sign of w - mean of its channel, divided by its standard deviation."""
-    return WeightTransform(centre=True, target=0.5**0.5, eps=0.0)
+    return WeightTransform(center=True, target=0.5**0.5, eps=0.0)
 
 
 @adapter("bi-real-flat", "HardBinaryConv", weight="weights", shape="shape", fingerprint=True)
@@ -103,8 +103,8 @@ def _bnext(module: Any) -> torch.Tensor | None:
 @adapter("rbonn", "RBOConv", fingerprint=True, approximate=True)
 def _rbonn(module: Any) -> WeightTransform | None:
     """Of RBONN, by scale_factor and u: sign of w, approximately: training takes w less a part of its gradient."""
-    known = _has(module, "weight", "scale_factor", "u") and module.u.ndim == 4
-    return WeightTransform() if known else None
+    matches = _has(module, "weight", "scale_factor", "u") and module.u.ndim == 4
+    return WeightTransform() if matches else None
 
 
 @adapter("ovsw", "OvSWConv2d")
@@ -121,8 +121,8 @@ def _ovsw_saved(tensors: Any) -> WeightTransform | None:
 
 def _xnor(parent: Any, name: str, kind: type[nn.Module]) -> torch.Tensor | None:
     inner = getattr(parent, name, None)
-    known = hasattr(parent, "layer_type") and type(inner) is kind
-    if inner is None or not (known or not isinstance(inner, nn.Module)):
+    matches = hasattr(parent, "layer_type") and type(inner) is kind
+    if inner is None or not (matches or not isinstance(inner, nn.Module)):
         return None
     values = inner.weight.double()
     effective: torch.Tensor = (values - values.mean(dim=1, keepdim=True)).clamp(-1.0, 1.0)
@@ -144,9 +144,9 @@ def _xnor_linear(module: Any) -> torch.Tensor | None:
 @adapter("bitorch", "QConv_NoAct", "QConv1d_NoAct", "QConv2d_NoAct", "QConv3d_NoAct", "QLinearBase")
 def _bitorch(module: Any) -> WeightTransform | None:
     """Of bitorch: sign of w, sign(0) = +1."""
-    quantiser = getattr(module, "_weight_quantize", getattr(module, "weight_quantization", None))
-    kind = type(quantiser).__name__
-    if quantiser is None:
+    quantizer = getattr(module, "_weight_quantize", getattr(module, "weight_quantization", None))
+    kind = type(quantizer).__name__
+    if quantizer is None:
         return None
     if kind not in BITORCH_SIGNS:
         raise InputError(f"its weights are quantised by {kind}, whose values are not -1 and +1 by a sign")

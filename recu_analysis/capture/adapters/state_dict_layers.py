@@ -12,7 +12,7 @@ import torch
 
 from recu_analysis.capture.adapters.registry import Adapter, Meaning, refuse_unusable, registered, scored
 from recu_analysis.errors import InputError, NoBinaryLayersError, listed, unknown
-from recu_analysis.interop.saved import layers_in, weight_of
+from recu_analysis.interop.state_dict import layers_in, weight_of
 from recu_analysis.store.header import LayerSpec
 from recu_analysis.theory.standardize import WeightTransform
 
@@ -75,32 +75,32 @@ def saved_layers(
     InputError
         If a pattern matches no layer, or a layer holds no latent weights.
     """
-    known = sorted({each.name for each in registered()})
-    if adapter is not None and adapter not in known:
-        raise unknown("adapter", adapter, known)
-    things = layers_in(state.tensors)
-    if not things:
+    names = sorted({each.name for each in registered()})
+    if adapter is not None and adapter not in names:
+        raise unknown("adapter", adapter, names)
+    namespaces = layers_in(state.tensors)
+    if not namespaces:
         seen = listed(list(state.tensors), LISTED)
         raise NoBinaryLayersError(
             f"{state.path} holds no layer: none of its tensors ({seen}) is called weight and has two axes or more; "
             "rename the latent weights as NAME.weight in a copy of it"
         )
-    chosen = things
+    chosen = namespaces
     if patterns is not None:
-        _refuse_unmatched(patterns, things, state.path)
-        chosen = {name: t for name, t in things.items() if any(fnmatchcase(name, p) for p in patterns)}
+        _refuse_unmatched(patterns, namespaces, state.path)
+        chosen = {name: t for name, t in namespaces.items() if any(fnmatchcase(name, p) for p in patterns)}
     found = []
-    for name, thing in chosen.items():
+    for name, namespace in chosen.items():
         try:
-            layer = _read(name, thing, asked=patterns is not None, adapter=adapter)
+            layer = _read(name, namespace, asked=patterns is not None, adapter=adapter)
         except InputError as error:
             raise InputError(f"layer {name!r} of {state.path} cannot be imported: {error}") from None
         if layer is not None:
             found.append(layer)
     if not found:
         raise NoBinaryLayersError(
-            f"no layer of {state.path} is known as binary by its tensors; it has {_listed(things)}; name the binary "
-            "ones with --layer, and with --adapter what they are, if not the plain sign of their weight"
+            f"no layer of {state.path} is known as binary by its tensors; it has {_listed(namespaces)}; name the "
+            "binary ones with --layer, and with --adapter what they are, if not the plain sign of their weight"
         )
     return found
 
@@ -113,79 +113,79 @@ def known_layers(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[tuple[int,
     tensors : dict of str to Tensor
         A state_dict by the network's own names.
     """
-    things = layers_in(tensors)
-    return {name: (weight_of(thing)[1], _recognised(thing)[0]) for name, thing in things.items()}
+    namespaces = layers_in(tensors)
+    return {name: (weight_of(namespace)[1], _recognized(namespace)[0]) for name, namespace in namespaces.items()}
 
 
-def _read(name: str, thing: SimpleNamespace, *, asked: bool, adapter: str | None) -> SavedLayer | None:
-    known, meaning = _named(thing, adapter) if adapter else _recognised(thing)
-    if known is None and not asked:
+def _read(name: str, namespace: SimpleNamespace, *, asked: bool, adapter: str | None) -> SavedLayer | None:
+    found, meaning = _named(namespace, adapter) if adapter else _recognized(namespace)
+    if found is None and not asked:
         return None
-    if known is None:
-        latent, shape = weight_of(thing)
-        known_as, meaning = "sign", WeightTransform()
+    if found is None:
+        latent, shape = weight_of(namespace)
+        adapter_name, meaning = "sign", WeightTransform()
     else:
-        known_as, latent = known.name, getattr(thing, known.weight.rpartition(".")[2])
-        shape = known.shape_in(thing, latent, meaning)
+        adapter_name, latent = found.name, getattr(namespace, found.weight.rpartition(".")[2])
+        shape = found.shape_in(namespace, latent, meaning)
     refuse_unusable(latent, shape)
     dtype = "float64" if latent.dtype == torch.float64 else "float32"
     transform = meaning if isinstance(meaning, WeightTransform) else None
     return SavedLayer(
-        LayerSpec(name, shape, dtype, known_as, transform, z=scored(meaning)),
+        LayerSpec(name, shape, dtype, adapter_name, transform, z=scored(meaning)),
         _array(latent, shape, dtype),
         None if transform else _array(meaning, shape, dtype),
-        _tau(thing, transform),
-        _scale(thing, shape[0]),
+        _tau(namespace, transform),
+        _scale(namespace, shape[0]),
     )
 
 
-def _recognised(thing: SimpleNamespace) -> tuple[Adapter | None, Meaning]:
+def _recognized(namespace: SimpleNamespace) -> tuple[Adapter | None, Meaning]:
     """The adapter that knows a layer by its tensors, and what it says."""
-    for known in registered():
-        meaning = known.meaning(thing) if known.fingerprint else None
+    for adapter in registered():
+        meaning = adapter.meaning(namespace) if adapter.fingerprint else None
         if meaning is not None:
-            return known, meaning
+            return adapter, meaning
     return None, None
 
 
-def _named(thing: SimpleNamespace, name: str) -> tuple[Adapter, Meaning]:
+def _named(namespace: SimpleNamespace, name: str) -> tuple[Adapter, Meaning]:
     """An adapter by its name, and what it says of a layer."""
-    for known in registered():
-        meaning = known.meaning(_inside(thing, known)) if known.name == name else None
+    for adapter in registered():
+        meaning = adapter.meaning(_inside(namespace, adapter)) if adapter.name == name else None
         if meaning is not None:
-            return known, meaning
-    raise InputError(f"its tensors {', '.join(vars(thing))} are not those that adapter {name!r} knows")
+            return adapter, meaning
+    raise InputError(f"its tensors {', '.join(vars(namespace))} are not those that adapter {name!r} knows")
 
 
-def _inside(thing: SimpleNamespace, known: Adapter) -> SimpleNamespace:
+def _inside(namespace: SimpleNamespace, adapter: Adapter) -> SimpleNamespace:
     """A layer as an adapter of its parent sees it."""
-    return SimpleNamespace(**{known.owner: thing}) if known.owner else thing
+    return SimpleNamespace(**{adapter.owner: namespace}) if adapter.owner else namespace
 
 
 def _array(tensor: Any, shape: tuple[int, ...], dtype: str) -> Array:
     return np.ascontiguousarray(tensor.detach().to(getattr(torch, dtype)).reshape(shape).numpy())
 
 
-def _tau(thing: SimpleNamespace, transform: WeightTransform | None) -> float | None:
-    tau = getattr(thing, "tau", None)
+def _tau(namespace: SimpleNamespace, transform: WeightTransform | None) -> float | None:
+    tau = getattr(namespace, "tau", None)
     if not isinstance(tau, torch.Tensor) or tau.numel() != 1 or transform is None or not transform.clamp:
         return None
     return float(tau)
 
 
-def _scale(thing: SimpleNamespace, channels: int) -> Array | None:
-    alpha = getattr(thing, "alpha", None)
+def _scale(namespace: SimpleNamespace, channels: int) -> Array | None:
+    alpha = getattr(namespace, "alpha", None)
     if not isinstance(alpha, torch.Tensor) or alpha.numel() != channels:
         return None
     return np.array(alpha.float().reshape(-1).numpy())
 
 
-def _refuse_unmatched(patterns: Sequence[str], things: dict[str, SimpleNamespace], path: Path) -> None:
+def _refuse_unmatched(patterns: Sequence[str], namespaces: dict[str, SimpleNamespace], path: Path) -> None:
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in things):
-            raise InputError(f"no layer of {path} matches {pattern!r}; it has {_listed(things)}")
+        if not any(fnmatchcase(name, pattern) for name in namespaces):
+            raise InputError(f"no layer of {path} matches {pattern!r}; it has {_listed(namespaces)}")
 
 
-def _listed(things: dict[str, SimpleNamespace]) -> str:
-    shapes = {name or "(itself)": "x".join(map(str, weight_of(thing)[1])) for name, thing in things.items()}
+def _listed(namespaces: dict[str, SimpleNamespace]) -> str:
+    shapes = {name or "(itself)": "x".join(map(str, weight_of(namespace)[1])) for name, namespace in namespaces.items()}
     return listed([f"{name} ({shape})" for name, shape in shapes.items()], LISTED)

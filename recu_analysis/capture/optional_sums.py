@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 EMA_MOMENTUM = 0.999
 
 
-class Extra:
+class OptionalSum:
     """A quantity of every weight, over the open window of a layer.
 
     Its row in `store.quantities` says how windows merge, and so what a new window begins with: where the last value
@@ -54,13 +54,13 @@ class Extra:
             self.value.zero_()
         return ended.to("cpu", copy=True).numpy()
 
-    def go_on(self, ended: Array) -> None:
+    def resume(self, ended: Array) -> None:
         """Begin with what a window ended with, in a recording that goes on from there."""
         if TABLE[self.name].merge == "last":
             self.value.copy_(torch.from_numpy(ended.copy()))
 
 
-class FlipAverage(Extra):
+class FlipAverage(OptionalSum):
     """OvSW's exponential moving average of each weight's flips, 0 before the first update."""
 
     name = "ema"
@@ -71,7 +71,7 @@ class FlipAverage(Extra):
         self.value.mul_(EMA_MOMENTUM).add_(flipped, alpha=1.0 - EMA_MOMENTUM)
 
 
-class GradientSum(Extra):
+class GradientSum(OptionalSum):
     """Sum of abs(gradient of the loss) over the window's updates, each gradient as the optimizer gets it."""
 
     name = "grad"
@@ -84,10 +84,10 @@ class GradientSum(Extra):
 
 
 #: Every one by the name of its quantity.
-ACCUMULATORS: dict[str, type[Extra]] = {each.name: each for each in (FlipAverage, GradientSum)}
+ACCUMULATORS: dict[str, type[OptionalSum]] = {each.name: each for each in (FlipAverage, GradientSum)}
 
 
-def extras(weight: torch.Tensor, quantities: Collection[str]) -> list[Extra]:
+def optional_sums(weight: torch.Tensor, quantities: Collection[str]) -> list[OptionalSum]:
     """The accumulators of a layer in a recording that keeps these quantities."""
     return [kind(weight) for name, kind in ACCUMULATORS.items() if TABLE[name].request in quantities]
 
@@ -95,4 +95,4 @@ def extras(weight: torch.Tensor, quantities: Collection[str]) -> list[Extra]:
 def need_gradients(quantities: Collection[str]) -> bool:
     """Whether one of the quantities is made of gradients."""
     kinds = (kind for name, kind in ACCUMULATORS.items() if TABLE[name].request in quantities)
-    return any(kind.before is not Extra.before for kind in kinds)
+    return any(kind.before is not OptionalSum.before for kind in kinds)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.capture.record import record
 from recu_analysis.errors import StoreError
 from recu_analysis.store.format import RUN_FILE
-from recu_analysis.store.held import absolute
+from recu_analysis.store.locked_folder import absolute
 
 if TYPE_CHECKING:
     import os
@@ -40,7 +40,7 @@ def _free_beside(path: Path) -> Path:
     return next(each for number in count(2) if not (each := path.with_name(f"{path.name}-{number}")).exists())
 
 
-class Marking:
+class CallbackRecording:
     """A recording that a training library drives: begun, stepped, marked, saved beside checkpoints, closed.
 
     Parameters
@@ -79,7 +79,7 @@ class Marking:
         self._lr = None
 
     def begin_again(
-        self, model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer], at: int, *, anew: bool
+        self, model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer], update: int, *, anew: bool
     ) -> None:
         """Record from here on, as the library began the training again by itself at an update: it never ends that.
 
@@ -88,9 +88,9 @@ class Marking:
         """
         self.close()
         why = "the training began again"
-        if not anew or at == 0:
+        if not anew or update == 0:
             try:
-                self.begin(model, optimizers, at)
+                self.begin(model, optimizers, update)
             except StoreError as error:
                 why = str(error)
             else:
@@ -116,7 +116,7 @@ class Marking:
     def save(self) -> None:
         """Bring every update to disk: a checkpoint is about to count, and a resumption goes on from a window's end."""
         if self._recorder is not None:
-            self._recorder.cut()
+            self._recorder.close_window()
             self._recorder.flush()
 
     def close(self, error: BaseException | None = None) -> None:

@@ -25,7 +25,7 @@ MOST_ANNOTATIONS = 2**26
 DECODED = 64
 
 #: An image and its class.
-Labelled = tuple[Path, int]
+Labeled = tuple[Path, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Listing:
     """What a folder holds: the names of the classes in order, and the images of the two parts."""
 
     classes: tuple[str, ...]
-    train: tuple[Labelled, ...]
-    val: tuple[Labelled, ...]
+    train: tuple[Labeled, ...]
+    val: tuple[Labeled, ...]
 
 
 def load_image_folder(data_dir: str | None, image_size: int) -> Dataset:
@@ -75,7 +75,7 @@ def list_images(root: Path) -> Listing:
     if not classes:
         raise DataError(f"{root / 'train'} holds no folder of a class: {LAYOUT}")
     numbers = {name: number for number, name in enumerate(classes)}
-    train: list[Labelled] = []
+    train: list[Labeled] = []
     for name, number in numbers.items():
         images = _images(root / "train" / name, root)
         if not images:
@@ -134,7 +134,7 @@ def _images(folder: Path, root: Path) -> list[Path]:
     ]
 
 
-def _by_class(root: Path, numbers: dict[str, int]) -> list[Labelled]:
+def _by_class(root: Path, numbers: dict[str, int]) -> list[Labeled]:
     """Images of val/CLASS/."""
     names = [name for name, is_folder in _entries(root / "val", root) if is_folder]
     for name in names:
@@ -148,13 +148,13 @@ def _number(name: str, numbers: dict[str, int], where: Path, root: Path) -> int:
     return numbers[name]
 
 
-def _annotated(root: Path, numbers: dict[str, int]) -> list[Labelled]:
+def _annotated(root: Path, numbers: dict[str, int]) -> list[Labeled]:
     """Images of val/images/, whose classes are in val/val_annotations.txt."""
     path, images = root / "val" / ANNOTATIONS, _images(root / "val" / "images", root)
     classes = _annotations(path, root)
-    known = {image.name for image in images}
+    validation_names = {image.name for image in images}
     for name in classes:
-        if name not in known:
+        if name not in validation_names:
             raise DataError(f"{path} has the image {name!r}, which {root / 'val' / 'images'} does not hold")
     for image in images:
         if image.name not in classes:
@@ -199,7 +199,7 @@ def _check_memory(images: int, size: int, free: int) -> None:
         )
 
 
-def _decoded(images: tuple[Labelled, ...], size: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _decoded(images: tuple[Labeled, ...], size: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Pixels (N, 3, size, size) of uint8, and labels; the decoder leaves the interpreter free for other threads."""
     pixels = np.empty((len(images), 3, size, size), np.uint8)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from recu_analysis.capture.listing import list_network, list_state
+from recu_analysis.capture.layer_listing import list_network, list_state
 from recu_analysis.nn import BinaryConv2d, build_network
 
 

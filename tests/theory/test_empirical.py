@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from recu_analysis.errors import InputError
-from recu_analysis.theory import blocks, measured, quantization
+from recu_analysis.theory import blocks, empirical, quantization
+from recu_analysis.theory.empirical import clamped_entropy, differential_entropy, quantized
 from recu_analysis.theory.entropy import clamped_entropy as eq_17
 from recu_analysis.theory.laplace import quantile
-from recu_analysis.theory.measured import clamped_entropy, differential_entropy, quantized
 
 WEIGHT = np.random.default_rng(0).laplace(0.1, 1.5, size=(12, 5, 3, 3)) * np.linspace(0.5, 2, 12).reshape(-1, 1, 1, 1)
 NAMES = ("b_hat", "bound", "clamped_fraction", "alpha", "error", "latent_error", "channel_alpha", "channel_error")
@@ -112,7 +112,7 @@ def test_entropy_is_the_plain_sum_however_it_is_cut(monkeypatch):
         digamma = sum(1 / k for k in range(1, high - low)) - np.euler_gamma
         total += math.log(values[high] - values[low]) - digamma + math.log(n + 1)
     assert differential_entropy(values) == pytest.approx(total / n, rel=1e-12)
-    monkeypatch.setattr(measured, "_SPACINGS", 7)
+    monkeypatch.setattr(empirical, "_SPACINGS", 7)
     assert differential_entropy(values) == pytest.approx(total / n, rel=1e-12)
 
 

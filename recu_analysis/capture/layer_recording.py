@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from recu_analysis.capture.accumulate import storable
+from recu_analysis.capture.accumulator_choice import layer_accumulator
 from recu_analysis.capture.adapters.registry import two_valued
-from recu_analysis.capture.choice import layer_accumulator
-from recu_analysis.capture.extras import extras
+from recu_analysis.capture.optional_sums import optional_sums
 from recu_analysis.capture.outside import NOTHING, Moved, Outside
 from recu_analysis.errors import RecorderError
 from recu_analysis.store.header import LayerWindow
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.capture.accumulate import Accumulator
     from recu_analysis.capture.adapters import BinaryLayer
-    from recu_analysis.capture.extras import Extra
+    from recu_analysis.capture.optional_sums import OptionalSum
     from recu_analysis.store.header import LayerSpec
 
 
@@ -34,7 +34,7 @@ THREADED_WEIGHTS = 1_000_000
 
 
 @dataclass(slots=True)
-class Track:
+class LayerRecording:
     """A layer while it is recorded: whose updates it follows, and its sums over the open window."""
 
     layer: BinaryLayer
@@ -43,7 +43,7 @@ class Track:
     accumulator: Accumulator
     first_update: int
     quantities: Collection[str]
-    extras: list[Extra] = field(default_factory=list)
+    optional_sums: list[OptionalSum] = field(default_factory=list)
     updates: int = 0
     lr: float = 0.0
     lr_decay: float = 0.0
@@ -96,19 +96,19 @@ class Track:
         """Account for the gradient that an update is about to get; there is none where nothing was backpropagated."""
         gradient = self.layer.parameter.grad
         if gradient is not None:
-            for extra in self.extras:
-                extra.before(gradient, scale)
+            for optional_sum in self.optional_sums:
+                optional_sum.before(gradient, scale)
 
-    def look(self) -> None:
+    def count_outside_movement(self) -> None:
         """Count what has moved the weights since they were seen last, and no update that was seen."""
         self.outside.add(self.moved())
 
-    def unseen(self) -> Moved:
+    def unseen_movement(self) -> Moved:
         """What moved the weights although no update was seen in the open window, nor anything else that explains it."""
         if self.updates or self.outside.loaded or self.layer.in_place:
             return NOTHING
         moved = self.moved()
-        return NOTHING if moved == self.outside.told else moved
+        return NOTHING if moved == self.outside.counted else moved
 
     def measure_z(self, z: str) -> None:
         """Take z of other weights (`LayerSpec.z`): what a run began with holds to its end."""
@@ -124,8 +124,8 @@ class Track:
         """Account for the update of that number, which the weight has just gone through."""
         weight = self.layer.weight
         self.accumulator.advance(weight, update)
-        for extra in self.extras:
-            extra.after(weight, update, self.accumulator)
+        for optional_sum in self.optional_sums:
+            optional_sum.after(weight, update, self.accumulator)
 
     def last_seen(self) -> torch.Tensor:
         """The latent weights that were seen last, one row a channel."""
@@ -163,7 +163,7 @@ class Track:
             "sums": torch.tensor([self.lr, self.lr_decay, self.decay_time], dtype=torch.float64),
             "outside": self.outside.tensor(),
             **self.accumulator.state(),
-            **{extra.name: extra.value.to("cpu", copy=True) for extra in self.extras},
+            **{optional_sum.name: optional_sum.value.to("cpu", copy=True) for optional_sum in self.optional_sums},
         }
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
@@ -174,8 +174,8 @@ class Track:
         if "seen" in state:
             self.begin_from(state["seen"])
         self.accumulator.load(state)
-        for extra in self.extras:
-            extra.value.copy_(state[extra.name])
+        for optional_sum in self.optional_sums:
+            optional_sum.value.copy_(state[optional_sum.name])
 
     def take(self) -> LayerState:
         """The open window's state, handed over; a new window begins."""
@@ -184,7 +184,9 @@ class Track:
         summary.more.update(self.outside.take())
         self.first_update += self.updates
         self.updates, self.lr, self.lr_decay, self.decay_time = 0, 0.0, 0.0, 0.0
-        arrays = self.accumulator.take() | {extra.name: extra.take() for extra in self.extras}
+        arrays = self.accumulator.take() | {
+            optional_sum.name: optional_sum.take() for optional_sum in self.optional_sums
+        }
         scale = self.layer.scale
         if scale is not None and scale.size in {1, self.spec.shape[0]}:  # else it is no scale of the channels
             arrays |= {"scale": np.resize(scale, self.spec.shape[0])}
@@ -196,10 +198,10 @@ def accumulator_of(layer: BinaryLayer, spec: LayerSpec, quantities: Collection[s
     return layer_accumulator(layer.weight, spec, layer.effective, quantities)
 
 
-def track_of(
+def record_layer(
     layer: BinaryLayer, optimizers: Sequence[torch.optim.Optimizer], updates: Sequence[int], quantities: Collection[str]
-) -> Track:
-    """The track of a layer by the optimizer that holds its weight, `updates` of which are done already.
+) -> LayerRecording:
+    """The recording of a layer by the optimizer that holds its weight, `updates` of which are done already.
 
     Raises
     ------
@@ -223,21 +225,21 @@ def track_of(
             "be numbered; give every weight to one"
         )
     spec = layer.spec
-    return Track(
+    return LayerRecording(
         layer,
         spec,
         holders[0],
         accumulator_of(layer, spec, quantities),
         first_update=updates[holders[0]] + 1,
         quantities=quantities,
-        extras=extras(layer.weight.detach(), quantities),
+        optional_sums=optional_sums(layer.weight.detach(), quantities),
     )
 
 
-def pool_for(tracks: Sequence[Track]) -> ThreadPoolExecutor | None:
+def pool_for(recordings: Sequence[LayerRecording]) -> ThreadPoolExecutor | None:
     """Threads for the kernel, which releases the interpreter lock; none where they would not pay."""
-    on_cpu = all(track.layer.weight.device.type == "cpu" for track in tracks)
-    threads, weights = torch.get_num_threads(), sum(track.spec.weights for track in tracks)
+    on_cpu = all(recording.layer.weight.device.type == "cpu" for recording in recordings)
+    threads, weights = torch.get_num_threads(), sum(recording.spec.weights for recording in recordings)
     return ThreadPoolExecutor(threads) if on_cpu and threads > 1 and weights >= THREADED_WEIGHTS else None
 
 

@@ -11,18 +11,18 @@ from torch.nn import functional
 
 from recu_analysis.errors import InputError
 from recu_analysis.nn import BinaryConv2d, BinaryLinear, set_progress, set_tau
-from recu_analysis.nn.binariser import BINARISERS, Binariser, binariser
+from recu_analysis.nn.binarizer import BINARIZERS, Binarizer, binarizer
 from recu_analysis.theory.standardize import WeightTransform
 
 TAU = 0.8125  # exact in every dtype
 PROGRESS = 0.5
 #: Largest relative difference that rounding explains.
 ROUNDING = {"float64": 1e-11, "float32": 3e-5, "bfloat16": 2e-2}
-METHODS = list(BINARISERS)
+METHODS = list(BINARIZERS)
 #: Every ingredient switched off or changed, one at a time.
 CHANGES = [
     {},
-    {"centre": False},
+    {"center": False},
     {"scale": None},
     {"scale": math.sqrt(0.5), "eps": 0.0},
     {"clamp": False},
@@ -66,9 +66,9 @@ def plain_sign(x, *estimator):
 
 def reference(weight, alpha, given, layer, product):
     """Output of a binary layer as the papers' equations have it, one autograd operation after another."""
-    options, steepness = layer.binariser, float(getattr(layer, "steepness", math.nan))
+    options, steepness = layer.binarizer, float(getattr(layer, "steepness", math.nan))
     rows = weight.flatten(1)
-    if options.centre:
+    if options.center:
         rows = rows - rows.mean(1, keepdim=True)
     if options.scale is not None:
         deviation = ((rows - rows.mean(1, keepdim=True)) ** 2).sum(1, keepdim=True) / (rows.shape[1] - 1)
@@ -107,9 +107,9 @@ def setting(kind, dtype, options):
     torch.manual_seed(0)
     real = torch.float64 if dtype == "float64" else torch.float32
     if kind == "conv":
-        layer, given = BinaryConv2d(6, 8, 3, padding=1, binariser=options), torch.randn(4, 6, 7, 7)
+        layer, given = BinaryConv2d(6, 8, 3, padding=1, binarizer=options), torch.randn(4, 6, 7, 7)
     else:
-        layer, given = BinaryLinear(40, 8, binariser=options), torch.randn(5, 40)
+        layer, given = BinaryLinear(40, 8, binarizer=options), torch.randn(5, 40)
     with torch.no_grad():
         layer.weight += 0.02  # so that centring and the sign of w itself differ
     set_tau(layer, TAU)
@@ -156,21 +156,21 @@ def check(kind, options, mode, dtype):
 @pytest.mark.parametrize("kind", ["conv", "linear"])
 @pytest.mark.parametrize("method", METHODS)
 def test_published_methods_equal_their_equations(method, kind, mode, dtype):
-    check(kind, BINARISERS[method], mode, dtype)
+    check(kind, BINARIZERS[method], mode, dtype)
 
 
 @pytest.mark.parametrize("dtype", ROUNDING)
 @pytest.mark.parametrize(("kind", "mode"), [("conv", "train"), ("conv", "eval"), ("linear", "train")])
 @pytest.mark.parametrize("change", CHANGES, ids=str)
 def test_every_ingredient_equals_its_equation(change, kind, mode, dtype):
-    check(kind, binariser("recu", **change), mode, dtype)
+    check(kind, binarizer("recu", **change), mode, dtype)
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=str)
 @pytest.mark.parametrize("kind", ["conv", "linear"])
 def test_no_step_waits_for_the_device(change, kind):
     """Tensors of the meta device have no values: whatever asks for one fails."""
-    layer, given = setting(kind, "float32", binariser("recu", **change))
+    layer, given = setting(kind, "float32", binarizer("recu", **change))
     layer, given = layer.to("meta"), given.to("meta").requires_grad_()
     layer(given).sum().backward()
     assert given.grad.is_meta
@@ -179,7 +179,7 @@ def test_no_step_waits_for_the_device(change, kind):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_transform_repeats_the_signs_in_numpy(method):
-    layer, _ = setting("conv", "float64", BINARISERS[method])
+    layer, _ = setting("conv", "float64", BINARIZERS[method])
     np.testing.assert_array_equal(
         layer.binary_weight().detach().numpy() > 0, layer.weight_transform.signs(layer.weight.detach().numpy())
     )
@@ -195,7 +195,7 @@ def test_the_empirical_clamp_leaves_its_share_outside_whatever_the_distribution(
     transform = layer.weight_transform
     assert transform == WeightTransform(True, 2.0, 1e-5, 1, True, "empirical")
     level = float(layer.tau)
-    values = transform.standardised(layer.weight.detach().numpy())
+    values = transform.standardized(layer.weight.detach().numpy())
     clamped = transform.clamped(values, level)
     assert (clamped != values).mean() == pytest.approx(2 * (1 - level), abs=1 / values.size)
     # The gradient stops for just those weights.
@@ -235,7 +235,7 @@ def test_b_star_of_2_follows_that_of_ir_net_with_smaller_initial_weights():
 
 
 def test_the_error_decay_goes_from_the_identity_to_the_sign():
-    layer, _ = setting("linear", "float64", BINARISERS["ir-net"])
+    layer, _ = setting("linear", "float64", BINARIZERS["ir-net"])
     values = torch.tensor([-0.5, 0.01, 1.0], dtype=torch.float64)
 
     def slopes(progress):
@@ -256,25 +256,25 @@ def test_the_error_decay_goes_from_the_identity_to_the_sign():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_channel_of_equal_weights_is_zero_without_eps_and_can_part_again(dtype):
     torch.manual_seed(0)
-    layer = BinaryConv2d(4, 4, 3, binariser="ir-net").to(dtype)
+    layer = BinaryConv2d(4, 4, 3, binarizer="ir-net").to(dtype)
     with torch.no_grad():
         layer.weight[0] = 0.3
-    standardised = layer._standardised()
-    expected = layer.weight_transform.standardised(layer.weight.detach().numpy())
-    np.testing.assert_allclose(standardised.detach().numpy(), expected, rtol=1e-5, atol=1e-6)
-    assert not standardised[0].any()
+    standardized = layer._standardized()
+    expected = layer.weight_transform.standardized(layer.weight.detach().numpy())
+    np.testing.assert_allclose(standardized.detach().numpy(), expected, rtol=1e-5, atol=1e-6)
+    assert not standardized[0].any()
     images = torch.randn(2, 4, 6, 6, dtype=dtype, requires_grad=True)
     layer(images).square().sum().backward()
     assert layer.weight.grad.isfinite().all()
     assert images.grad.isfinite().all()
-    gradient = torch.autograd.grad(layer._standardised(), layer.weight, torch.randn_like(layer.weight))[0]
+    gradient = torch.autograd.grad(layer._standardized(), layer.weight, torch.randn_like(layer.weight))[0]
     assert gradient[0].any()
 
 
 @pytest.mark.parametrize(
     ("method", "ingredients", "message"),
     [
-        ("xnr", {}, "no binariser is called 'xnr'; known are recu, bnn, xnor"),
+        ("xnr", {}, "no binarizer is called 'xnr'; known are recu, bnn, xnor"),
         ("recu", {"clmap": False}, "no option of a binary layer is called 'clmap'; did you mean clamp"),
         ("recu", {"alpha": "learnt"}, "alpha must be one of learned, analytic, none"),
         ("recu", {"quantile": "normal"}, "quantile must be one of laplace, empirical"),
@@ -289,11 +289,11 @@ def test_a_channel_of_equal_weights_is_zero_without_eps_and_can_part_again(dtype
 )
 def test_unknown_ingredients_are_refused(method, ingredients, message):
     with pytest.raises(InputError, match=message):
-        BinaryConv2d(4, 4, 3, binariser=method, **ingredients)
+        BinaryConv2d(4, 4, 3, binarizer=method, **ingredients)
 
 
 def test_a_layer_without_learned_alpha_saves_none():
     layer = BinaryLinear(8, 4, alpha="none")
     assert layer.alpha is None
     assert set(layer.state_dict()) == {"weight", "tau"}
-    assert binariser(Binariser(alpha="none"), clamp=False).differences() == {"clamp": False, "alpha": "none"}
+    assert binarizer(Binarizer(alpha="none"), clamp=False).differences() == {"clamp": False, "alpha": "none"}

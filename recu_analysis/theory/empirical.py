@@ -14,8 +14,8 @@ from recu_analysis.errors import InputError
 from recu_analysis.theory import entropy
 from recu_analysis.theory.blocks import blocks
 from recu_analysis.theory.laplace import quantile, scale_estimate
-from recu_analysis.theory.reals import real_array
 from recu_analysis.theory.standardize import empirical_bound
+from recu_analysis.theory.validation import real_array
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

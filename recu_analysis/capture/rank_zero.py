@@ -40,10 +40,10 @@ def refuse_sharded(model: torch.nn.Module) -> None:
             raise _sharded(f"parameter {name!r} is a shard")
 
 
-def _is_a(module: str, kind: str, thing: object) -> bool:
+def _is_a(module: str, kind: str, instance: object) -> bool:
     """Whether something is of a class of torch; where nothing has imported the class, nothing is of it."""
-    known = getattr(sys.modules.get(module), kind, None)
-    return known is not None and isinstance(thing, known)
+    torch_class = getattr(sys.modules.get(module), kind, None)
+    return torch_class is not None and isinstance(instance, torch_class)
 
 
 def _sharded(what: str) -> RecorderError:

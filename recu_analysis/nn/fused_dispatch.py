@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from recu_analysis.nn.binariser import Binariser
+from recu_analysis.nn.binarizer import Binarizer
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -29,7 +29,7 @@ def _fused(device: torch.device) -> ModuleType | None:
         from recu_analysis.nn import fused
 
         few = torch.ones(1, 2, device=device)
-        fused.sign_of_weights(few, few[0, 0], Binariser())
+        fused.sign_of_weights(few, few[0, 0], Binarizer())
     except Exception:
         return None
     return fused

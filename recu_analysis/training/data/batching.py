@@ -22,5 +22,5 @@ def batches(count: int, batch_size: int, seed: int, epoch: int) -> Iterator[torc
     A last batch of one image is left out: batch normalisation cannot train on it.
     """
     generator = torch.Generator().manual_seed(epoch_seed(seed, epoch))
-    order = torch.randperm(count, generator=generator)
-    return (batch for batch in torch.split(order, batch_size) if len(batch) > 1)
+    indices = torch.randperm(count, generator=generator)
+    return (batch for batch in torch.split(indices, batch_size) if len(batch) > 1)

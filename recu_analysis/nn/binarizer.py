@@ -1,4 +1,4 @@
-"""Binariser: the ingredients of a binary layer, each of which can be switched off; and those of published methods."""
+"""Binarizer: the ingredients of a binary layer, each of which can be switched off; and those of published methods."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHOICES = {
     "weight_gradient": ("identity", "clipped", "decaying"),
     "input_gradient": ("polynomial", "clipped", "decaying"),
 }
-_SWITCHES = ("centre", "clamp", "scale_activations")
+_SWITCHES = ("center", "clamp", "scale_activations")
 
 
 def _is_number(value: Any) -> bool:
@@ -28,14 +28,14 @@ def _is_number(value: Any) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Binariser:
+class Binarizer:
     """What a binary layer does on the way from latent weights and activations to -1 and +1, and to its output.
 
     The defaults are ReCU as its authors' code computes it (Xu et al., ICCV 2021).
 
     Attributes
     ----------
-    centre : bool
+    center : bool
         Subtract the mean of each output channel.
     scale : float or None
         b*, the scale to which weights are standardised (Eq. 22); sqrt(2)/2 is IR-Net's, None leaves it alone.
@@ -61,7 +61,7 @@ class Binariser:
         their gradient only; the paper does not mention it.
     """
 
-    centre: bool = True
+    center: bool = True
     scale: float | None = 2.0
     eps: float = EPS
     clamp: bool = True
@@ -91,11 +91,11 @@ class Binariser:
         The random mask clamps nothing: it acts on gradients alone.
         """
         clamps = self.clamp and self.mask == "clamped"
-        return WeightTransform(self.centre, self.scale, self.eps, 1, clamps, self.quantile)
+        return WeightTransform(self.center, self.scale, self.eps, 1, clamps, self.quantile)
 
     def differences(self) -> dict[str, Any]:
         """The ingredients that are not ReCU's as published, by name."""
-        usual = Binariser()
+        usual = Binarizer()
         return {
             field.name: getattr(self, field.name)
             for field in fields(self)
@@ -106,8 +106,8 @@ class Binariser:
     def fusible(self) -> bool:
         """Whether `recu_analysis.nn.fused.sign_of_weights` makes the binary weight, and nothing else needs w~."""
         clamps_as_published = self.mask == "clamped" and self.quantile == "laplace"
-        standardises = self.scale is not None and self.eps > 0.0 and self.weight_gradient == "identity"
-        return standardises and self.alpha in ("learned", "none") and (clamps_as_published or not self.clamp)
+        standardizes = self.scale is not None and self.eps > 0.0 and self.weight_gradient == "identity"
+        return standardizes and self.alpha in ("learned", "none") and (clamps_as_published or not self.clamp)
 
     @property
     def decays(self) -> bool:
@@ -115,10 +115,10 @@ class Binariser:
         return "decaying" in (self.weight_gradient, self.input_gradient)
 
 
-_PLAIN = Binariser(centre=False, scale=None, clamp=False, scale_activations=False)
+_PLAIN = Binarizer(center=False, scale=None, clamp=False, scale_activations=False)
 #: The methods that people compare with, by name.
-BINARISERS = {
-    "recu": Binariser(),
+BINARIZERS = {
+    "recu": Binarizer(),
     # Hubara et al., NeurIPS 2016, but for the clipping of latent weights after each update: beyond 1 they get no
     # gradient here, so that only the weight decay moves them.
     "bnn": replace(_PLAIN, alpha="none", weight_gradient="clipped", input_gradient="clipped"),
@@ -129,7 +129,7 @@ BINARISERS = {
     # Qin et al., CVPR 2020: Libra parameter binarisation and the error-decay estimator for weights and activations.
     "ir-net": replace(
         _PLAIN,
-        centre=True,
+        center=True,
         scale=math.sqrt(0.5),
         eps=0.0,
         alpha="power-of-two",
@@ -139,15 +139,15 @@ BINARISERS = {
 }
 
 
-def binariser(method: str | Binariser = "recu", **ingredients: Any) -> Binariser:
+def binarizer(method: str | Binarizer = "recu", **ingredients: Any) -> Binarizer:
     """A published method with some of its ingredients changed.
 
     Parameters
     ----------
-    method : str or Binariser
-        A name in `BINARISERS`, or the ingredients themselves.
+    method : str or Binarizer
+        A name in `BINARIZERS`, or the ingredients themselves.
     **ingredients
-        Attributes of `Binariser`.
+        Attributes of `Binarizer`.
 
     Raises
     ------
@@ -155,13 +155,13 @@ def binariser(method: str | Binariser = "recu", **ingredients: Any) -> Binariser
         If no method or no ingredient has that name, or an ingredient cannot be what it is said to be.
     """
     if isinstance(method, str):
-        if method not in BINARISERS:
-            raise unknown("binariser", method, BINARISERS)
-        method = BINARISERS[method]
-    if not isinstance(method, Binariser):
-        raise InputError(f"binariser must be a name or a Binariser, not {method!r}")
-    known = [field.name for field in fields(Binariser)]
+        if method not in BINARIZERS:
+            raise unknown("binarizer", method, BINARIZERS)
+        method = BINARIZERS[method]
+    if not isinstance(method, Binarizer):
+        raise InputError(f"binarizer must be a name or a Binarizer, not {method!r}")
+    names = [field.name for field in fields(Binarizer)]
     for name in ingredients:
-        if name not in known:
-            raise unknown("option of a binary layer", name, known)
+        if name not in names:
+            raise unknown("option of a binary layer", name, names)
     return replace(method, **ingredients)
