@@ -44,11 +44,11 @@ def command(
     """
     from recu_analysis.analysis.arms import apart, labelled
     from recu_analysis.analysis.claims import asked_claims, claims
-    from recu_analysis.analysis.claims.table import separate
+    from recu_analysis.analysis.kinds import sides
 
     opened, others = ([options.opened(path) for path in paths] for paths in (runs, baseline))
     asked = asked_claims(opened, others, layers or None)
-    for group in separate(opened):
+    for group in sides(opened):
         why = apart(labelled(group))
         if why:
             options.warn(f"{why}: claims over all of them get no verdict")

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from recu_analysis.analysis.arms import arms
+from recu_analysis.analysis.arms import tested_arm
 from recu_analysis.analysis.claims import asked_claims, claims
 from recu_analysis.analysis.claims.distribution import HELD, LAPLACE, NOT_HELD, NOT_LAPLACE
 from recu_analysis.analysis.claims.movement import ALIKE, BARELY, NOT_REVIVED, REVIVED
-from recu_analysis.analysis.claims.table import masks
 from recu_analysis.errors import InputError
 from recu_analysis.figures.entry import Entry
 
@@ -82,14 +81,10 @@ def _asked(runs: Runs) -> list[Asked[Any]]:
 
 
 def _sides(runs: Runs) -> tuple[Arm, Arm | None]:
-    """The arm that is tested, one with ReCU's own clamp if there is any, and the first arm without."""
-    found = arms(runs)
-    if not found:
+    """The arm that is tested and its baseline; InputError where there are no runs."""
+    if not runs:
         raise InputError("the figure of the claims shows runs; name at least one run directory")
-    clamping = [arm for arm in found if masks(arm.first)]
-    own = [arm for arm in clamping if arm.configuration.get("mask", "clamped") == "clamped"]
-    others = [arm for arm in found if arm not in clamping]
-    return (own or clamping or found)[0], others[0] if clamping and others else None
+    return tested_arm(runs)
 
 
 def _claims(runs: Runs) -> tuple[Figure, pd.DataFrame]:

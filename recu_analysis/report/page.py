@@ -14,11 +14,11 @@ from markupsafe import Markup
 
 from recu_analysis import __version__
 from recu_analysis.analysis.claims import asked_claims, claims
-from recu_analysis.analysis.claims.table import masks
 from recu_analysis.analysis.deadness import asked_dead_weights, dead_weights
 from recu_analysis.analysis.engine import answering
 from recu_analysis.analysis.finite import asked_constant, constant
 from recu_analysis.analysis.horizon import LONG_MEMORY, Stretch, asked_memory, common_stretch, memory_between
+from recu_analysis.analysis.kinds import sides
 from recu_analysis.analysis.selection import moving_windows, select_windows
 from recu_analysis.analysis.written import of_claim
 from recu_analysis.errors import InputError, RecuError
@@ -78,8 +78,9 @@ def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -
     everything = {**runs, **(baseline or {})}
     for run in everything.values():
         moving_windows(run)
-    tested, unasked = _without_clamp(runs)
-    others = {**(baseline or {}), **unasked}
+    clamping, _ = sides(list(runs.values()))
+    tested = {label: run for label, run in runs.items() if run in clamping}
+    others = {**(baseline or {}), **{label: run for label, run in runs.items() if label not in tested}}
     samples = sample(everything)
     chosen = common_stretch({label: each.run for label, each in samples.items()})
     asked = [*_asked(samples, chosen), *asked_drawings(samples), *asked_charts(samples, chosen)]
@@ -134,13 +135,6 @@ def _asked_claims(runs: Mapping[str, Run], baseline: Mapping[str, Run]) -> list[
         return asked_claims(list(runs.values()), list(baseline.values()))
     except RecuError:  # which the page says in their place
         return []
-
-
-def _without_clamp(runs: Mapping[str, Run]) -> tuple[dict[str, Run], dict[str, Run]]:
-    """The runs that clamp and those that do not; all of them where there is but one kind."""
-    clamped = {label: run for label, run in runs.items() if masks(run)}
-    tested = clamped or dict(runs)
-    return tested, {label: run for label, run in runs.items() if label not in tested}
 
 
 def _listed(labels: Iterable[str]) -> str:
