@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from recu_analysis.analysis.arm_names import named_arms, scale_text, told_apart
 from recu_analysis.analysis.arms import Arm, arms, settings
+from recu_analysis.analysis.kinds import Kind, kind_of
 from recu_analysis.analysis.logged import logged
 from recu_analysis.errors import InputError
-from recu_analysis.figures.arms import named_arms, scale_text, told_apart
 from recu_analysis.figures.entry import Entry
 
 if TYPE_CHECKING:
@@ -93,9 +94,7 @@ def scale_arms(runs: Runs) -> dict[str, Arm]:
     clamped = [
         arm
         for arm in arms(runs)
-        if arm.configuration.get("recu") is True
-        and arm.configuration.get("mask", "clamped") == "clamped"
-        and isinstance(arm.configuration.get("scale"), float | int)
+        if kind_of(arm.first) is Kind.RECU and isinstance(arm.configuration.get("scale"), float | int)
     ]
     own = frozenset({"scale", "initial_scale"})
     rest = [repr(sorted(settings(arm.first, own).items())) for arm in clamped]

@@ -9,9 +9,9 @@ import pytest
 from matplotlib.figure import Figure
 
 import recu_analysis as ra
+from recu_analysis.analysis.arm_names import named_arms
 from recu_analysis.errors import InputError
 from recu_analysis.figures import draw_figure
-from recu_analysis.figures.arms import named_arms
 from recu_analysis.figures.of_arms import curve_data, scale_arms
 
 
