@@ -40,9 +40,11 @@ def plot_training(runs: Runs, quantity: str = "val_top1", ax: Axes | None = None
     -------
     Axes
     """
+    from recu_analysis.plots.arm_colors import of_arms
     from recu_analysis.plots.training import curves
 
-    return curves(curve_data(named_arms(runs), (quantity,)), quantity, ax)
+    found = named_arms(runs)
+    return curves(curve_data(found, (quantity,)), quantity, ax, palette=of_arms(found))
 
 
 def plot_initial_scale(runs: Runs, ax: Axes | None = None) -> Axes:
@@ -58,9 +60,11 @@ def plot_initial_scale(runs: Runs, ax: Axes | None = None) -> Axes:
     -------
     Axes
     """
+    from recu_analysis.plots.arm_colors import of_arms
     from recu_analysis.plots.training import curves
 
-    return curves(curve_data(scale_arms(runs), ("train_loss",)), "train_loss", ax)
+    found = scale_arms(runs)
+    return curves(curve_data(found, ("train_loss",)), "train_loss", ax, palette=of_arms(found))
 
 
 def curve_data(found: Mapping[str, Arm], quantities: Sequence[str]) -> pd.DataFrame:
@@ -120,26 +124,30 @@ def _scale_label(arm: Arm) -> str:
 
 
 def _fig5(runs: Runs) -> tuple[Figure, pd.DataFrame]:
+    from recu_analysis.plots.arm_colors import of_arms
     from recu_analysis.plots.fitting import shared_legend
     from recu_analysis.plots.style import panels
     from recu_analysis.plots.training import curves
 
-    data = curve_data(named_arms(runs), _ACCURACIES)
+    found = named_arms(runs)
+    data = curve_data(found, _ACCURACIES)
     figure, axes = panels(2)
     for ax, name, title in zip(axes, _ACCURACIES, ("(a) training", "(b) validation"), strict=True):
-        curves(data, name, ax).set_title(title)
+        curves(data, name, ax, palette=of_arms(found)).set_title(title)
     shared_legend(figure, axes)
     return figure, data
 
 
 def _initial_scale(runs: Runs) -> tuple[Figure, pd.DataFrame]:
+    from recu_analysis.plots.arm_colors import of_arms
     from recu_analysis.plots.fitting import shared_legend
     from recu_analysis.plots.style import panels
     from recu_analysis.plots.training import curves
 
-    data = curve_data(scale_arms(runs), ("train_loss",))
+    found = scale_arms(runs)
+    data = curve_data(found, ("train_loss",))
     figure, (axes,) = panels(1, "column", 0.8)
-    curves(data, "train_loss", axes)
+    curves(data, "train_loss", axes, palette=of_arms(found))
     shared_legend(figure, [axes])
     return figure, data
 

@@ -15,6 +15,7 @@ from recu_analysis.analysis.magnitude import asked_by_magnitude, means
 from recu_analysis.analysis.network import network_table
 from recu_analysis.analysis.selection import window_epochs, window_numbered
 from recu_analysis.errors import InputError
+from recu_analysis.plots.arm_colors import of_runs
 from recu_analysis.report.facts import value_text
 from recu_analysis.report.sampling import evenly
 
@@ -175,19 +176,21 @@ def chart_data(samples: Mapping[str, Sample], stretches: Mapping[str, WindowRang
     -------
     dict
         charts (see `Chart`), layers (names; index 0 of everything by layer is the whole network), time ("epoch" or
-        "window"), reach and bins of the histograms, and runs: label, windows and time of the charts against time,
-        series (quantity, then layer, then window), magnitude, histogram (windows, and counts by layer and window),
-        metrics. Numbers have 5 digits; those that are not known are None.
+        "window"), reach and bins of the histograms, and runs: label, color (of its arm), windows and time of the charts
+        against time, series (quantity, then layer, then window), magnitude, histogram (windows, and counts by layer and
+        window), metrics. Numbers have 5 digits; those that are not known are None.
     """
     layers = list(dict.fromkeys(name for each in samples.values() for name in each.every.layer_names))
     epochs = {label: window_epochs(each.run) for label, each in samples.items()}
     by_epoch = all(epochs.values())
+    looks = of_runs({label: each.run for label, each in samples.items()})
     runs = []
     for label, each in samples.items():
         times = epochs[label] if by_epoch else {window.number: window.number for window in each.run.windows}
         runs.append(
             {
                 "label": label,
+                "color": looks[label].color,
                 **_over_time(each, layers, times),
                 "magnitude": _against_magnitude(each.run, layers, stretches[label]),
                 "histogram": _histograms(each, layers, times),
