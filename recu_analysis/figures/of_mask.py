@@ -34,9 +34,10 @@ def plot_mask(runs: Runs, ax: Axes | None = None) -> Axes:
     NotRecordedError
         If a run does not keep the gradients.
     """
+    from recu_analysis.plots.arm_colors import of_runs
     from recu_analysis.plots.mask import mask
 
-    return mask(mask_data(runs), ax)
+    return mask(mask_data(runs), ax, palette=of_runs(runs))
 
 
 def mask_data(runs: Runs) -> pd.DataFrame:
@@ -45,12 +46,13 @@ def mask_data(runs: Runs) -> pd.DataFrame:
 
 
 def _mask(runs: Runs) -> tuple[Figure, pd.DataFrame]:
+    from recu_analysis.plots.arm_colors import of_runs
     from recu_analysis.plots.mask import mask
     from recu_analysis.plots.style import panels
 
     data = mask_data(runs)
     figure, axes = panels(1, "column", 0.85)
-    mask(data, axes[0])
+    mask(data, axes[0], palette=of_runs(runs))
     return figure, data
 
 

@@ -79,8 +79,9 @@ def plot_by_magnitude(runs: Runs, quantity: str, ax: Axes | None = None, *, wind
     Axes
     """
     from recu_analysis.plots import dynamics
+    from recu_analysis.plots.arm_colors import of_runs
 
-    return dynamics.by_magnitude(magnitude_data(runs, window=window), quantity, ax)
+    return dynamics.by_magnitude(magnitude_data(runs, window=window), quantity, ax, palette=of_runs(runs))
 
 
 def plot_silence(run: Run, ax: Axes | None = None, *, tail_tau: TailTau = TAIL_TAU) -> Axes:
@@ -118,8 +119,9 @@ def plot_accuracy(runs: Runs, ax: Axes | None = None) -> Axes:
     Axes
     """
     from recu_analysis.plots import training
+    from recu_analysis.plots.arm_colors import of_runs
 
-    return training.accuracy(accuracy_data(runs), ax)
+    return training.accuracy(accuracy_data(runs), ax, palette=of_runs(runs))
 
 
 def plot_flip_law(runs: Runs, ax: Axes | None = None) -> Axes:
@@ -136,8 +138,9 @@ def plot_flip_law(runs: Runs, ax: Axes | None = None) -> Axes:
     Axes
     """
     from recu_analysis.plots import flips
+    from recu_analysis.plots.arm_colors import of_runs
 
-    return flips.flip_law(flip_data(runs), ax)
+    return flips.flip_law(flip_data(runs), ax, palette=of_runs(runs))
 
 
 def plot_lock_in(run: Run, ax: Axes | None = None) -> Axes:
@@ -222,6 +225,7 @@ def _fig2(runs: Runs) -> tuple[Figure, pd.DataFrame]:
 
 
 def _magnitude(runs: Runs) -> tuple[Figure, pd.DataFrame]:
+    from recu_analysis.plots.arm_colors import of_runs
     from recu_analysis.plots.dynamics import by_magnitude as draw
     from recu_analysis.plots.dynamics import only_distance
     from recu_analysis.plots.fitting import legend_above
@@ -230,7 +234,7 @@ def _magnitude(runs: Runs) -> tuple[Figure, pd.DataFrame]:
     data = magnitude_data(runs)
     figure, axes = panels(3, aspect=0.95, together=3)
     for ax, quantity in zip(axes, ("mobility", "flip_probability", "sign_changes"), strict=True):
-        draw(data, quantity, ax).legend([], [])
+        draw(data, quantity, ax, palette=of_runs(runs)).legend([], [])
     handles, _ = axes[0].get_legend_handles_labels()
     legend_above(figure, [*handles, only_distance()])
     return figure, data
@@ -246,12 +250,13 @@ def _silence(runs: Runs) -> tuple[Figure, pd.DataFrame]:
 
 
 def _flip_law(runs: Runs) -> tuple[Figure, pd.DataFrame]:
+    from recu_analysis.plots.arm_colors import of_runs
     from recu_analysis.plots.flips import flip_law
     from recu_analysis.plots.style import panels
 
     data = flip_data(runs)
     figure, axes = panels(1, "column", 0.92)
-    flip_law(data, axes[0])
+    flip_law(data, axes[0], palette=of_runs(runs))
     return figure, data
 
 
