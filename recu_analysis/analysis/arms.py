@@ -143,7 +143,7 @@ def _check_twins(arm: Arm) -> None:
         known.append((label, seed))
 
 
-def tested_arm(runs: Mapping[str, Run]) -> tuple[Arm, Arm | None]:
+def arm_and_baseline(runs: Mapping[str, Run]) -> tuple[Arm, Arm | None]:
     """The arm on which one test is made, the first with ReCU's own clamp if there is any, and the first without clamp.
 
     Raises

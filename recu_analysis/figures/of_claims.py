@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from recu_analysis.analysis.arms import tested_arm
+from recu_analysis.analysis.arms import arm_and_baseline
 from recu_analysis.analysis.claims import asked_claims, claims
 from recu_analysis.analysis.claims.distribution import HELD, LAPLACE, NOT_HELD, NOT_LAPLACE
 from recu_analysis.analysis.claims.movement import ALIKE, BARELY, NOT_REVIVED, REVIVED
@@ -84,7 +84,7 @@ def _sides(runs: Runs) -> tuple[Arm, Arm | None]:
     """The arm that is tested and its baseline; InputError where there are no runs."""
     if not runs:
         raise InputError("the figure of the claims shows runs; name at least one run directory")
-    return tested_arm(runs)
+    return arm_and_baseline(runs)
 
 
 def _claims(runs: Runs) -> tuple[Figure, pd.DataFrame]:

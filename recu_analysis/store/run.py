@@ -74,6 +74,11 @@ class Run:
         return self.header.run_id
 
     @property
+    def name(self) -> str:
+        """What it is called where it stands alone: its label, or the name of its folder."""
+        return self.label or self.path.name
+
+    @property
     def gaps(self) -> tuple[str, ...]:
         """A sentence for all updates that are in no window, after which the recording went on: it is no damage."""
         return tuple(text for window in self.windows if (text := gap(window)))

@@ -74,17 +74,17 @@ def laplace(runs: Sequence[Run], layers: Patterns = None) -> Finding:
     values = []
     for run in runs:
         if run.windows[0].last_update != 0:
-            return cannot_tell(f"{run.path.name} does not hold its initial weights; record it from the first update on")
+            return cannot_tell(f"{run.name} does not hold its initial weights; record it from the first update on")
         memory = memory_between(run, select_layers(run, layers), run.windows[0].number, run.windows[-1].number)
         found = median_shape(run, layers)  # first: it says where nothing can be measured
         if math.isnan(memory):
             return cannot_tell(
-                f"{run.path.name} began with weights that have no z, such as constant ones: how much is left of the "
+                f"{run.name} began with weights that have no z, such as constant ones: how much is left of the "
                 "initialisation is not known"
             )
         if memory > LONG_MEMORY:
             return cannot_tell(
-                f"memory of the initial weights is {memory:.2f} in {run.path.name}, above 1/2: "
+                f"memory of the initial weights is {memory:.2f} in {run.name}, above 1/2: "
                 "the shape is still that of the initialisation; train longer"
             )
         values.append(found)
@@ -115,7 +115,7 @@ def _shapes(run: Run, layers: Patterns) -> list[Shape]:
     """What the layers of a run have of the shape of z at its end; InputError if none can be measured."""
     shapes = ask(Asked(run, select_layers(run, layers), _shape_sums))
     if all(shape is None for shape in shapes):
-        raise InputError(f"no layer of {run.path.name} has weights at the end that are numbers and differ")
+        raise InputError(f"no layer of {run.name} has weights at the end that are numbers and differ")
     return shapes
 
 
@@ -152,7 +152,7 @@ def scale_held(runs: Sequence[Run], layers: Patterns = None) -> Finding:
         targets = [spec.transform.target if spec.transform else None for spec in specs]
         free = [spec.name for spec, target, can in zip(specs, targets, measurable, strict=True) if can and not target]
         if free:
-            return cannot_tell(f"layer {free[0]} of {run.path.name} does not standardise its weights")
+            return cannot_tell(f"layer {free[0]} of {run.name} does not standardise its weights")
         tables = ask(Asked(run, specs, _scale_sums))
         values.append(median_of(tables, lambda at, totals, t=targets: totals[:, 0] / totals[:, 1] / t[at]))  # type: ignore[misc]
     shown = f"b_hat / b*, which is sqrt(2) E|z|, median layer{left_out(values)}, at the end"

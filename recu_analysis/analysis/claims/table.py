@@ -93,7 +93,7 @@ def _sides(run: Run | Runs, baseline: Run | Runs | None, layers: Patterns) -> tu
     clamping = next((each for each in others if stops_gradients(each)), None)
     if clamping:
         raise InputError(
-            f"{clamping.path.name} stops gradients, so it is no baseline; give runs trained with --no-recu, or see "
+            f"{clamping.name} stops gradients, so it is no baseline; give runs trained with --no-recu, or see "
             "recu-analyze compare"
         )
     return runs, others
@@ -143,7 +143,7 @@ def _found(finding: Callable[[], Finding]) -> Finding:
 
 def _of_first(finding: Finding, runs: Runs) -> Finding:
     """What is no estimate, and so measured on one run, says on which where there are several."""
-    return replace(finding, why=f"{finding.why}; of {runs[0].path.name} alone") if runs[1:] else finding
+    return replace(finding, why=f"{finding.why}; of {runs[0].name} alone") if runs[1:] else finding
 
 
 def _of_pairs(claim: Callable[[Runs, Runs], Finding], runs: Runs, others: Runs) -> Finding:
