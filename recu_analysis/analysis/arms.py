@@ -28,7 +28,7 @@ _ABSENT = object()
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One experiment: runs that differ in their seed alone, or a single run that says none.
+    """One experiment: runs that differ in their seed alone, or that a list calls so, or a single run that says none.
 
     Attributes
     ----------
