@@ -37,18 +37,19 @@ def command(
 ) -> None:
     """Test the paper's claims on RUN, trainings with ReCU, one a seed.
 
-    Those that do not clamp, beside some that do, count for the baseline.
+    Those that do not clamp, beside some that do, count for the baseline. A list of runs (runs.toml), with their labels,
+    arms and seeds, may stand in place of a RUN.
 
     Each claim gets what these runs show, with its 95 % interval, and a verdict: supported, not supported,
     contradicted, by construction (algebra alone decides it), or cannot tell, with what would.
     """
     from recu_analysis.analysis.arms import apart, labelled
     from recu_analysis.analysis.claims import claims_query
-    from recu_analysis.analysis.claims.table import separate
+    from recu_analysis.analysis.kinds import sides
 
-    opened, others = ([options.opened(path) for path in paths] for paths in (runs, baseline))
+    opened, others = options.opened_all(runs), options.opened_all(baseline)
     query = claims_query(opened, others, layers or None)
-    for group in separate(opened):
+    for group in sides(opened):
         why = apart(labelled(group))
         if why:
             options.warn(f"{why}: claims over all of them get no verdict")

@@ -56,7 +56,7 @@ def command(
 
     Over final stretches of windows of the same number of updates. With --by-layer, the seeds of one experiment are one
     group, compared with the first RUN's: intervals are over seeds where both have two or more, else over the output
-    channels of each layer.
+    channels of each layer. A list of runs (runs.toml), with their labels, arms and seeds, may stand in place of a RUN.
     """
     from recu_analysis.analysis.compare import check_same_layers, compare_query, over_seeds_query
     from recu_analysis.analysis.differences import curves_query, layer_differences_query
@@ -107,13 +107,13 @@ def _warn_of_short(runs: Mapping[str, Run]) -> None:
 
 def _warn_of_seeds(runs: Mapping[str, Run]) -> None:
     """Say which runs are nobody's seeds, and which seeds ended at other points."""
-    from recu_analysis.analysis.arms import arms, seed_of, uneven
+    from recu_analysis.analysis.arms import arms, seedless, uneven
 
-    alone = [label for label, run in runs.items() if seed_of(run) is None]
+    alone = seedless(runs)
     if alone and len(runs) > 1:
         options.warn(
             f"{', '.join(alone)}: no seed in the configuration, so each is an experiment by itself; record with "
-            "configuration={'seed': ...} what are seeds of one"
+            "configuration={'seed': ...} what are seeds of one, or say so in a list of runs"
         )
     for arm in arms(runs):
         if lengths := uneven(arm.runs):

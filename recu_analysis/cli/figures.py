@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,8 +62,9 @@ def command(
 ) -> None:
     """Draw figures ready for a paper, each with its data, the LaTeX that includes it, and its provenance.
 
-    Without RUN, those of the closed forms. Each RUN is named by its folder in legends. A figure that the runs cannot
-    give is left out; where --only names it, that is an error, after all others are drawn.
+    Without RUN, those of the closed forms. Each RUN is named by its folder in legends; a list of runs (runs.toml), with
+    their labels, arms and seeds, may stand in its place. A figure that the runs cannot give is left out; where --only
+    names it, that is an error, after all others are drawn.
     """
     from recu_analysis.figures import FIGURES
     from recu_analysis.figures.registry import known_figure
@@ -158,6 +160,6 @@ def _width(text: str | None) -> Width | None:
 
 def _typed(runs: dict[str, Run], name: str, venue: str, width: Width | None, formats: Sequence[str]) -> str:
     """The command that draws this one figure, without any path."""
-    words = ["recu-analyze figures", *runs, f"--only {name} --venue {venue}"]
+    words = ["recu-analyze figures", *map(shlex.quote, runs), f"--only {name} --venue {venue}"]
     words += [f"--width {width}"] if width is not None else []
     return " ".join([*words, f"--format {','.join(formats)}"])

@@ -68,10 +68,15 @@ def warn(text: str) -> None:
 
 def opened(path: Path) -> Run:
     """Open a run to be shown; what is damaged in it is said and left out, and makes the exit code 1."""
-    from recu_analysis.store.notes import notes
     from recu_analysis.store.run import open_run
 
-    run = open_run(path)
+    return _with_warnings(open_run(path))
+
+
+def _with_warnings(run: Run) -> Run:
+    """The run, of which was said what its reader must know."""
+    from recu_analysis.store.notes import notes
+
     for problem in run.problems:
         warn(problem)
         _meta()["recu.damaged"] = True
@@ -82,12 +87,25 @@ def opened(path: Path) -> Run:
     return run
 
 
-def labelled(paths: Sequence[Path]) -> dict[str, Run]:
-    """Runs by what tells them apart; InputError where one is given twice."""
-    from recu_analysis.store.labels import folder_names
+def opened_all(paths: Sequence[Path]) -> list[Run]:
+    """Open runs to be shown; a list of runs stands for those that it names."""
+    from recu_analysis.analysis.run_list import is_run_list, open_listed, read_run_list
 
-    labels = folder_names(paths)
-    return {label: opened(path) for label, path in zip(labels, paths, strict=True)}
+    runs: list[Run] = []
+    for path in paths:
+        if is_run_list(path):
+            runs += [_with_warnings(open_listed(entry)) for entry in read_run_list(path)]
+        else:
+            runs.append(opened(path))
+    return runs
+
+
+def labelled(paths: Sequence[Path]) -> dict[str, Run]:
+    """Runs by what they are called; InputError where one is given twice."""
+    from recu_analysis.store.labels import labels_of
+
+    runs = opened_all(paths)
+    return dict(zip(labels_of(runs), runs, strict=True))
 
 
 def answered(query: Query[Result], runs: Iterable[Run], *, measured: bool = False) -> Result:

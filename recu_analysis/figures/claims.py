@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from recu_analysis.analysis.arms import arms
+from recu_analysis.analysis.arms import arm_and_baseline
 from recu_analysis.analysis.claims import claims_query
 from recu_analysis.analysis.claims.distribution import HELD, LAPLACE, NOT_HELD, NOT_LAPLACE
 from recu_analysis.analysis.claims.movement import ALIKE, BARELY, NOT_REVIVED, REVIVED
-from recu_analysis.analysis.claims.table import masks
 from recu_analysis.errors import InputError
 from recu_analysis.figures.spec import FigureSpec
 
@@ -79,14 +78,10 @@ def _with_thresholds(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _sides(runs: Runs) -> tuple[Arm, Arm | None]:
-    """The arm that is tested, one with ReCU's own clamp if there is any, and the first arm without."""
-    found = arms(runs)
-    if not found:
+    """The arm that is tested and its baseline; InputError where there are no runs."""
+    if not runs:
         raise InputError("the figure of the claims shows runs; name at least one run directory")
-    clamping = [arm for arm in found if masks(arm.first)]
-    own = [arm for arm in clamping if arm.configuration.get("mask", "clamped") == "clamped"]
-    others = [arm for arm in found if arm not in clamping]
-    return (own or clamping or found)[0], others[0] if clamping and others else None
+    return arm_and_baseline(runs)
 
 
 def draw(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from recu_analysis.analysis.arm_names import named_arms
 from recu_analysis.analysis.logged import logged
 from recu_analysis.analysis.query import value
 from recu_analysis.errors import InputError
-from recu_analysis.figures.arms import named_arms
-from recu_analysis.figures.shared import concat_runs
+from recu_analysis.figures.shared import Colored, concat_runs
 from recu_analysis.figures.spec import FigureSpec
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def plot_training(runs: Runs, quantity: str = "val_top1", ax: Axes | None = None
     """
     from recu_analysis.plots.training import curves
 
-    return curves(curve_data(named_arms(runs), (quantity,)), quantity, ax)
+    data = curve_data(named_arms(runs), (quantity,))
+    return curves(data.table, quantity, ax, palette=data.palette)
 
 
 def plot_accuracy(runs: Runs, ax: Axes | None = None) -> Axes:
@@ -61,25 +62,30 @@ def plot_accuracy(runs: Runs, ax: Axes | None = None) -> Axes:
     -------
     Axes
     """
+    from recu_analysis.plots.arm_colors import of_runs
     from recu_analysis.plots.training import accuracy
 
-    return accuracy(concat_runs({label: _epochs(label, run, _ACCURACIES) for label, run in runs.items()}), ax)
+    data = concat_runs({label: _epochs(label, run, _ACCURACIES) for label, run in runs.items()})
+    return accuracy(data, ax, palette=of_runs(runs))
 
 
-def curve_data(found: Mapping[str, Arm], quantities: Sequence[str]) -> pd.DataFrame:
-    """What runs logged at each epoch: arm, run, epoch, and the quantities.
+def curve_data(found: Mapping[str, Arm], quantities: Sequence[str]) -> Colored:
+    """What runs logged at each epoch: arm, run, epoch, and the quantities; and the look of each arm.
 
     Raises
     ------
     InputError
         If a run did not log one of them.
     """
+    from recu_analysis.plots.arm_colors import of_arms
+
     tables = [
         _epochs(label, run, quantities).assign(arm=name, run=label)
         for name, arm in found.items()
         for label, run in arm.runs.items()
     ]
-    return pd.concat(tables, ignore_index=True)[["arm", "run", "epoch", *quantities]]
+    table = pd.concat(tables, ignore_index=True)[["arm", "run", "epoch", *quantities]]
+    return Colored(table, of_arms(found))
 
 
 def _epochs(label: str, run: Run, quantities: Sequence[str]) -> pd.DataFrame:
@@ -90,12 +96,12 @@ def _epochs(label: str, run: Run, quantities: Sequence[str]) -> pd.DataFrame:
     return logged(run, "epoch", *quantities)
 
 
-def query(runs: Runs) -> Query[pd.DataFrame]:
+def query(runs: Runs) -> Query[Colored]:
     """The accuracies that the runs logged."""
     return value(curve_data(named_arms(runs), _ACCURACIES))
 
 
-def draw(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+def draw(data: Colored) -> tuple[Figure, pd.DataFrame]:
     """Training and validation side by side, with one legend."""
     from recu_analysis.figures.print.fitting import shared_legend
     from recu_analysis.figures.print.style import panels
@@ -103,9 +109,9 @@ def draw(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 
     figure, axes = panels(2)
     for ax, name, title in zip(axes, _ACCURACIES, ("(a) training", "(b) validation"), strict=True):
-        curves(data, name, ax).set_title(title)
+        curves(data.table, name, ax, palette=data.palette).set_title(title)
     shared_legend(figure, axes)
-    return figure, data
+    return figure, data.table
 
 
 FIGURE = FigureSpec(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from recu_analysis.analysis.flips import flip_table_query
 from recu_analysis.analysis.query import gathered
-from recu_analysis.figures.shared import concat_runs
+from recu_analysis.figures.shared import colored, concat_runs
 from recu_analysis.figures.spec import FigureSpec
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.query import Query
+    from recu_analysis.figures.shared import Colored
     from recu_analysis.figures.spec import Runs
 
 
@@ -33,22 +34,24 @@ def plot_flip_law(runs: Runs, ax: Axes | None = None) -> Axes:
     """
     from recu_analysis.plots.flips import flip_law
 
-    return flip_law(query(runs).run(), ax)
+    data = query(runs).run()
+    return flip_law(data.table, ax, palette=data.palette)
 
 
-def query(runs: Runs) -> Query[pd.DataFrame]:
+def query(runs: Runs) -> Query[Colored]:
     """`flip_table` of all runs."""
-    return gathered({label: flip_table_query(run) for label, run in runs.items()}).then(concat_runs)
+    tables = gathered({label: flip_table_query(run) for label, run in runs.items()})
+    return colored(runs, tables.then(concat_runs))
 
 
-def draw(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+def draw(data: Colored) -> tuple[Figure, pd.DataFrame]:
     """One panel, a point a layer and window."""
     from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.flips import flip_law
 
     figure, axes = panels(1, "column", 0.92)
-    flip_law(data, axes[0])
-    return figure, data
+    flip_law(data.table, axes[0], palette=data.palette)
+    return figure, data.table
 
 
 FIGURE = FigureSpec(

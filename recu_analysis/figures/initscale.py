@@ -6,10 +6,11 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from recu_analysis.analysis.arm_names import scale_text, told_apart
 from recu_analysis.analysis.arms import Arm, arms, settings
+from recu_analysis.analysis.kinds import Kind, kind_of
 from recu_analysis.analysis.query import value
 from recu_analysis.errors import InputError
-from recu_analysis.figures.arms import scale_text, told_apart
 from recu_analysis.figures.fig5 import BANDS, curve_data
 from recu_analysis.figures.spec import FigureSpec
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.query import Query
+    from recu_analysis.figures.shared import Colored
     from recu_analysis.figures.spec import Runs
 
 
@@ -37,24 +39,25 @@ def plot_initial_scale(runs: Runs, ax: Axes | None = None) -> Axes:
     """
     from recu_analysis.plots.training import curves
 
-    return curves(query(runs).run(), "train_loss", ax)
+    data = query(runs).run()
+    return curves(data.table, "train_loss", ax, palette=data.palette)
 
 
-def query(runs: Runs) -> Query[pd.DataFrame]:
+def query(runs: Runs) -> Query[Colored]:
     """The training losses that the runs logged."""
     return value(curve_data(scale_arms(runs), ("train_loss",)))
 
 
-def draw(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+def draw(data: Colored) -> tuple[Figure, pd.DataFrame]:
     """One panel, with the legend above it."""
     from recu_analysis.figures.print.fitting import shared_legend
     from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.training import curves
 
     figure, (axes,) = panels(1, "column", 0.8)
-    curves(data, "train_loss", axes)
+    curves(data.table, "train_loss", axes, palette=data.palette)
     shared_legend(figure, [axes])
-    return figure, data
+    return figure, data.table
 
 
 def scale_arms(runs: Runs) -> dict[str, Arm]:
@@ -68,9 +71,7 @@ def scale_arms(runs: Runs) -> dict[str, Arm]:
     clamped = [
         arm
         for arm in arms(runs)
-        if arm.configuration.get("recu") is True
-        and arm.configuration.get("mask", "clamped") == "clamped"
-        and isinstance(arm.configuration.get("scale"), float | int)
+        if kind_of(arm.first) is Kind.RECU and isinstance(arm.configuration.get("scale"), float | int)
     ]
     own = frozenset({"scale", "initial_scale"})
     rest = [repr(sorted(settings(arm.first, own).items())) for arm in clamped]

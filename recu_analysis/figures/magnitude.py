@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from recu_analysis.analysis.horizon import common_stretch
 from recu_analysis.analysis.magnitude import by_magnitude_query
 from recu_analysis.analysis.query import gathered
-from recu_analysis.figures.shared import concat_runs
+from recu_analysis.figures.shared import colored, concat_runs
 from recu_analysis.figures.spec import FigureSpec
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import WindowRange
+    from recu_analysis.figures.shared import Colored
     from recu_analysis.figures.spec import Runs
 
 
@@ -38,16 +39,18 @@ def plot_by_magnitude(runs: Runs, quantity: str, ax: Axes | None = None, *, wind
     """
     from recu_analysis.plots.dynamics import by_magnitude
 
-    return by_magnitude(query(runs, window=window).run(), quantity, ax)
+    data = query(runs, window=window).run()
+    return by_magnitude(data.table, quantity, ax, palette=data.palette)
 
 
-def query(runs: Runs, *, window: WindowRange | None = None) -> Query[pd.DataFrame]:
+def query(runs: Runs, *, window: WindowRange | None = None) -> Query[Colored]:
     """`by_magnitude` of all runs, over stretches of the same length unless told."""
     chosen = common_stretch(runs) if window is None else dict.fromkeys(runs, window)
-    return gathered({label: by_magnitude_query(run, chosen[label]) for label, run in runs.items()}).then(concat_runs)
+    tables = gathered({label: by_magnitude_query(run, chosen[label]) for label, run in runs.items()})
+    return colored(runs, tables.then(concat_runs))
 
 
-def draw(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+def draw(data: Colored) -> tuple[Figure, pd.DataFrame]:
     """Three quantities side by side, with one legend."""
     from recu_analysis.figures.print.fitting import legend_above
     from recu_analysis.figures.print.style import panels
@@ -55,10 +58,10 @@ def draw(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 
     figure, axes = panels(3, aspect=0.95, together=3)
     for ax, quantity in zip(axes, ("mobility", "flip_probability", "sign_changes"), strict=True):
-        by_magnitude(data, quantity, ax).legend([], [])
+        by_magnitude(data.table, quantity, ax, palette=data.palette).legend([], [])
     handles, _ = axes[0].get_legend_handles_labels()
     legend_above(figure, [*handles, only_distance()])
-    return figure, data
+    return figure, data.table
 
 
 FIGURE = FigureSpec(

@@ -8,6 +8,7 @@ import pandas as pd
 
 from recu_analysis.analysis.mask import gradients_query
 from recu_analysis.analysis.query import gathered
+from recu_analysis.figures.shared import colored
 from recu_analysis.figures.spec import FigureSpec
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.query import Query
+    from recu_analysis.figures.shared import Colored
     from recu_analysis.figures.spec import Runs
 
 
@@ -38,25 +40,27 @@ def plot_mask(runs: Runs, ax: Axes | None = None) -> Axes:
     """
     from recu_analysis.plots.mask import mask
 
-    return mask(query(runs).run(), ax)
+    data = query(runs).run()
+    return mask(data.table, ax, palette=data.palette)
 
 
-def query(runs: Runs) -> Query[pd.DataFrame]:
+def query(runs: Runs) -> Query[Colored]:
     """`gradients` of all runs, with a column run at the end."""
     tables = gathered({label: gradients_query(run) for label, run in runs.items()})
-    return tables.then(
+    labelled = tables.then(
         lambda found: pd.concat([table.assign(run=label) for label, table in found.items()], ignore_index=True)
     )
+    return colored(runs, labelled)
 
 
-def draw(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+def draw(data: Colored) -> tuple[Figure, pd.DataFrame]:
     """One panel, a line a run."""
     from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.mask import mask
 
     figure, axes = panels(1, "column", 0.85)
-    mask(data, axes[0])
-    return figure, data
+    mask(data.table, axes[0], palette=data.palette)
+    return figure, data.table
 
 
 FIGURE = FigureSpec(

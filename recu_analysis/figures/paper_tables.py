@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 
+from recu_analysis.analysis.arm_names import scale_text
 from recu_analysis.analysis.arms import arms, settings
 from recu_analysis.analysis.logged import last_logged, logged
 from recu_analysis.analysis.query import value
 from recu_analysis.errors import InputError
-from recu_analysis.figures.arms import scale_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

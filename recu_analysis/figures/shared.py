@@ -1,4 +1,4 @@
-"""What several figures share: one table of several runs, an axis of epochs or windows, a panel for each run."""
+"""What several figures share: one table of runs, their colors, an axis of epochs or windows, a panel each."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from recu_analysis.analysis.query import Query
+    from recu_analysis.figures.spec import Runs
+    from recu_analysis.plots.arm_colors import Palette
+
 #: Levels of a curve over all tau, from just above 0.5, which is not one, to 1.
 ALL_LEVELS = (0.5 + 1e-9, 1.0)
 #: Epochs of the paper's training on CIFAR-10.
@@ -22,6 +26,20 @@ def concat_runs(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """The tables of several runs as one, whose first column, run, has their labels."""
     labelled = [table.assign(run=label) for label, table in tables.items()]
     return pd.concat(labelled, ignore_index=True)[["run", *next(iter(tables.values())).columns]]
+
+
+class Colored(NamedTuple):
+    """A table of several runs or arms, and the look of each by its label."""
+
+    table: pd.DataFrame
+    palette: Palette
+
+
+def colored(runs: Runs, query: Query[pd.DataFrame]) -> Query[Colored]:
+    """A query of runs, with the look of each run."""
+    from recu_analysis.plots.arm_colors import of_runs
+
+    return query.then(lambda table: Colored(table, of_runs(runs)))
 
 
 class Timed(NamedTuple):

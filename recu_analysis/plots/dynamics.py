@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from recu_analysis.plots.arm_colors import Palette
+
 # Quantity: its label and the factor from the column's unit to the label's.
 _QUANTITIES: Final = {
     "mobility": ("mobility ($10^{-3}$ std per update)", 1e3),
@@ -29,7 +31,7 @@ _GROUPS: Final[dict[str, tuple[str, str, str, Any]]] = {
 }
 
 
-def by_magnitude(data: pd.DataFrame, quantity: str, ax: Axes | None = None) -> Axes:
+def by_magnitude(data: pd.DataFrame, quantity: str, ax: Axes | None = None, *, palette: Palette | None = None) -> Axes:
     """What weights do against their magnitude at the window's start, one line a run; dashed: if only distance counts.
 
     Parameters
@@ -45,6 +47,8 @@ def by_magnitude(data: pd.DataFrame, quantity: str, ax: Axes | None = None) -> A
     quantity : {"mobility", "flip_probability", "sign_changes", "gradient"}
     ax : Axes, optional
         pyplot's current one by default.
+    palette : mapping of str to Look, optional
+        Colors and markers by label, as of `recu_analysis.plots.arm_colors.of_runs`; by order of appearance by default.
 
     Returns
     -------
@@ -61,7 +65,7 @@ def by_magnitude(data: pd.DataFrame, quantity: str, ax: Axes | None = None) -> A
     label, factor = _QUANTITIES[quantity]
     axes = target(ax)
     by_distance = False
-    for run, rows, colour, marker in by_run(data, "bin"):
+    for run, rows, colour, marker in by_run(data, "bin", palette=palette):
         (line,) = axes.plot(rows["abs_z"], rows[quantity] * factor, color=colour, marker=marker, label=run)
         # Markers that lie on the axes stay whole.
         line.set(clip_on=False, zorder=3, **MARKER_RIM)

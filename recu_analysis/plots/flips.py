@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from recu_analysis.plots.arm_colors import Palette
 
-def flip_law(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
+
+def flip_law(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | None = None) -> Axes:
     """Measured flip ratio against that predicted by the density of z at 0 times mobility; dashed: equal.
 
     Parameters
@@ -25,6 +27,8 @@ def flip_law(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
         update). Rows without a flip are left out; the axes are logarithmic where the rest spans a decade.
     ax : Axes, optional
         pyplot's current one by default.
+    palette : mapping of str to Look, optional
+        Colors and markers by label, as of `recu_analysis.plots.arm_colors.of_runs`; by order of appearance by default.
 
     Returns
     -------
@@ -45,7 +49,7 @@ def flip_law(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     wide = high > 10 * low
     ends = np.array([low / 1.3 if wide else 0.0, high * (1.3 if wide else 1.1)])
     axes.plot(ends, ends, color="0.35", linestyle=DASHED, linewidth=0.8)
-    for run, rows, colour, marker in by_run(shown, "flip_ratio_predicted"):
+    for run, rows, colour, marker in by_run(shown, "flip_ratio_predicted", palette=palette):
         axes.plot(
             rows["flip_ratio_predicted"],
             rows["flip_ratio"],

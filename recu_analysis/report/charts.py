@@ -17,6 +17,7 @@ from recu_analysis.analysis.network import network_table
 from recu_analysis.analysis.query import attempt, gather, gathered
 from recu_analysis.analysis.selection import window_epochs
 from recu_analysis.errors import InputError
+from recu_analysis.plots.arm_colors import of_runs
 from recu_analysis.report.run_summary import value_text
 from recu_analysis.report.sampling import evenly
 
@@ -155,17 +156,18 @@ def chart_query(samples: Mapping[str, Sample], stretches: Mapping[str, WindowRan
     -------
     Query of dict
         charts (see `Chart`), layers (names; index 0 of everything by layer is the whole network), time ("epoch" or
-        "window"), reach and bins of the histograms, and runs: label, windows and time of the charts against time,
-        series (quantity, then layer, then window), magnitude, histogram (windows, and counts by layer and window),
-        metrics. Numbers have 5 digits; those that are not known are None.
+        "window"), reach and bins of the histograms, and runs: label, color (of its arm), windows and time of the charts
+        against time, series (quantity, then layer, then window), magnitude, histogram (windows, and counts by layer and
+        window), metrics. Numbers have 5 digits; those that are not known are None.
     """
     layers = list(dict.fromkeys(name for each in samples.values() for name in each.every.layer_names))
     epochs = {label: window_epochs(each.run) for label, each in samples.items()}
     by_epoch = all(epochs.values())
+    looks = of_runs({label: each.run for label, each in samples.items()})
     runs = []
     for label, each in samples.items():
         times = epochs[label] if by_epoch else {window.number: window.number for window in each.run.windows}
-        runs.append(_run_query(label, each, layers, times, stretches[label]))
+        runs.append(_run_query(label, each, looks[label].color, layers, times, stretches[label]))
     constant = {
         "charts": [asdict(chart) for chart in CHARTS],
         "layers": [value_text(name) for name in layers],
@@ -177,7 +179,7 @@ def chart_query(samples: Mapping[str, Sample], stretches: Mapping[str, WindowRan
 
 
 def _run_query(
-    label: str, each: Sample, layers: list[str], times: Mapping[int, float], stretch: WindowRange
+    label: str, each: Sample, color: str, layers: list[str], times: Mapping[int, float], stretch: WindowRange
 ) -> Query[dict[str, Any]]:
     """What the charts show of one run."""
     by_layer = {
@@ -192,6 +194,7 @@ def _run_query(
         table, sums, scores = found
         return {
             "label": label,
+            "color": color,
             **_over_time(table, layers, times),
             "magnitude": _against_magnitude(sums, layers),
             "histogram": _histograms(each, scores, layers, times),

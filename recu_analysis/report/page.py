@@ -14,10 +14,10 @@ from markupsafe import Markup
 
 from recu_analysis import __version__
 from recu_analysis.analysis.claims import claims_query
-from recu_analysis.analysis.claims.table import masks
 from recu_analysis.analysis.deadness import dead_weights_query
 from recu_analysis.analysis.finite import constant_query
 from recu_analysis.analysis.horizon import LONG_MEMORY, Stretch, common_stretch, memory_query
+from recu_analysis.analysis.kinds import sides
 from recu_analysis.analysis.query import attempt, gather, gathered
 from recu_analysis.analysis.selection import moving_windows, select_windows
 from recu_analysis.analysis.written import of_claim
@@ -77,8 +77,9 @@ def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -
     everything = {**runs, **(baseline or {})}
     for run in everything.values():
         moving_windows(run)
-    tested, unasked = _without_clamp(runs)
-    others = {**(baseline or {}), **unasked}
+    clamping, _ = sides(list(runs.values()))
+    tested = {label: run for label, run in runs.items() if run in clamping}
+    others = {**(baseline or {}), **{label: run for label, run in runs.items() if label not in tested}}
     samples = sample(everything)
     chosen = common_stretch({label: each.run for label, each in samples.items()})
     parts = gather(
@@ -111,13 +112,6 @@ def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -
         )
 
     return parts.then(page).run()
-
-
-def _without_clamp(runs: Mapping[str, Run]) -> tuple[dict[str, Run], dict[str, Run]]:
-    """The runs that clamp and those that do not; all of them where there is but one kind."""
-    clamped = {label: run for label, run in runs.items() if masks(run)}
-    tested = clamped or dict(runs)
-    return tested, {label: run for label, run in runs.items() if label not in tested}
 
 
 def _listed(labels: Iterable[str]) -> str:

@@ -53,6 +53,10 @@ class Run:
     segments : tuple of Segment
     problems : tuple of str
         A sentence for all that is damaged, missing or contradicts: such windows are left out.
+    label, arm : str or None
+        What a list of runs calls it, and the experiment whose seed it is; see `recu_analysis.open_runs`.
+    stated_seed : int or None
+        The seed that the list says.
     """
 
     path: Path
@@ -60,11 +64,19 @@ class Run:
     windows: Windows
     segments: tuple[Segment, ...]
     problems: tuple[str, ...] = field(default=())
+    label: str | None = None
+    arm: str | None = None
+    stated_seed: int | None = None
 
     @property
     def id(self) -> str:
         """The run's own name, drawn when it began."""
         return self.header.run_id
+
+    @property
+    def name(self) -> str:
+        """What it is called where it stands alone: its label, or the name of its folder."""
+        return self.label or self.path.name
 
     @property
     def gaps(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from recu_analysis.figures.arms import named_arms
+from recu_analysis.analysis.arm_names import named_arms
 
 
 def test_seeds_make_one_arm_and_differences_name_the_others(trained):

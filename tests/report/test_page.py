@@ -160,6 +160,7 @@ def test_runs_without_clamp_are_the_baseline(tame, tmp_path):
     both = report({"plain": ra.open_run(tmp_path / "plain"), "recu": tame})
     assert "Tested on: recu." in both
     assert "without the clamp: plain." in both
+    assert [run["color"] for run in data_of(both)["runs"]] == ["#0072b2", "#e69f00"], "that of its arm in figures"
 
 
 def test_large_runs_are_shown_in_part(tame, monkeypatch):

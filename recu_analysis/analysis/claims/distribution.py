@@ -77,16 +77,16 @@ def _laplace(runs: Sequence[Run], found: Sequence[tuple[float, list[Shape]]]) ->
     values = []
     for run, (memory, shapes) in zip(runs, found, strict=True):
         if math.isinf(memory):
-            return cannot_tell(f"{run.path.name} does not hold its initial weights; record it from the first update on")
+            return cannot_tell(f"{run.name} does not hold its initial weights; record it from the first update on")
         values.append(median_shape(_some(run, shapes)))  # first: it says where nothing can be measured
         if math.isnan(memory):
             return cannot_tell(
-                f"{run.path.name} began with weights that have no z, such as constant ones: how much is left of the "
+                f"{run.name} began with weights that have no z, such as constant ones: how much is left of the "
                 "initialisation is not known"
             )
         if memory > LONG_MEMORY:
             return cannot_tell(
-                f"memory of the initial weights is {memory:.2f} in {run.path.name}, above 1/2: "
+                f"memory of the initial weights is {memory:.2f} in {run.name}, above 1/2: "
                 "the shape is still that of the initialisation; train longer"
             )
     estimate = pooled(values)
@@ -120,7 +120,7 @@ def _shape_query(run: Run, layers: Patterns) -> Query[list[Shape]]:
 def _some(run: Run, shapes: list[Shape]) -> list[Shape]:
     """Shapes of which at least one could be measured; InputError where there is none."""
     if all(shape is None for shape in shapes):
-        raise InputError(f"no layer of {run.path.name} has weights at the end that are numbers and differ")
+        raise InputError(f"no layer of {run.name} has weights at the end that are numbers and differ")
     return shapes
 
 
@@ -169,7 +169,7 @@ def _scale_held(runs: Sequence[Run], layers: Patterns, found: Sequence[tuple[lis
         targets = [spec.transform.target if spec.transform else None for spec in specs]
         free = [spec.name for spec, target, can in zip(specs, targets, measurable, strict=True) if can and not target]
         if free:
-            return cannot_tell(f"layer {free[0]} of {run.path.name} does not standardise its weights")
+            return cannot_tell(f"layer {free[0]} of {run.name} does not standardise its weights")
         values.append(median_of(sums, lambda at, totals, t=targets: totals[:, 0] / totals[:, 1] / t[at]))  # type: ignore[misc]
     shown = f"b_hat / b*, which is sqrt(2) E|z|, median layer{left_out(values)}, at the end"
     ranges = [(-math.inf, NOT_HELD[0]), (NOT_HELD[1], math.inf)]

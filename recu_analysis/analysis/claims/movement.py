@@ -57,7 +57,7 @@ def barely_updated(unclamped: Sequence[Run], layers: Patterns = None) -> Query[F
     stretches, problem = _long_stretches(unclamped)
     if problem:
         return value(cannot_tell(problem))
-    without = [run.path.name for run in unclamped if "zpath" not in run.header.quantities]
+    without = [run.name for run in unclamped if "zpath" not in run.header.quantities]
     if without:
         return value(cannot_tell(f"{without[0]} was recorded without zpath, of which mobility is made; record it"))
     return _sums(unclamped, stretches, layers).then(lambda found: _updated(found, stretches))
@@ -164,10 +164,10 @@ def _long_stretches(runs: Sequence[Run]) -> tuple[list[Stretch], str]:
     if any(not window.exact for run in runs for window in run.windows):
         return [], "a run was sampled from checkpoints: movement is net and flips are missed; record every update"
     found = [final_stretch(run) for run in runs]
-    broken = [run.path.name for run, stretch in zip(runs, found, strict=True) if math.isnan(stretch.memory)]
+    broken = [run.name for run, stretch in zip(runs, found, strict=True) if math.isnan(stretch.memory)]
     if broken:
         return [], f"no channel of {broken[0]} has weights that differ and are numbers"
-    short = [run.path.name for run, stretch in zip(runs, found, strict=True) if not stretch.long]
+    short = [run.name for run, stretch in zip(runs, found, strict=True) if not stretch.long]
     if short:
         return [], f"memory stays above 1/2 in {', '.join(short)}: too short to tell dead from slow; train longer"
     return found, ""

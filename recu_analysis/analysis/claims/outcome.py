@@ -18,7 +18,7 @@ from recu_analysis.analysis.claims.finding import (
 from recu_analysis.analysis.logged import logged
 from recu_analysis.analysis.mask import LEVELS, signs_changed_query
 from recu_analysis.analysis.query import gather
-from recu_analysis.store.labels import folder_names
+from recu_analysis.store.labels import labels_of
 from recu_analysis.theory.intervals import Interval, student
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ def trains_faster(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
         return cannot_tell(NEEDS_PAIRS)
     apart = next((pair for pair in paired if _task(pair[0]) != _task(pair[1])), None)
     if apart:
-        names = " and ".join(folder_names([run.path for run in apart]))
+        names = " and ".join(labels_of(apart))
         return cannot_tell(f"{names} trained other networks or data sets, whose epochs cannot be compared")
-    missing = [run.path.name for pair in paired for run in pair if _curve(run).empty]
+    missing = [run.name for pair in paired for run in pair if _curve(run).empty]
     if missing:
         return cannot_tell(f"{missing[0]} logged no epoch and val_top1; give them to mark()")
     differences, censored = [], 0

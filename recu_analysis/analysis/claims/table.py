@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from recu_analysis.analysis.arms import INCIDENTAL, apart, check_once, differing, labelled, uneven
+from recu_analysis.analysis.arms import apart, check_once, differing_beside_clamp, labelled, uneven
 from recu_analysis.analysis.claims import distribution, movement, outcome
 from recu_analysis.analysis.claims.finding import Finding, cannot_tell
+from recu_analysis.analysis.kinds import Kind, kind_of, sides, stops_gradients
 from recu_analysis.analysis.query import attempt, gathered, value
 from recu_analysis.analysis.selection import moving_windows
 from recu_analysis.errors import InputError, NotRecordedError, WindowNotFoundError
@@ -86,7 +87,7 @@ def claims_query(run: Run | Runs, baseline: Run | Runs | None = None, layers: Pa
 
 def _sides(run: Run | Runs, baseline: Run | Runs | None, layers: Patterns) -> tuple[list[Run], list[Run]]:
     """The runs that are tested, and the others; the errors of `claims` where they are of no use."""
-    runs, unasked = separate(_several(run))
+    runs, unasked = sides(_several(run))
     others = [*_several(baseline), *unasked]
     for each in (*runs, *others):
         moving_windows(each)
@@ -94,17 +95,17 @@ def _sides(run: Run | Runs, baseline: Run | Runs | None, layers: Patterns) -> tu
     check_once([*runs, *others])
     for side in (runs, others):
         apart(labelled(side))  # refuses one seed as two
-    clamping = next((each for each in others if masks(each)), None)
+    clamping = next((each for each in others if stops_gradients(each)), None)
     if clamping:
         raise InputError(
-            f"{clamping.path.name} stops gradients, so it is no baseline; give runs trained with --no-recu, or see "
+            f"{clamping.name} stops gradients, so it is no baseline; give runs trained with --no-recu, or see "
             "recu-analyze compare"
         )
     return runs, others
 
 
 def _unclamped(runs: Runs, others: Runs) -> list[Run]:
-    return [each for each in (*others, *runs) if not masks(each)]
+    return [each for each in (*others, *runs) if not stops_gradients(each)]
 
 
 def _evidence(runs: Runs, others: Runs, layers: Patterns) -> dict[str, Callable[[], Query[Finding]]]:
@@ -142,7 +143,7 @@ def _found(find: Callable[[], Query[Finding]]) -> Query[Finding]:
 
 def _of_first(finding: Finding, runs: Runs) -> Finding:
     """What is no estimate, and so measured on one run, says on which where there are several."""
-    return replace(finding, why=f"{finding.why}; of {runs[0].path.name} alone") if runs[1:] else finding
+    return replace(finding, why=f"{finding.why}; of {runs[0].name} alone") if runs[1:] else finding
 
 
 def _of_pairs(claim: Callable[[Runs, Runs], Query[Finding]], runs: Runs, others: Runs) -> Query[Finding]:
@@ -158,9 +159,9 @@ def _of_pairs(claim: Callable[[Runs, Runs], Query[Finding]], runs: Runs, others:
 def _of_both_sides(finding: Finding, runs: Runs, others: Runs) -> Finding:
     """What a comparison shows, and in what else the two sides differ."""
     found = _with_lengths(finding, [*runs, *others])
-    also = [name for name in differing([runs[0], *others[:1]]) if name not in INCIDENTAL | _OF_THE_CLAMP]
+    also = differing_beside_clamp([runs[0], *others[:1]])
     found = _qualified(found, f"the two sides also differ in {', '.join(also)}" if also else "")
-    if any(each.configuration.get("mask") == "random" for each in runs):
+    if any(kind_of(each) is Kind.RANDOM_MASK for each in runs):
         return replace(found, why=f"of the random mask that stands in for ReCU's clamp: {found.why}")
     return found
 
@@ -192,8 +193,6 @@ def _mixed(runs: Runs) -> str:
 
 
 _UNANSWERABLE = (InputError, NotRecordedError, WindowNotFoundError)
-#: Settings in which runs with the clamp and runs without may differ.
-_OF_THE_CLAMP = {"recu", "mask", "tau", "quantile"}
 _NEEDS_CLAMP = "needs runs that clamp their weights, and runs without to compare them with"
 
 
@@ -203,21 +202,8 @@ def _several(run: Run | Runs | None) -> list[Run]:
     return list(run) if isinstance(run, Sequence) else [run]
 
 
-def separate(runs: Runs) -> tuple[list[Run], list[Run]]:
-    """The runs that stop gradients, and those that do not; where there is but one kind, all of them and none."""
-    kinds = [masks(run) for run in runs]
-    tested = [run for run, masking in zip(runs, kinds, strict=True) if masking] or list(runs)
-    return tested, [run for run in runs if run not in tested]
-
-
-def masks(run: Run) -> bool:
-    """Whether a run stops gradients: by the clamp, or by the random mask that stands in for it."""
-    clamps = any(spec.transform is not None and spec.transform.clamp for spec in run.header.layers)
-    return clamps or (run.configuration.get("mask") == "random" and run.configuration.get("recu", True) is True)
-
-
 def _clamp(runs: Runs) -> bool:
-    return all(masks(run) for run in runs)
+    return all(stops_gradients(run) for run in runs)
 
 
 def _row(name: str, found: Finding) -> dict[str, object]:

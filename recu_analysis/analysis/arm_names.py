@@ -1,4 +1,4 @@
-"""What figures call an arm: its kind, and the settings in which it is unlike most others."""
+"""What arms are called: as a list of runs says, or their kind and the settings in which they are unlike most others."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.arms import Arm, arms, settings
+from recu_analysis.analysis.kinds import Kind, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from recu_analysis.store.run import Run
 
 # Settings whose value says what the arm is; the others are named where they differ.
-_KIND = frozenset({"recu", "mask"})
+_KIND = frozenset({"recu", "mask", "binarizer"})
 
 
 def named_arms(runs: Mapping[str, Run]) -> dict[str, Arm]:
@@ -40,24 +41,20 @@ def told_apart(labels: Sequence[str], named: Sequence[Arm]) -> list[str]:
 
 
 def _labels(named: Sequence[Arm]) -> list[str]:
-    """What each arm is, and the settings in which it is unlike most others."""
-    known = [settings(arm.first) for arm in named]
+    """What a list of runs calls each arm; else what it is, and the settings in which it is unlike most others."""
+    known = [settings(arm.first) for arm in named if arm.name is None]
     names = list(dict.fromkeys(name for each in known for name in each if name not in _KIND))
     usual = {name: Counter(json.dumps(each.get(name)) for each in known).most_common(1)[0][0] for name in names}
-    labels = []
-    for arm, each in zip(named, known, strict=True):
-        unusual = [_said(name, each.get(name)) for name in names if json.dumps(each.get(name)) != usual[name]]
-        kind = _kind(each)
-        labels.append(", ".join([kind, *unusual]) if kind else ", ".join(arm.runs))
-    return labels
+    return [arm.name or _label(arm, usual) for arm in named]
 
 
-def _kind(configuration: Mapping[str, Any]) -> str:
-    if "recu" not in configuration:
-        return ""
-    if not configuration["recu"]:
-        return "without ReCU"
-    return "random mask" if configuration.get("mask") == "random" else "ReCU"
+def _label(arm: Arm, usual: Mapping[str, str]) -> str:
+    known = settings(arm.first)
+    if "recu" not in known:
+        return ", ".join(arm.runs)
+    kind = kind_of(arm.first)
+    unusual = [_said(name, known.get(name)) for name in usual if json.dumps(known.get(name)) != usual[name]]
+    return ", ".join([str(known.get("binarizer")) if kind is Kind.OTHER else kind.value, *unusual])
 
 
 def _said(name: str, value: Any) -> str:
