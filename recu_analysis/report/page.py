@@ -19,8 +19,8 @@ from recu_analysis.analysis.deadness import asked_dead_weights, dead_weights
 from recu_analysis.analysis.engine import answering
 from recu_analysis.analysis.finite import asked_constant, constant
 from recu_analysis.analysis.horizon import LONG_MEMORY, Stretch, asked_memory, common_stretch, memory_between
+from recu_analysis.analysis.rendering import of_claim
 from recu_analysis.analysis.selection import moving_windows, select_windows
-from recu_analysis.analysis.written import of_claim
 from recu_analysis.errors import InputError, RecuError
 from recu_analysis.report.charts import asked_charts, chart_data
 from recu_analysis.report.drawings import asked_drawings, drawings
