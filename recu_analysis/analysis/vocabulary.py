@@ -169,7 +169,7 @@ _DEAD = (
     _share(
         "dead_fraction",
         "dead weights",
-        "Weights that are dead: in the tail at the start, and silent, unless asked else.",
+        "Weights that are dead: in the tail at the start and silent, or as was asked.",
     ),
     _share("tail_fraction", "in the tail", "Weights with the largest |z| at the window's start, by rank."),
     _share("silent_fraction", "silent weights", "Of {weights}, those that did not flip in the window."),
