@@ -162,6 +162,7 @@ _LOGGED = (
     Statistic("val_top1", "validation accuracy", "Top-1 accuracy on the validation data, as logged.", "%", digits=2),
     Statistic("train_loss", "training loss", "Mean loss on the training data, as logged.", "nats", digits=3),
     Statistic("val_loss", "validation loss", "Mean loss on the validation data, as logged.", "nats", digits=3),
+    Statistic("seconds", "time of the epoch", "How long the training of the epoch took, as logged.", "s", digits=1),
 )
 #: Which weights are dead.
 _DEAD = (
@@ -173,7 +174,9 @@ _DEAD = (
     ),
     _share("tail_fraction", "in the tail", "Weights with the largest |z| at the window's start, by rank."),
     _share("silent_fraction", "silent weights", "Of {weights}, those that did not flip in the window."),
-    _share("still_fraction", "still weights", "Weights that move less than a tenth of their layer's median, or not."),
+    _share(
+        "still_fraction", "still weights", "Weights that move less than a tenth of their layer's median, or not at all."
+    ),
     _share("tail_silent_fraction", "tail and silent", "Weights that are in the tail and did not flip in the window."),
     _share("tail_still_fraction", "tail and still", "Weights that are in the tail and still."),
     _share("died_fraction", "died", "Of the tail's weights that flipped in the window before, those now silent."),
@@ -190,7 +193,12 @@ _DEAD = (
 #: How weights move.
 _MOVEMENT = (
     Statistic("mobility", "mobility", "Mean |change of z| in one update, over {weights}.", _STEP, 1e3, 2),
-    Statistic("mobility_ratio", "mobility, tail to core", "Mean mobility of the tail over that of the core.", digits=3),
+    Statistic(
+        "mobility_ratio",
+        "mobility, tail to core",
+        "Mean mobility of the tail over that of the core; of a whole run that of the median layer.",
+        digits=3,
+    ),
     Statistic("update_magnitude", "update magnitude", "Mean |change of w| in one update, over {weights}.", "unit of w"),
     Statistic("magnitude", "update magnitude", "Mean |change of w| in one update, over {weights}.", "unit of w"),
     Statistic(
@@ -341,7 +349,7 @@ _ERRORS = (
     Statistic("qe_measured_relative", "measured error / b_hat^2", "The measured error over b_hat^2.", digits=3),
     Statistic("qe_exact_relative", "exact error / b_hat^2", "The exact error over b_hat^2.", digits=3),
     Statistic("qe_printed_relative", "printed error / b_hat^2", "The printed error over b_hat^2.", digits=3),
-    Statistic("entropy", "entropy", "Differential entropy of clamped Laplace weights (Eq. 17).", "nats", digits=4),
+    Statistic("entropy", "entropy", "Entropy of clamped Laplace weights (Eq. 17).", "nats", digits=4),
     Statistic("entropy_measured", "entropy, measured", "Entropy of a layer's clamped weights.", "nats", digits=4),
     Statistic(
         "entropy_bound",
@@ -364,7 +372,7 @@ _COMPARED = (
     Statistic("id", "id", "The number of a claim of the paper."),
     Statistic("claim", "claim", "What the paper says, in a sentence."),
     Statistic("place", "place", "Where the paper says it."),
-    Statistic("estimate", "estimate", "What the runs show of the claim; `why` says of what it is."),
+    Statistic("estimate", "estimate", "What the runs show of the claim; the column why says of what it is."),
     Statistic("verdict", "verdict", "Supported, not supported, contradicted, by construction, or cannot tell."),
     Statistic("why", "why", "Of what the estimate is, and why the verdict."),
 )
