@@ -7,8 +7,8 @@ from scipy import stats
 
 from benchmarks.timing import ratio, take_turns
 from recu_analysis.theory import gennorm
+from recu_analysis.theory.empirical import differential_entropy, quantized
 from recu_analysis.theory.fit import fit, laplace_scale
-from recu_analysis.theory.measured import differential_entropy, quantized
 
 #: Channels and weights of each: 11 M, as a ResNet-18 has.
 SHAPE = (4736, 2304)

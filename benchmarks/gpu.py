@@ -13,7 +13,7 @@ import recu_analysis as ra
 from benchmarks.kernel import SHAPES
 from benchmarks.timing import ratio, take_turns
 from recu_analysis.capture.accumulate import DeviceAccumulator
-from recu_analysis.capture.choice import accumulator
+from recu_analysis.capture.accumulator_choice import accumulator
 from recu_analysis.nn import build_network
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def updates() -> None:
     print(f"an update on {torch.cuda.get_device_name()}, {count / 1e6:.1f} M weights in {len(weights)} layers")
     print(f"  bandwidth limit: {limit:.0f} microseconds ({LEAST} bytes a weight at {bandwidth:.0f} GB/s of a copy)")
     for name, kind in (("ours", accumulator), ("plain torch operations", DeviceAccumulator)):
-        sums = [kind(weight, centre=True) for weight in weights]
+        sums = [kind(weight, center=True) for weight in weights]
         turns = [weights, steps]
 
         def once(sums: list[DeviceAccumulator] = sums, turns: list[list[torch.Tensor]] = turns) -> None:

@@ -73,11 +73,11 @@ def main() -> None:
     generator = torch.Generator().manual_seed(0)
     weights = [torch.randn(*shape, 3, 3, generator=generator) for shape in SHAPES]
     count = sum(weight.numel() for weight in weights)
-    fused = [CpuAccumulator(weight, centre=True) for weight in weights]
-    plain = [DeviceAccumulator(weight, centre=True) for weight in weights]
+    fused = [CpuAccumulator(weight, center=True) for weight in weights]
+    plain = [DeviceAccumulator(weight, center=True) for weight in weights]
     copies = [weight.clone() for weight in weights]
     larq, oscillations = [FlipRatio(weight) for weight in weights], [OscillationFrequency(w) for w in weights]
-    shared = [CpuAccumulator(weight, centre=True) for weight in weights]
+    shared = [CpuAccumulator(weight, center=True) for weight in weights]
     pool = ThreadPoolExecutor(2)
     contestants = {
         "fused kernel": lambda: [sums.advance(weight, 1) for sums, weight in zip(fused, weights, strict=True)],

@@ -45,7 +45,7 @@ FLIPPED = 0.03
 def write_long_run(path: Path, windows: int, shapes: Sequence[tuple[int, ...]] = SHAPES) -> None:
     """Write a run of so many windows, 11 M weights unless told otherwise, 3 % of which flip in each."""
     generator = np.random.default_rng(0)
-    transform = WeightTransform(centre=True, target=2.0, clamp=True)
+    transform = WeightTransform(center=True, target=2.0, clamp=True)
     specs = [LayerSpec(f"layer{index}", shape, "float32", "made", transform) for index, shape in enumerate(shapes)]
     pool = generator.standard_normal(max(spec.weights for spec in specs) * 2, dtype=np.float32)
     weights = {spec.name: _noise(pool, spec, generator) for spec in specs}

@@ -68,8 +68,8 @@ class PlainConv(nn.Conv2d):
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Output of the binary convolution."""
         rows = self.weight.flatten(1)
-        centred = rows - rows.mean(-1, keepdim=True)
-        scaled = centred / (torch.sqrt(centred.var(-1, keepdim=True) + 1e-5) / (2 * math.sqrt(2)))
+        centered = rows - rows.mean(-1, keepdim=True)
+        scaled = centered / (torch.sqrt(centered.var(-1, keepdim=True) + 1e-5) / (2 * math.sqrt(2)))
         bound = -(scaled.detach().abs().mean() * torch.log(2 - 2 * self.tau)).item()
         clamped = torch.clamp(scaled, -bound, bound).view_as(self.weight)
         if self.training:

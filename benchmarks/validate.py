@@ -8,10 +8,10 @@ import numpy as np
 from scipy import integrate, stats
 
 from recu_analysis.theory import clamped, gennorm, quantization
+from recu_analysis.theory.empirical import clamped_entropy, differential_entropy
 from recu_analysis.theory.entropy import clamped_entropy as eq17
 from recu_analysis.theory.fit import laplace_scale
 from recu_analysis.theory.laplace import quantile
-from recu_analysis.theory.measured import clamped_entropy, differential_entropy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

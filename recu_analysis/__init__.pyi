@@ -11,10 +11,11 @@ from .analysis.horizon import horizon as horizon
 from .analysis.layers import layer_table as layer_table
 from .analysis.magnitude import by_magnitude as by_magnitude
 from .analysis.measured import measured_tradeoff as measured_tradeoff
+from .analysis.run_list import open_runs as open_runs
 from .analysis.selection import WindowRange as WindowRange
 from .analysis.tradeoff import tradeoff as tradeoff
 from .capture.adapters import adapter as adapter
-from .capture.listing import find_binary_layers as find_binary_layers
+from .capture.layer_listing import find_binary_layers as find_binary_layers
 from .capture.record import record as record
 from .errors import RecuError as RecuError
 from .figures import paper_table as paper_table

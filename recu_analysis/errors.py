@@ -52,6 +52,10 @@ class NotRecordedError(RecuError, LookupError, AttributeError):
     """The run was recorded without the quantity that is asked for, which its records lack as an attribute."""
 
 
+class QueryError(RecuError, AttributeError):
+    """A query is made in a way that cannot be answered; its text says to who wrote it what to do."""
+
+
 class NoBinaryLayersError(RecuError):
     """A model has no layer that is known to be binary."""
 

@@ -146,13 +146,13 @@ def planted_layer(
     history[0::2], history[1::2] = swing
     flip_update = _revive(history, np.tile(far, 4), planned, generator)
     units = np.geomspace(0.5, 2.0, channels)[:, None]
-    order = generator.permuted(np.tile(np.arange(weights), (channels, 1)), axis=1)
+    permutation = generator.permuted(np.tile(np.arange(weights), (channels, 1)), axis=1)
     mobility = 2.0 * step / swing[0].std(ddof=1)
     return PlantedLayer(
-        history=np.take_along_axis(history * units, order[None], axis=2).astype(np.float32),
-        tail=np.tile(far, 4)[order],
-        flip_update=np.take_along_axis(flip_update, order, axis=1),
-        restless=np.tile(size < step, 4)[order],
+        history=np.take_along_axis(history * units, permutation[None], axis=2).astype(np.float32),
+        tail=np.tile(far, 4)[permutation],
+        flip_update=np.take_along_axis(flip_update, permutation, axis=1),
+        restless=np.tile(size < step, 4)[permutation],
         mobility_tail=float(mobility[-1]),
         mobility_core=float(mobility[0]),
         scale=scale,
@@ -212,7 +212,7 @@ def synthetic_run(
         If the number of windows does not divide that of the updates.
     """
     truth = dict(history) if history is not None else _default_history(seed)
-    transform = transform or WeightTransform(centre=True, target=2.0, clamp=True)
+    transform = transform or WeightTransform(center=True, target=2.0, clamp=True)
     specs = [LayerSpec(name, walk.shape[1:], str(walk.dtype), "synthetic", transform) for name, walk in truth.items()]
     updates = len(next(iter(truth.values()))) - 1
     if windows < 1 or updates < 1 or updates % windows:
@@ -221,12 +221,12 @@ def synthetic_run(
     writer = RunWriter(Path(path), specs, configuration={"network": "synthetic"}, environment={}, exact=exact)
     for number, last in enumerate(marks):
         first = marks[number - 1] + 1 if number else 1
-        states = {name: layer_state(walk, first, last, centre=transform.centre) for name, walk in truth.items()}
+        states = {name: layer_state(walk, first, last, center=transform.center) for name, walk in truth.items()}
         writer.write_window(states, first_update=first, last_update=last)
         if number:
             quality = 50.0 + number
-            known = {"epoch": number - 1, "lr": LR, "tau": TAU, "train_top1": quality, "val_top1": quality - 1.0}
-            writer.write_metrics({"window": number, "update": last} | known)
+            metrics = {"epoch": number - 1, "lr": LR, "tau": TAU, "train_top1": quality, "val_top1": quality - 1.0}
+            writer.write_metrics({"window": number, "update": last} | metrics)
     writer.close()
     return SyntheticRun(Path(path), truth, marks)
 
@@ -236,7 +236,7 @@ def _default_history(seed: int) -> History:
     return {name: random_walk(shape, 20, seed=seed + index) for index, (name, shape) in enumerate(shapes.items())}
 
 
-def layer_state(walk: Array, first: int, last: int, *, centre: bool) -> LayerState:
+def layer_state(walk: Array, first: int, last: int, *, center: bool) -> LayerState:
     """The record of updates `first` to `last` of one layer, by a plain loop over them in float64.
 
     Parameters
@@ -245,15 +245,15 @@ def layer_state(walk: Array, first: int, last: int, *, centre: bool) -> LayerSta
         Weights before the first update of the run and after each.
     first, last : int
         Numbers of updates, from 1.
-    centre : bool
+    center : bool
         Whether the effective weight is the latent one less its channel's mean.
     """
     rows = walk.astype(np.float64).reshape(len(walk), walk.shape[1], -1)
     freedom = max(rows.shape[2] - 1, 1)
     with np.errstate(invalid="ignore"):
-        centred = rows - rows.mean(axis=2, keepdims=True)
-        effective = centred if centre else rows
-        deviation = np.sqrt((centred**2).sum(axis=2, keepdims=True) / freedom)
+        centered = rows - rows.mean(axis=2, keepdims=True)
+        effective = centered if center else rows
+        deviation = np.sqrt((centered**2).sum(axis=2, keepdims=True) / freedom)
         z = np.divide(effective, deviation, out=np.zeros_like(rows), where=deviation != 0)
     path, zpath = np.zeros(rows.shape[1:]), np.zeros(rows.shape[1:])
     flips, first_flip, last_flip = (np.zeros(rows.shape[1:], np.uint32) for _ in range(3))

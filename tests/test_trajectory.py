@@ -16,7 +16,7 @@ INTEGERS = ("flips", "first_flip", "last_flip")
 
 
 def record(first, last, walk=WALK):
-    state = layer_state(walk, first, last, centre=True)
+    state = layer_state(walk, first, last, center=True)
     dense = {name: np.full(walk[0].size, 0 if name == "flips" else -1) for name in INTEGERS}
     for name, array in dense.items():
         array[state["flipped"]] = state[name]

@@ -8,17 +8,18 @@ import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
-from recu_analysis.analysis.engine import Asked, ask, over
-from recu_analysis.analysis.selection import known_windows, moving_windows, window_epochs
+from recu_analysis.analysis.layer_pass import over
+from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.selection import known_windows, moving_windows, with_epochs
 from recu_analysis.errors import WindowNotFoundError
 from recu_analysis.store.chain import check_connected
-from recu_analysis.store.choice import numbers_text, select_layers
+from recu_analysis.store.layer_selection import numbers_text, select_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from recu_analysis.analysis.deadness import Mask, Movement, TailTau
-    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
@@ -60,8 +61,8 @@ def cohorts(
             f"{run.path} has the windows {numbers_text([each.number for each in known])} with updates, not {start}"
         )
     check_connected(windows)
-    parts = ask(Asked(run, select_layers(run, layers), _followed, (start, tail_tau)))
-    return _with_epochs(run, [row for rows in parts for row in rows])
+    parts = per_layer(run, select_layers(run, layers), _followed, start, tail_tau).run()
+    return with_epochs(run, pd.DataFrame([row for rows in parts for row in rows]), at=2)
 
 
 def _followed(run: Run, spec: LayerSpec, start: int, tail_tau: TailTau) -> Answer[list[Row]]:
@@ -93,14 +94,6 @@ def _cohort(moved: Movement, members: Mask, touched: Mask) -> Row:
     }
 
 
-def _with_epochs(run: Run, rows: list[Row], columns: list[str] | None = None) -> pd.DataFrame:
-    """Rows as a table, with the epoch beside the window."""
-    table = pd.DataFrame(rows, columns=columns)
-    epochs = window_epochs(run)
-    table.insert(2, "epoch", [epochs.get(number, float("nan")) for number in table["window"]])
-    return table
-
-
 def transitions(run: Run, *, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str] | str | None = None) -> pd.DataFrame:
     """From one window to the next: tail weights that fall silent or flip again, with the core's rates beside them.
 
@@ -124,9 +117,9 @@ def transitions(run: Run, *, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str]
     InputError, LayerNotFoundError, WindowNotFoundError
         If the tail or a pattern is not there, or the run holds no window with updates.
     """
-    parts = ask(Asked(run, select_layers(run, layers), _changes, (tail_tau,)))
+    parts = per_layer(run, select_layers(run, layers), _changes, tail_tau).run()
     columns = ["layer", "window", *(f"{k}_fraction{p}" for p in ("", "_core") for k in ("died", "revived"))]
-    return _with_epochs(run, [row for part in parts for row in part], columns)
+    return with_epochs(run, pd.DataFrame([row for part in parts for row in part], columns=columns), at=2)
 
 
 def _changes(run: Run, spec: LayerSpec, tail_tau: TailTau) -> Answer[list[Row]]:

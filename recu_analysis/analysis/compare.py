@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from recu_analysis.analysis.arms import arms, differing, layers_of, sampled
-from recu_analysis.analysis.deadness import TAIL_TAU, asked_dead_weights, dead_weights, totals
+from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights_query, totals
 from recu_analysis.analysis.horizon import equal_stretches
 from recu_analysis.analysis.logged import last_logged
+from recu_analysis.analysis.query import gathered
 from recu_analysis.analysis.selection import decay_time
 from recu_analysis.errors import InputError
 from recu_analysis.theory.intervals import student
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from recu_analysis.analysis.deadness import TailTau
-    from recu_analysis.analysis.engine import Asked
+    from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.run import Run
 
@@ -50,18 +51,19 @@ def compare(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.DataFra
     WindowNotFoundError
         If a run holds no window with updates.
     """
+    return compare_query(runs, tail_tau).run()
+
+
+def compare_query(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> Query[pd.DataFrame]:
+    """The query of `compare`; it raises what that raises."""
     stretches = equal_stretches(runs)
-    return pd.DataFrame([_row(label, run, tail_tau, stretches[label]) for label, run in runs.items()])
+    tables = {label: dead_weights_query(run, stretches[label], tail_tau=tail_tau) for label, run in runs.items()}
+    return gathered(tables).then(
+        lambda found: pd.DataFrame([_row(label, runs[label], stretches[label], found[label]) for label in runs])
+    )
 
 
-def asked_compare(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> list[Asked[Any]]:
-    """What `compare` asks of the runs; it raises what that raises."""
-    stretches = equal_stretches(runs)
-    return [asked_dead_weights(run, stretches[label], tail_tau=tail_tau) for label, run in runs.items()]
-
-
-def _row(label: str, run: Run, tail_tau: TailTau, window: WindowRange) -> dict[str, Any]:
-    table = dead_weights(run, tail_tau=tail_tau, window=window)
+def _row(label: str, run: Run, window: WindowRange, table: pd.DataFrame) -> dict[str, Any]:
     total = totals(table)
     shown = ("dead_fraction", "silent_fraction_tail", "silent_fraction_core", "mobility_tail", "mobility_core")
     return {
@@ -119,10 +121,16 @@ def over_seeds(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.Data
     WindowNotFoundError
         If a run holds no window with updates.
     """
+    return over_seeds_query(runs, tail_tau).run()
+
+
+def over_seeds_query(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> Query[pd.DataFrame]:
+    """The query of `over_seeds`; it raises what that raises."""
     check_same_layers(runs)
     found = arms(runs)
-    table = compare(runs, tail_tau).set_index("run")
-    return pd.DataFrame([_group(table.loc[list(arm.runs)]) for arm in found])
+    return compare_query(runs, tail_tau).then(
+        lambda table: pd.DataFrame([_group(table.set_index("run").loc[list(arm.runs)]) for arm in found])
+    )
 
 
 def _group(rows: pd.DataFrame) -> dict[str, Any]:

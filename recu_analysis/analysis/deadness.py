@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from recu_analysis.analysis.engine import Asked, ask, over
-from recu_analysis.analysis.horizon import final_stretch
+from recu_analysis.analysis.horizon import choose
+from recu_analysis.analysis.layer_pass import over
+from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.errors import InputError, NotRecordedError, unknown
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.laplace import check_tau
-from recu_analysis.theory.ranks import median, of_rank
+from recu_analysis.theory.quickselect import median, of_rank
 from recu_analysis.theory.standardize import memory
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.analysis.layer_pass import Answer
+    from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.record import MergedRecord
@@ -283,20 +285,20 @@ def dead_weights(
     NotRecordedError
         If the criterion needs zpath and the run was recorded without.
     """
-    at = window or final_stretch(run).range
-    rows = ask(asked_dead_weights(run, at, criterion, tail_tau, layers))
-    return pd.DataFrame(rows)
+    at = choose(run, window)
+    return dead_weights_query(run, at, criterion, tail_tau, layers).run()
 
 
-def asked_dead_weights(
+def dead_weights_query(
     run: Run,
     window: WindowRange,
     criterion: str = CRITERIA[0],
     tail_tau: TailTau = TAIL_TAU,
     layers: Sequence[str] | str | None = None,
-) -> Asked[dict[str, Any]]:
-    """What `dead_weights` asks: a row a layer."""
-    return Asked(run, select_layers(run, layers), _row, (check_criterion(criterion), tail_tau, window))
+) -> Query[pd.DataFrame]:
+    """The query of `dead_weights`, whose windows are chosen."""
+    specs = select_layers(run, layers)
+    return per_layer(run, specs, _row, check_criterion(criterion), tail_tau, window).then(pd.DataFrame)
 
 
 def _row(

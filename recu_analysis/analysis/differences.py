@@ -10,13 +10,13 @@ import pandas as pd
 
 from recu_analysis.analysis.arms import Arm, arms, pairs
 from recu_analysis.analysis.compare import check_same_layers
-from recu_analysis.analysis.deadness import TAIL_TAU, asked_dead_weights, dead_weights, totals
-from recu_analysis.analysis.distance import COLUMNS, RATIOS, asked_sums, ratio
-from recu_analysis.analysis.engine import answering, ask
+from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights_query, totals
+from recu_analysis.analysis.distance import COLUMNS, RATIOS, channel_sums_query, ratio
 from recu_analysis.analysis.horizon import equal_stretches
+from recu_analysis.analysis.query import gather, gathered
 from recu_analysis.analysis.selection import WindowRange, moving_windows
 from recu_analysis.errors import InputError
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.intervals import Interval, difference, over_channels, student
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recu_analysis.analysis.deadness import TailTau
-    from recu_analysis.analysis.engine import Asked
+    from recu_analysis.analysis.query import Query
     from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
@@ -93,12 +93,24 @@ def layer_differences(
     LayerNotFoundError, WindowNotFoundError
         If a pattern matches nothing, or a run holds no window with updates.
     """
+    return layer_differences_query(runs, tail_tau, layers).run()
+
+
+def layer_differences_query(
+    runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU, layers: Sequence[str] | str | None = None
+) -> Query[pd.DataFrame]:
+    """The query of `layer_differences`; it raises what that raises."""
     check_same_layers(runs)
     reference, *others = arms(runs)
     if not others:
         raise InputError("these runs differ in their seed alone, so that there is nothing to compare; add another arm")
     stretches = equal_stretches(runs)
-    found = {run.id: _statistics(run, stretches[label], tail_tau, layers) for label, run in runs.items()}
+    statistics = {run.id: statistics_query(run, stretches[label], tail_tau, layers) for label, run in runs.items()}
+    return gathered(statistics).then(lambda found: _differences(found, reference, others))
+
+
+def _differences(found: Mapping[str, Layers], reference: Arm, others: Sequence[Arm]) -> pd.DataFrame:
+    """The rows of every group but the first, from the statistics of every run by its id."""
     rows = []
     for arm in others:
         matched = [(found[ours.id], found[theirs.id]) for ours, theirs in _matched(arm, reference)]
@@ -110,28 +122,17 @@ def layer_differences(
     return pd.DataFrame(rows)
 
 
-def asked_differences(
-    runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU, layers: Sequence[str] | str | None = None
-) -> list[Asked[Values]]:
-    """What `layer_differences` asks of the runs."""
-    stretches = equal_stretches(runs)
-    return [asked_sums(run, stretches[label], tail_tau, layers) for label, run in runs.items()]
-
-
-def asked_curves(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> list[Asked[Any]]:
-    """What `curves` asks of the runs."""
-    return [asked_dead_weights(run, at, tail_tau=tail_tau) for run in runs.values() for at in _each_window(run)]
-
-
-def _each_window(run: Run) -> list[WindowRange]:
-    return [WindowRange(window.number, window.number) for window in moving_windows(run)]
-
-
-def _statistics(run: Run, window: WindowRange, tail_tau: TailTau, layers: Sequence[str] | str | None) -> Layers:
-    return {
-        spec.name: {name: over_channels(sums, statistic) for name, statistic in STATISTICS.items()}
-        for spec, sums in zip(select_layers(run, layers), ask(asked_sums(run, window, tail_tau, layers)), strict=True)
-    }
+def statistics_query(
+    run: Run, window: WindowRange, tail_tau: TailTau, layers: Sequence[str] | str | None
+) -> Query[Layers]:
+    """`STATISTICS` of every layer of a run, with their intervals over channels."""
+    names = [spec.name for spec in select_layers(run, layers)]
+    return channel_sums_query(run, window, tail_tau, layers).then(
+        lambda found: {
+            name: {each: over_channels(sums, statistic) for each, statistic in STATISTICS.items()}
+            for name, sums in zip(names, found, strict=True)
+        }
+    )
 
 
 def _matched(arm: Arm, reference: Arm) -> list[tuple[Run, Run]]:
@@ -176,14 +177,27 @@ def curves(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.DataFram
     WindowNotFoundError
         If a run holds no window with updates.
     """
+    return curves_query(runs, tail_tau).run()
+
+
+def curves_query(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> Query[pd.DataFrame]:
+    """The query of `curves`; it raises what that raises."""
+    rows = [_curve_query(label, run, tail_tau) for label, run in runs.items()]
+    return gather(*rows).then(lambda found: pd.DataFrame([row for part in found for row in part]))
+
+
+def _curve_query(label: str, run: Run, tail_tau: TailTau) -> Query[list[dict[str, Any]]]:
+    """The rows of one run."""
     names = ("silent_fraction_tail", "silent_fraction_core", "mobility_tail", "mobility_core", "memory")
-    tables = []
-    for label, run in runs.items():
-        marks = [mark for mark in run.marks() if mark.get("window") is not None]
-        logged = {mark["window"]: mark for mark in marks}
-        with answering(asked_curves({label: run}, tail_tau)):
-            for at in _each_window(run):
-                total = totals(dead_weights(run, tail_tau=tail_tau, window=at))
-                own = {"run": label, "window": at.first} | {name: total[name] for name in names}
-                tables.append({**logged.get(at.first, {}), **own})
-    return pd.DataFrame(tables)
+    logged = {mark["window"]: mark for mark in run.marks() if mark.get("window") is not None}
+    numbers = [window.number for window in moving_windows(run)]
+
+    def rows(tables: Sequence[pd.DataFrame]) -> list[dict[str, Any]]:
+        whole = dict(zip(numbers, map(totals, tables), strict=True))
+        return [
+            {**logged.get(at, {}), "run": label, "window": at, **{name: total[name] for name in names}}
+            for at, total in whole.items()
+        ]
+
+    each = (dead_weights_query(run, WindowRange(at, at), tail_tau=tail_tau) for at in numbers)
+    return gather(*each).then(rows)

@@ -11,10 +11,11 @@ import pandas as pd
 from scipy.special import ndtr
 
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
-from recu_analysis.analysis.engine import Asked, ask, over
-from recu_analysis.analysis.horizon import final_stretch
+from recu_analysis.analysis.horizon import choose
+from recu_analysis.analysis.layer_pass import over
+from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import select_windows
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.intervals import over_channels
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recu_analysis.analysis.deadness import Movement, TailTau
-    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.analysis.layer_pass import Answer
+    from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.record import MergedRecord
@@ -142,11 +144,11 @@ def ratio(totals: Values, over: str, under: str, *, means: bool = False) -> Valu
     return result
 
 
-def asked_sums(
+def channel_sums_query(
     run: Run, window: WindowRange, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str] | str | None = None
-) -> Asked[Values]:
-    """`ChannelSums.matrix` of every layer over a range of windows, as a question."""
-    return Asked(run, select_layers(run, layers), _sums, (tail_tau, window))
+) -> Query[list[Values]]:
+    """`ChannelSums.matrix` of every layer over a range of windows."""
+    return per_layer(run, select_layers(run, layers), _sums, tail_tau, window)
 
 
 def _sums(run: Run, spec: LayerSpec, tail_tau: TailTau, window: WindowRange) -> Answer[Values]:
@@ -200,16 +202,14 @@ def tails(
     InputError, LayerNotFoundError, WindowNotFoundError
         If the tail, a pattern or the range is not there.
     """
-    at = window or final_stretch(run).range
-    rows = ask(asked_tails(run, at, tail_tau, layers))
-    return pd.DataFrame(rows)
+    return tails_query(run, choose(run, window), tail_tau, layers).run()
 
 
-def asked_tails(
+def tails_query(
     run: Run, window: WindowRange, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str] | str | None = None
-) -> Asked[dict[str, Any]]:
-    """What `tails` asks: a row a layer."""
-    return Asked(run, select_layers(run, layers), _row, (tail_tau, window))
+) -> Query[pd.DataFrame]:
+    """The query of `tails`, whose windows are chosen."""
+    return per_layer(run, select_layers(run, layers), _row, tail_tau, window).then(pd.DataFrame)
 
 
 def _row(run: Run, spec: LayerSpec, tail_tau: TailTau, window: WindowRange) -> Answer[dict[str, Any]]:

@@ -7,40 +7,33 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recu_analysis.analysis.channels import measured_channels
-from recu_analysis.analysis.engine import Asked, ahead, ask
+from recu_analysis.analysis.layer_pass import ahead
+from recu_analysis.analysis.query import per_layer, value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.analysis.layer_pass import Answer
+    from recu_analysis.analysis.query import Query
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
 
-def nonfinite(run: Run) -> dict[str, int]:
+def nonfinite_query(run: Run) -> Query[dict[str, int]]:
     """Weights that are NaN or infinite at the end of a run, by layer, of those layers that have some."""
-    return _those(run, asked_nonfinite)
+    return _those(run, _nonfinite)
 
 
-def constant(run: Run) -> dict[str, int]:
+def constant_query(run: Run) -> Query[dict[str, int]]:
     """Channels that are constant at the end of a run, by layer, of those layers that have some."""
-    return _those(run, asked_constant)
+    return _those(run, _constant)
 
 
-def _those(run: Run, asked: Callable[[Run], Asked[int]]) -> dict[str, int]:
+def _those(run: Run, task: Callable[..., Answer[int]]) -> Query[dict[str, int]]:
     if not len(run.windows):
-        return {}
-    return {layer: count for layer, count in zip(run.layer_names, ask(asked(run)), strict=True) if count}
-
-
-def asked_nonfinite(run: Run) -> Asked[int]:
-    """What `nonfinite` asks: a count a layer."""
-    return Asked(run, run.header.layers, _nonfinite)
-
-
-def asked_constant(run: Run) -> Asked[int]:
-    """What `constant` asks: a count a layer."""
-    return Asked(run, run.header.layers, _constant)
+        return value({})
+    counts = per_layer(run, run.header.layers, task)
+    return counts.then(lambda found: {name: n for name, n in zip(run.layer_names, found, strict=True) if n})
 
 
 def _nonfinite(run: Run, spec: LayerSpec) -> Answer[int]:

@@ -9,16 +9,17 @@ import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.channels import by_blocks, measured_channels
-from recu_analysis.analysis.engine import Asked, ahead, ask
+from recu_analysis.analysis.layer_pass import ahead
+from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import WindowRange, window_numbered
 from recu_analysis.errors import InputError, WindowNotFoundError
-from recu_analysis.store.choice import numbers_text, select_layers
+from recu_analysis.store.layer_selection import numbers_text, select_layers
 from recu_analysis.theory import quantization
+from recu_analysis.theory.empirical import clamped_entropy as measured_entropy
+from recu_analysis.theory.empirical import quantized, sign_entropy
 from recu_analysis.theory.entropy import clamped_entropy, laplace_bound
 from recu_analysis.theory.fit import fit, laplace_scale
 from recu_analysis.theory.gennorm import SHAPES
-from recu_analysis.theory.measured import clamped_entropy as measured_entropy
-from recu_analysis.theory.measured import quantized, sign_entropy
 from recu_analysis.theory.standardize import WeightTransform, standard_scores
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recu_analysis.analysis.channels import Channels
-    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
@@ -79,7 +80,7 @@ def fit_table(
         If a pattern or the window is not there.
     """
     at = window_at(run, window)
-    return pd.DataFrame(ask(Asked(run, select_layers(run, layers), _fit_layer, (at.number, raw))))
+    return pd.DataFrame(per_layer(run, select_layers(run, layers), _fit_layer, at.number, raw).run())
 
 
 def window_at(run: Run, window: WindowRange | None) -> Window:
@@ -120,7 +121,7 @@ def _fit_layer(run: Run, spec: LayerSpec, number: int, raw: bool) -> Answer[Row]
         return row
     try:
         shown = _distribution(scored.rows if raw else _scores(scored.rows, transform))
-        standardised = operand.rows if raw else by_blocks(operand.rows, transform.standardised)
+        standardised = operand.rows if raw else by_blocks(operand.rows, transform.standardized)
         shown |= _scale(standardised, transform.target) | _quantisation(standardised, tau, transform.quantile)
     except InputError as error:  # weights so small or large that no square of them is a number
         return row | {"note": _joined(note, str(error))}
@@ -128,7 +129,7 @@ def _fit_layer(run: Run, spec: LayerSpec, number: int, raw: bool) -> Answer[Row]
 
 
 def _scores(rows: Array, transform: WeightTransform) -> Array:
-    return by_blocks(rows, lambda block: standard_scores(block, centre=transform.centre))
+    return by_blocks(rows, lambda block: standard_scores(block, center=transform.center))
 
 
 def _note(scored: Channels, operand: Channels, *, few: bool) -> str:

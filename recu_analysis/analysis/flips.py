@@ -6,22 +6,24 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
-from recu_analysis.analysis.engine import Asked, ahead, ask, over
-from recu_analysis.analysis.layers import initial_signs
-from recu_analysis.analysis.selection import known_windows, window_epochs
-from recu_analysis.store.choice import select_layers
+from recu_analysis.analysis.layer_pass import ahead, over
+from recu_analysis.analysis.layers import by_window, initial_signs
+from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.selection import known_windows
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.standardize import memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
     from numpy.typing import NDArray
 
     from recu_analysis.analysis.deadness import Movement
-    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.analysis.layer_pass import Answer
+    from recu_analysis.analysis.query import Query
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
@@ -61,16 +63,12 @@ def flip_table(run: Run, layers: Sequence[str] | str | None = None) -> pd.DataFr
     LayerNotFoundError, WindowNotFoundError
         If a pattern matches nothing, or the run holds no window with updates.
     """
-    parts = ask(asked_flips(run, layers))
-    table = pd.DataFrame([row for rows in parts for row in rows])
-    epochs = window_epochs(run)
-    table.insert(2, "epoch", [epochs.get(number, math.nan) for number in table["window"]])
-    return table.sort_values("window", kind="stable", ignore_index=True)
+    return flip_table_query(run, layers).run()
 
 
-def asked_flips(run: Run, layers: Sequence[str] | str | None = None) -> Asked[list[Row]]:
-    """What `flip_table` asks: the rows of every layer."""
-    return Asked(run, select_layers(run, layers), _rows)
+def flip_table_query(run: Run, layers: Sequence[str] | str | None = None) -> Query[pd.DataFrame]:
+    """The query of `flip_table`."""
+    return per_layer(run, select_layers(run, layers), _rows).then(lambda parts: by_window(run, parts, at=2))
 
 
 def _rows(run: Run, spec: LayerSpec) -> Answer[list[Row]]:

@@ -1,25 +1,32 @@
-"""A histogram of one layer's standard scores, by what became of the weights."""
+"""Histograms of standard scores: of one layer by what became of its weights, of all layers window by window."""
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, movement
-from recu_analysis.analysis.engine import Asked, ask, over
-from recu_analysis.analysis.horizon import final_stretch
-from recu_analysis.analysis.selection import select_windows
-from recu_analysis.errors import InputError
-from recu_analysis.store.choice import select_layers
+from recu_analysis.analysis.horizon import choose
+from recu_analysis.analysis.layer_pass import over
+from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.selection import select_windows, window_numbered
+from recu_analysis.store.layer_selection import select_layer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from recu_analysis.analysis.deadness import TailTau
-    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.analysis.layer_pass import Answer
+    from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
+
+    #: Of one layer: for every window the counts of its bins.
+    Counts = list[list[int]]
 
 
 def weight_histogram(
@@ -49,18 +56,15 @@ def weight_histogram(
     InputError
         If the pattern matches several layers.
     """
-    (table,) = ask(asked_weight_histogram(run, layer, window or final_stretch(run).range, bins, tail_tau))
-    return table
+    return weight_histogram_query(run, layer, choose(run, window), bins, tail_tau).run()
 
 
-def asked_weight_histogram(
+def weight_histogram_query(
     run: Run, layer: str, window: WindowRange, bins: int = 81, tail_tau: TailTau = TAIL_TAU
-) -> Asked[pd.DataFrame]:
-    """What `weight_histogram` asks: the table of its layer."""
-    specs = select_layers(run, layer)
-    if len(specs) > 1:
-        raise InputError(f"{layer!r} matches {len(specs)} layers; name one of {', '.join(s.name for s in specs)}")
-    return Asked(run, specs, _histogram, (bins, tail_tau, window))
+) -> Query[pd.DataFrame]:
+    """The query of `weight_histogram`, whose windows are chosen."""
+    spec = select_layer(run, layer)
+    return per_layer(run, [spec], _histogram, bins, tail_tau, window).then(itemgetter(0))
 
 
 def _histogram(run: Run, spec: LayerSpec, bins: int, tail_tau: TailTau, window: WindowRange) -> Answer[pd.DataFrame]:
@@ -71,3 +75,30 @@ def _histogram(run: Run, spec: LayerSpec, bins: int, tail_tau: TailTau, window: 
     groups = {"core": ~moved.tail, "tail_active": moved.tail & ~moved.silent, "dead": moved.tail & moved.silent}
     counts = {name: np.histogram(moved.z[mask], edges)[0] for name, mask in groups.items()}
     return pd.DataFrame({"left": edges[:-1], "right": edges[1:]} | counts)
+
+
+def score_counts_query(run: Run, numbers: Sequence[int], reach: float, bins: int) -> Query[dict[str, Counts]]:
+    """How many of every layer's standard scores lie in each bin at the end of some windows.
+
+    Parameters
+    ----------
+    run : Run
+    numbers : sequence of int
+        Of the windows, rising.
+    reach : float
+        The bins cover -reach to reach, in standard deviations of the channel; scores beyond are not counted.
+    bins : int
+        Number of bins of equal width.
+    """
+    counts = per_layer(run, run.header.layers, _score_counts, tuple(numbers), reach, bins)
+    return counts.then(lambda found: dict(zip(run.layer_names, found, strict=True)))
+
+
+def _score_counts(run: Run, spec: LayerSpec, numbers: tuple[int, ...], reach: float, bins: int) -> Answer[Counts]:
+    edges = np.linspace(-reach, reach, bins + 1)
+    counts: Counts = []
+    for number in numbers:
+        record = yield over([window_numbered(run, number)], {"end"})
+        scores = record.z_end[np.isfinite(record.z_end)]
+        counts.append(np.histogram(scores, edges)[0].tolist())
+    return counts

@@ -9,7 +9,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from recu_analysis.analysis.engine import Asked, ahead, ask, over
+from recu_analysis.analysis.layer_pass import ahead, over
+from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import (
     WindowRange,
     known_windows,
@@ -19,7 +20,7 @@ from recu_analysis.analysis.selection import (
 )
 from recu_analysis.errors import InputError
 from recu_analysis.store.chain import begins_anew, start_known
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.standardize import cosine, score_products
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.analysis.layer_pass import Answer
+    from recu_analysis.analysis.query import Query
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
@@ -62,17 +64,17 @@ def memory_between(run: Run, specs: Sequence[LayerSpec], first: int, last: int) 
 
     Channels that hold NaN or infinity, or that are constant, at either moment are left out.
     """
-    return _memories(ask(asked_memory(run, specs, first, last)))[0]
+    return memory_query(run, specs, first, last).run()
 
 
-def asked_memory(run: Run, specs: Sequence[LayerSpec], first: int, last: int) -> Asked[Products]:
-    """What `memory_between` asks."""
-    return Asked(run, tuple(specs), _to_end, ((first,), last))
+def memory_query(run: Run, specs: Sequence[LayerSpec], first: int, last: int) -> Query[float]:
+    """The query of `memory_between`."""
+    return _memories(per_layer(run, specs, _to_end, (first,), last)).then(lambda memories: memories[0])
 
 
-def _memories(layers: Sequence[Products]) -> list[float]:
+def _memories(layers: Query[list[Products]]) -> Query[list[float]]:
     """The memory between each of several pairs of moments, from what the layers have of them; NaN where none has z."""
-    return [cosine(np.sum(pair, axis=0)) for pair in zip(*layers, strict=True)]
+    return layers.then(lambda found: [cosine(np.sum(pair, axis=0)) for pair in zip(*found, strict=True)])
 
 
 def _to_end(run: Run, spec: LayerSpec, firsts: tuple[int, ...], last: int) -> Answer[Products]:
@@ -97,7 +99,7 @@ def _from_start(run: Run, spec: LayerSpec, first: int, lasts: tuple[int, ...]) -
 
 
 def _product(spec: LayerSpec, start: ArrayLike, end: ArrayLike) -> NDArray[np.float64]:
-    sums = score_products(start, end, centre=spec.centre)
+    sums = score_products(start, end, center=spec.center)
     total: NDArray[np.float64] = sums[np.isfinite(sums).all(axis=1)].sum(axis=0)
     return total
 
@@ -134,6 +136,11 @@ def final_stretch(run: Run) -> Stretch:
     return _FOUND[run]
 
 
+def choose(run: Run, window: WindowRange | None) -> WindowRange:
+    """The windows that the caller named; where none were, the final stretch."""
+    return final_stretch(run).range if window is None else window
+
+
 _FOUND: WeakKeyDictionary[Run, Stretch] = WeakKeyDictionary()
 
 
@@ -143,7 +150,8 @@ def _find_final_stretch(run: Run) -> Stretch:
     known: dict[int, float] = {}
     for batch in _batches(windows[::-1]):
         firsts = tuple(window.number for window in reversed(batch))
-        known |= zip(firsts, _memories(ask(Asked(run, run.header.layers, _to_end, (firsts, last)))), strict=True)
+        memories = _memories(per_layer(run, run.header.layers, _to_end, firsts, last)).run()
+        known |= zip(firsts, memories, strict=True)
         for first in reversed(firsts):
             if known[first] <= LONG_MEMORY:
                 return Stretch(WindowRange(first, last), known[first], long=True)
@@ -235,7 +243,7 @@ def horizon(run: Run, after: int, layers: Sequence[str] | str | None = None) -> 
     later = _unbroken([window for window in moving_windows(run) if window.number > after])
     for batch in _batches(later):
         first, lasts = later[0].number, tuple(window.number for window in batch)
-        memories = _memories(ask(Asked(run, specs, _from_start, (first, lasts))))
+        memories = _memories(per_layer(run, specs, _from_start, first, lasts)).run()
         for last, memory in zip(lasts, memories, strict=True):
             if memory <= LONG_MEMORY:
                 return Stretch(WindowRange(first, last), memory, long=True)

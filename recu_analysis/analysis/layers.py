@@ -10,27 +10,29 @@ import pandas as pd
 
 from recu_analysis.analysis.channels import measured_channels
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
-from recu_analysis.analysis.engine import Asked, ahead, ask, over
+from recu_analysis.analysis.layer_pass import ahead, over
 from recu_analysis.analysis.network import network_table
+from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import (
     select_windows,
-    window_epochs,
     window_numbered,
+    with_epochs,
 )
 from recu_analysis.store.chain import start_known
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory import gennorm, quantization
+from recu_analysis.theory.empirical import quantized, sign_entropy
 from recu_analysis.theory.entropy import clamped_entropy, laplace_bound
 from recu_analysis.theory.fit import ks_laplace
 from recu_analysis.theory.laplace import scale_estimate
-from recu_analysis.theory.measured import quantized, sign_entropy
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from recu_analysis.analysis.deadness import Mask, Movement, TailTau
-    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.analysis.layer_pass import Answer
+    from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.record import MergedRecord
@@ -87,29 +89,28 @@ def layer_table(
     InputError, LayerNotFoundError, WindowNotFoundError
         If the tail, a pattern or the range is not there.
     """
-    table = table_of(run, ask(asked_layer_table(run, tail_tau, window=window, layers=layers)))
+    table = layer_table_query(run, tail_tau, window=window, layers=layers).run()
     return network_table(table) if network else table
 
 
-def table_of(run: Run, parts: Iterable[list[Row]]) -> pd.DataFrame:
-    """The table that the rows of the layers make, window by window."""
-    table = pd.DataFrame([row for rows in parts for row in rows])
-    epochs = window_epochs(run)
-    table.insert(1, "epoch", [epochs.get(number, math.nan) for number in table["window"]])
-    return table.sort_values("window", kind="stable", ignore_index=True)
-
-
-def asked_layer_table(
+def layer_table_query(
     run: Run,
     tail_tau: TailTau = TAIL_TAU,
     *,
     window: WindowRange | None = None,
     numbers: Sequence[int] | None = None,
     layers: Sequence[str] | str | None = None,
-) -> Asked[list[Row]]:
-    """What `layer_table` asks: the rows of every layer, of some windows by themselves where their numbers are given."""
+) -> Query[pd.DataFrame]:
+    """The query of `layer_table`, of some windows by themselves where their numbers are given."""
     chosen = tuple(each.number for each in run.windows) if numbers is None else tuple(numbers)
-    return Asked(run, select_layers(run, layers), _rows, (tail_tau, chosen if window is None else window))
+    rows = per_layer(run, select_layers(run, layers), _rows, tail_tau, chosen if window is None else window)
+    return rows.then(lambda parts: by_window(run, parts))
+
+
+def by_window(run: Run, parts: Iterable[list[Row]], at: int = 1) -> pd.DataFrame:
+    """The table that the rows of the layers make, window by window, with the epoch as its column number `at`."""
+    table = with_epochs(run, pd.DataFrame([row for rows in parts for row in rows]), at)
+    return table.sort_values("window", kind="stable", ignore_index=True)
 
 
 def _rows(run: Run, spec: LayerSpec, tail_tau: TailTau, chosen: WindowRange | tuple[int, ...]) -> Answer[list[Row]]:
@@ -156,7 +157,7 @@ def _state(spec: LayerSpec, record: MergedRecord) -> Row:
     if not channels.rows.size:
         return row
     # As one channel: the layer is summed in one go here, not channel by channel.
-    standardised = transform.standardised(channels.rows).reshape(1, -1)
+    standardised = transform.standardized(channels.rows).reshape(1, -1)
     found = quantized(standardised, tau, transform.quantile)
     return row | {
         "b_hat": found.b_hat,

@@ -10,11 +10,12 @@ from scipy.special import ndtr
 
 from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
 from recu_analysis.analysis.distance import drift
-from recu_analysis.analysis.engine import Asked, ask, over
-from recu_analysis.analysis.horizon import final_stretch
+from recu_analysis.analysis.horizon import choose
+from recu_analysis.analysis.layer_pass import over
+from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.errors import InputError
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.intervals import FEWEST_CHANNELS, bca, draws, expanded, shuffled
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.analysis.layer_pass import Answer
+    from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.record import MergedRecord
@@ -83,7 +85,24 @@ def by_magnitude(
     InputError
         If a layer has fewer weights than there are bins.
     """
-    parts = ask(asked_by_magnitude(run, window or final_stretch(run).range, bins, layers))
+    return by_magnitude_query(run, choose(run, window), bins, layers).run()
+
+
+def by_magnitude_query(
+    run: Run, window: WindowRange, bins: int = 20, layers: Sequence[str] | str | None = None
+) -> Query[pd.DataFrame]:
+    """The query of `by_magnitude`, whose windows are chosen."""
+    return bin_sums_query(run, select_layers(run, layers), window, bins).then(_over_layers)
+
+
+def bin_sums_query(run: Run, layers: Sequence[LayerSpec], window: WindowRange, bins: int) -> Query[list[Values]]:
+    """Sums of each layer's weights, and of `MEANS` over them, shape (C_out, bins, 1 + means)."""
+    return per_layer(run, layers, _channel_sums, bins, window)
+
+
+def _over_layers(parts: Sequence[Values]) -> pd.DataFrame:
+    """The table of `by_magnitude` from the sums of the layers."""
+    bins = parts[0].shape[1]
     total = np.zeros((bins, len(MEANS) + 1))
     resampled = np.zeros((len(draws(FEWEST_CHANNELS)), bins, len(MEANS) + 1))
     channels = [len(sums) for sums in parts]
@@ -101,13 +120,6 @@ def by_magnitude(
         ends = [_ends(value, spread[:, row, MEANS.index(name)], min(channels)) for row, value in enumerate(table[name])]
         table[f"{name}_low"], table[f"{name}_high"] = zip(*ends, strict=True)
     return table
-
-
-def asked_by_magnitude(
-    run: Run, window: WindowRange, bins: int = 20, layers: Sequence[str] | str | None = None
-) -> Asked[Values]:
-    """What `by_magnitude` asks: the sums of every layer over its channels and bins."""
-    return Asked(run, select_layers(run, layers), _channel_sums, (bins, window))
 
 
 def means(total: Values) -> pd.DataFrame:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from recu_analysis.analysis.engine import Asked, ahead, answering, ask
-from recu_analysis.analysis.magnitude import asked_by_magnitude, by_magnitude
+from recu_analysis.analysis.layer_pass import ahead
+from recu_analysis.analysis.magnitude import by_magnitude_query
+from recu_analysis.analysis.query import gather, per_layer
 from recu_analysis.analysis.selection import WindowRange, moving_windows
 from recu_analysis.errors import NotRecordedError
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.analysis.layer_pass import Answer
+    from recu_analysis.analysis.query import Query
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
@@ -52,16 +55,25 @@ def signs_changed(run: Run, levels: Sequence[float] = LEVELS, scales: Sequence[f
     InputError
         If a level or a scale is out of its range.
     """
-    tables = ask(asked_signs(run, levels, scales))
+    return signs_changed_query(run, levels, scales).run()
+
+
+def signs_changed_query(
+    run: Run,
+    levels: Sequence[float] = LEVELS,
+    scales: Sequence[float] = SCALES,
+    layers: Sequence[str] | str | None = None,
+) -> Query[pd.DataFrame]:
+    """The query of `signs_changed`, of some layers."""
+    return per_layer(run, select_layers(run, layers), _signs, tuple(levels), tuple(scales)).then(_added)
+
+
+def _added(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The counts of all layers together."""
     total = tables[0].copy()
     for name in ("weights", "changed"):
         total[name] = sum(table[name] for table in tables)
     return total
-
-
-def asked_signs(run: Run, levels: Sequence[float] = LEVELS, scales: Sequence[float] = SCALES) -> Asked[pd.DataFrame]:
-    """What `signs_changed` asks: its table for every layer."""
-    return Asked(run, run.header.layers, _signs, (tuple(levels), tuple(scales)))
 
 
 def _signs(run: Run, spec: LayerSpec, levels: tuple[float, ...], scales: tuple[float, ...]) -> Answer[pd.DataFrame]:
@@ -71,8 +83,8 @@ def _signs(run: Run, spec: LayerSpec, levels: tuple[float, ...], scales: tuple[f
     if weight.size:
         signs = spec.signs(weight)
         for tau, scale in counts:
-            transform = WeightTransform(centre=spec.centre, target=scale, clamp=True)
-            clamped = transform.clamped(transform.standardised(weight), tau)
+            transform = WeightTransform(center=spec.center, target=scale, clamp=True)
+            clamped = transform.clamped(transform.standardized(weight), tau)
             counts[tau, scale] = int(np.count_nonzero(~(clamped < 0) != signs))
     return pd.DataFrame(
         [{"tau": tau, "scale": scale, "weights": weight.size, "changed": n} for (tau, scale), n in counts.items()]
@@ -102,18 +114,21 @@ def gradients(run: Run, bins: int = 20) -> pd.DataFrame:
     WindowNotFoundError
         If it holds no window with updates.
     """
-    with answering(asked_gradients(run, bins)):
-        last = moving_windows(run)[-1].number
-        changed, table = signs_changed(run), by_magnitude(run, bins=bins, window=WindowRange(last, last))
-    return table.assign(signs_changed=int(changed["changed"].sum()), signs=int(changed["weights"].sum()))
+    return gradients_query(run, bins).run()
 
 
-def asked_gradients(run: Run, bins: int = 20) -> list[Asked[Any]]:
-    """What `gradients` asks; it raises what that raises."""
+def gradients_query(run: Run, bins: int = 20) -> Query[pd.DataFrame]:
+    """The query of `gradients`; it raises what that raises."""
     if "grad" not in run.header.quantities:
         raise NotRecordedError(
             f"{run.path} was recorded without the gradients of its weights; record some with train --record grad, or "
             "ra.record(..., quantities=['grad'])"
         )
     last = moving_windows(run)[-1].number
-    return [asked_signs(run), asked_by_magnitude(run, WindowRange(last, last), bins)]
+    both = gather(signs_changed_query(run), by_magnitude_query(run, WindowRange(last, last), bins))
+    return both.then(lambda found: _beside(*found))
+
+
+def _beside(changed: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Gradients by magnitude, with how many signs the clamp changes in every row."""
+    return table.assign(signs_changed=int(changed["changed"].sum()), signs=int(changed["weights"].sum()))

@@ -8,19 +8,21 @@ import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.channels import by_blocks, measured_channels
-from recu_analysis.analysis.engine import Asked, ahead, ask
 from recu_analysis.analysis.fits import window_at
+from recu_analysis.analysis.layer_pass import ahead
+from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import window_numbered
 from recu_analysis.analysis.tradeoff import check_levels, closed_forms
 from recu_analysis.errors import InputError
-from recu_analysis.store.choice import select_layers
-from recu_analysis.theory.measured import clamped_entropy, quantized
+from recu_analysis.store.layer_selection import select_layers
+from recu_analysis.theory.empirical import clamped_entropy, quantized
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.analysis.layer_pass import Answer
+    from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
@@ -62,21 +64,28 @@ def measured_tradeoff(
     InputError, LayerNotFoundError, WindowNotFoundError
         If a level, a pattern or the window is not there, or a layer has no weights to measure.
     """
-    tables = ask(asked_measured(run, tau, points, layers=layers, window=window))
-    return pd.concat(tables, ignore_index=True)
+    return measured_tradeoff_query(run, tau, points, layers=layers, window=window).run()
 
 
-def asked_measured(
+def measured_tradeoff_query(
     run: Run,
-    tau: tuple[float, float],
-    points: int,
+    tau: tuple[float, float] = (0.85, 0.99),
+    points: int = 8,
     *,
     layers: Sequence[str] | str | None = None,
     window: WindowRange | None = None,
-) -> Asked[pd.DataFrame]:
-    """What `measured_tradeoff` asks: a table a layer."""
+) -> Query[pd.DataFrame]:
+    """The query of `measured_tradeoff`."""
+    tables = measured_layers_query(run, select_layers(run, layers), tau, points, window)
+    return tables.then(lambda found: pd.concat(found, ignore_index=True))
+
+
+def measured_layers_query(
+    run: Run, layers: Sequence[LayerSpec], tau: tuple[float, float], points: int, window: WindowRange | None = None
+) -> Query[list[pd.DataFrame]]:
+    """The rows of `measured_tradeoff`, a table a layer."""
     levels = tuple(check_levels(tau, points).tolist())
-    return Asked(run, select_layers(run, layers), _measured, (window_at(run, window).number, levels))
+    return per_layer(run, layers, _measured, window_at(run, window).number, levels)
 
 
 def _measured(run: Run, spec: LayerSpec, number: int, levels: tuple[float, ...]) -> Answer[pd.DataFrame]:
@@ -85,7 +94,7 @@ def _measured(run: Run, spec: LayerSpec, number: int, levels: tuple[float, ...])
     channels = measured_channels(record.operand)
     if not channels.rows.size:
         raise InputError(f"layer {spec.name} has no weights to measure in window {number}: {channels.left_out}")
-    standardised = by_blocks(channels.rows, transform.standardised)
+    standardised = by_blocks(channels.rows, transform.standardized)
     ordered = np.sort(standardised, axis=None)
     rows: list[dict[str, Any]] = []
     for level in levels:

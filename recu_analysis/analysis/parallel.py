@@ -7,13 +7,12 @@ import multiprocessing
 import os
 import signal
 import threading
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import lru_cache
 from multiprocessing import resource_tracker
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from recu_analysis.errors import DamagedError, InputError
 from recu_analysis.store.run import open_run
@@ -21,12 +20,14 @@ from recu_analysis.store.window import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Executor
 
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
 
 Result = TypeVar("Result")
+Argument = TypeVar("Argument")
 #: Segment, number and last update of every window that counts.
 Seen = tuple[tuple[int, int, int], ...]
 
@@ -67,8 +68,14 @@ def processes(count: int) -> Iterator[None]:
         pool.shutdown(cancel_futures=True)
 
 
-def by_layer(task: Callable[..., Result], run: Run, layers: Sequence[LayerSpec], *arguments: Any) -> list[Result]:
-    """`task(run, layer, *arguments)` for every layer, in the processes of the context; results in the layers' order.
+def by_layer(
+    task: Callable[[Run, LayerSpec, Argument], Result],
+    run: Run,
+    layers: Sequence[LayerSpec],
+    arguments: Sequence[Argument],
+    executor: Executor | None = None,
+) -> list[Result]:
+    """`task(run, layer, argument)` for every layer and its argument; results in the layers' order.
 
     Parameters
     ----------
@@ -76,25 +83,29 @@ def by_layer(task: Callable[..., Result], run: Run, layers: Sequence[LayerSpec],
         A function of a module, since other processes must find it; what it takes and returns is pickled.
     run : Run
     layers : sequence of LayerSpec
-    *arguments
-        The same for every layer.
+    arguments : sequence
+        One a layer.
+    executor : concurrent.futures.Executor, optional
+        By default the pool of the context, see `processes`; without one, this process.
 
     Raises
     ------
     DamagedError
         If a process was killed, or the run changed while it was read.
     """
-    pool = _POOL.get()
-    if pool is None or len(layers) < 2:
-        return [task(run, layer, *arguments) for layer in layers]
+    executor = executor or _POOL.get()
+    if executor is None or len(layers) < 2:
+        return [task(run, layer, argument) for layer, argument in zip(layers, arguments, strict=True)]
     seen = _seen(run)
     order = sorted(range(len(layers)), key=lambda index: -layers[index].weights)  # the longest task is not the last
     path = os.fspath(run.path.absolute())
     try:
         with _ctrl_c_waits():
-            futures = {index: pool.submit(_work, task, path, seen, layers[index].name, *arguments) for index in order}
+            futures = {
+                index: executor.submit(_work, task, path, seen, layers[index].name, arguments[index]) for index in order
+            }
         return [futures[index].result() for index in range(len(layers))]
-    except BrokenProcessPool:
+    except BrokenExecutor:
         raise DamagedError(
             f"a process that read {run.path} was killed, perhaps for want of memory; ask for fewer processes"
         ) from None
@@ -108,10 +119,12 @@ def _mark(window: Window) -> tuple[int, int, int]:
     return window.header.segment, window.number, window.last_update
 
 
-def _work(task: Callable[..., Result], path: str, seen: Seen, layer: str, *arguments: Any) -> Result:
-    """In a process of the pool: one layer of the run as the first process saw it."""
+def _work(
+    task: Callable[[Run, LayerSpec, Argument], Result], path: str, seen: Seen, layer: str, argument: Argument
+) -> Result:
+    """In a process of the executor: one layer of the run as the first process saw it."""
     run = _opened(path, seen)
-    return task(run, next(spec for spec in run.header.layers if spec.name == layer), *arguments)
+    return task(run, next(spec for spec in run.header.layers if spec.name == layer), argument)
 
 
 @lru_cache(maxsize=2)

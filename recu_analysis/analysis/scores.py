@@ -10,10 +10,11 @@ import pandas as pd
 from scipy.special import gamma
 
 from recu_analysis.analysis.channels import measured_channels
-from recu_analysis.analysis.engine import Asked, ask, over
-from recu_analysis.analysis.selection import window_epochs, window_numbered
+from recu_analysis.analysis.layer_pass import over
+from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.selection import window_numbered, with_epochs
 from recu_analysis.errors import InputError, WindowNotFoundError
-from recu_analysis.store.choice import numbers_text, select_layers
+from recu_analysis.store.layer_selection import numbers_text, select_layer
 from recu_analysis.theory.gennorm import shape_estimate
 from recu_analysis.theory.laplace import scale_estimate
 from recu_analysis.theory.standardize import standard_scores
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.analysis.layer_pass import Answer
+    from recu_analysis.analysis.query import Query
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
@@ -56,22 +58,21 @@ def score_histogram(run: Run, layer: str, windows: Sequence[int] | None = None, 
     InputError, LayerNotFoundError, WindowNotFoundError
         If the pattern matches no layer or several, a window is not there, or all scores are 0.
     """
-    (table,) = ask(asked_score_histogram(run, layer, windows, bins))
-    epochs = window_epochs(run)
-    order = _windows(run, windows)
-    shown: pd.DataFrame = pd.concat([table[table["window"] == number] for number in order], ignore_index=True)
-    shown.insert(1, "epoch", [epochs.get(number, math.nan) for number in shown["window"]])
-    return shown
+    return score_histogram_query(run, layer, windows, bins).run()
 
 
-def asked_score_histogram(
+def score_histogram_query(
     run: Run, layer: str, windows: Sequence[int] | None = None, bins: int = 61
-) -> Asked[pd.DataFrame]:
-    """What `score_histogram` asks: the table of its layer, window after window."""
-    specs = select_layers(run, layer)
-    if len(specs) > 1:
-        raise InputError(f"{layer!r} matches {len(specs)} layers; name one of {', '.join(s.name for s in specs)}")
-    return Asked(run, specs, _histograms, (tuple(sorted(set(_windows(run, windows)))), bins))
+) -> Query[pd.DataFrame]:
+    """The query of `score_histogram`."""
+    spec, numbers = select_layer(run, layer), _windows(run, windows)
+
+    def in_order(tables: list[pd.DataFrame]) -> pd.DataFrame:
+        (table,) = tables
+        shown: pd.DataFrame = pd.concat([table[table["window"] == number] for number in numbers], ignore_index=True)
+        return with_epochs(run, shown, at=1)
+
+    return per_layer(run, [spec], _histograms, tuple(sorted(set(numbers))), bins).then(in_order)
 
 
 def _windows(run: Run, numbers: Sequence[int] | None) -> list[int]:
@@ -104,7 +105,7 @@ def _scores(spec: LayerSpec, weight: NDArray[Any], number: int) -> Values:
     rows = measured_channels(weight).rows
     if not rows.size:
         raise InputError(f"layer {spec.name} has no weights with a distribution in window {number}")
-    return standard_scores(rows, centre=spec.centre).ravel()
+    return standard_scores(rows, center=spec.center).ravel()
 
 
 def _densities(z: Values, edges: Values) -> pd.DataFrame:

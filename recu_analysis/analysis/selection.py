@@ -11,9 +11,11 @@ import numpy as np
 from recu_analysis.analysis.logged import logged
 from recu_analysis.errors import InputError, WindowNotFoundError
 from recu_analysis.store.chain import begins_anew, start_known
-from recu_analysis.store.choice import numbers_text
+from recu_analysis.store.layer_selection import numbers_text
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
 
@@ -127,6 +129,16 @@ def window_epochs(run: Run) -> dict[int, float]:
     numbers = logged(run, "window", "epoch").astype(float)
     known = numbers[np.isfinite(numbers).all(axis=1)]
     return dict(zip(known["window"].astype(int), known["epoch"], strict=True))
+
+
+def with_epochs(run: Run, table: pd.DataFrame, at: int) -> pd.DataFrame:
+    """A table with a column `window`, and the epoch of each window as its column number `at`; NaN where none is known.
+
+    The table itself is changed.
+    """
+    epochs = window_epochs(run)
+    table.insert(at, "epoch", [epochs.get(number, float("nan")) for number in table["window"]])
+    return table
 
 
 def decay_time(run: Run) -> float:

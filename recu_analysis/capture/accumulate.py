@@ -81,15 +81,15 @@ class CpuAccumulator:
     ----------
     weight : Tensor, shape (C_out, ...)
         State before the first update.
-    centre : bool
+    center : bool
         Whether the effective weight is the latent one less its channel's mean.
     quantities : collection of str
         What the recording keeps; beside what is accumulated here, others may ask which weights flipped.
     """
 
-    def __init__(self, weight: torch.Tensor, *, centre: bool, quantities: Collection[str] = QUANTITIES) -> None:
+    def __init__(self, weight: torch.Tensor, *, center: bool, quantities: Collection[str] = QUANTITIES) -> None:
         self._shape = tuple(weight.shape)
-        self._centre = centre
+        self._center = center
         self._old = storable(weight).numpy().copy()
         self._mean = np.empty(len(self._old))
         self._inverse = np.empty(len(self._old))
@@ -118,7 +118,7 @@ class CpuAccumulator:
             self._old,
             self._mean,
             self._inverse,
-            self._centre,
+            self._center,
             update,
             self._updates,
             path,
@@ -189,15 +189,15 @@ class DeviceAccumulator:
     ----------
     weight : Tensor, shape (C_out, ...)
         State before the first update.
-    centre : bool
+    center : bool
         Whether the effective weight is the latent one less its channel's mean.
     quantities : collection of str
         What the recording keeps; beside what is accumulated here, others may ask which weights flipped.
     """
 
-    def __init__(self, weight: torch.Tensor, *, centre: bool, quantities: Collection[str] = QUANTITIES) -> None:
+    def __init__(self, weight: torch.Tensor, *, center: bool, quantities: Collection[str] = QUANTITIES) -> None:
         self._shape = tuple(weight.shape)
-        self._centre = centre
+        self._center = center
         self._old = storable(weight).clone()
         effective, self._z = self._coordinates(self._old)
         self._negative = effective < 0
@@ -218,9 +218,9 @@ class DeviceAccumulator:
         rows = weight.double()
         # The mean of equal numbers may be off by its rounding.
         constant = (rows == rows[:, :1]).all(dim=1, keepdim=True)
-        centred = rows - torch.where(constant, rows[:, :1], rows.mean(dim=1, keepdim=True))
-        effective = centred if self._centre else rows
-        squares = centred.square().sum(dim=1, keepdim=True)
+        centered = rows - torch.where(constant, rows[:, :1], rows.mean(dim=1, keepdim=True))
+        effective = centered if self._center else rows
+        squares = centered.square().sum(dim=1, keepdim=True)
         inverse = torch.where(squares == 0, 0.0, (squares / max(rows.shape[1] - 1, 1)).rsqrt())
         return effective, effective * inverse
 

@@ -26,17 +26,17 @@ def _moments(row: tl.tensor, width: tl.tensor, freedom: tl.tensor, BLOCK: tl.con
     first = tl.load(row).to(tl.float64)
     total, others = tl.zeros([BLOCK], tl.float64), tl.zeros([BLOCK], tl.int32)
     for start in range(0, width, BLOCK):
-        at = start + tl.arange(0, BLOCK)
-        value = tl.load(row + at, mask=at < width, other=0.0).to(tl.float64)
+        offsets = start + tl.arange(0, BLOCK)
+        value = tl.load(row + offsets, mask=offsets < width, other=0.0).to(tl.float64)
         total += value
-        others += tl.where((at < width) & (value != first), 1, 0)
+        others += tl.where((offsets < width) & (value != first), 1, 0)
     # The mean of equal numbers may be off by its rounding.
     mean = tl.where(tl.sum(others) == 0, first, tl.sum(total) / width)
     squared = tl.zeros([BLOCK], tl.float64)
     for start in range(0, width, BLOCK):
-        at = start + tl.arange(0, BLOCK)
-        difference = tl.load(row + at, mask=at < width, other=0.0).to(tl.float64) - mean
-        squared += tl.where(at < width, difference * difference, 0.0)
+        offsets = start + tl.arange(0, BLOCK)
+        difference = tl.load(row + offsets, mask=offsets < width, other=0.0).to(tl.float64) - mean
+        squared += tl.where(offsets < width, difference * difference, 0.0)
     squares = tl.sum(squared)
     # Not `squares > 0`: a NaN must go on as NaN.
     return mean, tl.where(squares == 0.0, 0.0, 1.0 / tl.sqrt(squares / freedom))
@@ -89,7 +89,7 @@ def _advance(
     freedom: tl.tensor,
     update: tl.tensor,
     before: tl.tensor,
-    CENTRE: tl.constexpr,  # noqa: N803
+    CENTER: tl.constexpr,  # noqa: N803
     BLOCK: tl.constexpr,  # noqa: N803
     FOLD_EVERY: tl.constexpr,  # noqa: N803
 ) -> None:
@@ -101,23 +101,23 @@ def _advance(
     shift, scale = _moments(new + begin, width, freedom, BLOCK)
     tl.store(mean + channel, shift)
     tl.store(inverse + channel, scale)
-    if not CENTRE:
+    if not CENTER:
         shift, old_shift = 0.0, 0.0
     for start in range(0, width, BLOCK):
-        at = start + tl.arange(0, BLOCK)
-        inside = at < width
-        at += begin
-        exact_after, exact_earlier = tl.load(new + at, mask=inside), tl.load(old + at, mask=inside)
+        offsets = start + tl.arange(0, BLOCK)
+        inside = offsets < width
+        offsets += begin
+        exact_after, exact_earlier = tl.load(new + offsets, mask=inside), tl.load(old + offsets, mask=inside)
         after, earlier = exact_after.to(tl.float64), exact_earlier.to(tl.float64)
-        _add(path + at, path_rest + at, tl.abs(after - earlier), inside, fold)
+        _add(path + offsets, path_rest + offsets, tl.abs(after - earlier), inside, fold)
         after, earlier = after - shift, earlier - old_shift
-        _add(zpath + at, zpath_rest + at, tl.abs(after * scale - earlier * old_scale), inside, fold)
-        tl.store(old + at, exact_after, mask=inside)
+        _add(zpath + offsets, zpath_rest + offsets, tl.abs(after * scale - earlier * old_scale), inside, fold)
+        tl.store(old + offsets, exact_after, mask=inside)
         flipped = inside & ((after < 0.0) != (earlier < 0.0))
-        count = tl.load(flips + at, mask=flipped, other=0)
-        tl.store(first + at, update, mask=flipped & (count == 0))
-        tl.store(last + at, update, mask=flipped)
-        tl.store(flips + at, count + 1, mask=flipped)
+        count = tl.load(flips + offsets, mask=flipped, other=0)
+        tl.store(first + offsets, update, mask=flipped & (count == 0))
+        tl.store(last + offsets, update, mask=flipped)
+        tl.store(flips + offsets, count + 1, mask=flipped)
 
 
 class CudaAccumulator(DeviceAccumulator):
@@ -127,20 +127,20 @@ class CudaAccumulator(DeviceAccumulator):
     ----------
     weight : Tensor, shape (C_out, ...)
         State before the first update, on a CUDA GPU.
-    centre : bool
+    center : bool
         Whether the effective weight is the latent one less its channel's mean.
     quantities : collection of str
         What is kept; the moving average of flips needs their times as well.
     """
 
-    def __init__(self, weight: torch.Tensor, *, centre: bool, quantities: Collection[str] = QUANTITIES) -> None:
-        super().__init__(weight, centre=centre, quantities=quantities)
+    def __init__(self, weight: torch.Tensor, *, center: bool, quantities: Collection[str] = QUANTITIES) -> None:
+        super().__init__(weight, center=center, quantities=quantities)
         del self._z, self._negative  # the kernel makes them again, of the old weights and these two
         self._mean = self._old.new_empty(len(self._old), dtype=torch.float64)
         self._inverse = torch.empty_like(self._mean)
         width = self._old.shape[1]
         self._width = width, max(width - 1, 1)
-        constants = {"BLOCK": min(MOST_AT_ONCE, triton.next_power_of_2(width)), "CENTRE": self._centre}
+        constants = {"BLOCK": min(MOST_AT_ONCE, triton.next_power_of_2(width)), "CENTER": self._center}
         constants["FOLD_EVERY"] = FOLD_EVERY
         self._advance = Kernel(_advance, len(self._old), constants)
         with on(self._old.device):

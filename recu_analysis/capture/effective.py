@@ -25,7 +25,7 @@ class EffectiveAccumulator:
     effective : callable
         Gives the effective weight now, a tensor of as many weights.
     kind : callable
-        Makes the accumulators of both, as `recu_analysis.capture.choice.accumulator` does.
+        Makes the accumulators of both, as `recu_analysis.capture.accumulator_choice.accumulator` does.
     of_latent : set of str
         Quantities that are of the latent weight.
     quantities : collection of str
@@ -41,8 +41,8 @@ class EffectiveAccumulator:
     ) -> None:
         self._ask = effective
         kept = frozenset(quantities)
-        self._latent = kind(weight, centre=False, quantities=kept & of_latent)
-        self._begin = partial(kind, centre=False, quantities=kept - of_latent)
+        self._latent = kind(weight, center=False, quantities=kept & of_latent)
+        self._begin = partial(kind, center=False, quantities=kept - of_latent)
         self._effective = self._begin(self._asked(weight))
 
     @property

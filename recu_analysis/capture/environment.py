@@ -48,14 +48,14 @@ def what_trains(model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimiz
     }
 
 
-def _class(thing: object) -> str:
-    return f"{type(thing).__module__}.{type(thing).__qualname__}"
+def _class(instance: object) -> str:
+    return f"{type(instance).__module__}.{type(instance).__qualname__}"
 
 
 def _settings(group: dict[str, Any]) -> dict[str, Any]:
     """What a parameter group says of itself in numbers and words; without the parameters."""
-    known = {name: _plain(value) for name, value in group.items() if name not in {"params", "param_names"}}
-    return {name: value for name, value in known.items() if isinstance(value, (bool, int, float, str, list))}
+    settings = {name: _plain(value) for name, value in group.items() if name not in {"params", "param_names"}}
+    return {name: value for name, value in settings.items() if isinstance(value, (bool, int, float, str, list))}
 
 
 def _plain(value: Any) -> Any:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from recu_analysis.capture.accumulate import warn_of_infinite
-from recu_analysis.capture.adapters.saved import SavedLayer, saved_layers
-from recu_analysis.capture.choice import layer_accumulator
+from recu_analysis.capture.accumulator_choice import layer_accumulator
+from recu_analysis.capture.adapters.state_dict_layers import SavedLayer, saved_layers
 from recu_analysis.capture.environment import environment
-from recu_analysis.capture.extras import extras, need_gradients
+from recu_analysis.capture.optional_sums import need_gradients, optional_sums
 from recu_analysis.errors import InputError, RunExistsError
 from recu_analysis.interop.checkpoints import NUMBERS, checkpoint_files, read_state
 from recu_analysis.store.durable import whole_folder
@@ -151,11 +151,11 @@ def _plan(paths: Sequence[Path], read: Callable[[Path], tuple[list[SavedLayer], 
         counted = [own[kind] for own in numbers if kind in own]
         usable = bool(counted) and 0 <= min(counted) <= max(counted) < MOST_UPDATES
         if usable and len(counted) == len(paths) and len(set(counted)) == len(counted):
-            order = np.argsort(counted, kind="stable")
+            sorted_indices = np.argsort(counted, kind="stable")
             return _Plan(
-                tuple(paths[at] for at in order),
-                tuple(counted[at] for at in order),
-                tuple(numbers[at].get("epoch") for at in order),
+                tuple(paths[index] for index in sorted_indices),
+                tuple(counted[index] for index in sorted_indices),
+                tuple(numbers[index].get("epoch") for index in sorted_indices),
                 kind,
                 specs,
             )
@@ -166,17 +166,17 @@ def _plan(paths: Sequence[Path], read: Callable[[Path], tuple[list[SavedLayer], 
 def _refuse_other_model(specs: tuple[LayerSpec, ...], found: tuple[LayerSpec, ...], first: Path, path: Path) -> None:
     expected, given = ({spec.name: spec for spec in each} for each in (specs, found))
     for name in expected | given:
-        here, there = expected.get(name), given.get(name)
-        if here is None or there is None:
-            lacking, having = (first, path) if here is None else (path, first)
+        first_spec, spec = expected.get(name), given.get(name)
+        if first_spec is None or spec is None:
+            lacking, having = (first, path) if first_spec is None else (path, first)
             raise InputError(
                 f"the checkpoints are not of one model: {having} has the binary layer {name!r}, {lacking} has not"
             )
-        if here != there:
-            shapes = ["x".join(map(str, spec.shape)) for spec in (here, there)]
+        if first_spec != spec:
+            shapes = ["x".join(map(str, each.shape)) for each in (first_spec, spec)]
             raise InputError(
-                f"the checkpoints are not of one model: layer {name!r} is {shapes[0]} ({here.dtype}, {here.adapter}) "
-                f"in {first} and {shapes[1]} ({there.dtype}, {there.adapter}) in {path}"
+                f"the checkpoints are not of one model: layer {name!r} is {shapes[0]} ({first_spec.dtype}, "
+                f"{first_spec.adapter}) in {first} and {shapes[1]} ({spec.dtype}, {spec.adapter}) in {path}"
             )
 
 
@@ -194,11 +194,11 @@ def _write(staging: Path, plan: _Plan, read: Callable[[Path], list[SavedLayer]])
         imports: dict[str, _Import] = {}
         last = plan.numbers[0]
         for path, number, epoch in zip(plan.paths, plan.numbers, plan.epochs, strict=True):
-            now = {layer.spec.name: layer for layer in read(path)}
-            if [layer.spec for layer in now.values()] != list(plan.specs):
+            layers = {layer.spec.name: layer for layer in read(path)}
+            if [layer.spec for layer in layers.values()] != list(plan.specs):
                 raise InputError(f"{path} changed while it was imported; repeat the import when nothing writes to it")
-            imports = imports or {spec.name: _Import(spec, now[spec.name]) for spec in plan.specs}
-            states = {name: imports[name].take(layer, last + 1, number) for name, layer in now.items()}
+            imports = imports or {spec.name: _Import(spec, layers[spec.name]) for spec in plan.specs}
+            states = {name: imports[name].take(layer, last + 1, number) for name, layer in layers.items()}
             window = writer.write_window(states, first_update=last + 1, last_update=number)
             warn_of_infinite(states)
             line: dict[str, Any] = {"window": window, "update": number, "checkpoint": path.name}
@@ -215,7 +215,7 @@ class _Import:
         self._now = first
         weight = torch.from_numpy(first.weight)
         self._sums = layer_accumulator(weight, spec, self._effective, KEPT)
-        self._extras = extras(weight, KEPT)
+        self._optional_sums = optional_sums(weight, KEPT)
 
     def _effective(self) -> torch.Tensor:
         assert self._now.effective is not None  # noqa: S101 - where no transform says it
@@ -228,9 +228,9 @@ class _Import:
         if updates:
             weight = torch.from_numpy(now.weight)
             self._sums.advance(weight, last)
-            for extra in self._extras:
-                extra.after(weight, last, self._sums)
-        arrays = self._sums.take() | {extra.name: extra.take() for extra in self._extras}
+            for optional_sum in self._optional_sums:
+                optional_sum.after(weight, last, self._sums)
+        arrays = self._sums.take() | {optional_sum.name: optional_sum.take() for optional_sum in self._optional_sums}
         unknown = math.nan if updates else 0.0
         summary = LayerWindow(first, updates, unknown, unknown, unknown, now.tau)
         return LayerState(summary, arrays if now.scale is None else arrays | {"scale": now.scale})

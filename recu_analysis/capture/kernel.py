@@ -125,7 +125,7 @@ def advance(
     old: Array,
     mean: Array,
     inverse: Array,
-    centre: bool,
+    center: bool,
     update: int,
     before: int,
     path: Array,
@@ -158,8 +158,8 @@ def advance(
             old[c, :] = new[c]  # 0 is -0, but not in the file
             continue
         m, scale = moments(new[c])
-        shift = m if centre else 0.0
-        old_shift = mean[c] if centre else 0.0
+        shift = m if center else 0.0
+        old_shift = mean[c] if center else 0.0
         move(new[c], old[c], shift, scale, old_shift, inverse[c], row, zrow, changed)
         first, last = first_flip[c % first_flip.shape[0]], last_flip[c % last_flip.shape[0]]
         count_flips(index[: positions(words, index)], update, flips[c], first, last)

@@ -36,7 +36,7 @@ class Outside:
         How often weights were found moved, and how many, one by one each time.
     largest : float
         The largest step of a weight.
-    told : Moved
+    counted : Moved
         What was counted last: it stays until the next update.
     loaded : bool
         Whether a state was loaded into the layer since its last update.
@@ -45,25 +45,25 @@ class Outside:
     times: int = 0
     weights: int = 0
     largest: float = 0.0
-    told: Moved = NOTHING
+    counted: Moved = NOTHING
     loaded: bool = False
 
     @property
     def goes_on(self) -> bool:
         """Whether training goes on from weights that have moved; not from a state that was loaded, which is another."""
-        return self.told != NOTHING and not self.loaded
+        return self.counted != NOTHING and not self.loaded
 
     def add(self, moved: Moved) -> None:
         """Count what was found; nothing where that is nothing, or is counted already."""
-        if moved not in {NOTHING, self.told}:
+        if moved not in {NOTHING, self.counted}:
             self.times += 1
             self.weights += moved.weights
             self.largest = max(self.largest, moved.largest)
-            self.told = moved
+            self.counted = moved
 
     def updated(self) -> None:
         """An update was seen: what moved the weights before it is part of its step."""
-        self.told, self.loaded = NOTHING, False
+        self.counted, self.loaded = NOTHING, False
 
     def note_loading(self, *_: Any) -> None:
         """A hook of modules: a state was loaded."""
@@ -71,12 +71,12 @@ class Outside:
 
     def tensor(self) -> torch.Tensor:
         """The numbers so far; `load` takes them up again."""
-        return torch.tensor([self.times, self.weights, self.largest, *self.told, self.loaded], dtype=torch.float64)
+        return torch.tensor([self.times, self.weights, self.largest, *self.counted, self.loaded], dtype=torch.float64)
 
     def load(self, tensor: torch.Tensor) -> None:
         """Take up what `tensor` described; ValueError if it is something else."""
         times, weights, self.largest, count, largest, loaded = tensor.tolist()
-        self.times, self.weights, self.told = int(times), int(weights), Moved(int(count), largest)
+        self.times, self.weights, self.counted = int(times), int(weights), Moved(int(count), largest)
         self.loaded = bool(loaded)
 
     def take(self) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class Outside:
         return numbers
 
 
-class Others:
+class OtherOptimizers:
     """Optimizers that step recorded weights and were not given to the recording.
 
     Parameters
@@ -126,7 +126,9 @@ def warn_after_the_end(layer: str, moved: Moved) -> None:
     )
 
 
-def unseen(layer: str, moved: Moved, optimizer: torch.optim.Optimizer, others: Sequence[str]) -> RecorderError:
+def unseen_movement_error(
+    layer: str, moved: Moved, optimizer: torch.optim.Optimizer, others: Sequence[str]
+) -> RecorderError:
     """The error about weights that moved although no update was seen: which optimizer to give."""
     kind = type(optimizer).__name__
     inner = [name for name, value in vars(optimizer).items() if isinstance(value, torch.optim.Optimizer)]

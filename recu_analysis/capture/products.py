@@ -112,9 +112,9 @@ class States:
             size = effective.abs().mean(dim=1, keepdim=True)
             doubt = 4.0 * coarse * size
         else:
-            centred = layer.transform is not None and layer.transform.centre
-            effective, size = latent - mean if centred else latent, latent.abs().mean(dim=1, keepdim=True)
-            doubt = 2.0 * coarse * mean.abs() if centred else torch.zeros_like(mean)
+            centered = layer.transform is not None and layer.transform.center
+            effective, size = latent - mean if centered else latent, latent.abs().mean(dim=1, keepdim=True)
+            doubt = 2.0 * coarse * mean.abs() if centered else torch.zeros_like(mean)
         return cls(effective, latent, ~(effective.abs() > ROUNDINGS * SINGLE * size + doubt), unit)
 
     @property
@@ -190,9 +190,11 @@ def _of_another_size(used: torch.Tensor, values: torch.Tensor, states: States) -
 
 def _resemblance(values: torch.Tensor, states: States) -> float:
     """The largest abs(cosine) of an operand and the layer's weights, effective, latent or centred."""
-    centred = states.latent - states.latent.mean(dim=1, keepdim=True)
-    known = [torch.nan_to_num(each).flatten() for each in (states.effective, states.latent, centred)]
-    return max(float(torch.cosine_similarity(torch.nan_to_num(values).flatten(), each, dim=0).abs()) for each in known)
+    centered = states.latent - states.latent.mean(dim=1, keepdim=True)
+    candidates = [torch.nan_to_num(each).flatten() for each in (states.effective, states.latent, centered)]
+    return max(
+        float(torch.cosine_similarity(torch.nan_to_num(values).flatten(), each, dim=0).abs()) for each in candidates
+    )
 
 
 def _looks(values: torch.Tensor, latent: torch.Tensor) -> str:
@@ -215,7 +217,7 @@ def _signs_text(values: torch.Tensor, latent: torch.Tensor) -> str:
         "the latent weights less their channel's mean": latent - latent.mean(dim=1, keepdim=True),
         "the latent weights less the layer's mean": latent - latent.mean(),
     }
-    for text, centred in candidates.items():
-        if bool((((values < 0) == (centred < 0)) | (values == 0)).all()):
+    for text, centered in candidates.items():
+        if bool((((values < 0) == (centered < 0)) | (values == 0)).all()):
             return f", and the signs of {text}"
     return ""

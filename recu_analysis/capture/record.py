@@ -71,7 +71,7 @@ def record(
     Returns
     -------
     Recorder
-        With `mark`, `cut`, `flush` and `close`; also a context manager.
+        With `mark`, `close_window`, `flush` and `close`; also a context manager.
 
     Raises
     ------

@@ -13,14 +13,14 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from recu_analysis.capture.accumulate import warn_of_infinite
 from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.capture.environment import what_trains
-from recu_analysis.capture.extras import need_gradients
 from recu_analysis.capture.interrupts import interrupts_deferred
+from recu_analysis.capture.layer_recording import pool_for, record_layer
 from recu_analysis.capture.metrics import plain
 from recu_analysis.capture.optimizers import Steps, free_optimizers, has_closure, recorded, was_skipped
-from recu_analysis.capture.outside import Others, unseen, warn_after_the_end
-from recu_analysis.capture.ranks import IdleWriter, is_first, refuse_sharded
-from recu_analysis.capture.resuming import Position, begin, name_tensor
-from recu_analysis.capture.tracks import pool_for, track_of
+from recu_analysis.capture.optional_sums import need_gradients
+from recu_analysis.capture.outside import OtherOptimizers, unseen_movement_error, warn_after_the_end
+from recu_analysis.capture.rank_zero import IdleWriter, is_first, refuse_sharded
+from recu_analysis.capture.resuming import RecordingPosition, begin, name_tensor
 from recu_analysis.capture.verification import Hook, Verification
 from recu_analysis.errors import InputError, RecorderError
 from recu_analysis.store.quantities import requested
@@ -66,32 +66,32 @@ class Recorder:
         self._quantities = requested(quantities, only)
         self._closed = False
         count = len(self._optimizers)
-        self._at = Position([resume or 0] * count, [resume or 0] * count)
+        self._position = RecordingPosition([resume or 0] * count, [resume or 0] * count)
         if state is not None:
-            self._at = Position.from_state(state, count, resume)
+            self._position = RecordingPosition.from_state(state, count, resume)
         refuse_sharded(model)  # this and what follows in every process, so that what is wrong ends all of them
         found = binary_layers(model, layers)
         self._verification = Verification() if example is None else Verification.of_example(model, found, example)
         self._verification.settle()
-        self._tracks = [
-            track_of(layer, self._optimizers, self._at.updates, self._quantities)
+        self._recordings = [
+            record_layer(layer, self._optimizers, self._position.updates, self._quantities)
             for layer in (found if is_first(model) else [])
         ]
-        self._pool = pool_for(self._tracks)
-        self.window_bytes = window_bytes([track.spec for track in self._tracks], self._quantities)
+        self._pool = pool_for(self._recordings)
+        self.window_bytes = window_bytes([recording.spec for recording in self._recordings], self._quantities)
         self._writer: RunWriter | IdleWriter = IdleWriter()
-        if self._tracks:
+        if self._recordings:
             self._writer = begin(
                 Path(run_dir),
-                self._tracks,
-                self._at,
+                self._recordings,
+                self._position,
                 resume=resume,
                 state=state,
                 configuration=configuration or {},
                 quantities=self._quantities,
                 about=what_trains(model, self._optimizers),
             )
-        self._resumed, self._began = resume is not None or state is not None, list(self._at.updates)
+        self._resumed, self._began = resume is not None or state is not None, list(self._position.updates)
         self._handles: list[RemovableHandle] = []
         try:
             self._watch(found)
@@ -105,26 +105,28 @@ class Recorder:
     def _watch(self, found: Sequence[BinaryLayer]) -> None:
         """Have torch tell of every step, also of other optimizers, of states that are loaded, and of forward passes."""
         self._steps = [Steps() for _ in self._optimizers]
-        self._others = Others([track.layer.parameter for track in self._tracks], self._optimizers, self._steps)
+        self._other_optimizers = OtherOptimizers(
+            [recording.layer.parameter for recording in self._recordings], self._optimizers, self._steps
+        )
         for index, each in enumerate(self._optimizers):
             self._handles.append(each.register_step_pre_hook(self._before_hook(index)))
             self._handles.append(each.register_step_post_hook(self._after_hook(index)))
-        self._handles.append(register_optimizer_step_post_hook(self._others.note))
-        for track in self._tracks:
-            loading: Any = track.layer.module.register_load_state_dict_post_hook
-            self._handles.append(loading(Hook(track.outside.note_loading)))
-        self._verification.watch(found, {track.layer.name: track.last_seen for track in self._tracks})
+        self._handles.append(register_optimizer_step_post_hook(self._other_optimizers.note))
+        for recording in self._recordings:
+            loading: Any = recording.layer.module.register_load_state_dict_post_hook
+            self._handles.append(loading(Hook(recording.outside.note_loading)))
+        self._verification.watch(found, {recording.layer.name: recording.last_seen for recording in self._recordings})
         recorded.update(self._optimizers)
 
     @property
     def update(self) -> int:
         """Number of the last update seen."""
-        return max(self._at.updates)
+        return max(self._position.updates)
 
     @property
     def lr(self) -> float | None:
         """Learning rate that the first layer's parameter group has now, where this process records."""
-        return self._tracks[0].learning_rate(self._optimizers) if self._tracks else None
+        return self._recordings[0].learning_rate(self._optimizers) if self._recordings else None
 
     def mark(self, **metrics: Any) -> None:
         """Close the open window, queue it for the disk and log the metrics; without updates only log.
@@ -147,12 +149,12 @@ class Recorder:
         self._settle()
         self._refuse_unseen()
         with interrupts_deferred():
-            # A window that `every` or `cut` has just closed is the one that is meant.
-            number = self._write_window() if self._open else self._at.unmarked
-            self._at.unmarked = None
+            # A window that `every` or `close_window` has just closed is the one that is meant.
+            number = self._write_window() if self._open else self._position.unmarked
+            self._position.unmarked = None
             self._writer.write_metrics({"window": number, "update": self.update} | line)
 
-    def cut(self) -> None:
+    def close_window(self) -> None:
         """Close the open window, if it has updates, without a line of metrics, as a checkpoint is about to count.
 
         A mark names this window as its own if no update comes between.
@@ -166,7 +168,7 @@ class Recorder:
         self._settle()
         with interrupts_deferred():
             if self._open:
-                self._at.unmarked = self._write_window()
+                self._position.unmarked = self._write_window()
 
     def flush(self) -> None:
         """Return when every marked window is on disk.
@@ -196,8 +198,8 @@ class Recorder:
             If a window could not be written: it returns when all those before the open one are on disk.
         """
         self.flush()
-        layers = {f"{name}/{t.layer.name}": tensor for t in self._tracks for name, tensor in t.state().items()}
-        return self._at.tensors() | {"run": name_tensor(self._writer.run_id)} | layers
+        layers = {f"{name}/{t.layer.name}": tensor for t in self._recordings for name, tensor in t.state().items()}
+        return self._position.tensors() | {"run": name_tensor(self._writer.run_id)} | layers
 
     def close(self) -> None:
         """Remove the hook, write the open window marked partial, and wait for the disk. May be repeated.
@@ -210,13 +212,14 @@ class Recorder:
         if self._closed:
             return
         self._settle()
-        if self._at.updates != self._began and self._verification.give_up(say=bool(self._tracks), ended=True):
+        if self._position.updates != self._began and self._verification.give_up(say=bool(self._recordings), ended=True):
             self._tell_layers()
-        if self._at.updates == self._began or self._others.names:
+        if self._position.updates == self._began or self._other_optimizers.names:
             self._refuse_unseen()
-        for track in self._tracks:  # what came last may have been a validation: no reason to end a training by an error
-            if (moved := track.unseen()).weights:
-                warn_after_the_end(track.layer.name, moved)
+        # What came last may have been a validation: no reason to end a training by an error.
+        for recording in self._recordings:
+            if (moved := recording.unseen_movement()).weights:
+                warn_after_the_end(recording.layer.name, moved)
         self._closed = True
         self._stop()
         try:
@@ -250,7 +253,7 @@ class Recorder:
 
     @property
     def _open(self) -> bool:
-        return self._at.updates != self._at.window_start
+        return self._position.updates != self._position.window_start
 
     def _refuse_closed(self) -> None:
         if self._closed:
@@ -264,13 +267,15 @@ class Recorder:
 
     def _refuse_unseen(self) -> None:
         """RecorderError, which ends the recording, if weights moved although no update was seen in the window."""
-        if self._at.unmarked is not None:
+        if self._position.unmarked is not None:
             return  # what follows the window that was just closed is no window yet
         with self._ending(wrong=False):
-            for track in self._tracks:
-                if track.unseen().weights:
-                    optimizer = self._optimizers[track.optimizer]
-                    raise unseen(track.layer.name, track.unseen(), optimizer, self._others.names)
+            for recording in self._recordings:
+                if recording.unseen_movement().weights:
+                    optimizer = self._optimizers[recording.optimizer]
+                    raise unseen_movement_error(
+                        recording.layer.name, recording.unseen_movement(), optimizer, self._other_optimizers.names
+                    )
 
     @contextlib.contextmanager
     def _ending(self, *, wrong: bool) -> Iterator[None]:
@@ -283,7 +288,7 @@ class Recorder:
         except RecorderError as error:
             self._closed = True
             self._stop()
-            bare = self._at.updates == self._began
+            bare = self._position.updates == self._began
             if bare and self._resumed:
                 self._writer.abandon()
             elif bare or wrong:
@@ -292,7 +297,9 @@ class Recorder:
             raise
 
     def _tell_layers(self) -> None:
-        self._writer.rewrite_layers([self._verification.told(track.spec) for track in self._tracks])
+        self._writer.rewrite_layers(
+            [self._verification.verified_spec(recording.spec) for recording in self._recordings]
+        )
 
     def _before_hook(self, index: int) -> Any:
         counts_gradients = need_gradients(self._quantities)
@@ -302,10 +309,10 @@ class Recorder:
             if not outermost:
                 return
             self._settle()
-            for track in self._tracks:
+            for recording in self._recordings:
                 # What a step that failed has moved was no update; else one look a window is enough.
-                if track.optimizer == index and (failed or track.updates == 0):
-                    track.look()
+                if recording.optimizer == index and (failed or recording.updates == 0):
+                    recording.count_outside_movement()
             if counts_gradients and not has_closure(args, kwargs) and not was_skipped(optimizer):
                 self._add_gradients(index, optimizer)
 
@@ -322,39 +329,41 @@ class Recorder:
                 if counts_gradients and has_closure(args, kwargs):
                     self._add_gradients(index, optimizer)
                 self._advance(index, optimizer)
-                self._at.unmarked = None
-                if self._every and self._at.updates[index] - self._at.window_start[index] >= self._every:
-                    self._at.unmarked = self._write_window()
+                self._position.unmarked = None
+                if self._every and self._position.updates[index] - self._position.window_start[index] >= self._every:
+                    self._position.unmarked = self._write_window()
 
         return after_step
 
     def _add_gradients(self, index: int, optimizer: torch.optim.Optimizer) -> None:
-        for track in self._tracks:
-            if track.optimizer == index:
-                track.add_gradient(getattr(optimizer, "grad_scale", None))
+        for recording in self._recordings:
+            if recording.optimizer == index:
+                recording.add_gradient(getattr(optimizer, "grad_scale", None))
 
     def _advance(self, index: int, optimizer: torch.optim.Optimizer) -> None:
-        tracks = [track for track in self._tracks if track.optimizer == index]
-        for track in tracks:
-            track.require_same_weight()
-        self._at.updates[index] += 1
-        update = self._at.updates[index]
-        for track in tracks:
-            track.count(track.group_in(optimizer))
+        recordings = [recording for recording in self._recordings if recording.optimizer == index]
+        for recording in recordings:
+            recording.require_same_weight()
+        self._position.updates[index] += 1
+        update = self._position.updates[index]
+        for recording in recordings:
+            recording.count(recording.group_in(optimizer))
 
-        for _ in (self._pool.map if self._pool else map)(lambda track: track.advance(update), tracks):
+        for _ in (self._pool.map if self._pool else map)(lambda recording: recording.advance(update), recordings):
             pass
 
     def _write_window(self, *, partial: bool = False) -> int:
-        if self._verification.give_up(say=bool(self._tracks)):
+        if self._verification.give_up(say=bool(self._recordings)):
             self._tell_layers()
-        for track in self._tracks:
-            track.look()
+        for recording in self._recordings:
+            recording.count_outside_movement()
         # A resumption from here may find these, where they are not those that the window ends with.
-        moved = {track.layer.name: track.digest_text() for track in self._tracks if track.outside.goes_on}
-        states = {track.layer.name: track.take() for track in self._tracks}
-        first, last = min(self._at.window_start) + 1, max(self._at.updates)
-        self._at.window_start = list(self._at.updates)
+        moved = {
+            recording.layer.name: recording.digest_text() for recording in self._recordings if recording.outside.goes_on
+        }
+        states = {recording.layer.name: recording.take() for recording in self._recordings}
+        first, last = min(self._position.window_start) + 1, max(self._position.updates)
+        self._position.window_start = list(self._position.updates)
         more = {"moved": moved} if moved else {}
         number = self._writer.write_window(states, first_update=first, last_update=last, partial=partial, more=more)
         warn_of_infinite(states)

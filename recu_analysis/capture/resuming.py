@@ -14,7 +14,7 @@ from recu_analysis.capture.environment import environment
 from recu_analysis.errors import InputError, StoreError
 from recu_analysis.store.format import RUN_FILE
 from recu_analysis.store.header import LayerWindow
-from recu_analysis.store.held import absolute
+from recu_analysis.store.locked_folder import absolute
 from recu_analysis.store.quantities import rows_of
 from recu_analysis.store.run import open_run, read_header
 from recu_analysis.store.state import LayerState, nothing
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from recu_analysis.capture.tracks import Track
+    from recu_analysis.capture.layer_recording import LayerRecording
     from recu_analysis.store.window import LayerRecord, Window
 
 
 @dataclass(slots=True)
-class Position:
+class RecordingPosition:
     """Where a recording stands.
 
     Attributes
@@ -67,8 +67,8 @@ class Position:
 
 def begin(
     path: Path,
-    tracks: Sequence[Track],
-    at: Position,
+    recordings: Sequence[LayerRecording],
+    position: RecordingPosition,
     *,
     resume: int | None,
     state: Mapping[str, torch.Tensor] | None,
@@ -80,18 +80,18 @@ def begin(
     path = absolute(path)
     before: dict[str, LayerState] | None = None
     if (state is not None or resume is not None) and os.path.lexists(path / RUN_FILE):
-        _adopt(path, tracks, state)
+        _adopt(path, recordings, state)
     if state is not None:
-        load(tracks, state)
-        resume = max(at.window_start)
-        before = window_before(path, tracks, resume)
+        load(recordings, state)
+        resume = max(position.window_start)
+        before = window_before(path, recordings, resume)
     elif resume is not None and os.path.lexists(path / RUN_FILE):
-        before = _taken_up(path, tracks, at, resume)
-    before = before or {track.layer.name: track.take() for track in tracks}
+        before = _taken_up(path, recordings, position, resume)
+    before = before or {recording.layer.name: recording.take() for recording in recordings}
     last = resume or 0
     writer = RunWriter(
         path,
-        [track.spec for track in tracks],
+        [recording.spec for recording in recordings],
         configuration=configuration,
         environment=environment() | dict(about),
         resume=resume,
@@ -112,34 +112,36 @@ def name_tensor(run_id: str) -> torch.Tensor:
     return torch.tensor(list(run_id.encode()), dtype=torch.uint8)
 
 
-def _adopt(path: Path, tracks: Sequence[Track], state: Mapping[str, torch.Tensor] | None) -> None:
-    """Let the tracks measure z as the run in a folder does; InputError where the state is that of another run."""
+def _adopt(path: Path, recordings: Sequence[LayerRecording], state: Mapping[str, torch.Tensor] | None) -> None:
+    """Let the layers measure z as the run in a folder does; InputError where the state is that of another run."""
     header = read_header(path)
     if state is not None and not torch.equal(name_tensor(header.run_id), state.get("run", torch.empty(0)).cpu()):
         raise InputError(f"the state is not one of the run in {path}; give the folder of the recording that gave it")
-    known = {spec.name: spec for spec in header.layers}
-    for track in tracks:
-        spec = known.get(track.layer.name, track.spec)
-        if spec.z != track.spec.z:
-            track.measure_z(spec.z)
+    specs = {spec.name: spec for spec in header.layers}
+    for recording in recordings:
+        spec = specs.get(recording.layer.name, recording.spec)
+        if spec.z != recording.spec.z:
+            recording.measure_z(spec.z)
 
 
-def _taken_up(path: Path, tracks: Sequence[Track], at: Position, update: int) -> dict[str, LayerState] | None:
-    """The state of the tracks where a window of the run ended at an update, and what goes on from it is taken up."""
+def _taken_up(
+    path: Path, recordings: Sequence[LayerRecording], position: RecordingPosition, update: int
+) -> dict[str, LayerState] | None:
+    """The state of the layers where a window of the run ended at an update, and what goes on from it is taken up."""
     ended = ended_window(path, update)
-    if ended is None or any(ended.specs.get(track.layer.name) != track.spec for track in tracks):
+    if ended is None or any(ended.specs.get(recording.layer.name) != recording.spec for recording in recordings):
         return None
-    _count_on(tracks, at, ended)
-    _go_on(tracks, ended)
-    for track in tracks:
-        if _moved_to(ended, track.layer.name) == track.digest_text():
+    _count_on(recordings, position, ended)
+    _resume_sums(recordings, ended)
+    for recording in recordings:
+        if _moved_to(ended, recording.layer.name) == recording.digest_text():
             # What moved the weights after the last update is part of the next one, as where nothing stopped.
-            track.begin_from(torch.from_numpy(ended[track.layer.name].weight.copy()))
-            track.outside.told = track.moved()  # the window that ended has counted it
-        effective = ended[track.layer.name].effective if "effective" in ended.quantities else None
-        if effective is not None and isinstance(track.accumulator, EffectiveAccumulator):
-            track.accumulator.take_up(effective)
-    states = {track.layer.name: track.take() for track in tracks}
+            recording.begin_from(torch.from_numpy(ended[recording.layer.name].weight.copy()))
+            recording.outside.counted = recording.moved()  # the window that ended has counted it
+        effective = ended[recording.layer.name].effective if "effective" in ended.quantities else None
+        if effective is not None and isinstance(recording.accumulator, EffectiveAccumulator):
+            recording.accumulator.take_up(effective)
+    states = {recording.layer.name: recording.take() for recording in recordings}
     return {name: _as_stored(state, ended[name]) for name, state in states.items()}
 
 
@@ -149,16 +151,16 @@ def _moved_to(ended: Window, layer: str) -> str | None:
     return moved.get(layer) if isinstance(moved, dict) else None
 
 
-def _count_on(tracks: Sequence[Track], at: Position, ended: Window) -> None:
+def _count_on(recordings: Sequence[LayerRecording], position: RecordingPosition, ended: Window) -> None:
     """Let every optimizer count on from where its layers stood: not all have made as many updates as the first."""
-    counts = list(at.updates)
+    counts = list(position.updates)
     for index in range(len(counts)):
-        own = {ended[t.layer.name].summary.next_update - 1 for t in tracks if t.optimizer == index}
+        own = {ended[t.layer.name].summary.next_update - 1 for t in recordings if t.optimizer == index}
         counts[index] = own.pop() if len(own) == 1 else counts[index]
     if max(counts) == ended.last_update:
-        at.updates[:], at.window_start[:] = counts, counts
-        for track in tracks:
-            track.first_update = counts[track.optimizer] + 1
+        position.updates[:], position.window_start[:] = counts, counts
+        for recording in recordings:
+            recording.first_update = counts[recording.optimizer] + 1
 
 
 def _as_stored(state: LayerState, record: LayerRecord) -> LayerState:
@@ -169,19 +171,21 @@ def _as_stored(state: LayerState, record: LayerRecord) -> LayerState:
     return LayerState(state.summary, {**state.arrays, "weight": stored})
 
 
-def load(tracks: Sequence[Track], state: Mapping[str, torch.Tensor]) -> None:
+def load(recordings: Sequence[LayerRecording], state: Mapping[str, torch.Tensor]) -> None:
     """Take up the open window of every layer; InputError where the state does not fit the layers or their weights."""
-    for track in tracks:
-        suffix = f"/{track.layer.name}"
+    for recording in recordings:
+        suffix = f"/{recording.layer.name}"
         own = {name.removesuffix(suffix): tensor for name, tensor in state.items() if name.endswith(suffix)}
         try:
-            fits = torch.equal(own["digest"].cpu(), track.digest())
-            track.load(own)
+            fits = torch.equal(own["digest"].cpu(), recording.digest())
+            recording.load(own)
         except (KeyError, TypeError, ValueError, IndexError, RuntimeError, AttributeError):
-            raise InputError(f"the state does not fit layer {track.layer.name!r}; it is of another recording") from None
+            raise InputError(
+                f"the state does not fit layer {recording.layer.name!r}; it is of another recording"
+            ) from None
         if not fits:
             raise InputError(
-                f"the weights of layer {track.layer.name!r} are not those at which the state was taken; load the "
+                f"the weights of layer {recording.layer.name!r} are not those at which the state was taken; load the "
                 "model's checkpoint of that moment first"
             )
 
@@ -192,19 +196,23 @@ def ended_window(run_dir: str | os.PathLike[str], update: int) -> Window | None:
     return ended[-1] if ended else None
 
 
-def _go_on(tracks: Sequence[Track], ended: Window) -> None:
+def _resume_sums(recordings: Sequence[LayerRecording], ended: Window) -> None:
     """Let what goes on over windows, such as averages, go on from the window that ended."""
-    for track in tracks:
-        for extra in track.extras:
-            array = ended[track.layer.name].array(extra.name) if extra.name in ended.quantities else None
+    for recording in recordings:
+        for optional_sum in recording.optional_sums:
+            array = (
+                ended[recording.layer.name].array(optional_sum.name) if optional_sum.name in ended.quantities else None
+            )
             if array is not None:
-                extra.go_on(array)
+                optional_sum.resume(array)
 
 
-def window_before(run_dir: str | os.PathLike[str], tracks: Sequence[Track], update: int) -> dict[str, LayerState]:
-    """The state, without updates, from which the open window of the tracks began; StoreError if the run has it not."""
+def window_before(
+    run_dir: str | os.PathLike[str], recordings: Sequence[LayerRecording], update: int
+) -> dict[str, LayerState]:
+    """The state, without updates, from which the open window of the layers began; StoreError if the run has it not."""
     ended = ended_window(run_dir, update)
-    begins = {track.layer.name: track.first_update for track in tracks}
+    begins = {recording.layer.name: recording.first_update for recording in recordings}
     if ended is None or begins != {name: layer.next_update for name, layer in ended.header.layers.items()}:
         raise StoreError(
             f"{run_dir} has no window that ends at update {update}, after which the state's own window begins; resume "

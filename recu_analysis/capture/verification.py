@@ -204,7 +204,7 @@ class Verification:
         for watch in self.watches:
             watch.remove()
 
-    def told(self, spec: LayerSpec) -> LayerSpec:
+    def verified_spec(self, spec: LayerSpec) -> LayerSpec:
         """What run.json says of a layer with what is known of its verification."""
         if spec.name not in self.shares:
             return spec

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from recu_analysis.analysis.written import of_claim
+from recu_analysis.analysis.rendering import Column, of_claim
 from recu_analysis.cli import options
-from recu_analysis.cli.output import deliver, terminal_width
+from recu_analysis.cli.output import terminal_width, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_INDENT = " " * 5
+#: Of the formats that are to be read; the estimate is a text of `_estimated`.
+_COLUMNS = tuple(map(Column, ("id", "claim", "place", "estimate", "verdict", "why")))
 _COLOURS = {"supported": "green", "contradicted": "red", "not supported": "yellow"}
 
 
@@ -33,27 +34,34 @@ _COLOURS = {"supported": "green", "contradicted": "red", "not supported": "yello
 @options.common
 @options.jobs
 def command(
-    runs: tuple[Path, ...], baseline: tuple[Path, ...], layers: tuple[str, ...], form: str, output: Path | None
+    runs: tuple[Path, ...], baseline: tuple[Path, ...], layers: tuple[str, ...], table_format: str, output: Path | None
 ) -> None:
     """Test the paper's claims on RUN, trainings with ReCU, one a seed.
 
-    Those that do not clamp, beside some that do, count for the baseline.
+    Those that do not clamp, beside some that do, count for the baseline. A list of runs (runs.toml), with their labels,
+    arms and seeds, may stand in place of a RUN.
 
     Each claim gets what these runs show, with its 95 % interval, and a verdict: supported, not supported,
     contradicted, by construction (algebra alone decides it), or cannot tell, with what would.
     """
     from recu_analysis.analysis.arms import apart, labelled
-    from recu_analysis.analysis.claims import asked_claims, claims
-    from recu_analysis.analysis.claims.table import separate
+    from recu_analysis.analysis.claims import claims_query
+    from recu_analysis.analysis.kinds import sides
 
-    opened, others = ([options.opened(path) for path in paths] for paths in (runs, baseline))
-    asked = asked_claims(opened, others, layers or None)
-    for group in separate(opened):
+    opened, others = options.opened_all(runs), options.opened_all(baseline)
+    query = claims_query(opened, others, layers or None)
+    for group in sides(opened):
         why = apart(labelled(group))
         if why:
             options.warn(f"{why}: claims over all of them get no verdict")
-    with options.reading((*opened, *others), asked, measured=True):
-        deliver(claims(opened, others, layers=layers or None), form, output, as_text)
+    table = options.answered(query, (*opened, *others), measured=True)
+    write_table(table, table_format, output, as_text, columns=_COLUMNS, rows=_estimated)
+
+
+def _estimated(table: pd.DataFrame) -> pd.DataFrame:
+    """Every estimate as a text with its interval."""
+    values = table[["estimate", "low", "high"]].itertuples(index=False)
+    return table.assign(estimate=[of_claim(*each) for each in values])
 
 
 def as_text(table: pd.DataFrame) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
@@ -14,7 +15,7 @@ from recu_analysis.cli import options
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from recu_analysis.plots.style import Width
+    from recu_analysis.figures.print.style import Width
     from recu_analysis.store.run import Run
 
 
@@ -61,8 +62,9 @@ def command(
 ) -> None:
     """Draw figures ready for a paper, each with its data, the LaTeX that includes it, and its provenance.
 
-    Without RUN, those of the closed forms. Each RUN is named by its folder in legends. A figure that the runs cannot
-    give is left out; where --only names it, that is an error, after all others are drawn.
+    Without RUN, those of the closed forms. Each RUN is named by its folder in legends; a list of runs (runs.toml), with
+    their labels, arms and seeds, may stand in its place. A figure that the runs cannot give is left out; where --only
+    names it, that is an error, after all others are drawn.
     """
     from recu_analysis.figures import FIGURES
     from recu_analysis.figures.registry import known_figure
@@ -82,18 +84,6 @@ def command(
         sys.exit(1)
 
 
-def _read(chosen: Sequence[str], runs: dict[str, Run]) -> contextlib.ExitStack:
-    """What the figures show of the runs, read once for all of them; where it cannot be read, each figure says so."""
-    from recu_analysis.errors import DamagedError
-    from recu_analysis.figures import asked_figure
-
-    context = contextlib.ExitStack()
-    with contextlib.suppress(DamagedError):
-        asked = [each for name in chosen for each in asked_figure(name, runs)]
-        context.enter_context(options.reading([*runs.values()], asked, measured=True))
-    return context
-
-
 def _draw(
     chosen: Sequence[str],
     runs: dict[str, Run],
@@ -106,29 +96,41 @@ def _draw(
 ) -> list[str]:
     """Draw figures one after another and say what was drawn; the names of those that the runs cannot give."""
     from recu_analysis.errors import RecuError
-    from recu_analysis.figures import draw_figure
-    from recu_analysis.plots.export import check_folder, check_formats
-    from recu_analysis.plots.style import figure_size
+    from recu_analysis.figures import write_figure
+    from recu_analysis.figures.print.export import check_folder, check_formats
+    from recu_analysis.figures.print.style import figure_size
 
     check_formats(formats)
     figure_size("page" if width is None else width, venue=venue)
     made = not output.exists()
     check_folder(output)
     missing = []
-    with _read(chosen, runs):
-        for name in chosen:
-            typed = _typed(runs, name, venue, width, formats)
-            try:
-                files = draw_figure(name, runs, output, command=typed, formats=formats, venue=venue, width=width)
-            except RecuError as error:
-                missing.append(name)
-                (options.fail if strict else options.warn)(f"the figure {name} is left out: {error}")
-            else:
-                options.note(f"{'wrote' if files[0].suffix == '.csv' else 'drew'} {files[0]}")
+    for name, data in _read(chosen, runs).items():
+        typed = _typed(runs, name, venue, width, formats)
+        try:
+            files = write_figure(name, data, runs, output, command=typed, formats=formats, venue=venue, width=width)
+        except RecuError as error:
+            missing.append(name)
+            (options.fail if strict else options.warn)(f"the figure {name} is left out: {error}")
+        else:
+            options.note(f"{'wrote' if files[0].suffix == '.csv' else 'drew'} {files[0]}")
     if made and len(missing) == len(chosen):
         with contextlib.suppress(OSError):  # somebody else's files are in it meanwhile
             output.rmdir()
     return missing
+
+
+def _read(chosen: Sequence[str], runs: dict[str, Run]) -> dict[str, Any]:
+    """What each figure shows of the runs, or why it cannot, read once for all of them."""
+    from recu_analysis.analysis.query import gathered
+    from recu_analysis.errors import DamagedError
+    from recu_analysis.figures import figure_query
+
+    query = gathered({name: figure_query(name, runs) for name in chosen})
+    try:
+        return options.answered(query, runs.values(), measured=True)
+    except DamagedError:  # in what is told of the layers; each figure that needs it says so
+        return query.run()
 
 
 def _opened(paths: Sequence[Path]) -> dict[str, Run]:
@@ -158,6 +160,6 @@ def _width(text: str | None) -> Width | None:
 
 def _typed(runs: dict[str, Run], name: str, venue: str, width: Width | None, formats: Sequence[str]) -> str:
     """The command that draws this one figure, without any path."""
-    words = ["recu-analyze figures", *runs, f"--only {name} --venue {venue}"]
+    words = ["recu-analyze figures", *map(shlex.quote, runs), f"--only {name} --venue {venue}"]
     words += [f"--width {width}"] if width is not None else []
     return " ".join([*words, f"--format {','.join(formats)}"])

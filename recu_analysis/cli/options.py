@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import sys
@@ -13,18 +12,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
+from recu_analysis.analysis.rendering import FORMATS, printable
 from recu_analysis.errors import RecuError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from recu_analysis.analysis.engine import Asked
+    from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.run import Run
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Result = TypeVar("Result")
 
-FORMATS = ("table", "csv", "json", "latex")
 INTERRUPTED = 130
 
 run_argument = click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
@@ -50,28 +50,28 @@ def colour() -> bool | None:
     return {"always": True, "never": False}.get(_meta().get("recu.color") or "auto")
 
 
-def shown(text: str) -> str:
-    """A text without characters that a terminal would obey, or could not show: names of files may hold any."""
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
-
-
 def note(text: str) -> None:
     """Tell the user something on standard error, unless they asked for quiet."""
     if not quiet():
-        click.echo(shown(text), err=True, color=colour())
+        click.echo(printable(text), err=True, color=colour())
 
 
 def warn(text: str) -> None:
     """Tell the user on standard error what they must know to read the result."""
-    click.echo(f"{click.style('Warning:', fg='yellow', bold=True)} {shown(text)}", err=True, color=colour())
+    click.echo(f"{click.style('Warning:', fg='yellow', bold=True)} {printable(text)}", err=True, color=colour())
 
 
 def opened(path: Path) -> Run:
     """Open a run to be shown; what is damaged in it is said and left out, and makes the exit code 1."""
-    from recu_analysis.store.notes import notes
     from recu_analysis.store.run import open_run
 
-    run = open_run(path)
+    return _with_warnings(open_run(path))
+
+
+def _with_warnings(run: Run) -> Run:
+    """The run, of which was said what its reader must know."""
+    from recu_analysis.store.notes import notes
+
     for problem in run.problems:
         warn(problem)
         _meta()["recu.damaged"] = True
@@ -82,43 +82,57 @@ def opened(path: Path) -> Run:
     return run
 
 
+def opened_all(paths: Sequence[Path]) -> list[Run]:
+    """Open runs to be shown; a list of runs stands for those that it names."""
+    from recu_analysis.analysis.run_list import is_run_list, open_listed, read_run_list
+
+    runs: list[Run] = []
+    for path in paths:
+        if is_run_list(path):
+            runs += [_with_warnings(open_listed(entry)) for entry in read_run_list(path)]
+        else:
+            runs.append(opened(path))
+    return runs
+
+
 def labelled(paths: Sequence[Path]) -> dict[str, Run]:
-    """Runs by what tells them apart; InputError where one is given twice."""
-    from recu_analysis.store.labels import folder_names
+    """Runs by what they are called; InputError where one is given twice."""
+    from recu_analysis.store.labels import labels_of
 
-    labels = folder_names(paths)
-    return {label: opened(path) for label, path in zip(labels, paths, strict=True)}
+    runs = opened_all(paths)
+    return dict(zip(labels_of(runs), runs, strict=True))
 
 
-@contextlib.contextmanager
-def reading(runs: Sequence[Run], asked: Iterable[Asked[Any]], *, measured: bool = False) -> Iterator[None]:
-    """Answer a command's questions in one pass over its runs, and say what of their layers is left out.
+def answered(query: Query[Result], runs: Iterable[Run], *, measured: bool = False) -> Result:
+    """Answer a command's query in one pass over its runs, and say what of their layers is left out.
 
     That is what is NaN or infinite at the end, and constant channels where scales, errors or entropies are `measured`.
     """
-    from recu_analysis.analysis.engine import answering
-    from recu_analysis.analysis.finite import asked_constant, asked_nonfinite, constant, nonfinite
+    from recu_analysis.analysis.finite import constant_query, nonfinite_query
+    from recu_analysis.analysis.query import attempt, gather, gathered, value
 
-    some = [run for run in runs if len(run.windows)]
-    told = [each for run in some for each in (asked_nonfinite(run), *([asked_constant(run)] if measured else []))]
-    with answering([*asked, *told]):
-        for run in some:
-            for layer, count in nonfinite(run).items():
-                warn(
-                    f"layer {layer} of {run.path}: {count} of its weights are NaN or infinite at the end; they and "
-                    "their channels are left out"
-                )
-            for layer, count in constant(run).items() if measured else ():
-                warn(
-                    f"layer {layer} of {run.path}: {count} of its channels are constant at the end; measured scales, "
-                    "errors and entropies leave them out"
-                )
-        yield
+    several = {run: gather(nonfinite_query(run), constant_query(run) if measured else value({})) for run in runs}
+    result: Result | RecuError
+    result, left_out = gather(attempt(lambda: query, RecuError), gathered(several)).run()
+    for run, (nonfinite, constant) in left_out.items():
+        for layer, count in nonfinite.items():
+            warn(
+                f"layer {layer} of {run.path}: {count} of its weights are NaN or infinite at the end; they and "
+                "their channels are left out"
+            )
+        for layer, count in constant.items():
+            warn(
+                f"layer {layer} of {run.path}: {count} of its channels are constant at the end; measured scales, "
+                "errors and entropies leave them out"
+            )
+    if isinstance(result, RecuError):
+        raise result
+    return result
 
 
 def fail(text: str) -> None:
     """Tell the user on standard error what went wrong, in one sentence."""
-    click.echo(f"{click.style('Error:', fg='red', bold=True)} {shown(text)}", err=True, color=colour())
+    click.echo(f"{click.style('Error:', fg='red', bold=True)} {printable(text)}", err=True, color=colour())
 
 
 def discard_output() -> None:
@@ -177,7 +191,7 @@ def table_output(function: Function) -> Function:
     )(function)
     return click.option(
         "--format",
-        "form",
+        "table_format",
         type=click.Choice(FORMATS),
         default="table",
         show_default=True,

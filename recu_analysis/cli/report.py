@@ -38,12 +38,16 @@ def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], output: Path) ->
     """Show RUN, one or several, on one HTML page that needs no network: to read, to send, to print.
 
     What was run, the paper's claims, a table of the layers, charts that can be zoomed, figures to download, the
-    method, and what to beware of. Large runs are shown in part, and the page says so.
+    method, and what to beware of. Large runs are shown in part, and the page says so. A list of runs (runs.toml), with
+    their labels, arms and seeds, may stand in place of a RUN.
     """
+    from recu_analysis.store.labels import labels_of
+
     _require_folder(output)
-    named = options.labelled((*runs, *baseline))
-    first = dict(list(named.items())[: len(runs)])
-    write_report(first, {label: run for label, run in named.items() if label not in first}, output)
+    shown, others = options.opened_all(runs), options.opened_all(baseline)
+    labels = labels_of([*shown, *others])
+    split = len(shown)
+    write_report(dict(zip(labels[:split], shown, strict=True)), dict(zip(labels[split:], others, strict=True)), output)
 
 
 def write_report(runs: dict[str, Run], baseline: dict[str, Run], output: Path) -> None:

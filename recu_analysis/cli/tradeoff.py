@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from recu_analysis.analysis.rendering import shown
 from recu_analysis.cli import options
-from recu_analysis.cli.output import aligned, deliver
+from recu_analysis.cli.output import aligned, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ def command(
     run: Path | None,
     layers: tuple[str, ...],
     figure: Path | None,
-    form: str,
+    table_format: str,
     output: Path | None,
 ) -> None:
     """Print quantile, alpha, three quantisation errors and entropy of Laplace weights after ReCU, over tau.
@@ -79,17 +79,16 @@ def command(
     table = tradeoff(tau, scales, POINTS if points is None else points, epochs=epochs)
     opened, measured = None, None
     if run is not None:
-        from recu_analysis.analysis.measured import asked_measured, measured_tradeoff
+        from recu_analysis.analysis.measured import measured_tradeoff_query
 
         opened = options.opened(run)
-        levels, chosen = points or MEASURED_POINTS, layers or None
-        with options.reading([opened], [asked_measured(opened, tau, levels, layers=chosen)], measured=True):
-            measured = measured_tradeoff(opened, tau, levels, layers=chosen)
+        query = measured_tradeoff_query(opened, tau, points or MEASURED_POINTS, layers=layers or None)
+        measured = options.answered(query, [opened], measured=True)
     if figure is not None:
         _draw(figure, tau, scales, table if epochs is not None else None, opened, measured)
     if measured is not None:
         table = _joined(table, measured)
-    deliver(table, form, output, as_text)
+    write_table(table, table_format, output, as_text)
 
 
 def _joined(closed: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
@@ -111,8 +110,8 @@ def _draw(
 ) -> None:
     """Draw the three panels into a file, and say where."""
     from recu_analysis.errors import InputError
-    from recu_analysis.figures.of_theory import TRADEOFF_CAPTION, tradeoff_figure
-    from recu_analysis.figures.registry import provenance, save_figure
+    from recu_analysis.figures.drawing import provenance, save_figure
+    from recu_analysis.figures.tradeoff import TRADEOFF_CAPTION, Tradeoff, curves, draw
 
     if not path.suffix:
         raise InputError(f"{path} does not say in which format to draw; end it in .pdf, .png or .svg")
@@ -128,7 +127,7 @@ def _draw(
     if measured is not None:
         caption += " Circles: the same, measured on a run's layers, clamped at the quantile of their own scale."
     files = save_figure(
-        lambda: tradeoff_figure(tau, scales, marked, measured),
+        lambda: draw(Tradeoff(curves(tau, scales), marked, measured)),
         path.stem,
         path.parent,
         caption,
@@ -149,17 +148,8 @@ def as_text(table: pd.DataFrame) -> str:
 
 def _closed_text(table: pd.DataFrame) -> str:
     names = [str(name) for name in table]
-    rows = [
-        [f"{value:.0f}" if name == "epoch" else four_digits(value) for name, value in zip(names, row, strict=True)]
-        for row in table.itertuples(index=False)
-    ]
+    rows = [[shown(str(name), value) for name, value in row.items()] for row in table.to_dict(orient="records")]
     return "\n".join(aligned(names, rows, [max(len(name), 9 if name != "epoch" else 5) for name in names]))
-
-
-def four_digits(value: float) -> str:
-    """A number with four digits after the point; in powers of ten where these say nothing or are too many."""
-    plain = value == 0 or 1e-4 <= abs(value) < 1e4 or not math.isfinite(value)
-    return f"{value:.4f}" if plain else f"{value:.2e}"
 
 
 def _measured_text(table: pd.DataFrame) -> str:
@@ -175,7 +165,7 @@ def _measured_text(table: pd.DataFrame) -> str:
         "entropy": "Eq. 17",
     }
     rows = [
-        [str(row["layer"]), *(four_digits(row[name]) for name in columns)] for row in table.to_dict(orient="records")
+        [str(row["layer"]), *(shown(name, row[name]) for name in columns)] for row in table.to_dict(orient="records")
     ]
     lines = aligned(["layer", *columns.values()], rows, (16, *(7 for _ in columns)))
     note = (

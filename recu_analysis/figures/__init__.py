@@ -1,25 +1,29 @@
 """Figures: the registry, and the functions that draw one for a notebook."""
 
-from recu_analysis.figures.of_arms import plot_initial_scale, plot_training
-from recu_analysis.figures.of_claims import plot_claims
-from recu_analysis.figures.of_layers import plot_heat_map, plot_layer_errors, plot_scores
-from recu_analysis.figures.of_mask import plot_mask
-from recu_analysis.figures.of_runs import (
-    plot_accuracy,
-    plot_by_magnitude,
-    plot_dead_weights,
-    plot_flip_law,
-    plot_lock_in,
-    plot_silence,
-)
-from recu_analysis.figures.of_theory import plot_entropy, plot_quantization_error, plot_schedule, plot_tradeoff
-from recu_analysis.figures.registry import FIGURES, asked_figure, draw_figure, save_figure
-from recu_analysis.figures.tables import paper_table
+from recu_analysis.figures.claims import plot_claims
+from recu_analysis.figures.drawing import draw_figure, save_figure, write_figure
+from recu_analysis.figures.fig2 import plot_dead_weights
+from recu_analysis.figures.fig3 import plot_quantization_error
+from recu_analysis.figures.fig4 import plot_entropy
+from recu_analysis.figures.fig5 import plot_accuracy, plot_training
+from recu_analysis.figures.fliplaw import plot_flip_law
+from recu_analysis.figures.initscale import plot_initial_scale
+from recu_analysis.figures.layermap import plot_heat_map
+from recu_analysis.figures.lockin import plot_lock_in
+from recu_analysis.figures.magnitude import plot_by_magnitude
+from recu_analysis.figures.mask import plot_mask
+from recu_analysis.figures.paper_tables import paper_table
+from recu_analysis.figures.qe import plot_layer_errors
+from recu_analysis.figures.registry import FIGURES, figure_query
+from recu_analysis.figures.schedule import plot_schedule
+from recu_analysis.figures.scores import plot_scores
+from recu_analysis.figures.silence import plot_silence
+from recu_analysis.figures.tradeoff import plot_tradeoff
 
 __all__ = [
     "FIGURES",
-    "asked_figure",
     "draw_figure",
+    "figure_query",
     "paper_table",
     "plot_accuracy",
     "plot_by_magnitude",
@@ -39,4 +43,5 @@ __all__ = [
     "plot_tradeoff",
     "plot_training",
     "save_figure",
+    "write_figure",
 ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from recu_analysis.integrations.callback_base import CallbackRecording, scalars_of
 from recu_analysis.integrations.extra import missing
-from recu_analysis.integrations.marking import Marking, scalars_of
 
 try:
     from lightning.pytorch import Callback
@@ -63,7 +63,7 @@ class RecordLatentWeights(Callback):
         every: int | None = None,
         resume: int | None = None,
     ) -> None:
-        self._marking = Marking(run_dir, layers, every)
+        self._recording = CallbackRecording(run_dir, layers, every)
         self._resume = resume
         self._loaded: dict[str, torch.Tensor] = {}
         self._last: dict[str, torch.Tensor] = {}
@@ -75,16 +75,16 @@ class RecordLatentWeights(Callback):
         self._ended = None
         # Where this trainer has trained before, it goes on from there.
         state = self._loaded or (self._last if trainer.global_step else {})
-        stopped = self._marking.update  # not None where Lightning began again without an end or an exception
+        stopped = self._recording.update  # not None where Lightning began again without an end or an exception
         if stopped is not None and not state:
-            self._marking.begin_again(pl_module, trainer.optimizers, stopped, anew=False)
+            self._recording.begin_again(pl_module, trainer.optimizers, stopped, anew=False)
         elif trainer.is_global_zero:
-            self._marking.begin(pl_module, trainer.optimizers, None if state else self._resume, state or None)
+            self._recording.begin(pl_module, trainer.optimizers, None if state else self._resume, state or None)
         self._resume, self._loaded = None, {}
 
     def on_train_batch_start(self, *_: Any) -> None:
         """Note the learning rate."""
-        self._marking.before_step()
+        self._recording.before_step()
 
     def on_train_epoch_end(self, trainer: Any, pl_module: torch.nn.Module) -> None:
         """Note that the epoch has ended; what the module logs at its end is still to come."""
@@ -106,19 +106,19 @@ class RecordLatentWeights(Callback):
     def _end(self, trainer: Any, error: BaseException | None = None) -> None:
         try:
             self._mark_epoch(trainer)
-            self._last = self._marking.state() or self._last
+            self._last = self._recording.state() or self._last
         finally:
-            self._marking.close(error)
+            self._recording.close(error)
 
     # Not state_dict(): Lightning asks for that first, when the window of an epoch that is over is still unmarked.
     def on_save_checkpoint(self, trainer: Any, pl_module: torch.nn.Module, checkpoint: dict[str, Any]) -> None:
         """Save where the recording stands, the open window included."""
         self._mark_epoch(trainer)
-        checkpoint[KEY] = self._marking.state() or self._last
+        checkpoint[KEY] = self._recording.state() or self._last
 
     def on_load_checkpoint(self, trainer: Any, pl_module: torch.nn.Module, checkpoint: dict[str, Any]) -> None:
         """Take up where the next `fit` resumes; in a folder without a run it begins one."""
-        if self._marking.holds_run():
+        if self._recording.holds_run():
             self._loaded = checkpoint.get(KEY, {})
 
     def _mark_epoch(self, trainer: Any) -> None:
@@ -126,5 +126,5 @@ class RecordLatentWeights(Callback):
             logged = trainer.callback_metrics
             # Lightning keeps the metrics of earlier epochs.
             fresh = {name: value for name, value in logged.items() if value is not self._before.get(name)}
-            self._marking.mark(epoch=self._ended, **scalars_of(fresh))
+            self._recording.mark(epoch=self._ended, **scalars_of(fresh))
             self._ended = None

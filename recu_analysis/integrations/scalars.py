@@ -154,5 +154,5 @@ class WindowLogger:
         return len(new)
 
     def _is_new(self, window: Window) -> bool:
-        known = (window.header.segment, window.number) in self._sent
-        return window.updates > 0 and window.last_update > self._after and not known
+        sent = (window.header.segment, window.number) in self._sent
+        return window.updates > 0 and window.last_update > self._after and not sent

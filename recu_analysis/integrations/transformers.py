@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
+from recu_analysis.integrations.callback_base import CallbackRecording, scalars_of
 from recu_analysis.integrations.extra import missing
-from recu_analysis.integrations.marking import Marking, scalars_of
 
 try:
     from transformers import TrainerCallback
@@ -72,7 +72,7 @@ class RecordLatentWeights(TrainerCallback, ExportableState):
         every: int | None = None,
         anew: bool = False,
     ) -> None:
-        self._marking = Marking(run_dir, layers, every)
+        self._recording = CallbackRecording(run_dir, layers, every)
         self._layers, self._every, self._anew = layers, every, anew
         self._metrics: dict[str, float] = {}
         self._ended: int | None = None
@@ -88,15 +88,15 @@ class RecordLatentWeights(TrainerCallback, ExportableState):
         **_: Any,
     ) -> None:
         """Begin: a checkpoint is restored, model and optimizer are prepared; begin again where nothing had ended."""
-        stopped = self._marking.update
+        stopped = self._recording.update
         self.close()
         self._metrics, self._ended = {}, None
         if state.is_world_process_zero:
             position, optimizers = self._position(state), [unwrapped(optimizer)]
             if stopped is not None and position is None:
-                self._marking.begin_again(model, optimizers, stopped, anew=self._anew)
+                self._recording.begin_again(model, optimizers, stopped, anew=self._anew)
             else:
-                self._marking.begin(model, optimizers, position)
+                self._recording.begin(model, optimizers, position)
             atexit.register(self.close)
         # The Trainer saves the state only of callbacks that the checkpoint knows that it resumes from.
         state.stateful_callbacks.setdefault(type(self).__name__, self.state())
@@ -104,12 +104,17 @@ class RecordLatentWeights(TrainerCallback, ExportableState):
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps: the arguments, and the update at which it stands."""
         layers = None if self._layers is None else list(self._layers)
-        arguments = {"run_dir": str(self._marking.run_dir), "layers": layers, "every": self._every, "anew": self._anew}
-        return {"args": arguments, "attributes": {"update": self._marking.update}}
+        arguments = {
+            "run_dir": str(self._recording.run_dir),
+            "layers": layers,
+            "every": self._every,
+            "anew": self._anew,
+        }
+        return {"args": arguments, "attributes": {"update": self._recording.update}}
 
     def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:
         """Note the learning rate."""
-        self._marking.before_step()
+        self._recording.before_step()
 
     def on_log(self, args: Any, state: Any, control: Any, *, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """Keep the scalars for the next mark."""
@@ -128,7 +133,7 @@ class RecordLatentWeights(TrainerCallback, ExportableState):
     def on_save(self, *_: Any, **__: Any) -> None:
         """Let the run reach as far as the checkpoint."""
         self._mark_epoch()
-        self._marking.save()
+        self._recording.save()
 
     def on_train_end(self, *_: Any, **__: Any) -> None:
         """Mark the last epoch and close."""
@@ -151,16 +156,16 @@ class RecordLatentWeights(TrainerCallback, ExportableState):
         try:
             self._mark_epoch()
         finally:
-            self._marking.close(error)
+            self._recording.close(error)
 
     def _mark_epoch(self) -> None:
         if self._ended is not None:
-            self._marking.mark(epoch=self._ended, **self._metrics)
+            self._recording.mark(epoch=self._ended, **self._metrics)
             self._metrics, self._ended = {}, None
 
     def _position(self, state: Any) -> int | None:
         """The update at which the Trainer's step stood: less than the step where a gradient scaler skipped some."""
-        if state.global_step == 0 or not self._marking.holds_run():
+        if state.global_step == 0 or not self._recording.holds_run():
             return None
         saved = state.stateful_callbacks.get(type(self).__name__, {})
         update = saved.get("attributes", {}).get("update") if isinstance(saved, dict) else None

@@ -11,7 +11,7 @@ import torch
 from recu_analysis.errors import CheckpointError, InputError, listed
 from recu_analysis.interop.pytorch import is_plain, read_file
 from recu_analysis.store.durable import replace_file
-from recu_analysis.theory.reals import real
+from recu_analysis.theory.validation import real
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

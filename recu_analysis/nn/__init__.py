@@ -1,12 +1,12 @@
 """The ReCU method: binary layers, networks, and what sets them up."""
 
-from recu_analysis.nn.binariser import BINARISERS, Binariser
+from recu_analysis.nn.binarizer import BINARIZERS, Binarizer
 from recu_analysis.nn.layers import BinaryConv2d, BinaryLinear, binary_parameters, set_progress, set_tau
 from recu_analysis.nn.networks import build_network
 
 __all__ = [
-    "BINARISERS",
-    "Binariser",
+    "BINARIZERS",
+    "Binarizer",
     "BinaryConv2d",
     "BinaryLinear",
     "binary_parameters",

@@ -11,8 +11,8 @@ import torch
 EPS = 1e-5
 
 
-def standardise(
-    weight: torch.Tensor, *, centre: bool = True, target: float | None = 2.0, eps: float = EPS
+def standardize(
+    weight: torch.Tensor, *, center: bool = True, target: float | None = 2.0, eps: float = EPS
 ) -> torch.Tensor:
     """Latent weights centred and scaled per output channel (Eq. 18 to 23 of ReCU, Xu et al., ICCV 2021).
 
@@ -22,7 +22,7 @@ def standardise(
     Parameters
     ----------
     weight : Tensor, shape (C_out, ...)
-    centre : bool
+    center : bool
         Subtract the channel's mean.
     target : float or None
         The scale b*; None leaves the scale alone.
@@ -34,16 +34,16 @@ def standardise(
     Tensor, shape and dtype of `weight`
     """
     axes = tuple(range(1, weight.ndim))
-    centred = weight - weight.mean(dim=axes, keepdim=True) if centre else weight
+    centered = weight - weight.mean(dim=axes, keepdim=True) if center else weight
     if target is None:
-        return centred
+        return centered
     variance = weight.var(dim=axes, keepdim=True, unbiased=True) + eps
     if eps == 0.0:
         varies = variance > 0.0
         variance = torch.where(varies, variance, 1.0)
         # 0 in value alone: with a gradient the weights can part again.
-        centred = torch.where(varies, centred, centred - centred.detach())
-    return centred / (variance.sqrt() / (math.sqrt(2.0) * target))
+        centered = torch.where(varies, centered, centered - centered.detach())
+    return centered / (variance.sqrt() / (math.sqrt(2.0) * target))
 
 
 @torch.no_grad()

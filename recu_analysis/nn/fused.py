@@ -12,7 +12,7 @@ import triton.language as tl
 from torch.autograd.function import once_differentiable
 
 from recu_analysis.nn import kernels
-from recu_analysis.nn.binariser import Binariser
+from recu_analysis.nn.binarizer import Binarizer
 from recu_analysis.nn.functional import EPS
 from recu_analysis.nn.launch import Kernel, on
 
@@ -43,7 +43,7 @@ def _plan(
     values: torch.Size,
     weight: torch.Size,
     dtypes: tuple[torch.dtype, ...],
-    binary: Binariser,
+    binary: Binarizer,
     scaled: bool,
 ) -> _Plan:
     """For activations and weights of these shapes; the dtypes are those of all tensors that the kernels are given."""
@@ -53,7 +53,7 @@ def _plan(
         "INPUT_EPS": EPS,
         "GAIN": math.sqrt(2.0) * (binary.scale or 1.0),  # by what a weight in standard deviations is multiplied
         "EPS": binary.eps,
-        "CENTRE": binary.centre,
+        "CENTER": binary.center,
         "CLAMP": binary.clamp,
         "SCALED": scaled,
         "KIND": tl.float64 if double else tl.float32,
@@ -79,7 +79,7 @@ class _Signs(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, values: torch.Tensor, weight: torch.Tensor, tau: torch.Tensor, binary: Binariser
+        ctx: Any, values: torch.Tensor, weight: torch.Tensor, tau: torch.Tensor, binary: Binarizer
     ) -> tuple[torch.Tensor, torch.Tensor]:
         values, weight = _dense(values), _dense(weight)
         dtypes = values.dtype, weight.dtype, tau.dtype
@@ -112,7 +112,7 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, values: torch.Tensor, weight: torch.Tensor, alpha: torch.Tensor | None, tau: torch.Tensor,
-        binary: Binariser, geometry: Geometry
+        binary: Binarizer, geometry: Geometry
     ) -> torch.Tensor:  # fmt: skip
         values, weight = _dense(values), _dense(weight)
         value_signs = torch.empty_like(values, dtype=_autocast(values.dtype))
@@ -196,7 +196,7 @@ def convolve(
     weight: torch.Tensor,
     alpha: torch.Tensor | None,
     tau: torch.Tensor,
-    binary: Binariser,
+    binary: Binarizer,
     geometry: Geometry,
 ) -> torch.Tensor:
     """Convolution of the signs of scaled activations with the signs of standardised weights, times alpha.
@@ -214,7 +214,7 @@ def convolve(
         Factors of the output.
     tau : Tensor with one element
         Quantile level in (0.5, 1].
-    binary : Binariser
+    binary : Binarizer
         `fusible`, with scaled activations and the polynomial as their gradient.
     geometry : tuple of four int
         Stride, padding, dilation and groups.
@@ -230,7 +230,7 @@ def convolve(
 
 
 #: Of a layer's options those that `_Signs` asks for where there are no weights.
-_ANY = Binariser()
+_ANY = Binarizer()
 
 
 def sign_scaled(values: torch.Tensor) -> torch.Tensor:
@@ -240,10 +240,10 @@ def sign_scaled(values: torch.Tensor) -> torch.Tensor:
     return result
 
 
-def sign_of_weights(weight: torch.Tensor, tau: torch.Tensor, binary: Binariser) -> torch.Tensor:
+def sign_of_weights(weight: torch.Tensor, tau: torch.Tensor, binary: Binarizer) -> torch.Tensor:
     """Signs of standardised latent weights, with the gradients of the standardisation and of ReCU's clamp.
 
-    What `standardise`, `recu` where asked for, and `sign_straight_through` compute one after another.
+    What `standardize`, `recu` where asked for, and `sign_straight_through` compute one after another.
 
     Parameters
     ----------
@@ -251,7 +251,7 @@ def sign_of_weights(weight: torch.Tensor, tau: torch.Tensor, binary: Binariser) 
         Latent weights on a CUDA GPU, at least two in each channel.
     tau : Tensor with one element
         Quantile level in (0.5, 1], on the same GPU.
-    binary : Binariser
+    binary : Binarizer
         `fusible`; of it the centring, the scale, eps, and whether the gradient of weights beyond the fitted
         Laplace's quantiles is zero.
 

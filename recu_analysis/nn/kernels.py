@@ -18,14 +18,14 @@ def _moments(row: tl.tensor, size: tl.tensor, KIND: tl.constexpr, BLOCK: tl.cons
     """Mean and unbiased variance of one row, computed in the dtype KIND."""
     total = tl.zeros([BLOCK], KIND)
     for start in range(0, size, BLOCK):
-        at = start + tl.arange(0, BLOCK)
-        total += tl.load(row + at, mask=at < size, other=0.0).to(KIND)
+        offsets = start + tl.arange(0, BLOCK)
+        total += tl.load(row + offsets, mask=offsets < size, other=0.0).to(KIND)
     mean = tl.sum(total) / size
     squared = tl.zeros([BLOCK], KIND)
     for start in range(0, size, BLOCK):
-        at = start + tl.arange(0, BLOCK)
-        difference = tl.load(row + at, mask=at < size, other=0.0).to(KIND) - mean
-        squared += tl.where(at < size, difference * difference, 0.0)
+        offsets = start + tl.arange(0, BLOCK)
+        difference = tl.load(row + offsets, mask=offsets < size, other=0.0).to(KIND) - mean
+        squared += tl.where(offsets < size, difference * difference, 0.0)
     return mean, tl.sum(squared) / (size - 1)
 
 
@@ -45,8 +45,8 @@ def _input_signs(
     tl.store(mean_of, mean)
     tl.store(scale_of, 1.0 / tl.sqrt(variance + EPS))
     for start in range(0, size, BLOCK):
-        at = start + tl.arange(0, BLOCK)
-        tl.store(out + at, _sign(tl.load(values + at, mask=at < size).to(KIND)), mask=at < size)
+        offsets = start + tl.arange(0, BLOCK)
+        tl.store(out + offsets, _sign(tl.load(values + offsets, mask=offsets < size).to(KIND)), mask=offsets < size)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -63,17 +63,21 @@ def _input_gradient(
     """Gradient of one sample: max(0, 2 - |2a|) at a = x / s, through the division by s as well."""
     total = tl.zeros([BLOCK], KIND)
     for start in range(0, size, BLOCK):
-        at = start + tl.arange(0, BLOCK)
-        x = tl.load(values + at, mask=at < size, other=0.0).to(KIND)
-        inner = tl.maximum(2.0 - 2.0 * tl.abs(x * scale), 0.0) * tl.load(gradient + at, mask=at < size, other=0.0)
+        offsets = start + tl.arange(0, BLOCK)
+        x = tl.load(values + offsets, mask=offsets < size, other=0.0).to(KIND)
+        inner = tl.maximum(2.0 - 2.0 * tl.abs(x * scale), 0.0) * tl.load(
+            gradient + offsets, mask=offsets < size, other=0.0
+        )
         total += inner * x
     # d(1/s)/dx_i = -(x_i - mean) / ((N - 1) s^3), for each sample of N values.
     pull = tl.sum(total) * scale * scale * scale / (size - 1)
     for start in range(0, size, BLOCK):
-        at = start + tl.arange(0, BLOCK)
-        x = tl.load(values + at, mask=at < size, other=0.0).to(KIND)
-        inner = tl.maximum(2.0 - 2.0 * tl.abs(x * scale), 0.0) * tl.load(gradient + at, mask=at < size, other=0.0)
-        tl.store(out + at, inner * scale - (x - mean) * pull, mask=at < size)
+        offsets = start + tl.arange(0, BLOCK)
+        x = tl.load(values + offsets, mask=offsets < size, other=0.0).to(KIND)
+        inner = tl.maximum(2.0 - 2.0 * tl.abs(x * scale), 0.0) * tl.load(
+            gradient + offsets, mask=offsets < size, other=0.0
+        )
+        tl.store(out + offsets, inner * scale - (x - mean) * pull, mask=offsets < size)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -88,7 +92,7 @@ def _weight_signs(
     size: tl.tensor,
     GAIN: tl.constexpr,  # noqa: N803
     EPS: tl.constexpr,  # noqa: N803
-    CENTRE: tl.constexpr,  # noqa: N803
+    CENTER: tl.constexpr,  # noqa: N803
     SCALED: tl.constexpr,  # noqa: N803
     KIND: tl.constexpr,  # noqa: N803
     BLOCK: tl.constexpr,  # noqa: N803
@@ -98,15 +102,15 @@ def _weight_signs(
     factor = GAIN / tl.sqrt(variance + EPS)
     tl.store(mean_of, mean)
     tl.store(factor_of, factor)
-    shift = mean if CENTRE else 0.0
+    shift = mean if CENTER else 0.0
     total = tl.zeros([BLOCK], KIND)
     for start in range(0, size, BLOCK):
-        at = start + tl.arange(0, BLOCK)
-        effective = tl.load(weight + at, mask=at < size, other=0.0).to(KIND) - shift
-        total += tl.where(at < size, tl.abs(effective), 0.0)
-        tl.store(out + at, _sign(effective), mask=at < size)
+        offsets = start + tl.arange(0, BLOCK)
+        effective = tl.load(weight + offsets, mask=offsets < size, other=0.0).to(KIND) - shift
+        total += tl.where(offsets < size, tl.abs(effective), 0.0)
+        tl.store(out + offsets, _sign(effective), mask=offsets < size)
         if SCALED:
-            tl.store(scaled + at, _sign(effective) * alpha, mask=at < size)
+            tl.store(scaled + offsets, _sign(effective) * alpha, mask=offsets < size)
     tl.store(sum_of, tl.sum(total) * factor)
 
 
@@ -122,8 +126,8 @@ def _bound(
     """Q(tau) of the layer (Eq. 10 and 11), from the sums of abs w~ of its channels."""
     bound = float("inf")
     if CLAMP:
-        at = tl.arange(0, CHANNELS)
-        b_hat = tl.sum(tl.load(sums + at, mask=at < channels, other=0.0)) / channels / size
+        offsets = tl.arange(0, CHANNELS)
+        b_hat = tl.sum(tl.load(sums + offsets, mask=offsets < channels, other=0.0)) / channels / size
         bound = tl.where(tau < 1.0, -b_hat * tl.log(2.0 - 2.0 * tau), float("inf"))
     return bound
 
@@ -140,18 +144,18 @@ def _weight_gradient(
     bound: tl.tensor,
     size: tl.tensor,
     GAIN: tl.constexpr,  # noqa: N803
-    CENTRE: tl.constexpr,  # noqa: N803
+    CENTER: tl.constexpr,  # noqa: N803
     SCALED: tl.constexpr,  # noqa: N803
     KIND: tl.constexpr,  # noqa: N803
     BLOCK: tl.constexpr,  # noqa: N803
 ) -> None:
     """Gradient of one channel: through alpha, the clamp, whose bound is that of the layer, and the standardisation."""
-    shift = mean if CENTRE else 0.0
+    shift = mean if CENTER else 0.0
     total, product, agreed = tl.zeros([BLOCK], KIND), tl.zeros([BLOCK], KIND), tl.zeros([BLOCK], KIND)
     for start in range(0, size, BLOCK):
-        at = start + tl.arange(0, BLOCK)
-        effective = tl.load(weight + at, mask=at < size, other=0.0).to(KIND) - shift
-        passed = tl.load(gradient + at, mask=at < size, other=0.0).to(KIND)
+        offsets = start + tl.arange(0, BLOCK)
+        effective = tl.load(weight + offsets, mask=offsets < size, other=0.0).to(KIND) - shift
+        passed = tl.load(gradient + offsets, mask=offsets < size, other=0.0).to(KIND)
         agreed += passed * _sign(effective)
         passed = tl.where(tl.abs(effective * factor) <= bound, passed * alpha, 0.0)
         total += passed
@@ -160,13 +164,13 @@ def _weight_gradient(
         tl.store(alpha_out, tl.sum(agreed))
     # With d = sqrt(var + eps): d(1/d)/dw_i = -(w_i - mean) / ((K - 1) d^3), for each channel of K weights.
     pull = tl.sum(product) * factor * factor * factor / (GAIN * GAIN) / (size - 1)
-    common = tl.sum(total) * factor / size if CENTRE else 0.0
+    common = tl.sum(total) * factor / size if CENTER else 0.0
     for start in range(0, size, BLOCK):
-        at = start + tl.arange(0, BLOCK)
-        w = tl.load(weight + at, mask=at < size, other=0.0).to(KIND)
-        passed = tl.load(gradient + at, mask=at < size, other=0.0).to(KIND)
+        offsets = start + tl.arange(0, BLOCK)
+        w = tl.load(weight + offsets, mask=offsets < size, other=0.0).to(KIND)
+        passed = tl.load(gradient + offsets, mask=offsets < size, other=0.0).to(KIND)
         passed = tl.where(tl.abs((w - shift) * factor) <= bound, passed * alpha, 0.0)
-        tl.store(out + at, passed * factor - common - (w - mean) * pull, mask=at < size)
+        tl.store(out + offsets, passed * factor - common - (w - mean) * pull, mask=offsets < size)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -186,7 +190,7 @@ def signs(
     INPUT_EPS: tl.constexpr,  # noqa: N803
     GAIN: tl.constexpr,  # noqa: N803
     EPS: tl.constexpr,  # noqa: N803
-    CENTRE: tl.constexpr,  # noqa: N803
+    CENTER: tl.constexpr,  # noqa: N803
     SCALED: tl.constexpr,  # noqa: N803
     KIND: tl.constexpr,  # noqa: N803
     INPUT_BLOCK: tl.constexpr,  # noqa: N803
@@ -216,7 +220,7 @@ def signs(
         tl.store(kept + 3 * channels, factor)
         _weight_signs(
             weight, weight_signs, scaled, factor, kept, kept + channels, kept + 2 * channels, channel_size,
-            GAIN, EPS, CENTRE, SCALED, KIND, BLOCK,
+            GAIN, EPS, CENTER, SCALED, KIND, BLOCK,
         )  # fmt: skip
 
 
@@ -235,7 +239,7 @@ def gradients(
     channels: tl.tensor,
     channel_size: tl.tensor,
     GAIN: tl.constexpr,  # noqa: N803
-    CENTRE: tl.constexpr,  # noqa: N803
+    CENTER: tl.constexpr,  # noqa: N803
     CLAMP: tl.constexpr,  # noqa: N803
     SCALED: tl.constexpr,  # noqa: N803
     KIND: tl.constexpr,  # noqa: N803
@@ -266,5 +270,5 @@ def gradients(
         mean, factor, alpha = tl.load(kept), tl.load(kept + channels), tl.load(kept + 3 * channels)
         _weight_gradient(
             weight, weight_gradient, weight_out, alpha_out + channel, mean, factor, alpha, bound, channel_size,
-            GAIN, CENTRE, SCALED, KIND, BLOCK,
+            GAIN, CENTER, SCALED, KIND, BLOCK,
         )  # fmt: skip

@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional
 
 from recu_analysis.errors import InputError
-from recu_analysis.nn.binariser import Binariser
-from recu_analysis.nn.binariser import binariser as make_binariser
+from recu_analysis.nn.binarizer import Binarizer
+from recu_analysis.nn.binarizer import binarizer as make_binarizer
 from recu_analysis.nn.functional import (
     channel_means,
     clamp_bound,
@@ -20,9 +20,9 @@ from recu_analysis.nn.functional import (
     mask_random,
     powers_of_two,
     recu,
-    standardise,
+    standardize,
 )
-from recu_analysis.nn.fusing import fused_for
+from recu_analysis.nn.fused_dispatch import fused_for
 from recu_analysis.nn.signs import (
     divided_by_deviation,
     sign_clipped,
@@ -33,7 +33,7 @@ from recu_analysis.nn.signs import (
     steepness_at,
 )
 from recu_analysis.theory.laplace import check_tau
-from recu_analysis.theory.reals import real
+from recu_analysis.theory.validation import real
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,7 @@ class _Binary(nn.Module):
         Learned factor of the output (Eq. 3), initialised uniform on [0, 1); None where it is not learned.
     tau : Tensor, scalar
         Quantile level (a buffer; saved files also hold it with shape (1,)).
-    binariser : Binariser
+    binarizer : Binarizer
         The layer's ingredients.
     """
 
@@ -65,14 +65,14 @@ class _Binary(nn.Module):
     tau: torch.Tensor
     steepness: torch.Tensor
 
-    def __init__(self, shape: tuple[int, ...], alpha_shape: tuple[int, ...], binary: Binariser) -> None:
+    def __init__(self, shape: tuple[int, ...], alpha_shape: tuple[int, ...], binary: Binarizer) -> None:
         super().__init__()
         if min(shape) < 1 or math.prod(shape[1:]) < 2:
             raise InputError(
                 "a binary layer needs at least one output channel and two weights in each, for a standard deviation, "
                 f"not weights of shape {shape}"
             )
-        self.binariser = binary
+        self.binarizer = binary
         self._alpha_shape = alpha_shape
         self.weight = nn.Parameter(torch.empty(shape))
         self.alpha = nn.Parameter(torch.rand(alpha_shape)) if binary.alpha == "learned" else None
@@ -85,15 +85,15 @@ class _Binary(nn.Module):
     @property
     def weight_transform(self) -> WeightTransform:
         """What the layer does to its latent weights before their sign, as numpy code can repeat it."""
-        return self.binariser.transform()
+        return self.binarizer.transform()
 
     def binary_weight(self) -> torch.Tensor:
         """-1 and +1 of the layer, shape of `weight`: standardised, clamped, signed."""
-        return self._signs(self._standardised())
+        return self._signs(self._standardized())
 
     def binary_input(self, values: torch.Tensor) -> torch.Tensor:
         """-1 and +1 of the activations; in training mode with the authors' scaling, which acts on the gradient."""
-        options = self.binariser
+        options = self.binarizer
         scaled = self.training and options.scale_activations
         if options.input_gradient == "polynomial":
             return sign_scaled(values) if scaled else sign_polynomial(values)
@@ -102,16 +102,16 @@ class _Binary(nn.Module):
 
     def extra_repr(self) -> str:
         """The shape and what differs from ReCU as published."""
-        changed = [f"{name}={value!r}" for name, value in self.binariser.differences().items()]
+        changed = [f"{name}={value!r}" for name, value in self.binarizer.differences().items()]
         return ", ".join([*map(str, self.weight.shape), *changed])
 
-    def _standardised(self) -> torch.Tensor:
-        options = self.binariser
-        return standardise(self.weight, centre=options.centre, target=options.scale, eps=options.eps)
+    def _standardized(self) -> torch.Tensor:
+        options = self.binarizer
+        return standardize(self.weight, center=options.center, target=options.scale, eps=options.eps)
 
     def _signs(self, values: torch.Tensor) -> torch.Tensor:
         """Signs of standardised weights, with the gradients of the clamp and of the estimator."""
-        options = self.binariser
+        options = self.binarizer
         if options.clamp:
             values = (recu if options.mask == "clamped" else mask_random)(values, self.tau, options.quantile)
         if options.weight_gradient == "identity":
@@ -120,7 +120,7 @@ class _Binary(nn.Module):
 
     def _factor(self, values: torch.Tensor) -> torch.Tensor | None:
         """Factor of the output, from standardised weights where it is not learned; None for 1."""
-        options = self.binariser
+        options = self.binarizer
         if options.alpha == "analytic":
             bound = clamp_bound(values, self.tau, options.quantile) if options.clamp else None
             return clamped_mean(values, bound).expand(self._alpha_shape)
@@ -133,11 +133,11 @@ class _Binary(nn.Module):
 
     def _operands(self, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """Signs of activations, signs of weights, and the factor of their product."""
-        fused = fused_for(self.weight) if self.binariser.fusible else None
+        fused = fused_for(self.weight) if self.binarizer.fusible else None
         if fused:
-            return self.binary_input(values), fused.sign_of_weights(self.weight, self.tau, self.binariser), self.alpha
-        standardised = self._standardised()
-        return self.binary_input(values), self._signs(standardised), self._factor(standardised)
+            return self.binary_input(values), fused.sign_of_weights(self.weight, self.tau, self.binarizer), self.alpha
+        standardized = self._standardized()
+        return self.binary_input(values), self._signs(standardized), self._factor(standardized)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         # The authors' training gives every layer a new tau, of shape (1,): either shape goes into either.
@@ -166,10 +166,10 @@ class BinaryConv2d(_Binary):
     ----------
     in_channels, out_channels, kernel_size, stride, padding, dilation, groups
         As in torch.nn.Conv2d, integers; there is no bias.
-    binariser : str or Binariser
+    binarizer : str or Binarizer
         recu, or what people compare it with: bnn, xnor, bi-real, ir-net.
     **ingredients
-        What to change of it, by the names of `Binariser`: ``scale=None``, ``clamp=False``, ``mask="random"``, ...
+        What to change of it, by the names of `Binarizer`: ``scale=None``, ``clamp=False``, ``mask="random"``, ...
 
     Raises
     ------
@@ -193,7 +193,7 @@ class BinaryConv2d(_Binary):
         dilation: int = 1,
         groups: int = 1,
         *,
-        binariser: str | Binariser = "recu",
+        binarizer: str | Binarizer = "recu",
         **ingredients: Any,
     ) -> None:
         sizes = (in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
@@ -208,14 +208,14 @@ class BinaryConv2d(_Binary):
         if groups < 1 or in_channels % groups or out_channels % groups:
             raise InputError(f"{in_channels} and {out_channels} channels cannot be divided into {groups} groups")
         shape = (out_channels, in_channels // groups, kernel_size, kernel_size)
-        super().__init__(shape, (out_channels, 1, 1), make_binariser(binariser, **ingredients))
+        super().__init__(shape, (out_channels, 1, 1), make_binarizer(binarizer, **ingredients))
         self._geometry = (stride, padding, dilation, groups)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Output of shape (batch, C_out, H', W') for activations of shape (batch, C_in, H, W)."""
         if values.ndim != 4:
             raise InputError(f"a binary convolution takes a batch, of shape (N, C, H, W), not {tuple(values.shape)}")
-        if self.training and self.binariser.scale_activations and math.prod(values.shape[1:]) == 1:
+        if self.training and self.binarizer.scale_activations and math.prod(values.shape[1:]) == 1:
             raise InputError(
                 f"activations of shape {tuple(values.shape)} have one value a sample and so no standard deviation to "
                 "be scaled by; scale_activations=False leaves that out"
@@ -223,7 +223,7 @@ class BinaryConv2d(_Binary):
         fused = self._convolution_for(values)
         if fused:
             result: torch.Tensor = fused.convolve(
-                values, self.weight, self.alpha, self.tau, self.binariser, self._geometry
+                values, self.weight, self.alpha, self.tau, self.binarizer, self._geometry
             )
             return result
         signs, weight, factor = self._operands(values)
@@ -231,7 +231,7 @@ class BinaryConv2d(_Binary):
 
     def _convolution_for(self, values: torch.Tensor) -> ModuleType | None:
         """`recu_analysis.nn.fused` where it can do all that the layer does, which is what trains."""
-        options = self.binariser
+        options = self.binarizer
         scaled = self.training and options.scale_activations and options.input_gradient == "polynomial"
         if not (scaled and options.fusible and values.device == self.weight.device):
             return None
@@ -245,7 +245,7 @@ class BinaryLinear(_Binary):
     ----------
     in_features, out_features : int
         There is no bias.
-    binariser, **ingredients
+    binarizer, **ingredients
         As in `BinaryConv2d`.
     """
 
@@ -254,14 +254,14 @@ class BinaryLinear(_Binary):
         in_features: int,
         out_features: int,
         *,
-        binariser: str | Binariser = "recu",
+        binarizer: str | Binarizer = "recu",
         **ingredients: Any,
     ) -> None:
         if not (_is_whole(in_features) and _is_whole(out_features)):
             raise InputError(
                 f"features of a binary linear layer are whole numbers, not {in_features!r} and {out_features!r}"
             )
-        super().__init__((out_features, in_features), (out_features,), make_binariser(binariser, **ingredients))
+        super().__init__((out_features, in_features), (out_features,), make_binarizer(binarizer, **ingredients))
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Output of shape (batch, ..., out_features) for activations of shape (batch, ..., in_features)."""
@@ -316,5 +316,5 @@ def set_progress(model: nn.Module, progress: float) -> None:
     if not 0.0 <= progress <= 1.0:
         raise InputError(f"the progress of a training lies from 0 to 1, not at {progress}")
     for module in binary_modules(model):
-        if module.binariser.decays:
+        if module.binarizer.decays:
             module.steepness.fill_(steepness_at(progress))

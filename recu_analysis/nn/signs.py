@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from recu_analysis.nn.functional import EPS
-from recu_analysis.nn.fusing import fused_for
+from recu_analysis.nn.fused_dispatch import fused_for
 
 
 def signs(values: torch.Tensor) -> torch.Tensor:

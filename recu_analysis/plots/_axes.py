@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from itertools import cycle
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 from matplotlib.ticker import MaxNLocator
 
-from recu_analysis.errors import InputError
-from recu_analysis.plots.style import RUN_COLOURS, RUN_MARKERS
+from recu_analysis.analysis.rendering import in_mathtext
+from recu_analysis.analysis.vocabulary import statistic
+from recu_analysis.errors import InputError, unknown
+from recu_analysis.plots.arm_colors import by_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import pandas as pd
     from matplotlib.axes import Axes
+
+    from recu_analysis.plots.arm_colors import Palette
 
 
 def target(ax: Axes | None) -> Axes:
@@ -43,11 +46,32 @@ def require(data: pd.DataFrame, columns: Sequence[str]) -> None:
 def epochs(axes: Axes) -> None:
     """Label the x axis as epochs, with whole numbers as ticks."""
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
-    axes.set_xlabel("epoch")
+    axes.set_xlabel(heading_of("epoch"))
 
 
-def by_run(data: pd.DataFrame, order: str, column: str = "run") -> Iterator[tuple[str, pd.DataFrame, str, str]]:
-    """Label, rows sorted by the column `order`, colour and marker of every run or arm, in order of appearance."""
-    groups = data.groupby(column, sort=False, observed=True)
-    for (label, rows), colour, marker in zip(groups, cycle(RUN_COLOURS), cycle(RUN_MARKERS), strict=False):
-        yield str(label), rows.sort_values(order), colour, marker
+def heading_of(name: str) -> str:
+    """Label and unit of a column as an axis has them, for numbers times its factor."""
+    return in_mathtext(statistic(name).heading)
+
+
+def label_of(name: str) -> str:
+    """The label of a column, for numbers as they are in it."""
+    return in_mathtext(statistic(name).label)
+
+
+def by_run(
+    data: pd.DataFrame, order: str, column: str = "run", palette: Palette | None = None
+) -> Iterator[tuple[str, pd.DataFrame, str, str]]:
+    """Label, rows sorted by the column `order`, color and marker of every run or arm, in order of appearance.
+
+    Raises
+    ------
+    InputError
+        If there is a palette, and a run or arm is not in it.
+    """
+    groups = [(str(label), rows) for label, rows in data.groupby(column, sort=False, observed=True)]
+    looks = by_order(label for label, _ in groups) if palette is None else palette
+    for label, rows in groups:
+        if label not in looks:
+            raise unknown(f"{column} of the palette", label, looks)
+        yield label, rows.sort_values(order), *looks[label]

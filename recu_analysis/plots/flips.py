@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from recu_analysis.plots._axes import by_run, epochs, require, target
-from recu_analysis.plots.style import DASHED
+from recu_analysis.analysis.vocabulary import statistic
+from recu_analysis.plots._axes import by_run, epochs, heading_of, label_of, require, target
+from recu_analysis.plots.palette import DASHED
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from recu_analysis.plots.arm_colors import Palette
 
-def flip_law(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
+
+def flip_law(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | None = None) -> Axes:
     """Measured flip ratio against that predicted by the density of z at 0 times mobility; dashed: equal.
 
     Parameters
@@ -25,6 +28,8 @@ def flip_law(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
         update). Rows without a flip are left out; the axes are logarithmic where the rest spans a decade.
     ax : Axes, optional
         pyplot's current one by default.
+    palette : mapping of str to Look, optional
+        Colors and markers by label, as of `recu_analysis.plots.arm_colors.of_runs`; by order of appearance by default.
 
     Returns
     -------
@@ -39,13 +44,13 @@ def flip_law(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     axes = target(ax)
     columns = ["flip_ratio", "flip_ratio_predicted"]
     shown = data[(data[columns] > 0).all(axis=1)]
-    shown = shown.assign(**{name: 1e3 * shown[name] for name in columns})
+    shown = shown.assign(**{name: statistic(name).factor * shown[name] for name in columns})
     both = shown[columns].to_numpy()
     low, high = (both.min(), both.max()) if len(shown) else (0.1, 10.0)
     wide = high > 10 * low
     ends = np.array([low / 1.3 if wide else 0.0, high * (1.3 if wide else 1.1)])
     axes.plot(ends, ends, color="0.35", linestyle=DASHED, linewidth=0.8)
-    for run, rows, colour, marker in by_run(shown, "flip_ratio_predicted"):
+    for run, rows, colour, marker in by_run(shown, "flip_ratio_predicted", palette=palette):
         axes.plot(
             rows["flip_ratio_predicted"],
             rows["flip_ratio"],
@@ -64,7 +69,7 @@ def flip_law(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.set_minor_formatter(NullFormatter())
     axes.set(xlim=ends, ylim=ends, box_aspect=1.0)
-    axes.set_xlabel("predicted flips per 1000 weights and update")
+    axes.set_xlabel(heading_of("flip_ratio_predicted"))
     axes.set_ylabel("measured")
     if len(shown):
         axes.legend(handletextpad=0.1, markerscale=1.6)
@@ -99,8 +104,8 @@ def lock_in(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     # Both end at 1, on the frame, where they stay whole.
     (locked,) = axes.plot(middle.index, middle["locked_fraction"], color="#08519c", linewidth=1.8, clip_on=False)
     (memory,) = axes.plot(middle.index, middle["memory_to_end"], color="0.25", linestyle=DASHED, clip_on=False)
-    locked.set_label("never flips again")
-    memory.set_label("memory to the end")
+    locked.set_label(label_of("locked_fraction"))
+    memory.set_label(label_of("memory_to_end"))
     axes.set_ylim(min(0.0, float(middle["memory_to_end"].min())), 1.0)
     epochs(axes)
     axes.set_ylabel("share of the weights; memory")

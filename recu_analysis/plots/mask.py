@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from recu_analysis.plots.arm_colors import Palette
 
-def mask(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
+
+def mask(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | None = None) -> Axes:
     """Mean absolute gradient against abs(z), one line a run, with the count of signs that the clamp changes.
 
     Parameters
@@ -21,6 +23,8 @@ def mask(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
         As `by_magnitude` takes it for the quantity gradient, with the columns signs_changed and signs of each run.
     ax : Axes, optional
         pyplot's current one by default.
+    palette : mapping of str to Look, optional
+        Colors and markers by label, as of `recu_analysis.plots.arm_colors.of_runs`; by order of appearance by default.
 
     Returns
     -------
@@ -32,7 +36,7 @@ def mask(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
         If a column is missing or there is no row.
     """
     require(data, ("run", "signs_changed", "signs"))
-    axes = by_magnitude(data, "gradient", ax)
+    axes = by_magnitude(data, "gradient", ax, palette=palette)
     counts = data.groupby("run", sort=False)[["signs_changed", "signs"]].first()
     changed, signs = int(counts["signs_changed"].sum()), int(counts["signs"].sum())
     # Above the curves: room for the legend on one side and the count on the other.

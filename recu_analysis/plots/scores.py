@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from recu_analysis.plots._axes import require, target
-from recu_analysis.plots.style import CORE, DASHED
+from recu_analysis.plots.palette import CORE, DASHED
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,18 +8,20 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from recu_analysis.errors import unknown
-from recu_analysis.plots._axes import by_run, epochs, require, target
-from recu_analysis.plots.style import DASHED, MARKER_RIM
+from recu_analysis.plots._axes import by_run, epochs, heading_of, require, target
+from recu_analysis.plots.palette import DASHED, MARKER_RIM
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from recu_analysis.plots.arm_colors import Palette
+
 # The first epochs rise steeply; what comes after this share of the training decides the axis.
 _START: Final = 0.15
 
 
-def accuracy(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def accuracy(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | None = None) -> Axes:
     """Training (dashed) and validation (solid) accuracy over the epochs, one colour and marker a run (Fig. 5).
 
     The accuracy axis holds everything after the first 15 % of the epochs, so that its top can be read; the
@@ -31,6 +33,8 @@ def accuracy(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
         One row a run and epoch: `run` (label), `epoch`, `train_top1`, `val_top1` (percent). NaN leaves a gap.
     ax : Axes, optional
         pyplot's current one by default.
+    palette : mapping of str to Look, optional
+        Colors and markers by label, as of `recu_analysis.plots.arm_colors.of_runs`; by order of appearance by default.
 
     Returns
     -------
@@ -44,7 +48,7 @@ def accuracy(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     require(data, ("run", "epoch", "train_top1", "val_top1"))
     axes = target(ax)
     every = max(1, round(data["epoch"].nunique() / 8))
-    for run, rows, colour, marker in by_run(data, "epoch"):
+    for run, rows, colour, marker in by_run(data, "epoch", palette=palette):
         axes.plot(rows["epoch"], rows["train_top1"], color=colour, linestyle=DASHED, linewidth=0.8)
         (line,) = axes.plot(rows["epoch"], rows["val_top1"], color=colour, marker=marker, markevery=every, label=run)
         line.set(**MARKER_RIM)
@@ -55,16 +59,10 @@ def accuracy(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return axes
 
 
-# Quantity: its label.
-_QUANTITIES: Final = {
-    "train_top1": "top-1 accuracy (%)",
-    "val_top1": "top-1 accuracy (%)",
-    "train_loss": "training loss",
-    "val_loss": "validation loss",
-}
+_QUANTITIES: Final = ("train_top1", "val_top1", "train_loss", "val_loss")
 
 
-def curves(data: pd.DataFrame, quantity: str, ax: Axes | None = None) -> Axes:
+def curves(data: pd.DataFrame, quantity: str, ax: Axes | None = None, *, palette: Palette | None = None) -> Axes:
     """A quantity over the epochs, one line an arm, in a band from the least to the greatest of its runs.
 
     Accuracies get the axis of `accuracy`, losses a logarithmic one.
@@ -77,6 +75,8 @@ def curves(data: pd.DataFrame, quantity: str, ax: Axes | None = None) -> Axes:
         Per cent, or nats.
     ax : Axes, optional
         pyplot's current one by default.
+    palette : mapping of str to Look, optional
+        Colors and markers by label, as of `recu_analysis.plots.arm_colors.of_runs`; by order of appearance by default.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def curves(data: pd.DataFrame, quantity: str, ax: Axes | None = None) -> Axes:
     require(data, ("arm", "run", "epoch", quantity))
     axes = target(ax)
     every = max(1, round(data["epoch"].nunique() / 8))
-    for number, (arm, rows, colour, marker) in enumerate(by_run(data, "epoch", "arm")):
+    for number, (arm, rows, colour, marker) in enumerate(by_run(data, "epoch", "arm", palette)):
         seeds = rows.groupby("epoch")[quantity].agg(["mean", "min", "max"])
         axes.fill_between(seeds.index, seeds["min"], seeds["max"], color=colour, alpha=0.25, linewidth=0.0)
         # Arms that coincide show both their markers.
@@ -106,7 +106,7 @@ def curves(data: pd.DataFrame, quantity: str, ax: Axes | None = None) -> Axes:
     else:
         _limits(axes, data, [quantity])
     epochs(axes)
-    axes.set_ylabel(_QUANTITIES[quantity])
+    axes.set_ylabel(heading_of(quantity))
     axes.legend(loc="best")
     return axes
 

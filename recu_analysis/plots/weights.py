@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from recu_analysis.errors import InputError
 from recu_analysis.plots._axes import require, target
-from recu_analysis.plots.style import CORE, DEAD, TAIL
+from recu_analysis.plots.palette import CORE, DEAD, TAIL
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,12 +1,9 @@
 // What the page does: charts for the layer that is picked, the histogram's slider, and a table that sorts and filters.
 {
   const data = JSON.parse(document.getElementById("data").textContent);
-  // Dark enough on white for lines and for text; told apart without colour by the reading and the table of numbers.
-  const COLOURS = ["#0b4f8a", "#b8400a", "#00755a", "#8a3a80", "#6b5b00", "#5a4fcf", "#1a7fb0", "#a01438"];
   const INK = "#1b1f24";
   const DASHES = ["none", "7 4"];
   const several = data.runs.length > 1;
-  const colour = (index) => COLOURS[index % COLOURS.length];
   const shown = new Set(data.runs); // The runs whose boxes are ticked.
   const zip = (xs, ys) => (xs && ys ? xs.map((x, index) => [x, ys[index]]).filter((point) => point[0] !== null) : []);
 
@@ -15,8 +12,9 @@
     return [several || !part ? run.label : "", part].filter(Boolean).join(", ");
   }
 
-  const runsShown = () => [...data.runs.entries()].filter(([, run]) => shown.has(run));
-  const runKeys = () => runsShown().map(([index, run]) => ({ name: run.label, run, colour: colour(index), dash: "none" }));
+  // A run has the colour of its arm, as in all figures; seeds are told apart by the reading and the table of numbers.
+  const runsShown = () => data.runs.filter((run) => shown.has(run));
+  const runKeys = () => runsShown().map((run) => ({ name: run.label, run, colour: run.color, dash: "none" }));
 
   /** Points of one quantity of one run for the layer picked; layer 0 is the whole network. */
   function points(run, chart, quantity, layer) {
@@ -28,9 +26,9 @@
 
   function showChart(chart, view, layer) {
     const parts = Object.entries(chart.lines);
-    const lines = runsShown().flatMap(([index, run]) =>
+    const lines = runsShown().flatMap((run) =>
       parts.map(([quantity, part], place) => (
-        { name: lineName(run, part), colour: colour(index), dash: DASHES[place], points: points(run, chart, quantity, layer) })));
+        { name: lineName(run, part), colour: run.color, dash: DASHES[place], points: points(run, chart, quantity, layer) })));
     const keys = several && parts.length > 1
       ? [...runKeys(), ...parts.map(([, part], place) => ({ name: part, colour: INK, dash: DASHES[place] }))]
       : lines;

@@ -13,38 +13,38 @@ import pandas as pd
 from markupsafe import Markup
 
 from recu_analysis import __version__
-from recu_analysis.analysis.claims import asked_claims, claims
-from recu_analysis.analysis.claims.table import masks
-from recu_analysis.analysis.deadness import asked_dead_weights, dead_weights
-from recu_analysis.analysis.engine import answering
-from recu_analysis.analysis.finite import asked_constant, constant
-from recu_analysis.analysis.horizon import LONG_MEMORY, Stretch, asked_memory, common_stretch, memory_between
+from recu_analysis.analysis.claims import claims_query
+from recu_analysis.analysis.deadness import dead_weights_query
+from recu_analysis.analysis.finite import constant_query
+from recu_analysis.analysis.horizon import LONG_MEMORY, Stretch, common_stretch, memory_query
+from recu_analysis.analysis.kinds import sides
+from recu_analysis.analysis.query import attempt, gather, gathered
+from recu_analysis.analysis.rendering import heading, in_unicode, of_claim
 from recu_analysis.analysis.selection import moving_windows, select_windows
-from recu_analysis.analysis.written import of_claim
+from recu_analysis.analysis.vocabulary import statistic
 from recu_analysis.errors import InputError, RecuError
-from recu_analysis.report.charts import asked_charts, chart_data
-from recu_analysis.report.drawings import asked_drawings, drawings
-from recu_analysis.report.facts import configuration, recorded, unlike, value_text, warnings
+from recu_analysis.report.charts import chart_query
+from recu_analysis.report.embedded_figures import embedded_figures, figures_query
+from recu_analysis.report.run_summary import configuration, recorded, unlike, value_text, warnings
 from recu_analysis.report.sampling import sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from recu_analysis.analysis.engine import Asked
+    from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import WindowRange
-    from recu_analysis.report.sampling import Sample
     from recu_analysis.store.run import Run
 
-#: Of the layer table: column of `dead_weights`, its heading, what to multiply it by, and digits after the point.
+#: What the layer table shows: columns of `dead_weights`, and the ratio of two.
 LAYER_COLUMNS = (
-    ("weights", "weights", 1.0, 0),
-    ("dead_fraction", "dead, %", 100.0, 1),
-    ("silent_fraction_tail", "silent tail, %", 100.0, 1),
-    ("silent_fraction_core", "silent core, %", 100.0, 1),
-    ("mobility_tail", "mobility tail, 10⁻³", 1e3, 2),
-    ("mobility_core", "mobility core, 10⁻³", 1e3, 2),
-    ("mobility_ratio", "tail / core", 1.0, 2),
-    ("memory", "memory", 1.0, 2),
+    "weights",
+    "dead_fraction",
+    "silent_fraction_tail",
+    "silent_fraction_core",
+    "mobility_tail",
+    "mobility_core",
+    "mobility_ratio",
+    "memory",
 )
 #: What the page does not show as itself inside its script element: whatever could end that element or a line.
 _ESCAPED = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
@@ -78,69 +78,41 @@ def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -
     everything = {**runs, **(baseline or {})}
     for run in everything.values():
         moving_windows(run)
-    tested, unasked = _without_clamp(runs)
-    others = {**(baseline or {}), **unasked}
+    clamping, _ = sides(list(runs.values()))
+    tested = {label: run for label, run in runs.items() if run in clamping}
+    others = {**(baseline or {}), **{label: run for label, run in runs.items() if label not in tested}}
     samples = sample(everything)
     chosen = common_stretch({label: each.run for label, each in samples.items()})
-    asked = [*_asked(samples, chosen), *asked_drawings(samples), *asked_charts(samples, chosen)]
-    with answering([*asked, *_asked_claims(tested, others)]):
-        return _page(everything, tested, others, samples, chosen)
-
-
-def _page(
-    everything: Mapping[str, Run],
-    tested: Mapping[str, Run],
-    others: Mapping[str, Run],
-    samples: Mapping[str, Sample],
-    chosen: Mapping[str, WindowRange],
-) -> str:
-    stretches = {label: _stretch(each.run, chosen[label]) for label, each in samples.items()}
-    tables = {label: dead_weights(each.run, window=chosen[label]) for label, each in samples.items()}
-    pictures, missing = drawings(samples)
-    nonfinite = {label: int(table["nonfinite"].sum()) for label, table in tables.items()}
-    unvarying = {label: sum(constant(each.run).values()) for label, each in samples.items()}
-    return _render(
-        title=f"Latent weights of {_listed(everything)}",
-        labels=list(everything),
-        recorded=recorded(samples),
-        configuration=configuration(everything),
-        warnings=[*warnings(samples, stretches, nonfinite, unvarying), *unlike(tested), *unlike(others)],
-        claims=_claims(tested, others),
-        layer_columns=[heading for _, heading, *_ in LAYER_COLUMNS],
-        layer_rows=_layer_rows(tables),
-        stretches=chosen,
-        drawings=pictures,
-        missing=missing,
-        data=chart_data(samples, chosen),
+    parts = gather(
+        gathered({label: dead_weights_query(each.run, chosen[label]) for label, each in samples.items()}),
+        gathered({label: _stretch_query(each.run, chosen[label]) for label, each in samples.items()}),
+        gathered({label: constant_query(each.run) for label, each in samples.items()}),
+        _claims_query(tested, others),
+        chart_query(samples, chosen),
+        figures_query(samples),
     )
 
+    def page(found: tuple[Any, ...]) -> str:
+        tables, stretches, constant, claims, data, figures = found
+        pictures, missing = embedded_figures(samples, figures)
+        nonfinite = {label: int(table["nonfinite"].sum()) for label, table in tables.items()}
+        unvarying = {label: sum(counts.values()) for label, counts in constant.items()}
+        return _render(
+            title=f"Latent weights of {_listed(everything)}",
+            labels=list(everything),
+            recorded=recorded(samples),
+            configuration=configuration(everything),
+            warnings=[*warnings(samples, stretches, nonfinite, unvarying), *unlike(tested), *unlike(others)],
+            claims={"runs": ", ".join(tested), "baseline": ", ".join(others)} | claims,
+            layer_columns=[in_unicode(heading(name)) for name in LAYER_COLUMNS],
+            layer_rows=_layer_rows(tables),
+            stretches=chosen,
+            drawings=pictures,
+            missing=missing,
+            data=data,
+        )
 
-def _asked(samples: Mapping[str, Sample], chosen: Mapping[str, WindowRange]) -> list[Asked[Any]]:
-    """What the layer table and the sentences about each run ask."""
-    asked: list[Asked[Any]] = []
-    for label, each in samples.items():
-        asked += [asked_dead_weights(each.run, chosen[label]), _asked_memory(each.run, chosen[label])]
-        asked.append(asked_constant(each.run))
-    return asked
-
-
-def _asked_memory(run: Run, chosen: WindowRange) -> Asked[Any]:
-    windows = select_windows(run, chosen)
-    return asked_memory(run, run.header.layers, windows[0].number, windows[-1].number)
-
-
-def _asked_claims(runs: Mapping[str, Run], baseline: Mapping[str, Run]) -> list[Asked[Any]]:
-    try:
-        return asked_claims(list(runs.values()), list(baseline.values()))
-    except RecuError:  # which the page says in their place
-        return []
-
-
-def _without_clamp(runs: Mapping[str, Run]) -> tuple[dict[str, Run], dict[str, Run]]:
-    """The runs that clamp and those that do not; all of them where there is but one kind."""
-    clamped = {label: run for label, run in runs.items() if masks(run)}
-    tested = clamped or dict(runs)
-    return tested, {label: run for label, run in runs.items() if label not in tested}
+    return parts.then(page).run()
 
 
 def _listed(labels: Iterable[str]) -> str:
@@ -148,24 +120,26 @@ def _listed(labels: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _stretch(run: Run, chosen: WindowRange) -> Stretch:
+def _stretch_query(run: Run, chosen: WindowRange) -> Query[Stretch]:
     """A stretch, and whether it is long enough."""
     windows = select_windows(run, chosen)
-    memory = memory_between(run, run.header.layers, windows[0].number, windows[-1].number)
-    return Stretch(chosen, memory, long=memory <= LONG_MEMORY)
+    memory = memory_query(run, run.header.layers, windows[0].number, windows[-1].number)
+    return memory.then(lambda found: Stretch(chosen, found, long=found <= LONG_MEMORY))
 
 
-def _claims(runs: Mapping[str, Run], baseline: Mapping[str, Run]) -> dict[str, Any]:
+def _claims_query(runs: Mapping[str, Run], baseline: Mapping[str, Run]) -> Query[dict[str, Any]]:
     """The claims table as texts, or why there is none."""
-    names = {"runs": ", ".join(runs), "baseline": ", ".join(baseline)}
-    try:
-        table = claims(list(runs.values()), list(baseline.values()))
-    except (RecuError, LookupError) as error:
-        return names | {"rows": [], "why": str(error)}
+    table = attempt(lambda: claims_query(list(runs.values()), list(baseline.values())), RecuError)
+    return table.then(_claims)
+
+
+def _claims(table: pd.DataFrame | RecuError) -> dict[str, Any]:
+    if isinstance(table, RecuError):
+        return {"rows": [], "why": str(table)}
     rows = [
         row | {"value": of_claim(row["estimate"], row["low"], row["high"])} for row in table.to_dict(orient="records")
     ]
-    return names | {"rows": rows, "why": ""}
+    return {"rows": rows, "why": ""}
 
 
 def _layer_rows(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
@@ -174,14 +148,16 @@ def _layer_rows(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
     for label, table in tables.items():
         known = table.assign(mobility_ratio=table["mobility_tail"] / table["mobility_core"])
         for row in known.to_dict(orient="records"):
-            cells = [_cell(factor * float(row[name]), digits) for name, _, factor, digits in LAYER_COLUMNS]
+            cells = [_cell(name, float(row[name])) for name in LAYER_COLUMNS]
             rows.append({"run": label, "layer": value_text(row["layer"]), "cells": cells})
     return rows
 
 
-def _cell(value: float, digits: int) -> tuple[str, str]:
+def _cell(name: str, value: float) -> tuple[str, str]:
     """What a cell shows, and what it is sorted by; nothing where the value is not known."""
-    return ("-", "") if pd.isna(value) else (f"{value:,.{digits}f}", f"{value:.9g}")
+    known = statistic(name)
+    printed = known.factor * value
+    return ("-", "") if pd.isna(value) else (f"{printed:,.{known.digits or 0}f}", f"{printed:.9g}")
 
 
 def embedded(value: Any) -> Markup:

@@ -23,7 +23,7 @@ class Chain:
     contradictions: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     #: Whether the last state was refused, so that what begins with it has no known start.
-    _cut: bool = False
+    _broken: bool = False
 
     def add(self, window: Window) -> None:
         """Take the next window that no later resumption supersedes, unless it repeats an end or contradicts one."""
@@ -31,15 +31,15 @@ class Chain:
         if last is None:
             self.windows.append(window)
         elif window.header.is_state and window.header.follows(last.header):
-            self._cut = False
+            self._broken = False
         elif problem := _contradiction(window, last):
             self.contradictions.append(problem)
-            self._cut = True
+            self._broken = True
         else:
-            if not window.header.is_state and not self._cut and not window.header.follows(last.header):
+            if not window.header.is_state and not self._broken and not window.header.follows(last.header):
                 self.missing.append(missing_before(window))
-            self.windows.append(replace(window, previous=None if self._cut else last))
-            self._cut = False
+            self.windows.append(replace(window, previous=None if self._broken else last))
+            self._broken = False
 
 
 def chained(windows: Iterable[Window]) -> Chain:
@@ -104,8 +104,8 @@ def _unseen(window: ShardHeader, before: ShardHeader) -> str:
         return "what the weights did meanwhile is"
     name, (first, last) = next(iter(spans.items()))
     alike = len(set(spans.values())) == 1 and spans.keys() == window.layers.keys()
-    of = "" if alike else f" of layer {name!r:.80}"
-    return f"update {first}{of} is" if first == last else f"updates {first} to {last}{of} are"
+    of_layer = "" if alike else f" of layer {name!r:.80}"
+    return f"update {first}{of_layer} is" if first == last else f"updates {first} to {last}{of_layer} are"
 
 
 def check_connected(windows: Sequence[Window]) -> None:

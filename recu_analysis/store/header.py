@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from recu_analysis.errors import DamagedError, InputError
@@ -77,9 +77,9 @@ class LayerSpec:
         return math.prod(self.shape)
 
     @property
-    def centre(self) -> bool:
+    def center(self) -> bool:
         """Whether the effective weight is the latent one less its channel's mean."""
-        return self.transform is not None and self.transform.centre
+        return self.transform is not None and self.transform.center
 
     def signs(self, weight: ArrayLike) -> NDArray[np.bool_]:
         """Effective signs, True for +1, of what a record calls its operand: the latent or the effective weights."""
@@ -87,9 +87,6 @@ class LayerSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON has them."""
-        transform = None if self.transform is None else asdict(self.transform)
-        if transform is not None:
-            transform = {"center": transform.pop("centre"), **transform}
         return {
             **self.more,
             "name": self.name,
@@ -97,32 +94,32 @@ class LayerSpec:
             "dtype": self.dtype,
             "adapter": self.adapter,
             "quantizer": SIGNS,
-            "transform": transform,
+            "transform": None if self.transform is None else self.transform.to_dict(),
             "verified": self.verified,
             "differs": self.differs,
             "in_place": self.in_place,
-            **({"z": self.z} if transform is None and self.z else {}),
+            **({"z": self.z} if self.transform is None and self.z else {}),
         }
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any], where: str) -> Self:
         """The specification that `to_dict` described; DamagedError if it is none."""
         try:
-            known = dict(entry)
-            shape, transform = tuple(known.pop("shape")), known.pop("transform")
-            name, quantizer = of_type(known.pop("name"), str), known.pop("quantizer", SIGNS)
+            fields = dict(entry)
+            shape, transform = tuple(fields.pop("shape")), fields.pop("transform")
+            name, quantizer = of_type(fields.pop("name"), str), fields.pop("quantizer", SIGNS)
             name.encode()
             spec = cls(
                 name=name,
                 shape=tuple(of_type(size, int) for size in shape),
-                dtype=of_type(known.pop("dtype"), str),
-                adapter=of_type(known.pop("adapter"), str),
-                transform=None if transform is None else _transform(of_type(transform, dict)),
-                verified=None if (verified := known.pop("verified", None)) is None else of_type(verified, bool),
-                differs=_number(known.pop("differs", 0.0)),
-                z=of_type(known.pop("z", ""), str) if transform is None else "effective",
-                in_place=of_type(known.pop("in_place", False), bool),
-                more=known,
+                dtype=of_type(fields.pop("dtype"), str),
+                adapter=of_type(fields.pop("adapter"), str),
+                transform=None if transform is None else WeightTransform.from_dict(of_type(transform, dict)),
+                verified=None if (verified := fields.pop("verified", None)) is None else of_type(verified, bool),
+                differs=_number(fields.pop("differs", 0.0)),
+                z=of_type(fields.pop("z", ""), str) if transform is None else "effective",
+                in_place=of_type(fields.pop("in_place", False), bool),
+                more=fields,
             )
         except (KeyError, TypeError, ValueError, OverflowError, InputError) as error:
             raise DamagedError(f"{where} describes a layer in a way that cannot be read: {error}") from None
@@ -134,10 +131,6 @@ class LayerSpec:
                 "recu-analysis reads signs"
             )
         return spec
-
-
-def _transform(entry: dict[str, Any]) -> WeightTransform:
-    return WeightTransform.from_dict({"centre" if name == "center" else name: value for name, value in entry.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +267,7 @@ class LayerWindow:
 
         What several windows agree on may still be a sum of each, so nothing is taken over without a rule.
         """
-        known = {name: TABLE[name].merged([getattr(each, name) for each in windows]) for name in LAYER_NUMBERS}
+        content = {name: TABLE[name].merged([getattr(each, name) for each in windows]) for name in LAYER_NUMBERS}
         more: dict[str, Any] = {}
         for name in dict.fromkeys(name for each in windows for name in each.more):
             values = [each.more.get(name) for each in windows]
@@ -283,7 +276,7 @@ class LayerWindow:
                 raise InputError(f"this version of recu-analysis does not know how {name!r:.60} of windows merges")
             whole = values[0] if row is None or not row.mergeable else row.merged(values)
             more |= {} if whole is None else {name: whole}
-        return cls(**known, more=more)
+        return cls(**content, more=more)
 
 
 def _layer_value(row: Quantity | None, value: Any) -> Any:

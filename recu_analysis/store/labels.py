@@ -1,4 +1,4 @@
-"""What runs are called beside one another: the shortest ends of their folders that tell them apart."""
+"""What runs are called beside one another: as a list of runs says, or by the ends of their folders."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from recu_analysis.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from recu_analysis.store.run import Run
 
 
 def folder_names(paths: Sequence[Path]) -> list[str]:
@@ -28,3 +30,19 @@ def folder_names(paths: Sequence[Path]) -> list[str]:
     if twice is None:
         return []
     raise InputError(f"{twice} is named twice; give every run once")
+
+
+def labels_of(runs: Sequence[Run]) -> list[str]:
+    """What runs are called: the label that a list of runs gives them, else the end of the folder that tells it apart.
+
+    Raises
+    ------
+    InputError
+        If a folder is named twice, or two runs have one label.
+    """
+    ends = folder_names([run.path for run in runs])
+    labels = [run.label or end for run, end in zip(runs, ends, strict=True)]
+    twice = next((label for label in labels if labels.count(label) > 1), None)
+    if twice is not None:
+        raise InputError(f"two runs are called {twice!r}; give each a label of its own")
+    return labels

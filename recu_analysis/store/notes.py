@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from recu_analysis.errors import listed
-from recu_analysis.store.choice import numbers_text
+from recu_analysis.store.layer_selection import numbers_text
 
 if TYPE_CHECKING:
     from recu_analysis.store.run import Run

@@ -187,8 +187,8 @@ class Quantity:
 
     def to_dict(self) -> dict[str, Any]:
         """What run.json says of it, so that a reader who does not know it can read, check and merge it."""
-        known = {"name": self.name, "of": self.of, "dtype": self.dtype, "merge": self.merge, "kept": self.kept}
-        return known | {name: text for name in ("unit", "asked", "decay") if (text := getattr(self, name))}
+        row = {"name": self.name, "of": self.of, "dtype": self.dtype, "merge": self.merge, "kept": self.kept}
+        return row | {name: text for name in ("unit", "asked", "decay") if (text := getattr(self, name))}
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> Self:
@@ -273,16 +273,16 @@ def requested(quantities: Iterable[str] = (), only: Iterable[str] | None = None)
     InputError
         If there is no quantity of a name.
     """
-    known = (*QUANTITIES, *MORE_QUANTITIES)
+    names = (*QUANTITIES, *MORE_QUANTITIES)
     try:
-        added, alone = ([each] if isinstance(each, str) else list(each or ()) for each in (quantities, only))
+        added, alone = ([name] if isinstance(name, str) else list(name or ()) for name in (quantities, only))
     except TypeError:
         raise InputError(f"quantities and only are names, such as {MORE_QUANTITIES[0]!r}, not numbers") from None
-    for each in (*added, *alone):
-        if each not in known:
-            raise unknown("quantity to record", each, known)
+    for name in (*added, *alone):
+        if name not in names:
+            raise unknown("quantity to record", name, names)
     wanted = {*added, *(QUANTITIES if only is None else alone)}
-    return tuple(each for each in known if each in wanted)
+    return tuple(name for name in names if name in wanted)
 
 
 def rows_of(requests: Iterable[str]) -> dict[str, Quantity]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from recu_analysis.errors import InputError, NotRecordedError
+from recu_analysis.errors import InputError, NotRecordedError, QueryError
 from recu_analysis.store.chain import check_connected
 from recu_analysis.store.header import LayerWindow
 from recu_analysis.store.quantities import ADDED, TABLE, UNION
@@ -83,7 +83,7 @@ class Ends:
 
 
 def _scores(weight: Array, spec: LayerSpec) -> NDArray[np.float64]:
-    scores = standard_scores(weight, centre=spec.centre)
+    scores = standard_scores(weight, center=spec.center)
     scores.flags.writeable = False
     return scores
 
@@ -115,8 +115,13 @@ class MergedRecord:
         self._records = [window[ends.spec.name] for window in self.windows]
 
     def __getattr__(self, name: str) -> Any:
-        if name not in self.__dict__.get("_arrays", ()):
-            raise AttributeError(f"the record has no part {name!r}: it was not asked for")
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name not in self._arrays:
+            raise QueryError(
+                f"the record of layer {self._ends.spec.name!r} has no part {name!r}: list it where windows are asked "
+                f"for, beside {', '.join(sorted(self.parts)) or 'no other'}"
+            )
         return self.part(name)
 
     def part(self, name: str) -> Array | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.errors import DamagedError, NotARunError, RecuError
 from recu_analysis.store import format as names
 from recu_analysis.store.chain import chained, gap
+from recu_analysis.store.consistency import other_updates
 from recu_analysis.store.header import RunHeader
 from recu_analysis.store.sealing import unsealed
 from recu_analysis.store.segments import (
@@ -26,7 +27,6 @@ from recu_analysis.store.segments import (
     shards,
 )
 from recu_analysis.store.shard import ShardHeader
-from recu_analysis.store.sound import other_updates
 from recu_analysis.store.tensors import TensorFile, read_small
 from recu_analysis.store.window import Window, Windows
 
@@ -53,6 +53,10 @@ class Run:
     segments : tuple of Segment
     problems : tuple of str
         A sentence for all that is damaged, missing or contradicts: such windows are left out.
+    label, arm : str or None
+        What a list of runs calls it, and the experiment whose seed it is; see `recu_analysis.open_runs`.
+    stated_seed : int or None
+        The seed that the list says.
     """
 
     path: Path
@@ -60,11 +64,19 @@ class Run:
     windows: Windows
     segments: tuple[Segment, ...]
     problems: tuple[str, ...] = field(default=())
+    label: str | None = None
+    arm: str | None = None
+    stated_seed: int | None = None
 
     @property
     def id(self) -> str:
         """The run's own name, drawn when it began."""
         return self.header.run_id
+
+    @property
+    def name(self) -> str:
+        """What it is called where it stands alone: its label, or the name of its folder."""
+        return self.label or self.path.name
 
     @property
     def gaps(self) -> tuple[str, ...]:
@@ -94,9 +106,9 @@ class Run:
         for layer in self.header.layers:
             transform = asdict(layer.transform) if layer.transform else {}
             shape = "x".join(map(str, layer.shape))
-            known = {"name": layer.name, "shape": shape, "dtype": layer.dtype, "weights": layer.weights}
+            columns = {"name": layer.name, "shape": shape, "dtype": layer.dtype, "weights": layer.weights}
             seen = {"verified": layer.verified, "differs": layer.differs}
-            rows.append(known | {"adapter": layer.adapter} | transform | seen)
+            rows.append(columns | {"adapter": layer.adapter} | transform | seen)
         return pd.DataFrame(rows)
 
     @cached_property
@@ -175,8 +187,8 @@ def open_run(path: str | os.PathLike[str]) -> Run:
 def _lost_marks(segments: Sequence[Segment], found: Sequence[Sequence[Window]]) -> Iterator[str]:
     """What is missing at the end of metrics, as windows after them, or the segment after theirs, tell it."""
     for segment, windows, later in zip_longest(segments, found, segments[1:]):
-        told = [window.header.marks or 0 for window in windows]
-        logged = max([*told, (later and later.marks_before) or 0], default=0)
+        counts = [window.header.marks or 0 for window in windows]
+        logged = max([*counts, (later and later.marks_before) or 0], default=0)
         with contextlib.suppress(DamagedError):  # what cannot be read is told where the marks are
             text = lost_marks(segment.folder, logged) if logged else None
             if text:
@@ -232,11 +244,11 @@ def _segments(history: Path, header: RunHeader, problems: list[str]) -> Iterator
             # Without windows the process died before its segment began; otherwise they say where they start from,
             # and must be heard, for they supersede others.
             windows = list(_segment_windows(Segment(path, number, 0), header, []))
-            there = os.path.lexists(path / names.SEGMENT_FILE)
+            exists = os.path.lexists(path / names.SEGMENT_FILE)
             try:
                 segment = read_segment(path, number, header.version)  # a writer may have begun it meanwhile
             except DamagedError as error:
-                if windows or there:
+                if windows or exists:
                     problems.append(str(error))
                 if not windows:
                     continue

@@ -66,9 +66,11 @@ def missing_places(history: Path) -> list[str]:
         return [f"{history} is missing, with all windows of the run"]
     if history.is_symlink() or not history.is_dir():
         return [f"{history} is a link or a file, where a folder was written"]
-    there = {number for number, _ in numbered(history, names.SEGMENT_NAME)}
-    places = (history / names.segment_name(number) for number in range(max(there, default=0)) if number not in there)
-    absent = [*places] if there else [history / names.segment_name(0)]
+    numbers = {number for number, _ in numbered(history, names.SEGMENT_NAME)}
+    places = (
+        history / names.segment_name(number) for number in range(max(numbers, default=0)) if number not in numbers
+    )
+    absent = [*places] if numbers else [history / names.segment_name(0)]
     return [f"{place} is missing, with what was recorded in it" for place in absent if not os.path.lexists(place)]
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self
 
 from recu_analysis.errors import DamagedError
+from recu_analysis.store.consistency import contradiction
 from recu_analysis.store.format import FORMAT_VERSION, SHARD_FORMAT
 from recu_analysis.store.header import LayerWindow, of_type
 from recu_analysis.store.quantities import TABLE
 from recu_analysis.store.sealing import dump_json, load_json, seal
-from recu_analysis.store.sound import contradiction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

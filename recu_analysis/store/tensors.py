@@ -58,7 +58,7 @@ def open_regular(path: Path, where: str) -> int:
 
 
 @contextlib.contextmanager
-def reading(path: Path, where: str, buffering: int = -1) -> Iterator[Any]:
+def open_for_reading(path: Path, where: str, buffering: int = -1) -> Iterator[Any]:
     """A regular file, open for plain reads; DamagedError where it or its disk cannot be read."""
     with os.fdopen(open_regular(path, where), "rb", buffering) as file:
         try:
@@ -69,7 +69,7 @@ def reading(path: Path, where: str, buffering: int = -1) -> Iterator[Any]:
 
 def read_small(path: Path, where: str, limit: int = MAX_HEADER_BYTES) -> bytes:
     """All of a small regular file, such as run.json; DamagedError above `limit` bytes."""
-    with reading(path, where) as file:
+    with open_for_reading(path, where) as file:
         content: bytes = file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)  # room is made for what is asked
     if len(content) > limit:
         raise DamagedError(f"{where} is larger than {limit} bytes, which no such file of a run directory is")
@@ -101,7 +101,7 @@ class TensorFile:
     _checked: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
-        with reading(self.path, self.where) as file:
+        with open_for_reading(self.path, self.where) as file:
             self.size = size = os.fstat(file.fileno()).st_size
             length = int.from_bytes(file.read(8), "little")
             if size < 8 or length > min(size - 8, MAX_HEADER_BYTES):
@@ -157,7 +157,7 @@ class TensorFile:
             array = np.empty(entry.shape, entry.dtype)
         except ValueError:
             raise DamagedError(f"{self.where} is damaged: tensor {name!r:.80} has an impossible shape") from None
-        with reading(self.path, self.where) as file:
+        with open_for_reading(self.path, self.where) as file:
             file.seek(entry.start)
             if not _read_into(file, array):
                 raise TornError(f"{self.where} is cut short: tensor {name!r:.80} ends too early")
@@ -181,7 +181,7 @@ class TensorFile:
         entry = self.entry(name)
         hasher = None if name in self._checked else tensor_hasher(name, entry.dtype, entry.shape)
         buffer = np.empty(BLOCK_BYTES // entry.dtype.itemsize, entry.dtype)
-        with reading(self.path, self.where, buffering=0) as file:
+        with open_for_reading(self.path, self.where, buffering=0) as file:
             file.seek(entry.start)
             left = (entry.stop - entry.start) // entry.dtype.itemsize
             while left:

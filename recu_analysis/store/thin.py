@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recu_analysis.errors import DamagedError, InputError, RunExistsError, WindowNotFoundError
-from recu_analysis.store.choice import numbers_text, select_layers
 from recu_analysis.store.durable import check_room, whole_folder
+from recu_analysis.store.layer_selection import numbers_text, select_layers
 from recu_analysis.store.record import merged
 from recu_analysis.store.run import open_run
 from recu_analysis.store.state import LayerState
@@ -194,7 +194,7 @@ def _state(group: Sequence[Window], spec: LayerSpec) -> LayerState:
     flipped = np.flatnonzero(whole.flips)
     arrays: dict[str, NDArray[Any]] = {"weight": whole.end, "flipped": flipped.astype(np.uint32)}
     for row in group[-1].quantities.values():
-        known = None if row.of == "layer" or row.name in arrays else whole.part(row.name)
-        if known is not None:
-            arrays[row.name] = row.stored(known.reshape(-1)[flipped] if row.of == "flipped" else known, spec.dtype)
+        value = None if row.of == "layer" or row.name in arrays else whole.part(row.name)
+        if value is not None:
+            arrays[row.name] = row.stored(value.reshape(-1)[flipped] if row.of == "flipped" else value, spec.dtype)
     return LayerState(whole.summary, arrays)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.errors import DamagedError, RecuError, StoreError
 from recu_analysis.store import format as names
 from recu_analysis.store.chain import gap, missing_before
+from recu_analysis.store.consistency import odd_flips
 from recu_analysis.store.quantities import UNION, tensors_of
 from recu_analysis.store.run import open_run, open_window
 from recu_analysis.store.sealing import load_json, seal
 from recu_analysis.store.segments import Segment, limit, missing_places, numbered, read_marks, read_segment, shards
-from recu_analysis.store.sound import odd_flips
 from recu_analysis.store.tensors import TensorFile, TornError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _FOLDERS = re.compile(rf".*({names.HISTORY}|{names.SEGMENT_NAME.pattern})")
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class FileStatus:
     """One row: a file, or one that should be there; `bytes` None where it is not."""
 
     file: str
@@ -80,80 +80,80 @@ def verify(path: str | os.PathLike[str]) -> pd.DataFrame:
 
     run = open_run(path)
     try:
-        findings = list(_findings(run))
+        statuses = list(_statuses(run))
     except OSError as error:
         raise StoreError(f"{run.path} cannot be read: {error.strerror}") from None
-    rows = [asdict(finding) | {"file": finding.file.removeprefix(f"{run.path}/")} for finding in findings]
+    rows = [asdict(status) | {"file": status.file.removeprefix(f"{run.path}/")} for status in statuses]
     return pd.DataFrame(rows, dtype="object")  # whole numbers stay so beside None
 
 
-def _findings(run: Run) -> Iterator[Finding]:
-    told: list[Finding] = []
-    for finding in _files(run):
-        yield finding
-        if finding.verdict in DAMAGE:
-            told.append(finding)
+def _statuses(run: Run) -> Iterator[FileStatus]:
+    damaged: list[FileStatus] = []
+    for status in _files(run):
+        yield status
+        if status.verdict in DAMAGE:
+            damaged.append(status)
     # What windows and segments say of each other is not seen in any of them alone.
     for problem in run.problems:
-        if not any(_tells(finding, problem) for finding in told):
-            yield Finding(str(run.path / names.HISTORY), "damaged", detail=problem)
+        if not any(_reports(status, problem) for status in damaged):
+            yield FileStatus(str(run.path / names.HISTORY), "damaged", detail=problem)
 
 
-def _tells(finding: Finding, problem: str) -> bool:
+def _reports(status: FileStatus, problem: str) -> bool:
     """Whether what is wrong with a file is what readers say, be it in other words."""
-    return problem in finding.detail or (finding.file in problem and not _FOLDERS.fullmatch(finding.file))
+    return problem in status.detail or (status.file in problem and not _FOLDERS.fullmatch(status.file))
 
 
-def _files(run: Run) -> Iterator[Finding]:
+def _files(run: Run) -> Iterator[FileStatus]:
     history, checkpoints = run.path / names.HISTORY, run.path / names.CHECKPOINTS
     yield _plain(run.path / names.RUN_FILE)
     yield from _refusal(run)
     for text in missing_places(history):
-        yield Finding(str(history), "missing", detail=text)
+        yield FileStatus(str(history), "missing", detail=text)
     yield from _links(history, names.SEGMENT_NAME)
     yield from _leftovers(history)
     unseen = {str(window.file.path): gap(window) or "" for window in run.windows}
     for number, folder in numbered(history, names.SEGMENT_NAME):
-        for finding in _segment(run, number, folder):
-            yield replace(finding, detail=finding.detail or unseen.get(finding.file, ""))
+        for status in _segment(run, number, folder):
+            yield replace(status, detail=status.detail or unseen.get(status.file, ""))
     if not checkpoints.is_symlink():
         yield from (_checkpoint(file) for file in sorted(checkpoints.glob("*.safetensors")))
 
 
-def _plain(file: Path) -> Finding:
-    return Finding(str(file), "whole", bytes=file.lstat().st_size)
+def _plain(file: Path) -> FileStatus:
+    return FileStatus(str(file), "whole", bytes=file.lstat().st_size)
 
 
-def _refusal(run: Run) -> Iterator[Finding]:
+def _refusal(run: Run) -> Iterator[FileStatus]:
     """The file in which a recording said that the run is not to be trusted, where it did."""
     file = run.path / names.REFUSED_FILE
     if os.path.lexists(file):
-        yield Finding(str(file), "damaged", bytes=file.lstat().st_size, detail=run.problems[0])
+        yield FileStatus(str(file), "damaged", bytes=file.lstat().st_size, detail=run.problems[0])
 
 
-def _links(folder: Path, pattern: re.Pattern[str]) -> Iterator[Finding]:
+def _links(folder: Path, pattern: re.Pattern[str]) -> Iterator[FileStatus]:
     """What has a folder's name and is none, which readers do not follow."""
     for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
         if pattern.fullmatch(entry.name) and (entry.is_symlink() or not entry.is_dir()):
-            yield Finding(str(entry), "damaged", detail=f"{entry} is a link or a file, where a folder was written")
+            yield FileStatus(str(entry), "damaged", detail=f"{entry} is a link or a file, where a folder was written")
 
 
-def _leftovers(folder: Path) -> list[Finding]:
+def _leftovers(folder: Path) -> list[FileStatus]:
     """Files of a staging folder; those that a writer takes out of it meanwhile are none."""
-    found: list[Finding] = []
+    found: list[FileStatus] = []
     if folder.is_symlink():
         return found
     with contextlib.suppress(FileNotFoundError):
         for file in sorted(folder.iterdir()):
             with contextlib.suppress(FileNotFoundError):
-                status = file.lstat()
-                if stat.S_ISREG(status.st_mode):
-                    size, text = status.st_size, f"{file} is half-written"
-                    found.append(Finding(str(file), "unfinished", bytes=size, detail=text))
+                properties = file.lstat()
+                if stat.S_ISREG(properties.st_mode):
+                    size, text = properties.st_size, f"{file} is half-written"
+                    found.append(FileStatus(str(file), "unfinished", bytes=size, detail=text))
     return found
 
 
-def _segment(run: Run, number: int, folder: Path) -> Iterator[Finding]:
+def _segment(run: Run, number: int, folder: Path) -> Iterator[FileStatus]:
     # The marks first: a writer that goes on marks no window before it is whole.
     metrics, marked = _marks(number, folder, run.header.version)
     rows = sorted(_windows(run, number, folder, marked), key=lambda row: -1 if row.window is None else row.window)
@@ -166,38 +166,38 @@ def _segment(run: Run, number: int, folder: Path) -> Iterator[Finding]:
     yield from _leftovers(folder / names.STAGING)
 
 
-def _cut_short(run: Run, folder: Path, found: Sequence[Finding]) -> Iterator[Finding]:
-    """The findings of a segment's metrics; torn, or missing, where lines at their end are."""
+def _cut_short(run: Run, folder: Path, found: Sequence[FileStatus]) -> Iterator[FileStatus]:
+    """The status of a segment's metrics; torn, or missing, where lines at their end are."""
     file = str(folder / names.METRICS_FILE)
     lost = [problem for problem in run.problems if problem.startswith(f"{file} ")]
-    if not lost or any(finding.verdict in DAMAGE for finding in found):
+    if not lost or any(status.verdict in DAMAGE for status in found):
         yield from found
     elif found:
-        yield from (replace(finding, verdict="torn", detail=lost[0]) for finding in found)
+        yield from (replace(status, verdict="torn", detail=lost[0]) for status in found)
     else:
-        yield Finding(file, "missing", detail=lost[0])
+        yield FileStatus(file, "missing", detail=lost[0])
 
 
-def _missing(file: str, segment: int, window: int | None, detail: str) -> Finding:
-    return Finding(file, "missing", segment, window, detail=detail)
+def _missing(file: str, segment: int, window: int | None, detail: str) -> FileStatus:
+    return FileStatus(file, "missing", segment, window, detail=detail)
 
 
-def _start(number: int, folder: Path, version: int, *, began: bool) -> Finding:
+def _start(number: int, folder: Path, version: int, *, began: bool) -> FileStatus:
     """What there is to say of segment.json; without it and without windows a process died before it began."""
     file = folder / names.SEGMENT_FILE
     if not file.is_symlink() and not file.exists():
         verdict, why = (
             ("missing", "is missing") if began else ("unfinished", "was not written: the process died before")
         )
-        return Finding(str(file), verdict, number, detail=f"{file} {why}")
+        return FileStatus(str(file), verdict, number, detail=f"{file} {why}")
     try:
         read_segment(folder, number, version)
     except RecuError as error:
-        return Finding(str(file), "damaged", number, bytes=file.lstat().st_size, detail=str(error))
-    return Finding(str(file), "whole", number, bytes=file.lstat().st_size)
+        return FileStatus(str(file), "damaged", number, bytes=file.lstat().st_size, detail=str(error))
+    return FileStatus(str(file), "whole", number, bytes=file.lstat().st_size)
 
 
-def _marks(number: int, folder: Path, version: int) -> tuple[list[Finding], set[int]]:
+def _marks(number: int, folder: Path, version: int) -> tuple[list[FileStatus], set[int]]:
     """What there is to say of a segment's metrics, and the windows that they name."""
     file = folder / names.METRICS_FILE
     marked: set[int] = set()
@@ -206,12 +206,12 @@ def _marks(number: int, folder: Path, version: int) -> tuple[list[Finding], set[
             if type(mark.get("window")) is int:
                 marked.add(mark["window"])
     except RecuError as error:
-        return [Finding(str(file), "damaged", number, bytes=file.lstat().st_size, detail=str(error))], marked
-    found = [Finding(str(file), "whole", number, bytes=file.lstat().st_size)] if file.exists() else []
+        return [FileStatus(str(file), "damaged", number, bytes=file.lstat().st_size, detail=str(error))], marked
+    found = [FileStatus(str(file), "whole", number, bytes=file.lstat().st_size)] if file.exists() else []
     return found, marked
 
 
-def _windows(run: Run, number: int, folder: Path, marked: set[int]) -> Iterator[Finding]:
+def _windows(run: Run, number: int, folder: Path, marked: set[int]) -> Iterator[FileStatus]:
     """Every shard of a segment, and the windows that are missing before or between those that are there."""
     yield from _links(folder, names.WINDOW_NAME)
     places = numbered(folder, names.WINDOW_NAME)
@@ -222,16 +222,18 @@ def _windows(run: Run, number: int, folder: Path, marked: set[int]) -> Iterator[
         yield _missing(str(file), number, index, text)
     before: Window | None = None
     for index, place in places:
-        finding, window = _shard(run, Segment(folder, number, 0), index, place)
+        status, window = _shard(run, Segment(folder, number, 0), index, place)
         if window is None:
             lost.add(index)
         else:
             if not _goes_on(window, before, lost):
                 yield _missing(str(folder), number, None, missing_before(window))
             before = window
-        yield finding
+        yield status
         for name in _strangers(place):
-            yield Finding(str(place / name), "damaged", number, index, detail=f"{place / name} does not belong there")
+            yield FileStatus(
+                str(place / name), "damaged", number, index, detail=f"{place / name} does not belong there"
+            )
 
 
 def _goes_on(window: Window, before: Window | None, lost: set[int]) -> bool:
@@ -250,25 +252,25 @@ def _strangers(place: Path) -> list[str]:
         return []  # said of the window itself
 
 
-def _shard(run: Run, segment: Segment, number: int, place: Path) -> tuple[Finding, Window | None]:
+def _shard(run: Run, segment: Segment, number: int, place: Path) -> tuple[FileStatus, Window | None]:
     file = place / names.shard_name(0, 1)
-    known: dict[str, Any] = {"segment": segment.number, "window": number}
+    fields: dict[str, Any] = {"segment": segment.number, "window": number}
     try:
         if not shards(place):
-            return Finding(str(place), "unfinished", **known, detail=f"{place} is empty"), None
-        known["bytes"] = file.lstat().st_size
+            return FileStatus(str(place), "unfinished", **fields, detail=f"{place} is empty"), None
+        fields["bytes"] = file.lstat().st_size
         window = open_window(number, place, segment, run.header, {spec.name: spec for spec in run.header.layers})
-        known |= {"first_update": window.first_update, "last_update": window.last_update}
+        fields |= {"first_update": window.first_update, "last_update": window.last_update}
         check_window(window)
     except (RecuError, OSError) as error:
         gone = isinstance(error, FileNotFoundError)
         detail = f"window {number} ({file}) is missing" if gone else str(error)
         verdict = "missing" if gone else "torn" if isinstance(error, TornError) else "damaged"
-        return Finding(str(file), verdict, **known, detail=detail), None
+        return FileStatus(str(file), verdict, **fields, detail=detail), None
     verdict = "superseded" if window.last_update > limit(segment, run.segments) else "whole"
     if verdict == "whole" and window.partial:
         verdict = "partial"
-    return Finding(str(file), verdict, **known), window
+    return FileStatus(str(file), verdict, **fields), window
 
 
 def check_window(window: Window) -> None:
@@ -287,11 +289,11 @@ def check_window(window: Window) -> None:
 
 
 def _problems(window: Window) -> Iterator[RecuError]:
-    known = {f"{kind}/{layer}" for layer, spec in window.specs.items() for kind in _tensors(window, spec)}
+    expected = {f"{kind}/{layer}" for layer, spec in window.specs.items() for kind in _tensors(window, spec)}
     for name in sorted(window.file.entries.keys() ^ window.header.digests.keys()):
         what = "tensor" if name in window.header.digests else "checksum of tensor"
         yield DamagedError(f"{window.where} is damaged: it has no {what} {name!r:.80}")
-    for name in sorted((window.file.entries.keys() & window.header.digests.keys()) - known):
+    for name in sorted((window.file.entries.keys() & window.header.digests.keys()) - expected):
         yield DamagedError(f"{window.where} is damaged: its tensor {name!r:.80} is of no layer of the run")
     for layer in window.specs:
         yield from _layer_problems(window[layer])
@@ -317,14 +319,14 @@ def _layer_problems(record: LayerRecord) -> Iterator[RecuError]:
             yield DamagedError(f"{record.window.where} is damaged: in layer {record.spec.name!r:.80} {text}")
 
 
-def _checkpoint(file: Path) -> Finding:
+def _checkpoint(file: Path) -> FileStatus:
     """What there is to say of a checkpoint, which is read again where a training has replaced it meanwhile."""
-    before, finding, after = file.lstat(), _checkpoint_as_it_is(file), file.lstat()
+    before, status, after = file.lstat(), _checkpoint_as_it_is(file), file.lstat()
     same = (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
-    return finding if same else _checkpoint(file)
+    return status if same else _checkpoint(file)
 
 
-def _checkpoint_as_it_is(file: Path) -> Finding:
+def _checkpoint_as_it_is(file: Path) -> FileStatus:
     """What there is to say of a checkpoint, by the checksums in it."""
     try:
         found = TensorFile(file, str(file))
@@ -337,5 +339,5 @@ def _checkpoint_as_it_is(file: Path) -> Finding:
             found.read(name, expected)
     except RecuError as error:
         verdict = "torn" if isinstance(error, TornError) else "damaged"
-        return Finding(str(file), verdict, bytes=file.lstat().st_size, detail=str(error))
-    return Finding(str(file), "whole", bytes=file.lstat().st_size)
+        return FileStatus(str(file), verdict, bytes=file.lstat().st_size, detail=str(error))
+    return FileStatus(str(file), "whole", bytes=file.lstat().st_size)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 import numpy as np
 
 from recu_analysis.errors import DamagedError, LayerNotFoundError, NotRecordedError, WindowNotFoundError, hint
+from recu_analysis.store.consistency import fits_shape, fits_window, is_negative
 from recu_analysis.store.quantities import TABLE, UNION
-from recu_analysis.store.sound import fits_shape, fits_window, is_negative
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,8 +95,8 @@ class LayerRecord:
 
     def holds(self, name: str) -> bool:
         """Whether the layer has a quantity in this window; effective weights only where no transform says them."""
-        told = name == "effective" and self.spec.transform is not None
-        return f"{name}/{self.spec.name}" in self.window.file.entries and not told
+        derived = name == "effective" and self.spec.transform is not None
+        return f"{name}/{self.spec.name}" in self.window.file.entries and not derived
 
     def _tensor(self, kind: str) -> Array:
         return self.window.file.read(*self._named(kind))

@@ -16,8 +16,8 @@ from recu_analysis.store import format as names
 from recu_analysis.store.background import Background
 from recu_analysis.store.durable import append, as_store_error, check_room, commit, sync_directory
 from recu_analysis.store.header import RunHeader
-from recu_analysis.store.held import HeldFolder, absolute
 from recu_analysis.store.limits import check_recordable
+from recu_analysis.store.locked_folder import HeldFolder, absolute
 from recu_analysis.store.quantities import QUANTITIES, requests_of, rows_of
 from recu_analysis.store.replaced import Replaced
 from recu_analysis.store.run import open_run
@@ -265,8 +265,8 @@ class RunWriter:
         self._require_open()
         if tuple(layers) != self._header.layers:
             raise InputError("run.json can say more of the layers of its run, and not have other layers")
-        known = zip(layers, self._header.layers, strict=True)
-        header = replace(self._header, layers=tuple(_with_verdict(old, new) for new, old in known))
+        pairs = zip(layers, self._header.layers, strict=True)
+        header = replace(self._header, layers=tuple(_with_verdict(old, new) for new, old in pairs))
         check_recordable(header)
         self._header = header
         self._put(lambda: self._commit(self.path / names.RUN_FILE, header.to_json()))

@@ -12,8 +12,8 @@ from scipy.special import ndtr
 from recu_analysis.errors import InputError, unknown
 from recu_analysis.theory import gennorm
 from recu_analysis.theory.blocks import blocks
+from recu_analysis.theory.empirical import check_weights
 from recu_analysis.theory.intervals import LEVEL, Interval, group_of, groups, over_channels
-from recu_analysis.theory.measured import check_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,20 +96,20 @@ def fit(values: ArrayLike, *, location: Location = "zero", level: float = LEVEL)
     low, high = rows.min(), rows.max()
     if low == high:
         raise InputError(f"all {rows.size} weights are {low:g}; a constant has no distribution to fit")
-    centre = _centre(rows, location)
-    if centre:
-        rows = rows - centre
+    center = _center(rows, location)
+    if center:
+        rows = rows - center
     scale, shape = laplace_scale(rows, level), gennorm.shape(rows, level)
-    deviation = _root_mean_square(rows, max(abs(float(low) - centre), abs(float(high) - centre)))
+    deviation = _root_mean_square(rows, max(abs(float(low) - center), abs(float(high) - center)))
     likelihood = -rows.size * (math.log(2.0 * scale.estimate) + 1.0)
     normal = -0.5 * rows.size * (math.log(2.0 * math.pi) + 2.0 * math.log(deviation) + 1.0)
-    known = not math.isnan(shape.estimate)
-    general = gennorm.log_likelihood(rows, shape.estimate) if known else math.nan
-    ordered = rows.reshape(-1) if centre else rows.flatten()  # rows less a centre are a copy already
+    fitted = not math.isnan(shape.estimate)
+    general = gennorm.log_likelihood(rows, shape.estimate) if fitted else math.nan
+    ordered = rows.reshape(-1) if center else rows.flatten()  # rows less a center are a copy already
     ordered.sort()
     return DistributionFit(
         weights=rows.size,
-        location=centre,
+        location=center,
         scale=scale,
         deviation=deviation,
         shape=shape,
@@ -123,7 +123,7 @@ def fit(values: ArrayLike, *, location: Location = "zero", level: float = LEVEL)
     )
 
 
-def _centre(rows: Array, location: Location) -> float:
+def _center(rows: Array, location: Location) -> float:
     if location not in get_args(Location):
         raise unknown("location", location, get_args(Location))
     if location == "zero":

@@ -10,8 +10,8 @@ from scipy.optimize import brentq
 from scipy.special import gammaln, psi
 
 from recu_analysis.theory.blocks import blocks
+from recu_analysis.theory.empirical import check_weights
 from recu_analysis.theory.intervals import LEVEL, Interval, check_level, group_of, groups, over_channels
-from recu_analysis.theory.measured import check_weights
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -65,14 +65,14 @@ def shape(values: ArrayLike, level: float = LEVEL) -> Interval:
         If there is no value, one is NaN or infinite, or the level lies outside (0, 1).
     """
     check_level(level)
-    sums, grid = channel_sums(values)
+    sums, grid = score_sums(values)
     if grid is None:
         return Interval(math.nan, math.nan, math.nan)
     interval = over_channels(sums, lambda totals: roots(totals, grid), level)
     return Interval(float(grid[len(grid) // 2]), interval.low, interval.high)
 
 
-def channel_sums(values: ArrayLike) -> tuple[Values, Values | None]:
+def score_sums(values: ArrayLike) -> tuple[Values, Values | None]:
     """What each group of channels adds to the score at a grid of shapes, whose middle is the estimate.
 
     Parameters
@@ -92,23 +92,23 @@ def channel_sums(values: ArrayLike) -> tuple[Values, Values | None]:
         If there is no value, or one is NaN or infinite.
     """
     rows = check_weights(values)
-    counts, centres = log_histogram(rows, groups(len(rows)))
-    estimate = _solve(counts.sum(axis=0), centres)
+    counts, centers = log_histogram(rows, groups(len(rows)))
+    estimate = _solve(counts.sum(axis=0), centers)
     number = counts.sum(axis=1, keepdims=True)
     if math.isnan(estimate):
         return number, None
     grid = estimate * _GRID
-    powers = np.exp(np.outer(centres, grid))
+    powers = np.exp(np.outer(centers, grid))
     whole, spread = 1.0 + grid**2 * _WITHIN / 2.0, grid * _WITHIN
-    power, weighted = counts @ powers, counts @ (powers * centres[:, None])
+    power, weighted = counts @ powers, counts @ (powers * centers[:, None])
     return np.hstack([power * whole, weighted * whole + power * spread, number]), grid
 
 
 def shape_estimate(values: ArrayLike) -> float:
     """The shape of `shape` without its interval, which takes longer than the estimate."""
     rows = check_weights(values)
-    counts, centres = log_histogram(rows, np.zeros(1, dtype=np.intp))
-    return _solve(counts[0], centres)
+    counts, centers = log_histogram(rows, np.zeros(1, dtype=np.intp))
+    return _solve(counts[0], centers)
 
 
 def log_histogram(rows: Array, first: NDArray[np.intp]) -> tuple[Values, Values]:
@@ -124,7 +124,7 @@ def log_histogram(rows: Array, first: NDArray[np.intp]) -> tuple[Values, Values]
     -------
     counts : ndarray of float64, shape (groups, bins)
         Zeros of x, and what is e^40 times smaller than the largest, count in the first bin.
-    centres : ndarray of float64, shape (bins,)
+    centers : ndarray of float64, shape (bins,)
         Mean over all groups; the middle of the bin where it is empty.
     """
     largest = _largest(rows)
@@ -177,15 +177,15 @@ def _score(beta: Values, power: Values, weighted: Values, count: Values) -> Valu
     return result
 
 
-def _solve(weight: Values, centres: Values) -> float:
+def _solve(weight: Values, centers: Values) -> float:
     """Root of the score for one histogram; NaN where the data is too flat or no root lies in `SHAPES`."""
-    size, total = np.exp(centres), weight.sum()
+    size, total = np.exp(centers), weight.sum()
     if (weight @ size) / total >= FLATTEST * math.sqrt((weight @ size**2) / total):
         return math.nan
 
     def score(beta: float) -> float:
-        powers = weight * np.exp(beta * centres)
-        power, weighted, whole = powers.sum(), powers @ centres, 1.0 + beta**2 * _WITHIN / 2.0
+        powers = weight * np.exp(beta * centers)
+        power, weighted, whole = powers.sum(), powers @ centers, 1.0 + beta**2 * _WITHIN / 2.0
         return float(_score(np.array(beta), power * whole, weighted * whole + power * beta * _WITHIN, total))
 
     if not score(SHAPES[0]) > 0 > score(SHAPES[1]):

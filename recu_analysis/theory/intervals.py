@@ -173,32 +173,32 @@ def over_layers(layers: Sequence[Values], statistic: Callable[[int, Values], Val
     Interval
         Without bounds where a layer has fewer than `FEWEST_CHANNELS` channels, or the median has no value.
     """
-    values = [float(statistic(at, sums.sum(axis=0, keepdims=True))[0]) for at, sums in enumerate(layers)]
-    known = [at for at, value in enumerate(values) if not math.isnan(value)]
-    if not known:
+    values = [float(statistic(index, sums.sum(axis=0, keepdims=True))[0]) for index, sums in enumerate(layers)]
+    valid = [index for index, value in enumerate(values) if not math.isnan(value)]
+    if not valid:
         return Interval(math.nan, math.nan, math.nan)
-    estimate = float(np.median([values[at] for at in known]))
-    count = min(len(layers[at]) for at in known)
+    estimate = float(np.median([values[index] for index in valid]))
+    count = min(len(layers[index]) for index in valid)
     if count < FEWEST_CHANNELS or not math.isfinite(estimate):
         return Interval(estimate, math.nan, math.nan)
-    resampled = np.stack([statistic(at, shuffled(len(layers[at]), at) @ layers[at]) for at in known])
-    without = []
-    for row, at in enumerate(known):
-        alone = statistic(at, layers[at].sum(axis=0, keepdims=True) - layers[at])
-        others = np.array([values[other] for other in known])
+    resampled = np.stack([statistic(index, shuffled(len(layers[index]), index) @ layers[index]) for index in valid])
+    jackknife = []
+    for row, index in enumerate(valid):
+        alone = statistic(index, layers[index].sum(axis=0, keepdims=True) - layers[index])
+        others = np.array([values[other] for other in valid])
         table = np.tile(others, (len(alone), 1))
         table[:, row] = alone
-        without.append(np.median(table, axis=1))
+        jackknife.append(np.median(table, axis=1))
     medians = np.median(resampled, axis=0)
     # The resamples of each layer are narrow by its own number of channels; the fewest stand for all.
-    low, high = bca(estimate, medians, np.concatenate(without), expanded(count, level))
+    low, high = bca(estimate, medians, np.concatenate(jackknife), expanded(count, level))
     return Interval(estimate, low, high)
 
 
 def shuffled(count: int, layer: int) -> Values:
     """The resamples of `count` channels in an order of the layer's own, so that layers vary independently."""
-    order = np.random.default_rng(layer + 1).permutation(RESAMPLES)
-    return draws(count)[order]
+    permutation = np.random.default_rng(layer + 1).permutation(RESAMPLES)
+    return draws(count)[permutation]
 
 
 def student(values: Sequence[float], level: float = LEVEL) -> Interval:
@@ -210,13 +210,13 @@ def student(values: Sequence[float], level: float = LEVEL) -> Interval:
     level : float
         Confidence.
     """
-    known = np.asarray(values, dtype=np.float64)
-    if known.size == 0:
+    sample = np.asarray(values, dtype=np.float64)
+    if sample.size == 0:
         return Interval(math.nan, math.nan, math.nan)
-    middle = float(known.mean())
-    if known.size < 2:
+    middle = float(sample.mean())
+    if sample.size < 2:
         return Interval(middle, math.nan, math.nan)
-    half = float(stdtrit(known.size - 1, 0.5 + level / 2) * known.std(ddof=1)) / math.sqrt(known.size)
+    half = float(stdtrit(sample.size - 1, 0.5 + level / 2) * sample.std(ddof=1)) / math.sqrt(sample.size)
     return Interval(middle, middle - half, middle + half)
 
 

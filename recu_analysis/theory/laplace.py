@@ -8,7 +8,7 @@ import numpy as np
 
 from recu_analysis.errors import InputError
 from recu_analysis.theory.blocks import blocks
-from recu_analysis.theory.reals import real_array, reals
+from recu_analysis.theory.validation import real_array, reals
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

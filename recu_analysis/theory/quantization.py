@@ -8,7 +8,7 @@ import numpy as np
 
 from recu_analysis.errors import InputError
 from recu_analysis.theory.laplace import check_tau
-from recu_analysis.theory.reals import reals
+from recu_analysis.theory.validation import reals
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -11,7 +11,7 @@ from scipy.special import gammaln
 from recu_analysis.errors import InputError
 from recu_analysis.theory.laplace import scale_estimate
 from recu_analysis.theory.quantization import check_scale
-from recu_analysis.theory.reals import real_array, reals
+from recu_analysis.theory.validation import real_array, reals
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 IRNET_SCALE = math.sqrt(0.5)
 
 
-def standardised_scale(b: ArrayLike, target: ArrayLike = IRNET_SCALE) -> Values:
+def standardized_scale(b: ArrayLike, target: ArrayLike = IRNET_SCALE) -> Values:
     """Scale b' of Laplace weights after division by std / (sqrt(2) b*): b*, whatever b was (Eq. 18 to 23).
 
     A Laplace distribution of scale b has std = sqrt(2) b, so b' = b / (sqrt(2) b / (sqrt(2) b*)) = b*. IR-Net's

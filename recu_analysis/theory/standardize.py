@@ -49,7 +49,7 @@ def channels(weight: ArrayLike) -> NDArray[np.float64]:
     return array.reshape(array.shape[0], -1).astype(np.float64)
 
 
-def standard_scores(weight: ArrayLike, *, centre: bool = True) -> NDArray[np.float64]:
+def standard_scores(weight: ArrayLike, *, center: bool = True) -> NDArray[np.float64]:
     """Standard scores z = (w - mean_c) / std_c per output channel c: the coordinate in which movement is measured.
 
     The standard deviation has ddof 1 and no eps; a constant channel has z = 0.
@@ -57,7 +57,7 @@ def standard_scores(weight: ArrayLike, *, centre: bool = True) -> NDArray[np.flo
     Parameters
     ----------
     weight : array_like, shape (C_out, ...)
-    centre : bool
+    center : bool
         Whether the mean of the channel is subtracted; False for layers that take the sign of w itself.
 
     Returns
@@ -65,15 +65,15 @@ def standard_scores(weight: ArrayLike, *, centre: bool = True) -> NDArray[np.flo
     ndarray of float64, shape of `weight`, in standard deviations of the channel
     """
     rows = channels(weight)
-    centred = _centred(rows)
-    deviation = _deviation(centred, ddof=1)
+    centered = _centered(rows)
+    deviation = _deviation(centered, ddof=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        z = (centred if centre else rows) / deviation
+        z = (centered if center else rows) / deviation
     z[deviation[:, 0] == 0.0] = 0.0
     return z.reshape(np.shape(weight))
 
 
-def score_products(start: ArrayLike, end: ArrayLike, *, centre: bool = True) -> NDArray[np.float64]:
+def score_products(start: ArrayLike, end: ArrayLike, *, center: bool = True) -> NDArray[np.float64]:
     """Sums over each output channel of z z', z^2 and z'^2, of z at one moment and z' at another (`standard_scores`).
 
     Their totals give the cosine of z and z', 1 where nothing moved. Channels that are constant at either moment, which
@@ -82,7 +82,7 @@ def score_products(start: ArrayLike, end: ArrayLike, *, centre: bool = True) -> 
     Parameters
     ----------
     start, end : array_like, shape (C_out, ...)
-    centre : bool
+    center : bool
         As for `standard_scores`.
 
     Returns
@@ -95,9 +95,9 @@ def score_products(start: ArrayLike, end: ArrayLike, *, centre: bool = True) -> 
     pairs = zip(*(blocks(weight.reshape(len(weight), -1)) for weight in (before, after)), strict=True)
     for (row, first), (_, last) in pairs:
         rows = first.astype(np.float64), last.astype(np.float64)
-        centred = _centred(rows[0]), _centred(rows[1])
-        variances = [_squares(part) / max(first.shape[1] - 1, 1) for part in centred]
-        x, y = centred if centre else rows
+        centered = _centered(rows[0]), _centered(rows[1])
+        variances = [_squares(part) / max(first.shape[1] - 1, 1) for part in centered]
+        x, y = centered if center else rows
         with np.errstate(divide="ignore", invalid="ignore"):
             products = np.einsum("ij,ij->i", x, y) / np.sqrt(variances[0]) / np.sqrt(variances[1])
             part = np.stack([products, _squares(x) / variances[0], _squares(y) / variances[1]], axis=1)
@@ -126,9 +126,9 @@ def memory(start: NDArray[np.float64], end: NDArray[np.float64]) -> float:
         NaN where no channel is left.
     """
     x, y = (scores.reshape(len(scores), -1) for scores in (start, end))
-    known = np.isfinite(x) & np.isfinite(y)
-    if not known.all():
-        x, y = np.where(known, x, 0.0), np.where(known, y, 0.0)
+    finite = np.isfinite(x) & np.isfinite(y)
+    if not finite.all():
+        x, y = np.where(finite, x, 0.0), np.where(finite, y, 0.0)
     sums = np.stack([np.einsum("ij,ij->i", x, y), _squares(x), _squares(y)], axis=1)
     return cosine(sums[(sums[:, 1] > 0.0) & (sums[:, 2] > 0.0)].sum(axis=0))
 
@@ -138,33 +138,33 @@ def _squares(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return squares
 
 
-def _centred(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+def _centered(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Every row less its mean; 0 throughout a row of equal numbers, NaN in one that holds NaN or infinity."""
     with np.errstate(invalid="ignore"):
         mean = rows.mean(axis=1, keepdims=True)
-        centred: NDArray[np.float64] = rows - mean
+        centered: NDArray[np.float64] = rows - mean
     # The mean of equal numbers may be off by its rounding.
-    near = np.flatnonzero(np.abs(centred[:, 0]) <= ROUNDING * np.abs(mean[:, 0]))
+    near = np.flatnonzero(np.abs(centered[:, 0]) <= ROUNDING * np.abs(mean[:, 0]))
     equal = near[(rows[near] == rows[near, :1]).all(axis=1)]
-    centred[equal] = 0.0
-    return centred
+    centered[equal] = 0.0
+    return centered
 
 
-def _deviation(centred: NDArray[np.float64], *, ddof: int, eps: float = 0.0) -> NDArray[np.float64]:
+def _deviation(centered: NDArray[np.float64], *, ddof: int, eps: float = 0.0) -> NDArray[np.float64]:
     """Square root of (variance + eps) of every row of a centred matrix; 0 for rows too short to have one."""
-    freedom = centred.shape[1] - ddof
-    variance = _squares(centred)[:, None] / freedom if freedom > 0 else np.zeros((len(centred), 1))
+    freedom = centered.shape[1] - ddof
+    variance = _squares(centered)[:, None] / freedom if freedom > 0 else np.zeros((len(centered), 1))
     return np.sqrt(variance + eps)
 
 
-def empirical_bound(standardised: ArrayLike, tau: float) -> float:
+def empirical_bound(standardized: ArrayLike, tau: float) -> float:
     """Bound of a clamp that leaves 2 (1 - tau) of a layer's weights outside, whatever their distribution.
 
     The quantile of |w~| at level 2 tau - 1, linear between order statistics; infinite at tau = 1.
 
     Parameters
     ----------
-    standardised : array_like
+    standardized : array_like
         w~ of the whole layer, of any shape.
     tau : float
         Quantile level, 0.5 < tau <= 1.
@@ -175,7 +175,7 @@ def empirical_bound(standardised: ArrayLike, tau: float) -> float:
         If tau lies outside (0.5, 1].
     """
     level = float(check_tau(tau))
-    return math.inf if level == 1.0 else float(np.quantile(np.abs(standardised), 2.0 * level - 1.0))
+    return math.inf if level == 1.0 else float(np.quantile(np.abs(standardized), 2.0 * level - 1.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ class WeightTransform:
 
     Attributes
     ----------
-    centre : bool
+    center : bool
         Whether the mean of the output channel is subtracted.
     target : float or None
         The scale b* that standardisation imposes; None where the layer does not standardise.
@@ -202,7 +202,7 @@ class WeightTransform:
         Those of the Laplace with scale b_hat (Eq. 10), or that of |w~| at level 2 tau - 1, on both sides.
     """
 
-    centre: bool = False
+    center: bool = False
     target: float | None = None
     eps: float = 1e-5
     ddof: int = 1
@@ -217,7 +217,7 @@ class WeightTransform:
         if self.quantile not in QUANTILES:
             raise InputError(f"quantile must be one of {', '.join(QUANTILES)}, not {self.quantile!r}")
 
-    def standardised(self, weight: ArrayLike) -> NDArray[np.float64]:
+    def standardized(self, weight: ArrayLike) -> NDArray[np.float64]:
         """w~, the weight after the layer's standardisation and before its clamp.
 
         Parameters
@@ -229,47 +229,47 @@ class WeightTransform:
         ndarray of float64, shape of `weight`
         """
         rows = channels(weight)
-        centred = _centred(rows)
-        result = centred if self.centre else rows
+        centered = _centered(rows)
+        result = centered if self.center else rows
         if self.target is not None:
-            deviation = _deviation(centred, ddof=self.ddof, eps=self.eps)
+            deviation = _deviation(centered, ddof=self.ddof, eps=self.eps)
             with np.errstate(divide="ignore", invalid="ignore"):
                 result = result / (deviation / (math.sqrt(2.0) * self.target))
             result[deviation[:, 0] == 0.0] = 0.0
         return result.reshape(np.shape(weight))
 
-    def clamped(self, standardised: ArrayLike, tau: float) -> NDArray[np.float64]:
+    def clamped(self, standardized: ArrayLike, tau: float) -> NDArray[np.float64]:
         """ReCU of standardised weights (Eq. 8), or the weights themselves where the layer does not clamp.
 
         Parameters
         ----------
-        standardised : array_like
+        standardized : array_like
             w~ of the whole layer, of any shape.
         tau : float
             Quantile level, 0.5 < tau <= 1.
 
         Returns
         -------
-        ndarray of float64, shape of `standardised`
+        ndarray of float64, shape of `standardized`
         """
-        values = np.asarray(standardised, dtype=np.float64)
+        values = np.asarray(standardized, dtype=np.float64)
         if not self.clamp:
             return values
         bound = self.bound(values, tau)
         return np.clip(values, -bound, bound)
 
-    def bound(self, standardised: ArrayLike, tau: float) -> float:
+    def bound(self, standardized: ArrayLike, tau: float) -> float:
         """Q(tau), the bound of the clamp on both sides, for w~ of a whole layer; whether it clamps or not.
 
         Parameters
         ----------
-        standardised : array_like
+        standardized : array_like
         tau : float
             Quantile level, 0.5 < tau <= 1.
         """
         if self.quantile == "empirical":
-            return empirical_bound(standardised, tau)
-        return float(quantile(tau, np.abs(np.asarray(standardised, dtype=np.float64)).mean()))
+            return empirical_bound(standardized, tau)
+        return float(quantile(tau, np.abs(np.asarray(standardized, dtype=np.float64)).mean()))
 
     def signs(self, weight: ArrayLike) -> NDArray[np.bool_]:
         """Whether the effective weight of each latent weight is +1, with sign(0) = +1 (Eq. 2).
@@ -277,7 +277,7 @@ class WeightTransform:
         Neither the scale nor the clamp can change a sign, so only the centring counts.
         """
         rows = channels(weight)
-        effective = _centred(rows) if self.centre else rows
+        effective = _centered(rows) if self.center else rows
         return ~(effective < 0).reshape(np.shape(weight))
 
     def to_dict(self) -> dict[str, Any]:
@@ -294,7 +294,7 @@ class WeightTransform:
             If a field is missing, unknown or of the wrong type.
         """
         kinds: dict[str, tuple[type, ...]] = {
-            "centre": (bool,),
+            "center": (bool,),
             "target": (int, float, type(None)),
             "eps": (int, float),
             "ddof": (int,),

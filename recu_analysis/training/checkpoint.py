@@ -30,7 +30,7 @@ HEADS = ("linear.weight", "fc.weight")
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class TrainingPosition:
     """How far a training came: epochs finished, updates applied, what it was told, by how many processes, on what.
 
     `data` is the fingerprint of the data set, empty where it was not yet saved.
@@ -43,7 +43,7 @@ class Position:
     data: str = ""
 
 
-def save(run_dir: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, position: Position) -> None:
+def save(run_dir: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, position: TrainingPosition) -> None:
     """Replace the checkpoint of a run directory, whole and durable or not at all.
 
     Raises
@@ -55,11 +55,11 @@ def save(run_dir: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"{name}/{index}": state[key].contiguous() for name, key in KEPT.items() if key in state}
     content = asdict(position) | {"config": position.config.to_dict()}
-    place = json.dumps(content, sort_keys=True)
+    text = json.dumps(content, sort_keys=True)
     metadata = {
         "format": FORMAT,
-        "position": place,
-        "seal": seal(place),
+        "position": text,
+        "seal": seal(text),
         "digests": json.dumps(_digests(tensors), sort_keys=True),
     }
     folder = run_dir / CHECKPOINTS
@@ -73,7 +73,7 @@ def save(run_dir: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer
         raise StoreError(f"{folder / NAME} cannot be written: {reason}") from error
 
 
-def load_position(run_dir: Path) -> Position:
+def load_position(run_dir: Path) -> TrainingPosition:
     """How far the training in a run directory came.
 
     Raises
@@ -85,8 +85,8 @@ def load_position(run_dir: Path) -> Position:
     """
     path = run_dir / CHECKPOINTS / NAME
     with as_store_error(run_dir, "cannot be read"):
-        there = run_dir.exists()
-    if not there:
+        exists = run_dir.exists()
+    if not exists:
         raise StoreError(f"{run_dir} does not exist, so there is no training to go on with; start it without --resume")
     if not path.exists() and not (run_dir / RUN_FILE).exists():
         raise StoreError(f"{run_dir} is not a run directory, so there is no training to go on with")
@@ -99,7 +99,7 @@ def load_position(run_dir: Path) -> Position:
     try:
         content = json.loads(metadata["position"])
         config = TrainingConfig.from_dict(content["config"])
-        position = Position(
+        position = TrainingPosition(
             content["epochs"], content["update"], config, content.get("processes", 1), content.get("data", "")
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -191,7 +191,7 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, str], dict[str, 
         ) from None
 
 
-def check_same(before: Position, now: TrainingConfig, processes: int, run_dir: Path) -> None:
+def check_same(before: TrainingPosition, now: TrainingConfig, processes: int, run_dir: Path) -> None:
     """InputError unless a resumed training is told what it was told when it began, and by as many processes."""
     # The data may have moved meanwhile.
     different = now.differences(replace(before.config, data_dir=now.data_dir))
@@ -204,7 +204,7 @@ def check_same(before: Position, now: TrainingConfig, processes: int, run_dir: P
         )
 
 
-def check_same_data(before: Position, fingerprint: str, run_dir: Path) -> None:
+def check_same_data(before: TrainingPosition, fingerprint: str, run_dir: Path) -> None:
     """InputError unless a resumed training has the labels that it began with; where they lie may have changed."""
     if before.data not in ("", fingerprint):
         raise InputError(

@@ -87,7 +87,7 @@ class TrainingConfig:
         metavar="NUMBER|none",
         ingredient="scale",
     )
-    center: bool = option(True, "Subtract each output channel's mean first, or not.", ingredient="centre")
+    center: bool = option(True, "Subtract each output channel's mean first, or not.", ingredient="center")
     alpha: str = option(
         "learned",
         "Factor of each binary layer's output; analytic: Eq. 13.",
@@ -203,7 +203,7 @@ class TrainingConfig:
     def binary_options(self) -> dict[str, Any]:
         """What `build_network` is told of the binary layers."""
         if self.binarizer != "recu":
-            return {"binariser": self.binarizer}
+            return {"binarizer": self.binarizer}
         settings = settings_of(TrainingConfig).values()
         return {setting.ingredient: getattr(self, setting.name) for setting in settings if setting.ingredient}
 
@@ -225,13 +225,16 @@ class TrainingConfig:
         InputError
             If a field is unknown or out of its range.
         """
-        known = settings_of(TrainingConfig)
-        told = {RENAMED.get(name, name): value for name, value in entries.items()}  # runs of format 1 are evaluated too
-        for name in told:
-            if name not in known:
-                raise unknown("setting of a training", name, list(known))
+        settings = settings_of(TrainingConfig)
+        # Runs of format 1 are evaluated too.
+        renamed = {RENAMED.get(name, name): value for name, value in entries.items()}
+        for name in renamed:
+            if name not in settings:
+                raise unknown("setting of a training", name, list(settings))
         # JSON has lists where a field has a tuple.
-        fields: dict[str, Any] = {name: tuple(it) if isinstance(it, list) else it for name, it in told.items()}
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in renamed.items()
+        }
         return cls(**fields)
 
     def differences(self, other: TrainingConfig) -> list[str]:

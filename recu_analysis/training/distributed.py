@@ -93,7 +93,7 @@ class Processes:
 
 
 @contextlib.contextmanager
-def processes(device: str) -> Iterator[Processes]:
+def process_group(device: str) -> Iterator[Processes]:
     """The process among those of its training; leaving the context, they wait for each other.
 
     torchrun tells by the environment (RANK, WORLD_SIZE, LOCAL_RANK and the rest); without it there is one process. They

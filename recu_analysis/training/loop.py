@@ -16,15 +16,15 @@ from recu_analysis.capture.record import record
 from recu_analysis.errors import InputError
 from recu_analysis.nn import set_progress, set_tau
 from recu_analysis.store.format import RUN_FILE
-from recu_analysis.store.held import absolute
+from recu_analysis.store.locked_folder import absolute
 from recu_analysis.store.quantities import requested
 from recu_analysis.store.run import read_header
 from recu_analysis.store.starting import check_resumable
 from recu_analysis.store.state import window_bytes
 from recu_analysis.store.writer import LEAST_WINDOWS
-from recu_analysis.training import checkpoint, place
+from recu_analysis.training import checkpoint, run_folder
 from recu_analysis.training.data import Dataset, batches, epoch_seed, load_dataset
-from recu_analysis.training.distributed import Processes, SharedError, processes
+from recu_analysis.training.distributed import Processes, SharedError, process_group
 from recu_analysis.training.evaluation import not_finite
 from recu_analysis.training.optim import build
 from recu_analysis.training.step import CompilationError, Part, Step, in_updates
@@ -141,7 +141,7 @@ def train(
     if resume and overwrite:
         raise InputError("resume and overwrite exclude each other; give one of them")
     folder = absolute(run_dir)
-    with processes(config.device) as ours, contextlib.ExitStack() as held:
+    with process_group(config.device) as ours, contextlib.ExitStack() as held:
         _check_batches(config, ours)
         position = _begun(config, folder, ours, held) if resume else None
         data = load_dataset(config.dataset, config.data_dir, config.image_size)
@@ -157,7 +157,7 @@ def train(
             done = position.epochs if position else 0
             expected = _bytes_ahead(config, model, done)
             what = f"the windows of {config.epochs - done} epochs"
-            place.make_ready(folder, expected, what, new=position is None, overwrite=overwrite)
+            run_folder.make_ready(folder, expected, what, new=position is None, overwrite=overwrite)
             on_start(expected)
         training = _Training(config, data, model, optimizer, ours, on_batch, should_stop)
         held.close()  # the recorder takes the folder itself
@@ -165,7 +165,7 @@ def train(
             return training.run(folder, position)
         except CompilationError as error:
             if ours.first and position is None and error.update == 0:
-                place.discard(folder)  # it holds the initial state only
+                run_folder.discard(folder)  # it holds the initial state only
             raise
 
 
@@ -192,22 +192,24 @@ def _one_image(config: TrainingConfig, data: Dataset, ours: Processes) -> tuple[
     """An image of the validation set as the network takes it, and its label."""
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     images, labels = next(iter(data.val_batches()))
-    images = data.normalised(images[:1].to(ours.device)).to(memory_format=layout)
+    images = data.normalized(images[:1].to(ours.device)).to(memory_format=layout)
     return images, labels[:1].to(ours.device)
 
 
-def _begun(config: TrainingConfig, folder: Path, ours: Processes, held: contextlib.ExitStack) -> checkpoint.Position:
+def _begun(
+    config: TrainingConfig, folder: Path, ours: Processes, held: contextlib.ExitStack
+) -> checkpoint.TrainingPosition:
     """Where the training in a folder stands, which no other process moves on until `held` is closed."""
     position = _position(config, folder, ours)
     if position.epochs == config.epochs:
         return position  # nobody moves it on, and it may lie where nothing can be written
     if ours.first:
-        held.enter_context(place.held(folder))
+        held.enter_context(run_folder.held(folder))
     ours.wait()
     return _position(config, folder, ours)
 
 
-def _position(config: TrainingConfig, folder: Path, ours: Processes) -> checkpoint.Position:
+def _position(config: TrainingConfig, folder: Path, ours: Processes) -> checkpoint.TrainingPosition:
     """Where the training in a folder stands, if it is this one."""
     if os.path.exists(folder / RUN_FILE):  # noqa: PTH110 - which says no where a name is too long
         check_resumable(read_header(folder), folder)
@@ -235,7 +237,7 @@ class _Training:
     on_batch: Callable[[Progress], object]
     should_stop: Callable[[], bool]
 
-    def run(self, folder: Path, position: checkpoint.Position | None) -> Result:
+    def run(self, folder: Path, position: checkpoint.TrainingPosition | None) -> Result:
         """All epochs that are left, each with its mark and its checkpoint."""
         start, update = (position.epochs, position.update) if position else (0, 0)
         accuracy = float("nan")
@@ -243,7 +245,7 @@ class _Training:
             if position is None:
                 self._save(folder, 0, 0)
             self.ours.wait()  # here the others learn that the first one could begin
-            step = Step(self.config, self.model, self.optimizer, self.ours, update, self.data.normalised)
+            step = Step(self.config, self.model, self.optimizer, self.ours, update, self.data.normalized)
             for epoch in range(start, self.config.epochs):
                 outcome = self._epoch(step, recorder, epoch)
                 if outcome is None:
@@ -272,7 +274,7 @@ class _Training:
 
     def _save(self, folder: Path, epochs: int, update: int) -> None:
         if self.ours.first:
-            position = checkpoint.Position(epochs, update, self.config, self.ours.count, self.data.fingerprint)
+            position = checkpoint.TrainingPosition(epochs, update, self.config, self.ours.count, self.data.fingerprint)
             checkpoint.save(folder, self.model, self.optimizer, position)
 
     def _epoch(self, step: Step, recorder: Recorder | None, epoch: int) -> float | None:
@@ -331,8 +333,10 @@ class _Training:
 
     def _parts(self, epoch: int) -> list[Part]:
         """The batches of an epoch; a last one that leaves a process fewer than two images is left out."""
-        order = batches(len(self.data.train_labels), self.config.batch_size, self.config.seed, epoch)
-        return list(in_updates([each for each in order if len(each) >= 2 * self.ours.count], self.config.accumulate))
+        index_batches = batches(len(self.data.train_labels), self.config.batch_size, self.config.seed, epoch)
+        return list(
+            in_updates([each for each in index_batches if len(each) >= 2 * self.ours.count], self.config.accumulate)
+        )
 
     def _share(self, part: Part, epoch: int, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Images and labels of a batch that fall to this process."""

@@ -84,7 +84,7 @@ class Step:
         Those of the training; all construct it at the same time.
     update : int
         Number of the last update applied.
-    normalised : callable
+    normalized : callable
         Makes of a batch's images, on the device already, what the network takes.
     """
 
@@ -95,11 +95,11 @@ class Step:
         optimizer: torch.optim.Optimizer,
         processes: Processes,
         update: int,
-        normalised: Callable[[torch.Tensor], torch.Tensor],
+        normalized: Callable[[torch.Tensor], torch.Tensor],
     ) -> None:
         self.update = update
         self._config, self._optimizer, self._processes = config, optimizer, processes
-        self._normalised = normalised
+        self._normalized = normalized
         forward = self._compiled(model) if config.compile else model
         # Running statistics are those of the first process, which gives them to the others.
         self._forward = DistributedDataParallel(forward) if processes.count > 1 else forward
@@ -146,7 +146,7 @@ class Step:
     def place(self, batch: Batch) -> Batch:
         """Images and labels on the device, the images normalised and in the memory layout of the training."""
         pixels, labels = (tensor.to(self._processes.device, non_blocking=True) for tensor in batch)
-        images = self._normalised(pixels)
+        images = self._normalized(pixels)
         return (images.to(memory_format=torch.channels_last) if self._config.channels_last else images), labels
 
     def precision(self) -> torch.autocast:

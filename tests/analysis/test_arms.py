@@ -8,9 +8,20 @@ from dataclasses import replace
 import pytest
 
 from recu_analysis import open_run
-from recu_analysis.analysis.arms import apart, arms, pairs, uneven
+from recu_analysis.analysis.arms import (
+    apart,
+    arm_and_baseline,
+    arm_numbers,
+    arms,
+    labelled,
+    pairs,
+    seed_of,
+    seedless,
+    uneven,
+)
 from recu_analysis.errors import InputError
 from recu_analysis.testing import random_walk, synthetic_run
+from recu_analysis.theory.standardize import WeightTransform
 
 
 @pytest.fixture(scope="module")
@@ -21,13 +32,15 @@ def make(tmp_path_factory):
     kinds = {name: open_run(synthetic_run(folder / name, {"a": walk}, windows=2).path) for name, walk in walks.items()}
     kinds["sampled"] = open_run(synthetic_run(folder / "sampled", {"a": walks["seen"]}, exact=False).path)
     kinds["other"] = open_run(synthetic_run(folder / "other", {"b": walks["seen"]}, windows=2).path)
+    free = WeightTransform(centre=True, target=2.0)
+    kinds["free"] = open_run(synthetic_run(folder / "free", {"a": walks["seen"]}, windows=2, transform=free).path)
     numbers = itertools.count()
 
-    def run(kind="seen", **configuration):
+    def run(kind="seen", listed=(), **configuration):
         base = kinds[kind]
         name = f"run{next(numbers)}"
         header = replace(base.header, run_id=name, configuration=configuration)
-        return replace(base, path=base.path.with_name(name), header=header)
+        return replace(base, path=base.path.with_name(name), header=header, **dict(listed))
 
     return run
 
@@ -125,3 +138,68 @@ def test_trainings_that_ended_elsewhere_are_named(make):
     assert grouped(runs) == [["a", "b", "c"]]
     assert uneven(runs) == "they ended after other numbers of updates: a, c after 4; b after 8"
     assert uneven({"a": runs["a"], "c": runs["c"]}) == ""
+
+
+def test_runs_that_a_list_calls_one_arm_are_its_seeds_and_no_others(make):
+    runs = {
+        "a": make(lr=1, listed={"arm": "mine"}),
+        "b": make(lr=2, listed={"arm": "mine", "stated_seed": 1}),
+        "c": make(lr=2, seed=2),
+        "d": make(lr=2, seed=3, listed={"stated_seed": 0}),
+        "e": make(listed={"arm": "other"}),
+    }
+    assert grouped(runs) == [["a", "b"], ["c", "d"], ["e"]]
+    assert arm_numbers(runs) == {"a": 0, "b": 0, "c": 1, "d": 1, "e": 2}
+    assert [arm.name for arm in arms(runs)] == ["mine", None, "other"]
+    assert [seed_of(run) for run in runs.values()] == [None, 1, 2, 0, None]
+    assert seedless(runs | {"f": make()}) == ["f"]
+    assert apart(runs).endswith("and not seeds of one, since their arms are mine, not said, other")
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "reason"),
+    [
+        ("other", {}, "their layers differ"),
+        ("sampled", {}, "some were sampled from checkpoints"),
+        ("seen", {"mask": "random"}, "they do not stop the same gradients"),
+    ],
+)
+def test_an_arm_of_unlike_runs_is_refused(make, kind, settings, reason):
+    runs = {"a": make(listed={"arm": "mine"}), "b": make(kind, listed={"arm": "mine"}, **settings)}
+    with pytest.raises(InputError, match=f"^a and b are called seeds of the arm 'mine', .*, since {reason}; give them"):
+        arms(runs)
+    assert arm_numbers(runs) == {"a": 0, "b": 0}
+
+
+def test_a_seed_of_an_arm_is_there_once(make):
+    runs = {name: make(seed=3, lr=at, listed={"arm": "mine"}) for at, name in enumerate("ab")}
+    with pytest.raises(InputError, match=r"^a and b have the same arm and the same seed, 3: they are one seed"):
+        arms(runs)
+    assert grouped(runs | {"b": replace(runs["b"], stated_seed=4)}) == [["a", "b"]]
+
+
+def test_pairs_follow_the_seeds_of_a_list(make):
+    ours = [make(seed=9, listed={"stated_seed": at}) for at in (0, 1)]
+    theirs = [make(listed={"stated_seed": 1}), make(seed=0)]
+    assert pairs(ours, theirs) == [(ours[0], theirs[1]), (ours[1], theirs[0])]
+
+
+def test_runs_of_which_one_clamps_are_no_seeds_though_their_configurations_agree(make):
+    runs = {"a": make(seed=0), "b": make("free", seed=1)}
+    assert grouped(runs) == [["a"], ["b"]]
+    assert apart(runs).endswith("since they do not stop the same gradients")
+
+
+def test_the_first_arm_with_a_clamp_of_its_own_is_tested_beside_the_first_without(make):
+    random, clamped, free = make(mask="random", seed=0), make(seed=0), make("free", seed=0)
+    runs = {"random": random, "free": free, "clamped": clamped, "seed": make(seed=1), "bare": make("free")}
+    assert [list(arm.runs) for arm in arm_and_baseline(runs)] == [["clamped", "seed"], ["free"]]
+    assert [list(arm.runs) for arm in arm_and_baseline({"free": free, "random": random})] == [["random"], ["free"]]
+    assert [arm and list(arm.runs) for arm in arm_and_baseline({"free": free})] == [["free"], None]
+
+
+def test_labels_of_a_list_win_over_folders_and_are_there_once(make):
+    runs = [make(listed={"label": "mine"}), make()]
+    assert list(labelled(runs)) == ["mine", runs[1].path.name]
+    with pytest.raises(InputError, match=r"^two runs are called 'mine'; give each a label of its own$"):
+        labelled([*runs, make(listed={"label": "mine"})])

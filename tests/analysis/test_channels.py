@@ -16,10 +16,10 @@ from recu_analysis.theory.standardize import WeightTransform
 from tests.messages import says
 
 TRANSFORMS = {
-    "recu": WeightTransform(centre=True, target=2.0, clamp=True),
-    "empirical": WeightTransform(centre=True, target=2.0, clamp=True, quantile="empirical"),
-    "not centred": WeightTransform(centre=False, target=1.0, clamp=True),
-    "centred only": WeightTransform(centre=True),
+    "recu": WeightTransform(center=True, target=2.0, clamp=True),
+    "empirical": WeightTransform(center=True, target=2.0, clamp=True, quantile="empirical"),
+    "not centred": WeightTransform(center=False, target=1.0, clamp=True),
+    "centred only": WeightTransform(center=True),
     "plain sign": WeightTransform(),
 }
 #: Channels of the layer below that are to be measured.
@@ -50,7 +50,7 @@ def by_loop(weight, transform, tau):
         mean = math.fsum(values) / len(values)
         variance = math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
         unit = 1.0 if transform.target is None else math.sqrt(variance + 1e-5) / (math.sqrt(2) * transform.target)
-        w += [(value - mean * transform.centre) / unit for value in values]
+        w += [(value - mean * transform.center) / unit for value in values]
     sizes = [abs(value) for value in w]
     b = stats.laplace.fit(w, floc=0)[1]
     bound = math.inf if tau == 1 else -b * math.log(2 - 2 * tau)

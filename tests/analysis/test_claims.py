@@ -15,8 +15,8 @@ from recu_analysis.theory.standardize import WeightTransform
 from tests.editing import edit_run, marks_of, write_marks
 from tests.messages import says
 
-FREE = WeightTransform(centre=True, target=2.0)
-CLAMPED = WeightTransform(centre=True, target=2.0, clamp=True)
+FREE = WeightTransform(center=True, target=2.0)
+CLAMPED = WeightTransform(center=True, target=2.0, clamp=True)
 
 
 def walk_of(draw, *, keep=0.8, updates=12, seed=0):
@@ -116,7 +116,7 @@ def test_what_stands_in_for_the_clamp_is_named(tmp_path):
 
 def test_claims_about_entropy_need_their_condition(tmp_path):
     small = {name: 0.01 * walk for name, walk in walk_of(normal).items()}
-    raw = WeightTransform(centre=False, target=None)
+    raw = WeightTransform(center=False, target=None)
     table = verdicts(make(tmp_path / "small", small, raw))
     assert table.loc[["C4", "C8"], "verdict"].tolist() == ["cannot tell"] * 2
     assert "no layer has b above 1/e" in table.loc["C4", "why"]

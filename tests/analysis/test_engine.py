@@ -14,7 +14,7 @@ from recu_analysis.analysis.selection import (
     select_windows,
 )
 from recu_analysis.errors import InputError, LayerNotFoundError, WindowNotFoundError
-from recu_analysis.store.choice import numbers_text, select_layers
+from recu_analysis.store.layer_selection import numbers_text, select_layers
 from recu_analysis.store.record import merged
 from recu_analysis.testing import layer_state, random_walk, synthetic_run
 
@@ -68,7 +68,7 @@ def test_layers_by_pattern(run):
 @pytest.mark.parametrize("layer", ["first", "second"])
 def test_merged_windows_equal_one_long_window(run, synthetic, layer):
     record = merged(list(run.windows)[1:], layer)
-    whole = layer_state(synthetic.history[layer], 1, 20, centre=True)
+    whole = layer_state(synthetic.history[layer], 1, 20, center=True)
     assert (record.summary.first_update, record.summary.next_update - 1, record.updates) == (1, 20, 20)
     np.testing.assert_allclose(record.path, whole["path"], rtol=1e-6)
     np.testing.assert_allclose(record.zpath, whole["zpath"], rtol=1e-6)

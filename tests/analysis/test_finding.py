@@ -17,7 +17,7 @@ from recu_analysis.theory.standardize import WeightTransform
 from tests.editing import edit_run
 from tests.messages import says
 
-FREE = WeightTransform(centre=True, target=2.0)
+FREE = WeightTransform(center=True, target=2.0)
 
 
 def walk(channels, seed, weights=60, keep=0.8, updates=12):
@@ -93,7 +93,7 @@ def test_the_layers_are_those_of_both_sides_of_a_pair(tmp_path):
     """The risk of a flip is 1 to 1 in the layer that both have alike, another in the median of all."""
     free = made(tmp_path / "free", (8, 8, 8))
     history = {"layer0": walk(8, 0)} | {f"layer{at}": walk(8, at, keep=0.9) for at in (1, 2)}
-    clamp = WeightTransform(centre=True, target=2.0, clamp=True)
+    clamp = WeightTransform(center=True, target=2.0, clamp=True)
     slow = open_run(synthetic_run(tmp_path / "slow", history, windows=6, transform=clamp).path)
     edit_run(slow.path, configuration={})
     every, one = (claims(open_run(slow.path), free, layers=layers).set_index("id") for layers in (None, "layer0"))

@@ -13,7 +13,7 @@ from recu_analysis.analysis.fits import fit_table
 from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.errors import LayerNotFoundError, WindowNotFoundError
 from recu_analysis.testing import synthetic_run
-from recu_analysis.theory.measured import differential_entropy
+from recu_analysis.theory.empirical import differential_entropy
 from recu_analysis.theory.standardize import WeightTransform
 from tests.messages import says
 
@@ -145,14 +145,14 @@ def test_channels_without_numbers_are_left_out_and_counted(tmp_path, fitted, tab
     assert fit_table(run).set_index("layer").loc["body.laplace", "shape"] == table.loc["body.laplace", "shape"]
 
 
-@pytest.mark.parametrize("centre", [True, False])
-def test_constant_channels_are_no_weights_of_a_layer_that_does_not_standardise_either(tmp_path, centre):
+@pytest.mark.parametrize("center", [True, False])
+def test_constant_channels_are_no_weights_of_a_layer_that_does_not_standardise_either(tmp_path, center):
     walks = history()
     walks["body.normal"][-1, 4] = 0.5
-    run = run_of(tmp_path, walks, WeightTransform(centre=centre))
+    run = run_of(tmp_path, walks, WeightTransform(center=center))
     row = fit_table(run, layers="body.normal").iloc[0]
     rows = np.delete(rows_of(run, "body.normal"), 4, axis=0)
-    w = rows - rows.mean(axis=1, keepdims=True) * centre
+    w = rows - rows.mean(axis=1, keepdims=True) * center
     z = (w / rows.std(axis=1, ddof=1, keepdims=True)).ravel()
     assert row["b_hat"] == pytest.approx(stats.laplace.fit(w.ravel(), floc=0)[1], rel=1e-6)
     assert row["shape"] == pytest.approx(stats.gennorm.fit(z, 2.0, floc=0, scale=1.0)[0], rel=1e-3)
@@ -170,7 +170,7 @@ def test_weights_whose_squares_are_no_numbers_have_a_note_and_no_numbers(tmp_pat
     assert math.isnan(row["b_hat"])
 
 
-@pytest.mark.parametrize("transform", [WeightTransform(), WeightTransform(centre=True, target=2.0)])
+@pytest.mark.parametrize("transform", [WeightTransform(), WeightTransform(center=True, target=2.0)])
 def test_layers_without_a_clamp_have_tau_1(tmp_path, transform):
     run = run_of(tmp_path, history(), transform)
     row = fit_table(run, layers="body.laplace").iloc[0]
@@ -182,7 +182,7 @@ def test_layers_without_a_clamp_have_tau_1(tmp_path, transform):
     assert row["qe_measured"] == pytest.approx(((np.abs(w) - b) ** 2).mean(), rel=1e-6)
     assert row["qe_exact"] == row["qe_printed"] == pytest.approx(b * b, rel=1e-6)
     assert row["entropy_measured"] == pytest.approx(differential_entropy(np.sort(w, axis=None)), abs=1e-5)
-    if not transform.centre:
+    if not transform.center:
         z = (rows / rows.std(axis=1, ddof=1, keepdims=True)).ravel()
         assert row["scale_ratio"] == pytest.approx(math.sqrt(2) * np.abs(z).mean(), rel=1e-6)
 

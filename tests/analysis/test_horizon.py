@@ -115,12 +115,12 @@ def test_weights_that_are_not_finite_are_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(32, 100), (16, 2), (4, 3, 3, 3)])
-@pytest.mark.parametrize("centre", [True, False])
-def test_nothing_that_stands_still_has_forgotten(tmp_path, shape, centre):
+@pytest.mark.parametrize("center", [True, False])
+def test_nothing_that_stands_still_has_forgotten(tmp_path, shape, center):
     """However few weights a channel holds, and however many channels are constant."""
     still = np.repeat(random_walk(shape, 0), 5, axis=0) + 0.3
     still[:, shape[0] // 2 :] = 0.25
-    transform = WeightTransform(centre=centre, target=2.0)
+    transform = WeightTransform(center=center, target=2.0)
     run = open_run(synthetic_run(tmp_path / "run", {"a": still.astype(np.float32)}, transform=transform).path)
     assert memory_between(run, run.header.layers, 1, 4) == pytest.approx(1.0)
     assert not final_stretch(run).long

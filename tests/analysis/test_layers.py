@@ -123,7 +123,7 @@ def test_movement_in_raw_units_and_flips(table, synthetic):
 
 def test_c2i_compares_with_the_initial_signs(table, synthetic):
     row = table[(table["window"] == 4) & (table["layer"] == "second")].iloc[0]
-    first, last = (WeightTransform(centre=True).signs(synthetic.history["second"][update]) for update in (0, 20))
+    first, last = (WeightTransform(center=True).signs(synthetic.history["second"][update]) for update in (0, 20))
     assert row["c2i"] == pytest.approx(1 - (first != last).mean())
 
 
@@ -147,7 +147,7 @@ def test_a_range_is_one_row_a_layer(run):
 
 
 def test_layers_without_clamp_have_tau_1(tmp_path):
-    transform = WeightTransform(centre=True, target=2.0)
+    transform = WeightTransform(center=True, target=2.0)
     run = open_run(synthetic_run(tmp_path / "run", {"a": random_walk((4, 30), 4)}, transform=transform).path)
     object.__setattr__(run.windows[1].header.layers["a"], "tau", None)
     row = layer_table(run).loc[1]
@@ -171,17 +171,17 @@ def test_sampled_runs_say_so(tmp_path):
     assert not layer_table(run)["exact"].any()
 
 
-@pytest.mark.parametrize("centre", [True, False])
-def test_shape_and_distance_are_those_of_the_standard_scores(tmp_path, centre):
+@pytest.mark.parametrize("center", [True, False])
+def test_shape_and_distance_are_those_of_the_standard_scores(tmp_path, center):
     generator = np.random.default_rng(3)
     units = np.geomspace(0.1, 5.0, 12)[:, None]
     walks = {"a": generator.normal(0.3, 1, size=(2, 12, 60)) * units, "b": generator.laplace(size=(2, 12, 60)) * units}
-    transform = WeightTransform(centre=centre, target=2.0)
+    transform = WeightTransform(center=center, target=2.0)
     history = {name: walk.astype(np.float32) for name, walk in walks.items()}
     run = open_run(synthetic_run(tmp_path / "run", history, windows=1, transform=transform).path)
     for _, row in layer_table(run).iterrows():
         rows = run.windows[row["window"]][row["layer"]].weight.astype(np.float64)
-        z = ((rows - rows.mean(axis=1, keepdims=True) * centre) / rows.std(axis=1, ddof=1, keepdims=True)).ravel()
+        z = ((rows - rows.mean(axis=1, keepdims=True) * center) / rows.std(axis=1, ddof=1, keepdims=True)).ravel()
         assert row["gennorm_shape"] == pytest.approx(stats.gennorm.fit(z, 1.5, floc=0, scale=1.0)[0], rel=1e-3)
         law = stats.laplace(scale=np.abs(z).mean())
         assert row["ks_laplace"] == pytest.approx(stats.kstest(z, law.cdf).statistic, abs=1e-12)

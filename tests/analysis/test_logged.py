@@ -9,7 +9,7 @@ from recu_analysis.analysis.compare import compare
 from recu_analysis.analysis.flips import flip_table
 from recu_analysis.analysis.logged import last_logged, logged
 from recu_analysis.analysis.selection import window_epochs
-from recu_analysis.figures.of_runs import flip_data, plot_lock_in
+from recu_analysis.figures.lockin import plot_lock_in, query
 from recu_analysis.report import report
 from recu_analysis.testing import synthetic_run
 from tests.editing import marks_of, write_marks
@@ -54,6 +54,6 @@ def test_an_epoch_that_is_no_number_was_not_logged(tmp_path, marked, known):
     assert dict(zip(table["window"], table["epoch"].fillna(-1), strict=True)) == {
         number: known.get(number, -1) for number in table["window"]
     }
-    assert flip_data({"run": run})["window"].nunique() == (len(known) or 4)
+    assert query({"run": run}).run()["run"].table["window"].nunique() == (len(known) or 4)
     assert plot_lock_in(run).get_xlabel() == ("epoch" if known else "window")
     assert report({"run": run})

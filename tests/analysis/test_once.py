@@ -12,26 +12,24 @@ from click.testing import CliRunner
 
 from recu_analysis import claims, dead_weights, layer_table, open_run
 from recu_analysis.analysis import horizon
-from recu_analysis.analysis.claims import asked_claims
+from recu_analysis.analysis.claims import claims_query
 from recu_analysis.analysis.cohorts import cohorts, transitions
-from recu_analysis.analysis.compare import compare
-from recu_analysis.analysis.deadness import asked_dead_weights
-from recu_analysis.analysis.differences import curves, layer_differences
-from recu_analysis.analysis.distance import asked_sums, asked_tails, tails
-from recu_analysis.analysis.engine import Asked, ahead, answering, ask, over
+from recu_analysis.analysis.compare import compare_query
+from recu_analysis.analysis.deadness import dead_weights_query
+from recu_analysis.analysis.differences import curves, layer_differences_query
+from recu_analysis.analysis.distance import channel_sums_query, tails, tails_query
 from recu_analysis.analysis.fits import fit_table
-from recu_analysis.analysis.flips import asked_flips, flip_table
-from recu_analysis.analysis.layers import asked_layer_table
+from recu_analysis.analysis.flips import flip_table, flip_table_query
+from recu_analysis.analysis.layers import layer_table_query
 from recu_analysis.analysis.magnitude import by_magnitude
 from recu_analysis.analysis.mask import signs_changed
 from recu_analysis.analysis.measured import measured_tradeoff
 from recu_analysis.analysis.parallel import processes
+from recu_analysis.analysis.query import answer, gather, gathered
 from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.cli import cli
-from recu_analysis.errors import InputError
-from recu_analysis.plots import export, fitting
-from recu_analysis.report import drawings as report_drawings
-from recu_analysis.report import report
+from recu_analysis.figures.print import export, fitting
+from recu_analysis.report import embedded_figures, report
 from recu_analysis.report import sampling as report_sampling
 from recu_analysis.store.tensors import TensorFile
 from recu_analysis.store.window import Windows
@@ -49,7 +47,7 @@ def pair(tmp_path_factory):
     folder = tmp_path_factory.mktemp("once")
     for name, clamp in (("recu", True), ("baseline", False)):
         walks = {layer: random_walk(shape, UPDATES, step=0.4, seed=clamp) for layer, shape in SHAPES.items()}
-        transform = WeightTransform(centre=True, target=2.0, clamp=clamp)
+        transform = WeightTransform(center=True, target=2.0, clamp=clamp)
         path = synthetic_run(folder / name, walks, windows=WINDOWS, transform=transform).path
         edit_run(path, configuration={"seed": 0, "recu": clamp})
     return folder
@@ -127,7 +125,7 @@ def test_an_analysis_reads_every_array_once(name, pair, reads):
     ids=" ".join,
 )
 def test_a_command_reads_every_array_once(arguments, pair, reads, tmp_path, monkeypatch):
-    monkeypatch.setattr(report_drawings, "FIGURES_SHOWN", ("fig2", "magnitude", "fliplaw"))
+    monkeypatch.setattr(embedded_figures, "FIGURES_SHOWN", ("fig2", "magnitude", "fliplaw"))
     # What is drawn of what was read is not of interest here.
     monkeypatch.setattr(fitting, "fit_labels", lambda _: None)
     if arguments[0] == "figures":
@@ -140,7 +138,7 @@ def test_a_command_reads_every_array_once(arguments, pair, reads, tmp_path, monk
 
 def test_a_page_that_shows_some_of_the_windows_reads_every_array_once(pair, reads, monkeypatch):
     monkeypatch.setattr(report_sampling, "MAX_WINDOWS", 5)
-    monkeypatch.setattr(report_drawings, "FIGURES_SHOWN", ("fig2",))
+    monkeypatch.setattr(embedded_figures, "FIGURES_SHOWN", ("fig2",))
     monkeypatch.setattr(fitting, "fit_labels", lambda _: None)
     report({"recu": open_run(pair / "recu")}, {"baseline": open_run(pair / "baseline")})
     assert_once(reads)
@@ -198,73 +196,19 @@ def test_the_shortest_stretch_is_found_whatever_the_batches(pair):
 
 def test_answers_together_are_those_alone(pair):
     run, other = open_run(pair / "recu"), open_run(pair / "baseline")
-    at = WindowRange(4, 9)
-    analyses = {
-        "layer_table": lambda: layer_table(run),
-        "flips": lambda: flip_table(run),
-        "tails": lambda: tails(run, window=at),
-        "claims": lambda: claims(run, other),
-        "dead_weights": lambda: dead_weights(run, window=at),
-        "compare": lambda: compare({"recu": run, "baseline": other}),
-        "differences": lambda: layer_differences({"recu": run, "baseline": other}),
+    at, both = WindowRange(4, 9), {"recu": run, "baseline": other}
+    queries = {
+        "layer_table": layer_table_query(run),
+        "flips": flip_table_query(run),
+        "tails": tails_query(run, at),
+        "claims": claims_query(run, other),
+        "dead_weights": dead_weights_query(run, at),
+        "compare": compare_query(both),
+        "differences": layer_differences_query(both),
     }
-    alone = {name: analysis() for name, analysis in analyses.items()}
-    asked = [asked_flips(run), asked_layer_table(run), asked_tails(run, at), *asked_claims(run, other)]
-    with answering([*asked, asked_dead_weights(run, at)]):
-        for name, analysis in analyses.items():
-            pd.testing.assert_frame_equal(analysis(), alone[name], check_exact=True, obj=name)
-
-
-def ends_of(run, spec, number):
-    last = (yield ahead(run.windows[-1])).end.sum()
-    first = (yield over([run.windows[number]], {"end"})).end.sum()
-    return float(first), float(last)
-
-
-def refusing(run, spec, number):
-    yield over([run.windows[number]], {"end"})
-    raise InputError(f"nothing of {spec.name}")
-
-
-def backwards(run, spec):
-    yield over([run.windows[3]], {"end"})
-    yield over([run.windows[2]], {"end"})
-
-
-def test_a_state_can_be_had_ahead_of_its_turn(pair):
-    run = open_run(pair / "recu")
-    found = ask(Asked(run, run.header.layers, ends_of, (3,)))
-    for spec, (first, last) in zip(run.header.layers, found, strict=True):
-        assert first == run.windows[3][spec.name].weight.sum()
-        assert last == run.windows[-1][spec.name].weight.sum()
-
-
-def test_a_question_that_fails_leaves_the_others_their_answers(pair):
-    run = open_run(pair / "recu")
-    bad, good = Asked(run, run.header.layers, refusing, (2,)), Asked(run, run.header.layers, ends_of, (5,))
-    with answering([bad, good]):
-        assert len(ask(good)) == len(SHAPES)
-        with pytest.raises(InputError, match="nothing of a"):
-            ask(bad)
-
-
-def changing(run, spec):
-    record = yield over(run.windows[1:3], {"zpath", "silent", "start"})
-    for shared in (record.zpath, record.silent, record.start, record.z_start):
-        with pytest.raises(ValueError, match="read-only"):
-            shared[...] = 0
-    return True
-
-
-def test_what_questions_share_cannot_be_changed(pair):
-    run = open_run(pair / "recu")
-    assert ask(Asked(run, run.header.layers, changing)) == [True, True]
-
-
-def test_a_question_cannot_go_back(pair):
-    run = open_run(pair / "recu")
-    with pytest.raises(AssertionError, match="went by"):
-        ask(Asked(run, run.header.layers, backwards))
+    together = gathered(queries).run()
+    for name, query in queries.items():
+        pd.testing.assert_frame_equal(together[name], query.run(), check_exact=True, obj=name)
 
 
 def test_memory_does_not_grow_with_the_windows(tmp_path):
@@ -273,10 +217,9 @@ def test_memory_does_not_grow_with_the_windows(tmp_path):
     for windows in (6, 48):
         run = open_run(synthetic_run(tmp_path / str(windows), {"a": walk}, windows=windows).path)
         at = WindowRange(1, windows)
-        asked = [asked_layer_table(run), asked_flips(run), asked_sums(run, at), *asked_claims(run)]
+        queries = [layer_table_query(run), flip_table_query(run), channel_sums_query(run, at), claims_query(run)]
         tracemalloc.start()
-        with answering(asked):
-            pass
+        answer(gather(*queries).leaves)
         peaks[windows] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peaks[48] < 1.15 * peaks[6], peaks

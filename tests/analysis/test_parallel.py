@@ -16,10 +16,8 @@ import pytest
 from recu_analysis import dead_weights, layer_table, open_run
 from recu_analysis.analysis.cohorts import cohorts, transitions
 from recu_analysis.analysis.compare import compare
-from recu_analysis.analysis.differences import _statistics as statistics_of
-from recu_analysis.analysis.differences import curves
-from recu_analysis.analysis.distance import asked_sums, tails
-from recu_analysis.analysis.engine import ask
+from recu_analysis.analysis.differences import curves, statistics_query
+from recu_analysis.analysis.distance import channel_sums_query, tails
 from recu_analysis.analysis.fits import fit_table
 from recu_analysis.analysis.flips import flip_table
 from recu_analysis.analysis.magnitude import by_magnitude
@@ -39,10 +37,10 @@ ANALYSES = {
     "transitions": transitions,
     "cohorts": lambda run: cohorts(run, 1),
     "measured_tradeoff": measured_tradeoff,
-    "sums of claims": lambda run: pd.DataFrame(np.concatenate(ask(asked_sums(run, WindowRange(1, 4))))),
+    "sums of claims": lambda run: pd.DataFrame(np.concatenate(channel_sums_query(run, WindowRange(1, 4)).run())),
     "compare": lambda run: compare({"run": run}),
     "curves": lambda run: curves({"run": run}),
-    "differences": lambda run: pd.DataFrame(statistics_of(run, WindowRange(1, 4), 0.85, None)).astype(str),
+    "differences": lambda run: pd.DataFrame(statistics_query(run, WindowRange(1, 4), 0.85, None).run()).astype(str),
 }
 
 
@@ -67,11 +65,11 @@ def test_any_number_of_processes_gives_the_same_bits(three):
             pd.testing.assert_frame_equal(found[name], table, check_exact=True, obj=name)
 
 
-def killed(run, spec):
+def killed(run, spec, argument):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def windows_there(run, spec):
+def windows_there(run, spec, argument):
     return [window.number for window in run.windows]
 
 
@@ -81,17 +79,17 @@ def test_what_goes_wrong_elsewhere_is_one_sentence_here(three):
         with pytest.raises(InputError, match="too few for 200 bins"):
             by_magnitude(run, bins=200)
         with pytest.raises(DamagedError, match="was killed, perhaps for want of memory; ask for fewer processes"):
-            by_layer(killed, run, run.header.layers)
+            by_layer(killed, run, run.header.layers, [None] * 3)
 
 
 def test_processes_see_the_windows_that_the_first_one_saw(three, tmp_path):
     run = open_run(shutil.copytree(three, tmp_path / "run"))
     earlier = replace(run, windows=run.windows[:3])
     with processes(2):
-        assert by_layer(windows_there, earlier, run.header.layers) == [[0, 1, 2]] * 3
+        assert by_layer(windows_there, earlier, run.header.layers, [None] * 3) == [[0, 1, 2]] * 3
         shutil.rmtree(run.path / "history/segment-0000/window-000004")
         with pytest.raises(DamagedError, match="went away while they were read"):
-            by_layer(windows_there, run, run.header.layers)
+            by_layer(windows_there, run, run.header.layers, [None] * 3)
 
 
 def test_no_process_is_no_number_of_them():
@@ -112,7 +110,8 @@ from tests.analysis.test_parallel import sleep
 @options.common
 @options.jobs
 def command(run, folder):
-    by_layer(sleep, open_run(run), open_run(run).header.layers, folder)
+    layers = open_run(run).header.layers
+    by_layer(sleep, open_run(run), layers, [folder] * len(layers))
 
 if __name__ == "__main__":
     command()

@@ -74,7 +74,7 @@ def test_the_tail_is_slowed_by_the_planted_factor(planted, opened):
 @pytest.mark.parametrize("shape", [0.8, 1.0, 2.0])
 def test_scale_and_shape_are_found(tmp_path, shape):
     layer = planted_layer(channels=2, weights=20000, updates=1, shape=shape, scale=0.3, seed=3)
-    transform = WeightTransform(centre=True, target=2.0)
+    transform = WeightTransform(center=True, target=2.0)
     run = open_run(synthetic_run(tmp_path / "run", {"a": layer.history}, windows=1, transform=transform).path)
     row = layer_table(run).iloc[-1]
     assert row["gennorm_shape"] == pytest.approx(shape, rel=0.04)

@@ -10,7 +10,7 @@ from recu_analysis.analysis.selection import WindowRange
 from recu_analysis.errors import InputError, LayerNotFoundError, WindowNotFoundError
 from recu_analysis.testing import synthetic_run
 from recu_analysis.theory import entropy, laplace, quantization
-from recu_analysis.theory.measured import differential_entropy
+from recu_analysis.theory.empirical import differential_entropy
 from recu_analysis.theory.standardize import WeightTransform
 
 
@@ -113,7 +113,7 @@ def expected_row(rows, tau, target):
 @pytest.mark.parametrize("target", [2.0, None])
 @pytest.mark.parametrize("window", [None, WindowRange(0, 1)])
 def test_measured_beside_the_closed_forms(tmp_path, target, window):
-    run = recorded(tmp_path, two_layers(), WeightTransform(centre=True, target=target, clamp=True))
+    run = recorded(tmp_path, two_layers(), WeightTransform(center=True, target=target, clamp=True))
     table = measured_tradeoff(run, (0.6, 1.0), 3, window=window)
     assert table["layer"].tolist() == ["normal"] * 3 + ["laplace"] * 3
     assert table["window"].unique().tolist() == [2 if window is None else 1]

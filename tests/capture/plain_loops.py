@@ -39,14 +39,14 @@ def weights(model):
 def plain_record(history):
     """Path, zpath, flips and their times by a loop over every update, in float64."""
     rows = [each.astype(np.float64).reshape(len(each), -1) for each in history]
-    centred = [each - each.mean(axis=1, keepdims=True) for each in rows]
-    scores = [each / each.std(axis=1, ddof=1, keepdims=True) for each in centred]
+    centered = [each - each.mean(axis=1, keepdims=True) for each in rows]
+    scores = [each / each.std(axis=1, ddof=1, keepdims=True) for each in centered]
     path, zpath = np.zeros(rows[0].shape), np.zeros(rows[0].shape)
     flips, first, last = (np.full(rows[0].shape, value) for value in (0, -1, -1))
     for update in range(1, len(rows)):
         path += np.abs(rows[update] - rows[update - 1])
         zpath += np.abs(scores[update] - scores[update - 1])
-        flipped = (centred[update] < 0) != (centred[update - 1] < 0)
+        flipped = (centered[update] < 0) != (centered[update - 1] < 0)
         flips += flipped
         first[flipped & (first < 0)] = update
         last[flipped] = update

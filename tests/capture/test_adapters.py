@@ -55,7 +55,7 @@ def test_resnet20_has_18_binary_layers():
 def test_spec_says_what_the_layer_does():
     spec = binary_layers(small())[0].spec
     assert (spec.name, spec.shape, spec.dtype) == ("1", (8, 4, 3, 3), "float32")
-    assert spec.transform == WeightTransform(centre=True, target=2.0, eps=1e-5, ddof=1, clamp=False)
+    assert spec.transform == WeightTransform(center=True, target=2.0, eps=1e-5, ddof=1, clamp=False)
 
 
 def test_tau_only_where_the_layer_clamps():

@@ -7,18 +7,18 @@ from torch.nn import functional
 
 import recu_analysis as ra
 from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator
+from recu_analysis.capture.accumulator_choice import accumulator, layer_accumulator
 from recu_analysis.capture.adapters import binary_layers
-from recu_analysis.capture.choice import accumulator, layer_accumulator
 from recu_analysis.capture.effective import EffectiveAccumulator
 from recu_analysis.nn import build_network
-from tests.capture import wild_layers as wild
+from tests.capture import codebase_layers as codebases
 from tests.capture.plain_loops import assert_recorded, tiny
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
 
 
 @pytest.mark.parametrize(
-    ("shape", "centre", "dtype"),
+    ("shape", "center", "dtype"),
     [
         ((64, 32, 3, 3), True, torch.float32),
         ((16, 3000), False, torch.float32),
@@ -26,11 +26,11 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
         ((8, 45), True, torch.float64),
     ],
 )
-def test_the_kernels_agree(shape, centre, dtype):
+def test_the_kernels_agree(shape, center, dtype):
     torch.manual_seed(0)
     weight = torch.randn(shape, dtype=dtype)
     weight[1] = 0.5
-    sums = CpuAccumulator(weight, centre=centre), accumulator(weight.cuda(), centre=centre)
+    sums = CpuAccumulator(weight, center=center), accumulator(weight.cuda(), center=center)
     assert isinstance(sums[1], DeviceAccumulator)
     for update in range(1, 21):
         weight = weight + 0.05 * torch.randn(shape, dtype=dtype)
@@ -70,8 +70,8 @@ def test_an_update_does_not_wait_for_the_device(tmp_path):
 
 def test_an_explicit_effective_weight_is_asked_for_on_the_device():
     torch.manual_seed(0)
-    layers = [wild.rbnn()]
-    layers.append(wild.rbnn().cuda())
+    layers = [codebases.rbnn()]
+    layers.append(codebases.rbnn().cuda())
     layers[1].load_state_dict(layers[0].state_dict())
     sums = [
         layer_accumulator(found.weight, found.spec, found.effective)

@@ -52,12 +52,12 @@ def _forget_adapters():
     registry._registered[:] = known
 
 
-def centred(layer):
+def centered(layer):
     return layer.weight - layer.weight.mean(dim=1, keepdim=True)
 
 
 def scaled(layer):
-    return centred(layer) * layer.factor
+    return centered(layer) * layer.factor
 
 
 def rotated(layer):
@@ -119,7 +119,7 @@ def assert_equal_tables(one, other):
 
 @pytest.mark.parametrize(
     ("told", "transform"),
-    [(centred, WeightTransform(centre=True)), (lambda layer: layer.weight * 1.0, WeightTransform())],
+    [(centered, WeightTransform(center=True)), (lambda layer: layer.weight * 1.0, WeightTransform())],
     ids=["centred", "plain"],
 )
 def test_every_table_is_that_of_the_transform_that_says_the_same(tmp_path, told, transform):
@@ -141,7 +141,7 @@ def by_update(update):
 @pytest.mark.parametrize("factor", [by_channel, by_update])
 def test_a_scale_does_not_change_z_nor_what_is_made_of_it(tmp_path, factor):
     one, _ = recorded(tmp_path / "scaled", scaled, factor=factor)
-    other, _ = recorded(tmp_path / "centred", centred)
+    other, _ = recorded(tmp_path / "centred", centered)
     for window in (1, 2, 3):
         np.testing.assert_allclose(one.windows[window][""].zpath, other.windows[window][""].zpath, rtol=1e-6)
     for name in ("dead_weights", "tails", "flip_table"):
@@ -157,7 +157,7 @@ def scores(effective):
     return z
 
 
-@pytest.mark.parametrize("told", [rotated, centred])
+@pytest.mark.parametrize("told", [rotated, centered])
 def test_z_and_its_path_are_those_of_a_plain_loop(tmp_path, told):
     run, history = recorded(tmp_path / "run", told)
     z = [scores(effective) for effective in history]
@@ -186,13 +186,13 @@ def test_an_import_has_the_z_of_the_effective_weight_too(tmp_path):
 
 
 def test_signs_alone_have_no_distance_so_that_z_stays_that_of_the_latent_weight(tmp_path):
-    class Binarise(nn.Module):
+    class Binarize(nn.Module):
         def forward(self, weight):
             return torch.where(weight < weight.mean(), -1.0, 1.0)
 
     torch.manual_seed(0)
     layer = nn.Linear(40, 12, bias=False)
-    parametrize.register_parametrization(layer, "weight", Binarise())
+    parametrize.register_parametrization(layer, "weight", Binarize())
     latent = layer.parametrizations.weight.original
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
     history = [latent.detach().numpy().copy()]

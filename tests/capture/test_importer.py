@@ -16,12 +16,12 @@ from recu_analysis.capture.importer import POSITIONS, import_checkpoints
 from recu_analysis.errors import CheckpointError, InputError, NoBinaryLayersError, RunExistsError, StoreError
 from recu_analysis.interop.checkpoints import checkpoint_files, natural, read_state
 from recu_analysis.store.run import open_run
-from tests.capture import wild_layers as wild
+from tests.capture import codebase_layers as codebases
 
 
 def network(seed=0):
     torch.manual_seed(seed)
-    return nn.Sequential(nn.Conv2d(1, 2, 3), wild.recu(), nn.BatchNorm2d(4), nn.Linear(4, 2))
+    return nn.Sequential(nn.Conv2d(1, 2, 3), codebases.recu(), nn.BatchNorm2d(4), nn.Linear(4, 2))
 
 
 def save(path, model, prefix="module.", **entries):
@@ -60,14 +60,14 @@ def test_a_folder_becomes_a_run_with_net_movement(series, tmp_path):
         (1, 10, 10, False),
         (2, 11, 11, False),
     ]
-    centred = [rows - rows.mean(axis=(1, 2, 3), keepdims=True) for rows in weights]
-    z = [rows / rows.std(axis=(1, 2, 3), ddof=1, keepdims=True) for rows in centred]
+    centered = [rows - rows.mean(axis=(1, 2, 3), keepdims=True) for rows in weights]
+    z = [rows / rows.std(axis=(1, 2, 3), ddof=1, keepdims=True) for rows in centered]
     for number in (1, 2):
         record = run.windows[number]["1"]
         np.testing.assert_array_equal(record.weight, weights[number].astype(np.float32))
         np.testing.assert_allclose(record.path, np.abs(weights[number] - weights[number - 1]), rtol=1e-6)
         np.testing.assert_allclose(record.zpath, np.abs(z[number] - z[number - 1]), rtol=1e-5)
-        flipped = (centred[number] < 0) != (centred[number - 1] < 0)
+        flipped = (centered[number] < 0) != (centered[number - 1] < 0)
         np.testing.assert_array_equal(record.flips, flipped)
         np.testing.assert_array_equal(record.last_flip, np.where(flipped, 9 + number, -1))
         assert flipped.any()
@@ -164,12 +164,12 @@ def test_a_name_beside_the_state_is_not_a_container(tmp_path):
 @pytest.mark.parametrize("codebase", ["recu", "rbnn", "bnext-warm", "rbonn", "ovsw"])
 def test_layers_are_known_by_the_tensors_beside_them(tmp_path, codebase):
     torch.manual_seed(0)
-    layer = wild.LAYERS[codebase][1]()
+    layer = codebases.LAYERS[codebase][1]()
     save(tmp_path / "a.pth", nn.Sequential(nn.Conv2d(1, 2, 3), layer))
     import_checkpoints([tmp_path / "a.pth"], tmp_path / "run")
     run = open_run(tmp_path / "run")
     (spec,) = run.header.layers
-    assert spec.adapter.startswith(wild.LAYERS[codebase][0])
+    assert spec.adapter.startswith(codebases.LAYERS[codebase][0])
     (live,) = binary_layers(layer)
     assert spec.transform == live.transform
     expected = live.weight if live.effective is None else live.effective()
@@ -178,7 +178,7 @@ def test_layers_are_known_by_the_tensors_beside_them(tmp_path, codebase):
 
 def test_flat_weights_take_their_channels_from_the_normalisation_behind_them(tmp_path):
     block = nn.Module()
-    block.binary_conv, block.bn1 = wild.bi_real(), nn.BatchNorm2d(4)
+    block.binary_conv, block.bn1 = codebases.bi_real(), nn.BatchNorm2d(4)
     save(tmp_path / "a.pth", block)
     import_checkpoints([tmp_path / "a.pth"], tmp_path / "run")
     (spec,) = open_run(tmp_path / "run").header.layers
@@ -190,13 +190,13 @@ def test_flat_weights_take_their_channels_from_the_normalisation_behind_them(tmp
 
 
 def test_named_layers_take_the_plain_sign_or_what_they_are_said_to_be(tmp_path):
-    model = nn.Sequential(nn.Conv2d(1, 2, 3), wild.ir_net(), wild.BinConv2d())
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), codebases.ir_net(), codebases.BinConv2d())
     save(tmp_path / "a.th", model)
     import_checkpoints([tmp_path / "a.th"], tmp_path / "plain", layers=["1"])
     assert open_run(tmp_path / "plain").header.layers[0].adapter == "sign"
     import_checkpoints([tmp_path / "a.th"], tmp_path / "ir", layers=["1"], adapter="ir-net")
     (spec,) = open_run(tmp_path / "ir").header.layers
-    assert (spec.adapter, spec.centre) == ("ir-net", True)
+    assert (spec.adapter, spec.center) == ("ir-net", True)
     import_checkpoints([tmp_path / "a.th"], tmp_path / "xnor", layers=["2.conv"], adapter="xnor-net")
     weight = model[2].conv.weight.detach()
     np.testing.assert_allclose(
@@ -248,7 +248,7 @@ def test_binarised_and_packed_weights_are_refused(tmp_path):
     save(tmp_path / "binary.pth", model)
     with pytest.raises(InputError, match=r"layer '1' of .*binary.pth.*two values"):
         import_checkpoints([tmp_path / "binary.pth"], tmp_path / "run")
-    torch.save({f"q.{name}": value for name, value in wild.packed().state_dict().items()}, tmp_path / "packed.pth")
+    torch.save({f"q.{name}": value for name, value in codebases.packed().state_dict().items()}, tmp_path / "packed.pth")
     with pytest.raises(InputError, match=r"layer 'q'.*ternary.*packed"):
         import_checkpoints([tmp_path / "packed.pth"], tmp_path / "run")
 
@@ -258,10 +258,10 @@ def test_checkpoints_of_two_models_are_refused(tmp_path):
     for name, other, text in (
         (
             "a2.pth",
-            nn.Sequential(nn.Conv2d(1, 2, 3), wild.recu(8)),
+            nn.Sequential(nn.Conv2d(1, 2, 3), codebases.recu(8)),
             r"layer '1'.*4x2x3x3 \(float32, recu\).*a1.pth.*8x2x3x3",
         ),
-        ("a3.pth", nn.Sequential(wild.recu()), r"a1.pth.*layer '1'.*a3.pth"),
+        ("a3.pth", nn.Sequential(codebases.recu()), r"a1.pth.*layer '1'.*a3.pth"),
     ):
         save(tmp_path / name, other)
         with pytest.raises(InputError, match=text):

@@ -14,7 +14,7 @@ from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.errors import InputError, NoBinaryLayersError
 from recu_analysis.nn import BinaryConv2d
 from recu_analysis.theory.standardize import WeightTransform
-from tests.capture import wild_layers as wild
+from tests.capture import codebase_layers as codebases
 from tests.capture.plain_loops import shake
 from tests.messages import says
 
@@ -33,18 +33,18 @@ def used_signs(layer, monkeypatch):
                 return _original(values, weight, *others)
 
             patch.setattr(F, name, spy)
-        binarised = layer.binarise() if isinstance(layer, wild.BinConv2d) else None
+        binarized = layer.binarize() if isinstance(layer, codebases.BinConv2d) else None
         width = next(p for p in layer.parameters() if p.ndim >= 2).shape
         layer(torch.randn(1, 6) if len(width) == 2 and width[1] == 6 else torch.randn(1, 2, 4, 4))
-        if binarised:
-            binarised[0].data.copy_(binarised[1])
+        if binarized:
+            binarized[0].data.copy_(binarized[1])
     assert len(seen) == 1
     return seen[0] >= 0
 
 
-@pytest.mark.parametrize("codebase", wild.LAYERS)
+@pytest.mark.parametrize("codebase", codebases.LAYERS)
 def test_recorded_signs_and_flips_are_those_of_the_forward_pass(codebase, tmp_path, monkeypatch):
-    adapter, make = wild.LAYERS[codebase]
+    adapter, make = codebases.LAYERS[codebase]
     torch.manual_seed(1)
     layer = make()
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.5)
@@ -68,20 +68,20 @@ def test_recorded_signs_and_flips_are_those_of_the_forward_pass(codebase, tmp_pa
 
 
 def test_the_transform_says_what_the_layer_standardises():
-    layer = wild.ir_net()
+    layer = codebases.ir_net()
     (found,) = binary_layers(layer)
     rows = layer.weight.detach().double().flatten(1)
     expected = (rows - rows.mean(1, keepdim=True)) / rows.std(1, keepdim=True)
     np.testing.assert_allclose(
-        found.transform.standardised(layer.weight.detach().numpy()).reshape(4, -1), expected.numpy(), rtol=1e-5
+        found.transform.standardized(layer.weight.detach().numpy()).reshape(4, -1), expected.numpy(), rtol=1e-5
     )
-    assert binary_layers(wild.recu())[0].transform == WeightTransform(centre=True, target=2.0, clamp=True)
-    assert binary_layers(wild.recu())[0].tau == pytest.approx(0.9)
+    assert binary_layers(codebases.recu())[0].transform == WeightTransform(center=True, target=2.0, clamp=True)
+    assert binary_layers(codebases.recu())[0].tau == pytest.approx(0.9)
 
 
 def test_explicit_effective_weights_reach_the_tables(tmp_path, monkeypatch):
     torch.manual_seed(0)
-    layer = wild.rbnn()
+    layer = codebases.rbnn()
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.5)
     before = used_signs(layer, monkeypatch)
     with ra.record(layer, optimizer, tmp_path / "run") as recorder:
@@ -97,21 +97,28 @@ def test_explicit_effective_weights_reach_the_tables(tmp_path, monkeypatch):
 
 
 def test_one_name_several_meanings():
-    model = nn.Sequential(wild.recu(), wild.rbnn(), wild.reste(), wild.bi_real(), wild.reactnet(), wild.bnext())
+    model = nn.Sequential(
+        codebases.recu(),
+        codebases.rbnn(),
+        codebases.reste(),
+        codebases.bi_real(),
+        codebases.reactnet(),
+        codebases.bnext(),
+    )
     table = find_binary_layers(model)
     assert table["adapter"].tolist() == ["recu", "rbnn", "binarize", "bi-real-flat", "reactnet", "bnext"]
     says(table["why"][2], "BinarizeConv2d of ReSTE or BinaryNet.pytorch", "sign of w")
 
 
 def test_a_known_name_with_unknown_tensors_is_not_guessed():
-    layer = wild.plain_sign("BinarizeConv2d", gamma=torch.ones(1))(2, 4, 3)
-    table = find_binary_layers(nn.Sequential(layer, wild.recu()))
+    layer = codebases.plain_sign("BinarizeConv2d", gamma=torch.ones(1))(2, 4, 3)
+    table = find_binary_layers(nn.Sequential(layer, codebases.recu()))
     assert table["binary"].tolist() == [False, True]
     says(table["why"][0], "BinarizeConv2d with bias, gamma, weight", "(binarize, rbnn, recu)")
 
 
 def test_packed_and_ternary_weights_are_refused_with_the_reason():
-    model = nn.Sequential(wild.autobit(), wild.packed(), wild.bitnet())
+    model = nn.Sequential(codebases.autobit(), codebases.packed(), codebases.bitnet())
     table = find_binary_layers(model)
     assert table["binary"].tolist() == [False, False, True]
     says(table["why"][0], "ternary (-1, 0, +1)")
@@ -122,7 +129,7 @@ def test_packed_and_ternary_weights_are_refused_with_the_reason():
 
 @pytest.mark.parametrize("scaled", [False, True])
 def test_weights_that_were_already_binarised_are_refused(scaled):
-    layer = wild.reactnet()
+    layer = codebases.reactnet()
     scale = torch.rand(4, 1, 1, 1) + 0.1 if scaled else 1.0
     layer.weight.data = layer.weight.data.sign() * scale
     with pytest.raises(NoBinaryLayersError, match="two values a channel"):
@@ -132,7 +139,7 @@ def test_weights_that_were_already_binarised_are_refused(scaled):
 
 
 def test_signs_that_a_forward_pass_left_are_told_from_what_is_lost():
-    layer = wild.binarynet_in_place()
+    layer = codebases.binarynet_in_place()
     layer(torch.randn(1, 2, 4, 4))
     with pytest.raises(NoBinaryLayersError, match=r"weight\.org"):
         binary_layers(nn.Sequential(layer))
@@ -144,12 +151,12 @@ def test_other_quantisers_of_bitorch_are_refused():
     class DoReFa(nn.Module):
         pass
 
-    table = find_binary_layers(nn.Sequential(wild.bitorch(quantiser=DoReFa()), BinaryConv2d(2, 4, 3)))
+    table = find_binary_layers(nn.Sequential(codebases.bitorch(quantizer=DoReFa()), BinaryConv2d(2, 4, 3)))
     says(table["why"][0], "DoReFa", "not -1 and +1")
 
 
 def test_zero_is_plus_one():
-    layer = wild.bitorch()
+    layer = codebases.bitorch()
     layer.weight.data[0, 0, 0, 0] = 0.0
     (found,) = binary_layers(layer)
     assert found.spec.signs(layer.weight.detach().numpy())[0, 0, 0, 0]

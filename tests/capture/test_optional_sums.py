@@ -69,7 +69,7 @@ def test_what_is_left_out_is_nowhere_and_the_rest_is_as_ever(tmp_path, left_out)
 def test_both_kernels_keep_what_they_are_told(kind, kept):
     generator = torch.Generator().manual_seed(0)
     states = [torch.randn(5, 30, generator=generator) for _ in range(6)]
-    whole, part = kind(states[0], centre=True), kind(states[0], centre=True, quantities=kept)
+    whole, part = kind(states[0], center=True), kind(states[0], center=True, quantities=kept)
     for update, weight in enumerate(states[1:], start=1):
         whole.advance(weight, update)
         part.advance(weight, update)

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 import recu_analysis as ra
-from recu_analysis.capture.tracks import THREADED_WEIGHTS
+from recu_analysis.capture.layer_recording import THREADED_WEIGHTS
 from recu_analysis.errors import InputError, RecorderError, RunExistsError
 from recu_analysis.nn import BinaryConv2d, BinaryLinear, build_network
 from recu_analysis.training.data import batches, load_dataset
@@ -85,11 +85,11 @@ def test_cut_closes_a_window_that_the_next_mark_names_if_no_update_comes_between
     model = tiny()
     optimizer = sgd(model)
     with ra.record(model, optimizer, tmp_path / "run") as recorder:
-        recorder.cut()
+        recorder.close_window()
         for update in range(6):
             step(model, optimizer, update)
             if update % 2:
-                recorder.cut()
+                recorder.close_window()
             if update in {3, 4}:
                 recorder.mark(epoch=update)
         recorder.flush()
@@ -292,7 +292,7 @@ def test_ctrl_c_inside_the_hook_waits_until_every_layer_is_counted(tmp_path, mon
     model = tiny()
     optimizer = sgd(model)
     recorder = ra.record(model, optimizer, tmp_path / "run")
-    first = recorder._tracks[0].accumulator
+    first = recorder._recordings[0].accumulator
     advance = first.advance
 
     def interrupted(weight, update):

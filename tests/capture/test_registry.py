@@ -14,7 +14,7 @@ from recu_analysis.capture.adapters import binary_layers, registry
 from recu_analysis.errors import InputError, NoBinaryLayersError
 from recu_analysis.nn import BinaryConv2d, BinaryLinear
 from recu_analysis.theory.standardize import WeightTransform
-from tests.capture import wild_layers as wild
+from tests.capture import codebase_layers as codebases
 from tests.messages import says
 
 
@@ -30,7 +30,7 @@ class Shifted(nn.Linear):
         self.offset = nn.Parameter(torch.full((sizes[1], 1), 0.1))
 
 
-class Binarise(nn.Module):
+class Binarize(nn.Module):
     def forward(self, weight):
         return (weight - weight.mean()).sign() * weight.abs().mean()
 
@@ -76,7 +76,7 @@ def test_a_users_adapter_gives_the_effective_weight(tmp_path):
 def test_a_users_transform_takes_the_fast_way_and_goes_before_the_known_ones():
     @ra.adapter("mine", "BinaryLinear")
     def mine(module):
-        return WeightTransform(centre=False)
+        return WeightTransform(center=False)
 
     layer = binary_layers(nn.Sequential(BinaryLinear(6, 4)))[0]
     assert (layer.adapter, layer.transform, layer.effective) == ("mine", WeightTransform(), None)
@@ -91,14 +91,14 @@ def test_an_adapter_that_declines_leaves_the_module_to_others():
 
 
 def test_an_adapter_registered_again_replaces_itself():
-    for centre in (True, False):
+    for center in (True, False):
 
         @ra.adapter("mine", Shifted)
-        def mine(module, centre=centre):
-            return WeightTransform(centre=centre)
+        def mine(module, center=center):
+            return WeightTransform(center=center)
 
     assert sum(each.name == "mine" for each in registry.registered()) == 1
-    assert not binary_layers(Shifted(6, 4))[0].transform.centre
+    assert not binary_layers(Shifted(6, 4))[0].transform.center
 
 
 def test_what_adapters_may_not_do():
@@ -156,7 +156,7 @@ def test_tied_weights_are_taken_once_and_said_so():
 def test_a_binarising_parametrization_is_recognised(tmp_path):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 3))
-    parametrize.register_parametrization(model[0], "weight", Binarise())
+    parametrize.register_parametrization(model[0], "weight", Binarize())
     before = model[0].weight.detach() < 0
     run, history = run_updates(model, torch.optim.SGD(model.parameters(), lr=0.5), tmp_path / "run")
     assert run.layer_names == ["0"]
@@ -184,7 +184,7 @@ def test_a_parametrized_binary_layer_is_followed_through_its_parametrization():
 def test_looking_leaves_a_spectral_norm_and_random_numbers_alone():
     torch.manual_seed(0)
     model = nn.Sequential(
-        parametrizations.spectral_norm(BinaryLinear(6, 4)), parametrizations.spectral_norm(wild.rbnn())
+        parametrizations.spectral_norm(BinaryLinear(6, 4)), parametrizations.spectral_norm(codebases.rbnn())
     )
     state = {name: value.clone() for name, value in model.state_dict().items()}
     random = torch.get_rng_state()

@@ -108,10 +108,10 @@ def test_wide_layers_and_safetensors(tmp_path):
 def test_either_kernel_goes_on_from_its_state(kind, quantities):
     generator = torch.Generator().manual_seed(0)
     states = [torch.randn(5, 30, generator=generator) for _ in range(9)]
-    whole = kind(states[0], centre=True, quantities=quantities)
+    whole = kind(states[0], center=True, quantities=quantities)
     for update in range(1, 9):
         if update == 5:
-            resumed = kind(states[4], centre=True, quantities=quantities)
+            resumed = kind(states[4], center=True, quantities=quantities)
             resumed.load(whole.state())
         whole.advance(states[update], update)
         if update >= 5:

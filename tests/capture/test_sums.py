@@ -56,7 +56,7 @@ def test_a_million_updates():
 def made(kind, weight, **options):
     """An accumulator on the CPU; also the one that a layer has whose effective weight is the latent one."""
     if kind is not EffectiveAccumulator:
-        return kind(weight, centre=False, **options)
+        return kind(weight, center=False, **options)
     return EffectiveAccumulator(weight, lambda: made.weight, CpuAccumulator, {"path"}, **options)
 
 
@@ -70,7 +70,7 @@ def test_small_steps_after_a_large_one_are_not_lost(kind):
     small = 2.0**-25  # half a unit in the last place of 1: a sum in float32 would not change
     rest, moved = torch.zeros(17, 4), torch.zeros(17, 4)
     moved[:, 1] = small
-    sums = kind(rest + 1.0, centre=True)
+    sums = kind(rest + 1.0, center=True)
     for update in range(1, 2002):
         sums.advance(rest if update % 2 else moved, update)
     path = sums.take()["path"]
@@ -100,7 +100,7 @@ def test_taking_the_state_and_going_on_gives_the_same_bits_wherever_it_falls(kin
 
 def test_a_second_window_does_not_hold_what_was_left_of_the_first():
     for kind in KINDS:
-        sums = kind(torch.zeros(3, 4), centre=True)
+        sums = kind(torch.zeros(3, 4), center=True)
         sums.advance(torch.full((3, 4), 1.0 / 3.0), 1)
         sums.take()
         sums.advance(torch.full((3, 4), 0.5), 2)
@@ -109,7 +109,7 @@ def test_a_second_window_does_not_hold_what_was_left_of_the_first():
 
 
 def test_the_number_of_threads_does_not_change_a_bit(tmp_path, monkeypatch):
-    monkeypatch.setattr("recu_analysis.capture.tracks.THREADED_WEIGHTS", 1)
+    monkeypatch.setattr("recu_analysis.capture.layer_recording.THREADED_WEIGHTS", 1)
     ra.adapter("offset", "Offset")(lambda layer: layer.weight - 0.001)
     kind = type("Offset", (nn.Linear,), {})
     before = torch.get_num_threads()
@@ -137,21 +137,21 @@ def test_the_number_of_threads_does_not_change_a_bit(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("centre", [True, False])
+@pytest.mark.parametrize("center", [True, False])
 @pytest.mark.parametrize("width", [1, 7, 1000])
-def test_constant_channels_that_move_are_those_of_numpy(kind, dtype, centre, width):
+def test_constant_channels_that_move_are_those_of_numpy(kind, dtype, center, width):
     generator = np.random.default_rng(width)
     # 0.1 and 1/3 have means that are off by rounding; a channel may begin or cease to be constant.
     values = [0.1, 1.0 / 3.0, -0.7, 1.0, 0.0, 1e-300 if dtype == np.float64 else 1e-40]
     history = np.stack([np.tile(np.roll(values, turn)[:, None], width) for turn in range(12)]).astype(dtype)
     history[4, 2] += generator.normal(size=width)
     history[9, 0, -1] = -2.0
-    transform = WeightTransform(centre=centre)
-    sums = kind(torch.from_numpy(history[0].copy()), centre=centre)
+    transform = WeightTransform(center=center)
+    sums = kind(torch.from_numpy(history[0].copy()), center=center)
     for update in range(1, 12):
         sums.advance(torch.from_numpy(history[update]), update)
     taken = sums.take()
-    z = [standard_scores(weight, centre=centre) for weight in history]
+    z = [standard_scores(weight, center=center) for weight in history]
     signs = [transform.signs(weight) for weight in history]
     zpath = sum(np.abs(now - before) for before, now in itertools.pairwise(z))
     flips = sum((now != before).astype(int) for before, now in itertools.pairwise(signs))

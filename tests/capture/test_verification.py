@@ -17,7 +17,7 @@ from recu_analysis.capture.verification import Verification
 from recu_analysis.errors import InputError, NoBinaryLayersError, RecorderError, RecordingWarning
 from recu_analysis.nn import BinaryConv2d, BinaryLinear
 from recu_analysis.theory.standardize import WeightTransform
-from tests.capture import wild_layers as wild
+from tests.capture import codebase_layers as codebases
 from tests.capture.plain_loops import shake
 from tests.messages import says
 from tests.run_files import contents
@@ -51,7 +51,7 @@ def steps(weight, levels=7):
     return (weight / size).round() * size
 
 
-def centred(weight):
+def centered(weight):
     return (weight - weight.flatten(1).mean(1).view(-1, *[1] * (weight.ndim - 1))).sign()
 
 
@@ -76,7 +76,7 @@ DIFFERENT = {
     ),
     "four bits by name": (kind("Mine", nn.Linear, steps), "1[0-9] values a channel", ["0"]),
     "centred by name": (
-        kind("Mine", nn.Linear, centred, lambda x, w: torch.einsum("bi,oi->bo", x, w)),
+        kind("Mine", nn.Linear, centered, lambda x, w: torch.einsum("bi,oi->bo", x, w)),
         "two values a channel, and the signs .* less their channel's mean",
         ["0"],
     ),
@@ -144,10 +144,10 @@ def shares(layer, *, example=None):
     else:
         latent = found.weight.detach().clone()
         verification.watch(layers, {found.name: lambda: latent})
-        binarised = layer.binarise() if isinstance(layer, wild.BinConv2d) else None
+        binarized = layer.binarize() if isinstance(layer, codebases.BinConv2d) else None
         layer(input_of(layer))
-        if binarised:
-            binarised[0].data.copy_(binarised[1])
+        if binarized:
+            binarized[0].data.copy_(binarized[1])
         shake(layer, torch.optim.SGD(layer.parameters(), lr=0.1), 0)
         verification.settle()
     return verification.shares
@@ -158,10 +158,10 @@ def input_of(layer):
     return torch.randn(1, 6) if len(width) == 2 and width[1] == 6 else torch.randn(1, 2, 4, 4)
 
 
-@pytest.mark.parametrize("codebase", wild.LAYERS)
+@pytest.mark.parametrize("codebase", codebases.LAYERS)
 def test_layers_of_known_codebases_are_verified_or_told(codebase):
     torch.manual_seed(1)
-    make = wild.LAYERS[codebase][1]
+    make = codebases.LAYERS[codebase][1]
     (share,) = shares(make()).values()
     soft = codebase == "bnext-warm"
     assert 0.9 < share < 1.0 if soft else share == 0.0
@@ -171,12 +171,12 @@ def test_layers_of_known_codebases_are_verified_or_told(codebase):
     assert shown == [] if codebase.startswith("xnor") else 0.9 < shown[0] < 1.0 if soft else shown == [0.0]
 
 
-@pytest.mark.parametrize("binariser", ["recu", "bnn", "xnor", "bi-real", "ir-net"])
+@pytest.mark.parametrize("binarizer", ["recu", "bnn", "xnor", "bi-real", "ir-net"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_our_own_layers_are_verified(tmp_path, binariser, dtype):
+def test_our_own_layers_are_verified(tmp_path, binarizer, dtype):
     torch.manual_seed(0)
     model = nn.Sequential(
-        BinaryConv2d(4, 6, 3, binariser=binariser), nn.Flatten(), BinaryLinear(96, 5, binariser=binariser)
+        BinaryConv2d(4, 6, 3, binarizer=binarizer), nn.Flatten(), BinaryLinear(96, 5, binarizer=binarizer)
     )
     run = train(tmp_path / "run", model.to(dtype), torch.randn(2, 4, 6, 6, dtype=dtype))
     assert [layer.verified for layer in run.header.layers] == [True, True]
@@ -494,7 +494,7 @@ def test_weights_without_states_prove_nothing(start):
 
 def test_low_precision_hides_no_other_signs():
     torch.manual_seed(0)
-    for used in (centred, partial(twn, share=0.05)):
+    for used in (centered, partial(twn, share=0.05)):
         model = nn.Sequential(kind("Mine", nn.Linear, used)(1024, 64)).bfloat16()
         table = ra.find_binary_layers(model, ["0"], example=torch.randn(2, 1024).bfloat16())
         assert table["verified"].tolist() == [False]

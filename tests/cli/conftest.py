@@ -58,7 +58,7 @@ def saved_networks(tmp_path_factory) -> Path:
     model = build_network("resnet20")
     (path / "run").mkdir()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    checkpoint.save(path / "run", model, optimizer, checkpoint.Position(0, 0, TrainingConfig()))
+    checkpoint.save(path / "run", model, optimizer, checkpoint.TrainingPosition(0, 0, TrainingConfig()))
     save_official(path / "model_best.pth.tar", model, epoch=7, name="resnet20_1w1a", best_top1=12.5)
     nan = build_network("resnet20")
     with torch.no_grad():

@@ -63,7 +63,7 @@ def test_trains_on_a_folder_of_images_of_a_size(tmp_path, photographs):
     assert run_cli("train", *words, "--run-dir", run, *SHORT).exit_code == 0
     assert open_run(run).configuration["image_size"] == 16
     data = load_dataset("image-folder", str(photographs), 16)
-    loss, top1 = loop.evaluate(load_trained(run, 2), [(data.normalised(data.val_images), data.val_labels)])
+    loss, top1 = loop.evaluate(load_trained(run, 2), [(data.normalized(data.val_images), data.val_labels)])
     row = measured(run)
     assert (row["loss"], row["top1"]) == (pytest.approx(loss, rel=1e-5), pytest.approx(top1))
     assert measured(run, "--image-size", 24)["loss"] != row["loss"]

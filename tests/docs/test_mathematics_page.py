@@ -11,7 +11,7 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
-from recu_analysis.nn.functional import recu, standardise
+from recu_analysis.nn.functional import recu, standardize
 from recu_analysis.theory.entropy import clamped_entropy
 from recu_analysis.theory.intervals import RESAMPLES, Interval, difference
 from recu_analysis.theory.laplace import quantile
@@ -84,7 +84,7 @@ def test_the_numbers_in_the_text():
 def test_the_gradient_through_clamp_and_standardisation():
     weight = torch.randn(3, 40, dtype=torch.float64, generator=torch.manual_seed(0), requires_grad=True)
     g = torch.randn(3, 40, dtype=torch.float64)
-    scaled = standardise(weight, target=2.0, eps=0.0)
+    scaled = standardize(weight, target=2.0, eps=0.0)
     clamped = recu(scaled, torch.tensor(0.8, dtype=torch.float64))
     (clamped * g).sum().backward()
     z, masked = (scaled / math.sqrt(8)).detach(), g * (clamped == scaled)
@@ -101,7 +101,7 @@ def descended(weight, target, steps=5):
     optimizer = torch.optim.SGD([weight], lr=0.3, momentum=0.9, weight_decay=0.01)
     wanted = torch.randn(weight.shape, dtype=torch.float64, generator=torch.manual_seed(1))
     for _ in range(steps):
-        clamped = recu(standardise(weight, target=target, eps=0.0), torch.tensor(0.8, dtype=torch.float64))
+        clamped = recu(standardize(weight, target=target, eps=0.0), torch.tensor(0.8, dtype=torch.float64))
         signs = clamped + (clamped.sign() - clamped).detach()
         optimizer.zero_grad()
         ((signs - wanted) ** 2).sum().backward()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import recu_analysis as ra
-from recu_analysis.figures.of_runs import FIG2_LAYER
+from recu_analysis.figures.fig2 import FIG2_LAYER
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform
 from tests.editing import edit_run, marks_of, write_marks
@@ -36,7 +36,7 @@ def trained(tmp_path) -> Callable[..., Run]:
 
     def make(name: str, top1: float = 90.0, **settings: Any) -> Run:
         history = {FIG2_LAYER: random_walk((8, 50), 8, seed=settings.get("seed") or 0)}
-        transform = WeightTransform(centre=True, target=2.0, clamp=settings.get("recu", True))
+        transform = WeightTransform(center=True, target=2.0, clamp=settings.get("recu", True))
         path = synthetic_run(tmp_path / "runs" / name, history, transform=transform).path
         edit_run(path, configuration=SETTINGS | settings)
         marks = []

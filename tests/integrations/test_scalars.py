@@ -13,8 +13,8 @@ from torch import nn
 import recu_analysis as ra
 from recu_analysis.errors import InputError, LayerNotFoundError, MissingExtraError, NotARunError
 from recu_analysis.integrations import tensorboard, wandb
+from recu_analysis.integrations.callback_base import scalars_of
 from recu_analysis.integrations.extra import missing
-from recu_analysis.integrations.marking import scalars_of
 from recu_analysis.integrations.scalars import COLUMNS, OTHERS, WindowLogger
 from recu_analysis.nn import BinaryLinear
 from recu_analysis.testing import synthetic_run
@@ -34,11 +34,11 @@ def test_scalars_are_those_of_the_weights_at_the_last_update_of_each_window(synt
     expected = {}
     for layer, history in synthetic.history.items():
         rows = history.reshape(*history.shape[:2], -1).astype(np.float64)
-        centred = rows - rows.mean(axis=2, keepdims=True)
-        z = centred / centred.std(axis=2, ddof=1, keepdims=True)
+        centered = rows - rows.mean(axis=2, keepdims=True)
+        z = centered / centered.std(axis=2, ddof=1, keepdims=True)
         for low, high in pairwise(synthetic.marks):
             moved = np.abs(np.diff(z[low : high + 1], axis=0))
-            flipped = np.diff(centred[low : high + 1] < 0, axis=0)
+            flipped = np.diff(centered[low : high + 1] < 0, axis=0)
             expected[f"mobility/{layer}", high] = moved.mean()
             expected[f"flip_ratio/{layer}", high] = flipped.mean()
     assert {(tag, update): value for tag, value, update in writer.logged} == pytest.approx(expected, rel=1e-5)

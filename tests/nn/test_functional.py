@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from recu_analysis.nn.functional import mask_random, recu, standardise
-from recu_analysis.nn.fusing import _fused, fused_for
+from recu_analysis.nn.functional import mask_random, recu, standardize
+from recu_analysis.nn.fused_dispatch import _fused, fused_for
 from recu_analysis.nn.signs import (
     polynomial_slope,
     sign_polynomial,
@@ -48,12 +48,12 @@ def quantile(weight, tau):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("centre", [True, False])
+@pytest.mark.parametrize("center", [True, False])
 @pytest.mark.parametrize("target", [None, 2.0, math.sqrt(0.5)])
-def test_standardise_is_what_the_numpy_side_says(shape, centre, target):
+def test_standardise_is_what_the_numpy_side_says(shape, center, target):
     weight = values(shape, spread=0.05) + 0.01
-    expected = WeightTransform(centre=centre, target=target).standardised(weight.numpy())
-    np.testing.assert_allclose(standardise(weight, centre=centre, target=target).numpy(), expected, rtol=0, atol=1e-12)
+    expected = WeightTransform(center=center, target=target).standardized(weight.numpy())
+    np.testing.assert_allclose(standardize(weight, center=center, target=target).numpy(), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", ROUNDING)
@@ -66,8 +66,8 @@ def test_standardise_has_the_gradient_of_the_authors_composition(shape, dtype):
         return w1.reshape(weight.shape)
 
     weight, upstream = values(shape, dtype, spread=0.05), values(shape, dtype, seed=1)
-    close(standardise(weight), authors(weight), dtype)
-    close(gradient(standardise, weight, upstream), gradient(authors, weight, upstream), dtype)
+    close(standardize(weight), authors(weight), dtype)
+    close(gradient(standardize, weight, upstream), gradient(authors, weight, upstream), dtype)
 
 
 @pytest.mark.parametrize("tau", [0.51, 0.85, 0.99, 1.0])

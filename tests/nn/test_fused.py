@@ -7,7 +7,7 @@ import torch
 
 from recu_analysis.nn import BinaryConv2d, BinaryLinear, build_network
 from recu_analysis.nn import functional as plain
-from recu_analysis.nn.binariser import Binariser
+from recu_analysis.nn.binarizer import Binarizer
 from recu_analysis.nn.signs import _ScaledPolynomial, sign_straight_through
 from tests.nn.outcomes import apart, gradients_given, outcome
 
@@ -22,20 +22,20 @@ def close(first, second):
     return float(far) < CLOSE[first.dtype]
 
 
-@pytest.mark.parametrize(("centre", "clamp"), list(itertools.product([True, False], repeat=2)))
+@pytest.mark.parametrize(("center", "clamp"), list(itertools.product([True, False], repeat=2)))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("shape", [(64, 16, 3, 3), (7, 5000), (3, 9)])
 @pytest.mark.parametrize("level", [0.6, 0.85, 1.0])
-def test_signs_of_weights_and_their_gradient(shape, dtype, centre, clamp, level):
+def test_signs_of_weights_and_their_gradient(shape, dtype, center, clamp, level):
     from recu_analysis.nn import fused
 
     torch.manual_seed(0)
     first = (torch.randn(shape, dtype=dtype) + 0.1).cuda().requires_grad_()
     second = first.detach().clone().requires_grad_()
     tau = torch.tensor(level).cuda()
-    values = plain.standardise(first, centre=centre, target=1.3)
+    values = plain.standardize(first, center=center, target=1.3)
     expected = sign_straight_through(plain.recu(values, tau) if clamp else values)
-    found = fused.sign_of_weights(second, tau, Binariser(centre=centre, scale=1.3, clamp=clamp))
+    found = fused.sign_of_weights(second, tau, Binarizer(center=center, scale=1.3, clamp=clamp))
     tau.fill_(0.7)  # the gradient is that of the forward pass
     gradient = torch.randn_like(expected)
     expected.backward(gradient)
@@ -69,7 +69,7 @@ def gradients_of(layer, values, gradient, *, fused, monkeypatch):
         return outcome(layer, values, gradient)
 
 
-@pytest.mark.parametrize("changed", [{}, {"alpha": "none"}, {"clamp": False}, {"centre": False}, {"scale": 0.7}])
+@pytest.mark.parametrize("changed", [{}, {"alpha": "none"}, {"clamp": False}, {"center": False}, {"scale": 0.7}])
 @pytest.mark.parametrize(
     "geometry", [{"padding": 1}, {"stride": 2, "padding": 1}, {"groups": 4}, {"dilation": 2, "padding": 2}]
 )
@@ -148,7 +148,7 @@ def test_a_linear_layer_is_that_on_a_cpu():
 
 
 @pytest.mark.parametrize(
-    "changed", [{}, {"clamp": False}, {"centre": False}, {"mask": "random"}, {"alpha": "analytic"}]
+    "changed", [{}, {"clamp": False}, {"center": False}, {"mask": "random"}, {"alpha": "analytic"}]
 )
 def test_a_layer_on_a_gpu_is_that_on_a_cpu(changed):
     torch.manual_seed(0)

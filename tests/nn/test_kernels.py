@@ -13,7 +13,7 @@ from recu_analysis.capture.accumulate import CpuAccumulator
 from recu_analysis.capture.kernel import FOLD_EVERY
 from recu_analysis.nn import BinaryConv2d, BinaryLinear
 from recu_analysis.nn import functional as plain
-from recu_analysis.nn.binariser import Binariser
+from recu_analysis.nn.binarizer import Binarizer
 from recu_analysis.nn.signs import sign_scaled, sign_straight_through
 from tests.nn.outcomes import apart, gradients_given, outcome
 
@@ -47,18 +47,18 @@ def assert_near(first, second):
     assert float(far) < CLOSE[first.dtype] * (0.3 + float(first.double().abs().max()))
 
 
-@pytest.mark.parametrize(("centre", "clamp"), list(itertools.product([True, False], repeat=2)))
+@pytest.mark.parametrize(("center", "clamp"), list(itertools.product([True, False], repeat=2)))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("shape", [(5, 3, 3, 3), (7, 130), (1, 2)])
 @pytest.mark.parametrize("level", [0.6, 0.85, 1.0])
-def test_signs_of_weights_and_their_gradient(shape, dtype, centre, clamp, level, fused):
+def test_signs_of_weights_and_their_gradient(shape, dtype, center, clamp, level, fused):
     torch.manual_seed(0)
     first = (torch.randn(shape, dtype=dtype) + 0.1).requires_grad_()
     second = first.detach().clone().requires_grad_()
     tau, gradient = torch.tensor(level), torch.randn(shape, dtype=dtype)
-    values = plain.standardise(first, centre=centre, target=1.3)
+    values = plain.standardize(first, center=center, target=1.3)
     expected = sign_straight_through(plain.recu(values, tau) if clamp else values)
-    found = fused.sign_of_weights(second, tau, Binariser(centre=centre, scale=1.3, clamp=clamp))
+    found = fused.sign_of_weights(second, tau, Binarizer(center=center, scale=1.3, clamp=clamp))
     tau.fill_(0.7)  # the gradient is that of the forward pass
     for signs in (expected, found):
         signs.backward(gradient)
@@ -88,7 +88,7 @@ def both(layer, values, gradient, fused, monkeypatch, context=contextlib.nullcon
         return expected, outcome(layer, values, gradient)
 
 
-@pytest.mark.parametrize("changed", [{}, {"alpha": "none"}, {"clamp": False}, {"centre": False}, {"scale": 0.7}])
+@pytest.mark.parametrize("changed", [{}, {"alpha": "none"}, {"clamp": False}, {"center": False}, {"scale": 0.7}])
 @pytest.mark.parametrize("geometry", [{"stride": 2, "padding": 1}, {"groups": 3}, {"dilation": 2, "padding": 2}])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -131,16 +131,16 @@ def test_a_linear_layer(fused, monkeypatch):
         assert_near(one, other)
 
 
-@pytest.mark.parametrize(("shape", "centre"), [((6, 4, 3, 3), True), ((4, 150), False), ((6, 1), True)])
+@pytest.mark.parametrize(("shape", "center"), [((6, 4, 3, 3), True), ((4, 150), False), ((6, 1), True)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.usefixtures("fused")
-def test_recording(shape, centre, dtype):
+def test_recording(shape, center, dtype):
     from recu_analysis.capture.cuda import CudaAccumulator
 
     torch.manual_seed(0)
     weight = torch.randn(shape, dtype=dtype)
     weight[1] = 0.5
-    sums = [kind(weight, centre=centre) for kind in (CpuAccumulator, CudaAccumulator)]
+    sums = [kind(weight, center=center) for kind in (CpuAccumulator, CudaAccumulator)]
     for update in range(1, 2 * FOLD_EVERY):
         weight = weight + 0.2 * torch.randn(shape, dtype=dtype)
         weight[1] = 0.1 * update
@@ -152,7 +152,7 @@ def test_recording(shape, centre, dtype):
         np.testing.assert_array_equal(first[name], second[name])
     for name in ("path", "zpath"):
         np.testing.assert_allclose(first[name], second[name], rtol=1e-6)
-    assert not second["zpath"][1].any() or not centre
+    assert not second["zpath"][1].any() or not center
 
 
 @pytest.mark.usefixtures("fused")
@@ -162,7 +162,7 @@ def test_small_steps_after_a_large_one_are_not_lost():
     small = 2.0**-25
     rest, moved = torch.zeros(2, 4), torch.zeros(2, 4)
     moved[:, 1] = small
-    sums = CudaAccumulator(rest + 1.0, centre=True)
+    sums = CudaAccumulator(rest + 1.0, center=True)
     for update in range(1, 102):
         sums.advance(rest if update % 2 else moved, update)
     np.testing.assert_allclose(sums.take()["path"][:, 1], math.fsum([1.0, *[small] * 100]), rtol=1e-6)
@@ -174,11 +174,11 @@ def test_recording_goes_on_from_its_state():
 
     generator = torch.Generator().manual_seed(0)
     states = [torch.randn(3, 5, generator=generator) for _ in range(FOLD_EVERY + 8)]
-    whole = CudaAccumulator(states[0], centre=True)
+    whole = CudaAccumulator(states[0], center=True)
     resumed = {}
     for update, weight in enumerate(states[1:], start=1):
         if update % 4 == 0:
-            resumed[update] = CudaAccumulator(states[update - 1], centre=True)
+            resumed[update] = CudaAccumulator(states[update - 1], center=True)
             resumed[update].load(whole.state())
         for sums in (whole, *resumed.values()):
             sums.advance(weight, update)

@@ -6,13 +6,13 @@ import torch
 from recu_analysis.nn.launch import Kernel
 
 TENSORS = torch.zeros(4), torch.zeros(4)
-CONSTANTS = {"BLOCK": 16, "CENTRE": True, "OTHER": 3}
+CONSTANTS = {"BLOCK": 16, "CENTER": True, "OTHER": 3}
 
 
 class Recorded:
     """Stands for a Triton kernel: says how it was started, and with what."""
 
-    arg_names = ("first", "second", "size", "CENTRE", "BLOCK")
+    arg_names = ("first", "second", "size", "CENTER", "BLOCK")
 
     def __init__(self, *, refuses=False, compiles=True):
         self.calls, self.refuses, self.compiles = [], refuses, compiles
@@ -47,7 +47,7 @@ def test_the_first_launch_is_long_and_the_next_are_short():
     for size in (1, 2, 3):
         kernel(TENSORS, (size,))
     assert ways(recorded) == ["long", "short", "short"]
-    assert recorded.calls[0] == ("long", (7, 1, 1), (*TENSORS, 1), {"CENTRE": True, "BLOCK": 16, "num_warps": 8})
+    assert recorded.calls[0] == ("long", (7, 1, 1), (*TENSORS, 1), {"CENTER": True, "BLOCK": 16, "num_warps": 8})
     assert recorded.calls[2] == ("short", (7, 1, 1), (*TENSORS, 3, True, 16))
 
 

@@ -33,8 +33,8 @@ def weight_gradient(layer, given):
 @KINDS
 def test_output_is_the_product_of_signs_times_alpha(kind):
     layer, given = make(kind)
-    centred = layer.weight - layer.weight.flatten(1).mean(1).reshape(-1, *[1] * (layer.weight.ndim - 1))
-    signs = torch.where(centred < 0, -1.0, 1.0)
+    centered = layer.weight - layer.weight.flatten(1).mean(1).reshape(-1, *[1] * (layer.weight.ndim - 1))
+    signs = torch.where(centered < 0, -1.0, 1.0)
     inputs = torch.where(given < 0, -1.0, 1.0)
     if kind == "conv":
         expected = functional.conv2d(inputs, signs, padding=1) * layer.alpha
@@ -122,12 +122,12 @@ def test_geometry_is_that_of_torch():
     assert layer(given).shape == plain(given).shape
 
 
-@pytest.mark.parametrize("options", [{}, {"scale": None, "centre": False, "clamp": False}, {"scale": 0.7}])
+@pytest.mark.parametrize("options", [{}, {"scale": None, "center": False, "clamp": False}, {"scale": 0.7}])
 def test_weight_transform_repeats_the_layer_in_numpy(options):
     layer, _ = make("conv", **options)
     transform = layer.weight_transform
     assert transform == WeightTransform(
-        **{"centre": True, "target": options.get("scale", 2.0), "clamp": True}
+        **{"center": True, "target": options.get("scale", 2.0), "clamp": True}
         | {k: v for k, v in options.items() if k != "scale"}
     )
     binary = layer.double().binary_weight().detach().numpy()
@@ -166,7 +166,7 @@ def test_what_is_no_batch_is_refused(kind, training):
 @KINDS
 @pytest.mark.parametrize("method", ["recu", "ir-net"])
 def test_a_batch_without_samples_passes_in_both_directions(kind, method):
-    layer, given = make(kind, binariser=method, scale_activations=True)
+    layer, given = make(kind, binarizer=method, scale_activations=True)
     leaf = given[:0].requires_grad_()
     layer(leaf).sum().backward()
     assert leaf.grad.shape == leaf.shape
@@ -178,7 +178,7 @@ def test_a_batch_without_samples_passes_in_both_directions(kind, method):
     [
         ({"kernel_size": (3, 3)}, r"whole.*not \(4, 6, \(3, 3\)"),
         ({"kernel_size": 3, "padding": "same"}, "are whole numbers"),
-        ({"kernel_size": 3, "binariser": None}, "Binariser, not None"),
+        ({"kernel_size": 3, "binarizer": None}, "Binarizer, not None"),
         ({"kernel_size": 3, "scale": "none"}, r"scale.*number.*not 'none'"),
     ],
 )

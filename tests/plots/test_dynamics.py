@@ -8,7 +8,7 @@ from matplotlib.colors import same_color
 
 from recu_analysis.errors import InputError
 from recu_analysis.plots.dynamics import by_magnitude, silence
-from recu_analysis.plots.style import DEAD
+from recu_analysis.plots.palette import DEAD
 
 
 def labels(axes):

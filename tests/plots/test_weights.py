@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
 from recu_analysis.errors import InputError
-from recu_analysis.plots.style import CORE, DEAD, TAIL, style
+from recu_analysis.figures.print.style import style
+from recu_analysis.plots.palette import CORE, DEAD, TAIL
 from recu_analysis.plots.weights import dead_weight_histogram
 
 

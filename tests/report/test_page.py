@@ -12,8 +12,8 @@ import pytest
 
 import recu_analysis as ra
 from recu_analysis.errors import InputError, WindowNotFoundError
-from recu_analysis.report import drawings, report, sampling
-from recu_analysis.report.drawings import plain
+from recu_analysis.report import embedded_figures, report, sampling
+from recu_analysis.report.embedded_figures import plain
 from recu_analysis.report.page import embedded
 from recu_analysis.testing import random_walk, synthetic_run
 from tests.editing import edit_run, run_json
@@ -49,7 +49,7 @@ def hostile_page(hostile):
 @pytest.fixture
 def without_figures(monkeypatch):
     """Figures take most of a page's time; tests of other things do without."""
-    monkeypatch.setattr(drawings, "FIGURES_SHOWN", ())
+    monkeypatch.setattr(embedded_figures, "FIGURES_SHOWN", ())
 
 
 def data_of(page):
@@ -121,7 +121,7 @@ def test_charts_show_the_layer_table(tame, page):
     rows = table[table["window"] == 2]
     assert data["time"] == [0, 1, 2, 3]
     for place, name in enumerate(tame.layer_names, start=1):
-        expected = rows[rows["layer"] == name]["mobility_tail"].item()
+        expected = 1e3 * rows[rows["layer"] == name]["mobility_tail"].item()
         assert data["series"]["mobility_tail"][place][1] == pytest.approx(expected, rel=1e-4)
     whole = np.average(rows["memory"], weights=rows["weights"])
     assert data["series"]["memory"][0][1] == pytest.approx(whole, rel=1e-4)
@@ -132,8 +132,8 @@ def test_layers_too_small_for_bins_have_no_points_against_z(page):
     assert magnitude[3] is None  # 16 weights
     assert len(magnitude[0]["abs_z"]) == 20
     counts = [np.bincount(np.arange(weights) * 20 // weights) for weights in (108, 320)]
-    expected = np.average([magnitude[1]["silent"], magnitude[2]["silent"]], axis=0, weights=counts)
-    assert magnitude[0]["silent"] == pytest.approx(expected.tolist(), abs=1e-4)
+    expected = np.average([magnitude[1]["silent_fraction"], magnitude[2]["silent_fraction"]], axis=0, weights=counts)
+    assert magnitude[0]["silent_fraction"] == pytest.approx(expected.tolist(), abs=1e-4)
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -158,6 +158,7 @@ def test_runs_without_clamp_are_the_baseline(tame, tmp_path):
     both = report({"plain": ra.open_run(tmp_path / "plain"), "recu": tame})
     assert "Tested on: recu." in both
     assert "without the clamp: plain." in both
+    assert [run["color"] for run in data_of(both)["runs"]] == ["#0072b2", "#e69f00"], "that of its arm in figures"
 
 
 def test_large_runs_are_shown_in_part(tame, monkeypatch):
@@ -224,13 +225,13 @@ def test_a_run_that_is_being_written_and_has_lost_a_window(tame, tmp_path):
 
 
 def test_runs_without_metrics_count_windows(tmp_path, monkeypatch):
-    monkeypatch.setattr(drawings, "FIGURES_SHOWN", ("accuracy",))
+    monkeypatch.setattr(embedded_figures, "FIGURES_SHOWN", ("fig5",))
     path = synthetic_run(tmp_path / "run").path
     (path / "history/segment-0000/metrics.jsonl").unlink()
     text = report({"mine": ra.open_run(path)})
     assert data_of(text)["time"] == "window"
     assert data_of(text)["runs"][0]["time"] == [1, 2, 3, 4]
-    assert "The figure accuracy is left out" in text
+    assert "The figure fig5 is left out: run mine logged no epoch" in text
 
 
 @pytest.mark.usefixtures("without_figures")

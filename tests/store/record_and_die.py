@@ -27,7 +27,7 @@ from recu_analysis.theory.standardize import WeightTransform
 
 UPDATES = 60
 WALK = random_walk((4, 30), UPDATES, step=0.3)
-SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(centre=True))
+SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(center=True))
 
 
 def die():
@@ -124,7 +124,7 @@ def record(path, count, tell):
     try:
         for end in range(last, min(last + count, UPDATES) + 1):
             first = max(end, last + 1)
-            state = {"a": layer_state(WALK, first, end, centre=True)}
+            state = {"a": layer_state(WALK, first, end, center=True)}
             out.write_metrics({"window": out.write_window(state, first_update=first, last_update=end), "update": end})
             out.flush()
             tell(end)

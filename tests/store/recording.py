@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: The weights of layer "a" before the first update and after each.
 WALK = random_walk((4, 30), 40, step=0.3)
-SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(centre=True))
+SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(center=True))
 
 
 def writer(path: Path, **more: Any) -> RunWriter:
@@ -42,7 +42,7 @@ def record(
     out = RunWriter(path, specs, configuration={}, environment={}, resume=resume, exact=exact)
     start = resume or 0
     for first, last in [(start + 1, start), *spans]:
-        states = {spec.name: change(layer_state(walk, first, last, centre=True), last) for spec in specs}
+        states = {spec.name: change(layer_state(walk, first, last, center=True), last) for spec in specs}
         late = partial and last > start
         number = out.write_window(states, first_update=first, last_update=last, partial=late)
         if metrics:

@@ -29,7 +29,7 @@ def record(path, *ends, resume=None, walk=WALK, scale=None):
     out = RunWriter(path, [SPEC], configuration={}, environment={"optimizers": [{}]}, resume=resume)
     start = resume or 0
     for first, last in zip([start, start, *ends], [start, *ends], strict=False):
-        state = layer_state(walk, first + 1, last, centre=True)
+        state = layer_state(walk, first + 1, last, center=True)
         if scale is not None:
             state = replace(state, arrays={**state.arrays, "scale": scale})
         number = out.write_window({"a": state}, first_update=first + 1, last_update=last)

@@ -29,7 +29,7 @@ from tests.run_files import window_file
 from tests.trajectory import trajectory
 
 WALK = random_walk((4, 30), 60, step=0.3)
-SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(centre=True))
+SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(center=True))
 CALLS = {
     "mkdir": (Path, "mkdir"),
     "create": (os, "open"),
@@ -48,7 +48,7 @@ def record(path, ends=range(4), resume=None, acknowledged=None):
     try:
         for end in ends:
             first = max(end, (resume or 0) + 1)
-            state = {"a": layer_state(WALK, first, end, centre=True)}
+            state = {"a": layer_state(WALK, first, end, center=True)}
             out.write_metrics({"window": out.write_window(state, first_update=first, last_update=end), "update": end})
             out.flush()
             if acknowledged is not None:
@@ -169,7 +169,7 @@ def test_what_is_acknowledged_outlives_a_power_cut(tmp_path, monkeypatch):
     out = RunWriter(tmp_path, [SPEC], configuration={}, environment={})
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(Path, "rename", renamed)
-    number = out.write_window({"a": layer_state(WALK, 1, 0, centre=True)}, first_update=1, last_update=0)
+    number = out.write_window({"a": layer_state(WALK, 1, 0, center=True)}, first_update=1, last_update=0)
     out.write_metrics({"window": number, "update": 0})
     out.write_metrics({"window": number, "update": 0})
     out.flush()

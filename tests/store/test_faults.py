@@ -10,7 +10,7 @@ from recu_analysis.testing import layer_state, random_walk
 from recu_analysis.theory.standardize import WeightTransform
 
 WALK = random_walk((4, 30), 60, step=0.3)
-SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(centre=True))
+SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(center=True))
 STEPS = (
     "folder made",
     "staging file made",
@@ -40,7 +40,7 @@ def check(path, acknowledged):
     # At most the one window that was being written is there without having been acknowledged.
     assert (-1 if acknowledged is None else acknowledged) <= (ends or [-1])[-1]
     for window in run.windows:
-        record, truth = window["a"], layer_state(WALK, max(window.last_update, 1), window.last_update, centre=True)
+        record, truth = window["a"], layer_state(WALK, max(window.last_update, 1), window.last_update, center=True)
         for name in ("weight", "path", "zpath"):
             np.testing.assert_array_equal(getattr(record, name), truth[name])
         np.testing.assert_array_equal(record.flips.reshape(-1)[truth["flipped"]], truth["flips"])

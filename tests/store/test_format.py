@@ -35,7 +35,7 @@ SPECS = st.builds(
     dtype=st.sampled_from(["float32", "float64"]),
     adapter=TEXTS,
     transform=st.none()
-    | st.builds(WeightTransform, centre=st.booleans(), target=st.none() | st.floats(0.1, 9), clamp=st.booleans()),
+    | st.builds(WeightTransform, center=st.booleans(), target=st.none() | st.floats(0.1, 9), clamp=st.booleans()),
 )
 WHOLE = st.integers(0, 2**62)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)

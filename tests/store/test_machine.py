@@ -30,7 +30,7 @@ from recu_analysis.testing import layer_state
 from recu_analysis.theory.standardize import WeightTransform
 
 SHAPE = (2, 5)
-SPEC = LayerSpec("a", SHAPE, "float32", "test", WeightTransform(centre=True))
+SPEC = LayerSpec("a", SHAPE, "float32", "test", WeightTransform(center=True))
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Recordings(RuleBasedStateMachine):
         assert self.write(1, 0) == 0
 
     def write(self, first, last):
-        state = layer_state(np.stack(self.weights), first, last, centre=True)
+        state = layer_state(np.stack(self.weights), first, last, center=True)
         return self.out.write_window({"a": state}, first_update=first, last_update=last)
 
     def train(self, updates):
@@ -181,7 +181,7 @@ class Recordings(RuleBasedStateMachine):
         assert (run.metrics["update"].tolist() if len(run.metrics) else []) == self.marks
         walk = np.stack(self.weights)
         for window in run.windows:
-            record, truth = window["a"], layer_state(walk, window.first_update, window.last_update, centre=True)
+            record, truth = window["a"], layer_state(walk, window.first_update, window.last_update, center=True)
             np.testing.assert_array_equal(record.weight, truth["weight"])
             np.testing.assert_array_equal(record.start, walk[window.first_update - 1])
             np.testing.assert_allclose(record.path, truth["path"], rtol=1e-6)

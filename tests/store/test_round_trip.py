@@ -32,7 +32,7 @@ def test_every_array_comes_back(tmp_path, layer):
     run = open_run(made.path)
     assert [window.number for window in run.windows] == [0, 1, 2, 3, 4]
     for number, (low, high) in enumerate(zip(made.marks, made.marks[1:], strict=False), start=1):
-        record, truth = run.windows[number][layer], layer_state(made.history[layer], low + 1, high, centre=True)
+        record, truth = run.windows[number][layer], layer_state(made.history[layer], low + 1, high, center=True)
         for name in ("weight", "path", "zpath"):
             np.testing.assert_array_equal(getattr(record, name), truth[name])
             assert not getattr(record, name).flags.writeable

@@ -133,7 +133,7 @@ def test_layers_whose_optimizers_count_differently(tmp_path):
             (1, 0) if not number else (8 * number - 7, 8 * number),
             (1, 0) if not number else (4 * number - 3, 4 * number),
         )
-        states = {"a": layer_state(WALK, *a, centre=True), "b": layer_state(OTHER, *b, centre=True)}
+        states = {"a": layer_state(WALK, *a, center=True), "b": layer_state(OTHER, *b, center=True)}
         out.write_window(states, first_update=min(a[0], b[0]), last_update=max(a[1], b[1]))
     out.close()
     run = open_run(tmp_path)
@@ -142,7 +142,7 @@ def test_layers_whose_optimizers_count_differently(tmp_path):
     np.testing.assert_array_equal(run.windows[2]["b"].start, OTHER[4])
     # The recorder counts both on from the same update: b's numbers jump, so that its start must be stored.
     again = RunWriter(tmp_path, SPECS, configuration={}, environment={}, resume=16)
-    states = {"a": layer_state(WALK, 17, 16, centre=True), "b": layer_state(OTHER, 17, 16, centre=True)}
+    states = {"a": layer_state(WALK, 17, 16, center=True), "b": layer_state(OTHER, 17, 16, center=True)}
     assert again.write_window(states, first_update=17, last_update=16) == 3
     again.close()
     assert [window.number for window in open_run(tmp_path).windows] == [0, 1, 2, 3]

@@ -22,7 +22,7 @@ from tests.store.recording import SPEC, WALK, writer
 
 
 def state(first, last):
-    return {"a": layer_state(WALK, first, last, centre=True)}
+    return {"a": layer_state(WALK, first, last, center=True)}
 
 
 def write(out, first, last):

@@ -65,7 +65,7 @@ def test_every_choice_of_windows_equals_a_plain_loop_over_the_updates(ten_window
     assert [window.number for window in after.windows] == numbers
     for low, window in zip(numbers, after.windows[1:], strict=False):
         for name, walk in ten_windows.history.items():
-            truth = layer_state(walk, 2 * low + 1, 2 * window.number, centre=True)
+            truth = layer_state(walk, 2 * low + 1, 2 * window.number, center=True)
             record = window[name]
             np.testing.assert_array_equal(record.weight, truth["weight"])
             np.testing.assert_allclose(record.path, truth["path"], rtol=1e-6)
@@ -246,7 +246,7 @@ def test_what_is_told_of_the_end_is_that_of_the_last_window(tmp_path, told, kept
     out = RunWriter(tmp_path / "run", [SPEC], configuration={}, environment={})
     for (first, last), moved in zip([(1, 0), (1, 4), (5, 8)], (None, *told), strict=True):
         more = {"same": 1, "other": last} | ({} if moved is None else {"moved": moved})
-        states = {"a": layer_state(WALK, first, last, centre=True)}
+        states = {"a": layer_state(WALK, first, last, center=True)}
         out.write_window(states, first_update=first, last_update=last, more=more)
     out.close()
     made = thin(open_run(tmp_path / "run"), [0, 2], tmp_path / "thin").windows[1].header.more

@@ -140,7 +140,7 @@ def test_a_recording_that_goes_on_is_no_damage(tmp_path):
     out = RunWriter(tmp_path, [SPEC], configuration={}, environment={})
     for last in range(1, 12):
         number = out.write_window(
-            {"a": layer_state(WALK, last, last, centre=True)}, first_update=last, last_update=last
+            {"a": layer_state(WALK, last, last, center=True)}, first_update=last, last_update=last
         )
         out.write_metrics({"window": number, "update": last})
         told = verify(tmp_path)["verdict"]

@@ -25,7 +25,7 @@ from tests.store.recording import WALK, writer
 
 
 def write(out, first, last):
-    return out.write_window({"a": layer_state(WALK, first, last, centre=True)}, first_update=first, last_update=last)
+    return out.write_window({"a": layer_state(WALK, first, last, center=True)}, first_update=first, last_update=last)
 
 
 def recorded(path, marks=(0, 4, 8)):

@@ -102,10 +102,10 @@ def test_channels_that_are_all_alike_give_the_estimate_for_bounds():
 def test_the_histogram_gives_the_sums_of_powers():
     values = sample(0.3, (6, 500))
     values[2, :100] = 0.0
-    counts, centres = gennorm.log_histogram(values, np.array([0, 2, 3]))
+    counts, centers = gennorm.log_histogram(values, np.array([0, 2, 3]))
     powers = (np.abs(values) / np.abs(values).max()) ** 0.05
     expected = [powers[:2].sum(), powers[2].sum(), powers[3:].sum()]
-    np.testing.assert_allclose(counts @ np.exp(0.05 * centres), expected, rtol=1e-3)
+    np.testing.assert_allclose(counts @ np.exp(0.05 * centers), expected, rtol=1e-3)
     np.testing.assert_array_equal(counts.sum(axis=1), [1000, 500, 1500])
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from recu_analysis.errors import InputError
-from recu_analysis.theory.scale import IRNET_SCALE, measured_scale_ratio, scale_ratio, standardised_scale
+from recu_analysis.theory.scale import IRNET_SCALE, measured_scale_ratio, scale_ratio, standardized_scale
 from recu_analysis.theory.standardize import WeightTransform, standard_scores
 
 SCALES = st.floats(1e-6, 1e6)
@@ -18,9 +18,9 @@ SCALES = st.floats(1e-6, 1e6)
 @given(SCALES, st.floats(0.01, 100.0))
 def test_every_scale_becomes_the_target(b, target):
     law = stats.laplace(scale=b)
-    assert standardised_scale(b, target) == pytest.approx(b / (law.std() / (math.sqrt(2) * target)), rel=1e-12)
-    assert standardised_scale(b, target) == pytest.approx(target, rel=1e-12)
-    assert standardised_scale(b) == pytest.approx(b / law.std(), rel=1e-12) == IRNET_SCALE
+    assert standardized_scale(b, target) == pytest.approx(b / (law.std() / (math.sqrt(2) * target)), rel=1e-12)
+    assert standardized_scale(b, target) == pytest.approx(target, rel=1e-12)
+    assert standardized_scale(b) == pytest.approx(b / law.std(), rel=1e-12) == IRNET_SCALE
 
 
 @given(st.floats(0.3, 60.0))
@@ -50,8 +50,8 @@ def test_known_ratios_and_their_limit():
 @pytest.mark.parametrize("law", [stats.laplace(scale=3.0), stats.norm(scale=0.01), stats.gennorm(1.5)])
 def test_measured_ratio_is_b_hat_of_a_layer_that_standardises_over_its_target(law):
     weight = law.rvs((32, 2000), random_state=3)
-    layer = WeightTransform(centre=True, target=2.0, eps=0.0)
-    expected = np.abs(layer.standardised(weight)).mean() / 2.0
+    layer = WeightTransform(center=True, target=2.0, eps=0.0)
+    expected = np.abs(layer.standardized(weight)).mean() / 2.0
     assert measured_scale_ratio(standard_scores(weight)) == pytest.approx(expected, rel=1e-12)
     beta = {"laplace": 1.0, "norm": 2.0, "gennorm": 1.5}[law.dist.name]
     assert expected == pytest.approx(float(scale_ratio(beta)), abs=0.01)
@@ -66,9 +66,9 @@ def test_measured_ratio_of_any_shape_and_dtype():
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda: standardised_scale(0.0), r"scale b.*positive number, not 0"),
-        (lambda: standardised_scale(1.0, np.inf), r"scale b.*positive number, not inf"),
-        (lambda: standardised_scale(1j), r"scales.*real.*not of type complex128"),
+        (lambda: standardized_scale(0.0), r"scale b.*positive number, not 0"),
+        (lambda: standardized_scale(1.0, np.inf), r"scale b.*positive number, not inf"),
+        (lambda: standardized_scale(1j), r"scales.*real.*not of type complex128"),
         (lambda: scale_ratio([1.0, -2.0]), r"shape.*positive number, not -2"),
         (lambda: scale_ratio("2"), r"shapes.*real.*not of type <U1"),
         (lambda: measured_scale_ratio([]), "at least one standard score"),

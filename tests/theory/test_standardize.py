@@ -16,16 +16,16 @@ from recu_analysis.theory.standardize import WeightTransform, channels, memory, 
 WEIGHT = np.random.default_rng(0).laplace(0.3, 1.5, size=(6, 4, 3, 3))
 
 
-@pytest.mark.parametrize("centre", [True, False])
+@pytest.mark.parametrize("center", [True, False])
 @pytest.mark.parametrize("target", [None, 2**-0.5, 2.0])
 @pytest.mark.parametrize("tau", [0.6, 0.85, 1.0])
-def test_equals_the_torch_side(centre, target, tau):
-    transform = WeightTransform(centre=centre, target=target, clamp=True)
-    tensor = functional.standardise(torch.from_numpy(WEIGHT), centre=centre, target=target)
-    standardised = transform.standardised(WEIGHT)
-    np.testing.assert_allclose(standardised, tensor.numpy(), rtol=1e-12, atol=1e-12)
+def test_equals_the_torch_side(center, target, tau):
+    transform = WeightTransform(center=center, target=target, clamp=True)
+    tensor = functional.standardize(torch.from_numpy(WEIGHT), center=center, target=target)
+    standardized = transform.standardized(WEIGHT)
+    np.testing.assert_allclose(standardized, tensor.numpy(), rtol=1e-12, atol=1e-12)
     clamped = functional.recu(tensor, torch.tensor(tau, dtype=torch.float64))
-    np.testing.assert_allclose(transform.clamped(standardised, tau), clamped.numpy(), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(transform.clamped(standardized, tau), clamped.numpy(), rtol=1e-12, atol=1e-12)
     signs = (tensor >= 0).numpy()
     np.testing.assert_array_equal(transform.signs(WEIGHT), signs)
 
@@ -34,7 +34,7 @@ def test_scores_are_scipys():
     expected = stats.zscore(WEIGHT.reshape(6, -1), axis=1, ddof=1).reshape(WEIGHT.shape)
     np.testing.assert_allclose(standard_scores(WEIGHT), expected, rtol=1e-12)
     deviation = WEIGHT.reshape(6, -1).std(axis=1, ddof=1).reshape(6, 1, 1, 1)
-    np.testing.assert_allclose(standard_scores(WEIGHT, centre=False), WEIGHT / deviation, rtol=1e-12)
+    np.testing.assert_allclose(standard_scores(WEIGHT, center=False), WEIGHT / deviation, rtol=1e-12)
 
 
 @pytest.mark.parametrize("value", [0.3, -1e9 / 3, 1e-3 / 7])
@@ -43,7 +43,7 @@ def test_equal_weights_have_z_0_though_their_mean_is_rounded(value):
     weight[1, 0] += abs(value) * 1e-13
     assert not standard_scores(weight)[0].any()
     assert standard_scores(weight)[1].any()
-    assert not WeightTransform(centre=True, target=1.0, eps=0.0).standardised(weight)[0].any()
+    assert not WeightTransform(center=True, target=1.0, eps=0.0).standardized(weight)[0].any()
 
 
 @pytest.mark.parametrize("shape", [(2, 9), (3, 1)])
@@ -65,14 +65,14 @@ def test_a_channel_with_nan_is_nan_and_alone():
     st.integers(0, 1),
     st.booleans(),
 )
-def test_dictionary_round_trip(centre, target, eps, ddof, clamp):
-    transform = WeightTransform(centre, target, eps, ddof, clamp)
+def test_dictionary_round_trip(center, target, eps, ddof, clamp):
+    transform = WeightTransform(center, target, eps, ddof, clamp)
     assert WeightTransform.from_dict(transform.to_dict()) == transform
 
 
-@pytest.mark.parametrize("fields", [{}, {"centre": True}, WeightTransform().to_dict() | {"centre": "yes"}])
+@pytest.mark.parametrize("fields", [{}, {"center": True}, WeightTransform().to_dict() | {"center": "yes"}])
 def test_foreign_dictionaries_are_refused(fields):
-    with pytest.raises(InputError, match="centre, target, eps, ddof, clamp"):
+    with pytest.raises(InputError, match="center, target, eps, ddof, clamp"):
         WeightTransform.from_dict(fields)
 
 
@@ -85,15 +85,15 @@ def test_bad_values_are_refused():
         channels(1.0)
 
 
-@pytest.mark.parametrize("centre", [True, False])
-def test_products_of_scores_are_their_sums(centre):
+@pytest.mark.parametrize("center", [True, False])
+def test_products_of_scores_are_their_sums(center):
     generator = np.random.default_rng(1)
     start, end = generator.normal(5.0, 0.1, size=(2, 300, 7, 100)).astype(np.float32)
     start[3], end[4], end[5, 0, 0], start[299, 6, 99] = 0.25, 0.25, np.nan, np.inf
-    z, other = (standard_scores(weight, centre=centre) for weight in (start, end))
+    z, other = (standard_scores(weight, center=center) for weight in (start, end))
     expected = np.stack([(x * y).sum(axis=(1, 2)) for x, y in ((z, other), (z, z), (other, other))], axis=1)
     expected[[3, 4]] = 0.0
-    found = score_products(start, end, centre=centre)
+    found = score_products(start, end, center=center)
     np.testing.assert_array_equal(np.isnan(found).any(axis=1), np.isnan(expected).any(axis=1))
     known = np.isfinite(expected).all(axis=1)
     np.testing.assert_allclose(found[known], expected[known], rtol=1e-9, atol=1e-9)

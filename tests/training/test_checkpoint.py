@@ -12,10 +12,10 @@ from recu_analysis.errors import DamagedError, InputError, StoreError
 from recu_analysis.nn import build_network
 from recu_analysis.store.sealing import seal
 from recu_analysis.training import checkpoint
-from recu_analysis.training.checkpoint import Position
+from recu_analysis.training.checkpoint import TrainingPosition
 from recu_analysis.training.config import TrainingConfig
 
-POSITION = Position(3, 69, TrainingConfig())
+POSITION = TrainingPosition(3, 69, TrainingConfig())
 
 
 def trained(seed=0):
@@ -96,7 +96,7 @@ def test_a_failed_save_leaves_the_old_one(saved, history, monkeypatch):
 
     monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.raises(StoreError, match=r"last.safetensors.*No space left"):
-        checkpoint.save(run_dir, model, optimizer, Position(4, 92, TrainingConfig()))
+        checkpoint.save(run_dir, model, optimizer, TrainingPosition(4, 92, TrainingConfig()))
     assert path(run_dir).read_bytes() == before
     assert [each.name for folder in (history, path(run_dir).parent) for each in folder.iterdir()] == [checkpoint.NAME]
 

@@ -217,10 +217,10 @@ def test_refuses_values_of_the_wrong_kind(fields, message):
 
 
 def test_the_command_line_and_the_layers_know_the_same_methods():
-    assert settings_of(TrainingConfig)["binarizer"].choices == tuple(nn.BINARISERS)
+    assert settings_of(TrainingConfig)["binarizer"].choices == tuple(nn.BINARIZERS)
     config = TrainingConfig(recu=False, quantile="empirical", scale=None, center=False, alpha="none")
-    built = nn.BinaryConv2d(4, 4, 3, **config.binary_options()).binariser
-    expected = {"clamp": False, "quantile": "empirical", "scale": None, "centre": False, "alpha": "none"}
+    built = nn.BinaryConv2d(4, 4, 3, **config.binary_options()).binarizer
+    expected = {"clamp": False, "quantile": "empirical", "scale": None, "center": False, "alpha": "none"}
     assert built.differences() == expected
-    assert TrainingConfig(binarizer="bi-real").binary_options() == {"binariser": "bi-real"}
+    assert TrainingConfig(binarizer="bi-real").binary_options() == {"binarizer": "bi-real"}
     assert TrainingConfig(binarizer="bi-real").tau_of(0) is None

@@ -17,7 +17,7 @@ from recu_analysis.nn import BinaryConv2d, build_network
 from recu_analysis.store.run import open_run
 from recu_analysis.training import loop
 from recu_analysis.training.data import batches
-from recu_analysis.training.distributed import Processes, processes
+from recu_analysis.training.distributed import Processes, process_group
 from tests.messages import says
 
 #: What each of the two processes does; rank 1 alone asks to stop, and rank 1 alone meets a NaN.
@@ -154,7 +154,7 @@ def test_a_single_process_is_left_alone():
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
-    with processes("cpu") as ours:
+    with process_group("cpu") as ours:
         assert (ours.rank, ours.count, ours.first) == (0, 1, True)
         with ours.own_draws(0, 1):
             assert torch.equal(torch.rand(3), expected)
@@ -186,13 +186,13 @@ def test_an_environment_that_is_not_torchruns_is_one_sentence(monkeypatch, envir
     monkeypatch.delenv("RANK", raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(InputError, match=text), processes("cpu"):
+    with pytest.raises(InputError, match=text), process_group("cpu"):
         pass
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without CUDA")
 def test_without_cuda_auto_is_the_cpu_and_cuda_is_refused():
-    with processes("auto") as ours:
+    with process_group("auto") as ours:
         assert ours.device == torch.device("cpu")
-    with pytest.raises(InputError, match="no CUDA device here"), processes("cuda"):
+    with pytest.raises(InputError, match="no CUDA device here"), process_group("cuda"):
         pass

@@ -63,7 +63,7 @@ def test_a_run_gives_the_network_of_its_last_checkpoint(tmp_path, batches):
     model = build_network("resnet20", 7)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     config = TrainingConfig(scale=1.0, recu=False)
-    checkpoint.save(tmp_path, model, optimizer, checkpoint.Position(0, 0, config))
+    checkpoint.save(tmp_path, model, optimizer, checkpoint.TrainingPosition(0, 0, config))
     loaded = load_trained(tmp_path, 7)
     assert score(loaded, batches) == score(model, batches)
     with pytest.raises(DamagedError, match="does not fit the network"):

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from recu_analysis.errors import DataError, InputError
-from recu_analysis.training.data import folder as module
+from recu_analysis.training.data import image_folder as module
 from recu_analysis.training.data import load_dataset
 from recu_analysis.training.data.images import read_square
 from tests.messages import says

@@ -17,7 +17,7 @@ from recu_analysis.errors import (
     RecuError,
     StoreError,
 )
-from recu_analysis.nn import BINARISERS, BinaryConv2d, build_network
+from recu_analysis.nn import BINARIZERS, BinaryConv2d, build_network
 from recu_analysis.store.run import open_run
 from recu_analysis.training import checkpoint, loop
 from recu_analysis.training.config import TrainingConfig
@@ -80,7 +80,7 @@ def test_a_resumed_training_ends_with_bitwise_the_same_weights(tmp_path, stop, f
 def test_a_published_method_is_trained_and_measured(tmp_path, method):
     train(TrainingConfig(epochs=1, batch_size=50, warm_up=0, binarizer=method), tmp_path)
     run = open_run(tmp_path)
-    assert all(layer.transform == BINARISERS[method].transform() for layer in run.header.layers)
+    assert all(layer.transform == BINARIZERS[method].transform() for layer in run.header.layers)
     table = layer_table(run)
     assert (table.loc[table["window"] == 1, "flip_ratio"] > 0).all()
     assert (table["tau"] == 1).all()

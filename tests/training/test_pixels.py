@@ -58,11 +58,11 @@ def test_batches_stay_pixels_until_they_are_normalised(data):
     assert torch.equal(pixels, data.train_images[[4, 0, 49]])
     assert labels.tolist() == [4, 0, 0]
     before = pixels.clone()
-    normalised = data.normalised(pixels)
-    assert normalised.dtype == torch.float32
-    np.testing.assert_allclose(normalised.numpy(), by_hand(pixels, data), atol=2e-6)
+    normalized = data.normalized(pixels)
+    assert normalized.dtype == torch.float32
+    np.testing.assert_allclose(normalized.numpy(), by_hand(pixels, data), atol=2e-6)
     assert torch.equal(pixels, before)
-    whole = data.normalised(data.train_images).double()
+    whole = data.normalized(data.train_images).double()
     assert whole.mean(dim=(0, 2, 3)).abs().max() < 1e-6
     assert (whole.std(dim=(0, 2, 3), correction=0) - 1).abs().max() < 1e-6
     assert [len(labels) for _, labels in data.val_batches(8)] == [8, 8, 4]
@@ -70,7 +70,7 @@ def test_batches_stay_pixels_until_they_are_normalised(data):
 
 def test_images_that_are_float_already_are_left_as_they_are():
     values, labels = torch.randn(4, 3, 8, 8), torch.zeros(4, dtype=torch.int64)
-    assert Dataset(values, labels, values, labels, classes=1).normalised(values) is values
+    assert Dataset(values, labels, values, labels, classes=1).normalized(values) is values
 
 
 @pytest.mark.parametrize("mirrored", [True, False])
@@ -101,12 +101,12 @@ def test_a_training_on_pixels_is_one_on_images_normalised_before(tmp_path, monke
 
         def train_batch(self, indices, *, augment=False):
             pixels, labels = super().train_batch(indices, augment=augment)
-            return Dataset.normalised(self, pixels), labels
+            return Dataset.normalized(self, pixels), labels
 
         def val_batches(self):
-            return [(Dataset.normalised(self, pixels), labels) for pixels, labels in super().val_batches()]
+            return [(Dataset.normalized(self, pixels), labels) for pixels, labels in super().val_batches()]
 
-        def normalised(self, images):
+        def normalized(self, images):
             assert images.dtype == torch.float32
             return images
 

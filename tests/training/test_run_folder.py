@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from recu_analysis.errors import DataError, InputError, NoRoomError, RunExistsError, StoreError
 from recu_analysis.nn import build_network
 from recu_analysis.store.run import open_run
-from recu_analysis.training import loop, place
+from recu_analysis.training import loop, run_folder
 from recu_analysis.training.config import TrainingConfig
 from recu_analysis.training.loop import train
 from tests.training.short_training import BATCHES, SETTINGS, stop_after, times_of_files
@@ -154,7 +154,7 @@ def test_overwrite_without_room_keeps_the_old_run(tmp_path, monkeypatch):
     def full(folder, needed, what):
         raise NoRoomError(f"no room for {what}")
 
-    monkeypatch.setattr(place, "check_room", full)
+    monkeypatch.setattr(run_folder, "check_room", full)
     with pytest.raises(NoRoomError):
         train(config, tmp_path / "run", overwrite=True)
     assert times_of_files(tmp_path / "run") == before
@@ -171,8 +171,8 @@ def test_overwrite_empties_a_folder_that_cannot_itself_be_deleted(tmp_path, monk
 def test_what_a_kill_leaves_of_a_run_that_was_being_deleted_can_be_overwritten(tmp_path, monkeypatch, kept):
     train(TrainingConfig(**SETTINGS), tmp_path / "run", should_stop=stop_after(1))
     with monkeypatch.context() as patched:
-        patched.setattr(place, "OWN", place.OWN[: place.OWN.index(kept)])
-        place.clear(tmp_path / "run")
+        patched.setattr(run_folder, "OWN", run_folder.OWN[: run_folder.OWN.index(kept)])
+        run_folder.clear(tmp_path / "run")
     assert (tmp_path / "run" / kept).exists()
     train(TrainingConfig(**SETTINGS | {"epochs": 2}), tmp_path / "run", overwrite=True)
     assert len(open_run(tmp_path / "run").metrics) == 2
@@ -181,7 +181,7 @@ def test_what_a_kill_leaves_of_a_run_that_was_being_deleted_can_be_overwritten(t
 def test_a_finished_run_is_not_written_to_by_resume(tmp_path, monkeypatch):
     config = TrainingConfig(**SETTINGS | {"epochs": 1, "warm_up": 0})
     train(config, tmp_path / "run")
-    monkeypatch.setattr(place, "lock_directory", lambda _: pytest.fail("locked"))
+    monkeypatch.setattr(run_folder, "lock_directory", lambda _: pytest.fail("locked"))
     assert train(config, tmp_path / "run", resume=True).epochs == 1
 
 

@@ -1,5 +1,5 @@
 """The paper's claims against runs: what each says, what the runs show, and a verdict."""
 
-from recu_analysis.analysis.claims.table import asked_claims, claims
+from recu_analysis.analysis.claims.table import claims, claims_query
 
-__all__ = ["asked_claims", "claims"]
+__all__ = ["claims", "claims_query"]

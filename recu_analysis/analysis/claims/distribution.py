@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,11 +19,12 @@ from recu_analysis.analysis.claims.finding import (
     median_of,
     pooled,
 )
-from recu_analysis.analysis.engine import Asked, ahead, ask
-from recu_analysis.analysis.horizon import LONG_MEMORY, asked_memory, memory_between
-from recu_analysis.analysis.measured import asked_measured
+from recu_analysis.analysis.horizon import LONG_MEMORY, memory_query
+from recu_analysis.analysis.layer_pass import ahead
+from recu_analysis.analysis.measured import measured_layers_query
+from recu_analysis.analysis.query import attempt, gather, per_layer, value
 from recu_analysis.errors import InputError
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory import gennorm
 from recu_analysis.theory.entropy import CRITICAL_SCALE
 from recu_analysis.theory.fit import laplace_sums
@@ -36,12 +37,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recu_analysis.analysis.claims.finding import Patterns
-    from recu_analysis.analysis.engine import Answer
+    from recu_analysis.analysis.layer_pass import Answer
+    from recu_analysis.analysis.query import Query
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
-    #: `gennorm.channel_sums` of z, or `laplace_sums` of w~; None of a layer with nothing to measure.
+    #: `gennorm.score_sums` of z, or `laplace_sums` of w~; None of a layer with nothing to measure.
     Shape = tuple[Values, Values | None] | None
     Scale = Values | None
 
@@ -58,82 +60,92 @@ CURVE_POINTS = 4
 SCHEDULE = (0.85, 0.99)
 
 
-def asked(runs: Sequence[Run], layers: Patterns = None) -> list[Asked[Any]]:
-    """What the claims of this file ask of runs, the measured error and entropy of the first one alone."""
-    wanted: list[Asked[Any]] = [_asked_over_tau(runs[0], layers)]
-    for run in runs:
-        specs = select_layers(run, layers)
-        wanted += [Asked(run, specs, _shape_sums), Asked(run, specs, _scale_sums)]
-        if run.windows[0].last_update == 0:
-            wanted.append(asked_memory(run, specs, run.windows[0].number, run.windows[-1].number))
-    return wanted
-
-
-def laplace(runs: Sequence[Run], layers: Patterns = None) -> Finding:
+def laplace(runs: Sequence[Run], layers: Patterns = None) -> Query[Finding]:
     """C2: shape of the generalised normal fitted to z, once little is left of the initial weights."""
+    found = gather(*(gather(_initial_memory(run, layers), _shape_query(run, layers)) for run in runs))
+    return found.then(lambda each: _laplace(runs, each))
+
+
+def _initial_memory(run: Run, layers: Patterns) -> Query[float]:
+    """Memory of the initial weights at the end of a run; infinite where it does not hold them."""
+    if run.windows[0].last_update != 0:
+        return value(math.inf)
+    return memory_query(run, select_layers(run, layers), run.windows[0].number, run.windows[-1].number)
+
+
+def _laplace(runs: Sequence[Run], found: Sequence[tuple[float, list[Shape]]]) -> Finding:
     values = []
-    for run in runs:
-        if run.windows[0].last_update != 0:
-            return cannot_tell(f"{run.path.name} does not hold its initial weights; record it from the first update on")
-        memory = memory_between(run, select_layers(run, layers), run.windows[0].number, run.windows[-1].number)
-        found = median_shape(run, layers)  # first: it says where nothing can be measured
+    for run, (memory, shapes) in zip(runs, found, strict=True):
+        if math.isinf(memory):
+            return cannot_tell(f"{run.name} does not hold its initial weights; record it from the first update on")
+        values.append(median_shape(_some(run, shapes)))  # first: it says where nothing can be measured
         if math.isnan(memory):
             return cannot_tell(
-                f"{run.path.name} began with weights that have no z, such as constant ones: how much is left of the "
+                f"{run.name} began with weights that have no z, such as constant ones: how much is left of the "
                 "initialisation is not known"
             )
         if memory > LONG_MEMORY:
             return cannot_tell(
-                f"memory of the initial weights is {memory:.2f} in {run.path.name}, above 1/2: "
+                f"memory of the initial weights is {memory:.2f} in {run.name}, above 1/2: "
                 "the shape is still that of the initialisation; train longer"
             )
-        values.append(found)
-    value = pooled(values)
+    estimate = pooled(values)
     shown = f"shape of the generalised normal of z (1 Laplace, 2 normal), median layer{left_out(values)}, at the end"
-    if math.isinf(value.estimate):
+    if math.isinf(estimate.estimate):
         return cannot_tell(
-            f"{shown}: flatter than uniform, far from Laplace, but no shape has an interval there", value
+            f"{shown}: flatter than uniform, far from Laplace, but no shape has an interval there", estimate
         )
-    return judge(value, supported=LAPLACE, contradicted=[(NOT_LAPLACE, math.inf)], shown=shown)
+    return judge(estimate, supported=LAPLACE, contradicted=[(NOT_LAPLACE, math.inf)], shown=shown)
 
 
 def _shape_sums(run: Run, spec: LayerSpec) -> Answer[Shape]:
     rows = measured_channels((yield ahead(run.windows[-1])).scored).rows
     if not rows.size:
         return None
-    return gennorm.channel_sums(by_blocks(rows, lambda block: standard_scores(block, centre=spec.centre)))
+    return gennorm.score_sums(by_blocks(rows, lambda block: standard_scores(block, center=spec.center)))
 
 
 def _scale_sums(run: Run, spec: LayerSpec) -> Answer[Scale]:
     rows = measured_channels((yield ahead(run.windows[-1])).operand).rows
     if not rows.size or spec.transform is None or spec.transform.target is None:
         return None
-    return laplace_sums(by_blocks(rows, spec.transform.standardised))
+    return laplace_sums(by_blocks(rows, spec.transform.standardized))
 
 
-def _shapes(run: Run, layers: Patterns) -> list[Shape]:
-    """What the layers of a run have of the shape of z at its end; InputError if none can be measured."""
-    shapes = ask(Asked(run, select_layers(run, layers), _shape_sums))
+def _shape_query(run: Run, layers: Patterns) -> Query[list[Shape]]:
+    """What the layers of a run have of the shape of z at its end."""
+    return per_layer(run, select_layers(run, layers), _shape_sums)
+
+
+def _some(run: Run, shapes: list[Shape]) -> list[Shape]:
+    """Shapes of which at least one could be measured; InputError where there is none."""
     if all(shape is None for shape in shapes):
-        raise InputError(f"no layer of {run.path.name} has weights at the end that are numbers and differ")
+        raise InputError(f"no layer of {run.name} has weights at the end that are numbers and differ")
     return shapes
 
 
-def over_tau(run: Run, layers: Patterns = None) -> pd.DataFrame:
+def over_tau_query(run: Run, layers: Patterns = None) -> Query[pd.DataFrame]:
     """What the layers that can be measured have at the levels looked at, 0.01 apart."""
-    every = _asked_over_tau(run, layers)
-    known = tuple(spec for spec, shape in zip(every.layers, _shapes(run, layers), strict=True) if shape is not None)
-    tables = ask(replace(every, layers=known))
-    return pd.concat(tables, ignore_index=True)
+    each = (
+        attempt(partial(measured_layers_query, run, [spec], LEVELS, POINTS), InputError)
+        for spec in select_layers(run, layers)
+    )
+    return gather(_shape_query(run, layers), gather(*each)).then(lambda found: _over_tau(run, *found))
 
 
-def _asked_over_tau(run: Run, layers: Patterns) -> Asked[pd.DataFrame]:
-    return asked_measured(run, LEVELS, POINTS, layers=layers)
+def _over_tau(run: Run, shapes: list[Shape], tables: Sequence[list[pd.DataFrame] | InputError]) -> pd.DataFrame:
+    known: list[pd.DataFrame] = []
+    for shape, found in zip(_some(run, shapes), tables, strict=True):
+        if shape is None:
+            continue
+        if isinstance(found, InputError):
+            raise found
+        known += found
+    return pd.concat(known, ignore_index=True)
 
 
-def median_shape(run: Run, layers: Patterns = None) -> Median:
+def median_shape(shapes: Sequence[Shape]) -> Median:
     """Median over layers of the shape of z at the end of a run; infinite for layers flatter than any shape."""
-    shapes = _shapes(run, layers)
 
     def shape(at: int, totals: Values) -> Values:
         found = shapes[at]
@@ -143,25 +155,29 @@ def median_shape(run: Run, layers: Patterns = None) -> Median:
     return median_of([None if each is None else each[0] for each in shapes], shape)
 
 
-def scale_held(runs: Sequence[Run], layers: Patterns = None) -> Finding:
+def scale_held(runs: Sequence[Run], layers: Patterns = None) -> Query[Finding]:
     """C5: b_hat / b* of the standardised weights."""
+    found = (gather(_shape_query(run, layers), per_layer(run, select_layers(run, layers), _scale_sums)) for run in runs)
+    return gather(*found).then(lambda each: _scale_held(runs, layers, each))
+
+
+def _scale_held(runs: Sequence[Run], layers: Patterns, found: Sequence[tuple[list[Shape], list[Scale]]]) -> Finding:
     values = []
-    for run in runs:
+    for run, (shapes, sums) in zip(runs, found, strict=True):
         specs = select_layers(run, layers)
-        measurable = [shape is not None for shape in _shapes(run, layers)]
+        measurable = [shape is not None for shape in _some(run, shapes)]
         targets = [spec.transform.target if spec.transform else None for spec in specs]
         free = [spec.name for spec, target, can in zip(specs, targets, measurable, strict=True) if can and not target]
         if free:
-            return cannot_tell(f"layer {free[0]} of {run.path.name} does not standardise its weights")
-        tables = ask(Asked(run, specs, _scale_sums))
-        values.append(median_of(tables, lambda at, totals, t=targets: totals[:, 0] / totals[:, 1] / t[at]))  # type: ignore[misc]
+            return cannot_tell(f"layer {free[0]} of {run.name} does not standardise its weights")
+        values.append(median_of(sums, lambda at, totals, t=targets: totals[:, 0] / totals[:, 1] / t[at]))  # type: ignore[misc]
     shown = f"b_hat / b*, which is sqrt(2) E|z|, median layer{left_out(values)}, at the end"
     ranges = [(-math.inf, NOT_HELD[0]), (NOT_HELD[1], math.inf)]
     return judge(pooled(values), supported=HELD, contradicted=ranges, shown=shown)
 
 
 def error_falls(table: pd.DataFrame) -> Finding:
-    """C3a: ReCU lowers the quantisation error, which no weights can contradict; from `over_tau`, as all below."""
+    """C3a: ReCU lowers the quantisation error, which no weights can contradict; from `over_tau_query`, as all below."""
     at = table[table["tau"] == table["tau"].max()]
     share = (at["qe_measured"] / (at["b"] ** 2)).median()
     return Finding(

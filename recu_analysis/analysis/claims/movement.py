@@ -21,10 +21,10 @@ from recu_analysis.analysis.claims.finding import (
     pooled,
 )
 from recu_analysis.analysis.compare import check_same_layers
-from recu_analysis.analysis.distance import COLUMNS, RATIOS, STUCK, asked_sums, ratio
-from recu_analysis.analysis.engine import Asked, ask
+from recu_analysis.analysis.distance import COLUMNS, RATIOS, STUCK, channel_sums_query, ratio
 from recu_analysis.analysis.horizon import Stretch, equal_stretches, final_stretch
-from recu_analysis.analysis.written import with_interval
+from recu_analysis.analysis.query import gather, value
+from recu_analysis.analysis.rendering import with_interval
 from recu_analysis.theory.intervals import Interval, student
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recu_analysis.analysis.claims.finding import Patterns
+    from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.run import Run
 
@@ -51,15 +52,19 @@ def median_ratio(layers: Sequence[Values], name: str) -> Median:
     return median_of(layers, lambda _, totals: ratio(totals, over, under, means=means))
 
 
-def barely_updated(unclamped: Sequence[Run], layers: Patterns = None) -> Finding:
+def barely_updated(unclamped: Sequence[Run], layers: Patterns = None) -> Query[Finding]:
     """C1a: mobility of the tail over that of the core, in runs without clamp."""
     stretches, problem = _long_stretches(unclamped)
     if problem:
-        return cannot_tell(problem)
-    without = [run.path.name for run in unclamped if "zpath" not in run.header.quantities]
+        return value(cannot_tell(problem))
+    without = [run.name for run in unclamped if "zpath" not in run.header.quantities]
     if without:
-        return cannot_tell(f"{without[0]} was recorded without zpath, of which mobility is made; record it")
-    values = [median_ratio(sums, "mobility_ratio") for sums in _sums(unclamped, stretches, layers)]
+        return value(cannot_tell(f"{without[0]} was recorded without zpath, of which mobility is made; record it"))
+    return _sums(unclamped, stretches, layers).then(lambda found: _updated(found, stretches))
+
+
+def _updated(found: Sequence[Sequence[Values]], stretches: Sequence[Stretch]) -> Finding:
+    values = [median_ratio(sums, "mobility_ratio") for sums in found]
     return judge(
         pooled(values),
         supported=(-_INFINITE, BARELY),
@@ -68,12 +73,15 @@ def barely_updated(unclamped: Sequence[Run], layers: Patterns = None) -> Finding
     )
 
 
-def barely_flips(unclamped: Sequence[Run], layers: Patterns = None) -> Finding:
+def barely_flips(unclamped: Sequence[Run], layers: Patterns = None) -> Query[Finding]:
     """C1b: risk of a flip within the horizon, tail to core, and observed over expected sign changes of the tail."""
     stretches, problem = _long_stretches(unclamped)
     if problem:
-        return cannot_tell(problem)
-    sums = _sums(unclamped, stretches, layers)
+        return value(cannot_tell(problem))
+    return _sums(unclamped, stretches, layers).then(lambda sums: _flips(sums, stretches))
+
+
+def _flips(sums: Sequence[Sequence[Values]], stretches: Sequence[Stretch]) -> Finding:
     risks = [median_ratio(each, "flip_risk_ratio") for each in sums]
     distances = [median_ratio(each, "distance_ratio_tail") for each in sums]
     risk, distance = pooled(risks), pooled(distances)
@@ -91,20 +99,8 @@ def barely_flips(unclamped: Sequence[Run], layers: Patterns = None) -> Finding:
     return Finding(risk, "not supported", open_) if distance.low < STUCK else cannot_tell(open_, risk)
 
 
-def _sums(runs: Sequence[Run], stretches: Sequence[Stretch], layers: Patterns) -> list[list[Values]]:
-    return [ask(asked_sums(run, at.range, layers=layers)) for run, at in zip(runs, stretches, strict=True)]
-
-
-def asked(unclamped: Sequence[Run], layers: Patterns = None) -> list[Asked[Values]]:
-    """What C1a and C1b ask; nothing where they can say without that they cannot tell."""
-    stretches, _ = _long_stretches(unclamped)
-    return [asked_sums(run, at.range, layers=layers) for run, at in zip(unclamped, stretches, strict=False)]
-
-
-def asked_revived(runs: Sequence[Run], baseline: Sequence[Run], layers: Patterns = None) -> list[Asked[Values]]:
-    """What C6 asks; nothing where it can say without that it cannot tell."""
-    paired, windows, _ = _paired(runs, baseline)
-    return [asked_sums(run, windows[str(run.path)], layers=layers) for pair in paired for run in pair]
+def _sums(runs: Sequence[Run], stretches: Sequence[Stretch], layers: Patterns) -> Query[tuple[list[Values], ...]]:
+    return gather(*(channel_sums_query(run, at.range, layers=layers) for run, at in zip(runs, stretches, strict=True)))
 
 
 def _paired(runs: Sequence[Run], baseline: Sequence[Run]) -> tuple[list[tuple[Run, Run]], dict[str, WindowRange], str]:
@@ -118,35 +114,47 @@ def _paired(runs: Sequence[Run], baseline: Sequence[Run]) -> tuple[list[tuple[Ru
     return ([], {}, problem) if problem else (paired, equal_stretches(everyone), "")
 
 
-def revived(runs: Sequence[Run], baseline: Sequence[Run], layers: Patterns = None) -> Finding:
+def revived(runs: Sequence[Run], baseline: Sequence[Run], layers: Patterns = None) -> Query[Finding]:
     """C6: risk of a flip within the horizon in the same rank tail, ReCU to baseline, a pair of runs a seed."""
     paired, windows, problem = _paired(runs, baseline)
     if problem:
-        return cannot_tell(problem)
-    medians = [_flip_risk(pair, [windows[str(run.path)] for run in pair], layers) for pair in paired]
+        return value(cannot_tell(problem))
+    sums = (
+        gather(*(channel_sums_query(run, windows[str(run.path)], layers=layers) for run in pair)) for pair in paired
+    )
+    return gather(*sums).then(_revived)
+
+
+def _revived(pairs_of_sums: Sequence[Sequence[Sequence[Values]]]) -> Finding:
+    medians = [_flip_risk(sums) for sums in pairs_of_sums]
     ratios = [each.value.estimate for each in medians]
     shown = f"risk of a flip in the tail, ReCU to baseline, median layer{left_out(medians)}, "
     shown += f"pairs of seeds: {len(ratios)}"
-    if not all(0.0 < value < _INFINITE for value in ratios):
+    if not all(0.0 < each < _INFINITE for each in ratios):
         return cannot_tell(f"{shown}: no ratio, since the tail of a run never flips; train longer")
-    logs = student([math.log(value) for value in ratios])
-    value = Interval(*(math.exp(end) for end in (logs.estimate, logs.low, logs.high)))
+    logs = student([math.log(each) for each in ratios])
+    found = Interval(*(math.exp(end) for end in (logs.estimate, logs.low, logs.high)))
     if len(ratios) < FEWEST_SEEDS:
-        return cannot_tell(f"{shown}: a difference between trainings needs {FEWEST_SEEDS} seeds", value)
-    return judge(value, supported=(REVIVED, _INFINITE), contradicted=[(-_INFINITE, NOT_REVIVED)], shown=shown)
+        return cannot_tell(f"{shown}: a difference between trainings needs {FEWEST_SEEDS} seeds", found)
+    return judge(found, supported=(REVIVED, _INFINITE), contradicted=[(-_INFINITE, NOT_REVIVED)], shown=shown)
 
 
-def _flip_risk(pair: Sequence[Run], windows: Sequence[WindowRange], layers: Patterns) -> Median:
-    """Median over layers of the share of the tail that flipped, one run's over the other's; no interval."""
-    sums = [ask(asked_sums(run, window, layers=layers)) for run, window in zip(pair, windows, strict=True)]
+def _flip_risk(sums: Sequence[Sequence[Values]]) -> Median:
+    """Median over layers of the share of the tail that flipped, one run's over the other's; no interval.
+
+    Parameters
+    ----------
+    sums : pair of sequences of ndarray
+        Sums over the channels of every layer, of the two runs.
+    """
     used = enough([len(each) for each in sums[0]])
     totals = [np.array([each[at].sum(axis=0) for at in used]) for each in sums]
     with np.errstate(divide="ignore", invalid="ignore"):
         ours, theirs = (total[:, COLUMNS["flipped_tail"]] / total[:, COLUMNS["weights_tail"]] for total in totals)
         ratios = ours / theirs
     known = ratios[~np.isnan(ratios)]
-    value = Interval(float(np.median(known)) if known.size else math.nan, math.nan, math.nan)
-    return Median(value, len(sums[0]), len(sums[0]) - len(used), len(used) - known.size)
+    middle = Interval(float(np.median(known)) if known.size else math.nan, math.nan, math.nan)
+    return Median(middle, len(sums[0]), len(sums[0]) - len(used), len(used) - known.size)
 
 
 def _long_stretches(runs: Sequence[Run]) -> tuple[list[Stretch], str]:
@@ -156,10 +164,10 @@ def _long_stretches(runs: Sequence[Run]) -> tuple[list[Stretch], str]:
     if any(not window.exact for run in runs for window in run.windows):
         return [], "a run was sampled from checkpoints: movement is net and flips are missed; record every update"
     found = [final_stretch(run) for run in runs]
-    broken = [run.path.name for run, stretch in zip(runs, found, strict=True) if math.isnan(stretch.memory)]
+    broken = [run.name for run, stretch in zip(runs, found, strict=True) if math.isnan(stretch.memory)]
     if broken:
         return [], f"no channel of {broken[0]} has weights that differ and are numbers"
-    short = [run.path.name for run, stretch in zip(runs, found, strict=True) if not stretch.long]
+    short = [run.name for run, stretch in zip(runs, found, strict=True) if not stretch.long]
     if short:
         return [], f"memory stays above 1/2 in {', '.join(short)}: too short to tell dead from slow; train longer"
     return found, ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,11 +15,10 @@ from recu_analysis.analysis.claims.finding import (
     cannot_tell,
     judge,
 )
-from recu_analysis.analysis.engine import ask
 from recu_analysis.analysis.logged import logged
-from recu_analysis.analysis.mask import LEVELS, asked_signs
-from recu_analysis.store.choice import select_layers
-from recu_analysis.store.labels import folder_names
+from recu_analysis.analysis.mask import LEVELS, signs_changed_query
+from recu_analysis.analysis.query import gather
+from recu_analysis.store.labels import labels_of
 from recu_analysis.theory.intervals import Interval, student
 
 if TYPE_CHECKING:
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from recu_analysis.analysis.claims.finding import Patterns
-    from recu_analysis.analysis.engine import Asked
+    from recu_analysis.analysis.query import Query
     from recu_analysis.store.run import Run
 
 #: Shares of the baseline's final accuracy whose epoch is compared.
@@ -43,9 +41,9 @@ def trains_faster(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
         return cannot_tell(NEEDS_PAIRS)
     apart = next((pair for pair in paired if _task(pair[0]) != _task(pair[1])), None)
     if apart:
-        names = " and ".join(folder_names([run.path for run in apart]))
+        names = " and ".join(labels_of(apart))
         return cannot_tell(f"{names} trained other networks or data sets, whose epochs cannot be compared")
-    missing = [run.path.name for pair in paired for run in pair if _curve(run).empty]
+    missing = [run.name for pair in paired for run in pair if _curve(run).empty]
     if missing:
         return cannot_tell(f"{missing[0]} logged no epoch and val_top1; give them to mark()")
     differences, censored = [], 0
@@ -86,14 +84,12 @@ def epoch_of(curve: pd.Series[float], accuracy: float) -> float:
     return float(curve.index[reached[0]]) if reached.size else math.inf
 
 
-def asked(runs: Sequence[Run], layers: Patterns = None) -> list[Asked[pd.DataFrame]]:
-    """What C9 asks."""
-    return [replace(asked_signs(run), layers=select_layers(run, layers)) for run in runs]
-
-
-def changes_output(runs: Sequence[Run], layers: Patterns = None) -> Finding:
+def changes_output(runs: Sequence[Run], layers: Patterns = None) -> Query[Finding]:
     """C9: whether the clamp at any level, or b*, changes a sign of the stored weights."""
-    tables = [table for each in asked(runs, layers) for table in ask(each)]
+    return gather(*(signs_changed_query(run, layers=layers) for run in runs)).then(_changed)
+
+
+def _changed(tables: Sequence[pd.DataFrame]) -> Finding:
     changed = sum(int(table["changed"].sum()) for table in tables)
     weights = sum(int(table["weights"].iloc[0]) for table in tables)
     if not weights:

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
-from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from recu_analysis.analysis.arms import INCIDENTAL, apart, check_once, differing, labelled, uneven
+from recu_analysis.analysis.arms import apart, check_once, differing_beside_clamp, labelled, uneven
 from recu_analysis.analysis.claims import distribution, movement, outcome
 from recu_analysis.analysis.claims.finding import Finding, cannot_tell
-from recu_analysis.analysis.engine import answering
+from recu_analysis.analysis.kinds import Kind, kind_of, sides, stops_gradients
+from recu_analysis.analysis.query import attempt, gathered, value
 from recu_analysis.analysis.selection import moving_windows
 from recu_analysis.errors import InputError, NotRecordedError, WindowNotFoundError
-from recu_analysis.store.choice import select_layers
+from recu_analysis.store.layer_selection import select_layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from recu_analysis.analysis.claims.finding import Patterns
-    from recu_analysis.analysis.engine import Asked
+    from recu_analysis.analysis.query import Query
     from recu_analysis.store.run import Run
 
     Runs = Sequence[Run]
@@ -75,13 +75,19 @@ def claims(run: Run | Runs, baseline: Run | Runs | None = None, *, layers: Patte
     WindowNotFoundError
         If a run holds no window with updates.
     """
-    with answering(asked_claims(run, baseline, layers)):
-        return _table(*_sides(run, baseline, layers), layers)
+    return claims_query(run, baseline, layers).run()
+
+
+def claims_query(run: Run | Runs, baseline: Run | Runs | None = None, layers: Patterns = None) -> Query[pd.DataFrame]:
+    """The query of `claims`; it raises what that raises."""
+    runs, others = _sides(run, baseline, layers)
+    findings = {name: _found(find) for name, find in _evidence(runs, others, layers).items()}
+    return gathered(findings).then(lambda found: pd.DataFrame([_row(name, each) for name, each in found.items()]))
 
 
 def _sides(run: Run | Runs, baseline: Run | Runs | None, layers: Patterns) -> tuple[list[Run], list[Run]]:
     """The runs that are tested, and the others; the errors of `claims` where they are of no use."""
-    runs, unasked = separate(_several(run))
+    runs, unasked = sides(_several(run))
     others = [*_several(baseline), *unasked]
     for each in (*runs, *others):
         moving_windows(each)
@@ -89,73 +95,73 @@ def _sides(run: Run | Runs, baseline: Run | Runs | None, layers: Patterns) -> tu
     check_once([*runs, *others])
     for side in (runs, others):
         apart(labelled(side))  # refuses one seed as two
-    clamping = next((each for each in others if masks(each)), None)
+    clamping = next((each for each in others if stops_gradients(each)), None)
     if clamping:
         raise InputError(
-            f"{clamping.path.name} stops gradients, so it is no baseline; give runs trained with --no-recu, or see "
+            f"{clamping.name} stops gradients, so it is no baseline; give runs trained with --no-recu, or see "
             "recu-analyze compare"
         )
     return runs, others
 
 
-def asked_claims(run: Run | Runs, baseline: Run | Runs | None = None, layers: Patterns = None) -> list[Asked[Any]]:
-    """What `claims` asks of the runs, so that it and others read them once; it raises what that raises."""
-    runs, others = _sides(run, baseline, layers)
-    asked = [*distribution.asked(runs, layers), *outcome.asked(runs, layers)]
-    with suppress(*_UNANSWERABLE):
-        asked += movement.asked(_unclamped(runs, others), layers)
-    with suppress(*_UNANSWERABLE):
-        asked += movement.asked_revived(runs, others, layers) if _clamp(runs) else []
-    return asked
-
-
 def _unclamped(runs: Runs, others: Runs) -> list[Run]:
-    return [each for each in (*others, *runs) if not masks(each)]
+    return [each for each in (*others, *runs) if not stops_gradients(each)]
 
 
-def _table(runs: Runs, others: Runs, layers: Patterns) -> pd.DataFrame:
+def _evidence(runs: Runs, others: Runs, layers: Patterns) -> dict[str, Callable[[], Query[Finding]]]:
+    """What makes the query of each claim."""
     unclamped = _unclamped(runs, others)
-    over_tau = cache(lambda: distribution.over_tau(runs[0], layers))
-    evidence: dict[str, Callable[[], Finding]] = {
-        "C1a": lambda: _of_one_kind(movement.barely_updated(unclamped, layers), unclamped),
-        "C1b": lambda: _of_one_kind(movement.barely_flips(unclamped, layers), unclamped),
-        "C2": lambda: _of_one_kind(distribution.laplace(runs, layers), runs),
-        "C3a": lambda: _of_first(distribution.error_falls(over_tau()), runs),
-        "C3b": lambda: _of_first(distribution.least_error(over_tau()), runs),
-        "C4": lambda: _of_first(distribution.entropy_rises(over_tau()), runs),
-        "C5": lambda: _of_one_kind(distribution.scale_held(runs, layers), runs),
+    over_tau = partial(distribution.over_tau_query, runs[0], layers)
+
+    def of_first(find: Callable[[pd.DataFrame], Finding]) -> Query[Finding]:
+        return over_tau().then(lambda table: _of_first(find(table), runs))
+
+    def of_one_kind(query: Query[Finding], kind: Runs) -> Query[Finding]:
+        return query.then(lambda finding: _of_one_kind(finding, kind))
+
+    return {
+        "C1a": lambda: of_one_kind(movement.barely_updated(unclamped, layers), unclamped),
+        "C1b": lambda: of_one_kind(movement.barely_flips(unclamped, layers), unclamped),
+        "C2": lambda: of_one_kind(distribution.laplace(runs, layers), runs),
+        "C3a": lambda: of_first(distribution.error_falls),
+        "C3b": lambda: of_first(distribution.least_error),
+        "C4": lambda: of_first(distribution.entropy_rises),
+        "C5": lambda: of_one_kind(distribution.scale_held(runs, layers), runs),
         "C6": lambda: _of_pairs(partial(movement.revived, layers=layers), runs, others),
-        "C7": lambda: _of_pairs(outcome.trains_faster, runs, others),
-        "C8": lambda: _of_first(distribution.tension(over_tau(), runs[0], layers), runs),
+        "C7": lambda: _of_pairs(lambda ours, theirs: value(outcome.trains_faster(ours, theirs)), runs, others),
+        "C8": lambda: of_first(partial(distribution.tension, run=runs[0], layers=layers)),
         "C9": lambda: outcome.changes_output(runs, layers),
     }
-    return pd.DataFrame([_row(name, _found(finding)) for name, finding in evidence.items()])
 
 
-def _found(finding: Callable[[], Finding]) -> Finding:
+def _found(find: Callable[[], Query[Finding]]) -> Query[Finding]:
     """What the runs show of one claim; where they have no weights to show it with, the others still get a verdict."""
-    try:
-        return finding()
-    except _UNANSWERABLE as error:
-        return cannot_tell(str(error))
+    return attempt(find, *_UNANSWERABLE).then(
+        lambda found: found if isinstance(found, Finding) else cannot_tell(str(found))
+    )
 
 
 def _of_first(finding: Finding, runs: Runs) -> Finding:
     """What is no estimate, and so measured on one run, says on which where there are several."""
-    return replace(finding, why=f"{finding.why}; of {runs[0].path.name} alone") if runs[1:] else finding
+    return replace(finding, why=f"{finding.why}; of {runs[0].name} alone") if runs[1:] else finding
 
 
-def _of_pairs(claim: Callable[[Runs, Runs], Finding], runs: Runs, others: Runs) -> Finding:
+def _of_pairs(claim: Callable[[Runs, Runs], Query[Finding]], runs: Runs, others: Runs) -> Query[Finding]:
     """What runs that clamp show of a claim beside those that do not."""
     if not _clamp(runs):
-        return cannot_tell(_NEEDS_CLAMP)
+        return value(cannot_tell(_NEEDS_CLAMP))
     why = _mixed(runs) or _mixed(others)
     if why:  # which run belongs to which is not known
-        return cannot_tell(why)
-    found = _with_lengths(claim(runs, others), [*runs, *others])
-    also = [name for name in differing([runs[0], *others[:1]]) if name not in INCIDENTAL | _OF_THE_CLAMP]
+        return value(cannot_tell(why))
+    return claim(runs, others).then(lambda finding: _of_both_sides(finding, runs, others))
+
+
+def _of_both_sides(finding: Finding, runs: Runs, others: Runs) -> Finding:
+    """What a comparison shows, and in what else the two sides differ."""
+    found = _with_lengths(finding, [*runs, *others])
+    also = differing_beside_clamp([runs[0], *others[:1]])
     found = _qualified(found, f"the two sides also differ in {', '.join(also)}" if also else "")
-    if any(each.configuration.get("mask") == "random" for each in runs):
+    if any(kind_of(each) is Kind.RANDOM_MASK for each in runs):
         return replace(found, why=f"of the random mask that stands in for ReCU's clamp: {found.why}")
     return found
 
@@ -187,8 +193,6 @@ def _mixed(runs: Runs) -> str:
 
 
 _UNANSWERABLE = (InputError, NotRecordedError, WindowNotFoundError)
-#: Settings in which runs with the clamp and runs without may differ.
-_OF_THE_CLAMP = {"recu", "mask", "tau", "quantile"}
 _NEEDS_CLAMP = "needs runs that clamp their weights, and runs without to compare them with"
 
 
@@ -198,21 +202,8 @@ def _several(run: Run | Runs | None) -> list[Run]:
     return list(run) if isinstance(run, Sequence) else [run]
 
 
-def separate(runs: Runs) -> tuple[list[Run], list[Run]]:
-    """The runs that stop gradients, and those that do not; where there is but one kind, all of them and none."""
-    kinds = [masks(run) for run in runs]
-    tested = [run for run, masking in zip(runs, kinds, strict=True) if masking] or list(runs)
-    return tested, [run for run in runs if run not in tested]
-
-
-def masks(run: Run) -> bool:
-    """Whether a run stops gradients: by the clamp, or by the random mask that stands in for it."""
-    clamps = any(spec.transform is not None and spec.transform.clamp for spec in run.header.layers)
-    return clamps or (run.configuration.get("mask") == "random" and run.configuration.get("recu", True) is True)
-
-
 def _clamp(runs: Runs) -> bool:
-    return all(masks(run) for run in runs)
+    return all(stops_gradients(run) for run in runs)
 
 
 def _row(name: str, found: Finding) -> dict[str, object]:

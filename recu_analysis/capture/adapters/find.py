@@ -112,21 +112,22 @@ def _verdicts(model: torch.nn.Module, patterns: Sequence[str] | None) -> list[Ve
 
 def _candidates(name: str, module: torch.nn.Module) -> Iterator[Candidate]:
     """The weight that an adapter finds by a module, else the module's own, if it has one."""
-    for known in registered():
-        if not known.fits(module):
+    for adapter in registered():
+        if not adapter.fits(module):
             continue
         meaning: Meaning | InputError
         try:
-            meaning = known.meaning(module)
+            meaning = adapter.meaning(module)
         except InputError as error:
             meaning = error
         if meaning is not None:
             try:
-                owner = module.get_submodule(known.owner)
+                owner = module.get_submodule(adapter.owner)
             except AttributeError:
-                owner, meaning = module, InputError(f"it has no {known.owner!r}, where adapter {known.name!r} looks")
-            path = ".".join(filter(None, (name, known.owner)))
-            yield Candidate(path, module, owner, known.weight.rpartition(".")[2], known, meaning)
+                owner = module
+                meaning = InputError(f"it has no {adapter.owner!r}, where adapter {adapter.name!r} looks")
+            path = ".".join(filter(None, (name, adapter.owner)))
+            yield Candidate(path, module, owner, adapter.weight.rpartition(".")[2], adapter, meaning)
             return
     found = weight_of(module)
     if found is not None:
@@ -179,7 +180,7 @@ class Candidate:
 
     def _unknown(self) -> str:
         kind = type(self.owner).__name__
-        near = [known.name for known in registered() if known.fits(self.module)]
+        near = [adapter.name for adapter in registered() if adapter.fits(self.module)]
         if not near:
             return f"{kind} is not known to be binary"
         own = sorted({**dict(self.owner.named_parameters()), **dict(self.owner.named_buffers())})
@@ -196,7 +197,7 @@ class Candidate:
         why = self.adapter.reason(type(self.module).__name__)
         if isinstance(self.meaning, WeightTransform):
             return self._made(self.adapter.name, why, latent, shape, self.meaning)
-        return self._made(self.adapter.name, why, latent, shape, partial(_asked, self.adapter, self.module))
+        return self._made(self.adapter.name, why, latent, shape, partial(_effective_weight, self.adapter, self.module))
 
     def _unadapted(self, *, asked: bool) -> BinaryLayer | None:
         """A layer that no adapter knows: asked for by name, or parametrized to hold two values."""
@@ -239,18 +240,18 @@ class Candidate:
         )  # fmt: skip
 
 
-def _asked(known: Adapter, module: torch.nn.Module) -> torch.Tensor:
+def _effective_weight(adapter: Adapter, module: torch.nn.Module) -> torch.Tensor:
     """What an adapter says now that the effective weight is."""
-    value = known.meaning(module)
+    value = adapter.meaning(module)
     if not isinstance(value, torch.Tensor):
-        raise InputError(f"adapter {known.name!r} gave an effective weight before and gives none now")
+        raise InputError(f"adapter {adapter.name!r} gave an effective weight before and gives none now")
     return value.detach()
 
 
 def _through(transform: WeightTransform, owner: torch.nn.Module, leaf: str, shape: tuple[int, ...]) -> torch.Tensor:
     """The standardised weight of a layer whose weight is parametrized."""
     value = computed(owner, leaf)
-    return torch.from_numpy(transform.standardised(value.double().cpu().view(shape).numpy())).to(value.device)
+    return torch.from_numpy(transform.standardized(value.double().cpu().view(shape).numpy())).to(value.device)
 
 
 def _listed(verdicts: Sequence[Verdict]) -> str:

@@ -96,9 +96,9 @@ def _parametrizations(owner: nn.Module, leaf: str) -> Any:
 
 
 @contextlib.contextmanager
-def undisturbed(thing: Any) -> Iterator[None]:
+def undisturbed(owner: Any) -> Iterator[None]:
     """Parametrizations in evaluation mode, as spectral norms step on in training, and random numbers put back."""
-    modules = thing.modules() if isinstance(thing, nn.Module) else ()
+    modules = owner.modules() if isinstance(owner, nn.Module) else ()
     lists = [each for each in modules if isinstance(each, parametrize.ParametrizationList)]
     if not lists:
         yield

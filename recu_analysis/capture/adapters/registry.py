@@ -73,7 +73,7 @@ class Adapter:
         kinds = type(module).__mro__
         return any(kind in kinds or kind in {each.__name__ for each in kinds} for kind in self.classes)
 
-    def meaning(self, thing: Any) -> Meaning:
+    def meaning(self, source: Any) -> Meaning:
         """What the function says of a module or of a namespace of saved tensors.
 
         Raises
@@ -82,12 +82,12 @@ class Adapter:
             If the layer is recognised but cannot be taken, or the function fails or returns something else.
         """
         try:
-            with torch.no_grad(), undisturbed(thing):
-                value = self.function(thing)
+            with torch.no_grad(), undisturbed(source):
+                value = self.function(source)
         except InputError:
             raise
         except Exception as error:
-            if isinstance(error, AttributeError) and not isinstance(thing, torch.nn.Module):
+            if isinstance(error, AttributeError) and not isinstance(source, torch.nn.Module):
                 return None  # it looked for something that is not among the saved tensors
             raise InputError(f"adapter {self.name!r} fails on it with {type(error).__name__}: {error}") from error
         if value is None or isinstance(value, (WeightTransform, torch.Tensor)):
@@ -97,7 +97,7 @@ class Adapter:
             f"{type(value).__name__}"
         )
 
-    def shape_in(self, thing: Any, latent: torch.Tensor, value: Meaning) -> tuple[int, ...]:
+    def shape_in(self, source: Any, latent: torch.Tensor, value: Meaning) -> tuple[int, ...]:
         """Shape of the latent weight with the output channel first.
 
         Raises
@@ -119,7 +119,7 @@ class Adapter:
                 f"adapter {self.name!r} gives an effective weight of shape {'x'.join(map(str, value.shape))} for a "
                 f"parameter of shape {'x'.join(map(str, latent.shape))}; its entries must be in the parameter's order"
             )
-        shape = getattr(thing, self.shape) if self.shape else value.shape if isinstance(value, torch.Tensor) else ()
+        shape = getattr(source, self.shape) if self.shape else value.shape if isinstance(value, torch.Tensor) else ()
         shape = tuple(shape) or tuple(latent.shape)
         if torch.Size(shape).numel() != latent.numel():
             raise InputError(

@@ -58,7 +58,7 @@ def build_network(
     base = name.removesuffix(REAL)
     if base not in NETWORKS:
         ending = name[len(base) :]
-        raise unknown("network", name, [known + ending for known in NETWORKS])
+        raise unknown("network", name, [network + ending for network in NETWORKS])
     if num_classes < 1:
         raise InputError(f"a network needs at least one class, not {num_classes}")
     if base == name:

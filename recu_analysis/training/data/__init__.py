@@ -1,8 +1,8 @@
 """Data sets as tensors: digits, Fashion-MNIST, CIFAR-10 and CIFAR-100 as published, and folders of images."""
 
+from recu_analysis.training.data.batching import batches, epoch_seed
 from recu_analysis.training.data.dataset import Dataset
 from recu_analysis.training.data.idx import read_idx
 from recu_analysis.training.data.loading import load_dataset
-from recu_analysis.training.data.order import batches, epoch_seed
 
 __all__ = ["Dataset", "batches", "epoch_seed", "load_dataset", "read_idx"]

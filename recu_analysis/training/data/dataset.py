@@ -31,7 +31,7 @@ class Dataset:
     Attributes
     ----------
     train_images, val_images : Tensor, shape (N, 3, H, W)
-        float32 of mean 0 and standard deviation 1 over the training part; or uint8 pixels, from which `normalised`
+        float32 of mean 0 and standard deviation 1 over the training part; or uint8 pixels, from which `normalized`
         makes such.
     train_labels, val_labels : Tensor of int64, shape (N,)
         From 0 to classes - 1.
@@ -91,7 +91,7 @@ class Dataset:
         """Images, of the dtype they are kept in, and labels of the validation part, in order."""
         return zip(torch.split(self.val_images, batch_size), torch.split(self.val_labels, batch_size), strict=True)
 
-    def normalised(self, images: torch.Tensor) -> torch.Tensor:
+    def normalized(self, images: torch.Tensor) -> torch.Tensor:
         """What a network takes: (pixel - mean) / std of its channel, on the device that the images are on.
 
         Parameters
@@ -125,7 +125,7 @@ def _check_part(part: str, images: torch.Tensor, labels: torch.Tensor, classes: 
         )
 
 
-def grey_dataset(
+def gray_dataset(
     train_images: torch.Tensor, train_labels: torch.Tensor, val_images: torch.Tensor, val_labels: torch.Tensor
 ) -> Dataset:
     """Ten classes of grey images (N, 1, H, W) as three channels in the memory of one, scaled by the training part."""

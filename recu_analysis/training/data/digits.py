@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from recu_analysis.training.data.dataset import Dataset, grey_dataset
+from recu_analysis.training.data.dataset import Dataset, gray_dataset
 
 #: Seed of the split of the digits, the same for every training.
 SPLIT_SEED = 0
@@ -27,4 +27,4 @@ def load_digits() -> Dataset:
     train, val = train_test_split(
         np.arange(len(labels)), test_size=VALIDATION_SHARE, stratify=digits.target, random_state=SPLIT_SEED
     )
-    return replace(grey_dataset(images[train], labels[train], images[val], labels[val]), mirrored=False)
+    return replace(gray_dataset(images[train], labels[train], images[val], labels[val]), mirrored=False)

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from recu_analysis.errors import DataError
-from recu_analysis.training.data.dataset import Dataset, grey_dataset
+from recu_analysis.training.data.dataset import Dataset, gray_dataset
 
 #: Where Debian's package puts the files.
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -38,7 +38,7 @@ def load_fashion_mnist(data_dir: str | None, *, halved: bool) -> Dataset:
             functional.pad(functional.avg_pool2d(pixels, 2), [1] * 4) if halved else functional.pad(pixels, [2] * 4)
         )
         parts += [padded, torch.from_numpy(labels.astype(np.int64))]
-    return grey_dataset(*parts)
+    return gray_dataset(*parts)
 
 
 def read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -52,11 +52,11 @@ def read_square(path: Path, size: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
         with Image.open(path, formats=FORMATS) as image:
             if image.mode not in MODES:
                 raise DataError(f"{path} has pixels of the kind {image.mode}; convert it to 8 bits a channel")
-            colour = image.convert("RGBA").convert("RGB") if image.mode in ("P", "PA") else image.convert("RGB")
+            color = image.convert("RGBA").convert("RGB") if image.mode in ("P", "PA") else image.convert("RGB")
             # Cutting first spares an image of extreme shape, which would grow along its long side.
-            short = min(colour.size)
-            left, top = ((side - short) / 2 for side in colour.size)
-            square = colour.resize((size, size), Image.Resampling.BILINEAR, (left, top, left + short, top + short))
+            short = min(color.size)
+            left, top = ((side - short) / 2 for side in color.size)
+            square = color.resize((size, size), Image.Resampling.BILINEAR, (left, top, left + short, top + short))
     except DataError:
         raise
     except Exception as error:  # Pillow's decoders raise whatever they meet in a damaged file

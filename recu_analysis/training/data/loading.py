@@ -8,8 +8,8 @@ from recu_analysis.errors import InputError, unknown
 from recu_analysis.training.config import DATASETS, IMAGE_SIZE
 from recu_analysis.training.data.cifar import PUBLISHED, load_cifar
 from recu_analysis.training.data.digits import load_digits
-from recu_analysis.training.data.folder import load_image_folder
 from recu_analysis.training.data.idx import load_fashion_mnist
+from recu_analysis.training.data.image_folder import load_image_folder
 
 if TYPE_CHECKING:
     from recu_analysis.training.data.dataset import Dataset

@@ -89,13 +89,13 @@ class _Machine:
         return self.stack.pop()
 
     def name(self, module: str, name: str) -> None:
-        known = NAMES.get(f"{module}.{name}")
-        if known is None:
+        full_name = NAMES.get(f"{module}.{name}")
+        if full_name is None:
             raise DataError(
                 f"{self.where} names {module}.{name}, which no CIFAR file does, and was refused before anything in it "
                 "was run; get the archive anew from its publisher"
             )
-        self.stack.append(_Name(known))
+        self.stack.append(_Name(full_name))
 
     def extend(self, values: list[Any]) -> None:
         if not isinstance(self.stack[-1], list):
@@ -128,33 +128,33 @@ class _Machine:
 
 
 _STEPS: dict[str, Callable[[_Machine, Any], object]] = {
-    **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda at, _: None),
-    "MARK": lambda at, _: at.marks.append(len(at.stack)),
-    "EMPTY_DICT": lambda at, _: at.stack.append({}),
-    "EMPTY_LIST": lambda at, _: at.stack.append([]),
-    "EMPTY_TUPLE": lambda at, _: at.stack.append(()),
-    "NONE": lambda at, _: at.stack.append(None),
-    "NEWTRUE": lambda at, _: at.stack.append(True),
-    "NEWFALSE": lambda at, _: at.stack.append(False),
-    **dict.fromkeys(("BININT", "BININT1", "BININT2", "LONG1"), lambda at, number: at.stack.append(number)),
-    **dict.fromkeys(("SHORT_BINSTRING", "BINSTRING"), lambda at, text: at.stack.append(text)),
-    **dict.fromkeys(("SHORT_BINUNICODE", "BINUNICODE"), lambda at, text: at.stack.append(text)),
-    **dict.fromkeys(("SHORT_BINBYTES", "BINBYTES"), lambda at, raw: at.stack.append(raw.decode("latin-1"))),
-    "TUPLE": lambda at, _: at.stack.append(tuple(at.since_mark())),
-    "TUPLE1": lambda at, _: at.tuple_of(1),
-    "TUPLE2": lambda at, _: at.tuple_of(2),
-    "TUPLE3": lambda at, _: at.tuple_of(3),
-    "APPEND": lambda at, _: at.extend([at.pop()]),
-    "APPENDS": lambda at, _: at.extend(at.since_mark()),
-    "SETITEM": lambda at, _: at.update([at.pop(), at.pop()][::-1]),
-    "SETITEMS": lambda at, _: at.update(at.since_mark()),
-    **dict.fromkeys(("BINPUT", "LONG_BINPUT"), lambda at, slot: at.memo.update({slot: at.stack[-1]})),
-    **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda at, slot: at.stack.append(at.memo[slot])),
-    "MEMOIZE": lambda at, _: at.memo.update({len(at.memo): at.stack[-1]}),
-    **dict.fromkeys(("GLOBAL", "INST"), lambda at, names: at.name(*names.split(" ", 1))),
-    "STACK_GLOBAL": lambda at, _: at.name(*[at.pop(), at.pop()][::-1]),
-    "REDUCE": lambda at, _: at.reduce(),
-    "BUILD": lambda at, _: at.build(),
+    **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda machine, _: None),
+    "MARK": lambda machine, _: machine.marks.append(len(machine.stack)),
+    "EMPTY_DICT": lambda machine, _: machine.stack.append({}),
+    "EMPTY_LIST": lambda machine, _: machine.stack.append([]),
+    "EMPTY_TUPLE": lambda machine, _: machine.stack.append(()),
+    "NONE": lambda machine, _: machine.stack.append(None),
+    "NEWTRUE": lambda machine, _: machine.stack.append(True),
+    "NEWFALSE": lambda machine, _: machine.stack.append(False),
+    **dict.fromkeys(("BININT", "BININT1", "BININT2", "LONG1"), lambda machine, number: machine.stack.append(number)),
+    **dict.fromkeys(("SHORT_BINSTRING", "BINSTRING"), lambda machine, text: machine.stack.append(text)),
+    **dict.fromkeys(("SHORT_BINUNICODE", "BINUNICODE"), lambda machine, text: machine.stack.append(text)),
+    **dict.fromkeys(("SHORT_BINBYTES", "BINBYTES"), lambda machine, raw: machine.stack.append(raw.decode("latin-1"))),
+    "TUPLE": lambda machine, _: machine.stack.append(tuple(machine.since_mark())),
+    "TUPLE1": lambda machine, _: machine.tuple_of(1),
+    "TUPLE2": lambda machine, _: machine.tuple_of(2),
+    "TUPLE3": lambda machine, _: machine.tuple_of(3),
+    "APPEND": lambda machine, _: machine.extend([machine.pop()]),
+    "APPENDS": lambda machine, _: machine.extend(machine.since_mark()),
+    "SETITEM": lambda machine, _: machine.update([machine.pop(), machine.pop()][::-1]),
+    "SETITEMS": lambda machine, _: machine.update(machine.since_mark()),
+    **dict.fromkeys(("BINPUT", "LONG_BINPUT"), lambda machine, slot: machine.memo.update({slot: machine.stack[-1]})),
+    **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda machine, slot: machine.stack.append(machine.memo[slot])),
+    "MEMOIZE": lambda machine, _: machine.memo.update({len(machine.memo): machine.stack[-1]}),
+    **dict.fromkeys(("GLOBAL", "INST"), lambda machine, names: machine.name(*names.split(" ", 1))),
+    "STACK_GLOBAL": lambda machine, _: machine.name(*[machine.pop(), machine.pop()][::-1]),
+    "REDUCE": lambda machine, _: machine.reduce(),
+    "BUILD": lambda machine, _: machine.build(),
 }
 
 

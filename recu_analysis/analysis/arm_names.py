@@ -1,0 +1,72 @@
+"""What arms are called: as a list of runs says, or their kind and the settings in which they are unlike most others."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from recu_analysis.analysis.arms import Arm, arms, settings
+from recu_analysis.analysis.kinds import Kind, kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from recu_analysis.store.run import Run
+
+# Settings whose value says what the arm is; the others are named where they differ.
+_KIND = frozenset({"recu", "mask", "binarizer"})
+
+
+def named_arms(runs: Mapping[str, Run]) -> dict[str, Arm]:
+    """The experiments of some runs, in order of appearance, by names that say how they differ.
+
+    Parameters
+    ----------
+    runs : mapping of str to Run
+        Runs by their labels.
+    """
+    found = arms(runs)
+    return dict(zip(told_apart(_labels(found), found), found, strict=True))
+
+
+def told_apart(labels: Sequence[str], named: Sequence[Arm]) -> list[str]:
+    """Names of arms; where two are the same, with the labels of their runs."""
+    twice = {label for label, count in Counter(labels).items() if count > 1}
+    return [
+        f"{label} ({', '.join(arm.runs)})" if label in twice else label
+        for label, arm in zip(labels, named, strict=True)
+    ]
+
+
+def _labels(named: Sequence[Arm]) -> list[str]:
+    """What a list of runs calls each arm; else what it is, and the settings in which it is unlike most others."""
+    known = [settings(arm.first) for arm in named if arm.name is None]
+    names = list(dict.fromkeys(name for each in known for name in each if name not in _KIND))
+    usual = {name: Counter(json.dumps(each.get(name)) for each in known).most_common(1)[0][0] for name in names}
+    return [arm.name or _label(arm, usual) for arm in named]
+
+
+def _label(arm: Arm, usual: Mapping[str, str]) -> str:
+    known = settings(arm.first)
+    if "recu" not in known:
+        return ", ".join(arm.runs)
+    kind = kind_of(arm.first)
+    unusual = [_said(name, known.get(name)) for name in usual if json.dumps(known.get(name)) != usual[name]]
+    return ", ".join([str(known.get("binarizer")) if kind is Kind.OTHER else kind.value, *unusual])
+
+
+def _said(name: str, value: Any) -> str:
+    if name == "scale":
+        return f"b* = {scale_text(value)}"
+    if name == "initial_scale" and isinstance(value, float | int):
+        return f"initial weights \N{MULTIPLICATION SIGN} {value:.3g}"
+    return f"{name.replace('_', ' ')} {value}"
+
+
+def scale_text(value: Any) -> str:
+    """A scale b* as people write it; what is no number, as it stands."""
+    if not isinstance(value, float | int):
+        return str(value)
+    return "√2/2" if math.isclose(value, math.sqrt(0.5), rel_tol=1e-3) else f"{value:g}"

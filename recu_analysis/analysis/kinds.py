@@ -1,0 +1,65 @@
+"""What kind of training a run is: with ReCU's clamp, with the random mask, without either; and what is tested of it."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from recu_analysis.store.run import Run
+
+
+class Kind(Enum):
+    """Which gradients a training stops; the value is what figures call it."""
+
+    NO_CLAMP = "without ReCU"
+    RECU = "ReCU"
+    RANDOM_MASK = "random mask"
+    #: Another method, or an arm that only has a name.
+    OTHER = "another method"
+
+
+#: Names of an arm, in lower case, that say its kind.
+_BY_NAME = {
+    "recu": Kind.RECU,
+    "random mask": Kind.RANDOM_MASK,
+    "without recu": Kind.NO_CLAMP,
+    "without clamp": Kind.NO_CLAMP,
+    "no clamp": Kind.NO_CLAMP,
+    "baseline": Kind.NO_CLAMP,
+}
+
+
+def kind_of(run: Run) -> Kind:
+    """The kind of a run: by the name of its arm where a list of runs gives it one, else by configuration and layers."""
+    stated = _BY_NAME.get((run.arm or "").casefold())
+    if stated is not None:
+        return stated
+    configuration = run.configuration
+    if configuration.get("mask") == "random" and configuration.get("recu", True) is True:
+        return Kind.RANDOM_MASK
+    if layers_clamp(run):
+        return Kind.RECU
+    named_only = run.arm is not None and "recu" not in configuration
+    return Kind.OTHER if named_only or configuration.get("binarizer", "recu") != "recu" else Kind.NO_CLAMP
+
+
+def layers_clamp(run: Run) -> bool:
+    """Whether the recorded forward pass of some layer clamps the weights; the random mask clamps none."""
+    return any(spec.transform is not None and spec.transform.clamp for spec in run.header.layers)
+
+
+def stops_gradients(run: Run) -> bool:
+    """Whether a run stops gradients: by the clamp, or by the random mask that stands in for it."""
+    return kind_of(run) in {Kind.RECU, Kind.RANDOM_MASK}
+
+
+def sides(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """The runs that are tested, which stop gradients, and their baseline, which does not.
+
+    Where there is but one kind, all of them are tested and there is no baseline.
+    """
+    tested = [run for run in runs if stops_gradients(run)] or list(runs)
+    return tested, [run for run in runs if run not in tested]

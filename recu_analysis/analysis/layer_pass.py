@@ -1,0 +1,166 @@
+"""One pass over the windows of a layer for any number of tasks: what several of them want is read once."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from recu_analysis.errors import DamagedError, QueryError, RecuError
+from recu_analysis.store.chain import check_connected
+from recu_analysis.store.record import Ends, MergedRecord, add_window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from recu_analysis.store.header import LayerSpec
+    from recu_analysis.store.run import Run
+    from recu_analysis.store.window import Window
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """What a task wants next: consecutive windows as one record, and which parts of it.
+
+    Attributes
+    ----------
+    windows : tuple of Window
+    parts : frozenset of str
+        Of a `recu_analysis.store.record.MergedRecord`.
+    ahead : bool
+        Whether it is wanted now, though windows before it have not been read: the state at its end alone.
+    """
+
+    windows: tuple[Window, ...]
+    parts: frozenset[str]
+    ahead: bool = False
+
+
+#: What a task returns for one layer. It waits for records, one after another in the order of the windows.
+Answer = Generator[Over, MergedRecord, Result]
+
+
+def over(windows: Sequence[Window], parts: Iterable[str]) -> Over:
+    """Consecutive windows as one record.
+
+    Raises
+    ------
+    WindowNotFoundError
+        If a window between them is missing.
+    """
+    wanted = frozenset(parts)
+    if windows[1:] or "start" in wanted:
+        check_connected(windows)
+    return Over(tuple(windows), wanted)
+
+
+def ahead(window: Window, *parts: str) -> Over:
+    """The state at the end of a window, whatever was read before: it is kept until the pass comes to the window."""
+    return Over((window,), frozenset(parts or ("end",)), ahead=True)
+
+
+def answers_of_layer(
+    run: Run, layer: LayerSpec, tasks: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]]
+) -> list[Any]:
+    """What tasks find for one layer, each array read once; in place of what a task cannot find, its error.
+
+    Parameters
+    ----------
+    run : Run
+    layer : LayerSpec
+    tasks : sequence of (callable, tuple)
+        Generator functions and what they take after run and layer; see `recu_analysis.analysis.query.Leaf`.
+    """
+    try:
+        return _Pass(layer, [task(run, layer, *arguments) for task, arguments in tasks]).over(run.windows)
+    except DamagedError as error:
+        if not tasks[1:]:
+            return [error]
+        # Which of them need what is damaged is known only when each reads by itself.
+        return [found for task in tasks for found in answers_of_layer(run, layer, [task])]
+
+
+def _out_of_order(answer: Answer[Any], first: int, last: int) -> QueryError:
+    task = getattr(answer, "__name__", "a task")
+    return QueryError(
+        f"{task} asks for windows {first} to {last} after they went by; a task asks for windows in their order, or for "
+        "a state by ahead(window)"
+    )
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A record that is being read, and which answers wait for it."""
+
+    record: MergedRecord
+    waiting: list[int] = field(default_factory=list)
+
+
+class _Pass:
+    """Answers of one layer, each fed with the records that it waits for while the windows go by, once."""
+
+    def __init__(self, layer: LayerSpec, answers: Sequence[Answer[Any]]) -> None:
+        self._layer = layer
+        self._answers = answers
+        self._results: list[Any] = [None] * len(answers)
+        self._pending: dict[tuple[int, int], _Pending] = {}
+        self._ends = Ends(layer)
+
+    def over(self, windows: Sequence[Window]) -> list[Any]:
+        """What the answers return, or the errors that they raise."""
+        for index in range(len(self._answers)):
+            self._go_on(index, None)
+        for window in windows:
+            number = window.number
+            reading = [each for (first, last), each in self._pending.items() if first <= number <= last]
+            if reading:
+                self._read(window, [each.record for each in reading])
+        for (first, last), pending in self._pending.items():
+            for index in pending.waiting:
+                self._results[index] = _out_of_order(self._answers[index], first, last)
+        return self._results
+
+    def _read(self, window: Window, records: Sequence[MergedRecord]) -> None:
+        """Add one window to the records that hold it, and hand out those that are whole then."""
+        self._ends.forget(before=window.number if window.previous is None else window.previous.number)
+        for record in records:
+            if record.windows[0] is window:
+                record.begin()
+        add_window(window[self._layer.name], records)
+        done = [key for key in self._pending if key[1] == window.number]
+        for finished in [self._pending.pop(key) for key in done]:
+            finished.record.finish()
+            for index in finished.waiting:
+                self._go_on(index, finished.record)
+            finished.record.release()
+
+    def _go_on(self, index: int, record: MergedRecord | None) -> None:
+        """Let an answer go on with a record, up to the next one that it has to wait for."""
+        answer = self._answers[index]
+        try:
+            wanted = next(answer) if record is None else answer.send(record)
+            while wanted.ahead:
+                wanted = answer.send(self._state(wanted))
+        except StopIteration as finished:
+            self._results[index] = finished.value
+        except DamagedError:
+            raise
+        except RecuError as error:
+            self._results[index] = error
+        else:
+            self._wait(index, wanted)
+
+    def _wait(self, index: int, wanted: Over) -> None:
+        key = wanted.windows[0].number, wanted.windows[-1].number
+        if key not in self._pending:
+            self._pending[key] = _Pending(MergedRecord(wanted.windows, (), self._ends))
+        pending = self._pending[key]
+        pending.record.parts |= wanted.parts
+        pending.waiting.append(index)
+
+    def _state(self, wanted: Over) -> MergedRecord:
+        record = MergedRecord(wanted.windows, wanted.parts, self._ends)
+        record.finish()
+        return record

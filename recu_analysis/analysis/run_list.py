@@ -1,0 +1,164 @@
+"""A list of runs, a TOML file: their folders, and what to call them, of which arm and with which seed they are."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recu_analysis.analysis.kinds import Kind, kind_of, layers_clamp
+from recu_analysis.errors import InputError, hint
+from recu_analysis.store.labels import labels_of
+from recu_analysis.store.run import Run, open_run
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+#: What an entry may say, and of which type it is.
+KEYS: dict[str, type] = {"folder": str, "label": str, "arm": str, "seed": int}
+#: More than the longest list that somebody writes.
+MAX_BYTES = 2**20
+_EXAMPLE = '[[run]] with folder = "runs/a" below it, for each run'
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One entry of a list of runs.
+
+    Attributes
+    ----------
+    where : str
+        What messages call it.
+    folder : Path
+        The run directory, which is there.
+    label, arm : str or None
+    seed : int or None
+    """
+
+    where: str
+    folder: Path
+    label: str | None
+    arm: str | None
+    seed: int | None
+
+
+def open_runs(path: str | os.PathLike[str]) -> dict[str, Run]:
+    """Open the runs of a list, for runs that were recorded without saying their configuration.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A TOML file with an entry ``[[run]]`` for each run: folder (relative to the file), and if wanted label (what
+        tables and figures call it), arm (the experiment whose seed it is) and seed (a whole number). Runs with the same
+        arm are seeds of one experiment, and of no other; arm and seed win over the run's configuration. The arms ReCU,
+        random mask and without ReCU have their own colors in figures.
+
+    Returns
+    -------
+    dict of str to Run
+        By their labels, in the order of the list; without a label, by the end of the folder that tells it apart.
+
+    Raises
+    ------
+    InputError
+        If the file is no such list, or says that a run is what its record says it is not.
+    StoreError
+        If a folder is no run directory.
+    """
+    runs = [open_listed(entry) for entry in read_run_list(Path(path))]
+    return dict(zip(labels_of(runs), runs, strict=True))
+
+
+def is_run_list(path: Path) -> bool:
+    """Whether a path that stands for runs is a list of them, by its name."""
+    return path.suffix == ".toml" and not path.is_dir()
+
+
+def open_listed(entry: Listed) -> Run:
+    """The run of an entry, with what the list says of it; InputError where its record contradicts that."""
+    run = replace(open_run(entry.folder), label=entry.label, arm=entry.arm, stated_seed=entry.seed)
+    if run.arm is not None and layers_clamp(run) and kind_of(run) is not Kind.RECU:
+        raise InputError(f"{entry.where}: the arm is {run.arm!r}, but the layers of {run.path} clamp their weights")
+    return run
+
+
+def read_run_list(path: Path) -> list[Listed]:
+    """The entries of a list of runs.
+
+    Raises
+    ------
+    InputError
+        If it is no TOML file with entries of run, an entry says what is not known or of another type, a folder is not
+        there, or a folder, a label, or a seed of an arm is there twice.
+    """
+    content = _content(path)
+    unknown = next((key for key in content if key != "run"), None)
+    if unknown is not None:
+        raise InputError(f"{path}: a list of runs has entries of run and nothing else, not {unknown!r:.80}")
+    entries = content.get("run")
+    if not isinstance(entries, list) or not entries:
+        raise InputError(f"{path} lists no runs; write {_EXAMPLE}")
+    listed = [_listed(path, number, entry) for number, entry in enumerate(entries, start=1)]
+    _check_twice(listed)
+    return listed
+
+
+def _content(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"{path} {'is no file' if path.exists() else 'does not exist'}; a list of runs has {_EXAMPLE}")
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path} is larger than {MAX_BYTES} bytes, which no list of runs is")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is no list of runs: it is not text in UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is no list of runs, since it is not TOML: {error}") from None
+    except RecursionError:
+        raise InputError(f"{path} is no list of runs: its values are nested too deeply") from None
+
+
+def _listed(path: Path, number: int, entry: object) -> Listed:
+    where = f"{path}, run {number}"
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}: it is no table; write {_EXAMPLE}")
+    for key, value in entry.items():
+        if key not in KEYS:
+            raise InputError(f"{where}: no key is called {key!r:.80}; {hint(key, KEYS)}")
+        if type(value) is not KEYS[key]:
+            kind = "a whole number" if KEYS[key] is int else "text"
+            raise InputError(f"{where}: {key} is {kind}, not {value!r:.80}")
+    if "folder" not in entry:
+        raise InputError(f"{where}: it says no folder, the run directory")
+    _check_names(where, entry)
+    folder = path.parent / entry["folder"]
+    if not folder.is_dir():
+        raise InputError(f"{where}: there is no folder {entry['folder']!r:.200} beside {path.name}")
+    return Listed(where, folder, entry.get("label"), entry.get("arm"), entry.get("seed"))
+
+
+def _check_names(where: str, entry: Mapping[str, Any]) -> None:
+    """InputError where a label or an arm cannot stand in a table, a legend and a page."""
+    for key in ("label", "arm"):
+        text = entry.get(key, key)
+        if not text.strip() or not text.isprintable() or "$" in text:
+            raise InputError(f"{where}: {key} is a line of text without dollar signs, not {text!r:.80}")
+
+
+def _check_twice(listed: list[Listed]) -> None:
+    """InputError where a folder, a label, or a seed of an arm is there twice."""
+    known: dict[tuple[object, ...], Listed] = {}
+    for entry in listed:
+        claimed: dict[tuple[object, ...], str] = {("folder", entry.folder.resolve()): f"the folder {entry.folder}"}
+        if entry.label is not None:
+            claimed["label", entry.label] = f"the label {entry.label!r}"
+        if entry.arm is not None and entry.seed is not None:
+            claimed["seed", entry.arm, entry.seed] = f"the seed {entry.seed} of the arm {entry.arm!r}"
+        for key, what in claimed.items():
+            if key in known:
+                raise InputError(f"{entry.where}: {what} is also that of run {listed.index(known[key]) + 1}")
+            known[key] = entry

@@ -1,0 +1,46 @@
+"""Which accumulator a layer gets for its state, movement and flips."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator
+from recu_analysis.capture.effective import EffectiveAccumulator
+from recu_analysis.nn.fused_dispatch import fused_for
+from recu_analysis.store.quantities import QUANTITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    import torch
+
+    from recu_analysis.capture.accumulate import Accumulator
+    from recu_analysis.store.header import LayerSpec
+
+
+def accumulator(weight: torch.Tensor, *, center: bool, quantities: Collection[str] = QUANTITIES) -> Accumulator:
+    """That of a latent weight whose sign a transform says, on its device.
+
+    On a CUDA GPU where Triton runs an update is one kernel; on other devices it is torch operations.
+    """
+    if weight.device.type == "cpu":
+        return CpuAccumulator(weight, center=center, quantities=quantities)
+    if fused_for(weight) is None:
+        return DeviceAccumulator(weight, center=center, quantities=quantities)
+    from recu_analysis.capture.cuda import CudaAccumulator
+
+    return CudaAccumulator(weight, center=center, quantities=quantities)
+
+
+def layer_accumulator(
+    weight: torch.Tensor,
+    spec: LayerSpec,
+    effective: Callable[[], torch.Tensor] | None,
+    quantities: Collection[str] = QUANTITIES,
+) -> Accumulator:
+    """That of a layer by its transform, or by the effective weight that it tells where it has none."""
+    if spec.transform is not None:
+        return accumulator(weight, center=spec.center, quantities=quantities)
+    assert effective is not None  # noqa: S101 - a layer has one or the other
+    of_latent = {"path"} if spec.z == "effective" else {"path", "zpath"}
+    return EffectiveAccumulator(weight, effective, accumulator, of_latent, quantities)

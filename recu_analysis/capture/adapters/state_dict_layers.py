@@ -1,0 +1,191 @@
+"""The binary layers of a saved state: recognised by the tensors beside a weight, or named by the user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from recu_analysis.capture.adapters.registry import Adapter, Meaning, refuse_unusable, registered, scored
+from recu_analysis.errors import InputError, NoBinaryLayersError, listed, unknown
+from recu_analysis.interop.state_dict import layers_in, weight_of
+from recu_analysis.store.header import LayerSpec
+from recu_analysis.theory.standardize import WeightTransform
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from recu_analysis.interop.checkpoints import SavedState
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+#: Layers that an error lists before it says how many more there are.
+LISTED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class SavedLayer:
+    """One binary layer of one checkpoint.
+
+    Attributes
+    ----------
+    spec : LayerSpec
+    weight : ndarray of float32 or float64, shape of the layer
+    effective : ndarray or None
+        The effective weight, where no transform says it.
+    tau : float or None
+    scale : ndarray of float32 or None
+        The learned alpha.
+    """
+
+    spec: LayerSpec
+    weight: Array
+    effective: Array | None
+    tau: float | None
+    scale: Array | None
+
+    @property
+    def negative(self) -> Array:
+        """Whether the effective weight is -1."""
+        return ~self.spec.signs(self.weight if self.effective is None else self.effective)
+
+
+def saved_layers(
+    state: SavedState, patterns: Sequence[str] | None = None, adapter: str | None = None
+) -> list[SavedLayer]:
+    """The binary layers of a saved state, in its order.
+
+    Parameters
+    ----------
+    state : SavedState
+    patterns : sequence of str, optional
+        Names of the layers to take; those that are not recognised take the plain sign of their weight.
+    adapter : str, optional
+        What the layers of `patterns` are, whether recognised or not.
+
+    Raises
+    ------
+    NoBinaryLayersError
+        If none is recognised; the text lists the candidates.
+    InputError
+        If a pattern matches no layer, or a layer holds no latent weights.
+    """
+    names = sorted({each.name for each in registered()})
+    if adapter is not None and adapter not in names:
+        raise unknown("adapter", adapter, names)
+    namespaces = layers_in(state.tensors)
+    if not namespaces:
+        seen = listed(list(state.tensors), LISTED)
+        raise NoBinaryLayersError(
+            f"{state.path} holds no layer: none of its tensors ({seen}) is called weight and has two axes or more; "
+            "rename the latent weights as NAME.weight in a copy of it"
+        )
+    chosen = namespaces
+    if patterns is not None:
+        _refuse_unmatched(patterns, namespaces, state.path)
+        chosen = {name: t for name, t in namespaces.items() if any(fnmatchcase(name, p) for p in patterns)}
+    found = []
+    for name, namespace in chosen.items():
+        try:
+            layer = _read(name, namespace, asked=patterns is not None, adapter=adapter)
+        except InputError as error:
+            raise InputError(f"layer {name!r} of {state.path} cannot be imported: {error}") from None
+        if layer is not None:
+            found.append(layer)
+    if not found:
+        raise NoBinaryLayersError(
+            f"no layer of {state.path} is known as binary by its tensors; it has {_listed(namespaces)}; name the "
+            "binary ones with --layer, and with --adapter what they are, if not the plain sign of their weight"
+        )
+    return found
+
+
+def known_layers(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[tuple[int, ...], Adapter | None]]:
+    """Shape and adapter of every layer of a saved state, None where its tensors do not tell that it is binary.
+
+    Parameters
+    ----------
+    tensors : dict of str to Tensor
+        A state_dict by the network's own names.
+    """
+    namespaces = layers_in(tensors)
+    return {name: (weight_of(namespace)[1], _recognized(namespace)[0]) for name, namespace in namespaces.items()}
+
+
+def _read(name: str, namespace: SimpleNamespace, *, asked: bool, adapter: str | None) -> SavedLayer | None:
+    found, meaning = _named(namespace, adapter) if adapter else _recognized(namespace)
+    if found is None and not asked:
+        return None
+    if found is None:
+        latent, shape = weight_of(namespace)
+        adapter_name, meaning = "sign", WeightTransform()
+    else:
+        adapter_name, latent = found.name, getattr(namespace, found.weight.rpartition(".")[2])
+        shape = found.shape_in(namespace, latent, meaning)
+    refuse_unusable(latent, shape)
+    dtype = "float64" if latent.dtype == torch.float64 else "float32"
+    transform = meaning if isinstance(meaning, WeightTransform) else None
+    return SavedLayer(
+        LayerSpec(name, shape, dtype, adapter_name, transform, z=scored(meaning)),
+        _array(latent, shape, dtype),
+        None if transform else _array(meaning, shape, dtype),
+        _tau(namespace, transform),
+        _scale(namespace, shape[0]),
+    )
+
+
+def _recognized(namespace: SimpleNamespace) -> tuple[Adapter | None, Meaning]:
+    """The adapter that knows a layer by its tensors, and what it says."""
+    for adapter in registered():
+        meaning = adapter.meaning(namespace) if adapter.fingerprint else None
+        if meaning is not None:
+            return adapter, meaning
+    return None, None
+
+
+def _named(namespace: SimpleNamespace, name: str) -> tuple[Adapter, Meaning]:
+    """An adapter by its name, and what it says of a layer."""
+    for adapter in registered():
+        meaning = adapter.meaning(_inside(namespace, adapter)) if adapter.name == name else None
+        if meaning is not None:
+            return adapter, meaning
+    raise InputError(f"its tensors {', '.join(vars(namespace))} are not those that adapter {name!r} knows")
+
+
+def _inside(namespace: SimpleNamespace, adapter: Adapter) -> SimpleNamespace:
+    """A layer as an adapter of its parent sees it."""
+    return SimpleNamespace(**{adapter.owner: namespace}) if adapter.owner else namespace
+
+
+def _array(tensor: Any, shape: tuple[int, ...], dtype: str) -> Array:
+    return np.ascontiguousarray(tensor.detach().to(getattr(torch, dtype)).reshape(shape).numpy())
+
+
+def _tau(namespace: SimpleNamespace, transform: WeightTransform | None) -> float | None:
+    tau = getattr(namespace, "tau", None)
+    if not isinstance(tau, torch.Tensor) or tau.numel() != 1 or transform is None or not transform.clamp:
+        return None
+    return float(tau)
+
+
+def _scale(namespace: SimpleNamespace, channels: int) -> Array | None:
+    alpha = getattr(namespace, "alpha", None)
+    if not isinstance(alpha, torch.Tensor) or alpha.numel() != channels:
+        return None
+    return np.array(alpha.float().reshape(-1).numpy())
+
+
+def _refuse_unmatched(patterns: Sequence[str], namespaces: dict[str, SimpleNamespace], path: Path) -> None:
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in namespaces):
+            raise InputError(f"no layer of {path} matches {pattern!r}; it has {_listed(namespaces)}")
+
+
+def _listed(namespaces: dict[str, SimpleNamespace]) -> str:
+    shapes = {name or "(itself)": "x".join(map(str, weight_of(namespace)[1])) for name, namespace in namespaces.items()}
+    return listed([f"{name} ({shape})" for name, shape in shapes.items()], LISTED)

@@ -1,0 +1,256 @@
+"""One layer while it is recorded: whose updates it follows, and its sums over the open window."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from recu_analysis.capture.accumulate import storable
+from recu_analysis.capture.accumulator_choice import layer_accumulator
+from recu_analysis.capture.adapters.registry import two_valued
+from recu_analysis.capture.optional_sums import optional_sums
+from recu_analysis.capture.outside import NOTHING, Moved, Outside
+from recu_analysis.errors import RecorderError
+from recu_analysis.store.header import LayerWindow
+from recu_analysis.store.sealing import digest
+from recu_analysis.store.state import LayerState
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from recu_analysis.capture.accumulate import Accumulator
+    from recu_analysis.capture.adapters import BinaryLayer
+    from recu_analysis.capture.optional_sums import OptionalSum
+    from recu_analysis.store.header import LayerSpec
+
+
+#: Models of at least this many latent weights are accounted for by several threads, each a layer at a time.
+THREADED_WEIGHTS = 1_000_000
+
+
+@dataclass(slots=True)
+class LayerRecording:
+    """A layer while it is recorded: whose updates it follows, and its sums over the open window."""
+
+    layer: BinaryLayer
+    spec: LayerSpec
+    optimizer: int
+    accumulator: Accumulator
+    first_update: int
+    quantities: Collection[str]
+    optional_sums: list[OptionalSum] = field(default_factory=list)
+    updates: int = 0
+    lr: float = 0.0
+    lr_decay: float = 0.0
+    decay_time: float = 0.0
+    outside: Outside = field(default_factory=Outside)
+
+    def group_in(self, optimizer: torch.optim.Optimizer) -> Mapping[str, Any]:
+        """The parameter group that holds the weight now; none, and so no learning rate, while it is taken out."""
+        for group in optimizer.param_groups:
+            if any(parameter is self.layer.parameter for parameter in group["params"]):
+                return group
+        return {"lr": 0.0}
+
+    def learning_rate(self, optimizers: Sequence[torch.optim.Optimizer]) -> float:
+        """That of its parameter group now."""
+        return float(self.group_in(optimizers[self.optimizer]).get("lr", math.nan))
+
+    def change(self) -> str:
+        """What is wrong where the layer's weight is no longer the one whose recording began; empty where it is."""
+        name, parameter, spec = self.layer.name, self.layer.parameter, self.spec
+        if not any(each is parameter for each in self.layer.module.parameters()):
+            return (
+                f"layer {name!r} has another parameter than when its recording began, and the optimizer does not hold "
+                "it; assign to weight.data instead, or begin anew with another optimizer"
+            )
+        if parameter.numel() != spec.weights or (parameter.dtype == torch.float64 and spec.dtype == "float32"):
+            return (
+                f"layer {name!r} is recorded with {spec.weights} weights of {spec.dtype} and has now "
+                f"{parameter.numel()} of {str(parameter.dtype).removeprefix('torch.')}; begin another recording"
+            )
+        return ""
+
+    def require_same_weight(self) -> None:
+        """RecorderError where the layer's weight is no longer the one whose recording began."""
+        if change := self.change():
+            raise RecorderError(change)
+
+    def count(self, group: Mapping[str, Any]) -> None:
+        """Add one update of a parameter group to the sums."""
+        lr, decay = float(group.get("lr", math.nan)), float(group.get("weight_decay", 0.0))
+        shrinks = lr * decay if decay else 0.0  # so also where the learning rate is not known
+        kept = 1.0 - float(group.get("momentum", 0.0))
+        self.updates += 1
+        self.lr += lr
+        self.lr_decay += shrinks
+        self.decay_time += 0.0 if shrinks == 0.0 else shrinks / kept if kept > 0.0 else math.inf
+        self.outside.updated()
+
+    def add_gradient(self, scale: torch.Tensor | float | None) -> None:
+        """Account for the gradient that an update is about to get; there is none where nothing was backpropagated."""
+        gradient = self.layer.parameter.grad
+        if gradient is not None:
+            for optional_sum in self.optional_sums:
+                optional_sum.before(gradient, scale)
+
+    def count_outside_movement(self) -> None:
+        """Count what has moved the weights since they were seen last, and no update that was seen."""
+        self.outside.add(self.moved())
+
+    def unseen_movement(self) -> Moved:
+        """What moved the weights although no update was seen in the open window, nor anything else that explains it."""
+        if self.updates or self.outside.loaded or self.layer.in_place:
+            return NOTHING
+        moved = self.moved()
+        return NOTHING if moved == self.outside.counted else moved
+
+    def measure_z(self, z: str) -> None:
+        """Take z of other weights (`LayerSpec.z`): what a run began with holds to its end."""
+        self.spec = replace(self.spec, z=z)
+        self.accumulator = accumulator_of(self.layer, self.spec, self.quantities)
+
+    def begin_from(self, latent: torch.Tensor) -> None:
+        """Take weights for those that were seen last, other than the parameter holds now."""
+        with self.layer.holding(latent):
+            self.accumulator = accumulator_of(self.layer, self.spec, self.quantities)
+
+    def advance(self, update: int) -> None:
+        """Account for the update of that number, which the weight has just gone through."""
+        weight = self.layer.weight
+        self.accumulator.advance(weight, update)
+        for optional_sum in self.optional_sums:
+            optional_sum.after(weight, update, self.accumulator)
+
+    def last_seen(self) -> torch.Tensor:
+        """The latent weights that were seen last, one row a channel."""
+        return self.accumulator.seen
+
+    def moved(self) -> Moved:
+        """Which weights are not those that were seen last.
+
+        Signs that stand in the parameter for a forward pass are no movement: the latent weights wait elsewhere.
+        """
+        if self.change():
+            return NOTHING  # the next update says so
+        seen = self.accumulator.seen
+        new = storable(self.layer.weight).to(seen.device)
+        if torch.equal(new, seen) or (two_valued(new) and not two_valued(seen)):
+            return NOTHING
+        step = (new.double() - seen.double()).abs()
+        step = torch.where(new.isnan() & seen.isnan(), 0.0, step.nan_to_num(nan=math.inf))
+        return Moved(int((step > 0.0).sum()), float(step.max()))
+
+    def digest_text(self) -> str:
+        """A checksum of the weights that the layer holds now."""
+        return digest(self.layer.name, storable(self.layer.weight).cpu().numpy())
+
+    def digest(self) -> torch.Tensor:
+        """The checksum as 16 bytes."""
+        return torch.tensor(list(bytes.fromhex(self.digest_text())), dtype=torch.uint8)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The open window as tensors on the CPU, copied; `load` takes it up again."""
+        moved = {} if self.moved() == NOTHING else {"seen": self.accumulator.seen.to("cpu", copy=True)}
+        return moved | {
+            "digest": self.digest(),
+            "numbers": torch.tensor([self.first_update, self.updates]),
+            "sums": torch.tensor([self.lr, self.lr_decay, self.decay_time], dtype=torch.float64),
+            "outside": self.outside.tensor(),
+            **self.accumulator.state(),
+            **{optional_sum.name: optional_sum.value.to("cpu", copy=True) for optional_sum in self.optional_sums},
+        }
+
+    def load(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take up the open window that `state` described; KeyError, ValueError or RuntimeError if it does not fit."""
+        self.first_update, self.updates = state["numbers"].tolist()
+        self.lr, self.lr_decay, self.decay_time = state["sums"].tolist()
+        self.outside.load(state["outside"])
+        if "seen" in state:
+            self.begin_from(state["seen"])
+        self.accumulator.load(state)
+        for optional_sum in self.optional_sums:
+            optional_sum.value.copy_(state[optional_sum.name])
+
+    def take(self) -> LayerState:
+        """The open window's state, handed over; a new window begins."""
+        tau = self.layer.tau
+        summary = LayerWindow(self.first_update, self.updates, self.lr, self.lr_decay, self.decay_time, tau)
+        summary.more.update(self.outside.take())
+        self.first_update += self.updates
+        self.updates, self.lr, self.lr_decay, self.decay_time = 0, 0.0, 0.0, 0.0
+        arrays = self.accumulator.take() | {
+            optional_sum.name: optional_sum.take() for optional_sum in self.optional_sums
+        }
+        scale = self.layer.scale
+        if scale is not None and scale.size in {1, self.spec.shape[0]}:  # else it is no scale of the channels
+            arrays |= {"scale": np.resize(scale, self.spec.shape[0])}
+        return LayerState(summary, arrays)
+
+
+def accumulator_of(layer: BinaryLayer, spec: LayerSpec, quantities: Collection[str]) -> Accumulator:
+    """That of a layer, from the weights that it holds now."""
+    return layer_accumulator(layer.weight, spec, layer.effective, quantities)
+
+
+def record_layer(
+    layer: BinaryLayer, optimizers: Sequence[torch.optim.Optimizer], updates: Sequence[int], quantities: Collection[str]
+) -> LayerRecording:
+    """The recording of a layer by the optimizer that holds its weight, `updates` of which are done already.
+
+    Raises
+    ------
+    RecorderError
+        If none of the optimizers holds it or several do, or it has no dense values.
+    """
+    _refuse_without_values(layer)
+    holders = [
+        index
+        for index, optimizer in enumerate(optimizers)
+        if any(each is layer.parameter for group in optimizer.param_groups for each in group["params"])
+    ]
+    if not holders:
+        raise RecorderError(
+            f"the optimizer does not hold the weight of binary layer {layer.name!r}; create it from the model's "
+            "parameters, after the model was moved to its device, or leave the layer out with layers=[...]"
+        )
+    if len(holders) > 1:
+        raise RecorderError(
+            f"{len(holders)} of the optimizers hold the weight of binary layer {layer.name!r}, so its updates cannot "
+            "be numbered; give every weight to one"
+        )
+    spec = layer.spec
+    return LayerRecording(
+        layer,
+        spec,
+        holders[0],
+        accumulator_of(layer, spec, quantities),
+        first_update=updates[holders[0]] + 1,
+        quantities=quantities,
+        optional_sums=optional_sums(layer.weight.detach(), quantities),
+    )
+
+
+def pool_for(recordings: Sequence[LayerRecording]) -> ThreadPoolExecutor | None:
+    """Threads for the kernel, which releases the interpreter lock; none where they would not pay."""
+    on_cpu = all(recording.layer.weight.device.type == "cpu" for recording in recordings)
+    threads, weights = torch.get_num_threads(), sum(recording.spec.weights for recording in recordings)
+    return ThreadPoolExecutor(threads) if on_cpu and threads > 1 and weights >= THREADED_WEIGHTS else None
+
+
+def _refuse_without_values(layer: BinaryLayer) -> None:
+    if layer.parameter.is_meta:
+        raise RecorderError(
+            f"the weight of binary layer {layer.name!r} is on the meta device, where there are no values to record; "
+            "give the model a real device, as to_empty() does, and its weights before recording"
+        )
+    if layer.parameter.layout != torch.strided:
+        raise RecorderError(
+            f"the weight of binary layer {layer.name!r} is sparse, and only dense weights can be recorded; make it "
+            "dense with to_dense(), or leave the layer out with layers=[...]"
+        )

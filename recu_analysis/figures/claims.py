@@ -1,0 +1,115 @@
+"""The claims as a figure: which runs they are tested on, and the thresholds that decide them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from recu_analysis.analysis.arms import arm_and_baseline
+from recu_analysis.analysis.claims import claims_query
+from recu_analysis.analysis.claims.distribution import HELD, LAPLACE, NOT_HELD, NOT_LAPLACE
+from recu_analysis.analysis.claims.movement import ALIKE, BARELY, NOT_REVIVED, REVIVED
+from recu_analysis.errors import InputError
+from recu_analysis.figures.spec import FigureSpec
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from recu_analysis.analysis.arms import Arm
+    from recu_analysis.analysis.query import Query
+    from recu_analysis.figures.spec import Runs
+
+# Inches, without which claims and verdicts leave no room between them.
+_NARROWEST = 4.8
+_NONE = (math.nan, math.nan, math.nan, math.nan)
+_RATIO = (-math.inf, BARELY, math.nan, ALIKE)
+# Claims that a threshold decides: the range that supports, and what lies beyond the ones that contradict.
+_THRESHOLDS = {
+    "C1a": _RATIO,
+    "C1b": _RATIO,
+    "C2": (*LAPLACE, math.nan, NOT_LAPLACE),
+    "C5": (*HELD, *NOT_HELD),
+    "C6": (REVIVED, math.inf, NOT_REVIVED, math.nan),
+    "C7": (-math.inf, 0.0, math.nan, 0.0),
+}
+
+
+def plot_claims(runs: Runs, ax: Axes | None = None) -> Axes:
+    """The paper's claims as a forest: estimates with 95 % intervals against the thresholds, verdicts as text.
+
+    Parameters
+    ----------
+    runs : mapping of str to Run
+        Runs by their labels. The first arm that clamps is tested, over its seeds; runs without clamp are its baseline.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    from recu_analysis.plots.claims import forest
+
+    return forest(query(runs).run(), ax)
+
+
+def query(runs: Runs) -> Query[pd.DataFrame]:
+    """`recu_analysis.claims` of the arm tested, with the thresholds, the runs and their baseline.
+
+    Raises
+    ------
+    InputError
+        If there are no runs.
+    """
+    tested, baseline = _sides(runs)
+    others = baseline.runs if baseline else {}
+    table = claims_query(list(tested.runs.values()), list(others.values()) or None)
+    return table.then(
+        lambda found: _with_thresholds(found).assign(runs=" ".join(tested.runs), baseline=" ".join(others))
+    )
+
+
+def _with_thresholds(table: pd.DataFrame) -> pd.DataFrame:
+    names = ["supports_low", "supports_high", "refutes_below", "refutes_above"]
+    thresholds = pd.DataFrame([_THRESHOLDS.get(name, _NONE) for name in table["id"]], columns=names)
+    return pd.concat([table, thresholds], axis=1)
+
+
+def _sides(runs: Runs) -> tuple[Arm, Arm | None]:
+    """The arm that is tested and its baseline; InputError where there are no runs."""
+    if not runs:
+        raise InputError("the figure of the claims shows runs; name at least one run directory")
+    return arm_and_baseline(runs)
+
+
+def draw(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """One panel, a row a claim.
+
+    Raises
+    ------
+    InputError
+        If the style's width leaves no room for the text.
+    """
+    from recu_analysis.figures.print.style import current_venue, panels
+    from recu_analysis.plots.claims import forest
+
+    figure, (axes,) = panels(1)
+    if figure.get_figwidth() < _NARROWEST:
+        raise InputError(f"the figure of the claims needs {_NARROWEST:g} inches; give --width page, or {_NARROWEST:g}")
+    # Two lines of text and the thresholds below them in every row.
+    figure.set_figheight(len(data) * current_venue().font_size * 3.4 / 72.0)
+    forest(data, axes)
+    return figure, data
+
+
+FIGURE = FigureSpec(
+    query,
+    draw,
+    "the paper's claims, with intervals and verdicts",
+    "Claims of the paper against runs: estimate and 95 % interval, each row on a scale of its own, against its "
+    "thresholds; rows without any have none. A verdict may ask for more than its threshold, such as enough seeds, "
+    "or that distance from zero does not explain it: the data beside the figure says why, and which runs. By "
+    "construction: algebra alone decides.",
+)

@@ -1,0 +1,75 @@
+"""The paper's Fig. 4: entropy over tau and b, and the strip in which it does not depend on tau."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from recu_analysis.analysis.query import value
+from recu_analysis.analysis.tradeoff import tradeoff
+from recu_analysis.figures.shared import ALL_LEVELS
+from recu_analysis.figures.spec import FigureSpec
+from recu_analysis.theory.entropy import CRITICAL_SCALE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from recu_analysis.analysis.query import Query
+    from recu_analysis.figures.spec import Runs
+
+# Least and greatest scale of the map, and how far the strip reaches from its middle.
+_SCALES = (0.01, 5.0)
+_STRIP_HALF_WIDTH = 0.055
+
+
+def plot_entropy(ax: Axes | None = None) -> Axes:
+    """Entropy after ReCU (Eq. 17) over tau and b (the paper's Fig. 4, without its magnified strip).
+
+    Parameters
+    ----------
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    from recu_analysis.plots.entropy import entropy_map
+
+    return entropy_map(_grid(*_SCALES), ax)
+
+
+def query(_: Runs) -> Query[pd.DataFrame]:
+    """The closed form over the map and over the strip, by the column panel."""
+    strip = _grid(CRITICAL_SCALE - _STRIP_HALF_WIDTH, CRITICAL_SCALE + _STRIP_HALF_WIDTH)
+    parts = {"map": _grid(*_SCALES), "strip": strip}
+    return value(pd.concat([part.assign(panel=name) for name, part in parts.items()], ignore_index=True))
+
+
+def draw(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """The map, and beside it the strip."""
+    from recu_analysis.figures.print.style import panels
+    from recu_analysis.plots.entropy import entropy_map, entropy_strip
+
+    figure, axes = panels(2)
+    entropy_map(data[data["panel"] == "map"], axes[0])
+    entropy_strip(data[data["panel"] == "strip"], axes[1])
+    return figure, data
+
+
+def _grid(low: float, high: float) -> pd.DataFrame:
+    return tradeoff(ALL_LEVELS, np.linspace(low, high, 101).tolist(), 51)[["tau", "b", "entropy"]]
+
+
+FIGURE = FigureSpec(
+    query,
+    draw,
+    "entropy over tau and b (the paper's Fig. 4)",
+    r"Entropy of Laplace weights after ReCU (Eq. 17), over the level $\tau$ and the scale $b$. Dashed white: "
+    r"$b = 1/e$. Vertical line: $\tau = 0.82$, the minimum of the printed Eq. 14. Right: the strip around "
+    r"$b = 1/e$, where the entropy is $\ln 2$ for every $\tau$; above it rises with $\tau$, below it falls. "
+    "The place of the strip depends on the unit of the weights.",
+    runs=False,
+)

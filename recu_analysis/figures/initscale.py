@@ -1,0 +1,106 @@
+"""The scale b* is a scale of the initial weights: training loss by both, seeds as bands."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from recu_analysis.analysis.arm_names import scale_text, told_apart
+from recu_analysis.analysis.arms import Arm, arms, settings
+from recu_analysis.analysis.kinds import Kind, kind_of
+from recu_analysis.analysis.query import value
+from recu_analysis.errors import InputError
+from recu_analysis.figures.fig5 import BANDS, curve_data
+from recu_analysis.figures.spec import FigureSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from recu_analysis.analysis.query import Query
+    from recu_analysis.figures.shared import Colored
+    from recu_analysis.figures.spec import Runs
+
+
+def plot_initial_scale(runs: Runs, ax: Axes | None = None) -> Axes:
+    """Training loss over the epochs by b* and the scale of the initial weights, seeds as bands.
+
+    Parameters
+    ----------
+    runs : mapping of str to Run
+        Runs by their labels; those with ReCU's clamp that differ in nothing but b*, initial scale and seed are drawn.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    from recu_analysis.plots.training import curves
+
+    data = query(runs).run()
+    return curves(data.table, "train_loss", ax, palette=data.palette)
+
+
+def query(runs: Runs) -> Query[Colored]:
+    """The training losses that the runs logged."""
+    return value(curve_data(scale_arms(runs), ("train_loss",)))
+
+
+def draw(data: Colored) -> tuple[Figure, pd.DataFrame]:
+    """One panel, with the legend above it."""
+    from recu_analysis.figures.print.fitting import shared_legend
+    from recu_analysis.figures.print.style import panels
+    from recu_analysis.plots.training import curves
+
+    figure, (axes,) = panels(1, "column", 0.8)
+    curves(data.table, "train_loss", axes, palette=data.palette)
+    shared_legend(figure, [axes])
+    return figure, data.table
+
+
+def scale_arms(runs: Runs) -> dict[str, Arm]:
+    """Arms that differ in b* and in the scale of the initial weights alone, by these, b* = 2 first.
+
+    Raises
+    ------
+    InputError
+        If there are not two of them.
+    """
+    clamped = [
+        arm
+        for arm in arms(runs)
+        if kind_of(arm.first) is Kind.RECU and isinstance(arm.configuration.get("scale"), float | int)
+    ]
+    own = frozenset({"scale", "initial_scale"})
+    rest = [repr(sorted(settings(arm.first, own).items())) for arm in clamped]
+    usual = Counter(rest).most_common(1)[0][0] if rest else ""
+    chosen = [arm for arm, other in zip(clamped, rest, strict=True) if other == usual]
+    if len(chosen) < 2:
+        raise InputError(
+            "it compares scales b* and needs runs that differ in them alone: train three, with --scale 2, with "
+            "--scale 0.70711, and with --scale 0.70711 --initial-scale 0.5946"
+        )
+    chosen.sort(key=lambda arm: (-arm.configuration["scale"], -_initial(arm)))
+    return dict(zip(told_apart([_scale_label(arm) for arm in chosen], chosen), chosen, strict=True))
+
+
+def _initial(arm: Arm) -> float:
+    value = arm.configuration.get("initial_scale", 1.0)
+    return float(value) if isinstance(value, float | int) else math.nan
+
+
+def _scale_label(arm: Arm) -> str:
+    start = "" if _initial(arm) == 1.0 else f", initial weights \N{MULTIPLICATION SIGN} {_initial(arm):.3g}"
+    return f"b* = {scale_text(arm.configuration['scale'])}{start}"
+
+
+FIGURE = FigureSpec(
+    query,
+    draw,
+    "b* is a scale of the initial weights",
+    f"Training loss for scales $b^*$ of the standardisation. {BANDS} The gradient is proportional to $b^*$, so "
+    r"that $b^* = \sqrt{2}/2$ with initial weights divided by $\sqrt{2\sqrt{2}}$ follows $b^* = 2$ exactly in "
+    "theory; rounding grows, and they part as two seeds do.",
+)

@@ -1,0 +1,84 @@
+"""Maps of all layers over the epochs: dead weights, silent weights, mobility."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recu_analysis.analysis.layers import layer_table_query
+from recu_analysis.analysis.query import gathered
+from recu_analysis.figures.shared import concat_runs, over_time
+from recu_analysis.figures.spec import FigureSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from recu_analysis.analysis.query import Query
+    from recu_analysis.figures.shared import Timed
+    from recu_analysis.figures.spec import Runs
+    from recu_analysis.store.run import Run
+
+_MAPS = ("dead_fraction", "silent_fraction", "mobility")
+
+
+def plot_heat_map(run: Run, quantity: str = "dead_fraction", ax: Axes | None = None) -> Axes:
+    """Dead or silent share, or mobility, of every layer (rows) in every epoch (columns).
+
+    Parameters
+    ----------
+    run : Run
+    quantity : {"dead_fraction", "silent_fraction", "mobility"}
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    from recu_analysis.plots.layers import heat_map
+
+    timed = _of_run(run).run()
+    return timed.name_axis(heat_map(timed.table, quantity, ax))
+
+
+def query(runs: Runs) -> Query[dict[str, Timed]]:
+    """What `layer_table` has for the maps, of the windows with updates of each run."""
+    return gathered({label: _of_run(run) for label, run in runs.items()})
+
+
+def draw(tables: Mapping[str, Timed]) -> tuple[Figure, pd.DataFrame]:
+    """A row of maps for each run, each quantity on one scale."""
+    from recu_analysis.figures.print.fitting import outer_labels
+    from recu_analysis.figures.print.style import current_venue, panels
+    from recu_analysis.plots.layers import heat_map
+
+    data = concat_runs({label: timed.table for label, timed in tables.items()})
+    limits = {name: (float(data[name].min()), float(data[name].max())) for name in _MAPS}
+    figure, axes = panels(len(_MAPS) * len(tables), together=len(_MAPS))
+    # So high that the layers' names do not touch.
+    names = data["layer"].nunique() * current_venue().font_size * 1.05 / 72.0
+    figure.set_figheight(len({ax.get_position().y0 for ax in axes}) * (names + 0.45))
+    cells = [(label, name) for label in tables for name in _MAPS]
+    for ax, (label, name) in zip(axes, cells, strict=True):
+        tables[label].name_axis(heat_map(tables[label].table, name, ax, limits=limits[name]))
+        if len(tables) > 1:
+            ax.set_title(f"{label}: {ax.get_title()}")
+    outer_labels(axes)
+    return figure, data
+
+
+def _of_run(run: Run) -> Query[Timed]:
+    columns = ["window", "epoch", "layer", *_MAPS]
+    return layer_table_query(run).then(lambda table: over_time(table.loc[table["updates"] > 0, columns]))
+
+
+FIGURE = FigureSpec(
+    query,
+    draw,
+    "dead and silent weights and mobility, by layer and epoch",
+    "Share of dead weights (in the tail and without a change of sign), share of weights without a change of sign, "
+    "and mobility (mean absolute change of $z$ per update), of every layer in every epoch. Where an epoch is too "
+    "short to tell dead from slow weights, all of the tail, 30 %, counts as dead.",
+)

@@ -1,0 +1,77 @@
+"""Movement and flips against distance: what weights do by abs(z), and what they would if only distance counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recu_analysis.analysis.horizon import common_stretch
+from recu_analysis.analysis.magnitude import by_magnitude_query
+from recu_analysis.analysis.query import gathered
+from recu_analysis.figures.shared import colored, concat_runs
+from recu_analysis.figures.spec import FigureSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.selection import WindowRange
+    from recu_analysis.figures.shared import Colored
+    from recu_analysis.figures.spec import Runs
+
+
+def plot_by_magnitude(runs: Runs, quantity: str, ax: Axes | None = None, *, window: WindowRange | None = None) -> Axes:
+    """What weights do against abs(z), one line a run; dashed: if only distance counted.
+
+    Parameters
+    ----------
+    runs : mapping of str to Run
+        Runs by the labels that the legend gives them.
+    quantity : {"mobility", "flip_probability", "sign_changes", "gradient"}
+    ax : Axes, optional
+    window : WindowRange, optional
+        The final stretch with memory of at most 1/2 by default, the same for all runs.
+
+    Returns
+    -------
+    Axes
+    """
+    from recu_analysis.plots.dynamics import by_magnitude
+
+    data = query(runs, window=window).run()
+    return by_magnitude(data.table, quantity, ax, palette=data.palette)
+
+
+def query(runs: Runs, *, window: WindowRange | None = None) -> Query[Colored]:
+    """`by_magnitude` of all runs, over stretches of the same length unless told."""
+    chosen = common_stretch(runs) if window is None else dict.fromkeys(runs, window)
+    tables = gathered({label: by_magnitude_query(run, chosen[label]) for label, run in runs.items()})
+    return colored(runs, tables.then(concat_runs))
+
+
+def draw(data: Colored) -> tuple[Figure, pd.DataFrame]:
+    """Three quantities side by side, with one legend."""
+    from recu_analysis.figures.print.fitting import legend_above
+    from recu_analysis.figures.print.style import panels
+    from recu_analysis.plots.dynamics import by_magnitude, only_distance
+
+    figure, axes = panels(3, aspect=0.95, together=3)
+    for ax, quantity in zip(axes, ("mobility", "flip_probability", "sign_changes"), strict=True):
+        by_magnitude(data.table, quantity, ax, palette=data.palette).legend([], [])
+    handles, _ = axes[0].get_legend_handles_labels()
+    legend_above(figure, [*handles, only_distance()])
+    return figure, data.table
+
+
+FIGURE = FigureSpec(
+    query,
+    draw,
+    "mobility and flip probability against distance",
+    "Movement against distance, in the final stretch of windows with memory of at most 1/2 (the last half where "
+    "there is none). Mobility is the mean absolute change of $z$ per update; flip probability the share of the "
+    "weights whose sign changes at least once; the last panel the share whose sign at the end is another than at "
+    "the start. Every point is a twentieth of each layer's weights, by $|z|$ at the start, averaged over the "
+    "layers; bands are 95 % intervals over output channels. Dashed: what they would be if only the distance from "
+    "zero counted, that is if every weight of a layer moved alike, wherever it is.",
+)

@@ -1,0 +1,290 @@
+"""The paper's tables: its reported values beside what given runs measured, never one for the other."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pandas as pd
+
+from recu_analysis.analysis.arm_names import scale_text
+from recu_analysis.analysis.arms import arms, settings
+from recu_analysis.analysis.logged import last_logged, logged
+from recu_analysis.analysis.query import value
+from recu_analysis.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from recu_analysis.analysis.arms import Arm
+    from recu_analysis.analysis.query import Query
+    from recu_analysis.figures.spec import Runs
+
+    Row = tuple[str, ...]
+
+#: Where a value comes from, as the column `source` says it.
+REPORTED, OURS = "reported (Xu et al., 2021)", "ours"
+_NETWORKS = {
+    "cifar10": {"resnet18": "ResNet-18", "resnet20": "ResNet-20", "vgg_small": "VGG-small"},
+    "imagenet": {"resnet18_imagenet": "ResNet-18", "resnet34_imagenet": "ResNet-34"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PaperTable:
+    """One table of the paper.
+
+    Attributes
+    ----------
+    file : str
+        Its reported values, beside this module.
+    title : str
+        What it shows, for a list and a caption.
+    reported_on : str
+        Network and data set of the reported values.
+    keys : dict of str to str
+        Columns that name a row, and how LaTeX writes them.
+    row_of : callable
+        From a configuration to the row's name; None if the run belongs to none.
+    varied : frozenset of str
+        Settings that the rows say; all others make a setting of its own.
+    how : str
+        What to do for a value of one's own.
+    runs : bool
+        Whether it needs runs, as figures say it: no, it has the reported values without any.
+    """
+
+    runs: ClassVar[bool] = False
+    file: str
+    title: str
+    reported_on: str
+    keys: Mapping[str, str]
+    row_of: Callable[[Mapping[str, Any]], Row | None]
+    varied: frozenset[str]
+    how: str
+
+    def query(self, runs: Runs) -> Query[pd.DataFrame]:
+        """Its reported values, and what runs measured; see `paper_table`."""
+        return value(_filled(self, runs))
+
+
+def _clamps(configuration: Mapping[str, Any]) -> bool:
+    return configuration.get("recu") is True and configuration.get("mask", "clamped") == "clamped"
+
+
+def _levels(configuration: Mapping[str, Any]) -> tuple[float, float]:
+    """Start and end of the level; NaN where a configuration, which may be anybody's, has no such pair."""
+    match configuration.get("tau"):
+        case [float() | int() as low, float() | int() as high]:
+            return float(low), float(high)
+    return math.nan, math.nan
+
+
+def _level(tau: float) -> str:
+    return f"{tau:.2f}" if math.isclose(tau, round(tau, 2)) else f"{tau:g}"
+
+
+def _fixed_tau(configuration: Mapping[str, Any]) -> Row | None:
+    """Table 1: the fixed level. The clamp at tau = 1 is none, so runs without it belong there."""
+    if configuration.get("recu") is False:
+        return ("1.00",)
+    low, high = _levels(configuration)
+    return (_level(low),) if _clamps(configuration) and low == high else None
+
+
+def _schedule(configuration: Mapping[str, Any]) -> Row | None:
+    """Table 2: the level's start and end."""
+    low, high = _levels(configuration)
+    return (_level(low), _level(high)) if _clamps(configuration) and low < high else None
+
+
+def _scale(configuration: Mapping[str, Any]) -> Row | None:
+    """Table 3: the scale b*."""
+    scale = configuration.get("scale")
+    if not _clamps(configuration) or not isinstance(scale, float | int):
+        return None
+    return (scale_text(scale).replace("√2", "sqrt(2)"),)
+
+
+def _method(dataset: str) -> Callable[[Mapping[str, Any]], Row | None]:
+    """Tables 4 and 5: network and method, on the paper's own data set only."""
+
+    def row(configuration: Mapping[str, Any]) -> Row | None:
+        network, _, real = str(configuration.get("network", "")).partition("-")
+        name = _NETWORKS[dataset].get(network)
+        if name is None or str(configuration.get("dataset", "")).replace("-", "") != dataset:
+            return None
+        if real:
+            return (name, "FP", "32", "32")
+        return (name, "ReCU", "1", "1") if _clamps(configuration) else None
+
+    return row
+
+
+_RESNET20 = "ResNet-20 on CIFAR-10"
+_BITS = {"network": "network", "method": "method", "bits_w": "W", "bits_a": "A"}
+TABLES = {
+    "table1": PaperTable(
+        "table1_fixed_tau.csv",
+        "fixed levels tau, 1.00 without clamp (the paper's Table 1)",
+        _RESNET20,
+        {"tau": r"$\tau$"},
+        _fixed_tau,
+        frozenset({"tau", "recu", "mask"}),
+        "train with a fixed level, as in recu-analyze train --tau 0.94 0.94",
+    ),
+    "table2": PaperTable(
+        "table2_schedule.csv",
+        "schedules of tau (the paper's Table 2)",
+        _RESNET20,
+        {"tau_start": r"$\tau_s$", "tau_end": r"$\tau_e$"},
+        _schedule,
+        frozenset({"tau"}),
+        "train with a schedule, as in recu-analyze train --tau 0.85 0.99",
+    ),
+    "table3": PaperTable(
+        "table3_scale.csv",
+        "scales b* (the paper's Table 3)",
+        _RESNET20,
+        {"b_star": "$b^*$"},
+        _scale,
+        frozenset({"scale"}),
+        "train with ReCU, as in recu-analyze train --scale 2",
+    ),
+    "table4": PaperTable(
+        "table4_cifar10.csv",
+        "methods on CIFAR-10 (the paper's Table 4)",
+        "CIFAR-10",
+        _BITS,
+        _method("cifar10"),
+        frozenset({"network", "recu", "mask"}),
+        "it takes runs on CIFAR-10 itself",
+    ),
+    "table5": PaperTable(
+        "table5_imagenet.csv",
+        "methods on ImageNet (the paper's Table 5)",
+        "ImageNet",
+        _BITS,
+        _method("imagenet"),
+        frozenset({"network", "recu", "mask"}),
+        "it takes runs on ImageNet itself",
+    ),
+}
+
+
+def paper_table(number: int, runs: Runs | None = None) -> pd.DataFrame:
+    """A table of the paper: its reported values, and below them what runs measured.
+
+    Parameters
+    ----------
+    number : int
+        1 to 5.
+    runs : mapping of str to Run, optional
+        Runs by their labels; those whose configuration is that of a row are taken, over the seeds of an experiment (see
+        `recu_analysis.analysis.arms.arms`).
+
+    Returns
+    -------
+    DataFrame
+        The columns that name a row (text), source ("reported (Xu et al., 2021)" or "ours"), setting (of ours), and
+        accuracies in per cent: top1_mean, top1_std (over seeds, n - 1; NaN for one) and, in Table 5, top5_mean,
+        top5_std, NaN where a seed lacks it; seeds, and runs (labels). Ours is the last validation accuracy that a run
+        logged.
+
+    Raises
+    ------
+    InputError
+        If the paper has no such table, or one seed of an experiment is there twice.
+    """
+    table = TABLES.get(f"table{number}")
+    if table is None:
+        raise InputError(f"the paper's tables are 1 to 5, not {number}")
+    return _filled(table, runs or {})
+
+
+def _filled(table: PaperTable, runs: Runs) -> pd.DataFrame:
+    """The table of `paper_table`."""
+    reported = _reported(table)
+    metrics = metrics_of(reported)
+    ours = _measured(table, runs, metrics)
+    columns = [*table.keys, "source", "setting", *(f"{name}_{end}" for name in metrics for end in ("mean", "std"))]
+    return pd.concat([reported, ours], ignore_index=True).reindex(columns=[*columns, "seeds", "runs"])
+
+
+def metrics_of(data: pd.DataFrame) -> list[str]:
+    """The accuracies of a table: top1, and top5 where it has that."""
+    return [name for name in ("top1", "top5") if f"{name}_mean" in data]
+
+
+def _reported(table: PaperTable) -> pd.DataFrame:
+    with (files("recu_analysis.figures") / "reported" / table.file).open(encoding="utf-8") as file:
+        values = pd.read_csv(file, dtype=dict.fromkeys(table.keys, str))
+    single = {name: f"{name}_mean" for name in ("top1", "top5")}
+    return values.rename(columns=single).assign(source=REPORTED)
+
+
+def _measured(table: PaperTable, runs: Runs, metrics: list[str]) -> pd.DataFrame:
+    """One row an experiment that belongs to the table; those with the same words are told apart by their runs."""
+    found = arms(
+        {
+            label: run
+            for label, run in runs.items()
+            if table.row_of(run.configuration) is not None and len(logged(run, "val_top1"))
+        }
+    )
+    encoded = [json.dumps(settings(arm.first, table.varied), sort_keys=True) for arm in found]
+    said = _settings(set(encoded))
+    rows = [_row(arm, table, metrics) for arm in found]
+    keys = [(said[text], *(row[key] for key in table.keys)) for text, row in zip(encoded, rows, strict=True)]
+    for row, key in zip(rows, keys, strict=True):
+        row["setting"] = f"{key[0]}, run {row['runs']}" if keys.count(key) > 1 else key[0]
+    return pd.DataFrame(rows)
+
+
+def _row(arm: Arm, table: PaperTable, metrics: list[str]) -> dict[str, Any]:
+    row: dict[str, Any] = dict(zip(table.keys, table.row_of(arm.configuration) or (), strict=True))
+    row |= {"source": OURS, "setting": "", "seeds": len(arm.runs), "runs": " ".join(arm.runs)}
+    for name in metrics:
+        last = pd.Series([last_logged(run, f"val_{name}") for run in arm.runs.values()], dtype=float)
+        # NaN where a seed lacks it: it is not a mean over as many seeds as the row says.
+        row |= {f"{name}_mean": last.mean(skipna=False), f"{name}_std": last.std(skipna=False)}
+    return row
+
+
+def _settings(encoded: set[str]) -> dict[str, str]:
+    """A few words for each setting: network, data set, epochs, b*, tau, and what tells it from the others."""
+    known = {text: json.loads(text) for text in sorted(encoded)}
+    words: dict[str, str] = {}
+    # A run of an earlier version lacks the settings of later ones: these are said only where nothing else tells.
+    for telling in (_differing(known.values(), everywhere=True), _differing(known.values(), everywhere=False)):
+        words = {text: _words(each, telling) for text, each in known.items()}
+        if len(set(words.values())) == len(words):
+            break
+    return words
+
+
+def _differing(settings: Collection[Mapping[str, Any]], *, everywhere: bool) -> list[str]:
+    """Names of what is not the same in all settings, the usual ones left out; or of that which all of them have."""
+    names = sorted({name for each in settings for name in each} - {"network", "dataset", "epochs", "scale", "tau"})
+    return [
+        name
+        for name in names
+        if len({json.dumps(each.get(name)) for each in settings}) > 1
+        and not (everywhere and any(name not in each for each in settings))
+    ]
+
+
+def _words(setting: Mapping[str, Any], telling: list[str]) -> str:
+    words = [str(setting[name]) for name in ("network", "dataset") if name in setting]
+    words += [f"{setting['epochs']} epochs"] if "epochs" in setting else []
+    words += [f"b* = {scale_text(setting['scale']).replace('√2', 'sqrt(2)')}"] if "scale" in setting else []
+    levels = _levels(setting)
+    words += ["tau = {:g} to {:g}".format(*levels)] if not math.isnan(levels[0]) else []
+    return ", ".join([*words, *(f"{name.replace('_', ' ')} = {_plain(setting.get(name))}" for name in telling)])
+
+
+def _plain(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,1 @@
+"""How figures look in print: style and sizes, labels that fit, files."""

@@ -1,0 +1,267 @@
+"""A figure as a paper needs it: the drawing, its data, its LaTeX and where it comes from, the same bytes each time."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any, Final
+
+import matplotlib as mpl
+from matplotlib.transforms import Bbox
+
+from recu_analysis.errors import InputError, StoreError, unknown
+from recu_analysis.figures.print.style import OUTPUT, current_venue
+from recu_analysis.store.durable import replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+# Format: the metadata field that holds the provenance, and those that would hold a date.
+_FORMATS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "pdf": ("Keywords", ("CreationDate",)),
+    "png": ("Description", ()),
+    "svg": ("Description", ("Date",)),
+    # Drawn by LaTeX itself; the provenance stands in comments, since pgf has no metadata.
+    "pgf": ("", ()),
+}
+_MOST_COLUMNS: Final = 6
+_LATEX_PROGRAMS: Final = ("pdflatex", "lualatex", "xelatex")
+_LATEX: Final = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    **{character: "\\" + character for character in "&%$#_{}"},
+}
+
+
+def export(
+    figure: Figure,
+    data: pd.DataFrame,
+    stem: str,
+    directory: str | Path,
+    *,
+    formats: Sequence[str] = ("pdf", "png"),
+    caption: str,
+    label: str,
+    provenance: Mapping[str, Any],
+) -> tuple[Path, ...]:
+    r"""Write a figure in some formats, and beside it its data, the LaTeX that includes it, and its provenance.
+
+    Call it within the `style` that the figure was drawn in. The same figure gives the same bytes: no file holds a
+    date. Each file appears whole or not at all; an existing one is replaced.
+
+    Parameters
+    ----------
+    figure : Figure
+        Saved at exactly its size; PNG at 300 dots an inch.
+    data : DataFrame
+        What was drawn; `stem`.csv has it with 9 significant digits.
+    stem : str
+        Name of the files without their ends: letters, digits, dots, dashes and underscores.
+    directory : path
+        Created if it is not there.
+    formats : sequence of {"pdf", "png", "svg", "pgf"}
+        pgf needs LaTeX.
+    caption : str
+        Plain text with mathematics between dollar signs; what LaTeX would misread elsewhere is escaped.
+    label : str
+        For \ref; characters other than letters, digits and ``:._-`` become dashes.
+    provenance : mapping
+        What JSON can hold: run ids, command, versions; neither dates nor absolute paths. Written to `stem`.json
+        and into the metadata of every drawing.
+
+    Returns
+    -------
+    tuple of Path
+        The files, drawings first.
+
+    Raises
+    ------
+    InputError
+        If a format is unknown, LaTeX is not there for pgf, or the stem is not a plain file name.
+    StoreError
+        If a file cannot be written.
+    """
+    check_formats(formats)
+    if not re.fullmatch(r"\w[\w.-]*", stem, flags=re.ASCII):
+        raise InputError(f"a figure's files need a name of letters, digits, dots, dashes and underscores, not {stem!r}")
+    with _laid_out(figure):
+        files = {f"{stem}.{name}": _drawing(figure, name, stem, provenance) for name in formats}
+    files |= _beside(stem, data, _latex(figure, stem, formats, caption, label), provenance)
+    return tuple(_write(Path(directory) / name, content) for name, content in files.items())
+
+
+def export_table(
+    tabular: str,
+    data: pd.DataFrame,
+    stem: str,
+    directory: str | Path,
+    *,
+    caption: str,
+    label: str,
+    provenance: Mapping[str, Any],
+) -> tuple[Path, ...]:
+    """Write a table as LaTeX, and beside it its data and its provenance.
+
+    Parameters
+    ----------
+    tabular : str
+        The tabular environment, which needs the package booktabs.
+    data, stem, directory, caption, label, provenance
+        As for `export`.
+
+    Returns
+    -------
+    tuple of Path
+        CSV, LaTeX and JSON.
+
+    Raises
+    ------
+    StoreError
+        If a file cannot be written.
+    """
+    lines = tabular.splitlines()
+    # A column of a paper holds six short ones.
+    wide = max(line.count("&") for line in lines) + 1 > _MOST_COLUMNS
+    environment = "table*" if wide else "table"
+    indented = "\n".join(f"  {line}" for line in lines)
+    latex = (
+        "% needs \\usepackage{booktabs}\n"
+        f"\\begin{{{environment}}}[t]\n"
+        "  \\centering\n"
+        f"  \\caption{{{escape_latex(caption)}}}\n"
+        f"  \\label{{{_label(label)}}}\n"
+        "  \\par\\smallskip\\footnotesize\n"
+        "  \\setlength{\\tabcolsep}{4pt}\n"
+        f"{indented}\n"
+        f"\\end{{{environment}}}\n"
+    )
+    files = _beside(stem, data, latex, provenance)
+    return tuple(_write(Path(directory) / name, content) for name, content in files.items())
+
+
+def _beside(stem: str, data: pd.DataFrame, latex: str, provenance: Mapping[str, Any]) -> dict[str, bytes]:
+    """The files of the data, of the LaTeX, and of where they come from."""
+    return {
+        f"{stem}.csv": data.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode(),
+        f"{stem}.tex": latex.encode(),
+        f"{stem}.json": (json.dumps(provenance, indent=2, sort_keys=True) + "\n").encode(),
+    }
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """InputError unless figures can be written in all of these formats on this machine."""
+    for name in formats:
+        if name not in _FORMATS:
+            raise unknown("figure format", name, _FORMATS)
+    if "pgf" in formats and not _latex_program():
+        raise InputError(
+            f"pgf needs LaTeX, and none of {', '.join(_LATEX_PROGRAMS)} is on the PATH; install it, or take pdf"
+        )
+
+
+def check_folder(directory: str | Path) -> None:
+    """Make a folder for figures; StoreError where it cannot be made or written."""
+    try:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise StoreError(
+            f"figures cannot be written into {directory}: {reason}; choose a directory that can be written"
+        ) from error
+
+
+def _latex_program() -> str | None:
+    return next((name for name in _LATEX_PROGRAMS if shutil.which(name)), None)
+
+
+@contextmanager
+def _laid_out(figure: Figure) -> Iterator[None]:
+    """The figure with its layout done and held, so that it is the same in every format and at every call."""
+    # A layout starts from the one before: three passes come within 1e-9 of the same, and rounding takes the rest.
+    for _ in range(3):
+        figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        takes_part = axes.get_in_layout()
+        axes.set_position(Bbox(axes.get_position().get_points().round(6)))
+        axes.set_in_layout(takes_part)
+    try:
+        yield
+    finally:
+        figure.set_layout_engine(engine or "none")
+
+
+def _drawing(figure: Figure, name: str, stem: str, provenance: Mapping[str, Any]) -> bytes:
+    """The figure as a file of this format."""
+    origin = json.dumps(provenance, sort_keys=True)
+    if name == "pgf":
+        return _pgf(figure, f"{stem}: {origin}")
+    field, dates = _FORMATS[name]
+    metadata = {"Title": stem, field: origin, **dict.fromkeys(dates)}
+    buffer = BytesIO()
+    with mpl.rc_context(OUTPUT):
+        figure.savefig(buffer, format=name, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _pgf(figure: Figure, comment: str) -> bytes:
+    """The figure as commands of pgf in the fonts of the document that includes it."""
+    buffer = BytesIO()
+    with mpl.rc_context({"pgf.texsystem": _latex_program(), "pgf.rcfonts": False}):
+        figure.savefig(buffer, format="pgf")
+    return f"% {comment}\n".encode() + buffer.getvalue()
+
+
+def _latex(figure: Figure, stem: str, formats: Sequence[str], caption: str, label: str) -> str:
+    """A figure environment; one that spans both columns if the figure is wider than a column."""
+    width = figure.get_figwidth()
+    environment = "figure*" if width > current_venue().column + 1e-6 else "figure"
+    end = next((name for name in ("pdf", "pgf", "png") if name in formats), "pdf")
+    shown = f"\\includegraphics[width={width:g}in]{{{stem}.{end}}}" if end != "pgf" else f"\\input{{{stem}.pgf}}"
+    return (
+        f"\\begin{{{environment}}}[t]\n"
+        "  \\centering\n"
+        f"  {shown}\n"
+        f"  \\caption{{{escape_latex(caption)}}}\n"
+        f"  \\label{{{_label(label)}}}\n"
+        f"\\end{{{environment}}}\n"
+    )
+
+
+def _label(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9:._-]+", "-", text)
+
+
+def escape_latex(text: str) -> str:
+    """Text for LaTeX on one line: its special characters escaped, except in mathematics between dollar signs."""
+    parts = re.split(r"(\$[^$]+\$)", " ".join(text.split()))
+    return "".join(
+        part if number % 2 else "".join(_LATEX.get(character, character) for character in part)
+        for number, part in enumerate(parts)
+    )
+
+
+def _write(path: Path, content: bytes) -> Path:
+    """Put a file in place, and its folder where that is missing."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, lambda file: file.write_bytes(content))
+    except OSError as error:
+        reason = error.strerror or error
+        raise StoreError(f"cannot write the figure {path}: {reason}; choose a directory that can be written") from error
+    return path

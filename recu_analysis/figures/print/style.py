@@ -1,0 +1,261 @@
+"""How figures look in print: sizes of the venue and fonts, as a context manager over rcParams."""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from tueplots import figsizes
+
+from recu_analysis.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from matplotlib.axes import Axes
+
+Width: TypeAlias = Literal["column", "page"] | float
+
+#: More than a poster is wide, and less than what takes all memory to draw.
+MOST_INCHES = 100
+
+# Panels are a little higher than golden: axis labels and ticks take from the height, not from the width.
+_ASPECT: Final = 0.66
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """Where a figure is printed.
+
+    Attributes
+    ----------
+    column, page : float
+        Widths of the text column and of the whole page's text, in inches; equal where there is one column.
+    font_size : float
+        Of labels, in points; ticks and legends are one point smaller.
+    sans : bool
+        Whether its text has no serifs, as on slides.
+    """
+
+    column: float
+    page: float
+    font_size: float
+    sans: bool = False
+
+
+def _known(layout: Any, whole: Any, font_size: float, *, sans: bool = False) -> Venue:
+    """A venue whose widths tueplots has: those of the column's and of the page's layout."""
+    column, page = (round(each()["figure.figsize"][0], 4) for each in (layout, whole))
+    return Venue(column, page, font_size, sans)
+
+
+VENUES: Final[Mapping[str, Venue]] = {
+    # ICCV prints in the template of CVPR.
+    "iccv": _known(figsizes.cvpr2024_half, figsizes.cvpr2024_full, 8.0),
+    "cvpr": _known(figsizes.cvpr2024_half, figsizes.cvpr2024_full, 8.0),
+    "neurips": _known(figsizes.neurips2024, figsizes.neurips2024, 9.0),
+    "icml": _known(figsizes.icml2024_half, figsizes.icml2024_full, 8.0),
+    "iclr": _known(figsizes.iclr2024, figsizes.iclr2024, 9.0),
+    # IEEEtran: columns of 252 pt, a text of 516 pt.
+    "ieee": Venue(column=3.4869, page=7.1399, font_size=8.0),
+    # Lecture Notes in Computer Science, in which ECCV prints: 122 mm.
+    "springer": _known(figsizes.eccv2024, figsizes.eccv2024, 8.0),
+    "thesis": _known(figsizes.tue_ai_thesis, figsizes.tue_ai_thesis, 9.0),
+    # A 16:9 slide of LaTeX beamer: most of its text's width, and all of it. Letters without serifs look larger.
+    "talk": _known(
+        partial(figsizes.beamer_169, rel_width=0.7), partial(figsizes.beamer_169, rel_width=1.0), 8.0, sans=True
+    ),
+}
+
+# How a file is written, whatever it shows: TrueType fonts, text as text, no scaling, the same bytes each time.
+OUTPUT: Final[dict[Any, Any]] = {
+    "pdf.fonttype": 42,
+    "ps.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "recu-analysis",
+    "savefig.bbox": None,
+    "savefig.dpi": 300,
+}
+
+_LOOK: Final[dict[Any, Any]] = {
+    # STIX ships with matplotlib and has the widths of Times: a browser that lacks it shows an SVG nearly alike.
+    "font.serif": ["STIXGeneral", "Times New Roman", "Times"],
+    "font.sans-serif": ["DejaVu Sans"],
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.wspace": 0.06,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlepad": 4.0,
+    "axes.labelpad": 3.0,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 3.5,
+    "legend.frameon": False,
+    "legend.handlelength": 2.2,
+    "legend.handletextpad": 0.5,
+    "legend.labelspacing": 0.3,
+    "legend.borderaxespad": 0.2,
+}
+
+
+def figure_size(
+    width: Width = "column", height: float | None = None, *, panels: int = 1, venue: str = "iccv"
+) -> tuple[float, float]:
+    """Size of a figure as it is printed.
+
+    Parameters
+    ----------
+    width : {"column", "page"} or float
+        A width of the venue, or one in inches.
+    height : float, optional
+        In inches; by default what suits `panels` panels side by side.
+    panels : int
+        Number of panels side by side, at least 1.
+    venue : str
+        A key of `VENUES`.
+
+    Returns
+    -------
+    tuple of float
+        Width and height in inches.
+
+    Raises
+    ------
+    InputError
+        If the venue or the width's name is unknown, or a size is not positive.
+    """
+    known_venue(venue)
+    known = {"column": VENUES[venue].column, "page": VENUES[venue].page}
+    if isinstance(width, str) and width not in known:
+        raise InputError(f"a figure's width is column, page or a number of inches, not {width!r}")
+    inches = known[width] if isinstance(width, str) else float(width)
+    high = inches / panels * _ASPECT if height is None else float(height)
+    if not (0 < inches <= MOST_INCHES and 0 < high <= MOST_INCHES):
+        raise InputError(
+            f"a figure's width and height must be positive and at most {MOST_INCHES} inches, not {inches:g} and "
+            f"{high:g}"
+        )
+    return inches, high
+
+
+def known_venue(name: str) -> Venue:
+    """The venue of that name; InputError with the nearest names where there is none."""
+    if name not in VENUES:
+        raise unknown("venue", name, VENUES)
+    return VENUES[name]
+
+
+@dataclass(frozen=True, slots=True)
+class _Print:
+    """What the innermost `style` says: the venue, and the width that every figure takes instead of its own."""
+
+    venue: str = "iccv"
+    width: Width | None = None
+
+
+_OUTSIDE: Final = _Print()
+_PRINT: ContextVar[_Print] = ContextVar("recu_analysis.figures.print.style", default=_OUTSIDE)
+# Panels narrower than this, in inches for text of 8 points, stand below each other instead.
+_NARROWEST: Final = 1.75
+
+
+def current_venue() -> Venue:
+    """The venue of the innermost `style`; ICCV outside of any."""
+    return VENUES[_PRINT.get().venue]
+
+
+@contextmanager
+def style(
+    width: Width = "column", height: float | None = None, *, venue: str = "iccv", every: Width | None = None
+) -> Iterator[None]:
+    """Within this context figures are drawn and saved for print; it sets rcParams and what `panels` reads.
+
+    Parameters
+    ----------
+    width, height, venue
+        Of figures that do not give their own size, as `figure_size` takes them.
+    every : {"column", "page"} or float, optional
+        The width of all figures, also of those of `panels` that have their own.
+
+    Raises
+    ------
+    InputError
+        As `figure_size`.
+    """
+    size = figure_size(width if every is None else every, height, venue=venue)
+    label, sans = VENUES[venue].font_size, VENUES[venue].sans
+    fonts: dict[Any, Any] = {
+        "font.family": "sans-serif" if sans else "serif",
+        "mathtext.fontset": "dejavusans" if sans else "stix",
+        "font.size": label,
+        "axes.labelsize": label,
+        "axes.titlesize": label,
+        "xtick.labelsize": label - 1,
+        "ytick.labelsize": label - 1,
+        "legend.fontsize": label - 1,
+        "legend.title_fontsize": label - 1,
+    }
+    before = _PRINT.set(_Print(venue, every))
+    try:
+        with mpl.rc_context({**_LOOK, **OUTPUT, **fonts, "figure.figsize": size}):
+            yield
+    finally:
+        _PRINT.reset(before)
+
+
+def panels(
+    count: int, width: Width = "page", aspect: float = _ASPECT, *, together: int | None = None
+) -> tuple[Figure, list[Axes]]:
+    """A figure with panels side by side, or in rows where they would be too narrow; call it within `style`.
+
+    The figure is not pyplot's: nothing has to close it.
+
+    Parameters
+    ----------
+    count : int
+        Number of panels, at least 1.
+    width : {"column", "page"} or float
+        Of the whole figure in the style's venue, unless the style has a width for all.
+    aspect : float
+        Height of a panel over its width.
+    together : int, optional
+        Panels that are read as one: they share a row if there is room and begin a new one; it divides `count`. By
+        default each stands for itself, at most two in a row.
+
+    Returns
+    -------
+    tuple of Figure and list of Axes
+
+    Raises
+    ------
+    InputError
+        As `figure_size`.
+    """
+    said = _PRINT.get()
+    inches, _ = figure_size(width if said.width is None else said.width, venue=said.venue)
+    group = together or count
+    rows_each = math.ceil(group / min(_fitting(inches), together or 2))
+    columns = math.ceil(group / rows_each)
+    rows = rows_each * (count // group)
+    figure = Figure(figsize=(inches, rows * inches / columns * aspect), layout="constrained")
+    grid = figure.add_gridspec(rows, columns)
+    places = [divmod(number, group) for number in range(count)]
+    cells = [(block * rows_each + at // columns, at % columns) for block, at in places]
+    return figure, [figure.add_subplot(grid[row, column]) for row, column in cells]
+
+
+def _fitting(inches: float) -> int:
+    """How many panels stand side by side in this width; letters without serifs are a quarter wider."""
+    venue = current_venue()
+    narrowest = _NARROWEST * venue.font_size / 8.0 * (1.25 if venue.sans else 1.0)
+    return max(1, int(inches / narrowest))

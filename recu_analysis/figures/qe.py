@@ -1,0 +1,73 @@
+"""Quantisation error of the layers over tau: measured, exact for Laplace weights, and as the paper prints it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recu_analysis.analysis.measured import measured_tradeoff, measured_tradeoff_query
+from recu_analysis.analysis.query import gathered
+from recu_analysis.figures.shared import concat_runs, panel_each, same_limits
+from recu_analysis.figures.spec import FigureSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from recu_analysis.analysis.query import Query
+    from recu_analysis.figures.spec import Runs
+    from recu_analysis.store.run import Run
+
+# From just above 0.5, where everything is clamped to 0, to where next to nothing is.
+_LEVELS, _POINTS = (0.51, 0.995), 40
+_COLUMNS = ["layer", "window", "tau", "b", "qe_measured", "qe_exact", "qe_printed"]
+
+
+def plot_layer_errors(run: Run, ax: Axes | None = None, *, layers: Sequence[str] | str | None = None) -> Axes:
+    """Quantisation error of a run's layers over tau: measured, exact for Laplace weights, and as printed in Eq. 14.
+
+    Parameters
+    ----------
+    run : Run
+        Its weights at the end of the last window.
+    ax : Axes, optional
+    layers : str or sequence of str, optional
+        Patterns of layer names.
+
+    Returns
+    -------
+    Axes
+    """
+    from recu_analysis.plots.layers import layer_errors
+
+    return layer_errors(measured_tradeoff(run, _LEVELS, _POINTS, layers=layers), ax)
+
+
+def query(runs: Runs) -> Query[dict[str, pd.DataFrame]]:
+    """`measured_tradeoff` of each run over nearly all levels."""
+    return gathered({label: measured_tradeoff_query(run, _LEVELS, _POINTS) for label, run in runs.items()})
+
+
+def draw(tables: Mapping[str, pd.DataFrame]) -> tuple[Figure, pd.DataFrame]:
+    """A panel for each run, on the same axes."""
+    from recu_analysis.figures.print.fitting import outer_labels
+    from recu_analysis.plots.layers import layer_errors
+
+    figure, axes = panel_each(tables)
+    for label, table in tables.items():
+        layer_errors(table, axes[label]).set_title(label)
+    same_limits(list(axes.values()))
+    outer_labels(list(axes.values()))
+    return figure, concat_runs({label: table[_COLUMNS] for label, table in tables.items()})
+
+
+FIGURE = FigureSpec(
+    query,
+    draw,
+    "quantisation error of the layers over tau: measured, exact, printed",
+    r"Quantisation error over the level $\tau$, in units of $\hat b^2$, of weights clamped at the Laplace quantile "
+    r"of their own $\hat b$. Thin: a layer at the end of the run, as measured. Solid: exact for Laplace weights. "
+    r"Dashed: Eq. 14 as printed, whose minimum (vertical line) comes from a wrong sign.",
+)

@@ -1,0 +1,75 @@
+"""Schedules of tau: Eq. 24 beside the others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from recu_analysis.analysis.query import value
+from recu_analysis.figures.shared import PAPER_EPOCHS
+from recu_analysis.figures.spec import FigureSpec
+from recu_analysis.theory.schedule import SHARES, schedule
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from recu_analysis.analysis.query import Query
+    from recu_analysis.figures.spec import Runs
+
+_TAU = (0.85, 0.99)
+
+
+def plot_schedule(epochs: int = PAPER_EPOCHS, tau: tuple[float, float] = _TAU, ax: Axes | None = None) -> Axes:
+    """Eq. 24 beside the other schedules of `recu_analysis.theory.schedule`.
+
+    Parameters
+    ----------
+    epochs : int
+        Of the training, at least 1.
+    tau : pair of float
+        Levels from which and to which the schedules go.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    from recu_analysis.plots.theory import schedules
+
+    return schedules(_levels(epochs, tau), ax)
+
+
+def query(_: Runs) -> Query[pd.DataFrame]:
+    """The levels over the paper's epochs."""
+    return value(_levels(PAPER_EPOCHS, _TAU))
+
+
+def draw(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """One panel, a line a schedule."""
+    from recu_analysis.figures.print.style import panels
+    from recu_analysis.plots.theory import schedules
+
+    figure, axes = panels(1, "column")
+    schedules(data, axes[0])
+    return figure, data
+
+
+def _levels(epochs: int, tau: tuple[float, float]) -> pd.DataFrame:
+    """Every schedule's level over the epochs: schedule, epoch (0 to `epochs`), tau."""
+    epoch = np.arange(epochs + 1)
+    tables = [
+        pd.DataFrame({"schedule": kind, "epoch": epoch, "tau": schedule(epoch, epochs, *tau, kind)}) for kind in SHARES
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+FIGURE = FigureSpec(
+    query,
+    draw,
+    "schedules of tau (Eq. 24 and others)",
+    rf"Schedules of $\tau$ from 0.85 to 0.99 over {PAPER_EPOCHS} epochs: Eq. 24 (exponential) and alternatives.",
+    runs=False,
+)

@@ -1,0 +1,126 @@
+"""What the callbacks share: a recorder that starts and resumes with a training, and marks with what it logged."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recu_analysis.capture.record import record
+from recu_analysis.errors import StoreError
+from recu_analysis.store.format import RUN_FILE
+from recu_analysis.store.locked_folder import absolute
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    import torch
+
+    from recu_analysis.capture.recorder import Recorder
+
+#: Names that a mark gives itself.
+RESERVED = frozenset({"window", "update", "epoch", "lr"})
+
+
+def scalars_of(logged: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers among logged metrics, whose names are free; tensors without dimensions and numpy numbers too."""
+    values: dict[str, float] = {}
+    for name, value in logged.items():
+        single = value.item() if getattr(value, "ndim", None) == 0 else value
+        if name not in RESERVED and isinstance(single, (int, float)) and not isinstance(single, bool):
+            values[name] = single if math.isfinite(single) else math.nan
+    return values
+
+
+def _free_beside(path: Path) -> Path:
+    """The first of path-2, path-3, ... that is not there."""
+    return next(each for number in count(2) if not (each := path.with_name(f"{path.name}-{number}")).exists())
+
+
+class CallbackRecording:
+    """A recording that a training library drives: begun, stepped, marked, saved beside checkpoints, closed.
+
+    Parameters
+    ----------
+    run_dir, layers, every
+        As for `recu_analysis.record`.
+    """
+
+    def __init__(self, run_dir: str | os.PathLike[str], layers: Sequence[str] | None, every: int | None) -> None:
+        self.run_dir = Path(run_dir)
+        self._layers, self._every = layers, every
+        self._recorder: Recorder | None = None
+        self._lr: float | None = None
+
+    @property
+    def update(self) -> int | None:
+        """Number of the last update seen; None while nothing is recorded."""
+        return None if self._recorder is None else self._recorder.update
+
+    def holds_run(self) -> bool:
+        """Whether there is a run to resume."""
+        return (absolute(self.run_dir) / RUN_FILE).exists()
+
+    def begin(
+        self,
+        model: torch.nn.Module,
+        optimizers: Sequence[torch.optim.Optimizer],
+        resume: int | None = None,
+        state: Mapping[str, torch.Tensor] | None = None,
+    ) -> None:
+        """Record from here on; see `recu_analysis.record` for what it raises."""
+        self.close()
+        self._recorder = record(
+            model, optimizers, self.run_dir, layers=self._layers, every=self._every, resume=resume, state=state
+        )
+        self._lr = None
+
+    def begin_again(
+        self, model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer], update: int, *, anew: bool
+    ) -> None:
+        """Record from here on, as the library began the training again by itself at an update: it never ends that.
+
+        The run goes on there. Where that is not wanted, or the library gave the model other weights, a run of its own
+        begins in a folder beside it; where nothing had been recorded, in the same one.
+        """
+        self.close()
+        why = "the training began again"
+        if not anew or update == 0:
+            try:
+                self.begin(model, optimizers, update)
+            except StoreError as error:
+                why = str(error)
+            else:
+                return
+        self.run_dir = _free_beside(absolute(self.run_dir))
+        warnings.warn(f"{why}; what follows is recorded into {self.run_dir}", stacklevel=2)
+        self.begin(model, optimizers)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What a checkpoint needs for `begin` to go on in the middle of a window; empty while nothing is recorded."""
+        return {} if self._recorder is None else self._recorder.state_dict()
+
+    def before_step(self) -> None:
+        """Note the learning rate of the update to come: at a mark the schedule has moved on."""
+        if self._recorder is not None:
+            self._lr = self._recorder.lr
+
+    def mark(self, **metrics: Any) -> None:
+        """Close the open window with these metrics and the learning rate of its last update."""
+        if self._recorder is not None:
+            self._recorder.mark(**({} if self._lr is None else {"lr": self._lr}) | metrics)
+
+    def save(self) -> None:
+        """Bring every update to disk: a checkpoint is about to count, and a resumption goes on from a window's end."""
+        if self._recorder is not None:
+            self._recorder.close_window()
+            self._recorder.flush()
+
+    def close(self, error: BaseException | None = None) -> None:
+        """End the recording, the open window marked partial; an error that ended the training is not replaced."""
+        recorder, self._recorder = self._recorder, None
+        if recorder is not None:
+            recorder.__exit__(type(error) if error else None, error, None)

@@ -1,0 +1,121 @@
+"""The figures of the registry as a page holds them: pictures inside the page, each with its print form to download."""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from base64 import b64encode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from recu_analysis.analysis.query import gathered
+from recu_analysis.errors import InputError
+from recu_analysis.figures import FIGURES, figure_query, write_figure
+from recu_analysis.figures.spec import FigureSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from recu_analysis.analysis.query import Query
+    from recu_analysis.report.sampling import Sample
+    from recu_analysis.store.run import Run
+
+#: The figures of a page; what its charts show already is left to them.
+FIGURES_SHOWN = ("fig5", "fig2", "magnitude", "fliplaw", "fig3")
+#: Those that read every window, which takes too long for runs that are not shown whole.
+EVERY_WINDOW = ("fliplaw",)
+#: Those with a panel for each run, and how many fit side by side.
+PANEL_EACH = ("fig2",)
+MAX_PANELS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A figure in a page: its name, words, its files as data URIs, and whether it is as wide as a page of a paper."""
+
+    name: str
+    title: str
+    caption: str
+    png: str
+    pdf: str
+    wide: bool
+
+
+def figures_query(samples: Mapping[str, Sample]) -> Query[dict[str, Any]]:
+    """What each figure shows of these runs, or why they cannot give it, by its name; see `figure_query`.
+
+    Parameters
+    ----------
+    samples : mapping of str to Sample
+    """
+    runs = {label: each.run for label, each in samples.items()}
+    names = [name for name in FIGURES_SHOWN if _allowed(name, samples)]
+    return gathered({name: figure_query(name, _some(name, runs)) for name in names})
+
+
+def embedded_figures(samples: Mapping[str, Sample], found: Mapping[str, Any]) -> tuple[list[Drawing], list[str]]:
+    """The figures that these runs allow, and a sentence for each that they do not.
+
+    Parameters
+    ----------
+    samples : mapping of str to Sample
+    found : mapping of str to what a figure shows
+        The result of `figures_query`.
+
+    Returns
+    -------
+    tuple of list of Drawing and list of str
+    """
+    runs = {label: each.run for label, each in samples.items()}
+    made, missing = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in FIGURES_SHOWN:
+            if name not in found:
+                missing.append(f"The figure {name} reads every window; recu-analyze figures --only {name} draws it.")
+                continue
+            some = _some(name, runs)
+            try:
+                files = write_figure(name, found[name], some, folder, command="recu-analyze report")
+            except (InputError, LookupError) as error:
+                missing.append(f"The figure {name} is left out: {error}.")
+            else:
+                made.append(_drawing(name, files, [] if len(some) == len(runs) else list(some)))
+    return made, missing
+
+
+def _allowed(name: str, samples: Mapping[str, Sample]) -> bool:
+    return name not in EVERY_WINDOW or all(each.whole for each in samples.values())
+
+
+def _some(name: str, runs: dict[str, Run]) -> dict[str, Run]:
+    """The runs that a figure has room for."""
+    return dict(list(runs.items())[:MAX_PANELS]) if name in PANEL_EACH else runs
+
+
+def _drawing(name: str, files: tuple[Path, ...], only: list[str]) -> Drawing:
+    contents = {file.suffix: b64encode(file.read_bytes()).decode() for file in files[:2]}
+    entry = FIGURES[name]
+    assert isinstance(entry, FigureSpec)  # noqa: S101 - `FIGURES_SHOWN` names no table
+    of_which = f" Of {' and '.join(only)} only." if only else ""
+    return Drawing(
+        name=name,
+        title=f"{entry.title[0].upper()}{entry.title[1:]}",
+        caption=f"{plain(entry.caption)}{of_which}",
+        png=f"data:image/png;base64,{contents['.png']}",
+        wide=_is_wide(files[1]),
+        pdf=f"data:application/pdf;base64,{contents['.pdf']}",
+    )
+
+
+def _is_wide(picture: Path) -> bool:
+    """Whether a PNG is more than twice as wide as high, by its header."""
+    width, height = struct.unpack(">II", picture.read_bytes()[16:24])
+    return bool(width > 2 * height)
+
+
+def plain(caption: str) -> str:
+    """A caption's mathematics in plain characters."""
+    for written, character in (("$", ""), ("\\tau", "τ"), ("\\ln", "ln"), ("^2", "²"), ("^3", "³")):
+        caption = caption.replace(written, character)
+    return caption

@@ -1,0 +1,134 @@
+"""Queries as values: put together, answered in one pass, errors as values, and what their authors do wrong."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recu_analysis import open_run
+from recu_analysis.analysis.layer_pass import ahead, over
+from recu_analysis.analysis.layers import layer_table_query
+from recu_analysis.analysis.query import attempt, gather, gathered, per_layer, value
+from recu_analysis.errors import DamagedError, InputError, QueryError
+from recu_analysis.testing import random_walk, synthetic_run
+
+
+@pytest.fixture(scope="module")
+def two_layers(tmp_path_factory):
+    walks = {name: random_walk((4, 9), 12, seed=len(name)) for name in ("a", "bb")}
+    return open_run(synthetic_run(tmp_path_factory.mktemp("query") / "run", walks, windows=6).path)
+
+
+def ends_of(run, spec, number):
+    last = (yield ahead(run.windows[-1])).end.sum()
+    first = (yield over([run.windows[number]], {"end"})).end.sum()
+    return float(first), float(last)
+
+
+def refusing(run, spec, number):
+    yield over([run.windows[number]], {"end"})
+    raise InputError(f"nothing of {spec.name}")
+
+
+def paths_of(run, spec):
+    return float((yield over([run.windows[5]], {"path"})).path.sum())
+
+
+def backwards(run, spec):
+    yield over([run.windows[3]], {"end"})
+    yield over([run.windows[2]], {"end"})
+
+
+def not_listed(run, spec):
+    return (yield over([run.windows[3]], {"start"})).path.sum()
+
+
+def changing(run, spec):
+    record = yield over(run.windows[1:3], {"zpath", "silent", "start"})
+    for shared in (record.zpath, record.silent, record.start, record.z_start):
+        with pytest.raises(ValueError, match="read-only"):
+            shared[...] = 0
+    return True
+
+
+def test_a_state_can_be_had_ahead_of_its_turn(two_layers):
+    run = two_layers
+    for spec, (first, last) in zip(run.header.layers, per_layer(run, run.header.layers, ends_of, 3).run(), strict=True):
+        assert first == run.windows[3][spec.name].weight.sum()
+        assert last == run.windows[-1][spec.name].weight.sum()
+
+
+def test_results_follow_their_functions(two_layers):
+    sums = per_layer(two_layers, two_layers.header.layers, paths_of)
+    total = sums.then(sum)
+    assert total.run() == sum(sums.run())
+    assert gather(total, value(7)).run() == (total.run(), 7)
+    assert gathered({"a": total, 1: value("x")}).run() == {"a": total.run(), 1: "x"}
+    assert gather().run() == ()
+
+
+def test_a_query_that_fails_leaves_the_others_their_answers(two_layers):
+    layers = two_layers.header.layers
+    bad, good = per_layer(two_layers, layers, refusing, 2), per_layer(two_layers, layers, ends_of, 5)
+    found, error = gather(good, attempt(lambda: bad, InputError)).run()
+    assert len(found) == len(layers)
+    assert isinstance(error, InputError)
+    assert "nothing of a" in str(error)
+    with pytest.raises(InputError, match="nothing of a"):
+        gather(good, bad).run()
+    with pytest.raises(InputError, match="nothing of a"):
+        attempt(lambda: bad, KeyError).run()
+
+
+def test_what_cannot_even_be_asked_is_an_error_as_a_value_too():
+    def make():
+        raise InputError("no such layer")
+
+    assert str(attempt(make, InputError).run()) == "no such layer"
+    with pytest.raises(InputError):
+        attempt(make, KeyError)
+
+
+def test_only_those_that_need_what_is_damaged_fail(tmp_path):
+    path = synthetic_run(tmp_path / "run", {"a": random_walk((4, 9), 12)}, windows=6).path
+    (shard,) = (path / "history/segment-0000/window-000005").glob("*.safetensors")
+    run, layers = open_run(path), open_run(path).header.layers
+    expected = per_layer(run, layers, ends_of, 3).run()
+    content = bytearray(shard.read_bytes())
+    at = content.rindex(run.windows[5]["a"].path.tobytes())
+    content[at] ^= 1
+    shard.write_bytes(content)
+    damaged = open_run(path)
+    layers = damaged.header.layers
+    whole, error = gather(
+        per_layer(damaged, layers, ends_of, 3), attempt(lambda: per_layer(damaged, layers, paths_of), DamagedError)
+    ).run()
+    assert whole == expected
+    assert isinstance(error, DamagedError)
+
+
+def test_any_executor_gives_the_same_numbers(two_layers):
+    query = layer_table_query(two_layers)
+    with ThreadPoolExecutor(2) as threads:
+        pd.testing.assert_frame_equal(query.run(threads), query.run(), check_exact=True)
+
+
+def test_what_queries_share_cannot_be_changed(two_layers):
+    assert per_layer(two_layers, two_layers.header.layers, changing).run() == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("task", "facts"),
+    [(backwards, "backwards asks for windows 2 to 2 after they went by"), (not_listed, "no part 'path': list it")],
+)
+def test_what_the_author_of_a_task_does_wrong_is_a_sentence(two_layers, task, facts):
+    with pytest.raises(QueryError, match=facts):
+        per_layer(two_layers, two_layers.header.layers, task).run()
+
+
+def test_arguments_name_an_answer(two_layers):
+    with pytest.raises(QueryError, match="arguments of ends_of must be hashable"):
+        per_layer(two_layers, two_layers.header.layers, ends_of, [3])
+    three, four = (per_layer(two_layers, two_layers.header.layers, ends_of, at) for at in (3, 4))
+    assert np.diff(gather(three, four).run(), axis=0)[0, :, 0].all()
