@@ -1,4 +1,4 @@
-"""Write docs/commands.md from the help of every command; transcripts and the table of quantities on other pages."""
+"""Write docs/commands.md from the help of every command; transcripts and tables of what is known by name elsewhere."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 import click
 from click.testing import CliRunner
 
+from recu_analysis.analysis.rendering import in_unicode
+from recu_analysis.analysis.vocabulary import STATISTICS, statistic
 from recu_analysis.cli import cli
 from recu_analysis.store.quantities import TABLE
 
@@ -36,6 +38,8 @@ another way to write `recu-analyze`.
 TRANSCRIPT = re.compile(rf"^```console\n\$ {PROGRAM} (.+)\n[\s\S]*?^```$", re.MULTILINE)
 #: A table of what a window holds: tensors, or numbers of a layer.
 QUANTITIES = re.compile(r"(<!-- (tensors|numbers): .*-->\n)[\s\S]*?(<!-- end -->)")
+#: The table of the columns of all tables.
+VOCABULARY = re.compile(r"(<!-- vocabulary: .*-->\n)[\s\S]*?(<!-- end -->)")
 #: Options of every command, described above.
 SHARED = {"--quiet", "--color", "--debug", "--help"}
 
@@ -49,8 +53,8 @@ def main() -> None:
 
 
 def renewed(text: str) -> str:
-    """A page whose transcripts and tables of quantities are those of today."""
-    return QUANTITIES.sub(quantities, TRANSCRIPT.sub(transcript, text))
+    """A page whose transcripts and tables are those of today."""
+    return VOCABULARY.sub(vocabulary, QUANTITIES.sub(quantities, TRANSCRIPT.sub(transcript, text)))
 
 
 def quantities(found: re.Match[str]) -> str:
@@ -58,14 +62,25 @@ def quantities(found: re.Match[str]) -> str:
     numbers = found[2] == "numbers"
     names = ["name", "dtype", "merge", "kept", "unit", "about"] if numbers else [*COLUMNS]
     rows = [row for row in TABLE.values() if (row.of == "layer") == numbers]
-    lines = ["| " + " | ".join(COLUMNS[name] for name in names) + " |", "|" + " --- |" * len(names)]
-    for row in rows:
-        cells = [
-            f"`{row.name}`",
-            *(html.escape(getattr(row, name), quote=False).replace("|", "\\|") for name in names[1:]),
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return found[1] + "\n".join(["", *lines, "", found[3]])
+    cells = [[row.name, *(html.escape(getattr(row, name), quote=False) for name in names[1:])] for row in rows]
+    return found[1] + "\n".join(["", *table([COLUMNS[name] for name in names], cells), "", found[3]])
+
+
+def vocabulary(found: re.Match[str]) -> str:
+    """A row for every entry of `recu_analysis.analysis.vocabulary`."""
+    known = [statistic(name) for name in STATISTICS]
+    cells = [
+        [each.name, *(escaped(in_unicode(text)) for text in (each.label, each.unit, each.meaning))] for each in known
+    ]
+    return found[1] + "\n".join(["", *table(["column", "label", "unit", "meaning"], cells), "", found[2]])
+
+
+def table(names: list[str], rows: list[list[str]]) -> list[str]:
+    """The lines of a table, its first column in the type of code."""
+    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
+    for name, *others in rows:
+        lines.append("| " + " | ".join([f"`{name}`", *(text.replace("|", "\\|") for text in others)]) + " |")
+    return lines
 
 
 def transcript(found: re.Match[str]) -> str:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from recu_analysis.analysis.written import of_claim
+from recu_analysis.analysis.rendering import Column, of_claim
 from recu_analysis.cli import options
-from recu_analysis.cli.output import deliver, terminal_width
+from recu_analysis.cli.output import terminal_width, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_INDENT = " " * 5
+#: Of the formats that are to be read; the estimate is a text of `_estimated`.
+_COLUMNS = tuple(map(Column, ("id", "claim", "place", "estimate", "verdict", "why")))
 _COLOURS = {"supported": "green", "contradicted": "red", "not supported": "yellow"}
 
 
@@ -33,7 +34,7 @@ _COLOURS = {"supported": "green", "contradicted": "red", "not supported": "yello
 @options.common
 @options.jobs
 def command(
-    runs: tuple[Path, ...], baseline: tuple[Path, ...], layers: tuple[str, ...], form: str, output: Path | None
+    runs: tuple[Path, ...], baseline: tuple[Path, ...], layers: tuple[str, ...], table_format: str, output: Path | None
 ) -> None:
     """Test the paper's claims on RUN, trainings with ReCU, one a seed.
 
@@ -53,7 +54,14 @@ def command(
         why = apart(labelled(group))
         if why:
             options.warn(f"{why}: claims over all of them get no verdict")
-    deliver(options.answered(query, (*opened, *others), measured=True), form, output, as_text)
+    table = options.answered(query, (*opened, *others), measured=True)
+    write_table(table, table_format, output, as_text, columns=_COLUMNS, rows=_estimated)
+
+
+def _estimated(table: pd.DataFrame) -> pd.DataFrame:
+    """Every estimate as a text with its interval."""
+    values = table[["estimate", "low", "high"]].itertuples(index=False)
+    return table.assign(estimate=[of_claim(*each) for each in values])
 
 
 def as_text(table: pd.DataFrame) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from recu_analysis.analysis.rendering import Column, estimate
 from recu_analysis.cli import options
-from recu_analysis.cli.differences import curves_text, layers_printed, layers_text
-from recu_analysis.cli.output import aligned, deliver, number, terminal_width, three_digits, with_interval
+from recu_analysis.cli.differences import DIFFERENCES, curves_text, layers_text, with_differences
+from recu_analysis.cli.output import room_beside, table_lines, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +20,19 @@ if TYPE_CHECKING:
 
     from recu_analysis.store.run import Run
 
-_WIDTHS = (8, 7, 6, 6, 6, 5, 5, 5, 4, 5)
-_NAMES = ("windows", "val. %", "dead %", "tail %", "core %", "tail", "core", "ratio", "mem", "T")
+_RUN = Column("run")
+_COLUMNS = (
+    Column("windows", "windows", 8),
+    Column("val_top1", "val. %", 7),
+    Column("dead_fraction", "dead %", 6),
+    Column("silent_fraction_tail", "tail %", 6),
+    Column("silent_fraction_core", "core %", 6),
+    Column("mobility_tail", "tail", 5),
+    Column("mobility_core", "core", 5),
+    Column("mobility_ratio", "ratio", 5),
+    Column("memory", "mem", 4),
+    Column("decay_time", "T", 5),
+)
 _NOTES = (
     "dead: tail and silent. tail, core %: silent. tail, core: mean movement per",
     "update in 1/1000 std; ratio: tail to core, the median layer. windows: final",
@@ -49,7 +61,7 @@ def command(
     view: str | None,
     layers: tuple[str, ...],
     tail_tau: float | str,
-    form: str,
+    table_format: str,
     output: Path | None,
 ) -> None:
     """Show what runs of one network ended with, side by side, and in which settings they differ.
@@ -69,21 +81,22 @@ def command(
     level: Any = tail_tau
     runs_shown = list(opened.values())
     if view == "curves":
-        deliver(options.answered(curves_query(opened, level), runs_shown), form, output, curves_text)
+        write_table(options.answered(curves_query(opened, level), runs_shown), table_format, output, curves_text)
         return
     if view == "seeds":
         table = options.answered(over_seeds_query(opened, level), runs_shown)
         _warn_of_short(opened)
         _warn_of_seeds(opened)
-        deliver(table, form, output, _seeds_text, printed=_seeds_printed)
+        write_table(table, table_format, output, _seeds_text, columns=_SEEDS)
     elif view == "layers":
         table = options.answered(layer_differences_query(opened, level, layers or None), runs_shown)
         _warn_of_short(opened)
-        deliver(table, form, output, layers_text, printed=layers_printed)
+        write_table(table, table_format, output, layers_text, columns=DIFFERENCES, rows=with_differences)
     else:
         table = options.answered(compare_query(opened, level), runs_shown)
         _warn_of_short(opened)
-        deliver(table, form, output, lambda shown: as_text(opened, shown), printed=_printed)
+        text = functools.partial(as_text, opened)
+        write_table(table, table_format, output, text, columns=(_RUN, *_COLUMNS), rows=_with_windows)
 
 
 def _warn_of_sampled(runs: Mapping[str, Run]) -> None:
@@ -130,32 +143,25 @@ def as_text(runs: Mapping[str, Run], table: pd.DataFrame) -> str:
         f"{name}: {', '.join(f'{value} ({run})' for run, value in zip(settings['run'], settings[name], strict=True))}"
         for name in names
     ] or ["no setting differs"]
-    first = max(8, min(max(map(len, runs)), terminal_width() - sum(_WIDTHS) - len(_WIDTHS)))
-    rows = [[str(row["run"]), *_cells(row)] for row in table.to_dict(orient="records")]
-    return "\n".join([*lines, "", *aligned(["run", *_NAMES], rows, (first, *_WIDTHS)), "", *_NOTES])
+    first = max(8, min(max(map(len, runs)), room_beside(_COLUMNS)))
+    return "\n".join([*lines, "", *table_lines(_with_windows(table), (_RUN, *_COLUMNS), first), "", *_NOTES])
 
 
-def _cells(row: Mapping[Any, Any]) -> list[str]:
-    percent = (row["dead_fraction"], row["silent_fraction_tail"], row["silent_fraction_core"])
-    return [
-        f"{row['first_window']}:{row['last_window'] + 1}",
-        number(row["val_top1"], 2),
-        *(number(100 * value, 1) for value in percent),
-        *(three_digits(1e3 * row[name]) for name in ("mobility_tail", "mobility_core")),
-        number(row["mobility_ratio"], 2),
-        number(row["memory"], 2),
-        number(row["decay_time"], 2),
-    ]
+def _with_windows(table: pd.DataFrame) -> pd.DataFrame:
+    """The windows of each run in one column."""
+    ends = zip(table["first_window"], table["last_window"], strict=True)
+    return table.assign(windows=[f"{first}:{last + 1}" for first, last in ends])
 
 
-#: What the table of groups shows: name, column, factor and digits.
+#: What is shown of every group, under the heading of the terminal.
 _SHOWN = (
-    ("validation accuracy, %", "val_top1", 1, 2),
-    ("dead (tail and silent), %", "dead_fraction", 100, 2),
-    ("silent tail, %", "silent_fraction_tail", 100, 2),
-    ("silent core, %", "silent_fraction_core", 100, 2),
-    ("mobility, tail to core", "mobility_ratio", 1, 3),
+    Column("val_top1", "validation accuracy, %"),
+    Column("dead_fraction", "dead (tail and silent), %"),
+    Column("silent_fraction_tail", "silent tail, %"),
+    Column("silent_fraction_core", "silent core, %"),
+    Column("mobility_ratio", "mobility, tail to core"),
 )
+_SEEDS = (Column("group"), Column("seeds"), *_SHOWN)
 
 
 def _seeds_text(table: pd.DataFrame) -> str:
@@ -163,33 +169,5 @@ def _seeds_text(table: pd.DataFrame) -> str:
     lines = []
     for row in table.to_dict(orient="records"):
         lines.append(f"{row['group']}: {row['seeds']} seed{'s' * (row['seeds'] > 1)}")
-        lines += [f"  {shown:28}{_seen(row, name, factor, digits)}" for shown, name, factor, digits in _SHOWN]
+        lines += [f"  {column.heading:28}{estimate(row, column.name)}" for column in _SHOWN]
     return "\n".join(lines)
-
-
-def _printed(table: pd.DataFrame) -> pd.DataFrame:
-    """The columns of the text table, for LaTeX."""
-    import pandas as pd
-
-    names = ["windows", "val. (%)", "dead (%)", "silent tail (%)", "silent core (%)"]
-    names += ["mobility tail (1e-3)", "mobility core (1e-3)", "tail to core", "memory", "T"]
-    rows = table.to_dict(orient="records")
-    return pd.DataFrame([[row["run"], *_cells(row)] for row in rows], columns=["run", *names])
-
-
-def _seeds_printed(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a group, each number with its interval and standard deviation over seeds."""
-    import pandas as pd
-
-    return pd.DataFrame(
-        [
-            {"runs": row["group"], "seeds": row["seeds"]}
-            | {shown: _seen(row, name, factor, digits) for shown, name, factor, digits in _SHOWN}
-            for row in table.to_dict(orient="records")
-        ]
-    )
-
-
-def _seen(row: Mapping[Any, Any], name: str, factor: float, digits: int) -> str:
-    value, low, high, std = (factor * row[f"{name}{end}"] for end in ("", "_low", "_high", "_std"))
-    return with_interval(value, low, high, digits) + ("" if math.isnan(std) else f", std {std:.{digits}f}")

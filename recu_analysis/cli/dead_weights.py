@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from recu_analysis.analysis.rendering import Column, shown
 from recu_analysis.cli import options
-from recu_analysis.cli.output import aligned, count, deliver, number, terminal_width, three_digits
+from recu_analysis.cli.output import room_beside, table_lines, write_table
 from recu_analysis.cli.stretches import choice, too_short
 
 if TYPE_CHECKING:
@@ -20,10 +21,21 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.run import Run
 
-#: Widths of the columns beside the layer's name: weights, five criteria, silence, mobility, memory.
-WIDTHS = (6, 4, 6, 5, 6, 5, 5, 5, 4, 4, 4)
-NAMES = ("weight", "tail", "silent", "still", "silent", "still", "tail", "core", "tail", "core", "mem")
-CRITERIA = ("tail", "silent", "still", "tail_silent", "tail_still")
+#: What a row shows behind the layer's name: weights, five criteria, silence, mobility, memory.
+COLUMNS = (
+    Column("weights", "weight", 6),
+    Column("tail_fraction", "tail", 4),
+    Column("silent_fraction", "silent", 6),
+    Column("still_fraction", "still", 5),
+    Column("tail_silent_fraction", "silent", 6),
+    Column("tail_still_fraction", "still", 5),
+    Column("silent_fraction_tail", "tail", 5),
+    Column("silent_fraction_core", "core", 5),
+    Column("mobility_tail", "tail", 4),
+    Column("mobility_core", "core", 4),
+    Column("memory", "mem", 4),
+)
+LAYER = Column("layer")
 
 
 @click.command(
@@ -50,7 +62,7 @@ def command(
     window: WindowRange | None,
     tail_tau: float | str,
     criterion: str,
-    form: str,
+    table_format: str,
     output: Path | None,
 ) -> None:
     """Show which latent weights of RUN are dead, layer by layer.
@@ -73,7 +85,7 @@ def command(
             f"{left_out} weights in all"
         )
     text = functools.partial(as_text, opened, criterion=criterion, tail_tau=tail_tau, stretch=stretch)
-    deliver(table, form, output, text, printed=_printed)
+    write_table(table, table_format, output, text, columns=(LAYER, *COLUMNS), rows=_with_totals)
 
 
 def as_text(
@@ -82,51 +94,30 @@ def as_text(
     """The table as a terminal of 80 columns shows it, with what it means above and totals below."""
     from recu_analysis.analysis.deadness import totals
 
-    first = max(14, min(int(table["layer"].str.len().max()), terminal_width() - sum(WIDTHS) - len(WIDTHS)))
-    total = totals(table)
-    rows = _rows(table)
+    first = max(14, min(int(table["layer"].str.len().max()), room_beside(COLUMNS)))
     heading = _heading(table, tail_tau, stretch)
-    footer = _footer(run, table, total, criterion)
-    lines = aligned(["layer", *NAMES], rows, (first, *WIDTHS), above=_groups(first))
+    footer = _footer(run, table, totals(table), criterion)
+    lines = table_lines(_with_totals(table), (LAYER, *COLUMNS), first, above=_groups(first))
     return "\n".join([*heading, "", *lines, "", *footer])
 
 
-def _rows(table: pd.DataFrame) -> list[list[str]]:
-    """The cells of every layer and of all of them together."""
-    from recu_analysis.analysis.deadness import totals
-
-    return [_cells(row) for row in [*table.to_dict(orient="records"), totals(table).to_dict()]]
-
-
-def _printed(table: pd.DataFrame) -> pd.DataFrame:
-    """The columns of the text table, for LaTeX."""
+def _with_totals(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the layers, and one of all of them together."""
     import pandas as pd
 
-    criteria = [f"{name.replace('_', ' and ')} (%)" for name in CRITERIA]
-    names = ["layer", "weights", *criteria, "silent tail (%)", "silent core (%)"]
-    names += ["mobility tail (1e-3)", "mobility core (1e-3)", "memory"]
-    return pd.DataFrame(_rows(table), columns=names)
+    from recu_analysis.analysis.deadness import totals
+
+    return pd.DataFrame([*table.to_dict(orient="records"), totals(table).to_dict()])
 
 
 def _groups(first: int) -> list[str]:
     """The two lines above the column names, which say what groups of columns are."""
-    indent = " " * (first + WIDTHS[0] + 2)
-    criteria, silent, mobility = (sum(WIDTHS[a:b]) + b - a - 1 for a, b in ((1, 6), (6, 8), (8, 10)))
+    widths = [column.width for column in COLUMNS]
+    indent = " " * (first + widths[0] + 2)
+    criteria, silent, mobility = (sum(widths[a:b]) + b - a - 1 for a, b in ((1, 6), (6, 8), (8, 10)))
     titles = ("dead by criterion, %".center(criteria), "silent, %".center(silent), "mobility*".center(mobility))
-    both = sum(WIDTHS[4:6]) + 1
+    both = sum(widths[4:6]) + 1
     return [indent + " ".join(titles).rstrip(), indent + " " * (criteria - both) + "tail and".center(both).rstrip()]
-
-
-def _cells(row: dict[Any, Any]) -> list[str]:
-    percent = [f"{name}_fraction" for name in CRITERIA] + ["silent_fraction_tail", "silent_fraction_core"]
-    mobility = (row["mobility_tail"], row["mobility_core"])
-    return [
-        row["layer"],
-        count(row["weights"]),
-        *(number(100 * row[name], 1) for name in percent),
-        *(three_digits(1e3 * value) for value in mobility),
-        number(row["memory"], 2),
-    ]
 
 
 def _heading(table: pd.DataFrame, tail_tau: float | str, stretch: Stretch | None) -> list[str]:
@@ -143,7 +134,7 @@ def _heading(table: pd.DataFrame, tail_tau: float | str, stretch: Stretch | None
 def _footer(run: Run, table: pd.DataFrame, total: pd.Series[Any], criterion: str) -> list[str]:
     from recu_analysis.analysis.selection import decay_time
 
-    share = number(100 * total["dead"] / total["counted"] if total["counted"] else float("nan"), 1)
+    share = shown("dead_fraction", total["dead"] / total["counted"] if total["counted"] else float("nan"))
     return [
         "* mean movement per update, in 1/1000 of the standard deviation of the channel",
         f"dead ({criterion}): {total['dead']} of {total['counted']} weights, {share} %",

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
-from recu_analysis.cli.output import aligned, number, three_digits, write_text
+from recu_analysis.cli.output import table_lines, write_text
 from recu_analysis.cli.settings import setting
 
 if TYPE_CHECKING:
@@ -95,20 +96,20 @@ def _report(directory: Path, figures: Path) -> None:
     click.echo(f"Next: recu-analyze dead-weights {directory / 'recu'} --window 1:4")
 
 
+#: What is shown of the two runs side by side.
+_COLUMNS = (
+    Column("run"),
+    Column("val_top1", "val. %", 6),
+    Column("dead_fraction", "dead %", 6),
+    Column("silent_fraction_tail", "silent tail %", 13),
+    Column("silent_fraction_core", "core %", 6),
+    Column("mobility_tail", "mobility tail*", 4),
+    Column("mobility_core", "core*", 4),
+    Column("mobility_ratio", "ratio", 5),
+    Column("decay_time", "T", 4),
+)
+
+
 def _comparison(table: pd.DataFrame) -> str:
-    names = ["val. %", "dead %", "silent tail %", "core %", "mobility tail*", "core*", "ratio", "T"]
-    rows = [
-        [
-            row["run"],
-            number(row["val_top1"], 1),
-            *(number(100 * row[name], 1) for name in ("dead_fraction", "silent_fraction_tail", "silent_fraction_core")),
-            three_digits(1e3 * row["mobility_tail"]),
-            three_digits(1e3 * row["mobility_core"]),
-            number(row["mobility_ratio"], 2),
-            number(row["decay_time"], 2),
-        ]
-        for row in table.to_dict(orient="records")
-    ]
-    lines = aligned(["", *names], rows, (13, *(max(len(name), 4) for name in names)))
     notes = ["* as above; ratio: tail to core, the median layer. One seed each: a difference is not yet a result."]
-    return "\n".join([*lines, *notes])
+    return "\n".join([*table_lines(table, _COLUMNS, 13), *notes])

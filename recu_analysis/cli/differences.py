@@ -6,20 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from recu_analysis.cli.output import aligned, number, with_interval
+from recu_analysis.analysis.rendering import Column, heading, shown, shown_with_interval
+from recu_analysis.cli.output import table_lines
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Of `layer_differences`: statistic, name, factor and digits.
-_STATISTICS: dict[str, tuple[str, float, int]] = {
-    "silent_fraction_tail": ("silent tail, %", 100, 1),
-    "silent_fraction_core": ("silent core, %", 100, 1),
-    "mobility_tail": ("mobility of the tail, 1e-3", 1e3, 2),
-    "mobility_core": ("mobility of the core, 1e-3", 1e3, 2),
-    "mobility_ratio": ("mobility, tail to core", 1, 3),
-    "distance_ratio_tail": ("tail's sign changes, O/E", 1, 3),
+#: How the terminal calls what `layer_differences` compares.
+_SHORT = {
+    "silent_fraction_tail": "silent tail, %",
+    "silent_fraction_core": "silent core, %",
+    "mobility_tail": "mobility of the tail, 1e-3",
+    "mobility_core": "mobility of the core, 1e-3",
+    "mobility_ratio": "mobility, tail to core",
+    "distance_ratio_tail": "tail's sign changes, O/E",
 }
+_VALUES = "value - reference"
+#: Of the formats that are to be read; the statistic and what follows are texts of `with_differences`.
+DIFFERENCES = tuple(map(Column, ("run", "reference", "layer", "statistic", _VALUES, "difference", "interval_over")))
 
 
 def layers_text(table: pd.DataFrame) -> str:
@@ -28,8 +32,7 @@ def layers_text(table: pd.DataFrame) -> str:
     for (run, reference, layer), rows in table.groupby(["run", "reference", "layer"], sort=False):
         lines += [*([""] if lines else []), click.style(f"{layer}: {run} less {reference}", bold=True)]
         for _, row in rows.iterrows():
-            shown, values, found = _difference(row)
-            lines.append(f"  {shown:26} {values:>16}  {found}")
+            lines.append(f"  {_SHORT[row['statistic']]:26} {_values(row):>16}  {_difference(row)}")
     return "\n".join([*lines, "", f"value - reference: difference (95 % interval, over {_over(table)})."])
 
 
@@ -41,41 +44,41 @@ def _over(table: pd.DataFrame) -> str:
     return ", over ".join(f"{over} for {' and '.join(runs.index[runs == over])}" for over in runs.unique())
 
 
-def _difference(row: pd.Series[Any]) -> tuple[str, str, str]:
-    shown, factor, digits = _STATISTICS[row["statistic"]]
-    values = " - ".join(number(factor * row[name], digits) for name in ("value", "reference_value"))
-    middle, low, high = (factor * row[name] for name in ("difference", "low", "high"))
-    return shown, values, with_interval(middle, low, high, digits)
+def _values(row: pd.Series[Any]) -> str:
+    return " - ".join(shown(row["statistic"], row[name]) for name in ("value", "reference_value"))
 
 
-def layers_printed(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a layer and statistic, for LaTeX."""
-    import pandas as pd
-
-    cells = [(row["layer"], *_difference(row)) for _, row in table.iterrows()]
-    return pd.DataFrame(cells, columns=["layer", "statistic", "value - reference", "difference (95 % interval)"])
+def _difference(row: pd.Series[Any]) -> str:
+    return shown_with_interval(row["statistic"], row["difference"], row["low"], row["high"])
 
 
-#: Of `curves`: column, name, factor and digits.
-_CURVES: tuple[tuple[str, str, float, int], ...] = (
-    ("val_top1", "val. %", 1, 2),
-    ("train_loss", "loss", 1, 3),
-    ("silent_fraction_tail", "tail %", 100, 1),
-    ("silent_fraction_core", "core %", 100, 1),
-    ("mobility_tail", "tail", 1e3, 2),
-    ("mobility_core", "core", 1e3, 2),
-    ("memory", "memory", 1, 3),
+def with_differences(table: pd.DataFrame) -> pd.DataFrame:
+    """Values and differences as texts, each in the unit of its row's statistic."""
+    rows = [row for _, row in table.iterrows()]
+    return table.assign(
+        **{
+            "statistic": [heading(row["statistic"]) for row in rows],
+            _VALUES: [_values(row) for row in rows],
+            "difference": [_difference(row) for row in rows],
+        }
+    )
+
+
+#: Of `curves`, where it was logged.
+_CURVES = (
+    Column("val_top1", "val. %", 6),
+    Column("train_loss", "loss", 6),
+    Column("silent_fraction_tail", "tail %", 6),
+    Column("silent_fraction_core", "core %", 6),
+    Column("mobility_tail", "tail", 6),
+    Column("mobility_core", "core", 6),
+    Column("memory", "memory", 6),
 )
 
 
 def curves_text(table: pd.DataFrame) -> str:
     """A row a run and window."""
-    shown = [each for each in _CURVES if each[0] in table]
-    names = ["run", "window", *(name for _, name, _, _ in shown)]
-    rows = [
-        [str(row["run"]), str(row["window"]), *(number(factor * row[key], digits) for key, _, factor, digits in shown)]
-        for row in table.to_dict(orient="records")
-    ]
-    widths = (max(8, min(20, max(len(row[0]) for row in rows))), *(max(6, len(name)) for name in names[1:]))
+    columns = [Column("run"), Column("window", width=6), *(each for each in _CURVES if each.name in table)]
+    first = max(8, min(20, int(table["run"].str.len().max())))
     notes = "tail, core %: silent in the window. tail, core: mean movement per update in\n1/1000 std."
-    return "\n".join([*aligned(names, rows, widths), "", notes])
+    return "\n".join([*table_lines(table, columns, first), "", notes])

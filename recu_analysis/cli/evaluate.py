@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from recu_analysis.analysis.rendering import number
 from recu_analysis.cli import options
-from recu_analysis.cli.output import deliver, number
+from recu_analysis.cli.output import write_table
 from recu_analysis.errors import CheckpointError
 from recu_analysis.training.config import IMAGE_SIZE, IMAGE_SIZES
 
@@ -43,7 +44,7 @@ def command(
     data_dir: str | None,
     image_size: int | None,
     unsafe_load: bool,
-    form: str,
+    table_format: str,
     output: Path | None,
 ) -> None:
     """Print loss, top-1 and top-5 of CHECKPOINT on the validation part of a data set.
@@ -74,7 +75,7 @@ def command(
         options.warn(f"outputs of {checkpoint} are NaN or infinite, so that its loss and accuracies mean nothing")
     facts = {"checkpoint": str(checkpoint), "network": network, "dataset": dataset, "images": scores.images}
     measured = {"loss": scores.loss, "top1": scores.top1, "top5": scores.top5}
-    deliver(pd.DataFrame([facts | measured]), form, output, as_text)
+    write_table(pd.DataFrame([facts | measured]), table_format, output, as_text)
 
 
 def _of_run(
@@ -124,7 +125,6 @@ def _shown(data: Dataset) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
 def as_text(table: pd.DataFrame) -> str:
     """What was measured, in two lines."""
     row = table.iloc[0]
-    accuracies = f"top-1 {number(row['top1'], 2)} %, top-5 {number(row['top5'], 2)} %"
-    return (
-        f"{row['network']} on {row['images']} images of {row['dataset']}\n{accuracies}, loss {number(row['loss'], 4)}"
-    )
+    top1, top5, loss = (number(row[name], form) for name, form in (("top1", ".2f"), ("top5", ".2f"), ("loss", ".4f")))
+    where = f"{row['network']} on {row['images']} images of {row['dataset']}"
+    return f"{where}\ntop-1 {top1} %, top-5 {top5} %, loss {loss}"

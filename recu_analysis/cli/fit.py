@@ -2,23 +2,57 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from recu_analysis.analysis.rendering import Column, number
 from recu_analysis.cli import options
-from recu_analysis.cli.output import aligned, deliver, ends, number, with_interval
+from recu_analysis.cli.output import table_lines, write_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     import pandas as pd
 
     from recu_analysis.analysis.selection import WindowRange
 
-_LAYER = 15
+#: Characters of a layer's name on the terminal.
+_NAME = 15
+_LAYER = Column("layer")
+_SCALE = (
+    _LAYER,
+    Column("b_hat", "b_hat", 6, ends=13),
+    Column("b_ratio", "b/b*", 5, ends=13),
+    Column("shape", "shape", 5, ends=13),
+)
+#: The last but one are texts of `_per_weight`.
+_DISTANCES = (
+    _LAYER,
+    Column("channels", "ch.", 4),
+    Column("weights", "weights", 7),
+    Column("scale_ratio", "r", 5),
+    Column("ks_laplace", "KS L.", 6),
+    Column("ks_normal", "KS n.", 6),
+    Column("aic_normal", "AIC n.", 6),
+    Column("aic_gennorm", "AIC g.", 6),
+    Column("clamped_fraction", "cl. %", 5),
+    Column("clamped_laplace", "L. %", 5),
+)
+_ERRORS = (
+    _LAYER,
+    Column("qe_measured", "QE", 6),
+    Column("qe_exact", "exact", 6),
+    Column("qe_printed", "print.", 6),
+    Column("qe_measured_relative", "QE/b2", 6),
+    Column("qe_exact_relative", "exact", 6),
+    Column("qe_printed_relative", "print.", 6),
+    Column("entropy_measured", "H", 6),
+    Column("entropy", "Eq.17", 6),
+    Column("entropy_bound", "bound", 6),
+)
+#: Of the formats with one table: scale, shape, distances and the relative errors.
+_PRINTED = (*_SCALE, _DISTANCES[4], _DISTANCES[5], *_ERRORS[4:7])
 
 
 @click.command("fit", epilog="Example: recu-analyze fit runs/demo/recu --layer 'layer2.*'")
@@ -30,7 +64,7 @@ _LAYER = 15
 @options.common
 @options.jobs
 def command(
-    run: Path, window: WindowRange | None, layers: tuple[str, ...], raw: bool, form: str, output: Path | None
+    run: Path, window: WindowRange | None, layers: tuple[str, ...], raw: bool, table_format: str, output: Path | None
 ) -> None:
     """Fit Laplace, normal and generalised normal distributions to the latent weights of RUN, layer by layer.
 
@@ -40,7 +74,7 @@ def command(
     from recu_analysis.analysis.fits import fit_table
 
     table = fit_table(options.opened(run), window=window, layers=layers or None, raw=raw)
-    deliver(table, form, output, as_text, printed=_printed)
+    write_table(table, table_format, output, as_text, columns=_PRINTED)
     for row in table.to_dict(orient="records"):
         if row["note"]:
             options.warn(f"layer {row['layer']}: {row['note']}")
@@ -50,64 +84,22 @@ def command(
 
 def as_text(table: pd.DataFrame) -> str:
     """Three tables below each other: scale and shape, distances, errors and entropies."""
-    rows = table.to_dict(orient="records")
     head = f"state at the end of window {table['window'].iloc[0]}"
-    scale = [
-        [row["layer"], *(cell for name in ("b_hat", "b_ratio", "shape") for cell in _with_interval(row, name))]
-        for row in rows
-    ]
-    distance = [
-        [
-            row["layer"],
-            str(row["channels"]),
-            str(row["weights"]),
-            *(number(row[name], 3) for name in ("scale_ratio", "ks_laplace", "ks_normal")),
-            *(number(row[name] / max(row["weights"], 1), 3) for name in ("aic_normal", "aic_gennorm")),
-            *(number(100 * row[name], 2) for name in ("clamped_fraction", "clamped_laplace")),
-        ]
-        for row in rows
-    ]
-    errors = [[row["layer"], *(number(row[name], 3) for name in _ERRORS)] for row in rows]
-    lines = [
-        *aligned(["layer", "b_hat", "95 %", "b/b*", "95 %", "shape", "95 %"], scale, (_LAYER, 6, 13, 5, 13, 5, 13)),
-        "",
-        *aligned(
-            ["layer", "ch.", "weights", "r", "KS L.", "KS n.", "AIC n.", "AIC g.", "cl. %", "L. %"],
-            distance,
-            (_LAYER, 4, 7, 5, 6, 6, 6, 6, 5, 5),
-        ),
-        "",
-        *aligned(["layer", *_ERRORS.values()], errors, (_LAYER, *(6 for _ in _ERRORS))),
-    ]
-    return "\n".join([head, "", *lines, "", *_NOTES])
+    scale, distances, errors = (
+        table_lines(rows, columns, _NAME)
+        for rows, columns in ((table, _SCALE), (_per_weight(table), _DISTANCES), (table, _ERRORS))
+    )
+    return "\n".join([head, "", *scale, "", *distances, "", *errors, "", *_NOTES])
 
 
-def _printed(table: pd.DataFrame) -> pd.DataFrame:
-    """Scale, shape, distances and the relative errors, for LaTeX."""
-    import pandas as pd
-
-    distances = {"KS Laplace": "ks_laplace", "KS normal": "ks_normal"}
-    errors = {"QE / b2": "qe_measured_relative", "exact": "qe_exact_relative", "printed": "qe_printed_relative"}
-    rows = []
-    for row in table.to_dict(orient="records"):
-        cells = {"layer": row["layer"]}
-        for shown, name in {"b": "b_hat", "b / b*": "b_ratio", "shape": "shape"}.items():
-            cells[shown] = with_interval(row[name], row[f"{name}_low"], row[f"{name}_high"], 2)
-        rows.append(cells | {shown: number(row[name], 3) for shown, name in (distances | errors).items()})
-    return pd.DataFrame(rows)
+def _per_weight(table: pd.DataFrame) -> pd.DataFrame:
+    """The differences of AIC, which grow with a layer, a weight."""
+    weights = table["weights"].clip(lower=1)
+    return table.assign(
+        **{name: [number(each, ".3f") for each in table[name] / weights] for name in ("aic_normal", "aic_gennorm")}
+    )
 
 
-_ERRORS = {
-    "qe_measured": "QE",
-    "qe_exact": "exact",
-    "qe_printed": "print.",
-    "qe_measured_relative": "QE/b2",
-    "qe_exact_relative": "exact",
-    "qe_printed_relative": "print.",
-    "entropy_measured": "H",
-    "entropy": "Eq.17",
-    "entropy_bound": "bound",
-}
 _NOTES = (
     "b_hat: mean |w~|, w~ the weight after the layer's standardisation to b*.",
     "shape: of the generalised normal, 1 Laplace, 2 normal. 95 %: its interval.",
@@ -118,9 +110,3 @@ _NOTES = (
     "QE: measured; exact and printed (Eq. 14) for Laplace weights of the same b_hat;",
     "QE/b2: over b_hat^2. H: entropy measured, Eq. 17, bound ln(2 e b_hat), nats.",
 )
-
-
-def _with_interval(row: Mapping[Any, Any], name: str) -> tuple[str, str]:
-    digits = 3 if row[name] < 10 or math.isnan(row[name]) else 2
-    interval = ends(row[f"{name}_low"], row[f"{name}_high"], lambda end: number(end, digits))
-    return number(row[name], digits), interval

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
-from recu_analysis.cli.output import aligned, deliver, number
+from recu_analysis.cli.output import table_lines, write_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,7 @@ _NOTES = (
 @options.table_output
 @options.common
 @options.jobs
-def command(run: Path, layers: tuple[str, ...], form: str, output: Path | None) -> None:
+def command(run: Path, layers: tuple[str, ...], table_format: str, output: Path | None) -> None:
     """Show how the signs of RUN's weights flip from window to window."""
     from recu_analysis.analysis.flips import flip_table_query
     from recu_analysis.analysis.selection import moving_windows
@@ -39,40 +40,30 @@ def command(run: Path, layers: tuple[str, ...], form: str, output: Path | None) 
     first = table["window"].min()
     if first > moving_windows(opened)[0].number:
         options.warn(f"windows before {first} are left out: what happened between them and the later ones is lost")
-    deliver(table, form, output, as_text, printed=_printed)
+    write_table(table, table_format, output, as_text, columns=_COLUMNS, rows=_medians)
 
 
-_NAMES = ("window", "epoch", "update", "flips", "law", "silent %", "oscill.", "c2i", "locked %", "memory")
+_COLUMNS = (
+    Column("window", "window", 6),
+    Column("epoch", "epoch", 5),
+    Column("update", "update", 7),
+    Column("flip_ratio", "flips", 7),
+    Column("flip_ratio_predicted", "law", 7),
+    Column("silent_fraction", "silent %", 8),
+    Column("oscillations", "oscill.", 7),
+    Column("c2i_original", "c2i", 6),
+    Column("locked_fraction", "locked %", 8),
+    Column("memory_to_end", "memory", 6),
+)
 
 
-def _rows(table: pd.DataFrame) -> list[list[str]]:
+def _medians(table: pd.DataFrame) -> pd.DataFrame:
     """One row a window, the median over layers."""
-    middle = table.drop(columns=["layer"]).groupby("window", as_index=False).median(numeric_only=True)
-    return [
-        [
-            f"{row['window']:.0f}",
-            number(row["epoch"], 0),
-            f"{row['update']:.0f}",
-            number(1e3 * row["flip_ratio"], 3),
-            number(1e3 * row["flip_ratio_predicted"], 3),
-            number(100 * row["silent_fraction"], 1),
-            number(row["oscillations"], 2),
-            number(row["c2i_original"], 3),
-            number(100 * row["locked_fraction"], 1),
-            number(row["memory_to_end"], 2),
-        ]
-        for row in middle.to_dict(orient="records")
-    ]
-
-
-def _printed(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the text table, for LaTeX."""
-    import pandas as pd
-
-    return pd.DataFrame(_rows(table), columns=list(_NAMES))
+    medians: pd.DataFrame = table.drop(columns=["layer"]).groupby("window", as_index=False).median(numeric_only=True)
+    return medians
 
 
 def as_text(table: pd.DataFrame) -> str:
     """One row a window, the median over layers, with what its columns mean."""
     note = [] if table["exact"].all() else ["Sampled from checkpoints: flips between them are unseen."]
-    return "\n".join([*aligned(_NAMES, _rows(table), (6, 5, 7, 7, 7, 8, 7, 6, 8, 6)), "", *_NOTES, *note])
+    return "\n".join([*table_lines(_medians(table), _COLUMNS), "", *_NOTES, *note])

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from recu_analysis.analysis.rendering import count
 from recu_analysis.cli import options
-from recu_analysis.cli.output import count, deliver, size
+from recu_analysis.cli.output import size, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 @options.run_argument
 @options.table_output
 @options.common
-def command(run: Path, form: str, output: Path | None) -> None:
+def command(run: Path, table_format: str, output: Path | None) -> None:
     """Say what RUN is: what was trained, what was recorded, how far it came, and whether it is whole."""
     import pandas as pd
 
@@ -32,7 +33,7 @@ def command(run: Path, form: str, output: Path | None) -> None:
 
     opened = open_run(run)
     table = pd.DataFrame(describe(opened).items(), columns=["what", "value"])
-    deliver(table, form, output, as_text)
+    write_table(table, table_format, output, as_text)
     for problem in opened.problems:
         options.fail(problem)
     sys.exit(1 if opened.problems else 0)

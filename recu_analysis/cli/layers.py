@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from recu_analysis.analysis.rendering import count, shorten
 from recu_analysis.cli import options
-from recu_analysis.cli.output import aligned, count, deliver, shorten, terminal_width
+from recu_analysis.cli.output import aligned, terminal_width, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,14 +26,14 @@ _SILENT = "the checkpoint says nothing of itself"
 @options.unsafe_load
 @options.table_output
 @options.common
-def command(source: str, unsafe_load: bool, form: str, output: Path | None) -> None:
+def command(source: str, unsafe_load: bool, table_format: str, output: Path | None) -> None:
     """List the layers of a network, by its name, or of a checkpoint (.pth.tar, .pth, .ckpt, .safetensors, ...).
 
     Says of each whether it is binary, and why. Of a checkpoint it knows only what the tensors beside a weight tell;
     nothing in the file is run unless that is asked for.
     """
     table, heading = _listed(source, unsafe_load)
-    deliver(table, form, output, lambda frame: as_text(frame, heading))
+    write_table(table, table_format, output, lambda frame: as_text(frame, heading))
 
 
 def _listed(source: str, unsafe_load: bool) -> tuple[pd.DataFrame, list[str]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
+from recu_analysis.analysis.rendering import FORMATS, printable
 from recu_analysis.errors import RecuError
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 Function = TypeVar("Function", bound=Callable[..., Any])
 Result = TypeVar("Result")
 
-FORMATS = ("table", "csv", "json", "latex")
 INTERRUPTED = 130
 
 run_argument = click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
@@ -50,20 +50,15 @@ def colour() -> bool | None:
     return {"always": True, "never": False}.get(_meta().get("recu.color") or "auto")
 
 
-def shown(text: str) -> str:
-    """A text without characters that a terminal would obey, or could not show: names of files may hold any."""
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
-
-
 def note(text: str) -> None:
     """Tell the user something on standard error, unless they asked for quiet."""
     if not quiet():
-        click.echo(shown(text), err=True, color=colour())
+        click.echo(printable(text), err=True, color=colour())
 
 
 def warn(text: str) -> None:
     """Tell the user on standard error what they must know to read the result."""
-    click.echo(f"{click.style('Warning:', fg='yellow', bold=True)} {shown(text)}", err=True, color=colour())
+    click.echo(f"{click.style('Warning:', fg='yellow', bold=True)} {printable(text)}", err=True, color=colour())
 
 
 def opened(path: Path) -> Run:
@@ -137,7 +132,7 @@ def answered(query: Query[Result], runs: Iterable[Run], *, measured: bool = Fals
 
 def fail(text: str) -> None:
     """Tell the user on standard error what went wrong, in one sentence."""
-    click.echo(f"{click.style('Error:', fg='red', bold=True)} {shown(text)}", err=True, color=colour())
+    click.echo(f"{click.style('Error:', fg='red', bold=True)} {printable(text)}", err=True, color=colour())
 
 
 def discard_output() -> None:
@@ -196,7 +191,7 @@ def table_output(function: Function) -> Function:
     )(function)
     return click.option(
         "--format",
-        "form",
+        "table_format",
         type=click.Choice(FORMATS),
         default="table",
         show_default=True,

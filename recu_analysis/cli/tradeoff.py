@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from recu_analysis.analysis.rendering import shown
 from recu_analysis.cli import options
-from recu_analysis.cli.output import aligned, deliver
+from recu_analysis.cli.output import aligned, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ def command(
     run: Path | None,
     layers: tuple[str, ...],
     figure: Path | None,
-    form: str,
+    table_format: str,
     output: Path | None,
 ) -> None:
     """Print quantile, alpha, three quantisation errors and entropy of Laplace weights after ReCU, over tau.
@@ -88,7 +88,7 @@ def command(
         _draw(figure, tau, scales, table if epochs is not None else None, opened, measured)
     if measured is not None:
         table = _joined(table, measured)
-    deliver(table, form, output, as_text)
+    write_table(table, table_format, output, as_text)
 
 
 def _joined(closed: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
@@ -148,17 +148,8 @@ def as_text(table: pd.DataFrame) -> str:
 
 def _closed_text(table: pd.DataFrame) -> str:
     names = [str(name) for name in table]
-    rows = [
-        [f"{value:.0f}" if name == "epoch" else four_digits(value) for name, value in zip(names, row, strict=True)]
-        for row in table.itertuples(index=False)
-    ]
+    rows = [[shown(str(name), value) for name, value in row.items()] for row in table.to_dict(orient="records")]
     return "\n".join(aligned(names, rows, [max(len(name), 9 if name != "epoch" else 5) for name in names]))
-
-
-def four_digits(value: float) -> str:
-    """A number with four digits after the point; in powers of ten where these say nothing or are too many."""
-    plain = value == 0 or 1e-4 <= abs(value) < 1e4 or not math.isfinite(value)
-    return f"{value:.4f}" if plain else f"{value:.2e}"
 
 
 def _measured_text(table: pd.DataFrame) -> str:
@@ -174,7 +165,7 @@ def _measured_text(table: pd.DataFrame) -> str:
         "entropy": "Eq. 17",
     }
     rows = [
-        [str(row["layer"]), *(four_digits(row[name]) for name in columns)] for row in table.to_dict(orient="records")
+        [str(row["layer"]), *(shown(name, row[name]) for name in columns)] for row in table.to_dict(orient="records")
     ]
     lines = aligned(["layer", *columns.values()], rows, (16, *(7 for _ in columns)))
     note = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from recu_analysis.cli import options
-from recu_analysis.cli.output import aligned, deliver, size
+from recu_analysis.cli.output import aligned, size, write_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ _WIDTHS = (7, 15, 19, 10, 10)
 @options.run_argument
 @options.table_output
 @options.common
-def command(run: Path, form: str, output: Path | None) -> None:
+def command(run: Path, table_format: str, output: Path | None) -> None:
     """Read every file of RUN and compare every checksum; exit with 1 if anything is torn, damaged or missing.
 
     Partial: whole, but the recording stopped before the window's mark. Superseded: whole, but hidden by a later
@@ -31,7 +31,7 @@ def command(run: Path, form: str, output: Path | None) -> None:
     from recu_analysis.store.verify import DAMAGE, verify
 
     table = verify(run)
-    deliver(table, form, output, as_text)
+    write_table(table, table_format, output, as_text)
     damaged = table[table["verdict"].isin(DAMAGE)]
     for detail in damaged["detail"]:
         options.fail(detail)

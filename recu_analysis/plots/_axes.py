@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import matplotlib.pyplot as plt
 from matplotlib.ticker import MaxNLocator
 
+from recu_analysis.analysis.rendering import in_mathtext
+from recu_analysis.analysis.vocabulary import statistic
 from recu_analysis.errors import InputError, unknown
 from recu_analysis.plots.arm_colors import by_order
 
@@ -44,7 +46,17 @@ def require(data: pd.DataFrame, columns: Sequence[str]) -> None:
 def epochs(axes: Axes) -> None:
     """Label the x axis as epochs, with whole numbers as ticks."""
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
-    axes.set_xlabel("epoch")
+    axes.set_xlabel(heading_of("epoch"))
+
+
+def heading_of(name: str) -> str:
+    """Label and unit of a column as an axis has them, for numbers times its factor."""
+    return in_mathtext(statistic(name).heading)
+
+
+def label_of(name: str) -> str:
+    """The label of a column, for numbers as they are in it."""
+    return in_mathtext(statistic(name).label)
 
 
 def by_run(

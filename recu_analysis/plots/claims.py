@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from matplotlib.patches import Patch
 
-from recu_analysis.analysis.written import of_claim
+from recu_analysis.analysis.rendering import of_claim
 from recu_analysis.plots._axes import require, target
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from matplotlib.lines import Line2D
 
+from recu_analysis.analysis.vocabulary import statistic
 from recu_analysis.errors import unknown
-from recu_analysis.plots._axes import by_run, epochs, require, target
+from recu_analysis.plots._axes import by_run, epochs, heading_of, label_of, require, target
 from recu_analysis.plots.palette import DASHED, DEAD, MARKER_RIM, TAIL
 
 if TYPE_CHECKING:
@@ -17,13 +18,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.plots.arm_colors import Palette
 
-# Quantity: its label and the factor from the column's unit to the label's.
-_QUANTITIES: Final = {
-    "mobility": ("mobility ($10^{-3}$ std per update)", 1e3),
-    "flip_probability": ("flip probability in the window", 1.0),
-    "sign_changes": ("sign changed, start to end", 1.0),
-    "gradient": ("mean $|$gradient$|$, layer's mean = 1", 1.0),
-}
+_QUANTITIES: Final = ("mobility", "flip_probability", "sign_changes", "gradient")
 # Group: column, colour of the median, colour of a layer, dashes of the median.
 _GROUPS: Final[dict[str, tuple[str, str, str, Any]]] = {
     "tail": ("silent_fraction_tail", DEAD, TAIL, "-"),
@@ -62,7 +57,8 @@ def by_magnitude(data: pd.DataFrame, quantity: str, ax: Axes | None = None, *, p
     if quantity not in _QUANTITIES:
         raise unknown("quantity to draw", quantity, _QUANTITIES)
     require(data, ("run", "bin", "abs_z", quantity))
-    label, factor = _QUANTITIES[quantity]
+    known = statistic(quantity)
+    factor = 1.0 if known.is_share else known.factor  # shares on an axis from 0 to 1
     axes = target(ax)
     by_distance = False
     for run, rows, colour, marker in by_run(data, "bin", palette=palette):
@@ -77,8 +73,8 @@ def by_magnitude(data: pd.DataFrame, quantity: str, ax: Axes | None = None, *, p
             axes.plot(rows["abs_z"], null * factor, color=colour, linestyle=DASHED, linewidth=0.9, zorder=2.5)
             by_distance = True
     axes.set_ylim(bottom=0.0)
-    axes.set_xlabel("$|z|$ at the start of the window (standard deviations)")
-    axes.set_ylabel(label)
+    axes.set_xlabel(heading_of("abs_z"))
+    axes.set_ylabel(label_of(quantity) if known.is_share else heading_of(quantity))
     handles, _ = axes.get_legend_handles_labels()
     axes.legend(handles=[*handles, *([only_distance()] if by_distance else [])])
     return axes
@@ -119,13 +115,13 @@ def silence(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     require(data, ("layer", "epoch", *(column for column, *_ in _GROUPS.values())))
     axes = target(ax)
     for label, (column, strong, pale, dashes) in _GROUPS.items():
-        percent = data.assign(percent=100.0 * data[column])
+        percent = data.assign(percent=statistic(column).factor * data[column])
         for _, rows in percent.sort_values("epoch").groupby("layer", sort=False, observed=True):
             axes.plot(rows["epoch"], rows["percent"], color=pale, linewidth=0.5, zorder=1.9)
         median = percent.groupby("epoch")["percent"].median()
         axes.plot(median.index, median, color=strong, linestyle=dashes, linewidth=1.8, clip_on=False, label=label)
     axes.set_ylim(0.0, 100.0)
     epochs(axes)
-    axes.set_ylabel("silent weights (%)")
+    axes.set_ylabel(heading_of("silent_fraction"))
     axes.legend(title="thick: median over layers", alignment="left")
     return axes

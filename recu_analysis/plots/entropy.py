@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from recu_analysis.plots._axes import require, target
+from recu_analysis.plots._axes import heading_of, require, target
 from recu_analysis.plots.palette import DASHED
 from recu_analysis.theory.entropy import CRITICAL_SCALE
 
@@ -46,7 +46,7 @@ def entropy_map(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     filled = axes.contourf(grid.columns, grid.index, grid, np.arange(-1.0, 3.51, 0.25), cmap="cividis", extend="both")
     filled.set(edgecolor="face", linewidth=0.2)  # no hairlines between the bands in PDF viewers
     bar = axes.figure.colorbar(filled, ax=axes, ticks=np.arange(-1.0, 3.51, 1.0), aspect=25, pad=0.02)
-    bar.set_label("entropy (nats)")
+    bar.set_label(heading_of("entropy"))
     bar.outline.set_linewidth(0.4)
     axes.axhline(CRITICAL_SCALE, color="white", linestyle=DASHED, linewidth=1.0)
     axes.annotate("$b = 1/e$", (0.98, CRITICAL_SCALE), (0, 2), textcoords="offset points", ha="right", color="white")

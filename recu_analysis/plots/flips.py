@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from recu_analysis.plots._axes import by_run, epochs, require, target
+from recu_analysis.analysis.vocabulary import statistic
+from recu_analysis.plots._axes import by_run, epochs, heading_of, label_of, require, target
 from recu_analysis.plots.palette import DASHED
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def flip_law(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | N
     axes = target(ax)
     columns = ["flip_ratio", "flip_ratio_predicted"]
     shown = data[(data[columns] > 0).all(axis=1)]
-    shown = shown.assign(**{name: 1e3 * shown[name] for name in columns})
+    shown = shown.assign(**{name: statistic(name).factor * shown[name] for name in columns})
     both = shown[columns].to_numpy()
     low, high = (both.min(), both.max()) if len(shown) else (0.1, 10.0)
     wide = high > 10 * low
@@ -68,7 +69,7 @@ def flip_law(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | N
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.set_minor_formatter(NullFormatter())
     axes.set(xlim=ends, ylim=ends, box_aspect=1.0)
-    axes.set_xlabel("predicted flips per 1000 weights and update")
+    axes.set_xlabel(heading_of("flip_ratio_predicted"))
     axes.set_ylabel("measured")
     if len(shown):
         axes.legend(handletextpad=0.1, markerscale=1.6)
@@ -103,8 +104,8 @@ def lock_in(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     # Both end at 1, on the frame, where they stay whole.
     (locked,) = axes.plot(middle.index, middle["locked_fraction"], color="#08519c", linewidth=1.8, clip_on=False)
     (memory,) = axes.plot(middle.index, middle["memory_to_end"], color="0.25", linestyle=DASHED, clip_on=False)
-    locked.set_label("never flips again")
-    memory.set_label("memory to the end")
+    locked.set_label(label_of("locked_fraction"))
+    memory.set_label(label_of("memory_to_end"))
     axes.set_ylim(min(0.0, float(middle["memory_to_end"].min())), 1.0)
     epochs(axes)
     axes.set_ylabel("share of the weights; memory")

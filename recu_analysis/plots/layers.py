@@ -9,8 +9,9 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
+from recu_analysis.analysis.vocabulary import statistic
 from recu_analysis.errors import unknown
-from recu_analysis.plots._axes import epochs, require, target
+from recu_analysis.plots._axes import epochs, heading_of, label_of, require, target
 from recu_analysis.plots.entropy import printed_minimum
 from recu_analysis.plots.palette import DASHED
 
@@ -18,12 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-# Quantity: its title and the factor from the column's unit to the title's.
-_QUANTITIES: Final = {
-    "dead_fraction": ("dead (%)", 100.0),
-    "silent_fraction": ("silent (%)", 100.0),
-    "mobility": ("mobility ($10^{-3}$ std per update)", 1e3),
-}
+_QUANTITIES: Final = ("dead_fraction", "silent_fraction", "mobility")
 
 
 def heat_map(
@@ -55,7 +51,7 @@ def heat_map(
     if quantity not in _QUANTITIES:
         raise unknown("quantity to draw", quantity, _QUANTITIES)
     require(data, ("layer", "epoch", quantity))
-    title, factor = _QUANTITIES[quantity]
+    factor = statistic(quantity).factor
     axes = target(ax)
     table = data.pivot_table(index="layer", columns="epoch", values=quantity, sort=False, dropna=False)
     table = table.sort_index(axis=1)
@@ -76,7 +72,7 @@ def heat_map(
     if step > 1:
         # Of a thinned run: what is there, not what lies between.
         axes.xaxis.set_major_locator(FixedLocator(starts.tolist(), nbins=8))
-    axes.set_title(title)
+    axes.set_title(heading_of(quantity))
     bar = axes.figure.colorbar(mesh, ax=axes, pad=0.02, aspect=30)
     if isinstance(colours, LogNorm):
         bar.ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,)))
@@ -117,7 +113,7 @@ def layer_errors(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     axes.plot(one["tau"], one["qe_printed"] / one["b"] ** 2, color="0.35", linestyle=DASHED, linewidth=1.2)
     printed_minimum(axes, "0.55")
     axes.set_ylim(bottom=0.0)
-    axes.set_xlabel(r"level $\tau$")
+    axes.set_xlabel(label_of("tau"))
     axes.set_ylabel(r"quantisation error / $\hat b^2$")
     # On white, since the line of the minimum may run behind it.
     axes.legend(

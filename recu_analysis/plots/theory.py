@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from matplotlib.lines import Line2D
 
-from recu_analysis.plots._axes import require, target
+from recu_analysis.plots._axes import heading_of, require, target
 from recu_analysis.plots.entropy import MINIMUM, PRINTED_MINIMUM, printed_minimum
 from recu_analysis.plots.palette import DASHED, RUN_COLOURS
 
@@ -149,7 +149,7 @@ def entropy_over_tau(data: pd.DataFrame, ax: Axes | None = None, measured: pd.Da
         axes.plot(rows["tau"], rows["entropy"], color=colour, linewidth=1.3)
     _points(axes, measured, "tau", "entropy_measured")
     axes.set_xlabel(_TAU)
-    axes.set_ylabel("entropy (nats)")
+    axes.set_ylabel(heading_of("entropy"))
     return axes
 
 
@@ -190,7 +190,7 @@ def error_over_entropy(
     if epochs is not None:
         _mark_epochs(axes, epochs)
     axes.set_ylim(bottom=0.0)
-    axes.set_xlabel("entropy (nats)")
+    axes.set_xlabel(heading_of("entropy"))
     axes.set_ylabel("quantisation error")
     return axes
 
@@ -236,7 +236,7 @@ def schedules(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
         label = _EQ_24.get(str(name), str(name))
         axes.plot(rows["epoch"], rows["tau"], color=colour, linestyle=dashes, drawstyle=style, label=label)
     axes.set_xlim(0, data["epoch"].max())
-    axes.set_xlabel("epoch")
+    axes.set_xlabel(heading_of("epoch"))
     axes.set_ylabel(_TAU)
     axes.legend()
     return axes

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from recu_analysis.errors import unknown
-from recu_analysis.plots._axes import by_run, epochs, require, target
+from recu_analysis.plots._axes import by_run, epochs, heading_of, require, target
 from recu_analysis.plots.palette import DASHED, MARKER_RIM
 
 if TYPE_CHECKING:
@@ -59,13 +59,7 @@ def accuracy(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | N
     return axes
 
 
-# Quantity: its label.
-_QUANTITIES: Final = {
-    "train_top1": "top-1 accuracy (%)",
-    "val_top1": "top-1 accuracy (%)",
-    "train_loss": "training loss",
-    "val_loss": "validation loss",
-}
+_QUANTITIES: Final = ("train_top1", "val_top1", "train_loss", "val_loss")
 
 
 def curves(data: pd.DataFrame, quantity: str, ax: Axes | None = None, *, palette: Palette | None = None) -> Axes:
@@ -112,7 +106,7 @@ def curves(data: pd.DataFrame, quantity: str, ax: Axes | None = None, *, palette
     else:
         _limits(axes, data, [quantity])
     epochs(axes)
-    axes.set_ylabel(_QUANTITIES[quantity])
+    axes.set_ylabel(heading_of(quantity))
     axes.legend(loc="best")
     return axes
 

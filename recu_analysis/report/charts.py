@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,9 @@ from recu_analysis.analysis.layers import layer_table_query
 from recu_analysis.analysis.magnitude import bin_sums_query, means
 from recu_analysis.analysis.network import network_table
 from recu_analysis.analysis.query import attempt, gather, gathered
+from recu_analysis.analysis.rendering import in_unicode
 from recu_analysis.analysis.selection import window_epochs
+from recu_analysis.analysis.vocabulary import group_of, statistic
 from recu_analysis.errors import InputError
 from recu_analysis.plots.arm_colors import of_runs
 from recu_analysis.report.run_summary import value_text
@@ -45,100 +47,91 @@ MAGNITUDE_BINS = 20
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One interactive chart: its words, and the quantities that it shows by their names for a legend.
+    """One interactive chart of some columns of the tables; the vocabulary has their names, units and factors.
 
     `against` says what is on the horizontal axis: windows of the chosen layer, abs(z) of the chosen layer, or the
-    epochs of the whole training.
+    epochs of the whole training. A title is set here only where no column has it.
     """
 
     name: str
-    title: str
-    unit: str
     against: str
-    lines: dict[str, str]
+    columns: tuple[str, ...]
     caption: str
-    percent: bool = False
+    title: str = ""
+
+    def words(self) -> dict[str, Any]:
+        """What the page says of it: title, unit, whether in per cent, and the names of its lines for a legend."""
+        first = self.columns[0]
+        group = group_of(first)
+        known = statistic(first.removesuffix(f"_{group}") if group else first)
+        against = " against |z|" if self.against == "magnitude" else ""
+        names = [group_of(column) or statistic(column).label for column in self.columns]
+        return {
+            "name": self.name,
+            "title": self.title or f"{known.label.capitalize()}{against}",
+            "unit": "share of the weights" if known.is_share else in_unicode(known.unit),
+            "against": self.against,
+            "lines": dict(zip(self.columns, names if len(names) > 1 else [""], strict=True)),
+            "caption": self.caption,
+            "percent": known.is_share,
+        }
 
 
 CHARTS = (
     Chart(
         "mobility",
-        "Mobility of tail and core",
-        "standard deviations per update",
         "time",
-        {"mobility_tail": "tail", "mobility_core": "core"},
+        ("mobility_tail", "mobility_core"),
         "How far the standard score z of a weight moves in one update, on average. The paper's claim is that the tail "
         "moves less than the core.",
     ),
-    Chart(
-        "flips",
-        "Flip ratio",
-        "flips per weight and update",
-        "time",
-        {"flip_ratio_tail": "tail", "flip_ratio_core": "core"},
-        "How often a binary weight changes its sign.",
-    ),
+    Chart("flips", "time", ("flip_ratio_tail", "flip_ratio_core"), "How often a binary weight changes its sign."),
     Chart(
         "silence",
-        "Silent weights",
-        "share of the weights",
         "time",
-        {"silent_fraction_tail": "tail", "silent_fraction_core": "core"},
+        ("silent_fraction_tail", "silent_fraction_core"),
         "Weights that did not change their sign in the window. Short windows are silent for want of time: compare tail "
         "with core, not with 100 %.",
-        percent=True,
     ),
     Chart(
         "dead",
-        "Dead weights",
-        "share of the weights",
         "time",
-        {"dead_fraction": ""},
+        ("dead_fraction",),
         "Weights that lie in the tail when the window begins and do not change their sign in it.",
-        percent=True,
     ),
     Chart(
         "memory",
-        "Memory",
-        "cosine of z at the start and z at the end",
         "time",
-        {"memory": ""},
+        ("memory",),
         "1 where nothing moved, 0 where nothing is left of the start. Above 0.5 a window is too short to tell dead "
         "from slow.",
     ),
     Chart(
         "mobility-by-z",
-        "Mobility against |z|",
-        "standard deviations per update",
         "magnitude",
-        {"mobility": ""},
+        ("mobility",),
         "Over the final stretch of the training. Each point is a twentieth of the layer's weights, by |z| at the start "
         "of the stretch.",
     ),
     Chart(
         "silence-by-z",
-        "Silence against |z|",
-        "share of the weights",
         "magnitude",
-        {"silent": ""},
+        ("silent_fraction",),
         "The share of the same weights that do not change their sign in the final stretch.",
-        percent=True,
     ),
     Chart(
         "accuracy",
-        "Accuracy",
-        "%",
         "epoch",
-        {"val_top1": "validation", "train_top1": "training"},
+        ("val_top1", "train_top1"),
         "As logged with each mark. The whole network, whatever layer is chosen.",
+        title="Accuracy",
     ),
     Chart(
         "loss",
-        "Loss",
-        "nats",
         "epoch",
-        {"val_loss": "validation", "train_loss": "training"},
+        ("val_loss", "train_loss"),
         "As logged with each mark. The whole network, whatever layer is chosen.",
+        title="Loss",
     ),
 )
 
@@ -169,7 +162,7 @@ def chart_query(samples: Mapping[str, Sample], stretches: Mapping[str, WindowRan
         times = epochs[label] if by_epoch else {window.number: window.number for window in each.run.windows}
         runs.append(_run_query(label, each, looks[label].color, layers, times, stretches[label]))
     constant = {
-        "charts": [asdict(chart) for chart in CHARTS],
+        "charts": [chart.words() for chart in CHARTS],
         "layers": [value_text(name) for name in layers],
         "time": "epoch" if by_epoch else "window",
         "reach": REACH,
@@ -207,14 +200,15 @@ def _run_query(
 def _over_time(table: pd.DataFrame, layers: list[str], times: Mapping[int, float]) -> dict[str, Any]:
     """Windows, their times, and the quantities of the whole network and of each layer in them."""
     table = table[table["updates"] > 0]
-    wanted = [name for chart in CHARTS if chart.against == "time" for name in chart.lines]
+    wanted = [name for chart in CHARTS if chart.against == "time" for name in chart.columns]
     numbers = table["window"].unique()
     whole = network_table(table).set_index("window")
     series = {}
     for quantity in wanted:
+        factor = _factor(quantity)
         grid = table.pivot_table(index="layer", columns="window", values=quantity, sort=False, dropna=False)
         grid = grid.reindex(index=layers, columns=numbers)
-        series[quantity] = [_numbers(whole[quantity]), *(_numbers(row) for row in grid.to_numpy())]
+        series[quantity] = [_numbers(factor * whole[quantity]), *(_numbers(factor * row) for row in grid.to_numpy())]
     return {
         "windows": [int(number) for number in numbers],
         "time": _numbers(times.get(int(number), math.nan) for number in numbers),
@@ -248,8 +242,8 @@ def _bins(table: pd.DataFrame | None) -> dict[str, Any] | None:
         return None
     return {
         "abs_z": _numbers(table["abs_z"]),
-        "mobility": _numbers(table["mobility"]),
-        "silent": _numbers(1.0 - table["flip_probability"]),
+        "mobility": _numbers(_factor("mobility") * table["mobility"]),
+        "silent_fraction": _numbers(1.0 - table["flip_probability"]),
     }
 
 
@@ -269,12 +263,18 @@ def _histograms(
 def _metrics(run: Run) -> dict[str, list[float | None]]:
     """Epochs and what was logged with them, as far as it is numbers."""
     metrics = run.metrics
-    wanted = [name for chart in CHARTS if chart.against == "epoch" for name in chart.lines if name in metrics]
+    wanted = [name for chart in CHARTS if chart.against == "epoch" for name in chart.columns if name in metrics]
     if "epoch" not in metrics or not wanted:
         return {}
     known = metrics[["epoch", *wanted]].apply(pd.to_numeric, errors="coerce").dropna(subset="epoch")
     known = known.iloc[evenly(range(len(known)), MAX_MARKS)]
     return {str(name): _numbers(known[name]) for name in known}
+
+
+def _factor(name: str) -> float:
+    """From a column's value to the number on an axis; shares stay such, to which the page's script gives per cent."""
+    known = statistic(name)
+    return 1.0 if known.is_share else known.factor
 
 
 def _numbers(values: Iterable[float]) -> list[float | None]:

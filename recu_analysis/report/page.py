@@ -19,8 +19,9 @@ from recu_analysis.analysis.finite import constant_query
 from recu_analysis.analysis.horizon import LONG_MEMORY, Stretch, common_stretch, memory_query
 from recu_analysis.analysis.kinds import sides
 from recu_analysis.analysis.query import attempt, gather, gathered
+from recu_analysis.analysis.rendering import heading, in_unicode, of_claim
 from recu_analysis.analysis.selection import moving_windows, select_windows
-from recu_analysis.analysis.written import of_claim
+from recu_analysis.analysis.vocabulary import statistic
 from recu_analysis.errors import InputError, RecuError
 from recu_analysis.report.charts import chart_query
 from recu_analysis.report.embedded_figures import embedded_figures, figures_query
@@ -34,16 +35,16 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.selection import WindowRange
     from recu_analysis.store.run import Run
 
-#: Of the layer table: column of `dead_weights`, its heading, what to multiply it by, and digits after the point.
+#: What the layer table shows: columns of `dead_weights`, and the ratio of two.
 LAYER_COLUMNS = (
-    ("weights", "weights", 1.0, 0),
-    ("dead_fraction", "dead, %", 100.0, 1),
-    ("silent_fraction_tail", "silent tail, %", 100.0, 1),
-    ("silent_fraction_core", "silent core, %", 100.0, 1),
-    ("mobility_tail", "mobility tail, 10⁻³", 1e3, 2),
-    ("mobility_core", "mobility core, 10⁻³", 1e3, 2),
-    ("mobility_ratio", "tail / core", 1.0, 2),
-    ("memory", "memory", 1.0, 2),
+    "weights",
+    "dead_fraction",
+    "silent_fraction_tail",
+    "silent_fraction_core",
+    "mobility_tail",
+    "mobility_core",
+    "mobility_ratio",
+    "memory",
 )
 #: What the page does not show as itself inside its script element: whatever could end that element or a line.
 _ESCAPED = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
@@ -103,7 +104,7 @@ def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -
             configuration=configuration(everything),
             warnings=[*warnings(samples, stretches, nonfinite, unvarying), *unlike(tested), *unlike(others)],
             claims={"runs": ", ".join(tested), "baseline": ", ".join(others)} | claims,
-            layer_columns=[heading for _, heading, *_ in LAYER_COLUMNS],
+            layer_columns=[in_unicode(heading(name)) for name in LAYER_COLUMNS],
             layer_rows=_layer_rows(tables),
             stretches=chosen,
             drawings=pictures,
@@ -147,14 +148,16 @@ def _layer_rows(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
     for label, table in tables.items():
         known = table.assign(mobility_ratio=table["mobility_tail"] / table["mobility_core"])
         for row in known.to_dict(orient="records"):
-            cells = [_cell(factor * float(row[name]), digits) for name, _, factor, digits in LAYER_COLUMNS]
+            cells = [_cell(name, float(row[name])) for name in LAYER_COLUMNS]
             rows.append({"run": label, "layer": value_text(row["layer"]), "cells": cells})
     return rows
 
 
-def _cell(value: float, digits: int) -> tuple[str, str]:
+def _cell(name: str, value: float) -> tuple[str, str]:
     """What a cell shows, and what it is sorted by; nothing where the value is not known."""
-    return ("-", "") if pd.isna(value) else (f"{value:,.{digits}f}", f"{value:.9g}")
+    known = statistic(name)
+    printed = known.factor * value
+    return ("-", "") if pd.isna(value) else (f"{printed:,.{known.digits or 0}f}", f"{printed:.9g}")
 
 
 def embedded(value: Any) -> Markup:

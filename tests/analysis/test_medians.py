@@ -10,7 +10,7 @@ import pytest
 
 from recu_analysis import claims, open_run
 from recu_analysis.analysis.claims.finding import Median, left_out, median_of, pooled
-from recu_analysis.analysis.written import of_claim, with_interval
+from recu_analysis.analysis.rendering import of_claim, with_interval
 from recu_analysis.errors import LayerNotFoundError
 from recu_analysis.testing import synthetic_run
 from recu_analysis.theory.intervals import Interval

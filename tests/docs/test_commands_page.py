@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from recu_analysis.analysis.vocabulary import STATISTICS
 from recu_analysis.cli import COMMANDS, cli
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +29,12 @@ def test_the_tables_of_quantities_are_up_to_date():
     text = (ROOT / "docs" / "run-directory.md").read_text(encoding="utf-8")
     assert script().QUANTITIES.sub(script().quantities, text) == text, "run: python scripts/document_commands.py"
     assert text.count("| `") > 40
+
+
+def test_the_table_of_columns_is_up_to_date():
+    text = (ROOT / "docs" / "words.md").read_text(encoding="utf-8")
+    assert script().VOCABULARY.sub(script().vocabulary, text) == text, "run: python scripts/document_commands.py"
+    assert text.count("| `") == len(STATISTICS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

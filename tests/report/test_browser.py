@@ -117,7 +117,7 @@ def test_the_slider_changes_the_histogram(page):
 
 
 def test_sorting_sorts(page):
-    button = page.get_by_role("button", name="silent core, %")
+    button = page.get_by_role("button", name="silent weights, core (%)")
     cells = "[...document.querySelectorAll('#layer-table tbody tr')].map(r => +r.cells[5].textContent)"
     button.click()
     values = page.evaluate(cells)

@@ -120,7 +120,7 @@ def test_charts_show_the_layer_table(tame, page):
     rows = table[table["window"] == 2]
     assert data["time"] == [0, 1, 2, 3]
     for place, name in enumerate(tame.layer_names, start=1):
-        expected = rows[rows["layer"] == name]["mobility_tail"].item()
+        expected = 1e3 * rows[rows["layer"] == name]["mobility_tail"].item()
         assert data["series"]["mobility_tail"][place][1] == pytest.approx(expected, rel=1e-4)
     whole = np.average(rows["memory"], weights=rows["weights"])
     assert data["series"]["memory"][0][1] == pytest.approx(whole, rel=1e-4)
@@ -131,8 +131,8 @@ def test_layers_too_small_for_bins_have_no_points_against_z(page):
     assert magnitude[3] is None  # 16 weights
     assert len(magnitude[0]["abs_z"]) == 20
     counts = [np.bincount(np.arange(weights) * 20 // weights) for weights in (108, 320)]
-    expected = np.average([magnitude[1]["silent"], magnitude[2]["silent"]], axis=0, weights=counts)
-    assert magnitude[0]["silent"] == pytest.approx(expected.tolist(), abs=1e-4)
+    expected = np.average([magnitude[1]["silent_fraction"], magnitude[2]["silent_fraction"]], axis=0, weights=counts)
+    assert magnitude[0]["silent_fraction"] == pytest.approx(expected.tolist(), abs=1e-4)
 
 
 @pytest.mark.usefixtures("without_figures")

@@ -24,7 +24,7 @@ from recu_analysis.analysis.compare import check_same_layers
 from recu_analysis.analysis.distance import COLUMNS, RATIOS, STUCK, channel_sums_query, ratio
 from recu_analysis.analysis.horizon import Stretch, equal_stretches, final_stretch
 from recu_analysis.analysis.query import gather, value
-from recu_analysis.analysis.written import with_interval
+from recu_analysis.analysis.rendering import with_interval
 from recu_analysis.theory.intervals import Interval, student
 
 if TYPE_CHECKING:

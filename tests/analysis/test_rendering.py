@@ -1,0 +1,216 @@
+"""One table in all six forms, names from runs escaped in each, and the formats of numbers and intervals."""
+
+import json
+import math
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from recu_analysis.analysis.rendering import (
+    FORMATS,
+    Column,
+    aligned,
+    count,
+    estimate,
+    fitting,
+    heading,
+    in_mathtext,
+    in_unicode,
+    laid_out,
+    number,
+    printable,
+    render,
+    shorten,
+    shown,
+)
+from recu_analysis.errors import InputError
+
+NAN = float("nan")
+HOSTILE = "a_b&<script>|$x^2$\\%#{~}`*[l](u)\n\x1b[31m"
+TABLE = pd.DataFrame(
+    {
+        "layer": ["a_b", "c"],
+        "weights": [9, 1200],
+        "exact": [True, False],
+        "mobility": [0.0012345678912, NAN],
+        "mobility_low": [0.001, NAN],
+        "mobility_high": [0.0015, NAN],
+    }
+)
+COLUMNS = (
+    Column("layer"),
+    Column("weights", "n", 4),
+    Column("exact", "seen"),
+    Column("mobility", "mob.", 4, ends=9),
+)
+
+
+def test_text_has_the_headings_and_the_room_of_its_columns():
+    assert render(TABLE, "table", COLUMNS).splitlines() == [
+        "layer    n seen mob.      95 %",
+        "a_b      9  yes 1.23 1.00 1.50",
+        "c     1200   no    -         -",
+    ]
+
+
+def test_csv_and_json_hold_what_the_table_holds():
+    assert render(TABLE, "csv", COLUMNS).splitlines() == [
+        "layer,weights,exact,mobility,mobility_low,mobility_high",
+        "a_b,9,True,0.00123456789,0.001,0.0015",
+        "c,1200,False,,,",
+    ]
+    first, second = json.loads(render(TABLE, "json", COLUMNS))
+    assert first["mobility"] == 0.0012345678912
+    assert second == {"layer": "c", "weights": 1200, "exact": False} | dict.fromkeys(TABLE.columns[3:])
+
+
+def test_latex_is_booktabs_with_labels_units_and_intervals():
+    assert render(TABLE, "latex").splitlines() == [
+        r"\begin{tabular}{lrlr}",
+        r"\toprule",
+        r"layer & weights & exact & mobility ($10^{-3}$ std per update) \\",
+        r"\midrule",
+        r"a\_b & 9 & yes & 1.23 (1.00 to 1.50) \\",
+        r"c & 1200 & no & -- \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+
+
+def test_markdown_has_a_line_a_row():
+    assert render(TABLE, "markdown", COLUMNS).splitlines() == [
+        "| layer | weights | exact | mobility (10⁻³ std per update) |",
+        "| --- | ---: | --- | ---: |",
+        r"| a\_b | 9 | yes | 1.23 (1.00 to 1.50) |",
+        "| c | 1200 | no | - |",
+    ]
+
+
+class Cells(HTMLParser):
+    """The texts of the cells, and every tag."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.cells, self.tags = [], set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        if tag in {"td", "th"}:
+            self.cells.append("")
+
+    def handle_data(self, data):
+        if data.strip():
+            self.cells[-1] += data
+
+
+def test_html_is_a_table():
+    found = Cells(render(TABLE, "html", COLUMNS))
+    assert found.cells[:4] == ["layer", "weights", "exact", "mobility (10⁻³ std per update)"]
+    assert found.cells[4:8] == ["a_b", "9", "yes", "1.23 (1.00 to 1.50)"]
+    assert found.tags == {"table", "thead", "tbody", "tr", "th", "td"}
+
+
+@pytest.mark.parametrize("where", ["cell", "heading"])
+def test_names_from_runs_are_escaped(where):
+    table = pd.DataFrame({"layer": [HOSTILE], "x": [1]} if where == "cell" else {"layer": ["a"], HOSTILE: [1]})
+    text, latex, markdown, page = (render(table, each) for each in ("table", "latex", "markdown", "html"))
+    assert all("\x1b" not in each for each in (text, latex, markdown, page))
+    assert len(text.splitlines()) == 2
+    assert len(latex.splitlines()) == 7
+    shown_name = r"a\_b\&" if where == "cell" else r"a b\&"
+    assert shown_name + r"\textless{}script\textgreater{}\textbar{}\$x\textasciicircum{}2\$\textbackslash{}" in latex
+    assert len(markdown.splitlines()) == 3
+    assert r"&lt;script&gt;\|$x^2$\\%#{\~}\`\*\[l\](u)\\n\\x1b\[31m |" in markdown
+    found = Cells(page)
+    assert "script" not in found.tags
+    assert printable(HOSTILE.replace("_", " ") if where == "heading" else HOSTILE) in found.cells
+    assert json.loads(render(table, "json")) == table.to_dict(orient="records")
+
+
+@pytest.mark.parametrize("table_format", FORMATS)
+def test_an_empty_table_has_its_headings(table_format):
+    text = render(TABLE.iloc[:0], table_format, COLUMNS)
+    assert ("weights" in text) == (table_format not in {"json", "table"})
+
+
+def test_an_unknown_format_is_refused():
+    with pytest.raises(InputError, match="no format of a table is called 'xlsx'; known are table, csv"):
+        render(TABLE, "xlsx")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("silent_fraction_tail", 0.12345, "12.3"),
+        ("mobility", 0.0012345, "1.23"),
+        ("weights", 12, "12"),
+        ("update_magnitude", 0.000123456, "0.0001235"),
+        ("qe_exact", 0.00001234, "1.23e-05"),
+        ("not in the vocabulary", 1.23456, "1.235"),
+        ("layer", "a", "a"),
+        ("memory", NAN, "-"),
+        ("decay_time", None, "-"),
+        ("exact", True, "yes"),
+        ("flip_risk_ratio", math.inf, "inf"),
+    ],
+)
+def test_a_value_has_its_factor_and_digits(name, value, text):
+    assert shown(name, value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0.00"), (9.996, "10.0"), (99.96, "100"), (1234.4, "1234"), (12345.0, ">999"), (-0.123, "-0.1")],
+)
+def test_digits_give_way_where_there_is_no_room(value, text):
+    assert fitting(value, 2, 4) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (589_824, "589824"), (2_359_296, "2.359M"), (11.2e6, "11.2M"), (5e9, "5G")]
+)
+def test_counts_fit_six_characters(value, text):
+    assert count(value) == fitting(value, 0, 6) == text
+    assert len(text) <= 6
+
+
+def test_an_estimate_has_its_interval_and_its_spread():
+    row = {"dead_fraction": 0.5, "dead_fraction_low": 0.25, "dead_fraction_high": 0.75, "dead_fraction_std": 0.1}
+    assert estimate(row, "dead_fraction") == "50.0 (25.0 to 75.0), std 10.0"
+    assert estimate(row | {"dead_fraction_high": NAN, "dead_fraction_std": NAN}, "dead_fraction") == "50.0"
+
+
+def test_missing_numbers_are_dashes():
+    assert number(NAN, ".2f") == "-"
+
+
+def test_long_names_keep_both_ends():
+    assert shorten("model.encoder.layer.11.attention.query", 20) == "model.e…ention.query"
+    assert shorten("short", 5) == "short"
+
+
+def test_a_column_is_as_wide_as_its_heading():
+    names, rows, widths = laid_out(TABLE, (Column("layer"), Column("mobility", "mobility*", 4)))
+    assert (names, rows[0], widths) == (["layer", "mobility*"], ["a_b", "1.23"], [5, 9])
+    assert aligned(names, rows, widths)[1] == "a_b        1.23"
+
+
+@pytest.mark.parametrize(
+    ("words", "mathematics"),
+    [
+        (heading("mobility"), "mobility ($10^{-3}$ std per update)"),
+        (heading("abs_z"), "$|z|$ at the start of the window (standard deviations)"),
+        (heading("gradient"), "mean $|$gradient$|$, layer's mean = 1"),
+        (heading("tau"), r"level $\tau$"),
+        (heading("qe_exact_relative"), r"exact error / $\hat{b}^{2}$"),
+        (heading("b_star"), "target scale $b^*$"),
+    ],
+)
+def test_symbols_of_the_vocabulary_are_set_as_mathematics(words, mathematics):
+    assert in_mathtext(words) == mathematics
+
+
+def test_powers_are_raised_digits_on_pages():
+    assert in_unicode(heading("mobility")) == "mobility (10⁻³ std per update)"
