@@ -129,7 +129,8 @@ def shown_with_interval(name: str, value: Any, low: float, high: float) -> str:
 
 def estimate(row: Row, name: str) -> str:
     """A value of a row with its interval and its standard deviation over seeds, where the row has these."""
-    low, high, std = (row.get(f"{name}_{end}", math.nan) for end in SPREADS)
+    found = (row.get(f"{name}_{end}") for end in SPREADS)
+    low, high, std = (each if isinstance(each, int | float) else math.nan for each in found)  # a mark may hold texts
     text = shown_with_interval(name, row[name], low, high)
     return text if math.isnan(std) else f"{text}, std {shown(name, std)}"
 

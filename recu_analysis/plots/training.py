@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from recu_analysis.plots.arm_colors import Palette
 
+# What an axis says of both accuracies: legends and titles tell them apart.
+_ACCURACY: Final = "top-1 accuracy (%)"
 # The first epochs rise steeply; what comes after this share of the training decides the axis.
 _START: Final = 0.15
 
@@ -54,7 +56,7 @@ def accuracy(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | N
         line.set(**MARKER_RIM)
     _limits(axes, data, ["train_top1", "val_top1"])
     epochs(axes)
-    axes.set_ylabel("top-1 accuracy (%)")
+    axes.set_ylabel(_ACCURACY)
     _legend(axes)
     return axes
 
@@ -106,7 +108,7 @@ def curves(data: pd.DataFrame, quantity: str, ax: Axes | None = None, *, palette
     else:
         _limits(axes, data, [quantity])
     epochs(axes)
-    axes.set_ylabel(heading_of(quantity))
+    axes.set_ylabel(heading_of(quantity) if quantity.endswith("loss") else _ACCURACY)
     axes.legend(loc="best")
     return axes
 

@@ -13,7 +13,7 @@ from recu_analysis.theory.standardize import WeightTransform
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     folder = tmp_path_factory.mktemp("names") / "run"
-    transform = WeightTransform(centre=True, target=2.0)
+    transform = WeightTransform(center=True, target=2.0)
     return open_run(synthetic_run(folder, {"a": random_walk((4, 6), 4)}, transform=transform).path)
 
 

@@ -32,7 +32,7 @@ def make(tmp_path_factory):
     kinds = {name: open_run(synthetic_run(folder / name, {"a": walk}, windows=2).path) for name, walk in walks.items()}
     kinds["sampled"] = open_run(synthetic_run(folder / "sampled", {"a": walks["seen"]}, exact=False).path)
     kinds["other"] = open_run(synthetic_run(folder / "other", {"b": walks["seen"]}, windows=2).path)
-    free = WeightTransform(centre=True, target=2.0)
+    free = WeightTransform(center=True, target=2.0)
     kinds["free"] = open_run(synthetic_run(folder / "free", {"a": walks["seen"]}, windows=2, transform=free).path)
     numbers = itertools.count()
 

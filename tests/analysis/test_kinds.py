@@ -15,7 +15,7 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kinds")
     runs = {}
     for name, clamp in (("clamped", True), ("free", False)):
-        transform = WeightTransform(centre=True, target=2.0, clamp=clamp)
+        transform = WeightTransform(center=True, target=2.0, clamp=clamp)
         runs[name] = open_run(synthetic_run(folder / name, {"a": random_walk((4, 6), 4)}, transform=transform).path)
     return runs
 

@@ -182,6 +182,7 @@ def test_an_estimate_has_its_interval_and_its_spread():
     row = {"dead_fraction": 0.5, "dead_fraction_low": 0.25, "dead_fraction_high": 0.75, "dead_fraction_std": 0.1}
     assert estimate(row, "dead_fraction") == "50.0 (25.0 to 75.0), std 10.0"
     assert estimate(row | {"dead_fraction_high": NAN, "dead_fraction_std": NAN}, "dead_fraction") == "50.0"
+    assert estimate({"note": "a", "note_std": "b", "note_low": None}, "note") == "a"
 
 
 def test_missing_numbers_are_dashes():

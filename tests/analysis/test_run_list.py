@@ -17,7 +17,7 @@ def folder(tmp_path_factory):
     """Three runs of one network in a folder, none of which says how it was trained."""
     place = tmp_path_factory.mktemp("lists")
     for seed, name in enumerate("abc"):
-        transform = WeightTransform(centre=True, target=2.0, clamp=name != "c")
+        transform = WeightTransform(center=True, target=2.0, clamp=name != "c")
         walk = {"conv": random_walk((4, 6), 4, seed=seed)}
         edit_run(synthetic_run(place / "runs" / name, walk, transform=transform).path, configuration={})
     return place

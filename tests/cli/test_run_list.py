@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
     for arm, seed in RUNS:
         name = f"{arm.lower()}-{seed}"
         walk = {"layer2.0.conv2": random_walk((16, 20), 8, seed=len(entries), step=0.6)}
-        transform = WeightTransform(centre=True, target=2.0, clamp=arm == "ReCU")
+        transform = WeightTransform(center=True, target=2.0, clamp=arm == "ReCU")
         edit_run(synthetic_run(place / name, walk, transform=transform).path, configuration={})
         entries.append(f'[[run]]\nfolder = "{name}"\nlabel = "{arm} no. {seed}"\narm = "{arm}"\nseed = {seed}\n')
     (place / "runs.toml").write_text("".join(entries))

@@ -21,7 +21,7 @@ def make(tmp_path_factory):
     folder = tmp_path_factory.mktemp("colors")
     bases = {}
     for clamp in (True, False):
-        walk, transform = {"a": random_walk((4, 6), 4)}, WeightTransform(centre=True, target=2.0, clamp=clamp)
+        walk, transform = {"a": random_walk((4, 6), 4)}, WeightTransform(center=True, target=2.0, clamp=clamp)
         bases[clamp] = ra.open_run(synthetic_run(folder / str(clamp), walk, transform=transform).path)
 
     def run(name, *, clamp=True, arm=None, **configuration):
