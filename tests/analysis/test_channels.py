@@ -9,7 +9,7 @@ from scipy import stats
 
 from recu_analysis import fit_table, layer_table, measured_tradeoff, open_run
 from recu_analysis.analysis.channels import by_blocks, measured_channels
-from recu_analysis.analysis.finite import constant
+from recu_analysis.analysis.finite import constant_query
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory import blocks
 from recu_analysis.theory.standardize import WeightTransform
@@ -84,7 +84,7 @@ def test_every_table_measures_the_channels_that_are_finite_and_vary(tmp_path, tr
     found = row.rename({"b": "b_hat", "alpha": "", "alpha_measured": "alpha"})
     del expected["sign_entropy"]
     assert found[list(expected)].astype(float).to_dict() == pytest.approx(expected, rel=1e-5)
-    assert constant(run) == {"a": 3}
+    assert constant_query(run).run() == {"a": 3}
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
