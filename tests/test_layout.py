@@ -6,16 +6,16 @@ TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "recu_analysis"
 #: What tests of several modules are about, where no module has the name.
 SUBJECTS = {
-    "analysis": {"once", "planted"},
-    "capture": {"going_on", "known_codebases", "layer_recording", "optional_sums", "sums"},
+    "analysis": {"engine", "once", "planted"},
+    "capture": {"going_on", "sums"},
     "cli": {"data_sets", "missing"},
     "docs": {"build", "commands_page", "mathematics_page", "notebook", "pages"},
-    "figures": {"latex", "layers_and_claims", "mask"},
+    "figures": {"arms", "latex", "plot_functions"},
     "integrations": {"dashboards", "ranks"},
     "nn": {"network_families"},
     "report": {"browser"},
     "store": {"failing", "faults", "hostile", "machine", "round_trip"},
-    "training": {"image_folder", "pixels", "run_folder"},
+    "training": {"image_folder", "pixels"},
     "": {"architecture", "benchmarks", "equal", "layout", "public_names", "trajectory"},
 }
 

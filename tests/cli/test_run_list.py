@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from click.testing import CliRunner
 
-from recu_analysis.cli import cli
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform
+from tests.cli_runner import refusal, run_cli
 from tests.editing import edit_run
+from tests.messages import says
 
 RUNS = [(arm, seed) for arm in ("ReCU", "baseline") for seed in range(2)]
 
@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
 
 
 def invoke(*arguments):
-    done = CliRunner(env={"COLUMNS": "80"}).invoke(cli, [*map(str, arguments)])
+    done = run_cli(*arguments)
     assert done.exit_code == 0, done.stderr
     return done
 
@@ -72,8 +72,5 @@ def test_figures_and_the_report_call_runs_as_the_list_does(folder, tmp_path):
 
 
 def test_what_is_wrong_in_a_list_is_one_sentence(folder):
-    done = CliRunner().invoke(cli, ["compare", str(folder / "none.toml")])
-    assert done.exit_code == 1
-    assert done.stderr.startswith(f"Error: {folder / 'none.toml'} does not exist; a list of runs has [[run]] with")
-    again = CliRunner().invoke(cli, ["compare", str(folder / "runs.toml"), str(folder / "recu-0")])
-    assert again.stderr == f"Error: {folder / 'recu-0'} is named twice; give every run once\n"
+    says(refusal("compare", folder / "none.toml"), folder / "none.toml", "does not exist", "[[run]]")
+    says(refusal("compare", folder / "runs.toml", folder / "recu-0"), folder / "recu-0", "twice")
