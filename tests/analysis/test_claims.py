@@ -82,7 +82,7 @@ def test_runs_of_several_kinds_are_pooled_without_a_verdict(tmp_path):
 def test_a_tail_is_stuck_only_where_the_interval_says_so(tmp_path, monkeypatch, distance, verdict, words):
     shown = {"flip_risk_ratio": Interval(0.3, 0.2, 0.4), "distance_ratio_tail": Interval(*distance)}
     monkeypatch.setattr(movement, "median_ratio", lambda layers, name: Median(shown[name], 2, 0, 0))
-    found = movement.barely_flips([make(tmp_path / "run", walk_of(normal))])
+    found = movement.barely_flips([make(tmp_path / "run", walk_of(normal))]).run()
     assert found.verdict == verdict
     assert words in found.why
     assert "nan" not in found.why
@@ -241,7 +241,7 @@ def test_weights_that_begin_constant_have_no_memory_to_judge_by(tmp_path):
     history = walk_of(normal)
     for walk in history.values():
         walk[0] = 0.5
-    found = distribution.laplace([make(tmp_path / "run", history)])
+    found = distribution.laplace([make(tmp_path / "run", history)]).run()
     assert found.verdict == "cannot tell"
     says(found.why, "run", "no z")
 
@@ -280,7 +280,7 @@ def test_revival_is_of_as_many_updates_in_both_arms(tmp_path):
     for name, windows in (("o", 12), ("t", 4)):
         histories = [walk_of(normal, keep=0.8, seed=s) for s in range(2)]
         groups.append([make(tmp_path / f"{name}{s}", h, windows=windows, seed=s) for s, h in enumerate(histories)])
-    found = movement.revived(*groups)
+    found = movement.revived(*groups).run()
     assert found.value.estimate == 1.0
     shorter = make(tmp_path / "shorter", walk_of(normal, keep=0.8, updates=10), windows=1, seed=0)  # 10 are not 3, 6, 9
     with pytest.raises(InputError, match=r"final stretches.*same number of updates"):
@@ -296,33 +296,33 @@ def test_a_tail_that_never_flips_has_no_ratio(tmp_path):
     half[:, :, :9] = 1.3 * half[0, :, :9]
     walk = np.concatenate([half, -half], axis=2)  # the mean stays 0
     runs = [make(tmp_path / name, {"one": walk}, seed=0) for name in ("o", "t")]
-    assert "the tail of a run never flips" in movement.revived(runs[:1], runs[1:]).why
+    assert "the tail of a run never flips" in movement.revived(runs[:1], runs[1:]).run().why
 
 
 def test_weights_that_forget_at_once_contradict_silent_tails(tmp_path):
-    found = movement.barely_flips([make(tmp_path / "run", walk_of(normal, keep=0.0))])
+    found = movement.barely_flips([make(tmp_path / "run", walk_of(normal, keep=0.0))]).run()
     assert (found.verdict, found.value.estimate) == ("contradicted", pytest.approx(1.0, abs=0.05))
 
 
 def test_scales_that_nothing_holds_cannot_tell(tmp_path):
     plain = make(tmp_path / "plain", {"one": random_walk((16, 40), 6)}, WeightTransform())
-    says(distribution.scale_held([plain]).why, "layer one of plain", "not standardise")
+    says(distribution.scale_held([plain]).run().why, "layer one of plain", "not standardise")
     few = make(tmp_path / "few", {"one": random_walk((7, 40), 6)})
-    says(distribution.scale_held([few]).why, "interval", "8 channels", "3 seeds")
+    says(distribution.scale_held([few]).run().why, "interval", "8 channels", "3 seeds")
 
 
 def test_a_sign_that_is_lost_changes_the_output(tmp_path):
     """A weight so small that its standardised one is -0, whose sign is +1."""
     walk = random_walk((4, 30), 6).astype(np.float64) * 100
     walk[:, 0, 0] = -5e-324
-    found = outcome.changes_output([make(tmp_path / "run", {"one": walk}, WeightTransform(target=2.0))])
+    found = outcome.changes_output([make(tmp_path / "run", {"one": walk}, WeightTransform(target=2.0))]).run()
     assert found.verdict == "supported"
     assert found.value.estimate == 8.0  # at every level and scale looked at
 
 
 def test_error_and_entropy_are_those_along_the_run_s_tau(tmp_path):
     run = make(tmp_path / "run", {"one": random_walk((4, 40), 6)})
-    table = distribution.over_tau(run)
+    table = distribution.over_tau_query(run).run()
     says(distribution.tension(table, run).why, "paper's tau", "0.85 to 0.99")
     for window, tau in zip(run.windows, (0.7, 0.75, 0.8, 0.82, 0.84, 0.86, 0.9), strict=True):
         object.__setattr__(window.header.layers["one"], "tau", tau)
