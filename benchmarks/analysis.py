@@ -79,11 +79,11 @@ def _table(path: Path, windows: int) -> None:
 def _tables(path: Path, windows: int, jobs: int) -> None:
     from recu_analysis import layer_table, open_run
     from recu_analysis.analysis.parallel import processes
-    from recu_analysis.analysis.selection import WindowRange
+    from recu_analysis.analysis.selection import WindowSpan
 
     with processes(jobs):
         for number in range(windows - TABLE_WINDOWS + 1, windows + 1):
-            layer_table(open_run(path), window=WindowRange(number, number))
+            layer_table(open_run(path), window=WindowSpan(number, number + 1))
 
 
 def _memory(path: Path, windows: int) -> None:
@@ -100,10 +100,10 @@ def dead(path: Path, windows: int, jobs: int = 1) -> None:
     """The command's work: the run opened anew, so that every checksum is checked."""
     from recu_analysis import dead_weights, open_run
     from recu_analysis.analysis.parallel import processes
-    from recu_analysis.analysis.selection import WindowRange
+    from recu_analysis.analysis.selection import WindowSpan
 
     with processes(jobs):
-        dead_weights(open_run(path), window=WindowRange(1, windows))
+        dead_weights(open_run(path), window=WindowSpan(1, windows + 1))
 
 
 def readinto(files: Sequence[Path]) -> None:

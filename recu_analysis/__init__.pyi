@@ -12,7 +12,7 @@ from .analysis.layers import layer_table as layer_table
 from .analysis.magnitude import by_magnitude as by_magnitude
 from .analysis.measured import measured_tradeoff as measured_tradeoff
 from .analysis.run_list import open_runs as open_runs
-from .analysis.selection import WindowRange as WindowRange
+from .analysis.selection import WindowSpan as WindowSpan
 from .analysis.tradeoff import tradeoff as tradeoff
 from .capture.adapters import adapter as adapter
 from .capture.layer_listing import find_binary_layers as find_binary_layers

@@ -87,7 +87,8 @@ def tables_of_run(run: Path) -> Iterator[Table]:
     """The public tables of one run, and what the run itself has as tables."""
     ask = partial(table, of=str(run), run=run)
     (first, end), last = chosen(run), numbers(run)[-1]
-    over, every, at_end = (named("WindowRange")(*each) for each in ((first, end - 1), (0, last), (last, last)))
+    span = named("WindowSpan").parse
+    over, every, at_end = (span(f"{start}:{stop}") for start, stop in ((first, end), (0, last + 1), (last, last + 1)))
     yield from (ask("layer_table", window=every, network=whole) for whole in (False, True))
     yield from (ask(name, window=over) for name in ("dead_weights", "tails", "by_magnitude"))
     yield ask("cohorts", start=first)

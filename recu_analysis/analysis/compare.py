@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.selection import WindowRange
+    from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.store.run import Run
 
 
@@ -63,12 +63,12 @@ def compare_query(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> Quer
     )
 
 
-def _row(label: str, run: Run, window: WindowRange, table: pd.DataFrame) -> dict[str, Any]:
+def _row(label: str, run: Run, window: WindowSpan, table: pd.DataFrame) -> dict[str, Any]:
     total = totals(table)
     shown = ("dead_fraction", "silent_fraction_tail", "silent_fraction_core", "mobility_tail", "mobility_core")
     return {
         "run": label,
-        "first_window": window.first,
+        "first_window": window.start,
         "last_window": window.last,
         "updates": sum(window.updates for window in run.windows),
         "decay_time": decay_time(run),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.selection import WindowRange
+    from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.record import MergedRecord
     from recu_analysis.store.run import Run
@@ -252,10 +252,10 @@ def dead_weights(
     criterion: str = "tail-silent",
     tail_tau: TailTau = TAIL_TAU,
     *,
-    window: WindowRange | None = None,
+    window: WindowSpan | None = None,
     layers: Sequence[str] | str | None = None,
 ) -> pd.DataFrame:
-    """Dead weights of every layer over a range of windows merged into one.
+    """Dead weights of every layer over a span of windows merged into one.
 
     Parameters
     ----------
@@ -264,7 +264,7 @@ def dead_weights(
         The criterion of column `dead_fraction`: tail-silent, tail, silent, still or tail-still.
     tail_tau : float or "window"
         Level of the tail, taken at the start of the range.
-    window : WindowRange, optional
+    window : WindowSpan, optional
         By default the shortest final stretch with memory of at most 1/2; see `recu_analysis.analysis.horizon`.
     layers : str or sequence of str, optional
         Patterns of layer names.
@@ -291,7 +291,7 @@ def dead_weights(
 
 def dead_weights_query(
     run: Run,
-    window: WindowRange,
+    window: WindowSpan,
     criterion: str = CRITERIA[0],
     tail_tau: TailTau = TAIL_TAU,
     layers: Sequence[str] | str | None = None,
@@ -302,7 +302,7 @@ def dead_weights_query(
 
 
 def _row(
-    run: Run, spec: LayerSpec, criterion: Criterion, tail_tau: TailTau, window: WindowRange
+    run: Run, spec: LayerSpec, criterion: Criterion, tail_tau: TailTau, window: WindowSpan
 ) -> Answer[dict[str, Any]]:
     windows = select_windows(run, window)
     record = yield over(windows, MOVEMENT)

@@ -14,7 +14,7 @@ from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights_query, totals
 from recu_analysis.analysis.distance import COLUMNS, RATIOS, channel_sums_query, ratio
 from recu_analysis.analysis.horizon import equal_stretches
 from recu_analysis.analysis.query import gather, gathered
-from recu_analysis.analysis.selection import WindowRange, moving_windows
+from recu_analysis.analysis.selection import WindowSpan, moving_windows
 from recu_analysis.errors import InputError
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.intervals import Interval, difference, over_channels, student
@@ -123,7 +123,7 @@ def _differences(found: Mapping[str, Layers], reference: Arm, others: Sequence[A
 
 
 def statistics_query(
-    run: Run, window: WindowRange, tail_tau: TailTau, layers: Sequence[str] | str | None
+    run: Run, window: WindowSpan, tail_tau: TailTau, layers: Sequence[str] | str | None
 ) -> Query[Layers]:
     """`STATISTICS` of every layer of a run, with their intervals over channels."""
     names = [spec.name for spec in select_layers(run, layers)]
@@ -199,5 +199,5 @@ def _curve_query(label: str, run: Run, tail_tau: TailTau) -> Query[list[dict[str
             for at, total in whole.items()
         ]
 
-    each = (dead_weights_query(run, WindowRange(at, at), tail_tau=tail_tau) for at in numbers)
+    each = (dead_weights_query(run, WindowSpan(at, at + 1), tail_tau=tail_tau) for at in numbers)
     return gather(*each).then(rows)

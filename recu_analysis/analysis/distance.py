@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.deadness import Movement, TailTau
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.selection import WindowRange
+    from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.record import MergedRecord
     from recu_analysis.store.run import Run
@@ -145,13 +145,13 @@ def ratio(totals: Values, over: str, under: str, *, means: bool = False) -> Valu
 
 
 def channel_sums_query(
-    run: Run, window: WindowRange, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str] | str | None = None
+    run: Run, window: WindowSpan, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str] | str | None = None
 ) -> Query[list[Values]]:
-    """`ChannelSums.matrix` of every layer over a range of windows."""
+    """`ChannelSums.matrix` of every layer over a span of windows."""
     return per_layer(run, select_layers(run, layers), _sums, tail_tau, window)
 
 
-def _sums(run: Run, spec: LayerSpec, tail_tau: TailTau, window: WindowRange) -> Answer[Values]:
+def _sums(run: Run, spec: LayerSpec, tail_tau: TailTau, window: WindowSpan) -> Answer[Values]:
     record = yield over(select_windows(run, window), SUMMED)
     return channel_sums(spec, movement(spec, record, tail_tau)).matrix()
 
@@ -170,7 +170,7 @@ def tails(
     run: Run,
     *,
     tail_tau: TailTau = TAIL_TAU,
-    window: WindowRange | None = None,
+    window: WindowSpan | None = None,
     layers: Sequence[str] | str | None = None,
 ) -> pd.DataFrame:
     """Tail and core of every layer beside each other, and whether the tail is stuck or only far from zero.
@@ -180,7 +180,7 @@ def tails(
     run : Run
     tail_tau : float or "window"
         Level of the tail, taken at the start of the range.
-    window : WindowRange, optional
+    window : WindowSpan, optional
         By default the shortest final stretch with memory of at most 1/2; see `recu_analysis.analysis.horizon`.
     layers : str or sequence of str, optional
         Patterns of layer names.
@@ -206,13 +206,13 @@ def tails(
 
 
 def tails_query(
-    run: Run, window: WindowRange, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str] | str | None = None
+    run: Run, window: WindowSpan, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str] | str | None = None
 ) -> Query[pd.DataFrame]:
     """The query of `tails`, whose windows are chosen."""
     return per_layer(run, select_layers(run, layers), _row, tail_tau, window).then(pd.DataFrame)
 
 
-def _row(run: Run, spec: LayerSpec, tail_tau: TailTau, window: WindowRange) -> Answer[dict[str, Any]]:
+def _row(run: Run, spec: LayerSpec, tail_tau: TailTau, window: WindowSpan) -> Answer[dict[str, Any]]:
     windows = select_windows(run, window)
     record = yield over(windows, SUMMED | {"flips"})
     moved = movement(spec, record, tail_tau)

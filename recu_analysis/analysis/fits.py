@@ -11,7 +11,7 @@ import pandas as pd
 from recu_analysis.analysis.channels import by_blocks, measured_channels
 from recu_analysis.analysis.layer_pass import ahead
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.selection import WindowRange, window_numbered
+from recu_analysis.analysis.selection import WindowSpan, window_numbered
 from recu_analysis.errors import InputError, WindowNotFoundError
 from recu_analysis.store.layer_selection import numbers_text, select_layers
 from recu_analysis.theory import quantization
@@ -43,7 +43,7 @@ _DISTANCES = ("ks_laplace", "ks_normal", "aic_normal", "aic_gennorm", "scale_rat
 
 
 def fit_table(
-    run: Run, *, window: WindowRange | None = None, layers: Sequence[str] | str | None = None, raw: bool = False
+    run: Run, *, window: WindowSpan | None = None, layers: Sequence[str] | str | None = None, raw: bool = False
 ) -> pd.DataFrame:
     """Laplace, normal and generalised normal against the weights of every layer, at the end of a window.
 
@@ -54,7 +54,7 @@ def fit_table(
     Parameters
     ----------
     run : Run
-    window : WindowRange, optional
+    window : WindowSpan, optional
         The state at its end; the last window by default.
     layers : str or sequence of str, optional
         Patterns of layer names.
@@ -83,7 +83,7 @@ def fit_table(
     return pd.DataFrame(per_layer(run, select_layers(run, layers), _fit_layer, at.number, raw).run())
 
 
-def window_at(run: Run, window: WindowRange | None) -> Window:
+def window_at(run: Run, window: WindowSpan | None) -> Window:
     """The window at whose end a state is taken: the last of a range, or of the run.
 
     Raises

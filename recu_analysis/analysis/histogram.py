@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.selection import WindowRange
+    from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 
 def weight_histogram(
-    run: Run, layer: str, *, bins: int = 81, tail_tau: TailTau = TAIL_TAU, window: WindowRange | None = None
+    run: Run, layer: str, *, bins: int = 81, tail_tau: TailTau = TAIL_TAU, window: WindowSpan | None = None
 ) -> pd.DataFrame:
-    """Histogram of one layer's standard scores at the start of a range of windows, by what became of the weights.
+    """Histogram of one layer's standard scores at the start of a span of windows, by what became of the weights.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def weight_histogram(
     bins : int
         Number of bins of equal width, symmetric about 0.
     tail_tau : float or "window"
-    window : WindowRange, optional
+    window : WindowSpan, optional
         By default the shortest final stretch with memory of at most 1/2; see `recu_analysis.analysis.horizon`.
 
     Returns
@@ -60,14 +60,14 @@ def weight_histogram(
 
 
 def weight_histogram_query(
-    run: Run, layer: str, window: WindowRange, bins: int = 81, tail_tau: TailTau = TAIL_TAU
+    run: Run, layer: str, window: WindowSpan, bins: int = 81, tail_tau: TailTau = TAIL_TAU
 ) -> Query[pd.DataFrame]:
     """The query of `weight_histogram`, whose windows are chosen."""
     spec = select_layer(run, layer)
     return per_layer(run, [spec], _histogram, bins, tail_tau, window).then(itemgetter(0))
 
 
-def _histogram(run: Run, spec: LayerSpec, bins: int, tail_tau: TailTau, window: WindowRange) -> Answer[pd.DataFrame]:
+def _histogram(run: Run, spec: LayerSpec, bins: int, tail_tau: TailTau, window: WindowSpan) -> Answer[pd.DataFrame]:
     record = yield over(select_windows(run, window), MOVEMENT)
     moved = movement(spec, record, tail_tau)
     reach = float(np.abs(moved.z).max(initial=0.0)) or 1.0

@@ -12,7 +12,7 @@ import numpy as np
 from recu_analysis.analysis.layer_pass import ahead, over
 from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import (
-    WindowRange,
+    WindowSpan,
     known_windows,
     last_half,
     moving_windows,
@@ -43,18 +43,18 @@ LONG_MEMORY = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A range of windows and whether it is long enough.
+    """A span of windows and whether it is long enough.
 
     Attributes
     ----------
-    range : WindowRange
+    span : WindowSpan
     memory : float
         Cosine of z at its start and z at its end over all weights; NaN where none has a z.
     long : bool
         Whether the memory is at most 1/2, so that dead can be told from slow.
     """
 
-    range: WindowRange
+    span: WindowSpan
     memory: float
     long: bool
 
@@ -136,9 +136,9 @@ def final_stretch(run: Run) -> Stretch:
     return _FOUND[run]
 
 
-def choose(run: Run, window: WindowRange | None) -> WindowRange:
+def choose(run: Run, window: WindowSpan | None) -> WindowSpan:
     """The windows that the caller named; where none were, the final stretch."""
-    return final_stretch(run).range if window is None else window
+    return final_stretch(run).span if window is None else window
 
 
 _FOUND: WeakKeyDictionary[Run, Stretch] = WeakKeyDictionary()
@@ -154,12 +154,12 @@ def _find_final_stretch(run: Run) -> Stretch:
         known |= zip(firsts, memories, strict=True)
         for first in reversed(firsts):
             if known[first] <= LONG_MEMORY:
-                return Stretch(WindowRange(first, last), known[first], long=True)
+                return Stretch(WindowSpan(first, last + 1), known[first], long=True)
     half = last_half(run)
-    return Stretch(half, known[half.first], long=False)
+    return Stretch(half, known[half.start], long=False)
 
 
-def equal_stretches(runs: Mapping[str, Run]) -> dict[str, WindowRange]:
+def equal_stretches(runs: Mapping[str, Run]) -> dict[str, WindowSpan]:
     """Final stretches of the same number of updates, the fewest that are long enough for every run.
 
     How many weights are silent, or how far they moved, depends on how many updates were looked at: only stretches of
@@ -178,7 +178,7 @@ def equal_stretches(runs: Mapping[str, Run]) -> dict[str, WindowRange]:
         If a run holds no window with updates.
     """
     suffixes = {label: _suffixes(run) for label, run in runs.items()}
-    needed = {label: _updates(run, final_stretch(run).range) for label, run in runs.items()}
+    needed = {label: _updates(run, final_stretch(run).span) for label, run in runs.items()}
     shared = set.intersection(*(set(lengths) for lengths in suffixes.values()))
     enough = sorted(length for length in shared if length >= max(needed.values()))
     if not enough:
@@ -188,7 +188,7 @@ def equal_stretches(runs: Mapping[str, Run]) -> dict[str, WindowRange]:
             "compare runs whose windows have the same length"
         )
     return {
-        label: WindowRange(lengths[enough[0]], moving_windows(runs[label])[-1].number)
+        label: WindowSpan(lengths[enough[0]], moving_windows(runs[label])[-1].number + 1)
         for label, lengths in suffixes.items()
     }
 
@@ -207,16 +207,16 @@ def _suffixes(run: Run) -> dict[int, int]:
     return lengths
 
 
-def _updates(run: Run, stretch: WindowRange) -> int:
-    return sum(window.updates for window in moving_windows(run) if stretch.first <= window.number <= stretch.last)
+def _updates(run: Run, stretch: WindowSpan) -> int:
+    return sum(window.updates for window in moving_windows(run) if window.number in stretch)
 
 
-def common_stretch(runs: Mapping[str, Run]) -> dict[str, WindowRange]:
+def common_stretch(runs: Mapping[str, Run]) -> dict[str, WindowSpan]:
     """Final stretches of the same number of updates where the runs' windows make some; else that of each run."""
     try:
         return equal_stretches(runs) if runs else {}
     except InputError:
-        return {label: final_stretch(run).range for label, run in runs.items()}
+        return {label: final_stretch(run).span for label, run in runs.items()}
 
 
 def horizon(run: Run, after: int, layers: Sequence[str] | str | None = None) -> Stretch | None:
@@ -246,5 +246,5 @@ def horizon(run: Run, after: int, layers: Sequence[str] | str | None = None) -> 
         memories = _memories(per_layer(run, specs, _from_start, first, lasts)).run()
         for last, memory in zip(lasts, memories, strict=True):
             if memory <= LONG_MEMORY:
-                return Stretch(WindowRange(first, last), memory, long=True)
+                return Stretch(WindowSpan(first, last + 1), memory, long=True)
     return None

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.deadness import Mask, Movement, TailTau
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.selection import WindowRange
+    from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.record import MergedRecord
     from recu_analysis.store.run import Run
@@ -46,11 +46,11 @@ def layer_table(
     run: Run,
     tail_tau: TailTau = TAIL_TAU,
     *,
-    window: WindowRange | None = None,
+    window: WindowSpan | None = None,
     layers: Sequence[str] | str | None = None,
     network: bool = False,
 ) -> pd.DataFrame:
-    """State and movement of every layer in every window, or in a range of windows merged into one.
+    """State and movement of every layer in every window, or in a span of windows merged into one.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def layer_table(
     tail_tau : float or "window"
         Level of the tail, which is the 2 (1 - tail_tau) of a layer's weights with the largest abs(z) at the
         window's start.
-    window : WindowRange, optional
+    window : WindowSpan, optional
         Merge these windows into one row a layer; every window by itself by default.
     layers : str or sequence of str, optional
         Patterns of layer names.
@@ -97,7 +97,7 @@ def layer_table_query(
     run: Run,
     tail_tau: TailTau = TAIL_TAU,
     *,
-    window: WindowRange | None = None,
+    window: WindowSpan | None = None,
     numbers: Sequence[int] | None = None,
     layers: Sequence[str] | str | None = None,
 ) -> Query[pd.DataFrame]:
@@ -113,7 +113,7 @@ def by_window(run: Run, parts: Iterable[list[Row]], at: int = 1) -> pd.DataFrame
     return table.sort_values("window", kind="stable", ignore_index=True)
 
 
-def _rows(run: Run, spec: LayerSpec, tail_tau: TailTau, chosen: WindowRange | tuple[int, ...]) -> Answer[list[Row]]:
+def _rows(run: Run, spec: LayerSpec, tail_tau: TailTau, chosen: WindowSpan | tuple[int, ...]) -> Answer[list[Row]]:
     rows: list[Row] = []
     initial = yield from initial_signs(run, spec)
     before: Movement | None = None
@@ -129,7 +129,7 @@ def _rows(run: Run, spec: LayerSpec, tail_tau: TailTau, chosen: WindowRange | tu
     return rows
 
 
-def _groups(run: Run, chosen: WindowRange | tuple[int, ...]) -> list[list[Window]]:
+def _groups(run: Run, chosen: WindowSpan | tuple[int, ...]) -> list[list[Window]]:
     """The windows of every row: of one range together, or each by itself."""
     if isinstance(chosen, tuple):
         return [[window_numbered(run, number)] for number in chosen]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.selection import WindowRange
+    from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.record import MergedRecord
     from recu_analysis.store.run import Run
@@ -51,10 +51,10 @@ def by_magnitude(
     run: Run,
     *,
     bins: int = 20,
-    window: WindowRange | None = None,
+    window: WindowSpan | None = None,
     layers: Sequence[str] | str | None = None,
 ) -> pd.DataFrame:
-    """Movement and flips against abs(z) at the start of a range of windows, in quantile bins.
+    """Movement and flips against abs(z) at the start of a span of windows, in quantile bins.
 
     Every layer is cut into bins of equal count by its own abs(z); the bins of the layers are then averaged,
     weighted by their weights.
@@ -63,7 +63,7 @@ def by_magnitude(
     ----------
     run : Run
     bins : int
-    window : WindowRange, optional
+    window : WindowSpan, optional
         By default the shortest final stretch with memory of at most 1/2; see `recu_analysis.analysis.horizon`.
     layers : str or sequence of str, optional
         Patterns of layer names.
@@ -89,13 +89,13 @@ def by_magnitude(
 
 
 def by_magnitude_query(
-    run: Run, window: WindowRange, bins: int = 20, layers: Sequence[str] | str | None = None
+    run: Run, window: WindowSpan, bins: int = 20, layers: Sequence[str] | str | None = None
 ) -> Query[pd.DataFrame]:
     """The query of `by_magnitude`, whose windows are chosen."""
     return bin_sums_query(run, select_layers(run, layers), window, bins).then(_over_layers)
 
 
-def bin_sums_query(run: Run, layers: Sequence[LayerSpec], window: WindowRange, bins: int) -> Query[list[Values]]:
+def bin_sums_query(run: Run, layers: Sequence[LayerSpec], window: WindowSpan, bins: int) -> Query[list[Values]]:
     """Sums of each layer's weights, and of `MEANS` over them, shape (C_out, bins, 1 + means)."""
     return per_layer(run, layers, _channel_sums, bins, window)
 
@@ -135,7 +135,7 @@ def _ends(estimate: float, resampled: Values, channels: int) -> tuple[float, flo
     return bca(estimate, resampled, np.zeros(2), expanded(channels))
 
 
-def _channel_sums(run: Run, spec: LayerSpec, bins: int, window: WindowRange) -> Answer[Values]:
+def _channel_sums(run: Run, spec: LayerSpec, bins: int, window: WindowSpan) -> Answer[Values]:
     """Sums of a layer's weights, and of `MEANS` over them, shape (C_out, bins, 1 + means)."""
     record = yield over(select_windows(run, window), MOVEMENT | {"path", "flips", "grad"})
     moved = movement(spec, record)

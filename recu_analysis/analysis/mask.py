@@ -12,7 +12,7 @@ import pandas as pd
 from recu_analysis.analysis.layer_pass import ahead
 from recu_analysis.analysis.magnitude import by_magnitude_query
 from recu_analysis.analysis.query import gather, per_layer
-from recu_analysis.analysis.selection import WindowRange, moving_windows
+from recu_analysis.analysis.selection import WindowSpan, moving_windows
 from recu_analysis.errors import NotRecordedError
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.standardize import WeightTransform
@@ -125,7 +125,7 @@ def gradients_query(run: Run, bins: int = 20) -> Query[pd.DataFrame]:
             "ra.record(..., quantities=['grad'])"
         )
     last = moving_windows(run)[-1].number
-    both = gather(signs_changed_query(run), by_magnitude_query(run, WindowRange(last, last), bins))
+    both = gather(signs_changed_query(run), by_magnitude_query(run, WindowSpan(last, last + 1), bins))
     return both.then(lambda found: _beside(*found))
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.selection import WindowRange
+    from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
@@ -34,7 +34,7 @@ def measured_tradeoff(
     points: int = 8,
     *,
     layers: Sequence[str] | str | None = None,
-    window: WindowRange | None = None,
+    window: WindowSpan | None = None,
 ) -> pd.DataFrame:
     """What the weights of a run's layers really have where `tradeoff` has closed forms for Laplace weights.
 
@@ -49,7 +49,7 @@ def measured_tradeoff(
         Levels, as in `tradeoff`.
     layers : str or sequence of str, optional
         Patterns of layer names.
-    window : WindowRange, optional
+    window : WindowSpan, optional
         The state at its end; the last window by default.
 
     Returns
@@ -73,7 +73,7 @@ def measured_tradeoff_query(
     points: int = 8,
     *,
     layers: Sequence[str] | str | None = None,
-    window: WindowRange | None = None,
+    window: WindowSpan | None = None,
 ) -> Query[pd.DataFrame]:
     """The query of `measured_tradeoff`."""
     tables = measured_layers_query(run, select_layers(run, layers), tau, points, window)
@@ -81,7 +81,7 @@ def measured_tradeoff_query(
 
 
 def measured_layers_query(
-    run: Run, layers: Sequence[LayerSpec], tau: tuple[float, float], points: int, window: WindowRange | None = None
+    run: Run, layers: Sequence[LayerSpec], tau: tuple[float, float], points: int, window: WindowSpan | None = None
 ) -> Query[list[pd.DataFrame]]:
     """The rows of `measured_tradeoff`, a table a layer."""
     levels = tuple(check_levels(tau, points).tolist())

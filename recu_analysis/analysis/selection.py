@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class WindowRange:
-    """Windows of a run by their numbers, `first` to `last`, both included."""
+class WindowSpan:
+    """Windows of a run by their numbers, from `start` up to `stop`, without `stop`, as a slice has it."""
 
-    first: int
-    last: int
+    start: int
+    stop: int
 
     @classmethod
-    def parse(cls, text: str) -> WindowRange:
-        """The range that a user wrote: ``7`` for one window, ``10:20`` for 10 to 19.
+    def parse(cls, text: str) -> WindowSpan:
+        """The span that a user wrote: ``7`` for one window, ``10:20`` for 10 to 19.
 
         Raises
         ------
@@ -38,14 +38,22 @@ class WindowRange:
         """
         low, colon, high = text.partition(":")
         if not low.isdecimal() or (colon and not high.isdecimal()):
-            raise InputError(f"a range of windows is written 7 or 10:20 (without 20), not {text!r}")
-        result = cls(int(low), int(high) - 1 if colon else int(low))
-        if result.last < result.first:
-            raise InputError(f"the range of windows {text!r} is empty: its end is not past its start")
-        return result
+            raise InputError(f"a span of windows is written 7 or 10:20 (without 20), not {text!r}")
+        span = cls(int(low), int(high) if colon else int(low) + 1)
+        if span.stop <= span.start:
+            raise InputError(f"the span of windows {text!r} is empty: its end is not past its start")
+        return span
+
+    @property
+    def last(self) -> int:
+        """Number of the last window."""
+        return self.stop - 1
 
     def __str__(self) -> str:
-        return f"{self.first}:{self.last + 1}"
+        return f"{self.start}:{self.stop}"
+
+    def __contains__(self, number: int) -> bool:
+        return self.start <= number < self.stop
 
 
 def moving_windows(run: Run) -> list[Window]:
@@ -92,13 +100,13 @@ def known_windows(run: Run) -> list[Window]:
     return known[::-1]
 
 
-def last_half(run: Run) -> WindowRange:
+def last_half(run: Run) -> WindowSpan:
     """The last half of a run's `known_windows`, rounded up."""
     windows = known_windows(run)
-    return WindowRange(windows[len(windows) // 2].number, windows[-1].number)
+    return WindowSpan(windows[len(windows) // 2].number, windows[-1].number + 1)
 
 
-def select_windows(run: Run, chosen: WindowRange) -> list[Window]:
+def select_windows(run: Run, chosen: WindowSpan) -> list[Window]:
     """The windows of a range that hold updates.
 
     Raises
@@ -108,9 +116,9 @@ def select_windows(run: Run, chosen: WindowRange) -> list[Window]:
     """
     windows = moving_windows(run)
     present = {window.number for window in run.windows}
-    if chosen.first not in present or chosen.last not in present:
+    if chosen.start not in present or chosen.last not in present:
         raise WindowNotFoundError(f"{run.path} has the windows {numbers_text(sorted(present))}, not all of {chosen}")
-    selected = [window for window in windows if chosen.first <= window.number <= chosen.last]
+    selected = [window for window in windows if window.number in chosen]
     if not selected:
         raise WindowNotFoundError(f"the windows {chosen} of {run.path} hold no updates; window 0 is the initial state")
     return selected

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from recu_analysis.analysis.horizon import Stretch
-    from recu_analysis.analysis.selection import WindowRange
+    from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.store.run import Run
 
 #: What a row shows behind the layer's name: weights, five criteria, silence, mobility, memory.
@@ -59,7 +59,7 @@ LAYER = Column("layer")
 def command(
     run: Path,
     layers: tuple[str, ...],
-    window: WindowRange | None,
+    window: WindowSpan | None,
     tail_tau: float | str,
     criterion: str,
     table_format: str,
@@ -75,7 +75,7 @@ def command(
 
     opened = options.opened(run)
     stretch = final_stretch(opened) if window is None else None
-    chosen = stretch.range if window is None and stretch else window
+    chosen = stretch.span if window is None and stretch else window
     table = dead_weights(opened, criterion, tail_tau, window=chosen, layers=list(layers) or None)  # type: ignore[arg-type]
     for row in table[table["counted"] < table["weights"]].to_dict(orient="records"):
         left_out = row["weights"] - row["counted"]

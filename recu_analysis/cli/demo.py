@@ -79,7 +79,7 @@ def _report(directory: Path, figures: Path) -> None:
     for label, run in runs.items():
         click.echo(f"\n{click.style(f'Dead weights, {label}', bold=True)} ({run.path})", color=options.colour())
         stretch = final_stretch(run)
-        table = dead_weights(run, window=stretch.range)
+        table = dead_weights(run, window=stretch.span)
         click.echo(as_text(run, table, "tail-silent", TAIL_TAU, stretch), color=options.colour())
     click.echo(f"\n{click.style('The two runs side by side', bold=True)}", color=options.colour())
     click.echo(_comparison(compare(runs)), color=options.colour())

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from recu_analysis.analysis.selection import WindowRange
+    from recu_analysis.analysis.selection import WindowSpan
 
 #: Characters of a layer's name on the terminal.
 _NAME = 15
@@ -64,7 +64,7 @@ _PRINTED = (*_SCALE, _DISTANCES[4], _DISTANCES[5], *_ERRORS[4:7])
 @options.common
 @options.jobs
 def command(
-    run: Path, window: WindowRange | None, layers: tuple[str, ...], raw: bool, table_format: str, output: Path | None
+    run: Path, window: WindowSpan | None, layers: tuple[str, ...], raw: bool, table_format: str, output: Path | None
 ) -> None:
     """Fit Laplace, normal and generalised normal distributions to the latent weights of RUN, layer by layer.
 

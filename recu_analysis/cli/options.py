@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.selection import WindowRange
+    from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.store.run import Run
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -221,16 +221,16 @@ def jobs(function: Function) -> Function:
 
 
 class WindowType(click.ParamType[Any]):
-    """A range of windows: 7, or 10:20 without 20."""
+    """A span of windows: 7, or 10:20 without 20."""
 
     name = "A:B"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> WindowRange:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> WindowSpan:
         """The range that the user wrote; wrong usage if it is none."""
-        from recu_analysis.analysis.selection import WindowRange
+        from recu_analysis.analysis.selection import WindowSpan
 
         try:
-            return value if isinstance(value, WindowRange) else WindowRange.parse(value)
+            return value if isinstance(value, WindowSpan) else WindowSpan.parse(value)
         except RecuError as error:
             self.fail(str(error), param, ctx)
 

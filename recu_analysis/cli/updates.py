@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from recu_analysis.analysis.horizon import Stretch
-    from recu_analysis.analysis.selection import WindowRange
+    from recu_analysis.analysis.selection import WindowSpan
 
 _LAYER = 14
 _COLUMNS = (
@@ -50,7 +50,7 @@ _NOTES = (
 def command(
     run: Path,
     layers: tuple[str, ...],
-    window: WindowRange | None,
+    window: WindowSpan | None,
     tail_tau: float | str,
     table_format: str,
     output: Path | None,
@@ -64,7 +64,7 @@ def command(
 
     opened = options.opened(run)
     stretch = final_stretch(opened) if window is None else None
-    chosen: Any = stretch.range if stretch else window
+    chosen: Any = stretch.span if stretch else window
     level: Any = tail_tau
     table = options.answered(tails_query(opened, chosen, level, layers or None), [opened])
     write_table(table, table_format, output, lambda frame: as_text(frame, stretch), columns=_COLUMNS)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.selection import WindowRange
+    from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.figures.spec import Runs
     from recu_analysis.store.run import Run
 
@@ -34,7 +34,7 @@ def plot_dead_weights(
     ax: Axes | None = None,
     *,
     tail_tau: TailTau = TAIL_TAU,
-    window: WindowRange | None = None,
+    window: WindowSpan | None = None,
 ) -> Axes:
     """Histogram of a layer's latent weights, the tail pale red, tail and silent red (the paper's Fig. 2).
 
@@ -44,7 +44,7 @@ def plot_dead_weights(
     layer : str
     ax : Axes, optional
     tail_tau : float or "window"
-    window : WindowRange, optional
+    window : WindowSpan, optional
         The final stretch with memory of at most 1/2 by default; the weights are those at its start.
 
     Returns

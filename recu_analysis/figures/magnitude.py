@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.selection import WindowRange
+    from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.figures.shared import Colored
     from recu_analysis.figures.spec import Runs
 
 
-def plot_by_magnitude(runs: Runs, quantity: str, ax: Axes | None = None, *, window: WindowRange | None = None) -> Axes:
+def plot_by_magnitude(runs: Runs, quantity: str, ax: Axes | None = None, *, window: WindowSpan | None = None) -> Axes:
     """What weights do against abs(z), one line a run; dashed: if only distance counted.
 
     Parameters
@@ -30,7 +30,7 @@ def plot_by_magnitude(runs: Runs, quantity: str, ax: Axes | None = None, *, wind
         Runs by the labels that the legend gives them.
     quantity : {"mobility", "flip_probability", "sign_changes", "gradient"}
     ax : Axes, optional
-    window : WindowRange, optional
+    window : WindowSpan, optional
         The final stretch with memory of at most 1/2 by default, the same for all runs.
 
     Returns
@@ -43,7 +43,7 @@ def plot_by_magnitude(runs: Runs, quantity: str, ax: Axes | None = None, *, wind
     return by_magnitude(data.table, quantity, ax, palette=data.palette)
 
 
-def query(runs: Runs, *, window: WindowRange | None = None) -> Query[Colored]:
+def query(runs: Runs, *, window: WindowSpan | None = None) -> Query[Colored]:
     """`by_magnitude` of all runs, over stretches of the same length unless told."""
     chosen = common_stretch(runs) if window is None else dict.fromkeys(runs, window)
     tables = gathered({label: by_magnitude_query(run, chosen[label]) for label, run in runs.items()})

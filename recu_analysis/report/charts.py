@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.histogram import Counts
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.selection import WindowRange
+    from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.report.sampling import Sample
     from recu_analysis.store.run import Run
 
@@ -136,13 +136,13 @@ CHARTS = (
 )
 
 
-def chart_query(samples: Mapping[str, Sample], stretches: Mapping[str, WindowRange]) -> Query[dict[str, Any]]:
+def chart_query(samples: Mapping[str, Sample], stretches: Mapping[str, WindowSpan]) -> Query[dict[str, Any]]:
     """What the page's charts draw, as JSON has it.
 
     Parameters
     ----------
     samples : mapping of str to Sample
-    stretches : mapping of str to WindowRange
+    stretches : mapping of str to WindowSpan
         The windows that the charts against abs(z) merge, by run.
 
     Returns
@@ -172,7 +172,7 @@ def chart_query(samples: Mapping[str, Sample], stretches: Mapping[str, WindowRan
 
 
 def _run_query(
-    label: str, each: Sample, color: str, layers: list[str], times: Mapping[int, float], stretch: WindowRange
+    label: str, each: Sample, color: str, layers: list[str], times: Mapping[int, float], stretch: WindowSpan
 ) -> Query[dict[str, Any]]:
     """What the charts show of one run."""
     by_layer = {

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.selection import WindowRange
+    from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.store.run import Run
 
 #: What the layer table shows: columns of `dead_weights`, and the ratio of two.
@@ -120,7 +120,7 @@ def _listed(labels: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _stretch_query(run: Run, chosen: WindowRange) -> Query[Stretch]:
+def _stretch_query(run: Run, chosen: WindowSpan) -> Query[Stretch]:
     """A stretch, and whether it is long enough."""
     windows = select_windows(run, chosen)
     memory = memory_query(run, run.header.layers, windows[0].number, windows[-1].number)

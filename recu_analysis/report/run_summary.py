@@ -130,12 +130,12 @@ def warnings(
         if math.isnan(stretch.memory):
             found.append(
                 f"{label}: no channel has weights that differ and are numbers at the start and the end of windows "
-                f"{stretch.range}: how long they are is not known. Its numbers are of the last half of the run."
+                f"{stretch.span}: how long they are is not known. Its numbers are of the last half of the run."
             )
         elif not stretch.long:
             found.append(
                 f"{label}: too short to tell dead from slow: no final stretch of windows has memory of at most 1/2 "
-                f"(windows {stretch.range}: {stretch.memory:.2f}). Its numbers are of the last half of the run."
+                f"(windows {stretch.span}: {stretch.memory:.2f}). Its numbers are of the last half of the run."
             )
     if len({sampled(each.run) for each in samples.values()}) > 1:
         found.append("Some of these runs saw every update and some were sampled: do not compare their movement.")

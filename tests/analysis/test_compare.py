@@ -9,7 +9,7 @@ from recu_analysis.analysis.compare import check_same_layers, compare, differing
 from recu_analysis.analysis.deadness import dead_weights, totals
 from recu_analysis.analysis.differences import curves, layer_differences
 from recu_analysis.analysis.horizon import common_stretch, equal_stretches
-from recu_analysis.analysis.selection import WindowRange
+from recu_analysis.analysis.selection import WindowSpan
 from recu_analysis.errors import InputError
 from recu_analysis.testing import random_walk, synthetic_run
 from tests.editing import edit_run, marks_of, write_marks
@@ -74,11 +74,11 @@ def test_stretches_have_the_same_number_of_updates_or_are_refused(tmp_path):
     runs = {"fine": fine, "coarse": coarse}
     chosen = equal_stretches(runs)
     assert chosen["coarse"].last == 3
-    assert chosen["fine"] == WindowRange(4 * (chosen["coarse"].first - 1) + 1, 12)
+    assert chosen["fine"] == WindowSpan(4 * (chosen["coarse"].start - 1) + 1, 13)
     odd = open_run(synthetic_run(tmp_path / "odd", {"a": walk[:8]}, windows=1).path)
     with pytest.raises(InputError, match=r"final stretches.*same number of updates"):
         compare({"fine": coarse, "odd": odd})
-    assert common_stretch({"coarse": coarse, "odd": odd})["odd"] == WindowRange(1, 1)
+    assert common_stretch({"coarse": coarse, "odd": odd})["odd"] == WindowSpan(1, 2)
     assert common_stretch({}) == {}
 
 
@@ -101,7 +101,7 @@ def test_layer_differences_are_those_of_a_plain_loop(tmp_path):
     runs = {name: with_walk(tmp_path / name, walk, arm=name) for name, walk in walks.items()}
     table = layer_differences(runs).set_index("statistic")
     stretch = equal_stretches(runs)["one"]
-    first = runs["one"].windows[stretch.first].first_update - 1
+    first = runs["one"].windows[stretch.start].first_update - 1
     expected = {}
     for name, walk in walks.items():
         distance, flipped, path = flips_and_path(walk, first, 8)
@@ -130,7 +130,7 @@ def test_curves_are_the_windows_one_by_one(runs):
     assert table["window"].tolist() == [1, 2, 3, 4]
     assert {"run", "epoch", "val_top1", "memory"} <= set(table)
     for row in table.to_dict(orient="records"):
-        window = WindowRange(row["window"], row["window"])
+        window = WindowSpan(row["window"], row["window"] + 1)
         assert row["mobility_tail"] == totals(dead_weights(runs["free-0"], window=window))["mobility_tail"]
 
 

@@ -11,7 +11,7 @@ from scipy import spatial, stats
 from recu_analysis import by_magnitude, dead_weights, open_run
 from recu_analysis.analysis.deadness import CRITERIA, movement, tail_mask, totals
 from recu_analysis.analysis.histogram import weight_histogram
-from recu_analysis.analysis.selection import WindowRange
+from recu_analysis.analysis.selection import WindowSpan
 from recu_analysis.errors import InputError, LayerNotFoundError
 from recu_analysis.store.record import merged
 from recu_analysis.testing import random_walk, synthetic_run
@@ -217,9 +217,9 @@ def test_too_few_weights_for_the_bins(run):
 
 
 def test_histogram_counts_every_weight_once(run):
-    table = weight_histogram(run, "second", window=WindowRange(2, 4))
+    table = weight_histogram(run, "second", window=WindowSpan(2, 5))
     assert table[["core", "tail_active", "dead"]].to_numpy().sum() == 320
-    row = dead_weights(run, layers="second", window=WindowRange(2, 4)).iloc[0]
+    row = dead_weights(run, layers="second", window=WindowSpan(2, 5)).iloc[0]
     assert table["dead"].sum() == row["dead"]
     np.testing.assert_allclose(table["left"], -table["right"][::-1])
 

@@ -10,7 +10,7 @@ from scipy import stats
 
 from recu_analysis import open_run
 from recu_analysis.analysis.fits import fit_table
-from recu_analysis.analysis.selection import WindowRange
+from recu_analysis.analysis.selection import WindowSpan
 from recu_analysis.errors import LayerNotFoundError, WindowNotFoundError
 from recu_analysis.testing import synthetic_run
 from recu_analysis.theory.empirical import differential_entropy
@@ -213,12 +213,12 @@ def test_flat_and_steep_weights_have_no_shape_and_a_note(tmp_path):
 
 
 def test_patterns_and_windows(fitted):
-    table = fit_table(fitted, layers="body.*", window=WindowRange(0, 1))
+    table = fit_table(fitted, layers="body.*", window=WindowSpan(0, 2))
     assert table["layer"].tolist() == ["body.normal", "body.laplace"]
     assert table["window"].tolist() == [1, 1]
     w = standardised(rows_of(fitted, "body.laplace", window=1))
     assert table["b_hat"][1] == pytest.approx(np.abs(w).mean(), rel=1e-6)
-    initial = fit_table(fitted, layers="body.laplace", window=WindowRange(0, 0))
+    initial = fit_table(fitted, layers="body.laplace", window=WindowSpan(0, 1))
     w = standardised(rows_of(fitted, "body.laplace", window=0))
     assert initial["b_hat"][0] == pytest.approx(np.abs(w).mean(), rel=1e-6)
 
@@ -234,7 +234,7 @@ def test_what_is_not_there_is_said(fitted):
     with pytest.raises(LayerNotFoundError, match=r"'tail\*'.*body.normal"):
         fit_table(fitted, layers="tail*")
     with pytest.raises(WindowNotFoundError, match=r"has the windows 0 to 2, not 7"):
-        fit_table(fitted, window=WindowRange(7, 7))
+        fit_table(fitted, window=WindowSpan(7, 8))
 
 
 def test_few_weights_a_channel_are_said_to_look_lighter_tailed(tmp_path):

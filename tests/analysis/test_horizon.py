@@ -8,7 +8,7 @@ from scipy import spatial
 
 from recu_analysis import dead_weights, open_run
 from recu_analysis.analysis.horizon import common_stretch, final_stretch, horizon, memory_between
-from recu_analysis.analysis.selection import WindowRange
+from recu_analysis.analysis.selection import WindowSpan
 from recu_analysis.cli.stretches import choice
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform, standard_scores
@@ -55,7 +55,7 @@ def test_the_final_stretch_is_the_shortest_that_forgets_half(forgetful_run):
     ]
     expected = max(first for first, memory in enumerate(memories, start=1) if memory <= 0.5)
     assert found.long
-    assert found.range == WindowRange(expected, 12)
+    assert found.span == WindowSpan(expected, 13)
     assert found.memory == pytest.approx(memories[expected - 1], abs=1e-6)
 
 
@@ -67,14 +67,14 @@ def test_the_horizon_is_the_shortest_stretch_after_a_window(forgetful_run):
             for last in range(after + 1, 13)
         }
         expected = min(last for last, memory in memories.items() if memory <= 0.5)
-        assert horizon(run, after).range == WindowRange(after + 1, expected)
+        assert horizon(run, after).span == WindowSpan(after + 1, expected + 1)
     assert horizon(run, 11) is None
 
 
 def test_without_a_long_stretch_it_is_the_last_half_and_says_so(tmp_path):
     run = open_run(synthetic_run(tmp_path / "run").path)
     found = final_stretch(run)
-    assert (found.range, found.long) == (WindowRange(3, 4), False)
+    assert (found.span, found.long) == (WindowSpan(3, 5), False)
     assert found.memory > 0.5
 
 
@@ -93,17 +93,17 @@ def test_layers_without_scores_have_no_memory(tmp_path):
 def test_the_last_half_begins_after_a_gap(tmp_path):
     path = synthetic_run(tmp_path / "run").path
     shutil.rmtree(window_folder(path, 2))
-    assert final_stretch(open_run(path)).range == WindowRange(4, 4)
+    assert final_stretch(open_run(path)).span == WindowSpan(4, 5)
 
 
 def test_runs_that_end_alike_share_the_longer_stretch(forgetful_run, tmp_path):
     quick = {"a": forgetful((8, 200), 24, keep=0.7), "b": forgetful((4, 100), 24, keep=0.7)}
     other = open_run(synthetic_run(tmp_path / "quick", quick, windows=12).path)
     run = open_run(forgetful_run.path)
-    assert final_stretch(other).range.first > final_stretch(run).range.first
-    assert common_stretch({"slow": run, "quick": other}) == dict.fromkeys(("slow", "quick"), final_stretch(run).range)
+    assert final_stretch(other).span.start > final_stretch(run).span.start
+    assert common_stretch({"slow": run, "quick": other}) == dict.fromkeys(("slow", "quick"), final_stretch(run).span)
     short = open_run(synthetic_run(tmp_path / "short", {"a": random_walk((4, 30), 6)}, windows=3).path)
-    assert common_stretch({"slow": run, "short": short})["short"] == WindowRange(2, 3)
+    assert common_stretch({"slow": run, "short": short})["short"] == WindowSpan(2, 4)
 
 
 def test_weights_that_are_not_finite_are_left_out(tmp_path):
@@ -131,6 +131,6 @@ def test_a_horizon_before_a_gap_is_found(tmp_path):
     path = synthetic_run(tmp_path / "run", {"a": random_walk((10, 60), 40, step=0.4, seed=1)}, windows=8).path
     whole = horizon(open_run(path), 0)
     shutil.rmtree(window_folder(path, 6))
-    assert whole.range.last < 6
+    assert whole.span.last < 6
     assert horizon(open_run(path), 0) == whole
     assert horizon(open_run(path), 4) is None, "window 5 alone is too short, and the next is missing"

@@ -9,7 +9,7 @@ from scipy import spatial
 from recu_analysis import dead_weights, layer_table, open_run
 from recu_analysis.analysis.deadness import totals
 from recu_analysis.analysis.network import OF_A_LAYER
-from recu_analysis.analysis.selection import WindowRange
+from recu_analysis.analysis.selection import WindowSpan
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.standardize import standard_scores
 
@@ -62,10 +62,10 @@ def test_means_are_those_over_all_weights(run_with_nan, position):
 
 
 def test_a_range_and_some_layers_have_one_row(run_with_nan):
-    row = layer_table(run_with_nan, window=WindowRange(1, 4), layers=["a", "c"], network=True)
+    row = layer_table(run_with_nan, window=WindowSpan(1, 5), layers=["a", "c"], network=True)
     assert row["weights"].tolist() == [4 * 27 + 30]
     assert row["updates"].tolist() == [12]
-    layers = dead_weights(run_with_nan, window=WindowRange(1, 4), layers=["a", "c"])
+    layers = dead_weights(run_with_nan, window=WindowSpan(1, 5), layers=["a", "c"])
     assert row["memory"].item() == pytest.approx(np.average(layers["memory"], weights=layers["counted"]))
     assert row["silent_fraction_tail"].item() == pytest.approx(totals(layers)["silent_fraction_tail"])
 

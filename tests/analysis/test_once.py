@@ -26,7 +26,7 @@ from recu_analysis.analysis.mask import signs_changed
 from recu_analysis.analysis.measured import measured_tradeoff
 from recu_analysis.analysis.parallel import processes
 from recu_analysis.analysis.query import answer, gather, gathered
-from recu_analysis.analysis.selection import WindowRange
+from recu_analysis.analysis.selection import WindowSpan
 from recu_analysis.cli import cli
 from recu_analysis.figures.print import export, fitting
 from recu_analysis.report import embedded_figures, report
@@ -87,7 +87,7 @@ def assert_once(counts):
 ANALYSES = {
     "dead_weights": dead_weights,
     "layer_table": layer_table,
-    "layer_table of a range": lambda run: layer_table(run, window=WindowRange(3, 8)),
+    "layer_table of a range": lambda run: layer_table(run, window=WindowSpan(3, 9)),
     "tails": tails,
     "flip_table": flip_table,
     "fit_table": fit_table,
@@ -167,7 +167,7 @@ def test_the_search_for_a_stretch_reads_starts_once_and_the_end_once_a_batch(pai
     monkeypatch.setattr(TensorFile, "read", counting)
     run = open_run(pair / "baseline")
     stretch = horizon.final_stretch(run)
-    length = stretch.range.last - stretch.range.first + 1
+    length = stretch.span.last - stretch.span.start + 1
     assert 2 < length < WINDOWS, "several batches, not all windows"
     last = f"window-{WINDOWS:06}"
     ends = [count for (window, _), count in counts.items() if window == last]
@@ -191,12 +191,12 @@ def test_the_shortest_stretch_is_found_whatever_the_batches(pair):
         found = horizon.final_stretch(part)
         assert found.long == (first is not None)
         if first is not None:
-            assert found.range == WindowRange(first, windows)
+            assert found.span == WindowSpan(first, windows + 1)
 
 
 def test_answers_together_are_those_alone(pair):
     run, other = open_run(pair / "recu"), open_run(pair / "baseline")
-    at, both = WindowRange(4, 9), {"recu": run, "baseline": other}
+    at, both = WindowSpan(4, 10), {"recu": run, "baseline": other}
     queries = {
         "layer_table": layer_table_query(run),
         "flips": flip_table_query(run),
@@ -216,7 +216,7 @@ def test_memory_does_not_grow_with_the_windows(tmp_path):
     walk = random_walk((64, 400), 48, step=0.1)
     for windows in (6, 48):
         run = open_run(synthetic_run(tmp_path / str(windows), {"a": walk}, windows=windows).path)
-        at = WindowRange(1, windows)
+        at = WindowSpan(1, windows + 1)
         queries = [layer_table_query(run), flip_table_query(run), channel_sums_query(run, at), claims_query(run)]
         tracemalloc.start()
         answer(gather(*queries).leaves)

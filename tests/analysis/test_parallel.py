@@ -23,7 +23,7 @@ from recu_analysis.analysis.flips import flip_table
 from recu_analysis.analysis.magnitude import by_magnitude
 from recu_analysis.analysis.measured import measured_tradeoff
 from recu_analysis.analysis.parallel import by_layer, processes
-from recu_analysis.analysis.selection import WindowRange
+from recu_analysis.analysis.selection import WindowSpan
 from recu_analysis.errors import DamagedError, InputError
 from recu_analysis.testing import random_walk, synthetic_run
 
@@ -37,10 +37,10 @@ ANALYSES = {
     "transitions": transitions,
     "cohorts": lambda run: cohorts(run, 1),
     "measured_tradeoff": measured_tradeoff,
-    "sums of claims": lambda run: pd.DataFrame(np.concatenate(channel_sums_query(run, WindowRange(1, 4)).run())),
+    "sums of claims": lambda run: pd.DataFrame(np.concatenate(channel_sums_query(run, WindowSpan(1, 5)).run())),
     "compare": lambda run: compare({"run": run}),
     "curves": lambda run: curves({"run": run}),
-    "differences": lambda run: pd.DataFrame(statistics_query(run, WindowRange(1, 4), 0.85, None).run()).astype(str),
+    "differences": lambda run: pd.DataFrame(statistics_query(run, WindowSpan(1, 5), 0.85, None).run()).astype(str),
 }
 
 

@@ -6,7 +6,7 @@ from scipy import stats
 
 from recu_analysis import open_run, tradeoff
 from recu_analysis.analysis.measured import measured_tradeoff
-from recu_analysis.analysis.selection import WindowRange
+from recu_analysis.analysis.selection import WindowSpan
 from recu_analysis.errors import InputError, LayerNotFoundError, WindowNotFoundError
 from recu_analysis.testing import synthetic_run
 from recu_analysis.theory import entropy, laplace, quantization
@@ -111,7 +111,7 @@ def expected_row(rows, tau, target):
 
 
 @pytest.mark.parametrize("target", [2.0, None])
-@pytest.mark.parametrize("window", [None, WindowRange(0, 1)])
+@pytest.mark.parametrize("window", [None, WindowSpan(0, 2)])
 def test_measured_beside_the_closed_forms(tmp_path, target, window):
     run = recorded(tmp_path, two_layers(), WeightTransform(center=True, target=target, clamp=True))
     table = measured_tradeoff(run, (0.6, 1.0), 3, window=window)
@@ -145,7 +145,7 @@ def test_layers_without_weights_to_measure_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"layer normal.*window 2: 12 of 12 channels.*con"):
         measured_tradeoff(run)
     with pytest.raises(InputError, match=r"layer normal.*window 1: 12 of 12 channels.*N"):
-        measured_tradeoff(run, window=WindowRange(1, 1))
+        measured_tradeoff(run, window=WindowSpan(1, 2))
     plain = recorded(tmp_path / "plain", walks, WeightTransform())
     with pytest.raises(InputError, match=r"window 2: 12 of 12 channels.*constant"):
         measured_tradeoff(plain)
@@ -157,6 +157,6 @@ def test_what_measured_tradeoff_refuses(tmp_path):
     with pytest.raises(LayerNotFoundError, match=r"'conv'.*normal, laplace"):
         measured_tradeoff(run, layers="conv")
     with pytest.raises(WindowNotFoundError, match="has the windows 0 to 2, not 9"):
-        measured_tradeoff(run, window=WindowRange(9, 9))
+        measured_tradeoff(run, window=WindowSpan(9, 10))
     with pytest.raises(InputError, match=r"tau.*2 points.*1000000, not 1"):
         measured_tradeoff(run, points=1)

@@ -165,7 +165,7 @@ def test_z_and_its_path_are_those_of_a_plain_loop(tmp_path, told):
     for window, (first, last) in zip(run.windows[1:], ((0, 8), (8, 16), (16, 24)), strict=True):
         path = sum(np.abs(z[update] - z[update - 1]) for update in range(first + 1, last + 1))
         np.testing.assert_allclose(window[""].zpath, path, rtol=1e-6)
-        dead = ra.dead_weights(run, window=ra.WindowRange(window.number, window.number)).iloc[0]
+        dead = ra.dead_weights(run, window=ra.WindowSpan(window.number, window.number + 1)).iloc[0]
         far = np.sort(np.abs(z[first]), axis=None)[-round(0.3 * z[first].size)]
         tail = np.abs(z[first]) >= far
         assert dead["mobility_tail"] == pytest.approx(path[tail].mean() / (last - first))
@@ -207,7 +207,7 @@ def test_signs_alone_have_no_distance_so_that_z_stays_that_of_the_latent_weight(
     path = sum(np.abs(now - before) for before, now in itertools.pairwise(z))
     np.testing.assert_allclose(run.windows[1][""].zpath, path, rtol=1e-5)
     assert set(np.unique(run.windows[1][""].effective)) == {-1.0, 1.0}
-    dead = ra.dead_weights(run, window=ra.WindowRange(1, 1)).iloc[0]
+    dead = ra.dead_weights(run, window=ra.WindowSpan(1, 2)).iloc[0]
     assert dead["memory"] == pytest.approx((z[0] * z[-1]).sum() / np.sqrt((z[0] ** 2).sum() * (z[-1] ** 2).sum()))
     assert dead["mobility_tail"] > 0
 
@@ -224,7 +224,7 @@ def test_what_recordings_say_of_z_goes_with_them(tmp_path):
 def test_the_zpath_of_a_run_that_does_not_say_whose_it_is_counts_for_nothing(tmp_path):
     shutil.copytree(OLD, tmp_path / "run")
     run = open_run(tmp_path / "run")
-    window = ra.WindowRange(2, 6)
+    window = ra.WindowSpan(2, 7)
     with pytest.raises(NotRecordedError, match=r"zpath.*layer 'odd'"):
         _ = run.windows[3]["odd"].zpath
     assert run.windows[3]["odd"].array("zpath").any()
@@ -306,4 +306,4 @@ def test_a_run_measures_z_to_its_end_as_it_began(tmp_path):
     model[0].slope = 1e9  # signs by now, whose z would be that of the latent weights
     run = train(resume=1)
     assert run.header.layers[0].z == "effective"
-    pd.testing.assert_frame_equal(ra.dead_weights(run, window=ra.WindowRange(1, 1)), before)
+    pd.testing.assert_frame_equal(ra.dead_weights(run, window=ra.WindowSpan(1, 2)), before)

@@ -86,7 +86,7 @@ def test_updates_in_no_window_are_told_and_not_merged_over(tmp_path):
         with pytest.raises(WindowNotFoundError, match=r"41 to 50.*window 2 \("):
             merged(chosen, "1")
     with pytest.raises(WindowNotFoundError, match="updates 41 to 50 are in no window"):
-        ra.dead_weights(run, window=ra.WindowRange(1, 5))
+        ra.dead_weights(run, window=ra.WindowSpan(1, 6))
     with pytest.raises(WindowNotFoundError, match="updates 41 to 50 are in no window"):
         ra.cohorts(run, 1)
     merged(run.windows[4:], "1")

@@ -53,7 +53,7 @@ def without_zpath(expected):
 def test_tables_are_those_of_the_version_that_wrote_the_run(name):
     run = open_run(CORPUS / name)
     expected = without_zpath(json.loads((CORPUS / f"{name}.json").read_text()))
-    window = ra.WindowRange.parse(expected["windows"])
+    window = ra.WindowSpan.parse(expected["windows"])
     assert run.header.version == 1
     assert run.problems == ()
     layers = [{RENAMED.get(name, name): value for name, value in row.items()} for row in expected["layers"]]

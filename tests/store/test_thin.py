@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recu_analysis import dead_weights, layer_table, open_run
-from recu_analysis.analysis.selection import WindowRange
+from recu_analysis.analysis.selection import WindowSpan
 from recu_analysis.errors import (
     DamagedError,
     InputError,
@@ -45,9 +45,9 @@ def test_tables_over_the_kept_windows_are_those_of_the_ranges_before(ten_windows
         (10, 11, 20),
     ]
     for text in ("1", "2:6", "6:11", "1:11", "1:6", "2:11"):
-        whole = WindowRange.parse(text)
-        first = next(window.number for window in after.windows if window.number >= whole.first)
-        kept = WindowRange(first, whole.last)
+        whole = WindowSpan.parse(text)
+        first = next(window.number for window in after.windows if window.number >= whole.start)
+        kept = WindowSpan(first, whole.stop)
         pd.testing.assert_frame_equal(
             layer_table(before, window=whole), layer_table(after, window=kept), check_exact=False, rtol=1e-5
         )

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.claims.finding import Patterns
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.selection import WindowRange
+    from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
@@ -100,10 +100,10 @@ def _flips(sums: Sequence[Sequence[Values]], stretches: Sequence[Stretch]) -> Fi
 
 
 def _sums(runs: Sequence[Run], stretches: Sequence[Stretch], layers: Patterns) -> Query[tuple[list[Values], ...]]:
-    return gather(*(channel_sums_query(run, at.range, layers=layers) for run, at in zip(runs, stretches, strict=True)))
+    return gather(*(channel_sums_query(run, at.span, layers=layers) for run, at in zip(runs, stretches, strict=True)))
 
 
-def _paired(runs: Sequence[Run], baseline: Sequence[Run]) -> tuple[list[tuple[Run, Run]], dict[str, WindowRange], str]:
+def _paired(runs: Sequence[Run], baseline: Sequence[Run]) -> tuple[list[tuple[Run, Run]], dict[str, WindowSpan], str]:
     """Pairs of runs, stretches of equal length by their paths, and why there are none; empty where there are."""
     paired = pairs(runs, baseline)
     if not paired:
@@ -174,5 +174,5 @@ def _long_stretches(runs: Sequence[Run]) -> tuple[list[Stretch], str]:
 
 
 def _windows(stretches: Sequence[Stretch]) -> str:
-    shown = ", ".join(f"{stretch.range} (memory {stretch.memory:.2f})" for stretch in stretches)
+    shown = ", ".join(f"{stretch.span} (memory {stretch.memory:.2f})" for stretch in stretches)
     return f"windows {shown}"

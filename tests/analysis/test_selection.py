@@ -7,7 +7,7 @@ import pytest
 
 from recu_analysis import open_run
 from recu_analysis.analysis.selection import (
-    WindowRange,
+    WindowSpan,
     decay_time,
     last_half,
     moving_windows,
@@ -19,21 +19,21 @@ from recu_analysis.store.record import merged
 from recu_analysis.testing import layer_state, random_walk, synthetic_run
 
 
-@pytest.mark.parametrize(("text", "bounds"), [("7", (7, 7)), ("10:20", (10, 19)), ("0:1", (0, 0))])
+@pytest.mark.parametrize(("text", "bounds"), [("7", (7, 8)), ("10:20", (10, 20)), ("0:1", (0, 1))])
 def test_ranges_are_half_open(text, bounds):
-    parsed = WindowRange.parse(text)
-    assert (parsed.first, parsed.last) == bounds
-    assert WindowRange.parse(str(parsed)) == parsed
+    parsed = WindowSpan.parse(text)
+    assert (parsed.start, parsed.stop) == bounds
+    assert WindowSpan.parse(str(parsed)) == parsed
 
 
 @pytest.mark.parametrize("text", ["", "a", "-1", "1:", ":3", "1:2:3", "5:5", "5:3", "1.5"])
 def test_what_is_no_range_is_refused(text):
     with pytest.raises(InputError):
-        WindowRange.parse(text)
+        WindowSpan.parse(text)
 
 
 def test_default_is_the_last_half(run):
-    assert last_half(run) == WindowRange(3, 4)
+    assert last_half(run) == WindowSpan(3, 5)
     assert [window.number for window in moving_windows(run)] == [1, 2, 3, 4]
 
 
@@ -53,9 +53,9 @@ def test_a_sentence_says_which_windows_there_are(numbers, text):
 
 def test_windows_that_are_not_there(run):
     with pytest.raises(WindowNotFoundError, match="has the windows 0 to 4, not all of 3:9"):
-        select_windows(run, WindowRange(3, 8))
+        select_windows(run, WindowSpan(3, 9))
     with pytest.raises(WindowNotFoundError, match="hold no updates; window 0 is the initial state"):
-        select_windows(run, WindowRange(0, 0))
+        select_windows(run, WindowSpan(0, 1))
 
 
 def test_layers_by_pattern(run):
