@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _OPEN = "/proc/self/fd"
 
 
-class HeldFolder:
+class LockedFolder:
     """A folder that is made where it is not there, and that no other process may take until it is released.
 
     Parameters
@@ -55,7 +55,7 @@ class HeldFolder:
         except BaseException:
             self._leave()
             raise
-        _HELD.add(self)
+        _LOCKED.add(self)
 
     @property
     def root(self) -> Path:
@@ -120,7 +120,7 @@ class HeldFolder:
 
     def forget(self) -> None:
         """Close the descriptors and leave the lock as it is, which a parent process may hold."""
-        _HELD.discard(self)
+        _LOCKED.discard(self)
         for descriptor in (self._lock, self._folder):
             if descriptor >= 0:
                 os.close(descriptor)
@@ -147,11 +147,11 @@ def _current_path(descriptor: int) -> Path | None:
 
 
 #: What this process holds: a forked child holds none of it, and its end means nothing.
-_HELD: WeakSet[HeldFolder] = WeakSet()
+_LOCKED: WeakSet[LockedFolder] = WeakSet()
 
 
 def _forget_all() -> None:
-    for held in list(_HELD):
+    for held in list(_LOCKED):
         held.forget()
 
 

@@ -17,7 +17,7 @@ from recu_analysis.store.background import Background
 from recu_analysis.store.durable import append, as_store_error, check_room, commit, sync_directory
 from recu_analysis.store.header import RunHeader
 from recu_analysis.store.limits import check_recordable
-from recu_analysis.store.locked_folder import HeldFolder, absolute
+from recu_analysis.store.locked_folder import LockedFolder, absolute
 from recu_analysis.store.quantities import QUANTITIES, requests_of, rows_of
 from recu_analysis.store.replaced import Replaced
 from recu_analysis.store.run import open_run
@@ -118,7 +118,7 @@ class RunWriter:
         )
         with as_store_error(path, "cannot be prepared for recording"):
             refuse_existing(path, resume)
-            self._held = HeldFolder(path)
+            self._held = LockedFolder(path)
             try:
                 refuse_existing(path, resume)  # again: another process may have come and gone meanwhile
                 self._prepare(header, resume, start or {})

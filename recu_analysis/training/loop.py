@@ -204,7 +204,7 @@ def _begun(
     if position.epochs == config.epochs:
         return position  # nobody moves it on, and it may lie where nothing can be written
     if ours.first:
-        held.enter_context(run_folder.held(folder))
+        held.enter_context(run_folder.locked(folder))
     ours.wait()
     return _position(config, folder, ours)
 

@@ -23,7 +23,7 @@ OWN = (HISTORY, CHECKPOINTS, RUN_FILE, LOCK_FILE)
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Within this context no other process goes on with the run in a folder.
 
     Raises
@@ -87,7 +87,7 @@ def _make_way(folder: Path, *, overwrite: bool) -> None:
             f"{folder} holds {foreign[0]}, which no training wrote, so --overwrite leaves it alone; move that elsewhere"
         )
     # Refuses while something still records there.
-    with held(folder):
+    with locked(folder):
         clear(folder)
 
 
