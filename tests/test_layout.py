@@ -8,7 +8,7 @@ PACKAGE = TESTS.parent / "recu_analysis"
 SUBJECTS = {
     "analysis": {"engine", "once", "planted"},
     "capture": {"going_on", "sums"},
-    "cli": {"data_sets", "missing"},
+    "cli": {"data_sets", "missing", "run_list"},
     "docs": {"build", "commands_page", "mathematics_page", "notebook", "pages"},
     "figures": {"arms", "latex", "plot_functions"},
     "integrations": {"dashboards", "ranks"},
