@@ -81,6 +81,11 @@ def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -
     clamping, _ = sides(list(runs.values()))
     tested = {label: run for label, run in runs.items() if run in clamping}
     others = {**(baseline or {}), **{label: run for label, run in runs.items() if label not in tested}}
+    return _page_query(everything, tested, others).run()
+
+
+def _page_query(everything: Mapping[str, Run], tested: Mapping[str, Run], others: Mapping[str, Run]) -> Query[str]:
+    """The query of all that the page shows, and the page."""
     samples = sample(everything)
     chosen = common_stretch({label: each.run for label, each in samples.items()})
     parts = gather(
@@ -94,7 +99,7 @@ def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -
 
     def page(found: tuple[Any, ...]) -> str:
         tables, stretches, constant, claims, data, figures = found
-        pictures, missing = embedded_figures(samples, figures)
+        drawings, missing = embedded_figures(samples, figures)
         nonfinite = {label: int(table["nonfinite"].sum()) for label, table in tables.items()}
         unvarying = {label: sum(counts.values()) for label, counts in constant.items()}
         return _render(
@@ -107,12 +112,12 @@ def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -
             layer_columns=[in_unicode(heading(name)) for name in LAYER_COLUMNS],
             layer_rows=_layer_rows(tables),
             stretches=chosen,
-            drawings=pictures,
+            drawings=drawings,
             missing=missing,
             data=data,
         )
 
-    return parts.then(page).run()
+    return parts.then(page)
 
 
 def _listed(labels: Iterable[str]) -> str:
