@@ -5,9 +5,9 @@ from .analysis.cohorts import cohorts as cohorts
 from .analysis.cohorts import transitions as transitions
 from .analysis.deadness import dead_weights as dead_weights
 from .analysis.distance import tails as tails
+from .analysis.final_windows import decorrelation_time as decorrelation_time
 from .analysis.fits import fit_table as fit_table
 from .analysis.flips import flip_table as flip_table
-from .analysis.horizon import horizon as horizon
 from .analysis.layers import layer_table as layer_table
 from .analysis.magnitude import by_magnitude as by_magnitude
 from .analysis.measured import measured_tradeoff as measured_tradeoff

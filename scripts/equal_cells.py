@@ -92,7 +92,7 @@ def tables_of_run(run: Path) -> Iterator[Table]:
     yield from (ask("layer_table", window=every, network=whole) for whole in (False, True))
     yield from (ask(name, window=over) for name in ("dead_weights", "tails", "by_magnitude"))
     yield ask("cohorts", start=first)
-    yield ask("horizon", after=0)
+    yield ask("decorrelation_time", after=0)
     yield from (ask(name) for name in ("transitions", "flip_table"))
     yield from (ask("fit_table", window=at_end, raw=raw) for raw in (False, True))
     yield ask("measured_tradeoff", window=at_end)

@@ -117,7 +117,7 @@ def formats(params):
 def test_every_public_function_that_returns_a_table_is_compared():
     tables = {name for name in ra.__all__ if "DataFrame" in str(returned(getattr(ra, name)))}
     assert {"layer_table", "tails", "claims", "paper_table"} <= tables
-    assert tables | {"horizon"} <= texts()
+    assert tables | {"decorrelation_time"} <= texts()
 
 
 def returned(function):

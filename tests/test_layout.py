@@ -6,7 +6,7 @@ TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "recu_analysis"
 #: What tests of several modules are about, where no module has the name.
 SUBJECTS = {
-    "analysis": {"engine", "once", "planted"},
+    "analysis": {"once", "planted"},
     "capture": {"going_on", "sums"},
     "cli": {"data_sets", "missing", "run_list"},
     "docs": {"build", "commands_page", "mathematics_page", "notebook", "pages"},

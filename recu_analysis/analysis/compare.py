@@ -8,7 +8,7 @@ import pandas as pd
 
 from recu_analysis.analysis.arms import arms, differing, layers_of, sampled
 from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights_query, totals
-from recu_analysis.analysis.horizon import equal_stretches
+from recu_analysis.analysis.final_windows import equal_final_windows
 from recu_analysis.analysis.logged import last_logged
 from recu_analysis.analysis.query import gathered
 from recu_analysis.analysis.selection import decay_time
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def compare(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
-    """What runs ended with, over the final stretch of windows with memory of at most 1/2.
+    """What runs ended with, over the final windows.
 
     Parameters
     ----------
@@ -37,17 +37,17 @@ def compare(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.DataFra
     Returns
     -------
     DataFrame
-        One row a run: run, first_window and last_window (of a final stretch that has the same number of updates in
+        One row a run: run, first_window and last_window (final windows that hold the same number of updates in
         all), updates (of the whole run), decay_time (T of the whole run), val_top1 (per cent, last
-        mark; NaN if none was logged), and of the whole network over the stretch, weighted by
+        mark; NaN if none was logged), and of the whole network over them, weighted by
         the layers' weights: dead_fraction, silent_fraction_tail, silent_fraction_core, mobility_tail,
-        mobility_core (standard deviations per update), mobility_ratio (tail to core, the median layer), memory; exact
-        (whether every update was seen).
+        mobility_core (standard deviations per update), mobility_ratio (tail to core, the median layer),
+        autocorrelation; exact (whether every update was seen).
 
     Raises
     ------
     InputError
-        If the windows of the runs make no stretches of the same number of updates.
+        If the windows of the runs make no final windows of the same number of updates.
     WindowNotFoundError
         If a run holds no window with updates.
     """
@@ -56,10 +56,10 @@ def compare(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.DataFra
 
 def compare_query(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> Query[pd.DataFrame]:
     """The query of `compare`; it raises what that raises."""
-    stretches = equal_stretches(runs)
-    tables = {label: dead_weights_query(run, stretches[label], tail_tau=tail_tau) for label, run in runs.items()}
+    spans = equal_final_windows(runs)
+    tables = {label: dead_weights_query(run, spans[label], tail_tau=tail_tau) for label, run in runs.items()}
     return gathered(tables).then(
-        lambda found: pd.DataFrame([_row(label, runs[label], stretches[label], found[label]) for label in runs])
+        lambda found: pd.DataFrame([_row(label, runs[label], spans[label], found[label]) for label in runs])
     )
 
 
@@ -75,7 +75,7 @@ def _row(label: str, run: Run, window: WindowSpan, table: pd.DataFrame) -> dict[
         "val_top1": last_logged(run, "val_top1"),
         **{name: total[name] for name in shown},
         "mobility_ratio": float((table["mobility_tail"] / table["mobility_core"]).median()),
-        "memory": total["memory"],
+        "autocorrelation": total["autocorrelation"],
         "exact": not sampled(run),
     }
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from recu_analysis.analysis.horizon import choose
+from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import select_windows
@@ -16,7 +16,7 @@ from recu_analysis.errors import InputError, NotRecordedError, unknown
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.laplace import check_tau
 from recu_analysis.theory.quickselect import median, of_rank
-from recu_analysis.theory.standardize import memory
+from recu_analysis.theory.standardize import autocorrelation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,12 +121,12 @@ class Movement:
         return moved
 
     @property
-    def memory(self) -> float:
+    def autocorrelation(self) -> float:
         """Cosine of z at the start and at the end: 1 where nothing moved, 0 where nothing is left of the start.
 
         NaN where no channel has weights that differ.
         """
-        return memory(self.over_layer(self.z), self.over_layer(self.z_end))
+        return autocorrelation(self.over_layer(self.z), self.over_layer(self.z_end))
 
     def over_layer(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """What is known of the weights that count, in the layer's shape, NaN for the others."""
@@ -265,7 +265,7 @@ def dead_weights(
     tail_tau : float or "window"
         Level of the tail, taken at the start of the range.
     window : WindowSpan, optional
-        By default the shortest final stretch with memory of at most 1/2; see `recu_analysis.analysis.horizon`.
+        By default the final windows; see `recu_analysis.analysis.final_windows`.
     layers : str or sequence of str, optional
         Patterns of layer names.
 
@@ -275,8 +275,8 @@ def dead_weights(
         One row a layer: layer, weights, first_window, last_window, updates, exact, dead_fraction, dead (a count);
         the fraction by each criterion (tail_fraction, silent_fraction, still_fraction, tail_silent_fraction,
         tail_still_fraction); silent_fraction_tail, silent_fraction_core; mobility_tail, mobility_core (standard
-        deviations per update); memory; decay_time (T of the range); nonfinite (weights that are NaN or infinite);
-        counted (weights with a record of numbers, of which the fractions are).
+        deviations per update); autocorrelation; decay_time (T of the windows); nonfinite (weights that are NaN or
+        infinite); counted (weights with a record of numbers, of which the fractions are).
 
     Raises
     ------
@@ -322,7 +322,7 @@ def _row(
         "silent_fraction_core": mean(moved.silent, ~moved.tail),
         "mobility_tail": mean(moved.mobility, moved.tail),
         "mobility_core": mean(moved.mobility, ~moved.tail),
-        "memory": moved.memory,
+        "autocorrelation": moved.autocorrelation,
         "decay_time": record.summary.decay_time,
         "nonfinite": moved.nonfinite,
         "counted": moved.z.size,
@@ -333,7 +333,7 @@ def totals(table: pd.DataFrame) -> pd.Series[Any]:
     """The whole network's row of a `dead_weights` table: counts added, means weighted by the weights counted."""
     weights = table["counted"]
     tail = weights * table["tail_fraction"]
-    averaged = [name for name in table if str(name).endswith(("fraction", "_tail", "_core", "memory"))]
+    averaged = [name for name in table if str(name).endswith(("fraction", "_tail", "_core", "autocorrelation"))]
     known = {
         "layer": "all",
         "weights": table["weights"].sum(),

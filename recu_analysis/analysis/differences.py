@@ -12,7 +12,7 @@ from recu_analysis.analysis.arms import Arm, arms, pairs
 from recu_analysis.analysis.compare import check_same_layers
 from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights_query, totals
 from recu_analysis.analysis.distance import COLUMNS, RATIOS, channel_sums_query, ratio
-from recu_analysis.analysis.horizon import equal_stretches
+from recu_analysis.analysis.final_windows import equal_final_windows
 from recu_analysis.analysis.query import gather, gathered
 from recu_analysis.analysis.selection import WindowSpan, moving_windows
 from recu_analysis.errors import InputError
@@ -63,7 +63,7 @@ def layer_differences(
 ) -> pd.DataFrame:
     """Differences of every layer's statistics to those of the first run, or of its group of seeds.
 
-    Taken over final stretches of the same number of updates. Seeds of one experiment are one group, see
+    Taken over final windows of the same number of updates. Seeds of one experiment are one group, see
     `recu_analysis.analysis.arms.arms`. Where both groups have runs of the same two or more seeds the difference is the
     mean over seeds, with Student's interval; else it is that of the two runs of the same seed, or of the groups' first
     runs where there are none, with an interval from the output channels of either.
@@ -88,7 +88,7 @@ def layer_differences(
     Raises
     ------
     InputError
-        If the runs have different layers, make no stretches of the same length, or are all one group, or one run or
+        If the runs have different layers, make no final windows of the same length, or are all one group, or one run or
         one seed of an experiment is there twice.
     LayerNotFoundError, WindowNotFoundError
         If a pattern matches nothing, or a run holds no window with updates.
@@ -104,8 +104,8 @@ def layer_differences_query(
     reference, *others = arms(runs)
     if not others:
         raise InputError("these runs differ in their seed alone, so that there is nothing to compare; add another arm")
-    stretches = equal_stretches(runs)
-    statistics = {run.id: statistics_query(run, stretches[label], tail_tau, layers) for label, run in runs.items()}
+    spans = equal_final_windows(runs)
+    statistics = {run.id: statistics_query(run, spans[label], tail_tau, layers) for label, run in runs.items()}
     return gathered(statistics).then(lambda found: _differences(found, reference, others))
 
 
@@ -170,7 +170,7 @@ def curves(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.DataFram
     DataFrame
         One row a run and window with updates: run, window, epoch and every other metric that was logged with its mark;
         and of the whole network in that window silent_fraction_tail, silent_fraction_core, mobility_tail,
-        mobility_core and memory.
+        mobility_core and autocorrelation.
 
     Raises
     ------
@@ -188,7 +188,7 @@ def curves_query(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> Query
 
 def _curve_query(label: str, run: Run, tail_tau: TailTau) -> Query[list[dict[str, Any]]]:
     """The rows of one run."""
-    names = ("silent_fraction_tail", "silent_fraction_core", "mobility_tail", "mobility_core", "memory")
+    names = ("silent_fraction_tail", "silent_fraction_core", "mobility_tail", "mobility_core", "autocorrelation")
     logged = {mark["window"]: mark for mark in run.marks() if mark.get("window") is not None}
     numbers = [window.number for window in moving_windows(run)]
 

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.special import ndtr
 
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
-from recu_analysis.analysis.horizon import choose
+from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import select_windows
@@ -181,21 +181,21 @@ def tails(
     tail_tau : float or "window"
         Level of the tail, taken at the start of the range.
     window : WindowSpan, optional
-        By default the shortest final stretch with memory of at most 1/2; see `recu_analysis.analysis.horizon`.
+        By default the final windows; see `recu_analysis.analysis.final_windows`.
     layers : str or sequence of str, optional
         Patterns of layer names.
 
     Returns
     -------
     DataFrame
-        One row a layer: layer, weights, first_window, last_window, updates, exact, memory, slope and spread (r and s of
-        z_end = r z_start + s noise); mobility (standard deviations per update), magnitude (unit of the weights per
-        update), flip_probability (at least one flip), sign_changes (observed, end to end) and sign_changes_by_distance
-        (Phi(-slope |z| / spread)), each as a mean per weight with _tail and _core; flips_per_path_tail and _core (flips
-        per unit of zpath); auc (of abs(z) for silence: 1/2 says nothing, 1 that the silent are the farthest). Ratios
-        tail to core, mobility_ratio, magnitude_ratio and flip_risk_ratio, and observed to expected sign changes,
-        distance_ratio_tail and distance_ratio_core (below 1/2 stuck, about 1 only far), each with a 95 % interval
-        over output channels (_low, _high).
+        One row a layer: layer, weights, first_window, last_window, updates, exact, autocorrelation, slope and spread (r
+        and s of z_end = r z_start + s noise); mobility (standard deviations per update), magnitude (unit of the weights
+        per update), flip_probability (at least one flip), sign_changes (observed, end to end) and
+        sign_changes_by_distance (Phi(-slope |z| / spread)), each as a mean per weight with _tail and _core;
+        flips_per_path_tail and _core (flips per unit of zpath); auc (of abs(z) for silence: 1/2 says nothing, 1 that
+        the silent are the farthest). Ratios tail to core, mobility_ratio, magnitude_ratio and flip_risk_ratio, and
+        observed to expected sign changes, distance_ratio_tail and distance_ratio_core (below 1/2 stuck, about 1 only
+        far), each with a 95 % interval over output channels (_low, _high).
 
     Raises
     ------
@@ -224,7 +224,7 @@ def _row(run: Run, spec: LayerSpec, tail_tau: TailTau, window: WindowSpan) -> An
         "last_window": windows[-1].number,
         "updates": record.updates,
         "exact": record.exact,
-        "memory": moved.memory,
+        "autocorrelation": moved.autocorrelation,
         "slope": slope,
         "spread": spread,
         **_per_weight(spec, moved, record),

@@ -13,7 +13,7 @@ from recu_analysis.analysis.layers import by_window, initial_signs
 from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import known_windows
 from recu_analysis.store.layer_selection import select_layers
-from recu_analysis.theory.standardize import memory
+from recu_analysis.theory.standardize import autocorrelation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,13 +50,13 @@ def flip_table(run: Run, layers: Sequence[str] | str | None = None) -> pd.DataFr
     DataFrame
         One row a layer and window with updates, from the last gap on where windows are missing: layer, window, epoch,
         update (the last), updates, exact; flip_ratio (flips per weight and update; Larq's flip ratio, AdamBNN's FF),
-        silent_fraction, oscillations (flips after the first in the window, per weight), bop (ln(flips per weight and
+        silent_fraction, reversals (flips after the first in the window, per weight), bop (ln(flips per weight and
         update + e^-9), of Bop); c2i and c2i_original (AdamBNN: 1 less the share of signs that differ from the initial
         ones, and 1 less twice that share; NaN where the run does not hold the initial state); density (of z at 0, per
         standard deviation), mobility (standard deviations per update), flip_ratio_predicted (their product: the flip
         law, steps that do not depend on z); locked_fraction (weights that do not flip again after the window, as far
-        as the run goes) and memory_to_end (cosine of z at the window's end and at the run's end: near 1, locked says
-        little).
+        as the run goes) and autocorrelation_to_end (cosine of z at the window's end and at the run's end: near 1,
+        locked says little).
 
     Raises
     ------
@@ -83,7 +83,7 @@ def _rows(run: Run, spec: LayerSpec) -> Answer[list[Row]]:
         locking.add(moved)
         known = {"layer": spec.name, "window": window.number, "update": window.last_update, "updates": window.updates}
         changed = None if initial is None else (spec.signs(record.operand) != initial).reshape(-1)[moved.valid]
-        to_end = {"memory_to_end": memory(moved.over_layer(moved.z_end), z_last)}
+        to_end = {"autocorrelation_to_end": autocorrelation(moved.over_layer(moved.z_end), z_last)}
         rows.append(known | {"exact": window.exact} | _flips(moved, changed) | to_end)
     for row, locked in zip(rows, locking.fractions(), strict=True):
         row["locked_fraction"] = locked
@@ -100,7 +100,7 @@ def _flips(moved: Movement, changed: NDArray[np.bool_] | None) -> Row:
     return {
         "flip_ratio": ratio,
         "silent_fraction": mean(moved.silent),
-        "oscillations": mean(np.maximum(counted - 1, 0)),
+        "reversals": mean(np.maximum(counted - 1, 0)),
         "bop": math.log(ratio + BOP_FLOOR),
         "c2i": 1.0 - share,
         "c2i_original": 1.0 - 2.0 * share,

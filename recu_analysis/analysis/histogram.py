@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, movement
-from recu_analysis.analysis.horizon import choose
+from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import select_windows, window_numbered
@@ -43,7 +43,7 @@ def weight_histogram(
         Number of bins of equal width, symmetric about 0.
     tail_tau : float or "window"
     window : WindowSpan, optional
-        By default the shortest final stretch with memory of at most 1/2; see `recu_analysis.analysis.horizon`.
+        By default the final windows; see `recu_analysis.analysis.final_windows`.
 
     Returns
     -------

@@ -80,9 +80,9 @@ def layer_table(
         mobility (standard deviations per update), flip_ratio (per update) and silent_fraction, each also for _tail and
         _core; still_fraction, tail_fraction, dead_fraction (tail and silent), revived_fraction and
         revived_fraction_core (of the dead, or silent core, weights of the window before: those that flipped in this
-        one; NaN for merged windows), memory, net_displacement (unit of the weights), c2i (1 - share of signs that
-        differ from the initial ones), lr, lr_decay, decay_time (sums over the updates), nonfinite (weights that are NaN
-        or infinite), counted (weights whose record is of numbers, over which means are taken).
+        one; NaN for merged windows), autocorrelation, net_displacement (unit of the weights), c2i (1 - share of signs
+        that differ from the initial ones), lr, lr_decay, decay_time (sums over the updates), nonfinite (weights that
+        are NaN or infinite), counted (weights whose record is of numbers, over which means are taken).
 
     Raises
     ------
@@ -227,14 +227,14 @@ def _moved(moved: Movement | None) -> Row:
         "still_fraction": moved.fraction("still"),
         "tail_fraction": mean(moved.tail),
         "dead_fraction": mean(moved.dead("tail-silent")),
-        "memory": moved.memory,
+        "autocorrelation": moved.autocorrelation,
         "net_displacement": mean(moved.displacement),
         "nonfinite": moved.nonfinite,
     }
 
 
 _QUANTITIES = ("update_magnitude", "mobility", "flip_ratio", "silent_fraction")
-_WHOLE = ("still_fraction", "tail_fraction", "dead_fraction", "memory", "net_displacement")
+_WHOLE = ("still_fraction", "tail_fraction", "dead_fraction", "autocorrelation", "net_displacement")
 
 
 def _revived(before: Movement | None, moved: Movement | None) -> Row:

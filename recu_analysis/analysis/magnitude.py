@@ -10,7 +10,7 @@ from scipy.special import ndtr
 
 from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
 from recu_analysis.analysis.distance import drift
-from recu_analysis.analysis.horizon import choose
+from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import select_windows
@@ -64,7 +64,7 @@ def by_magnitude(
     run : Run
     bins : int
     window : WindowSpan, optional
-        By default the shortest final stretch with memory of at most 1/2; see `recu_analysis.analysis.horizon`.
+        By default the final windows; see `recu_analysis.analysis.final_windows`.
     layers : str or sequence of str, optional
         Patterns of layer names.
 

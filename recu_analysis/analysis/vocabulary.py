@@ -214,15 +214,15 @@ _MOVEMENT = (
         "unit of w",
     ),
     Statistic(
-        "memory",
-        "memory",
+        "autocorrelation",
+        "autocorrelation",
         "The cosine of z at the start and at the end of the windows, over a layer.",
         "cosine",
         digits=3,
     ),
     Statistic(
-        "memory_to_end",
-        "memory to the end",
+        "autocorrelation_to_end",
+        "autocorrelation to the end",
         "The cosine of z at the window's end and at the run's.",
         "cosine",
         digits=2,
@@ -272,7 +272,7 @@ _FLIPPING = (
         "The probability that a silent weight has a larger |z| than one that flipped; 1/2 says nothing.",
         digits=3,
     ),
-    Statistic("oscillations", "oscillations", "Flips after the first in the window, a weight.", digits=2),
+    Statistic("reversals", "reversals", "Flips after the first in the window, a weight.", digits=2),
     Statistic("bop", "Bop's flip ratio", "ln(flips per weight and update + e^-9), as in Bop.", digits=3),
     Statistic("c2i", "C2I", "1 less the share of signs that differ from the initial ones.", digits=3),
     Statistic(

@@ -30,13 +30,13 @@ _COLUMNS = (
     Column("mobility_tail", "tail", 5),
     Column("mobility_core", "core", 5),
     Column("mobility_ratio", "ratio", 5),
-    Column("memory", "mem", 4),
+    Column("autocorrelation", "ac", 4),
     Column("decay_time", "T", 5),
 )
 _NOTES = (
     "dead: tail and silent. tail, core %: silent. tail, core: mean movement per",
-    "update in 1/1000 std; ratio: tail to core, the median layer. windows: final",
-    "stretches of as many updates, of a memory (mem) of at most 1/2 where there are.",
+    "update in 1/1000 std; ratio: tail to core, the median layer. windows: the final",
+    "ones, as many updates in all runs. ac: autocorrelation, long enough up to 1/2.",
 )
 
 
@@ -66,7 +66,7 @@ def command(
 ) -> None:
     """Show what runs of one network ended with, side by side, and in which settings they differ.
 
-    Over final stretches of windows of the same number of updates. With --by-layer, the seeds of one experiment are one
+    Over final windows of the same number of updates. With --by-layer, the seeds of one experiment are one
     group, compared with the first RUN's: intervals are over seeds where both have two or more, else over the output
     channels of each layer. A list of runs (runs.toml), with their labels, arms and seeds, may stand in place of a RUN.
     """
@@ -109,12 +109,12 @@ def _warn_of_sampled(runs: Mapping[str, Run]) -> None:
 
 
 def _warn_of_short(runs: Mapping[str, Run]) -> None:
-    from recu_analysis.analysis.horizon import LONG_MEMORY, final_stretch
+    from recu_analysis.analysis.final_windows import LONG_ENOUGH, final_windows
 
-    short = [label for label, run in runs.items() if final_stretch(run).memory > LONG_MEMORY]
+    short = [label for label, run in runs.items() if final_windows(run).autocorrelation > LONG_ENOUGH]
     if short:
         options.warn(
-            f"memory stays above {LONG_MEMORY} in {', '.join(short)}: too short to tell dead weights from slow ones"
+            f"autocorrelation stays above {LONG_ENOUGH} in {', '.join(short)}: too short to tell dead from slow"
         )
 
 

@@ -10,18 +10,18 @@ import rich_click as click
 from recu_analysis.analysis.rendering import Column, shown
 from recu_analysis.cli import options
 from recu_analysis.cli.output import room_beside, table_lines, write_table
-from recu_analysis.cli.stretches import choice, too_short
+from recu_analysis.cli.window_notes import choice, too_short
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
 
-    from recu_analysis.analysis.horizon import Stretch
+    from recu_analysis.analysis.final_windows import FinalWindows
     from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.store.run import Run
 
-#: What a row shows behind the layer's name: weights, five criteria, silence, mobility, memory.
+#: What a row shows behind the layer's name: weights, five criteria, silence, mobility, autocorrelation.
 COLUMNS = (
     Column("weights", "weight", 6),
     Column("tail_fraction", "tail", 4),
@@ -33,7 +33,7 @@ COLUMNS = (
     Column("silent_fraction_core", "core", 5),
     Column("mobility_tail", "tail", 4),
     Column("mobility_core", "core", 4),
-    Column("memory", "mem", 4),
+    Column("autocorrelation", "ac", 4),
 )
 LAYER = Column("layer")
 
@@ -71,11 +71,11 @@ def command(
     begin. Silent: no change of sign in the windows. Still: moves less than a tenth of its layer's median.
     """
     from recu_analysis.analysis.deadness import dead_weights
-    from recu_analysis.analysis.horizon import final_stretch
+    from recu_analysis.analysis.final_windows import final_windows
 
     opened = options.opened(run)
-    stretch = final_stretch(opened) if window is None else None
-    chosen = stretch.span if window is None and stretch else window
+    final = final_windows(opened) if window is None else None
+    chosen = final.span if window is None and final else window
     table = dead_weights(opened, criterion, tail_tau, window=chosen, layers=list(layers) or None)  # type: ignore[arg-type]
     for row in table[table["counted"] < table["weights"]].to_dict(orient="records"):
         left_out = row["weights"] - row["counted"]
@@ -84,18 +84,18 @@ def command(
             f"layer {row['layer']}: {bad} NaN or infinite in windows {chosen}; they and their channels are left out, "
             f"{left_out} weights in all"
         )
-    text = functools.partial(as_text, opened, criterion=criterion, tail_tau=tail_tau, stretch=stretch)
+    text = functools.partial(as_text, opened, criterion=criterion, tail_tau=tail_tau, final=final)
     write_table(table, table_format, output, text, columns=(LAYER, *COLUMNS), rows=_with_totals)
 
 
 def as_text(
-    run: Run, table: pd.DataFrame, criterion: str, tail_tau: float | str, stretch: Stretch | None = None
+    run: Run, table: pd.DataFrame, criterion: str, tail_tau: float | str, final: FinalWindows | None = None
 ) -> str:
     """The table as a terminal of 80 columns shows it, with what it means above and totals below."""
     from recu_analysis.analysis.deadness import totals
 
     first = max(14, min(int(table["layer"].str.len().max()), room_beside(COLUMNS)))
-    heading = _heading(table, tail_tau, stretch)
+    heading = _heading(table, tail_tau, final)
     footer = _footer(run, table, totals(table), criterion)
     lines = table_lines(_with_totals(table), (LAYER, *COLUMNS), first, above=_groups(first))
     return "\n".join([*heading, "", *lines, "", *footer])
@@ -120,13 +120,13 @@ def _groups(first: int) -> list[str]:
     return [indent + " ".join(titles).rstrip(), indent + " " * (criteria - both) + "tail and".center(both).rstrip()]
 
 
-def _heading(table: pd.DataFrame, tail_tau: float | str, stretch: Stretch | None) -> list[str]:
+def _heading(table: pd.DataFrame, tail_tau: float | str, final: FinalWindows | None) -> list[str]:
     first = table.iloc[0]
     seen = "every update seen" if first["exact"] else "sampled from checkpoints: flips between them are unseen"
     share = "2 (1 - tau) at each layer's own tau" if tail_tau == "window" else f"{200 * (1 - float(tail_tau)):.3g} %"
     return [
         f"windows {first['first_window']}:{first['last_window'] + 1}, {first['updates']} updates, {seen}",
-        *choice(stretch),
+        *choice(final),
         f"tail: the {share} of a layer's weights with the largest |z| when they begin",
     ]
 
@@ -142,5 +142,5 @@ def _footer(run: Run, table: pd.DataFrame, total: pd.Series[Any], criterion: str
         f"{decay_time(run):.3g} in the run"
         if table["decay_time"].notna().all()
         else "T, which sums learning rates, is not known here: checkpoints do not hold them",
-        *too_short(table["memory"]),
+        *too_short(table["autocorrelation"]),
     ]

@@ -69,7 +69,7 @@ def _report(directory: Path, figures: Path) -> None:
     """Tables on standard output, figures in a folder, and what to do next."""
     from recu_analysis.analysis.compare import compare
     from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights
-    from recu_analysis.analysis.horizon import final_stretch
+    from recu_analysis.analysis.final_windows import final_windows
     from recu_analysis.cli.dead_weights import as_text
     from recu_analysis.figures import FIGURES, draw_figure
     from recu_analysis.report import report
@@ -78,9 +78,9 @@ def _report(directory: Path, figures: Path) -> None:
     runs = {label: open_run(directory / name) for name, (label, _) in RUNS.items()}
     for label, run in runs.items():
         click.echo(f"\n{click.style(f'Dead weights, {label}', bold=True)} ({run.path})", color=options.colour())
-        stretch = final_stretch(run)
-        table = dead_weights(run, window=stretch.span)
-        click.echo(as_text(run, table, "tail-silent", TAIL_TAU, stretch), color=options.colour())
+        final = final_windows(run)
+        table = dead_weights(run, window=final.span)
+        click.echo(as_text(run, table, "tail-silent", TAIL_TAU, final), color=options.colour())
     click.echo(f"\n{click.style('The two runs side by side', bold=True)}", color=options.colour())
     click.echo(_comparison(compare(runs)), color=options.colour())
     drawn = [name for name in FIGURES if name not in _LEFT_OUT]

@@ -72,7 +72,7 @@ _CURVES = (
     Column("silent_fraction_core", "core %", 6),
     Column("mobility_tail", "tail", 6),
     Column("mobility_core", "core", 6),
-    Column("memory", "memory", 6),
+    Column("autocorrelation", "ac", 6),
 )
 
 
@@ -80,5 +80,5 @@ def curves_text(table: pd.DataFrame) -> str:
     """A row a run and window."""
     columns = [Column("run"), Column("window", width=6), *(each for each in _CURVES if each.name in table)]
     first = max(8, min(20, int(table["run"].str.len().max())))
-    notes = "tail, core %: silent in the window. tail, core: mean movement per update in\n1/1000 std."
+    notes = "tail, core %: silent in the window. tail, core: mean movement per update in\n1/1000 std. ac: autocorrelation of the window."
     return "\n".join([*table_lines(table, columns, first), "", notes])

@@ -20,7 +20,7 @@ _NOTES = (
     "1000 weights and update (Larq's flip ratio, AdamBNN's FF). law: density of z at",
     "0 times mobility. silent: no flip in the window. c2i: 0 where the signs know",
     "nothing of the initial ones. locked: no flip after the window, as far as the run",
-    "goes; memory to its end: near 1, locked says little.",
+    "goes. ac end: autocorrelation to the run's end; near 1, locked says little.",
 )
 
 
@@ -50,10 +50,10 @@ _COLUMNS = (
     Column("flip_ratio", "flips", 7),
     Column("flip_ratio_predicted", "law", 7),
     Column("silent_fraction", "silent %", 8),
-    Column("oscillations", "oscill.", 7),
+    Column("reversals", "revers.", 7),
     Column("c2i_original", "c2i", 6),
     Column("locked_fraction", "locked %", 8),
-    Column("memory_to_end", "memory", 6),
+    Column("autocorrelation_to_end", "ac end", 6),
 )
 
 

@@ -266,7 +266,7 @@ layer_option = click.option(
 window_option = click.option(
     "--window",
     type=WindowType(),
-    help="Windows A up to B, without B, merged; by default a final stretch that is long enough.",
+    help="Windows A up to B, without B, merged; by default the final windows, which are long enough.",
 )
 tail_tau_option = click.option(
     "--tail-tau",

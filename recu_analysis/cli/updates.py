@@ -9,14 +9,14 @@ import rich_click as click
 from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
 from recu_analysis.cli.output import table_lines, write_table
-from recu_analysis.cli.stretches import choice, too_short
+from recu_analysis.cli.window_notes import choice, too_short
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
 
-    from recu_analysis.analysis.horizon import Stretch
+    from recu_analysis.analysis.final_windows import FinalWindows
     from recu_analysis.analysis.selection import WindowSpan
 
 _LAYER = 14
@@ -28,7 +28,7 @@ _COLUMNS = (
     Column("flip_probability_tail", "tail", 4),
     Column("flip_risk_ratio", "t/c", 4, ends=9),
     Column("distance_ratio_tail", "O/E", 4, ends=9),
-    Column("memory", "mem", 4),
+    Column("autocorrelation", "ac", 4),
 )
 _NOTES = (
     "* mean |change of z| per update, in 1/1000 of a standard deviation; t/c: tail to",
@@ -60,21 +60,21 @@ def command(
     The tail is that of when the windows begin. The last columns ask whether it is stuck or merely far from zero.
     """
     from recu_analysis.analysis.distance import tails_query
-    from recu_analysis.analysis.horizon import final_stretch
+    from recu_analysis.analysis.final_windows import final_windows
 
     opened = options.opened(run)
-    stretch = final_stretch(opened) if window is None else None
-    chosen: Any = stretch.span if stretch else window
+    final = final_windows(opened) if window is None else None
+    chosen: Any = final.span if final else window
     level: Any = tail_tau
     table = options.answered(tails_query(opened, chosen, level, layers or None), [opened])
-    write_table(table, table_format, output, lambda frame: as_text(frame, stretch), columns=_COLUMNS)
+    write_table(table, table_format, output, lambda frame: as_text(frame, final), columns=_COLUMNS)
 
 
-def as_text(table: pd.DataFrame, stretch: Stretch | None = None) -> str:
+def as_text(table: pd.DataFrame, final: FinalWindows | None = None) -> str:
     """The table in 80 columns, with what its columns mean."""
     first = table.iloc[0]
     seen = "every update seen" if first["exact"] else "sampled from checkpoints: movement is net"
     head = f"windows {first['first_window']}:{first['last_window'] + 1}, {first['updates']} updates, {seen}"
     above = " " * 15 + "mobility*".center(24) + " " + "flips".center(19)
     lines = table_lines(table, _COLUMNS, _LAYER, above=[above.rstrip()])
-    return "\n".join([head, *choice(stretch), "", *lines, "", *_NOTES, *too_short(table["memory"])])
+    return "\n".join([head, *choice(final), "", *lines, "", *_NOTES, *too_short(table["autocorrelation"])])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from recu_analysis import __version__
-from recu_analysis.analysis.horizon import common_stretch
+from recu_analysis.analysis.final_windows import common_final_windows
 from recu_analysis.errors import RecuError
 from recu_analysis.figures.paper_tables import PaperTable
 from recu_analysis.figures.registry import figure_query, known_figure
@@ -158,9 +158,9 @@ def provenance(runs: Runs, command: str) -> dict[str, Any]:
     import matplotlib as mpl
     import numpy as np
 
-    stretches = common_stretch(runs)
+    spans = common_final_windows(runs)
     used = {
-        label: {"id": run.id, "windows": str(stretches[label]), "windows_in_run": len(run.windows)}
+        label: {"id": run.id, "windows": str(spans[label]), "windows_in_run": len(run.windows)}
         for label, run in runs.items()
     }
     versions = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from recu_analysis.analysis.deadness import TAIL_TAU
+from recu_analysis.analysis.final_windows import common_final_windows
 from recu_analysis.analysis.histogram import weight_histogram, weight_histogram_query
-from recu_analysis.analysis.horizon import common_stretch
 from recu_analysis.analysis.query import gathered
 from recu_analysis.figures.shared import concat_runs, panel_each
 from recu_analysis.figures.spec import FigureSpec
@@ -45,7 +45,7 @@ def plot_dead_weights(
     ax : Axes, optional
     tail_tau : float or "window"
     window : WindowSpan, optional
-        The final stretch with memory of at most 1/2 by default; the weights are those at its start.
+        The final windows by default; the weights are those at their start.
 
     Returns
     -------
@@ -57,8 +57,8 @@ def plot_dead_weights(
 
 
 def query(runs: Runs) -> Query[dict[str, pd.DataFrame]]:
-    """`weight_histogram` of each run, over stretches of the same length."""
-    chosen = common_stretch(runs)
+    """`weight_histogram` of each run, over final windows of as many updates."""
+    chosen = common_final_windows(runs)
     return gathered({label: weight_histogram_query(run, FIG2_LAYER, chosen[label]) for label, run in runs.items()})
 
 
@@ -76,8 +76,8 @@ FIGURE = FigureSpec(
     query,
     draw,
     "dead weights of a layer (the paper's Fig. 2)",
-    f"Latent weights of {FIG2_LAYER} when the final stretch of windows with memory of at most 1/2 begins (the "
-    "last half of the training where there is none), in standard deviations of their "
-    "channel. Pale red: the tail, the 30 % of the weights with the largest $|z|$. Red: those of the tail whose "
+    f"Latent weights of {FIG2_LAYER} when the final windows begin, the fewest last ones with an "
+    "autocorrelation of at most 1/2 (the last half of the training where there are none), in standard deviations of "
+    "their channel. Pale red: the tail, the 30 % of the weights with the largest $|z|$. Red: those of the tail whose "
     "sign never changes in the rest of the training.",
 )

@@ -1,4 +1,4 @@
-"""How signs lock in: weights that never flip again after each epoch, beside the memory to the end."""
+"""How signs lock in: weights that never flip again after each epoch, beside the autocorrelation to the end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def plot_lock_in(run: Run, ax: Axes | None = None) -> Axes:
-    """Share of the weights that never flip again after each epoch, beside the memory to the end.
+    """Share of the weights that never flip again after each epoch, beside the autocorrelation to the end.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def _panel(timed: Timed, ax: Axes | None) -> Axes:
 FIGURE = FigureSpec(
     query,
     draw,
-    "weights that never flip again, beside memory",
+    "weights that never flip again, beside autocorrelation",
     "Share of the weights that do not change sign again in the rest of the training, after each epoch. Thin: one "
     "layer. Thick: the median over layers. Dashed: cosine of $z$ and $z$ at the end; where it is near 1 nothing "
     "moves any more, and being locked in says little.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recu_analysis.analysis.horizon import common_stretch
+from recu_analysis.analysis.final_windows import common_final_windows
 from recu_analysis.analysis.magnitude import by_magnitude_query
 from recu_analysis.analysis.query import gathered
 from recu_analysis.figures.shared import colored, concat_runs
@@ -31,7 +31,7 @@ def plot_by_magnitude(runs: Runs, quantity: str, ax: Axes | None = None, *, wind
     quantity : {"mobility", "flip_probability", "sign_changes", "gradient"}
     ax : Axes, optional
     window : WindowSpan, optional
-        The final stretch with memory of at most 1/2 by default, the same for all runs.
+        The final windows by default, as many updates for all runs.
 
     Returns
     -------
@@ -44,8 +44,8 @@ def plot_by_magnitude(runs: Runs, quantity: str, ax: Axes | None = None, *, wind
 
 
 def query(runs: Runs, *, window: WindowSpan | None = None) -> Query[Colored]:
-    """`by_magnitude` of all runs, over stretches of the same length unless told."""
-    chosen = common_stretch(runs) if window is None else dict.fromkeys(runs, window)
+    """`by_magnitude` of all runs, over final windows of as many updates unless told."""
+    chosen = common_final_windows(runs) if window is None else dict.fromkeys(runs, window)
     tables = gathered({label: by_magnitude_query(run, chosen[label]) for label, run in runs.items()})
     return colored(runs, tables.then(concat_runs))
 
@@ -68,10 +68,10 @@ FIGURE = FigureSpec(
     query,
     draw,
     "mobility and flip probability against distance",
-    "Movement against distance, in the final stretch of windows with memory of at most 1/2 (the last half where "
-    "there is none). Mobility is the mean absolute change of $z$ per update; flip probability the share of the "
-    "weights whose sign changes at least once; the last panel the share whose sign at the end is another than at "
-    "the start. Every point is a twentieth of each layer's weights, by $|z|$ at the start, averaged over the "
-    "layers; bands are 95 % intervals over output channels. Dashed: what they would be if only the distance from "
-    "zero counted, that is if every weight of a layer moved alike, wherever it is.",
+    "Movement against distance, in the final windows, the fewest last ones with an autocorrelation of at most 1/2 "
+    "(the last half where there are none). Mobility is the mean absolute change of $z$ per update; flip probability "
+    "the share of the weights whose sign changes at least once; the last panel the share whose sign at the end is "
+    "another than at the start. Every point is a twentieth of each layer's weights, by $|z|$ at the start, averaged "
+    "over the layers; bands are 95 % intervals over output channels. Dashed: what they would be if only the distance "
+    "from zero counted, that is if every weight of a layer moved alike, wherever it is.",
 )

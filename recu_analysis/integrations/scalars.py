@@ -25,7 +25,7 @@ COLUMNS = (
     "flip_ratio",
     "silent_fraction",
     "dead_fraction",
-    "memory",
+    "autocorrelation",
     "update_magnitude",
     "b_hat",
 )

@@ -77,12 +77,12 @@ def flip_law(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | N
 
 
 def lock_in(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Weights that never flip again after an epoch, thin a layer and thick their median; dashed: memory to the end.
+    """Weights that never flip again after an epoch, by layer and their median; dashed: autocorrelation to the end.
 
     Parameters
     ----------
     data : DataFrame
-        One row a layer and window: `layer`, `epoch`, `locked_fraction`, `memory_to_end`.
+        One row a layer and window: `layer`, `epoch`, `locked_fraction`, `autocorrelation_to_end`.
     ax : Axes, optional
         pyplot's current one by default.
 
@@ -95,19 +95,19 @@ def lock_in(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     InputError
         If a column is missing or there is no row.
     """
-    require(data, ("layer", "epoch", "locked_fraction", "memory_to_end"))
+    require(data, ("layer", "epoch", "locked_fraction", "autocorrelation_to_end"))
     axes = target(ax)
     ordered = data.sort_values("epoch")
     for _, rows in ordered.groupby("layer", sort=False, observed=True):
         axes.plot(rows["epoch"], rows["locked_fraction"], color="#9ecae1", linewidth=0.5, zorder=1.9)
-    middle = ordered.groupby("epoch")[["locked_fraction", "memory_to_end"]].median()
+    middle = ordered.groupby("epoch")[["locked_fraction", "autocorrelation_to_end"]].median()
     # Both end at 1, on the frame, where they stay whole.
     (locked,) = axes.plot(middle.index, middle["locked_fraction"], color="#08519c", linewidth=1.8, clip_on=False)
-    (memory,) = axes.plot(middle.index, middle["memory_to_end"], color="0.25", linestyle=DASHED, clip_on=False)
+    (to_end,) = axes.plot(middle.index, middle["autocorrelation_to_end"], color="0.25", linestyle=DASHED, clip_on=False)
     locked.set_label(label_of("locked_fraction"))
-    memory.set_label(label_of("memory_to_end"))
-    axes.set_ylim(min(0.0, float(middle["memory_to_end"].min())), 1.0)
+    to_end.set_label(label_of("autocorrelation_to_end"))
+    axes.set_ylim(min(0.0, float(middle["autocorrelation_to_end"].min())), 1.0)
     epochs(axes)
-    axes.set_ylabel("share of the weights; memory")
+    axes.set_ylabel("share of the weights; autocorrelation")
     axes.legend(title="median over layers", alignment="left", loc="lower right")
     return axes

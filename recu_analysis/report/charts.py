@@ -100,9 +100,9 @@ CHARTS = (
         "Weights that lie in the tail when the window begins and do not change their sign in it.",
     ),
     Chart(
-        "memory",
+        "autocorrelation",
         "time",
-        ("memory",),
+        ("autocorrelation",),
         "1 where nothing moved, 0 where nothing is left of the start. Above 0.5 a window is too short to tell dead "
         "from slow.",
     ),
@@ -110,14 +110,14 @@ CHARTS = (
         "mobility-by-z",
         "magnitude",
         ("mobility",),
-        "Over the final stretch of the training. Each point is a twentieth of the layer's weights, by |z| at the start "
-        "of the stretch.",
+        "Over the final windows of the training. Each point is a twentieth of the layer's weights, by |z| at the start "
+        "of these windows.",
     ),
     Chart(
         "silence-by-z",
         "magnitude",
         ("silent_fraction",),
-        "The share of the same weights that do not change their sign in the final stretch.",
+        "The share of the same weights that do not change their sign in the final windows.",
     ),
     Chart(
         "accuracy",
@@ -136,13 +136,13 @@ CHARTS = (
 )
 
 
-def chart_query(samples: Mapping[str, Sample], stretches: Mapping[str, WindowSpan]) -> Query[dict[str, Any]]:
+def chart_query(samples: Mapping[str, Sample], spans: Mapping[str, WindowSpan]) -> Query[dict[str, Any]]:
     """What the page's charts draw, as JSON has it.
 
     Parameters
     ----------
     samples : mapping of str to Sample
-    stretches : mapping of str to WindowSpan
+    spans : mapping of str to WindowSpan
         The windows that the charts against abs(z) merge, by run.
 
     Returns
@@ -160,7 +160,7 @@ def chart_query(samples: Mapping[str, Sample], stretches: Mapping[str, WindowSpa
     runs = []
     for label, each in samples.items():
         times = epochs[label] if by_epoch else {window.number: window.number for window in each.run.windows}
-        runs.append(_run_query(label, each, looks[label].color, layers, times, stretches[label]))
+        runs.append(_run_query(label, each, looks[label].color, layers, times, spans[label]))
     constant = {
         "charts": [chart.words() for chart in CHARTS],
         "layers": [value_text(name) for name in layers],
@@ -172,11 +172,11 @@ def chart_query(samples: Mapping[str, Sample], stretches: Mapping[str, WindowSpa
 
 
 def _run_query(
-    label: str, each: Sample, color: str, layers: list[str], times: Mapping[int, float], stretch: WindowSpan
+    label: str, each: Sample, color: str, layers: list[str], times: Mapping[int, float], span: WindowSpan
 ) -> Query[dict[str, Any]]:
     """What the charts show of one run."""
     by_layer = {
-        spec.name: attempt(partial(bin_sums_query, each.run, [spec], stretch, MAGNITUDE_BINS), InputError)
+        spec.name: attempt(partial(bin_sums_query, each.run, [spec], span, MAGNITUDE_BINS), InputError)
         for spec in each.run.header.layers
     }
     rows = layer_table_query(each.every, numbers=each.shown)

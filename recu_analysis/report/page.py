@@ -15,8 +15,8 @@ from markupsafe import Markup
 from recu_analysis import __version__
 from recu_analysis.analysis.claims import claims_query
 from recu_analysis.analysis.deadness import dead_weights_query
+from recu_analysis.analysis.final_windows import LONG_ENOUGH, FinalWindows, autocorrelation_query, common_final_windows
 from recu_analysis.analysis.finite import constant_query
-from recu_analysis.analysis.horizon import LONG_MEMORY, Stretch, common_stretch, memory_query
 from recu_analysis.analysis.kinds import sides
 from recu_analysis.analysis.query import attempt, gather, gathered
 from recu_analysis.analysis.rendering import heading, in_unicode, of_claim
@@ -44,7 +44,7 @@ LAYER_COLUMNS = (
     "mobility_tail",
     "mobility_core",
     "mobility_ratio",
-    "memory",
+    "autocorrelation",
 )
 #: What the page does not show as itself inside its script element: whatever could end that element or a line.
 _ESCAPED = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
@@ -87,10 +87,10 @@ def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -
 def _page_query(everything: Mapping[str, Run], tested: Mapping[str, Run], others: Mapping[str, Run]) -> Query[str]:
     """The query of all that the page shows, and the page."""
     samples = sample(everything)
-    chosen = common_stretch({label: each.run for label, each in samples.items()})
+    chosen = common_final_windows({label: each.run for label, each in samples.items()})
     parts = gather(
         gathered({label: dead_weights_query(each.run, chosen[label]) for label, each in samples.items()}),
-        gathered({label: _stretch_query(each.run, chosen[label]) for label, each in samples.items()}),
+        gathered({label: _final_query(each.run, chosen[label]) for label, each in samples.items()}),
         gathered({label: constant_query(each.run) for label, each in samples.items()}),
         _claims_query(tested, others),
         chart_query(samples, chosen),
@@ -98,7 +98,7 @@ def _page_query(everything: Mapping[str, Run], tested: Mapping[str, Run], others
     )
 
     def page(found: tuple[Any, ...]) -> str:
-        tables, stretches, constant, claims, data, figures = found
+        tables, finals, constant, claims, data, figures = found
         drawings, missing = embedded_figures(samples, figures)
         nonfinite = {label: int(table["nonfinite"].sum()) for label, table in tables.items()}
         unvarying = {label: sum(counts.values()) for label, counts in constant.items()}
@@ -107,11 +107,11 @@ def _page_query(everything: Mapping[str, Run], tested: Mapping[str, Run], others
             labels=list(everything),
             recorded=recorded(samples),
             configuration=configuration(everything),
-            warnings=[*warnings(samples, stretches, nonfinite, unvarying), *unlike(tested), *unlike(others)],
+            warnings=[*warnings(samples, finals, nonfinite, unvarying), *unlike(tested), *unlike(others)],
             claims={"runs": ", ".join(tested), "baseline": ", ".join(others)} | claims,
             layer_columns=[in_unicode(heading(name)) for name in LAYER_COLUMNS],
             layer_rows=_layer_rows(tables),
-            stretches=chosen,
+            spans=chosen,
             drawings=drawings,
             missing=missing,
             data=data,
@@ -125,11 +125,11 @@ def _listed(labels: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _stretch_query(run: Run, chosen: WindowSpan) -> Query[Stretch]:
-    """A stretch, and whether it is long enough."""
+def _final_query(run: Run, chosen: WindowSpan) -> Query[FinalWindows]:
+    """The windows chosen for a run, and whether they are long enough."""
     windows = select_windows(run, chosen)
-    memory = memory_query(run, run.header.layers, windows[0].number, windows[-1].number)
-    return memory.then(lambda found: Stretch(chosen, found, long=found <= LONG_MEMORY))
+    autocorrelation = autocorrelation_query(run, run.header.layers, windows[0].number, windows[-1].number)
+    return autocorrelation.then(lambda found: FinalWindows(chosen, found, long=found <= LONG_ENOUGH))
 
 
 def _claims_query(runs: Mapping[str, Run], baseline: Mapping[str, Run]) -> Query[dict[str, Any]]:

@@ -17,7 +17,7 @@ from recu_analysis.store.notes import notes
 if TYPE_CHECKING:
     import pandas as pd
 
-    from recu_analysis.analysis.horizon import Stretch
+    from recu_analysis.analysis.final_windows import FinalWindows
     from recu_analysis.report.sampling import Sample
     from recu_analysis.store.run import Run
 
@@ -92,7 +92,7 @@ def number(value: float) -> str:
 
 def warnings(
     samples: Mapping[str, Sample],
-    stretches: Mapping[str, Stretch],
+    finals: Mapping[str, FinalWindows],
     nonfinite: Mapping[str, int],
     constant: Mapping[str, int],
 ) -> list[str]:
@@ -101,8 +101,8 @@ def warnings(
     Parameters
     ----------
     samples : mapping of str to Sample
-    stretches : mapping of str to Stretch
-        The stretch that the tables describe, by run.
+    finals : mapping of str to FinalWindows
+        The windows that the tables describe, by run.
     nonfinite : mapping of str to int
         Weights that are NaN or infinite there, by run.
     constant : mapping of str to int
@@ -126,16 +126,16 @@ def warnings(
                 f"{label}: {constant[label]:,} channels are constant at the end; measured scales, errors and entropies "
                 "leave them out."
             )
-        stretch = stretches[label]
-        if math.isnan(stretch.memory):
+        final = finals[label]
+        if math.isnan(final.autocorrelation):
             found.append(
                 f"{label}: no channel has weights that differ and are numbers at the start and the end of windows "
-                f"{stretch.span}: how long they are is not known. Its numbers are of the last half of the run."
+                f"{final.span}: how long they are is not known. Its numbers are of the last half of the run."
             )
-        elif not stretch.long:
+        elif not final.long:
             found.append(
-                f"{label}: too short to tell dead from slow: no final stretch of windows has memory of at most 1/2 "
-                f"(windows {stretch.span}: {stretch.memory:.2f}). Its numbers are of the last half of the run."
+                f"{label}: too short to tell dead from slow: no last windows have an autocorrelation of at most 1/2 "
+                f"(windows {final.span}: {final.autocorrelation:.2f}). Its numbers are of the last half of the run."
             )
     if len({sampled(each.run) for each in samples.values()}) > 1:
         found.append("Some of these runs saw every update and some were sampled: do not compare their movement.")

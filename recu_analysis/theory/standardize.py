@@ -112,7 +112,7 @@ def cosine(sums: NDArray[np.float64]) -> float:
     return product / math.sqrt(before * after) if before > 0.0 and after > 0.0 else math.nan
 
 
-def memory(start: NDArray[np.float64], end: NDArray[np.float64]) -> float:
+def autocorrelation(start: NDArray[np.float64], end: NDArray[np.float64]) -> float:
     """The cosine of standard scores at two moments: 1 where nothing moved, 0 where nothing is left of the start.
 
     Parameters

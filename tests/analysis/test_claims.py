@@ -283,7 +283,7 @@ def test_revival_is_of_as_many_updates_in_both_arms(tmp_path):
     found = movement.revived(*groups).run()
     assert found.value.estimate == 1.0
     shorter = make(tmp_path / "shorter", walk_of(normal, keep=0.8, updates=10), windows=1, seed=0)  # 10 are not 3, 6, 9
-    with pytest.raises(InputError, match=r"final stretches.*same number of updates"):
+    with pytest.raises(InputError, match=r"final windows.*same number of updates"):
         movement.revived(groups[1], [shorter])
     single = make(tmp_path / "single", {"one": walk_of(normal)["one"]}, seed=0)
     with pytest.raises(InputError, match=r"different layers.*'two'"):

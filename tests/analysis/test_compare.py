@@ -8,7 +8,7 @@ from recu_analysis import open_run
 from recu_analysis.analysis.compare import check_same_layers, compare, differing_settings, over_seeds
 from recu_analysis.analysis.deadness import dead_weights, totals
 from recu_analysis.analysis.differences import curves, layer_differences
-from recu_analysis.analysis.horizon import common_stretch, equal_stretches
+from recu_analysis.analysis.final_windows import common_final_windows, equal_final_windows
 from recu_analysis.analysis.selection import WindowSpan
 from recu_analysis.errors import InputError
 from recu_analysis.testing import random_walk, synthetic_run
@@ -67,19 +67,19 @@ def test_runs_of_different_networks_are_refused(runs, tmp_path):
         check_same_layers({"free-0": runs["free-0"], "other": other})
 
 
-def test_stretches_have_the_same_number_of_updates_or_are_refused(tmp_path):
+def test_final_windows_have_the_same_number_of_updates_or_are_refused(tmp_path):
     walk = random_walk((4, 12), 12, seed=0)
     fine = open_run(synthetic_run(tmp_path / "fine", {"a": walk}, windows=12).path)
     coarse = open_run(synthetic_run(tmp_path / "coarse", {"a": walk}, windows=3).path)
     runs = {"fine": fine, "coarse": coarse}
-    chosen = equal_stretches(runs)
+    chosen = equal_final_windows(runs)
     assert chosen["coarse"].last == 3
     assert chosen["fine"] == WindowSpan(4 * (chosen["coarse"].start - 1) + 1, 13)
     odd = open_run(synthetic_run(tmp_path / "odd", {"a": walk[:8]}, windows=1).path)
-    with pytest.raises(InputError, match=r"final stretches.*same number of updates"):
+    with pytest.raises(InputError, match=r"final windows.*same number of updates"):
         compare({"fine": coarse, "odd": odd})
-    assert common_stretch({"coarse": coarse, "odd": odd})["odd"] == WindowSpan(1, 2)
-    assert common_stretch({}) == {}
+    assert common_final_windows({"coarse": coarse, "odd": odd})["odd"] == WindowSpan(1, 2)
+    assert common_final_windows({}) == {}
 
 
 def flips_and_path(walk, first, last):
@@ -100,8 +100,8 @@ def test_layer_differences_are_those_of_a_plain_loop(tmp_path):
     walks = {name: random_walk((16, 20), 8, seed=seed, step=0.6) for name, seed in (("one", 1), ("two", 2))}
     runs = {name: with_walk(tmp_path / name, walk, arm=name) for name, walk in walks.items()}
     table = layer_differences(runs).set_index("statistic")
-    stretch = equal_stretches(runs)["one"]
-    first = runs["one"].windows[stretch.start].first_update - 1
+    span = equal_final_windows(runs)["one"]
+    first = runs["one"].windows[span.start].first_update - 1
     expected = {}
     for name, walk in walks.items():
         distance, flipped, path = flips_and_path(walk, first, 8)
@@ -128,7 +128,7 @@ def test_differences_over_seeds_are_paired(runs, tmp_path):
 def test_curves_are_the_windows_one_by_one(runs):
     table = curves({"one": runs["free-0"]})
     assert table["window"].tolist() == [1, 2, 3, 4]
-    assert {"run", "epoch", "val_top1", "memory"} <= set(table)
+    assert {"run", "epoch", "val_top1", "autocorrelation"} <= set(table)
     for row in table.to_dict(orient="records"):
         window = WindowSpan(row["window"], row["window"] + 1)
         assert row["mobility_tail"] == totals(dead_weights(runs["free-0"], window=window))["mobility_tail"]

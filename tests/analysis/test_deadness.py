@@ -72,7 +72,7 @@ def test_every_column_against_a_plain_loop(run, synthetic, layer):
     assert row["mobility_tail"] == pytest.approx(np.mean([w["mobility"] for w in tail]), rel=1e-6)
     assert row["mobility_core"] == pytest.approx(np.mean([w["mobility"] for w in core]), rel=1e-6)
     moments = ([weight[at] for weight in weights] for at in ("z", "z_end"))
-    assert row["memory"] == pytest.approx(1 - spatial.distance.cosine(*moments))
+    assert row["autocorrelation"] == pytest.approx(1 - spatial.distance.cosine(*moments))
 
 
 @given(
@@ -102,7 +102,7 @@ def test_a_frozen_layer_is_silent_still_and_remembers(tmp_path):
     row = dead_weights(open_run(synthetic_run(tmp_path / "run", {"a": frozen}).path)).iloc[0]
     assert row["silent_fraction"] == row["still_fraction"] == 1.0
     assert row["dead_fraction"] == row["tail_fraction"] == pytest.approx(0.3)
-    assert row["memory"] == pytest.approx(1.0)
+    assert row["autocorrelation"] == pytest.approx(1.0)
     assert row["mobility_tail"] == row["mobility_core"] == 0.0
 
 
@@ -112,7 +112,7 @@ def test_weights_that_all_flip_are_not_dead(tmp_path):
     swinging = np.stack([start * (-1) ** update for update in range(5)])
     row = dead_weights(open_run(synthetic_run(tmp_path / "run", {"a": swinging}, windows=1).path)).iloc[0]
     assert row["silent_fraction"] == row["dead_fraction"] == 0.0
-    assert row["memory"] > 0.9  # an even number of swings leads back
+    assert row["autocorrelation"] > 0.9  # an even number of swings leads back
 
 
 def test_layers_that_do_not_centre_use_the_plain_sign(tmp_path):
@@ -130,7 +130,7 @@ def test_nan_weights_are_counted_and_their_channels_left_out(tmp_path):
     assert row["nonfinite"] == 2
     clean = np.delete(random_walk((5, 30), 4), [2, 4], axis=1)
     expected = dead_weights(open_run(synthetic_run(tmp_path / "clean", {"a": clean}, windows=1).path)).iloc[0]
-    for name in ("dead_fraction", "silent_fraction_tail", "mobility_core", "memory"):
+    for name in ("dead_fraction", "silent_fraction_tail", "mobility_core", "autocorrelation"):
         assert row[name] == pytest.approx(expected[name], rel=1e-6), name
 
 
@@ -139,7 +139,7 @@ def test_a_layer_of_one_weight_is_no_error(tmp_path):
     assert row["tail_fraction"] == 0.0
     assert math.isnan(row["silent_fraction_tail"])
     assert row["mobility_core"] == 0.0  # a channel of one weight is constant: z = 0
-    assert math.isnan(row["memory"])
+    assert math.isnan(row["autocorrelation"])
 
 
 def test_own_tail_follows_tau(run):

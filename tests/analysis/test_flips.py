@@ -31,13 +31,13 @@ def test_columns_against_a_plain_loop(run, synthetic, layer):
         row = table.loc[window]
         assert row["flip_ratio"] == pytest.approx(flips.mean() / 5)
         assert row["silent_fraction"] == pytest.approx((flips == 0).mean())
-        assert row["oscillations"] == pytest.approx(np.maximum(flips - 1, 0).mean())
+        assert row["reversals"] == pytest.approx(np.maximum(flips - 1, 0).mean())
         assert row["bop"] == pytest.approx(math.log(flips.mean() / 5 + math.exp(-9)))
         assert row["c2i"] == pytest.approx(1 - (plus[last] != plus[0]).mean())
         assert row["c2i_original"] == pytest.approx(1 - 2 * (plus[last] != plus[0]).mean())
         assert row["locked_fraction"] == pytest.approx((later == 0).mean())
         z = [standard_scores(synthetic.history[layer][at]).ravel() for at in (last, 20)]
-        assert row["memory_to_end"] == pytest.approx(1 - spatial.distance.cosine(*z), rel=1e-5)
+        assert row["autocorrelation_to_end"] == pytest.approx(1 - spatial.distance.cosine(*z), rel=1e-5)
 
 
 def test_the_flip_law_holds_for_steps_that_do_not_depend_on_z(tmp_path):

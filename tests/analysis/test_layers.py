@@ -54,7 +54,7 @@ FIXED = [
     "dead_fraction",
     "revived_fraction",
     "revived_fraction_core",
-    "memory",
+    "autocorrelation",
     "net_displacement",
     "c2i",
 ]
@@ -222,7 +222,7 @@ def test_after_a_gap_there_is_a_state_and_no_movement(tmp_path):
     shutil.rmtree(window_folder(path, 3))
     table = layer_table(open_run(path)).set_index("window")
     assert table.index.tolist() == [0, 1, 2, 4, 5, 6]
-    assert table.loc[4, ["mobility", "flip_ratio", "memory", "revived_fraction"]].isna().all()
+    assert table.loc[4, ["mobility", "flip_ratio", "autocorrelation", "revived_fraction"]].isna().all()
     assert table.loc[4, "b_hat"] == whole.loc[4, "b_hat"]
     assert np.isnan(table.loc[5, "revived_fraction"]), "window 4 is not known"
     assert table.loc[[1, 2, 6]].equals(whole.loc[[1, 2, 6]])

@@ -52,7 +52,7 @@ def test_means_are_those_over_all_weights(run_with_nan, position):
     assert row["silent_fraction_tail"] == pytest.approx((flips[valid & tail] == 0).mean())
     assert row["flip_ratio_core"] == pytest.approx(flips[valid & ~tail].mean() / row["updates"])
     assert row["dead_fraction"] == pytest.approx((tail & (flips == 0))[valid].mean())
-    assert row["memory"] == pytest.approx(1 - spatial.distance.cosine(z[valid], z_end[valid]), rel=0.02)
+    assert row["autocorrelation"] == pytest.approx(1 - spatial.distance.cosine(z[valid], z_end[valid]), rel=0.02)
     if position > 1:
         _, _, before, _, earlier, known = pooled(run_with_nan, position - 1)
         dead, core = (known & valid & members & (earlier == 0) for members in (before, ~before))
@@ -66,7 +66,9 @@ def test_a_range_and_some_layers_have_one_row(run_with_nan):
     assert row["weights"].tolist() == [4 * 27 + 30]
     assert row["updates"].tolist() == [12]
     layers = dead_weights(run_with_nan, window=WindowSpan(1, 5), layers=["a", "c"])
-    assert row["memory"].item() == pytest.approx(np.average(layers["memory"], weights=layers["counted"]))
+    assert row["autocorrelation"].item() == pytest.approx(
+        np.average(layers["autocorrelation"], weights=layers["counted"])
+    )
     assert row["silent_fraction_tail"].item() == pytest.approx(totals(layers)["silent_fraction_tail"])
 
 

@@ -8,10 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 
 from recu_analysis import claims, dead_weights, layer_table, open_run
-from recu_analysis.analysis import horizon
+from recu_analysis.analysis import final_windows
 from recu_analysis.analysis.claims import claims_query
 from recu_analysis.analysis.cohorts import cohorts, transitions
 from recu_analysis.analysis.compare import compare_query
@@ -27,7 +26,6 @@ from recu_analysis.analysis.measured import measured_tradeoff
 from recu_analysis.analysis.parallel import processes
 from recu_analysis.analysis.query import answer, gather, gathered
 from recu_analysis.analysis.selection import WindowSpan
-from recu_analysis.cli import cli
 from recu_analysis.figures.print import export, fitting
 from recu_analysis.report import embedded_figures, report
 from recu_analysis.report import sampling as report_sampling
@@ -35,6 +33,7 @@ from recu_analysis.store.tensors import TensorFile
 from recu_analysis.store.window import Windows
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform
+from tests.cli_runner import run_cli
 from tests.editing import edit_run
 
 SHAPES = {"a": (8, 3, 3, 3), "layer2.0.conv2": (16, 27)}
@@ -43,7 +42,7 @@ UPDATES, WINDOWS = 36, 12
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    """A run that clamps and one that does not, whose memory falls below 1/2 in some of their windows."""
+    """A run that clamps and one that does not, whose autocorrelation falls below 1/2 in some of their windows."""
     folder = tmp_path_factory.mktemp("once")
     for name, clamp in (("recu", True), ("baseline", False)):
         walks = {layer: random_walk(shape, UPDATES, step=0.4, seed=clamp) for layer, shape in SHAPES.items()}
@@ -55,9 +54,9 @@ def pair(tmp_path_factory):
 
 @pytest.fixture
 def reads(monkeypatch):
-    """How often each array of each file is read, other than by the search for the final stretch."""
+    """How often each array of each file is read, other than by the search for the final windows."""
     counts, searching = Counter(), []
-    read, blocks, search = TensorFile.read, TensorFile.blocks, horizon._find_final_stretch
+    read, blocks, search = TensorFile.read, TensorFile.blocks, final_windows._find_final_windows
 
     def counting(original):
         def wrapped(file, name, *digest):
@@ -75,7 +74,7 @@ def reads(monkeypatch):
 
     monkeypatch.setattr(TensorFile, "read", counting(read))
     monkeypatch.setattr(TensorFile, "blocks", counting(blocks))
-    monkeypatch.setattr(horizon, "_find_final_stretch", aside)
+    monkeypatch.setattr(final_windows, "_find_final_windows", aside)
     return counts
 
 
@@ -131,8 +130,8 @@ def test_a_command_reads_every_array_once(arguments, pair, reads, tmp_path, monk
     if arguments[0] == "figures":
         monkeypatch.setattr(export, "export", lambda *_, **__: (tmp_path / "figure.png",))
     places = {"recu": pair / "recu", "baseline": pair / "baseline", "OUT": tmp_path / "out", "OUT.html": tmp_path / "a"}
-    result = CliRunner().invoke(cli, [str(places.get(each, each)) for each in arguments], prog_name="recu-analyze")
-    assert result.exit_code == 0, result.output
+    done = run_cli(*(places.get(each, each) for each in arguments))
+    assert done.exit_code == 0, done.stderr
     assert_once(reads)
 
 
@@ -156,7 +155,7 @@ def test_processes_read_a_run_of_which_some_windows_are_looked_at(pair):
     assert revived.tolist() == [0, 0, len(SHAPES), 0], "only of a window that follows on the one before"
 
 
-def test_the_search_for_a_stretch_reads_starts_once_and_the_end_once_a_batch(pair, monkeypatch):
+def test_the_search_for_final_windows_reads_starts_once_and_the_end_once_a_batch(pair, monkeypatch):
     counts = Counter()
     read = TensorFile.read
 
@@ -166,8 +165,8 @@ def test_the_search_for_a_stretch_reads_starts_once_and_the_end_once_a_batch(pai
 
     monkeypatch.setattr(TensorFile, "read", counting)
     run = open_run(pair / "baseline")
-    stretch = horizon.final_stretch(run)
-    length = stretch.span.last - stretch.span.start + 1
+    found = final_windows.final_windows(run)
+    length = found.span.last - found.span.start + 1
     assert 2 < length < WINDOWS, "several batches, not all windows"
     last = f"window-{WINDOWS:06}"
     ends = [count for (window, _), count in counts.items() if window == last]
@@ -176,7 +175,7 @@ def test_the_search_for_a_stretch_reads_starts_once_and_the_end_once_a_batch(pai
     assert len(counts) < 2 * len(SHAPES) * length, "few windows in vain"
 
 
-def test_the_shortest_stretch_is_found_whatever_the_batches(pair):
+def test_the_fewest_windows_are_found_whatever_the_batches(pair):
     run = open_run(pair / "baseline")
     for windows in range(1, WINDOWS + 1):
         part = type(run)(run.path, run.header, run.windows[: windows + 1], run.segments)
@@ -184,11 +183,11 @@ def test_the_shortest_stretch_is_found_whatever_the_batches(pair):
             (
                 each
                 for each in range(windows, 0, -1)
-                if horizon.memory_between(part, run.header.layers, each, windows) <= 0.5
+                if final_windows.autocorrelation_between(part, run.header.layers, each, windows) <= 0.5
             ),
             None,
         )
-        found = horizon.final_stretch(part)
+        found = final_windows.final_windows(part)
         assert found.long == (first is not None)
         if first is not None:
             assert found.span == WindowSpan(first, windows + 1)

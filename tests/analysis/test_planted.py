@@ -155,4 +155,4 @@ def test_a_nan_in_a_channel_of_one_weight_is_no_number(tmp_path):
     row = dead_weights(open_run(synthetic_run(tmp_path / "run", {"a": walk}, windows=1).path)).iloc[0]
     assert row["nonfinite"] == 1
     assert row["mobility_core"] == 0.0
-    assert np.isnan(row["memory"])
+    assert np.isnan(row["autocorrelation"])

@@ -152,7 +152,7 @@ def test_an_unknown_format_is_refused():
         ("qe_exact", 0.00001234, "1.23e-05"),
         ("not in the vocabulary", 1.23456, "1.235"),
         ("layer", "a", "a"),
-        ("memory", NAN, "-"),
+        ("autocorrelation", NAN, "-"),
         ("decay_time", None, "-"),
         ("exact", True, "yes"),
         ("flip_risk_ratio", math.inf, "inf"),

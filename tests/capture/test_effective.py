@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 
 import recu_analysis as ra
 from recu_analysis.analysis.claims import distribution
-from recu_analysis.analysis.horizon import horizon
+from recu_analysis.analysis.final_windows import decorrelation_time
 from recu_analysis.analysis.mask import signs_changed
 from recu_analysis.analysis.measured import measured_tradeoff
 from recu_analysis.analysis.scores import score_histogram
@@ -103,8 +103,11 @@ def tables(run):
     yield "histogram", score_histogram(run, "*", bins=7)
     yield "mask", signs_changed(run)
     yield "tradeoff", measured_tradeoff(run)
-    yield "shape", pd.DataFrame([{"shape": distribution.median_shape(run).value.estimate}])
-    yield "horizon", pd.DataFrame([{"memory": getattr(horizon(run, 0), "memory", np.nan)}])
+    yield (
+        "shape",
+        pd.DataFrame([{"shape": distribution.median_shape(distribution.shape_query(run).run()).value.estimate}]),
+    )
+    yield "decorrelation time", pd.DataFrame([{"windows": decorrelation_time(run, after=0)}])
 
 
 def assert_equal_tables(one, other):
@@ -170,7 +173,7 @@ def test_z_and_its_path_are_those_of_a_plain_loop(tmp_path, told):
         tail = np.abs(z[first]) >= far
         assert dead["mobility_tail"] == pytest.approx(path[tail].mean() / (last - first))
         cosine = (z[first] * z[last]).sum() / np.sqrt((z[first] ** 2).sum() * (z[last] ** 2).sum())
-        assert dead["memory"] == pytest.approx(cosine)
+        assert dead["autocorrelation"] == pytest.approx(cosine)
 
 
 def test_an_import_has_the_z_of_the_effective_weight_too(tmp_path):
@@ -208,7 +211,9 @@ def test_signs_alone_have_no_distance_so_that_z_stays_that_of_the_latent_weight(
     np.testing.assert_allclose(run.windows[1][""].zpath, path, rtol=1e-5)
     assert set(np.unique(run.windows[1][""].effective)) == {-1.0, 1.0}
     dead = ra.dead_weights(run, window=ra.WindowSpan(1, 2)).iloc[0]
-    assert dead["memory"] == pytest.approx((z[0] * z[-1]).sum() / np.sqrt((z[0] ** 2).sum() * (z[-1] ** 2).sum()))
+    assert dead["autocorrelation"] == pytest.approx(
+        (z[0] * z[-1]).sum() / np.sqrt((z[0] ** 2).sum() * (z[-1] ** 2).sum())
+    )
     assert dead["mobility_tail"] > 0
 
 
@@ -231,7 +236,7 @@ def test_the_zpath_of_a_run_that_does_not_say_whose_it_is_counts_for_nothing(tmp
     table = ra.dead_weights(run, window=window).set_index("layer")
     assert table.loc["odd", ["still_fraction", "mobility_tail", "mobility_core"]].isna().all()
     assert table.loc[["first", "plain"], ["still_fraction", "mobility_tail", "mobility_core"]].notna().all(axis=None)
-    assert table.loc["odd", ["silent_fraction_tail", "memory", "dead_fraction"]].notna().all()
+    assert table.loc["odd", ["silent_fraction_tail", "autocorrelation", "dead_fraction"]].notna().all()
     with pytest.raises(NotRecordedError, match=r"'still'.*zpath"):
         ra.dead_weights(run, "still", window=window)
     made = thin(run, [0, 6], tmp_path / "thin", layers=["odd"])

@@ -90,7 +90,9 @@ def test_tables_of_a_bare_run_say_nan_where_they_do_not_know(bare):
     unknown = [f"{name}{part}" for name in ("update_magnitude", "mobility") for part in ("", "_tail", "_core")]
     assert table[[*unknown, "still_fraction"]].isna().all(axis=None)
     assert (
-        table[["flip_ratio", "silent_fraction", "dead_fraction", "memory", "net_displacement"]].notna().all(axis=None)
+        table[["flip_ratio", "silent_fraction", "dead_fraction", "autocorrelation", "net_displacement"]]
+        .notna()
+        .all(axis=None)
     )
     dead = dead_weights(run)
     assert dead["silent_fraction"].notna().all()
@@ -110,7 +112,15 @@ def test_info_says_what_a_run_does_not_keep(bare):
 def test_tables_of_a_bare_run_have_the_numbers_of_a_whole_one_elsewhere(bare, tmp_path):
     run, _ = bare
     whole, _ = record(tmp_path / "run", ("path", "zpath", "flip_times"))
-    known = ["flip_ratio", "silent_fraction_tail", "dead_fraction", "memory", "tail_fraction", "nonfinite", "alpha"]
+    known = [
+        "flip_ratio",
+        "silent_fraction_tail",
+        "dead_fraction",
+        "autocorrelation",
+        "tail_fraction",
+        "nonfinite",
+        "alpha",
+    ]
     left, right = (ra.layer_table(each)[known].to_numpy(float) for each in (run, whole))
     np.testing.assert_array_equal(left, right)
 

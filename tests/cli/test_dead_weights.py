@@ -20,12 +20,12 @@ def test_it_fits_80_columns_and_explains_itself(trained_run):
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 80
     says(lines[0], "windows 2:3", "6 updates", "every update")
-    says(lines[1], "last half", "memory", "1/2", "(0.")
+    says(lines[1], "last half", "autocorrelation", "1/2", "(0.")
     assert sum(line.startswith("layer") and "conv" in line for line in lines) == 18
     assert any(line.startswith("all ") and "267264" in line for line in lines)
     assert any(line.startswith("dead (tail-silent): ") for line in lines)
     assert any(line.startswith("T = ") and "weight decay" in line and "momentum" in line for line in lines)
-    assert "too short" in lines[-2]
+    assert "too short" in lines[-1]
 
 
 def test_the_same_numbers_in_every_format(trained_run, tmp_path):

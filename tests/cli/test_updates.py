@@ -12,7 +12,7 @@ def test_it_fits_80_columns_says_why_these_windows_and_gives_every_number(synthe
     done = run_cli("updates", synthetic_path)
     assert (done.exit_code, done.stderr) == (0, "")
     assert max(map(len, done.stdout.splitlines())) <= 80
-    says(done.stdout, "last half of the run", "at most 1/2", "above 0.5 in 2 of 2 layers", "too short")
+    says(done.stdout, "last half of the run", "above 1/2", "above 0.5 in 2 of 2 layers", "too short")
     rows = json.loads(run_cli("updates", synthetic_path, "--format", "json").stdout)
     assert {"mobility_ratio_low", "distance_ratio_tail"} <= set(rows[0])
 

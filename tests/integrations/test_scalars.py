@@ -124,8 +124,8 @@ def test_wandb_draws_over_updates_whatever_its_own_step_is(synthetic):
             self.logged.append(data)
 
     run = Run()
-    wandb.log_windows(ra.open_run(synthetic.path), run, ["memory"])
-    assert run.axes == {"memory/*": "latent_update"}
+    wandb.log_windows(ra.open_run(synthetic.path), run, ["autocorrelation"])
+    assert run.axes == {"autocorrelation/*": "latent_update"}
     assert [data["latent_update"] for data in run.logged] == list(synthetic.marks[1:])
 
 

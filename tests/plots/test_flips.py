@@ -23,7 +23,7 @@ def law() -> pd.DataFrame:
 @pytest.fixture
 def locked() -> pd.DataFrame:
     rows = [
-        {"layer": name, "epoch": epoch, "locked_fraction": 0.1 * (epoch + at), "memory_to_end": 0.2 * epoch}
+        {"layer": name, "epoch": epoch, "locked_fraction": 0.1 * (epoch + at), "autocorrelation_to_end": 0.2 * epoch}
         for at, name in enumerate(("one", "two", "three"))
         for epoch in range(4)
     ]
@@ -55,11 +55,14 @@ def test_no_flip_at_all_can_be_drawn(law, axes):
 
 def test_lock_in_has_a_line_a_layer_their_median_and_the_memory(locked, axes):
     lock_in(locked, axes)
-    *layers, middle, memory = axes.get_lines()
+    *layers, middle, autocorrelation = axes.get_lines()
     assert len(layers) == 3
     assert middle.get_ydata().tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4])
-    assert memory.get_ydata().tolist() == pytest.approx([0.0, 0.2, 0.4, 0.6])
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["never flips again", "memory to the end"]
+    assert autocorrelation.get_ydata().tolist() == pytest.approx([0.0, 0.2, 0.4, 0.6])
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "never flips again",
+        "autocorrelation to the end",
+    ]
 
 
 @pytest.mark.parametrize("plot", [flip_law, lock_in])

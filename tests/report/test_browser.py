@@ -138,12 +138,12 @@ def test_the_filter_hides_rows(page):
 
 
 def test_charts_are_read_and_zoomed_by_keyboard(page):
-    chart = page.locator("#chart-memory .plot > svg")
+    chart = page.locator("#chart-autocorrelation .plot > svg")
     chart.focus()
     page.keyboard.press("End")
-    reading = page.locator("#chart-memory .reading")
+    reading = page.locator("#chart-autocorrelation .reading")
     assert re.fullmatch(r"epoch 7: recu [\d.]+; baseline [\d.]+", reading.inner_text())
-    shown = "document.querySelector('#chart-memory .plot > svg .trace').getAttribute('d')"
+    shown = "document.querySelector('#chart-autocorrelation .plot > svg .trace').getAttribute('d')"
     whole = page.evaluate(shown)
     page.keyboard.press("+")
     assert page.evaluate(shown) != whole
@@ -152,19 +152,19 @@ def test_charts_are_read_and_zoomed_by_keyboard(page):
 
 
 def test_charts_are_read_and_zoomed_by_pointer(page):
-    chart = page.locator("#chart-memory .plot > svg")
+    chart = page.locator("#chart-autocorrelation .plot > svg")
     chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
-    shown = "document.querySelector('#chart-memory .plot > svg .trace').getAttribute('d')"
+    shown = "document.querySelector('#chart-autocorrelation .plot > svg .trace').getAttribute('d')"
     whole = page.evaluate(shown)
     middle = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + 0.5 * box["width"], middle)
-    assert page.locator("#chart-memory .reading").inner_text().startswith("epoch ")
+    assert page.locator("#chart-autocorrelation .reading").inner_text().startswith("epoch ")
     page.mouse.down()
     page.mouse.move(box["x"] + 0.8 * box["width"], middle, steps=4)
     page.mouse.up()
     assert page.evaluate(shown) != whole
-    page.get_by_role("button", name="Show everything: Memory").click()
+    page.get_by_role("button", name="Show everything: Autocorrelation").click()
     assert page.evaluate(shown) == whole
 
 
@@ -181,7 +181,7 @@ def test_a_chart_has_its_numbers_as_a_table(page):
 
 def test_runs_can_be_hidden(page):
     page.get_by_role("checkbox", name="baseline").uncheck()
-    assert page.locator("#chart-memory .plot > svg .trace").count() == 1
+    assert page.locator("#chart-autocorrelation .plot > svg .trace").count() == 1
     assert page.locator("#histogram .legend").inner_text().split() == ["recu", "Laplace", "normal"]
 
 
@@ -238,7 +238,7 @@ def test_a_hostile_run_does_nothing(browser, hostile, tmp_path, width):
     heard, asked = listen(page)
     page.goto((tmp_path / "page.html").as_uri())
     page.select_option("#layer", index=2)
-    page.locator("#chart-memory summary").click()
+    page.locator("#chart-autocorrelation summary").click()
     assert page.locator("#layer option").all_inner_texts()[2] == HOSTILE[1]
     assert page.locator("img[src='x'], b, [onerror], [onmouseover]").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

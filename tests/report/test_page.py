@@ -123,8 +123,8 @@ def test_charts_show_the_layer_table(tame, page):
     for place, name in enumerate(tame.layer_names, start=1):
         expected = 1e3 * rows[rows["layer"] == name]["mobility_tail"].item()
         assert data["series"]["mobility_tail"][place][1] == pytest.approx(expected, rel=1e-4)
-    whole = np.average(rows["memory"], weights=rows["weights"])
-    assert data["series"]["memory"][0][1] == pytest.approx(whole, rel=1e-4)
+    whole = np.average(rows["autocorrelation"], weights=rows["weights"])
+    assert data["series"]["autocorrelation"][0][1] == pytest.approx(whole, rel=1e-4)
 
 
 def test_layers_too_small_for_bins_have_no_points_against_z(page):
@@ -142,7 +142,7 @@ def test_two_runs_stand_side_by_side(tame, hostile):
     data = data_of(both)
     assert [run["label"] for run in data["runs"]] == ["a", "b"]
     assert len(data["layers"]) == 6
-    assert data["runs"][1]["series"]["memory"][1] == [None] * 4, "a layer that only the other run has"
+    assert data["runs"][1]["series"]["autocorrelation"][1] == [None] * 4, "a layer that only the other run has"
     assert "<strong>●</strong> marks what differs" in both
     assert both.count('<td class="text">') == 6
     says(warnings_of(both), "a, b", "2 experiments (a; b)")
@@ -171,8 +171,8 @@ def test_large_runs_are_shown_in_part(tame, monkeypatch):
     says(warnings_of(part), "mine: ", "2 of 3 layers")
     assert "The figure fliplaw reads every window" in part
     whole = ra.layer_table(tame)
-    expected = whole[(whole["window"] == 4) & (whole["layer"] == "third")]["memory"].item()
-    assert data_of(part)["runs"][0]["series"]["memory"][2][1] == pytest.approx(expected, rel=1e-4)
+    expected = whole[(whole["window"] == 4) & (whole["layer"] == "third")]["autocorrelation"].item()
+    assert data_of(part)["runs"][0]["series"]["autocorrelation"][2][1] == pytest.approx(expected, rel=1e-4)
 
 
 def test_evenly_keeps_both_ends():

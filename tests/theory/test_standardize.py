@@ -11,7 +11,7 @@ from scipy import spatial, stats
 
 from recu_analysis.errors import InputError
 from recu_analysis.nn import functional
-from recu_analysis.theory.standardize import WeightTransform, channels, memory, score_products, standard_scores
+from recu_analysis.theory.standardize import WeightTransform, autocorrelation, channels, score_products, standard_scores
 
 WEIGHT = np.random.default_rng(0).laplace(0.3, 1.5, size=(6, 4, 3, 3))
 
@@ -110,6 +110,6 @@ def test_memory_leaves_out_what_has_no_score_at_both_moments():
     z[0], other[1], z[2, 3] = 0.0, 0.0, np.nan
     kept = np.ones((6, 40), bool)
     kept[:2], kept[2, 3] = False, False
-    assert memory(z, other) == pytest.approx(1 - spatial.distance.cosine(z[kept], other[kept]))
-    assert memory(z, z) == pytest.approx(1.0)
-    assert math.isnan(memory(np.zeros((2, 3)), z[:2, :3]))
+    assert autocorrelation(z, other) == pytest.approx(1 - spatial.distance.cosine(z[kept], other[kept]))
+    assert autocorrelation(z, z) == pytest.approx(1.0)
+    assert math.isnan(autocorrelation(np.zeros((2, 3)), z[:2, :3]))

@@ -19,7 +19,7 @@ from recu_analysis.analysis.claims.finding import (
     median_of,
     pooled,
 )
-from recu_analysis.analysis.horizon import LONG_MEMORY, memory_query
+from recu_analysis.analysis.final_windows import LONG_ENOUGH, autocorrelation_query
 from recu_analysis.analysis.layer_pass import ahead
 from recu_analysis.analysis.measured import measured_layers_query
 from recu_analysis.analysis.query import attempt, gather, per_layer, value
@@ -62,31 +62,31 @@ SCHEDULE = (0.85, 0.99)
 
 def laplace(runs: Sequence[Run], layers: Patterns = None) -> Query[Finding]:
     """C2: shape of the generalised normal fitted to z, once little is left of the initial weights."""
-    found = gather(*(gather(_initial_memory(run, layers), _shape_query(run, layers)) for run in runs))
+    found = gather(*(gather(_initial_autocorrelation(run, layers), shape_query(run, layers)) for run in runs))
     return found.then(lambda each: _laplace(runs, each))
 
 
-def _initial_memory(run: Run, layers: Patterns) -> Query[float]:
-    """Memory of the initial weights at the end of a run; infinite where it does not hold them."""
+def _initial_autocorrelation(run: Run, layers: Patterns) -> Query[float]:
+    """Autocorrelation of the initial weights at the end of a run; infinite where it does not hold them."""
     if run.windows[0].last_update != 0:
         return value(math.inf)
-    return memory_query(run, select_layers(run, layers), run.windows[0].number, run.windows[-1].number)
+    return autocorrelation_query(run, select_layers(run, layers), run.windows[0].number, run.windows[-1].number)
 
 
 def _laplace(runs: Sequence[Run], found: Sequence[tuple[float, list[Shape]]]) -> Finding:
     values = []
-    for run, (memory, shapes) in zip(runs, found, strict=True):
-        if math.isinf(memory):
+    for run, (autocorrelation, shapes) in zip(runs, found, strict=True):
+        if math.isinf(autocorrelation):
             return cannot_tell(f"{run.name} does not hold its initial weights; record it from the first update on")
         values.append(median_shape(_some(run, shapes)))  # first: it says where nothing can be measured
-        if math.isnan(memory):
+        if math.isnan(autocorrelation):
             return cannot_tell(
                 f"{run.name} began with weights that have no z, such as constant ones: how much is left of the "
                 "initialisation is not known"
             )
-        if memory > LONG_MEMORY:
+        if autocorrelation > LONG_ENOUGH:
             return cannot_tell(
-                f"memory of the initial weights is {memory:.2f} in {run.name}, above 1/2: "
+                f"autocorrelation of the initial weights is {autocorrelation:.2f} in {run.name}, above 1/2: "
                 "the shape is still that of the initialisation; train longer"
             )
     estimate = pooled(values)
@@ -112,7 +112,7 @@ def _scale_sums(run: Run, spec: LayerSpec) -> Answer[Scale]:
     return laplace_sums(by_blocks(rows, spec.transform.standardized))
 
 
-def _shape_query(run: Run, layers: Patterns) -> Query[list[Shape]]:
+def shape_query(run: Run, layers: Patterns = None) -> Query[list[Shape]]:
     """What the layers of a run have of the shape of z at its end."""
     return per_layer(run, select_layers(run, layers), _shape_sums)
 
@@ -130,7 +130,7 @@ def over_tau_query(run: Run, layers: Patterns = None) -> Query[pd.DataFrame]:
         attempt(partial(measured_layers_query, run, [spec], LEVELS, POINTS), InputError)
         for spec in select_layers(run, layers)
     )
-    return gather(_shape_query(run, layers), gather(*each)).then(lambda found: _over_tau(run, *found))
+    return gather(shape_query(run, layers), gather(*each)).then(lambda found: _over_tau(run, *found))
 
 
 def _over_tau(run: Run, shapes: list[Shape], tables: Sequence[list[pd.DataFrame] | InputError]) -> pd.DataFrame:
@@ -157,7 +157,7 @@ def median_shape(shapes: Sequence[Shape]) -> Median:
 
 def scale_held(runs: Sequence[Run], layers: Patterns = None) -> Query[Finding]:
     """C5: b_hat / b* of the standardised weights."""
-    found = (gather(_shape_query(run, layers), per_layer(run, select_layers(run, layers), _scale_sums)) for run in runs)
+    found = (gather(shape_query(run, layers), per_layer(run, select_layers(run, layers), _scale_sums)) for run in runs)
     return gather(*found).then(lambda each: _scale_held(runs, layers, each))
 
 

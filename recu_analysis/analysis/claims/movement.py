@@ -22,7 +22,7 @@ from recu_analysis.analysis.claims.finding import (
 )
 from recu_analysis.analysis.compare import check_same_layers
 from recu_analysis.analysis.distance import COLUMNS, RATIOS, STUCK, channel_sums_query, ratio
-from recu_analysis.analysis.horizon import Stretch, equal_stretches, final_stretch
+from recu_analysis.analysis.final_windows import FinalWindows, equal_final_windows, final_windows
 from recu_analysis.analysis.query import gather, value
 from recu_analysis.analysis.rendering import with_interval
 from recu_analysis.theory.intervals import Interval, student
@@ -54,38 +54,38 @@ def median_ratio(layers: Sequence[Values], name: str) -> Median:
 
 def barely_updated(unclamped: Sequence[Run], layers: Patterns = None) -> Query[Finding]:
     """C1a: mobility of the tail over that of the core, in runs without clamp."""
-    stretches, problem = _long_stretches(unclamped)
+    finals, problem = _long_enough(unclamped)
     if problem:
         return value(cannot_tell(problem))
     without = [run.name for run in unclamped if "zpath" not in run.header.quantities]
     if without:
         return value(cannot_tell(f"{without[0]} was recorded without zpath, of which mobility is made; record it"))
-    return _sums(unclamped, stretches, layers).then(lambda found: _updated(found, stretches))
+    return _sums(unclamped, finals, layers).then(lambda found: _updated(found, finals))
 
 
-def _updated(found: Sequence[Sequence[Values]], stretches: Sequence[Stretch]) -> Finding:
+def _updated(found: Sequence[Sequence[Values]], finals: Sequence[FinalWindows]) -> Finding:
     values = [median_ratio(sums, "mobility_ratio") for sums in found]
     return judge(
         pooled(values),
         supported=(-_INFINITE, BARELY),
         contradicted=[(ALIKE, _INFINITE)],
-        shown=f"mobility of tail to core without clamp, median layer{left_out(values)}, {_windows(stretches)}",
+        shown=f"mobility of tail to core without clamp, median layer{left_out(values)}, {_windows(finals)}",
     )
 
 
 def barely_flips(unclamped: Sequence[Run], layers: Patterns = None) -> Query[Finding]:
-    """C1b: risk of a flip within the horizon, tail to core, and observed over expected sign changes of the tail."""
-    stretches, problem = _long_stretches(unclamped)
+    """C1b: risk of a flip in the final windows, tail to core, and observed over expected sign changes of the tail."""
+    finals, problem = _long_enough(unclamped)
     if problem:
         return value(cannot_tell(problem))
-    return _sums(unclamped, stretches, layers).then(lambda sums: _flips(sums, stretches))
+    return _sums(unclamped, finals, layers).then(lambda sums: _flips(sums, finals))
 
 
-def _flips(sums: Sequence[Sequence[Values]], stretches: Sequence[Stretch]) -> Finding:
+def _flips(sums: Sequence[Sequence[Values]], finals: Sequence[FinalWindows]) -> Finding:
     risks = [median_ratio(each, "flip_risk_ratio") for each in sums]
     distances = [median_ratio(each, "distance_ratio_tail") for each in sums]
     risk, distance = pooled(risks), pooled(distances)
-    shown = f"risk of a flip, tail to core without clamp, median layer{left_out(risks)}, {_windows(stretches)}"
+    shown = f"risk of a flip, tail to core without clamp, median layer{left_out(risks)}, {_windows(finals)}"
     found = judge(risk, supported=(-_INFINITE, BARELY), contradicted=[(ALIKE, _INFINITE)], shown=shown)
     beside = (
         "; sign changes of the tail, observed over expected of pure distance: "
@@ -99,23 +99,23 @@ def _flips(sums: Sequence[Sequence[Values]], stretches: Sequence[Stretch]) -> Fi
     return Finding(risk, "not supported", open_) if distance.low < STUCK else cannot_tell(open_, risk)
 
 
-def _sums(runs: Sequence[Run], stretches: Sequence[Stretch], layers: Patterns) -> Query[tuple[list[Values], ...]]:
-    return gather(*(channel_sums_query(run, at.span, layers=layers) for run, at in zip(runs, stretches, strict=True)))
+def _sums(runs: Sequence[Run], finals: Sequence[FinalWindows], layers: Patterns) -> Query[tuple[list[Values], ...]]:
+    return gather(*(channel_sums_query(run, at.span, layers=layers) for run, at in zip(runs, finals, strict=True)))
 
 
 def _paired(runs: Sequence[Run], baseline: Sequence[Run]) -> tuple[list[tuple[Run, Run]], dict[str, WindowSpan], str]:
-    """Pairs of runs, stretches of equal length by their paths, and why there are none; empty where there are."""
+    """Pairs of runs, final windows of as many updates by their paths, and why there are none; empty where there are."""
     paired = pairs(runs, baseline)
     if not paired:
         return [], {}, NEEDS_PAIRS
     everyone = {str(run.path): run for pair in paired for run in pair}
     check_same_layers(everyone)
-    _, problem = _long_stretches(list(everyone.values()))
-    return ([], {}, problem) if problem else (paired, equal_stretches(everyone), "")
+    _, problem = _long_enough(list(everyone.values()))
+    return ([], {}, problem) if problem else (paired, equal_final_windows(everyone), "")
 
 
 def revived(runs: Sequence[Run], baseline: Sequence[Run], layers: Patterns = None) -> Query[Finding]:
-    """C6: risk of a flip within the horizon in the same rank tail, ReCU to baseline, a pair of runs a seed."""
+    """C6: risk of a flip in the final windows in the same rank tail, ReCU to baseline, a pair of runs a seed."""
     paired, windows, problem = _paired(runs, baseline)
     if problem:
         return value(cannot_tell(problem))
@@ -157,22 +157,25 @@ def _flip_risk(sums: Sequence[Sequence[Values]]) -> Median:
     return Median(middle, len(sums[0]), len(sums[0]) - len(used), len(used) - known.size)
 
 
-def _long_stretches(runs: Sequence[Run]) -> tuple[list[Stretch], str]:
-    """The final stretch of every run, and why they carry no verdict; empty where they do."""
+def _long_enough(runs: Sequence[Run]) -> tuple[list[FinalWindows], str]:
+    """The final windows of every run, and why they carry no verdict; empty where they do."""
     if not runs:
         return [], "needs a run without clamp: train with --no-recu and give it as --baseline"
     if any(not window.exact for run in runs for window in run.windows):
         return [], "a run was sampled from checkpoints: movement is net and flips are missed; record every update"
-    found = [final_stretch(run) for run in runs]
-    broken = [run.name for run, stretch in zip(runs, found, strict=True) if math.isnan(stretch.memory)]
+    found = [final_windows(run) for run in runs]
+    broken = [run.name for run, final in zip(runs, found, strict=True) if math.isnan(final.autocorrelation)]
     if broken:
         return [], f"no channel of {broken[0]} has weights that differ and are numbers"
-    short = [run.name for run, stretch in zip(runs, found, strict=True) if not stretch.long]
+    short = [run.name for run, final in zip(runs, found, strict=True) if not final.long]
     if short:
-        return [], f"memory stays above 1/2 in {', '.join(short)}: too short to tell dead from slow; train longer"
+        return (
+            [],
+            f"autocorrelation stays above 1/2 in {', '.join(short)}: too short to tell; train longer",
+        )
     return found, ""
 
 
-def _windows(stretches: Sequence[Stretch]) -> str:
-    shown = ", ".join(f"{stretch.span} (memory {stretch.memory:.2f})" for stretch in stretches)
+def _windows(finals: Sequence[FinalWindows]) -> str:
+    shown = ", ".join(f"{final.span} (autocorrelation {final.autocorrelation:.2f})" for final in finals)
     return f"windows {shown}"

@@ -1,4 +1,4 @@
-"""The final stretch and the horizon against a plain search over windows."""
+"""Final windows and the decorrelation time against a plain search over windows."""
 
 import shutil
 
@@ -7,9 +7,14 @@ import pytest
 from scipy import spatial
 
 from recu_analysis import dead_weights, open_run
-from recu_analysis.analysis.horizon import common_stretch, final_stretch, horizon, memory_between
+from recu_analysis.analysis.final_windows import (
+    autocorrelation_between,
+    common_final_windows,
+    decorrelation_time,
+    final_windows,
+)
 from recu_analysis.analysis.selection import WindowSpan
-from recu_analysis.cli.stretches import choice
+from recu_analysis.cli.window_notes import choice
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform, standard_scores
 from tests.messages import says
@@ -17,7 +22,7 @@ from tests.run_files import window_folder
 
 
 def forgetful(shape, updates, *, keep, seed=0):
-    """Normal weights of which each update keeps a share and replaces the rest: memory falls as keep^updates."""
+    """Normal weights of which each update keeps a share: the autocorrelation falls as keep^updates."""
     generator = np.random.default_rng(seed)
     walk = [generator.normal(size=shape)]
     for _ in range(updates):
@@ -31,7 +36,7 @@ def forgetful_run(tmp_path_factory):
     return synthetic_run(tmp_path_factory.mktemp("forgetful") / "run", history, windows=12)
 
 
-def plain_memory(synthetic, start, end):
+def plain_autocorrelation(synthetic, start, end):
     """Cosine of z before and after some updates over all weights."""
     walks = synthetic.history.values()
     z = (np.concatenate([standard_scores(walk[at]).ravel() for walk in walks]) for at in (start, end))
@@ -41,69 +46,72 @@ def plain_memory(synthetic, start, end):
 def test_memory_is_the_cosine_of_standard_scores(forgetful_run):
     run = open_run(forgetful_run.path)
     for first, last in ((1, 1), (3, 7), (1, 12)):
-        found = memory_between(run, run.header.layers, first, last)
+        found = autocorrelation_between(run, run.header.layers, first, last)
         assert found == pytest.approx(
-            plain_memory(forgetful_run, forgetful_run.marks[first - 1], forgetful_run.marks[last]), abs=1e-6
+            plain_autocorrelation(forgetful_run, forgetful_run.marks[first - 1], forgetful_run.marks[last]), abs=1e-6
         )
 
 
-def test_the_final_stretch_is_the_shortest_that_forgets_half(forgetful_run):
+def test_final_windows_are_the_fewest_that_forget_half(forgetful_run):
     run = open_run(forgetful_run.path)
-    found = final_stretch(run)
-    memories = [
-        plain_memory(forgetful_run, forgetful_run.marks[first - 1], forgetful_run.marks[-1]) for first in range(1, 13)
+    found = final_windows(run)
+    autocorrelations = [
+        plain_autocorrelation(forgetful_run, forgetful_run.marks[first - 1], forgetful_run.marks[-1])
+        for first in range(1, 13)
     ]
-    expected = max(first for first, memory in enumerate(memories, start=1) if memory <= 0.5)
+    expected = max(first for first, autocorrelation in enumerate(autocorrelations, start=1) if autocorrelation <= 0.5)
     assert found.long
     assert found.span == WindowSpan(expected, 13)
-    assert found.memory == pytest.approx(memories[expected - 1], abs=1e-6)
+    assert found.autocorrelation == pytest.approx(autocorrelations[expected - 1], abs=1e-6)
 
 
-def test_the_horizon_is_the_shortest_stretch_after_a_window(forgetful_run):
+def test_the_decorrelation_time_counts_the_windows_after_one(forgetful_run):
     run = open_run(forgetful_run.path)
     for after in (0, 3):
-        memories = {
-            last: plain_memory(forgetful_run, forgetful_run.marks[after], forgetful_run.marks[last])
+        autocorrelations = {
+            last: plain_autocorrelation(forgetful_run, forgetful_run.marks[after], forgetful_run.marks[last])
             for last in range(after + 1, 13)
         }
-        expected = min(last for last, memory in memories.items() if memory <= 0.5)
-        assert horizon(run, after).span == WindowSpan(after + 1, expected + 1)
-    assert horizon(run, 11) is None
+        expected = min(last for last, autocorrelation in autocorrelations.items() if autocorrelation <= 0.5)
+        assert decorrelation_time(run, after=after) == expected - after
+    assert decorrelation_time(run, after=11) is None
 
 
-def test_without_a_long_stretch_it_is_the_last_half_and_says_so(tmp_path):
+def test_where_nothing_is_long_enough_it_is_the_last_half(tmp_path):
     run = open_run(synthetic_run(tmp_path / "run").path)
-    found = final_stretch(run)
+    found = final_windows(run)
     assert (found.span, found.long) == (WindowSpan(3, 5), False)
-    assert found.memory > 0.5
+    assert found.autocorrelation > 0.5
 
 
 def test_layers_without_scores_have_no_memory(tmp_path):
     """Channels of one weight have z = 0, which is not to have forgotten."""
     walk = random_walk((8, 40), 4)
     run = open_run(synthetic_run(tmp_path / "run", {"a": walk, "single": random_walk((8, 1), 4)}).path)
-    assert final_stretch(run).memory == memory_between(run, run.header.layers[:1], 3, 4)
+    assert final_windows(run).autocorrelation == autocorrelation_between(run, run.header.layers[:1], 3, 4)
     alone = open_run(synthetic_run(tmp_path / "alone", {"single": random_walk((8, 1), 4)}).path)
-    assert not final_stretch(alone).long
-    assert np.isnan(final_stretch(alone).memory)
-    (line,) = choice(final_stretch(alone))
+    assert not final_windows(alone).long
+    assert np.isnan(final_windows(alone).autocorrelation)
+    (line,) = choice(final_windows(alone))
     says(line, "last half of the run", "no channel")
 
 
 def test_the_last_half_begins_after_a_gap(tmp_path):
     path = synthetic_run(tmp_path / "run").path
     shutil.rmtree(window_folder(path, 2))
-    assert final_stretch(open_run(path)).span == WindowSpan(4, 5)
+    assert final_windows(open_run(path)).span == WindowSpan(4, 5)
 
 
-def test_runs_that_end_alike_share_the_longer_stretch(forgetful_run, tmp_path):
+def test_runs_that_end_alike_share_the_longer_windows(forgetful_run, tmp_path):
     quick = {"a": forgetful((8, 200), 24, keep=0.7), "b": forgetful((4, 100), 24, keep=0.7)}
     other = open_run(synthetic_run(tmp_path / "quick", quick, windows=12).path)
     run = open_run(forgetful_run.path)
-    assert final_stretch(other).span.start > final_stretch(run).span.start
-    assert common_stretch({"slow": run, "quick": other}) == dict.fromkeys(("slow", "quick"), final_stretch(run).span)
+    assert final_windows(other).span.start > final_windows(run).span.start
+    assert common_final_windows({"slow": run, "quick": other}) == dict.fromkeys(
+        ("slow", "quick"), final_windows(run).span
+    )
     short = open_run(synthetic_run(tmp_path / "short", {"a": random_walk((4, 30), 6)}, windows=3).path)
-    assert common_stretch({"slow": run, "short": short})["short"] == WindowSpan(2, 4)
+    assert common_final_windows({"slow": run, "short": short})["short"] == WindowSpan(2, 4)
 
 
 def test_weights_that_are_not_finite_are_left_out(tmp_path):
@@ -111,7 +119,9 @@ def test_weights_that_are_not_finite_are_left_out(tmp_path):
     walk[2:, 0, 0] = np.nan
     run = open_run(synthetic_run(tmp_path / "run", {"a": walk}).path)
     good = (standard_scores(walk[at])[1:].ravel() for at in (0, 4))
-    assert memory_between(run, run.header.layers, 1, 4) == pytest.approx(1 - spatial.distance.cosine(*good), abs=1e-6)
+    assert autocorrelation_between(run, run.header.layers, 1, 4) == pytest.approx(
+        1 - spatial.distance.cosine(*good), abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("shape", [(32, 100), (16, 2), (4, 3, 3, 3)])
@@ -122,15 +132,15 @@ def test_nothing_that_stands_still_has_forgotten(tmp_path, shape, center):
     still[:, shape[0] // 2 :] = 0.25
     transform = WeightTransform(center=center, target=2.0)
     run = open_run(synthetic_run(tmp_path / "run", {"a": still.astype(np.float32)}, transform=transform).path)
-    assert memory_between(run, run.header.layers, 1, 4) == pytest.approx(1.0)
-    assert not final_stretch(run).long
-    assert dead_weights(run)["memory"].item() == pytest.approx(1.0)
+    assert autocorrelation_between(run, run.header.layers, 1, 4) == pytest.approx(1.0)
+    assert not final_windows(run).long
+    assert dead_weights(run)["autocorrelation"].item() == pytest.approx(1.0)
 
 
-def test_a_horizon_before_a_gap_is_found(tmp_path):
+def test_a_decorrelation_time_before_a_gap_is_found(tmp_path):
     path = synthetic_run(tmp_path / "run", {"a": random_walk((10, 60), 40, step=0.4, seed=1)}, windows=8).path
-    whole = horizon(open_run(path), 0)
+    whole = decorrelation_time(open_run(path), after=0)
     shutil.rmtree(window_folder(path, 6))
-    assert whole.span.last < 6
-    assert horizon(open_run(path), 0) == whole
-    assert horizon(open_run(path), 4) is None, "window 5 alone is too short, and the next is missing"
+    assert whole < 6
+    assert decorrelation_time(open_run(path), after=0) == whole
+    assert decorrelation_time(open_run(path), after=4) is None, "window 5 alone is too short, and the next is missing"

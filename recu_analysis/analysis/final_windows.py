@@ -1,9 +1,10 @@
-"""How long a stretch of windows must be to tell dead weights from slow ones: memory, the final stretch, the horizon."""
+"""How many windows it takes to tell dead weights from slow ones: final windows, and the decorrelation time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import takewhile
+from operator import itemgetter
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -37,43 +38,43 @@ if TYPE_CHECKING:
     #: Totals of `score_products` over a layer, for several pairs of moments.
     Products = list[NDArray[np.float64]]
 
-#: Above this memory a stretch of windows is too short to tell dead from slow.
-LONG_MEMORY = 0.5
+#: Windows are long enough to tell dead from slow where their autocorrelation is at most this.
+LONG_ENOUGH = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """A span of windows and whether it is long enough.
+class FinalWindows:
+    """Windows, and whether they are long enough.
 
     Attributes
     ----------
     span : WindowSpan
-    memory : float
-        Cosine of z at its start and z at its end over all weights; NaN where none has a z.
+    autocorrelation : float
+        Cosine of z at their start and z at their end over all weights; NaN where none has a z.
     long : bool
-        Whether the memory is at most 1/2, so that dead can be told from slow.
+        Whether the autocorrelation is at most 1/2, so that dead can be told from slow.
     """
 
     span: WindowSpan
-    memory: float
+    autocorrelation: float
     long: bool
 
 
-def memory_between(run: Run, specs: Sequence[LayerSpec], first: int, last: int) -> float:
+def autocorrelation_between(run: Run, specs: Sequence[LayerSpec], first: int, last: int) -> float:
     """Cosine of z before one window and z after another over some layers, one layer at a time.
 
     Channels that hold NaN or infinity, or that are constant, at either moment are left out.
     """
-    return memory_query(run, specs, first, last).run()
+    return autocorrelation_query(run, specs, first, last).run()
 
 
-def memory_query(run: Run, specs: Sequence[LayerSpec], first: int, last: int) -> Query[float]:
-    """The query of `memory_between`."""
-    return _memories(per_layer(run, specs, _to_end, (first,), last)).then(lambda memories: memories[0])
+def autocorrelation_query(run: Run, specs: Sequence[LayerSpec], first: int, last: int) -> Query[float]:
+    """The query of `autocorrelation_between`."""
+    return _autocorrelations(per_layer(run, specs, _to_end, (first,), last)).then(itemgetter(0))
 
 
-def _memories(layers: Query[list[Products]]) -> Query[list[float]]:
-    """The memory between each of several pairs of moments, from what the layers have of them; NaN where none has z."""
+def _autocorrelations(layers: Query[list[Products]]) -> Query[list[float]]:
+    """The autocorrelation of each of several pairs of moments, from what the layers have; NaN where none has z."""
     return layers.then(lambda found: [cosine(np.sum(pair, axis=0)) for pair in zip(*found, strict=True)])
 
 
@@ -112,10 +113,10 @@ def _batches(windows: Sequence[Window]) -> Iterator[Sequence[Window]]:
         at, size = at + size, 2 * size
 
 
-def final_stretch(run: Run) -> Stretch:
-    """The shortest final stretch of windows whose memory is at most 1/2; where there is none, the last half.
+def final_windows(run: Run) -> FinalWindows:
+    """The fewest last windows whose autocorrelation is at most 1/2; where there are none, the last half.
 
-    It is that of the whole network, whatever layers are then looked at.
+    They are those of the whole network, whatever layers are then looked at.
 
     Parameters
     ----------
@@ -123,7 +124,7 @@ def final_stretch(run: Run) -> Stretch:
 
     Returns
     -------
-    Stretch
+    FinalWindows
 
     Raises
     ------
@@ -132,38 +133,38 @@ def final_stretch(run: Run) -> Stretch:
     """
     # Tables, figures and claims of one run ask again, and a large run takes seconds to answer.
     if run not in _FOUND:
-        _FOUND[run] = _find_final_stretch(run)
+        _FOUND[run] = _find_final_windows(run)
     return _FOUND[run]
 
 
 def choose(run: Run, window: WindowSpan | None) -> WindowSpan:
-    """The windows that the caller named; where none were, the final stretch."""
-    return final_stretch(run).span if window is None else window
+    """The windows that the caller named; where none were, the final windows."""
+    return final_windows(run).span if window is None else window
 
 
-_FOUND: WeakKeyDictionary[Run, Stretch] = WeakKeyDictionary()
+_FOUND: WeakKeyDictionary[Run, FinalWindows] = WeakKeyDictionary()
 
 
-def _find_final_stretch(run: Run) -> Stretch:
+def _find_final_windows(run: Run) -> FinalWindows:
     windows = known_windows(run)
     last = windows[-1].number
     known: dict[int, float] = {}
     for batch in _batches(windows[::-1]):
         firsts = tuple(window.number for window in reversed(batch))
-        memories = _memories(per_layer(run, run.header.layers, _to_end, firsts, last)).run()
-        known |= zip(firsts, memories, strict=True)
+        autocorrelations = _autocorrelations(per_layer(run, run.header.layers, _to_end, firsts, last)).run()
+        known |= zip(firsts, autocorrelations, strict=True)
         for first in reversed(firsts):
-            if known[first] <= LONG_MEMORY:
-                return Stretch(WindowSpan(first, last + 1), known[first], long=True)
+            if known[first] <= LONG_ENOUGH:
+                return FinalWindows(WindowSpan(first, last + 1), known[first], long=True)
     half = last_half(run)
-    return Stretch(half, known[half.start], long=False)
+    return FinalWindows(half, known[half.start], long=False)
 
 
-def equal_stretches(runs: Mapping[str, Run]) -> dict[str, WindowSpan]:
-    """Final stretches of the same number of updates, the fewest that are long enough for every run.
+def equal_final_windows(runs: Mapping[str, Run]) -> dict[str, WindowSpan]:
+    """Final windows of the same number of updates, the fewest that are long enough for every run.
 
-    How many weights are silent, or how far they moved, depends on how many updates were looked at: only stretches of
-    the same length can be compared.
+    How many weights are silent, or how far they moved, depends on how many updates were looked at: only windows of
+    the same number of updates can be compared.
 
     Parameters
     ----------
@@ -173,23 +174,23 @@ def equal_stretches(runs: Mapping[str, Run]) -> dict[str, WindowSpan]:
     Raises
     ------
     InputError
-        If the windows of the runs make no such stretches.
+        If the windows of the runs make no such windows.
     WindowNotFoundError
         If a run holds no window with updates.
     """
-    suffixes = {label: _suffixes(run) for label, run in runs.items()}
-    needed = {label: _updates(run, final_stretch(run).span) for label, run in runs.items()}
-    shared = set.intersection(*(set(lengths) for lengths in suffixes.values()))
+    choices = {label: _last_windows(run) for label, run in runs.items()}
+    needed = {label: _updates(run, final_windows(run).span) for label, run in runs.items()}
+    shared = set.intersection(*(set(lengths) for lengths in choices.values()))
     enough = sorted(length for length in shared if length >= max(needed.values()))
     if not enough:
         lengths = ", ".join(f"{count} in {label}" for label, count in needed.items())
         raise InputError(
-            f"the runs have no final stretches of windows with the same number of updates ({lengths} at least); "
+            f"the runs have no final windows with the same number of updates ({lengths} at least); "
             "compare runs whose windows have the same length"
         )
     return {
         label: WindowSpan(lengths[enough[0]], moving_windows(runs[label])[-1].number + 1)
-        for label, lengths in suffixes.items()
+        for label, lengths in choices.items()
     }
 
 
@@ -198,8 +199,8 @@ def _unbroken(windows: Sequence[Window]) -> list[Window]:
     return [*windows[:1], *takewhile(lambda each: start_known(each) and not begins_anew(each), windows[1:])]
 
 
-def _suffixes(run: Run) -> dict[int, int]:
-    """Number of the first window of every final stretch, by its number of updates."""
+def _last_windows(run: Run) -> dict[int, int]:
+    """Number of the first of every choice of last windows, by how many updates they hold."""
     lengths, total = {}, 0
     for window in reversed(known_windows(run)):
         total += window.updates
@@ -207,32 +208,33 @@ def _suffixes(run: Run) -> dict[int, int]:
     return lengths
 
 
-def _updates(run: Run, stretch: WindowSpan) -> int:
-    return sum(window.updates for window in moving_windows(run) if window.number in stretch)
+def _updates(run: Run, span: WindowSpan) -> int:
+    return sum(window.updates for window in moving_windows(run) if window.number in span)
 
 
-def common_stretch(runs: Mapping[str, Run]) -> dict[str, WindowSpan]:
-    """Final stretches of the same number of updates where the runs' windows make some; else that of each run."""
+def common_final_windows(runs: Mapping[str, Run]) -> dict[str, WindowSpan]:
+    """Final windows of the same number of updates where the runs' windows make some; else those of each run."""
     try:
-        return equal_stretches(runs) if runs else {}
+        return equal_final_windows(runs) if runs else {}
     except InputError:
-        return {label: final_stretch(run).span for label, run in runs.items()}
+        return {label: final_windows(run).span for label, run in runs.items()}
 
 
-def horizon(run: Run, after: int, layers: Sequence[str] | str | None = None) -> Stretch | None:
-    """The shortest stretch of windows after one whose memory is at most 1/2; None where the run ends before.
+def decorrelation_time(run: Run, *, after: int, layers: Sequence[str] | str | None = None) -> int | None:
+    """How many windows after one until their autocorrelation is at most 1/2; None where the run ends before.
 
     Parameters
     ----------
     run : Run
     after : int
-        Number of the window at whose end the stretch begins.
+        Number of the window at whose end they begin.
     layers : str or sequence of str, optional
-        Patterns of the layers whose memory counts; all by default.
+        Patterns of the layers whose autocorrelation counts; all by default.
 
     Returns
     -------
-    Stretch or None
+    int or None
+        A count of windows; None also where a window before is missing, or updates are in no window.
 
     Raises
     ------
@@ -241,10 +243,11 @@ def horizon(run: Run, after: int, layers: Sequence[str] | str | None = None) -> 
     """
     specs = select_layers(run, layers)
     later = _unbroken([window for window in moving_windows(run) if window.number > after])
+    seen = 0
     for batch in _batches(later):
         first, lasts = later[0].number, tuple(window.number for window in batch)
-        memories = _memories(per_layer(run, specs, _from_start, first, lasts)).run()
-        for last, memory in zip(lasts, memories, strict=True):
-            if memory <= LONG_MEMORY:
-                return Stretch(WindowSpan(first, last + 1), memory, long=True)
+        for autocorrelation in _autocorrelations(per_layer(run, specs, _from_start, first, lasts)).run():
+            seen += 1
+            if autocorrelation <= LONG_ENOUGH:
+                return seen
     return None

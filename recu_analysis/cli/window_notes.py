@@ -1,0 +1,36 @@
+"""What a table says of the windows it was taken over: why these, and whether they are long enough."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from recu_analysis.analysis.final_windows import FinalWindows
+
+
+def choice(final: FinalWindows | None) -> list[str]:
+    """Why these windows, where the user named none."""
+    if final is None:
+        return []
+    if math.isnan(final.autocorrelation):
+        return ["the last half of the run: no channel has weights that differ and are numbers"]
+    if final.long:
+        return [f"the final windows: autocorrelation at most 1/2 ({final.autocorrelation:.2f}, all layers)"]
+    return [f"the last half of the run: autocorrelation stays above 1/2 ({final.autocorrelation:.2f})"]
+
+
+def too_short(autocorrelations: Iterable[float]) -> list[str]:
+    """In how many layers the windows are too short to tell dead from slow; nothing where in none."""
+    from recu_analysis.analysis.final_windows import LONG_ENOUGH
+
+    of = list(autocorrelations)
+    long = sum(autocorrelation > LONG_ENOUGH for autocorrelation in of)
+    if not long:
+        return []
+    return [
+        f"ac, the autocorrelation, is above {LONG_ENOUGH} in {long} of {len(of)} layers: there these windows",
+        "are too short to tell dead weights from slow ones.",
+    ]
