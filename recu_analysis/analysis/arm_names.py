@@ -53,11 +53,11 @@ def _label(arm: Arm, usual: Mapping[str, str]) -> str:
     if "recu" not in known:
         return ", ".join(arm.runs)
     kind = kind_of(arm.first)
-    unusual = [_said(name, known.get(name)) for name in usual if json.dumps(known.get(name)) != usual[name]]
+    unusual = [_setting_text(name, known.get(name)) for name in usual if json.dumps(known.get(name)) != usual[name]]
     return ", ".join([str(known.get("binarizer")) if kind is Kind.OTHER else kind.value, *unusual])
 
 
-def _said(name: str, value: Any) -> str:
+def _setting_text(name: str, value: Any) -> str:
     if name == "scale":
         return f"b* = {scale_text(value)}"
     if name == "initial_scale" and isinstance(value, float | int):

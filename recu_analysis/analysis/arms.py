@@ -191,7 +191,7 @@ def check_once(runs: Iterable[Run]) -> None:
         known[run.id] = run
 
 
-def labelled(runs: Iterable[Run]) -> dict[str, Run]:
+def labeled(runs: Iterable[Run]) -> dict[str, Run]:
     """Runs by what they are called beside one another, see `labels_of`; InputError where one is there twice."""
     several = list(runs)
     check_once(several)
@@ -200,9 +200,13 @@ def labelled(runs: Iterable[Run]) -> dict[str, Run]:
 
 def differing(runs: Iterable[Run]) -> list[str]:
     """Names of the settings, incidental ones too, that are not the same in all runs, in alphabetical order."""
-    told = [run.configuration for run in runs]
-    names = sorted({name for each in told for name in each})
-    return [name for name in names if any(each.get(name, _ABSENT) != told[0].get(name, _ABSENT) for each in told)]
+    configurations = [run.configuration for run in runs]
+    names = sorted({name for each in configurations for name in each})
+    return [
+        name
+        for name in names
+        if any(each.get(name, _ABSENT) != configurations[0].get(name, _ABSENT) for each in configurations)
+    ]
 
 
 def differing_beside_clamp(runs: Iterable[Run]) -> list[str]:

@@ -37,7 +37,7 @@ class Channels:
     constant: int
 
     @property
-    def left_out(self) -> str:
+    def omissions(self) -> str:
         """What was left out, for a note; nothing where nothing was."""
         total = len(self.rows) + self.nonfinite + self.constant
         kinds = ((self.nonfinite, "hold NaN or infinity"), (self.constant, "are constant"))

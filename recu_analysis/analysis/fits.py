@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     Row = dict[str, Any]
 
 _INTERVALS = ("b_hat", "b_ratio", "shape")
-_QUANTISED = ("clamped_fraction", "alpha", "qe_measured", "qe_exact", "qe_printed")
+_QUANTIZED = ("clamped_fraction", "alpha", "qe_measured", "qe_exact", "qe_printed")
 _ENTROPIES = ("entropy_measured", "entropy", "entropy_bound", "sign_entropy")
 _DISTANCES = ("ks_laplace", "ks_normal", "aic_normal", "aic_gennorm", "scale_ratio")
 
@@ -115,14 +115,14 @@ def _fit_layer(run: Run, spec: LayerSpec, number: int, raw: bool) -> Answer[Row]
     row |= {"constant_channels": operand.constant, "note": note, "tau": tau}
     row["b_star"] = math.nan if transform.target is None else transform.target
     names = [f"{name}{end}" for name in _INTERVALS for end in ("", "_low", "_high")]
-    names += [*_DISTANCES, *_QUANTISED, "clamped_laplace", *(f"qe_{kind}_relative" for kind in _KINDS), *_ENTROPIES]
+    names += [*_DISTANCES, *_QUANTIZED, "clamped_laplace", *(f"qe_{kind}_relative" for kind in _KINDS), *_ENTROPIES]
     row |= dict.fromkeys(names, math.nan)
     if not (scored.rows.size and operand.rows.size):
         return row
     try:
         shown = _distribution(scored.rows if raw else _scores(scored.rows, transform))
-        standardised = operand.rows if raw else by_blocks(operand.rows, transform.standardized)
-        shown |= _scale(standardised, transform.target) | _quantisation(standardised, tau, transform.quantile)
+        standardized = operand.rows if raw else by_blocks(operand.rows, transform.standardized)
+        shown |= _scale(standardized, transform.target) | _quantization(standardized, tau, transform.quantile)
     except InputError as error:  # weights so small or large that no square of them is a number
         return row | {"note": _joined(note, str(error))}
     return row | shown | {"note": _joined(note, shown.get("note", ""))}
@@ -137,10 +137,10 @@ def _note(scored: Channels, operand: Channels, *, few: bool) -> str:
 
     With `few`, also that channels have too few weights for the shape of z.
     """
-    effective = operand.left_out if operand.left_out != scored.left_out else ""
+    effective = operand.omissions if operand.omissions != scored.omissions else ""
     count = scored.rows.shape[1]
     return _joined(
-        scored.left_out,
+        scored.omissions,
         f"effective weights: {effective}" if effective else "",
         f"{count} weights a channel are few: their z has lighter tails, the shape is too large"
         if few and scored.rows.size and count < FEW_WEIGHTS
@@ -178,16 +178,16 @@ def _bounds(name: str, estimate: float, low: float, high: float) -> Row:
     return {name: estimate, f"{name}_low": low, f"{name}_high": high}
 
 
-def _scale(standardised: Array, target: float | None) -> Row:
-    b = laplace_scale(standardised)
+def _scale(standardized: Array, target: float | None) -> Row:
+    b = laplace_scale(standardized)
     unit = math.nan if target is None else target
     return _bounds("b_hat", b.estimate, b.low, b.high) | _bounds(
         "b_ratio", b.estimate / unit, b.low / unit, b.high / unit
     )
 
 
-def _quantisation(standardised: Array, tau: float, kind: str) -> Row:
-    found = quantized(standardised, tau, kind)
+def _quantization(standardized: Array, tau: float, kind: str) -> Row:
+    found = quantized(standardized, tau, kind)
     b = found.b_hat
     errors = {
         "measured": found.error,
@@ -200,8 +200,8 @@ def _quantisation(standardised: Array, tau: float, kind: str) -> Row:
         "alpha": found.alpha,
         **{f"qe_{kind}": error for kind, error in errors.items()},
         **{f"qe_{kind}_relative": error / b**2 for kind, error in errors.items()},
-        "entropy_measured": measured_entropy(np.sort(standardised, axis=None), found.bound),
+        "entropy_measured": measured_entropy(np.sort(standardized, axis=None), found.bound),
         "entropy": float(clamped_entropy(tau, b)),
         "entropy_bound": float(laplace_bound(b)),
-        "sign_entropy": sign_entropy(standardised),
+        "sign_entropy": sign_entropy(standardized),
     }

@@ -157,8 +157,8 @@ def _state(spec: LayerSpec, record: MergedRecord) -> Row:
     if not channels.rows.size:
         return row
     # As one channel: the layer is summed in one go here, not channel by channel.
-    standardised = transform.standardized(channels.rows).reshape(1, -1)
-    found = quantized(standardised, tau, transform.quantile)
+    standardized = transform.standardized(channels.rows).reshape(1, -1)
+    found = quantized(standardized, tau, transform.quantile)
     return row | {
         "b_hat": found.b_hat,
         "quantile": found.bound,
@@ -166,7 +166,7 @@ def _state(spec: LayerSpec, record: MergedRecord) -> Row:
         "alpha": found.alpha,
         "qe_measured": found.error,
         **_laplace_state(tau, found.b_hat),
-        "sign_entropy": sign_entropy(standardised),
+        "sign_entropy": sign_entropy(standardized),
     }
 
 

@@ -93,12 +93,12 @@ def _measured(run: Run, spec: LayerSpec, number: int, levels: tuple[float, ...])
     transform = spec.transform or WeightTransform()
     channels = measured_channels(record.operand)
     if not channels.rows.size:
-        raise InputError(f"layer {spec.name} has no weights to measure in window {number}: {channels.left_out}")
-    standardised = by_blocks(channels.rows, transform.standardized)
-    ordered = np.sort(standardised, axis=None)
+        raise InputError(f"layer {spec.name} has no weights to measure in window {number}: {channels.omissions}")
+    standardized = by_blocks(channels.rows, transform.standardized)
+    ordered = np.sort(standardized, axis=None)
     rows: list[dict[str, Any]] = []
     for level in levels:
-        found = quantized(standardised, level)
+        found = quantized(standardized, level)
         rows.append(
             {
                 "clamped_fraction": found.clamped_fraction,

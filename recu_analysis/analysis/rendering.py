@@ -49,15 +49,15 @@ class Column:
     ends: int = 0
 
 
-def number(value: float, form: str) -> str:
+def number(value: float, spec: str) -> str:
     """A number in a format such as ".2f"; a dash for NaN."""
-    return "-" if math.isnan(value) else f"{value:{form}}"
+    return "-" if math.isnan(value) else f"{value:{spec}}"
 
 
-def with_interval(value: float, low: float, high: float, form: str = ".3g") -> str:
+def with_interval(value: float, low: float, high: float, spec: str = ".3g") -> str:
     """An estimate with its interval in parentheses; the estimate alone where an end is not known."""
-    ends = "" if math.isnan(low) or math.isnan(high) else f" ({low:{form}} to {high:{form}})"
-    return f"{number(value, form)}{ends}"
+    ends = "" if math.isnan(low) or math.isnan(high) else f" ({low:{spec}} to {high:{spec}})"
+    return f"{number(value, spec)}{ends}"
 
 
 def of_claim(value: float, low: float, high: float) -> str:

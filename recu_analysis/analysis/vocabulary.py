@@ -79,26 +79,26 @@ def statistic(name: str) -> Statistic:
     """
     if name in STATISTICS:
         return _over(STATISTICS[name], "the weights")
-    base, _, form = name.rpartition("_")
-    if form in GROUPS and base in STATISTICS:
-        found = _over(STATISTICS[base], GROUPS[form])
-        return replace(found, name=name, label=f"{found.label}, {form}")
-    if form in SPREADS and is_known(base):
-        found, (label, meaning) = statistic(base), SPREADS[form]
+    base, _, suffix = name.rpartition("_")
+    if suffix in GROUPS and base in STATISTICS:
+        found = _over(STATISTICS[base], GROUPS[suffix])
+        return replace(found, name=name, label=f"{found.label}, {suffix}")
+    if suffix in SPREADS and is_known(base):
+        found, (label, meaning) = statistic(base), SPREADS[suffix]
         return replace(found, name=name, label=f"{found.label}, {label}", meaning=f"{meaning} of: {found.meaning}")
     raise unknown("statistic", name, STATISTICS)
 
 
 def is_known(name: str) -> bool:
     """Whether the vocabulary has the statistic of a column."""
-    base, _, form = name.rpartition("_")
-    return name in STATISTICS or (form in GROUPS and base in STATISTICS) or (form in SPREADS and is_known(base))
+    base, _, suffix = name.rpartition("_")
+    return name in STATISTICS or (suffix in GROUPS and base in STATISTICS) or (suffix in SPREADS and is_known(base))
 
 
 def group_of(name: str) -> str:
     """Over which weights the statistic of a column is taken: tail, core, or all, which is an empty text."""
-    base, _, form = name.rpartition("_")
-    return form if form in GROUPS and base in STATISTICS and name not in STATISTICS else ""
+    base, _, suffix = name.rpartition("_")
+    return suffix if suffix in GROUPS and base in STATISTICS and name not in STATISTICS else ""
 
 
 def _over(found: Statistic, weights: str) -> Statistic:

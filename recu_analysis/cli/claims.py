@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 #: Of the formats that are to be read; the estimate is a text of `_estimated`.
 _COLUMNS = tuple(map(Column, ("id", "claim", "place", "estimate", "verdict", "why")))
-_COLOURS = {"supported": "green", "contradicted": "red", "not supported": "yellow"}
+_COLORS = {"supported": "green", "contradicted": "red", "not supported": "yellow"}
 
 
 @click.command("claims", epilog="Example: recu-analyze claims runs/demo/recu --baseline runs/demo/baseline")
@@ -44,14 +44,14 @@ def command(
     Each claim gets what these runs show, with its 95 % interval, and a verdict: supported, not supported,
     contradicted, by construction (algebra alone decides it), or cannot tell, with what would.
     """
-    from recu_analysis.analysis.arms import apart, labelled
+    from recu_analysis.analysis.arms import apart, labeled
     from recu_analysis.analysis.claims import claims_query
     from recu_analysis.analysis.kinds import sides
 
     opened, others = options.opened_all(runs), options.opened_all(baseline)
     query = claims_query(opened, others, layers or None)
     for group in sides(opened):
-        why = apart(labelled(group))
+        why = apart(labeled(group))
         if why:
             options.warn(f"{why}: claims over all of them get no verdict")
     table = options.answered(query, (*opened, *others), measured=True)
@@ -69,7 +69,7 @@ def as_text(table: pd.DataFrame) -> str:
     width = max(60, min(terminal_width(), 100))
     lines: list[str] = []
     for row in table.to_dict(orient="records"):
-        verdict = click.style(row["verdict"], fg=_COLOURS.get(row["verdict"]), bold=True)
+        verdict = click.style(row["verdict"], fg=_COLORS.get(row["verdict"]), bold=True)
         value = of_claim(row["estimate"], row["low"], row["high"])
         lines.append(f"{row['id']:4} {verdict}{value and f': {value}'}")
         lines += textwrap.wrap(

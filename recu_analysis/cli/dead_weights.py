@@ -78,11 +78,11 @@ def command(
     chosen = final.span if window is None and final else window
     table = dead_weights(opened, criterion, tail_tau, window=chosen, layers=list(layers) or None)  # type: ignore[arg-type]
     for row in table[table["counted"] < table["weights"]].to_dict(orient="records"):
-        left_out = row["weights"] - row["counted"]
+        omitted = row["weights"] - row["counted"]
         bad = f"{row['nonfinite']} weights are" if row["nonfinite"] else "weights were for a while"
         options.warn(
             f"layer {row['layer']}: {bad} NaN or infinite in windows {chosen}; they and their channels are left out, "
-            f"{left_out} weights in all"
+            f"{omitted} weights in all"
         )
     text = functools.partial(as_text, opened, criterion=criterion, tail_tau=tail_tau, final=final)
     write_table(table, table_format, output, text, columns=(LAYER, *COLUMNS), rows=_with_totals)

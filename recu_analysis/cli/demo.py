@@ -77,12 +77,12 @@ def _report(directory: Path, figures: Path) -> None:
 
     runs = {label: open_run(directory / name) for name, (label, _) in RUNS.items()}
     for label, run in runs.items():
-        click.echo(f"\n{click.style(f'Dead weights, {label}', bold=True)} ({run.path})", color=options.colour())
+        click.echo(f"\n{click.style(f'Dead weights, {label}', bold=True)} ({run.path})", color=options.color())
         final = final_windows(run)
         table = dead_weights(run, window=final.span)
-        click.echo(as_text(run, table, "tail-silent", TAIL_TAU, final), color=options.colour())
-    click.echo(f"\n{click.style('The two runs side by side', bold=True)}", color=options.colour())
-    click.echo(_comparison(compare(runs)), color=options.colour())
+        click.echo(as_text(run, table, "tail-silent", TAIL_TAU, final), color=options.color())
+    click.echo(f"\n{click.style('The two runs side by side', bold=True)}", color=options.color())
+    click.echo(_comparison(compare(runs)), color=options.color())
     drawn = [name for name in FIGURES if name not in _LEFT_OUT]
     for name in drawn:
         draw_figure(name, runs, figures, command="recu-analyze demo")

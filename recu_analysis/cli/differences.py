@@ -76,9 +76,14 @@ _CURVES = (
 )
 
 
+_CURVE_NOTES = (
+    "tail, core %: silent in the window. tail, core: mean movement per update in",
+    "1/1000 std. ac: autocorrelation of the window.",
+)
+
+
 def curves_text(table: pd.DataFrame) -> str:
     """A row a run and window."""
     columns = [Column("run"), Column("window", width=6), *(each for each in _CURVES if each.name in table)]
     first = max(8, min(20, int(table["run"].str.len().max())))
-    notes = "tail, core %: silent in the window. tail, core: mean movement per update in\n1/1000 std. ac: autocorrelation of the window."
-    return "\n".join([*table_lines(table, columns, first), "", notes])
+    return "\n".join([*table_lines(table, columns, first), "", *_CURVE_NOTES])

@@ -135,7 +135,7 @@ def _read(chosen: Sequence[str], runs: dict[str, Run]) -> dict[str, Any]:
 
 def _opened(paths: Sequence[Path]) -> dict[str, Run]:
     """The runs by what legends call them; those that are being written are named."""
-    opened = options.labelled(paths)
+    opened = options.labeled(paths)
     for label, run in opened.items():
         if run.being_written:
             last = run.windows[-1].last_update if len(run.windows) else 0

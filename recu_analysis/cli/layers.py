@@ -54,17 +54,17 @@ def _listed(source: str, unsafe_load: bool) -> tuple[pd.DataFrame, list[str]]:
         if state.odd:
             more = f" and {len(state.odd) - 1} more" if len(state.odd) > 1 else ""
             options.warn(f"left out of {path}, as no ordinary tensors of real numbers: {state.odd[0]}{more}")
-        return table, [_said(path, unsafe_load)]
+        return table, [_checkpoint_summary(path, unsafe_load)]
     return list_network(build_network(source)), []
 
 
-def _said(path: Path, unsafe_load: bool) -> str:
+def _checkpoint_summary(path: Path, unsafe_load: bool) -> str:
     """What a checkpoint says of itself, in a line; only those of ReCU's authors say something."""
     from recu_analysis.errors import CheckpointError
     from recu_analysis.interop.official import load_official
 
     try:
-        return _facts(load_official(path, unsafe_load=unsafe_load))
+        return _facts_text(load_official(path, unsafe_load=unsafe_load))
     except CheckpointError:
         return _SILENT
 
@@ -76,7 +76,7 @@ def _is_file_name(path: Path) -> bool:
         return True
 
 
-def _facts(checkpoint: OfficialCheckpoint) -> str:
+def _facts_text(checkpoint: OfficialCheckpoint) -> str:
     """What a checkpoint says of itself, in a line."""
     facts = [f"network {checkpoint.name}"] if checkpoint.name else []
     if checkpoint.epoch is not None:

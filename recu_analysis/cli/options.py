@@ -45,7 +45,7 @@ def quiet() -> bool:
     return bool(_meta().get("recu.quiet"))
 
 
-def colour() -> bool | None:
+def color() -> bool | None:
     """What the user said of colour; None leaves it to the terminal."""
     return {"always": True, "never": False}.get(_meta().get("recu.color") or "auto")
 
@@ -53,12 +53,12 @@ def colour() -> bool | None:
 def note(text: str) -> None:
     """Tell the user something on standard error, unless they asked for quiet."""
     if not quiet():
-        click.echo(printable(text), err=True, color=colour())
+        click.echo(printable(text), err=True, color=color())
 
 
 def warn(text: str) -> None:
     """Tell the user on standard error what they must know to read the result."""
-    click.echo(f"{click.style('Warning:', fg='yellow', bold=True)} {printable(text)}", err=True, color=colour())
+    click.echo(f"{click.style('Warning:', fg='yellow', bold=True)} {printable(text)}", err=True, color=color())
 
 
 def opened(path: Path) -> Run:
@@ -95,7 +95,7 @@ def opened_all(paths: Sequence[Path]) -> list[Run]:
     return runs
 
 
-def labelled(paths: Sequence[Path]) -> dict[str, Run]:
+def labeled(paths: Sequence[Path]) -> dict[str, Run]:
     """Runs by what they are called; InputError where one is given twice."""
     from recu_analysis.store.labels import labels_of
 
@@ -113,8 +113,8 @@ def answered(query: Query[Result], runs: Iterable[Run], *, measured: bool = Fals
 
     several = {run: gather(nonfinite_query(run), constant_query(run) if measured else value({})) for run in runs}
     result: Result | RecuError
-    result, left_out = gather(attempt(lambda: query, RecuError), gathered(several)).run()
-    for run, (nonfinite, constant) in left_out.items():
+    result, omissions = gather(attempt(lambda: query, RecuError), gathered(several)).run()
+    for run, (nonfinite, constant) in omissions.items():
         for layer, count in nonfinite.items():
             warn(
                 f"layer {layer} of {run.path}: {count} of its weights are NaN or infinite at the end; they and "
@@ -132,7 +132,7 @@ def answered(query: Query[Result], runs: Iterable[Run], *, measured: bool = Fals
 
 def fail(text: str) -> None:
     """Tell the user on standard error what went wrong, in one sentence."""
-    click.echo(f"{click.style('Error:', fg='red', bold=True)} {printable(text)}", err=True, color=colour())
+    click.echo(f"{click.style('Error:', fg='red', bold=True)} {printable(text)}", err=True, color=color())
 
 
 def discard_output() -> None:

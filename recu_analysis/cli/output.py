@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from recu_analysis.analysis import rendering
-from recu_analysis.cli.options import colour, discard_output, note
+from recu_analysis.cli.options import color, discard_output, note
 from recu_analysis.errors import StoreError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def write_table(
 
 def _show(text: str) -> None:
     try:
-        click.echo(text, color=colour())
+        click.echo(text, color=color())
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -39,13 +39,13 @@ def setting(name: str, **otherwise: Any) -> Callable[[Function], Function]:
     flag = f"--{declared.flag or name.replace('_', '-')}"
     if declared.default is True:
         flag += f"/--no-{flag.removeprefix('--')}"
-    said = {
+    keywords = {
         "default": None if declared.usual else declared.default,
         "show_default": declared.usual or True,
         "metavar": declared.metavar,
         "help": declared.text,
     }
-    return click.option(flag, name, **(_typed(declared) | said | otherwise))
+    return click.option(flag, name, **(_typed(declared) | keywords | otherwise))
 
 
 def _typed(declared: Setting) -> dict[str, Any]:

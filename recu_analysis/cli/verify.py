@@ -48,27 +48,27 @@ def as_text(table: pd.DataFrame) -> str:
     lines += [f"{row.file}: {row.verdict}" for row in others.itertuples()]
     lines += [str(row.detail) for row in windows.itertuples() if row.detail and row.verdict in {"whole", "partial"}]
     counts = {verdict: int((table["verdict"] == verdict).sum()) for verdict in VERDICTS}
-    told = ", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number)
-    return "\n".join([*lines, "", f"{len(table)} files, {size(table['bytes'].dropna().sum())}: {told}"])
+    sums = ", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number)
+    return "\n".join([*lines, "", f"{len(table)} files, {size(table['bytes'].dropna().sum())}: {sums}"])
 
 
 def _rows(windows: pd.DataFrame) -> list[list[str]]:
     """Consecutive windows of one segment and verdict in one row."""
-    stretches: list[list[dict[Any, Any]]] = []
+    groups: list[list[dict[Any, Any]]] = []
     for row in windows.to_dict(orient="records"):
-        same = stretches and all(stretches[-1][-1][key] == row[key] for key in ("segment", "verdict"))
-        if same and row["window"] == stretches[-1][-1]["window"] + 1:
-            stretches[-1].append(row)
+        same = groups and all(groups[-1][-1][key] == row[key] for key in ("segment", "verdict"))
+        if same and row["window"] == groups[-1][-1]["window"] + 1:
+            groups[-1].append(row)
         else:
-            stretches.append([row])
-    return [_row(stretch) for stretch in stretches]
+            groups.append([row])
+    return [_row(group) for group in groups]
 
 
-def _row(stretch: list[dict[Any, Any]]) -> list[str]:
-    first, last = stretch[0], stretch[-1]
-    spans = [(row["first_update"], row["last_update"]) for row in stretch if row["first_update"] is not None]
+def _row(group: list[dict[Any, Any]]) -> list[str]:
+    first, last = group[0], group[-1]
+    spans = [(row["first_update"], row["last_update"]) for row in group if row["first_update"] is not None]
     updates = _span(spans[0][0], spans[-1][1]) if spans and spans[-1][1] >= spans[0][0] else "none" if spans else "-"
-    sizes = [row["bytes"] for row in stretch if row["bytes"] is not None]
+    sizes = [row["bytes"] for row in group if row["bytes"] is not None]
     total = size(sum(sizes)) if sizes else "-"
     return [str(first["segment"]), _span(first["window"], last["window"]), updates, total, first["verdict"]]
 

@@ -89,19 +89,19 @@ def _cell(row: Mapping[Hashable, Any] | None, metric: str) -> str:
 
 
 def _caption(table: PaperTable, settings: list[str]) -> str:
-    said = (
+    opening = (
         f"Validation accuracy (%), {table.title}. Reported: by Xu et al. (ICCV 2021), {table.reported_on}, not "
         "measured by us."
     )
     if not settings:
-        return f"{said} Ours: nothing was measured, so that the column is empty; {table.how}."
+        return f"{opening} Ours: nothing was measured, so that the column is empty; {table.how}."
     own = (
         settings
         if len(settings) == 1
         else [f"({a}) {text}" for a, text in zip(ascii_lowercase, settings, strict=False)]
     )
     return (
-        f"{said} Ours: {'; '.join(own)}; the last epoch's, mean and standard deviation over so many seeds as stand in "
-        "parentheses; an empty cell was not measured. Other data and other lengths of training: do not compare across "
-        "columns."
+        f"{opening} Ours: {'; '.join(own)}; the last epoch's, mean and standard deviation over so many seeds as stand "
+        "in parentheses; an empty cell was not measured. Other data and other lengths of training: do not compare "
+        "across columns."
     )

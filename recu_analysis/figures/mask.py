@@ -47,10 +47,10 @@ def plot_mask(runs: Runs, ax: Axes | None = None) -> Axes:
 def query(runs: Runs) -> Query[Colored]:
     """`gradients` of all runs, with a column run at the end."""
     tables = gathered({label: gradients_query(run) for label, run in runs.items()})
-    labelled = tables.then(
+    labeled = tables.then(
         lambda found: pd.concat([table.assign(run=label) for label, table in found.items()], ignore_index=True)
     )
-    return colored(runs, labelled)
+    return colored(runs, labeled)
 
 
 def draw(data: Colored) -> tuple[Figure, pd.DataFrame]:

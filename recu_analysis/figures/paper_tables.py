@@ -236,9 +236,9 @@ def _measured(table: PaperTable, runs: Runs, metrics: list[str]) -> pd.DataFrame
         }
     )
     encoded = [json.dumps(settings(arm.first, table.varied), sort_keys=True) for arm in found]
-    said = _settings(set(encoded))
+    descriptions = _settings(set(encoded))
     rows = [_row(arm, table, metrics) for arm in found]
-    keys = [(said[text], *(row[key] for key in table.keys)) for text, row in zip(encoded, rows, strict=True)]
+    keys = [(descriptions[text], *(row[key] for key in table.keys)) for text, row in zip(encoded, rows, strict=True)]
     for row, key in zip(rows, keys, strict=True):
         row["setting"] = f"{key[0]}, run {row['runs']}" if keys.count(key) > 1 else key[0]
     return pd.DataFrame(rows)

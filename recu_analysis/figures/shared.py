@@ -24,8 +24,8 @@ PAPER_EPOCHS = 600
 
 def concat_runs(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """The tables of several runs as one, whose first column, run, has their labels."""
-    labelled = [table.assign(run=label) for label, table in tables.items()]
-    return pd.concat(labelled, ignore_index=True)[["run", *next(iter(tables.values())).columns]]
+    labeled = [table.assign(run=label) for label, table in tables.items()]
+    return pd.concat(labeled, ignore_index=True)[["run", *next(iter(tables.values())).columns]]
 
 
 class Colored(NamedTuple):

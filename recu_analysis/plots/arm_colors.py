@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from recu_analysis.analysis.arms import Arm, arm_numbers
 from recu_analysis.analysis.kinds import Kind, kind_of
-from recu_analysis.plots.palette import RUN_COLOURS, RUN_MARKERS
+from recu_analysis.plots.palette import RUN_COLORS, RUN_MARKERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _PLACES: Final = {Kind.NO_CLAMP: 0, Kind.RECU: 1, Kind.RANDOM_MASK: 2}
 _FIRST_FREE: Final = len(_PLACES)
 # Two more, since a report may show many arms.
-_COLORS: Final = (*RUN_COLOURS, "#332288", "#999933")
+_COLORS: Final = (*RUN_COLORS, "#332288", "#999933")
 
 
 class Look(NamedTuple):
@@ -61,7 +61,7 @@ def of_arms(named: Mapping[str, Arm]) -> dict[str, Look]:
 def by_order(labels: Iterable[str]) -> dict[str, Look]:
     """The looks of lines of which nothing is known but their order."""
     return {
-        label: Look(RUN_COLOURS[place % len(RUN_COLOURS)], RUN_MARKERS[place % len(RUN_MARKERS)])
+        label: Look(RUN_COLORS[place % len(RUN_COLORS)], RUN_MARKERS[place % len(RUN_MARKERS)])
         for place, label in enumerate(labels)
     }
 

@@ -61,16 +61,16 @@ def by_magnitude(data: pd.DataFrame, quantity: str, ax: Axes | None = None, *, p
     factor = 1.0 if known.is_share else known.factor  # shares on an axis from 0 to 1
     axes = target(ax)
     by_distance = False
-    for run, rows, colour, marker in by_run(data, "bin", palette=palette):
-        (line,) = axes.plot(rows["abs_z"], rows[quantity] * factor, color=colour, marker=marker, label=run)
+    for run, rows, color, marker in by_run(data, "bin", palette=palette):
+        (line,) = axes.plot(rows["abs_z"], rows[quantity] * factor, color=color, marker=marker, label=run)
         # Markers that lie on the axes stay whole.
         line.set(clip_on=False, zorder=3, **MARKER_RIM)
         if f"{quantity}_low" in rows:
             low, high = (rows[f"{quantity}_{end}"] * factor for end in ("low", "high"))
-            axes.fill_between(rows["abs_z"], low, high, color=colour, alpha=0.25, linewidth=0)
+            axes.fill_between(rows["abs_z"], low, high, color=color, alpha=0.25, linewidth=0)
         null = _by_distance(rows, quantity)
         if null is not None:
-            axes.plot(rows["abs_z"], null * factor, color=colour, linestyle=DASHED, linewidth=0.9, zorder=2.5)
+            axes.plot(rows["abs_z"], null * factor, color=color, linestyle=DASHED, linewidth=0.9, zorder=2.5)
             by_distance = True
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel(heading_of("abs_z"))

@@ -96,6 +96,6 @@ def entropy_strip(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return axes
 
 
-def printed_minimum(axes: Axes, colour: str) -> None:
+def printed_minimum(axes: Axes, color: str) -> None:
     """The line that the paper draws where Eq. 14, as printed, has its minimum."""
-    axes.axvline(PRINTED_MINIMUM, color=colour, **MINIMUM)
+    axes.axvline(PRINTED_MINIMUM, color=color, **MINIMUM)

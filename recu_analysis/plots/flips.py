@@ -50,7 +50,7 @@ def flip_law(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | N
     wide = high > 10 * low
     ends = np.array([low / 1.3 if wide else 0.0, high * (1.3 if wide else 1.1)])
     axes.plot(ends, ends, color="0.35", linestyle=DASHED, linewidth=0.8)
-    for run, rows, colour, marker in by_run(shown, "flip_ratio_predicted", palette=palette):
+    for run, rows, color, marker in by_run(shown, "flip_ratio_predicted", palette=palette):
         axes.plot(
             rows["flip_ratio_predicted"],
             rows["flip_ratio"],
@@ -58,7 +58,7 @@ def flip_law(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | N
             marker=marker,
             markersize=2.2,
             markeredgewidth=0.0,
-            color=colour,
+            color=color,
             alpha=0.6,
             label=run,
         )

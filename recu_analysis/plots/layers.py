@@ -62,8 +62,8 @@ def heat_map(
     ends = np.append(starts, starts[-1] + step) - step / 2.0
     # Mobility falls with the learning rate, in a long training by orders of magnitude.
     scale = LogNorm if quantity == "mobility" and 0 < 10 * low < high else Normalize
-    colours = scale(factor * low, factor * high)
-    mesh = axes.pcolormesh(ends, np.arange(len(table) + 1), factor * table, cmap="cividis", norm=colours)
+    colors = scale(factor * low, factor * high)
+    mesh = axes.pcolormesh(ends, np.arange(len(table) + 1), factor * table, cmap="cividis", norm=colors)
     axes.set_ylim(len(table), 0)
     axes.set_yticks(np.arange(len(table)) + 0.5, table.index)
     axes.tick_params(axis="y", length=0.0)
@@ -74,7 +74,7 @@ def heat_map(
         axes.xaxis.set_major_locator(FixedLocator(starts.tolist(), nbins=8))
     axes.set_title(heading_of(quantity))
     bar = axes.figure.colorbar(mesh, ax=axes, pad=0.02, aspect=30)
-    if isinstance(colours, LogNorm):
+    if isinstance(colors, LogNorm):
         bar.ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,)))
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         bar.ax.yaxis.set_minor_formatter(NullFormatter())

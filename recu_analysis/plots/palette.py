@@ -8,7 +8,7 @@ CORE: Final = "#a3a3a3"
 TAIL: Final = "#f6c4ba"
 DEAD: Final = "#b2182b"
 # One run each, from Okabe and Ito's palette without its reds, which mean dead; neighbours differ in grey too.
-RUN_COLOURS: Final = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#000000", "#56b4e9")
+RUN_COLORS: Final = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#000000", "#56b4e9")
 RUN_MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
 # A white rim keeps neighbouring markers apart.
 MARKER_RIM: Final[dict[str, Any]] = {"markeredgecolor": "white", "markeredgewidth": 0.4}

@@ -50,10 +50,10 @@ def score_density(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     foot = 0.5 * float(density[density > 0].min())
     axes.stairs(np.maximum(density, foot), edges, baseline=foot, fill=True, color=CORE, alpha=0.8)
     middle = (edges[:-1] + edges[1:]) / 2.0
-    for name, (label, colour, dashes) in _FITS.items():
+    for name, (label, color, dashes) in _FITS.items():
         # In nine digits: where a line is straight, as the Laplace is here, a machine's last bits would turn its joints.
         rounded = [float(f"{value:.9g}") for value in ordered[name]]
-        axes.plot(middle, rounded, color=colour, linestyle=dashes, label=label)
+        axes.plot(middle, rounded, color=color, linestyle=dashes, label=label)
     axes.set_yscale("log")
     axes.set_ylim(foot, 3.0 * max(float(density.max()), float(ordered["laplace"].max())))
     axes.set_xlim(edges[0], edges[-1])

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from recu_analysis.plots._axes import heading_of, require, target
 from recu_analysis.plots.entropy import MINIMUM, PRINTED_MINIMUM, printed_minimum
-from recu_analysis.plots.palette import DASHED, RUN_COLOURS
+from recu_analysis.plots.palette import DASHED, RUN_COLORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,14 +68,14 @@ def quantization_error(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     kinds = ("qe_exact", "qe_printed")
     require(data, ("tau", "b", *kinds))
     axes = target(ax)
-    for b, rows, colour in _by_scale(data):
-        _error_lines(axes, rows, kinds, colour)
+    for b, rows, color in _by_scale(data):
+        _error_lines(axes, rows, kinds, color)
         axes.annotate(
             scale_label(b),
             (1.0, rows["qe_exact"].iloc[-1]),
             (3, 0),
             textcoords="offset points",
-            color=colour,
+            color=color,
             va="center",
         )
     printed_minimum(axes, "0.35")
@@ -111,8 +111,8 @@ def error_over_tau(data: pd.DataFrame, ax: Axes | None = None, measured: pd.Data
     """
     require(data, ("tau", "b", *_ERRORS))
     axes = target(ax)
-    for _, rows, colour in _by_scale(data):
-        _error_lines(axes, rows, tuple(_ERRORS), colour)
+    for _, rows, color in _by_scale(data):
+        _error_lines(axes, rows, tuple(_ERRORS), color)
     _points(axes, measured, "tau", "qe_measured")
     if data["tau"].min() < PRINTED_MINIMUM < data["tau"].max():
         printed_minimum(axes, "0.35")
@@ -145,8 +145,8 @@ def entropy_over_tau(data: pd.DataFrame, ax: Axes | None = None, measured: pd.Da
     """
     require(data, ("tau", "b", "entropy"))
     axes = target(ax)
-    for _, rows, colour in _by_scale(data):
-        axes.plot(rows["tau"], rows["entropy"], color=colour, linewidth=1.3)
+    for _, rows, color in _by_scale(data):
+        axes.plot(rows["tau"], rows["entropy"], color=color, linewidth=1.3)
     _points(axes, measured, "tau", "entropy_measured")
     axes.set_xlabel(_TAU)
     axes.set_ylabel(heading_of("entropy"))
@@ -184,8 +184,8 @@ def error_over_entropy(
     """
     require(data, ("tau", "b", "entropy", *_ERRORS))
     axes = target(ax)
-    for _, rows, colour in _by_scale(data):
-        _error_lines(axes, rows, tuple(_ERRORS), colour, over="entropy")
+    for _, rows, color in _by_scale(data):
+        _error_lines(axes, rows, tuple(_ERRORS), color, over="entropy")
     _points(axes, measured, "entropy_measured", "qe_measured")
     if epochs is not None:
         _mark_epochs(axes, epochs)
@@ -197,7 +197,7 @@ def error_over_entropy(
 
 def tradeoff_legend(data: pd.DataFrame, measured: pd.DataFrame | None, epochs: pd.DataFrame | None) -> list[Line2D]:
     """What the lines and points of the three panels mean, for one legend of the figure."""
-    scales = [Line2D([], [], color=colour, label=scale_label(b)) for b, _, colour in _by_scale(data)]
+    scales = [Line2D([], [], color=color, label=scale_label(b)) for b, _, color in _by_scale(data)]
     handles = [*(scales if len(scales) > 1 else []), *_kinds(tuple(_ERRORS))]
     if epochs is not None:
         handles.append(Line2D([], [], color="0.25", label="epochs", **_EPOCH))
@@ -229,12 +229,12 @@ def schedules(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """
     require(data, ("schedule", "epoch", "tau"))
     axes = target(ax)
-    for (name, rows), colour, dashes in zip(
-        data.groupby("schedule", sort=False), cycle(RUN_COLOURS), cycle(_DASHES), strict=False
+    for (name, rows), color, dashes in zip(
+        data.groupby("schedule", sort=False), cycle(RUN_COLORS), cycle(_DASHES), strict=False
     ):
         style: Any = "steps-post" if name == "step" else "default"
         label = _EQ_24.get(str(name), str(name))
-        axes.plot(rows["epoch"], rows["tau"], color=colour, linestyle=dashes, drawstyle=style, label=label)
+        axes.plot(rows["epoch"], rows["tau"], color=color, linestyle=dashes, drawstyle=style, label=label)
     axes.set_xlim(0, data["epoch"].max())
     axes.set_xlabel(heading_of("epoch"))
     axes.set_ylabel(_TAU)
@@ -248,14 +248,14 @@ def scale_label(b: float) -> str:
 
 
 def _by_scale(data: pd.DataFrame) -> Iterator[tuple[float, pd.DataFrame, str]]:
-    for (b, rows), colour in zip(data.groupby("b", sort=False), cycle(RUN_COLOURS), strict=False):
-        yield float(str(b)), rows.sort_values("tau"), colour
+    for (b, rows), color in zip(data.groupby("b", sort=False), cycle(RUN_COLORS), strict=False):
+        yield float(str(b)), rows.sort_values("tau"), color
 
 
-def _error_lines(axes: Axes, rows: pd.DataFrame, kinds: tuple[str, ...], colour: str, over: str = "tau") -> None:
+def _error_lines(axes: Axes, rows: pd.DataFrame, kinds: tuple[str, ...], color: str, over: str = "tau") -> None:
     for kind in kinds:
         _, dashes, width = _ERRORS[kind]
-        axes.plot(rows[over], rows[kind], color=colour, linestyle=dashes, linewidth=width)
+        axes.plot(rows[over], rows[kind], color=color, linestyle=dashes, linewidth=width)
 
 
 def _kinds(kinds: tuple[str, ...]) -> list[Line2D]:
@@ -276,10 +276,10 @@ _MARKED: Final = 7
 
 
 def _mark_epochs(axes: Axes, epochs: pd.DataFrame) -> None:
-    for _, rows, colour in _by_scale(epochs):
+    for _, rows, color in _by_scale(epochs):
         ordered = rows.sort_values("epoch")
         chosen = ordered.iloc[np.unique(np.linspace(0, len(ordered) - 1, _MARKED).round().astype(int))]
-        (marks,) = axes.plot(chosen["entropy"], chosen["qe_exact"], color=colour, **_EPOCH)
+        (marks,) = axes.plot(chosen["entropy"], chosen["qe_exact"], color=color, **_EPOCH)
         marks.set_clip_on(False)
         if rows["b"].iloc[0] == epochs["b"].max():
             _number_ends(axes, chosen)

@@ -50,9 +50,9 @@ def accuracy(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | N
     require(data, ("run", "epoch", "train_top1", "val_top1"))
     axes = target(ax)
     every = max(1, round(data["epoch"].nunique() / 8))
-    for run, rows, colour, marker in by_run(data, "epoch", palette=palette):
-        axes.plot(rows["epoch"], rows["train_top1"], color=colour, linestyle=DASHED, linewidth=0.8)
-        (line,) = axes.plot(rows["epoch"], rows["val_top1"], color=colour, marker=marker, markevery=every, label=run)
+    for run, rows, color, marker in by_run(data, "epoch", palette=palette):
+        axes.plot(rows["epoch"], rows["train_top1"], color=color, linestyle=DASHED, linewidth=0.8)
+        (line,) = axes.plot(rows["epoch"], rows["val_top1"], color=color, marker=marker, markevery=every, label=run)
         line.set(**MARKER_RIM)
     _limits(axes, data, ["train_top1", "val_top1"])
     epochs(axes)
@@ -94,13 +94,13 @@ def curves(data: pd.DataFrame, quantity: str, ax: Axes | None = None, *, palette
     require(data, ("arm", "run", "epoch", quantity))
     axes = target(ax)
     every = max(1, round(data["epoch"].nunique() / 8))
-    for number, (arm, rows, colour, marker) in enumerate(by_run(data, "epoch", "arm", palette)):
+    for number, (arm, rows, color, marker) in enumerate(by_run(data, "epoch", "arm", palette)):
         seeds = rows.groupby("epoch")[quantity].agg(["mean", "min", "max"])
-        axes.fill_between(seeds.index, seeds["min"], seeds["max"], color=colour, alpha=0.25, linewidth=0.0)
+        axes.fill_between(seeds.index, seeds["min"], seeds["max"], color=color, alpha=0.25, linewidth=0.0)
         # Arms that coincide show both their markers.
         at = (number * every // 2 % every, every)
         (line,) = axes.plot(
-            seeds.index, seeds["mean"], color=colour, marker=marker, markevery=at, label=_named(arm, rows)
+            seeds.index, seeds["mean"], color=color, marker=marker, markevery=at, label=_named(arm, rows)
         )
         line.set(**MARKER_RIM)
     if quantity.endswith("loss"):

@@ -88,10 +88,10 @@ def _stack(axes: Axes, edges: NDArray[np.float64], counts: dict[str, NDArray[np.
     """Draw the counts upon each other and return their sums a bin."""
     weights = sum(count.sum() for count in counts.values())
     height = np.zeros(len(edges) - 1)
-    for name, (label, colour) in _STACK.items():
+    for name, (label, color) in _STACK.items():
         share = 100.0 * counts[name].sum() / weights if weights else 0.0
         axes.stairs(
-            height + counts[name], edges, baseline=height, fill=True, color=colour, label=f"{label} {share:.1f} %"
+            height + counts[name], edges, baseline=height, fill=True, color=color, label=f"{label} {share:.1f} %"
         )
         height = height + counts[name]
     return height

@@ -161,8 +161,8 @@ def _layer_rows(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
 def _cell(name: str, value: float) -> tuple[str, str]:
     """What a cell shows, and what it is sorted by; nothing where the value is not known."""
     known = statistic(name)
-    printed = known.factor * value
-    return ("-", "") if pd.isna(value) else (f"{printed:,.{known.digits or 0}f}", f"{printed:.9g}")
+    shown_value = known.factor * value
+    return ("-", "") if pd.isna(value) else (f"{shown_value:,.{known.digits or 0}f}", f"{shown_value:.9g}")
 
 
 def embedded(value: Any) -> Markup:

@@ -51,13 +51,13 @@ def select_layer(run: Run, pattern: str) -> LayerSpec:
 
 def numbers_text(numbers: Sequence[int]) -> str:
     """Rising numbers of windows as a sentence has them: 0 to 4, or 0, 4 to 7 and 12 where some are missing."""
-    stretches: list[list[int]] = []
+    groups: list[list[int]] = []
     for number in numbers:
-        if stretches and number == stretches[-1][-1] + 1:
-            stretches[-1].append(number)
+        if groups and number == groups[-1][-1] + 1:
+            groups[-1].append(number)
         else:
-            stretches.append([number])
-    parts = [str(each[0]) if len(each) == 1 else f"{each[0]} to {each[-1]}" for each in stretches]
+            groups.append([number])
+    parts = [str(each[0]) if len(each) == 1 else f"{each[0]} to {each[-1]}" for each in groups]
     if len(parts) > MOST_STRETCHES:
         return ", ".join([*parts[: MOST_STRETCHES - 2], "...", parts[-1]])
     return f"{', '.join(parts[:-1])} and {parts[-1]}" if parts[1:] else parts[0]

@@ -13,7 +13,7 @@ from recu_analysis.analysis.arms import (
     arm_and_baseline,
     arm_numbers,
     arms,
-    labelled,
+    labeled,
     pairs,
     seed_of,
     seedless,
@@ -200,6 +200,6 @@ def test_the_first_arm_with_a_clamp_of_its_own_is_tested_beside_the_first_withou
 
 def test_labels_of_a_list_win_over_folders_and_are_there_once(make):
     runs = [make(listed={"label": "mine"}), make()]
-    assert list(labelled(runs)) == ["mine", runs[1].path.name]
+    assert list(labeled(runs)) == ["mine", runs[1].path.name]
     with pytest.raises(InputError, match=r"^two runs are called 'mine'; give each a label of its own$"):
-        labelled([*runs, make(listed={"label": "mine"})])
+        labeled([*runs, make(listed={"label": "mine"})])

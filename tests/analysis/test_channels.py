@@ -138,14 +138,14 @@ def test_what_is_left_out_is_counted_and_said():
     found = measured_channels(layer())
     np.testing.assert_array_equal(found.rows, layer()[VARYING].reshape(6, -1))
     assert (found.nonfinite, found.constant) == (1, 3)
-    says(found.left_out, "1 of 10 channels hold NaN", "3 of 10 channels are constant")
+    says(found.omissions, "1 of 10 channels hold NaN", "3 of 10 channels are constant")
 
 
 def test_where_nothing_is_left_out_the_channels_are_a_view():
     weight = layer()[VARYING]
     found = measured_channels(weight)
     assert np.shares_memory(found.rows, weight)
-    assert found.left_out == ""
+    assert found.omissions == ""
 
 
 @pytest.mark.parametrize("size", [1, 100, 10_000])

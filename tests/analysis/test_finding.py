@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recu_analysis import claims, open_run
-from recu_analysis.analysis.claims.finding import Median, left_out, median_of, pooled
+from recu_analysis.analysis.claims.finding import Median, median_of, omitted_layers, pooled
 from recu_analysis.errors import LayerNotFoundError
 from recu_analysis.testing import synthetic_run
 from recu_analysis.theory.intervals import Interval
@@ -48,8 +48,8 @@ def test_small_layers_are_left_out_where_others_are_not():
     values = [layers[at][:, 0].sum() / layers[at][:, 1].sum() for at in (0, 2, 4)]
     assert found.value.estimate == pytest.approx(np.median(values))
     assert found.value.low < found.value.estimate < found.value.high
-    says(left_out([found]), "of 3", "2 with fewer than 8 channels", "1 without a value")
-    assert left_out([median_of([layers[0]], share)]) == ""
+    says(omitted_layers([found]), "of 3", "2 with fewer than 8 channels", "1 without a value")
+    assert omitted_layers([median_of([layers[0]], share)]) == ""
 
 
 def test_small_layers_are_all_there_is():

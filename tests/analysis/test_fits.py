@@ -54,7 +54,7 @@ def scores(rows):
     return np.stack([(row - row.mean()) / row.std(ddof=1) for row in rows])
 
 
-def standardised(rows, target=2.0):
+def standardized(rows, target=2.0):
     return np.stack(
         [(row - row.mean()) / (math.sqrt(row.var(ddof=1) + 1e-5) / (math.sqrt(2) * target)) for row in rows]
     )
@@ -78,7 +78,7 @@ def test_distributions_are_fitted_to_the_standard_scores(fitted, table, layer):
 
 @pytest.mark.parametrize("layer", ["body.normal", "body.laplace"])
 def test_scale_errors_and_entropies_are_of_the_standardised_weights(fitted, table, layer):
-    row, w = table.loc[layer], standardised(rows_of(fitted, layer))
+    row, w = table.loc[layer], standardized(rows_of(fitted, layer))
     b = np.abs(w).mean()
     bound = -b * math.log(2 - 2 * 0.85)
     clamped = np.clip(w, -bound, bound)
@@ -137,7 +137,7 @@ def test_channels_without_numbers_are_left_out_and_counted(tmp_path, fitted, tab
     run = run_of(tmp_path, walks)
     row = fit_table(run).set_index("layer").loc["body.normal"]
     keep = np.delete(np.arange(16), [2, 5, 7])
-    z, w = (function(rows_of(run, "body.normal")[keep]) for function in (scores, standardised))
+    z, w = (function(rows_of(run, "body.normal")[keep]) for function in (scores, standardized))
     says(row["note"], "2 of 16 channels hold NaN", "1 of 16 channels are constant")
     assert (row["channels"], row["weights"], row["constant_channels"]) == (13, 13 * 45, 1)
     assert row["b_hat"] == pytest.approx(np.abs(w).mean(), rel=1e-6)
@@ -175,7 +175,7 @@ def test_layers_without_a_clamp_have_tau_1(tmp_path, transform):
     run = run_of(tmp_path, history(), transform)
     row = fit_table(run, layers="body.laplace").iloc[0]
     rows = rows_of(run, "body.laplace")
-    w = rows if transform.target is None else standardised(rows)
+    w = rows if transform.target is None else standardized(rows)
     b = np.abs(w).mean()
     assert (row["tau"], row["clamped_fraction"], row["clamped_laplace"]) == (1.0, 0.0, 0.0)
     assert row["alpha"] == pytest.approx(b, rel=1e-6)
@@ -216,10 +216,10 @@ def test_patterns_and_windows(fitted):
     table = fit_table(fitted, layers="body.*", window=WindowSpan(0, 2))
     assert table["layer"].tolist() == ["body.normal", "body.laplace"]
     assert table["window"].tolist() == [1, 1]
-    w = standardised(rows_of(fitted, "body.laplace", window=1))
+    w = standardized(rows_of(fitted, "body.laplace", window=1))
     assert table["b_hat"][1] == pytest.approx(np.abs(w).mean(), rel=1e-6)
     initial = fit_table(fitted, layers="body.laplace", window=WindowSpan(0, 1))
-    w = standardised(rows_of(fitted, "body.laplace", window=0))
+    w = standardized(rows_of(fitted, "body.laplace", window=0))
     assert initial["b_hat"][0] == pytest.approx(np.abs(w).mean(), rel=1e-6)
 
 

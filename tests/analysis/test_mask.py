@@ -63,8 +63,8 @@ def test_signs_are_counted_by_level_and_scale(tmp_path, monkeypatch):
     from recu_analysis.analysis import mask
 
     class Skewed(mask.WeightTransform):
-        def clamped(self, standardised, tau):
-            return np.maximum(standardised, 0.1)
+        def clamped(self, standardized, tau):
+            return np.maximum(standardized, 0.1)
 
     monkeypatch.setattr(mask, "WeightTransform", Skewed)
     negative = int((walk[-1].astype(float) < walk[-1].astype(float).mean(1, keepdims=True)).sum())

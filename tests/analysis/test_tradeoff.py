@@ -90,10 +90,10 @@ def recorded(path, walks, transform=None):
 
 def expected_row(rows, tau, target):
     """The measured columns of one layer and level, from the recorded weights in plain numpy."""
-    centred = rows - rows.mean(axis=1, keepdims=True)
-    w = centred
+    centered = rows - rows.mean(axis=1, keepdims=True)
+    w = centered
     if target is not None:
-        w = centred / (np.sqrt(rows.var(axis=1, ddof=1, keepdims=True) + 1e-5) / (np.sqrt(2) * target))
+        w = centered / (np.sqrt(rows.var(axis=1, ddof=1, keepdims=True) + 1e-5) / (np.sqrt(2) * target))
     b = np.abs(w).mean()
     bound = np.inf if tau == 1 else -b * np.log(2 - 2 * tau)
     clamped = np.clip(w, -bound, bound)

@@ -37,13 +37,13 @@ def frame(core, active, dead, reach=4.0):
 def test_bars_have_the_counts_and_the_colours(histogram, axes, where):
     dead_weight_histogram(histogram, axes)
     drawn = steps(axes if where == "axes" else axes.child_axes[0])
-    for label, column, colour in (
+    for label, column, color in (
         ("core", "core", CORE),
         ("tail, flipped", "tail_active", TAIL),
         ("tail and silent", "dead", DEAD),
     ):
         assert np.array_equal(drawn[label][0], histogram[column])
-        assert drawn[label][1] == to_rgba(colour)
+        assert drawn[label][1] == to_rgba(color)
 
 
 def test_bars_stand_upon_each_other_without_gaps(histogram, axes):

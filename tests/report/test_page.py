@@ -92,9 +92,9 @@ def test_nothing_of_a_run_becomes_markup(page, hostile_page):
 @pytest.mark.usefixtures("without_figures")
 def test_labels_are_escaped(tame):
     label = "<b onclick=x>'\""
-    labelled = report({label: tame})
-    assert label not in labelled
-    assert label in Skeleton(labelled).texts
+    labeled = report({label: tame})
+    assert label not in labeled
+    assert label in Skeleton(labeled).texts
 
 
 def test_embedded_json_reads_back():

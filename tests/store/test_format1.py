@@ -49,15 +49,29 @@ def without_zpath(expected):
     return expected
 
 
+def with_words_of_today(expected):
+    """The same tables, their columns called what they are now."""
+    words = RENAMED | {
+        "memory": "autocorrelation",
+        "memory_to_end": "autocorrelation_to_end",
+        "oscillations": "reversals",
+    }
+    return {
+        name: [{words.get(key, key): value for key, value in row.items()} for row in rows]
+        if isinstance(rows, list)
+        else rows
+        for name, rows in expected.items()
+    }
+
+
 @pytest.mark.parametrize("name", ["whole", "thinned"])
 def test_tables_are_those_of_the_version_that_wrote_the_run(name):
     run = open_run(CORPUS / name)
-    expected = without_zpath(json.loads((CORPUS / f"{name}.json").read_text()))
+    expected = with_words_of_today(without_zpath(json.loads((CORPUS / f"{name}.json").read_text())))
     window = ra.WindowSpan.parse(expected["windows"])
     assert run.header.version == 1
     assert run.problems == ()
-    layers = [{RENAMED.get(name, name): value for name, value in row.items()} for row in expected["layers"]]
-    assert_rows(run.layers, layers)
+    assert_rows(run.layers, expected["layers"])
     assert_rows(run.metrics, expected["metrics"])
     assert_rows(verify(run.path), expected["verify"])
     assert_rows(ra.dead_weights(run, window=window), expected["dead_weights"])

@@ -15,8 +15,8 @@ from recu_analysis.analysis.claims.finding import (
     Median,
     cannot_tell,
     judge,
-    left_out,
     median_of,
+    omitted_layers,
     pooled,
 )
 from recu_analysis.analysis.final_windows import LONG_ENOUGH, autocorrelation_query
@@ -90,7 +90,9 @@ def _laplace(runs: Sequence[Run], found: Sequence[tuple[float, list[Shape]]]) ->
                 "the shape is still that of the initialisation; train longer"
             )
     estimate = pooled(values)
-    shown = f"shape of the generalised normal of z (1 Laplace, 2 normal), median layer{left_out(values)}, at the end"
+    shown = (
+        f"shape of the generalised normal of z (1 Laplace, 2 normal), median layer{omitted_layers(values)}, at the end"
+    )
     if math.isinf(estimate.estimate):
         return cannot_tell(
             f"{shown}: flatter than uniform, far from Laplace, but no shape has an interval there", estimate
@@ -171,7 +173,7 @@ def _scale_held(runs: Sequence[Run], layers: Patterns, found: Sequence[tuple[lis
         if free:
             return cannot_tell(f"layer {free[0]} of {run.name} does not standardise its weights")
         values.append(median_of(sums, lambda at, totals, t=targets: totals[:, 0] / totals[:, 1] / t[at]))  # type: ignore[misc]
-    shown = f"b_hat / b*, which is sqrt(2) E|z|, median layer{left_out(values)}, at the end"
+    shown = f"b_hat / b*, which is sqrt(2) E|z|, median layer{omitted_layers(values)}, at the end"
     ranges = [(-math.inf, NOT_HELD[0]), (NOT_HELD[1], math.inf)]
     return judge(pooled(values), supported=HELD, contradicted=ranges, shown=shown)
 

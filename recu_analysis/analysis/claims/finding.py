@@ -141,12 +141,12 @@ def median_of(layers: Sequence[Values | None], statistic: Callable[[int, Values]
     return Median(found, len(layers), len(known) - len(used), nothing)
 
 
-def left_out(medians: Sequence[Median]) -> str:
+def omitted_layers(medians: Sequence[Median]) -> str:
     """Of how many layers of some runs a median is, for a sentence; nothing where it is of all."""
     total, small, without = (sum(getattr(each, name) for each in medians) for name in ("layers", "small", "without"))
     kinds = ((small, f"with fewer than {FEWEST_CHANNELS} channels"), (without, "without a value"))
-    said = "; ".join(f"{count} {what}" for count, what in kinds if count)
-    return f" of {total - small - without} (left out: {said})" if said else ""
+    listed = "; ".join(f"{count} {what}" for count, what in kinds if count)
+    return f" of {total - small - without} (left out: {listed})" if listed else ""
 
 
 def pooled(medians: Sequence[Median]) -> Interval:

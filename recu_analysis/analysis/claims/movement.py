@@ -16,8 +16,8 @@ from recu_analysis.analysis.claims.finding import (
     cannot_tell,
     enough,
     judge,
-    left_out,
     median_of,
+    omitted_layers,
     pooled,
 )
 from recu_analysis.analysis.compare import check_same_layers
@@ -69,7 +69,7 @@ def _updated(found: Sequence[Sequence[Values]], finals: Sequence[FinalWindows]) 
         pooled(values),
         supported=(-_INFINITE, BARELY),
         contradicted=[(ALIKE, _INFINITE)],
-        shown=f"mobility of tail to core without clamp, median layer{left_out(values)}, {_windows(finals)}",
+        shown=f"mobility of tail to core without clamp, median layer{omitted_layers(values)}, {_windows(finals)}",
     )
 
 
@@ -85,7 +85,7 @@ def _flips(sums: Sequence[Sequence[Values]], finals: Sequence[FinalWindows]) -> 
     risks = [median_ratio(each, "flip_risk_ratio") for each in sums]
     distances = [median_ratio(each, "distance_ratio_tail") for each in sums]
     risk, distance = pooled(risks), pooled(distances)
-    shown = f"risk of a flip, tail to core without clamp, median layer{left_out(risks)}, {_windows(finals)}"
+    shown = f"risk of a flip, tail to core without clamp, median layer{omitted_layers(risks)}, {_windows(finals)}"
     found = judge(risk, supported=(-_INFINITE, BARELY), contradicted=[(ALIKE, _INFINITE)], shown=shown)
     beside = (
         "; sign changes of the tail, observed over expected of pure distance: "
@@ -128,7 +128,7 @@ def revived(runs: Sequence[Run], baseline: Sequence[Run], layers: Patterns = Non
 def _revived(pairs_of_sums: Sequence[Sequence[Sequence[Values]]]) -> Finding:
     medians = [_flip_risk(sums) for sums in pairs_of_sums]
     ratios = [each.value.estimate for each in medians]
-    shown = f"risk of a flip in the tail, ReCU to baseline, median layer{left_out(medians)}, "
+    shown = f"risk of a flip in the tail, ReCU to baseline, median layer{omitted_layers(medians)}, "
     shown += f"pairs of seeds: {len(ratios)}"
     if not all(0.0 < each < _INFINITE for each in ratios):
         return cannot_tell(f"{shown}: no ratio, since the tail of a run never flips; train longer")

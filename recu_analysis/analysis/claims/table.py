@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from recu_analysis.analysis.arms import apart, check_once, differing_beside_clamp, labelled, uneven
+from recu_analysis.analysis.arms import apart, check_once, differing_beside_clamp, labeled, uneven
 from recu_analysis.analysis.claims import distribution, movement, outcome
 from recu_analysis.analysis.claims.finding import Finding, cannot_tell
 from recu_analysis.analysis.kinds import Kind, kind_of, sides, stops_gradients
@@ -94,7 +94,7 @@ def _sides(run: Run | Runs, baseline: Run | Runs | None, layers: Patterns) -> tu
         select_layers(each, layers)
     check_once([*runs, *others])
     for side in (runs, others):
-        apart(labelled(side))  # refuses one seed as two
+        apart(labeled(side))  # refuses one seed as two
     clamping = next((each for each in others if stops_gradients(each)), None)
     if clamping:
         raise InputError(
@@ -176,7 +176,7 @@ def _of_one_kind(finding: Finding, runs: Runs) -> Finding:
 
 def _with_lengths(finding: Finding, runs: Runs) -> Finding:
     """What runs show, and that they ended at other points where they did."""
-    return _qualified(finding, uneven(labelled(runs)))
+    return _qualified(finding, uneven(labeled(runs)))
 
 
 def _qualified(finding: Finding, clause: str) -> Finding:
@@ -188,7 +188,7 @@ def _qualified(finding: Finding, clause: str) -> Finding:
 
 def _mixed(runs: Runs) -> str:
     """Why some runs carry no verdict together, and what to do; nothing where they are seeds of one experiment."""
-    why = apart(labelled(runs))
+    why = apart(labeled(runs))
     return f"{why}: give one experiment at a time" if why else ""
 
 

@@ -241,8 +241,8 @@ def panels(
     InputError
         As `figure_size`.
     """
-    said = _PRINT.get()
-    inches, _ = figure_size(width if said.width is None else said.width, venue=said.venue)
+    current = _PRINT.get()
+    inches, _ = figure_size(width if current.width is None else current.width, venue=current.venue)
     group = together or count
     rows_each = math.ceil(group / min(_fitting(inches), together or 2))
     columns = math.ceil(group / rows_each)

@@ -105,9 +105,10 @@ def test_text_is_7_to_9_points_in_print():
 
 
 def test_style_opens_no_figure():
+    before = plt.get_fignums()
     with style():
         panels(2)
-    assert plt.get_fignums() == []
+    assert plt.get_fignums() == before
 
 
 def test_panels_stand_side_by_side():
