@@ -116,7 +116,7 @@ def train(
     on_batch : callable
         Given a `Progress` after every batch.
     should_stop : callable
-        Asked after every batch; where true in one process, all stop there, the open window written as partial.
+        Called after every batch; where true in one process, all stop there, the open window written as partial.
 
     Returns
     -------
