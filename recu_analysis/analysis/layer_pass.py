@@ -6,9 +6,10 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from recu_analysis.errors import DamagedError, QueryError, RecuError
+from recu_analysis.errors import DamagedError, QueryError, RecuError, hint
 from recu_analysis.store.chain import check_connected
-from recu_analysis.store.record import Ends, MergedRecord, add_window
+from recu_analysis.store.quantities import TABLE
+from recu_analysis.store.record import DERIVED, Ends, MergedRecord, add_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -47,18 +48,40 @@ def over(windows: Sequence[Window], parts: Iterable[str]) -> Over:
 
     Raises
     ------
+    QueryError
+        If there is no window, or no such part.
     WindowNotFoundError
         If a window between them is missing.
     """
-    wanted = frozenset(parts)
+    if not windows:
+        raise QueryError("a task asks for no window at all; ask for one or more")
+    wanted = _checked(windows[0], parts)
     if windows[1:] or "start" in wanted:
         check_connected(windows)
     return Over(tuple(windows), wanted)
 
 
+def _checked(window: Window, parts: Iterable[str]) -> frozenset[str]:
+    """Names of parts; QueryError where one is unknown, whose value would be None."""
+    names = frozenset([parts] if isinstance(parts, str) else parts)
+    known = DERIVED | TABLE.keys() | window.quantities.keys()
+    for name in names - known:
+        raise QueryError(f"a record has no part {name!r}; {hint(name, sorted(known))}")
+    return names
+
+
 def ahead(window: Window, *parts: str) -> Over:
-    """The state at the end of a window, whatever was read before: it is kept until the pass comes to the window."""
-    return Over((window,), frozenset(parts or ("end",)), ahead=True)
+    """The state at the end of a window, whatever was read before: it is kept until the pass comes to the window.
+
+    Raises
+    ------
+    QueryError
+        If there is no such part of a state.
+    """
+    wanted = _checked(window, parts or ("end",))
+    for name in wanted & {"start", "silent"}:
+        raise QueryError(f"the state at the end of a window has no {name}; ask for it by over([window], ...)")
+    return Over((window,), wanted, ahead=True)
 
 
 def answers_of_layer(
@@ -77,16 +100,22 @@ def answers_of_layer(
         return _Pass(layer, [task(run, layer, *arguments) for task, arguments in tasks]).over(run.windows)
     except DamagedError as error:
         if not tasks[1:]:
-            return [error]
+            return [_light(error)]
         # Which of them need what is damaged is known only when each reads by itself.
         return [found for task in tasks for found in answers_of_layer(run, layer, [task])]
+
+
+def _light(error: RecuError) -> RecuError:
+    """An error without what it was raised in, which would keep the layer's arrays in memory."""
+    error.__context__ = None
+    return error.with_traceback(None)
 
 
 def _out_of_order(answer: Answer[Any], first: int, last: int) -> QueryError:
     task = getattr(answer, "__name__", "a task")
     return QueryError(
-        f"{task} asks for windows {first} to {last} after they went by; a task asks for windows in their order, or for "
-        "a state by ahead(window)"
+        f"{task} asks for windows {first} to {last}, which were already read; a task asks for windows in their order, "
+        "or for a state by ahead(window)"
     )
 
 
@@ -107,6 +136,7 @@ class _Pass:
         self._results: list[Any] = [None] * len(answers)
         self._pending: dict[tuple[int, int], _Pending] = {}
         self._ends = Ends(layer)
+        self._read_up_to = -1  # number of the last window that was read
 
     def over(self, windows: Sequence[Window]) -> list[Any]:
         """What the answers return, or the errors that they raise."""
@@ -117,13 +147,11 @@ class _Pass:
             reading = [each for (first, last), each in self._pending.items() if first <= number <= last]
             if reading:
                 self._read(window, [each.record for each in reading])
-        for (first, last), pending in self._pending.items():
-            for index in pending.waiting:
-                self._results[index] = _out_of_order(self._answers[index], first, last)
         return self._results
 
     def _read(self, window: Window, records: Sequence[MergedRecord]) -> None:
         """Add one window to the records that hold it, and hand out those that are whole then."""
+        self._read_up_to = window.number
         self._ends.forget(before=window.number if window.previous is None else window.previous.number)
         for record in records:
             if record.windows[0] is window:
@@ -131,10 +159,21 @@ class _Pass:
         add_window(window[self._layer.name], records)
         done = [key for key in self._pending if key[1] == window.number]
         for finished in [self._pending.pop(key) for key in done]:
+            self._finish(finished)
+
+    def _finish(self, finished: _Pending) -> None:
+        """Hand out a record that is whole, or the reason why there is none."""
+        try:
             finished.record.finish()
+        except DamagedError:
+            raise
+        except RecuError as error:
             for index in finished.waiting:
-                self._go_on(index, finished.record)
-            finished.record.release()
+                self._results[index] = _light(error)
+            return
+        for index in finished.waiting:
+            self._go_on(index, finished.record)
+        finished.record.release()
 
     def _go_on(self, index: int, record: MergedRecord | None) -> None:
         """Let an answer go on with a record, up to the next one that it has to wait for."""
@@ -148,12 +187,15 @@ class _Pass:
         except DamagedError:
             raise
         except RecuError as error:
-            self._results[index] = error
+            self._results[index] = _light(error)
         else:
             self._wait(index, wanted)
 
     def _wait(self, index: int, wanted: Over) -> None:
         key = wanted.windows[0].number, wanted.windows[-1].number
+        if key[0] <= self._read_up_to:
+            self._results[index] = _out_of_order(self._answers[index], *key)
+            return
         if key not in self._pending:
             self._pending[key] = _Pending(MergedRecord(wanted.windows, (), self._ends))
         pending = self._pending[key]

@@ -1,4 +1,4 @@
-"""Several processes for one analysis: a task is one layer, results are put together in the layers' order."""
+"""Several processes for one analysis: each works on a layer at a time, results come in the order of the layers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from functools import lru_cache
 from multiprocessing import resource_tracker
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from recu_analysis.errors import DamagedError, InputError
 from recu_analysis.store.run import open_run
@@ -20,7 +20,7 @@ from recu_analysis.store.window import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from concurrent.futures import Executor
+    from concurrent.futures import Executor, Future
 
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Argument = TypeVar("Argument")
-#: Segment, number and last update of every window that counts.
-Seen = tuple[tuple[int, int, int], ...]
 
 _POOL: ContextVar[ProcessPoolExecutor | None] = ContextVar("recu_pool", default=None)
 
@@ -96,45 +94,67 @@ def by_layer(
     executor = executor or _POOL.get()
     if executor is None or len(layers) < 2:
         return [task(run, layer, argument) for layer, argument in zip(layers, arguments, strict=True)]
-    seen = _seen(run)
-    order = sorted(range(len(layers)), key=lambda index: -layers[index].weights)  # the longest task is not the last
-    path = os.fspath(run.path.absolute())
+    view = _View.of(run)
+    order = sorted(range(len(layers)), key=lambda index: -layers[index].weights)  # the longest work is not the last
+    futures: dict[int, Future[Result]] = {}
     try:
         with _ctrl_c_waits():
-            futures = {
-                index: executor.submit(_work, task, path, seen, layers[index].name, arguments[index]) for index in order
-            }
+            for index in order:
+                futures[index] = executor.submit(_work, task, view, layers[index].name, arguments[index])
         return [futures[index].result() for index in range(len(layers))]
     except BrokenExecutor:
         raise DamagedError(
             f"a process that read {run.path} was killed, perhaps for want of memory; ask for fewer processes"
         ) from None
+    finally:
+        for future in futures.values():
+            future.cancel()  # those that have not begun, where one failed
 
 
-def _seen(run: Run) -> Seen:
-    return tuple(map(_mark, run.windows))
+class _View(NamedTuple):
+    """A run as the first process sees it.
+
+    Attributes
+    ----------
+    path : str
+    marks : tuple of tuple of int
+        Segment, number and last update of every window that counts.
+    label, arm, seed
+        What a list of runs says of it.
+    """
+
+    path: str
+    marks: tuple[tuple[int, int, int], ...]
+    label: str | None
+    arm: str | None
+    seed: Any
+
+    @classmethod
+    def of(cls, run: Run) -> _View:
+        """That of a run."""
+        path = os.fspath(run.path.absolute())
+        return cls(path, tuple(map(_mark, run.windows)), run.label, run.arm, run.stated_seed)
 
 
 def _mark(window: Window) -> tuple[int, int, int]:
     return window.header.segment, window.number, window.last_update
 
 
-def _work(
-    task: Callable[[Run, LayerSpec, Argument], Result], path: str, seen: Seen, layer: str, argument: Argument
-) -> Result:
+def _work(task: Callable[[Run, LayerSpec, Argument], Result], view: _View, layer: str, argument: Argument) -> Result:
     """In a process of the executor: one layer of the run as the first process saw it."""
-    run = _opened(path, seen)
+    run = _opened(view)
     return task(run, next(spec for spec in run.header.layers if spec.name == layer), argument)
 
 
 @lru_cache(maxsize=2)
-def _opened(path: str, seen: Seen) -> Run:
-    """The run with the windows that the first process saw, whatever has been written since; kept for later tasks."""
-    run = open_run(path)
+def _opened(view: _View) -> Run:
+    """The run with the windows that the first process saw, whatever has been written since; kept for other layers."""
+    run = open_run(view.path)
     there = {_mark(window): window for window in run.windows}
-    if not there.keys() >= set(seen):
-        raise DamagedError(f"windows of {path} went away while they were read; try again")
-    return replace(run, windows=Windows([there[mark] for mark in seen]))
+    if not there.keys() >= set(view.marks):
+        raise DamagedError(f"windows of {view.path} went away while they were read; try again")
+    windows = Windows([there[mark] for mark in view.marks])
+    return replace(run, windows=windows, label=view.label, arm=view.arm, stated_seed=view.seed)
 
 
 @contextlib.contextmanager

@@ -1,8 +1,9 @@
-"""Queries: what is asked of the layers of runs, as values that are put together and then answered in one pass a run."""
+"""Queries: values that say what to compute from the layers of runs; several are answered in one pass over each run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from inspect import isgeneratorfunction
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from recu_analysis.analysis.layer_pass import answers_of_layer
@@ -46,16 +47,29 @@ class Leaf:
     arguments: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
+        name = getattr(self.task, "__name__", repr(self.task))
+        if not isgeneratorfunction(self.task) or "<locals>" in self.task.__qualname__:
+            raise QueryError(
+                f"{name} must be a generator function of a module: it yields over(...) or ahead(...), and other "
+                "processes find it by its name"
+            )
         try:
             hash(self.arguments)
         except TypeError as error:
             raise QueryError(
-                f"the arguments of {self.task.__name__} must be hashable, such as tuples, to name its answers: {error}"
+                f"the arguments of {name} must be hashable, such as tuples, to name its answers: {error}"
             ) from None
 
     def key(self, layer: LayerSpec) -> Hashable:
         """What names the answer for one layer."""
-        return self.run, layer.name, self.task, self.arguments
+        return self.run, layer.name, self.task, _typed(self.arguments)
+
+
+def _typed(argument: Any) -> Hashable:
+    """An argument told apart from those that Python calls equal, such as 1, True and 1.0."""
+    if isinstance(argument, tuple):
+        return tuple(map(_typed, argument))
+    return type(argument), repr(argument) if isinstance(argument, float) else argument
 
 
 class Answers:
@@ -88,7 +102,8 @@ class Query(Generic[Result]):
     leaves : tuple of Leaf
         What is read.
     build : callable
-        From the answers to the result, in the caller's process; it reads nothing.
+        From the answers to the result, in the caller's process. It reads nothing, and changes no answer, since other
+        queries have it too.
     """
 
     leaves: tuple[Leaf, ...]
@@ -152,7 +167,8 @@ def gathered(queries: Mapping[Key, Query[Result]]) -> Query[dict[Key, Result]]:
 def attempt(make: Callable[[], Query[Result]], *errors: type[Failure]) -> Query[Result | Failure]:
     """The query that `make` gives; where making or building it raises one of these errors, the error is its result.
 
-    So one claim, figure or layer of many can fail, and the others are answered.
+    So one claim, figure or layer of many can fail, and the others are answered. Of a task only a `RecuError` is such a
+    result; any other exception is a fault and ends everything.
     """
     try:
         query = make()

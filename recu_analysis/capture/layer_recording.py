@@ -119,6 +119,8 @@ class LayerRecording:
         """Take weights for those that were seen last, other than the parameter holds now."""
         with self.layer.holding(latent):
             self.accumulator = accumulator_of(self.layer, self.spec, self.quantities)
+            for optional_sum in self.optional_sums:
+                optional_sum.begin(self.layer.weight)
 
     def advance(self, update: int) -> None:
         """Account for the update of that number, which the weight has just gone through."""

@@ -39,6 +39,9 @@ class OptionalSum:
     def __init__(self, weight: torch.Tensor) -> None:
         self.value = torch.zeros_like(weight, dtype=torch.float64)
 
+    def begin(self, weight: torch.Tensor) -> None:
+        """Take these weights for those before the next update: a run is resumed, and they moved since the last one."""
+
     def before(self, gradient: torch.Tensor, scale: torch.Tensor | float | None) -> None:
         """Account for a gradient as an update gets it; `scale` is what GradScaler leaves to a fused optimizer."""
 
@@ -75,6 +78,9 @@ class GradientSum(OptionalSum):
     """Sum of abs(gradient of the loss) over the window's updates, each gradient as the optimizer gets it."""
 
     name = "grad"
+
+    def begin(self, weight: torch.Tensor) -> None:
+        """Take these weights for those before the next update: a run is resumed, and they moved since the last one."""
 
     def before(self, gradient: torch.Tensor, scale: torch.Tensor | float | None) -> None:
         """Account for a gradient."""

@@ -115,6 +115,9 @@ class MergedRecord:
         self._records = [window[ends.spec.name] for window in self.windows]
 
     def __getattr__(self, name: str) -> Any:
+        own = vars(type(self)).get(name)
+        if isinstance(own, property) and own.fget is not None:
+            return own.fget(self)  # what it raised brought us here: errors of ours are AttributeErrors too
         if name.startswith("_"):
             raise AttributeError(name)
         if name not in self._arrays:

@@ -1,6 +1,10 @@
 """Queries as values: put together, answered in one pass, errors as values, and what their authors do wrong."""
 
+import shutil
+import signal
+import traceback
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +14,7 @@ from recu_analysis import open_run
 from recu_analysis.analysis.layer_pass import ahead, over
 from recu_analysis.analysis.layers import layer_table_query
 from recu_analysis.analysis.query import attempt, gather, gathered, per_layer, value
-from recu_analysis.errors import DamagedError, InputError, QueryError
+from recu_analysis.errors import DamagedError, InputError, QueryError, WindowNotFoundError
 from recu_analysis.testing import random_walk, synthetic_run
 
 
@@ -42,6 +46,41 @@ def backwards(run, spec):
 
 def not_listed(run, spec):
     return (yield over([run.windows[3]], {"start"})).path.sum()
+
+
+def overlapping(run, spec):
+    yield over([run.windows[3]], {"end"})
+    return (yield over(run.windows[2:5], {"path"})).path.sum()
+
+
+def not_listed_property(run, spec):
+    return (yield over([run.windows[3]], {"end"})).z_start.sum()
+
+
+def misspelt(run, spec):
+    yield over([run.windows[3]], {"pth"})
+
+
+def start_ahead(run, spec):
+    yield ahead(run.windows[3], "start")
+
+
+def of_nothing(run, spec):
+    yield over([], {"end"})
+
+
+def arguments_of(run, spec, argument):
+    yield ahead(run.windows[-1])
+    return repr(argument)
+
+
+def arm_of(run, spec):
+    yield ahead(run.windows[-1])
+    return run.label, run.arm, run.stated_seed
+
+
+def no_generator(run, spec):
+    return 1
 
 
 def changing(run, spec):
@@ -109,9 +148,17 @@ def test_only_those_that_need_what_is_damaged_fail(tmp_path):
 
 
 def test_any_executor_gives_the_same_numbers(two_layers):
-    query = layer_table_query(two_layers)
-    with ThreadPoolExecutor(2) as threads:
+    query, submitted = layer_table_query(two_layers), []
+
+    class Counting(ThreadPoolExecutor):
+        def submit(self, *arguments, **named):
+            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+            submitted.append(signal.SIGINT in blocked)
+            return super().submit(*arguments, **named)
+
+    with Counting(2) as threads:
         pd.testing.assert_frame_equal(query.run(threads), query.run(), check_exact=True)
+    assert submitted == [True] * 2, "a job a layer; processes that start then do not see Ctrl-C"
 
 
 def test_what_queries_share_cannot_be_changed(two_layers):
@@ -120,7 +167,15 @@ def test_what_queries_share_cannot_be_changed(two_layers):
 
 @pytest.mark.parametrize(
     ("task", "facts"),
-    [(backwards, "backwards asks for windows 2 to 2 after they went by"), (not_listed, "no part 'path': list it")],
+    [
+        (backwards, "backwards asks for windows 2 to 2, which were already read"),
+        (overlapping, "overlapping asks for windows 2 to 4, which were already read"),
+        (not_listed, "no part 'path': list it"),
+        (not_listed_property, "no part 'start': list it"),
+        (misspelt, "no part 'pth'; did you mean path"),
+        (start_ahead, "no start; ask for it by over"),
+        (of_nothing, "no window at all"),
+    ],
 )
 def test_what_the_author_of_a_task_does_wrong_is_a_sentence(two_layers, task, facts):
     with pytest.raises(QueryError, match=facts):
@@ -128,7 +183,47 @@ def test_what_the_author_of_a_task_does_wrong_is_a_sentence(two_layers, task, fa
 
 
 def test_arguments_name_an_answer(two_layers):
+    layers = two_layers.header.layers
     with pytest.raises(QueryError, match="arguments of ends_of must be hashable"):
-        per_layer(two_layers, two_layers.header.layers, ends_of, [3])
-    three, four = (per_layer(two_layers, two_layers.header.layers, ends_of, at) for at in (3, 4))
+        per_layer(two_layers, layers, ends_of, [3])
+    three, four = (per_layer(two_layers, layers, ends_of, at) for at in (3, 4))
     assert np.diff(gather(three, four).run(), axis=0)[0, :, 0].all()
+    alike = (1, True, 1.0, (1,), (True,), 0.0, -0.0)
+    found = gather(*(per_layer(two_layers, layers[:1], arguments_of, each) for each in alike)).run()
+    assert [answer for (answer,) in found] == [repr(each) for each in alike]
+
+
+def test_a_task_is_a_generator_function_of_a_module(two_layers):
+    def local(run, spec):
+        yield ahead(run.windows[-1])
+
+    for task in (no_generator, local):
+        with pytest.raises(QueryError, match=f"{task.__name__} must be a generator function of a module"):
+            per_layer(two_layers, two_layers.header.layers, task)
+
+
+def test_two_runs_have_answers_of_their_own(two_layers, tmp_path):
+    other = open_run(synthetic_run(tmp_path / "run", {"a": random_walk((4, 9), 12, seed=9)}, windows=6).path)
+    queries = (per_layer(run, run.header.layers[:1], ends_of, 3) for run in (two_layers, other))
+    for run, ((first, _),) in zip((two_layers, other), gather(*queries).run(), strict=True):
+        assert first == run.windows[3]["a"].weight.sum()
+
+
+def test_windows_with_one_missing_between_are_no_record(tmp_path):
+    path = synthetic_run(tmp_path / "run", {"a": random_walk((4, 9), 12)}, windows=6).path
+    shutil.rmtree(path / "history/segment-0000/window-000003")
+    run = open_run(path)
+    with pytest.raises(WindowNotFoundError, match="missing"):
+        per_layer(run, run.header.layers, overlapping).run()
+
+
+def test_other_processes_know_what_a_list_of_runs_says(two_layers):
+    stated = replace(two_layers, label="mine", arm="ReCU", stated_seed=3)
+    with ThreadPoolExecutor(1) as threads:
+        assert per_layer(stated, stated.header.layers, arm_of).run(threads) == [("mine", "ReCU", 3)] * 2
+
+
+def test_errors_hold_no_arrays(two_layers):
+    error = attempt(lambda: per_layer(two_layers, two_layers.header.layers, refusing, 2), InputError).run()
+    frames = [frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)]
+    assert "refusing" not in frames
