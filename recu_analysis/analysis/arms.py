@@ -44,6 +44,11 @@ class Arm:
         return self.first.arm
 
     @property
+    def label(self) -> str:
+        """What a list of runs calls it; else the labels of its runs."""
+        return self.name or ", ".join(self.runs)
+
+    @property
     def first(self) -> Run:
         """The run that came first."""
         return next(iter(self.runs.values()))
@@ -280,4 +285,6 @@ def _check_seeds(runs: Sequence[Run]) -> None:
         twin = next((each for each in runs[:at] if seed_of(run) is not None and seed_of(each) == seed_of(run)), None)
         if twin is not None:
             names = " and ".join(labels_of([twin, run]))
-            raise InputError(f"{names} have the same seed and are taken for one arm; leave one out")
+            raise InputError(
+                f"{names} have the same seed and are on the same side of the comparison; remove one of them"
+            )

@@ -18,6 +18,7 @@ from recu_analysis.theory.intervals import student
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from recu_analysis.analysis.arms import Arm
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import WindowSpan
@@ -111,8 +112,9 @@ def over_seeds(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.Data
     -------
     DataFrame
         One row an experiment (see `recu_analysis.analysis.arms.arms`; a run that says no seed is one by itself): group
-        (the labels of its runs), seeds (how many), and each number of `compare` with _low and _high and _std (over
-        seeds, n - 1), NaN for fewer than two seeds; all of them NaN where one of the seeds has no such number.
+        (its name in a list of runs, else the labels of its runs), seeds (how many), and each number of `compare` with
+        _low and _high and _std (over seeds, n - 1), NaN for fewer than two seeds; all of them NaN where one of the
+        seeds has no such number.
 
     Raises
     ------
@@ -129,12 +131,12 @@ def over_seeds_query(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> Q
     check_same_layers(runs)
     found = arms(runs)
     return compare_query(runs, tail_tau).then(
-        lambda table: pd.DataFrame([_group(table.set_index("run").loc[list(arm.runs)]) for arm in found])
+        lambda table: pd.DataFrame([_group(arm, table.set_index("run").loc[list(arm.runs)]) for arm in found])
     )
 
 
-def _group(rows: pd.DataFrame) -> dict[str, Any]:
-    result: dict[str, Any] = {"group": ", ".join(map(str, rows.index)), "seeds": len(rows)}
+def _group(arm: Arm, rows: pd.DataFrame) -> dict[str, Any]:
+    result: dict[str, Any] = {"group": arm.label, "seeds": len(rows)}
     for name in rows.columns.drop(["first_window", "last_window", "exact"]):
         value = student(rows[name].to_list())
         result |= {name: value.estimate, f"{name}_low": value.low, f"{name}_high": value.high}

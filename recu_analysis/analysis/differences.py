@@ -114,7 +114,7 @@ def _differences(found: Mapping[str, Layers], reference: Arm, others: Sequence[A
     rows = []
     for arm in others:
         matched = [(found[ours.id], found[theirs.id]) for ours, theirs in _matched(arm, reference)]
-        names = {"run": ", ".join(arm.runs), "reference": ", ".join(reference.runs)}
+        names = {"run": arm.label, "reference": reference.label}
         for layer in next(iter(found.values())):
             for statistic in STATISTICS:
                 values = [(ours[layer][statistic], theirs[layer][statistic]) for ours, theirs in matched]

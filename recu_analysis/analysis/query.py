@@ -47,6 +47,9 @@ class Leaf:
     arguments: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
+        strangers = [layer.name for layer in self.layers if layer.name not in self.run.layer_names]
+        if strangers:
+            raise QueryError(f"{self.run.path} has no layer {strangers[0]!r}; take the layers of the run that is asked")
         name = getattr(self.task, "__name__", repr(self.task))
         if not isgeneratorfunction(self.task) or "<locals>" in self.task.__qualname__:
             raise QueryError(

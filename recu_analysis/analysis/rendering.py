@@ -323,7 +323,7 @@ def _markdown(names: Sequence[str], rows: Sequence[Sequence[str]], right: Sequen
 
 def _markdown_text(text: str) -> str:
     """A text in which Markdown finds nothing to do, nor HTML in it."""
-    marked = re.sub(r"([\\`*_\[\]|~])", r"\\\1", _in_words(text))
+    marked = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", _in_words(text))
     return html.escape(marked, quote=False)
 
 

@@ -73,7 +73,7 @@ def open_runs(path: str | os.PathLike[str]) -> dict[str, Run]:
 
 def is_run_list(path: Path) -> bool:
     """Whether a path that stands for runs is a list of them, by its name."""
-    return path.suffix == ".toml" and not path.is_dir()
+    return path.suffix.lower() == ".toml" and not path.is_dir()
 
 
 def open_listed(entry: Listed) -> Run:
@@ -81,6 +81,8 @@ def open_listed(entry: Listed) -> Run:
     run = replace(open_run(entry.folder), label=entry.label, arm=entry.arm, stated_seed=entry.seed)
     if run.arm is not None and layers_clamp(run) and kind_of(run) is not Kind.RECU:
         raise InputError(f"{entry.where}: the arm is {run.arm!r}, but the layers of {run.path} clamp their weights")
+    if run.arm is not None and kind_of(run) is Kind.RECU and run.configuration.get("recu") is False:
+        raise InputError(f"{entry.where}: the arm is {run.arm!r}, but the configuration of {run.path} says recu: false")
     return run
 
 
@@ -106,18 +108,21 @@ def read_run_list(path: Path) -> list[Listed]:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise InputError(f"{path} {'is no file' if path.exists() else 'does not exist'}; a list of runs has {_EXAMPLE}")
     try:
+        if not path.is_file():
+            there = "is no file" if path.exists() else "does not exist"
+            raise InputError(f"{path} {there}; a list of runs has {_EXAMPLE}")
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path} is larger than {MAX_BYTES} bytes, which no list of runs is")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except InputError:
+        raise
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+        raise InputError(f"{path!s:.200} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"{path} is no list of runs: it is not text in UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path} is no list of runs, since it is not TOML: {error}") from None
+    except ValueError as error:  # not TOML, or a number of thousands of digits
+        raise InputError(f"{path} is no list of runs, since it is not TOML: {error!s:.200}") from None
     except RecursionError:
         raise InputError(f"{path} is no list of runs: its values are nested too deeply") from None
 
@@ -136,9 +141,16 @@ def _listed(path: Path, number: int, entry: object) -> Listed:
         raise InputError(f"{where}: it says no folder, the run directory")
     _check_names(where, entry)
     folder = path.parent / entry["folder"]
-    if not folder.is_dir():
+    if not _is_folder(folder):
         raise InputError(f"{where}: there is no folder {entry['folder']!r:.200} beside {path.name}")
     return Listed(where, folder, entry.get("label"), entry.get("arm"), entry.get("seed"))
+
+
+def _is_folder(folder: Path) -> bool:
+    try:
+        return folder.is_dir()
+    except (OSError, ValueError):  # a name that no file system takes
+        return False
 
 
 def _check_names(where: str, entry: Mapping[str, Any]) -> None:

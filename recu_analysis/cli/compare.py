@@ -119,7 +119,7 @@ def _warn_of_short(runs: Mapping[str, Run]) -> None:
 
 
 def _warn_of_seeds(runs: Mapping[str, Run]) -> None:
-    """Say which runs are nobody's seeds, and which seeds ended at other points."""
+    """Say which runs have no known seed, and which seeds ended at other points."""
     from recu_analysis.analysis.arms import arms, seedless, uneven
 
     alone = seedless(runs)
@@ -142,7 +142,10 @@ def as_text(runs: Mapping[str, Run], table: pd.DataFrame) -> str:
     lines = [
         f"{name}: {', '.join(f'{value} ({run})' for run, value in zip(settings['run'], settings[name], strict=True))}"
         for name in names
-    ] or ["no setting differs"]
+    ]
+    if not names:
+        known = any(run.configuration for run in runs.values())
+        lines = ["no setting differs" if known else "no run says its configuration"]
     first = max(8, min(max(map(len, runs)), room_beside(_COLUMNS)))
     return "\n".join([*lines, "", *table_lines(_with_windows(table), (_RUN, *_COLUMNS), first), "", *_NOTES])
 

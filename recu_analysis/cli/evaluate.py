@@ -112,7 +112,7 @@ def _with_data(
 
 
 def _shown(data: Dataset) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """The batches of the validation part, with a sign of life on a terminal."""
+    """The batches of the validation part, with a progress bar on a terminal."""
     from rich.console import Console
     from rich.progress import track
 

@@ -39,7 +39,7 @@ def command(run: Path, table_format: str, output: Path | None) -> None:
 
 
 def as_text(table: pd.DataFrame) -> str:
-    """A line for every stretch of windows of one verdict, other files that are not whole, and the sums."""
+    """A line for every group of consecutive windows of one verdict, other files that are not whole, and the sums."""
     from recu_analysis.store.verify import VERDICTS
 
     windows = table[table["window"].notna()]

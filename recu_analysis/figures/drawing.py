@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.figures.print.style import Width
     from recu_analysis.figures.spec import Runs
+    from recu_analysis.store.run import Run
 
 #: Formats in which figures are written unless told.
 FORMATS = ("pdf", "png")
@@ -153,6 +154,13 @@ def save_figure(
         )
 
 
+def _stated(run: Run) -> dict[str, Any]:
+    """What a list of runs says of one, and where that is; nothing where it is in none."""
+    if run.label is None and run.arm is None and run.stated_seed is None:
+        return {}
+    return {"folder": run.path.name, "arm": run.arm, "seed": run.stated_seed}
+
+
 def provenance(runs: Runs, command: str) -> dict[str, Any]:
     """Where a figure comes from: runs by label with their ids and windows, the command and the versions."""
     import matplotlib as mpl
@@ -160,7 +168,7 @@ def provenance(runs: Runs, command: str) -> dict[str, Any]:
 
     spans = common_final_windows(runs)
     used = {
-        label: {"id": run.id, "windows": str(spans[label]), "windows_in_run": len(run.windows)}
+        label: {"id": run.id, "windows": str(spans[label]), "windows_in_run": len(run.windows)} | _stated(run)
         for label, run in runs.items()
     }
     versions = {

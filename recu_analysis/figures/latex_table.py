@@ -101,7 +101,7 @@ def _caption(table: PaperTable, settings: list[str]) -> str:
         else [f"({a}) {text}" for a, text in zip(ascii_lowercase, settings, strict=False)]
     )
     return (
-        f"{opening} Ours: {'; '.join(own)}; the last epoch's, mean and standard deviation over so many seeds as stand "
+        f"{opening} Ours: {'; '.join(own)}; the last epoch's, mean and standard deviation over the number of seeds "
         "in parentheses; an empty cell was not measured. Other data and other lengths of training: do not compare "
         "across columns."
     )

@@ -12,6 +12,7 @@ import pandas as pd
 
 from recu_analysis.analysis.arm_names import scale_text
 from recu_analysis.analysis.arms import arms, settings
+from recu_analysis.analysis.kinds import Kind, kind_of
 from recu_analysis.analysis.logged import last_logged, logged
 from recu_analysis.analysis.query import value
 from recu_analysis.errors import InputError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.arms import Arm
     from recu_analysis.analysis.query import Query
     from recu_analysis.figures.spec import Runs
+    from recu_analysis.store.run import Run
 
     Row = tuple[str, ...]
 
@@ -48,7 +50,7 @@ class PaperTable:
     keys : dict of str to str
         Columns that name a row, and how LaTeX writes them.
     row_of : callable
-        From a configuration to the row's name; None if the run belongs to none.
+        From a run to the row's name; None if the run belongs to none.
     varied : frozenset of str
         Settings that the rows say; all others make a setting of its own.
     how : str
@@ -62,17 +64,13 @@ class PaperTable:
     title: str
     reported_on: str
     keys: Mapping[str, str]
-    row_of: Callable[[Mapping[str, Any]], Row | None]
+    row_of: Callable[[Run], Row | None]
     varied: frozenset[str]
     how: str
 
     def query(self, runs: Runs) -> Query[pd.DataFrame]:
         """Its reported values, and what runs measured; see `paper_table`."""
         return value(_filled(self, runs))
-
-
-def _clamps(configuration: Mapping[str, Any]) -> bool:
-    return configuration.get("recu") is True and configuration.get("mask", "clamped") == "clamped"
 
 
 def _levels(configuration: Mapping[str, Any]) -> tuple[float, float]:
@@ -87,39 +85,40 @@ def _level(tau: float) -> str:
     return f"{tau:.2f}" if math.isclose(tau, round(tau, 2)) else f"{tau:g}"
 
 
-def _fixed_tau(configuration: Mapping[str, Any]) -> Row | None:
+def _fixed_tau(run: Run) -> Row | None:
     """Table 1: the fixed level. The clamp at tau = 1 is none, so runs without it belong there."""
-    if configuration.get("recu") is False:
+    if kind_of(run) is Kind.NO_CLAMP and run.configuration.get("recu") is False:
         return ("1.00",)
-    low, high = _levels(configuration)
-    return (_level(low),) if _clamps(configuration) and low == high else None
+    low, high = _levels(run.configuration)
+    return (_level(low),) if kind_of(run) is Kind.RECU and low == high else None
 
 
-def _schedule(configuration: Mapping[str, Any]) -> Row | None:
+def _schedule(run: Run) -> Row | None:
     """Table 2: the level's start and end."""
-    low, high = _levels(configuration)
-    return (_level(low), _level(high)) if _clamps(configuration) and low < high else None
+    low, high = _levels(run.configuration)
+    return (_level(low), _level(high)) if kind_of(run) is Kind.RECU and low < high else None
 
 
-def _scale(configuration: Mapping[str, Any]) -> Row | None:
+def _scale(run: Run) -> Row | None:
     """Table 3: the scale b*."""
-    scale = configuration.get("scale")
-    if not _clamps(configuration) or not isinstance(scale, float | int):
+    scale = run.configuration.get("scale")
+    if kind_of(run) is not Kind.RECU or not isinstance(scale, float | int):
         return None
     return (scale_text(scale).replace("√2", "sqrt(2)"),)
 
 
-def _method(dataset: str) -> Callable[[Mapping[str, Any]], Row | None]:
+def _method(dataset: str) -> Callable[[Run], Row | None]:
     """Tables 4 and 5: network and method, on the paper's own data set only."""
 
-    def row(configuration: Mapping[str, Any]) -> Row | None:
+    def row(run: Run) -> Row | None:
+        configuration = run.configuration
         network, _, real = str(configuration.get("network", "")).partition("-")
         name = _NETWORKS[dataset].get(network)
         if name is None or str(configuration.get("dataset", "")).replace("-", "") != dataset:
             return None
         if real:
             return (name, "FP", "32", "32")
-        return (name, "ReCU", "1", "1") if _clamps(configuration) else None
+        return (name, "ReCU", "1", "1") if kind_of(run) is Kind.RECU else None
 
     return row
 
@@ -229,11 +228,7 @@ def _reported(table: PaperTable) -> pd.DataFrame:
 def _measured(table: PaperTable, runs: Runs, metrics: list[str]) -> pd.DataFrame:
     """One row an experiment that belongs to the table; those with the same words are told apart by their runs."""
     found = arms(
-        {
-            label: run
-            for label, run in runs.items()
-            if table.row_of(run.configuration) is not None and len(logged(run, "val_top1"))
-        }
+        {label: run for label, run in runs.items() if table.row_of(run) is not None and len(logged(run, "val_top1"))}
     )
     encoded = [json.dumps(settings(arm.first, table.varied), sort_keys=True) for arm in found]
     descriptions = _settings(set(encoded))
@@ -245,7 +240,7 @@ def _measured(table: PaperTable, runs: Runs, metrics: list[str]) -> pd.DataFrame
 
 
 def _row(arm: Arm, table: PaperTable, metrics: list[str]) -> dict[str, Any]:
-    row: dict[str, Any] = dict(zip(table.keys, table.row_of(arm.configuration) or (), strict=True))
+    row: dict[str, Any] = dict(zip(table.keys, table.row_of(arm.first) or (), strict=True))
     row |= {"source": OURS, "setting": "", "seeds": len(arm.runs), "runs": " ".join(arm.runs)}
     for name in metrics:
         last = pd.Series([last_logged(run, f"val_{name}") for run in arm.runs.values()], dtype=float)

@@ -22,6 +22,7 @@ from recu_analysis.analysis.arms import (
 from recu_analysis.errors import InputError
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform
+from tests.messages import says
 
 
 @pytest.fixture(scope="module")
@@ -114,15 +115,14 @@ def test_seeds_and_settings_may_be_anything_that_a_configuration_holds(make):
     ],
 )
 def test_why_runs_are_apart_is_said(make, second, reason):
-    said = apart({"a": make(seed=0, lr=1), "b": make(**second)})
-    assert said == f"these runs are 2 experiments (a; b) and not seeds of one, since {reason}"
+    says(apart({"a": make(seed=0, lr=1), "b": make(**second)}), "2 experiments (a; b)", f"since {reason}")
 
 
 def test_pairs_have_the_same_seed(make):
     ours, theirs = [make(seed=at) for at in (0, 1, 2)], [make(seed=at) for at in (2, 5, 0)]
     assert pairs(ours, theirs) == [(ours[0], theirs[2]), (ours[2], theirs[0])]
     assert pairs(ours, []) == []
-    with pytest.raises(InputError, match="have the same seed and are taken for one arm; leave one out"):
+    with pytest.raises(InputError, match="have the same seed.*remove one"):
         pairs(ours, [*theirs, make(seed=5)])
 
 
@@ -188,6 +188,8 @@ def test_runs_of_which_one_clamps_are_no_seeds_though_their_configurations_agree
     runs = {"a": make(seed=0), "b": make("free", seed=1)}
     assert grouped(runs) == [["a"], ["b"]]
     assert apart(runs).endswith("since they do not stop the same gradients")
+    settings = {"a": make(seed=0, recu=True), "b": make("free", seed=1, recu=False)}
+    assert apart(settings).endswith("since they differ in recu"), "which says it already"
 
 
 def test_the_first_arm_with_a_clamp_of_its_own_is_tested_beside_the_first_without(make):

@@ -14,7 +14,7 @@ from recu_analysis import open_run
 from recu_analysis.analysis.layer_pass import ahead, over
 from recu_analysis.analysis.layers import layer_table_query
 from recu_analysis.analysis.query import attempt, gather, gathered, per_layer, value
-from recu_analysis.errors import DamagedError, InputError, QueryError, WindowNotFoundError
+from recu_analysis.errors import DamagedError, InputError, NotRecordedError, QueryError, WindowNotFoundError
 from recu_analysis.testing import random_walk, synthetic_run
 
 
@@ -227,3 +227,18 @@ def test_errors_hold_no_arrays(two_layers):
     error = attempt(lambda: per_layer(two_layers, two_layers.header.layers, refusing, 2), InputError).run()
     frames = [frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)]
     assert "refusing" not in frames
+
+
+def test_what_a_run_does_not_hold_is_said_and_no_fault_of_the_task(tmp_path):
+    path = synthetic_run(tmp_path / "run", {"a": random_walk((4, 9), 12)}, windows=6).path
+    run = open_run(path)
+    (layer,) = run.header.layers
+    unknown = replace(run, header=replace(run.header, layers=(replace(layer, transform=None),)))
+    with pytest.raises(NotRecordedError, match="effective"):
+        layer_table_query(unknown).run()
+
+
+def test_layers_of_another_run_are_refused(two_layers, tmp_path):
+    other = open_run(synthetic_run(tmp_path / "run", {"else": random_walk((4, 9), 12)}).path)
+    with pytest.raises(QueryError, match="has no layer 'else'"):
+        per_layer(two_layers, other.header.layers, paths_of)

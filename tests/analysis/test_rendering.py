@@ -124,7 +124,7 @@ def test_names_from_runs_are_escaped(where):
     shown_name = r"a\_b\&" if where == "cell" else r"a b\&"
     assert shown_name + r"\textless{}script\textgreater{}\textbar{}\$x\textasciicircum{}2\$\textbackslash{}" in latex
     assert len(markdown.splitlines()) == 3
-    assert r"&lt;script&gt;\|$x^2$\\%#{\~}\`\*\[l\](u)\\n\\x1b\[31m |" in markdown
+    assert r"&lt;script&gt;\|\$x^2\$\\%#{\~}\`\*\[l\](u)\\n\\x1b\[31m |" in markdown
     found = Cells(page)
     assert "script" not in found.tags
     assert printable(HOSTILE.replace("_", " ") if where == "heading" else HOSTILE) in found.cells

@@ -13,6 +13,7 @@ from recu_analysis.analysis.distance import tails
 from recu_analysis.analysis.flips import flip_table
 from recu_analysis.analysis.magnitude import by_magnitude
 from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator
+from recu_analysis.capture.optional_sums import OptionalSum
 from recu_analysis.cli.info import describe
 from recu_analysis.errors import DamagedError, InputError, NotRecordedError, StoreError
 from recu_analysis.store.quantities import requests_of, rows_of
@@ -222,6 +223,22 @@ def test_a_run_resumed_at_a_mark_goes_on_with_its_flip_averages(tmp_path):
                 recorder = ra.record(model, optimizer, tmp_path / name, quantities=quantities, resume=update + 1)
         recorder.close()
     assert_same_windows(tmp_path / "whole", tmp_path / "halves")
+
+
+def test_a_sum_that_needs_the_weights_before_has_them_after_a_resume(tmp_path, monkeypatch):
+    """They moved after the last update that was seen: the next one starts from those that it is taken to start from."""
+    begun = []
+    monkeypatch.setattr(OptionalSum, "begin", lambda _, weight: begun.append(weight.detach().clone()))
+    model = tiny()
+    optimizer = sgd(model)
+    with ra.record(model, optimizer, tmp_path / "run", quantities=("ema",)) as recorder:
+        step(model, optimizer, 0)
+        seen = weights(model)
+        with torch.no_grad():
+            model[1].weight.mul_(0.5)
+        state = recorder.state_dict()
+    ra.record(model, optimizer, tmp_path / "run", quantities=("ema",), state=state).close()
+    assert any(np.array_equal(each.numpy().reshape(-1), seen["1"].reshape(-1)) for each in begun)
 
 
 def test_refusals(tmp_path):

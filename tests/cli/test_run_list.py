@@ -41,8 +41,8 @@ def invoke(*arguments):
 def test_compare_groups_the_seeds_of_an_arm(folder):
     rows = json.loads(invoke("compare", folder / "runs.toml", "--seeds", "--format", "json").stdout)
     assert [(row["group"], row["seeds"]) for row in rows] == [
-        ("ReCU no. 0, ReCU no. 1", 2),
-        ("baseline no. 0, baseline no. 1", 2),
+        ("ReCU", 2),
+        ("baseline", 2),
     ]
     done = invoke("compare", folder / "baseline.toml", folder / "recu-0", "--by-layer", "--format", "json")
     assert {row["run"] for row in json.loads(done.stdout)} == {"recu-0"}
