@@ -122,7 +122,7 @@ def test_pairs_have_the_same_seed(make):
     ours, theirs = [make(seed=at) for at in (0, 1, 2)], [make(seed=at) for at in (2, 5, 0)]
     assert pairs(ours, theirs) == [(ours[0], theirs[2]), (ours[2], theirs[0])]
     assert pairs(ours, []) == []
-    with pytest.raises(InputError, match="have the same seed.*remove one"):
+    with pytest.raises(InputError, match=r"have the same seed.*remove one"):
         pairs(ours, [*theirs, make(seed=5)])
 
 
