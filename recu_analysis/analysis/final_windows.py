@@ -60,16 +60,11 @@ class FinalWindows:
     long: bool
 
 
-def autocorrelation_between(run: Run, specs: Sequence[LayerSpec], first: int, last: int) -> float:
-    """Cosine of z before one window and z after another over some layers, one layer at a time.
+def autocorrelation_query(run: Run, specs: Sequence[LayerSpec], first: int, last: int) -> Query[float]:
+    """Cosine of z before one window and z after another over some layers.
 
     Channels that hold NaN or infinity, or that are constant, at either moment are left out.
     """
-    return autocorrelation_query(run, specs, first, last).run()
-
-
-def autocorrelation_query(run: Run, specs: Sequence[LayerSpec], first: int, last: int) -> Query[float]:
-    """The query of `autocorrelation_between`."""
     return _autocorrelations(per_layer(run, specs, _to_end, (first,), last)).then(itemgetter(0))
 
 

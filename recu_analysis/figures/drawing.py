@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from recu_analysis import __version__
+from recu_analysis.analysis.arms import sampled
 from recu_analysis.analysis.final_windows import common_final_windows
 from recu_analysis.errors import RecuError
 from recu_analysis.figures.paper_tables import PaperTable
@@ -116,7 +117,7 @@ def _write_table(
 
 def _sampled(runs: Runs) -> str:
     """What a caption must say of runs whose updates were not all seen."""
-    labels = [label for label, run in runs.items() if not all(window.exact for window in run.windows)]
+    labels = [label for label, run in runs.items() if sampled(run)]
     if not labels:
         return ""
     return f" Sampled from checkpoints, between which movement is net and flips are missed: {', '.join(labels)}."

@@ -8,7 +8,7 @@ from scipy import spatial
 
 from recu_analysis import dead_weights, open_run
 from recu_analysis.analysis.final_windows import (
-    autocorrelation_between,
+    autocorrelation_query,
     common_final_windows,
     decorrelation_time,
     final_windows,
@@ -46,7 +46,7 @@ def plain_autocorrelation(synthetic, start, end):
 def test_memory_is_the_cosine_of_standard_scores(forgetful_run):
     run = open_run(forgetful_run.path)
     for first, last in ((1, 1), (3, 7), (1, 12)):
-        found = autocorrelation_between(run, run.header.layers, first, last)
+        found = autocorrelation_query(run, run.header.layers, first, last).run()
         assert found == pytest.approx(
             plain_autocorrelation(forgetful_run, forgetful_run.marks[first - 1], forgetful_run.marks[last]), abs=1e-6
         )
@@ -88,7 +88,7 @@ def test_layers_without_scores_have_no_memory(tmp_path):
     """Channels of one weight have z = 0, which is not to have forgotten."""
     walk = random_walk((8, 40), 4)
     run = open_run(synthetic_run(tmp_path / "run", {"a": walk, "single": random_walk((8, 1), 4)}).path)
-    assert final_windows(run).autocorrelation == autocorrelation_between(run, run.header.layers[:1], 3, 4)
+    assert final_windows(run).autocorrelation == autocorrelation_query(run, run.header.layers[:1], 3, 4).run()
     alone = open_run(synthetic_run(tmp_path / "alone", {"single": random_walk((8, 1), 4)}).path)
     assert not final_windows(alone).long
     assert np.isnan(final_windows(alone).autocorrelation)
@@ -119,7 +119,7 @@ def test_weights_that_are_not_finite_are_left_out(tmp_path):
     walk[2:, 0, 0] = np.nan
     run = open_run(synthetic_run(tmp_path / "run", {"a": walk}).path)
     good = (standard_scores(walk[at])[1:].ravel() for at in (0, 4))
-    assert autocorrelation_between(run, run.header.layers, 1, 4) == pytest.approx(
+    assert autocorrelation_query(run, run.header.layers, 1, 4).run() == pytest.approx(
         1 - spatial.distance.cosine(*good), abs=1e-6
     )
 
@@ -132,7 +132,7 @@ def test_nothing_that_stands_still_has_forgotten(tmp_path, shape, center):
     still[:, shape[0] // 2 :] = 0.25
     transform = WeightTransform(center=center, target=2.0)
     run = open_run(synthetic_run(tmp_path / "run", {"a": still.astype(np.float32)}, transform=transform).path)
-    assert autocorrelation_between(run, run.header.layers, 1, 4) == pytest.approx(1.0)
+    assert autocorrelation_query(run, run.header.layers, 1, 4).run() == pytest.approx(1.0)
     assert not final_windows(run).long
     assert dead_weights(run)["autocorrelation"].item() == pytest.approx(1.0)
 

@@ -183,7 +183,7 @@ def test_the_fewest_windows_are_found_whatever_the_batches(pair):
             (
                 each
                 for each in range(windows, 0, -1)
-                if final_windows.autocorrelation_between(part, run.header.layers, each, windows) <= 0.5
+                if final_windows.autocorrelation_query(part, run.header.layers, each, windows).run() <= 0.5
             ),
             None,
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recu_analysis.analysis.arms import pairs
+from recu_analysis.analysis.arms import pairs, sampled
 from recu_analysis.analysis.claims.finding import (
     FEWEST_SEEDS,
     NEEDS_PAIRS,
@@ -161,7 +161,7 @@ def _long_enough(runs: Sequence[Run]) -> tuple[list[FinalWindows], str]:
     """The final windows of every run, and why they carry no verdict; empty where they do."""
     if not runs:
         return [], "needs a run without clamp: train with --no-recu and give it as --baseline"
-    if any(not window.exact for run in runs for window in run.windows):
+    if any(map(sampled, runs)):
         return [], "a run was sampled from checkpoints: movement is net and flips are missed; record every update"
     found = [final_windows(run) for run in runs]
     broken = [run.name for run, final in zip(runs, found, strict=True) if math.isnan(final.autocorrelation)]
