@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.cli.watched import Watched
 
-#: A look waits at least so many times as long as the one before took, so that the training keeps its processor.
+#: After a look comes a pause of at least so many times what one window took, so that the training keeps its processor.
 REST = 9.0
 #: How often, in seconds, the size of the terminal is asked for.
 GLANCE = 0.25
@@ -94,20 +94,23 @@ def _live(watched: Watched, every: float) -> None:
         with Live(console=console, screen=True, auto_refresh=False) as live:
             while True:
                 began = time.monotonic()
-                look(watched, lambda: console.width, draw)
-                rest(max(every, REST * (time.monotonic() - began)), console, draw)
+                windows = look(watched, lambda: console.width, draw)
+                rest(max(every, REST * (time.monotonic() - began) / max(windows, 1)), console, draw)
     finally:
         console.print(Text.from_ansi("\n".join(lines)))
 
 
-def look(watched: Watched, width: Callable[[], int], draw: Callable[[], None]) -> None:
-    """Look at a run once, and read what is new, window by window; the view is drawn after each."""
+def look(watched: Watched, width: Callable[[], int], draw: Callable[[], None]) -> int:
+    """Look at a run once, and read what is new; the view is drawn after each of the windows, whose number is given."""
     from recu_analysis.cli.watch_view import bars_in
 
     watched.look()
     draw()
+    windows = 0
     while watched.read_next(bars_in(width())):
         draw()
+        windows += 1
+    return windows
 
 
 def rest(seconds: float, console: Console, draw: Callable[[], None]) -> None:

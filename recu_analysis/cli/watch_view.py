@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
+from itertools import takewhile
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -36,10 +36,12 @@ COLUMNS = {
 BARS, UNKNOWN = "▁▂▃▄▅▆▇█", "·"
 #: Characters of the number behind bars, and between two columns.
 NUMBER, BETWEEN = 4, 2
-#: Columns that a name gets where the terminal is narrow; bars, least and most.
-NAME, LEAST_BARS, MOST_BARS = 16, 4, 40
+#: Columns that a name gets at least, and from which bars take no more; bars, least and most.
+LEAST_NAME, NAME, LEAST_BARS, MOST_BARS = 8, 16, 4, 40
 #: Warnings that a screen has room for, and lines of each; the lines of metrics.
 WARNINGS, WARNING_LINES, METRIC_LINES = 2, 2, 2
+#: A window is late, and its age told, after so many times what one takes.
+LATE = 2.0
 
 
 def bars_in(width: int) -> int:
@@ -50,7 +52,7 @@ def bars_in(width: int) -> int:
 
 def room_for_names(width: int) -> int:
     """Columns of the terminal that the bars leave for the names of the layers."""
-    return width - len(COLUMNS) * (BETWEEN + bars_in(width) + 1 + NUMBER)
+    return max(width - len(COLUMNS) * (BETWEEN + bars_in(width) + 1 + NUMBER), LEAST_NAME)
 
 
 def bars(values: Sequence[float], top: float, length: int) -> str:
@@ -59,7 +61,7 @@ def bars(values: Sequence[float], top: float, length: int) -> str:
 
 
 def _bar(value: float, top: float) -> str:
-    if math.isnan(value):
+    if not math.isfinite(value):
         return UNKNOWN
     return BARS[min(max(int(value / top * len(BARS)), 0), len(BARS) - 1)] if top > 0 else BARS[0]
 
@@ -88,24 +90,20 @@ def whole(watched: Watched, width: int, names: int | None) -> list[str]:
         Columns of the layers' names; None lets them be as long as they are.
     """
     count = bars_in(width)
-    return [
-        *_facts(watched, width, lines=None),
-        "",
-        *_layers(watched, count, names),
-        "",
-        *_legend(watched, count, width, names),
-    ]
+    legend = [line for text in _legend(watched, count, names) for line in wrap(text, width)]
+    return [printable(str(watched.path)), *_facts(watched, width), "", *_layers(watched, count, names), "", *legend]
 
 
 def screen(watched: Watched, width: int, height: int, every: float) -> list[str]:
     """As many lines as fit a terminal, warnings among them; layers for which there is no room are counted."""
-    count, named = bars_in(width), click.style(shorten(printable(str(watched.path)), width), bold=True)
-    stay = f"looks every {every:g} s; Ctrl-C ends"
+    stay = f" (looks every {every:g} s; Ctrl-C ends)"
+    named = shorten(printable(str(watched.path)), max(width - len(stay), 1))
+    title = click.style(named, bold=True) + stay
     if watched.run is None:
-        return [named, *wrap(f"waiting for the run: {printable(str(watched.absent))}", width), "", stay]
-    names = room_for_names(width)
-    above = [named, *_facts(watched, width, lines=METRIC_LINES)[1:], ""]
-    below = ["", *_legend(watched, count, width, names), *_warnings(watched.warnings(count), width), stay]
+        return [title, *wrap(f"waiting for the run: {printable(str(watched.absent))}", width)][:height]
+    count, names = bars_in(width), room_for_names(width)
+    above = [title, *_facts(watched, width, METRIC_LINES), *_warnings(watched.warnings(count), width), ""]
+    below = ["", *wrap(" ".join(_legend(watched, count, names)), width)]
     head, *layers = _layers(watched, count, names)
     room = max(height - len(above) - len(below) - 1, 2)
     if len(layers) > room:
@@ -114,21 +112,21 @@ def screen(watched: Watched, width: int, height: int, every: float) -> list[str]
     return [*above, head, *layers, *below][:height]
 
 
-def _facts(watched: Watched, width: int, lines: int | None) -> list[str]:
-    """The name of the run, where it is and how fast it goes, and its last metrics in at most so many lines."""
+def _facts(watched: Watched, width: int, most: int | None = None) -> list[str]:
+    """Where the run is and how fast it goes, and its last metrics in at most so many lines."""
     run = _run(watched)
     metrics = _flow(_metrics(run), width, "  ")
-    if lines is not None and len(metrics) > lines:
-        metrics = [*metrics[: lines - 1], shorten(f"{metrics[lines - 1]} ...", width)]
-    gone = wrap(f"gone since: {printable(str(watched.absent))}; waiting for it", width) if watched.absent else []
-    return [printable(str(watched.path)), *gone, *_flow(_position(watched, run), width, " | "), *metrics]
+    if most is not None and len(metrics) > most:
+        metrics = [*metrics[: most - 1], shorten(f"{metrics[most - 1]} ...", width)]
+    gone = wrap(f"gone: {printable(str(watched.absent))}; waiting for it", width) if watched.absent else []
+    return [*gone, *_flow(_position(watched, run), width, " | "), *metrics]
 
 
 def _position(watched: Watched, run: Run) -> list[str]:
     """Where the run is and how fast it goes, in short texts."""
     epoch, planned = watched.epochs
-    done = 0 if math.isnan(epoch) else int(epoch) + 1
-    state = "being recorded" if watched.grows else "not being recorded on this machine"
+    done = int(epoch) + 1 if math.isfinite(epoch) else 0
+    state = "being recorded" if watched.grows else "no recording process seen"
     if planned is not None and done >= planned:
         state = "complete"
     parts = [state]
@@ -140,13 +138,11 @@ def _position(watched: Watched, run: Run) -> list[str]:
         parts.append("no window yet")
     pace, age = watched.pace, watched.age
     if pace is not None:
-        parts.append(
-            f"{pace.updates:.3g} updates/s, {duration(pace.seconds)} {_article(pace.step)} ({pace.source})"
-        )
+        parts.append(f"{pace.updates:.3g} updates/s, {duration(pace.seconds)} {_article(pace.step)} ({pace.source})")
         if planned is not None and done < planned and watched.grows:
             left = (planned - done) * pace.seconds - (age or 0.0)
             parts.append(f"about {duration(max(left, 0.0))} left")
-    if age is not None and state != "complete":
+    if age is not None and (pace is None or age > LATE * pace.seconds):
         parts.append(f"last window {duration(age)} ago")
     return parts
 
@@ -185,6 +181,8 @@ def _layers(watched: Watched, count: int, room: int | None) -> list[str]:
     run, names = _run(watched), watched.layers
     table = watched.newest.table(run, count)
     numbers = [window.number for window in watched.newest.shown(run, count)]
+    if not numbers:
+        return [f"{len(names)} layers"]
     short = _prefix_and_names(names, room)[1]
     name = max(len(each) for each in [*short, "layer"])
     width = count + 1 + NUMBER
@@ -202,7 +200,7 @@ def _line(rows: pd.DataFrame, count: int) -> str:
     for column in COLUMNS:
         values = rows[column].to_numpy(dtype=np.float64)
         top = 1.0 if column.startswith("silent") else float(values[np.isfinite(values)].max(initial=0.0))
-        newest = shown(column, float(values[-1]), NUMBER) if len(values) else "-"
+        newest = shown(column, float(values[-1]), NUMBER)
         cells.append(f"{' ' * BETWEEN}{bars(list(values), top, count)} {newest.rjust(NUMBER)}")
     return "".join(cells)
 
@@ -217,29 +215,34 @@ def distinct(names: Sequence[str], width: int) -> tuple[str, list[str]]:
     """What is cut from the beginning of names that do not fit, and short forms of the rest that differ."""
     if all(len(name) <= width for name in names):
         return "", list(names)
-    prefix = "".join(os.path.commonprefix([name.rpartition(".")[0] + "." for name in names]).rpartition(".")[:2])
+    parts = [name.split(".")[:-1] for name in names]
+    shared = takewhile(lambda same: len(set(same)) == 1, zip(*parts, strict=False))
+    prefix = "".join(f"{same[0]}." for same in shared)
     rests = [name.removeprefix(prefix) for name in names]
-    short = [shorten(name, width) for name in rests]
-    return prefix, short if len(set(short)) == len(set(rests)) else rests
+    for tail in range((width - 1) * 2 // 3, 0, -1):
+        head = width - 1 - tail
+        short = [rest if len(rest) <= width else f"{rest[:head]}…{rest[-tail:]}" for rest in rests]
+        if len(set(short)) == len(set(rests)):
+            return prefix, short
+    return prefix, rests
 
 
-def _legend(watched: Watched, count: int, width: int, room: int | None) -> list[str]:
-    """Which windows the bars are, what the columns mean, and whether silent may mean dead."""
+def _legend(watched: Watched, count: int, room: int | None) -> list[str]:
+    """Which windows the bars are, what the columns mean, and whether silent may mean dead; a text each."""
     run = _run(watched)
     windows = watched.newest.shown(run, count)
     if not windows:
         return ["There is nothing to show before the first window with updates is written."]
     prefix = _prefix_and_names(watched.layers, room)[0]
-    texts = [
-        f"Bars: {_span(run, windows)}, the newest on the right. Numbers: the newest window.",
+    return [
+        f"Bars: {_span(run, windows)}, newest right; numbers: the newest.",
         "mobility: mean |change of z| per update, 10^-3 std; bars: 0 to the row's largest.",
         "flips: per 1000 weights and update; bars: 0 to the row's largest.",
-        "silent: % without a flip in that window, of the tail (the 30 % with the largest |z| at its start) and of the "
+        "silent: % without a flip in the window, of the tail (the 30 % with the largest |z| at its start) and of the "
         "core (the others); bars: 0 to 100 %.",
         *_cautions(watched.newest.table(run, count), windows),
         *([f"All layer names begin with {prefix}, which is left out."] if prefix else []),
     ]
-    return [line for text in texts for line in wrap(text, width)]
 
 
 def _span(run: Run, windows: Sequence[Window]) -> str:
@@ -252,7 +255,9 @@ def _span(run: Run, windows: Sequence[Window]) -> str:
     ends = [f"{logged[window.number]:g}" for window in (windows[0], windows[-1]) if window.number in logged]
     epochs = f"; epochs {ends[0]} to {ends[1]}" if len(ends) == 2 else ""
     which = numbers_text([window.number for window in windows])
-    return f"window{'s' if windows[1:] else ''} {which} ({len(windows)} of {of}{epochs})"
+    if windows[1:]:
+        return f"windows {which} ({len(windows)} of {of}{epochs})"
+    return f"window {which} (1 of {of}{f'; epoch {ends[0]}' if ends else ''})"
 
 
 def _cautions(table: pd.DataFrame, windows: Sequence[Window]) -> list[str]:
@@ -262,7 +267,7 @@ def _cautions(table: pd.DataFrame, windows: Sequence[Window]) -> list[str]:
     found = []
     if short:
         found.append(
-            f"The newest window is too short to tell dead weights from slow ones in {short} of {len(newest)} layers "
+            f"Too short to tell dead weights from slow ones: the newest window in {short} of {len(newest)} layers "
             f"(autocorrelation above {LONG_ENOUGH})."
         )
     if not all(window.exact for window in windows):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -179,7 +178,7 @@ def _stamp(path: Path) -> Iterator[Any]:
         return
     for place in (path, history, *segments, *(segment / names.METRICS_FILE for segment in segments), *windows):
         try:
-            found = os.stat(place)  # noqa: PTH116 - as the rest of the store asks
+            found = place.stat()
         except OSError as error:
             yield place, error.errno
         else:
