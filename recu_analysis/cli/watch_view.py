@@ -38,8 +38,10 @@ BARS, UNKNOWN = "▁▂▃▄▅▆▇█", "·"
 NUMBER, BETWEEN = 4, 2
 #: Columns that a name gets at least, and from which bars take no more; bars, least and most.
 LEAST_NAME, NAME, LEAST_BARS, MOST_BARS = 8, 16, 4, 40
-#: Warnings that a screen has room for, and lines of each; the lines of metrics.
-WARNINGS, WARNING_LINES, METRIC_LINES = 2, 2, 2
+#: Warnings that a screen has room for, and lines of each; lines of metrics.
+WARNINGS, WARNING_LINES, METRIC_LINES = 2, 3, 2
+#: So many layers have room before the legend.
+LAYERS = 6
 #: A window is late, and its age told, after so many times what one takes.
 LATE = 2.0
 
@@ -102,22 +104,30 @@ def screen(watched: Watched, width: int, height: int, every: float) -> list[str]
     if watched.run is None:
         return [title, *wrap(f"waiting for the run: {printable(str(watched.absent))}", width)][:height]
     count, names = bars_in(width), room_for_names(width)
-    above = [title, *_facts(watched, width, METRIC_LINES), *_warnings(watched.warnings(count), width), ""]
-    below = ["", *wrap(" ".join(_legend(watched, count, names)), width)]
+    above = [title, *_facts(watched, width, METRIC_LINES), *_warnings(watched, count, width), ""]
     head, *layers = _layers(watched, count, names)
-    room = max(height - len(above) - len(below) - 1, 2)
+    free = height - len(above) - 2
+    legend = _cut(wrap(" ".join(_legend(watched, count, names)), width), max(free - min(len(layers), LAYERS), 1), width)
+    room = max(free - len(legend), 2)
     if len(layers) > room:
         hidden = len(layers) - room + 1
         layers = [*layers[: room - 1], f"and {hidden} more layers: a higher terminal shows them, --layer chooses"]
-    return [*above, head, *layers, *below][:height]
+    return [*above, head, *layers, "", *legend][:height]
+
+
+def _cut(lines: list[str], most: int, width: int) -> list[str]:
+    """The first lines, with dots where that is not all of them."""
+    if len(lines) <= most:
+        return lines
+    return [*lines[: most - 1], f"{lines[most - 1][: width - 4]} ..."]
 
 
 def _facts(watched: Watched, width: int, most: int | None = None) -> list[str]:
     """Where the run is and how fast it goes, and its last metrics in at most so many lines."""
     run = _run(watched)
     metrics = _flow(_metrics(run), width, "  ")
-    if most is not None and len(metrics) > most:
-        metrics = [*metrics[: most - 1], shorten(f"{metrics[most - 1]} ...", width)]
+    if most is not None:
+        metrics = _cut(metrics, most, width)
     gone = wrap(f"gone: {printable(str(watched.absent))}; waiting for it", width) if watched.absent else []
     return [*gone, *_flow(_position(watched, run), width, " | "), *metrics]
 
@@ -126,7 +136,7 @@ def _position(watched: Watched, run: Run) -> list[str]:
     """Where the run is and how fast it goes, in short texts."""
     epoch, planned = watched.epochs
     done = int(epoch) + 1 if math.isfinite(epoch) else 0
-    state = "being recorded" if watched.grows else "no recording process seen"
+    state = "being recorded" if watched.recording else "no recording process seen"
     if planned is not None and done >= planned:
         state = "complete"
     parts = [state]
@@ -139,7 +149,7 @@ def _position(watched: Watched, run: Run) -> list[str]:
     pace, age = watched.pace, watched.age
     if pace is not None:
         parts.append(f"{pace.updates:.3g} updates/s, {duration(pace.seconds)} {_article(pace.step)} ({pace.source})")
-        if planned is not None and done < planned and watched.grows:
+        if planned is not None and done < planned and watched.recording:
             left = (planned - done) * pace.seconds - (age or 0.0)
             parts.append(f"about {duration(max(left, 0.0))} left")
     if age is not None and (pace is None or age > LATE * pace.seconds):
@@ -275,15 +285,13 @@ def _cautions(table: pd.DataFrame, windows: Sequence[Window]) -> list[str]:
     return found
 
 
-def _warnings(warnings: Sequence[str], width: int) -> list[str]:
+def _warnings(watched: Watched, count: int, width: int) -> list[str]:
     """The first warnings, in a few lines each, and how many more there are."""
-    lines: list[str] = []
+    warnings, lines = watched.warnings(count), []
     for text in warnings[:WARNINGS]:
-        wrapped = wrap(f"Warning: {printable(text)}", width)
-        if len(wrapped) > WARNING_LINES:
-            last = wrapped[WARNING_LINES - 1]
-            wrapped = [*wrapped[: WARNING_LINES - 1], f"{last[: width - 4]} ..."]
-        lines += [click.style(line, fg="yellow") for line in wrapped]
+        within = text.replace(f"{_run(watched).path}/", "")
+        wrapped = wrap(f"Warning: {printable(within)}", width, break_on_hyphens=False)
+        lines += [click.style(line, fg="yellow") for line in _cut(wrapped, WARNING_LINES, width)]
     if len(warnings) > WARNINGS:
         lines.append(f"and {len(warnings) - WARNINGS} more warnings, which --once prints in full")
     return lines

@@ -49,7 +49,7 @@ class Watched:
         self.absent: RecuError | OSError | None = None
         self.newest = NewestWindows(layers)
         self._layers = layers
-        self._grew = False
+        self._grew = self._locked = False
         self._stamp: tuple[Any, ...] | None = None
 
     def look(self) -> bool:
@@ -64,7 +64,7 @@ class Watched:
             self.absent = error
             return True
         if self.run is None or run.id != self.run.id:  # another run may have begun in the same folder
-            self.newest, self._grew = NewestWindows(self._layers), False
+            self.newest, self._grew, self._locked = NewestWindows(self._layers), False, False
         else:
             self._grew |= len(run.windows) > len(self.run.windows)
         self.run, self.absent = run, None
@@ -92,9 +92,18 @@ class Watched:
         return [spec.name for spec in select_layers(self.run, self._layers)] if self.run else []
 
     @property
-    def grows(self) -> bool:
-        """Whether a process on this machine writes the run, or windows came since the first look."""
-        return self.run is not None and self.absent is None and (self._grew or self.run.being_written)
+    def recording(self) -> bool:
+        """Whether a process writes the run now: its lock tells, or new windows where no lock was ever seen."""
+        if self.run is None or self.absent is not None:
+            return False
+        locked = self.run.being_written
+        self._locked |= locked
+        return locked or (self._grew and not self._locked)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether file times are those of the recording, since it went on while we looked; else files may be copies."""
+        return self.recording or self._grew or self._locked
 
     @property
     def epochs(self) -> tuple[float, int | None]:
@@ -108,10 +117,10 @@ class Watched:
 
     @property
     def pace(self) -> Pace | None:
-        """How fast the run goes: by file times while it grows, else as our trainer logged it; None where neither is."""
+        """How fast the run goes: by fresh file times, else as our trainer logged it; None where neither is."""
         if self.run is None:
             return None
-        found = pace_of_files(self.run) if self.grows else None
+        found = pace_of_files(self.run) if self.fresh else None
         if found is None and planned_epochs(self.run) is not None:
             with contextlib.suppress(RecuError):
                 found = pace_logged(self.run)
@@ -119,8 +128,8 @@ class Watched:
 
     @property
     def age(self) -> float | None:
-        """Seconds since the last window was written; None where the run does not grow: files may be copies."""
-        if self.run is None or not self.grows or not len(self.run.windows):
+        """Seconds since the last window was written; None where file times do not tell."""
+        if self.run is None or not self.fresh or not len(self.run.windows):
             return None
         try:
             return max(time.time() - self.run.windows[-1].file.path.stat().st_mtime, 0.0)

@@ -109,8 +109,9 @@ def test_a_run_is_followed_from_before_it_is_there(tmp_path):
         assert read == 1, "each window is read once"
         says(text, "being recorded", f"epoch {number - 1} ", f"window {number}", f"update {2 * number}", "loss 0.5")
     assert seen(watched)[1] == 0
-    growing.writer.close()
     assert "s left" not in text, "only our trainer says how many epochs there will be"
+    growing.writer.close()
+    says(seen(watched)[0], "no recording process seen")
     going_on = Growing(path, resume=6)
     going_on.grow()
     text, read = seen(watched)
@@ -175,7 +176,7 @@ def test_damage_is_told_once_and_the_rest_is_shown(damaged_path, tmp_path):
     for _ in range(2):
         text = seen(watched, 100, 30)[0]
         assert text.count("Warning: ") == 1
-        says(text, "window 4")
+        tells(text, "window 4 (history/", "weight/second")
     rows = [line for line in text.splitlines() if line.startswith(("first", "second"))]
     assert sum(UNKNOWN in row for row in rows) == 1, "the other layer is shown"
 
