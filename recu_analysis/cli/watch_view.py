@@ -11,8 +11,8 @@ import numpy as np
 import rich_click as click
 
 from recu_analysis.analysis.final_windows import LONG_ENOUGH
+from recu_analysis.analysis.logged import logged
 from recu_analysis.analysis.rendering import printable, shorten, shown
-from recu_analysis.analysis.selection import window_epochs
 from recu_analysis.errors import RecuError
 from recu_analysis.store.layer_selection import numbers_text
 
@@ -245,9 +245,9 @@ def _legend(watched: Watched, count: int, room: int | None) -> list[str]:
         return ["There is nothing to show before the first window with updates is written."]
     prefix = _prefix_and_names(watched.layers, room)[0]
     return [
-        f"Bars: {_span(run, windows)}, newest right; numbers: the newest.",
-        "mobility: mean |change of z| per update, 10^-3 std; bars: 0 to the row's largest.",
-        "flips: per 1000 weights and update; bars: 0 to the row's largest.",
+        f"Bars: {_span(run, windows)}; numbers: the newest.",
+        "mobility: mean |change of z|, 10^-3 std per update; bars: 0 to the row's max.",
+        "flips: per 1000 weights and update; bars: 0 to the row's max.",
         "silent: % without a flip in the window, of the tail (the 30 % with the largest |z| at its start) and of the "
         "core (the others); bars: 0 to 100 %.",
         *_cautions(watched.newest.table(run, count), windows),
@@ -258,16 +258,21 @@ def _legend(watched: Watched, count: int, room: int | None) -> list[str]:
 def _span(run: Run, windows: Sequence[Window]) -> str:
     """The windows that are shown, of how many, and their epochs."""
     of = sum(window.updates > 0 for window in run.windows)
-    try:
-        logged = window_epochs(run)
-    except RecuError:  # among the problems of the run
-        logged = {}
-    ends = [f"{logged[window.number]:g}" for window in (windows[0], windows[-1]) if window.number in logged]
-    epochs = f"; epochs {ends[0]} to {ends[1]}" if len(ends) == 2 else ""
     which = numbers_text([window.number for window in windows])
-    if windows[1:]:
-        return f"windows {which} ({len(windows)} of {of}{epochs})"
-    return f"window {which} (1 of {of}{f'; epoch {ends[0]}' if ends else ''})"
+    return f"window{'s' if windows[1:] else ''} {which} ({len(windows)} of {of}{_epochs(run, windows)})"
+
+
+def _epochs(run: Run, windows: Sequence[Window]) -> str:
+    """The epochs that were logged within windows; nothing where none was."""
+    try:
+        marks = logged(run, "update", "epoch")
+    except RecuError:  # among the problems of the run
+        return ""
+    within = marks["epoch"][marks["update"].between(windows[0].first_update, windows[-1].last_update)]
+    if not len(within):
+        return ""
+    first, last = f"{within.min():g}", f"{within.max():g}"
+    return f"; epochs {first} to {last}" if first != last else f"; epoch {first}"
 
 
 def _cautions(table: pd.DataFrame, windows: Sequence[Window]) -> list[str]:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 
@@ -23,6 +24,8 @@ from recu_analysis.theory.standardize import WeightTransform
 from tests.cli_runner import refusal, run_cli, wrong_usage
 from tests.messages import says
 from tests.run_files import contents, window_file
+
+CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 
 
 class Growing:
@@ -204,6 +207,11 @@ def test_layers_and_windows_are_as_many_as_fit_and_names_stay_distinct(tmp_path)
     done = run_cli("watch", tmp_path, "--once")
     for name in walks:
         says(done.stdout, f"\n{name} ")
+
+
+def test_a_thinned_run_that_is_complete_shows_its_epochs_and_the_times_that_were_logged():
+    done = run_cli("watch", CHECKPOINTS / "fashion" / "recu-0", "--once")
+    says(done.stdout, "complete", "12 of 12 done", "an epoch (logged", "windows 4, 8 and 12 (3 of 3; epochs 0 to 11)")
 
 
 def test_bars_and_times():
