@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "train",
     "evaluate": "evaluate",
     "import": "import_",
+    "watch": "watch",
     "info": "info",
     "verify": "verify",
     "thin": "thin",
