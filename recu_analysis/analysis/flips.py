@@ -109,7 +109,7 @@ def _rows(run: Run, spec: LayerSpec) -> Answer[list[Row]]:
 
 
 def _flips(moved: Movement, changed: NDArray[np.bool_] | None) -> Row:
-    """Flips of a layer in one window. `changed` marks signs that differ from the initial ones, where these are known."""
+    """Flips of a layer in one window; `changed` marks signs that differ from the initial ones, if these are known."""
     counted = moved.flips
     ratio = mean(counted) / moved.updates
     density = (zero_density(moved.z) + zero_density(moved.z_end)) / 2.0

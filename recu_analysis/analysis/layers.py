@@ -91,8 +91,8 @@ def layer_table(
         - update_magnitude (unit of the weights per update), mobility (standard deviations per update), flip_ratio (per
           update), silent_fraction: each also with _tail and _core
         - still_fraction, tail_fraction, dead_fraction (tail and silent)
-        - revived_fraction, revived_fraction_core: of the dead weights, or the silent core weights, of the window before,
-          those that flipped in this one; NaN for merged windows
+        - revived_fraction, revived_fraction_core: of the dead weights, or the silent core weights, of the previous
+          window, those that flipped in this one; NaN for merged windows
         - autocorrelation, net_displacement (unit of the weights)
         - c2i: 1 less the share of signs that differ from the initial ones
         - lr, lr_decay, decay_time: sums over the updates

@@ -1,4 +1,4 @@
-"""What a caller may give as one run or as several: opened runs, paths, sequences, mappings, a list of runs."""
+"""Arguments for one run or several: opened runs, paths, sequences, mappings, a list of runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recu_analysis.analysis.run_list import is_run_list, open_runs
 from recu_analysis.errors import InputError
 from recu_analysis.store.run import Run, open_run
 
-#: One run: opened, or the path of its folder.
+#: One run: an opened run, or the path of its folder.
 OneRun: TypeAlias = Run | str | os.PathLike[str]
 #: Runs: one, a sequence, a mapping of labels to runs, or the path of a list of runs (TOML).
 SeveralRuns: TypeAlias = OneRun | Sequence[OneRun] | Mapping[str, OneRun]
@@ -26,27 +26,27 @@ def as_run(run: OneRun) -> Run:
     InputError
         If it is neither a run nor a path.
     StoreError
-        If the path is no run directory.
+        If the path is not a run directory.
     """
     if isinstance(run, Run):
         return run
     if isinstance(run, str | os.PathLike):
         return open_run(run)
-    raise InputError(f"a run is given as the path of its folder, or as ra.open_run returns it, not as {_kind(run)}")
+    raise InputError(f"a run must be the path of its folder or the result of ra.open_run, not {_kind(run)}")
 
 
 def as_runs(runs: SeveralRuns) -> dict[str, Run]:
     """The runs that a caller gave, by their labels.
 
-    The keys of a mapping are the labels. Other runs are called as a list of runs says, or by the shortest ends of their
-    folders that differ.
+    The keys of a mapping are the labels. Other runs have the label of their list of runs, or the shortest end of their
+    path that is unique.
 
     Raises
     ------
     InputError
-        If they are no runs, there is none, or one is there twice.
+        If a value is not a run or path, there is none, or a run is given twice.
     StoreError
-        If a path is no run directory.
+        If a path is not a run directory.
     """
     if isinstance(runs, Run):
         return labeled([runs])
@@ -58,11 +58,10 @@ def as_runs(runs: SeveralRuns) -> dict[str, Run]:
         several = labeled([as_run(run) for run in runs])
     else:
         raise InputError(
-            "runs are given as one run or path, a sequence of them, or a mapping of labels to them, not as "
-            f"{_kind(runs)}"
+            f"runs must be one run or path, a sequence of them, or a mapping of labels to them, not {_kind(runs)}"
         )
     if not several:
-        raise InputError("no run is given; give one or more, opened or as paths")
+        raise InputError("no run is given; give one or more opened runs or paths")
     return several
 
 
