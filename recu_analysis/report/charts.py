@@ -82,16 +82,16 @@ CHARTS = (
         "mobility",
         "time",
         ("mobility_tail", "mobility_core"),
-        "How far the standard score z of a weight moves in one update, on average. The paper claims that the tail moves "
-        "less than the core.",
+        "How far the standard score z of a weight moves in one update, on average. The paper claims that the tail "
+        "moves less than the core.",
     ),
     Chart("flips", "time", ("flip_ratio_tail", "flip_ratio_core"), "How often a binary weight changes its sign."),
     Chart(
         "silence",
         "time",
         ("silent_fraction_tail", "silent_fraction_core"),
-        "Weights that did not change their sign in the window. In a short window most weights have no time to flip: "
-        "compare the tail with the core, not with 0 %.",
+        "Weights that did not change their sign in the window. Many weights of a short window are silent only because "
+        "there was no time to flip, so compare the tail with the core.",
     ),
     Chart(
         "dead",
@@ -221,7 +221,7 @@ def _over_time(table: pd.DataFrame, layers: list[str], times: Mapping[int, float
 
 
 def _against_magnitude(sums: Mapping[str, list[Values] | InputError], layers: list[str]) -> list[dict[str, Any] | None]:
-    """Mobility and silence against abs(z), of the whole network and of each layer; None for layers that are too small."""
+    """Mobility and silence against abs(z), of the whole network and of each layer; None for small layers."""
     tables: dict[str, pd.DataFrame] = {}
     for name, found in sums.items():
         if isinstance(found, InputError):  # fewer weights than bins
@@ -276,7 +276,7 @@ def _metrics(run: Run) -> dict[str, list[float | None]]:
 
 
 def _factor(name: str) -> float:
-    """Factor from a column's value to the number on an axis; 1 for shares, which the page's script shows in per cent."""
+    """Factor from a column's value to the number on an axis; 1 for shares, since the page shows them in per cent."""
     known = statistic(name)
     return 1.0 if known.is_share else known.factor
 

@@ -73,7 +73,8 @@ def embedded_figures(samples: Mapping[str, Sample], found: Mapping[str, Any]) ->
         for name in FIGURES_SHOWN:
             if name not in found:
                 missing.append(
-                    f"The figure {name} reads every window, too many for this page; draw it with recu-analyze figures --only {name}."
+                    f"The figure {name} is left out, since it reads every window; draw it with recu-analyze figures "
+                    f"--only {name}."
                 )
                 continue
             some = _some(name, runs)

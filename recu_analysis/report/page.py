@@ -58,7 +58,7 @@ def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -
     runs : mapping of str to Run
         Runs by their labels on the page.
     baseline : mapping of str to Run, optional
-        Trainings without clamp, for the claims; also shown on the page. By default those of `runs` that do not clamp, if
+        Trainings without clamp, for the claims; they are shown too. By default those of `runs` that do not clamp, if
         others do.
 
     Returns

@@ -117,7 +117,10 @@ def warnings(
                 f"{label}: {len(problems) - MAX_PROBLEMS} more windows are damaged; list them with recu-analyze verify."
             )
         found += [f"{label}: {text}." for text in notes(each.run)]
-        found += [f"{label}: {value_text(gap)}; the page uses only the updates after them." for gap in each.every.gaps]
+        found += [
+            f"{label}: {value_text(gap)}; tables, claims and figures use only the updates after the gap."
+            for gap in each.every.gaps
+        ]
         found += [f"{label}: {text}" for text in (*_movement(each.run), *_unfinished(each.run), *_left_out(each))]
         if nonfinite[label]:
             found.append(f"{label}: {nonfinite[label]:,} weights are NaN or infinite; all numbers leave them out.")
@@ -130,12 +133,12 @@ def warnings(
         if math.isnan(final.autocorrelation):
             found.append(
                 f"{label}: no channel has finite, varying weights at the start and the end of windows {final.span}, so "
-                "it is unknown whether they are long enough. The numbers of this run are of its last half."
+                "it is unknown whether they are long enough. The numbers are of the run's last half."
             )
         elif not final.long:
             found.append(
-                f"{label}: too short to tell dead from slow weights: no last windows have an autocorrelation of at most "
-                f"1/2 (windows {final.span}: {final.autocorrelation:.2f}). The numbers of this run are of its last half."
+                f"{label}: too short to tell dead from slow weights: no last windows have an autocorrelation of at "
+                f"most 1/2 (windows {final.span}: {final.autocorrelation:.2f}). The numbers are of the run's last half."
             )
     if len({sampled(each.run) for each in samples.values()}) > 1:
         found.append("Some of these runs recorded every update, others were sampled: do not compare their movement.")
