@@ -150,7 +150,7 @@ def _found(find: Callable[[], Query[Finding]]) -> Query[Finding]:
 
 def _of_first(finding: Finding, runs: Runs) -> Finding:
     """A finding that was measured on the first run only; its reason says so if there are several runs."""
-    return replace(finding, why=f"{finding.why}; of {runs[0].name} alone") if runs[1:] else finding
+    return replace(finding, why=f"{finding.why}; measured on {runs[0].name} only") if runs[1:] else finding
 
 
 def _of_pairs(claim: Callable[[Runs, Runs], Query[Finding]], runs: Runs, others: Runs) -> Query[Finding]:
