@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 #: Half the width of the strip around z = 0 in which the density is counted, in standard deviations.
 STRIP = 0.2
-#: Bop adds this before its logarithm, so that no flips have a finite value too.
+#: Bop adds this before its logarithm, so that a flip ratio of 0 has a finite value.
 BOP_FLOOR = math.exp(-9.0)
 
 

@@ -259,7 +259,7 @@ _WHOLE = ("still_fraction", "tail_fraction", "dead_fraction", "autocorrelation",
 
 
 def _revived(before: Movement | None, moved: Movement | None) -> Row:
-    """The fractions of the window before's dead weights, and of its silent core weights, that flipped in this one.
+    """Fractions of the dead, and of the silent core, weights of the previous window that flipped in this one.
 
     Only weights that are finite in both windows count.
     """

@@ -92,13 +92,13 @@ def read_run_list(path: Path) -> list[Listed]:
     Raises
     ------
     InputError
-        If it is not a TOML file with entries of run, a key is unknown, a value has the wrong type, a folder does not
+        If it is not a TOML file with [[run]] entries, a key is unknown, a value has the wrong type, a folder does not
         exist, or a folder, a label, or a seed of an arm is given twice.
     """
     content = _content(path)
     unknown = next((key for key in content if key != "run"), None)
     if unknown is not None:
-        raise InputError(f"{path}: a list of runs has only entries of run, not {unknown!r:.80}")
+        raise InputError(f"{path}: a list of runs has only [[run]] entries, not {unknown!r:.80}")
     entries = content.get("run")
     if not isinstance(entries, list) or not entries:
         raise InputError(f"{path} lists no runs; write {_EXAMPLE}")

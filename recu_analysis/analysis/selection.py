@@ -73,7 +73,9 @@ def as_slice(windows: Windows) -> slice:
         number = _window_number(windows)
         return slice(number, number + 1)
     if windows.step not in (None, 1):
-        raise InputError(f"windows are merged without gaps, so a slice of windows has no step such as {windows.step!r}")
+        raise InputError(
+            f"windows are merged without gaps; give a slice without a step, not with step {windows.step!r}"
+        )
     start, stop = (None if end is None else _window_number(end) for end in (windows.start, windows.stop))
     if stop is not None:
         WindowSpan(start or 0, stop)  # refuses an empty one
@@ -94,7 +96,7 @@ def _window_number(value: Any) -> int:
         raise InputError(f"windows must be a number, a slice, a text such as '8:13' or a WindowSpan, not {value!r:.60}")
     number = operator.index(value)
     if number < 0:
-        raise InputError(f"windows must be numbers from 0, not {number}")
+        raise InputError(f"windows are numbered from 0, so {number} is not a window")
     return number
 
 

@@ -73,7 +73,7 @@ def test_runs_of_several_kinds_are_pooled_without_a_verdict(tmp_path):
 @pytest.mark.parametrize(
     ("distance", "verdict", "words"),
     [
-        ((0.3, 0.2, 0.4), "supported", "the interval lies in less than 0.5"),
+        ((0.3, 0.2, 0.4), "supported", "the interval lies below 0.5"),
         ((0.9, 0.8, 1.0), "not supported", "by distance alone, not stuck"),
         ((0.46, 0.34, 0.62), "not supported", "open whether the tail is stuck or only far"),
         ((0.46, math.nan, math.nan), "cannot tell", "open whether the tail is stuck or only far"),

@@ -58,7 +58,7 @@ WRONG = {
     "": "PATH lists no runs; write [[run]] with folder",
     "run = 3": "PATH lists no runs; write",
     "run = [3]": "PATH, run 1 is not a table; write",
-    "runs = []": "PATH: a list of runs has only entries of run, not 'runs'",
+    "runs = []": "PATH: a list of runs has only [[run]] entries, not 'runs'",
     "[[run]": "PATH is not a list of runs, since it is not TOML: Expected ']]'",
     b"\xff": "PATH is not a list of runs: it is not UTF-8 text",
     f"run = {'[' * 5000}": "PATH is not a list of runs: its values are nested too deeply",

@@ -94,7 +94,9 @@ def _laplace(runs: Sequence[Run], found: Sequence[tuple[float, list[Shape]]]) ->
         f"shape of the generalised normal of z (1 Laplace, 2 normal), median layer{omitted_layers(values)}, at the end"
     )
     if math.isinf(estimate.estimate):
-        return cannot_tell(f"{shown}: flatter than uniform, so far from Laplace, but without an interval", estimate)
+        return cannot_tell(
+            f"{shown}: flatter than uniform, which is far from Laplace, but without an interval", estimate
+        )
     return judge(estimate, supported=LAPLACE, contradicted=[(NOT_LAPLACE, math.inf)], shown=shown)
 
 
@@ -252,7 +254,7 @@ def tension(table: pd.DataFrame, run: Run, layers: Patterns = None) -> Finding:
     shown = f"{rows['tau'].min():.2f} to {rows['tau'].max():.2f}"
     columns = ["qe_measured", "entropy_measured"]
     together = pd.Series([layer[columns].corr().iloc[0, 1] for _, layer in rows.groupby("layer", sort=False)])
-    whose = "the run's own tau" if own else "the paper's tau, since the run's does not change"
+    whose = "the run's own tau" if own else "the paper's tau, since the run's tau does not change"
     return Finding(
         Interval(float(together.median()), float(together.min()), float(together.max())),
         "by construction",

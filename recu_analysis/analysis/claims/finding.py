@@ -78,11 +78,11 @@ def judge(
         few = f"an interval needs a layer with {FEWEST_CHANNELS} channels, all with a value, or {FEWEST_SEEDS} seeds"
         return cannot_tell(f"{shown}: {few if math.isfinite(value.estimate) else 'no value'}", value)
     if _inside(value, supported):
-        return Finding(value, "supported", f"{shown}: the interval lies in {_range(supported)}")
+        return Finding(value, "supported", f"{shown}: the interval lies {_range(supported)}")
     for bounds in contradicted:
         if _inside(value, bounds):
-            return Finding(value, "contradicted", f"{shown}: the interval lies in {_range(bounds)}")
-    return Finding(value, "not supported", f"{shown}: the interval does not lie in {_range(supported)}")
+            return Finding(value, "contradicted", f"{shown}: the interval lies {_range(bounds)}")
+    return Finding(value, "not supported", f"{shown}: the interval does not lie fully {_range(supported)}")
 
 
 def _inside(value: Interval, bounds: tuple[float, float]) -> bool:
@@ -92,8 +92,8 @@ def _inside(value: Interval, bounds: tuple[float, float]) -> bool:
 def _range(bounds: tuple[float, float]) -> str:
     low, high = bounds
     if math.isinf(low):
-        return f"less than {high:g}"
-    return f"more than {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
+        return f"below {high:g}"
+    return f"above {low:g}" if math.isinf(high) else f"between {low:g} and {high:g}"
 
 
 @dataclass(frozen=True, slots=True)
