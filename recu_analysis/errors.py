@@ -96,3 +96,9 @@ def listed(names: Sequence[str], most: int) -> str:
     """The first of some names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def kind_of_value(value: object) -> str:
+    """What a value of the wrong kind is, for a message: its type, and a short text also as it is."""
+    kind = type(value).__name__
+    return f"{value!r:.60}" if value is None or isinstance(value, str | int | float | bool) else f"a {kind}"

@@ -37,10 +37,10 @@ def test_it_counts_the_signs_of_all_runs(runs):
     assert ra.plot_mask(runs, axes) is axes
     assert axes.texts[0].get_text() == f"signs changed by the clamp:\n0 of {3 * 8 * 16 * 60:,}"
     data = pd.DataFrame({"run": "a", "bin": [0, 1], "abs_z": [0.1, 1.0], "gradient": [1.0, 0.5]})
-    mask(data.assign(signs_changed=7, signs=1000), axes)
+    mask(data.assign(signs_changed=7, signs=1000), ax=axes)
     assert axes.texts[-1].get_text().endswith("7 of 1,000")
     with pytest.raises(InputError, match="lacks the columns signs_changed, signs"):
-        mask(data, axes)
+        mask(data, ax=axes)
 
 
 def test_runs_without_gradients_say_how_to_record_them(tmp_path):
