@@ -59,7 +59,7 @@ def score_density(
         If a column is missing, there is no row, or the palette, the label or a property does not fit.
     """
     require(data, ("left", "right", "density", "shape", *_FITS))
-    if "window" in data and data["window"].nunique() > 1:
+    if "window" in data and data["window"].min() < data["window"].max():
         raise InputError("the table to draw has several windows; choose one, such as table[table['window'] == 12]")
     axes = target(ax)
     ordered = data.sort_values("left")
