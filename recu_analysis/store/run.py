@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from recu_analysis.errors import DamagedError, InputError, NotARunError, RecuError, kind_of_value
 from recu_analysis.store import format as names
@@ -172,6 +172,10 @@ class Run:
         return last[0] if last else {}
 
 
+#: One run: opened, or the path of its folder.
+OneRun: TypeAlias = Run | str | os.PathLike[str]
+
+
 def open_run(path: str | os.PathLike[str]) -> Run:
     """Open a run directory for reading.
 
@@ -213,6 +217,25 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     problems += chain.contradictions
     # What is missing before a window is not told twice, as that and by its metrics.
     return Run(folder, header, Windows(chain.windows), segments, tuple(problems or chain.missing))
+
+
+def as_run(run: OneRun) -> Run:
+    """The run that a caller gave, opened where it is a path.
+
+    Raises
+    ------
+    InputError
+        If it is neither a run nor a path.
+    StoreError
+        If there is no run directory at the path.
+    """
+    if isinstance(run, Run):
+        return run
+    if isinstance(run, str | os.PathLike):
+        return open_run(run)
+    raise InputError(
+        f"a run is given as ra.open_run returns it, or as the path of its folder, not as {kind_of_value(run)}"
+    )
 
 
 def _lost_marks(segments: Sequence[Segment], found: Sequence[Sequence[Window]]) -> Iterator[str]:
