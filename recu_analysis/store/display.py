@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,17 +23,19 @@ def count(number: int, what: str) -> str:
 
 
 def plain_text(value: Any) -> str:
-    """A value in one short line, whatever is in it: names of layers and metrics are data."""
+    """A value in one short line, whatever is in it: names of layers and metrics are data. Of a long path, its end."""
     if isinstance(value, float):
         return f"{value:.6g}"
     text = str(value)
-    printable = "".join(character if character.isprintable() else "?" for character in text[: LONGEST + 1])
-    return printable if len(printable) <= LONGEST else f"{printable[:LONGEST]}..."
+    if len(text) > LONGEST:
+        text = f"...{text[-LONGEST:]}" if isinstance(value, PurePath) else f"{text[:LONGEST]}..."
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def mark_text(mark: Mapping[str, Any], most: int = 3) -> str:
-    """The first metrics of a mark, such as "epoch 12, val_top1 91.2"."""
+    """What a mark says, such as "epoch 12, val_top1 91.2": its epoch, then validation, then what else has room."""
     told = [(name, value) for name, value in mark.items() if name not in _USUAL and value is not None]
+    told.sort(key=lambda pair: (pair[0] != "epoch", not pair[0].startswith("val")))
     return ", ".join(f"{plain_text(name)} {plain_text(value)}" for name, value in told[:most])
 
 

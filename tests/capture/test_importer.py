@@ -52,7 +52,7 @@ def leftovers(folder):
 def test_a_folder_becomes_a_run_with_net_movement(series, tmp_path):
     folder, weights = series
     made = import_checkpoints([folder], tmp_path / "run")
-    assert [path.name for path in made.checkpoints] == [f"epoch{epoch}.pth.tar" for epoch in (9, 10, 11)]
+    assert made.configuration["imported"] == [f"epoch{epoch}.pth.tar" for epoch in (9, 10, 11)]
     assert (len(made.layers), made.configuration["update_numbers"]) == (1, "epoch")
     run = open_run(tmp_path / "run")
     assert [(w.number, w.first_update, w.last_update, w.exact) for w in run.windows] == [
@@ -226,7 +226,7 @@ def test_what_cannot_be_named(tmp_path):
             "weight, bias.*adapter 'rbnn'",
         ),
         ({"layers": ["0"], "adapter": "recu-analysis"}, InputError, "adapter 'recu-analysis'"),
-        ({"adapter": "ir-net"}, InputError, "'ir-net'.*--layer"),
+        ({"adapter": "ir-net"}, InputError, "name the layers.*'ir-net'"),
     ]
     for options, kind, text in cases:
         with pytest.raises(kind, match=text):

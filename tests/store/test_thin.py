@@ -260,3 +260,17 @@ def test_what_is_told_of_the_end_is_that_of_the_last_window(tmp_path, told, kept
     out.close()
     made = thin(open_run(tmp_path / "run"), windows=[0, 2], output=tmp_path / "thin").windows[1].header.more
     assert made == {"same": 1} | ({} if kept is None else {"moved": kept})
+
+
+def test_what_is_no_run_no_list_and_no_path_is_said(ten_windows, tmp_path):
+    run, good = open_run(ten_windows.path), {"windows": [0, 10], "output": tmp_path / "thin"}
+    for wrong, options, fact in [
+        (None, {}, "not as None"),
+        (run, {"windows": 12}, r"\[0, 4, 12\], not 12"),
+        (run, {"windows": "0,10"}, "not '0,10'"),
+        (run, {"windows": [0, "x"]}, "not others"),
+        (run, {"output": None}, "output is the path"),
+    ]:
+        with pytest.raises(InputError, match=fact):
+            thin(wrong, **{**good, **options})
+    assert len(thin(ten_windows.path, **good).windows) == 2
