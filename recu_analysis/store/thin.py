@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import operator
 import os
-from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +20,7 @@ from recu_analysis.store.state import LayerState
 from recu_analysis.store.writer import RunWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -89,11 +88,11 @@ def thin(
 
 def _numbers(windows: Iterable[int]) -> set[int]:
     """The numbers of windows that a caller listed; InputError where it is no such list."""
-    listed = list(windows) if isinstance(windows, Iterable) and not isinstance(windows, str) else None
-    if listed is None or not all(isinstance(number, SupportsIndex) for number in listed):
-        given = kind_of_value(windows) if listed is None else "others"
-        raise InputError(f"the windows that stay are a list of their numbers, such as [0, 4, 12], not {given}")
-    return {operator.index(number) for number in listed}
+    try:
+        return {operator.index(number) for number in windows}
+    except TypeError:
+        given = kind_of_value(windows)
+        raise InputError(f"the windows that stay are a list of numbers, such as [0, 4, 12], not {given}") from None
 
 
 def _groups(run: Run, kept: set[int]) -> list[list[Window]]:

@@ -43,7 +43,7 @@ def test_what_is_missing_is_said(trained, tmp_path):
     path = synthetic_run(tmp_path / "unlogged").path
     write_marks(path, [{"window": 1, "update": 5, "epoch": 0}])
     with pytest.raises(InputError, match=r"run mine logged no train_top1; give it to mark\(\)"):
-        ra.plot_accuracy({"mine": ra.open_run(path)}, Figure().subplots())
+        ra.plot_accuracy({"mine": ra.open_run(path)}, ax=Figure().subplots())
 
 
 def test_runs_without_a_seed_make_no_band(trained):

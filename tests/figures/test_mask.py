@@ -34,7 +34,7 @@ def test_its_files_are_the_same_each_time(runs, tmp_path):
 
 def test_it_counts_the_signs_of_all_runs(runs):
     axes = Figure().subplots()
-    assert ra.plot_mask(runs, axes) is axes
+    assert ra.plot_mask(runs, ax=axes) is axes
     assert axes.texts[0].get_text() == f"signs changed by the clamp:\n0 of {3 * 8 * 16 * 60:,}"
     data = pd.DataFrame({"run": "a", "bin": [0, 1], "abs_z": [0.1, 1.0], "gradient": [1.0, 0.5]})
     mask(data.assign(signs_changed=7, signs=1000), ax=axes)

@@ -268,7 +268,7 @@ def test_what_is_no_run_no_list_and_no_path_is_said(ten_windows, tmp_path):
         (None, {}, "not as None"),
         (run, {"windows": 12}, r"\[0, 4, 12\], not 12"),
         (run, {"windows": "0,10"}, "not '0,10'"),
-        (run, {"windows": [0, "x"]}, "not others"),
+        (run, {"windows": [0, "x"]}, "not a list"),
         (run, {"output": None}, "output is the path"),
     ]:
         with pytest.raises(InputError, match=fact):
