@@ -17,11 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.run_arguments import OneRun
     from recu_analysis.figures.shared import Timed
     from recu_analysis.figures.spec import Runs
     from recu_analysis.plots.arm_colors import AnyPalette
-    from recu_analysis.store.run import Run
+    from recu_analysis.store.run import OneRun, Run
 
 
 def plot_lock_in(

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.run_arguments import OneRun
     from recu_analysis.analysis.selection import Windows
     from recu_analysis.figures.spec import Runs
     from recu_analysis.plots.arm_colors import AnyPalette
+    from recu_analysis.store.run import OneRun
 
 # From just above 0.5, where everything is clamped to 0, to where next to nothing is.
 _LEVELS, _POINTS = (0.51, 0.995), 40

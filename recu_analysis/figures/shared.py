@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from recu_analysis.analysis.run_arguments import as_run, as_runs
+from recu_analysis.analysis.run_arguments import as_runs
 from recu_analysis.errors import InputError
+from recu_analysis.store.run import as_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.run_arguments import OneRun, SeveralRuns
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.figures.spec import Runs
     from recu_analysis.plots.arm_colors import AnyPalette
-    from recu_analysis.store.run import Run
+    from recu_analysis.store.run import OneRun, Run
 
 #: Levels of a curve over all tau, from just above 0.5, which is not one, to 1.
 ALL_LEVELS = (0.5 + 1e-9, 1.0)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.run_arguments import OneRun
     from recu_analysis.figures.spec import Runs
     from recu_analysis.plots.arm_colors import AnyPalette
+    from recu_analysis.store.run import OneRun
 
 _POINTS = 201
 

@@ -48,7 +48,9 @@ def test_what_is_missing_is_said(trained, tmp_path):
 
 def test_runs_without_a_seed_make_no_band(trained):
     runs = {name: trained(name, top1, seed=None) for name, top1 in {"a": 90.0, "b": 94.0}.items()}
-    labels = [line.get_label() for line in ra.plot_training(runs, quantity="val_top1", ax=Figure().subplots()).get_lines()]
+    labels = [
+        line.get_label() for line in ra.plot_training(runs, quantity="val_top1", ax=Figure().subplots()).get_lines()
+    ]
     assert labels == ["ReCU (a)", "ReCU (b)"]
 
 
