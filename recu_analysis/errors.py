@@ -99,6 +99,8 @@ def listed(names: Sequence[str], most: int) -> str:
 
 
 def kind_of_value(value: object) -> str:
-    """What a value of the wrong kind is, for a message: its type, and a short text also as it is."""
+    """What a value of the wrong kind is, for a message: its type, and a number or a text also as it is."""
+    if value is None:
+        return "None"
     kind = type(value).__name__
-    return f"{value!r:.60}" if value is None or isinstance(value, str | int | float | bool) else f"a {kind}"
+    return f"{kind} {value!r:.60}" if isinstance(value, str | int | float) else f"a {kind}"

@@ -62,3 +62,15 @@ def test_closed_forms_need_no_run(tmp_path):
         assert json.loads(files[-1].read_text())["runs"] == {}
     with pytest.raises(InputError, match="fig2 shows runs; name at least one"):
         draw_figure("fig2", {}, directory=tmp_path, command="test")
+
+
+def test_from_python_a_path_is_enough_and_the_provenance_says_the_call(synthetic_pair, tmp_path):
+    run = synthetic_pair["one"]
+    files = draw_figure("lockin", run.path, directory=tmp_path / "new", formats="svg", width=3.0)
+    assert [file.name for file in files] == ["lockin.svg", "lockin.csv", "lockin.tex", "lockin.json"]
+    assert json.loads(files[-1].read_text())["command"] == "recu_analysis.draw_figure('lockin', ['one'])"
+    for options, fact in [({"directory": None}, "directory is the folder"), ({"formats": "gif"}, "gif")]:
+        with pytest.raises(InputError, match=fact):
+            draw_figure("lockin", run, **options)
+    with pytest.raises(InputError, match="not as int 12"):
+        draw_figure("lockin", 12)

@@ -266,8 +266,8 @@ def test_what_is_no_run_no_list_and_no_path_is_said(ten_windows, tmp_path):
     run, good = open_run(ten_windows.path), {"windows": [0, 10], "output": tmp_path / "thin"}
     for wrong, options, fact in [
         (None, {}, "not as None"),
-        (run, {"windows": 12}, r"\[0, 4, 12\], not 12"),
-        (run, {"windows": "0,10"}, "not '0,10'"),
+        (run, {"windows": 12}, r"\[0, 4, 12\], not int 12"),
+        (run, {"windows": "0,10"}, "not str '0,10'"),
         (run, {"windows": [0, "x"]}, "not a list"),
         (run, {"output": None}, "output is the path"),
     ]:
