@@ -84,10 +84,10 @@ def by_magnitude(
         restyle(line, properties)
         if f"{quantity}_low" in rows:
             low, high = (rows[f"{quantity}_{end}"] * factor for end in ("low", "high"))
-            axes.fill_between(rows["abs_z"], low, high, color=color, alpha=0.25, linewidth=0)
+            axes.fill_between(rows["abs_z"], low, high, color=line.get_color(), alpha=0.25, linewidth=0)
         null = _by_distance(rows, quantity)
         if null is not None:
-            axes.plot(rows["abs_z"], null * factor, color=color, linestyle=DASHED, linewidth=0.9, zorder=2.5)
+            axes.plot(rows["abs_z"], null * factor, color=line.get_color(), linestyle=DASHED, linewidth=0.9, zorder=2.5)
             by_distance = True
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel(heading_of("abs_z"))
