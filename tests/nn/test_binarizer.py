@@ -259,7 +259,7 @@ def test_a_channel_of_equal_weights_is_zero_without_eps_and_can_part_again(dtype
     layer = BinaryConv2d(4, 4, 3, binarizer="ir-net").to(dtype)
     with torch.no_grad():
         layer.weight[0] = 0.3
-    standardized = layer._standardized()
+    standardized = layer.standardized_weight()
     expected = layer.weight_transform.standardized(layer.weight.detach().numpy())
     np.testing.assert_allclose(standardized.detach().numpy(), expected, rtol=1e-5, atol=1e-6)
     assert not standardized[0].any()
@@ -267,7 +267,7 @@ def test_a_channel_of_equal_weights_is_zero_without_eps_and_can_part_again(dtype
     layer(images).square().sum().backward()
     assert layer.weight.grad.isfinite().all()
     assert images.grad.isfinite().all()
-    gradient = torch.autograd.grad(layer._standardized(), layer.weight, torch.randn_like(layer.weight))[0]
+    gradient = torch.autograd.grad(layer.standardized_weight(), layer.weight, torch.randn_like(layer.weight))[0]
     assert gradient[0].any()
 
 
