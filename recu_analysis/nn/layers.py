@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from recu_analysis.errors import InputError
+from recu_analysis.errors import InputError, unknown
 from recu_analysis.nn.binarizer import Binarizer
 from recu_analysis.nn.binarizer import binarizer as make_binarizer
 from recu_analysis.nn.functional import (
@@ -107,7 +109,7 @@ class _Binary(nn.Module):
         return self.binarizer.transform()
 
     def binary_weight(self) -> torch.Tensor:
-        """-1 and +1 of the layer, shape of `weight`: standardised, clamped, signed."""
+        """-1 and +1 of the layer, shape of `weight`: standardized, clamped, signed; also 0 with zero="authors"."""
         return self._signs(self.standardized_weight())
 
     def standardized_weight(self) -> torch.Tensor:
@@ -116,7 +118,10 @@ class _Binary(nn.Module):
         return standardize(self.weight, center=options.center, target=options.scale, eps=options.eps)
 
     def binary_input(self, values: torch.Tensor) -> torch.Tensor:
-        """-1 and +1 of the activations; in training mode with the authors' scaling, which acts on the gradient."""
+        """-1 and +1 of the activations, also 0 with zero="authors".
+
+        In training mode with the authors' scaling, which acts on the gradient alone.
+        """
         options = self.binarizer
         scaled = self.training and options.scale_activations
         if options.input_gradient == "polynomial":
@@ -178,6 +183,15 @@ class _Binary(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 
+def _binarizer_of(kind: type[_Binary], method: str | Binarizer, ingredients: dict[str, Any]) -> Binarizer:
+    """The ingredients of a new layer; for a name that is none, its error also knows the arguments of torch's layer."""
+    known = [field.name for field in fields(Binarizer)]
+    for name in ingredients:
+        if name not in known:
+            raise unknown("option of a binary layer", name, [*list(signature(kind).parameters)[:-1], *known])
+    return make_binarizer(method, **ingredients)
+
+
 class BinaryConv2d(_Binary, nn.Conv2d):
     """A torch.nn.Conv2d whose weights and activations are binary, as the authors of ReCU compute it.
 
@@ -232,7 +246,7 @@ class BinaryConv2d(_Binary, nn.Conv2d):
         binarizer: str | Binarizer = "recu",
         **ingredients: Any,
     ) -> None:
-        binary = make_binarizer(binarizer, **ingredients)
+        binary = _binarizer_of(BinaryConv2d, binarizer, ingredients)
         check_channels(in_channels, out_channels, groups)
         check_geometry(kernel_size, stride, padding, dilation, padding_mode)
         check_shape((out_channels, in_channels // groups, *pair(kernel_size)))
@@ -299,7 +313,7 @@ class BinaryLinear(_Binary, nn.Linear):
         binarizer: str | Binarizer = "recu",
         **ingredients: Any,
     ) -> None:
-        binary = make_binarizer(binarizer, **ingredients)
+        binary = _binarizer_of(BinaryLinear, binarizer, ingredients)
         check_features(in_features, out_features)
         check_shape((out_features, in_features))
         super().__init__(in_features, out_features, bias, device, dtype)
