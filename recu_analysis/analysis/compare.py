@@ -11,6 +11,7 @@ from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights_query, totals
 from recu_analysis.analysis.final_windows import equal_final_windows
 from recu_analysis.analysis.logged import last_logged
 from recu_analysis.analysis.query import gathered
+from recu_analysis.analysis.run_arguments import as_runs
 from recu_analysis.analysis.selection import decay_time
 from recu_analysis.errors import InputError
 from recu_analysis.theory.intervals import student
@@ -21,17 +22,18 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.arms import Arm
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.store.run import Run
 
 
-def compare(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
+def compare(runs: SeveralRuns, *, tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
     """What runs ended with, over the final windows.
 
     Parameters
     ----------
-    runs : mapping of str to Run
-        Runs by the labels of the rows.
+    runs : run or path, sequence, or mapping of labels to runs
+        The rows have the labels of a mapping, else the names of the folders.
     tail_tau : float or "window"
         Level of the tail.
 
@@ -52,7 +54,7 @@ def compare(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.DataFra
     WindowNotFoundError
         If a run holds no window with updates.
     """
-    return compare_query(runs, tail_tau).run()
+    return compare_query(as_runs(runs), tail_tau).run()
 
 
 def compare_query(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> Query[pd.DataFrame]:
@@ -81,29 +83,30 @@ def _row(label: str, run: Run, window: WindowSpan, table: pd.DataFrame) -> dict[
     }
 
 
-def differing_settings(runs: Mapping[str, Run]) -> pd.DataFrame:
+def differing_settings(runs: SeveralRuns) -> pd.DataFrame:
     """Settings of the configurations in which runs differ.
 
     Parameters
     ----------
-    runs : mapping of str to Run
-        Runs by the labels of the rows.
+    runs : run or path, sequence, or mapping of labels to runs
+        The rows have the labels of a mapping, else the names of the folders.
 
     Returns
     -------
     DataFrame
         One row a run, one column a setting that is not the same in all; None where a run has no such setting.
     """
+    runs = as_runs(runs)
     different = {name: [run.configuration.get(name) for run in runs.values()] for name in differing(runs.values())}
     return pd.DataFrame(different, index=pd.Index(list(runs), name="run"), dtype=object).reset_index()
 
 
-def over_seeds(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
+def over_seeds(runs: SeveralRuns, *, tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
     """Means of `compare` over the seeds of each experiment, with Student's 95 % intervals.
 
     Parameters
     ----------
-    runs : mapping of str to Run
+    runs : run or path, sequence, or mapping of labels to runs
         All of them with the same layers.
     tail_tau : float or "window"
         Level of the tail.
@@ -123,7 +126,7 @@ def over_seeds(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.Data
     WindowNotFoundError
         If a run holds no window with updates.
     """
-    return over_seeds_query(runs, tail_tau).run()
+    return over_seeds_query(as_runs(runs), tail_tau).run()
 
 
 def over_seeds_query(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> Query[pd.DataFrame]:
