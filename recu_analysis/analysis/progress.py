@@ -12,7 +12,6 @@ from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.logged import logged
 from recu_analysis.analysis.query import attempt, gather, per_layer
-from recu_analysis.analysis.selection import window_numbered
 from recu_analysis.errors import RecuError
 from recu_analysis.store.chain import start_known
 from recu_analysis.store.layer_selection import select_layers
@@ -172,7 +171,7 @@ def _attempted(run: Run, spec: LayerSpec, number: int) -> Query[Any]:
 
 
 def _row(run: Run, spec: LayerSpec, number: int) -> Answer[Row]:
-    window = window_numbered(run, number)
+    window = run.window(number)
     if not start_known(window):  # the run says so itself
         return _UNKNOWN
     record = yield over([window], MOVEMENT | {"flips"})
