@@ -18,6 +18,14 @@ class Derived(nn.Linear):
     """A class of the user's own."""
 
 
+class Wrapped(nn.parallel.DistributedDataParallel):
+    """Of DistributedDataParallel its class, without processes."""
+
+    def __init__(self, module):
+        nn.Module.__init__(self)
+        self.module = module
+
+
 class Network(nn.Module):
     """Two convolutions that can be binary among layers that stay as they are."""
 
@@ -186,6 +194,7 @@ def test_where_nothing_can_be_converted_the_error_says_why():
     for model, facts in [
         (nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), ("0: the first layer", "1: the last layer")),
         (nn.Sequential(nn.ReLU()), ("Sequential", "neither a Conv2d nor a Linear")),
+        (nn.Sequential(Wrapped(Network())), ("before DistributedDataParallel",)),
         ("resnet20", ("torch.nn.Module, not 'resnet20'",)),
     ]:
         with pytest.raises(InputError) as caught:
