@@ -42,6 +42,7 @@ from .figures import plot_scores as plot_scores
 from .figures import plot_silence as plot_silence
 from .figures import plot_tradeoff as plot_tradeoff
 from .figures import plot_training as plot_training
+from .nn.convert import convert as convert
 from .report import write_report as write_report
 from .store.run import Run as Run
 from .store.run import open_run as open_run

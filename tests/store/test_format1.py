@@ -130,7 +130,7 @@ def test_every_flipped_bit_of_a_header_is_found(tmp_path):
 
 def test_thinned_it_is_a_run_of_today_and_loses_nothing(tmp_path):
     run = open_run(CORPUS / "whole")
-    thinned = thin(run, [0, 2, 3, 5, 6], tmp_path / "thin")
+    thinned = thin(run, windows=[0, 2, 3, 5, 6], output=tmp_path / "thin")
     assert thinned.header.version == 2
     assert set(verify(thinned.path)["verdict"]) <= {"whole", "partial"}
     old = open_run(CORPUS / "thinned")
