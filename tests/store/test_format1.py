@@ -150,7 +150,7 @@ def test_a_field_called_seal_is_not_taken_for_one(tmp_path):
     shutil.copytree(CORPUS / "whole", tmp_path / "run")
     file = tmp_path / "run/run.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"seal": "abc", "colour": "red"}))
-    thinned = thin(open_run(tmp_path / "run"), [0, 6], tmp_path / "thin")
+    thinned = thin(open_run(tmp_path / "run"), windows=[0, 6], output=tmp_path / "thin")
     assert thinned.header.more == {"colour": "red"}
 
 
