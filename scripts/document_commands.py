@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from click.testing import CliRunner
 
-from recu_analysis.analysis.rendering import in_unicode
+from recu_analysis.analysis.markup import in_unicode
 from recu_analysis.analysis.vocabulary import STATISTICS, statistic
 from recu_analysis.cli import cli
 from recu_analysis.store.quantities import TABLE

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def _fitting(text: str, width: int) -> str:
 
 def common_prefix(names: Iterable[str]) -> str:
     """What all names begin with, up to a dot or a slash and with it; each has something left behind it."""
-    return re.sub(r"[^./]*$", "", os.path.commonprefix([re.sub(r"[./]*$", "", name) for name in names]))
+    parts = (re.findall(r"[^./]*[./]+|[^./]+", name)[:-1] for name in names)
+    return "".join(same[0] for same in takewhile(lambda each: len(set(each)) == 1, zip(*parts, strict=False)))
 
 
 def distinct(names: Sequence[str], width: int) -> tuple[str, list[str]]:
@@ -88,4 +89,3 @@ def _told_apart(names: Sequence[str], width: int) -> list[str]:
             if len(set(short)) == len(names):
                 return short
     return list(names)
-

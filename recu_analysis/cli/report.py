@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from recu_analysis.cli import options
-from recu_analysis.cli.output import size, write_text
+from recu_analysis.cli.output import make_folder_of, size, write_text
 
 if TYPE_CHECKING:
     from recu_analysis.store.run import Run
@@ -43,10 +43,10 @@ def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], output: Path) ->
     """
     from recu_analysis.store.labels import labels_of
 
-    _require_folder(output)
     shown, others = options.opened_all(runs), options.opened_all(baseline)
     labels = labels_of([*shown, *others])
     split = len(shown)
+    make_folder_of(output)  # what is wrong with the place is said before the work
     write_report(dict(zip(labels[:split], shown, strict=True)), dict(zip(labels[split:], others, strict=True)), output)
 
 
@@ -57,11 +57,3 @@ def write_report(runs: dict[str, Run], baseline: dict[str, Run], output: Path) -
     text = report(runs, baseline)
     write_text(output, text)
     options.note(f"wrote {output}, {size(len(text.encode()))}")
-
-
-def _require_folder(output: Path) -> None:
-    """Say what is wrong with the place before the work, not after it."""
-    from recu_analysis.errors import StoreError
-
-    if not output.parent.is_dir():
-        raise StoreError(f"{output} cannot be written: there is no folder {output.parent}; make it first")

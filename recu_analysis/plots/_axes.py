@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import matplotlib.pyplot as plt
 from matplotlib.ticker import MaxNLocator
 
-from recu_analysis.analysis.rendering import in_mathtext
+from recu_analysis.analysis.markup import in_mathtext
 from recu_analysis.analysis.vocabulary import statistic
 from recu_analysis.errors import InputError, unknown
 from recu_analysis.plots.arm_colors import by_order
