@@ -7,7 +7,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 def cells(text: str) -> int:
@@ -81,11 +81,28 @@ def distinct(names: Sequence[str], width: int) -> tuple[str, list[str]]:
 
 
 def _told_apart(names: Sequence[str], width: int) -> list[str]:
-    """Names shortened to a width, or the next larger one at which all differ; ends are kept before beginnings."""
-    for room in range(width, max(map(cells, names)) + 1):
-        usual = (room - 1) * 2 // 3
-        for tail in (usual, *range(usual + 1, room), *range(usual - 1, -1, -1)):
-            short = [_shortened(name, room, tail) for name in names]
-            if len(set(short)) == len(names):
+    """Names shortened to a width, or to the next larger one at which all differ."""
+    for room in range(width, max(map(cells, names))):
+        for short in _candidates(names, room):
+            if len(set(short)) == len(names) and all(cells(form) <= room for form in short):
                 return short
     return list(names)
+
+
+def _candidates(names: Sequence[str], width: int) -> Iterator[list[str]]:
+    """Ways to shorten names: in the middle, then in each of their parts, then nearer to either end."""
+    usual = (width - 1) * 2 // 3
+    yield [_shortened(name, width, usual) for name in names]
+    parts = _without_common([re.split(r"(?<=[./])", name) for name in names])
+    for room in range(width, 1, -1):
+        yield ["".join(shorten(part, room) for part in each) for each in parts]
+    for tail in (*range(usual + 1, width), *range(usual - 1, -1, -1)):
+        yield [_shortened(name, width, tail) for name in names]
+
+
+def _without_common(parts: Sequence[list[str]]) -> list[list[str]]:
+    """Parts of names with a mark for those that are the same in all, where they have as many."""
+    if len({len(each) for each in parts}) != 1:
+        return list(parts)
+    same = [len(set(column)) == 1 for column in zip(*parts, strict=True)]
+    return [["…." if alike else part for part, alike in zip(each, same, strict=True)] for each in parts]

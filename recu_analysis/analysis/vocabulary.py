@@ -411,7 +411,7 @@ SHORT: Final = {
     "reversals": "rev.",
     "c2i_original": "c2i",
     "distance_ratio": "O/E",
-    "mobility_ratio": "tail/core",
+    "mobility_ratio": "mobility ratio",
     "autocorrelation": "ac",
     "autocorrelation_to_end": "ac end",
     "tau": "tau",

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from recu_analysis.analysis.rendering import Column, heading, printable, shown, shown_with_interval
-from recu_analysis.cli.output import View, table_lines
+from recu_analysis.analysis.rendering import Column, heading, shown, shown_with_interval
+from recu_analysis.cli.output import View, table_lines, wrapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,8 +45,8 @@ def _paragraphs(table: pd.DataFrame, width: int | None) -> list[str]:
     lines: list[str] = []
     rows = _in_units(table).assign(statistic=[Column(name).title for name in table["statistic"]])
     for (run, reference, layer), part in rows.groupby(["run", "reference", "layer"], sort=False):
-        title = click.style(printable(f"{layer}: {run} less {reference}"), bold=True)
-        lines += [*([""] if lines else []), title, *(f"  {line}" for line in table_lines(part, _PARAGRAPH))]
+        title = [click.style(line, bold=True) for line in wrapped([f"{layer}: {run} less {reference}"], width)]
+        lines += [*([""] if lines else []), *title, *(f"  {line}" for line in table_lines(part, _PARAGRAPH))]
     return lines
 
 

@@ -8,7 +8,7 @@ import rich_click as click
 
 from recu_analysis.analysis.rendering import Column, number
 from recu_analysis.cli import options
-from recu_analysis.cli.output import View, table_lines, write_table
+from recu_analysis.cli.output import View, lines_of_tables, write_table
 from recu_analysis.cli.target import table_target
 
 if TYPE_CHECKING:
@@ -94,7 +94,9 @@ def command(run: Path, window: WindowSpan | None, layers: tuple[str, ...], raw: 
         runs=labels,
         above=[f"state at the end of window {table['window'].iloc[0]}"],
         explained=(*_SCALE, *_DISTANCES[1:], *_ERRORS[1:]),
-        lines=lambda width: _three(table, width),
+        lines=lambda width: lines_of_tables(
+            [(table, _SCALE), (_per_weight(table), _DISTANCES), (table, _ERRORS)], width
+        ),
     )
     write_table(view, target)
     for row in table.to_dict(orient="records"):
@@ -102,13 +104,6 @@ def command(run: Path, window: WindowSpan | None, layers: tuple[str, ...], raw: 
             options.warn(f"layer {row['layer']}: {row['note']}")
     if raw:
         options.warn("these are raw weights of all channels pooled: channels of unequal scale fake heavy tails")
-
-
-def _three(table: pd.DataFrame, width: int | None) -> list[str]:
-    """Three tables below each other: scale and shape, distances, errors and entropies."""
-    parts = ((table, _SCALE), (_per_weight(table), _DISTANCES), (table, _ERRORS))
-    scale, distances, errors = (table_lines(rows, columns, width) for rows, columns in parts)
-    return [*scale, "", *distances, "", *errors]
 
 
 def _per_weight(table: pd.DataFrame) -> pd.DataFrame:

@@ -175,28 +175,46 @@ def write_text(path: Path, text: str) -> None:
 
 
 def table_lines(table: pd.DataFrame, columns: Sequence[Column], width: int | None = None) -> list[str]:
-    """Lines of some columns of a table, headings bold where the terminal can.
+    """Lines of some columns of a table, see `lines_of_tables`."""
+    return lines_of_tables([(table, columns)], width)
 
-    Where the lines would be too wide, the names in the first column are cut, see `short_names.distinct`, and a line
-    before the others says how all of them begin.
+
+def lines_of_tables(tables: Sequence[tuple[pd.DataFrame, Sequence[Column]]], width: int | None = None) -> list[str]:
+    """Lines of tables below each other, their headings bold where the terminal can.
+
+    Where they would be too wide, the names in their first column, the same in all, are cut, see
+    `short_names.distinct`, and a line before the others says how all names begin.
     """
-    layout = rendering.laid_out(table, columns)
     told: list[str] = []
-    if width is not None and not layout.right[0]:
-        short, told = _narrowed(table, columns[0].name, width - sum(layout.widths[1:]) - len(layout.widths) + 1)
-        layout = rendering.laid_out(short, columns)
-    lines = layout.lines()
-    heads = 2 if any(layout.over) else 1
-    return [*wrapped(told, width), *(click.style(line, bold=True) for line in lines[:heads]), *lines[heads:]]
+    if width is not None:
+        room = min(_room(rendering.laid_out(*each), width) for each in tables)
+        cut = [_narrowed(table, columns[0].name, room) for table, columns in tables]
+        tables = [(table, columns) for (table, _), (_, columns) in zip(cut, tables, strict=True)]
+        told = [
+            f"all names in the first column begin with {prefix}" for prefix in {prefix for _, prefix in cut if prefix}
+        ]
+    parts = [_bold_heads(rendering.laid_out(*each)) for each in tables]
+    return [*wrapped(told, width), *parts[0], *(line for part in parts[1:] for line in ("", *part))]
 
 
-def _narrowed(table: pd.DataFrame, name: str, room: int) -> tuple[pd.DataFrame, list[str]]:
+def _room(layout: rendering.Layout, width: int) -> int:
+    """Columns of the terminal that the others leave for the first."""
+    return max(width - sum(layout.widths[1:]) - len(layout.widths) + 1, 1)
+
+
+def _narrowed(table: pd.DataFrame, name: str, room: int) -> tuple[pd.DataFrame, str]:
     """The table with short forms of the names of a column, but not of totals, and what was cut from all of them."""
+    if table[name].dtype.kind in "iufb":
+        return table, ""
     names = [printable(str(each)) for each in table[name]]
     count = len(names) - rendering.totals_in(table)
     prefix, short = distinct(names[:count], room)
-    told = [f"all names in the first column begin with {prefix}"] if prefix else []
-    return table.assign(**{name: [*short, *names[count:]]}), told
+    return table.assign(**{name: [*short, *names[count:]]}), prefix
+
+
+def _bold_heads(layout: rendering.Layout) -> list[str]:
+    lines, heads = layout.lines(), 2 if any(layout.over) else 1
+    return [*(click.style(line, bold=True) for line in lines[:heads]), *lines[heads:]]
 
 
 def size(byte_count: float) -> str:
