@@ -8,7 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from recu_analysis.analysis.markup import WRITERS, Grid, Surroundings, Words
+from recu_analysis.analysis.latex import latex
+from recu_analysis.analysis.markup import Grid, Surroundings, Words, markdown, page_table
 from recu_analysis.analysis.short_names import cells, to_left, to_right
 from recu_analysis.analysis.vocabulary import SHORT, SPREADS, group_of, is_known, statistic, with_unit
 from recu_analysis.errors import unknown
@@ -216,7 +217,10 @@ def render(
     if table_format == "table":
         return "\n".join(laid_out(table, columns or columns_of(table)).lines())
     names = [column.name for column in columns or columns_of(table)]
-    return WRITERS[table_format](_grid(table, names), _printable(around))
+    return _WRITERS[table_format](_grid(table, names), _printable(around))
+
+
+_WRITERS: Final = {"latex": latex, "markdown": markdown, "html": page_table}
 
 
 def _printable(around: Surroundings) -> Surroundings:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from recu_analysis.analysis.rendering import Column
-from recu_analysis.cli import options
-from recu_analysis.cli.output import as_text, table_lines, terminal_width, wrapped, write_text
+from recu_analysis.cli import options, output
+from recu_analysis.cli.output import as_text, table_lines, wrapped, write_text
 from recu_analysis.cli.settings import setting
 
 if TYPE_CHECKING:
@@ -80,7 +80,9 @@ def _report(directory: Path, figures: Path) -> None:
         click.echo(f"\n{click.style(f'Dead weights, {label}', bold=True)} ({run.path})", color=options.color())
         final = final_windows(run)
         table = dead_weights(run, window=final.span)
-        click.echo(as_text(view(run, table, "tail-silent", TAIL_TAU, final), terminal_width()), color=options.color())
+        click.echo(
+            as_text(view(run, table, "tail-silent", TAIL_TAU, final), output.terminal_width()), color=options.color()
+        )
     click.echo(f"\n{click.style('The two runs side by side', bold=True)}", color=options.color())
     click.echo(_comparison(compare(runs)), color=options.color())
     drawn = [name for name in FIGURES if name not in _LEFT_OUT]
@@ -91,7 +93,7 @@ def _report(directory: Path, figures: Path) -> None:
     made = [f"  {directory / name}: a run directory, every update of every latent weight" for name in RUNS]
     made += [f"  {figures}: {', '.join(drawn)} as PDF and PNG, with data and LaTeX"]
     made += [f"  {page}: all of it on one page for a browser"]
-    click.echo("\n".join(["", "Made:", *wrapped(made, terminal_width())]))
+    click.echo("\n".join(["", "Made:", *wrapped(made, output.terminal_width())]))
     click.echo(f"Next: recu-analyze dead-weights {directory / 'recu'} --window 1:4")
 
 
@@ -111,5 +113,5 @@ _COLUMNS = (
 
 def _comparison(table: pd.DataFrame) -> str:
     note = "ratio: tail to core, the median layer. One seed each: a difference is not yet a result."
-    width = terminal_width()
+    width = output.terminal_width()
     return "\n".join([*table_lines(table, _COLUMNS, width), *wrapped([note], width)])

@@ -60,10 +60,13 @@ def _over(table: pd.DataFrame) -> str:
 
 def _in_units(table: pd.DataFrame) -> pd.DataFrame:
     """Statistics under their labels, values and differences as texts, each in the unit of its row's statistic."""
+    import pandas as pd
+
     rows: list[Any] = table.to_dict(orient="records")
     values = {name: [shown(row["statistic"], row[name]) for row in rows] for name in ("value", "reference_value")}
     differences = [shown_with_interval(row["statistic"], row["difference"], row["low"], row["high"]) for row in rows]
-    return table.assign(statistic=[heading(row["statistic"]) for row in rows], **values, difference=differences)
+    labels = pd.Series([heading(row["statistic"]) for row in rows], table.index, dtype=object)  # keeps them Words
+    return table.assign(statistic=labels, **values, difference=differences)
 
 
 #: Of `curves`, where it was logged.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from recu_analysis.cli import options
-from recu_analysis.cli.output import terminal_width
+from recu_analysis.cli import output as tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +88,7 @@ def _list() -> None:
     """A line a figure; a title goes on below itself where a terminal ends."""
     from recu_analysis.figures import FIGURES
 
-    first, width = max(map(len, FIGURES)) + 2, terminal_width()
+    first, width = max(map(len, FIGURES)) + 2, tables.terminal_width()
     for name, entry in FIGURES.items():
         text = f"{name:<{first}}{entry.title}{'; needs RUN' if entry.runs else ''}"
         click.echo("\n".join(textwrap.wrap(text, width, subsequent_indent=" " * first)) if width else text)

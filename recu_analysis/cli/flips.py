@@ -31,9 +31,9 @@ _COLUMNS = (
     Column("autocorrelation_to_end", width=6),
 )
 _NOTES = (
-    "each row is the median over layers; --format csv has every layer",
-    "flips is also AdamBNN's FF; c2i is 0 where the signs know nothing of the initial ones; where ac end is near 1, "
-    "locked says little",
+    "each row is the median over layers",
+    "flips are also AdamBNN's FF; C2I is 0 where the signs know nothing of the initial ones; where the autocorrelation "
+    "to the end is near 1, that weights never flip again says little",
 )
 
 
@@ -44,7 +44,10 @@ _NOTES = (
 @options.common
 @options.jobs
 def command(run: Path, layers: tuple[str, ...], target: Target) -> None:
-    """Show how the signs of RUN's weights flip from window to window."""
+    """Show how the signs of RUN's weights flip from window to window.
+
+    CSV and JSON have a row for every window and layer, the others the median over layers.
+    """
     from recu_analysis.analysis.flips import flip_table_query
     from recu_analysis.analysis.selection import moving_windows
     from recu_analysis.store.labels import labels_of

@@ -146,14 +146,11 @@ def _view(closed: pd.DataFrame, run: Run | None, measured: pd.DataFrame | None) 
         f"measured at the end of window {int(measured['window'].iloc[0])}: weights after the layer's standardisation, "
         "clamped at the Laplace quantile of their own b_hat; Laplace: the value for Laplace weights of that scale"
     )
-    columns = (
-        Column("layer"),
-        *forms,
-        *(column for column in _MEASURED if column.name in measured.columns.difference(closed.columns)),
-    )
+    printed = [Column(name) for name in ("layer", "tau", "b", "alpha", "qe_exact", "entropy")]
+    printed += [Column(name) for name in ("alpha_measured", "qe_measured", "entropy_measured")]
     return View(
         _joined(closed, measured),
-        columns,
+        printed,
         caption=f"{caption.removesuffix('.')}, and as {run.path.name} measures them.",
         runs=[run.path.name],
         below=[note],

@@ -28,7 +28,6 @@ _COLUMNS = (
     Column("distance_ratio_tail", width=4, ends=9),
     Column("autocorrelation", width=4),
 )
-_NOTE = "the magnitude of raw updates is in --format csv"
 
 
 @click.command("updates", epilog="Example: recu-analyze updates runs/demo/baseline --layer 'layer3.*'")
@@ -49,6 +48,7 @@ def command(
     """Show how the tail and the core of every layer of RUN move, side by side, with 95 % intervals over channels.
 
     The tail is that of when the windows begin. The last columns ask whether it is stuck or merely far from zero.
+    CSV and JSON have more columns, the magnitude of raw updates among them.
     """
     from recu_analysis.analysis.distance import tails_query
     from recu_analysis.analysis.final_windows import final_windows
@@ -68,6 +68,6 @@ def command(
         caption=f"How tail and core of every layer of {labels[0]} move.",
         runs=labels,
         above=[head, *choice(final)],
-        below=[_NOTE, *too_short(table["autocorrelation"])],
+        below=too_short(table["autocorrelation"]),
     )
     write_table(view, target)
