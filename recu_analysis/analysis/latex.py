@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: Points of one column of a page of two, and of both, with a little to spare for venues whose pages are narrower.
 _COLUMN, _PAGE = 230.0, 480.0
 #: Characters of a line of a heading; a longer word is a line by itself.
-_HEAD = 11
+_HEAD = 10
 #: Points that a text which is broken into lines has at least.
 _TEXT = 60.0
 

@@ -15,7 +15,7 @@ def test_a_tabular_has_labels_units_and_intervals():
     assert render(TABLE, "latex").splitlines() == [
         r"\begin{tabular}{lrl}",
         r"\toprule",
-        r"layer & \shortstack[r]{mobility \\ ($10^{-3}$ std \\ per update)} & exact \\",
+        r"layer & \shortstack[r]{mobility \\ ($10^{-3}$ std \\ per \\ update)} & exact \\",
         r"\midrule",
         r"a\_b & 1.23 (1.00 to 1.50) & yes \\",
         r"c & -- & no \\",

@@ -115,7 +115,7 @@ def test_names_from_runs_are_escaped(where):
     assert all("\x1b" not in each for each in (text, latex, markdown, page))
     assert len(text.splitlines()) == 2
     assert len(latex.splitlines()) == 7
-    shown_name = r"a\_b\&" if where == "cell" else r"a b\&"
+    shown_name = r"a\_b\&" if where == "cell" else r"a \\ b\&"  # a long heading is broken at its spaces
     assert shown_name + r"\textless{}script\textgreater{}\textbar{}\$x\textasciicircum{}2\$\textbackslash{}" in latex
     assert len(markdown.splitlines()) == 3
     assert r"&lt;script&gt;\|\$x^2\$\\%#{\~}\`\*\[l\](u)\\n\\x1b\[31m |" in markdown
