@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from recu_analysis.analysis.final_windows import FinalWindows
-    from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.cli.target import Target
     from recu_analysis.store.run import Run
 
@@ -45,7 +44,7 @@ COLUMNS = (
 )
 @options.run_argument
 @options.layer_option
-@options.window_option
+@options.windows_option
 @options.tail_tau_option
 @click.option(
     "--criterion",
@@ -60,7 +59,7 @@ COLUMNS = (
 def command(
     run: Path,
     layers: tuple[str, ...],
-    window: WindowSpan | None,
+    windows: slice | None,
     tail_tau: float | str,
     criterion: str,
     target: Target,
@@ -73,12 +72,12 @@ def command(
     The last row is of all layers. In CSV and JSON, column row tells it from the others: layer or total.
     """
     from recu_analysis.analysis.deadness import dead_weights
-    from recu_analysis.analysis.final_windows import final_windows
+    from recu_analysis.analysis.final_windows import choose, final_windows
 
     opened = options.opened(run)
-    final = final_windows(opened) if window is None else None
-    chosen = final.span if window is None and final else window
-    table = dead_weights(opened, criterion, tail_tau, window=chosen, layers=list(layers) or None)  # type: ignore[arg-type]
+    final = final_windows(opened) if windows is None else None
+    chosen = choose(opened, windows)
+    table = dead_weights(opened, windows=chosen, layers=layers or None, tail_tau=tail_tau, criterion=criterion)  # type: ignore[arg-type]
     for row in table[table["counted"] < table["weights"]].to_dict(orient="records"):
         omitted = row["weights"] - row["counted"]
         bad = f"{row['nonfinite']} weights are" if row["nonfinite"] else "weights were for a while"

@@ -79,10 +79,9 @@ def _report(directory: Path, figures: Path) -> None:
     for label, run in runs.items():
         click.echo(f"\n{click.style(f'Dead weights, {label}', bold=True)} ({run.path})", color=options.color())
         final = final_windows(run)
-        table = dead_weights(run, window=final.span)
-        click.echo(
-            as_text(view(run, table, "tail-silent", TAIL_TAU, final), output.terminal_width()), color=options.color()
-        )
+        table = dead_weights(run, windows=final.span)
+        text = as_text(view(run, table, "tail-silent", TAIL_TAU, final), output.terminal_width())
+        click.echo(text, color=options.color())
     click.echo(f"\n{click.style('The two runs side by side', bold=True)}", color=options.color())
     click.echo(_comparison(compare(runs)), color=options.color())
     drawn = [name for name in FIGURES if name not in _LEFT_OUT]
@@ -94,7 +93,7 @@ def _report(directory: Path, figures: Path) -> None:
     made += [f"  {figures}: {', '.join(drawn)} as PDF and PNG, with data and LaTeX"]
     made += [f"  {page}: all of it on one page for a browser"]
     click.echo("\n".join(["", "Made:", *wrapped(made, output.terminal_width())]))
-    click.echo(f"Next: recu-analyze dead-weights {directory / 'recu'} --window 1:4")
+    click.echo(f"Next: recu-analyze dead-weights {directory / 'recu'} --windows 1:4")
 
 
 #: What is shown of the two runs side by side.

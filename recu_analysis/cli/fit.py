@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.cli.target import Target
 
 _LAYER = Column("layer")
@@ -69,13 +68,17 @@ _PRINTED = (*_SCALE, _DISTANCES[4], _DISTANCES[5], *_ERRORS[4:7])
 
 @click.command("fit", epilog="Example: recu-analyze fit runs/demo/recu --layer 'layer2.*'")
 @options.run_argument
-@click.option("--window", type=options.WindowType(), help="Fit the weights at the end of this window; the last one.")
+@click.option(
+    "--windows",
+    type=options.WindowsType(),
+    help="Fit the weights at the end of these windows, such as 12; of the run by default.",
+)
 @options.layer_option
 @click.option("--raw", is_flag=True, help="Fit the raw weights, a layer's channels pooled, which fakes heavy tails.")
 @table_target
 @options.common
 @options.jobs
-def command(run: Path, window: WindowSpan | None, layers: tuple[str, ...], raw: bool, target: Target) -> None:
+def command(run: Path, windows: slice | None, layers: tuple[str, ...], raw: bool, target: Target) -> None:
     """Fit Laplace, normal and generalised normal distributions to the latent weights of RUN, layer by layer.
 
     The fits are of z, the standard scores by output channel. Errors and entropies are of the standardised weights.
@@ -85,7 +88,7 @@ def command(run: Path, window: WindowSpan | None, layers: tuple[str, ...], raw: 
     from recu_analysis.store.labels import labels_of
 
     opened = options.opened(run)
-    table = fit_table(opened, window=window, layers=layers or None, raw=raw)
+    table = fit_table(opened, windows=windows, layers=layers or None, raw=raw)
     labels = labels_of([opened])
     view = View(
         table,

@@ -15,7 +15,6 @@ from recu_analysis.cli.window_notes import choice, too_short
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.cli.target import Target
 
 _COLUMNS = (
@@ -33,7 +32,7 @@ _COLUMNS = (
 @click.command("updates", epilog="Example: recu-analyze updates runs/demo/baseline --layer 'layer3.*'")
 @options.run_argument
 @options.layer_option
-@options.window_option
+@options.windows_option
 @options.tail_tau_option
 @table_target
 @options.common
@@ -41,7 +40,7 @@ _COLUMNS = (
 def command(
     run: Path,
     layers: tuple[str, ...],
-    window: WindowSpan | None,
+    windows: slice | None,
     tail_tau: float | str,
     target: Target,
 ) -> None:
@@ -51,12 +50,12 @@ def command(
     CSV and JSON have more columns, the magnitude of raw updates among them.
     """
     from recu_analysis.analysis.distance import tails_query
-    from recu_analysis.analysis.final_windows import final_windows
+    from recu_analysis.analysis.final_windows import choose, final_windows
     from recu_analysis.store.labels import labels_of
 
     opened = options.opened(run)
-    final = final_windows(opened) if window is None else None
-    chosen: Any = final.span if final else window
+    final = final_windows(opened) if windows is None else None
+    chosen = choose(opened, windows)
     level: Any = tail_tau
     table = options.answered(tails_query(opened, chosen, level, layers or None), [opened])
     first, labels = table.iloc[0], labels_of([opened])
