@@ -24,12 +24,12 @@ class Done(NamedTuple):
     stderr: str
 
 
-def run_cli(*arguments: object, terminal: int | None = None) -> Done:
+def run_cli(*arguments: object, columns: int = 80, terminal: int | None = None) -> Done:
     """Run recu-analyze in this process, where torch is loaded once; an exception that it lets through is the test's.
 
-    Its output goes into a pipe, or as if to a terminal of so many columns.
+    Its tables go into a pipe, or as if to a terminal of so many columns; help and prose have `columns`.
     """
-    runner = CliRunner(env={"COLUMNS": "80", "NO_COLOR": "1"})
+    runner = CliRunner(env={"COLUMNS": str(columns), "NO_COLOR": "1"})
     words = [str(argument) for argument in arguments]
     with mock.patch("recu_analysis.cli.output.terminal_width", return_value=terminal):
         done = runner.invoke(cli, words, prog_name="recu-analyze", catch_exceptions=False)
