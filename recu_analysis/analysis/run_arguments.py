@@ -1,38 +1,19 @@
-"""Arguments for one run or several: opened runs, paths, sequences, mappings, a list of runs."""
+"""Arguments for several runs: opened runs, paths, sequences, mappings, or a list of runs."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from recu_analysis.analysis.arms import labeled
 from recu_analysis.analysis.run_list import is_run_list, open_runs
-from recu_analysis.errors import InputError
-from recu_analysis.store.run import Run, open_run
+from recu_analysis.errors import InputError, kind_of_value
+from recu_analysis.store.run import OneRun, Run, as_run, open_run
 
-#: One run: an opened run, or the path of its folder.
-OneRun: TypeAlias = Run | str | os.PathLike[str]
 #: Runs: one, a sequence, a mapping of labels to runs, or the path of a list of runs (TOML).
 SeveralRuns: TypeAlias = OneRun | Sequence[OneRun] | Mapping[str, OneRun]
-
-
-def as_run(run: OneRun) -> Run:
-    """The run that a caller gave, opened if it is a path.
-
-    Raises
-    ------
-    InputError
-        If it is neither a run nor a path.
-    StoreError
-        If the path is not a run directory.
-    """
-    if isinstance(run, Run):
-        return run
-    if isinstance(run, str | os.PathLike):
-        return open_run(run)
-    raise InputError(f"a run must be the path of its folder or the result of ra.open_run, not {_kind(run)}")
 
 
 def as_runs(runs: SeveralRuns) -> dict[str, Run]:
@@ -58,12 +39,9 @@ def as_runs(runs: SeveralRuns) -> dict[str, Run]:
         several = labeled([as_run(run) for run in runs])
     else:
         raise InputError(
-            f"runs must be one run or path, a sequence of them, or a mapping of labels to them, not {_kind(runs)}"
+            "runs must be one run or path, a sequence of them, or a mapping of labels to them, not "
+            f"{kind_of_value(runs)}"
         )
     if not several:
         raise InputError("no run is given; give one or more opened runs or paths")
     return several
-
-
-def _kind(value: Any) -> str:
-    return "None" if value is None else f"{type(value).__name__} {value!r:.60}"
