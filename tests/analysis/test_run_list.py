@@ -117,8 +117,8 @@ def test_a_list_that_is_not_there_is_said(folder):
 def test_a_run_and_what_is_no_path_are_told_from_a_list(folder):
     for given, fact in [
         (folder / "runs/a", "run directory.*open_run"),
-        (None, "not by None"),
-        ([folder], "not by a list"),
+        (None, "not None"),
+        ([folder], "not a list"),
     ]:
         with pytest.raises(InputError, match=fact):
             ra.open_runs(given)
