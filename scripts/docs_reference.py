@@ -22,7 +22,7 @@ PACKAGE = Path(__file__).parents[1] / "recu_analysis"
 #: Where a page of docs/reference/ wants the public names of its group.
 MARKER = "<!-- public names -->"
 #: A dash between a name and a description that is not there.
-NO_DESCRIPTION = re.compile(r'–\s*<div class="doc-md-description">\s*</div>')
+NO_DESCRIPTION = re.compile(r'\u2013\s*<div class="doc-md-description">\s*</div>')
 #: The group of a public name, by the longest of these with which its module begins.
 GROUPS = {
     "capture": "recording",

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 import recu_analysis as ra
 from recu_analysis.analysis.compare import compare, over_seeds
 from recu_analysis.analysis.differences import curves, layer_differences
 from recu_analysis.testing import synthetic_run
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 #: A run that logged its accuracies, which a synthetic one does not.
 TRAINED = Path(__file__).parents[1] / "checkpoints" / "mask" / "baseline"
 
 
+@cache
 def columns() -> dict[str, list[str]]:
     """The columns of every table by the name of its function, those that only some arguments give last."""
     with TemporaryDirectory() as folder:
