@@ -70,27 +70,28 @@ def group_of(module: str) -> str:
 
 def entry(name: str, known: dict[str, list[str]]) -> str:
     """What a page says of a public name: its docstring, and the columns of the table that it returns."""
-    listed = f"\n\n**Columns of the table**\n\n{column_table(known[name])}" if name in known else ""
+    listed = f"\n\n**Columns of the table:**\n\n{column_list(known[name])}" if name in known else ""
     return f"::: recu_analysis.{name}{listed}"
 
 
-def column_table(names: list[str]) -> str:
-    """The columns of a table with unit and meaning, the ends of an interval in the row of what they belong to."""
-    rows = ["| column | unit | meaning |", "| --- | --- | --- |"]
+def column_list(names: list[str]) -> str:
+    """The columns of a table with unit and meaning, the ends of an interval beside what they belong to."""
+    lines = []
     for name in names:
         base, _, spread = name.rpartition("_")
         if spread in SPREADS and base in names:
             continue
-        more = [f"`{name}_{end}`" for end in SPREADS if f"{name}_{end}" in names]
+        forms = [name, *(f"{name}_{end}" for end in SPREADS if f"{name}_{end}" in names)]
         known = statistic(name)
         unit = known.unit if known.factor == 1.0 else UNITS[known.unit]
-        rows.append(f"| {' '.join([f'`{name}`', *more])} | {escaped(unit)} | {escaped(known.meaning)} |")
-    return "\n".join(rows)
+        called = ", ".join(f"**`{form}`**" for form in forms) + (f" ({escaped(unit)})" if unit else "")
+        lines.append(f"- {called} \u2013 {escaped(known.meaning)}")
+    return "\n".join(lines)
 
 
 def escaped(text: str) -> str:
-    """A text of the vocabulary for a cell of a Markdown table."""
-    return html.escape(in_unicode(text), quote=False).replace("|", "\\|").replace("*", "\\*")
+    """A text of the vocabulary in which Markdown finds nothing to do."""
+    return html.escape(in_unicode(text), quote=False).replace("*", "\\*")
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:

@@ -50,6 +50,11 @@ def blocks(*languages: str) -> list[Block]:
     ]
 
 
+def lines_of(block: Block) -> list[str]:
+    """The lines of a block, those that a backslash continues as one."""
+    return re.sub(r"\\\n\s*", "", block.code).splitlines()
+
+
 class Typed(NamedTuple):
     """A command that a page shows, as the words of a shell; and why it is not run, where the page says so."""
 
@@ -60,7 +65,7 @@ class Typed(NamedTuple):
 
 def commands() -> list[Typed]:
     """Every command of ours that a reader may type: lines of fenced blocks, and of indented ones."""
-    lines = [(block.page, line, block.reason) for block in blocks(*TYPED) for line in block.code.splitlines()]
+    lines = [(block.page, line, block.reason) for block in blocks(*TYPED) for line in lines_of(block)]
     for page, text in PAGES.items():
         indented = re.findall(r"^ {4} *.+$", FENCED.sub("", text), flags=re.MULTILINE)
         lines += [(page, line, None) for line in indented]

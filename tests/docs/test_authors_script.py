@@ -56,9 +56,8 @@ def test_the_script_records_and_trains_as_before(tmp_path):
     assert run.layer_names == ["layer1.0", "layer1.1"]
     assert [window.updates for window in run.windows] == [0, 4, 4, 4]
     assert run.header.layers[0].verified
-    assert run.configuration["tau_max"] == 0.99
     assert run.metrics["epoch"].tolist() == [0, 1, 2]
-    taus = [window["layer1.0"].tau for window in run.windows[1:]]
+    taus = [window["layer1.0"].summary.tau for window in run.windows[1:]]
     assert taus[0] == pytest.approx(0.85)
     assert sorted(taus) == taus
     np.testing.assert_array_equal(run.windows[3]["layer1.1"].weight, recorded["layer1.1.weight"].numpy())
@@ -68,7 +67,8 @@ def test_the_script_records_and_trains_as_before(tmp_path):
 def test_a_script_that_resumes_goes_on_with_the_run(tmp_path):
     (option,) = [word for word in PAGES[PAGE].split("`") if word.startswith("resume=")]
     assert option == "resume=(args.start_epoch + 1) * len(train_loader)"
-    resuming = patched().replace("configuration=vars(args)", f"configuration=vars(args), {option}")
+    resuming = patched().replace('/latent")', f'/latent", {option})')
+    assert option in resuming
     run_script(patched(), tmp_path)
     run_script(resuming, tmp_path, "--resume", "--epochs", "5")
     run = ra.open_run(tmp_path / "results" / "latent")

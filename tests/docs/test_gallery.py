@@ -30,7 +30,8 @@ SECTIONS = {
 
 def command_of(name):
     """The command that draws a picture, with files for patterns and without the folder."""
-    (line,) = re.findall(r"^recu-analyze (figures .*) -o figures$", SECTIONS[name], flags=re.MULTILINE)
+    section = re.sub(r"\\\n\s*", "", SECTIONS[name])
+    (line,) = re.findall(r"^recu-analyze (figures .*) -o figures$", section, flags=re.MULTILINE)
     return expanded(shlex.split(line))
 
 

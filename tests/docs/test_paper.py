@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli_runner import run_cli
 from tests.docs import hidden
-from tests.docs.pages import blocks
+from tests.docs.pages import blocks, lines_of
 
 PAGE = "howto/paper.md"
 
@@ -21,13 +21,13 @@ def test_the_page_compiles(tmp_path, monkeypatch):
     hidden.workspace(tmp_path)
     monkeypatch.chdir(tmp_path)
     commands, page, compiled = (
-        next(block.code for block in blocks(language) if block.page == PAGE) for language in ("bash", "latex", "text")
+        next(block for block in blocks(language) if block.page == PAGE) for language in ("bash", "latex", "text")
     )
-    for line in commands.splitlines():
+    for line in lines_of(commands):
         done = run_cli(*shlex.split(line)[1:])
         assert done.exit_code == 0, done.stderr
-    (tmp_path / "page.tex").write_text(page, encoding="utf-8")
-    for line in compiled.splitlines():
+    (tmp_path / "page.tex").write_text(page.code, encoding="utf-8")
+    for line in lines_of(compiled):
         program, *arguments = shlex.split(line)
         subprocess.run([program, "-interaction=nonstopmode", "-halt-on-error", *arguments], check=True, timeout=120)
     log = (tmp_path / "page.log").read_text(errors="replace")

@@ -38,18 +38,15 @@ def test_every_public_name_is_on_the_page_of_its_group():
         assert not set(named) & set(found[group]), "the marker puts it there"
 
 
-def test_the_ends_of_an_interval_share_a_row():
+def test_the_ends_of_an_interval_stand_beside_their_column():
     pytest.importorskip("mkdocs", reason="needs the extra docs")
-    from scripts.docs_reference import column_table
+    from scripts.docs_reference import column_list
 
-    lines = column_table(
-        ["layer", "distance_ratio_tail", "distance_ratio_tail_low", "distance_ratio_tail_high"]
-    ).splitlines()
-    assert len(lines) == 4
-    assert lines[-1].startswith(
-        "| `distance_ratio_tail` `distance_ratio_tail_low` `distance_ratio_tail_high` |  | Sign changes"
-    )
-    assert "| share, 0 to 1 |" in column_table(["silent_fraction"])
+    ends = [f"distance_ratio_tail_{end}" for end in ("low", "high")]
+    lines = column_list(["silent_fraction", "distance_ratio_tail", *ends]).splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("- **`silent_fraction`** (share, 0 to 1) ")
+    assert all(f"**`{name}`**" in lines[1] for name in ("distance_ratio_tail", *ends))
 
 
 def test_every_documented_object_has_a_docstring():

@@ -1,11 +1,8 @@
 """A small training script of the structure of the authors': options, DataParallel, SGD, cosine, tau, checkpoints."""
 
-# Paths are joined as the authors join them, and as the line that is added does.
-# ruff: noqa: PTH103, PTH118
-
 import argparse
 import math
-import os
+from pathlib import Path
 
 import torch
 from sklearn.datasets import load_digits
@@ -95,8 +92,8 @@ def validate(loader, model):
 
 
 def main():
-    save_path = os.path.join(args.results_dir, args.save)
-    os.makedirs(save_path, exist_ok=True)
+    save_path = Path(args.results_dir) / args.save
+    save_path.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
     model = nn.DataParallel(Network())
     digits = load_digits()
@@ -104,7 +101,7 @@ def main():
     data = torch.utils.data.TensorDataset(images, torch.tensor(digits.target[:128]))
     train_loader = torch.utils.data.DataLoader(data, batch_size=32, shuffle=True)
     val_loader = torch.utils.data.DataLoader(data, batch_size=64)
-    checkpoint_file = os.path.join(save_path, "checkpoint.pth.tar")
+    checkpoint_file = save_path / "checkpoint.pth.tar"
     if args.resume:
         checkpoint = torch.load(checkpoint_file)
         args.start_epoch = checkpoint["epoch"] - 1
