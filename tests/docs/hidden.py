@@ -14,19 +14,16 @@ from torch.nn import functional
 
 import recu_analysis as ra
 from recu_analysis.nn import BinaryConv2d
-from recu_analysis.testing import synthetic_run
+from recu_analysis.testing import random_walk, synthetic_run
 from tests.docs.pages import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: Folders of runs that pages name, and the shipped runs that stand in for them.
-STAND_INS = {
-    "runs/mine": "fashion/recu-0",
-    "runs/other": "fashion/baseline-0",
-    "runs/demo/recu": "fashion/recu-0",
-    "runs/demo/baseline": "fashion/baseline-0",
-}
+#: Folders of runs that pages name, and what stands in for them: shipped runs, or a seed of synthetic ones.
+SHIPPED = {"runs/demo/recu": "fashion/recu-0", "runs/demo/baseline": "fashion/baseline-0"}
+SYNTHETIC = {"runs/mine": 0, "runs/other": 1}
+LAYERS = ("layer1.0.conv1", "layer2.0.conv2", "layer3.0.conv1")
 #: A folder into which a snippet records; the one that is there makes room unless the snippet goes on with it.
 RECORDED = re.compile(r'(?:ra\.record\([^"\n]*|RecordLatentWeights\()"(runs/[\w/-]+)"([^\n]*)')
 GOES_ON = re.compile(r"\b(resume|state)=")
@@ -56,10 +53,13 @@ class Network(nn.Module):
 
 
 def workspace(folder: Path) -> None:
-    """Fill a folder with what pages expect where they are read: the shipped runs, also under the names of a reader."""
+    """Fill a folder with what pages expect where they are read: the shipped runs, and some of the reader."""
     (folder / "checkpoints").symlink_to(ROOT / "checkpoints")
-    for name, shipped in STAND_INS.items():
+    for name, shipped in SHIPPED.items():
         shutil.copytree(ROOT / "checkpoints" / shipped, folder / name)
+    for name, seed in SYNTHETIC.items():
+        walks = {layer: random_walk((8, 4, 3, 3), 24, seed=seed * 10 + index) for index, layer in enumerate(LAYERS)}
+        synthetic_run(folder / name, walks, windows=12)
 
 
 def taken_for_granted() -> dict[str, Any]:
@@ -157,12 +157,6 @@ def before_resuming_within_a_window(names: dict[str, Any]) -> None:
     names |= recorded_until(3, mark=False)
 
 
-def before_reading_a_file(names: dict[str, Any]) -> None:
-    """A run with a window 1, which the shipped ones have merged."""
-    shutil.rmtree("runs/mine", ignore_errors=True)
-    synthetic_run("runs/mine")
-
-
 def recorded_until(update: int, *, mark: bool = True) -> dict[str, Any]:
     """A small model after some updates, all of them recorded; its optimizer, and the state of the recording."""
     model = nn.Sequential(BinaryConv2d(2, 2, 1))
@@ -184,7 +178,6 @@ SET_UPS = {
     "from transformers": before_transformers,
     "resume=1200": before_resuming,
     "state=state": before_resuming_within_a_window,
-    "window-000001": before_reading_a_file,
 }
 
 

@@ -131,9 +131,11 @@ def test_commands_within_sentences_have_the_options_that_they_name():
 
 def expanded(words):
     """The words with the files for which a pattern stands, as a shell gives them."""
-    return [
-        str(found) for word in words for found in (sorted(Path().glob(word)) if "*" in word or "?" in word else [word])
-    ]
+    return [found for word in words for found in (matching(word) or [word])]
+
+
+def matching(word):
+    return sorted(map(str, Path().glob(word))) if re.search(r"[*?]", word) else []
 
 
 @pytest.mark.extras
