@@ -38,7 +38,7 @@ def tables(folder: Path) -> list[tuple[str, list[pd.DataFrame]]]:
         ("by_magnitude", [ra.by_magnitude(run)]),
         ("flip_table", [ra.flip_table(run)]),
         ("fit_table", [ra.fit_table(run)]),
-        ("cohorts", [ra.cohorts(run, 1)]),
+        ("cohorts", [ra.cohorts(run, windows="1:")]),
         ("transitions", [ra.transitions(run)]),
         ("compare", [compare(both)]),
         ("over_seeds", [over_seeds(both)]),
