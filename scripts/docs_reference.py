@@ -98,7 +98,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Put every public name of a group onto its page."""
     if MARKER not in markdown:
         return markdown
-    names = groups()[Path(page.file.src_path).stem]
+    names = groups().get(Path(page.file.src_path).stem, [])
     tables = columns()
     return markdown.replace(MARKER, "\n\n".join(entry(name, tables) for name in names))
 
