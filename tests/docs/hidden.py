@@ -55,8 +55,9 @@ class Network(nn.Module):
 def workspace(folder: Path) -> None:
     """Fill a folder with what pages expect where they are read: the shipped runs, and some of the reader."""
     (folder / "checkpoints").symlink_to(ROOT / "checkpoints")
+    (folder / "runs/demo").mkdir(parents=True)
     for name, shipped in SHIPPED.items():
-        shutil.copytree(ROOT / "checkpoints" / shipped, folder / name)
+        (folder / name).symlink_to(ROOT / "checkpoints" / shipped)
     for name, seed in SYNTHETIC.items():
         walks = {layer: random_walk((8, 4, 3, 3), 24, seed=seed * 10 + index) for index, layer in enumerate(LAYERS)}
         synthetic_run(folder / name, walks, windows=12)
