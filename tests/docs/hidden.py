@@ -30,18 +30,18 @@ GOES_ON = re.compile(r"\b(resume|state)=")
 
 
 class Network(nn.Module):
-    """A reader's binary network for images of 8x8 pixels, its layers named as those of ResNet-20."""
+    """A reader's network for images of 8x8 pixels, its layers named as those of ResNet-20 and binary."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[nn.Module] = BinaryConv2d) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(1, 4, 3, padding=1)
-        self.layer1, self.layer2, self.layer3 = (nn.Sequential(nn.ModuleDict(self.block())) for _ in range(3))
+        self.layer1, self.layer2, self.layer3 = (nn.Sequential(nn.ModuleDict(self.block(kind))) for _ in range(3))
         self.linear = nn.Linear(4, 10)
 
     @staticmethod
-    def block() -> dict[str, nn.Module]:
-        """Two binary convolutions."""
-        return {"conv1": BinaryConv2d(4, 4, 3, padding=1), "conv2": BinaryConv2d(4, 4, 3, padding=1)}
+    def block(kind: type[nn.Module]) -> dict[str, nn.Module]:
+        """Two convolutions of a kind."""
+        return {name: kind(4, 4, 3, padding=1) for name in ("conv1", "conv2")}
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits of images that are flat or square."""
@@ -158,6 +158,11 @@ def before_resuming_within_a_window(names: dict[str, Any]) -> None:
     names |= recorded_until(3, mark=False)
 
 
+def before_converting(names: dict[str, Any]) -> None:
+    """The network before it was made binary."""
+    names["model"] = Network(nn.Conv2d)
+
+
 def recorded_until(update: int, *, mark: bool = True) -> dict[str, Any]:
     """A small model after some updates, all of them recorded; its optimizer, and the state of the recording."""
     model = nn.Sequential(BinaryConv2d(2, 2, 1))
@@ -178,6 +183,7 @@ SET_UPS = {
     "from lightning": before_lightning,
     "from transformers": before_transformers,
     "resume=1200": before_resuming,
+    "ra.convert(model": before_converting,
     "state=state": before_resuming_within_a_window,
 }
 
