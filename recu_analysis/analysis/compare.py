@@ -122,7 +122,7 @@ def over_seeds(runs: SeveralRuns, *, tail_tau: TailTau = TAIL_TAU) -> pd.DataFra
         One row per experiment, see `recu_analysis.analysis.arms.arms`; a run without a seed is an experiment of its
         own:
 
-        - group: its name in a list of runs, else the labels of its runs
+        - arm: its name in a list of runs, else the labels of its runs
         - dataset: of its configuration; None if unknown
         - seeds: how many
         - each number of `compare`: the mean over seeds, with _low and _high (interval) and _std (n - 1); the last three
@@ -153,7 +153,7 @@ def _over_arms(groups: Sequence[Sequence[Arm]], tables: Sequence[pd.DataFrame]) 
 
 
 def _group(arm: Arm, rows: pd.DataFrame) -> dict[str, Any]:
-    result: dict[str, Any] = {"group": arm.label, "dataset": arm.configuration.get("dataset"), "seeds": len(rows)}
+    result: dict[str, Any] = {"arm": arm.label, "dataset": arm.configuration.get("dataset"), "seeds": len(rows)}
     for name in rows.columns.drop(["first_window", "last_window", "exact"]):
         value = student(rows[name].to_list())
         result |= {name: value.estimate, f"{name}_low": value.low, f"{name}_high": value.high}
