@@ -39,7 +39,7 @@ class WindowSpan:
         for name in ("start", "stop"):
             object.__setattr__(self, name, _window_number(getattr(self, name)))
         if self.stop <= self.start:
-            raise InputError(f"the windows {self} are an empty span; its end must be above its start")
+            raise InputError(f"the windows {self} are empty; the end of a span must be after its start")
 
     @property
     def last(self) -> int:
