@@ -43,5 +43,5 @@ def as_runs(runs: SeveralRuns) -> dict[str, Run]:
             f"{kind_of_value(runs)}"
         )
     if not several:
-        raise InputError("no run is given; give one or more opened runs or paths")
+        raise InputError("no run is given; give one or more, opened or as paths")
     return several
