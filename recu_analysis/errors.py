@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 #: So few names are all shown, however near one of them is; and of many without a near one so many.
 FEW, MANY = 5, 30
@@ -78,6 +79,20 @@ class MissingExtraError(RecuError, ImportError):
 
 class RecordingWarning(UserWarning):
     """Something that a recording could not see, which those who read it should know."""
+
+
+@contextmanager
+def needing_torch() -> Iterator[None]:
+    """Raise MissingExtraError if what runs inside imports PyTorch and it is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingExtraError(
+            "PyTorch is not installed: recording, training and networks need it, reading a run does not; "
+            "pip install torch installs it"
+        ) from None
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
