@@ -133,11 +133,12 @@ def test_every_library_is_declared():
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = [name for extra in project["optional-dependencies"].values() for name in extra]
     needed, wanted = ({re.match(r"[\w-]+", each)[0] for each in names} for names in (project["dependencies"], extras))
+    known = needed | {"recu_analysis"} | WITH_TORCH | sys.stdlib_module_names
     undeclared = []
     for name, imported in IMPORTED.items():
-        known = needed | (wanted if room(name) == "integrations" else set())
-        tops = {other.partition(".")[0] for other in imported} - sys.stdlib_module_names - {"recu_analysis"} - WITH_TORCH
-        undeclared += [(name, top) for top in tops if PACKAGES.get(top, top) not in known]
+        tops = {other.partition(".")[0] for other in imported}
+        here = known | (wanted if room(name) == "integrations" else set())
+        undeclared += [(name, top) for top in tops if PACKAGES.get(top, top) not in here]
     assert_none("a module and a library that pyproject.toml does not name:", undeclared)
 
 
