@@ -41,7 +41,8 @@ def record(
     model : torch.nn.Module
         Its binary layers are found by themselves; `find_binary_layers` says which.
     optimizer : Optimizer or sequence of Optimizer
-        What updates the latent weights; each layer belongs to one.
+        What updates the latent weights; each layer belongs to one. The optimizer that accelerate has prepared is taken
+        as it is, and so is its model.
     run_dir : str or path-like
         New or empty folder.
     layers : sequence of str, optional

@@ -92,11 +92,11 @@ class RecordLatentWeights(TrainerCallback, ExportableState):
         self.close()
         self._metrics, self._ended = {}, None
         if state.is_world_process_zero:
-            position, optimizers = self._position(state), [unwrapped(optimizer)]
+            position = self._position(state)
             if stopped is not None and position is None:
-                self._recording.begin_again(model, optimizers, stopped, anew=self._anew)
+                self._recording.begin_again(model, [optimizer], stopped, anew=self._anew)
             else:
-                self._recording.begin(model, optimizers, position)
+                self._recording.begin(model, [optimizer], position)
             atexit.register(self.close)
         # The Trainer saves the state only of callbacks that the checkpoint knows that it resumes from.
         state.stateful_callbacks.setdefault(type(self).__name__, self.state())
@@ -170,9 +170,3 @@ class RecordLatentWeights(TrainerCallback, ExportableState):
         saved = state.stateful_callbacks.get(type(self).__name__, {})
         update = saved.get("attributes", {}).get("update") if isinstance(saved, dict) else None
         return int(state.global_step if update is None else update)
-
-
-def unwrapped(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """The optimizer whose step updates the weights, out of accelerate's wrapper."""
-    inner = getattr(optimizer, "optimizer", None)
-    return unwrapped(inner) if isinstance(inner, torch.optim.Optimizer) else optimizer
