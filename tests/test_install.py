@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 
 import recu_analysis
-from tests.cli_runner import run_cli
+from tests.cli_runner import Done, run_cli
 from tests.messages import says
 
 pytestmark = pytest.mark.install
@@ -138,12 +138,12 @@ def installed(request: pytest.FixtureRequest, wheel: Path):
 
 
 @pytest.fixture(scope="module")
-def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
     """What each command prints in the checkout."""
     folder = tmp_path_factory.mktemp("checkout")
     shutil.copytree(RUN, folder / "recu")
     with contextlib.chdir(folder):
-        return {command: run_cli(*command.split()).stdout for command in COMMANDS}
+        return {command: run_cli(*command.split()) for command in COMMANDS}
 
 
 @pytest.fixture
@@ -182,9 +182,11 @@ def test_the_package_is_that_of_the_wheel(installed):
 
 
 def test_commands_that_read_print_what_they_print_in_the_checkout(installed, printed):
-    for command, text in printed.items():
-        assert done(installed.call("recu-analyze", *command.split())) == text != "", command
-    drawn = [line.split()[1] for line in printed["figures recu -o figures"].splitlines()]
+    for command, expected in printed.items():
+        process = installed.call("recu-analyze", *command.split())
+        assert (process.returncode, process.stdout, process.stderr) == expected, command
+        assert process.stdout + process.stderr
+    drawn = [line.split()[1] for line in printed["figures recu -o figures"].stderr.splitlines() if " figures/" in line]
     assert {"figures/fig3.pdf", "figures/magnitude.pdf", "figures/mask.pdf"} <= set(drawn)
     for name in (*drawn, "page.html"):
         assert (installed.folder / name).stat().st_size > 0
