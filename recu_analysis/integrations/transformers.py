@@ -6,8 +6,6 @@ import atexit
 import math
 from typing import TYPE_CHECKING, Any, Self
 
-import torch
-
 from recu_analysis.integrations.callback_base import CallbackRecording, scalars_of
 from recu_analysis.integrations.extra import missing
 
@@ -21,6 +19,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
     from types import TracebackType
+
+    import torch
 
 #: Logged once, when the training is over; no window's business.
 SUMMARY = "train_runtime"
