@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
@@ -30,7 +30,7 @@ from recu_analysis.training.optim import build
 from recu_analysis.training.step import CompilationError, Part, Step, in_updates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from recu_analysis.capture.recorder import Recorder
@@ -90,6 +90,7 @@ def train(
     overwrite: bool = False,
     on_start: Callable[[int], object] = lambda _: None,
     on_batch: Callable[[Progress], object] = lambda _: None,
+    on_epoch: Callable[[Mapping[str, Any]], object] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Result:
     """Train and record a network.
@@ -99,8 +100,8 @@ def train(
     the weights of one that was never stopped.
 
     Under torchrun every process calls this and takes its share of every batch. The gradient is the mean over the whole
-    batch, batch normalisation sees the share; the first process records, validates and calls `on_start` and
-    `on_batch`.
+    batch, batch normalisation sees the share; the first process records, validates and calls `on_start`, `on_batch`
+    and `on_epoch`.
 
     Parameters
     ----------
@@ -115,6 +116,8 @@ def train(
         Given the estimated bytes of the windows that will be written, once it is known that they fit on the disk.
     on_batch : callable
         Given a `Progress` after every batch.
+    on_epoch : callable
+        Given what the mark of an epoch logs (epoch, tau, lr, losses, accuracies in per cent, seconds), after each.
     should_stop : callable
         Called after every batch; where true in one process, all stop there, the open window written as partial.
 
@@ -159,7 +162,7 @@ def train(
             what = f"the windows of {config.epochs - done} epochs"
             run_folder.make_ready(folder, expected, what, new=position is None, overwrite=overwrite)
             on_start(expected)
-        training = _Training(config, data, model, optimizer, ours, on_batch, should_stop)
+        training = _Training(config, data, model, optimizer, ours, on_batch, on_epoch, should_stop)
         held.close()  # the recorder takes the folder itself
         try:
             return training.run(folder, position)
@@ -235,6 +238,7 @@ class _Training:
     optimizer: torch.optim.Optimizer
     ours: Processes
     on_batch: Callable[[Progress], object]
+    on_epoch: Callable[[Mapping[str, Any]], object]
     should_stop: Callable[[], bool]
 
     def run(self, folder: Path, position: checkpoint.TrainingPosition | None) -> Result:
@@ -292,16 +296,18 @@ class _Training:
         self._check_weights(epoch)
         val_loss, val_top1 = self._validate(step)
         if recorder is not None:
-            recorder.mark(
-                epoch=epoch,
-                tau=tau,
-                lr=lr,
-                train_loss=trained[0],
-                train_top1=trained[1],
-                val_loss=val_loss,
-                val_top1=val_top1,
-                seconds=round(time.perf_counter() - began, 3),
-            )
+            metrics = {
+                "epoch": epoch,
+                "tau": tau,
+                "lr": lr,
+                "train_loss": trained[0],
+                "train_top1": trained[1],
+                "val_loss": val_loss,
+                "val_top1": val_top1,
+                "seconds": round(time.perf_counter() - began, 3),
+            }
+            recorder.mark(**metrics)
+            self.on_epoch(metrics)
         return val_top1
 
     def _pass(self, step: Step, epoch: int, tau: float | None) -> tuple[float, float] | None:
