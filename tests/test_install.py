@@ -38,6 +38,7 @@ COMMANDS = [
     "flips recu",
     "fit recu",
     "claims recu",
+    "watch recu --once",
     "tradeoff",
     "figures recu -o figures",
     "report recu -o page.html",
