@@ -36,6 +36,7 @@ from .figures import plot_scores as plot_scores
 from .figures import plot_silence as plot_silence
 from .figures import plot_tradeoff as plot_tradeoff
 from .figures import plot_training as plot_training
+from .nn.convert import convert as convert
 from .store.run import open_run as open_run
 
 __version__: str

@@ -95,3 +95,16 @@ def test_a_pattern_without_a_match_is_refused():
 def test_double_precision_is_kept():
     assert binary_layers(small().double())[0].spec.dtype == "float64"
     assert binary_layers(small().to(torch.bfloat16))[0].spec.dtype == "float32"
+
+
+def test_a_layer_with_the_authors_sign_of_zero_is_taken_unless_a_weight_has_that_state():
+    model = nn.Sequential(BinaryLinear(4, 3, zero="authors"), BinaryLinear(4, 3))
+    assert [layer.name for layer in binary_layers(model)] == ["0", "1"]
+    with torch.no_grad():
+        model[0].weight[1] = 0.5
+        model[1].weight[1] = 0.5
+    assert [layer.name for layer in binary_layers(model)] == ["1"]
+    with pytest.raises(InputError) as caught:
+        binary_layers(model, ["0"])
+    says(str(caught.value), "zero='authors' makes 4 of its binary weights 0")
+    assert [layer.name for layer in binary_layers(model.to("meta"))] == ["0", "1"]
