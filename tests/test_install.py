@@ -63,6 +63,7 @@ class Installed(NamedTuple):
 
     venv: Path
     folder: Path
+    has_torch: bool
 
     def call(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a program of the environment in the folder; a warning is an error."""
@@ -135,7 +136,7 @@ def installed(request: pytest.FixtureRequest, wheel: Path):
             done(call(*pip, "-c", REPOSITORY / "constraints.txt", *declared, env=outside()))
         done(call(*pip, "--no-deps", wheel, env=outside()))
         shutil.copytree(RUN, Path(folder) / "away/recu")
-        yield Installed(venv, Path(folder) / "away")
+        yield Installed(venv, Path(folder) / "away", request.param == THIS)
 
 
 @pytest.fixture(scope="module")
@@ -145,13 +146,6 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
     shutil.copytree(RUN, folder / "recu")
     with contextlib.chdir(folder):
         return {command: run_cli(*command.split()) for command in COMMANDS}
-
-
-@pytest.fixture
-def without_torch(installed: Installed) -> Installed:
-    if installed.call("python", "-c", "import torch").returncode == 0:
-        pytest.skip("PyTorch is there")
-    return installed
 
 
 def test_the_wheel_holds_every_file_of_the_package(wheel):
@@ -193,16 +187,12 @@ def test_commands_that_read_print_what_they_print_in_the_checkout(installed, pri
         assert (installed.folder / name).stat().st_size > 0
 
 
-def test_what_trains_runs_where_pytorch_is(installed):
-    process = installed.call("python", "-c", RECORD)
-    if "No module named 'torch'" in process.stderr:
-        pytest.skip("PyTorch is not there")
-    assert done(process) == "2 windows\n"
-
-
-def test_what_trains_names_pytorch_where_it_is_not(without_torch):
+def test_what_trains_runs_or_names_pytorch(installed):
+    if installed.has_torch:
+        assert done(installed.call("python", "-c", RECORD)) == "2 windows\n"
+        return
     for arguments in ("-c", "import recu_analysis as ra; ra.record"), ("-m", "recu_analysis", "demo"):
-        process = without_torch.call("python", *arguments)
+        process = installed.call("python", *arguments)
         assert process.returncode == 1
         says(process.stderr.splitlines()[-1], "Error: PyTorch is not installed", "pip install torch")
-    assert [path.name for path in without_torch.folder.rglob("*demo*")] == []
+    assert not (installed.folder / "runs").exists()
