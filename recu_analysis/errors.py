@@ -111,3 +111,11 @@ def listed(names: Sequence[str], most: int) -> str:
     """The first of some names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def kind_of_value(value: object) -> str:
+    """What a value of the wrong kind is, for a message: its type, and a number or a text also as it is."""
+    if value is None:
+        return "None"
+    kind = type(value).__name__
+    return f"{kind} {value!r:.60}" if isinstance(value, str | int | float) else f"a {kind}"

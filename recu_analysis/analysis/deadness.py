@@ -11,10 +11,10 @@ import pandas as pd
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.run_arguments import as_run
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.errors import InputError, NotRecordedError, unknown
 from recu_analysis.store.layer_selection import select_layers
+from recu_analysis.store.run import as_run
 from recu_analysis.theory.laplace import check_tau
 from recu_analysis.theory.quickselect import median, of_rank
 from recu_analysis.theory.standardize import autocorrelation
@@ -26,11 +26,10 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.run_arguments import OneRun
     from recu_analysis.analysis.selection import Windows, WindowSpan
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.record import MergedRecord
-    from recu_analysis.store.run import Run
+    from recu_analysis.store.run import OneRun, Run
 
 Criterion = Literal["tail-silent", "tail", "silent", "still", "tail-still"]
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)

@@ -18,7 +18,7 @@ def record(
     optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer],
     run_dir: str | os.PathLike[str],
     *,
-    layers: Sequence[str] | None = None,
+    layers: Sequence[str] | str | None = None,
     every: int | None = None,
     resume: int | None = None,
     configuration: Mapping[str, Any] | None = None,
@@ -45,7 +45,7 @@ def record(
         as it is, and so is its model.
     run_dir : str or path-like
         New or empty folder.
-    layers : sequence of str, optional
+    layers : str or sequence of str, optional
         Patterns of the names of the layers to record instead.
     every : int, optional
         Close a window by itself after this many updates, beside those that `mark` closes.

@@ -12,7 +12,7 @@ import rich_click as click
 
 from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
-from recu_analysis.cli.output import table_lines, write_text
+from recu_analysis.cli.output import table_lines
 from recu_analysis.cli.settings import setting
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _report(directory: Path, figures: Path) -> None:
     from recu_analysis.analysis.final_windows import final_windows
     from recu_analysis.cli.dead_weights import as_text
     from recu_analysis.figures import FIGURES, draw_figure
-    from recu_analysis.report import report
+    from recu_analysis.report import write_report
     from recu_analysis.store.run import open_run
 
     runs = {label: open_run(directory / name) for name, (label, _) in RUNS.items()}
@@ -85,9 +85,8 @@ def _report(directory: Path, figures: Path) -> None:
     click.echo(_comparison(compare(runs)), color=options.color())
     drawn = [name for name in FIGURES if name not in _LEFT_OUT]
     for name in drawn:
-        draw_figure(name, runs, figures, command="recu-analyze demo")
-    page = directory / "report.html"
-    write_text(page, report(runs))
+        draw_figure(name, runs, directory=figures, command="recu-analyze demo")
+    page = write_report(runs, directory / "report.html")
     click.echo("\nMade:")
     for name in RUNS:
         click.echo(f"  {directory / name}  a run directory: every update of every latent weight")

@@ -99,7 +99,7 @@ def _draw(
 ) -> list[str]:
     """Draw figures one after another and say what was drawn; the names of those that the runs cannot give."""
     from recu_analysis.errors import RecuError
-    from recu_analysis.figures import write_figure
+    from recu_analysis.figures import draw_figure
     from recu_analysis.figures.print.export import check_folder, check_formats
     from recu_analysis.figures.print.style import figure_size
 
@@ -111,7 +111,8 @@ def _draw(
     for name, data in _read(chosen, runs).items():
         typed = _typed(runs, name, venue, width, formats)
         try:
-            files = write_figure(name, data, runs, output, command=typed, formats=formats, venue=venue, width=width)
+            looks: dict[str, Any] = {"formats": formats, "venue": venue, "width": width}
+            files = draw_figure(name, runs, directory=output, command=typed, found=data, **looks)
         except RecuError as error:
             missing.append(name)
             (options.fail if strict else options.warn)(f"the figure {name} is left out: {error}")

@@ -14,7 +14,7 @@ from recu_analysis.store import format as names
 from recu_analysis.store.chain import gap, missing_before
 from recu_analysis.store.consistency import odd_flips
 from recu_analysis.store.quantities import UNION, tensors_of
-from recu_analysis.store.run import open_run, open_window
+from recu_analysis.store.run import Run, as_run, open_run, open_window
 from recu_analysis.store.sealing import load_json, seal
 from recu_analysis.store.segments import Segment, limit, missing_places, numbered, read_marks, read_segment, shards
 from recu_analysis.store.tensors import TensorFile, TornError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from recu_analysis.store.header import LayerSpec
-    from recu_analysis.store.run import Run
+    from recu_analysis.store.run import OneRun
     from recu_analysis.store.window import LayerRecord, Window
 
 #: What a file may be; those of DAMAGE mean that something recorded is lost.
@@ -50,35 +50,38 @@ class FileStatus:
     detail: str = ""
 
 
-def verify(path: str | os.PathLike[str]) -> pd.DataFrame:
+def verify(run: OneRun) -> pd.DataFrame:
     """Read every file of a run directory, compare every checksum, and say what is not there.
 
     A recording that goes on meanwhile is no damage.
 
     Parameters
     ----------
-    path : str or path-like
-        The folder that `record` made.
+    run : Run or path
+        The folder is read anew, whatever an opened run has seen of it.
 
     Returns
     -------
     DataFrame
-        A row a file: file (below `path`), verdict, segment, window, first_update, last_update, bytes, detail (a
+        A row a file: file (below the folder), verdict, segment, window, first_update, last_update, bytes, detail (a
         sentence; empty where there is nothing to say; of a whole window, which updates before it are in none).
         Verdicts: whole; partial (a whole window whose recording stopped before its mark); superseded (whole, and
         hidden by a later resumption); unfinished (being written, or left by a process that died, and never part of
-        the run); torn (cut short, or longer than it was written); damaged; missing.
+        the run); torn (cut short, or longer than it was written); damaged; missing. Nothing recorded is lost where no
+        verdict is one of `DAMAGE`: torn, damaged, missing.
 
     Raises
     ------
     NotARunError
-        If there is no run directory at `path`.
+        If there is no run directory at the path.
     DamagedError
         If run.json cannot be read: it says what the other files should hold.
+    InputError
+        If what is given is neither a run nor a path.
     """
     import pandas as pd
 
-    run = open_run(path)
+    run = open_run(run.path) if isinstance(run, Run) else as_run(run)
     try:
         statuses = list(_statuses(run))
     except OSError as error:
