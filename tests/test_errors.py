@@ -33,6 +33,17 @@ def test_a_list_says_how_much_it_leaves_out():
     assert listed(["a", "b", "c"], 2) == "a, b and 1 more"
 
 
+#: Python code, after which torch is not found.
+WITHOUT_TORCH = """
+import sys
+class Without:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch": raise ModuleNotFoundError("No module named 'torch'", name="torch")
+sys.meta_path.insert(0, Without())
+import recu_analysis as ra
+"""
+
+
 @pytest.mark.parametrize(
     ("code", "error"),
     [
@@ -43,8 +54,7 @@ def test_a_list_says_how_much_it_leaves_out():
     ],
 )
 def test_what_needs_torch_says_so_where_it_is_not_installed(code, error):
-    script = f"import sys; sys.modules['torch'] = None; import recu_analysis as ra\n{code}"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH + code], capture_output=True, text=True)
     missing = "No module named 'nothing'" if error == "ModuleNotFoundError" else "PyTorch is not installed: recording"
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(f"{error}: {missing}"), done.stderr
