@@ -331,12 +331,23 @@ def _row(
     }
 
 
+def with_totals(table: pd.DataFrame) -> pd.DataFrame:
+    """A `dead_weights` table with a last row of all layers; its column `row` says layer or total of each."""
+    rows = pd.DataFrame([*table.to_dict(orient="records"), totals(table).to_dict()])
+    rows.insert(0, "row", ["layer"] * len(table) + ["total"])
+    return rows
+
+
 def totals(table: pd.DataFrame) -> pd.Series[Any]:
-    """The whole network's row of a `dead_weights` table: counts added, means weighted by the weights counted."""
+    """The whole network's row of a `dead_weights` table: counts added, means weighted by the weights counted.
+
+    What is the same for all layers, such as windows and updates, is that of the network too.
+    """
     weights = table["counted"]
     tail = weights * table["tail_fraction"]
     averaged = [name for name in table if str(name).endswith(("fraction", "_tail", "_core", "autocorrelation"))]
-    known = {
+    alike = {str(name): table[name].iloc[0] for name in table if len(set(table[name])) == 1}
+    known = alike | {
         "layer": "all",
         "weights": table["weights"].sum(),
         "counted": weights.sum(),

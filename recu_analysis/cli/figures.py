@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from recu_analysis.cli import completion, options
+from recu_analysis.cli import output as tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,9 +75,7 @@ def command(
     from recu_analysis.figures.registry import known_figure
 
     if listing:
-        longest = max(map(len, FIGURES))
-        for name, entry in FIGURES.items():
-            click.echo(f"{name:<{longest}}  {entry.title}{'; needs RUN' if entry.runs else ''}")
+        _list()
         return
     asked = _names(only) if only else []
     for name in asked:
@@ -85,6 +85,16 @@ def command(
     missing = _draw(chosen, opened, output, venue, _width(width), _names(formats), strict=bool(asked))
     if asked and missing:
         sys.exit(1)
+
+
+def _list() -> None:
+    """A line a figure; a title goes on below itself where a terminal ends."""
+    from recu_analysis.figures import FIGURES
+
+    first, width = max(map(len, FIGURES)) + 2, tables.terminal_width()
+    for name, entry in FIGURES.items():
+        text = f"{name:<{first}}{entry.title}{'; needs RUN' if entry.runs else ''}"
+        click.echo("\n".join(textwrap.wrap(text, width, subsequent_indent=" " * first)) if width else text)
 
 
 def _draw(

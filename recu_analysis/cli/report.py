@@ -7,7 +7,7 @@ from pathlib import Path
 import rich_click as click
 
 from recu_analysis.cli import options
-from recu_analysis.cli.output import size
+from recu_analysis.cli.output import make_folder_of, size
 
 
 @click.command("report", epilog="Example: recu-analyze report runs/demo/recu --baseline runs/demo/baseline")
@@ -40,18 +40,10 @@ def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], output: Path) ->
     from recu_analysis.report import write_report
     from recu_analysis.store.labels import labels_of
 
-    _require_folder(output)
     shown, others = options.opened_all(runs), options.opened_all(baseline)
     labels = labels_of([*shown, *others])
     split = len(shown)
     baselines = dict(zip(labels[split:], others, strict=True))
+    make_folder_of(output)  # what is wrong with the place is said before the work
     page = write_report(dict(zip(labels[:split], shown, strict=True)), output, baseline=baselines or None)
     options.note(f"wrote {page}, {size(page.stat().st_size)}")
-
-
-def _require_folder(output: Path) -> None:
-    """Say what is wrong with the place before the work, not after it."""
-    from recu_analysis.errors import StoreError
-
-    if not output.parent.is_dir():
-        raise StoreError(f"{output} cannot be written: there is no folder {output.parent}; make it first")

@@ -15,7 +15,7 @@ def test_it_reproduces_the_closed_forms():
     assert done.exit_code == 0
     assert max(map(len, done.stdout.splitlines())) <= 80
     rows = [line.split() for line in done.stdout.splitlines()]
-    assert rows[1] == ["0.6000", "2.0000", "0.4463", "0.4000", "0.0119", "4.1079", "6.5600", "1.0318"]
+    assert rows[2] == ["0.6000", "2.0000", "0.4463", "0.4000", "0.0119", "4.1079", "6.5600", "1.0318"]
 
 
 def test_it_takes_the_levels_of_a_schedule():
@@ -65,3 +65,12 @@ def test_what_it_cannot_do_is_one_sentence_and_leaves_nothing(tmp_path, monkeypa
 )
 def test_options_that_do_not_go_together_are_wrong_usage(arguments, facts):
     says(wrong_usage("tradeoff", *arguments), *facts)
+
+
+def test_a_long_schedule_is_shown_at_some_epochs():
+    done = run_cli("tradeoff", "--epochs", 600, terminal=80)
+    rows = [line.split() for line in done.stdout.splitlines() if line[:5].strip().isdecimal()]
+    assert (len(rows), rows[0][0], rows[-1][0]) == (15, "0", "599")
+    says(done.stdout, "15 of 600 epochs", "CSV and JSON have all")
+    assert len(json.loads(run_cli("tradeoff", "--epochs", 600, "--format", "json").stdout)) == 600
+    assert "epochs are shown" not in run_cli("tradeoff", "--epochs", 15).stdout
