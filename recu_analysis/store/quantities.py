@@ -131,7 +131,7 @@ class Quantity:
 
     @property
     def total_dtype(self) -> str:
-        """dtype in which windows are accumulated: float64 for sums, int64 for whole numbers."""
+        """The dtype in which windows are accumulated: float64 for sums, int64 for whole numbers."""
         return "float64" if self.merge in {"sum", "decayed sum"} else "int64"
 
     def merged(self, values: Sequence[Any]) -> Any:
@@ -181,7 +181,7 @@ class Quantity:
         return self.merge in {*RULES, *ADDED, UNION}
 
     def dtype_in(self, latent: str) -> np.dtype[Any]:
-        """numpy dtype of its tensor in a layer whose weights have dtype `latent`."""
+        """The numpy dtype of its tensor in a layer whose weights have dtype `latent`."""
         return np.dtype(latent if self.dtype == "latent" else self.dtype)
 
     def stored(self, total: np.ndarray[Any, Any], latent: str) -> np.ndarray[Any, Any]:

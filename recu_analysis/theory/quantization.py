@@ -45,7 +45,7 @@ def _square(b: ArrayLike) -> Values:
 
 
 def _outside(tau: ArrayLike) -> Values:
-    """q = 2 - 2 tau = exp(-Q / b), the share of the weights that is clamped; 1 - tau is exact in floating point."""
+    """The share of the weights that is clamped, q = 2 - 2 tau = exp(-Q / b); 1 - tau is exact in floating point."""
     return 2.0 * (1.0 - check_tau(tau))
 
 

@@ -299,7 +299,7 @@ def test_a_quantity_may_be_called_like_something_else(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["start", "end", "silent", "two words", ""])
 def test_names_that_a_quantity_cannot_have(name):
-    with pytest.raises(TypeError, match="entry of quantity .* is not valid"):
+    with pytest.raises(TypeError, match=r"entry of quantity .* is not valid"):
         Quantity.from_dict({"name": name, "of": "weights", "dtype": "float32", "merge": "sum", "kept": "default"})
 
 
