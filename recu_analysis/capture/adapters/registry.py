@@ -107,7 +107,7 @@ class Adapter:
         if isinstance(value, torch.Tensor) and value.numel() != latent.numel():
             raise InputError(
                 f"adapter {self.name!r} returns an effective weight of {value.numel()} numbers for {latent.numel()} "
-                "latent weights; the numbers must be equal"
+                "latent weights; return one number per latent weight"
             )
         if (
             isinstance(value, torch.Tensor)
@@ -122,8 +122,8 @@ class Adapter:
         shape = tuple(shape) or tuple(latent.shape)
         if torch.Size(shape).numel() != latent.numel():
             raise InputError(
-                f"adapter {self.name!r} gives the shape {'x'.join(map(str, shape))} to {latent.numel()} latent weights, "
-                "which does not fit"
+                f"adapter {self.name!r} gives the shape {'x'.join(map(str, shape))} for {latent.numel()} latent "
+                "weights, which does not fit"
             )
         return shape
 
@@ -216,8 +216,8 @@ def refuse_unusable(latent: torch.Tensor, shape: tuple[int, ...]) -> None:
     if latent.layout == torch.strided and two_valued(latent.detach().reshape(shape[0], -1)):
         if isinstance(getattr(latent, "org", None), torch.Tensor):
             raise InputError(
-                "its weight holds the signs of the last forward pass, and the latent weights are in weight.org; restore "
-                "them with weight.data.copy_(weight.org), as before each optimizer step, and then record"
+                "its weight holds the signs of the last forward pass, and the latent weights are in weight.org; "
+                "restore them with weight.data.copy_(weight.org), as before each optimizer step, and then record"
             )
         raise InputError(
             "its weight has only two values per channel: it is already binarized and has no latent weights"
