@@ -83,11 +83,11 @@ def _tables(path: Path, windows: int, jobs: int) -> None:
 
     with processes(jobs):
         for number in range(windows - TABLE_WINDOWS + 1, windows + 1):
-            layer_table(open_run(path), window=WindowSpan(number, number + 1))
+            layer_table(open_run(path), windows=WindowSpan(number, number + 1))
 
 
 def _memory(path: Path, windows: int) -> None:
-    for command in (["--window", f"1:{windows + 1}"], []):
+    for command in (["--windows", f"1:{windows + 1}"], []):
         arguments = [sys.executable, "-m", "recu_analysis", "dead-weights", str(path), *command]
         # A process between: what this one takes itself would count for those that it starts.
         done = subprocess.run([sys.executable, "-c", _MEASURE, *arguments], check=True, stdout=subprocess.PIPE)
@@ -103,7 +103,7 @@ def dead(path: Path, windows: int, jobs: int = 1) -> None:
     from recu_analysis.analysis.selection import WindowSpan
 
     with processes(jobs):
-        dead_weights(open_run(path), window=WindowSpan(1, windows + 1))
+        dead_weights(open_run(path), windows=WindowSpan(1, windows + 1))
 
 
 def readinto(files: Sequence[Path]) -> None:

@@ -75,10 +75,10 @@ def commands_of_run(run: Path) -> list[list[str]]:
     path, window, end = str(run), "{}:{}".format(*chosen(run)), str(numbers(run)[-1])
     return [
         *(["info", path], ["verify", path], ["flips", path], ["evaluate", path]),
-        *(["dead-weights", path, "--window", window, "--criterion", criterion] for criterion in CRITERIA),
-        *([name, path, "--window", window, "--tail-tau", "window"] for name in ("dead-weights", "updates")),
-        ["updates", path, "--window", window],
-        *(["fit", path, "--window", end, *raw] for raw in ([], ["--raw"])),
+        *(["dead-weights", path, "--windows", window, "--criterion", criterion] for criterion in CRITERIA),
+        *([name, path, "--windows", window, "--tail-tau", "window"] for name in ("dead-weights", "updates")),
+        ["updates", path, "--windows", window],
+        *(["fit", path, "--windows", end, *raw] for raw in ([], ["--raw"])),
         ["tradeoff", "--run", path],
     ]
 
@@ -87,16 +87,22 @@ def tables_of_run(run: Path) -> Iterator[Table]:
     """The public tables of one run, and what the run itself has as tables."""
     ask = partial(table, of=str(run), run=run)
     (first, end), last = chosen(run), numbers(run)[-1]
-    span = named("WindowSpan").parse
-    over, every, at_end = (span(f"{start}:{stop}") for start, stop in ((first, end), (0, last + 1), (last, last + 1)))
-    yield from (ask("layer_table", window=every, network=whole) for whole in (False, True))
-    yield from (ask(name, window=over) for name in ("dead_weights", "tails", "by_magnitude"))
-    yield ask("cohorts", start=first)
+    span = named("WindowSpan")
+    over, every, at_end = (span(start, stop) for start, stop in ((first, end), (0, last + 1), (last, last + 1)))
+    yield from (ask("layer_table", windows=every, network=whole) for whole in (False, True))
+    yield from (ask(name, windows=over) for name in ("dead_weights", "tails", "by_magnitude"))
+    yield ask("cohorts", **cohort_from(first))
     yield ask("decorrelation_time", after=0)
     yield from (ask(name) for name in ("transitions", "flip_table"))
-    yield from (ask("fit_table", window=at_end, raw=raw) for raw in (False, True))
-    yield ask("measured_tradeoff", window=at_end)
+    yield from (ask("fit_table", windows=at_end, raw=raw) for raw in (False, True))
+    yield ask("measured_tradeoff", windows=at_end)
     yield from (answered(f"run.{name}", str(run), partial(part, run, name)) for name in ("layers", "metrics"))
+
+
+def cohort_from(window: int) -> dict[str, Any]:
+    """The argument of `cohorts` that follows the weights from a window on: older checkouts take a number."""
+    older = "start" in inspect.signature(named("cohorts")).parameters
+    return {"start": window} if older else {"windows": f"{window}:"}
 
 
 def part(run: Path, name: str) -> Any:
@@ -109,7 +115,7 @@ def of_claims(of: str, group: Sequence[Path], beside: Sequence[Path]) -> Iterato
     """The claims of one arm, beside the runs without clamp in its folder."""
     others = [word for run in beside for word in ("--baseline", str(run))]
     yield from command(of, "claims", *map(str, group), *others)
-    yield table("claims", of, run=list(group), baseline=list(beside))
+    yield table("claims", of, runs=list(group), baseline=list(beside))
 
 
 def of_no_run() -> Iterator[Table]:
@@ -201,7 +207,7 @@ def label_of(words: Sequence[str]) -> str:
     shown = (
         word
         for before, word in pairwise(["", *words])
-        if not word.startswith("checkpoints/") and "--window" not in (before, word)
+        if not word.startswith("checkpoints/") and "--windows" not in (before, word)
     )
     return " ".join(dict.fromkeys(shown))
 

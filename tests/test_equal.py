@@ -129,14 +129,14 @@ def test_a_run_is_collected_with_its_windows_given(monkeypatch):
     run = Path("checkpoints/tau/0.85-0")
     assert equal_cells.chosen(run) == (24, 25)
     assert equal_cells.chosen(Path("checkpoints/fashion/recu-0")) == (8, 13)
-    tables = [*equal_cells.tables_of_run(run), *equal_cells.command(str(run), "fit", str(run), "--window", "24")]
+    tables = [*equal_cells.tables_of_run(run), *equal_cells.command(str(run), "fit", str(run), "--windows", "24")]
     assert not [each for each in tables if each[2] == ["error"]]
     assert ("fit", str(run), ["exit code", "said"], [["0", "''"]]) in tables
     assert len(equal.cells_of(json.loads(json.dumps(tables)))) > 1000
 
 
 def test_other_spellings_are_taken_where_they_are(monkeypatch):
-    monkeypatch.setattr(equal_cells, "SPELLINGS", {"--window": ["--windows", "--window"]})
-    assert equal_cells.spelled("--window", {"--windows"}) == "--windows"
-    assert equal_cells.typed("fit", "run", "--window", "3") == ["fit", "run", "--window", "3"]
-    assert equal_cells.label_of(["fit", "checkpoints/a", "--window", "3", "--raw"]) == "fit --raw"
+    monkeypatch.setattr(equal_cells, "SPELLINGS", {"--windows": ["--windows", "--window"]})
+    assert equal_cells.spelled("--windows", {"--window"}) == "--window"
+    assert equal_cells.typed("fit", "run", "--windows", "3") == ["fit", "run", "--windows", "3"]
+    assert equal_cells.label_of(["fit", "checkpoints/a", "--windows", "3", "--raw"]) == "fit --raw"

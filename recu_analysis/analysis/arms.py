@@ -85,6 +85,19 @@ def arms(runs: Mapping[str, Run]) -> list[Arm]:
     return found
 
 
+def comparable(found: Iterable[Arm]) -> list[list[Arm]]:
+    """Arms grouped into those that can be compared: of a network with the same layers, on the same data set."""
+    groups: list[tuple[object, list[Arm]]] = []
+    for arm in found:
+        key = layers_of(arm.first), arm.configuration.get("dataset")
+        group = next((group for other, group in groups if other == key), None)
+        if group is None:
+            groups.append((key, [arm]))
+        else:
+            group.append(arm)
+    return [group for _, group in groups]
+
+
 def arm_numbers(runs: Mapping[str, Run]) -> dict[str, int]:
     """To which experiment each run belongs, by its label, counted from 0; no run and no seed is once too often here."""
     return {label: number for number, group in enumerate(_grouped(runs)) for label in group}

@@ -10,16 +10,24 @@ import pandas as pd
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.selection import known_windows, moving_windows, with_epochs
-from recu_analysis.errors import WindowNotFoundError
+from recu_analysis.analysis.run_arguments import as_run
+from recu_analysis.analysis.selection import (
+    known_windows,
+    rows_of,
+    select_windows,
+    span_of,
+    with_epochs,
+)
 from recu_analysis.store.chain import check_connected
-from recu_analysis.store.layer_selection import numbers_text, select_layers
+from recu_analysis.store.layer_selection import select_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from recu_analysis.analysis.deadness import Mask, Movement, TailTau
     from recu_analysis.analysis.layer_pass import Answer
+    from recu_analysis.analysis.run_arguments import OneRun
+    from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
@@ -27,54 +35,55 @@ if TYPE_CHECKING:
 
 
 def cohorts(
-    run: Run, start: int, *, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str] | str | None = None
+    run: OneRun,
+    *,
+    windows: Windows | None = None,
+    layers: Sequence[str] | str | None = None,
+    tail_tau: TailTau = TAIL_TAU,
 ) -> pd.DataFrame:
     """What becomes of the weights that are in the tail, and in the core, when a window starts.
 
     Parameters
     ----------
-    run : Run
-    start : int
-        Number of the window at whose start tail and core are drawn, once.
-    tail_tau : float or "window"
-        Level of the tail.
+    run : Run or path
+    windows : int, slice, str or WindowSpan, optional
+        The windows that are followed, such as "8:". Tail and core are drawn once, at the start of the first that holds
+        updates. By default all windows from the last gap on.
     layers : str or sequence of str, optional
         Patterns of layer names.
+    tail_tau : float or "window"
+        Level of the tail.
 
     Returns
     -------
     DataFrame
-        One row a layer, window from `start` on, and cohort: layer, window, epoch, update (the last), cohort (tail or
-        core), weights; silent_fraction (no flip in this window), untouched_fraction (no flip since `start`), mobility
-        (standard deviations per update), distance (mean abs(z) at the window's end), tail_fraction (in the tail that
-        is drawn at this window's start).
+        One row a layer, window and cohort: layer, window, epoch, update (the last), cohort (tail or
+        core), weights; silent_fraction (no flip in this window), untouched_fraction (no flip since tail and core
+        were drawn), mobility (standard deviations per update), distance (mean abs(z) at the window's end),
+        tail_fraction (in the tail that is drawn at this window's start).
 
     Raises
     ------
     InputError, LayerNotFoundError, WindowNotFoundError
         If the tail, a pattern or the window is not there, or updates after it are in no window.
     """
-    windows = [window for window in moving_windows(run) if window.number >= start]
-    if not windows or windows[0].number != start:
-        known = moving_windows(run)
-        raise WindowNotFoundError(
-            f"{run.path} has the windows {numbers_text([each.number for each in known])} with updates, not {start}"
-        )
-    check_connected(windows)
-    parts = per_layer(run, select_layers(run, layers), _followed, start, tail_tau).run()
+    run = as_run(run)
+    followed = known_windows(run) if windows is None else select_windows(run, span_of(run, windows))
+    check_connected(followed)
+    numbers = tuple(window.number for window in followed)
+    parts = per_layer(run, select_layers(run, layers), _followed, numbers, tail_tau).run()
     return with_epochs(run, pd.DataFrame([row for rows in parts for row in rows]), at=2)
 
 
-def _followed(run: Run, spec: LayerSpec, start: int, tail_tau: TailTau) -> Answer[list[Row]]:
+def _followed(run: Run, spec: LayerSpec, numbers: tuple[int, ...], tail_tau: TailTau) -> Answer[list[Row]]:
     """Rows of one layer, window by window; weights that are not finite drop out when they are."""
     tail: Mask = np.zeros(spec.weights, dtype=np.bool_)
     touched = np.zeros(spec.weights, dtype=np.bool_)
     rows: list[Row] = []
-    for window in moving_windows(run):
-        if window.number < start:
-            continue
+    for number in numbers:
+        window = run.window(number)
         moved = movement(spec, (yield over([window], MOVEMENT)), tail_tau)
-        if window.number == start:
+        if number == numbers[0]:
             tail[moved.valid] = moved.tail
         touched[moved.valid] |= ~moved.silent
         known = {"layer": spec.name, "window": window.number, "update": window.last_update}
@@ -94,16 +103,24 @@ def _cohort(moved: Movement, members: Mask, touched: Mask) -> Row:
     }
 
 
-def transitions(run: Run, *, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str] | str | None = None) -> pd.DataFrame:
+def transitions(
+    run: OneRun,
+    *,
+    windows: Windows | None = None,
+    layers: Sequence[str] | str | None = None,
+    tail_tau: TailTau = TAIL_TAU,
+) -> pd.DataFrame:
     """From one window to the next: tail weights that fall silent or flip again, with the core's rates beside them.
 
     Parameters
     ----------
-    run : Run
-    tail_tau : float or "window"
-        Level of the tail, drawn at the start of the earlier window.
+    run : Run or path
+    windows : int, slice, str or WindowSpan, optional
+        Only the rows of these windows, such as "8:13" (without 13); by default of all.
     layers : str or sequence of str, optional
         Patterns of layer names.
+    tail_tau : float or "window"
+        Level of the tail, drawn at the start of the earlier window.
 
     Returns
     -------
@@ -117,9 +134,11 @@ def transitions(run: Run, *, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str]
     InputError, LayerNotFoundError, WindowNotFoundError
         If the tail or a pattern is not there, or the run holds no window with updates.
     """
+    run = as_run(run)
     parts = per_layer(run, select_layers(run, layers), _changes, tail_tau).run()
     columns = ["layer", "window", *(f"{k}_fraction{p}" for p in ("", "_core") for k in ("died", "revived"))]
-    return with_epochs(run, pd.DataFrame([row for part in parts for row in part], columns=columns), at=2)
+    table = with_epochs(run, pd.DataFrame([row for part in parts for row in part], columns=columns), at=2)
+    return table if windows is None else rows_of(run, table, windows)
 
 
 def _changes(run: Run, spec: LayerSpec, tail_tau: TailTau) -> Answer[list[Row]]:

@@ -6,32 +6,34 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from recu_analysis.analysis.arms import arms, differing, layers_of, sampled
+from recu_analysis.analysis.arms import arms, comparable, differing, layers_of, sampled
 from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights_query, totals
 from recu_analysis.analysis.final_windows import equal_final_windows
 from recu_analysis.analysis.logged import last_logged
-from recu_analysis.analysis.query import gathered
+from recu_analysis.analysis.query import gather, gathered
+from recu_analysis.analysis.run_arguments import as_runs
 from recu_analysis.analysis.selection import decay_time
 from recu_analysis.errors import InputError
 from recu_analysis.theory.intervals import student
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from recu_analysis.analysis.arms import Arm
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.store.run import Run
 
 
-def compare(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
+def compare(runs: SeveralRuns, *, tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
     """What runs ended with, over the final windows.
 
     Parameters
     ----------
-    runs : mapping of str to Run
-        Runs by the labels of the rows.
+    runs : run or path, sequence, or mapping of labels to runs
+        The rows have the labels of a mapping, else the names of the folders.
     tail_tau : float or "window"
         Level of the tail.
 
@@ -52,7 +54,7 @@ def compare(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.DataFra
     WindowNotFoundError
         If a run holds no window with updates.
     """
-    return compare_query(runs, tail_tau).run()
+    return compare_query(as_runs(runs), tail_tau).run()
 
 
 def compare_query(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> Query[pd.DataFrame]:
@@ -81,30 +83,32 @@ def _row(label: str, run: Run, window: WindowSpan, table: pd.DataFrame) -> dict[
     }
 
 
-def differing_settings(runs: Mapping[str, Run]) -> pd.DataFrame:
+def differing_settings(runs: SeveralRuns) -> pd.DataFrame:
     """Settings of the configurations in which runs differ.
 
     Parameters
     ----------
-    runs : mapping of str to Run
-        Runs by the labels of the rows.
+    runs : run or path, sequence, or mapping of labels to runs
+        The rows have the labels of a mapping, else the names of the folders.
 
     Returns
     -------
     DataFrame
         One row a run, one column a setting that is not the same in all; None where a run has no such setting.
     """
+    runs = as_runs(runs)
     different = {name: [run.configuration.get(name) for run in runs.values()] for name in differing(runs.values())}
     return pd.DataFrame(different, index=pd.Index(list(runs), name="run"), dtype=object).reset_index()
 
 
-def over_seeds(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
+def over_seeds(runs: SeveralRuns, *, tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
     """Means of `compare` over the seeds of each experiment, with Student's 95 % intervals.
 
     Parameters
     ----------
-    runs : mapping of str to Run
-        All of them with the same layers.
+    runs : run or path, sequence, or mapping of labels to runs
+        Runs of other layers, or on another data set (the setting dataset), are compared among themselves: their final
+        windows hold the same number of updates.
     tail_tau : float or "window"
         Level of the tail.
 
@@ -112,31 +116,37 @@ def over_seeds(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.Data
     -------
     DataFrame
         One row an experiment (see `recu_analysis.analysis.arms.arms`; a run that says no seed is one by itself): group
-        (its name in a list of runs, else the labels of its runs), seeds (how many), and each number of `compare` with
+        (its name in a list of runs, else the labels of its runs), dataset (of its configuration; None where that does
+        not say one), seeds (how many), and each number of `compare` with
         _low and _high and _std (over seeds, n - 1), NaN for fewer than two seeds; all of them NaN where one of the
         seeds has no such number.
 
     Raises
     ------
     InputError
-        If the runs have different layers, or one run or one seed of an experiment is there twice.
+        If one run or one seed of an experiment is there twice, or the windows of runs that are compared make no final
+        windows of the same number of updates.
     WindowNotFoundError
         If a run holds no window with updates.
     """
-    return over_seeds_query(runs, tail_tau).run()
+    return over_seeds_query(as_runs(runs), tail_tau).run()
 
 
 def over_seeds_query(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> Query[pd.DataFrame]:
     """The query of `over_seeds`; it raises what that raises."""
-    check_same_layers(runs)
-    found = arms(runs)
-    return compare_query(runs, tail_tau).then(
-        lambda table: pd.DataFrame([_group(arm, table.set_index("run").loc[list(arm.runs)]) for arm in found])
-    )
+    groups = comparable(arms(runs))
+    tables = [compare_query({k: run for arm in group for k, run in arm.runs.items()}, tail_tau) for group in groups]
+    return gather(*tables).then(lambda found: _over_arms(groups, found))
+
+
+def _over_arms(groups: Sequence[Sequence[Arm]], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """A row an arm, from the tables of `compare` of the arms that can be compared."""
+    of_runs = pd.concat(tables).set_index("run")
+    return pd.DataFrame([_group(arm, of_runs.loc[list(arm.runs)]) for group in groups for arm in group])
 
 
 def _group(arm: Arm, rows: pd.DataFrame) -> dict[str, Any]:
-    result: dict[str, Any] = {"group": arm.label, "seeds": len(rows)}
+    result: dict[str, Any] = {"group": arm.label, "dataset": arm.configuration.get("dataset"), "seeds": len(rows)}
     for name in rows.columns.drop(["first_window", "last_window", "exact"]):
         value = student(rows[name].to_list())
         result |= {name: value.estimate, f"{name}_low": value.low, f"{name}_high": value.high}

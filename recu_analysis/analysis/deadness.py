@@ -11,6 +11,7 @@ import pandas as pd
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.run_arguments import as_run
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.errors import InputError, NotRecordedError, unknown
 from recu_analysis.store.layer_selection import select_layers
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.selection import WindowSpan
+    from recu_analysis.analysis.run_arguments import OneRun
+    from recu_analysis.analysis.selection import Windows, WindowSpan
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.record import MergedRecord
     from recu_analysis.store.run import Run
@@ -248,26 +250,27 @@ def check_criterion(criterion: str) -> Criterion:
 
 
 def dead_weights(
-    run: Run,
-    criterion: str = "tail-silent",
-    tail_tau: TailTau = TAIL_TAU,
+    run: OneRun,
     *,
-    window: WindowSpan | None = None,
+    windows: Windows | None = None,
     layers: Sequence[str] | str | None = None,
+    tail_tau: TailTau = TAIL_TAU,
+    criterion: str = "tail-silent",
 ) -> pd.DataFrame:
     """Dead weights of every layer over a span of windows merged into one.
 
     Parameters
     ----------
-    run : Run
-    criterion : str
-        The criterion of column `dead_fraction`: tail-silent, tail, silent, still or tail-still.
-    tail_tau : float or "window"
-        Level of the tail, taken at the start of the range.
-    window : WindowSpan, optional
-        By default the final windows; see `recu_analysis.analysis.final_windows`.
+    run : Run or path
+    windows : int, slice, str or WindowSpan, optional
+        Windows by their numbers, such as "8:13" (without 13); by default the final windows, see
+        `recu_analysis.analysis.final_windows`.
     layers : str or sequence of str, optional
         Patterns of layer names.
+    tail_tau : float or "window"
+        Level of the tail, taken at the start of the windows.
+    criterion : str
+        The criterion of column `dead_fraction`: tail-silent, tail, silent, still or tail-still.
 
     Returns
     -------
@@ -285,8 +288,8 @@ def dead_weights(
     NotRecordedError
         If the criterion needs zpath and the run was recorded without.
     """
-    at = choose(run, window)
-    return dead_weights_query(run, at, criterion, tail_tau, layers).run()
+    run = as_run(run)
+    return dead_weights_query(run, choose(run, windows), criterion, tail_tau, layers).run()
 
 
 def dead_weights_query(

@@ -14,6 +14,7 @@ from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights_query, totals
 from recu_analysis.analysis.distance import COLUMNS, RATIOS, channel_sums_query, ratio
 from recu_analysis.analysis.final_windows import equal_final_windows
 from recu_analysis.analysis.query import gather, gathered
+from recu_analysis.analysis.run_arguments import as_runs
 from recu_analysis.analysis.selection import WindowSpan, moving_windows
 from recu_analysis.errors import InputError
 from recu_analysis.store.layer_selection import select_layers
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
@@ -59,7 +61,7 @@ STATISTICS: dict[str, Callable[[Values], Values]] = {
 
 
 def layer_differences(
-    runs: Mapping[str, Run], *, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str] | str | None = None
+    runs: SeveralRuns, *, layers: Sequence[str] | str | None = None, tail_tau: TailTau = TAIL_TAU
 ) -> pd.DataFrame:
     """Differences of every layer's statistics to those of the first run, or of its group of seeds.
 
@@ -70,12 +72,12 @@ def layer_differences(
 
     Parameters
     ----------
-    runs : mapping of str to Run
-        Two or more runs of one network, by their labels.
-    tail_tau : float or "window"
-        Level of the tail.
+    runs : run or path, sequence, or mapping of labels to runs
+        Two or more runs of one network.
     layers : str or sequence of str, optional
         Patterns of layer names.
+    tail_tau : float or "window"
+        Level of the tail.
 
     Returns
     -------
@@ -93,7 +95,7 @@ def layer_differences(
     LayerNotFoundError, WindowNotFoundError
         If a pattern matches nothing, or a run holds no window with updates.
     """
-    return layer_differences_query(runs, tail_tau, layers).run()
+    return layer_differences_query(as_runs(runs), tail_tau, layers).run()
 
 
 def layer_differences_query(
@@ -155,13 +157,13 @@ def _difference(values: Sequence[tuple[Interval, Interval]]) -> dict[str, float 
     }
 
 
-def curves(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
+def curves(runs: SeveralRuns, *, tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
     """What runs logged and how their weights moved, window by window, over the epochs.
 
     Parameters
     ----------
-    runs : mapping of str to Run
-        Runs by their labels.
+    runs : run or path, sequence, or mapping of labels to runs
+        Labels of a mapping, else the names of the folders, are in the column run.
     tail_tau : float or "window"
         Level of the tail.
 
@@ -177,7 +179,7 @@ def curves(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> pd.DataFram
     WindowNotFoundError
         If a run holds no window with updates.
     """
-    return curves_query(runs, tail_tau).run()
+    return curves_query(as_runs(runs), tail_tau).run()
 
 
 def curves_query(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> Query[pd.DataFrame]:

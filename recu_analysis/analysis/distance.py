@@ -14,6 +14,7 @@ from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.run_arguments import as_run
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.intervals import over_channels
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.deadness import Movement, TailTau
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.selection import WindowSpan
+    from recu_analysis.analysis.run_arguments import OneRun
+    from recu_analysis.analysis.selection import Windows, WindowSpan
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.record import MergedRecord
     from recu_analysis.store.run import Run
@@ -167,23 +169,24 @@ RATIOS = {
 
 
 def tails(
-    run: Run,
+    run: OneRun,
     *,
-    tail_tau: TailTau = TAIL_TAU,
-    window: WindowSpan | None = None,
+    windows: Windows | None = None,
     layers: Sequence[str] | str | None = None,
+    tail_tau: TailTau = TAIL_TAU,
 ) -> pd.DataFrame:
     """Tail and core of every layer beside each other, and whether the tail is stuck or only far from zero.
 
     Parameters
     ----------
-    run : Run
-    tail_tau : float or "window"
-        Level of the tail, taken at the start of the range.
-    window : WindowSpan, optional
-        By default the final windows; see `recu_analysis.analysis.final_windows`.
+    run : Run or path
+    windows : int, slice, str or WindowSpan, optional
+        Windows by their numbers, such as "8:13" (without 13); by default the final windows, see
+        `recu_analysis.analysis.final_windows`.
     layers : str or sequence of str, optional
         Patterns of layer names.
+    tail_tau : float or "window"
+        Level of the tail, taken at the start of the windows.
 
     Returns
     -------
@@ -202,7 +205,8 @@ def tails(
     InputError, LayerNotFoundError, WindowNotFoundError
         If the tail, a pattern or the range is not there.
     """
-    return tails_query(run, choose(run, window), tail_tau, layers).run()
+    run = as_run(run)
+    return tails_query(run, choose(run, windows), tail_tau, layers).run()
 
 
 def tails_query(

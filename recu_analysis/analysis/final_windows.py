@@ -12,12 +12,13 @@ import numpy as np
 
 from recu_analysis.analysis.layer_pass import ahead, over
 from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.run_arguments import as_run
 from recu_analysis.analysis.selection import (
     WindowSpan,
     known_windows,
     last_half,
     moving_windows,
-    window_numbered,
+    span_of,
 )
 from recu_analysis.errors import InputError
 from recu_analysis.store.chain import begins_anew, start_known
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import OneRun
+    from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
@@ -75,21 +78,21 @@ def _autocorrelations(layers: Query[list[Products]]) -> Query[list[float]]:
 
 def _to_end(run: Run, spec: LayerSpec, firsts: tuple[int, ...], last: int) -> Answer[Products]:
     """From the start of each of some windows to the end of one."""
-    end = (yield ahead(window_numbered(run, last))).scored
+    end = (yield ahead(run.window(last))).scored
     found: Products = []
     for first in firsts:
-        start = yield over([window_numbered(run, first)], {"start"})
+        start = yield over([run.window(first)], {"start"})
         found.append(_product(spec, start.scored_start, end))
     return found
 
 
 def _from_start(run: Run, spec: LayerSpec, first: int, lasts: tuple[int, ...]) -> Answer[Products]:
     """From the start of a window to the end of each of some windows, of which it may be the first."""
-    record = yield over([window_numbered(run, first)], {"start", "end"} if first == lasts[0] else {"start"})
+    record = yield over([run.window(first)], {"start", "end"} if first == lasts[0] else {"start"})
     start = record.scored_start
     found = [_product(spec, start, record.scored)] if first == lasts[0] else []
     for last in lasts[len(found) :]:
-        record = yield over([window_numbered(run, last)], {"end"})
+        record = yield over([run.window(last)], {"end"})
         found.append(_product(spec, start, record.scored))
     return found
 
@@ -132,9 +135,9 @@ def final_windows(run: Run) -> FinalWindows:
     return _FOUND[run]
 
 
-def choose(run: Run, window: WindowSpan | None) -> WindowSpan:
-    """The windows that the caller named; where none were, the final windows."""
-    return final_windows(run).span if window is None else window
+def choose(run: Run, windows: Windows | None) -> WindowSpan:
+    """The windows that a caller chose, see `span_of`; where that is None, the final windows."""
+    return final_windows(run).span if windows is None else span_of(run, windows)
 
 
 _FOUND: WeakKeyDictionary[Run, FinalWindows] = WeakKeyDictionary()
@@ -215,12 +218,12 @@ def common_final_windows(runs: Mapping[str, Run]) -> dict[str, WindowSpan]:
         return {label: final_windows(run).span for label, run in runs.items()}
 
 
-def decorrelation_time(run: Run, *, after: int, layers: Sequence[str] | str | None = None) -> int | None:
+def decorrelation_time(run: OneRun, *, after: int, layers: Sequence[str] | str | None = None) -> int | None:
     """How many windows after one until their autocorrelation is at most 1/2; None where the run ends before.
 
     Parameters
     ----------
-    run : Run
+    run : Run or path
     after : int
         Number of the window at whose end they begin.
     layers : str or sequence of str, optional
@@ -234,8 +237,10 @@ def decorrelation_time(run: Run, *, after: int, layers: Sequence[str] | str | No
     Raises
     ------
     LayerNotFoundError, WindowNotFoundError
-        If a pattern matches nothing, or the run holds no window with updates.
+        If a pattern matches nothing, or the run does not have that window, or none with updates.
     """
+    run = as_run(run)
+    run.window(after)
     specs = select_layers(run, layers)
     later = _unbroken([window for window in moving_windows(run) if window.number > after])
     seen = 0

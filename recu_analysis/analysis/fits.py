@@ -11,9 +11,10 @@ import pandas as pd
 from recu_analysis.analysis.channels import by_blocks, measured_channels
 from recu_analysis.analysis.layer_pass import ahead
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.selection import WindowSpan, window_numbered
+from recu_analysis.analysis.run_arguments import as_run
+from recu_analysis.analysis.selection import span_of
 from recu_analysis.errors import InputError, WindowNotFoundError
-from recu_analysis.store.layer_selection import numbers_text, select_layers
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory import quantization
 from recu_analysis.theory.empirical import clamped_entropy as measured_entropy
 from recu_analysis.theory.empirical import quantized, sign_entropy
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.channels import Channels
     from recu_analysis.analysis.layer_pass import Answer
+    from recu_analysis.analysis.run_arguments import OneRun
+    from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
@@ -43,7 +46,7 @@ _DISTANCES = ("ks_laplace", "ks_normal", "aic_normal", "aic_gennorm", "scale_rat
 
 
 def fit_table(
-    run: Run, *, window: WindowSpan | None = None, layers: Sequence[str] | str | None = None, raw: bool = False
+    run: OneRun, *, windows: Windows | None = None, layers: Sequence[str] | str | None = None, raw: bool = False
 ) -> pd.DataFrame:
     """Laplace, normal and generalised normal against the weights of every layer, at the end of a window.
 
@@ -53,9 +56,9 @@ def fit_table(
 
     Parameters
     ----------
-    run : Run
-    window : WindowSpan, optional
-        The state at its end; the last window by default.
+    run : Run or path
+    windows : int, slice, str or WindowSpan, optional
+        The state at the end of these windows, such as 12 or ":13"; the end of the run by default.
     layers : str or sequence of str, optional
         Patterns of layer names.
     raw : bool
@@ -79,33 +82,29 @@ def fit_table(
     LayerNotFoundError, WindowNotFoundError
         If a pattern or the window is not there.
     """
-    at = window_at(run, window)
+    run = as_run(run)
+    at = window_at(run, windows)
     return pd.DataFrame(per_layer(run, select_layers(run, layers), _fit_layer, at.number, raw).run())
 
 
-def window_at(run: Run, window: WindowSpan | None) -> Window:
-    """The window at whose end a state is taken: the last of a range, or of the run.
+def window_at(run: Run, windows: Windows | None) -> Window:
+    """The window at whose end a state is taken: the last of those that a caller chose, or of the run.
 
     Raises
     ------
+    InputError
+        If it is no choice of windows.
     WindowNotFoundError
         If the run has no such window.
     """
     if not len(run.windows):
         lost = f" ({run.problems[0]})" if run.problems else ""
         raise WindowNotFoundError(f"{run.path} holds no window{lost}; record() writes the first one when it starts")
-    if window is None:
-        return run.windows[-1]
-    for each in run.windows:
-        if each.number == window.last:
-            return each
-    raise WindowNotFoundError(
-        f"{run.path} has the windows {numbers_text([each.number for each in run.windows])}, not {window.last}"
-    )
+    return run.windows[-1] if windows is None else run.window(span_of(run, windows).last)
 
 
 def _fit_layer(run: Run, spec: LayerSpec, number: int, raw: bool) -> Answer[Row]:
-    record = yield ahead(window_numbered(run, number))
+    record = yield ahead(run.window(number))
     transform = WeightTransform() if raw else spec.transform or WeightTransform()
     of_z, of_signs = (record.end, record.end) if raw else (record.scored, record.operand)
     scored, operand = measured_channels(of_z), measured_channels(of_signs)

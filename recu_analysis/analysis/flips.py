@@ -11,7 +11,8 @@ from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
 from recu_analysis.analysis.layer_pass import ahead, over
 from recu_analysis.analysis.layers import by_window, initial_signs
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.selection import known_windows
+from recu_analysis.analysis.run_arguments import as_run
+from recu_analysis.analysis.selection import known_windows, rows_of
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.standardize import autocorrelation
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.deadness import Movement
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import OneRun
+    from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
@@ -36,12 +39,16 @@ STRIP = 0.2
 BOP_FLOOR = math.exp(-9.0)
 
 
-def flip_table(run: Run, layers: Sequence[str] | str | None = None) -> pd.DataFrame:
+def flip_table(
+    run: OneRun, *, windows: Windows | None = None, layers: Sequence[str] | str | None = None
+) -> pd.DataFrame:
     """How often signs flip in every layer and window, what the flip law predicts, and how many are locked in.
 
     Parameters
     ----------
-    run : Run
+    run : Run or path
+    windows : int, slice, str or WindowSpan, optional
+        Only the rows of these windows, such as "8:13" (without 13); by default of all.
     layers : str or sequence of str, optional
         Patterns of layer names.
 
@@ -63,7 +70,9 @@ def flip_table(run: Run, layers: Sequence[str] | str | None = None) -> pd.DataFr
     LayerNotFoundError, WindowNotFoundError
         If a pattern matches nothing, or the run holds no window with updates.
     """
-    return flip_table_query(run, layers).run()
+    run = as_run(run)
+    table = flip_table_query(run, layers).run()
+    return table if windows is None else rows_of(run, table, windows)
 
 
 def flip_table_query(run: Run, layers: Sequence[str] | str | None = None) -> Query[pd.DataFrame]:

@@ -12,7 +12,8 @@ from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, movement
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.selection import select_windows, window_numbered
+from recu_analysis.analysis.run_arguments import as_run
+from recu_analysis.analysis.selection import select_windows
 from recu_analysis.store.layer_selection import select_layer
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.selection import WindowSpan
+    from recu_analysis.analysis.run_arguments import OneRun
+    from recu_analysis.analysis.selection import Windows, WindowSpan
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
@@ -30,20 +32,22 @@ if TYPE_CHECKING:
 
 
 def weight_histogram(
-    run: Run, layer: str, *, bins: int = 81, tail_tau: TailTau = TAIL_TAU, window: WindowSpan | None = None
+    run: OneRun, *, layer: str, windows: Windows | None = None, tail_tau: TailTau = TAIL_TAU, bins: int = 81
 ) -> pd.DataFrame:
     """Histogram of one layer's standard scores at the start of a span of windows, by what became of the weights.
 
     Parameters
     ----------
-    run : Run
+    run : Run or path
     layer : str
         Its name, or a pattern that matches one layer.
+    windows : int, slice, str or WindowSpan, optional
+        Windows by their numbers, such as "8:13" (without 13); by default the final windows, see
+        `recu_analysis.analysis.final_windows`.
+    tail_tau : float or "window"
+        Level of the tail, taken at the start of the windows.
     bins : int
         Number of bins of equal width, symmetric about 0.
-    tail_tau : float or "window"
-    window : WindowSpan, optional
-        By default the final windows; see `recu_analysis.analysis.final_windows`.
 
     Returns
     -------
@@ -56,7 +60,8 @@ def weight_histogram(
     InputError
         If the pattern matches several layers.
     """
-    return weight_histogram_query(run, layer, choose(run, window), bins, tail_tau).run()
+    run = as_run(run)
+    return weight_histogram_query(run, layer, choose(run, windows), bins, tail_tau).run()
 
 
 def weight_histogram_query(
@@ -98,7 +103,7 @@ def _score_counts(run: Run, spec: LayerSpec, numbers: tuple[int, ...], reach: fl
     edges = np.linspace(-reach, reach, bins + 1)
     counts: Counts = []
     for number in numbers:
-        record = yield over([window_numbered(run, number)], {"end"})
+        record = yield over([run.window(number)], {"end"})
         scores = record.z_end[np.isfinite(record.z_end)]
         counts.append(np.histogram(scores, edges)[0].tolist())
     return counts

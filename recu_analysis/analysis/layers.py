@@ -13,9 +13,10 @@ from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
 from recu_analysis.analysis.layer_pass import ahead, over
 from recu_analysis.analysis.network import network_table
 from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.run_arguments import as_run
 from recu_analysis.analysis.selection import (
     select_windows,
-    window_numbered,
+    span_of,
     with_epochs,
 )
 from recu_analysis.store.chain import start_known
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.deadness import Mask, Movement, TailTau
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.selection import WindowSpan
+    from recu_analysis.analysis.run_arguments import OneRun
+    from recu_analysis.analysis.selection import Windows, WindowSpan
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.record import MergedRecord
     from recu_analysis.store.run import Run
@@ -43,25 +45,25 @@ Row = dict[str, Any]
 
 
 def layer_table(
-    run: Run,
-    tail_tau: TailTau = TAIL_TAU,
+    run: OneRun,
     *,
-    window: WindowSpan | None = None,
+    windows: Windows | None = None,
     layers: Sequence[str] | str | None = None,
+    tail_tau: TailTau = TAIL_TAU,
     network: bool = False,
 ) -> pd.DataFrame:
     """State and movement of every layer in every window, or in a span of windows merged into one.
 
     Parameters
     ----------
-    run : Run
+    run : Run or path
+    windows : int, slice, str or WindowSpan, optional
+        Merge these windows, such as "8:13" (without 13), into one row a layer; every window by itself by default.
+    layers : str or sequence of str, optional
+        Patterns of layer names.
     tail_tau : float or "window"
         Level of the tail, which is the 2 (1 - tail_tau) of a layer's weights with the largest abs(z) at the
         window's start.
-    window : WindowSpan, optional
-        Merge these windows into one row a layer; every window by itself by default.
-    layers : str or sequence of str, optional
-        Patterns of layer names.
     network : bool
         One row a window for those layers together instead of one a layer; see
         `recu_analysis.analysis.network.network_table`.
@@ -89,7 +91,9 @@ def layer_table(
     InputError, LayerNotFoundError, WindowNotFoundError
         If the tail, a pattern or the range is not there.
     """
-    table = layer_table_query(run, tail_tau, window=window, layers=layers).run()
+    run = as_run(run)
+    span = None if windows is None else span_of(run, windows)
+    table = layer_table_query(run, tail_tau, window=span, layers=layers).run()
     return network_table(table) if network else table
 
 
@@ -132,7 +136,7 @@ def _rows(run: Run, spec: LayerSpec, tail_tau: TailTau, chosen: WindowSpan | tup
 def _groups(run: Run, chosen: WindowSpan | tuple[int, ...]) -> list[list[Window]]:
     """The windows of every row: of one range together, or each by itself."""
     if isinstance(chosen, tuple):
-        return [[window_numbered(run, number)] for number in chosen]
+        return [[run.window(number)] for number in chosen]
     return [select_windows(run, chosen)]
 
 

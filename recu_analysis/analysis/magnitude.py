@@ -13,6 +13,7 @@ from recu_analysis.analysis.distance import drift
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.run_arguments import as_run
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.errors import InputError
 from recu_analysis.store.layer_selection import select_layers
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.selection import WindowSpan
+    from recu_analysis.analysis.run_arguments import OneRun
+    from recu_analysis.analysis.selection import Windows, WindowSpan
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.record import MergedRecord
     from recu_analysis.store.run import Run
@@ -48,11 +50,11 @@ BANDS = ("mobility", "flip_probability", "sign_changes", "gradient")
 
 
 def by_magnitude(
-    run: Run,
+    run: OneRun,
     *,
-    bins: int = 20,
-    window: WindowSpan | None = None,
+    windows: Windows | None = None,
     layers: Sequence[str] | str | None = None,
+    bins: int = 20,
 ) -> pd.DataFrame:
     """Movement and flips against abs(z) at the start of a span of windows, in quantile bins.
 
@@ -61,12 +63,14 @@ def by_magnitude(
 
     Parameters
     ----------
-    run : Run
-    bins : int
-    window : WindowSpan, optional
-        By default the final windows; see `recu_analysis.analysis.final_windows`.
+    run : Run or path
+    windows : int, slice, str or WindowSpan, optional
+        Windows by their numbers, such as "8:13" (without 13); by default the final windows, see
+        `recu_analysis.analysis.final_windows`.
     layers : str or sequence of str, optional
         Patterns of layer names.
+    bins : int
+        How many, each of as many weights.
 
     Returns
     -------
@@ -85,7 +89,8 @@ def by_magnitude(
     InputError
         If a layer has fewer weights than there are bins.
     """
-    return by_magnitude_query(run, choose(run, window), bins, layers).run()
+    run = as_run(run)
+    return by_magnitude_query(run, choose(run, windows), bins, layers).run()
 
 
 def by_magnitude_query(

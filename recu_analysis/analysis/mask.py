@@ -12,6 +12,7 @@ import pandas as pd
 from recu_analysis.analysis.layer_pass import ahead
 from recu_analysis.analysis.magnitude import by_magnitude_query
 from recu_analysis.analysis.query import gather, per_layer
+from recu_analysis.analysis.run_arguments import as_run
 from recu_analysis.analysis.selection import WindowSpan, moving_windows
 from recu_analysis.errors import NotRecordedError
 from recu_analysis.store.layer_selection import select_layers
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import OneRun
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
@@ -31,7 +33,13 @@ LEVELS = (0.51, 0.85, 0.99, 1.0)
 SCALES = (math.sqrt(0.5), 2.0)
 
 
-def signs_changed(run: Run, levels: Sequence[float] = LEVELS, scales: Sequence[float] = SCALES) -> pd.DataFrame:
+def signs_changed(
+    run: OneRun,
+    *,
+    layers: Sequence[str] | str | None = None,
+    levels: Sequence[float] = LEVELS,
+    scales: Sequence[float] = SCALES,
+) -> pd.DataFrame:
     """How many signs of the weights at the end of a run a standardisation to b* and a clamp at tau change.
 
     What a binary layer puts out depends on its weights by their signs alone. Channels that hold NaN or infinity, which
@@ -39,7 +47,9 @@ def signs_changed(run: Run, levels: Sequence[float] = LEVELS, scales: Sequence[f
 
     Parameters
     ----------
-    run : Run
+    run : Run or path
+    layers : str or sequence of str, optional
+        Patterns of layer names.
     levels : sequence of float
         Levels tau, in (0.5, 1].
     scales : sequence of float
@@ -55,7 +65,7 @@ def signs_changed(run: Run, levels: Sequence[float] = LEVELS, scales: Sequence[f
     InputError
         If a level or a scale is out of its range.
     """
-    return signs_changed_query(run, levels, scales).run()
+    return signs_changed_query(as_run(run), levels, scales, layers).run()
 
 
 def signs_changed_query(
@@ -91,12 +101,12 @@ def _signs(run: Run, spec: LayerSpec, levels: tuple[float, ...], scales: tuple[f
     )
 
 
-def gradients(run: Run, bins: int = 20) -> pd.DataFrame:
+def gradients(run: OneRun, *, bins: int = 20) -> pd.DataFrame:
     """Mean absolute loss gradient against abs(z) in the last window, in which weights move least.
 
     Parameters
     ----------
-    run : Run
+    run : Run or path
         Recorded with the quantity grad.
     bins : int
         Of equally many weights.
@@ -114,7 +124,7 @@ def gradients(run: Run, bins: int = 20) -> pd.DataFrame:
     WindowNotFoundError
         If it holds no window with updates.
     """
-    return gradients_query(run, bins).run()
+    return gradients_query(as_run(run), bins).run()
 
 
 def gradients_query(run: Run, bins: int = 20) -> Query[pd.DataFrame]:

@@ -11,7 +11,7 @@ from recu_analysis.analysis.channels import by_blocks, measured_channels
 from recu_analysis.analysis.fits import window_at
 from recu_analysis.analysis.layer_pass import ahead
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.selection import window_numbered
+from recu_analysis.analysis.run_arguments import as_run
 from recu_analysis.analysis.tradeoff import check_levels, closed_forms
 from recu_analysis.errors import InputError
 from recu_analysis.store.layer_selection import select_layers
@@ -23,18 +23,19 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.selection import WindowSpan
+    from recu_analysis.analysis.run_arguments import OneRun
+    from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
 
 def measured_tradeoff(
-    run: Run,
+    run: OneRun,
+    *,
+    windows: Windows | None = None,
+    layers: Sequence[str] | str | None = None,
     tau: tuple[float, float] = (0.85, 0.99),
     points: int = 8,
-    *,
-    layers: Sequence[str] | str | None = None,
-    window: WindowSpan | None = None,
 ) -> pd.DataFrame:
     """What the weights of a run's layers really have where `tradeoff` has closed forms for Laplace weights.
 
@@ -44,13 +45,13 @@ def measured_tradeoff(
 
     Parameters
     ----------
-    run : Run
-    tau, points
-        Levels, as in `tradeoff`.
+    run : Run or path
+    windows : int, slice, str or WindowSpan, optional
+        The state at the end of these windows, such as 12 or ":13"; the end of the run by default.
     layers : str or sequence of str, optional
         Patterns of layer names.
-    window : WindowSpan, optional
-        The state at its end; the last window by default.
+    tau, points
+        Levels, as in `tradeoff`.
 
     Returns
     -------
@@ -64,7 +65,7 @@ def measured_tradeoff(
     InputError, LayerNotFoundError, WindowNotFoundError
         If a level, a pattern or the window is not there, or a layer has no weights to measure.
     """
-    return measured_tradeoff_query(run, tau, points, layers=layers, window=window).run()
+    return measured_tradeoff_query(as_run(run), tau, points, layers=layers, windows=windows).run()
 
 
 def measured_tradeoff_query(
@@ -73,23 +74,23 @@ def measured_tradeoff_query(
     points: int = 8,
     *,
     layers: Sequence[str] | str | None = None,
-    window: WindowSpan | None = None,
+    windows: Windows | None = None,
 ) -> Query[pd.DataFrame]:
     """The query of `measured_tradeoff`."""
-    tables = measured_layers_query(run, select_layers(run, layers), tau, points, window)
+    tables = measured_layers_query(run, select_layers(run, layers), tau, points, windows)
     return tables.then(lambda found: pd.concat(found, ignore_index=True))
 
 
 def measured_layers_query(
-    run: Run, layers: Sequence[LayerSpec], tau: tuple[float, float], points: int, window: WindowSpan | None = None
+    run: Run, layers: Sequence[LayerSpec], tau: tuple[float, float], points: int, windows: Windows | None = None
 ) -> Query[list[pd.DataFrame]]:
     """The rows of `measured_tradeoff`, a table a layer."""
     levels = tuple(check_levels(tau, points).tolist())
-    return per_layer(run, layers, _measured, window_at(run, window).number, levels)
+    return per_layer(run, layers, _measured, window_at(run, windows).number, levels)
 
 
 def _measured(run: Run, spec: LayerSpec, number: int, levels: tuple[float, ...]) -> Answer[pd.DataFrame]:
-    record = yield ahead(window_numbered(run, number))
+    record = yield ahead(run.window(number))
     transform = spec.transform or WeightTransform()
     channels = measured_channels(record.operand)
     if not channels.rows.size:

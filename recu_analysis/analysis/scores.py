@@ -12,36 +12,38 @@ from scipy.special import gamma
 from recu_analysis.analysis.channels import measured_channels
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.selection import window_numbered, with_epochs
+from recu_analysis.analysis.run_arguments import as_run
+from recu_analysis.analysis.selection import span_of, with_epochs
 from recu_analysis.errors import InputError, WindowNotFoundError
-from recu_analysis.store.layer_selection import numbers_text, select_layer
+from recu_analysis.store.layer_selection import select_layer
 from recu_analysis.theory.gennorm import shape_estimate
 from recu_analysis.theory.laplace import scale_estimate
 from recu_analysis.theory.standardize import standard_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import OneRun
+    from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
 
 
-def score_histogram(run: Run, layer: str, windows: Sequence[int] | None = None, *, bins: int = 61) -> pd.DataFrame:
+def score_histogram(run: OneRun, *, layer: str, windows: Windows | None = None, bins: int = 61) -> pd.DataFrame:
     """Density of a layer's standard scores z at the end of some windows, beside three fitted densities.
 
     Parameters
     ----------
-    run : Run
+    run : Run or path
     layer : str
         Its name, or a pattern that matches one layer.
-    windows : sequence of int, optional
-        Numbers of windows; by default the first, the middle one and the last.
+    windows : int, slice, str or WindowSpan, optional
+        The scores at the end of each of these windows, such as 12 or "8:13" (without 13); by default of the first, the
+        middle one and the last.
     bins : int
         Number of bins of equal width, symmetric about 0, the same for all windows.
 
@@ -58,39 +60,31 @@ def score_histogram(run: Run, layer: str, windows: Sequence[int] | None = None, 
     InputError, LayerNotFoundError, WindowNotFoundError
         If the pattern matches no layer or several, a window is not there, or all scores are 0.
     """
-    return score_histogram_query(run, layer, windows, bins).run()
+    return score_histogram_query(as_run(run), layer, windows, bins).run()
 
 
-def score_histogram_query(
-    run: Run, layer: str, windows: Sequence[int] | None = None, bins: int = 61
-) -> Query[pd.DataFrame]:
+def score_histogram_query(run: Run, layer: str, windows: Windows | None = None, bins: int = 61) -> Query[pd.DataFrame]:
     """The query of `score_histogram`."""
     spec, numbers = select_layer(run, layer), _windows(run, windows)
 
-    def in_order(tables: list[pd.DataFrame]) -> pd.DataFrame:
-        (table,) = tables
-        shown: pd.DataFrame = pd.concat([table[table["window"] == number] for number in numbers], ignore_index=True)
-        return with_epochs(run, shown, at=1)
-
-    return per_layer(run, [spec], _histograms, tuple(sorted(set(numbers))), bins).then(in_order)
+    found = per_layer(run, [spec], _histograms, tuple(numbers), bins)
+    return found.then(lambda tables: with_epochs(run, tables[0].copy(), at=1))
 
 
-def _windows(run: Run, numbers: Sequence[int] | None) -> list[int]:
+def _windows(run: Run, windows: Windows | None) -> list[int]:
     known = [window.number for window in run.windows]
     if not known:
         raise WindowNotFoundError(f"{run.path} holds no window; record() writes the first one when it starts")
-    if numbers is None:
+    if windows is None:
         return [known[at] for at in sorted({0, len(known) // 2, len(known) - 1})]
-    for number in numbers:
-        if number not in known:
-            raise WindowNotFoundError(f"{run.path} has the windows {numbers_text(known)}, not {number}")
-    return list(numbers)
+    span = span_of(run, windows)
+    return [number for number in known if number in span]
 
 
 def _histograms(run: Run, spec: LayerSpec, numbers: tuple[int, ...], bins: int) -> Answer[pd.DataFrame]:
     scores = {}
     for number in numbers:
-        record = yield over([window_numbered(run, number)], {"end"})
+        record = yield over([run.window(number)], {"end"})
         scores[number] = _scores(spec, record.scored, number)
     reach = max(float(np.abs(z).max(initial=0.0)) for z in scores.values())
     edges = np.linspace(-reach, reach, bins + 1)

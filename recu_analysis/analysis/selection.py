@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import operator
+import re
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -22,27 +24,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WindowSpan:
-    """Windows of a run by their numbers, from `start` up to `stop`, without `stop`, as a slice has it."""
+    """Windows of a run by their numbers, from `start` up to `stop`, without `stop`, as a slice has it.
+
+    Raises
+    ------
+    InputError
+        If a number is not whole or is below 0, or the span is empty.
+    """
 
     start: int
     stop: int
 
-    @classmethod
-    def parse(cls, text: str) -> WindowSpan:
-        """The span that a user wrote: ``7`` for one window, ``10:20`` for 10 to 19.
-
-        Raises
-        ------
-        InputError
-            If the text is neither.
-        """
-        low, colon, high = text.partition(":")
-        if not low.isdecimal() or (colon and not high.isdecimal()):
-            raise InputError(f"a span of windows is written 7 or 10:20 (without 20), not {text!r}")
-        span = cls(int(low), int(high) if colon else int(low) + 1)
-        if span.stop <= span.start:
-            raise InputError(f"the span of windows {text!r} is empty: its end is not past its start")
-        return span
+    def __post_init__(self) -> None:
+        for name in ("start", "stop"):
+            object.__setattr__(self, name, _window_number(getattr(self, name)))
+        if self.stop <= self.start:
+            raise InputError(f"the windows {self} are none: the end of a span lies after its start")
 
     @property
     def last(self) -> int:
@@ -54,6 +51,75 @@ class WindowSpan:
 
     def __contains__(self, number: int) -> bool:
         return self.start <= number < self.stop
+
+
+#: How a caller chooses windows, by their numbers: 12, slice(8, 13), "8:13" (without 13), "8:", ":13", or a span.
+Windows: TypeAlias = int | slice | str | WindowSpan
+
+
+def as_slice(windows: Windows) -> slice:
+    """The choice of windows that a caller made, as a slice of numbers whose ends may be open.
+
+    Raises
+    ------
+    InputError
+        If it is no such choice, or an empty one.
+    """
+    if isinstance(windows, WindowSpan):
+        return slice(windows.start, windows.stop)
+    if isinstance(windows, str):
+        return _parsed(windows)
+    if not isinstance(windows, slice):
+        number = _window_number(windows)
+        return slice(number, number + 1)
+    if windows.step not in (None, 1):
+        raise InputError(f"windows are merged without gaps: a slice of them has no step, such as {windows.step!r}")
+    start, stop = (None if end is None else _window_number(end) for end in (windows.start, windows.stop))
+    if stop is not None:
+        WindowSpan(start or 0, stop)  # refuses an empty one
+    return slice(start, stop)
+
+
+def _parsed(text: str) -> slice:
+    parts = re.fullmatch(r"([0-9]{1,15})|([0-9]{0,15}):([0-9]{0,15})", text.strip())
+    if parts is None:
+        raise InputError(f"windows are written 12, 8:13 (without 13), 8: or :13, not {text!r:.60}")
+    number, start, stop = parts.groups()
+    return as_slice(int(number) if number else slice(*(int(end) if end else None for end in (start, stop))))
+
+
+def _window_number(value: Any) -> int:
+    """A window's number; InputError where it is none."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise InputError(
+            f"windows are chosen by a number, a slice, a text such as '8:13' or a WindowSpan, not by {value!r:.60}"
+        )
+    number = operator.index(value)
+    if number < 0:
+        raise InputError(f"windows are chosen by their numbers, which count from 0, not by {number}")
+    return number
+
+
+def span_of(run: Run, windows: Windows) -> WindowSpan:
+    """The windows of a run that a caller chose, without open ends. Numbers that the run does not have are passed over.
+
+    Raises
+    ------
+    InputError
+        If it is no choice of windows, see `as_slice`.
+    WindowNotFoundError
+        If the run has none of them.
+    """
+    chosen = as_slice(windows)
+    numbers = [window.number for window in run.windows]
+    stop = chosen.stop if chosen.stop is not None else max(numbers, default=0) + 1
+    inside = [number for number in numbers if (chosen.start or 0) <= number < stop]
+    if not inside:
+        wanted = windows if not isinstance(windows, slice) else f"{windows.start or 0}:{windows.stop or ''}"
+        raise WindowNotFoundError(
+            f"{run.path} has none of the windows {wanted}; it has {numbers_text(numbers) if numbers else 'no window'}"
+        )
+    return WindowSpan(inside[0], inside[-1] + 1)
 
 
 def moving_windows(run: Run) -> list[Window]:
@@ -107,29 +173,32 @@ def last_half(run: Run) -> WindowSpan:
 
 
 def select_windows(run: Run, chosen: WindowSpan) -> list[Window]:
-    """The windows of a range that hold updates.
+    """The windows of a span that hold updates.
 
     Raises
     ------
     WindowNotFoundError
-        If the range asks for windows that the run does not have.
+        If there is none.
     """
-    windows = moving_windows(run)
-    present = {window.number for window in run.windows}
-    if chosen.start not in present or chosen.last not in present:
-        raise WindowNotFoundError(f"{run.path} has the windows {numbers_text(sorted(present))}, not all of {chosen}")
-    selected = [window for window in windows if window.number in chosen]
+    selected = [window for window in moving_windows(run) if window.number in chosen]
     if not selected:
         raise WindowNotFoundError(f"the windows {chosen} of {run.path} hold no updates; window 0 is the initial state")
     return selected
 
 
-def window_numbered(run: Run, number: int) -> Window:
-    """The window of that number; WindowNotFoundError if there is none."""
-    for window in run.windows:
-        if window.number == number:
-            return window
-    raise WindowNotFoundError(f"{run.path} has no window {number}")
+def rows_of(run: Run, table: pd.DataFrame, windows: Windows) -> pd.DataFrame:
+    """The rows of a table with a column `window` that are of the windows that a caller chose.
+
+    Raises
+    ------
+    InputError, WindowNotFoundError
+        As of `span_of`, or if the table has no such row.
+    """
+    span = span_of(run, windows)
+    chosen: pd.DataFrame = table[(table["window"] >= span.start) & (table["window"] < span.stop)].reset_index(drop=True)
+    if chosen.empty:
+        raise WindowNotFoundError(f"the windows {span} of {run.path} have no row in this table")
+    return chosen
 
 
 def window_epochs(run: Run) -> dict[int, float]:

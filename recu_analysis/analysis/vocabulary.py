@@ -133,6 +133,7 @@ _WHERE = (
     Statistic("partial", "partial", "Whether the window's recording stopped before its mark."),
     Statistic("cohort", "cohort", "Tail or core, drawn once, at the start of the first window, and then followed."),
     _count("bin", "bin", "The number of a bin of equally many weights of every layer; 0 has the smallest |z|."),
+    Statistic("dataset", "data set", "The data set that the configuration of the runs says."),
     _count("seeds", "seeds", "How many runs of the experiment there are, a seed each."),
     _count("pairs", "pairs", "How many pairs of runs, of the same seed where there are such, the difference is over."),
     Statistic("note", "note", "What was left out, or why there is no number."),

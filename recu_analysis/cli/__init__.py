@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 import rich_click as click
+from click.exceptions import NoSuchCommand
 
 from recu_analysis import __version__
 
@@ -15,6 +16,7 @@ COMMANDS = {
     "train": "train",
     "evaluate": "evaluate",
     "import": "import_",
+    "watch": "watch",
     "info": "info",
     "verify": "verify",
     "thin": "thin",
@@ -37,6 +39,15 @@ class LazyGroup(click.RichGroup):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the commands, in the order in which a newcomer meets them."""
         return list(COMMANDS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that was typed; wrong usage, with near names, where there is none of that name."""
+        try:
+            return super().resolve_command(ctx, args)
+        except NoSuchCommand as error:  # click knows near names of commands that are loaded, which none is
+            raise NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=ctx) from None
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, or None."""

@@ -76,7 +76,8 @@ def command(
     if layers and view != "layers":
         raise click.UsageError("--layer chooses the layers of --by-layer; give both")
     opened = options.labeled(runs)
-    check_same_layers(opened)
+    if view != "seeds":
+        check_same_layers(opened)
     _warn_of_sampled(opened)
     level: Any = tail_tau
     runs_shown = list(opened.values())

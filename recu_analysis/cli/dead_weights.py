@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from recu_analysis.analysis.final_windows import FinalWindows
-    from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.store.run import Run
 
 #: What a row shows behind the layer's name: weights, five criteria, silence, mobility, autocorrelation.
@@ -44,7 +43,7 @@ LAYER = Column("layer")
 )
 @options.run_argument
 @options.layer_option
-@options.window_option
+@options.windows_option
 @options.tail_tau_option
 @click.option(
     "--criterion",
@@ -59,7 +58,7 @@ LAYER = Column("layer")
 def command(
     run: Path,
     layers: tuple[str, ...],
-    window: WindowSpan | None,
+    windows: slice | None,
     tail_tau: float | str,
     criterion: str,
     table_format: str,
@@ -71,12 +70,12 @@ def command(
     begin. Silent: no change of sign in the windows. Still: moves less than a tenth of its layer's median.
     """
     from recu_analysis.analysis.deadness import dead_weights
-    from recu_analysis.analysis.final_windows import final_windows
+    from recu_analysis.analysis.final_windows import choose, final_windows
 
     opened = options.opened(run)
-    final = final_windows(opened) if window is None else None
-    chosen = final.span if window is None and final else window
-    table = dead_weights(opened, criterion, tail_tau, window=chosen, layers=list(layers) or None)  # type: ignore[arg-type]
+    final = final_windows(opened) if windows is None else None
+    chosen = choose(opened, windows)
+    table = dead_weights(opened, windows=chosen, layers=layers or None, tail_tau=tail_tau, criterion=criterion)  # type: ignore[arg-type]
     for row in table[table["counted"] < table["weights"]].to_dict(orient="records"):
         omitted = row["weights"] - row["counted"]
         bad = f"{row['nonfinite']} weights are" if row["nonfinite"] else "weights were for a while"

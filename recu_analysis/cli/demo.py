@@ -79,7 +79,7 @@ def _report(directory: Path, figures: Path) -> None:
     for label, run in runs.items():
         click.echo(f"\n{click.style(f'Dead weights, {label}', bold=True)} ({run.path})", color=options.color())
         final = final_windows(run)
-        table = dead_weights(run, window=final.span)
+        table = dead_weights(run, windows=final.span)
         click.echo(as_text(run, table, "tail-silent", TAIL_TAU, final), color=options.color())
     click.echo(f"\n{click.style('The two runs side by side', bold=True)}", color=options.color())
     click.echo(_comparison(compare(runs)), color=options.color())
@@ -93,7 +93,7 @@ def _report(directory: Path, figures: Path) -> None:
         click.echo(f"  {directory / name}  a run directory: every update of every latent weight")
     click.echo(f"  {figures}  {', '.join(drawn)} as PDF and PNG, with data and LaTeX")
     click.echo(f"  {page}  all of it on one page for a browser")
-    click.echo(f"Next: recu-analyze dead-weights {directory / 'recu'} --window 1:4")
+    click.echo(f"Next: recu-analyze dead-weights {directory / 'recu'} --windows 1:4")
 
 
 #: What is shown of the two runs side by side.

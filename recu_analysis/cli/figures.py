@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from recu_analysis.cli import options
+from recu_analysis.cli import completion, options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 @click.command("figures", epilog="Example: recu-analyze figures --only fig3,fig4 -o figures")
 @click.argument("runs", metavar="[RUN]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--list", "listing", is_flag=True, help="List the figures, then stop.")
-@click.option("--only", metavar="NAMES", help="Only these figures, separated by commas.")
+@click.option(
+    "--only", metavar="NAMES", shell_complete=completion.figures, help="Only these figures, separated by commas."
+)
 @click.option(
     "--venue",
     metavar="NAME",
+    shell_complete=completion.venues,
     default="iccv",
     show_default=True,
     help="Where they are printed: iccv, cvpr, neurips, icml, iclr, ieee, springer, thesis or talk.",

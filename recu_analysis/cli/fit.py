@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from recu_analysis.analysis.selection import WindowSpan
 
 #: Characters of a layer's name on the terminal.
 _NAME = 15
@@ -57,14 +56,18 @@ _PRINTED = (*_SCALE, _DISTANCES[4], _DISTANCES[5], *_ERRORS[4:7])
 
 @click.command("fit", epilog="Example: recu-analyze fit runs/demo/recu --layer 'layer2.*'")
 @options.run_argument
-@click.option("--window", type=options.WindowType(), help="Fit the weights at the end of this window; the last one.")
+@click.option(
+    "--windows",
+    type=options.WindowsType(),
+    help="Fit the weights at the end of these windows, such as 12; of the run by default.",
+)
 @options.layer_option
 @click.option("--raw", is_flag=True, help="Fit the raw weights, a layer's channels pooled, which fakes heavy tails.")
 @options.table_output
 @options.common
 @options.jobs
 def command(
-    run: Path, window: WindowSpan | None, layers: tuple[str, ...], raw: bool, table_format: str, output: Path | None
+    run: Path, windows: slice | None, layers: tuple[str, ...], raw: bool, table_format: str, output: Path | None
 ) -> None:
     """Fit Laplace, normal and generalised normal distributions to the latent weights of RUN, layer by layer.
 
@@ -73,7 +76,7 @@ def command(
     """
     from recu_analysis.analysis.fits import fit_table
 
-    table = fit_table(options.opened(run), window=window, layers=layers or None, raw=raw)
+    table = fit_table(options.opened(run), windows=windows, layers=layers or None, raw=raw)
     write_table(table, table_format, output, as_text, columns=_PRINTED)
     for row in table.to_dict(orient="records"):
         if row["note"]:

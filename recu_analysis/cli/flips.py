@@ -27,17 +27,20 @@ _NOTES = (
 @click.command("flips", epilog="Example: recu-analyze flips runs/demo/recu --layer 'layer2.*'")
 @options.run_argument
 @options.layer_option
+@options.windows_option
 @options.table_output
 @options.common
 @options.jobs
-def command(run: Path, layers: tuple[str, ...], table_format: str, output: Path | None) -> None:
+def command(run: Path, layers: tuple[str, ...], windows: slice | None, table_format: str, output: Path | None) -> None:
     """Show how the signs of RUN's weights flip from window to window."""
     from recu_analysis.analysis.flips import flip_table_query
-    from recu_analysis.analysis.selection import moving_windows
+    from recu_analysis.analysis.selection import known_windows, moving_windows, rows_of
 
     opened = options.opened(run)
     table = options.answered(flip_table_query(opened, layers or None), [opened])
-    first = table["window"].min()
+    if windows is not None:
+        table = rows_of(opened, table, windows)
+    first = known_windows(opened)[0].number
     if first > moving_windows(opened)[0].number:
         options.warn(f"windows before {first} are left out: what happened between them and the later ones is lost")
     write_table(table, table_format, output, as_text, columns=_COLUMNS, rows=_medians)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import rich_click as click
 
 from recu_analysis.analysis.rendering import FORMATS, printable
+from recu_analysis.cli import completion
 from recu_analysis.errors import RecuError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.store.run import Run
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -220,17 +220,17 @@ def jobs(function: Function) -> Function:
     )(spread)  # type: ignore[return-value]
 
 
-class WindowType(click.ParamType[Any]):
-    """A span of windows: 7, or 10:20 without 20."""
+class WindowsType(click.ParamType[Any]):
+    """A choice of windows: 7, 10:20 (without 20), 10: or :20."""
 
     name = "A:B"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> WindowSpan:
-        """The range that the user wrote; wrong usage if it is none."""
-        from recu_analysis.analysis.selection import WindowSpan
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> slice:
+        """The slice that the user wrote; wrong usage if it is none."""
+        from recu_analysis.analysis.selection import as_slice
 
         try:
-            return value if isinstance(value, WindowSpan) else WindowSpan.parse(value)
+            return as_slice(value)
         except RecuError as error:
             self.fail(str(error), param, ctx)
 
@@ -261,12 +261,17 @@ unsafe_load = click.option(
 )
 
 layer_option = click.option(
-    "--layer", "layers", multiple=True, metavar="GLOB", help="Only layers whose names match; repeatable."
+    "--layer",
+    "layers",
+    multiple=True,
+    metavar="GLOB",
+    shell_complete=completion.layers,
+    help="Only layers whose names match; repeatable.",
 )
-window_option = click.option(
-    "--window",
-    type=WindowType(),
-    help="Windows A up to B, without B, merged; by default the final windows, which are long enough.",
+windows_option = click.option(
+    "--windows",
+    type=WindowsType(),
+    help="Windows A up to B, without B: 8:13, 12:, :8 or 12; by default the final windows, which are long enough.",
 )
 tail_tau_option = click.option(
     "--tail-tau",

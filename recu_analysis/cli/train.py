@@ -18,7 +18,7 @@ from recu_analysis.training.config import TrainingConfig
 from recu_analysis.training.settings import settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from recu_analysis.training.loop import Progress, Result
 
@@ -48,7 +48,21 @@ def command(run_dir: Path, resume: bool, overwrite: bool, **settings: Any) -> No
             options.fail(f"stopped by Ctrl-C after {result.epochs} of {config.epochs} epochs; go on with --resume")
         sys.exit(options.INTERRUPTED)
     if result.first:
-        options.note(f"{result.epochs} epochs are recorded in {run_dir}; next: recu-analyze dead-weights {run_dir}")
+        options.note(_ending(run_dir, result.epochs))
+        options.note(f"next: recu-analyze dead-weights {run_dir}")
+
+
+def _ending(run_dir: Path, epochs: int) -> str:
+    """Where the training is recorded, and its last accuracies."""
+    from recu_analysis.analysis.logged import last_logged
+    from recu_analysis.store.run import open_run
+
+    run = open_run(run_dir)
+    training, validation = (last_logged(run, name) for name in ("train_top1", "val_top1"))
+    return (
+        f"{epochs} epochs are recorded in {run_dir}; accuracy in the last one: training {training:.2f} %, "
+        f"validation {validation:.2f} %"
+    )
 
 
 def _check_clamp(settings: dict[str, Any]) -> None:
@@ -64,7 +78,7 @@ def _check_clamp(settings: dict[str, Any]) -> None:
 def run_training(
     config: TrainingConfig, run_dir: Path, *, resume: bool = False, overwrite: bool = False, title: str = "training"
 ) -> Result:
-    """Train with a progress bar on a terminal, and stop cleanly on Ctrl-C."""
+    """Train with a progress bar on a terminal, a line an epoch elsewhere, and stop cleanly on Ctrl-C."""
     from recu_analysis.training.loop import train
 
     def announce(estimate: int) -> None:
@@ -78,8 +92,23 @@ def run_training(
             overwrite=overwrite,
             on_start=announce,
             on_batch=show,
+            on_epoch=_tell_epoch(config.epochs),
             should_stop=stopped,
         )
+
+
+def _tell_epoch(epochs: int) -> Callable[[Mapping[str, Any]], None]:
+    """What says an epoch's loss and accuracies in a line, where no terminal shows the bar."""
+
+    def tell(logged: Mapping[str, Any]) -> None:
+        if not sys.stderr.isatty():
+            tau = "" if logged["tau"] is None else f", tau {logged['tau']:.3f}"
+            options.note(
+                f"epoch {logged['epoch']} of 0 to {epochs - 1}: loss {logged['train_loss']:.3f}, accuracy: training "
+                f"{logged['train_top1']:.2f} %, validation {logged['val_top1']:.2f} %{tau}, {logged['seconds']:.1f} s"
+            )
+
+    return tell
 
 
 @contextlib.contextmanager

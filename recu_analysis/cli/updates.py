@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from recu_analysis.analysis.final_windows import FinalWindows
-    from recu_analysis.analysis.selection import WindowSpan
 
 _LAYER = 14
 _COLUMNS = (
@@ -42,7 +41,7 @@ _NOTES = (
 @click.command("updates", epilog="Example: recu-analyze updates runs/demo/baseline --layer 'layer3.*'")
 @options.run_argument
 @options.layer_option
-@options.window_option
+@options.windows_option
 @options.tail_tau_option
 @options.table_output
 @options.common
@@ -50,7 +49,7 @@ _NOTES = (
 def command(
     run: Path,
     layers: tuple[str, ...],
-    window: WindowSpan | None,
+    windows: slice | None,
     tail_tau: float | str,
     table_format: str,
     output: Path | None,
@@ -60,11 +59,11 @@ def command(
     The tail is that of when the windows begin. The last columns ask whether it is stuck or merely far from zero.
     """
     from recu_analysis.analysis.distance import tails_query
-    from recu_analysis.analysis.final_windows import final_windows
+    from recu_analysis.analysis.final_windows import choose, final_windows
 
     opened = options.opened(run)
-    final = final_windows(opened) if window is None else None
-    chosen: Any = final.span if final else window
+    final = final_windows(opened) if windows is None else None
+    chosen = choose(opened, windows)
     level: Any = tail_tau
     table = options.answered(tails_query(opened, chosen, level, layers or None), [opened])
     write_table(table, table_format, output, lambda frame: as_text(frame, final), columns=_COLUMNS)

@@ -65,7 +65,7 @@ def query(runs: Runs) -> Query[pd.DataFrame]:
     """
     tested, baseline = _sides(runs)
     others = baseline.runs if baseline else {}
-    table = claims_query(list(tested.runs.values()), list(others.values()) or None)
+    table = claims_query(list(tested.runs.values()), list(others.values()))
     return table.then(
         lambda found: _with_thresholds(found).assign(runs=" ".join(tested.runs), baseline=" ".join(others))
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.selection import WindowSpan
+    from recu_analysis.analysis.selection import Windows
     from recu_analysis.figures.spec import Runs
     from recu_analysis.store.run import Run
 
@@ -34,7 +34,7 @@ def plot_dead_weights(
     ax: Axes | None = None,
     *,
     tail_tau: TailTau = TAIL_TAU,
-    window: WindowSpan | None = None,
+    windows: Windows | None = None,
 ) -> Axes:
     """Histogram of a layer's latent weights, the tail pale red, tail and silent red (the paper's Fig. 2).
 
@@ -44,7 +44,7 @@ def plot_dead_weights(
     layer : str
     ax : Axes, optional
     tail_tau : float or "window"
-    window : WindowSpan, optional
+    windows : int, slice, str or WindowSpan, optional
         The final windows by default; the weights are those at their start.
 
     Returns
@@ -53,7 +53,7 @@ def plot_dead_weights(
     """
     from recu_analysis.plots.weights import dead_weight_histogram
 
-    return dead_weight_histogram(weight_histogram(run, layer, tail_tau=tail_tau, window=window), ax)
+    return dead_weight_histogram(weight_histogram(run, layer=layer, windows=windows, tail_tau=tail_tau), ax)
 
 
 def query(runs: Runs) -> Query[dict[str, pd.DataFrame]]:

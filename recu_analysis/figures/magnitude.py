@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from recu_analysis.analysis.final_windows import common_final_windows
 from recu_analysis.analysis.magnitude import by_magnitude_query
 from recu_analysis.analysis.query import gathered
+from recu_analysis.analysis.selection import span_of
 from recu_analysis.figures.shared import colored, concat_runs
 from recu_analysis.figures.spec import FigureSpec
 
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.selection import WindowSpan
+    from recu_analysis.analysis.selection import Windows
     from recu_analysis.figures.shared import Colored
     from recu_analysis.figures.spec import Runs
 
 
-def plot_by_magnitude(runs: Runs, quantity: str, ax: Axes | None = None, *, window: WindowSpan | None = None) -> Axes:
+def plot_by_magnitude(runs: Runs, quantity: str, ax: Axes | None = None, *, windows: Windows | None = None) -> Axes:
     """What weights do against abs(z), one line a run; dashed: if only distance counted.
 
     Parameters
@@ -30,7 +31,7 @@ def plot_by_magnitude(runs: Runs, quantity: str, ax: Axes | None = None, *, wind
         Runs by the labels that the legend gives them.
     quantity : {"mobility", "flip_probability", "sign_changes", "gradient"}
     ax : Axes, optional
-    window : WindowSpan, optional
+    windows : int, slice, str or WindowSpan, optional
         The final windows by default, as many updates for all runs.
 
     Returns
@@ -39,14 +40,17 @@ def plot_by_magnitude(runs: Runs, quantity: str, ax: Axes | None = None, *, wind
     """
     from recu_analysis.plots.dynamics import by_magnitude
 
-    data = query(runs, window=window).run()
+    data = query(runs, windows=windows).run()
     return by_magnitude(data.table, quantity, ax, palette=data.palette)
 
 
-def query(runs: Runs, *, window: WindowSpan | None = None) -> Query[Colored]:
+def query(runs: Runs, *, windows: Windows | None = None) -> Query[Colored]:
     """`by_magnitude` of all runs, over final windows of as many updates unless told."""
-    chosen = common_final_windows(runs) if window is None else dict.fromkeys(runs, window)
-    tables = gathered({label: by_magnitude_query(run, chosen[label]) for label, run in runs.items()})
+    if windows is None:
+        spans = common_final_windows(runs)
+    else:
+        spans = {label: span_of(run, windows) for label, run in runs.items()}
+    tables = gathered({label: by_magnitude_query(run, spans[label]) for label, run in runs.items()})
     return colored(runs, tables.then(concat_runs))
 
 

@@ -42,7 +42,7 @@ def plot_layer_errors(run: Run, ax: Axes | None = None, *, layers: Sequence[str]
     """
     from recu_analysis.plots.layers import layer_errors
 
-    return layer_errors(measured_tradeoff(run, _LEVELS, _POINTS, layers=layers), ax)
+    return layer_errors(measured_tradeoff(run, layers=layers, tau=_LEVELS, points=_POINTS), ax)
 
 
 def query(runs: Runs) -> Query[dict[str, pd.DataFrame]]:

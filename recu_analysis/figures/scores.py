@@ -41,7 +41,7 @@ def plot_scores(run: Run, layer: str = FIG2_LAYER, window: int | None = None, ax
     from recu_analysis.plots.scores import score_density
 
     number = window if window is not None or not len(run.windows) else run.windows[-1].number
-    return score_density(score_histogram(run, layer, None if number is None else [number]), ax)
+    return score_density(score_histogram(run, layer=layer, windows=number), ax)
 
 
 def query(runs: Runs) -> Query[dict[str, pd.DataFrame]]:

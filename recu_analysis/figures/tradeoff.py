@@ -74,7 +74,7 @@ def plot_tradeoff(
     """
     from recu_analysis.plots.theory import error_over_entropy
 
-    measured = measured_tradeoff(run, tau, layers=layers) if run is not None else None
+    measured = measured_tradeoff(run, layers=layers, tau=tau) if run is not None else None
     marked = tradeoff(tau, b, epochs=epochs) if epochs is not None else None
     return error_over_entropy(curves(tau, b), ax, measured, marked)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recu_analysis.analysis.layers import layer_table
-from recu_analysis.analysis.selection import WindowSpan
 from recu_analysis.errors import unknown
 from recu_analysis.store.run import open_run
 
@@ -87,7 +86,7 @@ def scalars(
         If a column is not known, a pattern matches no layer, or the window before is missing.
     """
     check_columns(columns)
-    table = layer_table(run, window=WindowSpan(window.number, window.number + 1), layers=layers)
+    table = layer_table(run, windows=window.number, layers=layers)
     values = {
         f"{column}/{layer}": float(value)
         for column in columns

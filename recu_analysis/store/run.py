@@ -10,11 +10,12 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recu_analysis.errors import DamagedError, NotARunError, RecuError
+from recu_analysis.errors import DamagedError, NotARunError, RecuError, WindowNotFoundError
 from recu_analysis.store import format as names
 from recu_analysis.store.chain import chained, gap
 from recu_analysis.store.consistency import other_updates
 from recu_analysis.store.header import RunHeader
+from recu_analysis.store.layer_selection import numbers_text
 from recu_analysis.store.sealing import unsealed
 from recu_analysis.store.segments import (
     Segment,
@@ -87,6 +88,21 @@ class Run:
     def configuration(self) -> dict[str, Any]:
         """Settings of the training, from run.json."""
         return self.header.configuration
+
+    def window(self, number: int) -> Window:
+        """The window of that number, which is not its place in `windows` where some are missing or merged.
+
+        Raises
+        ------
+        WindowNotFoundError
+            If the run has none of that number.
+        """
+        for each in self.windows:
+            if each.number == number:
+                return each
+        numbers = [each.number for each in self.windows]
+        there = f"it has {numbers_text(numbers)}" if numbers else "it has none"
+        raise WindowNotFoundError(f"{self.path} has no window {number!r:.40}; {there}")
 
     @property
     def layer_names(self) -> list[str]:

@@ -44,7 +44,7 @@ class Processes:
         return self.rank == 0
 
     def share(self, batch: torch.Tensor) -> torch.Tensor:
-        """This process's part of a batch; the parts of all processes form the batch."""
+        """The part of a batch for this process; the parts of all processes form the batch."""
         return batch[self.rank :: self.count]
 
     def total(self, values: Sequence[float]) -> list[float]:
@@ -124,7 +124,7 @@ def process_group(device: str) -> Iterator[Processes]:
 
 
 def _connected(device: torch.device) -> Processes:
-    """This process, connected to the others if there are any."""
+    """The current process, connected to the others if there are any."""
     ready = distributed.is_available() and distributed.is_initialized()
     if not ready and _number("WORLD_SIZE", 1) == 1:
         return Processes(0, 1, device)

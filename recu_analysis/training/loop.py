@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
@@ -30,7 +30,7 @@ from recu_analysis.training.optim import build
 from recu_analysis.training.step import CompilationError, Part, Step, in_updates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from recu_analysis.capture.recorder import Recorder
@@ -90,6 +90,7 @@ def train(
     overwrite: bool = False,
     on_start: Callable[[int], object] = lambda _: None,
     on_batch: Callable[[Progress], object] = lambda _: None,
+    on_epoch: Callable[[Mapping[str, Any]], object] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Result:
     """Train and record a network.
@@ -99,7 +100,8 @@ def train(
     are bitwise identical to those of a training that never stopped.
 
     Under torchrun every process calls this function and gets a share of every batch. The gradient is the mean over the
-    whole batch; batch normalization uses only the share. Rank 0 records, validates and calls `on_start` and `on_batch`.
+    whole batch; batch normalization uses only the share. Rank 0 records, validates and calls `on_start`, `on_batch` and
+    `on_epoch`.
 
     Parameters
     ----------
@@ -114,6 +116,8 @@ def train(
         Called with the estimated bytes of the windows, after a check that they fit on the disk.
     on_batch : callable
         Called with a `Progress` after every batch.
+    on_epoch : callable
+        Called after every epoch with the logged metrics (epoch, tau, lr, losses, accuracies in per cent, seconds).
     should_stop : callable
         Called after every batch; if it returns True in one process, all processes stop, and the open window is written
         as partial.
@@ -159,7 +163,7 @@ def train(
             what = f"the windows of {config.epochs - done} epochs"
             run_folder.make_ready(folder, expected, what, new=position is None, overwrite=overwrite)
             on_start(expected)
-        training = _Training(config, data, model, optimizer, ours, on_batch, should_stop)
+        training = _Training(config, data, model, optimizer, ours, on_batch, on_epoch, should_stop)
         held.close()  # the recorder locks the folder itself
         try:
             return training.run(folder, position)
@@ -235,6 +239,7 @@ class _Training:
     optimizer: torch.optim.Optimizer
     ours: Processes
     on_batch: Callable[[Progress], object]
+    on_epoch: Callable[[Mapping[str, Any]], object]
     should_stop: Callable[[], bool]
 
     def run(self, folder: Path, position: checkpoint.TrainingPosition | None) -> Result:
@@ -292,16 +297,18 @@ class _Training:
         self._check_weights(epoch)
         val_loss, val_top1 = self._validate(step)
         if recorder is not None:
-            recorder.mark(
-                epoch=epoch,
-                tau=tau,
-                lr=lr,
-                train_loss=trained[0],
-                train_top1=trained[1],
-                val_loss=val_loss,
-                val_top1=val_top1,
-                seconds=round(time.perf_counter() - began, 3),
-            )
+            metrics = {
+                "epoch": epoch,
+                "tau": tau,
+                "lr": lr,
+                "train_loss": trained[0],
+                "train_top1": trained[1],
+                "val_loss": val_loss,
+                "val_top1": val_top1,
+                "seconds": round(time.perf_counter() - began, 3),
+            }
+            recorder.mark(**metrics)
+            self.on_epoch(metrics)
         return val_top1
 
     def _pass(self, step: Step, epoch: int, tau: float | None) -> tuple[float, float] | None:

@@ -80,7 +80,7 @@ def test_every_table_measures_the_channels_that_are_finite_and_vary(tmp_path, tr
     says(fitted["note"], "1 of 10 channels hold NaN", "3 of 10 channels are constant")
     laplace = TRANSFORMS["recu"] if transform.quantile == "empirical" else transform
     expected = by_loop(layer(), laplace, 0.9)
-    row = measured_tradeoff(run, (0.9, 0.9)).iloc[0]
+    row = measured_tradeoff(run, tau=(0.9, 0.9)).iloc[0]
     found = row.rename({"b": "b_hat", "alpha": "", "alpha_measured": "alpha"})
     del expected["sign_entropy"]
     assert found[list(expected)].astype(float).to_dict() == pytest.approx(expected, rel=1e-5)

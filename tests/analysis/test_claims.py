@@ -42,7 +42,7 @@ def make(path, history, transform=FREE, windows=6, **settings):
 
 
 def verdicts(*groups):
-    table = claims(*groups).set_index("id")
+    table = claims(groups[0], baseline=groups[1] if groups[1:] else None).set_index("id")
     assert table["why"].str.len().min() > 10
     return table
 
@@ -100,9 +100,9 @@ def test_a_baseline_is_other_runs_that_do_not_clamp(tmp_path):
     clamped = [make(tmp_path / f"c{seed}", walk_of(normal, seed=seed), CLAMPED, seed=seed) for seed in range(2)]
     free = make(tmp_path / "free", walk_of(normal), seed=0)
     with pytest.raises(InputError, match=r"c1.*baseline"):
-        claims(clamped[0], clamped[1])
+        claims(clamped[0], baseline=clamped[1])
     with pytest.raises(InputError, match=r"one run.*once"):
-        claims([free], [free])
+        claims([free], baseline=[free])
 
 
 def test_what_stands_in_for_the_clamp_is_named(tmp_path):
@@ -266,10 +266,10 @@ def test_seeds_that_ended_elsewhere_are_said(tmp_path):
 def test_one_training_is_not_three_seeds(tmp_path):
     ours, theirs = arms(tmp_path, [90, 90], [10, 90])
     with pytest.raises(InputError, match=r"one run.*once"):
-        claims([ours[0], open_run(ours[0].path), ours[1]], theirs)
+        claims([ours[0], open_run(ours[0].path), ours[1]], baseline=theirs)
     copied = make(tmp_path / "copied", {"one": random_walk((2, 5), 4)}, windows=2, seed=0)
     with pytest.raises(InputError, match=r"o0 and copied.*same seed, 0"):
-        claims([*ours, copied], theirs)
+        claims([*ours, copied], baseline=theirs)
     with pytest.raises(InputError, match=r"o0 and copied.*same seed"):
         outcome.trains_faster([*ours, copied], theirs)
 

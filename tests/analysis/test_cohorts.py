@@ -1,6 +1,7 @@
 """Cohorts and transitions against a plain loop over weights and updates."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from recu_analysis import layer_table, open_run
@@ -30,7 +31,7 @@ def scores(synthetic):
 
 
 def test_a_cohort_is_drawn_once_and_followed(run, synthetic, scores):
-    table = cohorts(run, 2).set_index(["layer", "cohort", "window"])
+    table = cohorts(run, windows="2:").set_index(["layer", "cohort", "window"])
     for name, walk in synthetic.history.items():
         members = tail(scores[name][5])
         for cohort, mask in (("tail", members), ("core", ~members)):
@@ -67,8 +68,10 @@ def test_revival_is_that_of_the_layer_table(run):
 
 
 def test_windows_that_are_not_there(run, tmp_path):
-    for start in (0, 5):
-        with pytest.raises(WindowNotFoundError, match=f"has the windows 1 to 4 with updates, not {start}"):
-            cohorts(run, start)
+    with pytest.raises(WindowNotFoundError, match="none of the windows 5:; it has 0 to 4"):
+        cohorts(run, windows="5:")
+    with pytest.raises(WindowNotFoundError, match="hold no updates"):
+        cohorts(run, windows=0)
+    pd.testing.assert_frame_equal(cohorts(run), cohorts(run, windows="0:"))
     one = open_run(synthetic_run(tmp_path / "run", {"a": random_walk((4, 30), 4)}, windows=1).path)
     assert transitions(one).empty

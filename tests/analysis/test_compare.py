@@ -131,7 +131,7 @@ def test_curves_are_the_windows_one_by_one(runs):
     assert {"run", "epoch", "val_top1", "autocorrelation"} <= set(table)
     for row in table.to_dict(orient="records"):
         window = WindowSpan(row["window"], row["window"] + 1)
-        assert row["mobility_tail"] == totals(dead_weights(runs["free-0"], window=window))["mobility_tail"]
+        assert row["mobility_tail"] == totals(dead_weights(runs["free-0"], windows=window))["mobility_tail"]
 
 
 def test_a_number_that_one_seed_lacks_has_neither_mean_nor_deviation(runs):

@@ -64,7 +64,7 @@ def test_every_column_against_a_plain_loop(run, synthetic, layer):
     for name, condition in conditions.items():
         expected = share(weights, condition)
         assert row[f"{name.replace('-', '_')}_fraction"] == pytest.approx(expected, abs=1e-12)
-        chosen = dead_weights(run, name, layers=layer).iloc[0]
+        chosen = dead_weights(run, criterion=name, layers=layer).iloc[0]
         assert chosen["dead_fraction"] == pytest.approx(expected, abs=1e-12)
         assert chosen["dead"] == round(expected * len(weights))
     assert row["silent_fraction_tail"] == pytest.approx(share(tail, lambda w: w["silent"]))
@@ -163,7 +163,7 @@ def test_bad_arguments(run):
         InputError,
         match=r"criterion.*tail-silent, tail, silent",
     ):
-        dead_weights(run, "gone")
+        dead_weights(run, criterion="gone")
     with pytest.raises(InputError, match=r"tau.*\(0.5, 1\], not 0.4"):
         dead_weights(run, tail_tau=0.4)
     with pytest.raises(LayerNotFoundError):
@@ -217,13 +217,13 @@ def test_too_few_weights_for_the_bins(run):
 
 
 def test_histogram_counts_every_weight_once(run):
-    table = weight_histogram(run, "second", window=WindowSpan(2, 5))
+    table = weight_histogram(run, layer="second", windows=WindowSpan(2, 5))
     assert table[["core", "tail_active", "dead"]].to_numpy().sum() == 320
-    row = dead_weights(run, layers="second", window=WindowSpan(2, 5)).iloc[0]
+    row = dead_weights(run, layers="second", windows=WindowSpan(2, 5)).iloc[0]
     assert table["dead"].sum() == row["dead"]
     np.testing.assert_allclose(table["left"], -table["right"][::-1])
 
 
 def test_histogram_wants_one_layer(run):
     with pytest.raises(InputError, match=r"'\*'.*2 layers.*first, second"):
-        weight_histogram(run, "*")
+        weight_histogram(run, layer="*")

@@ -96,7 +96,7 @@ def test_the_layers_are_those_of_both_sides_of_a_pair(tmp_path):
     clamp = WeightTransform(center=True, target=2.0, clamp=True)
     slow = open_run(synthetic_run(tmp_path / "slow", history, windows=6, transform=clamp).path)
     edit_run(slow.path, configuration={})
-    every, one = (claims(open_run(slow.path), free, layers=layers).set_index("id") for layers in (None, "layer0"))
+    every, one = (claims(slow.path, baseline=free, layers=layers).set_index("id") for layers in (None, "layer0"))
     assert every.loc["C6", "estimate"] < 0.9
     assert one.loc["C6", "estimate"] == pytest.approx(1.0)
 

@@ -213,12 +213,12 @@ def test_flat_and_steep_weights_have_no_shape_and_a_note(tmp_path):
 
 
 def test_patterns_and_windows(fitted):
-    table = fit_table(fitted, layers="body.*", window=WindowSpan(0, 2))
+    table = fit_table(fitted, layers="body.*", windows=WindowSpan(0, 2))
     assert table["layer"].tolist() == ["body.normal", "body.laplace"]
     assert table["window"].tolist() == [1, 1]
     w = standardized(rows_of(fitted, "body.laplace", window=1))
     assert table["b_hat"][1] == pytest.approx(np.abs(w).mean(), rel=1e-6)
-    initial = fit_table(fitted, layers="body.laplace", window=WindowSpan(0, 1))
+    initial = fit_table(fitted, layers="body.laplace", windows=WindowSpan(0, 1))
     w = standardized(rows_of(fitted, "body.laplace", window=0))
     assert initial["b_hat"][0] == pytest.approx(np.abs(w).mean(), rel=1e-6)
 
@@ -233,8 +233,8 @@ def test_a_lost_window_before_does_not_matter(tmp_path):
 def test_what_is_not_there_is_said(fitted):
     with pytest.raises(LayerNotFoundError, match=r"'tail\*'.*body.normal"):
         fit_table(fitted, layers="tail*")
-    with pytest.raises(WindowNotFoundError, match=r"has the windows 0 to 2, not 7"):
-        fit_table(fitted, window=WindowSpan(7, 8))
+    with pytest.raises(WindowNotFoundError, match=r"none of the windows 7:8; it has 0 to 2"):
+        fit_table(fitted, windows=WindowSpan(7, 8))
 
 
 def test_few_weights_a_channel_are_said_to_look_lighter_tailed(tmp_path):

@@ -22,7 +22,7 @@ def signs(walk):
 
 @pytest.mark.parametrize("layer", ["first", "second"])
 def test_columns_against_a_plain_loop(run, synthetic, layer):
-    table = flip_table(run, layer).set_index("window")
+    table = flip_table(run, layers=layer).set_index("window")
     plus = signs(synthetic.history[layer])
     for window in (1, 2, 3, 4):
         first, last = synthetic.marks[window - 1], synthetic.marks[window]

@@ -140,7 +140,7 @@ def test_revived_are_the_dead_that_flip_in_the_next_window(tmp_path):
 
 
 def test_a_range_is_one_row_a_layer(run):
-    table = layer_table(run, window=WindowSpan(1, 5), layers="second")
+    table = layer_table(run, windows=WindowSpan(1, 5), layers="second")
     assert len(table) == 1
     assert table["updates"].tolist() == [20]
     assert table["window"].tolist() == [4]

@@ -62,10 +62,10 @@ def test_means_are_those_over_all_weights(run_with_nan, position):
 
 
 def test_a_range_and_some_layers_have_one_row(run_with_nan):
-    row = layer_table(run_with_nan, window=WindowSpan(1, 5), layers=["a", "c"], network=True)
+    row = layer_table(run_with_nan, windows=WindowSpan(1, 5), layers=["a", "c"], network=True)
     assert row["weights"].tolist() == [4 * 27 + 30]
     assert row["updates"].tolist() == [12]
-    layers = dead_weights(run_with_nan, window=WindowSpan(1, 5), layers=["a", "c"])
+    layers = dead_weights(run_with_nan, windows=WindowSpan(1, 5), layers=["a", "c"])
     assert row["autocorrelation"].item() == pytest.approx(
         np.average(layers["autocorrelation"], weights=layers["counted"])
     )

@@ -86,13 +86,13 @@ def assert_once(counts):
 ANALYSES = {
     "dead_weights": dead_weights,
     "layer_table": layer_table,
-    "layer_table of a range": lambda run: layer_table(run, window=WindowSpan(3, 9)),
+    "layer_table of a range": lambda run: layer_table(run, windows=WindowSpan(3, 9)),
     "tails": tails,
     "flip_table": flip_table,
     "fit_table": fit_table,
     "by_magnitude": by_magnitude,
     "transitions": transitions,
-    "cohorts": lambda run: cohorts(run, 2),
+    "cohorts": lambda run: cohorts(run, windows="2:"),
     "measured_tradeoff": measured_tradeoff,
     "signs_changed": signs_changed,
     "claims": claims,
@@ -200,7 +200,7 @@ def test_answers_together_are_those_alone(pair):
         "layer_table": layer_table_query(run),
         "flips": flip_table_query(run),
         "tails": tails_query(run, at),
-        "claims": claims_query(run, other),
+        "claims": claims_query([run], [other]),
         "dead_weights": dead_weights_query(run, at),
         "compare": compare_query(both),
         "differences": layer_differences_query(both),
@@ -216,7 +216,7 @@ def test_memory_does_not_grow_with_the_windows(tmp_path):
     for windows in (6, 48):
         run = open_run(synthetic_run(tmp_path / str(windows), {"a": walk}, windows=windows).path)
         at = WindowSpan(1, windows + 1)
-        queries = [layer_table_query(run), flip_table_query(run), channel_sums_query(run, at), claims_query(run)]
+        queries = [layer_table_query(run), flip_table_query(run), channel_sums_query(run, at), claims_query([run])]
         tracemalloc.start()
         answer(gather(*queries).leaves)
         peaks[windows] = tracemalloc.get_traced_memory()[1]

@@ -35,7 +35,7 @@ ANALYSES = {
     "fit_table": fit_table,
     "by_magnitude": by_magnitude,
     "transitions": transitions,
-    "cohorts": lambda run: cohorts(run, 1),
+    "cohorts": lambda run: cohorts(run, windows="1:"),
     "measured_tradeoff": measured_tradeoff,
     "sums of claims": lambda run: pd.DataFrame(np.concatenate(channel_sums_query(run, WindowSpan(1, 5)).run())),
     "compare": lambda run: compare({"run": run}),

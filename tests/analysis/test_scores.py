@@ -25,7 +25,7 @@ def laplace_run(tmp_path_factory):
 
 def test_densities_are_those_of_numpy_and_scipy(laplace_run):
     synthetic, walk = laplace_run
-    table = score_histogram(ra.open_run(synthetic.path), "a", [0, 4])
+    table = score_histogram(ra.open_run(synthetic.path), layer="a", windows="0:5")
     for window, rows in table.groupby("window"):
         weight = walk[window].astype(np.float64)
         z = ((weight - weight.mean(1, keepdims=True)) / weight.std(1, ddof=1, keepdims=True)).ravel()
@@ -41,14 +41,14 @@ def test_densities_are_those_of_numpy_and_scipy(laplace_run):
 
 
 def test_by_default_the_first_the_middle_and_the_last_window(laplace_run):
-    assert score_histogram(ra.open_run(laplace_run[0].path), "a")["window"].unique().tolist() == [0, 2, 4]
+    assert score_histogram(ra.open_run(laplace_run[0].path), layer="a")["window"].unique().tolist() == [0, 2, 4]
 
 
 def test_unusable_layers_and_windows(laplace_run):
     run = ra.open_run(laplace_run[0].path)
-    with pytest.raises(WindowNotFoundError, match="windows 0 to 4, not 9"):
-        score_histogram(run, "a", [9])
+    with pytest.raises(WindowNotFoundError, match="windows 9; it has 0 to 4"):
+        score_histogram(run, layer="a", windows=9)
     with pytest.raises(InputError, match="matches 2 layers"):
-        score_histogram(run, "*")
+        score_histogram(run, layer="*")
     with pytest.raises(InputError, match=r"layer flat.*window 0"):
-        score_histogram(run, "flat")
+        score_histogram(run, layer="flat")

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
+import recu_analysis as ra
 from recu_analysis import open_run
 from recu_analysis.analysis.selection import (
     WindowSpan,
@@ -12,24 +13,60 @@ from recu_analysis.analysis.selection import (
     last_half,
     moving_windows,
     select_windows,
+    span_of,
 )
 from recu_analysis.errors import InputError, LayerNotFoundError, WindowNotFoundError
 from recu_analysis.store.layer_selection import numbers_text, select_layers
 from recu_analysis.store.record import merged
+from recu_analysis.store.thin import thin
 from recu_analysis.testing import layer_state, random_walk, synthetic_run
+from tests.messages import says
 
 
-@pytest.mark.parametrize(("text", "bounds"), [("7", (7, 8)), ("10:20", (10, 20)), ("0:1", (0, 1))])
-def test_ranges_are_half_open(text, bounds):
-    parsed = WindowSpan.parse(text)
-    assert (parsed.start, parsed.stop) == bounds
-    assert WindowSpan.parse(str(parsed)) == parsed
+def test_windows_are_chosen_by_number_half_open_with_open_ends(run):
+    chosen = {(0, 5): [":", "0:", ":5", ":99", slice(None)], (2, 3): [2, "2", " 2 ", np.int64(2), "2:3", slice(2, 3)]}
+    chosen[1, 3] = ["1:3", slice(1, 3), slice(1, 3, 1), WindowSpan(1, 3), WindowSpan(np.int64(1), 3)]
+    chosen[3, 5] = ["3:", "3:5", "3:100", slice(3, None)]
+    for bounds, choices in chosen.items():
+        for windows in choices:
+            assert span_of(run, windows) == WindowSpan(*bounds), windows
 
 
-@pytest.mark.parametrize("text", ["", "a", "-1", "1:", ":3", "1:2:3", "5:5", "5:3", "1.5"])
-def test_what_is_no_range_is_refused(text):
-    with pytest.raises(InputError):
-        WindowSpan.parse(text)
+def test_numbers_that_a_thinned_run_does_not_have_are_passed_over(run, tmp_path):
+    thinned = thin(run, [0, 2, 4], tmp_path / "thinned")
+    assert [str(span_of(thinned, text)) for text in ("1:", ":4", "1:3", "2:5")] == ["2:5", "0:3", "2:3", "2:5"]
+    with pytest.raises(WindowNotFoundError) as error:
+        span_of(thinned, "3:4")
+    says(str(error.value), thinned.path, "3:4", "0, 2 and 4")
+
+
+def test_what_is_no_choice_of_windows_is_refused_in_a_sentence(run):
+    for windows in ("", "a", "-1", "1:2:3", "5:5", "5:3", "1.5", "1,3", "9" * 5000, "٣", -1, 1.0, True, None, (8, 13)):
+        with pytest.raises(InputError, match="windows"):
+            span_of(run, windows)
+    for windows in (
+        [1, 2],
+        range(1, 3),
+        {1},
+        slice(1, 4, 2),
+        slice(-3, None),
+        slice(3, 3),
+        slice("1", "3"),
+        slice(1.5),
+    ):
+        with pytest.raises(InputError, match="windows"):
+            span_of(run, windows)
+    for start, stop in ((5, 2), (3, 3), ("a", 2), (1.5, 3), (-1, 3), (None, 3), (True, 3)):
+        with pytest.raises(InputError, match="windows"):
+            WindowSpan(start, stop)
+
+
+def test_rows_of_the_windows_that_were_chosen(run):
+    table = ra.flip_table(run)
+    assert ra.flip_table(run, windows="2:4").equals(table[table["window"].isin([2, 3])].reset_index(drop=True))
+    assert ra.transitions(run, windows=3)["window"].unique().tolist() == [3]
+    with pytest.raises(WindowNotFoundError, match="0:1"):
+        ra.flip_table(run, windows=0)
 
 
 def test_default_is_the_last_half(run):
@@ -52,8 +89,11 @@ def test_a_sentence_says_which_windows_there_are(numbers, text):
 
 
 def test_windows_that_are_not_there(run):
-    with pytest.raises(WindowNotFoundError, match="has the windows 0 to 4, not all of 3:9"):
-        select_windows(run, WindowSpan(3, 9))
+    with pytest.raises(WindowNotFoundError, match="none of the windows 7:9; it has 0 to 4"):
+        ra.dead_weights(run, windows=WindowSpan(7, 9))
+    with pytest.raises(WindowNotFoundError, match="no window 9; it has 0 to 4"):
+        run.window(9)
+    assert run.window(3) is run.windows[3]
     with pytest.raises(WindowNotFoundError, match="hold no updates; window 0 is the initial state"):
         select_windows(run, WindowSpan(0, 1))
 

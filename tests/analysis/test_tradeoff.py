@@ -114,7 +114,7 @@ def expected_row(rows, tau, target):
 @pytest.mark.parametrize("window", [None, WindowSpan(0, 2)])
 def test_measured_beside_the_closed_forms(tmp_path, target, window):
     run = recorded(tmp_path, two_layers(), WeightTransform(center=True, target=target, clamp=True))
-    table = measured_tradeoff(run, (0.6, 1.0), 3, window=window)
+    table = measured_tradeoff(run, tau=(0.6, 1.0), points=3, windows=window)
     assert table["layer"].tolist() == ["normal"] * 3 + ["laplace"] * 3
     assert table["window"].unique().tolist() == [2 if window is None else 1]
     for _, row in table.iterrows():
@@ -130,7 +130,7 @@ def test_channels_without_numbers_are_left_out(tmp_path):
     walks["normal"][-1, 3, 0, 0, 0] = np.nan
     walks["normal"][-1, 5] = 0.25
     run = recorded(tmp_path, walks)
-    row = measured_tradeoff(run, (0.9, 0.9), layers="norm*").iloc[0]
+    row = measured_tradeoff(run, tau=(0.9, 0.9), layers="norm*").iloc[0]
     rows = np.delete(run.windows[-1]["normal"].weight.astype(np.float64).reshape(12, -1), [3, 5], axis=0)
     expected = expected_row(rows, 0.9, 2.0)
     assert row[list(expected)].astype(float).to_dict() == pytest.approx(expected, rel=1e-5)
@@ -145,7 +145,7 @@ def test_layers_without_weights_to_measure_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"layer normal.*window 2: 12 of 12 channels.*con"):
         measured_tradeoff(run)
     with pytest.raises(InputError, match=r"layer normal.*window 1: 12 of 12 channels.*N"):
-        measured_tradeoff(run, window=WindowSpan(1, 2))
+        measured_tradeoff(run, windows=WindowSpan(1, 2))
     plain = recorded(tmp_path / "plain", walks, WeightTransform())
     with pytest.raises(InputError, match=r"window 2: 12 of 12 channels.*constant"):
         measured_tradeoff(plain)
@@ -156,7 +156,7 @@ def test_what_measured_tradeoff_refuses(tmp_path):
     run = recorded(tmp_path, two_layers())
     with pytest.raises(LayerNotFoundError, match=r"'conv'.*normal, laplace"):
         measured_tradeoff(run, layers="conv")
-    with pytest.raises(WindowNotFoundError, match="has the windows 0 to 2, not 9"):
-        measured_tradeoff(run, window=WindowSpan(9, 10))
+    with pytest.raises(WindowNotFoundError, match="none of the windows 9:10; it has 0 to 2"):
+        measured_tradeoff(run, windows=WindowSpan(9, 10))
     with pytest.raises(InputError, match=r"tau.*2 points.*1000000, not 1"):
         measured_tradeoff(run, points=1)

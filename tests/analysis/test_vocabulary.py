@@ -26,7 +26,7 @@ def columns(run, tmp_path_factory):
         ra.by_magnitude(run),
         ra.flip_table(run),
         ra.fit_table(run),
-        ra.cohorts(run, 1),
+        ra.cohorts(run, windows="1:"),
         ra.transitions(run),
         compare(both),
         over_seeds(both),

@@ -100,7 +100,7 @@ def tables(run):
     yield "flips", ra.flip_table(run)
     yield "magnitude", ra.by_magnitude(run, bins=5)
     yield "fit", ra.fit_table(run)
-    yield "histogram", score_histogram(run, "*", bins=7)
+    yield "histogram", score_histogram(run, layer="*", bins=7)
     yield "mask", signs_changed(run)
     yield "tradeoff", measured_tradeoff(run)
     yield (
@@ -168,7 +168,7 @@ def test_z_and_its_path_are_those_of_a_plain_loop(tmp_path, told):
     for window, (first, last) in zip(run.windows[1:], ((0, 8), (8, 16), (16, 24)), strict=True):
         path = sum(np.abs(z[update] - z[update - 1]) for update in range(first + 1, last + 1))
         np.testing.assert_allclose(window[""].zpath, path, rtol=1e-6)
-        dead = ra.dead_weights(run, window=ra.WindowSpan(window.number, window.number + 1)).iloc[0]
+        dead = ra.dead_weights(run, windows=ra.WindowSpan(window.number, window.number + 1)).iloc[0]
         far = np.sort(np.abs(z[first]), axis=None)[-round(0.3 * z[first].size)]
         tail = np.abs(z[first]) >= far
         assert dead["mobility_tail"] == pytest.approx(path[tail].mean() / (last - first))
@@ -210,7 +210,7 @@ def test_signs_alone_have_no_distance_so_that_z_stays_that_of_the_latent_weight(
     path = sum(np.abs(now - before) for before, now in itertools.pairwise(z))
     np.testing.assert_allclose(run.windows[1][""].zpath, path, rtol=1e-5)
     assert set(np.unique(run.windows[1][""].effective)) == {-1.0, 1.0}
-    dead = ra.dead_weights(run, window=ra.WindowSpan(1, 2)).iloc[0]
+    dead = ra.dead_weights(run, windows=ra.WindowSpan(1, 2)).iloc[0]
     assert dead["autocorrelation"] == pytest.approx(
         (z[0] * z[-1]).sum() / np.sqrt((z[0] ** 2).sum() * (z[-1] ** 2).sum())
     )
@@ -233,16 +233,16 @@ def test_the_zpath_of_a_run_that_does_not_say_whose_it_is_counts_for_nothing(tmp
     with pytest.raises(NotRecordedError, match=r"zpath.*layer 'odd'"):
         _ = run.windows[3]["odd"].zpath
     assert run.windows[3]["odd"].array("zpath").any()
-    table = ra.dead_weights(run, window=window).set_index("layer")
+    table = ra.dead_weights(run, windows=window).set_index("layer")
     assert table.loc["odd", ["still_fraction", "mobility_tail", "mobility_core"]].isna().all()
     assert table.loc[["first", "plain"], ["still_fraction", "mobility_tail", "mobility_core"]].notna().all(axis=None)
     assert table.loc["odd", ["silent_fraction_tail", "autocorrelation", "dead_fraction"]].notna().all()
     with pytest.raises(NotRecordedError, match=r"'still'.*zpath"):
-        ra.dead_weights(run, "still", window=window)
+        ra.dead_weights(run, criterion="still", windows=window)
     made = thin(run, [0, 6], tmp_path / "thin", layers=["odd"])
     assert not made.header.layers[0].knows_z
     assert set(verify(made.path)["verdict"]) <= {"whole", "partial"}
-    done = run_cli("dead-weights", tmp_path / "run", "--window", "2:7")
+    done = run_cli("dead-weights", tmp_path / "run", "--windows", "2:7")
     assert done.exit_code == 0
     says(done.stderr, "earlier version", "odd", "zpath")
 
@@ -311,4 +311,4 @@ def test_a_run_measures_z_to_its_end_as_it_began(tmp_path):
     model[0].slope = 1e9  # signs by now, whose z would be that of the latent weights
     run = train(resume=1)
     assert run.header.layers[0].z == "effective"
-    pd.testing.assert_frame_equal(ra.dead_weights(run, window=ra.WindowSpan(1, 2)), before)
+    pd.testing.assert_frame_equal(ra.dead_weights(run, windows=ra.WindowSpan(1, 2)), before)

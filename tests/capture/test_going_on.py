@@ -86,9 +86,9 @@ def test_updates_in_no_window_are_told_and_not_merged_over(tmp_path):
         with pytest.raises(WindowNotFoundError, match=r"41 to 50.*window 2 \("):
             merged(chosen, "1")
     with pytest.raises(WindowNotFoundError, match="updates 41 to 50 are in no window"):
-        ra.dead_weights(run, window=ra.WindowSpan(1, 6))
+        ra.dead_weights(run, windows=ra.WindowSpan(1, 6))
     with pytest.raises(WindowNotFoundError, match="updates 41 to 50 are in no window"):
-        ra.cohorts(run, 1)
+        ra.cohorts(run, windows="1:")
     merged(run.windows[4:], "1")
     table = ra.dead_weights(run)
     assert set(table["updates"]) <= {10, 20}

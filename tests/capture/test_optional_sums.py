@@ -100,7 +100,7 @@ def test_tables_of_a_bare_run_say_nan_where_they_do_not_know(bare):
     assert dead[["still_fraction", "tail_still_fraction", "mobility_tail"]].isna().all(axis=None)
     for criterion in ("still", "tail-still"):
         with pytest.raises(NotRecordedError, match=f"'{criterion}' needs zpath of effective weights, without which"):
-            dead_weights(run, criterion)
+            dead_weights(run, criterion=criterion)
     assert by_magnitude(run, bins=4)["flip_probability"].notna().all()
     assert tails(run)["mobility_ratio"].isna().all()
     assert flip_table(run)["flip_ratio_predicted"].isna().all()

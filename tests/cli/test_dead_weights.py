@@ -46,7 +46,7 @@ def test_the_same_numbers_in_every_format(trained_run, tmp_path):
         (["none"], ["none", "does not exist", "recu-analyze train", "recu_analysis.record"]),
         (["empty"], ["empty is empty"]),
         (["run", "--layer", "x*"], ["'x*'", "first, second"]),
-        (["run", "--window", "7:9"], ["run", "0 to 4", "7:9"]),
+        (["run", "--windows", "7:9"], ["run", "0 to 4", "7:9"]),
     ],
 )
 def test_bad_input_is_one_sentence(synthetic_path, monkeypatch, arguments, facts):
@@ -58,7 +58,7 @@ def test_bad_input_is_one_sentence(synthetic_path, monkeypatch, arguments, facts
 @pytest.mark.parametrize(
     ("arguments", "facts"),
     [
-        (["run", "--window", "9:7"], ["9:7", "empty"]),
+        (["run", "--windows", "9:7"], ["9:7", "after its start"]),
         (["run", "--tail-tau", 0.2], ["(0.5, 1]", "0.2"]),
         (["run", "--criterion", "gone"], ["'gone'"]),
         ([], ["Missing argument", "RUN"]),
@@ -73,7 +73,7 @@ def test_damage_is_told_beside_what_is_whole(damaged_path):
     assert done.exit_code == 1
     says(done.stderr, "Warning: window 1 (", "cut short")
     assert "windows 4:5" in done.stdout
-    says(refusal_after_warnings("dead-weights", damaged_path, "--window", "2:5"), "update 5", "missing")
+    says(refusal_after_warnings("dead-weights", damaged_path, "--windows", "2:5"), "update 5", "missing")
 
 
 def refusal_after_warnings(*arguments):

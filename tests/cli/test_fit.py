@@ -35,5 +35,5 @@ def test_it_says_what_it_left_out(tmp_path):
     says(first, "Warning: ", "damaged", "1 of 8 channels", "NaN or infinity")
     says(second, "Warning: ", "flat", "4 of 4 channels", "constant")
     assert "pooled" in run_cli("fit", path, "--raw").stderr
-    says(refusal("fit", path, "--window", 9), path, "0 to 4", "9")
+    says(refusal("fit", path, "--windows", 9), path, "0 to 4", "9")
     says(refusal("fit", tmp_path / "none"), tmp_path / "none")

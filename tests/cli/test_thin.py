@@ -20,7 +20,7 @@ def test_thin_says_what_it_made(whole_run, tmp_path):
     assert done.stderr.startswith(f"{tmp_path}/small has 4 of 11 windows, ")
     assert run_cli("verify", tmp_path / "small").exit_code == 0
     tables = [
-        json.loads(run_cli("dead-weights", where, "--layer", "second", "--window", window, "--format", "json").stdout)
+        json.loads(run_cli("dead-weights", where, "--layer", "second", "--windows", window, "--format", "json").stdout)
         for where, window in ((whole_run, "6:11"), (tmp_path / "small", "10"))
     ]
     (before,), (after,) = tables

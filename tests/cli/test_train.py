@@ -21,10 +21,13 @@ from tests.messages import says
 def test_it_says_how_large_the_run_becomes_and_what_is_next(training):
     path, done = training
     assert done.stdout == ""
-    before, after = done.stderr.splitlines()
+    before, *epochs, after, following = done.stderr.splitlines()
     says(before, path, "10.5 MiB")
-    says(after, "2 epochs", path, f"recu-analyze dead-weights {path}")
     run = open_run(path)
+    for line, mark in zip(epochs, run.marks(), strict=True):
+        says(line, f"epoch {mark['epoch']}", f"{mark['train_top1']:.2f} %", f"{mark['val_top1']:.2f} %")
+    says(after, "2 epochs", path, f"{mark['train_top1']:.2f} %", f"{mark['val_top1']:.2f} %")
+    says(following, f"recu-analyze dead-weights {path}")
     assert len(run.layer_names) == 18
     assert run.metrics["epoch"].tolist() == [0, 1]
     assert run.configuration["seed"] == 3

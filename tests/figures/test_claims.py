@@ -16,7 +16,7 @@ def test_claims_are_tested_on_the_first_arm_that_clamps(trained):
     data = query(runs).run()
     assert set(data["runs"]) == {"a b"}
     assert set(data["baseline"]) == {"baseline"}
-    assert data["id"].tolist() == ra.claims([runs["a"], runs["b"]], [runs["baseline"]])["id"].tolist()
+    assert data["id"].tolist() == ra.claims([runs["a"], runs["b"]], baseline=runs["baseline"])["id"].tolist()
     thresholds = ["supports_low", "supports_high", "refutes_above"]
     assert data.set_index("id").loc["C2", thresholds].tolist() == [0.8, 1.25, 1.6]
     axes = ra.plot_claims(runs, Figure().subplots())

@@ -13,7 +13,7 @@ def test_errors_of_layers_are_in_units_of_their_scale(tmp_path):
     run = ra.open_run(synthetic_run(tmp_path / "run").path)
     axes = ra.plot_layer_errors(run, Figure().subplots(), layers="second")
     measured, exact, printed, _ = axes.get_lines()
-    table = ra.measured_tradeoff(run, (0.51, 0.995), 40, layers="second")
+    table = ra.measured_tradeoff(run, tau=(0.51, 0.995), points=40, layers="second")
     assert np.allclose(measured.get_ydata(), table["qe_measured"] / table["b"] ** 2)
     tau = exact.get_xdata()
     closed = 4 * (1 - tau) * np.log(2 - 2 * tau) + 2 * (2 * tau - 1) - (2 * tau - 1) ** 2

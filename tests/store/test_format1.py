@@ -68,16 +68,15 @@ def with_words_of_today(expected):
 def test_tables_are_those_of_the_version_that_wrote_the_run(name):
     run = open_run(CORPUS / name)
     expected = with_words_of_today(without_zpath(json.loads((CORPUS / f"{name}.json").read_text())))
-    window = ra.WindowSpan.parse(expected["windows"])
     assert run.header.version == 1
     assert run.problems == ()
     assert_rows(run.layers, expected["layers"])
     assert_rows(run.metrics, expected["metrics"])
     assert_rows(verify(run.path), expected["verify"])
-    assert_rows(ra.dead_weights(run, window=window), expected["dead_weights"])
-    assert_rows(ra.layer_table(run, window=window), expected["layer_table"])
+    assert_rows(ra.dead_weights(run, windows=expected["windows"]), expected["dead_weights"])
+    assert_rows(ra.layer_table(run, windows=expected["windows"]), expected["layer_table"])
     assert_rows(ra.flip_table(run), expected["flip_table"])
-    assert_rows(ra.by_magnitude(run, window=window), expected["by_magnitude"])
+    assert_rows(ra.by_magnitude(run, windows=expected["windows"]), expected["by_magnitude"])
 
 
 def test_its_words_are_those_of_today():

@@ -294,7 +294,7 @@ def test_a_quantity_may_be_called_like_something_else(tmp_path, name):
     run, states = written(tmp_path / "run", np.random.default_rng(7), [1, 2], rows)
     thinned = thin(run, [0, 2], tmp_path / "thin")
     np.testing.assert_allclose(thinned.windows[1]["a"].array(name), states[0][name] + states[1][name], rtol=1e-6)
-    dead_weights(thinned, "silent", window=WindowSpan(2, 3))
+    dead_weights(thinned, criterion="silent", windows=WindowSpan(2, 3))
 
 
 @pytest.mark.parametrize("name", ["start", "end", "silent", "two words", ""])

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recu_analysis import dead_weights, layer_table, open_run
-from recu_analysis.analysis.selection import WindowSpan
+from recu_analysis.analysis.selection import WindowSpan, span_of
 from recu_analysis.errors import (
     DamagedError,
     InputError,
@@ -45,14 +45,14 @@ def test_tables_over_the_kept_windows_are_those_of_the_ranges_before(ten_windows
         (10, 11, 20),
     ]
     for text in ("1", "2:6", "6:11", "1:11", "1:6", "2:11"):
-        whole = WindowSpan.parse(text)
+        whole = span_of(before, text)
         first = next(window.number for window in after.windows if window.number >= whole.start)
         kept = WindowSpan(first, whole.stop)
         pd.testing.assert_frame_equal(
-            layer_table(before, window=whole), layer_table(after, window=kept), check_exact=False, rtol=1e-5
+            layer_table(before, windows=whole), layer_table(after, windows=kept), check_exact=False, rtol=1e-5
         )
         same = ["dead", "silent_fraction", "tail_fraction", "revived_fraction"]
-        old, new = dead_weights(before, window=whole), dead_weights(after, window=kept)
+        old, new = dead_weights(before, windows=whole), dead_weights(after, windows=kept)
         shared = [name for name in same if name in old]
         pd.testing.assert_frame_equal(old[shared], new[shared])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,15 +14,17 @@ from recu_analysis.analysis.claims import distribution, movement, outcome
 from recu_analysis.analysis.claims.finding import Finding, cannot_tell
 from recu_analysis.analysis.kinds import Kind, kind_of, sides, stops_gradients
 from recu_analysis.analysis.query import attempt, gathered, value
+from recu_analysis.analysis.run_arguments import as_runs
 from recu_analysis.analysis.selection import moving_windows
 from recu_analysis.errors import InputError, NotRecordedError, WindowNotFoundError
 from recu_analysis.store.layer_selection import select_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from recu_analysis.analysis.claims.finding import Patterns
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.store.run import Run
 
     Runs = Sequence[Run]
@@ -44,14 +45,14 @@ CLAIMS = {
 }
 
 
-def claims(run: Run | Runs, baseline: Run | Runs | None = None, *, layers: Patterns = None) -> pd.DataFrame:
+def claims(runs: SeveralRuns, *, baseline: SeveralRuns | None = None, layers: Patterns = None) -> pd.DataFrame:
     """Test the paper's claims on recorded runs.
 
     Parameters
     ----------
-    run : Run or sequence of Run
+    runs : run or path, sequence, or mapping of labels to runs
         Trainings with ReCU, one a seed. Those that do not clamp, beside some that do, count for the baseline.
-    baseline : Run or sequence of Run, optional
+    baseline : run or path, sequence, or mapping, optional
         Trainings without its clamp, of the same seeds. Without it, a run that does not clamp is its own.
     layers : str or sequence of str, optional
         Patterns of layer names. The windows that are looked at are those of the whole network.
@@ -75,20 +76,21 @@ def claims(run: Run | Runs, baseline: Run | Runs | None = None, *, layers: Patte
     WindowNotFoundError
         If a run holds no window with updates.
     """
-    return claims_query(run, baseline, layers).run()
+    others = [] if baseline is None else list(as_runs(baseline).values())
+    return claims_query(list(as_runs(runs).values()), others, layers).run()
 
 
-def claims_query(run: Run | Runs, baseline: Run | Runs | None = None, layers: Patterns = None) -> Query[pd.DataFrame]:
+def claims_query(given: Runs, baseline: Runs = (), layers: Patterns = None) -> Query[pd.DataFrame]:
     """The query of `claims`; it raises what that raises."""
-    runs, others = _sides(run, baseline, layers)
+    runs, others = _sides(given, baseline, layers)
     findings = {name: _found(find) for name, find in _evidence(runs, others, layers).items()}
     return gathered(findings).then(lambda found: pd.DataFrame([_row(name, each) for name, each in found.items()]))
 
 
-def _sides(run: Run | Runs, baseline: Run | Runs | None, layers: Patterns) -> tuple[list[Run], list[Run]]:
+def _sides(given: Runs, baseline: Runs, layers: Patterns) -> tuple[list[Run], list[Run]]:
     """The runs that are tested, and the others; the errors of `claims` where they are of no use."""
-    runs, unasked = sides(_several(run))
-    others = [*_several(baseline), *unasked]
+    runs, unasked = sides(given)
+    others = [*baseline, *unasked]
     for each in (*runs, *others):
         moving_windows(each)
         select_layers(each, layers)
@@ -194,12 +196,6 @@ def _mixed(runs: Runs) -> str:
 
 _UNANSWERABLE = (InputError, NotRecordedError, WindowNotFoundError)
 _NEEDS_CLAMP = "needs runs that clamp their weights, and runs without to compare them with"
-
-
-def _several(run: Run | Runs | None) -> list[Run]:
-    if run is None:
-        return []
-    return list(run) if isinstance(run, Sequence) else [run]
 
 
 def _clamp(runs: Runs) -> bool:

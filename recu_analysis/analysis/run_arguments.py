@@ -1,0 +1,70 @@
+"""What a caller may give as one run or as several: opened runs, paths, sequences, mappings, a list of runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from recu_analysis.analysis.arms import labeled
+from recu_analysis.analysis.run_list import is_run_list, open_runs
+from recu_analysis.errors import InputError
+from recu_analysis.store.run import Run, open_run
+
+#: One run: opened, or the path of its folder.
+OneRun: TypeAlias = Run | str | os.PathLike[str]
+#: Runs: one, a sequence, a mapping of labels to runs, or the path of a list of runs (TOML).
+SeveralRuns: TypeAlias = OneRun | Sequence[OneRun] | Mapping[str, OneRun]
+
+
+def as_run(run: OneRun) -> Run:
+    """The run that a caller gave, opened if it is a path.
+
+    Raises
+    ------
+    InputError
+        If it is neither a run nor a path.
+    StoreError
+        If the path is no run directory.
+    """
+    if isinstance(run, Run):
+        return run
+    if isinstance(run, str | os.PathLike):
+        return open_run(run)
+    raise InputError(f"a run is given as the path of its folder, or as ra.open_run returns it, not as {_kind(run)}")
+
+
+def as_runs(runs: SeveralRuns) -> dict[str, Run]:
+    """The runs that a caller gave, by their labels.
+
+    The keys of a mapping are the labels. Other runs are called as a list of runs says, or by the shortest ends of their
+    folders that differ.
+
+    Raises
+    ------
+    InputError
+        If they are no runs, there is none, or one is there twice.
+    StoreError
+        If a path is no run directory.
+    """
+    if isinstance(runs, Run):
+        return labeled([runs])
+    if isinstance(runs, str | os.PathLike):
+        return open_runs(runs) if is_run_list(Path(runs)) else labeled([open_run(runs)])
+    if isinstance(runs, Mapping):
+        several = {str(label): as_run(run) for label, run in runs.items()}
+    elif isinstance(runs, Sequence):
+        several = labeled([as_run(run) for run in runs])
+    else:
+        raise InputError(
+            "runs are given as one run or path, a sequence of them, or a mapping of labels to them, not as "
+            f"{_kind(runs)}"
+        )
+    if not several:
+        raise InputError("no run is given; give one or more, opened or as paths")
+    return several
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else f"{type(value).__name__} {value!r:.60}"

@@ -1,0 +1,50 @@
+"""What a heading says of the windows that a table was taken over: their numbers, epochs and updates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recu_analysis.analysis.logged import logged
+from recu_analysis.analysis.selection import select_windows
+from recu_analysis.store.layer_selection import numbers_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from recu_analysis.analysis.selection import WindowSpan
+    from recu_analysis.store.run import Run
+    from recu_analysis.store.window import Window
+
+
+def windows_text(run: Run, span: WindowSpan) -> str:
+    """The windows of a span that hold updates, such as "windows 8 and 12, epochs 4 to 11, 3,752 updates".
+
+    Epochs are those whose marks lie in the windows, as the metrics count them; nothing is said where none was logged.
+
+    Raises
+    ------
+    WindowNotFoundError
+        If the span has no window with updates.
+    """
+    windows = select_windows(run, span)
+    numbers = [window.number for window in windows]
+    updates = sum(window.updates for window in windows)
+    return ", ".join(
+        [
+            f"window{'s' * (len(numbers) > 1)} {numbers_text(numbers)}",
+            *_epochs_text(run, windows),
+            f"{updates:,} update{'s' * (updates != 1)}",
+        ]
+    )
+
+
+def _epochs_text(run: Run, windows: Sequence[Window]) -> list[str]:
+    marks = logged(run, "update", "epoch").astype(float)
+    within = (marks["update"] >= windows[0].first_update) & (marks["update"] <= windows[-1].last_update)
+    epochs = marks.loc[within & np.isfinite(marks["epoch"]), "epoch"]
+    if epochs.empty:
+        return []
+    first, last = epochs.min(), epochs.max()
+    return [f"epoch {first:g}" if first == last else f"epochs {first:g} to {last:g}"]
