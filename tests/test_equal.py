@@ -90,7 +90,7 @@ def test_an_intention_needs_a_reason(tmp_path):
 
 
 def test_what_is_no_commit_is_said_in_a_sentence():
-    with pytest.raises(SystemExit, match="is no commit"), equal.checkout("no-such-commit"):
+    with pytest.raises(SystemExit, match="is not a commit"), equal.checkout("no-such-commit"):
         pass
 
 
