@@ -83,7 +83,7 @@ def test_no_binary_layer_lists_what_was_seen():
 
 
 def test_a_model_without_weights_says_so():
-    with pytest.raises(NoBinaryLayersError, match="it has no module with a weight"):
+    with pytest.raises(NoBinaryLayersError, match="which has no module with a weight"):
         find_binary_layers(nn.ReLU())
 
 
