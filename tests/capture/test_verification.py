@@ -65,13 +65,13 @@ def by_element(weight):
 
 #: What differs, what the error says of the weight, and the layers asked for.
 DIFFERENT = {
-    "ternary BitLinear": (kind("BitLinear", nn.Linear, absmean), "three values per channel, zero among them", None),
+    "ternary BitLinear": (kind("BitLinear", nn.Linear, absmean), "three values per channel, one of them zero", None),
     "real BitLinear": (kind("BitLinear", nn.Linear, lambda weight: weight), "is real", None),
     "ternary BinarizeConv2d": (kind("BinarizeConv2d", nn.Conv2d, twn, F.conv2d), "three values per channel", None),
     "ternary by name": (kind("Mine", nn.Linear, absmean), "three values per channel", ["0"]),
     "ternary in a product": (
         kind("Mine", nn.Linear, twn, lambda x, w: x @ w.t()),
-        "three values per channel, zero among them, and the signs",
+        "three values per channel, one of them zero, and the signs",
         ["0"],
     ),
     "four bits by name": (kind("Mine", nn.Linear, steps), "1[0-9] values per channel", ["0"]),

@@ -134,9 +134,9 @@ def test_a_class_of_val_that_train_lacks_is_named(plain):
 @pytest.mark.parametrize(
     ("line", "text"),
     [
-        ("val_0.JPEG\tyak\t0", "val_0.JPEG is of the class 'yak'"),
-        ("../../train/n01/a.JPEG\tn01", "has the image '../../train/n01/a.JPEG', which"),
-        ("val_0.JPEG n01", "val_annotations.txt:5 is no line of image, tab, class"),
+        ("val_0.JPEG\tyak\t0", "val_0.JPEG has the class 'yak'"),
+        ("../../train/n01/a.JPEG\tn01", "lists the image '../../train/n01/a.JPEG', but"),
+        ("val_0.JPEG n01", "val_annotations.txt:5 is not a line of image, tab, class"),
     ],
 )
 def test_annotations_that_do_not_fit_are_refused(tiny, line, text):
