@@ -84,7 +84,7 @@ def step_of(network: str, conv: Callable[..., nn.Module], device: str, *, compil
     model = NETWORKS[network](CLASSES, conv).to(device)
     # CUDA graphs on a GPU, as in a training. Not for the plain network, which .item() splits into many graphs: with
     # CUDA graphs, its rounds took more than a minute instead of seconds.
-    graphs = "reduce-overhead" if device == "cuda" and conv is BinaryConv2d else None
+    graphs = "reduce-overhead" if device == "cuda" and conv is not PlainConv else None
     forward = torch.compile(model, dynamic=False, mode=graphs) if compiled else model
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     images = torch.randn(BATCH, 3, SIZE, SIZE, device=device)
@@ -102,7 +102,7 @@ def step_of(network: str, conv: Callable[..., nn.Module], device: str, *, compil
 
 def compare(network: str, device: str, *, compiled: bool) -> None:
     """Print the ratio of the plain step's time to ours, measured by turns."""
-    kinds = {"ours": BinaryConv2d, "plain": PlainConv}
+    kinds = {"ours": partial(BinaryConv2d, bias=False), "plain": PlainConv}
     steps = {name: step_of(network, conv, device, compiled=compiled) for name, conv in kinds.items()}
     rounds = ROUNDS[network] * (10 if device == "cuda" else 1)
     times = take_turns(steps, rounds)

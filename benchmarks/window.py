@@ -34,7 +34,7 @@ class Network(torch.nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = torch.nn.ModuleList(BinaryConv2d(wide, deep, 3) for deep, wide in SHAPES)
+        self.layers = torch.nn.ModuleList(BinaryConv2d(wide, deep, 3, bias=False) for deep, wide in SHAPES)
 
 
 def main() -> None:

@@ -3,7 +3,9 @@
 from .analysis.claims import claims as claims
 from .analysis.cohorts import cohorts as cohorts
 from .analysis.cohorts import transitions as transitions
+from .analysis.compare import compare as compare
 from .analysis.deadness import dead_weights as dead_weights
+from .analysis.differences import layer_differences as layer_differences
 from .analysis.distance import tails as tails
 from .analysis.final_windows import decorrelation_time as decorrelation_time
 from .analysis.fits import fit_table as fit_table
@@ -11,13 +13,17 @@ from .analysis.flips import flip_table as flip_table
 from .analysis.layers import layer_table as layer_table
 from .analysis.magnitude import by_magnitude as by_magnitude
 from .analysis.measured import measured_tradeoff as measured_tradeoff
+from .analysis.parallel import processes as processes
 from .analysis.run_list import open_runs as open_runs
 from .analysis.selection import WindowSpan as WindowSpan
 from .analysis.tradeoff import tradeoff as tradeoff
 from .capture.adapters import adapter as adapter
+from .capture.importer import import_checkpoints as import_checkpoints
 from .capture.layer_listing import find_binary_layers as find_binary_layers
 from .capture.record import record as record
+from .capture.recorder import Recorder as Recorder
 from .errors import RecuError as RecuError
+from .figures import draw_figure as draw_figure
 from .figures import paper_table as paper_table
 from .figures import plot_accuracy as plot_accuracy
 from .figures import plot_by_magnitude as plot_by_magnitude
@@ -36,6 +42,12 @@ from .figures import plot_scores as plot_scores
 from .figures import plot_silence as plot_silence
 from .figures import plot_tradeoff as plot_tradeoff
 from .figures import plot_training as plot_training
+from .nn.convert import convert as convert
+from .report import write_report as write_report
+from .store.run import Run as Run
 from .store.run import open_run as open_run
+from .store.thin import thin as thin
+from .store.verify import verify as verify
+from .theory.standardize import WeightTransform as WeightTransform
 
 __version__: str

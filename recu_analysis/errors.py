@@ -96,3 +96,11 @@ def listed(names: Sequence[str], most: int) -> str:
     """The first `most` names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def kind_of_value(value: object) -> str:
+    """Description of a value of the wrong type for a message: its type, and the value of a number or a text."""
+    if value is None:
+        return "None"
+    kind = type(value).__name__
+    return f"{kind} {value!r:.60}" if isinstance(value, str | int | float) else f"a {kind}"

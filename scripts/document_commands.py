@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from click.testing import CliRunner
 
-from recu_analysis.analysis.rendering import in_unicode
+from recu_analysis.analysis.markup import in_unicode
 from recu_analysis.analysis.vocabulary import STATISTICS, statistic
 from recu_analysis.cli import cli
 from recu_analysis.store.quantities import TABLE
@@ -30,6 +30,11 @@ OPENING = """\
 Every command says this under `--help`. Tables go to standard output and everything else to standard error, so that a
 table can be piped or, with `--output`, kept. Exit codes: 0 done, 1 the data or the input is wrong, 2 wrong usage, 130
 stopped by Ctrl-C, which leaves whole files. An error is one sentence; `--debug` shows where it arose.
+
+The ending of the file chooses the format of a table: `-o t.csv`, `.json`, `.tex`, `.md`, `.html` or `.txt`. `--columns`
+chooses columns by their names in CSV. On a terminal, long names are shortened until a line fits; a pipe and a file get
+them in full. CSV and JSON of `dead-weights` hold the row of all layers too; column `row` marks it, and in pandas
+`table[table.row == "layer"]` leaves it out. A table in LaTeX is a float for a page of two columns, and needs booktabs.
 
 Every command takes `--quiet`, `--color` and `--debug`; they are not repeated below. `python -m recu_analysis` is
 another way to write `recu-analyze`.

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, NamedTuple
+from unittest import mock
 
 from click.testing import CliRunner
 
@@ -23,11 +24,15 @@ class Done(NamedTuple):
     stderr: str
 
 
-def run_cli(*arguments: object, columns: int = 80) -> Done:
-    """Run recu-analyze in this process, where torch is loaded once; an exception that it lets through is the test's."""
+def run_cli(*arguments: object, columns: int = 80, terminal: int | None = None) -> Done:
+    """Run recu-analyze in this process, where torch is loaded once; an exception that it lets through is the test's.
+
+    Its tables go into a pipe, or as if to a terminal of so many columns; help and prose have `columns`.
+    """
     runner = CliRunner(env={"COLUMNS": str(columns), "NO_COLOR": "1"})
     words = [str(argument) for argument in arguments]
-    done = runner.invoke(cli, words, prog_name="recu-analyze", catch_exceptions=False)
+    with mock.patch("recu_analysis.cli.output.terminal_width", return_value=terminal):
+        done = runner.invoke(cli, words, prog_name="recu-analyze", catch_exceptions=False)
     return Done(done.exit_code, done.stdout, done.stderr)
 
 

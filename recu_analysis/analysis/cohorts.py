@@ -10,7 +10,6 @@ import pandas as pd
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.run_arguments import as_run
 from recu_analysis.analysis.selection import (
     known_windows,
     rows_of,
@@ -20,16 +19,16 @@ from recu_analysis.analysis.selection import (
 )
 from recu_analysis.store.chain import check_connected
 from recu_analysis.store.layer_selection import select_layers
+from recu_analysis.store.run import as_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from recu_analysis.analysis.deadness import Mask, Movement, TailTau
     from recu_analysis.analysis.layer_pass import Answer
-    from recu_analysis.analysis.run_arguments import OneRun
     from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.header import LayerSpec
-    from recu_analysis.store.run import Run
+    from recu_analysis.store.run import OneRun, Run
 
     Row = dict[str, Any]
 

@@ -11,10 +11,10 @@ import pandas as pd
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.run_arguments import as_run
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.errors import InputError, NotRecordedError, unknown
 from recu_analysis.store.layer_selection import select_layers
+from recu_analysis.store.run import as_run
 from recu_analysis.theory.laplace import check_tau
 from recu_analysis.theory.quickselect import median, of_rank
 from recu_analysis.theory.standardize import autocorrelation
@@ -26,11 +26,10 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.run_arguments import OneRun
     from recu_analysis.analysis.selection import Windows, WindowSpan
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.record import MergedRecord
-    from recu_analysis.store.run import Run
+    from recu_analysis.store.run import OneRun, Run
 
 Criterion = Literal["tail-silent", "tail", "silent", "still", "tail-still"]
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
@@ -332,12 +331,23 @@ def _row(
     }
 
 
+def with_totals(table: pd.DataFrame) -> pd.DataFrame:
+    """A `dead_weights` table with a last row of all layers; its column `row` says layer or total of each."""
+    rows = pd.DataFrame([*table.to_dict(orient="records"), totals(table).to_dict()])
+    rows.insert(0, "row", ["layer"] * len(table) + ["total"])
+    return rows
+
+
 def totals(table: pd.DataFrame) -> pd.Series[Any]:
-    """The whole network's row of a `dead_weights` table: counts added, means weighted by the weights counted."""
+    """The whole network's row of a `dead_weights` table: counts added, means weighted by the weights counted.
+
+    What is the same for all layers, such as windows and updates, is that of the network too.
+    """
     weights = table["counted"]
     tail = weights * table["tail_fraction"]
     averaged = [name for name in table if str(name).endswith(("fraction", "_tail", "_core", "autocorrelation"))]
-    known = {
+    alike = {str(name): table[name].iloc[0] for name in table if len(set(table[name])) == 1}
+    known = alike | {
         "layer": "all",
         "weights": table["weights"].sum(),
         "counted": weights.sum(),

@@ -14,9 +14,9 @@ from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.run_arguments import as_run
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.store.layer_selection import select_layers
+from recu_analysis.store.run import as_run
 from recu_analysis.theory.intervals import over_channels
 
 if TYPE_CHECKING:
@@ -27,11 +27,10 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.deadness import Movement, TailTau
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.run_arguments import OneRun
     from recu_analysis.analysis.selection import Windows, WindowSpan
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.record import MergedRecord
-    from recu_analysis.store.run import Run
+    from recu_analysis.store.run import OneRun, Run
 
     Values = NDArray[np.float64]
 

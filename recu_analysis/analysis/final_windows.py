@@ -12,7 +12,6 @@ import numpy as np
 
 from recu_analysis.analysis.layer_pass import ahead, over
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.run_arguments import as_run
 from recu_analysis.analysis.selection import (
     WindowSpan,
     known_windows,
@@ -23,6 +22,7 @@ from recu_analysis.analysis.selection import (
 from recu_analysis.errors import InputError
 from recu_analysis.store.chain import begins_anew, start_known
 from recu_analysis.store.layer_selection import select_layers
+from recu_analysis.store.run import as_run
 from recu_analysis.theory.standardize import cosine, score_products
 
 if TYPE_CHECKING:
@@ -32,10 +32,9 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.run_arguments import OneRun
     from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.header import LayerSpec
-    from recu_analysis.store.run import Run
+    from recu_analysis.store.run import OneRun, Run
     from recu_analysis.store.window import Window
 
     #: Totals of `score_products` over a layer, for several pairs of moments.

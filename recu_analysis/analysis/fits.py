@@ -11,10 +11,10 @@ import pandas as pd
 from recu_analysis.analysis.channels import by_blocks, measured_channels
 from recu_analysis.analysis.layer_pass import ahead
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.run_arguments import as_run
 from recu_analysis.analysis.selection import span_of
 from recu_analysis.errors import InputError, WindowNotFoundError
 from recu_analysis.store.layer_selection import select_layers
+from recu_analysis.store.run import as_run
 from recu_analysis.theory import quantization
 from recu_analysis.theory.empirical import clamped_entropy as measured_entropy
 from recu_analysis.theory.empirical import quantized, sign_entropy
@@ -30,10 +30,9 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.channels import Channels
     from recu_analysis.analysis.layer_pass import Answer
-    from recu_analysis.analysis.run_arguments import OneRun
     from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.header import LayerSpec
-    from recu_analysis.store.run import Run
+    from recu_analysis.store.run import OneRun, Run
     from recu_analysis.store.window import Window
 
     Array = NDArray[Any]

@@ -12,9 +12,9 @@ from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, movement
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.run_arguments import as_run
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.store.layer_selection import select_layer
+from recu_analysis.store.run import as_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,10 +22,9 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.run_arguments import OneRun
     from recu_analysis.analysis.selection import Windows, WindowSpan
     from recu_analysis.store.header import LayerSpec
-    from recu_analysis.store.run import Run
+    from recu_analysis.store.run import OneRun, Run
 
     #: Of one layer: for every window the counts of its bins.
     Counts = list[list[int]]

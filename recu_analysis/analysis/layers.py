@@ -11,9 +11,9 @@ import pandas as pd
 from recu_analysis.analysis.channels import measured_channels
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
 from recu_analysis.analysis.layer_pass import ahead, over
+from recu_analysis.analysis.long_form import long_form
 from recu_analysis.analysis.network import network_table
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.run_arguments import as_run
 from recu_analysis.analysis.selection import (
     select_windows,
     span_of,
@@ -21,6 +21,7 @@ from recu_analysis.analysis.selection import (
 )
 from recu_analysis.store.chain import start_known
 from recu_analysis.store.layer_selection import select_layers
+from recu_analysis.store.run import as_run
 from recu_analysis.theory import gennorm, quantization
 from recu_analysis.theory.empirical import quantized, sign_entropy
 from recu_analysis.theory.entropy import clamped_entropy, laplace_bound
@@ -34,11 +35,10 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.deadness import Mask, Movement, TailTau
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.run_arguments import OneRun
     from recu_analysis.analysis.selection import Windows, WindowSpan
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.record import MergedRecord
-    from recu_analysis.store.run import Run
+    from recu_analysis.store.run import OneRun, Run
     from recu_analysis.store.window import Window
 
 Row = dict[str, Any]
@@ -51,6 +51,7 @@ def layer_table(
     layers: Sequence[str] | str | None = None,
     tail_tau: TailTau = TAIL_TAU,
     network: bool = False,
+    long: bool = False,
 ) -> pd.DataFrame:
     """State and movement of every layer in every window, or in a span of windows merged into one.
 
@@ -67,6 +68,9 @@ def layer_table(
     network : bool
         One row a window for those layers together instead of one a layer; see
         `recu_analysis.analysis.network.network_table`.
+    long : bool
+        One row a group of weights (column group: all, tail, core) in place of columns that end in _tail and _core, for
+        seaborn; see `recu_analysis.analysis.long_form.long_form`.
 
     Returns
     -------
@@ -94,7 +98,8 @@ def layer_table(
     run = as_run(run)
     span = None if windows is None else span_of(run, windows)
     table = layer_table_query(run, tail_tau, window=span, layers=layers).run()
-    return network_table(table) if network else table
+    table = network_table(table) if network else table
+    return long_form(table) if long else table
 
 
 def layer_table_query(

@@ -12,10 +12,10 @@ import pandas as pd
 from recu_analysis.analysis.layer_pass import ahead
 from recu_analysis.analysis.magnitude import by_magnitude_query
 from recu_analysis.analysis.query import gather, per_layer
-from recu_analysis.analysis.run_arguments import as_run
 from recu_analysis.analysis.selection import WindowSpan, moving_windows
 from recu_analysis.errors import NotRecordedError
 from recu_analysis.store.layer_selection import select_layers
+from recu_analysis.store.run import as_run
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.run_arguments import OneRun
     from recu_analysis.store.header import LayerSpec
-    from recu_analysis.store.run import Run
+    from recu_analysis.store.run import OneRun, Run
 
 #: Levels of the clamp, from one at which nearly every weight is clamped to one at which none is.
 LEVELS = (0.51, 0.85, 0.99, 1.0)

@@ -11,10 +11,10 @@ from recu_analysis.analysis.channels import by_blocks, measured_channels
 from recu_analysis.analysis.fits import window_at
 from recu_analysis.analysis.layer_pass import ahead
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.run_arguments import as_run
 from recu_analysis.analysis.tradeoff import check_levels, closed_forms
 from recu_analysis.errors import InputError
 from recu_analysis.store.layer_selection import select_layers
+from recu_analysis.store.run import as_run
 from recu_analysis.theory.empirical import clamped_entropy, quantized
 from recu_analysis.theory.standardize import WeightTransform
 
@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.run_arguments import OneRun
     from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.header import LayerSpec
-    from recu_analysis.store.run import Run
+    from recu_analysis.store.run import OneRun, Run
 
 
 def measured_tradeoff(

@@ -14,7 +14,7 @@ from functools import lru_cache
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from recu_analysis.errors import DamagedError, InputError
+from recu_analysis.errors import DamagedError, InputError, kind_of_value
 from recu_analysis.store.run import open_run
 from recu_analysis.store.window import Windows
 
@@ -46,8 +46,10 @@ def processes(count: int) -> Iterator[None]:
     Raises
     ------
     InputError
-        If the count is less than 1.
+        If the count is no whole number, or less than 1.
     """
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise InputError(f"the number of processes is a whole number, such as 4, not {kind_of_value(count)}")
     if count < 1:
         raise InputError(f"an analysis needs at least 1 process, not {count}")
     if count == 1:

@@ -1,15 +1,17 @@
-"""Tables, numbers and intervals as text: for the terminal, LaTeX, Markdown, HTML, CSV and JSON, from one vocabulary."""
+"""Tables, numbers and intervals as text, from one vocabulary: on the terminal, as CSV and JSON, and in `markup`."""
 
 from __future__ import annotations
 
-import html
 import json
 import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from recu_analysis.analysis.vocabulary import SPREADS, is_known, statistic
+from recu_analysis.analysis.latex import latex
+from recu_analysis.analysis.markup import Grid, Surroundings, Words, markdown, page_table
+from recu_analysis.analysis.short_names import cells, to_left, to_right
+from recu_analysis.analysis.vocabulary import SHORT, SPREADS, group_of, is_known, statistic, with_unit
 from recu_analysis.errors import unknown
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 FORMATS: Final = ("table", "csv", "json", "latex", "markdown", "html")
 #: Those for programs, which hold every column as it is.
 DATA_FORMATS: Final = ("csv", "json")
+#: The column that tells the row of a layer from the total, and what it holds there.
+ROW, TOTAL = "row", "total"
 #: Digits of numbers that the vocabulary leaves open, all of them counted; with so many after the point, see `fitting`.
 SIGNIFICANT: Final = 4
 
@@ -34,19 +38,54 @@ class Column:
     Attributes
     ----------
     name : str
-        In the DataFrame; factor, digits, label and unit follow from it, see `vocabulary.statistic`.
+        In the DataFrame; factor, digits, label, unit and meaning follow from it, see `vocabulary.statistic`.
     heading : str
-        Of the terminal, where label and unit of the vocabulary have no room.
+        On the terminal; by default the short one of the vocabulary, tail or core below the group.
     width : int
-        Characters that a number has on the terminal; digits are left away where it is longer. 0 leaves none away.
+        Characters that a number has on the terminal; it gets fewer digits where it is longer. 0 does not limit it.
     ends : int
         Characters of a column behind it with the two ends of its interval, on the terminal; 0 makes none.
+    group : str
+        Stands over columns beside each other that have the same; by default of the tail and the core the statistic.
+    meaning : str
+        A sentence; by default that of the vocabulary.
     """
 
     name: str
     heading: str = ""
     width: int = 0
     ends: int = 0
+    group: str = ""
+    meaning: str = ""
+
+    @property
+    def head(self) -> str:
+        """The heading on the terminal."""
+        return self.heading or group_of(self.name) or _short(self.name)
+
+    @property
+    def over(self) -> str:
+        """What stands over the heading; empty for nothing."""
+        of = group_of(self.name)
+        return self.group or (_short(self.name.removesuffix(f"_{of}")) if of else "")
+
+    @property
+    def title(self) -> str:
+        """What stands over the heading, and the heading."""
+        return f"{self.over} {self.head}".strip()
+
+    @property
+    def explanation(self) -> str:
+        """The title, the unit where it does not say it, and the meaning; empty where nothing is known."""
+        known = statistic(self.name) if is_known(self.name) else None
+        meaning = self.meaning or (known.meaning if known else "")
+        unit = known.unit if known and not self.meaning and known.unit not in self.title else ""
+        return f"{with_unit(self.title, unit)}: {meaning}" if meaning else ""
+
+
+def _short(name: str) -> str:
+    """The heading of a column where there is little room."""
+    return SHORT.get(name) or (statistic(name).label if is_known(name) else printable(name.replace("_", " ")))
 
 
 def number(value: float, spec: str) -> str:
@@ -135,57 +174,36 @@ def estimate(row: Row, name: str) -> str:
     return text if math.isnan(std) else f"{text}, std {shown(name, std)}"
 
 
-class Words(str):
-    """A text of the vocabulary, in which symbols and powers may be set as mathematics; names from runs never are."""
-
-    __slots__ = ()
-
-
 def heading(name: str) -> str:
     """Label and unit of a column; its name in words where the vocabulary does not have it."""
     return Words(statistic(name).heading) if is_known(name) else printable(name.replace("_", " "))
 
 
-def in_mathtext(text: str) -> str:
-    """Words of the vocabulary as matplotlib and LaTeX set them: powers, symbols and bars as mathematics."""
-    return _MARKS.sub(lambda found: f"${_mathematics(found)}$", text)
-
-
-_SYMBOLS: Final = {"w~": r"\tilde{w}", "b_hat": r"\hat{b}", "b*": "b^*", "tau": r"\tau"}
-#: Powers of ten, symbols and their powers, the absolute value of a letter, bars around a word.
-_MARKS: Final = re.compile(r"(10)\^(-?\d+)|(w~|b_hat|b\*|\btau\b)(?:\^(\d+))?|\|\w\||\|")
-
-
-def _mathematics(found: re.Match[str]) -> str:
-    base, power = found[1] or _SYMBOLS.get(found[3], ""), found[2] or found[4]
-    return (base or found[0]) + (f"^{{{power}}}" if power else "")
-
-
-def in_unicode(text: str) -> str:
-    """Words of the vocabulary with raised digits for their powers, for pages and Markdown."""
-    return re.sub(r"\^(-?\d+)", lambda found: found[1].translate(_RAISED), text)
-
-
-_RAISED: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def render(table: pd.DataFrame, table_format: str, columns: Sequence[Column] = ()) -> str:
+def render(
+    table: pd.DataFrame,
+    table_format: str,
+    columns: Sequence[Column] = (),
+    around: Surroundings = Surroundings(),  # noqa: B008 - frozen
+) -> str:
     """A table as text.
 
     Parameters
     ----------
     table : DataFrame
+        Its last rows are totals where its column `row` says so.
     table_format : {"table", "csv", "json", "latex", "markdown", "html"}
         CSV and JSON hold every column as it is, for programs. The others are to be read: columns under the labels and
         units of the vocabulary, each number with its digits, and with its interval where the table has one.
     columns : sequence of Column, optional
         Of those to be read; by default all columns, and ends of intervals only beside what they are of.
+    around : Surroundings, optional
+        Caption, label and notes of LaTeX, Markdown and HTML.
 
     Returns
     -------
     str
-        Without a line break at its end. LaTeX is a tabular with the rules of booktabs, HTML a table element; names
-        from runs are escaped in both, and in Markdown.
+        Without a line break at its end. LaTeX is a tabular with the rules of booktabs, in a float where it has a
+        caption; HTML a table element. Names from runs are escaped in both, and in Markdown.
 
     Raises
     ------
@@ -197,33 +215,100 @@ def render(table: pd.DataFrame, table_format: str, columns: Sequence[Column] = (
     if table_format in DATA_FORMATS:
         return _csv(table) if table_format == "csv" else _json(table)
     if table_format == "table":
-        return "\n".join(aligned(*laid_out(table, columns or [Column(str(name)) for name in table])))
-    names = [column.name for column in columns] or _without_ends([str(name) for name in table])
+        return "\n".join(laid_out(table, columns or columns_of(table)).lines())
+    names = [column.name for column in columns or columns_of(table)]
+    return _WRITERS[table_format](_grid(table, names), _printable(around))
+
+
+_WRITERS: Final = {"latex": latex, "markdown": markdown, "html": page_table}
+
+
+def _printable(around: Surroundings) -> Surroundings:
+    return Surroundings(printable(around.caption), around.label, [printable(note) for note in around.notes])
+
+
+def columns_of(table: pd.DataFrame) -> list[Column]:
+    """The columns of a table that are no part of another one's interval, nor the mark of totals."""
+    left_out = {ROW} | {f"{name}_{end}" for name in table for end in SPREADS}
+    return [Column(str(name)) for name in table if name not in left_out]
+
+
+def _grid(table: pd.DataFrame, names: Sequence[str]) -> Grid:
+    """Some columns as texts under their labels."""
     rows = [[estimate(row, name) for name in names] for row in table.to_dict(orient="records")]
-    sides = [_is_numbers([row[at] for row in rows]) for at in range(len(names))]
-    return _PRINTED[table_format]([heading(name) for name in names], rows, sides)
+    right = [_is_numbers(table[name], [row[at] for row in rows]) for at, name in enumerate(names)]
+    return Grid([heading(name) for name in names], rows, right, totals_in(table))
 
 
-def _without_ends(names: Sequence[str]) -> list[str]:
-    """Columns that are no part of another one's interval."""
-    ends = {f"{name}_{end}" for name in names for end in SPREADS}
-    return [name for name in names if name not in ends]
+def totals_in(table: pd.DataFrame) -> int:
+    """How many rows of a table are totals; they are its last."""
+    return int((table[ROW] == TOTAL).sum()) if ROW in table else 0
 
 
-def laid_out(table: pd.DataFrame, columns: Sequence[Column]) -> tuple[list[str], list[list[str]], list[int]]:
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A table on the terminal: what stands over its headings, headings, cells, widths, and which are set right."""
+
+    over: list[str]
+    heads: list[str]
+    rows: list[list[str]]
+    widths: list[int]
+    right: list[bool]
+
+    def lines(self) -> list[str]:
+        """The line of the groups where there are any, that of the headings, and the rows."""
+        groups = [_groups(self.over, self.widths)] if any(self.over) else []
+        return [*groups, *(self._line(texts) for texts in (self.heads, *self.rows))]
+
+    def _line(self, texts: Sequence[str]) -> str:
+        placed = (
+            (to_right if right else to_left)(printable(text), width)
+            for text, width, right in zip(texts, self.widths, self.right, strict=True)
+        )
+        return " ".join(placed).rstrip()
+
+
+def laid_out(table: pd.DataFrame, columns: Sequence[Column]) -> Layout:
     """Headings, cells and widths of a table on the terminal."""
-    names, cells = [], []
+    over, heads, texts, rooms, right = [], [], [], [], []
     records = table.to_dict(orient="records")
     for column in columns:
-        names.append(column.heading or heading(column.name))
-        cells.append([shown(column.name, row[column.name], column.width) for row in records])
+        found = [shown(column.name, row[column.name], column.width) for row in records]
+        parts = [(column.head, found, column.width, _is_numbers(table[column.name], found))]
         if column.ends:
-            names.append("95 %")
-            cells.append([_ends(row, column) for row in records])
-    room = [width for column in columns for width in (column.width, *([column.ends] if column.ends else []))]
-    needed = [width or max(map(len, texts), default=0) for width, texts in zip(room, cells, strict=True)]
-    widths = [max(len(name), width) for name, width in zip(names, needed, strict=True)]
-    return names, [list(row) for row in zip(*cells, strict=True)], widths
+            parts.append(("95 %", [_ends(row, column) for row in records], column.ends, True))
+        for head, cell, width, is_right in parts:
+            over.append(column.over)
+            heads.append(head)
+            texts.append(cell)
+            rooms.append(max([cells(head), width, *map(cells, cell)]))
+            right.append(is_right)
+    return Layout(over, heads, [list(row) for row in zip(*texts, strict=True)], _spanned(over, rooms), right)
+
+
+def _spans(over: Sequence[str]) -> list[tuple[str, int, int]]:
+    """What stands over columns, and from which to which."""
+    spans: list[tuple[str, int, int]] = []
+    for at, title in enumerate(over):
+        if spans and spans[-1][0] == title:
+            spans[-1] = (title, spans[-1][1], at + 1)
+        else:
+            spans.append((title, at, at + 1))
+    return spans
+
+
+def _spanned(over: Sequence[str], widths: Sequence[int]) -> list[int]:
+    """Widths with which everything that stands over columns has room; the first column of a group gets more."""
+    wide = list(widths)
+    for title, first, end in _spans(over):
+        wide[first] += max(cells(title) - (sum(wide[first:end]) + end - first - 1), 0)
+    return wide
+
+
+def _groups(over: Sequence[str], widths: Sequence[int]) -> str:
+    """The line over the headings."""
+    parts = [title.center(sum(widths[first:end]) + end - first - 1) for title, first, end in _spans(over)]
+    return " ".join(parts).rstrip()
 
 
 def _ends(row: Row, column: Column) -> str:
@@ -234,33 +319,11 @@ def _ends(row: Row, column: Column) -> str:
     return " ".join(shown(column.name, end, (column.ends - 1) // 2) for end in (low, high))
 
 
-def aligned(names: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int]) -> list[str]:
-    """Lines of a text table: the first column to the left and shortened in its middle, the others to the right.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Of the columns, the first line.
-    rows : sequence of rows
-        One text a column each.
-    widths : sequence of int
-        Of every column, without the space between two.
-    """
-
-    def line(cells: Sequence[str]) -> str:
-        first = shorten(cells[0], widths[0]).ljust(widths[0])
-        others = (cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))
-        return " ".join([first, *others]).rstrip()
-
-    return [line(names), *(line([printable(cell) for cell in row]) for row in rows)]
-
-
-def shorten(text: str, width: int) -> str:
-    """A name of at most so many characters, its middle left out where it is longer."""
-    if len(text) <= width:
-        return text
-    tail = (width - 1) * 2 // 3
-    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
+def explanations(columns: Sequence[Column]) -> list[str]:
+    """A sentence for every column that is shown, and one for their intervals."""
+    told = dict.fromkeys(column.explanation for column in columns)
+    interval = ["95 %: The 95 % interval of the column before."] if any(column.ends for column in columns) else []
+    return [text for text in told if text] + interval
 
 
 def _csv(table: pd.DataFrame) -> str:
@@ -278,72 +341,13 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _is_numbers(texts: Sequence[str]) -> bool:
-    """Whether a column holds numbers, or texts that begin with one; it is set to the right."""
-    return all(re.match(r"[->]?(\d|$)|inf", text) for text in texts)
+#: A number, maybe with its interval and standard deviation.
+_NUMBER: Final = re.compile(r"[-<>]?\d[\d.]*([eE][-+]\d+)?[MG]?( \(.* to .*\))?(, std .*)?$|inf$")
 
 
-def _latex(names: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
-    """A booktabs tabular, to be put inside a table environment."""
-
-    def line(cells: Sequence[str]) -> str:
-        return " & ".join(cells) + r" \\"
-
-    sides = "".join("r" if each else "l" for each in right)
-    head = line([_latex_text(name) for name in names])
-    body = [line(["--" if cell == "-" else _latex_text(cell) for cell in row]) for row in rows]
-    return "\n".join(
-        [rf"\begin{{tabular}}{{{sides}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
-    )
-
-
-_LATEX: Final = {ord(each): f"\\{each}" for each in "&%$#_{}"} | {
-    ord("\\"): r"\textbackslash{}",
-    ord("~"): r"\textasciitilde{}",
-    ord("^"): r"\textasciicircum{}",
-    ord("<"): r"\textless{}",
-    ord(">"): r"\textgreater{}",
-    ord("|"): r"\textbar{}",
-}
-
-
-def _latex_text(text: str) -> str:
-    """A text escaped, except for the mathematics in words of the vocabulary."""
-    parts = re.split(r"(\$[^$]+\$)", in_mathtext(text)) if isinstance(text, Words) else [text]
-    return "".join(part if at % 2 else part.translate(_LATEX) for at, part in enumerate(parts))
-
-
-def _markdown(names: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
-    """A table with pipes, as GitHub and most others read it."""
-    head = [_markdown_text(name) for name in names]
-    rules = ["---:" if each else "---" for each in right]
-    lines = [head, rules, *([_markdown_text(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _markdown_text(text: str) -> str:
-    """A text in which Markdown finds nothing to do, nor HTML in it."""
-    marked = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", _in_words(text))
-    return html.escape(marked, quote=False)
-
-
-def _in_words(text: str) -> str:
-    return in_unicode(text) if isinstance(text, Words) else text
-
-
-def _html(names: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
-    """A table element, its numbers to the right."""
-    looks = [' style="text-align: right"' if each else "" for each in right]
-
-    def line(tag: str, cells: Sequence[str]) -> str:
-        inside = (
-            f"<{tag}{look}>{html.escape(_in_words(cell))}</{tag}>" for look, cell in zip(looks, cells, strict=True)
-        )
-        return f"<tr>{''.join(inside)}</tr>"
-
-    head = line("th", names)
-    body = [line("td", row) for row in rows]
-    return "\n".join(["<table>", f"<thead>{head}</thead>", "<tbody>", *body, "</tbody>", "</table>"])
-
-
-_PRINTED: Final = {"latex": _latex, "markdown": _markdown, "html": _html}
+def _is_numbers(column: pd.Series[Any], texts: Sequence[str]) -> bool:
+    """Whether a column holds numbers, or texts of them; it is set to the right."""
+    if column.dtype.kind in "iuf":
+        return True
+    known = [text for text in texts if text not in {"-", ""}]
+    return bool(known) and all(_NUMBER.match(text) for text in known)

@@ -5,34 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from recu_analysis.analysis.arms import labeled
 from recu_analysis.analysis.run_list import is_run_list, open_runs
-from recu_analysis.errors import InputError
-from recu_analysis.store.run import Run, open_run
+from recu_analysis.errors import InputError, kind_of_value
+from recu_analysis.store.run import OneRun, Run, as_run, open_run
 
-#: One run: opened, or the path of its folder.
-OneRun: TypeAlias = Run | str | os.PathLike[str]
 #: Runs: one, a sequence, a mapping of labels to runs, or the path of a list of runs (TOML).
 SeveralRuns: TypeAlias = OneRun | Sequence[OneRun] | Mapping[str, OneRun]
-
-
-def as_run(run: OneRun) -> Run:
-    """The run that a caller gave, opened if it is a path.
-
-    Raises
-    ------
-    InputError
-        If it is neither a run nor a path.
-    StoreError
-        If the path is no run directory.
-    """
-    if isinstance(run, Run):
-        return run
-    if isinstance(run, str | os.PathLike):
-        return open_run(run)
-    raise InputError(f"a run is given as the path of its folder, or as ra.open_run returns it, not as {_kind(run)}")
 
 
 def as_runs(runs: SeveralRuns) -> dict[str, Run]:
@@ -59,12 +40,8 @@ def as_runs(runs: SeveralRuns) -> dict[str, Run]:
     else:
         raise InputError(
             "runs are given as one run or path, a sequence of them, or a mapping of labels to them, not as "
-            f"{_kind(runs)}"
+            f"{kind_of_value(runs)}"
         )
     if not several:
         raise InputError("no run is given; give one or more, opened or as paths")
     return several
-
-
-def _kind(value: Any) -> str:
-    return "None" if value is None else f"{type(value).__name__} {value!r:.60}"

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.kinds import Kind, kind_of, layers_clamp
-from recu_analysis.errors import InputError, hint
+from recu_analysis.errors import InputError, hint, kind_of_value
+from recu_analysis.store.format import RUN_FILE
 from recu_analysis.store.labels import labels_of
 from recu_analysis.store.run import Run, open_run
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
 
 #: What an entry may say, and of which type it is.
@@ -67,6 +68,8 @@ def open_runs(path: str | os.PathLike[str]) -> dict[str, Run]:
     StoreError
         If a folder is no run directory.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"a list of runs is opened by the path of its file, not by {kind_of_value(path)}")
     runs = [open_listed(entry) for entry in read_run_list(Path(path))]
     return dict(zip(labels_of(runs), runs, strict=True))
 
@@ -109,6 +112,8 @@ def read_run_list(path: Path) -> list[Listed]:
 
 def _content(path: Path) -> dict[str, Any]:
     try:
+        if (path / RUN_FILE).is_file():
+            raise InputError(f"{path} is a run directory, not a list of runs; open it with recu_analysis.open_run")
         if not path.is_file():
             there = "is no file" if path.exists() else "does not exist"
             raise InputError(f"{path} {there}; a list of runs has {_EXAMPLE}")

@@ -12,10 +12,10 @@ from scipy.special import gamma
 from recu_analysis.analysis.channels import measured_channels
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.run_arguments import as_run
 from recu_analysis.analysis.selection import span_of, with_epochs
 from recu_analysis.errors import InputError, WindowNotFoundError
 from recu_analysis.store.layer_selection import select_layer
+from recu_analysis.store.run import as_run
 from recu_analysis.theory.gennorm import shape_estimate
 from recu_analysis.theory.laplace import scale_estimate
 from recu_analysis.theory.standardize import standard_scores
@@ -25,10 +25,9 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.run_arguments import OneRun
     from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.header import LayerSpec
-    from recu_analysis.store.run import Run
+    from recu_analysis.store.run import OneRun, Run
 
     Values = NDArray[np.float64]
 

@@ -137,6 +137,7 @@ _WHERE = (
     _count("seeds", "seeds", "How many runs of the experiment there are, a seed each."),
     _count("pairs", "pairs", "How many pairs of runs, of the same seed where there are such, the difference is over."),
     Statistic("note", "note", "What was left out, or why there is no number."),
+    Statistic("row", "row", "What the row is of: layer for one layer, total for all layers of the table together."),
 )
 #: How much there is.
 _COUNTS = (
@@ -243,7 +244,9 @@ _FLIPPING = (
     Statistic("flip_ratio", "flips", "Flips in one update, over {weights}: Larq's flip ratio.", _FLIPS, 1e3, 3),
     Statistic("flip_ratio_predicted", "predicted flips", "The flip law: density of z at 0 x mobility.", _FLIPS, 1e3, 3),
     _share(
-        "flip_probability", "flip probability in the window", "Of {weights}, those that flipped at least once in it."
+        "flip_probability",
+        "flip probability in the window",
+        "Of {weights}, those that flipped at least once in the window.",
     ),
     Statistic(
         "flip_risk_ratio", "risk of a flip, tail to core", "Flip probability of the tail over the core's.", digits=3
@@ -394,4 +397,33 @@ STATISTICS: Final = {
         _COMPARED,
     )
     for each in part
+}
+#: Columns of sentences, which tables in LaTeX leave out unless they are asked for.
+PROSE: Final = frozenset({"claim", "why", "note", "detail"})
+#: Headings where there is little room, as on a terminal; of the tail and of the core they stand over both.
+SHORT: Final = {
+    "val_top1": "val. %",
+    "train_loss": "loss",
+    "dead_fraction": "% dead",
+    "silent_fraction": "% silent",
+    "locked_fraction": "% locked",
+    "flip_ratio": "flips",
+    "flip_ratio_predicted": "law",
+    "reversals": "rev.",
+    "c2i_original": "c2i",
+    "distance_ratio": "O/E",
+    "mobility_ratio": "mobility ratio",
+    "autocorrelation": "ac",
+    "autocorrelation_to_end": "ac end",
+    "tau": "tau",
+    "b": "b",
+    "b_hat": "b_hat",
+    "b_ratio": "b_hat/b*",
+    "scale_ratio": "r",
+    "channels": "ch.",
+    "clamped_fraction": "% cl.",
+    "clamped_laplace": "% Lap.",
+    "qe_exact": "QE exact",
+    "qe_printed": "printed",
+    "qe_latent": "latent",
 }

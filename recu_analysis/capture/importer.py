@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,18 +17,20 @@ from recu_analysis.capture.accumulator_choice import layer_accumulator
 from recu_analysis.capture.adapters.state_dict_layers import SavedLayer, saved_layers
 from recu_analysis.capture.environment import environment
 from recu_analysis.capture.optional_sums import need_gradients, optional_sums
-from recu_analysis.errors import InputError, RunExistsError
+from recu_analysis.errors import InputError, RunExistsError, kind_of_value
 from recu_analysis.interop.checkpoints import NUMBERS, checkpoint_files, read_state
 from recu_analysis.store.durable import whole_folder
 from recu_analysis.store.header import LayerWindow
 from recu_analysis.store.quantities import QUANTITIES, rows_of
+from recu_analysis.store.run import open_run
 from recu_analysis.store.state import LayerState
 from recu_analysis.store.writer import RunWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from recu_analysis.store.header import LayerSpec
+    from recu_analysis.store.run import Run
 
 #: Source of the update numbers if the files have none, for run.json and messages.
 POSITIONS = "positions of the files in their order"
@@ -34,28 +38,6 @@ POSITIONS = "positions of the files in their order"
 MOST_UPDATES = 2**31
 #: Kept quantities: the default ones that need no gradients, which checkpoints do not have.
 KEPT = tuple(name for name in QUANTITIES if not need_gradients([name]))
-
-
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """The result of an import.
-
-    Attributes
-    ----------
-    path : Path
-        The run directory.
-    checkpoints : tuple of Path
-        The imported files in the order of the windows.
-    layers : int
-        Number of binary layers.
-    numbered_by : str
-        Source of the update numbers of the run: global_step, epoch, or positions of the files.
-    """
-
-    path: Path
-    checkpoints: tuple[Path, ...]
-    layers: int
-    numbered_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +52,14 @@ class _Plan:
 
 
 def import_checkpoints(
-    sources: Sequence[str | Path],
+    files: str | Path | Sequence[str | Path],
     run_dir: str | Path,
     *,
-    layers: Sequence[str] | None = None,
+    layers: Sequence[str] | str | None = None,
     adapter: str | None = None,
     unsafe_load: bool = False,
     on_file: Callable[[Path], object] = lambda _: None,
-) -> Imported:
+) -> Run:
     """Make a run directory from checkpoints: one window each, the first one without movement.
 
     Between two checkpoints only the net movement is known: path is abs(w' - w), zpath is abs(z' - z), flips is 0 or
@@ -85,12 +67,12 @@ def import_checkpoints(
 
     Parameters
     ----------
-    sources : sequence of str or Path
+    files : path or sequence of paths
         Files, folders of files, and patterns. Files are ordered by the number that each of them contains (global step
         or epoch), otherwise by name in natural order.
     run_dir : str or Path
         New or empty folder, written completely or not at all.
-    layers : sequence of str, optional
+    layers : str or sequence of str, optional
         Patterns of the names of the layers to import; by default the layers that are recognized by their tensors.
     adapter : str, optional
         Name of the adapter for `layers`; by default, layers that are not recognized use the plain sign.
@@ -101,21 +83,29 @@ def import_checkpoints(
 
     Returns
     -------
-    Imported
+    Run
+        The new one. Its configuration has the names of the files in the order of the windows (imported), and what the
+        numbers of its updates are: global_step, epoch, or positions of the files (update_numbers).
 
     Raises
     ------
     CheckpointError
         If a file cannot be read, or a source matches no file.
     InputError
-        If the checkpoints are not of one model, or a layer cannot be imported.
+        If the checkpoints are not of one model, a layer cannot be imported, or an argument is not a path.
     NoBinaryLayersError
         If no layer is recognized as binary.
     RunExistsError, StoreError
         If `run_dir` is not empty or cannot be written.
     """
+    sources = list(files) if isinstance(files, Sequence) and not isinstance(files, str) else [files]
+    if isinstance(layers, str):
+        layers = [layers]
     if adapter is not None and not layers:
         raise InputError(f"adapter {adapter!r} applies only to named layers; name them with --layer (layers=)")
+    for path in (*sources, run_dir):
+        if not isinstance(path, str | os.PathLike):
+            raise InputError(f"checkpoints and run_dir must be paths, not {kind_of_value(path)}")
     folder = Path(run_dir)
     _refuse_occupied(folder)
 
@@ -127,7 +117,7 @@ def import_checkpoints(
     plan = _plan(checkpoint_files(sources), read)
     with whole_folder(folder) as staging:
         _write(staging, plan, lambda path: read(path)[0])
-    return Imported(folder, plan.paths, len(plan.specs), plan.numbered_by)
+    return open_run(folder)
 
 
 def _refuse_occupied(folder: Path) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.capture.adapters.find import judged_layers
 from recu_analysis.capture.adapters.state_dict_layers import known_layers
 from recu_analysis.capture.verification import Verification
@@ -23,14 +22,14 @@ COLUMNS = ["name", "shape", "weights", "binary", "why"]
 
 
 def find_binary_layers(
-    model: torch.nn.Module, layers: Sequence[str] | None = None, *, example: Any = None
+    model: torch.nn.Module, *, layers: Sequence[str] | str | None = None, example: Any = None
 ) -> pd.DataFrame:
     """Every module with a parameter of at least two axes, whether it is recorded as binary, and why or why not.
 
     Parameters
     ----------
     model : torch.nn.Module
-    layers : sequence of str, optional
+    layers : str or sequence of str, optional
         Patterns of module names, as `record` takes them.
     example : Tensor, tuple, list or dict, optional
         Input of the model, as for `record`. The forward pass is then compared with the states that would be recorded.
@@ -38,18 +37,17 @@ def find_binary_layers(
     Returns
     -------
     DataFrame
-        Columns name, shape, binary, adapter (empty if not binary), why. With an example also verified: whether the
-        forward pass used the states that would be recorded, None if this could not be seen; `why` then describes any
-        difference.
+        One row per module; no module needs to be binary. Columns name, shape, binary, adapter (empty if not binary),
+        why. With an example also verified: whether the forward pass used the states that would be recorded, None if
+        this could not be seen; `why` then describes any difference.
 
     Raises
     ------
-    NoBinaryLayersError, InputError
-        If no module is binary, a pattern selects a module that cannot be recorded, or the model cannot be called with
-        the example.
+    InputError
+        If `model` is not a module, a pattern matches no module with a weight, or the model cannot be called with the
+        example.
     """
-    found = binary_layers(model, layers)
-    table = judged_layers(model, layers)
+    table, found = judged_layers(model, layers)
     if example is None:
         return table
     shown = Verification.of_example(model, found, example).comparisons()
@@ -76,7 +74,7 @@ def list_network(model: torch.nn.Module) -> pd.DataFrame:
         Columns name, shape (such as 16x3x3x3), weights (number of weights), binary, why. Layers without a weight of at
         least two axes, such as normalization layers, are left out. The table may have no binary layer.
     """
-    found = judged_layers(model)
+    found, _ = judged_layers(model)
     columns = (found[name].tolist() for name in ("name", "shape", "binary", "why"))
     return _table([(name, _shape(shape), binary, why) for name, shape, binary, why in zip(*columns, strict=True)])
 

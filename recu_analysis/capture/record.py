@@ -18,7 +18,7 @@ def record(
     optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer],
     run_dir: str | os.PathLike[str],
     *,
-    layers: Sequence[str] | None = None,
+    layers: Sequence[str] | str | None = None,
     every: int | None = None,
     resume: int | None = None,
     configuration: Mapping[str, Any] | None = None,
@@ -44,7 +44,7 @@ def record(
         The optimizers of the latent weights; each layer belongs to one of them.
     run_dir : str or path-like
         New or empty folder; with `resume` or `state`, the folder of the run.
-    layers : sequence of str, optional
+    layers : str or sequence of str, optional
         Patterns of the names of the layers to record instead of those found.
     every : int, optional
         Also close a window automatically after this many updates.

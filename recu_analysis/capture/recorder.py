@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import operator
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
-import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from recu_analysis.capture.accumulate import warn_of_infinite
-from recu_analysis.capture.adapters import binary_layers
+from recu_analysis.capture.adapters import binary_layers, require_model
 from recu_analysis.capture.environment import what_trains
 from recu_analysis.capture.interrupts import interrupts_deferred
 from recu_analysis.capture.layer_recording import pool_for, record_layer
@@ -22,15 +22,16 @@ from recu_analysis.capture.outside import OtherOptimizers, unseen_movement_error
 from recu_analysis.capture.rank_zero import IdleWriter, is_first, refuse_sharded
 from recu_analysis.capture.resuming import RecordingPosition, begin, name_tensor
 from recu_analysis.capture.verification import Hook, Verification
-from recu_analysis.errors import InputError, RecorderError
+from recu_analysis.errors import InputError, RecorderError, kind_of_value
+from recu_analysis.store.display import count, html_facts, html_rows, plain_text
 from recu_analysis.store.quantities import requested
 from recu_analysis.store.state import window_bytes
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
+    import torch
     from torch.utils.hooks import RemovableHandle
 
     from recu_analysis.capture.adapters import BinaryLayer
@@ -46,7 +47,7 @@ class Recorder:
         optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer],
         run_dir: str | os.PathLike[str],
         *,
-        layers: Sequence[str] | None = None,
+        layers: Sequence[str] | str | None = None,
         every: int | None = None,
         resume: int | None = None,
         configuration: Mapping[str, Any] | None = None,
@@ -59,10 +60,12 @@ class Recorder:
         if every is not None and every < 1:
             raise InputError(f"every must be a whole number of updates, at least 1, not {every}")
         resume = _whole(resume, f"resume must be the number of an update, not {resume!r:.40}")
-        if not isinstance(model, torch.nn.Module):
-            raise InputError(f"recording needs a torch model, not {type(model).__name__}")
+        require_model(model)
+        if not isinstance(run_dir, str | os.PathLike):
+            raise InputError(f"run_dir is the path of a new or empty folder, not {kind_of_value(run_dir)}")
         self._optimizers = free_optimizers(optimizer)
         self._every = every
+        self._run_dir = Path(run_dir)
         self._quantities = requested(quantities, only)
         self._closed = False
         count = len(self._optimizers)
@@ -82,7 +85,7 @@ class Recorder:
         self._writer: RunWriter | IdleWriter = IdleWriter()
         if self._recordings:
             self._writer = begin(
-                Path(run_dir),
+                self._run_dir,
                 self._recordings,
                 self._position,
                 resume=resume,
@@ -248,6 +251,24 @@ class Recorder:
         recorded.difference_update(self._optimizers)
         if self._pool is not None:
             self._pool.shutdown()
+
+    def __repr__(self) -> str:
+        return f"<Recorder {plain_text(self._run_dir)}: {', '.join(self._told().values())}>"
+
+    def _repr_html_(self) -> str:
+        """Where it stands, and the layers that it records, for a notebook."""
+        facts = {"folder": self._run_dir} | self._told() | {"kept beside states": ", ".join(self._quantities)}
+        specs = [recording.spec for recording in self._recordings]
+        rows = [(spec.name, *spec.shape_and_weights, spec.adapter, spec.verified) for spec in specs]
+        return html_facts("Recorder", facts) + html_rows(["layer", "shape", "weights", "adapter", "verified"], rows)
+
+    def _told(self) -> dict[str, str]:
+        layers = count(len(self._recordings), "layer") if self._recordings else "the process of rank 0 records"
+        return {
+            "layers": layers,
+            "last update": f"update {self.update}",
+            "state": "closed" if self._closed else "recording",
+        }
 
     def __enter__(self) -> Self:
         return self

@@ -10,13 +10,19 @@ import rich_click as click
 
 from recu_analysis.analysis.rendering import Column, of_claim
 from recu_analysis.cli import options
-from recu_analysis.cli.output import terminal_width, write_table
+from recu_analysis.cli.output import PROSE_WIDTH, View, write_table
+from recu_analysis.cli.target import table_target
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Of the formats that are to be read; the estimate is a text of `_estimated`.
-_COLUMNS = tuple(map(Column, ("id", "claim", "place", "estimate", "verdict", "why")))
+    from recu_analysis.cli.target import Target
+
+_NUMBER = Column(
+    "estimate",
+    "the number after a verdict",
+    meaning="What the runs show of the claim, with its 95 % interval; the paragraph says of what.",
+)
 _COLORS = {"supported": "green", "contradicted": "red", "not supported": "yellow"}
 
 
@@ -30,12 +36,10 @@ _COLORS = {"supported": "green", "contradicted": "red", "not supported": "yellow
     help="A run without clamp to compare with; repeatable, paired with RUN by seed. RUNs without clamp count too.",
 )
 @options.layer_option
-@options.table_output
+@table_target
 @options.common
 @options.jobs
-def command(
-    runs: tuple[Path, ...], baseline: tuple[Path, ...], layers: tuple[str, ...], table_format: str, output: Path | None
-) -> None:
+def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], layers: tuple[str, ...], target: Target) -> None:
     """Test the paper's claims on RUN, trainings with ReCU, one a seed.
 
     Those that do not clamp, beside some that do, count for the baseline. A list of runs (runs.toml), with their labels,
@@ -47,6 +51,7 @@ def command(
     from recu_analysis.analysis.arms import apart, labeled
     from recu_analysis.analysis.claims import claims_query
     from recu_analysis.analysis.kinds import sides
+    from recu_analysis.store.labels import labels_of
 
     opened, others = options.opened_all(runs), options.opened_all(baseline)
     query = claims_query(opened, others, layers or None)
@@ -55,7 +60,17 @@ def command(
         if why:
             options.warn(f"{why}: claims over all of them get no verdict")
     table = options.answered(query, (*opened, *others), measured=True)
-    write_table(table, table_format, output, as_text, columns=_COLUMNS, rows=_estimated)
+    labels = labels_of(opened)
+    view = View(
+        table,
+        [Column(str(name)) for name in table if name not in {"low", "high"}],
+        _estimated(table),
+        f"The paper's claims against {', '.join(labels)}.",
+        labels,
+        explained=[_NUMBER],
+        lines=lambda width: _lines(table, width),
+    )
+    write_table(view, target)
 
 
 def _estimated(table: pd.DataFrame) -> pd.DataFrame:
@@ -64,9 +79,9 @@ def _estimated(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(estimate=[of_claim(*each) for each in values])
 
 
-def as_text(table: pd.DataFrame) -> str:
+def _lines(table: pd.DataFrame, terminal: int | None) -> list[str]:
     """A paragraph a claim: id, verdict and estimate on the first line, the sentence and the reason below."""
-    width = max(60, min(terminal_width(), 100))
+    width = max(60, min(terminal or PROSE_WIDTH, 100))
     lines: list[str] = []
     for row in table.to_dict(orient="records"):
         verdict = click.style(row["verdict"], fg=_COLORS.get(row["verdict"]), bold=True)
@@ -76,4 +91,4 @@ def as_text(table: pd.DataFrame) -> str:
             f"{row['claim']} ({row['place']})", width, initial_indent="     ", subsequent_indent="     "
         )
         lines += textwrap.wrap(row["why"], width, initial_indent="     ", subsequent_indent="     ")
-    return "\n".join(lines)
+    return lines

@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from recu_analysis.analysis.rendering import Column, estimate
+from recu_analysis.analysis.rendering import Column, estimate, printable
 from recu_analysis.cli import options
-from recu_analysis.cli.differences import DIFFERENCES, curves_text, layers_text, with_differences
-from recu_analysis.cli.output import room_beside, table_lines, write_table
+from recu_analysis.cli.differences import curves_view, layers_view
+from recu_analysis.cli.output import View, write_table
+from recu_analysis.cli.target import table_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pandas as pd
 
+    from recu_analysis.cli.target import Target
     from recu_analysis.store.run import Run
 
-_RUN = Column("run")
 _COLUMNS = (
-    Column("windows", "windows", 8),
-    Column("val_top1", "val. %", 7),
-    Column("dead_fraction", "dead %", 6),
-    Column("silent_fraction_tail", "tail %", 6),
-    Column("silent_fraction_core", "core %", 6),
-    Column("mobility_tail", "tail", 5),
-    Column("mobility_core", "core", 5),
-    Column("mobility_ratio", "ratio", 5),
-    Column("autocorrelation", "ac", 4),
-    Column("decay_time", "T", 5),
-)
-_NOTES = (
-    "dead: tail and silent. tail, core %: silent. tail, core: mean movement per",
-    "update in 1/1000 std; ratio: tail to core, the median layer. windows: the final",
-    "ones, as many updates in all runs. ac: autocorrelation, long enough up to 1/2.",
+    Column("run"),
+    Column("windows", meaning="The final windows, A up to B, without B; as many updates in all runs."),
+    Column("val_top1", width=6),
+    Column("dead_fraction", width=6, meaning="Weights that are dead: in the tail when the windows begin, and silent."),
+    Column("silent_fraction_tail", width=5),
+    Column("silent_fraction_core", width=5),
+    Column("mobility_tail", width=5),
+    Column("mobility_core", width=5),
+    Column("mobility_ratio", "ratio", 5, group="mobility"),
+    Column("autocorrelation", width=4),
+    Column("decay_time", width=5),
 )
 
 
@@ -53,7 +49,7 @@ _NOTES = (
 @click.option("--curves", "view", flag_value="curves", help="Every window: what was logged, and how weights moved.")
 @options.layer_option
 @options.tail_tau_option
-@options.table_output
+@table_target
 @options.common
 @options.jobs
 def command(
@@ -61,8 +57,7 @@ def command(
     view: str | None,
     layers: tuple[str, ...],
     tail_tau: float | str,
-    table_format: str,
-    output: Path | None,
+    target: Target,
 ) -> None:
     """Show what runs of one network ended with, side by side, and in which settings they differ.
 
@@ -82,22 +77,20 @@ def command(
     level: Any = tail_tau
     runs_shown = list(opened.values())
     if view == "curves":
-        write_table(options.answered(curves_query(opened, level), runs_shown), table_format, output, curves_text)
-        return
-    if view == "seeds":
+        write_table(curves_view(options.answered(curves_query(opened, level), runs_shown)), target)
+    elif view == "seeds":
         table = options.answered(over_seeds_query(opened, level), runs_shown)
         _warn_of_short(opened)
         _warn_of_seeds(opened)
-        write_table(table, table_format, output, _seeds_text, columns=_SEEDS)
+        write_table(_seeds_view(table), target)
     elif view == "layers":
         table = options.answered(layer_differences_query(opened, level, layers or None), runs_shown)
         _warn_of_short(opened)
-        write_table(table, table_format, output, layers_text, columns=DIFFERENCES, rows=with_differences)
+        write_table(layers_view(table), target)
     else:
         table = options.answered(compare_query(opened, level), runs_shown)
         _warn_of_short(opened)
-        text = functools.partial(as_text, opened)
-        write_table(table, table_format, output, text, columns=(_RUN, *_COLUMNS), rows=_with_windows)
+        write_table(_side_by_side(opened, table), target)
 
 
 def _warn_of_sampled(runs: Mapping[str, Run]) -> None:
@@ -134,21 +127,20 @@ def _warn_of_seeds(runs: Mapping[str, Run]) -> None:
             options.warn(f"seeds of one experiment are not alike, for {lengths}")
 
 
-def as_text(runs: Mapping[str, Run], table: pd.DataFrame) -> str:
-    """The settings that differ, a line each, and a row a run, in 80 columns."""
+def _side_by_side(runs: Mapping[str, Run], table: pd.DataFrame) -> View:
+    """The settings that differ, a sentence each, and a row a run."""
     from recu_analysis.analysis.compare import differing_settings
 
     settings = differing_settings(runs)
     names = [name for name in settings if name != "run"]
-    lines = [
+    differ = [
         f"{name}: {', '.join(f'{value} ({run})' for run, value in zip(settings['run'], settings[name], strict=True))}"
         for name in names
     ]
     if not names:
         known = any(run.configuration for run in runs.values())
-        lines = ["no setting differs" if known else "no run says its configuration"]
-    first = max(8, min(max(map(len, runs)), room_beside(_COLUMNS)))
-    return "\n".join([*lines, "", *table_lines(_with_windows(table), (_RUN, *_COLUMNS), first), "", *_NOTES])
+        differ = ["no setting differs" if known else "no run says its configuration"]
+    return View(table, _COLUMNS, _with_windows(table), f"{', '.join(runs)} side by side.", list(runs), above=differ)
 
 
 def _with_windows(table: pd.DataFrame) -> pd.DataFrame:
@@ -157,21 +149,33 @@ def _with_windows(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(windows=[f"{first}:{last + 1}" for first, last in ends])
 
 
-#: What is shown of every group, under the heading of the terminal.
+#: What is shown of every group of seeds.
 _SHOWN = (
-    Column("val_top1", "validation accuracy, %"),
-    Column("dead_fraction", "dead (tail and silent), %"),
-    Column("silent_fraction_tail", "silent tail, %"),
-    Column("silent_fraction_core", "silent core, %"),
-    Column("mobility_ratio", "mobility, tail to core"),
+    Column("val_top1"),
+    Column("dead_fraction"),
+    Column("silent_fraction_tail"),
+    Column("silent_fraction_core"),
+    Column("mobility_ratio", "ratio", group="mobility"),
 )
-_SEEDS = (Column("group"), Column("seeds"), *_SHOWN)
 
 
-def _seeds_text(table: pd.DataFrame) -> str:
+def _seeds_view(table: pd.DataFrame) -> View:
+    """Means over seeds, a row a group."""
+    groups = list(table["group"])
+    return View(
+        table,
+        (Column("group"), Column("seeds"), *_SHOWN),
+        caption=f"Means over the seeds of {'; '.join(groups)}.",
+        runs=groups,
+        explained=_SHOWN,
+        lines=lambda _: _seeds_lines(table),
+    )
+
+
+def _seeds_lines(table: pd.DataFrame) -> list[str]:
     """A paragraph a group: its runs, and each number with its interval and standard deviation over seeds."""
     lines = []
     for row in table.to_dict(orient="records"):
-        lines.append(f"{row['group']}: {row['seeds']} seed{'s' * (row['seeds'] > 1)}")
-        lines += [f"  {column.heading:28}{estimate(row, column.name)}" for column in _SHOWN]
-    return "\n".join(lines)
+        lines.append(printable(f"{row['group']}: {row['seeds']} seed{'s' * (row['seeds'] > 1)}"))
+        lines += [f"  {column.title:16}{estimate(row, column.name)}" for column in _SHOWN]
+    return lines

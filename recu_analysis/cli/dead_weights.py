@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from recu_analysis.analysis.rendering import Column, shown
 from recu_analysis.cli import options
-from recu_analysis.cli.output import room_beside, table_lines, write_table
+from recu_analysis.cli.output import View, write_table
+from recu_analysis.cli.target import table_target
 from recu_analysis.cli.window_notes import choice, too_short
 
 if TYPE_CHECKING:
@@ -18,23 +18,24 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from recu_analysis.analysis.final_windows import FinalWindows
+    from recu_analysis.cli.target import Target
     from recu_analysis.store.run import Run
 
-#: What a row shows behind the layer's name: weights, five criteria, silence, mobility, autocorrelation.
+#: Name, weights, the five criteria, silence, mobility, autocorrelation.
 COLUMNS = (
-    Column("weights", "weight", 6),
-    Column("tail_fraction", "tail", 4),
-    Column("silent_fraction", "silent", 6),
-    Column("still_fraction", "still", 5),
-    Column("tail_silent_fraction", "silent", 6),
-    Column("tail_still_fraction", "still", 5),
-    Column("silent_fraction_tail", "tail", 5),
-    Column("silent_fraction_core", "core", 5),
-    Column("mobility_tail", "tail", 4),
-    Column("mobility_core", "core", 4),
-    Column("autocorrelation", "ac", 4),
+    Column("layer"),
+    Column("weights", width=6),
+    Column("tail_fraction", "tail", 4, group="%"),
+    Column("silent_fraction", "silent", 6, group="%"),
+    Column("still_fraction", "still", 5, group="%"),
+    Column("tail_silent_fraction", "silent", 6, group="% tail and"),
+    Column("tail_still_fraction", "still", 5, group="% tail and"),
+    Column("silent_fraction_tail", width=5),
+    Column("silent_fraction_core", width=5),
+    Column("mobility_tail", width=4),
+    Column("mobility_core", width=4),
+    Column("autocorrelation", width=4),
 )
-LAYER = Column("layer")
 
 
 @click.command(
@@ -52,7 +53,7 @@ LAYER = Column("layer")
     show_default=True,
     help="What dead means in the footer and in column dead_fraction.",
 )
-@options.table_output
+@table_target
 @options.common
 @options.jobs
 def command(
@@ -61,13 +62,14 @@ def command(
     windows: slice | None,
     tail_tau: float | str,
     criterion: str,
-    table_format: str,
-    output: Path | None,
+    target: Target,
 ) -> None:
     """Show which latent weights of RUN are dead, layer by layer.
 
     Tail: the weights farthest from the mean of their channel, in its standard deviations, when the windows
     begin. Silent: no change of sign in the windows. Still: moves less than a tenth of its layer's median.
+
+    The last row is of all layers. In CSV and JSON, column row tells it from the others: layer or total.
     """
     from recu_analysis.analysis.deadness import dead_weights
     from recu_analysis.analysis.final_windows import choose, final_windows
@@ -83,40 +85,25 @@ def command(
             f"layer {row['layer']}: {bad} NaN or infinite in windows {chosen}; they and their channels are left out, "
             f"{omitted} weights in all"
         )
-    text = functools.partial(as_text, opened, criterion=criterion, tail_tau=tail_tau, final=final)
-    write_table(table, table_format, output, text, columns=(LAYER, *COLUMNS), rows=_with_totals)
+    write_table(view(opened, table, criterion, tail_tau, final), target)
 
 
-def as_text(
+def view(
     run: Run, table: pd.DataFrame, criterion: str, tail_tau: float | str, final: FinalWindows | None = None
-) -> str:
-    """The table as a terminal of 80 columns shows it, with what it means above and totals below."""
-    from recu_analysis.analysis.deadness import totals
+) -> View:
+    """The table with the row of all layers, with what it means above and totals below."""
+    from recu_analysis.analysis.deadness import totals, with_totals
+    from recu_analysis.store.labels import labels_of
 
-    first = max(14, min(int(table["layer"].str.len().max()), room_beside(COLUMNS)))
-    heading = _heading(table, tail_tau, final)
-    footer = _footer(run, table, totals(table), criterion)
-    lines = table_lines(_with_totals(table), (LAYER, *COLUMNS), first, above=_groups(first))
-    return "\n".join([*heading, "", *lines, "", *footer])
-
-
-def _with_totals(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the layers, and one of all of them together."""
-    import pandas as pd
-
-    from recu_analysis.analysis.deadness import totals
-
-    return pd.DataFrame([*table.to_dict(orient="records"), totals(table).to_dict()])
-
-
-def _groups(first: int) -> list[str]:
-    """The two lines above the column names, which say what groups of columns are."""
-    widths = [column.width for column in COLUMNS]
-    indent = " " * (first + widths[0] + 2)
-    criteria, silent, mobility = (sum(widths[a:b]) + b - a - 1 for a, b in ((1, 6), (6, 8), (8, 10)))
-    titles = ("dead by criterion, %".center(criteria), "silent, %".center(silent), "mobility*".center(mobility))
-    both = sum(widths[4:6]) + 1
-    return [indent + " ".join(titles).rstrip(), indent + " " * (criteria - both) + "tail and".center(both).rstrip()]
+    labels = labels_of([run])
+    return View(
+        with_totals(table),
+        COLUMNS,
+        caption=f"Dead latent weights of {labels[0]}, layer by layer.",
+        runs=labels,
+        above=_heading(table, tail_tau, final),
+        below=_footer(run, table, totals(table), criterion),
+    )
 
 
 def _heading(table: pd.DataFrame, tail_tau: float | str, final: FinalWindows | None) -> list[str]:
@@ -135,7 +122,6 @@ def _footer(run: Run, table: pd.DataFrame, total: pd.Series[Any], criterion: str
 
     share = shown("dead_fraction", total["dead"] / total["counted"] if total["counted"] else float("nan"))
     return [
-        "* mean movement per update, in 1/1000 of the standard deviation of the channel",
         f"dead ({criterion}): {total['dead']} of {total['counted']} weights, {share} %",
         f"T = sum of lr x weight decay / (1 - momentum): {table['decay_time'].max():.3g} here, "
         f"{decay_time(run):.3g} in the run"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from recu_analysis.analysis.rendering import Column
-from recu_analysis.cli import options
-from recu_analysis.cli.output import table_lines, write_text
+from recu_analysis.cli import options, output
+from recu_analysis.cli.output import as_text, table_lines, wrapped
 from recu_analysis.cli.settings import setting
 
 if TYPE_CHECKING:
@@ -70,9 +70,9 @@ def _report(directory: Path, figures: Path) -> None:
     from recu_analysis.analysis.compare import compare
     from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights
     from recu_analysis.analysis.final_windows import final_windows
-    from recu_analysis.cli.dead_weights import as_text
+    from recu_analysis.cli.dead_weights import view
     from recu_analysis.figures import FIGURES, draw_figure
-    from recu_analysis.report import report
+    from recu_analysis.report import write_report
     from recu_analysis.store.run import open_run
 
     runs = {label: open_run(directory / name) for name, (label, _) in RUNS.items()}
@@ -80,36 +80,36 @@ def _report(directory: Path, figures: Path) -> None:
         click.echo(f"\n{click.style(f'Dead weights, {label}', bold=True)} ({run.path})", color=options.color())
         final = final_windows(run)
         table = dead_weights(run, windows=final.span)
-        click.echo(as_text(run, table, "tail-silent", TAIL_TAU, final), color=options.color())
+        text = as_text(view(run, table, "tail-silent", TAIL_TAU, final), output.terminal_width())
+        click.echo(text, color=options.color())
     click.echo(f"\n{click.style('The two runs side by side', bold=True)}", color=options.color())
     click.echo(_comparison(compare(runs)), color=options.color())
     drawn = [name for name in FIGURES if name not in _LEFT_OUT]
     for name in drawn:
-        draw_figure(name, runs, figures, command="recu-analyze demo")
-    page = directory / "report.html"
-    write_text(page, report(runs))
-    click.echo("\nMade:")
-    for name in RUNS:
-        click.echo(f"  {directory / name}  a run directory: every update of every latent weight")
-    click.echo(f"  {figures}  {', '.join(drawn)} as PDF and PNG, with data and LaTeX")
-    click.echo(f"  {page}  all of it on one page for a browser")
+        draw_figure(name, runs, directory=figures, command="recu-analyze demo")
+    page = write_report(runs, directory / "report.html")
+    made = [f"  {directory / name}: a run directory, every update of every latent weight" for name in RUNS]
+    made += [f"  {figures}: {', '.join(drawn)} as PDF and PNG, with data and LaTeX"]
+    made += [f"  {page}: all of it on one page for a browser"]
+    click.echo("\n".join(["", "Made:", *wrapped(made, output.terminal_width())]))
     click.echo(f"Next: recu-analyze dead-weights {directory / 'recu'} --windows 1:4")
 
 
 #: What is shown of the two runs side by side.
 _COLUMNS = (
     Column("run"),
-    Column("val_top1", "val. %", 6),
-    Column("dead_fraction", "dead %", 6),
-    Column("silent_fraction_tail", "silent tail %", 13),
-    Column("silent_fraction_core", "core %", 6),
-    Column("mobility_tail", "mobility tail*", 4),
-    Column("mobility_core", "core*", 4),
-    Column("mobility_ratio", "ratio", 5),
-    Column("decay_time", "T", 4),
+    Column("val_top1", width=6),
+    Column("dead_fraction", width=6),
+    Column("silent_fraction_tail", width=5),
+    Column("silent_fraction_core", width=5),
+    Column("mobility_tail", width=5),
+    Column("mobility_core", width=5),
+    Column("mobility_ratio", "ratio", 5, group="mobility"),
+    Column("decay_time", width=5),
 )
 
 
 def _comparison(table: pd.DataFrame) -> str:
-    notes = ["* as above; ratio: tail to core, the median layer. One seed each: a difference is not yet a result."]
-    return "\n".join([*table_lines(table, _COLUMNS, 13), *notes])
+    note = "ratio: tail to core, the median layer. One seed each: a difference is not yet a result."
+    width = output.terminal_width()
+    return "\n".join([*table_lines(table, _COLUMNS, width), *wrapped([note], width)])

@@ -7,33 +7,47 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from recu_analysis.analysis.rendering import Column, heading, shown, shown_with_interval
-from recu_analysis.cli.output import table_lines
+from recu_analysis.cli.output import View, table_lines, wrapped
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: How the terminal calls what `layer_differences` compares.
-_SHORT = {
-    "silent_fraction_tail": "silent tail, %",
-    "silent_fraction_core": "silent core, %",
-    "mobility_tail": "mobility of the tail, 1e-3",
-    "mobility_core": "mobility of the core, 1e-3",
-    "mobility_ratio": "mobility, tail to core",
-    "distance_ratio_tail": "tail's sign changes, O/E",
-}
-_VALUES = "value - reference"
-#: Of the formats that are to be read; the statistic and what follows are texts of `with_differences`.
-DIFFERENCES = tuple(map(Column, ("run", "reference", "layer", "statistic", _VALUES, "difference", "interval_over")))
+#: Of the formats that are to be read; the statistic and what follows are texts of `_in_units`.
+_COLUMNS = tuple(
+    map(Column, ("run", "reference", "layer", "statistic", "value", "reference_value", "difference", "interval_over"))
+)
+#: Of a paragraph of the text: a group's layer.
+_PARAGRAPH = (
+    Column("statistic"),
+    Column("value", width=6),
+    Column("reference_value", "reference", width=6),
+    Column("difference", "difference (95 % interval)", width=26),
+)
 
 
-def layers_text(table: pd.DataFrame) -> str:
+def layers_view(table: pd.DataFrame) -> View:
+    """Differences of groups to the first, by layer and statistic."""
+    names = dict.fromkeys([*table["reference"], *table["run"]])
+    return View(
+        table,
+        _COLUMNS,
+        _in_units(table),
+        f"Differences to {table['reference'].iloc[0]}, layer by layer.",
+        list(names),
+        below=[f"difference: value less reference, with its 95 % interval over {_over(table)}"],
+        explained=[Column(name) for name in dict.fromkeys(table["statistic"])],
+        lines=lambda width: _paragraphs(table, width),
+    )
+
+
+def _paragraphs(table: pd.DataFrame, width: int | None) -> list[str]:
     """A paragraph a group and layer: value, reference, and the difference with its interval."""
     lines: list[str] = []
-    for (run, reference, layer), rows in table.groupby(["run", "reference", "layer"], sort=False):
-        lines += [*([""] if lines else []), click.style(f"{layer}: {run} less {reference}", bold=True)]
-        for _, row in rows.iterrows():
-            lines.append(f"  {_SHORT[row['statistic']]:26} {_values(row):>16}  {_difference(row)}")
-    return "\n".join([*lines, "", f"value - reference: difference (95 % interval, over {_over(table)})."])
+    rows = _in_units(table).assign(statistic=[Column(name).title for name in table["statistic"]])
+    for (run, reference, layer), part in rows.groupby(["run", "reference", "layer"], sort=False):
+        title = [click.style(line, bold=True) for line in wrapped([f"{layer}: {run} less {reference}"], width)]
+        lines += [*([""] if lines else []), *title, *(f"  {line}" for line in table_lines(part, _PARAGRAPH))]
+    return lines
 
 
 def _over(table: pd.DataFrame) -> str:
@@ -44,46 +58,31 @@ def _over(table: pd.DataFrame) -> str:
     return ", over ".join(f"{over} for {' and '.join(runs.index[runs == over])}" for over in runs.unique())
 
 
-def _values(row: pd.Series[Any]) -> str:
-    return " - ".join(shown(row["statistic"], row[name]) for name in ("value", "reference_value"))
+def _in_units(table: pd.DataFrame) -> pd.DataFrame:
+    """Statistics under their labels, values and differences as texts, each in the unit of its row's statistic."""
+    import pandas as pd
 
-
-def _difference(row: pd.Series[Any]) -> str:
-    return shown_with_interval(row["statistic"], row["difference"], row["low"], row["high"])
-
-
-def with_differences(table: pd.DataFrame) -> pd.DataFrame:
-    """Values and differences as texts, each in the unit of its row's statistic."""
-    rows = [row for _, row in table.iterrows()]
-    return table.assign(
-        **{
-            "statistic": [heading(row["statistic"]) for row in rows],
-            _VALUES: [_values(row) for row in rows],
-            "difference": [_difference(row) for row in rows],
-        }
-    )
+    rows: list[Any] = table.to_dict(orient="records")
+    values = {name: [shown(row["statistic"], row[name]) for row in rows] for name in ("value", "reference_value")}
+    differences = [shown_with_interval(row["statistic"], row["difference"], row["low"], row["high"]) for row in rows]
+    labels = pd.Series([heading(row["statistic"]) for row in rows], table.index, dtype=object)  # keeps them Words
+    return table.assign(statistic=labels, **values, difference=differences)
 
 
 #: Of `curves`, where it was logged.
 _CURVES = (
-    Column("val_top1", "val. %", 6),
-    Column("train_loss", "loss", 6),
-    Column("silent_fraction_tail", "tail %", 6),
-    Column("silent_fraction_core", "core %", 6),
-    Column("mobility_tail", "tail", 6),
-    Column("mobility_core", "core", 6),
-    Column("autocorrelation", "ac", 6),
+    Column("val_top1", width=6),
+    Column("train_loss", width=6),
+    Column("silent_fraction_tail", width=6),
+    Column("silent_fraction_core", width=6),
+    Column("mobility_tail", width=6),
+    Column("mobility_core", width=6),
+    Column("autocorrelation", width=6),
 )
 
 
-_CURVE_NOTES = (
-    "tail, core %: silent in the window. tail, core: mean movement per update in",
-    "1/1000 std. ac: autocorrelation of the window.",
-)
-
-
-def curves_text(table: pd.DataFrame) -> str:
+def curves_view(table: pd.DataFrame) -> View:
     """A row a run and window."""
-    columns = [Column("run"), Column("window", width=6), *(each for each in _CURVES if each.name in table)]
-    first = max(8, min(20, int(table["run"].str.len().max())))
-    return "\n".join([*table_lines(table, columns, first), "", *_CURVE_NOTES])
+    runs = [str(run) for run in dict.fromkeys(table["run"])]
+    columns = (Column("run"), Column("window", width=6), *(each for each in _CURVES if each.name in table))
+    return View(table, columns, caption=f"Curves of {', '.join(runs)}, window by window.", runs=runs)

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from recu_analysis.analysis.rendering import number
 from recu_analysis.cli import options
-from recu_analysis.cli.output import write_table
+from recu_analysis.cli.output import View, write_table
+from recu_analysis.cli.target import table_target
 from recu_analysis.errors import CheckpointError
 from recu_analysis.training.config import IMAGE_SIZE, IMAGE_SIZES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    import pandas as pd
     import torch
 
+    from recu_analysis.cli.target import Target
     from recu_analysis.training.data import Dataset
 
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     help="Of image-folder; a run directory knows its own.",
 )
 @options.unsafe_load
-@options.table_output
+@table_target
 @options.common
 def command(
     checkpoint: Path,
@@ -44,8 +45,7 @@ def command(
     data_dir: str | None,
     image_size: int | None,
     unsafe_load: bool,
-    table_format: str,
-    output: Path | None,
+    target: Target,
 ) -> None:
     """Print loss, top-1 and top-5 of CHECKPOINT on the validation part of a data set.
 
@@ -75,7 +75,12 @@ def command(
         options.warn(f"outputs of {checkpoint} are NaN or infinite, so that its loss and accuracies mean nothing")
     facts = {"checkpoint": str(checkpoint), "network": network, "dataset": dataset, "images": scores.images}
     measured = {"loss": scores.loss, "top1": scores.top1, "top5": scores.top5}
-    write_table(pd.DataFrame([facts | measured]), table_format, output, as_text)
+    caption = f"Loss and accuracies of {checkpoint.name}."
+    told = _told(facts | measured)
+    write_table(
+        View(pd.DataFrame([facts | measured]), caption=caption, runs=[checkpoint.name], explained=(), lines=told),
+        target,
+    )
 
 
 def _of_run(
@@ -122,9 +127,8 @@ def _shown(data: Dataset) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         yield data.normalized(images), labels
 
 
-def as_text(table: pd.DataFrame) -> str:
+def _told(row: dict[str, Any]) -> Callable[[int | None], list[str]]:
     """What was measured, in two lines."""
-    row = table.iloc[0]
     top1, top5, loss = (number(row[name], form) for name, form in (("top1", ".2f"), ("top5", ".2f"), ("loss", ".4f")))
     where = f"{row['network']} on {row['images']} images of {row['dataset']}"
-    return f"{where}\ntop-1 {top1} %, top-5 {top5} %, loss {loss}"
+    return lambda _: [where, f"top-1 {top1} %, top-5 {top5} %, loss {loss}"]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from recu_analysis.cli import completion, options
+from recu_analysis.cli import output as tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,9 +75,7 @@ def command(
     from recu_analysis.figures.registry import known_figure
 
     if listing:
-        longest = max(map(len, FIGURES))
-        for name, entry in FIGURES.items():
-            click.echo(f"{name:<{longest}}  {entry.title}{'; needs RUN' if entry.runs else ''}")
+        _list()
         return
     asked = _names(only) if only else []
     for name in asked:
@@ -85,6 +85,16 @@ def command(
     missing = _draw(chosen, opened, output, venue, _width(width), _names(formats), strict=bool(asked))
     if asked and missing:
         sys.exit(1)
+
+
+def _list() -> None:
+    """A line a figure; a title goes on below itself where a terminal ends."""
+    from recu_analysis.figures import FIGURES
+
+    first, width = max(map(len, FIGURES)) + 2, tables.terminal_width()
+    for name, entry in FIGURES.items():
+        text = f"{name:<{first}}{entry.title}{'; needs RUN' if entry.runs else ''}"
+        click.echo("\n".join(textwrap.wrap(text, width, subsequent_indent=" " * first)) if width else text)
 
 
 def _draw(
@@ -99,7 +109,7 @@ def _draw(
 ) -> list[str]:
     """Draw figures one after another and say what was drawn; the names of those that the runs cannot give."""
     from recu_analysis.errors import RecuError
-    from recu_analysis.figures import write_figure
+    from recu_analysis.figures import draw_figure
     from recu_analysis.figures.print.export import check_folder, check_formats
     from recu_analysis.figures.print.style import figure_size
 
@@ -111,7 +121,8 @@ def _draw(
     for name, data in _read(chosen, runs).items():
         typed = _typed(runs, name, venue, width, formats)
         try:
-            files = write_figure(name, data, runs, output, command=typed, formats=formats, venue=venue, width=width)
+            looks: dict[str, Any] = {"formats": formats, "venue": venue, "width": width}
+            files = draw_figure(name, runs, directory=output, command=typed, found=data, **looks)
         except RecuError as error:
             missing.append(name)
             (options.fail if strict else options.warn)(f"the figure {name} is left out: {error}")

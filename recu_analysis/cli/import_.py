@@ -13,7 +13,7 @@ from recu_analysis.cli import options
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from recu_analysis.capture.importer import Imported
+    from recu_analysis.store.run import Run
 
 
 @click.command("import", epilog="Example: recu-analyze import results/epoch*.pth --run-dir runs/imported")
@@ -62,15 +62,16 @@ def _bar() -> Iterator[Callable[[Path], None]]:
         yield lambda path: status.update(f"reading {path.name}")
 
 
-def _tell(made: Imported) -> None:
-    count = len(made.checkpoints)
+def _tell(made: Run) -> None:
+    names = made.configuration["imported"]
+    count = len(names)
     what = f"{count} checkpoints" if count > 1 else "1 checkpoint"
-    options.note(f"{what} of {made.layers} binary layers {'are' if count > 1 else 'is'} in {made.path}")
+    options.note(f"{what} of {len(made.layer_names)} binary layers {'are' if count > 1 else 'is'} in {made.path}")
     if count == 1:
         options.note(f"one state shows no movement; next: recu-analyze fit {made.path}")
         return
-    names = ", ".join(path.name for path in (made.checkpoints[0], made.checkpoints[-1]))
-    options.note(f"first and last: {names}; their update numbers are the files' {_numbers(made.numbered_by)}")
+    numbered_by = _numbers(made.configuration["update_numbers"])
+    options.note(f"first and last: {names[0]}, {names[-1]}; their update numbers are the files' {numbered_by}")
     options.note(
         "sampled: movement between two checkpoints is net, and a weight that flipped twice looks silent; "
         f"next: recu-analyze dead-weights {made.path}"

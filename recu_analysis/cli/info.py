@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from recu_analysis.analysis.rendering import count
+from recu_analysis.analysis.rendering import Column, count, printable
 from recu_analysis.cli import options
-from recu_analysis.cli.output import size, write_table
+from recu_analysis.cli.output import View, size, write_table
+from recu_analysis.cli.target import table_target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,22 +20,37 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from recu_analysis.cli.target import Target
     from recu_analysis.store.run import Run
+
+#: Characters of a line of a value at least.
+_VALUE = 20
 
 
 @click.command("info", epilog="Example: recu-analyze info runs/demo/recu")
 @options.run_argument
-@options.table_output
+@table_target
 @options.common
-def command(run: Path, table_format: str, output: Path | None) -> None:
+def command(run: Path, target: Target) -> None:
     """Say what RUN is: what was trained, what was recorded, how far it came, and whether it is whole."""
     import pandas as pd
 
+    from recu_analysis.store.labels import labels_of
     from recu_analysis.store.run import open_run
 
     opened = open_run(run)
     table = pd.DataFrame(describe(opened).items(), columns=["what", "value"])
-    write_table(table, table_format, output, as_text)
+    columns = (Column("what"), Column("value"))
+    labels = labels_of([opened])
+    view = View(
+        table,
+        columns,
+        caption=f"What {labels[0]} is.",
+        runs=labels,
+        explained=(),
+        lines=lambda width: _lines(table, width),
+    )
+    write_table(view, target)
     for problem in opened.problems:
         options.fail(problem)
     sys.exit(1 if opened.problems else 0)
@@ -110,7 +127,15 @@ def _last(column: pd.Series[Any]) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def as_text(table: pd.DataFrame) -> str:
-    """Two columns, the names as wide as they need."""
-    width = table["what"].str.len().max()
-    return "\n".join(f"{row.what:<{width}}  {row.value}" for row in table.itertuples())
+def _lines(table: pd.DataFrame, width: int | None) -> list[str]:
+    """Two columns, the names as wide as they need; a value goes on below itself where a terminal ends."""
+    first = int(table["what"].str.len().max()) + 2
+    lines = []
+    for row in table.itertuples():
+        value = printable(str(row.value))
+        parts = textwrap.wrap(value, max(width - first, _VALUE)) if width else [value]
+        lines += [
+            f"{name:<{first}}{part}".rstrip()
+            for name, part in zip([printable(str(row.what)), *[""] * len(parts)], parts or [""], strict=False)
+        ]
+    return lines

@@ -3,37 +3,56 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from recu_analysis.analysis.rendering import count, shorten
+from recu_analysis.analysis.rendering import Column, laid_out
+from recu_analysis.analysis.short_names import distinct, shorten
 from recu_analysis.cli import options
-from recu_analysis.cli.output import aligned, terminal_width, write_table
+from recu_analysis.cli.output import View, table_lines, write_table
+from recu_analysis.cli.target import table_target
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from recu_analysis.cli.target import Target
     from recu_analysis.interop.official import OfficialCheckpoint
 
-#: Widths of the columns of counts and of yes or no.
-WEIGHTS, BINARY = 6, 6
+_COLUMNS = (
+    Column("name", meaning="The name of the layer."),
+    Column("shape", meaning="The shape of its weight."),
+    Column("weights", width=6, meaning="How many weights it has."),
+    Column("binary", meaning="Whether the layer is binary."),
+    Column("why", meaning="How that is known."),
+)
+#: Characters of a terminal that a name may have, and that a reason has at least.
+_NAME, _WHY = 30, 20
 _SILENT = "the checkpoint says nothing of itself"
 
 
 @click.command("layers", epilog="Example: recu-analyze layers resnet20")
 @click.argument("source", metavar="NETWORK|CHECKPOINT")
 @options.unsafe_load
-@options.table_output
+@table_target
 @options.common
-def command(source: str, unsafe_load: bool, table_format: str, output: Path | None) -> None:
+def command(source: str, unsafe_load: bool, target: Target) -> None:
     """List the layers of a network, by its name, or of a checkpoint (.pth.tar, .pth, .ckpt, .safetensors, ...).
 
     Says of each whether it is binary, and why. Of a checkpoint it knows only what the tensors beside a weight tell;
     nothing in the file is run unless that is asked for.
     """
     table, heading = _listed(source, unsafe_load)
-    write_table(table, table_format, output, lambda frame: as_text(frame, heading))
+    view = View(
+        table,
+        _COLUMNS,
+        caption=f"Layers of {Path(source).name}.",
+        runs=[Path(source).name],
+        above=heading,
+        below=[_total(table)],
+        lines=lambda width: _lines(table, width),
+    )
+    write_table(view, target)
 
 
 def _listed(source: str, unsafe_load: bool) -> tuple[pd.DataFrame, list[str]]:
@@ -90,20 +109,14 @@ def _facts_text(checkpoint: OfficialCheckpoint) -> str:
     return ", ".join(facts) or _SILENT
 
 
-def as_text(table: pd.DataFrame, heading: list[str]) -> str:
-    """The table in 80 columns, a reason shortened where it must be, and how much of the network is binary."""
-    rows = table.to_dict(orient="records")
-    name, shape = (max([len(column), *(len(row[column]) for row in rows)]) for column in ("name", "shape"))
-    name = min(name, 30)
-    why = max(terminal_width() - name - shape - WEIGHTS - BINARY - 4, 20)
-    widths = (name, shape, WEIGHTS, BINARY, why)
-    lines = aligned(["name", "shape", "weight", "binary", "why".ljust(why)], [_cells(r, why) for r in rows], widths)
-    return "\n".join([*heading, *([""] if heading else []), *lines, "", _total(table)])
-
-
-def _cells(row: dict[Any, Any], width: int) -> list[str]:
-    binary = "yes" if row["binary"] else "no"
-    return [row["name"], row["shape"], count(row["weights"]), binary, shorten(row["why"], width).ljust(width)]
+def _lines(table: pd.DataFrame, width: int | None) -> list[str]:
+    """A line a layer, its name and the reason shortened where the terminal asks for it."""
+    if width is None:
+        return table_lines(table, _COLUMNS)
+    named = table.assign(name=distinct(list(table["name"]), _NAME)[1])
+    others = laid_out(named, _COLUMNS).widths[:-1]
+    room = max(width - sum(others) - len(others), _WHY)
+    return table_lines(named.assign(why=[shorten(why, room) for why in table["why"]]), _COLUMNS)
 
 
 def _total(table: pd.DataFrame) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
-from recu_analysis.analysis.rendering import FORMATS, printable
+from recu_analysis.analysis.rendering import printable
 from recu_analysis.cli import completion
 from recu_analysis.errors import RecuError
 
@@ -46,8 +46,9 @@ def quiet() -> bool:
 
 
 def color() -> bool | None:
-    """What the user said of colour; None leaves it to the terminal."""
-    return {"always": True, "never": False}.get(_meta().get("recu.color") or "auto")
+    """What the option says of colour, or else NO_COLOR (no-color.org); None leaves it to the terminal."""
+    asked = {"always": True, "never": False}.get(_meta().get("recu.color") or "auto")
+    return False if asked is None and os.environ.get("NO_COLOR") else asked
 
 
 def note(text: str) -> None:
@@ -169,7 +170,7 @@ def common(function: Function) -> Function:
             default="auto",
             expose_value=False,
             callback=_remember,
-            help="Colour the output.",
+            help="Colour the output; auto: on a terminal, unless NO_COLOR is set.",
         ),
         click.option(
             "--quiet", "-q", is_flag=True, expose_value=False, callback=_remember, help="Results and errors only."
@@ -182,21 +183,6 @@ def common(function: Function) -> Function:
 def _debug_trace() -> None:
     if _meta().get("recu.debug"):
         traceback.print_exc()
-
-
-def table_output(function: Function) -> Function:
-    """Give a command --format and --output."""
-    function = click.option(
-        "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write the table to this file."
-    )(function)
-    return click.option(
-        "--format",
-        "table_format",
-        type=click.Choice(FORMATS),
-        default="table",
-        show_default=True,
-        help="How the table is written.",
-    )(function)
 
 
 def jobs(function: Function) -> Function:

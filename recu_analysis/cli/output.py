@@ -2,71 +2,155 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import sys
+import textwrap
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from recu_analysis.analysis import rendering
-from recu_analysis.cli.options import color, discard_output, note
-from recu_analysis.errors import StoreError
+from recu_analysis.analysis.markup import Surroundings
+from recu_analysis.analysis.rendering import Column, printable
+from recu_analysis.analysis.short_names import distinct
+from recu_analysis.analysis.vocabulary import PROSE
+from recu_analysis.cli.options import color, discard_output, note, quiet
+from recu_analysis.errors import StoreError, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     import pandas as pd
 
-    from recu_analysis.analysis.rendering import Column
+    from recu_analysis.cli.target import Target
+
+#: Characters of a line of prose where there is no terminal to say it.
+PROSE_WIDTH = 80
 
 
-def terminal_width() -> int:
-    """Columns of the terminal; 80 where there is none."""
-    return shutil.get_terminal_size((80, 24)).columns
+@dataclass(frozen=True, slots=True)
+class View:
+    """A command's table, and how it is read.
 
-
-def write_table(
-    table: pd.DataFrame,
-    table_format: str,
-    output: Path | None,
-    as_text: Callable[[pd.DataFrame], str],
-    *,
-    columns: Sequence[Column] = (),
-    rows: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
-) -> None:
-    """Write a table where the user wants it.
-
-    Parameters
+    Attributes
     ----------
     table : DataFrame
         As CSV and JSON hold it.
-    table_format : str
-        One of `recu_analysis.analysis.rendering.FORMATS`.
-    output : Path or None
-        A file, replaced as a whole; standard output where None.
-    as_text : callable
-        Makes the text of the format "table".
-    columns : sequence of Column, optional
-        Of the formats that are to be read, where the table has more than a page is wide.
-    rows : callable, optional
-        Makes the rows of these formats, where they are not those of the table, such as one with totals.
+    columns : sequence of Column
+        Of the formats that are to be read; empty for all.
+    rows : DataFrame or None
+        The rows of these formats, where they are not those of the table, such as medians over layers.
+    caption : str
+        What the table shows, in a sentence.
+    runs : sequence of str
+        Labels of the runs, for the label of LaTeX.
+    above, below : sequence of str
+        What the reader must know, a sentence each: before the table, and after it, both after it where it is no text.
+    lines : callable or None
+        Makes the text in so many columns, or in as many as it takes, where it is not plainly a line a row.
+    explained : sequence of Column or None
+        What the text explains; `columns` where None.
+    """
+
+    table: pd.DataFrame
+    columns: Sequence[Column] = ()
+    rows: pd.DataFrame | None = None
+    caption: str = ""
+    runs: Sequence[str] = ()
+    above: Sequence[str] = ()
+    below: Sequence[str] = ()
+    lines: Callable[[int | None], list[str]] | None = None
+    explained: Sequence[Column] | None = None
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal; None where standard output is none, for a pipe gets names and lines as they are."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def write_table(view: View, target: Target) -> None:
+    """Write a table where and how the user wants it.
 
     Raises
     ------
+    InputError
+        If the table has no column that was asked for.
     StoreError
         If the file or standard output cannot be written.
     """
-    if table_format == "table":
-        text = as_text(table)
-    elif table_format in rendering.DATA_FORMATS or rows is None:
-        text = rendering.render(table, table_format, columns)
+    shown = _chosen(view, target.columns) if target.columns else view
+    if target.table_format == "table":
+        text = as_text(shown, None if target.path else terminal_width())
+    elif target.table_format in rendering.DATA_FORMATS:
+        text = rendering.render(shown.table, target.table_format)
     else:
-        text = rendering.render(rows(table), table_format, columns)
-    if output is None:
+        around = Surroundings(shown.caption, _label(shown.runs), (*shown.above, *shown.below))
+        rows = shown.table if shown.rows is None else shown.rows
+        columns = shown.columns or rendering.columns_of(rows)
+        if target.table_format == "latex" and not target.columns:
+            columns = [column for column in columns if column.name not in PROSE]
+        text = rendering.render(rows, target.table_format, columns, around)
+    if target.path is None:
         _show(text)
         return
-    write_text(output, click.unstyle(text) + "\n")
-    note(f"wrote {output}")
+    write_text(target.path, click.unstyle(text) + "\n")
+    note(f"wrote {target.path}")
+
+
+def _chosen(view: View, names: Sequence[str]) -> View:
+    """The view of the columns that were asked for; each row of the table where those to be read do not have them."""
+    for name in names:
+        if name not in view.table:
+            raise unknown("column of this table", name, map(str, view.table))
+    known = {column.name: column for column in view.columns}
+    has_all = view.rows is not None and all(name in view.rows for name in names)
+    rows = view.rows if has_all else view.table
+    columns = [known.get(name, Column(name)) for name in names]
+    return View(view.table[[*names]], columns, rows, view.caption, view.runs, view.above, view.below)
+
+
+def _label(runs: Sequence[str]) -> str:
+    """The label of a table in LaTeX: the command and its first run."""
+    context = click.get_current_context(silent=True)
+    words = [context.info_name or "" if context else "", *runs[:1]]
+    return "tab:" + re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(word for word in words if word)).strip("-")
+
+
+def as_text(view: View, width: int | None = None) -> str:
+    """The table for a terminal of so many columns, or in full, with its notes and a sentence a column.
+
+    Parameters
+    ----------
+    view : View
+    width : int, optional
+        Columns of the terminal; names are not cut where None.
+    """
+    rows = view.table if view.rows is None else view.rows
+    columns = view.columns or rendering.columns_of(rows)
+    lines = view.lines(width) if view.lines else table_lines(rows, columns, width)
+    told = [] if quiet() else rendering.explanations(columns if view.explained is None else view.explained)
+    parts = (wrapped(view.above, width), lines, wrapped(view.below, width), wrapped(told, width))
+    return "\n\n".join("\n".join(part) for part in parts if part)
+
+
+def wrapped(sentences: Iterable[str], width: int | None) -> list[str]:
+    """Sentences in lines of the terminal's width, or of 80 characters, those that go on indented."""
+    return [
+        line
+        for sentence in sentences
+        for line in textwrap.wrap(printable(sentence), width or PROSE_WIDTH, subsequent_indent="  ")
+    ]
+
+
+def make_folder_of(path: Path) -> None:
+    """Make the folders above a file that is to be written; StoreError if that cannot be."""
+    from recu_analysis.store.durable import as_store_error
+
+    with as_store_error(path, "cannot be written"):
+        path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _show(text: str) -> None:
@@ -82,41 +166,55 @@ def _show(text: str) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all; StoreError if its folder does not let us."""
+    """Write a text file whole or not at all, and make its folder; StoreError where that cannot be."""
     from recu_analysis.store.durable import as_store_error, replace_file
 
+    make_folder_of(path)
     with as_store_error(path, "cannot be written"):
         replace_file(path, lambda file: file.write_text(text, encoding="utf-8"))
 
 
-def aligned(
-    names: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], *, above: Sequence[str] = ()
-) -> list[str]:
-    """Lines of a text table, see `rendering.aligned`, its names bold where the terminal can.
+def table_lines(table: pd.DataFrame, columns: Sequence[Column], width: int | None = None) -> list[str]:
+    """Lines of some columns of a table, see `lines_of_tables`."""
+    return lines_of_tables([(table, columns)], width)
 
-    Parameters
-    ----------
-    names, rows, widths
-        Of the columns.
-    above : sequence of str
-        Lines over the names, bold too.
+
+def lines_of_tables(tables: Sequence[tuple[pd.DataFrame, Sequence[Column]]], width: int | None = None) -> list[str]:
+    """Lines of tables below each other, their headings bold where the terminal can.
+
+    Where they would be too wide, the names in their first column, the same in all, are cut, see
+    `short_names.distinct`, and a line before the others says how all names begin.
     """
-    head, *lines = rendering.aligned(names, rows, widths)
-    return [*(click.style(text, bold=True) for text in (*above, head)), *lines]
+    told: list[str] = []
+    if width is not None:
+        room = min(_room(rendering.laid_out(*each), width) for each in tables)
+        cut = [_narrowed(table, columns[0].name, room) for table, columns in tables]
+        tables = [(table, columns) for (table, _), (_, columns) in zip(cut, tables, strict=True)]
+        told = [
+            f"all names in the first column begin with {prefix}" for prefix in {prefix for _, prefix in cut if prefix}
+        ]
+    parts = [_bold_heads(rendering.laid_out(*each)) for each in tables]
+    return [*wrapped(told, width), *parts[0], *(line for part in parts[1:] for line in ("", *part))]
 
 
-def table_lines(
-    table: pd.DataFrame, columns: Sequence[Column], first: int = 0, *, above: Sequence[str] = ()
-) -> list[str]:
-    """Lines of some columns of a table; the first, the name of the row, has `first` characters where that is said."""
-    names, rows, widths = rendering.laid_out(table, columns)
-    return aligned(names, rows, [first or widths[0], *widths[1:]], above=above)
+def _room(layout: rendering.Layout, width: int) -> int:
+    """Columns of the terminal that the others leave for the first."""
+    return max(width - sum(layout.widths[1:]) - len(layout.widths) + 1, 1)
 
 
-def room_beside(columns: Sequence[Column]) -> int:
-    """Characters of the terminal that columns leave for a row's name before them."""
-    widths = [width for column in columns for width in (column.width, column.ends) if width]
-    return terminal_width() - sum(widths) - len(widths)
+def _narrowed(table: pd.DataFrame, name: str, room: int) -> tuple[pd.DataFrame, str]:
+    """The table with short forms of the names of a column, but not of totals, and what was cut from all of them."""
+    if table[name].dtype.kind in "iufb":
+        return table, ""
+    names = [printable(str(each)) for each in table[name]]
+    count = len(names) - rendering.totals_in(table)
+    prefix, short = distinct(names[:count], room)
+    return table.assign(**{name: [*short, *names[count:]]}), prefix
+
+
+def _bold_heads(layout: rendering.Layout) -> list[str]:
+    lines, heads = layout.lines(), 2 if any(layout.over) else 1
+    return [*(click.style(line, bold=True) for line in lines[:heads]), *lines[heads:]]
 
 
 def size(byte_count: float) -> str:

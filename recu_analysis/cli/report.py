@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from recu_analysis.cli import options
-from recu_analysis.cli.output import size, write_text
-
-if TYPE_CHECKING:
-    from recu_analysis.store.run import Run
+from recu_analysis.cli.output import make_folder_of, size
 
 
 @click.command("report", epilog="Example: recu-analyze report runs/demo/recu --baseline runs/demo/baseline")
@@ -41,27 +37,13 @@ def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], output: Path) ->
     method, and what to beware of. Large runs are shown in part, and the page says so. A list of runs (runs.toml), with
     their labels, arms and seeds, may stand in place of a RUN.
     """
+    from recu_analysis.report import write_report
     from recu_analysis.store.labels import labels_of
 
-    _require_folder(output)
     shown, others = options.opened_all(runs), options.opened_all(baseline)
     labels = labels_of([*shown, *others])
     split = len(shown)
-    write_report(dict(zip(labels[:split], shown, strict=True)), dict(zip(labels[split:], others, strict=True)), output)
-
-
-def write_report(runs: dict[str, Run], baseline: dict[str, Run], output: Path) -> None:
-    """Make the page of some runs and put it in its place whole."""
-    from recu_analysis.report import report
-
-    text = report(runs, baseline)
-    write_text(output, text)
-    options.note(f"wrote {output}, {size(len(text.encode()))}")
-
-
-def _require_folder(output: Path) -> None:
-    """Say what is wrong with the place before the work, not after it."""
-    from recu_analysis.errors import StoreError
-
-    if not output.parent.is_dir():
-        raise StoreError(f"{output} cannot be written: there is no folder {output.parent}; make it first")
+    baselines = dict(zip(labels[split:], others, strict=True))
+    make_folder_of(output)  # what is wrong with the place is said before the work
+    page = write_report(dict(zip(labels[:split], shown, strict=True)), output, baseline=baselines or None)
+    options.note(f"wrote {page}, {size(page.stat().st_size)}")

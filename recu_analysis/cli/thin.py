@@ -47,7 +47,7 @@ def command(run: Path, windows: tuple[int, ...], layers: tuple[str, ...], output
 
     opened = open_run(run)
     with _bar(len(set(windows))) as step:
-        made = thin(opened, windows, output, layers=layers or None, on_window=step)
+        made = thin(opened, windows=windows, output=output, layers=layers or None, on_window=step)
     sizes = [size(sum(window.file.size for window in each.windows)) for each in (opened, made)]
     options.note(f"{output} has {len(made.windows)} of {len(opened.windows)} windows, {sizes[1]} of {sizes[0]}")
 

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from recu_analysis.analysis.rendering import shown
+from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
-from recu_analysis.cli.output import aligned, write_table
+from recu_analysis.cli.output import View, table_lines, write_table
+from recu_analysis.cli.target import table_target
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from recu_analysis.cli.target import Target
     from recu_analysis.store.run import Run
 
 #: Levels at which a run's layers are measured; the closed forms cost nothing, these do.
@@ -52,7 +54,7 @@ POINTS = 15
     metavar="FILE",
     help="Draw into FILE (pdf, png or svg), with data, LaTeX and provenance beside it.",
 )
-@options.table_output
+@table_target
 @options.common
 def command(
     tau: tuple[float, float],
@@ -62,8 +64,7 @@ def command(
     run: Path | None,
     layers: tuple[str, ...],
     figure: Path | None,
-    table_format: str,
-    output: Path | None,
+    target: Target,
 ) -> None:
     """Print quantile, alpha, three quantisation errors and entropy of Laplace weights after ReCU, over tau.
 
@@ -86,9 +87,7 @@ def command(
         measured = options.answered(query, [opened], measured=True)
     if figure is not None:
         _draw(figure, tau, scales, table if epochs is not None else None, opened, measured)
-    if measured is not None:
-        table = _joined(table, measured)
-    write_table(table, table_format, output, as_text)
+    write_table(_view(table, opened, measured), target)
 
 
 def _joined(closed: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
@@ -137,40 +136,50 @@ def _draw(
     options.note(f"drew {files[0]}, with data (csv), LaTeX (tex) and provenance (json) beside it")
 
 
-def as_text(table: pd.DataFrame) -> str:
-    """The closed forms in columns of equal width; below them, where there are any, a run's layers."""
-    if "layer" not in table:
-        return _closed_text(table)
-    closed, measured = table[table["layer"] == ""], table[table["layer"] != ""]
-    columns = [name for name in closed if name not in {"layer", "window"} and closed[name].notna().any()]
-    return "\n".join([_closed_text(closed[columns]), "", _measured_text(measured)])
-
-
-def _closed_text(table: pd.DataFrame) -> str:
-    names = [str(name) for name in table]
-    rows = [[shown(str(name), value) for name, value in row.items()] for row in table.to_dict(orient="records")]
-    return "\n".join(aligned(names, rows, [max(len(name), 9 if name != "epoch" else 5) for name in names]))
-
-
-def _measured_text(table: pd.DataFrame) -> str:
-    """Measured beside the closed form for Laplace weights with the same mean abs value."""
-    columns = {
-        "tau": "tau",
-        "b": "b_hat",
-        "alpha_measured": "alpha",
-        "alpha": "Laplace",
-        "qe_measured": "qe",
-        "qe_exact": "exact",
-        "entropy_measured": "entropy",
-        "entropy": "Eq. 17",
-    }
-    rows = [
-        [str(row["layer"]), *(shown(name, row[name]) for name in columns)] for row in table.to_dict(orient="records")
-    ]
-    lines = aligned(["layer", *columns.values()], rows, (16, *(7 for _ in columns)))
+def _view(closed: pd.DataFrame, run: Run | None, measured: pd.DataFrame | None) -> View:
+    """The closed forms; below them, where a run is named, what its layers measure."""
+    caption = "Quantisation error and entropy of Laplace weights over tau."
+    forms = [column for column in _CLOSED if column.name in closed]
+    if run is None or measured is None:
+        return View(closed, forms, caption=caption)
     note = (
-        f"Measured at the end of window {int(table['window'].iloc[0])}: weights after the layer's standardisation,\n"
-        "clamped at the Laplace quantile of their own b_hat; right of each number the\n"
-        "value for Laplace weights."
+        f"measured at the end of window {int(measured['window'].iloc[0])}: weights after the layer's standardisation, "
+        "clamped at the Laplace quantile of their own b_hat; Laplace: the value for Laplace weights of that scale"
     )
-    return "\n".join([*lines, note])
+    printed = [Column(name) for name in ("layer", "tau", "b", "alpha", "qe_exact", "entropy")]
+    printed += [Column(name) for name in ("alpha_measured", "qe_measured", "entropy_measured")]
+    return View(
+        _joined(closed, measured),
+        printed,
+        caption=f"{caption.removesuffix('.')}, and as {run.path.name} measures them.",
+        runs=[run.path.name],
+        below=[note],
+        explained=(*forms, *_MEASURED),
+        lines=lambda width: [*table_lines(closed, forms, width), "", *table_lines(measured, _MEASURED, width)],
+    )
+
+
+#: The closed forms; `epoch` where the levels are those of a schedule.
+_CLOSED = (
+    Column("epoch", width=5),
+    Column("tau", width=6),
+    Column("b", width=6),
+    Column("quantile", width=8),
+    Column("alpha", width=6),
+    Column("qe_exact", "exact", 8, group="QE"),
+    Column("qe_printed", "printed", 8, group="QE"),
+    Column("qe_latent", "latent", 8, group="QE"),
+    Column("entropy", width=7),
+)
+#: What a run's layers measure, beside the closed form for Laplace weights with the same mean absolute value.
+_MEASURED = (
+    Column("layer"),
+    Column("tau", width=6),
+    Column("b", "b_hat", 6, meaning="The scale of the layer's weights, mean |w~|."),
+    Column("alpha_measured", "meas.", 7, group="alpha"),
+    Column("alpha", "Laplace", 7, group="alpha"),
+    Column("qe_measured", "meas.", 7, group="QE"),
+    Column("qe_exact", "Laplace", 7, group="QE"),
+    Column("entropy_measured", "meas.", 7, group="entropy"),
+    Column("entropy", "Eq. 17", 7, group="entropy"),
+)

@@ -8,33 +8,24 @@ import rich_click as click
 
 from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
-from recu_analysis.cli.output import table_lines, write_table
+from recu_analysis.cli.output import View, write_table
+from recu_analysis.cli.target import table_target
 from recu_analysis.cli.window_notes import choice, too_short
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pandas as pd
+    from recu_analysis.cli.target import Target
 
-    from recu_analysis.analysis.final_windows import FinalWindows
-
-_LAYER = 14
 _COLUMNS = (
     Column("layer"),
-    Column("mobility_tail", "tail", 4),
-    Column("mobility_core", "core", 4),
-    Column("mobility_ratio", "t/c", 4, ends=9),
-    Column("flip_probability_tail", "tail", 4),
-    Column("flip_risk_ratio", "t/c", 4, ends=9),
-    Column("distance_ratio_tail", "O/E", 4, ends=9),
-    Column("autocorrelation", "ac", 4),
-)
-_NOTES = (
-    "* mean |change of z| per update, in 1/1000 of a standard deviation; t/c: tail to",
-    "core. flips: per cent of the tail with at least one; t/c: risk, tail to core.",
-    "O/E: sign changes of the tail from start to end, over those that steps of the",
-    "layer's own size would make from where each weight stood: below 0.5 the tail is",
-    "stuck, about 1 it is only far. Raw update magnitudes: --format csv.",
+    Column("mobility_tail", width=4),
+    Column("mobility_core", width=4),
+    Column("mobility_ratio", "t/c", 4, ends=9, group="mobility"),
+    Column("flip_probability_tail", "%", 4, group="flips"),
+    Column("flip_risk_ratio", "t/c", 4, ends=9, group="flips"),
+    Column("distance_ratio_tail", width=4, ends=9),
+    Column("autocorrelation", width=4),
 )
 
 
@@ -43,7 +34,7 @@ _NOTES = (
 @options.layer_option
 @options.windows_option
 @options.tail_tau_option
-@options.table_output
+@table_target
 @options.common
 @options.jobs
 def command(
@@ -51,29 +42,31 @@ def command(
     layers: tuple[str, ...],
     windows: slice | None,
     tail_tau: float | str,
-    table_format: str,
-    output: Path | None,
+    target: Target,
 ) -> None:
     """Show how the tail and the core of every layer of RUN move, side by side, with 95 % intervals over channels.
 
     The tail is that of when the windows begin. The last columns ask whether it is stuck or merely far from zero.
+    CSV and JSON have more columns, the magnitude of raw updates among them.
     """
     from recu_analysis.analysis.distance import tails_query
     from recu_analysis.analysis.final_windows import choose, final_windows
+    from recu_analysis.store.labels import labels_of
 
     opened = options.opened(run)
     final = final_windows(opened) if windows is None else None
     chosen = choose(opened, windows)
     level: Any = tail_tau
     table = options.answered(tails_query(opened, chosen, level, layers or None), [opened])
-    write_table(table, table_format, output, lambda frame: as_text(frame, final), columns=_COLUMNS)
-
-
-def as_text(table: pd.DataFrame, final: FinalWindows | None = None) -> str:
-    """The table in 80 columns, with what its columns mean."""
-    first = table.iloc[0]
+    first, labels = table.iloc[0], labels_of([opened])
     seen = "every update seen" if first["exact"] else "sampled from checkpoints: movement is net"
     head = f"windows {first['first_window']}:{first['last_window'] + 1}, {first['updates']} updates, {seen}"
-    above = " " * 15 + "mobility*".center(24) + " " + "flips".center(19)
-    lines = table_lines(table, _COLUMNS, _LAYER, above=[above.rstrip()])
-    return "\n".join([head, *choice(final), "", *lines, "", *_NOTES, *too_short(table["autocorrelation"])])
+    view = View(
+        table,
+        _COLUMNS,
+        caption=f"How tail and core of every layer of {labels[0]} move.",
+        runs=labels,
+        above=[head, *choice(final)],
+        below=too_short(table["autocorrelation"]),
+    )
+    write_table(view, target)

@@ -7,22 +7,33 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
-from recu_analysis.cli.output import aligned, size, write_table
+from recu_analysis.cli.output import View, size, table_lines, write_table
+from recu_analysis.cli.target import table_target
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
 
-_WIDTHS = (7, 15, 19, 10, 10)
+    from recu_analysis.cli.target import Target
+
+#: Of the text, a line for several windows.
+_COLUMNS = (
+    Column("segment", meaning="The number of the recording from a start or a resumption on."),
+    Column("windows", meaning="Their numbers, both ends among them."),
+    Column("updates", meaning="The numbers of their updates, both ends among them."),
+    Column("size", meaning="Of their files."),
+    Column("verdict", meaning="What is the matter with them; see recu-analyze verify --help."),
+)
 
 
 @click.command("verify", epilog="Example: recu-analyze verify runs/demo/recu")
 @options.run_argument
-@options.table_output
+@table_target
 @options.common
-def command(run: Path, table_format: str, output: Path | None) -> None:
+def command(run: Path, target: Target) -> None:
     """Read every file of RUN and compare every checksum; exit with 1 if anything is torn, damaged or missing.
 
     Partial: whole, but the recording stopped before the window's mark. Superseded: whole, but hidden by a later
@@ -31,25 +42,42 @@ def command(run: Path, table_format: str, output: Path | None) -> None:
     from recu_analysis.store.verify import DAMAGE, verify
 
     table = verify(run)
-    write_table(table, table_format, output, as_text)
+    view = View(
+        table,
+        caption=f"Files of {run.name}, and whether they are whole.",
+        runs=[run.name],
+        below=[_sums(table)],
+        explained=_COLUMNS,
+        lines=lambda width: _lines(table, width),
+    )
+    write_table(view, target)
     damaged = table[table["verdict"].isin(DAMAGE)]
     for detail in damaged["detail"]:
         options.fail(detail)
     sys.exit(1 if len(damaged) else 0)
 
 
-def as_text(table: pd.DataFrame) -> str:
-    """A line for every group of consecutive windows of one verdict, other files that are not whole, and the sums."""
-    from recu_analysis.store.verify import VERDICTS
+def _lines(table: pd.DataFrame, width: int | None) -> list[str]:
+    """A line for every group of consecutive windows of one verdict, and other files that are not whole."""
+    import pandas as pd
 
     windows = table[table["window"].notna()]
     others = table[table["window"].isna() & (table["verdict"] != "whole")]
-    lines = aligned(["segment", "windows", "updates", "size", "verdict"], _rows(windows), _WIDTHS)
+    rows = pd.DataFrame(_rows(windows), columns=[column.name for column in _COLUMNS])
+    lines = table_lines(rows, _COLUMNS, width)
     lines += [f"{row.file}: {row.verdict}" for row in others.itertuples()]
-    lines += [str(row.detail) for row in windows.itertuples() if row.detail and row.verdict in {"whole", "partial"}]
+    return lines + [
+        str(row.detail) for row in windows.itertuples() if row.detail and row.verdict in {"whole", "partial"}
+    ]
+
+
+def _sums(table: pd.DataFrame) -> str:
+    """How many files there are of each verdict."""
+    from recu_analysis.store.verify import VERDICTS
+
     counts = {verdict: int((table["verdict"] == verdict).sum()) for verdict in VERDICTS}
     sums = ", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number)
-    return "\n".join([*lines, "", f"{len(table)} files, {size(table['bytes'].dropna().sum())}: {sums}"])
+    return f"{len(table)} files, {size(table['bytes'].dropna().sum())}: {sums}"
 
 
 def _rows(windows: pd.DataFrame) -> list[list[str]]:

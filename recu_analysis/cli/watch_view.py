@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import takewhile
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,8 @@ import rich_click as click
 
 from recu_analysis.analysis.final_windows import LONG_ENOUGH
 from recu_analysis.analysis.logged import logged
-from recu_analysis.analysis.rendering import printable, shorten, shown
+from recu_analysis.analysis.rendering import printable, shown
+from recu_analysis.analysis.short_names import cells, distinct, shorten, to_left
 from recu_analysis.errors import RecuError
 from recu_analysis.store.layer_selection import numbers_text
 
@@ -194,13 +194,13 @@ def _layers(watched: Watched, count: int, room: int | None) -> list[str]:
     if not numbers:
         return [f"{len(names)} layers"]
     short = _prefix_and_names(names, room)[1]
-    name = max(len(each) for each in [*short, "layer"])
+    name = max(map(cells, [*short, "layer"]))
     width = count + 1 + NUMBER
     heading = "".join(" " * BETWEEN + label.ljust(width) for label in COLUMNS.values())
     lines = [click.style(("layer".ljust(name) + heading).rstrip(), bold=True)]
     for each, layer in zip(short, names, strict=True):
         rows = table[table["layer"] == layer].set_index("window").reindex(numbers)
-        lines.append(each.ljust(name) + _line(rows, count))
+        lines.append(to_left(each, name) + _line(rows, count))
     return lines
 
 
@@ -219,22 +219,6 @@ def _prefix_and_names(names: Sequence[str], room: int | None) -> tuple[str, list
     """What is cut from all names, and what is left; nothing is cut where there is no end of room."""
     told = [printable(name) for name in names]
     return ("", told) if room is None else distinct(told, room)
-
-
-def distinct(names: Sequence[str], width: int) -> tuple[str, list[str]]:
-    """What is cut from the beginning of names that do not fit, and short forms of the rest that differ."""
-    if all(len(name) <= width for name in names):
-        return "", list(names)
-    parts = [name.split(".")[:-1] for name in names]
-    shared = takewhile(lambda same: len(set(same)) == 1, zip(*parts, strict=False))
-    prefix = "".join(f"{same[0]}." for same in shared)
-    rests = [name.removeprefix(prefix) for name in names]
-    for tail in range((width - 1) * 2 // 3, 0, -1):
-        head = width - 1 - tail
-        short = [rest if len(rest) <= width else f"{rest[:head]}…{rest[-tail:]}" for rest in rests]
-        if len(set(short)) == len(set(rests)):
-            return prefix, short
-    return prefix, rests
 
 
 def _legend(watched: Watched, count: int, room: int | None) -> list[str]:

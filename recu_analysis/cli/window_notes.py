@@ -31,6 +31,6 @@ def too_short(autocorrelations: Iterable[float]) -> list[str]:
     if not long:
         return []
     return [
-        f"ac, the autocorrelation, is above {LONG_ENOUGH} in {long} of {len(of)} layers: there these windows",
-        "are too short to tell dead weights from slow ones.",
+        f"the autocorrelation (ac) is above {LONG_ENOUGH} in {long} of {len(of)} layers: there these windows are too "
+        "short to tell dead weights from slow ones"
     ]

@@ -1,7 +1,7 @@
 """Figures: the registry, and the functions that draw one for a notebook."""
 
 from recu_analysis.figures.claims import plot_claims
-from recu_analysis.figures.drawing import draw_figure, save_figure, write_figure
+from recu_analysis.figures.drawing import draw_figure, save_figure
 from recu_analysis.figures.fig2 import plot_dead_weights
 from recu_analysis.figures.fig3 import plot_quantization_error
 from recu_analysis.figures.fig4 import plot_entropy
@@ -43,5 +43,4 @@ __all__ = [
     "plot_tradeoff",
     "plot_training",
     "save_figure",
-    "write_figure",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -11,6 +11,7 @@ from recu_analysis.analysis.arms import arm_and_baseline
 from recu_analysis.analysis.claims import claims_query
 from recu_analysis.analysis.claims.distribution import HELD, LAPLACE, NOT_HELD, NOT_LAPLACE
 from recu_analysis.analysis.claims.movement import ALIKE, BARELY, NOT_REVIVED, REVIVED
+from recu_analysis.analysis.run_arguments import as_runs
 from recu_analysis.errors import InputError
 from recu_analysis.figures.spec import FigureSpec
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.arms import Arm
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.figures.spec import Runs
+    from recu_analysis.plots.arm_colors import AnyPalette
 
 # Inches, without which claims and verdicts leave no room between them.
 _NARROWEST = 4.8
@@ -37,22 +40,43 @@ _THRESHOLDS = {
 }
 
 
-def plot_claims(runs: Runs, ax: Axes | None = None) -> Axes:
+def plot_claims(
+    data: SeveralRuns | pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    **properties: Any,
+) -> Axes:
     """The paper's claims as a forest: estimates with 95 % intervals against the thresholds, verdicts as text.
 
     Parameters
     ----------
-    runs : mapping of str to Run
-        Runs by their labels. The first arm that clamps is tested, over its seeds; runs without clamp are its baseline.
+    data : run or path, sequence, mapping of labels to runs, or DataFrame
+        The first arm that clamps is tested, over its seeds; runs without clamp are its baseline. Or a table as
+        `recu_analysis.claims` gives it.
     ax : Axes, optional
+        pyplot's current one by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The colors of supports (the range that supports a claim) and estimate, by these names or in this order.
+    label : str, optional
+        What the legend calls the estimates; by default they are not in the legend.
+    **properties
+        Of the marks of the estimates, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    InputError
+        If what is given is no run and no such table, or the palette, the label or a property does not fit.
     """
     from recu_analysis.plots.claims import forest
 
-    return forest(query(runs).run(), ax)
+    table = _with_thresholds(data) if isinstance(data, pd.DataFrame) else query(as_runs(data)).run()
+    return forest(table, ax=ax, palette=palette, label=label, **properties)
 
 
 def query(runs: Runs) -> Query[pd.DataFrame]:
@@ -72,8 +96,10 @@ def query(runs: Runs) -> Query[pd.DataFrame]:
 
 
 def _with_thresholds(table: pd.DataFrame) -> pd.DataFrame:
+    if "id" not in table:
+        raise InputError("the table to draw lacks the column id; give what ra.claims returns, or runs")
     names = ["supports_low", "supports_high", "refutes_below", "refutes_above"]
-    thresholds = pd.DataFrame([_THRESHOLDS.get(name, _NONE) for name in table["id"]], columns=names)
+    thresholds = pd.DataFrame([_THRESHOLDS.get(name, _NONE) for name in table["id"]], table.index, names)
     return pd.concat([table, thresholds], axis=1)
 
 
@@ -100,7 +126,7 @@ def draw(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         raise InputError(f"the figure of the claims needs {_NARROWEST:g} inches; give --width page, or {_NARROWEST:g}")
     # Two lines of text and the thresholds below them in every row.
     figure.set_figheight(len(data) * current_venue().font_size * 3.4 / 72.0)
-    forest(data, axes)
+    forest(data, ax=axes)
     return figure, data
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -9,7 +10,8 @@ import pandas as pd
 from recu_analysis import __version__
 from recu_analysis.analysis.arms import sampled
 from recu_analysis.analysis.final_windows import common_final_windows
-from recu_analysis.errors import RecuError
+from recu_analysis.analysis.run_arguments import as_runs
+from recu_analysis.errors import InputError, RecuError, kind_of_value
 from recu_analysis.figures.paper_tables import PaperTable
 from recu_analysis.figures.registry import figure_query, known_figure
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.figures.print.style import Width
     from recu_analysis.figures.spec import Runs
     from recu_analysis.store.run import Run
@@ -29,30 +32,35 @@ FORMATS = ("pdf", "png")
 
 def draw_figure(
     name: str,
-    runs: Runs,
-    directory: str | Path,
+    runs: SeveralRuns | None = None,
     *,
-    command: str,
-    formats: Sequence[str] = FORMATS,
+    directory: str | os.PathLike[str] = "figures",
+    formats: Sequence[str] | str = FORMATS,
     venue: str = "iccv",
     width: Width | None = None,
+    command: str | None = None,
+    found: Any = None,
 ) -> tuple[Path, ...]:
-    """Draw a figure of the registry and write it with its data, LaTeX and provenance.
+    """Draw a figure or table of the registry and write it with its data, LaTeX and provenance.
 
     Parameters
     ----------
     name : str
-        A key of `FIGURES`.
-    runs : mapping of str to Run
-        Runs by the labels that the figure gives them.
-    directory : str or Path
-    command : str
-        What the user typed, for the provenance.
-    formats : sequence of {"pdf", "png", "svg", "pgf"}
+        One of those that ``recu-analyze figures --list`` lists, such as "fig2".
+    runs : run or path, sequence, or mapping of labels to runs, optional
+        The figure gives them the labels of a mapping, else the names of their folders. Closed forms need none.
+    directory : str or path-like
+        Where the files go; made where it is not there.
+    formats : str or sequence of str
+        Of pdf, png, svg and pgf (needs LaTeX).
     venue : str
-        Where it is printed: a key of `recu_analysis.figures.print.style.VENUES`.
+        Where it is printed: a key of `recu_analysis.figures.print.style.VENUES`, such as "iccv" or "neurips".
     width : {"column", "page"} or float, optional
         Of the whole figure, in inches where a number; its own by default.
+    command : str, optional
+        What made it, for the provenance; this call by default.
+    found : optional
+        What the figure's `figure_query` found, where it was answered beside others; by default the runs are asked.
 
     Returns
     -------
@@ -66,45 +74,29 @@ def draw_figure(
     StoreError
         If a file cannot be written.
     """
-    data = figure_query(name, runs).run()
-    return write_figure(name, data, runs, directory, command=command, formats=formats, venue=venue, width=width)
-
-
-def write_figure(
-    name: str,
-    data: Any,
-    runs: Runs,
-    directory: str | Path,
-    *,
-    command: str,
-    formats: Sequence[str] = FORMATS,
-    venue: str = "iccv",
-    width: Width | None = None,
-) -> tuple[Path, ...]:
-    """Draw what the query of a figure found; an error that it found is raised.
-
-    Parameters
-    ----------
-    name : str
-        A key of `FIGURES`.
-    data
-        The result of `figure_query`.
-    runs, directory, command, formats, venue, width
-        As for `draw_figure`.
-    """
+    if not isinstance(directory, str | os.PathLike):
+        raise InputError(f"directory is the folder for the files, not {kind_of_value(directory)}")
+    figure, given = known_figure(name), as_runs(runs) if runs else {}
+    data = figure_query(name, given).run() if found is None else found
     if isinstance(data, RecuError):
         raise data
-    figure, origin = known_figure(name), provenance(runs, command)
+    origin = provenance(given, command or f"recu_analysis.draw_figure({name!r}, {list(given)})")
     if isinstance(figure, PaperTable):
         return _write_table(figure, data, name, directory, origin)
-    caption = f"{figure.caption}{_sampled(runs) if figure.runs else ''}"
     return save_figure(
-        lambda: figure.draw(data), name, directory, caption, origin, formats=formats, venue=venue, width=width
+        lambda: figure.draw(data),
+        name,
+        directory,
+        f"{figure.caption}{_sampled(given) if figure.runs else ''}",
+        origin,
+        formats=(formats,) if isinstance(formats, str) else formats,
+        venue=venue,
+        width=width,
     )
 
 
 def _write_table(
-    table: PaperTable, data: pd.DataFrame, name: str, directory: str | Path, origin: dict[str, Any]
+    table: PaperTable, data: pd.DataFrame, name: str, directory: str | os.PathLike[str], origin: dict[str, Any]
 ) -> tuple[Path, ...]:
     """Write a table of the paper; its provenance says where the reported values are from."""
     from recu_analysis.figures.latex_table import latex_table
@@ -126,7 +118,7 @@ def _sampled(runs: Runs) -> str:
 def save_figure(
     draw: Callable[[], tuple[Figure, pd.DataFrame]],
     stem: str,
-    directory: str | Path,
+    directory: str | os.PathLike[str],
     caption: str,
     origin: Mapping[str, Any],
     *,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.deadness import TAIL_TAU
-from recu_analysis.analysis.final_windows import common_final_windows
-from recu_analysis.analysis.histogram import weight_histogram, weight_histogram_query
+from recu_analysis.analysis.final_windows import choose, common_final_windows
+from recu_analysis.analysis.histogram import weight_histogram_query
 from recu_analysis.analysis.query import gathered
-from recu_analysis.figures.shared import concat_runs, panel_each
+from recu_analysis.figures.shared import FIG2_LAYER, concat_runs, default_layer, panel_each, table_of
 from recu_analysis.figures.spec import FigureSpec
 
 if TYPE_CHECKING:
@@ -22,38 +22,61 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import Windows
     from recu_analysis.figures.spec import Runs
-    from recu_analysis.store.run import Run
-
-#: The layer of the paper's Fig. 2.
-FIG2_LAYER = "layer2.0.conv2"
+    from recu_analysis.plots.arm_colors import AnyPalette
+    from recu_analysis.store.run import OneRun, Run
 
 
 def plot_dead_weights(
-    run: Run,
-    layer: str = FIG2_LAYER,
-    ax: Axes | None = None,
+    data: OneRun | pd.DataFrame,
     *,
-    tail_tau: TailTau = TAIL_TAU,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
     windows: Windows | None = None,
+    layer: str | None = None,
+    tail_tau: TailTau = TAIL_TAU,
+    **properties: Any,
 ) -> Axes:
     """Histogram of a layer's latent weights, the tail pale red, tail and silent red (the paper's Fig. 2).
 
     Parameters
     ----------
-    run : Run
-    layer : str
+    data : run, path or DataFrame
+        A run. Or a table as `recu_analysis.analysis.histogram.weight_histogram` gives it.
     ax : Axes, optional
-    tail_tau : float or "window"
+        pyplot's current one by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The colors of dead, tail_active and core, by these names or in this order.
+    label : str, optional
+        Put before each name in the legend, to tell two plots in one Axes apart.
     windows : int, slice, str or WindowSpan, optional
-        The final windows by default; the weights are those at their start.
+        Windows by their numbers, such as "8:13" (without 13); the final windows
+        by default. The weights are those at their start.
+    layer : str, optional
+        Name of the layer, or a pattern that only its name matches. By default layer2.0.conv2, as in the paper, or a
+        layer in the middle of a network that has none of that name.
+    tail_tau : float or "window"
+        Level of the tail.
+    **properties
+        Of the bars, as `matplotlib.patches.StepPatch` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    InputError
+        If what is given is no run and no such table, or the palette, the label or a property does not fit.
+    LayerNotFoundError, WindowNotFoundError
+        If a pattern matches nothing, or there is no window with updates.
     """
     from recu_analysis.plots.weights import dead_weight_histogram
 
-    return dead_weight_histogram(weight_histogram(run, layer=layer, windows=windows, tail_tau=tail_tau), ax)
+    def histogram(run: Run) -> Query[pd.DataFrame]:
+        return weight_histogram_query(run, layer or default_layer(run), choose(run, windows), tail_tau=tail_tau)
+
+    return dead_weight_histogram(table_of(data, histogram), ax=ax, palette=palette, label=label, **properties)
 
 
 def query(runs: Runs) -> Query[dict[str, pd.DataFrame]]:
@@ -68,7 +91,7 @@ def draw(tables: Mapping[str, pd.DataFrame]) -> tuple[Figure, pd.DataFrame]:
 
     figure, axes = panel_each(tables)
     for label, table in tables.items():
-        dead_weight_histogram(table, axes[label]).set_title(label)
+        dead_weight_histogram(table, ax=axes[label]).set_title(label)
     return figure, concat_runs(tables)
 
 

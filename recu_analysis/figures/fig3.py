@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.query import value
 from recu_analysis.analysis.tradeoff import tradeoff
@@ -19,28 +19,49 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.query import Query
     from recu_analysis.figures.spec import Runs
+    from recu_analysis.plots.arm_colors import AnyPalette
 
 #: Scales of the paper's Fig. 3.
 FIG3_SCALES = (math.sqrt(0.5), 1.5, 2.0, 3.0)
 _POINTS = 501
 
 
-def plot_quantization_error(b: Sequence[float] = FIG3_SCALES, ax: Axes | None = None) -> Axes:
-    """Quantisation error over tau, exact and as printed in Eq. 14 (the paper's Fig. 3).
+def plot_quantization_error(
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    b: Sequence[float] = FIG3_SCALES,
+    **properties: Any,
+) -> Axes:
+    """Quantization error over tau, exact and as printed in Eq. 14 (the paper's Fig. 3).
 
     Parameters
     ----------
+    ax : Axes, optional
+        pyplot's current one by default.
+    palette : mapping of float to color, or sequence of colors, optional
+        The color of each scale, by its b or in their order.
+    label : str, optional
+        What the curve is called, where there is only one scale.
     b : sequence of float
         Laplace scales, positive.
-    ax : Axes, optional
+    **properties
+        Of the lines of the exact error, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    InputError
+        If a scale is not positive, or the palette, the label or a property does not fit.
     """
     from recu_analysis.plots.theory import quantization_error
 
-    return quantization_error(tradeoff(ALL_LEVELS, b, _POINTS), ax)
+    table = tradeoff(ALL_LEVELS, b, _POINTS)
+    return quantization_error(table, ax=ax, palette=palette, label=label, **properties)
 
 
 def query(_: Runs) -> Query[pd.DataFrame]:
@@ -54,7 +75,7 @@ def draw(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     from recu_analysis.plots.theory import quantization_error
 
     figure, axes = panels(1, "column")
-    quantization_error(data, axes[0])
+    quantization_error(data, ax=axes[0])
     return figure, data
 
 

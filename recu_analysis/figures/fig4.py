@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,8 @@ from recu_analysis.figures.spec import FigureSpec
 from recu_analysis.theory.entropy import CRITICAL_SCALE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -25,20 +27,38 @@ _SCALES = (0.01, 5.0)
 _STRIP_HALF_WIDTH = 0.055
 
 
-def plot_entropy(ax: Axes | None = None) -> Axes:
+def plot_entropy(
+    *,
+    ax: Axes | None = None,
+    palette: Sequence[Any] | None = None,
+    label: str | None = None,
+    **properties: Any,
+) -> Axes:
     """Entropy after ReCU (Eq. 17) over tau and b (the paper's Fig. 4, without its magnified strip).
 
     Parameters
     ----------
     ax : Axes, optional
+        pyplot's current one by default.
+    palette : sequence of colors, optional
+        From that of the lowest entropy to that of the highest, blended; the map cividis by default.
+    label : str, optional
+        What the color bar is called; by default the entropy and its unit.
+    **properties
+        Of the filled contours, as `matplotlib.contour.ContourSet` has them: cmap, alpha and so on.
 
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    InputError
+        If the Axes is none, or the palette or a property does not fit.
     """
     from recu_analysis.plots.entropy import entropy_map
 
-    return entropy_map(_grid(*_SCALES), ax)
+    return entropy_map(_grid(*_SCALES), ax=ax, palette=palette, label=label, **properties)
 
 
 def query(_: Runs) -> Query[pd.DataFrame]:
@@ -54,8 +74,8 @@ def draw(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     from recu_analysis.plots.entropy import entropy_map, entropy_strip
 
     figure, axes = panels(2)
-    entropy_map(data[data["panel"] == "map"], axes[0])
-    entropy_strip(data[data["panel"] == "strip"], axes[1])
+    entropy_map(data[data["panel"] == "map"], ax=axes[0])
+    entropy_strip(data[data["panel"] == "strip"], ax=axes[1])
     return figure, data
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -10,7 +10,7 @@ from recu_analysis.analysis.arm_names import named_arms
 from recu_analysis.analysis.logged import logged
 from recu_analysis.analysis.query import value
 from recu_analysis.errors import InputError
-from recu_analysis.figures.shared import Colored, concat_runs
+from recu_analysis.figures.shared import Colored, colored, concat_runs, shown
 from recu_analysis.figures.spec import FigureSpec
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.arms import Arm
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.figures.spec import Runs
+    from recu_analysis.plots.arm_colors import AnyPalette
     from recu_analysis.store.run import Run
 
 _ACCURACIES = ("train_top1", "val_top1")
@@ -29,44 +31,90 @@ _ACCURACIES = ("train_top1", "val_top1")
 BANDS = "Line: mean over the seeds of an arm; band: from the least to the greatest of them."
 
 
-def plot_training(runs: Runs, quantity: str = "val_top1", ax: Axes | None = None) -> Axes:
+def plot_training(
+    data: SeveralRuns | pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    quantity: str = "val_top1",
+    **properties: Any,
+) -> Axes:
     """A logged quantity over the epochs, one line an arm, its seeds as a band (the paper's Fig. 5).
 
     Parameters
     ----------
-    runs : mapping of str to Run
-        Runs by their labels; seeds of one experiment are one arm, see `recu_analysis.analysis.arms.arms`.
-    quantity : {"train_top1", "val_top1", "train_loss", "val_loss"}
+    data : run or path, sequence, mapping of labels to runs, or DataFrame
+        Runs; seeds of one experiment are one arm, see `recu_analysis.analysis.arms.arms`. Or a table as `Run.metrics`
+        gives it; its column arm or run, where it has one, names the lines.
     ax : Axes, optional
+        pyplot's current one by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The color of each arm, by its label or in their order. By default that of the arm in all figures.
+    label : str, optional
+        What the legend calls the arm, where it is one.
+    quantity : {"val_top1", "train_top1", "val_loss", "train_loss"}
+    **properties
+        Of the lines, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    InputError
+        If what is given is no run and no such table, or the palette, the label or a property does not fit.
     """
     from recu_analysis.plots.training import curves
 
-    data = curve_data(named_arms(runs), (quantity,))
-    return curves(data.table, quantity, ax, palette=data.palette)
+    found = shown(data, lambda runs: value(curve_data(named_arms(runs), (quantity,))), palette)
+    table = found.table if "arm" in found.table else found.table.assign(arm=found.table["run"])
+    return curves(table, quantity=quantity, ax=ax, palette=found.palette, label=label, **properties)
 
 
-def plot_accuracy(runs: Runs, ax: Axes | None = None) -> Axes:
-    """Training and validation accuracy over the epochs, one colour a run.
+def plot_accuracy(
+    data: SeveralRuns | pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    **properties: Any,
+) -> Axes:
+    """Training and validation accuracy over the epochs, one color a run.
 
     Parameters
     ----------
-    runs : mapping of str to Run
-        Runs by the labels that the legend gives them.
+    data : run or path, sequence, mapping of labels to runs, or DataFrame
+        Runs, by the labels that the legend gives them. Or a table as `Run.metrics` gives it; its column run, where it
+        has one, names the lines.
     ax : Axes, optional
+        pyplot's current one by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The color of each run, by its label or in their order. By default that of its arm in all figures.
+    label : str, optional
+        What the legend calls the run, where it is one.
+    **properties
+        Of the lines of validation accuracy, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    InputError
+        If what is given is no run and no such table, or the palette, the label or a property does not fit.
     """
-    from recu_analysis.plots.arm_colors import of_runs
     from recu_analysis.plots.training import accuracy
 
-    data = concat_runs({label: _epochs(label, run, _ACCURACIES) for label, run in runs.items()})
-    return accuracy(data, ax, palette=of_runs(runs))
+    found = shown(data, _accuracies, palette)
+    return accuracy(found.table, ax=ax, palette=found.palette, label=label, **properties)
+
+
+def _accuracies(runs: Runs) -> Query[Colored]:
+    tables = {label: _epochs(label, run, _ACCURACIES) for label, run in runs.items()}
+    return colored(runs, value(concat_runs(tables)))
 
 
 def curve_data(found: Mapping[str, Arm], quantities: Sequence[str]) -> Colored:
@@ -109,7 +157,7 @@ def draw(data: Colored) -> tuple[Figure, pd.DataFrame]:
 
     figure, axes = panels(2)
     for ax, name, title in zip(axes, _ACCURACIES, ("(a) training", "(b) validation"), strict=True):
-        curves(data.table, name, ax, palette=data.palette).set_title(title)
+        curves(data.table, quantity=name, ax=ax, palette=data.palette).set_title(title)
     shared_legend(figure, axes)
     return figure, data.table
 

@@ -2,45 +2,74 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.flips import flip_table_query
 from recu_analysis.analysis.query import gathered
-from recu_analysis.figures.shared import colored, concat_runs
+from recu_analysis.figures.shared import colored, concat_runs, shown
 from recu_analysis.figures.spec import FigureSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.figures.shared import Colored
     from recu_analysis.figures.spec import Runs
+    from recu_analysis.plots.arm_colors import AnyPalette
 
 
-def plot_flip_law(runs: Runs, ax: Axes | None = None) -> Axes:
+def plot_flip_law(
+    data: SeveralRuns | pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    layers: Sequence[str] | str | None = None,
+    **properties: Any,
+) -> Axes:
     """Measured flip ratio of every layer and window against that of the flip law.
 
     Parameters
     ----------
-    runs : mapping of str to Run
-        Runs by the labels that the legend gives them.
+    data : run or path, sequence, mapping of labels to runs, or DataFrame
+        Runs, by the labels that the legend gives them. Or a table as `recu_analysis.flip_table` gives it; its column
+        run, where it has one, names the lines.
     ax : Axes, optional
+        pyplot's current one by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The color of each run, by its label or in their order. By default that of its arm in all figures.
+    label : str, optional
+        What the legend calls the run, where it is one.
+    layers : str or sequence of str, optional
+        Patterns of layer names.
+    **properties
+        Of the points, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    InputError
+        If what is given is no run and no such table, or the palette, the label or a property does not fit.
+    LayerNotFoundError, WindowNotFoundError
+        If a pattern matches nothing, or there is no window with updates.
     """
     from recu_analysis.plots.flips import flip_law
 
-    data = query(runs).run()
-    return flip_law(data.table, ax, palette=data.palette)
+    found = shown(data, lambda runs: query(runs, layers=layers), palette)
+    return flip_law(found.table, ax=ax, palette=found.palette, label=label, **properties)
 
 
-def query(runs: Runs) -> Query[Colored]:
+def query(runs: Runs, *, layers: Sequence[str] | str | None = None) -> Query[Colored]:
     """`flip_table` of all runs."""
-    tables = gathered({label: flip_table_query(run) for label, run in runs.items()})
+    tables = gathered({label: flip_table_query(run, layers) for label, run in runs.items()})
     return colored(runs, tables.then(concat_runs))
 
 
@@ -50,7 +79,7 @@ def draw(data: Colored) -> tuple[Figure, pd.DataFrame]:
     from recu_analysis.plots.flips import flip_law
 
     figure, axes = panels(1, "column", 0.92)
-    flip_law(data.table, axes[0], palette=data.palette)
+    flip_law(data.table, ax=axes[0], palette=data.palette)
     return figure, data.table
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.arm_names import scale_text, told_apart
 from recu_analysis.analysis.arms import Arm, arms, settings
@@ -12,6 +12,7 @@ from recu_analysis.analysis.kinds import Kind, kind_of
 from recu_analysis.analysis.query import value
 from recu_analysis.errors import InputError
 from recu_analysis.figures.fig5 import BANDS, curve_data
+from recu_analysis.figures.shared import shown
 from recu_analysis.figures.spec import FigureSpec
 
 if TYPE_CHECKING:
@@ -20,27 +21,48 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.figures.shared import Colored
     from recu_analysis.figures.spec import Runs
+    from recu_analysis.plots.arm_colors import AnyPalette
 
 
-def plot_initial_scale(runs: Runs, ax: Axes | None = None) -> Axes:
+def plot_initial_scale(
+    runs: SeveralRuns,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    **properties: Any,
+) -> Axes:
     """Training loss over the epochs by b* and the scale of the initial weights, seeds as bands.
 
     Parameters
     ----------
-    runs : mapping of str to Run
-        Runs by their labels; those with ReCU's clamp that differ in nothing but b*, initial scale and seed are drawn.
+    runs : path, sequence, or mapping of labels to runs
+        Those with ReCU's clamp that differ in nothing but b*, initial scale and seed are drawn.
     ax : Axes, optional
+        pyplot's current one by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The color of each arm, by its name in the legend or in their order. By default that of the arm in all figures.
+    label : str, optional
+        Refused, since there are always several arms.
+    **properties
+        Of the lines, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    InputError
+        If what is given is no run and no such table, or the palette, the label or a property does not fit.
     """
     from recu_analysis.plots.training import curves
 
-    data = query(runs).run()
-    return curves(data.table, "train_loss", ax, palette=data.palette)
+    found = shown(runs, query, palette)
+    return curves(found.table, quantity="train_loss", ax=ax, palette=found.palette, label=label, **properties)
 
 
 def query(runs: Runs) -> Query[Colored]:
@@ -55,7 +77,7 @@ def draw(data: Colored) -> tuple[Figure, pd.DataFrame]:
     from recu_analysis.plots.training import curves
 
     figure, (axes,) = panels(1, "column", 0.8)
-    curves(data.table, "train_loss", axes, palette=data.palette)
+    curves(data.table, quantity="train_loss", ax=axes, palette=data.palette)
     shared_legend(figure, [axes])
     return figure, data.table
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.layers import layer_table_query
 from recu_analysis.analysis.query import gathered
-from recu_analysis.figures.shared import concat_runs, over_time
+from recu_analysis.figures.shared import concat_runs, over_time, table_of, updated
 from recu_analysis.figures.spec import FigureSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
     from matplotlib.axes import Axes
@@ -19,28 +19,55 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.query import Query
     from recu_analysis.figures.shared import Timed
     from recu_analysis.figures.spec import Runs
-    from recu_analysis.store.run import Run
+    from recu_analysis.store.run import OneRun, Run
 
 _MAPS = ("dead_fraction", "silent_fraction", "mobility")
 
 
-def plot_heat_map(run: Run, quantity: str = "dead_fraction", ax: Axes | None = None) -> Axes:
+def plot_heat_map(
+    data: OneRun | pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: Sequence[Any] | None = None,
+    label: str | None = None,
+    layers: Sequence[str] | str | None = None,
+    quantity: str = "dead_fraction",
+    **properties: Any,
+) -> Axes:
     """Dead or silent share, or mobility, of every layer (rows) in every epoch (columns).
 
     Parameters
     ----------
-    run : Run
-    quantity : {"dead_fraction", "silent_fraction", "mobility"}
+    data : run, path or DataFrame
+        A run. Or a table as `recu_analysis.layer_table` gives it.
     ax : Axes, optional
+        pyplot's current one by default.
+    palette : sequence of colors, optional
+        From that of the lowest value to that of the highest, blended; the map cividis by default.
+    label : str, optional
+        The title; by default the quantity and its unit.
+    layers : str or sequence of str, optional
+        Patterns of layer names.
+    quantity : {"dead_fraction", "silent_fraction", "mobility"}
+    **properties
+        Of the image, as `matplotlib.collections.QuadMesh` has them: cmap, alpha and so on.
 
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    InputError
+        If what is given is no run and no such table, or the palette, the label or a property does not fit.
+    LayerNotFoundError, WindowNotFoundError
+        If a pattern matches nothing, or there is no window with updates.
     """
     from recu_analysis.plots.layers import heat_map
 
-    timed = _of_run(run).run()
-    return timed.name_axis(heat_map(timed.table, quantity, ax))
+    timed = _timed(table_of(data, lambda run: layer_table_query(run, layers=layers)))
+    axes = heat_map(timed.table, quantity=quantity, ax=ax, palette=palette, label=label, **properties)
+    return timed.name_axis(axes)
 
 
 def query(runs: Runs) -> Query[dict[str, Timed]]:
@@ -62,7 +89,7 @@ def draw(tables: Mapping[str, Timed]) -> tuple[Figure, pd.DataFrame]:
     figure.set_figheight(len({ax.get_position().y0 for ax in axes}) * (names + 0.45))
     cells = [(label, name) for label in tables for name in _MAPS]
     for ax, (label, name) in zip(axes, cells, strict=True):
-        tables[label].name_axis(heat_map(tables[label].table, name, ax, limits=limits[name]))
+        tables[label].name_axis(heat_map(tables[label].table, quantity=name, ax=ax, limits=limits[name]))
         if len(tables) > 1:
             ax.set_title(f"{label}: {ax.get_title()}")
     outer_labels(axes)
@@ -70,8 +97,11 @@ def draw(tables: Mapping[str, Timed]) -> tuple[Figure, pd.DataFrame]:
 
 
 def _of_run(run: Run) -> Query[Timed]:
-    columns = ["window", "epoch", "layer", *_MAPS]
-    return layer_table_query(run).then(lambda table: over_time(table.loc[table["updates"] > 0, columns]))
+    return layer_table_query(run).then(_timed)
+
+
+def _timed(table: pd.DataFrame) -> Timed:
+    return over_time(updated(table, ["window", "epoch", "layer", *_MAPS]))
 
 
 FIGURE = FigureSpec(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.flips import flip_table_query
 from recu_analysis.analysis.query import gathered
-from recu_analysis.figures.shared import concat_runs, over_time, panel_each
+from recu_analysis.figures.shared import concat_runs, over_time, panel_each, table_of
 from recu_analysis.figures.spec import FigureSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
     from matplotlib.axes import Axes
@@ -19,22 +19,49 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.query import Query
     from recu_analysis.figures.shared import Timed
     from recu_analysis.figures.spec import Runs
-    from recu_analysis.store.run import Run
+    from recu_analysis.plots.arm_colors import AnyPalette
+    from recu_analysis.store.run import OneRun, Run
 
 
-def plot_lock_in(run: Run, ax: Axes | None = None) -> Axes:
+def plot_lock_in(
+    data: OneRun | pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    layers: Sequence[str] | str | None = None,
+    **properties: Any,
+) -> Axes:
     """Share of the weights that never flip again after each epoch, beside the autocorrelation to the end.
 
     Parameters
     ----------
-    run : Run
+    data : run, path or DataFrame
+        A run. Or a table as `recu_analysis.flip_table` gives it.
     ax : Axes, optional
+        pyplot's current one by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The colors of locked_fraction and autocorrelation_to_end, by these names or in this order.
+    label : str, optional
+        Put before each name in the legend, to tell two plots in one Axes apart.
+    layers : str or sequence of str, optional
+        Patterns of layer names.
+    **properties
+        Of the two thick lines, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    InputError
+        If what is given is no run and no such table, or the palette, the label or a property does not fit.
+    LayerNotFoundError, WindowNotFoundError
+        If a pattern matches nothing, or there is no window with updates.
     """
-    return _panel(_of_run(run).run(), ax)
+    table = table_of(data, lambda run: flip_table_query(run, layers))
+    return _panel(over_time(table), ax, palette=palette, label=label, **properties)
 
 
 def query(runs: Runs) -> Query[dict[str, Timed]]:
@@ -54,10 +81,10 @@ def _of_run(run: Run) -> Query[Timed]:
     return flip_table_query(run).then(over_time)
 
 
-def _panel(timed: Timed, ax: Axes | None) -> Axes:
+def _panel(timed: Timed, ax: Axes | None, **looks: Any) -> Axes:
     from recu_analysis.plots.flips import lock_in
 
-    return timed.name_axis(lock_in(timed.table, ax))
+    return timed.name_axis(lock_in(timed.table, ax=ax, **looks))
 
 
 FIGURE = FigureSpec(

@@ -2,56 +2,88 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.final_windows import common_final_windows
 from recu_analysis.analysis.magnitude import by_magnitude_query
 from recu_analysis.analysis.query import gathered
 from recu_analysis.analysis.selection import span_of
-from recu_analysis.figures.shared import colored, concat_runs
+from recu_analysis.figures.shared import colored, concat_runs, shown
 from recu_analysis.figures.spec import FigureSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.analysis.selection import Windows
     from recu_analysis.figures.shared import Colored
     from recu_analysis.figures.spec import Runs
+    from recu_analysis.plots.arm_colors import AnyPalette
 
 
-def plot_by_magnitude(runs: Runs, quantity: str, ax: Axes | None = None, *, windows: Windows | None = None) -> Axes:
+def plot_by_magnitude(
+    data: SeveralRuns | pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    windows: Windows | None = None,
+    layers: Sequence[str] | str | None = None,
+    quantity: str = "mobility",
+    **properties: Any,
+) -> Axes:
     """What weights do against abs(z), one line a run; dashed: if only distance counted.
 
     Parameters
     ----------
-    runs : mapping of str to Run
-        Runs by the labels that the legend gives them.
-    quantity : {"mobility", "flip_probability", "sign_changes", "gradient"}
+    data : run or path, sequence, mapping of labels to runs, or DataFrame
+        Runs, by the labels that the legend gives them. Or a table as `recu_analysis.by_magnitude` gives it; its
+        column run, where it has one, names the lines.
     ax : Axes, optional
+        pyplot's current one by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The color of each run, by its label or in their order. By default that of its arm in all figures.
+    label : str, optional
+        What the legend calls the run, where it is one.
     windows : int, slice, str or WindowSpan, optional
-        The final windows by default, as many updates for all runs.
+        Windows by their numbers, such as "8:13" (without 13); the final windows
+        by default, as many updates for all runs.
+    layers : str or sequence of str, optional
+        Patterns of layer names.
+    quantity : {"mobility", "flip_probability", "sign_changes", "gradient"}
+    **properties
+        Of the lines that were measured, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    InputError
+        If what is given is no run and no such table, or the palette, the label or a property does not fit.
+    LayerNotFoundError, WindowNotFoundError
+        If a pattern matches nothing, or there is no window with updates.
     """
     from recu_analysis.plots.dynamics import by_magnitude
 
-    data = query(runs, windows=windows).run()
-    return by_magnitude(data.table, quantity, ax, palette=data.palette)
+    found = shown(data, lambda runs: query(runs, windows=windows, layers=layers), palette)
+    return by_magnitude(found.table, quantity=quantity, ax=ax, palette=found.palette, label=label, **properties)
 
 
-def query(runs: Runs, *, windows: Windows | None = None) -> Query[Colored]:
+def query(runs: Runs, *, windows: Windows | None = None, layers: Sequence[str] | str | None = None) -> Query[Colored]:
     """`by_magnitude` of all runs, over final windows of as many updates unless told."""
     if windows is None:
         spans = common_final_windows(runs)
     else:
         spans = {label: span_of(run, windows) for label, run in runs.items()}
-    tables = gathered({label: by_magnitude_query(run, spans[label]) for label, run in runs.items()})
-    return colored(runs, tables.then(concat_runs))
+    tables = {label: by_magnitude_query(run, spans[label], layers=layers) for label, run in runs.items()}
+    return colored(runs, gathered(tables).then(concat_runs))
 
 
 def draw(data: Colored) -> tuple[Figure, pd.DataFrame]:
@@ -62,7 +94,7 @@ def draw(data: Colored) -> tuple[Figure, pd.DataFrame]:
 
     figure, axes = panels(3, aspect=0.95, together=3)
     for ax, quantity in zip(axes, ("mobility", "flip_probability", "sign_changes"), strict=True):
-        by_magnitude(data.table, quantity, ax, palette=data.palette).legend([], [])
+        by_magnitude(data.table, quantity=quantity, ax=ax, palette=data.palette).legend([], [])
     handles, _ = axes[0].get_legend_handles_labels()
     legend_above(figure, [*handles, only_distance()])
     return figure, data.table

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from recu_analysis.analysis.mask import gradients_query
 from recu_analysis.analysis.query import gathered
-from recu_analysis.figures.shared import colored
+from recu_analysis.figures.shared import colored, shown
 from recu_analysis.figures.spec import FigureSpec
 
 if TYPE_CHECKING:
@@ -16,18 +16,35 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.figures.shared import Colored
     from recu_analysis.figures.spec import Runs
+    from recu_analysis.plots.arm_colors import AnyPalette
 
 
-def plot_mask(runs: Runs, ax: Axes | None = None) -> Axes:
+def plot_mask(
+    data: SeveralRuns | pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    **properties: Any,
+) -> Axes:
     """Mean absolute gradient against abs(z), one line a run, and how many signs the clamp changes.
 
     Parameters
     ----------
-    runs : mapping of str to Run
-        Runs by the labels that the legend gives them, recorded with the quantity grad.
+    data : run or path, sequence, mapping of labels to runs, or DataFrame
+        Runs that were recorded with the quantity grad, by the labels that the legend gives them. Or a table as
+        `recu_analysis.analysis.mask.gradients` gives it; its column run, where it has one, names the lines.
     ax : Axes, optional
+        pyplot's current one by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The color of each run, by its label or in their order. By default that of its arm in all figures.
+    label : str, optional
+        What the legend calls the run, where it is one.
+    **properties
+        Of the lines, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
@@ -35,13 +52,15 @@ def plot_mask(runs: Runs, ax: Axes | None = None) -> Axes:
 
     Raises
     ------
+    InputError
+        If what is given is no run and no such table, or the palette, the label or a property does not fit.
     NotRecordedError
         If a run does not keep the gradients.
     """
     from recu_analysis.plots.mask import mask
 
-    data = query(runs).run()
-    return mask(data.table, ax, palette=data.palette)
+    found = shown(data, query, palette)
+    return mask(found.table, ax=ax, palette=found.palette, label=label, **properties)
 
 
 def query(runs: Runs) -> Query[Colored]:
@@ -59,7 +78,7 @@ def draw(data: Colored) -> tuple[Figure, pd.DataFrame]:
     from recu_analysis.plots.mask import mask
 
     figure, axes = panels(1, "column", 0.85)
-    mask(data.table, axes[0], palette=data.palette)
+    mask(data.table, ax=axes[0], palette=data.palette)
     return figure, data.table
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from recu_analysis.analysis.measured import measured_tradeoff, measured_tradeoff_query
+from recu_analysis.analysis.measured import measured_tradeoff_query
 from recu_analysis.analysis.query import gathered
-from recu_analysis.figures.shared import concat_runs, panel_each, same_limits
+from recu_analysis.figures.shared import concat_runs, panel_each, same_limits, table_of
 from recu_analysis.figures.spec import FigureSpec
 
 if TYPE_CHECKING:
@@ -17,32 +17,60 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.selection import Windows
     from recu_analysis.figures.spec import Runs
-    from recu_analysis.store.run import Run
+    from recu_analysis.plots.arm_colors import AnyPalette
+    from recu_analysis.store.run import OneRun
 
 # From just above 0.5, where everything is clamped to 0, to where next to nothing is.
 _LEVELS, _POINTS = (0.51, 0.995), 40
 _COLUMNS = ["layer", "window", "tau", "b", "qe_measured", "qe_exact", "qe_printed"]
 
 
-def plot_layer_errors(run: Run, ax: Axes | None = None, *, layers: Sequence[str] | str | None = None) -> Axes:
-    """Quantisation error of a run's layers over tau: measured, exact for Laplace weights, and as printed in Eq. 14.
+def plot_layer_errors(
+    data: OneRun | pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    windows: Windows | None = None,
+    layers: Sequence[str] | str | None = None,
+    **properties: Any,
+) -> Axes:
+    """Quantization error of a run's layers over tau: measured, exact for Laplace weights, and as printed in Eq. 14.
 
     Parameters
     ----------
-    run : Run
-        Its weights at the end of the last window.
+    data : run, path or DataFrame
+        A run. Or a table as `recu_analysis.measured_tradeoff` gives it.
     ax : Axes, optional
+        pyplot's current one by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The colors of qe_measured, qe_exact and qe_printed, by these names or in this order.
+    label : str, optional
+        What the legend calls the measured layers; by default their count.
+    windows : int, slice, str or WindowSpan, optional
+        The weights at the end of these windows, such as 12 or ":13"; at the end of the run by default.
     layers : str or sequence of str, optional
         Patterns of layer names.
+    **properties
+        Of the lines of the layers, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    InputError
+        If what is given is no run and no such table, or the palette, the label or a property does not fit.
+    LayerNotFoundError, WindowNotFoundError
+        If a pattern matches nothing, or there is no window with updates.
     """
     from recu_analysis.plots.layers import layer_errors
 
-    return layer_errors(measured_tradeoff(run, layers=layers, tau=_LEVELS, points=_POINTS), ax)
+    table = table_of(data, lambda run: measured_tradeoff_query(run, _LEVELS, _POINTS, layers=layers, windows=windows))
+    return layer_errors(table, ax=ax, palette=palette, label=label, **properties)
 
 
 def query(runs: Runs) -> Query[dict[str, pd.DataFrame]]:
@@ -57,7 +85,7 @@ def draw(tables: Mapping[str, pd.DataFrame]) -> tuple[Figure, pd.DataFrame]:
 
     figure, axes = panel_each(tables)
     for label, table in tables.items():
-        layer_errors(table, axes[label]).set_title(label)
+        layer_errors(table, ax=axes[label]).set_title(label)
     same_limits(list(axes.values()))
     outer_labels(list(axes.values()))
     return figure, concat_runs({label: table[_COLUMNS] for label, table in tables.items()})

@@ -35,7 +35,7 @@ def figure_query(name: str, runs: Runs) -> Query[Any]:
     """The query of what a figure shows, or of the error that says why these runs cannot give it.
 
     Queries of several figures are gathered, answered in one pass over the runs, and each result is then drawn by
-    `recu_analysis.figures.drawing.write_figure`.
+    `recu_analysis.figures.drawing.draw_figure`.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,28 +18,49 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.query import Query
     from recu_analysis.figures.spec import Runs
+    from recu_analysis.plots.arm_colors import AnyPalette
 
 _TAU = (0.85, 0.99)
 
 
-def plot_schedule(epochs: int = PAPER_EPOCHS, tau: tuple[float, float] = _TAU, ax: Axes | None = None) -> Axes:
+def plot_schedule(
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    epochs: int = PAPER_EPOCHS,
+    tau: tuple[float, float] = _TAU,
+    **properties: Any,
+) -> Axes:
     """Eq. 24 beside the other schedules of `recu_analysis.theory.schedule`.
 
     Parameters
     ----------
+    ax : Axes, optional
+        pyplot's current one by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The color of each schedule, by its name or in their order.
+    label : str, optional
+        Refused, since there are always several schedules.
     epochs : int
         Of the training, at least 1.
     tau : pair of float
         Levels from which and to which the schedules go.
-    ax : Axes, optional
+    **properties
+        Of the lines, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    InputError
+        If there are no epochs, a level is out of its range, or the palette, the label or a property does not fit.
     """
     from recu_analysis.plots.theory import schedules
 
-    return schedules(_levels(epochs, tau), ax)
+    return schedules(_levels(epochs, tau), ax=ax, palette=palette, label=label, **properties)
 
 
 def query(_: Runs) -> Query[pd.DataFrame]:
@@ -53,7 +74,7 @@ def draw(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     from recu_analysis.plots.theory import schedules
 
     figure, axes = panels(1, "column")
-    schedules(data, axes[0])
+    schedules(data, ax=axes[0])
     return figure, data
 
 

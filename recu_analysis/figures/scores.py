@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from recu_analysis.analysis.fits import window_at
 from recu_analysis.analysis.query import gathered
-from recu_analysis.analysis.scores import score_histogram, score_histogram_query
-from recu_analysis.figures.fig2 import FIG2_LAYER
-from recu_analysis.figures.shared import concat_runs, same_limits
+from recu_analysis.analysis.scores import score_histogram_query
+from recu_analysis.figures.shared import FIG2_LAYER, concat_runs, default_layer, same_limits, table_of
 from recu_analysis.figures.spec import FigureSpec
 
 if TYPE_CHECKING:
@@ -19,29 +19,59 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.selection import Windows
     from recu_analysis.figures.spec import Runs
-    from recu_analysis.store.run import Run
+    from recu_analysis.plots.arm_colors import AnyPalette
+    from recu_analysis.store.run import OneRun, Run
 
 
-def plot_scores(run: Run, layer: str = FIG2_LAYER, window: int | None = None, ax: Axes | None = None) -> Axes:
-    """Density of a layer's standard scores with the Laplace, normal and generalised normal fitted to them.
+def plot_scores(
+    data: OneRun | pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    windows: Windows | None = None,
+    layer: str | None = None,
+    **properties: Any,
+) -> Axes:
+    """Density of a layer's standard scores with the Laplace, normal and generalized normal fitted to them.
 
     Parameters
     ----------
-    run : Run
-    layer : str
-    window : int, optional
-        Number of the window at whose end they are taken; the last one by default.
+    data : run, path or DataFrame
+        A run. Or a table as `recu_analysis.analysis.scores.score_histogram` gives it of one window.
     ax : Axes, optional
+        pyplot's current one by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The colors of the fitted laplace, normal and gennorm, by these names or in this order.
+    label : str, optional
+        What the legend calls the histogram; by default it is not in the legend.
+    windows : int, slice, str or WindowSpan, optional
+        The scores at the end of these windows, such as 12 or ":13"; at the end of the run by default.
+    layer : str, optional
+        Name of the layer, or a pattern that only its name matches. By default layer2.0.conv2, as in the paper, or a
+        layer in the middle of a network that has none of that name.
+    **properties
+        Of the histogram, as `matplotlib.patches.StepPatch` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    InputError
+        If what is given is no run and no such table, or the palette, the label or a property does not fit.
+    LayerNotFoundError, WindowNotFoundError
+        If a pattern matches nothing, or there is no window with updates.
     """
     from recu_analysis.plots.scores import score_density
 
-    number = window if window is not None or not len(run.windows) else run.windows[-1].number
-    return score_density(score_histogram(run, layer=layer, windows=number), ax)
+    def scores(run: Run) -> Query[pd.DataFrame]:
+        return score_histogram_query(run, layer or default_layer(run), window_at(run, windows).number)
+
+    return score_density(table_of(data, scores), ax=ax, palette=palette, label=label, **properties)
 
 
 def query(runs: Runs) -> Query[dict[str, pd.DataFrame]]:
@@ -63,7 +93,7 @@ def draw(tables: Mapping[str, pd.DataFrame]) -> tuple[Figure, pd.DataFrame]:
     in_row, left = divmod(len(cells), len(tables))
     figure, axes = panels(len(cells), together=None if left else in_row)
     for ax, (title, rows) in zip(axes, cells, strict=True):
-        score_density(rows, ax).set_title(title)
+        score_density(rows, ax=ax).set_title(title)
     same_limits(axes)
     outer_labels(axes)
     shared_legend(figure, axes)
@@ -71,8 +101,7 @@ def draw(tables: Mapping[str, pd.DataFrame]) -> tuple[Figure, pd.DataFrame]:
 
 
 def _of_run(run: Run) -> Query[pd.DataFrame]:
-    names = run.layer_names
-    layer = FIG2_LAYER if FIG2_LAYER in names else names[len(names) // 2]
+    layer = default_layer(run)
     return score_histogram_query(run, layer).then(lambda table: table.assign(layer=layer))
 
 

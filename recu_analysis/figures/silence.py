@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.deadness import TAIL_TAU
 from recu_analysis.analysis.layers import layer_table_query
 from recu_analysis.analysis.query import gathered
-from recu_analysis.figures.shared import concat_runs, over_time, panel_each
+from recu_analysis.figures.shared import concat_runs, over_time, panel_each, table_of, updated
 from recu_analysis.figures.spec import FigureSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
     from matplotlib.axes import Axes
@@ -21,30 +21,59 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.query import Query
     from recu_analysis.figures.shared import Timed
     from recu_analysis.figures.spec import Runs
-    from recu_analysis.store.run import Run
+    from recu_analysis.plots.arm_colors import AnyPalette
+    from recu_analysis.store.run import OneRun, Run
 
 _COLUMNS = ["window", "epoch", "layer", "silent_fraction_tail", "silent_fraction_core"]
 
 
-def plot_silence(run: Run, ax: Axes | None = None, *, tail_tau: TailTau = TAIL_TAU) -> Axes:
+def plot_silence(
+    data: OneRun | pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    layers: Sequence[str] | str | None = None,
+    tail_tau: TailTau = TAIL_TAU,
+    **properties: Any,
+) -> Axes:
     """Silent fraction of tail and core of every layer over the epochs.
 
     Parameters
     ----------
-    run : Run
+    data : run, path or DataFrame
+        A run. Or a table as `recu_analysis.layer_table` gives it.
     ax : Axes, optional
+        pyplot's current one by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The colors of tail and core, by these names or in this order.
+    label : str, optional
+        Put before each name in the legend, to tell two plots in one Axes apart.
+    layers : str or sequence of str, optional
+        Patterns of layer names.
     tail_tau : float or "window"
+        Level of the tail.
+    **properties
+        Of the two thick lines, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    InputError
+        If what is given is no run and no such table, or the palette, the label or a property does not fit.
+    LayerNotFoundError, WindowNotFoundError
+        If a pattern matches nothing, or there is no window with updates.
     """
-    return _panel(_of_run(run, tail_tau).run(), ax)
+    timed = _timed(table_of(data, lambda run: layer_table_query(run, tail_tau, layers=layers)))
+    return _panel(timed, ax, palette=palette, label=label, **properties)
 
 
 def query(runs: Runs) -> Query[dict[str, Timed]]:
     """What `layer_table` has of silence, of the windows with updates of each run."""
-    return gathered({label: _of_run(run, TAIL_TAU) for label, run in runs.items()})
+    return gathered({label: _of_run(run) for label, run in runs.items()})
 
 
 def draw(tables: Mapping[str, Timed]) -> tuple[Figure, pd.DataFrame]:
@@ -55,15 +84,18 @@ def draw(tables: Mapping[str, Timed]) -> tuple[Figure, pd.DataFrame]:
     return figure, concat_runs({label: timed.table for label, timed in tables.items()})
 
 
-def _of_run(run: Run, tail_tau: TailTau) -> Query[Timed]:
-    table = layer_table_query(run, tail_tau)
-    return table.then(lambda found: over_time(found.loc[found["updates"] > 0, _COLUMNS]))
+def _of_run(run: Run) -> Query[Timed]:
+    return layer_table_query(run, TAIL_TAU).then(_timed)
 
 
-def _panel(timed: Timed, ax: Axes | None) -> Axes:
+def _timed(table: pd.DataFrame) -> Timed:
+    return over_time(updated(table, _COLUMNS))
+
+
+def _panel(timed: Timed, ax: Axes | None, **looks: Any) -> Axes:
     from recu_analysis.plots.dynamics import silence
 
-    return timed.name_axis(silence(timed.table, ax))
+    return timed.name_axis(silence(timed.table, ax=ax, **looks))
 
 
 FIGURE = FigureSpec(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from recu_analysis.analysis.measured import measured_tradeoff
+from recu_analysis.analysis.measured import measured_tradeoff_query
 from recu_analysis.analysis.query import value
 from recu_analysis.analysis.tradeoff import tradeoff
-from recu_analysis.figures.shared import PAPER_EPOCHS
+from recu_analysis.figures.shared import PAPER_EPOCHS, table_of
 from recu_analysis.figures.spec import FigureSpec
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.query import Query
     from recu_analysis.figures.spec import Runs
-    from recu_analysis.store.run import Run
+    from recu_analysis.plots.arm_colors import AnyPalette
+    from recu_analysis.store.run import OneRun
 
 _POINTS = 201
 
@@ -44,39 +45,57 @@ class Tradeoff(NamedTuple):
 
 
 def plot_tradeoff(
+    data: OneRun | pd.DataFrame | None = None,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    layers: Sequence[str] | str | None = None,
     tau: tuple[float, float] = (0.85, 0.99),
     b: float | Sequence[float] = 2.0,
-    ax: Axes | None = None,
-    *,
     epochs: int | None = None,
-    run: Run | None = None,
-    layers: Sequence[str] | str | None = None,
+    **properties: Any,
 ) -> Axes:
-    """Quantisation error against entropy over tau: closed forms, the epochs of a schedule, and a run's layers.
+    """Quantization error against entropy over tau: closed forms, the epochs of a schedule, and a run's layers.
 
     Parameters
     ----------
+    data : run, path or DataFrame, optional
+        Add what the layers of a run measure at its end. Or a table as `recu_analysis.measured_tradeoff` gives it.
+    ax : Axes, optional
+        pyplot's current one by default.
+    palette : mapping of float to color, or sequence of colors, optional
+        The color of each scale, by its b or in their order.
+    label : str, optional
+        What the curve is called, where there is only one scale.
+    layers : str or sequence of str, optional
+        Patterns of layer names.
     tau : pair of float
         First and last level.
     b : float or sequence of float
         Laplace scales, positive.
-    ax : Axes, optional
     epochs : int, optional
         Mark the levels of the schedule (Eq. 24) over so many epochs.
-    run : Run, optional
-        Add what its layers measure at their last window.
-    layers : str or sequence of str, optional
-        Patterns of the run's layers.
+    **properties
+        Of the lines of the exact error, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    InputError
+        If what is given is no run and no such table, or the palette, the label or a property does not fit.
+    LayerNotFoundError, WindowNotFoundError
+        If a pattern matches nothing, or there is no window with updates.
     """
     from recu_analysis.plots.theory import error_over_entropy
 
-    measured = measured_tradeoff(run, layers=layers, tau=tau) if run is not None else None
+    measured = None if data is None else table_of(data, lambda run: measured_tradeoff_query(run, tau, layers=layers))
     marked = tradeoff(tau, b, epochs=epochs) if epochs is not None else None
-    return error_over_entropy(curves(tau, b), ax, measured, marked)
+    looks: dict[str, Any] = {"palette": palette, "label": label, **properties}
+    return error_over_entropy(curves(tau, b), ax=ax, measured=measured, epochs=marked, **looks)
 
 
 def curves(tau: tuple[float, float], b: float | Sequence[float]) -> pd.DataFrame:
@@ -102,9 +121,9 @@ def draw(shown: Tradeoff) -> tuple[Figure, pd.DataFrame]:
     from recu_analysis.plots import theory
 
     figure, axes = panels(3, "page", 0.92, together=3)
-    theory.error_over_tau(shown.curve, axes[0], shown.measured)
-    theory.entropy_over_tau(shown.curve, axes[1], shown.measured)
-    theory.error_over_entropy(shown.curve, axes[2], shown.measured, shown.epoch)
+    theory.error_over_tau(shown.curve, ax=axes[0], measured=shown.measured)
+    theory.entropy_over_tau(shown.curve, ax=axes[1], measured=shown.measured)
+    theory.error_over_entropy(shown.curve, ax=axes[2], measured=shown.measured, epochs=shown.epoch)
     legend_above(figure, theory.tradeoff_legend(shown.curve, shown.measured, shown.epoch))
     parts = [part.assign(part=name) for name, part in shown._asdict().items() if part is not None]
     return figure, pd.concat(parts, ignore_index=True)

@@ -18,6 +18,7 @@ CHOICES = {
     "alpha": ("learned", "analytic", "none", "mean", "mean-detached", "power-of-two"),
     "weight_gradient": ("identity", "clipped", "decaying"),
     "input_gradient": ("polynomial", "clipped", "decaying"),
+    "zero": ("plus", "authors"),
 }
 _SWITCHES = ("center", "clamp", "scale_activations")
 
@@ -59,6 +60,9 @@ class Binarizer:
     scale_activations : bool
         While training, divide each sample's activations by their standard deviation before the sign. It changes
         their gradient only; the paper does not mention it.
+    zero : {"plus", "authors"}
+        The sign of 0, of weights and of activations: +1 as in the paper (Eq. 2), or 0 as in the authors' code, which
+        calls torch.sign. A recording takes no layer with zero="authors" whose binary weights have a 0 at its start.
     """
 
     center: bool = True
@@ -71,6 +75,7 @@ class Binarizer:
     weight_gradient: str = "identity"
     input_gradient: str = "polynomial"
     scale_activations: bool = True
+    zero: str = "plus"
 
     def __post_init__(self) -> None:
         for name, words in CHOICES.items():
@@ -107,7 +112,8 @@ class Binarizer:
         """Whether `recu_analysis.nn.fused.sign_of_weights` makes the binary weight, and nothing else needs w~."""
         clamps_as_published = self.mask == "clamped" and self.quantile == "laplace"
         standardizes = self.scale is not None and self.eps > 0.0 and self.weight_gradient == "identity"
-        return standardizes and self.alpha in ("learned", "none") and (clamps_as_published or not self.clamp)
+        scales = self.zero == "plus" and self.alpha in ("learned", "none")
+        return standardizes and scales and (clamps_as_published or not self.clamp)
 
     @property
     def decays(self) -> bool:

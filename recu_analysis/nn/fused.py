@@ -21,8 +21,8 @@ MOST_AT_ONCE = 4096
 #: Groups of 32 threads in a program.
 WARPS = 8
 
-#: Stride, padding, dilation and groups.
-Geometry = tuple[int, int, int, int]
+#: Stride, padding, dilation, each along both axes, and groups.
+Geometry = tuple[tuple[int, int], tuple[int, int], tuple[int, int], int]
 
 
 class _Plan(NamedTuple):
@@ -140,7 +140,7 @@ class _Convolution(torch.autograd.Function):
         # That by the signs of the weights does not depend on the weights: they can be those times alpha for both.
         value_gradient, weight_gradient, _ = torch.ops.aten.convolution_backward.default(
             gradient.to(value_signs.dtype), value_signs, scaled_signs, None,
-            [stride, stride], [padding, padding], [dilation, dilation], False, [0, 0], groups,
+            stride, padding, dilation, False, [0, 0], groups,
             [by_values, by_weight or by_alpha, False],
         )  # fmt: skip
         # A side that nobody asks for gets some numbers of its shape instead; what comes of them is thrown away.
@@ -208,7 +208,7 @@ def convolve(
     ----------
     values : Tensor, shape (batch, C_in, H, W)
         On a CUDA GPU, not empty.
-    weight : Tensor, shape (C_out, C_in / groups, k, k)
+    weight : Tensor, shape (C_out, C_in / groups, k, k')
         Latent weights on the same GPU, at least two in each channel.
     alpha : Tensor, shape (C_out, 1, 1), or None
         Factors of the output.
@@ -216,8 +216,8 @@ def convolve(
         Quantile level in (0.5, 1].
     binary : Binarizer
         `fusible`, with scaled activations and the polynomial as their gradient.
-    geometry : tuple of four int
-        Stride, padding, dilation and groups.
+    geometry : tuple
+        Stride, padding and dilation, two int each, and groups.
 
     Returns
     -------

@@ -1,16 +1,17 @@
-"""BinaryConv2d and BinaryLinear: latent weights, what binarises them, and the product of signs."""
+"""BinaryConv2d and BinaryLinear: torch's layers with binary weights and activations."""
 
 from __future__ import annotations
 
 import math
-from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from recu_analysis.errors import InputError
+from recu_analysis.errors import InputError, unknown
 from recu_analysis.nn.binarizer import Binarizer
 from recu_analysis.nn.binarizer import binarizer as make_binarizer
 from recu_analysis.nn.functional import (
@@ -31,7 +32,9 @@ from recu_analysis.nn.signs import (
     sign_scaled,
     sign_straight_through,
     steepness_at,
+    zero_at_zero,
 )
+from recu_analysis.nn.sizes import check_channels, check_features, check_geometry, check_shape, pair
 from recu_analysis.theory.laplace import check_tau
 from recu_analysis.theory.validation import real
 
@@ -46,14 +49,18 @@ INITIAL_TAU = 0.85
 
 
 class _Binary(nn.Module):
-    """What the binary layers share: latent weight, alpha, tau, and the binary weight made of them.
+    """What the binary layers add to torch's: ingredients, alpha, tau, and the binary weight made of them.
+
+    It stands before nn.Conv2d or nn.Linear among the bases of a layer.
 
     Attributes
     ----------
     weight : Parameter, shape (C_out, ...)
         Latent weights.
+    bias : Parameter or None, shape (C_out,)
+        Real values that are added to the output, after alpha.
     alpha : Parameter or None, shape (C_out, 1, 1) for convolutions, (C_out,) for linear layers
-        Learned factor of the output (Eq. 3), initialised uniform on [0, 1); None where it is not learned.
+        Learned factor of the output (Eq. 3), initialized uniform on [0, 1); None where it is not learned.
     tau : Tensor, scalar
         Quantile level (a buffer; saved files also hold it with shape (1,)).
     binarizer : Binarizer
@@ -61,26 +68,40 @@ class _Binary(nn.Module):
     """
 
     weight: nn.Parameter
+    bias: nn.Parameter | None
     alpha: nn.Parameter | None
     tau: torch.Tensor
     steepness: torch.Tensor
+    binarizer: Binarizer
 
-    def __init__(self, shape: tuple[int, ...], alpha_shape: tuple[int, ...], binary: Binarizer) -> None:
-        super().__init__()
-        if min(shape) < 1 or math.prod(shape[1:]) < 2:
-            raise InputError(
-                "a binary layer needs at least one output channel and two weights in each, for a standard deviation, "
-                f"not weights of shape {shape}"
-            )
+    def reset_parameters(self) -> None:
+        """Draw alpha, the weight (Kaiming-normal) and the bias (as torch does) anew; tau is that of a new layer."""
+        if "tau" not in self._buffers:
+            return  # torch's constructor asks for it before the layer has an alpha, whose numbers are drawn first
+        self._reset_ingredients()
+        nn.init.kaiming_normal_(self.weight)
+        if self.bias is not None:
+            bound = 1.0 / math.sqrt(math.prod(self.weight.shape[1:]))
+            nn.init.uniform_(self.bias, -bound, bound)
+
+    def _add_ingredients(self, binary: Binarizer) -> None:
+        """Make room for what a layer of torch lacks, where its weight lies and in its dtype."""
         self.binarizer = binary
-        self._alpha_shape = alpha_shape
-        self.weight = nn.Parameter(torch.empty(shape))
-        self.alpha = nn.Parameter(torch.rand(alpha_shape)) if binary.alpha == "learned" else None
-        self.register_buffer("tau", torch.tensor(INITIAL_TAU))
+        self._channel_shape = (len(self.weight), *[1] * (self.weight.ndim - 2))  # one number a channel, by the output
+        alpha = nn.Parameter(self.weight.new_empty(self._channel_shape)) if binary.alpha == "learned" else None
+        self.register_parameter("alpha", alpha)
+        self.register_buffer("tau", self.weight.new_empty(()))
         if binary.decays:
             # Not saved: a method's files do not hold it, and a training sets it in every epoch.
-            self.register_buffer("steepness", torch.tensor(steepness_at(0.0)), persistent=False)
-        nn.init.kaiming_normal_(self.weight)
+            self.register_buffer("steepness", self.weight.new_empty(()), persistent=False)
+
+    @torch.no_grad()
+    def _reset_ingredients(self) -> None:
+        if self.alpha is not None:
+            self.alpha.uniform_()
+        self.tau.fill_(INITIAL_TAU)
+        if self.binarizer.decays:
+            self.steepness.fill_(steepness_at(0.0))
 
     @property
     def weight_transform(self) -> WeightTransform:
@@ -88,26 +109,33 @@ class _Binary(nn.Module):
         return self.binarizer.transform()
 
     def binary_weight(self) -> torch.Tensor:
-        """-1 and +1 of the layer, shape of `weight`: standardised, clamped, signed."""
-        return self._signs(self._standardized())
+        """-1 and +1 of the layer, shape of `weight`: standardized, clamped, signed; also 0 with zero="authors"."""
+        return self._signs(self.standardized_weight())
+
+    def standardized_weight(self) -> torch.Tensor:
+        """The weight centered and scaled as the ingredients say, before clamp and sign; shape of `weight`."""
+        options = self.binarizer
+        return standardize(self.weight, center=options.center, target=options.scale, eps=options.eps)
 
     def binary_input(self, values: torch.Tensor) -> torch.Tensor:
-        """-1 and +1 of the activations; in training mode with the authors' scaling, which acts on the gradient."""
+        """-1 and +1 of the activations, also 0 with zero="authors".
+
+        In training mode with the authors' scaling, which acts on the gradient alone.
+        """
         options = self.binarizer
         scaled = self.training and options.scale_activations
         if options.input_gradient == "polynomial":
-            return sign_scaled(values) if scaled else sign_polynomial(values)
-        values = divided_by_deviation(values) if scaled else values
-        return sign_clipped(values) if options.input_gradient == "clipped" else sign_decaying(values, self.steepness)
+            signs = sign_scaled(values) if scaled else sign_polynomial(values)
+        else:
+            divided = divided_by_deviation(values) if scaled else values
+            clipped = options.input_gradient == "clipped"
+            signs = sign_clipped(divided) if clipped else sign_decaying(divided, self.steepness)
+        return signs if options.zero == "plus" else zero_at_zero(signs, values)
 
     def extra_repr(self) -> str:
-        """The shape and what differs from ReCU as published."""
+        """What torch says of the layer, and what differs from ReCU as published."""
         changed = [f"{name}={value!r}" for name, value in self.binarizer.differences().items()]
-        return ", ".join([*map(str, self.weight.shape), *changed])
-
-    def _standardized(self) -> torch.Tensor:
-        options = self.binarizer
-        return standardize(self.weight, center=options.center, target=options.scale, eps=options.eps)
+        return ", ".join([super().extra_repr(), *changed])
 
     def _signs(self, values: torch.Tensor) -> torch.Tensor:
         """Signs of standardised weights, with the gradients of the clamp and of the estimator."""
@@ -115,20 +143,23 @@ class _Binary(nn.Module):
         if options.clamp:
             values = (recu if options.mask == "clamped" else mask_random)(values, self.tau, options.quantile)
         if options.weight_gradient == "identity":
-            return sign_straight_through(values)
-        return sign_clipped(values) if options.weight_gradient == "clipped" else sign_decaying(values, self.steepness)
+            signs = sign_straight_through(values)
+        else:
+            clipped = options.weight_gradient == "clipped"
+            signs = sign_clipped(values) if clipped else sign_decaying(values, self.steepness)
+        return signs if options.zero == "plus" else zero_at_zero(signs, values)
 
     def _factor(self, values: torch.Tensor) -> torch.Tensor | None:
         """Factor of the output, from standardised weights where it is not learned; None for 1."""
         options = self.binarizer
         if options.alpha == "analytic":
             bound = clamp_bound(values, self.tau, options.quantile) if options.clamp else None
-            return clamped_mean(values, bound).expand(self._alpha_shape)
+            return clamped_mean(values, bound).expand(self._channel_shape)
         if options.alpha == "power-of-two":
-            return powers_of_two(values).view(self._alpha_shape)
+            return powers_of_two(values).view(self._channel_shape)
         if options.alpha in ("mean", "mean-detached"):
             means = channel_means(values if options.alpha == "mean" else values.detach())
-            return means.view(self._alpha_shape)
+            return means.view(self._channel_shape)
         return self.alpha
 
     def _operands(self, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
@@ -136,8 +167,13 @@ class _Binary(nn.Module):
         fused = fused_for(self.weight) if self.binarizer.fusible else None
         if fused:
             return self.binary_input(values), fused.sign_of_weights(self.weight, self.tau, self.binarizer), self.alpha
-        standardized = self._standardized()
+        standardized = self.standardized_weight()
         return self.binary_input(values), self._signs(standardized), self._factor(standardized)
+
+    def _output(self, product: torch.Tensor, factor: torch.Tensor | None) -> torch.Tensor:
+        """A product of signs times its factor, plus the bias."""
+        scaled = product if factor is None else product * factor
+        return scaled if self.bias is None else scaled + self.bias.view(self._channel_shape)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         # The authors' training gives every layer a new tau, of shape (1,): either shape goes into either.
@@ -147,25 +183,32 @@ class _Binary(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 
-def _is_whole(size: Any) -> bool:
-    return isinstance(size, Integral) and not isinstance(size, bool)
+def _binarizer_of(kind: type[_Binary], method: str | Binarizer, ingredients: dict[str, Any]) -> Binarizer:
+    """The ingredients of a new layer; for a name that is none, its error also knows the arguments of torch's layer."""
+    known = [field.name for field in fields(Binarizer)]
+    for name in ingredients:
+        if name not in known:
+            raise unknown("option of a binary layer", name, [*list(signature(kind).parameters)[:-1], *known])
+    return make_binarizer(method, **ingredients)
 
 
-def _scaled(product: torch.Tensor, factor: torch.Tensor | None) -> torch.Tensor:
-    return product if factor is None else product * factor
+class BinaryConv2d(_Binary, nn.Conv2d):
+    """A torch.nn.Conv2d whose weights and activations are binary, as the authors of ReCU compute it.
 
+    Forward: standardize, clamp, sign of weights and inputs, convolve, times alpha (Eq. 3), plus the bias. The clamp
+    cannot change the output: it acts on the gradient of the weights. No step waits for the device. Gradients are of
+    first order, by autograd; torch.func's transforms (grad, vmap) do not take the layer.
 
-class BinaryConv2d(_Binary):
-    """Convolution of binary activations with binary weights, as the authors of ReCU compute it.
-
-    Forward: standardise, clamp, sign of weights and inputs, convolve, times alpha (Eq. 3). The clamp cannot
-    change the output: it acts on the gradient of the weights. No step waits for the device. Gradients are of first
-    order, by autograd; torch.func's transforms (grad, vmap) do not take the layer.
+    Padding is that of torch, of the signs: zeros are 0, neither -1 nor +1, and the other modes repeat signs.
 
     Parameters
     ----------
-    in_channels, out_channels, kernel_size, stride, padding, dilation, groups
-        As in torch.nn.Conv2d, integers; there is no bias.
+    in_channels, out_channels, kernel_size, stride, padding, dilation, groups, padding_mode, device, dtype
+        As in torch.nn.Conv2d.
+    bias : bool
+        As in torch.nn.Conv2d: real values, one a channel, trained like any parameter and initialized as torch does. It
+        is added after alpha, because alpha is the size of the binary product and the bias has a size of its own; so
+        the bias of a real layer keeps its meaning. The authors' networks have none.
     binarizer : str or Binarizer
         recu, or what people compare it with: bnn, xnor, bi-real, ir-net.
     **ingredients
@@ -178,97 +221,124 @@ class BinaryConv2d(_Binary):
 
     Examples
     --------
-    >>> layer = BinaryConv2d(16, 32, 3, stride=2, padding=1)
+    >>> layer = BinaryConv2d(16, 32, 3, stride=2, padding=1, bias=False)
     >>> layer(torch.randn(1, 16, 8, 8)).shape
     torch.Size([1, 32, 4, 4])
     """
+
+    weight: nn.Parameter
+    bias: nn.Parameter | None
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        padding: int = 0,
-        dilation: int = 1,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: str | int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
         groups: int = 1,
+        bias: bool = True,
+        padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros",
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
         *,
         binarizer: str | Binarizer = "recu",
         **ingredients: Any,
     ) -> None:
-        sizes = (in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
-        if not all(map(_is_whole, sizes)):
-            raise InputError(
-                f"channels, kernel size and geometry of a binary convolution are whole numbers, not {sizes}"
-            )
-        if min(stride, dilation) < 1 or padding < 0:
-            raise InputError(
-                f"stride and dilation are at least 1 and padding at least 0, not {stride}, {dilation} and {padding}"
-            )
-        if groups < 1 or in_channels % groups or out_channels % groups:
-            raise InputError(f"{in_channels} and {out_channels} channels cannot be divided into {groups} groups")
-        shape = (out_channels, in_channels // groups, kernel_size, kernel_size)
-        super().__init__(shape, (out_channels, 1, 1), make_binarizer(binarizer, **ingredients))
-        self._geometry = (stride, padding, dilation, groups)
+        binary = _binarizer_of(BinaryConv2d, binarizer, ingredients)
+        check_channels(in_channels, out_channels, groups)
+        check_geometry(kernel_size, stride, padding, dilation, padding_mode)
+        check_shape((out_channels, in_channels // groups, *pair(kernel_size)))
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
+        )
+        self._add_ingredients(binary)
+        self.reset_parameters()
 
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Output of shape (batch, C_out, H', W') for activations of shape (batch, C_in, H, W)."""
-        if values.ndim != 4:
-            raise InputError(f"a binary convolution takes a batch, of shape (N, C, H, W), not {tuple(values.shape)}")
-        if self.training and self.binarizer.scale_activations and math.prod(values.shape[1:]) == 1:
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002
+        """Output of shape (batch, C_out, H', W') for activations of shape (batch, C_in, H, W); also without batch."""
+        if input.ndim == 3:
+            unbatched: torch.Tensor = self.forward(input.unsqueeze(0)).squeeze(0)
+            return unbatched
+        if input.ndim != 4:
             raise InputError(
-                f"activations of shape {tuple(values.shape)} have one value a sample and so no standard deviation to "
+                f"a binary convolution takes activations of shape (N, C, H, W) or (C, H, W), not {tuple(input.shape)}"
+            )
+        if self.training and self.binarizer.scale_activations and math.prod(input.shape[1:]) == 1:
+            raise InputError(
+                f"activations of shape {tuple(input.shape)} have one value a sample and so no standard deviation to "
                 "be scaled by; scale_activations=False leaves that out"
             )
-        fused = self._convolution_for(values)
+        fused = self._convolution_for(input)
         if fused:
-            result: torch.Tensor = fused.convolve(
-                values, self.weight, self.alpha, self.tau, self.binarizer, self._geometry
-            )
-            return result
-        signs, weight, factor = self._operands(values)
-        return _scaled(functional.conv2d(signs, weight, None, *self._geometry), factor)
+            geometry = self.stride, self.padding, self.dilation, self.groups
+            product = fused.convolve(input, self.weight, self.alpha, self.tau, self.binarizer, geometry)
+            return self._output(product, None)
+        signs, weight, factor = self._operands(input)
+        return self._output(self._conv_forward(signs, weight, None), factor)
 
     def _convolution_for(self, values: torch.Tensor) -> ModuleType | None:
         """`recu_analysis.nn.fused` where it can do all that the layer does, which is what trains."""
         options = self.binarizer
         scaled = self.training and options.scale_activations and options.input_gradient == "polynomial"
-        if not (scaled and options.fusible and values.device == self.weight.device):
+        plain = self.padding_mode == "zeros" and not isinstance(self.padding, str)
+        if not (scaled and plain and options.fusible and values.device == self.weight.device):
             return None
         return fused_for(values)
 
 
-class BinaryLinear(_Binary):
-    """Product of binary activations with binary weights; the linear counterpart of `BinaryConv2d`.
+class BinaryLinear(_Binary, nn.Linear):
+    """A torch.nn.Linear whose weights and activations are binary; the linear counterpart of `BinaryConv2d`.
 
     Parameters
     ----------
-    in_features, out_features : int
-        There is no bias.
+    in_features, out_features, bias, device, dtype
+        As in torch.nn.Linear; the bias as in `BinaryConv2d`.
     binarizer, **ingredients
-        As in `BinaryConv2d`.
+        As in `BinaryConv2d`. A sample, by whose deviation `scale_activations` divides, is what the first axis counts.
     """
+
+    weight: nn.Parameter
+    bias: nn.Parameter | None  # type: ignore[assignment]  # torch itself puts None there
 
     def __init__(
         self,
         in_features: int,
         out_features: int,
+        bias: bool = True,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
         *,
         binarizer: str | Binarizer = "recu",
         **ingredients: Any,
     ) -> None:
-        if not (_is_whole(in_features) and _is_whole(out_features)):
-            raise InputError(
-                f"features of a binary linear layer are whole numbers, not {in_features!r} and {out_features!r}"
-            )
-        super().__init__((out_features, in_features), (out_features,), make_binarizer(binarizer, **ingredients))
+        binary = _binarizer_of(BinaryLinear, binarizer, ingredients)
+        check_features(in_features, out_features)
+        check_shape((out_features, in_features))
+        super().__init__(in_features, out_features, bias, device, dtype)
+        self._add_ingredients(binary)
+        self.reset_parameters()
 
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Output of shape (batch, ..., out_features) for activations of shape (batch, ..., in_features)."""
-        if values.ndim < 2:
-            raise InputError(f"a binary linear layer takes a batch, of shape (N, features), not {tuple(values.shape)}")
-        signs, weight, factor = self._operands(values)
-        return _scaled(functional.linear(signs, weight), factor)
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002
+        """Output of shape (batch, ..., out_features) for activations (batch, ..., in_features); also without batch."""
+        if input.ndim == 1:
+            unbatched: torch.Tensor = self.forward(input.unsqueeze(0)).squeeze(0)
+            return unbatched
+        signs, weight, factor = self._operands(input)
+        return self._output(functional.linear(signs, weight), factor)
+
+
+def become_binary(layer: nn.Conv2d | nn.Linear, binary: Binarizer) -> None:
+    """Make a layer of torch into its binary counterpart: the same object with a new class, alpha and tau.
+
+    Its weight, bias, hooks, device, dtype, mode and every reference to it stay as they are. The layer's class must be
+    nn.Conv2d or nn.Linear itself.
+    """
+    layer.__class__ = BinaryConv2d if isinstance(layer, nn.Conv2d) else BinaryLinear
+    changed = cast("_Binary", layer)
+    changed._add_ingredients(binary)
+    changed._reset_ingredients()
 
 
 def binary_modules(model: nn.Module) -> Iterator[_Binary]:

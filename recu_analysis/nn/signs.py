@@ -13,11 +13,27 @@ from recu_analysis.nn.fused_dispatch import fused_for
 def signs(values: torch.Tensor) -> torch.Tensor:
     """-1 where a value is below 0, else +1 (Eq. 2), in the dtype of the values.
 
-    The authors' code uses torch.sign, which is 0 at 0; the paper's sign, and this one, is never zero. A NaN gives the
-    sign of its sign bit.
+    The authors' code uses torch.sign, which is 0 at 0 (`zero_at_zero`); the paper's sign, and this one, is never zero.
+    A NaN gives the sign of its sign bit.
     """
     # A fifth of the time of torch.where; adding 0 turns -0 into 0, whose sign is +1.
     return torch.copysign(values.new_ones(()), values + 0.0)
+
+
+def zero_at_zero(signs: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Signs of values with the 0 of torch.sign where a value is 0, and with the gradient that they had.
+
+    Parameters
+    ----------
+    signs : Tensor
+        -1 and +1, with +1 where a value is 0.
+    values : Tensor, shape of `signs`
+
+    Returns
+    -------
+    Tensor of -1, 0 and +1, shape and dtype of `signs`
+    """
+    return signs - (values == 0).to(signs.dtype)
 
 
 class _StraightThrough(torch.autograd.Function):

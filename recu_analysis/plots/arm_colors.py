@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import count
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from recu_analysis.analysis.arms import Arm, arm_numbers
 from recu_analysis.analysis.kinds import Kind, kind_of
+from recu_analysis.errors import InputError, kind_of_value, unknown
 from recu_analysis.plots.palette import RUN_COLORS, RUN_MARKERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
+
+    from matplotlib.colors import Colormap
 
     from recu_analysis.store.run import Run
+
+Label = TypeVar("Label", bound=Hashable)
 
 # Which of the colors and markers a kind has; arms of another kind, and a second one of the same, take those behind.
 _PLACES: Final = {Kind.NO_CLAMP: 0, Kind.RECU: 1, Kind.RANDOM_MASK: 2}
@@ -31,6 +36,8 @@ class Look(NamedTuple):
 
 #: The look of every run or arm, by its label.
 Palette: TypeAlias = Mapping[str, Look]
+#: What plots take: a color or a look by label, or colors in the order of the labels.
+AnyPalette: TypeAlias = Mapping[Any, Any] | Sequence[Any]
 
 
 def of_runs(runs: Mapping[str, Run]) -> dict[str, Look]:
@@ -58,7 +65,78 @@ def of_arms(named: Mapping[str, Arm]) -> dict[str, Look]:
     return {name: Look(_color(place), _marker(place)) for name, place in zip(named, places, strict=True)}
 
 
-def by_order(labels: Iterable[str]) -> dict[str, Look]:
+def looks_of(labels: Iterable[Label], palette: AnyPalette | None, kind: str) -> dict[Label, Look]:
+    """The looks that a palette gives to some labels; those of their order without one.
+
+    Parameters
+    ----------
+    labels : iterable of str
+    palette : mapping of str to color, or sequence of colors, optional
+        A color that matplotlib knows, or a `Look`, by label; or colors in the order of the labels.
+    kind : str
+        What messages call that which has a label, such as run.
+
+    Raises
+    ------
+    InputError
+        If it is neither of them, a label is not in it, it has too few colors, or one that matplotlib does not know.
+    """
+    names = list(labels)
+    looks = by_order(names)
+    if palette is None:
+        return looks
+    if isinstance(palette, Mapping):
+        missing = next((name for name in names if name not in palette), None)
+        if missing is not None:
+            raise unknown(f"{kind} of the palette", str(missing), map(str, palette))
+        chosen = [palette[name] for name in names]
+    else:
+        chosen = list(_colors(palette))
+        if len(chosen) < len(names):
+            raise InputError(f"the palette has {len(chosen)} colors for {len(names)} of {kind}; give one to each")
+    pairs = zip(names, chosen, strict=False)
+    return {name: one if isinstance(one, Look) else Look(_known(one), looks[name].marker) for name, one in pairs}
+
+
+def color_map(palette: Sequence[Any] | None) -> str | Colormap:
+    """The colors of a palette blended, from that of the lowest value to that of the highest; cividis without one.
+
+    Raises
+    ------
+    InputError
+        If it is not two or more colors.
+    """
+    from matplotlib.colors import LinearSegmentedColormap
+
+    if palette is None:
+        return "cividis"
+    colors = list(map(_known, _colors(palette)))
+    if len(colors) < 2:
+        raise InputError(
+            "the palette of a map has at least two colors: that of the lowest value and that of the highest"
+        )
+    return LinearSegmentedColormap.from_list("palette", colors)
+
+
+def _colors(palette: object) -> Sequence[Any]:
+    if isinstance(palette, str | Mapping) or not isinstance(palette, Sequence):
+        raise InputError(
+            f"a palette is a mapping of labels to colors, or a list of colors, not {kind_of_value(palette)}"
+        )
+    return palette
+
+
+def _known(color: Any) -> Any:
+    from matplotlib.colors import is_color_like
+
+    if not is_color_like(color):
+        raise InputError(
+            f"{color!r:.60} in the palette is no color that matplotlib knows, such as 'tab:blue' or '#0072b2'"
+        )
+    return color
+
+
+def by_order(labels: Iterable[Label]) -> dict[Label, Look]:
     """The looks of lines of which nothing is known but their order."""
     return {
         label: Look(RUN_COLORS[place % len(RUN_COLORS)], RUN_MARKERS[place % len(RUN_MARKERS)])

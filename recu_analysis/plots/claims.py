@@ -10,12 +10,17 @@ import numpy as np
 from matplotlib.patches import Patch
 
 from recu_analysis.analysis.rendering import of_claim
-from recu_analysis.plots._axes import require, target
+from recu_analysis.plots._axes import require, restyle, target
+from recu_analysis.plots.arm_colors import looks_of
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
     from numpy.typing import NDArray
+
+    from recu_analysis.plots.arm_colors import AnyPalette
 
 _SUPPORTS: Final = "#b9d6ea"
 _VALUE: Final = "#08306b"
@@ -23,7 +28,14 @@ _VALUE: Final = "#08306b"
 _WRAP, _MARGIN = 40, 0.12
 
 
-def forest(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def forest(
+    data: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    **properties: Any,
+) -> Axes:
     """One row a claim, each on a scale of its own: estimate, 95 % interval, thresholds, verdict.
 
     Parameters
@@ -34,6 +46,12 @@ def forest(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
         is contradicted; NaN where there is none. A claim that no threshold decides has its verdict and numbers as text.
     ax : Axes, optional
         pyplot's current one by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The colors of supports (the range that supports a claim) and estimate, by these names or in this order.
+    label : str, optional
+        What the legend calls the estimates; by default they are not in the legend.
+    **properties
+        Properties of the marks of the estimates, as `matplotlib.lines.Line2D` has them.
 
     Returns
     -------
@@ -42,41 +60,53 @@ def forest(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Raises
     ------
     InputError
-        If a column is missing or there is no row.
+        If a column is missing, there is no row, or the palette, the label or a property does not fit.
     """
     thresholds = ("supports_low", "supports_high", "refutes_below", "refutes_above")
     require(data, ("id", "claim", "estimate", "low", "high", "verdict", *thresholds))
     axes = target(ax)
+    colors = {"supports": _SUPPORTS, "estimate": _VALUE}
+    if palette is not None:
+        colors = {name: look.color for name, look in looks_of(colors, palette, "part").items()}
+    estimates: list[Line2D] = []
     axes.set_xlim(0.0, 1.0)
     axes.set_ylim(len(data) - 0.5, -0.5)
     for at, row in enumerate(data.to_dict(orient="records")):
-        _row(axes, at, row)
+        mark = _row(axes, at, row, colors)
+        if mark is not None:
+            restyle(mark, properties)
+            estimates.append(mark)
     names = [f"{row['id']}  {row['claim']}" for row in data.to_dict(orient="records")]
     axes.set_yticks(np.arange(len(data)), ["\n".join(textwrap.wrap(name, _WRAP)) for name in names])
     axes.tick_params(axis="y", length=0.0)
     axes.set_xticks([])
     axes.spines[:].set_visible(False)
-    legend = [
-        Patch(facecolor=_SUPPORTS, label="supports the claim"),
+    legend: list[Artist] = [
+        Patch(facecolor=colors["supports"], label="supports the claim"),
         Patch(facecolor="none", edgecolor="0.6", hatch="/////", linewidth=0.0, label="contradicts it"),
     ]
-    axes.legend(handles=legend, ncols=2, loc="lower left", bbox_to_anchor=(0.0, 1.0))
+    if label is not None and estimates:
+        estimates[0].set_label(label)
+        legend.append(estimates[0])
+    axes.legend(handles=legend, ncols=len(legend), loc="lower left", bbox_to_anchor=(0.0, 1.0))
     return axes
 
 
-def _row(axes: Axes, at: int, row: dict[Any, Any]) -> None:
-    """One claim: the ranges, the interval on them, and the verdict at the right."""
+def _row(axes: Axes, at: int, row: dict[Any, Any], colors: dict[str, str]) -> Line2D | None:
+    """One claim: the ranges, the interval on them, and the verdict at the right; the mark of the estimate, if any."""
     value = of_claim(row["estimate"], row["low"], row["high"])
     words = f"{row['verdict']}\n{value}" if value else row["verdict"]
     axes.text(1.03, at, words, transform=axes.get_yaxis_transform(), va="center", fontsize="small", linespacing=1.1)
     if math.isnan(row["estimate"]) or math.isnan(row["supports_low"]):
-        return
+        return None
     scale = _scale(row)
-    _ranges(axes, at, row, scale)
+    _ranges(axes, at, row, scale, colors["supports"])
     low, high = (scale(row[end]) for end in ("low", "high"))
     if not math.isnan(low) and not math.isnan(high):
-        axes.plot([low, high], [at, at], color=_VALUE, linewidth=1.6, solid_capstyle="butt", zorder=3)
-    axes.plot(scale(row["estimate"]), at, "D", color=_VALUE, markersize=4.0, zorder=3, clip_on=False)
+        axes.plot([low, high], [at, at], color=colors["estimate"], linewidth=1.6, solid_capstyle="butt", zorder=3)
+    looks: dict[str, Any] = {"markersize": 4.0, "zorder": 3, "clip_on": False}
+    (mark,) = axes.plot(scale(row["estimate"]), at, "D", color=colors["estimate"], **looks)
+    return mark
 
 
 def _scale(row: dict[Any, Any]) -> Any:
@@ -88,10 +118,10 @@ def _scale(row: dict[Any, Any]) -> Any:
     return lambda value: float(np.clip(_MARGIN + (1 - 2 * _MARGIN) * (value - low) / width, 0.0, 1.0))
 
 
-def _ranges(axes: Axes, at: int, row: dict[Any, Any], scale: Any) -> None:
+def _ranges(axes: Axes, at: int, row: dict[Any, Any], scale: Any, color: str) -> None:
     """The range that supports a claim in colour, those that contradict it hatched, thresholds as numbers."""
     supports = (row["supports_low"], row["supports_high"])
-    _bar(axes, at, scale(supports[0]), scale(supports[1]), facecolor=_SUPPORTS)
+    _bar(axes, at, scale(supports[0]), scale(supports[1]), facecolor=color)
     hatched = {"facecolor": "none", "edgecolor": "0.6", "hatch": "/////", "linewidth": 0.0}
     if math.isfinite(row["refutes_below"]):
         _bar(axes, at, 0.0, scale(row["refutes_below"]), **hatched)

@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from matplotlib.colors import to_rgba
 from matplotlib.lines import Line2D
 
 from recu_analysis.analysis.vocabulary import statistic
 from recu_analysis.errors import unknown
-from recu_analysis.plots._axes import by_run, epochs, heading_of, label_of, require, target
+from recu_analysis.plots._axes import by_run, epochs, heading_of, label_of, part_label, require, restyle, target
+from recu_analysis.plots.arm_colors import looks_of
 from recu_analysis.plots.palette import DASHED, DEAD, MARKER_RIM, TAIL
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from recu_analysis.plots.arm_colors import Palette
+    from recu_analysis.plots.arm_colors import AnyPalette
 
 _QUANTITIES: Final = ("mobility", "flip_probability", "sign_changes", "gradient")
 # Group: column, colour of the median, colour of a layer, dashes of the median.
@@ -26,7 +28,15 @@ _GROUPS: Final[dict[str, tuple[str, str, str, Any]]] = {
 }
 
 
-def by_magnitude(data: pd.DataFrame, quantity: str, ax: Axes | None = None, *, palette: Palette | None = None) -> Axes:
+def by_magnitude(
+    data: pd.DataFrame,
+    *,
+    quantity: str,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    **properties: Any,
+) -> Axes:
     """What weights do against their magnitude at the window's start, one line a run; dashed: if only distance counts.
 
     Parameters
@@ -42,8 +52,13 @@ def by_magnitude(data: pd.DataFrame, quantity: str, ax: Axes | None = None, *, p
     quantity : {"mobility", "flip_probability", "sign_changes", "gradient"}
     ax : Axes, optional
         pyplot's current one by default.
-    palette : mapping of str to Look, optional
-        Colors and markers by label, as of `recu_analysis.plots.arm_colors.of_runs`; by order of appearance by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The color of each run, by its label or in their order; `recu_analysis.plots.arm_colors.of_runs` gives markers
+        too. By default a fixed list of colors in their order.
+    label : str, optional
+        What the legend calls the run, where the table has only one.
+    **properties
+        Properties of the lines that were measured, as `matplotlib.lines.Line2D` has them.
 
     Returns
     -------
@@ -52,7 +67,8 @@ def by_magnitude(data: pd.DataFrame, quantity: str, ax: Axes | None = None, *, p
     Raises
     ------
     InputError
-        If the quantity is unknown, a column is missing, or there is no row.
+        If the quantity is unknown, a column is missing, there is no row, or the palette, the label or a property does
+        not fit.
     """
     if quantity not in _QUANTITIES:
         raise unknown("quantity to draw", quantity, _QUANTITIES)
@@ -61,16 +77,17 @@ def by_magnitude(data: pd.DataFrame, quantity: str, ax: Axes | None = None, *, p
     factor = 1.0 if known.is_share else known.factor  # shares on an axis from 0 to 1
     axes = target(ax)
     by_distance = False
-    for run, rows, color, marker in by_run(data, "bin", palette=palette):
+    for run, rows, color, marker in by_run(data, "bin", palette=palette, label=label):
         (line,) = axes.plot(rows["abs_z"], rows[quantity] * factor, color=color, marker=marker, label=run)
         # Markers that lie on the axes stay whole.
         line.set(clip_on=False, zorder=3, **MARKER_RIM)
+        restyle(line, properties)
         if f"{quantity}_low" in rows:
             low, high = (rows[f"{quantity}_{end}"] * factor for end in ("low", "high"))
-            axes.fill_between(rows["abs_z"], low, high, color=color, alpha=0.25, linewidth=0)
+            axes.fill_between(rows["abs_z"], low, high, color=line.get_color(), alpha=0.25, linewidth=0)
         null = _by_distance(rows, quantity)
         if null is not None:
-            axes.plot(rows["abs_z"], null * factor, color=color, linestyle=DASHED, linewidth=0.9, zorder=2.5)
+            axes.plot(rows["abs_z"], null * factor, color=line.get_color(), linestyle=DASHED, linewidth=0.9, zorder=2.5)
             by_distance = True
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel(heading_of("abs_z"))
@@ -92,7 +109,14 @@ def _by_distance(rows: pd.DataFrame, quantity: str) -> Any:
     return rows.get("sign_changes_by_distance") if quantity == "sign_changes" else None
 
 
-def silence(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def silence(
+    data: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    **properties: Any,
+) -> Axes:
     """Share of silent weights in the tail and in the core over the epochs: thin for a layer, thick for the median.
 
     Parameters
@@ -102,6 +126,13 @@ def silence(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
         NaN leaves a gap.
     ax : Axes, optional
         pyplot's current one by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The colors of the medians of tail and core, by these names or in this order; the layers are then pale in the
+        same color.
+    label : str, optional
+        Put before each name in the legend, as in "ReCU, tail", to tell two plots in one Axes apart.
+    **properties
+        Properties of the two thick lines, as `matplotlib.lines.Line2D` has them.
 
     Returns
     -------
@@ -110,16 +141,20 @@ def silence(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Raises
     ------
     InputError
-        If a column is missing or there is no row.
+        If a column is missing, there is no row, or the palette, the label or a property does not fit.
     """
     require(data, ("layer", "epoch", *(column for column, *_ in _GROUPS.values())))
     axes = target(ax)
-    for label, (column, strong, pale, dashes) in _GROUPS.items():
+    own = None if palette is None else looks_of(_GROUPS, palette, "group")
+    for group, (column, strong, pale, dashes) in _GROUPS.items():
+        color, thin = (strong, pale) if own is None else (own[group].color, to_rgba(own[group].color, 0.3))
         percent = data.assign(percent=statistic(column).factor * data[column])
         for _, rows in percent.sort_values("epoch").groupby("layer", sort=False, observed=True):
-            axes.plot(rows["epoch"], rows["percent"], color=pale, linewidth=0.5, zorder=1.9)
+            axes.plot(rows["epoch"], rows["percent"], color=thin, linewidth=0.5, zorder=1.9)
         median = percent.groupby("epoch")["percent"].median()
-        axes.plot(median.index, median, color=strong, linestyle=dashes, linewidth=1.8, clip_on=False, label=label)
+        (line,) = axes.plot(median.index, median, color=color, linestyle=dashes, linewidth=1.8, clip_on=False)
+        line.set_label(part_label(group, label))
+        restyle(line, properties)
     axes.set_ylim(0.0, 100.0)
     epochs(axes)
     axes.set_ylabel(heading_of("silent_fraction"))

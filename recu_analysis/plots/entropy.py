@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from recu_analysis.plots._axes import heading_of, require, target
+from recu_analysis.plots._axes import heading_of, require, restyle, target
+from recu_analysis.plots.arm_colors import color_map
 from recu_analysis.plots.palette import DASHED
 from recu_analysis.theory.entropy import CRITICAL_SCALE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from matplotlib.axes import Axes
 
@@ -21,7 +24,14 @@ PRINTED_MINIMUM: Final = 0.8209
 MINIMUM: Final[dict[str, Any]] = {"linestyle": (0.0, (1.5, 1.5)), "linewidth": 0.8}
 
 
-def entropy_map(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def entropy_map(
+    data: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: Sequence[Any] | None = None,
+    label: str | None = None,
+    **properties: Any,
+) -> Axes:
     """Entropy after ReCU over tau and b as filled contours, with b = 1/e dashed white (the paper's Fig. 4).
 
     Parameters
@@ -30,6 +40,12 @@ def entropy_map(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
         `tau`, `b`, `entropy` on a grid of levels and scales.
     ax : Axes, optional
         pyplot's current one by default.
+    palette : sequence of colors, optional
+        From that of the lowest entropy to that of the highest, blended; the map cividis by default.
+    label : str, optional
+        What the color bar is called; by default the entropy and its unit.
+    **properties
+        Properties of the filled contours, as `matplotlib.contour.ContourSet` has them.
 
     Returns
     -------
@@ -43,10 +59,13 @@ def entropy_map(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     require(data, ("tau", "b", "entropy"))
     axes = target(ax)
     grid = data.pivot_table(index="b", columns="tau", values="entropy")
-    filled = axes.contourf(grid.columns, grid.index, grid, np.arange(-1.0, 3.51, 0.25), cmap="cividis", extend="both")
+    filled = axes.contourf(
+        grid.columns, grid.index, grid, np.arange(-1.0, 3.51, 0.25), cmap=color_map(palette), extend="both"
+    )
     filled.set(edgecolor="face", linewidth=0.2)  # no hairlines between the bands in PDF viewers
+    restyle(filled, properties)
     bar = axes.figure.colorbar(filled, ax=axes, ticks=np.arange(-1.0, 3.51, 1.0), aspect=25, pad=0.02)
-    bar.set_label(heading_of("entropy"))
+    bar.set_label(heading_of("entropy") if label is None else label)
     bar.outline.set_linewidth(0.4)
     axes.axhline(CRITICAL_SCALE, color="white", linestyle=DASHED, linewidth=1.0)
     axes.annotate("$b = 1/e$", (0.98, CRITICAL_SCALE), (0, 2), textcoords="offset points", ha="right", color="white")
@@ -60,7 +79,7 @@ def entropy_map(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return axes
 
 
-def entropy_strip(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def entropy_strip(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """The strip around b = 1/e, magnified: lines of equal entropy, which rises with tau above it and falls below.
 
     Parameters

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.colors import to_rgba
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from recu_analysis.analysis.vocabulary import statistic
-from recu_analysis.plots._axes import by_run, epochs, heading_of, label_of, require, target
+from recu_analysis.plots._axes import by_run, epochs, heading_of, label_of, part_label, require, restyle, target
+from recu_analysis.plots.arm_colors import looks_of
 from recu_analysis.plots.palette import DASHED
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from recu_analysis.plots.arm_colors import Palette
+    from recu_analysis.plots.arm_colors import AnyPalette
 
 
-def flip_law(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | None = None) -> Axes:
+def flip_law(
+    data: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    **properties: Any,
+) -> Axes:
     """Measured flip ratio against that predicted by the density of z at 0 times mobility; dashed: equal.
 
     Parameters
@@ -28,8 +37,13 @@ def flip_law(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | N
         update). Rows without a flip are left out; the axes are logarithmic where the rest spans a decade.
     ax : Axes, optional
         pyplot's current one by default.
-    palette : mapping of str to Look, optional
-        Colors and markers by label, as of `recu_analysis.plots.arm_colors.of_runs`; by order of appearance by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The color of each run, by its label or in their order; `recu_analysis.plots.arm_colors.of_runs` gives markers
+        too. By default a fixed list of colors in their order.
+    label : str, optional
+        What the legend calls the run, where the table has only one.
+    **properties
+        Properties of the points, as `matplotlib.lines.Line2D` has them.
 
     Returns
     -------
@@ -38,7 +52,7 @@ def flip_law(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | N
     Raises
     ------
     InputError
-        If a column is missing or there is no row.
+        If a column is missing, there is no row, or the palette, the label or a property does not fit.
     """
     require(data, ("run", "flip_ratio", "flip_ratio_predicted"))
     axes = target(ax)
@@ -50,8 +64,8 @@ def flip_law(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | N
     wide = high > 10 * low
     ends = np.array([low / 1.3 if wide else 0.0, high * (1.3 if wide else 1.1)])
     axes.plot(ends, ends, color="0.35", linestyle=DASHED, linewidth=0.8)
-    for run, rows, color, marker in by_run(shown, "flip_ratio_predicted", palette=palette):
-        axes.plot(
+    for run, rows, color, marker in by_run(shown, "flip_ratio_predicted", palette=palette, label=label):
+        (points,) = axes.plot(
             rows["flip_ratio_predicted"],
             rows["flip_ratio"],
             linestyle="none",
@@ -62,6 +76,7 @@ def flip_law(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | N
             alpha=0.6,
             label=run,
         )
+        restyle(points, properties)
     if wide:
         axes.set(xscale="log", yscale="log")
         for axis in (axes.xaxis, axes.yaxis):
@@ -76,7 +91,14 @@ def flip_law(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | N
     return axes
 
 
-def lock_in(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def lock_in(
+    data: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    **properties: Any,
+) -> Axes:
     """Weights that never flip again after an epoch, by layer and their median; dashed: autocorrelation to the end.
 
     Parameters
@@ -85,6 +107,13 @@ def lock_in(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
         One row a layer and window: `layer`, `epoch`, `locked_fraction`, `autocorrelation_to_end`.
     ax : Axes, optional
         pyplot's current one by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The colors of locked_fraction and autocorrelation_to_end, by these names or in this order; the layers are then
+        pale in the color of the first.
+    label : str, optional
+        Put before each name in the legend, as in "ReCU, never flip again", to tell two plots in one Axes apart.
+    **properties
+        Properties of the two thick lines, as `matplotlib.lines.Line2D` has them.
 
     Returns
     -------
@@ -93,19 +122,26 @@ def lock_in(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Raises
     ------
     InputError
-        If a column is missing or there is no row.
+        If a column is missing, there is no row, or the palette, the label or a property does not fit.
     """
     require(data, ("layer", "epoch", "locked_fraction", "autocorrelation_to_end"))
     axes = target(ax)
     ordered = data.sort_values("epoch")
+    own = {"locked_fraction": "#08519c", "autocorrelation_to_end": "0.25"}
+    pale: Any = "#9ecae1"
+    if palette is not None:
+        own = {name: look.color for name, look in looks_of(own, palette, "statistic").items()}
+        pale = to_rgba(own["locked_fraction"], 0.3)
     for _, rows in ordered.groupby("layer", sort=False, observed=True):
-        axes.plot(rows["epoch"], rows["locked_fraction"], color="#9ecae1", linewidth=0.5, zorder=1.9)
+        axes.plot(rows["epoch"], rows["locked_fraction"], color=pale, linewidth=0.5, zorder=1.9)
     middle = ordered.groupby("epoch")[["locked_fraction", "autocorrelation_to_end"]].median()
     # Both end at 1, on the frame, where they stay whole.
-    (locked,) = axes.plot(middle.index, middle["locked_fraction"], color="#08519c", linewidth=1.8, clip_on=False)
-    (to_end,) = axes.plot(middle.index, middle["autocorrelation_to_end"], color="0.25", linestyle=DASHED, clip_on=False)
-    locked.set_label(label_of("locked_fraction"))
-    to_end.set_label(label_of("autocorrelation_to_end"))
+    looks: dict[str, dict[str, Any]] = {"locked_fraction": {"linewidth": 1.8}}
+    looks["autocorrelation_to_end"] = {"linestyle": DASHED}
+    for name, look in looks.items():
+        (line,) = axes.plot(middle.index, middle[name], color=own[name], clip_on=False, **look)
+        line.set_label(part_label(label_of(name), label))
+        restyle(line, properties)
     axes.set_ylim(min(0.0, float(middle["autocorrelation_to_end"].min())), 1.0)
     epochs(axes)
     axes.set_ylabel("share of the weights; autocorrelation")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from matplotlib.colors import LogNorm, Normalize
@@ -11,19 +11,37 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 
 from recu_analysis.analysis.vocabulary import statistic
 from recu_analysis.errors import unknown
-from recu_analysis.plots._axes import epochs, heading_of, label_of, require, target
+from recu_analysis.plots._axes import epochs, heading_of, label_of, require, restyle, target
+from recu_analysis.plots.arm_colors import color_map, looks_of
 from recu_analysis.plots.entropy import printed_minimum
 from recu_analysis.plots.palette import DASHED
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from recu_analysis.plots.arm_colors import AnyPalette
+
 _QUANTITIES: Final = ("dead_fraction", "silent_fraction", "mobility")
+# The three errors, as the legend shows them.
+_ERRORS: Final[dict[str, dict[str, Any]]] = {
+    "qe_measured": {"color": "#56b4e9", "linewidth": 0.9},
+    "qe_exact": {"color": "0.1", "linewidth": 1.4, "label": "exact (Laplace)"},
+    "qe_printed": {"color": "0.35", "linestyle": DASHED, "linewidth": 1.2, "label": "as printed (Eq. 14)"},
+}
 
 
 def heat_map(
-    data: pd.DataFrame, quantity: str, ax: Axes | None = None, *, limits: tuple[float, float] | None = None
+    data: pd.DataFrame,
+    *,
+    quantity: str,
+    ax: Axes | None = None,
+    palette: Sequence[Any] | None = None,
+    label: str | None = None,
+    limits: tuple[float, float] | None = None,
+    **properties: Any,
 ) -> Axes:
     """A quantity of every layer (rows, the first on top) and epoch (columns), with its colour bar.
 
@@ -36,8 +54,14 @@ def heat_map(
     quantity : {"dead_fraction", "silent_fraction", "mobility"}
     ax : Axes, optional
         pyplot's current one by default.
+    palette : sequence of colors, optional
+        From that of the lowest value to that of the highest, blended; the map cividis by default.
+    label : str, optional
+        The title; by default the quantity and its unit.
     limits : pair of float, optional
         Values of the darkest and the brightest colour, in the unit of the column; by default those of the data.
+    **properties
+        Properties of the image, as `matplotlib.collections.QuadMesh` has them.
 
     Returns
     -------
@@ -46,7 +70,7 @@ def heat_map(
     Raises
     ------
     InputError
-        If the quantity is unknown, a column is missing, or there is no row.
+        If the quantity is unknown, a column is missing, there is no row, or the palette or a property does not fit.
     """
     if quantity not in _QUANTITIES:
         raise unknown("quantity to draw", quantity, _QUANTITIES)
@@ -63,7 +87,8 @@ def heat_map(
     # Mobility falls with the learning rate, in a long training by orders of magnitude.
     scale = LogNorm if quantity == "mobility" and 0 < 10 * low < high else Normalize
     colors = scale(factor * low, factor * high)
-    mesh = axes.pcolormesh(ends, np.arange(len(table) + 1), factor * table, cmap="cividis", norm=colors)
+    mesh = axes.pcolormesh(ends, np.arange(len(table) + 1), factor * table, cmap=color_map(palette), norm=colors)
+    restyle(mesh, properties)
     axes.set_ylim(len(table), 0)
     axes.set_yticks(np.arange(len(table)) + 0.5, table.index)
     axes.tick_params(axis="y", length=0.0)
@@ -72,7 +97,7 @@ def heat_map(
     if step > 1:
         # Of a thinned run: what is there, not what lies between.
         axes.xaxis.set_major_locator(FixedLocator(starts.tolist(), nbins=8))
-    axes.set_title(heading_of(quantity))
+    axes.set_title(heading_of(quantity) if label is None else label)
     bar = axes.figure.colorbar(mesh, ax=axes, pad=0.02, aspect=30)
     if isinstance(colors, LogNorm):
         bar.ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,)))
@@ -82,7 +107,14 @@ def heat_map(
     return axes
 
 
-def layer_errors(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def layer_errors(
+    data: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    **properties: Any,
+) -> Axes:
     """Quantisation error over tau in units of b_hat^2: thin a layer as measured, thick the closed forms.
 
     Parameters
@@ -92,6 +124,12 @@ def layer_errors(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
         `recu_analysis.measured_tradeoff` gives them.
     ax : Axes, optional
         pyplot's current one by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The colors of qe_measured, qe_exact and qe_printed, by these names or in this order.
+    label : str, optional
+        What the legend calls the measured layers; by default their count.
+    **properties
+        Properties of the lines of the layers, as `matplotlib.lines.Line2D` has them.
 
     Returns
     -------
@@ -100,31 +138,31 @@ def layer_errors(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Raises
     ------
     InputError
-        If a column is missing or there is no row.
+        If a column is missing, there is no row, or the palette, the label or a property does not fit.
     """
     require(data, ("layer", "tau", "b", "qe_measured", "qe_exact", "qe_printed"))
     axes = target(ax)
     ordered = data.sort_values("tau")
+    looks = dict(_ERRORS)
+    if palette is not None:
+        own = looks_of(looks, palette, "error")
+        looks = {name: look | {"color": own[name].color} for name, look in looks.items()}
+    count = data["layer"].nunique()
+    legend = [Line2D([], [], **look) for look in looks.values()]
+    legend[0].set_label(f"measured ({count} layer{'s' * (count > 1)})" if label is None else label)
+    restyle(legend[0], properties)
     for _, rows in ordered.groupby("layer", sort=False, observed=True):
-        axes.plot(rows["tau"], rows["qe_measured"] / rows["b"] ** 2, color="#56b4e9", linewidth=0.6, zorder=2.1)
+        (line,) = axes.plot(rows["tau"], rows["qe_measured"] / rows["b"] ** 2, **looks["qe_measured"])
+        line.set(linewidth=0.6, zorder=2.1, label=None)
+        restyle(line, properties)
     # Over b^2 the closed forms are the same for every layer.
     one = ordered[ordered["layer"] == ordered["layer"].iloc[0]]
-    axes.plot(one["tau"], one["qe_exact"] / one["b"] ** 2, color="0.1", linewidth=1.4)
-    axes.plot(one["tau"], one["qe_printed"] / one["b"] ** 2, color="0.35", linestyle=DASHED, linewidth=1.2)
+    for name in ("qe_exact", "qe_printed"):
+        axes.plot(one["tau"], one[name] / one["b"] ** 2, **looks[name])
     printed_minimum(axes, "0.55")
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel(label_of("tau"))
     axes.set_ylabel(r"quantisation error / $\hat b^2$")
     # On white, since the line of the minimum may run behind it.
-    axes.legend(
-        handles=_error_kinds(data["layer"].nunique()), loc="upper right", frameon=True, framealpha=1.0, edgecolor="none"
-    )
+    axes.legend(handles=legend, loc="upper right", frameon=True, framealpha=1.0, edgecolor="none")
     return axes
-
-
-def _error_kinds(layers: int) -> list[Line2D]:
-    return [
-        Line2D([], [], color="#56b4e9", linewidth=0.9, label=f"measured ({layers} layer{'s' * (layers > 1)})"),
-        Line2D([], [], color="0.1", linewidth=1.4, label="exact (Laplace)"),
-        Line2D([], [], color="0.35", linestyle=DASHED, linewidth=1.2, label="as printed (Eq. 14)"),
-    ]

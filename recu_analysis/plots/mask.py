@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recu_analysis.plots._axes import require
 from recu_analysis.plots.dynamics import by_magnitude
@@ -11,10 +11,17 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from recu_analysis.plots.arm_colors import Palette
+    from recu_analysis.plots.arm_colors import AnyPalette
 
 
-def mask(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | None = None) -> Axes:
+def mask(
+    data: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    **properties: Any,
+) -> Axes:
     """Mean absolute gradient against abs(z), one line a run, with the count of signs that the clamp changes.
 
     Parameters
@@ -23,8 +30,13 @@ def mask(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | None 
         As `by_magnitude` takes it for the quantity gradient, with the columns signs_changed and signs of each run.
     ax : Axes, optional
         pyplot's current one by default.
-    palette : mapping of str to Look, optional
-        Colors and markers by label, as of `recu_analysis.plots.arm_colors.of_runs`; by order of appearance by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The color of each run, by its label or in their order; `recu_analysis.plots.arm_colors.of_runs` gives markers
+        too. By default a fixed list of colors in their order.
+    label : str, optional
+        What the legend calls the run, where the table has only one.
+    **properties
+        Properties of the lines, as `matplotlib.lines.Line2D` has them.
 
     Returns
     -------
@@ -33,10 +45,10 @@ def mask(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | None 
     Raises
     ------
     InputError
-        If a column is missing or there is no row.
+        If a column is missing, there is no row, or the palette, the label or a property does not fit.
     """
     require(data, ("run", "signs_changed", "signs"))
-    axes = by_magnitude(data, "gradient", ax, palette=palette)
+    axes = by_magnitude(data, quantity="gradient", ax=ax, palette=palette, label=label, **properties)
     counts = data.groupby("run", sort=False)[["signs_changed", "signs"]].first()
     changed, signs = int(counts["signs_changed"].sum()), int(counts["signs"].sum())
     # Above the curves: room for the legend on one side and the count on the other.

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from recu_analysis.plots._axes import require, target
+from recu_analysis.errors import InputError
+from recu_analysis.plots._axes import require, restyle, target
+from recu_analysis.plots.arm_colors import looks_of
 from recu_analysis.plots.palette import CORE, DASHED
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+    from recu_analysis.plots.arm_colors import AnyPalette
 
 # Distribution: label, colour, dashes.
 _FITS: Final[dict[str, tuple[str, str, Any]]] = {
@@ -21,7 +25,14 @@ _FITS: Final[dict[str, tuple[str, str, Any]]] = {
 }
 
 
-def score_density(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def score_density(
+    data: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    **properties: Any,
+) -> Axes:
     """Histogram of standard scores at one moment, with three fitted densities and the shape of the last.
 
     Parameters
@@ -31,6 +42,12 @@ def score_density(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
         deviation; NaN draws no line), `shape`, as `recu_analysis.analysis.scores.score_histogram` gives them.
     ax : Axes, optional
         pyplot's current one by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The colors of the fitted laplace, normal and gennorm, by these names or in this order.
+    label : str, optional
+        What the legend calls the histogram; by default it is not in the legend.
+    **properties
+        Properties of the histogram, as `matplotlib.patches.StepPatch` has them.
 
     Returns
     -------
@@ -39,28 +56,32 @@ def score_density(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Raises
     ------
     InputError
-        If a column is missing or there is no row.
+        If a column is missing, there is no row, or the palette, the label or a property does not fit.
     """
     require(data, ("left", "right", "density", "shape", *_FITS))
+    if "window" in data and data["window"].min() < data["window"].max():
+        raise InputError("the table to draw has several windows; choose one, such as table[table['window'] == 12]")
     axes = target(ax)
     ordered = data.sort_values("left")
     density = ordered["density"].to_numpy()
     edges = np.append(ordered["left"], ordered["right"].iloc[-1])
     # The lowest bar holds one weight or a few; half of it is the foot of a logarithmic scale.
     foot = 0.5 * float(density[density > 0].min())
-    axes.stairs(np.maximum(density, foot), edges, baseline=foot, fill=True, color=CORE, alpha=0.8)
+    bars = axes.stairs(np.maximum(density, foot), edges, baseline=foot, fill=True, color=CORE, alpha=0.8, label=label)
+    restyle(bars, properties)
+    own = None if palette is None else looks_of(_FITS, palette, "fitted distribution")
     middle = (edges[:-1] + edges[1:]) / 2.0
-    for name, (label, color, dashes) in _FITS.items():
+    for name, (words, color, dashes) in _FITS.items():
         # In nine digits: where a line is straight, as the Laplace is here, a machine's last bits would turn its joints.
         rounded = [float(f"{value:.9g}") for value in ordered[name]]
-        axes.plot(middle, rounded, color=color, linestyle=dashes, label=label)
+        axes.plot(middle, rounded, color=own[name].color if own else color, linestyle=dashes, label=words)
     axes.set_yscale("log")
     axes.set_ylim(foot, 3.0 * max(float(density.max()), float(ordered["laplace"].max())))
     axes.set_xlim(edges[0], edges[-1])
     axes.set_xlabel("$z$ (standard deviations)")
     axes.set_ylabel("density")
     shape = ordered["shape"].iloc[0]
-    words = "no shape fits" if np.isnan(shape) else f"shape {shape:.2f}"
-    axes.text(0.98, 0.97, words, transform=axes.transAxes, ha="right", va="top", fontsize="small")
+    text = "no shape fits" if np.isnan(shape) else f"shape {shape:.2f}"
+    axes.text(0.98, 0.97, text, transform=axes.transAxes, ha="right", va="top", fontsize="small")
     axes.legend(loc="lower center")
     return axes

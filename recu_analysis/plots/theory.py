@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from matplotlib.lines import Line2D
 
-from recu_analysis.plots._axes import heading_of, require, target
+from recu_analysis.plots._axes import by_run, heading_of, one_series, require, restyle, target
+from recu_analysis.plots.arm_colors import looks_of
 from recu_analysis.plots.entropy import MINIMUM, PRINTED_MINIMUM, printed_minimum
-from recu_analysis.plots.palette import DASHED, RUN_COLORS
+from recu_analysis.plots.palette import DASHED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pandas as pd
     from matplotlib.axes import Axes
+
+    from recu_analysis.plots.arm_colors import AnyPalette
 
 # The three errors: column, what the legend calls it, dashes and width.
 _ERRORS: Final[dict[str, tuple[str, Any, float]]] = {
@@ -46,7 +49,14 @@ _TAU: Final = r"$\tau$"
 _EQ_24: Final = {"exponential": "exponential (Eq. 24)"}
 
 
-def quantization_error(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def quantization_error(
+    data: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    **properties: Any,
+) -> Axes:
     """Quantisation error over tau for some scales: exact solid, as printed in Eq. 14 dashed (the paper's Fig. 3).
 
     Parameters
@@ -55,6 +65,12 @@ def quantization_error(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
         `tau`, `b`, `qe_exact`, `qe_printed`, as `recu_analysis.tradeoff` gives them.
     ax : Axes, optional
         pyplot's current one by default.
+    palette : mapping of float to color, or sequence of colors, optional
+        The color of each scale, by its b or in their order.
+    label : str, optional
+        What the line is called, where the table has only one scale.
+    **properties
+        Properties of the lines of the exact error, as `matplotlib.lines.Line2D` has them.
 
     Returns
     -------
@@ -63,19 +79,20 @@ def quantization_error(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Raises
     ------
     InputError
-        If a column is missing or there is no row.
+        If a column is missing, there is no row, or the palette, the label or a property does not fit.
     """
     kinds = ("qe_exact", "qe_printed")
     require(data, ("tau", "b", *kinds))
     axes = target(ax)
-    for b, rows, color in _by_scale(data):
-        _error_lines(axes, rows, kinds, color)
+    for b, rows, color in _by_scale(data, palette, label):
+        line = _error_lines(axes, rows, kinds, color)
+        restyle(line, properties)
         axes.annotate(
-            scale_label(b),
+            scale_label(b) if label is None else label,
             (1.0, rows["qe_exact"].iloc[-1]),
             (3, 0),
             textcoords="offset points",
-            color=color,
+            color=line.get_color(),
             va="center",
         )
     printed_minimum(axes, "0.35")
@@ -88,7 +105,15 @@ def quantization_error(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return axes
 
 
-def error_over_tau(data: pd.DataFrame, ax: Axes | None = None, measured: pd.DataFrame | None = None) -> Axes:
+def error_over_tau(
+    data: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    measured: pd.DataFrame | None = None,
+    **properties: Any,
+) -> Axes:
     """The three quantisation errors over tau, one colour a scale, with measured points.
 
     Parameters
@@ -97,8 +122,14 @@ def error_over_tau(data: pd.DataFrame, ax: Axes | None = None, measured: pd.Data
         `tau`, `b`, `qe_exact`, `qe_printed`, `qe_latent`, as `recu_analysis.tradeoff` gives them.
     ax : Axes, optional
         pyplot's current one by default.
+    palette : mapping of float to color, or sequence of colors, optional
+        The color of each scale, by its b or in their order.
+    label : str, optional
+        What the line is called, where the table has only one scale.
     measured : DataFrame, optional
         `tau`, `qe_measured`, as `recu_analysis.measured_tradeoff` gives them.
+    **properties
+        Properties of the lines of the exact error, as `matplotlib.lines.Line2D` has them.
 
     Returns
     -------
@@ -107,12 +138,12 @@ def error_over_tau(data: pd.DataFrame, ax: Axes | None = None, measured: pd.Data
     Raises
     ------
     InputError
-        If a column is missing or there is no row.
+        If a column is missing, there is no row, or the palette, the label or a property does not fit.
     """
     require(data, ("tau", "b", *_ERRORS))
     axes = target(ax)
-    for _, rows, color in _by_scale(data):
-        _error_lines(axes, rows, tuple(_ERRORS), color)
+    for _, rows, color in _by_scale(data, palette, label):
+        _named(_error_lines(axes, rows, tuple(_ERRORS), color), label, properties)
     _points(axes, measured, "tau", "qe_measured")
     if data["tau"].min() < PRINTED_MINIMUM < data["tau"].max():
         printed_minimum(axes, "0.35")
@@ -122,7 +153,15 @@ def error_over_tau(data: pd.DataFrame, ax: Axes | None = None, measured: pd.Data
     return axes
 
 
-def entropy_over_tau(data: pd.DataFrame, ax: Axes | None = None, measured: pd.DataFrame | None = None) -> Axes:
+def entropy_over_tau(
+    data: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    measured: pd.DataFrame | None = None,
+    **properties: Any,
+) -> Axes:
     """Entropy after ReCU (Eq. 17) over tau, one colour a scale, with measured points.
 
     Parameters
@@ -131,8 +170,14 @@ def entropy_over_tau(data: pd.DataFrame, ax: Axes | None = None, measured: pd.Da
         `tau`, `b`, `entropy`, as `recu_analysis.tradeoff` gives them.
     ax : Axes, optional
         pyplot's current one by default.
+    palette : mapping of float to color, or sequence of colors, optional
+        The color of each scale, by its b or in their order.
+    label : str, optional
+        What the line is called, where the table has only one scale.
     measured : DataFrame, optional
         `tau`, `entropy_measured`, as `recu_analysis.measured_tradeoff` gives them.
+    **properties
+        Properties of the lines, as `matplotlib.lines.Line2D` has them.
 
     Returns
     -------
@@ -141,12 +186,13 @@ def entropy_over_tau(data: pd.DataFrame, ax: Axes | None = None, measured: pd.Da
     Raises
     ------
     InputError
-        If a column is missing or there is no row.
+        If a column is missing, there is no row, or the palette, the label or a property does not fit.
     """
     require(data, ("tau", "b", "entropy"))
     axes = target(ax)
-    for _, rows, color in _by_scale(data):
-        axes.plot(rows["tau"], rows["entropy"], color=color, linewidth=1.3)
+    for _, rows, color in _by_scale(data, palette, label):
+        (line,) = axes.plot(rows["tau"], rows["entropy"], color=color, linewidth=1.3)
+        _named(line, label, properties)
     _points(axes, measured, "tau", "entropy_measured")
     axes.set_xlabel(_TAU)
     axes.set_ylabel(heading_of("entropy"))
@@ -155,9 +201,13 @@ def entropy_over_tau(data: pd.DataFrame, ax: Axes | None = None, measured: pd.Da
 
 def error_over_entropy(
     data: pd.DataFrame,
+    *,
     ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
     measured: pd.DataFrame | None = None,
     epochs: pd.DataFrame | None = None,
+    **properties: Any,
 ) -> Axes:
     """Quantisation error against entropy: every point of a line is a level tau.
 
@@ -167,11 +217,17 @@ def error_over_entropy(
         `tau`, `b`, `entropy`, `qe_exact`, `qe_printed`, `qe_latent`, as `recu_analysis.tradeoff` gives them.
     ax : Axes, optional
         pyplot's current one by default.
+    palette : mapping of float to color, or sequence of colors, optional
+        The color of each scale, by its b or in their order.
+    label : str, optional
+        What the line is called, where the table has only one scale.
     measured : DataFrame, optional
         `entropy_measured`, `qe_measured`, as `recu_analysis.measured_tradeoff` gives them.
     epochs : DataFrame, optional
         `epoch`, `b`, `entropy`, `qe_exact`: the levels of a schedule; some epochs are marked, the first and the last
         with their numbers, on the curve of the largest scale.
+    **properties
+        Properties of the lines of the exact error, as `matplotlib.lines.Line2D` has them.
 
     Returns
     -------
@@ -180,15 +236,15 @@ def error_over_entropy(
     Raises
     ------
     InputError
-        If a column is missing or there is no row.
+        If a column is missing, there is no row, or the palette, the label or a property does not fit.
     """
     require(data, ("tau", "b", "entropy", *_ERRORS))
     axes = target(ax)
-    for _, rows, color in _by_scale(data):
-        _error_lines(axes, rows, tuple(_ERRORS), color, over="entropy")
+    for _, rows, color in _by_scale(data, palette, label):
+        _named(_error_lines(axes, rows, tuple(_ERRORS), color, over="entropy"), label, properties)
     _points(axes, measured, "entropy_measured", "qe_measured")
     if epochs is not None:
-        _mark_epochs(axes, epochs)
+        _mark_epochs(axes, epochs, palette)
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel(heading_of("entropy"))
     axes.set_ylabel("quantisation error")
@@ -208,7 +264,14 @@ def tradeoff_legend(data: pd.DataFrame, measured: pd.DataFrame | None, epochs: p
     return handles
 
 
-def schedules(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def schedules(
+    data: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    **properties: Any,
+) -> Axes:
     """Quantile level over the epochs, one line a schedule.
 
     Parameters
@@ -217,6 +280,12 @@ def schedules(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
         `schedule` (name), `epoch`, `tau`.
     ax : Axes, optional
         pyplot's current one by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The color of each schedule, by its name or in their order.
+    label : str, optional
+        What the legend calls the schedule, where the table has only one.
+    **properties
+        Properties of the lines, as `matplotlib.lines.Line2D` has them.
 
     Returns
     -------
@@ -225,16 +294,17 @@ def schedules(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Raises
     ------
     InputError
-        If a column is missing or there is no row.
+        If a column is missing, there is no row, or the palette, the label or a property does not fit.
     """
     require(data, ("schedule", "epoch", "tau"))
     axes = target(ax)
-    for (name, rows), color, dashes in zip(
-        data.groupby("schedule", sort=False), cycle(RUN_COLORS), cycle(_DASHES), strict=False
+    for (name, rows, color, _), dashes in zip(
+        by_run(data, "epoch", "schedule", palette, label), cycle(_DASHES), strict=False
     ):
-        style: Any = "steps-post" if name == "step" else "default"
-        label = _EQ_24.get(str(name), str(name))
-        axes.plot(rows["epoch"], rows["tau"], color=color, linestyle=dashes, drawstyle=style, label=label)
+        style: Any = "steps-post" if (rows["schedule"] == "step").all() else "default"
+        (line,) = axes.plot(rows["epoch"], rows["tau"], color=color, linestyle=dashes, drawstyle=style)
+        line.set_label(_EQ_24.get(name, name))
+        restyle(line, properties)
     axes.set_xlim(0, data["epoch"].max())
     axes.set_xlabel(heading_of("epoch"))
     axes.set_ylabel(_TAU)
@@ -247,15 +317,29 @@ def scale_label(b: float) -> str:
     return r"$b = \sqrt{2}/2$" if math.isclose(b, math.sqrt(0.5), rel_tol=1e-3) else f"$b = {b:g}$"
 
 
-def _by_scale(data: pd.DataFrame) -> Iterator[tuple[float, pd.DataFrame, str]]:
-    for (b, rows), color in zip(data.groupby("b", sort=False), cycle(RUN_COLORS), strict=False):
-        yield float(str(b)), rows.sort_values("tau"), color
+def _by_scale(
+    data: pd.DataFrame, palette: AnyPalette | None = None, label: str | None = None
+) -> Iterator[tuple[float, pd.DataFrame, str]]:
+    scales = [(float(str(b)), rows.sort_values("tau")) for b, rows in data.groupby("b", sort=False)]
+    one_series(len(scales), label, "scale")
+    looks = looks_of([b for b, _ in scales], palette, "scale")
+    for b, rows in scales:
+        yield b, rows, looks[b].color
 
 
-def _error_lines(axes: Axes, rows: pd.DataFrame, kinds: tuple[str, ...], color: str, over: str = "tau") -> None:
+def _error_lines(axes: Axes, rows: pd.DataFrame, kinds: tuple[str, ...], color: str, over: str = "tau") -> Line2D:
+    """Draw the errors of one scale; the line of the first kind, which is the exact one."""
+    lines = []
     for kind in kinds:
         _, dashes, width = _ERRORS[kind]
-        axes.plot(rows[over], rows[kind], color=color, linestyle=dashes, linewidth=width)
+        lines += axes.plot(rows[over], rows[kind], color=color, linestyle=dashes, linewidth=width)
+    return lines[0]
+
+
+def _named(line: Line2D, label: str | None, properties: dict[str, Any]) -> None:
+    if label is not None:
+        line.set_label(label)
+    restyle(line, properties)
 
 
 def _kinds(kinds: tuple[str, ...]) -> list[Line2D]:
@@ -275,8 +359,8 @@ def _points(axes: Axes, measured: pd.DataFrame | None, x: str, y: str) -> None:
 _MARKED: Final = 7
 
 
-def _mark_epochs(axes: Axes, epochs: pd.DataFrame) -> None:
-    for _, rows, color in _by_scale(epochs):
+def _mark_epochs(axes: Axes, epochs: pd.DataFrame, palette: AnyPalette | None) -> None:
+    for _, rows, color in _by_scale(epochs, palette):
         ordered = rows.sort_values("epoch")
         chosen = ordered.iloc[np.unique(np.linspace(0, len(ordered) - 1, _MARKED).round().astype(int))]
         (marks,) = axes.plot(chosen["entropy"], chosen["qe_exact"], color=color, **_EPOCH)

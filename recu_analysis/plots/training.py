@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from recu_analysis.errors import unknown
-from recu_analysis.plots._axes import by_run, epochs, heading_of, require, target
+from recu_analysis.plots._axes import by_run, epochs, heading_of, require, restyle, target
 from recu_analysis.plots.palette import DASHED, MARKER_RIM
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from recu_analysis.plots.arm_colors import Palette
+    from recu_analysis.plots.arm_colors import AnyPalette
 
 # What an axis says of both accuracies: legends and titles tell them apart.
 _ACCURACY: Final = "top-1 accuracy (%)"
@@ -23,7 +23,14 @@ _ACCURACY: Final = "top-1 accuracy (%)"
 _START: Final = 0.15
 
 
-def accuracy(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | None = None) -> Axes:
+def accuracy(
+    data: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    **properties: Any,
+) -> Axes:
     """Training (dashed) and validation (solid) accuracy over the epochs, one colour and marker a run (Fig. 5).
 
     The accuracy axis holds everything after the first 15 % of the epochs, so that its top can be read; the
@@ -35,8 +42,13 @@ def accuracy(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | N
         One row a run and epoch: `run` (label), `epoch`, `train_top1`, `val_top1` (percent). NaN leaves a gap.
     ax : Axes, optional
         pyplot's current one by default.
-    palette : mapping of str to Look, optional
-        Colors and markers by label, as of `recu_analysis.plots.arm_colors.of_runs`; by order of appearance by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The color of each run, by its label or in their order; `recu_analysis.plots.arm_colors.of_runs` gives markers
+        too. By default a fixed list of colors in their order.
+    label : str, optional
+        What the legend calls the run, where the table has only one.
+    **properties
+        Properties of the lines of validation accuracy, as `matplotlib.lines.Line2D` has them.
 
     Returns
     -------
@@ -45,15 +57,16 @@ def accuracy(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | N
     Raises
     ------
     InputError
-        If a column is missing or there is no row.
+        If a column is missing, there is no row, or the palette, the label or a property does not fit.
     """
     require(data, ("run", "epoch", "train_top1", "val_top1"))
     axes = target(ax)
     every = max(1, round(data["epoch"].nunique() / 8))
-    for run, rows, color, marker in by_run(data, "epoch", palette=palette):
+    for run, rows, color, marker in by_run(data, "epoch", palette=palette, label=label):
         axes.plot(rows["epoch"], rows["train_top1"], color=color, linestyle=DASHED, linewidth=0.8)
         (line,) = axes.plot(rows["epoch"], rows["val_top1"], color=color, marker=marker, markevery=every, label=run)
         line.set(**MARKER_RIM)
+        restyle(line, properties)
     _limits(axes, data, ["train_top1", "val_top1"])
     epochs(axes)
     axes.set_ylabel(_ACCURACY)
@@ -64,7 +77,15 @@ def accuracy(data: pd.DataFrame, ax: Axes | None = None, *, palette: Palette | N
 _QUANTITIES: Final = ("train_top1", "val_top1", "train_loss", "val_loss")
 
 
-def curves(data: pd.DataFrame, quantity: str, ax: Axes | None = None, *, palette: Palette | None = None) -> Axes:
+def curves(
+    data: pd.DataFrame,
+    *,
+    quantity: str,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    **properties: Any,
+) -> Axes:
     """A quantity over the epochs, one line an arm, in a band from the least to the greatest of its runs.
 
     Accuracies get the axis of `accuracy`, losses a logarithmic one.
@@ -77,8 +98,13 @@ def curves(data: pd.DataFrame, quantity: str, ax: Axes | None = None, *, palette
         Per cent, or nats.
     ax : Axes, optional
         pyplot's current one by default.
-    palette : mapping of str to Look, optional
-        Colors and markers by label, as of `recu_analysis.plots.arm_colors.of_runs`; by order of appearance by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The color of each arm, by its label or in their order; `recu_analysis.plots.arm_colors.of_runs` gives markers
+        too. By default a fixed list of colors in their order.
+    label : str, optional
+        What the legend calls the arm, where the table has only one.
+    **properties
+        Properties of the lines, as `matplotlib.lines.Line2D` has them.
 
     Returns
     -------
@@ -87,14 +113,15 @@ def curves(data: pd.DataFrame, quantity: str, ax: Axes | None = None, *, palette
     Raises
     ------
     InputError
-        If the quantity is unknown, a column is missing, or there is no row.
+        If the quantity is unknown, a column is missing, there is no row, or the palette, the label or a property does
+        not fit.
     """
     if quantity not in _QUANTITIES:
         raise unknown("quantity to draw", quantity, _QUANTITIES)
     require(data, ("arm", "run", "epoch", quantity))
     axes = target(ax)
     every = max(1, round(data["epoch"].nunique() / 8))
-    for number, (arm, rows, color, marker) in enumerate(by_run(data, "epoch", "arm", palette)):
+    for number, (arm, rows, color, marker) in enumerate(by_run(data, "epoch", "arm", palette, label)):
         seeds = rows.groupby("epoch")[quantity].agg(["mean", "min", "max"])
         axes.fill_between(seeds.index, seeds["min"], seeds["max"], color=color, alpha=0.25, linewidth=0.0)
         # Arms that coincide show both their markers.
@@ -103,6 +130,7 @@ def curves(data: pd.DataFrame, quantity: str, ax: Axes | None = None, *, palette
             seeds.index, seeds["mean"], color=color, marker=marker, markevery=at, label=_named(arm, rows)
         )
         line.set(**MARKER_RIM)
+        restyle(line, properties)
     if quantity.endswith("loss"):
         _logarithmic(axes, data[quantity])
     else:

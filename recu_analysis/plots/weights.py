@@ -9,13 +9,18 @@ from matplotlib.patches import ConnectionPatch
 from matplotlib.ticker import MaxNLocator
 
 from recu_analysis.errors import InputError
-from recu_analysis.plots._axes import require, target
+from recu_analysis.plots._axes import part_label, require, restyle, target
+from recu_analysis.plots.arm_colors import looks_of
 from recu_analysis.plots.palette import CORE, DEAD, TAIL
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
+
+    from recu_analysis.plots.arm_colors import AnyPalette
 
 # From the baseline up: the dead stand on the axis, where their counts can be read.
 _STACK: Final = {
@@ -39,7 +44,14 @@ _OUTLIERS: Final = 0.02
 _NARROWEST: Final = 0.08
 
 
-def dead_weight_histogram(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def dead_weight_histogram(
+    data: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    **properties: Any,
+) -> Axes:
     """Histogram of one layer's latent weights, its tails in red, the silent part of them in full red (Fig. 2).
 
     An inset magnifies the foot of the upper tail, without its outermost 2 %. A missing count is drawn as none.
@@ -52,6 +64,12 @@ def dead_weight_histogram(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
         flipped in the window) and `dead` (tail and silent).
     ax : Axes, optional
         pyplot's current one by default.
+    palette : mapping of str to color, or sequence of colors, optional
+        The colors of dead, tail_active and core, by these names or in this order.
+    label : str, optional
+        Put before each name in the legend, as in "ReCU, core 70.0 %", to tell two plots in one Axes apart.
+    **properties
+        Properties of the bars, as `matplotlib.patches.StepPatch` has them.
 
     Returns
     -------
@@ -60,19 +78,22 @@ def dead_weight_histogram(data: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Raises
     ------
     InputError
-        If a column is missing, there is no row, or the bins do not adjoin.
+        If a column is missing, there is no row, the bins do not adjoin, or the palette or a property does not fit.
     """
     require(data, _COLUMNS)
     edges = _edges(data)
     counts = {name: data[name].fillna(0).to_numpy(dtype=np.float64) for name in _STACK}
     axes = target(ax)
-    total = _stack(axes, edges, counts)
+    colors = {name: color for name, (_, color) in _STACK.items()}
+    if palette is not None:
+        colors = {name: look.color for name, look in looks_of(_STACK, palette, "group").items()}
+    total = _stack(axes, edges, counts, colors, properties, label)
     _limits(axes, edges, total)
     axes.set_xlabel("latent weight $z$ (standard deviations of its channel)")
     axes.set_ylabel("weights")
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles[::-1], labels[::-1], loc="upper left", handlelength=0.9)
-    _inset(axes, edges, counts, total)
+    _inset(axes, edges, total, lambda inset: _stack(inset, edges, counts, colors, properties))
     return axes
 
 
@@ -84,15 +105,22 @@ def _edges(data: pd.DataFrame) -> NDArray[np.float64]:
     return np.append(left, right[-1])
 
 
-def _stack(axes: Axes, edges: NDArray[np.float64], counts: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+def _stack(
+    axes: Axes,
+    edges: NDArray[np.float64],
+    counts: dict[str, NDArray[np.float64]],
+    colors: dict[str, str],
+    properties: dict[str, Any],
+    label: str | None = None,
+) -> NDArray[np.float64]:
     """Draw the counts upon each other and return their sums a bin."""
     weights = sum(count.sum() for count in counts.values())
     height = np.zeros(len(edges) - 1)
-    for name, (label, color) in _STACK.items():
+    for name, (words, _) in _STACK.items():
         share = 100.0 * counts[name].sum() / weights if weights else 0.0
-        axes.stairs(
-            height + counts[name], edges, baseline=height, fill=True, color=color, label=f"{label} {share:.1f} %"
-        )
+        bars = axes.stairs(height + counts[name], edges, baseline=height, fill=True, color=colors[name])
+        bars.set_label(part_label(f"{words} {share:.1f} %", label))
+        restyle(bars, properties)
         height = height + counts[name]
     return height
 
@@ -113,15 +141,13 @@ def _limits(axes: Axes, edges: NDArray[np.float64], total: NDArray[np.float64]) 
     axes.set_ylim(0.0, height(wider))
 
 
-def _inset(
-    axes: Axes, edges: NDArray[np.float64], counts: dict[str, NDArray[np.float64]], total: NDArray[np.float64]
-) -> None:
-    """Magnify the foot of the upper tail, if there is one."""
+def _inset(axes: Axes, edges: NDArray[np.float64], total: NDArray[np.float64], draw: Callable[[Axes], object]) -> None:
+    """Magnify the foot of the upper tail, if there is one: `draw` draws the histogram."""
     first, last = _foot(edges, total)
     if first >= last:
         return
     inset = axes.inset_axes(_INSET)
-    _stack(inset, edges, counts)
+    draw(inset)
     inset.spines[["top", "left"]].set_visible(False)
     inset.spines["right"].set_visible(True)
     inset.yaxis.tick_right()

@@ -13,9 +13,9 @@ import pandas as pd
 from recu_analysis.analysis.histogram import score_counts_query
 from recu_analysis.analysis.layers import layer_table_query
 from recu_analysis.analysis.magnitude import bin_sums_query, means
+from recu_analysis.analysis.markup import in_unicode
 from recu_analysis.analysis.network import network_table
 from recu_analysis.analysis.query import attempt, gather, gathered
-from recu_analysis.analysis.rendering import in_unicode
 from recu_analysis.analysis.selection import window_epochs
 from recu_analysis.analysis.vocabulary import group_of, statistic
 from recu_analysis.errors import InputError

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.query import gathered
 from recu_analysis.errors import InputError
-from recu_analysis.figures import FIGURES, figure_query, write_figure
+from recu_analysis.figures import FIGURES, draw_figure, figure_query
 from recu_analysis.figures.spec import FigureSpec
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def embedded_figures(samples: Mapping[str, Sample], found: Mapping[str, Any]) ->
                 continue
             some = _some(name, runs)
             try:
-                files = write_figure(name, found[name], some, folder, command="recu-analyze report")
+                files = draw_figure(name, some, directory=folder, command="recu-analyze report", found=found[name])
             except (InputError, LookupError) as error:
                 missing.append(f"The figure {name} is left out: {error}.")
             else:

@@ -18,8 +18,9 @@ from recu_analysis.analysis.deadness import dead_weights_query
 from recu_analysis.analysis.final_windows import LONG_ENOUGH, FinalWindows, autocorrelation_query, common_final_windows
 from recu_analysis.analysis.finite import constant_query
 from recu_analysis.analysis.kinds import sides
+from recu_analysis.analysis.markup import in_unicode
 from recu_analysis.analysis.query import attempt, gather, gathered
-from recu_analysis.analysis.rendering import heading, in_unicode, of_claim
+from recu_analysis.analysis.rendering import heading, of_claim
 from recu_analysis.analysis.selection import moving_windows, select_windows
 from recu_analysis.analysis.vocabulary import statistic
 from recu_analysis.errors import InputError, RecuError

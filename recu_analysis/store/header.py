@@ -63,13 +63,18 @@ class LayerSpec:
     verified: bool | None = field(default=None, compare=False)
     differs: float = field(default=0.0, compare=False)
     in_place: bool = field(default=False, compare=False)
-    more: dict[str, Any] = field(default_factory=dict, compare=False)
+    more: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     z: str = field(default="effective", compare=False)
 
     @property
     def knows_z(self) -> bool:
         """Whether it is known of which weights zpath is."""
         return self.z in {"effective", "latent"}
+
+    @property
+    def shape_and_weights(self) -> tuple[str, int]:
+        """The shape as tables have it, such as 16x3x3x3, and the number of weights."""
+        return "x".join(map(str, self.shape)), self.weights
 
     @property
     def weights(self) -> int:
@@ -156,12 +161,12 @@ class RunHeader:
     """
 
     run_id: str
-    layers: tuple[LayerSpec, ...]
-    configuration: dict[str, Any]
-    environment: dict[str, Any]
-    quantities: dict[str, Quantity] = field(default_factory=lambda: rows_of(QUANTITIES))
+    layers: tuple[LayerSpec, ...] = field(repr=False)
+    configuration: dict[str, Any] = field(repr=False)
+    environment: dict[str, Any] = field(repr=False)
+    quantities: dict[str, Quantity] = field(default_factory=lambda: rows_of(QUANTITIES), repr=False)
     version: int = FORMAT_VERSION
-    more: dict[str, Any] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def to_json(self) -> str:
         """The text of run.json in the current format, sealed and indented."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import deque
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from recu_analysis.errors import DamagedError, NotARunError, RecuError, WindowNotFoundError
+from recu_analysis.errors import DamagedError, InputError, NotARunError, RecuError, WindowNotFoundError, kind_of_value
 from recu_analysis.store import format as names
 from recu_analysis.store.chain import chained, gap
 from recu_analysis.store.consistency import other_updates
+from recu_analysis.store.display import count, html_facts, html_rows, mark_text, plain_text
 from recu_analysis.store.header import RunHeader
 from recu_analysis.store.layer_selection import numbers_text
 from recu_analysis.store.sealing import unsealed
@@ -160,6 +162,35 @@ class Run:
             lines = read_marks(segment.folder, self.header.version)
             yield from (mark for mark in lines if mark["update"] <= in_force)
 
+    def __repr__(self) -> str:
+        name = f"{plain_text(self.label)}, " if self.label else ""
+        told = mark_text(self._last_mark())
+        size = f"{count(len(self.header.layers), 'layer')}, {count(len(self.windows), 'window')}"
+        damaged = f", {count(len(self.problems), 'problem')}" if self.problems else ""
+        return f"<Run {name}{plain_text(self.path)}: {size}{damaged}{', last mark: ' + told if told else ''}>"
+
+    def _repr_html_(self) -> str:
+        """Its layers, windows and last metrics, for a notebook."""
+        updates = [window.updates for window in self.windows]
+        facts: dict[str, Any] = {"folder": self.path, "layers": len(self.header.layers)}
+        facts |= {"windows": f"{len(self.windows)}, with {sum(updates):,} updates"}
+        facts |= {f"last {name}": value for name, value in self._last_mark().items() if value is not None}
+        facts |= {f"problem {at}": text for at, text in enumerate(self.problems[:3], start=1)}
+        layers = [(each.name, *each.shape_and_weights, each.adapter, each.verified) for each in self.header.layers]
+        columns = ["layer", "shape", "weights", "adapter", "verified"]
+        return html_facts(f"Run {self.name}", facts) + html_rows(columns, layers)
+
+    def _last_mark(self) -> dict[str, Any]:
+        """The last line of metrics; empty if there is none, or if it cannot be read."""
+        last: deque[dict[str, Any]] = deque(maxlen=1)
+        with contextlib.suppress(RecuError, OSError):
+            last.extend(self.marks())
+        return last[0] if last else {}
+
+
+#: One run: opened, or the path of its folder.
+OneRun: TypeAlias = Run | str | os.PathLike[str]
+
 
 def open_run(path: str | os.PathLike[str]) -> Run:
     """Open a run directory for reading.
@@ -180,7 +211,11 @@ def open_run(path: str | os.PathLike[str]) -> Run:
         If there is no run directory at `path`; the message says what is there instead.
     DamagedError
         If run.json cannot be read.
+    InputError
+        If `path` is not a path.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"a run is opened by the path of its folder, not by {kind_of_value(path)}")
     folder = Path(os.path.expanduser(path))  # noqa: PTH111 - keeps an unknown ~name
     try:
         _require_run(folder)
@@ -198,6 +233,25 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     problems += chain.contradictions
     # A missing window is reported once; its metrics already report it.
     return Run(folder, header, Windows(chain.windows), segments, tuple(problems or chain.missing))
+
+
+def as_run(run: OneRun) -> Run:
+    """The run of a caller, which is opened if it is a path.
+
+    Raises
+    ------
+    InputError
+        If it is neither a run nor a path.
+    StoreError
+        If there is no run directory at the path.
+    """
+    if isinstance(run, Run):
+        return run
+    if isinstance(run, str | os.PathLike):
+        return open_run(run)
+    raise InputError(
+        f"a run is given as ra.open_run returns it, or as the path of its folder, not as {kind_of_value(run)}"
+    )
 
 
 def _lost_marks(segments: Sequence[Segment], found: Sequence[Sequence[Window]]) -> Iterator[str]:
@@ -233,6 +287,8 @@ def _require_run(folder: Path) -> None:
     hint = "recu-analyze train and recu_analysis.record create run directories"
     if not folder.exists():
         raise NotARunError(f"{folder} does not exist; {hint}")
+    if folder.suffix.lower() == ".toml" and folder.is_file():
+        raise NotARunError(f"{folder} is a list of runs, not a run directory; open it with recu_analysis.open_runs")
     if not folder.is_dir():
         raise NotARunError(f"{folder} is a file, not a run directory; {hint}")
     if (folder / names.RUN_FILE).exists():

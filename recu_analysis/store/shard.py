@@ -37,10 +37,10 @@ class ShardHeader:
     last_update: int
     exact: bool
     partial: bool
-    layers: dict[str, LayerWindow]
-    digests: dict[str, str]
+    layers: dict[str, LayerWindow] = field(repr=False)
+    digests: dict[str, str] = field(repr=False)
     marks: int | None = None
-    more: dict[str, Any] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def to_metadata(self) -> dict[str, str]:
         """The sealed header as safetensors metadata."""

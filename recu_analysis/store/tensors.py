@@ -95,10 +95,10 @@ class TensorFile:
 
     path: Path
     where: str
-    metadata: dict[str, str] = field(init=False)
-    entries: dict[str, TensorEntry] = field(init=False)
+    metadata: dict[str, str] = field(init=False, repr=False)
+    entries: dict[str, TensorEntry] = field(init=False, repr=False)
     size: int = field(init=False)
-    _checked: set[str] = field(init=False, default_factory=set)
+    _checked: set[str] = field(init=False, default_factory=set, repr=False)
 
     def __post_init__(self) -> None:
         with open_for_reading(self.path, self.where) as file:

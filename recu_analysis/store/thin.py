@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import math
+import operator
+import os
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recu_analysis.errors import DamagedError, InputError, RunExistsError, WindowNotFoundError
+from recu_analysis.errors import DamagedError, InputError, RunExistsError, WindowNotFoundError, kind_of_value
 from recu_analysis.store.durable import check_room, whole_folder
 from recu_analysis.store.layer_selection import numbers_text, select_layers
 from recu_analysis.store.record import merged
-from recu_analysis.store.run import open_run
+from recu_analysis.store.run import as_run, open_run
 from recu_analysis.store.state import LayerState
 from recu_analysis.store.writer import RunWriter
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
     from recu_analysis.store.header import LayerSpec
-    from recu_analysis.store.run import Run
+    from recu_analysis.store.run import OneRun, Run
     from recu_analysis.store.window import Window
 
 #: Fields of a window's header that describe its end. `moved` has the digests of the model's weights there.
@@ -32,10 +33,10 @@ OF_THE_END = ("moved",)
 
 
 def thin(
-    run: Run,
-    windows: Iterable[int],
-    out: str | os.PathLike[str],
+    run: OneRun,
     *,
+    windows: Iterable[int],
+    output: str | os.PathLike[str],
     layers: Sequence[str] | str | None = None,
     on_window: Callable[[int], object] = lambda _: None,
 ) -> Run:
@@ -43,10 +44,10 @@ def thin(
 
     Parameters
     ----------
-    run : Run
+    run : Run or path
     windows : iterable of int
         Numbers of the windows to keep, which include the first and the last window. They keep their numbers.
-    out : str or path-like
+    output : str or path-like
         The new run directory, written completely or not at all.
     layers : str or sequence of str, optional
         Patterns of layer names; all by default.
@@ -62,23 +63,36 @@ def thin(
     Raises
     ------
     InputError
-        If the first or the last window, or a window next to a gap in the updates, is not kept.
+        If the first or the last window, or a window next to a gap in the updates, is not kept, or an argument has the
+        wrong type.
     DamagedError
         If windows of `run` are damaged.
     LayerNotFoundError, WindowNotFoundError
         If a pattern or a window does not exist.
     RunExistsError, NoRoomError, StoreError
-        If `out` exists, has too little room or cannot be written.
+        If `output` exists, has too little room or cannot be written.
     """
-    final = Path(out)
+    run = as_run(run)
+    if not isinstance(output, str | os.PathLike):
+        raise InputError(f"output must be the path of the new run directory, not {kind_of_value(output)}")
+    final = Path(output)
     specs = select_layers(run, layers)
-    groups = _groups(run, set(windows))
+    groups = _groups(run, _numbers(windows))
     if final.exists() or final.is_symlink():
         raise RunExistsError(f"{final} already exists; choose another folder for the thinned run")
     check_room(final, _bytes(groups, specs), f"the thinned run {final}")
     with whole_folder(final) as staging:
         _write(staging, run, specs, groups, on_window)
     return open_run(final)
+
+
+def _numbers(windows: Iterable[int]) -> set[int]:
+    """The numbers of windows that a caller listed; raise InputError if they are not numbers."""
+    try:
+        return {operator.index(number) for number in windows}
+    except TypeError:
+        given = kind_of_value(windows)
+        raise InputError(f"windows must be a list of numbers, such as [0, 4, 12], not {given}") from None
 
 
 def _groups(run: Run, kept: set[int]) -> list[list[Window]]:

@@ -14,7 +14,7 @@ from recu_analysis.store import format as names
 from recu_analysis.store.chain import gap, missing_before
 from recu_analysis.store.consistency import odd_flips
 from recu_analysis.store.quantities import UNION, tensors_of
-from recu_analysis.store.run import open_run, open_window
+from recu_analysis.store.run import Run, as_run, open_run, open_window
 from recu_analysis.store.sealing import load_json, seal
 from recu_analysis.store.segments import Segment, limit, missing_places, numbered, read_marks, read_segment, shards
 from recu_analysis.store.tensors import TensorFile, TornError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from recu_analysis.store.header import LayerSpec
-    from recu_analysis.store.run import Run
+    from recu_analysis.store.run import OneRun
     from recu_analysis.store.window import LayerRecord, Window
 
 #: Possible verdicts on a file. Those in DAMAGE mean that recorded data is lost.
@@ -50,37 +50,40 @@ class FileStatus:
     detail: str = ""
 
 
-def verify(path: str | os.PathLike[str]) -> pd.DataFrame:
+def verify(run: OneRun) -> pd.DataFrame:
     """Read every file of a run directory, compare every checksum, and report missing files.
 
     A recording that is still running is not damage.
 
     Parameters
     ----------
-    path : str or path-like
-        The folder that `record` made.
+    run : Run or path
+        The folder is read anew, whatever an opened run has seen of it.
 
     Returns
     -------
     DataFrame
-        One row per file: file (relative to `path`), verdict, segment, window, first_update, last_update, bytes, detail
-        (a sentence or empty; for a whole window, the updates before it that are in no window). Verdicts: whole; partial
-        (a whole window whose recording stopped before its mark); superseded (whole, but hidden by a later resumption);
-        unfinished (being written, or left by a process that died, and never part of the run); torn (cut short, or
-        longer than when it was written); damaged; missing.
+        One row per file: file (relative to the folder), verdict, segment, window, first_update, last_update, bytes,
+        detail (a sentence or empty; for a whole window, the updates before it that are in no window). Verdicts: whole;
+        partial (a whole window whose recording stopped before its mark); superseded (whole, but hidden by a later
+        resumption); unfinished (being written, or left by a process that died, and never part of the run); torn (cut
+        short, or longer than when it was written); damaged; missing. No recorded data is lost if no verdict is in
+        `DAMAGE`: torn, damaged, missing.
 
     Raises
     ------
     NotARunError
-        If there is no run directory at `path`.
+        If there is no run directory at the path.
     DamagedError
         If run.json, which describes the other files, cannot be read.
+    InputError
+        If `run` is neither a run nor a path.
     StoreError
         If the folder cannot be read.
     """
     import pandas as pd
 
-    run = open_run(path)
+    run = open_run(run.path) if isinstance(run, Run) else as_run(run)
     try:
         statuses = list(_statuses(run))
     except OSError as error:

@@ -10,6 +10,8 @@ import numpy as np
 
 from recu_analysis.errors import DamagedError, LayerNotFoundError, NotRecordedError, WindowNotFoundError, hint
 from recu_analysis.store.consistency import fits_shape, fits_window, is_negative
+from recu_analysis.store.display import count, html_facts, html_rows, plain_text
+from recu_analysis.store.layer_selection import numbers_text
 from recu_analysis.store.quantities import TABLE, UNION
 
 if TYPE_CHECKING:
@@ -41,6 +43,9 @@ class LayerRecord:
     window: Window
     spec: LayerSpec
     summary: LayerWindow
+
+    def __repr__(self) -> str:
+        return f"<LayerRecord {plain_text(self.spec.name)} of window {self.window.number}>"
 
     def __getattr__(self, name: str) -> Any:
         if "window" not in self.__dict__ or (name not in TABLE and name not in self.window.quantities):
@@ -286,7 +291,23 @@ class Window:
         return LayerRecord(self, self.specs[layer], self.header.layers[layer])
 
     def __repr__(self) -> str:
-        return f"<Window {self.number}: updates {self.first_update} to {self.last_update}>"
+        return f"<Window {self.number}: {self._updates_text}>"
+
+    def _repr_html_(self) -> str:
+        """Its updates, and what each layer was trained with in them, for a notebook."""
+        seen = "every one" if self.exact else "sampled: movement is net"
+        facts = {"updates": self._updates_text, "seen": seen, "file": self.file.path}
+        layers = []
+        for name, of_layer in self.header.layers.items():
+            size = self.specs[name].shape_and_weights if name in self.specs else ("", "")
+            layers.append((name, *size, of_layer.updates, of_layer.lr, of_layer.decay_time, of_layer.tau))
+        columns = ["layer", "shape", "weights", "updates", "sum of lr", "decay time", "tau"]
+        return html_facts(f"Window {self.number}", facts) + html_rows(columns, layers)
+
+    @property
+    def _updates_text(self) -> str:
+        none = "no updates: the weights at the start of a recording"
+        return none if self.header.is_state else f"updates {self.first_update} to {self.last_update}"
 
 
 class Windows(Sequence[Window]):
@@ -306,4 +327,5 @@ class Windows(Sequence[Window]):
         return len(self._windows)
 
     def __repr__(self) -> str:
-        return f"<{len(self)} windows>"
+        numbers = [window.number for window in self]
+        return f"<{count(len(self), 'window')}{': ' + numbers_text(numbers) if numbers else ''}>"

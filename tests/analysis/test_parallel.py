@@ -93,8 +93,9 @@ def test_processes_see_the_windows_that_the_first_one_saw(three, tmp_path):
 
 
 def test_no_process_is_no_number_of_them():
-    with pytest.raises(InputError, match="needs at least 1 process, not 0"), processes(0):
-        pass
+    for count, fact in [(0, "needs at least 1 process, not 0"), ("4", "not str '4'"), (2.0, "not float 2.0")]:
+        with pytest.raises(InputError, match=fact), processes(count):
+            pass
 
 
 SLOW = """

@@ -7,22 +7,20 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
+from recu_analysis.analysis.markup import Surroundings, in_mathtext, in_unicode
 from recu_analysis.analysis.rendering import (
     FORMATS,
     Column,
-    aligned,
     count,
     estimate,
+    explanations,
     fitting,
     heading,
-    in_mathtext,
-    in_unicode,
     laid_out,
     number,
     of_claim,
     printable,
     render,
-    shorten,
     shown,
     with_interval,
 )
@@ -51,8 +49,8 @@ COLUMNS = (
 def test_text_has_the_headings_and_the_room_of_its_columns():
     assert render(TABLE, "table", COLUMNS).splitlines() == [
         "layer    n seen mob.      95 %",
-        "a_b      9  yes 1.23 1.00 1.50",
-        "c     1200   no    -         -",
+        "a_b      9 yes  1.23 1.00 1.50",
+        "c     1200 no      -         -",
     ]
 
 
@@ -67,26 +65,19 @@ def test_csv_and_json_hold_what_the_table_holds():
     assert second == {"layer": "c", "weights": 1200, "exact": False} | dict.fromkeys(TABLE.columns[3:])
 
 
-def test_latex_is_booktabs_with_labels_units_and_intervals():
-    assert render(TABLE, "latex").splitlines() == [
-        r"\begin{tabular}{lrlr}",
-        r"\toprule",
-        r"layer & weights & exact & mobility ($10^{-3}$ std per update) \\",
-        r"\midrule",
-        r"a\_b & 9 & yes & 1.23 (1.00 to 1.50) \\",
-        r"c & 1200 & no & -- \\",
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
+AROUND = Surroundings("Mobility of a|b.", "tab:mobility", ["windows 1:2", "|z| <b>"])
 
 
-def test_markdown_has_a_line_a_row():
-    assert render(TABLE, "markdown", COLUMNS).splitlines() == [
+def test_markdown_has_a_line_a_row_and_its_notes_below():
+    lines = [
         "| layer | weights | exact | mobility (10⁻³ std per update) |",
-        "| --- | ---: | --- | ---: |",
+        "| :--- | ---: | :--- | ---: |",
         r"| a\_b | 9 | yes | 1.23 (1.00 to 1.50) |",
         "| c | 1200 | no | - |",
     ]
+    assert render(TABLE, "markdown", COLUMNS).splitlines() == lines
+    notes = ["", r"- Mobility of a\|b.", "- windows 1:2", r"- \|z\| &lt;b&gt;"]
+    assert render(TABLE, "markdown", COLUMNS, AROUND).splitlines() == lines + notes
 
 
 class Cells(HTMLParser):
@@ -112,6 +103,9 @@ def test_html_is_a_table():
     assert found.cells[:4] == ["layer", "weights", "exact", "mobility (10⁻³ std per update)"]
     assert found.cells[4:8] == ["a_b", "9", "yes", "1.23 (1.00 to 1.50)"]
     assert found.tags == {"table", "thead", "tbody", "tr", "th", "td"}
+    text = render(TABLE, "html", COLUMNS, AROUND)
+    assert "<caption>Mobility of a|b.</caption>" in text
+    assert text.splitlines()[-2:] == ["<p>windows 1:2</p>", "<p>|z| &lt;b&gt;</p>"]
 
 
 @pytest.mark.parametrize("where", ["cell", "heading"])
@@ -121,7 +115,7 @@ def test_names_from_runs_are_escaped(where):
     assert all("\x1b" not in each for each in (text, latex, markdown, page))
     assert len(text.splitlines()) == 2
     assert len(latex.splitlines()) == 7
-    shown_name = r"a\_b\&" if where == "cell" else r"a b\&"
+    shown_name = r"a\_b\&" if where == "cell" else r"a \\ b\&"  # a long heading is broken at its spaces
     assert shown_name + r"\textless{}script\textgreater{}\textbar{}\$x\textasciicircum{}2\$\textbackslash{}" in latex
     assert len(markdown.splitlines()) == 3
     assert r"&lt;script&gt;\|\$x^2\$\\%#{\~}\`\*\[l\](u)\\n\\x1b\[31m |" in markdown
@@ -189,15 +183,44 @@ def test_missing_numbers_are_dashes():
     assert number(NAN, ".2f") == "-"
 
 
-def test_long_names_keep_both_ends():
-    assert shorten("model.encoder.layer.11.attention.query", 20) == "model.e…ention.query"
-    assert shorten("short", 5) == "short"
+def test_a_column_is_as_wide_as_its_heading_and_texts_are_set_to_the_left():
+    names = pd.DataFrame(
+        {"layer": ["a_b", "层"], "shape": ["3x3", "16x3"], "windows": ["8:13", "-"], "mobility": [1e-3, NAN]}
+    )
+    columns = [Column(name, meaning="m") for name in ("layer", "shape", "windows")]
+    assert laid_out(names, [*columns, Column("mobility", "mobility*", 4)]).lines() == [
+        "layer shape windows mobility*",
+        "a_b   3x3   8:13         1.00",
+        "层    16x3  -               -",
+    ]
 
 
-def test_a_column_is_as_wide_as_its_heading():
-    names, rows, widths = laid_out(TABLE, (Column("layer"), Column("mobility", "mobility*", 4)))
-    assert (names, rows[0], widths) == (["layer", "mobility*"], ["a_b", "1.23"], [5, 9])
-    assert aligned(names, rows, widths)[1] == "a_b        1.23"
+def test_columns_of_a_group_stand_under_its_name():
+    table = pd.DataFrame({name: [0.5] for name in ("layer", "mobility_tail", "mobility_core", "silent_fraction_tail")})
+    columns = [Column("layer", width=5), *(Column(name, width=4) for name in table.columns[1:])]
+    assert laid_out(table, columns).lines() == [
+        "       mobility % silent",
+        "layer tail core     tail",
+        "  0.5  500  500     50.0",
+    ]
+
+
+def test_a_column_is_explained_under_the_heading_that_is_shown():
+    columns = (
+        Column("autocorrelation"),
+        Column("mobility_tail", ends=9),
+        Column("silent_fraction_core"),
+        Column("autocorrelation"),
+        Column("qe_exact", "exact", group="QE", meaning="An error."),
+        Column("not in the vocabulary"),
+    )
+    assert explanations(columns) == [
+        "ac (cosine): The cosine of z at the start and at the end of the windows, over a layer.",
+        "mobility tail (10^-3 std per update): Mean |change of z| in one update, over the weights of the tail.",
+        "% silent core: Of the weights of the core, those that did not flip in the window.",
+        "QE exact: An error.",
+        "95 %: The 95 % interval of the column before.",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import pytest
 import recu_analysis as ra
 from recu_analysis.analysis.differences import curves
 from recu_analysis.analysis.mask import gradients, signs_changed
-from recu_analysis.analysis.run_arguments import as_run, as_runs
+from recu_analysis.analysis.run_arguments import as_runs
 from recu_analysis.errors import InputError, NotARunError
+from recu_analysis.store.run import as_run
 from recu_analysis.testing import synthetic_run
 from tests.messages import says
 

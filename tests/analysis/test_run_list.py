@@ -112,3 +112,13 @@ def test_a_list_that_is_not_there_is_said(folder):
         ra.open_runs(folder / "none.toml")
     with pytest.raises(InputError, match=r"lists.* is no file; a list of runs has"):
         ra.open_runs(folder)
+
+
+def test_a_run_and_what_is_no_path_are_told_from_a_list(folder):
+    for given, fact in [
+        (folder / "runs/a", "run directory.*open_run"),
+        (None, "not by None"),
+        ([folder], "not by a list"),
+    ]:
+        with pytest.raises(InputError, match=fact):
+            ra.open_runs(given)

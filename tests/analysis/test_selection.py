@@ -33,7 +33,7 @@ def test_windows_are_chosen_by_number_half_open_with_open_ends(run):
 
 
 def test_numbers_that_a_thinned_run_does_not_have_are_passed_over(run, tmp_path):
-    thinned = thin(run, [0, 2, 4], tmp_path / "thinned")
+    thinned = thin(run, windows=[0, 2, 4], output=tmp_path / "thinned")
     assert [str(span_of(thinned, text)) for text in ("1:", ":4", "1:3", "2:5")] == ["2:5", "0:3", "2:3", "2:5"]
     with pytest.raises(WindowNotFoundError) as error:
         span_of(thinned, "3:4")

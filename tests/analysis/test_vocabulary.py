@@ -6,6 +6,7 @@ import pytest
 
 import recu_analysis as ra
 from recu_analysis.analysis.compare import compare, over_seeds
+from recu_analysis.analysis.deadness import with_totals
 from recu_analysis.analysis.differences import curves, layer_differences
 from recu_analysis.analysis.vocabulary import GROUPS, SPREADS, STATISTICS, group_of, is_known, statistic
 from recu_analysis.errors import InputError
@@ -21,7 +22,7 @@ def columns(run, tmp_path_factory):
     tables = (
         ra.layer_table(run),
         ra.layer_table(run, network=True),
-        ra.dead_weights(run),
+        with_totals(ra.dead_weights(run)),
         ra.tails(run),
         ra.by_magnitude(run),
         ra.flip_table(run),

@@ -40,7 +40,7 @@ def test_a_weight_by_another_name_is_listed_and_refused_with_what_to_do():
     *row, why = table.iloc[3].tolist()
     assert row == ["4", "2x4", False, ""]
     says(why, "kernel, not weight", '@adapter("mine", Unusual, weight="kernel")')
-    assert find_binary_layers(model, ["3"])["why"][3] == "not selected by layers="
+    assert find_binary_layers(model, layers=["3"])["why"][3] == "not selected by layers="
     with pytest.raises(InputError) as caught:
         binary_layers(model, ["4"])
     assert str(caught.value).endswith(f" 4: {why}")
@@ -76,22 +76,52 @@ def test_shared_weights_are_taken_once():
     assert [layer.name for layer in binary_layers(model)] == ["1", "3"]
 
 
-def test_no_binary_layer_lists_what_was_seen():
+class Signed(nn.Linear):
+    """A class of the user's own, which no adapter knows."""
+
+
+def test_no_binary_layer_names_the_classes_and_what_to_do_on_one_screen():
+    model = nn.Sequential(nn.Linear(2, 3), *(Signed(3, 3) for _ in range(40)), nn.Linear(3, 2))
     with pytest.raises(NoBinaryLayersError) as caught:
-        find_binary_layers(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))
-    says(str(caught.value), "no binary layer", "Sequential", "0: Linear", "layers=")
+        binary_layers(model)
+    text = str(caught.value)
+    says(text, "no binary layer", "Sequential", "Signed (1 and 39 more)", "Linear (0 and 1 more)")
+    says(text, "layers=['1']", '@ra.adapter("mine", Signed)')
+    assert len(text) < 4 * 80
+    table = find_binary_layers(model)
+    assert len(table) == 42
+    assert not table["binary"].any()
+    assert table["why"][1] == "Signed is not known to be binary"
 
 
-def test_a_model_without_weights_says_so():
-    with pytest.raises(NoBinaryLayersError, match="which has no module with a weight"):
-        find_binary_layers(nn.ReLU())
+def test_a_model_without_weights_says_so_and_has_an_empty_table():
+    with pytest.raises(NoBinaryLayersError, match="no module with a weight"):
+        binary_layers(nn.ReLU())
+    assert find_binary_layers(nn.ReLU()).columns.tolist() == ["name", "shape", "binary", "adapter", "why"]
+    for wrong in (None, "model", [nn.ReLU()]):
+        with pytest.raises(InputError, match=r"must be a torch\.nn\.Module"):
+            find_binary_layers(wrong)
 
 
 def test_a_pattern_without_a_match_is_refused():
     with pytest.raises(InputError, match=r"'layer9\*'.*0: Conv2d"):
         binary_layers(small(), ["3", "layer9*"])
+    assert [layer.name for layer in binary_layers(small(), "3")] == ["3"]
 
 
 def test_double_precision_is_kept():
     assert binary_layers(small().double())[0].spec.dtype == "float64"
     assert binary_layers(small().to(torch.bfloat16))[0].spec.dtype == "float32"
+
+
+def test_a_layer_with_the_authors_sign_of_zero_is_taken_unless_a_weight_has_that_state():
+    model = nn.Sequential(BinaryLinear(4, 3, zero="authors"), BinaryLinear(4, 3))
+    assert [layer.name for layer in binary_layers(model)] == ["0", "1"]
+    with torch.no_grad():
+        model[0].weight[1] = 0.5
+        model[1].weight[1] = 0.5
+    assert [layer.name for layer in binary_layers(model)] == ["1"]
+    with pytest.raises(InputError) as caught:
+        binary_layers(model, ["0"])
+    says(str(caught.value), "zero='authors' makes 4 of its binary weights 0")
+    assert [layer.name for layer in binary_layers(model.to("meta"))] == ["0", "1"]

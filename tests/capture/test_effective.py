@@ -220,7 +220,7 @@ def test_signs_alone_have_no_distance_so_that_z_stays_that_of_the_latent_weight(
 def test_what_recordings_say_of_z_goes_with_them(tmp_path):
     run, _ = recorded(tmp_path / "run", rotated)
     assert json.loads((run.path / "run.json").read_text())["layers"][0]["z"] == "effective"
-    made = thin(run, [0, 3], tmp_path / "thin")
+    made = thin(run, windows=[0, 3], output=tmp_path / "thin")
     assert made.header.layers[0].knows_z
     plain, _ = recorded(tmp_path / "plain", lambda layer: WeightTransform())
     assert "z" not in json.loads((plain.path / "run.json").read_text())["layers"][0]
@@ -239,7 +239,7 @@ def test_the_zpath_of_a_run_that_does_not_say_whose_it_is_counts_for_nothing(tmp
     assert table.loc["odd", ["silent_fraction_tail", "autocorrelation", "dead_fraction"]].notna().all()
     with pytest.raises(NotRecordedError, match=r"'still'.*zpath"):
         ra.dead_weights(run, criterion="still", windows=window)
-    made = thin(run, [0, 6], tmp_path / "thin", layers=["odd"])
+    made = thin(run, windows=[0, 6], output=tmp_path / "thin", layers=["odd"])
     assert not made.header.layers[0].knows_z
     assert set(verify(made.path)["verdict"]) <= {"whole", "partial"}
     done = run_cli("dead-weights", tmp_path / "run", "--windows", "2:7")

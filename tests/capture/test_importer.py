@@ -52,8 +52,8 @@ def leftovers(folder):
 def test_a_folder_becomes_a_run_with_net_movement(series, tmp_path):
     folder, weights = series
     made = import_checkpoints([folder], tmp_path / "run")
-    assert [path.name for path in made.checkpoints] == [f"epoch{epoch}.pth.tar" for epoch in (9, 10, 11)]
-    assert (made.layers, made.numbered_by) == (1, "epoch")
+    assert made.configuration["imported"] == [f"epoch{epoch}.pth.tar" for epoch in (9, 10, 11)]
+    assert (len(made.layers), made.configuration["update_numbers"]) == (1, "epoch")
     run = open_run(tmp_path / "run")
     assert [(w.number, w.first_update, w.last_update, w.exact) for w in run.windows] == [
         (0, 10, 9, False),
@@ -108,7 +108,7 @@ def test_order_is_natural_and_the_files_numbers_go_first(tmp_path):
         save(tmp_path / name, network(epoch), epoch=epoch)
     files = [str(tmp_path / "b*.pt")]
     assert [path.name for path in checkpoint_files(files)] == ["b9.pt", "b10.pt"]
-    assert [path.name for path in import_checkpoints(files, tmp_path / "run").checkpoints] == ["b10.pt", "b9.pt"]
+    assert import_checkpoints(files, tmp_path / "run").configuration["imported"] == ["b10.pt", "b9.pt"]
     assert sorted(map(Path, ["e2/w1", "e10/w1", "e2/w10", "e2/w9"]), key=natural) == [
         *map(Path, ["e2/w1", "e2/w9", "e2/w10", "e10/w1"])
     ]
@@ -129,14 +129,14 @@ def test_what_numbers_the_windows(tmp_path, entries, numbers, kind):
     for at, own in enumerate(entries):
         save(tmp_path / f"c{at}.pth", network(at), **own)
     made = import_checkpoints([tmp_path], tmp_path / "run")
-    assert made.numbered_by == kind
+    assert made.configuration["update_numbers"] == kind
     assert [window.last_update for window in open_run(tmp_path / "run").windows] == numbers
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".pth.tar", ".th", ".ckpt"])
 def test_all_suffixes_are_read_in_a_folder(tmp_path, suffix):
     save(tmp_path / f"a{suffix}", network())
-    assert import_checkpoints([tmp_path], tmp_path / "run").layers == 1
+    assert len(import_checkpoints([tmp_path], tmp_path / "run").layers) == 1
 
 
 def test_safetensors_are_read_with_their_numbers(tmp_path):
@@ -144,7 +144,7 @@ def test_safetensors_are_read_with_their_numbers(tmp_path):
         tensors = {name: value.contiguous() for name, value in network(step).state_dict().items()}
         save_file(tensors, tmp_path / f"step{step}.safetensors", metadata={"global_step": str(step)})
     made = import_checkpoints([tmp_path], tmp_path / "run")
-    assert made.numbered_by == "global_step"
+    assert made.configuration["update_numbers"] == "global_step"
     assert [window.last_update for window in open_run(tmp_path / "run").windows] == [20, 100]
 
 
@@ -226,7 +226,7 @@ def test_what_cannot_be_named(tmp_path):
             "weight, bias.*adapter 'rbnn'",
         ),
         ({"layers": ["0"], "adapter": "recu-analysis"}, InputError, "adapter 'recu-analysis'"),
-        ({"adapter": "ir-net"}, InputError, "'ir-net'.*--layer"),
+        ({"adapter": "ir-net"}, InputError, "name the layers.*'ir-net'"),
     ]
     for options, kind, text in cases:
         with pytest.raises(kind, match=text):

@@ -197,7 +197,7 @@ def test_layers_without_a_gradient_add_nothing(tmp_path):
 @pytest.mark.parametrize("quantities", [(), ("path", "ema"), ("zpath", "flip_times", "grad", "ema")])
 def test_a_thinned_run_keeps_what_the_run_kept(tmp_path, quantities):
     run, _ = record(tmp_path / "run", quantities)
-    thinned = thin(run, [0, 3], tmp_path / "thin")
+    thinned = thin(run, windows=[0, 3], output=tmp_path / "thin")
     assert thinned.header.quantities == run.header.quantities
     assert set(verify(thinned.path)["verdict"]) == {"whole"}
     got, wanted = trajectory(thinned.windows[1]["3"]), merged(run.windows[1:], "3")

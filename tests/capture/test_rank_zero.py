@@ -131,7 +131,7 @@ def test_the_other_process_counts_the_same_updates_and_writes_nothing(two_ranks)
 
 
 def test_a_model_that_cannot_be_recorded_is_refused_in_every_process(two_ranks):
-    assert all("no binary layer was recognised in Linear" in (two_ranks / f"{rank}.txt").read_text() for rank in (0, 1))
+    assert all("no binary layer was recognized in Linear" in (two_ranks / f"{rank}.txt").read_text() for rank in (0, 1))
 
 
 @pytest.mark.parametrize(

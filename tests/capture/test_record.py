@@ -47,7 +47,7 @@ def test_optimizers_that_cannot_be_told_apart_are_refused(tmp_path):
         ra.record(model, [optimizer, sgd(model)], tmp_path / "run")
     with pytest.raises(InputError, match=r"optimizer.*not generator"):
         ra.record(model, model.parameters(), tmp_path / "run")
-    with pytest.raises(InputError, match="model, not NoneType"):
+    with pytest.raises(InputError, match=r"model must be.*not None"):
         ra.record(None, optimizer, tmp_path / "run")
     with pytest.raises(InputError, match=r"resume.*not '3'"):
         ra.record(model, optimizer, tmp_path / "run", resume="3")

@@ -16,6 +16,7 @@ from recu_analysis.errors import InputError, RecorderError, RunExistsError
 from recu_analysis.nn import BinaryConv2d, BinaryLinear, build_network
 from recu_analysis.training.data import batches, load_dataset
 from tests.capture.plain_loops import assert_recorded, assert_same_windows, sgd, step, tiny
+from tests.messages import says
 
 UPDATES = 50
 
@@ -371,3 +372,13 @@ def test_marks_without_updates_log_and_write_no_window(tmp_path):
     for call in (recorder.mark, recorder.flush, recorder.state_dict):
         with pytest.raises(RecorderError, match="the recording is closed; call"):
             call()
+
+
+def test_a_recorder_shows_where_it_stands_in_one_line_and_in_html(tmp_path):
+    model = tiny()
+    with ra.record(model, sgd(model), tmp_path / "<run>") as recorder:
+        says(repr(recorder), "<Recorder ", "<run>: 2 layers, update 0, recording>")
+        says(recorder._repr_html_(), "&lt;run&gt;", "recording", "<td>8x12</td>")
+    says(repr(recorder), "closed")
+    with pytest.raises(InputError, match="run_dir is the path"):
+        ra.record(model, sgd(model), None)

@@ -203,6 +203,6 @@ def test_weights_of_several_parameters_have_no_latent_one():
 
 
 def test_layers_not_asked_for_say_so():
-    table = find_binary_layers(nn.Sequential(BinaryLinear(6, 4), nn.Linear(4, 2)), ["1"])
+    table = find_binary_layers(nn.Sequential(BinaryLinear(6, 4), nn.Linear(4, 2)), layers=["1"])
     says(table["why"][0], "not selected by layers=")
     says(table["why"][1], "selected by layers=", "plain sign")

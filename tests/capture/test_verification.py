@@ -115,7 +115,7 @@ def test_a_layer_that_uses_other_states_is_refused(tmp_path, name):
         train(tmp_path / "watched", model, batch, layers=layers)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)), "no update was made"
     says(ra.open_run(tmp_path / "watched").problems[0], "refused", "layer '0'")
-    table = ra.find_binary_layers(model, layers, example=batch)
+    table = ra.find_binary_layers(model, layers=layers, example=batch)
     assert table["verified"].tolist() == [False]
     good = nn.Sequential(BinaryLinear(24, 4))
     run = train(tmp_path / "watched", good, torch.randn(4, 24))
@@ -479,7 +479,7 @@ def test_a_binary_layer_is_verified_or_not_seen(tmp_path, name):
     model, batch = model_of(cls)
     if issubclass(cls, nn.Conv2d) and name.startswith("transposed"):
         batch = torch.randn(2, 3, 5, 5)
-    assert ra.find_binary_layers(model, ["0"], example=batch)["verified"].tolist() == [seen]
+    assert ra.find_binary_layers(model, layers=["0"], example=batch)["verified"].tolist() == [seen]
     run = train(tmp_path / "run", model, batch, layers=["0"])
     assert run.header.layers[0].verified == bool(seen)
 
@@ -489,18 +489,18 @@ def test_weights_without_states_prove_nothing(start):
     model, batch = model_of(kind("Mine", nn.Linear, lambda weight: weight))
     with torch.no_grad():
         start(model[0].weight)
-    assert ra.find_binary_layers(model, ["0"], example=batch)["verified"].tolist() == [None]
+    assert ra.find_binary_layers(model, layers=["0"], example=batch)["verified"].tolist() == [None]
 
 
 def test_low_precision_hides_no_other_signs():
     torch.manual_seed(0)
     for used in (centered, partial(twn, share=0.05)):
         model = nn.Sequential(kind("Mine", nn.Linear, used)(1024, 64)).bfloat16()
-        table = ra.find_binary_layers(model, ["0"], example=torch.randn(2, 1024).bfloat16())
+        table = ra.find_binary_layers(model, layers=["0"], example=torch.randn(2, 1024).bfloat16())
         assert table["verified"].tolist() == [False]
     rounded = nn.Sequential(kind("Mine", nn.Linear, plain)(256, 256)).bfloat16()
     rounded[0].weight.data = torch.distributions.Laplace(0.0, 0.03).sample((256, 256)).bfloat16()
-    table = ra.find_binary_layers(rounded, ["0"], example=torch.randn(2, 256).bfloat16())
+    table = ra.find_binary_layers(rounded, layers=["0"], example=torch.randn(2, 256).bfloat16())
     assert table["verified"].tolist() == [True], "adding and subtracting the weight leaves its rounding"
 
 
@@ -512,7 +512,7 @@ def test_an_effective_weight_in_another_order_is_refused():
 
     ra.adapter("in-out", InOut)(lambda module: module.weight.t())
     with pytest.raises(NoBinaryLayersError, match=r"shape 8x6.*shape 6x8"):
-        ra.find_binary_layers(nn.Sequential(InOut()))
+        binary_layers(nn.Sequential(InOut()))
 
 
 def test_copies_and_saved_models_have_hooks_without_effect(tmp_path):

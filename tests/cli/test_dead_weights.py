@@ -23,21 +23,27 @@ def test_it_fits_80_columns_and_explains_itself(trained_run):
     says(lines[1], "last half", "autocorrelation", "1/2", "(0.")
     assert sum(line.startswith("layer") and "conv" in line for line in lines) == 18
     assert any(line.startswith("all ") and "267264" in line for line in lines)
+    says(done.stdout, "% silent tail: Of the weights of the tail", "mobility core (10^-3 std per update): ")
+    assert "Of the weights" not in run_cli("dead-weights", trained_run, "--quiet").stdout
     assert any(line.startswith("dead (tail-silent): ") for line in lines)
     assert any(line.startswith("T = ") and "weight decay" in line and "momentum" in line for line in lines)
-    assert "too short" in lines[-1]
+    assert "too short" in " ".join(lines)
 
 
 def test_the_same_numbers_in_every_format(trained_run, tmp_path):
     rows = json.loads(run_cli("dead-weights", trained_run, "--format", "json", "--layer", "layer2.*").stdout)
-    assert len(rows) == 6
+    assert [row["row"] for row in rows] == ["layer"] * 6 + ["total"]
+    assert rows[-1]["dead"] == sum(row["dead"] for row in rows[:-1])
+    assert rows[-1]["updates"] == rows[0]["updates"]
+    assert isinstance(rows[0]["first_window"], int)
     text = run_cli("dead-weights", trained_run, "--layer", "layer2.*").stdout
     assert f"{100 * rows[0]['silent_fraction']:.1f}" in text
     output = tmp_path / "table.csv"
     done = run_cli("dead-weights", trained_run, "--format", "csv", "-o", output)
     assert done.stdout == ""
-    assert output.read_text().splitlines()[0].startswith("layer,weights,first_window")
-    assert "\\bottomrule" in run_cli("dead-weights", trained_run, "--format", "latex").stdout
+    assert output.read_text().splitlines()[0].startswith("row,layer,weights,first_window")
+    latex = run_cli("dead-weights", trained_run, "--format", "latex").stdout
+    says(latex, r"\caption{Dead latent weights of run", r"\label{tab:dead-weights-run}", "\\midrule\nall & 267264")
 
 
 @pytest.mark.parametrize(
@@ -112,10 +118,15 @@ def test_weights_that_were_no_numbers_for_a_while_are_told(tmp_path):
     says(run_cli("dead-weights", path).stderr, "Warning: layer a", "for a while", "windows 1:2", "30 weights in all")
 
 
-def test_long_layer_names_are_shortened_and_still_fit(tmp_path):
-    name = "model.encoder.layer.11.attention.self.query"
-    path = synthetic_run(tmp_path / "run", {name: random_walk((4, 30), 4)}).path
-    done = run_cli("dead-weights", path)
-    assert max(map(len, done.stdout.splitlines())) <= 80
-    assert "…" in done.stdout
-    assert json.loads(run_cli("dead-weights", path, "--format", "json").stdout)[0]["layer"] == name
+@pytest.mark.parametrize("command", ["dead-weights", "updates", "fit"])
+def test_long_layer_names_stay_distinct_on_a_terminal_and_whole_in_a_pipe(tmp_path, command):
+    names = [f"model.encoder.layer.{at}.attention.self.query_projection" for at in (10, 11, 20)]
+    path = synthetic_run(tmp_path / "run", {name: random_walk((4, 30), 4) for name in names}).path
+    lines = run_cli(command, path, terminal=80).stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "all names in the first column begin with model.encoder.layer." in lines
+    at = next(at for at, line in enumerate(lines) if line.startswith("layer "))
+    assert len({line.split()[0] for line in lines[at + 1 : at + 4]}) == 3
+    assert [line.split()[0] for line in run_cli(command, path).stdout.splitlines() if line.startswith("model")][
+        :3
+    ] == names

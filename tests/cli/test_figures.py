@@ -15,6 +15,7 @@ from tests.messages import says
 def test_figures_are_listed():
     rows = [line.split(maxsplit=1) for line in run_cli("figures", "--list").stdout.splitlines()]
     says(dict(rows)["fig3"], "error", "Fig. 3")
+    assert max(map(len, run_cli("figures", "--list", terminal=60).stdout.splitlines())) <= 60
 
 
 def test_what_is_named_is_drawn_and_what_needs_runs_is_left_out(tmp_path):

@@ -41,7 +41,7 @@ def test_it_says_what_it_made_and_what_is_missing_in_it(imported):
         ("info", ["sampled from checkpoints"]),
         ("dead-weights", ["sampled from checkpoints", "flips"]),
         ("updates", ["sampled from checkpoints", "net"]),
-        ("flips", ["Sampled from checkpoints", "flips"]),
+        ("flips", ["sampled from checkpoints", "flips"]),
         ("claims", ["cannot tell"]),
     ],
 )

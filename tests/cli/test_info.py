@@ -12,6 +12,14 @@ def test_it_says_what_a_run_is(trained_run):
     says(done.stdout, "18 binary, 267264 weights", "3, numbers 0 to 2", "12, up to number 12", "exact: every update")
 
 
+def test_long_values_go_on_below_themselves_on_a_terminal_only(trained_run):
+    lines = run_cli("info", trained_run, terminal=60).stdout.splitlines()
+    assert max(map(len, lines)) <= 60
+    (versions,) = [line for line in run_cli("info", trained_run).stdout.splitlines() if line.startswith("versions ")]
+    assert "torch" in versions
+    assert "numpy" in versions
+
+
 def test_damage_makes_the_exit_code(damaged_path):
     assert run_cli("info", damaged_path).exit_code == 1
 

@@ -13,19 +13,19 @@ from tests.messages import says
 
 
 def test_layers_of_a_network_by_name_fit_80_columns():
-    done = run_cli("layers", "reactnet18")
+    done = run_cli("layers", "reactnet18", "--quiet", terminal=80)
     assert done.exit_code == 0
     assert done.stderr == ""
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 80
-    assert lines[0].split() == ["name", "shape", "weight", "binary", "why"]
+    assert lines[0].split() == ["name", "shape", "weights", "binary", "why"]
     assert lines[1].split()[:5] == ["conv", "64x3x7x7", "9408", "no", "first"]
     assert sum(" yes " in line for line in lines) == 16
     says(lines[-1], "16 of 21 layers", "10985472 of 11172032 weights", "98.3 %")
 
 
 def test_layers_of_a_checkpoint_and_what_it_says_of_itself(saved_networks):
-    done = run_cli("layers", saved_networks / "model_best.pth.tar")
+    done = run_cli("layers", saved_networks / "model_best.pth.tar", "--quiet", terminal=80)
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 80
@@ -35,7 +35,7 @@ def test_layers_of_a_checkpoint_and_what_it_says_of_itself(saved_networks):
 
 def test_a_checkpoint_that_says_little_of_itself(tmp_path):
     torch.save({"state_dict": {"a.weight": torch.ones(2, 3), "a.tau": torch.ones(3)}}, tmp_path / "a.pth")
-    done = run_cli("layers", tmp_path / "a.pth")
+    done = run_cli("layers", tmp_path / "a.pth", "--quiet")
     assert done.exit_code == 0
     says(done.stdout.splitlines()[0], "checkpoint", "nothing")
     says(done.stdout.splitlines()[-1], "0 of 1 layers", "0 of 6 weights", "0.0 %")
@@ -64,13 +64,13 @@ def test_layers_in_other_formats_are_a_row_each(saved_networks, tmp_path):
 
 
 def test_a_real_valued_twin_is_listed():
-    done = run_cli("layers", "resnet20-real")
+    done = run_cli("layers", "resnet20-real", "--quiet")
     assert done.exit_code == 0
     says(done.stdout.splitlines()[-1], "0 of 20 layers", "0 of 268336 weights", "0.0 %")
 
 
 def test_tensors_that_are_not_listed_are_named(saved_networks):
-    done = run_cli("layers", saved_networks / "sparse.pth.tar")
+    done = run_cli("layers", saved_networks / "sparse.pth.tar", "--quiet")
     says(done.stderr, "Warning: ", saved_networks / "sparse.pth.tar", "linear.weight")
     assert done.stderr.count("\n") == 1
     assert done.stdout.splitlines()[-1].startswith("18 of 19 layers are binary")

@@ -25,6 +25,16 @@ def test_color_and_quiet(synthetic_path, tmp_path):
     assert "\x1b[" not in (tmp_path / "t.txt").read_text()
 
 
+@pytest.mark.parametrize(
+    ("variable", "option", "expected"),
+    [("1", "auto", False), ("1", "always", True), ("", "auto", None), ("", "never", False)],
+)
+def test_no_color_means_none_unless_the_option_asks_for_it(monkeypatch, variable, option, expected):
+    monkeypatch.setenv("NO_COLOR", variable)
+    monkeypatch.setattr(options, "_meta", lambda: {"recu.color": option})
+    assert options.color() is expected
+
+
 def test_debug_shows_where_an_error_arises(tmp_path):
     says(run_cli("info", tmp_path / "none", "--debug").stderr, "Traceback", "NotARunError")
 
@@ -71,5 +81,6 @@ def test_constant_channels_are_told_where_something_is_measured(tmp_path, comman
 def test_latex_has_the_columns_of_the_text_table(tmp_path, command, columns):
     path = synthetic_run(tmp_path / "run", {"a": random_walk((16, 30), 4, step=0.5)}).path
     lines = run_cli(command, path, "--format", "latex").stdout.splitlines()
-    assert len(lines[0].removeprefix(r"\begin{tabular}{").removesuffix("}")) == columns
-    assert lines[0].endswith("r}"), "numbers to the right"
+    (opening,) = [line for line in lines if line.startswith(r"\begin{tabular}{")]
+    assert len(opening.removeprefix(r"\begin{tabular}{").removesuffix("}")) == columns
+    assert opening.endswith("r}"), "numbers to the right"

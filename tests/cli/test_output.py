@@ -1,5 +1,7 @@
 """Tables on standard output and in files."""
 
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -7,9 +9,12 @@ import pandas as pd
 import pytest
 import rich_click as click
 
-from recu_analysis.cli.output import aligned, size, write_table
+from recu_analysis.analysis.rendering import Column
+from recu_analysis.cli.output import View, as_text, size, table_lines, write_table
+from recu_analysis.cli.target import Target
 from recu_analysis.errors import StoreError
-from tests.messages import facts, says
+from tests.cli_runner import run_cli
+from tests.messages import says
 
 TABLE = pd.DataFrame({"layer": ["a_b", "c"], "value": [0.123456789123, float("nan")], "count": [1, 2]})
 
@@ -21,23 +26,46 @@ def test_sizes(value, text):
     assert size(value) == text
 
 
-def test_aligned_lines_end_without_spaces():
-    lines = aligned(["name", "x"], [["a", "1"], ["long name", ""]], (6, 4))
-    assert [click.unstyle(line) for line in lines] == ["name      x", "a         1", "lo…ame"]
-
-
 def test_a_file_is_replaced_as_a_whole(tmp_path, capsys):
     path = tmp_path / "t.csv"
     path.write_text("old")
-    write_table(TABLE, "csv", path, str)
+    write_table(View(TABLE), Target("csv", path))
     assert path.read_text().startswith("layer,value")
     assert list(tmp_path.iterdir()) == [path]
     assert capsys.readouterr().err == f"wrote {path}\n"
 
 
-def test_an_unwritable_file_is_one_sentence(tmp_path):
-    with pytest.raises(StoreError, match=facts("t.csv", "No such file or directory")):
-        write_table(TABLE, "csv", tmp_path / "none" / "t.csv", str)
+def test_a_text_has_notes_and_a_sentence_a_column_within_the_width():
+    view = View(TABLE, (Column("layer"), Column("count", meaning="So many " * 5)), above=["one"], below=["two"])
+    assert click.unstyle(as_text(view, 30)).splitlines() == [
+        "one",
+        "",
+        "layer count",
+        "a_b       1",
+        "c         2",
+        "",
+        "two",
+        "",
+        "layer: The name of the layer;",
+        "  all for the whole network.",
+        "count: So many So many So many",
+        "  So many So many",
+    ]
+
+
+def test_names_are_cut_on_a_terminal_only_and_never_the_total():
+    names = [f"model.encoder.block{at}.attention.query" for at in (1, 2)]
+    table = pd.DataFrame({"row": ["layer", "layer", "total"], "layer": [*names, "all"], "count": [1, 2, 3]})
+    columns = (Column("layer"), Column("count"))
+    narrow = [click.unstyle(line) for line in table_lines(table, columns, 30)]
+    assert narrow[:2] == ["all names in the first column", "  begin with model.encoder."]
+    assert [line.split() for line in narrow[2:]] == [
+        ["layer", "count"],
+        ["block1.attention.query", "1"],
+        ["block2.attention.query", "2"],
+        ["all", "3"],
+    ]
+    assert [line.split()[0] for line in table_lines(table, columns)][1:] == [*names, "all"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
@@ -45,6 +73,48 @@ def test_a_full_disk_behind_standard_output_is_one_sentence(monkeypatch):
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         monkeypatch.setattr(sys, "stdout", full)
         with pytest.raises(StoreError) as caught:
-            write_table(TABLE, "csv", None, str)
+            write_table(View(TABLE), Target("csv"))
         full.write("what is flushed at exit finds a sink")
     says(str(caught.value), "standard output", "No space left on device")
+
+
+COMMANDS = (
+    "dead-weights RUN",
+    "updates RUN",
+    "flips RUN",
+    "fit RUN",
+    "compare RUN OTHER",
+    "compare RUN OTHER --seeds",
+    "compare RUN OTHER --by-layer",
+    "compare RUN OTHER --curves",
+    "claims RUN --baseline OTHER",
+    "claims RUN --columns id,claim,why",
+    "verify RUN",
+    "info RUN",
+    "layers resnet20",
+    "tradeoff --points 3 --run RUN",
+    "tradeoff --epochs 3",
+)
+
+
+@pytest.mark.extras
+def test_the_table_of_every_command_compiles_and_fits_a_page_of_two_columns(tmp_path):
+    if not shutil.which("pdflatex"):
+        pytest.skip("needs pdflatex")
+    runs = {"RUN": "checkpoints/fashion/recu-0", "OTHER": "checkpoints/fashion/baseline-0"}
+    page = [r"\documentclass[10pt,twocolumn,letterpaper]{article}", r"\usepackage[margin=0.8in]{geometry}"]
+    page += [r"\usepackage{booktabs}", r"\begin{document}"]
+    for at, command in enumerate(COMMANDS):
+        words = [runs.get(word, word) for word in command.split()]
+        assert run_cli(*words, "-o", tmp_path / f"t{at}.tex").exit_code == 0, command
+        page.append(rf"\input{{t{at}}}\clearpage")
+    (tmp_path / "all.tex").write_text("\n".join([*page, r"\end{document}"]))
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout

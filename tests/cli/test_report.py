@@ -23,7 +23,7 @@ def test_it_writes_one_small_file_and_says_where(synthetic, tmp_path):
     [
         (["nowhere"], ["nowhere", "does not exist", "recu-analyze train"]),
         (["RUN", "RUN"], ["RUN", "twice"]),
-        (["RUN", "-o", "no/page.html"], ["no/page.html", "no folder no"]),
+        (["RUN", "-o", "/dev/null/page.html"], ["/dev/null/page.html", "cannot be written"]),
         (["RUN", "-o", "/proc/page.html"], ["/proc/page.html", "cannot be written"]),
     ],
 )
@@ -32,6 +32,11 @@ def test_what_goes_wrong_is_one_sentence(synthetic, tmp_path, monkeypatch, argum
     sentence = refusal("report", *[synthetic.path if each == "RUN" else each for each in arguments])
     says(sentence.replace(str(synthetic.path), "RUN"), *facts)
     assert not list(tmp_path.iterdir())
+
+
+def test_folders_above_it_are_made(synthetic, tmp_path):
+    assert run_cli("report", synthetic.path, "-o", tmp_path / "a" / "b" / "page.html").exit_code == 0
+    assert (tmp_path / "a" / "b" / "page.html").exists()
 
 
 def test_a_folder_is_no_output(synthetic, tmp_path):

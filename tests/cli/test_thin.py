@@ -23,7 +23,7 @@ def test_thin_says_what_it_made(whole_run, tmp_path):
         json.loads(run_cli("dead-weights", where, "--layer", "second", "--windows", window, "--format", "json").stdout)
         for where, window in ((whole_run, "6:11"), (tmp_path / "small", "10"))
     ]
-    (before,), (after,) = tables
+    (before, _), (after, _) = tables
     assert (before.pop("first_window"), after.pop("first_window")) == (6, 10)
     assert after == {
         name: pytest.approx(value, rel=1e-5) if isinstance(value, float) else value for name, value in before.items()

@@ -15,7 +15,7 @@ def test_it_reproduces_the_closed_forms():
     assert done.exit_code == 0
     assert max(map(len, done.stdout.splitlines())) <= 80
     rows = [line.split() for line in done.stdout.splitlines()]
-    assert rows[1] == ["0.6000", "2.0000", "0.4463", "0.4000", "0.0119", "4.1079", "6.5600", "1.0318"]
+    assert rows[2] == ["0.6000", "2.0000", "0.4463", "0.4000", "0.0119", "4.1079", "6.5600", "1.0318"]
 
 
 def test_it_takes_the_levels_of_a_schedule():

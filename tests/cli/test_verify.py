@@ -20,11 +20,13 @@ def test_a_whole_run(path):
     done = run_cli("verify", path)
     assert (done.exit_code, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert len(lines) == 4
     assert lines[1].split()[:8] == ["0", "0", "to", "10", "1", "to", "20", lines[1].split()[7]]
     assert lines[1].endswith("whole")
-    assert lines[-1].startswith("14 files, ")
-    assert lines[-1].endswith(": 14 whole")
+    assert lines[3].startswith("14 files, ")
+    assert lines[3].endswith(": 14 whole")
+    markdown = run_cli("verify", path, "--format", "markdown").stdout.splitlines()
+    assert markdown[1] == "| :--- | :--- | ---: | ---: | ---: | ---: | ---: | :--- |", "texts to the left"
+    assert markdown[-1].startswith("- 14 files, ")
 
 
 def test_damage_exits_with_1_and_names_the_tensor(path):

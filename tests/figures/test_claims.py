@@ -19,7 +19,7 @@ def test_claims_are_tested_on_the_first_arm_that_clamps(trained):
     assert data["id"].tolist() == ra.claims([runs["a"], runs["b"]], baseline=runs["baseline"])["id"].tolist()
     thresholds = ["supports_low", "supports_high", "refutes_above"]
     assert data.set_index("id").loc["C2", thresholds].tolist() == [0.8, 1.25, 1.6]
-    axes = ra.plot_claims(runs, Figure().subplots())
+    axes = ra.plot_claims(runs, ax=Figure().subplots())
     assert len(axes.get_yticks()) == len(data)
     with pytest.raises(InputError, match="name at least one run"):
         query({})
@@ -27,4 +27,4 @@ def test_claims_are_tested_on_the_first_arm_that_clamps(trained):
 
 def test_the_claims_need_room(trained, tmp_path):
     with pytest.raises(InputError, match=r"needs 4\.8 inches; give --width page"):
-        draw_figure("claims", {"a": trained("a")}, tmp_path, command="test", width="column")
+        draw_figure("claims", {"a": trained("a")}, directory=tmp_path, command="test", width="column")

@@ -33,8 +33,8 @@ DRAWN = [name for name in FIGURES if not name.startswith("table") and name not i
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_every_figure_has_its_files_the_same_each_time(runs, tmp_path, name):
-    first = draw_figure(name, runs, tmp_path / "a", command="recu-analyze demo")
-    second = draw_figure(name, runs, tmp_path / "b", command="recu-analyze demo")
+    first = draw_figure(name, runs, directory=tmp_path / "a", command="recu-analyze demo")
+    second = draw_figure(name, runs, directory=tmp_path / "b", command="recu-analyze demo")
     assert [path.name for path in first] == [f"{name}.{end}" for end in ("pdf", "png", "csv", "tex", "json")]
     for a, b in zip(first, second, strict=True):
         assert a.read_bytes() == b.read_bytes()
@@ -58,7 +58,19 @@ def test_one_run_is_enough_and_drawing_reads_nothing(tmp_path):
 
 def test_closed_forms_need_no_run(tmp_path):
     for name in ("fig3", "fig4", "schedule", "tradeoff"):
-        files = draw_figure(name, {}, tmp_path, command="test")
+        files = draw_figure(name, {}, directory=tmp_path, command="test")
         assert json.loads(files[-1].read_text())["runs"] == {}
     with pytest.raises(InputError, match="fig2 shows runs; name at least one"):
-        draw_figure("fig2", {}, tmp_path, command="test")
+        draw_figure("fig2", {}, directory=tmp_path, command="test")
+
+
+def test_from_python_a_path_is_enough_and_the_provenance_says_the_call(synthetic_pair, tmp_path):
+    run = synthetic_pair["one"]
+    files = draw_figure("lockin", run.path, directory=tmp_path / "new", formats="svg", width=3.0)
+    assert [file.name for file in files] == ["lockin.svg", "lockin.csv", "lockin.tex", "lockin.json"]
+    assert json.loads(files[-1].read_text())["command"] == "recu_analysis.draw_figure('lockin', ['one'])"
+    for options, fact in [({"directory": None}, "directory is the folder"), ({"formats": "gif"}, "gif")]:
+        with pytest.raises(InputError, match=fact):
+            draw_figure("lockin", run, **options)
+    with pytest.raises(InputError, match="not as int 12"):
+        draw_figure("lockin", 12)

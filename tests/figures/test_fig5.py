@@ -15,7 +15,7 @@ from tests.editing import write_marks
 
 def test_a_band_spans_the_seeds(trained):
     runs = {name: trained(name, top1, seed=seed) for seed, (name, top1) in enumerate({"a": 90.0, "b": 94.0}.items())}
-    axes = ra.plot_training(runs, "val_top1", Figure().subplots())
+    axes = ra.plot_training(runs, quantity="val_top1", ax=Figure().subplots())
     (line,) = axes.get_lines()
     assert np.allclose(line.get_ydata(), np.array([87.0, 88.0, 89.0, 90.0]) + 2.0)
     corners = axes.collections[0].get_paths()[0].vertices
@@ -25,8 +25,8 @@ def test_a_band_spans_the_seeds(trained):
 
 def test_fig5_has_a_line_an_arm_in_both_panels_and_one_legend(trained, tmp_path):
     runs = {"a": trained("a"), "b": trained("b", seed=1), "c": trained("c", 80.0, recu=False)}
-    files = draw_figure("fig5", runs, tmp_path / "drawn", command="test", formats=("svg",))
-    again = draw_figure("fig5", runs, tmp_path / "again", command="test", formats=("svg",))
+    files = draw_figure("fig5", runs, directory=tmp_path / "drawn", command="test", formats=("svg",))
+    again = draw_figure("fig5", runs, directory=tmp_path / "again", command="test", formats=("svg",))
     assert [path.read_bytes() for path in files] == [path.read_bytes() for path in again]
     text = files[0].read_text()
     assert text.count("ReCU (2 seeds)<") == 1
@@ -37,22 +37,24 @@ def test_fig5_has_a_line_an_arm_in_both_panels_and_one_legend(trained, tmp_path)
 def test_what_is_missing_is_said(trained, tmp_path):
     run = trained("a")
     with pytest.raises(InputError, match=r"run a logged no val_loss; give it to mark\(\), as in mark\(epoch=3, val_lo"):
-        ra.plot_training({"a": run}, "val_loss", Figure().subplots())
+        ra.plot_training({"a": run}, quantity="val_loss", ax=Figure().subplots())
     with pytest.raises(InputError, match="'lr'; known are train_top1"):
-        ra.plot_training({"a": run}, "lr", Figure().subplots())
+        ra.plot_training({"a": run}, quantity="lr", ax=Figure().subplots())
     path = synthetic_run(tmp_path / "unlogged").path
     write_marks(path, [{"window": 1, "update": 5, "epoch": 0}])
     with pytest.raises(InputError, match=r"run mine logged no train_top1; give it to mark\(\)"):
-        ra.plot_accuracy({"mine": ra.open_run(path)}, Figure().subplots())
+        ra.plot_accuracy({"mine": ra.open_run(path)}, ax=Figure().subplots())
 
 
 def test_runs_without_a_seed_make_no_band(trained):
     runs = {name: trained(name, top1, seed=None) for name, top1 in {"a": 90.0, "b": 94.0}.items()}
-    labels = [line.get_label() for line in ra.plot_training(runs, "val_top1", Figure().subplots()).get_lines()]
+    labels = [
+        line.get_label() for line in ra.plot_training(runs, quantity="val_top1", ax=Figure().subplots()).get_lines()
+    ]
     assert labels == ["ReCU (a)", "ReCU (b)"]
 
 
 def test_one_seed_is_drawn_once(trained, tmp_path):
     runs = {"a": trained("a"), "again": trained("again", device="cuda")}
     with pytest.raises(InputError, match="a and again have the same configuration and the same seed, 0"):
-        draw_figure("fig5", runs, tmp_path, command="test")
+        draw_figure("fig5", runs, directory=tmp_path, command="test")

@@ -24,7 +24,7 @@ def runs(tmp_path_factory):
 
 
 def test_its_files_are_the_same_each_time(runs, tmp_path):
-    first, second = (draw_figure("mask", runs, tmp_path / name, command="test") for name in "ab")
+    first, second = (draw_figure("mask", runs, directory=tmp_path / name, command="test") for name in "ab")
     for a, b in zip(first, second, strict=True):
         assert a.read_bytes() == b.read_bytes()
     data = pd.read_csv(tmp_path / "a" / "mask.csv")
@@ -34,16 +34,16 @@ def test_its_files_are_the_same_each_time(runs, tmp_path):
 
 def test_it_counts_the_signs_of_all_runs(runs):
     axes = Figure().subplots()
-    assert ra.plot_mask(runs, axes) is axes
+    assert ra.plot_mask(runs, ax=axes) is axes
     assert axes.texts[0].get_text() == f"signs changed by the clamp:\n0 of {3 * 8 * 16 * 60:,}"
     data = pd.DataFrame({"run": "a", "bin": [0, 1], "abs_z": [0.1, 1.0], "gradient": [1.0, 0.5]})
-    mask(data.assign(signs_changed=7, signs=1000), axes)
+    mask(data.assign(signs_changed=7, signs=1000), ax=axes)
     assert axes.texts[-1].get_text().endswith("7 of 1,000")
     with pytest.raises(InputError, match="lacks the columns signs_changed, signs"):
-        mask(data, axes)
+        mask(data, ax=axes)
 
 
 def test_runs_without_gradients_say_how_to_record_them(tmp_path):
     run = ra.open_run(synthetic_run(tmp_path / "run").path)
     with pytest.raises(NotRecordedError, match="record some with train --record grad"):
-        draw_figure("mask", {"mine": run}, tmp_path / "out", command="test")
+        draw_figure("mask", {"mine": run}, directory=tmp_path / "out", command="test")

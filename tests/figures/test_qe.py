@@ -11,7 +11,7 @@ from recu_analysis.testing import synthetic_run
 
 def test_errors_of_layers_are_in_units_of_their_scale(tmp_path):
     run = ra.open_run(synthetic_run(tmp_path / "run").path)
-    axes = ra.plot_layer_errors(run, Figure().subplots(), layers="second")
+    axes = ra.plot_layer_errors(run, ax=Figure().subplots(), layers="second")
     measured, exact, printed, _ = axes.get_lines()
     table = ra.measured_tradeoff(run, tau=(0.51, 0.995), points=40, layers="second")
     assert np.allclose(measured.get_ydata(), table["qe_measured"] / table["b"] ** 2)

@@ -8,7 +8,7 @@ import pytest
 import recu_analysis as ra
 from recu_analysis.analysis.query import gathered
 from recu_analysis.errors import InputError, LayerNotFoundError, NotRecordedError
-from recu_analysis.figures import figure_query, write_figure
+from recu_analysis.figures import draw_figure, figure_query
 from recu_analysis.testing import synthetic_run
 
 
@@ -26,7 +26,7 @@ def test_what_runs_cannot_give_is_an_error_beside_what_they_can(unlabeled, tmp_p
     pd.testing.assert_frame_equal(found["fliplaw"].table, alone, check_exact=True, check_like=True)
     pd.testing.assert_frame_equal(found["table1"], ra.paper_table(1, unlabeled))
     with pytest.raises(LayerNotFoundError):
-        write_figure("fig2", found["fig2"], unlabeled, tmp_path, command="test")
+        draw_figure("fig2", unlabeled, directory=tmp_path, command="test", found=found["fig2"])
     assert isinstance(figure_query("fig2", {}).run(), InputError)
 
 

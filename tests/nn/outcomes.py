@@ -22,7 +22,7 @@ def apart(first, second):
 def gradients_given(wanted, device):
     """Which of the gradients by activations, weights and alpha a convolution gives where these are asked for."""
     torch.manual_seed(0)
-    layer = BinaryConv2d(4, 8, 3).to(device)
+    layer = BinaryConv2d(4, 8, 3, bias=False).to(device)
     tensors = torch.randn(2, 4, 6, 6).to(device), layer.weight, layer.alpha
     for tensor, asked in zip(tensors, wanted, strict=True):
         tensor.requires_grad_(asked)

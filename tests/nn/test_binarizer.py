@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -37,6 +38,7 @@ CHANGES = [
     {"input_gradient": "decaying", "weight_gradient": "decaying"},
     {"weight_gradient": "clipped"},
     {"mask": "random"},
+    {"zero": "authors"},
     {"mask": "random", "quantile": "empirical"},
 ]
 #: Of what a random mask draws.
@@ -107,9 +109,9 @@ def setting(kind, dtype, options):
     torch.manual_seed(0)
     real = torch.float64 if dtype == "float64" else torch.float32
     if kind == "conv":
-        layer, given = BinaryConv2d(6, 8, 3, padding=1, binarizer=options), torch.randn(4, 6, 7, 7)
+        layer, given = BinaryConv2d(6, 8, 3, padding=1, bias=False, binarizer=options), torch.randn(4, 6, 7, 7)
     else:
-        layer, given = BinaryLinear(40, 8, binarizer=options), torch.randn(5, 40)
+        layer, given = BinaryLinear(40, 8, bias=False, binarizer=options), torch.randn(5, 40)
     with torch.no_grad():
         layer.weight += 0.02  # so that centring and the sign of w itself differ
     set_tau(layer, TAU)
@@ -183,6 +185,38 @@ def test_the_transform_repeats_the_signs_in_numpy(method):
     np.testing.assert_array_equal(
         layer.binary_weight().detach().numpy() > 0, layer.weight_transform.signs(layer.weight.detach().numpy())
     )
+
+
+def test_the_sign_of_zero_is_that_of_the_paper_or_of_the_authors_code():
+    """Inputs after a ReLU and a channel of equal weights, against the authors' operations in autograd."""
+    torch.manual_seed(0)
+    for kind, method in itertools.product(("conv", "linear"), ("recu", "ir-net")):
+        for zero in ("plus", "authors"):
+            layer, given = setting(kind, "float64", binarizer(method, zero=zero))
+            with torch.no_grad():
+                layer.weight[2] = 0.25  # a power of two, whose mean is exact
+            given = given.relu()
+            states, inputs = layer.binary_weight(), layer.binary_input(given)
+            assert set(states[2].flatten().tolist()) == {1.0 if zero == "plus" else 0.0}
+            assert torch.equal(inputs, torch.sign(given) if zero == "authors" else torch.ones_like(given))
+            product = functional.conv2d(inputs, states, padding=1) if kind == "conv" else inputs @ states.T
+            factor = layer._factor(layer.standardized_weight())
+            torch.testing.assert_close(layer(given), product * factor, rtol=0, atol=0)
+
+
+def test_the_sign_of_zero_leaves_the_gradient_as_it_is():
+    torch.manual_seed(0)
+    given = torch.randn(4, 6, 7, 7).relu()
+    for change in ({}, {"input_gradient": "clipped"}, {"scale_activations": False}):
+        gradients = []
+        for zero in ("plus", "authors"):
+            layer = BinaryConv2d(6, 8, 3, zero=zero, **change)
+            leaf = given.clone().requires_grad_()
+            layer.binary_input(leaf).mul(torch.arange(7.0)).sum().backward()
+            layer.binary_weight().mul(torch.arange(3.0)).sum().backward()
+            gradients.append(leaf.grad)
+        assert torch.equal(*gradients)
+        assert gradients[0][given == 0].any()
 
 
 @pytest.mark.parametrize("tau", [0.51, 0.85, 0.99, 1.0])
@@ -259,7 +293,7 @@ def test_a_channel_of_equal_weights_is_zero_without_eps_and_can_part_again(dtype
     layer = BinaryConv2d(4, 4, 3, binarizer="ir-net").to(dtype)
     with torch.no_grad():
         layer.weight[0] = 0.3
-    standardized = layer._standardized()
+    standardized = layer.standardized_weight()
     expected = layer.weight_transform.standardized(layer.weight.detach().numpy())
     np.testing.assert_allclose(standardized.detach().numpy(), expected, rtol=1e-5, atol=1e-6)
     assert not standardized[0].any()
@@ -267,7 +301,7 @@ def test_a_channel_of_equal_weights_is_zero_without_eps_and_can_part_again(dtype
     layer(images).square().sum().backward()
     assert layer.weight.grad.isfinite().all()
     assert images.grad.isfinite().all()
-    gradient = torch.autograd.grad(layer._standardized(), layer.weight, torch.randn_like(layer.weight))[0]
+    gradient = torch.autograd.grad(layer.standardized_weight(), layer.weight, torch.randn_like(layer.weight))[0]
     assert gradient[0].any()
 
 
@@ -278,6 +312,7 @@ def test_a_channel_of_equal_weights_is_zero_without_eps_and_can_part_again(dtype
         ("recu", {"clmap": False}, r"'clmap'.*clamp"),
         ("recu", {"alpha": "learnt"}, r"alpha.*learned, analytic, none"),
         ("recu", {"quantile": "normal"}, r"quantile.*laplace, empirical"),
+        ("recu", {"zero": "minus"}, "zero must be one of plus, authors"),
         ("recu", {"clamp": "yes"}, "clamp must be True or False"),
         ("recu", {"eps": -1.0}, r"eps.*at least 0"),
         ("recu", {"eps": "a"}, "eps.*not 'a'"),
@@ -295,5 +330,5 @@ def test_unknown_ingredients_are_refused(method, ingredients, message):
 def test_a_layer_without_learned_alpha_saves_none():
     layer = BinaryLinear(8, 4, alpha="none")
     assert layer.alpha is None
-    assert set(layer.state_dict()) == {"weight", "tau"}
+    assert set(layer.state_dict()) == {"weight", "bias", "tau"}
     assert binarizer(Binarizer(alpha="none"), clamp=False).differences() == {"clamp": False, "alpha": "none"}

@@ -89,7 +89,9 @@ def both(layer, values, gradient, fused, monkeypatch, context=contextlib.nullcon
 
 
 @pytest.mark.parametrize("changed", [{}, {"alpha": "none"}, {"clamp": False}, {"center": False}, {"scale": 0.7}])
-@pytest.mark.parametrize("geometry", [{"stride": 2, "padding": 1}, {"groups": 3}, {"dilation": 2, "padding": 2}])
+@pytest.mark.parametrize(
+    "geometry", [{"stride": (2, 1), "padding": (0, 1)}, {"groups": 3}, {"dilation": 2, "padding": 2}]
+)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_convolution(changed, geometry, layout, dtype, fused, monkeypatch):
@@ -122,6 +124,16 @@ def test_a_convolution_under_autocast(changed, dtype, fused, monkeypatch):
 def test_only_the_gradients_that_are_asked_for(wanted, fused, monkeypatch):
     monkeypatch.setattr("recu_analysis.nn.layers.fused_for", lambda _: fused)
     assert gradients_given(wanted, "cpu") == wanted
+
+
+def test_a_convolution_that_the_kernel_cannot_do_at_once(fused, monkeypatch):
+    monkeypatch.setattr(fused, "convolve", None)
+    values, gradient = torch.randn(2, 3, 6, 6), torch.randn(2, 6, 6, 6)
+    for options in ({"padding": "same"}, {"padding": 1, "padding_mode": "circular"}, {"padding": 1, "zero": "authors"}):
+        layer = BinaryConv2d(3, 6, 3, **options)
+        with monkeypatch.context() as patch:
+            for one, other in zip(*both(layer, values, gradient, fused, patch), strict=True):
+                assert_near(one, other)
 
 
 def test_a_linear_layer(fused, monkeypatch):

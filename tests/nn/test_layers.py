@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import math
 
 import numpy as np
@@ -17,6 +19,7 @@ from recu_analysis.theory.standardize import WeightTransform
 
 def make(kind, **options):
     torch.manual_seed(0)
+    options = {"bias": False, **options}
     layer = BinaryConv2d(6, 8, 3, padding=1, **options) if kind == "conv" else BinaryLinear(40, 8, **options)
     return layer, torch.randn((5, 6, 7, 7) if kind == "conv" else (5, 40))
 
@@ -114,12 +117,126 @@ def test_shapes_and_starting_values(kind):
     assert not layer.weight.isnan().any()
 
 
-def test_geometry_is_that_of_torch():
-    layer = BinaryConv2d(8, 16, 3, stride=2, padding=2, dilation=2, groups=4)
-    plain = nn.Conv2d(8, 16, 3, stride=2, padding=2, dilation=2, groups=4, bias=False)
-    given = torch.randn(2, 8, 9, 9)
-    assert layer.weight.shape == plain.weight.shape
-    assert layer(given).shape == plain(given).shape
+#: Ingredients whose gradients are those of `clipped_sign` and `through`.
+PLAIN = {"center": False, "scale": None, "clamp": False, "scale_activations": False, "input_gradient": "clipped"}
+GEOMETRIES = [
+    {"kernel_size": 3},
+    {"kernel_size": (3, 1), "bias": False},
+    {"kernel_size": [1, 3], "stride": (2, 1)},
+    {"kernel_size": 3, "stride": 2, "padding": 2, "dilation": 2, "groups": 4},
+    {"kernel_size": (2, 3), "padding": (2, 0), "dilation": (1, 2), "groups": 2},
+    {"kernel_size": 3, "padding": "valid", "stride": 2},
+    {"kernel_size": (2, 4), "padding": "same", "dilation": (3, 1)},
+    *(
+        {"kernel_size": (3, 4), "padding": padding, "padding_mode": mode}
+        for mode in ("zeros", "reflect", "replicate", "circular")
+        for padding in (1, (2, 1), "same")
+    ),
+]
+
+
+def clipped_sign(values):
+    surrogate = values.clamp(-1, 1)
+    return surrogate + (torch.where(values < 0, -1.0, 1.0) - surrogate).detach()
+
+
+def through(weight):
+    return weight + (torch.where(weight < 0, -1.0, 1.0) - weight).detach()
+
+
+def assert_is_torchs_layer_of_signs(layer, plain, shape):
+    """Output and gradients of a binary layer against torch's own, which is given binary inputs and weights."""
+    given = torch.randn(shape, dtype=torch.float64)
+    upstream, results = None, []
+    for compute in (
+        layer,
+        lambda values: (
+            torch.func.functional_call(plain, {"weight": through(layer.weight)}, (clipped_sign(values),)).mul(
+                layer.alpha
+            )
+            + (0 if layer.bias is None else layer.bias.view(layer.alpha.shape))
+        ),
+    ):
+        layer.zero_grad()
+        values = given.clone().requires_grad_()
+        output = compute(values)
+        upstream = torch.randn_like(output) if upstream is None else upstream
+        output.backward(upstream)
+        results.append([output.detach(), values.grad, *(each.grad for each in layer.parameters())])
+    for ours, expected in zip(*results, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:Using padding")  # torch says so of even kernels
+def test_every_argument_of_a_convolution_means_what_it_means_in_torch():
+    torch.manual_seed(0)
+    for arguments in GEOMETRIES:
+        layer = BinaryConv2d(4, 8, **arguments, dtype=torch.float64, **PLAIN)
+        plain = nn.Conv2d(4, 8, **arguments | {"bias": False}, dtype=torch.float64)
+        assert {tensor.dtype for tensor in layer.state_dict().values()} == {torch.float64}
+        for shape in [(3, 4, 9, 8), (4, 9, 8)]:
+            assert_is_torchs_layer_of_signs(layer, plain, shape)
+
+
+def test_every_argument_of_a_linear_layer_means_what_it_means_in_torch():
+    torch.manual_seed(0)
+    for bias in (True, False):
+        layer = BinaryLinear(6, 4, bias, dtype=torch.float64, **PLAIN)
+        for shape in [(5, 6), (6,), (2, 3, 6)]:
+            assert_is_torchs_layer_of_signs(layer, nn.Linear(6, 4, bias=False, dtype=torch.float64), shape)
+
+
+def test_without_a_batch_a_layer_does_what_it_does_to_a_batch_of_one():
+    for kind in ("conv", "linear"):
+        layer, given = make(kind, bias=True)
+        leaves = [given[:1].clone().requires_grad_(), given[0].clone().requires_grad_()]
+        outputs = [layer(leaf) for leaf in leaves]
+        assert torch.equal(outputs[0][0], outputs[1])
+        for output in outputs:
+            output.square().sum().backward()
+        torch.testing.assert_close(leaves[0].grad[0], leaves[1].grad, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "sizes"), [(BinaryConv2d, nn.Conv2d, (4, 6, 3)), (BinaryLinear, nn.Linear, (6, 4))]
+)
+def test_a_layer_is_one_of_torch(ours, theirs, sizes, tmp_path):
+    taken, wanted = (list(inspect.signature(kind).parameters.values()) for kind in (ours, theirs))
+    assert [(each.name, each.default) for each in taken[: len(wanted)]] == [
+        (each.name, each.default) for each in wanted
+    ]
+    layer, plain = ours(*sizes), theirs(*sizes)
+    assert isinstance(layer, theirs)
+    for name in {each.name for each in wanted} - {"bias", "device", "dtype"}:
+        assert getattr(layer, name) == getattr(plain, name), name
+    assert [name for name, _ in layer.named_parameters()] == ["weight", "bias", "alpha"]
+    assert layer.bias.shape == plain.bias.shape
+    bound = 1 / math.sqrt(layer.weight[0].numel())
+    assert 0 < float(layer.bias.detach().abs().max()) <= bound
+    assert ours(*sizes, bias=False).bias is None
+
+    torch.save(layer, tmp_path / "layer.pt")
+    given = torch.randn(3, 4, 5, 5) if ours is BinaryConv2d else torch.randn(3, 6)
+    fresh = ours(*sizes)
+    fresh.load_state_dict(layer.state_dict())
+    for twin in (copy.deepcopy(layer), torch.load(tmp_path / "layer.pt", weights_only=False), fresh):
+        assert torch.equal(twin(given), layer(given))
+
+
+def test_a_layer_without_values_gets_those_of_a_new_one():
+    for kind, sizes in ((BinaryConv2d, (4, 6, 3)), (BinaryLinear, (6, 4))):
+        for method in ("recu", "ir-net"):
+            meta = kind(*sizes, device="meta", binarizer=method)
+            assert {tensor.device.type for tensor in [*meta.parameters(), *meta.buffers()]} == {"meta"}
+            layer = nn.utils.skip_init(kind, *sizes, binarizer=method)
+            torch.manual_seed(1)
+            layer.reset_parameters()
+            torch.manual_seed(1)
+            new = kind(*sizes, binarizer=method)
+            for mine, expected in zip(
+                [*layer.parameters(), *layer.buffers()], [*new.parameters(), *new.buffers()], strict=True
+            ):
+                assert torch.equal(mine, expected)
 
 
 @pytest.mark.parametrize("options", [{}, {"scale": None, "center": False, "clamp": False}, {"scale": 0.7}])
@@ -156,14 +273,6 @@ def test_a_tau_that_was_replaced_as_the_authors_do_keeps_its_shape():
 
 
 @KINDS
-@pytest.mark.parametrize("training", [True, False])
-def test_what_is_no_batch_is_refused(kind, training):
-    layer, given = make(kind)
-    with pytest.raises(InputError, match=r"takes a batch, of shape \(N, "):
-        layer.train(training)(given[0])
-
-
-@KINDS
 @pytest.mark.parametrize("method", ["recu", "ir-net"])
 def test_a_batch_without_samples_passes_in_both_directions(kind, method):
     layer, given = make(kind, binarizer=method, scale_activations=True)
@@ -176,8 +285,14 @@ def test_a_batch_without_samples_passes_in_both_directions(kind, method):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"kernel_size": (3, 3)}, r"whole.*not \(4, 6, \(3, 3\)"),
-        ({"kernel_size": 3, "padding": "same"}, "are whole numbers"),
+        ({"kernel_size": (3, 3, 3)}, r"kernel_size.*or two of them, not \(3, 3, 3\)"),
+        ({"kernel_size": 3, "padding": "smae"}, "no padding is called 'smae'; known are same, valid"),
+        ({"kernel_size": 3, "padding": "same", "stride": 2}, "padding='same' needs a stride of 1, not 2"),
+        ({"kernel_size": 3, "padding_mode": "mirror"}, "'mirror'; known are zeros, reflect"),
+        (
+            {"kernel_size": 3, "padding_mod": "reflect"},
+            "option of a binary layer is called 'padding_mod'; did you mean padding_mode",
+        ),
         ({"kernel_size": 3, "binarizer": None}, "Binarizer, not None"),
         ({"kernel_size": 3, "scale": "none"}, r"scale.*number.*not 'none'"),
     ],
@@ -225,7 +340,8 @@ def test_binary_parameters_are_the_latent_weights_only():
 
 
 def test_the_repr_says_what_stands_between_weight_and_sign():
-    assert "clamp=False" in repr(BinaryConv2d(3, 4, 3, clamp=False))
+    layer = BinaryConv2d(3, 4, 3, bias=False, clamp=False)
+    assert repr(layer) == "BinaryConv2d(3, 4, kernel_size=(3, 3), stride=(1, 1), bias=False, clamp=False)"
 
 
 @pytest.mark.parametrize(
@@ -235,9 +351,12 @@ def test_the_repr_says_what_stands_between_weight_and_sign():
         (lambda: BinaryLinear(1, 4), "two weights"),
         (lambda: BinaryConv2d(4, 0, 3), "at least one output channel"),
         (lambda: BinaryConv2d(3, 4, 3, groups=2), "2 groups"),
-        (lambda: BinaryConv2d(3, 4, 3, stride=0), r"stride and dilation.*not 0, 1 and 0"),
-        (lambda: BinaryConv2d(3, 4, 3, padding=-1), r"padding.*not 1, 1 and -1"),
-        (lambda: BinaryConv2d(3, 4, 3, stride=True), "whole numbers"),
+        (lambda: BinaryConv2d(3, 4, 3, stride=0), "stride.*at least 1, or two of them, not 0"),
+        (lambda: BinaryConv2d(3, 4, 3, padding=-1), "padding.*at least 0, or two of them, not -1"),
+        (lambda: BinaryConv2d(3, 4, 3, stride=True), "stride.*whole number.*not True"),
+        (lambda: BinaryConv2d(3, "4", 3), "channels and groups.*not 3, '4' and 1"),
+        (lambda: BinaryConv2d(3, 4, 3)(torch.ones(4, 4)), r"\(N, C, H, W\) or \(C, H, W\), not \(4, 4\)"),
+        (lambda: BinaryLinear(4, 4, padding=1), "option of a binary layer is called 'padding'; known are in_features"),
         (lambda: BinaryLinear(4.0, 4), "whole numbers, not 4.0 and 4"),
         (lambda: BinaryLinear("a", 4), "whole numbers, not 'a' and 4"),
         (lambda: set_tau(BinaryLinear(4, 4), [0.9]), r"tau.*not \[0.9\]"),

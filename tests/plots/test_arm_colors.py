@@ -71,8 +71,8 @@ def test_a_run_that_is_there_twice_still_has_a_color(make):
 def test_a_plot_takes_a_palette_and_refuses_one_without_its_runs(magnitude):
     labels = magnitude["run"].unique()
     palette = dict(reversed(by_order(reversed(labels)).items()))
-    lines = by_magnitude(magnitude, "mobility", Figure().subplots(), palette=palette).get_lines()
+    lines = by_magnitude(magnitude, quantity="mobility", ax=Figure().subplots(), palette=palette).get_lines()
     drawn = {line.get_label(): line.get_color() for line in lines if line.get_label() in palette}
     assert drawn == {label: look.color for label, look in palette.items()}
     with pytest.raises(InputError, match="no run of the palette is called"):
-        by_magnitude(magnitude, "mobility", Figure().subplots(), palette={})
+        by_magnitude(magnitude, quantity="mobility", ax=Figure().subplots(), palette={})

@@ -26,7 +26,7 @@ ROWS = pd.DataFrame(
 
 
 def test_an_estimate_lies_on_the_side_of_the_threshold_that_it_is_on(axes):
-    forest(ROWS, axes)
+    forest(ROWS, ax=axes)
     bars = {round(bar.get_y() + bar.get_height() / 2): [] for bar in axes.patches}
     for bar in axes.patches:
         bars[round(bar.get_y() + bar.get_height() / 2)].append((bar.get_x(), bar.get_x() + bar.get_width()))
@@ -41,7 +41,7 @@ def test_an_estimate_lies_on_the_side_of_the_threshold_that_it_is_on(axes):
 
 
 def test_verdicts_and_thresholds_stand_as_text(axes):
-    forest(ROWS, axes)
+    forest(ROWS, ax=axes)
     texts = [text.get_text() for text in axes.texts]
     assert "supported\n0.2 (0.1 to 0.3)" in texts
     assert "cannot tell" in texts
@@ -52,4 +52,4 @@ def test_verdicts_and_thresholds_stand_as_text(axes):
 
 def test_unusable_tables_are_refused(axes):
     with pytest.raises(InputError, match="lacks the column verdict"):
-        forest(ROWS.drop(columns="verdict"), axes)
+        forest(ROWS.drop(columns="verdict"), ax=axes)

@@ -22,7 +22,7 @@ def runs_of(axes):
 
 @pytest.mark.parametrize(("quantity", "factor"), [("mobility", 1e3), ("flip_probability", 1.0)])
 def test_one_line_a_run(magnitude, axes, quantity, factor):
-    by_magnitude(magnitude, quantity, axes)
+    by_magnitude(magnitude, quantity=quantity, ax=axes)
     assert labels(axes) == ["ReCU", "baseline", *["only distance counts"] * (quantity == "mobility")]
     for line in runs_of(axes):
         rows = magnitude[magnitude["run"] == line.get_label()]
@@ -31,68 +31,68 @@ def test_one_line_a_run(magnitude, axes, quantity, factor):
 
 
 def test_runs_differ_in_colour_and_marker(magnitude, axes):
-    by_magnitude(magnitude, "mobility", axes)
+    by_magnitude(magnitude, quantity="mobility", ax=axes)
     first, second = runs_of(axes)
     assert first.get_marker() != second.get_marker()
     assert not same_color(first.get_color(), second.get_color())
 
 
 def test_dashed_is_what_distance_alone_makes(magnitude, axes):
-    by_magnitude(magnitude, "mobility", axes)
+    by_magnitude(magnitude, quantity="mobility", ax=axes)
     dashed = [line for line in axes.get_lines() if line.get_linestyle() != "-"]
     means = magnitude.groupby("run", sort=False)["mobility"].mean() * 1e3
     for line, mean in zip(dashed, means, strict=True):
         assert np.allclose(line.get_ydata(), mean)
     axes.clear()
     known = magnitude.assign(sign_changes=0.5, sign_changes_by_distance=np.linspace(0.4, 0.1, len(magnitude)))
-    by_magnitude(known, "sign_changes", axes)
+    by_magnitude(known, quantity="sign_changes", ax=axes)
     lines = [line.get_ydata() for line in axes.get_lines()]
     assert np.allclose(np.concatenate(lines[1::2]), known["sign_changes_by_distance"])
 
 
 def test_intervals_become_bands(magnitude, axes):
-    by_magnitude(magnitude.assign(mobility_low=0.001, mobility_high=0.003), "mobility", axes)
+    by_magnitude(magnitude.assign(mobility_low=0.001, mobility_high=0.003), quantity="mobility", ax=axes)
     (first, _) = axes.collections
     assert first.get_paths()[0].vertices[:, 1].min() == pytest.approx(1.0)
     assert first.get_paths()[0].vertices[:, 1].max() == pytest.approx(3.0)
 
 
 def test_magnitudes_start_at_zero_and_have_units(magnitude, axes):
-    by_magnitude(magnitude, "mobility", axes)
+    by_magnitude(magnitude, quantity="mobility", ax=axes)
     assert axes.get_ylim()[0] == 0.0
     assert axes.get_ylabel() == "mobility ($10^{-3}$ std per update)"
     assert "standard deviations" in axes.get_xlabel()
 
 
 def test_bins_are_drawn_in_order(magnitude, axes):
-    by_magnitude(magnitude.sample(frac=1.0, random_state=0), "mobility", axes)
+    by_magnitude(magnitude.sample(frac=1.0, random_state=0), quantity="mobility", ax=axes)
     assert all((np.diff(line.get_xdata()) > 0).all() for line in axes.get_lines())
 
 
 def test_missing_bin_is_a_gap(magnitude, axes):
     magnitude.loc[magnitude["bin"] == 4, "mobility"] = np.nan
-    by_magnitude(magnitude, "mobility", axes)
+    by_magnitude(magnitude, quantity="mobility", ax=axes)
     axes.figure.draw_without_rendering()
     assert np.isnan(axes.get_lines()[0].get_ydata()[4])
 
 
 def test_nothing_measured_is_drawn_empty(magnitude, axes):
     magnitude["mobility"] = np.nan
-    by_magnitude(magnitude, "mobility", axes)
+    by_magnitude(magnitude, quantity="mobility", ax=axes)
     axes.figure.draw_without_rendering()
 
 
 def test_unusable_magnitudes_are_refused(magnitude, axes):
     with pytest.raises(InputError, match=r"'speed'.*mobility, flip_probability"):
-        by_magnitude(magnitude, "speed", axes)
+        by_magnitude(magnitude, quantity="speed", ax=axes)
     with pytest.raises(InputError, match="column abs_z"):
-        by_magnitude(magnitude.drop(columns="abs_z"), "mobility", axes)
+        by_magnitude(magnitude.drop(columns="abs_z"), quantity="mobility", ax=axes)
     with pytest.raises(InputError, match="no rows"):
-        by_magnitude(magnitude[:0], "mobility", axes)
+        by_magnitude(magnitude[:0], quantity="mobility", ax=axes)
 
 
 def test_silence_has_a_thin_line_a_layer_and_thick_medians(silent, axes):
-    silence(silent, axes)
+    silence(silent, ax=axes)
     thin = [line for line in axes.get_lines() if line.get_linewidth() < 1]
     thick = [line for line in axes.get_lines() if line.get_linewidth() > 1]
     assert (len(thin), len(thick)) == (10, 2)
@@ -103,7 +103,7 @@ def test_silence_has_a_thin_line_a_layer_and_thick_medians(silent, axes):
 
 
 def test_silence_is_in_percent_with_gaps(silent, axes):
-    silence(silent, axes)
+    silence(silent, ax=axes)
     axes.figure.draw_without_rendering()
     tail = next(line for line in axes.get_lines() if line.get_label() == "tail")
     assert axes.get_ylim() == (0.0, 100.0)
@@ -114,6 +114,6 @@ def test_silence_is_in_percent_with_gaps(silent, axes):
 
 def test_unusable_silence_is_refused(silent, axes):
     with pytest.raises(InputError, match="silent_fraction_core"):
-        silence(silent.drop(columns="silent_fraction_core"), axes)
+        silence(silent.drop(columns="silent_fraction_core"), ax=axes)
     with pytest.raises(InputError, match="no rows"):
-        silence(silent[:0], axes)
+        silence(silent[:0], ax=axes)

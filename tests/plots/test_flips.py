@@ -31,7 +31,7 @@ def locked() -> pd.DataFrame:
 
 
 def test_points_are_per_1000_and_those_without_flips_are_left_out(law, axes):
-    flip_law(law, axes)
+    flip_law(law, ax=axes)
     identity, first, second = axes.get_lines()
     assert identity.get_xdata().tolist() == identity.get_ydata().tolist()
     assert first.get_xydata().tolist() == [[1.0, 1.0], [1.0, 2.0]]
@@ -41,7 +41,7 @@ def test_points_are_per_1000_and_those_without_flips_are_left_out(law, axes):
 
 
 def test_ratios_that_span_a_decade_are_on_logarithmic_axes(law, axes):
-    flip_law(law.assign(flip_ratio_predicted=[1e-3, 1e-3, 11e-3, 1e-3]), axes)
+    flip_law(law.assign(flip_ratio_predicted=[1e-3, 1e-3, 11e-3, 1e-3]), ax=axes)
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     (low, high), points = axes.get_xlim(), axes.get_lines()[2].get_xydata()
     assert low < points.min()
@@ -49,12 +49,12 @@ def test_ratios_that_span_a_decade_are_on_logarithmic_axes(law, axes):
 
 
 def test_no_flip_at_all_can_be_drawn(law, axes):
-    flip_law(law.assign(flip_ratio=0.0), axes)
+    flip_law(law.assign(flip_ratio=0.0), ax=axes)
     axes.figure.draw_without_rendering()
 
 
 def test_lock_in_has_a_line_a_layer_their_median_and_the_memory(locked, axes):
-    lock_in(locked, axes)
+    lock_in(locked, ax=axes)
     *layers, middle, autocorrelation = axes.get_lines()
     assert len(layers) == 3
     assert middle.get_ydata().tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4])
@@ -68,6 +68,6 @@ def test_lock_in_has_a_line_a_layer_their_median_and_the_memory(locked, axes):
 @pytest.mark.parametrize("plot", [flip_law, lock_in])
 def test_unusable_tables_are_refused(plot, law, locked, axes):
     with pytest.raises(InputError, match="lacks the column"):
-        plot(pd.DataFrame({"x": [1]}), axes)
+        plot(pd.DataFrame({"x": [1]}), ax=axes)
     with pytest.raises(InputError, match="no rows"):
-        plot((law if plot is flip_law else locked)[:0], axes)
+        plot((law if plot is flip_law else locked)[:0], ax=axes)

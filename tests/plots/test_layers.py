@@ -9,7 +9,7 @@ from recu_analysis.plots.layers import heat_map
 @pytest.mark.parametrize(("low", "scale"), [(0.004, "linear"), (0.001, "linear"), (0.0005, "log"), (0.00001, "log")])
 def test_the_colour_bar_has_numbers_and_is_logarithmic_only_over_a_decade(axes, low, scale):
     data = pd.DataFrame({"layer": ["a", "b"], "epoch": [1, 1], "mobility": [low, 0.009]})
-    heat_map(data, "mobility", axes)
+    heat_map(data, quantity="mobility", ax=axes)
     axes.figure.draw_without_rendering()
     bar = axes.figure.axes[-1]
     assert bar.get_yscale() == scale
@@ -20,6 +20,6 @@ def test_the_colour_bar_has_numbers_and_is_logarithmic_only_over_a_decade(axes, 
 
 def test_a_thinned_run_has_ticks_at_its_windows(axes):
     data = pd.DataFrame({"layer": "a", "epoch": [3, 7, 11], "dead_fraction": [0.1, 0.2, 0.3]})
-    heat_map(data, "dead_fraction", axes)
+    heat_map(data, quantity="dead_fraction", ax=axes)
     assert axes.get_xticks().tolist() == [3, 7, 11]
     assert axes.get_xlim() == (1, 13)

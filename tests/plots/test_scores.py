@@ -9,7 +9,7 @@ from recu_analysis.plots.scores import score_density
 
 
 def curves(data):
-    return [line.get_ydata() for line in score_density(data, Figure().subplots()).get_lines()]
+    return [line.get_ydata() for line in score_density(data, ax=Figure().subplots()).get_lines()]
 
 
 @pytest.mark.parametrize("towards", [0.0, np.inf])

@@ -35,7 +35,7 @@ def frame(core, active, dead, reach=4.0):
 
 @pytest.mark.parametrize("where", ["axes", "inset"])
 def test_bars_have_the_counts_and_the_colours(histogram, axes, where):
-    dead_weight_histogram(histogram, axes)
+    dead_weight_histogram(histogram, ax=axes)
     drawn = steps(axes if where == "axes" else axes.child_axes[0])
     for label, column, color in (
         ("core", "core", CORE),
@@ -47,7 +47,7 @@ def test_bars_have_the_counts_and_the_colours(histogram, axes, where):
 
 
 def test_bars_stand_upon_each_other_without_gaps(histogram, axes):
-    dead_weight_histogram(histogram, axes)
+    dead_weight_histogram(histogram, ax=axes)
     dead, active, core = (patch.get_data() for patch in axes.patches if isinstance(patch, StepPatch))
     assert (dead.baseline == 0).all()
     assert np.array_equal(active.baseline, dead.values)
@@ -57,13 +57,13 @@ def test_bars_stand_upon_each_other_without_gaps(histogram, axes):
 
 
 def test_legend_has_the_shares(axes):
-    dead_weight_histogram(frame([0, 60, 0], [10, 0, 5], [15, 0, 10]), axes)
+    dead_weight_histogram(frame([0, 60, 0], [10, 0, 5], [15, 0, 10]), ax=axes)
     texts = [text.get_text() for text in axes.get_legend().get_texts()]
     assert texts == ["core 60.0 %", "tail, flipped 15.0 %", "tail and silent 25.0 %"]
 
 
 def test_labels_name_the_unit(histogram, axes):
-    dead_weight_histogram(histogram, axes)
+    dead_weight_histogram(histogram, ax=axes)
     assert axes.get_xlabel() == "latent weight $z$ (standard deviations of its channel)"
     assert axes.get_ylabel() == "weights"
     assert axes.get_title() == ""
@@ -71,7 +71,7 @@ def test_labels_name_the_unit(histogram, axes):
 
 
 def test_inset_magnifies_the_upper_foot(histogram, axes):
-    dead_weight_histogram(histogram, axes)
+    dead_weight_histogram(histogram, ax=axes)
     (inset,) = axes.child_axes
     left, right = inset.get_xlim()
     assert 1.04 < left < right <= 4.0
@@ -82,7 +82,7 @@ def test_inset_magnifies_the_upper_foot(histogram, axes):
 def test_inset_leaves_out_far_outliers(histogram, axes):
     last = histogram["right"].iloc[-1]
     far = pd.DataFrame({"left": [last, 7.8], "right": [7.8, 8.0], "core": 0, "tail_active": 0, "dead": [0, 1]})
-    dead_weight_histogram(pd.concat([histogram, far]), axes)
+    dead_weight_histogram(pd.concat([histogram, far]), ax=axes)
     assert axes.get_xlim()[1] == 8.0
     assert axes.child_axes[0].get_xlim()[1] < 4.0
 
@@ -104,7 +104,7 @@ def test_inset_and_legend_cover_no_bar(name, width):
     counts = np.round(1000 * shapes()[name])
     with style(width):
         axes = Figure(figsize=(width, 2.2), layout="constrained").subplots()
-        dead_weight_histogram(frame(counts, 0, 0), axes)
+        dead_weight_histogram(frame(counts, 0, 0), ax=axes)
     axes.figure.draw_without_rendering()
     core = next(p for p in axes.patches if isinstance(p, StepPatch) and p.get_label().startswith("core"))
     for artist in (axes.get_legend(), axes.child_axes[0]):
@@ -118,19 +118,19 @@ def test_inset_and_legend_cover_no_bar(name, width):
 @given(st.lists(st.integers(0, 5000), min_size=1, max_size=30))
 def test_any_counts_can_be_drawn(counts):
     axes = Figure().subplots()
-    dead_weight_histogram(frame(counts, counts[::-1], 0), axes)
+    dead_weight_histogram(frame(counts, counts[::-1], 0), ax=axes)
     axes.figure.draw_without_rendering()
 
 
 def test_no_weight_above_zero_has_no_inset(axes):
-    dead_weight_histogram(frame([5, 0], 0, 0), axes)
+    dead_weight_histogram(frame([5, 0], 0, 0), ax=axes)
     assert axes.child_axes == []
 
 
 def test_missing_count_is_drawn_as_none(histogram, axes):
     histogram = histogram.astype({"dead": float})
     histogram.loc[3, "dead"] = np.nan
-    dead_weight_histogram(histogram, axes)
+    dead_weight_histogram(histogram, ax=axes)
     assert steps(axes)["tail and silent"][0][3] == 0
 
 
@@ -141,10 +141,10 @@ def test_current_axes_are_the_default(histogram):
 
 def test_tables_that_cannot_be_drawn_are_refused(histogram, axes):
     with pytest.raises(InputError, match="columns core, dead"):
-        dead_weight_histogram(histogram.drop(columns=["core", "dead"]), axes)
+        dead_weight_histogram(histogram.drop(columns=["core", "dead"]), ax=axes)
     with pytest.raises(InputError, match="no rows"):
-        dead_weight_histogram(histogram[:0], axes)
+        dead_weight_histogram(histogram[:0], ax=axes)
     with pytest.raises(InputError, match="adjoin"):
-        dead_weight_histogram(histogram.drop(index=7), axes)
+        dead_weight_histogram(histogram.drop(index=7), ax=axes)
     with pytest.raises(InputError, match="adjoin"):
-        dead_weight_histogram(histogram[::-1], axes)
+        dead_weight_histogram(histogram[::-1], ax=axes)

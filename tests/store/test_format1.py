@@ -130,7 +130,7 @@ def test_every_flipped_bit_of_a_header_is_found(tmp_path):
 
 def test_thinned_it_is_a_run_of_today_and_loses_nothing(tmp_path):
     run = open_run(CORPUS / "whole")
-    thinned = thin(run, [0, 2, 3, 5, 6], tmp_path / "thin")
+    thinned = thin(run, windows=[0, 2, 3, 5, 6], output=tmp_path / "thin")
     assert thinned.header.version == 2
     assert set(verify(thinned.path)["verdict"]) <= {"whole", "partial"}
     old = open_run(CORPUS / "thinned")
@@ -150,7 +150,7 @@ def test_a_field_called_seal_is_not_taken_for_one(tmp_path):
     shutil.copytree(CORPUS / "whole", tmp_path / "run")
     file = tmp_path / "run/run.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"seal": "abc", "colour": "red"}))
-    thinned = thin(open_run(tmp_path / "run"), [0, 6], tmp_path / "thin")
+    thinned = thin(open_run(tmp_path / "run"), windows=[0, 6], output=tmp_path / "thin")
     assert thinned.header.more == {"colour": "red"}
 
 

@@ -161,7 +161,9 @@ class Recordings(RuleBasedStateMachine):
         states = [index for index, window in enumerate(self.windows) if window.last < window.first]
         needed = {0, len(self.windows) - 1, *states, *(index - 1 for index in states if index)}
         kept = sorted(needed | data.draw(st.sets(st.integers(0, len(self.windows) - 1))))
-        made = thin(open_run(self.path), [self.windows[index].number for index in kept], self.folder / "thin")
+        made = thin(
+            open_run(self.path), windows=[self.windows[index].number for index in kept], output=self.folder / "thin"
+        )
         shutil.rmtree(self.path)
         made.path.rename(self.path)
         merged = []
@@ -203,7 +205,7 @@ def test_a_thinned_recording_keeps_the_marks_of_windows_that_it_merged():
     state.mark()
     state.record(updates=1)
     state.close()
-    made = thin(open_run(state.path), [0, 2], state.folder / "thin")
+    made = thin(open_run(state.path), windows=[0, 2], output=state.folder / "thin")
     assert made.metrics["update"].tolist() == [1]
     assert "window" not in made.metrics  # its window is gone
     state.teardown()

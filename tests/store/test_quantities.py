@@ -139,7 +139,7 @@ def test_every_row_is_read_checked_and_merged_by_its_rule(tmp_path_factory, leng
             assert (got is None) == (wanted is None), row.name
             if wanted is not None:
                 np.testing.assert_allclose(got, wanted, rtol=1e-12, err_msg=row.name)
-    thinned = thin(run, [0, len(lengths)], path.with_name("thin"))
+    thinned = thin(run, windows=[0, len(lengths)], output=path.with_name("thin"))
     assert set(verify(thinned.path)["verdict"]) == {"whole"}
     for row in ALL.values():
         if row.of != "layer" and row.merge != UNION:
@@ -166,7 +166,7 @@ def test_rows_of_a_later_version_survive_thin_and_verify(tmp_path):
     run, states = written(tmp_path / "run", np.random.default_rng(1), [2, 3, 1], rows_of(["path"]) | STRANGE)
     edit_run(tmp_path / "run", mascot="cat", layers=[run_json(tmp_path / "run")["layers"][0] | {"colour": "red"}])
     run = open_run(tmp_path / "run")
-    thinned = thin(run, [0, 2, 3], tmp_path / "thin")
+    thinned = thin(run, windows=[0, 2, 3], output=tmp_path / "thin")
     assert thinned.header.more == {"mascot": "cat"}
     assert thinned.header.layers[0].more == {"colour": "red"}
     assert thinned.header.quantities == run.header.quantities
@@ -197,10 +197,10 @@ def test_a_rule_of_a_later_version_is_not_guessed(tmp_path):
     rows = rows_of(()) | {"warmth": Quantity("warmth", "weights", "float32", "hottest", "default")}
     run, states = written(tmp_path / "run", np.random.default_rng(2), [1, 1], rows)
     assert set(verify(run.path)["verdict"]) == {"whole"}
-    assert len(thin(run, [0, 1, 2], tmp_path / "all").windows) == 3
+    assert len(thin(run, windows=[0, 1, 2], output=tmp_path / "all").windows) == 3
     np.testing.assert_array_equal(open_run(tmp_path / "all").windows[2]["a"].warmth, states[1]["warmth"])
     with pytest.raises(InputError, match="warmth"):
-        thin(run, [0, 2], tmp_path / "fewer")
+        thin(run, windows=[0, 2], output=tmp_path / "fewer")
     assert not (tmp_path / "fewer").exists()
 
 
@@ -214,11 +214,11 @@ def test_numbers_that_no_row_describes_are_kept_where_nothing_merges(tmp_path):
         writer.write_window({"a": LayerState(summary, arrays)}, first_update=first, last_update=last, more={"tide": 3})
     writer.close()
     run = open_run(tmp_path / "run")
-    copy = thin(run, [0, 1, 2], tmp_path / "copy")
+    copy = thin(run, windows=[0, 1, 2], output=tmp_path / "copy")
     assert [window["a"].summary.more for window in copy.windows] == [{}, {"storms": 3}, {"storms": 3}]
     assert copy.windows[2].header.more == {"tide": 3}
     with pytest.raises(InputError, match="'storms'"):
-        thin(run, [0, 2], tmp_path / "fewer")
+        thin(run, windows=[0, 2], output=tmp_path / "fewer")
 
 
 def test_a_tensor_of_another_dtype_is_damage(tmp_path):
@@ -277,7 +277,7 @@ def test_what_is_accepted_is_merged_as_its_rule_says_and_can_be_thinned(tmp_path
     accepted = {row.name: row for row in accepted_rows(of)}
     assert {row.merge for row in accepted.values()} == set(FITTING[of]) - {UNION}
     run, states = written(tmp_path / "run", np.random.default_rng(6), [2, 1, 3], rows_of(()) | accepted)
-    thinned = thin(run, [0, 3], tmp_path / "thin")
+    thinned = thin(run, windows=[0, 3], output=tmp_path / "thin")
     assert set(verify(thinned.path)["verdict"]) == {"whole"}
     for name, row in accepted.items():
         wanted, got = by_rule(row, states), thinned.windows[1]["a"].array(name)
@@ -292,7 +292,7 @@ def test_what_is_accepted_is_merged_as_its_rule_says_and_can_be_thinned(tmp_path
 def test_a_quantity_may_be_called_like_something_else(tmp_path, name):
     rows = rows_of(()) | {name: Quantity(name, "weights", "float32", "sum", "default")}
     run, states = written(tmp_path / "run", np.random.default_rng(7), [1, 2], rows)
-    thinned = thin(run, [0, 2], tmp_path / "thin")
+    thinned = thin(run, windows=[0, 2], output=tmp_path / "thin")
     np.testing.assert_allclose(thinned.windows[1]["a"].array(name), states[0][name] + states[1][name], rtol=1e-6)
     dead_weights(thinned, criterion="silent", windows=WindowSpan(2, 3))
 
@@ -329,7 +329,7 @@ def test_what_only_some_layers_have_merges_where_it_is(tmp_path):
         writer.write_window({"a": whole, "b": less}, first_update=update, last_update=update)
         kept.append(whole["extra"].astype(np.float64))
     writer.close()
-    thinned = thin(open_run(tmp_path / "run"), [0, 2], tmp_path / "thin")
+    thinned = thin(open_run(tmp_path / "run"), windows=[0, 2], output=tmp_path / "thin")
     np.testing.assert_allclose(thinned.windows[1]["a"].extra, kept[0] + kept[1], rtol=1e-6)
     assert thinned.windows[1]["b"].extra is None
     assert set(verify(thinned.path)["verdict"]) == {"whole"}

@@ -12,7 +12,7 @@ import pytest
 
 import recu_analysis.store.segments as module
 from recu_analysis import open_run
-from recu_analysis.errors import DamagedError, NotARunError, WindowNotFoundError
+from recu_analysis.errors import DamagedError, InputError, NotARunError, WindowNotFoundError
 from recu_analysis.store.header import LayerWindow
 from recu_analysis.store.sealing import sealed
 from recu_analysis.store.state import LayerState
@@ -28,6 +28,18 @@ OTHER = random_walk((4, 30), 40, step=0.3, seed=1)
 BRANCH = np.concatenate([WALK[:5], OTHER[5:]])
 SPECS = [SPEC, replace(SPEC, name="b")]
 FIRST = "history/segment-0000"
+
+
+def test_what_is_no_path_of_a_run_is_said(tmp_path):
+    listing = tmp_path / "runs.toml"
+    listing.write_text("")
+    for given, error, fact in [
+        (None, InputError, "not by None"),
+        (12, InputError, "not by int 12"),
+        (listing, NotARunError, "list of runs.*open_runs"),
+    ]:
+        with pytest.raises(error, match=fact):
+            open_run(given)
 
 
 def spans(run):

@@ -37,7 +37,10 @@ def ten_windows(tmp_path_factory):
 
 
 def test_tables_over_the_kept_windows_are_those_of_the_ranges_before(ten_windows, tmp_path):
-    before, after = open_run(ten_windows.path), thin(open_run(ten_windows.path), [0, 1, 5, 10], tmp_path / "thin")
+    before, after = (
+        open_run(ten_windows.path),
+        thin(open_run(ten_windows.path), windows=[0, 1, 5, 10], output=tmp_path / "thin"),
+    )
     assert [(w.number, w.first_update, w.last_update) for w in after.windows] == [
         (0, 1, 0),
         (1, 1, 2),
@@ -61,7 +64,7 @@ def test_tables_over_the_kept_windows_are_those_of_the_ranges_before(ten_windows
 @given(st.sets(st.integers(1, 9)))
 def test_every_choice_of_windows_equals_a_plain_loop_over_the_updates(ten_windows, tmp_path_factory, kept):
     numbers = sorted({0, 10, *kept})
-    after = thin(open_run(ten_windows.path), numbers, tmp_path_factory.mktemp("plain") / "thin")
+    after = thin(open_run(ten_windows.path), windows=numbers, output=tmp_path_factory.mktemp("plain") / "thin")
     assert [window.number for window in after.windows] == numbers
     for low, window in zip(numbers, after.windows[1:], strict=False):
         for name, walk in ten_windows.history.items():
@@ -78,7 +81,10 @@ def test_every_choice_of_windows_equals_a_plain_loop_over_the_updates(ten_window
 
 
 def test_what_is_said_of_the_run_stays(ten_windows, tmp_path):
-    before, after = open_run(ten_windows.path), thin(open_run(ten_windows.path), [0, 4, 10], tmp_path / "thin")
+    before, after = (
+        open_run(ten_windows.path),
+        thin(open_run(ten_windows.path), windows=[0, 4, 10], output=tmp_path / "thin"),
+    )
     assert after.header.layers == before.header.layers
     assert after.configuration == before.configuration
     assert after.header.environment["thinned"] == {"run_id": before.id, "windows": [0, 4, 10]}
@@ -87,19 +93,22 @@ def test_what_is_said_of_the_run_stays(ten_windows, tmp_path):
     expected = before.metrics["window"].where(before.metrics["window"].isin([4, 10]))
     assert after.metrics["window"].astype(float).equals(expected.astype(float))
     assert set(verify(after.path)["verdict"]) == {"whole"}
-    again = thin(after, [0, 10], tmp_path / "again")
+    again = thin(after, windows=[0, 10], output=tmp_path / "again")
     assert [window.number for window in again.windows] == [0, 10]
 
 
 def test_all_windows_kept_are_the_same_bits(ten_windows, tmp_path):
-    before, after = open_run(ten_windows.path), thin(open_run(ten_windows.path), range(11), tmp_path / "thin")
+    before, after = (
+        open_run(ten_windows.path),
+        thin(open_run(ten_windows.path), windows=range(11), output=tmp_path / "thin"),
+    )
     for one, other in zip(before.windows, after.windows, strict=True):
         assert one.header.digests == other.header.digests
         assert one.header.layers == other.header.layers
 
 
 def test_some_layers(ten_windows, tmp_path):
-    after = thin(open_run(ten_windows.path), [0, 10], tmp_path / "thin", layers="sec*")
+    after = thin(open_run(ten_windows.path), windows=[0, 10], output=tmp_path / "thin", layers="sec*")
     assert after.layer_names == ["second"]
     assert set(verify(after.path)["verdict"]) == {"whole"}
 
@@ -117,7 +126,7 @@ def test_special_values_effective_weights_and_the_learned_scale(tmp_path):
         )
 
     run = open_run(record(tmp_path / "run", (1, 4), (5, 8), specs=[spec], change=with_scale, walk=walk))
-    made = thin(run, [0, 2], tmp_path / "thin").windows[1]["a"]
+    made = thin(run, windows=[0, 2], output=tmp_path / "thin").windows[1]["a"]
     assert made.weight.tobytes() == walk[8].tobytes()
     assert made.effective.tobytes() == (-walk[8]).tobytes()
     assert made.scale.tolist() == [[[8.0]]] * 4
@@ -132,23 +141,23 @@ def test_exact_sampled_and_partial_stay(tmp_path):
     record(tmp_path / "run", (1, 4), (5, 8), exact=False)
     record(tmp_path / "run", (9, 10), (11, 12), resume=8, partial=True)
     run = open_run(tmp_path / "run")
-    kept = thin(run, [0, 2, 3, 4], tmp_path / "one")
+    kept = thin(run, windows=[0, 2, 3, 4], output=tmp_path / "one")
     assert [(w.exact, w.partial) for w in kept.windows] == [(False, False), (False, False), (True, True), (True, True)]
-    assert [w.exact for w in thin(run, [0, 3, 4], tmp_path / "two").windows] == [False, False, True]
+    assert [w.exact for w in thin(run, windows=[0, 3, 4], output=tmp_path / "two").windows] == [False, False, True]
 
 
 def test_superseded_windows_are_not_copied(tmp_path):
     record(tmp_path / "run", (1, 4), (5, 8), (9, 12))
     run = open_run(record(tmp_path / "run", (5, 6), (7, 14), resume=4))
-    assert [w.last_update for w in thin(run, [0, 3], tmp_path / "thin").windows] == [0, 14]
+    assert [w.last_update for w in thin(run, windows=[0, 3], output=tmp_path / "thin").windows] == [0, 14]
 
 
 def test_a_recording_that_began_anew_inside_a_window(tmp_path):
     record(tmp_path / "run", (1, 4), (5, 8))
     run = open_run(record(tmp_path / "run", (7, 9), (10, 12), resume=6))
     with pytest.raises(InputError, match=r"window 2.*must be kept.*1,2"):
-        thin(run, [0, 4], tmp_path / "thin")
-    made = thin(run, [0, 1, 2, 4], tmp_path / "thin")
+        thin(run, windows=[0, 4], output=tmp_path / "thin")
+    made = thin(run, windows=[0, 1, 2, 4], output=tmp_path / "thin")
     assert [(w.first_update, w.last_update) for w in made.windows] == [(1, 0), (1, 4), (7, 6), (7, 12)]
     np.testing.assert_array_equal(made.windows[3]["a"].start, WALK[6])
     assert set(verify(made.path)["verdict"]) == {"whole"}
@@ -164,18 +173,18 @@ def test_a_recording_that_began_anew_inside_a_window(tmp_path):
 )
 def test_windows_that_cannot_be_chosen(ten_windows, tmp_path, windows, kind, text):
     with pytest.raises(kind, match=text):
-        thin(open_run(ten_windows.path), windows, tmp_path / "thin")
+        thin(open_run(ten_windows.path), windows=windows, output=tmp_path / "thin")
     assert not any(tmp_path.iterdir())
 
 
 def test_other_refusals_leave_nothing(ten_windows, tmp_path, monkeypatch):
     run = open_run(ten_windows.path)
     with pytest.raises(LayerNotFoundError):
-        thin(run, [0, 10], tmp_path / "thin", layers="x*")
+        thin(run, windows=[0, 10], output=tmp_path / "thin", layers="x*")
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 0}))
         with pytest.raises(NoRoomError, match=r"not enough disk space.*thin.*0 MiB"):
-            thin(run, [0, 10], tmp_path / "thin")
+            thin(run, windows=[0, 10], output=tmp_path / "thin")
     assert not any(tmp_path.iterdir())
     for name, content in (("file", "x"), ("folder", None), ("link", "none")):
         target = tmp_path / name
@@ -183,7 +192,7 @@ def test_other_refusals_leave_nothing(ten_windows, tmp_path, monkeypatch):
             content
         )
         with pytest.raises(RunExistsError, match=r"exists.*another folder"):
-            thin(run, [0, 10], target)
+            thin(run, windows=[0, 10], output=target)
 
 
 def test_damaged_runs_are_refused(tmp_path):
@@ -193,13 +202,13 @@ def test_damaged_runs_are_refused(tmp_path):
     content[-1] ^= 1
     shard.write_bytes(content)
     with pytest.raises(DamagedError, match=r"window 2 .*checksum"):
-        thin(open_run(path), [0, 4], tmp_path / "thin")
+        thin(open_run(path), windows=[0, 4], output=tmp_path / "thin")
     os.truncate(shard, 9)
     with pytest.raises(DamagedError, match=r"damaged: window 2 .*cut short"):
-        thin(open_run(path), [0, 4], tmp_path / "thin")
+        thin(open_run(path), windows=[0, 4], output=tmp_path / "thin")
     shard.unlink()
     with pytest.raises(DamagedError, match=r"window 2 .*missing"):
-        thin(open_run(path), [0, 4], tmp_path / "thin")
+        thin(open_run(path), windows=[0, 4], output=tmp_path / "thin")
     assert [entry.name for entry in tmp_path.iterdir()] == ["run"]
 
 
@@ -214,7 +223,7 @@ def test_what_stops_it_leaves_nothing_and_the_run_as_it_was(ten_windows, tmp_pat
             raise error
 
     with pytest.raises((KeyboardInterrupt, StoreError)) as caught:
-        thin(open_run(ten_windows.path), [0, 5, 10], tmp_path / "deep/thin", on_window=stop)
+        thin(open_run(ten_windows.path), windows=[0, 5, 10], output=tmp_path / "deep/thin", on_window=stop)
     if not isinstance(caught.value, KeyboardInterrupt):
         assert str(caught.value) == f"{tmp_path}/deep/thin cannot be written: No space left on device"
     assert not any(tmp_path.iterdir())
@@ -229,7 +238,7 @@ def test_a_write_that_fails_leaves_nothing(ten_windows, tmp_path, monkeypatch, n
     with monkeypatch.context() as patch:
         patch.setattr(os, name, refused)
         with pytest.raises(StoreError, match="Read-only file system"):
-            thin(open_run(ten_windows.path), [0, 10], tmp_path / "thin")
+            thin(open_run(ten_windows.path), windows=[0, 10], output=tmp_path / "thin")
     assert not any(tmp_path.iterdir())
 
 
@@ -249,5 +258,19 @@ def test_what_is_told_of_the_end_is_that_of_the_last_window(tmp_path, told, kept
         states = {"a": layer_state(WALK, first, last, center=True)}
         out.write_window(states, first_update=first, last_update=last, more=more)
     out.close()
-    made = thin(open_run(tmp_path / "run"), [0, 2], tmp_path / "thin").windows[1].header.more
+    made = thin(open_run(tmp_path / "run"), windows=[0, 2], output=tmp_path / "thin").windows[1].header.more
     assert made == {"same": 1} | ({} if kept is None else {"moved": kept})
+
+
+def test_what_is_no_run_no_list_and_no_path_is_said(ten_windows, tmp_path):
+    run, good = open_run(ten_windows.path), {"windows": [0, 10], "output": tmp_path / "thin"}
+    for wrong, options, fact in [
+        (None, {}, "not as None"),
+        (run, {"windows": 12}, r"\[0, 4, 12\], not int 12"),
+        (run, {"windows": "0,10"}, "not str '0,10'"),
+        (run, {"windows": [0, "x"]}, "not a list"),
+        (run, {"output": None}, "output must be the path"),
+    ]:
+        with pytest.raises(InputError, match=fact):
+            thin(wrong, **{**good, **options})
+    assert len(thin(ten_windows.path, **good).windows) == 2

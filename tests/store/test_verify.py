@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 import recu_analysis.store.tensors as tensors
 from recu_analysis import open_run
-from recu_analysis.errors import DamagedError, NotARunError
+from recu_analysis.errors import DamagedError, InputError, NotARunError
 from recu_analysis.store.sealing import digest, seal, sealed
 from recu_analysis.store.shard import ShardHeader
 from recu_analysis.store.verify import DAMAGE, verify
@@ -51,6 +51,9 @@ def flip(file, position):
 def test_a_whole_run_has_a_row_for_every_file(path):
     table = verify(path)
     assert set(table["verdict"]) == {"whole"}
+    assert verify(open_run(path)).equals(table)
+    with pytest.raises(InputError, match="not as None"):
+        verify(None)
     on_disk = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
     assert set(table["file"]) == on_disk - {"lock"}
     assert table["bytes"].sum() == sum((path / name).stat().st_size for name in table["file"])

@@ -2,8 +2,8 @@
 
 # Known codebases are imported first, because adapters that are registered later take precedence.
 from recu_analysis.capture.adapters import known_codebases as _known_codebases  # noqa: F401
-from recu_analysis.capture.adapters.find import binary_layers
+from recu_analysis.capture.adapters.find import binary_layers, require_model
 from recu_analysis.capture.adapters.layer import BinaryLayer
 from recu_analysis.capture.adapters.registry import adapter
 
-__all__ = ["BinaryLayer", "adapter", "binary_layers"]
+__all__ = ["BinaryLayer", "adapter", "binary_layers", "require_model"]

@@ -12,7 +12,7 @@ import torch
 from recu_analysis.capture.adapters.layer import BinaryLayer
 from recu_analysis.capture.adapters.modules import computed, latent_of, plain_modules, weight_of
 from recu_analysis.capture.adapters.registry import Adapter, Meaning, refuse_unusable, registered, two_valued
-from recu_analysis.errors import InputError, NoBinaryLayersError, listed
+from recu_analysis.errors import InputError, NoBinaryLayersError, kind_of_value, listed
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Modules that an error lists before it counts the rest.
 LISTED = 8
+#: Classes that the error names if no layer is recognized.
+CLASSES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +38,14 @@ class Verdict:
     refused: bool = False
 
 
-def binary_layers(model: torch.nn.Module, layers: Sequence[str] | None = None) -> list[BinaryLayer]:
+def binary_layers(model: torch.nn.Module, layers: Sequence[str] | str | None = None) -> list[BinaryLayer]:
     """The binary layers of a model, in its order; a weight that several modules share counts once.
 
     Parameters
     ----------
     model : torch.nn.Module
         May be wrapped in DataParallel, DistributedDataParallel or torch.compile; names do not include the wrapper.
-    layers : sequence of str, optional
+    layers : str or sequence of str, optional
         Patterns (``*``, ``?``, ``[...]``) of module names to record instead of the recognized ones. A matching module
         that no adapter recognizes is assumed to binarize its `weight` by the plain sign.
 
@@ -54,14 +56,11 @@ def binary_layers(model: torch.nn.Module, layers: Sequence[str] | None = None) -
     Raises
     ------
     NoBinaryLayersError
-        If there is no binary layer; the message lists the modules.
+        If there is no binary layer; the message names the classes of the modules, and what to do.
     InputError
         If a pattern matches no module with a weight, or one that cannot be recorded.
     """
-    verdicts = _verdicts(model, layers)
-    for pattern in layers or []:
-        if not any(fnmatchcase(verdict.name, pattern) for verdict in verdicts):
-            raise InputError(f"no module with a weight matches {pattern!r}; the model has {_listed(verdicts)}")
+    verdicts = _judged(model, layers)
     refused = [f"{verdict.name or '(itself)'}: {verdict.why}" for verdict in verdicts if verdict.refused]
     if refused and layers is not None:
         raise InputError(f"a layer selected by layers= cannot be recorded: {refused[0]}")
@@ -70,21 +69,41 @@ def binary_layers(model: torch.nn.Module, layers: Sequence[str] | None = None) -
         raise NoBinaryLayersError(f"no layer of {type(model).__name__} can be recorded: {refused[0]}")
     if not found:
         raise NoBinaryLayersError(
-            f"no binary layer was recognized in {type(model).__name__}, which has {_listed(verdicts)}; name the binary "
-            'layers, such as layers=["layer1.*"]'
+            f"no binary layer was recognized in {type(model).__name__}, which has {_candidate_text(verdicts)}"
         )
     return found
 
 
-def judged_layers(model: torch.nn.Module, layers: Sequence[str] | None = None) -> pd.DataFrame:
-    """The table of `layer_listing.find_binary_layers`, also for a model without binary modules."""
+def judged_layers(
+    model: torch.nn.Module, layers: Sequence[str] | str | None = None
+) -> tuple[pd.DataFrame, list[BinaryLayer]]:
+    """The table of `find_binary_layers` without its example, and the binary layers, which may be none."""
     import pandas as pd
 
+    verdicts = _judged(model, layers)
     rows = [
         (each.name, "x".join(map(str, each.shape)), each.layer is not None, _adapter(each.layer), each.why)
-        for each in _verdicts(model, layers)
+        for each in verdicts
     ]
-    return pd.DataFrame(rows, columns=["name", "shape", "binary", "adapter", "why"])
+    table = pd.DataFrame(rows, columns=["name", "shape", "binary", "adapter", "why"])
+    return table, [verdict.layer for verdict in verdicts if verdict.layer]
+
+
+def require_model(model: object) -> None:
+    """Raise InputError unless a model is a torch module."""
+    if not isinstance(model, torch.nn.Module):
+        raise InputError(f"the model must be a torch.nn.Module, not {kind_of_value(model)}")
+
+
+def _judged(model: torch.nn.Module, layers: Sequence[str] | str | None) -> list[Verdict]:
+    """One verdict per module with a weight; raise InputError if a pattern matches none of them."""
+    require_model(model)
+    patterns = [layers] if isinstance(layers, str) else layers
+    verdicts = _verdicts(model, patterns)
+    for pattern in patterns or []:
+        if not any(fnmatchcase(verdict.name, pattern) for verdict in verdicts):
+            raise InputError(f"no module with a weight matches {pattern!r}; the model has {_listed(verdicts)}")
+    return verdicts
 
 
 def _adapter(layer: BinaryLayer | None) -> str:
@@ -256,6 +275,21 @@ def _through(transform: WeightTransform, owner: torch.nn.Module, leaf: str, shap
     """The standardised weight of a layer whose weight is parametrized."""
     value = computed(owner, leaf)
     return torch.from_numpy(transform.standardized(value.double().cpu().view(shape).numpy())).to(value.device)
+
+
+def _candidate_text(verdicts: Sequence[Verdict]) -> str:
+    """The classes whose weights may be binary, those of the user first, and how to declare them binary."""
+    if not verdicts:
+        return "no module with a weight"
+    by_kind: dict[str, list[str]] = {}
+    for verdict in sorted(verdicts, key=lambda each: hasattr(torch.nn, each.kind)):
+        by_kind.setdefault(verdict.kind, []).append(verdict.name or "(itself)")
+    classes = [f"{kind} ({listed(names, 1)})" for kind, names in by_kind.items()]
+    kind, (name, *_) = next(iter(by_kind.items()))
+    return (
+        f"{listed(classes, CLASSES)}; name the binary layers, such as layers=[{name!r}], or declare a class as binary "
+        f'with @ra.adapter("mine", {kind})'
+    )
 
 
 def _listed(verdicts: Sequence[Verdict]) -> str:

@@ -33,6 +33,13 @@ def _is_plain(module: Any) -> bool:
 @adapter("recu-analysis", BinaryConv2d, BinaryLinear)
 def _own(module: Any) -> WeightTransform:
     """Of recu_analysis.nn."""
+    if module.binarizer.zero == "authors" and not module.weight.is_meta:
+        zeros = int((module.standardized_weight() == 0).sum())
+        if zeros:
+            raise InputError(
+                f"its option zero='authors' makes {zeros} of its binary weights 0, and recorded states are -1 and +1; "
+                "move these weights, or leave the option at 'plus'"
+            )
     transform: WeightTransform = module.weight_transform
     return transform
 

@@ -19,6 +19,7 @@ from recu_analysis.figures.print.style import OUTPUT, current_venue
 from recu_analysis.store.durable import replace_file
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Mapping, Sequence
 
     import pandas as pd
@@ -49,7 +50,7 @@ def export(
     figure: Figure,
     data: pd.DataFrame,
     stem: str,
-    directory: str | Path,
+    directory: str | os.PathLike[str],
     *,
     formats: Sequence[str] = ("pdf", "png"),
     caption: str,
@@ -106,7 +107,7 @@ def export_table(
     tabular: str,
     data: pd.DataFrame,
     stem: str,
-    directory: str | Path,
+    directory: str | os.PathLike[str],
     *,
     caption: str,
     label: str,
@@ -171,7 +172,7 @@ def check_formats(formats: Sequence[str]) -> None:
         )
 
 
-def check_folder(directory: str | Path) -> None:
+def check_folder(directory: str | os.PathLike[str]) -> None:
     """Make a folder for figures; StoreError where it cannot be made or written."""
     try:
         Path(directory).mkdir(parents=True, exist_ok=True)

@@ -47,7 +47,7 @@ def build_network(
     num_classes : int
         At least 1.
     **binary
-        Options of every binary layer, as `BinaryConv2d` has them; a twin takes none.
+        Options of every binary layer, as `BinaryConv2d` has them, but bias is False by default; a twin takes none.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def build_network(
     if num_classes < 1:
         raise InputError(f"a network needs at least one class, not {num_classes}")
     if base == name:
-        return NETWORKS[base](num_classes, partial(BinaryConv2d, **binary))
+        return NETWORKS[base](num_classes, partial(BinaryConv2d, **{"bias": False, **binary}))
     if binary:
         raise InputError(f"{name} has no binary layers, so it takes none of their options ({', '.join(binary)})")
     return NETWORKS[base](num_classes, real_convolution)

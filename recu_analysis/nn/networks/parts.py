@@ -10,7 +10,6 @@ from torch import nn
 from torch.nn import functional
 
 from recu_analysis.errors import InputError
-from recu_analysis.nn.layers import BinaryConv2d
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +27,7 @@ def real_convolution(in_channels: int, channels: int, kernel_size: int, stride: 
 
 def convolutions(model: nn.Module) -> Iterator[torch.Tensor]:
     """The weights of a model's convolutions, binary and real."""
-    return (module.weight for module in model.modules() if isinstance(module, (nn.Conv2d, BinaryConv2d)))
+    return (module.weight for module in model.modules() if isinstance(module, nn.Conv2d))
 
 
 def stage(block: Callable[..., nn.Module], channels: tuple[int, int], count: int, conv: Convolution) -> nn.Sequential:

@@ -1,0 +1,118 @@
+"""Dead weights of several runs: the layers of each experiment, as means over its seeds with their intervals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from recu_analysis.analysis.arms import arms, comparable
+from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights_query, with_totals
+from recu_analysis.analysis.final_windows import equal_final_windows
+from recu_analysis.analysis.query import gathered
+from recu_analysis.analysis.run_arguments import as_runs
+from recu_analysis.analysis.selection import span_of
+from recu_analysis.theory.intervals import student
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from recu_analysis.analysis.arms import Arm
+    from recu_analysis.analysis.deadness import TailTau
+    from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import SeveralRuns
+    from recu_analysis.analysis.selection import Windows, WindowSpan
+    from recu_analysis.store.run import Run
+
+#: What is the same for all seeds of an experiment; all else in a `dead_weights` table is averaged.
+_OF_THE_LAYER = ("row", "layer", "weights")
+#: What is left out: the windows of one run may have other numbers than those of another.
+_OF_THE_RUN = ("first_window", "last_window", "exact")
+
+
+def dead_weights_over_seeds(
+    runs: SeveralRuns,
+    *,
+    windows: Windows | None = None,
+    layers: Sequence[str] | str | None = None,
+    tail_tau: TailTau = TAIL_TAU,
+    criterion: str = "tail-silent",
+) -> pd.DataFrame:
+    """Means of `dead_weights` over the seeds of each experiment, with Student's 95 % intervals.
+
+    Parameters
+    ----------
+    runs : run or path, sequence, or mapping of labels to runs
+        Those that differ in their seed alone are one experiment, see `recu_analysis.analysis.arms.arms`.
+    windows : int, slice, str or WindowSpan, optional
+        Windows by their numbers, the same in every run. By default the final windows, as many updates in all runs of a
+        network with the same layers on the same data set.
+    layers : str or sequence of str, optional
+        Patterns of layer names.
+    tail_tau : float or "window"
+        Level of the tail, taken at the start of the windows.
+    criterion : str
+        As in `dead_weights`.
+
+    Returns
+    -------
+    DataFrame
+        One row an experiment and layer, and one for all its layers: group (labels of the runs, or the name of the
+        experiment in a list of runs), dataset, seeds (how many), row (layer or total), layer, weights; and the mean of
+        each number of `dead_weights`, with _low and _high, NaN for a single seed.
+
+    Raises
+    ------
+    InputError, LayerNotFoundError, WindowNotFoundError
+        As in `dead_weights`; or if a run or a seed is there twice, or the runs make no windows with as many updates.
+    """
+    return dead_weights_over_seeds_query(as_runs(runs), windows, layers, tail_tau, criterion).run()
+
+
+def dead_weights_over_seeds_query(
+    runs: Mapping[str, Run],
+    windows: Windows | None = None,
+    layers: Sequence[str] | str | None = None,
+    tail_tau: TailTau = TAIL_TAU,
+    criterion: str = "tail-silent",
+) -> Query[pd.DataFrame]:
+    """The query of `dead_weights_over_seeds`; it raises what that raises."""
+    groups = comparable(arms(runs))
+    spans = spans_of(groups, windows)
+    tables = {
+        label: dead_weights_query(runs[label], span, criterion, tail_tau, layers) for label, span in spans.items()
+    }
+    found = [arm for group in groups for arm in group]
+    return gathered(tables).then(lambda of_runs: pd.concat([_means(arm, of_runs) for arm in found], ignore_index=True))
+
+
+def spans_of(groups: Sequence[Sequence[Arm]], windows: Windows | None) -> dict[str, WindowSpan]:
+    """The windows of every run, by its label: those that a caller chose, or final ones, equal where they are compared.
+
+    Raises
+    ------
+    InputError, WindowNotFoundError
+        If a run has none of them, or runs that are compared make no windows with as many updates.
+    """
+    spans: dict[str, WindowSpan] = {}
+    for group in groups:
+        runs = {label: run for arm in group for label, run in arm.runs.items()}
+        spans |= equal_final_windows(runs) if windows is None else {k: span_of(run, windows) for k, run in runs.items()}
+    return spans
+
+
+def _means(arm: Arm, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The rows of one experiment."""
+    seeds = [with_totals(tables[label]) for label in arm.runs]
+    rows = [_row(arm, [table.iloc[at] for table in seeds]) for at in range(len(seeds[0]))]
+    return pd.DataFrame(rows)
+
+
+def _row(arm: Arm, seeds: Sequence[pd.Series[Any]]) -> dict[str, Any]:
+    first = seeds[0]
+    row = {"group": arm.label, "dataset": arm.configuration.get("dataset"), "seeds": len(seeds)}
+    row |= {name: first[name] for name in _OF_THE_LAYER}
+    for name in first.index.drop([*_OF_THE_LAYER, *_OF_THE_RUN]):
+        value = student([float(each[name]) for each in seeds])
+        row |= {name: value.estimate, f"{name}_low": value.low, f"{name}_high": value.high}
+    return row

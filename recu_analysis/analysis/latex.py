@@ -1,0 +1,174 @@
+"""A table in LaTeX, with the rules of booktabs, as a float that fits a page of two columns."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Final
+
+from recu_analysis.analysis.markup import Grid, Words, in_mathtext
+from recu_analysis.analysis.short_names import cells
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from recu_analysis.analysis.markup import Surroundings
+
+#: Points of one column of a page of two, and of both, with a little to spare for venues whose pages are narrower.
+_COLUMN, _PAGE = 230.0, 480.0
+#: Characters of a line of a heading; a longer word is a line by itself.
+_HEAD = 10
+#: Points that a text which is broken into lines has at least.
+_TEXT = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """A size of type: its name in LaTeX, points of a character, points between two columns."""
+
+    name: str
+    character: float
+    between: float
+
+
+_SIZES: Final = (_Size("footnotesize", 4.3, 6.0), _Size("scriptsize", 3.8, 4.0))
+
+
+def latex(grid: Grid, around: Surroundings) -> str:
+    """The tabular; with its caption a float, with its notes below, as wide as one column or as the page."""
+    if not around.caption:
+        return "\n".join(_tabular(grid, _sides(grid)))
+    fitting, size, places = _fitted(grid)
+    float_name = "table" if _width(fitting, size) <= _COLUMN else "table*"
+    notes = _BREAK.join(_escaped(note) for note in around.notes)
+    return "\n".join(
+        [
+            r"% \usepackage{booktabs}",
+            rf"\begin{{{float_name}}}",
+            r"\centering",
+            rf"\caption{{{_escaped(around.caption)}}}",
+            rf"\label{{{around.label}}}",
+            r"\smallskip",
+            rf"\{size.name}",
+            rf"\setlength{{\tabcolsep}}{{{size.between / 2:g}pt}}",
+            *_tabular(fitting, places),
+            *([rf"\par\smallskip\parbox{{\linewidth}}{{\raggedright {notes}}}"] if notes else []),
+            rf"\end{{{float_name}}}",
+        ]
+    )
+
+
+def _fitted(grid: Grid) -> tuple[Grid, _Size, list[str]]:
+    """The first that fits a page: as it is, smaller, with intervals below their numbers, with its texts in lines."""
+    for tried in (grid, _stacked(grid)):
+        for size in _SIZES:
+            if _width(tried, size) <= _PAGE:
+                return tried, size, _sides(tried)
+    return tried, size, _broken(tried, size)
+
+
+def _width(grid: Grid, size: _Size) -> float:
+    return sum(_widths(grid, size))
+
+
+def _widths(grid: Grid, size: _Size) -> list[float]:
+    """About how many points each column takes."""
+    texts = (
+        [*_lines(head), *(line for row in grid.rows for line in row[at].split("\n"))]
+        for at, head in enumerate(grid.heads)
+    )
+    return [size.character * max(map(cells, each), default=0) + size.between for each in texts]
+
+
+def _stacked(grid: Grid) -> Grid:
+    """The same with every interval, and every standard deviation, in a line below its number."""
+    return replace(
+        grid,
+        rows=[
+            [_INTERVAL.sub("\n", text) if right else text for text, right in zip(row, grid.right, strict=True)]
+            for row in grid.rows
+        ],
+    )
+
+
+_INTERVAL: Final = re.compile(r",? (?=\(|std )")
+
+
+def _sides(grid: Grid) -> list[str]:
+    return ["r" if right else "l" for right in grid.right]
+
+
+def _broken(grid: Grid, size: _Size) -> list[str]:
+    """Sides where columns of texts share what numbers leave of a page, none of them wider than it must be."""
+    widths = _widths(grid, size)
+    left = _PAGE - sum(width for width, right in zip(widths, grid.right, strict=True) if right)
+    places = _sides(grid)
+    texts = sorted((at for at, right in enumerate(grid.right) if not right), key=lambda at: widths[at])
+    for done, at in enumerate(texts):
+        share = left / (len(texts) - done)
+        if widths[at] > share:
+            places[at] = f"p{{{max(share - size.between, _TEXT):.0f}pt}}"
+        left -= min(widths[at], share)
+    return places
+
+
+def _tabular(grid: Grid, places: Sequence[str]) -> list[str]:
+    """The lines of the tabular, a rule before the totals."""
+    end = r" \tabularnewline" if any(place.startswith("p") for place in places) else r" \\"
+    body = [_line([_cell(text, place) for text, place in zip(row, places, strict=True)], end) for row in grid.rows]
+    if any("\n" in text for row in grid.rows for text in row):
+        body = [line for row in body for line in (row, r"\addlinespace")][:-1]
+    if grid.totals:
+        body.insert(-grid.totals, r"\midrule")
+    head = _line([_heading(name, place) for name, place in zip(grid.heads, places, strict=True)], end)
+    rules = (r"\toprule", r"\midrule", r"\bottomrule")
+    return [rf"\begin{{tabular}}{{{''.join(places)}}}", rules[0], head, rules[1], *body, rules[2], r"\end{tabular}"]
+
+
+def _line(texts: Sequence[str], end: str) -> str:
+    line = " & ".join(texts) + end
+    return f"{{}}{line}" if line.startswith(("[", "*")) else line  # which the end of the line before would take
+
+
+def _lines(name: str) -> list[str]:
+    """A heading in lines, so that columns are not wider than their numbers."""
+    broken = textwrap.wrap(name, _HEAD, break_long_words=False, break_on_hyphens=False) or [name]
+    return [Words(line) for line in broken] if isinstance(name, Words) else broken
+
+
+def _heading(name: str, place: str) -> str:
+    """A heading whose last line stands beside those of the others."""
+    lines = [_escaped(line) for line in _lines(name)]
+    return lines[0] if len(lines) == 1 else rf"\shortstack[{'r' if place == 'r' else 'l'}]{{{_BREAK.join(lines)}}}"
+
+
+def _cell(text: str, place: str) -> str:
+    """A cell whose first line stands beside those of the others; long names are broken at dots and the like."""
+    if text == "-":
+        return "--"
+    if place.startswith("p"):
+        return r"\raggedright " + re.sub(r"([./_])(?=[^\s\d])", r"\1\\allowbreak{}", _escaped(text))
+    lines = [_escaped(line) for line in text.split("\n")]
+    if place == "r":
+        lines = [re.sub(r"(?<![\w.-])-(?=\d)", "$-$", line) for line in lines]
+    return lines[0] if len(lines) == 1 else rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{_BREAK.join(lines)}\end{{tabular}}"
+
+
+_BREAK: Final = r" \\ "
+_ESCAPES: Final = {ord(each): f"\\{each}" for each in "&%$#_{}"} | {
+    ord("\\"): r"\textbackslash{}",
+    ord("~"): r"\textasciitilde{}",
+    ord("^"): r"\textasciicircum{}",
+    ord("<"): r"\textless{}",
+    ord(">"): r"\textgreater{}",
+    ord("|"): r"\textbar{}",
+}
+
+
+def _escaped(text: str) -> str:
+    """A text escaped, except for the mathematics in words of the vocabulary."""
+    parts = re.split(r"(\$[^$]+\$)", in_mathtext(text)) if isinstance(text, Words) else [text]
+    plain = (part.translate(_ESCAPES).replace("--", "-{}-") for part in parts[::2])
+    return "".join(part for pair in zip_longest(plain, parts[1::2], fillvalue="") for part in pair)

@@ -1,0 +1,108 @@
+"""Names in little room: their width on a terminal, their common prefix, and short forms that stay distinct."""
+
+from __future__ import annotations
+
+import re
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+
+def cells(text: str) -> int:
+    """How many columns of a terminal a text takes: two for a wide character, none for a combining one."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def to_left(text: str, width: int) -> str:
+    """A text with spaces behind it up to a width on the terminal."""
+    return text + " " * (width - cells(text))
+
+
+def to_right(text: str, width: int) -> str:
+    """A text with spaces before it up to a width on the terminal."""
+    return " " * (width - cells(text)) + text
+
+
+def shorten(text: str, width: int) -> str:
+    """A text of at most `width` columns, its middle left out where it is longer; the end keeps two thirds."""
+    return _shortened(text, width, (width - 1) * 2 // 3)
+
+
+def _shortened(text: str, width: int, tail: int) -> str:
+    """The same, with so many columns kept at the end."""
+    if cells(text) <= width:
+        return text
+    return f"{_fitting(text, width - 1 - tail)}…{_fitting(text[::-1], tail)[::-1]}"
+
+
+def _fitting(text: str, width: int) -> str:
+    """As much of the beginning of a text as fits."""
+    end = min(len(text), max(width, 0))
+    while cells(text[:end]) > width:
+        end -= 1
+    return text[:end]
+
+
+def common_prefix(names: Iterable[str]) -> str:
+    """What all names begin with, up to a dot or a slash and with it; each has something left behind it."""
+    parts = (re.findall(r"[^./]*[./]+|[^./]+", name)[:-1] for name in names)
+    return "".join(same[0] for same in takewhile(lambda each: len(set(each)) == 1, zip(*parts, strict=False)))
+
+
+def distinct(names: Sequence[str], width: int) -> tuple[str, list[str]]:
+    """Short forms of names, none like another's.
+
+    Parameters
+    ----------
+    names : sequence of str
+        A name may be there several times, and has one short form.
+    width : int
+        Columns of the terminal that there are for a name.
+
+    Returns
+    -------
+    prefix : str
+        What was cut from the beginning of every name; empty where all names fit, or begin in different ways.
+    short : list of str
+        One a name. They are wider than `width` where no narrower forms tell the names apart.
+    """
+    if all(cells(name) <= width for name in names):
+        return "", list(names)
+    prefix = common_prefix(names)
+    rests = list(dict.fromkeys(name.removeprefix(prefix) for name in names))
+    short = dict(zip(rests, _told_apart(rests, max(width, 3)), strict=True))
+    return prefix, [short[name.removeprefix(prefix)] for name in names]
+
+
+def _told_apart(names: Sequence[str], width: int) -> list[str]:
+    """Names shortened to a width, or to the next larger one at which all differ."""
+    for room in range(width, max(map(cells, names))):
+        for short in _candidates(names, room):
+            if len(set(short)) == len(names) and all(cells(form) <= room for form in short):
+                return short
+    return list(names)
+
+
+def _candidates(names: Sequence[str], width: int) -> Iterator[list[str]]:
+    """Ways to shorten names: in the middle, then in each of their parts, then nearer to either end."""
+    usual = (width - 1) * 2 // 3
+    yield [_shortened(name, width, usual) for name in names]
+    parts = _without_common([re.split(r"(?<=[./])", name) for name in names])
+    for room in range(width, 1, -1):
+        yield ["".join(shorten(part, room) for part in each) for each in parts]
+    for tail in (*range(usual + 1, width), *range(usual - 1, -1, -1)):
+        yield [_shortened(name, width, tail) for name in names]
+
+
+def _without_common(parts: Sequence[list[str]]) -> list[list[str]]:
+    """Parts of names with a mark for those that are the same in all, where they have as many."""
+    if len({len(each) for each in parts}) != 1:
+        return list(parts)
+    same = [len(set(column)) == 1 for column in zip(*parts, strict=True)]
+    return [["…." if alike else part for part, alike in zip(each, same, strict=True)] for each in parts]

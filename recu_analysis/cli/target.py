@@ -1,0 +1,111 @@
+"""Where a command's table goes, how it is written and with which columns: --output, --format and --columns."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import rich_click as click
+
+from recu_analysis.analysis.rendering import FORMATS
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+#: The format that the ending of a file stands for.
+ENDINGS: Final = {
+    ".txt": "table",
+    ".csv": "csv",
+    ".json": "json",
+    ".tex": "latex",
+    ".md": "markdown",
+    ".html": "html",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the user asked for.
+
+    Attributes
+    ----------
+    table_format : str
+        One of `recu_analysis.analysis.rendering.FORMATS`.
+    path : Path or None
+        A file; None for standard output.
+    columns : tuple of str
+        Names of columns as CSV has them; empty for those that the command shows.
+    """
+
+    table_format: str = "table"
+    path: Path | None = None
+    columns: tuple[str, ...] = ()
+
+
+def table_target(function: Function) -> Function:
+    """Give a command --format, --output and --columns, which it gets as one `Target` called target."""
+
+    @functools.wraps(function)
+    def aimed(
+        *arguments: Any, table_format: str | None, output: Path | None, columns: tuple[str, ...], **named: Any
+    ) -> Any:
+        path = None if output is None or str(output) == "-" else output
+        return function(*arguments, target=Target(_format(table_format, path), path, columns), **named)
+
+    for option in (
+        click.option(
+            "--columns",
+            type=NamesType(),
+            default=(),
+            metavar="NAMES",
+            help="Only these columns, in this order, separated by commas; named as --format csv names them.",
+        ),
+        click.option(
+            "--output",
+            "-o",
+            type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+            metavar="FILE",
+            help=f"Write the table to FILE, in the format of its ending: {', '.join(ENDINGS)}; - is standard output.",
+        ),
+        click.option(
+            "--format",
+            "table_format",
+            type=click.Choice(FORMATS),
+            help="How the table is written, where the ending of FILE does not say it; table by default.",
+        ),
+    ):
+        aimed = option(aimed)
+    return aimed  # type: ignore[return-value]
+
+
+def _format(asked: str | None, path: Path | None) -> str:
+    """The format that was named, or that of the file's ending; wrong usage where these differ or neither is known."""
+    if path is None:
+        return asked or "table"
+    ending = ENDINGS.get(path.suffix.lower())
+    if asked is None and ending is None:
+        raise click.UsageError(
+            f"the name {path} does not say the format; end it in {', '.join(ENDINGS)}, or give --format"
+        )
+    if asked and ending and asked != ending:
+        raise click.UsageError(
+            f"--format {asked} contradicts the ending of {path}, which stands for {ending}; change one of them"
+        )
+    return asked or ending or "table"
+
+
+class NamesType(click.ParamType[Any]):
+    """Names of columns: layer,weights."""
+
+    name = "NAMES"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """The names that the user wrote, each once; wrong usage if there are none."""
+        if isinstance(value, tuple):
+            return value
+        names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+        if not names:
+            self.fail("names of columns are written layer,weights", param, ctx)
+        return names

@@ -1,0 +1,154 @@
+"""convert: the convolutions and linear layers of a network become binary, in place."""
+
+from __future__ import annotations
+
+from collections import Counter
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from torch import nn
+from torch.nn.utils import parametrize
+
+from recu_analysis.errors import InputError, LayerNotFoundError, hint, listed
+from recu_analysis.nn.binarizer import Binarizer
+from recu_analysis.nn.binarizer import binarizer as make_binarizer
+from recu_analysis.nn.layers import BinaryConv2d, BinaryLinear, become_binary
+from recu_analysis.nn.sizes import too_few_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Layers that an error lists before it says how many more there are.
+LISTED = 8
+#: Modules of torch that may use the weights of their layers without calling these.
+BYPASSING = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
+
+
+def convert(
+    model: nn.Module,
+    *,
+    layers: str | Sequence[str] | None = None,
+    binarizer: str | Binarizer = "recu",
+    **ingredients: Any,
+) -> pd.DataFrame:
+    """Make convolutions and linear layers of a network binary, in place.
+
+    A layer becomes a `BinaryConv2d` or a `BinaryLinear`. It stays the same object: weight, bias, hooks, device, dtype
+    and mode are kept, so an optimizer that was made before still trains them. New are tau, which `set_tau` sets, and
+    the parameter alpha, drawn from torch's generator: make the optimizer afterwards, give it the new parameters, or
+    choose ``alpha="none"``.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Not yet in DistributedDataParallel, which would not know the new parameters.
+    layers : str or sequence of str, optional
+        Patterns (``*``, ``?``, ``[...]``) of module names. By default every layer but the first and the last, in the
+        order in which the network defines them.
+    binarizer, **ingredients
+        As in `BinaryConv2d`.
+
+    Returns
+    -------
+    DataFrame
+        A row for each Conv2d and each Linear. Columns name, kind (the class before), shape (such as 16x3x3x3),
+        converted (bool), why. Some layers are always left as they are: of a class derived from Conv2d or Linear, with
+        fewer than two weights a channel, with a weight that another module shares or that is computed from other
+        tensors, with a replaced forward, and those in nn.MultiheadAttention and nn.TransformerEncoderLayer.
+
+    Raises
+    ------
+    LayerNotFoundError
+        If a pattern matches no convolution or linear layer.
+    InputError
+        If there is nothing to convert, or an argument cannot be; the network is then unchanged.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(128, 10))
+    >>> convert(model)[["name", "converted"]].values.tolist()
+    [['0', False], ['1', True], ['3', False]]
+    """
+    _check_model(model)
+    options = make_binarizer(binarizer, **ingredients)
+    found = {name: each for name, each in model.named_modules() if isinstance(each, (nn.Conv2d, nn.Linear))}
+    chosen = _chosen(model, list(found), [layers] if isinstance(layers, str) else layers)
+    obstacles = _obstacles(model)
+    rows, left = [], []
+    for name, layer in found.items():
+        obstacle = chosen[name] or obstacles.get(id(layer), "")
+        if obstacle:
+            left.append(f"{name or '(itself)'}: {obstacle}")
+        why = obstacle or ("between the first and the last layer" if layers is None else "asked for by name")
+        rows.append((name, type(layer).__name__, "x".join(map(str, _shape(layer))), not obstacle, why))
+    table = pd.DataFrame(rows, columns=["name", "kind", "shape", "converted", "why"]).astype({"converted": bool})
+    if not table["converted"].any():
+        seen = listed(left, LISTED) if left else "it has neither a Conv2d nor a Linear"
+        raise InputError(f"no layer of {type(model).__name__} can become binary; {seen}")
+    for layer, converted in zip(found.values(), table["converted"], strict=True):
+        if converted:
+            become_binary(layer, options)
+    return table
+
+
+def _check_model(model: Any) -> None:
+    if not isinstance(model, nn.Module):
+        raise InputError(f"convert takes a network, a torch.nn.Module, not {model!r:.40}")
+    if any(isinstance(each, nn.parallel.DistributedDataParallel) for each in model.modules()):
+        raise InputError("convert the network before DistributedDataParallel takes it, which knows no new parameters")
+
+
+def _chosen(model: nn.Module, names: list[str], patterns: Sequence[str] | None) -> dict[str, str]:
+    """By layer, why it was not chosen; empty where it was."""
+    if patterns is None:
+        ends = {names[-1]: "the last layer stays real", names[0]: "the first layer stays real"} if names else {}
+        return {name: ends.get(name, "") for name in names}
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise LayerNotFoundError(
+                f"no convolution or linear layer of {type(model).__name__} matches {pattern!r}; {hint(pattern, names)}"
+            )
+    return {
+        name: "" if any(fnmatchcase(name, pattern) for pattern in patterns) else "not among the layers asked for"
+        for name in names
+    }
+
+
+def _obstacles(model: nn.Module) -> dict[int, str]:
+    """By the id of a layer, why it cannot become binary; only those that cannot."""
+    modules = list(model.modules())
+    users = Counter(id(tensor) for each in modules for tensor in each._parameters.values() if tensor is not None)
+    bypassed = {
+        id(inner): f"{type(each).__name__} may use its weight without calling it"
+        for each in modules
+        if isinstance(each, BYPASSING)
+        for inner in each.modules()
+    }
+    layers = [each for each in modules if isinstance(each, (nn.Conv2d, nn.Linear))]
+    found = {id(each): bypassed.get(id(each)) or _obstacle(each, users) for each in layers}
+    return {layer: why for layer, why in found.items() if why}
+
+
+def _obstacle(layer: nn.Conv2d | nn.Linear, users: Counter[int]) -> str:
+    weight = layer._parameters.get("weight")
+    if isinstance(layer, (BinaryConv2d, BinaryLinear)):
+        return "it is binary already"
+    if weight is None or parametrize.is_parametrized(layer):
+        return "its weight is computed from other tensors, as weight_norm does"
+    if type(layer) not in (nn.Conv2d, nn.Linear):
+        return f"{type(layer).__name__} may do more than the class it is derived from"
+    if "forward" in vars(layer):
+        return "its forward was replaced by another function"
+    if users[id(weight)] > 1:
+        return "another module shares its weight"
+    if not weight.is_floating_point():
+        return f"its weight is {str(weight.dtype).removeprefix('torch.')}, not real"
+    return "it has fewer than two weights a channel" if too_few_weights(weight.shape) else ""
+
+
+def _shape(layer: nn.Conv2d | nn.Linear) -> tuple[int, ...]:
+    """Of its weight, from the layer's sizes: a weight may be computed, or not there yet."""
+    if isinstance(layer, nn.Conv2d):
+        return (layer.out_channels, layer.in_channels // layer.groups, *layer.kernel_size)
+    return layer.out_features, layer.in_features

@@ -1,0 +1,67 @@
+"""The report as a file: runs in, one HTML page in its place, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recu_analysis.analysis.arms import labeled
+from recu_analysis.analysis.run_arguments import as_runs
+from recu_analysis.errors import InputError, kind_of_value
+from recu_analysis.report.page import report
+from recu_analysis.store.durable import as_store_error, replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from recu_analysis.analysis.run_arguments import SeveralRuns
+    from recu_analysis.store.run import Run
+
+
+def write_report(
+    runs: SeveralRuns, path: str | os.PathLike[str] = "report.html", *, baseline: SeveralRuns | None = None
+) -> Path:
+    """Write one HTML page that shows runs and needs nothing else: to read, to send, to print.
+
+    Parameters
+    ----------
+    runs : run or path, sequence, or mapping of labels to runs
+        The page gives them the labels of a mapping, else the names of their folders.
+    path : str or path-like
+        The page, replaced as a whole; its folder is made.
+    baseline : run or path, sequence, or mapping, optional
+        Trainings without clamp, for the claims; shown beside the others. Without it, those of `runs` that do not
+        clamp, where others do.
+
+    Returns
+    -------
+    Path
+        The page, of less than 8 MB: large runs are shown in part, and the page says so.
+
+    Raises
+    ------
+    InputError
+        If what is given is no run, or one run or label is there twice.
+    WindowNotFoundError
+        If a run holds no window with updates.
+    StoreError
+        If the page cannot be written.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"path is where the page is written, such as 'report.html', not {kind_of_value(path)}")
+    page = Path(path)
+    shown, others = as_runs(runs), {} if baseline is None else as_runs(baseline)
+    text = report(*_told_apart(shown, others))
+    with as_store_error(page, "cannot be written"):
+        page.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(page, lambda file: file.write_text(text, encoding="utf-8"))
+    return page
+
+
+def _told_apart(shown: Mapping[str, Run], others: Mapping[str, Run]) -> tuple[Mapping[str, Run], Mapping[str, Run]]:
+    """Runs and baseline by labels that no two share; folders of one name are called by longer ends of their paths."""
+    if not shown.keys() & others.keys():
+        return shown, others
+    every = list(labeled([*shown.values(), *others.values()]).items())
+    return dict(every[: len(shown)]), dict(every[len(shown) :])
