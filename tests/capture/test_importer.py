@@ -226,7 +226,7 @@ def test_what_cannot_be_named(tmp_path):
             "weight, bias.*adapter 'rbnn'",
         ),
         ({"layers": ["0"], "adapter": "recu-analysis"}, InputError, "adapter 'recu-analysis'"),
-        ({"adapter": "ir-net"}, InputError, "name the layers.*'ir-net'"),
+        ({"adapter": "ir-net"}, InputError, "adapter 'ir-net' .*named layers"),
     ]
     for options, kind, text in cases:
         with pytest.raises(kind, match=text):
