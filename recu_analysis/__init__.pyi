@@ -4,7 +4,10 @@ from .analysis.claims import claims as claims
 from .analysis.cohorts import cohorts as cohorts
 from .analysis.cohorts import transitions as transitions
 from .analysis.compare import compare as compare
+from .analysis.compare import over_seeds as over_seeds
+from .analysis.dead_over_seeds import dead_weights_over_seeds as dead_weights_over_seeds
 from .analysis.deadness import dead_weights as dead_weights
+from .analysis.differences import curves as curves
 from .analysis.differences import layer_differences as layer_differences
 from .analysis.distance import tails as tails
 from .analysis.final_windows import decorrelation_time as decorrelation_time

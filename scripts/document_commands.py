@@ -52,7 +52,7 @@ SHARED = {"--quiet", "--color", "--debug", "--help"}
 def main() -> None:
     """Write the page of commands, and update the other pages."""
     PAGE.write_text(page(), encoding="utf-8")
-    for other in DOCS.glob("*.md"):
+    for other in DOCS.rglob("*.md"):
         text = other.read_text(encoding="utf-8")
         other.write_text(renewed(text), encoding="utf-8")
 

@@ -9,7 +9,10 @@ SUBJECTS = {
     "analysis": {"once", "planted"},
     "capture": {"going_on", "sums"},
     "cli": {"data_sets", "missing", "run_list"},
-    "docs": {"build", "commands_page", "mathematics_page", "notebook", "pages"},
+    "docs": {
+        *("authors_script", "build", "commands_page", "gallery", "mathematics_page", "notebook", "pages", "paper"),
+        *("reference", "snippets"),
+    },
     "figures": {"arms", "latex", "plot_functions"},
     "integrations": {"dashboards", "ranks"},
     "nn": {"network_families"},

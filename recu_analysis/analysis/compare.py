@@ -115,7 +115,7 @@ def over_seeds(runs: SeveralRuns, *, tail_tau: TailTau = TAIL_TAU) -> pd.DataFra
     Returns
     -------
     DataFrame
-        One row an experiment (see `recu_analysis.analysis.arms.arms`; a run that says no seed is one by itself): group
+        One row an experiment (see `recu_analysis.analysis.arms.arms`; a run that says no seed is one by itself): arm
         (its name in a list of runs, else the labels of its runs), dataset (of its configuration; None where that does
         not say one), seeds (how many), and each number of `compare` with
         _low and _high and _std (over seeds, n - 1), NaN for fewer than two seeds; all of them NaN where one of the
@@ -146,7 +146,7 @@ def _over_arms(groups: Sequence[Sequence[Arm]], tables: Sequence[pd.DataFrame]) 
 
 
 def _group(arm: Arm, rows: pd.DataFrame) -> dict[str, Any]:
-    result: dict[str, Any] = {"group": arm.label, "dataset": arm.configuration.get("dataset"), "seeds": len(rows)}
+    result: dict[str, Any] = {"arm": arm.label, "dataset": arm.configuration.get("dataset"), "seeds": len(rows)}
     for name in rows.columns.drop(["first_window", "last_window", "exact"]):
         value = student(rows[name].to_list())
         result |= {name: value.estimate, f"{name}_low": value.low, f"{name}_high": value.high}

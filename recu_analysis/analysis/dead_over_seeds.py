@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.selection import Windows, WindowSpan
     from recu_analysis.store.run import Run
 
-#: What is the same for all seeds of an experiment; all else in a `dead_weights` table is averaged.
+#: What is the same for all seeds of an experiment.
 _OF_THE_LAYER = ("row", "layer", "weights")
 #: What is left out: the windows of one run may have other numbers than those of another.
 _OF_THE_RUN = ("first_window", "last_window", "exact")
+#: What has a mean and no interval, since it is a setting and no outcome.
+_SET = ("updates", "decay_time", "nonfinite", "counted")
 
 
 def dead_weights_over_seeds(
@@ -57,9 +59,10 @@ def dead_weights_over_seeds(
     Returns
     -------
     DataFrame
-        One row an experiment and layer, and one for all its layers: group (labels of the runs, or the name of the
+        One row an experiment and layer, and one for all its layers: arm (labels of the runs, or the name of the
         experiment in a list of runs), dataset, seeds (how many), row (layer or total), layer, weights; and the mean of
-        each number of `dead_weights`, with _low and _high, NaN for a single seed.
+        each number of `dead_weights`, with _low and _high (NaN for a single seed) but for updates, decay_time,
+        nonfinite and counted.
 
     Raises
     ------
@@ -110,9 +113,10 @@ def _means(arm: Arm, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 def _row(arm: Arm, seeds: Sequence[pd.Series[Any]]) -> dict[str, Any]:
     first = seeds[0]
-    row = {"group": arm.label, "dataset": arm.configuration.get("dataset"), "seeds": len(seeds)}
+    row = {"arm": arm.label, "dataset": arm.configuration.get("dataset"), "seeds": len(seeds)}
     row |= {name: first[name] for name in _OF_THE_LAYER}
     for name in first.index.drop([*_OF_THE_LAYER, *_OF_THE_RUN]):
         value = student([float(each[name]) for each in seeds])
-        row |= {name: value.estimate, f"{name}_low": value.low, f"{name}_high": value.high}
+        row |= {name: value.estimate}
+        row |= {} if name in _SET else {f"{name}_low": value.low, f"{name}_high": value.high}
     return row

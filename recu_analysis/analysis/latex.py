@@ -115,13 +115,13 @@ def _broken(grid: Grid, size: _Size) -> list[str]:
 
 
 def _tabular(grid: Grid, places: Sequence[str]) -> list[str]:
-    """The lines of the tabular, a rule before the totals."""
+    """The lines of the tabular."""
     end = r" \tabularnewline" if any(place.startswith("p") for place in places) else r" \\"
-    body = [_line([_cell(text, place) for text, place in zip(row, places, strict=True)], end) for row in grid.rows]
-    if any("\n" in text for row in grid.rows for text in row):
-        body = [line for row in body for line in (row, r"\addlinespace")][:-1]
-    if grid.totals:
-        body.insert(-grid.totals, r"\midrule")
+    between = [r"\addlinespace"] if any("\n" in text for row in grid.rows for text in row) else []
+    body: list[str] = []
+    for at, row in enumerate(grid.rows):
+        body += [r"\midrule"] if at in grid.ruled else between if at else []
+        body.append(_line([_cell(text, place) for text, place in zip(row, places, strict=True)], end))
     head = _line([_heading(name, place) for name, place in zip(grid.heads, places, strict=True)], end)
     rules = (r"\toprule", r"\midrule", r"\bottomrule")
     return [rf"\begin{{tabular}}{{{''.join(places)}}}", rules[0], head, rules[1], *body, rules[2], r"\end{tabular}"]

@@ -48,14 +48,14 @@ class Grid:
         A text a column.
     right : list of bool
         Whether a column is set to the right, as numbers are.
-    totals : int
-        How many of the last rows are totals.
+    ruled : tuple of int
+        The rows before which a rule stands.
     """
 
     heads: list[str]
     rows: list[list[str]]
     right: list[bool]
-    totals: int = 0
+    ruled: tuple[int, ...] = ()
 
 
 def in_mathtext(text: str) -> str:

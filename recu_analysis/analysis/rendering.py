@@ -6,6 +6,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from recu_analysis.analysis.latex import latex
@@ -49,6 +50,8 @@ class Column:
         Stands over columns beside each other that have the same; by default of the tail and the core the statistic.
     meaning : str
         A sentence; by default that of the vocabulary.
+    mark : str
+        Stands behind the heading, in every format that is to be read, as that of a footnote.
     """
 
     name: str
@@ -57,11 +60,12 @@ class Column:
     ends: int = 0
     group: str = ""
     meaning: str = ""
+    mark: str = ""
 
     @property
     def head(self) -> str:
         """The heading on the terminal."""
-        return self.heading or group_of(self.name) or _short(self.name)
+        return (self.heading or group_of(self.name) or _short(self.name)) + self.mark
 
     @property
     def over(self) -> str:
@@ -216,8 +220,7 @@ def render(
         return _csv(table) if table_format == "csv" else _json(table)
     if table_format == "table":
         return "\n".join(laid_out(table, columns or columns_of(table)).lines())
-    names = [column.name for column in columns or columns_of(table)]
-    return _WRITERS[table_format](_grid(table, names), _printable(around))
+    return _WRITERS[table_format](_grid(table, columns or columns_of(table)), _printable(around))
 
 
 _WRITERS: Final = {"latex": latex, "markdown": markdown, "html": page_table}
@@ -233,11 +236,25 @@ def columns_of(table: pd.DataFrame) -> list[Column]:
     return [Column(str(name)) for name in table if name not in left_out]
 
 
-def _grid(table: pd.DataFrame, names: Sequence[str]) -> Grid:
+def _grid(table: pd.DataFrame, columns: Sequence[Column]) -> Grid:
     """Some columns as texts under their labels."""
+    names = [column.name for column in columns]
     rows = [[estimate(row, name) for name in names] for row in table.to_dict(orient="records")]
     right = [_is_numbers(table[name], [row[at] for row in rows]) for at, name in enumerate(names)]
-    return Grid([heading(name) for name in names], rows, right, totals_in(table))
+    return Grid([_marked(column) for column in columns], rows, right, _ruled(table))
+
+
+def _marked(column: Column) -> str:
+    head = heading(column.name)
+    return type(head)(f"{head}{column.mark}")  # words of the vocabulary stay such
+
+
+def _ruled(table: pd.DataFrame) -> tuple[int, ...]:
+    """The rows before which a rule stands: totals, and those that follow on totals."""
+    if ROW not in table:
+        return ()
+    totals = [False, *(table[ROW] == TOTAL)]
+    return tuple(at for at, (before, here) in enumerate(pairwise(totals)) if before or here)
 
 
 def totals_in(table: pd.DataFrame) -> int:

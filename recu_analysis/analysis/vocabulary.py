@@ -121,7 +121,8 @@ _WEIGHT = "squared unit of w~"
 _WHERE = (
     Statistic("run", "run", "The label of the run, or of the runs of one experiment."),
     Statistic("reference", "reference", "The labels of the runs with which it is compared."),
-    Statistic("group", "runs", "The labels of the runs of one experiment."),
+    Statistic("arm", "arm", "The experiment: its name in a list of runs, else the labels of its runs."),
+    Statistic("group", "group", "Which weights of the layer: all, its tail or its core."),
     Statistic("layer", "layer", "The name of the layer; all for the whole network."),
     _count("window", "window", "The number of the window; the last one where several are merged."),
     _count("first_window", "first window", "The number of the first of the windows looked at."),

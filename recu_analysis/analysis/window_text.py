@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recu_analysis.analysis.logged import logged
-from recu_analysis.analysis.selection import select_windows
+from recu_analysis.analysis.selection import select_windows, window_epochs
 from recu_analysis.store.layer_selection import numbers_text
 
 if TYPE_CHECKING:
@@ -37,6 +37,15 @@ def windows_text(run: Run, span: WindowSpan) -> str:
             *_epochs_text(run, windows),
             f"{updates:,} update{'s' * (updates != 1)}",
         ]
+    )
+
+
+def end_text(run: Run, number: int) -> str:
+    """The window at whose end a state is, such as "window 12, epoch 11, update 5,628"."""
+    window = run.window(number)
+    epoch = window_epochs(run).get(number)
+    return ", ".join(
+        [f"window {number}", *([] if epoch is None else [f"epoch {epoch:g}"]), f"update {window.last_update:,}"]
     )
 
 

@@ -11,6 +11,7 @@ from recu_analysis.analysis.rendering import Column, estimate, printable
 from recu_analysis.cli import options
 from recu_analysis.cli.differences import curves_view, layers_view
 from recu_analysis.cli.output import View, write_table
+from recu_analysis.cli.several_runs import warn_of_sampled, warn_of_seeds, warn_of_short
 from recu_analysis.cli.target import table_target
 
 if TYPE_CHECKING:
@@ -73,58 +74,24 @@ def command(
     opened = options.labeled(runs)
     if view != "seeds":
         check_same_layers(opened)
-    _warn_of_sampled(opened)
+    warn_of_sampled(opened)
     level: Any = tail_tau
     runs_shown = list(opened.values())
     if view == "curves":
         write_table(curves_view(options.answered(curves_query(opened, level), runs_shown)), target)
     elif view == "seeds":
         table = options.answered(over_seeds_query(opened, level), runs_shown)
-        _warn_of_short(opened)
-        _warn_of_seeds(opened)
+        warn_of_short(opened)
+        warn_of_seeds(opened)
         write_table(_seeds_view(table), target)
     elif view == "layers":
         table = options.answered(layer_differences_query(opened, level, layers or None), runs_shown)
-        _warn_of_short(opened)
+        warn_of_short(opened)
         write_table(layers_view(table), target)
     else:
         table = options.answered(compare_query(opened, level), runs_shown)
-        _warn_of_short(opened)
+        warn_of_short(opened)
         write_table(_side_by_side(opened, table), target)
-
-
-def _warn_of_sampled(runs: Mapping[str, Run]) -> None:
-    from recu_analysis.analysis.arms import sampled
-
-    some = [label for label, run in runs.items() if sampled(run)]
-    if some:
-        whole = "; do not compare their movement with that of the others" if len(some) < len(runs) else ""
-        options.warn(f"{', '.join(some)}: sampled from checkpoints, movement is net and flips are missed{whole}")
-
-
-def _warn_of_short(runs: Mapping[str, Run]) -> None:
-    from recu_analysis.analysis.final_windows import LONG_ENOUGH, final_windows
-
-    short = [label for label, run in runs.items() if final_windows(run).autocorrelation > LONG_ENOUGH]
-    if short:
-        options.warn(
-            f"autocorrelation stays above {LONG_ENOUGH} in {', '.join(short)}: too short to tell dead from slow"
-        )
-
-
-def _warn_of_seeds(runs: Mapping[str, Run]) -> None:
-    """Say which runs have no known seed, and which seeds ended at other points."""
-    from recu_analysis.analysis.arms import arms, seedless, uneven
-
-    alone = seedless(runs)
-    if alone and len(runs) > 1:
-        options.warn(
-            f"{', '.join(alone)}: no seed in the configuration, so each is an experiment by itself; record with "
-            "configuration={'seed': ...} what are seeds of one, or say so in a list of runs"
-        )
-    for arm in arms(runs):
-        if lengths := uneven(arm.runs):
-            options.warn(f"seeds of one experiment are not alike, for {lengths}")
 
 
 def _side_by_side(runs: Mapping[str, Run], table: pd.DataFrame) -> View:
@@ -161,10 +128,10 @@ _SHOWN = (
 
 def _seeds_view(table: pd.DataFrame) -> View:
     """Means over seeds, a row a group."""
-    groups = list(table["group"])
+    groups = list(table["arm"])
     return View(
         table,
-        (Column("group"), Column("seeds"), *_SHOWN),
+        (Column("arm"), Column("seeds"), *_SHOWN),
         caption=f"Means over the seeds of {'; '.join(groups)}.",
         runs=groups,
         explained=_SHOWN,
@@ -173,9 +140,11 @@ def _seeds_view(table: pd.DataFrame) -> View:
 
 
 def _seeds_lines(table: pd.DataFrame) -> list[str]:
-    """A paragraph a group: its runs, and each number with its interval and standard deviation over seeds."""
+    """A paragraph an arm: its runs, and each number with its interval and standard deviation over seeds."""
     lines = []
+    several = len(table["dataset"].unique()) > 1
     for row in table.to_dict(orient="records"):
-        lines.append(printable(f"{row['group']}: {row['seeds']} seed{'s' * (row['seeds'] > 1)}"))
+        of = f" ({row['dataset'] or 'its data set is not known'})" if several else ""
+        lines.append(printable(f"{row['arm']}: {row['seeds']} seed{'s' * (row['seeds'] > 1)}{of}"))
         lines += [f"  {column.title:16}{estimate(row, column.name)}" for column in _SHOWN]
     return lines

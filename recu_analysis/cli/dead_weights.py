@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from recu_analysis.analysis.rendering import Column, shown
 from recu_analysis.cli import options
-from recu_analysis.cli.output import View, write_table
+from recu_analysis.cli.output import View, table_lines, wrapped, write_table
+from recu_analysis.cli.several_runs import warn_of_sampled, warn_of_seeds, warn_of_short
 from recu_analysis.cli.target import table_target
 from recu_analysis.cli.window_notes import choice, too_short
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     import pandas as pd
 
@@ -30,8 +33,8 @@ COLUMNS = (
     Column("still_fraction", "still", 5, group="%"),
     Column("tail_silent_fraction", "silent", 6, group="% tail and"),
     Column("tail_still_fraction", "still", 5, group="% tail and"),
-    Column("silent_fraction_tail", width=5),
-    Column("silent_fraction_core", width=5),
+    Column("silent_fraction_tail", width=4),
+    Column("silent_fraction_core", width=4),
     Column("mobility_tail", width=4),
     Column("mobility_core", width=4),
     Column("autocorrelation", width=4),
@@ -40,9 +43,9 @@ COLUMNS = (
 
 @click.command(
     "dead-weights",
-    epilog="Example: recu-analyze dead-weights runs/demo/recu --layer 'layer2.*' --format latex",
+    epilog="Example: recu-analyze dead-weights runs/demo/recu --layer 'layer2.*' -o dead.tex",
 )
-@options.run_argument
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @options.layer_option
 @options.windows_option
 @options.tail_tau_option
@@ -51,33 +54,45 @@ COLUMNS = (
     type=click.Choice(["tail-silent", "tail", "silent", "still", "tail-still"]),
     default="tail-silent",
     show_default=True,
-    help="What dead means in the footer and in column dead_fraction.",
+    help="What dead means: the column marked with *, the sentence below the table, and column dead_fraction.",
 )
 @table_target
 @options.common
 @options.jobs
 def command(
-    run: Path,
+    runs: tuple[Path, ...],
     layers: tuple[str, ...],
     windows: slice | None,
     tail_tau: float | str,
     criterion: str,
     target: Target,
 ) -> None:
-    """Show which latent weights of RUN are dead, layer by layer.
+    """Show which latent weights of each RUN are dead, layer by layer.
 
     Tail: the weights farthest from the mean of their channel, in its standard deviations, when the windows
     begin. Silent: no change of sign in the windows. Still: moves less than a tenth of its layer's median.
 
+    Several RUNs that differ in their seed alone are one experiment: a block of the table, with means over seeds and
+    their 95 % intervals. A list of runs (runs.toml) may stand in place of a RUN.
+
     The last row is of all layers. In CSV and JSON, column row tells it from the others: layer or total.
     """
+    opened = options.labeled(runs)
+    if opened and not list(opened)[1:]:
+        (run,) = opened.values()
+        write_table(_of_one(run, layers, windows, tail_tau, criterion), target)
+    else:
+        write_table(of_seeds(opened, layers, windows, tail_tau, criterion), target)
+
+
+def _of_one(run: Run, layers: tuple[str, ...], windows: slice | None, tail_tau: Any, criterion: str) -> View:
+    """The table of one run; what is not counted in it is told."""
     from recu_analysis.analysis.deadness import dead_weights
     from recu_analysis.analysis.final_windows import choose, final_windows
 
-    opened = options.opened(run)
-    final = final_windows(opened) if windows is None else None
-    chosen = choose(opened, windows)
-    table = dead_weights(opened, windows=chosen, layers=layers or None, tail_tau=tail_tau, criterion=criterion)  # type: ignore[arg-type]
+    final = final_windows(run) if windows is None else None
+    chosen = choose(run, windows)
+    table = dead_weights(run, windows=chosen, layers=layers or None, tail_tau=tail_tau, criterion=criterion)
     for row in table[table["counted"] < table["weights"]].to_dict(orient="records"):
         omitted = row["weights"] - row["counted"]
         bad = f"{row['nonfinite']} weights are" if row["nonfinite"] else "weights were for a while"
@@ -85,7 +100,7 @@ def command(
             f"layer {row['layer']}: {bad} NaN or infinite in windows {chosen}; they and their channels are left out, "
             f"{omitted} weights in all"
         )
-    write_table(view(opened, table, criterion, tail_tau, final), target)
+    return view(run, table, criterion, tail_tau, final)
 
 
 def view(
@@ -98,23 +113,35 @@ def view(
     labels = labels_of([run])
     return View(
         with_totals(table),
-        COLUMNS,
+        [_marked(column, criterion) for column in COLUMNS],
         caption=f"Dead latent weights of {labels[0]}, layer by layer.",
         runs=labels,
-        above=_heading(table, tail_tau, final),
+        above=_heading(run, table, tail_tau, final),
         below=_footer(run, table, totals(table), criterion),
     )
 
 
-def _heading(table: pd.DataFrame, tail_tau: float | str, final: FinalWindows | None) -> list[str]:
+def _marked(column: Column, criterion: str) -> Column:
+    """The column, with a star where it is that of the criterion."""
+    return replace(column, mark="*") if column.name == f"{criterion.replace('-', '_')}_fraction" else column
+
+
+def _heading(run: Run, table: pd.DataFrame, tail_tau: float | str, final: FinalWindows | None) -> list[str]:
+    from recu_analysis.analysis.selection import WindowSpan
+    from recu_analysis.analysis.window_text import windows_text
+
     first = table.iloc[0]
     seen = "every update seen" if first["exact"] else "sampled from checkpoints: flips between them are unseen"
-    share = "2 (1 - tau) at each layer's own tau" if tail_tau == "window" else f"{200 * (1 - float(tail_tau)):.3g} %"
     return [
-        f"windows {first['first_window']}:{first['last_window'] + 1}, {first['updates']} updates, {seen}",
+        f"{windows_text(run, WindowSpan(first['first_window'], first['last_window'] + 1))}, {seen}",
         *choice(final),
-        f"tail: the {share} of a layer's weights with the largest |z| when they begin",
+        _tail(tail_tau),
     ]
+
+
+def _tail(tail_tau: float | str) -> str:
+    share = "2 (1 - tau) at each layer's own tau" if tail_tau == "window" else f"{200 * (1 - float(tail_tau)):.3g} %"
+    return f"tail: the {share} of a layer's weights with the largest |z| when the windows begin"
 
 
 def _footer(run: Run, table: pd.DataFrame, total: pd.Series[Any], criterion: str) -> list[str]:
@@ -122,10 +149,66 @@ def _footer(run: Run, table: pd.DataFrame, total: pd.Series[Any], criterion: str
 
     share = shown("dead_fraction", total["dead"] / total["counted"] if total["counted"] else float("nan"))
     return [
-        f"dead ({criterion}): {total['dead']} of {total['counted']} weights, {share} %",
+        f"* dead by the criterion {criterion}: {total['dead']:,} of {total['counted']:,} weights, {share} %",
         f"T = sum of lr x weight decay / (1 - momentum): {table['decay_time'].max():.3g} here, "
         f"{decay_time(run):.3g} in the run"
         if table["decay_time"].notna().all()
         else "T, which sums learning rates, is not known here: checkpoints do not hold them",
         *too_short(table["autocorrelation"]),
     ]
+
+
+#: What is shown of several seeds: means, three of them with their intervals.
+_OF_SEEDS = (
+    Column("layer"),
+    Column("dead_fraction", width=4, ends=10),
+    Column("silent_fraction_tail", width=4, ends=10),
+    Column("silent_fraction_core", width=4, ends=10),
+    Column("mobility_tail", width=4),
+    Column("mobility_core", width=4),
+    Column("autocorrelation", width=4),
+)
+
+
+def of_seeds(
+    runs: Mapping[str, Run], layers: tuple[str, ...], windows: slice | None, tail_tau: Any, criterion: str
+) -> View:
+    """A block an experiment, with means over its seeds; what their reader must know is told."""
+    from recu_analysis.analysis.dead_over_seeds import dead_weights_over_seeds_query
+
+    warn_of_sampled(runs)
+    query = dead_weights_over_seeds_query(runs, windows, layers or None, tail_tau, criterion)
+    table = options.answered(query, runs.values())
+    warn_of_seeds(runs)
+    if windows is None:
+        warn_of_short(runs)
+    blocks = {arm: table[table["arm"] == arm] for arm in table["arm"].unique()}
+    return View(
+        table,
+        (Column("arm"), *_OF_SEEDS),
+        caption=f"Dead latent weights of {'; '.join(map(str, blocks))}, means over seeds.",
+        runs=list(runs),
+        above=[_tail(tail_tau), f"dead: by the criterion {criterion}; means over seeds with 95 % intervals"],
+        below=too_short(table.loc[table["row"] == "layer", "autocorrelation"]),
+        explained=_OF_SEEDS[1:],
+        lines=lambda width: _blocks(runs, blocks, windows, width),
+    )
+
+
+def _blocks(
+    runs: Mapping[str, Run], blocks: Mapping[Any, pd.DataFrame], windows: slice | None, width: int | None
+) -> list[str]:
+    """The lines of each experiment: its runs, its windows, and its layers."""
+    from recu_analysis.analysis.arms import arms, comparable
+    from recu_analysis.analysis.dead_over_seeds import spans_of
+    from recu_analysis.analysis.window_text import windows_text
+
+    found = arms(runs)
+    spans = spans_of(comparable(found), windows)
+    lines: list[str] = []
+    for arm, rows in zip(found, (blocks[arm.label] for arm in found), strict=True):
+        label = next(iter(arm.runs))
+        seeds = f"{len(arm.runs)} seed{'s' * (len(arm.runs) > 1)}"
+        told = f"{arm.label}: {seeds}, {windows_text(arm.first, spans[label])}"
+        lines += ["", *wrapped([told], width), *table_lines(rows, _OF_SEEDS, width)]
+    return lines[1:]

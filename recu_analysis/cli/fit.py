@@ -85,6 +85,7 @@ def command(run: Path, windows: slice | None, layers: tuple[str, ...], raw: bool
     Intervals hold 95 % and come from resampling output channels.
     """
     from recu_analysis.analysis.fits import fit_table
+    from recu_analysis.analysis.window_text import end_text
     from recu_analysis.store.labels import labels_of
 
     opened = options.opened(run)
@@ -95,7 +96,7 @@ def command(run: Path, windows: slice | None, layers: tuple[str, ...], raw: bool
         _PRINTED,
         caption=f"Distributions fitted to the latent weights of {labels[0]}.",
         runs=labels,
-        above=[f"state at the end of window {table['window'].iloc[0]}"],
+        above=[f"the weights at the end of {end_text(opened, table['window'].iloc[0])}"],
         explained=(*_SCALE, *_DISTANCES[1:], *_ERRORS[1:]),
         lines=lambda width: lines_of_tables(
             [(table, _SCALE), (_per_weight(table), _DISTANCES), (table, _ERRORS)], width

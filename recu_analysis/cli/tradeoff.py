@@ -136,12 +136,24 @@ def _draw(
     options.note(f"drew {files[0]}, with data (csv), LaTeX (tex) and provenance (json) beside it")
 
 
+def _some_epochs(closed: pd.DataFrame) -> pd.DataFrame:
+    """The closed forms at some epochs of a schedule, the first and the last among them, where there are many."""
+    if "epoch" not in closed:
+        return closed
+    last = int(closed["epoch"].max())
+    return closed[closed["epoch"].isin({round(last * step / (POINTS - 1)) for step in range(POINTS)})]
+
+
 def _view(closed: pd.DataFrame, run: Run | None, measured: pd.DataFrame | None) -> View:
     """The closed forms; below them, where a run is named, what its layers measure."""
     caption = "Quantisation error and entropy of Laplace weights over tau."
     forms = [column for column in _CLOSED if column.name in closed]
+    some = _some_epochs(closed)
+    left_out = []
+    if len(some) < len(closed):
+        left_out = [f"{some['epoch'].nunique()} of {closed['epoch'].nunique()} epochs are shown; CSV and JSON have all"]
     if run is None or measured is None:
-        return View(closed, forms, caption=caption)
+        return View(closed, forms, some, caption=caption, below=left_out)
     note = (
         f"measured at the end of window {int(measured['window'].iloc[0])}: weights after the layer's standardisation, "
         "clamped at the Laplace quantile of their own b_hat; Laplace: the value for Laplace weights of that scale"
@@ -151,11 +163,12 @@ def _view(closed: pd.DataFrame, run: Run | None, measured: pd.DataFrame | None) 
     return View(
         _joined(closed, measured),
         printed,
+        _joined(some, measured),
         caption=f"{caption.removesuffix('.')}, and as {run.path.name} measures them.",
         runs=[run.path.name],
-        below=[note],
+        below=[*left_out, note],
         explained=(*forms, *_MEASURED),
-        lines=lambda width: [*table_lines(closed, forms, width), "", *table_lines(measured, _MEASURED, width)],
+        lines=lambda width: [*table_lines(some, forms, width), "", *table_lines(measured, _MEASURED, width)],
     )
 
 

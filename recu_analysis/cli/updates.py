@@ -51,6 +51,7 @@ def command(
     """
     from recu_analysis.analysis.distance import tails_query
     from recu_analysis.analysis.final_windows import choose, final_windows
+    from recu_analysis.analysis.window_text import windows_text
     from recu_analysis.store.labels import labels_of
 
     opened = options.opened(run)
@@ -60,7 +61,7 @@ def command(
     table = options.answered(tails_query(opened, chosen, level, layers or None), [opened])
     first, labels = table.iloc[0], labels_of([opened])
     seen = "every update seen" if first["exact"] else "sampled from checkpoints: movement is net"
-    head = f"windows {first['first_window']}:{first['last_window'] + 1}, {first['updates']} updates, {seen}"
+    head = f"{windows_text(opened, chosen)}, {seen}"
     view = View(
         table,
         _COLUMNS,

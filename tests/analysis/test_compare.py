@@ -50,7 +50,7 @@ def test_only_settings_that_differ_are_shown(runs):
 
 def test_groups_differ_in_more_than_their_seed(runs):
     table = over_seeds(runs)
-    assert table["group"].tolist() == ["clamped-0, clamped-1, clamped-2", "free-0"]
+    assert table["arm"].tolist() == ["clamped-0, clamped-1, clamped-2", "free-0"]
     assert table["seeds"].tolist() == [3, 1]
     values = compare(runs)["mobility_tail"].to_numpy()[:3]
     low, high = stats.t.interval(0.95, 2, values.mean(), stats.sem(values))

@@ -18,7 +18,7 @@ DIGITS = ["checkpoints/tau/0.85-0", "checkpoints/tau/0.85-1"]
 def test_means_and_intervals_are_those_of_scipy():
     table = dead_weights_over_seeds([*ARM, *OTHER], windows="5:", tail_tau=0.9)
     for group, paths in (("recu-0, recu-1, recu-2", ARM), ("baseline-0, baseline-1, baseline-2", OTHER)):
-        rows = table[table["group"] == group].set_index("layer")
+        rows = table[table["arm"] == group].set_index("layer")
         seeds = [ra.dead_weights(path, windows="5:", tail_tau=0.9) for path in paths]
         for name in ("silent_fraction_tail", "mobility_core", "dead_fraction", "autocorrelation"):
             every = {layer: [each.set_index("layer")[name][layer] for each in seeds] for layer in seeds[0]["layer"]}

@@ -1,43 +1,15 @@
 """Every column of every public table is in the vocabulary, and nothing else is."""
 
-from pathlib import Path
-
 import pytest
 
-import recu_analysis as ra
-from recu_analysis.analysis.compare import compare, over_seeds
-from recu_analysis.analysis.deadness import with_totals
-from recu_analysis.analysis.differences import curves, layer_differences
 from recu_analysis.analysis.vocabulary import GROUPS, SPREADS, STATISTICS, group_of, is_known, statistic
 from recu_analysis.errors import InputError
-from recu_analysis.testing import synthetic_run
-
-TRAINED = Path(__file__).parents[2] / "checkpoints" / "mask" / "baseline"
+from scripts import public_tables
 
 
 @pytest.fixture(scope="module")
-def columns(run, tmp_path_factory):
-    other = ra.open_run(synthetic_run(tmp_path_factory.mktemp("other") / "run", seed=5).path)
-    both = {"a": run, "b": other}
-    tables = (
-        ra.layer_table(run),
-        ra.layer_table(run, network=True),
-        with_totals(ra.dead_weights(run)),
-        ra.tails(run),
-        ra.by_magnitude(run),
-        ra.flip_table(run),
-        ra.fit_table(run),
-        ra.cohorts(run, windows="1:"),
-        ra.transitions(run),
-        compare(both),
-        over_seeds(both),
-        layer_differences(both),
-        curves({"trained": ra.open_run(TRAINED)}),
-        ra.tradeoff(epochs=3),
-        ra.measured_tradeoff(run),
-        ra.claims(run),
-    )
-    return {str(name) for table in tables for name in table.columns}
+def columns():
+    return {name for listed in public_tables.columns().values() for name in listed}
 
 
 def test_every_column_is_in_the_vocabulary(columns):

@@ -4,7 +4,7 @@ import pytest
 
 import recu_analysis as ra
 from recu_analysis.analysis.selection import WindowSpan
-from recu_analysis.analysis.window_text import windows_text
+from recu_analysis.analysis.window_text import end_text, windows_text
 from recu_analysis.errors import WindowNotFoundError
 from recu_analysis.testing import synthetic_run
 
@@ -21,6 +21,8 @@ def test_windows_epochs_and_updates(run, tmp_path):
     for bounds, text in texts.items():
         assert windows_text(shipped, WindowSpan(*bounds)) == text
     assert windows_text(run, WindowSpan(2, 3)) == f"window 2, epoch 1, {run.window(2).updates} updates"
+    assert end_text(shipped, 8) == "window 8, epoch 7, update 3,752"
+    assert end_text(shipped, 0) == "window 0, update 0"
     with pytest.raises(WindowNotFoundError, match="no updates"):
         windows_text(run, WindowSpan(0, 1))
     unmarked = synthetic_run(tmp_path / "run").path

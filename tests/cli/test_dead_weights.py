@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+import recu_analysis as ra
 from recu_analysis.store.tensors import TensorFile
 from recu_analysis.testing import random_walk, synthetic_run
 from tests.cli_runner import refusal, run_cli, wrong_usage
@@ -19,13 +20,14 @@ def test_it_fits_80_columns_and_explains_itself(trained_run):
     assert (done.exit_code, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 80
-    says(lines[0], "windows 2:3", "6 updates", "every update")
+    says(lines[0], "window 2, ", "epoch 1", "6 updates", "every update")
     says(lines[1], "last half", "autocorrelation", "1/2", "(0.")
     assert sum(line.startswith("layer") and "conv" in line for line in lines) == 18
     assert any(line.startswith("all ") and "267264" in line for line in lines)
     says(done.stdout, "% silent tail: Of the weights of the tail", "mobility core (10^-3 std per update): ")
     assert "Of the weights" not in run_cli("dead-weights", trained_run, "--quiet").stdout
-    assert any(line.startswith("dead (tail-silent): ") for line in lines)
+    says(lines[5], "silent*", "still ")
+    assert any(line.startswith("* dead by the criterion tail-silent: ") for line in lines)
     assert any(line.startswith("T = ") and "weight decay" in line and "momentum" in line for line in lines)
     assert "too short" in " ".join(lines)
 
@@ -78,7 +80,7 @@ def test_damage_is_told_beside_what_is_whole(damaged_path):
     done = run_cli("dead-weights", damaged_path)
     assert done.exit_code == 1
     says(done.stderr, "Warning: window 1 (", "cut short")
-    assert "windows 4:5" in done.stdout
+    says(done.stdout.splitlines()[0], "window 4, ")
     says(refusal_after_warnings("dead-weights", damaged_path, "--windows", "2:5"), "update 5", "missing")
 
 
@@ -130,3 +132,30 @@ def test_long_layer_names_stay_distinct_on_a_terminal_and_whole_in_a_pipe(tmp_pa
     assert [line.split()[0] for line in run_cli(command, path).stdout.splitlines() if line.startswith("model")][
         :3
     ] == names
+
+
+def test_seeds_are_a_block_with_intervals():
+    arm, other = "checkpoints/fashion/recu-{}", "checkpoints/tau/0.85-{}"
+    paths = [*(arm.format(seed) for seed in range(3)), *(other.format(seed) for seed in range(2))]
+    done = run_cli("dead-weights", *paths, terminal=80)
+    assert (done.exit_code, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    heads = [line for line in lines if " seeds, " in line]
+    says(heads[0], "recu-0, recu-1, recu-2", "3 seeds", "windows 8 and 12", "epochs 4 to 11", "3,752 updates")
+    says(heads[1], "0.85-0, 0.85-1", "2 seeds", "window 24", "552 updates")
+    assert sum(line.startswith("all ") for line in lines) == 2
+    rows = json.loads(run_cli("dead-weights", *paths, "--windows", "8:", "--format", "json").stdout)
+    assert [row["row"] for row in rows] == [*["layer"] * 5, "total", "layer", "total"]
+    table = ra.dead_weights_over_seeds(paths, windows="8:")
+    assert [row["dead_fraction_low"] for row in rows] == table["dead_fraction_low"].tolist()
+    latex = run_cli("dead-weights", *paths, "--format", "latex").stdout
+    assert latex.count("\\midrule") == 4, "below the headings, around a total between blocks, before the last"
+
+
+def test_runs_without_a_seed_are_told(synthetic_path, tmp_path):
+    other = synthetic_run(tmp_path / "other", seed=9).path
+    done = run_cli("dead-weights", synthetic_path, other)
+    assert done.exit_code == 0
+    says(done.stderr, "no seed in the configuration")
+    says(refusal("dead-weights", synthetic_path, synthetic_path), "named twice")

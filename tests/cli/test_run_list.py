@@ -40,7 +40,7 @@ def invoke(*arguments):
 
 def test_compare_groups_the_seeds_of_an_arm(folder):
     rows = json.loads(invoke("compare", folder / "runs.toml", "--seeds", "--format", "json").stdout)
-    assert [(row["group"], row["seeds"]) for row in rows] == [
+    assert [(row["arm"], row["seeds"]) for row in rows] == [
         ("ReCU", 2),
         ("baseline", 2),
     ]

@@ -65,3 +65,12 @@ def test_what_it_cannot_do_is_one_sentence_and_leaves_nothing(tmp_path, monkeypa
 )
 def test_options_that_do_not_go_together_are_wrong_usage(arguments, facts):
     says(wrong_usage("tradeoff", *arguments), *facts)
+
+
+def test_a_long_schedule_is_shown_at_some_epochs():
+    done = run_cli("tradeoff", "--epochs", 600, terminal=80)
+    rows = [line.split() for line in done.stdout.splitlines() if line[:5].strip().isdecimal()]
+    assert (len(rows), rows[0][0], rows[-1][0]) == (15, "0", "599")
+    says(done.stdout, "15 of 600 epochs", "CSV and JSON have all")
+    assert len(json.loads(run_cli("tradeoff", "--epochs", 600, "--format", "json").stdout)) == 600
+    assert "epochs are shown" not in run_cli("tradeoff", "--epochs", 15).stdout

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import recu_analysis as ra
+from scripts.public_tables import columns
+
 pytestmark = pytest.mark.extras
 
 ROOT = Path(__file__).parents[2]
@@ -26,10 +29,10 @@ def site(tmp_path_factory):
 
 
 def test_every_page_is_there_with_its_pictures(site):
-    for page in (ROOT / "docs").glob("*.md"):
-        text = (site / page.with_suffix(".html").name).read_text(encoding="utf-8")
-        for picture in re.findall(r'<img[^>]* src="([^"]+)"', text):
-            assert (site / picture).is_file()
+    for page in (ROOT / "docs").rglob("*.md"):
+        built = site / page.relative_to(ROOT / "docs").with_suffix(".html")
+        for picture in re.findall(r'<img[^>]* src="([^"]+)"', built.read_text(encoding="utf-8")):
+            assert (built.parent / picture).is_file()
     assert not list(site.rglob("*.ipynb"))
 
 
@@ -41,9 +44,16 @@ def test_every_formula_is_mathml(site):
     assert "arithmatex" not in built
 
 
+def test_every_public_name_has_an_entry(site):
+    built = "".join(page.read_text(encoding="utf-8") for page in (site / "reference").glob("*.html"))
+    entries = re.findall(r'<h2 id="recu_analysis\.(\w+)" class="doc doc-heading">', built)
+    assert sorted(entries) == sorted({*ra.__all__} - {"RecuError"})  # which stands among the errors
+    assert built.count("Columns of the table:") == len([name for name in columns() if name in ra.__all__])
+
+
 def test_nothing_is_loaded_from_elsewhere(site):
     loading = r'<(?:script|img|iframe|source)[^>]*\ssrc="([^"]+)"|<link[^>]*\shref="([^"]+)"'
-    for page in site.glob("*.html"):
+    for page in site.rglob("*.html"):
         for match in re.finditer(loading, page.read_text(encoding="utf-8")):
             assert not re.match(r"(https?:)?//", match[1] or match[2]), page.name
     for sheet in site.rglob("*.css"):

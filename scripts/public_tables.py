@@ -1,0 +1,49 @@
+"""Every public function that returns a table, called on small runs: which columns it has is seen, not written down."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import recu_analysis as ra
+from recu_analysis.testing import synthetic_run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: A run that logged its accuracies, which a synthetic one does not.
+TRAINED = Path(__file__).parents[1] / "checkpoints" / "mask" / "baseline"
+
+
+@cache
+def columns() -> dict[str, list[str]]:
+    """The columns of every table by the name of its function, those that only some arguments give last."""
+    with TemporaryDirectory() as folder:
+        found = tables(Path(folder))
+        return {name: list(dict.fromkeys(str(column) for table in parts for column in table)) for name, parts in found}
+
+
+def tables(folder: Path) -> list[tuple[str, list[pd.DataFrame]]]:
+    """The name of every function with a table, or with one for each of the arguments that change its columns."""
+    run, other = (ra.open_run(synthetic_run(folder / str(seed), seed=seed).path) for seed in (0, 5))
+    both = {"a": run, "b": other}
+    return [
+        ("layer_table", [ra.layer_table(run), ra.layer_table(run, network=True), ra.layer_table(run, long=True)]),
+        ("dead_weights", [ra.dead_weights(run)]),
+        ("dead_weights_over_seeds", [ra.dead_weights_over_seeds(both)]),
+        ("tails", [ra.tails(run)]),
+        ("by_magnitude", [ra.by_magnitude(run)]),
+        ("flip_table", [ra.flip_table(run)]),
+        ("fit_table", [ra.fit_table(run)]),
+        ("cohorts", [ra.cohorts(run, windows="1:")]),
+        ("transitions", [ra.transitions(run)]),
+        ("compare", [ra.compare(both)]),
+        ("over_seeds", [ra.over_seeds(both)]),
+        ("layer_differences", [ra.layer_differences(both)]),
+        ("curves", [ra.curves({"trained": ra.open_run(TRAINED)})]),
+        ("tradeoff", [ra.tradeoff(epochs=3)]),
+        ("measured_tradeoff", [ra.measured_tradeoff(run)]),
+        ("claims", [ra.claims(run)]),
+    ]
