@@ -201,5 +201,5 @@ def test_the_first_arm_with_a_clamp_of_its_own_is_tested_beside_the_first_withou
 def test_labels_of_a_list_win_over_folders_and_are_there_once(make):
     runs = [make(listed={"label": "mine"}), make()]
     assert list(labeled(runs)) == ["mine", runs[1].path.name]
-    with pytest.raises(InputError, match=r"^two runs are called 'mine'; give each a label of its own$"):
+    with pytest.raises(InputError, match=r"^two runs have the label 'mine'; give each run its own label$"):
         labeled([*runs, make(listed={"label": "mine"})])

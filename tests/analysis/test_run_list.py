@@ -80,10 +80,10 @@ WRONG = {
         "PATH, run 3: the seed 1 of the arm 'x' is also in run 1"
     ),
     entry(arm='"baseline"'): "PATH, run 1: the arm is 'baseline', but the layers of FOLDER/runs/a clamp their weights",
-    entry(label='"b"') + entry("runs/b"): "two runs are called 'b'; give each a label of its own",
+    entry(label='"b"') + entry("runs/b"): "two runs have the label 'b'; give each run its own label",
     entry(f"{'x' * 5000}"): "PATH, run 1: there is no folder 'xxx",
     f'[[run]]\nfolder = "runs/a"\nseed = {"9" * 5000}\n': "PATH is not a list of runs, since it is not TOML: Exceeds",
-    entry("runs"): "FOLDER/runs is not a run directory but holds some; name one: a, b, c",
+    entry("runs"): "FOLDER/runs is not a run directory but contains some; name one: a, b, c",
 }
 
 

@@ -158,4 +158,4 @@ def test_runs_without_a_seed_are_told(synthetic_path, tmp_path):
     done = run_cli("dead-weights", synthetic_path, other)
     assert done.exit_code == 0
     says(done.stderr, "no seed in the configuration")
-    says(refusal("dead-weights", synthetic_path, synthetic_path), "named twice")
+    says(refusal("dead-weights", synthetic_path, synthetic_path), "given twice")

@@ -81,7 +81,7 @@ def claims(runs: SeveralRuns, *, baseline: SeveralRuns | None = None, layers: Pa
     WindowNotFoundError
         If a run holds no window with updates.
     """
-    others = [] if baseline is None else list(as_runs(baseline).values())
+    others = list(as_runs(baseline).values()) if baseline else []
     return claims_query(list(as_runs(runs).values()), others, layers).run()
 
 
