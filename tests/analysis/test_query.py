@@ -170,8 +170,8 @@ def test_what_queries_share_cannot_be_changed(two_layers):
     [
         (backwards, "backwards requests windows 2 to 2, which were already read"),
         (overlapping, "overlapping requests windows 2 to 4, which were already read"),
-        (not_listed, "no part 'path': list it"),
-        (not_listed_property, "no part 'start': list it"),
+        (not_listed, "no part 'path'; add it to the requested parts"),
+        (not_listed_property, "no part 'start'; add it to the requested parts"),
         (misspelt, "no part 'pth'; did you mean path"),
         (start_ahead, "no start; request it with over"),
         (of_nothing, "a task requests no window"),
