@@ -269,8 +269,8 @@ layer_option = click.option(
 windows_option = click.option(
     "--windows",
     type=WindowsType(),
-    help="Windows from A up to, but not including, B: 8:13, 12:, :8 or 12. Default: the final windows, just long enough "
-    "to tell dead weights from slow ones, or the last half of a short run.",
+    help="Windows from A up to, but not including, B: 8:13, 12:, :8 or 12. Default: the final windows, just long "
+    "enough to tell dead weights from slow ones, or the last half of a short run.",
 )
 tail_tau_option = click.option(
     "--tail-tau",
