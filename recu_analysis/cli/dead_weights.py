@@ -142,7 +142,7 @@ def _heading(run: Run, table: pd.DataFrame, tail_tau: float | str, final: FinalW
 
 def _tail(tail_tau: float | str) -> str:
     share = "2 (1 - tau) at each layer's own tau" if tail_tau == "window" else f"{200 * (1 - float(tail_tau)):.3g} %"
-    return f"tail: the {share} of a layer's weights with the largest |z| at the start of the windows"
+    return f"tail: the {share} of a layer's weights with the largest |z| when the windows start"
 
 
 def _footer(run: Run, table: pd.DataFrame, total: pd.Series[Any], criterion: str) -> list[str]:
@@ -154,7 +154,7 @@ def _footer(run: Run, table: pd.DataFrame, total: pd.Series[Any], criterion: str
         f"T = sum of lr x weight decay / (1 - momentum): {table['decay_time'].max():.3g} here, "
         f"{decay_time(run):.3g} in the run"
         if table["decay_time"].notna().all()
-        else "T = sum of lr x weight decay / (1 - momentum) is not known: checkpoints hold no learning rates",
+        else "T is not known: it sums learning rates, and checkpoints hold none",
         *too_short(table["autocorrelation"]),
     ]
 

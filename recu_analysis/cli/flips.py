@@ -40,7 +40,11 @@ _NOTES = (
 @click.command("flips", epilog="Example: recu-analyze flips runs/demo/recu --layer 'layer2.*'")
 @options.run_argument
 @options.layer_option
-@options.windows_option
+@click.option(
+    "--windows",
+    type=options.WindowsType(),
+    help="Only windows from A up to, but not including, B: 8:13, 12:, :8 or 12. Default: all windows.",
+)
 @table_target
 @options.common
 @options.jobs

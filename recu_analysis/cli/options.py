@@ -247,7 +247,7 @@ class TailTauType(click.ParamType[Any]):
         except ValueError:
             self.fail(f"{value!r} is neither a number nor the word window", param, ctx)
         if not 0.5 < level <= 1.0:
-            self.fail(f"tau must be above 0.5 and at most 1, not {value}", param, ctx)
+            self.fail(f"tau must be in (0.5, 1], not {value}", param, ctx)
         return level
 
 
@@ -278,5 +278,5 @@ tail_tau_option = click.option(
     metavar="TAU|window",
     default=0.85,
     show_default=True,
-    help="The tail is the 2 (1 - TAU) of each layer's weights with the largest |z|; window: the layer's own tau.",
+    help="The tail is the share 2 (1 - TAU) of each layer's weights with the largest |z|; window: the layer's own tau.",
 )

@@ -32,7 +32,7 @@ class NumbersType(click.ParamType[Any]):
 
 @click.command("thin", epilog="Example: recu-analyze thin runs/demo/recu --windows 0,1,5 -o runs/small")
 @options.run_argument
-@click.option("--windows", type=NumbersType(), required=True, help="The windows to keep, with 0 and the last window.")
+@click.option("--windows", type=NumbersType(), required=True, help="The windows to keep, including 0 and the last.")
 @options.layer_option
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="The new run directory.")
 @options.common

@@ -37,7 +37,8 @@ def command(run: Path, target: Target) -> None:
     """Read every file of RUN and compare every checksum; the exit code is 1 if anything is torn, damaged or missing.
 
     Partial: whole, but the recording stopped before the window's mark. Superseded: whole, but replaced by a later
-    resumption. Unfinished: being written now, or left by a process that died; it was never part of the run.
+    resumption. Unfinished: being written now, or left by a process that died; it was never part of the run. Torn:
+    shorter or longer than it was written.
     """
     from recu_analysis.store.verify import DAMAGE, verify
 
