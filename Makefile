@@ -1,4 +1,4 @@
-# Everything that a person does with this repository.
+# Commands for work on this repository.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
@@ -35,22 +35,22 @@ $(BUILD): $(READY)
 	$(BIN)/python -m pip install --quiet -c constraints.txt hatchling
 	touch $(BUILD)
 
-demo: $(READY) ## Train two binary networks on digits; tables, figures and a report in runs/demo
+demo: $(READY) ## Train two binary networks on digits, with tables, figures and a report in runs/demo
 	$(BIN)/recu-analyze demo
 
-test: lint ## The core tests, with ruff, mypy and the architecture
+test: lint ## Run ruff, mypy and the core tests
 	CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest --numprocesses=2 --dist=worksteal
 
-lint: $(READY) ## ruff, ruff-format, mypy
+lint: $(READY) ## Run ruff, ruff-format and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(READY) ## Let ruff mend what it can
+format: $(READY) ## Repair formatting, and what ruff can repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## What recording, reading, fits and training steps cost, beside what people would use
+bench: $(READY) ## Measure the speed of recording, reading, fits and training, beside other tools
 	$(BIN)/python -m benchmarks.kernel
 	$(BIN)/python -m benchmarks.window
 	$(BIN)/python -m benchmarks.fits
@@ -61,27 +61,27 @@ bench: $(READY) ## What recording, reading, fits and training steps cost, beside
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.gpu
 
-validate: $(READY) ## Statistical checks: coverage of intervals, bias of estimators
+validate: $(READY) ## Check statistics: coverage of intervals, bias of estimators
 	$(BIN)/python -m benchmarks.validate
 	$(BIN)/python -m benchmarks.validate_ratios
 
-figures: $(READY) ## Draw every picture and table of figures/ from the runs in checkpoints/
+figures: $(READY) ## Draw every figure and table of figures/ from the runs in checkpoints/
 	ANALYZE=$(BIN)/recu-analyze scripts/figures.sh
 
-test-faults: $(READY) ## Long fault injection: kills at random moments
-test-extras: $(EXTRAS) ## What needs LaTeX or another extra, which are installed first
-test-browser: $(BROWSER) ## The report in Chromium, which must be on the PATH
-test-gpu: $(READY) ## Kernels, recording and compiled training on a GPU; the other tests use none
-test-install: $(BUILD) ## The built package in clean environments, under each Python from 3.11 that is here
+test-faults: $(READY) ## Run long fault injection: kills at random moments
+test-extras: $(EXTRAS) ## Run tests that need an extra or LaTeX; installs the extras first
+test-browser: $(BROWSER) ## Test the report in Chromium, which must be on the PATH
+test-gpu: $(READY) ## Test kernels, recording and compiled training on a GPU; the other tests use no GPU
+test-install: $(BUILD) ## Build the package and test it in clean environments, under each Python from 3.11 that is installed
 test-faults test-extras test-browser test-gpu test-install:
-	$(BIN)/python -m pytest -rP -m $(@:test-%=%) || [ $$? -eq 5 ] # 5: there is none yet
+	$(BIN)/python -m pytest -rP -m $(@:test-%=%) || [ $$? -eq 5 ] # 5: no test has the mark
 
 test-extras: $(DOCS)
 # Kernels for a GPU are tested without one.
 test-extras: export TRITON_INTERPRET := 1
 
-docs: $(DOCS) ## Build the documentation, site/index.html; any warning is an error
+docs: $(DOCS) ## Build the documentation in site/; any warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-clean: ## Remove what the targets made, runs/ left alone
+clean: ## Remove what the targets made, except runs/
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis site

@@ -1,10 +1,10 @@
-"""Run the command line as a module: python -m recu_analysis; and where the command recu-analyze begins."""
+"""The start of the command recu-analyze, and of python -m recu_analysis."""
 
 import sys
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C while it is still being loaded is one sentence too."""
+    """Run the command line; Ctrl-C during loading also gives one sentence."""
     try:
         from recu_analysis.cli import main as run
     except KeyboardInterrupt:

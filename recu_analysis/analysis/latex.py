@@ -1,4 +1,4 @@
-"""A table in LaTeX, with the rules of booktabs, as a float that fits a page of two columns."""
+"""A table in LaTeX, with the rules of booktabs, as a float that fits a two-column page."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.markup import Surroundings
 
-#: Points of one column of a page of two, and of both, with a little to spare for venues whose pages are narrower.
+#: Width in points of one column and of both, with a margin for venues with narrower pages.
 _COLUMN, _PAGE = 230.0, 480.0
-#: Characters of a line of a heading; a longer word is a line by itself.
+#: Characters per line of a heading; a longer word has its own line.
 _HEAD = 10
-#: Points that a text which is broken into lines has at least.
+#: Least width in points of a column of texts in lines.
 _TEXT = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """A size of type: its name in LaTeX, points of a character, points between two columns."""
+    """A font size: name in LaTeX, points per character, points between two columns."""
 
     name: str
     character: float
@@ -37,7 +37,7 @@ _SIZES: Final = (_Size("footnotesize", 4.3, 6.0), _Size("scriptsize", 3.8, 4.0))
 
 
 def latex(grid: Grid, around: Surroundings) -> str:
-    """The tabular; with its caption a float, with its notes below, as wide as one column or as the page."""
+    """The tabular; with a caption, a float of one column or of the page, with notes below."""
     if not around.caption:
         return "\n".join(_tabular(grid, _sides(grid)))
     fitting, size, places = _fitted(grid)
@@ -61,7 +61,7 @@ def latex(grid: Grid, around: Surroundings) -> str:
 
 
 def _fitted(grid: Grid) -> tuple[Grid, _Size, list[str]]:
-    """The first that fits a page: as it is, smaller, with intervals below their numbers, with its texts in lines."""
+    """The first form that fits a page: unchanged, smaller, intervals below numbers, texts in lines."""
     for tried in (grid, _stacked(grid)):
         for size in _SIZES:
             if _width(tried, size) <= _PAGE:
@@ -74,7 +74,7 @@ def _width(grid: Grid, size: _Size) -> float:
 
 
 def _widths(grid: Grid, size: _Size) -> list[float]:
-    """About how many points each column takes."""
+    """The approximate width of each column in points."""
     texts = (
         [*_lines(head), *(line for row in grid.rows for line in row[at].split("\n"))]
         for at, head in enumerate(grid.heads)
@@ -83,7 +83,7 @@ def _widths(grid: Grid, size: _Size) -> list[float]:
 
 
 def _stacked(grid: Grid) -> Grid:
-    """The same with every interval, and every standard deviation, in a line below its number."""
+    """The grid with every interval and standard deviation on a line below its number."""
     return replace(
         grid,
         rows=[
@@ -101,7 +101,7 @@ def _sides(grid: Grid) -> list[str]:
 
 
 def _broken(grid: Grid, size: _Size) -> list[str]:
-    """Sides where columns of texts share what numbers leave of a page, none of them wider than it must be."""
+    """Alignments: columns of texts share the width that numbers leave, and none is wider than its texts."""
     widths = _widths(grid, size)
     left = _PAGE - sum(width for width, right in zip(widths, grid.right, strict=True) if right)
     places = _sides(grid)
@@ -129,23 +129,23 @@ def _tabular(grid: Grid, places: Sequence[str]) -> list[str]:
 
 def _line(texts: Sequence[str], end: str) -> str:
     line = " & ".join(texts) + end
-    return f"{{}}{line}" if line.startswith(("[", "*")) else line  # which the end of the line before would take
+    return f"{{}}{line}" if line.startswith(("[", "*")) else line  # else the line break before takes it
 
 
 def _lines(name: str) -> list[str]:
-    """A heading in lines, so that columns are not wider than their numbers."""
+    """A heading in short lines, so that it does not widen its column."""
     broken = textwrap.wrap(name, _HEAD, break_long_words=False, break_on_hyphens=False) or [name]
     return [Words(line) for line in broken] if isinstance(name, Words) else broken
 
 
 def _heading(name: str, place: str) -> str:
-    """A heading whose last line stands beside those of the others."""
+    """A heading, aligned with the others at its last line."""
     lines = [_escaped(line) for line in _lines(name)]
     return lines[0] if len(lines) == 1 else rf"\shortstack[{'r' if place == 'r' else 'l'}]{{{_BREAK.join(lines)}}}"
 
 
 def _cell(text: str, place: str) -> str:
-    """A cell whose first line stands beside those of the others; long names are broken at dots and the like."""
+    """A cell, aligned with the others at its first line; long names may break after dots, slashes and underscores."""
     if text == "-":
         return "--"
     if place.startswith("p"):
@@ -168,7 +168,7 @@ _ESCAPES: Final = {ord(each): f"\\{each}" for each in "&%$#_{}"} | {
 
 
 def _escaped(text: str) -> str:
-    """A text escaped, except for the mathematics in words of the vocabulary."""
+    """A text escaped for LaTeX, except for mathematics in words of the vocabulary."""
     parts = re.split(r"(\$[^$]+\$)", in_mathtext(text)) if isinstance(text, Words) else [text]
     plain = (part.translate(_ESCAPES).replace("--", "-{}-") for part in parts[::2])
     return "".join(part for pair in zip_longest(plain, parts[1::2], fillvalue="") for part in pair)

@@ -1,4 +1,4 @@
-"""Tables in Markdown and HTML, and what every format knows of them: texts, notes, and the words of the vocabulary."""
+"""Tables in Markdown and HTML, and the parts of a table that all formats share."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
 
 
 class Words(str):
-    """A text of the vocabulary, in which symbols and powers may be set as mathematics; names from runs never are."""
+    """A text of the vocabulary: its symbols and powers may be set as mathematics, unlike those of names from runs."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What stands around a table.
+    """Caption, label and notes of a table.
 
     Attributes
     ----------
     caption : str
-        What the table shows, of which runs, in a sentence.
+        What the table shows, of which runs, in one sentence.
     label : str
-        Of LaTeX.
+        Label in LaTeX.
     notes : sequence of str
-        What its reader must know, a sentence each.
+        What a reader must know, one sentence each.
     """
 
     caption: str = ""
@@ -43,13 +43,13 @@ class Grid:
     Attributes
     ----------
     heads : list of str
-        A heading a column.
+        One heading per column.
     rows : list of list of str
-        A text a column.
+        One text per column.
     right : list of bool
         Whether a column is set to the right, as numbers are.
     ruled : tuple of int
-        The rows before which a rule stands.
+        Rows that have a rule above them.
     """
 
     heads: list[str]
@@ -59,12 +59,12 @@ class Grid:
 
 
 def in_mathtext(text: str) -> str:
-    """Words of the vocabulary as matplotlib and LaTeX set them: powers, symbols and bars as mathematics."""
+    """Words of the vocabulary for matplotlib and LaTeX: powers, symbols and bars as mathematics."""
     return _MARKS.sub(lambda found: f"${_mathematics(found)}$", text)
 
 
 _SYMBOLS: Final = {"w~": r"\tilde{w}", "b_hat": r"\hat{b}", "b*": "b^*", "tau": r"\tau"}
-#: Powers of ten, symbols and their powers, the absolute value of a letter, bars around a word.
+#: Powers of ten, symbols with or without a power, the absolute value of a letter, other bars.
 _MARKS: Final = re.compile(r"(10)\^(-?\d+)|(w~|b_hat|b\*|\btau\b)(?:\^(\d+))?|\|\w\||\|")
 
 
@@ -74,7 +74,7 @@ def _mathematics(found: re.Match[str]) -> str:
 
 
 def in_unicode(text: str) -> str:
-    """Words of the vocabulary with raised digits for their powers, for pages and Markdown."""
+    """Words of the vocabulary with powers as superscript digits, for HTML and Markdown."""
     return re.sub(r"\^(-?\d+)", lambda found: found[1].translate(_RAISED), text)
 
 
@@ -82,7 +82,7 @@ _RAISED: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def markdown(grid: Grid, around: Surroundings) -> str:
-    """A table with pipes, as GitHub and most others read it; caption and notes are a list below."""
+    """A table with pipes, as GitHub and most programs read it; caption and notes are a list below."""
     head = [_markdown_text(name) for name in grid.heads]
     rules = ["---:" if each else ":---" for each in grid.right]
     lines = [head, rules, *([_markdown_text(cell) for cell in row] for row in grid.rows)]
@@ -91,7 +91,7 @@ def markdown(grid: Grid, around: Surroundings) -> str:
 
 
 def _markdown_text(text: str) -> str:
-    """A text in which Markdown finds nothing to do, nor HTML in it."""
+    """A text escaped for Markdown, and for HTML within it."""
     marked = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", _in_words(text))
     return html.escape(marked, quote=False)
 
@@ -101,7 +101,7 @@ def _in_words(text: str) -> str:
 
 
 def page_table(grid: Grid, around: Surroundings) -> str:
-    """A table element of HTML, its numbers to the right, with its caption; a paragraph a note below."""
+    """A table element of HTML with its caption; numbers are set right, and notes are paragraphs below."""
     looks = [' style="text-align: right"' if each else "" for each in grid.right]
 
     def line(tag: str, texts: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Tables, numbers and intervals as text, from one vocabulary: on the terminal, as CSV and JSON, and in `markup`."""
+"""Tables, numbers and intervals as text: for the terminal, as CSV and JSON, and through `markup` and `latex`."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     Row = Mapping[Any, Any]
 
-#: How a table can be written.
+#: The formats of a table.
 FORMATS: Final = ("table", "csv", "json", "latex", "markdown", "html")
-#: Those for programs, which hold every column as it is.
+#: The formats for programs, which hold every column unchanged.
 DATA_FORMATS: Final = ("csv", "json")
-#: The column that tells the row of a layer from the total, and what it holds there.
+#: The column that marks totals, and its value in their rows.
 ROW, TOTAL = "row", "total"
-#: Digits of numbers that the vocabulary leaves open, all of them counted; with so many after the point, see `fitting`.
+#: Significant digits of numbers for which the vocabulary gives none; `fitting` uses it too.
 SIGNIFICANT: Final = 4
 
 
@@ -39,19 +39,19 @@ class Column:
     Attributes
     ----------
     name : str
-        In the DataFrame; factor, digits, label, unit and meaning follow from it, see `vocabulary.statistic`.
+        Name in the DataFrame; `vocabulary.statistic` gives factor, digits, label, unit and meaning.
     heading : str
-        On the terminal; by default the short one of the vocabulary, tail or core below the group.
+        Heading on the terminal; by default the short one of the vocabulary, or tail or core.
     width : int
-        Characters that a number has on the terminal; it gets fewer digits where it is longer. 0 does not limit it.
+        Characters for a number on the terminal; a longer number gets fewer digits. 0: no limit.
     ends : int
-        Characters of a column behind it with the two ends of its interval, on the terminal; 0 makes none.
+        Characters for the interval, in a column of its own on the terminal. 0: no such column.
     group : str
-        Stands over columns beside each other that have the same; by default of the tail and the core the statistic.
+        Heading over neighbouring columns of the same group; by default, over tail and core, the statistic.
     meaning : str
-        A sentence; by default that of the vocabulary.
+        Meaning in one sentence; by default the one of the vocabulary.
     mark : str
-        Stands behind the heading, in every format that is to be read, as that of a footnote.
+        Mark after the heading, as of a footnote, in all formats but CSV and JSON.
     """
 
     name: str
@@ -69,18 +69,18 @@ class Column:
 
     @property
     def over(self) -> str:
-        """What stands over the heading; empty for nothing."""
+        """The heading of the group; may be empty."""
         of = group_of(self.name)
         return self.group or (_short(self.name.removesuffix(f"_{of}")) if of else "")
 
     @property
     def title(self) -> str:
-        """What stands over the heading, and the heading."""
+        """The heading of the group and the heading."""
         return f"{self.over} {self.head}".strip()
 
     @property
     def explanation(self) -> str:
-        """The title, the unit where it does not say it, and the meaning; empty where nothing is known."""
+        """Title, unit (unless the title has it) and meaning; empty if there is no meaning."""
         known = statistic(self.name) if is_known(self.name) else None
         meaning = self.meaning or (known.meaning if known else "")
         unit = known.unit if known and not self.meaning and known.unit not in self.title else ""
@@ -88,7 +88,7 @@ class Column:
 
 
 def _short(name: str) -> str:
-    """The heading of a column where there is little room."""
+    """The short heading of a column."""
     return SHORT.get(name) or (statistic(name).label if is_known(name) else printable(name.replace("_", " ")))
 
 
@@ -98,13 +98,13 @@ def number(value: float, spec: str) -> str:
 
 
 def with_interval(value: float, low: float, high: float, spec: str = ".3g") -> str:
-    """An estimate with its interval in parentheses; the estimate alone where an end is not known."""
+    """An estimate with its interval in parentheses; the estimate alone if an end is NaN."""
     ends = "" if math.isnan(low) or math.isnan(high) else f" ({low:{spec}} to {high:{spec}})"
     return f"{number(value, spec)}{ends}"
 
 
 def of_claim(value: float, low: float, high: float) -> str:
-    """The value of a claim, in three digits; nothing where it has none, no interval where it is a count."""
+    """The value of a claim in three digits; empty if it is NaN, without an interval if it is a count."""
     if math.isnan(value):
         return ""
     return with_interval(value, low, high) if low != high else number(value, ".3g")
@@ -118,21 +118,21 @@ def count(value: float) -> str:
 
 
 def printable(text: str) -> str:
-    """A text without characters that a terminal would obey, or could not show: names from files may hold any."""
+    """A text with control characters escaped, since names from files may hold any character."""
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def shown(name: str, value: Any, width: int = 0) -> str:
-    """A value of a column as tables print it: times its factor, with its digits, a dash where it is not known.
+    """A value of a column as tables print it: times its factor, with its digits; a dash for NaN and None.
 
     Parameters
     ----------
     name : str
-        Of the column; what the vocabulary does not have is printed as it is, floats with four digits.
+        Name of the column. Without an entry in the vocabulary, floats have four digits.
     value : Any
         A number, a truth value or a text.
     width : int, optional
-        Characters that there are for a number.
+        Characters for a number.
     """
     if isinstance(value, Words):
         return value
@@ -150,11 +150,11 @@ def shown(name: str, value: Any, width: int = 0) -> str:
 
 
 def fitting(value: float, digits: int, width: int = 0) -> str:
-    """A number with so many digits after the point, or as many of them as there is room for.
+    """A number with `digits` after the point, or fewer if it does not fit in `width` characters.
 
-    Without such a limit, four digits and more give way to powers of ten where they say nothing or are too many. Where
-    not even the digits before the point have room, millions (M) and thousands of millions (G), or that it is larger
-    than what has.
+    Without a width, numbers with four digits or more after the point are written with powers of ten if they are very
+    small or very large. If not even the digits before the point fit, the number is in millions (M) or 10^9 (G), or
+    `>` with the largest number that fits.
     """
     if not width:
         plain = digits < SIGNIFICANT or value == 0.0 or 10.0**-digits <= abs(value) < 10.0**SIGNIFICANT
@@ -165,21 +165,21 @@ def fitting(value: float, digits: int, width: int = 0) -> str:
 
 
 def shown_with_interval(name: str, value: Any, low: float, high: float) -> str:
-    """A value of a column with its interval in parentheses; alone where an end is not known."""
+    """A value of a column with its interval in parentheses; the value alone if an end is NaN."""
     text = shown(name, value)
     return text if math.isnan(low) or math.isnan(high) else f"{text} ({shown(name, low)} to {shown(name, high)})"
 
 
 def estimate(row: Row, name: str) -> str:
-    """A value of a row with its interval and its standard deviation over seeds, where the row has these."""
+    """A value of a row, with its interval and its standard deviation over seeds if the row has them."""
     found = (row.get(f"{name}_{end}") for end in SPREADS)
-    low, high, std = (each if isinstance(each, int | float) else math.nan for each in found)  # a mark may hold texts
+    low, high, std = (each if isinstance(each, int | float) else math.nan for each in found)  # a metric may be a text
     text = shown_with_interval(name, row[name], low, high)
     return text if math.isnan(std) else f"{text}, std {shown(name, std)}"
 
 
 def heading(name: str) -> str:
-    """Label and unit of a column; its name in words where the vocabulary does not have it."""
+    """Label and unit of a column; its name in words if the vocabulary has no entry."""
     return Words(statistic(name).heading) if is_known(name) else printable(name.replace("_", " "))
 
 
@@ -194,20 +194,20 @@ def render(
     Parameters
     ----------
     table : DataFrame
-        Its last rows are totals where its column `row` says so.
+        Rows with total in column `row` are totals; they are the last.
     table_format : {"table", "csv", "json", "latex", "markdown", "html"}
-        CSV and JSON hold every column as it is, for programs. The others are to be read: columns under the labels and
-        units of the vocabulary, each number with its digits, and with its interval where the table has one.
+        CSV and JSON hold every column unchanged, for programs. The other formats are for readers: headings are labels
+        and units of the vocabulary, and each number has its digits, and its interval if the table has one.
     columns : sequence of Column, optional
-        Of those to be read; by default all columns, and ends of intervals only beside what they are of.
+        Columns of the formats for readers; by default all, with intervals beside their numbers.
     around : Surroundings, optional
         Caption, label and notes of LaTeX, Markdown and HTML.
 
     Returns
     -------
     str
-        Without a line break at its end. LaTeX is a tabular with the rules of booktabs, in a float where it has a
-        caption; HTML a table element. Names from runs are escaped in both, and in Markdown.
+        Without a line break at its end. LaTeX is a tabular with the rules of booktabs, in a float if there is a
+        caption; HTML is a table element. LaTeX, HTML and Markdown escape names from runs.
 
     Raises
     ------
@@ -231,13 +231,13 @@ def _printable(around: Surroundings) -> Surroundings:
 
 
 def columns_of(table: pd.DataFrame) -> list[Column]:
-    """The columns of a table that are no part of another one's interval, nor the mark of totals."""
+    """The columns of a table without ends of intervals, standard deviations and column `row`."""
     left_out = {ROW} | {f"{name}_{end}" for name in table for end in SPREADS}
     return [Column(str(name)) for name in table if name not in left_out]
 
 
 def _grid(table: pd.DataFrame, columns: Sequence[Column]) -> Grid:
-    """Some columns as texts under their labels."""
+    """Columns as texts under their labels."""
     names = [column.name for column in columns]
     rows = [[estimate(row, name) for name in names] for row in table.to_dict(orient="records")]
     right = [_is_numbers(table[name], [row[at] for row in rows]) for at, name in enumerate(names)]
@@ -246,11 +246,11 @@ def _grid(table: pd.DataFrame, columns: Sequence[Column]) -> Grid:
 
 def _marked(column: Column) -> str:
     head = heading(column.name)
-    return type(head)(f"{head}{column.mark}")  # words of the vocabulary stay such
+    return type(head)(f"{head}{column.mark}")  # Words stay Words
 
 
 def _ruled(table: pd.DataFrame) -> tuple[int, ...]:
-    """The rows before which a rule stands: totals, and those that follow on totals."""
+    """Rows that have a rule above them: totals, and rows after totals."""
     if ROW not in table:
         return ()
     totals = [False, *(table[ROW] == TOTAL)]
@@ -258,13 +258,13 @@ def _ruled(table: pd.DataFrame) -> tuple[int, ...]:
 
 
 def totals_in(table: pd.DataFrame) -> int:
-    """How many rows of a table are totals; they are its last."""
+    """The number of totals, which are the last rows of a table."""
     return int((table[ROW] == TOTAL).sum()) if ROW in table else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A table on the terminal: what stands over its headings, headings, cells, widths, and which are set right."""
+    """A table on the terminal: headings of groups, headings, cells, widths, and which columns are set right."""
 
     over: list[str]
     heads: list[str]
@@ -273,7 +273,7 @@ class Layout:
     right: list[bool]
 
     def lines(self) -> list[str]:
-        """The line of the groups where there are any, that of the headings, and the rows."""
+        """The line of groups if there are any, the line of headings, and the rows."""
         groups = [_groups(self.over, self.widths)] if any(self.over) else []
         return [*groups, *(self._line(texts) for texts in (self.heads, *self.rows))]
 
@@ -304,7 +304,7 @@ def laid_out(table: pd.DataFrame, columns: Sequence[Column]) -> Layout:
 
 
 def _spans(over: Sequence[str]) -> list[tuple[str, int, int]]:
-    """What stands over columns, and from which to which."""
+    """Headings of groups, each with its first column and the one after its last."""
     spans: list[tuple[str, int, int]] = []
     for at, title in enumerate(over):
         if spans and spans[-1][0] == title:
@@ -315,7 +315,7 @@ def _spans(over: Sequence[str]) -> list[tuple[str, int, int]]:
 
 
 def _spanned(over: Sequence[str], widths: Sequence[int]) -> list[int]:
-    """Widths with which everything that stands over columns has room; the first column of a group gets more."""
+    """Widths at which the headings of groups fit; the first column of a group is widened."""
     wide = list(widths)
     for title, first, end in _spans(over):
         wide[first] += max(cells(title) - (sum(wide[first:end]) + end - first - 1), 0)
@@ -323,13 +323,13 @@ def _spanned(over: Sequence[str], widths: Sequence[int]) -> list[int]:
 
 
 def _groups(over: Sequence[str], widths: Sequence[int]) -> str:
-    """The line over the headings."""
+    """The line of groups."""
     parts = [title.center(sum(widths[first:end]) + end - first - 1) for title, first, end in _spans(over)]
     return " ".join(parts).rstrip()
 
 
 def _ends(row: Row, column: Column) -> str:
-    """The two ends of an interval; a dash where one of them is not known."""
+    """The two ends of an interval; a dash if one is NaN or infinite."""
     low, high = (row[f"{column.name}_{end}"] for end in ("low", "high"))
     if not (math.isfinite(low) and math.isfinite(high)):
         return "-"
@@ -337,9 +337,9 @@ def _ends(row: Row, column: Column) -> str:
 
 
 def explanations(columns: Sequence[Column]) -> list[str]:
-    """A sentence for every column that is shown, and one for their intervals."""
+    """A sentence for every column with a meaning, and one for the intervals."""
     told = dict.fromkeys(column.explanation for column in columns)
-    interval = ["95 %: The 95 % interval of the column before."] if any(column.ends for column in columns) else []
+    interval = ["95 %: The 95 % interval of the column before it."] if any(column.ends for column in columns) else []
     return [text for text in told if text] + interval
 
 
@@ -348,7 +348,7 @@ def _csv(table: pd.DataFrame) -> str:
 
 
 def _json(table: pd.DataFrame) -> str:
-    """A list of objects, one a row, NaN as null."""
+    """A list of objects, one per row; NaN is null."""
     rows = [{str(key): _plain(value) for key, value in row.items()} for row in table.to_dict(orient="records")]
     return json.dumps(rows, indent=2, allow_nan=False)
 
@@ -358,12 +358,12 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-#: A number, maybe with its interval and standard deviation.
+#: A number, with or without interval and standard deviation.
 _NUMBER: Final = re.compile(r"[-<>]?\d[\d.]*([eE][-+]\d+)?[MG]?( \(.* to .*\))?(, std .*)?$|inf$")
 
 
 def _is_numbers(column: pd.Series[Any], texts: Sequence[str]) -> bool:
-    """Whether a column holds numbers, or texts of them; it is set to the right."""
+    """Whether a column holds numbers, or numbers as texts, and so is set to the right."""
     if column.dtype.kind in "iuf":
         return True
     known = [text for text in texts if text not in {"-", ""}]

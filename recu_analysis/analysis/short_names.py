@@ -1,4 +1,4 @@
-"""Names in little room: their width on a terminal, their common prefix, and short forms that stay distinct."""
+"""Names for narrow terminals: their width, their common prefix, and short forms that stay distinct."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def cells(text: str) -> int:
-    """How many columns of a terminal a text takes: two for a wide character, none for a combining one."""
+    """The width of a text in terminal columns: two for a wide character, none for a combining one."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -20,29 +20,29 @@ def cells(text: str) -> int:
 
 
 def to_left(text: str, width: int) -> str:
-    """A text with spaces behind it up to a width on the terminal."""
+    """A text padded with spaces on the right to a width in terminal columns."""
     return text + " " * (width - cells(text))
 
 
 def to_right(text: str, width: int) -> str:
-    """A text with spaces before it up to a width on the terminal."""
+    """A text padded with spaces on the left to a width in terminal columns."""
     return " " * (width - cells(text)) + text
 
 
 def shorten(text: str, width: int) -> str:
-    """A text of at most `width` columns, its middle left out where it is longer; the end keeps two thirds."""
+    """A text of at most `width` columns; a longer text loses its middle, and two thirds of the rest are its end."""
     return _shortened(text, width, (width - 1) * 2 // 3)
 
 
 def _shortened(text: str, width: int, tail: int) -> str:
-    """The same, with so many columns kept at the end."""
+    """`shorten` with `tail` columns kept at the end."""
     if cells(text) <= width:
         return text
     return f"{_fitting(text, width - 1 - tail)}…{_fitting(text[::-1], tail)[::-1]}"
 
 
 def _fitting(text: str, width: int) -> str:
-    """As much of the beginning of a text as fits."""
+    """The longest beginning of a text that fits in `width` columns."""
     end = min(len(text), max(width, 0))
     while cells(text[:end]) > width:
         end -= 1
@@ -50,27 +50,27 @@ def _fitting(text: str, width: int) -> str:
 
 
 def common_prefix(names: Iterable[str]) -> str:
-    """What all names begin with, up to a dot or a slash and with it; each has something left behind it."""
+    """The common beginning of all names, up to and with a dot or slash; it is never a whole name."""
     parts = (re.findall(r"[^./]*[./]+|[^./]+", name)[:-1] for name in names)
     return "".join(same[0] for same in takewhile(lambda each: len(set(each)) == 1, zip(*parts, strict=False)))
 
 
 def distinct(names: Sequence[str], width: int) -> tuple[str, list[str]]:
-    """Short forms of names, none like another's.
+    """Short forms of names, all different.
 
     Parameters
     ----------
     names : sequence of str
-        A name may be there several times, and has one short form.
+        Equal names get equal short forms.
     width : int
-        Columns of the terminal that there are for a name.
+        Terminal columns for a name.
 
     Returns
     -------
     prefix : str
-        What was cut from the beginning of every name; empty where all names fit, or begin in different ways.
+        The text cut from the beginning of every name; empty if all names fit or have no common beginning.
     short : list of str
-        One a name. They are wider than `width` where no narrower forms tell the names apart.
+        One per name; wider than `width` if no narrower forms differ.
     """
     if all(cells(name) <= width for name in names):
         return "", list(names)
@@ -81,7 +81,7 @@ def distinct(names: Sequence[str], width: int) -> tuple[str, list[str]]:
 
 
 def _told_apart(names: Sequence[str], width: int) -> list[str]:
-    """Names shortened to a width, or to the next larger one at which all differ."""
+    """Names shortened to a width, or to the smallest larger width at which all differ."""
     for room in range(width, max(map(cells, names))):
         for short in _candidates(names, room):
             if len(set(short)) == len(names) and all(cells(form) <= room for form in short):
@@ -90,7 +90,7 @@ def _told_apart(names: Sequence[str], width: int) -> list[str]:
 
 
 def _candidates(names: Sequence[str], width: int) -> Iterator[list[str]]:
-    """Ways to shorten names: in the middle, then in each of their parts, then nearer to either end."""
+    """Ways to shorten names: in the middle, then within each part, then nearer to either end."""
     usual = (width - 1) * 2 // 3
     yield [_shortened(name, width, usual) for name in names]
     parts = _without_common([re.split(r"(?<=[./])", name) for name in names])
@@ -101,7 +101,7 @@ def _candidates(names: Sequence[str], width: int) -> Iterator[list[str]]:
 
 
 def _without_common(parts: Sequence[list[str]]) -> list[list[str]]:
-    """Parts of names with a mark for those that are the same in all, where they have as many."""
+    """Parts of names; parts that are the same in all names become a mark, if all names have equally many parts."""
     if len({len(each) for each in parts}) != 1:
         return list(parts)
     same = [len(set(column)) == 1 for column in zip(*parts, strict=True)]

@@ -8,9 +8,9 @@ from typing import Final
 
 from recu_analysis.errors import unknown
 
-#: What may stand behind the name of a statistic: over which weights it is taken.
+#: Endings of a name that say over which weights the statistic is taken.
 GROUPS: Final = {"tail": "the weights of the tail", "core": "the weights of the core"}
-#: What may stand behind that: an end of its 95 % interval, or its spread; each with how it is called and what it is.
+#: Endings after that, for an end of the 95 % interval or the spread, with label and meaning.
 SPREADS: Final = {
     "low": ("lower end", "Lower end of the 95 % interval"),
     "high": ("upper end", "Upper end of the 95 % interval"),
@@ -20,22 +20,22 @@ SPREADS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Statistic:
-    """What a column of the public tables holds, and how it is printed.
+    """The meaning of a column of the public tables, and how its values are printed.
 
     Attributes
     ----------
     name : str
         The column's name in a DataFrame.
     label : str
-        In words, for axes, headings and LaTeX.
+        The name in words, for axes, headings and LaTeX.
     meaning : str
-        One sentence: what it is, and over what.
+        One sentence: what it is, over which weights.
     unit : str
-        Of the number that is printed, such as "%" or "10^-3 std per update"; empty where it has none.
+        Unit of the printed number, such as "%" or "10^-3 std per update"; empty if it has none.
     factor : float
-        From the column's value to the number that is printed.
+        The printed number divided by the value in the column.
     digits : int or None
-        After the point; None where the size of the numbers is not known beforehand, and for texts.
+        Digits after the point; None for texts, and for numbers of unknown size.
     """
 
     name: str
@@ -47,17 +47,17 @@ class Statistic:
 
     @property
     def heading(self) -> str:
-        """Label and unit, as an axis or a column says them."""
+        """Label and unit, as on an axis or over a column."""
         return with_unit(self.label, self.unit)
 
     @property
     def is_share(self) -> bool:
-        """Whether the column's value is a share from 0 to 1, which is printed in per cent."""
+        """Whether the column's value is a share from 0 to 1 that is printed in per cent."""
         return self.unit == "%" and self.factor == 100.0
 
 
 def with_unit(label: str, unit: str) -> str:
-    """A label with its unit: behind it in words ("flips per weight"), else in parentheses."""
+    """A label with its unit: "flips per weight", otherwise in parentheses."""
     if not unit:
         return label
     return f"{label} {unit}" if unit.startswith("per ") else f"{label} ({unit})"
@@ -65,7 +65,7 @@ def with_unit(label: str, unit: str) -> str:
 
 @cache
 def statistic(name: str) -> Statistic:
-    """The statistic of a column, also of one that is over the tail or the core, or an end of an interval.
+    """The statistic of a column; its name may have an ending of `GROUPS` and of `SPREADS`.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def is_known(name: str) -> bool:
 
 
 def group_of(name: str) -> str:
-    """Over which weights the statistic of a column is taken: tail, core, or all, which is an empty text."""
+    """The group of weights of a column's statistic: tail or core; an empty text for all weights."""
     base, _, suffix = name.rpartition("_")
     return suffix if suffix in GROUPS and base in STATISTICS and name not in STATISTICS else ""
 
@@ -117,89 +117,113 @@ _STEP = "10^-3 std per update"
 _FLIPS = "per 1000 weights and update"
 _WEIGHT = "squared unit of w~"
 
-#: Which row it is.
+#: What the row describes.
 _WHERE = (
-    Statistic("run", "run", "The label of the run, or of the runs of one experiment."),
-    Statistic("reference", "reference", "The labels of the runs with which it is compared."),
-    Statistic("arm", "arm", "The experiment: its name in a list of runs, else the labels of its runs."),
-    Statistic("group", "group", "Which weights of the layer: all, its tail or its core."),
-    Statistic("layer", "layer", "The name of the layer; all for the whole network."),
-    _count("window", "window", "The number of the window; the last one where several are merged."),
-    _count("first_window", "first window", "The number of the first of the windows looked at."),
-    _count("last_window", "last window", "The number of the last of the windows looked at."),
-    _count("epoch", "epoch", "The epoch that was logged with the window's mark, or of a schedule, counted from 0."),
-    _count("update", "update", "The number of the window's last update, counted from 1 over the whole run."),
-    _count("updates", "updates", "How many optimizer steps the row is over."),
-    Statistic("exact", "exact", "Whether every update was seen; otherwise only checkpoints were."),
-    Statistic("partial", "partial", "Whether the window's recording stopped before its mark."),
-    Statistic("cohort", "cohort", "Tail or core, drawn once, at the start of the first window, and then followed."),
-    _count("bin", "bin", "The number of a bin of equally many weights of every layer; 0 has the smallest |z|."),
-    Statistic("dataset", "data set", "The data set that the configuration of the runs says."),
-    _count("seeds", "seeds", "How many runs of the experiment there are, a seed each."),
-    _count("pairs", "pairs", "How many pairs of runs, of the same seed where there are such, the difference is over."),
+    Statistic("run", "run", "Label of the run, or labels of the runs of one experiment."),
+    Statistic("reference", "reference", "Labels of the runs that the row is compared with."),
+    Statistic("arm", "arm", "The experiment: its name in a list of runs, or the labels of its runs."),
+    Statistic("group", "group", "Group of the layer's weights: all, tail or core."),
+    Statistic("layer", "layer", "Name of the layer; all for the whole network."),
+    _count("window", "window", "Number of the window; of merged windows, the number of the last."),
+    _count("first_window", "first window", "Number of the first window of the row."),
+    _count("last_window", "last window", "Number of the last window of the row."),
+    _count("epoch", "epoch", "Epoch, counted from 0: logged with the window's mark, or of a schedule."),
+    _count("update", "update", "Number of the window's last update, counted from 1 over the whole run."),
+    _count("updates", "updates", "Number of optimizer steps that the row covers."),
+    Statistic("exact", "exact", "Whether every update was recorded; if not, only checkpoints were."),
+    Statistic("partial", "partial", "Whether the recording of the window stopped before its mark."),
+    Statistic("cohort", "cohort", "Tail or core, chosen once at the start of the first window and then followed."),
+    _count(
+        "bin", "bin", "Number of the bin; every layer is cut into bins of equal count, and bin 0 has the smallest |z|."
+    ),
+    Statistic("dataset", "data set", "Data set in the configuration of the runs."),
+    _count("seeds", "seeds", "Number of runs of the experiment, one per seed."),
+    _count(
+        "pairs",
+        "pairs",
+        "Number of pairs of runs behind the difference; the runs of a pair have the same seed if possible.",
+    ),
     Statistic("note", "note", "What was left out, or why there is no number."),
-    Statistic("row", "row", "What the row is of: layer for one layer, total for all layers of the table together."),
+    Statistic("row", "row", "Kind of row: layer for one layer, total for all layers of the table together."),
 )
-#: How much there is.
+#: Numbers of weights and channels.
 _COUNTS = (
-    _count("weights", "weights", "How many weights the row is over: those of a layer, of a bin or of a cohort."),
-    _count("counted", "weights counted", "How many weights have a record of numbers; shares and means are over them."),
-    _count("measured", "weights measured", "How many weights are in channels that are finite and not constant."),
-    _count("nonfinite", "NaN or infinite", "How many weights are NaN or infinite at the start or at the end."),
-    _count("channels", "channels", "How many output channels are finite and not constant."),
-    _count("constant_channels", "constant channels", "How many output channels hold one value throughout; left out."),
+    _count("weights", "weights", "Number of weights that the row describes."),
+    _count(
+        "counted", "weights counted", "Number of weights with a finite record; shares and means are over these weights."
+    ),
+    _count("measured", "weights measured", "Number of weights in channels that are finite and not constant."),
+    _count("nonfinite", "NaN or infinite", "Number of weights that are NaN or infinite at the start or at the end."),
+    _count("channels", "channels", "Number of output channels that are finite and not constant."),
+    _count(
+        "constant_channels",
+        "constant channels",
+        "Number of output channels whose weights are all equal; they are left out.",
+    ),
 )
 #: Learning rates, and the length of a run.
 _TIME = (
-    Statistic(
-        "lr", "learning rate", "The sum of the learning rates of the updates; in curves the one that was logged."
-    ),
-    Statistic("lr_decay", "decay", "The sum of learning rate x weight decay over the updates."),
-    Statistic(
-        "decay_time", "T", "The sum of learning rate x weight decay / (1 - momentum) over the updates.", digits=2
-    ),
+    Statistic("lr", "learning rate", "Sum of the learning rates of the updates; in curves, the logged learning rate."),
+    Statistic("lr_decay", "decay", "Sum of learning rate x weight decay over the updates."),
+    Statistic("decay_time", "T", "Sum of learning rate x weight decay / (1 - momentum) over the updates.", digits=2),
 )
-#: What a training reached.
+#: Logged results of a training.
 _LOGGED = (
     Statistic("train_top1", "training accuracy", "Top-1 accuracy on the training data, as logged.", "%", digits=2),
     Statistic("val_top1", "validation accuracy", "Top-1 accuracy on the validation data, as logged.", "%", digits=2),
     Statistic("train_loss", "training loss", "Mean loss on the training data, as logged.", "nats", digits=3),
     Statistic("val_loss", "validation loss", "Mean loss on the validation data, as logged.", "nats", digits=3),
-    Statistic("seconds", "time of the epoch", "How long the training of the epoch took, as logged.", "s", digits=1),
+    Statistic("seconds", "time of the epoch", "Time that the training of the epoch took, as logged.", "s", digits=1),
 )
 #: Which weights are dead.
 _DEAD = (
-    _count("dead", "dead weights", "How many weights are dead by the criterion that was asked for."),
+    _count("dead", "dead weights", "Number of weights that are dead by the chosen criterion."),
     _share(
         "dead_fraction",
         "dead weights",
-        "Weights that are dead: in the tail at the start and silent, or as was asked.",
+        "Weights that are dead: in the tail and silent, unless another criterion is chosen.",
     ),
-    _share("tail_fraction", "in the tail", "Weights with the largest |z| at the window's start, by rank."),
-    _share("silent_fraction", "silent weights", "Of {weights}, those that did not flip in the window."),
-    _share(
-        "still_fraction", "still weights", "Weights that move less than a tenth of their layer's median, or not at all."
-    ),
-    _share("tail_silent_fraction", "tail and silent", "Weights that are in the tail and did not flip in the window."),
+    _share("tail_fraction", "in the tail", "Weights in the tail: those with the largest |z| at the start, by rank."),
+    _share("silent_fraction", "silent weights", "Of {weights}, those that did not flip."),
+    _share("still_fraction", "still weights", "Weights whose mobility is 0 or below a tenth of their layer's median."),
+    _share("tail_silent_fraction", "tail and silent", "Weights that are in the tail and did not flip."),
     _share("tail_still_fraction", "tail and still", "Weights that are in the tail and still."),
-    _share("died_fraction", "died", "Of the tail's weights that flipped in the window before, those now silent."),
-    _share("died_fraction_core", "fell silent, core", "Of the core's weights that flipped before, those now silent."),
-    _share("revived_fraction", "revived", "Of the dead weights of the window before, those that flipped in this one."),
     _share(
-        "revived_fraction_core", "flipped again, core", "Of the core's weights that were silent before, those flipped."
+        "died_fraction",
+        "died",
+        "Of the tail's weights that flipped in the previous window, those that are silent in this one.",
     ),
-    _share("untouched_fraction", "never flipped", "Of the cohort, weights that did not flip since its first window."),
     _share(
-        "locked_fraction", "never flips again", "Weights that do not flip after the window, as far as the run goes."
+        "died_fraction_core",
+        "fell silent, core",
+        "Of the core's weights that flipped in the previous window, those that are silent in this one.",
+    ),
+    _share(
+        "revived_fraction", "revived", "Of the dead weights of the previous window, those that flipped in this one."
+    ),
+    _share(
+        "revived_fraction_core",
+        "flipped again, core",
+        "Of the core's weights that were silent in the previous window, those that flipped in this one.",
+    ),
+    _share(
+        "untouched_fraction",
+        "never flipped",
+        "Of the cohort's weights, those that have not flipped since the start of its first window.",
+    ),
+    _share(
+        "locked_fraction",
+        "never flips again",
+        "Weights that do not flip between the end of the window and the end of the run.",
     ),
 )
 #: How weights move.
 _MOVEMENT = (
-    Statistic("mobility", "mobility", "Mean |change of z| in one update, over {weights}.", _STEP, 1e3, 2),
+    Statistic("mobility", "mobility", "Mean |change of z| per update, over {weights}.", _STEP, 1e3, 2),
     Statistic(
         "mobility_ratio",
         "mobility, tail to core",
-        "Mean mobility of the tail over that of the core; of a whole run that of the median layer.",
+        "Mobility of the tail divided by that of the core; for a whole run, the median over layers.",
         digits=3,
     ),
     Statistic("update_magnitude", "update magnitude", "Mean |change of w| in one update, over {weights}.", "unit of w"),
@@ -207,123 +231,158 @@ _MOVEMENT = (
     Statistic(
         "magnitude_ratio",
         "update magnitude, tail to core",
-        "Mean update magnitude of the tail over that of the core.",
+        "Update magnitude of the tail divided by that of the core.",
         digits=3,
     ),
     Statistic(
         "net_displacement",
         "net displacement",
-        "Mean |w at the end - w at the start|, over the weights counted.",
+        "Mean |w at the end - w at the start|, over the counted weights.",
         "unit of w",
     ),
     Statistic(
         "autocorrelation",
         "autocorrelation",
-        "The cosine of z at the start and at the end of the windows, over a layer.",
+        "Cosine between z at the start and z at the end of the windows.",
         "cosine",
         digits=3,
     ),
     Statistic(
         "autocorrelation_to_end",
         "autocorrelation to the end",
-        "The cosine of z at the window's end and at the run's.",
+        "Cosine between z at the end of the window and z at the end of the run.",
         "cosine",
         digits=2,
     ),
-    Statistic("abs_z", "|z| at the start of the window", "Mean |z| of the bin.", "standard deviations", digits=3),
+    Statistic(
+        "abs_z", "|z| at the start of the window", "Mean |z| of the bin's weights.", "standard deviations", digits=3
+    ),
     Statistic(
         "distance", "|z| at the end of the window", "Mean |z| of the cohort's weights.", "standard deviations", digits=3
     ),
-    Statistic("slope", "slope r", "r of z at the end = r x z at the start + s x noise, fitted to a layer.", digits=3),
-    Statistic("spread", "spread s", "s of z at the end = r x z at the start + s x noise, fitted to a layer.", digits=3),
+    Statistic("slope", "slope r", "r in z at the end = r x z at the start + s x noise, fitted to the layer.", digits=3),
     Statistic(
-        "gradient", "mean |gradient|, layer's mean = 1", "Mean |loss gradient| over that of the layer.", digits=3
+        "spread", "spread s", "s in z at the end = r x z at the start + s x noise, fitted to the layer.", digits=3
+    ),
+    Statistic(
+        "gradient",
+        "mean |gradient|, layer's mean = 1",
+        "Mean |gradient of the loss| divided by that of the whole layer.",
+        digits=3,
     ),
 )
 #: How signs flip.
 _FLIPPING = (
-    Statistic("flip_ratio", "flips", "Flips in one update, over {weights}: Larq's flip ratio.", _FLIPS, 1e3, 3),
-    Statistic("flip_ratio_predicted", "predicted flips", "The flip law: density of z at 0 x mobility.", _FLIPS, 1e3, 3),
+    Statistic(
+        "flip_ratio", "flips", "Mean number of flips per update, over {weights} (Larq's flip ratio).", _FLIPS, 1e3, 3
+    ),
+    Statistic(
+        "flip_ratio_predicted",
+        "predicted flips",
+        "Flips by the flip law: density of z at 0 x mobility.",
+        _FLIPS,
+        1e3,
+        3,
+    ),
     _share(
         "flip_probability",
         "flip probability in the window",
-        "Of {weights}, those that flipped at least once in the window.",
+        "Of {weights}, those that flipped at least once.",
     ),
     Statistic(
-        "flip_risk_ratio", "risk of a flip, tail to core", "Flip probability of the tail over the core's.", digits=3
+        "flip_risk_ratio",
+        "risk of a flip, tail to core",
+        "Flip probability of the tail divided by that of the core.",
+        digits=3,
     ),
     Statistic(
         "flips_per_path",
         "flips along the path",
-        "Flips over the path in z, of {weights}.",
+        "Flips of {weights} divided by their path in z.",
         "per std",
         digits=3,
     ),
-    _share("sign_changes", "sign changed, start to end", "Of {weights}, those whose sign at the end is another."),
+    _share(
+        "sign_changes", "sign changed, start to end", "Of {weights}, those whose sign differs between start and end."
+    ),
     _share(
         "sign_changes_by_distance",
         "sign changed by distance alone",
-        "Of {weights}, those whose sign would be another if all moved alike, wherever they are.",
+        "Of {weights}, those whose sign would differ if all weights of the layer moved alike, wherever they are.",
     ),
     Statistic(
         "distance_ratio",
         "sign changes, O/E",
-        "Sign changes observed over those of distance alone, of {weights}: below 1/2 stuck, about 1 only far.",
+        "Sign changes of {weights}, observed / expected from distance alone: below 1/2 stuck, about 1 only far from 0.",
         digits=3,
     ),
     Statistic(
         "auc",
         "AUC of |z| for silence",
-        "The probability that a silent weight has a larger |z| than one that flipped; 1/2 says nothing.",
+        "Probability that a silent weight has a larger |z| than one that flipped; 1/2 means that |z| does not matter.",
         digits=3,
     ),
-    Statistic("reversals", "reversals", "Flips after the first in the window, a weight.", digits=2),
+    Statistic("reversals", "reversals", "Flips per weight after its first flip in the window.", digits=2),
     Statistic("bop", "Bop's flip ratio", "ln(flips per weight and update + e^-9), as in Bop.", digits=3),
-    Statistic("c2i", "C2I", "1 less the share of signs that differ from the initial ones.", digits=3),
+    Statistic("c2i", "C2I", "1 minus the share of signs that differ from the initial ones.", digits=3),
     Statistic(
-        "c2i_original", "C2I, original", "1 less twice the share of signs that differ from the initial ones.", digits=3
+        "c2i_original", "C2I, original", "1 minus twice the share of signs that differ from the initial ones.", digits=3
     ),
     Statistic(
         "density",
         "density of z at 0",
-        "Share of the weights near z = 0, over the width of the strip in which they are.",
+        "Share of the weights in a strip around z = 0, divided by the width of the strip.",
         "per std",
         digits=3,
     ),
 )
-#: Which distribution weights have.
+#: The distribution of the weights.
 _FITS = (
-    Statistic("b_star", "target scale b*", "The scale to which the layer's standardisation sets b.", digits=3),
-    Statistic("b_hat", "scale b_hat", "Mean |w~| over the channels measured (Eq. 11).", "unit of w~", digits=3),
-    Statistic("b_ratio", "b_hat / b*", "The scale of the weights over the one that the layer aims at.", digits=3),
-    Statistic("shape", "shape", "The shape of the generalised normal fitted to z: 1 is Laplace, 2 normal.", digits=3),
+    Statistic("b_star", "target scale b*", "Scale b that the layer's standardisation sets.", digits=3),
+    Statistic("b_hat", "scale b_hat", "Mean |w~| over the measured channels (Eq. 11).", "unit of w~", digits=3),
+    Statistic("b_ratio", "b_hat / b*", "Scale of the weights divided by the layer's target scale.", digits=3),
+    Statistic("shape", "shape", "Shape of the generalised normal fitted to z: 1 is Laplace, 2 is normal.", digits=3),
     Statistic(
-        "gennorm_shape", "shape", "The shape of the generalised normal fitted to z: 1 is Laplace, 2 normal.", digits=3
+        "gennorm_shape", "shape", "Shape of the generalised normal fitted to z: 1 is Laplace, 2 is normal.", digits=3
     ),
     Statistic(
-        "scale_ratio", "sqrt(2) E|z|", "sqrt(2) x mean |z|: 1 for Laplace weights, 1.128 for normal ones.", digits=3
+        "scale_ratio", "sqrt(2) E|z|", "sqrt(2) x mean |z|: 1 for Laplace weights, 1.128 for normal weights.", digits=3
     ),
-    Statistic("ks_laplace", "KS, Laplace", "Largest difference of the distribution of z to a Laplace.", digits=3),
-    Statistic("ks_normal", "KS, normal", "Largest difference of the distribution of z to a normal.", digits=3),
-    Statistic("aic_normal", "AIC, normal", "AIC of the normal less that of Laplace; positive: Laplace is better."),
-    Statistic("aic_gennorm", "AIC, generalised normal", "AIC of the generalised normal less that of Laplace."),
+    Statistic(
+        "ks_laplace",
+        "KS, Laplace",
+        "Largest distance between the distribution functions of z and of a Laplace.",
+        digits=3,
+    ),
+    Statistic(
+        "ks_normal", "KS, normal", "Largest distance between the distribution functions of z and of a normal.", digits=3
+    ),
+    Statistic(
+        "aic_normal", "AIC, normal", "AIC of the normal minus AIC of the Laplace; if positive, the Laplace fits better."
+    ),
+    Statistic("aic_gennorm", "AIC, generalised normal", "AIC of the generalised normal minus AIC of the Laplace."),
 )
-#: What the clamp makes of the weights.
+#: The weights after the clamp.
 _CLAMP = (
-    Statistic("tau", "level tau", "The quantile level of the clamp; 1 where nothing is clamped.", digits=4),
-    Statistic("b", "scale b", "The scale of the Laplace distribution; b_hat where a layer is measured.", digits=4),
-    Statistic("quantile", "quantile", "The value beyond which the clamp cuts w~ (Eq. 10).", "unit of w~", digits=4),
-    _share("clamped_fraction", "clamped weights", "Weights beyond the quantile, of those measured.", 2),
-    _share("clamped_laplace", "clamped Laplace weights", "2 (1 - tau): the share of Laplace weights beyond it.", 2),
-    Statistic("alpha", "alpha", "Mean |w~| after the clamp; of Laplace weights where it is a closed form.", digits=4),
-    Statistic("alpha_measured", "alpha, measured", "Mean |w~| of a layer's weights after the clamp.", digits=4),
+    Statistic("tau", "level tau", "Quantile level of the clamp; 1 if nothing is clamped.", digits=4),
+    Statistic("b", "scale b", "Scale of the Laplace distribution; for a measured layer, b_hat.", digits=4),
+    Statistic("quantile", "quantile", "Value beyond which the clamp cuts w~ (Eq. 10).", "unit of w~", digits=4),
+    _share("clamped_fraction", "clamped weights", "Of the measured weights, those beyond the quantile.", 2),
+    _share(
+        "clamped_laplace",
+        "clamped Laplace weights",
+        "2 (1 - tau): the share of Laplace weights beyond the quantile.",
+        2,
+    ),
+    Statistic("alpha", "alpha", "Mean |w~| after the clamp; in closed form, of Laplace weights.", digits=4),
+    Statistic("alpha_measured", "alpha, measured", "Mean |w~| of the layer's weights after the clamp.", digits=4),
 )
 #: Quantisation errors and entropies.
 _ERRORS = (
     Statistic(
         "qe_measured",
         "quantisation error, measured",
-        "Quantisation error of a layer's clamped weights.",
+        "Quantisation error of the layer's clamped weights.",
         _WEIGHT,
         digits=4,
     ),
@@ -333,29 +392,29 @@ _ERRORS = (
     Statistic(
         "qe_printed",
         "quantisation error, printed",
-        "The same as Eq. 14 prints it, with its sign error.",
+        "Quantisation error of clamped Laplace weights by Eq. 14 as printed, with its sign error.",
         _WEIGHT,
         digits=4,
     ),
     Statistic(
         "qe_latent",
         "quantisation error, latent",
-        "Quantisation error of Laplace weights with the clamped alpha, against the weights before the clamp.",
+        "Quantisation error of Laplace weights before the clamp, with alpha taken after it.",
         _WEIGHT,
         digits=4,
     ),
     Statistic(
         "qe_latent_measured",
         "quantisation error, latent, measured",
-        "Quantisation error of a layer with the clamped alpha, against its weights before the clamp.",
+        "Quantisation error of the layer's weights before the clamp, with alpha taken after it.",
         _WEIGHT,
         digits=4,
     ),
-    Statistic("qe_measured_relative", "measured error / b_hat^2", "The measured error over b_hat^2.", digits=3),
-    Statistic("qe_exact_relative", "exact error / b_hat^2", "The exact error over b_hat^2.", digits=3),
-    Statistic("qe_printed_relative", "printed error / b_hat^2", "The printed error over b_hat^2.", digits=3),
+    Statistic("qe_measured_relative", "measured error / b_hat^2", "Measured error divided by b_hat^2.", digits=3),
+    Statistic("qe_exact_relative", "exact error / b_hat^2", "Exact error divided by b_hat^2.", digits=3),
+    Statistic("qe_printed_relative", "printed error / b_hat^2", "Printed error divided by b_hat^2.", digits=3),
     Statistic("entropy", "entropy", "Entropy of clamped Laplace weights (Eq. 17).", "nats", digits=4),
-    Statistic("entropy_measured", "entropy, measured", "Entropy of a layer's clamped weights.", "nats", digits=4),
+    Statistic("entropy_measured", "entropy, measured", "Entropy of the layer's clamped weights.", "nats", digits=4),
     Statistic(
         "entropy_bound",
         "entropy bound",
@@ -363,25 +422,25 @@ _ERRORS = (
         "nats",
         digits=4,
     ),
-    Statistic("sign_entropy", "entropy of the signs", "Entropy of a layer's signs; at most ln 2.", "nats", digits=4),
+    Statistic("sign_entropy", "entropy of the signs", "Entropy of the layer's signs, at most ln 2.", "nats", digits=4),
 )
 #: Comparisons and claims.
 _COMPARED = (
-    Statistic("statistic", "statistic", "The name of what is compared, a column of other tables."),
-    Statistic("value", "value", "The statistic of the run or experiment, in its column's own unit."),
-    Statistic("reference_value", "reference value", "The same of the reference."),
-    Statistic("difference", "difference", "Value less reference value."),
-    Statistic("low", "lower end", "The lower end of the 95 % interval."),
-    Statistic("high", "upper end", "The upper end of the 95 % interval."),
+    Statistic("statistic", "statistic", "Name of the compared statistic, which is a column of other tables."),
+    Statistic("value", "value", "Statistic of the run or experiment, in the unit of that column."),
+    Statistic("reference_value", "reference value", "Statistic of the reference, in the same unit."),
+    Statistic("difference", "difference", "Value minus reference value."),
+    Statistic("low", "lower end", "Lower end of the 95 % interval."),
+    Statistic("high", "upper end", "Upper end of the 95 % interval."),
     Statistic("interval_over", "interval over", "Whether the interval is over seeds or over output channels."),
-    Statistic("id", "id", "The number of a claim of the paper."),
-    Statistic("claim", "claim", "What the paper says, in a sentence."),
+    Statistic("id", "id", "Identifier of the claim."),
+    Statistic("claim", "claim", "What the paper says, in one sentence."),
     Statistic("place", "place", "Where the paper says it."),
-    Statistic("estimate", "estimate", "What the runs show of the claim; the column why says of what it is."),
+    Statistic("estimate", "estimate", "Number that tests the claim; column why says what it is."),
     Statistic("verdict", "verdict", "Supported, not supported, contradicted, by construction, or cannot tell."),
-    Statistic("why", "why", "Of what the estimate is, and why the verdict."),
+    Statistic("why", "why", "What the estimate is, and the reason for the verdict."),
 )
-#: Every column of the public tables, by its name; those over tail or core, and ends of intervals, follow from these.
+#: Every column of the public tables, by its name without endings.
 STATISTICS: Final = {
     each.name: each
     for part in (
@@ -399,9 +458,9 @@ STATISTICS: Final = {
     )
     for each in part
 }
-#: Columns of sentences, which tables in LaTeX leave out unless they are asked for.
+#: Columns of sentences; tables in LaTeX omit them by default.
 PROSE: Final = frozenset({"claim", "why", "note", "detail"})
-#: Headings where there is little room, as on a terminal; of the tail and of the core they stand over both.
+#: Short headings for the terminal; the heading of a statistic of tail and core stands over both columns.
 SHORT: Final = {
     "val_top1": "val. %",
     "train_loss": "loss",

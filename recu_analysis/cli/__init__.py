@@ -1,4 +1,4 @@
-"""The command line: one thin file a command; torch and matplotlib are imported inside the commands that need them."""
+"""The command line: one thin file per command; only commands that need torch or matplotlib import them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from click.exceptions import NoSuchCommand
 
 from recu_analysis import __version__
 
-#: Command names and the modules that hold them, loaded when the command runs.
+#: Command names and their modules, which are imported when needed.
 COMMANDS = {
     "demo": "demo",
     "train": "train",
@@ -37,16 +37,16 @@ class LazyGroup(click.RichGroup):
     """A group whose commands are imported when they are needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names of the commands, in the order in which a newcomer meets them."""
+        """Names of the commands, in the order in which a newcomer needs them."""
         return list(COMMANDS)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that was typed; wrong usage, with near names, where there is none of that name."""
+        """The command that was typed; wrong usage with near names if there is none of that name."""
         try:
             return super().resolve_command(ctx, args)
-        except NoSuchCommand as error:  # click knows near names of commands that are loaded, which none is
+        except NoSuchCommand as error:  # click searches only loaded commands, and none is
             raise NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=ctx) from None
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -68,5 +68,5 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None, **extra: Any) -> Any:
-    """Run the command line and exit: 0 done, 1 the data or the input is wrong, 2 wrong usage, 130 after Ctrl-C."""
+    """Run the command line and exit: 0 done, 1 wrong data or input, 2 wrong usage, 130 after Ctrl-C."""
     return cli(arguments, prog_name="recu-analyze", **extra)

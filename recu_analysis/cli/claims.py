@@ -1,4 +1,4 @@
-"""recu-analyze claims: the paper's claims against recorded runs, a verdict each."""
+"""recu-analyze claims: the paper's claims tested on recorded runs, with a verdict for each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _NUMBER = Column(
     "estimate",
     "the number after a verdict",
-    meaning="What the runs show of the claim, with its 95 % interval; the paragraph says of what.",
+    meaning="The number that tests the claim, with its 95 % interval; the paragraph says what it is.",
 )
 _COLORS = {"supported": "green", "contradicted": "red", "not supported": "yellow"}
 
@@ -33,20 +33,20 @@ _COLORS = {"supported": "green", "contradicted": "red", "not supported": "yellow
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="A run without clamp to compare with; repeatable, paired with RUN by seed. RUNs without clamp count too.",
+    help="A run without clamp to compare with; repeatable, paired with RUN by seed. Any RUN without clamp is used too.",
 )
 @options.layer_option
 @table_target
 @options.common
 @options.jobs
 def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], layers: tuple[str, ...], target: Target) -> None:
-    """Test the paper's claims on RUN, trainings with ReCU, one a seed.
+    """Test the paper's claims on each RUN, a training with ReCU; give one RUN per seed.
 
-    Those that do not clamp, beside some that do, count for the baseline. A list of runs (runs.toml), with their labels,
-    arms and seeds, may stand in place of a RUN.
+    If some RUNs clamp and others do not, those that do not are baselines. A RUN may also be a list of runs (runs.toml)
+    with labels, arms and seeds.
 
-    Each claim gets what these runs show, with its 95 % interval, and a verdict: supported, not supported,
-    contradicted, by construction (algebra alone decides it), or cannot tell, with what would.
+    Each claim gets a number with its 95 % interval, and a verdict: supported, not supported, contradicted, by
+    construction (algebra alone decides it), or cannot tell, with what is missing.
     """
     from recu_analysis.analysis.arms import apart, labeled
     from recu_analysis.analysis.claims import claims_query
@@ -58,14 +58,14 @@ def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], layers: tuple[st
     for group in sides(opened):
         why = apart(labeled(group))
         if why:
-            options.warn(f"{why}: claims over all of them get no verdict")
+            options.warn(f"{why}: claims over all these runs get no verdict")
     table = options.answered(query, (*opened, *others), measured=True)
     labels = labels_of(opened)
     view = View(
         table,
         [Column(str(name)) for name in table if name not in {"low", "high"}],
         _estimated(table),
-        f"The paper's claims against {', '.join(labels)}.",
+        f"The paper's claims, tested on {', '.join(labels)}.",
         labels,
         explained=[_NUMBER],
         lines=lambda width: _lines(table, width),
@@ -74,13 +74,13 @@ def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], layers: tuple[st
 
 
 def _estimated(table: pd.DataFrame) -> pd.DataFrame:
-    """Every estimate as a text with its interval."""
+    """The table with every estimate as a text with its interval."""
     values = table[["estimate", "low", "high"]].itertuples(index=False)
     return table.assign(estimate=[of_claim(*each) for each in values])
 
 
 def _lines(table: pd.DataFrame, terminal: int | None) -> list[str]:
-    """A paragraph a claim: id, verdict and estimate on the first line, the sentence and the reason below."""
+    """One paragraph per claim: id, verdict and estimate on the first line, the claim and the reason below."""
     width = max(60, min(terminal or PROSE_WIDTH, 100))
     lines: list[str] = []
     for row in table.to_dict(orient="records"):

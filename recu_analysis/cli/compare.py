@@ -1,4 +1,4 @@
-"""recu-analyze compare: runs side by side, the settings in which they differ, and means over seeds."""
+"""recu-analyze compare: runs side by side, the settings that differ, and means over seeds."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     Column("run"),
-    Column("windows", meaning="The final windows, A up to B, without B; as many updates in all runs."),
+    Column("windows", meaning="The final windows A:B, without B; they hold the same number of updates in all runs."),
     Column("val_top1", width=6),
-    Column("dead_fraction", width=6, meaning="Weights that are dead: in the tail when the windows begin, and silent."),
+    Column("dead_fraction", width=6, meaning="Weights that are dead: in the tail at the start, and silent."),
     Column("silent_fraction_tail", width=5),
     Column("silent_fraction_core", width=5),
     Column("mobility_tail", width=5),
@@ -43,11 +43,11 @@ _COLUMNS = (
     "--seeds",
     "view",
     flag_value="seeds",
-    help="Means, 95 % intervals and std over the seeds of each experiment: runs whose configurations say a "
-    "seed and agree in all else.",
+    help="Means, 95 % intervals and std over the seeds of each experiment: runs whose configurations differ "
+    "only in their seed.",
 )
-@click.option("--by-layer", "view", flag_value="layers", help="Differences to the first run, layer by layer.")
-@click.option("--curves", "view", flag_value="curves", help="Every window: what was logged, and how weights moved.")
+@click.option("--by-layer", "view", flag_value="layers", help="Differences from the first run, layer by layer.")
+@click.option("--curves", "view", flag_value="curves", help="Every window: logged metrics, and how the weights moved.")
 @options.layer_option
 @options.tail_tau_option
 @table_target
@@ -60,17 +60,18 @@ def command(
     tail_tau: float | str,
     target: Target,
 ) -> None:
-    """Show what runs of one network ended with, side by side, and in which settings they differ.
+    """Show the final results of several runs of one network side by side, and the settings that differ.
 
-    Over final windows of the same number of updates. With --by-layer, the seeds of one experiment are one
-    group, compared with the first RUN's: intervals are over seeds where both have two or more, else over the output
-    channels of each layer. A list of runs (runs.toml), with their labels, arms and seeds, may stand in place of a RUN.
+    The results are over final windows with the same number of updates. With --by-layer, the seeds of one experiment are
+    one group, which is compared with the group of the first RUN. Intervals are over seeds if both groups have two or
+    more, otherwise over the output channels of each layer. A RUN may also be a list of runs (runs.toml) with labels,
+    arms and seeds.
     """
     from recu_analysis.analysis.compare import check_same_layers, compare_query, over_seeds_query
     from recu_analysis.analysis.differences import curves_query, layer_differences_query
 
     if layers and view != "layers":
-        raise click.UsageError("--layer chooses the layers of --by-layer; give both")
+        raise click.UsageError("--layer needs --by-layer; give both or neither")
     opened = options.labeled(runs)
     if view != "seeds":
         check_same_layers(opened)
@@ -95,7 +96,7 @@ def command(
 
 
 def _side_by_side(runs: Mapping[str, Run], table: pd.DataFrame) -> View:
-    """The settings that differ, a sentence each, and a row a run."""
+    """One row per run, with the settings that differ above."""
     from recu_analysis.analysis.compare import differing_settings
 
     settings = differing_settings(runs)
@@ -106,7 +107,7 @@ def _side_by_side(runs: Mapping[str, Run], table: pd.DataFrame) -> View:
     ]
     if not names:
         known = any(run.configuration for run in runs.values())
-        differ = ["no setting differs" if known else "no run says its configuration"]
+        differ = ["no setting differs" if known else "no run has a configuration"]
     return View(table, _COLUMNS, _with_windows(table), f"{', '.join(runs)} side by side.", list(runs), above=differ)
 
 
@@ -116,7 +117,7 @@ def _with_windows(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(windows=[f"{first}:{last + 1}" for first, last in ends])
 
 
-#: What is shown of every group of seeds.
+#: Columns that are shown for every experiment.
 _SHOWN = (
     Column("val_top1"),
     Column("dead_fraction"),
@@ -127,7 +128,7 @@ _SHOWN = (
 
 
 def _seeds_view(table: pd.DataFrame) -> View:
-    """Means over seeds, a row a group."""
+    """Means over seeds, one row per experiment."""
     groups = list(table["arm"])
     return View(
         table,
@@ -140,11 +141,11 @@ def _seeds_view(table: pd.DataFrame) -> View:
 
 
 def _seeds_lines(table: pd.DataFrame) -> list[str]:
-    """A paragraph an arm: its runs, and each number with its interval and standard deviation over seeds."""
+    """One paragraph per experiment: its runs, and each number with interval and standard deviation over seeds."""
     lines = []
     several = len(table["dataset"].unique()) > 1
     for row in table.to_dict(orient="records"):
-        of = f" ({row['dataset'] or 'its data set is not known'})" if several else ""
+        of = f" ({row['dataset'] or 'data set not known'})" if several else ""
         lines.append(printable(f"{row['arm']}: {row['seeds']} seed{'s' * (row['seeds'] > 1)}{of}"))
         lines += [f"  {column.title:16}{estimate(row, column.name)}" for column in _SHOWN]
     return lines

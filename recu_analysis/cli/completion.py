@@ -1,4 +1,4 @@
-"""What the shell completes: names of layers, figures and venues."""
+"""Shell completion: names of layers, figures and venues."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ if TYPE_CHECKING:
 
 
 def layers(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Names of the layers of the runs that were typed before; none where they cannot be opened."""
+    """Names of the layers of the runs typed before; runs that cannot be opened have none."""
     from recu_analysis.errors import RecuError
     from recu_analysis.store.run import open_run
 
     names: dict[str, None] = {}
-    for path in ctx.args:  # nothing is parsed yet, since the option that is completed has no value
+    for path in ctx.args:  # click has not parsed the runs, since the option being completed has no value yet
         with contextlib.suppress(RecuError):
             names |= dict.fromkeys(open_run(path).layer_names)
     return [name for name in names if name.startswith(incomplete)]
 
 
 def figures(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Names of figures, after the last comma of what was typed."""
+    """Names of figures, after the last comma of the typed text."""
     from recu_analysis.figures import FIGURES
 
     before, comma, last = incomplete.rpartition(",")

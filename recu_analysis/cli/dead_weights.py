@@ -1,4 +1,4 @@
-"""recu-analyze dead-weights: which latent weights of a run are dead, a row a layer."""
+"""recu-analyze dead-weights: which latent weights of a run are dead, one row per layer."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ COLUMNS = (
     type=click.Choice(["tail-silent", "tail", "silent", "still", "tail-still"]),
     default="tail-silent",
     show_default=True,
-    help="What dead means: the column marked with *, the sentence below the table, and column dead_fraction.",
+    help="Which weights count as dead: in the sentence below the table, in column dead_fraction, and in the column "
+    "marked with *.",
 )
 @table_target
 @options.common
@@ -69,13 +70,13 @@ def command(
 ) -> None:
     """Show which latent weights of each RUN are dead, layer by layer.
 
-    Tail: the weights farthest from the mean of their channel, in its standard deviations, when the windows
-    begin. Silent: no change of sign in the windows. Still: moves less than a tenth of its layer's median.
+    Tail: the weights farthest from the mean of their channel, in standard deviations of the channel, at the start of
+    the windows. Silent: no change of sign in the windows. Still: moves less than a tenth of its layer's median.
 
-    Several RUNs that differ in their seed alone are one experiment: a block of the table, with means over seeds and
-    their 95 % intervals. A list of runs (runs.toml) may stand in place of a RUN.
+    RUNs that differ only in their seed are one experiment. Each experiment has a block of the table, with means over
+    seeds and 95 % intervals. A RUN may also be a list of runs (runs.toml).
 
-    The last row is of all layers. In CSV and JSON, column row tells it from the others: layer or total.
+    The last row is for all layers. In CSV and JSON, column row marks it: layer or total.
     """
     opened = options.labeled(runs)
     if opened and not list(opened)[1:]:
@@ -86,7 +87,7 @@ def command(
 
 
 def _of_one(run: Run, layers: tuple[str, ...], windows: slice | None, tail_tau: Any, criterion: str) -> View:
-    """The table of one run; what is not counted in it is told."""
+    """The table of one run, with warnings of weights that are left out."""
     from recu_analysis.analysis.deadness import dead_weights
     from recu_analysis.analysis.final_windows import choose, final_windows
 
@@ -106,7 +107,7 @@ def _of_one(run: Run, layers: tuple[str, ...], windows: slice | None, tail_tau: 
 def view(
     run: Run, table: pd.DataFrame, criterion: str, tail_tau: float | str, final: FinalWindows | None = None
 ) -> View:
-    """The table with the row of all layers, with what it means above and totals below."""
+    """The table with a row for all layers, its windows and tail above, and totals below."""
     from recu_analysis.analysis.deadness import totals, with_totals
     from recu_analysis.store.labels import labels_of
 
@@ -122,7 +123,7 @@ def view(
 
 
 def _marked(column: Column, criterion: str) -> Column:
-    """The column, with a star where it is that of the criterion."""
+    """The column, with a star if it is the column of the criterion."""
     return replace(column, mark="*") if column.name == f"{criterion.replace('-', '_')}_fraction" else column
 
 
@@ -141,7 +142,7 @@ def _heading(run: Run, table: pd.DataFrame, tail_tau: float | str, final: FinalW
 
 def _tail(tail_tau: float | str) -> str:
     share = "2 (1 - tau) at each layer's own tau" if tail_tau == "window" else f"{200 * (1 - float(tail_tau)):.3g} %"
-    return f"tail: the {share} of a layer's weights with the largest |z| when the windows begin"
+    return f"tail: the {share} of a layer's weights with the largest |z| when the windows start"
 
 
 def _footer(run: Run, table: pd.DataFrame, total: pd.Series[Any], criterion: str) -> list[str]:
@@ -153,12 +154,12 @@ def _footer(run: Run, table: pd.DataFrame, total: pd.Series[Any], criterion: str
         f"T = sum of lr x weight decay / (1 - momentum): {table['decay_time'].max():.3g} here, "
         f"{decay_time(run):.3g} in the run"
         if table["decay_time"].notna().all()
-        else "T, which sums learning rates, is not known here: checkpoints do not hold them",
+        else "T is not known: it sums learning rates, and checkpoints hold none",
         *too_short(table["autocorrelation"]),
     ]
 
 
-#: What is shown of several seeds: means, three of them with their intervals.
+#: Columns for several seeds: means, three of them with intervals.
 _OF_SEEDS = (
     Column("layer"),
     Column("dead_fraction", width=4, ends=10),
@@ -173,7 +174,7 @@ _OF_SEEDS = (
 def of_seeds(
     runs: Mapping[str, Run], layers: tuple[str, ...], windows: slice | None, tail_tau: Any, criterion: str
 ) -> View:
-    """A block an experiment, with means over its seeds; what their reader must know is told."""
+    """One block per experiment, with means over its seeds, and warnings about the runs."""
     from recu_analysis.analysis.dead_over_seeds import dead_weights_over_seeds_query
 
     warn_of_sampled(runs)
@@ -198,7 +199,7 @@ def of_seeds(
 def _blocks(
     runs: Mapping[str, Run], blocks: Mapping[Any, pd.DataFrame], windows: slice | None, width: int | None
 ) -> list[str]:
-    """The lines of each experiment: its runs, its windows, and its layers."""
+    """The lines of each experiment: its runs, its windows and its layers."""
     from recu_analysis.analysis.arms import arms, comparable
     from recu_analysis.analysis.dead_over_seeds import spans_of
     from recu_analysis.analysis.window_text import windows_text

@@ -1,4 +1,4 @@
-"""recu-analyze demo: two trainings on the digits, their tables and figures."""
+"""recu-analyze demo: two trainings on digits, with tables and figures."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ RUNS = {"recu": ("ReCU", True), "baseline": ("without clamp", False)}
     type=click.Path(path_type=Path),
     default=Path("runs/demo"),
     show_default=True,
-    help="Where the two runs and the figures go.",
+    help="Folder for the two runs, the figures and the report.",
 )
 @click.option(
     "--figures",
     type=click.Path(path_type=Path),
-    help="Where the figures go; the folder figures in --directory by default.",
+    help="Folder for the figures; by default the folder figures in --directory.",
 )
-@setting("epochs", help="Of each training.")
+@setting("epochs", help="Epochs of each training.")
 @click.option("--overwrite", is_flag=True, help="Delete the runs in --directory first.")
 @options.common
 def command(directory: Path, figures: Path | None, epochs: int, overwrite: bool) -> None:
     """Train two binary ResNet-20s on 1,797 digits, with ReCU and without its clamp, and show their dead weights.
 
-    A demo that was stopped goes on where it stopped; finished trainings are not repeated.
+    A demo that was stopped continues from there; finished trainings are not repeated.
     """
     from recu_analysis.cli.train import run_training
     from recu_analysis.store.starting import is_unused
@@ -55,18 +55,18 @@ def command(directory: Path, figures: Path | None, epochs: int, overwrite: bool)
         resume = folder.exists() and not (overwrite or (folder.is_dir() and is_unused(folder)))
         result = run_training(replace(config, recu=recu), folder, resume=resume, overwrite=overwrite, title=label)
         if result.stopped:
-            options.fail(f"stopped by Ctrl-C after {result.epochs} of {epochs} epochs; the same command goes on")
+            options.fail(f"stopped by Ctrl-C after {result.epochs} of {epochs} epochs; repeat the command to continue")
             sys.exit(options.INTERRUPTED)
     options.note(f"trained in {time.monotonic() - began:.0f} s")
     _report(directory, figures or directory / "figures")
 
 
-# Figures and tables for which these two runs say nothing.
+# Figures and tables that these two runs cannot show.
 _LEFT_OUT = ("initscale", "mask", "table1", "table2", "table3", "table4", "table5")
 
 
 def _report(directory: Path, figures: Path) -> None:
-    """Tables on standard output, figures in a folder, and what to do next."""
+    """Print tables, draw figures, write the report, and name the next command."""
     from recu_analysis.analysis.compare import compare
     from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights
     from recu_analysis.analysis.final_windows import final_windows
@@ -88,14 +88,14 @@ def _report(directory: Path, figures: Path) -> None:
     for name in drawn:
         draw_figure(name, runs, directory=figures, command="recu-analyze demo")
     page = write_report(runs, directory / "report.html")
-    made = [f"  {directory / name}: a run directory, every update of every latent weight" for name in RUNS]
+    made = [f"  {directory / name}: a run directory, with every update of every latent weight" for name in RUNS]
     made += [f"  {figures}: {', '.join(drawn)} as PDF and PNG, with data and LaTeX"]
-    made += [f"  {page}: all of it on one page for a browser"]
+    made += [f"  {page}: everything on one page for a browser"]
     click.echo("\n".join(["", "Made:", *wrapped(made, output.terminal_width())]))
     click.echo(f"Next: recu-analyze dead-weights {directory / 'recu'} --windows 1:4")
 
 
-#: What is shown of the two runs side by side.
+#: Columns for the two runs side by side.
 _COLUMNS = (
     Column("run"),
     Column("val_top1", width=6),
@@ -110,6 +110,6 @@ _COLUMNS = (
 
 
 def _comparison(table: pd.DataFrame) -> str:
-    note = "ratio: tail to core, the median layer. One seed each: a difference is not yet a result."
+    note = "ratio: tail to core, median over layers. Each run has one seed, so a difference is not yet a result."
     width = output.terminal_width()
     return "\n".join([*table_lines(table, _COLUMNS, width), *wrapped([note], width)])

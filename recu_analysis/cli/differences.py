@@ -1,4 +1,4 @@
-"""What `compare --by-layer` and `compare --curves` print."""
+"""The views of `compare --by-layer` and `compare --curves`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from recu_analysis.cli.output import View, table_lines, wrapped
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Of the formats that are to be read; the statistic and what follows are texts of `_in_units`.
+#: Columns of the formats for readers; `_in_units` makes statistic, values and difference texts.
 _COLUMNS = tuple(
     map(Column, ("run", "reference", "layer", "statistic", "value", "reference_value", "difference", "interval_over"))
 )
-#: Of a paragraph of the text: a group's layer.
+#: Columns of a paragraph of the text, which shows one layer of a group.
 _PARAGRAPH = (
     Column("statistic"),
     Column("value", width=6),
@@ -26,32 +26,32 @@ _PARAGRAPH = (
 
 
 def layers_view(table: pd.DataFrame) -> View:
-    """Differences of groups to the first, by layer and statistic."""
+    """Differences of groups from the first group, by layer and statistic."""
     names = dict.fromkeys([*table["reference"], *table["run"]])
     return View(
         table,
         _COLUMNS,
         _in_units(table),
-        f"Differences to {table['reference'].iloc[0]}, layer by layer.",
+        f"Differences from {table['reference'].iloc[0]}, layer by layer.",
         list(names),
-        below=[f"difference: value less reference, with its 95 % interval over {_over(table)}"],
+        below=[f"difference: value minus reference, with its 95 % interval over {_over(table)}"],
         explained=[Column(name) for name in dict.fromkeys(table["statistic"])],
         lines=lambda width: _paragraphs(table, width),
     )
 
 
 def _paragraphs(table: pd.DataFrame, width: int | None) -> list[str]:
-    """A paragraph a group and layer: value, reference, and the difference with its interval."""
+    """One paragraph per group and layer: value, reference, and the difference with its interval."""
     lines: list[str] = []
     rows = _in_units(table).assign(statistic=[Column(name).title for name in table["statistic"]])
     for (run, reference, layer), part in rows.groupby(["run", "reference", "layer"], sort=False):
-        title = [click.style(line, bold=True) for line in wrapped([f"{layer}: {run} less {reference}"], width)]
+        title = [click.style(line, bold=True) for line in wrapped([f"{layer}: {run} minus {reference}"], width)]
         lines += [*([""] if lines else []), *title, *(f"  {line}" for line in table_lines(part, _PARAGRAPH))]
     return lines
 
 
 def _over(table: pd.DataFrame) -> str:
-    """Over what the intervals are; which runs' where it is not the same for all."""
+    """Seeds or channels, over which the intervals are; with the runs if these differ."""
     runs = table.groupby("run", sort=False)["interval_over"].first()
     if len(runs.unique()) == 1:
         return str(runs.iloc[0])
@@ -59,7 +59,7 @@ def _over(table: pd.DataFrame) -> str:
 
 
 def _in_units(table: pd.DataFrame) -> pd.DataFrame:
-    """Statistics under their labels, values and differences as texts, each in the unit of its row's statistic."""
+    """The table with labels of statistics, and with values and differences as texts in the unit of their statistic."""
     import pandas as pd
 
     rows: list[Any] = table.to_dict(orient="records")
@@ -69,7 +69,7 @@ def _in_units(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(statistic=labels, **values, difference=differences)
 
 
-#: Of `curves`, where it was logged.
+#: Columns of `curves`; those that were not logged are left out.
 _CURVES = (
     Column("val_top1", width=6),
     Column("train_loss", width=6),
@@ -82,7 +82,7 @@ _CURVES = (
 
 
 def curves_view(table: pd.DataFrame) -> View:
-    """A row a run and window."""
+    """One row per run and window."""
     runs = [str(run) for run in dict.fromkeys(table["run"])]
     columns = (Column("run"), Column("window", width=6), *(each for each in _CURVES if each.name in table))
     return View(table, columns, caption=f"Curves of {', '.join(runs)}, window by window.", runs=runs)

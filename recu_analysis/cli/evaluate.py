@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 @click.command("evaluate", epilog="Example: recu-analyze evaluate runs/demo/recu")
 @click.argument("checkpoint", metavar="CHECKPOINT", type=click.Path(path_type=Path))
-@click.option("--network", metavar="NAME", help="Such as resnet20; a run directory knows its own.")
-@click.option("--dataset", metavar="NAME", help="Such as digits; a run directory knows its own.")
-@click.option("--data-dir", metavar="DIR", help="Where the data set lies, for those that pip does not bring.")
+@click.option("--network", metavar="NAME", help="Network, such as resnet20; not needed for a run directory.")
+@click.option("--dataset", metavar="NAME", help="Data set, such as digits; by default that of the run directory.")
+@click.option("--data-dir", metavar="DIR", help="Folder of the data set, if pip does not install it.")
 @click.option(
     "--image-size",
     type=click.IntRange(*IMAGE_SIZES),
     metavar="PIXELS",
-    help="Of image-folder; a run directory knows its own.",
+    help="Size of images of image-folder; by default that of the run directory.",
 )
 @options.unsafe_load
 @table_target
@@ -49,8 +49,8 @@ def command(
 ) -> None:
     """Print loss, top-1 and top-5 of CHECKPOINT on the validation part of a data set.
 
-    CHECKPOINT is a run directory of recu-analyze train, or a .pth.tar file of ReCU's authors; nothing that such
-    a file contains is run unless that is asked for.
+    CHECKPOINT is a run directory of recu-analyze train, or a .pth.tar file of ReCU's authors. Code in such a file is
+    not run unless --unsafe-load is given.
     """
     import pandas as pd
 
@@ -60,19 +60,19 @@ def command(
     if run_dir is not None:
         network, dataset, data, model = _of_run(run_dir, network, dataset, data_dir, image_size)
     elif not checkpoint.exists():
-        raise CheckpointError(f"{checkpoint} does not exist")
+        raise CheckpointError(f"{checkpoint} does not exist; give a run directory or a .pth.tar file")
     elif network is None or dataset is None:
-        raise click.UsageError("a .pth.tar file needs --network and --dataset, for it says neither")
+        raise click.UsageError("a .pth.tar file names no network and no data set; give --network and --dataset")
     else:
         loaded = load_authors(checkpoint, network, unsafe_load=unsafe_load)
         data, model = _with_data(checkpoint, loaded, dataset, data_dir, image_size)
     spoilt = not_finite(model)
     if spoilt:
         more = f" and {len(spoilt) - 1} more tensors" if len(spoilt) > 1 else ""
-        options.warn(f"{spoilt[0]}{more} of {checkpoint} hold NaN or infinite numbers; what is measured means nothing")
+        options.warn(f"{spoilt[0]}{more} of {checkpoint} are NaN or infinite; loss and accuracies have no meaning")
     scores = score(model, _shown(data))
     if not spoilt and not math.isfinite(scores.loss):
-        options.warn(f"outputs of {checkpoint} are NaN or infinite, so that its loss and accuracies mean nothing")
+        options.warn(f"outputs of {checkpoint} are NaN or infinite; loss and accuracies have no meaning")
     facts = {"checkpoint": str(checkpoint), "network": network, "dataset": dataset, "images": scores.images}
     measured = {"loss": scores.loss, "top1": scores.top1, "top5": scores.top5}
     caption = f"Loss and accuracies of {checkpoint.name}."
@@ -86,7 +86,7 @@ def command(
 def _of_run(
     run_dir: Path, network: str | None, dataset: str | None, data_dir: str | None, image_size: int | None
 ) -> tuple[str, str, Dataset, torch.nn.Module]:
-    """Names, data and network of a run; it was trained on what is not said otherwise."""
+    """Names, data and network of a run; by default the data of its training."""
     from recu_analysis.errors import InputError
     from recu_analysis.training.checkpoint import load_position
     from recu_analysis.training.data import load_dataset
@@ -94,7 +94,7 @@ def _of_run(
 
     config = load_position(run_dir).config
     if network not in (None, config.network):
-        raise InputError(f"{run_dir} is a run of {config.network}, not of {network}; leave --network away")
+        raise InputError(f"{run_dir} is a run of {config.network}, not of {network}; remove --network")
     name = dataset or config.dataset
     own = name == config.dataset
     data = load_dataset(
@@ -128,7 +128,7 @@ def _shown(data: Dataset) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
 
 
 def _told(row: dict[str, Any]) -> Callable[[int | None], list[str]]:
-    """What was measured, in two lines."""
+    """The results in two lines."""
     top1, top5, loss = (number(row[name], form) for name, form in (("top1", ".2f"), ("top5", ".2f"), ("loss", ".4f")))
     where = f"{row['network']} on {row['images']} images of {row['dataset']}"
     return lambda _: [where, f"top-1 {top1} %, top-5 {top5} %, loss {loss}"]

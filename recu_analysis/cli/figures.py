@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.command("figures", epilog="Example: recu-analyze figures --only fig3,fig4 -o figures")
 @click.argument("runs", metavar="[RUN]...", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--list", "listing", is_flag=True, help="List the figures, then stop.")
+@click.option("--list", "listing", is_flag=True, help="List the figures and exit.")
 @click.option(
     "--only", metavar="NAMES", shell_complete=completion.figures, help="Only these figures, separated by commas."
 )
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     shell_complete=completion.venues,
     default="iccv",
     show_default=True,
-    help="Where they are printed: iccv, cvpr, neurips, icml, iclr, ieee, springer, thesis or talk.",
+    help="Venue, for its widths: iccv, cvpr, neurips, icml, iclr, ieee, springer, thesis or talk.",
 )
 @click.option(
-    "--width", metavar="column|page|INCHES", help="Width of every figure; by default each has the one that suits it."
+    "--width", metavar="column|page|INCHES", help="Width of every figure; by default each figure has its own."
 )
 @click.option(
     "--format",
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     metavar="NAMES",
     default="pdf,png",
     show_default=True,
-    help="Of pdf, svg, png and pgf (needs LaTeX), separated by commas.",
+    help="Formats, separated by commas: pdf, svg, png and pgf (needs LaTeX).",
 )
 @click.option(
     "--output",
@@ -67,9 +67,9 @@ def command(
 ) -> None:
     """Draw figures ready for a paper, each with its data, the LaTeX that includes it, and its provenance.
 
-    Without RUN, those of the closed forms. Each RUN is named by its folder in legends; a list of runs (runs.toml), with
-    their labels, arms and seeds, may stand in its place. A figure that the runs cannot give is left out; where --only
-    names it, that is an error, after all others are drawn.
+    Without RUN, only figures of closed forms are drawn. Legends name each RUN by its folder. A RUN may also be a list
+    of runs (runs.toml) with labels, arms and seeds. A figure that needs other runs is left out; if --only names it, the
+    command draws the other figures and then ends with an error.
     """
     from recu_analysis.figures import FIGURES
     from recu_analysis.figures.registry import known_figure
@@ -88,7 +88,7 @@ def command(
 
 
 def _list() -> None:
-    """A line a figure; a title goes on below itself where a terminal ends."""
+    """One line per figure; on a terminal, long titles are wrapped."""
     from recu_analysis.figures import FIGURES
 
     first, width = max(map(len, FIGURES)) + 2, tables.terminal_width()
@@ -107,7 +107,7 @@ def _draw(
     *,
     strict: bool,
 ) -> list[str]:
-    """Draw figures one after another and say what was drawn; the names of those that the runs cannot give."""
+    """Draw figures one after another, with a note for each; return the names of those that are left out."""
     from recu_analysis.errors import RecuError
     from recu_analysis.figures import draw_figure
     from recu_analysis.figures.print.export import check_folder, check_formats
@@ -129,13 +129,13 @@ def _draw(
         else:
             options.note(f"{'wrote' if files[0].suffix == '.csv' else 'drew'} {files[0]}")
     if made and len(missing) == len(chosen):
-        with contextlib.suppress(OSError):  # somebody else's files are in it meanwhile
+        with contextlib.suppress(OSError):  # other files may be in the folder by now
             output.rmdir()
     return missing
 
 
 def _read(chosen: Sequence[str], runs: dict[str, Run]) -> dict[str, Any]:
-    """What each figure shows of the runs, or why it cannot, read once for all of them."""
+    """The data of each figure, or the error that prevents it, in one pass over the runs."""
     from recu_analysis.analysis.query import gathered
     from recu_analysis.errors import DamagedError
     from recu_analysis.figures import figure_query
@@ -143,17 +143,17 @@ def _read(chosen: Sequence[str], runs: dict[str, Run]) -> dict[str, Any]:
     query = gathered({name: figure_query(name, runs) for name in chosen})
     try:
         return options.answered(query, runs.values(), measured=True)
-    except DamagedError:  # in what is told of the layers; each figure that needs it says so
+    except DamagedError:  # in the part that warnings need; each figure reports its own damage
         return query.run()
 
 
 def _opened(paths: Sequence[Path]) -> dict[str, Run]:
-    """The runs by what legends call them; those that are being written are named."""
+    """The runs by their labels in legends, with a warning for those that are still being written."""
     opened = options.labeled(paths)
     for label, run in opened.items():
         if run.being_written:
             last = run.windows[-1].last_update if len(run.windows) else 0
-            options.warn(f"{label} is still being written; figures show it up to update {last}, so draw them again")
+            options.warn(f"{label} is still being written; figures show it up to update {last}; draw them again later")
     return opened
 
 
@@ -163,7 +163,7 @@ def _names(text: str) -> list[str]:
 
 
 def _width(text: str | None) -> Width | None:
-    """What the user wrote as a width; `figure_size` refuses other words."""
+    """The width as a number or a word; `figure_size` refuses unknown words."""
     if text is None:
         return None
     try:
@@ -173,7 +173,7 @@ def _width(text: str | None) -> Width | None:
 
 
 def _typed(runs: dict[str, Run], name: str, venue: str, width: Width | None, formats: Sequence[str]) -> str:
-    """The command that draws this one figure, without any path."""
+    """The command that draws only this figure, without paths."""
     words = ["recu-analyze figures", *map(shlex.quote, runs), f"--only {name} --venue {venue}"]
     words += [f"--width {width}"] if width is not None else []
     return " ".join([*words, f"--format {','.join(formats)}"])

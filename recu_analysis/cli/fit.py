@@ -1,4 +1,4 @@
-"""recu-analyze fit: which distribution the latent weights of a run have, and what it makes of the paper's formulas."""
+"""recu-analyze fit: the distribution of a run's latent weights, and what follows for the paper's formulas."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SCALE = (
     Column("b_ratio", width=5, ends=13),
     Column("shape", width=5, ends=13),
 )
-#: AIC are texts of `_per_weight`.
+#: The AIC columns hold texts of `_per_weight`.
 _DISTANCES = (
     _LAYER,
     Column("channels", width=4),
@@ -38,14 +38,14 @@ _DISTANCES = (
         "normal",
         6,
         group="AIC",
-        meaning="AIC of the normal less that of Laplace, over the number of weights; positive: Laplace is better.",
+        meaning="AIC of the normal minus AIC of the Laplace, per weight; if positive, the Laplace fits better.",
     ),
     Column(
         "aic_gennorm",
         "gen.",
         6,
         group="AIC",
-        meaning="AIC of the generalised normal less that of Laplace, over the number of weights.",
+        meaning="AIC of the generalised normal minus AIC of the Laplace, per weight.",
     ),
     Column("clamped_fraction", width=5),
     Column("clamped_laplace", width=5),
@@ -62,7 +62,7 @@ _ERRORS = (
     Column("entropy", "Eq.17", 6, group="entropy"),
     Column("entropy_bound", "bound", 6, group="entropy"),
 )
-#: Of the formats with one table: scale, shape, distances and the relative errors.
+#: Columns of the formats with one table: scale, shape, distances and relative errors.
 _PRINTED = (*_SCALE, _DISTANCES[4], _DISTANCES[5], *_ERRORS[4:7])
 
 
@@ -71,18 +71,23 @@ _PRINTED = (*_SCALE, _DISTANCES[4], _DISTANCES[5], *_ERRORS[4:7])
 @click.option(
     "--windows",
     type=options.WindowsType(),
-    help="Fit the weights at the end of these windows, such as 12; of the run by default.",
+    help="Fit the weights at the end of these windows, such as 12; by default at the end of the run.",
 )
 @options.layer_option
-@click.option("--raw", is_flag=True, help="Fit the raw weights, a layer's channels pooled, which fakes heavy tails.")
+@click.option(
+    "--raw",
+    is_flag=True,
+    help="Fit the raw weights, with all channels of a layer together. Unequal scales of channels then look like heavy "
+    "tails.",
+)
 @table_target
 @options.common
 @options.jobs
 def command(run: Path, windows: slice | None, layers: tuple[str, ...], raw: bool, target: Target) -> None:
     """Fit Laplace, normal and generalised normal distributions to the latent weights of RUN, layer by layer.
 
-    The fits are of z, the standard scores by output channel. Errors and entropies are of the standardised weights.
-    Intervals hold 95 % and come from resampling output channels.
+    The fits are of z, the standard scores within each output channel. Errors and entropies are of the standardised
+    weights. Intervals are 95 % intervals from resampling output channels.
     """
     from recu_analysis.analysis.fits import fit_table
     from recu_analysis.analysis.window_text import end_text
@@ -107,11 +112,11 @@ def command(run: Path, windows: slice | None, layers: tuple[str, ...], raw: bool
         if row["note"]:
             options.warn(f"layer {row['layer']}: {row['note']}")
     if raw:
-        options.warn("these are raw weights of all channels pooled: channels of unequal scale fake heavy tails")
+        options.warn("all channels were fitted together as raw weights: their unequal scales look like heavy tails")
 
 
 def _per_weight(table: pd.DataFrame) -> pd.DataFrame:
-    """The differences of AIC, which grow with a layer, a weight."""
+    """The table with differences of AIC per weight, since they grow with the size of a layer."""
     weights = table["weights"].clip(lower=1)
     return table.assign(
         **{name: [number(each, ".3f") for each in table[name] / weights] for name in ("aic_normal", "aic_gennorm")}

@@ -32,22 +32,26 @@ _COLUMNS = (
 )
 _NOTES = (
     "each row is the median over layers",
-    "flips are also AdamBNN's FF; C2I is 0 where the signs know nothing of the initial ones; where the autocorrelation "
-    "to the end is near 1, that weights never flip again says little",
+    "flips are also AdamBNN's FF; C2I is 0 if the signs are independent of the initial signs; if the autocorrelation "
+    "to the end is near 1, the weights that never flip again say little",
 )
 
 
 @click.command("flips", epilog="Example: recu-analyze flips runs/demo/recu --layer 'layer2.*'")
 @options.run_argument
 @options.layer_option
-@options.windows_option
+@click.option(
+    "--windows",
+    type=options.WindowsType(),
+    help="Only windows from A up to, but not including, B: 8:13, 12:, :8 or 12. Default: all windows.",
+)
 @table_target
 @options.common
 @options.jobs
 def command(run: Path, layers: tuple[str, ...], windows: slice | None, target: Target) -> None:
     """Show how the signs of RUN's weights flip from window to window.
 
-    CSV and JSON have a row for every window and layer, the others the median over layers.
+    CSV and JSON have one row per window and layer; other formats show the median over layers.
     """
     from recu_analysis.analysis.flips import flip_table_query
     from recu_analysis.analysis.selection import known_windows, moving_windows, rows_of
@@ -59,14 +63,14 @@ def command(run: Path, layers: tuple[str, ...], windows: slice | None, target: T
         table = rows_of(opened, table, windows)
     first = known_windows(opened)[0].number
     if first > moving_windows(opened)[0].number:
-        options.warn(f"windows before {first} are left out: what happened between them and the later ones is lost")
+        options.warn(f"windows before {first} are left out: updates between them and the later windows are lost")
     labels = labels_of([opened])
-    sampled = [] if table["exact"].all() else ["sampled from checkpoints: flips between them are unseen"]
+    sampled = [] if table["exact"].all() else ["sampled from checkpoints: flips between two checkpoints were not seen"]
     caption = f"Flips of the signs of {labels[0]}, median over layers."
     write_table(View(table, _COLUMNS, _medians(table), caption, labels, below=[*_NOTES, *sampled]), target)
 
 
 def _medians(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a window, the median over layers."""
+    """One row per window, the median over layers."""
     medians: pd.DataFrame = table.drop(columns=["layer"]).groupby("window", as_index=False).median(numeric_only=True)
     return medians

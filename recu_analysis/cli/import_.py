@@ -1,4 +1,4 @@
-"""recu-analyze import: a run directory made of checkpoints."""
+"""recu-analyze import: a run directory made from checkpoints."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ if TYPE_CHECKING:
     "layers",
     multiple=True,
     metavar="GLOB",
-    help="Take the layers whose names match, those not recognised by the plain sign of their weight; repeatable.",
+    help="Import the layers whose names match GLOB; layers that are not recognised use the sign of their weight. "
+    "Repeatable.",
 )
-@click.option("--adapter", metavar="NAME", help="What the layers of --layer are, such as ir-net.")
+@click.option("--adapter", metavar="NAME", help="Kind of the layers of --layer, such as ir-net.")
 @options.unsafe_load
 @options.common
 def command(
     checkpoints: tuple[str, ...], run_dir: Path, layers: tuple[str, ...], adapter: str | None, unsafe_load: bool
 ) -> None:
-    """Make a run directory of CHECKPOINTs, so that every other command works on them.
+    """Make a run directory from CHECKPOINTs, so that every other command works on them.
 
-    Files, folders and patterns: .pth .pt .pth.tar .th .ckpt .safetensors, in natural order (2 before 10) or as the
-    epochs or steps in them say. What happened between two checkpoints was not seen: movement is net, two flips look
-    like none, and tables say sampled.
+    A CHECKPOINT is a file, a folder or a pattern: .pth .pt .pth.tar .th .ckpt .safetensors. The files are ordered by
+    the epochs or steps in them, or in natural order (2 before 10). Updates between two checkpoints were not seen:
+    movement is net, two flips look like none, and tables say sampled.
     """
     from recu_analysis.capture.importer import import_checkpoints
 
     if adapter and not layers:
-        raise click.UsageError("--adapter says what the layers of --layer are; give --layer too")
+        raise click.UsageError("--adapter needs --layer; give the layers that it is for")
     with _bar() as step:
         made = import_checkpoints(
             checkpoints, run_dir, layers=layers or None, adapter=adapter, unsafe_load=unsafe_load, on_file=step
@@ -51,7 +52,7 @@ def command(
 
 @contextlib.contextmanager
 def _bar() -> Iterator[Callable[[Path], None]]:
-    """The file that is being read, on standard error and on a terminal only."""
+    """Show the file that is being read, on standard error and only on a terminal."""
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -68,10 +69,10 @@ def _tell(made: Run) -> None:
     what = f"{count} checkpoints" if count > 1 else "1 checkpoint"
     options.note(f"{what} of {len(made.layer_names)} binary layers {'are' if count > 1 else 'is'} in {made.path}")
     if count == 1:
-        options.note(f"one state shows no movement; next: recu-analyze fit {made.path}")
+        options.note(f"one checkpoint shows no movement; next: recu-analyze fit {made.path}")
         return
     numbered_by = _numbers(made.configuration["update_numbers"])
-    options.note(f"first and last: {names[0]}, {names[-1]}; their update numbers are the files' {numbered_by}")
+    options.note(f"first and last: {names[0]}, {names[-1]}; update numbers are the {numbered_by}")
     options.note(
         "sampled: movement between two checkpoints is net, and a weight that flipped twice looks silent; "
         f"next: recu-analyze dead-weights {made.path}"
@@ -79,4 +80,5 @@ def _tell(made: Run) -> None:
 
 
 def _numbers(kind: str) -> str:
-    return {"global_step": "global_step", "epoch": "epochs"}.get(kind, "positions in that order")
+    known = {"global_step": "global_step", "epoch": "epochs"}
+    return f"{known.get(kind, 'positions')} of the files"

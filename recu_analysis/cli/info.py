@@ -1,4 +1,4 @@
-"""recu-analyze info: what a run directory is and how far it came."""
+"""recu-analyze info: the content and state of a run directory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from recu_analysis.cli.target import Target
     from recu_analysis.store.run import Run
 
-#: Characters of a line of a value at least.
+#: Least number of characters per line of a value.
 _VALUE = 20
 
 
@@ -32,7 +32,7 @@ _VALUE = 20
 @table_target
 @options.common
 def command(run: Path, target: Target) -> None:
-    """Say what RUN is: what was trained, what was recorded, how far it came, and whether it is whole."""
+    """Describe RUN: what was trained and recorded, how many windows it has, and whether it is damaged."""
     import pandas as pd
 
     from recu_analysis.store.labels import labels_of
@@ -45,7 +45,7 @@ def command(run: Path, target: Target) -> None:
     view = View(
         table,
         columns,
-        caption=f"What {labels[0]} is.",
+        caption=f"Description of {labels[0]}.",
         runs=labels,
         explained=(),
         lines=lambda width: _lines(table, width),
@@ -57,7 +57,7 @@ def command(run: Path, target: Target) -> None:
 
 
 def describe(run: Run) -> dict[str, Any]:
-    """What there is to say of a run, by name."""
+    """Facts about a run, by name."""
     from recu_analysis.analysis.selection import decay_time
     from recu_analysis.store.notes import outside_text, verified_text
     from recu_analysis.store.quantities import requests_of
@@ -94,11 +94,11 @@ def describe(run: Run) -> dict[str, Any]:
 def _recorded(run: Run) -> str:
     if not all(window.exact for window in run.windows):
         return "sampled from checkpoints"
-    return "exact, but for updates that are in no window" if run.gaps else "exact: every update was seen"
+    return "exact, except for updates that are in no window" if run.gaps else "exact: every update was seen"
 
 
 def _environment(environment: dict[str, Any]) -> dict[str, str]:
-    """What run.json says of where a run was made, and of what trained; it may be from elsewhere, and say anything."""
+    """Command, model, optimizers and versions in run.json, which may be from elsewhere and hold any value."""
     command, optimizers, versions = (environment.get(name) for name in ("command", "optimizers", "versions"))
     listed = optimizers if isinstance(optimizers, list) else []
     classes = [str(each.get("class")) for each in listed if isinstance(each, dict)]
@@ -118,7 +118,7 @@ def _quantities(kept: Sequence[str]) -> str:
 
     listed = ", ".join(("flips", *kept))
     without = [name for name in QUANTITIES if name not in kept]
-    return f"{listed}; recorded without {', '.join(without)}: what needs them is nan" if without else listed
+    return f"{listed}; recorded without {', '.join(without)}: statistics that need these are NaN" if without else listed
 
 
 def _last(column: pd.Series[Any]) -> str:
@@ -128,7 +128,7 @@ def _last(column: pd.Series[Any]) -> str:
 
 
 def _lines(table: pd.DataFrame, width: int | None) -> list[str]:
-    """Two columns, the names as wide as they need; a value goes on below itself where a terminal ends."""
+    """Two columns: names, and values, which are wrapped on a terminal."""
     first = int(table["what"].str.len().max()) + 2
     lines = []
     for row in table.itertuples():

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from recu_analysis.interop.official import OfficialCheckpoint
 
 _COLUMNS = (
-    Column("name", meaning="The name of the layer."),
-    Column("shape", meaning="The shape of its weight."),
-    Column("weights", width=6, meaning="How many weights it has."),
+    Column("name", meaning="Name of the layer."),
+    Column("shape", meaning="Shape of the layer's weight."),
+    Column("weights", width=6, meaning="Number of weights in the layer."),
     Column("binary", meaning="Whether the layer is binary."),
-    Column("why", meaning="How that is known."),
+    Column("why", meaning="How this is known."),
 )
-#: Characters of a terminal that a name may have, and that a reason has at least.
+#: Most characters of a name on a terminal, and least characters of a reason.
 _NAME, _WHY = 30, 20
-_SILENT = "the checkpoint says nothing of itself"
+_SILENT = "the checkpoint holds no information about its training"
 
 
 @click.command("layers", epilog="Example: recu-analyze layers resnet20")
@@ -39,8 +39,8 @@ _SILENT = "the checkpoint says nothing of itself"
 def command(source: str, unsafe_load: bool, target: Target) -> None:
     """List the layers of a network, by its name, or of a checkpoint (.pth.tar, .pth, .ckpt, .safetensors, ...).
 
-    Says of each whether it is binary, and why. Of a checkpoint it knows only what the tensors beside a weight tell;
-    nothing in the file is run unless that is asked for.
+    The table shows whether each layer is binary, and why. For a checkpoint, this is inferred from the tensors beside
+    each weight. Code in the file is not run unless --unsafe-load is given.
     """
     table, heading = _listed(source, unsafe_load)
     view = View(
@@ -56,7 +56,7 @@ def command(source: str, unsafe_load: bool, target: Target) -> None:
 
 
 def _listed(source: str, unsafe_load: bool) -> tuple[pd.DataFrame, list[str]]:
-    """The table, and what stands above it."""
+    """The table, and the lines above it."""
     from recu_analysis.capture.layer_listing import list_network, list_state
     from recu_analysis.errors import NoBinaryLayersError
     from recu_analysis.interop.checkpoints import read_state
@@ -68,17 +68,17 @@ def _listed(source: str, unsafe_load: bool) -> tuple[pd.DataFrame, list[str]]:
         table = list_state(state.tensors)
         if table.empty:
             raise NoBinaryLayersError(
-                f"{path} holds no layer: none of its tensors is called weight and has two axes; name a checkpoint"
+                f"{path} holds no layer: no tensor is called weight and has two or more axes; give a checkpoint"
             )
         if state.odd:
             more = f" and {len(state.odd) - 1} more" if len(state.odd) > 1 else ""
-            options.warn(f"left out of {path}, as no ordinary tensors of real numbers: {state.odd[0]}{more}")
+            options.warn(f"{path}: left out, since not ordinary tensors of real numbers: {state.odd[0]}{more}")
         return table, [_checkpoint_summary(path, unsafe_load)]
     return list_network(build_network(source)), []
 
 
 def _checkpoint_summary(path: Path, unsafe_load: bool) -> str:
-    """What a checkpoint says of itself, in a line; only those of ReCU's authors say something."""
+    """Facts about a checkpoint's training in one line; only checkpoints of ReCU's authors hold them."""
     from recu_analysis.errors import CheckpointError
     from recu_analysis.interop.official import load_official
 
@@ -91,12 +91,12 @@ def _checkpoint_summary(path: Path, unsafe_load: bool) -> str:
 def _is_file_name(path: Path) -> bool:
     try:
         return path.suffix != "" or len(path.parts) > 1 or path.exists()
-    except OSError:  # what reads the file says why
+    except OSError:  # reading the file reports why
         return True
 
 
 def _facts_text(checkpoint: OfficialCheckpoint) -> str:
-    """What a checkpoint says of itself, in a line."""
+    """Facts about a checkpoint's training in one line."""
     facts = [f"network {checkpoint.name}"] if checkpoint.name else []
     if checkpoint.epoch is not None:
         facts.append(f"epoch {checkpoint.epoch}")
@@ -110,7 +110,7 @@ def _facts_text(checkpoint: OfficialCheckpoint) -> str:
 
 
 def _lines(table: pd.DataFrame, width: int | None) -> list[str]:
-    """A line a layer, its name and the reason shortened where the terminal asks for it."""
+    """One line per layer; names and reasons are shortened to fit a terminal."""
     if width is None:
         return table_lines(table, _COLUMNS)
     named = table.assign(name=distinct(list(table["name"]), _NAME)[1])

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the decorator that turns errors into one sentence and an exit code."""
+"""Options that commands share, their notes and warnings, and errors as one sentence with an exit code."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _remember(context: click.Context, parameter: click.Parameter, value: Any) ->
 
 
 def _meta() -> dict[str, Any]:
-    """What options and runs said that concerns the whole command."""
+    """State of the whole command: values of shared options, and whether a run is damaged."""
     context = click.get_current_context(silent=True)
     return context.find_root().meta if context else {}
 
@@ -46,31 +46,31 @@ def quiet() -> bool:
 
 
 def color() -> bool | None:
-    """What the option says of colour, or else NO_COLOR (no-color.org); None leaves it to the terminal."""
+    """Whether to colour, by --color or by NO_COLOR (no-color.org); None: only on a terminal."""
     asked = {"always": True, "never": False}.get(_meta().get("recu.color") or "auto")
     return False if asked is None and os.environ.get("NO_COLOR") else asked
 
 
 def note(text: str) -> None:
-    """Tell the user something on standard error, unless they asked for quiet."""
+    """Print a note on standard error, unless the user asked for quiet."""
     if not quiet():
         click.echo(printable(text), err=True, color=color())
 
 
 def warn(text: str) -> None:
-    """Tell the user on standard error what they must know to read the result."""
+    """Print on standard error what the user must know to read the result."""
     click.echo(f"{click.style('Warning:', fg='yellow', bold=True)} {printable(text)}", err=True, color=color())
 
 
 def opened(path: Path) -> Run:
-    """Open a run to be shown; what is damaged in it is said and left out, and makes the exit code 1."""
+    """Open a run; damaged parts are left out, with a warning and exit code 1."""
     from recu_analysis.store.run import open_run
 
     return _with_warnings(open_run(path))
 
 
 def _with_warnings(run: Run) -> Run:
-    """The run, of which was said what its reader must know."""
+    """Warn of what a reader of the run must know, and return the run."""
     from recu_analysis.store.notes import notes
 
     for problem in run.problems:
@@ -79,12 +79,12 @@ def _with_warnings(run: Run) -> Run:
     for text in notes(run):
         warn(f"{run.path}: {text}")
     for gap in run.gaps:
-        warn(f"{gap}; what follows is not counted together with what came before")
+        warn(f"{gap}; windows before and after are not counted together")
     return run
 
 
 def opened_all(paths: Sequence[Path]) -> list[Run]:
-    """Open runs to be shown; a list of runs stands for those that it names."""
+    """Open runs; a list of runs stands for the runs that it names."""
     from recu_analysis.analysis.run_list import is_run_list, open_listed, read_run_list
 
     runs: list[Run] = []
@@ -97,7 +97,7 @@ def opened_all(paths: Sequence[Path]) -> list[Run]:
 
 
 def labeled(paths: Sequence[Path]) -> dict[str, Run]:
-    """Runs by what they are called; InputError where one is given twice."""
+    """Runs by their labels; InputError if a run is given twice."""
     from recu_analysis.store.labels import labels_of
 
     runs = opened_all(paths)
@@ -105,9 +105,10 @@ def labeled(paths: Sequence[Path]) -> dict[str, Run]:
 
 
 def answered(query: Query[Result], runs: Iterable[Run], *, measured: bool = False) -> Result:
-    """Answer a command's query in one pass over its runs, and say what of their layers is left out.
+    """Answer a command's query in one pass over its runs, and warn of weights that are left out.
 
-    That is what is NaN or infinite at the end, and constant channels where scales, errors or entropies are `measured`.
+    These are weights that are NaN or infinite at the end and, if scales, errors or entropies are `measured`, constant
+    channels.
     """
     from recu_analysis.analysis.finite import constant_query, nonfinite_query
     from recu_analysis.analysis.query import attempt, gather, gathered, value
@@ -132,12 +133,12 @@ def answered(query: Query[Result], runs: Iterable[Run], *, measured: bool = Fals
 
 
 def fail(text: str) -> None:
-    """Tell the user on standard error what went wrong, in one sentence."""
+    """Print on standard error what went wrong, in one sentence."""
     click.echo(f"{click.style('Error:', fg='red', bold=True)} {printable(text)}", err=True, color=color())
 
 
 def discard_output() -> None:
-    """Give standard output, which takes no more, a sink for what Python still flushes at exit."""
+    """Redirect standard output to the null device: writing to it failed, and Python still flushes it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -154,17 +155,23 @@ def common(function: Function) -> Function:
             fail(str(error))
             sys.exit(1)
         except BrokenPipeError:
-            discard_output()  # the reader, such as head, has seen enough
+            discard_output()  # the reader, such as head, closed the pipe
             sys.exit(0)
         except KeyboardInterrupt:
-            fail("stopped by Ctrl-C; every file that was written is whole")
+            fail("stopped by Ctrl-C; every written file is complete")
             sys.exit(INTERRUPTED)
         if _meta().get("recu.damaged"):
             sys.exit(1)
         return result
 
     for option in (
-        click.option("--debug", is_flag=True, expose_value=False, callback=_remember, help="Show where errors arise."),
+        click.option(
+            "--debug",
+            is_flag=True,
+            expose_value=False,
+            callback=_remember,
+            help="Show the Python traceback of an error.",
+        ),
         click.option(
             "--color",
             type=click.Choice(["auto", "always", "never"]),
@@ -174,7 +181,12 @@ def common(function: Function) -> Function:
             help="Colour the output; auto: on a terminal, unless NO_COLOR is set.",
         ),
         click.option(
-            "--quiet", "-q", is_flag=True, expose_value=False, callback=_remember, help="Results and errors only."
+            "--quiet",
+            "-q",
+            is_flag=True,
+            expose_value=False,
+            callback=_remember,
+            help="Print only results, warnings and errors.",
         ),
     ):
         guarded = option(guarded)
@@ -187,7 +199,7 @@ def _debug_trace() -> None:
 
 
 def jobs(function: Function) -> Function:
-    """Give a command --jobs, and let the analyses in it use so many processes."""
+    """Give a command --jobs: the number of processes for its analyses."""
 
     @functools.wraps(function)
     def spread(*arguments: Any, jobs: int, **named: Any) -> Any:
@@ -203,7 +215,7 @@ def jobs(function: Function) -> Function:
         default=1,
         show_default=True,
         metavar="N",
-        help="Processes to read and compute with, layer by layer; the numbers stay the same.",
+        help="Number of processes, which share the layers; results do not change.",
     )(spread)  # type: ignore[return-value]
 
 
@@ -213,7 +225,7 @@ class WindowsType(click.ParamType[Any]):
     name = "A:B"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> slice:
-        """The slice that the user wrote; wrong usage if it is none."""
+        """The slice that the user wrote; wrong usage if the text is not one."""
         from recu_analysis.analysis.selection import as_slice
 
         try:
@@ -228,7 +240,7 @@ class TailTauType(click.ParamType[Any]):
     name = "TAU|window"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
-        """The level that the user wrote; wrong usage if it is none."""
+        """The level that the user wrote; wrong usage if the text is not one."""
         if value == "window":
             return "window"
         try:
@@ -236,15 +248,15 @@ class TailTauType(click.ParamType[Any]):
         except ValueError:
             self.fail(f"{value!r} is neither a number nor the word window", param, ctx)
         if not 0.5 < level <= 1.0:
-            self.fail(f"tau must lie in (0.5, 1], not {value}", param, ctx)
+            self.fail(f"tau must be in (0.5, 1], not {value}", param, ctx)
         return level
 
 
 unsafe_load = click.option(
     "--unsafe-load",
     is_flag=True,
-    help="Restore any object in the file. DANGER: this runs whatever code it contains, as you. Only for files whose "
-    "makers you trust.",
+    help="Load any Python object in the file. DANGER: this runs whatever code it contains, with your rights. Use it "
+    "only for files from people you trust.",
 )
 
 layer_option = click.option(
@@ -253,12 +265,13 @@ layer_option = click.option(
     multiple=True,
     metavar="GLOB",
     shell_complete=completion.layers,
-    help="Only layers whose names match; repeatable.",
+    help="Only layers whose names match GLOB; repeatable.",
 )
 windows_option = click.option(
     "--windows",
     type=WindowsType(),
-    help="Windows A up to B, without B: 8:13, 12:, :8 or 12; by default the final windows, which are long enough.",
+    help="Windows from A up to, but not including, B: 8:13, 12:, :8 or 12. Default: the final windows, just long "
+    "enough to tell dead weights from slow ones, or the last half of a short run.",
 )
 tail_tau_option = click.option(
     "--tail-tau",
@@ -266,5 +279,5 @@ tail_tau_option = click.option(
     metavar="TAU|window",
     default=0.85,
     show_default=True,
-    help="The tail is the 2 (1 - TAU) of the weights with the largest |z|; window: the run's own tau.",
+    help="The tail is the share 2 (1 - TAU) of each layer's weights with the largest |z|; window: the layer's own tau.",
 )

@@ -27,32 +27,32 @@ if TYPE_CHECKING:
 
     from recu_analysis.cli.target import Target
 
-#: Characters of a line of prose where there is no terminal to say it.
+#: Characters per line of prose if standard output is not a terminal.
 PROSE_WIDTH = 80
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A command's table, and how it is read.
+    """A command's table, with the texts around it.
 
     Attributes
     ----------
     table : DataFrame
-        As CSV and JSON hold it.
+        The table for CSV and JSON.
     columns : sequence of Column
-        Of the formats that are to be read; empty for all.
+        Columns of the formats for readers; empty for all.
     rows : DataFrame or None
-        The rows of these formats, where they are not those of the table, such as medians over layers.
+        Rows of the formats for readers if they differ from `table`, such as medians over layers.
     caption : str
-        What the table shows, in a sentence.
+        What the table shows, in one sentence.
     runs : sequence of str
-        Labels of the runs, for the label of LaTeX.
+        Labels of the runs, for the label in LaTeX.
     above, below : sequence of str
-        What the reader must know, a sentence each: before the table, and after it, both after it where it is no text.
+        What the reader must know, one sentence each: above and below the text; other formats have both below.
     lines : callable or None
-        Makes the text in so many columns, or in as many as it takes, where it is not plainly a line a row.
+        Makes the text for a width in columns (None: unlimited) if the text is not simply one line per row.
     explained : sequence of Column or None
-        What the text explains; `columns` where None.
+        Columns that are explained below the text; None for `columns`.
     """
 
     table: pd.DataFrame
@@ -67,17 +67,17 @@ class View:
 
 
 def terminal_width() -> int | None:
-    """Columns of the terminal; None where standard output is none, for a pipe gets names and lines as they are."""
+    """Columns of the terminal; None if standard output is not a terminal, since a pipe gets full names and lines."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def write_table(view: View, target: Target) -> None:
-    """Write a table where and how the user wants it.
+    """Write a table to the place and in the format that the user chose.
 
     Raises
     ------
     InputError
-        If the table has no column that was asked for.
+        If the table lacks a column of --columns.
     StoreError
         If the file or standard output cannot be written.
     """
@@ -101,7 +101,7 @@ def write_table(view: View, target: Target) -> None:
 
 
 def _chosen(view: View, names: Sequence[str]) -> View:
-    """The view of the columns that were asked for; each row of the table where those to be read do not have them."""
+    """The view with the columns that the user chose; its rows are those of the table if `rows` lacks a column."""
     for name in names:
         if name not in view.table:
             raise unknown("column of this table", name, map(str, view.table))
@@ -120,13 +120,13 @@ def _label(runs: Sequence[str]) -> str:
 
 
 def as_text(view: View, width: int | None = None) -> str:
-    """The table for a terminal of so many columns, or in full, with its notes and a sentence a column.
+    """The table as text, with its notes and one sentence per column.
 
     Parameters
     ----------
     view : View
     width : int, optional
-        Columns of the terminal; names are not cut where None.
+        Columns of the terminal; None does not shorten names.
     """
     rows = view.table if view.rows is None else view.rows
     columns = view.columns or rendering.columns_of(rows)
@@ -137,7 +137,7 @@ def as_text(view: View, width: int | None = None) -> str:
 
 
 def wrapped(sentences: Iterable[str], width: int | None) -> list[str]:
-    """Sentences in lines of the terminal's width, or of 80 characters, those that go on indented."""
+    """Sentences in lines of `width` or 80 characters; lines after the first of a sentence are indented."""
     return [
         line
         for sentence in sentences
@@ -146,7 +146,7 @@ def wrapped(sentences: Iterable[str], width: int | None) -> list[str]:
 
 
 def make_folder_of(path: Path) -> None:
-    """Make the folders above a file that is to be written; StoreError if that cannot be."""
+    """Make the parent folders of a file; StoreError if this fails."""
     from recu_analysis.store.durable import as_store_error
 
     with as_store_error(path, "cannot be written"):
@@ -161,12 +161,12 @@ def _show(text: str) -> None:
     except OSError as error:
         discard_output()
         raise StoreError(
-            f"the table cannot be written to standard output: {error.strerror}; make room, or send it elsewhere"
+            f"the table cannot be written to standard output: {error.strerror}; free space, or write it elsewhere"
         ) from None
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all, and make its folder; StoreError where that cannot be."""
+    """Write a text file completely or not at all, and make its folder; StoreError if this fails."""
     from recu_analysis.store.durable import as_store_error, replace_file
 
     make_folder_of(path)
@@ -175,15 +175,15 @@ def write_text(path: Path, text: str) -> None:
 
 
 def table_lines(table: pd.DataFrame, columns: Sequence[Column], width: int | None = None) -> list[str]:
-    """Lines of some columns of a table, see `lines_of_tables`."""
+    """Lines of one table, see `lines_of_tables`."""
     return lines_of_tables([(table, columns)], width)
 
 
 def lines_of_tables(tables: Sequence[tuple[pd.DataFrame, Sequence[Column]]], width: int | None = None) -> list[str]:
-    """Lines of tables below each other, their headings bold where the terminal can.
+    """Lines of tables below each other, with bold headings.
 
-    Where they would be too wide, the names in their first column, the same in all, are cut, see
-    `short_names.distinct`, and a line before the others says how all names begin.
+    If the tables are too wide, the names in the first column, which are the same in all tables, are shortened by
+    `short_names.distinct`, and a line above the tables gives their common beginning.
     """
     told: list[str] = []
     if width is not None:
@@ -198,12 +198,12 @@ def lines_of_tables(tables: Sequence[tuple[pd.DataFrame, Sequence[Column]]], wid
 
 
 def _room(layout: rendering.Layout, width: int) -> int:
-    """Columns of the terminal that the others leave for the first."""
+    """The terminal columns that the other columns leave for the first."""
     return max(width - sum(layout.widths[1:]) - len(layout.widths) + 1, 1)
 
 
 def _narrowed(table: pd.DataFrame, name: str, room: int) -> tuple[pd.DataFrame, str]:
-    """The table with short forms of the names of a column, but not of totals, and what was cut from all of them."""
+    """The table with short names in a column, except in totals, and the beginning that was cut from all of them."""
     if table[name].dtype.kind in "iufb":
         return table, ""
     names = [printable(str(each)) for each in table[name]]

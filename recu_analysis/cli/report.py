@@ -17,8 +17,8 @@ from recu_analysis.cli.output import make_folder_of, size
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="A run without clamp for the claims to compare with; repeatable, paired with RUN by seed. By default those "
-    "of RUN that do not clamp.",
+    help="A run without clamp, with which the claims are tested; repeatable, paired with RUN by seed. By default each "
+    "RUN that does not clamp.",
 )
 @click.option(
     "--output",
@@ -26,16 +26,16 @@ from recu_analysis.cli.output import make_folder_of, size
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("report.html"),
     show_default=True,
-    help="The page, replaced as a whole.",
+    help="File of the page; an existing file is replaced.",
 )
 @options.common
 @options.jobs
 def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], output: Path) -> None:
-    """Show RUN, one or several, on one HTML page that needs no network: to read, to send, to print.
+    """Show one or more RUNs on one HTML page that works offline, to read, send or print.
 
-    What was run, the paper's claims, a table of the layers, charts that can be zoomed, figures to download, the
-    method, and what to beware of. Large runs are shown in part, and the page says so. A list of runs (runs.toml), with
-    their labels, arms and seeds, may stand in place of a RUN.
+    The page has the settings, the paper's claims, a table of the layers, charts that can be zoomed, figures to
+    download, the method, and its limits. Large runs are shown in part, and the page says so. A RUN may also be a list
+    of runs (runs.toml) with labels, arms and seeds.
     """
     from recu_analysis.report import write_report
     from recu_analysis.store.labels import labels_of
@@ -44,6 +44,6 @@ def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], output: Path) ->
     labels = labels_of([*shown, *others])
     split = len(shown)
     baselines = dict(zip(labels[split:], others, strict=True))
-    make_folder_of(output)  # what is wrong with the place is said before the work
+    make_folder_of(output)  # an unusable path is an error before the work
     page = write_report(dict(zip(labels[:split], shown, strict=True)), output, baseline=baselines or None)
     options.note(f"wrote {page}, {size(page.stat().st_size)}")

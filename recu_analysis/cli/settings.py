@@ -1,4 +1,4 @@
-"""Options of a command that are settings of a training, as the fields of its configuration declare them."""
+"""Options for the settings of a training, made from the fields of its configuration."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class NumberOrNone(click.ParamType[float | None]):
     name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
-        """The number; None for none."""
+        """The number; None for the word none."""
         return None if value in (None, "none") else float(click.FLOAT.convert(value, param, ctx))
 
 
@@ -34,7 +34,7 @@ def all_settings(function: Function) -> Function:
 
 
 def setting(name: str, **otherwise: Any) -> Callable[[Function], Function]:
-    """The option of one setting; `otherwise` is what this command says differently, as click calls it."""
+    """The option of one setting; `otherwise` replaces keywords of `click.option`."""
     declared = settings_of(TrainingConfig)[name]
     flag = f"--{declared.flag or name.replace('_', '-')}"
     if declared.default is True:
@@ -49,7 +49,7 @@ def setting(name: str, **otherwise: Any) -> Callable[[Function], Function]:
 
 
 def _typed(declared: Setting) -> dict[str, Any]:
-    """What click is told of the values of a setting."""
+    """The keywords of `click.option` for the values of a setting."""
     if declared.choices:
         return {"type": click.Choice(declared.choices), "multiple": declared.kind == tuple[str, ...]}
     if declared.kind is bool:

@@ -1,4 +1,4 @@
-"""Where a command's table goes, how it is written and with which columns: --output, --format and --columns."""
+"""File, format and columns of a command's table: --output, --format and --columns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recu_analysis.analysis.rendering import FORMATS
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-#: The format that the ending of a file stands for.
+#: The format for each ending of a file.
 ENDINGS: Final = {
     ".txt": "table",
     ".csv": "csv",
@@ -27,7 +27,7 @@ ENDINGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the user asked for.
+    """The user's choice of file, format and columns.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Target:
     path : Path or None
         A file; None for standard output.
     columns : tuple of str
-        Names of columns as CSV has them; empty for those that the command shows.
+        Names of columns, as in CSV; empty for the columns that the command shows.
     """
 
     table_format: str = "table"
@@ -45,7 +45,7 @@ class Target:
 
 
 def table_target(function: Function) -> Function:
-    """Give a command --format, --output and --columns, which it gets as one `Target` called target."""
+    """Give a command --format, --output and --columns; it receives them as one `Target` named target."""
 
     @functools.wraps(function)
     def aimed(
@@ -60,7 +60,7 @@ def table_target(function: Function) -> Function:
             type=NamesType(),
             default=(),
             metavar="NAMES",
-            help="Only these columns, in this order, separated by commas; named as --format csv names them.",
+            help="Only these columns, in this order, separated by commas; the names are those of --format csv.",
         ),
         click.option(
             "--output",
@@ -73,7 +73,7 @@ def table_target(function: Function) -> Function:
             "--format",
             "table_format",
             type=click.Choice(FORMATS),
-            help="How the table is written, where the ending of FILE does not say it; table by default.",
+            help="Format of the table, if FILE has no ending for it; table by default.",
         ),
     ):
         aimed = option(aimed)
@@ -81,17 +81,17 @@ def table_target(function: Function) -> Function:
 
 
 def _format(asked: str | None, path: Path | None) -> str:
-    """The format that was named, or that of the file's ending; wrong usage where these differ or neither is known."""
+    """The format of --format or of the file's ending; wrong usage if these differ or neither is known."""
     if path is None:
         return asked or "table"
     ending = ENDINGS.get(path.suffix.lower())
     if asked is None and ending is None:
         raise click.UsageError(
-            f"the name {path} does not say the format; end it in {', '.join(ENDINGS)}, or give --format"
+            f"the name {path} does not end in a known format; use {', '.join(ENDINGS)}, or give --format"
         )
     if asked and ending and asked != ending:
         raise click.UsageError(
-            f"--format {asked} contradicts the ending of {path}, which stands for {ending}; change one of them"
+            f"--format {asked} contradicts the ending of {path}, which means {ending}; change one of them"
         )
     return asked or ending or "table"
 
@@ -107,5 +107,5 @@ class NamesType(click.ParamType[Any]):
             return value
         names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
         if not names:
-            self.fail("names of columns are written layer,weights", param, ctx)
+            self.fail("give names of columns separated by commas, such as layer,weights", param, ctx)
         return names

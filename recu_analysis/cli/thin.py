@@ -1,4 +1,4 @@
-"""recu-analyze thin: a smaller copy of a run, windows merged into fewer."""
+"""recu-analyze thin: a smaller copy of a run, with windows merged."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ class NumbersType(click.ParamType[Any]):
     name = "N,N,..."
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """The numbers that the user wrote; wrong usage if they are none."""
+        """The numbers that the user wrote; wrong usage if the text is not a list of numbers."""
         if isinstance(value, tuple):
             return value
         parts = [part.strip() for part in value.split(",")]
         if not all(part.isascii() and part.isdecimal() and len(part) <= 15 for part in parts):
-            self.fail(f"windows are written 0,1,5,20, not {value!r:.60}", param, ctx)
+            self.fail(f"give numbers of windows separated by commas, such as 0,1,5,20, not {value!r:.60}", param, ctx)
         return tuple(map(int, parts))
 
 
 @click.command("thin", epilog="Example: recu-analyze thin runs/demo/recu --windows 0,1,5 -o runs/small")
 @options.run_argument
-@click.option("--windows", type=NumbersType(), required=True, help="The windows that stay, 0 and the last among them.")
+@click.option("--windows", type=NumbersType(), required=True, help="The windows to keep, including 0 and the last.")
 @options.layer_option
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="The new run directory.")
 @options.common
 def command(run: Path, windows: tuple[int, ...], layers: tuple[str, ...], output: Path) -> None:
-    """Write a smaller copy of RUN: each window that stays, merged with those left out before it.
+    """Write a smaller copy of RUN, in which each kept window is merged with the dropped windows before it.
 
-    Sums, flips, and first and last flips are kept, and so are the weights at the end of each window that stays.
-    Checkpoints and superseded windows are not copied; RUN itself is left as it is.
+    Sums, flips, and first and last flips stay, and so do the weights at the end of each kept window. Checkpoints and
+    superseded windows are not copied. RUN itself does not change.
     """
     from recu_analysis.store.run import open_run
     from recu_analysis.store.thin import thin
@@ -54,7 +54,7 @@ def command(run: Path, windows: tuple[int, ...], layers: tuple[str, ...], output
 
 @contextlib.contextmanager
 def _bar(count: int) -> Iterator[Callable[[int], None]]:
-    """The window that is being merged, on standard error and on a terminal only."""
+    """A progress bar of merged windows, on standard error and only on a terminal."""
     from rich.console import Console
     from rich.progress import Progress
 

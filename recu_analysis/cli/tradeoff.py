@@ -1,4 +1,4 @@
-"""recu-analyze tradeoff: quantisation error and entropy over tau, in closed form and as a run's layers measure."""
+"""recu-analyze tradeoff: quantisation error and entropy over tau, in closed form and measured on a run's layers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from recu_analysis.cli.target import Target
     from recu_analysis.store.run import Run
 
-#: Levels at which a run's layers are measured; the closed forms cost nothing, these do.
+#: Default number of levels for a run, where each level takes time, and for the closed forms.
 MEASURED_POINTS = 8
 POINTS = 15
 
@@ -39,13 +39,13 @@ POINTS = 15
 @click.option(
     "--points",
     type=int,
-    help=f"Levels, both ends among them; by default {POINTS}, and {MEASURED_POINTS} of a run.",
+    help=f"Number of levels, with both ends; by default {POINTS}, and {MEASURED_POINTS} for --run.",
 )
-@click.option("--epochs", type=int, help="Take the levels of the schedule (Eq. 24) over so many epochs instead.")
+@click.option("--epochs", type=int, help="Use the levels of the schedule (Eq. 24) over this number of epochs instead.")
 @click.option(
     "--run",
     type=click.Path(path_type=Path),
-    help="Show what this run's layers measure, at the end of its last window.",
+    help="Also measure this run's layers, at the end of its last window.",
 )
 @options.layer_option
 @click.option(
@@ -68,13 +68,13 @@ def command(
 ) -> None:
     """Print quantile, alpha, three quantisation errors and entropy of Laplace weights after ReCU, over tau.
 
-    Exact: against the clamped weights. Printed: the paper's Eq. 14 as it stands, with its sign error; its
-    minimum at 0.82 is that error. Latent: against the weights before the clamp. Entropy: Eq. 17, in nats.
+    Exact: the error against the clamped weights. Printed: the paper's Eq. 14 as printed; its minimum at 0.82 comes from
+    a sign error. Latent: the error against the weights before the clamp. Entropy: Eq. 17, in nats.
     """
     if points is not None and epochs is not None:
-        raise click.UsageError("--points and --epochs exclude each other: the levels are those of one of them")
+        raise click.UsageError("--points and --epochs exclude each other; give one of them")
     if layers and run is None:
-        raise click.UsageError("--layer chooses among the layers of a run; name it by --run")
+        raise click.UsageError("--layer chooses layers of a run; give the run with --run")
     from recu_analysis.analysis.tradeoff import tradeoff
 
     table = tradeoff(tau, scales, POINTS if points is None else points, epochs=epochs)
@@ -91,7 +91,7 @@ def command(
 
 
 def _joined(closed: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
-    """One table: the closed forms, then the measured rows, told apart by the column layer."""
+    """One table: the closed forms, whose column layer is empty, then the measured rows."""
     import pandas as pd
 
     return pd.concat([closed.assign(layer=""), measured], ignore_index=True)[
@@ -107,13 +107,13 @@ def _draw(
     run: Run | None,
     measured: pd.DataFrame | None,
 ) -> None:
-    """Draw the three panels into a file, and say where."""
+    """Draw the three panels into a file, with a note."""
     from recu_analysis.errors import InputError
     from recu_analysis.figures.drawing import provenance, save_figure
     from recu_analysis.figures.tradeoff import TRADEOFF_CAPTION, Tradeoff, curves, draw
 
     if not path.suffix:
-        raise InputError(f"{path} does not say in which format to draw; end it in .pdf, .png or .svg")
+        raise InputError(f"the name {path} has no ending for the format; end it in .pdf, .png or .svg")
     if tau[0] == tau[1]:
         raise InputError(f"a figure over tau needs two ends, not {tau[0]:g} twice; give --tau LO HI with LO below HI")
     runs = {run.path.name: run} if run is not None else {}
@@ -124,7 +124,7 @@ def _draw(
     if marked is not None:
         caption += " Diamonds: epochs of the schedule (Eq. 24)."
     if measured is not None:
-        caption += " Circles: the same, measured on a run's layers, clamped at the quantile of their own scale."
+        caption += " Circles: measured on a run's layers, clamped at the quantile of their own scale."
     files = save_figure(
         lambda: draw(Tradeoff(curves(tau, scales), marked, measured)),
         path.stem,
@@ -137,7 +137,7 @@ def _draw(
 
 
 def _some_epochs(closed: pd.DataFrame) -> pd.DataFrame:
-    """The closed forms at some epochs of a schedule, the first and the last among them, where there are many."""
+    """The closed forms at no more than `POINTS` epochs of a schedule, with the first and the last."""
     if "epoch" not in closed:
         return closed
     last = int(closed["epoch"].max())
@@ -145,7 +145,7 @@ def _some_epochs(closed: pd.DataFrame) -> pd.DataFrame:
 
 
 def _view(closed: pd.DataFrame, run: Run | None, measured: pd.DataFrame | None) -> View:
-    """The closed forms; below them, where a run is named, what its layers measure."""
+    """The closed forms; with a run, the measurements of its layers below them."""
     caption = "Quantisation error and entropy of Laplace weights over tau."
     forms = [column for column in _CLOSED if column.name in closed]
     some = _some_epochs(closed)
@@ -164,7 +164,7 @@ def _view(closed: pd.DataFrame, run: Run | None, measured: pd.DataFrame | None) 
         _joined(closed, measured),
         printed,
         _joined(some, measured),
-        caption=f"{caption.removesuffix('.')}, and as {run.path.name} measures them.",
+        caption=f"{caption.removesuffix('.')}, and measured on {run.path.name}.",
         runs=[run.path.name],
         below=[*left_out, note],
         explained=(*forms, *_MEASURED),
@@ -172,7 +172,7 @@ def _view(closed: pd.DataFrame, run: Run | None, measured: pd.DataFrame | None) 
     )
 
 
-#: The closed forms; `epoch` where the levels are those of a schedule.
+#: Columns of the closed forms; `epoch` is there for levels of a schedule.
 _CLOSED = (
     Column("epoch", width=5),
     Column("tau", width=6),
@@ -184,11 +184,11 @@ _CLOSED = (
     Column("qe_latent", "latent", 8, group="QE"),
     Column("entropy", width=7),
 )
-#: What a run's layers measure, beside the closed form for Laplace weights with the same mean absolute value.
+#: Columns of a run's layers, beside the closed form for Laplace weights with the same mean absolute value.
 _MEASURED = (
     Column("layer"),
     Column("tau", width=6),
-    Column("b", "b_hat", 6, meaning="The scale of the layer's weights, mean |w~|."),
+    Column("b", "b_hat", 6, meaning="Scale of the layer's weights, mean |w~|."),
     Column("alpha_measured", "meas.", 7, group="alpha"),
     Column("alpha", "Laplace", 7, group="alpha"),
     Column("qe_measured", "meas.", 7, group="QE"),

@@ -1,4 +1,4 @@
-"""recu-analyze train: a binary network on real data, recorded."""
+"""recu-analyze train: train a binary network on real data and record it."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
 @click.command("train", epilog="Example: recu-analyze train --dataset digits --no-recu --run-dir runs/baseline")
 @all_settings
 @click.option("--run-dir", type=click.Path(path_type=Path), required=True, help="New folder for the recording.")
-@click.option("--resume", is_flag=True, help="Go on with the training in --run-dir.")
+@click.option("--resume", is_flag=True, help="Continue the training in --run-dir.")
 @click.option("--overwrite", is_flag=True, help="Delete the run in --run-dir first.")
 @options.common
 def command(run_dir: Path, resume: bool, overwrite: bool, **settings: Any) -> None:
     """Train a binary network and record every update of its latent weights.
 
-    Ctrl-C stops after the current batch; --resume then goes on after the last finished epoch, with bitwise the
-    weights of a training that was never stopped.
+    Ctrl-C stops after the current batch. --resume then continues after the last finished epoch, with weights that are
+    bit-identical to those of a training without a stop.
 
     Several processes: torchrun --nproc-per-node 2 -m recu_analysis train ...; they share every batch, and the first
-    one records.
+    process records.
     """
     if resume and overwrite:
-        raise click.UsageError("--resume and --overwrite exclude each other")
+        raise click.UsageError("--resume and --overwrite exclude each other; give one of them")
     _check_clamp(settings)
     config = TrainingConfig.with_usual(**settings)
     result = run_training(config, run_dir, resume=resume, overwrite=overwrite)
     if result.stopped:
         if result.first:
-            options.fail(f"stopped by Ctrl-C after {result.epochs} of {config.epochs} epochs; go on with --resume")
+            options.fail(f"stopped by Ctrl-C after {result.epochs} of {config.epochs} epochs; continue with --resume")
         sys.exit(options.INTERRUPTED)
     if result.first:
         options.note(_ending(run_dir, result.epochs))
@@ -53,7 +53,7 @@ def command(run_dir: Path, resume: bool, overwrite: bool, **settings: Any) -> No
 
 
 def _ending(run_dir: Path, epochs: int) -> str:
-    """Where the training is recorded, and its last accuracies."""
+    """The sentence at the end of a training: the run directory and the last accuracies."""
     from recu_analysis.analysis.logged import last_logged
     from recu_analysis.store.run import open_run
 
@@ -66,23 +66,23 @@ def _ending(run_dir: Path, epochs: int) -> str:
 
 
 def _check_clamp(settings: dict[str, Any]) -> None:
-    """UsageError if a clamp that is not there is told something."""
+    """UsageError if an option of the clamp is given without the clamp."""
     if settings["recu"] and settings["binarizer"] == "recu":
         return
     for name in ("mask", "quantile", "tau"):
         if settings[name] != settings_of(TrainingConfig)[name].default:
-            without = "--no-recu leaves out" if not settings["recu"] else f"{settings['binarizer']} has not"
-            raise click.UsageError(f"--{name} is an option of the clamp, which {without}; give one of them")
+            without = "--no-recu" if not settings["recu"] else f"--binarizer {settings['binarizer']}"
+            raise click.UsageError(f"--{name} is an option of the clamp, which {without} excludes; remove one of them")
 
 
 def run_training(
     config: TrainingConfig, run_dir: Path, *, resume: bool = False, overwrite: bool = False, title: str = "training"
 ) -> Result:
-    """Train with a progress bar on a terminal, a line an epoch elsewhere, and stop cleanly on Ctrl-C."""
+    """Train with a progress bar on a terminal, elsewhere with a line per epoch, and stop cleanly on Ctrl-C."""
     from recu_analysis.training.loop import train
 
     def announce(estimate: int) -> None:
-        options.note(f"recording into {run_dir}: about {size(estimate)} in all")
+        options.note(f"recording into {run_dir}: about {size(estimate)} in total")
 
     with interruptible() as stopped, progress_bar(title, config.epochs) as show:
         return train(
@@ -98,7 +98,7 @@ def run_training(
 
 
 def _tell_epoch(epochs: int) -> Callable[[Mapping[str, Any]], None]:
-    """What says an epoch's loss and accuracies in a line, where no terminal shows the bar."""
+    """A callback that prints loss and accuracies of an epoch, unless a terminal shows the progress bar."""
 
     def tell(logged: Mapping[str, Any]) -> None:
         if not sys.stderr.isatty():
@@ -113,9 +113,9 @@ def _tell_epoch(epochs: int) -> Callable[[Mapping[str, Any]], None]:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Within this context the first Ctrl-C is only noted; the second one interrupts as usual.
+    """Within this context, the first Ctrl-C only sets the flag that is yielded; the second one interrupts as usual.
 
-    Under torchrun every one is only noted: it sends on the Ctrl-C that the terminal has sent to its processes already.
+    Under torchrun no Ctrl-C interrupts: torchrun repeats the Ctrl-C that the terminal already sent to its processes.
     """
     caught: list[int] = []
     launched = "TORCHELASTIC_RUN_ID" in os.environ
@@ -134,7 +134,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
 
 @contextlib.contextmanager
 def progress_bar(title: str, epochs: int) -> Iterator[Callable[[Progress], None]]:
-    """A bar with loss, accuracy, tau and the time left, on standard error and on a terminal only."""
+    """A bar with loss, accuracy, tau and the time left, on standard error and only on a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -149,7 +149,7 @@ def progress_bar(title: str, epochs: int) -> Iterator[Callable[[Progress], None]
     task = bar.add_task(title, total=None, state="")
 
     def show(at: Any) -> None:
-        bar.start()  # not earlier: notes that come before the first batch would run into the bar
+        bar.start()  # not earlier, since notes before the first batch would break the bar
         tau = "" if at.tau is None else f" tau {at.tau:.3f}"
         state = f"epoch {at.epoch + 1}/{epochs} loss {at.loss:.3f} acc {at.top1:.1f} %{tau}"
         bar.update(task, total=epochs * at.batches, completed=at.epoch * at.batches + at.batch, state=state)

@@ -1,4 +1,4 @@
-"""recu-analyze updates: how tail and core of every layer move, and whether the tail is stuck or only far."""
+"""recu-analyze updates: how tail and core of every layer move, and whether the tail is stuck or only far from zero."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def command(
 ) -> None:
     """Show how the tail and the core of every layer of RUN move, side by side, with 95 % intervals over channels.
 
-    The tail is that of when the windows begin. The last columns ask whether it is stuck or merely far from zero.
-    CSV and JSON have more columns, the magnitude of raw updates among them.
+    Tail and core are chosen at the start of the windows. Column O/E shows whether the tail is stuck or only far from
+    zero. CSV and JSON have more columns, such as the magnitude of raw updates.
     """
     from recu_analysis.analysis.distance import tails_query
     from recu_analysis.analysis.final_windows import choose, final_windows

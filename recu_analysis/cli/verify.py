@@ -1,4 +1,4 @@
-"""recu-analyze verify: read every file of a run directory, and say what is whole and what is not."""
+"""recu-analyze verify: read every file of a run directory and report damage."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from recu_analysis.cli.target import Target
 
-#: Of the text, a line for several windows.
+#: Columns of the text, which has one line for several windows.
 _COLUMNS = (
-    Column("segment", meaning="The number of the recording from a start or a resumption on."),
-    Column("windows", meaning="Their numbers, both ends among them."),
-    Column("updates", meaning="The numbers of their updates, both ends among them."),
-    Column("size", meaning="Of their files."),
-    Column("verdict", meaning="What is the matter with them; see recu-analyze verify --help."),
+    Column("segment", meaning="Number of the segment; each start or resumption of a recording begins one."),
+    Column("windows", meaning="Numbers of the windows, first to last."),
+    Column("updates", meaning="Numbers of the updates in the windows, first to last."),
+    Column("size", meaning="Size of the files of the windows."),
+    Column("verdict", meaning="State of the windows; recu-analyze verify --help explains the words."),
 )
 
 
@@ -34,10 +34,11 @@ _COLUMNS = (
 @table_target
 @options.common
 def command(run: Path, target: Target) -> None:
-    """Read every file of RUN and compare every checksum; exit with 1 if anything is torn, damaged or missing.
+    """Read every file of RUN and compare every checksum; the exit code is 1 if anything is torn, damaged or missing.
 
-    Partial: whole, but the recording stopped before the window's mark. Superseded: whole, but hidden by a later
-    resumption. Unfinished: being written now, or left by a process that died; it was never part of the run.
+    Partial: whole, but the recording stopped before the window's mark. Superseded: whole, but replaced by a later
+    resumption. Unfinished: being written now, or left by a process that died; it was never part of the run. Torn:
+    shorter or longer than it was written.
     """
     from recu_analysis.store.verify import DAMAGE, verify
 
@@ -58,7 +59,7 @@ def command(run: Path, target: Target) -> None:
 
 
 def _lines(table: pd.DataFrame, width: int | None) -> list[str]:
-    """A line for every group of consecutive windows of one verdict, and other files that are not whole."""
+    """One line per group of consecutive windows with one verdict, and other files that are not whole."""
     import pandas as pd
 
     windows = table[table["window"].notna()]
@@ -72,7 +73,7 @@ def _lines(table: pd.DataFrame, width: int | None) -> list[str]:
 
 
 def _sums(table: pd.DataFrame) -> str:
-    """How many files there are of each verdict."""
+    """The number of files with each verdict."""
     from recu_analysis.store.verify import VERDICTS
 
     counts = {verdict: int((table["verdict"] == verdict).sum()) for verdict in VERDICTS}
@@ -81,7 +82,7 @@ def _sums(table: pd.DataFrame) -> str:
 
 
 def _rows(windows: pd.DataFrame) -> list[list[str]]:
-    """Consecutive windows of one segment and verdict in one row."""
+    """One row per group of consecutive windows with one segment and verdict."""
     groups: list[list[dict[Any, Any]]] = []
     for row in windows.to_dict(orient="records"):
         same = groups and all(groups[-1][-1][key] == row[key] for key in ("segment", "verdict"))

@@ -1,4 +1,4 @@
-"""recu-analyze watch: a live view of a run that is being written, which only reads."""
+"""recu-analyze watch: a live view of a run that is being written; it only reads."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
 
     from recu_analysis.cli.watched import Watched
 
-#: After a look comes a pause of at least so many times what one window took, so that the training keeps its processor.
+#: Least pause after a look, as a multiple of the reading time of one window, so that the training keeps its CPU.
 REST = 9.0
-#: How often, in seconds, the size of the terminal is asked for.
+#: Seconds between checks of the terminal's size.
 GLANCE = 0.25
 
 
 @click.command("watch", epilog="Example: recu-analyze watch runs/mine --layer 'layer3.*'")
 @options.run_argument
-@click.option("--once", is_flag=True, help="Print the view once and end.")
+@click.option("--once", is_flag=True, help="Print the view once and exit.")
 @click.option(
     "--every",
     type=click.FloatRange(min=0.1),
     default=2.0,
     show_default=True,
     metavar="SECONDS",
-    help="How often to look for new windows; less often where reading takes long.",
+    help="Time between looks for new windows; longer if reading takes long.",
 )
 @options.layer_option
 @options.common
 def command(run: Path, once: bool, every: float, layers: tuple[str, ...]) -> None:
-    """Watch RUN while it is written: where it is, how fast it goes, and how its layers move, window by window.
+    """Watch RUN while it is written: its position, its speed, and how its layers move, window by window.
 
-    It only reads, so it cannot disturb the training. It waits for a run that is not there yet, and for one that
-    stopped; Ctrl-C ends it.
+    The command only reads, so it cannot disturb the training. It waits for a run that does not exist yet, and for a run
+    that stopped. Ctrl-C ends it.
     """
     from recu_analysis.cli.watched import Watched
 
@@ -55,7 +55,7 @@ def command(run: Path, once: bool, every: float, layers: tuple[str, ...]) -> Non
 
 
 def _print_once(watched: Watched) -> None:
-    """All of the view on standard output, and its warnings on standard error."""
+    """Print the whole view on standard output, and its warnings on standard error."""
     from recu_analysis.cli import watch_view
 
     watched.look()
@@ -74,14 +74,14 @@ def _print_once(watched: Watched) -> None:
 
 
 def _live(watched: Watched, every: float) -> None:
-    """The view on the terminal until Ctrl-C; its last state stays there."""
+    """Show the view on the terminal until Ctrl-C; its last state stays there."""
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
     console = Console(no_color=True if options.color() is False else None)
     if not console.is_terminal or console.is_dumb_terminal:
-        raise InputError("watch needs a terminal to draw on, which standard output is not; add --once to print it once")
+        raise InputError("watch needs a terminal, and standard output is none; add --once to print the view once")
     from recu_analysis.cli.watch_view import screen
 
     lines: list[str] = []
@@ -101,7 +101,7 @@ def _live(watched: Watched, every: float) -> None:
 
 
 def look(watched: Watched, width: Callable[[], int], draw: Callable[[], None]) -> int:
-    """Look at a run once, and read what is new; the view is drawn after each of the windows, whose number is given."""
+    """Look at a run once and read its new windows, with a drawing after each; return how many were read."""
     from recu_analysis.cli.watch_view import bars_in
 
     watched.look()
@@ -114,7 +114,7 @@ def look(watched: Watched, width: Callable[[], int], draw: Callable[[], None]) -
 
 
 def rest(seconds: float, console: Console, draw: Callable[[], None]) -> None:
-    """Wait, and draw anew where the terminal changes its size meanwhile."""
+    """Wait, and draw again whenever the terminal changes its size."""
     size, end = console.size, time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, GLANCE))

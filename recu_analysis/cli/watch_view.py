@@ -1,4 +1,4 @@
-"""What is seen of a run that is watched, as lines of text: where it is, a line a layer with bars, warnings."""
+"""The view of a watched run as lines of text: its position, one line with bars per layer, and warnings."""
 
 from __future__ import annotations
 
@@ -25,40 +25,40 @@ if TYPE_CHECKING:
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
 
-#: The columns of a layer, by the names of the vocabulary, and how they are headed.
+#: The columns of a layer, by their names in the vocabulary, with their headings.
 COLUMNS = {
     "mobility": "mobility",
     "flip_ratio": "flips",
     "silent_fraction_tail": "silent tail",
     "silent_fraction_core": "silent core",
 }
-#: Heights of a bar; the mark of a window that is not known, or not read yet.
+#: Heights of a bar; the mark of a window whose value is unknown or not read yet.
 BARS, UNKNOWN = "▁▂▃▄▅▆▇█", "·"
-#: Characters of the number behind bars, and between two columns.
+#: Characters of the number after the bars, and between two columns.
 NUMBER, BETWEEN = 4, 2
-#: Columns that a name gets at least, and from which bars take no more; bars, least and most.
+#: Least width of a name, and its width before bars take more room; least and most bars.
 LEAST_NAME, NAME, LEAST_BARS, MOST_BARS = 8, 16, 4, 40
-#: Warnings that a screen has room for, and lines of each; lines of metrics.
+#: Warnings on a screen, and lines of each; lines of metrics.
 WARNINGS, WARNING_LINES, METRIC_LINES = 2, 3, 2
-#: So many layers have room before the legend.
+#: This many layers have priority over the legend.
 LAYERS = 6
-#: A window is late, and its age told, after so many times what one takes.
+#: A window is late, and its age is shown, after this multiple of the usual time of a window.
 LATE = 2.0
 
 
 def bars_in(width: int) -> int:
-    """How many windows a line shows in so many columns of the terminal."""
+    """How many windows a line shows at a width of the terminal."""
     column = (width - NAME) // len(COLUMNS) - BETWEEN - 1 - NUMBER
     return min(max(column, LEAST_BARS), MOST_BARS)
 
 
 def room_for_names(width: int) -> int:
-    """Columns of the terminal that the bars leave for the names of the layers."""
+    """The terminal columns that the bars leave for the names of the layers."""
     return max(width - len(COLUMNS) * (BETWEEN + bars_in(width) + 1 + NUMBER), LEAST_NAME)
 
 
 def bars(values: Sequence[float], top: float, length: int) -> str:
-    """Values as a row of bars from 0 to `top`, the last to the right."""
+    """Values as a row of bars from 0 to `top`, set right."""
     return "".join(_bar(value, top) for value in values).rjust(length)
 
 
@@ -69,7 +69,7 @@ def _bar(value: float, top: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in its two largest units."""
+    """A time in at most two units."""
     if seconds < 60:
         return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -81,7 +81,7 @@ def duration(seconds: float) -> str:
 
 
 def whole(watched: Watched, width: int, names: int | None) -> list[str]:
-    """All lines about a run: for paper and pipes; warnings are left to the caller.
+    """All lines of the view, for files and pipes; the caller prints warnings.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def whole(watched: Watched, width: int, names: int | None) -> list[str]:
     width : int
         Columns of the terminal.
     names : int or None
-        Columns of the layers' names; None lets them be as long as they are.
+        Terminal columns for names of layers; None does not shorten them.
     """
     count = bars_in(width)
     legend = [line for text in _legend(watched, count, names) for line in wrap(text, width)]
@@ -97,7 +97,7 @@ def whole(watched: Watched, width: int, names: int | None) -> list[str]:
 
 
 def screen(watched: Watched, width: int, height: int, every: float) -> list[str]:
-    """As many lines as fit a terminal, warnings among them; layers for which there is no room are counted."""
+    """Lines that fit a terminal, with warnings; layers that do not fit are counted."""
     stay = f" (looks every {every:g} s; Ctrl-C ends)"
     named = shorten(printable(str(watched.path)), max(width - len(stay), 1))
     title = click.style(named, bold=True) + stay
@@ -111,29 +111,32 @@ def screen(watched: Watched, width: int, height: int, every: float) -> list[str]
     room = max(free - len(legend), 2)
     if len(layers) > room:
         hidden = len(layers) - room + 1
-        layers = [*layers[: room - 1], f"and {hidden} more layers: a higher terminal shows them, --layer chooses"]
+        layers = [
+            *layers[: room - 1],
+            f"and {hidden} more layers: use a taller terminal or --layer",
+        ]
     return [*above, head, *layers, "", *legend][:height]
 
 
 def _cut(lines: list[str], most: int, width: int) -> list[str]:
-    """The first lines, with dots where that is not all of them."""
+    """The first lines, with dots if there are more."""
     if len(lines) <= most:
         return lines
     return [*lines[: most - 1], f"{lines[most - 1][: width - 4]} ..."]
 
 
 def _facts(watched: Watched, width: int, most: int | None = None) -> list[str]:
-    """Where the run is and how fast it goes, and its last metrics in at most so many lines."""
+    """Position and speed of the run, and its last metrics in at most `most` lines."""
     run = _run(watched)
     metrics = _flow(_metrics(run), width, "  ")
     if most is not None:
         metrics = _cut(metrics, most, width)
-    gone = wrap(f"gone: {printable(str(watched.absent))}; waiting for it", width) if watched.absent else []
+    gone = wrap(f"run not readable: {printable(str(watched.absent))}; waiting for it", width) if watched.absent else []
     return [*gone, *_flow(_position(watched, run), width, " | "), *metrics]
 
 
 def _position(watched: Watched, run: Run) -> list[str]:
-    """Where the run is and how fast it goes, in short texts."""
+    """Position and speed of the run, in short texts."""
     epoch, planned = watched.epochs
     done = int(epoch) + 1 if math.isfinite(epoch) else 0
     state = "being recorded" if watched.recording else "no recording process seen"
@@ -162,7 +165,7 @@ def _article(step: str) -> str:
 
 
 def _metrics(run: Run) -> list[str]:
-    """The last value that was logged under each name."""
+    """The last logged value of each metric."""
     try:
         metrics = run.metrics
     except RecuError:  # among the problems of the run
@@ -176,7 +179,7 @@ def _value(value: Any) -> str:
 
 
 def _flow(parts: Iterable[str], width: int, between: str) -> list[str]:
-    """Short texts beside each other, as many in a line as there is room for."""
+    """Short texts in lines, as many in each line as fit."""
     lines: list[str] = []
     for part in parts:
         if lines and len(lines[-1]) + len(between) + len(part) <= width:
@@ -187,7 +190,7 @@ def _flow(parts: Iterable[str], width: int, between: str) -> list[str]:
 
 
 def _layers(watched: Watched, count: int, room: int | None) -> list[str]:
-    """The heading, and a line a layer."""
+    """The heading, and one line per layer."""
     run, names = _run(watched), watched.layers
     table = watched.newest.table(run, count)
     numbers = [window.number for window in watched.newest.shown(run, count)]
@@ -216,38 +219,38 @@ def _line(rows: pd.DataFrame, count: int) -> str:
 
 
 def _prefix_and_names(names: Sequence[str], room: int | None) -> tuple[str, list[str]]:
-    """What is cut from all names, and what is left; nothing is cut where there is no end of room."""
+    """The beginning cut from all names, and the short names; None for room cuts nothing."""
     told = [printable(name) for name in names]
     return ("", told) if room is None else distinct(told, room)
 
 
 def _legend(watched: Watched, count: int, room: int | None) -> list[str]:
-    """Which windows the bars are, what the columns mean, and whether silent may mean dead; a text each."""
+    """Texts on the windows of the bars, on the columns, and on whether silent may mean dead."""
     run = _run(watched)
     windows = watched.newest.shown(run, count)
     if not windows:
         return ["There is nothing to show before the first window with updates is written."]
     prefix = _prefix_and_names(watched.layers, room)[0]
     return [
-        f"Bars: {_span(run, windows)}; numbers: the newest.",
+        f"Bars: {_span(run, windows)}; numbers: the newest window.",
         "mobility: mean |change of z|, 10^-3 std per update; bars: 0 to the row's max.",
         "flips: per 1000 weights and update; bars: 0 to the row's max.",
         "silent: % without a flip in the window, of the tail (the 30 % with the largest |z| at its start) and of the "
         "core (the others); bars: 0 to 100 %.",
         *_cautions(watched.newest.table(run, count), windows),
-        *([f"All layer names begin with {prefix}, which is left out."] if prefix else []),
+        *([f"All layer names begin with {prefix}, which is not shown."] if prefix else []),
     ]
 
 
 def _span(run: Run, windows: Sequence[Window]) -> str:
-    """The windows that are shown, of how many, and their epochs."""
+    """The windows that are shown, the number of all windows, and the epochs."""
     of = sum(window.updates > 0 for window in run.windows)
     which = numbers_text([window.number for window in windows])
     return f"window{'s' if windows[1:] else ''} {which} ({len(windows)} of {of}{_epochs(run, windows)})"
 
 
 def _epochs(run: Run, windows: Sequence[Window]) -> str:
-    """The epochs that were logged within windows; nothing where none was."""
+    """The epochs that were logged within windows; empty if none was."""
     try:
         marks = logged(run, "update", "epoch")
     except RecuError:  # among the problems of the run
@@ -260,29 +263,29 @@ def _epochs(run: Run, windows: Sequence[Window]) -> str:
 
 
 def _cautions(table: pd.DataFrame, windows: Sequence[Window]) -> list[str]:
-    """Whether the newest window is too short to tell dead weights from slow ones, and whether all updates were seen."""
+    """Cautions: the newest window is too short to tell dead weights from slow ones; not all updates were seen."""
     newest = table[table["window"] == windows[-1].number]["autocorrelation"]
     short = int((newest > LONG_ENOUGH).sum())
     found = []
     if short:
         found.append(
-            f"Too short to tell dead weights from slow ones: the newest window in {short} of {len(newest)} layers "
+            f"In {short} of {len(newest)} layers, the newest window is too short to tell dead weights from slow ones "
             f"(autocorrelation above {LONG_ENOUGH})."
         )
     if not all(window.exact for window in windows):
-        found.append("Sampled from checkpoints: movement is net, and flips between them are unseen.")
+        found.append("Sampled from checkpoints: movement is net, and flips between two checkpoints were not seen.")
     return found
 
 
 def _warnings(watched: Watched, count: int, width: int) -> list[str]:
-    """The first warnings, in a few lines each, and how many more there are."""
+    """The first warnings, in a few lines each, and the number of the others."""
     warnings, lines = watched.warnings(count), []
     for text in warnings[:WARNINGS]:
         within = text.replace(f"{_run(watched).path}/", "")
         wrapped = wrap(f"Warning: {printable(within)}", width, break_on_hyphens=False)
         lines += [click.style(line, fg="yellow") for line in _cut(wrapped, WARNING_LINES, width)]
     if len(warnings) > WARNINGS:
-        lines.append(f"and {len(warnings) - WARNINGS} more warnings, which --once prints in full")
+        lines.append(f"and {len(warnings) - WARNINGS} more warnings; --once prints all of them in full")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""A folder that is looked at again and again, whatever becomes of the run in it: only files are read, no lock taken."""
+"""A folder that is watched while its run is written, replaced or removed; no lock is taken."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 
 
 class Watched:
-    """A run, or the place where one will be.
+    """A run, or the folder where a run will be.
 
     Parameters
     ----------
     path : Path
     layers : sequence of str
-        Patterns of layer names; all layers without any.
+        Patterns of layer names; all layers without patterns.
 
     Attributes
     ----------
     run : Run or None
-        As it was seen last; None before there was one.
+        The run at the last look that found one; None before that.
     absent : RecuError, OSError or None
-        Why there is no run to be read now.
+        Why no run can be read now.
     newest : NewestWindows
-        Of this run, or of the one before it in the same folder.
+        The newest windows of `run`.
     """
 
     def __init__(self, path: Path, layers: Sequence[str] = ()) -> None:
@@ -53,7 +53,7 @@ class Watched:
         self._stamp: tuple[Any, ...] | None = None
 
     def look(self) -> bool:
-        """Open the run if anything was written since the last look; whether that is so."""
+        """Open the run if anything was written since the last look; return whether it was."""
         stamp = tuple(_stamp(absolute(self.path)))
         if stamp == self._stamp:
             return False
@@ -71,7 +71,7 @@ class Watched:
         return True
 
     def read_next(self, count: int) -> bool:
-        """Read the newest window that was not read, of so many; whether there was one.
+        """Read the newest unread window among the newest `count`; return whether one was read.
 
         Raises
         ------
@@ -83,7 +83,7 @@ class Watched:
             return False
         kept = self.newest.read(self.run, unread[0])
         if not kept:
-            self._stamp = None  # it went away while it was read: the next look says so
+            self._stamp = None  # the run was removed meanwhile: the next look reports it
         return kept
 
     @property
@@ -93,7 +93,7 @@ class Watched:
 
     @property
     def recording(self) -> bool:
-        """Whether a process writes the run now: its lock tells, or new windows where no lock was ever seen."""
+        """Whether a process writes the run now: by its lock, or by new windows if no lock was ever seen."""
         if self.run is None or self.absent is not None:
             return False
         locked = self.run.being_written
@@ -102,12 +102,12 @@ class Watched:
 
     @property
     def fresh(self) -> bool:
-        """Whether file times are those of the recording, since it went on while we looked; else files may be copies."""
+        """Whether the run was seen being recorded, so that file times are real; otherwise files may be copies."""
         return self.recording or self._grew or self._locked
 
     @property
     def epochs(self) -> tuple[float, int | None]:
-        """The last epoch that was logged, NaN without one; how many there will be, where our trainer made the run."""
+        """The last logged epoch, or NaN; the planned number of epochs, or None if another trainer made the run."""
         if self.run is None:
             return float("nan"), None
         try:
@@ -117,7 +117,7 @@ class Watched:
 
     @property
     def pace(self) -> Pace | None:
-        """How fast the run goes: by fresh file times, else as our trainer logged it; None where neither is."""
+        """The speed of the run: by fresh file times, else as our trainer logged it; None if neither is known."""
         if self.run is None:
             return None
         found = pace_of_files(self.run) if self.fresh else None
@@ -128,7 +128,7 @@ class Watched:
 
     @property
     def age(self) -> float | None:
-        """Seconds since the last window was written; None where file times do not tell."""
+        """Seconds since the last window was written; None if file times do not show it."""
         if self.run is None or not self.fresh or not len(self.run.windows):
             return None
         try:
@@ -137,10 +137,10 @@ class Watched:
             return None
 
     def warnings(self, count: int) -> list[str]:
-        """What the reader of so many windows must know, each sentence once."""
+        """Warnings about the newest `count` windows, each once."""
         if self.run is None:
             return []
-        gaps = [f"{gap}; what follows is not counted together with what came before" for gap in self.run.gaps]
+        gaps = [f"{gap}; windows before and after are not counted together" for gap in self.run.gaps]
         found = [*self.run.problems, *self.newest.problems, *notes(self.run), *gaps, *self._nonfinite(count)]
         return list(dict.fromkeys(found))
 
@@ -150,7 +150,7 @@ class Watched:
         return self.run is not None and bool(self.run.problems or self.newest.problems)
 
     def _nonfinite(self, count: int) -> Iterator[str]:
-        """The sentence about weights that are no numbers, where there are any in the newest of so many windows."""
+        """A sentence if weights are NaN or infinite in the newest of `count` windows."""
         assert self.run is not None  # noqa: S101 - asked by warnings
         table = self.newest.table(self.run, count)
         newest = table[table["window"] == table["window"].max()]
@@ -165,7 +165,7 @@ class Watched:
 
 
 def planned_epochs(run: Run) -> int | None:
-    """How many epochs a training of `recu_analysis.training` will have; None for a run of anything else."""
+    """The planned epochs of a training of `recu_analysis.training`; None for any other run."""
     from recu_analysis.training.config import TrainingConfig
 
     if not {"network", "dataset", "epochs"} <= run.configuration.keys():
@@ -177,7 +177,7 @@ def planned_epochs(run: Run) -> int | None:
 
 
 def _stamp(path: Path) -> Iterator[Any]:
-    """What changes with everything that is written into a run."""
+    """Values that change whenever something is written into a run."""
     history = path / names.HISTORY
     try:
         segments = [folder for _, folder in numbered(history, names.SEGMENT_NAME)]

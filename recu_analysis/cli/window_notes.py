@@ -1,4 +1,4 @@
-"""What a table says of the windows it was taken over: why these, and whether they are long enough."""
+"""Notes on the windows of a table: why they were chosen, and whether they are long enough."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
 
 def choice(final: FinalWindows | None) -> list[str]:
-    """Why these windows, where the user named none."""
+    """Why these windows were chosen, if the user named none."""
     if final is None:
         return []
     if math.isnan(final.autocorrelation):
-        return ["the last half of the run: no channel has weights that differ and are numbers"]
+        return ["the last half of the run: every channel is constant, NaN or infinite"]
     if final.long:
         return [f"the final windows: autocorrelation at most 1/2 ({final.autocorrelation:.2f}, all layers)"]
     return [f"the last half of the run: autocorrelation stays above 1/2 ({final.autocorrelation:.2f})"]
 
 
 def too_short(autocorrelations: Iterable[float]) -> list[str]:
-    """In how many layers the windows are too short to tell dead from slow; nothing where in none."""
+    """In how many layers the windows are too short to tell dead from slow; empty if in none."""
     from recu_analysis.analysis.final_windows import LONG_ENOUGH
 
     of = list(autocorrelations)
@@ -31,6 +31,6 @@ def too_short(autocorrelations: Iterable[float]) -> list[str]:
     if not long:
         return []
     return [
-        f"the autocorrelation (ac) is above {LONG_ENOUGH} in {long} of {len(of)} layers: there these windows are too "
+        f"the autocorrelation (ac) is above {LONG_ENOUGH} in {long} of {len(of)} layers: there the windows are too "
         "short to tell dead weights from slow ones"
     ]

@@ -152,7 +152,7 @@ def test_a_stopped_analysis_leaves_no_process(three, tmp_path, number):
     errors = started.communicate(timeout=30)[1].decode()
     assert wait_for(lambda: [worker for worker in workers if alive(worker)], lambda left: not left) == []
     if number == signal.SIGINT:
-        assert errors == "Error: stopped by Ctrl-C; every file that was written is whole\n"
+        assert errors == "Error: stopped by Ctrl-C; every written file is complete\n"
         assert started.returncode == 130
 
 

@@ -215,11 +215,11 @@ def test_a_column_is_explained_under_the_heading_that_is_shown():
         Column("not in the vocabulary"),
     )
     assert explanations(columns) == [
-        "ac (cosine): The cosine of z at the start and at the end of the windows, over a layer.",
-        "mobility tail (10^-3 std per update): Mean |change of z| in one update, over the weights of the tail.",
-        "% silent core: Of the weights of the core, those that did not flip in the window.",
+        "ac (cosine): Cosine between z at the start and z at the end of the windows.",
+        "mobility tail (10^-3 std per update): Mean |change of z| per update, over the weights of the tail.",
+        "% silent core: Of the weights of the core, those that did not flip.",
         "QE exact: An error.",
-        "95 %: The 95 % interval of the column before.",
+        "95 %: The 95 % interval of the column before it.",
     ]
 
 

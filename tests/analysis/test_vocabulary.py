@@ -46,7 +46,7 @@ def test_forms_of_a_statistic_follow_from_its_name():
         1e3,
         2,
     )
-    assert tail.meaning == "Mean |change of z| in one update, over the weights of the tail."
+    assert tail.meaning == "Mean |change of z| per update, over the weights of the tail."
     low = statistic("distance_ratio_tail_low")
     assert low.label == "sign changes, O/E, tail, lower end"
     assert low.digits == statistic("distance_ratio").digits

@@ -33,12 +33,12 @@ def test_every_view_fits_80_columns_and_has_every_format(two_arms, view):
     says(latex, r"\toprule", r"\caption{", r"\label{tab:compare-")
 
 
-def test_by_layer_says_what_is_less_what(two_arms):
+def test_by_layer_says_the_order_of_the_difference(two_arms):
     lines = run_cli("compare", *two_arms, "--by-layer").stdout.splitlines()
     says(lines[0], "stage.conv", "clamped", "free")
     assert lines[0].index("clamped") < lines[0].index("free")
     assert lines[1].split()[:4] == ["statistic", "value", "reference", "difference"]
-    assert "difference: value less reference, with its 95 % interval over channels" in lines
+    assert "difference: value minus reference, with its 95 % interval over channels" in lines
     says(run_cli("compare", two_arms[0], "--by-layer").stderr, "nothing to compare")
 
 
@@ -112,7 +112,7 @@ def test_runs_that_say_no_seed_are_no_seeds(tmp_path):
     ]
     says(done.stderr, "Warning: a, b, c", "no seed")
     assert "no seed" not in run_cli("compare", paths[0], "--seeds").stderr
-    assert "stage.conv: b less a" in run_cli("compare", *paths, "--by-layer").stdout
+    assert "stage.conv: b minus a" in run_cli("compare", *paths, "--by-layer").stdout
 
 
 def test_seeds_that_ended_elsewhere_are_said(tmp_path):

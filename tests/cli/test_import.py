@@ -53,7 +53,7 @@ def test_every_command_works_on_it_and_says_sampled(imported, command, facts):
 
 
 def test_the_learning_rates_are_not_known(imported):
-    (said,) = [line for line in run_cli("dead-weights", imported[0]).stdout.splitlines() if line.startswith("T, ")]
+    (said,) = [line for line in run_cli("dead-weights", imported[0]).stdout.splitlines() if line.startswith("T ")]
     says(said, "learning rates", "not known")
     assert json.loads(run_cli("dead-weights", imported[0], "--format", "json").stdout)[0]["decay_time"] is None
 

@@ -37,7 +37,7 @@ def test_a_checkpoint_that_says_little_of_itself(tmp_path):
     torch.save({"state_dict": {"a.weight": torch.ones(2, 3), "a.tau": torch.ones(3)}}, tmp_path / "a.pth")
     done = run_cli("layers", tmp_path / "a.pth", "--quiet")
     assert done.exit_code == 0
-    says(done.stdout.splitlines()[0], "checkpoint", "nothing")
+    says(done.stdout.splitlines()[0], "checkpoint", "no information")
     says(done.stdout.splitlines()[-1], "0 of 1 layers", "0 of 6 weights", "0.0 %")
     torch.save({"state_dict": {}}, tmp_path / "empty.pth")
     says(refusal("layers", tmp_path / "empty.pth"), "empty.pth", "no named tensors")
@@ -79,7 +79,7 @@ def test_tensors_that_are_not_listed_are_named(saved_networks):
 @pytest.mark.parametrize(
     ("name", "facts"),
     [
-        ("a.pth", ["a.pth", "no layer", "weight", "two axes"]),
+        ("a.pth", ["a.pth", "no layer", "weight", "axes"]),
         ("resnet2", ["'resnet2'", "did you mean resnet20 or resnet18?"]),
         ("none.pth.tar", ["none.pth.tar", "does not exist"]),
         ("other.pth", ["other.pth", "no named tensors"]),

@@ -46,8 +46,8 @@ def test_a_text_has_notes_and_a_sentence_a_column_within_the_width():
         "",
         "two",
         "",
-        "layer: The name of the layer;",
-        "  all for the whole network.",
+        "layer: Name of the layer; all",
+        "  for the whole network.",
         "count: So many So many So many",
         "  So many So many",
     ]

@@ -80,7 +80,7 @@ def test_once_prints_lines_of_80_columns_for_a_pipe_and_touches_nothing(syntheti
         "windows 1 to 4 (4 of 4; epochs 0 to 3)",
     )
     says(done.stdout, "10^-3 std", "per 1000 weights and update", "30 %")
-    says(" ".join(done.stdout.split()), "in 2 of 2 layers")
+    says(" ".join(done.stdout.split()), "2 of 2 layers", "too short")
     table = layer_table(open_run(synthetic_path)).set_index(["window", "layer"])
     for layer in ("first", "second"):
         row = next(line for line in done.stdout.splitlines() if line.startswith(layer))
@@ -131,11 +131,11 @@ def test_a_run_that_goes_away_returns_or_begins_anew(tmp_path):
     watched = Watched(path)
     says(seen(watched)[0], "no recording process seen")
     path.rename(away)
-    tells(seen(watched)[0], "gone", "does not exist", "window 1", "10^-3 std")
+    tells(seen(watched)[0], "run not readable", "does not exist", "window 1", "10^-3 std")
     away.rename(path)
     text, read = seen(watched)
     assert read == 0, "it is the same window"
-    assert "gone" not in text
+    assert "not readable" not in text
     shutil.rmtree(path)
     again = Growing(path)
     again.grow()
