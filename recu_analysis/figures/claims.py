@@ -71,7 +71,7 @@ def plot_claims(
     Raises
     ------
     InputError
-        If `data` is neither of these, or the palette, the label or a property does not fit.
+        If `data` is of another type or lacks a column, or the palette, the label or a property does not fit.
     """
     from recu_analysis.plots.claims import forest
 

@@ -1,4 +1,4 @@
-"""The paper's Fig. 3: quantisation error over tau, exact and as printed."""
+"""The paper's Fig. 3: quantization error over tau, exact and as printed."""
 
 from __future__ import annotations
 

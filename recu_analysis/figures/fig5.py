@@ -64,7 +64,7 @@ def plot_training(
     Raises
     ------
     InputError
-        If `data` is neither of these, or the palette, the label or a property does not fit.
+        If `data` is of another type or lacks a column, or the palette, the label or a property does not fit.
     """
     from recu_analysis.plots.training import curves
 
@@ -91,7 +91,7 @@ def plot_accuracy(
     ax : Axes, optional
         By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The color of each run, by its label or in order. By default its color of the arm in all figures.
+        The color of each run, by its label or in order. By default the color of its arm in all figures.
     label : str, optional
         The name of the run in the legend, if there is only one.
     **properties
@@ -104,7 +104,7 @@ def plot_accuracy(
     Raises
     ------
     InputError
-        If `data` is neither of these, or the palette, the label or a property does not fit.
+        If `data` is of another type or lacks a column, or the palette, the label or a property does not fit.
     """
     from recu_analysis.plots.training import accuracy
 

@@ -47,7 +47,7 @@ def plot_by_magnitude(
     ax : Axes, optional
         By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The color of each run, by its label or in order. By default its color of the arm in all figures.
+        The color of each run, by its label or in order. By default the color of its arm in all figures.
     label : str, optional
         The name of the run in the legend, if there is only one.
     windows : int, slice, str or WindowSpan, optional
@@ -66,7 +66,7 @@ def plot_by_magnitude(
     Raises
     ------
     InputError
-        If `data` is neither of these, or the palette, the label or a property does not fit.
+        If `data` is of another type or lacks a column, or the palette, the label or a property does not fit.
     LayerNotFoundError, WindowNotFoundError
         If a pattern matches no layer, or there is no window with updates.
     """

@@ -1,4 +1,4 @@
-"""Quantisation error of the layers over tau: measured, exact for Laplace weights, and as the paper prints it."""
+"""Quantization error of the layers over tau: measured, exact for Laplace weights, and as the paper prints it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def plot_layer_errors(
     Raises
     ------
     InputError
-        If `data` is neither of these, or the palette, the label or a property does not fit.
+        If `data` is of another type or lacks a column, or the palette, the label or a property does not fit.
     LayerNotFoundError, WindowNotFoundError
         If a pattern matches no layer, or there is no window with updates.
     """

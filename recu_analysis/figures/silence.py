@@ -63,7 +63,7 @@ def plot_silence(
     Raises
     ------
     InputError
-        If `data` is neither of these, or the palette, the label or a property does not fit.
+        If `data` is of another type or lacks a column, or the palette, the label or a property does not fit.
     LayerNotFoundError, WindowNotFoundError
         If a pattern matches no layer, or there is no window with updates.
     """

@@ -1,4 +1,4 @@
-"""Quantisation error against entropy over tau: closed forms, the epochs of a schedule, and a run's layers."""
+"""Quantization error against entropy over tau: closed forms, the epochs of a schedule, and a run's layers."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def plot_tradeoff(
     Raises
     ------
     InputError
-        If `data` is neither of these, or the palette, the label or a property does not fit.
+        If `data` is of another type or lacks a column, or the palette, the label or a property does not fit.
     LayerNotFoundError, WindowNotFoundError
         If a pattern matches no layer, or there is no window with updates.
     """

@@ -120,7 +120,7 @@ def _scale(row: dict[Any, Any]) -> Any:
 
 
 def _ranges(axes: Axes, at: int, row: dict[Any, Any], scale: Any, color: str) -> None:
-    """The range that supports a claim in colour, those that contradict it hatched, thresholds as numbers."""
+    """The range that supports a claim in color, those that contradict it hatched, thresholds as numbers."""
     supports = (row["supports_low"], row["supports_high"])
     _bar(axes, at, scale(supports[0]), scale(supports[1]), facecolor=color)
     hatched = {"facecolor": "none", "edgecolor": "0.6", "hatch": "/////", "linewidth": 0.0}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from recu_analysis.plots.arm_colors import AnyPalette
 
 _QUANTITIES: Final = ("mobility", "flip_probability", "sign_changes", "gradient")
-# Group: column, colour of the median, colour of a layer, dashes of the median.
+# Group: column, color of the median, color of a layer, dashes of the median.
 _GROUPS: Final[dict[str, tuple[str, str, str, Any]]] = {
     "tail": ("silent_fraction_tail", DEAD, TAIL, "-"),
     "core": ("silent_fraction_core", "#4d4d4d", "#cfcfcf", DASHED),
@@ -53,8 +53,8 @@ def by_magnitude(
     ax : Axes, optional
         By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The color of each run, by its label or in order; `recu_analysis.plots.arm_colors.of_runs` gives markers
-        too. By default a fixed list of colors in their order.
+        The color of each run, by its label or in order; `recu_analysis.plots.arm_colors.of_runs` gives
+        markers too. By default a fixed list of colors.
     label : str, optional
         The name of the run in the legend, if the table has only one.
     **properties

@@ -38,8 +38,8 @@ def flip_law(
     ax : Axes, optional
         By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The color of each run, by its label or in order; `recu_analysis.plots.arm_colors.of_runs` gives markers
-        too. By default a fixed list of colors in their order.
+        The color of each run, by its label or in order; `recu_analysis.plots.arm_colors.of_runs` gives
+        markers too. By default a fixed list of colors.
     label : str, optional
         The name of the run in the legend, if the table has only one.
     **properties

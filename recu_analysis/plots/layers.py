@@ -1,4 +1,4 @@
-"""All layers of a run at once: a map over the epochs, and their quantisation errors over tau."""
+"""All layers of a run at once: a map over the epochs, and their quantization errors over tau."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def heat_map(
     limits: tuple[float, float] | None = None,
     **properties: Any,
 ) -> Axes:
-    """A quantity of every layer (rows, the first on top) and epoch (columns), with its colour bar.
+    """A quantity of every layer (rows, the first on top) and epoch (columns), with its color bar.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def heat_map(
     label : str, optional
         The title. By default the quantity and its unit.
     limits : pair of float, optional
-        Values of the darkest and the brightest colour, in the unit of the column; by default those of the data.
+        Values of the darkest and the brightest color, in the unit of the column; by default those of the data.
     **properties
         Properties of the image, as `matplotlib.collections.QuadMesh` has them.
 
@@ -82,7 +82,7 @@ def heat_map(
     low, high = limits or (float(np.nanmin(table)), float(np.nanmax(table)))
     starts = table.columns.to_numpy(dtype=float)
     step = float(np.diff(starts).min(initial=np.inf)) if len(starts) > 1 else 1.0
-    # An epoch's column is centred on its tick.
+    # An epoch's column is centered on its tick.
     ends = np.append(starts, starts[-1] + step) - step / 2.0
     # Mobility falls with the learning rate, in a long training by orders of magnitude.
     scale = LogNorm if quantity == "mobility" and 0 < 10 * low < high else Normalize
@@ -115,7 +115,7 @@ def layer_errors(
     label: str | None = None,
     **properties: Any,
 ) -> Axes:
-    """Quantisation error over tau in units of b_hat^2: thin: a layer as measured; thick: the closed forms.
+    """Quantization error over tau in units of b_hat^2: thin: a layer as measured; thick: the closed forms.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.plots.arm_colors import AnyPalette
 
-# Distribution: label, colour, dashes.
+# Distribution: label, color, dashes.
 _FITS: Final[dict[str, tuple[str, str, Any]]] = {
     "laplace": ("Laplace", "#0072b2", DASHED),
     "normal": ("normal", "#e69f00", (0.0, (1.2, 1.2))),

@@ -57,7 +57,7 @@ def quantization_error(
     label: str | None = None,
     **properties: Any,
 ) -> Axes:
-    """Quantisation error over tau for some scales: exact solid, as printed in Eq. 14 dashed (the paper's Fig. 3).
+    """Quantization error over tau for some scales: exact solid, as printed in Eq. 14 dashed (the paper's Fig. 3).
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def error_over_tau(
     measured: pd.DataFrame | None = None,
     **properties: Any,
 ) -> Axes:
-    """The three quantisation errors over tau, one color per scale, with measured points.
+    """The three quantization errors over tau, one color per scale, with measured points.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ def error_over_entropy(
     epochs: pd.DataFrame | None = None,
     **properties: Any,
 ) -> Axes:
-    """Quantisation error against entropy: every point of a line is a level tau.
+    """Quantization error against entropy: every point of a line is a level tau.
 
     Parameters
     ----------

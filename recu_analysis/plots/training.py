@@ -43,8 +43,8 @@ def accuracy(
     ax : Axes, optional
         By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The color of each run, by its label or in order; `recu_analysis.plots.arm_colors.of_runs` gives markers
-        too. By default a fixed list of colors in their order.
+        The color of each run, by its label or in order; `recu_analysis.plots.arm_colors.of_runs` gives
+        markers too. By default a fixed list of colors.
     label : str, optional
         The name of the run in the legend, if the table has only one.
     **properties
@@ -95,12 +95,12 @@ def curves(
     data : DataFrame
         One row per run and epoch: `arm` and `run` (labels), `epoch`, and the quantity. NaN leaves a gap.
     quantity : {"train_top1", "val_top1", "train_loss", "val_loss"}
-        Per cent, or nats.
+        percent, or nats.
     ax : Axes, optional
         By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The color of each arm, by its label or in order; `recu_analysis.plots.arm_colors.of_runs` gives markers
-        too. By default a fixed list of colors in their order.
+        The color of each arm, by its label or in order; `recu_analysis.plots.arm_colors.of_runs` gives
+        markers too. By default a fixed list of colors.
     label : str, optional
         The name of the arm in the legend, if the table has only one.
     **properties

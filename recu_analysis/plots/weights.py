@@ -101,7 +101,9 @@ def _edges(data: pd.DataFrame) -> NDArray[np.float64]:
     """Edges of the bins, one more than there are bins."""
     left, right = (data[name].to_numpy(dtype=np.float64) for name in ("left", "right"))
     if not ((right > left).all() and np.allclose(left[1:], right[:-1])):
-        raise InputError("the bins of a histogram must rise and adjoin; each left edge must be the right edge before")
+        raise InputError(
+            "the bins of a histogram must rise and adjoin; make each left edge the right edge of the bin before"
+        )
     return np.append(left, right[-1])
 
 

@@ -14,6 +14,7 @@ from recu_analysis.figures import FIGURES, draw_figure, figure_query
 from recu_analysis.figures.fig2 import FIG2_LAYER
 from recu_analysis.figures.print.style import style
 from recu_analysis.testing import random_walk, synthetic_run
+from tests.messages import facts
 
 
 def made(folder, label, seed):
@@ -60,7 +61,7 @@ def test_closed_forms_need_no_run(tmp_path):
     for name in ("fig3", "fig4", "schedule", "tradeoff"):
         files = draw_figure(name, {}, directory=tmp_path, command="test")
         assert json.loads(files[-1].read_text())["runs"] == {}
-    with pytest.raises(InputError, match="fig2 shows runs; name at least one"):
+    with pytest.raises(InputError, match=facts("fig2", "at least one run")):
         draw_figure("fig2", {}, directory=tmp_path, command="test")
 
 
