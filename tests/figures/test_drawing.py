@@ -70,7 +70,7 @@ def test_from_python_a_path_is_enough_and_the_provenance_says_the_call(synthetic
     files = draw_figure("lockin", run.path, directory=tmp_path / "new", formats="svg", width=3.0)
     assert [file.name for file in files] == ["lockin.svg", "lockin.csv", "lockin.tex", "lockin.json"]
     assert json.loads(files[-1].read_text())["command"] == "recu_analysis.draw_figure('lockin', ['one'])"
-    for options, fact in [({"directory": None}, "directory is the folder"), ({"formats": "gif"}, "gif")]:
+    for options, fact in [({"directory": None}, "directory must be the path"), ({"formats": "gif"}, "gif")]:
         with pytest.raises(InputError, match=fact):
             draw_figure("lockin", run, **options)
     with pytest.raises(InputError, match="not as int 12"):

@@ -144,7 +144,7 @@ def left(kind):
 @pytest.mark.parametrize(
     ("kind", "why"),
     [
-        ("thin", "fewer than two weights a channel"),
+        ("thin", "fewer than two weights in a channel"),
         ("derived", "Derived may do more than the class"),
         ("lazy", "LazyLinear may do more than the class"),
         ("parametrized", "computed from other tensors"),
