@@ -5,9 +5,10 @@ READY := .venv/.ready
 EXTRAS := .venv/.extras
 DOCS := .venv/.docs
 BROWSER := .venv/.browser
+BUILD := .venv/.build
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench validate figures test-faults test-extras test-browser test-gpu docs clean
+.PHONY: help demo test lint format bench validate figures test-faults test-extras test-browser test-gpu test-install docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -19,7 +20,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 $(EXTRAS): $(READY)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,lightning,tensorboard,transformers,wandb]' 'triton; sys_platform == "linux"'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,accelerate,lightning,tensorboard,transformers,wandb]' 'triton; sys_platform == "linux"'
 	touch $(EXTRAS)
 
 $(DOCS): $(READY)
@@ -29,6 +30,10 @@ $(DOCS): $(READY)
 $(BROWSER): $(READY)
 	$(BIN)/python -m pip install --quiet -c constraints.txt playwright
 	touch $(BROWSER)
+
+$(BUILD): $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt hatchling
+	touch $(BUILD)
 
 demo: $(READY) ## Train two binary networks on digits; tables, figures and a report in runs/demo
 	$(BIN)/recu-analyze demo
@@ -67,7 +72,8 @@ test-faults: $(READY) ## Long fault injection: kills at random moments
 test-extras: $(EXTRAS) ## What needs LaTeX or another extra, which are installed first
 test-browser: $(BROWSER) ## The report in Chromium, which must be on the PATH
 test-gpu: $(READY) ## Kernels, recording and compiled training on a GPU; the other tests use none
-test-faults test-extras test-browser test-gpu:
+test-install: $(BUILD) ## The built package in clean environments, under each Python from 3.11 that is here
+test-faults test-extras test-browser test-gpu test-install:
 	$(BIN)/python -m pytest -rP -m $(@:test-%=%) || [ $$? -eq 5 ] # 5: there is none yet
 
 test-extras: $(DOCS)

@@ -1,1 +1,1 @@
-"""What is claimed about speed, side by side with what users would use instead, in one run: make bench."""
+"""Measurements behind every claim about speed, beside the alternatives of users: make bench."""

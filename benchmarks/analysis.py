@@ -1,6 +1,7 @@
-"""Reading a long run of 11 M weights: dead-weights beside plain reads of the same files and beside plain numpy.
+"""Time to read a long run of 11 M weights: dead-weights beside plain reads of the same files and plain numpy.
 
-Run as ``python -m benchmarks.analysis [WINDOWS]``; WINDOWS (50) windows take 150 MB each of the temporary folder.
+Run as ``python -m benchmarks.analysis [WINDOWS]``; each of the WINDOWS (50) windows needs 150 MB in the temporary
+folder.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 WINDOWS, ROUNDS = 50, 3
 JOBS = 2
-#: Windows that the table of every window and layer is made of: each sorts every layer's weights.
+#: Number of windows for the time of `layer_table`, which sorts the weights of every layer.
 TABLE_WINDOWS = 2
 _BUFFER = bytearray(1 << 20)
 _MEASURE = """
@@ -33,7 +34,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 
 def main() -> None:
-    """Print seconds of each contestant, ratios, growth with windows, and the peak memory of a process of its own."""
+    """Print the seconds of each contestant, ratios, growth with windows, and peak memory of a separate process."""
     windows = int(sys.argv[1]) if len(sys.argv) > 1 else WINDOWS
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run"
@@ -89,15 +90,15 @@ def _tables(path: Path, windows: int, jobs: int) -> None:
 def _memory(path: Path, windows: int) -> None:
     for command in (["--windows", f"1:{windows + 1}"], []):
         arguments = [sys.executable, "-m", "recu_analysis", "dead-weights", str(path), *command]
-        # A process between: what this one takes itself would count for those that it starts.
+        # A process in between, because the memory of this process would be counted too.
         done = subprocess.run([sys.executable, "-c", _MEASURE, *arguments], check=True, stdout=subprocess.PIPE)
         print(
-            f"  peak memory, dead-weights {' '.join(command) or 'without --window'}: {int(done.stdout) / 1024:.0f} MB"
+            f"  peak memory, dead-weights {' '.join(command) or 'without --windows'}: {int(done.stdout) / 1024:.0f} MB"
         )
 
 
 def dead(path: Path, windows: int, jobs: int = 1) -> None:
-    """The command's work: the run opened anew, so that every checksum is checked."""
+    """The work of the command; the run is opened again, so that every checksum is checked."""
     from recu_analysis import dead_weights, open_run
     from recu_analysis.analysis.parallel import processes
     from recu_analysis.analysis.selection import WindowSpan
@@ -115,7 +116,7 @@ def readinto(files: Sequence[Path]) -> None:
 
 
 def plain(files: Sequence[Path]) -> dict[str, tuple[float, ...]]:
-    """What a notebook does: every window loaded whole, numpy expressions over it, nothing checked."""
+    """The same work as in a notebook: load every window completely, without checks, and use numpy expressions."""
     from safetensors.numpy import load_file
 
     layers: dict[str, dict[str, Any]] = {}

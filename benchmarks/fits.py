@@ -1,4 +1,4 @@
-"""The fits at 11 M weights, beside scipy's on the same weights."""
+"""Time of the fits at 11 M weights, beside scipy on the same weights."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from recu_analysis.theory import gennorm
 from recu_analysis.theory.empirical import differential_entropy, quantized
 from recu_analysis.theory.fit import fit, laplace_scale
 
-#: Channels and weights of each: 11 M, as a ResNet-18 has.
+#: Channels and weights per channel: 11 M weights, as in a ResNet-18.
 SHAPE = (4736, 2304)
 ROUNDS = 3
 
 
 def main() -> None:
-    """Print milliseconds of each and the ratios."""
+    """Print the milliseconds of each contestant, and ratios."""
     generator = np.random.default_rng(0)
     weights = stats.gennorm.rvs(1.3, size=SHAPE, random_state=generator).astype(np.float32)
     flat = weights.ravel()

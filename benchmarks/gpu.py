@@ -1,4 +1,4 @@
-"""What recording costs on a GPU: an update at 11 M weights beside its bandwidth limit, and training steps beside it."""
+"""Cost of recording on a GPU: an update at 11 M weights against the bandwidth limit, and against training steps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROUNDS = 50
-#: The least that an update moves, in bytes a weight: the new weight read; the old one, path and zpath read and written.
+#: Least memory traffic of an update in bytes per weight: read the new weight; read and write the old one, path, zpath.
 LEAST = 28
 BATCH, SIZE = 128, 32
 
@@ -39,7 +39,7 @@ def milliseconds(run: Callable[[], object]) -> float:
 
 
 def updates() -> None:
-    """Print microseconds an update, the share of the bandwidth that it reaches, and what plain operations take."""
+    """Print the microseconds per update, against the bandwidth limit, also for plain torch operations."""
     weights = [torch.randn(*shape, 3, 3, device="cuda") for shape in SHAPES]
     steps = [weight + 0.01 * torch.randn_like(weight) for weight in weights]
     count = sum(weight.numel() for weight in weights)
@@ -54,7 +54,7 @@ def updates() -> None:
         turns = [weights, steps]
 
         def once(sums: list[DeviceAccumulator] = sums, turns: list[list[torch.Tensor]] = turns) -> None:
-            turns.reverse()  # so that weights move, and some flip
+            turns.reverse()  # weights move, and some flip
             for each, weight in zip(sums, turns[0], strict=True):
                 each.advance(weight, 1)
 
@@ -80,7 +80,7 @@ def training(network: str) -> tuple[torch.nn.Module, torch.optim.Optimizer, Call
 
 
 def recording(network: str) -> None:
-    """Print the ratio of a recorded step's time to that of one that is not, taken by turns."""
+    """Print the ratio of the times of a step with and without recording, measured by turns."""
     _, _, off = training(network)
     model, optimizer, on = training(network)
     with tempfile.TemporaryDirectory() as folder, ra.record(model, optimizer, f"{folder}/run"):
@@ -93,7 +93,7 @@ def recording(network: str) -> None:
 
 
 def main() -> None:
-    """Both, where there is a GPU."""
+    """Run both measurements if there is a GPU."""
     if not torch.cuda.is_available():
         print("recording on a GPU: no GPU here")
         return

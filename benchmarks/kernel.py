@@ -1,4 +1,4 @@
-"""The per-update kernel at 11 M weights, beside plain torch operations, what others track, and a memory copy."""
+"""Time of the per-update kernel at 11 M weights, beside plain torch operations, other trackers and a memory copy."""
 
 from __future__ import annotations
 
@@ -31,33 +31,33 @@ SHAPES = [
     *[(512, 512)] * 3,
 ]
 ROUNDS = 15
-#: An update of this many standard deviations flips 0.2 % of the weights, as in the middle of a training.
+#: Size of an update in standard deviations; it flips 0.2 % of the weights, as in the middle of a training.
 STEP = 0.005
 
 
 class FlipRatio:
-    """What Larq's metric of that name does with each layer: signs, compared with those before, and their mean."""
+    """Larq's metric of the same name for one layer: the mean of sign changes since the update before."""
 
     def __init__(self, weight: torch.Tensor) -> None:
         self.before = weight.sign()
         self.ratio = torch.zeros(())
 
     def update(self, weight: torch.Tensor) -> None:
-        """Account for an update."""
+        """Add an update."""
         now = weight.sign()
         self.ratio += (now != self.before).float().mean()
         self.before.copy_(now)
 
 
 class OscillationFrequency:
-    """What oscillation trackers keep (Nagel et al., ICML 2022): direction of the last switch, average of returns."""
+    """State of oscillation trackers (Nagel et al., ICML 2022): direction of the last switch, average of returns."""
 
     def __init__(self, weight: torch.Tensor) -> None:
         self.before = weight.sign()
         self.direction, self.average = torch.zeros_like(weight), torch.zeros_like(weight)
 
     def update(self, weight: torch.Tensor) -> None:
-        """Account for an update."""
+        """Add an update."""
         now = weight.sign()
         direction = (now - self.before).sign()
         switched = direction != 0
@@ -68,7 +68,7 @@ class OscillationFrequency:
 
 
 def main() -> None:
-    """Print nanoseconds a weight and update, ratios, and bytes a weight in memory and on disk."""
+    """Print nanoseconds per weight and update, ratios, and bytes per weight in memory and on disk."""
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     weights = [torch.randn(*shape, 3, 3, generator=generator) for shape in SHAPES]
@@ -107,7 +107,7 @@ def main() -> None:
 
 
 def _arrays(values: Mapping[str, Any]) -> Iterator[np.ndarray]:
-    """The arrays among some values, and among those of mappings there."""
+    """The arrays among some values, also inside mappings."""
     for value in values.values():
         if isinstance(value, np.ndarray):
             yield value
@@ -116,7 +116,7 @@ def _arrays(values: Mapping[str, Any]) -> Iterator[np.ndarray]:
 
 
 def _disk_bytes(weights: list[torch.Tensor], fused: list[CpuAccumulator]) -> int:
-    """Size of the window that holds what the rounds did."""
+    """Size on disk of the window with the updates of all rounds."""
     specs = [
         LayerSpec(f"layer{index}", tuple(weight.shape), "float32", "sign", WeightTransform())
         for index, weight in enumerate(weights)

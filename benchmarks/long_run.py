@@ -1,4 +1,4 @@
-"""A run directory as large as a long training leaves, made up in a minute: to time reading, not for its numbers."""
+"""A synthetic run directory as large as that of a long training, only for timing."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ SMALL_SHAPES = [
     (64, 32, 3, 3),
     *[(64, 64, 3, 3)] * 5,
 ]
-UPDATES = 100  # in a window
-STEP = 0.2  # what a window adds to every weight, in its standard deviations
+UPDATES = 100  # per window
+STEP = 0.2  # movement of every weight in a window, in standard deviations
 FLIPPED = 0.03
 
 
 def write_long_run(path: Path, windows: int, shapes: Sequence[tuple[int, ...]] = SHAPES) -> None:
-    """Write a run of so many windows, 11 M weights unless told otherwise, 3 % of which flip in each."""
+    """Write a run with the given number of windows, by default of 11 M weights; 3 % of them flip in each window."""
     generator = np.random.default_rng(0)
     transform = WeightTransform(center=True, target=2.0, clamp=True)
     specs = [LayerSpec(f"layer{index}", shape, "float32", "made", transform) for index, shape in enumerate(shapes)]
@@ -65,7 +65,7 @@ def write_long_run(path: Path, windows: int, shapes: Sequence[tuple[int, ...]] =
 
 
 def _noise(pool: Floats, spec: LayerSpec, generator: np.random.Generator) -> Floats:
-    """Noise from somewhere in a pool, which is faster than new."""
+    """Noise from a random place in a pool, which is faster than new noise."""
     start = int(generator.integers(pool.size - spec.weights))
     return pool[start : start + spec.weights].reshape(spec.shape)
 

@@ -1,4 +1,4 @@
-"""The HTML report of a run of 0.27 M and of 11 M weights: how large the page is, and how long it takes to make."""
+"""Size and time of the HTML report of a run with 0.27 M and with 11 M weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WINDOWS = 24
 
 
 def main() -> None:
-    """Print both, for a run of so many windows."""
+    """Print size and time for a run of `WINDOWS` windows."""
     print(f"report of one run of {WINDOWS} windows")
     for name, shapes in (("0.27 M", SMALL_SHAPES), ("11 M", SHAPES)):
         with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""What a command without torch takes to start, beside the imports that it cannot do without."""
+"""Start-up time of a command without torch, beside the imports that it needs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROUNDS = 15
 
 
 def main() -> None:
-    """Print milliseconds of both and their ratio."""
+    """Print the milliseconds of both, and their ratio."""
     imports = [sys.executable, "-c", "import numpy, scipy.special, pandas, click"]
     command = [sys.executable, "-m", "recu_analysis", "tradeoff"]
     contestants = {

@@ -1,4 +1,4 @@
-"""A training step with our binary layers, against the same network of plain autograd operations."""
+"""Time of a training step with our binary layers, beside the same network of plain autograd operations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BATCH, SIZE, CLASSES = 128, 32, 10
-#: Rounds, in each of which both take a step, on a CPU; a GPU takes ten times as many.
+#: Number of rounds on a CPU, with one step of each network per round; a GPU has ten times as many.
 ROUNDS = {"resnet20": 12, "resnet18": 4}
 
 
@@ -58,7 +58,7 @@ class Through(torch.autograd.Function):
 
 
 class PlainConv(nn.Conv2d):
-    """The method of ReCU, an operation after another: the quantile goes through Python for each layer and pass."""
+    """The method of ReCU in plain operations; the quantile goes through Python in each layer and pass."""
 
     def __init__(self, *sizes: int, stride: int = 1, padding: int = 0) -> None:
         super().__init__(*sizes, stride=stride, padding=padding, bias=False)
@@ -82,8 +82,8 @@ def step_of(network: str, conv: Callable[..., nn.Module], device: str, *, compil
     """A function that takes one training step."""
     torch.manual_seed(0)
     model = NETWORKS[network](CLASSES, conv).to(device)
-    # As a training does: on a GPU as CUDA graphs. Not so the plain network, which .item() cuts into many: with those,
-    # turns of seconds took more than a minute.
+    # CUDA graphs on a GPU, as in a training. Not for the plain network, which .item() splits into many graphs: with
+    # CUDA graphs, its rounds took more than a minute instead of seconds.
     graphs = "reduce-overhead" if device == "cuda" and conv is not PlainConv else None
     forward = torch.compile(model, dynamic=False, mode=graphs) if compiled else model
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
@@ -101,7 +101,7 @@ def step_of(network: str, conv: Callable[..., nn.Module], device: str, *, compil
 
 
 def compare(network: str, device: str, *, compiled: bool) -> None:
-    """Print the ratio of the plain step's time to ours, steps taken by turns."""
+    """Print the ratio of the plain step's time to ours, measured by turns."""
     kinds = {"ours": partial(BinaryConv2d, bias=False), "plain": PlainConv}
     steps = {name: step_of(network, conv, device, compiled=compiled) for name, conv in kinds.items()}
     rounds = ROUNDS[network] * (10 if device == "cuda" else 1)
@@ -115,13 +115,13 @@ def compare(network: str, device: str, *, compiled: bool) -> None:
 
 
 def main() -> None:
-    """Every network on every device that is here, eager and compiled."""
+    """Measure every network on every available device, eager and compiled."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--network", choices=list(ROUNDS), action="append", help="Only this one; repeatable.")
     parser.add_argument("--device", choices=["cpu", "cuda"], action="append", help="Only this one; repeatable.")
     parser.add_argument("--eager", action="store_true", help="Without torch.compile, which takes minutes.")
     told = parser.parse_args()
-    # The plain network's .item() breaks the graph in every layer, which the compiler would say each time.
+    # The plain network's .item() breaks the graph in every layer; the compiler would warn each time.
     logging.getLogger("torch._dynamo").setLevel(logging.ERROR)
     devices = told.device or ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     compiler = os.environ.get("CXX") or "c++"

@@ -1,4 +1,4 @@
-"""Taking turns: contestants run one after the other, round by round, so that a busy machine slows all alike."""
+"""Timing by turns: all contestants run in every round, so that a busy machine slows them equally."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Times = dict[str, "np.ndarray[tuple[int], np.dtype[np.float64]]"]
 
 
 def take_turns(contestants: Mapping[str, Callable[[], object]], rounds: int) -> Times:
-    """Seconds of every round of every contestant, after one round that is not counted."""
+    """Seconds of each contestant in each round; one warm-up round is not counted."""
     times: dict[str, list[float]] = {name: [] for name in contestants}
-    # What is there by now is not looked at again: that can take longer than a round, and empties the caches.
+    # Exclude existing objects from garbage collection, which can take longer than a round and evicts the caches.
     gc.freeze()
     for number in range(rounds + 1):
         for name, run in contestants.items():
@@ -32,6 +32,6 @@ def take_turns(contestants: Mapping[str, Callable[[], object]], rounds: int) -> 
 
 
 def ratio(times: Times, of: str, to: str) -> tuple[float, float, float]:
-    """Median over rounds of one contestant's time over another's, with the quartiles."""
+    """Median and quartiles over rounds of the ratio of two contestants' times."""
     low, middle, high = np.quantile(times[of] / times[to], [0.25, 0.5, 0.75])
     return float(middle), float(low), float(high)

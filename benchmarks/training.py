@@ -1,4 +1,4 @@
-"""Training with recording on against off: ResNet-20 on images of the digits' and of CIFAR's size."""
+"""Cost of recording in a training: ResNet-20 on images of the size of digits and of CIFAR."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from recu_analysis.nn import build_network
 
 #: Size of the images, batch, and pairs of updates, one with recording and one without.
 CASES = {"digits, 16x16, batch 64": (16, 64, 220), "CIFAR's size, 32x32, batch 128": (32, 128, 66)}
-#: Updates in a window: an epoch of the digits, the shortest that is of use.
+#: Updates per window: an epoch of the digits, the shortest useful window.
 WINDOW = 22
 RESAMPLED = 2000
-#: Trainings whose first update is timed, in which recording also compares what the forward pass uses with its states.
+#: Trainings whose first update is timed; there, recording also compares the forward pass with the recorded states.
 FIRST = 15
 
 
 @dataclass
 class Training:
-    """A network that trains by itself, recorded where a folder is given; its times are in seconds.
+    """A training, recorded if a folder is given; its times are in seconds.
 
-    Hooks registered before recording starts and after it enclose what recording does before and after an update.
+    Hooks that are registered before and after the start of the recording measure its time before and after an update.
     """
 
     size: int
@@ -56,7 +56,7 @@ class Training:
         self.in_hook[-1] += time.perf_counter()
 
     def step(self) -> float:
-        """One update, and a mark where a window ends; its time."""
+        """Make one update, and a mark at the end of a window; return the time."""
         start = time.perf_counter()
         self.optimizer.zero_grad(set_to_none=True)
         functional.cross_entropy(self.model(self.images), self.labels).backward()
@@ -70,14 +70,14 @@ class Training:
 
 
 def interval(on: np.ndarray, off: np.ndarray) -> tuple[float, float]:
-    """95 % interval of the ratio of means, from pairs drawn again (percentile bootstrap)."""
+    """95 % interval of the ratio of means, from resampled pairs (percentile bootstrap)."""
     chosen = np.random.default_rng(0).integers(0, len(on), (RESAMPLED, len(on)))
     low, high = np.quantile(on[chosen].sum(axis=1) / off[chosen].sum(axis=1), [0.025, 0.975])
     return float(low), float(high)
 
 
 def first_updates(size: int, batch: int, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds of the first update of trainings with and without recording, by turns."""
+    """Seconds of the first update of trainings with and without recording, measured by turns."""
     on, off = np.empty(FIRST), np.empty(FIRST)
     for number in range(FIRST):
         off[number] = Training(size, batch).step()
@@ -88,7 +88,7 @@ def first_updates(size: int, batch: int, folder: Path) -> tuple[np.ndarray, np.n
 
 
 def main() -> None:
-    """Print the ratio of training times, and the share of the time that recording held the training up."""
+    """Print the ratio of training times, and the share of the time in which recording delayed the training."""
     print(f"recording on and off by turns, an update each, {torch.get_num_threads()} threads, windows of {WINDOW}")
     for what, (size, batch, pairs) in CASES.items():
         with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Statistical checks: coverage of the intervals by number of channels, bias of shape and entropy on known samples."""
+"""Statistical checks: coverage of intervals by number of channels, and bias of shape and entropy on known samples."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-#: Laplace scale and samples of the table of errors.
+#: Laplace scale and number of samples for the table of errors.
 SCALE, SAMPLES = 2.0, 4_000_000
-#: Repetitions of the shape's interval by number of channels; those of the scale's, which is cheap, for all.
+#: Repetitions for the interval of the shape by number of channels, and for the cheaper interval of the scale.
 COVERAGE = {16: 1000, 32: 1000, 64: 600, 128: 400, 256: 300, 512: 200}
 SCALE_COVERAGE = 2000
-#: Channels that stand for infinitely many where the true value is computed.
+#: Number of channels from which the true value is computed.
 POPULATION = 40_000
 #: Weights of a 3x3 channel with 16 inputs.
 WEIGHTS = 144
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def errors() -> None:
-    """The quantisation errors in closed form, by quadrature of Eq. 4 and on samples."""
+    """Print the quantization errors in closed form, by quadrature of Eq. 4, and on samples."""
     generator = np.random.default_rng(3)
     weights = generator.laplace(scale=SCALE, size=SAMPLES)
     print(f"quantisation error for b = {SCALE:g}: closed, by quadrature, and on {SAMPLES / 1e6:g} M samples")
@@ -56,14 +56,14 @@ _CLOSED = (quantization.printed, quantization.exact, quantization.latent)
 
 
 def by_quadrature(tau: float) -> float:
-    """Eq. 4 for Eq. 12: the integral over the density inside, and the two point masses."""
+    """Eq. 4 under Eq. 12: the integral over the density inside, plus the two point masses."""
     bound, alpha = float(quantile(tau, SCALE)), float(quantization.alpha(tau, SCALE))
     inside, _ = integrate.quad(lambda w: float(clamped.density(w, tau, SCALE)) * (w - alpha) ** 2, 0.0, bound)
     return 2.0 * (inside + float(clamped.point_mass(tau)) * (bound - alpha) ** 2)
 
 
 def draw_channels(generator: np.random.Generator, channels: int, weights: int = WEIGHTS) -> Values:
-    """Standard scores of channels that differ: generalised normal, the shape log-normal around 1.3 with sigma 0.3."""
+    """Standard scores of generalized normal channels whose shapes are log-normal around 1.3 with sigma 0.3."""
     beta = np.exp(generator.normal(np.log(1.3), 0.3, size=(channels, 1)))
     size = generator.gamma(1.0 / beta, size=(channels, weights)) ** (1.0 / beta)
     values = size * generator.choice([-1.0, 1.0], size=size.shape)
@@ -73,7 +73,7 @@ def draw_channels(generator: np.random.Generator, channels: int, weights: int = 
 
 
 def coverage() -> None:
-    """How often the 95 % intervals hold the value of the whole population, with the binomial standard error."""
+    """Print how often the 95 % intervals contain the value of the population, with the binomial standard error."""
     generator = np.random.default_rng(0)
     population = draw_channels(generator, POPULATION)
     truth = {"shape": gennorm.shape_estimate(population), "scale": float(np.abs(population).mean())}
@@ -96,14 +96,14 @@ def coverage() -> None:
 
 
 def percentile(means: Values, generator: np.random.Generator) -> tuple[float, float]:
-    """The plain percentile bootstrap of a mean, to compare with."""
+    """The plain percentile bootstrap of a mean, for comparison."""
     resampled = generator.choice(means, size=(1000, len(means))).mean(axis=1)
     low, high = np.quantile(resampled, [0.025, 0.975])
     return float(low), float(high)
 
 
 def shape_bias() -> None:
-    """Mean of the shape estimate less the true shape, on z of channels of n weights, 64 channels."""
+    """Print the mean of the estimated shape minus the true shape, for z of 64 channels with n weights each."""
     generator = np.random.default_rng(1)
     print("bias of the shape, z of 64 channels of n weights, with its standard error")
     print("  shape" + "".join(f"{f'n = {weights}':>18}" for weights in (9, 27, 144, 576)))
@@ -120,7 +120,7 @@ def shape_bias() -> None:
 
 
 def entropy_bias() -> None:
-    """Mean of the measured entropy less the true one, in nats."""
+    """Print the mean of the measured entropy minus the true entropy, in nats."""
     generator = np.random.default_rng(2)
     cases = {
         "normal": (generator.standard_normal, float(stats.norm.entropy())),

@@ -1,4 +1,4 @@
-"""Coverage of the intervals of tail and core: of one layer's ratios, of the median over layers, of differences."""
+"""Coverage of the intervals of tail-to-core ratios of one layer, of the median over layers, and of differences."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-#: Weights of a 3x3 channel with 16 inputs; channels that stand for infinitely many; repetitions.
+#: Weights of a 3x3 channel with 16 inputs; channels from which the true value is computed; repetitions.
 WEIGHTS, POPULATION, REPETITIONS = 144, 20_000, 1000
 CHANNELS = (16, 64, 256)
-#: Layers of the network whose median is taken, each with its own tail.
+#: Number of layers for the median, each with its own tail.
 LAYERS = 6
 UPDATES = 100
 SHOWN = ("mobility_ratio", "flip_risk_ratio", "distance_ratio_tail")
 
 
 def sums_of(generator: np.random.Generator, channels: int, slowing: float) -> Values:
-    """Sums over the channels of a simulated layer, whose tail moves slower by about a factor.
+    """Sums over the channels of a simulated layer whose tail is slower by about a factor.
 
-    Channels differ: how fast one moves is log-normal, and so is how much its tail is slowed; their weights share both.
+    The pace of a channel and the slowing of its tail are log-normal; all weights of a channel share them.
     """
     pace = np.exp(generator.normal(0.0, 0.4, size=(channels, 1)))
     slowed = slowing * np.exp(generator.normal(0.0, 0.3, size=(channels, 1)))
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def one_layer(generator: np.random.Generator) -> None:
-    """Coverage of the ratios of `tails` for one layer."""
+    """Print the coverage of the intervals of one layer's ratios."""
     whole = sums_of(generator, POPULATION, 0.6).sum(axis=0, keepdims=True)
     truth = {name: float(_ratio(whole, name)[0]) for name in SHOWN}
     print(f"coverage of 95 % intervals of tail to core, channels of {WEIGHTS} weights that differ in pace")
@@ -95,7 +95,7 @@ def one_layer(generator: np.random.Generator) -> None:
 
 
 def several(generator: np.random.Generator) -> None:
-    """Coverage of the median over layers, and of the difference of two runs."""
+    """Print the coverage of the median over layers, and of the difference of two runs."""
     slowings = np.linspace(0.4, 1.0, LAYERS)
     wholes = [sums_of(generator, POPULATION, slowing).sum(axis=0, keepdims=True) for slowing in slowings]
     name, silent = "mobility_ratio", STATISTICS["silent_fraction_tail"]

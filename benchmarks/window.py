@@ -1,4 +1,4 @@
-"""What a window costs at 11 M weights: the wait of the training thread, and the time on disk beside other formats."""
+"""Cost of a window at 11 M weights: delay of the training thread, and time to disk beside other formats."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROUNDS = 7
-#: Updates in a window and their size: about 5 % of the weights flip, as in an epoch of a training after its first.
+#: Updates per window and their size: about 5 % of the weights flip, as in an epoch of a training after the first.
 UPDATES, RATE = 4, 0.05
 WINDOW, RAW = "the window, marked and durable on disk", "plain write and fsync of its bytes"
 BLOCKED, CLONE = "of it, what the training waits", "clone of its weights, paths and zpaths"
 
 
 class Network(torch.nn.Module):
-    """Binary convolutions of the sizes of a ResNet-18, which nothing is put through."""
+    """Binary convolutions with the sizes of a ResNet-18, without a forward pass."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Network(torch.nn.Module):
 
 
 def main() -> None:
-    """Print ratios, and bytes a weight."""
+    """Print times, ratios, and bytes per weight."""
     torch.manual_seed(0)
     model = Network()
     weights = [layer.weight for layer in model.layers]
@@ -49,7 +49,7 @@ def main() -> None:
         recorder = ra.record(model, optimizer, folder / "run")
 
         def move() -> None:
-            os.sync()  # what others left unwritten would count for the next one that syncs
+            os.sync()  # otherwise unwritten data of others would count for the next contestant that syncs
             for _ in range(UPDATES):
                 for weight in weights:
                     weight.grad = torch.randn_like(weight) * weight.std()
@@ -73,7 +73,7 @@ def main() -> None:
         contestants: dict[str, Callable[[], object]] = {
             "(updates)": move,
             WINDOW: window,
-            # Files are kept, as a run keeps its windows: memory that a deleted one frees is quicker to write to.
+            # Files are kept, as a run keeps its windows: memory of a deleted file would make the next write faster.
             RAW: lambda: _raw(folder / f"raw-{next(number)}", arrays),
             CLONE: lambda: held.__setitem__(slice(None), [tensor.clone() for tensor in dense]),
             "safetensors, no fsync": lambda: save_file(arrays, folder / f"{next(number)}.safetensors"),
@@ -112,7 +112,7 @@ def _raw(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _histograms(weights: list[torch.Tensor], folder: Path) -> dict[str, Callable[[], object]]:
-    """What people log today, where the libraries are here: histograms of the weights alone."""
+    """Histograms of the weights in other libraries, if these are installed."""
     found: dict[str, Callable[[], object]] = {}
     if importlib.util.find_spec("tensorboard"):
         from torch.utils.tensorboard import SummaryWriter

@@ -1,4 +1,4 @@
-"""Synthetic runs with known answers, for our tests and for users who check us."""
+"""Synthetic runs with known answers, for our tests and for users who check our numbers."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ Array = np.ndarray[Any, np.dtype[Any]]
 History = dict[str, Array]
 
 LR, WEIGHT_DECAY, MOMENTUM, TAU = 0.1, 1e-2, 0.9, 0.85
-#: Half the swing of a planted weight of the core, where the scale is 1.
+#: Half the distance that a planted core weight moves in one update, at scale 1.
 STEP = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class SyntheticRun:
-    """A run directory and the truth behind it.
+    """A run directory and the weights from which it was written.
 
     Attributes
     ----------
     path : Path
     history : dict of str to ndarray of float32, shape (updates + 1, C_out, ...)
-        Every layer's weights before the first update and after each.
+        Weights of each layer before the first update and after each update.
     marks : tuple of int
         The update at which each window ends; the first is 0.
     """
@@ -45,16 +45,18 @@ class SyntheticRun:
 
 
 def random_walk(shape: tuple[int, ...], updates: int, *, step: float = 0.1, seed: int = 0) -> Array:
-    """Normal weights that move by normal steps.
+    """Normally distributed weights that move by normally distributed steps.
 
     Parameters
     ----------
     shape : tuple of int
-        Of the layer, (C_out, ...).
+        Shape of the layer, (C_out, ...).
     updates : int
+        Number of updates.
     step : float
-        Standard deviation of a step, where that of the weights is 1.
+        Standard deviation of a step; the initial weights have standard deviation 1.
     seed : int
+        Seed of the random numbers.
 
     Returns
     -------
@@ -67,21 +69,21 @@ def random_walk(shape: tuple[int, ...], updates: int, *, step: float = 0.1, seed
 
 @dataclass(frozen=True, slots=True)
 class PlantedLayer:
-    """A layer of which is known what becomes of every weight.
+    """A layer in which the fate of every weight is known.
 
     Attributes
     ----------
     history : ndarray of float32, shape (updates + 1, C_out, weights a channel)
     tail : ndarray of bool, shape (C_out, weights a channel)
-        The 30 % that are farthest out in every window, which is the tail at 0.85.
+        The 30 % of weights with the largest abs(w) in every window: the tail at tau = 0.85.
     flip_update : ndarray of int64, same shape
-        The one update at which a weight of the tail flips; -1 where it never does and is dead throughout.
+        The one update at which a tail weight flips; -1 for a weight that never flips (dead in every window).
     restless : ndarray of bool, same shape
-        Weights of the core so near 0 that they flip at every update; the others never do.
+        Core weights so near 0 that they flip at every update. The other core weights never flip.
     mobility_tail, mobility_core : float
-        Mean abs(z_u - z_{u-1}) of weights while they do not flip in the tail, and of all in the core.
+        Mean abs(z_u - z_{u-1}): of tail weights over updates without a flip, and of all core weights.
     scale, shape : float
-        Of the generalised normal from which every channel's abs(w) / unit was drawn.
+        Scale and shape of the generalised normal distribution from which abs(w) / unit was drawn.
     """
 
     history: Array
@@ -105,42 +107,55 @@ def planted_layer(
     slowed: float = 1.0,
     seed: int = 0,
 ) -> PlantedLayer:
-    """Weights of known distribution that swing by known steps, of whose tail so many flip at known updates.
+    """Weights of known distribution that alternate by known steps, and tail weights that flip at known updates.
 
-    Mean and standard deviation of every channel stay what they are, since weights come in fours, +-(a + d) and
-    +-(a - d), and swing between a + d and a - d; one that is revived changes places with its opposite. The channels
-    have units of their own, from 1/2 to 2.
+    The mean and the standard deviation of every channel are constant. Weights come in groups of four, +-(a + d) and
+    +-(a - d), and alternate between a + d and a - d. A revived weight swaps its value with its opposite. Each channel
+    has its own unit, from 1/2 to 2.
 
     Parameters
     ----------
-    channels, weights, updates : int
-        Weights a channel, a multiple of 40.
+    channels : int
+        Number of output channels.
+    weights : int
+        Weights per channel, a multiple of 40.
+    updates : int
+        Number of updates.
     shape, scale : float
-        Of the generalised normal, density proportional to exp(-(abs(w) / scale)^shape) in the channel's unit.
-    revived : mapping of int to int
-        How many weights of the tail, an even number, flip at which update.
+        Generalised normal distribution: density proportional to exp(-(abs(w) / scale)^shape) in the channel's unit.
+    revived : mapping of int to int, optional
+        Update -> number of tail weights that flip there, an even number. None flips by default.
     slowed : float
-        By what factor the tail moves less than the core.
+        Factor by which the tail moves less than the core.
     seed : int
+        Seed of the random numbers.
+
+    Returns
+    -------
+    PlantedLayer
 
     Raises
     ------
     InputError
-        If the weights cannot be laid out so.
+        If `weights` is not a multiple of 40, or `revived` names an update out of range, an odd number of weights, or
+        more weights than the tail has.
     """
     tail = round(0.3 * weights / 4)
     planned = dict(revived or {})
     if weights < 40 or weights % 40:
-        raise InputError(f"a planted channel has a multiple of 40 weights, not {weights}")
+        raise InputError(f"weights must be a multiple of 40 per channel, not {weights}")
     if any(count % 2 or not 1 <= update <= updates for update, count in planned.items()):
-        raise InputError(f"an even number of weights is revived at an update from 1 to {updates}, not {planned}")
+        raise InputError(f"revived must map updates from 1 to {updates} to even numbers of weights, not {planned}")
     if sum(planned.values()) > 4 * tail * channels:
-        raise InputError(f"of {4 * tail * channels} weights of the tail {sum(planned.values())} cannot be revived")
+        raise InputError(
+            f"revived asks for {sum(planned.values())} weights, but the tail has only {4 * tail * channels}; "
+            "ask for fewer"
+        )
     generator = np.random.default_rng(seed)
     size = np.sort(generator.gamma(1.0 / shape, size=weights // 4) ** (1.0 / shape)) * scale
     far = np.arange(size.size) >= size.size - tail
     step = np.where(far, STEP / slowed, STEP) * scale
-    size[far] += 2.0 * STEP * scale  # so that no swing crosses the border of the tail
+    size[far] += 2.0 * STEP * scale  # keeps every step from crossing the border of the tail
     swing = [np.concatenate([size + move, size - move, -size - move, move - size]) for move in (step, -step)]
     history = np.empty((updates + 1, channels, weights))
     history[0::2], history[1::2] = swing
@@ -161,7 +176,7 @@ def planted_layer(
 
 
 def _revive(history: Array, far: Array, planned: Mapping[int, int], generator: np.random.Generator) -> Array:
-    """Turn the signs of pairs of opposite tail weights from the planned updates on; the update of each, or -1."""
+    """Invert pairs of opposite tail weights from the planned updates on; return each weight's update, or -1."""
     channels, weights = history.shape[1:]
     flip_update = np.full((channels, weights), -1)
     upper = np.flatnonzero(far[: weights // 2])  # the opposite of weight i is i + weights / 2
@@ -184,32 +199,32 @@ def synthetic_run(
     transform: WeightTransform | None = None,
     exact: bool = True,
 ) -> SyntheticRun:
-    """Write a run directory whose every number is known.
+    """Write a run directory in which every number is known.
 
     Parameters
     ----------
     path : str or path-like
         New or empty folder.
-    history : mapping of str to ndarray, shape (updates + 1, C_out, ...)
-        Weights of each layer before the first update and after each; by default two random walks of 20 updates.
+    history : mapping of str to ndarray, shape (updates + 1, C_out, ...), optional
+        Weights of each layer before the first update and after each update; by default two random walks of 20 updates.
     windows : int
-        Windows of equal length into which the updates are cut; their number must divide that of the updates.
+        Number of windows of equal length; it must divide the number of updates.
     seed : int
-        Of the default walks.
+        Seed of the default random walks.
     transform : WeightTransform, optional
-        Of every layer; ReCU's by default.
+        Transform of every layer; ReCU's by default.
     exact : bool
         False marks the windows as sampled.
 
     Returns
     -------
     SyntheticRun
-        Its learning rate is 0.1, weight decay 1e-2, momentum 0.9, tau 0.85 in every update.
+        Every update has learning rate 0.1, weight decay 1e-2, momentum 0.9 and tau 0.85.
 
     Raises
     ------
     InputError
-        If the number of windows does not divide that of the updates.
+        If the number of windows does not divide the number of updates.
     """
     truth = dict(history) if history is not None else _default_history(seed)
     transform = transform or WeightTransform(center=True, target=2.0, clamp=True)
@@ -237,16 +252,20 @@ def _default_history(seed: int) -> History:
 
 
 def layer_state(walk: Array, first: int, last: int, *, center: bool) -> LayerState:
-    """The record of updates `first` to `last` of one layer, by a plain loop over them in float64.
+    """Record updates `first` to `last` of one layer with a plain float64 loop.
 
     Parameters
     ----------
     walk : ndarray, shape (updates + 1, C_out, ...)
-        Weights before the first update of the run and after each.
+        Weights before the first update of the run and after each update.
     first, last : int
-        Numbers of updates, from 1.
+        Update numbers, counted from 1; both are included.
     center : bool
-        Whether the effective weight is the latent one less its channel's mean.
+        Whether the mean of the channel is subtracted from the latent weight.
+
+    Returns
+    -------
+    LayerState
     """
     rows = walk.astype(np.float64).reshape(len(walk), walk.shape[1], -1)
     freedom = max(rows.shape[2] - 1, 1)

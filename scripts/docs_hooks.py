@@ -1,4 +1,4 @@
-"""What `make docs` does beyond mkdocs: formulas become MathML, and the gallery takes the pictures of figures/."""
+"""Hooks of `make docs`: convert formulas to MathML, and add the pictures of figures/ to the gallery."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
     from mkdocs.structure.pages import Page
 
-#: Where browsers would space what the converter writes other than a printed formula: words letter by letter, bars as if
-#: they stood between two numbers, functions either too wide or not at all.
+#: Corrections of spacing in the converter's output: words are spaced letter by letter, bars like operators, and
+#: function names too widely or not at all.
 SPACING = [
     (r'(?:<mi mathvariant="normal">\w</mi>){2,}', lambda match: f"<mi>{re.sub('<[^>]*>', '', match[0])}</mi>"),
     (r'<mo stretchy="false">&#x0007C;</mo>', '<mo stretchy="false" lspace="0" rspace="0">&#x0007C;</mo>'),
@@ -28,26 +28,26 @@ SPACING = [
 ]
 
 PICTURES = Path(__file__).parents[1] / "figures"
-#: What pymdownx.arithmatex leaves where a formula stood.
+#: Placeholder of a formula in the output of pymdownx.arithmatex.
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 
 
 def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
-    """Give the pages the pictures that the repository keeps for its README."""
+    """Add the pictures of figures/ to the pages."""
     for picture in sorted(PICTURES.glob("*.png")):
         files.append(File.generated(config, f"pictures/{picture.name}", abs_src_path=str(picture)))
     return files
 
 
 def spaced(mathml: str) -> str:
-    """MathML with the spaces of a printed formula."""
+    """MathML with the spacing of a printed formula."""
     for pattern, replacement in SPACING:
         mathml = re.sub(pattern, replacement, mathml)
     return mathml
 
 
 def on_page_content(content: str, page: Page, **_: Any) -> str:
-    """Write every formula of a page as MathML, which browsers show without a script."""
+    """Convert every formula of a page to MathML, which browsers show without a script."""
 
     def written(match: re.Match[str]) -> str:
         formula = html.unescape(match[2]).strip()

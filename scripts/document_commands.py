@@ -1,4 +1,4 @@
-"""Write docs/commands.md from the help of every command; transcripts and tables of what is known by name elsewhere."""
+"""Write docs/commands.md from the help of every command, and update transcripts and tables on the other pages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from recu_analysis.store.quantities import TABLE
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "commands.md"
 PROGRAM = "recu-analyze"
-#: What the table of quantities says of each, and how it is headed.
+#: Columns of the table of quantities, with their headings.
 COLUMNS = {"name": "name", "of": "of", "dtype": "dtype", "merge": "merges by", "kept": "kept", "unit": "unit"}
 COLUMNS |= {"about": "holds"}
 OPENING = """\
@@ -39,9 +39,9 @@ them in full. CSV and JSON of `dead-weights` hold the row of all layers too; col
 Every command takes `--quiet`, `--color` and `--debug`; they are not repeated below. `python -m recu_analysis` is
 another way to write `recu-analyze`.
 """
-#: A command that runs in no time and prints the same everywhere, and what it printed.
+#: A transcript: a fast command with the same output everywhere, and its output.
 TRANSCRIPT = re.compile(rf"^```console\n\$ {PROGRAM} (.+)\n[\s\S]*?^```$", re.MULTILINE)
-#: A table of what a window holds: tensors, or numbers of a layer.
+#: A table of a window's content: tensors, or values of a layer.
 QUANTITIES = re.compile(r"(<!-- (tensors|numbers): .*-->\n)[\s\S]*?(<!-- end -->)")
 #: The table of the columns of all tables.
 VOCABULARY = re.compile(r"(<!-- vocabulary: .*-->\n)[\s\S]*?(<!-- end -->)")
@@ -50,7 +50,7 @@ SHARED = {"--quiet", "--color", "--debug", "--help"}
 
 
 def main() -> None:
-    """Write the page of commands, and the transcripts of the others anew."""
+    """Write the page of commands, and update the other pages."""
     PAGE.write_text(page(), encoding="utf-8")
     for other in DOCS.rglob("*.md"):
         text = other.read_text(encoding="utf-8")
@@ -58,12 +58,12 @@ def main() -> None:
 
 
 def renewed(text: str) -> str:
-    """A page whose transcripts and tables are those of today."""
+    """A page with current transcripts and tables."""
     return VOCABULARY.sub(vocabulary, QUANTITIES.sub(quantities, TRANSCRIPT.sub(transcript, text)))
 
 
 def quantities(found: re.Match[str]) -> str:
-    """The rows of `recu_analysis.store.quantities` that are tensors, or those that are numbers of a layer."""
+    """The rows of `recu_analysis.store.quantities` that are tensors, or those that are values of a layer."""
     numbers = found[2] == "numbers"
     names = ["name", "dtype", "merge", "kept", "unit", "about"] if numbers else [*COLUMNS]
     rows = [row for row in TABLE.values() if (row.of == "layer") == numbers]
@@ -81,7 +81,7 @@ def vocabulary(found: re.Match[str]) -> str:
 
 
 def table(names: list[str], rows: list[list[str]]) -> list[str]:
-    """The lines of a table, its first column in the type of code."""
+    """The lines of a table, with its first column formatted as code."""
     lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
     for name, *others in rows:
         lines.append("| " + " | ".join([f"`{name}`", *(text.replace("|", "\\|") for text in others)]) + " |")
@@ -89,7 +89,7 @@ def table(names: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def transcript(found: re.Match[str]) -> str:
-    """A transcript with what its command prints now, 80 columns wide."""
+    """A transcript with the current output of its command, 80 columns wide."""
     done = CliRunner(env={"COLUMNS": "80"}).invoke(cli, shlex.split(found[1]), catch_exceptions=False)
     return f"```console\n$ {PROGRAM} {found[1]}\n{done.stdout}```"
 
@@ -111,7 +111,7 @@ def summary(command: click.Command) -> str:
 
 
 def section(name: str, command: click.Command, parent: click.Context) -> str:
-    """What the page says of one command: usage, help, options, example."""
+    """The section on one command: usage, help, options, example."""
     context = click.Context(command, info_name=name, parent=parent)
     usage = " ".join([PROGRAM, name, *command.collect_usage_pieces(context)])
     parts = [f"## {name}", f"```text\n{usage}\n```", *(escaped(text) for text in paragraphs(command.help))]

@@ -1,4 +1,4 @@
-"""Whether two commits compute the same numbers: every command, figure and public table, on all runs, cell by cell."""
+"""Compare the numbers of two commits: every command, figure and public table, on all runs, cell by cell."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
-#: Columns that say which row it is; rows that these do not tell apart are numbered.
+#: Columns that identify a row; rows with the same values in them are numbered.
 KEYS = ("name", "run", "arm", "group", "layer", "window", "epoch", "id", "what", "file", "source", "setting", "network")
 ABSENT = "(absent)"
 
@@ -27,7 +27,7 @@ Table = tuple[str, str, Sequence[str], Sequence[Sequence[str]]]
 
 
 class Cell(NamedTuple):
-    """Where a number stands; `of` names the runs."""
+    """Position of a number; `of` names the runs."""
 
     table: str
     of: str
@@ -36,7 +36,7 @@ class Cell(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """A cell that is not the same, and the reason if that is intended."""
+    """A cell that differs, and the reason if this is intended."""
 
     cell: Cell
     old: str
@@ -45,7 +45,7 @@ class Difference(NamedTuple):
 
 
 def cells_of(tables: Iterable[Table], renamed: Mapping[str, str] | None = None) -> dict[Cell, str]:
-    """Every cell of some tables by its name, columns by their new names."""
+    """Every cell of some tables by its position, with the new names of renamed columns."""
     new = renamed or {}
     cells: dict[Cell, str] = {}
     for table, of, old_names, rows in tables:
@@ -63,7 +63,7 @@ def cells_of(tables: Iterable[Table], renamed: Mapping[str, str] | None = None) 
 def differences(
     old: Mapping[Cell, str], new: Mapping[Cell, str], intended: Sequence[Mapping[str, str]] = ()
 ) -> list[Difference]:
-    """The cells that are not the same, or on one side only."""
+    """The cells that differ or exist on one side only."""
     found = []
     for cell in dict.fromkeys([*old, *new]):
         before, after = old.get(cell, ABSENT), new.get(cell, ABSENT)
@@ -73,7 +73,7 @@ def differences(
 
 
 def reason_for(cell: Cell, intended: Sequence[Mapping[str, str]]) -> str | None:
-    """Why a cell may differ; None where it may not."""
+    """Why a cell may differ; None if it must not."""
     for entry in intended:
         if all(fnmatchcase(value, entry.get(part, "*")) for part, value in cell._asdict().items()):
             return entry["reason"]
@@ -81,25 +81,25 @@ def reason_for(cell: Cell, intended: Sequence[Mapping[str, str]]) -> str | None:
 
 
 def lists(file: Path) -> tuple[dict[str, str], dict[str, list[str]], list[dict[str, str]]]:
-    """The renamed columns, the spellings and what is intended."""
+    """Read the renamed columns, the spellings and the intended differences."""
     with file.open("rb") as opened:
         known = tomllib.load(opened)
     intended: list[dict[str, str]] = known.get("intended", [])
     for entry in intended:
         if not entry.get("reason") or not set(entry) <= {*Cell._fields, "reason"}:
-            sys.exit(f"Error: {file}: {entry} needs a reason, and knows {', '.join(Cell._fields)} beside it")
+            sys.exit(f"Error: {file}: {entry} needs a reason, and may have only {', '.join(Cell._fields)} beside it")
     return known.get("renamed", {}), known.get("spellings", {}), intended
 
 
 @contextlib.contextmanager
 def checkout(commit: str) -> Iterator[Path]:
-    """A folder with the package and the runs of a commit, gone afterwards; the working tree for "."."""
+    """A temporary folder with the package and the runs of a commit; the working tree for "."."""
     if commit == ".":
         yield ROOT
         return
     if git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}") is None:
         sys.exit(
-            f"Error: {commit} is no commit of this repository; give a branch, a tag, a hash, or . for what is here"
+            f"Error: {commit} is not a commit of this repository; use a branch, a tag, a hash, or . for this checkout"
         )
     packed = git("archive", commit, "recu_analysis", "checkpoints")
     if packed is None:
@@ -110,13 +110,13 @@ def checkout(commit: str) -> Iterator[Path]:
 
 
 def git(*words: str) -> bytes | None:
-    """What git prints; None where it fails."""
+    """Output of a git command; None if it fails."""
     done = subprocess.run(["git", "-C", ROOT, *words], capture_output=True, check=False)  # noqa: S603, S607
     return None if done.returncode else done.stdout
 
 
 def start(folder: Path, output: Path, spellings: Mapping[str, Any]) -> subprocess.Popen[bytes]:
-    """Collect the tables of one checkout, in a process that imports its package."""
+    """Start a process that imports the package of one checkout and collects its tables."""
     environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     script = Path(__file__).with_name("equal_cells.py").resolve()
     command = [sys.executable, str(script), str(output), json.dumps(spellings)]
@@ -124,7 +124,7 @@ def start(folder: Path, output: Path, spellings: Mapping[str, Any]) -> subproces
 
 
 def collect(commits: Sequence[str], spellings: Mapping[str, Any]) -> list[list[Table]]:
-    """The tables of each commit, side by side."""
+    """The tables of each commit, collected in parallel."""
     with contextlib.ExitStack() as stack:
         folders = [stack.enter_context(checkout(commit)).resolve() for commit in commits]
         results = Path(stack.enter_context(TemporaryDirectory(prefix="equal-")))
@@ -133,7 +133,7 @@ def collect(commits: Sequence[str], spellings: Mapping[str, Any]) -> list[list[T
         try:
             for commit, process in zip(commits, processes, strict=True):
                 if process.wait():
-                    sys.exit(f"Error: the tables of {commit} could not be collected; what is above says why")
+                    sys.exit(f"Error: the tables of {commit} could not be collected; see the messages above")
         finally:
             for process in processes:
                 process.kill()
@@ -142,7 +142,7 @@ def collect(commits: Sequence[str], spellings: Mapping[str, Any]) -> list[list[T
 
 
 def report(cells: int, found: Sequence[Difference], intended: Sequence[Mapping[str, str]] = ()) -> int:
-    """Name every cell that differs, then count; 1 if one differs that may not."""
+    """Print every unintended difference and the counts; return 1 if there is an unintended difference."""
     for each in found:
         if each.reason is None:
             print(f"{' | '.join(each.cell)}: {each.old} -> {each.new}")
@@ -154,7 +154,7 @@ def report(cells: int, found: Sequence[Difference], intended: Sequence[Mapping[s
 
 
 def main() -> int:
-    """Compare the two commits of the command line."""
+    """Compare the two commits given on the command line."""
     more = "Each commit reads its own checkpoints/. Exits with 1 if a cell differs that is not listed as intended."
     parser = argparse.ArgumentParser(description=f"{__doc__} {more}")
     parser.add_argument("old", metavar="OLD", help="a commit, or . for the working tree")
@@ -163,7 +163,7 @@ def main() -> int:
         "--lists",
         type=Path,
         default=Path(__file__).with_name("equal.toml"),
-        help="what was renamed, and what may differ",
+        help="file with the renamed columns and the intended differences",
     )
     arguments = parser.parse_args()
     renamed, spellings, intended = lists(arguments.lists)

@@ -1,4 +1,4 @@
-"""What the package of one checkout says of its own runs: every command, figure and public table, as JSON lines.
+"""Collect the output of one checkout on its own runs: every command, figure and public table, as JSON lines.
 
 `scripts/equal.py` runs this in two checkouts and compares. The checkout may be older or newer than this file: what it
 calls otherwise is in the lists of names, SPELLINGS. Windows are given to whatever takes them; compare, claims and
@@ -30,16 +30,16 @@ from recu_analysis.cli import cli
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
-#: A table: what made it, of which runs, its columns, and the text of every cell.
+#: A table: its source, its runs, its columns, and the text of every cell.
 Table = tuple[str, str, list[str], list[list[str]]]
-#: What a command, option, function or argument is called, by the name used here; the first that is there counts.
+#: Spellings of a command, option, function or argument, by the name used here; the first that exists is used.
 SPELLINGS: dict[str, list[str]] = {}
 CRITERIA = ("tail-silent", "tail", "silent", "still", "tail-still")
 NETWORKS = ("resnet20", "resnet18", "vgg_small", "resnet18_imagenet", "resnet34_imagenet", "reactnet18")
 
 
 def collected() -> Iterator[Table]:
-    """All tables, those that need no run first."""
+    """All tables; those that need no run come first."""
     runs = sorted(file.parent for file in Path("checkpoints").rglob("run.json"))
     if not runs:
         sys.exit("Error: checkpoints/ holds no run, so there is nothing to compare")
@@ -54,7 +54,7 @@ def collected() -> Iterator[Table]:
 
 
 def of_groups(runs: Sequence[Path]) -> Iterator[Table]:
-    """What is asked of several runs at once: figures, tables of the paper, comparisons, claims."""
+    """Tables of several runs together: figures, tables of the paper, comparisons, claims."""
     closed = {label: rows for label, _, _, rows in figures("closed forms")}
     for folder, group in groups(runs, lambda run: ""):
         yield from (each for each in figures(str(folder), *map(str, group)) if each[3] != closed.get(each[0]))
@@ -65,13 +65,14 @@ def of_groups(runs: Sequence[Path]) -> Iterator[Table]:
     for folder, group in groups(runs, layers):
         for view in ([], ["--seeds"], ["--by-layer"], ["--curves"]):
             yield from command(f"{folder} {group[0].name}...", "compare", *map(str, group), *view)
+        yield from command(f"{folder} {group[0].name}...", "dead-weights", *map(str, group))
     for folder, group in groups(runs, arm):
         beside = [run for run in runs if run.parent == folder and arm(run) in {"baseline", "none"} and run not in group]
         yield from of_claims(f"{folder} {arm(group[0])}", group, beside)
 
 
 def commands_of_run(run: Path) -> list[list[str]]:
-    """The commands on one run, with their options."""
+    """Output of the commands on one run, with their options."""
     path, window, end = str(run), "{}:{}".format(*chosen(run)), str(numbers(run)[-1])
     return [
         *(["info", path], ["verify", path], ["flips", path], ["evaluate", path]),
@@ -84,7 +85,7 @@ def commands_of_run(run: Path) -> list[list[str]]:
 
 
 def tables_of_run(run: Path) -> Iterator[Table]:
-    """The public tables of one run, and what the run itself has as tables."""
+    """The public tables of one run, and the tables that are attributes of the run."""
     ask = partial(table, of=str(run), run=run)
     (first, end), last = chosen(run), numbers(run)[-1]
     span = named("WindowSpan")
@@ -106,7 +107,7 @@ def cohort_from(window: int) -> dict[str, Any]:
 
 
 def part(run: Path, name: str) -> Any:
-    """A table that the run itself has."""
+    """A table that is an attribute of the run."""
     found = opened(run)
     return getattr(found, spelled(name, dir(found)))
 
@@ -119,7 +120,7 @@ def of_claims(of: str, group: Sequence[Path], beside: Sequence[Path]) -> Iterato
 
 
 def of_no_run() -> Iterator[Table]:
-    """What needs no run: closed forms, and the layers of networks."""
+    """Tables that need no run: closed forms, and the layers of networks."""
     for options in ([], ["--epochs", "12"], ["--b", "0.5", "--b", "2"]):
         yield from command("closed forms", "tradeoff", *options)
     yield table("tradeoff", "closed forms")
@@ -130,7 +131,7 @@ def of_no_run() -> Iterator[Table]:
 
 
 def binary_layers(network: str) -> pd.DataFrame:
-    """What `find_binary_layers` says of a network that is known by its name."""
+    """The table of `find_binary_layers` for a network by name."""
     from recu_analysis.nn import build_network
 
     found: pd.DataFrame = named("find_binary_layers")(build_network(network))
@@ -138,26 +139,26 @@ def binary_layers(network: str) -> pd.DataFrame:
 
 
 def of_files(run: Path) -> Table:
-    """The sum of every file of a run: a digit that no table shows counts too."""
+    """The checksum of every file of a run, which covers digits that no table shows."""
     files = sorted(file for file in run.rglob("*") if file.is_file())
     rows = [[str(file.relative_to(run)), hashlib.sha256(file.read_bytes()).hexdigest()] for file in files]
     return "files", str(run), ["name", "sha256"], rows
 
 
 def numbers(run: Path) -> list[int]:
-    """Numbers of a run's windows with updates, as its folders have them, whatever the package thinks of these."""
+    """Numbers of a run's windows with updates, from the names of its folders, independent of the package."""
     found = {int(folder.name.removeprefix("window-")) for folder in run.glob("history/segment-*/window-*")}
     return sorted(found - {0}) or [0]
 
 
 def chosen(run: Path) -> tuple[int, int]:
-    """The windows that are given explicitly, A up to B without B: the last two thirds of them."""
+    """The explicitly given windows, A up to B without B: the last two thirds of all windows."""
     known = numbers(run)
     return known[len(known) // 3], known[-1] + 1
 
 
 def groups(runs: Sequence[Path], kind: Callable[[Path], str]) -> list[tuple[Path, list[Path]]]:
-    """The runs of each folder that are of one kind."""
+    """The runs of each folder, grouped by equal layers."""
     found: dict[tuple[Path, str], list[Path]] = {}
     for run in runs:
         found.setdefault((run.parent, kind(run)), []).append(run)
@@ -165,17 +166,17 @@ def groups(runs: Sequence[Path], kind: Callable[[Path], str]) -> list[tuple[Path
 
 
 def layers(run: Path) -> str:
-    """The layers of a run in one word: only runs of the same layers are compared."""
+    """The layers of a run as one string; only runs with the same layers are compared."""
     return json.dumps([layer["name"] for layer in json.loads((run / "run.json").read_text())["layers"]])
 
 
 def arm(run: Path) -> str:
-    """A run's folder without the number of its seed."""
+    """The path of a run's folder without the number of its seed."""
     return re.sub(r"-\d+$", "", run.name)
 
 
 def opened(given: Any) -> Any:
-    """An argument with the runs in it opened: a run, some, or some by label."""
+    """An argument with its runs opened: one run, several runs, or a mapping by label."""
     if isinstance(given, list):
         return [opened(each) for each in given]
     if isinstance(given, dict):
@@ -184,17 +185,17 @@ def opened(given: Any) -> Any:
 
 
 def spelled(name: str, there: Collection[str]) -> str:
-    """What this checkout calls something."""
+    """The name of something in this checkout."""
     return next((other for other in SPELLINGS.get(name, []) if other in there), name)
 
 
 def named(name: str) -> Any:
-    """Something public of the package."""
+    """A public object of the package."""
     return getattr(ra, spelled(name, dir(ra)))
 
 
 def command(of: str, *words: str) -> Iterator[Table]:
-    """What a command prints with --format json, and its exit code and what it said beside."""
+    """The output of a command with --format json, its exit code and its messages."""
     done = CliRunner(env={"COLUMNS": "80"}).invoke(cli, typed(*words, "--format", "json"))
     label = label_of(words)
     yield label, of, ["exit code", "said"], [[str(done.exit_code), repr(done.stderr)]]
@@ -203,7 +204,7 @@ def command(of: str, *words: str) -> Iterator[Table]:
 
 
 def label_of(words: Sequence[str]) -> str:
-    """A command without its runs and windows, which `of` names or a rule chooses."""
+    """A command line without its runs and windows, which `of` names or a rule chooses."""
     shown = (
         word
         for before, word in pairwise(["", *words])
@@ -213,7 +214,7 @@ def label_of(words: Sequence[str]) -> str:
 
 
 def typed(name: str, *words: str) -> list[str]:
-    """A command as this checkout spells it."""
+    """A command line in the spelling of this checkout."""
     context = click.Context(cli)
     name = spelled(name, cli.list_commands(context))
     found = cli.get_command(context, name)
@@ -222,7 +223,7 @@ def typed(name: str, *words: str) -> list[str]:
 
 
 def figures(of: str, *words: str) -> Iterator[Table]:
-    """The data of all figures and tables of a paper that some runs give."""
+    """The data of all figures and paper tables of some runs."""
     with TemporaryDirectory() as folder:
         done = CliRunner().invoke(cli, typed("figures", *words, "--format", "svg", "--output", folder))
         said = done.stderr.replace(folder, "figures")
@@ -232,7 +233,7 @@ def figures(of: str, *words: str) -> Iterator[Table]:
 
 
 def table(name: str, of: str, **arguments: Any) -> Table:
-    """What a public function returns."""
+    """The return value of a public function, as a table."""
     told = [f"{key}={value}" for key, value in arguments.items() if isinstance(value, int) and key != "start"]
 
     def call() -> Any:
@@ -244,40 +245,40 @@ def table(name: str, of: str, **arguments: Any) -> Table:
 
 
 def answered(label: str, of: str, ask: Callable[[], Any]) -> Table:
-    """An answer as a table; an error is one too."""
+    """A result as a table; an error is a result too."""
     try:
         answer = ask()
-    except Exception as error:  # whatever goes wrong on one side alone is a difference
+    except Exception as error:  # an error on one side only is a difference
         return label, of, ["error"], [[f"{type(error).__name__}: {error}"]]
     return rows_of(label, of, answer if isinstance(answer, pd.DataFrame) else framed(answer))
 
 
 def framed(answer: Any) -> pd.DataFrame:
-    """One row of what is no table."""
+    """Convert a value that is not a table to one row."""
     if is_dataclass(answer):
         return pd.DataFrame([{field.name: repr(getattr(answer, field.name)) for field in fields(answer)}])
     return pd.DataFrame([{"value": repr(answer)}])
 
 
 def rows_of(label: str, of: str, frame: pd.DataFrame) -> Table:
-    """A table with the text of every cell, floats to their last bit."""
+    """A table with the text of every cell; floats are exact."""
     rows = [[text(value) for value in row] for row in frame.itertuples(index=False, name=None)]
     return label, of, [str(name) for name in frame.columns], rows
 
 
 def text(value: Any) -> str:
-    """A cell as it is compared."""
+    """The text of a cell for the comparison."""
     return value if isinstance(value, str) else repr(value.item() if hasattr(value, "item") else value)
 
 
 def draw_nothing() -> None:
-    """Keep matplotlib from rendering: only the data of figures are compared."""
+    """Prevent matplotlib from rendering, because only the data of figures is compared."""
     for name in ("savefig", "draw_without_rendering"):
         setattr(Figure, name, lambda *_, **__: None)
 
 
 def main() -> None:
-    """Write the tables of the checkout in the working directory into a file."""
+    """Write the tables of the checkout in the working directory to a file."""
     output, spellings = sys.argv[1:]
     if not Path(ra.__file__).is_relative_to(Path.cwd()):
         sys.exit(f"Error: {ra.__file__} was imported, not the package in {Path.cwd()}")

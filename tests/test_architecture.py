@@ -1,8 +1,10 @@
 """Who may import whom, read from the source, and what importing the package loads."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,10 @@ ALLOWED_THIRD_PARTY = {
     "testing": {"numpy"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
+#: Libraries whose package has another name.
+PACKAGES = {"PIL": "pillow", "rich_click": "rich-click", "sklearn": "scikit-learn"}
+#: What PyTorch brings where it can be used.
+WITH_TORCH = {"triton"}
 HEAVY = {"torch", "matplotlib", "seaborn", "sklearn", "rich"}
 
 
@@ -121,6 +127,19 @@ def test_third_party_libraries_stay_in_their_rooms():
         ):
             strangers.append((name, other))
     assert_none("a module and a library that is not for its room:", strangers)
+
+
+def test_every_library_is_declared():
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = [name for extra in project["optional-dependencies"].values() for name in extra]
+    needed, wanted = ({re.match(r"[\w-]+", each)[0] for each in names} for names in (project["dependencies"], extras))
+    known = needed | {"recu_analysis"} | WITH_TORCH | sys.stdlib_module_names
+    undeclared = []
+    for name, imported in IMPORTED.items():
+        tops = {other.partition(".")[0] for other in imported}
+        here = known | (wanted if room(name) == "integrations" else set())
+        undeclared += [(name, top) for top in tops if PACKAGES.get(top, top) not in here]
+    assert_none("a module and a library that pyproject.toml does not name:", undeclared)
 
 
 def test_commands_load_heavy_libraries_only_when_they_run():

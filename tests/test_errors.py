@@ -1,4 +1,7 @@
-"""What is said of a name that is not known."""
+"""What is said of a name that is not known, and where PyTorch is not installed."""
+
+import subprocess
+import sys
 
 import pytest
 
@@ -28,3 +31,31 @@ def test_an_unknown_name_is_one_sentence():
 def test_a_list_says_how_much_it_leaves_out():
     assert listed(["a", "b", "c"], 3) == "a, b, c"
     assert listed(["a", "b", "c"], 2) == "a, b and 1 more"
+
+
+#: Python code, after which torch is not found.
+WITHOUT_TORCH = """
+import sys
+class Without:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch": raise ModuleNotFoundError("No module named 'torch'", name="torch")
+sys.meta_path.insert(0, Without())
+import recu_analysis as ra
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("ra.record", "recu_analysis.errors.MissingExtraError"),
+        ("from recu_analysis import find_binary_layers", "recu_analysis.errors.MissingExtraError"),
+        ("from recu_analysis.cli import main; main(['layers', 'resnet20'])", "Error"),
+        ("from recu_analysis.errors import needing_torch\nwith needing_torch(): import nothing", "ModuleNotFoundError"),
+    ],
+)
+def test_what_needs_torch_says_so_where_it_is_not_installed(code, error):
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH + code], capture_output=True, text=True)
+    missing = "No module named 'nothing'" if error == "ModuleNotFoundError" else "PyTorch is not installed: recording"
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"{error}: {missing}"), done.stderr
+    assert ("Traceback" in done.stderr) == (error != "Error")

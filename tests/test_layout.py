@@ -14,12 +14,12 @@ SUBJECTS = {
         *("reference", "snippets"),
     },
     "figures": {"arms", "latex", "plot_functions"},
-    "integrations": {"dashboards", "ranks"},
+    "integrations": {"accelerate", "dashboards", "ranks"},
     "nn": {"network_families"},
     "report": {"browser"},
     "store": {"failing", "faults", "hostile", "machine", "round_trip"},
     "training": {"image_folder", "pixels"},
-    "": {"architecture", "benchmarks", "equal", "layout", "public_names", "trajectory"},
+    "": {"architecture", "benchmarks", "equal", "install", "layout", "public_names", "trajectory"},
 }
 
 

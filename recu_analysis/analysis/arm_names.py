@@ -1,4 +1,4 @@
-"""What arms are called: as a list of runs says, or their kind and the settings in which they are unlike most others."""
+"""Names of arms: the name in the list of runs, else the kind of training and its unusual settings."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     from recu_analysis.store.run import Run
 
-# Settings whose value says what the arm is; the others are named where they differ.
+# Settings that the kind already states; other settings are named where they are unusual.
 _KIND = frozenset({"recu", "mask", "binarizer"})
 
 
 def named_arms(runs: Mapping[str, Run]) -> dict[str, Arm]:
-    """The experiments of some runs, in order of appearance, by names that say how they differ.
+    """The experiments of some runs, in order of first appearance, by names that show how they differ.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def named_arms(runs: Mapping[str, Run]) -> dict[str, Arm]:
 
 
 def told_apart(labels: Sequence[str], named: Sequence[Arm]) -> list[str]:
-    """Names of arms; where two are the same, with the labels of their runs."""
+    """Unique names of arms; equal names get the labels of their runs."""
     twice = {label for label, count in Counter(labels).items() if count > 1}
     return [
         f"{label} ({', '.join(arm.runs)})" if label in twice else label
@@ -41,7 +41,7 @@ def told_apart(labels: Sequence[str], named: Sequence[Arm]) -> list[str]:
 
 
 def _labels(named: Sequence[Arm]) -> list[str]:
-    """What a list of runs calls each arm; else what it is, and the settings in which it is unlike most others."""
+    """The name of each arm in its list of runs; else its kind and the settings in which it differs from most arms."""
     known = [settings(arm.first) for arm in named if arm.name is None]
     names = list(dict.fromkeys(name for each in known for name in each if name not in _KIND))
     usual = {name: Counter(json.dumps(each.get(name)) for each in known).most_common(1)[0][0] for name in names}
@@ -66,7 +66,7 @@ def _setting_text(name: str, value: Any) -> str:
 
 
 def scale_text(value: Any) -> str:
-    """A scale b* as people write it; what is no number, as it stands."""
+    """A scale b* as it is usually written; a value that is not a number is not changed."""
     if not isinstance(value, float | int):
         return str(value)
     return "√2/2" if math.isclose(value, math.sqrt(0.5), rel_tol=1e-3) else f"{value:g}"

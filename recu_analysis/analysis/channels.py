@@ -1,4 +1,4 @@
-"""The channels of a layer that b_hat, measured errors, entropies and fits are of: finite, and not constant."""
+"""The channels that b_hat, measured errors, entropies and fits use: finite and not constant."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Channels:
     Attributes
     ----------
     rows : ndarray, shape (channels measured, weights a channel)
-        One row a channel, in the dtype of the weights; a view where none is left out.
+        One row per channel, in the dtype of the weights; a view if no channel is left out.
     nonfinite : int
         Channels left out because they hold NaN or infinity.
     constant : int
-        Channels left out because their weights are all equal, as that of a channel of one weight is: they have no
-        standard score, and at the 0 that stands for it they would be a spike in any distribution.
+        Channels left out because all their weights are equal; a channel of one weight is constant too. Such weights
+        have no standard score. A z of 0 in its place would put a spike into every distribution.
     """
 
     rows: Array
@@ -38,19 +38,19 @@ class Channels:
 
     @property
     def omissions(self) -> str:
-        """What was left out, for a note; nothing where nothing was."""
+        """What was left out, for a note; empty if nothing was."""
         total = len(self.rows) + self.nonfinite + self.constant
         kinds = ((self.nonfinite, "hold NaN or infinity"), (self.constant, "are constant"))
         return "; ".join(f"{count} of {total} channels {what}, left out" for count, what in kinds if count)
 
 
 def measured_channels(weight: Array) -> Channels:
-    """The one choice of channels behind b_hat, measured quantisation errors and entropies, shapes and distances.
+    """Select the channels for b_hat, measured quantisation errors, entropies, shapes and distances.
 
     Parameters
     ----------
     weight : ndarray, shape (C_out, ...)
-        What the layer's transform acts on: its latent weights, or effective ones.
+        The latent or effective weights on which the layer's transform acts.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def measured_channels(weight: Array) -> Channels:
 
 
 def _constant(rows: Array) -> NDArray[np.bool_]:
-    """Which channels have the same weight throughout; few need more than a look at their ends."""
+    """Which channels hold one value; their first and last weights rule out most channels."""
     constant: NDArray[np.bool_] = rows[:, 0] == rows[:, -1]
     suspects = np.flatnonzero(constant)
     constant[suspects] = [(rows[at] == rows[at, 0]).all() for at in suspects]
@@ -72,7 +72,7 @@ def _constant(rows: Array) -> NDArray[np.bool_]:
 
 
 def by_blocks(rows: Array, function: Callable[[Array], Array]) -> Array:
-    """A function of channels, such as standardisation, in the dtype of the weights and block by block."""
+    """Apply a function of channels, such as standardisation, block by block, in the dtype of the weights."""
     result = np.empty_like(rows)
     for start, block in blocks(rows):
         result[start : start + len(block)] = function(block)

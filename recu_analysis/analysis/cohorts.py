@@ -1,4 +1,4 @@
-"""Cohorts: the tail of one window followed over all later ones, not drawn anew each time; and what dies and revives."""
+"""Cohorts: tail and core of one window, followed through later windows; and the rates of dying and reviving."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def cohorts(
     layers: Sequence[str] | str | None = None,
     tail_tau: TailTau = TAIL_TAU,
 ) -> pd.DataFrame:
-    """What becomes of the weights that are in the tail, and in the core, when a window starts.
+    """Follow the weights that are in the tail and in the core at the start of a window.
 
     Parameters
     ----------
     run : Run or path
     windows : int, slice, str or WindowSpan, optional
-        The windows that are followed, such as "8:". Tail and core are drawn once, at the start of the first that holds
-        updates. By default all windows from the last gap on.
+        The windows to follow, such as "8:". Tail and core are drawn once, at the start of the first window with
+        updates. The default is all windows since the last gap.
     layers : str or sequence of str, optional
         Patterns of layer names.
     tail_tau : float or "window"
@@ -56,15 +56,23 @@ def cohorts(
     Returns
     -------
     DataFrame
-        One row a layer, window and cohort: layer, window, epoch, update (the last), cohort (tail or
-        core), weights; silent_fraction (no flip in this window), untouched_fraction (no flip since tail and core
-        were drawn), mobility (standard deviations per update), distance (mean abs(z) at the window's end),
-        tail_fraction (in the tail that is drawn at this window's start).
+        One row per layer, window and cohort:
+
+        - layer, window, epoch, update (the last), cohort (tail or core), weights
+        - silent_fraction: no flip in this window
+        - untouched_fraction: no flip since tail and core were drawn
+        - mobility: standard deviations per update
+        - distance: mean abs(z) at the end of the window
+        - tail_fraction: in the tail at the start of this window
 
     Raises
     ------
-    InputError, LayerNotFoundError, WindowNotFoundError
-        If the tail, a pattern or the window is not there, or updates after it are in no window.
+    InputError
+        If `windows` or `tail_tau` is not valid.
+    LayerNotFoundError
+        If a pattern matches no layer.
+    WindowNotFoundError
+        If the windows are not there, or updates between them are in no window.
     """
     run = as_run(run)
     followed = known_windows(run) if windows is None else select_windows(run, span_of(run, windows))
@@ -75,7 +83,7 @@ def cohorts(
 
 
 def _followed(run: Run, spec: LayerSpec, numbers: tuple[int, ...], tail_tau: TailTau) -> Answer[list[Row]]:
-    """Rows of one layer, window by window; weights that are not finite drop out when they are."""
+    """Rows of one layer, window by window; a weight is left out of windows in which it is not finite."""
     tail: Mask = np.zeros(spec.weights, dtype=np.bool_)
     touched = np.zeros(spec.weights, dtype=np.bool_)
     rows: list[Row] = []
@@ -109,13 +117,13 @@ def transitions(
     layers: Sequence[str] | str | None = None,
     tail_tau: TailTau = TAIL_TAU,
 ) -> pd.DataFrame:
-    """From one window to the next: tail weights that fall silent or flip again, with the core's rates beside them.
+    """Rates at which silent weights revive and others fall silent from one window to the next, of tail and core.
 
     Parameters
     ----------
     run : Run or path
     windows : int, slice, str or WindowSpan, optional
-        Only the rows of these windows, such as "8:13" (without 13); by default of all.
+        Only the rows of these windows, such as "8:13" (without 13); all by default.
     layers : str or sequence of str, optional
         Patterns of layer names.
     tail_tau : float or "window"
@@ -124,14 +132,21 @@ def transitions(
     Returns
     -------
     DataFrame
-        One row a layer and pair of adjacent windows, from the last gap on where windows are missing: layer, window
-        (the later one), epoch; died_fraction (of the tail weights that flipped in the earlier window: silent in the
-        later one), revived_fraction (of the silent tail weights: flipped in the later one), each with _core.
+        One row per layer and pair of adjacent windows, since the last gap if windows are missing:
+
+        - layer, window (the later one), epoch
+        - died_fraction: of the tail weights that flipped in the earlier window, those silent in the later one
+        - revived_fraction: of the tail weights silent in the earlier window, those that flipped in the later one
+        - died_fraction_core, revived_fraction_core: the same for the core
 
     Raises
     ------
-    InputError, LayerNotFoundError, WindowNotFoundError
-        If the tail or a pattern is not there, or the run holds no window with updates.
+    InputError
+        If `windows` or `tail_tau` is not valid.
+    LayerNotFoundError
+        If a pattern matches no layer.
+    WindowNotFoundError
+        If the windows are not there, or the run holds no window with updates.
     """
     run = as_run(run)
     parts = per_layer(run, select_layers(run, layers), _changes, tail_tau).run()
@@ -153,7 +168,7 @@ def _changes(run: Run, spec: LayerSpec, tail_tau: TailTau) -> Answer[list[Row]]:
 
 
 def _transition(before: Movement, moved: Movement) -> Row:
-    """Of the weights that are numbers in both windows."""
+    """The rates over the weights that are finite in both windows."""
     flipped, still = ~moved.record.silent.reshape(-1)[before.valid], moved.valid[before.valid]
     row = {}
     for part, members in (("", before.tail & still), ("_core", ~before.tail & still)):

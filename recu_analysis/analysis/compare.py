@@ -1,4 +1,4 @@
-"""Runs beside each other: settings that differ, what each ended with, and means over seeds."""
+"""Compare runs: settings that differ, final statistics, and means over seeds."""
 
 from __future__ import annotations
 
@@ -28,29 +28,33 @@ if TYPE_CHECKING:
 
 
 def compare(runs: SeveralRuns, *, tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
-    """What runs ended with, over the final windows.
+    """Compare runs over their final windows.
 
     Parameters
     ----------
     runs : run or path, sequence, or mapping of labels to runs
-        The rows have the labels of a mapping, else the names of the folders.
+        Column `run` has the labels of a mapping, else the names of the folders.
     tail_tau : float or "window"
         Level of the tail.
 
     Returns
     -------
     DataFrame
-        One row a run: run, first_window and last_window (final windows that hold the same number of updates in
-        all), updates (of the whole run), decay_time (T of the whole run), val_top1 (per cent, last
-        mark; NaN if none was logged), and of the whole network over them, weighted by
-        the layers' weights: dead_fraction, silent_fraction_tail, silent_fraction_core, mobility_tail,
-        mobility_core (standard deviations per update), mobility_ratio (tail to core, the median layer),
-        autocorrelation; exact (whether every update was seen).
+        One row per run:
+
+        - run
+        - first_window, last_window: final windows, with the same number of updates in all runs
+        - updates, decay_time (T): of the whole run
+        - val_top1: per cent, at the last mark; NaN if none was logged
+        - dead_fraction, silent_fraction_tail, silent_fraction_core, mobility_tail, mobility_core (standard deviations
+          per update), autocorrelation: over the final windows, means of the layers by their weights
+        - mobility_ratio: tail to core over the final windows, of the median layer
+        - exact: whether every update was seen
 
     Raises
     ------
     InputError
-        If the windows of the runs make no final windows of the same number of updates.
+        If the runs have no final windows with the same number of updates, or a run is given twice.
     WindowNotFoundError
         If a run holds no window with updates.
     """
@@ -58,7 +62,7 @@ def compare(runs: SeveralRuns, *, tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
 
 
 def compare_query(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> Query[pd.DataFrame]:
-    """The query of `compare`; it raises what that raises."""
+    """The query of `compare`; it raises the same errors."""
     spans = equal_final_windows(runs)
     tables = {label: dead_weights_query(run, spans[label], tail_tau=tail_tau) for label, run in runs.items()}
     return gathered(tables).then(
@@ -84,17 +88,17 @@ def _row(label: str, run: Run, window: WindowSpan, table: pd.DataFrame) -> dict[
 
 
 def differing_settings(runs: SeveralRuns) -> pd.DataFrame:
-    """Settings of the configurations in which runs differ.
+    """Settings that differ between the configurations of runs.
 
     Parameters
     ----------
     runs : run or path, sequence, or mapping of labels to runs
-        The rows have the labels of a mapping, else the names of the folders.
+        Column `run` has the labels of a mapping, else the names of the folders.
 
     Returns
     -------
     DataFrame
-        One row a run, one column a setting that is not the same in all; None where a run has no such setting.
+        One row per run, one column per setting that differs; None where a run does not have the setting.
     """
     runs = as_runs(runs)
     different = {name: [run.configuration.get(name) for run in runs.values()] for name in differing(runs.values())}
@@ -107,25 +111,28 @@ def over_seeds(runs: SeveralRuns, *, tail_tau: TailTau = TAIL_TAU) -> pd.DataFra
     Parameters
     ----------
     runs : run or path, sequence, or mapping of labels to runs
-        Runs of other layers, or on another data set (the setting dataset), are compared among themselves: their final
-        windows hold the same number of updates.
+        Runs with the same layers and the same data set (the setting dataset) are compared with each other: their
+        final windows hold the same number of updates.
     tail_tau : float or "window"
         Level of the tail.
 
     Returns
     -------
     DataFrame
-        One row an experiment (see `recu_analysis.analysis.arms.arms`; a run that says no seed is one by itself): arm
-        (its name in a list of runs, else the labels of its runs), dataset (of its configuration; None where that does
-        not say one), seeds (how many), and each number of `compare` with
-        _low and _high and _std (over seeds, n - 1), NaN for fewer than two seeds; all of them NaN where one of the
-        seeds has no such number.
+        One row per experiment, see `recu_analysis.analysis.arms.arms`; a run without a seed is an experiment of its
+        own:
+
+        - arm: its name in a list of runs, else the labels of its runs
+        - dataset: of its configuration; None if unknown
+        - seeds: how many
+        - each number of `compare`: the mean over seeds, with _low and _high (interval) and _std (n - 1); the last three
+          are NaN for fewer than two seeds, and all are NaN if a seed does not have the number
 
     Raises
     ------
     InputError
-        If one run or one seed of an experiment is there twice, or the windows of runs that are compared make no final
-        windows of the same number of updates.
+        If a run, or a seed of an experiment, is given twice, or runs that are compared have no final windows with the
+        same number of updates.
     WindowNotFoundError
         If a run holds no window with updates.
     """
@@ -133,14 +140,14 @@ def over_seeds(runs: SeveralRuns, *, tail_tau: TailTau = TAIL_TAU) -> pd.DataFra
 
 
 def over_seeds_query(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> Query[pd.DataFrame]:
-    """The query of `over_seeds`; it raises what that raises."""
+    """The query of `over_seeds`; it raises the same errors."""
     groups = comparable(arms(runs))
     tables = [compare_query({k: run for arm in group for k, run in arm.runs.items()}, tail_tau) for group in groups]
     return gather(*tables).then(lambda found: _over_arms(groups, found))
 
 
 def _over_arms(groups: Sequence[Sequence[Arm]], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """A row an arm, from the tables of `compare` of the arms that can be compared."""
+    """One row per arm, from a table of `compare` for each group of arms."""
     of_runs = pd.concat(tables).set_index("run")
     return pd.DataFrame([_group(arm, of_runs.loc[list(arm.runs)]) for group in groups for arm in group])
 
@@ -155,7 +162,7 @@ def _group(arm: Arm, rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def check_same_layers(runs: Mapping[str, Run]) -> None:
-    """InputError, naming two runs and a layer, unless all runs have layers of the same names and shapes."""
+    """Raise InputError unless all runs have layers of the same names and shapes."""
     (first, reference), *others = [(label, layers_of(run)) for label, run in runs.items()]
     for label, layers in others:
         different = sorted(set(reference.items()) ^ set(layers.items()))

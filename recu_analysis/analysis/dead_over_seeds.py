@@ -1,4 +1,4 @@
-"""Dead weights of several runs: the layers of each experiment, as means over its seeds with their intervals."""
+"""Dead weights of several runs: means over the seeds of each experiment, by layer, with intervals."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.selection import Windows, WindowSpan
     from recu_analysis.store.run import Run
 
-#: What is the same for all seeds of an experiment.
+#: Columns that are the same for all seeds of an experiment.
 _OF_THE_LAYER = ("row", "layer", "weights")
-#: What is left out: the windows of one run may have other numbers than those of another.
+#: Columns that are left out, since the numbers of windows may differ between runs.
 _OF_THE_RUN = ("first_window", "last_window", "exact")
-#: What has a mean and no interval, since it is a setting and no outcome.
+#: Columns with a mean but no interval: settings and counts, not outcomes.
 _SET = ("updates", "decay_time", "nonfinite", "counted")
 
 
@@ -45,29 +45,34 @@ def dead_weights_over_seeds(
     Parameters
     ----------
     runs : run or path, sequence, or mapping of labels to runs
-        Those that differ in their seed alone are one experiment, see `recu_analysis.analysis.arms.arms`.
+        Runs that differ only in their seed are one experiment, see `recu_analysis.analysis.arms.arms`.
     windows : int, slice, str or WindowSpan, optional
-        Windows by their numbers, the same in every run. By default the final windows, as many updates in all runs of a
-        network with the same layers on the same data set.
+        Windows by their numbers, the same in every run. By default the final windows, with the same number of updates
+        in all runs that have the same layers and the same data set.
     layers : str or sequence of str, optional
         Patterns of layer names.
     tail_tau : float or "window"
-        Level of the tail, taken at the start of the windows.
+        Level of the tail at the start of the windows; "window" takes each layer's own tau.
     criterion : str
         As in `dead_weights`.
 
     Returns
     -------
     DataFrame
-        One row an experiment and layer, and one for all its layers: arm (labels of the runs, or the name of the
-        experiment in a list of runs), dataset, seeds (how many), row (layer or total), layer, weights; and the mean of
-        each number of `dead_weights`, with _low and _high (NaN for a single seed) but for updates, decay_time,
-        nonfinite and counted.
+        One row per experiment and layer, and one per experiment for all its layers:
+
+        - arm: its name in a list of runs, else the labels of its runs
+        - dataset, seeds (how many), row (layer or total), layer, weights
+        - updates, decay_time, nonfinite, counted: means over the seeds
+        - every other number of `dead_weights`: the mean, with _low and _high, NaN for a single seed
 
     Raises
     ------
-    InputError, LayerNotFoundError, WindowNotFoundError
-        As in `dead_weights`; or if a run or a seed is there twice, or the runs make no windows with as many updates.
+    InputError
+        As in `dead_weights`, or if a run, or a seed of an experiment, is given twice, or runs that are compared have no
+        final windows with the same number of updates.
+    LayerNotFoundError, WindowNotFoundError, NotRecordedError
+        As in `dead_weights`.
     """
     return dead_weights_over_seeds_query(as_runs(runs), windows, layers, tail_tau, criterion).run()
 
@@ -79,7 +84,7 @@ def dead_weights_over_seeds_query(
     tail_tau: TailTau = TAIL_TAU,
     criterion: str = "tail-silent",
 ) -> Query[pd.DataFrame]:
-    """The query of `dead_weights_over_seeds`; it raises what that raises."""
+    """The query of `dead_weights_over_seeds`; it raises the same errors."""
     groups = comparable(arms(runs))
     spans = spans_of(groups, windows)
     tables = {
@@ -90,12 +95,14 @@ def dead_weights_over_seeds_query(
 
 
 def spans_of(groups: Sequence[Sequence[Arm]], windows: Windows | None) -> dict[str, WindowSpan]:
-    """The windows of every run, by its label: those that a caller chose, or final ones, equal where they are compared.
+    """The windows of every run by its label: those that a caller chose, or final windows, equal within a group.
 
     Raises
     ------
-    InputError, WindowNotFoundError
-        If a run has none of them, or runs that are compared make no windows with as many updates.
+    InputError
+        If `windows` is not valid, or the runs of a group have no final windows with the same number of updates.
+    WindowNotFoundError
+        If a run has none of the windows.
     """
     spans: dict[str, WindowSpan] = {}
     for group in groups:

@@ -1,4 +1,4 @@
-"""Which latent weights are dead by which criterion, from how those of tail and core moved."""
+"""Dead weights by several criteria, and how the weights of tail and core moved."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 Criterion = Literal["tail-silent", "tail", "silent", "still", "tail-still"]
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 NEED_ZPATH: tuple[Criterion, ...] = ("still", "tail-still")
-#: The tail level of design, the same for all windows and runs.
+#: The default level of the tail, the same for all windows and runs.
 TAIL_TAU = 0.85
-#: A weight whose mobility is below this share of its layer's median is still.
+#: A weight is still if its mobility is below this share of its layer's median.
 STILL_SHARE = 0.1
-#: What `movement` needs of a record.
+#: The parts of a record that `movement` needs.
 MOVEMENT = frozenset({"start", "end", "zpath", "silent"})
 
 TailTau = float | Literal["window"]
@@ -47,7 +47,7 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """What one layer's weights did over consecutive updates, flat, weights with a finite record only.
+    """Movement of one layer's weights over consecutive updates: flat arrays of the weights with a finite record.
 
     Attributes
     ----------
@@ -56,14 +56,15 @@ class Movement:
     z_end : ndarray of float64
         Standard scores at the end.
     tail, silent, still : ndarray of bool
-        See `tail_mask`; no flip; mobility below a tenth of the layer's median, or none (None without zpath).
+        Tail: see `tail_mask`. Silent: no flip. Still: mobility of 0, or below a tenth of the layer's median; None
+        where the run was recorded without zpath.
     mobility : ndarray of float64
         Mean abs(z_u - z_{u-1}), standard deviations per update; NaN where the run was recorded without zpath.
     updates : int
     record : MergedRecord
-        All weights of the layer.
+        The record of all weights of the layer.
     valid : ndarray of bool, all weights of the layer
-        Which weights the other arrays hold.
+        Which weights are in the other arrays.
     nonfinite : int
         Latent weights that are NaN or infinite at the start or the end.
     """
@@ -80,11 +81,11 @@ class Movement:
     nonfinite: int
 
     def dead(self, criterion: Criterion) -> Mask:
-        """Which weights are dead by a criterion; NotRecordedError where that needs zpath and the run has none."""
+        """Which weights are dead by a criterion; NotRecordedError if it needs zpath and the run has none."""
         if criterion in NEED_ZPATH and self.still is None:
             raise NotRecordedError(
-                f"the criterion {criterion!r} needs zpath of effective weights, without which the run was recorded; "
-                f"choose another, such as {CRITERIA[0]!r}"
+                f"the criterion {criterion!r} needs zpath of the effective weights, which was not recorded; choose "
+                f"another criterion, such as {CRITERIA[0]!r}"
             )
         still = np.zeros_like(self.tail) if self.still is None else self.still
         return {
@@ -96,13 +97,13 @@ class Movement:
         }[criterion]
 
     def fraction(self, criterion: Criterion) -> float:
-        """The share of the weights that is dead by a criterion; NaN where that needs zpath and the run has none."""
+        """The share of the weights that is dead by a criterion; NaN if it needs zpath and the run has none."""
         unknown = criterion in NEED_ZPATH and self.still is None
         return float("nan") if unknown else mean(self.dead(criterion))
 
     @property
     def flips(self) -> NDArray[np.int64]:
-        """Updates at which the effective sign changed."""
+        """How many updates changed each weight's effective sign."""
         flips: NDArray[np.int64] = self.record.flips.reshape(-1)[self.valid]
         return flips
 
@@ -125,12 +126,12 @@ class Movement:
     def autocorrelation(self) -> float:
         """Cosine of z at the start and at the end: 1 where nothing moved, 0 where nothing is left of the start.
 
-        NaN where no channel has weights that differ.
+        NaN if every channel is constant.
         """
         return autocorrelation(self.over_layer(self.z), self.over_layer(self.z_end))
 
     def over_layer(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What is known of the weights that count, in the layer's shape, NaN for the others."""
+        """Values of the valid weights in the layer's shape; NaN for the other weights."""
         if self.valid.all():
             return values.reshape(self.record.start.shape)
         result = np.full(self.record.start.shape, np.nan)
@@ -139,20 +140,20 @@ class Movement:
 
 
 def mean(values: NDArray[Any], members: Mask | None = None) -> float:
-    """Mean in float64 of finite values, or of those where a mask is set; NaN of nothing."""
+    """Mean of finite values in float64, of all or of those in a mask; NaN if there are none."""
     count = values.size if members is None else np.count_nonzero(members)
     if not count:
         return float("nan")
-    # Masks are counted and multiplied: several times faster than picking what they point at.
+    # Counting and multiplying masks is several times faster than indexing with them.
     if values.dtype == np.bool_:
         return np.count_nonzero(values if members is None else values & members) / count
     return float((values if members is None else values * members).sum(dtype=np.float64)) / count
 
 
 def tail_mask(z: NDArray[np.float64], tail_tau: float) -> Mask:
-    """The 2 (1 - tail_tau) of the weights with the largest abs(z), by rank; ties go to the lower index.
+    """The fraction 2 (1 - tail_tau) of the weights with the largest abs(z), by rank; ties go to the lower index.
 
-    A weight with z = 0, as those of a constant channel have, is never in the tail.
+    A weight with z = 0, such as one of a constant channel, is never in the tail.
 
     Parameters
     ----------
@@ -178,20 +179,20 @@ def tail_mask(z: NDArray[np.float64], tail_tau: float) -> Mask:
 
 
 def movement(spec: LayerSpec, record: MergedRecord, tail_tau: TailTau = TAIL_TAU) -> Movement:
-    """What one layer's weights did in a record; weights whose record is not finite are left out and counted.
+    """Movement of one layer's weights in a record; weights without a finite record are left out and counted.
 
     Parameters
     ----------
     spec : LayerSpec
     record : MergedRecord
-        At least one update; with the parts `MOVEMENT`.
+        Of at least one update, with the parts `MOVEMENT`.
     tail_tau : float or "window"
-        Level of the tail; "window" takes the layer's own tau at the record's end.
+        Level of the tail; "window" takes the layer's own tau at the end of the record.
 
     Raises
     ------
     InputError
-        If the level is out of its range, or "window" is asked of a layer that does not clamp.
+        If the level is out of range, or "window" is given for a layer that does not clamp.
     """
     level = _tail_level(spec, record, tail_tau)
     return record.once(("movement", level), lambda: _movement(record, level))
@@ -235,14 +236,14 @@ def _tail_level(spec: LayerSpec, record: MergedRecord, tail_tau: TailTau) -> flo
         return float(check_tau(tail_tau))
     if record.tau is None:
         raise InputError(
-            f"layer {spec.name!r} does not clamp, so it has no tau of its own to take the tail at; give a number, "
-            f"such as {TAIL_TAU}"
+            f"layer {spec.name!r} does not clamp, so it has no tau of its own for the tail; give the level of the tail "
+            f"as a number, such as {TAIL_TAU}"
         )
     return record.tau
 
 
 def check_criterion(criterion: str) -> Criterion:
-    """The criterion of that name; InputError if there is none."""
+    """Return a criterion by name; InputError if there is none."""
     if criterion not in CRITERIA:
         raise unknown("criterion of deadness", criterion, CRITERIA)
     return criterion
@@ -256,7 +257,7 @@ def dead_weights(
     tail_tau: TailTau = TAIL_TAU,
     criterion: str = "tail-silent",
 ) -> pd.DataFrame:
-    """Dead weights of every layer over a span of windows merged into one.
+    """Dead weights of every layer over some windows, merged into one.
 
     Parameters
     ----------
@@ -267,25 +268,34 @@ def dead_weights(
     layers : str or sequence of str, optional
         Patterns of layer names.
     tail_tau : float or "window"
-        Level of the tail, taken at the start of the windows.
+        Level of the tail at the start of the windows; "window" takes each layer's own tau.
     criterion : str
-        The criterion of column `dead_fraction`: tail-silent, tail, silent, still or tail-still.
+        What counts as dead in columns `dead_fraction` and `dead`: tail-silent, tail, silent, still or tail-still.
 
     Returns
     -------
     DataFrame
-        One row a layer: layer, weights, first_window, last_window, updates, exact, dead_fraction, dead (a count);
-        the fraction by each criterion (tail_fraction, silent_fraction, still_fraction, tail_silent_fraction,
-        tail_still_fraction); silent_fraction_tail, silent_fraction_core; mobility_tail, mobility_core (standard
-        deviations per update); autocorrelation; decay_time (T of the windows); nonfinite (weights that are NaN or
-        infinite); counted (weights with a record of numbers, of which the fractions are).
+        One row per layer:
+
+        - layer, weights, first_window, last_window, updates, exact
+        - dead_fraction, dead (a count): by `criterion`
+        - tail_fraction, silent_fraction, still_fraction, tail_silent_fraction, tail_still_fraction: by each criterion
+        - silent_fraction_tail, silent_fraction_core
+        - mobility_tail, mobility_core: standard deviations per update
+        - autocorrelation, decay_time (T): of the windows
+        - nonfinite: weights that are NaN or infinite
+        - counted: weights with a finite record; the fractions are of these
 
     Raises
     ------
-    InputError, LayerNotFoundError, WindowNotFoundError
-        If the criterion, the tail, a pattern or the range is not there.
+    InputError
+        If `windows`, `tail_tau` or `criterion` is not valid.
+    LayerNotFoundError
+        If a pattern matches no layer.
+    WindowNotFoundError
+        If the run has none of the windows, or they hold no updates.
     NotRecordedError
-        If the criterion needs zpath and the run was recorded without.
+        If the criterion needs zpath and the run has none.
     """
     run = as_run(run)
     return dead_weights_query(run, choose(run, windows), criterion, tail_tau, layers).run()
@@ -298,7 +308,7 @@ def dead_weights_query(
     tail_tau: TailTau = TAIL_TAU,
     layers: Sequence[str] | str | None = None,
 ) -> Query[pd.DataFrame]:
-    """The query of `dead_weights`, whose windows are chosen."""
+    """The query of `dead_weights` over given windows."""
     specs = select_layers(run, layers)
     return per_layer(run, specs, _row, check_criterion(criterion), tail_tau, window).then(pd.DataFrame)
 
@@ -332,16 +342,16 @@ def _row(
 
 
 def with_totals(table: pd.DataFrame) -> pd.DataFrame:
-    """A `dead_weights` table with a last row of all layers; its column `row` says layer or total of each."""
+    """A `dead_weights` table with a last row for all layers; column `row` holds layer or total."""
     rows = pd.DataFrame([*table.to_dict(orient="records"), totals(table).to_dict()])
     rows.insert(0, "row", ["layer"] * len(table) + ["total"])
     return rows
 
 
 def totals(table: pd.DataFrame) -> pd.Series[Any]:
-    """The whole network's row of a `dead_weights` table: counts added, means weighted by the weights counted.
+    """The whole network's row of a `dead_weights` table: sums of counts, means by the weights counted.
 
-    What is the same for all layers, such as windows and updates, is that of the network too.
+    A value that is the same in all layers, such as windows and updates, is kept.
     """
     weights = table["counted"]
     tail = weights * table["tail_fraction"]

@@ -1,4 +1,4 @@
-"""Runs layer by layer: how far statistics of one group of runs lie from those of another, with intervals."""
+"""Differences between experiments, layer by layer, with intervals; and curves of runs over the epochs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _ratio(name: str) -> Callable[[Values], Values]:
     return lambda totals: ratio(totals, over, under, means=means)
 
 
-#: What is compared, each from the sums over a layer's channels.
+#: The statistics that are compared, each a function of the sums over a layer's channels.
 STATISTICS: dict[str, Callable[[Values], Values]] = {
     "silent_fraction_tail": lambda totals: 1.0 - _per_weight("flipped", "tail")(totals),
     "silent_fraction_core": lambda totals: 1.0 - _per_weight("flipped", "core")(totals),
@@ -63,12 +63,12 @@ STATISTICS: dict[str, Callable[[Values], Values]] = {
 def layer_differences(
     runs: SeveralRuns, *, layers: Sequence[str] | str | None = None, tail_tau: TailTau = TAIL_TAU
 ) -> pd.DataFrame:
-    """Differences of every layer's statistics to those of the first run, or of its group of seeds.
+    """Differences of every layer's statistics between the first experiment and each of the others.
 
-    Taken over final windows of the same number of updates. Seeds of one experiment are one group, see
-    `recu_analysis.analysis.arms.arms`. Where both groups have runs of the same two or more seeds the difference is the
-    mean over seeds, with Student's interval; else it is that of the two runs of the same seed, or of the groups' first
-    runs where there are none, with an interval from the output channels of either.
+    The final windows hold the same number of updates in every run. Seeds of one experiment form one group, see
+    `recu_analysis.analysis.arms.arms`. If two groups share two or more seeds, the difference is the mean over these
+    seeds, with Student's interval. Otherwise it is between two runs: those of the one shared seed, or else the first
+    runs of the groups. Its interval then resamples the output channels of both.
 
     Parameters
     ----------
@@ -82,16 +82,22 @@ def layer_differences(
     Returns
     -------
     DataFrame
-        One row a group but the first, layer and statistic: run (labels of the group), reference (those of the first),
-        layer, statistic (silent_fraction_tail, silent_fraction_core, mobility_tail, mobility_core, mobility_ratio,
-        distance_ratio_tail), value and reference_value, difference with low and high (95 %), interval_over (seeds
-        or channels), pairs (how many).
+        One row per group (without the first), layer and statistic:
+
+        - run, reference: the labels of the group and of the first group
+        - layer
+        - statistic: silent_fraction_tail, silent_fraction_core, mobility_tail, mobility_core, mobility_ratio or
+          distance_ratio_tail
+        - value, reference_value
+        - difference, low, high: value less reference_value, with its 95 % interval
+        - interval_over: seeds or channels
+        - pairs: how many
 
     Raises
     ------
     InputError
-        If the runs have different layers, make no final windows of the same length, or are all one group, or one run or
-        one seed of an experiment is there twice.
+        If the runs have different layers, have no final windows with the same number of updates, or are all one group,
+        or if a run or a seed of an experiment is given twice.
     LayerNotFoundError, WindowNotFoundError
         If a pattern matches nothing, or a run holds no window with updates.
     """
@@ -101,18 +107,18 @@ def layer_differences(
 def layer_differences_query(
     runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU, layers: Sequence[str] | str | None = None
 ) -> Query[pd.DataFrame]:
-    """The query of `layer_differences`; it raises what that raises."""
+    """The query of `layer_differences`; it raises the same errors."""
     check_same_layers(runs)
     reference, *others = arms(runs)
     if not others:
-        raise InputError("these runs differ in their seed alone, so that there is nothing to compare; add another arm")
+        raise InputError("these runs differ only in their seed, so there is nothing to compare; add another arm")
     spans = equal_final_windows(runs)
     statistics = {run.id: statistics_query(run, spans[label], tail_tau, layers) for label, run in runs.items()}
     return gathered(statistics).then(lambda found: _differences(found, reference, others))
 
 
 def _differences(found: Mapping[str, Layers], reference: Arm, others: Sequence[Arm]) -> pd.DataFrame:
-    """The rows of every group but the first, from the statistics of every run by its id."""
+    """The rows of every group except the first, from the statistics of every run by its id."""
     rows = []
     for arm in others:
         matched = [(found[ours.id], found[theirs.id]) for ours, theirs in _matched(arm, reference)]
@@ -138,7 +144,7 @@ def statistics_query(
 
 
 def _matched(arm: Arm, reference: Arm) -> list[tuple[Run, Run]]:
-    """Runs with the same seed; the first of each arm where no seed is in both."""
+    """Pairs of runs with the same seed; the first runs of both arms if they share no seed."""
     return pairs(arm.runs.values(), reference.runs.values()) or [(arm.first, reference.first)]
 
 
@@ -158,21 +164,23 @@ def _difference(values: Sequence[tuple[Interval, Interval]]) -> dict[str, float 
 
 
 def curves(runs: SeveralRuns, *, tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
-    """What runs logged and how their weights moved, window by window, over the epochs.
+    """Logged metrics and movement of the whole network, window by window.
 
     Parameters
     ----------
     runs : run or path, sequence, or mapping of labels to runs
-        Labels of a mapping, else the names of the folders, are in the column run.
+        Column `run` has the labels of a mapping, else the names of the folders.
     tail_tau : float or "window"
         Level of the tail.
 
     Returns
     -------
     DataFrame
-        One row a run and window with updates: run, window, epoch and every other metric that was logged with its mark;
-        and of the whole network in that window silent_fraction_tail, silent_fraction_core, mobility_tail,
-        mobility_core and autocorrelation.
+        One row per run and window with updates:
+
+        - run, window, epoch and every other metric that was logged with the window's mark
+        - silent_fraction_tail, silent_fraction_core, mobility_tail, mobility_core, autocorrelation: of the whole
+          network in the window
 
     Raises
     ------
@@ -183,7 +191,7 @@ def curves(runs: SeveralRuns, *, tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
 
 
 def curves_query(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> Query[pd.DataFrame]:
-    """The query of `curves`; it raises what that raises."""
+    """The query of `curves`; it raises the same errors."""
     rows = [_curve_query(label, run, tail_tau) for label, run in runs.items()]
     return gather(*rows).then(lambda found: pd.DataFrame([row for part in found for row in part]))
 

@@ -1,4 +1,4 @@
-"""Dead, or merely far: sign changes of tail and core beside those that pure distance from zero would let happen."""
+"""Stuck, or only far from zero: sign changes of tail and core, observed and expected from distance alone."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-#: Below this share of the sign changes that distance lets happen, weights are stuck.
+#: Weights are stuck if their sign changes are below this share of those expected from distance alone.
 STUCK = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelSums:
-    """What each output channel adds to the statistics of tail and core, one row a channel.
+    """Sums over the weights of each output channel, for the statistics of tail and core.
 
     Attributes
     ----------
     weights, flipped, changed, expected, mobility, magnitude : ndarray of float64, shape (C_out, 2)
-        For the tail (column 0) and the core (1): weights; those that flipped at least once; those whose sign at the
-        end is not that at the start; the sum of Phi(-r |z| / s); the sums of mobility (standard deviations per update)
+        For the tail (column 0) and the core (1): counts of weights, of those that flipped at least once, and of those
+        whose sign differs between start and end; sums of Phi(-r |z| / s), of mobility (standard deviations per update)
         and of update magnitude (unit of the weights per update).
     """
 
@@ -58,12 +58,12 @@ class ChannelSums:
     magnitude: Values
 
     def matrix(self) -> Values:
-        """All of them side by side, shape (C_out, 12), in the order of the attributes, tail before core."""
+        """All sums side by side, shape (C_out, 12), in the order of the attributes, tail before core."""
         parts = (self.weights, self.flipped, self.changed, self.expected, self.mobility, self.magnitude)
         return np.concatenate(parts, axis=1)
 
 
-#: What `channel_sums` needs of a record.
+#: The parts of a record that `channel_sums` needs.
 SUMMED = MOVEMENT | {"path"}
 #: Columns of `ChannelSums.matrix`.
 COLUMNS = {
@@ -74,16 +74,16 @@ COLUMNS = {
 
 
 def drift(moved: Movement) -> tuple[float, float]:
-    """How z at the end follows from z at the start over a layer, if distance alone counts: z_end = r z + s noise.
+    """Fit z_end = r z + s noise to a layer: how z would move if only its distance from zero mattered.
 
-    r is the slope through the origin, s the root mean square of what is left. A layer whose weights take independent
-    steps has r below 1, because its standard deviation grows and z is counted in it; without r the tail of such a
-    layer would seem to change its sign two or three times as often as its distance allows.
+    r is the slope through the origin; s is the root mean square of the residuals. If the weights of a layer take
+    independent steps, their standard deviation grows, and z is measured in it, so r is below 1. Without r, the tail of
+    such a layer would seem to change its sign two or three times as often as its distance allows.
 
     Returns
     -------
     r, s : float
-        NaN where no weight is finite or all z are 0.
+        NaN if no weight is finite or all z are 0.
     """
     square = float((moved.z**2).sum())
     if square == 0.0:
@@ -95,8 +95,8 @@ def drift(moved: Movement) -> tuple[float, float]:
 def channel_sums(spec: LayerSpec, moved: Movement) -> ChannelSums:
     """Sums over each output channel of a layer, for intervals that resample channels.
 
-    The null of pure distance takes every weight to move alike, wherever it is, z_end = r z_start + s noise with the r
-    and s of its layer (see `drift`) and normal noise: its sign has then changed at the end with probability
+    The null of pure distance: every weight moves alike, wherever it is, as z_end = r z_start + s noise, with r and s of
+    its layer (see `drift`) and normal noise. The probability that its sign has changed at the end is then
     Phi(-r |z_start| / s).
     """
     r, s = drift(moved)
@@ -120,7 +120,7 @@ def channel_sums(spec: LayerSpec, moved: Movement) -> ChannelSums:
 
 
 def ratio(totals: Values, over: str, under: str, *, means: bool = False) -> Values:
-    """One total over another for every row of totals; of means where each is first divided by its weights.
+    """The ratio of two totals, or of two means, for every row of totals.
 
     Parameters
     ----------
@@ -129,12 +129,12 @@ def ratio(totals: Values, over: str, under: str, *, means: bool = False) -> Valu
     over, under : str
         Names in `COLUMNS`.
     means : bool
-        Divide each by the weights of its own group, tail or core.
+        Divide each total by the number of weights of its group, tail or core, first.
 
     Returns
     -------
     ndarray, shape (R,)
-        NaN where nothing is divided by nothing, infinite where something is divided by nothing.
+        NaN for 0 / 0; infinite for any other number over 0.
     """
     top, bottom = totals[:, COLUMNS[over]], totals[:, COLUMNS[under]]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -157,7 +157,7 @@ def _sums(run: Run, spec: LayerSpec, tail_tau: TailTau, window: WindowSpan) -> A
     return channel_sums(spec, movement(spec, record, tail_tau)).matrix()
 
 
-#: Ratios of `tails`: name, the totals divided, and whether they are means.
+#: Ratios of `tails` by name: numerator, denominator, and whether they are means.
 RATIOS = {
     "mobility_ratio": ("mobility_tail", "mobility_core", True),
     "magnitude_ratio": ("magnitude_tail", "magnitude_core", True),
@@ -174,7 +174,7 @@ def tails(
     layers: Sequence[str] | str | None = None,
     tail_tau: TailTau = TAIL_TAU,
 ) -> pd.DataFrame:
-    """Tail and core of every layer beside each other, and whether the tail is stuck or only far from zero.
+    """Compare tail and core of every layer: whether the tail is stuck or only far from zero.
 
     Parameters
     ----------
@@ -185,24 +185,33 @@ def tails(
     layers : str or sequence of str, optional
         Patterns of layer names.
     tail_tau : float or "window"
-        Level of the tail, taken at the start of the windows.
+        Level of the tail at the start of the windows; "window" takes each layer's own tau.
 
     Returns
     -------
     DataFrame
-        One row a layer: layer, weights, first_window, last_window, updates, exact, autocorrelation, slope and spread (r
-        and s of z_end = r z_start + s noise); mobility (standard deviations per update), magnitude (unit of the weights
-        per update), flip_probability (at least one flip), sign_changes (observed, end to end) and
-        sign_changes_by_distance (Phi(-slope |z| / spread)), each as a mean per weight with _tail and _core;
-        flips_per_path_tail and _core (flips per unit of zpath); auc (of abs(z) for silence: 1/2 says nothing, 1 that
-        the silent are the farthest). Ratios tail to core, mobility_ratio, magnitude_ratio and flip_risk_ratio, and
-        observed to expected sign changes, distance_ratio_tail and distance_ratio_core (below 1/2 stuck, about 1 only
-        far), each with a 95 % interval over output channels (_low, _high).
+        One row per layer:
+
+        - layer, weights, first_window, last_window, updates, exact, autocorrelation
+        - slope, spread: r and s of z_end = r z_start + s noise
+        - mobility (standard deviations per update), magnitude (unit of the weights per update), flip_probability (at
+          least one flip), sign_changes (from start to end), sign_changes_by_distance (expected:
+          Phi(-slope |z| / spread)), flips_per_path (flips per unit of zpath): each with _tail and _core
+        - auc: how well abs(z) predicts silence; 1/2 for no relation, 1 if the silent weights are the farthest
+        - mobility_ratio, magnitude_ratio, flip_risk_ratio: tail to core, with _low and _high
+        - distance_ratio_tail, distance_ratio_core: observed to expected sign changes, with _low and _high; below 1/2
+          the weights are stuck, about 1 only far
+
+        Intervals (95 %) resample output channels.
 
     Raises
     ------
-    InputError, LayerNotFoundError, WindowNotFoundError
-        If the tail, a pattern or the range is not there.
+    InputError
+        If `windows` or `tail_tau` is not valid.
+    LayerNotFoundError
+        If a pattern matches no layer.
+    WindowNotFoundError
+        If the run has none of the windows, or they hold no updates.
     """
     run = as_run(run)
     return tails_query(run, choose(run, windows), tail_tau, layers).run()
@@ -211,7 +220,7 @@ def tails(
 def tails_query(
     run: Run, window: WindowSpan, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str] | str | None = None
 ) -> Query[pd.DataFrame]:
-    """The query of `tails`, whose windows are chosen."""
+    """The query of `tails` over given windows."""
     return per_layer(run, select_layers(run, layers), _row, tail_tau, window).then(pd.DataFrame)
 
 
@@ -270,7 +279,7 @@ def auc(score: Values, positive: NDArray[np.bool_]) -> float:
     Returns
     -------
     float
-        NaN where all or none are positive.
+        NaN if all or none are positive.
     """
     ones = int(positive.sum())
     zeros = positive.size - ones

@@ -1,4 +1,4 @@
-"""How many windows it takes to tell dead weights from slow ones: final windows, and the decorrelation time."""
+"""How many windows are needed to tell dead weights from slow ones: final windows and decorrelation time."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from recu_analysis.store.run import OneRun, Run
     from recu_analysis.store.window import Window
 
-    #: Totals of `score_products` over a layer, for several pairs of moments.
+    #: Totals of `score_products` over a layer, for several pairs of times.
     Products = list[NDArray[np.float64]]
 
-#: Windows are long enough to tell dead from slow where their autocorrelation is at most this.
+#: Windows are long enough to tell dead from slow weights if their autocorrelation is at most this.
 LONG_ENOUGH = 0.5
 
 
@@ -52,9 +52,9 @@ class FinalWindows:
     ----------
     span : WindowSpan
     autocorrelation : float
-        Cosine of z at their start and z at their end over all weights; NaN where none has a z.
+        Cosine of z at their start and z at their end over all weights; NaN if no weight has a z.
     long : bool
-        Whether the autocorrelation is at most 1/2, so that dead can be told from slow.
+        Whether the autocorrelation is at most 1/2, so that dead weights can be told from slow ones.
     """
 
     span: WindowSpan
@@ -65,18 +65,18 @@ class FinalWindows:
 def autocorrelation_query(run: Run, specs: Sequence[LayerSpec], first: int, last: int) -> Query[float]:
     """Cosine of z before one window and z after another over some layers.
 
-    Channels that hold NaN or infinity, or that are constant, at either moment are left out.
+    Channels that are constant, or hold NaN or infinity, at either time are left out.
     """
     return _autocorrelations(per_layer(run, specs, _to_end, (first,), last)).then(itemgetter(0))
 
 
 def _autocorrelations(layers: Query[list[Products]]) -> Query[list[float]]:
-    """The autocorrelation of each of several pairs of moments, from what the layers have; NaN where none has z."""
+    """The autocorrelation of each pair of times over all layers; NaN if no layer has z."""
     return layers.then(lambda found: [cosine(np.sum(pair, axis=0)) for pair in zip(*found, strict=True)])
 
 
 def _to_end(run: Run, spec: LayerSpec, firsts: tuple[int, ...], last: int) -> Answer[Products]:
-    """From the start of each of some windows to the end of one."""
+    """Products from the start of each window of `firsts` to the end of window `last`."""
     end = (yield ahead(run.window(last))).scored
     found: Products = []
     for first in firsts:
@@ -86,7 +86,7 @@ def _to_end(run: Run, spec: LayerSpec, firsts: tuple[int, ...], last: int) -> An
 
 
 def _from_start(run: Run, spec: LayerSpec, first: int, lasts: tuple[int, ...]) -> Answer[Products]:
-    """From the start of a window to the end of each of some windows, of which it may be the first."""
+    """Products from the start of window `first` to the end of each window of `lasts`, which may start with it."""
     record = yield over([run.window(first)], {"start", "end"} if first == lasts[0] else {"start"})
     start = record.scored_start
     found = [_product(spec, start, record.scored)] if first == lasts[0] else []
@@ -103,7 +103,7 @@ def _product(spec: LayerSpec, start: ArrayLike, end: ArrayLike) -> NDArray[np.fl
 
 
 def _batches(windows: Sequence[Window]) -> Iterator[Sequence[Window]]:
-    """1, 2, 4, ... of the windows: few are read in vain, and few times the one moment that all are compared with."""
+    """Batches of 1, 2, 4, ... windows: few windows are read in vain, and the reference state is read few times."""
     at, size = 0, 1
     while at < len(windows):
         yield windows[at : at + size]
@@ -111,9 +111,9 @@ def _batches(windows: Sequence[Window]) -> Iterator[Sequence[Window]]:
 
 
 def final_windows(run: Run) -> FinalWindows:
-    """The fewest last windows whose autocorrelation is at most 1/2; where there are none, the last half.
+    """The fewest last windows with an autocorrelation of at most 1/2; if there are none, the last half.
 
-    They are those of the whole network, whatever layers are then looked at.
+    They are of the whole network, also where a table shows only some layers.
 
     Parameters
     ----------
@@ -128,14 +128,14 @@ def final_windows(run: Run) -> FinalWindows:
     WindowNotFoundError
         If the run holds no window with updates.
     """
-    # Tables, figures and claims of one run ask again, and a large run takes seconds to answer.
+    # Cached, because tables, figures and claims of one run all need it, and a large run takes seconds.
     if run not in _FOUND:
         _FOUND[run] = _find_final_windows(run)
     return _FOUND[run]
 
 
 def choose(run: Run, windows: Windows | None) -> WindowSpan:
-    """The windows that a caller chose, see `span_of`; where that is None, the final windows."""
+    """The windows that a caller chose, see `span_of`; the final windows for None."""
     return final_windows(run).span if windows is None else span_of(run, windows)
 
 
@@ -158,10 +158,10 @@ def _find_final_windows(run: Run) -> FinalWindows:
 
 
 def equal_final_windows(runs: Mapping[str, Run]) -> dict[str, WindowSpan]:
-    """Final windows of the same number of updates, the fewest that are long enough for every run.
+    """Final windows with the same number of updates in every run: the fewest that are long enough for all.
 
-    How many weights are silent, or how far they moved, depends on how many updates were looked at: only windows of
-    the same number of updates can be compared.
+    How many weights are silent, and how far they moved, depends on the number of updates. Only windows with the same
+    number of updates can be compared.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def equal_final_windows(runs: Mapping[str, Run]) -> dict[str, WindowSpan]:
     Raises
     ------
     InputError
-        If the windows of the runs make no such windows.
+        If the runs have no such windows.
     WindowNotFoundError
         If a run holds no window with updates.
     """
@@ -182,8 +182,8 @@ def equal_final_windows(runs: Mapping[str, Run]) -> dict[str, WindowSpan]:
     if not enough:
         lengths = ", ".join(f"{count} in {label}" for label, count in needed.items())
         raise InputError(
-            f"the runs have no final windows with the same number of updates ({lengths} at least); "
-            "compare runs whose windows have the same length"
+            f"the runs have no final windows with the same number of updates (needed at least: {lengths}); compare "
+            "runs with windows of the same length"
         )
     return {
         label: WindowSpan(lengths[enough[0]], moving_windows(runs[label])[-1].number + 1)
@@ -192,12 +192,12 @@ def equal_final_windows(runs: Mapping[str, Run]) -> dict[str, WindowSpan]:
 
 
 def _unbroken(windows: Sequence[Window]) -> list[Window]:
-    """The first of some windows, and those after it up to a gap."""
+    """The windows up to the first gap."""
     return [*windows[:1], *takewhile(lambda each: start_known(each) and not begins_anew(each), windows[1:])]
 
 
 def _last_windows(run: Run) -> dict[int, int]:
-    """Number of the first of every choice of last windows, by how many updates they hold."""
+    """For every choice of last windows, the number of the first one, by how many updates they hold."""
     lengths, total = {}, 0
     for window in reversed(known_windows(run)):
         total += window.updates
@@ -210,7 +210,7 @@ def _updates(run: Run, span: WindowSpan) -> int:
 
 
 def common_final_windows(runs: Mapping[str, Run]) -> dict[str, WindowSpan]:
-    """Final windows of the same number of updates where the runs' windows make some; else those of each run."""
+    """Final windows with the same number of updates, if the runs have such; else the final windows of each run."""
     try:
         return equal_final_windows(runs) if runs else {}
     except InputError:
@@ -218,25 +218,27 @@ def common_final_windows(runs: Mapping[str, Run]) -> dict[str, WindowSpan]:
 
 
 def decorrelation_time(run: OneRun, *, after: int, layers: Sequence[str] | str | None = None) -> int | None:
-    """How many windows after one until their autocorrelation is at most 1/2; None where the run ends before.
+    """Count the windows after a given one until their autocorrelation is at most 1/2.
 
     Parameters
     ----------
     run : Run or path
     after : int
-        Number of the window at whose end they begin.
+        Number of a window; the count starts at its end.
     layers : str or sequence of str, optional
-        Patterns of the layers whose autocorrelation counts; all by default.
+        Patterns of layer names; all layers by default.
 
     Returns
     -------
     int or None
-        A count of windows; None also where a window before is missing, or updates are in no window.
+        A number of windows; None if the run ends before, or a window or updates before it are missing.
 
     Raises
     ------
-    LayerNotFoundError, WindowNotFoundError
-        If a pattern matches nothing, or the run does not have that window, or none with updates.
+    LayerNotFoundError
+        If a pattern matches no layer.
+    WindowNotFoundError
+        If the run does not have the window, or has none with updates.
     """
     run = as_run(run)
     run.window(after)

@@ -1,4 +1,4 @@
-"""What tables leave out: weights that are no numbers, and constant channels, at a run's end, by layer."""
+"""What tables leave out at the end of a run: weights that are NaN or infinite, and constant channels."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def nonfinite_query(run: Run) -> Query[dict[str, int]]:
-    """Weights that are NaN or infinite at the end of a run, by layer, of those layers that have some."""
+    """How many weights are NaN or infinite at the end of a run, by layer; layers without any are left out."""
     return _those(run, _nonfinite)
 
 
 def constant_query(run: Run) -> Query[dict[str, int]]:
-    """Channels that are constant at the end of a run, by layer, of those layers that have some."""
+    """How many channels are constant at the end of a run, by layer; layers without any are left out."""
     return _those(run, _constant)
 
 
@@ -37,7 +37,7 @@ def _those(run: Run, task: Callable[..., Answer[int]]) -> Query[dict[str, int]]:
 
 
 def _nonfinite(run: Run, spec: LayerSpec) -> Answer[int]:
-    del spec  # the record is that of the layer
+    del spec  # the record is of this layer
     record = yield ahead(run.windows[-1])
     return int(np.count_nonzero(~np.isfinite(record.end)))
 

@@ -1,4 +1,4 @@
-"""Which distribution a run's weights have, layer by layer, and what they give of quantisation error and entropy."""
+"""The distribution of each layer's weights, with their quantisation error and entropy."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ _DISTANCES = ("ks_laplace", "ks_normal", "aic_normal", "aic_gennorm", "scale_rat
 def fit_table(
     run: OneRun, *, windows: Windows | None = None, layers: Sequence[str] | str | None = None, raw: bool = False
 ) -> pd.DataFrame:
-    """Laplace, normal and generalised normal against the weights of every layer, at the end of a window.
+    """Fit Laplace, normal and generalised normal distributions to every layer's weights at the end of a window.
 
-    Distributions are fitted to z, the standard scores by output channel; b_hat, errors and entropies are of w~, the
-    weights after the layer's standardisation. Both are of the channels that are finite and vary, see
-    `recu_analysis.analysis.channels`. Intervals (95 %) come from resampling output channels.
+    Distributions are fitted to z, the standard scores by output channel. b_hat, errors and entropies are of w~, the
+    weights after the layer's standardisation. Only channels that are finite and not constant are used, see
+    `recu_analysis.analysis.channels`. Intervals (95 %) resample output channels.
 
     Parameters
     ----------
@@ -61,25 +61,34 @@ def fit_table(
     layers : str or sequence of str, optional
         Patterns of layer names.
     raw : bool
-        Fit the raw latent weights of each layer, all channels pooled, instead of z, and take them as w~ too. Channels
-        of different scale fake heavy tails.
+        Use the raw latent weights of each layer, all channels pooled, in place of z and of w~. Channels of different
+        scale then look like heavy tails.
 
     Returns
     -------
     DataFrame
-        One row a layer: layer, window, weights and channels (those measured), constant_channels (left out), note (what
-        was left out, or why there is no number); tau (1 where the layer does not clamp), b_star; b_hat (Eq. 11 of
-        ReCU), b_ratio (b_hat / b*) and shape (of the generalised normal: 1 Laplace, 2 normal), each with _low and
-        _high; scale_ratio (sqrt(2) E|z|, what b_ratio is of a layer that standardises), ks_laplace, ks_normal,
-        aic_normal and aic_gennorm (less that of Laplace: positive where Laplace is better); clamped_fraction beside
-        clamped_laplace (2 (1 - tau)), alpha, qe_measured, qe_exact, qe_printed (squared unit of w~) and each over
-        b_hat^2 as _relative; entropy_measured of the clamped w~, entropy (Eq. 17), entropy_bound (ln(2 e b_hat)) and
-        sign_entropy (nats).
+        One row per layer:
+
+        - layer, window, weights and channels (those measured), constant_channels (left out)
+        - note: what was left out, or why a number is missing
+        - tau (1 where the layer does not clamp), b_star
+        - b_hat (Eq. 11 of ReCU), b_ratio (b_hat / b*), shape (generalised normal: 1 Laplace, 2 normal): each with _low
+          and _high
+        - scale_ratio: sqrt(2) E|z|, equal to b_ratio in a layer that standardises
+        - ks_laplace, ks_normal
+        - aic_normal, aic_gennorm: less the AIC of Laplace, so positive where Laplace is better
+        - clamped_fraction, clamped_laplace (2 (1 - tau)), alpha
+        - qe_measured, qe_exact, qe_printed: squared unit of w~; over b_hat^2 with _relative
+        - entropy_measured (of the clamped w~), entropy (Eq. 17), entropy_bound (ln(2 e b_hat)), sign_entropy: nats
 
     Raises
     ------
-    LayerNotFoundError, WindowNotFoundError
-        If a pattern or the window is not there.
+    InputError
+        If `windows` is not valid.
+    LayerNotFoundError
+        If a pattern matches no layer.
+    WindowNotFoundError
+        If the run has none of the windows.
     """
     run = as_run(run)
     at = window_at(run, windows)
@@ -87,14 +96,14 @@ def fit_table(
 
 
 def window_at(run: Run, windows: Windows | None) -> Window:
-    """The window at whose end a state is taken: the last of those that a caller chose, or of the run.
+    """The window whose end state is used: the last one that a caller chose, or the last of the run.
 
     Raises
     ------
     InputError
-        If it is no choice of windows.
+        If `windows` is not valid.
     WindowNotFoundError
-        If the run has no such window.
+        If the run has none of the windows.
     """
     if not len(run.windows):
         lost = f" ({run.problems[0]})" if run.problems else ""
@@ -121,7 +130,7 @@ def _fit_layer(run: Run, spec: LayerSpec, number: int, raw: bool) -> Answer[Row]
         shown = _distribution(scored.rows if raw else _scores(scored.rows, transform))
         standardized = operand.rows if raw else by_blocks(operand.rows, transform.standardized)
         shown |= _scale(standardized, transform.target) | _quantization(standardized, tau, transform.quantile)
-    except InputError as error:  # weights so small or large that no square of them is a number
+    except InputError as error:  # weights so small or large that their squares are out of range
         return row | {"note": _joined(note, str(error))}
     return row | shown | {"note": _joined(note, shown.get("note", ""))}
 
@@ -131,16 +140,16 @@ def _scores(rows: Array, transform: WeightTransform) -> Array:
 
 
 def _note(scored: Channels, operand: Channels, *, few: bool) -> str:
-    """What was left out of the weights of z, and of the effective ones where that is something else.
+    """What was left out of z, and of the effective weights where that differs.
 
-    With `few`, also that channels have too few weights for the shape of z.
+    With `few`, it also says where channels have too few weights for the shape of z.
     """
     effective = operand.omissions if operand.omissions != scored.omissions else ""
     count = scored.rows.shape[1]
     return _joined(
         scored.omissions,
         f"effective weights: {effective}" if effective else "",
-        f"{count} weights a channel are few: their z has lighter tails, the shape is too large"
+        f"only {count} weights per channel: z has lighter tails, so the shape is too large"
         if few and scored.rows.size and count < FEW_WEIGHTS
         else "",
     )
@@ -150,7 +159,7 @@ def _joined(*notes: str) -> str:
     return "; ".join(filter(None, notes))
 
 
-#: With fewer weights a channel, the shape of z is too large by a tenth or more; see `theory.gennorm.shape`.
+#: With fewer weights per channel, the shape of z is too large by a tenth or more; see `theory.gennorm.shape`.
 FEW_WEIGHTS = 40
 _KINDS = ("measured", "exact", "printed")
 
@@ -166,7 +175,7 @@ def _distribution(scores: Array) -> Row:
 
 
 def no_shape(flat: bool) -> str:
-    """Why weights have no generalised-normal shape."""
+    """Why no generalised normal fits the weights."""
     if flat:
         return "no shape fits: E|z| is at least sqrt(3)/2 of the root mean square, flatter than uniform"
     return f"no shape between {SHAPES[0]:g} and {SHAPES[1]:g} fits"

@@ -1,4 +1,4 @@
-"""Flips by layer and window: the field's statistics, the flip law beside them, and how signs lock in."""
+"""Flips by layer and window: common statistics of flips, the flip law, and how signs lock in."""
 
 from __future__ import annotations
 
@@ -32,42 +32,51 @@ if TYPE_CHECKING:
     Values = NDArray[np.float64]
     Row = dict[str, Any]
 
-#: Half the width of the strip around z = 0 in which the density there is counted, in standard deviations.
+#: Half the width of the strip around z = 0 in which the density is counted, in standard deviations.
 STRIP = 0.2
-#: What Bop adds before its logarithm, so that no flip at all has one.
+#: Bop adds this before its logarithm, so that a flip ratio of 0 has a finite value.
 BOP_FLOOR = math.exp(-9.0)
 
 
 def flip_table(
     run: OneRun, *, windows: Windows | None = None, layers: Sequence[str] | str | None = None
 ) -> pd.DataFrame:
-    """How often signs flip in every layer and window, what the flip law predicts, and how many are locked in.
+    """How often signs flip in every layer and window, what the flip law predicts, and how many signs are locked in.
 
     Parameters
     ----------
     run : Run or path
     windows : int, slice, str or WindowSpan, optional
-        Only the rows of these windows, such as "8:13" (without 13); by default of all.
+        Only the rows of these windows, such as "8:13" (without 13); all by default.
     layers : str or sequence of str, optional
         Patterns of layer names.
 
     Returns
     -------
     DataFrame
-        One row a layer and window with updates, from the last gap on where windows are missing: layer, window, epoch,
-        update (the last), updates, exact; flip_ratio (flips per weight and update; Larq's flip ratio, AdamBNN's FF),
-        silent_fraction, reversals (flips after the first in the window, per weight), bop (ln(flips per weight and
-        update + e^-9), of Bop); c2i and c2i_original (AdamBNN: 1 less the share of signs that differ from the initial
-        ones, and 1 less twice that share; NaN where the run does not hold the initial state); density (of z at 0, per
-        standard deviation), mobility (standard deviations per update), flip_ratio_predicted (their product: the flip
-        law, steps that do not depend on z); locked_fraction (weights that do not flip again after the window, as far
-        as the run goes) and autocorrelation_to_end (cosine of z at the window's end and at the run's end: near 1,
-        locked says little).
+        One row per layer and window with updates, since the last gap if windows are missing:
+
+        - layer, window, epoch, update (the last), updates, exact
+        - flip_ratio: flips per weight and update; Larq's flip ratio, AdamBNN's FF
+        - silent_fraction
+        - reversals: flips after the first in the window, per weight
+        - bop: ln(flip_ratio + e^-9), of Bop
+        - c2i, c2i_original: of AdamBNN, 1 less the share of signs that differ from the initial ones, and 1 less twice
+          that share; NaN where the run does not hold the initial state
+        - density (of z at 0, per standard deviation), mobility (standard deviations per update)
+        - flip_ratio_predicted: density times mobility, the flip law for steps that do not depend on z
+        - locked_fraction: weights that do not flip again between the window and the end of the run
+        - autocorrelation_to_end: cosine of z at the window's end and at the run's end; near 1, locked_fraction says
+          little
 
     Raises
     ------
-    LayerNotFoundError, WindowNotFoundError
-        If a pattern matches nothing, or the run holds no window with updates.
+    InputError
+        If `windows` is not valid.
+    LayerNotFoundError
+        If a pattern matches no layer.
+    WindowNotFoundError
+        If the windows are not there, or the run holds no window with updates.
     """
     run = as_run(run)
     table = flip_table_query(run, layers).run()
@@ -99,7 +108,7 @@ def _rows(run: Run, spec: LayerSpec) -> Answer[list[Row]]:
 
 
 def _flips(moved: Movement, changed: NDArray[np.bool_] | None) -> Row:
-    """What a layer's flips were in one window; which signs changed since the initial state, where that is known."""
+    """Flips of a layer in one window; `changed` marks signs that differ from the initial ones, if these are known."""
     counted = moved.flips
     ratio = mean(counted) / moved.updates
     density = (zero_density(moved.z) + zero_density(moved.z_end)) / 2.0
@@ -120,19 +129,19 @@ def _flips(moved: Movement, changed: NDArray[np.bool_] | None) -> Row:
 
 
 class _Locking:
-    """After each window of one layer: the share of the weights that do not flip again, known once all went by."""
+    """The share of one layer's weights that do not flip again after each window; known after the last window."""
 
     def __init__(self, weights: int) -> None:
         self._last = np.full(weights, -1, dtype=np.int32)  # place of the last window in which each weight flipped
         self._left_out: list[NDArray[np.int64]] = []
 
     def add(self, moved: Movement) -> None:
-        """Note which weights flipped in the next window, and which have no record of numbers in it."""
+        """Note which weights flipped in the next window, and which have no finite record in it."""
         self._last[(moved.record.flips.reshape(-1) > 0) & moved.valid] = len(self._left_out)
         self._left_out.append(np.flatnonzero(~moved.valid))
 
     def fractions(self) -> list[float]:
-        """One for every window, of the weights that have a record of numbers in it."""
+        """The share after every window, of the weights with a finite record in it."""
         quiet = np.cumsum(np.bincount(self._last + 1, minlength=len(self._left_out) + 1))[1:]
         result = []
         for place, out in enumerate(self._left_out):

@@ -1,4 +1,4 @@
-"""Histograms of standard scores: of one layer by what became of its weights, of all layers window by window."""
+"""Histograms of standard scores: of one layer by core, active tail and dead; of all layers by window."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import OneRun, Run
 
-    #: Of one layer: for every window the counts of its bins.
+    #: The counts of one layer, by window and bin.
     Counts = list[list[int]]
 
 
 def weight_histogram(
     run: OneRun, *, layer: str, windows: Windows | None = None, tail_tau: TailTau = TAIL_TAU, bins: int = 81
 ) -> pd.DataFrame:
-    """Histogram of one layer's standard scores at the start of a span of windows, by what became of the weights.
+    """Histogram of one layer's standard scores at the start of some windows, split into core, active tail and dead.
 
     Parameters
     ----------
@@ -44,20 +44,26 @@ def weight_histogram(
         Windows by their numbers, such as "8:13" (without 13); by default the final windows, see
         `recu_analysis.analysis.final_windows`.
     tail_tau : float or "window"
-        Level of the tail, taken at the start of the windows.
+        Level of the tail at the start of the windows; "window" takes each layer's own tau.
     bins : int
         Number of bins of equal width, symmetric about 0.
 
     Returns
     -------
     DataFrame
-        left, right (edges, in standard deviations of the channel), and the counts core, tail_active (tail, flipped
-        in the range) and dead (tail and silent).
+        One row per bin:
+
+        - left, right: edges, in standard deviations of the channel
+        - core, tail_active (in the tail, flipped in the windows), dead (in the tail and silent): counts of weights
 
     Raises
     ------
     InputError
-        If the pattern matches several layers.
+        If the pattern matches several layers, or `windows` or `tail_tau` is not valid.
+    LayerNotFoundError
+        If the pattern matches no layer.
+    WindowNotFoundError
+        If the run has none of the windows, or they hold no updates.
     """
     run = as_run(run)
     return weight_histogram_query(run, layer, choose(run, windows), bins, tail_tau).run()
@@ -66,7 +72,7 @@ def weight_histogram(
 def weight_histogram_query(
     run: Run, layer: str, window: WindowSpan, bins: int = 81, tail_tau: TailTau = TAIL_TAU
 ) -> Query[pd.DataFrame]:
-    """The query of `weight_histogram`, whose windows are chosen."""
+    """The query of `weight_histogram` over given windows."""
     spec = select_layer(run, layer)
     return per_layer(run, [spec], _histogram, bins, tail_tau, window).then(itemgetter(0))
 
@@ -82,13 +88,13 @@ def _histogram(run: Run, spec: LayerSpec, bins: int, tail_tau: TailTau, window: 
 
 
 def score_counts_query(run: Run, numbers: Sequence[int], reach: float, bins: int) -> Query[dict[str, Counts]]:
-    """How many of every layer's standard scores lie in each bin at the end of some windows.
+    """Count every layer's standard scores in each bin, at the end of some windows.
 
     Parameters
     ----------
     run : Run
     numbers : sequence of int
-        Of the windows, rising.
+        Numbers of the windows, ascending.
     reach : float
         The bins cover -reach to reach, in standard deviations of the channel; scores beyond are not counted.
     bins : int

@@ -1,4 +1,4 @@
-"""What kind of training a run is: with ReCU's clamp, with the random mask, without either; and what is tested of it."""
+"""The kind of training: with ReCU's clamp, with the random mask, or without either; and which runs are tested."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 class Kind(Enum):
-    """Which gradients a training stops; the value is what figures call it."""
+    """Which gradients a training stops. The values are the names in figures."""
 
     NO_CLAMP = "without ReCU"
     RECU = "ReCU"
     RANDOM_MASK = "random mask"
-    #: Another method, or an arm that only has a name.
+    #: Another method, or an arm of which only the name is known.
     OTHER = "another method"
 
 
-#: Names of an arm, in lower case, that say its kind.
+#: The kinds of arms with these names, in lower case.
 _BY_NAME = {
     "recu": Kind.RECU,
     "random mask": Kind.RANDOM_MASK,
@@ -33,7 +33,7 @@ _BY_NAME = {
 
 
 def kind_of(run: Run) -> Kind:
-    """The kind of a run: by the name of its arm where a list of runs gives it one, else by configuration and layers."""
+    """The kind of a run: by the name of its arm in a list of runs, else by its configuration and layers."""
     stated = _BY_NAME.get((run.arm or "").casefold())
     if stated is not None:
         return stated
@@ -47,19 +47,19 @@ def kind_of(run: Run) -> Kind:
 
 
 def layers_clamp(run: Run) -> bool:
-    """Whether the recorded forward pass of some layer clamps the weights; the random mask clamps none."""
+    """Whether any layer clamps its weights in the forward pass; the random mask clamps none."""
     return any(spec.transform is not None and spec.transform.clamp for spec in run.header.layers)
 
 
 def stops_gradients(run: Run) -> bool:
-    """Whether a run stops gradients: by the clamp, or by the random mask that stands in for it."""
+    """Whether a run stops gradients: by the clamp, or by the random mask that replaces it."""
     return kind_of(run) in {Kind.RECU, Kind.RANDOM_MASK}
 
 
 def sides(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
-    """The runs that are tested, which stop gradients, and their baseline, which does not.
+    """Split runs into those that are tested, which stop gradients, and their baseline, which does not.
 
-    Where there is but one kind, all of them are tested and there is no baseline.
+    If no run stops gradients, all runs are tested and there is no baseline.
     """
     tested = [run for run in runs if stops_gradients(run)] or list(runs)
     return tested, [run for run in runs if run not in tested]

@@ -1,4 +1,4 @@
-"""One pass over the windows of a layer for any number of tasks: what several of them want is read once."""
+"""One pass over the windows of a layer for any number of tasks; data that several tasks need is read once."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """What a task wants next: consecutive windows as one record, and which parts of it.
+    """A request of a task: consecutive windows as one record, and parts of it.
 
     Attributes
     ----------
     windows : tuple of Window
     parts : frozenset of str
-        Of a `recu_analysis.store.record.MergedRecord`.
+        Names of parts of a `recu_analysis.store.record.MergedRecord`.
     ahead : bool
-        Whether it is wanted now, though windows before it have not been read: the state at its end alone.
+        Whether only the state at the window's end is requested, now, before earlier windows have been read.
     """
 
     windows: tuple[Window, ...]
@@ -39,22 +39,22 @@ class Over:
     ahead: bool = False
 
 
-#: What a task returns for one layer. It waits for records, one after another in the order of the windows.
+#: A task for one layer: a generator that requests records in the order of the windows, and returns a result.
 Answer = Generator[Over, MergedRecord, Result]
 
 
 def over(windows: Sequence[Window], parts: Iterable[str]) -> Over:
-    """Consecutive windows as one record.
+    """Request consecutive windows as one record.
 
     Raises
     ------
     QueryError
-        If there is no window, or no such part.
+        If there is no window, or a record has no such part.
     WindowNotFoundError
         If a window between them is missing.
     """
     if not windows:
-        raise QueryError("a task asks for no window at all; ask for one or more")
+        raise QueryError("a task requests no window; request one or more")
     wanted = _checked(windows[0], parts)
     if windows[1:] or "start" in wanted:
         check_connected(windows)
@@ -62,7 +62,7 @@ def over(windows: Sequence[Window], parts: Iterable[str]) -> Over:
 
 
 def _checked(window: Window, parts: Iterable[str]) -> frozenset[str]:
-    """Names of parts; QueryError where one is unknown, whose value would be None."""
+    """Names of parts; QueryError for an unknown one, whose value would be None."""
     names = frozenset([parts] if isinstance(parts, str) else parts)
     known = DERIVED | TABLE.keys() | window.quantities.keys()
     for name in names - known:
@@ -71,42 +71,42 @@ def _checked(window: Window, parts: Iterable[str]) -> frozenset[str]:
 
 
 def ahead(window: Window, *parts: str) -> Over:
-    """The state at the end of a window, whatever was read before: it is kept until the pass comes to the window.
+    """Request the state at the end of a window now; it is kept until the pass reaches the window.
 
     Raises
     ------
     QueryError
-        If there is no such part of a state.
+        If a state has no such part.
     """
     wanted = _checked(window, parts or ("end",))
     for name in wanted & {"start", "silent"}:
-        raise QueryError(f"the state at the end of a window has no {name}; ask for it by over([window], ...)")
+        raise QueryError(f"the state at the end of a window has no {name}; request it with over([window], ...)")
     return Over((window,), wanted, ahead=True)
 
 
 def answers_of_layer(
     run: Run, layer: LayerSpec, tasks: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]]
 ) -> list[Any]:
-    """What tasks find for one layer, each array read once; in place of what a task cannot find, its error.
+    """The results of tasks for one layer, each array read once; a task that fails has its error as its result.
 
     Parameters
     ----------
     run : Run
     layer : LayerSpec
     tasks : sequence of (callable, tuple)
-        Generator functions and what they take after run and layer; see `recu_analysis.analysis.query.Leaf`.
+        Generator functions and their arguments after run and layer; see `recu_analysis.analysis.query.Leaf`.
     """
     try:
         return _Pass(layer, [task(run, layer, *arguments) for task, arguments in tasks]).over(run.windows)
     except DamagedError as error:
         if not tasks[1:]:
             return [_light(error)]
-        # Which of them need what is damaged is known only when each reads by itself.
+        # Each task reads alone, to see which of them need the damaged data.
         return [found for task in tasks for found in answers_of_layer(run, layer, [task])]
 
 
 def _light(error: RecuError) -> RecuError:
-    """An error without what it was raised in, which would keep the layer's arrays in memory."""
+    """An error without its traceback and context, which would keep the layer's arrays in memory."""
     error.__context__ = None
     return error.with_traceback(None)
 
@@ -114,21 +114,21 @@ def _light(error: RecuError) -> RecuError:
 def _out_of_order(answer: Answer[Any], first: int, last: int) -> QueryError:
     task = getattr(answer, "__name__", "a task")
     return QueryError(
-        f"{task} asks for windows {first} to {last}, which were already read; a task asks for windows in their order, "
-        "or for a state by ahead(window)"
+        f"{task} requests windows {first} to {last}, which were already read; request windows in their order, or a "
+        "state with ahead(window)"
     )
 
 
 @dataclass(slots=True)
 class _Pending:
-    """A record that is being read, and which answers wait for it."""
+    """A record that is being read, and the answers that wait for it."""
 
     record: MergedRecord
     waiting: list[int] = field(default_factory=list)
 
 
 class _Pass:
-    """Answers of one layer, each fed with the records that it waits for while the windows go by, once."""
+    """The answers of one layer; each gets the records it waits for while the windows are read once."""
 
     def __init__(self, layer: LayerSpec, answers: Sequence[Answer[Any]]) -> None:
         self._layer = layer
@@ -139,7 +139,7 @@ class _Pass:
         self._read_up_to = -1  # number of the last window that was read
 
     def over(self, windows: Sequence[Window]) -> list[Any]:
-        """What the answers return, or the errors that they raise."""
+        """The results of the answers, or the errors that they raise."""
         for index in range(len(self._answers)):
             self._go_on(index, None)
         for window in windows:
@@ -150,7 +150,7 @@ class _Pass:
         return self._results
 
     def _read(self, window: Window, records: Sequence[MergedRecord]) -> None:
-        """Add one window to the records that hold it, and hand out those that are whole then."""
+        """Add one window to the records that contain it, and deliver those that are complete."""
         self._read_up_to = window.number
         self._ends.forget(before=window.number if window.previous is None else window.previous.number)
         for record in records:
@@ -162,7 +162,7 @@ class _Pass:
             self._finish(finished)
 
     def _finish(self, finished: _Pending) -> None:
-        """Hand out a record that is whole, or the reason why there is none."""
+        """Deliver a complete record, or its error."""
         try:
             finished.record.finish()
         except DamagedError:
@@ -176,7 +176,7 @@ class _Pass:
         finished.record.release()
 
     def _go_on(self, index: int, record: MergedRecord | None) -> None:
-        """Let an answer go on with a record, up to the next one that it has to wait for."""
+        """Resume an answer with a record, until it waits for the next one."""
         answer = self._answers[index]
         try:
             wanted = next(answer) if record is None else answer.send(record)

@@ -1,4 +1,4 @@
-"""Tables with one row a layer and window: the state at the window's end and the movement in it."""
+"""Tables with one row per layer and window: the state at the window's end and the movement in it."""
 
 from __future__ import annotations
 
@@ -53,47 +53,64 @@ def layer_table(
     network: bool = False,
     long: bool = False,
 ) -> pd.DataFrame:
-    """State and movement of every layer in every window, or in a span of windows merged into one.
+    """State and movement of every layer, in every window or in some windows merged into one.
 
     Parameters
     ----------
     run : Run or path
     windows : int, slice, str or WindowSpan, optional
-        Merge these windows, such as "8:13" (without 13), into one row a layer; every window by itself by default.
+        Merge these windows, such as "8:13" (without 13), into one row per layer. By default every window has its own
+        row.
     layers : str or sequence of str, optional
         Patterns of layer names.
     tail_tau : float or "window"
-        Level of the tail, which is the 2 (1 - tail_tau) of a layer's weights with the largest abs(z) at the
-        window's start.
+        Level of the tail: the fraction 2 (1 - tail_tau) of a layer's weights with the largest abs(z) at the window's
+        start. "window" takes each layer's own tau.
     network : bool
-        One row a window for those layers together instead of one a layer; see
+        One row per window for all these layers together, instead of one per layer; see
         `recu_analysis.analysis.network.network_table`.
     long : bool
-        One row a group of weights (column group: all, tail, core) in place of columns that end in _tail and _core, for
-        seaborn; see `recu_analysis.analysis.long_form.long_form`.
+        One row per group of weights (column group: all, tail, core) in place of columns that end in _tail and _core,
+        for seaborn; see `recu_analysis.analysis.long_form.long_form`.
 
     Returns
     -------
     DataFrame
-        Identity: window (the last one), epoch, layer, weights, updates, exact. State at the end, of the channels that
-        are finite and vary (see `recu_analysis.analysis.channels`; NaN where there is none): constant_channels (left
-        out), measured (weights of the others); of the standardised weights w~: tau (1 where the layer does not clamp),
-        b_hat (mean abs w~, Eq. 11 of ReCU), quantile (Eq. 10), clamped_fraction, alpha (mean abs of clamped w~),
-        qe_measured, qe_exact, qe_printed (of a Laplace of scale b_hat at tau; see `recu_analysis.theory.quantization`),
-        entropy (Eq. 17 at b_hat and tau) and its bound entropy_bound, sign_entropy (nats); of z, gennorm_shape (1
-        Laplace, 2 normal, NaN where none fits) and ks_laplace (see `recu_analysis.theory.fit`). Movement, NaN without
-        updates, and in a window before which one is missing: update_magnitude (unit of the weights per update),
-        mobility (standard deviations per update), flip_ratio (per update) and silent_fraction, each also for _tail and
-        _core; still_fraction, tail_fraction, dead_fraction (tail and silent), revived_fraction and
-        revived_fraction_core (of the dead, or silent core, weights of the window before: those that flipped in this
-        one; NaN for merged windows), autocorrelation, net_displacement (unit of the weights), c2i (1 - share of signs
-        that differ from the initial ones), lr, lr_decay, decay_time (sums over the updates), nonfinite (weights that
-        are NaN or infinite), counted (weights whose record is of numbers, over which means are taken).
+        One row per layer and window. Identity:
+
+        - window (the last one), epoch, layer, weights, updates, exact, partial
+
+        State at the end, of the channels that are finite and not constant (see `recu_analysis.analysis.channels`); NaN
+        where there is none:
+
+        - constant_channels (left out), measured (weights of the other channels)
+        - of the standardised weights w~: tau (1 where the layer does not clamp), b_hat (mean abs(w~), Eq. 11 of ReCU),
+          quantile (Eq. 10), clamped_fraction, alpha (mean abs of clamped w~), qe_measured; sign_entropy (nats)
+        - of a Laplace distribution of scale b_hat at tau: qe_exact, qe_printed (see
+          `recu_analysis.theory.quantization`); entropy (Eq. 17) and its bound entropy_bound (nats)
+        - of z: gennorm_shape (1 Laplace, 2 normal, NaN where none fits), ks_laplace (see `recu_analysis.theory.fit`)
+
+        Movement; NaN without updates, and after a missing window:
+
+        - update_magnitude (unit of the weights per update), mobility (standard deviations per update), flip_ratio (per
+          update), silent_fraction: each also with _tail and _core
+        - still_fraction, tail_fraction, dead_fraction (tail and silent)
+        - revived_fraction, revived_fraction_core: of the dead weights, or the silent core weights, of the previous
+          window, those that flipped in this one; NaN for merged windows
+        - autocorrelation, net_displacement (unit of the weights)
+        - c2i: 1 less the share of signs that differ from the initial ones
+        - lr, lr_decay, decay_time: sums over the updates
+        - nonfinite: weights that are NaN or infinite
+        - counted: weights with a finite record; means are over these
 
     Raises
     ------
-    InputError, LayerNotFoundError, WindowNotFoundError
-        If the tail, a pattern or the range is not there.
+    InputError
+        If `windows` or `tail_tau` is not valid.
+    LayerNotFoundError
+        If a pattern matches no layer.
+    WindowNotFoundError
+        If the run has none of the windows, or they hold no updates.
     """
     run = as_run(run)
     span = None if windows is None else span_of(run, windows)
@@ -110,14 +127,14 @@ def layer_table_query(
     numbers: Sequence[int] | None = None,
     layers: Sequence[str] | str | None = None,
 ) -> Query[pd.DataFrame]:
-    """The query of `layer_table`, of some windows by themselves where their numbers are given."""
+    """The query of `layer_table`; `numbers` selects windows that each have their own row."""
     chosen = tuple(each.number for each in run.windows) if numbers is None else tuple(numbers)
     rows = per_layer(run, select_layers(run, layers), _rows, tail_tau, chosen if window is None else window)
     return rows.then(lambda parts: by_window(run, parts))
 
 
 def by_window(run: Run, parts: Iterable[list[Row]], at: int = 1) -> pd.DataFrame:
-    """The table that the rows of the layers make, window by window, with the epoch as its column number `at`."""
+    """The table of the layers' rows, window by window, with the epoch as its column number `at`."""
     table = with_epochs(run, pd.DataFrame([row for rows in parts for row in rows]), at)
     return table.sort_values("window", kind="stable", ignore_index=True)
 
@@ -139,7 +156,7 @@ def _rows(run: Run, spec: LayerSpec, tail_tau: TailTau, chosen: WindowSpan | tup
 
 
 def _groups(run: Run, chosen: WindowSpan | tuple[int, ...]) -> list[list[Window]]:
-    """The windows of every row: of one range together, or each by itself."""
+    """The windows of every row: a span together, or each window alone."""
     if isinstance(chosen, tuple):
         return [[run.window(number)] for number in chosen]
     return [select_windows(run, chosen)]
@@ -165,7 +182,7 @@ def _state(spec: LayerSpec, record: MergedRecord) -> Row:
     row |= {"constant_channels": channels.constant, "measured": channels.rows.size}
     if not channels.rows.size:
         return row
-    # As one channel: the layer is summed in one go here, not channel by channel.
+    # As one channel, so that the layer is summed at once and not channel by channel.
     standardized = transform.standardized(channels.rows).reshape(1, -1)
     found = quantized(standardized, tau, transform.quantile)
     return row | {
@@ -180,8 +197,8 @@ def _state(spec: LayerSpec, record: MergedRecord) -> Row:
 
 
 def _distribution(record: MergedRecord) -> Row:
-    """Shape and distance to Laplace of a layer's standard scores; NaN where no channel has any."""
-    scores = measured_channels(record.z_end).rows  # z is NaN, or 0 throughout, in the channels that are left out
+    """Shape and distance to Laplace of a layer's standard scores; empty if no channel has any."""
+    scores = measured_channels(record.z_end).rows  # leaves out the channels in which z is NaN or all 0
     if not scores.size:
         return {}
     ordered = np.sort(scores, axis=None)
@@ -190,7 +207,7 @@ def _distribution(record: MergedRecord) -> Row:
 
 
 def _laplace_state(tau: float, b_hat: float) -> Row:
-    """What the paper's closed forms say of weights with this scale; NaN where every weight is 0."""
+    """The paper's closed forms for weights with this scale; NaN if every weight is 0."""
     names = ("qe_exact", "qe_printed", "entropy", "entropy_bound")
     if b_hat == 0.0:
         return dict.fromkeys(names, math.nan)
@@ -215,7 +232,7 @@ _STATE = (
 
 
 def _moved(moved: Movement | None) -> Row:
-    """Movement in a window; the same columns, NaN, where there was no update."""
+    """Movement in a window; all columns are NaN if there was no update."""
     if moved is None:
         names = [f"{name}{part}" for name in _QUANTITIES for part in ("", "_tail", "_core")]
         return dict.fromkeys([*names, *_WHOLE], math.nan) | {"nonfinite": math.nan}
@@ -247,9 +264,9 @@ _WHOLE = ("still_fraction", "tail_fraction", "dead_fraction", "autocorrelation",
 
 
 def _revived(before: Movement | None, moved: Movement | None) -> Row:
-    """Of the dead, and of the silent core, weights of the window before: the fraction that flipped in this one.
+    """Fractions of the dead, and of the silent core, weights of the previous window that flipped in this one.
 
-    Of those that are numbers in both.
+    Only weights that are finite in both windows count.
     """
     if before is None or moved is None or before.record.summary.next_update != moved.record.summary.first_update:
         return {"revived_fraction": math.nan, "revived_fraction_core": math.nan}
@@ -262,7 +279,7 @@ def _revived(before: Movement | None, moved: Movement | None) -> Row:
 
 
 def initial_signs(run: Run, spec: LayerSpec) -> Answer[Mask | None]:
-    """Effective signs before the first update; None where the run does not begin there."""
+    """Effective signs before the first update; None if the run does not begin there."""
     first = run.windows[0] if len(run.windows) else None
     if first is None or first.last_update != 0:
         return None

@@ -1,4 +1,4 @@
-"""What runs logged, as far as it is numbers: a mark may hold texts too."""
+"""Numeric metrics that runs logged; a mark may hold texts too."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def logged(run: Run, *names: str) -> pd.DataFrame:
-    """The marks of a run at which all of some metrics are numbers; no row where one was never logged.
+    """The marks of a run at which all given metrics are numbers; empty if one of them was never logged.
 
     Parameters
     ----------
     run : Run
     *names : str
-        Of metrics, the columns of the table.
+        Names of metrics: the columns of the table.
     """
     import pandas as pd
 
@@ -30,6 +30,6 @@ def logged(run: Run, *names: str) -> pd.DataFrame:
 
 
 def last_logged(run: Run, name: str) -> float:
-    """The last number that a run logged under a name; NaN where there is none."""
+    """The last number that a run logged under a name; NaN without one."""
     values = logged(run, name)[name]
     return float(values.iloc[-1]) if len(values) else math.nan

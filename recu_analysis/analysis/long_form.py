@@ -1,4 +1,4 @@
-"""The long form of a table of layers: a row a layer, window and group of weights, as seaborn wants it."""
+"""The long form of a table of layers, for seaborn: one row per layer, window and group of weights."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ from typing import Final
 
 import pandas as pd
 
-#: Groups of weights, by what ends the names of their columns in the wide form.
+#: Groups of weights, with the endings of their columns in the wide form.
 GROUPS: Final = {"all": "", "tail": "_tail", "core": "_core"}
-# Of the dead, which are in the tail: without an ending, but not of all weights.
+# Statistics of the dead weights, which are in the tail: their columns have no ending, but are not of all weights.
 _OF_THE_TAIL: Final = frozenset({"revived_fraction"})
 
 
 def long_form(table: pd.DataFrame) -> pd.DataFrame:
-    """A table with a row a group of weights (all, tail, core) in place of columns that end in _tail and _core.
+    """Make one row per group of weights (all, tail, core) from columns that end in _tail and _core.
 
     Parameters
     ----------
     table : DataFrame
-        Wide, such as `layer_table` and `dead_weights` give it. It stays as it is.
+        Wide, as from `layer_table` or `dead_weights`; it is not changed.
 
     Returns
     -------
     DataFrame
-        Three rows for each of `table`, all, tail and core, with a column `group` after layer. A statistic of groups
-        has one column, NaN for a group of which the wide form does not have it. Every other column is the same in the
-        three rows, so that it can be an axis, a facet or a style in each: take the rows where group is "all" to count
-        or to add.
+        Three rows (all, tail, core) for each row of `table`, with a column `group` after layer.
+
+        - A statistic of groups has one column; it is NaN for a group that the wide form does not have.
+        - Every other column is the same in the three rows, so it can be an axis, a facet or a style. Before counting or
+          summing, select the rows where group is "all".
 
     Examples
     --------
@@ -44,7 +45,7 @@ def long_form(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of_group(table: pd.DataFrame, name: str, group: str) -> pd.Series[float] | float:
-    """A statistic of one group of weights; NaN where the table does not have it."""
+    """A statistic of one group of weights; NaN if the table does not have it."""
     if name in _OF_THE_TAIL and group != "core":
         return table[name] if group == "tail" else math.nan
     return table.get(f"{name}{GROUPS[group]}", math.nan)

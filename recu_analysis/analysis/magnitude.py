@@ -1,4 +1,4 @@
-"""Movement, flips and gradients against abs(z) in quantile bins, beside what pure distance would make of them."""
+"""Movement, flips and gradients in quantile bins of abs(z), with the sign changes expected from distance alone."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-#: What is averaged in every bin: sign_changes_by_distance is what distance alone lets happen, gradient was asked for.
+#: The averages of every bin; sign_changes_by_distance is expected from distance alone, gradient is kept on request.
 MEANS = (
     "abs_z",
     "mobility",
@@ -44,7 +44,7 @@ MEANS = (
     "sign_changes_by_distance",
     "gradient",
 )
-#: Those that get an interval.
+#: The averages that have an interval.
 BANDS = ("mobility", "flip_probability", "sign_changes", "gradient")
 
 
@@ -55,10 +55,10 @@ def by_magnitude(
     layers: Sequence[str] | str | None = None,
     bins: int = 20,
 ) -> pd.DataFrame:
-    """Movement and flips against abs(z) at the start of a span of windows, in quantile bins.
+    """Movement and flips in quantile bins of abs(z) at the start of some windows.
 
-    Every layer is cut into bins of equal count by its own abs(z); the bins of the layers are then averaged,
-    weighted by their weights.
+    Every layer is divided into bins of equally many weights by its own abs(z). Each bin is then averaged over the
+    layers, by their weights.
 
     Parameters
     ----------
@@ -69,24 +69,35 @@ def by_magnitude(
     layers : str or sequence of str, optional
         Patterns of layer names.
     bins : int
-        How many, each of as many weights.
+        Number of bins, each with equally many weights of a layer.
 
     Returns
     -------
     DataFrame
-        One row a bin, from the smallest abs(z): bin, weights, and means per weight: abs_z (standard deviations),
-        mobility (standard deviations per update), magnitude (unit of the weights per update), flip_probability
-        (fraction that flipped in the range at least once, 1 less the silent), flip_ratio (flips per update),
-        sign_changes (fraction whose sign at the end is another than at the start), sign_changes_by_distance (what pure
-        distance lets happen, see `recu_analysis.analysis.distance.drift`), gradient (mean abs(loss gradient) over that
-        of the layer; NaN where the run does not keep it); flips_per_path (flips per unit of zpath). Mobility,
-        flip_probability, sign_changes and gradient have a 95 % interval (_low, _high) over the output channels,
-        resampled within every layer: NaN where a layer has fewer than 8.
+        One row per bin, from the smallest abs(z):
+
+        - bin, weights
+        - abs_z: standard deviations
+        - mobility: standard deviations per update
+        - magnitude: unit of the weights per update
+        - flip_probability: fraction with at least one flip in the windows
+        - flip_ratio: flips per update
+        - sign_changes: fraction whose sign differs between start and end
+        - sign_changes_by_distance: the same, expected from distance alone, see `recu_analysis.analysis.distance.drift`
+        - gradient: mean abs(loss gradient) over that of the layer; NaN where the run does not keep it
+        - flips_per_path: flips per unit of zpath
+
+        mobility, flip_probability, sign_changes and gradient also have a 95 % interval (_low, _high), which resamples
+        the output channels within every layer; NaN where a layer has fewer than 8.
 
     Raises
     ------
     InputError
-        If a layer has fewer weights than there are bins.
+        If a layer has fewer weights than there are bins, or `windows` is not valid.
+    LayerNotFoundError
+        If a pattern matches no layer.
+    WindowNotFoundError
+        If the run has none of the windows, or they hold no updates.
     """
     run = as_run(run)
     return by_magnitude_query(run, choose(run, windows), bins, layers).run()
@@ -95,12 +106,12 @@ def by_magnitude(
 def by_magnitude_query(
     run: Run, window: WindowSpan, bins: int = 20, layers: Sequence[str] | str | None = None
 ) -> Query[pd.DataFrame]:
-    """The query of `by_magnitude`, whose windows are chosen."""
+    """The query of `by_magnitude` over given windows."""
     return bin_sums_query(run, select_layers(run, layers), window, bins).then(_over_layers)
 
 
 def bin_sums_query(run: Run, layers: Sequence[LayerSpec], window: WindowSpan, bins: int) -> Query[list[Values]]:
-    """Sums of each layer's weights, and of `MEANS` over them, shape (C_out, bins, 1 + means)."""
+    """For each layer: counts of weights and sums of `MEANS` over them, shape (C_out, bins, 1 + means)."""
     return per_layer(run, layers, _channel_sums, bins, window)
 
 
@@ -140,12 +151,12 @@ def _ends(estimate: float, resampled: Values, channels: int) -> tuple[float, flo
 
 
 def _channel_sums(run: Run, spec: LayerSpec, bins: int, window: WindowSpan) -> Answer[Values]:
-    """Sums of a layer's weights, and of `MEANS` over them, shape (C_out, bins, 1 + means)."""
+    """Counts of one layer's weights and sums of `MEANS` over them, shape (C_out, bins, 1 + means)."""
     record = yield over(select_windows(run, window), MOVEMENT | {"path", "flips", "grad"})
     moved = movement(spec, record)
     distance = np.abs(moved.z)
     if distance.size < bins:
-        raise InputError(f"layer {spec.name!r} has {distance.size} weights, too few for {bins} bins")
+        raise InputError(f"layer {spec.name!r} has {distance.size} weights, too few for {bins} bins; use fewer bins")
     rank = np.empty(distance.size, dtype=np.int64)
     rank[np.argsort(distance, kind="stable")] = np.arange(distance.size)
     r, s = drift(moved)

@@ -1,4 +1,4 @@
-"""Whether a clamp changes what a network computes: signs of stored weights before and after it."""
+"""Whether a clamp changes what a network computes: signs of the stored weights before and after the clamp."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import OneRun, Run
 
-#: Levels of the clamp, from one at which nearly every weight is clamped to one at which none is.
+#: Levels of the clamp, from one that clamps nearly every weight to one that clamps none.
 LEVELS = (0.51, 0.85, 0.99, 1.0)
 #: Scales b*: IR-Net's and ReCU's.
 SCALES = (math.sqrt(0.5), 2.0)
@@ -39,10 +39,10 @@ def signs_changed(
     levels: Sequence[float] = LEVELS,
     scales: Sequence[float] = SCALES,
 ) -> pd.DataFrame:
-    """How many signs of the weights at the end of a run a standardisation to b* and a clamp at tau change.
+    """Count the signs that standardisation to b* and a clamp at tau change, in the weights at the end of a run.
 
-    What a binary layer puts out depends on its weights by their signs alone. Channels that hold NaN or infinity, which
-    have no sign, are left out.
+    The output of a binary layer depends only on the signs of its weights. Channels that hold NaN or infinity are left
+    out, since those have no sign.
 
     Parameters
     ----------
@@ -57,12 +57,14 @@ def signs_changed(
     Returns
     -------
     DataFrame
-        One row a level and scale: tau, scale, weights, changed.
+        One row per level and scale: tau, scale, weights, changed.
 
     Raises
     ------
     InputError
-        If a level or a scale is out of its range.
+        If a level or a scale is out of range.
+    LayerNotFoundError
+        If a pattern matches no layer.
     """
     return signs_changed_query(as_run(run), levels, scales, layers).run()
 
@@ -73,12 +75,12 @@ def signs_changed_query(
     scales: Sequence[float] = SCALES,
     layers: Sequence[str] | str | None = None,
 ) -> Query[pd.DataFrame]:
-    """The query of `signs_changed`, of some layers."""
+    """The query of `signs_changed`."""
     return per_layer(run, select_layers(run, layers), _signs, tuple(levels), tuple(scales)).then(_added)
 
 
 def _added(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The counts of all layers together."""
+    """The sums of the counts of all layers."""
     total = tables[0].copy()
     for name in ("weights", "changed"):
         total[name] = sum(table[name] for table in tables)
@@ -108,29 +110,31 @@ def gradients(run: OneRun, *, bins: int = 20) -> pd.DataFrame:
     run : Run or path
         Recorded with the quantity grad.
     bins : int
-        Of equally many weights.
+        Number of bins, each with equally many weights of a layer.
 
     Returns
     -------
     DataFrame
-        As of `by_magnitude`, and with the columns signs_changed (of `signs_changed`, over all levels and scales) and
-        signs (how many were looked at).
+        As `by_magnitude`, with two more columns:
+
+        - signs_changed: changed signs over all levels and scales, of `signs_changed`
+        - signs: how many were compared
 
     Raises
     ------
     NotRecordedError
         If the run does not keep the gradients.
     WindowNotFoundError
-        If it holds no window with updates.
+        If the run holds no window with updates.
     """
     return gradients_query(as_run(run), bins).run()
 
 
 def gradients_query(run: Run, bins: int = 20) -> Query[pd.DataFrame]:
-    """The query of `gradients`; it raises what that raises."""
+    """The query of `gradients`; it raises the same errors."""
     if "grad" not in run.header.quantities:
         raise NotRecordedError(
-            f"{run.path} was recorded without the gradients of its weights; record some with train --record grad, or "
+            f"{run.path} was recorded without the gradients of its weights; record them with train --record grad or "
             "ra.record(..., quantities=['grad'])"
         )
     last = moving_windows(run)[-1].number
@@ -139,5 +143,5 @@ def gradients_query(run: Run, bins: int = 20) -> Query[pd.DataFrame]:
 
 
 def _beside(changed: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """Gradients by magnitude, with how many signs the clamp changes in every row."""
+    """Gradients by magnitude, with the number of signs that the clamp changes in every row."""
     return table.assign(signs_changed=int(changed["changed"].sum()), signs=int(changed["weights"].sum()))

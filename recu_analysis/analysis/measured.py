@@ -1,4 +1,4 @@
-"""What the weights of a run's layers measure over the quantile level tau, beside the closed forms."""
+"""Quantisation error and entropy of recorded weights over the quantile level tau, beside the closed forms."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def measured_tradeoff(
     tau: tuple[float, float] = (0.85, 0.99),
     points: int = 8,
 ) -> pd.DataFrame:
-    """What the weights of a run's layers really have where `tradeoff` has closed forms for Laplace weights.
+    """Quantisation error and entropy of a run's weights over tau, beside the closed forms of `tradeoff`.
 
-    The weights w~ that a layer has at the end of a window, after its standardisation, are clamped at the Laplace
-    quantile of their own b_hat at each level, whatever the run's own tau was. Channels that are constant, or hold NaN
-    or infinity, are left out; see `recu_analysis.analysis.channels`.
+    w~ are the weights of a layer at the end of a window, after its standardisation. At each level they are clamped at
+    the Laplace quantile of their own b_hat; the run's own tau is not used. Channels that are constant, or hold NaN or
+    infinity, are left out; see `recu_analysis.analysis.channels`.
 
     Parameters
     ----------
@@ -55,14 +55,21 @@ def measured_tradeoff(
     Returns
     -------
     DataFrame
-        One row a layer and level: layer, window, the columns of `tradeoff` with b = b_hat of the layer, and beside them
-        clamped_fraction, alpha_measured, qe_measured, qe_latent_measured and entropy_measured (nats), and
-        constant_channels (left out).
+        One row per layer and level:
+
+        - layer, window
+        - the columns of `tradeoff`, with b = b_hat of the layer
+        - clamped_fraction, alpha_measured, qe_measured, qe_latent_measured, entropy_measured (nats): measured
+        - constant_channels: left out
 
     Raises
     ------
-    InputError, LayerNotFoundError, WindowNotFoundError
-        If a level, a pattern or the window is not there, or a layer has no weights to measure.
+    InputError
+        If `tau`, `points` or `windows` is not valid, or a layer has no weights to measure.
+    LayerNotFoundError
+        If a pattern matches no layer.
+    WindowNotFoundError
+        If the run has none of the windows.
     """
     return measured_tradeoff_query(as_run(run), tau, points, layers=layers, windows=windows).run()
 
@@ -83,7 +90,7 @@ def measured_tradeoff_query(
 def measured_layers_query(
     run: Run, layers: Sequence[LayerSpec], tau: tuple[float, float], points: int, windows: Windows | None = None
 ) -> Query[list[pd.DataFrame]]:
-    """The rows of `measured_tradeoff`, a table a layer."""
+    """The rows of `measured_tradeoff`, one table per layer."""
     levels = tuple(check_levels(tau, points).tolist())
     return per_layer(run, layers, _measured, window_at(run, windows).number, levels)
 

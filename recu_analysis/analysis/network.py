@@ -15,32 +15,32 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-#: Columns that are added, and those of which the layers' largest is the network's.
+#: Columns whose sum over layers is the network's, and columns whose largest value is.
 ADDED = ("weights", "nonfinite", "counted", "measured", "constant_channels")
 LARGEST = ("updates", "partial", "lr", "lr_decay", "decay_time")
-#: The state, whose means are over the weights measured.
+#: Columns of the state; their means are over the weights measured.
 STATE = ("b_hat", "clamped_fraction", "alpha", "qe_measured", "qe_exact", "qe_printed")
-#: What a distribution has that belongs to one layer: the network has none.
+#: Columns of the distribution of one layer; the network has none.
 OF_A_LAYER = ("quantile", "entropy", "entropy_bound", "sign_entropy", "gennorm_shape", "ks_laplace")
 
 
 def network_table(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a window for all the layers of a `layer_table` together, with the same columns.
+    """Combine all layers of a `layer_table` into one row per window, with the same columns.
 
-    Counts are added; means are those over all weights that were counted, of the state over those measured, of tail and
-    core over the weights of each, of the revived over those that could be. Updates and the sums of the learning rate
-    are those of the layer that has most; tau is NaN where the layers differ in it. What belongs to the distribution of
-    one layer is NaN: quantile, entropies, gennorm_shape and ks_laplace.
+    Counts are summed. Means are over the weights counted; means of the state are over the weights measured, those of
+    tail and core over the weights of each, and revived fractions over the weights that could revive. Updates, and sums
+    of the learning rate, are the largest of any layer. tau is NaN if the layers differ in it. Columns of the
+    distribution of one layer are NaN: quantile, entropies, gennorm_shape and ks_laplace.
 
     Parameters
     ----------
     table : DataFrame
-        Of `layer_table`, window by window.
+        The result of `layer_table`, window by window.
 
     Returns
     -------
     DataFrame
-        Its layer is "all".
+        Column layer holds "all".
     """
     rows: list[dict[str, Any]] = []
     before: pd.DataFrame | None = None
@@ -75,7 +75,7 @@ def _group(name: str) -> str:
 
 
 def _weights(layers: pd.DataFrame, before: pd.DataFrame | None) -> dict[str, Values]:
-    """How many weights of each layer a mean is over: counted, measured, tail, core, and those that can revive."""
+    """The number of weights of each layer behind a mean: counted, measured, tail, core, and those that can revive."""
     found = _parts(layers)
     if before is not None:
         earlier = _parts(before.reindex(layers.index))
@@ -92,6 +92,6 @@ def _parts(layers: pd.DataFrame) -> dict[str, Values]:
 
 
 def _mean(values: Values, weights: Values) -> float:
-    """Mean by weights, of the layers that have a value; NaN where none has."""
+    """Weighted mean over the layers that have a value; NaN if none has."""
     known = ~np.isnan(values) & (weights > 0)
     return float(np.average(values[known], weights=weights[known])) if known.any() else math.nan

@@ -1,4 +1,4 @@
-"""Several processes for one analysis: each works on a layer at a time, results come in the order of the layers."""
+"""Several processes for one analysis: each works on one layer at a time; results keep the order of the layers."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ _POOL: ContextVar[ProcessPoolExecutor | None] = ContextVar("recu_pool", default=
 
 @contextlib.contextmanager
 def processes(count: int) -> Iterator[None]:
-    """Let the analyses within this context use several processes; the numbers are the same to the bit.
+    """Let the analyses in this context use several processes; the numbers are bit-identical.
 
-    A script that does so must be importable: it starts what it does below ``if __name__ == "__main__":``.
+    A script that uses this must be importable: its work starts below ``if __name__ == "__main__":``.
 
     Parameters
     ----------
     count : int
-        Of processes; 1 uses none but this one.
+        Number of processes; 1 uses only this process.
 
     Raises
     ------
     InputError
-        If the count is no whole number, or less than 1.
+        If the count is not a whole number, or less than 1.
     """
     if isinstance(count, bool) or not isinstance(count, int):
-        raise InputError(f"the number of processes is a whole number, such as 4, not {kind_of_value(count)}")
+        raise InputError(f"the number of processes must be a whole number, such as 4, not {kind_of_value(count)}")
     if count < 1:
         raise InputError(f"an analysis needs at least 1 process, not {count}")
     if count == 1:
         yield
         return
-    # spawn: a fork would copy the locks of whatever threads there are.
+    # spawn, because a fork would copy the locks of running threads.
     pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_start)
     token = _POOL.set(pool)
     try:
@@ -75,18 +75,18 @@ def by_layer(
     arguments: Sequence[Argument],
     executor: Executor | None = None,
 ) -> list[Result]:
-    """`task(run, layer, argument)` for every layer and its argument; results in the layers' order.
+    """Call `task(run, layer, argument)` for every layer and its argument; results keep the order of the layers.
 
     Parameters
     ----------
     task : callable
-        A function of a module, since other processes must find it; what it takes and returns is pickled.
+        A function of a module, so that other processes find it; its arguments and results are pickled.
     run : Run
     layers : sequence of LayerSpec
     arguments : sequence
-        One a layer.
+        One per layer.
     executor : concurrent.futures.Executor, optional
-        By default the pool of the context, see `processes`; without one, this process.
+        By default the pool of the context, see `processes`; without a pool, this process.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def by_layer(
     if executor is None or len(layers) < 2:
         return [task(run, layer, argument) for layer, argument in zip(layers, arguments, strict=True)]
     view = _View.of(run)
-    order = sorted(range(len(layers)), key=lambda index: -layers[index].weights)  # the longest work is not the last
+    order = sorted(range(len(layers)), key=lambda index: -layers[index].weights)  # the longest work starts first
     futures: dict[int, Future[Result]] = {}
     try:
         with _ctrl_c_waits():
@@ -106,11 +106,11 @@ def by_layer(
         return [futures[index].result() for index in range(len(layers))]
     except BrokenExecutor:
         raise DamagedError(
-            f"a process that read {run.path} was killed, perhaps for want of memory; ask for fewer processes"
+            f"a process that read {run.path} was killed, perhaps for lack of memory; use fewer processes"
         ) from None
     finally:
         for future in futures.values():
-            future.cancel()  # those that have not begun, where one failed
+            future.cancel()  # after a failure: those that have not started
 
 
 class _View(NamedTuple):
@@ -122,7 +122,7 @@ class _View(NamedTuple):
     marks : tuple of tuple of int
         Segment, number and last update of every window that counts.
     label, arm, seed
-        What a list of runs says of it.
+        From the list of runs.
     """
 
     path: str
@@ -133,7 +133,7 @@ class _View(NamedTuple):
 
     @classmethod
     def of(cls, run: Run) -> _View:
-        """That of a run."""
+        """The view of a run."""
         path = os.fspath(run.path.absolute())
         return cls(path, tuple(map(_mark, run.windows)), run.label, run.arm, run.stated_seed)
 
@@ -143,26 +143,26 @@ def _mark(window: Window) -> tuple[int, int, int]:
 
 
 def _work(task: Callable[[Run, LayerSpec, Argument], Result], view: _View, layer: str, argument: Argument) -> Result:
-    """In a process of the executor: one layer of the run as the first process saw it."""
+    """Work on one layer in a process of the executor, with the run as the first process saw it."""
     run = _opened(view)
     return task(run, next(spec for spec in run.header.layers if spec.name == layer), argument)
 
 
 @lru_cache(maxsize=2)
 def _opened(view: _View) -> Run:
-    """The run with the windows that the first process saw, whatever has been written since; kept for other layers."""
+    """The run with the windows that the first process saw, without newer ones; cached for other layers."""
     run = open_run(view.path)
     there = {_mark(window): window for window in run.windows}
     if not there.keys() >= set(view.marks):
-        raise DamagedError(f"windows of {view.path} went away while they were read; try again")
+        raise DamagedError(f"windows of {view.path} were removed while they were read; try again")
     windows = Windows([there[mark] for mark in view.marks])
     return replace(run, windows=windows, label=view.label, arm=view.arm, stated_seed=view.seed)
 
 
 @contextlib.contextmanager
 def _ctrl_c_waits() -> Iterator[None]:
-    """Hold Ctrl-C back; processes that start meanwhile never see it, since the first one answers it and ends them."""
-    resource_tracker.ensure_running()  # starting it later would let Ctrl-C through again
+    """Block Ctrl-C while processes start: only the first process handles it, and then ends the others."""
+    resource_tracker.ensure_running()  # if it started later, it would unblock Ctrl-C
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -171,7 +171,7 @@ def _ctrl_c_waits() -> Iterator[None]:
 
 
 def _start() -> None:
-    """In a new process of the pool: end with the first one, however that ends."""
+    """Make a new process of the pool end when its parent ends, for whatever reason."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -183,6 +183,6 @@ def _end_with_parent() -> None:
 
 
 def _end(pool: ProcessPoolExecutor) -> None:
-    """End the pool's processes now, in the middle of what they do: they only read."""
+    """Terminate the pool's processes at once, even in the middle of a task; this is safe, since they only read."""
     for process in list((pool._processes or {}).values()):
         process.terminate()

@@ -1,4 +1,4 @@
-"""How fast a run goes, and how the layers moved in its newest windows; a window that was read is not read again."""
+"""The speed of a run, and how its layers moved in the newest windows; each window is read only once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Row = dict[str, Any]
     Key = tuple[int, int, int]
 
-#: What is found of a layer in one window, by the names of the vocabulary.
+#: Statistics of one layer in one window; the names are of the vocabulary.
 STATISTICS = (
     "mobility",
     "flip_ratio",
@@ -37,24 +37,24 @@ STATISTICS = (
     "autocorrelation",
     "nonfinite",
 )
-#: Over so many of the newest windows or epochs a speed is taken.
+#: A speed is averaged over this many of the newest windows or epochs.
 RECENT = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast a run goes.
+    """The speed of a run.
 
     Attributes
     ----------
     updates : float
         Per second.
     seconds : float
-        A step.
+        Per step.
     step : str
-        What a step is: a window or an epoch.
+        What a step is: window or epoch.
     source : str
-        Where the times are from, as a text.
+        Where the times come from, as a text.
     """
 
     updates: float
@@ -64,15 +64,15 @@ class Pace:
 
 
 def pace_of_files(run: Run) -> Pace | None:
-    """The pace by when the newest windows of the newest segment were written; None where there are fewer than two.
+    """The pace by the file times of the newest windows in the newest segment; None if there are fewer than two.
 
-    It means nothing where the files are copies.
+    It has no meaning where the files are copies.
     """
     last = run.windows[-1].header.segment if len(run.windows) else None
     windows = [window for window in run.windows if window.header.segment == last][-RECENT - 1 :]
     try:
         times = [window.file.path.stat().st_mtime for window in windows]
-    except OSError:  # the run went away
+    except OSError:  # the run was removed
         return None
     updates = sum(window.updates for window in windows[1:])
     if len(times) < 2 or times[-1] <= times[0] or not updates:
@@ -94,7 +94,7 @@ def pace_logged(run: Run) -> Pace | None:
 
 
 class NewestWindows:
-    """How the layers moved in the newest windows of a run that grows, whatever object it is opened as.
+    """How the layers moved in the newest windows of a run that grows; the run may be opened anew each time.
 
     Parameters
     ----------
@@ -113,15 +113,15 @@ class NewestWindows:
         self.problems: list[str] = []
 
     def shown(self, run: Run, count: int) -> list[Window]:
-        """The newest windows that hold updates, at most so many, the newest last."""
+        """The newest windows that hold updates, at most `count`, the newest last."""
         return [window for window in run.windows if window.updates][-count:]
 
     def unread(self, run: Run, count: int) -> list[Window]:
-        """Those of the newest windows that were not read yet, the newest first."""
+        """The newest windows that were not read yet, the newest first."""
         return [window for window in reversed(self.shown(run, count)) if _key(window) not in self._found]
 
     def read(self, run: Run, window: Window) -> bool:
-        """Read a window of a run; False, and nothing is kept, where its files are gone.
+        """Read a window of a run; False, without keeping anything, if its files were removed.
 
         Raises
         ------
@@ -143,14 +143,17 @@ class NewestWindows:
         return True
 
     def table(self, run: Run, count: int) -> pd.DataFrame:
-        """What was read of the newest windows; of what is older, nothing is kept.
+        """What was read of the newest windows; older windows are forgotten.
 
         Returns
         -------
         DataFrame
-            One row a layer and window, window by window: layer, window, mobility (standard deviations per update),
-            flip_ratio (flips per weight and update), silent_fraction_tail, silent_fraction_core, autocorrelation,
-            nonfinite (weights); NaN where the window has no update of the layer, or its start is not known.
+            One row per layer and window, window by window:
+
+            - layer, window
+            - mobility (standard deviations per update), flip_ratio (flips per weight and update),
+              silent_fraction_tail, silent_fraction_core, autocorrelation, nonfinite (weights): NaN where the window has
+              no update of the layer, or its start is not known
         """
         keys = [_key(window) for window in self.shown(run, count)]
         self._found = {key: self._found[key] for key in keys if key in self._found}
@@ -159,7 +162,7 @@ class NewestWindows:
 
 
 def _key(window: Window) -> Key:
-    """What names a window of one run, also after the run was resumed before it."""
+    """The identity of a window in its run; a window that replaces it after a resumption has another."""
     return window.header.segment, window.number, window.last_update
 
 
@@ -172,7 +175,7 @@ def _attempted(run: Run, spec: LayerSpec, number: int) -> Query[Any]:
 
 def _row(run: Run, spec: LayerSpec, number: int) -> Answer[Row]:
     window = run.window(number)
-    if not start_known(window):  # the run says so itself
+    if not start_known(window):  # the run itself reports this
         return _UNKNOWN
     record = yield over([window], MOVEMENT | {"flips"})
     if not record.updates:

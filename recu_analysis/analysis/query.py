@@ -1,4 +1,4 @@
-"""Queries: values that say what to compute from the layers of runs; several are answered in one pass over each run."""
+"""Queries: values that describe what to compute from the layers of runs; one pass over each run answers several."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ Failure = TypeVar("Failure", bound=Exception)
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A task for layers of a run: `task(run, layer, *arguments)` finds the answer for one of them.
+    """A task for layers of a run: `task(run, layer, *arguments)` finds the answer for one layer.
 
     Attributes
     ----------
     run : Run
     layers : tuple of LayerSpec
     task : callable
-        A generator function of a module, since other processes must find it. It yields what `over` or `ahead` of
-        `recu_analysis.analysis.layer_pass` make and gets the record.
+        A generator function of a module, so that other processes find it. It yields requests made by `over` or `ahead`
+        of `recu_analysis.analysis.layer_pass`, and gets records.
     arguments : tuple
-        Hashable: two leaves with the same task, arguments and layer have one answer.
+        Hashable: leaves with the same task, arguments and layer share one answer.
     """
 
     run: Run
@@ -49,34 +49,35 @@ class Leaf:
     def __post_init__(self) -> None:
         strangers = [layer.name for layer in self.layers if layer.name not in self.run.layer_names]
         if strangers:
-            raise QueryError(f"{self.run.path} has no layer {strangers[0]!r}; take the layers of the run that is asked")
+            raise QueryError(f"{self.run.path} has no layer {strangers[0]!r}; give layers of this run")
         name = getattr(self.task, "__name__", repr(self.task))
         if not isgeneratorfunction(self.task) or "<locals>" in self.task.__qualname__:
             raise QueryError(
-                f"{name} must be a generator function of a module: it yields over(...) or ahead(...), and other "
-                "processes find it by its name"
+                f"{name} must be a generator function of a module, so that other processes find it by its name; it "
+                "yields over(...) or ahead(...)"
             )
         try:
             hash(self.arguments)
         except TypeError as error:
             raise QueryError(
-                f"the arguments of {name} must be hashable, such as tuples, to name its answers: {error}"
+                f"the arguments of {name} must be hashable, since they identify its answers; use tuples, for example: "
+                f"{error}"
             ) from None
 
     def key(self, layer: LayerSpec) -> Hashable:
-        """What names the answer for one layer."""
+        """The key of the answer for one layer."""
         return self.run, layer.name, self.task, _typed(self.arguments)
 
 
 def _typed(argument: Any) -> Hashable:
-    """An argument told apart from those that Python calls equal, such as 1, True and 1.0."""
+    """An argument as a key that keeps 1, True and 1.0 apart, which are equal in Python."""
     if isinstance(argument, tuple):
         return tuple(map(_typed, argument))
     return type(argument), repr(argument) if isinstance(argument, float) else argument
 
 
 class Answers:
-    """What was found for some leaves."""
+    """The answers to some leaves."""
 
     def __init__(self, found: Mapping[Hashable, Any]) -> None:
         self._found = found
@@ -87,7 +88,7 @@ class Answers:
         Raises
         ------
         RecuError
-            What the task raised for one of the layers.
+            The error that the task raised for one of the layers.
         """
         answers = [self._found[leaf.key(layer)] for layer in leaf.layers]
         for each in answers:
@@ -98,22 +99,22 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Query(Generic[Result]):
-    """What is asked of the layers of runs, and what is made of the answers.
+    """Questions about the layers of runs, and a function that builds a result from the answers.
 
     Attributes
     ----------
     leaves : tuple of Leaf
-        What is read.
+        The questions.
     build : callable
-        From the answers to the result, in the caller's process. It reads nothing, and changes no answer, since other
-        queries have it too.
+        Builds the result from the answers, in the caller's process. It reads nothing and does not change the answers,
+        since other queries may share them.
     """
 
     leaves: tuple[Leaf, ...]
     build: Callable[[Answers], Result]
 
     def then(self, function: Callable[[Result], Other]) -> Query[Other]:
-        """The query whose result is a function of this one's."""
+        """The query whose result is a function of this query's result."""
         return Query(self.leaves, lambda answers: function(self.build(answers)))
 
     def run(self, executor: Executor | None = None) -> Result:
@@ -122,13 +123,13 @@ class Query(Generic[Result]):
         Parameters
         ----------
         executor : concurrent.futures.Executor, optional
-            What works on the layers; by default the pool of `recu_analysis.analysis.parallel.processes`, and without
-            one this process. The numbers are the same to the bit.
+            Works on the layers; by default the pool of `recu_analysis.analysis.parallel.processes`, or without a pool
+            this process. The numbers are bit-identical.
 
         Raises
         ------
         RecuError
-            What a task or `build` raises.
+            The errors of tasks and of `build`.
         """
         return self.build(answer(self.leaves, executor))
 
@@ -136,19 +137,19 @@ class Query(Generic[Result]):
 def per_layer(
     run: Run, layers: Iterable[LayerSpec], task: Callable[..., Answer[Result]], *arguments: Hashable
 ) -> Query[list[Result]]:
-    """What a task finds for each of some layers, in their order; see `Leaf`.
+    """The query for the answers of a task to some layers, in their order; see `Leaf`.
 
     Raises
     ------
     QueryError
-        If an argument is not hashable.
+        If the task, a layer or an argument cannot be used; see `Leaf`.
     """
     leaf = Leaf(run, tuple(layers), task, arguments)
     return Query((leaf,), lambda answers: answers.of(leaf))
 
 
 def value(result: Result) -> Query[Result]:
-    """The query that asks nothing and has this result."""
+    """The query that reads nothing and has this result."""
     return Query((), lambda _: result)
 
 
@@ -157,7 +158,7 @@ def gather(first: Query[First], second: Query[Second], /) -> Query[tuple[First, 
 @overload
 def gather(*queries: Query[Any]) -> Query[tuple[Any, ...]]: ...
 def gather(*queries: Query[Any]) -> Query[tuple[Any, ...]]:
-    """The results of several queries, which one pass over each run answers."""
+    """The results of several queries, answered in one pass over each run."""
     leaves = tuple(leaf for query in queries for leaf in query.leaves)
     return Query(leaves, lambda answers: tuple(query.build(answers) for query in queries))
 
@@ -168,10 +169,10 @@ def gathered(queries: Mapping[Key, Query[Result]]) -> Query[dict[Key, Result]]:
 
 
 def attempt(make: Callable[[], Query[Result]], *errors: type[Failure]) -> Query[Result | Failure]:
-    """The query that `make` gives; where making or building it raises one of these errors, the error is its result.
+    """The query that `make` returns; if `make` or its build raises one of these errors, the error is the result.
 
-    So one claim, figure or layer of many can fail, and the others are answered. Of a task only a `RecuError` is such a
-    result; any other exception is a fault and ends everything.
+    One claim, figure or layer can then fail while the others are answered. From a task, only a `RecuError` becomes a
+    result; any other exception is a bug and ends the pass.
     """
     try:
         query = make()

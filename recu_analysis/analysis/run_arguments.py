@@ -1,4 +1,4 @@
-"""What a caller may give as one run or as several: opened runs, paths, sequences, mappings, a list of runs."""
+"""Arguments for several runs: opened runs, paths, sequences, mappings, or a list of runs."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ SeveralRuns: TypeAlias = OneRun | Sequence[OneRun] | Mapping[str, OneRun]
 def as_runs(runs: SeveralRuns) -> dict[str, Run]:
     """The runs that a caller gave, by their labels.
 
-    The keys of a mapping are the labels. Other runs are called as a list of runs says, or by the shortest ends of their
-    folders that differ.
+    The keys of a mapping are the labels. Other runs have the label of their list of runs, or the shortest end of their
+    path that is unique.
 
     Raises
     ------
     InputError
-        If they are no runs, there is none, or one is there twice.
+        If a value is not a run or path, there is none, or a run is given twice.
     StoreError
-        If a path is no run directory.
+        If a path is not a run directory.
     """
     if isinstance(runs, Run):
         return labeled([runs])
@@ -39,7 +39,7 @@ def as_runs(runs: SeveralRuns) -> dict[str, Run]:
         several = labeled([as_run(run) for run in runs])
     else:
         raise InputError(
-            "runs are given as one run or path, a sequence of them, or a mapping of labels to them, not as "
+            "runs must be one run or path, a sequence of them, or a mapping of labels to them, not "
             f"{kind_of_value(runs)}"
         )
     if not several:

@@ -1,4 +1,4 @@
-"""A list of runs, a TOML file: their folders, and what to call them, of which arm and with which seed they are."""
+"""A list of runs: a TOML file with the folder of each run, and its label, arm and seed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from recu_analysis.store.run import Run, open_run
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: What an entry may say, and of which type it is.
+#: The keys of an entry, and their types.
 KEYS: dict[str, type] = {"folder": str, "label": str, "arm": str, "seed": int}
-#: More than the longest list that somebody writes.
+#: More than any list of runs needs.
 MAX_BYTES = 2**20
 _EXAMPLE = '[[run]] with folder = "runs/a" below it, for each run'
 
@@ -31,9 +31,9 @@ class Listed:
     Attributes
     ----------
     where : str
-        What messages call it.
+        The entry's name in messages.
     folder : Path
-        The run directory, which is there.
+        The run directory, which exists.
     label, arm : str or None
     seed : int or None
     """
@@ -46,46 +46,46 @@ class Listed:
 
 
 def open_runs(path: str | os.PathLike[str]) -> dict[str, Run]:
-    """Open the runs of a list, for runs that were recorded without saying their configuration.
+    """Open the runs of a list; useful for runs that were recorded without a configuration.
 
     Parameters
     ----------
     path : str or path-like
-        A TOML file with an entry ``[[run]]`` for each run: folder (relative to the file), and if wanted label (what
-        tables and figures call it), arm (the experiment whose seed it is) and seed (a whole number). Runs with the same
-        arm are seeds of one experiment, and of no other; arm and seed win over the run's configuration. The arms ReCU,
-        random mask and without ReCU have their own colors in figures.
+        A TOML file with an entry ``[[run]]`` for each run: folder (relative to the file) and, optionally, label (for
+        tables and figures), arm (the experiment to which the run belongs) and seed (a whole number). Runs with the same
+        arm are seeds of one experiment. arm and seed override the run's configuration. The arms ReCU, random mask and
+        without ReCU have their own colors in figures.
 
     Returns
     -------
     dict of str to Run
-        By their labels, in the order of the list; without a label, by the end of the folder that tells it apart.
+        Runs by label, in the order of the list; without a label, by the shortest unique end of the folder.
 
     Raises
     ------
     InputError
-        If the file is no such list, or says that a run is what its record says it is not.
+        If the file is not such a list, or the record of a run contradicts its entry.
     StoreError
-        If a folder is no run directory.
+        If a folder is not a run directory.
     """
     if not isinstance(path, str | os.PathLike):
-        raise InputError(f"a list of runs is opened by the path of its file, not by {kind_of_value(path)}")
+        raise InputError(f"a list of runs must be the path of its file, not {kind_of_value(path)}")
     runs = [open_listed(entry) for entry in read_run_list(Path(path))]
     return dict(zip(labels_of(runs), runs, strict=True))
 
 
 def is_run_list(path: Path) -> bool:
-    """Whether a path that stands for runs is a list of them, by its name."""
+    """Whether a path is a list of runs, by its name."""
     return path.suffix.lower() == ".toml" and not path.is_dir()
 
 
 def open_listed(entry: Listed) -> Run:
-    """The run of an entry, with what the list says of it; InputError where its record contradicts that."""
+    """Open the run of an entry, with its label, arm and seed; InputError if the record contradicts the arm."""
     run = replace(open_run(entry.folder), label=entry.label, arm=entry.arm, stated_seed=entry.seed)
     if run.arm is not None and layers_clamp(run) and kind_of(run) is not Kind.RECU:
         raise InputError(f"{entry.where}: the arm is {run.arm!r}, but the layers of {run.path} clamp their weights")
     if run.arm is not None and kind_of(run) is Kind.RECU and run.configuration.get("recu") is False:
-        raise InputError(f"{entry.where}: the arm is {run.arm!r}, but the configuration of {run.path} says recu: false")
+        raise InputError(f"{entry.where}: the arm is {run.arm!r}, but the configuration of {run.path} has recu: false")
     return run
 
 
@@ -95,13 +95,13 @@ def read_run_list(path: Path) -> list[Listed]:
     Raises
     ------
     InputError
-        If it is no TOML file with entries of run, an entry says what is not known or of another type, a folder is not
-        there, or a folder, a label, or a seed of an arm is there twice.
+        If it is not a TOML file with [[run]] entries, a key is unknown, a value has the wrong type, a folder does not
+        exist, or a folder, a label, or a seed of an arm is given twice.
     """
     content = _content(path)
     unknown = next((key for key in content if key != "run"), None)
     if unknown is not None:
-        raise InputError(f"{path}: a list of runs has entries of run and nothing else, not {unknown!r:.80}")
+        raise InputError(f"{path}: a list of runs has only [[run]] entries, not {unknown!r:.80}")
     entries = content.get("run")
     if not isinstance(entries, list) or not entries:
         raise InputError(f"{path} lists no runs; write {_EXAMPLE}")
@@ -115,35 +115,35 @@ def _content(path: Path) -> dict[str, Any]:
         if (path / RUN_FILE).is_file():
             raise InputError(f"{path} is a run directory, not a list of runs; open it with recu_analysis.open_run")
         if not path.is_file():
-            there = "is no file" if path.exists() else "does not exist"
+            there = "is not a file" if path.exists() else "does not exist"
             raise InputError(f"{path} {there}; a list of runs has {_EXAMPLE}")
         if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path} is larger than {MAX_BYTES} bytes, which no list of runs is")
+            raise InputError(f"{path} is larger than {MAX_BYTES} bytes, too large for a list of runs")
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except InputError:
         raise
     except OSError as error:
         raise InputError(f"{path!s:.200} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise InputError(f"{path} is no list of runs: it is not text in UTF-8") from None
+        raise InputError(f"{path} is not a list of runs: it is not UTF-8 text") from None
     except ValueError as error:  # not TOML, or a number of thousands of digits
-        raise InputError(f"{path} is no list of runs, since it is not TOML: {error!s:.200}") from None
+        raise InputError(f"{path} is not a list of runs, since it is not TOML: {error!s:.200}") from None
     except RecursionError:
-        raise InputError(f"{path} is no list of runs: its values are nested too deeply") from None
+        raise InputError(f"{path} is not a list of runs: its values are nested too deeply") from None
 
 
 def _listed(path: Path, number: int, entry: object) -> Listed:
     where = f"{path}, run {number}"
     if not isinstance(entry, dict):
-        raise InputError(f"{where}: it is no table; write {_EXAMPLE}")
+        raise InputError(f"{where} is not a table; write {_EXAMPLE}")
     for key, value in entry.items():
         if key not in KEYS:
             raise InputError(f"{where}: no key is called {key!r:.80}; {hint(key, KEYS)}")
         if type(value) is not KEYS[key]:
             kind = "a whole number" if KEYS[key] is int else "text"
-            raise InputError(f"{where}: {key} is {kind}, not {value!r:.80}")
+            raise InputError(f"{where}: {key} must be {kind}, not {value!r:.80}")
     if "folder" not in entry:
-        raise InputError(f"{where}: it says no folder, the run directory")
+        raise InputError(f"{where} has no folder; give the run directory")
     _check_names(where, entry)
     folder = path.parent / entry["folder"]
     if not _is_folder(folder):
@@ -154,20 +154,20 @@ def _listed(path: Path, number: int, entry: object) -> Listed:
 def _is_folder(folder: Path) -> bool:
     try:
         return folder.is_dir()
-    except (OSError, ValueError):  # a name that no file system takes
+    except (OSError, ValueError):  # a name that the file system does not allow
         return False
 
 
 def _check_names(where: str, entry: Mapping[str, Any]) -> None:
-    """InputError where a label or an arm cannot stand in a table, a legend and a page."""
+    """Raise InputError if a label or an arm cannot be shown in tables, legends and pages."""
     for key in ("label", "arm"):
         text = entry.get(key, key)
         if not text.strip() or not text.isprintable() or "$" in text:
-            raise InputError(f"{where}: {key} is a line of text without dollar signs, not {text!r:.80}")
+            raise InputError(f"{where}: {key} must be one line of text without dollar signs, not {text!r:.80}")
 
 
 def _check_twice(listed: list[Listed]) -> None:
-    """InputError where a folder, a label, or a seed of an arm is there twice."""
+    """Raise InputError if a folder, a label, or a seed of an arm is given twice."""
     known: dict[tuple[object, ...], Listed] = {}
     for entry in listed:
         claimed: dict[tuple[object, ...], str] = {("folder", entry.folder.resolve()): f"the folder {entry.folder}"}
@@ -177,5 +177,5 @@ def _check_twice(listed: list[Listed]) -> None:
             claimed["seed", entry.arm, entry.seed] = f"the seed {entry.seed} of the arm {entry.arm!r}"
         for key, what in claimed.items():
             if key in known:
-                raise InputError(f"{entry.where}: {what} is also that of run {listed.index(known[key]) + 1}")
+                raise InputError(f"{entry.where}: {what} is also in run {listed.index(known[key]) + 1}")
             known[key] = entry

@@ -1,4 +1,4 @@
-"""Standard scores of a layer at some moments: their histogram, and the distributions fitted to them."""
+"""Standard scores of a layer at the end of windows: histograms, and the distributions fitted to them."""
 
 from __future__ import annotations
 
@@ -41,23 +41,30 @@ def score_histogram(run: OneRun, *, layer: str, windows: Windows | None = None, 
     layer : str
         Its name, or a pattern that matches one layer.
     windows : int, slice, str or WindowSpan, optional
-        The scores at the end of each of these windows, such as 12 or "8:13" (without 13); by default of the first, the
-        middle one and the last.
+        The scores at the end of each of these windows, such as 12 or "8:13" (without 13); by default the first, the
+        middle and the last window.
     bins : int
         Number of bins of equal width, symmetric about 0, the same for all windows.
 
     Returns
     -------
     DataFrame
-        One row a window and bin: window, epoch (NaN where none was marked), left, right (edges, in standard deviations
-        of the channel), density (per standard deviation), and in the middle of the bin the densities laplace, normal
-        and gennorm of maximum likelihood, each with location 0; shape of the generalised normal (1 Laplace, 2 normal;
-        NaN, with its density, where none fits).
+        One row per window and bin:
+
+        - window, epoch (NaN where none was logged)
+        - left, right: edges, in standard deviations of the channel
+        - density: per standard deviation
+        - laplace, normal, gennorm: densities of maximum likelihood with location 0, at the center of the bin
+        - shape: of the generalised normal (1 Laplace, 2 normal); NaN, like gennorm, where none fits
 
     Raises
     ------
-    InputError, LayerNotFoundError, WindowNotFoundError
-        If the pattern matches no layer or several, a window is not there, or all scores are 0.
+    InputError
+        If the pattern matches several layers, `windows` is not valid, or the layer has no weights to measure.
+    LayerNotFoundError
+        If the pattern matches no layer.
+    WindowNotFoundError
+        If the run has none of the windows.
     """
     return score_histogram_query(as_run(run), layer, windows, bins).run()
 
@@ -94,18 +101,18 @@ def _histograms(run: Run, spec: LayerSpec, numbers: tuple[int, ...], bins: int) 
 
 
 def _scores(spec: LayerSpec, weight: NDArray[Any], number: int) -> Values:
-    """Scores of the channels that are measured."""
-    rows = measured_channels(weight).rows
-    if not rows.size:
-        raise InputError(f"layer {spec.name} has no weights with a distribution in window {number}")
-    return standard_scores(rows, center=spec.center).ravel()
+    """Standard scores of the channels that are measured."""
+    channels = measured_channels(weight)
+    if not channels.rows.size:
+        raise InputError(f"layer {spec.name} has no weights to measure in window {number}: {channels.omissions}")
+    return standard_scores(channels.rows, center=spec.center).ravel()
 
 
 def _densities(z: Values, edges: Values) -> pd.DataFrame:
-    """Histogram of scores as a density, and what three families have in the middle of each bin."""
+    """Histogram of scores as a density, with the densities of three fitted families at the center of each bin."""
     x = np.abs((edges[:-1] + edges[1:]) / 2.0)
     b, deviation, beta = scale_estimate(z), float(np.sqrt(np.mean(z**2))), shape_estimate(z)
-    # The scale of maximum likelihood, given the shape.
+    # The scale of maximum likelihood for this shape.
     alpha = float(beta * np.mean(np.abs(z) ** beta)) ** (1.0 / beta) if math.isfinite(beta) else math.nan
     return pd.DataFrame(
         {

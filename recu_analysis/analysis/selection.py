@@ -1,4 +1,4 @@
-"""Which windows and layers of a run are meant, and what is said where there are none."""
+"""Which windows of a run a caller chose, and the errors if there are none."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WindowSpan:
-    """Windows of a run by their numbers, from `start` up to `stop`, without `stop`, as a slice has it.
+    """Windows of a run by their numbers, from `start` up to but without `stop`, like a slice.
 
     Raises
     ------
     InputError
-        If a number is not whole or is below 0, or the span is empty.
+        If a number is not a whole number or is below 0, or the span is empty.
     """
 
     start: int
@@ -39,7 +39,7 @@ class WindowSpan:
         for name in ("start", "stop"):
             object.__setattr__(self, name, _window_number(getattr(self, name)))
         if self.stop <= self.start:
-            raise InputError(f"the windows {self} are none: the end of a span lies after its start")
+            raise InputError(f"the windows {self} are empty; the end of a span must be after its start")
 
     @property
     def last(self) -> int:
@@ -53,17 +53,17 @@ class WindowSpan:
         return self.start <= number < self.stop
 
 
-#: How a caller chooses windows, by their numbers: 12, slice(8, 13), "8:13" (without 13), "8:", ":13", or a span.
+#: A choice of windows by their numbers: 12, slice(8, 13), "8:13" (without 13), "8:", ":13", or a span.
 Windows: TypeAlias = int | slice | str | WindowSpan
 
 
 def as_slice(windows: Windows) -> slice:
-    """The choice of windows that a caller made, as a slice of numbers whose ends may be open.
+    """A choice of windows as a slice of numbers, whose ends may be open.
 
     Raises
     ------
     InputError
-        If it is no such choice, or an empty one.
+        If it is not a choice of windows, or an empty one.
     """
     if isinstance(windows, WindowSpan):
         return slice(windows.start, windows.stop)
@@ -73,7 +73,9 @@ def as_slice(windows: Windows) -> slice:
         number = _window_number(windows)
         return slice(number, number + 1)
     if windows.step not in (None, 1):
-        raise InputError(f"windows are merged without gaps: a slice of them has no step, such as {windows.step!r}")
+        raise InputError(
+            f"windows are merged without gaps; give a slice without a step, not with step {windows.step!r}"
+        )
     start, stop = (None if end is None else _window_number(end) for end in (windows.start, windows.stop))
     if stop is not None:
         WindowSpan(start or 0, stop)  # refuses an empty one
@@ -89,24 +91,22 @@ def _parsed(text: str) -> slice:
 
 
 def _window_number(value: Any) -> int:
-    """A window's number; InputError where it is none."""
+    """A window's number; InputError if it is not one."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise InputError(
-            f"windows are chosen by a number, a slice, a text such as '8:13' or a WindowSpan, not by {value!r:.60}"
-        )
+        raise InputError(f"windows must be a number, a slice, a text such as '8:13' or a WindowSpan, not {value!r:.60}")
     number = operator.index(value)
     if number < 0:
-        raise InputError(f"windows are chosen by their numbers, which count from 0, not by {number}")
+        raise InputError(f"windows are numbered from 0, so {number} is not a window")
     return number
 
 
 def span_of(run: Run, windows: Windows) -> WindowSpan:
-    """The windows of a run that a caller chose, without open ends. Numbers that the run does not have are passed over.
+    """The windows of a run that a caller chose, without open ends; numbers that the run does not have are skipped.
 
     Raises
     ------
     InputError
-        If it is no choice of windows, see `as_slice`.
+        If it is not a choice of windows, see `as_slice`.
     WindowNotFoundError
         If the run has none of them.
     """
@@ -135,7 +135,7 @@ def moving_windows(run: Run) -> list[Window]:
         lost = f" ({run.problems[0]})" if run.problems else ""
         if len(run.windows) and not run.windows[0].exact:
             raise WindowNotFoundError(
-                f"{run.path} was imported from one checkpoint{lost}, which shows no movement; import several for that"
+                f"{run.path} was imported from one checkpoint{lost}, which shows no movement; import two or more"
             )
         raise WindowNotFoundError(
             f"{run.path} holds no window with updates{lost}; the first one is written when mark() is called or the "
@@ -145,9 +145,9 @@ def moving_windows(run: Run) -> list[Window]:
 
 
 def known_windows(run: Run) -> list[Window]:
-    """The windows that hold updates, from the last gap on: those whose starts are known, and all after them are there.
+    """The windows that hold updates since the last gap, all with a known start.
 
-    A gap is a window that is missing, or updates that are in no window.
+    A gap is a missing window, or updates that are in no window.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def known_windows(run: Run) -> list[Window]:
         If there is none.
     """
     windows = moving_windows(run)
-    _ = windows[-1].before  # says which window is missing, where one is
+    _ = windows[-1].before  # raises an error that names the missing window, if one is missing
     known: list[Window] = []
     for window in reversed(windows):
         if not start_known(window):
@@ -187,31 +187,33 @@ def select_windows(run: Run, chosen: WindowSpan) -> list[Window]:
 
 
 def rows_of(run: Run, table: pd.DataFrame, windows: Windows) -> pd.DataFrame:
-    """The rows of a table with a column `window` that are of the windows that a caller chose.
+    """The rows of the windows that a caller chose, of a table with a column `window`.
 
     Raises
     ------
-    InputError, WindowNotFoundError
-        As of `span_of`, or if the table has no such row.
+    InputError
+        As in `span_of`.
+    WindowNotFoundError
+        As in `span_of`, or if the table has no row of these windows.
     """
     span = span_of(run, windows)
     chosen: pd.DataFrame = table[(table["window"] >= span.start) & (table["window"] < span.stop)].reset_index(drop=True)
     if chosen.empty:
-        raise WindowNotFoundError(f"the windows {span} of {run.path} have no row in this table")
+        raise WindowNotFoundError(f"this table has no row of the windows {span} of {run.path}; choose other windows")
     return chosen
 
 
 def window_epochs(run: Run) -> dict[int, float]:
-    """The epoch that was logged with each window, by its number; windows without a finite number are left out."""
+    """The epoch logged with each window, by the window's number; windows without a finite epoch are left out."""
     numbers = logged(run, "window", "epoch").astype(float)
     known = numbers[np.isfinite(numbers).all(axis=1)]
     return dict(zip(known["window"].astype(int), known["epoch"], strict=True))
 
 
 def with_epochs(run: Run, table: pd.DataFrame, at: int) -> pd.DataFrame:
-    """A table with a column `window`, and the epoch of each window as its column number `at`; NaN where none is known.
+    """Insert the epoch of each window as column number `at` of a table with a column `window`; NaN where unknown.
 
-    The table itself is changed.
+    The given table is changed and returned.
     """
     epochs = window_epochs(run)
     table.insert(at, "epoch", [epochs.get(number, float("nan")) for number in table["window"]])
@@ -219,9 +221,9 @@ def with_epochs(run: Run, table: pd.DataFrame, at: int) -> pd.DataFrame:
 
 
 def decay_time(run: Run) -> float:
-    """T of a run: the sum over its updates of lr * weight decay / (1 - momentum), of the layer with the largest.
+    """T of a run: the sum of lr * weight decay / (1 - momentum) over its updates, for the layer with the largest sum.
 
-    NaN where some of its updates are in no window.
+    NaN if some of its updates are in no window.
     """
     if any(not later.header.follows(window.header) for window, later in pairwise(run.windows)):
         return float("nan")

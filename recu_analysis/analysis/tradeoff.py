@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Values = NDArray[np.float64]
 
 
-#: A table with more levels is a slip of the keyboard.
+#: A request for more levels is a typing mistake.
 MOST_ROWS = 1_000_000
 
 
@@ -39,26 +39,30 @@ def tradeoff(
     tau : pair of float
         First and last level, 0.5 < first <= last <= 1.
     b : float or sequence of float
-        Laplace scales, positive, in the unit of the weights.
+        Positive Laplace scales, in the unit of the weights.
     points : int
-        Levels at equal distances, both ends among them; one where the ends are equal.
+        Number of evenly spaced levels, both ends included; one level if the ends are equal.
     epochs : int, optional
-        Take the levels of the schedule from first to last over so many epochs (Eq. 24) instead.
+        Use the levels of the schedule from first to last over this many epochs (Eq. 24) instead.
 
     Returns
     -------
     DataFrame
-        One row a scale and level: tau, b, quantile (Eq. 10 of ReCU), alpha (Eq. 13), qe_exact, qe_printed (Eq. 14 as
-        it stands, with its sign error), qe_latent, entropy (Eq. 17, nats); with `epochs` also epoch, in front. See
-        `recu_analysis.theory`.
+        One row per scale and level (see `recu_analysis.theory`):
+
+        - epoch: first, and only with `epochs`
+        - tau, b
+        - quantile (Eq. 10 of ReCU), alpha (Eq. 13)
+        - qe_exact, qe_printed (Eq. 14 as printed, with its sign error), qe_latent
+        - entropy (Eq. 17): nats
 
     Raises
     ------
     InputError
-        If a level or a scale is out of its range, tau falls, or there are fewer than 2 points or 1 epoch.
+        If a level or a scale is out of range, tau falls, or there are fewer than 2 points or 1 epoch, or too many.
     """
     if epochs is not None and epochs > MOST_ROWS:
-        raise InputError(f"a table over epochs holds at most {MOST_ROWS}, not {epochs}")
+        raise InputError(f"a table over epochs holds at most {MOST_ROWS} epochs, not {epochs}")
     levels = check_levels(tau, points) if epochs is None else schedule(np.arange(epochs), epochs, *tau)
     scales = np.atleast_1d(quantization.check_scale(b))
     table = pd.concat([closed_forms(levels, scale) for scale in scales], ignore_index=True)
@@ -68,23 +72,23 @@ def tradeoff(
 
 
 def check_levels(tau: tuple[float, float], points: int) -> Values:
-    """Levels from the first to the last at equal distances.
+    """Evenly spaced levels from the first to the last.
 
     Raises
     ------
     InputError
-        If a level is out of its range, tau falls, or there are fewer than 2 points or more than `MOST_ROWS`.
+        If a level is out of range, tau falls, or there are fewer than 2 points or more than `MOST_ROWS`.
     """
     first, last = check_tau(tau)
     if first > last:
-        raise InputError(f"tau goes from its lower to its higher end, not from {first:g} to {last:g}")
+        raise InputError(f"tau must go from its lower to its higher end, not from {first:g} to {last:g}")
     if not 2 <= points <= MOST_ROWS:
         raise InputError(f"a table over tau needs at least 2 points and at most {MOST_ROWS}, not {points}")
     return np.linspace(first, last, points) if first < last else np.array([first])
 
 
 def closed_forms(levels: Values, b: float) -> pd.DataFrame:
-    """The columns of `tradeoff` for one scale, a row a level."""
+    """The columns of `tradeoff` for one scale, one row per level."""
     return pd.DataFrame(
         {
             "tau": levels,

@@ -1,4 +1,4 @@
-"""What a heading says of the windows that a table was taken over: their numbers, epochs and updates."""
+"""The windows of a table as text for its heading: their numbers, epochs and updates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def windows_text(run: Run, span: WindowSpan) -> str:
     """The windows of a span that hold updates, such as "windows 8 and 12, epochs 4 to 11, 3,752 updates".
 
-    Epochs are those whose marks lie in the windows, as the metrics count them; nothing is said where none was logged.
+    Epochs are those whose marks lie in the windows, as the metrics count them; they are omitted if none was logged.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def windows_text(run: Run, span: WindowSpan) -> str:
 
 
 def end_text(run: Run, number: int) -> str:
-    """The window at whose end a state is, such as "window 12, epoch 11, update 5,628"."""
+    """The end of a window, such as "window 12, epoch 11, update 5,628"."""
     window = run.window(number)
     epoch = window_epochs(run).get(number)
     return ", ".join(

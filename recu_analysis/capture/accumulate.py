@@ -1,4 +1,4 @@
-"""What every optimizer step did to the latent weights of a layer over its open window, on a CPU and on a GPU."""
+"""Accumulators of movement and flips of a layer's latent weights over its open window, on a CPU and on a GPU."""
 
 from __future__ import annotations
 
@@ -21,45 +21,45 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-#: Sums over the updates of the open window, and beside each what is yet to be added to it (`capture.kernel.fold`).
+#: Sums over the updates of the open window, each with its remainder that is not added yet (`capture.kernel.fold`).
 SUMS = {"path": "path_rest", "zpath": "zpath_rest"}
 
 
 class Accumulator(Protocol):
-    """State, movement and flips of one layer over its open window: what one pass over the weights can tell."""
+    """State, movement and flips of one layer over its open window, from one pass over the weights per update."""
 
     @property
     def seen(self) -> torch.Tensor:
-        """The latent weights that were seen last, one row a channel."""
+        """The latent weights after the last seen update, one row per channel."""
         ...
 
     def advance(self, weight: torch.Tensor, update: int) -> None:
-        """Account for the update that left `weight`."""
+        """Add the update that resulted in `weight`."""
 
     def flipped_at(self, update: int) -> torch.Tensor:
-        """Which weights flipped at the last update, whose number is given, one row a channel."""
+        """Mask of the weights that flipped at the last update, whose number is `update`, one row per channel."""
         ...
 
     def take(self) -> dict[str, Array]:
-        """The window's arrays by the names of their rows in `store.quantities`, handed over; a new window begins."""
+        """Return the window's arrays by the names of their rows in `store.quantities`, and begin a new window."""
         ...
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Copies on the CPU of what the open window holds so far, beside the weights."""
+        """Copies on the CPU of the sums and counts of the open window, without the weights."""
         ...
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Take up the window that `state` described; KeyError, ValueError or RuntimeError if it does not fit."""
+        """Restore the open window from `state`; raise KeyError, ValueError or RuntimeError if it does not fit."""
 
 
 def storable(weight: torch.Tensor) -> torch.Tensor:
-    """The latent weight as it is recorded: one row a channel, float64 where it is, else float32 (exact)."""
+    """The latent weight as it is recorded: one row per channel; float64 stays, other dtypes become float32 (exact)."""
     rows = weight.detach().reshape(weight.shape[0], -1).contiguous()
     return rows if rows.dtype in {torch.float32, torch.float64} else rows.float()
 
 
 def warn_of_infinite(states: Mapping[str, LayerState]) -> None:
-    """RecordingWarning where float64 weights that are numbers have a path, stored in float32, that is none."""
+    """Warn about float64 weights that are finite, but whose path overflows in float32."""
     for layer, state in states.items():
         path = state.arrays.get("path")
         if path is None or state["weight"].dtype != np.float64 or np.isfinite(path.max()):
@@ -67,7 +67,7 @@ def warn_of_infinite(states: Mapping[str, LayerState]) -> None:
         beyond = np.count_nonzero(np.isinf(path) & np.isfinite(state["weight"]))
         if beyond:
             warnings.warn(
-                f"layer {layer!r}: {beyond} of its weights moved farther in one window than float32 can say, 3.4e38; "
+                f"in layer {layer!r}, {beyond} weights moved farther in one window than float32 can store (3.4e38); "
                 "their path is recorded as infinite",
                 RecordingWarning,
                 stacklevel=2,
@@ -80,11 +80,11 @@ class CpuAccumulator:
     Parameters
     ----------
     weight : Tensor, shape (C_out, ...)
-        State before the first update.
+        Latent weights before the first update.
     center : bool
-        Whether the effective weight is the latent one less its channel's mean.
+        Whether the mean of the channel is subtracted from the latent weight.
     quantities : collection of str
-        What the recording keeps; beside what is accumulated here, others may ask which weights flipped.
+        Quantities that the recording keeps; those of other accumulators may need `flipped_at`.
     """
 
     def __init__(self, weight: torch.Tensor, *, center: bool, quantities: Collection[str] = QUANTITIES) -> None:
@@ -98,20 +98,20 @@ class CpuAccumulator:
         self._sums = {each: self._zeros(np.float32, name in self._kept) for name in SUMS for each in (name, SUMS[name])}
         self._flips = self._zeros(np.uint32, kept=True)
         self._first = self._zeros(np.uint32, "flip_times" in self._kept)
-        self._last = self._zeros(np.uint32, bool(self._kept - {"path", "zpath"}))  # others ask `flipped_at`
-        self._updates = 0  # of the open window; the first sets the sums to 0, whatever memory holds
+        self._last = self._zeros(np.uint32, bool(self._kept - {"path", "zpath"}))  # other sums call `flipped_at`
+        self._updates = 0  # in the open window; the first one sets the sums to 0
 
     @property
     def seen(self) -> torch.Tensor:
-        """The latent weights that were seen last, one row a channel."""
+        """The latent weights after the last seen update, one row per channel."""
         return torch.from_numpy(self._old)
 
     def _zeros(self, dtype: DTypeLike, kept: bool) -> Array:
-        """An array of the layer's rows, or of the one over which every channel writes."""
+        """An array of the layer's size; if it is not kept, one row that every channel overwrites."""
         return np.zeros((len(self._old) if kept else 1, self._old.shape[1]), dtype)
 
     def advance(self, weight: torch.Tensor, update: int) -> None:
-        """Account for the update that left `weight`."""
+        """Add the update that resulted in `weight`."""
         path, path_rest, zpath, zpath_rest = self._sums.values()
         advance(
             storable(weight).cpu().numpy(),
@@ -132,11 +132,11 @@ class CpuAccumulator:
         self._updates += 1
 
     def flipped_at(self, update: int) -> torch.Tensor:
-        """Which weights flipped at the last update, whose number is given, one row a channel."""
+        """Mask of the weights that flipped at the last update, whose number is `update`, one row per channel."""
         return torch.from_numpy(self._last == update)
 
     def take(self) -> dict[str, Array]:
-        """The window's arrays by the names of their rows in `store.quantities`, handed over; a new window begins."""
+        """Return the window's arrays by the names of their rows in `store.quantities`, and begin a new window."""
         times = "flip_times" in self._kept
         counts, first_flip, last_flip = (each.reshape(-1) for each in (self._flips, self._first, self._last))
         flipped, flips, first, last = take_flips(counts, first_flip, last_flip, times)
@@ -147,13 +147,13 @@ class CpuAccumulator:
             taken[name] = sums[name].reshape(self._shape)
         taken |= {"flipped": flipped, "flips": flips}
         taken |= {"first_flip": first, "last_flip": last} if times else {}
-        # Not zeros, which would be written now, while the training waits.
+        # np.zeros would write the memory now, while the training waits.
         self._sums |= {name: np.empty_like(self._sums[name]) for name in SUMS}
         self._updates = 0
         return taken
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Copies of what the open window holds so far, beside the weights."""
+        """Copies of the sums and counts of the open window, without the weights."""
         flipped = np.flatnonzero(self._flips)
         sums = {name: torch.from_numpy(dense.copy()) for name, dense in self._kept_sums().items()}
         counts = {name: dense.reshape(-1)[flipped].astype(np.int64) for name, dense in self._counts().items()}
@@ -161,7 +161,7 @@ class CpuAccumulator:
         return sums | numbers | {"summed": torch.tensor(self._updates)}
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Take up the window that `state` described; KeyError, ValueError or RuntimeError if it does not fit."""
+        """Restore the open window from `state`; raise KeyError, ValueError or RuntimeError if it does not fit."""
         for name, dense in self._kept_sums().items():
             torch.from_numpy(dense).copy_(state[name])
         flipped = state["flipped"].numpy()
@@ -170,7 +170,7 @@ class CpuAccumulator:
         self._updates = int(state["summed"])
 
     def _kept_sums(self) -> dict[str, Array]:
-        """The sums that are wanted, 0 where no update has made them so."""
+        """The requested sums; they are set to 0 if the window has no update yet."""
         kept = {each: self._sums[each] for name in SUMS if name in self._kept for each in (name, SUMS[name])}
         if not self._updates:
             for dense in kept.values():
@@ -188,11 +188,11 @@ class DeviceAccumulator:
     Parameters
     ----------
     weight : Tensor, shape (C_out, ...)
-        State before the first update.
+        Latent weights before the first update.
     center : bool
-        Whether the effective weight is the latent one less its channel's mean.
+        Whether the mean of the channel is subtracted from the latent weight.
     quantities : collection of str
-        What the recording keeps; beside what is accumulated here, others may ask which weights flipped.
+        Quantities that the recording keeps; those of other accumulators may need `flipped_at`.
     """
 
     def __init__(self, weight: torch.Tensor, *, center: bool, quantities: Collection[str] = QUANTITIES) -> None:
@@ -206,17 +206,17 @@ class DeviceAccumulator:
             each: torch.zeros_like(self._old, dtype=torch.float32) for name in SUMS for each in (name, SUMS[name])
         }
         self._flips, self._first, self._last = (torch.zeros_like(self._old, dtype=torch.int32) for _ in range(3))
-        self._updates = 0  # of the open window
+        self._updates = 0  # in the open window
 
     @property
     def seen(self) -> torch.Tensor:
-        """The latent weights that were seen last, one row a channel."""
+        """The latent weights after the last seen update, one row per channel."""
         return self._old
 
     def _coordinates(self, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Effective weights and standard scores, float64."""
         rows = weight.double()
-        # The mean of equal numbers may be off by its rounding.
+        # The mean of equal numbers may differ from them by rounding.
         constant = (rows == rows[:, :1]).all(dim=1, keepdim=True)
         centered = rows - torch.where(constant, rows[:, :1], rows.mean(dim=1, keepdim=True))
         effective = centered if self._center else rows
@@ -225,7 +225,7 @@ class DeviceAccumulator:
         return effective, effective * inverse
 
     def advance(self, weight: torch.Tensor, update: int) -> None:
-        """Account for the update that left `weight`."""
+        """Add the update that resulted in `weight`."""
         new = storable(weight).to(self._old.device)
         effective, z = self._coordinates(new)
         negative = effective < 0
@@ -242,7 +242,7 @@ class DeviceAccumulator:
         self._updates += 1
 
     def _fold(self) -> None:
-        """What `recu_analysis.capture.kernel.fold` does."""
+        """Fold the remainders into the sums, as `recu_analysis.capture.kernel.fold` does."""
         for total, rest in ((self._sums[name], self._sums[rest]) for name, rest in SUMS.items()):
             exact = total.double() + rest.double()
             total.copy_(exact)
@@ -250,11 +250,11 @@ class DeviceAccumulator:
             rest.copy_(left.masked_fill_(~left.isfinite(), 0.0))
 
     def flipped_at(self, update: int) -> torch.Tensor:
-        """Which weights flipped at the last update, whose number is given, one row a channel."""
+        """Mask of the weights that flipped at the last update, whose number is `update`, one row per channel."""
         return self._last == update
 
     def take(self) -> dict[str, Array]:
-        """The window's arrays by the names of their rows in `store.quantities`, on the CPU; a new window begins."""
+        """Return the window's arrays on the CPU by the names of their rows, and begin a new window."""
         flipped = self._flips.reshape(-1).nonzero().squeeze(1)
         taken = {"weight": _copied(self._old).reshape(self._shape)}
         sums = self._kept_sums()
@@ -267,14 +267,14 @@ class DeviceAccumulator:
         return taken
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Copies on the CPU of what the open window holds so far, beside the weights."""
+        """Copies on the CPU of the sums and counts of the open window, without the weights."""
         flipped = self._flips.reshape(-1).nonzero().squeeze(1)
         counts = {name: dense.reshape(-1)[flipped].long() for name, dense in self._counts().items()}
         tensors = self._kept_sums() | counts | {"flipped": flipped, "summed": torch.tensor(self._updates)}
         return {name: dense.to("cpu", copy=True) for name, dense in tensors.items()}
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Take up the window that `state` described; KeyError, ValueError or RuntimeError if it does not fit."""
+        """Restore the open window from `state`; raise KeyError, ValueError or RuntimeError if it does not fit."""
         for name, dense in self._kept_sums().items():
             dense.copy_(state[name])
         flipped = state["flipped"].to(self._old.device)

@@ -1,4 +1,4 @@
-"""Which accumulator a layer gets for its state, movement and flips."""
+"""Choice of the accumulator for a layer's state, movement and flips."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def accumulator(weight: torch.Tensor, *, center: bool, quantities: Collection[str] = QUANTITIES) -> Accumulator:
-    """That of a latent weight whose sign a transform says, on its device.
+    """The accumulator of a latent weight, on its device, for a layer with a transform.
 
-    On a CUDA GPU where Triton runs an update is one kernel; on other devices it is torch operations.
+    On a CUDA GPU with Triton, an update is one kernel. On other devices it is a sequence of torch operations.
     """
     if weight.device.type == "cpu":
         return CpuAccumulator(weight, center=center, quantities=quantities)
@@ -38,7 +38,7 @@ def layer_accumulator(
     effective: Callable[[], torch.Tensor] | None,
     quantities: Collection[str] = QUANTITIES,
 ) -> Accumulator:
-    """That of a layer by its transform, or by the effective weight that it tells where it has none."""
+    """The accumulator of a layer: for its transform, or for its explicit effective weight if it has none."""
     if spec.transform is not None:
         return accumulator(weight, center=spec.center, quantities=quantities)
     assert effective is not None  # noqa: S101 - a layer has one or the other

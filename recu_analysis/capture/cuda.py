@@ -1,4 +1,4 @@
-"""The open window of a layer on a CUDA GPU: an update is one Triton kernel, a program a channel."""
+"""The open window of a layer on a CUDA GPU: an update is one Triton kernel with one program per channel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recu_analysis.store.quantities import QUANTITIES
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-#: Weights of a channel that a program has in hand at a time.
+#: Number of weights of a channel that a program processes at a time.
 MOST_AT_ONCE = 2048
 
 
@@ -30,7 +30,7 @@ def _moments(row: tl.tensor, width: tl.tensor, freedom: tl.tensor, BLOCK: tl.con
         value = tl.load(row + offsets, mask=offsets < width, other=0.0).to(tl.float64)
         total += value
         others += tl.where((offsets < width) & (value != first), 1, 0)
-    # The mean of equal numbers may be off by its rounding.
+    # The mean of equal numbers may differ from them by rounding.
     mean = tl.where(tl.sum(others) == 0, first, tl.sum(total) / width)
     squared = tl.zeros([BLOCK], tl.float64)
     for start in range(0, width, BLOCK):
@@ -38,13 +38,13 @@ def _moments(row: tl.tensor, width: tl.tensor, freedom: tl.tensor, BLOCK: tl.con
         difference = tl.load(row + offsets, mask=offsets < width, other=0.0).to(tl.float64) - mean
         squared += tl.where(offsets < width, difference * difference, 0.0)
     squares = tl.sum(squared)
-    # Not `squares > 0`: a NaN must go on as NaN.
+    # Not `squares > 0`, because NaN must stay NaN.
     return mean, tl.where(squares == 0.0, 0.0, 1.0 / tl.sqrt(squares / freedom))
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _add(total: tl.tensor, rest: tl.tensor, movement: tl.tensor, inside: tl.tensor, fold: tl.tensor) -> None:
-    """Add to sums what was added since the last fold, if it is time, and movement to what is yet to be added."""
+    """Add movement to the remainder of a sum; if `fold`, first move the remainder into the sum."""
     left = tl.load(rest, mask=inside, other=0.0).to(tl.float64)
     if fold:
         exact = tl.load(total, mask=inside, other=0.0).to(tl.float64) + left
@@ -64,14 +64,14 @@ def _all_moments(
     freedom: tl.tensor,
     BLOCK: tl.constexpr,  # noqa: N803
 ) -> None:
-    """Fill `mean` and `inverse`, one entry a channel."""
+    """Fill `mean` and `inverse`, one entry per channel."""
     channel = tl.program_id(0).to(tl.int64)
     m, scale = _moments(weight + channel * width, width, freedom, BLOCK)
     tl.store(mean + channel, m)
     tl.store(inverse + channel, scale)
 
 
-# These change from call to call: specialising on them would compile the kernel anew.
+# These arguments change in every call; specializing on them would compile the kernel again.
 @triton.jit(do_not_specialize=["update", "before"])  # type: ignore[untyped-decorator]
 def _advance(
     new: tl.tensor,
@@ -93,7 +93,7 @@ def _advance(
     BLOCK: tl.constexpr,  # noqa: N803
     FOLD_EVERY: tl.constexpr,  # noqa: N803
 ) -> None:
-    """Account for one update of one channel: what `recu_analysis.capture.kernel.advance` does on a CPU."""
+    """Add one update of one channel, as `recu_analysis.capture.kernel.advance` does on a CPU."""
     channel = tl.program_id(0).to(tl.int64)
     begin = channel * width
     fold = (before + channel) % FOLD_EVERY == 0
@@ -121,21 +121,21 @@ def _advance(
 
 
 class CudaAccumulator(DeviceAccumulator):
-    """`DeviceAccumulator` with one kernel an update instead of some thirty, which reads and writes each array once.
+    """`DeviceAccumulator` with one kernel per update instead of some thirty; it reads and writes each array once.
 
     Parameters
     ----------
     weight : Tensor, shape (C_out, ...)
-        State before the first update, on a CUDA GPU.
+        Latent weights before the first update, on a CUDA GPU.
     center : bool
-        Whether the effective weight is the latent one less its channel's mean.
+        Whether the mean of the channel is subtracted from the latent weight.
     quantities : collection of str
-        What is kept; the moving average of flips needs their times as well.
+        Quantities that the recording keeps.
     """
 
     def __init__(self, weight: torch.Tensor, *, center: bool, quantities: Collection[str] = QUANTITIES) -> None:
         super().__init__(weight, center=center, quantities=quantities)
-        del self._z, self._negative  # the kernel makes them again, of the old weights and these two
+        del self._z, self._negative  # the kernel recomputes them from the old weights and these two arrays
         self._mean = self._old.new_empty(len(self._old), dtype=torch.float64)
         self._inverse = torch.empty_like(self._mean)
         width = self._old.shape[1]
@@ -147,7 +147,7 @@ class CudaAccumulator(DeviceAccumulator):
             Kernel(_all_moments, len(self._old), constants)((self._old, self._mean, self._inverse), self._width)
 
     def advance(self, weight: torch.Tensor, update: int) -> None:
-        """Account for the update that left `weight`."""
+        """Add the update that resulted in `weight`."""
         new = storable(weight).to(self._old)
         sums = *self._sums.values(), self._flips, self._first, self._last
         with on(self._old.device):

@@ -1,4 +1,4 @@
-"""Recording where no WeightTransform says the effective weight: it is asked for after every update."""
+"""Accumulator of a layer without a WeightTransform: its effective weight is computed after every update."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ if TYPE_CHECKING:
 
 
 class EffectiveAccumulator:
-    """The open window of a layer with an explicit effective weight, whose flips it is that count.
+    """The open window of a layer with an explicit effective weight; flips are those of the effective weight.
 
     Parameters
     ----------
     weight : Tensor, shape (C_out, ...)
         Latent weights before the first update.
     effective : callable
-        Gives the effective weight now, a tensor of as many weights.
+        Returns the current effective weight, a tensor with as many elements.
     kind : callable
-        Makes the accumulators of both, as `recu_analysis.capture.accumulator_choice.accumulator` does.
+        Creates the accumulators of both weights, such as `recu_analysis.capture.accumulator_choice.accumulator`.
     of_latent : set of str
-        Quantities that are of the latent weight.
+        Quantities that are measured on the latent weight.
     quantities : collection of str
+        Quantities that the recording keeps.
     """
 
     def __init__(
@@ -47,45 +48,45 @@ class EffectiveAccumulator:
 
     @property
     def seen(self) -> torch.Tensor:
-        """The latent weights that were seen last, one row a channel."""
+        """The latent weights after the last seen update, one row per channel."""
         return self._latent.seen
 
     def _asked(self, weight: torch.Tensor) -> torch.Tensor:
-        """The effective weight now, where the latent one is and of its shape."""
+        """The current effective weight, with the device and the shape of the latent weight."""
         with torch.no_grad():
             return self._ask().to(weight.device).reshape(weight.shape)
 
     def advance(self, weight: torch.Tensor, update: int) -> None:
-        """Account for the update that left `weight`."""
+        """Add the update that resulted in `weight`."""
         self._latent.advance(weight, update)
         self._effective.advance(self._asked(weight), update)
 
     def flipped_at(self, update: int) -> torch.Tensor:
-        """Which effective weights flipped at the last update, whose number is given, one row a channel."""
+        """Mask of the effective weights that flipped at the last update, which is `update`; one row per channel."""
         return self._effective.flipped_at(update)
 
     def take(self) -> dict[str, Array]:
-        """The window's arrays, with the effective weight at its end in the dtype of the latent one."""
+        """Return the window's arrays, with the final effective weight in the latent dtype, and begin a new window."""
         latent, taken = self._latent.take(), self._effective.take()
         effective = taken.pop("weight").astype(latent["weight"].dtype, copy=False)
         return latent | taken | {"effective": effective}
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Copies on the CPU of what the open window holds so far, beside the latent weights.
+        """Copies on the CPU of the open window, without the latent weights.
 
-        The effective ones may have changed since the last update, with other parameters or buffers.
+        The effective weights are included, because other parameters or buffers may have changed them since.
         """
         seen = self._effective.seen.to("cpu", copy=True)
         return self._latent.state() | self._effective.state() | {"effective_seen": seen}
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Take up the window that `state` described; KeyError, ValueError or RuntimeError if it does not fit."""
+        """Restore the open window from `state`; raise KeyError, ValueError or RuntimeError if it does not fit."""
         self._latent.load(state)
         self._effective = self._begin(state["effective_seen"].to(self.seen.device))
         self._effective.load(state)
 
     def take_up(self, stored: Array) -> None:
-        """Begin with the effective weights at a window's end, where the layer's are others by now."""
+        """Begin with the stored effective weights of a window's end, if the layer's have changed since."""
         seen = self._effective.seen
         effective = torch.from_numpy(stored.copy()).reshape(seen.shape).to(seen)
         if not torch.equal(seen.to(self.seen.dtype), effective.to(self.seen.dtype)):

@@ -1,4 +1,4 @@
-"""On what a run was recorded, and what trained: versions, machine, command, model and optimizers, for run.json."""
+"""Environment of a recording for run.json: versions, machine, command, model and optimizers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from recu_analysis import __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Settings of a parameter group that may be listed, such as betas.
+#: Lists in a parameter group's settings, such as betas, are stored if they are shorter than this.
 MOST_LISTED = 10
 
 
 def environment() -> dict[str, Any]:
-    """Versions, machine and command, for run.json: what one needs to repeat a run, and nothing that names a person."""
+    """Versions, machine and command, with which a run can be repeated, without personal data."""
     packages = ("torch", "numpy", "numba", "safetensors")
     return {
         "python": platform.python_version(),
@@ -32,14 +32,14 @@ def environment() -> dict[str, Any]:
 
 
 def _command(words: Sequence[str]) -> list[str]:
-    """What was typed where it was a command of ours, of paths the last part; else the script alone, without secrets."""
+    """The words of our own command, with paths cut to their last part; for other programs, only the script's name."""
     program = PurePath(words[0])
     ours = program.name == "recu-analyze" or program.parent.name == "recu_analysis"
     return ["recu-analyze", *(PurePath(word).name for word in words[1:])] if ours else [program.name]
 
 
 def what_trains(model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Any]:
-    """Classes of the model and of the optimizers, and the settings of every parameter group when recording began."""
+    """Classes of the model and the optimizers, and the current settings of every parameter group."""
     return {
         "model": _class(model),
         "optimizers": [
@@ -53,13 +53,13 @@ def _class(instance: object) -> str:
 
 
 def _settings(group: dict[str, Any]) -> dict[str, Any]:
-    """What a parameter group says of itself in numbers and words; without the parameters."""
+    """The settings of a parameter group that are numbers, text or short lists."""
     settings = {name: _plain(value) for name, value in group.items() if name not in {"params", "param_names"}}
     return {name: value for name, value in settings.items() if isinstance(value, (bool, int, float, str, list))}
 
 
 def _plain(value: Any) -> Any:
-    """A number out of a tensor, and a short list of them; other values as they are."""
+    """Convert one-element tensors and short lists to plain numbers; other values stay unchanged."""
     if isinstance(value, torch.Tensor) and value.numel() == 1 and not value.is_meta:
         return value.item()
     short = isinstance(value, (list, tuple)) and len(value) < MOST_LISTED

@@ -1,4 +1,4 @@
-"""One forward pass of an example through a model, which is then as it was: weights, buffers, modes, random numbers."""
+"""One forward pass of an example that leaves the model's weights, buffers, modes and random numbers unchanged."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from recu_analysis.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: What a module may hold others in.
+#: Types of collections in which a module may hold tensors, modules and hooks.
 COLLECTIONS = (dict, list, set, deque)
 
 
 def show(model: torch.nn.Module, example: Any) -> None:
-    """Pass an example through a model in evaluation mode, without gradients; a wrapper's own model is called.
+    """Pass an example through a model in evaluation mode, without gradients and without wrappers such as DDP.
 
     Parameters
     ----------
     model : torch.nn.Module
-    example : Tensor, or tuple, list or mapping of arguments
-        What the model is called with.
+    example : Tensor, or tuple, list or dict of arguments
+        Input of the model.
 
     Raises
     ------
     InputError
-        If the model cannot be called with it.
+        If the model cannot be called with the example.
     """
     plain = unwrapped(model)
     if any(torch.nn.parameter.is_lazy(each) for each in (*plain.parameters(), *plain.buffers())):
-        raise InputError("the model has weights without a shape yet; pass one batch through it before the example")
+        raise InputError("the model has lazy weights without a shape; pass one batch through the model first")
     arguments: Any = () if isinstance(example, dict) else example if isinstance(example, (tuple, list)) else (example,)
     named = example if isinstance(example, dict) else {}
     with unchanged(plain):
@@ -45,14 +45,14 @@ def show(model: torch.nn.Module, example: Any) -> None:
             plain(*arguments, **named)
         except Exception as error:
             raise InputError(
-                f"the model cannot be called with the example ({type(error).__name__}: {str(error)!r:.200}); give "
-                "example= what the training passes to the model: a tensor, a tuple of arguments, or a dict"
+                f"the model cannot be called with example= ({type(error).__name__}: {str(error)!r:.200}); pass the "
+                "input that the training passes to the model: a tensor, a tuple of arguments, or a dict"
             ) from error
 
 
 @contextlib.contextmanager
 def unchanged(model: torch.nn.Module) -> Iterator[None]:
-    """Within it the model is in evaluation mode without gradients; after it model and random numbers are as before."""
+    """Put a model in evaluation mode without gradients, and restore it and the random numbers at the end."""
     tensors = [each for each in (*model.parameters(), *model.buffers()) if not each.is_meta]
     devices = sorted({each.device.index or 0 for each in tensors if each.device.type == "cuda"})
     kept = [_Kept.of(each) for each in tensors]
@@ -72,7 +72,7 @@ def unchanged(model: torch.nn.Module) -> Iterator[None]:
 
 
 class _Kept(NamedTuple):
-    """A tensor of a model, and copies of what it held: its numbers, its gradient, and what was attached to it."""
+    """A tensor of a model, with copies of its values, its gradient and its attributes."""
 
     tensor: torch.Tensor
     data: torch.Tensor
@@ -100,13 +100,13 @@ class _Kept(NamedTuple):
 
 
 def _same(first: torch.Tensor, second: torch.Tensor) -> bool:
-    """Whether two tensors hold the same numbers, NaN being one."""
+    """Whether two tensors are equal; NaN equals NaN."""
     unlike = first != second
     return not bool((unlike & ~((first != first) & (second != second))).any())
 
 
 def _attributes(module: torch.nn.Module) -> dict[str, Any]:
-    """What a module holds, and copies of the collections in which it holds tensors, modules, hooks and others."""
+    """The attributes of a module, with its collections copied."""
     return {name: copy.copy(value) if isinstance(value, COLLECTIONS) else value for name, value in vars(module).items()}
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints that any training left become a run directory, whose movement is net and marked sampled."""
+"""Import of a training's checkpoints into a run directory, with net movement between them, marked as sampled."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
-#: What numbers the windows of an import, for run.json and for people.
+#: Source of the update numbers if the files have none, for run.json and messages.
 POSITIONS = "positions of the files in their order"
-#: Numbers of updates fit into the types in which flips are timed.
+#: Limit of update numbers, which must fit the integer type of flip times.
 MOST_UPDATES = 2**31
-#: What is kept: the usual, but for what is made of gradients, which checkpoints do not hold.
+#: Kept quantities: the default ones that need no gradients, which checkpoints do not have.
 KEPT = tuple(name for name in QUANTITIES if not need_gradients([name]))
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """The checkpoints in order, their numbers and what these are, and the layers that all of them have."""
+    """The checkpoints in order, their numbers and the source of these, and the layers that all of them have."""
 
     paths: tuple[Path, ...]
     numbers: tuple[int, ...]
@@ -60,26 +60,26 @@ def import_checkpoints(
     unsafe_load: bool = False,
     on_file: Callable[[Path], object] = lambda _: None,
 ) -> Run:
-    """Make a run directory of checkpoints: a window each, the first one without movement.
+    """Make a run directory from checkpoints: one window each, the first one without movement.
 
     Between two checkpoints only the net movement is known: path is abs(w' - w), zpath is abs(z' - z), flips is 0 or
-    1. Every window is marked sampled. Learning rates are not known, so their sums are NaN.
+    1. Every window is marked as sampled. Learning rates are not known, so their sums are NaN.
 
     Parameters
     ----------
     files : path or sequence of paths
-        Files, folders of them and patterns; numbered names are taken in natural order, unless the files themselves
-        number all of them.
+        Files, folders of files, and patterns. Files are ordered by the number that each of them contains (global step
+        or epoch), otherwise by name in natural order.
     run_dir : str or Path
-        New or empty folder, made whole or not at all.
+        New or empty folder, written completely or not at all.
     layers : str or sequence of str, optional
-        Patterns of the names of the layers to take; by default those that are known by their tensors.
+        Patterns of the names of the layers to import; by default the layers that are recognized by their tensors.
     adapter : str, optional
-        What `layers` are, by the name of an adapter; else the plain sign of those that are not recognised.
+        Name of the adapter for `layers`; by default, layers that are not recognized use the plain sign.
     unsafe_load : bool
-        Restore any Python object in the files, which runs whatever code they contain.
+        Restore any Python object in the files, which runs any code they contain.
     on_file : callable
-        Told of every file before it is read; each is read twice.
+        Called with the path of every file before it is read; each file is read twice.
 
     Returns
     -------
@@ -90,11 +90,11 @@ def import_checkpoints(
     Raises
     ------
     CheckpointError
-        If a file cannot be read, or none is named.
+        If a file cannot be read, or a source matches no file.
     InputError
-        If the checkpoints are not of one model, a layer cannot be taken, or what is given is no path.
+        If the checkpoints are not of one model, a layer cannot be imported, or an argument is not a path.
     NoBinaryLayersError
-        If no layer is known as binary.
+        If no layer is recognized as binary.
     RunExistsError, StoreError
         If `run_dir` is not empty or cannot be written.
     """
@@ -102,10 +102,10 @@ def import_checkpoints(
     if isinstance(layers, str):
         layers = [layers]
     if adapter is not None and not layers:
-        raise InputError(f"name the layers that are {adapter!r} too: the adapter only says what these are")
+        raise InputError(f"adapter {adapter!r} applies only to named layers; name them with --layer (layers=)")
     for path in (*sources, run_dir):
         if not isinstance(path, str | os.PathLike):
-            raise InputError(f"checkpoints and run_dir are given as paths, not as {kind_of_value(path)}")
+            raise InputError(f"checkpoints and run_dir must be paths, not {kind_of_value(path)}")
     folder = Path(run_dir)
     _refuse_occupied(folder)
 
@@ -122,13 +122,13 @@ def import_checkpoints(
 
 def _refuse_occupied(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
-        raise RunExistsError(f"{folder} is a file; a run needs a folder of its own")
+        raise RunExistsError(f"{folder} is a file; a run needs its own folder")
     if folder.exists() and any(folder.iterdir()):
         raise RunExistsError(f"{folder} exists and is not empty; choose another folder")
 
 
 def _plan(paths: Sequence[Path], read: Callable[[Path], tuple[list[SavedLayer], dict[str, int]]]) -> _Plan:
-    """Read every checkpoint once: whether all are of one model, and how they are numbered."""
+    """Read every checkpoint once, check that all are of one model, and number them."""
     specs: tuple[LayerSpec, ...] = ()
     numbers: list[dict[str, int]] = []
     for path in paths:
@@ -160,7 +160,7 @@ def _refuse_other_model(specs: tuple[LayerSpec, ...], found: tuple[LayerSpec, ..
         if first_spec is None or spec is None:
             lacking, having = (first, path) if first_spec is None else (path, first)
             raise InputError(
-                f"the checkpoints are not of one model: {having} has the binary layer {name!r}, {lacking} has not"
+                f"the checkpoints are not of one model: {having} has the binary layer {name!r}, {lacking} does not"
             )
         if first_spec != spec:
             shapes = ["x".join(map(str, each.shape)) for each in (first_spec, spec)]
@@ -186,7 +186,7 @@ def _write(staging: Path, plan: _Plan, read: Callable[[Path], list[SavedLayer]])
         for path, number, epoch in zip(plan.paths, plan.numbers, plan.epochs, strict=True):
             layers = {layer.spec.name: layer for layer in read(path)}
             if [layer.spec for layer in layers.values()] != list(plan.specs):
-                raise InputError(f"{path} changed while it was imported; repeat the import when nothing writes to it")
+                raise InputError(f"{path} changed during the import; repeat the import when nothing writes to the file")
             imports = imports or {spec.name: _Import(spec, layers[spec.name]) for spec in plan.specs}
             states = {name: imports[name].take(layer, last + 1, number) for name, layer in layers.items()}
             window = writer.write_window(states, first_update=last + 1, last_update=number)
@@ -199,7 +199,7 @@ def _write(staging: Path, plan: _Plan, read: Callable[[Path], list[SavedLayer]])
 
 
 class _Import:
-    """One layer while its checkpoints go by, each as if one update had led to it."""
+    """One layer over the sequence of checkpoints; each checkpoint counts as one update."""
 
     def __init__(self, spec: LayerSpec, first: SavedLayer) -> None:
         self._now = first
@@ -208,11 +208,11 @@ class _Import:
         self._optional_sums = optional_sums(weight, KEPT)
 
     def _effective(self) -> torch.Tensor:
-        assert self._now.effective is not None  # noqa: S101 - where no transform says it
+        assert self._now.effective is not None  # noqa: S101 - the layer has no transform
         return torch.from_numpy(self._now.effective)
 
     def take(self, now: SavedLayer, first: int, last: int) -> LayerState:
-        """The record from the checkpoint before to this one; without movement where no updates lie between."""
+        """The record from the previous checkpoint to this one; without movement if no updates lie between."""
         self._now = now
         updates = last - first + 1
         if updates:

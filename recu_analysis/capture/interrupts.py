@@ -1,4 +1,4 @@
-"""Ctrl-C waits until the accounts of an update are whole."""
+"""Ctrl-C is deferred until an update is completely recorded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def interrupts_deferred() -> Iterator[None]:
-    """Let Ctrl-C wait until the block ends, so that no window holds an update of some layers only."""
+    """Defer Ctrl-C until the block ends, so that no window has an update of only some layers."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""The per-update kernel on a CPU: one pass over a layer, a channel at a time."""
+"""The kernel that records one update on a CPU: one pass over a layer, channel by channel."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 # Sums may be reordered and multiplications fused; NaN, infinity and -0 keep their meaning.
 _FAST = {"reassoc", "contract"}
 
-#: A sum of n numbers in float32 is off by at most n 2^-24 of itself: between two folds by 9e-7, so that 1e-6 is kept.
+#: A float32 sum of n numbers has a relative error of at most n 2^-24. Between two folds this is 9e-7, below 1e-6.
 FOLD_EVERY = 15
-#: Above the relative rounding of a mean in float64.
+#: Larger than the relative rounding error of a mean in float64.
 _ROUNDING = 1e-12
 
 
@@ -36,27 +36,27 @@ def moments(row: Array) -> tuple[float, float]:
     for j in range(count):
         total += np.float64(row[j])
     mean, first = total / count, np.float64(row[0])
-    # The mean of equal numbers may be off by its rounding.
+    # The mean of equal numbers may differ from them by rounding.
     if abs(first - mean) <= _ROUNDING * abs(mean) and constant(row):
         return first, 0.0
     squares = 0.0
     for j in range(count):
         difference = np.float64(row[j]) - mean
         squares += difference * difference
-    # Not `squares > 0`: a NaN must go on as NaN.
+    # Not `squares > 0`, because NaN must stay NaN.
     return mean, 0.0 if squares == 0.0 or count == 1 else 1.0 / math.sqrt(squares / (count - 1))
 
 
 @numba.njit(nogil=True, cache=True, fastmath=_FAST)
 def all_moments(weight: Array, mean: Array, inverse: Array) -> None:
-    """Fill `mean` and `inverse`, one entry a channel, from a matrix with one row a channel."""
+    """Fill `mean` and `inverse`, one entry per channel, from a matrix with one row per channel."""
     for c in range(weight.shape[0]):
         mean[c], inverse[c] = moments(weight[c])
 
 
 @numba.njit(nogil=True, cache=True)
 def unchanged(new: Array, old: Array) -> bool:
-    """Whether a channel is as it was; the first weight says no where it is trained."""
+    """Whether a channel is unchanged; in a trained channel the first weight already differs."""
     j = 0
     while j < new.size and new[j] == old[j]:
         j += 1
@@ -65,9 +65,9 @@ def unchanged(new: Array, old: Array) -> bool:
 
 @numba.njit(nogil=True, cache=True)
 def fold(total: Array, rest: Array) -> None:
-    """Move to sums in float32 what was added beside them; exact but for the last digit of `rest`, which goes on.
+    """Move the remainders `rest` into the float32 sums `total`; exact except for the last digit of `rest`.
 
-    A sum is two numbers of float32, which hold 48 bits, and an update touches one of them.
+    Each sum is two float32 numbers, 48 bits together. An update changes only one of them.
     """
     for j in range(total.size):
         exact = np.float64(total[j]) + np.float64(rest[j])
@@ -88,7 +88,7 @@ def move(
     zpath: Array,
     changed: Array,
 ) -> None:
-    """Add one channel's movement to `path` and `zpath`, note in `changed` whose sign differs, and make `old` `new`."""
+    """Add one channel's movement to `path` and `zpath`, mark sign changes in `changed`, and copy `new` to `old`."""
     for j in range(new.size):
         after, before = np.float64(new[j]) - shift, np.float64(old[j]) - old_shift
         path[j] += abs(np.float64(new[j]) - np.float64(old[j]))
@@ -99,9 +99,12 @@ def move(
 
 @numba.njit(nogil=True, cache=True)
 def positions(words: Array, index: Array) -> int:
-    """Where one channel changed, into `index`, and how often; `words` holds a byte a weight, read eight at a time."""
+    """Write the positions of a channel's sign changes to `index` and return their number.
+
+    `words` has one byte per weight and is read eight bytes at a time.
+    """
     changed = words.view(np.uint8)
-    count = np.uint64(0)  # a signed one would be asked at every use whether it counts from the end
+    count = np.uint64(0)  # a signed index would need a check for negative values at every use
     for k in range(np.uint64(words.size)):
         if words[k] != 0:  # flips are rare
             for j in range(np.uint64(8) * k, np.uint64(8) * k + np.uint64(8)):
@@ -112,7 +115,7 @@ def positions(words: Array, index: Array) -> int:
 
 @numba.njit(nogil=True, cache=True)
 def count_flips(index: Array, update: int, flips: Array, first_flip: Array, last_flip: Array) -> None:
-    """Count the flips of one channel's weights at `index`; without branches, so that their cache misses overlap."""
+    """Count the flips of one channel's weights at `index`; without branches, so that cache misses overlap."""
     for j in index:
         first_flip[j] = update if flips[j] == 0 else first_flip[j]
         flips[j] += 1
@@ -136,12 +139,12 @@ def advance(
     first_flip: Array,
     last_flip: Array,
 ) -> None:
-    """Account for one update of a layer, a matrix with one row a channel; `old` becomes a copy of `new`.
+    """Add one update of a layer, a matrix with one row per channel, and copy `new` to `old`.
 
-    `before` is how many updates the window had. The first sets the sums to 0, whatever they hold: in the cache that
-    costs less than zeros do in memory. Every channel is folded at another update, so that all cost the same.
-    A channel stays in the cache while the loops pass over it, so the cost is that of reading and writing
-    each array once. Sums and times that nobody wants have one row, over which all channels write.
+    `before` is the number of earlier updates in the window. The first update sets the sums to 0, because this is
+    cheaper in the cache than zeroing memory in advance. Channels are folded at different updates, so all updates cost
+    the same. A channel stays in the cache during the loops, so each array is read and written once. Sums and flip times
+    that are not kept have one row, which all channels overwrite.
     """
     words = np.zeros((new.shape[1] + 7) // 8, np.uint64)
     index = np.empty(8 * words.size + 1, np.uint64)
@@ -154,8 +157,8 @@ def advance(
         elif (before + c) % FOLD_EVERY == 0:
             fold(total, row)
             fold(ztotal, zrow)
-        if unchanged(new[c], old[c]):  # else z would seem to move by the rounding of its last digit
-            old[c, :] = new[c]  # 0 is -0, but not in the file
+        if unchanged(new[c], old[c]):  # otherwise z would seem to move by rounding
+            old[c, :] = new[c]  # 0 equals -0, but their bytes differ in the file
             continue
         m, scale = moments(new[c])
         shift = m if center else 0.0
@@ -168,9 +171,9 @@ def advance(
 
 @numba.njit(nogil=True, cache=True)
 def take_flips(flips: Array, first_flip: Array, last_flip: Array, times: bool) -> tuple[Array, Array, Array, Array]:
-    """Index, flips, first and last flip of the weights that flipped, all uint32; `flips` begins again at 0.
+    """Index, flips, first and last flip of the weights that flipped, all uint32; `flips` is reset to 0.
 
-    Without `times` the last two are empty.
+    Without `times`, the last two arrays are empty.
     """
     count = 0
     for j in range(flips.size):

@@ -1,4 +1,4 @@
-"""Which layers of a network or of a checkpoint are binary, which are real, and why."""
+"""Tables of the layers of a network or a checkpoint: binary or real, and why."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
     import torch
 
-#: Why a saved layer that no adapter knows is not taken; BinaryNet's or IR-Net's look like real ones.
-NOTHING = "nothing beside it tells"
+#: Reason for a saved layer that no adapter recognizes; layers of BinaryNet or IR-Net look like real ones.
+NOTHING = "no tensor beside it shows that it is binary"
 COLUMNS = ["name", "shape", "weights", "binary", "why"]
 
 
 def find_binary_layers(
     model: torch.nn.Module, *, layers: Sequence[str] | str | None = None, example: Any = None
 ) -> pd.DataFrame:
-    """Every module with a weight, that is a parameter of at least two axes: whether it is taken as binary, and why.
+    """Every module with a parameter of at least two axes, whether it is recorded as binary, and why or why not.
 
     Parameters
     ----------
@@ -32,20 +32,20 @@ def find_binary_layers(
     layers : str or sequence of str, optional
         Patterns of module names, as `record` takes them.
     example : Tensor, tuple, list or dict, optional
-        What the model is called with, as `record` takes it: the model's forward pass is then compared with what would
-        be recorded.
+        Input of the model, as for `record`. The forward pass is then compared with the states that would be recorded.
 
     Returns
     -------
     DataFrame
-        One row a module, also where none is binary. Columns name, shape, binary, adapter (empty where not taken), why;
-        with an example also verified: whether the forward pass used the states that would be recorded, None where that
-        could not be seen. What differs is said in why.
+        One row per module; no module needs to be binary. Columns name, shape, binary, adapter (empty if not binary),
+        why. With an example also verified: whether the forward pass used the states that would be recorded, None if
+        this could not be seen; `why` then describes any difference.
 
     Raises
     ------
     InputError
-        If the model is none, a pattern matches no module with a weight, or the model does not take the example.
+        If `model` is not a module, a pattern matches no module with a weight, or the model cannot be called with the
+        example.
     """
     table, found = judged_layers(model, layers)
     if example is None:
@@ -71,8 +71,8 @@ def list_network(model: torch.nn.Module) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns name, shape (such as 16x3x3x3), weights (their count), binary, why. Layers without a weight of
-        at least two axes, such as normalisations, are left out. It may have no binary layer.
+        Columns name, shape (such as 16x3x3x3), weights (number of weights), binary, why. Layers without a weight of at
+        least two axes, such as normalization layers, are left out. The table may have no binary layer.
     """
     found, _ = judged_layers(model)
     columns = (found[name].tolist() for name in ("name", "shape", "binary", "why"))
@@ -80,17 +80,17 @@ def list_network(model: torch.nn.Module) -> pd.DataFrame:
 
 
 def list_state(state: Mapping[str, torch.Tensor]) -> pd.DataFrame:
-    """Every layer of a saved state, taken as binary where an adapter knows it by the tensors beside its weight.
+    """Every layer of a saved state; it is binary if an adapter recognizes it by the tensors beside its weight.
 
     Parameters
     ----------
     state : mapping of str to Tensor
-        A state_dict by the network's own names.
+        A state_dict with the network's own names.
 
     Returns
     -------
     DataFrame
-        As of `list_network`.
+        Columns as in `list_network`.
     """
     return _table(
         [
@@ -116,7 +116,7 @@ def _table(rows: list[tuple[str, tuple[int, ...], bool, str]]) -> pd.DataFrame:
 
 
 def _why_real(shape: tuple[int, ...], otherwise: str, *, first: bool, last: bool) -> str:
-    """The usual reason for which a layer of that place and shape stays real, or the other one."""
+    """The usual reason why a layer with this place and shape is real, or `otherwise`."""
     if first and len(shape) == 4:
         return "first convolution stays real"
     if last and len(shape) == 2:

@@ -1,4 +1,4 @@
-"""One layer while it is recorded: whose updates it follows, and its sums over the open window."""
+"""The recording of one layer: its optimizer, and its sums over the open window."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from recu_analysis.store.header import LayerSpec
 
 
-#: Models of at least this many latent weights are accounted for by several threads, each a layer at a time.
+#: Models with at least this many latent weights are recorded by several threads, one layer per thread at a time.
 THREADED_WEIGHTS = 1_000_000
 
 
 @dataclass(slots=True)
 class LayerRecording:
-    """A layer while it is recorded: whose updates it follows, and its sums over the open window."""
+    """The recording of one layer: its optimizer, and its sums over the open window."""
 
     layer: BinaryLayer
     spec: LayerSpec
@@ -51,40 +51,40 @@ class LayerRecording:
     outside: Outside = field(default_factory=Outside)
 
     def group_in(self, optimizer: torch.optim.Optimizer) -> Mapping[str, Any]:
-        """The parameter group that holds the weight now; none, and so no learning rate, while it is taken out."""
+        """The parameter group that holds the weight now; while no group holds it, one with learning rate 0."""
         for group in optimizer.param_groups:
             if any(parameter is self.layer.parameter for parameter in group["params"]):
                 return group
         return {"lr": 0.0}
 
     def learning_rate(self, optimizers: Sequence[torch.optim.Optimizer]) -> float:
-        """That of its parameter group now."""
+        """The current learning rate of its parameter group."""
         return float(self.group_in(optimizers[self.optimizer]).get("lr", math.nan))
 
     def change(self) -> str:
-        """What is wrong where the layer's weight is no longer the one whose recording began; empty where it is."""
+        """The error text if the layer's weight is no longer the recorded one; empty if it is."""
         name, parameter, spec = self.layer.name, self.layer.parameter, self.spec
         if not any(each is parameter for each in self.layer.module.parameters()):
             return (
-                f"layer {name!r} has another parameter than when its recording began, and the optimizer does not hold "
-                "it; assign to weight.data instead, or begin anew with another optimizer"
+                f"the parameter of layer {name!r} was replaced during the recording, and the optimizer does not hold "
+                "the new one; assign to weight.data instead, or start another recording with a new optimizer"
             )
         if parameter.numel() != spec.weights or (parameter.dtype == torch.float64 and spec.dtype == "float32"):
             return (
-                f"layer {name!r} is recorded with {spec.weights} weights of {spec.dtype} and has now "
-                f"{parameter.numel()} of {str(parameter.dtype).removeprefix('torch.')}; begin another recording"
+                f"layer {name!r} is recorded with {spec.weights} weights of {spec.dtype}, but now has "
+                f"{parameter.numel()} of {str(parameter.dtype).removeprefix('torch.')}; start another recording"
             )
         return ""
 
     def require_same_weight(self) -> None:
-        """RecorderError where the layer's weight is no longer the one whose recording began."""
+        """Raise RecorderError if the layer's weight is no longer the recorded one."""
         if change := self.change():
             raise RecorderError(change)
 
     def count(self, group: Mapping[str, Any]) -> None:
         """Add one update of a parameter group to the sums."""
         lr, decay = float(group.get("lr", math.nan)), float(group.get("weight_decay", 0.0))
-        shrinks = lr * decay if decay else 0.0  # so also where the learning rate is not known
+        shrinks = lr * decay if decay else 0.0  # 0 also if the learning rate is not known
         kept = 1.0 - float(group.get("momentum", 0.0))
         self.updates += 1
         self.lr += lr
@@ -93,53 +93,53 @@ class LayerRecording:
         self.outside.updated()
 
     def add_gradient(self, scale: torch.Tensor | float | None) -> None:
-        """Account for the gradient that an update is about to get; there is none where nothing was backpropagated."""
+        """Add the gradient of the coming update, if there is one."""
         gradient = self.layer.parameter.grad
         if gradient is not None:
             for optional_sum in self.optional_sums:
                 optional_sum.before(gradient, scale)
 
     def count_outside_movement(self) -> None:
-        """Count what has moved the weights since they were seen last, and no update that was seen."""
+        """Count the movement of the weights since they were last seen, which no seen update made."""
         self.outside.add(self.moved())
 
     def unseen_movement(self) -> Moved:
-        """What moved the weights although no update was seen in the open window, nor anything else that explains it."""
+        """The unexplained movement of the weights, if the open window has no update; otherwise NOTHING."""
         if self.updates or self.outside.loaded or self.layer.in_place:
             return NOTHING
         moved = self.moved()
         return NOTHING if moved == self.outside.counted else moved
 
     def measure_z(self, z: str) -> None:
-        """Take z of other weights (`LayerSpec.z`): what a run began with holds to its end."""
+        """Compute z from the given kind of weights (`LayerSpec.z`), so that a resumed run keeps its kind."""
         self.spec = replace(self.spec, z=z)
         self.accumulator = accumulator_of(self.layer, self.spec, self.quantities)
 
     def begin_from(self, latent: torch.Tensor) -> None:
-        """Take weights for those that were seen last, other than the parameter holds now."""
+        """Treat `latent` as the weights last seen, instead of the current values of the parameter."""
         with self.layer.holding(latent):
             self.accumulator = accumulator_of(self.layer, self.spec, self.quantities)
             for optional_sum in self.optional_sums:
                 optional_sum.begin(self.layer.weight)
 
     def advance(self, update: int) -> None:
-        """Account for the update of that number, which the weight has just gone through."""
+        """Add the update with this number, which has just changed the weight."""
         weight = self.layer.weight
         self.accumulator.advance(weight, update)
         for optional_sum in self.optional_sums:
             optional_sum.after(weight, update, self.accumulator)
 
     def last_seen(self) -> torch.Tensor:
-        """The latent weights that were seen last, one row a channel."""
+        """The latent weights that were last seen, one row per channel."""
         return self.accumulator.seen
 
     def moved(self) -> Moved:
-        """Which weights are not those that were seen last.
+        """The movement of the weights since they were last seen.
 
-        Signs that stand in the parameter for a forward pass are no movement: the latent weights wait elsewhere.
+        Signs that replace the parameter's values during a forward pass are not movement.
         """
         if self.change():
-            return NOTHING  # the next update says so
+            return NOTHING  # the next update raises the error
         seen = self.accumulator.seen
         new = storable(self.layer.weight).to(seen.device)
         if torch.equal(new, seen) or (two_valued(new) and not two_valued(seen)):
@@ -149,7 +149,7 @@ class LayerRecording:
         return Moved(int((step > 0.0).sum()), float(step.max()))
 
     def digest_text(self) -> str:
-        """A checksum of the weights that the layer holds now."""
+        """A checksum of the layer's current weights."""
         return digest(self.layer.name, storable(self.layer.weight).cpu().numpy())
 
     def digest(self) -> torch.Tensor:
@@ -157,7 +157,7 @@ class LayerRecording:
         return torch.tensor(list(bytes.fromhex(self.digest_text())), dtype=torch.uint8)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """The open window as tensors on the CPU, copied; `load` takes it up again."""
+        """The open window as copied tensors on the CPU, for `load`."""
         moved = {} if self.moved() == NOTHING else {"seen": self.accumulator.seen.to("cpu", copy=True)}
         return moved | {
             "digest": self.digest(),
@@ -169,7 +169,7 @@ class LayerRecording:
         }
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Take up the open window that `state` described; KeyError, ValueError or RuntimeError if it does not fit."""
+        """Restore the open window from `state`; raise KeyError, ValueError or RuntimeError if it does not fit."""
         self.first_update, self.updates = state["numbers"].tolist()
         self.lr, self.lr_decay, self.decay_time = state["sums"].tolist()
         self.outside.load(state["outside"])
@@ -180,7 +180,7 @@ class LayerRecording:
             optional_sum.value.copy_(state[optional_sum.name])
 
     def take(self) -> LayerState:
-        """The open window's state, handed over; a new window begins."""
+        """Return the state of the open window, and begin a new window."""
         tau = self.layer.tau
         summary = LayerWindow(self.first_update, self.updates, self.lr, self.lr_decay, self.decay_time, tau)
         summary.more.update(self.outside.take())
@@ -190,25 +190,38 @@ class LayerRecording:
             optional_sum.name: optional_sum.take() for optional_sum in self.optional_sums
         }
         scale = self.layer.scale
-        if scale is not None and scale.size in {1, self.spec.shape[0]}:  # else it is no scale of the channels
+        if scale is not None and scale.size in {1, self.spec.shape[0]}:  # otherwise it is not a scale per channel
             arrays |= {"scale": np.resize(scale, self.spec.shape[0])}
         return LayerState(summary, arrays)
 
 
 def accumulator_of(layer: BinaryLayer, spec: LayerSpec, quantities: Collection[str]) -> Accumulator:
-    """That of a layer, from the weights that it holds now."""
+    """The accumulator of a layer, which begins with its current weights."""
     return layer_accumulator(layer.weight, spec, layer.effective, quantities)
 
 
 def record_layer(
     layer: BinaryLayer, optimizers: Sequence[torch.optim.Optimizer], updates: Sequence[int], quantities: Collection[str]
 ) -> LayerRecording:
-    """The recording of a layer by the optimizer that holds its weight, `updates` of which are done already.
+    """Begin the recording of a layer; its updates are those of the optimizer that holds its weight.
+
+    Parameters
+    ----------
+    layer : BinaryLayer
+    optimizers : sequence of Optimizer
+    updates : sequence of int
+        Number of earlier updates of each optimizer.
+    quantities : collection of str
+        Quantities that the recording keeps.
+
+    Returns
+    -------
+    LayerRecording
 
     Raises
     ------
     RecorderError
-        If none of the optimizers holds it or several do, or it has no dense values.
+        If no optimizer or several optimizers hold the weight, or it has no dense values.
     """
     _refuse_without_values(layer)
     holders = [
@@ -218,13 +231,13 @@ def record_layer(
     ]
     if not holders:
         raise RecorderError(
-            f"the optimizer does not hold the weight of binary layer {layer.name!r}; create it from the model's "
-            "parameters, after the model was moved to its device, or leave the layer out with layers=[...]"
+            f"the optimizer does not hold the weight of binary layer {layer.name!r}; create the optimizer from the "
+            "model's parameters after moving the model to its device, or exclude the layer with layers=[...]"
         )
     if len(holders) > 1:
         raise RecorderError(
-            f"{len(holders)} of the optimizers hold the weight of binary layer {layer.name!r}, so its updates cannot "
-            "be numbered; give every weight to one"
+            f"{len(holders)} optimizers hold the weight of binary layer {layer.name!r}, so its updates cannot be "
+            "numbered; give each weight to one optimizer"
         )
     spec = layer.spec
     return LayerRecording(
@@ -239,7 +252,7 @@ def record_layer(
 
 
 def pool_for(recordings: Sequence[LayerRecording]) -> ThreadPoolExecutor | None:
-    """Threads for the kernel, which releases the interpreter lock; none where they would not pay."""
+    """Threads for the kernel, which releases the interpreter lock; None for small models or a GPU."""
     on_cpu = all(recording.layer.weight.device.type == "cpu" for recording in recordings)
     threads, weights = torch.get_num_threads(), sum(recording.spec.weights for recording in recordings)
     return ThreadPoolExecutor(threads) if on_cpu and threads > 1 and weights >= THREADED_WEIGHTS else None
@@ -248,11 +261,11 @@ def pool_for(recordings: Sequence[LayerRecording]) -> ThreadPoolExecutor | None:
 def _refuse_without_values(layer: BinaryLayer) -> None:
     if layer.parameter.is_meta:
         raise RecorderError(
-            f"the weight of binary layer {layer.name!r} is on the meta device, where there are no values to record; "
-            "give the model a real device, as to_empty() does, and its weights before recording"
+            f"the weight of binary layer {layer.name!r} is on the meta device, which has no values to record; move the "
+            "model to a real device, for example with to_empty(), and load its weights before recording"
         )
     if layer.parameter.layout != torch.strided:
         raise RecorderError(
-            f"the weight of binary layer {layer.name!r} is sparse, and only dense weights can be recorded; make it "
-            "dense with to_dense(), or leave the layer out with layers=[...]"
+            f"the weight of binary layer {layer.name!r} is sparse, but only dense weights can be recorded; convert it "
+            "with to_dense(), or exclude the layer with layers=[...]"
         )

@@ -1,4 +1,4 @@
-"""What mark() may log: numbers and texts, as JSON has them."""
+"""Conversion of the metrics of mark() to numbers and texts of JSON."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ from recu_analysis.errors import InputError
 
 
 def plain(name: str, value: Any) -> bool | float | str | None:
-    """A metric as JSON has it: one-element tensors and numpy numbers become Python numbers."""
+    """Convert a metric to a JSON value: one-element tensors and numpy numbers become Python numbers.
+
+    Raises
+    ------
+    InputError
+        If the metric is neither number nor text, or its name is window or update.
+    """
     if name in {"window", "update"}:
-        raise InputError(f"mark() gives the metric {name!r} itself; call yours something else")
+        raise InputError(f"mark() sets the metric {name!r} itself; use another name")
     single = value.item() if getattr(value, "size", None) == 1 or _is_scalar_tensor(value) else value
     if single is None or isinstance(single, (bool, int, float, str)):
         return single
-    raise InputError(f"mark() logs numbers and texts; the metric {name!r} is a {type(value).__name__}")
+    raise InputError(f"mark() logs only numbers and texts, but the metric {name!r} is a {type(value).__name__}")
 
 
 def _is_scalar_tensor(value: Any) -> bool:

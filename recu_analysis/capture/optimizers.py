@@ -1,4 +1,4 @@
-"""The optimizers of a recording: which may be recorded, and what one of their steps is."""
+"""The optimizers of a recording: which ones can be recorded, and which of their calls are updates."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import FrameType
 
-#: Those that are being recorded now.
+#: Optimizers that are currently recorded.
 recorded: weakref.WeakSet[torch.optim.Optimizer] = weakref.WeakSet()
 
 
-#: Where wrappers that have no hooks of their own keep what they wrap: accelerate, Lightning, Lookahead, SAM and others.
+#: Attributes in which wrappers without hooks keep the inner optimizer: accelerate, Lightning, Lookahead, SAM and more.
 WRAPPED = ("optimizer", "_optimizer", "base_optimizer", "_base_optimizer", "inner_optimizer", "optim", "optimizers")
 
 
 def free_optimizers(optimizer: Any) -> list[torch.optim.Optimizer]:
-    """An optimizer, or a list of them, as a list; of a wrapper whose steps torch does not tell, what it wraps.
+    """The optimizers of an optimizer or a list, which must not be recorded yet; wrappers without hooks are unwrapped.
 
     Raises
     ------
     InputError
-        If it is none, there is none, or one is listed twice.
+        If an element is not an optimizer, the list is empty, or an optimizer is listed twice.
     RecorderError
-        If one is being recorded, or torch tells of its steps to nobody.
+        If an optimizer is already being recorded, or its steps call no hooks.
     """
     given = list(optimizer) if isinstance(optimizer, (list, tuple)) else [optimizer]
     listed = [each for one in given for each in _telling(one)]
     if not listed:
         raise InputError("recording needs at least one optimizer")
     if any(each in recorded for each in listed):
-        raise RecorderError("this optimizer is being recorded already; close that recording first")
+        raise RecorderError("this optimizer is already being recorded; close that recording first")
     if len({id(each) for each in listed}) < len(listed):
-        raise InputError("an optimizer is listed twice; its updates would be counted twice")
+        raise InputError("an optimizer is listed twice; list it once, because its updates would be counted twice")
     return listed
 
 
 def _telling(optimizer: Any) -> list[torch.optim.Optimizer]:
-    """The optimizer itself where its steps call hooks, else those that it says it wraps."""
+    """The optimizer itself if its steps call hooks, otherwise the optimizers that it wraps."""
     met: list[Any] = []
     waiting = [optimizer]
     found: list[torch.optim.Optimizer] = []
@@ -62,7 +62,7 @@ def _telling(optimizer: Any) -> list[torch.optim.Optimizer]:
 
 
 def _wrapped(optimizer: Any) -> list[Any]:
-    """What a wrapper says that it wraps, whatever that is."""
+    """The objects with a step method that a wrapper holds in one of the attributes `WRAPPED`."""
     for name in WRAPPED:
         value = getattr(optimizer, name, None)
         values = list(value) if isinstance(value, (list, tuple)) else [value]
@@ -76,16 +76,17 @@ def _silent(optimizer: Any) -> RecuError:
     if not hasattr(optimizer, "step"):
         return InputError(f"recording needs a torch optimizer, or a list of them, not {kind}")
     return RecorderError(
-        f"the steps of {kind} cannot be seen: it did not run torch's Optimizer.__init__ and does not say in "
-        f".{' or .'.join(WRAPPED[:3])} what it wraps; give the torch optimizer that makes its steps"
+        f"the steps of {kind} cannot be seen, because it does not call torch's Optimizer.__init__ and has no inner "
+        f"optimizer in .{' or .'.join(WRAPPED[:3])}; pass the torch optimizer that makes its steps"
     )
 
 
 class Steps:
-    """Which calls of an optimizer's step are updates: the outermost one, also after a step that raised.
+    """Tells which calls of an optimizer's step are updates: only the outermost one, also after a step that raised.
 
-    torch calls the hooks of an optimizer in every `step` of its classes, so twice where one calls that of its parent.
-    Both hooks of a call come from one frame; that of an outer call is still running when an inner one begins.
+    torch calls the hooks in every `step` method of an optimizer's classes, so twice if a step calls that of its parent.
+    The pre-hook and the post-hook of a call come from the same frame. The frame of an outer call is still running when
+    an inner call begins.
     """
 
     def __init__(self) -> None:
@@ -93,11 +94,11 @@ class Steps:
 
     @property
     def running(self) -> bool:
-        """Whether a call has begun that has not ended, unless by an error."""
+        """Whether a call has begun and its post-hook has not run yet."""
         return self._outer is not None
 
     def begins(self) -> tuple[bool, bool]:
-        """Of the call that begins: whether it is the outermost one, and whether the one before ended by an error."""
+        """Whether the call that begins is the outermost one, and whether the call before it raised an error."""
         frame = _caller()
         if self._outer is not None and _runs(self._outer, frame):
             return False, False
@@ -113,27 +114,27 @@ class Steps:
 
 
 def _caller() -> FrameType | None:
-    """The frame from which torch called a hook: two above that of the method of `Steps` that the hook calls."""
+    """The frame from which torch called the hook that called a method of `Steps`."""
     return sys._getframe(3)
 
 
 def _runs(outer: FrameType, frame: FrameType | None) -> bool:
-    """Whether a frame is above another one."""
+    """Whether `outer` is `frame` itself or one of its callers."""
     while frame is not None and frame is not outer:
         frame = frame.f_back
     return frame is outer
 
 
 def was_skipped(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether the step that GradScaler makes now changes nothing, because a gradient was not finite.
+    """Whether the current step of GradScaler changes nothing, because a gradient was not finite.
 
-    Other optimizers are not called then; fused ones are, and know it by their `found_inf`. Reading it on a GPU waits
-    for the step, which GradScaler itself does for every optimizer that is not fused.
+    GradScaler calls only fused optimizers in this case, and sets their `found_inf`. Reading it on a GPU waits for the
+    step, as GradScaler itself does for every optimizer that is not fused.
     """
     found = getattr(optimizer, "found_inf", None)
     return found is not None and bool(found)
 
 
 def has_closure(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    """Whether the step has a closure, which computes the gradient only then."""
+    """Whether the step has a closure, which computes the gradient during the step."""
     return (args[1] if len(args) > 1 else kwargs.get("closure")) is not None

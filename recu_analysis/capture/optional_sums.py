@@ -1,4 +1,4 @@
-"""Quantities that are kept beside movement and flips, an accumulator each: `ACCUMULATORS` lists them by name."""
+"""Accumulators of quantities beside movement and flips, one each; `ACCUMULATORS` lists them by name."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ EMA_MOMENTUM = 0.999
 class OptionalSum:
     """A quantity of every weight, over the open window of a layer.
 
-    Its row in `store.quantities` says how windows merge, and so what a new window begins with: where the last value
-    counts, with that, rounded to what the shard keeps, so that a run that is resumed there has the same numbers; else
-    with 0.
+    The merge rule of its row in `store.quantities` decides how a new window begins. With the rule "last" it begins with
+    the last value, rounded to the dtype of the shard, so that a run resumed there has the same numbers. With other
+    rules it begins with 0.
 
     Parameters
     ----------
     weight : Tensor, shape of the layer
-        State before the first update.
+        Latent weights before the first update.
     """
 
     name: ClassVar[str]
@@ -40,16 +40,16 @@ class OptionalSum:
         self.value = torch.zeros_like(weight, dtype=torch.float64)
 
     def begin(self, weight: torch.Tensor) -> None:
-        """Take these weights for those before the next update: a run is resumed, and they moved since the last one."""
+        """Set the weights before the next update, if they moved outside updates before a run is resumed."""
 
     def before(self, gradient: torch.Tensor, scale: torch.Tensor | float | None) -> None:
-        """Account for a gradient as an update gets it; `scale` is what GradScaler leaves to a fused optimizer."""
+        """Add a gradient as the update uses it; `scale` is the factor that GradScaler leaves to a fused optimizer."""
 
     def after(self, weight: torch.Tensor, update: int, movement: Accumulator) -> None:
-        """Account for the update of that number, which left `weight`; `movement` knows which weights flipped."""
+        """Add the update with this number, which resulted in `weight`; `movement` tells which weights flipped."""
 
     def take(self) -> Array:
-        """The window's values in the dtype of the shard; a new window begins."""
+        """Return the window's values in the dtype of the shard, and begin a new window."""
         ended = self.value.to(getattr(torch, TABLE[self.name].dtype))
         if TABLE[self.name].merge == "last":
             self.value.copy_(ended)
@@ -58,7 +58,7 @@ class OptionalSum:
         return ended.to("cpu", copy=True).numpy()
 
     def resume(self, ended: Array) -> None:
-        """Begin with what a window ended with, in a recording that goes on from there."""
+        """Begin with the final values of a window, in a recording that continues from there."""
         if TABLE[self.name].merge == "last":
             self.value.copy_(torch.from_numpy(ended.copy()))
 
@@ -69,27 +69,24 @@ class FlipAverage(OptionalSum):
     name = "ema"
 
     def after(self, weight: torch.Tensor, update: int, movement: Accumulator) -> None:
-        """Account for the flips of an update."""
+        """Add the flips of an update."""
         flipped = movement.flipped_at(update).view(self.value.shape)
         self.value.mul_(EMA_MOMENTUM).add_(flipped, alpha=1.0 - EMA_MOMENTUM)
 
 
 class GradientSum(OptionalSum):
-    """Sum of abs(gradient of the loss) over the window's updates, each gradient as the optimizer gets it."""
+    """Sum of abs(gradient of the loss) over the window's updates, each gradient as the optimizer uses it."""
 
     name = "grad"
 
-    def begin(self, weight: torch.Tensor) -> None:
-        """Take these weights for those before the next update: a run is resumed, and they moved since the last one."""
-
     def before(self, gradient: torch.Tensor, scale: torch.Tensor | float | None) -> None:
-        """Account for a gradient."""
+        """Add a gradient."""
         dense = gradient.detach().to_dense() if gradient.is_sparse else gradient.detach()
         size = dense.to(device=self.value.device, dtype=torch.float64).abs().reshape(self.value.shape)
         self.value += size if scale is None else size / scale
 
 
-#: Every one by the name of its quantity.
+#: Accumulators by the name of their quantity.
 ACCUMULATORS: dict[str, type[OptionalSum]] = {each.name: each for each in (FlipAverage, GradientSum)}
 
 
@@ -99,6 +96,6 @@ def optional_sums(weight: torch.Tensor, quantities: Collection[str]) -> list[Opt
 
 
 def need_gradients(quantities: Collection[str]) -> bool:
-    """Whether one of the quantities is made of gradients."""
+    """Whether one of the quantities needs gradients."""
     kinds = (kind for name, kind in ACCUMULATORS.items() if TABLE[name].request in quantities)
     return any(kind.before is not OptionalSum.before for kind in kinds)

@@ -1,4 +1,4 @@
-"""What moves weights outside the updates that are seen: counted, and refused where no update was seen at all."""
+"""Movement of weights outside the seen updates: it is counted, or refused if no update was seen at all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Moved(NamedTuple):
-    """How many weights are not those that were seen last, and the largest step."""
+    """Number of weights that differ from those last seen, and the largest difference."""
 
     weights: int
     largest: float
@@ -28,16 +28,16 @@ NOTHING = Moved(0, 0.0)
 
 @dataclass(slots=True)
 class Outside:
-    """What moved the weights of a layer outside updates in the open window, as far as it was found.
+    """Observed movement of a layer's weights outside updates in the open window.
 
     Attributes
     ----------
     times, weights : int
-        How often weights were found moved, and how many, one by one each time.
+        How often moved weights were found, and the total number of these weights over all times.
     largest : float
         The largest step of a weight.
     counted : Moved
-        What was counted last: it stays until the next update.
+        The movement that was counted last, until the next update.
     loaded : bool
         Whether a state was loaded into the layer since its last update.
     """
@@ -50,11 +50,11 @@ class Outside:
 
     @property
     def goes_on(self) -> bool:
-        """Whether training goes on from weights that have moved; not from a state that was loaded, which is another."""
+        """Whether training continues from weights that have moved, and not from a loaded state."""
         return self.counted != NOTHING and not self.loaded
 
     def add(self, moved: Moved) -> None:
-        """Count what was found; nothing where that is nothing, or is counted already."""
+        """Count movement, unless there is none or it is already counted."""
         if moved not in {NOTHING, self.counted}:
             self.times += 1
             self.weights += moved.weights
@@ -62,41 +62,41 @@ class Outside:
             self.counted = moved
 
     def updated(self) -> None:
-        """An update was seen: what moved the weights before it is part of its step."""
+        """Note an update; movement before it counts as part of its step."""
         self.counted, self.loaded = NOTHING, False
 
     def note_loading(self, *_: Any) -> None:
-        """A hook of modules: a state was loaded."""
+        """Hook of a module: note that a state was loaded."""
         self.loaded = True
 
     def tensor(self) -> torch.Tensor:
-        """The numbers so far; `load` takes them up again."""
+        """The current numbers as a tensor, for `load`."""
         return torch.tensor([self.times, self.weights, self.largest, *self.counted, self.loaded], dtype=torch.float64)
 
     def load(self, tensor: torch.Tensor) -> None:
-        """Take up what `tensor` described; ValueError if it is something else."""
+        """Restore the numbers of `tensor`; raise ValueError if they do not fit."""
         times, weights, self.largest, count, largest, loaded = tensor.tolist()
         self.times, self.weights, self.counted = int(times), int(weights), Moved(int(count), largest)
         self.loaded = bool(loaded)
 
     def take(self) -> dict[str, Any]:
-        """The numbers by the names of their rows in `store.quantities`; a new window begins."""
+        """Return the numbers by the names of their rows in `store.quantities`, and begin a new window."""
         numbers = {"outside_updates": self.times, "outside_weights": self.weights, "outside_step": self.largest}
         self.times, self.weights, self.largest = 0, 0, 0.0
         return numbers
 
 
 class OtherOptimizers:
-    """Optimizers that step recorded weights and were not given to the recording.
+    """Optimizers that update recorded weights but were not passed to the recording.
 
     Parameters
     ----------
     weights : iterable of Parameter
-        Those that are recorded.
+        The recorded weights.
     ours : sequence of Optimizer
-        Those that were given.
+        The optimizers that were passed to the recording.
     steps : sequence of Steps
-        Their steps, within which others may step for them.
+        Steps of these optimizers; another optimizer may step for them within.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class OtherOptimizers:
         self.names: list[str] = []
 
     def note(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        """A hook of all optimizers: one has made a step."""
+        """Hook of all optimizers: note an optimizer that has made a step."""
         kind = type(optimizer).__name__
         if id(optimizer) in self._ours or kind in self.names or any(each.running for each in self._steps):
             return
@@ -117,10 +117,10 @@ class OtherOptimizers:
 
 
 def warn_after_the_end(layer: str, moved: Moved) -> None:
-    """Say that weights moved after what a recording has seen, as by a clamp in a validation that came last."""
+    """Warn about weights that moved after the last seen update, for example by a clamp in a final validation."""
     warnings.warn(
-        f"{moved.weights} weights of layer {layer!r} have moved, by {moved.largest:.3g} at most, since the last update "
-        "that was seen; the recording ends with that update",
+        f"{moved.weights} weights of layer {layer!r} have moved by up to {moved.largest:.3g} since the last recorded "
+        "update; the recording ends with that update and does not include this movement",
         RecordingWarning,
         stacklevel=4,
     )
@@ -129,19 +129,20 @@ def warn_after_the_end(layer: str, moved: Moved) -> None:
 def unseen_movement_error(
     layer: str, moved: Moved, optimizer: torch.optim.Optimizer, others: Sequence[str]
 ) -> RecorderError:
-    """The error about weights that moved although no update was seen: which optimizer to give."""
+    """The error about weights that moved although no update was seen; it advises which optimizer to pass."""
     kind = type(optimizer).__name__
     inner = [name for name, value in vars(optimizer).items() if isinstance(value, torch.optim.Optimizer)]
     if others:
-        advice = f"{others[0]} steps them: give that optimizer to record()"
+        advice = f"{others[0]} updates them: pass that optimizer to record()"
     elif inner:
-        advice = f"{kind} holds another optimizer: if that one makes the steps, give its .{inner[0]} to record()"
+        advice = f"{kind} holds another optimizer: if that one makes the steps, pass its .{inner[0]} to record()"
     else:
         advice = (
-            "give record() the optimizer whose step() moves them, or call step() of the one that was given; if the "
-            "network itself changes them, as by a clamp, say so with @recu_analysis.adapter(..., in_place=True)"
+            "pass the optimizer that updates them to record(), or call step() of the one that you passed; if the "
+            "network itself changes them, for example by a clamp, declare it with "
+            "@recu_analysis.adapter(..., in_place=True)"
         )
     return RecorderError(
-        f"{moved.weights} weights of layer {layer!r} have moved, by {moved.largest:.3g} at most, though {kind}.step() "
-        f"has made no update since the window began; {advice}"
+        f"{moved.weights} weights of layer {layer!r} have moved by up to {moved.largest:.3g}, but {kind}.step() has "
+        f"made no update since the window began; {advice}"
     )

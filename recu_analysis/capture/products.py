@@ -1,4 +1,4 @@
-"""The weight that reaches a layer's convolution or product, and how it compares with the states that are recorded."""
+"""The weight that a layer's convolution or product uses, and its comparison with the recorded states."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from recu_analysis.capture.adapters import BinaryLayer
 
-#: Products by the names of torch's functions, whatever module they are called from; in those of the first set the
-#: second operand is the weight, in the others it may be any.
+#: Names of torch functions that compute products. In WEIGHTED the second operand is the weight; in PLAIN any operand
+#: may be the weight.
 WEIGHTED = frozenset({"linear", "convolution", "_convolution"}) | {
     f"conv{kind}{axes}d" for kind in ("", "_transpose") for axes in (1, 2, 3)
 }
@@ -22,33 +22,33 @@ PLAIN = frozenset(
     {"matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "mv", "addmm", "addmv", "addbmm", "baddbmm", "einsum"}
 ) | {"tensordot", "chain_matmul", "multi_dot", "bilinear"}
 
-#: The rounding of float32.
+#: The relative rounding of float32.
 SINGLE = torch.finfo(torch.float32).eps
-#: A sign may be decided by rounding where abs(effective weight) is below so many units of float32 of the mean size.
+#: Rounding may decide a sign if abs(effective weight) is below this many float32 units of the mean size.
 ROUNDINGS = 16.0
-#: Sizes of a channel's weights that differ by no more than this share are one: a straight-through estimator that adds
-#: and subtracts the latent weight leaves its rounding.
+#: Sizes of a channel's weights count as equal up to this relative difference. A straight-through estimator that adds
+#: and subtracts the latent weight leaves rounding errors.
 ONE_SIZE = 0.01
-#: Share of the weights whose state must be beyond doubt for a verdict.
+#: Share of the weights whose state must be certain for a verdict.
 ENOUGH = 0.5
-#: Least abs(cosine) of an operand and a layer's weights from which it is taken to be made of them; ternary weights have
-#: about 0.8, operands that only have as many numbers about 0.
+#: Minimal abs(cosine) between an operand and a layer's weights if the operand is computed from them. Ternary weights
+#: have about 0.8; unrelated operands of the same size have about 0.
 RESEMBLES = 0.3
-#: Values that a description counts before it says that the weight is real, and channels that it looks at.
+#: A weight with more values than MOST_VALUES per channel is described as real; only MOST_CHANNELS are examined.
 MOST_VALUES, MOST_CHANNELS = 16, 64
-#: In channels of so few weights each may have a value of its own by chance.
+#: In channels with so few weights, all weights may differ by chance.
 FEW = 4
 
 
 class Products(TorchFunctionMode):
-    """While it is entered, shows every operand of a product that may be a weight of so many numbers."""
+    """A mode that shows every operand of a product that may be a weight with the given number of elements."""
 
     def __init__(self, numbers: int, show: Callable[[torch.Tensor], None]) -> None:
         super().__init__()
         self._numbers, self._show = numbers, show
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call the function as it would be called, after its operands were shown."""
+        """Show the operands, then call the function unchanged."""
         if torch.compiler.is_compiling():
             return func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", "").partition(".")[0]
@@ -68,7 +68,7 @@ def _operands(name: str, args: Any, kwargs: dict[str, Any]) -> Iterator[torch.Te
 
 
 def _has_values(operand: torch.Tensor) -> bool:
-    """Whether it is an ordinary tensor, whose numbers can be read now."""
+    """Whether it is an ordinary tensor whose values can be read now."""
     ordinary = type(operand) in {torch.Tensor, torch.nn.Parameter} and operand.layout == torch.strided
     transformed = torch._C._functorch.is_functorch_wrapped_tensor(operand)
     capturing = operand.is_cuda and torch.cuda.is_current_stream_capturing()
@@ -81,16 +81,16 @@ def _has_values(operand: torch.Tensor) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class States:
-    """What the recording takes for the states of a layer's weights, one row a channel.
+    """The states of a layer's weights according to the recording, one row per channel.
 
     Attributes
     ----------
     effective, latent : Tensor of float64
         The state is -1 where the effective weight is negative.
     near : Tensor of bool
-        Whether the effective weight is so near 0 that rounding decides its sign, or not finite.
+        Whether the effective weight is not finite, or so near 0 that rounding decides its sign.
     unit : float
-        The rounding of the latent weights' dtype.
+        The relative rounding of the latent weights' dtype.
     """
 
     effective: torch.Tensor
@@ -100,7 +100,7 @@ class States:
 
     @classmethod
     def of(cls, layer: BinaryLayer) -> States:
-        """Those of a layer now."""
+        """The current states of a layer."""
         weight = layer.weight.detach()
         unit = torch.finfo(weight.dtype).eps
         latent = weight.reshape(len(weight), -1).double()
@@ -119,21 +119,21 @@ class States:
 
     @property
     def enough(self) -> bool:
-        """Whether the states of enough weights are beyond doubt."""
+        """Whether the states of enough weights are certain."""
         return bool((~self.near).double().mean() >= ENOUGH)
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A weight that a product used, against the states that are recorded.
+    """Comparison of a weight that a product used with the recorded states.
 
     Attributes
     ----------
     share : float
         Fraction of the weights that have another state in the product: another sign, zero, or another size than the
-        others of their channel.
+        other weights of their channel.
     looks : str
-        What the used weight looks like, for people; empty where nothing differs.
+        Description of the used weight for messages; empty if nothing differs.
     latent : bool
         Whether the product used the latent weights themselves.
     """
@@ -144,9 +144,9 @@ class Comparison:
 
 
 def compare(used: torch.Tensor, states: States, *, one_size: bool) -> Comparison | None:
-    """The best comparison of a product's operand, as it is or transposed; None where it is not the layer's weight.
+    """The best comparison of a product's operand, as it is or transposed; None if it is not the layer's weight.
 
-    An operand is only said to differ where it is made of the layer's weights, in their order.
+    An operand counts as different only if it is computed from the layer's weights, in their order.
     """
     if not states.enough:
         return None
@@ -156,7 +156,7 @@ def compare(used: torch.Tensor, states: States, *, one_size: bool) -> Comparison
 
 
 def _as_rows(used: torch.Tensor, states: States) -> Iterator[torch.Tensor]:
-    """An operand with one row an output channel, whichever of its first two axes that is."""
+    """Yield an operand with one row per output channel, for each of its first two axes that may be the channels."""
     while used.ndim > 2 and used.shape[0] == 1 != len(states.effective):
         used = used[0]
     for each in (used, used.transpose(0, 1)) if used.ndim > 1 else ():
@@ -165,10 +165,10 @@ def _as_rows(used: torch.Tensor, states: States) -> Iterator[torch.Tensor]:
 
 
 def _compared(used: torch.Tensor, states: States, one_size: bool) -> tuple[Comparison, float]:
-    """The comparison with rows of a product's operand, and how much these resemble the layer's weights."""
+    """The comparison with the rows of a product's operand, and their resemblance to the layer's weights."""
     values = used.double()
     unlike = (values < 0) != (states.effective < 0)
-    # A channel may have a scale that is negative, or 0.
+    # The scale of a channel may be negative or 0.
     turned = (unlike & ~states.near).sum(1, keepdim=True) == (~states.near).sum(1, keepdim=True)
     none = (values == 0).all(dim=1, keepdim=True)
     wrong = (unlike ^ turned) | (values == 0)
@@ -181,7 +181,7 @@ def _compared(used: torch.Tensor, states: States, one_size: bool) -> tuple[Compa
 
 
 def _of_another_size(used: torch.Tensor, values: torch.Tensor, states: States) -> torch.Tensor:
-    """Which weights of a channel are larger or smaller than its others, by more than rounding leaves."""
+    """Mask of the weights whose size differs from that of their channel by more than rounding."""
     rounding = max(4.0 * torch.finfo(used.dtype).eps if used.is_floating_point() else 0.0, 4.0 * states.unit)
     sizes = values.abs()
     usual = sizes.masked_fill(states.near | (values == 0), torch.nan).nanmedian(dim=1, keepdim=True).values
@@ -189,7 +189,7 @@ def _of_another_size(used: torch.Tensor, values: torch.Tensor, states: States) -
 
 
 def _resemblance(values: torch.Tensor, states: States) -> float:
-    """The largest abs(cosine) of an operand and the layer's weights, effective, latent or centred."""
+    """The largest abs(cosine) between an operand and the layer's effective, latent or centered weights."""
     centered = states.latent - states.latent.mean(dim=1, keepdim=True)
     candidates = [torch.nan_to_num(each).flatten() for each in (states.effective, states.latent, centered)]
     return max(
@@ -198,7 +198,7 @@ def _resemblance(values: torch.Tensor, states: States) -> float:
 
 
 def _looks(values: torch.Tensor, latent: torch.Tensor) -> str:
-    """How many values a used weight has in a channel, and of what its signs are."""
+    """Description of a used weight: its number of values per channel, and the source of its signs."""
     most = values[:MOST_CHANNELS].abs().amax(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
     scaled = (values[:MOST_CHANNELS] / most * 1e4).round()
     counts = max(len(row.unique()) for row in scaled)
@@ -206,16 +206,16 @@ def _looks(values: torch.Tensor, latent: torch.Tensor) -> str:
         return "is real"
     has_zero = bool((scaled == 0).any())
     words = {1: "one value", 2: "two values", 3: "three values"}
-    text = f"has {words.get(counts, f'{counts} values')} a channel" + (", zero among them" if has_zero else "")
+    text = f"has {words.get(counts, f'{counts} values')} per channel" + (", one of them zero" if has_zero else "")
     return text + _signs_text(values, latent)
 
 
 def _signs_text(values: torch.Tensor, latent: torch.Tensor) -> str:
-    """Whether the signs are those of the weights as they are, or centred; nothing where they are neither."""
+    """Text about the source of the signs: the latent weights, plain or centered; empty if neither fits."""
     candidates = {
         "the latent weights": latent,
-        "the latent weights less their channel's mean": latent - latent.mean(dim=1, keepdim=True),
-        "the latent weights less the layer's mean": latent - latent.mean(),
+        "the latent weights minus the mean of their channel": latent - latent.mean(dim=1, keepdim=True),
+        "the latent weights minus the mean of the layer": latent - latent.mean(),
     }
     for text, centered in candidates.items():
         if bool((((values < 0) == (centered < 0)) | (values == 0)).all()):

@@ -1,4 +1,4 @@
-"""Several processes that train one model: the first one records, the others only count; shards are refused."""
+"""Recording with several processes: rank 0 records, the other ranks only count updates; sharded models are refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def is_first(model: torch.nn.Module) -> bool:
-    """Whether this process has rank 0 in the model's process group, or there is no group."""
+    """Whether this process has rank 0 in the model's process group; True without a group."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return True
     group = model.process_group if isinstance(model, DistributedDataParallel) else None
@@ -28,9 +28,9 @@ def is_first(model: torch.nn.Module) -> bool:
 
 
 def refuse_sharded(model: torch.nn.Module) -> None:
-    """RecorderError, in every process alike, where parameters of a model are shards, of which one process has a part.
+    """Raise RecorderError in every process if parameters of a model are sharded over processes.
 
-    Those of FSDP (both versions), of tensor parallelism and of DeepSpeed's third stage are.
+    FSDP (both versions), tensor parallelism and stage 3 of DeepSpeed shard parameters.
     """
     for name, module in model.named_modules():
         if _is_a("torch.distributed.fsdp", "FullyShardedDataParallel", module):
@@ -41,20 +41,20 @@ def refuse_sharded(model: torch.nn.Module) -> None:
 
 
 def _is_a(module: str, kind: str, instance: object) -> bool:
-    """Whether something is of a class of torch; where nothing has imported the class, nothing is of it."""
+    """Whether an object is an instance of a class, which is not imported for the check."""
     torch_class = getattr(sys.modules.get(module), kind, None)
     return torch_class is not None and isinstance(instance, torch_class)
 
 
 def _sharded(what: str) -> RecorderError:
     return RecorderError(
-        f"sharded weights cannot be recorded yet: {what}, so that no process has whole weights; train with "
+        f"sharded weights cannot be recorded yet: {what}, so no process has the whole weights; train with "
         "DistributedDataParallel, or record a model that is not sharded"
     )
 
 
 class IdleWriter:
-    """What a recorder in another process writes to: nothing is kept."""
+    """A writer that writes nothing, for the recorders of other ranks."""
 
     run_id = ""
 
@@ -67,23 +67,23 @@ class IdleWriter:
         partial: bool = False,
         more: Mapping[str, Any] | None = None,
     ) -> int:
-        """Take no notice of a window."""
+        """Ignore a window."""
         return 0
 
     def write_metrics(self, line: Mapping[str, Any]) -> None:
-        """Take no notice of metrics."""
+        """Ignore metrics."""
 
     def rewrite_layers(self, layers: Sequence[LayerSpec]) -> None:
-        """Take no notice of what is known of layers."""
+        """Ignore the layers."""
 
     def refuse(self, reason: str) -> None:
-        """There is nothing to refuse."""
+        """Do nothing, because there is no run to refuse."""
 
     def abandon(self) -> None:
-        """There is nothing to undo."""
+        """Do nothing, because there is nothing to undo."""
 
     def flush(self) -> None:
-        """Nothing waits."""
+        """Do nothing, because nothing is queued."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing, because nothing is open."""

@@ -29,66 +29,67 @@ def record(
 ) -> Recorder:
     """Record the latent weights of a binary network while it trains.
 
-    Every step of the optimizer is accounted for, exactly; training with and without recording gives bitwise
-    the same weights. The run directory holds one window a `mark`. A step is an update however many batches its
-    gradient was accumulated over; one that GradScaler skips is none.
+    Every update is recorded exactly. Training with and without recording gives bitwise identical weights. The run
+    directory has one window per `mark`. A step of the optimizer is one update, even if its gradient was accumulated
+    over several batches; a step that GradScaler skips is not an update.
 
-    In several processes (DistributedDataParallel) every one calls this and goes on alike: that of rank 0 records, and
-    what the others get takes the same calls, counts the updates and writes nothing.
+    With several processes (DistributedDataParallel), every process calls this function and makes the same calls
+    afterwards. Rank 0 records; the recorders of the other ranks count the updates and write nothing.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Its binary layers are found by themselves; `find_binary_layers` says which.
+        Its binary layers are found automatically; `find_binary_layers` lists them.
     optimizer : Optimizer or sequence of Optimizer
-        What updates the latent weights; each layer belongs to one.
+        The optimizers of the latent weights; each layer belongs to one of them.
+        What `accelerator.prepare` of accelerate returns is accepted, for the model too.
     run_dir : str or path-like
-        New or empty folder.
+        New or empty folder; with `resume` or `state`, the folder of the run.
     layers : str or sequence of str, optional
-        Patterns of the names of the layers to record instead.
+        Patterns of the names of the layers to record instead of those found.
     every : int, optional
-        Close a window by itself after this many updates, beside those that `mark` closes.
+        Also close a window automatically after this many updates.
     resume : int, optional
-        Go on with the run in `run_dir`: the update at which the loaded model and optimizer stood. Windows past
-        it are hidden, not deleted.
+        Continue the run in `run_dir` at this update, at which the loaded model and optimizer were saved. Later windows
+        are hidden, not deleted.
     configuration : mapping, optional
-        What run.json shall say of the training; JSON types.
+        Description of the training for run.json; JSON types.
     quantities : iterable of str
-        What is kept of every weight beside the usual: ``"ema"`` (OvSW's moving average of the flips) and ``"grad"``
-        (the sum of abs(gradient) before each update). A gradient is counted as the optimizer gets it: clipped where it
-        was clipped, without the scale of GradScaler.
+        Additional quantities of every weight: ``"ema"`` (OvSW's moving average of the flips) and ``"grad"`` (the sum of
+        abs(gradient) before each update). A gradient is counted as the optimizer uses it: after clipping, without the
+        scale of GradScaler.
     only : iterable of str, optional
-        What is kept in place of the usual, which is ``"path"``, ``"zpath"`` and ``"flip_times"`` (the numbers of the
-        first and last update that flipped it); state and flips are kept always.
+        Quantities to keep instead of the default ones, which are ``"path"``, ``"zpath"`` and ``"flip_times"`` (the
+        numbers of the first and the last update at which the weight flipped). State and flips are always kept.
     state : mapping, optional
-        What `Recorder.state_dict` gave: go on with the run in `run_dir` in the middle of a window. The model and the
-        optimizers must stand where it was taken; `resume` may be left out.
+        State from `Recorder.state_dict`: continue the run in `run_dir` in the middle of a window. The model and the
+        optimizers must be in the state in which it was taken; `resume` may be omitted.
     example : Tensor, tuple, list or dict, optional
-        What the model is called with. It is passed through the model once, in evaluation mode, which leaves weights,
-        buffers and random numbers as they are, to compare the weights that each layer uses with the states that
-        would be recorded. Without it the first forward pass of the training is watched.
+        Input of the model. It is passed through the model once, in evaluation mode, to compare the weights that each
+        layer uses with the states that would be recorded; weights, buffers and random numbers stay unchanged. Without
+        it, the first forward pass of the training is checked.
 
     Returns
     -------
     Recorder
-        With `mark`, `close_window`, `flush` and `close`; also a context manager.
+        A context manager with `mark`, `close_window`, `flush` and `close`.
 
     Raises
     ------
     InputError
-        If there is no such quantity, `every` is below 1, or the state is not that of these layers and weights.
+        If a quantity is not known, `every` is below 1, or the state is not of these layers and weights.
     NoBinaryLayersError
         If the model has no binary layer.
     RecorderError
-        If the optimizer does not hold a binary layer's weight, is being recorded already, or cannot be watched; if the
-        weight is on the meta device, sparse or a shard; if a layer's forward pass uses other weights than the states
-        that would be recorded: with `example` before anything is written, else at the first update, and the run is
-        then marked as refused and may be overwritten. Later, if a layer has got another parameter, or weights moved
-        although no update was seen.
+        If the optimizer does not hold a binary layer's weight, is already being recorded, or its steps cannot be seen;
+        if the weight is on the meta device, sparse or sharded; if a layer's forward pass does not use the states that
+        would be recorded. With `example` the last error is raised before anything is written; otherwise at the first
+        update, and the run is then marked as refused and may be overwritten. Later, if a parameter was replaced, or
+        weights moved although no update was seen.
     RunExistsError
-        If `run_dir` is not empty and `resume` is not given.
+        If `run_dir` is not empty and neither `resume` nor `state` is given.
     StoreError
-        If `run_dir` cannot be written, or has too little room.
+        If `run_dir` cannot be written or has too little free space.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Recorder: optimizer hooks that account for every update, and windows that go to disk."""
+"""Recorder: optimizer hooks that record every update, and windows that are written to disk."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class Recorder:
-    """What `record` returns: a context manager that records until its block ends; see `capture.record`."""
+    """Result of `recu_analysis.record`: a context manager that records until its block ends."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Recorder:
         self._position = RecordingPosition([resume or 0] * count, [resume or 0] * count)
         if state is not None:
             self._position = RecordingPosition.from_state(state, count, resume)
-        refuse_sharded(model)  # this and what follows in every process, so that what is wrong ends all of them
+        refuse_sharded(model)  # from here on, every process runs the same checks, so an error ends all of them
         found = binary_layers(model, layers)
         self._verification = Verification() if example is None else Verification.of_example(model, found, example)
         self._verification.settle()
@@ -106,7 +106,7 @@ class Recorder:
             raise
 
     def _watch(self, found: Sequence[BinaryLayer]) -> None:
-        """Have torch tell of every step, also of other optimizers, of states that are loaded, and of forward passes."""
+        """Register hooks on steps (also of other optimizers), on loaded states, and on forward passes."""
         self._steps = [Steps() for _ in self._optimizers]
         self._other_optimizers = OtherOptimizers(
             [recording.layer.parameter for recording in self._recordings], self._optimizers, self._steps
@@ -123,27 +123,30 @@ class Recorder:
 
     @property
     def update(self) -> int:
-        """Number of the last update seen."""
+        """Number of the last recorded update."""
         return max(self._position.updates)
 
     @property
     def lr(self) -> float | None:
-        """Learning rate that the first layer's parameter group has now, where this process records."""
+        """Current learning rate of the first layer's parameter group; None if this process does not record."""
         return self._recordings[0].learning_rate(self._optimizers) if self._recordings else None
 
     def mark(self, **metrics: Any) -> None:
-        """Close the open window, queue it for the disk and log the metrics; without updates only log.
+        """Close the open window, queue it for writing and log the metrics; a window without updates is not written.
 
         Parameters
         ----------
         **metrics
-            Numbers and texts for this line of metrics.jsonl, such as ``epoch=3, val_top1=91.2``. ``lr`` is added
-            where it is not given, from the first binary layer's parameter group.
+            Numbers and texts for this line of metrics.jsonl, such as ``epoch=3, val_top1=91.2``. If ``lr`` is not
+            given, it is taken from the first binary layer's parameter group.
 
         Raises
         ------
         InputError
-            If a metric is neither number nor text, or takes the name window or update; the window stays open.
+            If a metric is neither number nor text, or is named window or update; the window stays open.
+        RecorderError
+            If the recording is closed, a layer's forward pass does not use the recorded states, or weights moved
+            although no update was seen.
         StoreError
             If a window could not be written.
         """
@@ -152,18 +155,20 @@ class Recorder:
         self._settle()
         self._refuse_unseen()
         with interrupts_deferred():
-            # A window that `every` or `close_window` has just closed is the one that is meant.
+            # The mark belongs to a window that `every` or `close_window` has just closed.
             number = self._write_window() if self._open else self._position.unmarked
             self._position.unmarked = None
             self._writer.write_metrics({"window": number, "update": self.update} | line)
 
     def close_window(self) -> None:
-        """Close the open window, if it has updates, without a line of metrics, as a checkpoint is about to count.
+        """Close the open window, if it has updates, without a line of metrics, for example before a checkpoint.
 
-        A mark names this window as its own if no update comes between.
+        The next mark belongs to this window if no update comes between.
 
         Raises
         ------
+        RecorderError
+            If the recording is closed, or a layer's forward pass does not use the recorded states.
         StoreError
             If a window could not be written.
         """
@@ -174,41 +179,48 @@ class Recorder:
                 self._position.unmarked = self._write_window()
 
     def flush(self) -> None:
-        """Return when every marked window is on disk.
+        """Block until every closed window is on disk.
 
         Raises
         ------
+        RecorderError
+            If the recording is closed.
         StoreError
-            If one could not be written.
+            If a window could not be written.
         """
         self._refuse_closed()
         self._writer.flush()
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """What the recording needs to go on in another process in the middle of the open window.
+        """State with which another process can continue the recording in the middle of the open window.
 
-        Save it with the model and the optimizer; ``record(..., state=state)`` takes it up, and the windows are then
-        bitwise those of a recording that never stopped. At a mark nothing of the kind is needed: ``resume=`` is enough.
+        Save it with the model and the optimizer, and pass it to ``record(..., state=state)``. The windows are then
+        bitwise identical to those of a recording that never stopped. At a mark, ``resume=`` is enough. The method
+        returns when all earlier windows are on disk.
 
         Returns
         -------
         dict of str to Tensor
-            Copies on the CPU, about 16 bytes a weight; torch.save and safetensors take them.
+            Copies on the CPU, about 16 bytes per weight; torch.save and safetensors can store them.
 
         Raises
         ------
+        RecorderError
+            If the recording is closed.
         StoreError
-            If a window could not be written: it returns when all those before the open one are on disk.
+            If a window could not be written.
         """
         self.flush()
         layers = {f"{name}/{t.layer.name}": tensor for t in self._recordings for name, tensor in t.state().items()}
         return self._position.tensors() | {"run": name_tensor(self._writer.run_id)} | layers
 
     def close(self) -> None:
-        """Remove the hook, write the open window marked partial, and wait for the disk. May be repeated.
+        """Remove the hooks, write the open window marked as partial, and wait for the disk. May be called again.
 
         Raises
         ------
+        RecorderError
+            If a layer's forward pass does not use the recorded states, or weights moved although no update was seen.
         StoreError
             If a window could not be written.
         """
@@ -219,7 +231,7 @@ class Recorder:
             self._tell_layers()
         if self._position.updates == self._began or self._other_optimizers.names:
             self._refuse_unseen()
-        # What came last may have been a validation: no reason to end a training by an error.
+        # A final validation may have moved weights; this is not a reason to end a training with an error.
         for recording in self._recordings:
             if (moved := recording.unseen_movement()).weights:
                 warn_after_the_end(recording.layer.name, moved)
@@ -232,7 +244,7 @@ class Recorder:
             self._writer.close()
 
     def _stop(self) -> None:
-        """Have nothing told any more."""
+        """Remove all hooks and stop the threads."""
         for handle in self._handles:
             handle.remove()
         self._verification.stop()
@@ -269,8 +281,8 @@ class Recorder:
         except Exception as failure:
             if error is None:
                 raise
-            # The error of the training loop is the one that the user must see.
-            error.add_note(f"the recording could not be closed either: {failure}")
+            # The user must see the error of the training loop.
+            error.add_note(f"closing the recording failed too: {failure}")
 
     @property
     def _open(self) -> bool:
@@ -281,15 +293,15 @@ class Recorder:
             raise RecorderError("the recording is closed; call mark() and flush() inside its with block")
 
     def _settle(self) -> None:
-        """Take up what the forward passes have shown; RecorderError, which ends the recording, if that is not right."""
+        """Process the results of the forward passes; end the recording with RecorderError if one uses other states."""
         with self._ending(wrong=True):
             if self._verification.settle():
                 self._tell_layers()
 
     def _refuse_unseen(self) -> None:
-        """RecorderError, which ends the recording, if weights moved although no update was seen in the window."""
+        """End the recording with RecorderError if weights moved although the window has no update."""
         if self._position.unmarked is not None:
-            return  # what follows the window that was just closed is no window yet
+            return  # a window was just closed, and the next one has not begun
         with self._ending(wrong=False):
             for recording in self._recordings:
                 if recording.unseen_movement().weights:
@@ -300,9 +312,10 @@ class Recorder:
 
     @contextlib.contextmanager
     def _ending(self, *, wrong: bool) -> Iterator[None]:
-        """Within it an error ends the recording.
+        """End the recording after a RecorderError inside the context.
 
-        A run is then refused if it has no update, or if what it has is `wrong`; one that goes on is as it was.
+        The run is marked as refused if it has no update, or if its data is `wrong`. A resumed run without a new update
+        is left unchanged.
         """
         try:
             yield
@@ -331,7 +344,7 @@ class Recorder:
                 return
             self._settle()
             for recording in self._recordings:
-                # What a step that failed has moved was no update; else one look a window is enough.
+                # Movement by a failed step is not an update. Otherwise one check per window is enough.
                 if recording.optimizer == index and (failed or recording.updates == 0):
                     recording.count_outside_movement()
             if counts_gradients and not has_closure(args, kwargs) and not was_skipped(optimizer):
@@ -345,7 +358,7 @@ class Recorder:
         def after_step(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
             if not self._steps[index].ends() or was_skipped(optimizer):
                 return
-            self._settle()  # a closure has made its forward pass by now
+            self._settle()  # a closure has already made its forward pass
             with interrupts_deferred():
                 if counts_gradients and has_closure(args, kwargs):
                     self._add_gradients(index, optimizer)
@@ -378,7 +391,7 @@ class Recorder:
             self._tell_layers()
         for recording in self._recordings:
             recording.count_outside_movement()
-        # A resumption from here may find these, where they are not those that the window ends with.
+        # A resumption from here may find these weights instead of the final weights of the window.
         moved = {
             recording.layer.name: recording.digest_text() for recording in self._recordings if recording.outside.goes_on
         }
@@ -392,7 +405,7 @@ class Recorder:
 
 
 def _whole(number: Any, otherwise: str) -> int | None:
-    """A whole number of any kind as Python's; InputError where it is none, and None stays."""
+    """Convert a whole number of any type to int; None stays None, other values raise InputError."""
     if number is None:
         return None
     if isinstance(number, bool) or not isinstance(number, SupportsIndex):

@@ -1,4 +1,4 @@
-"""A recording that stops in the middle of a window and goes on as if it had not: its state, saved and loaded."""
+"""Saving and loading the state of a recording, so that it can continue in the middle of a window."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class RecordingPosition:
-    """Where a recording stands.
+    """Position of a recording.
 
     Attributes
     ----------
-    updates, window_start : list of int, one entry an optimizer
-        Number of its last update, and of its last update before the open window.
+    updates, window_start : list of int, one entry per optimizer
+        Number of the last update, and of the last update before the open window.
     unmarked : int or None
-        The window that `every` has just closed and that a mark would mean.
+        The window that was just closed without a mark; the next mark belongs to it.
     """
 
     updates: list[int]
@@ -45,23 +45,23 @@ class RecordingPosition:
     unmarked: int | None = None
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """The fields as tensors of int64, -1 for None."""
+        """The fields as int64 tensors, with -1 for None."""
         unmarked = -1 if self.unmarked is None else self.unmarked
         fields = {"updates": self.updates, "window_start": self.window_start, "unmarked": [unmarked]}
         return {name: torch.tensor(numbers, dtype=torch.int64) for name, numbers in fields.items()}
 
     @classmethod
     def from_state(cls, state: Mapping[str, torch.Tensor], optimizers: int, resume: int | None) -> Self:
-        """The position that `tensors` described; InputError if it is none of as many optimizers, or not at `resume`."""
+        """Read the position from a state; raise InputError if it does not fit the number of optimizers or `resume`."""
         try:
             updates, start = (state[name].tolist() for name in ("updates", "window_start"))
             unmarked = int(state["unmarked"].item())
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError):
-            raise InputError("the state is not one that state_dict() of a recording gave") from None
+            raise InputError("state= is not a state from Recorder.state_dict()") from None
         if not len(updates) == len(start) == optimizers:
-            raise InputError(f"the state is that of a recording of {len(updates)} optimizers, not of {optimizers}")
+            raise InputError(f"state= is of a recording with {len(updates)} optimizers, not with {optimizers}")
         if resume not in {None, max(updates)}:
-            raise InputError(f"the state was taken at update {max(updates)}, not at {resume}; leave resume= out")
+            raise InputError(f"state= was taken at update {max(updates)}, not at {resume}; omit resume=")
         return cls(updates, start, None if unmarked < 0 else unmarked)
 
 
@@ -76,7 +76,20 @@ def begin(
     quantities: Sequence[str],
     about: Mapping[str, Any],
 ) -> RunWriter:
-    """Open a run, of whose environment `about` says more, and write the state from which it begins or goes on."""
+    """Open a run for writing and write the state at which the recording begins or continues.
+
+    Parameters
+    ----------
+    path : Path
+        The run directory.
+    recordings : sequence of LayerRecording
+    position : RecordingPosition
+        Changed in place if the optimizers of a resumed run have different counts.
+    resume, state, configuration, quantities
+        As for `record`.
+    about : mapping
+        Further entries of the environment.
+    """
     path = absolute(path)
     before: dict[str, LayerState] | None = None
     if (state is not None or resume is not None) and os.path.lexists(path / RUN_FILE):
@@ -100,7 +113,7 @@ def begin(
     )
     try:
         writer.write_window(before, first_update=last + 1, last_update=last)
-        writer.flush()  # a disk that fails here fails the start, of which nothing is then left
+        writer.flush()  # if the disk fails here, the start fails and is undone
     except BaseException:
         writer.abandon()
         raise
@@ -108,15 +121,15 @@ def begin(
 
 
 def name_tensor(run_id: str) -> torch.Tensor:
-    """The name of a run, for a state."""
+    """The identifier of a run as a tensor, for a state."""
     return torch.tensor(list(run_id.encode()), dtype=torch.uint8)
 
 
 def _adopt(path: Path, recordings: Sequence[LayerRecording], state: Mapping[str, torch.Tensor] | None) -> None:
-    """Let the layers measure z as the run in a folder does; InputError where the state is that of another run."""
+    """Compute z as the run in a folder does; raise InputError if the state is of another run."""
     header = read_header(path)
     if state is not None and not torch.equal(name_tensor(header.run_id), state.get("run", torch.empty(0)).cpu()):
-        raise InputError(f"the state is not one of the run in {path}; give the folder of the recording that gave it")
+        raise InputError(f"state= is not of the run in {path}; pass the folder of the run from which it was taken")
     specs = {spec.name: spec for spec in header.layers}
     for recording in recordings:
         spec = specs.get(recording.layer.name, recording.spec)
@@ -127,7 +140,7 @@ def _adopt(path: Path, recordings: Sequence[LayerRecording], state: Mapping[str,
 def _taken_up(
     path: Path, recordings: Sequence[LayerRecording], position: RecordingPosition, update: int
 ) -> dict[str, LayerState] | None:
-    """The state of the layers where a window of the run ended at an update, and what goes on from it is taken up."""
+    """Continue from the window that ends at an update; return the state of the layers, None without such a window."""
     ended = ended_window(path, update)
     if ended is None or any(ended.specs.get(recording.layer.name) != recording.spec for recording in recordings):
         return None
@@ -135,9 +148,9 @@ def _taken_up(
     _resume_sums(recordings, ended)
     for recording in recordings:
         if _moved_to(ended, recording.layer.name) == recording.digest_text():
-            # What moved the weights after the last update is part of the next one, as where nothing stopped.
+            # Movement after the last update is part of the next one, as in a recording that never stopped.
             recording.begin_from(torch.from_numpy(ended[recording.layer.name].weight.copy()))
-            recording.outside.counted = recording.moved()  # the window that ended has counted it
+            recording.outside.counted = recording.moved()  # the earlier window has already counted it
         effective = ended[recording.layer.name].effective if "effective" in ended.quantities else None
         if effective is not None and isinstance(recording.accumulator, EffectiveAccumulator):
             recording.accumulator.take_up(effective)
@@ -146,13 +159,13 @@ def _taken_up(
 
 
 def _moved_to(ended: Window, layer: str) -> str | None:
-    """The digest of the weights that a layer held at the end of a window, where they are not those that it stored."""
+    """The digest of a layer's weights in the model at the end of a window, if they differ from the stored weights."""
     moved = ended.header.more.get("moved")
     return moved.get(layer) if isinstance(moved, dict) else None
 
 
 def _count_on(recordings: Sequence[LayerRecording], position: RecordingPosition, ended: Window) -> None:
-    """Let every optimizer count on from where its layers stood: not all have made as many updates as the first."""
+    """Set the update count of every optimizer from its layers, because optimizers may have different counts."""
     counts = list(position.updates)
     for index in range(len(counts)):
         own = {ended[t.layer.name].summary.next_update - 1 for t in recordings if t.optimizer == index}
@@ -164,7 +177,7 @@ def _count_on(recordings: Sequence[LayerRecording], position: RecordingPosition,
 
 
 def _as_stored(state: LayerState, record: LayerRecord) -> LayerState:
-    """A state with the bits that are stored, where its weights are the same numbers: 0 and -0, and any NaN, are."""
+    """Use the stored bytes of the weights if the values are equal; 0 equals -0, and NaN equals NaN."""
     stored = record.weight
     if not np.array_equal(stored, state["weight"], equal_nan=True):
         return state
@@ -172,7 +185,7 @@ def _as_stored(state: LayerState, record: LayerRecord) -> LayerState:
 
 
 def load(recordings: Sequence[LayerRecording], state: Mapping[str, torch.Tensor]) -> None:
-    """Take up the open window of every layer; InputError where the state does not fit the layers or their weights."""
+    """Restore the open window of every layer; raise InputError if the state does not fit the layers or the weights."""
     for recording in recordings:
         suffix = f"/{recording.layer.name}"
         own = {name.removesuffix(suffix): tensor for name, tensor in state.items() if name.endswith(suffix)}
@@ -181,23 +194,23 @@ def load(recordings: Sequence[LayerRecording], state: Mapping[str, torch.Tensor]
             recording.load(own)
         except (KeyError, TypeError, ValueError, IndexError, RuntimeError, AttributeError):
             raise InputError(
-                f"the state does not fit layer {recording.layer.name!r}; it is of another recording"
+                f"state= does not fit layer {recording.layer.name!r}; pass the state of this recording"
             ) from None
         if not fits:
             raise InputError(
-                f"the weights of layer {recording.layer.name!r} are not those at which the state was taken; load the "
-                "model's checkpoint of that moment first"
+                f"the weights of layer {recording.layer.name!r} differ from those at which state= was taken; load the "
+                "model's checkpoint from that time first"
             )
 
 
 def ended_window(run_dir: str | os.PathLike[str], update: int) -> Window | None:
-    """The window of a run that ends at an update, if there is one."""
+    """The window of a run that ends at an update, or None."""
     ended = [window for window in open_run(run_dir).windows if window.last_update == update]
     return ended[-1] if ended else None
 
 
 def _resume_sums(recordings: Sequence[LayerRecording], ended: Window) -> None:
-    """Let what goes on over windows, such as averages, go on from the window that ended."""
+    """Continue quantities that extend over windows, such as averages, from a window's end."""
     for recording in recordings:
         for optional_sum in recording.optional_sums:
             array = (
@@ -210,19 +223,19 @@ def _resume_sums(recordings: Sequence[LayerRecording], ended: Window) -> None:
 def window_before(
     run_dir: str | os.PathLike[str], recordings: Sequence[LayerRecording], update: int
 ) -> dict[str, LayerState]:
-    """The state, without updates, from which the open window of the layers began; StoreError if the run has it not."""
+    """The state at which the open window of the layers began; raise StoreError if the run does not have it."""
     ended = ended_window(run_dir, update)
     begins = {recording.layer.name: recording.first_update for recording in recordings}
     if ended is None or begins != {name: layer.next_update for name, layer in ended.header.layers.items()}:
         raise StoreError(
-            f"{run_dir} has no window that ends at update {update}, after which the state's own window begins; resume "
-            "the run whose recording gave the state"
+            f"{run_dir} has no window that ends at update {update}, where the open window of state= begins; resume the "
+            "run from which the state was taken"
         )
     return {name: _end_of(ended[name]) for name in begins}
 
 
 def _end_of(record: LayerRecord) -> LayerState:
-    """The state at the end of a window: what it ended with, and nothing of what updates add."""
+    """The state at the end of a window: its final values, and sums and counts of 0."""
     arrays: dict[str, Any] = {}
     for row in record.window.quantities.values():
         if row.of != "layer":

@@ -1,4 +1,4 @@
-"""Whether layers use the states that are recorded: their own forward pass is watched until it has shown it."""
+"""Verification that layers use the recorded states, by watching their own forward pass."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from recu_analysis.capture.adapters import BinaryLayer
     from recu_analysis.store.header import LayerSpec
 
-#: Layers that a sentence lists before it says how many more there are.
+#: Layers that a sentence lists before it counts the rest.
 LISTED = 5
 
 
 class Hook:
-    """A function that torch calls; a copy of the module that it belongs to, or a saved one, has it without effect."""
+    """A hook function that has no effect in copied or saved modules."""
 
     def __init__(self, function: Callable[..., None] | None = None) -> None:
         self._function = function
@@ -38,22 +38,22 @@ class Hook:
 
 
 class Watch:
-    """One layer while its forward pass is watched.
+    """A watch on the forward pass of one layer.
 
     Parameters
     ----------
     layer : BinaryLayer
     always : bool
-        Whether to watch passes that are no training, too.
+        Whether passes outside training are watched too.
     latent : callable, optional
-        Gives the latent weights that were seen last, for layers whose parameter holds other values in the pass.
+        Returns the latent weights last seen, for layers whose parameter holds other values during the pass.
 
     Attributes
     ----------
     used : bool
         Whether the layer was called.
     best : Comparison or None
-        What was seen in the first call that showed the weight.
+        The best comparison in the first call that showed the weight.
     """
 
     def __init__(
@@ -65,14 +65,14 @@ class Watch:
         self._always, self._latent = always, latent
         self._entered: list[Products] = []
         self._states: States | None = None
-        # `always_call`: a pass that fails must not leave the mode entered.
+        # `always_call`, because a failed pass must leave the mode too.
         self._handles = [
             layer.user.register_forward_pre_hook(Hook(self._enter)),
             layer.user.register_forward_hook(Hook(self._leave), always_call=True),
         ]
 
     def remove(self) -> None:
-        """Watch no longer; a pass that Ctrl-C ended has left its mode entered."""
+        """Stop watching, and leave modes that were still entered when Ctrl-C ended a pass."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -97,7 +97,7 @@ class Watch:
             self.remove()
 
     def _compare(self, used: torch.Tensor) -> None:
-        """Keep the better one of what was seen; the layer may have other products than that of its weight."""
+        """Keep the best comparison; a layer may have products without its weight."""
         with torch.no_grad(), torch._C.DisableTorchFunction():
             found = self._compared(used)
         if found is not None and (self.best is None or found.share < self.best.share):
@@ -105,12 +105,12 @@ class Watch:
 
     def _compared(self, used: torch.Tensor) -> Comparison | None:
         if not self.layer.parameter.isfinite().all():
-            return None  # one NaN can reach every state of a layer
+            return None  # one NaN can affect every state of a layer
         if self._states is None:
             self._states = States.of(self.layer)
         found = compare(used, self._states, one_size=self.layer.one_size)
         if (found is None or found.share) and self._latent is not None and self.layer.in_place:
-            # The parameter may hold the signs of this pass; the states are those of the weights behind it.
+            # The parameter may hold the signs of this pass; the states are those of the saved latent weights.
             with self.layer.holding(self._latent()):
                 states = States.of(self.layer)
             return compare(used, states, one_size=self.layer.one_size)
@@ -118,20 +118,20 @@ class Watch:
 
 
 def _is_traced() -> bool:
-    """Whether the pass is no computation but is being traced, by torch.compile, torch.jit or torch.fx."""
+    """Whether the pass is only traced by torch.compile, torch.jit or torch.fx."""
     dispatching = torch.utils._python_dispatch._get_current_dispatch_mode() is not None
     return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or dispatching
 
 
 @dataclass(slots=True)
 class Verification:
-    """The layers of a recording whose forward pass is still watched, and what the others have shown.
+    """The layers whose forward pass is still watched, and the results of the others.
 
     Attributes
     ----------
     watches : list of Watch
     shares : dict of str to (float or None)
-        By layer, the fraction of the weights with another state in the forward pass than is recorded; None where the
+        Layer -> fraction of the weights whose state in the forward pass differs from the recorded one; None if the
         weight could not be seen.
     """
 
@@ -140,7 +140,7 @@ class Verification:
 
     @classmethod
     def of_example(cls, model: torch.nn.Module, layers: Sequence[BinaryLayer], example: Any) -> Verification:
-        """What one pass of an example shows; those whose weights other code binarises are not judged by it."""
+        """The results of one forward pass of an example; layers whose weights other code binarizes are not judged."""
         ours = cls([Watch(layer, always=True) for layer in layers])
         try:
             show(model, example)
@@ -149,25 +149,25 @@ class Verification:
                 watch.remove()
         for watch in ours.watches:
             if watch.best is not None and watch.best.share and watch.best.latent and watch.layer.in_place:
-                watch.best = None  # the training loop puts the signs there, which an example does not see
+                watch.best = None  # the training loop binarizes these weights, but not in the pass of an example
         return ours
 
     def watch(self, layers: Sequence[BinaryLayer], latent: Mapping[str, Callable[[], torch.Tensor]]) -> None:
-        """Watch those that have shown nothing; `latent` gives the weights seen last of those that are recorded here."""
+        """Watch the layers without a result; `latent` returns the weights last seen of the layers recorded here."""
         new = [layer for layer in layers if layer.name not in self.shares]
         self.watches = [Watch(layer, latent=latent.get(layer.name)) for layer in new]
 
     def comparisons(self) -> dict[str, Comparison]:
-        """By layer, what those that are still listed have shown."""
+        """The comparisons of the watched layers that have one, by layer name."""
         return {watch.layer.name: watch.best for watch in self.watches if watch.best is not None}
 
     def settle(self) -> bool:
-        """Take up what layers have shown since; whether there was anything.
+        """Process new comparisons; return whether there were any.
 
         Raises
         ------
         RecorderError
-            If a layer uses other states than those that are recorded.
+            If a layer does not use the recorded states.
         """
         done = [(watch, watch.best) for watch in self.watches if watch.best is not None]
         different = [(watch, best) for watch, best in done if best.share and not watch.layer.approximate]
@@ -179,9 +179,9 @@ class Verification:
         return bool(done)
 
     def give_up(self, *, say: bool, ended: bool = False) -> bool:
-        """Watch those no longer that were used and have shown nothing, and say so once; whether there are such.
+        """Stop watching layers that were used without a result, and warn once; return whether there were any.
 
-        Where the recording has `ended` those that were never used are among them.
+        If the recording has `ended`, layers that were never used are included. `say` allows the warning.
         """
         silent = [watch for watch in self.watches if watch.best is None and (watch.used or ended)]
         names = [watch.layer.name for watch in silent]
@@ -191,8 +191,8 @@ class Verification:
         self.shares |= dict.fromkeys(names)
         if names and say:
             warnings.warn(
-                f"the weights that the forward pass uses could not be seen in "
-                f"{listed([name or '(itself)' for name in names], LISTED)}, so what is recorded of them is unverified; "
+                f"the weights of the forward pass could not be seen in layers "
+                f"{listed([name or '(itself)' for name in names], LISTED)}, so their recorded states are unverified; "
                 "record(..., example=batch) checks them without torch.compile",
                 RecordingWarning,
                 stacklevel=4,
@@ -200,12 +200,12 @@ class Verification:
         return bool(names)
 
     def stop(self) -> None:
-        """Watch no longer."""
+        """Stop watching."""
         for watch in self.watches:
             watch.remove()
 
     def verified_spec(self, spec: LayerSpec) -> LayerSpec:
-        """What run.json says of a layer with what is known of its verification."""
+        """A layer's entry in run.json with its verification result."""
         if spec.name not in self.shares:
             return spec
         share = self.shares[spec.name]
@@ -213,11 +213,11 @@ class Verification:
 
 
 def difference(different: Sequence[tuple[Watch, Comparison]]) -> str:
-    """The sentence about layers whose forward pass uses other states than those that would be recorded."""
+    """The error text about layers whose forward pass does not use the states that would be recorded."""
     first, found = different[0][0].layer, different[0][1]
     more = f" ({len(different) - 1} more layers differ)" if different[1:] else ""
     return (
         f"layer {first.name!r} does not use the states that would be recorded (adapter {first.adapter!r}, "
         f"{first.why}): {found.share:.2%} of them differ in the forward pass, where the weight {found.looks}{more}; "
-        "leave the layer out with layers=[...], or say with @recu_analysis.adapter what its effective weight is"
+        "exclude the layer with layers=[...], or define its effective weight with @recu_analysis.adapter"
     )

@@ -14,7 +14,7 @@ import rich_click as click
 
 from recu_analysis.analysis.rendering import printable
 from recu_analysis.cli import completion
-from recu_analysis.errors import RecuError
+from recu_analysis.errors import RecuError, needing_torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -147,7 +147,8 @@ def common(function: Function) -> Function:
     @functools.wraps(function)
     def guarded(*arguments: Any, **named: Any) -> Any:
         try:
-            result = function(*arguments, **named)
+            with needing_torch():
+                result = function(*arguments, **named)
         except RecuError as error:
             _debug_trace()
             fail(str(error))

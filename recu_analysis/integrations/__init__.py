@@ -1,1 +1,1 @@
-"""Recording within other training libraries, and scalars for their dashboards; each needs the library itself."""
+"""Recording within other training libraries, and scalars for dashboards; each module needs its library."""

@@ -1,4 +1,4 @@
-"""What the callbacks share: a recorder that starts and resumes with a training, and marks with what it logged."""
+"""Common part of the callbacks: a recorder that starts and resumes with a training, and marks logged metrics."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     from recu_analysis.capture.recorder import Recorder
 
-#: Names that a mark gives itself.
+#: Names of metrics that a mark sets itself.
 RESERVED = frozenset({"window", "update", "epoch", "lr"})
 
 
 def scalars_of(logged: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers among logged metrics, whose names are free; tensors without dimensions and numpy numbers too."""
+    """The numbers among logged metrics, also from zero-dimensional tensors and numpy, without reserved names."""
     values: dict[str, float] = {}
     for name, value in logged.items():
         single = value.item() if getattr(value, "ndim", None) == 0 else value
@@ -36,12 +36,12 @@ def scalars_of(logged: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _free_beside(path: Path) -> Path:
-    """The first of path-2, path-3, ... that is not there."""
+    """The first of path-2, path-3, ... that does not exist."""
     return next(each for number in count(2) if not (each := path.with_name(f"{path.name}-{number}")).exists())
 
 
 class CallbackRecording:
-    """A recording that a training library drives: begun, stepped, marked, saved beside checkpoints, closed.
+    """A recording that is driven by the callback of a training library.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class CallbackRecording:
 
     @property
     def update(self) -> int | None:
-        """Number of the last update seen; None while nothing is recorded."""
+        """Number of the last recorded update; None while nothing is recorded."""
         return None if self._recorder is None else self._recorder.update
 
     def holds_run(self) -> bool:
@@ -71,7 +71,7 @@ class CallbackRecording:
         resume: int | None = None,
         state: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
-        """Record from here on; see `recu_analysis.record` for what it raises."""
+        """Start recording; raises the errors of `recu_analysis.record`."""
         self.close()
         self._recorder = record(
             model, optimizers, self.run_dir, layers=self._layers, every=self._every, resume=resume, state=state
@@ -81,13 +81,13 @@ class CallbackRecording:
     def begin_again(
         self, model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer], update: int, *, anew: bool
     ) -> None:
-        """Record from here on, as the library began the training again by itself at an update: it never ends that.
+        """Start recording again, after the library restarted the training by itself at an update.
 
-        The run goes on there. Where that is not wanted, or the library gave the model other weights, a run of its own
-        begins in a folder beside it; where nothing had been recorded, in the same one.
+        The run continues at that update. With `anew`, or if the library changed the weights, a new run begins in a
+        folder beside the old one. If nothing had been recorded, the same folder is used.
         """
         self.close()
-        why = "the training began again"
+        why = "the training was restarted"
         if not anew or update == 0:
             try:
                 self.begin(model, optimizers, update)
@@ -96,15 +96,15 @@ class CallbackRecording:
             else:
                 return
         self.run_dir = _free_beside(absolute(self.run_dir))
-        warnings.warn(f"{why}; what follows is recorded into {self.run_dir}", stacklevel=2)
+        warnings.warn(f"{why}; the recording continues as a new run in {self.run_dir}", stacklevel=2)
         self.begin(model, optimizers)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """What a checkpoint needs for `begin` to go on in the middle of a window; empty while nothing is recorded."""
+        """State for a checkpoint, from which `begin` can continue within a window; empty while nothing is recorded."""
         return {} if self._recorder is None else self._recorder.state_dict()
 
     def before_step(self) -> None:
-        """Note the learning rate of the update to come: at a mark the schedule has moved on."""
+        """Note the learning rate of the next update, because the scheduler changes it before the mark."""
         if self._recorder is not None:
             self._lr = self._recorder.lr
 
@@ -114,13 +114,13 @@ class CallbackRecording:
             self._recorder.mark(**({} if self._lr is None else {"lr": self._lr}) | metrics)
 
     def save(self) -> None:
-        """Bring every update to disk: a checkpoint is about to count, and a resumption goes on from a window's end."""
+        """Close the window and write it before a checkpoint, because a resumption continues from a window's end."""
         if self._recorder is not None:
             self._recorder.close_window()
             self._recorder.flush()
 
     def close(self, error: BaseException | None = None) -> None:
-        """End the recording, the open window marked partial; an error that ended the training is not replaced."""
+        """End the recording and mark the open window as partial; `error`, which ended the training, is not replaced."""
         recorder, self._recorder = self._recorder, None
         if recorder is not None:
             recorder.__exit__(type(error) if error else None, error, None)

@@ -18,30 +18,29 @@ if TYPE_CHECKING:
 
     import torch
 
-#: Under which name a checkpoint keeps where the recording stands.
+#: Name of the entry with the recording's state in a checkpoint.
 KEY = "recu_analysis.latent_weights"
 
 
 class RecordLatentWeights(Callback):
     """Record the latent weights of a LightningModule in every `Trainer.fit`.
 
-    A window ends with each training epoch and carries the epoch, the learning rate of its last update and the scalars
-    that were logged in the epoch, those of its validation among them. Checkpoints keep the open
-    window (8 bytes a weight), so that ``trainer.fit(model, ckpt_path=...)`` goes on with the run also within an epoch.
-    An exception or Ctrl-C writes the open window marked partial. Updates are steps of an optimizer: batches whose
-    gradients are accumulated, steps that a gradient scaler skips and the sanity check do not count. Of several
-    processes the first one records.
+    A window ends with each training epoch. Its mark has the epoch, the learning rate of the last update and the scalars
+    that were logged in the epoch, including those of validation. Checkpoints keep the open window (8 bytes per weight),
+    so ``trainer.fit(model, ckpt_path=...)`` continues the run even within an epoch. After an exception or Ctrl-C, the
+    open window is written and marked as partial. Updates are optimizer steps: accumulated batches, steps that a
+    gradient scaler skips and the sanity check do not count. With several processes, rank 0 records.
 
     Parameters
     ----------
     run_dir : str or path-like
         New or empty folder, unless the training is resumed.
     layers : sequence of str, optional
-        Patterns of the names of the layers to record instead of those found; names are the module's.
+        Patterns of the names of the layers to record instead of those found; names are those in the module.
     every : int, optional
-        Close a window after this many updates, too.
+        Also close a window after this many updates.
     resume : int, optional
-        The update at which the module stood that is loaded otherwise than by ``ckpt_path``.
+        The update at which the module was saved, if it is loaded in another way than by ``ckpt_path``.
 
     Raises
     ------
@@ -71,11 +70,11 @@ class RecordLatentWeights(Callback):
         self._ended: int | None = None
 
     def on_train_start(self, trainer: Any, pl_module: torch.nn.Module) -> None:
-        """Begin: optimizers exist, the module is on its device, a checkpoint is restored."""
+        """Begin to record: optimizers exist, the module is on its device, and a checkpoint is restored."""
         self._ended = None
-        # Where this trainer has trained before, it goes on from there.
+        # A trainer that has trained before continues from there.
         state = self._loaded or (self._last if trainer.global_step else {})
-        stopped = self._recording.update  # not None where Lightning began again without an end or an exception
+        stopped = self._recording.update  # not None if Lightning restarted without an end or an exception
         if stopped is not None and not state:
             self._recording.begin_again(pl_module, trainer.optimizers, stopped, anew=False)
         elif trainer.is_global_zero:
@@ -87,11 +86,11 @@ class RecordLatentWeights(Callback):
         self._recording.before_step()
 
     def on_train_epoch_end(self, trainer: Any, pl_module: torch.nn.Module) -> None:
-        """Note that the epoch has ended; what the module logs at its end is still to come."""
+        """Note that the epoch has ended; the module logs its last metrics after this hook."""
         self._ended = trainer.current_epoch
 
     def on_train_epoch_start(self, trainer: Any, pl_module: torch.nn.Module) -> None:
-        """Mark the epoch before."""
+        """Mark the previous epoch."""
         self._mark_epoch(trainer)
         self._before = dict(trainer.callback_metrics)
 
@@ -100,7 +99,7 @@ class RecordLatentWeights(Callback):
         self._end(trainer)
 
     def on_exception(self, trainer: Any, pl_module: torch.nn.Module, exception: BaseException) -> None:
-        """Close, with the open window marked partial unless its epoch was over."""
+        """Close; the open window is marked as partial unless its epoch had ended."""
         self._end(trainer, exception)
 
     def _end(self, trainer: Any, error: BaseException | None = None) -> None:
@@ -110,14 +109,14 @@ class RecordLatentWeights(Callback):
         finally:
             self._recording.close(error)
 
-    # Not state_dict(): Lightning asks for that first, when the window of an epoch that is over is still unmarked.
+    # Not state_dict(): Lightning calls it earlier, when the window of the finished epoch is still unmarked.
     def on_save_checkpoint(self, trainer: Any, pl_module: torch.nn.Module, checkpoint: dict[str, Any]) -> None:
-        """Save where the recording stands, the open window included."""
+        """Save the state of the recording, including the open window."""
         self._mark_epoch(trainer)
         checkpoint[KEY] = self._recording.state() or self._last
 
     def on_load_checkpoint(self, trainer: Any, pl_module: torch.nn.Module, checkpoint: dict[str, Any]) -> None:
-        """Take up where the next `fit` resumes; in a folder without a run it begins one."""
+        """Load the state from which the next `fit` continues; without a run in the folder, a new run begins."""
         if self._recording.holds_run():
             self._loaded = checkpoint.get(KEY, {})
 

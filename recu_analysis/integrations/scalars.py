@@ -1,4 +1,4 @@
-"""Scalars per layer and window for a dashboard: which there are, and a logger that follows a run while it grows."""
+"""Scalars per layer and window for a dashboard, and a logger that follows a run while it is recorded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
 
-#: What is logged by default, columns of `recu_analysis.layer_table`.
+#: Columns of `recu_analysis.layer_table` that are logged by default.
 COLUMNS = (
     "mobility",
     "mobility_tail",
@@ -28,7 +28,7 @@ COLUMNS = (
     "update_magnitude",
     "b_hat",
 )
-#: What can be logged besides.
+#: Further columns that can be logged.
 OTHERS = (
     "tau",
     "quantile",
@@ -64,22 +64,26 @@ OTHERS = (
 def scalars(
     run: Run, window: Window, columns: Sequence[str] = COLUMNS, layers: Sequence[str] | str | None = None
 ) -> dict[str, float]:
-    """Numbers of one window of a run, each under ``column/layer``; NaN and infinity are left out.
+    """Numbers of one window of a run, named ``column/layer``, without NaN and infinity.
 
     Parameters
     ----------
     run : Run
     window : Window
-        One with updates. It, the state before it and that of window 0 are read, a layer at a time.
+        A window with updates. It, the state before it and the state of window 0 are read, one layer at a time.
     columns : sequence of str
         Columns of `recu_analysis.layer_table`.
     layers : str or sequence of str, optional
         Patterns of layer names.
 
+    Returns
+    -------
+    dict of str to float
+
     Raises
     ------
     InputError, LayerNotFoundError, WindowNotFoundError
-        If a column or a pattern is not there, or the window before is missing.
+        If a column is not known, a pattern matches no layer, or the window before is missing.
     """
     check_columns(columns)
     table = layer_table(run, windows=window.number, layers=layers)
@@ -92,7 +96,7 @@ def scalars(
 
 
 def check_columns(columns: Sequence[str]) -> None:
-    """Raise InputError if one of the columns is none of those that can be logged."""
+    """Raise InputError if one of the columns cannot be logged."""
     for column in columns:
         if column not in {*COLUMNS, *OTHERS}:
             raise unknown("column to log", column, (*COLUMNS, *OTHERS))
@@ -104,18 +108,18 @@ class WindowLogger:
     Parameters
     ----------
     run_dir : str or path-like
-        Recorded to, already or later.
+        The run directory; it may be created later.
     send : callable
-        Given the number of a window's last update and its `scalars`.
+        Called with the number of a window's last update and its `scalars`.
     columns, layers
         As for `scalars`.
     after : int
-        Leave out windows that end at or before this update: those that a resumed training has sent before.
+        Skip windows that end at or before this update, which a resumed training has already sent.
 
     Raises
     ------
     InputError
-        If a column is none of `recu_analysis.layer_table`'s that can be logged.
+        If a column cannot be logged.
     """
 
     def __init__(
@@ -133,17 +137,17 @@ class WindowLogger:
         self._sent: set[tuple[int, int]] = set()
 
     def update(self) -> int:
-        """Send the windows on disk that were not sent yet, one at a time; return how many.
+        """Send the windows on disk that were not sent yet, one at a time; return their number.
 
-        Windows without updates, such as the initial state, have no movement and are left out. A window reaches the
-        disk a moment after its mark: `Recorder.flush` waits for it, else the next call sends it.
+        Windows without updates, such as the initial state, have no movement and are skipped. A window is on disk
+        shortly after its mark. `Recorder.flush` waits for it; otherwise the next call sends it.
 
         Raises
         ------
         NotARunError
-            If there is no run yet, or something else.
+            If there is no run in the folder.
         RecuError
-            As `scalars` does.
+            As in `scalars`.
         """
         run = open_run(self._run_dir)
         new = [window for window in run.windows if self._is_new(window)]

@@ -1,4 +1,4 @@
-"""Scalars per layer and window for TensorBoard; needs the extra `tensorboard`, and any SummaryWriter."""
+"""Scalars per layer and window for TensorBoard; needs the extra `tensorboard` and any SummaryWriter."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
 
 
 class Writer(Protocol):
-    """What is used of ``torch.utils.tensorboard.SummaryWriter``; Lightning's ``logger.experiment`` is one."""
+    """The used part of ``torch.utils.tensorboard.SummaryWriter``, such as Lightning's ``logger.experiment``."""
 
     def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> Any:
         """Log one number."""
 
 
 class ScalarLogger(WindowLogger):
-    """Logs each window of a run once, as ``column/layer`` over updates; `update` does it, during training too.
+    """Logs each window of a run once, as ``column/layer`` over updates; call `update` during or after training.
 
     Parameters
     ----------
     run_dir : str or path-like
-        Recorded to, already or later.
+        The run directory; it may be created later.
     writer : SummaryWriter
-        Closed by its owner.
+        The caller closes it.
     columns : sequence of str
         Columns of `recu_analysis.layer_table`.
     layers : str or sequence of str, optional
         Patterns of layer names.
     after : int
-        Leave out windows that end at or before this update: those that a resumed training has logged before.
+        Skip windows that end at or before this update, which a resumed training has already logged.
 
     Examples
     --------

@@ -1,12 +1,10 @@
-"""The callback for the Trainer of transformers that records latent weights; needs the extra `transformers`."""
+"""The callback that records latent weights in the Trainer of transformers; needs the extra `transformers`."""
 
 from __future__ import annotations
 
 import atexit
 import math
 from typing import TYPE_CHECKING, Any, Self
-
-import torch
 
 from recu_analysis.integrations.callback_base import CallbackRecording, scalars_of
 from recu_analysis.integrations.extra import missing
@@ -22,21 +20,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-#: Logged once, when the training is over; no window's business.
+    import torch
+
+#: A metric that is logged once, at the end of the training; logs with it belong to no window.
 SUMMARY = "train_runtime"
 
 
 class RecordLatentWeights(TrainerCallback, ExportableState):
     """Record the latent weights of a model in `Trainer.train`.
 
-    A window ends with each training epoch and carries the epoch (from 0), the learning rate of its last
-    update and the last value of each scalar that was logged since the mark before, those of the epoch's evaluation
-    among them. Each checkpoint ends a window too, so that ``trainer.train(resume_from_checkpoint=...)`` goes on with
-    the run. Updates are steps of the optimizer that accelerate wraps: batches whose gradients are accumulated and
-    steps that a gradient scaler skips do not count. Of several processes the first one records.
+    A window ends with each training epoch. Its mark has the epoch (from 0), the learning rate of the last update and
+    the last value of each scalar that was logged since the previous mark, including the epoch's evaluation. Each
+    checkpoint also ends a window, so ``trainer.train(resume_from_checkpoint=...)`` continues the run. Updates are steps
+    of the optimizer that accelerate wraps: accumulated batches and steps that a gradient scaler skips do not count.
+    With several processes, rank 0 records.
 
-    The Trainer does not tell its callbacks of an exception or Ctrl-C: the open window is then written, marked
-    partial, when the ``with`` block of the callback ends, at the next training, or when Python exits.
+    The Trainer does not inform its callbacks about an exception or Ctrl-C. The open window is then written and marked
+    as partial when the ``with`` block of the callback ends, at the next training, or when Python exits.
 
     Parameters
     ----------
@@ -45,12 +45,12 @@ class RecordLatentWeights(TrainerCallback, ExportableState):
     layers : sequence of str, optional
         Patterns of the names of the layers to record instead of those found.
     every : int, optional
-        Close a window after this many updates, too.
+        Also close a window after this many updates.
     anew : bool
-        What is done where the Trainer begins again by itself, as with ``auto_find_batch_size``: by default the run goes
-        on at the update where the weights stand; with True a run of its own begins in a folder beside, such as
-        ``runs/a-2``, and the run stays as it is. The same is done, with a warning, where the Trainer went back to other
-        weights. Where no update had been recorded the run begins in its own folder.
+        Behavior if the Trainer restarts by itself, as with ``auto_find_batch_size``. By default the run continues at
+        the update of the current weights. With True, a new run begins in a folder beside it, such as ``runs/a-2``, and
+        the first run stays unchanged. The same happens, with a warning, if the Trainer went back to other weights. If
+        no update had been recorded, the run begins again in its own folder.
 
     Raises
     ------
@@ -87,22 +87,22 @@ class RecordLatentWeights(TrainerCallback, ExportableState):
         optimizer: torch.optim.Optimizer,
         **_: Any,
     ) -> None:
-        """Begin: a checkpoint is restored, model and optimizer are prepared; begin again where nothing had ended."""
+        """Begin to record: a checkpoint is restored, and model and optimizer are prepared."""
         stopped = self._recording.update
         self.close()
         self._metrics, self._ended = {}, None
         if state.is_world_process_zero:
-            position, optimizers = self._position(state), [unwrapped(optimizer)]
+            position = self._position(state)
             if stopped is not None and position is None:
-                self._recording.begin_again(model, optimizers, stopped, anew=self._anew)
+                self._recording.begin_again(model, [optimizer], stopped, anew=self._anew)
             else:
-                self._recording.begin(model, optimizers, position)
+                self._recording.begin(model, [optimizer], position)
             atexit.register(self.close)
-        # The Trainer saves the state only of callbacks that the checkpoint knows that it resumes from.
+        # The Trainer saves only states of callbacks that the checkpoint it resumes from already has.
         state.stateful_callbacks.setdefault(type(self).__name__, self.state())
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps: the arguments, and the update at which it stands."""
+        """State for a checkpoint: the arguments, and the number of the last update."""
         layers = None if self._layers is None else list(self._layers)
         arguments = {
             "run_dir": str(self._recording.run_dir),
@@ -122,16 +122,16 @@ class RecordLatentWeights(TrainerCallback, ExportableState):
             self._metrics |= scalars_of(logs)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Note that the epoch has ended; its logs and its evaluation are still to come."""
-        # At the end of the first epoch the Trainer says 1; stopped within the second it says 1.4.
+        """Note that the epoch has ended; the Trainer logs and evaluates after this hook."""
+        # At the end of the first epoch state.epoch is 1; a stop within the second epoch gives, for example, 1.4.
         self._ended = math.ceil(state.epoch - 1e-6) - 1
 
     def on_epoch_begin(self, *_: Any, **__: Any) -> None:
-        """Mark the epoch before."""
+        """Mark the previous epoch."""
         self._mark_epoch()
 
     def on_save(self, *_: Any, **__: Any) -> None:
-        """Let the run reach as far as the checkpoint."""
+        """Write the run up to the update of the checkpoint."""
         self._mark_epoch()
         self._recording.save()
 
@@ -140,7 +140,7 @@ class RecordLatentWeights(TrainerCallback, ExportableState):
         self.close()
 
     def close(self) -> None:
-        """End the recording; the open window is marked partial unless its epoch was over. May be repeated."""
+        """End the recording; the open window is marked as partial unless its epoch had ended. May be called again."""
         self._close(None)
 
     def __enter__(self) -> Self:
@@ -164,15 +164,9 @@ class RecordLatentWeights(TrainerCallback, ExportableState):
             self._metrics, self._ended = {}, None
 
     def _position(self, state: Any) -> int | None:
-        """The update at which the Trainer's step stood: less than the step where a gradient scaler skipped some."""
+        """The update at the Trainer's step; it is smaller than the step if a gradient scaler skipped steps."""
         if state.global_step == 0 or not self._recording.holds_run():
             return None
         saved = state.stateful_callbacks.get(type(self).__name__, {})
         update = saved.get("attributes", {}).get("update") if isinstance(saved, dict) else None
         return int(state.global_step if update is None else update)
-
-
-def unwrapped(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """The optimizer whose step updates the weights, out of accelerate's wrapper."""
-    inner = getattr(optimizer, "optimizer", None)
-    return unwrapped(inner) if isinstance(inner, torch.optim.Optimizer) else optimizer

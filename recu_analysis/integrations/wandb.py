@@ -1,4 +1,4 @@
-"""Scalars per layer and window for Weights & Biases; needs the extra `wandb`, and a run of it, online or offline."""
+"""Scalars per layer and window for Weights & Biases; needs the extra `wandb` and its run, online or offline."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ if TYPE_CHECKING:
 
     from recu_analysis.store.run import Run
 
-#: The axis of the scalars. W&B's own step counts calls and goes up only, so what others log cannot disturb this one.
+#: The axis of the scalars. Metrics that others log cannot disturb it, unlike W&B's own step, which counts calls.
 AXIS = "latent_update"
 
 
 class WandbRun(Protocol):
-    """What is used of the run that ``wandb.init`` returns."""
+    """The used part of the run that ``wandb.init`` returns."""
 
     def define_metric(self, name: str, step_metric: str | None = None) -> Any:
-        """Say over what a metric is drawn."""
+        """Define the axis of a metric."""
 
     def log(self, data: dict[str, Any]) -> Any:
         """Log numbers."""
 
 
 class ScalarLogger(WindowLogger):
-    """Logs each window of a run once, as ``column/layer`` over updates; `update` does it, during training too.
+    """Logs each window of a run once, as ``column/layer`` over updates; call `update` during or after training.
 
     Parameters
     ----------
     run_dir : str or path-like
-        Recorded to, already or later.
+        The run directory; it may be created later.
     wandb_run : wandb.Run
-        Finished by its owner.
+        The caller finishes it.
     columns : sequence of str
         Columns of `recu_analysis.layer_table`.
     layers : str or sequence of str, optional
         Patterns of layer names.
     after : int
-        Leave out windows that end at or before this update: those that a resumed training has logged before.
+        Skip windows that end at or before this update, which a resumed training has already logged.
 
     Examples
     --------

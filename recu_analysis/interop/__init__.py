@@ -1,1 +1,1 @@
-"""Files of others: the checkpoints of ReCU's authors, and those of any training with PyTorch."""
+"""Checkpoint files from elsewhere: those of ReCU's authors, and those of any training with PyTorch."""

@@ -1,4 +1,4 @@
-"""Checkpoint files of any training: which are meant, in which order, and the tensors and numbers that each holds."""
+"""Checkpoint files of any training: their selection and order, and the tensors and numbers in each."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SUFFIXES = (".pth", ".pt", ".pth.tar", ".th", ".ckpt", ".safetensors")
-#: Entries of a saved dict that hold the tensors.
+#: Entries of a saved dict that may hold the tensors.
 CONTAINERS = ("state_dict", "model_state_dict", "model")
-#: What DataParallel, torch.compile and Lightning put before every name.
+#: Prefixes of all names by DataParallel and torch.compile; then the prefixes of Lightning and of recu-analyze train.
 WRAPPERS = ("module.", "_orig_mod.")
 OUTER = "model."
 OWN = "model/"
-#: Entries that number a checkpoint, the finest first, and beyond what they are no such number.
+#: Entries that number a checkpoint, the finest first, and the limit of valid numbers.
 NUMBERS = ("global_step", "epoch")
 LARGEST = 2**31
 
 
 @dataclass(frozen=True, slots=True)
 class SavedState:
-    """What one file holds.
+    """The content of one checkpoint file.
 
     Attributes
     ----------
     path : Path
     tensors : dict of str to Tensor
-        On the CPU, by the network's names.
+        Tensors on the CPU, by the network's names.
     numbers : dict of str to int
-        Of `NUMBERS`, those that the file has.
+        Those of `NUMBERS` that the file has.
     odd : tuple of str
-        Names of tensors that were not taken: sparse, quantised, complex, or of numbers that are not all in the file.
+        Names of skipped tensors: sparse, quantized, complex, or larger than their data in the file.
     """
 
     path: Path
@@ -52,12 +52,20 @@ class SavedState:
 
 
 def checkpoint_files(sources: Sequence[str | Path]) -> list[Path]:
-    """The files that are meant by files, folders and patterns, numbered names in natural order (2 before 10).
+    """The files of files, folders and patterns, in the natural order of their paths (2 before 10).
+
+    Parameters
+    ----------
+    sources : sequence of str or Path
+
+    Returns
+    -------
+    list of Path
 
     Raises
     ------
     CheckpointError
-        If a source holds or matches none.
+        If a folder has no checkpoint, or a pattern matches no file.
     """
     found = {path.absolute(): path for source in sources for path in _expanded(str(source))}
     return sorted(found.values(), key=natural)
@@ -68,34 +76,38 @@ def _expanded(source: str) -> list[Path]:
     if path.is_dir():
         files = [file for file in path.iterdir() if file.name.endswith(SUFFIXES) and file.is_file()]
         if not files:
-            raise CheckpointError(f"{path} holds no checkpoint: no file in it ends in {', '.join(SUFFIXES)}")
+            raise CheckpointError(f"{path} has no checkpoint: no file in it ends in {', '.join(SUFFIXES)}")
         return files
     if not path.exists() and glob.has_magic(source):
         files = [Path(file) for file in glob.glob(source, recursive=True)]  # noqa: PTH207 - patterns may be absolute
         if not files:
-            raise CheckpointError(f"no file matches {source!r}")
+            raise CheckpointError(f"no file matches {source!r}; check the folder and the pattern")
         return [file for file in files if file.is_file()]
     return [path]
 
 
 def natural(path: Path) -> list[str | int]:
-    """Sorting key by which epoch2 comes before epoch10."""
+    """Sorting key that puts epoch2 before epoch10."""
     return [int(part) if index % 2 else part for index, part in enumerate(re.split(r"([0-9]+)", str(path)))]
 
 
 def read_state(path: Path, *, unsafe_load: bool = False) -> SavedState:
-    """Read a checkpoint; nothing in it is run unless that was asked for.
+    """Read a checkpoint; no code in it runs without `unsafe_load`.
 
     Parameters
     ----------
     path : Path
     unsafe_load : bool
-        Restore any Python object, which runs whatever code the file contains.
+        Restore any Python object, which runs any code that the file contains.
+
+    Returns
+    -------
+    SavedState
 
     Raises
     ------
     CheckpointError
-        If it is missing, damaged, or holds no tensors by name; or objects that only code could restore.
+        If the file is missing or damaged, has no named tensors, or has objects that only code can restore.
     """
     entries: Mapping[Any, Any]
     odd: list[str] = []
@@ -107,7 +119,7 @@ def read_state(path: Path, *, unsafe_load: bool = False) -> SavedState:
         tensors, odd = _tensors(content)
     if not tensors:
         raise CheckpointError(
-            f"{path} holds no tensors by name, neither itself nor in an entry {', '.join(CONTAINERS[:-1])} or model"
+            f"{path} has no named tensors, neither at the top nor in an entry {', '.join(CONTAINERS[:-1])} or model"
         )
     return SavedState(path, _plain_names(tensors), _numbers(entries), tuple(odd))
 
@@ -121,7 +133,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tenso
 
 
 def _tensors(content: Any) -> tuple[dict[str, torch.Tensor], list[str]]:
-    """The named tensors of what a file holds, or of the entry in it that holds some; and names of those not taken."""
+    """The named tensors in a file's content or in one of its `CONTAINERS`, and the names of skipped tensors."""
     if isinstance(content, torch.nn.Module):
         content = content.state_dict()
     if not isinstance(content, Mapping):
@@ -142,9 +154,9 @@ def _tensors(content: Any) -> tuple[dict[str, torch.Tensor], list[str]]:
 
 
 def _plain_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors without what wrappers put before their names, unless two would then share one.
+    """The tensors without the prefixes of wrappers, unless two tensors would then have the same name.
 
-    Of a checkpoint of recu-analyze train, whose names begin with model/ or optimizer/, the model's.
+    In a checkpoint of recu-analyze train, only tensors whose names begin with model/ are used.
     """
     tensors = {name.removeprefix(OWN): tensor for name, tensor in tensors.items() if name.startswith(OWN)} or tensors
     plain = {_unwrapped(name): tensor for name, tensor in tensors.items()}

@@ -1,4 +1,4 @@
-"""The checkpoint files of ReCU's authors: read, written, and put into a network."""
+"""The checkpoint files of ReCU's authors: reading, writing, and loading into a network."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-#: Before every name in the state of a network that was wrapped in DataParallel.
+#: Prefix of all names in the state of a network that was wrapped in DataParallel.
 WRAPPED = "module."
-#: In every name where a module was compiled.
+#: Part of the names in the state of a compiled module.
 COMPILED = "_orig_mod."
-#: What BatchNorm counts; torch before 0.4.1 did not.
+#: Counter of BatchNorm, which torch before 0.4.1 did not have.
 COUNTED = "num_batches_tracked"
-#: Names that a sentence gives before it says how many more there are.
+#: Names that a sentence lists before it counts the rest.
 LISTED = 5
-#: Beyond any epoch or per cent.
+#: Larger than any epoch or per cent.
 LARGEST = 1e9
 
 
 @dataclass(frozen=True, slots=True)
 class OfficialCheckpoint:
-    """What a file of the authors' training says.
+    """The content of a checkpoint file of the authors' training.
 
     Attributes
     ----------
     state_dict : dict of str to Tensor
-        On the CPU, names without ``module.``, every tau a scalar.
+        Tensors on the CPU; names without ``module.``, every tau a scalar.
     epoch : int or None
-        Epochs finished.
+        Number of finished epochs.
     name : str or None
         The authors' name of the network, such as resnet18_1w1a; several networks share it.
     best_top1 : float or None
         Best validation accuracy up to that epoch, in per cent.
     optimizer, lr_scheduler : dict or None
-        Their states as the file has them.
+        States of optimizer and scheduler, unchanged.
     """
 
     state_dict: dict[str, torch.Tensor]
@@ -57,7 +57,7 @@ class OfficialCheckpoint:
 
     @property
     def classes(self) -> int | None:
-        """Outputs of the last layer, which is called linear or fc; None where neither is there."""
+        """Number of outputs of the last layer, which is named linear or fc; None if there is neither."""
         weight = self.state_dict.get("linear.weight", self.state_dict.get("fc.weight"))
         return weight.shape[0] if weight is not None and weight.ndim == 2 else None
 
@@ -65,24 +65,28 @@ class OfficialCheckpoint:
 def load_official(path: str | Path, *, unsafe_load: bool = False) -> OfficialCheckpoint:
     """Read a checkpoint.pth.tar or model_best.pth.tar of the authors' training, of any version of torch.
 
-    Nothing in the file is run: only tensors and plain values are read.
+    No code in the file runs without `unsafe_load`: only tensors and plain values are read.
 
     Parameters
     ----------
     path : str or Path
     unsafe_load : bool
-        Restore any Python object, which runs whatever code the file contains.
+        Restore any Python object, which runs any code that the file contains.
+
+    Returns
+    -------
+    OfficialCheckpoint
 
     Raises
     ------
     CheckpointError
-        If it is missing, damaged, no checkpoint, or holds objects that only code could restore.
+        If the file is missing, damaged or not a checkpoint, or has objects that only code can restore.
     """
     path = Path(path)
     entries = read_file(path, unsafe_load=unsafe_load)
     if not isinstance(entries, dict) or not isinstance(entries.get("state_dict"), dict):
         raise CheckpointError(
-            f"{path} is no checkpoint of ReCU's authors: it holds {_content(entries)}, not a dict with a state_dict"
+            f"{path} is not a checkpoint of ReCU's authors: it has {_content(entries)}, not a dict with a state_dict"
         )
     name = entries.get("model")
     epoch = _number(path, entries, "epoch")
@@ -106,29 +110,30 @@ def save_official(
     optimizer: torch.optim.Optimizer | None = None,
     lr_scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
 ) -> None:
-    """Write a checkpoint that the authors' code reads, whole or not at all.
+    """Write a checkpoint that the authors' code can read, completely or not at all.
 
     Parameters
     ----------
     path : str or Path
-        Replaced if it is there; the authors call it checkpoint.pth.tar.
+        An existing file is replaced; the authors name it checkpoint.pth.tar.
     model : torch.nn.Module
-        What torch.compile puts before its names is left out.
+        The prefix of torch.compile is removed from its names.
     epoch : int
-        Epochs finished.
+        Number of finished epochs.
     name : str
         The authors' name of the network, such as resnet20_1w1a.
     best_top1 : float
         Best validation accuracy so far, in per cent.
     optimizer, lr_scheduler : optional
-        Whose states are saved; the authors' code needs them to go on with a training, not to evaluate one.
+        Optimizer and scheduler whose states are saved; the authors' code needs them to continue a training, but not to
+        evaluate it.
 
     Raises
     ------
     InputError
-        If `best_top1` is no finite number, or `epoch` no whole one of at least 0.
+        If `best_top1` is not a finite number, or `epoch` is not a whole number of at least 0.
     CheckpointError
-        If it cannot be written.
+        If the file cannot be written.
     """
     path = Path(path)
     finished = real(epoch, "epoch")
@@ -140,7 +145,7 @@ def save_official(
         "epoch": int(finished),
         "model": name,
         "state_dict": {key.replace(COMPILED, ""): value.detach().cpu() for key, value in model.state_dict().items()},
-        # numpy's numbers would be objects that only code restores.
+        # numpy numbers would be stored as objects that only code can restore.
         "best_prec1": float(best_top1),
         "optimizer": optimizer.state_dict() if optimizer else {},
         "lr_scheduler": lr_scheduler.state_dict() if lr_scheduler else {},
@@ -153,15 +158,20 @@ def save_official(
 
 
 def load_into(model: nn.Module, checkpoint: OfficialCheckpoint) -> None:
-    """Put the state of a checkpoint into a network, which is left alone where it does not fit.
+    """Load the state of a checkpoint into a network; if it does not fit, the network stays unchanged.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    checkpoint : OfficialCheckpoint
 
     Raises
     ------
     CheckpointError
-        If tensors are missing, unexpected or of another shape; the text names them.
+        If tensors are missing, unexpected or of another shape; the message names them.
     """
     own = model.state_dict()
-    # An old file's network starts to count, as torch itself does it for files of that version.
+    # The counters of old files start from the network's values, as in torch itself for files of that version.
     given = {key: value for key, value in own.items() if key.endswith(COUNTED)} | checkpoint.state_dict
     shapes = [
         f"{key} ({_describe(given[key])}, the network has {_describe(own[key])})"
@@ -180,7 +190,7 @@ def load_into(model: nn.Module, checkpoint: OfficialCheckpoint) -> None:
 
 
 def _fits(key: str, given: torch.Tensor, own: torch.Tensor) -> bool:
-    """Whether a tensor can take the place of a network's own; the layers bring a tau to their shape."""
+    """Whether a tensor can replace the network's own; the layers convert the shape of tau."""
     if key.endswith(".tau") and given.numel() == own.numel() == 1:
         return given.is_floating_point()
     return _describe(given) == _describe(own)
@@ -195,9 +205,9 @@ def _content(entries: Any) -> str:
 def _state(path: Path, entries: Mapping[Any, Any]) -> dict[str, torch.Tensor]:
     """The tensors by the network's names, every tau a scalar."""
     for key, value in entries.items():
-        # Names are shown on terminals, to which some characters are commands.
+        # Names are shown on terminals, where some characters are control commands.
         if not (isinstance(key, str) and key.isprintable() and is_plain(value)):
-            raise CheckpointError(f"the state_dict of {path} holds {key!r}, which is no ordinary tensor with a name")
+            raise CheckpointError(f"the state_dict of {path} has {key!r}, which is not an ordinary named tensor")
     wrapped = bool(entries) and all(key.startswith(WRAPPED) for key in entries)
     state = {key.removeprefix(WRAPPED) if wrapped else key: value for key, value in entries.items()}
     return {
@@ -206,12 +216,12 @@ def _state(path: Path, entries: Mapping[Any, Any]) -> dict[str, torch.Tensor]:
 
 
 def _number(path: Path, entries: Mapping[str, Any], name: str) -> float | None:
-    """A number that may be a tensor with one element; None where there is none."""
+    """An entry that is a number or a one-element tensor, as a number; None if it is missing."""
     value = entries.get(name)
     if isinstance(value, torch.Tensor) and value.numel() == 1 and is_plain(value):
         value = value.item()
     if value is not None and not (isinstance(value, (int, float)) and abs(value) < LARGEST):
-        raise CheckpointError(f"{path} is damaged: its {name} is no number")
+        raise CheckpointError(f"{path} is damaged: its {name} is not a number in a valid range")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Files of torch.save: read without running what a file may contain."""
+"""Reading files of torch.save without running code in them."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 
 def read_file(path: Path, *, unsafe_load: bool = False) -> Any:
-    """What a file of torch.save holds, restored without running anything unless that was asked for.
+    """Read the content of a file of torch.save; no code in it runs without `unsafe_load`.
 
     Parameters
     ----------
     path : Path
     unsafe_load : bool
-        Restore any Python object, which runs whatever code the file contains.
+        Restore any Python object, which runs any code that the file contains.
 
     Raises
     ------
     CheckpointError
-        If it is missing, damaged, or holds objects that only code could restore.
+        If the file is missing or damaged, or has objects that only code can restore.
     """
     file = _open(path)
     with file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch, on what is odd in the file
+        warnings.simplefilter("ignore")  # torch warns about unusual content
         try:
             _refuse_compressed(path, file)
             return torch.load(file, map_location="cpu", weights_only=not unsafe_load)
@@ -47,16 +47,16 @@ def _open(path: Path) -> BinaryIO:
         if path.is_dir():
             raise CheckpointError(f"{path} is a folder; name the file in it, such as checkpoint.pth.tar")
         if not path.exists():
-            raise CheckpointError(f"{path} does not exist")
+            raise CheckpointError(f"{path} does not exist; check the path")
         if not path.is_file():
-            raise CheckpointError(f"{path} is no ordinary file, so it is not read")
+            raise CheckpointError(f"{path} is not a regular file, so it is not read")
         return path.open("rb")
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _refuse_compressed(path: Path, file: BinaryIO) -> None:
-    """torch.save compresses nothing: an archive that claims more than its size would fill the memory."""
+    """Refuse a compressed archive: torch.save does not compress, and unpacking could fill the memory."""
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
             size = sum(member.file_size for member in archive.infolist())
@@ -71,15 +71,15 @@ def _why_refused(path: Path, error: Exception, *, unsafe_load: bool) -> str:
         return f"{path} cannot be read: {reason}"
     found = re.search(r"GLOBAL ([\w.]+)", str(error))
     if found is None:
-        return f"{path} cannot be read as a file of torch.save: it is damaged, cut short, or something else"
+        return f"{path} cannot be read as a file of torch.save: it is damaged, cut short, or another kind of file"
     return (
-        f"{path} holds an object ({found[1]}) that is neither a tensor nor a plain value, and restoring it runs any "
-        "code the file contains, so it is not read; whoever trusts the file can repeat this with --unsafe-load"
+        f"{path} has an object ({found[1]}) that is neither a tensor nor a plain value, and restoring it runs any code "
+        "in the file, so it is not read; if you trust the file, use --unsafe-load (unsafe_load=True)"
     )
 
 
 def is_plain(value: Any) -> bool:
-    """Whether a value is a tensor whose numbers are all there to copy; a stretched view takes none of the file."""
+    """Whether a value is an ordinary tensor with all its data; an expanded view is not, because its data is smaller."""
     if not isinstance(value, torch.Tensor) or value.layout is not torch.strided or value.device.type != "cpu":
         return False
     whole = value.numel() * value.element_size() <= value.untyped_storage().nbytes()

@@ -1,4 +1,4 @@
-"""The layers of a saved state: the tensors that belong together, and the weight among them."""
+"""The layers of a saved state: the tensors of each layer, and its weight."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import torch
 
-#: The normalisation that follows a flat weight in Bi-Real and ReActNet: it alone knows the number of channels.
+#: The normalization layer after a flat weight in Bi-Real and ReActNet, from which the number of channels follows.
 FOLLOWED_BY = {
     "binary_conv": "bn1",
     "binary_3x3": "bn1",
@@ -17,9 +17,9 @@ FOLLOWED_BY = {
 
 
 def layers_in(tensors: dict[str, torch.Tensor]) -> dict[str, SimpleNamespace]:
-    """The tensors of every layer that has a weight of at least two axes, as attributes.
+    """The tensors of every layer that has a weight with at least two axes, as attributes of a namespace.
 
-    A flat weight has its `shape` beside it where the state tells how many channels it has.
+    The namespace of a flat weight also has a `shape`, if the number of channels follows from the state.
     """
     owners: dict[str, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
@@ -36,7 +36,7 @@ def layers_in(tensors: dict[str, torch.Tensor]) -> dict[str, SimpleNamespace]:
 
 
 def _give_shape(layer: SimpleNamespace, owner: str, tensors: dict[str, torch.Tensor]) -> None:
-    """Say how many channels a flat weight has, where the normalisation behind it is known."""
+    """Set the shape of a flat weight, if the normalization layer after it is known."""
     parent, _, name = owner.rpartition(".")
     path = ".".join(filter(None, (parent, FOLLOWED_BY.get(name), "weight")))
     channels = tensors[path].numel() if name in FOLLOWED_BY and path in tensors else 0
@@ -45,7 +45,7 @@ def _give_shape(layer: SimpleNamespace, owner: str, tensors: dict[str, torch.Ten
 
 
 def weight_of(layer: SimpleNamespace) -> tuple[torch.Tensor, tuple[int, ...]]:
-    """The weight of one of `layers_in`, and its shape with the output channel first."""
+    """The weight of a layer from `layers_in`, and its shape, output channel first."""
     latent = getattr(layer, "weight", getattr(layer, "weights", None))
-    assert isinstance(latent, torch.Tensor)  # noqa: S101 - what has none is no layer
+    assert isinstance(latent, torch.Tensor)  # noqa: S101 - every layer has a weight
     return latent, getattr(layer, "shape", tuple(latent.shape))

@@ -1,4 +1,4 @@
-"""The report: runs as one HTML page that needs nothing else."""
+"""The report: runs as one self-contained HTML page."""
 
 from recu_analysis.report.page import report
 from recu_analysis.report.writing import write_report

@@ -1,4 +1,4 @@
-// One chart as SVG: lines, a legend, a reading at the pointer or the arrow keys, zoom, and its numbers as a table.
+// One chart as SVG: lines, a legend, values at the pointer or by arrow keys, zoom, and its numbers as a table.
 "use strict";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -35,7 +35,7 @@ function ticks(low, high, count, whole) {
 }
 
 class Chart {
-  /** Make the parts of a chart inside `place`; `title` names it for those who do not see it. */
+  /** Make the parts of a chart inside `place`; `title` names it for screen readers. */
   constructor(place, title) {
     this.place = place;
     this.title = title;

@@ -1,4 +1,4 @@
-"""The numbers of the interactive charts."""
+"""The data of the interactive charts."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-#: The histograms reach from -REACH to REACH standard deviations, in BINS of equal width.
+#: The histograms go from -REACH to REACH standard deviations, in BINS bins of equal width.
 REACH = 5.0
 BINS = 80
-#: Marks of a run in the charts of accuracy and loss, at most.
+#: Charts of accuracy and loss show at most this many marks of a run.
 MAX_MARKS = 1_000
-#: Points against abs(z): each a twentieth of a layer's weights.
+#: Points of charts against abs(z); each is a twentieth of a layer's weights.
 MAGNITUDE_BINS = 20
 
 
@@ -49,8 +49,8 @@ MAGNITUDE_BINS = 20
 class Chart:
     """One interactive chart of some columns of the tables; the vocabulary has their names, units and factors.
 
-    `against` says what is on the horizontal axis: windows of the chosen layer, abs(z) of the chosen layer, or the
-    epochs of the whole training. A title is set here only where no column has it.
+    `against` is the horizontal axis: "time" and "magnitude" (abs(z)) for the selected layer, "epoch" for the whole
+    training. A title is given only where no column has it.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Chart:
     title: str = ""
 
     def words(self) -> dict[str, Any]:
-        """What the page says of it: title, unit, whether in per cent, and the names of its lines for a legend."""
+        """The chart's text on the page: title, unit, whether in per cent, caption, and names of lines for a legend."""
         first = self.columns[0]
         group = group_of(first)
         known = statistic(first.removesuffix(f"_{group}") if group else first)
@@ -82,7 +82,7 @@ CHARTS = (
         "mobility",
         "time",
         ("mobility_tail", "mobility_core"),
-        "How far the standard score z of a weight moves in one update, on average. The paper's claim is that the tail "
+        "How far the standard score z of a weight moves in one update, on average. The paper claims that the tail "
         "moves less than the core.",
     ),
     Chart("flips", "time", ("flip_ratio_tail", "flip_ratio_core"), "How often a binary weight changes its sign."),
@@ -90,28 +90,28 @@ CHARTS = (
         "silence",
         "time",
         ("silent_fraction_tail", "silent_fraction_core"),
-        "Weights that did not change their sign in the window. Short windows are silent for want of time: compare tail "
-        "with core, not with 100 %.",
+        "Weights that did not change their sign in the window. Many weights of a short window are silent only because "
+        "there was no time to flip, so compare the tail with the core.",
     ),
     Chart(
         "dead",
         "time",
         ("dead_fraction",),
-        "Weights that lie in the tail when the window begins and do not change their sign in it.",
+        "Weights that are in the tail at the start of the window and do not change their sign in it.",
     ),
     Chart(
         "autocorrelation",
         "time",
         ("autocorrelation",),
-        "1 where nothing moved, 0 where nothing is left of the start. Above 0.5 a window is too short to tell dead "
-        "from slow.",
+        "1 if no weight moved, 0 if nothing is left of the start. Above 0.5 a window is too short to tell dead weights "
+        "from slow ones.",
     ),
     Chart(
         "mobility-by-z",
         "magnitude",
         ("mobility",),
-        "Over the final windows of the training. Each point is a twentieth of the layer's weights, by |z| at the start "
-        "of these windows.",
+        "Over the final windows of the training. Each point is a twentieth of the layer's weights, ordered by |z| at "
+        "the start of these windows.",
     ),
     Chart(
         "silence-by-z",
@@ -123,35 +123,39 @@ CHARTS = (
         "accuracy",
         "epoch",
         ("val_top1", "train_top1"),
-        "As logged with each mark. The whole network, whatever layer is chosen.",
+        "As logged with each mark, for the whole network; the selected layer does not matter.",
         title="Accuracy",
     ),
     Chart(
         "loss",
         "epoch",
         ("val_loss", "train_loss"),
-        "As logged with each mark. The whole network, whatever layer is chosen.",
+        "As logged with each mark, for the whole network; the selected layer does not matter.",
         title="Loss",
     ),
 )
 
 
 def chart_query(samples: Mapping[str, Sample], spans: Mapping[str, WindowSpan]) -> Query[dict[str, Any]]:
-    """What the page's charts draw, as JSON has it.
+    """The query for the data of the page's charts, ready for JSON.
 
     Parameters
     ----------
     samples : mapping of str to Sample
     spans : mapping of str to WindowSpan
-        The windows that the charts against abs(z) merge, by run.
+        The windows that are merged in charts against abs(z), by run.
 
     Returns
     -------
     Query of dict
-        charts (see `Chart`), layers (names; index 0 of everything by layer is the whole network), time ("epoch" or
-        "window"), reach and bins of the histograms, and runs: label, color (of its arm), windows and time of the charts
-        against time, series (quantity, then layer, then window), magnitude, histogram (windows, and counts by layer and
-        window), metrics. Numbers have 5 digits; those that are not known are None.
+        Numbers have 5 digits; unknown numbers are None. In all lists by layer, index 0 is the whole network.
+
+        - charts: see `Chart`
+        - layers: names
+        - time: "epoch" or "window"
+        - reach, bins: of the histograms
+        - runs: for each run label, color (of its arm), windows and time of the charts against time, series (by
+          quantity, layer and window), magnitude, histogram (windows, and counts by layer and window), metrics
     """
     layers = list(dict.fromkeys(name for each in samples.values() for name in each.every.layer_names))
     epochs = {label: window_epochs(each.run) for label, each in samples.items()}
@@ -174,7 +178,7 @@ def chart_query(samples: Mapping[str, Sample], spans: Mapping[str, WindowSpan]) 
 def _run_query(
     label: str, each: Sample, color: str, layers: list[str], times: Mapping[int, float], span: WindowSpan
 ) -> Query[dict[str, Any]]:
-    """What the charts show of one run."""
+    """The data of one run."""
     by_layer = {
         spec.name: attempt(partial(bin_sums_query, each.run, [spec], span, MAGNITUDE_BINS), InputError)
         for spec in each.run.header.layers
@@ -198,7 +202,7 @@ def _run_query(
 
 
 def _over_time(table: pd.DataFrame, layers: list[str], times: Mapping[int, float]) -> dict[str, Any]:
-    """Windows, their times, and the quantities of the whole network and of each layer in them."""
+    """Windows, their times, and their quantities for the whole network and each layer."""
     table = table[table["updates"] > 0]
     wanted = [name for chart in CHARTS if chart.against == "time" for name in chart.columns]
     numbers = table["window"].unique()
@@ -217,7 +221,7 @@ def _over_time(table: pd.DataFrame, layers: list[str], times: Mapping[int, float
 
 
 def _against_magnitude(sums: Mapping[str, list[Values] | InputError], layers: list[str]) -> list[dict[str, Any] | None]:
-    """Mobility and silence against abs(z), of the whole network and of each layer; None for those too small."""
+    """Mobility and silence against abs(z), of the whole network and of each layer; None for small layers."""
     tables: dict[str, pd.DataFrame] = {}
     for name, found in sums.items():
         if isinstance(found, InputError):  # fewer weights than bins
@@ -228,7 +232,7 @@ def _against_magnitude(sums: Mapping[str, list[Values] | InputError], layers: li
 
 
 def _together(tables: list[pd.DataFrame]) -> pd.DataFrame | None:
-    """The same bins of several layers as one: means by their weights."""
+    """Mean over several layers of each bin, by their weights."""
     if not tables:
         return None
     weights = np.stack([table["weights"] for table in tables])
@@ -261,7 +265,7 @@ def _histograms(
 
 
 def _metrics(run: Run) -> dict[str, list[float | None]]:
-    """Epochs and what was logged with them, as far as it is numbers."""
+    """Epochs and the numbers that were logged with them."""
     metrics = run.metrics
     wanted = [name for chart in CHARTS if chart.against == "epoch" for name in chart.columns if name in metrics]
     if "epoch" not in metrics or not wanted:
@@ -272,11 +276,11 @@ def _metrics(run: Run) -> dict[str, list[float | None]]:
 
 
 def _factor(name: str) -> float:
-    """From a column's value to the number on an axis; shares stay such, to which the page's script gives per cent."""
+    """Factor from a column's value to the number on an axis; 1 for shares, since the page shows them in per cent."""
     known = statistic(name)
     return 1.0 if known.is_share else known.factor
 
 
 def _numbers(values: Iterable[float]) -> list[float | None]:
-    """Numbers as JSON has them, with 5 digits."""
+    """Numbers for JSON, with 5 digits."""
     return [float(f"{value:.5g}") if math.isfinite(value) else None for value in values]

@@ -1,4 +1,4 @@
-"""The figures of the registry as a page holds them: pictures inside the page, each with its print form to download."""
+"""Figures of the registry inside the page: a picture of each, with its print form to download."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from recu_analysis.report.sampling import Sample
     from recu_analysis.store.run import Run
 
-#: The figures of a page; what its charts show already is left to them.
+#: The figures of a page, without those that its charts already show.
 FIGURES_SHOWN = ("fig5", "fig2", "magnitude", "fliplaw", "fig3")
-#: Those that read every window, which takes too long for runs that are not shown whole.
+#: Figures that read every window, which takes too long for runs that are not shown in full.
 EVERY_WINDOW = ("fliplaw",)
-#: Those with a panel for each run, and how many fit side by side.
+#: Figures with a panel for each run, and how many panels fit side by side.
 PANEL_EACH = ("fig2",)
 MAX_PANELS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A figure in a page: its name, words, its files as data URIs, and whether it is as wide as a page of a paper."""
+    """A figure in a page: its name, its texts, its files as data URIs, and whether it is as wide as a paper's page."""
 
     name: str
     title: str
@@ -43,7 +43,7 @@ class Drawing:
 
 
 def figures_query(samples: Mapping[str, Sample]) -> Query[dict[str, Any]]:
-    """What each figure shows of these runs, or why they cannot give it, by its name; see `figure_query`.
+    """The query for the data of each figure by name, or why these runs do not have it; see `figure_query`.
 
     Parameters
     ----------
@@ -55,12 +55,12 @@ def figures_query(samples: Mapping[str, Sample]) -> Query[dict[str, Any]]:
 
 
 def embedded_figures(samples: Mapping[str, Sample], found: Mapping[str, Any]) -> tuple[list[Drawing], list[str]]:
-    """The figures that these runs allow, and a sentence for each that they do not.
+    """The figures of these runs, and a sentence for each figure that is left out.
 
     Parameters
     ----------
     samples : mapping of str to Sample
-    found : mapping of str to what a figure shows
+    found : mapping of str to figure data
         The result of `figures_query`.
 
     Returns
@@ -72,7 +72,10 @@ def embedded_figures(samples: Mapping[str, Sample], found: Mapping[str, Any]) ->
     with tempfile.TemporaryDirectory() as folder:
         for name in FIGURES_SHOWN:
             if name not in found:
-                missing.append(f"The figure {name} reads every window; recu-analyze figures --only {name} draws it.")
+                missing.append(
+                    f"The figure {name} is left out, since it reads every window; draw it with recu-analyze figures "
+                    f"--only {name}."
+                )
                 continue
             some = _some(name, runs)
             try:
@@ -89,7 +92,7 @@ def _allowed(name: str, samples: Mapping[str, Sample]) -> bool:
 
 
 def _some(name: str, runs: dict[str, Run]) -> dict[str, Run]:
-    """The runs that a figure has room for."""
+    """The runs that fit into a figure."""
     return dict(list(runs.items())[:MAX_PANELS]) if name in PANEL_EACH else runs
 
 
@@ -97,7 +100,7 @@ def _drawing(name: str, files: tuple[Path, ...], only: list[str]) -> Drawing:
     contents = {file.suffix: b64encode(file.read_bytes()).decode() for file in files[:2]}
     entry = FIGURES[name]
     assert isinstance(entry, FigureSpec)  # noqa: S101 - `FIGURES_SHOWN` names no table
-    of_which = f" Of {' and '.join(only)} only." if only else ""
+    of_which = f" Only {' and '.join(only)}." if only else ""
     return Drawing(
         name=name,
         title=f"{entry.title[0].upper()}{entry.title[1:]}",
@@ -115,7 +118,7 @@ def _is_wide(picture: Path) -> bool:
 
 
 def plain(caption: str) -> str:
-    """A caption's mathematics in plain characters."""
+    """A caption with its mathematics in plain characters."""
     for written, character in (("$", ""), ("\\tau", "τ"), ("\\ln", "ln"), ("^2", "²"), ("^3", "³")):
         caption = caption.replace(written, character)
     return caption

@@ -1,4 +1,4 @@
-// What the page does: charts for the layer that is picked, the histogram's slider, and a table that sorts and filters.
+// The page's script: charts of the selected layer, the histogram's slider, and a table that sorts and filters.
 {
   const data = JSON.parse(document.getElementById("data").textContent);
   const INK = "#1b1f24";
@@ -12,7 +12,7 @@
     return [several || !part ? run.label : "", part].filter(Boolean).join(", ");
   }
 
-  // A run has the colour of its arm, as in all figures; seeds are told apart by the reading and the table of numbers.
+  // A run has the colour of its arm, as in all figures; seeds are distinguished by the values at the pointer and by the table of numbers.
   const runsShown = () => data.runs.filter((run) => shown.has(run));
   const runKeys = () => runsShown().map((run) => ({ name: run.label, run, colour: run.color, dash: "none" }));
 

@@ -1,4 +1,4 @@
-"""The page: runs in, the text of one HTML file out, everything from a run escaped."""
+"""The page: from runs to the text of one HTML file, in which all text from runs is escaped."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.store.run import Run
 
-#: What the layer table shows: columns of `dead_weights`, and the ratio of two.
+#: The columns of the layer table: from `dead_weights`, and the ratio of two of them.
 LAYER_COLUMNS = (
     "weights",
     "dead_fraction",
@@ -47,35 +47,35 @@ LAYER_COLUMNS = (
     "mobility_ratio",
     "autocorrelation",
 )
-#: What the page does not show as itself inside its script element: whatever could end that element or a line.
+#: Characters that are escaped inside the script element, since they could end that element or a line.
 _ESCAPED = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
 
 def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -> str:
-    """One HTML page that shows runs, with nothing to load from elsewhere; the same runs give the same page.
+    """Make one self-contained HTML page about runs; the same runs give the same page.
 
     Parameters
     ----------
     runs : mapping of str to Run
-        By the labels that the page gives them.
+        Runs by their labels on the page.
     baseline : mapping of str to Run, optional
-        Trainings without clamp, for the claims; shown beside the others. Without it, those of `runs` that do not
-        clamp, where others do.
+        Trainings without clamp, for the claims; they are shown too. By default those of `runs` that do not clamp, if
+        others do.
 
     Returns
     -------
     str
-        Less than 8 MB: large runs are shown in part, and the page says so.
+        Less than 8 MB; large runs are shown in part, and the page says so.
 
     Raises
     ------
     InputError
-        If there is no run, or a label names two.
+        If there is no run, or two runs have the same label.
     WindowNotFoundError
         If a run holds no window with updates.
     """
     if not runs or set(runs) & set(baseline or {}):
-        raise InputError("a report needs at least one run, and every label once")
+        raise InputError("a report needs at least one run, and a different label for every run")
     everything = {**runs, **(baseline or {})}
     for run in everything.values():
         moving_windows(run)
@@ -86,7 +86,7 @@ def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -
 
 
 def _page_query(everything: Mapping[str, Run], tested: Mapping[str, Run], others: Mapping[str, Run]) -> Query[str]:
-    """The query of all that the page shows, and the page."""
+    """The query for all data of the page; its result is the page."""
     samples = sample(everything)
     chosen = common_final_windows({label: each.run for label, each in samples.items()})
     parts = gather(
@@ -127,14 +127,14 @@ def _listed(labels: Iterable[str]) -> str:
 
 
 def _final_query(run: Run, chosen: WindowSpan) -> Query[FinalWindows]:
-    """The windows chosen for a run, and whether they are long enough."""
+    """The query whether the windows chosen for a run are long enough."""
     windows = select_windows(run, chosen)
     autocorrelation = autocorrelation_query(run, run.header.layers, windows[0].number, windows[-1].number)
     return autocorrelation.then(lambda found: FinalWindows(chosen, found, long=found <= LONG_ENOUGH))
 
 
 def _claims_query(runs: Mapping[str, Run], baseline: Mapping[str, Run]) -> Query[dict[str, Any]]:
-    """The claims table as texts, or why there is none."""
+    """The query for the claims table as texts, or the reason why there is none."""
     table = attempt(lambda: claims_query(list(runs.values()), list(baseline.values())), RecuError)
     return table.then(_claims)
 
@@ -149,7 +149,7 @@ def _claims(table: pd.DataFrame | RecuError) -> dict[str, Any]:
 
 
 def _layer_rows(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
-    """One row a run and layer: what it is, and its numbers with what to sort them by."""
+    """One row per run and layer: names, and numbers with their sort keys."""
     rows = []
     for label, table in tables.items():
         known = table.assign(mobility_ratio=table["mobility_tail"] / table["mobility_core"])
@@ -160,14 +160,14 @@ def _layer_rows(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
 
 
 def _cell(name: str, value: float) -> tuple[str, str]:
-    """What a cell shows, and what it is sorted by; nothing where the value is not known."""
+    """The text of a cell and its sort key; a dash and an empty key if the value is unknown."""
     known = statistic(name)
     shown_value = known.factor * value
     return ("-", "") if pd.isna(value) else (f"{shown_value:,.{known.digits or 0}f}", f"{shown_value:.9g}")
 
 
 def embedded(value: Any) -> Markup:
-    """JSON that is safe inside a script element: no character of markup is left in it."""
+    """JSON that is safe inside a script element: all characters of markup are escaped."""
     text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     return Markup(text.translate(_ESCAPED))  # noqa: S704 - just made safe
 
@@ -188,10 +188,10 @@ def _render(**content: Any) -> str:
 
 
 def _asset(text: str) -> Markup:
-    """Our own style or script, which goes into the page as it is."""
+    """Our own style or script, inserted into the page unchanged."""
     return Markup(f"\n{text}")  # noqa: S704 - from this package
 
 
 def _hash(text: str) -> str:
-    """How a Content-Security-Policy names the one style or script that it allows."""
+    """The hash by which a Content-Security-Policy allows one style or script."""
     return f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,4 +1,4 @@
-"""What a page says of runs before it shows numbers: what was trained and recorded, and what to beware of."""
+"""The first part of a page: what was trained and recorded, and warnings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from recu_analysis.report.sampling import Sample
     from recu_analysis.store.run import Run
 
-#: What a directory may hold more of than a page should: settings and metrics, damaged windows, characters of a text.
+#: Limits of a page: rows of settings and of metrics, damaged windows, characters of a text.
 MAX_ROWS = 200
 MAX_PROBLEMS = 10
 MAX_TEXT = 300
@@ -30,7 +30,7 @@ Row = tuple[str, list[str]]
 
 
 def recorded(samples: Mapping[str, Sample]) -> list[Row]:
-    """What was recorded: a name and one text a run in each row."""
+    """The rows of what was recorded: a name, and one text per run."""
     columns = [_recorded(each.run, each.layers) for each in samples.values()]
     return _rows(columns)
 
@@ -65,7 +65,7 @@ def _last(column: pd.Series[Any]) -> str:
 
 
 def configuration(runs: Mapping[str, Run]) -> list[tuple[str, list[str], bool]]:
-    """What the trainings were told: a name, one text a run, and whether the runs differ in it."""
+    """The rows of settings: a name, one text per run, and whether the runs differ."""
     columns = [
         {value_text(name): value_text(value) for name, value in list(run.configuration.items())[:MAX_ROWS]}
         for run in runs.values()
@@ -79,14 +79,14 @@ def _rows(columns: list[dict[str, str]]) -> list[Row]:
 
 
 def value_text(value: Any) -> str:
-    """A value of a configuration or a metric as a person reads it, not more of it than MAX_TEXT characters."""
+    """A setting or metric as readable text of at most MAX_TEXT characters."""
     value = value.item() if hasattr(value, "item") else value
     text = number(value) if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 1]}…"
 
 
 def number(value: float) -> str:
-    """A number with at most 6 digits; a dash for one that is not known."""
+    """A number with at most 6 digits; a dash if it is unknown."""
     return f"{value:.6g}" if math.isfinite(value) else "-"
 
 
@@ -96,17 +96,17 @@ def warnings(
     nonfinite: Mapping[str, int],
     constant: Mapping[str, int],
 ) -> list[str]:
-    """What a reader must know of the runs, a sentence each.
+    """Warnings about the runs, one sentence each.
 
     Parameters
     ----------
     samples : mapping of str to Sample
     finals : mapping of str to FinalWindows
-        The windows that the tables describe, by run.
+        The windows of the tables, by run.
     nonfinite : mapping of str to int
-        Weights that are NaN or infinite there, by run.
+        Number of weights that are NaN or infinite in these windows, by run.
     constant : mapping of str to int
-        Channels that are constant at the end, by run.
+        Number of channels that are constant at the end, by run.
     """
     found: list[str] = []
     for label, each in samples.items():
@@ -114,13 +114,16 @@ def warnings(
         found += [f"{label}: {value_text(problem)}." for problem in problems[:MAX_PROBLEMS]]
         if len(problems) > MAX_PROBLEMS:
             found.append(
-                f"{label}: {len(problems) - MAX_PROBLEMS} more windows are damaged; recu-analyze verify lists them."
+                f"{label}: {len(problems) - MAX_PROBLEMS} more windows are damaged; list them with recu-analyze verify."
             )
         found += [f"{label}: {text}." for text in notes(each.run)]
-        found += [f"{label}: {value_text(gap)}; what follows is of the updates after them." for gap in each.every.gaps]
+        found += [
+            f"{label}: {value_text(gap)}; tables, claims and figures use only the updates after the gap."
+            for gap in each.every.gaps
+        ]
         found += [f"{label}: {text}" for text in (*_movement(each.run), *_unfinished(each.run), *_left_out(each))]
         if nonfinite[label]:
-            found.append(f"{label}: {nonfinite[label]:,} weights are NaN or infinite; every number leaves them out.")
+            found.append(f"{label}: {nonfinite[label]:,} weights are NaN or infinite; all numbers leave them out.")
         if constant[label]:
             found.append(
                 f"{label}: {constant[label]:,} channels are constant at the end; measured scales, errors and entropies "
@@ -129,44 +132,48 @@ def warnings(
         final = finals[label]
         if math.isnan(final.autocorrelation):
             found.append(
-                f"{label}: no channel has weights that differ and are numbers at the start and the end of windows "
-                f"{final.span}: how long they are is not known. Its numbers are of the last half of the run."
+                f"{label}: no channel has finite, varying weights at the start and the end of windows {final.span}, so "
+                "it is unknown whether they are long enough. The numbers are of the run's last half."
             )
         elif not final.long:
             found.append(
-                f"{label}: too short to tell dead from slow: no last windows have an autocorrelation of at most 1/2 "
-                f"(windows {final.span}: {final.autocorrelation:.2f}). Its numbers are of the last half of the run."
+                f"{label}: too short to tell dead from slow weights: no last windows have an autocorrelation of at "
+                f"most 1/2 (windows {final.span}: {final.autocorrelation:.2f}). The numbers are of the run's last half."
             )
     if len({sampled(each.run) for each in samples.values()}) > 1:
-        found.append("Some of these runs saw every update and some were sampled: do not compare their movement.")
+        found.append("Some of these runs recorded every update, others were sampled: do not compare their movement.")
     return found
 
 
 def unlike(runs: Mapping[str, Run]) -> list[str]:
-    """A sentence where runs that the claims pool are not seeds of one experiment."""
-    with suppress(InputError):  # one seed given as two, which the claims refuse
+    """A sentence if the claims pool runs that are not seeds of one experiment."""
+    with suppress(InputError):  # a seed is given twice; the claims refuse that
         why = apart(runs)
-        return [f"The claims pool {', '.join(runs)}, but {value_text(why)}: make a report of each."] if why else []
+        return (
+            [f"The claims pool {', '.join(runs)}, but {value_text(why)}; make a report of each experiment."]
+            if why
+            else []
+        )
     return []
 
 
 def _seen(run: Run) -> str:
     if sampled(run):
         return "sampled from checkpoints"
-    return "exact, but for updates that are in no window" if run.gaps else "exact: every update seen"
+    return "exact, except updates that are in no window" if run.gaps else "exact: every update seen"
 
 
 def _movement(run: Run) -> list[str]:
     if not sampled(run):
         return []
-    return ["sampled from checkpoints: movement between two of them is net, and flips are missed."]
+    return ["sampled from checkpoints: movement between two checkpoints is net, and flips are missed."]
 
 
 def _unfinished(run: Run) -> list[str]:
     found = []
     partial = [str(window.number) for window in run.windows if window.partial]
     if partial:
-        found.append(f"recording stopped before window {', '.join(partial)} was marked; it is shorter than the others.")
+        found.append(f"recording stopped before the mark of window {', '.join(partial)}, which is therefore shorter.")
     planned = run.configuration.get("epochs")
     epochs = logged(run, "epoch")["epoch"]
     if isinstance(planned, int) and len(epochs):

@@ -1,4 +1,4 @@
-"""Which windows and layers of large runs a page can show, evenly spaced, and what it must say of the others."""
+"""Which windows and layers of large runs a page shows, evenly spaced."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-#: Windows of one run that a chart shows at most.
+#: A chart shows at most this many windows of a run.
 MAX_WINDOWS = 60
-#: Layers of all runs at most, and layers times windows: what keeps the page below 8 MB.
+#: At most this many layers of all runs, and layers times windows: this keeps the page below 8 MB.
 MAX_LAYERS = 400
 MAX_CELLS = 6_000
-#: Weights times windows of all runs at most: what keeps the making of the page to minutes.
+#: At most this many weights times windows of all runs: the page is then made in minutes.
 MAX_WEIGHTS = 300_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A run, and what of it a page shows.
+    """A run, and the part of it that a page shows.
 
     Attributes
     ----------
     every : Run
-        With the layers that are shown, and every window.
+        The run with the layers that are shown, and every window.
     run : Run
-        The same, since the last window that is missing.
+        The same, with only the windows since the last gap.
     shown : tuple of int
-        Numbers of the windows that charts show.
+        Numbers of the windows in charts.
     layers, windows : int
-        How many there are to show.
+        How many could be shown.
     """
 
     every: Run
@@ -52,7 +52,7 @@ class Sample:
 
 
 def sample(runs: Mapping[str, Run]) -> dict[str, Sample]:
-    """What a page shows of some runs: everything of small ones, evenly spaced layers and windows of large ones.
+    """Select what a page shows: all of a small run, evenly spaced layers and windows of a large one.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def sample(runs: Mapping[str, Run]) -> dict[str, Sample]:
     Returns
     -------
     dict of str to Sample
-        Without windows whose start is not known, because the one before is missing.
+        Windows whose start is unknown, because the one before is missing, are left out.
     """
     fewer = {label: _some_layers(run, MAX_LAYERS // len(runs)) for label, run in runs.items()}
     layers = sum(len(run.layer_names) for run in fewer.values())
@@ -82,13 +82,13 @@ def _some_layers(run: Run, limit: int) -> Run:
 
 
 def _since_gap(run: Run) -> Run:
-    """The run from the last gap on: from a window whose start is not known, or a state after updates unseen."""
+    """The run since its last gap: since a window with an unknown start, or a state after unrecorded updates."""
     begun = [at for at, each in enumerate(run.windows) if each.header.is_state or not start_known(each)]
     return replace(run, windows=run.windows[begun[-1] :]) if begun and begun[-1] else run
 
 
 def evenly(items: Sequence[Item], limit: int) -> list[Item]:
-    """At most `limit` of the items (at least 2), evenly spaced, the first and the last among them."""
+    """At most `limit` of the items (at least 2), evenly spaced, with the first and the last."""
     if len(items) <= limit:
         return list(items)
     return [items[index * (len(items) - 1) // (limit - 1)] for index in range(limit)]

@@ -1,4 +1,4 @@
-"""The report as a file: runs in, one HTML page in its place, whole or not at all."""
+"""Write the report to a file, which is complete or not there."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ if TYPE_CHECKING:
 def write_report(
     runs: SeveralRuns, path: str | os.PathLike[str] = "report.html", *, baseline: SeveralRuns | None = None
 ) -> Path:
-    """Write one HTML page that shows runs and needs nothing else: to read, to send, to print.
+    """Write a report about runs: one self-contained HTML page to read, send or print.
 
     Parameters
     ----------
     runs : run or path, sequence, or mapping of labels to runs
-        The page gives them the labels of a mapping, else the names of their folders.
+        The page shows the labels of a mapping, else the names of the folders.
     path : str or path-like
-        The page, replaced as a whole; its folder is made.
+        File of the page. It is replaced only by a complete page; its folder is created.
     baseline : run or path, sequence, or mapping, optional
-        Trainings without clamp, for the claims; shown beside the others. Without it, those of `runs` that do not
-        clamp, where others do.
+        Trainings without clamp, for the claims; they are shown too. By default those of `runs` that do not clamp, if
+        others do.
 
     Returns
     -------
     Path
-        The page, of less than 8 MB: large runs are shown in part, and the page says so.
+        The page, of less than 8 MB; large runs are shown in part, and the page says so.
 
     Raises
     ------
     InputError
-        If what is given is no run, or one run or label is there twice.
+        If a value is not a run or path, or a run or a label is given twice.
     WindowNotFoundError
         If a run holds no window with updates.
     StoreError
         If the page cannot be written.
     """
     if not isinstance(path, str | os.PathLike):
-        raise InputError(f"path is where the page is written, such as 'report.html', not {kind_of_value(path)}")
+        raise InputError(f"path must be the file of the page, such as 'report.html', not {kind_of_value(path)}")
     page = Path(path)
     shown, others = as_runs(runs), {} if baseline is None else as_runs(baseline)
     text = report(*_told_apart(shown, others))
@@ -60,7 +60,7 @@ def write_report(
 
 
 def _told_apart(shown: Mapping[str, Run], others: Mapping[str, Run]) -> tuple[Mapping[str, Run], Mapping[str, Run]]:
-    """Runs and baseline by labels that no two share; folders of one name are called by longer ends of their paths."""
+    """Runs and baseline by unique labels; folders with the same name get longer ends of their paths as labels."""
     if not shown.keys() & others.keys():
         return shown, others
     every = list(labeled([*shown.values(), *others.values()]).items())

@@ -1,1 +1,1 @@
-"""The run directory: written by capture, read by analysis, plots and report; numpy, json and safetensors only."""
+"""The run directory: capture writes it; analysis, plots and report read it. Uses only numpy, json and safetensors."""

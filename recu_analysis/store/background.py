@@ -1,4 +1,4 @@
-"""Tasks that a thread of its own does one after another, up to the first that fails."""
+"""A background thread that runs tasks in order until one fails."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Tasks that may wait before whoever gives another one waits for them.
+#: Tasks that may wait in the queue; `put` blocks when it is full.
 QUEUED_TASKS = 2
 
 
 class Background:
-    """A thread that does tasks in the order in which they come.
+    """A thread that runs tasks in the order in which they were queued.
 
     Attributes
     ----------
     error : Exception or None
-        What the first task that failed raised; only tasks that are done in any case are done after it.
+        The exception of the first task that failed. After it, only tasks queued with `in_any_case` run.
     """
 
     def __init__(self, name: str) -> None:
@@ -30,18 +30,18 @@ class Background:
         self._thread.start()
 
     def put(self, task: Callable[[], object], *, in_any_case: bool = False) -> None:
-        """Queue a task; waits only while the queue is full."""
+        """Queue a task; block only while the queue is full."""
         self._queue.put((task, in_any_case))
 
     def wait(self) -> None:
-        """Return when everything queued is done."""
+        """Block until all queued tasks are done."""
         if self._thread.is_alive():
             self._queue.join()
 
     def stop(self, *, discard: bool = False) -> None:
-        """Do what is queued, or nothing of it, and end the thread."""
+        """Run the queued tasks, or discard them, and end the thread."""
         self._discards = discard
-        if self._thread.is_alive():  # not where an earlier call was interrupted while it waited
+        if self._thread.is_alive():  # it is not if an earlier call was interrupted while it waited
             self._queue.put(None)
         self._thread.join()
 
@@ -51,7 +51,7 @@ class Background:
             if not self._discards and (self.error is None or in_any_case):
                 try:
                     task()
-                except Exception as error:  # raised by whoever gave the task, at its next call
+                except Exception as error:  # the owner raises it at its next call
                     self.error = self.error or error
             self._queue.task_done()
         self._queue.task_done()

@@ -1,4 +1,4 @@
-"""On which window of a run each follows: what repeats an end, what is in no window, what contradicts."""
+"""The order of a run's windows: repeated states, updates that are in no window, and contradictions."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Chain:
-    """The windows that count, each with the one before; a sentence for each that contradicts it, or misses it."""
+    """The valid windows, each linked to its predecessor, and a sentence per contradiction or missing predecessor."""
 
     windows: list[Window] = field(default_factory=list)
     contradictions: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
-    #: Whether the last state was refused, so that what begins with it has no known start.
+    #: Whether the last state was refused. The window after it then has no known start.
     _broken: bool = False
 
     def add(self, window: Window) -> None:
-        """Take the next window that no later resumption supersedes, unless it repeats an end or contradicts one."""
+        """Add the next window that is not superseded, unless it repeats the end of the last one or contradicts it."""
         last = self.windows[-1] if self.windows else None
         if last is None:
             self.windows.append(window)
@@ -43,7 +43,7 @@ class Chain:
 
 
 def chained(windows: Iterable[Window]) -> Chain:
-    """Windows, in the order of their segments and numbers, each linked with the one before."""
+    """Link windows, given in the order of their segments and numbers, each to its predecessor."""
     chain = Chain()
     for window in windows:
         chain.add(window)
@@ -51,18 +51,18 @@ def chained(windows: Iterable[Window]) -> Chain:
 
 
 def missing_before(window: Window) -> str:
-    """What is said of a window that follows on nothing."""
-    return f"what comes before {window.where}, up to update {window.first_update - 1}, is missing"
+    """The sentence about a window without a predecessor."""
+    return f"the recording before {window.where}, up to update {window.first_update - 1}, is missing"
 
 
 def _contradiction(window: Window, last: Window) -> str | None:
-    """How a window contradicts the one before: by its weights, its updates or its number."""
+    """How the weights, the updates or the number of a window contradict the window before; None if they do not."""
     after, before = window.header, last.header
     if after.is_state and after.counts_on(before):
         layer = after.other_weights(before)[0]
         return (
-            f"{window.where} goes on from other weights of layer {layer!r:.80} than those with which {last.where} "
-            f"ended at update {last.last_update}; what follows is not connected with what came before"
+            f"{window.where} continues with other weights of layer {layer!r:.80} than those at the end of "
+            f"{last.where}, update {last.last_update}; later windows are not connected with earlier ones"
         )
     ends = {name: layer.next_update for name, layer in before.layers.items()}
     if any(layer.first_update < ends.get(name, 0) for name, layer in after.layers.items()):
@@ -71,37 +71,37 @@ def _contradiction(window: Window, last: Window) -> str | None:
             f"{last.last_update}"
         )
     if window.number <= last.number:
-        return f"{window.where} has no higher number than {last.where}, after which it comes"
+        return f"{window.where} comes after {last.where} but has no higher number"
     return None
 
 
 def start_known(window: Window) -> bool:
-    """Whether the window on which this one follows is there; a state is its own start."""
+    """Whether the predecessor of a window exists; a state is its own start."""
     return window.header.is_state or (window.previous is not None and window.header.follows(window.previous.header))
 
 
 def begins_anew(window: Window) -> bool:
-    """Whether a recording began, or went on after unseen updates, with the state before this window."""
+    """Whether a recording began, or continued after unseen updates, with the state before this window."""
     return window.previous is None or window.previous.header.is_state
 
 
 def gap(window: Window) -> str | None:
-    """What is in no window before a state with which a recording went on; None for every other window."""
+    """The sentence about updates that are in no window before a state; None for every other window."""
     if not window.header.is_state or window.previous is None:
         return None
     unseen = _unseen(window.header, window.previous.header)
-    return f"{unseen} in no window: the recording went on at update {window.last_update}, in {window.where}"
+    return f"{unseen} in no window: the recording continued at update {window.last_update}, in {window.where}"
 
 
 def _unseen(window: ShardHeader, before: ShardHeader) -> str:
-    """The updates between two windows, with the verb; those of the first layer that has some."""
+    """The updates between two windows, for the first layer that has some, with the verb."""
     spans = {
         name: (before.layers[name].next_update, layer.first_update - 1)
         for name, layer in window.layers.items()
         if name in before.layers and layer.first_update > before.layers[name].next_update
     }
     if not spans:
-        return "what the weights did meanwhile is"
+        return "the movement of the weights in between is"
     name, (first, last) = next(iter(spans.items()))
     alike = len(set(spans.values())) == 1 and spans.keys() == window.layers.keys()
     of_layer = "" if alike else f" of layer {name!r:.80}"
@@ -109,9 +109,9 @@ def _unseen(window: ShardHeader, before: ShardHeader) -> str:
 
 
 def check_connected(windows: Sequence[Window]) -> None:
-    """WindowNotFoundError unless the start of the first is known and each follows on the one before.
+    """Raise WindowNotFoundError unless the start of the first window is known and each window follows the one before.
 
-    The text says which updates are in no window, or which window is missing.
+    The message names the updates that are in no window, or the missing window.
     """
     for window in windows:
         if not window.header.is_state:
@@ -120,5 +120,5 @@ def check_connected(windows: Sequence[Window]) -> None:
         if not window.header.follows(before.header):
             raise WindowNotFoundError(
                 f"{_unseen(window.header, before.header)} in no window between {before.where} and {window.where}; "
-                "choose windows on one side of them"
+                "choose windows on one side of this gap"
             )

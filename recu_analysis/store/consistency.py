@@ -1,4 +1,4 @@
-"""What the numbers of a window must obey among themselves: where they contradict each other, the window is damaged."""
+"""Consistency of a window's numbers: a window whose numbers contradict each other is damaged."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from recu_analysis.store.quantities import Quantity
     from recu_analysis.store.shard import ShardHeader
 
-#: Sums of what is never negative; NaN where a weight was no number.
+#: Sums of values that are never negative; NaN if a weight was NaN.
 NEVER_NEGATIVE = frozenset({"path", "zpath", "grad", "noise"})
 
 
 def contradiction(header: ShardHeader) -> str | None:
-    """Which numbers of a header contradict each other, as a clause; None where none do.
+    """Which numbers of a header contradict each other, as a clause; None if they are consistent.
 
-    A window may have more updates than any of its layers: those of optimizers that hold no recorded layer.
+    A window may have more updates than any of its layers: an optimizer may hold no recorded layer.
     """
     first, last = header.first_update, header.last_update
     if min(header.segment, header.window, header.marks or 0) < 0 or first < 1 or last < first - 1:
@@ -32,26 +32,27 @@ def contradiction(header: ShardHeader) -> str | None:
         begins_before = last >= first and layer.first_update < first
         if layer.first_update < 1 or ends > last or begins_before or (last < first and layer.updates):
             return (
-                f"updates {first} to {last} are those of the window, and layer {name!r:.80} has {layer.updates} from "
+                f"the window has updates {first} to {last}, but layer {name!r:.80} has {layer.updates} updates from "
                 f"update {layer.first_update} on"
             )
     return None
 
 
 def other_updates(header: ShardHeader) -> str | None:
-    """Which layer has other updates than the window, where one optimizer made all of them; None where none has."""
+    """Which layer has other updates than the window, in a run with one optimizer; None if all agree."""
     for name, layer in header.layers.items():
         if (layer.first_update, layer.next_update - 1) != (header.first_update, header.last_update):
-            return f"of updates {header.first_update} to {header.last_update} layer {name!r:.80} has others"
+            window = f"updates {header.first_update} to {header.last_update}"
+            return f"the window has {window}, but layer {name!r:.80} has others"
     return None
 
 
 def fits_shape(quantity: Quantity, shape: tuple[int, ...], layer: tuple[int, ...], updates: int) -> bool:
-    """Whether a tensor has the shape that its quantity says, in a layer of that shape with so many updates."""
+    """Whether the shape of a tensor fits its quantity, the shape of its layer and the number of updates."""
     match quantity.of:
         case "weights":
             return shape == layer
-        case "channels":  # one for all is what earlier versions kept of a layer that has a single one
+        case "channels":  # earlier versions kept one value for a layer with a single scale
             return math.prod(shape) in {1, layer[0]}
         case "states":
             return len(shape) == 2 and shape[0] == shape[1]
@@ -61,14 +62,14 @@ def fits_shape(quantity: Quantity, shape: tuple[int, ...], layer: tuple[int, ...
 
 
 def is_negative(name: str, values: NDArray[Any]) -> bool:
-    """Whether a sum that is never negative is so somewhere."""
+    """Whether a sum that can never be negative has a negative value."""
     return name in NEVER_NEGATIVE and bool((values < 0).any())
 
 
 def fits_window(name: str, values: NDArray[Any], layer: LayerWindow) -> bool:
-    """Whether what is told of the weights that flipped is possible in the updates of a layer's window.
+    """Whether the values of the flipped weights are possible in the updates of a layer's window.
 
-    A weight flips at most once an update.
+    A weight flips at most once per update.
     """
     if not values.size:
         return True
@@ -81,11 +82,11 @@ def fits_window(name: str, values: NDArray[Any], layer: LayerWindow) -> bool:
 
 
 def odd_flips(flips: dict[str, NDArray[np.int64]]) -> Iterator[str]:
-    """Which numbers of the same weights contradict each other, as clauses."""
+    """Clauses about flips, first_flip and last_flip of the same weights that contradict each other."""
     first, last, counts = (flips.get(name) for name in ("first_flip", "last_flip", "flips"))
     if first is None or last is None:
         return
     if (first > last).any():
-        yield "weights flip for the last time before they flip for the first time"
+        yield "the last flip of some weights comes before their first flip"
     elif counts is not None and ((counts == 1) & (first != last)).any():
-        yield "weights that flipped once have two updates at which they did"
+        yield "some weights that flipped once have two different flip updates"

@@ -1,4 +1,4 @@
-"""Files and folders that are there whole and durable or not at all, and the lock and the room that a writer needs."""
+"""Files and folders that are written completely or not at all, and checks of the lock and the free space."""
 
 from __future__ import annotations
 
@@ -20,14 +20,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-#: Bytes a file system must have beyond what is about to be written.
+#: Free bytes that a file system must have beyond the bytes to be written.
 SPARE_BYTES = 4 * 2**20
 
 
 def check_room(path: Path, needed: int, what: str, *, root: Path | None = None) -> None:
-    """NoRoomError if the file system of `path` has less than `needed` bytes and a little to spare.
+    """Raise NoRoomError if the file system of `path` has less than `needed` free bytes plus a reserve.
 
-    StoreError if it cannot be asked, as where a name is too long. `root` leads there where `path` is only its name.
+    Parameters
+    ----------
+    path : Path
+        The path that messages name.
+    needed : int
+        Bytes to be written.
+    what : str
+        Name of the data to be written, for the error.
+    root : Path, optional
+        The path that is actually checked, if it is not `path`.
+
+    Raises
+    ------
+    NoRoomError
+        If there is too little free space.
+    StoreError
+        If the file system cannot be queried, for example because a name is too long.
     """
     asked = root or path
     with as_store_error(path, "cannot be used"):
@@ -35,8 +51,8 @@ def check_room(path: Path, needed: int, what: str, *, root: Path | None = None) 
         free = shutil.disk_usage(existing).free
     if free < needed + SPARE_BYTES:
         raise NoRoomError(
-            f"no room for {what}: {path} has {free / 2**20:.0f} MiB free and needs "
-            f"{(needed + SPARE_BYTES) / 2**20:.0f}; free some space or choose another folder"
+            f"not enough disk space for {what}: {path} has {free / 2**20:.0f} MiB free and needs "
+            f"{(needed + SPARE_BYTES) / 2**20:.0f} MiB; free some space or choose another folder"
         )
 
 
@@ -50,28 +66,28 @@ def sync_directory(path: Path) -> None:
 
 
 def commit(staging: Path, final: Path, save: Callable[[Path], object]) -> None:
-    """Put a file in its place whole and durable, or not at all.
+    """Write a file completely and durably, or not at all.
 
     Parameters
     ----------
     staging : Path
-        Folder of the same file system in which `save` writes.
+        Folder on the same file system, in which `save` writes.
     final : Path
-        Where the file belongs; its folder exists.
+        Final path of the file; its folder exists.
     save : callable
-        Writes the path that it is given.
+        Writes the file at the path that it is given.
 
     Raises
     ------
     OSError
-        Whatever writing, syncing or renaming met; nothing is left behind.
+        If writing, syncing or renaming fails; no partial file is left.
     """
-    # A folder, as what saves may make files of its own beside the one that it is told.
+    # A folder of its own, because `save` may create other files beside the given one.
     room = staging / part_name()
-    temporary = room / "file.part"  # with an ending, as torch wants one
+    temporary = room / "file.part"  # torch needs a file extension
     try:
         room.mkdir()
-        # The mode that a new file gets here; asking the umask itself would change it for other threads.
+        # The mode of a new file here. Reading the umask itself would change it for other threads.
         mode = stat.S_IMODE(_create(temporary))
         save(temporary)
         temporary.chmod(mode)
@@ -83,14 +99,14 @@ def commit(staging: Path, final: Path, save: Callable[[Path], object]) -> None:
         temporary.rename(final)
     finally:
         try:
-            room.rmdir()  # empty where all went well
+            room.rmdir()  # empty after success
         except OSError:
             delete(room)
     sync_directory(final.parent)
 
 
 def append(path: Path, text: str) -> None:
-    """Put a text at the end of a file, which is made where it is not there; durable, and perhaps torn by a crash."""
+    """Append text to a file durably; create the file if it is missing. A crash may leave part of the text."""
     is_new = not path.exists()
     with path.open("a", encoding="utf-8") as file:
         file.write(text)
@@ -101,21 +117,21 @@ def append(path: Path, text: str) -> None:
 
 
 def replace_file(path: Path, save: Callable[[Path], object]) -> None:
-    """Put a file where a user wants it, whole and durable or not at all: a table, a figure, a page, a checkpoint.
+    """Write a file for the user completely and durably, or not at all: a table, a figure, a page, a checkpoint.
 
-    A link stays, and what it leads to is replaced; a pipe or a device is written to.
+    A link stays, and its target is replaced. A pipe or a device is written to directly.
 
     Parameters
     ----------
     path : Path
-        Its folder exists.
+        Path of the file; its folder exists.
     save : callable
-        Writes the path that it is given.
+        Writes the file at the path that it is given.
 
     Raises
     ------
     OSError
-        Whatever writing, syncing or renaming met; nothing is left behind.
+        If writing, syncing or renaming fails; no partial file is left.
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
         save(path)
@@ -126,22 +142,22 @@ def replace_file(path: Path, save: Callable[[Path], object]) -> None:
 
 @contextlib.contextmanager
 def whole_folder(final: Path) -> Iterator[Path]:
-    """Where to make a folder that becomes `final` when all went well and else is gone.
+    """Yield a temporary folder that becomes `final` on success and is deleted on failure.
 
     Parameters
     ----------
     final : Path
-        Not there yet, or empty; missing folders above it are made.
+        A path that does not exist or is an empty folder; missing parent folders are created.
 
     Yields
     ------
     Path
-        Not there yet, on the same file system.
+        A path on the same file system, which does not exist yet.
 
     Raises
     ------
     StoreError
-        If something cannot be written, within the context too.
+        If writing fails, also inside the context.
     """
     with as_store_error(final, "cannot be written"):
         home = next(parent for parent in final.absolute().parents if parent.exists())
@@ -154,11 +170,11 @@ def whole_folder(final: Path) -> Iterator[Path]:
             staging.rename(final)
             sync_directory(final.parent)
         finally:
-            shutil.rmtree(staging, ignore_errors=True)  # gone already where all went well
+            shutil.rmtree(staging, ignore_errors=True)  # does not exist after success
 
 
 def delete(path: Path) -> None:
-    """Delete a file, a link or a folder, of a folder as much as can be deleted."""
+    """Delete a file, a link or a folder; of a folder, as much as possible."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -166,7 +182,7 @@ def delete(path: Path) -> None:
 
 
 def _create(path: Path) -> int:
-    """Make an empty file and return its mode."""
+    """Create an empty file and return its mode."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         return os.fstat(descriptor).st_mode
@@ -175,12 +191,22 @@ def _create(path: Path) -> int:
 
 
 def lock_directory(path: Path) -> int:
-    """Take a run directory for this process; closing the descriptor, or the process's end, releases it.
+    """Lock a run directory for this process. Closing the descriptor, or the end of the process, releases the lock.
+
+    Parameters
+    ----------
+    path : Path
+        The run directory, which exists.
+
+    Returns
+    -------
+    int
+        Descriptor of the lock file.
 
     Raises
     ------
     StoreError
-        If another recording has it.
+        If another recording holds the lock.
     """
     while True:
         descriptor = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
@@ -188,7 +214,7 @@ def lock_directory(path: Path) -> int:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_file(path / LOCK_FILE, descriptor):
                 return descriptor
-            os.close(descriptor)  # deleted meanwhile by a start that failed: others would take the new one
+            os.close(descriptor)  # a failed start deleted this file meanwhile; other processes would lock a new one
         except OSError as error:
             os.close(descriptor)
             if error.errno in {errno.EAGAIN, errno.EACCES}:
@@ -199,7 +225,7 @@ def lock_directory(path: Path) -> int:
 
 
 def _is_file(path: Path, descriptor: int) -> bool:
-    """Whether a path leads to an open file."""
+    """Whether a path is the file of an open descriptor."""
     try:
         return os.path.samestat(path.lstat(), os.fstat(descriptor))
     except FileNotFoundError:
@@ -208,12 +234,12 @@ def _is_file(path: Path, descriptor: int) -> bool:
 
 @contextlib.contextmanager
 def as_store_error(path: Path, what: str) -> Iterator[None]:
-    """Within it, an error of the file system is a StoreError that says so of `path`."""
+    """Turn file system errors inside the context into StoreErrors that name `path`."""
     try:
         yield
     except RecuError:
         raise
     except (OSError, SafetensorError) as error:
-        # safetensors adds the name of a file of its own.
+        # safetensors appends the name of its temporary file.
         reason = getattr(error, "strerror", None) or str(error).partition(" at path ")[0]
         raise StoreError(f"{path} {what}: {reason}") from error

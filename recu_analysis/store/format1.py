@@ -1,4 +1,4 @@
-"""Format 1, which is read for ever: its run.json in the words of format 2."""
+"""Translation of run.json of format 1 to format 2."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from typing import Any
 
 from recu_analysis.store.quantities import requested, rows_of
 
-#: What a run kept where its run.json does not say it.
+#: The quantities of a run whose run.json does not list them.
 _KEPT = ["path", "zpath", "flip_times"]
-#: Words that have another spelling since: of transforms, and of the settings of a training.
+#: Names of transform fields and training settings whose spelling has changed since.
 RENAMED = {"binariser": "binarizer", "centre": "center"}
 
 
 def run_header(content: dict[str, Any]) -> dict[str, Any]:
-    """The content of run.json, which said of what is kept the names alone, as format 2 has it.
+    """The content of run.json in format 2. Format 1 listed only the names of the kept quantities.
 
     Raises
     ------
     KeyError, TypeError, AttributeError, InputError
-        If it is not what format 1 has there.
+        If the content is not valid format 1.
     """
     rows = rows_of(requested(only=[*content.get("quantities", _KEPT)]))
     return content | {
@@ -33,6 +33,6 @@ def _transform(entry: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _configuration(entries: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a training by their names of today; what a user's own training was told stays as it is."""
+    """Rename the settings of our own training to their current names; a user's own settings stay unchanged."""
     ours = {"network", "dataset", "recu", "tau"} <= entries.keys()
     return {RENAMED.get(name, name) if ours else name: value for name, value in entries.items()}

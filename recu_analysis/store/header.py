@@ -1,4 +1,4 @@
-"""What run.json says of a run, and the header of a window of each layer; their translation to and from JSON."""
+"""The content of run.json and the header of each layer's window, with their translation to and from JSON."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: What a layer's states are in a run of binary weights.
+#: Quantizer entry of a layer with binary weights.
 SIGNS = {"kind": "sign", "levels": [-1, 1]}
 
 
 @dataclass(frozen=True, slots=True)
 class LayerSpec:
-    """What run.json says of one layer.
+    """The entry of one layer in run.json.
 
     Attributes
     ----------
     name : str
-        The module's name in the model.
+        Name of the module in the model.
     shape : tuple of int
         Shape of the latent weight; the first axis is the output channel.
     dtype : str
-        numpy's name of the dtype in which the latent weight is stored, float32 or float64.
+        numpy name of the dtype in which the latent weight is stored, float32 or float64.
     adapter : str
-        What recognised the layer.
+        Name of the adapter that recognized the layer.
     transform : WeightTransform or None
-        What the layer does to its weights before their sign; None where no transform says it.
+        Transform from latent to effective weights; None if the effective weights are recorded instead.
     verified : bool or None
-        Whether the layer's own forward pass was seen to use the states that are recorded; None where that is not said.
+        Whether the layer's own forward pass was seen to use the recorded states; None if this is not known.
     differs : float
-        Fraction of the weights that have another state there, where the adapter calls itself approximate.
+        Fraction of the weights with another state in the forward pass, for an adapter that is approximate.
     in_place : bool
-        Whether the layer, or the code that trains it, is known to change the weights outside updates.
+        Whether the layer, or its training code, is known to change the weights outside updates.
     more : dict
-        Fields of run.json that this version does not use, which a copy keeps.
+        Fields of run.json that this version does not use; a copy of the run keeps them.
     z : str
-        Of which weights z and zpath are: effective, or latent where the effective ones tell no more than signs. Empty
-        in runs without transform that were recorded before they said so: their zpath is of latent weights.
+        The weights of z and zpath: "effective", or "latent" if the effective weights are only signs. Empty in runs
+        without transform from before this field existed; their zpath is of latent weights.
     """
 
     name: str
@@ -68,7 +68,7 @@ class LayerSpec:
 
     @property
     def knows_z(self) -> bool:
-        """Whether it says of which weights zpath is."""
+        """Whether it is known of which weights zpath is."""
         return self.z in {"effective", "latent"}
 
     @property
@@ -83,15 +83,15 @@ class LayerSpec:
 
     @property
     def center(self) -> bool:
-        """Whether the effective weight is the latent one less its channel's mean."""
+        """Whether the effective weight is the latent weight minus the mean of its channel."""
         return self.transform is not None and self.transform.center
 
     def signs(self, weight: ArrayLike) -> NDArray[np.bool_]:
-        """Effective signs, True for +1, of what a record calls its operand: the latent or the effective weights."""
+        """Effective signs, True for +1, of a record's `operand`: latent weights, or recorded effective weights."""
         return (self.transform or WeightTransform()).signs(weight)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON has them."""
+        """The fields, as stored in JSON."""
         return {
             **self.more,
             "name": self.name,
@@ -108,7 +108,7 @@ class LayerSpec:
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any], where: str) -> Self:
-        """The specification that `to_dict` described; DamagedError if it is none."""
+        """The specification with the fields of `to_dict`; raise DamagedError if they are not valid."""
         try:
             fields = dict(entry)
             shape, transform = tuple(fields.pop("shape")), fields.pop("transform")
@@ -127,13 +127,15 @@ class LayerSpec:
                 more=fields,
             )
         except (KeyError, TypeError, ValueError, OverflowError, InputError) as error:
-            raise DamagedError(f"{where} describes a layer in a way that cannot be read: {error}") from None
+            raise DamagedError(f"{where} is damaged: the entry of a layer cannot be read: {error}") from None
         if spec.dtype not in {"float32", "float64"} or not shape or min(shape) < 1:
-            raise DamagedError(f"{where} gives layer {spec.name!r} the shape {shape} and dtype {spec.dtype!r:.40}")
+            raise DamagedError(
+                f"{where} is damaged: layer {spec.name!r} has shape {shape} and dtype {spec.dtype!r:.40}"
+            )
         if quantizer != SIGNS:
             raise DamagedError(
-                f"{where} has layer {spec.name!r:.80} with the quantizer {quantizer!r:.80}; this version of "
-                "recu-analysis reads signs"
+                f"{where} has a layer {spec.name!r:.80} with quantizer {quantizer!r:.80}; this version of "
+                "recu-analysis reads only signs"
             )
         return spec
 
@@ -147,15 +149,15 @@ class RunHeader:
     run_id : str
     layers : tuple of LayerSpec
     configuration : dict
-        What the training was told.
+        Settings of the training.
     environment : dict
-        Versions, machine, and what trained: the classes of the model and of the optimizers, with their settings.
+        Versions, machine, and the classes and settings of the model and the optimizers.
     quantities : dict of str to Quantity
-        The rows of the table that windows of the run may have, by name.
+        Name -> row of `store.quantities` that the windows of the run may have.
     version : int
-        Of the format that was read.
+        Version of the format that was read.
     more : dict
-        Fields of run.json that this version does not know, which a copy keeps.
+        Fields of run.json that this version does not know; a copy of the run keeps them.
     """
 
     run_id: str
@@ -167,7 +169,7 @@ class RunHeader:
     more: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def to_json(self) -> str:
-        """The text of run.json, sealed, indented for people; of the format that is written."""
+        """The text of run.json in the current format, sealed and indented."""
         content = {
             **self.more,
             "format": FORMAT_VERSION,
@@ -181,17 +183,18 @@ class RunHeader:
 
     @classmethod
     def from_json(cls, text: str | bytes, where: str) -> Self:
-        """The header in the text of run.json; DamagedError if it is none or of a newer version."""
+        """The header in the text of run.json; raise DamagedError if it is not valid or of a newer format."""
         version = load_json(text, where).get("format")
         if type(version) is not int or version not in {1, FORMAT_VERSION}:
             raise DamagedError(
-                f"{where} has format {version!r:.40}; this version of recu-analysis reads 1 and {FORMAT_VERSION}"
+                f"{where} has format {version!r:.40}; this version of recu-analysis reads formats 1 and "
+                f"{FORMAT_VERSION}"
             )
         try:
             content = format1.run_header(load_json(text, where)) if version == 1 else unsealed(text, where)
             layers = tuple(LayerSpec.from_dict(entry, where) for entry in of_type(content.pop("layers"), list))
             rows = [Quantity.from_dict(of_type(entry, dict)) for entry in of_type(content.pop("quantities"), list)]
-            for name in ("format", "seal"):  # format 1 had no seal, and readers of format 2 would take it for theirs
+            for name in ("format", "seal"):  # format 1 has no seal; a field of that name must not be copied
                 content.pop(name, None)
             header = cls(
                 run_id=of_type(content.pop("run_id"), str),
@@ -203,39 +206,40 @@ class RunHeader:
                 more=content,
             )
         except (KeyError, TypeError, AttributeError, InputError) as error:
-            raise DamagedError(f"{where} is not what was written there: {error}") from None
+            raise DamagedError(f"{where} is damaged: {error}") from None
         if not layers or len({layer.name for layer in layers}) != len(layers):
-            raise DamagedError(f"{where} names {'a layer twice' if layers else 'no layer'}")
+            raise DamagedError(f"{where} is damaged: it names {'a layer twice' if layers else 'no layer'}")
         if len(rows) > MOST_ROWS or len(header.quantities) != len(rows):
             raise DamagedError(
-                f"{where} names {'too many quantities' if len(rows) > MOST_ROWS else 'a quantity twice'}"
+                f"{where} is damaged: it names {'too many quantities' if len(rows) > MOST_ROWS else 'a quantity twice'}"
             )
         missing = [name for name, row in TABLE.items() if row.kept == "always" and name not in header.quantities]
         if missing:
-            raise DamagedError(f"{where} is not what was written there: its windows have no {missing[0]}")
+            raise DamagedError(f"{where} is damaged: its windows have no {missing[0]}")
         return header
 
 
 @dataclass(frozen=True, slots=True)
 class LayerWindow:
-    """What happened to a whole layer in one window, or in several that follow on each other.
+    """Numbers of a whole layer over one window, or over several consecutive windows.
 
     Attributes
     ----------
     first_update : int
         Number of the first update, counted by the layer's own optimizer.
     updates : int
-        Updates in the window.
+        Number of updates in the window.
     lr : float
         Sum of the learning rate over the updates.
     lr_decay : float
         Sum of learning rate times weight decay.
     decay_time : float
-        Sum of learning rate times weight decay / (1 - momentum): this window's share of T.
+        Sum of learning rate times weight decay / (1 - momentum): the contribution of the window to T.
     tau : float or None
-        The layer's quantile level at the window's end; None where it has none.
+        Quantile level of the layer at the end of the window; None if the layer has none.
     more : dict
-        Numbers that only some runs have, by their names in `store.quantities`, and what this version does not know.
+        Numbers that only some runs have, by their names in `store.quantities`, and fields that this version does not
+        know.
     """
 
     first_update: int
@@ -252,12 +256,15 @@ class LayerWindow:
         return self.first_update + self.updates
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON has them."""
+        """The fields, as stored in JSON."""
         return {**self.more, **{name: getattr(self, name) for name in LAYER_NUMBERS}}
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any], quantities: Mapping[str, Quantity] = TABLE) -> Self:
-        """The fields as JSON has them, null for a sum that is not finite; KeyError or TypeError if they are others."""
+        """The layer window with the fields of `to_dict`; raise KeyError or TypeError if they are not valid.
+
+        A sum that is null in JSON becomes NaN.
+        """
         rows = {**quantities, **TABLE}
         content = {name: _layer_value(rows.get(name), value) for name, value in entry.items()}
         sums = ("lr", "lr_decay", "decay_time")
@@ -268,9 +275,9 @@ class LayerWindow:
 
     @classmethod
     def merged(cls, windows: Sequence[LayerWindow], quantities: Mapping[str, Quantity]) -> Self:
-        """That of windows that follow on each other, every field by its rule; InputError for one without a rule.
+        """Merge consecutive windows, every field by its rule; raise InputError for a field without a rule.
 
-        What several windows agree on may still be a sum of each, so nothing is taken over without a rule.
+        A field that is equal in all windows may still be a sum, so no field is copied without a rule.
         """
         content = {name: TABLE[name].merged([getattr(each, name) for each in windows]) for name in LAYER_NUMBERS}
         more: dict[str, Any] = {}
@@ -278,20 +285,22 @@ class LayerWindow:
             values = [each.more.get(name) for each in windows]
             row = quantities.get(name, TABLE.get(name))
             if windows[1:] and (row is None or not row.mergeable):
-                raise InputError(f"this version of recu-analysis does not know how {name!r:.60} of windows merges")
+                raise InputError(
+                    f"windows cannot be merged: this version of recu-analysis has no rule for their field {name!r:.60}"
+                )
             whole = values[0] if row is None or not row.mergeable else row.merged(values)
             more |= {} if whole is None else {name: whole}
         return cls(**content, more=more)
 
 
 def _layer_value(row: Quantity | None, value: Any) -> Any:
-    """A number of a layer of the type that its row says; TypeError if it is another."""
+    """A layer's value, checked to have the type of its row; raise TypeError otherwise."""
     if row is None or row.of != "layer":
         return value
     match row.dtype:
         case "int":
             if of_type(value, int) < 0 and row.merge == "count":
-                raise TypeError(f"{value} {row.name} are fewer than none")
+                raise TypeError(f"{row.name} is negative: {value}")
             return value
         case "number":
             return None if value is None else _number(value)
@@ -306,11 +315,11 @@ def _layer_value(row: Quantity | None, value: Any) -> Any:
 
 
 def of_type(value: Any, kind: type[T]) -> T:
-    """A value from elsewhere; TypeError if it is of another type, or a whole number that is never written."""
+    """A value from a file, checked to have a type; raise TypeError otherwise, or for too large a whole number."""
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise TypeError(f"{value!r:.60} is not of type {kind.__name__}")
     if isinstance(value, int) and abs(value) > MAX_WHOLE:
-        raise TypeError("a whole number is larger than any that is written there")
+        raise TypeError("a whole number is larger than the format allows")
     return value
 
 
@@ -318,5 +327,5 @@ def _number(value: Any) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise TypeError(f"{value!r:.60} is not a number")
     if isinstance(value, int) and abs(value) > MAX_WHOLE:
-        raise TypeError("a whole number is larger than any that is written there")
+        raise TypeError("a whole number is larger than the format allows")
     return value

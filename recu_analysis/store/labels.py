@@ -1,4 +1,4 @@
-"""What runs are called beside one another: as a list of runs says, or by the ends of their folders."""
+"""Labels of several runs: from a list of runs, or the shortest distinct ends of their paths."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ if TYPE_CHECKING:
 
 
 def folder_names(paths: Sequence[Path]) -> list[str]:
-    """The shortest ends of some paths that tell them apart: recu, or a/recu and b/recu.
+    """The shortest ends of paths that distinguish them: recu, or a/recu and b/recu.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+
+    Returns
+    -------
+    list of str
 
     Raises
     ------
@@ -29,20 +37,28 @@ def folder_names(paths: Sequence[Path]) -> list[str]:
     twice = next((path for path, each in zip(paths, parts, strict=True) if parts.count(each) > 1), None)
     if twice is None:
         return []
-    raise InputError(f"{twice} is named twice; give every run once")
+    raise InputError(f"{twice} is given twice; give every run once")
 
 
 def labels_of(runs: Sequence[Run]) -> list[str]:
-    """What runs are called: the label that a list of runs gives them, else the end of the folder that tells it apart.
+    """Labels of runs: the label from a list of runs, otherwise the shortest distinct end of the folder's path.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+
+    Returns
+    -------
+    list of str
 
     Raises
     ------
     InputError
-        If a folder is named twice, or two runs have one label.
+        If a folder is given twice, or two runs have the same label.
     """
     ends = folder_names([run.path for run in runs])
     labels = [run.label or end for run, end in zip(runs, ends, strict=True)]
     twice = next((label for label in labels if labels.count(label) > 1), None)
     if twice is not None:
-        raise InputError(f"two runs are called {twice!r}; give each a label of its own")
+        raise InputError(f"two runs have the label {twice!r}; give each run its own label")
     return labels

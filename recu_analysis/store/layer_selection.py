@@ -1,4 +1,4 @@
-"""Which layers of a run are meant, and how a sentence lists the numbers of windows."""
+"""Selection of a run's layers by pattern, and text for lists of window numbers."""
 
 from __future__ import annotations
 
@@ -13,17 +13,27 @@ if TYPE_CHECKING:
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
-#: Stretches of numbers that a sentence still lists in full.
+#: Ranges of numbers up to which a sentence lists all of them.
 MOST_STRETCHES = 8
 
 
 def select_layers(run: Run, patterns: Sequence[str] | str | None) -> tuple[LayerSpec, ...]:
-    """The layers of a run whose names match one of the patterns; all without patterns.
+    """The layers of a run whose names match one of the patterns; all layers without patterns.
+
+    Parameters
+    ----------
+    run : Run
+    patterns : str, sequence of str or None
+        Shell-style patterns, such as "layer2.*".
+
+    Returns
+    -------
+    tuple of LayerSpec
 
     Raises
     ------
     LayerNotFoundError
-        If a pattern matches nothing; the text says what may be meant.
+        If a pattern matches no layer; the message suggests near names.
     """
     wanted = [patterns] if isinstance(patterns, str) else list(patterns or ["*"])
     for pattern in wanted:
@@ -35,22 +45,31 @@ def select_layers(run: Run, patterns: Sequence[str] | str | None) -> tuple[Layer
 def select_layer(run: Run, pattern: str) -> LayerSpec:
     """The one layer of a run whose name matches a pattern.
 
+    Parameters
+    ----------
+    run : Run
+    pattern : str
+
+    Returns
+    -------
+    LayerSpec
+
     Raises
     ------
     InputError
         If the pattern matches several layers.
     LayerNotFoundError
-        If it matches none; the text says what may be meant.
+        If it matches no layer; the message suggests near names.
     """
     layers = select_layers(run, pattern)
     if layers[1:]:
         names = ", ".join(layer.name for layer in layers)
-        raise InputError(f"{pattern!r} matches {len(layers)} layers; name one of {names}")
+        raise InputError(f"{pattern!r} matches {len(layers)} layers of {run.path}; name one of {names}")
     return layers[0]
 
 
 def numbers_text(numbers: Sequence[int]) -> str:
-    """Rising numbers of windows as a sentence has them: 0 to 4, or 0, 4 to 7 and 12 where some are missing."""
+    """Text for ascending window numbers, such as "0 to 4", or "0, 4 to 7 and 12" if some are missing."""
     groups: list[list[int]] = []
     for number in numbers:
         if groups and number == groups[-1][-1] + 1:

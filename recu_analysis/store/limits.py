@@ -1,4 +1,4 @@
-"""What readers would refuse is refused before it is recorded: names, sizes of headers, values that JSON lacks."""
+"""Refuse, before recording, a run that readers would refuse: its names, header sizes and JSON values."""
 
 from __future__ import annotations
 
@@ -18,40 +18,42 @@ if TYPE_CHECKING:
     from recu_analysis.store.quantities import Quantity
 
 MIB = 2**20
-#: Larger than any number of updates and any offset in a file.
+#: A number larger than any count of updates and any offset in a file.
 _LARGE = 10**15
-#: A float with the longest text.
+#: A float whose text has the maximal length.
 _LONG = -1.2345678901234567e-300
 
 
 def check_recordable(header: RunHeader) -> None:
-    """Whether a run with this header can be read again.
+    """Check that a run with this header can be read again.
 
     Raises
     ------
     InputError
-        If two layers have one name, a name is no text, the configuration is not JSON, or run.json or the header of a
-        window would be larger than readers take.
+        If two layers have the same name, a name cannot be encoded, the configuration cannot be stored as JSON, or
+        run.json or the header of a window would be larger than readers accept.
     """
     _check_names([layer.name for layer in header.layers])
     try:
         size = len(header.to_json())
     except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"the configuration of the run cannot be kept in {names.RUN_FILE}: {error}") from None
+        raise InputError(
+            f"the configuration cannot be stored in {names.RUN_FILE}: {error}; use only values that JSON has"
+        ) from None
     if size > names.MAX_HEADER_BYTES:
         raise InputError(
-            f"{names.RUN_FILE} would take more than the {names.MAX_HEADER_BYTES // MIB} MiB that readers take; "
-            "record fewer layers or a shorter configuration"
+            f"{names.RUN_FILE} would be larger than {names.MAX_HEADER_BYTES // MIB} MiB, the limit of readers; record "
+            "fewer layers or a shorter configuration"
         )
     try:
         RunHeader.from_json(header.to_json(), names.RUN_FILE)
     except DamagedError as error:
-        raise InputError(f"the run cannot be recorded, as readers would refuse it: {error}") from None
+        raise InputError(f"the run cannot be recorded, because readers would refuse it: {error}") from None
     size = shard_header_bytes(header.layers, header.quantities)
     if size > names.MAX_HEADER_BYTES:
         raise InputError(
-            f"the header of a window of {len(header.layers)} layers could take more than the "
-            f"{names.MAX_HEADER_BYTES // MIB} MiB that readers take; record fewer layers or give them shorter names"
+            f"the header of a window of {len(header.layers)} layers could be larger than "
+            f"{names.MAX_HEADER_BYTES // MIB} MiB, the limit of readers; record fewer layers or give them shorter names"
         )
 
 
@@ -61,15 +63,15 @@ def _check_names(layers: Sequence[str]) -> None:
             name.encode()
         except UnicodeEncodeError:
             raise InputError(
-                f"the name of a layer, {name!r:.80}, is not text that a file can hold; rename it"
+                f"the layer name {name!r:.80} cannot be written to a file as UTF-8; rename the layer"
             ) from None
     twice = [name for name in layers if layers.count(name) > 1]
     if twice:
-        raise InputError(f"two layers are called {twice[0]!r:.80}; a run tells its layers apart by their names")
+        raise InputError(f"two layers have the name {twice[0]!r:.80}; give each layer its own name")
 
 
 def shard_header_bytes(layers: Sequence[LayerSpec], quantities: Mapping[str, Quantity]) -> int:
-    """The most that the header of a window's file can take."""
+    """Maximal size in bytes of the header of a window's file."""
     longest = LayerWindow(_LARGE, _LARGE, _LONG, _LONG, _LONG, _LONG, _longest_numbers(quantities))
     kinds = [name for optional in (False, True) for name in tensors_of(quantities, optional=optional)]
     tensors = {f"{kind}/{layer.name}": len(layer.shape) for layer in layers for kind in kinds}
@@ -93,7 +95,7 @@ def shard_header_bytes(layers: Sequence[LayerSpec], quantities: Mapping[str, Qua
 
 
 def _longest_numbers(quantities: Mapping[str, Quantity]) -> dict[str, Any]:
-    """The numbers of a layer that the run keeps beside those of every run, as long as they can be."""
+    """The optional numbers of a layer that the run keeps, each with its longest value."""
     longest = {"int": _LARGE, "number": _LONG, "bool": False, "list": [_LARGE, _LARGE], "matrix": [[_LONG] * 2] * 2}
     numbers = (row for row in quantities.values() if row.of == "layer" and row.name not in LAYER_NUMBERS)
     return {row.name: longest[row.dtype] for row in numbers}

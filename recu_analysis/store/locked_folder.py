@@ -1,4 +1,4 @@
-"""The folder of a run while this process writes to it: locked, found again where it was moved, as it was on request."""
+"""The folder of a run while this process writes to it: it is locked, followed when moved, and restored on request."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-#: Where Linux has what this process has open, under the numbers of the descriptors.
+#: Folder in which Linux lists the open files of this process by descriptor number.
 _OPEN = "/proc/self/fd"
 
 
 class LockedFolder:
-    """A folder that is made where it is not there, and that no other process may take until it is released.
+    """A folder that is created if missing, and locked against other processes until it is released.
 
     Parameters
     ----------
     path : Path
-        As a user gives it: relative, or with ``~``; it is resolved once.
+        The path from the user, may be relative or start with ``~``; it is resolved once.
 
     Attributes
     ----------
     path : Path
-        Where the folder is; another one after it was moved and `follow` found it.
+        Current path of the folder; `follow` changes it after the folder was moved.
 
     Raises
     ------
     StoreError
-        If another recording has it.
+        If another recording holds the lock.
     """
 
     def __init__(self, path: Path) -> None:
@@ -59,20 +59,20 @@ class LockedFolder:
 
     @property
     def root(self) -> Path:
-        """What leads into the folder itself, also while it is renamed, where the system has that; else `path`.
+        """A path that leads to the folder even while it is renamed, if the system offers one; otherwise `path`.
 
-        It is for writing; messages name `path`.
+        Write through this path, but name `path` in messages.
         """
         opened = Path(f"{_OPEN}/{self._folder}")
         return opened if self._folder >= 0 and self._is_at(opened) else self.path
 
     def follow(self) -> None:
-        """Let `path` lead to the folder that is held, wherever it was moved.
+        """Update `path` after the locked folder was moved.
 
         Raises
         ------
         StoreError
-            If it was deleted, or the system does not tell where it is.
+            If the folder was deleted, or the system does not report its new path.
         """
         if self._is_at(self.path):
             return
@@ -84,8 +84,8 @@ class LockedFolder:
             current_path is not None and current_path.name.endswith(" (deleted)")
         )
         raise StoreError(
-            f"{self.path} {'was deleted' if deleted else 'was moved, and the system does not tell where to'}, while it "
-            "was recorded; nothing more can be written there"
+            f"{self.path} {'was deleted' if deleted else 'was moved to an unknown path'} during the recording; "
+            "nothing more can be written"
         )
 
     def _is_at(self, path: Path) -> bool:
@@ -97,15 +97,15 @@ class LockedFolder:
         return (at_path.st_dev, at_path.st_ino) == (own.st_dev, own.st_ino)
 
     def release(self) -> None:
-        """Let other processes take the folder, whatever children of this one still hold."""
+        """Release the lock, even if child processes still hold its descriptor."""
         if self._lock >= 0:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
         self.forget()
 
     def undo(self, names: list[str], put_back: Callable[[Path], object]) -> None:
-        """Delete these entries, put back what was there, unmake what making and locking made, and release the folder.
+        """Delete the named entries, call `put_back` with the folder, delete what the constructor created, and release.
 
-        What cannot be done is left; `put_back` is given the folder.
+        Steps that fail are skipped.
         """
         with contextlib.suppress(OSError, StoreError):
             self.follow()
@@ -119,7 +119,7 @@ class LockedFolder:
         self._leave()
 
     def forget(self) -> None:
-        """Close the descriptors and leave the lock as it is, which a parent process may hold."""
+        """Close the descriptors without unlocking, because a parent process may hold the same lock."""
         _LOCKED.discard(self)
         for descriptor in (self._lock, self._folder):
             if descriptor >= 0:
@@ -134,19 +134,19 @@ class LockedFolder:
 
 
 def absolute(path: str | os.PathLike[str]) -> Path:
-    """A path as it stays when the process changes its folder: ``~`` is the home, links are left."""
-    return Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - which leave unknown names alone
+    """An absolute path with ``~`` expanded and links kept; it stays valid when the process changes its folder."""
+    return Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - these keep an unknown ~name
 
 
 def _current_path(descriptor: int) -> Path | None:
-    """Where an open folder is now; None where the system does not tell."""
+    """Current path of an open folder; None if the system does not report it."""
     try:
-        return Path(os.readlink(f"{_OPEN}/{descriptor}"))  # noqa: PTH115 - of which only the text counts
+        return Path(os.readlink(f"{_OPEN}/{descriptor}"))  # noqa: PTH115 - only the text of the link is needed
     except OSError:
         return None
 
 
-#: What this process holds: a forked child holds none of it, and its end means nothing.
+#: Folders locked by this process. A forked child holds none of them and must not release them.
 _LOCKED: WeakSet[LockedFolder] = WeakSet()
 
 

@@ -1,4 +1,4 @@
-"""What a reader of a run must know, though nothing of it is damaged, and what info says of how it was recorded."""
+"""Notes about an undamaged run that readers must know, and text about how the run was recorded."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from recu_analysis.store.layer_selection import numbers_text
 if TYPE_CHECKING:
     from recu_analysis.store.run import Run
 
-#: Layers that a text lists before it says how many more there are.
+#: Layers that a text lists before it counts the rest.
 LISTED = 5
 
 
 def notes(run: Run) -> list[str]:
-    """The sentences about a run that tables are shown with.
+    """Sentences about a run that are shown with its tables.
 
     Parameters
     ----------
@@ -25,21 +25,21 @@ def notes(run: Run) -> list[str]:
     Returns
     -------
     list of str
-        About weights that moved outside updates, unless the layer's adapter says that they do, and layers whose zpath
-        is of other weights; empty where there is nothing to say.
+        Sentences about weights that moved outside updates although no adapter declares it, and about layers whose zpath
+        is not of the effective weights. Often empty.
     """
     unknown = [spec.name for spec in run.header.layers if not spec.knows_z]
     found = moved_outside(run)
     if unknown:
         found.append(
-            f"an earlier version recorded {listed(unknown, LISTED)}, whose zpath is not that of the effective weights; "
-            "mobility, and what is still, is left out there"
+            f"an earlier version recorded {listed(unknown, LISTED)} with a zpath that is not of the effective weights; "
+            "mobility and still weights are not shown for these layers"
         )
     return found
 
 
 def moved_outside(run: Run) -> list[str]:
-    """The sentence about weights that moved outside updates though no adapter says that they do; else nothing."""
+    """A sentence about weights that moved outside updates although no adapter declares it; empty if none did."""
     windows: defaultdict[str, list[int]] = defaultdict(list)
     weights: defaultdict[str, int] = defaultdict(int)
     largest: defaultdict[str, float] = defaultdict(float)
@@ -56,26 +56,26 @@ def moved_outside(run: Run) -> list[str]:
     return [
         f"weights moved outside updates in {len(windows)} of {len(run.header.layers)} layers, most in {worst!r}: "
         f"{weights[worst]:,} weights in window{'s' if windows[worst][1:] else ''} {numbers_text(windows[worst])}, by "
-        f"{largest[worst]:.3g} at most; such steps are counted as part of the update that follows them"
+        f"{largest[worst]:.3g} at most; such a step is counted as part of the update after it"
     ]
 
 
 def outside_text(run: Run) -> str:
-    """What moved weights outside updates in any layer, for the table of a run's facts."""
+    """Text about weights that moved outside updates, for the table of a run's facts."""
     looked = [layer.more for window in run.windows for layer in window.header.layers.values()]
     if not any("outside_updates" in more for more in looked):
         return "not known whether weights moved"
     declared = sum(more.get("outside_weights") or 0 for more in looked)
     return "; ".join(moved_outside(run)) or (
-        f"{declared:,} weights moved, as their adapters say" if declared else "none moved"
+        f"{declared:,} weights moved, as their adapters declare" if declared else "none moved"
     )
 
 
 def verified_text(run: Run) -> str:
-    """How many layers were seen in the forward pass to use the recorded states, and which were not."""
+    """Text about how many layers were verified in the forward pass to use the recorded states, and which were not."""
     layers = run.header.layers
     if all(layer.verified is None for layer in layers):
-        return "not known which states it uses"
+        return "not known which states the forward pass uses"
     sure = [layer.name for layer in layers if layer.verified and not layer.differs]
     unsure = [layer.name or "(itself)" for layer in layers if layer.verified is False]
     soft = [f"{layer.name or '(itself)'} {layer.differs:.2%}" for layer in layers if layer.verified and layer.differs]

@@ -1,4 +1,4 @@
-"""The record of one layer over consecutive windows as one, filled window by window with the parts that are wanted."""
+"""The record of one layer over consecutive windows, merged into one and filled with the requested parts."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-#: Parts of a record that are not quantities by themselves: the weights at both ends, and which never flipped.
+#: Parts of a record that are not quantities: the weights at both ends, and a mask of weights that never flipped.
 DERIVED = frozenset({"start", "end", "silent"})
 
 
 class Ends:
-    """What one layer holds at the ends of windows: each array is read, or computed, once and kept until `forget`."""
+    """Arrays of one layer at the ends of windows; each is read or computed once and kept until `forget`."""
 
     def __init__(self, spec: LayerSpec) -> None:
         self.spec = spec
@@ -41,37 +41,38 @@ class Ends:
         return self._once(window, "weight", lambda: window[self.spec.name].weight)
 
     def effective(self, window: Window) -> Array | None:
-        """Effective weights at a window's end; None where the layer's transform says them."""
+        """Effective weights at a window's end; None if the layer has a transform."""
         effective: Array | None = self._once(window, "effective", lambda: window[self.spec.name].effective)
         return effective
 
     def operand(self, window: Window) -> Array:
-        """What signs at a window's end are of: latent weights, or effective ones where no transform says these.
+        """Weights whose signs are the state: latent weights, or effective weights if the layer has no transform.
 
         Raises
         ------
         NotRecordedError
-            If the window does not have them.
+            If the window does not have the effective weights.
         """
         effective = self.effective(window)
         if effective is None and self.spec.transform is None:
             raise NotRecordedError(
-                f"{window.where} has no effective weights of layer {self.spec.name!r}, whose signs no transform says"
+                f"{window.where} has no effective weights of layer {self.spec.name!r}; its signs need them, because "
+                "the layer has no transform"
             )
         return self.weight(window) if effective is None else effective
 
     def scored(self, window: Window) -> Array:
-        """What z at a window's end is of: its operand, unless the recording could only take the latent weights."""
+        """Weights of which z is computed: the operand, or the latent weights if `LayerSpec.z` is "latent"."""
         return self.weight(window) if self.spec.z == "latent" else self.operand(window)
 
     def scores(self, window: Window, scored: Array | None = None) -> NDArray[np.float64]:
-        """Standard scores z at a window's end, read only; of weights that were read before, where they are given."""
+        """Standard scores z at a window's end, read only; `scored` are weights that were already read."""
         return self._once(
             window, "scores", lambda: _scores(self.scored(window) if scored is None else scored, self.spec)
         )
 
     def forget(self, before: int) -> None:
-        """Keep nothing of windows whose number is lower."""
+        """Drop the arrays of windows whose number is below `before`."""
         self._kept = {key: value for key, value in self._kept.items() if key[0] >= before}
 
     def _once(self, window: Window, kind: str, make: Callable[[], Value]) -> Value:
@@ -89,21 +90,21 @@ def _scores(weight: Array, spec: LayerSpec) -> NDArray[np.float64]:
 
 
 class MergedRecord:
-    """A layer over windows that follow on each other, as one: every quantity by its rule (`store.quantities`).
+    """A layer over consecutive windows, merged into one: every quantity by its rule (`store.quantities`).
 
-    Sums are added in place, window by window in their order, and flips where there are any; so memory holds one array
-    of the layer for each part that is wanted, however many windows there are. A part that is wanted is an attribute:
-    sums in float64, counts and numbers of updates in int64 (-1 where a weight did not flip), None where the run does
-    not keep it; `start` and `end` are the latent weights, and `silent` which weights never flipped.
+    Sums and counts are accumulated in place, window by window, so memory holds one array of the layer per requested
+    part for any number of windows. Each requested part is an attribute. Sums are float64; counts and update numbers are
+    int64 (-1 for a weight that did not flip); a quantity that the run does not keep is None. `start` and `end` are the
+    latent weights; `silent` is True for weights that never flipped.
 
     Parameters
     ----------
     windows : sequence of Window
-        Windows that follow on each other, at least one.
+        Consecutive windows, at least one.
     parts : set of str
         Names of quantities, and of `DERIVED`.
     ends : Ends
-        Where weights at the ends of windows come from.
+        Source of the weights at the ends of windows.
     """
 
     def __init__(self, windows: Sequence[Window], parts: Iterable[str], ends: Ends) -> None:
@@ -117,23 +118,23 @@ class MergedRecord:
     def __getattr__(self, name: str) -> Any:
         own = vars(type(self)).get(name)
         if isinstance(own, property) and own.fget is not None:
-            return own.fget(self)  # what it raised brought us here: errors of ours are AttributeErrors too
+            return own.fget(self)  # raises its own error again: our errors are AttributeErrors too and led here
         if name.startswith("_"):
             raise AttributeError(name)
         if name not in self._arrays:
             raise QueryError(
-                f"the record of layer {self._ends.spec.name!r} has no part {name!r}: list it where windows are asked "
-                f"for, beside {', '.join(sorted(self.parts)) or 'no other'}"
+                f"the record of layer {self._ends.spec.name!r} has no part {name!r}; add it to the requested parts, "
+                f"which are {', '.join(sorted(self.parts)) or 'none'}"
             )
         return self.part(name)
 
     def part(self, name: str) -> Array | None:
-        """One of the parts that are wanted, whatever its name; None where the run does not keep it."""
+        """One of the requested parts by name; None if the run does not keep it."""
         part: Array | None = self._arrays[name]
         return part
 
     def begin(self) -> None:
-        """Take the weights at the start, and make room for what is added."""
+        """Read the weights at the start, and allocate the arrays that are accumulated."""
         first, record = self.windows[0], self._records[0]
         if "start" in self.parts:
             self._arrays["start"] = self._ends.weight(self._before)
@@ -142,43 +143,45 @@ class MergedRecord:
             if quantity is not None and quantity.optional and not all(each.holds(part) for each in self._records):
                 continue
             if part == "silent" or (quantity is not None and _is_added(quantity)):
-                # Else run.json alone would say how much memory to take.
+                # Without this check, run.json alone would decide how much memory is allocated.
                 record.check_shape(part if quantity and quantity.of == "weights" and first.updates else "weight")
                 self._arrays[part] = _empty(quantity, record.spec.shape)
 
     def finish(self) -> None:
-        """Take the state at the end; nothing is added any more."""
+        """Read the state at the end; nothing is accumulated afterwards."""
         if "end" in self.parts:
             self._arrays["end"] = self._ends.weight(self.windows[-1])
         for part in self.parts - DERIVED - self._arrays.keys():
             self._arrays[part] = self._whole(part)
         for array in self._arrays.values():
             if isinstance(array, np.ndarray):
-                array.flags.writeable = False  # several questions share it
+                array.flags.writeable = False  # several queries share it
 
     def _whole(self, part: str) -> Array | None:
-        """A quantity that is not added up weight by weight, of all windows; None where the run does not keep it."""
+        """Merge a quantity that is not accumulated weight by weight; None if the run does not keep it."""
         quantity = self.windows[0].quantities.get(part)
         if quantity is None:
             return None
         if quantity.merge in {"first", "last"}:
             return self._records[0 if quantity.merge == "first" else -1].array(part)
         if not quantity.mergeable and self._records[1:]:
-            raise InputError(f"{self.windows[0].where}: this version of recu-analysis does not know how {part} merges")
+            raise InputError(
+                f"{self.windows[0].where} cannot be merged: this version of recu-analysis has no rule for {part}"
+            )
         whole: Array | None = quantity.merged([record.array(part) for record in self._records])
         return whole
 
     def release(self) -> None:
-        """Forget what `once` made: results that hold the record would keep it in memory."""
+        """Drop the results of `once`, which results that hold the record would keep in memory."""
         self._known.clear()
 
     def room_for(self, part: str) -> Array | None:
-        """Where a part is added up, flat; None where it is not wanted or the run does not keep it."""
+        """The flat array in which a part is accumulated; None if it is not requested or the run does not keep it."""
         array = self._arrays.get(part) if part in self.parts else None
         return None if array is None else array.reshape(-1)
 
     def once(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """What was made of the record before under this key, or made now: several questions want the same."""
+        """The result cached under this key; `make` computes it on the first call. Several queries share it."""
         if key not in self._known:
             self._known[key] = make()
         value: Value = self._known[key]
@@ -207,17 +210,17 @@ class MergedRecord:
 
     @property
     def operand(self) -> Array:
-        """What signs after the last update are of, and transforms: latent weights, or effective ones without one."""
+        """Weights after the last update whose signs are the state; see `Ends.operand`."""
         return self._ends.operand(self.windows[-1])
 
     @property
     def scored(self) -> Array:
-        """What z after the last update is of."""
+        """Weights after the last update of which z is computed."""
         return self._ends.scored(self.windows[-1])
 
     @property
     def scored_start(self) -> Array:
-        """What z before the first update is of."""
+        """Weights before the first update of which z is computed."""
         if self._ends.spec.transform is not None:
             start: Array = self.start
             return start
@@ -235,19 +238,19 @@ class MergedRecord:
 
     @property
     def score_path(self) -> Array | None:
-        """zpath; None where the run does not keep it, or does not say of which weights it is."""
+        """zpath; None if the run does not keep it, or if it is not known of which weights it is."""
         path: Array | None = self.zpath
         return path if self._ends.spec.knows_z else None
 
     @property
     def _before(self) -> Window:
-        """The window at whose end the first update was to come."""
+        """The window whose end is the state before the first update."""
         first = self.windows[0]
         return first.before if first.updates else first
 
 
 def _is_added(quantity: Quantity) -> bool:
-    """Whether it is added up weight by weight, window by window."""
+    """Whether a quantity is accumulated weight by weight, window by window."""
     return (quantity.of == "weights" and quantity.merge in ADDED) or (
         quantity.of == "flipped" and quantity.merge in FLIP_RULES
     )
@@ -260,7 +263,7 @@ def _empty(quantity: Quantity | None, shape: tuple[int, ...]) -> Array:
 
 
 def add_window(record: LayerRecord, records: Sequence[MergedRecord]) -> None:
-    """Add one window of a layer to every record that holds it; each of its arrays is read once, if at all."""
+    """Add one window of a layer to the records that cover it; each array is read at most once."""
     if record.window.updates == 0:
         return
     rooms = {
@@ -289,7 +292,7 @@ def _rooms(records: Sequence[MergedRecord], part: str) -> list[Array]:
 
 
 def _decay(quantity: Quantity, record: LayerRecord, totals: Sequence[Array]) -> None:
-    """Multiply what earlier windows had by what this one leaves of it."""
+    """Multiply the total of earlier windows by the decay factor of this window."""
     if quantity.decay:
         for total in totals:
             left = record.summary.more.get(quantity.decay)
@@ -309,12 +312,25 @@ def _take_first(room: Array, where: Array, numbers: Array) -> None:
     room[where[new]] = numbers[new]
 
 
-#: The rules of what is kept of the weights that flipped, in place.
+#: In-place rules for quantities of flipped weights.
 FLIP_RULES = {"count": _add_counts, "first known": _take_first, "last known": _take_last}
 
 
 def merged(windows: Sequence[Window], layer: str, parts: Iterable[str] | None = None) -> MergedRecord:
-    """The record of one layer over consecutive windows, of all quantities unless `parts` says otherwise.
+    """The record of one layer over consecutive windows, merged into one.
+
+    Parameters
+    ----------
+    windows : sequence of Window
+        Consecutive windows, at least one.
+    layer : str
+        Name of the layer.
+    parts : iterable of str, optional
+        Requested parts; all by default.
+
+    Returns
+    -------
+    MergedRecord
 
     Raises
     ------

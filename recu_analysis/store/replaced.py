@@ -1,4 +1,4 @@
-"""What a new recording replaces: it stays until the start is over, and is put back where the start fails."""
+"""The content that a new recording replaces: kept until the start has succeeded, put back if it fails."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class Replaced:
-    """The place in a run directory where a start keeps what `starting.is_unused` allowed it to replace.
+    """The folder in which a start keeps the content that it replaces, as `starting.is_unused` allows.
 
-    It is a folder in history that readers pass over; `starting.sweep` deletes it.
+    It is a folder in history that readers ignore; `starting.sweep` deletes it.
     """
 
     def __init__(self) -> None:
@@ -24,13 +24,13 @@ class Replaced:
         self._new_history = False
 
     def take(self, root: Path) -> None:
-        """Move the segments, run.json and refused.json out of the way, that a crash in between lets others start."""
+        """Move the segments, run.json and refused.json away, in an order that lets others start after a crash."""
         history = root / names.HISTORY
         self._new_history = not history.exists()
         history.mkdir(exist_ok=True)
         place = history / self._name
         segments = [segment for _, segment in numbered(history, names.SEGMENT_NAME)]
-        # The word that it was refused goes last: what is left without it is not for anybody to replace.
+        # refused.json goes last, because without it nobody may replace the rest.
         for item in (*segments, root / names.RUN_FILE, root / names.REFUSED_FILE):
             if os.path.lexists(item):
                 place.mkdir(exist_ok=True)
@@ -38,7 +38,7 @@ class Replaced:
                 sync_directory(item.parent)
 
     def put_back(self, root: Path) -> None:
-        """Move everything to where it was; what is there now must be gone."""
+        """Move everything back; the new content must already be deleted."""
         history = root / names.HISTORY
         place = history / self._name
         if place.is_dir():

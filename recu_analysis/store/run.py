@@ -1,4 +1,4 @@
-"""Reading a run directory: lazy windows, metrics, and what is damaged in it."""
+"""Reading a run directory: lazy windows, metrics, and problems such as damaged files."""
 
 from __future__ import annotations
 
@@ -45,21 +45,21 @@ CHECKPOINT_SUFFIXES = (".pth", ".pt", ".tar", ".th", ".ckpt", ".bin", ".safetens
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A run directory open for reading; the process that writes it may go on.
+    """A run directory open for reading; another process may still write to it.
 
     Attributes
     ----------
     path : Path
     header : RunHeader
     windows : Windows
-        Those that count: whole, and not superseded by a later resumption.
+        The complete windows that are not superseded by a later resumption.
     segments : tuple of Segment
     problems : tuple of str
-        A sentence for all that is damaged, missing or contradicts: such windows are left out.
+        One sentence per damaged, missing or contradictory file; such windows are skipped.
     label, arm : str or None
-        What a list of runs calls it, and the experiment whose seed it is; see `recu_analysis.open_runs`.
+        Label and arm (the experiment that runs with several seeds) from a list of runs; see `recu_analysis.open_runs`.
     stated_seed : int or None
-        The seed that the list says.
+        Seed from the list of runs.
     """
 
     path: Path
@@ -73,22 +73,22 @@ class Run:
 
     @property
     def id(self) -> str:
-        """The run's own name, drawn when it began."""
+        """Random identifier, drawn when the run began."""
         return self.header.run_id
 
     @property
     def name(self) -> str:
-        """What it is called where it stands alone: its label, or the name of its folder."""
+        """The label of the run, or the name of its folder."""
         return self.label or self.path.name
 
     @property
     def gaps(self) -> tuple[str, ...]:
-        """A sentence for all updates that are in no window, after which the recording went on: it is no damage."""
+        """A sentence for each gap: updates in no window, after which the recording continued. A gap is not damage."""
         return tuple(text for window in self.windows if (text := gap(window)))
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """What the training was told, as run.json keeps it."""
+        """Settings of the training, from run.json."""
         return self.header.configuration
 
     def window(self, number: int) -> Window:
@@ -115,8 +115,8 @@ class Run:
     def layers(self) -> pd.DataFrame:
         """The recorded layers: name, shape, dtype, weights, adapter, the fields of their transform, verified, differs.
 
-        verified is whether the forward pass was seen to use the recorded states, None where that is not known;
-        differs is the share of the weights that have another state there, where an adapter calls itself approximate.
+        `verified` is whether the forward pass was seen to use the recorded states, None if this is not known. `differs`
+        is the share of the weights with another state in the forward pass, for an adapter that is approximate.
         """
         import pandas as pd
 
@@ -131,7 +131,7 @@ class Run:
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
-        """One row a mark: window, update, epoch, tau, lr and whatever else was logged; superseded marks left out."""
+        """One row per mark: window, update, epoch, tau, lr and all other logged values, without superseded marks."""
         import pandas as pd
 
         frame = pd.DataFrame(list(self.marks()))
@@ -140,23 +140,23 @@ class Run:
 
     @property
     def being_written(self) -> bool:
-        """Whether a process on this machine records into it now; False where the system does not tell."""
+        """Whether a process on this machine is recording into the run; False if the system does not report it."""
         try:
             lock = os.lstat(self.path / names.LOCK_FILE).st_ino
             held = Path("/proc/locks").read_text(encoding="ascii").splitlines()
         except OSError:
             return False
-        # Asking for the lock itself would stop a recording that begins at this moment.
+        # Taking the lock itself would stop a recording that begins at this moment.
         return any("FLOCK" in line and f":{lock} " in line for line in held)
 
     @property
     def next_segment(self) -> int:
-        """Number of the segment that a resumption would open."""
+        """Number of the segment that a resumption would create."""
         found = numbered(self.path / names.HISTORY, names.SEGMENT_NAME)
         return found[-1][0] + 1 if found else 0
 
     def marks(self) -> Iterator[dict[str, Any]]:
-        """The lines of metrics as they were logged, superseded ones left out; DamagedError at one that is damaged."""
+        """Yield the logged lines of metrics, without superseded ones; raise DamagedError at a damaged line."""
         for segment in self.segments:
             in_force = limit(segment, self.segments)
             lines = read_marks(segment.folder, self.header.version)
@@ -181,7 +181,7 @@ class Run:
         return html_facts(f"Run {self.name}", facts) + html_rows(columns, layers)
 
     def _last_mark(self) -> dict[str, Any]:
-        """The last line of metrics; nothing where there is none, or it cannot be read."""
+        """The last line of metrics; empty if there is none, or if it cannot be read."""
         last: deque[dict[str, Any]] = deque(maxlen=1)
         with contextlib.suppress(RecuError, OSError):
             last.extend(self.marks())
@@ -203,20 +203,20 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     Returns
     -------
     Run
-        Windows are read when asked for. Damaged ones are left out and named in `problems`.
+        Windows are read on access. Damaged windows are skipped and named in `problems`.
 
     Raises
     ------
     NotARunError
-        If there is no run directory at `path`; the text says what is there instead.
+        If there is no run directory at `path`; the message says what is there instead.
     DamagedError
         If run.json cannot be read.
     InputError
-        If `path` is no path.
+        If `path` is not a path.
     """
     if not isinstance(path, str | os.PathLike):
         raise InputError(f"a run is opened by the path of its folder, not by {kind_of_value(path)}")
-    folder = Path(os.path.expanduser(path))  # noqa: PTH111 - which leaves a name alone that is nobody's
+    folder = Path(os.path.expanduser(path))  # noqa: PTH111 - keeps an unknown ~name
     try:
         _require_run(folder)
     except OSError as error:
@@ -231,12 +231,12 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     counted = zip(found, in_force, strict=True)
     chain = chained(window for windows, last in counted for window in windows if window.last_update <= last)
     problems += chain.contradictions
-    # What is missing before a window is not told twice, as that and by its metrics.
+    # A missing window is reported once; its metrics already report it.
     return Run(folder, header, Windows(chain.windows), segments, tuple(problems or chain.missing))
 
 
 def as_run(run: OneRun) -> Run:
-    """The run that a caller gave, opened where it is a path.
+    """The run of a caller, which is opened if it is a path.
 
     Raises
     ------
@@ -255,24 +255,24 @@ def as_run(run: OneRun) -> Run:
 
 
 def _lost_marks(segments: Sequence[Segment], found: Sequence[Sequence[Window]]) -> Iterator[str]:
-    """What is missing at the end of metrics, as windows after them, or the segment after theirs, tell it."""
+    """Sentences about lines missing at the end of metrics; later windows or the next segment count the lines."""
     for segment, windows, later in zip_longest(segments, found, segments[1:]):
         counts = [window.header.marks or 0 for window in windows]
         logged = max([*counts, (later and later.marks_before) or 0], default=0)
-        with contextlib.suppress(DamagedError):  # what cannot be read is told where the marks are
+        with contextlib.suppress(DamagedError):  # unreadable metrics are reported elsewhere
             text = lost_marks(segment.folder, logged) if logged else None
             if text:
                 yield text
 
 
 def read_header(folder: Path) -> RunHeader:
-    """The header of the run directory in a folder; DamagedError if run.json cannot be read."""
+    """The header of the run directory in a folder; raise DamagedError if run.json cannot be read."""
     where = str(folder / names.RUN_FILE)
     return RunHeader.from_json(read_small(folder / names.RUN_FILE, where), where)
 
 
 def _refusal(folder: Path) -> list[str]:
-    """Why the recording said that the run is not to be trusted, where it did."""
+    """The reason why the recorder refused the run, as a list of at most one sentence."""
     file = folder / names.REFUSED_FILE
     if not os.path.lexists(file):
         return []
@@ -280,11 +280,11 @@ def _refusal(folder: Path) -> list[str]:
         reason = unsealed(read_small(file, str(file)), str(file)).get("reason")
     except DamagedError as error:
         reason = str(error)
-    return [f"{folder} was refused while it was recorded: {reason}"]
+    return [f"{folder} was refused during its recording and must not be trusted: {reason}"]
 
 
 def _require_run(folder: Path) -> None:
-    hint = "recu-analyze train and recu_analysis.record make run directories"
+    hint = "recu-analyze train and recu_analysis.record create run directories"
     if not folder.exists():
         raise NotARunError(f"{folder} does not exist; {hint}")
     if folder.suffix.lower() == ".toml" and folder.is_file():
@@ -299,12 +299,12 @@ def _require_run(folder: Path) -> None:
         raise NotARunError(f"{folder} is empty; {hint}")
     if checkpoints:
         raise NotARunError(
-            f"{folder} holds ordinary checkpoints ({checkpoints[0]}, {len(checkpoints)} in all), which keep no history "
-            "of the weights; recu-analyze import makes a run of them, and recu_analysis.record() sees every update"
+            f"{folder} contains checkpoints ({checkpoints[0]}, {len(checkpoints)} in all), which keep no history of "
+            "the weights; recu-analyze import makes a run of them, and recu_analysis.record records every update"
         )
     below = sorted(entry.parent.name for entry in folder.glob(f"*/{names.RUN_FILE}"))
     if below:
-        raise NotARunError(f"{folder} is not a run directory but holds some; name one: {', '.join(below[:5])}")
+        raise NotARunError(f"{folder} is not a run directory but contains some; name one: {', '.join(below[:5])}")
     raise NotARunError(f"{folder} is not a run directory: it has no {names.RUN_FILE}; {hint}")
 
 
@@ -313,8 +313,8 @@ def _segments(history: Path, header: RunHeader, problems: list[str]) -> Iterator
         try:
             segment = read_segment(path, number, header.version)
         except DamagedError:
-            # Without windows the process died before its segment began; otherwise they say where they start from,
-            # and must be heard, for they supersede others.
+            # Without windows, the process died before its segment began. Windows that exist name their first update,
+            # and they count, because they supersede others.
             windows = list(_segment_windows(Segment(path, number, 0), header, []))
             exists = os.path.lexists(path / names.SEGMENT_FILE)
             try:
@@ -330,7 +330,7 @@ def _segments(history: Path, header: RunHeader, problems: list[str]) -> Iterator
 
 def _segment_windows(segment: Segment, header: RunHeader, problems: list[str]) -> Iterator[Window]:
     specs = {layer.name: layer for layer in header.layers}
-    # The marks first: a writer that goes on marks no window before it is whole.
+    # Read the marks first: a writer that is still running marks a window only after it is complete.
     marked = _marked(segment.folder, header.version, problems)
     for number, folder in numbered(segment.folder, names.WINDOW_NAME):
         try:
@@ -343,13 +343,13 @@ def _segment_windows(segment: Segment, header: RunHeader, problems: list[str]) -
             marked.discard(number)
             problems.append(str(error))
     problems.extend(
-        f"window {number} ({segment.folder / names.window_name(number)}) is missing, though its metrics were logged"
+        f"window {number} ({segment.folder / names.window_name(number)}) is missing, although its metrics were logged"
         for number in sorted(marked)
     )
 
 
 def _marked(segment: Path, version: int, problems: list[str]) -> set[int]:
-    """Numbers of the windows that a segment's metrics name; of none where they cannot be read, which is a problem."""
+    """Numbers of the windows in a segment's metrics; unreadable metrics are added to `problems`."""
     try:
         return {mark["window"] for mark in read_marks(segment, version) if type(mark.get("window")) is int}
     except RecuError as error:
@@ -358,24 +358,26 @@ def _marked(segment: Path, version: int, problems: list[str]) -> set[int]:
 
 
 def contradicting_start(window: Window, segment: Segment) -> list[str]:
-    """What is said of a window that is not what its segment says that it starts from, if it is not."""
+    """A sentence about a window that contradicts the start update of its segment, as a list of at most one."""
     start, last = segment.start_update, window.last_update
     if last >= start and not (segment.number and window.header.is_state and last > start):
         return []
-    return [f"{window.where} ends at update {last}, though {segment.folder / names.SEGMENT_FILE} starts from {start}"]
+    return [
+        f"{window.where} ends at update {last}, but {segment.folder / names.SEGMENT_FILE} starts from update {start}"
+    ]
 
 
 def open_window(number: int, folder: Path, segment: Segment, header: RunHeader, specs: dict[str, LayerSpec]) -> Window:
-    """A window whose header fits its place in the run, without the window before; DamagedError where it does not."""
+    """A window, not linked to its predecessor; raise DamagedError if its header does not fit its place in the run."""
     path = folder / names.shard_name(0, 1)
     where = f"window {number} ({path})"
     ranks = shards(folder)
     if ranks and path.name not in ranks:
-        raise DamagedError(f"{where} is in several shards, such as {ranks[0]}; this version reads windows of one")
+        raise DamagedError(f"{where} has several shards, such as {ranks[0]}; this version reads windows with one shard")
     file = TensorFile(path, where)
     shard = ShardHeader.from_metadata(file.metadata, where, header.version, header.quantities)
     if (shard.run_id, shard.segment, shard.window) != (header.run_id, segment.number, number):
-        raise DamagedError(f"{where} belongs to another run or another place in this one")
+        raise DamagedError(f"{where} is damaged: its header belongs to another run or to another place in this run")
     odd = other_updates(shard) if segment.one_optimizer else None
     if odd:
         raise DamagedError(f"{where} is damaged: its numbers contradict each other: {odd}")

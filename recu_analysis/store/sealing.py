@@ -1,4 +1,4 @@
-"""JSON texts, their seals, and the digests of tensors: against damage, not against forgery."""
+"""JSON texts, their seals, and the digests of tensors; they detect damage, not forgery."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def dump_json(value: Any) -> str:
-    """Canonical JSON: sorted keys, no spaces, and null for the numbers that JSON does not have."""
+    """Canonical JSON: sorted keys, no spaces, and null for numbers that are not finite."""
     return json.dumps(finite(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def finite(value: Any) -> Any:
-    """A value with the types of JSON, and None for the numbers that JSON does not have."""
+    """Convert a value to the types of JSON, with None for numbers that are not finite."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
@@ -34,26 +34,26 @@ def finite(value: Any) -> Any:
 
 
 def load_json(text: str | bytes, where: str) -> dict[str, Any]:
-    """The JSON object in a text from elsewhere.
+    """Read a JSON object from untrusted text.
 
     Raises
     ------
     DamagedError
-        If it is no JSON object, is nested too deeply or has a key twice; the text names `where`.
+        If it is not a JSON object, is nested too deeply or has a key twice; the message names `where`.
     """
     try:
         value = json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        raise DamagedError(f"{where} is not what was written there: {error}") from None
+        raise DamagedError(f"{where} is damaged: {error}") from None
     if not isinstance(value, dict):
-        raise DamagedError(f"{where} is not what was written there: it holds no JSON object")
+        raise DamagedError(f"{where} is damaged: it is not a JSON object")
     if _is_deep(value):
-        raise DamagedError(f"{where} is not what was written there: it is nested too deeply")
+        raise DamagedError(f"{where} is damaged: it is nested too deeply")
     return value
 
 
 def _is_deep(value: Any) -> bool:
-    """Whether a value is nested deeper than what walks through it later can follow."""
+    """Whether a value is nested more deeply than later recursive code can handle."""
     level = [value]
     for _ in range(MAX_DEPTH):
         parts = (part for each in level for part in (each.values() if isinstance(each, dict) else each))
@@ -69,7 +69,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def tensor_hasher(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> xxhash.xxh3_128:
-    """The hash of a tensor before its bytes; `digest` is its hexdigest after them."""
+    """A hash of a tensor's name, dtype and shape; after an update with its bytes, its hexdigest is `digest`."""
     return xxhash.xxh3_128(f"{name}\0{dtype.str}\0{shape}\0".encode())
 
 
@@ -79,18 +79,18 @@ def dump_mark(mark: Mapping[str, Any], number: int) -> str:
 
 
 def load_mark(line: bytes, number: int, where: str, version: int) -> dict[str, Any]:
-    """What was logged in a line of metrics.jsonl; DamagedError if it is another line or its seal is broken."""
+    """The mark in a line of metrics.jsonl; raise DamagedError if its number or its seal is wrong."""
     if version == 1:
         return load_json(line, where)
     content = unsealed(line, where)
     mark = content.get("mark")
     if content.get("line") != number or not isinstance(mark, dict):
-        raise DamagedError(f"{where} is damaged: it is line {content.get('line')!r:.20} of those that were written")
+        raise DamagedError(f"{where} is damaged: it was written as line {content.get('line')!r:.20}")
     return mark
 
 
 def digest(name: str, array: np.ndarray[Any, np.dtype[Any]]) -> str:
-    """xxh3_128 of a tensor's name, dtype, shape and bytes: against damage, not against forgery."""
+    """xxh3_128 of a tensor's name, dtype, shape and bytes."""
     hasher = tensor_hasher(name, array.dtype, array.shape)
     hasher.update(array.data.cast("B") if array.size else b"")
     return str(hasher.hexdigest())
@@ -102,12 +102,12 @@ def seal(text: str) -> str:
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A JSON object with the seal of all else in it, whatever the order of its keys and its spaces."""
+    """Add a seal to a JSON object; it does not depend on the order of keys or on spaces."""
     return {**content, "seal": seal(dump_json(dict(content)))}
 
 
 def unsealed(text: str | bytes, where: str) -> dict[str, Any]:
-    """The JSON object that `sealed` sealed, without its seal; DamagedError where it is another."""
+    """Read a JSON object and remove its seal; raise DamagedError if the seal does not match."""
     content = load_json(text, where)
     given = content.pop("seal", None)
     if given != seal(dump_json(content)):

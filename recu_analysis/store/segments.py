@@ -1,4 +1,4 @@
-"""What lies in a run directory: segments, the folders of their windows, and the lines of their metrics."""
+"""The files of a run directory: segments, the folders of their windows, and the lines of their metrics."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """What one process recorded.
+    """The recording of one process.
 
     Attributes
     ----------
     folder : Path
     number : int
     start_update : int
-        The update that it started from.
+        Update from which the recording started.
     marks_before : int or None
-        Lines of metrics that the segment before had then; None where that is not told.
+        Number of lines of metrics in the segment before, at the start; None if unknown.
     one_optimizer : bool
-        Whether it says that one optimizer made all its updates.
+        Whether one optimizer is known to have made all updates.
     """
 
     folder: Path
@@ -42,7 +42,7 @@ class Segment:
 
 
 def folders(path: Path) -> list[Path]:
-    """The folders in a folder, links left out, by name."""
+    """The subfolders of a folder in the order of their names, without links."""
     try:
         if not path.is_dir() or path.is_symlink():
             return []
@@ -53,44 +53,44 @@ def folders(path: Path) -> list[Path]:
 
 
 def numbered(path: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]:
-    """The folders whose names follow a pattern, with their numbers, in order."""
+    """The subfolders whose names match a pattern, in the order of their numbers, each after its number."""
     return sorted((int(match[1]), folder) for folder in folders(path) if (match := pattern.fullmatch(folder.name)))
 
 
 def missing_places(history: Path) -> list[str]:
-    """A sentence for every folder of segments that must have been there and is not.
+    """A sentence for each segment folder that is missing.
 
-    run.json is written after the first segment has begun, and segments are numbered without holes.
+    run.json is written after the first segment has begun, and segments are numbered without gaps.
     """
     if not os.path.lexists(history):
         return [f"{history} is missing, with all windows of the run"]
     if history.is_symlink() or not history.is_dir():
-        return [f"{history} is a link or a file, where a folder was written"]
+        return [f"{history} is a link or a file, not a folder"]
     numbers = {number for number, _ in numbered(history, names.SEGMENT_NAME)}
     places = (
         history / names.segment_name(number) for number in range(max(numbers, default=0)) if number not in numbers
     )
     absent = [*places] if numbers else [history / names.segment_name(0)]
-    return [f"{place} is missing, with what was recorded in it" for place in absent if not os.path.lexists(place)]
+    return [f"{place} is missing, with all that was recorded in it" for place in absent if not os.path.lexists(place)]
 
 
 def read_segment(folder: Path, number: int, version: int) -> Segment:
-    """The segment in a folder; DamagedError if its file is missing or does not say from which update it goes on."""
+    """Read the segment in a folder; raise DamagedError if its file is missing or not valid."""
     file = folder / names.SEGMENT_FILE
     load = load_json if version == 1 else unsealed
     content = load(read_small(file, str(file)), str(file))
     start, marks = content.get("start_update"), content.get("marks_before")
     if type(start) is not int or start < 0:
-        raise DamagedError(f"{file} is not what was written there: it names no update to start from")
+        raise DamagedError(f"{file} is damaged: it has no start update")
     if content.get("segment") != number:
-        raise DamagedError(f"{file} is not what was written there: it is not that of segment {number}")
+        raise DamagedError(f"{file} is damaged: it is not the file of segment {number}")
     if marks is not None and (type(marks) is not int or marks < 0):
-        raise DamagedError(f"{file} is not what was written there: it counts {marks!r:.40} lines of metrics")
+        raise DamagedError(f"{file} is damaged: its number of lines of metrics is {marks!r:.40}")
     return Segment(folder, number, start, marks, _has_one_optimizer(content.get("environment")))
 
 
 def _has_one_optimizer(environment: Any) -> bool:
-    """Whether an environment says so; of a thinned run it tells the optimizers with which the other one began."""
+    """Whether an environment lists exactly one optimizer; in a thinned run the list is of the original run."""
     if not isinstance(environment, dict) or "thinned" in environment:
         return False
     optimizers = environment.get("optimizers")
@@ -98,7 +98,15 @@ def _has_one_optimizer(environment: Any) -> bool:
 
 
 def read_marks(segment: Path, version: int) -> Iterator[dict[str, Any]]:
-    """The lines of metrics of one segment's folder, of a run of that format; DamagedError at one that is damaged."""
+    """Yield the lines of metrics of one segment; raise DamagedError at a damaged line.
+
+    Parameters
+    ----------
+    segment : Path
+        Folder of the segment.
+    version : int
+        Format of the run.
+    """
     path = segment / names.METRICS_FILE
     if not os.path.lexists(path):
         return
@@ -106,34 +114,34 @@ def read_marks(segment: Path, version: int) -> Iterator[dict[str, Any]]:
     lines = io.BytesIO(read_small(path, where, names.MAX_METRICS_BYTES))
     for index, line in enumerate(lines, start=1):
         if not line.endswith(b"\n"):
-            return  # a line that was being written when the process died
+            return  # the process died while it wrote this line
         mark = load_mark(line, index, f"line {index} of {where}", version)
         if not isinstance(mark.get("update"), int):
-            raise DamagedError(f"line {index} of {where} is not what was written there: it names no update")
+            raise DamagedError(f"line {index} of {where} is damaged: it names no update")
         yield mark
 
 
 def count_marks(segment: Path) -> int:
-    """How many whole lines of metrics a segment's folder has; DamagedError where they cannot be read."""
+    """Number of complete lines of metrics in a segment's folder; raise DamagedError if they cannot be read."""
     path = segment / names.METRICS_FILE
     return read_small(path, str(path), names.MAX_METRICS_BYTES).count(b"\n") if os.path.lexists(path) else 0
 
 
 def lost_marks(segment: Path, logged: int) -> str | None:
-    """What is said where a segment has fewer lines of metrics than were logged; None where it has all of them."""
+    """A sentence about a segment with fewer lines of metrics than were logged; None if it has all of them."""
     file = segment / names.METRICS_FILE
     found = count_marks(segment)
     if found >= logged:
         return None
     return (
-        f"{file} ends after {found} of the {logged} lines that were logged at least"
+        f"{file} ends after {found} of at least {logged} logged lines"
         if found
-        else (f"{file} has none of the {logged} lines that were logged at least")
+        else f"{file} has none of at least {logged} logged lines"
     )
 
 
 def shards(folder: Path) -> list[str]:
-    """Names of the shards in a window's folder; none where the process died before the window was whole."""
+    """Names of the shards in a window's folder; none if the process died before the window was complete."""
     try:
         return sorted(entry.name for entry in folder.iterdir() if names.SHARD_NAME.fullmatch(entry.name))
     except OSError as error:
@@ -141,5 +149,5 @@ def shards(folder: Path) -> list[str]:
 
 
 def limit(segment: Segment, segments: Sequence[Segment]) -> float:
-    """The last update of a segment that later segments leave in force."""
+    """The last update of a segment that no later segment supersedes."""
     return min((later.start_update for later in segments if later.number > segment.number), default=float("inf"))

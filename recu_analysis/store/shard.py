@@ -1,4 +1,4 @@
-"""The sealed header of a window's file, its translation to and from safetensors metadata, and what it follows on."""
+"""The sealed header of a window's file, its safetensors metadata, and whether it follows another window."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.store.quantities import Quantity
 
-#: Fields of a shard's header that are not read and written as they are.
+#: Fields of a shard's header that need a conversion when they are read and written.
 _APART = frozenset({"layers", "marks", "more"})
 
 
@@ -25,9 +25,9 @@ _APART = frozenset({"layers", "marks", "more"})
 class ShardHeader:
     """The sealed header of one shard of a window.
 
-    `first_update` is one past `last_update` in a window without updates; `marks` is how many lines of metrics its
-    segment had before it, None where that is not told; `more` are fields that this version does not know, which a copy
-    keeps.
+    In a window without updates, `first_update` is `last_update` + 1. `marks` is the number of lines of metrics that the
+    segment had before the window, None if unknown. `more` are fields that this version does not know; a copy of the run
+    keeps them.
     """
 
     run_id: str
@@ -43,7 +43,7 @@ class ShardHeader:
     more: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def to_metadata(self) -> dict[str, str]:
-        """The safetensors metadata that carries the header, sealed."""
+        """The sealed header as safetensors metadata."""
         own = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _APART}
         own |= {} if self.marks is None else {"marks": self.marks}
         layers = {name: layer.to_dict() for name, layer in self.layers.items()}
@@ -52,20 +52,20 @@ class ShardHeader:
 
     @property
     def is_state(self) -> bool:
-        """Whether it has no updates: the weights with which a recording begins, or goes on."""
+        """Whether the window has no updates: it holds the weights at which a recording begins or continues."""
         return self.last_update < self.first_update
 
     def counts_on(self, other: ShardHeader) -> bool:
-        """Whether every layer's updates go on where they ended in another window of the same layers."""
+        """Whether the updates of every layer continue those of another window with the same layers."""
         ends = {name: layer.next_update for name, layer in other.layers.items()}
         return ends == {name: layer.first_update for name, layer in self.layers.items()}
 
     def follows(self, other: ShardHeader) -> bool:
-        """Whether nothing is unseen between another window and this one: a state must have the weights of its end."""
+        """Whether nothing was missed between another window and this one; a state must repeat its final weights."""
         return self.counts_on(other) and not (self.is_state and self.other_weights(other))
 
     def other_weights(self, other: ShardHeader) -> list[str]:
-        """The layers whose weights at the end are not those at the end of another window, by their digests."""
+        """The layers whose final weights differ from those of another window, by their digests."""
         names = {name: f"weight/{name}" for name in self.layers}
         return [name for name, tensor in names.items() if self.digests.get(tensor) != other.digests.get(tensor)]
 
@@ -77,10 +77,22 @@ class ShardHeader:
         version: int = FORMAT_VERSION,
         quantities: Mapping[str, Quantity] = TABLE,
     ) -> Self:
-        """The header in the metadata of a file of a run of that format; DamagedError if its seal is broken."""
+        """The header in the metadata of a file; raise DamagedError if its seal is broken or it is not valid.
+
+        Parameters
+        ----------
+        metadata : mapping of str to str
+            Metadata of the safetensors file.
+        where : str
+            Name of the file for messages.
+        version : int
+            Format of the run.
+        quantities : mapping of str to Quantity
+            Rows of the run.
+        """
         header = metadata.get("header", "")
         if metadata.get("format") != f"{SHARD_FORMAT}{version}":
-            raise DamagedError(f"{where} is not a window of a run: its format is {metadata.get('format')!r:.60}")
+            raise DamagedError(f"{where} is not a window of this run: its format is {metadata.get('format')!r:.60}")
         if seal(header) != metadata.get("seal"):
             raise DamagedError(f"{where} is damaged: its header does not match its seal")
         content = load_json(header, where)
@@ -95,7 +107,7 @@ class ShardHeader:
             of_type(own["digests"], dict)
             found = cls(layers=layers, **own, more=content)
         except (KeyError, TypeError, AttributeError) as error:
-            raise DamagedError(f"{where} has a header that cannot be read: {error}") from None
+            raise DamagedError(f"{where} is damaged: its header cannot be read: {error}") from None
         problem = contradiction(found)
         if problem:
             raise DamagedError(f"{where} is damaged: its numbers contradict each other: {problem}")

@@ -1,4 +1,4 @@
-"""Whether a recording may begin in a folder, or go on with the run in it, and what is nobody's there."""
+"""Checks before a recording begins in a folder or continues the run in it, and deletion of leftover files."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 
 def refuse_existing(path: Path, resume: int | None) -> None:
-    """Whether a folder is one that a recording needs to begin, or to go on at an update.
+    """Check that a recording can begin in a folder, or continue there at an update.
 
     Raises
     ------
     RunExistsError
-        If it is not empty, or a file.
+        If the path is a file, or a new recording finds a folder that is not empty.
     StoreError
-        If there is no run to go on with.
+        If there is no run to continue.
     """
     if path.exists() and not path.is_dir():
-        raise RunExistsError(f"{path} is a file; a run needs a folder of its own")
+        raise RunExistsError(f"{path} is a file; a run needs its own folder")
     if resume is None and path.is_dir() and not is_unused(path):
         raise RunExistsError(f"{path} exists and is not empty; choose another folder, or resume the run in it")
     if resume is not None and not path.is_dir():
@@ -42,31 +42,31 @@ def refuse_existing(path: Path, resume: int | None) -> None:
 
 
 def is_unused(path: Path) -> bool:
-    """Whether a folder holds nothing but what a recording leaves that was killed, or refused, before any update."""
+    """Whether a folder holds at most the files of a recording that was killed or refused before any update."""
     entries = {entry.name for entry in path.iterdir()} - {names.LOCK_FILE}
     history = path / names.HISTORY
     if names.HISTORY in entries and (history.is_symlink() or not history.is_dir()):
         return False
     if entries <= {names.HISTORY}:
-        # run.json is written last: without it a segment never began.
+        # run.json is written last; without it, no segment has begun.
         return all(_never_began(item) for item in _lasting(history))
     return entries <= {names.HISTORY, names.RUN_FILE, names.REFUSED_FILE} and _was_refused_at_once(path)
 
 
 def _lasting(folder: Path) -> list[Path]:
-    """What lies in a folder, if it is there, and is not what a recorder makes for a while."""
+    """The entries of a folder without the temporary ones of a recorder; none if the folder does not exist."""
     return [item for item in folder.iterdir() if not names.PART_NAME.fullmatch(item.name)] if folder.is_dir() else []
 
 
 def _beside_staging(segment: Path) -> list[Path]:
-    """What lies in a segment, without a staging folder in which nothing lasts."""
+    """The entries of a segment, without a staging folder that has only temporary files."""
     staging = segment / names.STAGING
     idle = staging.is_dir() and not staging.is_symlink() and not _lasting(staging)
     return [item for item in segment.iterdir() if not (idle and item.name == names.STAGING)]
 
 
 def _never_began(item: Path) -> bool:
-    """Whether an entry of history is a segment of a start that was killed."""
+    """Whether an entry of history is a segment whose start was killed."""
     if item.is_symlink() or not item.is_dir() or not names.SEGMENT_NAME.fullmatch(item.name):
         return False
     return all(_is_file(each) and each.name == names.SEGMENT_FILE for each in _beside_staging(item))
@@ -77,14 +77,14 @@ def _is_file(path: Path) -> bool:
 
 
 def _was_refused_at_once(path: Path) -> bool:
-    """Whether a run's recording refused it before there was a window with updates; only what is whole tells that."""
+    """Whether a run was refused before it had a window with updates; only intact files count as evidence."""
     file, history = path / names.REFUSED_FILE, path / names.HISTORY
     try:
         if not isinstance(unsealed(read_small(file, str(file)), str(file)).get("reason"), str):
             return False
         segments = _lasting(history)
         if not segments:
-            return True  # a start was killed while it replaced it
+            return True  # a start was killed while it replaced this run
         header = read_header(path)
         return all(_holds_states_only(item, header) for item in segments)
     except (OSError, StoreError):
@@ -92,7 +92,7 @@ def _was_refused_at_once(path: Path) -> bool:
 
 
 def _holds_states_only(item: Path, header: RunHeader) -> bool:
-    """Whether an entry of history is a segment whose windows, and the marks of those, are all without updates."""
+    """Whether an entry of history is a segment with only windows without updates, and only marks of these."""
     if item.is_symlink() or not names.SEGMENT_NAME.fullmatch(item.name):
         return False
     segment = read_segment(item, int(item.name.partition("-")[2]), header.version)
@@ -109,7 +109,7 @@ def _holds_states_only(item: Path, header: RunHeader) -> bool:
 
 
 def sweep(history: Path) -> None:
-    """Delete what recorders made for a while, as what a crash left half-written; no link is followed to it."""
+    """Delete temporary files of recorders, such as unfinished files after a crash; links are not followed."""
     segments = [segment for _, segment in numbered(history, names.SEGMENT_NAME)]
     for folder in (history, *(segment / names.STAGING for segment in segments)):
         if folder.is_dir() and not folder.is_symlink():
@@ -119,20 +119,20 @@ def sweep(history: Path) -> None:
 
 
 def check_resumable(header: RunHeader, path: Path) -> None:
-    """StoreError where a run has an earlier format, which is read but no longer written."""
+    """Raise StoreError if a run has an earlier format, which can be read but not written."""
     if header.version != names.FORMAT_VERSION:
         raise StoreError(
-            f"{path} has format {header.version}, which can be read but not gone on with; begin anew in another folder"
+            f"{path} has format {header.version}, which can be read but not continued; record into another folder"
         )
 
 
 def check_same_quantities(recorded: Mapping[str, Quantity], given: Mapping[str, Quantity], path: Path) -> None:
-    """StoreError unless both keep the same of every layer; what only some layers have may be left out."""
+    """Raise StoreError unless both keep the same quantities of every layer; optional quantities may differ."""
     kept, now = ({name for name, row in rows.items() if not row.optional} for rows in (recorded, given))
     if kept != now:
         raise StoreError(
-            f"{path} keeps the quantities {_listed(requests_of(recorded))} and cannot go on with "
-            f"{_listed(requests_of(given))}; resume it with the same ones (what differs: {_listed(sorted(kept ^ now))})"
+            f"{path} keeps the quantities {_listed(requests_of(recorded))} and cannot be resumed with "
+            f"{_listed(requests_of(given))}; request the same quantities (they differ in {_listed(sorted(kept ^ now))})"
         )
 
 
@@ -141,29 +141,29 @@ def _listed(quantities: Sequence[str]) -> str:
 
 
 def check_same_layers(recorded: Sequence[LayerSpec], given: Sequence[LayerSpec], path: Path) -> None:
-    """StoreError, naming what differs, unless a run has these layers."""
+    """Raise StoreError, which names the differences, unless a run has exactly these layers."""
     if tuple(recorded) == tuple(given):
         return
     before, now = {layer.name: layer for layer in recorded}, {layer.name: layer for layer in given}
     different = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
     listed = ", ".join(different[:5]) or "their order"
-    raise StoreError(f"{path} holds a run of another model and cannot be resumed with this one; what differs: {listed}")
+    raise StoreError(f"{path} is a run of another model and cannot be resumed with this one; they differ in {listed}")
 
 
 def check_same_weights(ended: Window, start: Mapping[str, LayerState], path: Path) -> None:
-    """StoreError, naming a layer, unless these are the weights with which a window ended."""
+    """Raise StoreError, which names a layer, unless these are the final weights of a window."""
     for name, state in start.items():
         tensor = f"weight/{name}"
         if digest(tensor, state.tensors(name)[tensor]) != ended.header.digests.get(tensor):
             raise StoreError(
-                f"{path} cannot be resumed at update {ended.last_update}: the weights of layer {name!r:.80} are not "
-                "those with which that update was recorded; load the model's checkpoint of that update first, or "
-                "record into another folder"
+                f"{path} cannot be resumed at update {ended.last_update}: the weights of layer {name!r:.80} differ "
+                "from those recorded at that update; load the checkpoint of that update first, or record into another "
+                "folder"
             )
 
 
 def window_at(windows: Sequence[Window], update: int, path: Path) -> Window | None:
-    """The last of a run's windows up to an update; InputError where nothing was recorded there."""
+    """The last window of a run up to an update; raise InputError if nothing was recorded there."""
     last = max((window.last_update for window in windows), default=0)
     if not 0 <= update <= last:
         raise InputError(f"{path} cannot be resumed at update {update}: it was recorded up to update {last}")

@@ -1,4 +1,4 @@
-"""One layer of one window as it goes to disk, and how large it becomes there."""
+"""One layer of one window as it is written to disk, and its size on disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from recu_analysis.store.header import LayerSpec, LayerWindow
     from recu_analysis.store.quantities import Quantity
 
-#: Fraction of a layer's weights that flips in a window, for the estimate of its size; 4 to 10 % were measured.
+#: Fraction of a layer's weights that flip in a window, for the estimated size; 4 to 10 % were measured.
 EXPECTED_FLIPPED = 0.1
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -23,14 +23,14 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True, slots=True)
 class LayerState:
-    """One layer of one window, as it goes to disk.
+    """One layer of one window, as it is written to disk.
 
     Attributes
     ----------
     summary : LayerWindow
     arrays : mapping of str to ndarray
-        Its tensors by the names of their rows in `store.quantities`, with the dtypes and shapes that these say; those
-        that the run does not keep, or the layer does not have, are not there.
+        Tensors by the names of their rows in `store.quantities`, with the dtypes and shapes of these rows. Quantities
+        that the run does not keep, or the layer does not have, are absent.
     """
 
     summary: LayerWindow
@@ -45,13 +45,13 @@ class LayerState:
 
 
 def nothing(quantity: Quantity, spec: LayerSpec) -> Array:
-    """What a quantity of a layer is where no update has been."""
+    """The value of a layer's quantity before any update."""
     shapes = {"weights": spec.shape, "channels": spec.shape[:1], "states": (0, 0)}
     return np.zeros(shapes.get(quantity.of, (0,)), quantity.dtype_in(spec.dtype))
 
 
 def window_bytes(layers: Sequence[LayerSpec], requests: Sequence[str]) -> int:
-    """Estimated bytes on disk of one window of a run that keeps these, a tenth of the weights having flipped."""
+    """Estimated bytes on disk of one window with these quantities, if a tenth of the weights flip."""
     rows = rows_of(requests).values()
     return sum(_bytes(spec, row) for spec in layers for row in rows) + 1024 * len(layers)
 

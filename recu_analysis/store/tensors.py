@@ -1,4 +1,4 @@
-"""Reading one safetensors file from elsewhere: bounded header, plain reads, digests checked."""
+"""Reading one untrusted safetensors file: bounded header, plain reads, checked digests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DTYPES = {"F32": "<f4", "F64": "<f8", "U16": "<u2", "U32": "<u4", "I64": "<i8"}
-#: What is read at a time where a tensor is read in blocks: small enough for the processor's cache.
+#: Bytes per block when a tensor is read in blocks; a block fits in the processor's cache.
 BLOCK_BYTES = 1 << 18
 
 
@@ -30,7 +30,7 @@ class TornError(DamagedError):
 
 @dataclass(frozen=True, slots=True)
 class TensorEntry:
-    """Where a tensor lies in its file: dtype, shape, and first and last byte counted from the file's start."""
+    """Location of a tensor in its file: dtype, shape, first byte and the byte after the last, from the file's start."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
@@ -39,7 +39,7 @@ class TensorEntry:
 
 
 def open_regular(path: Path, where: str) -> int:
-    """A descriptor of a regular file, without following a link and without waiting on a pipe.
+    """Open a regular file and return its descriptor; a link is not followed, a pipe does not block.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def open_regular(path: Path, where: str) -> int:
 
 @contextlib.contextmanager
 def open_for_reading(path: Path, where: str, buffering: int = -1) -> Iterator[Any]:
-    """A regular file, open for plain reads; DamagedError where it or its disk cannot be read."""
+    """Open a regular file for plain reads; raise DamagedError if it cannot be read."""
     with os.fdopen(open_regular(path, where), "rb", buffering) as file:
         try:
             yield file
@@ -68,11 +68,11 @@ def open_for_reading(path: Path, where: str, buffering: int = -1) -> Iterator[An
 
 
 def read_small(path: Path, where: str, limit: int = MAX_HEADER_BYTES) -> bytes:
-    """All of a small regular file, such as run.json; DamagedError above `limit` bytes."""
+    """Content of a small regular file, such as run.json; raise DamagedError if it has more than `limit` bytes."""
     with open_for_reading(path, where) as file:
-        content: bytes = file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)  # room is made for what is asked
+        content: bytes = file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)  # read() allocates this many bytes
     if len(content) > limit:
-        raise DamagedError(f"{where} is larger than {limit} bytes, which no such file of a run directory is")
+        raise DamagedError(f"{where} is damaged: it is larger than {limit} bytes, the limit for such a file")
     return content
 
 
@@ -80,17 +80,17 @@ def read_small(path: Path, where: str, limit: int = MAX_HEADER_BYTES) -> bytes:
 class TensorFile:
     """The header of a safetensors file, and its tensors on demand.
 
-    Every tensor is read into memory of its own and its digest checked the first time that this object reads it.
+    Every tensor is read into its own memory. Its digest is checked the first time that this object reads it.
 
     Attributes
     ----------
     path : Path
     where : str
-        What messages call the file.
+        Name of the file in messages.
     metadata : dict of str to str
     entries : dict of str to TensorEntry
     size : int
-        Bytes of the whole file.
+        Size of the file in bytes.
     """
 
     path: Path
@@ -109,7 +109,7 @@ class TensorFile:
             content = load_json(file.read(length), self.where)
         metadata = content.pop("__metadata__", {})
         if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-            raise DamagedError(f"{self.where} is damaged: its metadata are not text")
+            raise DamagedError(f"{self.where} is damaged: its metadata is not text")
         self.metadata = metadata
         self.entries = {name: self._entry(name, entry, 8 + length) for name, entry in content.items()}
         self._check_layout(8 + length, size)
@@ -135,17 +135,21 @@ class TensorFile:
                 raise DamagedError(f"{self.where} is damaged: its tensors overlap or leave gaps")
             position = entry.stop
         if position != size:
-            kind = "cut short" if size < position else "longer than it was written"
+            kind = "cut short" if size < position else "longer than when it was written"
             raise TornError(f"{self.where} is {kind}: {size} bytes instead of {position}")
 
     def read(self, name: str, expected_digest: str | None = None) -> np.ndarray[Any, Any]:
-        """One tensor, read only.
+        """Read one tensor; the array is read only.
 
         Parameters
         ----------
         name : str
         expected_digest : str, optional
-            Its digest, compared the first time.
+            Digest of the tensor, compared at the first read.
+
+        Returns
+        -------
+        ndarray
 
         Raises
         ------
@@ -169,14 +173,14 @@ class TensorFile:
         return array
 
     def blocks(self, name: str, expected_digest: str) -> Iterator[np.ndarray[Any, Any]]:
-        """One tensor, flat, block by block in one buffer: a block holds until the next one is asked for.
+        """Yield one tensor as flat blocks in one buffer; a block is valid until the next one is read.
 
-        The digest is compared after the last block: what was made of them counts only if the iteration ends.
+        The digest is compared after the last block, so results are valid only if the iteration ends.
 
         Raises
         ------
         DamagedError
-            As `read` does.
+            As in `read`.
         """
         entry = self.entry(name)
         hasher = None if name in self._checked else tensor_hasher(name, entry.dtype, entry.shape)
@@ -197,7 +201,7 @@ class TensorFile:
         self._checked.add(name)
 
     def entry(self, name: str) -> TensorEntry:
-        """Where a tensor lies; DamagedError if there is none of that name."""
+        """The location of a tensor; raise DamagedError if there is no tensor of that name."""
         entry = self.entries.get(name)
         if entry is None:
             raise DamagedError(f"{self.where} is damaged: it has no tensor {name!r:.80}")
@@ -205,7 +209,7 @@ class TensorFile:
 
 
 def _read_into(file: Any, array: np.ndarray[Any, Any]) -> bool:
-    """Fill an array from a file; False if the file ends before."""
+    """Fill an array from a file; return False if the file ends too early."""
     if array.size == 0:
         return True
     view = array.data.cast("B")

@@ -1,4 +1,4 @@
-"""A smaller copy of a run: windows merged into fewer, so that nothing recorded is lost but its time of day."""
+"""A smaller copy of a run with fewer, merged windows: no recorded value is lost, only the finer time resolution."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from recu_analysis.store.run import OneRun, Run
     from recu_analysis.store.window import Window
 
-#: Fields of a window's header that tell of its end: `moved`, the digests of the weights that the model held there.
+#: Fields of a window's header that describe its end. `moved` has the digests of the model's weights there.
 OF_THE_END = ("moved",)
 
 
@@ -40,46 +40,46 @@ def thin(
     layers: Sequence[str] | str | None = None,
     on_window: Callable[[int], object] = lambda _: None,
 ) -> Run:
-    """Write a copy of a run that has some of its windows, each merged with those left out before it.
+    """Write a copy of a run with some of its windows; each is merged with the removed windows before it.
 
     Parameters
     ----------
     run : Run or path
     windows : iterable of int
-        Numbers of the windows that stay, with their numbers; the first and the last one among them.
+        Numbers of the windows to keep, which include the first and the last window. They keep their numbers.
     output : str or path-like
-        The new run directory, made whole or not at all.
+        The new run directory, written completely or not at all.
     layers : str or sequence of str, optional
         Patterns of layer names; all by default.
     on_window : callable
-        Told of every window before it is merged.
+        Called with the number of every window before it is merged.
 
     Returns
     -------
     Run
-        The new one, with the layers, the configuration and the metrics of `run`, those of the windows that did not
-        stay without a window; superseded windows and checkpoints are not in it.
+        The new run, with the layers, the configuration and the metrics of `run`. Metrics of removed windows have no
+        window number. Superseded windows and checkpoints are not copied.
 
     Raises
     ------
     InputError
-        If the first or the last window, or one beside a gap in the updates, is not to stay; or what is given is no
-        run, no numbers of windows or no path.
+        If the first or the last window, or a window next to a gap in the updates, is not kept, or an argument has the
+        wrong type.
     DamagedError
         If windows of `run` are damaged.
     LayerNotFoundError, WindowNotFoundError
-        If a pattern or a window is not there.
+        If a pattern or a window does not exist.
     RunExistsError, NoRoomError, StoreError
         If `output` exists, has too little room or cannot be written.
     """
     run = as_run(run)
     if not isinstance(output, str | os.PathLike):
-        raise InputError(f"output is the path of the new run directory, not {kind_of_value(output)}")
+        raise InputError(f"output must be the path of the new run directory, not {kind_of_value(output)}")
     final = Path(output)
     specs = select_layers(run, layers)
     groups = _groups(run, _numbers(windows))
     if final.exists() or final.is_symlink():
-        raise RunExistsError(f"{final} exists already; choose another folder for the thinned run")
+        raise RunExistsError(f"{final} already exists; choose another folder for the thinned run")
     check_room(final, _bytes(groups, specs), f"the thinned run {final}")
     with whole_folder(final) as staging:
         _write(staging, run, specs, groups, on_window)
@@ -87,26 +87,26 @@ def thin(
 
 
 def _numbers(windows: Iterable[int]) -> set[int]:
-    """The numbers of windows that a caller listed; InputError where it is no such list."""
+    """The numbers of windows that a caller listed; raise InputError if they are not numbers."""
     try:
         return {operator.index(number) for number in windows}
     except TypeError:
         given = kind_of_value(windows)
-        raise InputError(f"the windows that stay are a list of numbers, such as [0, 4, 12], not {given}") from None
+        raise InputError(f"windows must be a list of numbers, such as [0, 4, 12], not {given}") from None
 
 
 def _groups(run: Run, kept: set[int]) -> list[list[Window]]:
-    """The windows that become one, for every window that stays."""
+    """For each kept window, the windows that are merged into it."""
     if run.problems:
-        raise DamagedError(f"{run.path} cannot be thinned, for it is damaged: {run.problems[0]}")
+        raise DamagedError(f"{run.path} cannot be thinned, because it is damaged: {run.problems[0]}")
     numbers = [window.number for window in run.windows]
     absent = sorted(kept - set(numbers))
     if absent or not numbers:
-        has = f"has the windows {numbers_text(numbers)}" if numbers else "has no windows"
+        has = f"has windows {numbers_text(numbers)}" if numbers else "has no windows"
         raise WindowNotFoundError(f"{run.path} {has}, not {', '.join(map(str, absent))}")
     ends = [number for number in (numbers[0], numbers[-1]) if number not in kept]
     if ends:
-        raise InputError(f"{_listed(ends)} must stay, else what was recorded there would be lost; add {_added(ends)}")
+        raise InputError(f"{_listed(ends)} must be kept, because its data would be lost otherwise; add {_added(ends)}")
     groups: list[list[Window]] = [[]]
     for window in run.windows:
         groups[-1].append(window)
@@ -118,15 +118,16 @@ def _groups(run: Run, kept: set[int]) -> list[list[Window]]:
 
 
 def _require_adjacent(group: Sequence[Window]) -> None:
-    """InputError where a state without updates, with which a recording began anew, would be merged away."""
+    """Raise InputError if a state at which the recording began again would be merged away."""
     for before, window in pairwise(group):
         states = [each.number for each in (before, window) if each.updates == 0]
         if states:
             needed = sorted({before.number, *states} - {group[-1].number})
             raise InputError(
-                f"window {states[0]} is a state from which the recording began anew and must stay; add {_added(needed)}"
+                f"window {states[0]} is a state at which the recording began again and must be kept; "
+                f"add {_added(needed)}"
             )
-        _ = window.before  # says which window is missing, where one is
+        _ = window.before  # raises an error that names a missing window
 
 
 def _listed(numbers: Sequence[int]) -> str:
@@ -134,11 +135,11 @@ def _listed(numbers: Sequence[int]) -> str:
 
 
 def _added(numbers: Sequence[int]) -> str:
-    return f"{','.join(map(str, numbers))} to those that stay"
+    return f"{','.join(map(str, numbers))} to the windows to keep"
 
 
 def _bytes(groups: Sequence[Sequence[Window]], specs: Sequence[LayerSpec]) -> int:
-    """The most that the thinned run can take: every flip of a merged window by another weight."""
+    """Maximal bytes of the thinned run, which it has if every flip of a merged window is of another weight."""
     return sum(_layer_bytes(group, spec) for group in groups for spec in specs)
 
 
@@ -192,7 +193,7 @@ def _write(
 
 
 def _kept_as_is(group: Sequence[Window]) -> dict[str, Any]:
-    """Fields of headers that this version does not merge: those of the end are the last window's, others are agreed."""
+    """Header fields without a merge rule: those of the end come from the last window, others must be equal in all."""
     last = group[-1].header.more
     others = [window.header.more for window in group[:-1]]
     return {
@@ -203,7 +204,7 @@ def _kept_as_is(group: Sequence[Window]) -> dict[str, Any]:
 
 
 def _state(group: Sequence[Window], spec: LayerSpec) -> LayerState:
-    """One layer of the windows that become one, as it goes to disk."""
+    """One layer of the merged windows, as it is written to disk."""
     whole = merged(group, spec.name)
     flipped = np.flatnonzero(whole.flips)
     arrays: dict[str, NDArray[Any]] = {"weight": whole.end, "flipped": flipped.astype(np.uint32)}

@@ -1,4 +1,4 @@
-"""Whether every file of a run directory is what was written there: all checksums, and what is missing."""
+"""Check of every file of a run directory: all checksums, and missing files."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from recu_analysis.store.run import OneRun
     from recu_analysis.store.window import LayerRecord, Window
 
-#: What a file may be; those of DAMAGE mean that something recorded is lost.
+#: Possible verdicts on a file. Those in DAMAGE mean that recorded data is lost.
 VERDICTS = ("whole", "partial", "superseded", "unfinished", "torn", "damaged", "missing")
 DAMAGE = ("torn", "damaged", "missing")
-#: Of whose files one may be damaged, and another contradict it.
+#: Paths of folders. A problem with the path of a damaged folder in it may be about another file in that folder.
 _FOLDERS = re.compile(rf".*({names.HISTORY}|{names.SEGMENT_NAME.pattern})")
 
 
 @dataclass(frozen=True, slots=True)
 class FileStatus:
-    """One row: a file, or one that should be there; `bytes` None where it is not."""
+    """The status of one file, or of a missing one, whose `bytes` are None."""
 
     file: str
     verdict: str
@@ -51,9 +51,9 @@ class FileStatus:
 
 
 def verify(run: OneRun) -> pd.DataFrame:
-    """Read every file of a run directory, compare every checksum, and say what is not there.
+    """Read every file of a run directory, compare every checksum, and report missing files.
 
-    A recording that goes on meanwhile is no damage.
+    A recording that is still running is not damage.
 
     Parameters
     ----------
@@ -63,21 +63,23 @@ def verify(run: OneRun) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a file: file (below the folder), verdict, segment, window, first_update, last_update, bytes, detail (a
-        sentence; empty where there is nothing to say; of a whole window, which updates before it are in none).
-        Verdicts: whole; partial (a whole window whose recording stopped before its mark); superseded (whole, and
-        hidden by a later resumption); unfinished (being written, or left by a process that died, and never part of
-        the run); torn (cut short, or longer than it was written); damaged; missing. Nothing recorded is lost where no
-        verdict is one of `DAMAGE`: torn, damaged, missing.
+        One row per file: file (relative to the folder), verdict, segment, window, first_update, last_update, bytes,
+        detail (a sentence or empty; for a whole window, the updates before it that are in no window). Verdicts: whole;
+        partial (a whole window whose recording stopped before its mark); superseded (whole, but hidden by a later
+        resumption); unfinished (being written, or left by a process that died, and never part of the run); torn (cut
+        short, or longer than when it was written); damaged; missing. No recorded data is lost if no verdict is in
+        `DAMAGE`: torn, damaged, missing.
 
     Raises
     ------
     NotARunError
         If there is no run directory at the path.
     DamagedError
-        If run.json cannot be read: it says what the other files should hold.
+        If run.json, which describes the other files, cannot be read.
     InputError
-        If what is given is neither a run nor a path.
+        If `run` is neither a run nor a path.
+    StoreError
+        If the folder cannot be read.
     """
     import pandas as pd
 
@@ -87,7 +89,7 @@ def verify(run: OneRun) -> pd.DataFrame:
     except OSError as error:
         raise StoreError(f"{run.path} cannot be read: {error.strerror}") from None
     rows = [asdict(status) | {"file": status.file.removeprefix(f"{run.path}/")} for status in statuses]
-    return pd.DataFrame(rows, dtype="object")  # whole numbers stay so beside None
+    return pd.DataFrame(rows, dtype="object")  # keeps whole numbers in columns with None
 
 
 def _statuses(run: Run) -> Iterator[FileStatus]:
@@ -96,14 +98,14 @@ def _statuses(run: Run) -> Iterator[FileStatus]:
         yield status
         if status.verdict in DAMAGE:
             damaged.append(status)
-    # What windows and segments say of each other is not seen in any of them alone.
+    # Contradictions between windows and segments are not visible in a single file.
     for problem in run.problems:
         if not any(_reports(status, problem) for status in damaged):
             yield FileStatus(str(run.path / names.HISTORY), "damaged", detail=problem)
 
 
 def _reports(status: FileStatus, problem: str) -> bool:
-    """Whether what is wrong with a file is what readers say, be it in other words."""
+    """Whether the status of a file already reports a problem of the run, possibly in other words."""
     return problem in status.detail or (status.file in problem and not _FOLDERS.fullmatch(status.file))
 
 
@@ -128,21 +130,21 @@ def _plain(file: Path) -> FileStatus:
 
 
 def _refusal(run: Run) -> Iterator[FileStatus]:
-    """The file in which a recording said that the run is not to be trusted, where it did."""
+    """The status of refused.json, if the recorder refused the run."""
     file = run.path / names.REFUSED_FILE
     if os.path.lexists(file):
         yield FileStatus(str(file), "damaged", bytes=file.lstat().st_size, detail=run.problems[0])
 
 
 def _links(folder: Path, pattern: re.Pattern[str]) -> Iterator[FileStatus]:
-    """What has a folder's name and is none, which readers do not follow."""
+    """The status of links and files with the name of a folder; readers ignore them."""
     for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
         if pattern.fullmatch(entry.name) and (entry.is_symlink() or not entry.is_dir()):
-            yield FileStatus(str(entry), "damaged", detail=f"{entry} is a link or a file, where a folder was written")
+            yield FileStatus(str(entry), "damaged", detail=f"{entry} is a link or a file, not a folder")
 
 
 def _leftovers(folder: Path) -> list[FileStatus]:
-    """Files of a staging folder; those that a writer takes out of it meanwhile are none."""
+    """The status of each file in a staging folder; files that a writer moves away meanwhile are ignored."""
     found: list[FileStatus] = []
     if folder.is_symlink():
         return found
@@ -151,13 +153,13 @@ def _leftovers(folder: Path) -> list[FileStatus]:
             with contextlib.suppress(FileNotFoundError):
                 properties = file.lstat()
                 if stat.S_ISREG(properties.st_mode):
-                    size, text = properties.st_size, f"{file} is half-written"
+                    size, text = properties.st_size, f"{file} is not completely written"
                     found.append(FileStatus(str(file), "unfinished", bytes=size, detail=text))
     return found
 
 
 def _segment(run: Run, number: int, folder: Path) -> Iterator[FileStatus]:
-    # The marks first: a writer that goes on marks no window before it is whole.
+    # Read the marks first: a writer that is still running marks a window only after it is complete.
     metrics, marked = _marks(number, folder, run.header.version)
     rows = sorted(_windows(run, number, folder, marked), key=lambda row: -1 if row.window is None else row.window)
     yield _start(number, folder, run.header.version, began=any(row.bytes is not None for row in rows))
@@ -170,7 +172,7 @@ def _segment(run: Run, number: int, folder: Path) -> Iterator[FileStatus]:
 
 
 def _cut_short(run: Run, folder: Path, found: Sequence[FileStatus]) -> Iterator[FileStatus]:
-    """The status of a segment's metrics; torn, or missing, where lines at their end are."""
+    """The status of a segment's metrics; torn or missing if lines at the end are lost."""
     file = str(folder / names.METRICS_FILE)
     lost = [problem for problem in run.problems if problem.startswith(f"{file} ")]
     if not lost or any(status.verdict in DAMAGE for status in found):
@@ -186,11 +188,11 @@ def _missing(file: str, segment: int, window: int | None, detail: str) -> FileSt
 
 
 def _start(number: int, folder: Path, version: int, *, began: bool) -> FileStatus:
-    """What there is to say of segment.json; without it and without windows a process died before it began."""
+    """The status of segment.json; if it and all windows are missing, the process died before the segment began."""
     file = folder / names.SEGMENT_FILE
     if not file.is_symlink() and not file.exists():
         verdict, why = (
-            ("missing", "is missing") if began else ("unfinished", "was not written: the process died before")
+            ("missing", "is missing") if began else ("unfinished", "was not written: the process died before it")
         )
         return FileStatus(str(file), verdict, number, detail=f"{file} {why}")
     try:
@@ -201,7 +203,7 @@ def _start(number: int, folder: Path, version: int, *, began: bool) -> FileStatu
 
 
 def _marks(number: int, folder: Path, version: int) -> tuple[list[FileStatus], set[int]]:
-    """What there is to say of a segment's metrics, and the windows that they name."""
+    """The status of a segment's metrics, and the numbers of the windows in them."""
     file = folder / names.METRICS_FILE
     marked: set[int] = set()
     try:
@@ -215,13 +217,13 @@ def _marks(number: int, folder: Path, version: int) -> tuple[list[FileStatus], s
 
 
 def _windows(run: Run, number: int, folder: Path, marked: set[int]) -> Iterator[FileStatus]:
-    """Every shard of a segment, and the windows that are missing before or between those that are there."""
+    """The status of every shard of a segment, and of windows that are missing before or between others."""
     yield from _links(folder, names.WINDOW_NAME)
     places = numbered(folder, names.WINDOW_NAME)
     lost = {index for index in marked if not os.path.lexists(folder / names.window_name(index))}
     for index in sorted(lost):
         file = folder / names.window_name(index)
-        text = f"window {index} ({file}) is missing, though its metrics were logged"
+        text = f"window {index} ({file}) is missing, although its metrics were logged"
         yield _missing(str(file), number, index, text)
     before: Window | None = None
     for index, place in places:
@@ -235,14 +237,14 @@ def _windows(run: Run, number: int, folder: Path, marked: set[int]) -> Iterator[
         yield status
         for name in _strangers(place):
             yield FileStatus(
-                str(place / name), "damaged", number, index, detail=f"{place / name} does not belong there"
+                str(place / name), "damaged", number, index, detail=f"{place / name} does not belong in this folder"
             )
 
 
 def _goes_on(window: Window, before: Window | None, lost: set[int]) -> bool:
-    """Whether a window follows on the one before, or those between are known to be lost."""
+    """Whether a window follows the one before, or the windows between them are known to be lost."""
     if window.updates == 0:
-        return True  # a state, with which a recording begins anew
+        return True  # a state, at which a recording begins again
     if before is not None and window.header.follows(before.header):
         return True
     return any((before.number if before else -1) < other < window.number for other in lost)
@@ -252,7 +254,7 @@ def _strangers(place: Path) -> list[str]:
     try:
         return [name for name in shards(place) if name != names.shard_name(0, 1)]
     except DamagedError:
-        return []  # said of the window itself
+        return []  # the status of the window reports it
 
 
 def _shard(run: Run, segment: Segment, number: int, place: Path) -> tuple[FileStatus, Window | None]:
@@ -277,13 +279,13 @@ def _shard(run: Run, segment: Segment, number: int, place: Path) -> tuple[FileSt
 
 
 def check_window(window: Window) -> None:
-    """Read every tensor of a window, whatever its layer.
+    """Read every tensor of a window.
 
     Raises
     ------
     DamagedError
-        If a checksum differs, a tensor or its checksum is missing, or one does not fit its layer; the text names the
-        first such tensor and counts the others.
+        If a checksum differs, a tensor or its checksum is missing, or a tensor does not fit its layer; the message
+        names the first such tensor and counts the others.
     """
     problems = {str(error): error for error in _problems(window)}
     if problems:
@@ -297,7 +299,7 @@ def _problems(window: Window) -> Iterator[RecuError]:
         what = "tensor" if name in window.header.digests else "checksum of tensor"
         yield DamagedError(f"{window.where} is damaged: it has no {what} {name!r:.80}")
     for name in sorted((window.file.entries.keys() & window.header.digests.keys()) - expected):
-        yield DamagedError(f"{window.where} is damaged: its tensor {name!r:.80} is of no layer of the run")
+        yield DamagedError(f"{window.where} is damaged: its tensor {name!r:.80} belongs to no layer of the run")
     for layer in window.specs:
         yield from _layer_problems(window[layer])
 
@@ -311,33 +313,33 @@ def _tensors(window: Window, spec: LayerSpec) -> tuple[str, ...]:
 def _layer_problems(record: LayerRecord) -> Iterator[RecuError]:
     for name in _tensors(record.window, record.spec):
         if record.window.quantities[name].merge == UNION:
-            continue  # read with each of the arrays that it places
+            continue  # it is read with each of its value arrays
         try:
             record.array(name)
         except RecuError as error:
             yield error
-    with contextlib.suppress(RecuError):  # told above
+    with contextlib.suppress(RecuError):  # reported above
         kept = [name for name in ("flips", "first_flip", "last_flip") if record.holds(name)]
         for text in odd_flips(dict(zip(kept, record.sparse(*kept)[1:], strict=True))):
             yield DamagedError(f"{record.window.where} is damaged: in layer {record.spec.name!r:.80} {text}")
 
 
 def _checkpoint(file: Path) -> FileStatus:
-    """What there is to say of a checkpoint, which is read again where a training has replaced it meanwhile."""
+    """The status of a checkpoint; it is read again if a training replaced it meanwhile."""
     before, status, after = file.lstat(), _checkpoint_as_it_is(file), file.lstat()
     same = (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
     return status if same else _checkpoint(file)
 
 
 def _checkpoint_as_it_is(file: Path) -> FileStatus:
-    """What there is to say of a checkpoint, by the checksums in it."""
+    """The status of a checkpoint by its checksums."""
     try:
         found = TensorFile(file, str(file))
         digests = load_json(found.metadata.get("digests", ""), str(file))
         if seal(found.metadata.get("position", "")) != found.metadata.get("seal"):
-            raise DamagedError(f"{file} is damaged: its position is not the one that was saved")
+            raise DamagedError(f"{file} is damaged: its position does not match its seal")
         if digests.keys() != found.entries.keys():
-            raise DamagedError(f"{file} is damaged: its tensors are not those that were saved")
+            raise DamagedError(f"{file} is damaged: its tensors do not match its checksums")
         for name, expected in digests.items():
             found.read(name, expected)
     except RecuError as error:

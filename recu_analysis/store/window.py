@@ -1,4 +1,4 @@
-"""One window of a run and one layer in it: lazy, checked, read-only arrays."""
+"""One window of a run and the record of one layer in it: lazy, checked, read-only arrays."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True, eq=False)
 class LayerRecord:
-    """One layer of one window, read when asked for; every array is read only.
+    """One layer of one window, read on access; every array is read only.
 
     Each quantity that the run keeps is an attribute by its name in `store.quantities`: `weight`, `path`, `flips`, ...;
-    `dir` lists them. NotRecordedError is raised for one that the run does not keep.
+    `dir` lists them. A quantity that the run does not keep raises NotRecordedError.
 
     Attributes
     ----------
+    window : Window
     spec : LayerSpec
     summary : LayerWindow
         Updates, sums of the learning rate and tau of this layer in this window.
@@ -51,16 +52,23 @@ class LayerRecord:
             raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
         if name == "zpath" and not self.spec.knows_z:
             raise NotRecordedError(
-                f"{self.window.where} has no zpath of the effective weights of layer {self.spec.name!r}: the run was "
-                "recorded when it was that of the latent ones, which array('zpath') still gives"
+                f"{self.window.where} has no zpath of the effective weights of layer {self.spec.name!r}: an earlier "
+                "version recorded the zpath of the latent weights; array('zpath') returns that"
             )
         return self.array(name)
 
     def array(self, name: str) -> Array | None:
-        """A quantity by its name in `store.quantities`: of the layer's shape where it is of its weights.
+        """A quantity by its name in `store.quantities`.
 
-        Of a weight that did not flip, counts are 0 and numbers of updates -1. None where the layer does not have what
-        only some layers have.
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        ndarray or None
+            A quantity of weights has the shape of the layer. For a weight that did not flip, counts are 0 and update
+            numbers are -1. None if the layer does not have an optional quantity.
 
         Raises
         ------
@@ -73,7 +81,7 @@ class LayerRecord:
         if quantity is None or quantity.of == "layer":
             raise NotRecordedError(
                 f"{self.window.where} has no {TABLE[name].request if name in TABLE else name}: the run was recorded "
-                "without it; name it in the quantities= of the recording"
+                "without it; add it to quantities= of the recording"
             )
         if quantity.optional and not self.holds(name):
             return None
@@ -86,20 +94,20 @@ class LayerRecord:
 
     @property
     def start(self) -> Array:
-        """Latent weights at the window's start: those at the end of the window before."""
+        """Latent weights at the start of the window, from the end of the window before."""
         before = self if self.window.updates == 0 else self.window.before[self.spec.name]
         start: Array = before.weight
         return start
 
     @property
     def operand(self) -> Array:
-        """What the layer's transform acts on, weights at the window's end: effective ones where there is none."""
+        """Weights at the window's end whose signs are the state: latent, or effective if the layer has no transform."""
         effective = self.effective
         operand: Array = self.weight if effective is None else effective
         return operand
 
     def holds(self, name: str) -> bool:
-        """Whether the layer has a quantity in this window; effective weights only where no transform says them."""
+        """Whether the layer has a quantity in this window; effective weights only if it has no transform."""
         derived = name == "effective" and self.spec.transform is not None
         return f"{name}/{self.spec.name}" in self.window.file.entries and not derived
 
@@ -107,7 +115,7 @@ class LayerRecord:
         return self.window.file.read(*self._named(kind))
 
     def _named(self, kind: str) -> tuple[str, str]:
-        """The tensor's name in the file, and its digest; DamagedError where it has another dtype than the table's."""
+        """The tensor's name in the file, and its digest; raise DamagedError if its dtype is not that of its row."""
         name = f"{kind}/{self.spec.name}"
         expected = self.window.header.digests.get(name)
         if expected is None:
@@ -126,20 +134,30 @@ class LayerRecord:
         return values
 
     def check_shape(self, kind: str, wanted: str | None = None) -> None:
-        """DamagedError, naming what is wanted, if one of the file's arrays has not run.json's shape; reads nothing."""
+        """Raise DamagedError if the shape of a tensor does not fit run.json; the tensor is not read.
+
+        `wanted` is the name for the message, if it is not `kind`.
+        """
         quantity, entry = self.window.quantities[kind], self.window.file.entry(f"{kind}/{self.spec.name}")
         if not fits_shape(quantity, entry.shape, self.spec.shape, self.summary.updates):
             raise DamagedError(
-                f"{self.window.where} is damaged: {wanted or kind} of layer {self.spec.name!r} has another shape"
+                f"{self.window.where} is damaged: {wanted or kind} of layer {self.spec.name!r} has the wrong shape"
             )
 
     def add_to(self, totals: Sequence[NDArray[Any]], kind: str) -> None:
         """Add one of the window's sums or counts, such as path, to totals, without an array of the layer's size.
 
+        Parameters
+        ----------
+        totals : sequence of ndarray
+            Arrays of the layer's size, changed in place.
+        kind : str
+            Name of the quantity.
+
         Raises
         ------
         DamagedError
-            If it cannot be read or its digest differs; the totals are then of no use.
+            If it cannot be read or its digest differs; the totals are then not valid.
         """
         named = self._named(kind)
         self.check_shape(kind)
@@ -152,7 +170,16 @@ class LayerRecord:
             position += block.size
 
     def sparse(self, *kinds: str) -> tuple[Array, ...]:
-        """The flat indices of the weights that flipped, rising, and what each of `kinds` (flips, ...) says of them.
+        """Ascending flat indices of the weights that flipped, followed by their values of each of `kinds`.
+
+        Parameters
+        ----------
+        *kinds : str
+            Names of quantities of flipped weights: flips, first_flip, last_flip.
+
+        Returns
+        -------
+        tuple of ndarray, each of shape (number of flipped weights,)
 
         Raises
         ------
@@ -176,12 +203,12 @@ class LayerRecord:
 
     def _does_not_fit(self, kind: str) -> NoReturn:
         raise DamagedError(
-            f"{self.window.where} is damaged: {kind} of layer {self.spec.name!r} is not what its weights and updates "
-            "can have"
+            f"{self.window.where} is damaged: {kind} of layer {self.spec.name!r} has values that are impossible for "
+            "its weights and updates"
         )
 
     def _scatter(self, quantity: Quantity) -> Array:
-        self.check_shape("weight", quantity.name)  # else run.json alone would say how much memory to take
+        self.check_shape("weight", quantity.name)  # without it, run.json alone decides how much memory is allocated
         dense = np.full(self.spec.weights, quantity.absent, np.int64 if "int" in quantity.dtype else np.float64)
         indices, values = self.sparse(quantity.name)
         dense[indices] = values
@@ -196,13 +223,17 @@ class Window:
     Attributes
     ----------
     number : int
-        The window's name, which stays when earlier ones are removed.
+        Number of the window; it stays the same when earlier windows are removed.
     file : TensorFile
     header : ShardHeader
     where : str
-        What messages call the window.
+        Name of the window in messages.
+    specs : dict of str to LayerSpec
+        Layers of the run by name.
     quantities : dict of str to Quantity
         The rows of `store.quantities` that the run keeps.
+    previous : Window or None
+        The window before, whether or not this one follows it without a gap.
     """
 
     number: int
@@ -215,7 +246,7 @@ class Window:
 
     @property
     def first_update(self) -> int:
-        """Number of the first update; one past `last_update` where there is none."""
+        """Number of the first update; `last_update` + 1 if the window has no updates."""
         return self.header.first_update
 
     @property
@@ -240,17 +271,17 @@ class Window:
 
     @property
     def before(self) -> Window:
-        """The window on which every layer of this one follows.
+        """The window before, if this window follows it without a gap in every layer.
 
         Raises
         ------
         WindowNotFoundError
-            If it is missing.
+            If that window is missing.
         """
         if self.previous is None or not self.header.follows(self.previous.header):
             raise WindowNotFoundError(
                 f"{self.where} begins at update {self.first_update}, but the window that ends at update "
-                f"{self.first_update - 1} is missing, so its start is not known; choose windows after it"
+                f"{self.first_update - 1} is missing, so the weights at its start are not known; choose later windows"
             )
         return self.previous
 
@@ -280,7 +311,7 @@ class Window:
 
 
 class Windows(Sequence[Window]):
-    """The windows of a run in order, by position; `.number` of each is its name."""
+    """The windows of a run in order, indexed by position; `.number` is the number of a window."""
 
     def __init__(self, windows: Sequence[Window]) -> None:
         self._windows = tuple(windows)

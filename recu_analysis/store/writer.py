@@ -1,4 +1,4 @@
-"""Writing a run directory: checksummed windows, saved in the background."""
+"""Writing a run directory: windows with checksums, saved by a background thread."""
 
 from __future__ import annotations
 
@@ -43,44 +43,46 @@ if TYPE_CHECKING:
     from recu_analysis.store.quantities import Quantity
     from recu_analysis.store.state import LayerState
 
-#: Windows for which a disk must have room when a recording begins.
+#: Number of windows for which the disk must have space when a recording begins.
 LEAST_WINDOWS = 3
 
 
 class RunWriter:
     """A run directory open for writing, by one process at a time.
 
-    It writes to the folder that it began in, whatever becomes of its name; a forked child cannot write to it.
+    The writer follows its folder when the folder is moved. A forked child cannot write to it. If the constructor raises
+    an error, the folder is restored.
 
     Parameters
     ----------
     path : Path
-        New or empty, unless `resume` is given; or what a recording left that was refused before its first update.
+        New or empty folder, or one with a recording that was refused before its first update. With `resume`, the folder
+        of the run.
     layers : sequence of LayerSpec
     configuration, environment : mapping
-        What run.json keeps; JSON types only.
+        Fields of run.json; JSON types only.
     resume : int, optional
-        The update at which the model stands that goes on with the run.
+        Update of the model with which the run continues.
     start : mapping of str to LayerState, optional
-        With `resume`, the state of every layer there: if a window ended at that update, it must have these weights.
+        With `resume`, the state of every layer at that update; a window that ended there must have these weights.
     exact : bool
         Whether every update will be seen; False for windows made from checkpoints.
     quantities : mapping of str to Quantity, optional
-        The rows of `store.quantities` that the run keeps; by default the usual ones.
+        Rows of `store.quantities` that the run keeps; the default rows if not given.
     more : mapping, optional
         Further fields of run.json.
 
     Raises
     ------
     InputError
-        If readers would refuse the run: two layers of one name, names or a configuration too long.
+        If readers would refuse the run: two layers have the same name, or the names or the configuration are too long.
     RunExistsError
-        If the directory is not empty and `resume` is not given.
+        If the folder is not empty and `resume` is not given.
     StoreError
-        If it cannot be written, another process writes to it, or the run has other layers, or other weights at
-        `resume`. Whatever is raised here, the folder is then as it was.
+        If the folder cannot be written, another process writes to it, or the run has other layers, or other weights at
+        `resume`.
     NoRoomError
-        If the disk cannot hold three windows.
+        If the disk has too little space for three windows.
     """
 
     def __init__(
@@ -120,18 +122,18 @@ class RunWriter:
             refuse_existing(path, resume)
             self._held = LockedFolder(path)
             try:
-                refuse_existing(path, resume)  # again: another process may have come and gone meanwhile
+                refuse_existing(path, resume)  # again: another process may have written here meanwhile
                 self._prepare(header, resume, start or {})
             except BaseException:
                 self._held.undo(self._made, self._replaced.put_back)
                 raise
         self._background = Background("recu-analysis writer")
-        # Without this, a process that ends without close() would lose the windows that still wait.
+        # Without this, a process that ends without close() would lose its queued windows.
         atexit.register(self._finish)
 
     @property
     def path(self) -> Path:
-        """Where the run directory is; where it was last written, if it has been moved since."""
+        """Path of the run directory, as of the last write."""
         return self._held.path
 
     @property
@@ -145,7 +147,7 @@ class RunWriter:
     def _prepare(self, header: RunHeader, resume: int | None, start: Mapping[str, LayerState]) -> None:
         history = self.path / names.HISTORY
         if history.is_symlink():
-            raise StoreError(f"{history} is a link, which readers do not follow; put the folder itself there")
+            raise StoreError(f"{history} is a link, which readers do not follow; replace it by the folder itself")
         before: dict[str, int] = {}
         if resume is None:
             self._replaced.take(self._held.root)
@@ -164,12 +166,12 @@ class RunWriter:
         } | before
         self._commit(self.path / self._made[-1] / names.SEGMENT_FILE, dump_json(sealed(content)))
         sync_directory(self._folder.parent)
-        if resume is None:  # last: where it is, a segment has begun
+        if resume is None:  # last, because run.json means that a segment has begun
             self._commit(self.path / names.RUN_FILE, header.to_json())
         sync_directory(self._held.root)
 
     def _continue(self, resume: int, header: RunHeader, start: Mapping[str, LayerState]) -> dict[str, int]:
-        """Take up the run, its next segment and window; returns how many marks the segment before has."""
+        """Open the run and set the next segment and window; return the number of marks in the segment before."""
         run = open_run(self.path)
         check_resumable(run.header, self.path)
         check_same_layers(run.header.layers, header.layers, self.path)
@@ -187,11 +189,11 @@ class RunWriter:
 
     @property
     def run_id(self) -> str:
-        """The run's own name."""
+        """Random identifier of the run."""
         return self._header.run_id
 
     def _commit(self, file: Path, text: str) -> None:
-        # Its name is one below `path`, which may be another's by now.
+        # `file` is below `path`, but another folder may have that path by now.
         place = self._held.root / file.relative_to(self.path)
         commit(self._staging, place, lambda each: each.write_text(text, encoding="utf-8"))
 
@@ -206,15 +208,31 @@ class RunWriter:
         exact: bool | None = None,
         more: Mapping[str, Any] | None = None,
     ) -> int:
-        """Queue a window and return its number; waits only while the queue is full.
+        """Queue a window and return its number; block only while the queue is full.
 
-        `number` names a window that had its name before, above all others here; `exact` differs from the run's where
-        it has windows of both kinds; `more` are further fields of the header.
+        Parameters
+        ----------
+        states : mapping of str to LayerState
+            State of every layer.
+        first_update, last_update : int
+            Updates of the window; `first_update` is `last_update` + 1 for a window without updates.
+        partial : bool
+            Whether the recording stopped before the mark.
+        number : int, optional
+            Number of the window, above all earlier numbers; the next number by default.
+        exact : bool, optional
+            Whether every update was seen; the value of the run by default.
+        more : mapping, optional
+            Further fields of the header.
+
+        Returns
+        -------
+        int
 
         Raises
         ------
         StoreError
-            If an earlier window could not be written; nothing is written after it.
+            If an earlier window could not be written; no later window is written then.
         """
         self._require_open()
         number = self._next_window if number is None else number
@@ -237,34 +255,34 @@ class RunWriter:
         return number
 
     def write_metrics(self, line: Mapping[str, Any]) -> None:
-        """Queue one line of metrics, appended after the windows queued before it."""
+        """Queue one line of metrics, which is appended after the previously queued windows."""
         self._require_open()
         self._marks += 1
         text = dump_mark(line, self._marks)
         self._put(lambda: self._append_metrics(text))
 
     def refuse(self, reason: str) -> None:
-        """Leave word, for whoever reads the run, that what was recorded is not to be trusted, and why.
+        """Queue a note for readers that the run must not be trusted, with the reason.
 
-        It is on disk after `flush` or `close`, also where a window could not be written before.
+        The note is on disk after `flush` or `close`, even if an earlier window could not be written.
         """
         self._require_open(failed=True)
         text = dump_json(sealed({"format": names.FORMAT_VERSION, "segment": self._segment, "reason": reason}))
         self._put(lambda: self._commit(self.path / names.REFUSED_FILE, text), in_any_case=True)
 
     def rewrite_layers(self, layers: Sequence[LayerSpec]) -> None:
-        """Queue run.json anew, whole at every moment, with what is known now of whether its layers are verified.
+        """Queue a new run.json with the current verification results of the layers; the file is replaced atomically.
 
         Raises
         ------
         InputError
-            If they are other layers, or run.json would be larger than readers take.
+            If the layers differ from those of the run, or run.json would be larger than readers accept.
         StoreError
             If the run cannot be written any more.
         """
         self._require_open()
         if tuple(layers) != self._header.layers:
-            raise InputError("run.json can say more of the layers of its run, and not have other layers")
+            raise InputError(f"{self.path / names.RUN_FILE} cannot be rewritten: these are not the layers of the run")
         pairs = zip(layers, self._header.layers, strict=True)
         header = replace(self._header, layers=tuple(_with_verdict(old, new) for new, old in pairs))
         check_recordable(header)
@@ -272,32 +290,39 @@ class RunWriter:
         self._put(lambda: self._commit(self.path / names.RUN_FILE, header.to_json()))
 
     def flush(self) -> None:
-        """Return when everything queued is on disk; raises what went wrong."""
+        """Block until everything queued is on disk; raise the first error of the background thread."""
         self._require_own()
         self._background.wait()
         self._raise_error()
 
     def close(self) -> None:
-        """Write what is queued, stop the thread and release the directory; raises what went wrong. May be repeated."""
+        """Write everything queued, stop the thread and release the folder. May be called again.
+
+        Raises
+        ------
+        StoreError
+            If something could not be written.
+        """
         self._finish()
         self._raise_error()
 
     def abandon(self) -> None:
-        """Undo the start: delete what this writer made, write nothing more, release the directory. May be repeated.
+        """Undo the start: delete what this writer created, discard the queue and release the folder.
 
-        A folder that was there before stays, and so does whatever a resumed run held. After `close` it does nothing.
+        A folder that existed before stays, and so does the content of a resumed run. May be called again; does nothing
+        after `close`.
         """
         if not self._closed:
             self._abandoned = True
             self._finish()
 
     def _finish(self) -> None:
-        # A child that was forked has neither the thread nor anything of its own to write.
+        # A forked child has no thread and nothing to write.
         if self._released or os.getpid() != self._process:
             return
         self._closed = True
         self._background.stop(discard=self._abandoned)
-        self._released = True  # not before: Ctrl-C may have ended the wait, and then close() or the exit goes on
+        self._released = True  # only now: if Ctrl-C interrupts stop(), close() or the exit handler continues
         if self._abandoned:
             self._held.undo(self._made, self._replaced.put_back)
         else:
@@ -310,7 +335,7 @@ class RunWriter:
         atexit.unregister(self._finish)
 
     def _settle(self) -> None:
-        """Delete, once, what was kept to undo the start, and what processes left that were killed."""
+        """Delete, once, the files kept for undoing the start, and leftovers of killed processes."""
         if not self._settled:
             self._settled = True
             with contextlib.suppress(OSError, StoreError):
@@ -319,12 +344,12 @@ class RunWriter:
     def _require_own(self) -> None:
         if os.getpid() != self._process:
             raise StoreError(
-                f"the recording into {self.path} belongs to the process that began it; mark and flush it there, not in "
-                "a worker or another child of that process"
+                f"the recording into {self.path} belongs to the process that began it; call mark and flush there, not "
+                "in a worker or another child process"
             )
 
     def _require_open(self, *, failed: bool = False) -> None:
-        """StoreError where nothing can be written any more: after an error too, unless what follows may have failed."""
+        """Raise StoreError if the writer is closed, or if a task has failed; `failed` allows the latter."""
         self._require_own()
         if not failed:
             self._raise_error()
@@ -341,7 +366,7 @@ class RunWriter:
                 self._held.follow()
                 task()
 
-        # After an error nothing more is written: the next window would not follow on the last one.
+        # After an error nothing more is written, because the next window would not follow the last one.
         self._background.put(do, in_any_case=in_any_case)
 
     def _save_window(self, header: ShardHeader, states: Mapping[str, LayerState]) -> None:
@@ -358,7 +383,7 @@ class RunWriter:
             lambda file: save_file(tensors, file, metadata=header.to_metadata()),
         )
         sync_directory(self._folder)
-        if not header.is_state:  # updates are safe: from here on a start is not undone
+        if not header.is_state:  # updates are on disk, so the start is no longer undone
             self._settle()
 
     def _append_metrics(self, text: str) -> None:
@@ -366,7 +391,7 @@ class RunWriter:
 
 
 def _with_verdict(old: LayerSpec, new: LayerSpec) -> LayerSpec:
-    """What run.json said of a layer, with whether it was verified, where that is known now."""
+    """The earlier entry of a layer, updated with its verification result if there is one."""
     if new.verified is None:
         return old
     return replace(old, verified=new.verified, differs=new.differs, more={**old.more, **new.more})

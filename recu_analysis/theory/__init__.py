@@ -1,1 +1,1 @@
-"""Closed forms of the paper on numpy arrays: the ground layer, which imports numpy and scipy only."""
+"""Closed forms of the paper on numpy arrays; these modules import only numpy and scipy."""

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def density(w: ArrayLike, tau: ArrayLike, b: ArrayLike) -> Values:
-    """Density between the quantiles, (1/2b) exp(-|w|/b), and 0 from them on (Eq. 12 of ReCU, Xu et al., ICCV 2021).
+    """Density between the quantiles, (1/2b) exp(-|w|/b), and 0 outside (Eq. 12 of ReCU, Xu et al., ICCV 2021).
 
-    Its integral is 2 tau - 1; the rest is `point_mass` at each of -Q and +Q.
+    The density is 0 at -Q and Q themselves. Its integral is 2 tau - 1; the rest is `point_mass` at each of -Q and Q.
 
     Parameters
     ----------
@@ -45,7 +45,16 @@ def density(w: ArrayLike, tau: ArrayLike, b: ArrayLike) -> Values:
 
 
 def point_mass(tau: ArrayLike) -> Values:
-    """Probability of each of the two values -Q and +Q, 1 - tau (Eq. 12): what the clamp brings there.
+    """Probability of each of the two values -Q and Q after the clamp, 1 - tau (Eq. 12).
+
+    Parameters
+    ----------
+    tau : array_like
+        Quantile level, 0.5 < tau <= 1.
+
+    Returns
+    -------
+    ndarray of float64
 
     Raises
     ------
@@ -56,9 +65,9 @@ def point_mass(tau: ArrayLike) -> Values:
 
 
 def cdf(w: ArrayLike, tau: ArrayLike, b: ArrayLike) -> Values:
-    """Distribution function: that of the Laplace distribution between the quantiles, 0 below -Q and 1 from Q on.
+    """Distribution function: Laplace between the quantiles, 0 below -Q and 1 from Q on.
 
-    The integral of Eq. 12; it jumps by 1 - tau at -Q and at Q, and is continuous from the right.
+    It is the integral of Eq. 12. It jumps by 1 - tau at -Q and at Q, and is continuous from the right.
 
     Parameters
     ----------
@@ -72,7 +81,7 @@ def cdf(w: ArrayLike, tau: ArrayLike, b: ArrayLike) -> Values:
     Raises
     ------
     InputError
-        As `density`.
+        If tau or b is out of its range, or a weight is not a number.
     """
     values, scale = _numbers(w), check_scale(b)
     bound = quantile(tau, scale)
@@ -95,7 +104,7 @@ def ppf(p: ArrayLike, tau: ArrayLike, b: ArrayLike) -> Values:
 
     Returns
     -------
-    ndarray of float64, unit of the weights; infinite only for tau = 1 at p = 0 and 1
+    ndarray of float64, in the unit of the weights; infinite only for tau = 1 at p = 0 and 1
 
     Raises
     ------
@@ -105,7 +114,7 @@ def ppf(p: ArrayLike, tau: ArrayLike, b: ArrayLike) -> Values:
     share, scale = reals(p, "probabilities"), check_scale(b)
     bad = ~((share >= 0) & (share <= 1))
     if bad.any():
-        raise InputError(f"a probability lies in [0, 1], not {share[bad].flat[0]:g}")
+        raise InputError(f"a probability must lie in [0, 1], not {share[bad].flat[0]:g}")
     bound = quantile(tau, scale)
     with np.errstate(divide="ignore"):
         free = np.where(share < 0.5, np.log(2.0 * share), -np.log(2.0 * (1.0 - share))) * scale
@@ -122,28 +131,30 @@ def sample(tau: ArrayLike, b: ArrayLike, size: int | tuple[int, ...], generator:
     size : int or tuple of int
         Shape of the result.
     generator : numpy.random.Generator
-        Its state decides the draws.
+        Source of the random numbers.
 
     Returns
     -------
-    ndarray of float64, shape `size`, unit of the weights
+    ndarray of float64, shape `size`, in the unit of the weights
 
     Raises
     ------
     InputError
-        If tau or b is out of its range, or has a shape that `size` does not hold.
+        If tau or b is out of its range, or cannot be broadcast to `size`.
     """
     scale = check_scale(b)
     bound = quantile(tau, scale)
     try:
         np.broadcast_to(bound, size)
     except ValueError:
-        raise InputError(f"tau and b of shape {bound.shape} cannot be spread over draws of shape {size}") from None
+        raise InputError(
+            f"tau and b have shape {bound.shape}, which cannot be broadcast to size {size}; choose another size"
+        ) from None
     return np.clip(generator.laplace(0.0, scale, size), -bound, bound)
 
 
 def _numbers(w: ArrayLike) -> Values:
     values = reals(w, "weights")
     if np.isnan(values).any():
-        raise InputError("a weight is NaN; the distribution is defined for numbers")
+        raise InputError("a weight is NaN; remove NaN values first")
     return values

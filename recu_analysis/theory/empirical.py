@@ -1,4 +1,4 @@
-"""What a layer's standardised weights really have, beside the closed forms: alpha, quantisation errors, entropy."""
+"""Measured alpha, quantisation errors and entropies of a layer's standardised weights, beside the closed forms."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-# Values at a time, of which spacings are taken.
+# Number of values whose spacings are computed at a time.
 _SPACINGS = 1 << 17
 
 
@@ -37,7 +37,7 @@ class Quantized:
     b_hat : float
         Mean abs of the weights before the clamp (Eq. 11 of ReCU, Xu et al., ICCV 2021), unit of the weights.
     bound : float
-        Laplace quantile of b_hat (Eq. 10), where the weights are clamped; infinite at tau = 1.
+        Laplace quantile for scale b_hat (Eq. 10), at which the weights are clamped; infinite at tau = 1.
     clamped_fraction : float
         Share of the weights beyond the bound; 2 (1 - tau) for Laplace weights.
     alpha : float
@@ -45,9 +45,9 @@ class Quantized:
     error : float
         Mean of (|clamped| - alpha)^2 (Eq. 4 measured), squared unit of the weights.
     latent_error : float
-        Mean of (|w| - alpha)^2, against the weights before the clamp.
+        Mean of (|w| - alpha)^2, with the weights w before the clamp.
     channel_alpha, channel_error : ndarray of float64, shape (C_out,)
-        The same for each output channel with an alpha of its own and the layer's bound.
+        Alpha and error of each output channel, with its own alpha and the bound of the layer.
     """
 
     b_hat: float
@@ -61,16 +61,16 @@ class Quantized:
 
 
 def quantized(weights: ArrayLike, tau: float, kind: str = "laplace") -> Quantized:
-    """Measured quantisation of one layer's standardised weights, in two passes over blocks of channels.
+    """Measure the quantisation of one layer's standardised weights, in two passes over blocks of channels.
 
     Parameters
     ----------
     weights : array_like, shape (C_out, ...)
         Standardised weights w~, finite.
     tau : float
-        Quantile level, 0.5 < tau <= 1; 1 where the layer does not clamp.
+        Quantile level, 0.5 < tau <= 1; use 1 for a layer that does not clamp.
     kind : {"laplace", "empirical"}
-        Whose quantile the bound is, as in `WeightTransform`.
+        Distribution whose quantile is the bound, as in `WeightTransform`.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def quantized(weights: ArrayLike, tau: float, kind: str = "laplace") -> Quantize
     rows = check_weights(weights)
     b_hat = scale_estimate(rows)
     bound = empirical_bound(rows, tau) if kind == "empirical" else float(quantile(tau, b_hat))
-    # By channel: weights beyond the bound, sums of |w|, w^2, |clamped| and its variance within the channel.
+    # Per channel: number of weights beyond the bound; sums of |w|, w^2, |clamped|, and its squared deviations.
     sums = np.concatenate([_channel_sums(np.abs(block, dtype=np.float64), bound) for _, block in blocks(rows)])
     beyond, size, square, clamped, within = sums.T
     count = rows.shape[1]
@@ -123,6 +123,10 @@ def sign_entropy(weights: ArrayLike) -> float:
     weights : array_like, shape (C_out, ...)
         Standardised weights w~, finite.
 
+    Returns
+    -------
+    float
+
     Raises
     ------
     InputError
@@ -133,52 +137,60 @@ def sign_entropy(weights: ArrayLike) -> float:
 
 
 def check_weights(weights: ArrayLike) -> Array:
-    """Weights as a matrix with one row an output channel, in the dtype they have; a view where the layout allows.
+    """Return weights as a matrix with one row per output channel, in their own dtype; a view if the layout allows.
+
+    Parameters
+    ----------
+    weights : array_like, shape (C_out, ...)
+
+    Returns
+    -------
+    ndarray, shape (C_out, weights per channel)
 
     Raises
     ------
     InputError
-        If there is no weight, or one is no finite number.
+        If there is no weight, or one is not a finite number.
     """
     array = real_array(weights, "weights")
     if array.ndim == 0 or array.size == 0:
-        raise InputError(f"a measurement needs an array of at least one weight, not one of shape {array.shape}")
+        raise InputError(f"weights need at least one axis and one element, not shape {array.shape}")
     rows = array.reshape(len(array), -1)
     bad = sum(int((~np.isfinite(block)).sum()) for _, block in blocks(rows))
     if bad:
-        raise InputError(f"{bad} of {array.size} weights are NaN or infinite; leave them out or see where they arise")
+        raise InputError(f"{bad} of {array.size} weights are NaN or infinite; remove them or find their cause")
     return rows
 
 
 def differential_entropy(ordered: ArrayLike) -> float:
-    """Differential entropy of a sample by its m-spacings, in nats.
+    """Differential entropy of a sample from its m-spacings, in nats.
 
-    mean of ln((n + 1) (x_(i+m) - x_(i-m))) - psi(2m), with indices held inside the sample and fewer than 2m spacings
-    counted there (Vasicek 1976, J. R. Stat. Soc. B 38, 54-59; Ebrahimi, Pflughoeft and Soofi 1994, Stat. Probab. Lett.
-    20, 225-234; psi as in van Es 1992, Scand. J. Stat. 19, 61-72, which removes the bias for uniform data). m is the
-    cube root of n. Bias, by `make validate`: below 0.005 nats from 2,000 values on for normal, Laplace and uniform
-    data, below 0.002 from 40,000 on.
+    The estimate is the mean of ln((n + 1) (x_(i+m) - x_(i-m))) - psi(2m). Near the ends the indices are limited to the
+    sample, and psi counts the fewer spacings. Sources: Vasicek 1976, J. R. Stat. Soc. B 38, 54-59; Ebrahimi, Pflughoeft
+    and Soofi 1994, Stat. Probab. Lett. 20, 225-234; for psi, van Es 1992, Scand. J. Stat. 19, 61-72, which removes the
+    bias for uniform data. m is the cube root of n. Bias, measured by `make validate` for normal, Laplace and uniform
+    data: below 0.005 nats from 2,000 values on, below 0.002 nats from 40,000 values on.
 
     Parameters
     ----------
     ordered : array_like, shape (n,)
-        Values in rising order.
+        Values in ascending order.
 
     Returns
     -------
     float
-        -inf where 2m + 1 or more values are equal, m + 1 of the smallest or largest: a distribution with a point
-        mass has no density.
+        -inf if 2m + 1 values are equal, or m + 1 at either end of the sample: a distribution with a point mass has no
+        density.
 
     Raises
     ------
     InputError
-        If there are fewer than 8 values, one is NaN or infinite, or they do not rise.
+        If there are fewer than 8 values, one is NaN or infinite, or they are not in ascending order.
     """
     values = _row(ordered)
     n = values.size
     if n < 8:
-        raise InputError(f"an entropy needs at least 8 values, not {n}")
+        raise InputError(f"the differential entropy needs at least 8 values, not {n}")
     m = max(2, round(n ** (1 / 3)))
     total = 0.0
     for start in range(0, n, _SPACINGS):
@@ -186,35 +198,36 @@ def differential_entropy(ordered: ArrayLike) -> float:
         low, high = np.maximum(index - m, 0), np.minimum(index + m, n - 1)
         spacing = values[high].astype(np.float64) - values[low]
         if (spacing < 0).any():
-            raise InputError("an entropy needs its values in rising order; sort them first")
+            raise InputError("the values are not in ascending order; sort them first")
         if not spacing.all():
             return -math.inf
         total += float(np.log(spacing).sum())
-    # 2m spacings around every value but the m at either end, which have m, m + 1, ... of them.
+    # There are 2m spacings around each value, but only m, m + 1, ... around the m values at either end.
     expected = (n - 2 * m) * psi(2.0 * m) + 2.0 * psi(np.arange(m, 2 * m, dtype=np.float64)).sum()
     return float(total - expected) / n + math.log(n + 1)
 
 
 def _row(ordered: ArrayLike) -> Array:
-    """Finite values in one row, without a copy."""
+    """Check that the values are finite and one-dimensional; return them without a copy."""
     values = check_weights(ordered)
     if np.ndim(ordered) != 1:
-        raise InputError(f"an entropy needs its values in one row, not of shape {np.shape(ordered)}")
+        raise InputError(f"the values must be one-dimensional, not of shape {np.shape(ordered)}; flatten and sort them")
     return values[:, 0]
 
 
 def clamped_entropy(ordered: ArrayLike, bound: float) -> float:
-    """Entropy of weights after a clamp, of density and point masses together as in Eq. 17, in nats.
+    """Entropy of weights after a clamp, for density and point masses together as in Eq. 17, in nats.
 
-    H = -p_- ln p_- - p_+ ln p_+ - q ln q + q h with the measured shares of the weights at or beyond either bound and
-    between them, and the `differential_entropy` h of those between.
+    H = -p_- ln p_- - p_+ ln p_+ - q ln q + q h. Here p_- and p_+ are the measured shares of the weights at or beyond
+    each bound, q is the share between the bounds, and h is the `differential_entropy` of the weights between them. With
+    fewer than 8 weights between the bounds, h is taken as 0.
 
     Parameters
     ----------
     ordered : array_like, shape (n,)
-        Weights before the clamp, in rising order.
+        Weights before the clamp, in ascending order.
     bound : float
-        Where they are clamped, positive; infinite for no clamp.
+        Bound of the clamp, positive; infinite for no clamp.
 
     Returns
     -------
@@ -223,13 +236,13 @@ def clamped_entropy(ordered: ArrayLike, bound: float) -> float:
     Raises
     ------
     InputError
-        If there is no weight, one is NaN or infinite, the weights between the bounds do not rise, or the bound is not
-        positive. Fewer than 8 weights between the bounds have no entropy of their own.
+        If there is no weight, one is NaN or infinite, the weights between the bounds are not in ascending order, or the
+        bound is not positive.
     """
     values = _row(ordered)
     if not bound > 0:
-        raise InputError(f"a clamp needs a positive bound, not {bound:g}")
-    # bisect looks at a few values only, each as float64; searchsorted would copy a float32 array.
+        raise InputError(f"the bound of the clamp must be positive, not {bound:g}")
+    # bisect reads only a few values, each as float64; searchsorted would copy a float32 array.
     first = bisect_right(values, -bound, key=float)
     last = max(bisect_left(values, bound, key=float), first)
     shares = np.array([first, values.size - last, last - first]) / values.size

@@ -1,4 +1,4 @@
-"""Entropies of latent and binary weights: Eq. 17, its bounds, and the entropy of a sign; all in nats."""
+"""Entropies of latent and binary weights, in nats: Eq. 17, its bounds, and the entropy of a sign."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from recu_analysis.theory.validation import reals
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-#: The scale at which Eq. 17 does not depend on tau. It depends on the unit of the weights: weights in a unit c times
-#: smaller have c times the scale, and (2 tau - 1) ln c more entropy.
+#: The scale at which Eq. 17 does not depend on tau. Scale and entropy depend on the unit of the weights: in a unit c
+#: times smaller, the scale is c times larger and the entropy (2 tau - 1) ln c larger.
 CRITICAL_SCALE = math.exp(-1.0)
 
 
 def clamped_entropy(tau: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     """Entropy of Laplace weights after ReCU, ln 2 + (2 tau - 1)(ln b + 1) (Eq. 17 of ReCU, Xu et al., ICCV 2021).
 
-    The density inside contributes -integral f ln f, the two point masses -2 (1 - tau) ln(1 - tau). It is ln 2 at
-    b = 1/e, rises with tau above and falls below; a mixed entropy, so its value depends on the unit of the weights.
+    The density inside contributes -integral f ln f, the two point masses contribute -2 (1 - tau) ln(1 - tau). At
+    b = 1/e the entropy is ln 2. It rises with tau for larger b, and falls with tau for smaller b. Its value depends on
+    the unit of the weights, as for every mixed entropy.
 
     Parameters
     ----------
@@ -48,17 +49,56 @@ def clamped_entropy(tau: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
 
 
 def laplace_bound(b: ArrayLike) -> NDArray[np.float64]:
-    """Largest differential entropy for a mean absolute value of b, ln(2 e b): that of the Laplace distribution."""
+    """Largest differential entropy at a mean absolute value of b: ln(2 e b), reached by the Laplace distribution.
+
+    Parameters
+    ----------
+    b : array_like
+        Mean absolute value, positive.
+
+    Returns
+    -------
+    ndarray of float64, nats
+
+    Raises
+    ------
+    InputError
+        If b is not positive.
+    """
     return np.asarray(np.log(2.0 * check_scale(b)) + 1.0)
 
 
 def normal_bound(sigma: ArrayLike) -> NDArray[np.float64]:
-    """Largest differential entropy for a standard deviation of sigma, 0.5 ln(2 pi e sigma^2): that of the normal."""
+    """Largest differential entropy at a standard deviation of sigma: 0.5 ln(2 pi e sigma^2), reached by the normal.
+
+    Parameters
+    ----------
+    sigma : array_like
+        Standard deviation, positive.
+
+    Returns
+    -------
+    ndarray of float64, nats
+
+    Raises
+    ------
+    InputError
+        If sigma is not positive.
+    """
     return np.asarray(0.5 * math.log(2.0 * math.pi * math.e) + np.log(check_scale(sigma)))
 
 
 def sign_entropy(p: ArrayLike) -> NDArray[np.float64]:
     """Entropy H_b(p) of a binary weight that is +1 with probability p; at most ln 2.
+
+    Parameters
+    ----------
+    p : array_like
+        Probability, 0 to 1.
+
+    Returns
+    -------
+    ndarray of float64, nats
 
     Raises
     ------
@@ -68,5 +108,5 @@ def sign_entropy(p: ArrayLike) -> NDArray[np.float64]:
     share = reals(p, "probabilities")
     bad = ~((share >= 0) & (share <= 1))
     if bad.any():
-        raise InputError(f"a probability lies in [0, 1], not {share[bad].flat[0]:g}")
+        raise InputError(f"a probability must lie in [0, 1], not {share[bad].flat[0]:g}")
     return np.asarray(entr(share) + entr(1.0 - share))

@@ -1,4 +1,4 @@
-"""Which distribution weights have: Laplace against normal and generalised normal, with distances and intervals."""
+"""Fit weights to a Laplace, a normal and a generalised normal distribution, with distances and intervals."""
 
 from __future__ import annotations
 
@@ -28,29 +28,30 @@ Location = Literal["zero", "mean", "median"]
 
 @dataclass(frozen=True, slots=True)
 class DistributionFit:
-    """Weights of one layer against three zero-mean families, each with its maximum-likelihood scale.
+    """Fits of one layer's weights to three zero-mean families, each with its maximum-likelihood scale.
 
     Attributes
     ----------
     weights : int
+        Number of weights.
     location : float
-        What was subtracted from the weights; 0 unless asked for.
+        Value subtracted from the weights; 0 by default.
     scale : Interval
-        Laplace scale, mean |x| (Eq. 11 of ReCU, Xu et al., ICCV 2021), unit of the weights.
+        Laplace scale, mean |x| (Eq. 11 of ReCU, Xu et al., ICCV 2021), in the unit of the weights.
     deviation : float
-        Root mean square, the scale of the normal distribution, unit of the weights.
+        Root mean square, the scale of the normal distribution, in the unit of the weights.
     shape : Interval
-        Of the generalised normal: 1 is Laplace, 2 is normal; NaN where none fits, see `flat`.
+        Shape of the generalised normal distribution: 1 is Laplace, 2 is normal; NaN if no shape fits, see `flat`.
     flat : bool
-        Whether the weights are flatter than uniform ones, E|x| / sqrt(E x^2) >= sqrt(3)/2, so that no shape fits.
+        Whether the weights are flatter than uniform weights, E|x| / sqrt(E x^2) >= sqrt(3)/2; then no shape fits.
     ks_laplace, ks_normal : float
         Kolmogorov-Smirnov distance to the fitted distribution, the largest difference of distribution functions: an
-        effect size between 0 and 1. There is no p-value: with 10^5 weights every model is rejected.
+        effect size between 0 and 1. There is no p-value, because with 10^5 weights every model is rejected.
     log_likelihood : float
-        Of the Laplace distribution, nats over all weights.
+        Log-likelihood of the Laplace distribution, in nats, summed over all weights.
     aic_normal, aic_gennorm : float
-        AIC of the normal and of the generalised normal less that of the Laplace distribution, as if the weights were
-        independent: positive where Laplace is the better. NaN where no shape fits.
+        AIC of the normal and of the generalised normal minus AIC of the Laplace distribution, as if the weights were
+        independent. Positive values favor Laplace. `aic_gennorm` is NaN if no shape fits.
     """
 
     weights: int
@@ -69,17 +70,18 @@ class DistributionFit:
 def fit(values: ArrayLike, *, location: Location = "zero", level: float = LEVEL) -> DistributionFit:
     """Fit the Laplace, the normal and the generalised normal distribution to the weights of one layer.
 
-    Give it standard scores z: channels of different scale, pooled as raw weights, fake heavy tails. A few passes over
-    blocks of channels and one copy of the values, less their location and sorted.
+    Pass standard scores z: raw weights pooled over channels of different scale appear heavy-tailed. The fit makes a few
+    passes over blocks of channels, and one sorted copy of the values minus their location.
 
     Parameters
     ----------
     values : array_like, shape (C_out, ...)
-        The first axis is resampled for the intervals; of an array of one axis each value is.
+        The first axis is resampled for the intervals. In an array of one axis, each value is resampled.
     location : {"zero", "mean", "median"}
-        What is subtracted first; the mean is the best location of a normal, the median that of a Laplace distribution.
+        Value subtracted first. The mean is the maximum-likelihood location of a normal distribution, the median that
+        of a Laplace distribution.
     level : float
-        Confidence of the intervals.
+        Confidence level of the intervals, between 0 and 1.
 
     Returns
     -------
@@ -88,14 +90,14 @@ def fit(values: ArrayLike, *, location: Location = "zero", level: float = LEVEL)
     Raises
     ------
     InputError
-        If there are fewer than 2 values, one is NaN or infinite, or all are equal.
+        If there are fewer than 2 values, one is NaN or infinite, all are equal, or `location` or `level` is not valid.
     """
     rows = check_weights(values)
     if rows.size < 2:
-        raise InputError("a fit needs at least 2 weights, not 1")
+        raise InputError("a distribution fit needs at least 2 weights, not 1")
     low, high = rows.min(), rows.max()
     if low == high:
-        raise InputError(f"all {rows.size} weights are {low:g}; a constant has no distribution to fit")
+        raise InputError(f"all {rows.size} weights are {low:g}; a distribution fit needs weights that differ")
     center = _center(rows, location)
     if center:
         rows = rows - center
@@ -105,7 +107,7 @@ def fit(values: ArrayLike, *, location: Location = "zero", level: float = LEVEL)
     normal = -0.5 * rows.size * (math.log(2.0 * math.pi) + 2.0 * math.log(deviation) + 1.0)
     fitted = not math.isnan(shape.estimate)
     general = gennorm.log_likelihood(rows, shape.estimate) if fitted else math.nan
-    ordered = rows.reshape(-1) if center else rows.flatten()  # rows less a center are a copy already
+    ordered = rows.reshape(-1) if center else rows.flatten()  # a subtracted center has already made a copy
     ordered.sort()
     return DistributionFit(
         weights=rows.size,
@@ -117,7 +119,7 @@ def fit(values: ArrayLike, *, location: Location = "zero", level: float = LEVEL)
         ks_laplace=ks_laplace(ordered, scale.estimate),
         ks_normal=ks_distance(ordered, lambda x: ndtr(x / deviation)),
         log_likelihood=likelihood,
-        # One parameter more for the generalised normal costs 2.
+        # The generalised normal has one more parameter, which costs 2.
         aic_normal=2.0 * (likelihood - normal),
         aic_gennorm=2.0 * (likelihood - general) + 2.0,
     )
@@ -140,19 +142,24 @@ def laplace_scale(values: ArrayLike, level: float = LEVEL) -> Interval:
     Parameters
     ----------
     values : array_like, shape (C_out, ...)
+        Weights or standard scores, finite.
     level : float
-        Confidence of the interval.
+        Confidence level of the interval, between 0 and 1.
+
+    Returns
+    -------
+    Interval
 
     Raises
     ------
     InputError
-        If there is no value, or one is NaN or infinite.
+        If there is no value, one is NaN or infinite, or the level lies outside (0, 1).
     """
     return over_channels(laplace_sums(values), lambda totals: totals[:, 0] / totals[:, 1], level)
 
 
 def laplace_sums(values: ArrayLike) -> Values:
-    """What each group of channels adds to the scale: the sum of |x| and the number of values, shape (groups, 2)."""
+    """Sum of |x| and number of values of each group of channels, shape (groups, 2)."""
     rows = check_weights(values)
     first = groups(len(rows))
     sums = np.stack([np.zeros(len(first)), np.diff(first, append=len(rows)) * float(rows.shape[1])], axis=1)
@@ -163,13 +170,13 @@ def laplace_sums(values: ArrayLike) -> Values:
 
 
 def _root_mean_square(rows: Array, unit: float) -> float:
-    """Taken in a unit near the largest value, so that no square is too large or too small for floating point."""
+    """Root mean square, computed in a unit near the largest value, so that no square overflows or underflows."""
     squares = sum(float(np.square(np.divide(block, unit, dtype=np.float64)).sum()) for _, block in blocks(rows))
     return unit * math.sqrt(squares / rows.size)
 
 
 def ks_laplace(ordered: Array, scale: float) -> float:
-    """Kolmogorov-Smirnov distance of values in rising order to a zero-mean Laplace distribution of that scale."""
+    """Kolmogorov-Smirnov distance of values in ascending order to a zero-mean Laplace distribution of given scale."""
 
     def laplace(x: Values) -> Values:
         half = 0.5 * np.exp(-np.abs(x) / scale)
@@ -184,9 +191,9 @@ def ks_distance(ordered: Array, cdf: Callable[[Values], Values]) -> float:
     Parameters
     ----------
     ordered : ndarray, shape (n,)
-        The sample in rising order.
+        The sample in ascending order.
     cdf : callable
-        The other distribution function, of arrays.
+        The continuous distribution function; takes and returns an array.
 
     Returns
     -------
@@ -201,5 +208,5 @@ def ks_distance(ordered: Array, cdf: Callable[[Values], Values]) -> float:
     return largest
 
 
-# Values at a time, whose distribution function is taken.
+# Number of values at which the distribution function is evaluated at a time.
 _VALUES = 1 << 17

@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     Values = NDArray[np.float64]
     Array = NDArray[Any]
 
-#: E|z| / sqrt(E z^2) of the uniform distribution, which the shape approaches as it grows: flatter data has no shape.
+#: E|z| / sqrt(E z^2) of the uniform distribution, the limit of large shapes. Flatter data has no shape.
 FLATTEST = math.sqrt(3.0) / 2.0
-#: Shapes outside are reported as none: the likelihood is flat there.
+#: Range of the reported shapes. Outside, the likelihood is flat and no shape is reported.
 SHAPES = (0.05, 100.0)
 
-# Bins of ln|x|, the width of their range, and what stands for ln 0: e^(-700 beta) is nothing for all SHAPES.
+# Number of bins of ln|x|, the width of their range, and the stand-in for ln 0: e^(-700 beta) is negligible in SHAPES.
 _BINS = 4096
 _RANGE = 40.0
 _LOG_ZERO = -700.0
-# Shapes at which the sums of every channel are taken, around the estimate, for its interval; roots lie between them.
+# Factors around the estimated shape. For the interval, the sums of every channel are computed at these shapes.
 _GRID = np.exp(np.linspace(-1.5, 1.5, 121))
-# Variance of ln|x| within a bin, as if uniform.
+# Variance of ln|x| within a bin, taken as uniform.
 _WITHIN = (_RANGE / _BINS) ** 2 / 12.0
 
 
@@ -39,25 +39,25 @@ def shape(values: ArrayLike, level: float = LEVEL) -> Interval:
 
     The density is beta / (2 a Gamma(1/beta)) exp(-|x/a|^beta). Its shape solves the likelihood equation
     1 + psi(1/beta)/beta + ln(beta mean|x|^beta)/beta = sum |x|^beta ln|x| / sum |x|^beta (Varanasi and Aazhang 1989,
-    J. Acoust. Soc. Am. 86, 1404-1415), here on a histogram of ln|x| with the mean of every bin: one pass over the data,
-    and the root of the values themselves to 1e-5 for shapes up to 3, to 1e-3 up to 40.
+    J. Acoust. Soc. Am. 86, 1404-1415). It is solved on a histogram of ln|x| with the mean of every bin, in one pass
+    over the data. The root differs from that of the exact equation by at most 1e-5 for shapes up to 3, 1e-3 up to 40.
 
-    Standard scores of channels with few weights have lighter tails than the weights, because each channel's own
-    deviation holds its extremes. By `make validate` the shape is too large by 0.7 to 1 with 9 weights a channel, 0.2
-    with 27, 0.04 with 144 and 0.01 with 576, for shapes up to 2.
+    Standard scores of channels with few weights have lighter tails than the weights, because the standard deviation of
+    a channel includes its own extremes. The shape is then too large: by 0.7 to 1 with 9 weights per channel, 0.2 with
+    27, 0.04 with 144 and 0.01 with 576, for shapes up to 2 (measured by `make validate`).
 
     Parameters
     ----------
     values : array_like, shape (C_out, ...)
         Centred values, such as standard scores; the first axis is resampled for the interval.
     level : float
-        Confidence of the interval.
+        Confidence level of the interval, between 0 and 1.
 
     Returns
     -------
     Interval
-        NaN where no shape fits: E|x| / sqrt(E x^2) of at least sqrt(3)/2, flatter than uniform, or a shape that lies
-        outside `SHAPES`. The latter holds where several per cent of the values are 0.
+        NaN if no shape fits: the values are flatter than uniform (E|x| / sqrt(E x^2) at least sqrt(3)/2), or the shape
+        lies outside `SHAPES`, as it does when several per cent of the values are 0.
 
     Raises
     ------
@@ -73,18 +73,19 @@ def shape(values: ArrayLike, level: float = LEVEL) -> Interval:
 
 
 def score_sums(values: ArrayLike) -> tuple[Values, Values | None]:
-    """What each group of channels adds to the score at a grid of shapes, whose middle is the estimate.
+    """Sums of each group of channels from which the score follows, at a grid of shapes around the estimate.
 
     Parameters
     ----------
     values : array_like, shape (C_out, ...)
+        Centred values, such as standard scores.
 
     Returns
     -------
     sums : ndarray of float64, shape (groups, 2 G + 1)
-        For `roots`: sums of |x|^beta and of |x|^beta ln|x| at each shape, and the number of values.
+        Sums of |x|^beta and of |x|^beta ln|x| at each shape, and the number of values; the input of `roots`.
     grid : ndarray of float64, shape (G,), or None
-        The shapes; None where none fits.
+        The shapes, with the estimate in the middle; None if no shape fits.
 
     Raises
     ------
@@ -105,14 +106,14 @@ def score_sums(values: ArrayLike) -> tuple[Values, Values | None]:
 
 
 def shape_estimate(values: ArrayLike) -> float:
-    """The shape of `shape` without its interval, which takes longer than the estimate."""
+    """The estimate of `shape` without its interval, which takes longer to compute."""
     rows = check_weights(values)
     counts, centers = log_histogram(rows, np.zeros(1, dtype=np.intp))
     return _solve(counts[0], centers)
 
 
 def log_histogram(rows: Array, first: NDArray[np.intp]) -> tuple[Values, Values]:
-    """Counts of ln|x| by group of channels, and its mean in every bin; |x| in units of the largest.
+    """Histogram of ln|x| per group of channels, and the mean of ln|x| in every bin; the unit of |x| is its maximum.
 
     Parameters
     ----------
@@ -123,9 +124,9 @@ def log_histogram(rows: Array, first: NDArray[np.intp]) -> tuple[Values, Values]
     Returns
     -------
     counts : ndarray of float64, shape (groups, bins)
-        Zeros of x, and what is e^40 times smaller than the largest, count in the first bin.
+        Values of 0, and values more than e^40 times smaller than the largest, are counted in the first bin.
     centers : ndarray of float64, shape (bins,)
-        Mean over all groups; the middle of the bin where it is empty.
+        Mean over all groups; the middle of a bin that is empty.
     """
     largest = _largest(rows)
     counts: Values = np.zeros((len(first), _BINS))
@@ -145,9 +146,20 @@ def log_histogram(rows: Array, first: NDArray[np.intp]) -> tuple[Values, Values]
 
 
 def log_likelihood(values: ArrayLike, beta: float) -> float:
-    """Log-likelihood of a generalised normal of this shape with its best scale, in nats, summed over the values.
+    """Log-likelihood of a generalised normal distribution of given shape, in nats, summed over the values.
 
-    -n (ln 2 + lnGamma(1/beta) - ln beta + (ln(beta m) + 1)/beta) with m = mean |x|^beta.
+    -n (ln 2 + lnGamma(1/beta) - ln beta + (ln(beta m) + 1)/beta) with m = mean |x|^beta, at the maximum-likelihood
+    scale.
+
+    Parameters
+    ----------
+    values : array_like, shape (C_out, ...)
+    beta : float
+        Shape, positive.
+
+    Returns
+    -------
+    float
 
     Raises
     ------
@@ -162,23 +174,23 @@ def log_likelihood(values: ArrayLike, beta: float) -> float:
 
 
 def _largest(rows: Array) -> float:
-    """Largest |x|; 1 where all are 0, so that it can be a unit."""
+    """Largest |x|, used as a unit; 1 if all values are 0."""
     return max(float(np.abs(block, dtype=np.float64).max()) for _, block in blocks(rows)) or 1.0
 
 
 def _logs(block: Array, largest: float) -> Values:
-    """ln|x| in units of the largest: the powers of neither large nor small values leave the range of floating point."""
+    """ln(|x| / largest): powers of large and of small values then stay in the range of floating point."""
     return np.log(np.maximum(np.abs(block, dtype=np.float64) / largest, math.exp(_LOG_ZERO)))
 
 
 def _score(beta: Values, power: Values, weighted: Values, count: Values) -> Values:
-    """Slope of the profile likelihood in ln(beta), up to a positive factor: positive below the root."""
+    """Derivative of the profile log-likelihood in ln(beta), up to a positive factor: positive below the root."""
     result: Values = 1.0 + (psi(1.0 / beta) + np.log(beta * power / count)) / beta - weighted / power
     return result
 
 
 def _solve(weight: Values, centers: Values) -> float:
-    """Root of the score for one histogram; NaN where the data is too flat or no root lies in `SHAPES`."""
+    """Root of the score for one histogram; NaN if the data is too flat or no root lies in `SHAPES`."""
     size, total = np.exp(centers), weight.sum()
     if (weight @ size) / total >= FLATTEST * math.sqrt((weight @ size**2) / total):
         return math.nan
@@ -194,7 +206,7 @@ def _solve(weight: Values, centers: Values) -> float:
 
 
 def roots(totals: Values, grid: Values) -> Values:
-    """Root of the score of every row of sums, linear in ln(beta) between the shapes of a grid; its ends beyond them."""
+    """Root of the score of each row of sums, interpolated linearly in ln(beta) and limited to the ends of the grid."""
     size = len(grid)
     scores = _score(grid, totals[:, :size], totals[:, size : 2 * size], totals[:, -1:])
     after = np.clip((scores > 0).sum(axis=1), 1, size - 1)

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     Values = NDArray[np.float64]
 
 LEVEL = 0.95
-#: Resamples of the channels; the same ones every time, so that the same data gives the same interval.
+#: Number of resamples of the channels. Every call uses the same ones, so the same data gives the same interval.
 RESAMPLES = 2000
-#: Fewer channels than this say too little of how channels differ.
+#: Fewer channels than this tell too little about the variation between channels.
 FEWEST_CHANNELS = 8
-#: More channels than this are taken in groups, which are as good to resample and bound the cost.
+#: More channels than this are resampled in groups, which limits the cost.
 MOST_GROUPS = 512
 
 
@@ -35,7 +35,7 @@ class Interval:
     Attributes
     ----------
     estimate, low, high : float
-        `low` and `high` are NaN where there are too few channels to tell.
+        `low` and `high` are NaN if there are too few channels.
     """
 
     estimate: float
@@ -44,42 +44,42 @@ class Interval:
 
 
 def check_level(level: float) -> None:
-    """InputError unless a confidence level lies between 0 and 1."""
+    """Raise InputError unless a confidence level lies between 0 and 1."""
     if not 0.0 < level < 1.0:
-        raise InputError(f"a confidence level lies between 0 and 1, not {level:g}")
+        raise InputError(f"the confidence level must lie between 0 and 1, not {level:g}")
 
 
 def groups(channels: int) -> NDArray[np.intp]:
-    """First channel of every group that is resampled as one: each channel itself, or at most `MOST_GROUPS` groups."""
+    """First channel of each group that is resampled as one: a group per channel, but at most `MOST_GROUPS` groups."""
     count = min(channels, MOST_GROUPS)
     return np.arange(count, dtype=np.intp) * channels // count
 
 
 def group_of(first: NDArray[np.intp], start: int, count: int) -> NDArray[np.intp]:
-    """Group of each of `count` channels from `start` on, where `first` holds the first channel of every group."""
+    """Group of each of `count` channels from `start` on; `first` holds the first channel of each group."""
     return np.searchsorted(first, np.arange(start, start + count), side="right") - 1
 
 
 def over_channels(sums: Values, statistic: Callable[[Values], Values], level: float = LEVEL) -> Interval:
-    """Interval of a statistic of sums over channels, the channels resampled with replacement (BCa).
+    """BCa bootstrap interval of a statistic of sums over channels; channels are resampled with replacement.
 
-    Weights of a channel share their mean, their scale and their gradient; they are no independent sample, the
-    channels nearly are. Efron (1987), Better bootstrap confidence intervals, JASA 82, 171-185. Coverage for 95 %,
-    by `make validate`: 0.94 to 0.96 for 16 to 512 channels, each with a standard error of 0.005 to 0.017.
+    The weights of a channel share their mean, scale and gradient, so they are not an independent sample. The channels
+    nearly are. Source: Efron (1987), Better bootstrap confidence intervals, JASA 82, 171-185. Coverage of 95 %
+    intervals, measured by `make validate`: 0.94 to 0.96 for 16 to 512 channels, with standard errors of 0.005 to 0.017.
 
     Parameters
     ----------
     sums : ndarray of float64, shape (channels, K)
-        What each channel adds to the K sums that the statistic needs.
+        Contribution of each channel to the K sums that the statistic needs.
     statistic : callable
-        From totals of shape (R, K) to values of shape (R,).
+        Maps totals of shape (R, K) to values of shape (R,).
     level : float
-        Confidence, between 0 and 1.
+        Confidence level, between 0 and 1.
 
     Returns
     -------
     Interval
-        Without bounds where there are fewer than `FEWEST_CHANNELS` channels or the statistic has no value.
+        The bounds are NaN if there are fewer than `FEWEST_CHANNELS` channels or the statistic has no finite value.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def over_channels(sums: Values, statistic: Callable[[Values], Values], level: fl
 
 @lru_cache(maxsize=8)
 def draws(count: int) -> Values:
-    """How often each of `count` members is in each resample, shape (RESAMPLES, count); the same at every call."""
+    """How often each of `count` members is in each resample, shape (RESAMPLES, count); the same in every call."""
     counts = np.random.default_rng(0).multinomial(count, np.full(count, 1.0 / count), size=RESAMPLES)
     result = counts.astype(np.float64)
     result.flags.writeable = False
@@ -107,10 +107,10 @@ def draws(count: int) -> Values:
 
 
 def expanded(count: int, level: float = LEVEL) -> tuple[float, float]:
-    """Normal scores of an interval's ends, widened for few members: those of Student's t, times sqrt(n / (n - 1)).
+    """Scores of the two ends of an interval, widened for few members: Student's t times sqrt(n / (n - 1)).
 
-    A bootstrap of n members is narrow by that root and knows the spread no better than t does (Hesterberg 2015, The
-    American Statistician 69, 371-386).
+    A bootstrap interval of n members is too narrow by that root, and by the ratio of t to normal scores (Hesterberg
+    2015, The American Statistician 69, 371-386).
     """
     score = float(stdtrit(count - 1, 0.5 + level / 2)) * math.sqrt(count / (count - 1))
     return -score, score
@@ -122,56 +122,57 @@ def bca(estimate: float, resampled: Values, jackknife: Values, scores: tuple[flo
     Parameters
     ----------
     estimate : float
-        Of the whole sample.
+        Statistic of the whole sample.
     resampled : ndarray, shape (R,)
-        Of each resample.
+        Statistic of each resample.
     jackknife : ndarray, shape (N,)
-        Of the sample without each of its members.
+        Statistic of the sample without each of its members.
     scores : pair of float
         Normal scores of the two ends, such as -1.96 and 1.96.
 
     Returns
     -------
     low, high : float
-        NaN where a resample has no value; both the estimate where nothing varies.
+        NaN if the statistic of a resample is not finite. Both equal the estimate if nothing varies.
     """
     if not (np.isfinite(resampled).all() and np.isfinite(jackknife).all()):
         return float("nan"), float("nan")
-    # Half of the ties count as below; sums in another order differ from them by rounding.
+    # Half of the ties count as below. Ties differ by rounding, because their sums have another order.
     ties = np.isclose(resampled, estimate, rtol=1e-12, atol=0.0)
     below = np.mean((resampled < estimate) & ~ties) + 0.5 * np.mean(ties)
     least = 0.5 / len(resampled)
     bias = ndtri(np.clip(below, least, 1.0 - least))
     pull = jackknife.mean() - jackknife
-    pull /= np.abs(pull).max() or 1.0  # no square or cube of it leaves the range of floating point
+    pull /= np.abs(pull).max() or 1.0  # keeps squares and cubes in the range of floating point
     spread = (pull**2).sum() ** 1.5
     acceleration = (pull**3).sum() / (6.0 * spread) if spread > 0 else 0.0
     ends = bias + np.array(scores)
-    # The map of Efron's has a pole; ends at or past it, as one channel far from all others gives, go to the extreme.
+    # Efron's map has a pole. An end at or past it (one channel far from all others) becomes the extreme resample.
     shares = ndtr(bias + ends / np.maximum(1.0 - acceleration * ends, np.finfo(float).tiny ** 0.5))
     low, high = np.quantile(resampled, shares)
     return float(low), float(high)
 
 
 def over_layers(layers: Sequence[Values], statistic: Callable[[int, Values], Values], level: float = LEVEL) -> Interval:
-    """Interval of the median over layers of a statistic, the channels of every layer resampled (BCa).
+    """BCa bootstrap interval of the median of a statistic over layers; the channels of each layer are resampled.
 
-    Coverage for 95 %, by `make validate`, for the median of six layers that differ: 0.92 with 16 channels in each, 0.93
-    to 0.95 with 64 to 256, each with a standard error of 0.008.
+    Coverage of 95 % intervals for the median of six different layers, measured by `make validate`: 0.92 with 16
+    channels per layer, 0.93 to 0.95 with 64 to 256, with a standard error of 0.008.
 
     Parameters
     ----------
     layers : sequence of ndarray of float64, shape (channels, K)
-        What each channel of each layer adds to the K sums that the statistic needs.
+        Contribution of each channel of each layer to the K sums that the statistic needs.
     statistic : callable
-        From a layer's position and totals of shape (R, K) to values of shape (R,).
+        Maps the index of a layer and totals of shape (R, K) to values of shape (R,).
     level : float
-        Confidence, between 0 and 1.
+        Confidence level, between 0 and 1.
 
     Returns
     -------
     Interval
-        Without bounds where a layer has fewer than `FEWEST_CHANNELS` channels, or the median has no value.
+        The median is over layers whose statistic is not NaN. The bounds are NaN if one of these layers has fewer than
+        `FEWEST_CHANNELS` channels or the median is not finite.
     """
     values = [float(statistic(index, sums.sum(axis=0, keepdims=True))[0]) for index, sums in enumerate(layers)]
     valid = [index for index, value in enumerate(values) if not math.isnan(value)]
@@ -190,25 +191,30 @@ def over_layers(layers: Sequence[Values], statistic: Callable[[int, Values], Val
         table[:, row] = alone
         jackknife.append(np.median(table, axis=1))
     medians = np.median(resampled, axis=0)
-    # The resamples of each layer are narrow by its own number of channels; the fewest stand for all.
+    # The correction for few members depends on the number of channels; the layer with the fewest decides for all.
     low, high = bca(estimate, medians, np.concatenate(jackknife), expanded(count, level))
     return Interval(estimate, low, high)
 
 
 def shuffled(count: int, layer: int) -> Values:
-    """The resamples of `count` channels in an order of the layer's own, so that layers vary independently."""
+    """The resamples of `count` channels in a random order that depends on the layer, so that layers are independent."""
     permutation = np.random.default_rng(layer + 1).permutation(RESAMPLES)
     return draws(count)[permutation]
 
 
 def student(values: Sequence[float], level: float = LEVEL) -> Interval:
-    """Mean of independent values, such as those of several seeds, with Student's interval; no bounds for one value.
+    """Mean of independent values, such as one value per seed, with Student's t interval.
 
     Parameters
     ----------
     values : sequence of float
     level : float
-        Confidence.
+        Confidence level, between 0 and 1.
+
+    Returns
+    -------
+    Interval
+        The bounds are NaN for fewer than 2 values. The estimate of no values is NaN.
     """
     sample = np.asarray(values, dtype=np.float64)
     if sample.size == 0:
@@ -221,15 +227,20 @@ def student(values: Sequence[float], level: float = LEVEL) -> Interval:
 
 
 def difference(first: Interval, second: Interval) -> Interval:
-    """Interval of the first estimate less the second, of independent data, from the interval of each.
+    """Interval of the first estimate minus the second, for independent data.
 
-    By the method of variance estimates recovery, which keeps the asymmetry of both: Zou and Donner (2008), Statistics
+    The method of variance estimates recovery keeps the asymmetry of both intervals: Zou and Donner (2008), Statistics
     in Medicine 27, 1693-1702, equation 3.
 
     Parameters
     ----------
     first, second : Interval
-        Of the same confidence; where one has no bounds, neither has the difference.
+        Intervals of the same confidence level.
+
+    Returns
+    -------
+    Interval
+        The bounds are NaN if one of the intervals has no bounds.
     """
     middle = first.estimate - second.estimate
     low = middle - math.hypot(first.estimate - first.low, second.high - second.estimate)

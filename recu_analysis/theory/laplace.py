@@ -15,12 +15,20 @@ if TYPE_CHECKING:
 
 
 def check_tau(tau: ArrayLike) -> NDArray[np.float64]:
-    """Quantile levels as float64, checked to lie in (0.5, 1].
+    """Return quantile levels as float64, after a check that all lie in (0.5, 1].
+
+    Parameters
+    ----------
+    tau : array_like
+
+    Returns
+    -------
+    ndarray of float64
 
     Raises
     ------
     InputError
-        If a level is not a number or lies outside the interval.
+        If a level is not a number or lies outside (0.5, 1].
     """
     levels = reals(tau, "levels of tau")
     bad = ~((levels > 0.5) & (levels <= 1.0))
@@ -42,7 +50,7 @@ def quantile(tau: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     Returns
     -------
     ndarray of float64
-        Infinite at tau = 1, where nothing is clamped; also for b = 0.
+        Infinite at tau = 1, where nothing is clamped, even for b = 0.
 
     Raises
     ------
@@ -63,7 +71,7 @@ def scale_estimate(values: ArrayLike) -> float:
     Parameters
     ----------
     values : array_like
-        Weights, of any shape; at least one.
+        Weights of any shape; at least one.
 
     Returns
     -------
@@ -73,7 +81,7 @@ def scale_estimate(values: ArrayLike) -> float:
     Raises
     ------
     InputError
-        If there is no weight, or one is no number.
+        If there is no weight, or the weights are not real numbers.
     """
     array = real_array(values, "weights")
     if array.size == 0:

@@ -1,4 +1,4 @@
-"""Three quantisation errors of Laplace weights under ReCU: exact, printed in the paper (Eq. 14), and latent."""
+"""Three quantisation errors of Laplace weights under ReCU: exact, as printed in the paper (Eq. 14), and latent."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-# Below this distance from tau = 0.5, in 2 tau - 1, the closed form of the exact error cancels and a series stands in.
+# Where 2 tau - 1 is below this, the closed form of the exact error loses digits by cancellation; a series replaces it.
 _SERIES_BELOW = 0.1
 _SERIES_TERMS = 18
-# Scales whose squares, and what the formulas make of them, keep all their digits in floating point.
+# Range of scales for which squares and the results of the formulas keep full floating-point precision.
 _SQUARABLE = (1e-150, 1e150)
 
 
 def check_scale(b: ArrayLike) -> Values:
-    """Laplace scales as float64, checked to be positive numbers; InputError otherwise."""
+    """Return Laplace scales as float64; raise InputError unless all are positive and finite."""
     scale = reals(b, "Laplace scales")
     bad = ~(np.isfinite(scale) & (scale > 0))
     if bad.any():
@@ -32,20 +32,20 @@ def check_scale(b: ArrayLike) -> Values:
 
 
 def _square(b: ArrayLike) -> Values:
-    """b^2, the unit of an error; InputError where floating point does not hold it."""
+    """b^2, the unit of an error; raise InputError if b is outside `_SQUARABLE`."""
     scale = check_scale(b)
     bad = ~((scale >= _SQUARABLE[0]) & (scale <= _SQUARABLE[1]))
     if bad.any():
         low, high = _SQUARABLE
         raise InputError(
             f"a quantisation error needs a Laplace scale b from {low:g} to {high:g}, not {scale[bad].flat[0]:g}; "
-            "take another unit of the weights"
+            "choose another unit for the weights"
         )
     return scale**2
 
 
 def _outside(tau: ArrayLike) -> Values:
-    """Q = 2 - 2 tau = exp(-Q / b), the share of the weights that is clamped; 1 - tau is exact in floating point."""
+    """The share of the weights that is clamped, q = 2 - 2 tau = exp(-Q / b); 1 - tau is exact in floating point."""
     return 2.0 * (1.0 - check_tau(tau))
 
 
@@ -61,7 +61,7 @@ def alpha(tau: ArrayLike, b: ArrayLike) -> Values:
 
     Returns
     -------
-    ndarray of float64, unit of the weights
+    ndarray of float64, in the unit of the weights
 
     Raises
     ------
@@ -72,10 +72,11 @@ def alpha(tau: ArrayLike, b: ArrayLike) -> Values:
 
 
 def exact(tau: ArrayLike, b: ArrayLike) -> Values:
-    """Error of the clamped weights, b^2 [1 - q^2 + 2 q ln q] with q = 2 - 2 tau (Eq. 4 for Eq. 12).
+    """Error of the clamped weights, b^2 [1 - q^2 + 2 q ln q] with q = 2 - 2 tau (Eq. 4 under the density of Eq. 12).
 
-    E (|w| - alpha)^2 = E w^2 - alpha^2 with w = ReCU(w), E w^2 = 2 b^2 (1 - q + q ln q) and alpha = b (1 - q). It is
-    convex and rises on all of (0.5, 1]: from 0, where every weight is clamped to 0, to b^2. It has no minimum inside.
+    E (|w| - alpha)^2 = E w^2 - alpha^2 for clamped w, with E w^2 = 2 b^2 (1 - q + q ln q) and alpha = b (1 - q). The
+    error is convex and rises on all of (0.5, 1]: from 0, where every weight is clamped to 0, to b^2. So it has no
+    minimum inside.
 
     Parameters
     ----------
@@ -103,11 +104,11 @@ def exact(tau: ArrayLike, b: ArrayLike) -> Values:
 
 
 def printed(tau: ArrayLike, b: ArrayLike) -> Values:
-    """Eq. 14 as it stands in the paper, whose first sign is wrong.
+    """Eq. 14 as printed in the paper, with a wrong sign in the first term.
 
-    (alpha - b)^2 (1 + q) + b^2 - ((b + Q)^2 - 2 alpha Q) q + 2 (1 - tau) (Q - alpha)^2 with q = exp(-Q/b); integrating
-    the paper's own line before it gives (1 - q) in the first term. Printed - exact = 16 b^2 (1 - tau)^3, which alone
-    makes the minimum at tau = 0.82.
+    (alpha - b)^2 (1 + q) + b^2 - ((b + Q)^2 - 2 alpha Q) q + 2 (1 - tau) (Q - alpha)^2 with q = exp(-Q/b). The integral
+    in the paper's preceding line gives (1 - q) in the first term. Printed - exact = 16 b^2 (1 - tau)^3. This difference
+    alone causes the minimum at tau = 0.82.
 
     Parameters
     ----------
@@ -127,16 +128,16 @@ def printed(tau: ArrayLike, b: ArrayLike) -> Values:
     """
     q = _outside(tau)
     a = 1.0 - q
-    # In units of b. At tau = 1 every term that holds Q vanishes, because q does.
+    # In units of b. At tau = 1 every term with Q vanishes, because q is 0.
     bound = -np.log(q, out=np.zeros_like(q), where=q > 0)
     within = (a - 1.0) ** 2 * (1.0 + q) + 1.0 - ((1.0 + bound) ** 2 - 2.0 * a * bound) * q
     return _square(b) * (within + q * (bound - a) ** 2)
 
 
 def latent(tau: ArrayLike, b: ArrayLike) -> Values:
-    """Error against the weights before the clamp, with the clamped alpha: b^2 [1 + (2 - 2 tau)^2].
+    """Error of the weights before the clamp, with alpha of the clamped weights: b^2 [1 + (2 - 2 tau)^2].
 
-    E (|w| - alpha)^2 = 2 b^2 - 2 alpha b + alpha^2 with alpha = b (2 tau - 1). It falls as tau rises.
+    E (|w| - alpha)^2 = 2 b^2 - 2 alpha b + alpha^2 with alpha = b (2 tau - 1). The error falls as tau rises.
 
     Parameters
     ----------
@@ -158,20 +159,20 @@ def latent(tau: ArrayLike, b: ArrayLike) -> Values:
 
 
 def exact_slope(tau: ArrayLike, b: ArrayLike) -> Values:
-    """Derivative of `exact` in tau, 4 b^2 (q - 1 - ln q); infinite at tau = 1."""
+    """Derivative of `exact` with respect to tau, 4 b^2 (q - 1 - ln q); infinite at tau = 1."""
     q = _outside(tau)
     e = 1.0 - q
-    # -ln(1 - e) - e, without the cancellation near tau = 0.5.
+    # The series of -ln(1 - e) - e avoids cancellation near tau = 0.5.
     series = sum(e**k / k for k in range(2, 2 + _SERIES_TERMS))
     with np.errstate(divide="ignore"):
         return 4.0 * _square(b) * np.where(e < _SERIES_BELOW, series, -e - np.log(q))
 
 
 def printed_slope(tau: ArrayLike, b: ArrayLike) -> Values:
-    """Derivative of `printed` in tau, that of `exact` less 12 b^2 q^2."""
+    """Derivative of `printed` with respect to tau: the derivative of `exact` minus 12 b^2 q^2."""
     return exact_slope(tau, b) - 12.0 * _square(b) * _outside(tau) ** 2
 
 
 def latent_slope(tau: ArrayLike, b: ArrayLike) -> Values:
-    """Derivative of `latent` in tau, -4 b^2 q."""
+    """Derivative of `latent` with respect to tau, -4 b^2 q."""
     return -4.0 * _square(b) * _outside(tau)

@@ -1,4 +1,4 @@
-"""The value of a rank among many: what np.partition finds, several times faster, for a sample says where to look."""
+"""The value of a given rank: the result of np.partition, several times faster, because a sample narrows the search."""
 
 from __future__ import annotations
 
@@ -12,38 +12,42 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-#: Values in the sample. Below four times as many np.partition alone is fast.
+#: Number of values in the sample. Below four times as many values, np.partition alone is fast.
 _SAMPLE = 1 << 14
 
 
 def of_rank(values: Values, rank: int) -> float:
-    """The value that has `rank` smaller or equal ones before it when all are in rising order, exactly.
+    """The exact value at index `rank` of the sorted values.
 
     Parameters
     ----------
-    values : ndarray of float64, flat
+    values : ndarray of float64, one-dimensional
         Without NaN.
     rank : int
-        From 0 to one less than their number.
+        From 0 to `values.size` - 1.
+
+    Returns
+    -------
+    float
     """
     few, place = _around(values, rank)
     return float(np.partition(few, place)[place])
 
 
 def median(values: Values) -> float:
-    """The median of flat float64 values without NaN, as np.median finds it; NaN of nothing."""
+    """The median of one-dimensional float64 values without NaN, equal to np.median; NaN for an empty array."""
     if not values.size:
         return math.nan
     few, upper = _around(values, values.size // 2)
     if values.size % 2:
         return float(np.partition(few, upper)[upper])
-    if upper == 0:  # the lower of the two is not among the few
+    if upper == 0:  # the lower of the two middle values is not among the few
         few, upper = values, values.size // 2
     return 0.5 * float(np.partition(few, [upper - 1, upper])[upper - 1 : upper + 1].sum())
 
 
 def _around(values: Values, rank: int) -> tuple[Values, int]:
-    """Few values that hold the one of a rank, and its rank among them; all where the sample does not tell."""
+    """The few values near a rank, and the rank within them; all values if the sample misses the rank."""
     if values.size < 4 * _SAMPLE:
         return values, rank
     low, high = _bracket(values, rank)
@@ -53,7 +57,7 @@ def _around(values: Values, rank: int) -> tuple[Values, int]:
 
 
 def _bracket(values: Values, rank: int) -> tuple[float, float]:
-    """Two values of a sample between which a rank almost surely lies: four of its standard deviations either way."""
+    """Two values of a sample between which the rank almost surely lies: four standard deviations on each side."""
     chosen = (np.arange(_SAMPLE) * (values.size / _SAMPLE)).astype(np.intp)
     sample = np.sort(values[chosen])
     middle, margin = rank / values.size * _SAMPLE, 2.0 * math.sqrt(_SAMPLE)

@@ -1,4 +1,4 @@
-"""What standardisation makes of the scale of weights: Eq. 18 to 23 as a map of b, and the same for other shapes."""
+"""Effect of standardisation on the Laplace scale of weights: Eq. 18 to 23 as a map of b, and for other shapes."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-#: The scale that IR-Net's standardisation gives Laplace weights, sqrt(2)/2 (Eq. 18 and 19 of ReCU).
+#: The scale of Laplace weights after IR-Net's standardisation, sqrt(2)/2 (Eq. 18 and 19 of ReCU).
 IRNET_SCALE = math.sqrt(0.5)
 
 
 def standardized_scale(b: ArrayLike, target: ArrayLike = IRNET_SCALE) -> Values:
-    """Scale b' of Laplace weights after division by std / (sqrt(2) b*): b*, whatever b was (Eq. 18 to 23).
+    """Scale b' of Laplace weights after division by std / (sqrt(2) b*): b' = b* for every b (Eq. 18 to 23).
 
-    A Laplace distribution of scale b has std = sqrt(2) b, so b' = b / (sqrt(2) b / (sqrt(2) b*)) = b*. IR-Net's
-    division by std alone is b* = sqrt(2)/2.
+    A Laplace distribution of scale b has std = sqrt(2) b, so b' = b / (sqrt(2) b / (sqrt(2) b*)) = b*. IR-Net divides
+    by std alone, which is b* = sqrt(2)/2.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def standardized_scale(b: ArrayLike, target: ArrayLike = IRNET_SCALE) -> Values:
 
     Returns
     -------
-    ndarray of float64, without unit
+    ndarray of float64, dimensionless
 
     Raises
     ------
@@ -52,8 +52,9 @@ def standardized_scale(b: ArrayLike, target: ArrayLike = IRNET_SCALE) -> Values:
 def scale_ratio(shape: ArrayLike) -> Values:
     """b'/b* of generalised normal weights, sqrt(2) E|z| = sqrt(2) Gamma(2/beta) / sqrt(Gamma(1/beta) Gamma(3/beta)).
 
-    Standardisation fixes the standard deviation, not E|z|: b_hat / b* is a number about shape. It is 1 for Laplace
-    weights (beta = 1), 2 / sqrt(pi) = 1.128 for normal ones (beta = 2), and below sqrt(3/2) for all.
+    Standardisation fixes the standard deviation, not E|z|, so b_hat / b* depends on the shape of the distribution
+    alone. It is 1 for Laplace weights (beta = 1), 2 / sqrt(pi) = 1.128 for normal weights (beta = 2), and always below
+    sqrt(3/2).
 
     Parameters
     ----------
@@ -77,12 +78,12 @@ def scale_ratio(shape: ArrayLike) -> Values:
 
 
 def measured_scale_ratio(z: ArrayLike) -> float:
-    """b_hat / b* of any weights, sqrt(2) E|z| over their standard scores z; see `scale_ratio`.
+    """b_hat / b* of any weights: sqrt(2) times the mean |z| of their standard scores; see `scale_ratio`.
 
     Parameters
     ----------
     z : array_like
-        Standard scores, of any shape; at least one.
+        Standard scores, an array of any shape; at least one.
 
     Returns
     -------
@@ -92,7 +93,7 @@ def measured_scale_ratio(z: ArrayLike) -> float:
     Raises
     ------
     InputError
-        If there is no score, or one is no number.
+        If there is no score, or the scores are not real numbers.
     """
     scores = real_array(z, "standard scores")
     if scores.size == 0:

@@ -1,4 +1,4 @@
-"""Schedules of the quantile level tau over the epochs of a training: Eq. 24 and those that people use beside it."""
+"""Schedules of the quantile level tau over the epochs of a training: Eq. 24 and common alternatives."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["exponential", "linear", "cosine", "step", "constant"]
 
-#: Share of the way from start to end, by the share of the epochs that is past. Each begins at 0; all but the constant
-#: one would reach 1 at the end.
+#: Maps the elapsed share of the epochs to the share of the way from start to end. Each schedule begins at 0; all but
+#: the constant one reach 1 after the last epoch.
 SHARES: dict[Kind, Callable[[Values], Values]] = {
     "exponential": lambda past: np.expm1(past) / np.expm1(1.0),
     "linear": lambda past: past,
@@ -34,13 +34,13 @@ SHARES: dict[Kind, Callable[[Values], Values]] = {
 def schedule(
     epoch: ArrayLike, epochs: int, start: float = 0.85, end: float = 0.99, kind: Kind = "exponential"
 ) -> Values:
-    """Quantile level of an epoch, start + (end - start) s(i/I) with the share s of the schedule.
+    """Quantile level of an epoch, start + (end - start) s(i/I), where s depends on the schedule.
 
-    exponential, Eq. 24 of ReCU (Xu et al., ICCV 2021): s = (exp(i/I) - 1) / (e - 1), which is the paper's
+    exponential, Eq. 24 of ReCU (Xu et al., ICCV 2021): s = (exp(i/I) - 1) / (e - 1), which equals the paper's
     (end - start)/(e - 1) exp(i/I) + (e start - end)/(e - 1). linear: s = i/I. cosine: s = (1 - cos(pi i/I)) / 2.
-    step: start, the middle and the end, a third of the epochs each. constant: start throughout.
+    step: `start`, the midpoint and `end`, each for a third of the epochs. constant: always `start`.
 
-    i = 0 gives `start`; i = I would give `end`, but the last epoch is I - 1.
+    Epoch 0 has level `start`. Level `end` is at i = I, after the last epoch I - 1.
 
     Parameters
     ----------
@@ -49,8 +49,9 @@ def schedule(
     epochs : int
         Number of epochs I, at least 1.
     start, end : float
-        Levels, 0.5 < start <= end <= 1; equal for a fixed tau.
+        Levels, 0.5 < start <= end <= 1; equal levels give a fixed tau.
     kind : {"exponential", "linear", "cosine", "step", "constant"}
+        Name of the schedule.
 
     Returns
     -------
@@ -66,10 +67,10 @@ def schedule(
     if kind not in SHARES:
         raise unknown("schedule", kind, SHARES)
     if start > end:
-        raise InputError(f"tau must not fall: its start {start:g} is above its end {end:g}")
+        raise InputError(f"tau must not fall: its start {start:g} is above its end {end:g}; choose start <= end")
     if epochs < 1:
         raise InputError(f"a schedule needs at least one epoch, not {epochs}")
     if not ((index >= 0) & (index <= epochs)).all():
         raise InputError(f"the epoch must lie between 0 and {epochs}")
-    # Written as start plus a share of the way, which is exact at both ends.
+    # This form is exact at both ends.
     return start + (end - start) * SHARES[kind](index / epochs)

@@ -1,4 +1,4 @@
-"""WeightTransform: what a binary layer does to its latent weights before it takes their sign, on numpy arrays."""
+"""WeightTransform: the steps of a binary layer from latent weights to their sign, on numpy arrays."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-#: Of what a clamp takes its quantiles: the Laplace fitted to the layer, or the weights themselves.
+#: Source of a clamp's quantiles: the Laplace distribution fitted to the layer, or the weights themselves.
 QUANTILES = ("laplace", "empirical")
-#: Whose gradients a clamp stops: those of the clamped weights or, as a control, of a random set as large.
+#: Weights whose gradients a clamp stops: the clamped weights or, as a control, a random set of the same size.
 MASKS = ("clamped", "random")
 
-#: Above the relative rounding of a mean in float64.
+#: Larger than the relative rounding error of a mean in float64.
 ROUNDING = 1e-12
 
 
 def channels(weight: ArrayLike) -> NDArray[np.float64]:
-    """Latent weights as a float64 matrix with one row an output channel.
+    """Latent weights as a float64 matrix with one row per output channel.
 
     Parameters
     ----------
@@ -50,19 +50,25 @@ def channels(weight: ArrayLike) -> NDArray[np.float64]:
 
 
 def standard_scores(weight: ArrayLike, *, center: bool = True) -> NDArray[np.float64]:
-    """Standard scores z = (w - mean_c) / std_c per output channel c: the coordinate in which movement is measured.
+    """Standard scores z = (w - mean_c) / std_c per output channel c; movement is measured in z.
 
     The standard deviation has ddof 1 and no eps; a constant channel has z = 0.
 
     Parameters
     ----------
     weight : array_like, shape (C_out, ...)
+        Latent weights of one layer.
     center : bool
         Whether the mean of the channel is subtracted; False for layers that take the sign of w itself.
 
     Returns
     -------
     ndarray of float64, shape of `weight`, in standard deviations of the channel
+
+    Raises
+    ------
+    InputError
+        If the array has no axis or no element.
     """
     rows = channels(weight)
     centered = _centered(rows)
@@ -74,14 +80,15 @@ def standard_scores(weight: ArrayLike, *, center: bool = True) -> NDArray[np.flo
 
 
 def score_products(start: ArrayLike, end: ArrayLike, *, center: bool = True) -> NDArray[np.float64]:
-    """Sums over each output channel of z z', z^2 and z'^2, of z at one moment and z' at another (`standard_scores`).
+    """Sums of z z', z^2 and z'^2 over each output channel, for standard scores z at one time and z' at another.
 
-    Their totals give the cosine of z and z', 1 where nothing moved. Channels that are constant at either moment, which
-    have no z, add nothing.
+    Their totals give the cosine of z and z', which is 1 if nothing moved. A channel that is constant at either time has
+    no standard scores; its sums are 0.
 
     Parameters
     ----------
     start, end : array_like, shape (C_out, ...)
+        Latent weights at the two times.
     center : bool
         As for `standard_scores`.
 
@@ -107,23 +114,24 @@ def score_products(start: ArrayLike, end: ArrayLike, *, center: bool = True) -> 
 
 
 def cosine(sums: NDArray[np.float64]) -> float:
-    """The cosine of z and z' from totals of `score_products`, shape (3,); NaN where no channel has z at both."""
+    """The cosine of z and z' from the totals of `score_products`, shape (3,); NaN if no channel has z at both times."""
     product, before, after = (float(value) for value in sums)
     return product / math.sqrt(before * after) if before > 0.0 and after > 0.0 else math.nan
 
 
 def autocorrelation(start: NDArray[np.float64], end: NDArray[np.float64]) -> float:
-    """The cosine of standard scores at two moments: 1 where nothing moved, 0 where nothing is left of the start.
+    """The cosine of standard scores at two times: 1 if nothing moved, 0 if the two are uncorrelated.
 
     Parameters
     ----------
     start, end : ndarray of float64, shape (C_out, ...)
-        Standard scores; weights that are NaN at either moment are left out, and channels that are constant at either.
+        Standard scores. Weights that are NaN at either time are skipped, and so are channels that are constant at
+        either time.
 
     Returns
     -------
     float
-        NaN where no channel is left.
+        NaN if no channel is left.
     """
     x, y = (scores.reshape(len(scores), -1) for scores in (start, end))
     finite = np.isfinite(x) & np.isfinite(y)
@@ -139,11 +147,11 @@ def _squares(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _centered(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Every row less its mean; 0 throughout a row of equal numbers, NaN in one that holds NaN or infinity."""
+    """Subtract the mean of each row; exactly 0 for a row of equal numbers, NaN for a row with NaN or infinity."""
     with np.errstate(invalid="ignore"):
         mean = rows.mean(axis=1, keepdims=True)
         centered: NDArray[np.float64] = rows - mean
-    # The mean of equal numbers may be off by its rounding.
+    # The mean of equal numbers may differ from them by rounding.
     near = np.flatnonzero(np.abs(centered[:, 0]) <= ROUNDING * np.abs(mean[:, 0]))
     equal = near[(rows[near] == rows[near, :1]).all(axis=1)]
     centered[equal] = 0.0
@@ -151,16 +159,16 @@ def _centered(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _deviation(centered: NDArray[np.float64], *, ddof: int, eps: float = 0.0) -> NDArray[np.float64]:
-    """Square root of (variance + eps) of every row of a centred matrix; 0 for rows too short to have one."""
+    """Square root of (variance + eps) of each row of a centred matrix; the variance of too short rows is 0."""
     freedom = centered.shape[1] - ddof
     variance = _squares(centered)[:, None] / freedom if freedom > 0 else np.zeros((len(centered), 1))
     return np.sqrt(variance + eps)
 
 
 def empirical_bound(standardized: ArrayLike, tau: float) -> float:
-    """Bound of a clamp that leaves 2 (1 - tau) of a layer's weights outside, whatever their distribution.
+    """Bound of a clamp outside which a share of 2 (1 - tau) of a layer's weights lies, for any distribution.
 
-    The quantile of |w~| at level 2 tau - 1, linear between order statistics; infinite at tau = 1.
+    It is the quantile of |w~| at level 2 tau - 1, interpolated linearly between order statistics; infinite at tau = 1.
 
     Parameters
     ----------
@@ -168,6 +176,10 @@ def empirical_bound(standardized: ArrayLike, tau: float) -> float:
         w~ of the whole layer, of any shape.
     tau : float
         Quantile level, 0.5 < tau <= 1.
+
+    Returns
+    -------
+    float
 
     Raises
     ------
@@ -180,10 +192,10 @@ def empirical_bound(standardized: ArrayLike, tau: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class WeightTransform:
-    """Centring, standardisation and clamp that stand between a layer's latent weights and their sign.
+    """Centring, standardisation and clamp between a layer's latent weights and their sign.
 
     The standardised weight is w~ = (w - mean_c) / (sqrt(var_c + eps) / (sqrt(2) b*)), Eq. 18 to 23 of ReCU
-    (Xu et al., ICCV 2021); with b* = sqrt(2)/2 it is IR-Net's. The clamp is Eq. 8, with Q from one
+    (Xu et al., ICCV 2021); b* = sqrt(2)/2 gives IR-Net's weight. The clamp is Eq. 8, with Q from one
     b_hat = mean |w~| over the whole layer, as in the authors' code.
 
     Attributes
@@ -191,7 +203,7 @@ class WeightTransform:
     center : bool
         Whether the mean of the output channel is subtracted.
     target : float or None
-        The scale b* that standardisation imposes; None where the layer does not standardise.
+        The scale b* after standardisation; None if the layer does not standardise.
     eps : float
         Added to the variance, in squared units of the weights.
     ddof : int
@@ -199,7 +211,13 @@ class WeightTransform:
     clamp : bool
         Whether the layer clamps w~ to its quantiles (ReCU).
     quantile : {"laplace", "empirical"}
-        Those of the Laplace with scale b_hat (Eq. 10), or that of |w~| at level 2 tau - 1, on both sides.
+        Bound of the clamp on both sides: the quantile of the Laplace distribution with scale b_hat (Eq. 10), or of
+        |w~| at level 2 tau - 1.
+
+    Raises
+    ------
+    InputError
+        If `target`, `eps` or `quantile` is out of range.
     """
 
     center: bool = False
@@ -223,10 +241,16 @@ class WeightTransform:
         Parameters
         ----------
         weight : array_like, shape (C_out, ...)
+            Latent weights of one layer.
 
         Returns
         -------
         ndarray of float64, shape of `weight`
+
+        Raises
+        ------
+        InputError
+            If the array has no axis or no element.
         """
         rows = channels(weight)
         centered = _centered(rows)
@@ -239,7 +263,7 @@ class WeightTransform:
         return result.reshape(np.shape(weight))
 
     def clamped(self, standardized: ArrayLike, tau: float) -> NDArray[np.float64]:
-        """ReCU of standardised weights (Eq. 8), or the weights themselves where the layer does not clamp.
+        """ReCU of standardised weights (Eq. 8), or the unchanged weights if the layer does not clamp.
 
         Parameters
         ----------
@@ -251,6 +275,11 @@ class WeightTransform:
         Returns
         -------
         ndarray of float64, shape of `standardized`
+
+        Raises
+        ------
+        InputError
+            If the layer clamps and tau lies outside (0.5, 1].
         """
         values = np.asarray(standardized, dtype=np.float64)
         if not self.clamp:
@@ -259,34 +288,67 @@ class WeightTransform:
         return np.clip(values, -bound, bound)
 
     def bound(self, standardized: ArrayLike, tau: float) -> float:
-        """Q(tau), the bound of the clamp on both sides, for w~ of a whole layer; whether it clamps or not.
+        """Q(tau), the bound of the clamp on both sides, also for a layer that does not clamp.
 
         Parameters
         ----------
         standardized : array_like
+            w~ of the whole layer, of any shape.
         tau : float
             Quantile level, 0.5 < tau <= 1.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        InputError
+            If tau lies outside (0.5, 1].
         """
         if self.quantile == "empirical":
             return empirical_bound(standardized, tau)
         return float(quantile(tau, np.abs(np.asarray(standardized, dtype=np.float64)).mean()))
 
     def signs(self, weight: ArrayLike) -> NDArray[np.bool_]:
-        """Whether the effective weight of each latent weight is +1, with sign(0) = +1 (Eq. 2).
+        """Whether the sign of each effective weight is +1, with sign(0) = +1 (Eq. 2).
 
-        Neither the scale nor the clamp can change a sign, so only the centring counts.
+        Scale and clamp cannot change a sign, so only the centring matters.
+
+        Parameters
+        ----------
+        weight : array_like, shape (C_out, ...)
+            Latent weights of one layer.
+
+        Returns
+        -------
+        ndarray of bool, shape of `weight`
+
+        Raises
+        ------
+        InputError
+            If the array has no axis or no element.
         """
         rows = channels(weight)
         effective = _centered(rows) if self.center else rows
         return ~(effective < 0).reshape(np.shape(weight))
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON has them."""
+        """The fields, as stored in JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
-        """The transform that `to_dict` described.
+        """The transform with the fields of `to_dict`.
+
+        Parameters
+        ----------
+        fields : mapping
+            `quantile` may be absent and is then "laplace".
+
+        Returns
+        -------
+        WeightTransform
 
         Raises
         ------
@@ -301,7 +363,7 @@ class WeightTransform:
             "clamp": (bool,),
             "quantile": (str,),
         }
-        fields = {"quantile": "laplace", **fields}  # runs recorded before there was another do not say it
+        fields = {"quantile": "laplace", **fields}  # old runs do not have this field
         if set(fields) != set(kinds) or any(not isinstance(fields[name], kind) for name, kind in kinds.items()):
-            raise InputError(f"a weight transform has the fields {', '.join(kinds)}, not {dict(fields)!r:.200}")
+            raise InputError(f"a weight transform must have the fields {', '.join(kinds)}, not {dict(fields)!r:.200}")
         return cls(**dict(fields))

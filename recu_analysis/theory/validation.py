@@ -1,4 +1,4 @@
-"""Arrays of real numbers from what a caller gave, or one sentence about what it is instead."""
+"""Convert a caller's values to arrays of real numbers, or raise one clear error."""
 
 from __future__ import annotations
 
@@ -13,37 +13,41 @@ if TYPE_CHECKING:
 
 
 def real_array(values: ArrayLike, what: str) -> NDArray[Any]:
-    """The values as an array in the dtype they have; nothing is copied where they are one.
+    """Return the values as an array in their own dtype; an array is not copied.
 
-    numpy by itself reads the text "1" as a number, drops the imaginary part of complex ones and makes NaN of None.
+    numpy alone would read the text "1" as a number, drop the imaginary part of a complex number and turn None into NaN.
 
     Parameters
     ----------
     values : array_like
     what : str
-        What the values are, in the plural, for the error.
+        Name of the values in the plural, for the error.
+
+    Returns
+    -------
+    ndarray
 
     Raises
     ------
     InputError
-        If the values are no numbers, complex ones, or rows of different lengths.
+        If the values are not numbers, are complex, or are rows of different lengths.
     """
     try:
         array = np.asarray(values)
     except ValueError:
-        raise InputError(f"{what} are an array of numbers, not rows of different lengths") from None
+        raise InputError(f"{what} must be an array of numbers, not rows of different lengths") from None
     if array.dtype.kind not in "fiu":
-        raise InputError(f"{what} are real numbers, not of type {array.dtype}")
+        raise InputError(f"{what} must be real numbers, not of type {array.dtype}")
     return array
 
 
 def reals(values: ArrayLike, what: str) -> NDArray[np.float64]:
-    """The values as an array of float64; see `real_array`."""
+    """Return the values as an array of float64; see `real_array`."""
     return np.asarray(real_array(values, what), dtype=np.float64)
 
 
 def real(value: Any, what: str) -> float:
-    """One number as a float; InputError where it is none, or several."""
+    """Return one number as a float; raise InputError for anything else."""
     try:
         number = np.asarray(value)
     except ValueError:

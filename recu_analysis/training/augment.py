@@ -1,4 +1,4 @@
-"""The paper's augmentation on a whole batch: a crop out of the padded image, and a flip of every second one."""
+"""The paper's augmentation of a whole batch: a random crop of the padded image, and a random mirror image."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from torch.nn import functional
 
 
 def crop_and_flip(images: torch.Tensor, *, padding: int, black: float, flip: bool) -> torch.Tensor:
-    """Every image shifted by up to `padding` pixels either way, and half of them mirrored left to right.
+    """Shift every image by up to `padding` pixels in each direction, and mirror half of them left to right.
 
-    That is a random crop of the image's own size out of the image with a border of black, as the authors of ReCU
-    train (padding 4 for 32x32). Randomness comes from torch's global generator.
+    The result is a random crop, of the image's own size, of the image with a black border, as in the training of ReCU's
+    authors (padding 4 for 32x32). Randomness comes from torch's global generator.
 
     Parameters
     ----------
     images : Tensor, shape (N, C, H, W)
     padding : int
-        Pixels, at least 0.
+        Width of the border in pixels, at least 0.
     black : float
-        What the border holds, in the unit of the images.
+        Value of the border, in the unit of the images.
     flip : bool
         Whether images are mirrored, each with probability 1/2.
 

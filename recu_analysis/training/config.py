@@ -1,4 +1,4 @@
-"""What a training is told: one dataclass, kept in run.json."""
+"""The configuration of a training: one dataclass, stored in run.json."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from recu_analysis.training.settings import documented, option, settings_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Data sets that `load_dataset` knows; here, where naming them needs no torch.
+#: Names of the data sets of `load_dataset`; this module does not import torch.
 DATASETS = ("digits", "fashion-mnist", "fashion-mnist-16", "cifar10", "cifar100", "image-folder")
-#: The optimizers, and learning rates that suit them; both were tried on the digits.
+#: The optimizers and their default learning rates, which were tested on the digits.
 LEARNING_RATES = {"sgd": 0.1, "adam": 0.01}
-#: Least and most pixels a side; the networks were made for 32 and 224.
+#: Smallest and largest image size in pixels; the networks were designed for 32 and 224.
 IMAGE_SIZES = (8, 1024)
-#: That of Tiny-ImageNet.
+#: Default image size, that of Tiny-ImageNet.
 IMAGE_SIZE = 64
-#: Epochs of warm-up, where there are more of them.
+#: Default epochs of warm-up; shorter trainings have fewer.
 WARM_UP = 2
 
 
@@ -34,91 +34,93 @@ WARM_UP = 2
 class TrainingConfig:
     """A training of one network on one data set; the defaults are the recipe of the demo.
 
-    Each field is declared once: checks, options of the command line and documentation follow from what stands here.
+    Each field is declared once; its checks, its option of the command line and its documentation follow from here.
     """
 
-    network: str = option("resnet20", "Its name; see layers.")
-    dataset: str = option("digits", "What to learn.", choices=DATASETS)
+    network: str = option("resnet20", "Name of the network; the command layers lists them.")
+    dataset: str = option("digits", "Data set to train on.", choices=DATASETS)
     data_dir: str | None = option(
         None,
         "Folder of the data set: one of CIFAR's archives, packed or unpacked; train/CLASS/ and val/CLASS/ for "
-        "image-folder; Fashion-MNIST's four .gz files, by default where Debian's package dataset-fashion-mnist has "
-        "them.",
+        "image-folder; Fashion-MNIST's four .gz files, by default the folder of Debian's package "
+        "dataset-fashion-mnist.",
         metavar="DIR",
     )
     image_size: int = option(
         IMAGE_SIZE,
-        "Of image-folder: the short side is brought to it, the long one cut.",
+        "Image size for image-folder: the short side is resized to it, the long side is cropped.",
         least=IMAGE_SIZES[0],
         below=IMAGE_SIZES[1] + 1,
-        refusal=f"images can have {IMAGE_SIZES[0]} to {IMAGE_SIZES[1]} pixels a side",
+        refusal=f"the image size must be from {IMAGE_SIZES[0]} to {IMAGE_SIZES[1]} pixels",
         metavar="PIXELS",
     )
     augment: bool = option(
-        False, "Shift training images by up to an eighth of their size, and mirror half of them (digits not)."
+        False, "Shift training images by up to an eighth of their size, and mirror half of them (not digits)."
     )
     binarizer: str = option(
         "recu",
-        "The method; the options from --recu to --scale-activations are ReCU's.",
+        "Method of binarization; the options from --recu to --scale-activations apply only to recu.",
         choices=("recu", "bnn", "xnor", "bi-real", "ir-net"),
     )
-    recu: bool = option(True, "Clamp the weights, or only standardise them.", ingredient="clamp")
+    recu: bool = option(True, "Clamp the weights, or only standardize them.", ingredient="clamp")
     mask: str = option(
         "clamped",
-        "Whose gradients the clamp stops; random: the same number, chosen at random, as a control.",
+        "Weights whose gradients the clamp stops; random: the same number of weights, chosen at random, as a control.",
         choices=MASKS,
         ingredient="mask",
     )
     quantile: str = option(
         "laplace",
-        "To which quantiles: the fitted Laplace's, or the weights' own.",
+        "Quantiles of the clamp: of the fitted Laplace distribution, or of the weights themselves.",
         choices=QUANTILES,
         ingredient="quantile",
     )
     tau: tuple[float, float] = option(
         (0.85, 0.99),
-        "Level of the quantiles in the first epoch, and the one that its schedule heads for (Eq. 24).",
+        "Quantile level in the first epoch, and the final level of the schedule (Eq. 24).",
         metavar="LO HI",
     )
     scale: float | None = option(
         2.0,
-        "b*, to which weights are standardised, or none; IR-Net's is 0.7071.",
+        "Scale b* of the standardized weights, or none for no standardization; IR-Net uses 0.7071.",
         above=0.0,
         metavar="NUMBER|none",
         ingredient="scale",
     )
-    center: bool = option(True, "Subtract each output channel's mean first, or not.", ingredient="center")
+    center: bool = option(True, "Subtract the mean of each output channel first, or not.", ingredient="center")
     alpha: str = option(
         "learned",
-        "Factor of each binary layer's output; analytic: Eq. 13.",
+        "Scaling factor of each binary layer's output; analytic: Eq. 13.",
         choices=("learned", "analytic", "none"),
         ingredient="alpha",
     )
     scale_activations: bool = option(
-        True, "Divide by each sample's standard deviation in training, or not.", ingredient="scale_activations"
+        True,
+        "Divide activations by each sample's standard deviation in training, or not.",
+        ingredient="scale_activations",
     )
     initial_scale: float = option(
-        1.0, "Factor on the initial weights; b* = 0.7071 with 0.5946 follows b* = 2 with 1.", above=0.0
+        1.0,
+        "Factor of the initial weights; --scale 0.7071 with 0.5946 trains like --scale 2 with 1.",
+        above=0.0,
     )
     epochs: int = option(24, "Passes over the training images.", least=1, refusal="a training needs at least one epoch")
     batch_size: int = option(
         64,
-        "Images of one backward pass, which several processes share.",
+        "Images per backward pass, over all processes together.",
         least=2,
-        refusal="batch normalisation needs batches of at least 2 images",
+        refusal="batch normalization needs batches of at least 2 images",
     )
     accumulate: int = option(
         1,
-        "Batches of one update; its gradient is the mean over all their images.",
+        "Batches per update; its gradient is the mean over all their images.",
         least=1,
         refusal="an update needs at least one batch",
     )
-    optimizer: str = option(
-        "sgd", "What applies the gradients; Adam has the betas 0.9 and 0.999.", choices=tuple(LEARNING_RATES)
-    )
+    optimizer: str = option("sgd", "Optimizer; adam has betas 0.9 and 0.999.", choices=tuple(LEARNING_RATES))
     schedule: str = option(
         "cosine",
-        "Of the learning rate; step: divided by 10 at half and at three quarters of the epochs.",
+        "Schedule of the learning rate; step: divide by 10 at half and at three quarters of the epochs.",
         choices=("cosine", "step", "linear", "constant"),
     )
     lr: float = option(
@@ -127,26 +129,28 @@ class TrainingConfig:
         above=0.0,
         usual=", ".join(f"{rate} for {name}" for name, rate in LEARNING_RATES.items()),
     )
-    momentum: float = option(0.9, "Of SGD; Adam has none.", least=0.0, below=1.0)
-    weight_decay: float = option(5e-4, "Of all but the binary weights; added to the gradient, by Adam too.", least=0.0)
-    binary_weight_decay: float = option(1e-2, "Of the binary weights.", least=0.0)
-    warm_up: int = option(
-        WARM_UP, "Epochs in which the learning rate rises.", usual=f"{WARM_UP}, in shorter trainings all but one"
+    momentum: float = option(0.9, "Momentum of SGD; Adam ignores it.", least=0.0, below=1.0)
+    weight_decay: float = option(
+        5e-4, "Weight decay of all other weights; added to the gradient, with Adam too.", least=0.0
     )
-    bfloat16: bool = option(False, "Compute in bfloat16 where that is safe; weights stay float32.")
-    channels_last: bool = option(False, "Keep images and weights in memory with their channels last.")
+    binary_weight_decay: float = option(1e-2, "Weight decay of the binary weights.", least=0.0)
+    warm_up: int = option(
+        WARM_UP, "Epochs in which the learning rate rises.", usual=f"{WARM_UP}; all but one in shorter trainings"
+    )
+    bfloat16: bool = option(False, "Compute in bfloat16 where this is safe; weights stay float32.")
+    channels_last: bool = option(False, "Store images and weights in channels-last memory format.")
     compile: bool = option(
         False,
-        "Compile the training passes, on a GPU as CUDA graphs where one process updates after every batch; needs a C++ "
-        "compiler on a CPU.",
+        "Compile the forward and backward passes with torch.compile; with one process on a GPU and --accumulate 1, as "
+        "CUDA graphs; needs a C++ compiler on a CPU.",
     )
-    device: str = option("auto", "auto: CUDA if any.", choices=("auto", "cpu", "cuda"))
+    device: str = option("auto", "Device; auto: CUDA if available.", choices=("auto", "cpu", "cuda"))
     seed: int = option(
-        0, "Of all that is random.", least=0, below=2**63, refusal="a seed is a number from 0 to 2^63 - 1"
+        0, "Seed of all random numbers.", least=0, below=2**63, refusal="the seed must be from 0 to 2^63 - 1"
     )
     quantities: tuple[str, ...] = option(
         (),
-        "Of every weight beside the usual: moving average of flips, sum of |gradient|; repeatable.",
+        "Additional quantity of every weight: ema (moving average of flips), grad (sum of |gradient|); repeatable.",
         choices=MORE_QUANTITIES,
         flag="record",
     )
@@ -156,24 +160,24 @@ class TrainingConfig:
             setting.check(getattr(self, name))
         low, high = check_tau(self.tau)
         if low > high:
-            raise InputError(f"tau must not fall: its start {low:g} is above its end {high:g}")
+            raise InputError(f"tau must not fall: its start {low:g} is above its end {high:g}; choose start <= end")
         if not 0 <= self.warm_up < self.epochs:
             raise InputError(f"the warm-up must be shorter than the {self.epochs} epochs, not {self.warm_up}")
         if self.binarizer != "recu":
             self._check_method()
 
     def _check_method(self) -> None:
-        """InputError if a method that is not ReCU, and trained as published, is told what only ReCU has."""
+        """Raise InputError if a setting of ReCU is changed for another method, which is trained as published."""
         for name, setting in settings_of(TrainingConfig).items():
             if setting.ingredient and getattr(self, name) != setting.default:
                 raise InputError(
-                    f"{setting.words} is an option of the binarizer recu; {self.binarizer} is trained as published, "
-                    "so leave it away"
+                    f"{setting.words} is a setting of the binarizer recu; omit it, because {self.binarizer} is trained "
+                    "as published"
                 )
 
     @classmethod
     def with_usual(cls, *, lr: float | None = None, warm_up: int | None = None, **more: Any) -> Self:
-        """A configuration in which learning rate and warm-up follow from optimizer and epochs where they are None."""
+        """A configuration whose learning rate and warm-up follow from optimizer and epochs if they are None."""
         config = cls(**more, warm_up=0)
         return replace(
             config,
@@ -184,10 +188,18 @@ class TrainingConfig:
     def learning_rate(self, epoch: int) -> float:
         """Learning rate of an epoch, counted from 0: the authors' warm-up, then the schedule.
 
-        With W epochs of warm-up it is lr (e + 1) / W before epoch W; the authors' W is 5. The schedule takes over
-        at epoch W, and its first epoch counts as W - 1: cosine and linear fall over the remaining epochs - (W - 1)
-        and would reach 0 with the one after the last. Step divides by 10 at half and again at three quarters of all
-        epochs; constant stays at lr.
+        With W epochs of warm-up (5 for the authors) the rate is lr (e + 1) / W before epoch W. The schedule begins at
+        epoch W, and counts from epoch W - 1. Cosine and linear fall over epochs - (W - 1) epochs and would reach 0 in
+        the epoch after the last. Step divides by 10 at half and again at three quarters of all epochs; constant stays
+        at lr.
+
+        Parameters
+        ----------
+        epoch : int
+
+        Returns
+        -------
+        float
         """
         if epoch < self.warm_up:
             return self.lr * (epoch + 1) / self.warm_up
@@ -201,7 +213,7 @@ class TrainingConfig:
         return 0.5 * self.lr * (1.0 + math.cos(math.pi * (epoch - start) / (self.epochs - start)))
 
     def binary_options(self) -> dict[str, Any]:
-        """What `build_network` is told of the binary layers."""
+        """Arguments of `build_network` for the binary layers."""
         if self.binarizer != "recu":
             return {"binarizer": self.binarizer}
         settings = settings_of(TrainingConfig).values()
@@ -213,12 +225,12 @@ class TrainingConfig:
         return float(schedule(epoch, self.epochs, *self.tau)) if clamps else None
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON has them."""
+        """The fields, as stored in JSON."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, entries: Mapping[str, Any]) -> Self:
-        """The configuration that `to_dict` described, in this version or an earlier one.
+        """The configuration with the fields of `to_dict`, from this version or an earlier one.
 
         Raises
         ------
@@ -226,18 +238,18 @@ class TrainingConfig:
             If a field is unknown or out of its range.
         """
         settings = settings_of(TrainingConfig)
-        # Runs of format 1 are evaluated too.
+        # Runs of format 1 have older names.
         renamed = {RENAMED.get(name, name): value for name, value in entries.items()}
         for name in renamed:
             if name not in settings:
                 raise unknown("setting of a training", name, list(settings))
-        # JSON has lists where a field has a tuple.
+        # JSON stores tuples as lists.
         fields: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in renamed.items()
         }
         return cls(**fields)
 
     def differences(self, other: TrainingConfig) -> list[str]:
-        """A text such as ``epochs (24, not 30)`` for every field in which the other differs."""
+        """A text such as ``epochs (24, not 30)`` for every field that differs in the other configuration."""
         mine, theirs = self.to_dict(), other.to_dict()
         return [f"{name} ({mine[name]}, not {theirs[name]})" for name in mine if mine[name] != theirs[name]]

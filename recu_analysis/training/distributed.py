@@ -1,4 +1,4 @@
-"""The processes of one training: those that torchrun started, or a single one; and the device of each."""
+"""The processes of one training, started by torchrun or a single one, and the device of each."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class SharedError(RecuError):
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """One process of a training as it sees itself among the others.
+    """The current process among the processes of a training.
 
     Attributes
     ----------
     rank, count : int
-        Its number, from 0, and how many there are.
+        Number of the process, from 0, and number of processes.
     device : torch.device
-        Where it computes.
+        Device of the process.
     """
 
     rank: int
@@ -40,20 +40,20 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether it is the one that records, validates, saves and talks."""
+        """Whether this process has rank 0, which records, validates, saves and prints."""
         return self.rank == 0
 
     def share(self, batch: torch.Tensor) -> torch.Tensor:
-        """The part of a batch that this process takes; the parts of all are the batch."""
+        """The part of a batch for this process; the parts of all processes form the batch."""
         return batch[self.rank :: self.count]
 
     def total(self, values: Sequence[float]) -> list[float]:
-        """Sums over all processes, which must all ask; they also wait for each other here.
+        """Sums over all processes; all of them must call it, and they wait for each other here.
 
         Raises
         ------
         RecuError
-            If another process is gone.
+            If another process has ended.
         """
         if self.count == 1:
             return list(values)
@@ -65,26 +65,26 @@ class Processes:
             raise RecuError("another process of this training has ended; its own message says why") from error
 
     def any(self, flag: bool) -> bool:
-        """Whether it is true in one of the processes."""
+        """Whether the flag is true in at least one process."""
         return self.total([float(flag)])[0] > 0
 
     def wait(self) -> None:
-        """Return when all processes are here."""
+        """Block until all processes reach this call."""
         self.total([0.0])
 
     @contextlib.contextmanager
     def own_draws(self, *seed: int) -> Iterator[None]:
-        """Within this context torch's CPU generator draws other numbers in every process; after it all draw alike.
+        """Let torch's CPU generator draw different numbers in every process during the context.
 
-        What is drawn for the images must differ, what the layers draw must not: their gradients become one. A
-        single process draws from its generator as ever.
+        Random numbers for the images must differ between processes. Those of the layers must be the same, because their
+        gradients are averaged. A single process draws as usual.
         """
         if self.count == 1:
             yield
             return
         before = torch.get_rng_state()
         own = np.random.SeedSequence([*seed, self.rank]).generate_state(1, np.uint64)[0]
-        # Not torch.manual_seed, which would set the generator of the GPU too.
+        # torch.manual_seed would set the generator of the GPU too.
         torch.default_generator.manual_seed(int(own))
         try:
             yield
@@ -94,15 +94,19 @@ class Processes:
 
 @contextlib.contextmanager
 def process_group(device: str) -> Iterator[Processes]:
-    """The process among those of its training; leaving the context, they wait for each other.
+    """Connect the processes of a training; at the end of the context they wait for each other.
 
-    torchrun tells by the environment (RANK, WORLD_SIZE, LOCAL_RANK and the rest); without it there is one process. They
-    speak nccl on CUDA and gloo on CPUs. A process group that exists is used; a new one is kept to the end of the
-    process, because torchrun's store does not serve a second one.
+    torchrun sets environment variables (RANK, WORLD_SIZE, LOCAL_RANK and others); without them there is one process.
+    The backend is nccl on CUDA and gloo on CPUs. An existing process group is used. A new one is kept until the process
+    ends, because torchrun's store supports only one.
 
     Parameters
     ----------
     device : {"auto", "cpu", "cuda"}
+
+    Yields
+    ------
+    Processes
 
     Raises
     ------
@@ -114,13 +118,13 @@ def process_group(device: str) -> Iterator[Processes]:
         yield ours
         ours.wait()
     except SharedError:
-        # A process that fails first would have torchrun end the others, the one that still writes among them.
+        # If one process ended first, torchrun would end the others, including the one that still writes.
         ours.wait()
         raise
 
 
 def _connected(device: torch.device) -> Processes:
-    """The process, connected to the others where there are any."""
+    """The current process, connected to the others if there are any."""
     ready = distributed.is_available() and distributed.is_initialized()
     if not ready and _number("WORLD_SIZE", 1) == 1:
         return Processes(0, 1, device)
@@ -130,17 +134,17 @@ def _connected(device: torch.device) -> Processes:
             atexit.register(distributed.destroy_process_group)
     except (ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"the processes cannot be connected; start them by torchrun ({reason})") from None
+        raise InputError(f"the processes cannot be connected ({reason}); start them with torchrun") from None
     return Processes(distributed.get_rank(), distributed.get_world_size(), device)
 
 
 def _device(choice: str) -> torch.device:
-    """The device that is asked for; of several GPUs the one with this process's number on its machine."""
+    """The requested device; with several GPUs, the one with this process's number on its machine."""
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if choice == "cpu" or (choice == "auto" and not found):
         return torch.device("cpu")
     if not found:
-        raise InputError("torch finds no CUDA device here; choose the device cpu or auto")
+        raise InputError("torch finds no CUDA device on this machine; choose device cpu or auto")
     local = _number("LOCAL_RANK", 0)
     if local >= found:
         raise InputError(f"this machine has {found} CUDA devices, too few for {local + 1} processes; start fewer")
@@ -149,7 +153,7 @@ def _device(choice: str) -> torch.device:
 
 
 def _number(variable: str, default: int) -> int:
-    """A number that torchrun has left in the environment."""
+    """A number that torchrun has set in the environment."""
     text = os.environ.get(variable, str(default))
     if not text.isdecimal():
         raise InputError(f"the environment variable {variable} must be a whole number, not {text!r}; torchrun sets it")

@@ -1,4 +1,4 @@
-"""How good a saved network is: a checkpoint, of this trainer or of ReCU's authors, on a data set's validation part."""
+"""Evaluation of a saved network, from this trainer or from ReCU's authors, on a data set's validation images."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-#: The longer of the two lists of guesses among which a right one counts.
+#: Number of guesses for top-5 accuracy.
 GUESSES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What a network reached.
+    """Loss and accuracies of a network.
 
     Attributes
     ----------
     images : int
+        Number of images.
     loss : float
         Mean cross-entropy, in nats.
     top1, top5 : float
-        Per cent of the images whose label is the likeliest class, or among the five likeliest.
+        Per cent of the images whose label is the most likely class, or among the five most likely.
     """
 
     images: int
@@ -44,7 +45,7 @@ class Scores:
 
 @torch.inference_mode()
 def score(model: torch.nn.Module, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Scores:
-    """Loss and accuracies in evaluation mode; the model's mode is left as it was.
+    """Loss and accuracies in evaluation mode; the model's mode is restored.
 
     Parameters
     ----------
@@ -64,9 +65,9 @@ def score(model: torch.nn.Module, batches: Iterable[tuple[torch.Tensor, torch.Te
 
 
 def not_finite(model: torch.nn.Module) -> list[str]:
-    """Names of the tensors of a model that hold NaN or infinite numbers: signs of binary weights would hide them.
+    """Names of a model's tensors with NaN or infinite values, which the signs of binary weights would hide.
 
-    Not of tau, which changes no output.
+    tau is not checked, because it changes no output.
     """
     return [
         name
@@ -76,12 +77,12 @@ def not_finite(model: torch.nn.Module) -> list[str]:
 
 
 def run_of(path: Path) -> Path | None:
-    """The run directory that a path names, itself or by the checkpoint in it; None for another checkpoint.
+    """The run directory of a path to it or to the checkpoint in it; None for another checkpoint.
 
     Raises
     ------
     CheckpointError
-        If the folder holds no checkpoint of a training, or the file is not in its place.
+        If the folder has no checkpoint of a training, or the file is not in a run directory.
     """
     try:
         is_folder = path.is_dir()
@@ -90,23 +91,23 @@ def run_of(path: Path) -> Path | None:
     if is_folder:
         if not (path / CHECKPOINTS / checkpoint.NAME).is_file():
             raise CheckpointError(
-                f"{path} holds no {CHECKPOINTS}/{checkpoint.NAME}; name a run of recu-analyze train, or a .pth.tar file"
+                f"{path} has no {CHECKPOINTS}/{checkpoint.NAME}; name a run of recu-analyze train, or a .pth.tar file"
             )
         return path
     if path.suffix != ".safetensors":
         return None
     if (path.parent.name, path.name) != (CHECKPOINTS, checkpoint.NAME):
-        raise CheckpointError(f"{path} is not the {CHECKPOINTS}/{checkpoint.NAME} of a run directory")
+        raise CheckpointError(f"{path} is not the {CHECKPOINTS}/{checkpoint.NAME} of a run directory; name the run")
     return path.parent.parent
 
 
 def load_trained(run_dir: Path, classes: int) -> torch.nn.Module:
-    """The network of a run directory as its last checkpoint has it.
+    """The network of a run directory in the state of its last checkpoint.
 
     Raises
     ------
     StoreError
-        If it is missing or damaged, or was trained with another number of classes.
+        If the checkpoint is missing or damaged, or has another number of classes.
     """
     model, optimizer = build(checkpoint.load_position(run_dir).config, classes, torch.device("cpu"))
     checkpoint.load_state(run_dir, model, optimizer)
@@ -114,29 +115,29 @@ def load_trained(run_dir: Path, classes: int) -> torch.nn.Module:
 
 
 def load_authors(path: Path, network: str, *, unsafe_load: bool = False) -> tuple[torch.nn.Module, int]:
-    """The network of a checkpoint of ReCU's authors, and how many classes it tells apart.
+    """The network of a checkpoint of ReCU's authors, and its number of classes.
 
     Raises
     ------
     CheckpointError
-        If the file cannot be read, or holds the state of another network.
+        If the file cannot be read, or has the state of another network.
     InputError
         If no network has that name.
     """
     saved = load_official(path, unsafe_load=unsafe_load)
     if saved.classes is None:
-        raise CheckpointError(f"{path} has no last layer called linear or fc, so its classes cannot be counted")
+        raise CheckpointError(f"{path} has no last layer named linear or fc, so its number of classes is not known")
     model = build_network(network, saved.classes)
     try:
         load_into(model, saved)
     except CheckpointError as error:
-        raise CheckpointError(f"{path} does not hold {network}: {error}") from None
+        raise CheckpointError(f"{path} is not a checkpoint of {network}: {error}") from None
     return model, saved.classes
 
 
 def check_classes(path: Path, classes: int, dataset: str, expected: int) -> None:
-    """InputError unless a network and a data set have the same number of classes."""
+    """Raise InputError unless a network and a data set have the same number of classes."""
     if classes != expected:
         raise InputError(
-            f"{path} tells {classes} classes apart and {dataset} has {expected}; name the data set it was trained on"
+            f"{path} has {classes} classes, but {dataset} has {expected}; name the data set it was trained on"
         )

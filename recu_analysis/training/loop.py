@@ -1,4 +1,4 @@
-"""The training loop: a network trained on a data set and recorded, epoch by epoch, bitwise resumable."""
+"""The training loop: it trains and records a network epoch by epoch, and can be resumed bitwise exactly."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a training is: the epoch (from 0), the batch in it (from 1), and the means over the epoch so far.
+    """Progress of a training: the epoch (from 0), the batch in it (from 1), and the means over the epoch so far.
 
     Attributes
     ----------
@@ -62,18 +62,18 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a training ended.
+    """Result of a training.
 
     Attributes
     ----------
     epochs : int
-        Epochs finished, those before a resumption among them.
+        Number of finished epochs, including those before a resumption.
     stopped : bool
-        Whether it was asked to stop before the last one.
+        Whether the training was stopped before the last epoch.
     val_top1 : float
         Validation accuracy in per cent after the last finished epoch; NaN if this call finished none.
     first : bool
-        Whether this process is the one that recorded; under torchrun the others only compute.
+        Whether this process has rank 0, which records; under torchrun the other processes only compute.
     """
 
     epochs: int
@@ -95,31 +95,32 @@ def train(
 ) -> Result:
     """Train and record a network.
 
-    Each epoch ends with a mark, and with a checkpoint once its window is on disk; the first one is that of the
-    initial state. A resumed training goes on after the last finished epoch; one of a single process ends with bitwise
-    the weights of one that was never stopped.
+    Each epoch ends with a mark, and with a checkpoint when its window is on disk. The first checkpoint is that of the
+    initial state. A resumed training continues after the last finished epoch. With a single process, its final weights
+    are bitwise identical to those of a training that never stopped.
 
-    Under torchrun every process calls this and takes its share of every batch. The gradient is the mean over the whole
-    batch, batch normalisation sees the share; the first process records, validates and calls `on_start`, `on_batch`
-    and `on_epoch`.
+    Under torchrun every process calls this function and gets a share of every batch. The gradient is the mean over the
+    whole batch; batch normalization uses only the share. Rank 0 records, validates and calls `on_start`, `on_batch` and
+    `on_epoch`.
 
     Parameters
     ----------
     config : TrainingConfig
     run_dir : str or Path
-        New or empty, unless `resume` or `overwrite` is given.
+        New or empty folder, unless `resume` or `overwrite` is given.
     resume : bool
-        Go on with the training in `run_dir`.
+        Continue the training in `run_dir`.
     overwrite : bool
         Delete the run in `run_dir` first.
     on_start : callable
-        Given the estimated bytes of the windows that will be written, once it is known that they fit on the disk.
+        Called with the estimated bytes of the windows, after a check that they fit on the disk.
     on_batch : callable
-        Given a `Progress` after every batch.
+        Called with a `Progress` after every batch.
     on_epoch : callable
-        Given what the mark of an epoch logs (epoch, tau, lr, losses, accuracies in per cent, seconds), after each.
+        Called after every epoch with the logged metrics (epoch, tau, lr, losses, accuracies in per cent, seconds).
     should_stop : callable
-        Called after every batch; where true in one process, all stop there, the open window written as partial.
+        Called after every batch; if it returns True in one process, all processes stop, and the open window is written
+        as partial.
 
     Returns
     -------
@@ -128,21 +129,21 @@ def train(
     Raises
     ------
     RunExistsError
-        If `run_dir` holds something and neither `resume` nor `overwrite` is given.
+        If `run_dir` is not empty and neither `resume` nor `overwrite` is given.
     InputError, DataError
         If the configuration cannot be trained.
     NoRoomError
-        If the disk cannot hold the windows of all epochs.
+        If the disk has too little space for the windows of all epochs.
     StoreError
         If `run_dir` cannot be written, or there is nothing to resume.
     CompilationError
-        If torch.compile fails; where that is at the first update of a new run, no run is left.
+        If torch.compile fails; if this happens at the first update of a new run, no run is left.
     RecuError
-        If the loss becomes NaN or infinite; the updates before it are recorded, in a window marked partial. Or if
-        weights are at the end of an epoch, whose updates are recorded likewise.
+        If the loss becomes NaN or infinite, or weights are NaN or infinite at the end of an epoch; earlier updates are
+        recorded in a window marked as partial.
     """
     if resume and overwrite:
-        raise InputError("resume and overwrite exclude each other; give one of them")
+        raise InputError("resume and overwrite exclude each other; use only one of them")
     folder = absolute(run_dir)
     with process_group(config.device) as ours, contextlib.ExitStack() as held:
         _check_batches(config, ours)
@@ -163,36 +164,36 @@ def train(
             run_folder.make_ready(folder, expected, what, new=position is None, overwrite=overwrite)
             on_start(expected)
         training = _Training(config, data, model, optimizer, ours, on_batch, on_epoch, should_stop)
-        held.close()  # the recorder takes the folder itself
+        held.close()  # the recorder locks the folder itself
         try:
             return training.run(folder, position)
         except CompilationError as error:
             if ours.first and position is None and error.update == 0:
-                run_folder.discard(folder)  # it holds the initial state only
+                run_folder.discard(folder)  # it has only the initial state
             raise
 
 
 def _check_batches(config: TrainingConfig, ours: Processes) -> None:
     if config.batch_size < 2 * ours.count:
         raise InputError(
-            f"batch normalisation needs at least 2 images in each of the {ours.count} processes, so batches of "
-            f"{2 * ours.count}, not {config.batch_size}"
+            f"the batch size must be at least {2 * ours.count}, not {config.batch_size}: batch normalization needs at "
+            f"least 2 images in each of the {ours.count} processes"
         )
 
 
 def _check_images(config: TrainingConfig, data: Dataset, model: torch.nn.Module, ours: Processes) -> None:
-    """Count the images, and show the network one, for it says itself which sizes it takes: before there is a run."""
+    """Check, before there is a run, the number of images and that the network accepts their size."""
     found, needed = len(data.train_labels), 2 * ours.count
     if found < needed:
         raise InputError(
-            f"the data set has too few images to train on, {found}: batch normalisation needs at least 2 in each "
+            f"the data set has too few training images ({found}): batch normalization needs at least 2 in each "
             f"process, {needed} in all"
         )
     evaluate(model, [_one_image(config, data, ours)])
 
 
 def _one_image(config: TrainingConfig, data: Dataset, ours: Processes) -> tuple[torch.Tensor, torch.Tensor]:
-    """An image of the validation set as the network takes it, and its label."""
+    """A validation image as input of the network, and its label."""
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     images, labels = next(iter(data.val_batches()))
     images = data.normalized(images[:1].to(ours.device)).to(memory_format=layout)
@@ -202,10 +203,10 @@ def _one_image(config: TrainingConfig, data: Dataset, ours: Processes) -> tuple[
 def _begun(
     config: TrainingConfig, folder: Path, ours: Processes, held: contextlib.ExitStack
 ) -> checkpoint.TrainingPosition:
-    """Where the training in a folder stands, which no other process moves on until `held` is closed."""
+    """Position of the training in a folder, which is locked against other processes until `held` is closed."""
     position = _position(config, folder, ours)
     if position.epochs == config.epochs:
-        return position  # nobody moves it on, and it may lie where nothing can be written
+        return position  # a finished training does not change, and its folder may be read only
     if ours.first:
         held.enter_context(run_folder.locked(folder))
     ours.wait()
@@ -213,8 +214,8 @@ def _begun(
 
 
 def _position(config: TrainingConfig, folder: Path, ours: Processes) -> checkpoint.TrainingPosition:
-    """Where the training in a folder stands, if it is this one."""
-    if os.path.exists(folder / RUN_FILE):  # noqa: PTH110 - which says no where a name is too long
+    """Position of the training in a folder, after a check that it has the same settings."""
+    if os.path.exists(folder / RUN_FILE):  # noqa: PTH110 - returns False for a name that is too long
         check_resumable(read_header(folder), folder)
     position = checkpoint.load_position(folder)
     checkpoint.check_same(position, config, ours.count, folder)
@@ -222,7 +223,7 @@ def _position(config: TrainingConfig, folder: Path, ours: Processes) -> checkpoi
 
 
 def _bytes_ahead(config: TrainingConfig, model: torch.nn.Module, done: int) -> int:
-    """Estimated bytes of the windows after so many epochs, at least of those for which a recording needs room."""
+    """Estimated bytes of the remaining windows after `done` epochs, at least those that a recording needs to start."""
     kept = requested(config.quantities)
     windows = max(config.epochs - done + 1, LEAST_WINDOWS)
     return windows * window_bytes([layer.spec for layer in binary_layers(model)], kept)
@@ -230,7 +231,7 @@ def _bytes_ahead(config: TrainingConfig, model: torch.nn.Module, done: int) -> i
 
 @dataclass(slots=True)
 class _Training:
-    """A training that is ready to begin, as one of its processes holds it."""
+    """A training that is ready to begin, in one of its processes."""
 
     config: TrainingConfig
     data: Dataset
@@ -242,13 +243,13 @@ class _Training:
     should_stop: Callable[[], bool]
 
     def run(self, folder: Path, position: checkpoint.TrainingPosition | None) -> Result:
-        """All epochs that are left, each with its mark and its checkpoint."""
+        """Run the remaining epochs, each with its mark and its checkpoint."""
         start, update = (position.epochs, position.update) if position else (0, 0)
         accuracy = float("nan")
         with self._recording(folder, None if position is None else update) as recorder:
             if position is None:
                 self._save(folder, 0, 0)
-            self.ours.wait()  # here the others learn that the first one could begin
+            self.ours.wait()  # the other processes continue only if rank 0 could begin
             step = Step(self.config, self.model, self.optimizer, self.ours, update, self.data.normalized)
             for epoch in range(start, self.config.epochs):
                 outcome = self._epoch(step, recorder, epoch)
@@ -261,10 +262,10 @@ class _Training:
         return Result(self.config.epochs, stopped=False, val_top1=accuracy, first=self.ours.first)
 
     def _recording(self, folder: Path, update: int | None) -> contextlib.AbstractContextManager[Recorder | None]:
-        """A recorder in the first process, nothing in the others."""
+        """A recorder in rank 0, None in the other processes."""
         if not self.ours.first:
             return contextlib.nullcontext()
-        # A compiled pass does not show which weights it uses.
+        # The weights of a compiled pass cannot be seen.
         example = _one_image(self.config, self.data, self.ours)[0] if self.config.compile else None
         return record(
             self.model,
@@ -282,7 +283,7 @@ class _Training:
             checkpoint.save(folder, self.model, self.optimizer, position)
 
     def _epoch(self, step: Step, recorder: Recorder | None, epoch: int) -> float | None:
-        """One epoch, its validation and its mark; the validation accuracy, or None if it was asked to stop."""
+        """Train, validate and mark one epoch; return the validation accuracy, or None if the training was stopped."""
         began = time.perf_counter()
         lr, tau = self.config.learning_rate(epoch), self.config.tau_of(epoch)
         for group in self.optimizer.param_groups:
@@ -311,9 +312,9 @@ class _Training:
         return val_top1
 
     def _pass(self, step: Step, epoch: int, tau: float | None) -> tuple[float, float] | None:
-        """All updates of an epoch; mean cross-entropy and accuracy while training, None if it was asked to stop."""
+        """Make all updates of an epoch; return mean cross-entropy and training accuracy, None if stopped."""
         self.model.train()
-        # What is random within an epoch depends on seed and epoch only, so that a resumed training repeats it.
+        # Random numbers within an epoch depend only on seed and epoch, so that a resumed training repeats them.
         torch.manual_seed(epoch_seed(self.config.seed, epoch))
         parts = self._parts(epoch)
         seen, loss_sum, hits = 0, 0.0, 0
@@ -328,29 +329,29 @@ class _Training:
         return loss_sum / seen, 100 * hits / seen
 
     def _check_weights(self, epoch: int) -> None:
-        """A loss may stay finite where weights do not: their signs hide it."""
+        """Raise SharedError if weights are not finite; the loss may stay finite because only signs are used."""
         spoilt = not_finite(self.model)
         if self.ours.any(bool(spoilt)):
             name = spoilt[0] if spoilt else "a tensor of another process"
             raise SharedError(
-                f"{name} holds NaN or infinite numbers after epoch {epoch}, though the loss is finite; a lower "
-                "learning rate, or weight decay and scales nearer to the usual, may help"
+                f"{name} has NaN or infinite values after epoch {epoch}, although the loss is finite; try a lower "
+                "learning rate, or weight decay and scales closer to the defaults"
             )
 
     def _parts(self, epoch: int) -> list[Part]:
-        """The batches of an epoch; a last one that leaves a process fewer than two images is left out."""
+        """The batches of an epoch, without a last batch that has fewer than two images per process."""
         index_batches = batches(len(self.data.train_labels), self.config.batch_size, self.config.seed, epoch)
         return list(
             in_updates([each for each in index_batches if len(each) >= 2 * self.ours.count], self.config.accumulate)
         )
 
     def _share(self, part: Part, epoch: int, number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images and labels of a batch that fall to this process."""
+        """Images and labels of this process's share of a batch."""
         with self.ours.own_draws(self.config.seed, epoch, number):
             return self.data.train_batch(self.ours.share(part.indices), augment=self.config.augment)
 
     def _validate(self, step: Step) -> tuple[float, float]:
-        """Cross-entropy and accuracy that the first process measures, known to all."""
+        """Cross-entropy and accuracy, measured by rank 0 and shared with all processes."""
         measured = (0.0, 0.0)
         if self.ours.first:
             with step.precision():
@@ -361,7 +362,7 @@ class _Training:
 
 @torch.no_grad()
 def evaluate(model: torch.nn.Module, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> tuple[float, float]:
-    """Mean cross-entropy (nats) and accuracy (per cent) in evaluation mode; the model's mode is left as it was.
+    """Mean cross-entropy (nats) and accuracy (per cent) in evaluation mode; the model's mode is restored.
 
     Parameters
     ----------

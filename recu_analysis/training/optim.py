@@ -1,4 +1,4 @@
-"""A new network and its optimizer, as a configuration describes them."""
+"""Construction of a network and its optimizer from a configuration."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def build(config: TrainingConfig, classes: int, device: torch.device) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-    """The network in its initial state on its device, the same on all, and the optimizer of its parameters.
+    """The network in its initial state, which is the same on every device, and its optimizer.
 
-    The optimizer's first group holds the latent binary weights, its second one all other parameters.
+    The optimizer's first group has the latent binary weights, its second group all other parameters.
 
     Raises
     ------
@@ -25,7 +25,7 @@ def build(config: TrainingConfig, classes: int, device: torch.device) -> tuple[t
         If no network has that name, it has no binary layers, or the scaled weights leave the range of their dtype.
     """
     if config.network in {f"{name}{REAL}" for name in NETWORKS}:
-        raise InputError(f"{config.network} has no binary layers to record; train it in a loop of your own")
+        raise InputError(f"{config.network} has no binary layers to record; train it with your own loop")
     torch.manual_seed(config.seed)
     model = build_network(config.network, classes, **config.binary_options())
     _scale(model, config.initial_scale)
@@ -37,14 +37,14 @@ def build(config: TrainingConfig, classes: int, device: torch.device) -> tuple[t
 
 @torch.no_grad()
 def _scale(model: torch.nn.Module, factor: float) -> None:
-    """Multiply the latent weights; InputError where their squares could no longer be told from 0 or infinity."""
+    """Multiply the latent weights by a factor; raise InputError if their variance becomes too small or infinite."""
     for weight in binary_parameters(model):
         weight.mul_(factor)
         variance = weight.flatten(1).var(dim=1)
         if not (torch.isfinite(variance) & (variance >= torch.finfo(weight.dtype).tiny)).all():
             raise InputError(
                 f"an initial scale of {factor:g} takes the variance of the latent weights out of the range of "
-                f"{str(weight.dtype).removeprefix('torch.')}; choose one nearer to 1"
+                f"{str(weight.dtype).removeprefix('torch.')}; choose a value closer to 1"
             )
 
 

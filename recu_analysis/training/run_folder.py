@@ -1,4 +1,4 @@
-"""The folder of a training: held while a resumption reads it; free, and with room, before one begins."""
+"""The folder of a training: locked while a resumption reads it, and checked and emptied before a new run."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: What a training writes into its folder, in the order in which it can be deleted: what a kill leaves is still a run.
+#: Entries that a training writes, in the order of deletion: after an interruption, the rest is still a run.
 OWN = (HISTORY, CHECKPOINTS, RUN_FILE, LOCK_FILE)
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Within this context no other process goes on with the run in a folder.
+    """Lock the run in a folder against other processes during the context.
 
     Raises
     ------
     StoreError
-        If another one does, or the folder cannot be written.
+        If another process holds the lock, or the folder cannot be written.
     """
     with as_store_error(folder, "cannot be written"):
         descriptor = lock_directory(folder)
@@ -40,7 +40,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def make_ready(folder: Path, needed: int, what: str, *, new: bool, overwrite: bool) -> None:
-    """Make sure that a folder has room and, for a new run, that it is there and empty.
+    """Make sure that a folder has enough space and, for a new run, that it exists and is empty.
 
     Parameters
     ----------
@@ -48,22 +48,22 @@ def make_ready(folder: Path, needed: int, what: str, *, new: bool, overwrite: bo
     needed : int
         Bytes that will be written.
     what : str
-        What they are, for the error.
+        Name of the data, for the error.
     new : bool
-        Whether a run begins there, and does not go on.
+        Whether a new run begins.
     overwrite : bool
-        Whether a run that is there is deleted; nothing else is.
+        Whether an existing run is deleted; other content is never deleted.
 
     Raises
     ------
     RunExistsError
-        If it holds a run and `overwrite` is not given, or holds something else.
+        If the folder has a run and `overwrite` is not given, or has other content.
     NoRoomError
-        If the disk is too small; then nothing is deleted.
+        If the disk has too little space; nothing is deleted then.
     StoreError
-        If it cannot be written or deleted.
+        If the folder cannot be written or emptied.
     """
-    # Before anything is deleted: a run must not be lost to one that then cannot start.
+    # Check the space first: a run must not be deleted if the new run cannot start.
     check_room(folder, needed, what)
     if new:
         _make_way(folder, overwrite=overwrite)
@@ -72,27 +72,28 @@ def make_ready(folder: Path, needed: int, what: str, *, new: bool, overwrite: bo
 
 
 def _make_way(folder: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that holds something, or delete the run in it where the user asked for that."""
+    """Refuse a folder that is not empty, or delete the run in it with `overwrite`."""
     if not folder.exists() or (folder.is_dir() and is_unused(folder)):
         return
     if not _is_run(folder):
-        raise RunExistsError(f"{folder} exists already and is not a run directory, so it is left alone; choose another")
+        raise RunExistsError(f"{folder} already exists and is not a run directory; choose another folder")
     if not overwrite:
-        raise RunExistsError(f"{folder} exists already; go on with it by --resume, or replace it by --overwrite")
+        raise RunExistsError(f"{folder} already exists; continue it with --resume, or replace it with --overwrite")
     if folder.is_symlink():
-        raise RunExistsError(f"{folder} is a link, so --overwrite leaves it alone; name the folder it leads to")
+        raise RunExistsError(f"{folder} is a link, which --overwrite does not replace; name the folder it leads to")
     foreign = _foreign(folder)
     if foreign:
         raise RunExistsError(
-            f"{folder} holds {foreign[0]}, which no training wrote, so --overwrite leaves it alone; move that elsewhere"
+            f"{folder} has {foreign[0]}, which no training wrote, so --overwrite does not delete the folder; move that "
+            "elsewhere"
         )
-    # Refuses while something still records there.
+    # The lock is refused while a process still records there.
     with locked(folder):
         clear(folder)
 
 
 def _is_run(folder: Path) -> bool:
-    """Whether a folder holds a run, be it a damaged one; a file of the name run.json is not enough."""
+    """Whether a folder has a run, even a damaged one; a file named run.json alone is not enough."""
     path = folder / RUN_FILE
     if not path.is_file():
         return False
@@ -106,19 +107,19 @@ def _is_run(folder: Path) -> bool:
 
 
 def _foreign(folder: Path) -> list[str]:
-    """What lies in the folder of a run, or in that of its checkpoints, where people put their own, and is no run's."""
+    """Entries in the folder of a run, or in its checkpoints folder, that do not belong to the run."""
     found = [entry.name for entry in folder.iterdir() if entry.name not in OWN]
     found += [f"{CHECKPOINTS}/{entry.name}" for entry in (folder / CHECKPOINTS).glob("*") if entry.name != NAME]
     return sorted(found)
 
 
 def clear(folder: Path) -> None:
-    """Delete what a training wrote into a folder; the folder itself, which may be a link or a volume, stays.
+    """Delete the files of a training in a folder; the folder itself, which may be a link or a volume, stays.
 
     Raises
     ------
     StoreError
-        If something cannot be deleted.
+        If a file cannot be deleted.
     """
     with as_store_error(folder, "cannot be emptied"):
         for entry in (folder / name for name in OWN):
@@ -129,7 +130,7 @@ def clear(folder: Path) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Delete a run that came to nothing, as far as that can be, and its folder where nothing else is in it."""
+    """Delete a failed run as far as possible, and its folder if nothing else is in it."""
     with contextlib.suppress(StoreError, OSError):
         clear(folder)
         folder.rmdir()

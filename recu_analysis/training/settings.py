@@ -1,4 +1,4 @@
-"""Settings declared once, as fields of a dataclass: type, default, choices, range and help; the rest follows."""
+"""Settings declared once, as fields of a dataclass: type, default, choices, range and help."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Class = TypeVar("Class", bound=type)
 
 
 def _of(*types: type) -> Callable[[Any], bool]:
-    """Whether a value is of one of these types; bool is not taken for an int."""
+    """A check whether a value is of one of these types; bool does not count as int."""
     return lambda value: type(value) in types
 
 
-#: The types that a setting may have, how an error calls its values, and which these are: JSON and callers bring others.
+#: The types of settings; for each the description in errors and the check of a value from JSON or a caller.
 KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     str: ("a text", _of(str)),
     str | None: ("a text or None", _of(str, NoneType)),
@@ -42,7 +42,7 @@ KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a field says of itself.
+    """Description of one setting.
 
     Attributes
     ----------
@@ -51,19 +51,19 @@ class Setting:
         A key of `KINDS`.
     default : object
     text : str
-        Its help.
+        Help text.
     choices : tuple of str
-        The words that it may be, or hold; empty where any will do.
+        Allowed words; empty if any value is allowed.
     least, above, below : float
-        Its range, if it is a number.
+        Range of a number.
     refusal : str
-        How an error about its range begins, where there is more to say than the bounds.
+        Beginning of the error about the range, if the bounds alone are not enough.
     usual : str
-        What the command line takes in place of the default, if that depends on other settings.
+        Default shown on the command line, if it depends on other settings.
     flag, metavar : str or None
-        What the command line calls it, and its values, if not by its name and its type.
+        Name of the option and of its value on the command line, if not the name and type of the setting.
     ingredient : str or None
-        What `BinaryConv2d` calls it, if it is a part of the method ReCU.
+        Name of the argument of `BinaryConv2d`, if it is a part of the method ReCU.
     """
 
     name: str
@@ -82,11 +82,11 @@ class Setting:
 
     @property
     def words(self) -> str:
-        """Its name in a sentence."""
+        """The name in a sentence, without underscores."""
         return self.name.replace("_", " ")
 
     def check(self, value: Any) -> None:
-        """InputError unless the setting can have this value."""
+        """Raise InputError unless the setting can have this value."""
         what, fits = KINDS[self.kind]
         if not fits(value):
             raise InputError(f"{self.words} must be {what}, not {value!r}")
@@ -102,7 +102,7 @@ class Setting:
 
 
 def option(default: Value, text: str, **more: Any) -> Value:
-    """A field that is a setting: its default, its help, and what else a `Setting` says, by name."""
+    """A dataclass field that is a setting; `more` are further attributes of `Setting`."""
     return field(default=default, metadata={"text": text, **more})
 
 
@@ -117,7 +117,7 @@ def settings_of(described: type) -> dict[str, Setting]:
 
 
 def documented(described: Class) -> Class:
-    """Let the docstring of a dataclass say what each of its settings is."""
+    """Class decorator that adds a description of each setting to the docstring of a dataclass."""
     parts = [cleandoc(described.__doc__ or ""), "", "Attributes", "----------"]
     for each, setting in zip(fields(described), settings_of(described).values(), strict=True):
         kind = f"{{{', '.join(setting.choices)}}}" if setting.choices else each.type

@@ -30,11 +30,11 @@ class Part:
     Attributes
     ----------
     indices : Tensor of int64
-        Of its images.
+        Indices of the images in the batch.
     images : int
-        Of the whole update.
+        Number of images in the whole update.
     first, last : bool
-        Whether it begins the update, and ends it.
+        Whether the batch is the first, and the last, of the update.
     """
 
     indices: torch.Tensor
@@ -44,7 +44,7 @@ class Part:
 
 
 def in_updates(batches: Sequence[torch.Tensor], accumulate: int) -> Iterator[Part]:
-    """Batches in groups of `accumulate`, each group an update; the last one has what is left."""
+    """Group batches into updates of `accumulate` batches; the last update may have fewer."""
     for start in range(0, len(batches), accumulate):
         group = batches[start : start + accumulate]
         images = sum(map(len, group))
@@ -58,34 +58,34 @@ class CompilationError(InputError):
     Attributes
     ----------
     update : int
-        Number of the last update applied before.
+        Number of the last update before the failure.
     """
 
     def __init__(self, reason: str, update: int) -> None:
         super().__init__(
-            f"torch.compile failed ({reason}); it needs a working compiler (on a CPU one of C++, named by the "
-            "environment variable CXX) and room for its cache (TORCHINDUCTOR_CACHE_DIR); --debug shows more; or train "
+            f"torch.compile failed ({reason}); check the compiler (on a CPU, the C++ compiler in the environment "
+            "variable CXX) and the space for its cache (TORCHINDUCTOR_CACHE_DIR), see more with --debug, or train "
             "without --compile"
         )
         self.update = update
 
 
 class Step:
-    """What a training does with one batch.
+    """The training step for one batch.
 
     Parameters
     ----------
     config : TrainingConfig
     model : torch.nn.Module
-        On its device; it stays as it is, compiled and distributed passes go through wrappers that share its
+        The model on its device. It is not changed: compiled and distributed passes use wrappers that share its
         parameters.
     optimizer : torch.optim.Optimizer
     processes : Processes
-        Those of the training; all construct it at the same time.
+        The processes of the training; all of them construct a Step at the same time.
     update : int
-        Number of the last update applied.
+        Number of the last update.
     normalized : callable
-        Makes of a batch's images, on the device already, what the network takes.
+        Converts a batch's images on the device to the input of the network.
     """
 
     def __init__(
@@ -101,28 +101,29 @@ class Step:
         self._config, self._optimizer, self._processes = config, optimizer, processes
         self._normalized = normalized
         forward = self._compiled(model) if config.compile else model
-        # Running statistics are those of the first process, which gives them to the others.
+        # Running statistics are those of rank 0, which sends them to the other processes.
         self._forward = DistributedDataParallel(forward) if processes.count > 1 else forward
 
     def __call__(self, part: Part, batch: Batch) -> tuple[float, int]:
-        """Forward and backward passes over this process's share of a batch; the update where the batch is the last.
+        """Forward and backward passes over this process's share of a batch, and the update after the last batch.
 
         Parameters
         ----------
         part : Part
         batch : tuple of Tensor
-            Images of shape (N, 3, H, W) and labels of shape (N,): the share.
+            The share: images of shape (N, 3, H, W) and labels of shape (N,).
 
         Returns
         -------
         tuple of float and int
-            Over the whole batch: the sum of its images' cross-entropies (nats), and how many were classified rightly.
+            Over the whole batch: the sum of cross-entropies (nats), and the number of correctly classified images.
 
         Raises
         ------
         RecuError
-            If the loss is NaN or infinite in one of the processes: in all, before the gradient reaches the weights.
+            In all processes, before the update, if the loss is NaN or infinite in one of them.
         CompilationError
+            If torch.compile fails.
         """
         if part.first:
             self._optimizer.zero_grad(set_to_none=True)
@@ -135,7 +136,7 @@ class Step:
             total, correct = self._processes.total([loss.item() * len(labels), hits])
             if not math.isfinite(total):
                 self._diverged(total)
-            # The processes' gradients are averaged: together they make the mean over the images of the update.
+            # Gradients are averaged over processes; with this weight they are the mean over the update's images.
             weight = len(labels) * self._processes.count / part.images
             (loss * weight).backward()  # type: ignore[no-untyped-call]
         if part.last:
@@ -144,39 +145,39 @@ class Step:
         return total, int(correct)
 
     def place(self, batch: Batch) -> Batch:
-        """Images and labels on the device, the images normalised and in the memory layout of the training."""
+        """Move images and labels to the device, normalize the images and set their memory format."""
         pixels, labels = (tensor.to(self._processes.device, non_blocking=True) for tensor in batch)
         images = self._normalized(pixels)
         return (images.to(memory_format=torch.channels_last) if self._config.channels_last else images), labels
 
     def precision(self) -> torch.autocast:
-        """The context in which the network computes."""
+        """The autocast context of the network's forward pass."""
         return torch.autocast(self._processes.device.type, torch.bfloat16, enabled=self._config.bfloat16)
 
     def placed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Batches as `place` gives them."""
+        """Apply `place` to every batch."""
         return map(self.place, batches)
 
     def _compiled(self, model: torch.nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The network's passes as torch.compile makes them, on a GPU as CUDA graphs where they can be."""
-        # A graph puts every batch's gradients where the last batch's are, which is wrong where they are added up.
+        """The compiled network; on a GPU it uses CUDA graphs if possible."""
+        # A CUDA graph overwrites the gradients of the batch before, which is wrong if gradients are accumulated.
         alone = self._processes.count == 1 and self._config.accumulate == 1
         graphs = alone and self._processes.device.type == "cuda"
-        # Without dynamic shapes the code for a batch depends on its size only, not on the batches before it.
+        # Without dynamic shapes, the code for a batch depends only on its size, not on earlier batches.
         compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(
             model, dynamic=False, mode="reduce-overhead" if graphs else None
         )
         return compiled
 
     def _apart(self, part: Part) -> contextlib.AbstractContextManager[object]:
-        """Gradients are averaged over the processes once an update, with its last batch."""
+        """The context in which gradients are averaged over processes only for the last batch of an update."""
         if isinstance(self._forward, DistributedDataParallel) and not part.last:
             return self._forward.no_sync()
         return contextlib.nullcontext()
 
     @contextlib.contextmanager
     def _compiler_errors(self) -> Iterator[None]:
-        """Say in one sentence that torch.compile failed."""
+        """Turn an error of torch.compile into a CompilationError."""
         if not self._config.compile:
             yield
             return
@@ -191,6 +192,4 @@ class Step:
 
     def _diverged(self, total: float) -> None:
         rate = self._optimizer.param_groups[0]["lr"]
-        raise SharedError(
-            f"the loss became {total} at update {self.update + 1}; a learning rate below {rate:g} may help"
-        )
+        raise SharedError(f"the loss became {total} at update {self.update + 1}; try a learning rate below {rate:g}")

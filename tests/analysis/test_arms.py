@@ -22,7 +22,7 @@ from recu_analysis.analysis.arms import (
 from recu_analysis.errors import InputError
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform
-from tests.messages import says
+from tests.messages import facts, says
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +86,10 @@ def test_groups_are_those_of_a_plain_rule(make):
 
 def test_one_run_and_one_seed_are_not_two(make):
     run = make(seed=3, lr=1)
-    with pytest.raises(InputError, match="are one run, and one seed; give it once"):
+    with pytest.raises(InputError, match="are one run; give it once"):
         arms({"a": run, "copy": replace(run, path=run.path.with_name("copy"))})
     again = make(seed=3, lr=1, device="cuda")
-    with pytest.raises(
-        InputError, match=r"^a and again have the same configuration and the same seed, 3: they are one"
-    ):
+    with pytest.raises(InputError, match=facts("a and again", "the same configuration", "the same seed, 3")):
         arms({"a": run, "again": again})
     assert grouped({"a": run, "other": make(seed=3, lr=2)}) == [["a"], ["other"]]
 
@@ -107,8 +105,8 @@ def test_seeds_and_settings_may_be_anything_that_a_configuration_holds(make):
     ("second", "reason"),
     [
         ({"seed": 1, "lr": 2}, "they differ in lr"),
-        ({"lr": 1}, "the configuration of b says no seed"),
-        ({"kind": "sampled", "seed": 1, "lr": 1}, "some were sampled from checkpoints"),
+        ({"lr": 1}, "the configuration of b gives no seed"),
+        ({"kind": "sampled", "seed": 1, "lr": 1}, "only some were sampled from checkpoints"),
         ({"kind": "other", "seed": 1, "lr": 1}, "their layers differ"),
         ({"seed": 1}, "they differ in lr"),
         ({"seed": 1, "lr": 1} | {f"s{at}": at for at in range(8)}, "they differ in s0, s1, s2, s3, s4, s5 and 2 more"),
@@ -136,7 +134,7 @@ def test_without_seeds_only_two_single_runs_are_a_pair(make):
 def test_trainings_that_ended_elsewhere_are_named(make):
     runs = {"a": make(seed=0), "b": make("longer", seed=1), "c": make(seed=2)}
     assert grouped(runs) == [["a", "b", "c"]]
-    assert uneven(runs) == "they ended after other numbers of updates: a, c after 4; b after 8"
+    assert uneven(runs) == "they ended after different numbers of updates: a, c after 4; b after 8"
     assert uneven({"a": runs["a"], "c": runs["c"]}) == ""
 
 
@@ -153,27 +151,27 @@ def test_runs_that_a_list_calls_one_arm_are_its_seeds_and_no_others(make):
     assert [arm.name for arm in arms(runs)] == ["mine", None, "other"]
     assert [seed_of(run) for run in runs.values()] == [None, 1, 2, 0, None]
     assert seedless(runs | {"f": make()}) == ["f"]
-    assert apart(runs).endswith("and not seeds of one, since their arms are mine, not said, other")
+    assert apart(runs).endswith("not seeds of one, since their arms are mine, not given, other")
 
 
 @pytest.mark.parametrize(
     ("kind", "settings", "reason"),
     [
         ("other", {}, "their layers differ"),
-        ("sampled", {}, "some were sampled from checkpoints"),
+        ("sampled", {}, "only some were sampled from checkpoints"),
         ("seen", {"mask": "random"}, "they do not stop the same gradients"),
     ],
 )
 def test_an_arm_of_unlike_runs_is_refused(make, kind, settings, reason):
     runs = {"a": make(listed={"arm": "mine"}), "b": make(kind, listed={"arm": "mine"}, **settings)}
-    with pytest.raises(InputError, match=f"^a and b are called seeds of the arm 'mine', .*, since {reason}; give them"):
+    with pytest.raises(InputError, match=facts("a and b", "'mine'", f"since {reason}; give them")):
         arms(runs)
     assert arm_numbers(runs) == {"a": 0, "b": 0}
 
 
 def test_a_seed_of_an_arm_is_there_once(make):
     runs = {name: make(seed=3, lr=at, listed={"arm": "mine"}) for at, name in enumerate("ab")}
-    with pytest.raises(InputError, match=r"^a and b have the same arm and the same seed, 3: they are one seed"):
+    with pytest.raises(InputError, match=facts("a and b", "the same arm", "the same seed, 3")):
         arms(runs)
     assert grouped(runs | {"b": replace(runs["b"], stated_seed=4)}) == [["a", "b"]]
 
@@ -203,5 +201,5 @@ def test_the_first_arm_with_a_clamp_of_its_own_is_tested_beside_the_first_withou
 def test_labels_of_a_list_win_over_folders_and_are_there_once(make):
     runs = [make(listed={"label": "mine"}), make()]
     assert list(labeled(runs)) == ["mine", runs[1].path.name]
-    with pytest.raises(InputError, match=r"^two runs are called 'mine'; give each a label of its own$"):
+    with pytest.raises(InputError, match=r"^two runs have the label 'mine'; give each run its own label$"):
         labeled([*runs, make(listed={"label": "mine"})])

@@ -121,7 +121,7 @@ def test_differences_over_seeds_are_paired(runs, tmp_path):
     assert (row["interval_over"], row["pairs"]) == ("seeds", 3)
     # The free runs are the same walks as the clamped ones of the same seed: paired, nothing is left.
     assert (row["difference"], row["low"], row["high"]) == (0.0, 0.0, 0.0)
-    with pytest.raises(InputError, match="differ in their seed alone"):
+    with pytest.raises(InputError, match="differ only in their seed"):
         layer_differences(free)
 
 

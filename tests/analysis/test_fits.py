@@ -240,5 +240,5 @@ def test_what_is_not_there_is_said(fitted):
 def test_few_weights_a_channel_are_said_to_look_lighter_tailed(tmp_path):
     walks = {"depthwise": np.random.default_rng(0).normal(size=(2, 128, 1, 3, 3)).astype(np.float32)}
     row = fit_table(run_of(tmp_path, walks)).iloc[0]
-    says(row["note"], "9 weights a channel", "lighter tails", "shape is too large")
+    says(row["note"], "9 weights per channel", "lighter tails", "shape is too large")
     assert row["shape"] > 2.5  # of normal weights, whose shape is 2

@@ -78,7 +78,7 @@ def test_what_goes_wrong_elsewhere_is_one_sentence_here(three):
     with processes(2):
         with pytest.raises(InputError, match="too few for 200 bins"):
             by_magnitude(run, bins=200)
-        with pytest.raises(DamagedError, match="was killed, perhaps for want of memory; ask for fewer processes"):
+        with pytest.raises(DamagedError, match="was killed, perhaps for lack of memory; use fewer processes"):
             by_layer(killed, run, run.header.layers, [None] * 3)
 
 
@@ -88,7 +88,7 @@ def test_processes_see_the_windows_that_the_first_one_saw(three, tmp_path):
     with processes(2):
         assert by_layer(windows_there, earlier, run.header.layers, [None] * 3) == [[0, 1, 2]] * 3
         shutil.rmtree(run.path / "history/segment-0000/window-000004")
-        with pytest.raises(DamagedError, match="went away while they were read"):
+        with pytest.raises(DamagedError, match="were removed while they were read"):
             by_layer(windows_there, run, run.header.layers, [None] * 3)
 
 

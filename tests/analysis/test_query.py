@@ -168,13 +168,13 @@ def test_what_queries_share_cannot_be_changed(two_layers):
 @pytest.mark.parametrize(
     ("task", "facts"),
     [
-        (backwards, "backwards asks for windows 2 to 2, which were already read"),
-        (overlapping, "overlapping asks for windows 2 to 4, which were already read"),
-        (not_listed, "no part 'path': list it"),
-        (not_listed_property, "no part 'start': list it"),
+        (backwards, "backwards requests windows 2 to 2, which were already read"),
+        (overlapping, "overlapping requests windows 2 to 4, which were already read"),
+        (not_listed, "no part 'path'; add it to the requested parts"),
+        (not_listed_property, "no part 'start'; add it to the requested parts"),
         (misspelt, "no part 'pth'; did you mean path"),
-        (start_ahead, "no start; ask for it by over"),
-        (of_nothing, "no window at all"),
+        (start_ahead, "no start; request it with over"),
+        (of_nothing, "a task requests no window"),
     ],
 )
 def test_what_the_author_of_a_task_does_wrong_is_a_sentence(two_layers, task, facts):

@@ -57,33 +57,33 @@ def entry(folder="runs/a", **more):
 WRONG = {
     "": "PATH lists no runs; write [[run]] with folder",
     "run = 3": "PATH lists no runs; write",
-    "run = [3]": "PATH, run 1: it is no table; write",
-    "runs = []": "PATH: a list of runs has entries of run and nothing else, not 'runs'",
-    "[[run]": "PATH is no list of runs, since it is not TOML: Expected ']]'",
-    b"\xff": "PATH is no list of runs: it is not text in UTF-8",
-    f"run = {'[' * 5000}": "PATH is no list of runs: its values are nested too deeply",
+    "run = [3]": "PATH, run 1 is not a table; write",
+    "runs = []": "PATH: a list of runs has only [[run]] entries, not 'runs'",
+    "[[run]": "PATH is not a list of runs, since it is not TOML: Expected ']]'",
+    b"\xff": "PATH is not a list of runs: it is not UTF-8 text",
+    f"run = {'[' * 5000}": "PATH is not a list of runs: its values are nested too deeply",
     "#" * (2**20 + 1): "PATH is larger than 1048576 bytes",
-    "[[run]]": "PATH, run 1: it says no folder, the run directory",
-    "[[run]]\nfolder = 3": "PATH, run 1: folder is text, not 3",
+    "[[run]]": "PATH, run 1 has no folder; give the run directory",
+    "[[run]]\nfolder = 3": "PATH, run 1: folder must be text, not 3",
     entry() + entry("runs/b", sed=1): "PATH, run 2: no key is called 'sed'; known are folder, label, arm, seed",
-    entry(seed="true"): "PATH, run 1: seed is a whole number, not True",
-    entry(seed="1.0"): "PATH, run 1: seed is a whole number, not 1.0",
-    entry(arm="[1]"): "PATH, run 1: arm is text, not [1]",
-    entry(label='" "'): "PATH, run 1: label is a line of text without dollar signs, not ' '",
-    entry(label=r'"a\nb"'): r"PATH, run 1: label is a line of text without dollar signs, not 'a\nb'",
-    entry(arm=r'"$\\frac$"'): "PATH, run 1: arm is a line of text without dollar signs",
+    entry(seed="true"): "PATH, run 1: seed must be a whole number, not True",
+    entry(seed="1.0"): "PATH, run 1: seed must be a whole number, not 1.0",
+    entry(arm="[1]"): "PATH, run 1: arm must be text, not [1]",
+    entry(label='" "'): "PATH, run 1: label must be one line of text without dollar signs, not ' '",
+    entry(label=r'"a\nb"'): r"PATH, run 1: label must be one line of text without dollar signs, not 'a\nb'",
+    entry(arm=r'"$\\frac$"'): "PATH, run 1: arm must be one line of text without dollar signs",
     entry("runs/z"): "PATH, run 1: there is no folder 'runs/z' beside runs.toml",
     entry(r"\u0000"): r"PATH, run 1: there is no folder '\x00' beside runs.toml",
-    entry() + entry("runs/../runs/a"): "PATH, run 2: the folder FOLDER/runs/../runs/a is also that of run 1",
-    entry(label='"x"') + entry("runs/b", label='"x"'): "PATH, run 2: the label 'x' is also that of run 1",
+    entry() + entry("runs/../runs/a"): "PATH, run 2: the folder FOLDER/runs/../runs/a is also in run 1",
+    entry(label='"x"') + entry("runs/b", label='"x"'): "PATH, run 2: the label 'x' is also in run 1",
     entry(arm='"x"', seed=1) + entry("runs/c") + entry("runs/b", arm='"x"', seed=1): (
-        "PATH, run 3: the seed 1 of the arm 'x' is also that of run 1"
+        "PATH, run 3: the seed 1 of the arm 'x' is also in run 1"
     ),
     entry(arm='"baseline"'): "PATH, run 1: the arm is 'baseline', but the layers of FOLDER/runs/a clamp their weights",
-    entry(label='"b"') + entry("runs/b"): "two runs are called 'b'; give each a label of its own",
+    entry(label='"b"') + entry("runs/b"): "two runs have the label 'b'; give each run its own label",
     entry(f"{'x' * 5000}"): "PATH, run 1: there is no folder 'xxx",
-    f'[[run]]\nfolder = "runs/a"\nseed = {"9" * 5000}\n': "PATH is no list of runs, since it is not TOML: Exceeds",
-    entry("runs"): "FOLDER/runs is not a run directory but holds some; name one: a, b, c",
+    f'[[run]]\nfolder = "runs/a"\nseed = {"9" * 5000}\n': "PATH is not a list of runs, since it is not TOML: Exceeds",
+    entry("runs"): "FOLDER/runs is not a run directory but contains some; name one: a, b, c",
 }
 
 
@@ -110,15 +110,15 @@ def test_a_byte_order_mark_is_no_obstacle(folder):
 def test_a_list_that_is_not_there_is_said(folder):
     with pytest.raises(InputError, match=r"none\.toml does not exist; a list of runs has \[\[run\]\] with folder = "):
         ra.open_runs(folder / "none.toml")
-    with pytest.raises(InputError, match=r"lists.* is no file; a list of runs has"):
+    with pytest.raises(InputError, match=r"lists.* is not a file; a list of runs has"):
         ra.open_runs(folder)
 
 
 def test_a_run_and_what_is_no_path_are_told_from_a_list(folder):
     for given, fact in [
         (folder / "runs/a", "run directory.*open_run"),
-        (None, "not by None"),
-        ([folder], "not by a list"),
+        (None, "not None"),
+        ([folder], "not a list"),
     ]:
         with pytest.raises(InputError, match=fact):
             ra.open_runs(given)

@@ -40,7 +40,7 @@ def test_a_weight_by_another_name_is_listed_and_refused_with_what_to_do():
     *row, why = table.iloc[3].tolist()
     assert row == ["4", "2x4", False, ""]
     says(why, "kernel, not weight", '@adapter("mine", Unusual, weight="kernel")')
-    assert find_binary_layers(model, layers=["3"])["why"][3] == "not among the layers asked for"
+    assert find_binary_layers(model, layers=["3"])["why"][3] == "not selected by layers="
     with pytest.raises(InputError) as caught:
         binary_layers(model, ["4"])
     assert str(caught.value).endswith(f" 4: {why}")

@@ -47,7 +47,7 @@ def test_alpha_or_tau_alone_make_no_binary_layer(entry):
     state["c.weight"] = torch.ones(2, 2, 3, 3)
     table = list_state(state)
     assert table["binary"].tolist() == [False, False]
-    assert table["why"].tolist() == ["nothing beside it tells"] * 2
+    assert table["why"].tolist() == ["no tensor beside it shows that it is binary"] * 2
 
 
 def test_a_real_layer_in_the_middle_keeps_the_adapters_reason():

@@ -106,8 +106,8 @@ def other_shape(model):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (new_parameter, r"layer '1'.*another parameter.*optimizer"),
-        (lambda model: model.to("meta"), r"layer '1'.*another parameter"),
+        (new_parameter, r"layer '1'.*replaced.*optimizer"),
+        (lambda model: model.to("meta"), r"layer '1'.*replaced"),
         (other_shape, r"layer '1'.*96 weights of float32.*48 of float32"),
         (lambda model: model.double(), r"layer '1'.*96 weights of float32.*96 of float64"),
     ],

@@ -217,7 +217,7 @@ def unseen_training(model, optimizer, path, move, marks=1):
 def test_weights_that_move_without_any_update_are_an_error(tmp_path, marks):
     model = tiny()
     optimizer = TwoSteps(model.parameters())
-    with pytest.raises(RecorderError, match=r"96 weights of layer '1'.*TwoSteps.step\(\).*record\(\) the optimizer"):
+    with pytest.raises(RecorderError, match=r"96 weights of layer '1'.*TwoSteps.step\(\).*pass the optimizer"):
         unseen_training(model, optimizer, tmp_path / "run", optimizer.climb, marks)
     problems = ra.open_run(tmp_path / "run").problems
     assert len(problems) == 1
@@ -246,7 +246,7 @@ def test_windows_before_are_kept_where_the_optimizer_is_exchanged(tmp_path):
             step(model, second, 1)
             recorder.mark(epoch=1)
 
-    with pytest.raises(RecorderError, match="Adam steps them"):
+    with pytest.raises(RecorderError, match="Adam updates them"):
         train()
     run = ra.open_run(tmp_path / "run")
     assert [window.last_update for window in run.windows] == [0, 1]
@@ -460,7 +460,7 @@ def test_an_optimizer_within_the_one_that_was_given_is_no_other(tmp_path):
     step(model, optimizer, 0)
     recorder.mark(epoch=0)
     model[1].weight.data.clamp_(-0.1, 0.1)
-    with pytest.warns(RecordingWarning, match="since the last update"):
+    with pytest.warns(RecordingWarning, match="since the last recorded update"):
         recorder.close()
 
 

@@ -131,7 +131,7 @@ def test_the_other_process_counts_the_same_updates_and_writes_nothing(two_ranks)
 
 
 def test_a_model_that_cannot_be_recorded_is_refused_in_every_process(two_ranks):
-    assert all("no binary layer was recognised in Linear" in (two_ranks / f"{rank}.txt").read_text() for rank in (0, 1))
+    assert all("no binary layer was recognized in Linear" in (two_ranks / f"{rank}.txt").read_text() for rank in (0, 1))
 
 
 @pytest.mark.parametrize(
@@ -152,5 +152,5 @@ def test_shards_are_refused_in_every_process(two_ranks, kind, what):
 def test_a_layer_that_uses_other_states_is_refused_in_every_process(two_ranks):
     texts = [(two_ranks / f"ternary-{rank}.txt").read_text() for rank in (0, 1)]
     assert texts[0] == texts[1]
-    assert "three values a channel" in texts[0]
+    assert "three values per channel" in texts[0]
     assert len(ra.open_run(two_ranks / "ternary").problems) == 1

@@ -43,7 +43,7 @@ def test_optimizers_that_cannot_be_told_apart_are_refused(tmp_path):
     optimizer = sgd(model)
     with pytest.raises(InputError, match="an optimizer is listed twice"):
         ra.record(model, [optimizer, optimizer], tmp_path / "run")
-    with pytest.raises(RecorderError, match=r"2 of the optimizers.*binary layer '1'"):
+    with pytest.raises(RecorderError, match=r"2 optimizers.*binary layer '1'"):
         ra.record(model, [optimizer, sgd(model)], tmp_path / "run")
     with pytest.raises(InputError, match=r"optimizer.*not generator"):
         ra.record(model, model.parameters(), tmp_path / "run")

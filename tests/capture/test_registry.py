@@ -204,5 +204,5 @@ def test_weights_of_several_parameters_have_no_latent_one():
 
 def test_layers_not_asked_for_say_so():
     table = find_binary_layers(nn.Sequential(BinaryLinear(6, 4), nn.Linear(4, 2)), layers=["1"])
-    says(table["why"][0], "not among the layers asked for")
-    says(table["why"][1], "asked for by name", "plain sign")
+    says(table["why"][0], "not selected by layers=")
+    says(table["why"][1], "selected by layers=", "plain sign")

@@ -153,11 +153,11 @@ def test_refusals_leave_the_run_as_it_was(tmp_path):
         ra.record(model, optimizer, run, state=state)
     model.load_state_dict(before)
     cases = [
-        ({"state": {"a": torch.ones(1)}}, "the state is not one that state_dict"),
+        ({"state": {"a": torch.ones(1)}}, "state= is not a state from Recorder.state_dict"),
         ({"state": state, "resume": 3}, "state.*update 2, not at 3.*resume="),
-        ({"state": state | {"path/3": torch.ones(5, 5)}}, "the state does not fit layer '3'"),
-        ({"state": {k: v for k, v in state.items() if k != "flips/1"}}, "the state does not fit layer '1'"),
-        ({"state": state | {"flipped/1": torch.tensor([10**6])}}, "the state does not fit layer '1'"),
+        ({"state": state | {"path/3": torch.ones(5, 5)}}, "state= does not fit layer '3'"),
+        ({"state": {k: v for k, v in state.items() if k != "flips/1"}}, "state= does not fit layer '1'"),
+        ({"state": state | {"flipped/1": torch.tensor([10**6])}}, "state= does not fit layer '1'"),
     ]
     for arguments, text in cases:
         with pytest.raises(InputError, match=text):
@@ -166,7 +166,7 @@ def test_refusals_leave_the_run_as_it_was(tmp_path):
         ra.record(model, [sgd(model[1]), sgd(model[3])], run, state=state)
     other = tmp_path / "other"
     ra.record(model, optimizer, other).close()
-    with pytest.raises(InputError, match="the state is not one of the run in"):
+    with pytest.raises(InputError, match="state= is not of the run in"):
         ra.record(model, optimizer, other, state=state)
     assert [len(ra.open_run(each).windows) for each in (run, other)] == [3, 1]
     assert [len(ra.open_run(each).segments) for each in (run, other)] == [1, 1]

@@ -169,7 +169,7 @@ def test_a_path_beyond_float32_is_told(tmp_path):
         layer.weight.grad = torch.zeros(3, 6, dtype=torch.float64)
         layer.weight.grad[1, :2] = 1e39
         optimizer.step()
-        with pytest.warns(RecordingWarning, match=r"layer '0': 2 of its weights.*float32"):
+        with pytest.warns(RecordingWarning, match=r"layer '0', 2 weights .*float32"):
             recorder.mark()
         layer.weight.grad = torch.full((3, 6), 0.5, dtype=torch.float64)
         optimizer.step()
@@ -185,5 +185,5 @@ def test_an_import_tells_of_it_too(tmp_path):
         weight = torch.randn(4, 9, dtype=torch.float64)
         weight[2, 3] = value
         torch.save({"0.weight": weight}, tmp_path / f"step{step}.pt")
-    with pytest.warns(RecordingWarning, match="layer '0': 1 of its weights"):
+    with pytest.warns(RecordingWarning, match="layer '0', 1 weights"):
         importer.import_checkpoints([tmp_path], tmp_path / "run", layers=["0"])

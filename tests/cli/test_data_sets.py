@@ -122,7 +122,7 @@ def test_one_image_is_too_few_to_train_on_and_nothing_is_made(tmp_path, photogra
     (photographs / "train/dog").rmdir()
     (photographs / "val/dog").rename(tmp_path / "dog")
     words = ("--dataset", "image-folder", "--data-dir", photographs)
-    says(refusal("train", *words, "--run-dir", tmp_path / "run", *SHORT), "too few images", "1")
+    says(refusal("train", *words, "--run-dir", tmp_path / "run", *SHORT), "too few training images", "1")
     assert not (tmp_path / "run").exists()
 
 

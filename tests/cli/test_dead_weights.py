@@ -26,7 +26,7 @@ def test_it_fits_80_columns_and_explains_itself(trained_run):
     assert any(line.startswith("all ") and "267264" in line for line in lines)
     says(done.stdout, "% silent tail: Of the weights of the tail", "mobility core (10^-3 std per update): ")
     assert "Of the weights" not in run_cli("dead-weights", trained_run, "--quiet").stdout
-    says(lines[4], "silent*", "still ")
+    says(lines[5], "silent*", "still ")
     assert any(line.startswith("* dead by the criterion tail-silent: ") for line in lines)
     assert any(line.startswith("T = ") and "weight decay" in line and "momentum" in line for line in lines)
     assert "too short" in " ".join(lines)
@@ -158,4 +158,4 @@ def test_runs_without_a_seed_are_told(synthetic_path, tmp_path):
     done = run_cli("dead-weights", synthetic_path, other)
     assert done.exit_code == 0
     says(done.stderr, "no seed in the configuration")
-    says(refusal("dead-weights", synthetic_path, synthetic_path), "named twice")
+    says(refusal("dead-weights", synthetic_path, synthetic_path), "given twice")

@@ -40,7 +40,7 @@ def test_a_checkpoint_that_says_little_of_itself(tmp_path):
     says(done.stdout.splitlines()[0], "checkpoint", "nothing")
     says(done.stdout.splitlines()[-1], "0 of 1 layers", "0 of 6 weights", "0.0 %")
     torch.save({"state_dict": {}}, tmp_path / "empty.pth")
-    says(refusal("layers", tmp_path / "empty.pth"), "empty.pth", "no tensors by name")
+    says(refusal("layers", tmp_path / "empty.pth"), "empty.pth", "no named tensors")
 
 
 def test_layers_of_checkpoints_of_other_kinds(saved_networks, tmp_path):
@@ -82,7 +82,7 @@ def test_tensors_that_are_not_listed_are_named(saved_networks):
         ("a.pth", ["a.pth", "no layer", "weight", "two axes"]),
         ("resnet2", ["'resnet2'", "did you mean resnet20 or resnet18?"]),
         ("none.pth.tar", ["none.pth.tar", "does not exist"]),
-        ("other.pth", ["other.pth", "no tensors by name"]),
+        ("other.pth", ["other.pth", "no named tensors"]),
         ("run", ["run is a folder"]),
         ("x" * 300, ["xxx", "File name too long"]),
     ],

@@ -34,7 +34,7 @@ def test_thin_says_what_it_made(whole_run, tmp_path):
     ("ask", "arguments", "facts"),
     [
         (refusal, ["--windows", "0,12"], ["0 to 10", "12"]),
-        (refusal, ["--windows", "0,5"], ["window 10 must stay", "add 10"]),
+        (refusal, ["--windows", "0,5"], ["window 10 must be kept", "add 10"]),
         (wrong_usage, ["--windows", "0:5"], ["0,1,5,20", "'0:5'"]),
         (refusal, ["--windows", "0,10", "--layer", "x*"], ["'x*'", "first, second"]),
         (wrong_usage, [], ["Missing option", "--windows"]),

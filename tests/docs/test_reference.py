@@ -10,7 +10,7 @@ from recu_analysis.analysis.vocabulary import is_known
 from scripts.public_tables import columns
 from tests.docs.pages import PAGES
 
-#: Public functions whose tables are described in their docstrings: columns of networks, of files and of the paper's own tables.
+#: Public functions whose tables their docstrings describe: columns of networks, of files and of the paper's tables.
 DESCRIBED = {"convert", "find_binary_layers", "paper_table", "verify"}
 
 

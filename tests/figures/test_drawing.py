@@ -73,5 +73,5 @@ def test_from_python_a_path_is_enough_and_the_provenance_says_the_call(synthetic
     for options, fact in [({"directory": None}, "directory must be the path"), ({"formats": "gif"}, "gif")]:
         with pytest.raises(InputError, match=fact):
             draw_figure("lockin", run, **options)
-    with pytest.raises(InputError, match="not as int 12"):
+    with pytest.raises(InputError, match="not int 12"):
         draw_figure("lockin", 12)

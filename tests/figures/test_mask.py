@@ -45,5 +45,5 @@ def test_it_counts_the_signs_of_all_runs(runs):
 
 def test_runs_without_gradients_say_how_to_record_them(tmp_path):
     run = ra.open_run(synthetic_run(tmp_path / "run").path)
-    with pytest.raises(NotRecordedError, match="record some with train --record grad"):
+    with pytest.raises(NotRecordedError, match="record them with train --record grad"):
         draw_figure("mask", {"mine": run}, directory=tmp_path / "out", command="test")

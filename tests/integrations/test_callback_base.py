@@ -50,7 +50,7 @@ def test_other_weights_or_the_user_ask_for_a_run_beside(tmp_path, anew):
     recording, model, before = trained(tmp_path / "run", 3)
     if not anew:
         model.load_state_dict(before)
-    with pytest.warns(UserWarning, match=r"what follows is recorded into .*/run-3"):
+    with pytest.warns(UserWarning, match=r"the recording continues as a new run in .*/run-3"):
         again(recording, model, anew=anew)
     assert ra.open_run(tmp_path / "run").windows[-1].last_update == 3
     run = ra.open_run(tmp_path / "run-3")

@@ -192,7 +192,7 @@ def test_a_second_fit_of_the_same_trainer_goes_on_and_of_another_is_refused(tmp_
     with pytest.raises(RunExistsError, match="is not empty"):
         trainer(tmp_path, recording).fit(tiny(), loader())
     ours.fit_loop.max_epochs = 3
-    with pytest.raises(InputError, match="are not those at which the state was taken"):
+    with pytest.raises(InputError, match="differ from those at which state= was taken"):
         ours.fit(tiny(), loader())
 
 

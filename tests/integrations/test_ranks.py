@@ -1,4 +1,4 @@
-"""Two real processes train with Lightning and with transformers: the first one records, once, what both did."""
+"""Two real processes train with a library that starts them: the first one records, once, what both did."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from tests.capture.plain_loops import assert_recorded
 pytestmark = pytest.mark.extras
 SCRIPT = Path(__file__).with_name("two_ranks.py")
 STEPS = 3  # 24 images in batches of 4 by two processes
-LAYERS = {"lightning": "network.net.1", "transformers": "net.1"}
+LAYERS = {"accelerate": "net.1", "lightning": "network.net.1", "transformers": "net.1"}
 
 
 def train(library, out, epochs, resume="anew"):

@@ -136,7 +136,7 @@ def test_a_missing_library_is_one_sentence(library, monkeypatch):
     monkeypatch.delitem(sys.modules, f"recu_analysis.integrations.{library}", raising=False)
     with pytest.raises(MissingExtraError) as caught:
         importlib.import_module(f"recu_analysis.integrations.{library}")
-    assert str(caught.value) == f'{library} is not installed; pip install "recu-analysis[{library}]" installs it'
+    assert str(caught.value) == f'{library} is not installed; install it with: pip install "recu-analysis[{library}]"'
     assert isinstance(caught.value, ImportError)
 
 

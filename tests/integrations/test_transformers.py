@@ -237,7 +237,7 @@ def test_a_smaller_batch_after_out_of_memory_goes_on_with_the_run(tmp_path, trai
 def test_a_smaller_batch_may_begin_a_run_of_its_own(tmp_path, trainer):
     ours = trainer(tmp_path, callback(tmp_path / "run", anew=True), auto_find_batch_size=True, num_train_epochs=1)
     out_of_memory_once(ours, 3)
-    with pytest.warns(UserWarning, match="the training began again; what follows is recorded into .*run-2"):
+    with pytest.warns(UserWarning, match="the training was restarted; the recording continues as a new run in .*run-2"):
         ours.train()
     assert ra.open_run(tmp_path / "run").windows[-1].last_update == 3
     assert ra.open_run(tmp_path / "run-2").windows[-1].last_update == ours.state.global_step
@@ -256,7 +256,7 @@ def test_a_training_that_begins_again_with_other_weights_begins_another_run(tmp_
 
     ours = trainer(tmp_path, GoesBack(), callback(tmp_path / "run"), auto_find_batch_size=True, num_train_epochs=1)
     out_of_memory_once(ours, 3)
-    with pytest.warns(UserWarning, match="are not those with which that update was recorded.*run-2"):
+    with pytest.warns(UserWarning, match="differ from those recorded at that update.*run-2"):
         ours.train()
     assert ra.open_run(tmp_path / "run").windows[-1].last_update == 3
     assert ra.open_run(tmp_path / "run-2").windows[-1].last_update == ours.state.global_step

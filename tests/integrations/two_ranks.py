@@ -1,4 +1,4 @@
-"""A training of two processes with Lightning or transformers, as torchrun starts it: `two_ranks.py LIBRARY FOLDER`."""
+"""A training of two processes that torchrun starts, with accelerate, Lightning or transformers."""
 
 import sys
 from pathlib import Path
@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import TensorDataset
 
+import recu_analysis as ra
 from recu_analysis.nn import BinaryConv2d
 
 IMAGES, BATCH = 24, 4
@@ -40,6 +41,30 @@ def watched_sgd(model, history):
     history.append(weight.detach().numpy().copy())
     optimizer.register_step_post_hook(lambda *_: history.append(weight.detach().numpy().copy()))
     return optimizer
+
+
+def with_accelerate(out, epochs, resume):
+    """Train in a loop of its own with what accelerate has prepared; the weights before and after every update."""
+    from accelerate import Accelerator
+
+    accelerator, network, history = Accelerator(cpu=True), Network(), []
+    optimizer = watched_sgd(network, history)
+    data = torch.utils.data.DataLoader(TensorDataset(*images()), batch_size=BATCH)
+    network, optimizer, data = accelerator.prepare(network, optimizer, data)
+    if resume:
+        accelerator.load_state(out / "saved")
+    update = ra.open_run(out / "run").windows[-1].last_update if resume else None
+    with ra.record(network, optimizer, out / "run", resume=update) as recorder:
+        for epoch in range(epochs - 1 if resume else 0, epochs):
+            for batch in data:
+                accelerator.backward(network(*batch)["loss"])
+                optimizer.step()
+                optimizer.zero_grad()
+            recorder.mark(epoch=epoch)
+    accelerator.save_state(out / "saved")
+    rank = accelerator.process_index
+    accelerator.end_training()
+    return rank, history
 
 
 def with_lightning(out, epochs, resume):
@@ -93,8 +118,9 @@ def with_transformers(out, epochs, resume):
     return arguments.process_index, history
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # two_ranks.py LIBRARY FOLDER EPOCHS anew|resume
     torch.set_num_threads(1)
     library, folder, epochs, resume = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "resume"
-    rank, history = {"lightning": with_lightning, "transformers": with_transformers}[library](folder, epochs, resume)
+    train = {"accelerate": with_accelerate, "lightning": with_lightning, "transformers": with_transformers}[library]
+    rank, history = train(folder, epochs, resume)
     np.save(folder / f"{epochs}-{rank}.npy", np.stack(history))

@@ -156,7 +156,7 @@ def test_runs_without_clamp_are_the_baseline(tame, tmp_path):
     shutil.copytree(tame.path, tmp_path / "plain")
     edit_run(tmp_path / "plain", layers=layers)
     both = report({"plain": ra.open_run(tmp_path / "plain"), "recu": tame})
-    assert "Tested on: recu." in both
+    assert "Tested runs: recu." in both
     assert "without the clamp: plain." in both
     assert [run["color"] for run in data_of(both)["runs"]] == ["#0072b2", "#e69f00"], "that of its arm in figures"
 
@@ -169,7 +169,7 @@ def test_large_runs_are_shown_in_part(tame, monkeypatch):
     assert data_of(part)["layers"] == ["first", "third"]
     says(warnings_of(part), "mine: ", "3 of 5 windows")
     says(warnings_of(part), "mine: ", "2 of 3 layers")
-    assert "The figure fliplaw reads every window" in part
+    assert "The figure fliplaw is left out, since it reads every window" in part
     whole = ra.layer_table(tame)
     expected = whole[(whole["window"] == 4) & (whole["layer"] == "third")]["autocorrelation"].item()
     assert data_of(part)["runs"][0]["series"]["autocorrelation"][2][1] == pytest.approx(expected, rel=1e-4)
@@ -238,7 +238,7 @@ def test_runs_without_metrics_count_windows(tmp_path, monkeypatch):
 def test_no_run_twice_the_same_label_or_no_movement(tame, tmp_path):
     with pytest.raises(InputError, match="at least one run"):
         report({})
-    with pytest.raises(InputError, match="every label once"):
+    with pytest.raises(InputError, match="different label for every run"):
         report({"a": tame}, {"a": tame})
     path = synthetic_run(tmp_path / "run").path
     for folder in sorted((path / "history/segment-0000").glob("window-*"))[1:]:

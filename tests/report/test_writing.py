@@ -17,6 +17,6 @@ def test_runs_given_as_paths_become_one_page_in_a_new_folder(tmp_path):
     assert "a/run" in title
     assert "b/run" in title
     assert [path.name for path in page.parent.iterdir()] == ["page.html"]
-    for arguments, fact in [((None,), "not as None"), ((one, 12), "not int 12"), (([one, one],), "one run")]:
+    for arguments, fact in [((None,), "not None"), ((one, 12), "not int 12"), (([one, one],), "one run")]:
         with pytest.raises(InputError, match=fact):
             ra.write_report(*arguments)

@@ -148,7 +148,7 @@ def test_a_state_with_other_weights_than_the_end_before_it(tmp_path, behind):
     says(text, "layer 'a'", "window 2 (")
     windows = open_run(tmp_path).windows
     assert [window.number for window in windows] == [0, 1, 2, 3, 4]
-    with pytest.raises(WindowNotFoundError, match="so its start is not known"):
+    with pytest.raises(WindowNotFoundError, match="at its start are not known"):
         merged(windows[2:4], "a")
     with pytest.raises(WindowNotFoundError):
         _ = windows[3]["a"].start
@@ -189,7 +189,7 @@ def test_a_window_whose_number_is_taken(tmp_path):
         shutil.rmtree(folder, ignore_errors=True)
         folder.with_name(f"{folder.name}x").rename(folder)
     (tmp_path / "history/segment-0001/metrics.jsonl").unlink()
-    assert any("has no higher number than window 2" in text for text in told(tmp_path))
+    assert any("comes after window 2" in text for text in told(tmp_path))
 
 
 @pytest.mark.parametrize("lines", [0, 1, 2])

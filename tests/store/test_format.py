@@ -112,7 +112,7 @@ def test_a_sealed_header_of_wrong_types_is_damage(change):
 def test_a_header_of_half_a_surrogate_is_damage():
     with pytest.raises(DamagedError, match="does not match its seal"):
         ShardHeader.from_metadata({"format": FORMAT, "header": "\ud800", "seal": ""}, "shard")
-    with pytest.raises(DamagedError, match="describes a layer in a way that cannot be read"):
+    with pytest.raises(DamagedError, match="the entry of a layer cannot be read"):
         LayerSpec.from_dict(LayerSpec("\ud800", (1,), "float32", "x", None).to_dict(), "run.json")
 
 

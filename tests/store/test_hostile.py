@@ -156,9 +156,9 @@ def test_a_pipe_does_not_make_the_reader_wait(path):
 def test_a_shard_of_another_run_or_place(path, tmp_path):
     other = synthetic_run(tmp_path / "other", {"a": random_walk((3, 10), 4, seed=9)}, windows=2).path
     shutil.copy(other / SHARD, path / SHARD)
-    assert "belongs to another run or another place in this one" in problem(path)
+    assert "belongs to another run or to another place in this run" in problem(path)
     shutil.copy(path / SHARD.replace("000001", "000002"), path / SHARD)
-    assert "belongs to another run or another place in this one" in problem(path)
+    assert "belongs to another run or to another place in this run" in problem(path)
 
 
 def test_run_json(path):
@@ -185,15 +185,15 @@ def test_run_json(path):
     assert "nested too deeply" in sentence({"configuration": {"deep": deep}})
     transform = content["layers"][0]["transform"]
     huge = {"layers": [content["layers"][0] | {"transform": transform | {"eps": 10**400}}]}
-    assert "describes a layer" in sentence(huge)
-    assert "describes a layer" in sentence({"layers": [{}]})
+    assert "the entry of a layer cannot be read" in sentence(huge)
+    assert "the entry of a layer cannot be read" in sentence({"layers": [{}]})
     assert "names a layer twice" in sentence({"layers": content["layers"] * 2})
     layer = content["layers"][0]
     assert "dtype 'object'" in sentence({"layers": [layer | {"dtype": "object"}]})
-    assert "the shape ()" in sentence({"layers": [layer | {"shape": []}]})
+    assert "has shape ()" in sentence({"layers": [layer | {"shape": []}]})
     ternary = layer | {"quantizer": {"kind": "ternary"}}
-    assert "with the quantizer {'kind': 'ternary'}; this" in sentence({"layers": [ternary]})
-    assert "describes a layer" in sentence({"layers": [layer | {"transform": {"center": 1}}]})
+    assert "with quantizer {'kind': 'ternary'}; this" in sentence({"layers": [ternary]})
+    assert "the entry of a layer cannot be read" in sentence({"layers": [layer | {"transform": {"center": 1}}]})
     file.write_text("{")
     with pytest.raises(DamagedError, match=r"run\.json"):
         open_run(path)
@@ -237,9 +237,9 @@ def test_what_is_no_run_directory(tmp_path, path):
         tmp_path / "none": "does not exist; recu-analyze train",
         tmp_path / "file.txt": "is a file, not a run directory",
         tmp_path / "empty": "is empty; recu-analyze train",
-        tmp_path / "checkpoints": r"holds ordinary checkpoints \(a.pth, 2 in all\), which keep no history",
+        tmp_path / "checkpoints": r"contains checkpoints \(a.pth, 2 in all\), which keep no history",
         tmp_path / "stuff": r"is not a run directory: it has no run\.json",
-        tmp_path: "is not a run directory but holds some; name one: run",
+        tmp_path: "is not a run directory but contains some; name one: run",
     }
     (tmp_path / "file.txt").write_text("x")
     for name in ("empty", "checkpoints", "stuff"):

@@ -12,5 +12,5 @@ def test_folders_are_named_by_the_shortest_ends_that_differ():
     assert folder_names([Path("runs/recu"), Path("runs/baseline")]) == ["recu", "baseline"]
     assert folder_names([Path("a/recu"), Path("b/recu"), Path("b/c")]) == ["a/recu", "b/recu", "b/c"]
     assert folder_names([]) == []
-    with pytest.raises(InputError, match="named twice"):
+    with pytest.raises(InputError, match="given twice"):
         folder_names([Path("a"), Path("b/../a")])

@@ -259,7 +259,7 @@ def test_a_tensor_of_another_dtype_is_damage(tmp_path):
     ids=str,
 )
 def test_rules_that_do_not_fit_what_a_quantity_is_are_refused(wrong):
-    with pytest.raises(TypeError, match="of a kind that this version does not know"):
+    with pytest.raises(TypeError, match="kind, dtype or rule that this version does not know"):
         Quantity.from_dict({"name": "odd", "kept": "default"} | wrong)
 
 
@@ -299,7 +299,7 @@ def test_a_quantity_may_be_called_like_something_else(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["start", "end", "silent", "two words", ""])
 def test_names_that_a_quantity_cannot_have(name):
-    with pytest.raises(TypeError, match="is not described as a quantity is"):
+    with pytest.raises(TypeError, match=r"entry of quantity .* is not valid"):
         Quantity.from_dict({"name": name, "of": "weights", "dtype": "float32", "merge": "sum", "kept": "default"})
 
 
@@ -388,4 +388,4 @@ def test_a_run_that_its_recording_refused_says_so_to_every_reader(tmp_path):
     assert table.loc["refused.json", "verdict"] == "damaged"
     assert table.loc["refused.json", "detail"] == reason
     (run.path / "refused.json").write_text("{")
-    assert "is not what was written there" in open_run(run.path).problems[0]
+    assert "refused.json is damaged" in open_run(run.path).problems[0]

@@ -99,7 +99,7 @@ def test_a_segment_that_names_no_start(tmp_path, start):
     (path / FIRST / "segment.json").write_text(json.dumps(sealed({"start_update": start})))
     run = open_run(path)
     assert spans(run) == [(0, 1, 0), (1, 1, 4)]
-    assert "it names no update to start from" in run.problems[0]
+    assert "it has no start update" in run.problems[0]
 
 
 def test_a_segment_that_never_began_is_nothing(tmp_path):
@@ -193,7 +193,7 @@ def test_run_json_alone_takes_no_memory(tmp_path):
     edit_run(path, layers=layers)
     layer = open_run(path).windows[1]["a"]
     for quantity in ("flips", "first_flip", "last_flip", "path", "weight"):
-        with pytest.raises(DamagedError, match=f"{quantity} of layer 'a' has another shape"):
+        with pytest.raises(DamagedError, match=f"{quantity} of layer 'a' has the wrong shape"):
             getattr(layer, quantity)
 
 
@@ -254,5 +254,5 @@ def test_a_gap_between_windows_that_have_no_metrics_is_a_problem(tmp_path):
     assert open_run(path).problems == ()
     shutil.rmtree(window_folder(path, 2))
     (problem,) = open_run(path).problems
-    assert problem.startswith("what comes before window 3 (")
+    assert problem.startswith("the recording before window 3 (")
     assert problem.endswith("), up to update 10, is missing")

@@ -320,7 +320,7 @@ def test_what_run_json_says_of_the_layers_is_rewritten(tmp_path):
     assert set(verify(tmp_path)["verdict"]) == {"whole"}
     again = writer(tmp_path, resume=4)
     again.rewrite_layers([SPEC])  # which says nothing, so that what was said stays
-    with pytest.raises(InputError, match="can say more of the layers of its run, and not have other layers"):
+    with pytest.raises(InputError, match=r"run\.json.*not the layers of the run"):
         again.rewrite_layers([replace(SPEC, name="b")])
     again.close()
     assert open_run(tmp_path).header.layers[0].verified

@@ -131,7 +131,7 @@ def test_small_files_are_small(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(bytes(10))
     assert read_small(path, "the file", limit=10) == bytes(10)
-    with pytest.raises(DamagedError, match="the file is larger than 9 bytes"):
+    with pytest.raises(DamagedError, match="the file is damaged: it is larger than 9 bytes"):
         read_small(path, "the file", limit=9)
     with pytest.raises(DamagedError, match="it is not a regular file"):
         read_small(tmp_path, "the file")

@@ -155,7 +155,7 @@ def test_superseded_windows_are_not_copied(tmp_path):
 def test_a_recording_that_began_anew_inside_a_window(tmp_path):
     record(tmp_path / "run", (1, 4), (5, 8))
     run = open_run(record(tmp_path / "run", (7, 9), (10, 12), resume=6))
-    with pytest.raises(InputError, match=r"window 2.*must stay.*1,2"):
+    with pytest.raises(InputError, match=r"window 2.*must be kept.*1,2"):
         thin(run, windows=[0, 4], output=tmp_path / "thin")
     made = thin(run, windows=[0, 1, 2, 4], output=tmp_path / "thin")
     assert [(w.first_update, w.last_update) for w in made.windows] == [(1, 0), (1, 4), (7, 6), (7, 12)]
@@ -166,9 +166,9 @@ def test_a_recording_that_began_anew_inside_a_window(tmp_path):
 @pytest.mark.parametrize(
     ("windows", "kind", "text"),
     [
-        ([0, 11], WindowNotFoundError, "has the windows 0 to 10, not 11"),
+        ([0, 11], WindowNotFoundError, "has windows 0 to 10, not 11"),
         ([], InputError, r"0 and 10.*0,10"),
-        ([0, 5], InputError, "window 10 must stay"),
+        ([0, 5], InputError, "window 10 must be kept"),
     ],
 )
 def test_windows_that_cannot_be_chosen(ten_windows, tmp_path, windows, kind, text):
@@ -183,7 +183,7 @@ def test_other_refusals_leave_nothing(ten_windows, tmp_path, monkeypatch):
         thin(run, windows=[0, 10], output=tmp_path / "thin", layers="x*")
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 0}))
-        with pytest.raises(NoRoomError, match=r"no room.*thin.*0 MiB"):
+        with pytest.raises(NoRoomError, match=r"not enough disk space.*thin.*0 MiB"):
             thin(run, windows=[0, 10], output=tmp_path / "thin")
     assert not any(tmp_path.iterdir())
     for name, content in (("file", "x"), ("folder", None), ("link", "none")):
@@ -269,7 +269,7 @@ def test_what_is_no_run_no_list_and_no_path_is_said(ten_windows, tmp_path):
         (run, {"windows": 12}, r"\[0, 4, 12\], not int 12"),
         (run, {"windows": "0,10"}, "not str '0,10'"),
         (run, {"windows": [0, "x"]}, "not a list"),
-        (run, {"output": None}, "output is the path"),
+        (run, {"output": None}, "output must be the path"),
     ]:
         with pytest.raises(InputError, match=fact):
             thin(wrong, **{**good, **options})

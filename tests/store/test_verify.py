@@ -88,7 +88,10 @@ def test_windows_deleted_without_a_trace_in_the_metrics(path):
     shutil.rmtree(path / SEGMENT / "window-000000")
     shutil.rmtree(path / SEGMENT / "window-000003")
     rows = [row for row in verify(path).to_dict(orient="records") if row["verdict"] == "missing"]
-    texts = ["metrics.jsonl has none of the 4 lines", *(f"up to update {each}, is missing" for each in (0, 12))]
+    texts = [
+        "metrics.jsonl has none of at least 4 logged lines",
+        *(f"up to update {each}, is missing" for each in (0, 12)),
+    ]
     for row, text in zip(rows, texts, strict=True):
         assert text in row["detail"]
 
@@ -203,7 +206,7 @@ def test_the_start_of_another_segment(path):
     file = path / SEGMENT / "segment.json"
     content = json.loads(file.read_text()) | {"segment": 1}
     file.write_text(json.dumps(sealed({name: value for name, value in content.items() if name != "seal"})))
-    assert "it is not that of segment 0" in detail(path)
+    assert "it is not the file of segment 0" in detail(path)
 
 
 def test_links_and_strangers_are_told(path):
@@ -218,7 +221,7 @@ def test_links_and_strangers_are_told(path):
     assert len(bad) == 4
     texts = "\n".join(bad["detail"])
     assert "window-000005 is a link or a file" in texts
-    assert "00002-of-00002.safetensors does not belong there" in texts
+    assert "00002-of-00002.safetensors does not belong in this folder" in texts
     assert "it is not a regular file" in texts
 
 
@@ -226,7 +229,7 @@ def test_a_shard_under_another_number(path):
     shutil.rmtree(path / SEGMENT / "window-000003")
     shutil.copytree(path / SEGMENT / "window-000002", path / SEGMENT / "window-000003")
     assert verdicts(path) == {3: "damaged"}
-    assert "belongs to another run or another place in this one" in detail(path)
+    assert "belongs to another run or to another place in this run" in detail(path)
 
 
 def test_only_a_shard_of_other_ranks(path):
@@ -302,4 +305,4 @@ def test_checkpoints_are_checked_by_their_own_sums(path):
     os.truncate(file, file.stat().st_size - 1)
     assert verdicts(path) == {"checkpoints/last.safetensors": "torn"}
     save_file(arrays, file, metadata=metadata | {"position": "{}"})
-    assert "its position is not the one that was saved" in detail(path)
+    assert "its position does not match its seal" in detail(path)

@@ -145,7 +145,7 @@ class Usage:
 
 def test_no_room_is_said_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0))
-    with pytest.raises(NoRoomError, match=r"no room.*120 weights.*0 MiB"):
+    with pytest.raises(NoRoomError, match=r"not enough disk space.*120 weights.*0 MiB"):
         writer(tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -156,7 +156,7 @@ def test_no_room_later_loses_nothing_that_was_written(tmp_path, monkeypatch):
     out.flush()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0))
     write(out, 1, 4)
-    with pytest.raises(NoRoomError, match="no room for window 1"):
+    with pytest.raises(NoRoomError, match="not enough disk space for window 1"):
         out.flush()
     with pytest.raises(NoRoomError):
         write(out, 5, 8)

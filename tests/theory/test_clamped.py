@@ -148,7 +148,7 @@ def test_the_generator_decides_the_draws_and_the_size_their_shape():
         (lambda: clamped.sample(1.01, 1.0, 3, np.random.default_rng(0)), r"tau.*\(0\.5, 1\], not 1\.01"),
         (
             lambda: clamped.sample([0.6, 0.9], 1.0, 3, np.random.default_rng(0)),
-            r"tau.*shape \(2,\).*shape 3",
+            r"tau.*shape \(2,\).*size 3",
         ),
     ],
 )

@@ -159,8 +159,8 @@ def test_the_weights_stay_as_they_were():
 @pytest.mark.parametrize(
     ("values", "options", "text"),
     [
-        ([], {}, r"at least one weight.*shape \(0,\)"),
-        (1.0, {}, r"weight, not one of shape \(\)"),
+        ([], {}, r"weights.*one element.*shape \(0,\)"),
+        (1.0, {}, r"weights.*one axis.*shape \(\)"),
         ([3.0], {}, "at least 2 weights, not 1"),
         ([2.0, 2.0, 2.0], {}, "all 3 weights are 2"),
         (np.zeros((4, 3)), {}, "all 12 weights are 0"),

@@ -155,7 +155,7 @@ def test_a_position_changed_on_disk_is_found(saved, before, after):
         metadata["position"] = metadata["position"].replace(before, after)
 
     rewrite(saved[0], change_metadata=change)
-    with pytest.raises(DamagedError, match="its position is not the one that was saved"):
+    with pytest.raises(DamagedError, match="its position does not match its seal"):
         checkpoint.load_position(saved[0])
 
 
@@ -251,5 +251,5 @@ def test_one_flipped_bit_is_found(saved):
     content = bytearray(path(saved[0]).read_bytes())
     content[-1000] ^= 1
     path(saved[0]).write_bytes(bytes(content))
-    with pytest.raises(DamagedError, match="not those that were saved"):
+    with pytest.raises(DamagedError, match="do not match their checksums"):
         checkpoint.load_state(saved[0], *trained(seed=1))

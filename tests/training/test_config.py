@@ -77,11 +77,11 @@ def test_learning_rate_is_that_of_the_authors_scheduler(epochs, warm_up):
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"tau": (0.99, 0.85)}, "tau must not fall: its start 0.99 is above its end 0.85"),
+        ({"tau": (0.99, 0.85)}, "tau must not fall: its start 0.99 is above its end 0.85; choose start <= end"),
         ({"weight_decay": -1e-4}, "weight decay must be a number at least 0, not -0.0001"),
         ({"warm_up": 24}, "the warm-up must be shorter than the 24 epochs, not 24"),
-        ({"image_size": 4}, "images can have 8 to 1024 pixels a side, not 4"),
-        ({"batch_size": 1}, "batch normalisation needs batches of at least 2 images, not 1"),
+        ({"image_size": 4}, "the image size must be from 8 to 1024 pixels, not 4"),
+        ({"batch_size": 1}, "batch normalization needs batches of at least 2 images, not 1"),
     ],
 )
 def test_the_refusal_is_one_plain_sentence(fields, text):

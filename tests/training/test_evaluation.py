@@ -85,7 +85,7 @@ def test_a_file_of_the_authors_gives_the_network_that_is_named(tmp_path, network
 def test_a_state_without_a_last_layer_is_refused(tmp_path):
     path = tmp_path / "a.pth.tar"
     torch.save({"state_dict": {"head.weight": torch.ones(3, 4)}}, path)
-    with pytest.raises(CheckpointError, match="no last layer called linear or fc"):
+    with pytest.raises(CheckpointError, match="no last layer named linear or fc"):
         load_authors(path, "resnet20")
 
 

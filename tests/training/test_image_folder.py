@@ -117,13 +117,13 @@ def test_a_folder_without_the_layout_is_told_the_layout(tmp_path):
     says(refusal(None, InputError), "image-folder", "--data-dir", *layout)
     says(refusal(tmp_path), f"{tmp_path}/train is missing", *layout)
     (tmp_path / "train").mkdir()
-    says(refusal(tmp_path), f"{tmp_path}/train holds no folder", *layout)
+    says(refusal(tmp_path), f"{tmp_path}/train has no folder", *layout)
     (tmp_path / "train" / "a").mkdir()
-    says(refusal(tmp_path), f"{tmp_path}/train/a holds no image", *layout)
+    says(refusal(tmp_path), f"{tmp_path}/train/a has no image", *layout)
     save(tmp_path / "train" / "a" / "a.png")
     says(refusal(tmp_path), f"{tmp_path}/val is missing", *layout)
     (tmp_path / "val" / "a").mkdir(parents=True)
-    says(refusal(tmp_path), f"{tmp_path}/val holds no image", *layout)
+    says(refusal(tmp_path), f"{tmp_path}/val has no image", *layout)
 
 
 def test_a_class_of_val_that_train_lacks_is_named(plain):
@@ -134,9 +134,9 @@ def test_a_class_of_val_that_train_lacks_is_named(plain):
 @pytest.mark.parametrize(
     ("line", "text"),
     [
-        ("val_0.JPEG\tyak\t0", "val_0.JPEG is of the class 'yak'"),
-        ("../../train/n01/a.JPEG\tn01", "has the image '../../train/n01/a.JPEG', which"),
-        ("val_0.JPEG n01", "val_annotations.txt:5 is no line of image, tab, class"),
+        ("val_0.JPEG\tyak\t0", "val_0.JPEG has the class 'yak'"),
+        ("../../train/n01/a.JPEG\tn01", "lists the image '../../train/n01/a.JPEG', but"),
+        ("val_0.JPEG n01", "val_annotations.txt:5 is not a line of image, tab, class"),
     ],
 )
 def test_annotations_that_do_not_fit_are_refused(tiny, line, text):
@@ -181,7 +181,7 @@ def test_a_link_out_of_the_folder_is_refused(plain, tmp_path_factory, where):
 
 def test_a_link_to_nothing_is_named(plain):
     (plain / "val" / "n01" / "gone.png").symlink_to("nothing.png")
-    says(refusal(plain), f"{plain}/val/n01/gone.png is a link to nothing")
+    says(refusal(plain), f"{plain}/val/n01/gone.png is a broken link")
 
 
 def test_links_within_the_folder_and_to_it_are_followed(plain, tmp_path_factory):

@@ -195,7 +195,7 @@ def test_a_real_valued_twin_is_refused_before_anything_is_made(tmp_path):
 def test_a_run_that_was_only_recorded_cannot_be_resumed(tmp_path):
     train(TrainingConfig(**SETTINGS), tmp_path / "run", should_stop=stop_after(2))
     (tmp_path / "run/checkpoints/last.safetensors").unlink()
-    with pytest.raises(StoreError, match=r"no checkpoint to go on from.*--overwrite"):
+    with pytest.raises(StoreError, match=r"no checkpoint to resume from.*--overwrite"):
         train(TrainingConfig(**SETTINGS), tmp_path / "run", resume=True)
 
 
@@ -208,7 +208,7 @@ def test_a_loss_without_value_stops_at_that_update(tmp_path, monkeypatch):
         return call(step, *arguments)
 
     monkeypatch.setattr(Step, "__call__", breaking)
-    with pytest.raises(RecuError, match=rf"loss became nan at update {BATCHES + 3}; a learning rate below"):
+    with pytest.raises(RecuError, match=rf"loss became nan at update {BATCHES + 3}; try a learning rate below"):
         train(TrainingConfig(**SETTINGS), tmp_path / "run")
     run = open_run(tmp_path / "run")
     assert not run.problems
@@ -242,7 +242,7 @@ def test_a_training_goes_on_with_its_own_labels_only(tmp_path, monkeypatch):
     swapped = replace(data, train_labels=data.train_labels.flip(0))
     with monkeypatch.context() as patched:
         patched.setattr(loop, "load_dataset", lambda *_: swapped)
-        with pytest.raises(InputError, match="other images"):
+        with pytest.raises(InputError, match="another data set"):
             train(config, tmp_path / "run", resume=True)
     assert train(config, tmp_path / "run", resume=True).epochs == 3
 

@@ -131,7 +131,7 @@ def test_a_training_on_pixels_is_one_on_images_normalised_before(tmp_path, monke
         ),
         ((4, 4, 8, 8), [0, 1, 2, 0], r"have shape \(4, 4, 8, 8\)"),
         ((4, 3, 8), [0, 1, 2, 0], r"have shape \(4, 3, 8\)"),
-        ((4, 3, 8, 8), [0, 1, 2], "one for each of the 3 labels"),
+        ((4, 3, 8, 8), [0, 1, 2], "one image for each of the 3 labels"),
         ((4, 3, 8, 8), [0, 1, 3, 0], r"label 3.*0 to 2"),
         ((4, 3, 8, 8), [0, -1, 2, 0], "a training image has the label -1"),
         ((0, 3, 8, 8), [], "no training images"),

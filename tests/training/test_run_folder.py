@@ -69,7 +69,7 @@ def test_overwrite_deletes_nothing_that_no_training_wrote(tmp_path, name):
     train(TrainingConfig(**SETTINGS), tmp_path / "run", should_stop=stop_after(1))
     (tmp_path / "run" / name).write_text("mine")
     before = times_of_files(tmp_path / "run")
-    with pytest.raises(RunExistsError, match=rf"run holds {name}, which no training wrote"):
+    with pytest.raises(RunExistsError, match=rf"run has {name}, which no training wrote"):
         train(TrainingConfig(**SETTINGS), tmp_path / "run", overwrite=True)
     assert times_of_files(tmp_path / "run") == before
 
@@ -188,7 +188,7 @@ def test_a_finished_run_is_not_written_to_by_resume(tmp_path, monkeypatch):
 def test_room_is_asked_for_before_a_folder_is_made(tmp_path, monkeypatch):
     free = loop._bytes_ahead(TrainingConfig(**SETTINGS), build_network("resnet20"), 2)  # without any to spare
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
-    with pytest.raises(NoRoomError, match=r"no room.*1 epochs"):
+    with pytest.raises(NoRoomError, match=r"not enough disk space.*1 epochs"):
         train(TrainingConfig(**SETTINGS | {"epochs": 1, "warm_up": 0}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

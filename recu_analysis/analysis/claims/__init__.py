@@ -1,4 +1,4 @@
-"""The paper's claims against runs: what each says, what the runs show, and a verdict."""
+"""The paper's claims tested on runs: the claim, what the runs show, and a verdict."""
 
 from recu_analysis.analysis.claims.table import claims, claims_query
 

@@ -43,31 +43,31 @@ if TYPE_CHECKING:
     from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
-    #: `gennorm.score_sums` of z, or `laplace_sums` of w~; None of a layer with nothing to measure.
+    #: `gennorm.score_sums` of z, or `laplace_sums` of w~; None for a layer with nothing to measure.
     Shape = tuple[Values, Values | None] | None
     Scale = Values | None
 
-#: Shapes that count as Laplace (whose shape is 1), and those beyond which weights are nearer to normal (2).
+#: Shapes that count as Laplace (exactly 1), and the shape above which weights are closer to normal (2).
 LAPLACE, NOT_LAPLACE = (0.8, 1.25), 1.6
-#: b_hat / b* that counts as held, and as not held.
+#: b_hat / b* that counts as held; outside the second range it counts as not held.
 HELD, NOT_HELD = (0.95, 1.05), (0.9, 1.1)
-#: The minimum that the printed Eq. 14 has, and the levels at which the measured error is looked at.
+#: The minimum of the printed Eq. 14, and the levels at which the error is measured.
 PRINTED_MINIMUM = 0.82
 LEVELS, POINTS = (0.55, 0.99), 45
-#: Steps of the curve that a sentence gives.
+#: Steps of the curve that is quoted in a sentence.
 CURVE_POINTS = 4
-#: The levels between which the paper's schedule goes.
+#: First and last level of the paper's schedule.
 SCHEDULE = (0.85, 0.99)
 
 
 def laplace(runs: Sequence[Run], layers: Patterns = None) -> Query[Finding]:
-    """C2: shape of the generalised normal fitted to z, once little is left of the initial weights."""
+    """C2: shape of the generalised normal fitted to z, if little is left of the initial weights."""
     found = gather(*(gather(_initial_autocorrelation(run, layers), shape_query(run, layers)) for run in runs))
     return found.then(lambda each: _laplace(runs, each))
 
 
 def _initial_autocorrelation(run: Run, layers: Patterns) -> Query[float]:
-    """Autocorrelation of the initial weights at the end of a run; infinite where it does not hold them."""
+    """Autocorrelation of the initial weights at the end of a run; infinite if the run does not hold them."""
     if run.windows[0].last_update != 0:
         return value(math.inf)
     return autocorrelation_query(run, select_layers(run, layers), run.windows[0].number, run.windows[-1].number)
@@ -77,17 +77,17 @@ def _laplace(runs: Sequence[Run], found: Sequence[tuple[float, list[Shape]]]) ->
     values = []
     for run, (autocorrelation, shapes) in zip(runs, found, strict=True):
         if math.isinf(autocorrelation):
-            return cannot_tell(f"{run.name} does not hold its initial weights; record it from the first update on")
-        values.append(median_shape(_some(run, shapes)))  # first: it says where nothing can be measured
+            return cannot_tell(f"{run.name} does not hold its initial weights; record from the first update")
+        values.append(median_shape(_some(run, shapes)))  # first, since it raises an error if nothing can be measured
         if math.isnan(autocorrelation):
             return cannot_tell(
-                f"{run.name} began with weights that have no z, such as constant ones: how much is left of the "
-                "initialisation is not known"
+                f"{run.name} began with weights that have no z, such as constant weights, so it is unknown how much is "
+                "left of the initialisation"
             )
         if autocorrelation > LONG_ENOUGH:
             return cannot_tell(
-                f"autocorrelation of the initial weights is {autocorrelation:.2f} in {run.name}, above 1/2: "
-                "the shape is still that of the initialisation; train longer"
+                f"the autocorrelation of the initial weights is {autocorrelation:.2f} in {run.name}, above 1/2, so the "
+                "shape is still that of the initialisation; train longer"
             )
     estimate = pooled(values)
     shown = (
@@ -95,7 +95,7 @@ def _laplace(runs: Sequence[Run], found: Sequence[tuple[float, list[Shape]]]) ->
     )
     if math.isinf(estimate.estimate):
         return cannot_tell(
-            f"{shown}: flatter than uniform, far from Laplace, but no shape has an interval there", estimate
+            f"{shown}: flatter than uniform, which is far from Laplace, but without an interval", estimate
         )
     return judge(estimate, supported=LAPLACE, contradicted=[(NOT_LAPLACE, math.inf)], shown=shown)
 
@@ -115,19 +115,19 @@ def _scale_sums(run: Run, spec: LayerSpec) -> Answer[Scale]:
 
 
 def shape_query(run: Run, layers: Patterns = None) -> Query[list[Shape]]:
-    """What the layers of a run have of the shape of z at its end."""
+    """Sums for the shape of z at the end of a run, by layer."""
     return per_layer(run, select_layers(run, layers), _shape_sums)
 
 
 def _some(run: Run, shapes: list[Shape]) -> list[Shape]:
-    """Shapes of which at least one could be measured; InputError where there is none."""
+    """The same shapes; InputError if no layer could be measured."""
     if all(shape is None for shape in shapes):
-        raise InputError(f"no layer of {run.name} has weights at the end that are numbers and differ")
+        raise InputError(f"no layer of {run.name} has finite, varying weights at the end of the run")
     return shapes
 
 
 def over_tau_query(run: Run, layers: Patterns = None) -> Query[pd.DataFrame]:
-    """What the layers that can be measured have at the levels looked at, 0.01 apart."""
+    """Rows of `measured_tradeoff` at levels 0.01 apart, for the layers that can be measured."""
     each = (
         attempt(partial(measured_layers_query, run, [spec], LEVELS, POINTS), InputError)
         for spec in select_layers(run, layers)
@@ -147,11 +147,11 @@ def _over_tau(run: Run, shapes: list[Shape], tables: Sequence[list[pd.DataFrame]
 
 
 def median_shape(shapes: Sequence[Shape]) -> Median:
-    """Median over layers of the shape of z at the end of a run; infinite for layers flatter than any shape."""
+    """Median over layers of the shape of z at the end of a run; layers flatter than any shape count as infinite."""
 
     def shape(at: int, totals: Values) -> Values:
         found = shapes[at]
-        assert found is not None  # noqa: S101 - asked of layers with sums alone
+        assert found is not None  # noqa: S101 - only called for layers with sums
         return np.full(len(totals), math.inf) if found[1] is None else gennorm.roots(totals, found[1])
 
     return median_of([None if each is None else each[0] for each in shapes], shape)
@@ -173,38 +173,38 @@ def _scale_held(runs: Sequence[Run], layers: Patterns, found: Sequence[tuple[lis
         if free:
             return cannot_tell(f"layer {free[0]} of {run.name} does not standardise its weights")
         values.append(median_of(sums, lambda at, totals, t=targets: totals[:, 0] / totals[:, 1] / t[at]))  # type: ignore[misc]
-    shown = f"b_hat / b*, which is sqrt(2) E|z|, median layer{omitted_layers(values)}, at the end"
+    shown = f"b_hat / b* (equal to sqrt(2) E|z|), median layer{omitted_layers(values)}, at the end"
     ranges = [(-math.inf, NOT_HELD[0]), (NOT_HELD[1], math.inf)]
     return judge(pooled(values), supported=HELD, contradicted=ranges, shown=shown)
 
 
 def error_falls(table: pd.DataFrame) -> Finding:
-    """C3a: ReCU lowers the quantisation error, which no weights can contradict; from `over_tau_query`, as all below."""
+    """C3a: ReCU lowers the quantisation error, true for all weights; from `over_tau_query`, like the claims below."""
     at = table[table["tau"] == table["tau"].max()]
     share = (at["qe_measured"] / (at["b"] ** 2)).median()
     return Finding(
         Interval(float(share), math.nan, math.nan),
         "by construction",
-        f"a clamp can only lower the variance of |w|, so the error falls as tau falls; measured over b_hat^2 at "
-        f"{LEVELS[1]:g}, median layer",
+        "a clamp can only lower the variance of |w|, so the error falls as tau falls; the estimate is the measured "
+        f"error over b_hat^2 at tau {LEVELS[1]:g}, median layer",
     )
 
 
 def least_error(table: pd.DataFrame) -> Finding:
-    """C3b: the level at which the quantisation error is least, for which the paper's algebra gives 0.82."""
+    """C3b: the level of the least quantisation error; the paper's algebra gives 0.82."""
     best = table.loc[table.groupby("layer", sort=False)["qe_measured"].idxmin(), "tau"]
     value = Interval(float(best.median()), float(best.min()), float(best.max()))
     return Finding(
         value,
         "contradicted",
         f"the minimum at {PRINTED_MINIMUM} comes from a wrong sign in Eq. 14; the exact error rises with tau, and the "
-        f"measured one is least at the lowest level looked at ({LEVELS[0]:g}); the interval is the range over layers. "
-        f"Measured over b_hat^2, median layer: {_curve(table)}",
+        f"measured error is least at the lowest level measured ({LEVELS[0]:g}); the interval is the range over layers; "
+        f"measured error over b_hat^2, median layer: {_curve(table)}",
     )
 
 
 def entropy_rises(table: pd.DataFrame) -> Finding:
-    """C4: entropy rises with tau where b > 1/e."""
+    """C4: entropy rises with tau if b > 1/e."""
     shown = _above_critical(table)
     if shown.empty:
         return cannot_tell(_ALL_BELOW)
@@ -214,16 +214,16 @@ def entropy_rises(table: pd.DataFrame) -> Finding:
         Interval(float(rise.median()), float(rise.min()), float(rise.max())),
         "by construction",
         "Eq. 17 rises with tau for b > 1/e, and b* sets b where a layer standardises; 1/e depends on the unit of the "
-        f"weights. Measured rise in nats per unit of tau, 0.85 to 0.99, median layer{_left_out(table, shown)}; the "
-        "interval is the range over layers",
+        "weights; the estimate is the measured rise in nats per unit of tau, 0.85 to 0.99, median "
+        f"layer{_left_out(table, shown)}; the interval is the range over layers",
     )
 
 
-_ALL_BELOW = "no layer has b above 1/e, so that the condition does not hold: there the entropy falls as tau rises"
+_ALL_BELOW = "no layer has b above 1/e, so the condition does not hold; below 1/e the entropy falls as tau rises"
 
 
 def _curve(table: pd.DataFrame) -> str:
-    """The measured error over b_hat^2 of the median layer at some of the levels."""
+    """The measured error over b_hat^2 of the median layer at some levels, as text."""
     relative = (table["qe_measured"] / table["b"] ** 2).groupby(table["tau"]).median()
     some = relative.iloc[:: (POINTS - 1) // CURVE_POINTS]
     return ", ".join(f"{error:.3g} at {level:.2f}" for level, error in some.items())
@@ -235,7 +235,7 @@ def _above_critical(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _left_out(table: pd.DataFrame, shown: pd.DataFrame) -> str:
-    """How many layers the condition leaves out, for a sentence; nothing where none."""
+    """A clause that says how many layers fulfil the condition; empty if all do."""
     layers, left = table["layer"].nunique(), shown["layer"].nunique()
     return f" of the {left} of {layers} with b > 1/e" if left < layers else ""
 
@@ -254,16 +254,16 @@ def tension(table: pd.DataFrame, run: Run, layers: Patterns = None) -> Finding:
     shown = f"{rows['tau'].min():.2f} to {rows['tau'].max():.2f}"
     columns = ["qe_measured", "entropy_measured"]
     together = pd.Series([layer[columns].corr().iloc[0, 1] for _, layer in rows.groupby("layer", sort=False)])
-    whose = "the run's own tau" if own else "the paper's tau, since the run's does not change"
+    whose = "the run's own tau" if own else "the paper's tau, since the run's tau does not change"
     return Finding(
         Interval(float(together.median()), float(together.min()), float(together.max())),
         "by construction",
-        "both are functions of tau that rise for b > 1/e; correlation of the measured error and entropy over "
+        "both rise with tau for b > 1/e; the estimate is the correlation of measured error and entropy over "
         f"{whose}, {shown}, median layer{_left_out(table, shown_layers)}; the interval is the range over layers",
     )
 
 
 def _between(table: pd.DataFrame, low: float, high: float) -> pd.DataFrame:
-    """The rows at the levels from one to another, to the nearest of those looked at."""
+    """The rows with levels from `low` to `high`, each rounded to the nearest measured level."""
     half = (LEVELS[1] - LEVELS[0]) / (POINTS - 1) / 2.0
     return table[table["tau"].between(low - half, high + half)]

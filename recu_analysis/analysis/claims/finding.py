@@ -1,4 +1,4 @@
-"""What runs show of one claim, and the rules that turn it into a verdict."""
+"""What runs show about one claim, and the rules for its verdict."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
 Verdict = Literal["supported", "not supported", "contradicted", "by construction", "cannot tell"]
 
-#: Fewer seeds than this carry no verdict where a claim is about trainings, not about one network.
+#: A claim about trainings, not about one network, needs at least this many seeds for a verdict.
 FEWEST_SEEDS = 3
 
 
 #: Why two groups of runs cannot be compared.
-NEEDS_PAIRS = "needs runs without clamp, of the same seeds, to compare with: give --baseline"
+NEEDS_PAIRS = "needs runs without clamp and with the same seeds to compare with; give them as --baseline"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What some runs show of a claim.
+    """What some runs show about a claim.
 
     Attributes
     ----------
     value : Interval
-        Of the claim's statistic, with its 95 % interval.
+        The claim's statistic, with its 95 % interval.
     verdict : str
     why : str
-        The reason, with what would allow a verdict where there is none.
+        The reason; without a verdict, also what would allow one.
     """
 
     value: Interval
@@ -51,7 +51,7 @@ NOTHING = Interval(math.nan, math.nan, math.nan)
 
 
 def cannot_tell(why: str, value: Interval = NOTHING) -> Finding:
-    """No verdict, and what would allow one."""
+    """A finding without a verdict; `why` says what would allow one."""
     return Finding(value, "cannot tell", why)
 
 
@@ -62,7 +62,7 @@ def judge(
     contradicted: Sequence[tuple[float, float]],
     shown: str,
 ) -> Finding:
-    """The verdict of an interval: supported or contradicted where all of it lies in such a range, else neither.
+    """The verdict of an interval: supported or contradicted if all of it lies in such a range, else not supported.
 
     Parameters
     ----------
@@ -72,17 +72,17 @@ def judge(
     contradicted : sequence of pairs of float
         Ranges that contradict it.
     shown : str
-        What the value is, for the reason.
+        What the value is, as the first part of the reason.
     """
     if math.isnan(value.low) or math.isnan(value.high):
-        few = f"an interval needs a layer of {FEWEST_CHANNELS} channels, all with a value, or {FEWEST_SEEDS} seeds"
+        few = f"an interval needs a layer with {FEWEST_CHANNELS} channels, all with a value, or {FEWEST_SEEDS} seeds"
         return cannot_tell(f"{shown}: {few if math.isfinite(value.estimate) else 'no value'}", value)
     if _inside(value, supported):
-        return Finding(value, "supported", f"{shown}: the interval lies in {_range(supported)}")
+        return Finding(value, "supported", f"{shown}: the interval lies {_range(supported)}")
     for bounds in contradicted:
         if _inside(value, bounds):
-            return Finding(value, "contradicted", f"{shown}: the interval lies in {_range(bounds)}")
-    return Finding(value, "not supported", f"{shown}: the interval does not lie in {_range(supported)}")
+            return Finding(value, "contradicted", f"{shown}: the interval lies {_range(bounds)}")
+    return Finding(value, "not supported", f"{shown}: the interval does not lie fully {_range(supported)}")
 
 
 def _inside(value: Interval, bounds: tuple[float, float]) -> bool:
@@ -92,21 +92,21 @@ def _inside(value: Interval, bounds: tuple[float, float]) -> bool:
 def _range(bounds: tuple[float, float]) -> str:
     low, high = bounds
     if math.isinf(low):
-        return f"less than {high:g}"
-    return f"more than {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
+        return f"below {high:g}"
+    return f"above {low:g}" if math.isinf(high) else f"between {low:g} and {high:g}"
 
 
 @dataclass(frozen=True, slots=True)
 class Median:
-    """A statistic in the median layer of a run, and which layers it is of.
+    """The median of a statistic over the layers of a run, and how many layers were left out.
 
     Attributes
     ----------
     value : Interval
-        Without bounds where no layer has `FEWEST_CHANNELS` channels.
+        Without bounds if no layer has `FEWEST_CHANNELS` channels.
     layers, small, without : int
-        How many layers there are to look at; how many are left out because they have fewer channels than that while
-        others have more, and how many because they have no value.
+        The number of layers; how many are left out because they have fewer channels than that while others have enough;
+        how many are left out because they have no value.
     """
 
     value: Interval
@@ -116,9 +116,9 @@ class Median:
 
 
 def enough(channels: Sequence[int]) -> list[int]:
-    """Positions of the layers that have enough channels for an interval; of all where none has.
+    """Positions of the layers with enough channels for an interval; all positions if no layer has enough.
 
-    A small layer has no interval of its own, and the median over layers would have none through it.
+    A small layer has no interval. If it were included, the median over layers would have none either.
     """
     return [at for at, count in enumerate(channels) if count >= FEWEST_CHANNELS] or list(range(len(channels)))
 
@@ -129,7 +129,7 @@ def median_of(layers: Sequence[Values | None], statistic: Callable[[int, Values]
     Parameters
     ----------
     layers : sequence of ndarray of float64, shape (channels, K)
-        What each channel adds to the sums that the statistic needs; None of a layer with nothing to measure.
+        The terms of each channel in the sums that the statistic needs; None for a layer with nothing to measure.
     statistic : callable
         From a layer's position and totals of shape (R, K) to values of shape (R,).
     """
@@ -142,7 +142,7 @@ def median_of(layers: Sequence[Values | None], statistic: Callable[[int, Values]
 
 
 def omitted_layers(medians: Sequence[Median]) -> str:
-    """Of how many layers of some runs a median is, for a sentence; nothing where it is of all."""
+    """A clause that says over how many layers of some runs a median is; empty if over all."""
     total, small, without = (sum(getattr(each, name) for each in medians) for name in ("layers", "small", "without"))
     kinds = ((small, f"with fewer than {FEWEST_CHANNELS} channels"), (without, "without a value"))
     listed = "; ".join(f"{count} {what}" for count, what in kinds if count)
@@ -152,14 +152,14 @@ def omitted_layers(medians: Sequence[Median]) -> str:
 def pooled(medians: Sequence[Median]) -> Interval:
     """One interval for a statistic of several runs: over channels for one run, over seeds for three or more.
 
-    With two runs, the interval is the union of theirs: two seeds say next to nothing of how seeds differ. It has no
-    bounds where one of them has none.
+    For two runs it is the union of their intervals, since two seeds say almost nothing about the spread between seeds.
+    It has no bounds if one of these intervals has none.
     """
     values = [each.value for each in medians]
     if len(values) == 1:
         return values[0]
     if len(values) == 2:
         middle = (values[0].estimate + values[1].estimate) / 2.0
-        # Those of numpy, for which the least of NaN and anything is NaN.
+        # numpy, because its minimum of NaN and any number is NaN.
         return Interval(middle, float(np.min([v.low for v in values])), float(np.max([v.high for v in values])))
     return student([value.estimate for value in values])

@@ -1,4 +1,4 @@
-"""Claims about how the tail moves: that it is barely updated, barely changes sign, and is revived by the clamp."""
+"""Claims about the movement of the tail: it is barely updated, barely changes sign, and the clamp revives it."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-#: Ratios tail to core below which the tail is barely updated or changes sign, and above which it is not so.
+#: Ratios tail to core: below the first the tail barely moves, above the second it moves like the core.
 BARELY, ALIKE = 0.5, 0.8
-#: Risk ratios of ReCU to baseline above which the tail is revived, and below which the reverse.
+#: Risk ratios of ReCU to baseline: above the first the tail is revived, below the second the reverse.
 REVIVED, NOT_REVIVED = 1.1, 0.9
 _INFINITE = math.inf
 
 
 def median_ratio(layers: Sequence[Values], name: str) -> Median:
-    """Median over the layers of one of the ratios of `tails`, its interval over their channels."""
+    """Median over layers of one of the ratios of `tails`, with an interval over channels."""
     over, under, means = RATIOS[name]
     return median_of(layers, lambda _, totals: ratio(totals, over, under, means=means))
 
@@ -59,7 +59,7 @@ def barely_updated(unclamped: Sequence[Run], layers: Patterns = None) -> Query[F
         return value(cannot_tell(problem))
     without = [run.name for run in unclamped if "zpath" not in run.header.quantities]
     if without:
-        return value(cannot_tell(f"{without[0]} was recorded without zpath, of which mobility is made; record it"))
+        return value(cannot_tell(f"{without[0]} was recorded without zpath, which mobility needs; record zpath"))
     return _sums(unclamped, finals, layers).then(lambda found: _updated(found, finals))
 
 
@@ -69,7 +69,7 @@ def _updated(found: Sequence[Sequence[Values]], finals: Sequence[FinalWindows]) 
         pooled(values),
         supported=(-_INFINITE, BARELY),
         contradicted=[(ALIKE, _INFINITE)],
-        shown=f"mobility of tail to core without clamp, median layer{omitted_layers(values)}, {_windows(finals)}",
+        shown=f"mobility, tail to core, without clamp, median layer{omitted_layers(values)}, {_windows(finals)}",
     )
 
 
@@ -85,17 +85,17 @@ def _flips(sums: Sequence[Sequence[Values]], finals: Sequence[FinalWindows]) -> 
     risks = [median_ratio(each, "flip_risk_ratio") for each in sums]
     distances = [median_ratio(each, "distance_ratio_tail") for each in sums]
     risk, distance = pooled(risks), pooled(distances)
-    shown = f"risk of a flip, tail to core without clamp, median layer{omitted_layers(risks)}, {_windows(finals)}"
+    shown = f"risk of a flip, tail to core, without clamp, median layer{omitted_layers(risks)}, {_windows(finals)}"
     found = judge(risk, supported=(-_INFINITE, BARELY), contradicted=[(ALIKE, _INFINITE)], shown=shown)
     beside = (
-        "; sign changes of the tail, observed over expected of pure distance: "
+        "; sign changes of the tail, observed over expected from distance alone: "
         f"{with_interval(distance.estimate, distance.low, distance.high, '.2f')}"
     )
     if found.verdict != "supported" or distance.high < STUCK:
         return Finding(risk, found.verdict, found.why + beside)
     if distance.low >= STUCK:
-        return Finding(risk, "not supported", f"{shown}: below {BARELY:g} by distance only, not stuck{beside}")
-    open_ = f"{shown}: below {BARELY:g}, but whether the tail is stuck or only far is open{beside}"
+        return Finding(risk, "not supported", f"{shown}: below {BARELY:g} by distance alone, not stuck{beside}")
+    open_ = f"{shown}: below {BARELY:g}, but it is open whether the tail is stuck or only far{beside}"
     return Finding(risk, "not supported", open_) if distance.low < STUCK else cannot_tell(open_, risk)
 
 
@@ -104,7 +104,7 @@ def _sums(runs: Sequence[Run], finals: Sequence[FinalWindows], layers: Patterns)
 
 
 def _paired(runs: Sequence[Run], baseline: Sequence[Run]) -> tuple[list[tuple[Run, Run]], dict[str, WindowSpan], str]:
-    """Pairs of runs, final windows of as many updates by their paths, and why there are none; empty where there are."""
+    """Pairs of runs, their equal final windows by path, and why there are none; the reason is empty if there are."""
     paired = pairs(runs, baseline)
     if not paired:
         return [], {}, NEEDS_PAIRS
@@ -115,7 +115,7 @@ def _paired(runs: Sequence[Run], baseline: Sequence[Run]) -> tuple[list[tuple[Ru
 
 
 def revived(runs: Sequence[Run], baseline: Sequence[Run], layers: Patterns = None) -> Query[Finding]:
-    """C6: risk of a flip in the final windows in the same rank tail, ReCU to baseline, a pair of runs a seed."""
+    """C6: risk of a flip in the tail in the final windows, ReCU to baseline, one pair of runs per seed."""
     paired, windows, problem = _paired(runs, baseline)
     if problem:
         return value(cannot_tell(problem))
@@ -140,12 +140,12 @@ def _revived(pairs_of_sums: Sequence[Sequence[Sequence[Values]]]) -> Finding:
 
 
 def _flip_risk(sums: Sequence[Sequence[Values]]) -> Median:
-    """Median over layers of the share of the tail that flipped, one run's over the other's; no interval.
+    """Median over layers of the ratio of two runs' shares of the tail that flipped, without an interval.
 
     Parameters
     ----------
     sums : pair of sequences of ndarray
-        Sums over the channels of every layer, of the two runs.
+        Sums of each channel of every layer, of both runs.
     """
     used = enough([len(each) for each in sums[0]])
     totals = [np.array([each[at].sum(axis=0) for at in used]) for each in sums]
@@ -158,21 +158,18 @@ def _flip_risk(sums: Sequence[Sequence[Values]]) -> Median:
 
 
 def _long_enough(runs: Sequence[Run]) -> tuple[list[FinalWindows], str]:
-    """The final windows of every run, and why they carry no verdict; empty where they do."""
+    """The final windows of every run, and why they allow no verdict; the reason is empty if they do."""
     if not runs:
-        return [], "needs a run without clamp: train with --no-recu and give it as --baseline"
+        return [], "needs a run without clamp; train with --no-recu and give the run as --baseline"
     if any(map(sampled, runs)):
-        return [], "a run was sampled from checkpoints: movement is net and flips are missed; record every update"
+        return [], "a run was sampled from checkpoints, so movement is net and flips are missed; record every update"
     found = [final_windows(run) for run in runs]
     broken = [run.name for run, final in zip(runs, found, strict=True) if math.isnan(final.autocorrelation)]
     if broken:
-        return [], f"no channel of {broken[0]} has weights that differ and are numbers"
+        return [], f"no channel of {broken[0]} has finite, varying weights"
     short = [run.name for run, final in zip(runs, found, strict=True) if not final.long]
     if short:
-        return (
-            [],
-            f"autocorrelation stays above 1/2 in {', '.join(short)}: too short to tell; train longer",
-        )
+        return [], f"autocorrelation stays above 1/2 in {', '.join(short)}: too short to tell; train longer"
     return found, ""
 
 

@@ -1,4 +1,4 @@
-"""Claims about what a training reaches: how fast, and whether tau changes what the network computes."""
+"""Claims about results: how fast a training is, and whether tau changes what the network computes."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.query import Query
     from recu_analysis.store.run import Run
 
-#: Shares of the baseline's final accuracy whose epoch is compared.
+#: Shares of the baseline's final accuracy; the epochs that reach them are compared.
 SHARES = (0.90, 0.95, 0.98)
 
 
 def trains_faster(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
-    """C7: epochs to 90, 95 and 98 % of the baseline's final accuracy, ReCU less baseline, a pair of runs a seed."""
+    """C7: epochs to 90, 95 and 98 % of the baseline's final accuracy, ReCU less baseline, one pair of runs per seed."""
     paired = pairs(runs, baseline)
     if not paired:
         return cannot_tell(NEEDS_PAIRS)
     apart = next((pair for pair in paired if _task(pair[0]) != _task(pair[1])), None)
     if apart:
         names = " and ".join(labels_of(apart))
-        return cannot_tell(f"{names} trained other networks or data sets, whose epochs cannot be compared")
+        return cannot_tell(f"{names} trained different networks or data sets, so their epochs cannot be compared")
     missing = [run.name for pair in paired for run in pair if _curve(run).empty]
     if missing:
-        return cannot_tell(f"{missing[0]} logged no epoch and val_top1; give them to mark()")
+        return cannot_tell(f"{missing[0]} logged no epoch and val_top1; give both to mark()")
     differences, censored = [], 0
     for ours, theirs in paired:
         curves = _curve(ours), _curve(theirs)
@@ -64,22 +64,22 @@ def trains_faster(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
         return cannot_tell(f"{shown}: a difference between trainings needs {FEWEST_SEEDS} seeds", value)
     found = judge(value, supported=(-math.inf, 0.0), contradicted=[(0.0, math.inf)], shown=shown)
     if censored and found.verdict == "supported":
-        return cannot_tell(f"{shown}: what is not reached may take any longer; train as long as the baseline", value)
+        return cannot_tell(f"{shown}: it is unknown when those are reached; train as long as the baseline", value)
     return found
 
 
 def _task(run: Run) -> tuple[object, ...]:
-    """What a run learnt, and with which layers."""
+    """The data set and the layers of a run."""
     return run.configuration.get("dataset"), [(spec.name, spec.shape) for spec in run.header.layers]
 
 
 def _curve(run: Run) -> pd.Series[float]:
-    """Validation accuracy by epoch; empty where it was not logged."""
+    """Validation accuracy by epoch; empty if it was not logged."""
     return logged(run, "epoch", "val_top1").set_index("epoch")["val_top1"]
 
 
 def epoch_of(curve: pd.Series[float], accuracy: float) -> float:
-    """Epoch at whose mark an accuracy is first reached; infinite where it never is."""
+    """The epoch that first reaches an accuracy; infinite if none does."""
     reached = np.flatnonzero(curve.to_numpy() >= accuracy)
     return float(curve.index[reached[0]]) if reached.size else math.inf
 
@@ -93,9 +93,11 @@ def _changed(tables: Sequence[pd.DataFrame]) -> Finding:
     changed = sum(int(table["changed"].sum()) for table in tables)
     weights = sum(int(table["weights"].iloc[0]) for table in tables)
     if not weights:
-        return cannot_tell("no layer has weights that are all numbers")
+        return cannot_tell("no layer has a channel with finite weights")
     value = Interval(float(changed), float(changed), float(changed))
-    shown = f"signs of {weights} stored weights that a clamp at tau {', '.join(f'{t:g}' for t in LEVELS)} or b* changes"
+    levels = ", ".join(f"{level:g}" for level in LEVELS)
+    shown = f"signs of {weights} stored weights that change by a clamp at tau {levels} or by b*"
     if changed:
         return Finding(value, "supported", f"{shown}: {changed}")
-    return Finding(value, "contradicted", f"{shown}: none; a layer puts out the same, ReCU is a mask on the gradient")
+    same = "every layer has the same output, so ReCU is a mask on the gradient"
+    return Finding(value, "contradicted", f"{shown}: none; {same}")

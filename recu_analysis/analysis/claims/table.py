@@ -1,4 +1,4 @@
-"""The claims table: every claim of the paper, in a sentence, with what runs show of it."""
+"""The claims table: every claim of the paper in a sentence, and what runs show about it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Runs = Sequence[Run]
 
-#: Claims by id: the sentence and where the paper makes it.
+#: Claims by id: the sentence, and its place in the paper.
 CLAIMS = {
     "C1a": ("weights in the tails are barely updated", "Fig. 2"),
     "C1b": ("weights in the tails barely change their sign", "Fig. 2"),
@@ -51,44 +51,49 @@ def claims(runs: SeveralRuns, *, baseline: SeveralRuns | None = None, layers: Pa
     Parameters
     ----------
     runs : run or path, sequence, or mapping of labels to runs
-        Trainings with ReCU, one a seed. Those that do not clamp, beside some that do, count for the baseline.
+        Trainings with ReCU, one per seed. If some of them do not clamp, those are added to the baseline.
     baseline : run or path, sequence, or mapping, optional
-        Trainings without its clamp, of the same seeds. Without it, a run that does not clamp is its own.
+        Trainings without the clamp, with the same seeds. Without a baseline, a run that does not clamp is its own.
     layers : str or sequence of str, optional
-        Patterns of layer names. The windows that are looked at are those of the whole network.
+        Patterns of layer names. The final windows are those of the whole network.
 
     Returns
     -------
     DataFrame
-        One row a claim: id, claim, place (in the paper), estimate, low, high (95 % interval, or what `why` says),
-        verdict (supported, not supported, contradicted, by construction, cannot tell) and why. Thresholds are ours;
-        they stand in `recu_analysis.analysis.claims`. Intervals of one run resample the output channels of every layer,
-        those of three seeds or more are Student's over seeds; medians over layers leave out those of fewer than 8
-        channels where others have more, and say so. Runs that are not seeds of one experiment, see
-        `recu_analysis.analysis.arms.arms`, are pooled without a verdict.
+        One row per claim:
+
+        - id, claim, place (in the paper)
+        - estimate, low, high: value and 95 % interval, unless `why` says otherwise
+        - verdict: supported, not supported, contradicted, by construction or cannot tell
+        - why: what the estimate is, and the reason for the verdict
+
+        The thresholds are ours; they are in `recu_analysis.analysis.claims`. The interval of one run resamples the
+        output channels of every layer; that of three or more seeds is Student's. A median over layers leaves out layers
+        with fewer than 8 channels if others have more, and `why` says so. Runs that are not seeds of one experiment,
+        see `recu_analysis.analysis.arms.arms`, are pooled without a verdict.
 
     Raises
     ------
     InputError
-        If a run, or a seed of one experiment, is given twice, which would count as two seeds, or a baseline clamps.
+        If a run, or a seed of one experiment, is given twice, or a run of the baseline clamps.
     LayerNotFoundError
         If a pattern matches no layer of a run.
     WindowNotFoundError
         If a run holds no window with updates.
     """
-    others = [] if baseline is None else list(as_runs(baseline).values())
+    others = list(as_runs(baseline).values()) if baseline else []
     return claims_query(list(as_runs(runs).values()), others, layers).run()
 
 
 def claims_query(given: Runs, baseline: Runs = (), layers: Patterns = None) -> Query[pd.DataFrame]:
-    """The query of `claims`; it raises what that raises."""
+    """The query of `claims`; it raises the same errors."""
     runs, others = _sides(given, baseline, layers)
     findings = {name: _found(find) for name, find in _evidence(runs, others, layers).items()}
     return gathered(findings).then(lambda found: pd.DataFrame([_row(name, each) for name, each in found.items()]))
 
 
 def _sides(given: Runs, baseline: Runs, layers: Patterns) -> tuple[list[Run], list[Run]]:
-    """The runs that are tested, and the others; the errors of `claims` where they are of no use."""
+    """The runs that are tested and their baseline, checked; it raises the errors of `claims`."""
     runs, unasked = sides(given)
     others = [*baseline, *unasked]
     for each in (*runs, *others):
@@ -96,11 +101,11 @@ def _sides(given: Runs, baseline: Runs, layers: Patterns) -> tuple[list[Run], li
         select_layers(each, layers)
     check_once([*runs, *others])
     for side in (runs, others):
-        apart(labeled(side))  # refuses one seed as two
+        apart(labeled(side))  # refuses a seed that is given twice
     clamping = next((each for each in others if stops_gradients(each)), None)
     if clamping:
         raise InputError(
-            f"{clamping.name} stops gradients, so it is no baseline; give runs trained with --no-recu, or see "
+            f"{clamping.name} stops gradients, so it cannot be a baseline; give runs trained with --no-recu, or use "
             "recu-analyze compare"
         )
     return runs, others
@@ -111,7 +116,7 @@ def _unclamped(runs: Runs, others: Runs) -> list[Run]:
 
 
 def _evidence(runs: Runs, others: Runs, layers: Patterns) -> dict[str, Callable[[], Query[Finding]]]:
-    """What makes the query of each claim."""
+    """For each claim, a function that makes its query."""
     unclamped = _unclamped(runs, others)
     over_tau = partial(distribution.over_tau_query, runs[0], layers)
 
@@ -137,65 +142,65 @@ def _evidence(runs: Runs, others: Runs, layers: Patterns) -> dict[str, Callable[
 
 
 def _found(find: Callable[[], Query[Finding]]) -> Query[Finding]:
-    """What the runs show of one claim; where they have no weights to show it with, the others still get a verdict."""
+    """What the runs show about one claim; an error becomes its reason, so that other claims still get a verdict."""
     return attempt(find, *_UNANSWERABLE).then(
         lambda found: found if isinstance(found, Finding) else cannot_tell(str(found))
     )
 
 
 def _of_first(finding: Finding, runs: Runs) -> Finding:
-    """What is no estimate, and so measured on one run, says on which where there are several."""
-    return replace(finding, why=f"{finding.why}; of {runs[0].name} alone") if runs[1:] else finding
+    """A finding that was measured on the first run only; its reason says so if there are several runs."""
+    return replace(finding, why=f"{finding.why}; measured on {runs[0].name} only") if runs[1:] else finding
 
 
 def _of_pairs(claim: Callable[[Runs, Runs], Query[Finding]], runs: Runs, others: Runs) -> Query[Finding]:
-    """What runs that clamp show of a claim beside those that do not."""
+    """What runs that clamp show about a claim in comparison with runs that do not."""
     if not _clamp(runs):
         return value(cannot_tell(_NEEDS_CLAMP))
     why = _mixed(runs) or _mixed(others)
-    if why:  # which run belongs to which is not known
+    if why:  # the pairs are not known
         return value(cannot_tell(why))
     return claim(runs, others).then(lambda finding: _of_both_sides(finding, runs, others))
 
 
 def _of_both_sides(finding: Finding, runs: Runs, others: Runs) -> Finding:
-    """What a comparison shows, and in what else the two sides differ."""
+    """The finding of a comparison, with other differences between the two sides in its reason."""
     found = _with_lengths(finding, [*runs, *others])
     also = differing_beside_clamp([runs[0], *others[:1]])
     found = _qualified(found, f"the two sides also differ in {', '.join(also)}" if also else "")
     if any(kind_of(each) is Kind.RANDOM_MASK for each in runs):
-        return replace(found, why=f"of the random mask that stands in for ReCU's clamp: {found.why}")
+        return replace(found, why=f"tested on the random mask in place of ReCU's clamp: {found.why}")
     return found
 
 
 def _of_one_kind(finding: Finding, runs: Runs) -> Finding:
-    """What several runs show of a claim, without a verdict where they are not seeds of one experiment."""
+    """The finding of several runs, without a verdict if they are not seeds of one experiment."""
     why = _mixed(runs)
     if why and finding.verdict != "cannot tell":
-        return cannot_tell(f"{why}; pooled all the same, {finding.why}", finding.value)
+        return cannot_tell(f"{why}; pooled nevertheless, {finding.why}", finding.value)
     return _with_lengths(finding, runs)
 
 
 def _with_lengths(finding: Finding, runs: Runs) -> Finding:
-    """What runs show, and that they ended at other points where they did."""
+    """A finding whose reason says if the runs ended after different numbers of updates."""
     return _qualified(finding, uneven(labeled(runs)))
 
 
 def _qualified(finding: Finding, clause: str) -> Finding:
-    """A finding with what its reader must know beside it, where there is such a clause and a value to read."""
+    """A finding with a clause added to its reason, if there is a clause and the finding has a value."""
     if not clause or math.isnan(finding.value.estimate):
         return finding
     return replace(finding, why=f"{finding.why}; {clause}")
 
 
 def _mixed(runs: Runs) -> str:
-    """Why some runs carry no verdict together, and what to do; nothing where they are seeds of one experiment."""
+    """Why some runs allow no common verdict, and what to do; empty if they are seeds of one experiment."""
     why = apart(labeled(runs))
-    return f"{why}: give one experiment at a time" if why else ""
+    return f"{why}; give one experiment at a time" if why else ""
 
 
 _UNANSWERABLE = (InputError, NotRecordedError, WindowNotFoundError)
-_NEEDS_CLAMP = "needs runs that clamp their weights, and runs without to compare them with"
+_NEEDS_CLAMP = "needs runs that clamp their weights, and runs that do not; give the latter as --baseline"
 
 
 def _clamp(runs: Runs) -> bool:

@@ -1,6 +1,6 @@
-"""Which modules are binary, and what each does to its latent weights before their sign."""
+"""Recognition of binary modules, and of their transform from latent to effective weights."""
 
-# The codebases come first, so that what a user registers goes before them.
+# Known codebases are imported first, because adapters that are registered later take precedence.
 from recu_analysis.capture.adapters import known_codebases as _known_codebases  # noqa: F401
 from recu_analysis.capture.adapters.find import binary_layers, require_model
 from recu_analysis.capture.adapters.layer import BinaryLayer

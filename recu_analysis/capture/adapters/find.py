@@ -1,4 +1,4 @@
-"""Which modules of a model are taken as binary, and for each why or why not."""
+"""Search for the binary modules of a model, with the reason for each module."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-#: Modules that an error lists before it says how many more there are.
+#: Modules that an error lists before it counts the rest.
 LISTED = 8
-#: Classes that the error names where no layer is recognised.
+#: Classes that the error names if no layer is recognized.
 CLASSES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found of one module with a weight: the binary layer, or why it is none."""
+    """Result for one module with a weight: the binary layer, or the reason why it is not binary."""
 
     name: str
     kind: str
@@ -39,33 +39,37 @@ class Verdict:
 
 
 def binary_layers(model: torch.nn.Module, layers: Sequence[str] | str | None = None) -> list[BinaryLayer]:
-    """The binary layers of a model, in its order; a weight that several modules share is taken once.
+    """The binary layers of a model, in its order; a weight that several modules share counts once.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Also in DataParallel, DistributedDataParallel or torch.compile, which do not show in the names.
+        May be wrapped in DataParallel, DistributedDataParallel or torch.compile; names do not include the wrapper.
     layers : str or sequence of str, optional
-        Patterns (``*``, ``?``, ``[...]``) of module names to take instead of what is recognised. A matching
-        module that no adapter knows is taken to binarise its `weight` by its plain sign.
+        Patterns (``*``, ``?``, ``[...]``) of module names to record instead of the recognized ones. A matching module
+        that no adapter recognizes is assumed to binarize its `weight` by the plain sign.
+
+    Returns
+    -------
+    list of BinaryLayer
 
     Raises
     ------
     NoBinaryLayersError
-        If there is none; the text names the classes that were seen, and what to do.
+        If there is no binary layer; the message names the classes of the modules, and what to do.
     InputError
-        If a pattern matches no module that has a weight, or one that cannot be recorded.
+        If a pattern matches no module with a weight, or one that cannot be recorded.
     """
     verdicts = _judged(model, layers)
     refused = [f"{verdict.name or '(itself)'}: {verdict.why}" for verdict in verdicts if verdict.refused]
     if refused and layers is not None:
-        raise InputError(f"a layer that was asked for cannot be recorded: {refused[0]}")
+        raise InputError(f"a layer selected by layers= cannot be recorded: {refused[0]}")
     found = [verdict.layer for verdict in verdicts if verdict.layer]
     if not found and refused:
         raise NoBinaryLayersError(f"no layer of {type(model).__name__} can be recorded: {refused[0]}")
     if not found:
         raise NoBinaryLayersError(
-            f"no binary layer was recognised in {type(model).__name__}, which has {_candidate_text(verdicts)}"
+            f"no binary layer was recognized in {type(model).__name__}, which has {_candidate_text(verdicts)}"
         )
     return found
 
@@ -73,7 +77,7 @@ def binary_layers(model: torch.nn.Module, layers: Sequence[str] | str | None = N
 def judged_layers(
     model: torch.nn.Module, layers: Sequence[str] | str | None = None
 ) -> tuple[pd.DataFrame, list[BinaryLayer]]:
-    """The table of `find_binary_layers` without its example, and the layers that are taken, which may be none."""
+    """The table of `find_binary_layers` without its example, and the binary layers, which may be none."""
     import pandas as pd
 
     verdicts = _judged(model, layers)
@@ -86,13 +90,13 @@ def judged_layers(
 
 
 def require_model(model: object) -> None:
-    """InputError where a model is none of torch."""
+    """Raise InputError unless a model is a torch module."""
     if not isinstance(model, torch.nn.Module):
         raise InputError(f"the model must be a torch.nn.Module, not {kind_of_value(model)}")
 
 
 def _judged(model: torch.nn.Module, layers: Sequence[str] | str | None) -> list[Verdict]:
-    """A verdict a module with a weight; InputError where a pattern matches none of them."""
+    """One verdict per module with a weight; raise InputError if a pattern matches none of them."""
     require_model(model)
     patterns = [layers] if isinstance(layers, str) else layers
     verdicts = _verdicts(model, patterns)
@@ -107,7 +111,7 @@ def _adapter(layer: BinaryLayer | None) -> str:
 
 
 def _verdicts(model: torch.nn.Module, patterns: Sequence[str] | None) -> list[Verdict]:
-    """One verdict a module that holds a weight; an adapter of its parent speaks for a module."""
+    """One verdict per module with a weight; an adapter of a parent module takes precedence."""
     verdicts: dict[str, Verdict] = {}
     owners: dict[int, str] = {}
     for name, module in plain_modules(model):
@@ -130,7 +134,7 @@ def _verdicts(model: torch.nn.Module, patterns: Sequence[str] | None) -> list[Ve
 
 
 def _candidates(name: str, module: torch.nn.Module) -> Iterator[Candidate]:
-    """The weight that an adapter finds by a module, else the module's own, if it has one."""
+    """Yield the weight that an adapter finds in a module, otherwise the module's own weight, if it has one."""
     for adapter in registered():
         if not adapter.fits(module):
             continue
@@ -144,7 +148,7 @@ def _candidates(name: str, module: torch.nn.Module) -> Iterator[Candidate]:
                 owner = module.get_submodule(adapter.owner)
             except AttributeError:
                 owner = module
-                meaning = InputError(f"it has no {adapter.owner!r}, where adapter {adapter.name!r} looks")
+                meaning = InputError(f"it has no submodule {adapter.owner!r}, which adapter {adapter.name!r} needs")
             path = ".".join(filter(None, (name, adapter.owner)))
             yield Candidate(path, module, owner, adapter.weight.rpartition(".")[2], adapter, meaning)
             return
@@ -154,23 +158,23 @@ def _candidates(name: str, module: torch.nn.Module) -> Iterator[Candidate]:
 
 
 def _of_another_name(name: str, module: torch.nn.Module, patterns: Sequence[str] | None) -> Verdict | None:
-    """Why a module is not taken whose parameter is not called weight: only an adapter can say what it is."""
+    """The verdict on a module whose parameter is not named weight: only an adapter can declare it binary."""
     if isinstance(module, torch.nn.utils.parametrize.ParametrizationList):
-        return None  # what it holds is the weight of the module that it belongs to
+        return None  # it holds the weight of its parent module
     for leaf, parameter in module.named_parameters(recurse=False):
         if torch.nn.parameter.is_lazy(parameter) or sum(size > 1 for size in parameter.shape) < 2:
             continue
         kind, asked = type(module).__name__, any(fnmatchcase(name, pattern) for pattern in patterns or ())
-        why = f'it holds {leaf}, not weight; if that is binary, say so with @adapter("mine", {kind}, weight="{leaf}")'
+        why = f'its parameter is {leaf}, not weight; if it is binary, use @adapter("mine", {kind}, weight="{leaf}")'
         if patterns is not None and not asked:
-            why = "not among the layers asked for"
+            why = "not selected by layers="
         return Verdict(name, kind, tuple(parameter.shape), None, why, refused=asked)
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A weight that may be binary: the module recognised, the one that holds the weight, and what an adapter said."""
+    """A weight that may be binary: the recognized module, the module with the weight, and the adapter's meaning."""
 
     name: str
     module: torch.nn.Module
@@ -180,11 +184,11 @@ class Candidate:
     meaning: Meaning | InputError
 
     def judge(self, patterns: Sequence[str] | None) -> Verdict:
-        """Whether the weight is taken, given the names that the user asked for, if any."""
+        """Whether the weight is recorded, given the user's patterns, if any."""
         kind = type(self.owner).__name__
         shape = self._shown_shape()
         if patterns is not None and not any(fnmatchcase(self.name, pattern) for pattern in patterns):
-            return Verdict(self.name, kind, shape, None, "not among the layers asked for")
+            return Verdict(self.name, kind, shape, None, "not selected by layers=")
         try:
             layer = self._layer(asked=patterns is not None)
         except InputError as error:
@@ -203,10 +207,10 @@ class Candidate:
         if not near:
             return f"{kind} is not known to be binary"
         own = sorted({**dict(self.owner.named_parameters()), **dict(self.owner.named_buffers())})
-        return f"{kind} with {', '.join(own)} is none of the known ones of that name ({', '.join(near)})"
+        return f"{kind} with {', '.join(own)} fits none of the adapters for that class name ({', '.join(near)})"
 
     def _layer(self, *, asked: bool) -> BinaryLayer | None:
-        """The layer, or None where nothing says that it is binary; InputError if it cannot be taken."""
+        """The layer, or None if nothing shows that it is binary; raise InputError if it cannot be recorded."""
         if isinstance(self.meaning, InputError):
             raise self.meaning
         if self.adapter is None:
@@ -219,17 +223,17 @@ class Candidate:
         return self._made(self.adapter.name, why, latent, shape, partial(_effective_weight, self.adapter, self.module))
 
     def _unadapted(self, *, asked: bool) -> BinaryLayer | None:
-        """A layer that no adapter knows: asked for by name, or parametrized to hold two values."""
+        """A layer that no adapter recognizes, but that is selected by name or parametrized to two values."""
         if asked:
             latent = latent_of(self.owner, self.leaf)
-            why = "asked for by name; taken to use its plain sign"
+            why = "selected by layers=; assumed to use its plain sign"
             shape = () if torch.nn.parameter.is_lazy(latent) else tuple(latent.shape)
             return self._made("sign", why, latent, shape, WeightTransform())
         if torch.nn.utils.parametrize.is_parametrized(self.owner, self.leaf):
             value = computed(self.owner, self.leaf)
             if two_valued(value.reshape(len(value), -1)):
                 latent = latent_of(self.owner, self.leaf)
-                why = "its weight is parametrized to two values a channel"
+                why = "its weight is parametrized to two values per channel"
                 return self._made("parametrized", why, latent, tuple(value.shape), WeightTransform())
         return None
 
@@ -243,13 +247,13 @@ class Candidate:
     ) -> BinaryLayer:
         refuse_unusable(latent, shape)
         if not isinstance(latent, torch.nn.Parameter):
-            raise InputError(f"its {self.leaf} is no parameter")
+            raise InputError(f"its {self.leaf} is not a parameter")
         transform = rule if isinstance(rule, WeightTransform) else None
         effective = rule if isinstance(rule, partial) else None
         if transform is not None and torch.nn.utils.parametrize.is_parametrized(self.owner, self.leaf):
-            # The layer sees what the parametrization makes of the latent weight, and transforms that.
+            # The layer transforms the output of the parametrization.
             effective, transform = partial(_through, transform, self.owner, self.leaf, shape), None
-            why += "; of what its parametrization makes of the latent weight"
+            why += "; applied to the output of its parametrization"
         known = self.adapter
         return BinaryLayer(
             self.name, self.owner, adapter, transform, why, latent, shape, effective, watched=self.module,
@@ -260,10 +264,10 @@ class Candidate:
 
 
 def _effective_weight(adapter: Adapter, module: torch.nn.Module) -> torch.Tensor:
-    """What an adapter says now that the effective weight is."""
+    """The current effective weight according to an adapter."""
     value = adapter.meaning(module)
     if not isinstance(value, torch.Tensor):
-        raise InputError(f"adapter {adapter.name!r} gave an effective weight before and gives none now")
+        raise InputError(f"adapter {adapter.name!r} returned an effective weight before, but returns none now")
     return value.detach()
 
 
@@ -274,7 +278,7 @@ def _through(transform: WeightTransform, owner: torch.nn.Module, leaf: str, shap
 
 
 def _candidate_text(verdicts: Sequence[Verdict]) -> str:
-    """The classes whose weights may be binary, the user's own ones first, and how to say that they are."""
+    """The classes whose weights may be binary, those of the user first, and how to declare them binary."""
     if not verdicts:
         return "no module with a weight"
     by_kind: dict[str, list[str]] = {}
@@ -283,7 +287,7 @@ def _candidate_text(verdicts: Sequence[Verdict]) -> str:
     classes = [f"{kind} ({listed(names, 1)})" for kind, names in by_kind.items()]
     kind, (name, *_) = next(iter(by_kind.items()))
     return (
-        f"{listed(classes, CLASSES)}; name those that are binary, as in layers=[{name!r}], or say what a class does "
+        f"{listed(classes, CLASSES)}; name the binary layers, such as layers=[{name!r}], or declare a class as binary "
         f'with @ra.adapter("mine", {kind})'
     )
 

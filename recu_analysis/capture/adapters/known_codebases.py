@@ -1,4 +1,4 @@
-"""Adapters of known codebases; one class name has several meanings, so each looks at the attributes too."""
+"""Adapters of known codebases; a class name may have several meanings, so each adapter also checks attributes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recu_analysis.errors import InputError
 from recu_analysis.nn.layers import BinaryConv2d, BinaryLinear
 from recu_analysis.theory.standardize import WeightTransform
 
-#: Below this temperature BNext takes the plain sign.
+#: Below this temperature BNext uses the plain sign.
 COLD = 1e-7
 #: Quantisers of bitorch whose two values follow the sign of the weight.
 BITORCH_SIGNS = ("Sign", "ApproxSign", "SwishSign", "ProgressiveSign")
@@ -23,7 +23,7 @@ def _has(module: Any, *names: str) -> bool:
 
 
 def _is_plain(module: Any) -> bool:
-    """Whether a module, or what was saved of one, has no parameter or buffer beside weight and bias."""
+    """Whether a module, or a saved layer, has no parameter or buffer beside weight and bias."""
     if not isinstance(module, nn.Module):
         return set(vars(module)) <= {"weight", "bias"}
     own = {**dict(module.named_parameters(recurse=False)), **dict(module.named_buffers(recurse=False))}
@@ -54,7 +54,7 @@ def _recu(module: Any) -> WeightTransform | None:
 
 @adapter("rbnn", "BinarizeConv2d", fingerprint=True)
 def _rbnn(module: Any) -> torch.Tensor | None:
-    """Of RBNN, by alpha, rotate, R1 and R2: sign of the rotated standardised weight, as the last forward rotated."""
+    """Of RBNN, by alpha, rotate, R1 and R2: sign of the standardized weight, rotated as in the last forward pass."""
     if not _has(module, "weight", "rotate", "R1", "R2"):
         return None
     rows = module.weight.double().flatten(1)
@@ -86,7 +86,7 @@ def _bi_real_flat(module: Any) -> WeightTransform | None:
         return None
     if not isinstance(getattr(module, "shape", None), tuple):
         raise InputError(
-            f"its {len(module.weights)} weights lie flat, and nothing says how many output channels they belong to"
+            f"its {len(module.weights)} weights are flat, and their number of output channels is not known"
         )
     return WeightTransform()
 
@@ -109,7 +109,7 @@ def _bnext(module: Any) -> torch.Tensor | None:
 
 @adapter("rbonn", "RBOConv", fingerprint=True, approximate=True)
 def _rbonn(module: Any) -> WeightTransform | None:
-    """Of RBONN, by scale_factor and u: sign of w, approximately: training takes w less a part of its gradient."""
+    """Of RBONN, by scale_factor and u: sign of w, approximately; training uses w minus a part of its gradient."""
     matches = _has(module, "weight", "scale_factor", "u") and module.u.ndim == 4
     return WeightTransform() if matches else None
 
@@ -138,13 +138,13 @@ def _xnor(parent: Any, name: str, kind: type[nn.Module]) -> torch.Tensor | None:
 
 @adapter("xnor-net", "BinConv2d", weight="conv.weight", in_place=True)
 def _xnor_conv(module: Any) -> torch.Tensor | None:
-    """Of XNOR-Net-PyTorch, convolution in a BinConv2d: sign of w less its mean over the input channels."""
+    """Of XNOR-Net-PyTorch, convolution in a BinConv2d: sign of w - mean over the input channels."""
     return _xnor(module, "conv", nn.Conv2d)
 
 
 @adapter("xnor-net", "BinConv2d", weight="linear.weight", in_place=True)
 def _xnor_linear(module: Any) -> torch.Tensor | None:
-    """Of XNOR-Net-PyTorch, linear layer in a BinConv2d: sign of w less its mean over the inputs."""
+    """Of XNOR-Net-PyTorch, linear layer in a BinConv2d: sign of w - mean over the inputs."""
     return _xnor(module, "linear", nn.Linear)
 
 
@@ -156,7 +156,7 @@ def _bitorch(module: Any) -> WeightTransform | None:
     if quantizer is None:
         return None
     if kind not in BITORCH_SIGNS:
-        raise InputError(f"its weights are quantised by {kind}, whose values are not -1 and +1 by a sign")
+        raise InputError(f"its weights are quantized by {kind}, not by a sign to -1 and +1")
     return WeightTransform()
 
 
@@ -173,12 +173,10 @@ def _bitnet(module: Any) -> torch.Tensor | None:
 def _bitnet_packed(module: Any) -> None:
     """Of BitNet b1.58 of transformers, packed."""
     if _has(module, "weight", "weight_scale") and not module.weight.is_floating_point():
-        raise InputError("its weights are ternary and packed four to a byte: no latent weights are left")
+        raise InputError("its weights are ternary and packed four per byte, so it has no latent weights")
 
 
 @adapter("bitnet-ternary", "AutoBitLinear")
 def _bitnet_ternary(module: Any) -> None:
     """Of BitNet b1.58 of transformers, latent."""
-    raise InputError(
-        "its weights are ternary (-1, 0, +1), not binary: what is said here of signs does not hold for them"
-    )
+    raise InputError("its weights are ternary (-1, 0, +1), not binary; statistics of signs do not apply to them")

@@ -1,4 +1,4 @@
-"""One binary layer of a model: its latent parameter, and what its sign is taken of."""
+"""One binary layer of a model: its latent parameter, and its transform or effective weight."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ class BinaryLayer:
     Attributes
     ----------
     name : str
-        The module's name in the model, without what DataParallel, DDP and torch.compile put before it.
+        Name of the module in the model, without the prefixes of DataParallel, DDP and torch.compile.
     module : torch.nn.Module
     adapter : str
-        What recognised it.
+        Name of the adapter that recognized the layer.
     transform : WeightTransform or None
-        What it does to its weights before their sign; None where no transform says it.
+        Transform from latent to effective weights; None if `effective` is given.
     why : str
-        The reason, for people.
+        Reason why the layer is binary, for tables and messages.
     parameter : torch.nn.Parameter
-        What the optimizer updates.
+        Latent parameter, which the optimizer updates.
     shape : tuple of int
-        Of the latent weight, (C_out, ...); that of the parameter but for flat ones.
+        Shape of the latent weight, (C_out, ...); differs from the parameter's shape only for flat parameters.
     effective : callable or None
-        Gives the effective weight as a tensor of `shape`, where `transform` is None.
+        Returns the effective weight as a tensor of `shape`; None if `transform` is given.
     watched : torch.nn.Module or None
-        The module in whose forward pass the weight is used; `module` where it is None.
+        The module whose forward pass uses the weight; None means `module`.
     approximate, in_place : bool
-        As the adapter says.
+        As declared by the adapter.
     one_size : bool
-        Whether the used weights of a channel have one size, as signs times a scale have.
+        Whether the used weights of a channel have the same size, like signs times a scale.
     """
 
     name: str
@@ -64,7 +64,7 @@ class BinaryLayer:
 
     @property
     def user(self) -> torch.nn.Module:
-        """The module in whose forward pass the weight is used."""
+        """The module whose forward pass uses the weight."""
         return self.module if self.watched is None else self.watched
 
     @property
@@ -74,7 +74,7 @@ class BinaryLayer:
 
     @contextlib.contextmanager
     def holding(self, latent: torch.Tensor) -> Iterator[None]:
-        """Within it the parameter holds other weights than it does now; nothing else can tell."""
+        """Put other weights into the parameter during the context, without a trace for autograd."""
         held = self.parameter.data
         try:
             self.parameter.data = latent.reshape(held.shape).to(held)
@@ -84,25 +84,25 @@ class BinaryLayer:
 
     @property
     def tau(self) -> float | None:
-        """The quantile level that the layer holds now; None where it does not clamp."""
+        """Current quantile level of the layer; None if the layer does not clamp."""
         tau = getattr(self.module, "tau", None)
         clamps = self.transform is not None and self.transform.clamp
         return float(tau) if clamps and _has_value(tau) else None
 
     @property
     def scale(self) -> NDArray[np.float32] | None:
-        """The learned alpha, one entry a channel; None where the layer has none."""
+        """The learned alpha, one entry per channel; None if the layer has none."""
         alpha = getattr(self.module, "alpha", None)
         return alpha.detach().float().cpu().numpy().reshape(-1).copy() if _has_value(alpha) else None
 
     @property
     def spec(self) -> LayerSpec:
-        """What run.json says of the layer."""
+        """The layer's entry in run.json."""
         dtype = "float64" if self.parameter.dtype == torch.float64 else "float32"
         z = scored(None if self.effective is None else self.effective())
         return LayerSpec(self.name, self.shape, dtype, self.adapter, self.transform, in_place=self.in_place, z=z)
 
 
 def _has_value(value: object) -> TypeGuard[torch.Tensor]:
-    """Whether it is a tensor, and not on the meta device."""
+    """Whether a value is a tensor that is not on the meta device."""
     return isinstance(value, torch.Tensor) and not value.is_meta

@@ -1,4 +1,4 @@
-"""A model's modules by their plain names, and the tensors they hold, read without side effects."""
+"""A model's modules by their plain names, and their tensors, read without side effects."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from recu_analysis.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: What latent weights are called where no adapter says it.
+#: Names of latent weights if no adapter gives another.
 WEIGHTS = ("weight", "weights")
 
 
 def is_wrapper(module: nn.Module) -> bool:
-    """Whether a module only wraps the one that was written: DataParallel, DDP, torch.compile."""
+    """Whether a module is only a wrapper: DataParallel, DDP, torch.compile."""
     return isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)) or "_orig_mod" in module._modules
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The model that was written, without what wraps it."""
+    """The model without its wrappers."""
     while is_wrapper(model):
         model = next(model.children())
     return model
 
 
 def plain_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Every module with its name as if nothing had been wrapped; the wrappers themselves left out."""
+    """Yield every module with its name in the unwrapped model, without the wrappers."""
     wrappers = {name for name, module in model.named_modules() if is_wrapper(module)}
     for name, module in model.named_modules():
         parts = name.split(".") if name else []
@@ -41,7 +41,7 @@ def plain_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def tensor_of(owner: nn.Module, leaf: str) -> torch.Tensor | None:
-    """A tensor that a module holds or computes by parametrization; properties are not called."""
+    """A tensor that a module stores or computes by parametrization; properties are not called."""
     if parametrize.is_parametrized(owner, leaf):
         return computed(owner, leaf)
     for place in (owner._parameters, owner._buffers, owner.__dict__):
@@ -52,7 +52,7 @@ def tensor_of(owner: nn.Module, leaf: str) -> torch.Tensor | None:
 
 
 def weight_of(module: nn.Module) -> tuple[str, torch.Tensor] | None:
-    """Name and value of a module's weight of at least two axes; None where it has none."""
+    """Name and value of a module's weight with at least two axes; None if it has none."""
     for leaf in WEIGHTS:
         value = tensor_of(module, leaf)
         if value is not None and (nn.parameter.is_lazy(value) or value.ndim >= 2):
@@ -61,30 +61,28 @@ def weight_of(module: nn.Module) -> tuple[str, torch.Tensor] | None:
 
 
 def latent_of(owner: nn.Module, leaf: str) -> nn.Parameter | torch.Tensor:
-    """What the optimizer updates behind a tensor of a module.
+    """The latent parameter behind a tensor of a module.
 
     Raises
     ------
     InputError
-        If it is no parameter, or is computed from several.
+        If the tensor is not a parameter, or is computed from several parameters.
     """
     if not parametrize.is_parametrized(owner, leaf):
         value = tensor_of(owner, leaf)
         if isinstance(value, nn.Parameter) or (value is not None and not value.is_floating_point()):
             return value
         if value is None:
-            raise InputError(f"it has no tensor called {leaf}; say with @adapter(..., weight=...) where its weight is")
-        raise InputError(
-            f"its {leaf} is no parameter: it is computed from others, and has no latent weights of its own"
-        )
+            raise InputError(f"it has no tensor {leaf}; give the path of its weight with @adapter(..., weight=...)")
+        raise InputError(f"its {leaf} is not a parameter but computed from others, so it has no latent weights")
     original = getattr(_parametrizations(owner, leaf), "original", None)
     if not isinstance(original, nn.Parameter):
-        raise InputError(f"its {leaf} is computed from several parameters, so that no single one is latent")
+        raise InputError(f"its {leaf} is computed from several parameters, so there is no single latent weight")
     return original
 
 
 def computed(owner: nn.Module, leaf: str) -> torch.Tensor:
-    """A parametrized tensor, its parametrizations and the random numbers left as they were."""
+    """A parametrized tensor; its parametrizations and the random numbers stay unchanged."""
     with torch.no_grad(), undisturbed(owner):
         value: torch.Tensor = getattr(owner, leaf)
     return value.detach()
@@ -97,7 +95,7 @@ def _parametrizations(owner: nn.Module, leaf: str) -> Any:
 
 @contextlib.contextmanager
 def undisturbed(owner: Any) -> Iterator[None]:
-    """Parametrizations in evaluation mode, as spectral norms step on in training, and random numbers put back."""
+    """Put parametrizations in evaluation mode, because spectral norms change in training; restore random numbers."""
     modules = owner.modules() if isinstance(owner, nn.Module) else ()
     lists = [each for each in modules if isinstance(each, parametrize.ParametrizationList)]
     if not lists:

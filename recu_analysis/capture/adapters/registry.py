@@ -1,4 +1,4 @@
-"""The registry of adapters: what says of a module, or of its saved tensors, what the sign is taken of."""
+"""The registry of adapters, which tell the effective weight of a module or of its saved tensors."""
 
 from __future__ import annotations
 
@@ -12,34 +12,33 @@ from recu_analysis.capture.adapters.modules import undisturbed
 from recu_analysis.errors import InputError, unknown
 from recu_analysis.theory.standardize import WeightTransform
 
-#: What an adapter's function says: a transform, the effective weight itself, or that the module is another one's.
+#: Result of an adapter's function: a transform, the effective weight, or None for a module of another kind.
 Meaning = WeightTransform | torch.Tensor | None
 Function = TypeVar("Function", bound=Callable[[Any], Meaning])
 
-#: Over what the used weights of a layer have one size each.
+#: Groups of used weights that have the same size: an output channel, or each weight alone.
 SCALES = ("channel", "element")
-#: Fewer weights can hold two values by chance.
+#: Fewer weights than this may have two values by chance.
 FEWEST = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """What is known of one kind of binary layer.
+    """Description of one kind of binary layer.
 
     Attributes
     ----------
     name : str
     classes : tuple of str or type
-        The kinds of modules it may be; a name stands for every class of that name.
+        Classes of the layer; a name stands for every class with that name.
     function : callable
         See `adapter`.
     weight : str
         Path of the latent parameter from the module, such as weight or conv.weight.
     shape : str or None
-        Attribute that holds the shape of the latent weight, first axis the output channel, where the parameter's
-        own does not say it.
+        Attribute with the shape of the latent weight, (C_out, ...), if the parameter has another shape.
     fingerprint : bool
-        Whether the function knows its layers by their tensors alone, without the class: then it serves checkpoints.
+        Whether the function recognizes its layers by their tensors alone, without the class, as in checkpoints.
     approximate, in_place, scale
         See `adapter`.
     """
@@ -56,30 +55,30 @@ class Adapter:
 
     @property
     def why(self) -> str:
-        """The first line of the function's docstring, for people."""
+        """The first line of the function's docstring, for tables and messages."""
         return (self.function.__doc__ or f"adapter {self.name}").strip().splitlines()[0].rstrip(".")
 
     @property
     def owner(self) -> str:
-        """Path from the module to the one that holds the latent parameter."""
+        """Path from the module to the submodule with the latent parameter."""
         return self.weight.rpartition(".")[0]
 
     def reason(self, kind: str) -> str:
-        """Why a module of that class is taken; a docstring that begins with "Of" goes on where the class ends."""
+        """Why a module of a class is binary; a docstring that begins with "Of" continues after the class name."""
         return f"{kind} o{self.why[1:]}" if self.why.startswith("Of ") else f"{kind}: {self.why}"
 
     def fits(self, module: object) -> bool:
-        """Whether the module's class, or one that it was derived from, is one of the adapter's."""
+        """Whether the module's class or a base class is one of the adapter's classes."""
         kinds = type(module).__mro__
         return any(kind in kinds or kind in {each.__name__ for each in kinds} for kind in self.classes)
 
     def meaning(self, source: Any) -> Meaning:
-        """What the function says of a module or of a namespace of saved tensors.
+        """The function's result for a module or for a namespace of saved tensors.
 
         Raises
         ------
         InputError
-            If the layer is recognised but cannot be taken, or the function fails or returns something else.
+            If the layer is recognized but cannot be recorded, or the function fails or returns a wrong type.
         """
         try:
             with torch.no_grad(), undisturbed(source):
@@ -88,8 +87,8 @@ class Adapter:
             raise
         except Exception as error:
             if isinstance(error, AttributeError) and not isinstance(source, torch.nn.Module):
-                return None  # it looked for something that is not among the saved tensors
-            raise InputError(f"adapter {self.name!r} fails on it with {type(error).__name__}: {error}") from error
+                return None  # the function needs an attribute that is not among the saved tensors
+            raise InputError(f"adapter {self.name!r} fails with {type(error).__name__}: {error}") from error
         if value is None or isinstance(value, (WeightTransform, torch.Tensor)):
             return value
         raise InputError(
@@ -98,17 +97,17 @@ class Adapter:
         )
 
     def shape_in(self, source: Any, latent: torch.Tensor, value: Meaning) -> tuple[int, ...]:
-        """Shape of the latent weight with the output channel first.
+        """Shape of the latent weight, output channel first.
 
         Raises
         ------
         InputError
-            If the effective weight has not as many entries as the latent one.
+            If the effective weight does not fit the latent weight in size or in order.
         """
         if isinstance(value, torch.Tensor) and value.numel() != latent.numel():
             raise InputError(
-                f"adapter {self.name!r} gives an effective weight of {value.numel()} numbers for {latent.numel()} "
-                "latent weights"
+                f"adapter {self.name!r} returns an effective weight of {value.numel()} numbers for {latent.numel()} "
+                "latent weights; return one number per latent weight"
             )
         if (
             isinstance(value, torch.Tensor)
@@ -116,14 +115,15 @@ class Adapter:
             and not _in_order(tuple(value.shape), tuple(latent.shape))
         ):
             raise InputError(
-                f"adapter {self.name!r} gives an effective weight of shape {'x'.join(map(str, value.shape))} for a "
+                f"adapter {self.name!r} returns an effective weight of shape {'x'.join(map(str, value.shape))} for a "
                 f"parameter of shape {'x'.join(map(str, latent.shape))}; its entries must be in the parameter's order"
             )
         shape = getattr(source, self.shape) if self.shape else value.shape if isinstance(value, torch.Tensor) else ()
         shape = tuple(shape) or tuple(latent.shape)
         if torch.Size(shape).numel() != latent.numel():
             raise InputError(
-                f"adapter {self.name!r} gives {latent.numel()} latent weights the shape {'x'.join(map(str, shape))}"
+                f"adapter {self.name!r} gives the shape {'x'.join(map(str, shape))} for {latent.numel()} latent "
+                "weights, which does not fit"
             )
         return shape
 
@@ -132,7 +132,7 @@ _registered: list[Adapter] = []
 
 
 def registered() -> tuple[Adapter, ...]:
-    """The adapters in the order in which they are asked: what was registered last comes first."""
+    """The adapters in the order in which they are tried: the one registered last comes first."""
     return tuple(_registered)
 
 
@@ -146,52 +146,55 @@ def adapter(
     in_place: bool = False,
     scale: str = "channel",
 ) -> Callable[[Function], Function]:
-    """Say what a kind of binary layer does to its latent weights before their sign; a decorator.
+    """Decorator that declares the effective weight of a kind of binary layer.
+
+    The decorated function takes the module. It returns one of three values: a WeightTransform from latent to effective
+    weights (the fastest to record); the effective weight as a tensor of shape (C_out, ...), which is computed again
+    after every update; or None for another kind of layer with the same class name. If it raises InputError, the layer
+    is refused with that message. The first line of its docstring is shown as the reason.
 
     Parameters
     ----------
     name : str
-        What tables call the adapter; one of the same name is replaced.
+        Name of the adapter in tables; an earlier adapter with the same name is replaced.
     *classes : type or str
-        The layer's class, or its name where it cannot be imported. Derived classes count too.
+        Class of the layer, or its name if it cannot be imported. Derived classes are included.
     weight : str
         Path of the latent parameter from the module.
     shape : str, optional
-        Attribute with the shape of the latent weight, (C_out, ...), where the parameter's own does not say it.
+        Attribute with the shape of the latent weight, (C_out, ...), if the parameter has another shape.
     fingerprint : bool
-        Whether the function knows the layer by its tensors alone; then checkpoints are recognised by it too. Instead
-        of a module it gets an object with the saved tensors of the layer as attributes.
+        Whether the function recognizes the layer by its tensors alone. It is then used for checkpoints too, and gets an
+        object with the saved tensors of the layer as attributes instead of a module.
     approximate : bool
-        Whether the forward pass may use other states than the sign of what the function says, or soft ones for a
-        while. What differs is then recorded and told, and is no error.
+        Whether the forward pass may use other states than the signs of the effective weight, or soft weights for some
+        time. The difference is then recorded and shown, and is not an error.
     in_place : bool
-        Whether the layer, or the code that trains it, changes the latent parameter outside the optimizer's updates, as
-        by a clamp or by signs that it puts there for the forward pass. Such movement is recorded without a warning.
+        Whether the layer, or its training code, changes the latent parameter outside the optimizer's updates, for
+        example by a clamp, or by signs that replace it during the forward pass. Such movement is recorded without a
+        warning.
     scale : {"channel", "element"}
-        Whether the used weights of a channel have one size, or each a size of its own.
+        Whether the used weights of a channel have the same size, or each weight its own size.
 
     Returns
     -------
     callable
-        Takes a function of the module. It returns a WeightTransform where one says the effective weight (recording
-        is then fastest), else the effective weight as a tensor of shape (C_out, ...), which is asked for after every
-        update; or None if the module is another kind of layer of the same name. An InputError that it raises
-        refuses the layer, its text the reason. The first line of its docstring is shown as why.
+        The decorator.
 
     Raises
     ------
     InputError
-        If no class is given, or another scale.
+        If no class is given, or `scale` is not known.
 
     Examples
     --------
     >>> @adapter("shifted", "ShiftedConv2d")
     ... def shifted(module):
-    ...     "sign of the weight less a learned offset"
+    ...     "sign of the weight minus a learned offset"
     ...     return module.weight - module.offset
     """
     if not classes and not fingerprint:
-        raise InputError(f"adapter {name!r} names no class of layers; write @adapter({name!r}, MyBinaryConv2d)")
+        raise InputError(f"adapter {name!r} names no layer class; write @adapter({name!r}, MyBinaryConv2d)")
     if scale not in SCALES:
         raise unknown("scale", scale, SCALES)
 
@@ -204,37 +207,37 @@ def adapter(
 
 
 def refuse_unusable(latent: torch.Tensor, shape: tuple[int, ...]) -> None:
-    """InputError with the reason if a tensor holds no latent weights: packed, not there yet, or already binarised."""
+    """Raise InputError if a tensor has no latent weights: packed, lazy, or already binarized."""
     if not latent.is_floating_point():
         kind = str(latent.dtype).removeprefix("torch.")
-        raise InputError(f"its weight is packed as {kind}: no latent weights are left in it")
+        raise InputError(f"its weight is packed as {kind}, so it has no latent weights")
     if torch.nn.parameter.is_lazy(latent):
         raise InputError("its weight has no shape yet; pass one batch through the model first")
     if latent.layout == torch.strided and two_valued(latent.detach().reshape(shape[0], -1)):
         if isinstance(getattr(latent, "org", None), torch.Tensor):
             raise InputError(
-                "its weight holds the signs of the last forward pass, and the latent ones wait in weight.org; put them "
-                "back with weight.data.copy_(weight.org), as before each step of the optimizer, and record then"
+                "its weight holds the signs of the last forward pass, and the latent weights are in weight.org; "
+                "restore them with weight.data.copy_(weight.org), as before each optimizer step, and then record"
             )
         raise InputError(
-            "its weight holds only two values a channel: it was already binarised, and no latent weights are left"
+            "its weight has only two values per channel: it is already binarized and has no latent weights"
         )
 
 
 def scored(meaning: Meaning) -> str:
-    """Of which weights z is: latent ones where an explicit effective weight is nothing but signs (`LayerSpec.z`)."""
+    """The weights of which z is computed (`LayerSpec.z`): latent if an explicit effective weight is only signs."""
     signs = isinstance(meaning, torch.Tensor) and two_valued(meaning.detach().reshape(len(meaning), -1))
     return "latent" if signs else "effective"
 
 
 def _in_order(shape: tuple[int, ...], latent: tuple[int, ...]) -> bool:
-    """Whether a weight of one shape may be a view of a parameter of another: transposed ones are none."""
+    """Whether an effective weight of one shape can have the parameter's order of entries; a transposed one cannot."""
     flat = max(latent, default=1) == torch.Size(latent).numel()
     return flat or shape[:1] == latent[:1]
 
 
 def two_valued(rows: torch.Tensor) -> bool:
-    """Whether every channel holds -a and +a only, or the whole matrix only two numbers."""
+    """Whether every channel has only -a and +a, or the whole matrix only two values."""
     if rows.numel() < FEWEST or rows.shape[1] < 2 or rows.is_meta:
         return False
     size = rows.abs()

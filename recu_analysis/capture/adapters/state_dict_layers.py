@@ -1,4 +1,4 @@
-"""The binary layers of a saved state: recognised by the tensors beside a weight, or named by the user."""
+"""The binary layers of a saved state: recognized by the tensors beside a weight, or named by the user."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-#: Layers that an error lists before it says how many more there are.
+#: Layers that an error lists before it counts the rest.
 LISTED = 8
 
 
@@ -37,7 +37,7 @@ class SavedLayer:
     spec : LayerSpec
     weight : ndarray of float32 or float64, shape of the layer
     effective : ndarray or None
-        The effective weight, where no transform says it.
+        The effective weight, if the layer has no transform.
     tau : float or None
     scale : ndarray of float32 or None
         The learned alpha.
@@ -64,14 +64,18 @@ def saved_layers(
     ----------
     state : SavedState
     patterns : sequence of str, optional
-        Names of the layers to take; those that are not recognised take the plain sign of their weight.
+        Patterns of the names of the layers to import; layers that are not recognized use the plain sign.
     adapter : str, optional
-        What the layers of `patterns` are, whether recognised or not.
+        Name of the adapter for the layers of `patterns`, whether they are recognized or not.
+
+    Returns
+    -------
+    list of SavedLayer
 
     Raises
     ------
     NoBinaryLayersError
-        If none is recognised; the text lists the candidates.
+        If no layer is recognized; the message lists the candidates.
     InputError
         If a pattern matches no layer, or a layer holds no latent weights.
     """
@@ -82,8 +86,8 @@ def saved_layers(
     if not namespaces:
         seen = listed(list(state.tensors), LISTED)
         raise NoBinaryLayersError(
-            f"{state.path} holds no layer: none of its tensors ({seen}) is called weight and has two axes or more; "
-            "rename the latent weights as NAME.weight in a copy of it"
+            f"{state.path} has no layer: none of its tensors ({seen}) is named weight and has at least two axes; in a "
+            "copy of the file, rename the latent weights to NAME.weight"
         )
     chosen = namespaces
     if patterns is not None:
@@ -99,19 +103,23 @@ def saved_layers(
             found.append(layer)
     if not found:
         raise NoBinaryLayersError(
-            f"no layer of {state.path} is known as binary by its tensors; it has {_listed(namespaces)}; name the "
-            "binary ones with --layer, and with --adapter what they are, if not the plain sign of their weight"
+            f"no layer of {state.path} is recognized as binary by its tensors; it has {_listed(namespaces)}; name the "
+            "binary ones with --layer, and their adapter with --adapter if they do not use the plain sign"
         )
     return found
 
 
 def known_layers(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[tuple[int, ...], Adapter | None]]:
-    """Shape and adapter of every layer of a saved state, None where its tensors do not tell that it is binary.
+    """Shape and adapter of every layer of a saved state; the adapter is None if no adapter recognizes the tensors.
 
     Parameters
     ----------
     tensors : dict of str to Tensor
-        A state_dict by the network's own names.
+        A state_dict with the network's own names.
+
+    Returns
+    -------
+    dict of str to (tuple of int, Adapter or None)
     """
     namespaces = layers_in(tensors)
     return {name: (weight_of(namespace)[1], _recognized(namespace)[0]) for name, namespace in namespaces.items()}
@@ -140,7 +148,7 @@ def _read(name: str, namespace: SimpleNamespace, *, asked: bool, adapter: str | 
 
 
 def _recognized(namespace: SimpleNamespace) -> tuple[Adapter | None, Meaning]:
-    """The adapter that knows a layer by its tensors, and what it says."""
+    """The adapter that recognizes a layer by its tensors, and its meaning."""
     for adapter in registered():
         meaning = adapter.meaning(namespace) if adapter.fingerprint else None
         if meaning is not None:
@@ -149,16 +157,16 @@ def _recognized(namespace: SimpleNamespace) -> tuple[Adapter | None, Meaning]:
 
 
 def _named(namespace: SimpleNamespace, name: str) -> tuple[Adapter, Meaning]:
-    """An adapter by its name, and what it says of a layer."""
+    """An adapter by its name, and its meaning for a layer."""
     for adapter in registered():
         meaning = adapter.meaning(_inside(namespace, adapter)) if adapter.name == name else None
         if meaning is not None:
             return adapter, meaning
-    raise InputError(f"its tensors {', '.join(vars(namespace))} are not those that adapter {name!r} knows")
+    raise InputError(f"its tensors {', '.join(vars(namespace))} do not fit adapter {name!r}")
 
 
 def _inside(namespace: SimpleNamespace, adapter: Adapter) -> SimpleNamespace:
-    """A layer as an adapter of its parent sees it."""
+    """A layer wrapped in a namespace of its parent, for an adapter of the parent."""
     return SimpleNamespace(**{adapter.owner: namespace}) if adapter.owner else namespace
 
 

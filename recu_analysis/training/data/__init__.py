@@ -1,4 +1,4 @@
-"""Data sets as tensors: digits, Fashion-MNIST, CIFAR-10 and CIFAR-100 as published, and folders of images."""
+"""Data sets as tensors: digits, Fashion-MNIST, CIFAR-10, CIFAR-100, and folders of images."""
 
 from recu_analysis.training.data.batching import batches, epoch_seed
 from recu_analysis.training.data.dataset import Dataset

@@ -1,4 +1,4 @@
-"""The bytes of named files of known size, from a folder or from a .tar.gz that stays packed."""
+"""Reading named files of known size, from a folder or from a .tar.gz without unpacking it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,28 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-#: What a tar holds beside its files: headers, padding, and small files of documentation.
+#: Limit for the rest of a tar beside its data files: headers, padding, and small files of documentation.
 BESIDE = 2**20
 
-#: Least and most bytes of a file, equal where they are known.
+#: Smallest and largest size of a file in bytes; equal if the size is known.
 Bounds = tuple[int, int]
 
 
 def read_folder(folder: Path, bounds: Mapping[str, Bounds], hint: str) -> dict[str, bytes]:
-    """Files of a folder by name; nothing is read before the size of the file is known to be right.
+    """Files of a folder by name; the size of each file is checked before it is read.
+
+    Parameters
+    ----------
+    folder : Path
+    bounds : mapping of str to Bounds
+        File name -> smallest and largest size.
+    hint : str
+        Advice at the end of an error.
 
     Raises
     ------
     DataError
-        If one is missing, of another size or unreadable.
+        If a file is missing, has a wrong size or cannot be read.
     """
     return {name: _read_file(folder / name, *expected, hint) for name, expected in bounds.items()}
 
@@ -45,7 +53,7 @@ def _read_file(path: Path, least: int, most: int, hint: str) -> bytes:
 def _check_size(where: str, size: int, least: int, most: int, hint: str) -> None:
     if not least <= size <= most:
         what = "truncated" if size < least else "not the published file"
-        raise DataError(f"{where} is {what}: it has {size:,} bytes and should have {_span(least, most)}; {hint}")
+        raise DataError(f"{where} is {what}: it has {size:,} bytes but should have {_span(least, most)}; {hint}")
 
 
 def _span(least: int, most: int) -> str:
@@ -53,27 +61,37 @@ def _span(least: int, most: int) -> str:
 
 
 class _Capped:
-    """A stream that ends in an error where it goes on for longer than a published archive does."""
+    """A stream that raises an error if it is longer than a published archive."""
 
     def __init__(self, file: gzip.GzipFile, left: int) -> None:
         self._file, self._left = file, left
 
     def read(self, count: int) -> bytes:
-        """The next bytes, never more than are left."""
+        """The next bytes; EOFError beyond the limit."""
         content = self._file.read(min(count, self._left + 1))
         self._left -= len(content)
         if self._left < 0:
-            raise EOFError("it holds more than the published archive")
+            raise EOFError("it is larger than the published archive")
         return content
 
 
 def read_packed(archive: Path, folder: str, bounds: Mapping[str, Bounds], hint: str) -> dict[str, bytes]:
-    """Files of a folder in a .tar.gz by name; nothing is written, and no more unpacked than they need.
+    """Files of a folder in a .tar.gz by name; nothing is written to disk.
+
+    Parameters
+    ----------
+    archive : Path
+    folder : str
+        Folder in the archive.
+    bounds : mapping of str to Bounds
+        File name -> smallest and largest size.
+    hint : str
+        Advice at the end of an error.
 
     Raises
     ------
     DataError
-        If the archive cannot be read, or one of the files is missing or of another size.
+        If the archive cannot be read, or a file is missing or has a wrong size.
     """
     wanted = {f"{folder}/{name}": name for name in bounds}
     found: dict[str, bytes] = {}
@@ -85,7 +103,7 @@ def read_packed(archive: Path, folder: str, bounds: Mapping[str, Bounds], hint: 
                 if name is not None and member.isreg():
                     _check_size(f"{archive}:{member.name}", member.size, *bounds[name], hint)
                     found[name] = tar.extractfile(member).read()
-            while capped.read(BESIDE):  # the checksum comes last
+            while capped.read(BESIDE):  # read to the end, where the checksum is
                 pass
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise DataError(f"{archive} is damaged ({error}); {hint}") from None

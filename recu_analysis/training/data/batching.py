@@ -1,4 +1,4 @@
-"""The order in which an epoch shows the images, from seed and epoch alone."""
+"""The order of the images in an epoch, which depends only on seed and epoch."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """A seed of 63 bits for one epoch of a training, independent of that of any other epoch."""
+    """A 63-bit seed for one epoch of a training, independent of other epochs."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def batches(count: int, batch_size: int, seed: int, epoch: int) -> Iterator[torch.Tensor]:
-    """Indices of the batches of one epoch, in an order that depends on seed and epoch only.
+    """Indices of the batches of one epoch, in an order that depends only on seed and epoch.
 
-    A last batch of one image is left out: batch normalisation cannot train on it.
+    A last batch of one image is skipped, because batch normalization cannot train on it.
     """
     generator = torch.Generator().manual_seed(epoch_seed(seed, epoch))
     indices = torch.randperm(count, generator=generator)

@@ -1,6 +1,6 @@
-"""CIFAR-10 and CIFAR-100 from the archives as published: the binary form, or the pickles of the Python form.
+"""CIFAR-10 and CIFAR-100 from the published archives, in the binary form or the Python form (pickles).
 
-Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009, and the page of the data sets.
+Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009, and the web page of the data sets.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from recu_analysis.training.data.dataset import Part
 
 PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
-#: Red, then green, then blue, each 32 rows of 32.
+#: Bytes of an image: red, green, blue, each 32 rows of 32.
 PIXELS = 3 * 32 * 32
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
@@ -31,7 +31,7 @@ Labels = np.ndarray[Any, np.dtype[np.int64]]
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A form in which the data set is published: its folder, which is in an archive, and the ending of its files."""
+    """A published form of the data set: its folder, its archive, and the ending of its files."""
 
     folder: str
     archive: str
@@ -49,13 +49,13 @@ class Published:
     train, test : tuple of str
         Names of the files, without an ending.
     images : int
-        In each training file.
+        Images in each training file.
     tested : int
-        In the test file.
+        Images in the test file.
     label_bytes : int
-        Before each image of the binary form; the last one counts.
+        Label bytes before each image in the binary form; the last byte is used.
     key : str
-        Of the labels in the Python form.
+        Key of the labels in the Python form.
     binary, python : Form
     """
 
@@ -72,9 +72,9 @@ class Published:
 
     @property
     def hint(self) -> str:
-        """Where to get it, and where it should be."""
+        """Advice where to get the data set, and where to put it."""
         return (
-            f"{PAGE} has {self.title}, and --data-dir names the folder that holds {self.binary.archive} or "
+            f"download {self.title} from {PAGE}, and name with --data-dir the folder of {self.binary.archive} or "
             f"{self.python.archive}, packed or unpacked"
         )
 
@@ -108,20 +108,24 @@ PUBLISHED = {
 
 
 def load_cifar(name: str, data_dir: str | None) -> Dataset:
-    """CIFAR-10 or CIFAR-100 (with its fine labels), as pixels of uint8.
+    """CIFAR-10 or CIFAR-100 (with fine labels), as uint8 pixels.
 
     Parameters
     ----------
     name : {"cifar10", "cifar100"}
     data_dir : str or None
-        Folder of one of the archives, packed or unpacked, or the unpacked folder itself.
+        Folder with one of the archives, packed or unpacked, or the unpacked folder itself.
+
+    Returns
+    -------
+    Dataset
 
     Raises
     ------
     InputError
-        If no folder is named.
+        If no folder is given.
     DataError
-        If a file is missing, truncated or damaged, or is a pickle that names what the published ones do not.
+        If a file is missing, truncated or damaged, or is a pickle with unexpected names.
     """
     kind = PUBLISHED[name]
     if data_dir is None:
@@ -139,7 +143,7 @@ def load_cifar(name: str, data_dir: str | None) -> Dataset:
 
 
 def _read(folder: Path, kind: Published) -> tuple[Path, Form, dict[str, bytes]]:
-    """Where the files are, in which form, and what is in them: the binary form where both are there."""
+    """Location, form and content of the files; the binary form if both exist."""
     for form in (kind.binary, kind.python):
         names = [stem + form.ending for stem in (*kind.train, kind.test)]
         for place in (folder / form.folder, folder):
@@ -148,14 +152,14 @@ def _read(folder: Path, kind: Published) -> tuple[Path, Form, dict[str, bytes]]:
         archive = folder / form.archive
         if archive.is_file():
             return archive, form, read_packed(archive, form.folder, _bounds(kind, form), kind.hint)
-    raise DataError(f"{folder} does not hold {kind.title}; {kind.hint}")
+    raise DataError(f"{folder} does not have {kind.title}; {kind.hint}")
 
 
 def _bounds(kind: Published, form: Form) -> dict[str, Bounds]:
-    """Bytes of each file. Those of the Python form hold the names of the images too, and vary."""
+    """Size bounds of each file; files of the Python form vary, because they include the names of the images."""
     counts = dict.fromkeys(kind.train, kind.images) | {kind.test: kind.tested}
     if form is kind.python:
-        # Python 3 writes the bytes of protocol 2 as UTF-8, at most twice as long.
+        # Python 3 writes bytes in protocol 2 as UTF-8, at most twice as long.
         return {stem: (count * PIXELS, 2 * count * PIXELS + 2**20) for stem, count in counts.items()}
     return {stem + form.ending: (count * (kind.label_bytes + PIXELS),) * 2 for stem, count in counts.items()}
 
@@ -166,7 +170,7 @@ def _records(kind: Published, form: Form, content: bytes, count: int, where: str
     wrong = labels[(labels < 0) | (labels >= kind.classes)]
     if len(wrong):
         raise DataError(
-            f"{where} is damaged: it has the label {wrong[0]}, and {kind.title} has 0 to {kind.classes - 1}; "
+            f"{where} is damaged: it has the label {wrong[0]}, but {kind.title} has 0 to {kind.classes - 1}; "
             f"{kind.hint}"
         )
     return pixels.reshape(-1, 3, 32, 32), labels

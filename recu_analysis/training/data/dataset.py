@@ -1,4 +1,4 @@
-"""What a training needs of a data set: images and labels of the two parts, batches of them, and their scale."""
+"""A data set for a training: images and labels of the two parts, their batches, and their normalization."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EVALUATION_BATCH = 500
-#: Images whose pixels are counted at a time.
+#: Number of images whose pixels are counted at a time.
 COUNTED = 1000
 CHANNELS = 3
 
@@ -31,22 +31,23 @@ class Dataset:
     Attributes
     ----------
     train_images, val_images : Tensor, shape (N, 3, H, W)
-        float32 of mean 0 and standard deviation 1 over the training part; or uint8 pixels, from which `normalized`
-        makes such.
+        float32 with mean 0 and standard deviation 1 over the training part, or uint8 pixels, which `normalized`
+        converts.
     train_labels, val_labels : Tensor of int64, shape (N,)
         From 0 to classes - 1.
     classes : int
+        Number of classes.
     black : float
         The value of a black pixel, in the unit of the images.
     mirrored : bool
-        Whether a mirrored image is of the same class; a digit's is not.
+        Whether a mirrored image has the same class, which is not the case for digits.
     mean, std : tuple of three floats, or None
-        Of each channel of the training pixels, from 0 to 255; None where the images are float32 already.
+        Mean and standard deviation of each channel of the training pixels, from 0 to 255; None for float32 images.
 
     Raises
     ------
     DataError
-        If the images have not three channels, or a label is none of the classes.
+        If the images do not have three channels, a part has no images, or a label is out of range.
     """
 
     train_images: torch.Tensor
@@ -67,7 +68,7 @@ class Dataset:
     def fingerprint(self) -> str:
         """xxh3_128 of shapes and labels of both parts, in order.
 
-        Not of the pixels: those that a decoder or a mean gives may differ in a last bit between machines.
+        Pixels are not included, because decoding and averaging may differ in the last bit between machines.
         """
         hasher = xxhash.xxh3_128()
         for images, labels in ((self.train_images, self.train_labels), (self.val_images, self.val_labels)):
@@ -76,10 +77,10 @@ class Dataset:
         return str(hasher.hexdigest())
 
     def train_batch(self, indices: torch.Tensor, *, augment: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images, of the dtype they are kept in, and labels of the training part at these indices.
+        """Images, in their stored dtype, and labels of the training part at these indices.
 
-        `augment` shifts every image by up to an eighth of its size and mirrors every second one, where a mirrored
-        image is still of its class; see `recu_analysis.training.augment`.
+        `augment` shifts every image by up to an eighth of its size and, if `mirrored`, mirrors half of them; see
+        `recu_analysis.training.augment`.
         """
         images, labels = self.train_images[indices], self.train_labels[indices]
         if augment:
@@ -88,16 +89,16 @@ class Dataset:
         return images, labels
 
     def val_batches(self, batch_size: int = EVALUATION_BATCH) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Images, of the dtype they are kept in, and labels of the validation part, in order."""
+        """Images, in their stored dtype, and labels of the validation part, in order."""
         return zip(torch.split(self.val_images, batch_size), torch.split(self.val_labels, batch_size), strict=True)
 
     def normalized(self, images: torch.Tensor) -> torch.Tensor:
-        """What a network takes: (pixel - mean) / std of its channel, on the device that the images are on.
+        """Input of the network: (pixel - mean) / std per channel, on the device of the images.
 
         Parameters
         ----------
         images : Tensor, shape (N, 3, H, W)
-            A batch of this data set; one of float32 comes back as it is.
+            A batch of this data set; float32 images are returned unchanged.
 
         Returns
         -------
@@ -112,8 +113,8 @@ class Dataset:
 def _check_part(part: str, images: torch.Tensor, labels: torch.Tensor, classes: int) -> None:
     if images.ndim != 4 or images.shape[1] != CHANNELS or len(images) != len(labels):
         raise DataError(
-            f"the {part} images have shape {tuple(images.shape)}, where networks take (images, {CHANNELS}, height, "
-            f"width), one for each of the {len(labels)} labels"
+            f"the {part} images have shape {tuple(images.shape)}, but must have shape (images, {CHANNELS}, height, "
+            f"width), with one image for each of the {len(labels)} labels"
         )
     if len(labels) == 0:
         raise DataError(f"the data set has no {part} images")
@@ -121,16 +122,16 @@ def _check_part(part: str, images: torch.Tensor, labels: torch.Tensor, classes: 
     if least < 0 or most >= classes:
         wrong = least if least < 0 else most
         raise DataError(
-            f"a {part} image has the label {wrong}, where {classes} classes have the labels 0 to {classes - 1}"
+            f"a {part} image has the label {wrong}, but {classes} classes have the labels 0 to {classes - 1}"
         )
 
 
 def gray_dataset(
     train_images: torch.Tensor, train_labels: torch.Tensor, val_images: torch.Tensor, val_labels: torch.Tensor
 ) -> Dataset:
-    """Ten classes of grey images (N, 1, H, W) as three channels in the memory of one, scaled by the training part."""
+    """Ten classes of gray images (N, 1, H, W) as three channels that share memory, scaled by the training part."""
     deviation, mean = torch.std_mean(train_images)
-    deviation = torch.where(deviation > 0, deviation, 1.0)  # images of one grey only
+    deviation = torch.where(deviation > 0, deviation, 1.0)  # all pixels may be equal
 
     def scaled(images: torch.Tensor) -> torch.Tensor:
         return ((images - mean) / deviation).expand(-1, CHANNELS, -1, -1)
@@ -140,13 +141,13 @@ def gray_dataset(
 
 
 def pixel_dataset(train: Part, val: Part, classes: int) -> Dataset:
-    """Colour images of uint8 and their labels, kept as they are, with mean and deviation of the training part."""
+    """Unchanged uint8 color images and their labels, with mean and deviation of the training part."""
     mean, std = channel_moments(train[0])
     return Dataset(*train, *val, classes, mean=mean, std=std)
 
 
 def channel_moments(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation (over all pixels, ddof 0) of each channel, exact but for the last rounding.
+    """Mean and standard deviation (over all pixels, ddof 0) of each channel, exact except for the final rounding.
 
     Parameters
     ----------
@@ -155,7 +156,7 @@ def channel_moments(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[floa
     Returns
     -------
     tuple of two tuples of float
-        Length C, in the unit of the pixels; a channel of one value only has the deviation 1, so that it can divide.
+        Length C, in the unit of the pixels; the deviation of a constant channel is 1, so that it can be a divisor.
     """
     counts = torch.zeros(images.shape[1], 256, dtype=torch.int64)
     for some in torch.split(images, COUNTED):
@@ -166,7 +167,7 @@ def channel_moments(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[floa
 
 
 def _moments(counts: list[int]) -> tuple[float, float]:
-    """Mean and deviation of the values 0, 1, ... that occur so often, in integers as long as there are any."""
+    """Mean and deviation of the values 0, 1, ... with the given counts, in integer arithmetic up to the last step."""
     number = sum(counts)
     total = sum(value * count for value, count in enumerate(counts))
     squares = sum(value * value * count for value, count in enumerate(counts))

@@ -1,4 +1,4 @@
-"""The digits that scikit-learn carries, split once and for all."""
+"""The digits of scikit-learn, with a fixed split."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch.nn import functional
 
 from recu_analysis.training.data.dataset import Dataset, gray_dataset
 
-#: Seed of the split of the digits, the same for every training.
+#: Seed of the split, the same for every training.
 SPLIT_SEED = 0
 VALIDATION_SHARE = 0.2
 
 
 def load_digits() -> Dataset:
-    """1,797 images of 8x8 brought to 16x16, a stratified fifth of them for validation."""
+    """1,797 images of 8x8 pixels, resized to 16x16; a stratified fifth of them is for validation."""
     from sklearn import datasets
     from sklearn.model_selection import train_test_split
 

@@ -1,4 +1,4 @@
-"""Fashion-MNIST from its four published files, which are in gzipped IDX."""
+"""Fashion-MNIST from its four published files in gzipped IDX format."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from torch.nn import functional
 from recu_analysis.errors import DataError
 from recu_analysis.training.data.dataset import Dataset, gray_dataset
 
-#: Where Debian's package puts the files.
+#: Folder of the files in Debian's package.
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 
 def load_fashion_mnist(data_dir: str | None, *, halved: bool) -> Dataset:
-    """60,000 and 10,000 images of 28x28 padded to 32x32, or `halved`: the mean of each 2x2 pixels, padded to 16x16.
+    """60,000 and 10,000 images of 28x28 pixels padded to 32x32; `halved`: the mean of each 2x2 pixels, padded to 16x16.
 
     Raises
     ------
     DataError
-        If a file is missing or damaged; the text says which, and where to get it.
+        If a file is missing or damaged; the message names it and says where to get it.
     """
     folder = Path(data_dir) if data_dir else FASHION_MNIST
     parts = []
@@ -42,13 +42,13 @@ def load_fashion_mnist(data_dir: str | None, *, halved: bool) -> Dataset:
 
 
 def read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """The bytes of a gzipped IDX file of unsigned bytes.
+    """Read a gzipped IDX file of unsigned bytes.
 
     Parameters
     ----------
     path : Path
     shape : tuple of int
-        What the file must hold; nothing beyond it is decompressed.
+        Expected shape; no more bytes are decompressed.
 
     Returns
     -------
@@ -57,9 +57,9 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.
     Raises
     ------
     DataError
-        If the file is missing, truncated, or holds something else.
+        If the file is missing, truncated, or has other content.
     """
-    hint = "Debian's package dataset-fashion-mnist has the four files; --data-dir names their folder"
+    hint = "install Debian's package dataset-fashion-mnist, or name the folder of the four files with --data-dir"
     expected = f"a gzipped IDX file of {' x '.join(map(str, shape))} bytes"
     header = bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
     length = len(header) + int(np.prod(shape))

@@ -1,4 +1,4 @@
-"""An image file as a square of pixels."""
+"""Reading an image file as a square of pixels."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMATS = ("JPEG", "PNG")
-#: Modes of Pillow of eight bits a channel or fewer; 16 bits would be cut off, not scaled.
+#: Pillow's modes with at most 8 bits per channel; Pillow would clip 16 bits instead of scaling them.
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
 @contextlib.contextmanager
 def quiet_decoding() -> Iterator[None]:
-    """Within this context odd metadata goes unmentioned, and an image of absurd size is an error."""
+    """Ignore warnings about unusual metadata during the context, and make an image of absurd size an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -30,14 +30,14 @@ def quiet_decoding() -> Iterator[None]:
 
 
 def read_square(path: Path, size: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """The middle of an image: its short side brought to `size` (bilinear, antialiased), the long one cut to it.
+    """The center of an image: the short side is resized to `size` (bilinear, antialiased), the long side is cropped.
 
     Parameters
     ----------
     path : Path
-        JPEG or PNG; grey images get three equal channels, transparency is dropped.
+        JPEG or PNG; gray images get three equal channels, transparency is dropped.
     size : int
-        Pixels.
+        Height and width of the result in pixels.
 
     Returns
     -------
@@ -46,20 +46,20 @@ def read_square(path: Path, size: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     Raises
     ------
     DataError
-        If it cannot be decoded; the text names the file.
+        If it cannot be decoded; the message names the file.
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
             if image.mode not in MODES:
-                raise DataError(f"{path} has pixels of the kind {image.mode}; convert it to 8 bits a channel")
+                raise DataError(f"{path} has the pixel format {image.mode}; convert it to 8 bits per channel")
             color = image.convert("RGBA").convert("RGB") if image.mode in ("P", "PA") else image.convert("RGB")
-            # Cutting first spares an image of extreme shape, which would grow along its long side.
+            # Cropping first avoids a huge intermediate image if the shape is extreme.
             short = min(color.size)
             left, top = ((side - short) / 2 for side in color.size)
             square = color.resize((size, size), Image.Resampling.BILINEAR, (left, top, left + short, top + short))
     except DataError:
         raise
-    except Exception as error:  # Pillow's decoders raise whatever they meet in a damaged file
+    except Exception as error:  # Pillow's decoders raise many kinds of errors for a damaged file
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise DataError(f"{path} cannot be read as a JPEG or PNG image: {reason}; replace or delete it") from None
     return np.asarray(square).transpose(2, 0, 1)

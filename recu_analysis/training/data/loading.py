@@ -1,4 +1,4 @@
-"""Which data sets there are, and how each is loaded."""
+"""Loading a data set by name."""
 
 from __future__ import annotations
 
@@ -16,33 +16,37 @@ if TYPE_CHECKING:
 
 
 def load_dataset(name: str, data_dir: str | None = None, image_size: int = IMAGE_SIZE) -> Dataset:
-    """A data set by name.
+    """Load a data set by name.
 
     Parameters
     ----------
     name : str
-        digits: 1,797 images of 8x8 brought to 16x16, a stratified fifth of them for validation.
-        fashion-mnist: 60,000 and 10,000 images of 28x28, padded to 32x32; fashion-mnist-16: the mean of each 2x2
-        of their pixels, padded to 16x16, for a quarter of the time.
-        cifar10, cifar100: 50,000 and 10,000 colour images of 32x32; cifar100 has the 100 fine classes.
-        image-folder: what lies in train/CLASS and val/CLASS, as ImageNet and Tiny-ImageNet have it.
+        digits: 1,797 images of 8x8 pixels, resized to 16x16; a stratified fifth of them is for validation.
+        fashion-mnist: 60,000 and 10,000 images of 28x28, padded to 32x32.
+        fashion-mnist-16: the mean of each 2x2 of these pixels, padded to 16x16, which takes a quarter of the time.
+        cifar10, cifar100: 50,000 and 10,000 color images of 32x32; cifar100 has the 100 fine classes.
+        image-folder: images in train/CLASS and val/CLASS, as in ImageNet and Tiny-ImageNet.
     data_dir : str, optional
-        Where its files lie; Fashion-MNIST has a default, where Debian's package puts them, the digits need none.
+        Folder of the files. The default for Fashion-MNIST is the folder of Debian's package; digits need none.
     image_size : int
-        Pixels to which image-folder brings height and width.
+        Height and width in pixels of the images of image-folder.
+
+    Returns
+    -------
+    Dataset
 
     Raises
     ------
     InputError
-        If no data set has that name, it needs a `data_dir`, or it is told what it has no use for.
+        If no data set has that name, it needs a `data_dir`, or it does not use `data_dir` or `image_size`.
     DataError
-        If a file is missing or damaged; the text says which, and where to get it.
+        If a file is missing or damaged; the message names it and says where to get it.
     """
     if name != "image-folder" and image_size != IMAGE_SIZE:
-        raise InputError(f"the images of {name} have their size; leave --image-size away, which is image-folder's")
+        raise InputError(f"--image-size applies only to image-folder, not to {name}; omit it")
     if name == "digits":
         if data_dir is not None:
-            raise InputError("the digits come with scikit-learn and are read from no folder; leave --data-dir away")
+            raise InputError("--data-dir does not apply to digits, which come with scikit-learn; omit it")
         return load_digits()
     if name in ("fashion-mnist", "fashion-mnist-16"):
         return load_fashion_mnist(data_dir, halved=name == "fashion-mnist-16")

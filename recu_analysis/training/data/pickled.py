@@ -1,7 +1,7 @@
-"""What a pickle of arrays, texts and numbers holds, read without running anything that it names.
+"""Reading a pickle of arrays, texts and numbers without running code in it.
 
-A pickle is a program for a small stack machine. This one knows the few instructions that the published CIFAR files
-are made of, and keeps the four names they use as inert marks: not even numpy is called.
+A pickle is a program for a small stack machine. The machine in this file knows only the instructions that the published
+CIFAR files use, and treats the four names in them as inert symbols: not even numpy is called.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 _RECONSTRUCT = "numpy._core.multiarray._reconstruct"
 _NDARRAY, _DTYPE, _ENCODE = "numpy.ndarray", "numpy.dtype", "_codecs.encode"
-#: Names that a pickle may use, and what they are called here; numpy has moved one of them.
+#: Allowed names in a pickle -> names used here; numpy has moved one of them.
 NAMES = {
     "numpy.core.multiarray._reconstruct": _RECONSTRUCT,
     **{name: name for name in (_RECONSTRUCT, _NDARRAY, _DTYPE, _ENCODE)},
 }
-#: Several times what the largest of the published files has, and few enough for any memory.
+#: Maximal number of instructions: several times that of the largest published file, and small enough for any memory.
 MOST_STEPS = 2_000_000
 
 
@@ -35,14 +35,14 @@ class _Name:
 
 @dataclass(slots=True)
 class Pickled:
-    """An array or a dtype of a pickle: what it was made of.
+    """The parts of an array or a dtype in a pickle.
 
     Attributes
     ----------
     name : str
     arguments : tuple
     state : tuple
-        Of an array: version, shape, dtype, whether it is in Fortran's order, and its bytes as Latin-1 text.
+        For an array: version, shape, dtype, whether it is in Fortran order, and its bytes as Latin-1 text.
     """
 
     name: str
@@ -50,25 +50,25 @@ class Pickled:
     state: tuple[Any, ...] = ()
 
     def pixels(self, shape: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """The array, if it is one of uint8 and of this shape.
+        """The uint8 array of the given shape.
 
         Raises
         ------
         ValueError
-            If it is not.
+            If it is not an array of uint8 with this shape.
         """
         if self.name != _RECONSTRUCT or len(self.state) != 5:
-            raise ValueError("its data is no array")
+            raise ValueError("its data is not an array")
         _, found, kind, fortran, text = self.state
         if found != shape or kind.name != _DTYPE or kind.arguments[0] not in ("u1", "|u1", "uint8"):
-            raise ValueError(f"its data is no array of {shape[0]} x {shape[1]} bytes")
+            raise ValueError(f"its data is not an array of {shape[0]} x {shape[1]} bytes")
         values = np.frombuffer(text.encode("latin-1"), np.uint8)
         return values.reshape(shape, order="F" if fortran else "C")
 
 
 @dataclass(slots=True)
 class _Machine:
-    """The stack machine; texts and bytes of either Python are str, bytes as Latin-1."""
+    """The stack machine; texts and bytes of Python 2 and 3 are stored as str, bytes as Latin-1."""
 
     where: str
     stack: list[Any] = field(default_factory=list)
@@ -76,7 +76,7 @@ class _Machine:
     memo: dict[int, Any] = field(default_factory=dict)
 
     def since_mark(self) -> list[Any]:
-        """The values above the last mark, taken from the stack."""
+        """Remove and return the values above the last mark of the stack."""
         start = self.marks.pop()
         values, self.stack[start:] = self.stack[start:], []
         return values
@@ -92,30 +92,30 @@ class _Machine:
         full_name = NAMES.get(f"{module}.{name}")
         if full_name is None:
             raise DataError(
-                f"{self.where} names {module}.{name}, which no CIFAR file does, and was refused before anything in it "
-                "was run; get the archive anew from its publisher"
+                f"{self.where} names {module}.{name}, which no CIFAR file does, so it is refused and no code in it was "
+                "run; download the archive again from its publisher"
             )
         self.stack.append(_Name(full_name))
 
     def extend(self, values: list[Any]) -> None:
         if not isinstance(self.stack[-1], list):
-            raise TypeError("it appends to what is no list")
+            raise TypeError("it appends to a value that is not a list")
         self.stack[-1].extend(values)
 
     def update(self, values: list[Any]) -> None:
         if not isinstance(self.stack[-1], dict) or not all(isinstance(key, str) for key in values[::2]):
-            raise TypeError("it has keys that are no text")
+            raise TypeError("it has keys that are not text")
         self.stack[-1].update(zip(values[::2], values[1::2], strict=True))
 
     def reduce(self) -> None:
-        """A call of a name, which only notes what it was called with."""
+        """Replace the call of a name by a record of its arguments."""
         arguments, called = self.pop(), self.pop()
         if not isinstance(called, _Name) or not isinstance(arguments, tuple):
-            raise TypeError("it calls what is no name")
+            raise TypeError("it calls a value that is not a name")
         if called.text == _ENCODE:
             text, codec = arguments
             if not isinstance(text, str) or codec != "latin1":
-                raise TypeError("it encodes something else than bytes")
+                raise TypeError("it encodes a value that is not bytes")
             self.stack.append(text)
         else:
             self.stack.append(Pickled(called.text, arguments))
@@ -123,7 +123,7 @@ class _Machine:
     def build(self) -> None:
         state = self.pop()
         if not isinstance(self.stack[-1], Pickled) or not isinstance(state, tuple):
-            raise TypeError("it has a state of what is no array")
+            raise TypeError("it sets the state of a value that is not an array")
         self.stack[-1].state = state
 
 
@@ -159,13 +159,13 @@ _STEPS: dict[str, Callable[[_Machine, Any], object]] = {
 
 
 def read_pickle(content: bytes, where: str) -> dict[str, Any]:
-    """The dictionary that a pickle of protocol 2 to 4 holds.
+    """Read the dictionary in a pickle of protocol 2 to 4.
 
     Parameters
     ----------
     content : bytes
     where : str
-        The file, as errors call it.
+        Name of the file in errors.
 
     Returns
     -------
@@ -175,7 +175,7 @@ def read_pickle(content: bytes, where: str) -> dict[str, Any]:
     Raises
     ------
     DataError
-        If it names anything but the reconstruction of a numpy array, is damaged, or holds something else.
+        If it names anything but the reconstruction of a numpy array, is damaged, or is not a dictionary.
     """
     machine = _Machine(where)
     try:
@@ -188,7 +188,7 @@ def read_pickle(content: bytes, where: str) -> dict[str, Any]:
         result = machine.pop()
     except (ValueError, TypeError, LookupError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{where} is damaged or no pickle of a CIFAR batch: {reason}") from None
+        raise DataError(f"{where} is damaged or not a pickle of a CIFAR batch: {reason}") from None
     if not isinstance(result, dict):
-        raise DataError(f"{where} is no pickle of a CIFAR batch: it holds no dictionary")
+        raise DataError(f"{where} is not a pickle of a CIFAR batch: it has no dictionary")
     return result
