@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from recu_analysis.figures.spec import Runs
     from recu_analysis.plots.arm_colors import AnyPalette
 
-# Inches, without which claims and verdicts leave no room between them.
+# Inches. In a narrower figure, claims and verdicts leave no room for the plot between them.
 _NARROWEST = 4.8
 _NONE = (math.nan, math.nan, math.nan, math.nan)
 _RATIO = (-math.inf, BARELY, math.nan, ALIKE)
-# Claims that a threshold decides: the range that supports, and what lies beyond the ones that contradict.
+# Claims that a threshold decides: the range that supports one, and the bounds beyond which a value contradicts it.
 _THRESHOLDS = {
     "C1a": _RATIO,
     "C1b": _RATIO,
@@ -53,16 +53,16 @@ def plot_claims(
     Parameters
     ----------
     data : run or path, sequence, mapping of labels to runs, or DataFrame
-        The first arm that clamps is tested, over its seeds; runs without clamp are its baseline. Or a table as
+        Runs. The first arm with a clamp is tested, over its seeds. Runs without a clamp are its baseline. Or a table as
         `recu_analysis.claims` gives it.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
         The colors of supports (the range that supports a claim) and estimate, by these names or in this order.
     label : str, optional
-        What the legend calls the estimates; by default they are not in the legend.
+        The name of the estimates in the legend. By default the legend leaves them out.
     **properties
-        Of the marks of the estimates, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
+        Properties of the marks of the estimates, as `matplotlib.lines.Line2D` has them: color, alpha and so on.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def plot_claims(
     Raises
     ------
     InputError
-        If what is given is no run and no such table, or the palette, the label or a property does not fit.
+        If `data` is of another type or lacks a column, or the palette, the label or a property does not fit.
     """
     from recu_analysis.plots.claims import forest
 
@@ -80,7 +80,7 @@ def plot_claims(
 
 
 def query(runs: Runs) -> Query[pd.DataFrame]:
-    """`recu_analysis.claims` of the arm tested, with the thresholds, the runs and their baseline.
+    """`recu_analysis.claims` of the tested arm, with columns for thresholds, runs and baseline.
 
     Raises
     ------
@@ -97,33 +97,33 @@ def query(runs: Runs) -> Query[pd.DataFrame]:
 
 def _with_thresholds(table: pd.DataFrame) -> pd.DataFrame:
     if "id" not in table:
-        raise InputError("the table to draw lacks the column id; give what ra.claims returns, or runs")
+        raise InputError("the table to draw lacks the column id; give a table from ra.claims, or runs")
     names = ["supports_low", "supports_high", "refutes_below", "refutes_above"]
     thresholds = pd.DataFrame([_THRESHOLDS.get(name, _NONE) for name in table["id"]], table.index, names)
     return pd.concat([table, thresholds], axis=1)
 
 
 def _sides(runs: Runs) -> tuple[Arm, Arm | None]:
-    """The arm that is tested and its baseline; InputError where there are no runs."""
+    """The tested arm and its baseline; InputError if there are no runs."""
     if not runs:
-        raise InputError("the figure of the claims shows runs; name at least one run directory")
+        raise InputError("the figure claims needs runs; give at least one run directory")
     return arm_and_baseline(runs)
 
 
 def draw(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """One panel, a row a claim.
+    """One panel, one row per claim.
 
     Raises
     ------
     InputError
-        If the style's width leaves no room for the text.
+        If the style's width is too small for the text.
     """
     from recu_analysis.figures.print.style import current_venue, panels
     from recu_analysis.plots.claims import forest
 
     figure, (axes,) = panels(1)
     if figure.get_figwidth() < _NARROWEST:
-        raise InputError(f"the figure of the claims needs {_NARROWEST:g} inches; give --width page, or {_NARROWEST:g}")
+        raise InputError(f"the figure claims needs {_NARROWEST:g} inches; give --width page, or --width {_NARROWEST:g}")
     # Two lines of text and the thresholds below them in every row.
     figure.set_figheight(len(data) * current_venue().font_size * 3.4 / 72.0)
     forest(data, ax=axes)
@@ -134,8 +134,8 @@ FIGURE = FigureSpec(
     query,
     draw,
     "the paper's claims, with intervals and verdicts",
-    "Claims of the paper against runs: estimate and 95 % interval, each row on a scale of its own, against its "
-    "thresholds; rows without any have none. A verdict may ask for more than its threshold, such as enough seeds, "
-    "or that distance from zero does not explain it: the data beside the figure says why, and which runs. By "
-    "construction: algebra alone decides.",
+    "The claims of the paper, tested on runs: estimates with 95 % intervals, and thresholds. Each row has its own "
+    "scale. A row without thresholds shows only text. A verdict may need more than its threshold, such as enough "
+    "seeds, or an effect that distance from zero does not explain. The data file of the figure names reasons and "
+    "runs. By construction: algebra alone decides.",
 )

@@ -1,4 +1,4 @@
-"""From a figure's name to its files: what it shows is read, drawn in print style, and written with its origin."""
+"""From a figure's name to its files: read the data, draw in print style, write with provenance."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from recu_analysis.figures.spec import Runs
     from recu_analysis.store.run import Run
 
-#: Formats in which figures are written unless told.
+#: The default formats of figures.
 FORMATS = ("pdf", "png")
 
 
@@ -46,26 +46,26 @@ def draw_figure(
     Parameters
     ----------
     name : str
-        One of those that ``recu-analyze figures --list`` lists, such as "fig2".
+        A name from ``recu-analyze figures --list``, such as "fig2".
     runs : run or path, sequence, or mapping of labels to runs, optional
-        The figure gives them the labels of a mapping, else the names of their folders. Closed forms need none.
+        The figure labels them by the keys of a mapping, else by the names of their folders. Closed forms need no runs.
     directory : str or path-like
-        Where the files go; made where it is not there.
+        The folder of the files. It is created if it does not exist.
     formats : str or sequence of str
-        Of pdf, png, svg and pgf (needs LaTeX).
+        One or more of pdf, png, svg and pgf. pgf needs LaTeX.
     venue : str
-        Where it is printed: a key of `recu_analysis.figures.print.style.VENUES`, such as "iccv" or "neurips".
+        Where the figure is printed: a key of `recu_analysis.figures.print.style.VENUES`, such as "iccv" or "neurips".
     width : {"column", "page"} or float, optional
-        Of the whole figure, in inches where a number; its own by default.
+        The width of the whole figure; a number is in inches. By default the figure's own width.
     command : str, optional
-        What made it, for the provenance; this call by default.
+        The command that draws the figure, for the provenance. By default this call.
     found : optional
-        What the figure's `figure_query` found, where it was answered beside others; by default the runs are asked.
+        The result of the figure's `figure_query`, if it is known already. By default the runs are read.
 
     Returns
     -------
     tuple of Path
-        The files written, drawings first; of a table CSV, LaTeX and JSON.
+        The files, drawings first. The files of a table are CSV, LaTeX and JSON.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def draw_figure(
         If a file cannot be written.
     """
     if not isinstance(directory, str | os.PathLike):
-        raise InputError(f"directory is the folder for the files, not {kind_of_value(directory)}")
+        raise InputError(f"directory must be the path of a folder, not {kind_of_value(directory)}")
     figure, given = known_figure(name), as_runs(runs) if runs else {}
     data = figure_query(name, given).run() if found is None else found
     if isinstance(data, RecuError):
@@ -98,7 +98,7 @@ def draw_figure(
 def _write_table(
     table: PaperTable, data: pd.DataFrame, name: str, directory: str | os.PathLike[str], origin: dict[str, Any]
 ) -> tuple[Path, ...]:
-    """Write a table of the paper; its provenance says where the reported values are from."""
+    """Write a table of the paper. Its provenance names the source of the reported values."""
     from recu_analysis.figures.latex_table import latex_table
     from recu_analysis.figures.print.export import escape_latex, export_table
 
@@ -108,11 +108,11 @@ def _write_table(
 
 
 def _sampled(runs: Runs) -> str:
-    """What a caption must say of runs whose updates were not all seen."""
+    """The sentence of a caption about sampled runs; empty if there are none."""
     labels = [label for label, run in runs.items() if sampled(run)]
     if not labels:
         return ""
-    return f" Sampled from checkpoints, between which movement is net and flips are missed: {', '.join(labels)}."
+    return f" Sampled from checkpoints: {', '.join(labels)}. Between checkpoints, movement is net and flips are missed."
 
 
 def save_figure(
@@ -148,14 +148,14 @@ def save_figure(
 
 
 def _stated(run: Run) -> dict[str, Any]:
-    """What a list of runs says of one, and where that is; nothing where it is in none."""
+    """Folder, arm and seed of a run that is in a list of runs; empty for other runs."""
     if run.label is None and run.arm is None and run.stated_seed is None:
         return {}
     return {"folder": run.path.name, "arm": run.arm, "seed": run.stated_seed}
 
 
 def provenance(runs: Runs, command: str) -> dict[str, Any]:
-    """Where a figure comes from: runs by label with their ids and windows, the command and the versions."""
+    """The provenance of a figure: runs by label with their ids and windows, the command and the versions."""
     import matplotlib as mpl
     import numpy as np
 

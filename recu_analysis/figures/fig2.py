@@ -1,4 +1,4 @@
-"""The paper's Fig. 2: a histogram of a layer's latent weights, with those that are dead in red."""
+"""The paper's Fig. 2: a histogram of a layer's latent weights, with the dead ones in red."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from recu_analysis.analysis.deadness import TAIL_TAU
 from recu_analysis.analysis.final_windows import choose, common_final_windows
 from recu_analysis.analysis.histogram import weight_histogram_query
 from recu_analysis.analysis.query import gathered
-from recu_analysis.figures.shared import FIG2_LAYER, concat_runs, default_layer, panel_each, table_of
+from recu_analysis.figures.shared import FIG2_LAYER, FINAL_WINDOWS, concat_runs, default_layer, panel_each, table_of
 from recu_analysis.figures.spec import FigureSpec
 
 if TYPE_CHECKING:
@@ -44,21 +44,21 @@ def plot_dead_weights(
     data : run, path or DataFrame
         A run. Or a table as `recu_analysis.analysis.histogram.weight_histogram` gives it.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
         The colors of dead, tail_active and core, by these names or in this order.
     label : str, optional
-        Put before each name in the legend, to tell two plots in one Axes apart.
+        Text before each name in the legend, to distinguish two plots in one Axes.
     windows : int, slice, str or WindowSpan, optional
-        Windows by their numbers, such as "8:13" (without 13); the final windows
-        by default. The weights are those at their start.
+        Windows by their numbers, such as "8:13" (without 13). By default the final windows. The figure shows the
+        weights at their start.
     layer : str, optional
-        Name of the layer, or a pattern that only its name matches. By default layer2.0.conv2, as in the paper, or a
-        layer in the middle of a network that has none of that name.
+        Name of the layer, or a pattern that only its name matches. By default layer2.0.conv2, as in the paper; if the
+        network has no such layer, one in its middle.
     tail_tau : float or "window"
         Level of the tail.
     **properties
-        Of the bars, as `matplotlib.patches.StepPatch` has them: color, alpha, linewidth and so on.
+        Properties of the bars, as `matplotlib.patches.StepPatch` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
@@ -67,9 +67,9 @@ def plot_dead_weights(
     Raises
     ------
     InputError
-        If what is given is no run and no such table, or the palette, the label or a property does not fit.
+        If `data` is of another type or lacks a column, or the palette, the label or a property does not fit.
     LayerNotFoundError, WindowNotFoundError
-        If a pattern matches nothing, or there is no window with updates.
+        If a pattern matches no layer, or there is no window with updates.
     """
     from recu_analysis.plots.weights import dead_weight_histogram
 
@@ -80,7 +80,7 @@ def plot_dead_weights(
 
 
 def query(runs: Runs) -> Query[dict[str, pd.DataFrame]]:
-    """`weight_histogram` of each run, over final windows of as many updates."""
+    """`weight_histogram` of each run, over final windows with the same number of updates if possible."""
     chosen = common_final_windows(runs)
     return gathered({label: weight_histogram_query(run, FIG2_LAYER, chosen[label]) for label, run in runs.items()})
 
@@ -99,8 +99,7 @@ FIGURE = FigureSpec(
     query,
     draw,
     "dead weights of a layer (the paper's Fig. 2)",
-    f"Latent weights of {FIG2_LAYER} when the final windows begin, the fewest last ones with an "
-    "autocorrelation of at most 1/2 (the last half of the training where there are none), in standard deviations of "
-    "their channel. Pale red: the tail, the 30 % of the weights with the largest $|z|$. Red: those of the tail whose "
-    "sign never changes in the rest of the training.",
+    f"Latent weights of {FIG2_LAYER} at the start of the final windows, in standard deviations of their channel. "
+    f"{FINAL_WINDOWS} Pale red: the tail, the 30 % of the weights with the largest $|z|$. Red: the weights of the "
+    "tail whose sign never changes in the rest of the training.",
 )

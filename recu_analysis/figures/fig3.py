@@ -1,4 +1,4 @@
-"""The paper's Fig. 3: quantisation error over tau, exact and as printed."""
+"""The paper's Fig. 3: quantization error over tau, exact and as printed."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ def plot_quantization_error(
     Parameters
     ----------
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of float to color, or sequence of colors, optional
-        The color of each scale, by its b or in their order.
+        The color of each scale, by its b or in order.
     label : str, optional
-        What the curve is called, where there is only one scale.
+        The name of the curve, if there is only one scale.
     b : sequence of float
         Laplace scales, positive.
     **properties
-        Of the lines of the exact error, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
+        Properties of the lines of the exact error, as `matplotlib.lines.Line2D` has them: color, linewidth and so on.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def query(_: Runs) -> Query[pd.DataFrame]:
 
 
 def draw(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """One panel, two curves a scale."""
+    """One panel, two curves per scale."""
     from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.theory import quantization_error
 
@@ -84,7 +84,7 @@ FIGURE = FigureSpec(
     draw,
     "quantisation error over tau (the paper's Fig. 3)",
     r"Quantisation error of Laplace weights of scale $b$ after ReCU, over the level $\tau$. Solid: exact. Dashed: "
-    r"Eq. 14 as printed, which is larger by $16 b^2 (1 - \tau)^3$ because of a wrong sign; its minimum at "
-    r"$\tau = 0.82$ (vertical line) comes from that term alone. The exact error rises throughout.",
+    r"Eq. 14 as printed. It is larger by $16 b^2 (1 - \tau)^3$ because of a wrong sign. Its minimum at $\tau = 0.82$ "
+    r"(vertical line) comes from that term alone. The exact error always rises with $\tau$.",
     runs=False,
 )

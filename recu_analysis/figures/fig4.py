@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.query import Query
     from recu_analysis.figures.spec import Runs
 
-# Least and greatest scale of the map, and how far the strip reaches from its middle.
+# Smallest and largest scale of the map, and half the width of the strip.
 _SCALES = (0.01, 5.0)
 _STRIP_HALF_WIDTH = 0.055
 
@@ -39,13 +39,13 @@ def plot_entropy(
     Parameters
     ----------
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : sequence of colors, optional
-        From that of the lowest entropy to that of the highest, blended; the map cividis by default.
+        Colors from the lowest entropy to the highest, blended. By default the color map cividis.
     label : str, optional
-        What the color bar is called; by default the entropy and its unit.
+        The label of the color bar. By default the entropy and its unit.
     **properties
-        Of the filled contours, as `matplotlib.contour.ContourSet` has them: cmap, alpha and so on.
+        Properties of the filled contours, as `matplotlib.contour.ContourSet` has them: cmap, alpha and so on.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def plot_entropy(
     Raises
     ------
     InputError
-        If the Axes is none, or the palette or a property does not fit.
+        If `ax` is not an Axes, or the palette or a property does not fit.
     """
     from recu_analysis.plots.entropy import entropy_map
 
@@ -62,7 +62,7 @@ def plot_entropy(
 
 
 def query(_: Runs) -> Query[pd.DataFrame]:
-    """The closed form over the map and over the strip, by the column panel."""
+    """The closed form over the map and over the strip; the column panel says which."""
     strip = _grid(CRITICAL_SCALE - _STRIP_HALF_WIDTH, CRITICAL_SCALE + _STRIP_HALF_WIDTH)
     parts = {"map": _grid(*_SCALES), "strip": strip}
     return value(pd.concat([part.assign(panel=name) for name, part in parts.items()], ignore_index=True))
@@ -88,8 +88,8 @@ FIGURE = FigureSpec(
     draw,
     "entropy over tau and b (the paper's Fig. 4)",
     r"Entropy of Laplace weights after ReCU (Eq. 17), over the level $\tau$ and the scale $b$. Dashed white: "
-    r"$b = 1/e$. Vertical line: $\tau = 0.82$, the minimum of the printed Eq. 14. Right: the strip around "
-    r"$b = 1/e$, where the entropy is $\ln 2$ for every $\tau$; above it rises with $\tau$, below it falls. "
+    r"$b = 1/e$. Vertical line: $\tau = 0.82$, the minimum of Eq. 14 as printed. Right: the strip around $b = 1/e$. "
+    r"At $b = 1/e$ the entropy is $\ln 2$ for every $\tau$. Above, the entropy rises with $\tau$; below, it falls. "
     "The place of the strip depends on the unit of the weights.",
     runs=False,
 )

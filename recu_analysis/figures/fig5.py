@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from recu_analysis.store.run import Run
 
 _ACCURACIES = ("train_top1", "val_top1")
-#: What a caption says of lines and bands.
-BANDS = "Line: mean over the seeds of an arm; band: from the least to the greatest of them."
+#: The sentences of a caption about lines and bands.
+BANDS = "Line: mean over the seeds of an arm. Band: from the lowest to the highest seed."
 
 
 def plot_training(
@@ -40,22 +40,22 @@ def plot_training(
     quantity: str = "val_top1",
     **properties: Any,
 ) -> Axes:
-    """A logged quantity over the epochs, one line an arm, its seeds as a band (the paper's Fig. 5).
+    """A logged quantity over the epochs, one line per arm, with its seeds as a band (the paper's Fig. 5).
 
     Parameters
     ----------
     data : run or path, sequence, mapping of labels to runs, or DataFrame
-        Runs; seeds of one experiment are one arm, see `recu_analysis.analysis.arms.arms`. Or a table as `Run.metrics`
-        gives it; its column arm or run, where it has one, names the lines.
+        Runs. Seeds of one experiment are one arm, see `recu_analysis.analysis.arms.arms`. Or a table as `Run.metrics`
+        gives it. Its column arm or run, if there is one, names the lines.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The color of each arm, by its label or in their order. By default that of the arm in all figures.
+        The color of each arm, by its label or in order. By default the color of the arm in all figures.
     label : str, optional
-        What the legend calls the arm, where it is one.
+        The name of the arm in the legend, if there is only one.
     quantity : {"val_top1", "train_top1", "val_loss", "train_loss"}
     **properties
-        Of the lines, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
+        Properties of the lines, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def plot_training(
     Raises
     ------
     InputError
-        If what is given is no run and no such table, or the palette, the label or a property does not fit.
+        If `data` is of another type or lacks a column, or the palette, the label or a property does not fit.
     """
     from recu_analysis.plots.training import curves
 
@@ -81,21 +81,21 @@ def plot_accuracy(
     label: str | None = None,
     **properties: Any,
 ) -> Axes:
-    """Training and validation accuracy over the epochs, one color a run.
+    """Training and validation accuracy over the epochs, one color per run.
 
     Parameters
     ----------
     data : run or path, sequence, mapping of labels to runs, or DataFrame
-        Runs, by the labels that the legend gives them. Or a table as `Run.metrics` gives it; its column run, where it
-        has one, names the lines.
+        Runs; the legend shows their labels. Or a table as `Run.metrics` gives it. Its column run, if there is one,
+        names the lines.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The color of each run, by its label or in their order. By default that of its arm in all figures.
+        The color of each run, by its label or in order. By default the color of its arm in all figures.
     label : str, optional
-        What the legend calls the run, where it is one.
+        The name of the run in the legend, if there is only one.
     **properties
-        Of the lines of validation accuracy, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
+        Properties of the lines of validation accuracy, as `matplotlib.lines.Line2D` has them: color and so on.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def plot_accuracy(
     Raises
     ------
     InputError
-        If what is given is no run and no such table, or the palette, the label or a property does not fit.
+        If `data` is of another type or lacks a column, or the palette, the label or a property does not fit.
     """
     from recu_analysis.plots.training import accuracy
 
@@ -118,12 +118,12 @@ def _accuracies(runs: Runs) -> Query[Colored]:
 
 
 def curve_data(found: Mapping[str, Arm], quantities: Sequence[str]) -> Colored:
-    """What runs logged at each epoch: arm, run, epoch, and the quantities; and the look of each arm.
+    """The logged quantities of runs (columns arm, run, epoch, and the quantities), and the look of each arm.
 
     Raises
     ------
     InputError
-        If a run did not log one of them.
+        If a run did not log one of the quantities.
     """
     from recu_analysis.plots.arm_colors import of_arms
 
@@ -137,7 +137,7 @@ def curve_data(found: Mapping[str, Arm], quantities: Sequence[str]) -> Colored:
 
 
 def _epochs(label: str, run: Run, quantities: Sequence[str]) -> pd.DataFrame:
-    """Epochs of a run and what was logged with them."""
+    """The epochs of a run, with the logged quantities."""
     for name in ("epoch", *quantities):
         if logged(run, name).empty:
             raise InputError(f"run {label} logged no {name}; give it to mark(), as in mark(epoch=3, {name}=...)")
@@ -166,5 +166,5 @@ FIGURE = FigureSpec(
     query,
     draw,
     "training and validation accuracy, seeds as bands (the paper's Fig. 5)",
-    f"Training (a) and validation (b) accuracy. {BANDS} The first epochs lie partly below the axes.",
+    f"Training (a) and validation (b) accuracy. {BANDS} The first epochs are partly below the axes.",
 )

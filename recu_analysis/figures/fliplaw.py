@@ -1,4 +1,4 @@
-"""The flip law: flips measured in every layer and window against those that it predicts."""
+"""The flip law: measured against predicted flips, in every layer and window."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ def plot_flip_law(
     layers: Sequence[str] | str | None = None,
     **properties: Any,
 ) -> Axes:
-    """Measured flip ratio of every layer and window against that of the flip law.
+    """Measured against predicted flip ratio (the flip law) of every layer and window.
 
     Parameters
     ----------
     data : run or path, sequence, mapping of labels to runs, or DataFrame
-        Runs, by the labels that the legend gives them. Or a table as `recu_analysis.flip_table` gives it; its column
-        run, where it has one, names the lines.
+        Runs; the legend shows their labels. Or a table as `recu_analysis.flip_table` gives it. Its column run, if there
+        is one, names the points.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The color of each run, by its label or in their order. By default that of its arm in all figures.
+        The color of each run, by its label or in order. By default the color of its arm in all figures.
     label : str, optional
-        What the legend calls the run, where it is one.
+        The name of the run in the legend, if there is only one.
     layers : str or sequence of str, optional
         Patterns of layer names.
     **properties
-        Of the points, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
+        Properties of the points, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
@@ -57,9 +57,9 @@ def plot_flip_law(
     Raises
     ------
     InputError
-        If what is given is no run and no such table, or the palette, the label or a property does not fit.
+        If `data` is of another type or lacks a column, or the palette, the label or a property does not fit.
     LayerNotFoundError, WindowNotFoundError
-        If a pattern matches nothing, or there is no window with updates.
+        If a pattern matches no layer, or there is no window with updates.
     """
     from recu_analysis.plots.flips import flip_law
 
@@ -74,7 +74,7 @@ def query(runs: Runs, *, layers: Sequence[str] | str | None = None) -> Query[Col
 
 
 def draw(data: Colored) -> tuple[Figure, pd.DataFrame]:
-    """One panel, a point a layer and window."""
+    """One panel, one point per layer and window."""
     from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.flips import flip_law
 
@@ -87,6 +87,6 @@ FIGURE = FigureSpec(
     query,
     draw,
     "the flip law: measured against predicted flips",
-    "Flips per 1000 weights and update, measured against predicted by the density of $z$ at 0 times the mobility. "
-    "A point is a layer in a window; dashed: equal.",
+    "Flips per 1000 weights and update: measured, against predicted. The prediction is the density of $z$ at 0 times "
+    "the mobility. Every point is a layer in a window. Dashed: measured equals predicted.",
 )

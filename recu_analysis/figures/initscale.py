@@ -1,4 +1,4 @@
-"""The scale b* is a scale of the initial weights: training loss by both, seeds as bands."""
+"""The scale b* acts as a scale of the initial weights: training loss for both scales, with seeds as bands."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def plot_initial_scale(
     Parameters
     ----------
     runs : path, sequence, or mapping of labels to runs
-        Those with ReCU's clamp that differ in nothing but b*, initial scale and seed are drawn.
+        The plot shows the runs with ReCU's clamp that differ only in b*, initial scale and seed.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The color of each arm, by its name in the legend or in their order. By default that of the arm in all figures.
+        The color of each arm, by its name in the legend or in order. By default the color of the arm in all figures.
     label : str, optional
-        Refused, since there are always several arms.
+        Not accepted, because there are always several arms.
     **properties
-        Of the lines, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
+        Properties of the lines, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def plot_initial_scale(
     Raises
     ------
     InputError
-        If what is given is no run and no such table, or the palette, the label or a property does not fit.
+        If there are fewer than two such arms, or the palette, the label or a property does not fit.
     """
     from recu_analysis.plots.training import curves
 
@@ -83,12 +83,12 @@ def draw(data: Colored) -> tuple[Figure, pd.DataFrame]:
 
 
 def scale_arms(runs: Runs) -> dict[str, Arm]:
-    """Arms that differ in b* and in the scale of the initial weights alone, by these, b* = 2 first.
+    """Arms that differ only in b* and in the scale of the initial weights, by names that state both; largest b* first.
 
     Raises
     ------
     InputError
-        If there are not two of them.
+        If there are fewer than two such arms.
     """
     clamped = [
         arm
@@ -101,8 +101,8 @@ def scale_arms(runs: Runs) -> dict[str, Arm]:
     chosen = [arm for arm, other in zip(clamped, rest, strict=True) if other == usual]
     if len(chosen) < 2:
         raise InputError(
-            "it compares scales b* and needs runs that differ in them alone: train three, with --scale 2, with "
-            "--scale 0.70711, and with --scale 0.70711 --initial-scale 0.5946"
+            "the figure initscale needs runs with ReCU's clamp that differ only in the scale b*; train three, with "
+            "--scale 2, with --scale 0.70711, and with --scale 0.70711 --initial-scale 0.5946"
         )
     chosen.sort(key=lambda arm: (-arm.configuration["scale"], -_initial(arm)))
     return dict(zip(told_apart([_scale_label(arm) for arm in chosen], chosen), chosen, strict=True))
@@ -122,7 +122,7 @@ FIGURE = FigureSpec(
     query,
     draw,
     "b* is a scale of the initial weights",
-    f"Training loss for scales $b^*$ of the standardisation. {BANDS} The gradient is proportional to $b^*$, so "
-    r"that $b^* = \sqrt{2}/2$ with initial weights divided by $\sqrt{2\sqrt{2}}$ follows $b^* = 2$ exactly in "
-    "theory; rounding grows, and they part as two seeds do.",
+    f"Training loss for scales $b^*$ of the standardisation. {BANDS} The gradient is proportional to $b^*$. "
+    r"In theory, $b^* = \sqrt{2}/2$ with initial weights divided by $\sqrt{2\sqrt{2}}$ therefore gives exactly the "
+    "training of $b^* = 2$. In practice rounding errors grow, and the two differ as two seeds do.",
 )

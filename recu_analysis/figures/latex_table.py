@@ -1,4 +1,4 @@
-"""A table of the paper as LaTeX: reported and own values in columns that say which is which."""
+"""A table of the paper as LaTeX: reported values and ours in separate columns."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def latex_table(table: PaperTable, data: pd.DataFrame, escape: Callable[[str], s
     ----------
     table : PaperTable
     data : DataFrame
-        As of `paper_table`.
+        A table as `paper_table` gives it.
     escape : callable
-        Makes text fit for LaTeX.
+        Escapes text for LaTeX.
     """
     settings = list(data.loc[data["source"] == OURS, "setting"].unique())
     return _tabular(table, data, settings, escape), _caption(table, settings)
 
 
 def _tabular(table: PaperTable, data: pd.DataFrame, settings: list[str], escape: Callable[[str], str]) -> str:
-    """A tabular with the rules of booktabs: one row a name, reported values first, a column a setting of ours."""
+    """A tabular with the rules of booktabs: one row per name; reported values, then one column per setting of ours."""
     shown = [name for name in metrics_of(data) if data[f"{name}_mean"].notna().any()]
     sources = [(REPORTED, ""), *((OURS, setting) for setting in settings)] + [(OURS, "")] * (not settings)
     cells = {
@@ -56,7 +56,7 @@ def _tabular(table: PaperTable, data: pd.DataFrame, settings: list[str], escape:
 
 
 def _header(table: PaperTable, sources: list[tuple[str, str]], metrics: list[str]) -> list[str]:
-    """Two lines: whose values, and which accuracy."""
+    """The header: the source of the values, a rule, and the accuracy."""
     count, first = len(metrics), len(table.keys) + 1
     whose = ["Reported", *(["Ours"] if len(sources) == 2 else [f"Ours ({letter})" for letter in _letters(sources)])]
     groups = [f"\\multicolumn{{{count}}}{{c}}{{{text}}}" for text in whose]
@@ -78,7 +78,7 @@ def _key(text: str, escape: Callable[[str], str]) -> str:
 
 
 def _cell(row: Mapping[Hashable, Any] | None, metric: str) -> str:
-    """Mean and deviation; behind ours, the number of seeds. Empty where nothing was measured."""
+    """Mean and standard deviation; for our values also the number of seeds. Empty if nothing was measured."""
     if row is None or math.isnan(row[f"{metric}_mean"]):
         return ""
     ours = row["source"] == OURS
@@ -90,18 +90,18 @@ def _cell(row: Mapping[Hashable, Any] | None, metric: str) -> str:
 
 def _caption(table: PaperTable, settings: list[str]) -> str:
     opening = (
-        f"Validation accuracy (%), {table.title}. Reported: by Xu et al. (ICCV 2021), {table.reported_on}, not "
+        f"Validation accuracy (%), {table.title}. Reported: values of Xu et al. (ICCV 2021), {table.reported_on}, not "
         "measured by us."
     )
     if not settings:
-        return f"{opening} Ours: nothing was measured, so that the column is empty; {table.how}."
+        return f"{opening} Ours: empty, because nothing was measured; {table.how}."
     own = (
         settings
         if len(settings) == 1
         else [f"({a}) {text}" for a, text in zip(ascii_lowercase, settings, strict=False)]
     )
     return (
-        f"{opening} Ours: {'; '.join(own)}; the last epoch's, mean and standard deviation over the number of seeds "
-        "in parentheses; an empty cell was not measured. Other data and other lengths of training: do not compare "
-        "across columns."
+        f"{opening} Ours: {'; '.join(own)}. Values of the last epoch: mean and standard deviation over seeds, and the "
+        "number of seeds in parentheses. An empty cell was not measured. Data and lengths of training differ: do not "
+        "compare across columns."
     )

@@ -34,23 +34,23 @@ def plot_heat_map(
     quantity: str = "dead_fraction",
     **properties: Any,
 ) -> Axes:
-    """Dead or silent share, or mobility, of every layer (rows) in every epoch (columns).
+    """Share of dead or silent weights, or mobility, of every layer (rows) in every epoch (columns).
 
     Parameters
     ----------
     data : run, path or DataFrame
         A run. Or a table as `recu_analysis.layer_table` gives it.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : sequence of colors, optional
-        From that of the lowest value to that of the highest, blended; the map cividis by default.
+        Colors from the lowest value to the highest, blended. By default the color map cividis.
     label : str, optional
-        The title; by default the quantity and its unit.
+        The title. By default the quantity and its unit.
     layers : str or sequence of str, optional
         Patterns of layer names.
     quantity : {"dead_fraction", "silent_fraction", "mobility"}
     **properties
-        Of the image, as `matplotlib.collections.QuadMesh` has them: cmap, alpha and so on.
+        Properties of the image, as `matplotlib.collections.QuadMesh` has them: cmap, alpha and so on.
 
     Returns
     -------
@@ -59,9 +59,9 @@ def plot_heat_map(
     Raises
     ------
     InputError
-        If what is given is no run and no such table, or the palette, the label or a property does not fit.
+        If `data` is of another type or lacks a column, or the palette, the label or a property does not fit.
     LayerNotFoundError, WindowNotFoundError
-        If a pattern matches nothing, or there is no window with updates.
+        If a pattern matches no layer, or there is no window with updates.
     """
     from recu_analysis.plots.layers import heat_map
 
@@ -71,12 +71,12 @@ def plot_heat_map(
 
 
 def query(runs: Runs) -> Query[dict[str, Timed]]:
-    """What `layer_table` has for the maps, of the windows with updates of each run."""
+    """The columns of `layer_table` for the maps, over the windows with updates of each run."""
     return gathered({label: _of_run(run) for label, run in runs.items()})
 
 
 def draw(tables: Mapping[str, Timed]) -> tuple[Figure, pd.DataFrame]:
-    """A row of maps for each run, each quantity on one scale."""
+    """One row of maps per run. Each quantity has one scale for all runs."""
     from recu_analysis.figures.print.fitting import outer_labels
     from recu_analysis.figures.print.style import current_venue, panels
     from recu_analysis.plots.layers import heat_map
@@ -84,7 +84,7 @@ def draw(tables: Mapping[str, Timed]) -> tuple[Figure, pd.DataFrame]:
     data = concat_runs({label: timed.table for label, timed in tables.items()})
     limits = {name: (float(data[name].min()), float(data[name].max())) for name in _MAPS}
     figure, axes = panels(len(_MAPS) * len(tables), together=len(_MAPS))
-    # So high that the layers' names do not touch.
+    # High enough that the names of the layers do not touch.
     names = data["layer"].nunique() * current_venue().font_size * 1.05 / 72.0
     figure.set_figheight(len({ax.get_position().y0 for ax in axes}) * (names + 0.45))
     cells = [(label, name) for label in tables for name in _MAPS]
@@ -108,7 +108,7 @@ FIGURE = FigureSpec(
     query,
     draw,
     "dead and silent weights and mobility, by layer and epoch",
-    "Share of dead weights (in the tail and without a change of sign), share of weights without a change of sign, "
-    "and mobility (mean absolute change of $z$ per update), of every layer in every epoch. Where an epoch is too "
-    "short to tell dead from slow weights, all of the tail, 30 %, counts as dead.",
+    "Every layer in every epoch: share of dead weights (in the tail and without a change of sign), share of silent "
+    "weights (without a change of sign), and mobility (mean absolute change of $z$ per update). If an epoch is too "
+    "short to tell dead weights from slow ones, the whole tail (30 % of the weights) counts as dead.",
 )

@@ -1,4 +1,4 @@
-"""How signs lock in: weights that never flip again after each epoch, beside the autocorrelation to the end."""
+"""How signs lock in: weights that never flip again after each epoch, with the autocorrelation to the end."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ def plot_lock_in(
     layers: Sequence[str] | str | None = None,
     **properties: Any,
 ) -> Axes:
-    """Share of the weights that never flip again after each epoch, beside the autocorrelation to the end.
+    """Share of the weights that never flip again after each epoch, with the autocorrelation to the end.
 
     Parameters
     ----------
     data : run, path or DataFrame
         A run. Or a table as `recu_analysis.flip_table` gives it.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
         The colors of locked_fraction and autocorrelation_to_end, by these names or in this order.
     label : str, optional
-        Put before each name in the legend, to tell two plots in one Axes apart.
+        Text before each name in the legend, to distinguish two plots in one Axes.
     layers : str or sequence of str, optional
         Patterns of layer names.
     **properties
-        Of the two thick lines, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
+        Properties of the two thick lines, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
@@ -56,9 +56,9 @@ def plot_lock_in(
     Raises
     ------
     InputError
-        If what is given is no run and no such table, or the palette, the label or a property does not fit.
+        If `data` is of another type or lacks a column, or the palette, the label or a property does not fit.
     LayerNotFoundError, WindowNotFoundError
-        If a pattern matches nothing, or there is no window with updates.
+        If a pattern matches no layer, or there is no window with updates.
     """
     table = table_of(data, lambda run: flip_table_query(run, layers))
     return _panel(over_time(table), ax, palette=palette, label=label, **properties)
@@ -91,7 +91,7 @@ FIGURE = FigureSpec(
     query,
     draw,
     "weights that never flip again, beside autocorrelation",
-    "Share of the weights that do not change sign again in the rest of the training, after each epoch. Thin: one "
-    "layer. Thick: the median over layers. Dashed: cosine of $z$ and $z$ at the end; where it is near 1 nothing "
-    "moves any more, and being locked in says little.",
+    "Share of the weights whose sign does not change after an epoch, until the end of the training. Thin: one "
+    "layer. Thick: the median over layers. Dashed: the cosine of $z$ after the epoch and $z$ at the end. Where it is "
+    "near 1, the weights hardly move any more, and a large share says little.",
 )

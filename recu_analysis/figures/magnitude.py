@@ -1,4 +1,4 @@
-"""Movement and flips against distance: what weights do by abs(z), and what they would if only distance counted."""
+"""Movement and flips against distance abs(z): measured, and as they would be if only distance counted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from recu_analysis.analysis.final_windows import common_final_windows
 from recu_analysis.analysis.magnitude import by_magnitude_query
 from recu_analysis.analysis.query import gathered
 from recu_analysis.analysis.selection import span_of
-from recu_analysis.figures.shared import colored, concat_runs, shown
+from recu_analysis.figures.shared import FINAL_WINDOWS, colored, concat_runs, shown
 from recu_analysis.figures.spec import FigureSpec
 
 if TYPE_CHECKING:
@@ -37,27 +37,27 @@ def plot_by_magnitude(
     quantity: str = "mobility",
     **properties: Any,
 ) -> Axes:
-    """What weights do against abs(z), one line a run; dashed: if only distance counted.
+    """Movement, flips or gradient against abs(z), one line per run; dashed: if only distance counted.
 
     Parameters
     ----------
     data : run or path, sequence, mapping of labels to runs, or DataFrame
-        Runs, by the labels that the legend gives them. Or a table as `recu_analysis.by_magnitude` gives it; its
-        column run, where it has one, names the lines.
+        Runs; the legend shows their labels. Or a table as `recu_analysis.by_magnitude` gives it. Its column run, if
+        there is one, names the lines.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The color of each run, by its label or in their order. By default that of its arm in all figures.
+        The color of each run, by its label or in order. By default the color of its arm in all figures.
     label : str, optional
-        What the legend calls the run, where it is one.
+        The name of the run in the legend, if there is only one.
     windows : int, slice, str or WindowSpan, optional
-        Windows by their numbers, such as "8:13" (without 13); the final windows
-        by default, as many updates for all runs.
+        Windows by their numbers, such as "8:13" (without 13). By default the final windows, with the same number of
+        updates for all runs if possible.
     layers : str or sequence of str, optional
         Patterns of layer names.
     quantity : {"mobility", "flip_probability", "sign_changes", "gradient"}
     **properties
-        Of the lines that were measured, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
+        Properties of the measured lines, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
@@ -66,9 +66,9 @@ def plot_by_magnitude(
     Raises
     ------
     InputError
-        If what is given is no run and no such table, or the palette, the label or a property does not fit.
+        If `data` is of another type or lacks a column, or the palette, the label or a property does not fit.
     LayerNotFoundError, WindowNotFoundError
-        If a pattern matches nothing, or there is no window with updates.
+        If a pattern matches no layer, or there is no window with updates.
     """
     from recu_analysis.plots.dynamics import by_magnitude
 
@@ -77,7 +77,7 @@ def plot_by_magnitude(
 
 
 def query(runs: Runs, *, windows: Windows | None = None, layers: Sequence[str] | str | None = None) -> Query[Colored]:
-    """`by_magnitude` of all runs, over final windows of as many updates unless told."""
+    """`by_magnitude` of all runs. The default is final windows with the same number of updates if possible."""
     if windows is None:
         spans = common_final_windows(runs)
     else:
@@ -104,10 +104,9 @@ FIGURE = FigureSpec(
     query,
     draw,
     "mobility and flip probability against distance",
-    "Movement against distance, in the final windows, the fewest last ones with an autocorrelation of at most 1/2 "
-    "(the last half where there are none). Mobility is the mean absolute change of $z$ per update; flip probability "
-    "the share of the weights whose sign changes at least once; the last panel the share whose sign at the end is "
-    "another than at the start. Every point is a twentieth of each layer's weights, by $|z|$ at the start, averaged "
-    "over the layers; bands are 95 % intervals over output channels. Dashed: what they would be if only the distance "
-    "from zero counted, that is if every weight of a layer moved alike, wherever it is.",
+    f"Movement against distance from zero, in the final windows. {FINAL_WINDOWS} Mobility: mean absolute change of "
+    "$z$ per update. Flip probability: share of the weights whose sign changes at least once. Last panel: share of "
+    "the weights whose sign differs between start and end. Every point is a twentieth of each layer's weights, by "
+    "$|z|$ at the start, averaged over the layers. Bands: 95 % intervals over output channels. Dashed: the values if "
+    "only the distance from zero counted, that is, if all weights of a layer moved in the same way.",
 )

@@ -1,4 +1,4 @@
-"""What ReCU is: a mask on the gradient, which changes no output."""
+"""ReCU is a mask on the gradient: it changes no output."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ def plot_mask(
     label: str | None = None,
     **properties: Any,
 ) -> Axes:
-    """Mean absolute gradient against abs(z), one line a run, and how many signs the clamp changes.
+    """Mean absolute gradient against abs(z), one line per run, and the number of signs that the clamp changes.
 
     Parameters
     ----------
     data : run or path, sequence, mapping of labels to runs, or DataFrame
-        Runs that were recorded with the quantity grad, by the labels that the legend gives them. Or a table as
-        `recu_analysis.analysis.mask.gradients` gives it; its column run, where it has one, names the lines.
+        Runs recorded with the quantity grad; the legend shows their labels. Or a table as
+        `recu_analysis.analysis.mask.gradients` gives it. Its column run, if there is one, names the lines.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The color of each run, by its label or in their order. By default that of its arm in all figures.
+        The color of each run, by its label or in order. By default the color of its arm in all figures.
     label : str, optional
-        What the legend calls the run, where it is one.
+        The name of the run in the legend, if there is only one.
     **properties
-        Of the lines, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
+        Properties of the lines, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
@@ -53,9 +53,9 @@ def plot_mask(
     Raises
     ------
     InputError
-        If what is given is no run and no such table, or the palette, the label or a property does not fit.
+        If `data` is of another type or lacks a column, or the palette, the label or a property does not fit.
     NotRecordedError
-        If a run does not keep the gradients.
+        If the gradients of a run were not recorded.
     """
     from recu_analysis.plots.mask import mask
 
@@ -73,7 +73,7 @@ def query(runs: Runs) -> Query[Colored]:
 
 
 def draw(data: Colored) -> tuple[Figure, pd.DataFrame]:
-    """One panel, a line a run."""
+    """One panel, one line per run."""
     from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.mask import mask
 
@@ -87,8 +87,7 @@ FIGURE = FigureSpec(
     draw,
     "ReCU is a mask on the gradient: gradient against distance",
     "Mean absolute loss gradient of the latent weights against their distance from zero, in the last window; 1 is "
-    "the mean of the layer. Every point is a twentieth of each layer's weights, averaged over the layers; bands "
-    r"are 95 % intervals over output channels. The clamp stops the gradient of the weights beyond $Q(\tau)$ and "
-    "changes no sign of a weight, and so no output: the count is over all weights, four levels of tau and two "
-    "scales.",
+    "the mean of the layer. Every point is a twentieth of each layer's weights, averaged over the layers. Bands: "
+    r"95 % intervals over output channels. The clamp stops the gradient of the weights beyond $Q(\tau)$. It changes "
+    r"no sign of a weight, and so no output. The count is over all weights, four levels of $\tau$ and two scales.",
 )

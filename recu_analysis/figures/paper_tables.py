@@ -1,4 +1,4 @@
-"""The paper's tables: its reported values beside what given runs measured, never one for the other."""
+"""The paper's tables: reported values beside values measured in runs, never mixed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Row = tuple[str, ...]
 
-#: Where a value comes from, as the column `source` says it.
+#: The values of the column `source`.
 REPORTED, OURS = "reported (Xu et al., 2021)", "ours"
 _NETWORKS = {
     "cifar10": {"resnet18": "ResNet-18", "resnet20": "ResNet-20", "vgg_small": "VGG-small"},
@@ -42,21 +42,21 @@ class PaperTable:
     Attributes
     ----------
     file : str
-        Its reported values, beside this module.
+        The file with its reported values, in the folder reported.
     title : str
-        What it shows, for a list and a caption.
+        Its subject, for a list and a caption.
     reported_on : str
         Network and data set of the reported values.
     keys : dict of str to str
-        Columns that name a row, and how LaTeX writes them.
+        The columns that name a row, and their headings in LaTeX.
     row_of : callable
-        From a run to the row's name; None if the run belongs to none.
+        From a run to the name of its row; None if the run has no row.
     varied : frozenset of str
-        Settings that the rows say; all others make a setting of its own.
+        The settings that the rows state. Runs that differ in any other setting are kept apart.
     how : str
-        What to do for a value of one's own.
+        How to measure a value of our own.
     runs : bool
-        Whether it needs runs, as figures say it: no, it has the reported values without any.
+        Whether it needs runs, as in `FigureSpec`. False: it shows the reported values without any run.
     """
 
     runs: ClassVar[bool] = False
@@ -69,12 +69,12 @@ class PaperTable:
     how: str
 
     def query(self, runs: Runs) -> Query[pd.DataFrame]:
-        """Its reported values, and what runs measured; see `paper_table`."""
+        """The reported values and the values of runs; see `paper_table`."""
         return value(_filled(self, runs))
 
 
 def _levels(configuration: Mapping[str, Any]) -> tuple[float, float]:
-    """Start and end of the level; NaN where a configuration, which may be anybody's, has no such pair."""
+    """Start and end of the level; NaN if the configuration has no such pair, because it may hold anything."""
     match configuration.get("tau"):
         case [float() | int() as low, float() | int() as high]:
             return float(low), float(high)
@@ -86,7 +86,7 @@ def _level(tau: float) -> str:
 
 
 def _fixed_tau(run: Run) -> Row | None:
-    """Table 1: the fixed level. The clamp at tau = 1 is none, so runs without it belong there."""
+    """Table 1: the fixed level. At tau = 1 nothing is clamped, so runs without a clamp are in that row."""
     if kind_of(run) is Kind.NO_CLAMP and run.configuration.get("recu") is False:
         return ("1.00",)
     low, high = _levels(run.configuration)
@@ -108,7 +108,7 @@ def _scale(run: Run) -> Row | None:
 
 
 def _method(dataset: str) -> Callable[[Run], Row | None]:
-    """Tables 4 and 5: network and method, on the paper's own data set only."""
+    """Tables 4 and 5: network and method, for runs on the paper's data set only."""
 
     def row(run: Run) -> Row | None:
         configuration = run.configuration
@@ -160,7 +160,7 @@ TABLES = {
         _BITS,
         _method("cifar10"),
         frozenset({"network", "recu", "mask"}),
-        "it takes runs on CIFAR-10 itself",
+        "the column takes runs on CIFAR-10",
     ),
     "table5": PaperTable(
         "table5_imagenet.csv",
@@ -169,34 +169,34 @@ TABLES = {
         _BITS,
         _method("imagenet"),
         frozenset({"network", "recu", "mask"}),
-        "it takes runs on ImageNet itself",
+        "the column takes runs on ImageNet",
     ),
 }
 
 
 def paper_table(number: int, runs: Runs | None = None) -> pd.DataFrame:
-    """A table of the paper: its reported values, and below them what runs measured.
+    """A table of the paper: its reported values, and below them the values of runs.
 
     Parameters
     ----------
     number : int
         1 to 5.
     runs : mapping of str to Run, optional
-        Runs by their labels; those whose configuration is that of a row are taken, over the seeds of an experiment (see
-        `recu_analysis.analysis.arms.arms`).
+        Runs by their labels. The table takes the runs whose configuration belongs to a row, and averages over the seeds
+        of an experiment (see `recu_analysis.analysis.arms.arms`).
 
     Returns
     -------
     DataFrame
-        The columns that name a row (text), source ("reported (Xu et al., 2021)" or "ours"), setting (of ours), and
-        accuracies in per cent: top1_mean, top1_std (over seeds, n - 1; NaN for one) and, in Table 5, top5_mean,
-        top5_std, NaN where a seed lacks it; seeds, and runs (labels). Ours is the last validation accuracy that a run
-        logged.
+        The columns that name a row (text), source ("reported (Xu et al., 2021)" or "ours"), setting (of ours),
+        accuracies in percent: top1_mean, top1_std (over seeds, n - 1; NaN for one seed) and, in Table 5, top5_mean,
+        top5_std (NaN if a seed did not log it), seeds, and runs (labels). Our accuracy is the last validation accuracy
+        that a run logged.
 
     Raises
     ------
     InputError
-        If the paper has no such table, or one seed of an experiment is there twice.
+        If the paper has no such table, or two runs have the same experiment and seed.
     """
     table = TABLES.get(f"table{number}")
     if table is None:
@@ -214,7 +214,7 @@ def _filled(table: PaperTable, runs: Runs) -> pd.DataFrame:
 
 
 def metrics_of(data: pd.DataFrame) -> list[str]:
-    """The accuracies of a table: top1, and top5 where it has that."""
+    """The accuracies of a table: top1, and top5 if it has that."""
     return [name for name in ("top1", "top5") if f"{name}_mean" in data]
 
 
@@ -226,7 +226,7 @@ def _reported(table: PaperTable) -> pd.DataFrame:
 
 
 def _measured(table: PaperTable, runs: Runs, metrics: list[str]) -> pd.DataFrame:
-    """One row an experiment that belongs to the table; those with the same words are told apart by their runs."""
+    """One row per experiment of the table; experiments with the same description also name their runs."""
     found = arms(
         {label: run for label, run in runs.items() if table.row_of(run) is not None and len(logged(run, "val_top1"))}
     )
@@ -244,16 +244,16 @@ def _row(arm: Arm, table: PaperTable, metrics: list[str]) -> dict[str, Any]:
     row |= {"source": OURS, "setting": "", "seeds": len(arm.runs), "runs": " ".join(arm.runs)}
     for name in metrics:
         last = pd.Series([last_logged(run, f"val_{name}") for run in arm.runs.values()], dtype=float)
-        # NaN where a seed lacks it: it is not a mean over as many seeds as the row says.
+        # NaN if a seed did not log it: the mean would be over fewer seeds than the row states.
         row |= {f"{name}_mean": last.mean(skipna=False), f"{name}_std": last.std(skipna=False)}
     return row
 
 
 def _settings(encoded: set[str]) -> dict[str, str]:
-    """A few words for each setting: network, data set, epochs, b*, tau, and what tells it from the others."""
+    """A few words for each setting: network, data set, epochs, b*, tau, and what distinguishes it from the others."""
     known = {text: json.loads(text) for text in sorted(encoded)}
     words: dict[str, str] = {}
-    # A run of an earlier version lacks the settings of later ones: these are said only where nothing else tells.
+    # A run of an earlier version lacks the settings of later ones. They are named only if nothing else differs.
     for telling in (_differing(known.values(), everywhere=True), _differing(known.values(), everywhere=False)):
         words = {text: _words(each, telling) for text, each in known.items()}
         if len(set(words.values())) == len(words):
@@ -262,7 +262,7 @@ def _settings(encoded: set[str]) -> dict[str, str]:
 
 
 def _differing(settings: Collection[Mapping[str, Any]], *, everywhere: bool) -> list[str]:
-    """Names of what is not the same in all settings, the usual ones left out; or of that which all of them have."""
+    """Names of the settings that differ, except the usual ones; with `everywhere` only names that all of them have."""
     names = sorted({name for each in settings for name in each} - {"network", "dataset", "epochs", "scale", "tau"})
     return [
         name

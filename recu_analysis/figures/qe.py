@@ -1,4 +1,4 @@
-"""Quantisation error of the layers over tau: measured, exact for Laplace weights, and as the paper prints it."""
+"""Quantization error of the layers over tau: measured, exact for Laplace weights, and as the paper prints it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from recu_analysis.plots.arm_colors import AnyPalette
     from recu_analysis.store.run import OneRun
 
-# From just above 0.5, where everything is clamped to 0, to where next to nothing is.
+# From just above 0.5, where all weights are clamped to 0, to a level that clamps almost none.
 _LEVELS, _POINTS = (0.51, 0.995), 40
 _COLUMNS = ["layer", "window", "tau", "b", "qe_measured", "qe_exact", "qe_printed"]
 
@@ -44,17 +44,17 @@ def plot_layer_errors(
     data : run, path or DataFrame
         A run. Or a table as `recu_analysis.measured_tradeoff` gives it.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
         The colors of qe_measured, qe_exact and qe_printed, by these names or in this order.
     label : str, optional
-        What the legend calls the measured layers; by default their count.
+        The name of the measured layers in the legend. By default their number.
     windows : int, slice, str or WindowSpan, optional
-        The weights at the end of these windows, such as 12 or ":13"; at the end of the run by default.
+        The weights are those at the end of these windows, such as 12 or ":13". By default at the end of the run.
     layers : str or sequence of str, optional
         Patterns of layer names.
     **properties
-        Of the lines of the layers, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
+        Properties of the lines of the layers, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
@@ -63,9 +63,9 @@ def plot_layer_errors(
     Raises
     ------
     InputError
-        If what is given is no run and no such table, or the palette, the label or a property does not fit.
+        If `data` is of another type or lacks a column, or the palette, the label or a property does not fit.
     LayerNotFoundError, WindowNotFoundError
-        If a pattern matches nothing, or there is no window with updates.
+        If a pattern matches no layer, or there is no window with updates.
     """
     from recu_analysis.plots.layers import layer_errors
 
@@ -95,7 +95,7 @@ FIGURE = FigureSpec(
     query,
     draw,
     "quantisation error of the layers over tau: measured, exact, printed",
-    r"Quantisation error over the level $\tau$, in units of $\hat b^2$, of weights clamped at the Laplace quantile "
-    r"of their own $\hat b$. Thin: a layer at the end of the run, as measured. Solid: exact for Laplace weights. "
-    r"Dashed: Eq. 14 as printed, whose minimum (vertical line) comes from a wrong sign.",
+    r"Quantisation error over the level $\tau$, in units of $\hat b^2$. The weights of a layer are clamped at the "
+    r"Laplace quantile of their $\hat b$. Thin: measured, a layer at the end of the run. Solid: exact for Laplace "
+    "weights. Dashed: Eq. 14 as printed. Its minimum (vertical line) comes from a wrong sign.",
 )

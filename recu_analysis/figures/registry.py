@@ -1,4 +1,4 @@
-"""The registry of figures: every figure and table of the paper by its name, and what one asks of runs."""
+"""The registry of figures: every figure and table of the paper by its name, and its query."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.query import Query
     from recu_analysis.figures.spec import FigureSpec, Runs
 
-# Each has a module of its own here, which calls its figure FIGURE.
+# Each name is a module of this package. Its figure is FIGURE.
 _NAMES = (
     *("fig2", "magnitude", "silence", "fliplaw", "lockin", "fig5", "initscale", "layermap", "qe", "scores", "mask"),
     *("claims", "fig3", "fig4", "schedule", "tradeoff"),
@@ -25,17 +25,17 @@ FIGURES: dict[str, FigureSpec[Any] | PaperTable] = {
 
 
 def known_figure(name: str) -> FigureSpec[Any] | PaperTable:
-    """The figure of that name; InputError with the nearest names where there is none."""
+    """The figure of that name; InputError with similar names if there is none."""
     if name not in FIGURES:
         raise unknown("figure", name, FIGURES)
     return FIGURES[name]
 
 
 def figure_query(name: str, runs: Runs) -> Query[Any]:
-    """The query of what a figure shows, or of the error that says why these runs cannot give it.
+    """The query of a figure. Its result is an error if the runs lack the data of the figure.
 
-    Queries of several figures are gathered, answered in one pass over the runs, and each result is then drawn by
-    `recu_analysis.figures.drawing.draw_figure`.
+    Gather the queries of several figures to answer them in one pass over the runs.
+    `recu_analysis.figures.drawing.draw_figure` then draws each result.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def figure_query(name: str, runs: Runs) -> Query[Any]:
 
     def make() -> Query[Any]:
         if figure.runs and not runs:
-            raise InputError(f"the figure {name} shows runs; name at least one run directory")
+            raise InputError(f"the figure {name} needs runs; give at least one run directory")
         return figure.query(runs)
 
     return attempt(make, RecuError)

@@ -1,4 +1,4 @@
-"""Schedules of tau: Eq. 24 beside the others."""
+"""Schedules of tau: Eq. 24 and alternatives."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ def plot_schedule(
     tau: tuple[float, float] = _TAU,
     **properties: Any,
 ) -> Axes:
-    """Eq. 24 beside the other schedules of `recu_analysis.theory.schedule`.
+    """Eq. 24 and the other schedules of `recu_analysis.theory.schedule`.
 
     Parameters
     ----------
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The color of each schedule, by its name or in their order.
+        The color of each schedule, by its name or in order.
     label : str, optional
-        Refused, since there are always several schedules.
+        Not accepted, because there are always several schedules.
     epochs : int
-        Of the training, at least 1.
+        Epochs of the training, at least 1.
     tau : pair of float
-        Levels from which and to which the schedules go.
+        First and last level of the schedules.
     **properties
-        Of the lines, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
+        Properties of the lines, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def plot_schedule(
     Raises
     ------
     InputError
-        If there are no epochs, a level is out of its range, or the palette, the label or a property does not fit.
+        If `epochs` is below 1, a level is out of its range, or the palette, the label or a property does not fit.
     """
     from recu_analysis.plots.theory import schedules
 
@@ -69,7 +69,7 @@ def query(_: Runs) -> Query[pd.DataFrame]:
 
 
 def draw(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """One panel, a line a schedule."""
+    """One panel, one line per schedule."""
     from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.theory import schedules
 

@@ -1,4 +1,4 @@
-"""Standard scores of a layer over the training, with the distributions fitted to them."""
+"""Standard scores of a layer over the training, with fitted distributions."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ def plot_scores(
     layer: str | None = None,
     **properties: Any,
 ) -> Axes:
-    """Density of a layer's standard scores with the Laplace, normal and generalized normal fitted to them.
+    """Density of a layer's standard scores, with fitted Laplace, normal and generalized normal distributions.
 
     Parameters
     ----------
     data : run, path or DataFrame
-        A run. Or a table as `recu_analysis.analysis.scores.score_histogram` gives it of one window.
+        A run. Or a table as `recu_analysis.analysis.scores.score_histogram` gives it, of one window.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
         The colors of the fitted laplace, normal and gennorm, by these names or in this order.
     label : str, optional
-        What the legend calls the histogram; by default it is not in the legend.
+        The name of the histogram in the legend. By default the legend leaves it out.
     windows : int, slice, str or WindowSpan, optional
-        The scores at the end of these windows, such as 12 or ":13"; at the end of the run by default.
+        The scores are those at the end of these windows, such as 12 or ":13". By default at the end of the run.
     layer : str, optional
-        Name of the layer, or a pattern that only its name matches. By default layer2.0.conv2, as in the paper, or a
-        layer in the middle of a network that has none of that name.
+        Name of the layer, or a pattern that only its name matches. By default layer2.0.conv2, as in the paper; if the
+        network has no such layer, one in its middle.
     **properties
-        Of the histogram, as `matplotlib.patches.StepPatch` has them: color, alpha, linewidth and so on.
+        Properties of the histogram, as `matplotlib.patches.StepPatch` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
@@ -62,9 +62,9 @@ def plot_scores(
     Raises
     ------
     InputError
-        If what is given is no run and no such table, or the palette, the label or a property does not fit.
+        If `data` is of another type or lacks a column, or the palette, the label or a property does not fit.
     LayerNotFoundError, WindowNotFoundError
-        If a pattern matches nothing, or there is no window with updates.
+        If a pattern matches no layer, or there is no window with updates.
     """
     from recu_analysis.plots.scores import score_density
 
@@ -75,12 +75,12 @@ def plot_scores(
 
 
 def query(runs: Runs) -> Query[dict[str, pd.DataFrame]]:
-    """`score_histogram` of the paper's layer, or one in the middle, of each run, with a column layer."""
+    """`score_histogram` of the `default_layer` of each run, with a column layer."""
     return gathered({label: _of_run(run) for label, run in runs.items()})
 
 
 def draw(tables: Mapping[str, pd.DataFrame]) -> tuple[Figure, pd.DataFrame]:
-    """A row of moments for each run, on the same axes, with one legend."""
+    """One row of moments per run, on the same axes, with one legend."""
     from recu_analysis.figures.print.fitting import outer_labels, shared_legend
     from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.scores import score_density
@@ -116,7 +116,7 @@ FIGURE = FigureSpec(
     query,
     draw,
     "standard scores of a layer over the training, with fitted distributions",
-    f"Density of the standard scores $z$ of {FIG2_LAYER} (of a layer in the middle, where a run has none of that "
-    "name), with the Laplace, normal and generalised normal distributions of maximum likelihood; the number is the "
-    "shape of the last (1 Laplace, 2 normal).",
+    f"Density of the standard scores $z$ of {FIG2_LAYER} (of a layer in the middle, if a run has no such layer). "
+    "Lines: Laplace, normal and generalised normal distributions, fitted by maximum likelihood. The number is the "
+    "shape of the generalised normal (1: Laplace, 2: normal).",
 )

@@ -1,4 +1,4 @@
-"""What several figures share: what they show of runs or of a table, colors, an axis of epochs or windows, panels."""
+"""Parts that several figures share: data of runs or of a table, colors, an axis of epochs or windows, panels."""
 
 from __future__ import annotations
 
@@ -22,16 +22,21 @@ if TYPE_CHECKING:
     from recu_analysis.plots.arm_colors import AnyPalette
     from recu_analysis.store.run import OneRun, Run
 
-#: Levels of a curve over all tau, from just above 0.5, which is not one, to 1.
+#: The range of a curve over all levels tau. 0.5 itself is not a level.
 ALL_LEVELS = (0.5 + 1e-9, 1.0)
 #: The layer of the paper's Fig. 2.
 FIG2_LAYER = "layer2.0.conv2"
+#: The sentence of a caption about the final windows.
+FINAL_WINDOWS = (
+    "The final windows are the shortest run of last windows with an autocorrelation of at most 1/2, or the last half "
+    "of the training if there is no such run."
+)
 #: Epochs of the paper's training on CIFAR-10.
 PAPER_EPOCHS = 600
 
 
 def concat_runs(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The tables of several runs as one, whose first column, run, has their labels."""
+    """The tables of several runs as one table. Its first column, run, holds the labels."""
     labeled = [table.assign(run=label) for label, table in tables.items()]
     return pd.concat(labeled, ignore_index=True)[["run", *next(iter(tables.values())).columns]]
 
@@ -53,9 +58,9 @@ def colored(runs: Runs, query: Query[pd.DataFrame]) -> Query[Colored]:
 def shown(
     data: SeveralRuns | pd.DataFrame, query: Callable[[Runs], Query[Colored]], palette: AnyPalette | None
 ) -> Colored:
-    """What a plot of several runs shows: the caller's own table, or what a query finds of the runs.
+    """The data of a plot of several runs: the caller's own table, or the result of a query.
 
-    In the colors of the caller, where there are some.
+    The caller's palette, if there is one, replaces the looks of the runs.
     """
     if isinstance(data, pd.DataFrame):
         return Colored(data if "run" in data else data.assign(run="run"), palette)
@@ -64,45 +69,45 @@ def shown(
 
 
 def table_of(data: OneRun | pd.DataFrame, query: Callable[[Run], Query[pd.DataFrame]]) -> pd.DataFrame:
-    """What a plot of one run shows: the caller's own table, or what a query finds of the run."""
+    """The data of a plot of one run: the caller's own table, or the result of a query."""
     return data if isinstance(data, pd.DataFrame) else query(as_run(data)).run()
 
 
 def default_layer(run: Run) -> str:
-    """The layer of the paper's Fig. 2, or one in the middle of a network that has none of that name."""
+    """The layer of the paper's Fig. 2; if the network has no such layer, one in its middle."""
     names = run.layer_names
     return FIG2_LAYER if FIG2_LAYER in names else names[len(names) // 2]
 
 
 class Timed(NamedTuple):
-    """A table with a column epoch, and whether that has epochs; else it has the numbers of windows."""
+    """A table with a column epoch, and whether that column holds epochs or the numbers of windows."""
 
     table: pd.DataFrame
     by_epoch: bool
 
     def name_axis(self, ax: Axes) -> Axes:
-        """Say on the horizontal axis, which is labeled as epochs, where it has windows."""
+        """Label the horizontal axis as windows if it does not show epochs."""
         if not self.by_epoch:
             ax.set_xlabel("window")
         return ax
 
 
 def updated(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """Some columns of a `layer_table`, of its windows with updates.
+    """Some columns of a `layer_table`, for windows with updates.
 
     Raises
     ------
     InputError
-        If the table lacks one of them.
+        If the table lacks one of the columns.
     """
     missing = [name for name in ("updates", *columns) if name not in table]
     if missing:
-        raise InputError(f"the table to draw lacks the column {missing[0]}; give what ra.layer_table returns, or a run")
+        raise InputError(f"the table to draw lacks the column {missing[0]}; give a table from ra.layer_table, or a run")
     return table.loc[table["updates"] > 0, columns]
 
 
 def over_time(table: pd.DataFrame) -> Timed:
-    """The rows of a table whose windows have an epoch; where none was marked at all, windows are counted instead."""
+    """The rows of a table that have an epoch. If no row has one, the numbers of windows take their place."""
     if "epoch" not in table or "window" not in table:
         raise InputError(
             "the table to draw lacks the column epoch or window; give the table of a run, or the run itself"
@@ -121,7 +126,7 @@ def panel_each(labels: Collection[str]) -> tuple[Figure, dict[str, Axes]]:
 
 
 def same_limits(axes: Sequence[Axes]) -> None:
-    """Give all panels the same limits: as wide and as high as the widest and the highest, from the highest bottom."""
+    """Give all panels the same limits: the widest range of x, and y from the highest bottom to the highest top."""
     limits = [(*ax.get_xlim(), *ax.get_ylim()) for ax in axes]
     left, right, bottom, top = zip(*limits, strict=True)
     for ax in axes:

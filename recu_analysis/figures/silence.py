@@ -44,17 +44,17 @@ def plot_silence(
     data : run, path or DataFrame
         A run. Or a table as `recu_analysis.layer_table` gives it.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
         The colors of tail and core, by these names or in this order.
     label : str, optional
-        Put before each name in the legend, to tell two plots in one Axes apart.
+        Text before each name in the legend, to distinguish two plots in one Axes.
     layers : str or sequence of str, optional
         Patterns of layer names.
     tail_tau : float or "window"
         Level of the tail.
     **properties
-        Of the two thick lines, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
+        Properties of the two thick lines, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
 
     Returns
     -------
@@ -63,16 +63,16 @@ def plot_silence(
     Raises
     ------
     InputError
-        If what is given is no run and no such table, or the palette, the label or a property does not fit.
+        If `data` is of another type or lacks a column, or the palette, the label or a property does not fit.
     LayerNotFoundError, WindowNotFoundError
-        If a pattern matches nothing, or there is no window with updates.
+        If a pattern matches no layer, or there is no window with updates.
     """
     timed = _timed(table_of(data, lambda run: layer_table_query(run, tail_tau, layers=layers)))
     return _panel(timed, ax, palette=palette, label=label, **properties)
 
 
 def query(runs: Runs) -> Query[dict[str, Timed]]:
-    """What `layer_table` has of silence, of the windows with updates of each run."""
+    """The columns of `layer_table` about silence, for the windows with updates of each run."""
     return gathered({label: _of_run(run) for label, run in runs.items()})
 
 
@@ -102,6 +102,6 @@ FIGURE = FigureSpec(
     query,
     draw,
     "silent weights of tail and core over the epochs",
-    "Share of the weights without a change of sign in an epoch, for the tail (the 30 % of a layer's weights with "
-    "the largest $|z|$ when the epoch begins) and the core. Thin: one layer. Thick: the median over layers.",
+    "Share of the weights without a change of sign in an epoch, for tail and core. The tail is the 30 % of a layer's "
+    "weights with the largest $|z|$ at the start of the epoch. Thin: one layer. Thick: the median over layers.",
 )

@@ -1,4 +1,4 @@
-"""What a figure of the registry is: what it asks of runs, how that is drawn, and what its caption says."""
+"""A figure of the registry: its query, its drawing and its caption."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class FigureSpec(Generic[Data]):
     Attributes
     ----------
     query : callable
-        From runs to the query of what the figure shows; whatever is read of runs, it reads.
+        From runs to the query of the data of the figure. Only this query reads runs.
     draw : callable
-        From what the query found to the figure, and the table of what it shows.
+        From the result of the query to the figure, and the table of its data.
     title : str
         A few words, for a list.
     caption : str

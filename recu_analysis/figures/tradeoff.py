@@ -1,4 +1,4 @@
-"""Quantisation error against entropy over tau: closed forms, the epochs of a schedule, and a run's layers."""
+"""Quantization error against entropy over tau: closed forms, the epochs of a schedule, and a run's layers."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _POINTS = 201
 
 
 class Tradeoff(NamedTuple):
-    """What the figure shows: tables as of `tradeoff`, and as of `measured_tradeoff`.
+    """The tables of the figure, as `tradeoff` and `measured_tradeoff` give them.
 
     Attributes
     ----------
     curve : DataFrame
         The closed forms.
     epoch : DataFrame, optional
-        At the levels of a schedule.
+        The closed forms at the levels of a schedule.
     measured : DataFrame, optional
-        Of a run's layers.
+        The measured values of a run's layers.
     """
 
     curve: pd.DataFrame
@@ -61,13 +61,14 @@ def plot_tradeoff(
     Parameters
     ----------
     data : run, path or DataFrame, optional
-        Add what the layers of a run measure at its end. Or a table as `recu_analysis.measured_tradeoff` gives it.
+        A run: the plot adds the measured values of its layers at its end. Or a table as
+        `recu_analysis.measured_tradeoff` gives it.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of float to color, or sequence of colors, optional
-        The color of each scale, by its b or in their order.
+        The color of each scale, by its b or in order.
     label : str, optional
-        What the curve is called, where there is only one scale.
+        The name of the curve, if there is only one scale.
     layers : str or sequence of str, optional
         Patterns of layer names.
     tau : pair of float
@@ -75,9 +76,9 @@ def plot_tradeoff(
     b : float or sequence of float
         Laplace scales, positive.
     epochs : int, optional
-        Mark the levels of the schedule (Eq. 24) over so many epochs.
+        Mark the levels of the schedule (Eq. 24) over this number of epochs.
     **properties
-        Of the lines of the exact error, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
+        Properties of the lines of the exact error, as `matplotlib.lines.Line2D` has them: color, linewidth and so on.
 
     Returns
     -------
@@ -86,9 +87,9 @@ def plot_tradeoff(
     Raises
     ------
     InputError
-        If what is given is no run and no such table, or the palette, the label or a property does not fit.
+        If `data` is of another type or lacks a column, or the palette, the label or a property does not fit.
     LayerNotFoundError, WindowNotFoundError
-        If a pattern matches nothing, or there is no window with updates.
+        If a pattern matches no layer, or there is no window with updates.
     """
     from recu_analysis.plots.theory import error_over_entropy
 
@@ -99,7 +100,7 @@ def plot_tradeoff(
 
 
 def curves(tau: tuple[float, float], b: float | Sequence[float]) -> pd.DataFrame:
-    """The closed forms at as many levels as a curve needs."""
+    """The closed forms, at enough levels for a curve."""
     return tradeoff(tau, b, _POINTS)
 
 
@@ -129,11 +130,11 @@ def draw(shown: Tradeoff) -> tuple[Figure, pd.DataFrame]:
     return figure, pd.concat(parts, ignore_index=True)
 
 
-#: What the panels show, for a caption.
+#: The caption of the panels.
 TRADEOFF_CAPTION = (
     r"Laplace weights after ReCU, over the level $\tau$. Left: quantisation error, exact (solid), as printed in Eq. 14 "
-    "(dashed, whose minimum, the vertical line, comes from a sign error) and against the weights before the clamp "
-    "(dotted). Middle: entropy (Eq. 17). Right: one against the other."
+    "(dashed), and against the weights before the clamp (dotted). The minimum of the printed error (vertical line) "
+    "comes from a wrong sign. Middle: entropy (Eq. 17). Right: error against entropy."
 )
 
 FIGURE = FigureSpec(

@@ -1,4 +1,4 @@
-"""The ReCU method: binary layers, networks, and what sets them up."""
+"""The ReCU method: binary layers, their settings, and networks."""
 
 from recu_analysis.nn.binarizer import BINARIZERS, Binarizer
 from recu_analysis.nn.layers import BinaryConv2d, BinaryLinear, binary_parameters, set_progress, set_tau

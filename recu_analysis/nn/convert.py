@@ -1,4 +1,4 @@
-"""convert: the convolutions and linear layers of a network become binary, in place."""
+"""convert: make the convolutions and linear layers of a network binary, in place."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from recu_analysis.nn.sizes import too_few_weights
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Layers that an error lists before it says how many more there are.
+#: How many layers an error lists. It counts the others.
 LISTED = 8
-#: Modules of torch that may use the weights of their layers without calling these.
+#: Modules of torch that may use the weights of their layers without calling the layers.
 BYPASSING = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
 
 
@@ -34,35 +34,35 @@ def convert(
 ) -> pd.DataFrame:
     """Make convolutions and linear layers of a network binary, in place.
 
-    A layer becomes a `BinaryConv2d` or a `BinaryLinear`. It stays the same object: weight, bias, hooks, device, dtype
-    and mode are kept, so an optimizer that was made before still trains them. New are tau, which `set_tau` sets, and
-    the parameter alpha, drawn from torch's generator: make the optimizer afterwards, give it the new parameters, or
+    A layer becomes a `BinaryConv2d` or a `BinaryLinear`. It stays the same object: it keeps weight, bias, hooks,
+    device, dtype and mode, and an existing optimizer still trains them. The layer gets tau, which `set_tau` sets, and
+    the parameter alpha, drawn from torch's generator. Make the optimizer afterwards, give it the new parameters, or
     choose ``alpha="none"``.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Not yet in DistributedDataParallel, which would not know the new parameters.
+        It must not be in DistributedDataParallel yet, because that would not know the new parameters.
     layers : str or sequence of str, optional
-        Patterns (``*``, ``?``, ``[...]``) of module names. By default every layer but the first and the last, in the
-        order in which the network defines them.
+        Patterns (``*``, ``?``, ``[...]``) of module names. By default every layer except the first and the last, in the
+        order of the definition of the network.
     binarizer, **ingredients
         As in `BinaryConv2d`.
 
     Returns
     -------
     DataFrame
-        A row for each Conv2d and each Linear. Columns name, kind (the class before), shape (such as 16x3x3x3),
-        converted (bool), why. Some layers are always left as they are: of a class derived from Conv2d or Linear, with
-        fewer than two weights a channel, with a weight that another module shares or that is computed from other
-        tensors, with a replaced forward, and those in nn.MultiheadAttention and nn.TransformerEncoderLayer.
+        A row for each Conv2d and each Linear. Columns: name, kind (the class before), shape (such as 16x3x3x3),
+        converted (bool), why. Some layers are never converted: layers of a class derived from Conv2d or Linear, with
+        fewer than two weights in a channel, with a weight that another module shares or that is computed from other
+        tensors, with a replaced forward, and layers in nn.MultiheadAttention and nn.TransformerEncoderLayer.
 
     Raises
     ------
     LayerNotFoundError
         If a pattern matches no convolution or linear layer.
     InputError
-        If there is nothing to convert, or an argument cannot be; the network is then unchanged.
+        If there is nothing to convert, or an argument is wrong. The network is then unchanged.
 
     Examples
     --------
@@ -94,13 +94,13 @@ def convert(
 
 def _check_model(model: Any) -> None:
     if not isinstance(model, nn.Module):
-        raise InputError(f"convert takes a network, a torch.nn.Module, not {model!r:.40}")
+        raise InputError(f"the model to convert must be a torch.nn.Module, not {model!r:.40}")
     if any(isinstance(each, nn.parallel.DistributedDataParallel) for each in model.modules()):
-        raise InputError("convert the network before DistributedDataParallel takes it, which knows no new parameters")
+        raise InputError("the network is in DistributedDataParallel, which ignores new parameters; convert it before")
 
 
 def _chosen(model: nn.Module, names: list[str], patterns: Sequence[str] | None) -> dict[str, str]:
-    """By layer, why it was not chosen; empty where it was."""
+    """By layer, the reason why it was not chosen; empty if it was chosen."""
     if patterns is None:
         ends = {names[-1]: "the last layer stays real", names[0]: "the first layer stays real"} if names else {}
         return {name: ends.get(name, "") for name in names}
@@ -116,7 +116,7 @@ def _chosen(model: nn.Module, names: list[str], patterns: Sequence[str] | None) 
 
 
 def _obstacles(model: nn.Module) -> dict[int, str]:
-    """By the id of a layer, why it cannot become binary; only those that cannot."""
+    """By the id of a layer, the reason why it cannot become binary; only for such layers."""
     modules = list(model.modules())
     users = Counter(id(tensor) for each in modules for tensor in each._parameters.values() if tensor is not None)
     bypassed = {
@@ -144,11 +144,11 @@ def _obstacle(layer: nn.Conv2d | nn.Linear, users: Counter[int]) -> str:
         return "another module shares its weight"
     if not weight.is_floating_point():
         return f"its weight is {str(weight.dtype).removeprefix('torch.')}, not real"
-    return "it has fewer than two weights a channel" if too_few_weights(weight.shape) else ""
+    return "it has fewer than two weights in a channel" if too_few_weights(weight.shape) else ""
 
 
 def _shape(layer: nn.Conv2d | nn.Linear) -> tuple[int, ...]:
-    """Of its weight, from the layer's sizes: a weight may be computed, or not there yet."""
+    """Shape of the weight, from the layer's sizes: the weight may be computed, or not exist yet."""
     if isinstance(layer, nn.Conv2d):
         return (layer.out_channels, layer.in_channels // layer.groups, *layer.kernel_size)
     return layer.out_features, layer.in_features

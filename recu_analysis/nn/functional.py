@@ -1,4 +1,4 @@
-"""What happens to latent weights before their sign: standardise, clamp, mask; and the scales made of them."""
+"""Operations on latent weights before their sign: standardize, clamp, mask; and scales computed from the weights."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 
-#: Added to variances by the authors' code, in squared units of what varies.
+#: The authors' code adds this to variances, in squared units of the values.
 EPS = 1e-5
 
 
 def standardize(
     weight: torch.Tensor, *, center: bool = True, target: float | None = 2.0, eps: float = EPS
 ) -> torch.Tensor:
-    """Latent weights centred and scaled per output channel (Eq. 18 to 23 of ReCU, Xu et al., ICCV 2021).
+    """Latent weights centered and scaled per output channel (Eq. 18 to 23 of ReCU, Xu et al., ICCV 2021).
 
     w~ = (w - mean_c) / (sqrt(var_c + eps) / (sqrt(2) b*)), with the unbiased variance, as in the authors' code
     (which fixes b* = 2). The gradient flows through mean and variance.
@@ -25,9 +25,9 @@ def standardize(
     center : bool
         Subtract the channel's mean.
     target : float or None
-        The scale b*; None leaves the scale alone.
+        The scale b*; None leaves the scale unchanged.
     eps : float
-        Added to the variance, in squared units of the weights. Where it is 0, a channel of equal weights becomes 0.
+        Added to the variance, in squared units of the weights. If it is 0, a channel of equal weights becomes 0.
 
     Returns
     -------
@@ -41,28 +41,28 @@ def standardize(
     if eps == 0.0:
         varies = variance > 0.0
         variance = torch.where(varies, variance, 1.0)
-        # 0 in value alone: with a gradient the weights can part again.
+        # The value is 0, but the gradient is kept: with it the weights can become different again.
         centered = torch.where(varies, centered, centered - centered.detach())
     return centered / (variance.sqrt() / (math.sqrt(2.0) * target))
 
 
 @torch.no_grad()
 def clamp_bound(weight: torch.Tensor, tau: torch.Tensor, quantile: str = "laplace") -> torch.Tensor:
-    """Q(tau), to which the weights of a layer are clamped on both sides: a scalar without gradient.
+    """Q(tau), the bound of the clamp of a layer on both sides: a scalar without gradient.
 
-    No device synchronisation.
+    It does not synchronize with the device.
 
     Parameters
     ----------
     weight : Tensor, shape (C_out, ...)
-        Standardised weights.
+        Standardized weights.
     tau : Tensor with one element
         Quantile level in (0.5, 1].
     quantile : {"laplace", "empirical"}
-        Of the Laplace fitted to the layer, -b_hat ln(2 - 2 tau) with b_hat = mean |w| (Eq. 10 and 11 of ReCU, Xu et
-        al., ICCV 2021), infinite at tau = 1; or of the weights themselves: that of |w| at level 2 tau - 1, linear
-        between order statistics. Whatever the distribution, the empirical one leaves 2 (1 - tau) of the weights
-        outside, and as it is one bound for both sides no sign can change.
+        laplace: the quantile of the Laplace distribution fitted to the layer, -b_hat ln(2 - 2 tau) with b_hat = mean
+        |w| (Eq. 10 and 11 of ReCU, Xu et al., ICCV 2021), infinite at tau = 1. empirical: the quantile of |w| at level
+        2 tau - 1, linear between order statistics. For any distribution it leaves the share 2 (1 - tau) of the weights
+        outside. It is one bound for both sides, so no sign can change.
     """
     magnitudes = weight.abs()
     if quantile == "empirical":
@@ -70,14 +70,14 @@ def clamp_bound(weight: torch.Tensor, tau: torch.Tensor, quantile: str = "laplac
     else:
         level = tau.to(weight.dtype).reshape(())
         bound = torch.where(level < 1.0, -magnitudes.mean() * torch.log(2.0 - 2.0 * level), torch.inf)
-    # A level just above 0.5 may be 0.5 in the dtype at hand; a bound of 0 would make every sign +1.
+    # A level just above 0.5 may be 0.5 in the dtype of the weights. A bound of 0 would make every sign +1.
     return bound.clamp_min(torch.finfo(weight.dtype).tiny)
 
 
 def _quantile(values: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
     """Quantile of any number of values, linear between order statistics; torch.quantile takes 16 million at most."""
     position = level.clamp(0.0, 1.0) * (values.numel() - 1)
-    # Gathered, as indexing with a single number would wait for the device to know it.
+    # `gather`, because indexing with a single number would wait for the device.
     around = torch.stack([position.floor(), position.ceil()]).long()
     below, above = values.sort().values.gather(0, around)
     return torch.lerp(below, above, position.frac().to(values.dtype))
@@ -86,13 +86,13 @@ def _quantile(values: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
 def recu(weight: torch.Tensor, tau: torch.Tensor, quantile: str = "laplace") -> torch.Tensor:
     """ReCU: clamp weights to Q(tau) on both sides (Eq. 8), one Q for the layer.
 
-    As in the authors' code no gradient flows through Q, and that of every clamped weight is zero: ReCU never
-    changes a sign, it is a mask on the gradient.
+    As in the authors' code, no gradient flows through Q, and the gradient of every clamped weight is zero. ReCU never
+    changes a sign: it is a mask on the gradient.
 
     Parameters
     ----------
     weight : Tensor, shape (C_out, ...)
-        Standardised weights.
+        Standardized weights.
     tau : Tensor with one element
         Quantile level in (0.5, 1]; at 1 nothing is clamped.
     quantile : {"laplace", "empirical"}
@@ -107,7 +107,7 @@ def recu(weight: torch.Tensor, tau: torch.Tensor, quantile: str = "laplace") -> 
 
 
 class _KeepGradient(torch.autograd.Function):
-    """The identity, with the gradient kept where told and zero elsewhere."""
+    """The identity. Its gradient is kept where `keep` is True, and zero elsewhere."""
 
     @staticmethod
     def forward(ctx: Any, values: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
@@ -121,15 +121,15 @@ class _KeepGradient(torch.autograd.Function):
 
 
 def mask_random(weight: torch.Tensor, tau: torch.Tensor, quantile: str = "laplace") -> torch.Tensor:
-    """The control to `recu`: the gradient of a random set is zeroed, as large as the set that `recu` would clamp.
+    """The control for `recu`: zero the gradient of a random set, as large as the set that `recu` would clamp.
 
-    The set is drawn anew in every call, from torch's generator of the weight's device. The values are unchanged;
-    `recu` changes no sign either, so the two differ in which gradients they stop, and in nothing else.
+    The set is drawn again in every call, from torch's generator of the weight's device. The values are unchanged.
+    `recu` changes no sign either, so the two differ only in the gradients that they stop.
 
     Parameters
     ----------
     weight : Tensor, shape (C_out, ...)
-        Standardised weights.
+        Standardized weights.
     tau : Tensor with one element
         Quantile level in (0.5, 1]; at 1 no gradient is stopped.
     quantile : {"laplace", "empirical"}
@@ -141,7 +141,7 @@ def mask_random(weight: torch.Tensor, tau: torch.Tensor, quantile: str = "laplac
     """
     with torch.no_grad():
         inside = (weight.abs() <= clamp_bound(weight, tau, quantile)).flatten()
-        # Gathered, as torch.compile takes indexing by a permutation for a pattern of its own and fails on it.
+        # `gather`, because torch.compile fails on indexing by a permutation.
         keep = inside.gather(0, torch.randperm(inside.numel(), device=inside.device)).view_as(weight)
     result: torch.Tensor = _KeepGradient.apply(weight, keep)  # type: ignore[no-untyped-call]
     return result

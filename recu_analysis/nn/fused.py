@@ -1,4 +1,4 @@
-"""A binary layer on a CUDA GPU: the convolution of signs with all its gradients in few launches, and its parts."""
+"""A binary layer on a CUDA GPU in few launches: the convolution of signs with all its gradients, and its parts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recu_analysis.nn.binarizer import Binarizer
 from recu_analysis.nn.functional import EPS
 from recu_analysis.nn.launch import Kernel, on
 
-#: Values that a program has in hand at a time.
+#: Values that a program loads at a time.
 MOST_AT_ONCE = 4096
 #: Groups of 32 threads in a program.
 WARPS = 8
@@ -26,11 +26,11 @@ Geometry = tuple[tuple[int, int], tuple[int, int], tuple[int, int], int]
 
 
 class _Plan(NamedTuple):
-    """What the kernels need for some shapes and dtypes."""
+    """The kernels and sizes for some shapes and dtypes."""
 
-    #: Rows and the size of each: of activations, of weights.
+    #: Number and size of rows: of activations, then of weights.
     sizes: tuple[int, int, int, int]
-    #: Numbers kept from the signs for the gradients, and their dtype, in which the kernels compute.
+    #: How many numbers are kept for the gradients, and their dtype. The kernels compute in it.
     kept: int
     dtype: torch.dtype
     signs: Kernel
@@ -46,12 +46,12 @@ def _plan(
     binary: Binarizer,
     scaled: bool,
 ) -> _Plan:
-    """For activations and weights of these shapes; the dtypes are those of all tensors that the kernels are given."""
+    """The plan for activations and weights of these shapes; the dtypes are those of all tensors of the kernels."""
     sizes = values[0], math.prod(values[1:]), weight[0], math.prod(weight[1:])
     double = torch.float64 in dtypes[:2]
     constants = {
         "INPUT_EPS": EPS,
-        "GAIN": math.sqrt(2.0) * (binary.scale or 1.0),  # by what a weight in standard deviations is multiplied
+        "GAIN": math.sqrt(2.0) * (binary.scale or 1.0),  # the factor of a weight in standard deviations
         "EPS": binary.eps,
         "CENTER": binary.center,
         "CLAMP": binary.clamp,
@@ -75,7 +75,7 @@ def _block(size: int) -> int:
 
 
 class _Signs(torch.autograd.Function):
-    """Signs of activations and of weights, either of which may be of size 0."""
+    """Signs of activations and of weights. Either may be of size 0."""
 
     @staticmethod
     def forward(
@@ -105,8 +105,9 @@ class _Signs(torch.autograd.Function):
 class _Convolution(torch.autograd.Function):
     """Convolution of signs times alpha.
 
-    Its product is not kept: by alpha the gradient is that by the signs of the weights times these signs, summed. And
-    no gradient of an output's size is multiplied by alpha: the weights that the gradient is convolved with are.
+    Its product is not kept: the gradient of alpha is the sum of the signs of the weights times their gradient. Alpha
+    does not multiply any gradient of the size of the output. It multiplies the signs of the weights, which are
+    convolved with the gradient.
     """
 
     @staticmethod
@@ -137,13 +138,14 @@ class _Convolution(torch.autograd.Function):
         values, weight, value_signs, scaled_signs, kept = ctx.saved_tensors
         by_values, by_weight, by_alpha = ctx.needs_input_grad[:3]
         stride, padding, dilation, groups = ctx.geometry
-        # That by the signs of the weights does not depend on the weights: they can be those times alpha for both.
+        # The gradient of the weights' signs does not depend on these signs, so signs times alpha serve for both
+        # gradients.
         value_gradient, weight_gradient, _ = torch.ops.aten.convolution_backward.default(
             gradient.to(value_signs.dtype), value_signs, scaled_signs, None,
             stride, padding, dilation, False, [0, 0], groups,
             [by_values, by_weight or by_alpha, False],
         )  # fmt: skip
-        # A side that nobody asks for gets some numbers of its shape instead; what comes of them is thrown away.
+        # A gradient that is not needed is replaced by any numbers of its shape. Their result is dropped.
         value_gradient = value_signs if value_gradient is None else value_gradient
         weight_gradient = scaled_signs if weight_gradient is None else weight_gradient
         alpha_out = None if ctx.alpha is None else gradient.new_empty(ctx.alpha[0], dtype=ctx.alpha[1])
@@ -155,7 +157,7 @@ def _gradients(
     plan: _Plan, values: torch.Tensor, value_gradient: torch.Tensor, weight: torch.Tensor,
     weight_gradient: torch.Tensor, kept: torch.Tensor, alpha_out: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    """Gradients of activations and weights from those of their signs; that of alpha is written where it is told."""
+    """Gradients of activations and weights from those of their signs. That of alpha is written to `alpha_out`."""
     out = torch.empty_like(values), torch.empty_like(weight)
     value_gradient, weight_gradient = _laid_out_as(values, value_gradient), _laid_out_as(weight, weight_gradient)
     by_alpha = weight if alpha_out is None else alpha_out
@@ -169,25 +171,25 @@ def _wanted(gradients: tuple[torch.Tensor | None, ...], wanted: tuple[bool, ...]
 
 
 def _autocast(dtype: torch.dtype) -> torch.dtype:
-    """In what dtype autocast, where it is on, has a convolution compute."""
+    """The dtype in which a convolution computes: that of autocast if it is on."""
     lowered = torch.is_autocast_enabled("cuda") and dtype != torch.float64
     return torch.get_autocast_dtype("cuda") if lowered else dtype
 
 
 def _dense(rows: torch.Tensor) -> torch.Tensor:
-    """The same values, each row in one piece of memory, in whatever order."""
+    """The same values, each row contiguous in memory, in any order."""
     if rows.is_contiguous() or (rows.ndim == 4 and rows.is_contiguous(memory_format=torch.channels_last)):
         return rows
     return rows.contiguous()
 
 
 def _laid_out_as(rows: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-    """The gradient of some rows, in their order."""
+    """The gradient of some rows, in their memory order."""
     return gradient if gradient.stride() == rows.stride() else torch.empty_like(rows).copy_(gradient)
 
 
 def _beside(weight: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
-    """The level where the weight is: one of a single number may lie on the CPU, as in PyTorch's own operations."""
+    """The level on the weight's device. A tensor of one number may be on the CPU, as in PyTorch's own operations."""
     return tau if tau.device == weight.device else tau.to(weight.device)
 
 
@@ -199,10 +201,11 @@ def convolve(
     binary: Binarizer,
     geometry: Geometry,
 ) -> torch.Tensor:
-    """Convolution of the signs of scaled activations with the signs of standardised weights, times alpha.
+    """Convolution of the signs of scaled activations with the signs of standardized weights, times alpha.
 
-    `sign_scaled` of the activations and `sign_of_weights` of the weights, convolved, in fewer launches. Outputs are
-    the same; gradients too, but for rounding: that of alpha goes through the convolution's, in its precision.
+    It is the convolution of `sign_scaled` of the activations with `sign_of_weights` of the weights, in fewer launches.
+    Outputs are the same. Gradients are the same except for rounding: that of alpha is computed from the gradient of the
+    convolution, in its precision.
 
     Parameters
     ----------
@@ -229,21 +232,21 @@ def convolve(
     return result
 
 
-#: Of a layer's options those that `_Signs` asks for where there are no weights.
+#: The options for `_Signs` without weights.
 _ANY = Binarizer()
 
 
 def sign_scaled(values: torch.Tensor) -> torch.Tensor:
-    """What `recu_analysis.nn.signs.sign_scaled` computes."""
+    """`recu_analysis.nn.signs.sign_scaled` with the fused kernels."""
     none = values.new_empty(0, 2)
     result: torch.Tensor = _Signs.apply(values, none, none, _ANY)[0]  # type: ignore[no-untyped-call]
     return result
 
 
 def sign_of_weights(weight: torch.Tensor, tau: torch.Tensor, binary: Binarizer) -> torch.Tensor:
-    """Signs of standardised latent weights, with the gradients of the standardisation and of ReCU's clamp.
+    """Signs of standardized latent weights, with the gradients of the standardization and of ReCU's clamp.
 
-    What `standardize`, `recu` where asked for, and `sign_straight_through` compute one after another.
+    It replaces `standardize`, `recu` if the layer clamps, and `sign_straight_through` in sequence.
 
     Parameters
     ----------
@@ -252,8 +255,8 @@ def sign_of_weights(weight: torch.Tensor, tau: torch.Tensor, binary: Binarizer) 
     tau : Tensor with one element
         Quantile level in (0.5, 1], on the same GPU.
     binary : Binarizer
-        `fusible`; of it the centring, the scale, eps, and whether the gradient of weights beyond the fitted
-        Laplace's quantiles is zero.
+        `fusible`. It gives the centering, the scale, eps, and whether the gradient of weights beyond the quantiles of
+        the fitted Laplace distribution is zero.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Whether the fused kernels run, and the module of them where they can take some values."""
+"""The choice of the fused kernels: only where they run and can take the values."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def fused_for(values: torch.Tensor) -> ModuleType | None:
-    """`recu_analysis.nn.fused` where it can take these values: on a CUDA GPU, with Triton, and not while compiling.
+    """`recu_analysis.nn.fused` if it can take these values: on a CUDA GPU, with Triton, not while compiling; else None.
 
-    torch.compile fuses the operations by itself, with those around them.
+    torch.compile itself fuses these operations with their neighbors.
     """
     usable = values.device.type == "cuda" and values.numel() > 0 and not torch.compiler.is_compiling()
     return _fused(values.device) if usable else None
@@ -24,7 +24,7 @@ def fused_for(values: torch.Tensor) -> ModuleType | None:
 
 @functools.cache
 def _fused(device: torch.device) -> ModuleType | None:
-    """The module where it runs: Triton may be missing, find no C compiler, or not know the GPU."""
+    """The module if it runs, else None. Triton may be missing, find no C compiler, or not know the GPU."""
     try:
         from recu_analysis.nn import fused
 

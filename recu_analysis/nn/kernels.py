@@ -97,7 +97,7 @@ def _weight_signs(
     KIND: tl.constexpr,  # noqa: N803
     BLOCK: tl.constexpr,  # noqa: N803
 ) -> None:
-    """Signs of one channel; its mean, the factor that standardises it, and the sum of abs w~, for the gradient."""
+    """Signs of one channel; its mean, the factor that standardizes it, and the sum of abs w~, for the gradient."""
     mean, variance = _moments(weight, size, KIND, BLOCK)
     factor = GAIN / tl.sqrt(variance + EPS)
     tl.store(mean_of, mean)
@@ -149,7 +149,7 @@ def _weight_gradient(
     KIND: tl.constexpr,  # noqa: N803
     BLOCK: tl.constexpr,  # noqa: N803
 ) -> None:
-    """Gradient of one channel: through alpha, the clamp, whose bound is that of the layer, and the standardisation."""
+    """Gradient of one channel through alpha, the clamp (with the bound of the layer) and the standardization."""
     shift = mean if CENTER else 0.0
     total, product, agreed = tl.zeros([BLOCK], KIND), tl.zeros([BLOCK], KIND), tl.zeros([BLOCK], KIND)
     for start in range(0, size, BLOCK):
@@ -198,8 +198,8 @@ def signs(
 ) -> None:
     """Signs of a layer, a program for each sample and then for each channel; with SCALED, alpha times signs too.
 
-    What the gradient needs goes into `kept`: mean and scale of the samples; mean, factor, sum of abs w~ and alpha of
-    the channels; and tau, so that the gradient is that of the forward pass whatever is done to the layer's tau.
+    `kept` stores the numbers for the gradient: mean and scale of the samples; mean, factor, sum of abs w~ and alpha of
+    the channels; and tau. A later change of the layer's tau therefore does not change the gradient.
     """
     program = tl.program_id(0).to(tl.int64)
     if program < samples:
@@ -249,8 +249,8 @@ def gradients(
 ) -> None:
     """Gradients of a layer, a program for each sample and then for each channel; with SCALED, those of alpha too.
 
-    The gradient that comes in is then that of the signs' product without alpha for the weights, and with it for the
-    activations.
+    With SCALED, the incoming gradient of the weights is that of the product of signs without alpha; that of the
+    activations is with alpha.
     """
     program = tl.program_id(0).to(tl.int64)
     if program < samples:

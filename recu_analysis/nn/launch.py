@@ -1,4 +1,4 @@
-"""How Triton kernels are started on a CUDA GPU: in less time than Triton's look at every argument takes."""
+"""Start Triton kernels on a CUDA GPU without Triton's check of every argument, which is slow."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ if TYPE_CHECKING:
 class Kernel:
     """A kernel for some shapes and dtypes on one device.
 
-    Triton looks at every argument of every launch, which takes longer than the rest of it. What it looks for is known
-    here but for one thing: whether pointers are multiples of 16 bytes. Those that are start what it made of the first
-    such launch; others go the long way, and so do all where this Triton starts a compiled kernel in another way.
+    Triton checks every argument of every launch, which takes longer than the rest of the launch. Here only one result
+    of the check is unknown: whether all pointers are multiples of 16 bytes. If they are, the kernel that Triton
+    compiled at the first such launch starts directly. Otherwise Triton starts the kernel; so it does always if this
+    version of Triton starts compiled kernels in another way.
 
     Parameters
     ----------
     kernel : triton.JITFunction
         Its parameters are tensors, then numbers, then constants.
     programs : int
-        How many are started.
+        How many programs are started.
     constants : dict
-        Those of the kernel by name; others are left out.
+        Constants by name. Names that the kernel does not have are left out.
     **options
-        Of the compilation, such as ``num_warps``.
+        Options of the compilation, such as ``num_warps``.
     """
 
     def __init__(self, kernel: Any, programs: int, constants: dict[str, Any], **options: Any) -> None:
@@ -40,7 +41,7 @@ class Kernel:
         self._can_be_short = True
 
     def __call__(self, tensors: tuple[torch.Tensor, ...], numbers: tuple[int, ...]) -> None:
-        """Start it on the current stream of the current device, with tensors of the same dtypes each time."""
+        """Start the kernel on the current stream of the current device, with tensors of the same dtypes each time."""
         pointers = 0
         for tensor in tensors:
             pointers |= tensor.data_ptr()
@@ -58,5 +59,5 @@ class Kernel:
 
 
 def on(device: torch.device) -> AbstractContextManager[Any]:
-    """Where the kernels start: entering a device takes as long as an operation, and is seldom needed."""
+    """The context in which kernels start. To enter a device takes as long as an operation, and is seldom needed."""
     return nullcontext() if device.index == torch.cuda.current_device() else torch.cuda.device(device)

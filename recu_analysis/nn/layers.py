@@ -49,9 +49,9 @@ INITIAL_TAU = 0.85
 
 
 class _Binary(nn.Module):
-    """What the binary layers add to torch's: ingredients, alpha, tau, and the binary weight made of them.
+    """The part that binary layers add to torch's layers: ingredients, alpha, tau, and the binary weight.
 
-    It stands before nn.Conv2d or nn.Linear among the bases of a layer.
+    It is the first base class of a layer, before nn.Conv2d or nn.Linear.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class _Binary(nn.Module):
     bias : Parameter or None, shape (C_out,)
         Real values that are added to the output, after alpha.
     alpha : Parameter or None, shape (C_out, 1, 1) for convolutions, (C_out,) for linear layers
-        Learned factor of the output (Eq. 3), initialized uniform on [0, 1); None where it is not learned.
+        Learned factor of the output (Eq. 3), initialized uniform on [0, 1); None if it is not learned.
     tau : Tensor, scalar
         Quantile level (a buffer; saved files also hold it with shape (1,)).
     binarizer : Binarizer
@@ -75,9 +75,9 @@ class _Binary(nn.Module):
     binarizer: Binarizer
 
     def reset_parameters(self) -> None:
-        """Draw alpha, the weight (Kaiming-normal) and the bias (as torch does) anew; tau is that of a new layer."""
+        """Draw alpha, the weight (Kaiming normal) and the bias (as torch does) again, and reset tau."""
         if "tau" not in self._buffers:
-            return  # torch's constructor asks for it before the layer has an alpha, whose numbers are drawn first
+            return  # torch's constructor calls this before alpha exists, and alpha must be drawn first
         self._reset_ingredients()
         nn.init.kaiming_normal_(self.weight)
         if self.bias is not None:
@@ -85,14 +85,14 @@ class _Binary(nn.Module):
             nn.init.uniform_(self.bias, -bound, bound)
 
     def _add_ingredients(self, binary: Binarizer) -> None:
-        """Make room for what a layer of torch lacks, where its weight lies and in its dtype."""
+        """Add what a layer of torch lacks, on the device and in the dtype of its weight."""
         self.binarizer = binary
-        self._channel_shape = (len(self.weight), *[1] * (self.weight.ndim - 2))  # one number a channel, by the output
+        self._channel_shape = (len(self.weight), *[1] * (self.weight.ndim - 2))  # one number per channel of the output
         alpha = nn.Parameter(self.weight.new_empty(self._channel_shape)) if binary.alpha == "learned" else None
         self.register_parameter("alpha", alpha)
         self.register_buffer("tau", self.weight.new_empty(()))
         if binary.decays:
-            # Not saved: a method's files do not hold it, and a training sets it in every epoch.
+            # Not saved: files of the method do not hold it, and a training sets it in every epoch.
             self.register_buffer("steepness", self.weight.new_empty(()), persistent=False)
 
     @torch.no_grad()
@@ -105,11 +105,11 @@ class _Binary(nn.Module):
 
     @property
     def weight_transform(self) -> WeightTransform:
-        """What the layer does to its latent weights before their sign, as numpy code can repeat it."""
+        """The transform of the latent weights before their sign, for numpy code."""
         return self.binarizer.transform()
 
     def binary_weight(self) -> torch.Tensor:
-        """-1 and +1 of the layer, shape of `weight`: standardized, clamped, signed; also 0 with zero="authors"."""
+        """Signs of the standardized and clamped weight, shape of `weight`: -1 and +1, also 0 with zero="authors"."""
         return self._signs(self.standardized_weight())
 
     def standardized_weight(self) -> torch.Tensor:
@@ -118,9 +118,9 @@ class _Binary(nn.Module):
         return standardize(self.weight, center=options.center, target=options.scale, eps=options.eps)
 
     def binary_input(self, values: torch.Tensor) -> torch.Tensor:
-        """-1 and +1 of the activations, also 0 with zero="authors".
+        """Signs of the activations: -1 and +1, also 0 with zero="authors".
 
-        In training mode with the authors' scaling, which acts on the gradient alone.
+        In training mode the authors' scaling (`scale_activations`) changes only the gradient.
         """
         options = self.binarizer
         scaled = self.training and options.scale_activations
@@ -133,12 +133,12 @@ class _Binary(nn.Module):
         return signs if options.zero == "plus" else zero_at_zero(signs, values)
 
     def extra_repr(self) -> str:
-        """What torch says of the layer, and what differs from ReCU as published."""
+        """Torch's text of the layer, and the ingredients that differ from ReCU as published."""
         changed = [f"{name}={value!r}" for name, value in self.binarizer.differences().items()]
         return ", ".join([super().extra_repr(), *changed])
 
     def _signs(self, values: torch.Tensor) -> torch.Tensor:
-        """Signs of standardised weights, with the gradients of the clamp and of the estimator."""
+        """Signs of standardized weights, with the gradients of the clamp and of the estimator."""
         options = self.binarizer
         if options.clamp:
             values = (recu if options.mask == "clamped" else mask_random)(values, self.tau, options.quantile)
@@ -150,7 +150,7 @@ class _Binary(nn.Module):
         return signs if options.zero == "plus" else zero_at_zero(signs, values)
 
     def _factor(self, values: torch.Tensor) -> torch.Tensor | None:
-        """Factor of the output, from standardised weights where it is not learned; None for 1."""
+        """Factor of the output, from standardized weights if it is not learned; None for 1."""
         options = self.binarizer
         if options.alpha == "analytic":
             bound = clamp_bound(values, self.tau, options.quantile) if options.clamp else None
@@ -176,7 +176,7 @@ class _Binary(nn.Module):
         return scaled if self.bias is None else scaled + self.bias.view(self._channel_shape)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
-        # The authors' training gives every layer a new tau, of shape (1,): either shape goes into either.
+        # The authors' training gives every layer a tau of shape (1,). Both shapes can be loaded into both.
         tau, own = state_dict.get(f"{prefix}tau"), self._buffers["tau"]
         if isinstance(tau, torch.Tensor) and own is not None and tau.numel() == own.numel() == 1:
             state_dict[f"{prefix}tau"] = tau.reshape(own.shape)
@@ -184,7 +184,7 @@ class _Binary(nn.Module):
 
 
 def _binarizer_of(kind: type[_Binary], method: str | Binarizer, ingredients: dict[str, Any]) -> Binarizer:
-    """The ingredients of a new layer; for a name that is none, its error also knows the arguments of torch's layer."""
+    """The ingredients of a new layer. The error for an unknown name also suggests arguments of torch's layer."""
     known = [field.name for field in fields(Binarizer)]
     for name in ingredients:
         if name not in known:
@@ -197,27 +197,28 @@ class BinaryConv2d(_Binary, nn.Conv2d):
 
     Forward: standardize, clamp, sign of weights and inputs, convolve, times alpha (Eq. 3), plus the bias. The clamp
     cannot change the output: it acts on the gradient of the weights. No step waits for the device. Gradients are of
-    first order, by autograd; torch.func's transforms (grad, vmap) do not take the layer.
+    first order, by autograd. The transforms of torch.func (grad, vmap) do not work on the layer.
 
-    Padding is that of torch, of the signs: zeros are 0, neither -1 nor +1, and the other modes repeat signs.
+    Padding works as in torch, on the signs. The mode zeros pads with 0, which is neither -1 nor +1. The other modes
+    repeat signs.
 
     Parameters
     ----------
     in_channels, out_channels, kernel_size, stride, padding, dilation, groups, padding_mode, device, dtype
         As in torch.nn.Conv2d.
     bias : bool
-        As in torch.nn.Conv2d: real values, one a channel, trained like any parameter and initialized as torch does. It
-        is added after alpha, because alpha is the size of the binary product and the bias has a size of its own; so
-        the bias of a real layer keeps its meaning. The authors' networks have none.
+        As in torch.nn.Conv2d: one real value per channel, trained like any parameter and initialized as torch does. It
+        is added after alpha, because alpha scales only the binary product. So the bias of a real layer keeps its
+        meaning. The authors' networks have no bias.
     binarizer : str or Binarizer
-        recu, or what people compare it with: bnn, xnor, bi-real, ir-net.
+        The method: recu, bnn, xnor, bi-real or ir-net.
     **ingredients
-        What to change of it, by the names of `Binarizer`: ``scale=None``, ``clamp=False``, ``mask="random"``, ...
+        Ingredients to change, by their names in `Binarizer`: ``scale=None``, ``clamp=False``, ``mask="random"``, ...
 
     Raises
     ------
     InputError
-        If a name or an ingredient is unknown or cannot be, or the sizes allow no standard deviation.
+        If a name is unknown, an argument has a wrong value, or the sizes allow no standard deviation.
 
     Examples
     --------
@@ -267,8 +268,8 @@ class BinaryConv2d(_Binary, nn.Conv2d):
             )
         if self.training and self.binarizer.scale_activations and math.prod(input.shape[1:]) == 1:
             raise InputError(
-                f"activations of shape {tuple(input.shape)} have one value a sample and so no standard deviation to "
-                "be scaled by; scale_activations=False leaves that out"
+                f"activations of shape {tuple(input.shape)} have one value per sample, and so no standard "
+                "deviation; give the layer larger images, or scale_activations=False"
             )
         fused = self._convolution_for(input)
         if fused:
@@ -279,7 +280,7 @@ class BinaryConv2d(_Binary, nn.Conv2d):
         return self._output(self._conv_forward(signs, weight, None), factor)
 
     def _convolution_for(self, values: torch.Tensor) -> ModuleType | None:
-        """`recu_analysis.nn.fused` where it can do all that the layer does, which is what trains."""
+        """`recu_analysis.nn.fused` if it can do all operations of the layer, which is only in training; else None."""
         options = self.binarizer
         scaled = self.training and options.scale_activations and options.input_gradient == "polynomial"
         plain = self.padding_mode == "zeros" and not isinstance(self.padding, str)
@@ -296,7 +297,7 @@ class BinaryLinear(_Binary, nn.Linear):
     in_features, out_features, bias, device, dtype
         As in torch.nn.Linear; the bias as in `BinaryConv2d`.
     binarizer, **ingredients
-        As in `BinaryConv2d`. A sample, by whose deviation `scale_activations` divides, is what the first axis counts.
+        As in `BinaryConv2d`. The first axis counts samples: `scale_activations` divides each by its deviation.
     """
 
     weight: nn.Parameter
@@ -347,19 +348,19 @@ def binary_modules(model: nn.Module) -> Iterator[_Binary]:
 
 
 def binary_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """The latent weights of a model's binary layers, in its order."""
+    """The latent weights of a model's binary layers, in the order of the model."""
     return [module.weight for module in binary_modules(model)]
 
 
 def set_tau(model: nn.Module, tau: float) -> None:
-    """Give every binary layer of a model this quantile level.
+    """Set the quantile level of every binary layer of a model.
 
-    One that is nearer to one half, or to one, than the buffer's dtype can say becomes the nearest level between them.
+    If the buffer's dtype would round a level to 0.5 or to 1, the nearest level between them is set.
 
     Raises
     ------
     InputError
-        If it lies outside (0.5, 1].
+        If the level is outside (0.5, 1].
     """
     level = real(tau, "tau")
     check_tau(level)
@@ -369,22 +370,22 @@ def set_tau(model: nn.Module, tau: float) -> None:
 
 
 def set_progress(model: nn.Module, progress: float) -> None:
-    """Tell every binary layer of a model whose gradients decay how far the training is (`sign_decaying`).
+    """Set the progress of the training in every binary layer whose gradient depends on it (`sign_decaying`).
 
     Parameters
     ----------
     model : Module
     progress : float
-        Share of the epochs that are over, from 0 to 1.
+        Share of the epochs that are finished, from 0 to 1.
 
     Raises
     ------
     InputError
-        If it lies outside.
+        If the progress is outside 0 to 1.
     """
     progress = real(progress, "the progress of a training")
     if not 0.0 <= progress <= 1.0:
-        raise InputError(f"the progress of a training lies from 0 to 1, not at {progress}")
+        raise InputError(f"the progress of a training must be from 0 to 1, not {progress}")
     for module in binary_modules(model):
         if module.binarizer.decays:
             module.steepness.fill_(steepness_at(progress))

@@ -1,4 +1,4 @@
-"""The sign of weights and activations, and the gradients that stand in for its own."""
+"""The sign of weights and activations, and the gradients that replace its own."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from recu_analysis.nn.fused_dispatch import fused_for
 def signs(values: torch.Tensor) -> torch.Tensor:
     """-1 where a value is below 0, else +1 (Eq. 2), in the dtype of the values.
 
-    The authors' code uses torch.sign, which is 0 at 0 (`zero_at_zero`); the paper's sign, and this one, is never zero.
-    A NaN gives the sign of its sign bit.
+    The authors' code uses torch.sign, which is 0 at 0 (`zero_at_zero`). The paper's sign and this one are never 0. A
+    NaN gives the sign of its sign bit.
     """
-    # A fifth of the time of torch.where; adding 0 turns -0 into 0, whose sign is +1.
+    # Five times as fast as torch.where. Adding 0 turns -0 into 0, whose sign is +1.
     return torch.copysign(values.new_ones(()), values + 0.0)
 
 
 def zero_at_zero(signs: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """Signs of values with the 0 of torch.sign where a value is 0, and with the gradient that they had.
+    """Signs that are 0 where a value is 0, as torch.sign. Their gradient is unchanged.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class _ScaledPolynomial(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
         values, mean, scale = ctx.saved_tensors
         axes = tuple(range(1, values.ndim))
-        # In place where that can be: activations are large, and new memory for them is slow.
+        # In place if possible: activations are large, and new memory for them is slow.
         inner = _slope_in_place(values * scale).mul_(gradient)
         # d(1/s)/dx_i = -(x_i - mean) / ((N - 1) s^3), for each sample of N values.
         freedom = values[0].numel() - 1
@@ -82,12 +82,12 @@ class _ScaledPolynomial(torch.autograd.Function):
 
 
 def polynomial_slope(values: torch.Tensor) -> torch.Tensor:
-    """Slope of the polynomial that stands in for the sign of activations: max(0, 2 - |2a|) (Eq. 6 and 7)."""
+    """Slope of the polynomial that replaces the sign of activations in the gradient: max(0, 2 - |2a|) (Eq. 6 and 7)."""
     return _slope_in_place(values.clone())
 
 
 def _slope_in_place(values: torch.Tensor) -> torch.Tensor:
-    """`polynomial_slope`, which takes the place of the values."""
+    """`polynomial_slope`, written into the memory of the values."""
     return values.abs_().mul_(-2.0).add_(2.0).relu_()
 
 
@@ -122,11 +122,11 @@ def sign_polynomial(values: torch.Tensor) -> torch.Tensor:
 
 
 def sign_scaled(values: torch.Tensor) -> torch.Tensor:
-    """Sign of activations after each sample is divided by its standard deviation, as the authors train.
+    """Sign of activations, each sample divided by its standard deviation, as in the authors' training.
 
-    The sign is that of the activations themselves; the gradient is that of `sign_polynomial` at
-    a = x / sqrt(var(x) + 1e-5), with the unbiased variance of the sample, through which it flows as well. The
-    authors' code does this in training mode only and the paper does not mention it.
+    The division does not change the sign. The gradient is that of `sign_polynomial` at a = x / sqrt(var(x) + 1e-5),
+    with the unbiased variance of the sample. It also flows through the variance. The authors' code does this in
+    training mode only. The paper does not mention it.
 
     Parameters
     ----------
@@ -188,7 +188,8 @@ class _Decaying(torch.autograd.Function):
 def sign_decaying(values: torch.Tensor, steepness: torch.Tensor) -> torch.Tensor:
     """Sign with the gradient k t (1 - tanh^2(t x)), k = max(1 / t, 1): the error-decay estimator of IR-Net.
 
-    From nearly the identity at small t to the sign at large t (Qin et al., CVPR 2020, Eq. 10 to 12).
+    It is nearly that of the identity at small t, and approaches that of the sign at large t (Qin et al., CVPR 2020, Eq.
+    10 to 12).
 
     Parameters
     ----------
@@ -205,9 +206,9 @@ def sign_decaying(values: torch.Tensor, steepness: torch.Tensor) -> torch.Tensor
 
 
 def steepness_at(progress: float) -> float:
-    """The t of `sign_decaying` after this share of the epochs, 0 to 1: from 1e-3 to 10 evenly in log t.
+    """The t of `sign_decaying` after this share of the epochs, 0 to 1: from 1e-3 to 10, evenly in log t.
 
-    Its code, that is; its paper starts at 0.1.
+    This is as in the code of IR-Net. Its paper starts at 0.1.
     """
     return float(10.0 ** (4.0 * progress - 3.0))
 

@@ -1,4 +1,4 @@
-"""Which sizes a binary layer can have: those of torch's layers, with a standard deviation in every channel."""
+"""Checks of the sizes of a binary layer: as in torch, with a standard deviation in every channel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recu_analysis.errors import InputError, unknown
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: What the padding of a convolution may be in words, and with what it may pad.
+#: The paddings of a convolution by name, and its padding modes.
 PADDINGS = ("same", "valid")
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
@@ -21,7 +21,7 @@ def _is_whole(size: Any) -> bool:
 
 
 def pair(size: Any) -> tuple[Any, ...]:
-    """A size along both axes of a convolution, of which one number may have been given."""
+    """A size along both axes of a convolution; one number stands for both."""
     return tuple(size) if isinstance(size, (tuple, list)) else (size, size)
 
 
@@ -34,7 +34,7 @@ def check_shape(shape: tuple[int, ...]) -> None:
     """InputError unless every channel of weights of this shape has a standard deviation."""
     if too_few_weights(shape):
         raise InputError(
-            "a binary layer needs at least one output channel and two weights in each, for a standard deviation, "
+            "a binary layer needs at least one output channel and two weights in each for a standard deviation, "
             f"not weights of shape {shape}"
         )
 
@@ -43,7 +43,7 @@ def check_features(in_features: Any, out_features: Any) -> None:
     """InputError unless the features of a linear layer are whole numbers."""
     if not (_is_whole(in_features) and _is_whole(out_features)):
         raise InputError(
-            f"features of a binary linear layer are whole numbers, not {in_features!r} and {out_features!r}"
+            f"features of a binary linear layer must be whole numbers, not {in_features!r} and {out_features!r}"
         )
 
 
@@ -51,7 +51,7 @@ def check_channels(in_channels: Any, out_channels: Any, groups: Any) -> None:
     """InputError unless the channels of a convolution are whole numbers that can be divided into its groups."""
     if not all(map(_is_whole, (in_channels, out_channels, groups))):
         raise InputError(
-            "channels and groups of a binary convolution are whole numbers, "
+            "channels and groups of a binary convolution must be whole numbers, "
             f"not {in_channels!r}, {out_channels!r} and {groups!r}"
         )
     if groups < 1 or in_channels % groups or out_channels % groups:
@@ -59,7 +59,7 @@ def check_channels(in_channels: Any, out_channels: Any, groups: Any) -> None:
 
 
 def check_geometry(kernel_size: Any, stride: Any, padding: Any, dilation: Any, padding_mode: Any) -> None:
-    """InputError unless torch could convolve so; torch itself finds out only in the forward pass, or not at all."""
+    """InputError unless torch can convolve so. Torch itself checks only in the forward pass, or not at all."""
     least = {"kernel_size": (kernel_size, 1), "stride": (stride, 1), "dilation": (dilation, 1)}
     if not isinstance(padding, str):
         least["padding"] = padding, 0

@@ -1,1 +1,1 @@
-"""Drawing: a table (and an Axes) in, an Axes out; the only room with matplotlib, and none of it opens a run."""
+"""Plots: functions from a table (and an Axes) to an Axes. They open no run."""

@@ -1,4 +1,4 @@
-"""What every plot does: find its Axes, check its table and its palette, and restyle what it drew."""
+"""The common steps of every plot: find its Axes, check its table and its palette, set properties of artists."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def target(ax: Axes | None) -> Axes:
 
 
 def require(data: pd.DataFrame, columns: Sequence[str]) -> None:
-    """Check that a table is one, and that it has these columns and at least one row.
+    """Check that a table is a DataFrame with these columns and at least one row.
 
     Raises
     ------
     InputError
-        Naming every column that is missing.
+        If it is not. The message names every missing column.
     """
     if not isinstance(data, pd.DataFrame):
         raise InputError(f"the table to draw must be a DataFrame, not {kind_of_value(data)}")
@@ -57,12 +57,12 @@ def epochs(axes: Axes) -> None:
 
 
 def heading_of(name: str) -> str:
-    """Label and unit of a column as an axis has them, for numbers times its factor."""
+    """Label and unit of a column for an axis. The numbers are multiplied by its factor."""
     return in_mathtext(statistic(name).heading)
 
 
 def label_of(name: str) -> str:
-    """The label of a column, for numbers as they are in it."""
+    """Label of a column for an axis. The numbers are those of the column."""
     return in_mathtext(statistic(name).label)
 
 
@@ -78,7 +78,7 @@ def by_run(
     Raises
     ------
     InputError
-        If a run or arm is not in the palette, or there is a label for several.
+        If a run or arm is not in the palette, or one label is given for several.
     """
     groups = [(str(name), rows) for name, rows in data.groupby(column, sort=False, observed=True)]
     one_series(len(groups), label, column)
@@ -88,26 +88,26 @@ def by_run(
 
 
 def one_series(count: int, label: str | None, column: str) -> None:
-    """InputError where a label is given for several series, which have labels of their own."""
+    """InputError if one label is given for several series."""
     if label is not None and count > 1:
         raise InputError(
-            f"label={label!r:.60} names one {column}, and {count} are drawn; name each by its key in a mapping, or in "
-            f"the column {column} of the table"
+            f"label={label!r:.60} names one {column}, and {count} are drawn; give the names as keys of a mapping, "
+            f"or in the column {column} of the table"
         )
 
 
 def part_label(part: str, label: str | None) -> str:
-    """What the legend calls a part of a plot, such as its tail, where the plot may have a label."""
+    """The name of a part of a plot, such as its tail, in the legend; with the label of the plot if there is one."""
     return part if label is None else f"{label}, {part}"
 
 
 def restyle(artist: Artist, properties: Mapping[str, Any]) -> None:
-    """Give what was drawn the properties that the caller asked for, over those of the plot.
+    """Set the caller's properties on an artist. They replace those of the plot.
 
     Raises
     ------
     InputError
-        If the artist has no such property, or not that value of it.
+        If the artist has no such property, or does not take its value.
     """
     if not properties:
         return
@@ -119,4 +119,4 @@ def restyle(artist: Artist, properties: Mapping[str, Any]) -> None:
     try:
         artist.set(**properties)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{kind} cannot be drawn so: {error!s:.200}") from None
+        raise InputError(f"{kind} does not take these properties: {error!s:.200}") from None

@@ -1,4 +1,4 @@
-"""The color and the marker of every arm, the same in all figures and in the report: by its kind, then by order."""
+"""The color and the marker of every arm, by its kind, then by order; the same in all figures and in the report."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 Label = TypeVar("Label", bound=Hashable)
 
-# Which of the colors and markers a kind has; arms of another kind, and a second one of the same, take those behind.
+# The place of each kind among colors and markers. Other arms take the places after these.
 _PLACES: Final = {Kind.NO_CLAMP: 0, Kind.RECU: 1, Kind.RANDOM_MASK: 2}
 _FIRST_FREE: Final = len(_PLACES)
-# Two more, since a report may show many arms.
+# Two more, because a report may show many arms.
 _COLORS: Final = (*RUN_COLORS, "#332288", "#999933")
 
 
@@ -36,12 +36,12 @@ class Look(NamedTuple):
 
 #: The look of every run or arm, by its label.
 Palette: TypeAlias = Mapping[str, Look]
-#: What plots take: a color or a look by label, or colors in the order of the labels.
+#: A palette that plots take: a color or a look by label, or colors in the order of the labels.
 AnyPalette: TypeAlias = Mapping[Any, Any] | Sequence[Any]
 
 
 def of_runs(runs: Mapping[str, Run]) -> dict[str, Look]:
-    """The looks of runs: seeds of one experiment share the color of their arm, each has a marker of its own.
+    """The looks of runs: seeds of one experiment share the color of their arm; each has its own marker.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def of_arms(named: Mapping[str, Arm]) -> dict[str, Look]:
 
 
 def looks_of(labels: Iterable[Label], palette: AnyPalette | None, kind: str) -> dict[Label, Look]:
-    """The looks that a palette gives to some labels; those of their order without one.
+    """The looks of some labels, from a palette; without one, by their order.
 
     Parameters
     ----------
@@ -74,12 +74,12 @@ def looks_of(labels: Iterable[Label], palette: AnyPalette | None, kind: str) -> 
     palette : mapping of str to color, or sequence of colors, optional
         A color that matplotlib knows, or a `Look`, by label; or colors in the order of the labels.
     kind : str
-        What messages call that which has a label, such as run.
+        The word in messages for a thing with a label, such as run.
 
     Raises
     ------
     InputError
-        If it is neither of them, a label is not in it, it has too few colors, or one that matplotlib does not know.
+        If the palette is of another type, lacks a label, has too few colors, or has one that matplotlib does not know.
     """
     names = list(labels)
     looks = by_order(names)
@@ -93,18 +93,18 @@ def looks_of(labels: Iterable[Label], palette: AnyPalette | None, kind: str) -> 
     else:
         chosen = list(_colors(palette))
         if len(chosen) < len(names):
-            raise InputError(f"the palette has {len(chosen)} colors for {len(names)} of {kind}; give one to each")
+            raise InputError(f"the palette has {len(chosen)} colors, but {len(names)} are needed; give one per {kind}")
     pairs = zip(names, chosen, strict=False)
     return {name: one if isinstance(one, Look) else Look(_known(one), looks[name].marker) for name, one in pairs}
 
 
 def color_map(palette: Sequence[Any] | None) -> str | Colormap:
-    """The colors of a palette blended, from that of the lowest value to that of the highest; cividis without one.
+    """A map of blended colors of a palette, from the lowest value to the highest; cividis without a palette.
 
     Raises
     ------
     InputError
-        If it is not two or more colors.
+        If the palette has fewer than two colors.
     """
     from matplotlib.colors import LinearSegmentedColormap
 
@@ -112,16 +112,14 @@ def color_map(palette: Sequence[Any] | None) -> str | Colormap:
         return "cividis"
     colors = list(map(_known, _colors(palette)))
     if len(colors) < 2:
-        raise InputError(
-            "the palette of a map has at least two colors: that of the lowest value and that of the highest"
-        )
+        raise InputError("the palette of a map must have at least two colors, for the lowest and for the highest value")
     return LinearSegmentedColormap.from_list("palette", colors)
 
 
 def _colors(palette: object) -> Sequence[Any]:
     if isinstance(palette, str | Mapping) or not isinstance(palette, Sequence):
         raise InputError(
-            f"a palette is a mapping of labels to colors, or a list of colors, not {kind_of_value(palette)}"
+            f"a palette must be a mapping of labels to colors, or a list of colors, not {kind_of_value(palette)}"
         )
     return palette
 
@@ -131,13 +129,13 @@ def _known(color: Any) -> Any:
 
     if not is_color_like(color):
         raise InputError(
-            f"{color!r:.60} in the palette is no color that matplotlib knows, such as 'tab:blue' or '#0072b2'"
+            f"{color!r:.60} in the palette is no color that matplotlib knows; give one such as 'tab:blue' or '#0072b2'"
         )
     return color
 
 
 def by_order(labels: Iterable[Label]) -> dict[Label, Look]:
-    """The looks of lines of which nothing is known but their order."""
+    """The looks of lines by their order alone."""
     return {
         label: Look(RUN_COLORS[place % len(RUN_COLORS)], RUN_MARKERS[place % len(RUN_MARKERS)])
         for place, label in enumerate(labels)
@@ -145,7 +143,7 @@ def by_order(labels: Iterable[Label]) -> dict[Label, Look]:
 
 
 def _places(kinds: Sequence[Kind]) -> list[int]:
-    """A place for each arm: that of its kind if it is the first of it, else the next free one."""
+    """A place for each arm: the place of its kind for the first arm of a kind, else the next free one."""
     free = count(_FIRST_FREE)
     places: list[int] = []
     for kind in kinds:
@@ -155,7 +153,7 @@ def _places(kinds: Sequence[Kind]) -> list[int]:
 
 
 def _color(place: int) -> str:
-    """Those of the kinds are never given to another."""
+    """The color of a place. Other arms never get the colors of the three kinds."""
     others = _COLORS[_FIRST_FREE:]
     return _COLORS[place] if place < _FIRST_FREE else others[(place - _FIRST_FREE) % len(others)]
 

@@ -1,4 +1,4 @@
-"""Claims as a forest: estimates with their intervals against the thresholds, the verdict beside them."""
+"""Claims as a forest plot: estimates with intervals, thresholds and verdicts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _SUPPORTS: Final = "#b9d6ea"
 _VALUE: Final = "#08306b"
-# Characters of a claim on one line, and the room around what a row shows.
+# Most characters of a claim on one line, and the margin on both sides of a row.
 _WRAP, _MARGIN = 40, 0.12
 
 
@@ -36,20 +36,21 @@ def forest(
     label: str | None = None,
     **properties: Any,
 ) -> Axes:
-    """One row a claim, each on a scale of its own: estimate, 95 % interval, thresholds, verdict.
+    """One row per claim, each with its own scale: estimate, 95 % interval, thresholds, verdict.
 
     Parameters
     ----------
     data : DataFrame
-        One row a claim: `id`, `claim`, `estimate`, `low`, `high`, `verdict`, as `recu_analysis.claims` gives them, and
-        `supports_low`, `supports_high`, the range that supports it, `refutes_below`, `refutes_above`, beyond which it
-        is contradicted; NaN where there is none. A claim that no threshold decides has its verdict and numbers as text.
+        One row per claim: `id`, `claim`, `estimate`, `low`, `high`, `verdict`, as `recu_analysis.claims` gives them;
+        `supports_low`, `supports_high`, the range that supports the claim; `refutes_below`, `refutes_above`, the bounds
+        beyond which a value contradicts it; NaN if there is no bound. A claim without thresholds shows verdict and
+        numbers as text.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
         The colors of supports (the range that supports a claim) and estimate, by these names or in this order.
     label : str, optional
-        What the legend calls the estimates; by default they are not in the legend.
+        The name of the estimates in the legend. By default the legend leaves them out.
     **properties
         Properties of the marks of the estimates, as `matplotlib.lines.Line2D` has them.
 
@@ -93,7 +94,7 @@ def forest(
 
 
 def _row(axes: Axes, at: int, row: dict[Any, Any], colors: dict[str, str]) -> Line2D | None:
-    """One claim: the ranges, the interval on them, and the verdict at the right; the mark of the estimate, if any."""
+    """Draw the ranges, the interval and the verdict of one claim. Return the mark of its estimate, if it has one."""
     value = of_claim(row["estimate"], row["low"], row["high"])
     words = f"{row['verdict']}\n{value}" if value else row["verdict"]
     axes.text(1.03, at, words, transform=axes.get_yaxis_transform(), va="center", fontsize="small", linespacing=1.1)
@@ -110,7 +111,7 @@ def _row(axes: Axes, at: int, row: dict[Any, Any], colors: dict[str, str]) -> Li
 
 
 def _scale(row: dict[Any, Any]) -> Any:
-    """From values of a row to the width of the axes: thresholds, estimate and interval lie inside."""
+    """A function from values of a row to places in the axes. Thresholds, estimate and interval are inside."""
     names = ("supports_low", "supports_high", "refutes_below", "refutes_above", "estimate", "low", "high")
     values = [row[name] for name in names if math.isfinite(row[name])]
     low, high = min(values), max(values)
@@ -119,7 +120,7 @@ def _scale(row: dict[Any, Any]) -> Any:
 
 
 def _ranges(axes: Axes, at: int, row: dict[Any, Any], scale: Any, color: str) -> None:
-    """The range that supports a claim in colour, those that contradict it hatched, thresholds as numbers."""
+    """The range that supports a claim in color, those that contradict it hatched, thresholds as numbers."""
     supports = (row["supports_low"], row["supports_high"])
     _bar(axes, at, scale(supports[0]), scale(supports[1]), facecolor=color)
     hatched = {"facecolor": "none", "edgecolor": "0.6", "hatch": "/////", "linewidth": 0.0}
@@ -133,7 +134,7 @@ def _ranges(axes: Axes, at: int, row: dict[Any, Any], scale: Any, color: str) ->
 
 
 def _apart(ends: NDArray[np.float64], scale: Any, gap: float = 0.05) -> list[float]:
-    """Thresholds far enough from the one before to stand beside it."""
+    """The thresholds that are far enough from the one before for both numbers to be readable."""
     kept: list[float] = []
     for end in ends:
         if not kept or scale(end) - scale(kept[-1]) > gap:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from recu_analysis.plots.arm_colors import AnyPalette
 
 _QUANTITIES: Final = ("mobility", "flip_probability", "sign_changes", "gradient")
-# Group: column, colour of the median, colour of a layer, dashes of the median.
+# Group: column, color of the median, color of a layer, dashes of the median.
 _GROUPS: Final[dict[str, tuple[str, str, str, Any]]] = {
     "tail": ("silent_fraction_tail", DEAD, TAIL, "-"),
     "core": ("silent_fraction_core", "#4d4d4d", "#cfcfcf", DASHED),
@@ -37,28 +37,28 @@ def by_magnitude(
     label: str | None = None,
     **properties: Any,
 ) -> Axes:
-    """What weights do against their magnitude at the window's start, one line a run; dashed: if only distance counts.
+    """A quantity against abs(z) at the window's start, one line per run; dashed: if only distance counts.
 
     Parameters
     ----------
     data : DataFrame
-        One row a run and bin of equally many weights, as `ra.by_magnitude` gives them: `run` (label), `bin` (0 is the
+        One row per run and bin of equally many weights, as `ra.by_magnitude` gives them: `run` (label), `bin` (0 is the
         smallest), `abs_z` (mean abs(z) of the bin, standard deviations), and the quantity: `mobility` (standard
         deviations per update), `flip_probability` (share of the bin's weights that flipped in the window),
-        `sign_changes` (share whose sign differs at its end) or `gradient` (mean of abs(gradient), 1 for the layer's).
-        NaN leaves a gap. Where they are there, its columns _low and _high become a band, and
-        `sign_changes_by_distance` a dashed line; that of mobility is its mean over the bins, as weights that feel only
-        distance all move alike.
+        `sign_changes` (share whose sign differs at the window's end) or `gradient` (mean of abs(gradient), 1 for the
+        layer's mean). NaN leaves a gap. Columns of the quantity with the endings _low and _high become a band, and
+        `sign_changes_by_distance` a dashed line. The dashed line of mobility is its mean over the bins: if only
+        distance counts, all weights have the same mobility.
     quantity : {"mobility", "flip_probability", "sign_changes", "gradient"}
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The color of each run, by its label or in their order; `recu_analysis.plots.arm_colors.of_runs` gives markers
-        too. By default a fixed list of colors in their order.
+        The color of each run, by its label or in order; `recu_analysis.plots.arm_colors.of_runs` gives
+        markers too. By default a fixed list of colors.
     label : str, optional
-        What the legend calls the run, where the table has only one.
+        The name of the run in the legend, if the table has only one.
     **properties
-        Properties of the lines that were measured, as `matplotlib.lines.Line2D` has them.
+        Properties of the measured lines, as `matplotlib.lines.Line2D` has them.
 
     Returns
     -------
@@ -98,12 +98,12 @@ def by_magnitude(
 
 
 def only_distance() -> Line2D:
-    """What a legend shows for the dashed lines of `by_magnitude`."""
+    """The legend entry of the dashed lines of `by_magnitude`."""
     return Line2D([], [], color="0.35", linestyle=DASHED, linewidth=0.9, label="only distance counts")
 
 
 def _by_distance(rows: pd.DataFrame, quantity: str) -> Any:
-    """What the quantity would be in every bin if only distance counted; None where no such value is known."""
+    """The quantity in every bin if only distance counted; None if that is not known."""
     if quantity == "mobility":
         return np.full(len(rows), rows["mobility"].mean())
     return rows.get("sign_changes_by_distance") if quantity == "sign_changes" else None
@@ -117,20 +117,20 @@ def silence(
     label: str | None = None,
     **properties: Any,
 ) -> Axes:
-    """Share of silent weights in the tail and in the core over the epochs: thin for a layer, thick for the median.
+    """Share of silent weights in the tail and in the core over the epochs: thin: a layer; thick: the median.
 
     Parameters
     ----------
     data : DataFrame
-        One row a layer and window: `layer`, `epoch`, `silent_fraction_tail`, `silent_fraction_core` (0 to 1).
+        One row per layer and window: `layer`, `epoch`, `silent_fraction_tail`, `silent_fraction_core` (0 to 1).
         NaN leaves a gap.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The colors of the medians of tail and core, by these names or in this order; the layers are then pale in the
-        same color.
+        The colors of the medians of tail and core, by these names or in this order. The layers then have the same
+        color, but pale.
     label : str, optional
-        Put before each name in the legend, as in "ReCU, tail", to tell two plots in one Axes apart.
+        Text before each name in the legend, as in "ReCU, tail", to distinguish two plots in one Axes.
     **properties
         Properties of the two thick lines, as `matplotlib.lines.Line2D` has them.
 

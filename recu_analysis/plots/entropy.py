@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-#: Where the printed form of the quantisation error has its minimum, which the exact one has not.
+#: The minimum of the printed form of the quantization error. The exact form has no minimum.
 PRINTED_MINIMUM: Final = 0.8209
-#: The dots of the line there.
+#: The style of the line at this minimum.
 MINIMUM: Final[dict[str, Any]] = {"linestyle": (0.0, (1.5, 1.5)), "linewidth": 0.8}
 
 
@@ -39,11 +39,11 @@ def entropy_map(
     data : DataFrame
         `tau`, `b`, `entropy` on a grid of levels and scales.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : sequence of colors, optional
-        From that of the lowest entropy to that of the highest, blended; the map cividis by default.
+        Colors from the lowest entropy to the highest, blended. By default the color map cividis.
     label : str, optional
-        What the color bar is called; by default the entropy and its unit.
+        The label of the color bar. By default the entropy and its unit.
     **properties
         Properties of the filled contours, as `matplotlib.contour.ContourSet` has them.
 
@@ -80,14 +80,14 @@ def entropy_map(
 
 
 def entropy_strip(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """The strip around b = 1/e, magnified: lines of equal entropy, which rises with tau above it and falls below.
+    """The strip around b = 1/e, magnified: lines of equal entropy. Above 1/e it rises with tau, below it falls.
 
     Parameters
     ----------
     data : DataFrame
         `tau`, `b`, `entropy` on a grid of levels and scales around 1/e.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
 
     Returns
     -------
@@ -116,5 +116,5 @@ def entropy_strip(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def printed_minimum(axes: Axes, color: str) -> None:
-    """The line that the paper draws where Eq. 14, as printed, has its minimum."""
+    """Draw the vertical line of the paper, at the minimum of Eq. 14 as printed."""
     axes.axvline(PRINTED_MINIMUM, color=color, **MINIMUM)

@@ -28,20 +28,20 @@ def flip_law(
     label: str | None = None,
     **properties: Any,
 ) -> Axes:
-    """Measured flip ratio against that predicted by the density of z at 0 times mobility; dashed: equal.
+    """Measured flip ratio against the prediction, the density of z at 0 times mobility; dashed: equal.
 
     Parameters
     ----------
     data : DataFrame
-        One row a run, layer and window: `run` (label), `flip_ratio`, `flip_ratio_predicted` (flips per weight and
-        update). Rows without a flip are left out; the axes are logarithmic where the rest spans a decade.
+        One row per run, layer and window: `run` (label), `flip_ratio`, `flip_ratio_predicted` (flips per weight and
+        update). Rows without a flip are left out; the axes are logarithmic if the other rows span more than a decade.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The color of each run, by its label or in their order; `recu_analysis.plots.arm_colors.of_runs` gives markers
-        too. By default a fixed list of colors in their order.
+        The color of each run, by its label or in order; `recu_analysis.plots.arm_colors.of_runs` gives
+        markers too. By default a fixed list of colors.
     label : str, optional
-        What the legend calls the run, where the table has only one.
+        The name of the run in the legend, if the table has only one.
     **properties
         Properties of the points, as `matplotlib.lines.Line2D` has them.
 
@@ -99,19 +99,19 @@ def lock_in(
     label: str | None = None,
     **properties: Any,
 ) -> Axes:
-    """Weights that never flip again after an epoch, by layer and their median; dashed: autocorrelation to the end.
+    """Share of weights that never flip again after an epoch, by layer and median; dashed: autocorrelation to the end.
 
     Parameters
     ----------
     data : DataFrame
-        One row a layer and window: `layer`, `epoch`, `locked_fraction`, `autocorrelation_to_end`.
+        One row per layer and window: `layer`, `epoch`, `locked_fraction`, `autocorrelation_to_end`.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The colors of locked_fraction and autocorrelation_to_end, by these names or in this order; the layers are then
-        pale in the color of the first.
+        The colors of locked_fraction and autocorrelation_to_end, by these names or in this order. The layers then have
+        the color of the first, but pale.
     label : str, optional
-        Put before each name in the legend, as in "ReCU, never flip again", to tell two plots in one Axes apart.
+        Text before each name in the legend, as in "ReCU, never flip again", to distinguish two plots in one Axes.
     **properties
         Properties of the two thick lines, as `matplotlib.lines.Line2D` has them.
 
@@ -135,7 +135,7 @@ def lock_in(
     for _, rows in ordered.groupby("layer", sort=False, observed=True):
         axes.plot(rows["epoch"], rows["locked_fraction"], color=pale, linewidth=0.5, zorder=1.9)
     middle = ordered.groupby("epoch")[["locked_fraction", "autocorrelation_to_end"]].median()
-    # Both end at 1, on the frame, where they stay whole.
+    # Both lines end at 1, on the frame. Clipping would cut them there.
     looks: dict[str, dict[str, Any]] = {"locked_fraction": {"linewidth": 1.8}}
     looks["autocorrelation_to_end"] = {"linestyle": DASHED}
     for name, look in looks.items():

@@ -1,4 +1,4 @@
-"""All layers of a run at once: a map over the epochs, and their quantisation errors over tau."""
+"""All layers of a run at once: a map over the epochs, and their quantization errors over tau."""
 
 from __future__ import annotations
 
@@ -43,23 +43,23 @@ def heat_map(
     limits: tuple[float, float] | None = None,
     **properties: Any,
 ) -> Axes:
-    """A quantity of every layer (rows, the first on top) and epoch (columns), with its colour bar.
+    """A quantity of every layer (rows, the first on top) and epoch (columns), with its color bar.
 
     Parameters
     ----------
     data : DataFrame
-        One row a layer and window: `layer`, `epoch`, and the quantity: `dead_fraction`, `silent_fraction` (0 to 1) or
-        `mobility` (standard deviations per update, on a logarithmic scale where it spans a decade). NaN leaves a cell
-        white.
+        One row per layer and window: `layer`, `epoch`, and the quantity: `dead_fraction`, `silent_fraction` (0 to 1) or
+        `mobility` (standard deviations per update, on a logarithmic scale if it spans more than a decade). NaN leaves a
+        cell white.
     quantity : {"dead_fraction", "silent_fraction", "mobility"}
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : sequence of colors, optional
-        From that of the lowest value to that of the highest, blended; the map cividis by default.
+        Colors from the lowest value to the highest, blended. By default the color map cividis.
     label : str, optional
-        The title; by default the quantity and its unit.
+        The title. By default the quantity and its unit.
     limits : pair of float, optional
-        Values of the darkest and the brightest colour, in the unit of the column; by default those of the data.
+        Values of the darkest and the brightest color, in the unit of the column; by default those of the data.
     **properties
         Properties of the image, as `matplotlib.collections.QuadMesh` has them.
 
@@ -82,7 +82,7 @@ def heat_map(
     low, high = limits or (float(np.nanmin(table)), float(np.nanmax(table)))
     starts = table.columns.to_numpy(dtype=float)
     step = float(np.diff(starts).min(initial=np.inf)) if len(starts) > 1 else 1.0
-    # An epoch's column is centred on its tick.
+    # An epoch's column is centered on its tick.
     ends = np.append(starts, starts[-1] + step) - step / 2.0
     # Mobility falls with the learning rate, in a long training by orders of magnitude.
     scale = LogNorm if quantity == "mobility" and 0 < 10 * low < high else Normalize
@@ -95,7 +95,7 @@ def heat_map(
     axes.spines[:].set_visible(False)
     epochs(axes)
     if step > 1:
-        # Of a thinned run: what is there, not what lies between.
+        # A thinned run: ticks only at epochs that it has.
         axes.xaxis.set_major_locator(FixedLocator(starts.tolist(), nbins=8))
     axes.set_title(heading_of(quantity) if label is None else label)
     bar = axes.figure.colorbar(mesh, ax=axes, pad=0.02, aspect=30)
@@ -115,19 +115,19 @@ def layer_errors(
     label: str | None = None,
     **properties: Any,
 ) -> Axes:
-    """Quantisation error over tau in units of b_hat^2: thin a layer as measured, thick the closed forms.
+    """Quantization error over tau in units of b_hat^2: thin: a layer as measured; thick: the closed forms.
 
     Parameters
     ----------
     data : DataFrame
-        One row a layer and level: `layer`, `tau`, `b`, `qe_measured`, `qe_exact`, `qe_printed`, as
+        One row per layer and level: `layer`, `tau`, `b`, `qe_measured`, `qe_exact`, `qe_printed`, as
         `recu_analysis.measured_tradeoff` gives them.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
         The colors of qe_measured, qe_exact and qe_printed, by these names or in this order.
     label : str, optional
-        What the legend calls the measured layers; by default their count.
+        The name of the measured layers in the legend. By default their number.
     **properties
         Properties of the lines of the layers, as `matplotlib.lines.Line2D` has them.
 
@@ -155,7 +155,7 @@ def layer_errors(
         (line,) = axes.plot(rows["tau"], rows["qe_measured"] / rows["b"] ** 2, **looks["qe_measured"])
         line.set(linewidth=0.6, zorder=2.1, label=None)
         restyle(line, properties)
-    # Over b^2 the closed forms are the same for every layer.
+    # Divided by b^2, the closed forms are the same for every layer.
     one = ordered[ordered["layer"] == ordered["layer"].iloc[0]]
     for name in ("qe_exact", "qe_printed"):
         axes.plot(one["tau"], one[name] / one["b"] ** 2, **looks[name])
@@ -163,6 +163,6 @@ def layer_errors(
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel(label_of("tau"))
     axes.set_ylabel(r"quantisation error / $\hat b^2$")
-    # On white, since the line of the minimum may run behind it.
+    # On white, because the line of the minimum may cross the legend.
     axes.legend(handles=legend, loc="upper right", frameon=True, framealpha=1.0, edgecolor="none")
     return axes

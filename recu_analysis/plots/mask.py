@@ -22,19 +22,19 @@ def mask(
     label: str | None = None,
     **properties: Any,
 ) -> Axes:
-    """Mean absolute gradient against abs(z), one line a run, with the count of signs that the clamp changes.
+    """Mean absolute gradient against abs(z), one line per run, with the count of signs that the clamp changes.
 
     Parameters
     ----------
     data : DataFrame
-        As `by_magnitude` takes it for the quantity gradient, with the columns signs_changed and signs of each run.
+        A table for `by_magnitude` with the quantity gradient, and the columns signs_changed and signs of each run.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The color of each run, by its label or in their order; `recu_analysis.plots.arm_colors.of_runs` gives markers
-        too. By default a fixed list of colors in their order.
+        The color of each run, by its label or in order; `recu_analysis.plots.arm_colors.of_runs` gives
+        markers too. By default a fixed list of colors.
     label : str, optional
-        What the legend calls the run, where the table has only one.
+        The name of the run in the legend, if the table has only one.
     **properties
         Properties of the lines, as `matplotlib.lines.Line2D` has them.
 

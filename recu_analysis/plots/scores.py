@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.plots.arm_colors import AnyPalette
 
-# Distribution: label, colour, dashes.
+# Distribution: label, color, dashes.
 _FITS: Final[dict[str, tuple[str, str, Any]]] = {
     "laplace": ("Laplace", "#0072b2", DASHED),
     "normal": ("normal", "#e69f00", (0.0, (1.2, 1.2))),
@@ -33,19 +33,19 @@ def score_density(
     label: str | None = None,
     **properties: Any,
 ) -> Axes:
-    """Histogram of standard scores at one moment, with three fitted densities and the shape of the last.
+    """Histogram of standard scores at one moment, with three fitted densities and the shape of the generalized normal.
 
     Parameters
     ----------
     data : DataFrame
-        One row a bin: `left`, `right` (standard deviations), `density`, `laplace`, `normal`, `gennorm` (per standard
+        One row per bin: `left`, `right` (standard deviations), `density`, `laplace`, `normal`, `gennorm` (per standard
         deviation; NaN draws no line), `shape`, as `recu_analysis.analysis.scores.score_histogram` gives them.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
         The colors of the fitted laplace, normal and gennorm, by these names or in this order.
     label : str, optional
-        What the legend calls the histogram; by default it is not in the legend.
+        The name of the histogram in the legend. By default the legend leaves it out.
     **properties
         Properties of the histogram, as `matplotlib.patches.StepPatch` has them.
 
@@ -65,14 +65,14 @@ def score_density(
     ordered = data.sort_values("left")
     density = ordered["density"].to_numpy()
     edges = np.append(ordered["left"], ordered["right"].iloc[-1])
-    # The lowest bar holds one weight or a few; half of it is the foot of a logarithmic scale.
+    # The lowest bar holds one or a few weights. Half its height is the bottom of the logarithmic scale.
     foot = 0.5 * float(density[density > 0].min())
     bars = axes.stairs(np.maximum(density, foot), edges, baseline=foot, fill=True, color=CORE, alpha=0.8, label=label)
     restyle(bars, properties)
     own = None if palette is None else looks_of(_FITS, palette, "fitted distribution")
     middle = (edges[:-1] + edges[1:]) / 2.0
     for name, (words, color, dashes) in _FITS.items():
-        # In nine digits: where a line is straight, as the Laplace is here, a machine's last bits would turn its joints.
+        # Nine digits: on a straight line, such as the Laplace, the last bits of a machine would change the drawing.
         rounded = [float(f"{value:.9g}") for value in ordered[name]]
         axes.plot(middle, rounded, color=own[name].color if own else color, linestyle=dashes, label=words)
     axes.set_yscale("log")

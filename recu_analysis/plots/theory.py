@@ -1,4 +1,4 @@
-"""The closed forms drawn: quantisation errors and entropy over tau (the paper's Fig. 3), and schedules."""
+"""Plots of the closed forms: quantization errors and entropy over tau (the paper's Fig. 3), and schedules."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.plots.arm_colors import AnyPalette
 
-# The three errors: column, what the legend calls it, dashes and width.
+# The three errors: column, name in the legend, dashes and width.
 _ERRORS: Final[dict[str, tuple[str, Any, float]]] = {
     "qe_exact": ("exact", "-", 1.3),
     "qe_printed": ("printed (Eq. 14)", DASHED, 1.0),
@@ -57,18 +57,18 @@ def quantization_error(
     label: str | None = None,
     **properties: Any,
 ) -> Axes:
-    """Quantisation error over tau for some scales: exact solid, as printed in Eq. 14 dashed (the paper's Fig. 3).
+    """Quantization error over tau for some scales: exact solid, as printed in Eq. 14 dashed (the paper's Fig. 3).
 
     Parameters
     ----------
     data : DataFrame
         `tau`, `b`, `qe_exact`, `qe_printed`, as `recu_analysis.tradeoff` gives them.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of float to color, or sequence of colors, optional
-        The color of each scale, by its b or in their order.
+        The color of each scale, by its b or in order.
     label : str, optional
-        What the line is called, where the table has only one scale.
+        The name of the line, if the table has only one scale.
     **properties
         Properties of the lines of the exact error, as `matplotlib.lines.Line2D` has them.
 
@@ -114,18 +114,18 @@ def error_over_tau(
     measured: pd.DataFrame | None = None,
     **properties: Any,
 ) -> Axes:
-    """The three quantisation errors over tau, one colour a scale, with measured points.
+    """The three quantization errors over tau, one color per scale, with measured points.
 
     Parameters
     ----------
     data : DataFrame
         `tau`, `b`, `qe_exact`, `qe_printed`, `qe_latent`, as `recu_analysis.tradeoff` gives them.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of float to color, or sequence of colors, optional
-        The color of each scale, by its b or in their order.
+        The color of each scale, by its b or in order.
     label : str, optional
-        What the line is called, where the table has only one scale.
+        The name of the line, if the table has only one scale.
     measured : DataFrame, optional
         `tau`, `qe_measured`, as `recu_analysis.measured_tradeoff` gives them.
     **properties
@@ -162,18 +162,18 @@ def entropy_over_tau(
     measured: pd.DataFrame | None = None,
     **properties: Any,
 ) -> Axes:
-    """Entropy after ReCU (Eq. 17) over tau, one colour a scale, with measured points.
+    """Entropy after ReCU (Eq. 17) over tau, one color per scale, with measured points.
 
     Parameters
     ----------
     data : DataFrame
         `tau`, `b`, `entropy`, as `recu_analysis.tradeoff` gives them.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of float to color, or sequence of colors, optional
-        The color of each scale, by its b or in their order.
+        The color of each scale, by its b or in order.
     label : str, optional
-        What the line is called, where the table has only one scale.
+        The name of the line, if the table has only one scale.
     measured : DataFrame, optional
         `tau`, `entropy_measured`, as `recu_analysis.measured_tradeoff` gives them.
     **properties
@@ -209,23 +209,23 @@ def error_over_entropy(
     epochs: pd.DataFrame | None = None,
     **properties: Any,
 ) -> Axes:
-    """Quantisation error against entropy: every point of a line is a level tau.
+    """Quantization error against entropy: every point of a line is a level tau.
 
     Parameters
     ----------
     data : DataFrame
         `tau`, `b`, `entropy`, `qe_exact`, `qe_printed`, `qe_latent`, as `recu_analysis.tradeoff` gives them.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of float to color, or sequence of colors, optional
-        The color of each scale, by its b or in their order.
+        The color of each scale, by its b or in order.
     label : str, optional
-        What the line is called, where the table has only one scale.
+        The name of the line, if the table has only one scale.
     measured : DataFrame, optional
         `entropy_measured`, `qe_measured`, as `recu_analysis.measured_tradeoff` gives them.
     epochs : DataFrame, optional
-        `epoch`, `b`, `entropy`, `qe_exact`: the levels of a schedule; some epochs are marked, the first and the last
-        with their numbers, on the curve of the largest scale.
+        `epoch`, `b`, `entropy`, `qe_exact`: the levels of a schedule. Some epochs are marked. On the curve of the
+        largest scale, the first and the last have their numbers.
     **properties
         Properties of the lines of the exact error, as `matplotlib.lines.Line2D` has them.
 
@@ -252,7 +252,7 @@ def error_over_entropy(
 
 
 def tradeoff_legend(data: pd.DataFrame, measured: pd.DataFrame | None, epochs: pd.DataFrame | None) -> list[Line2D]:
-    """What the lines and points of the three panels mean, for one legend of the figure."""
+    """The legend entries of the lines and points of the three panels."""
     scales = [Line2D([], [], color=color, label=scale_label(b)) for b, _, color in _by_scale(data)]
     handles = [*(scales if len(scales) > 1 else []), *_kinds(tuple(_ERRORS))]
     if epochs is not None:
@@ -272,18 +272,18 @@ def schedules(
     label: str | None = None,
     **properties: Any,
 ) -> Axes:
-    """Quantile level over the epochs, one line a schedule.
+    """Quantile level over the epochs, one line per schedule.
 
     Parameters
     ----------
     data : DataFrame
         `schedule` (name), `epoch`, `tau`.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The color of each schedule, by its name or in their order.
+        The color of each schedule, by its name or in order.
     label : str, optional
-        What the legend calls the schedule, where the table has only one.
+        The name of the schedule in the legend, if the table has only one.
     **properties
         Properties of the lines, as `matplotlib.lines.Line2D` has them.
 
@@ -328,7 +328,7 @@ def _by_scale(
 
 
 def _error_lines(axes: Axes, rows: pd.DataFrame, kinds: tuple[str, ...], color: str, over: str = "tau") -> Line2D:
-    """Draw the errors of one scale; the line of the first kind, which is the exact one."""
+    """Draw the errors of one scale. Return the line of the first kind, the exact error."""
     lines = []
     for kind in kinds:
         _, dashes, width = _ERRORS[kind]
@@ -370,7 +370,7 @@ def _mark_epochs(axes: Axes, epochs: pd.DataFrame, palette: AnyPalette | None) -
 
 
 def _number_ends(axes: Axes, chosen: pd.DataFrame) -> None:
-    """The first and the last epoch's number, where the other curves are not: right below, and left above the mark."""
+    """Write the number of the first and of the last epoch clear of other curves: right below or left above the mark."""
     first, last = chosen.iloc[0], chosen.iloc[-1]
     near = first["qe_exact"] < 0.07 * axes.get_ylim()[1]  # no room between the mark and the axis
     low: dict[str, Any] = {"va": "top", "xytext": (3, -2)}

@@ -1,4 +1,4 @@
-"""Accuracy and loss over the training: one line a run, or one an arm with its seeds as a band (the paper's Fig. 5)."""
+"""Accuracy and loss over the training: one line per run, or per arm with its seeds as a band (the paper's Fig. 5)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from recu_analysis.plots.arm_colors import AnyPalette
 
-# What an axis says of both accuracies: legends and titles tell them apart.
+# The axis label of both accuracies. Legends and titles distinguish them.
 _ACCURACY: Final = "top-1 accuracy (%)"
-# The first epochs rise steeply; what comes after this share of the training decides the axis.
+# Accuracy rises steeply in the first epochs. Only epochs after this share of the training decide the limits.
 _START: Final = 0.15
 
 
@@ -31,22 +31,22 @@ def accuracy(
     label: str | None = None,
     **properties: Any,
 ) -> Axes:
-    """Training (dashed) and validation (solid) accuracy over the epochs, one colour and marker a run (Fig. 5).
+    """Training (dashed) and validation (solid) accuracy over the epochs, one color and marker per run (Fig. 5).
 
-    The accuracy axis holds everything after the first 15 % of the epochs, so that its top can be read; the
-    curves enter it from below.
+    The axis shows all values after the first 15 % of the epochs, so that the top is readable. The curves may start
+    below the axis.
 
     Parameters
     ----------
     data : DataFrame
-        One row a run and epoch: `run` (label), `epoch`, `train_top1`, `val_top1` (percent). NaN leaves a gap.
+        One row per run and epoch: `run` (label), `epoch`, `train_top1`, `val_top1` (percent). NaN leaves a gap.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The color of each run, by its label or in their order; `recu_analysis.plots.arm_colors.of_runs` gives markers
-        too. By default a fixed list of colors in their order.
+        The color of each run, by its label or in order; `recu_analysis.plots.arm_colors.of_runs` gives
+        markers too. By default a fixed list of colors.
     label : str, optional
-        What the legend calls the run, where the table has only one.
+        The name of the run in the legend, if the table has only one.
     **properties
         Properties of the lines of validation accuracy, as `matplotlib.lines.Line2D` has them.
 
@@ -86,23 +86,23 @@ def curves(
     label: str | None = None,
     **properties: Any,
 ) -> Axes:
-    """A quantity over the epochs, one line an arm, in a band from the least to the greatest of its runs.
+    """A quantity over the epochs, one line per arm, in a band from the lowest to the highest of its runs.
 
     Accuracies get the axis of `accuracy`, losses a logarithmic one.
 
     Parameters
     ----------
     data : DataFrame
-        One row a run and epoch: `arm` and `run` (labels), `epoch`, and the quantity. NaN leaves a gap.
+        One row per run and epoch: `arm` and `run` (labels), `epoch`, and the quantity. NaN leaves a gap.
     quantity : {"train_top1", "val_top1", "train_loss", "val_loss"}
-        Per cent, or nats.
+        percent, or nats.
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The color of each arm, by its label or in their order; `recu_analysis.plots.arm_colors.of_runs` gives markers
-        too. By default a fixed list of colors in their order.
+        The color of each arm, by its label or in order; `recu_analysis.plots.arm_colors.of_runs` gives
+        markers too. By default a fixed list of colors.
     label : str, optional
-        What the legend calls the arm, where the table has only one.
+        The name of the arm in the legend, if the table has only one.
     **properties
         Properties of the lines, as `matplotlib.lines.Line2D` has them.
 
@@ -124,7 +124,7 @@ def curves(
     for number, (arm, rows, color, marker) in enumerate(by_run(data, "epoch", "arm", palette, label)):
         seeds = rows.groupby("epoch")[quantity].agg(["mean", "min", "max"])
         axes.fill_between(seeds.index, seeds["min"], seeds["max"], color=color, alpha=0.25, linewidth=0.0)
-        # Arms that coincide show both their markers.
+        # If two arms coincide, the markers of both are visible.
         at = (number * every // 2 % every, every)
         (line,) = axes.plot(
             seeds.index, seeds["mean"], color=color, marker=marker, markevery=at, label=_named(arm, rows)
@@ -142,7 +142,7 @@ def curves(
 
 
 def _logarithmic(axes: Axes, values: pd.Series[float]) -> None:
-    """A logarithmic axis with plain numbers, and enough of them where it spans less than a decade or two."""
+    """A logarithmic axis with plain numbers, and with more of them on a short range."""
     positive = values[values > 0]
     span = positive.max() / positive.min() if len(positive) else 1.0
     axes.set_yscale("log")
@@ -157,7 +157,7 @@ def _named(arm: str, rows: pd.DataFrame) -> str:
 
 
 def _limits(axes: Axes, data: pd.DataFrame, columns: list[str]) -> None:
-    """Limits that show the top end, from the values after the first epochs."""
+    """Limits from the values after the first epochs, so that the top is readable."""
     first, last = data["epoch"].min(), data["epoch"].max()
     values = data.loc[data["epoch"] >= first + _START * (last - first), columns].melt()["value"].dropna()
     if not values.empty:
@@ -167,7 +167,7 @@ def _limits(axes: Axes, data: pd.DataFrame, columns: list[str]) -> None:
 
 
 def _legend(axes: Axes) -> None:
-    """Runs by colour and marker, what was measured by dashes; above the axes, where no curve can be."""
+    """A legend above the axes, clear of all curves: runs by color and marker, training and validation by dashes."""
     runs, _ = axes.get_legend_handles_labels()
     training = Line2D([], [], color="0.25", linestyle=DASHED, linewidth=0.8, label="training")
     validation = Line2D([], [], color="0.25", label="validation")

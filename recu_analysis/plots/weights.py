@@ -1,4 +1,4 @@
-"""Where a layer's latent weights lie and which of them are dead: the paper's Fig. 2."""
+"""The histogram of a layer's latent weights, with the dead ones in red: the paper's Fig. 2."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.plots.arm_colors import AnyPalette
 
-# From the baseline up: the dead stand on the axis, where their counts can be read.
+# From the baseline up: dead weights are at the axis, where their counts are readable.
 _STACK: Final = {
     "dead": ("tail and silent", DEAD),
     "tail_active": ("tail, flipped", TAIL),
@@ -30,15 +30,15 @@ _STACK: Final = {
 }
 _COLUMNS: Final = ("left", "right", "core", "tail_active", "dead")
 
-# In fractions of the axes: the inset (left, bottom, width, height); how high bars may be right of a place, for its
-# labels and itself; and how high left of a place, for the legend.
+# In fractions of the axes: the inset (left, bottom, width, height); a place and the height of bars to its right, free
+# for the inset and its labels; a place and the height of bars to its left, free for the legend.
 _INSET: Final = (0.72, 0.53, 0.2, 0.45)
 _FREE_RIGHT: Final = (0.7, 0.38)
 _FREE_LEFT: Final = (0.49, 0.73)
-# How much wider than the histogram the axis may be, where that keeps a peak out of the inset's way.
+# Factors by which the axis may be wider than the histogram, to keep a peak clear of the inset.
 _WIDER: Final = (1.0, 1.05, 1.1, 1.15, 1.2)
-# The inset starts where the histogram has fallen to this share of its peak, leaves out this share of what lies beyond
-# (else a few outliers stretch it), and shows at least this share of the bins.
+# The inset starts where the histogram has fallen to _FOOT of its peak. It leaves out the outer _OUTLIERS of the weights
+# beyond, because a few outliers would stretch it. It shows at least _NARROWEST of the bins.
 _FOOT: Final = 0.12
 _OUTLIERS: Final = 0.02
 _NARROWEST: Final = 0.08
@@ -52,22 +52,22 @@ def dead_weight_histogram(
     label: str | None = None,
     **properties: Any,
 ) -> Axes:
-    """Histogram of one layer's latent weights, its tails in red, the silent part of them in full red (Fig. 2).
+    """Histogram of one layer's latent weights: tails in pale red, the silent part of the tails in red (Fig. 2).
 
-    An inset magnifies the foot of the upper tail, without its outermost 2 %. A missing count is drawn as none.
+    An inset magnifies the foot of the upper tail, without its outermost 2 %. A missing count is drawn as 0.
 
     Parameters
     ----------
     data : DataFrame
-        One row a bin, in rising order and without gaps: `left`, `right` (edges in z, standard deviations of the
+        One row per bin, in rising order and without gaps: `left`, `right` (edges in z, standard deviations of the
         weight's channel, at the window's start), and the numbers of weights `core`, `tail_active` (tail and
         flipped in the window) and `dead` (tail and silent).
     ax : Axes, optional
-        pyplot's current one by default.
+        By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
         The colors of dead, tail_active and core, by these names or in this order.
     label : str, optional
-        Put before each name in the legend, as in "ReCU, core 70.0 %", to tell two plots in one Axes apart.
+        Text before each name in the legend, as in "ReCU, core 70.0 %", to distinguish two plots in one Axes.
     **properties
         Properties of the bars, as `matplotlib.patches.StepPatch` has them.
 
@@ -78,7 +78,7 @@ def dead_weight_histogram(
     Raises
     ------
     InputError
-        If a column is missing, there is no row, the bins do not adjoin, or the palette or a property does not fit.
+        If a column is missing, there is no row, the bins have gaps, or the palette or a property does not fit.
     """
     require(data, _COLUMNS)
     edges = _edges(data)
@@ -101,7 +101,9 @@ def _edges(data: pd.DataFrame) -> NDArray[np.float64]:
     """Edges of the bins, one more than there are bins."""
     left, right = (data[name].to_numpy(dtype=np.float64) for name in ("left", "right"))
     if not ((right > left).all() and np.allclose(left[1:], right[:-1])):
-        raise InputError("the bins of a histogram must rise and adjoin: each left edge is the right edge before it")
+        raise InputError(
+            "the bins of a histogram must rise and adjoin; make each left edge the right edge of the bin before"
+        )
     return np.append(left, right[-1])
 
 
@@ -113,7 +115,7 @@ def _stack(
     properties: dict[str, Any],
     label: str | None = None,
 ) -> NDArray[np.float64]:
-    """Draw the counts upon each other and return their sums a bin."""
+    """Stack the counts and return their sum in each bin."""
     weights = sum(count.sum() for count in counts.values())
     height = np.zeros(len(edges) - 1)
     for name, (words, _) in _STACK.items():
@@ -157,13 +159,13 @@ def _inset(axes: Axes, edges: NDArray[np.float64], total: NDArray[np.float64], d
     inset.set_xticks(ticks[(ticks >= edges[first]) & (ticks <= edges[last])])
     inset.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], integer=True))
     for text in inset.get_xticklabels():
-        # The lines that lead here pass behind the labels.
+        # The lines from the box pass behind the labels.
         text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})
     _indicate(axes, inset)
 
 
 def _indicate(axes: Axes, inset: Axes) -> None:
-    """Box what the inset magnifies and lead from the box up to the inset."""
+    """Draw a box around the magnified part, and lines from the box to the inset."""
     (left, right), (bottom, top) = inset.get_xlim(), inset.get_ylim()
     look: dict[str, Any] = {"edgecolor": "0.35", "linewidth": 0.5}
     axes.indicate_inset((left, bottom, right - left, top - bottom), alpha=1.0, **look)
@@ -174,7 +176,7 @@ def _indicate(axes: Axes, inset: Axes) -> None:
 
 
 def _foot(edges: NDArray[np.float64], total: NDArray[np.float64]) -> tuple[int, int]:
-    """Numbers of the edges between which the histogram's right foot lies; equal where no weight is above 0."""
+    """Indices of the edges on both sides of the histogram's right foot; equal if no weight is above 0."""
     upper = np.where(edges[:-1] >= 0.0, total, 0.0)
     if not upper.any():
         return 0, 0

@@ -9,6 +9,7 @@ import recu_analysis as ra
 from recu_analysis.errors import InputError
 from recu_analysis.figures import draw_figure
 from recu_analysis.figures.claims import query
+from tests.messages import facts
 
 
 def test_claims_are_tested_on_the_first_arm_that_clamps(trained):
@@ -21,7 +22,7 @@ def test_claims_are_tested_on_the_first_arm_that_clamps(trained):
     assert data.set_index("id").loc["C2", thresholds].tolist() == [0.8, 1.25, 1.6]
     axes = ra.plot_claims(runs, ax=Figure().subplots())
     assert len(axes.get_yticks()) == len(data)
-    with pytest.raises(InputError, match="name at least one run"):
+    with pytest.raises(InputError, match=facts("claims", "at least one run")):
         query({})
 
 

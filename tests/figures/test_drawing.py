@@ -14,6 +14,7 @@ from recu_analysis.figures import FIGURES, draw_figure, figure_query
 from recu_analysis.figures.fig2 import FIG2_LAYER
 from recu_analysis.figures.print.style import style
 from recu_analysis.testing import random_walk, synthetic_run
+from tests.messages import facts
 
 
 def made(folder, label, seed):
@@ -60,7 +61,7 @@ def test_closed_forms_need_no_run(tmp_path):
     for name in ("fig3", "fig4", "schedule", "tradeoff"):
         files = draw_figure(name, {}, directory=tmp_path, command="test")
         assert json.loads(files[-1].read_text())["runs"] == {}
-    with pytest.raises(InputError, match="fig2 shows runs; name at least one"):
+    with pytest.raises(InputError, match=facts("fig2", "at least one run")):
         draw_figure("fig2", {}, directory=tmp_path, command="test")
 
 
@@ -69,7 +70,7 @@ def test_from_python_a_path_is_enough_and_the_provenance_says_the_call(synthetic
     files = draw_figure("lockin", run.path, directory=tmp_path / "new", formats="svg", width=3.0)
     assert [file.name for file in files] == ["lockin.svg", "lockin.csv", "lockin.tex", "lockin.json"]
     assert json.loads(files[-1].read_text())["command"] == "recu_analysis.draw_figure('lockin', ['one'])"
-    for options, fact in [({"directory": None}, "directory is the folder"), ({"formats": "gif"}, "gif")]:
+    for options, fact in [({"directory": None}, "directory must be the path"), ({"formats": "gif"}, "gif")]:
         with pytest.raises(InputError, match=fact):
             draw_figure("lockin", run, **options)
     with pytest.raises(InputError, match="not int 12"):

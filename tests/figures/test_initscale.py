@@ -12,6 +12,7 @@ import recu_analysis as ra
 from recu_analysis.errors import InputError
 from recu_analysis.figures import draw_figure
 from recu_analysis.figures.initscale import scale_arms
+from tests.messages import facts
 
 
 def test_scales_are_compared_at_equal_settings(trained, tmp_path):
@@ -43,5 +44,5 @@ def test_runs_without_a_seed_are_told_apart(trained):
 
 
 def test_one_scale_is_nothing_to_compare(trained):
-    with pytest.raises(InputError, match="differ in them alone: train three, with --scale 2"):
+    with pytest.raises(InputError, match=facts("initscale", "differ only in", "--scale 2,", "--initial-scale")):
         scale_arms({"a": trained("a")})

@@ -113,7 +113,7 @@ def test_latex_says_which_column_is_whose(trained, tmp_path, name):
     assert "not measured by us" in text
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len({line.count("&") for line in rows[1:]}) == 1
-    assert ("Ours: nothing was measured" in text) == (name in {"table1", "table4", "table5"})
+    assert ("Ours: empty, because nothing was measured" in text) == (name in {"table1", "table4", "table5"})
     assert json.loads(files[2].read_text())["reported"].endswith(f"Table {name[-1]}")
     again = draw_figure(name, runs, directory=tmp_path / "again", command="test")
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in files]

@@ -105,10 +105,10 @@ def test_several_runs_have_the_labels_and_colors_of_their_mappings(run):
     assert [line.get_color() for line in axes.lines][1:] == ["red", "blue"]
     for wrong, fact in [
         ({"palette": {"a": "red"}}, "no run of the palette is called 'b'"),
-        ({"palette": ["red"]}, "1 colors for 2"),
+        ({"palette": ["red"]}, "has 1 colors, but 2"),
         ({"palette": ["red", "rde"]}, "'rde'"),
         ({"label": "c"}, "names one run, and 2"),
-        ({"markersize": "large"}, "cannot be drawn"),
+        ({"markersize": "large"}, "does not take these properties: could not convert"),
     ]:
         with pytest.raises(InputError, match=fact):
             ra.plot_flip_law(table, ax=Figure().subplots(), **wrong)

@@ -14,6 +14,7 @@ from recu_analysis.errors import InputError
 from recu_analysis.nn import BinaryConv2d, BinaryLinear, set_progress, set_tau
 from recu_analysis.nn.binarizer import BINARIZERS, Binarizer, binarizer
 from recu_analysis.theory.standardize import WeightTransform
+from tests.messages import facts
 
 TAU = 0.8125  # exact in every dtype
 PROGRESS = 0.5
@@ -281,7 +282,7 @@ def test_the_error_decay_goes_from_the_identity_to_the_sign():
     torch.testing.assert_close(slopes(0.0), torch.ones_like(values), rtol=1e-5, atol=0)
     torch.testing.assert_close(slopes(1.0), 10 / torch.cosh(10 * values) ** 2, rtol=1e-5, atol=1e-12)
     assert "steepness" not in layer.state_dict()
-    with pytest.raises(InputError, match=r"from 0 to 1, not at 1\.5"):
+    with pytest.raises(InputError, match=facts("progress", "from 0 to 1", "1.5")):
         set_progress(layer, 1.5)
     with pytest.raises(InputError, match=r"progress.*not 'x'"):
         set_progress(layer, "x")

@@ -144,7 +144,7 @@ def left(kind):
 @pytest.mark.parametrize(
     ("kind", "why"),
     [
-        ("thin", "fewer than two weights a channel"),
+        ("thin", "fewer than two weights in a channel"),
         ("derived", "Derived may do more than the class"),
         ("lazy", "LazyLinear may do more than the class"),
         ("parametrized", "computed from other tensors"),
@@ -194,7 +194,7 @@ def test_where_nothing_can_be_converted_the_error_says_why():
     for model, facts in [
         (nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), ("0: the first layer", "1: the last layer")),
         (nn.Sequential(nn.ReLU()), ("Sequential", "neither a Conv2d nor a Linear")),
-        (nn.Sequential(Wrapped(Network())), ("before DistributedDataParallel",)),
+        (nn.Sequential(Wrapped(Network())), ("DistributedDataParallel", "before")),
         ("resnet20", ("torch.nn.Module, not 'resnet20'",)),
     ]:
         with pytest.raises(InputError) as caught:

@@ -1,4 +1,4 @@
-"""A figure as a paper needs it: the drawing, its data, its LaTeX and where it comes from, the same bytes each time."""
+"""The files of a figure for a paper: drawing, data, LaTeX and provenance, with the same bytes each time."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-# Format: the metadata field that holds the provenance, and those that would hold a date.
+# Format: the metadata field for the provenance, and the fields that would hold a date.
 _FORMATS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "pdf": ("Keywords", ("CreationDate",)),
     "png": ("Description", ()),
     "svg": ("Description", ("Date",)),
-    # Drawn by LaTeX itself; the provenance stands in comments, since pgf has no metadata.
+    # LaTeX itself draws it. The provenance is a comment, because pgf has no metadata.
     "pgf": ("", ()),
 }
 _MOST_COLUMNS: Final = 6
@@ -57,30 +57,31 @@ def export(
     label: str,
     provenance: Mapping[str, Any],
 ) -> tuple[Path, ...]:
-    r"""Write a figure in some formats, and beside it its data, the LaTeX that includes it, and its provenance.
+    r"""Write a figure in some formats, with its data, the LaTeX that includes it, and its provenance.
 
-    Call it within the `style` that the figure was drawn in. The same figure gives the same bytes: no file holds a
-    date. Each file appears whole or not at all; an existing one is replaced.
+    Call it within the `style` in which the figure was drawn. The same figure gives the same bytes: no file holds a
+    date. Each file is complete or absent. An existing file is replaced.
 
     Parameters
     ----------
     figure : Figure
-        Saved at exactly its size; PNG at 300 dots an inch.
+        Saved at exactly its size; PNG at 300 dots per inch.
     data : DataFrame
-        What was drawn; `stem`.csv has it with 9 significant digits.
+        The drawn data. `stem`.csv holds them with 9 significant digits.
     stem : str
-        Name of the files without their ends: letters, digits, dots, dashes and underscores.
+        Name of the files without their endings: letters, digits, dots, dashes and underscores.
     directory : path
-        Created if it is not there.
+        Created if it does not exist.
     formats : sequence of {"pdf", "png", "svg", "pgf"}
         pgf needs LaTeX.
     caption : str
-        Plain text with mathematics between dollar signs; what LaTeX would misread elsewhere is escaped.
+        Plain text with mathematics between dollar signs. Special characters of LaTeX outside of mathematics are
+        escaped.
     label : str
         For \ref; characters other than letters, digits and ``:._-`` become dashes.
     provenance : mapping
-        What JSON can hold: run ids, command, versions; neither dates nor absolute paths. Written to `stem`.json
-        and into the metadata of every drawing.
+        Values for JSON: run ids, command, versions; no dates and no absolute paths. They are written to `stem`.json and
+        into the metadata of every drawing.
 
     Returns
     -------
@@ -90,7 +91,7 @@ def export(
     Raises
     ------
     InputError
-        If a format is unknown, LaTeX is not there for pgf, or the stem is not a plain file name.
+        If a format is unknown, the format is pgf without LaTeX on the machine, or the stem is not a plain file name.
     StoreError
         If a file cannot be written.
     """
@@ -113,7 +114,7 @@ def export_table(
     label: str,
     provenance: Mapping[str, Any],
 ) -> tuple[Path, ...]:
-    """Write a table as LaTeX, and beside it its data and its provenance.
+    """Write a table as LaTeX, with its data and its provenance.
 
     Parameters
     ----------
@@ -133,7 +134,7 @@ def export_table(
         If a file cannot be written.
     """
     lines = tabular.splitlines()
-    # A column of a paper holds six short ones.
+    # A text column of a paper has room for six short columns.
     wide = max(line.count("&") for line in lines) + 1 > _MOST_COLUMNS
     environment = "table*" if wide else "table"
     indented = "\n".join(f"  {line}" for line in lines)
@@ -153,7 +154,7 @@ def export_table(
 
 
 def _beside(stem: str, data: pd.DataFrame, latex: str, provenance: Mapping[str, Any]) -> dict[str, bytes]:
-    """The files of the data, of the LaTeX, and of where they come from."""
+    """The files of the data, the LaTeX and the provenance."""
     return {
         f"{stem}.csv": data.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode(),
         f"{stem}.tex": latex.encode(),
@@ -168,12 +169,12 @@ def check_formats(formats: Sequence[str]) -> None:
             raise unknown("figure format", name, _FORMATS)
     if "pgf" in formats and not _latex_program():
         raise InputError(
-            f"pgf needs LaTeX, and none of {', '.join(_LATEX_PROGRAMS)} is on the PATH; install it, or take pdf"
+            f"pgf needs LaTeX, and none of {', '.join(_LATEX_PROGRAMS)} is on the PATH; install LaTeX, or choose pdf"
         )
 
 
 def check_folder(directory: str | os.PathLike[str]) -> None:
-    """Make a folder for figures; StoreError where it cannot be made or written."""
+    """Create a folder for figures; StoreError if it cannot be created or written to."""
     try:
         Path(directory).mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=directory):
@@ -191,8 +192,8 @@ def _latex_program() -> str | None:
 
 @contextmanager
 def _laid_out(figure: Figure) -> Iterator[None]:
-    """The figure with its layout done and held, so that it is the same in every format and at every call."""
-    # A layout starts from the one before: three passes come within 1e-9 of the same, and rounding takes the rest.
+    """Fix the layout of the figure, so that it is the same in every format and at every call."""
+    # Each pass starts from the layout before. Three passes agree within 1e-9, and rounding makes them equal.
     for _ in range(3):
         figure.draw_without_rendering()
     engine = figure.get_layout_engine()
@@ -258,7 +259,7 @@ def escape_latex(text: str) -> str:
 
 
 def _write(path: Path, content: bytes) -> Path:
-    """Put a file in place, and its folder where that is missing."""
+    """Write a file, and create its folder if it is missing."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, lambda file: file.write_bytes(content))

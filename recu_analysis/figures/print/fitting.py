@@ -1,4 +1,4 @@
-"""What makes a figure fit any width: long labels on two lines, labels outside only, one legend with enough columns."""
+"""Fit a figure to any width: long labels on two lines, labels at the outer panels only, one legend for all panels."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 
-# A space outside of mathematics: an even number of dollar signs lies behind it.
+# A space outside of mathematics: an even number of dollar signs follows it.
 _SPACE = re.compile(r" (?=[^$]*(?:\$[^$]*\$[^$]*)*$)")
 
 
 def fit_labels(figure: Figure) -> None:
-    """Break axis labels and titles that are longer than their panel is wide or high."""
+    """Break axis labels and titles that are longer than the side of their panel."""
     figure.draw_without_rendering()
     for axes in figure.axes:
         box = axes.get_window_extent()
@@ -30,7 +30,7 @@ def fit_labels(figure: Figure) -> None:
 
 
 def _break(label: Text) -> None:
-    """A line end in place of the space that is nearest to the middle."""
+    """Replace the space nearest to the middle by a line break."""
     text = label.get_text()
     spaces = [found.start() for found in _SPACE.finditer(text)]
     if spaces and "\n" not in text:
@@ -41,7 +41,7 @@ def _break(label: Text) -> None:
 def legend_above(figure: Figure, handles: Sequence[Any]) -> None:
     """One legend above all panels."""
     venue = current_venue()
-    # A letter is about half as wide as high, and a line's sample takes the room of eight.
+    # A letter is about half as wide as high. The sample of a line is as wide as eight letters.
     letter = (0.6 if venue.sans else 0.5) * (venue.font_size - 1.0) / 72.0
     widest = (max(len(str(handle.get_label())) for handle in handles) + 8) * letter
     columns = min(len(handles), max(1, int(figure.get_figwidth() / widest)))
@@ -49,7 +49,7 @@ def legend_above(figure: Figure, handles: Sequence[Any]) -> None:
 
 
 def shared_legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """One legend above all panels, that of the first one, instead of one in each."""
+    """Replace the legends of all panels by one above them: that of the first panel."""
     handles, _ = axes[0].get_legend_handles_labels()
     for ax in axes:
         legend = ax.get_legend()
@@ -59,7 +59,7 @@ def shared_legend(figure: Figure, axes: Sequence[Axes]) -> None:
 
 
 def outer_labels(axes: Sequence[Axes]) -> None:
-    """Axis labels and ticks' numbers only where no panel stands to the left or below."""
+    """Keep axis labels and tick labels only where no panel is to the left or below."""
     cells = {}
     for ax in axes:
         spec = ax.get_subplotspec()

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 Width: TypeAlias = Literal["column", "page"] | float
 
-#: More than a poster is wide, and less than what takes all memory to draw.
+#: Wider than a poster, and small enough to be drawn in memory.
 MOST_INCHES = 100
 
-# Panels are a little higher than golden: axis labels and ticks take from the height, not from the width.
+# A little higher than the golden ratio, because axis labels and ticks reduce the height, not the width.
 _ASPECT: Final = 0.66
 
 
@@ -36,11 +36,11 @@ class Venue:
     Attributes
     ----------
     column, page : float
-        Widths of the text column and of the whole page's text, in inches; equal where there is one column.
+        Widths of a text column and of the text of a page, in inches; equal if the page has one column.
     font_size : float
-        Of labels, in points; ticks and legends are one point smaller.
+        Font size of labels, in points. Ticks and legends are one point smaller.
     sans : bool
-        Whether its text has no serifs, as on slides.
+        Whether the font has no serifs, as on slides.
     """
 
     column: float
@@ -50,7 +50,7 @@ class Venue:
 
 
 def _known(layout: Any, whole: Any, font_size: float, *, sans: bool = False) -> Venue:
-    """A venue whose widths tueplots has: those of the column's and of the page's layout."""
+    """A venue with widths from tueplots: of the layout of a column and of the whole page."""
     column, page = (round(each()["figure.figsize"][0], 4) for each in (layout, whole))
     return Venue(column, page, font_size, sans)
 
@@ -64,16 +64,16 @@ VENUES: Final[Mapping[str, Venue]] = {
     "iclr": _known(figsizes.iclr2024, figsizes.iclr2024, 9.0),
     # IEEEtran: columns of 252 pt, a text of 516 pt.
     "ieee": Venue(column=3.4869, page=7.1399, font_size=8.0),
-    # Lecture Notes in Computer Science, in which ECCV prints: 122 mm.
+    # Lecture Notes in Computer Science, the format of ECCV: 122 mm.
     "springer": _known(figsizes.eccv2024, figsizes.eccv2024, 8.0),
     "thesis": _known(figsizes.tue_ai_thesis, figsizes.tue_ai_thesis, 9.0),
-    # A 16:9 slide of LaTeX beamer: most of its text's width, and all of it. Letters without serifs look larger.
+    # A 16:9 slide of LaTeX beamer: 70 % and all of the text width. Letters without serifs look larger.
     "talk": _known(
         partial(figsizes.beamer_169, rel_width=0.7), partial(figsizes.beamer_169, rel_width=1.0), 8.0, sans=True
     ),
 }
 
-# How a file is written, whatever it shows: TrueType fonts, text as text, no scaling, the same bytes each time.
+# Settings of every file: TrueType fonts, text as text, no scaling, the same bytes each time.
 OUTPUT: Final[dict[Any, Any]] = {
     "pdf.fonttype": 42,
     "ps.fonttype": 42,
@@ -84,7 +84,7 @@ OUTPUT: Final[dict[Any, Any]] = {
 }
 
 _LOOK: Final[dict[Any, Any]] = {
-    # STIX ships with matplotlib and has the widths of Times: a browser that lacks it shows an SVG nearly alike.
+    # STIX comes with matplotlib. Its letters are as wide as those of Times, so an SVG looks similar without STIX.
     "font.serif": ["STIXGeneral", "Times New Roman", "Times"],
     "font.sans-serif": ["DejaVu Sans"],
     "figure.constrained_layout.use": True,
@@ -111,14 +111,14 @@ _LOOK: Final[dict[Any, Any]] = {
 def figure_size(
     width: Width = "column", height: float | None = None, *, panels: int = 1, venue: str = "iccv"
 ) -> tuple[float, float]:
-    """Size of a figure as it is printed.
+    """Size of a figure in print.
 
     Parameters
     ----------
     width : {"column", "page"} or float
         A width of the venue, or one in inches.
     height : float, optional
-        In inches; by default what suits `panels` panels side by side.
+        In inches. By default a height that suits `panels` panels side by side.
     panels : int
         Number of panels side by side, at least 1.
     venue : str
@@ -137,7 +137,7 @@ def figure_size(
     known_venue(venue)
     known = {"column": VENUES[venue].column, "page": VENUES[venue].page}
     if isinstance(width, str) and width not in known:
-        raise InputError(f"a figure's width is column, page or a number of inches, not {width!r}")
+        raise InputError(f"a figure's width must be column, page or a number of inches, not {width!r}")
     inches = known[width] if isinstance(width, str) else float(width)
     high = inches / panels * _ASPECT if height is None else float(height)
     if not (0 < inches <= MOST_INCHES and 0 < high <= MOST_INCHES):
@@ -149,7 +149,7 @@ def figure_size(
 
 
 def known_venue(name: str) -> Venue:
-    """The venue of that name; InputError with the nearest names where there is none."""
+    """The venue of that name; InputError with similar names if there is none."""
     if name not in VENUES:
         raise unknown("venue", name, VENUES)
     return VENUES[name]
@@ -157,7 +157,7 @@ def known_venue(name: str) -> Venue:
 
 @dataclass(frozen=True, slots=True)
 class _Print:
-    """What the innermost `style` says: the venue, and the width that every figure takes instead of its own."""
+    """The settings of the innermost `style`: the venue, and the width that replaces the own width of every figure."""
 
     venue: str = "iccv"
     width: Width | None = None
@@ -165,12 +165,12 @@ class _Print:
 
 _OUTSIDE: Final = _Print()
 _PRINT: ContextVar[_Print] = ContextVar("recu_analysis.figures.print.style", default=_OUTSIDE)
-# Panels narrower than this, in inches for text of 8 points, stand below each other instead.
+# The least width of panels side by side, in inches for text of 8 points. Narrower panels are stacked.
 _NARROWEST: Final = 1.75
 
 
 def current_venue() -> Venue:
-    """The venue of the innermost `style`; ICCV outside of any."""
+    """The venue of the innermost `style`; ICCV outside of a style."""
     return VENUES[_PRINT.get().venue]
 
 
@@ -178,14 +178,14 @@ def current_venue() -> Venue:
 def style(
     width: Width = "column", height: float | None = None, *, venue: str = "iccv", every: Width | None = None
 ) -> Iterator[None]:
-    """Within this context figures are drawn and saved for print; it sets rcParams and what `panels` reads.
+    """A context in which figures are drawn and saved for print: it sets rcParams, and the venue for `panels`.
 
     Parameters
     ----------
     width, height, venue
-        Of figures that do not give their own size, as `figure_size` takes them.
+        Size and venue of figures without a size of their own, as in `figure_size`.
     every : {"column", "page"} or float, optional
-        The width of all figures, also of those of `panels` that have their own.
+        The width of all figures, also of figures of `panels` with a width of their own.
 
     Raises
     ------
@@ -216,21 +216,21 @@ def style(
 def panels(
     count: int, width: Width = "page", aspect: float = _ASPECT, *, together: int | None = None
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with panels side by side, or in rows where they would be too narrow; call it within `style`.
+    """A figure with panels side by side, or in rows if they would be too narrow; call it within `style`.
 
-    The figure is not pyplot's: nothing has to close it.
+    pyplot does not know the figure, so it need not be closed.
 
     Parameters
     ----------
     count : int
         Number of panels, at least 1.
     width : {"column", "page"} or float
-        Of the whole figure in the style's venue, unless the style has a width for all.
+        Width of the whole figure, unless the style has a width for all figures.
     aspect : float
         Height of a panel over its width.
     together : int, optional
-        Panels that are read as one: they share a row if there is room and begin a new one; it divides `count`. By
-        default each stands for itself, at most two in a row.
+        How many panels belong together; it divides `count`. They begin a new row, and share it if there is room. By
+        default panels are independent, at most two in a row.
 
     Returns
     -------
@@ -255,7 +255,7 @@ def panels(
 
 
 def _fitting(inches: float) -> int:
-    """How many panels stand side by side in this width; letters without serifs are a quarter wider."""
+    """How many panels fit side by side in this width. Letters without serifs are a quarter wider."""
     venue = current_venue()
     narrowest = _NARROWEST * venue.font_size / 8.0 * (1.25 if venue.sans else 1.0)
     return max(1, int(inches / narrowest))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-#: Called with the number of classes and what makes a convolution.
+#: Called with the number of classes and a function that makes a convolution.
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "resnet20": ResNet20,
     "resnet18": ResNet18,
@@ -37,22 +37,23 @@ def build_network(
     num_classes: int = 10,
     **binary: Any,
 ) -> nn.Module:
-    """A network with binary layers, or its real-valued twin, newly initialised from torch's global generator.
+    """A network with binary layers, or its real-valued twin, newly initialized from torch's global generator.
 
     Parameters
     ----------
     name : str
-        resnet20, resnet18, vgg_small for small images; resnet18_imagenet, resnet34_imagenet, reactnet18 for large
-        ones. With the ending -real the twin: an ordinary convolution in place of each binary one, all else kept.
+        resnet20, resnet18, vgg_small for small images; resnet18_imagenet, resnet34_imagenet, reactnet18 for large ones.
+        With the ending -real the twin: it has an ordinary convolution in place of each binary one, and is otherwise the
+        same.
     num_classes : int
         At least 1.
     **binary
-        Options of every binary layer, as `BinaryConv2d` has them, but bias is False by default; a twin takes none.
+        Options of every binary layer, as in `BinaryConv2d`, except that bias is False by default. A twin takes none.
 
     Raises
     ------
     InputError
-        If no network has that name, there is no class, or a twin is given options of binary layers.
+        If no network has that name, `num_classes` is below 1, or a twin gets options of binary layers.
     """
     _check_kinds(name, num_classes)
     base = name.removesuffix(REAL)
@@ -70,6 +71,6 @@ def build_network(
 
 def _check_kinds(name: Any, num_classes: Any) -> None:
     if not isinstance(name, str):
-        raise InputError(f"a network is named by a text, not {name!r:.40}")
+        raise InputError(f"the name of a network must be a text, not {name!r:.40}")
     if not isinstance(num_classes, Integral):
-        raise InputError(f"a number of classes is a whole one, not {num_classes!r:.40}")
+        raise InputError(f"the number of classes must be a whole number, not {num_classes!r:.40}")

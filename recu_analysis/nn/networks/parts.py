@@ -1,4 +1,4 @@
-"""What the networks share: the kind of convolution they are built of, their sizes, and the check of their images."""
+"""Parts that the networks share: convolutions, stages of blocks, a shortcut, and the check of images."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from recu_analysis.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Called as conv(in_channels, channels, kernel_size, stride=..., padding=...): `BinaryConv2d`, or a real one.
+#: Called as conv(in_channels, channels, kernel_size, stride=..., padding=...): `BinaryConv2d`, or a real convolution.
 Convolution = Callable[..., nn.Module]
 
 
 def real_convolution(in_channels: int, channels: int, kernel_size: int, stride: int = 1, padding: int = 0) -> nn.Conv2d:
-    """An ordinary convolution without bias that starts as a binary one does: Kaiming-normal."""
+    """An ordinary convolution without bias, initialized as a binary one: Kaiming normal."""
     conv = nn.Conv2d(in_channels, channels, kernel_size, stride, padding, bias=False)
     nn.init.kaiming_normal_(conv.weight)
     return conv
@@ -31,7 +31,7 @@ def convolutions(model: nn.Module) -> Iterator[torch.Tensor]:
 
 
 def stage(block: Callable[..., nn.Module], channels: tuple[int, int], count: int, conv: Convolution) -> nn.Sequential:
-    """So many blocks, of which the first goes from channels[0] to channels[1], and halves the image if they differ.
+    """`count` blocks. The first maps channels[0] to channels[1], and halves the image if they differ.
 
     Blocks are called as block(in_channels, channels, stride, conv).
     """

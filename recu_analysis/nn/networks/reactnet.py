@@ -14,21 +14,21 @@ BLOCKS = 4
 
 
 class LearnableBias(nn.Module):
-    """A bias for each channel, which moves the threshold of a sign or of a PReLU; it starts at 0."""
+    """A bias for each channel, which moves the threshold of a sign or of a PReLU. It starts at 0."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Values of shape (batch, C, H, W), moved."""
+        """The values, of shape (batch, C, H, W), plus the bias."""
         return values + self.bias
 
 
 class ReActBlock(nn.Module):
     """One binary convolution between learnable biases, a shortcut around it, and a PReLU.
 
-    Where the block halves the image and doubles the channels, its shortcut pools 2x2 and has a real 1x1 convolution.
+    If the block halves the image and doubles the channels, its shortcut pools 2x2 and has a real 1x1 convolution.
     """
 
     def __init__(self, in_channels: int, channels: int, stride: int, conv: Convolution) -> None:
@@ -54,13 +54,13 @@ class ReActBlock(nn.Module):
 class ReActNet18(nn.Module):
     """ResNet-18 with the module names of the authors' two-stage resnet18_1w1a: one convolution in each of 16 blocks.
 
-    Its convolutions start as torch's do and its BatchNorms at 1, unlike those of `ImageNetResNet`.
+    Its convolutions are initialized as torch does and its BatchNorms with 1, unlike those of `ImageNetResNet`.
 
     Parameters
     ----------
     num_classes : int
     conv : callable
-        Makes the convolutions that are neither the first nor in a shortcut.
+        Makes the convolutions, except the first and those of shortcuts.
     """
 
     def __init__(self, num_classes: int, conv: Convolution) -> None:

@@ -1,4 +1,4 @@
-"""ResNet-20 and ResNet-18 for small images, binary but for the first and the last layer."""
+"""ResNet-20 and ResNet-18 for small images, binary except for the first and the last layer."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from recu_analysis.nn.networks.parts import Convolution, check_images, convoluti
 
 
 class _Block(nn.Module):
-    """Two binary convolutions with batch normalisation, and a shortcut without parameters.
+    """Two binary convolutions with batch normalization, and a shortcut without parameters.
 
-    Where the block halves the image and doubles the channels, its shortcut pools 2x2 and pads with zero channels.
+    If the block halves the image and doubles the channels, its shortcut pools 2x2 and pads with zero channels.
     """
 
     def __init__(self, in_channels: int, channels: int, stride: int, conv: Convolution) -> None:
@@ -40,7 +40,7 @@ class TwoShortcutBlock(_Block):
 class OneShortcutBlock(_Block):
     """Block of the authors' ResNet-18 for CIFAR: one shortcut around both convolutions.
 
-    Their paper says one around each; their code, and so this, does not.
+    Their paper has a shortcut around each convolution. Their code and this class do not.
     """
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
@@ -56,7 +56,7 @@ class ResNet20(nn.Module):
     ----------
     num_classes : int
     conv : callable
-        Makes the convolutions that are not the first.
+        Makes the convolutions, except the first.
     """
 
     def __init__(self, num_classes: int, conv: Convolution) -> None:
@@ -86,7 +86,7 @@ class ResNet18(nn.Module):
     ----------
     num_classes : int
     conv : callable
-        Makes the convolutions that are not the first.
+        Makes the convolutions, except the first.
     """
 
     def __init__(self, num_classes: int, conv: Convolution) -> None:
@@ -97,7 +97,7 @@ class ResNet18(nn.Module):
         self.layer2 = stage(OneShortcutBlock, (64, 128), 2, conv)
         self.layer3 = stage(OneShortcutBlock, (128, 256), 2, conv)
         self.layer4 = stage(OneShortcutBlock, (256, 512), 2, conv)
-        # In the order of the authors' modules, which is that of the parameters in their saved optimizers.
+        # In the order of the authors' modules: the order of the parameters in their saved optimizers.
         self.linear = nn.Linear(512, num_classes)
         self.bn2 = nn.BatchNorm1d(512)
         for weight in convolutions(self):

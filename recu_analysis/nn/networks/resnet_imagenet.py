@@ -1,4 +1,4 @@
-"""ResNet-18 and ResNet-34 for ImageNet, binary but for the first, the last and the downsampling layers."""
+"""ResNet-18 and ResNet-34 for ImageNet, binary except for the first, the last and the downsampling layers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch.nn import functional
 
 from recu_analysis.nn.networks.parts import Convolution, check_images, convolutions, stage
 
-#: Weight with which every BatchNorm2d starts, so that the shortcuts alone carry the first forward passes.
+#: Initial weight of every BatchNorm2d. In the first forward passes only the shortcuts carry a signal.
 INITIAL_NORM = 1e-8
 
 
 class BasicBlock(nn.Module):
     """Two binary convolutions, a shortcut around each, and a hardtanh after each sum.
 
-    Where the block halves the image and doubles the channels, its first shortcut is a real 1x1 convolution.
+    If the block halves the image and doubles the channels, its first shortcut is a real 1x1 convolution.
     """
 
     def __init__(self, in_channels: int, channels: int, stride: int, conv: Convolution) -> None:
@@ -36,13 +36,13 @@ class BasicBlock(nn.Module):
 
 
 class ImageNetResNet(nn.Module):
-    """ResNet with the module names and the initialisation of the authors' networks for ImageNet.
+    """ResNet with the module names and the initialization of the authors' networks for ImageNet.
 
     Parameters
     ----------
     num_classes : int
     conv : callable
-        Makes the convolutions that are neither the first nor in a shortcut.
+        Makes the convolutions, except the first and those of shortcuts.
     blocks : tuple of int
         Blocks of each of the four stages.
     """

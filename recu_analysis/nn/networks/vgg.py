@@ -1,4 +1,4 @@
-"""VGG-small for images of 32x32, binary but for the first and the last layer."""
+"""VGG-small for images of 32x32, binary except for the first and the last layer."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from torch.nn import functional
 from recu_analysis.errors import InputError
 from recu_analysis.nn.networks.parts import Convolution, convolutions
 
-#: Channels after each convolution, the first one real.
+#: Channels after each convolution. The first convolution is real.
 CHANNELS = (128, 128, 256, 256, 512, 512)
-#: Convolutions whose output is pooled, before its normalisation.
+#: Convolutions whose output is pooled before its normalization.
 POOLED = (1, 3, 5)
 SIZE = 32
 
 
 class VGGSmall(nn.Module):
-    """VGG-small with the module names and the initialisation of the authors' vgg_small_1w1a.
+    """VGG-small with the module names and the initialization of the authors' vgg_small_1w1a.
 
     Parameters
     ----------
     num_classes : int
     conv : callable
-        Makes the convolutions that are not the first.
+        Makes the convolutions, except the first.
     """
 
     def __init__(self, num_classes: int, conv: Convolution) -> None:

@@ -208,7 +208,7 @@ def test_unknown_format_names_the_known(tmp_path):
 
 def test_pgf_without_latex_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InputError, match=r"^pgf needs LaTeX, and none of pdflatex, .* is on the PATH; .*take pdf$"):
+    with pytest.raises(InputError, match=r"^pgf needs LaTeX, and none of pdflatex, .* is on the PATH; .*choose pdf$"):
         write(tmp_path / "drawn", ("pdf", "pgf"))
     assert not (tmp_path / "drawn").exists()
 
