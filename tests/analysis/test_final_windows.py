@@ -93,7 +93,7 @@ def test_layers_without_scores_have_no_memory(tmp_path):
     assert not final_windows(alone).long
     assert np.isnan(final_windows(alone).autocorrelation)
     (line,) = choice(final_windows(alone))
-    says(line, "last half of the run", "no channel")
+    says(line, "last half of the run", "constant, NaN or infinite")
 
 
 def test_the_last_half_begins_after_a_gap(tmp_path):

@@ -166,7 +166,7 @@ def test_constant_channels_are_no_weights_of_a_layer_that_does_not_standardise_e
 def test_weights_whose_squares_are_no_numbers_have_a_note_and_no_numbers(tmp_path):
     run = run_of(tmp_path, {"tiny": 1e-200 * np.random.default_rng(0).normal(size=(2, 4, 50))})
     row = fit_table(run).iloc[0]
-    assert row["note"] == "all 200 weights are 0; a constant has no distribution to fit"
+    assert row["note"] == "all 200 weights are 0; a distribution fit needs weights that differ"
     assert math.isnan(row["b_hat"])
 
 

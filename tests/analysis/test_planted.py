@@ -89,10 +89,10 @@ def test_scale_and_shape_are_found(tmp_path, shape):
 @pytest.mark.parametrize(
     ("wrong", "text"),
     [
-        ({"weights": 50}, "a multiple of 40 weights, not 50"),
-        ({"revived": {3: 3}}, "an even number of weights"),
-        ({"revived": {21: 2}}, "at an update from 1 to 20"),
-        ({"revived": {3: 1000}}, r"720.*1000"),
+        ({"weights": 50}, "a multiple of 40 per channel, not 50"),
+        ({"revived": {3: 3}}, "even numbers of weights, not {3: 3}"),
+        ({"revived": {21: 2}}, "updates from 1 to 20 to even numbers of weights, not {21: 2}"),
+        ({"revived": {3: 1000}}, r"1000.*720"),
     ],
 )
 def test_what_cannot_be_planted_is_refused(wrong, text):

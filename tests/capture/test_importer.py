@@ -99,7 +99,7 @@ def test_one_checkpoint_is_a_state_without_movement(series, tmp_path):
     run = ra.open_run(tmp_path / "run")
     assert len(ra.layer_table(run)) == len(ra.fit_table(run)) == 1
     np.testing.assert_array_equal(run.windows[0]["1"].weight, weights[1].astype(np.float32))
-    with pytest.raises(LookupError, match=r"one checkpoint.*several"):
+    with pytest.raises(LookupError, match=r"one checkpoint.*two or more"):
         ra.dead_weights(run)
 
 

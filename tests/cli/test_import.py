@@ -88,7 +88,7 @@ def test_one_checkpoint_shows_states_only(tmp_path):
     assert run_cli("fit", tmp_path / "run").exit_code == 0
     (decay_time,) = [line for line in run_cli("info", tmp_path / "run").stdout.splitlines() if line.startswith("T ")]
     assert decay_time.split()[1:] == ["not", "known"]
-    says(refusal("dead-weights", tmp_path / "run"), tmp_path / "run", "one checkpoint", "import several")
+    says(refusal("dead-weights", tmp_path / "run"), tmp_path / "run", "one checkpoint", "import two or more")
 
 
 def test_positions_are_said_to_be_positions(tmp_path):

@@ -90,7 +90,7 @@ def test_it_draws_a_run_a_path_or_a_table_into_the_axes(run, name):
 def test_what_is_neither_a_run_nor_a_table_is_said(run):
     for name in OF_RUNS.keys() - {"plot_tradeoff"}:
         for wrong in (None, 12):
-            with pytest.raises(InputError, match="given"):
+            with pytest.raises(InputError, match=r"\b(run|runs|a run) (is|must be)"):
                 getattr(ra, name)(wrong, ax=Figure().subplots())
         with pytest.raises(InputError, match="lacks the column"):
             getattr(ra, name)(pd.DataFrame({"x": [1]}), ax=Figure().subplots())
