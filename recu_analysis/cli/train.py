@@ -104,8 +104,9 @@ def _tell_epoch(epochs: int) -> Callable[[Mapping[str, Any]], None]:
         if not sys.stderr.isatty():
             tau = "" if logged["tau"] is None else f", tau {logged['tau']:.3f}"
             options.note(
-                f"epoch {logged['epoch']} of 0 to {epochs - 1}: loss {logged['train_loss']:.3f}, accuracy: training "
-                f"{logged['train_top1']:.2f} %, validation {logged['val_top1']:.2f} %{tau}, {logged['seconds']:.1f} s"
+                f"epoch {logged['epoch']}, {logged['epoch'] + 1} of {epochs} done: loss {logged['train_loss']:.3f}, "
+                f"accuracy: training {logged['train_top1']:.2f} %, "
+                f"validation {logged['val_top1']:.2f} %{tau}, {logged['seconds']:.1f} s"
             )
 
     return tell
