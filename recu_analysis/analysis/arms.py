@@ -87,6 +87,10 @@ def arms(runs: Mapping[str, Run]) -> list[Arm]:
     for arm in found:
         _check_stated(arm)
         _check_twins(arm)
+    labels = [arm.label for arm in found]
+    twice = next((label for label in labels if labels.count(label) > 1), None)
+    if twice is not None:
+        raise InputError(f"two experiments are called {twice!r}; give each a name of its own in the list of runs")
     return found
 
 
@@ -141,7 +145,11 @@ def _check_stated(arm: Arm) -> None:
     """Raise InputError if runs that a list puts in one arm cannot be seeds of one experiment."""
     if arm.name is None:
         return
-    (first, reference), *others = [(label, _recording(run)) for label, run in arm.runs.items()]
+    stated = {
+        label: _recording(run) | {"their data sets differ": run.configuration.get("dataset")}
+        for label, run in arm.runs.items()
+    }
+    (first, reference), *others = stated.items()
     for label, each in others:
         reason = next((clause for clause in each if each[clause] != reference[clause]), None)
         if reason:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -12,6 +14,7 @@ from recu_analysis.analysis.final_windows import equal_final_windows
 from recu_analysis.analysis.query import gathered
 from recu_analysis.analysis.run_arguments import as_runs
 from recu_analysis.analysis.selection import span_of
+from recu_analysis.errors import InputError
 from recu_analysis.theory.intervals import student
 
 if TYPE_CHECKING:
@@ -24,10 +27,20 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.selection import Windows, WindowSpan
     from recu_analysis.store.run import Run
 
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One experiment: its runs, the windows of each by its label, and its rows of `dead_weights_over_seeds`."""
+
+    arm: Arm
+    spans: Mapping[str, WindowSpan]
+    rows: pd.DataFrame
+
+
 #: Columns that are the same for all seeds of an experiment.
 _OF_THE_LAYER = ("row", "layer", "weights")
-#: Columns that are left out, since the numbers of windows may differ between runs.
-_OF_THE_RUN = ("first_window", "last_window", "exact")
+#: Columns of the windows: their number if it is the same in all seeds, else none.
+_WINDOWS = ("first_window", "last_window")
 #: Columns with a mean but no interval: settings and counts, not outcomes.
 _SET = ("updates", "decay_time", "nonfinite", "counted")
 
@@ -63,6 +76,7 @@ def dead_weights_over_seeds(
 
         - arm: its name in a list of runs, else the labels of its runs
         - dataset, seeds (how many), row (layer or total), layer, weights
+        - first_window, last_window: NaN if the seeds have windows of different numbers
         - updates, decay_time, nonfinite, counted: means over the seeds
         - every other number of `dead_weights`: the mean, with _low and _high, NaN for a single seed
 
@@ -70,11 +84,12 @@ def dead_weights_over_seeds(
     ------
     InputError
         As in `dead_weights`, or if a run, or a seed of an experiment, is given twice, or runs that are compared have no
-        final windows with the same number of updates.
+        final windows with the same number of updates, or the windows of two seeds have different numbers of updates.
     LayerNotFoundError, WindowNotFoundError, NotRecordedError
         As in `dead_weights`.
     """
-    return dead_weights_over_seeds_query(as_runs(runs), windows, layers, tail_tau, criterion).run()
+    blocks = dead_weights_over_seeds_query(as_runs(runs), windows, layers, tail_tau, criterion).run()
+    return pd.concat([block.rows for block in blocks], ignore_index=True)
 
 
 def dead_weights_over_seeds_query(
@@ -83,27 +98,19 @@ def dead_weights_over_seeds_query(
     layers: Sequence[str] | str | None = None,
     tail_tau: TailTau = TAIL_TAU,
     criterion: str = "tail-silent",
-) -> Query[pd.DataFrame]:
-    """The query of `dead_weights_over_seeds`; it raises the same errors."""
+) -> Query[list[Block]]:
+    """The query of `dead_weights_over_seeds`, one block per experiment; it raises the same errors."""
     groups = comparable(arms(runs))
-    spans = spans_of(groups, windows)
+    spans = _spans(groups, windows)
     tables = {
         label: dead_weights_query(runs[label], span, criterion, tail_tau, layers) for label, span in spans.items()
     }
     found = [arm for group in groups for arm in group]
-    return gathered(tables).then(lambda of_runs: pd.concat([_means(arm, of_runs) for arm in found], ignore_index=True))
+    return gathered(tables).then(lambda of_runs: [_block(arm, spans, of_runs) for arm in found])
 
 
-def spans_of(groups: Sequence[Sequence[Arm]], windows: Windows | None) -> dict[str, WindowSpan]:
-    """The windows of every run by its label: those that a caller chose, or final windows, equal within a group.
-
-    Raises
-    ------
-    InputError
-        If `windows` is not valid, or the runs of a group have no final windows with the same number of updates.
-    WindowNotFoundError
-        If a run has none of the windows.
-    """
+def _spans(groups: Sequence[Sequence[Arm]], windows: Windows | None) -> dict[str, WindowSpan]:
+    """The windows of every run by its label: those that a caller chose, or final windows, equal within a group."""
     spans: dict[str, WindowSpan] = {}
     for group in groups:
         runs = {label: run for arm in group for label, run in arm.runs.items()}
@@ -111,18 +118,26 @@ def spans_of(groups: Sequence[Sequence[Arm]], windows: Windows | None) -> dict[s
     return spans
 
 
-def _means(arm: Arm, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The rows of one experiment."""
+def _block(arm: Arm, spans: Mapping[str, WindowSpan], tables: Mapping[str, pd.DataFrame]) -> Block:
+    """The means of one experiment; InputError if its seeds have different numbers of updates in the windows."""
+    updates = {label: tables[label]["updates"].iloc[0] for label in arm.runs}
+    if len(set(updates.values())) > 1:
+        listed = ", ".join(f"{count} in {label}" for label, count in updates.items())
+        raise InputError(
+            f"the windows of the seeds of {arm.label} have different numbers of updates ({listed}), so a mean over "
+            "seeds means nothing; choose other windows, or none for final windows of the same length"
+        )
     seeds = [with_totals(tables[label]) for label in arm.runs]
     rows = [_row(arm, [table.iloc[at] for table in seeds]) for at in range(len(seeds[0]))]
-    return pd.DataFrame(rows)
+    return Block(arm, {label: spans[label] for label in arm.runs}, pd.DataFrame(rows))
 
 
 def _row(arm: Arm, seeds: Sequence[pd.Series[Any]]) -> dict[str, Any]:
     first = seeds[0]
     row = {"arm": arm.label, "dataset": arm.configuration.get("dataset"), "seeds": len(seeds)}
     row |= {name: first[name] for name in _OF_THE_LAYER}
-    for name in first.index.drop([*_OF_THE_LAYER, *_OF_THE_RUN]):
+    row |= {name: first[name] if len({each[name] for each in seeds}) == 1 else math.nan for name in _WINDOWS}
+    for name in first.index.drop([*_OF_THE_LAYER, *_WINDOWS, "exact"]):
         value = student([float(each[name]) for each in seeds])
         row |= {name: value.estimate}
         row |= {} if name in _SET else {f"{name}_low": value.low, f"{name}_high": value.high}

@@ -42,7 +42,7 @@ def latex(grid: Grid, around: Surroundings) -> str:
         return "\n".join(_tabular(grid, _sides(grid)))
     fitting, size, places = _fitted(grid)
     float_name = "table" if _width(fitting, size) <= _COLUMN else "table*"
-    notes = _BREAK.join(_escaped(note) for note in around.notes)
+    notes = _BREAK.join(_kept(_escaped(note)) for note in around.notes)
     return "\n".join(
         [
             r"% \usepackage{booktabs}",
@@ -128,8 +128,12 @@ def _tabular(grid: Grid, places: Sequence[str]) -> list[str]:
 
 
 def _line(texts: Sequence[str], end: str) -> str:
-    line = " & ".join(texts) + end
-    return f"{{}}{line}" if line.startswith(("[", "*")) else line  # else the line break before takes it
+    return _kept(" & ".join(texts) + end)
+
+
+def _kept(line: str) -> str:
+    """The line, protected so that the line break before it does not read its start as an argument."""
+    return f"{{}}{line}" if line.startswith(("[", "*")) else line
 
 
 def _lines(name: str) -> list[str]:

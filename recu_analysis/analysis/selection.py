@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from recu_analysis.analysis.logged import logged
-from recu_analysis.errors import InputError, WindowNotFoundError
+from recu_analysis.errors import InputError, WindowNotFoundError, kind_of_value
 from recu_analysis.store.chain import begins_anew, start_known
-from recu_analysis.store.layer_selection import numbers_text
+from recu_analysis.store.layer_selection import numbers_text, window_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +36,7 @@ class WindowSpan:
 
     def __post_init__(self) -> None:
         for name in ("start", "stop"):
-            object.__setattr__(self, name, _window_number(getattr(self, name)))
+            object.__setattr__(self, name, window_number(getattr(self, name)))
         if self.stop <= self.start:
             raise InputError(f"the windows {self} are empty; the end of a span must be after its start")
 
@@ -70,13 +69,18 @@ def as_slice(windows: Windows) -> slice:
     if isinstance(windows, str):
         return _parsed(windows)
     if not isinstance(windows, slice):
-        number = _window_number(windows)
+        if not hasattr(windows, "__index__"):
+            raise InputError(
+                "windows must be a number, a slice, a text such as '8:13' or a WindowSpan, not "
+                f"{kind_of_value(windows)}"
+            )
+        number = window_number(windows)
         return slice(number, number + 1)
     if windows.step not in (None, 1):
         raise InputError(
             f"windows are merged without gaps; give a slice without a step, not with step {windows.step!r}"
         )
-    start, stop = (None if end is None else _window_number(end) for end in (windows.start, windows.stop))
+    start, stop = (None if end is None else window_number(end) for end in (windows.start, windows.stop))
     if stop is not None:
         WindowSpan(start or 0, stop)  # refuses an empty one
     return slice(start, stop)
@@ -88,16 +92,6 @@ def _parsed(text: str) -> slice:
         raise InputError(f"windows are written 12, 8:13 (without 13), 8: or :13, not {text!r:.60}")
     number, start, stop = parts.groups()
     return as_slice(int(number) if number else slice(*(int(end) if end else None for end in (start, stop))))
-
-
-def _window_number(value: Any) -> int:
-    """A window's number; InputError if it is not one."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise InputError(f"windows must be a number, a slice, a text such as '8:13' or a WindowSpan, not {value!r:.60}")
-    number = operator.index(value)
-    if number < 0:
-        raise InputError(f"windows are numbered from 0, so {number} is not a window")
-    return number
 
 
 def span_of(run: Run, windows: Windows) -> WindowSpan:

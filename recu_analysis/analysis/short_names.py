@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 
+#: How many times wider than asked short forms may be; beyond that, they are numbered.
+WIDEST = 2
+
+
 def cells(text: str) -> int:
     """The width of a text in terminal columns: two for a wide character, none for a combining one."""
     if text.isascii():
@@ -70,7 +74,7 @@ def distinct(names: Sequence[str], width: int) -> tuple[str, list[str]]:
     prefix : str
         The text cut from the beginning of every name; empty if all names fit or have no common beginning.
     short : list of str
-        One per name; wider than `width` if no narrower forms differ.
+        One per name; wider than `width` if no narrower forms differ, and numbered if those would be too wide.
     """
     if all(cells(name) <= width for name in names):
         return "", list(names)
@@ -82,20 +86,22 @@ def distinct(names: Sequence[str], width: int) -> tuple[str, list[str]]:
 
 def _told_apart(names: Sequence[str], width: int) -> list[str]:
     """Names shortened to a width, or to the smallest larger width at which all differ."""
-    for room in range(width, max(map(cells, names))):
+    for room in range(width, WIDEST * width + 1):
         for short in _candidates(names, room):
             if len(set(short)) == len(names) and all(cells(form) <= room for form in short):
                 return short
-    return list(names)
+    ends = [f"#{number}" for number in range(1, len(names) + 1)]
+    return [shorten(name, max(width - cells(end), 1)) + end for name, end in zip(names, ends, strict=True)]
 
 
 def _candidates(names: Sequence[str], width: int) -> Iterator[list[str]]:
     """Ways to shorten names: in the middle, then within each part, then nearer to either end."""
     usual = (width - 1) * 2 // 3
     yield [_shortened(name, width, usual) for name in names]
-    parts = _without_common([re.split(r"(?<=[./])", name) for name in names])
-    for room in range(width, 1, -1):
-        yield ["".join(shorten(part, room) for part in each) for each in parts]
+    for ends in ("[./]", "[./_]"):
+        parts = _without_common([re.split(f"(?<={ends})", name) for name in names])
+        for room in range(width, 1, -1):
+            yield ["".join(shorten(part, room) for part in each) for each in parts]
     for tail in (*range(usual + 1, width), *range(usual - 1, -1, -1)):
         yield [_shortened(name, width, tail) for name in names]
 

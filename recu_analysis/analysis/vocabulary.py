@@ -129,7 +129,7 @@ _WHERE = (
     _count("last_window", "last window", "Number of the last window of the row."),
     _count("epoch", "epoch", "Epoch, counted from 0: logged with the window's mark, or of a schedule."),
     _count("update", "update", "Number of the window's last update, counted from 1 over the whole run."),
-    _count("updates", "updates", "Number of optimizer steps that the row covers."),
+    _count("updates", "updates", "Number of optimizer steps in the windows; in compare, in the whole run."),
     Statistic("exact", "exact", "Whether every update was recorded; if not, only checkpoints were."),
     Statistic("partial", "partial", "Whether the recording of the window stopped before its mark."),
     Statistic("cohort", "cohort", "Tail or core, chosen once at the start of the first window and then followed."),

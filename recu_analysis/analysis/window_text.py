@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def windows_text(run: Run, span: WindowSpan) -> str:
     """The windows of a span that hold updates, such as "windows 8 and 12, epochs 4 to 11, 3,752 updates".
 
+    Of imported checkpoints, which do not tell how many updates were between them, the steps from one to the next count.
     Epochs are those whose marks lie in the windows, as the metrics count them; they are omitted if none was logged.
 
     Raises
@@ -31,11 +32,13 @@ def windows_text(run: Run, span: WindowSpan) -> str:
     windows = select_windows(run, span)
     numbers = [window.number for window in windows]
     updates = sum(window.updates for window in windows)
+    exact = all(window.exact for window in windows)
+    counted = ("update", "updates") if exact else ("step between checkpoints", "steps between checkpoints")
     return ", ".join(
         [
             f"window{'s' * (len(numbers) > 1)} {numbers_text(numbers)}",
-            *_epochs_text(run, windows),
-            f"{updates:,} update{'s' * (updates != 1)}",
+            *epochs_text(run, windows),
+            f"{updates:,} {counted[updates != 1]}",
         ]
     )
 
@@ -49,7 +52,8 @@ def end_text(run: Run, number: int) -> str:
     )
 
 
-def _epochs_text(run: Run, windows: Sequence[Window]) -> list[str]:
+def epochs_text(run: Run, windows: Sequence[Window]) -> list[str]:
+    """The epochs whose marks lie in some windows, such as "epochs 4 to 11", in a list; empty if none was logged."""
     marks = logged(run, "update", "epoch").astype(float)
     within = (marks["update"] >= windows[0].first_update) & (marks["update"] <= windows[-1].last_update)
     epochs = marks.loc[within & np.isfinite(marks["epoch"]), "epoch"]

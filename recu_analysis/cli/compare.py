@@ -130,9 +130,10 @@ _SHOWN = (
 def _seeds_view(table: pd.DataFrame) -> View:
     """Means over seeds, one row per experiment."""
     groups = list(table["arm"])
+    dataset = [Column("dataset")] if len(table["dataset"].unique()) > 1 else []
     return View(
         table,
-        (Column("arm"), Column("seeds"), *_SHOWN),
+        (Column("arm"), *dataset, Column("seeds"), *_SHOWN),
         caption=f"Means over the seeds of {'; '.join(groups)}.",
         runs=groups,
         explained=_SHOWN,

@@ -16,10 +16,11 @@ from recu_analysis.cli.target import table_target
 from recu_analysis.cli.window_notes import choice, too_short
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
+    from recu_analysis.analysis.dead_over_seeds import Block
     from recu_analysis.analysis.final_windows import FinalWindows
     from recu_analysis.cli.target import Target
     from recu_analysis.store.run import Run
@@ -175,41 +176,48 @@ def of_seeds(
     runs: Mapping[str, Run], layers: tuple[str, ...], windows: slice | None, tail_tau: Any, criterion: str
 ) -> View:
     """One block per experiment, with means over its seeds, and warnings about the runs."""
+    import pandas as pd
+
     from recu_analysis.analysis.dead_over_seeds import dead_weights_over_seeds_query
 
     warn_of_sampled(runs)
     query = dead_weights_over_seeds_query(runs, windows, layers or None, tail_tau, criterion)
-    table = options.answered(query, runs.values())
+    blocks = options.answered(query, runs.values())
     warn_of_seeds(runs)
     if windows is None:
         warn_of_short(runs)
-    blocks = {arm: table[table["arm"] == arm] for arm in table["arm"].unique()}
+    table = pd.concat([block.rows for block in blocks], ignore_index=True)
+    tail = [_tail(tail_tau), f"dead: by the criterion {criterion}; means and 95 % intervals over seeds"]
+    below = too_short(table.loc[table["row"] == "layer", "autocorrelation"])
     return View(
         table,
         (Column("arm"), *_OF_SEEDS),
-        caption=f"Dead latent weights of {'; '.join(map(str, blocks))}, means over seeds.",
+        caption=f"Dead latent weights of {'; '.join(block.arm.label for block in blocks)}.",
         runs=list(runs),
-        above=[_tail(tail_tau), f"dead: by the criterion {criterion}; means over seeds with 95 % intervals"],
-        below=too_short(table.loc[table["row"] == "layer", "autocorrelation"]),
+        above=tail,
+        below=below,
         explained=_OF_SEEDS[1:],
-        lines=lambda width: _blocks(runs, blocks, windows, width),
+        lines=lambda width: _blocks(blocks, width)[1:],
+        told_by_lines=[_told(block) for block in blocks],
     )
 
 
-def _blocks(
-    runs: Mapping[str, Run], blocks: Mapping[Any, pd.DataFrame], windows: slice | None, width: int | None
-) -> list[str]:
-    """The lines of each experiment: its runs, its windows and its layers."""
-    from recu_analysis.analysis.arms import arms, comparable
-    from recu_analysis.analysis.dead_over_seeds import spans_of
+def _told(block: Block) -> str:
+    """The runs of an experiment, its data set and its windows; of each run where they differ."""
     from recu_analysis.analysis.window_text import windows_text
 
-    found = arms(runs)
-    spans = spans_of(comparable(found), windows)
-    lines: list[str] = []
-    for arm, rows in zip(found, (blocks[arm.label] for arm in found), strict=True):
-        label = next(iter(arm.runs))
-        seeds = f"{len(arm.runs)} seed{'s' * (len(arm.runs) > 1)}"
-        told = f"{arm.label}: {seeds}, {windows_text(arm.first, spans[label])}"
-        lines += ["", *wrapped([told], width), *table_lines(rows, _OF_SEEDS, width)]
-    return lines[1:]
+    texts = {label: windows_text(run, block.spans[label]) for label, run in block.arm.runs.items()}
+    same = len(set(texts.values())) == 1
+    where = next(iter(texts.values())) if same else "; ".join(f"{label}: {text}" for label, text in texts.items())
+    seeds = f"{len(texts)} seed{'s' * (len(texts) > 1)}"
+    dataset = block.arm.configuration.get("dataset")
+    return f"{block.arm.label}: {seeds}{f' on {dataset}' if dataset else ''}, {where}"
+
+
+def _blocks(blocks: Sequence[Block], width: int | None) -> list[str]:
+    """The lines of each experiment: its runs, its windows and its layers."""
+    return [
+        line
+        for block in blocks
+        for line in ("", *wrapped([_told(block)], width), *table_lines(block.rows, _OF_SEEDS, width))
+    ]

@@ -51,6 +51,8 @@ class View:
         What the reader must know, one sentence each: above and below the text; other formats have both below.
     lines : callable or None
         Makes the text for a width in columns (None: unlimited) if the text is not simply one line per row.
+    told_by_lines : sequence of str
+        Sentences that `lines` contain, so that only the other formats need them as notes.
     explained : sequence of Column or None
         Columns that are explained below the text; None for `columns`.
     """
@@ -63,6 +65,7 @@ class View:
     above: Sequence[str] = ()
     below: Sequence[str] = ()
     lines: Callable[[int | None], list[str]] | None = None
+    told_by_lines: Sequence[str] = ()
     explained: Sequence[Column] | None = None
 
 
@@ -87,7 +90,7 @@ def write_table(view: View, target: Target) -> None:
     elif target.table_format in rendering.DATA_FORMATS:
         text = rendering.render(shown.table, target.table_format)
     else:
-        around = Surroundings(shown.caption, _label(shown.runs), (*shown.above, *shown.below))
+        around = Surroundings(shown.caption, _label(shown.runs), (*shown.told_by_lines, *shown.above, *shown.below))
         rows = shown.table if shown.rows is None else shown.rows
         columns = shown.columns or rendering.columns_of(rows)
         if target.table_format == "latex" and not target.columns:
@@ -109,7 +112,8 @@ def _chosen(view: View, names: Sequence[str]) -> View:
     has_all = view.rows is not None and all(name in view.rows for name in names)
     rows = view.rows if has_all else view.table
     columns = [known.get(name, Column(name)) for name in names]
-    return View(view.table[[*names]], columns, rows, view.caption, view.runs, view.above, view.below)
+    above = (*view.told_by_lines, *view.above)
+    return View(view.table[[*names]], columns, rows, view.caption, view.runs, above, view.below)
 
 
 def _label(runs: Sequence[str]) -> str:

@@ -37,6 +37,8 @@ def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], output: Path) ->
     download, the method, and its limits. Large runs are shown in part, and the page says so. A RUN may also be a list
     of runs (runs.toml) with labels, arms and seeds.
     """
+    if output.suffix.lower() not in ("", ".html", ".htm"):
+        raise click.UsageError(f"the report is an HTML page, so its file must end in .html, not {output.name!r}")
     from recu_analysis.report import write_report
     from recu_analysis.store.labels import labels_of
 

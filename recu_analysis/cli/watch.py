@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import time
@@ -31,7 +32,7 @@ GLANCE = 0.25
 @click.option("--once", is_flag=True, help="Print the view once and exit.")
 @click.option(
     "--every",
-    type=click.FloatRange(min=0.1),
+    type=click.FloatRange(min=0.1, max=86400.0),
     default=2.0,
     show_default=True,
     metavar="SECONDS",
@@ -45,6 +46,8 @@ def command(run: Path, once: bool, every: float, layers: tuple[str, ...]) -> Non
     The command only reads, so it cannot disturb the training. It waits for a run that does not exist yet, and for a run
     that stopped. Ctrl-C ends it.
     """
+    if math.isnan(every):  # which no range excludes
+        raise click.UsageError("--every is a number of seconds, not nan")
     from recu_analysis.cli.watched import Watched
 
     watched = Watched(run, layers)

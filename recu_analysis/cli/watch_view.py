@@ -10,9 +10,9 @@ import numpy as np
 import rich_click as click
 
 from recu_analysis.analysis.final_windows import LONG_ENOUGH
-from recu_analysis.analysis.logged import logged
 from recu_analysis.analysis.rendering import printable, shown
 from recu_analysis.analysis.short_names import cells, distinct, shorten, to_left
+from recu_analysis.analysis.window_text import epochs_text
 from recu_analysis.errors import RecuError
 from recu_analysis.store.layer_selection import numbers_text
 
@@ -252,14 +252,9 @@ def _span(run: Run, windows: Sequence[Window]) -> str:
 def _epochs(run: Run, windows: Sequence[Window]) -> str:
     """The epochs that were logged within windows; empty if none was."""
     try:
-        marks = logged(run, "update", "epoch")
+        return "".join(f"; {text}" for text in epochs_text(run, windows))
     except RecuError:  # among the problems of the run
         return ""
-    within = marks["epoch"][marks["update"].between(windows[0].first_update, windows[-1].last_update)]
-    if not len(within):
-        return ""
-    first, last = f"{within.min():g}", f"{within.max():g}"
-    return f"; epochs {first} to {last}" if first != last else f"; epoch {first}"
 
 
 def _cautions(table: pd.DataFrame, windows: Sequence[Window]) -> list[str]:

@@ -15,6 +15,7 @@ from recu_analysis.nn.binarizer import Binarizer
 from recu_analysis.nn.binarizer import binarizer as make_binarizer
 from recu_analysis.nn.layers import BinaryConv2d, BinaryLinear, become_binary
 from recu_analysis.nn.sizes import too_few_weights
+from recu_analysis.store.layer_selection import as_patterns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +74,7 @@ def convert(
     _check_model(model)
     options = make_binarizer(binarizer, **ingredients)
     found = {name: each for name, each in model.named_modules() if isinstance(each, (nn.Conv2d, nn.Linear))}
-    chosen = _chosen(model, list(found), [layers] if isinstance(layers, str) else layers)
+    chosen = _chosen(model, list(found), as_patterns(layers))
     obstacles = _obstacles(model)
     rows, left = [], []
     for name, layer in found.items():

@@ -1,11 +1,13 @@
-"""Selection of a run's layers by pattern, and text for lists of window numbers."""
+"""Selection of a run's layers by pattern; numbers of windows, and text for lists of them."""
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from recu_analysis.errors import InputError, LayerNotFoundError, hint
+from recu_analysis.errors import InputError, LayerNotFoundError, hint, kind_of_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,14 +34,35 @@ def select_layers(run: Run, patterns: Sequence[str] | str | None) -> tuple[Layer
 
     Raises
     ------
+    InputError
+        If a pattern is not a text.
     LayerNotFoundError
         If a pattern matches no layer; the message suggests near names.
     """
-    wanted = [patterns] if isinstance(patterns, str) else list(patterns or ["*"])
+    wanted = as_patterns(patterns) or ["*"]
     for pattern in wanted:
         if not any(fnmatchcase(name, pattern) for name in run.layer_names):
             raise LayerNotFoundError(f"no layer of {run.path} matches {pattern!r}; {hint(pattern, run.layer_names)}")
     return tuple(spec for spec in run.header.layers if any(fnmatchcase(spec.name, pattern) for pattern in wanted))
+
+
+def as_patterns(patterns: Any) -> list[str] | None:
+    """Patterns of layer names as a list; None for None.
+
+    Raises
+    ------
+    InputError
+        If it is neither a text nor a sequence of texts.
+    """
+    if patterns is None or isinstance(patterns, str):
+        return None if patterns is None else [patterns]
+    if not isinstance(patterns, Iterable) or isinstance(patterns, bytes | Mapping):
+        raise InputError(f"layers are chosen by a pattern or a sequence of patterns, not by {kind_of_value(patterns)}")
+    wanted = list(patterns)
+    for pattern in wanted:
+        if not isinstance(pattern, str):
+            raise InputError(f"a pattern of layer names is a text, not {kind_of_value(pattern)}")
+    return wanted
 
 
 def select_layer(run: Run, pattern: str) -> LayerSpec:
@@ -66,6 +89,19 @@ def select_layer(run: Run, pattern: str) -> LayerSpec:
         names = ", ".join(layer.name for layer in layers)
         raise InputError(f"{pattern!r} matches {len(layers)} layers of {run.path}; name one of {names}")
     return layers[0]
+
+
+def window_number(value: Any) -> int:
+    """A window's number; InputError if it is not a whole number from 0 on."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise InputError(f"a window is given by its number, not by {kind_of_value(value)}") from None
+    if number < 0:
+        raise InputError(f"windows are numbered from 0, so {number} is not a window")
+    return number
 
 
 def numbers_text(numbers: Sequence[int]) -> str:

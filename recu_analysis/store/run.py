@@ -17,7 +17,7 @@ from recu_analysis.store.chain import chained, gap
 from recu_analysis.store.consistency import other_updates
 from recu_analysis.store.display import count, html_facts, html_rows, mark_text, plain_text
 from recu_analysis.store.header import RunHeader
-from recu_analysis.store.layer_selection import numbers_text
+from recu_analysis.store.layer_selection import numbers_text, window_number
 from recu_analysis.store.sealing import unsealed
 from recu_analysis.store.segments import (
     Segment,
@@ -96,15 +96,18 @@ class Run:
 
         Raises
         ------
+        InputError
+            If it is not a whole number from 0 on.
         WindowNotFoundError
             If the run has none of that number.
         """
+        wanted = window_number(number)
         for each in self.windows:
-            if each.number == number:
+            if each.number == wanted:
                 return each
         numbers = [each.number for each in self.windows]
         there = f"it has {numbers_text(numbers)}" if numbers else "it has none"
-        raise WindowNotFoundError(f"{self.path} has no window {number!r:.40}; {there}")
+        raise WindowNotFoundError(f"{self.path} has no window {wanted}; {there}")
 
     @property
     def layer_names(self) -> list[str]:

@@ -214,13 +214,13 @@ def student(values: Sequence[float], level: float = LEVEL) -> Interval:
     Returns
     -------
     Interval
-        The bounds are NaN for fewer than 2 values. The estimate of no values is NaN.
+        The bounds are NaN for fewer than 2 values, and if a value is infinite or NaN. The estimate of no values is NaN.
     """
     sample = np.asarray(values, dtype=np.float64)
     if sample.size == 0:
         return Interval(math.nan, math.nan, math.nan)
     middle = float(sample.mean())
-    if sample.size < 2:
+    if sample.size < 2 or not np.isfinite(sample).all():
         return Interval(middle, math.nan, math.nan)
     half = float(stdtrit(sample.size - 1, 0.5 + level / 2) * sample.std(ddof=1)) / math.sqrt(sample.size)
     return Interval(middle, middle - half, middle + half)

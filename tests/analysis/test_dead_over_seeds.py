@@ -1,14 +1,18 @@
 """Dead weights of several runs: means over seeds against numpy and scipy, an experiment beside another."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
 import recu_analysis as ra
-from recu_analysis.analysis.dead_over_seeds import dead_weights_over_seeds
+from recu_analysis.analysis.dead_over_seeds import dead_weights_over_seeds, dead_weights_over_seeds_query
 from recu_analysis.analysis.deadness import totals
 from recu_analysis.errors import InputError, WindowNotFoundError
+from recu_analysis.testing import random_walk, synthetic_run
+from tests.editing import edit_run
 from tests.messages import says
 
 ARM, OTHER = ([f"checkpoints/fashion/{name}-{seed}" for seed in range(3)] for name in ("recu", "baseline"))
@@ -48,3 +52,35 @@ def test_what_cannot_be_shown_beside_each_other():
     says(str(error.value), "0.85-0", "3:9")
     with pytest.raises(InputError, match=r"twice|once"):
         dead_weights_over_seeds([ARM[0], ARM[0]])
+
+
+def test_each_run_has_windows_of_its_own_and_a_mean_needs_equally_many_updates(tmp_path):
+    listed = []
+    for seed, updates in enumerate((24, 48)):
+        path = synthetic_run(tmp_path / f"run{seed}", {"a": random_walk((8, 40), updates, seed=seed)}, windows=6).path
+        listed.append(f"[[run]]\nfolder = '{path}'\narm = 'x'\nseed = {seed}\n")
+    runs = tmp_path / "runs.toml"
+    runs.write_text("".join(listed), encoding="utf-8")
+    with pytest.raises(InputError) as error:
+        dead_weights_over_seeds(runs, windows="1:")
+    says(str(error.value), "24 in run0", "48 in run1", "x")
+    blocks = dead_weights_over_seeds_query(ra.open_runs(runs)).run()
+    assert {span.start for span in blocks[0].spans.values()} != {blocks[0].spans["run0"].start}
+    assert blocks[0].rows["first_window"].isna().all()
+
+
+def test_experiments_have_different_names_and_one_data_set_each(tmp_path):
+    entry = "[[run]]\nfolder = '{}'\n"
+    runs = tmp_path / "runs.toml"
+    arms = [entry.format(Path(path).resolve()) + "arm = 'baseline-0'\nseed = 7\n" for path in ARM[:1]]
+    runs.write_text("".join([*arms, entry.format(Path(OTHER[0]).resolve())]), encoding="utf-8")
+    with pytest.raises(InputError, match=r"two experiments are called 'baseline-0'"):
+        dead_weights_over_seeds(runs)
+    listed = []
+    for seed, dataset in enumerate(("digits", "fashion-mnist")):
+        path = synthetic_run(tmp_path / dataset, seed=seed).path
+        edit_run(path, configuration={"dataset": dataset})
+        listed.append(entry.format(path) + f"arm = 'x'\nseed = {seed}\n")
+    runs.write_text("".join(listed), encoding="utf-8")
+    with pytest.raises(InputError, match="their data sets differ"):
+        dead_weights_over_seeds(runs)

@@ -55,3 +55,8 @@ def test_a_wide_table_gets_the_page_then_its_intervals_below_their_numbers_then_
 def test_what_a_row_begins_with_is_no_argument_of_the_row_before():
     assert "{}[1, 2] &" in render(pd.DataFrame({"what": ["a", "[1, 2]"], "n": [1, 2]}), "latex")
     assert r"-{}-format" in render(pd.DataFrame({"what": ["--format"]}), "latex")
+
+
+def test_a_note_keeps_its_star_and_its_bracket():
+    text = render(TABLE, "latex", around=Surroundings("A.", "tab:a", ["first", "* dead: 3", "[1] a source"]))
+    assert r"first \\ {}* dead: 3 \\ {}[1] a source" in text

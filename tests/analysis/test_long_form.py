@@ -11,6 +11,8 @@ WIDE = pd.DataFrame(
         "epoch": [0.0, 1.0],
         "layer": ["a", "b"],
         "weights": [30, 40],
+        "counted": [30, 30],
+        "tail_fraction": [0.3, 0.1],
         "mobility": [2.0, 5.0],
         "mobility_tail": [1.0, 4.0],
         "mobility_core": [3.0, 6.0],
@@ -36,6 +38,7 @@ def test_a_row_a_group_and_a_column_a_statistic():
     nan = np.nan
     np.testing.assert_array_equal(table["silent_fraction"], [nan, 0.5, 0.25, nan, 0.75, 0.125])
     np.testing.assert_array_equal(table["revived_fraction"], [nan, 0.1, 0.3, nan, 0.2, 0.4])  # the dead are of the tail
-    for name in ("weights", "autocorrelation"):
-        assert table[name].tolist() == np.repeat(WIDE[name], 3).tolist()
+    assert table["autocorrelation"].tolist() == np.repeat(WIDE["autocorrelation"], 3).tolist()
+    assert table["weights"].tolist() == [30, 9, 21, 40, 3, 27]
+    assert table["counted"].tolist() == [30, 9, 21, 30, 3, 27]
     assert WIDE.index.tolist() == [9, 7]

@@ -42,7 +42,7 @@ def test_numbers_that_a_thinned_run_does_not_have_are_passed_over(run, tmp_path)
 
 def test_what_is_no_choice_of_windows_is_refused_in_a_sentence(run):
     for windows in ("", "a", "-1", "1:2:3", "5:5", "5:3", "1.5", "1,3", "9" * 5000, "٣", -1, 1.0, True, None, (8, 13)):
-        with pytest.raises(InputError, match="windows"):
+        with pytest.raises(InputError, match="window"):
             span_of(run, windows)
     for windows in (
         [1, 2],
@@ -54,11 +54,16 @@ def test_what_is_no_choice_of_windows_is_refused_in_a_sentence(run):
         slice("1", "3"),
         slice(1.5),
     ):
-        with pytest.raises(InputError, match="windows"):
+        with pytest.raises(InputError, match="window"):
             span_of(run, windows)
     for start, stop in ((5, 2), (3, 3), ("a", 2), (1.5, 3), (-1, 3), (None, 3), (True, 3)):
-        with pytest.raises(InputError, match="windows"):
+        with pytest.raises(InputError, match="window"):
             WindowSpan(start, stop)
+    for number in (True, 1.0, None, "1", -1):
+        with pytest.raises(InputError, match="window"):
+            run.window(number)
+        with pytest.raises(InputError, match="window"):
+            ra.decorrelation_time(run, after=number)
 
 
 def test_rows_of_the_windows_that_were_chosen(run):
@@ -139,3 +144,11 @@ def test_a_run_without_updates_says_so(tmp_path):
     shutil.rmtree(run.path / "history/segment-0000/window-000001")
     with pytest.raises(WindowNotFoundError, match="holds no window with updates"):
         moving_windows(open_run(run.path))
+
+
+def test_what_is_no_pattern_of_layers_is_refused_in_a_sentence(run):
+    for wrong in (5, [5], [None], b"first", {"first": 1}, True):
+        for function in (ra.dead_weights, ra.layer_table, ra.claims, ra.flip_table):
+            with pytest.raises(InputError, match="pattern"):
+                function(run, layers=wrong)
+    assert len(ra.dead_weights(run, layers={"first"})) == len(ra.dead_weights(run, layers=("first",))) == 1

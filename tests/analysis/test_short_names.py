@@ -45,3 +45,15 @@ def test_no_two_names_look_alike(names, width):
     assert len(set(short)) == len(names)
     assert all(name.startswith(prefix) for name in names)
     assert all("…" in form or prefix + form == name for name, form in zip(names, short, strict=True))
+
+
+def test_names_that_differ_only_in_their_middle_stay_near_the_width():
+    middles = [f"backbone_stage{i}_block{j}_conv1_binary" for i in range(3) for j in range(2)]
+    for names, width in (
+        (["x" * 50, "x" * 51], 8),
+        (middles, 16),
+        ([f"{'a' * 40}{i}{'b' * 40}" for i in range(12)], 10),
+    ):
+        short = distinct(names, width)[1]
+        assert len(set(short)) == len(names)
+        assert max(map(len, short)) <= 2 * width

@@ -141,9 +141,14 @@ def test_seeds_are_a_block_with_intervals():
     assert (done.exit_code, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 80
-    heads = [line for line in lines if " seeds, " in line]
-    says(heads[0], "recu-0, recu-1, recu-2", "3 seeds", "windows 8 and 12", "epochs 4 to 11", "3,752 updates")
-    says(heads[1], "0.85-0, 0.85-1", "2 seeds", "window 24", "552 updates")
+    heads = [line for line in lines if " seeds on " in line]
+    says(heads[0], "recu-0, recu-1, recu-2", "3 seeds", "fashion-mnist-16", "windows 8 and 12", "epochs 4")
+    says(heads[1], "0.85-0, 0.85-1", "2 seeds", "digits", "window 24", "552 updates")
+    for table_format in ("markdown", "latex", "html"):
+        says(
+            run_cli("dead-weights", *paths, "--format", table_format).stdout, "epochs 4 to 11, 3,752 updates", "digits"
+        )
+    says(run_cli("compare", "--seeds", *paths, "--format", "markdown").stdout, "| data set |", "digits")
     assert sum(line.startswith("all ") for line in lines) == 2
     rows = json.loads(run_cli("dead-weights", *paths, "--windows", "8:", "--format", "json").stdout)
     assert [row["row"] for row in rows] == [*["layer"] * 5, "total", "layer", "total"]

@@ -41,3 +41,8 @@ def test_folders_above_it_are_made(synthetic, tmp_path):
 
 def test_a_folder_is_no_output(synthetic, tmp_path):
     says(wrong_usage("report", synthetic.path, "-o", tmp_path), tmp_path, "directory")
+
+
+def test_another_ending_than_that_of_a_page_is_wrong_usage(synthetic, tmp_path):
+    says(wrong_usage("report", synthetic.path, "-o", tmp_path / "r.pdf"), ".html", "r.pdf")
+    assert not list(tmp_path.glob("r.pdf"))

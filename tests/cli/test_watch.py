@@ -96,7 +96,11 @@ def test_once_refuses_what_is_no_run_and_without_it_a_terminal_is_needed(tmp_pat
     says(refusal("watch", synthetic.path), "terminal", "--once")
     says(refusal("watch", synthetic.path, "--once", "--layer", "thrid"), "thrid")
     assert run_cli("watch", synthetic.path, "--once", "--layer", "sec*").stdout.count(BARS[-1]) > 0
-    says(wrong_usage("watch", synthetic.path, "--every", "0"), "--every")
+
+
+def test_the_time_between_looks_is_a_number(synthetic_path):
+    for wrong in ("nan", "inf", "0", "x"):
+        says(wrong_usage("watch", synthetic_path, "--every", wrong), "--every")
 
 
 def test_a_run_is_followed_from_before_it_is_there(tmp_path):

@@ -64,7 +64,7 @@ def workspace(folder: Path) -> None:
 
 
 def taken_for_granted() -> dict[str, Any]:
-    """The names that snippets use without a word of where they are from: those of any training loop."""
+    """Names that snippets use without defining them, as in any training loop."""
     torch.manual_seed(0)
     digits = load_digits()
     images = torch.tensor(digits.data[:64] / 8.0 - 1.0, dtype=torch.float32)

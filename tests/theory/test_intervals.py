@@ -17,6 +17,7 @@ from recu_analysis.theory.intervals import (
     expanded,
     groups,
     over_channels,
+    student,
 )
 
 
@@ -140,3 +141,10 @@ def test_a_difference_has_no_bounds_where_one_has_none():
     assert found.estimate == 2.0
     assert math.isnan(found.low)
     assert math.isnan(found.high)
+
+
+def test_no_bounds_of_values_that_are_not_finite():
+    for values in ([math.inf, math.inf, 1.0], [math.nan, 1.0], [math.inf, 2.0]):
+        found = student(values)
+        assert math.isnan(found.low)
+        assert math.isnan(found.high)

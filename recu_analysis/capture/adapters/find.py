@@ -13,6 +13,7 @@ from recu_analysis.capture.adapters.layer import BinaryLayer
 from recu_analysis.capture.adapters.modules import computed, latent_of, plain_modules, weight_of
 from recu_analysis.capture.adapters.registry import Adapter, Meaning, refuse_unusable, registered, two_valued
 from recu_analysis.errors import InputError, NoBinaryLayersError, kind_of_value, listed
+from recu_analysis.store.layer_selection import as_patterns
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def require_model(model: object) -> None:
 def _judged(model: torch.nn.Module, layers: Sequence[str] | str | None) -> list[Verdict]:
     """One verdict per module with a weight; raise InputError if a pattern matches none of them."""
     require_model(model)
-    patterns = [layers] if isinstance(layers, str) else layers
+    patterns = as_patterns(layers)
     verdicts = _verdicts(model, patterns)
     for pattern in patterns or []:
         if not any(fnmatchcase(verdict.name, pattern) for verdict in verdicts):
