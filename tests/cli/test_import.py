@@ -39,7 +39,7 @@ def test_it_says_what_it_made_and_what_is_missing_in_it(imported):
     ("command", "facts"),
     [
         ("info", ["sampled from checkpoints"]),
-        ("dead-weights", ["sampled from checkpoints", "flips", "steps between checkpoints"]),
+        ("dead-weights", ["sampled from checkpoints", "flips", "between checkpoints"]),
         ("updates", ["sampled from checkpoints", "net"]),
         ("flips", ["sampled from checkpoints", "flips"]),
         ("claims", ["cannot tell"]),
