@@ -94,6 +94,14 @@ def _parsed(text: str) -> slice:
     return as_slice(int(number) if number else slice(*(int(end) if end else None for end in (start, stop))))
 
 
+def span_text(windows: Windows) -> str:
+    """A choice of windows as it is written on the command line, such as 8:13, 8: or 12."""
+    if not isinstance(windows, slice):
+        return str(windows)
+    start, stop = ("" if end is None else str(end) for end in (windows.start, windows.stop))
+    return f"{start}:{stop}"
+
+
 def span_of(run: Run, windows: Windows) -> WindowSpan:
     """The windows of a run that a caller chose, without open ends; numbers that the run does not have are skipped.
 
@@ -109,7 +117,7 @@ def span_of(run: Run, windows: Windows) -> WindowSpan:
     stop = chosen.stop if chosen.stop is not None else max(numbers, default=0) + 1
     inside = [number for number in numbers if (chosen.start or 0) <= number < stop]
     if not inside:
-        wanted = windows if not isinstance(windows, slice) else f"{windows.start or 0}:{windows.stop or ''}"
+        wanted = span_text(windows)
         raise WindowNotFoundError(
             f"{run.path} has none of the windows {wanted}; it has {numbers_text(numbers) if numbers else 'no window'}"
         )

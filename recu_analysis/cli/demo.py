@@ -86,7 +86,7 @@ def _report(directory: Path, figures: Path) -> None:
     click.echo(_comparison(compare(runs)), color=options.color())
     drawn = [name for name in FIGURES if name not in _LEFT_OUT]
     for name in drawn:
-        draw_figure(name, runs, directory=figures, command="recu-analyze demo")
+        draw_figure(name, runs, directory=figures)
     page = write_report(runs, directory / "report.html")
     made = [f"  {directory / name}: a run directory, with every update of every latent weight" for name in RUNS]
     made += [f"  {figures}: {', '.join(drawn)} as PDF and PNG, with data and LaTeX"]

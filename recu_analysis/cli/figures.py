@@ -15,9 +15,11 @@ from recu_analysis.cli import completion, options
 from recu_analysis.cli import output as tables
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from recu_analysis.figures.drawing import Page
     from recu_analysis.figures.print.style import Width
+    from recu_analysis.figures.spec import Asked
     from recu_analysis.store.run import Run
 
 
@@ -54,6 +56,22 @@ if TYPE_CHECKING:
     show_default=True,
     help="Folder for drawings, data, LaTeX and provenance.",
 )
+@click.option("--height", type=float, metavar="INCHES", help="Height of every figure; by default each has its own.")
+@click.option("--title", metavar="TEXT", help="A title above every figure; by default there is none.")
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="RUN=NAME",
+    help="Show NAME instead of the folder name RUN; repeatable.",
+)
+@click.option(
+    "--palette",
+    metavar="COLORS",
+    help="Colors of the runs or arms in their order, separated by commas, such as tab:blue,#e69f00.",
+)
+@options.layer_option
+@options.windows_option
 @options.common
 @options.jobs
 def command(
@@ -62,28 +80,42 @@ def command(
     only: str | None,
     venue: str,
     width: str | None,
+    height: float | None,
+    title: str | None,
+    labels: tuple[str, ...],
+    palette: str | None,
+    layers: tuple[str, ...],
+    windows: slice | None,
     formats: str,
     output: Path,
 ) -> None:
     """Draw figures ready for a paper, each with its data, the LaTeX that includes it, and its provenance.
 
-    Without RUN, only figures of closed forms are drawn. Legends name each RUN by its folder. A RUN may also be a list
-    of runs (runs.toml) with labels, arms and seeds. A figure that needs other runs is left out; if --only names it, the
-    command draws the other figures and then ends with an error.
+    Without RUN, only figures of closed forms are drawn. Legends name each RUN by its folder, or as --label says. A RUN
+    may also be a list of runs (runs.toml) with labels, arms and seeds. A figure that needs other runs is left out; if
+    --only names it, the command draws the other figures and then ends with an error. --layer, --windows and --palette
+    draw only the figures that take them.
     """
-    from recu_analysis.figures import FIGURES
-    from recu_analysis.figures.registry import known_figure
+    from recu_analysis.figures.drawing import Page
+    from recu_analysis.figures.registry import FIGURES, check_asked
+    from recu_analysis.figures.spec import Asked
 
     if listing:
         _list()
         return
-    asked = _names(only) if only else []
-    for name in asked:
-        known_figure(name)
+    names = _names(only) if only else []
+    asked = Asked(layers or None, windows, _names(palette) if palette else None)
+    for name in names:
+        check_asked(name, asked)
     opened = _opened(runs)
-    chosen = asked or [name for name, entry in FIGURES.items() if runs or not entry.runs]
-    missing = _draw(chosen, opened, output, venue, _width(width), _names(formats), strict=bool(asked))
-    if asked and missing:
+    chosen = names or [
+        name for name, entry in FIGURES.items() if (runs or not entry.runs) and set(asked.given()) <= set(entry.takes)
+    ]
+    page = Page(venue, _width(width), height, title)
+    typed = _typed(opened, labels, asked, page, _names(formats))
+    shown = _relabeled(opened, labels)
+    missing = _draw(chosen, shown, asked, page, output, _names(formats), typed, strict=bool(names))
+    if names and missing:
         sys.exit(1)
 
 
@@ -100,29 +132,32 @@ def _list() -> None:
 def _draw(
     chosen: Sequence[str],
     runs: dict[str, Run],
+    asked: Asked,
+    page: Page,
     output: Path,
-    venue: str,
-    width: Width | None,
     formats: Sequence[str],
+    typed: str,
     *,
     strict: bool,
 ) -> list[str]:
-    """Draw figures one after another, with a note for each; return the names of those that are left out."""
+    """Draw figures one after another, with a note for each; return the names of those that are left out.
+
+    `typed` is the command without the name of the figure.
+    """
     from recu_analysis.errors import RecuError
-    from recu_analysis.figures import draw_figure
+    from recu_analysis.figures.drawing import write_figure
     from recu_analysis.figures.print.export import check_folder, check_formats
     from recu_analysis.figures.print.style import figure_size
 
     check_formats(formats)
-    figure_size("page" if width is None else width, venue=venue)
+    figure_size("page" if page.width is None else page.width, page.height, venue=page.venue)
     made = not output.exists()
     check_folder(output)
     missing = []
-    for name, data in _read(chosen, runs).items():
-        typed = _typed(runs, name, venue, width, formats)
+    for name, data in _read(chosen, runs, asked).items():
+        own = f"{typed} --only {name}"
         try:
-            looks: dict[str, Any] = {"formats": formats, "venue": venue, "width": width}
-            files = draw_figure(name, runs, directory=output, command=typed, found=data, **looks)
+            files = write_figure(name, runs, data, asked, page, directory=output, formats=formats, command=own)
         except RecuError as error:
             missing.append(name)
             (options.fail if strict else options.warn)(f"the figure {name} is left out: {error}")
@@ -134,17 +169,33 @@ def _draw(
     return missing
 
 
-def _read(chosen: Sequence[str], runs: dict[str, Run]) -> dict[str, Any]:
+def _read(chosen: Sequence[str], runs: dict[str, Run], asked: Asked) -> dict[str, Any]:
     """The data of each figure, or the error that prevents it, in one pass over the runs."""
     from recu_analysis.analysis.query import gathered
     from recu_analysis.errors import DamagedError
     from recu_analysis.figures import figure_query
 
-    query = gathered({name: figure_query(name, runs) for name in chosen})
+    query = gathered({name: figure_query(name, runs, asked) for name in chosen})
     try:
         return options.answered(query, runs.values(), measured=True)
     except DamagedError:  # in the part that warnings need; each figure reports its own damage
         return query.run()
+
+
+def _relabeled(runs: dict[str, Run], labels: Sequence[str]) -> dict[str, Run]:
+    """The runs under the names that the user gave to their folders."""
+    from recu_analysis.errors import InputError, unknown
+
+    given = dict(each.rpartition("=")[::2] for each in labels)
+    for folder, name in given.items():
+        if not folder or not name:
+            raise InputError(f"--label takes RUN=NAME, such as recu-0=ReCU, not {folder}={name}")
+        if folder not in runs:
+            raise unknown("run for --label", folder, runs)
+    renamed = {given.get(label, label): run for label, run in runs.items()}
+    if len(renamed) < len(runs):
+        raise InputError("two runs have the same name; give every --label another NAME")
+    return renamed
 
 
 def _opened(paths: Sequence[Path]) -> dict[str, Run]:
@@ -172,8 +223,20 @@ def _width(text: str | None) -> Width | None:
         return text  # type: ignore[return-value]
 
 
-def _typed(runs: dict[str, Run], name: str, venue: str, width: Width | None, formats: Sequence[str]) -> str:
-    """The command that draws only this figure, without paths."""
-    words = ["recu-analyze figures", *map(shlex.quote, runs), f"--only {name} --venue {venue}"]
-    words += [f"--width {width}"] if width is not None else []
-    return " ".join([*words, f"--format {','.join(formats)}"])
+def _typed(runs: Iterable[str], labels: Iterable[str], asked: Asked, page: Page, formats: Sequence[str]) -> str:
+    """The command that draws these figures, without paths."""
+    from recu_analysis.analysis.selection import span_text
+
+    options: dict[str, Any] = {
+        "venue": page.venue,
+        "width": page.width,
+        "height": page.height,
+        "title": page.title,
+        "windows": asked.windows and span_text(asked.windows),
+        "palette": asked.palette and ",".join(asked.palette),
+        "format": ",".join(formats),
+    }
+    several = [("label", each) for each in labels] + [("layer", each) for each in asked.layers or ()]
+    given = [*several, *((name, value) for name, value in options.items() if value is not None)]
+    words = [*map(shlex.quote, runs), *(f"--{name} {shlex.quote(str(value))}" for name, value in given)]
+    return " ".join(["recu-analyze figures", *words])

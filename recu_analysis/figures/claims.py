@@ -13,7 +13,7 @@ from recu_analysis.analysis.claims.distribution import HELD, LAPLACE, NOT_HELD, 
 from recu_analysis.analysis.claims.movement import ALIKE, BARELY, NOT_REVIVED, REVIVED
 from recu_analysis.analysis.run_arguments import as_runs
 from recu_analysis.errors import InputError
-from recu_analysis.figures.spec import FigureSpec
+from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.arms import Arm
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.run_arguments import SeveralRuns
-    from recu_analysis.figures.spec import Runs
+    from recu_analysis.figures.spec import Asked, Runs
     from recu_analysis.plots.arm_colors import AnyPalette
 
 # Inches. In a narrower figure, claims and verdicts leave no room for the plot between them.
@@ -79,7 +79,7 @@ def plot_claims(
     return forest(table, ax=ax, palette=palette, label=label, **properties)
 
 
-def query(runs: Runs) -> Query[pd.DataFrame]:
+def query(runs: Runs, _asked: Asked = OWN_CHOICE) -> Query[pd.DataFrame]:
     """`recu_analysis.claims` of the tested arm, with columns for thresholds, runs and baseline.
 
     Raises
@@ -110,7 +110,7 @@ def _sides(runs: Runs) -> tuple[Arm, Arm | None]:
     return arm_and_baseline(runs)
 
 
-def draw(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+def draw(data: pd.DataFrame, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
     """One panel, one row per claim.
 
     Raises

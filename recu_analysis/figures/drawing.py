@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ from recu_analysis.analysis.run_arguments import as_runs
 from recu_analysis.errors import InputError, RecuError, kind_of_value
 from recu_analysis.figures.paper_tables import PaperTable
 from recu_analysis.figures.registry import figure_query, known_figure
+from recu_analysis.figures.spec import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,12 +24,28 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.run_arguments import SeveralRuns
+    from recu_analysis.analysis.selection import Windows
     from recu_analysis.figures.print.style import Width
     from recu_analysis.figures.spec import Runs
+    from recu_analysis.plots.arm_colors import AnyPalette
     from recu_analysis.store.run import Run
 
 #: The default formats of figures.
 FORMATS = ("pdf", "png")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Where a figure is printed, and how large; None is the figure's own width or height, or no title."""
+
+    venue: str = "iccv"
+    width: Width | None = None
+    height: float | None = None
+    title: str | None = None
+
+
+#: ICCV, in the figure's own size.
+OWN_PAGE = Page()
 
 
 def draw_figure(
@@ -38,8 +56,11 @@ def draw_figure(
     formats: Sequence[str] | str = FORMATS,
     venue: str = "iccv",
     width: Width | None = None,
-    command: str | None = None,
-    found: Any = None,
+    height: float | None = None,
+    title: str | None = None,
+    windows: Windows | None = None,
+    layers: Sequence[str] | str | None = None,
+    palette: AnyPalette | None = None,
 ) -> tuple[Path, ...]:
     """Draw a figure or table of the registry and write it with its data, LaTeX and provenance.
 
@@ -57,10 +78,17 @@ def draw_figure(
         Where the figure is printed: a key of `recu_analysis.figures.print.style.VENUES`, such as "iccv" or "neurips".
     width : {"column", "page"} or float, optional
         The width of the whole figure; a number is in inches. By default the figure's own width.
-    command : str, optional
-        The command that draws the figure, for the provenance. By default this call.
-    found : optional
-        The result of the figure's `figure_query`, if it is known already. By default the runs are read.
+    height : float, optional
+        The height of the whole figure in inches. By default the figure's own height.
+    title : str, optional
+        A title above the figure. By default there is none, as the caption says what is shown.
+    windows : int, slice, str or WindowSpan, optional
+        Windows by their numbers, such as "8:13" (without 13). By default the figure's own choice, which its caption
+        states.
+    layers : str or sequence of str, optional
+        Names of layers, or patterns. By default the figure's own choice, which its caption states.
+    palette : mapping of str to color, or sequence of colors, optional
+        Colors of the runs or arms, by their labels or in their order. By default one color per arm in all figures.
 
     Returns
     -------
@@ -70,29 +98,52 @@ def draw_figure(
     Raises
     ------
     InputError
-        If there is no such figure, format or venue, or the runs lack what it shows.
+        If there is no such figure, format or venue, the runs lack what it shows, or it takes no windows, layers or
+        palette.
     StoreError
         If a file cannot be written.
     """
+    given = as_runs(runs) if runs else {}
+    asked = Asked(layers, windows, palette)
+    return write_figure(
+        name,
+        given,
+        figure_query(name, given, asked).run(),
+        asked,
+        Page(venue, width, height, title),
+        directory=directory,
+        formats=(formats,) if isinstance(formats, str) else formats,
+        command=f"recu_analysis.draw_figure({name!r}, {list(given)})",
+    )
+
+
+def write_figure(
+    name: str,
+    runs: Runs,
+    found: Any,
+    asked: Asked,
+    page: Page,
+    *,
+    directory: str | os.PathLike[str],
+    formats: Sequence[str],
+    command: str,
+) -> tuple[Path, ...]:
+    """`draw_figure` for the result of a figure's `figure_query`; `command` is for the provenance.
+
+    Raises
+    ------
+    RecuError
+        The result of the query, if that is an error. Else as `draw_figure`.
+    """
+    if isinstance(found, RecuError):
+        raise found
     if not isinstance(directory, str | os.PathLike):
         raise InputError(f"directory must be the path of a folder, not {kind_of_value(directory)}")
-    figure, given = known_figure(name), as_runs(runs) if runs else {}
-    data = figure_query(name, given).run() if found is None else found
-    if isinstance(data, RecuError):
-        raise data
-    origin = provenance(given, command or f"recu_analysis.draw_figure({name!r}, {list(given)})")
+    figure, origin = known_figure(name), provenance(runs, command)
     if isinstance(figure, PaperTable):
-        return _write_table(figure, data, name, directory, origin)
-    return save_figure(
-        lambda: figure.draw(data),
-        name,
-        directory,
-        f"{figure.caption}{_sampled(given) if figure.runs else ''}",
-        origin,
-        formats=(formats,) if isinstance(formats, str) else formats,
-        venue=venue,
-        width=width,
-    )
+        return _write_table(figure, found, name, directory, origin)
+    caption = " ".join(part for part in (figure.caption, figure.note(found), _sampled(runs)) if part)
+    return save_figure(lambda: figure.draw(found, asked), name, directory, caption, origin, formats=formats, page=page)
 
 
 def _write_table(
@@ -112,7 +163,7 @@ def _sampled(runs: Runs) -> str:
     labels = [label for label, run in runs.items() if sampled(run)]
     if not labels:
         return ""
-    return f" Sampled from checkpoints: {', '.join(labels)}. Between checkpoints, movement is net and flips are missed."
+    return f"Sampled from checkpoints: {', '.join(labels)}. Between checkpoints, movement is net and flips are missed."
 
 
 def save_figure(
@@ -123,17 +174,21 @@ def save_figure(
     origin: Mapping[str, Any],
     *,
     formats: Sequence[str] = FORMATS,
-    venue: str = "iccv",
-    width: Width | None = None,
+    page: Page = OWN_PAGE,
 ) -> tuple[Path, ...]:
     """Draw in print style and write the figure with its data, LaTeX and provenance; see `print.export.export`."""
     from recu_analysis.figures.print.export import check_formats, export
     from recu_analysis.figures.print.fitting import fit_labels
-    from recu_analysis.figures.print.style import style
+    from recu_analysis.figures.print.style import figure_size, style
+    from recu_analysis.plots.names import text_of
 
     check_formats(formats)
-    with style("page", venue=venue, every=width):
+    with style("page", venue=page.venue, every=page.width):
         figure, data = draw()
+        if page.height is not None:
+            figure.set_figheight(figure_size(figure.get_figwidth(), page.height, venue=page.venue)[1])
+        if page.title is not None:
+            figure.suptitle(text_of(page.title))
         fit_labels(figure)
         return export(
             figure,

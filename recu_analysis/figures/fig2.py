@@ -9,7 +9,7 @@ from recu_analysis.analysis.final_windows import choose, common_final_windows
 from recu_analysis.analysis.histogram import weight_histogram_query
 from recu_analysis.analysis.query import gathered
 from recu_analysis.figures.shared import FIG2_LAYER, FINAL_WINDOWS, concat_runs, default_layer, panel_each, table_of
-from recu_analysis.figures.spec import FigureSpec
+from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import Windows
-    from recu_analysis.figures.spec import Runs
+    from recu_analysis.figures.spec import Asked, Runs
     from recu_analysis.plots.arm_colors import AnyPalette
     from recu_analysis.store.run import OneRun, Run
 
@@ -79,13 +79,13 @@ def plot_dead_weights(
     return dead_weight_histogram(table_of(data, histogram), ax=ax, palette=palette, label=label, **properties)
 
 
-def query(runs: Runs) -> Query[dict[str, pd.DataFrame]]:
+def query(runs: Runs, _asked: Asked = OWN_CHOICE) -> Query[dict[str, pd.DataFrame]]:
     """`weight_histogram` of each run, over final windows with the same number of updates if possible."""
     chosen = common_final_windows(runs)
     return gathered({label: weight_histogram_query(run, FIG2_LAYER, chosen[label]) for label, run in runs.items()})
 
 
-def draw(tables: Mapping[str, pd.DataFrame]) -> tuple[Figure, pd.DataFrame]:
+def draw(tables: Mapping[str, pd.DataFrame], _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
     """A panel for each run."""
     from recu_analysis.plots.weights import dead_weight_histogram
 

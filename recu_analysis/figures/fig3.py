@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.analysis.query import value
 from recu_analysis.analysis.tradeoff import tradeoff
 from recu_analysis.figures.shared import ALL_LEVELS
-from recu_analysis.figures.spec import FigureSpec
+from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.query import Query
-    from recu_analysis.figures.spec import Runs
+    from recu_analysis.figures.spec import Asked, Runs
     from recu_analysis.plots.arm_colors import AnyPalette
 
 #: Scales of the paper's Fig. 3.
@@ -64,12 +64,12 @@ def plot_quantization_error(
     return quantization_error(table, ax=ax, palette=palette, label=label, **properties)
 
 
-def query(_: Runs) -> Query[pd.DataFrame]:
+def query(_: Runs, _asked: Asked = OWN_CHOICE) -> Query[pd.DataFrame]:
     """The closed forms for the paper's scales."""
     return value(tradeoff(ALL_LEVELS, FIG3_SCALES, _POINTS)[["tau", "b", "qe_exact", "qe_printed"]])
 
 
-def draw(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+def draw(data: pd.DataFrame, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
     """One panel, two curves per scale."""
     from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.theory import quantization_error

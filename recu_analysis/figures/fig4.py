@@ -10,7 +10,7 @@ import pandas as pd
 from recu_analysis.analysis.query import value
 from recu_analysis.analysis.tradeoff import tradeoff
 from recu_analysis.figures.shared import ALL_LEVELS
-from recu_analysis.figures.spec import FigureSpec
+from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 from recu_analysis.theory.entropy import CRITICAL_SCALE
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.query import Query
-    from recu_analysis.figures.spec import Runs
+    from recu_analysis.figures.spec import Asked, Runs
 
 # Smallest and largest scale of the map, and half the width of the strip.
 _SCALES = (0.01, 5.0)
@@ -61,14 +61,14 @@ def plot_entropy(
     return entropy_map(_grid(*_SCALES), ax=ax, palette=palette, label=label, **properties)
 
 
-def query(_: Runs) -> Query[pd.DataFrame]:
+def query(_: Runs, _asked: Asked = OWN_CHOICE) -> Query[pd.DataFrame]:
     """The closed form over the map and over the strip; the column panel says which."""
     strip = _grid(CRITICAL_SCALE - _STRIP_HALF_WIDTH, CRITICAL_SCALE + _STRIP_HALF_WIDTH)
     parts = {"map": _grid(*_SCALES), "strip": strip}
     return value(pd.concat([part.assign(panel=name) for name, part in parts.items()], ignore_index=True))
 
 
-def draw(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+def draw(data: pd.DataFrame, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
     """The map, and beside it the strip."""
     from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.entropy import entropy_map, entropy_strip

@@ -11,7 +11,7 @@ from recu_analysis.analysis.logged import logged
 from recu_analysis.analysis.query import value
 from recu_analysis.errors import InputError
 from recu_analysis.figures.shared import Colored, colored, concat_runs, shown
-from recu_analysis.figures.spec import FigureSpec
+from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.arms import Arm
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.run_arguments import SeveralRuns
-    from recu_analysis.figures.spec import Runs
+    from recu_analysis.figures.spec import Asked, Runs
     from recu_analysis.plots.arm_colors import AnyPalette
     from recu_analysis.store.run import Run
 
@@ -144,17 +144,18 @@ def _epochs(label: str, run: Run, quantities: Sequence[str]) -> pd.DataFrame:
     return logged(run, "epoch", *quantities)
 
 
-def query(runs: Runs) -> Query[Colored]:
+def query(runs: Runs, _asked: Asked = OWN_CHOICE) -> Query[Colored]:
     """The accuracies that the runs logged."""
     return value(curve_data(named_arms(runs), _ACCURACIES))
 
 
-def draw(data: Colored) -> tuple[Figure, pd.DataFrame]:
+def draw(data: Colored, asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
     """Training and validation side by side, with one legend."""
     from recu_analysis.figures.print.fitting import shared_legend
     from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.training import curves
 
+    data = data.painted(asked.palette)
     figure, axes = panels(2)
     for ax, name, title in zip(axes, _ACCURACIES, ("(a) training", "(b) validation"), strict=True):
         curves(data.table, quantity=name, ax=ax, palette=data.palette).set_title(title)
@@ -167,4 +168,5 @@ FIGURE = FigureSpec(
     draw,
     "training and validation accuracy, seeds as bands (the paper's Fig. 5)",
     f"Training (a) and validation (b) accuracy. {BANDS} The first epochs are partly below the axes.",
+    takes=("palette",),
 )

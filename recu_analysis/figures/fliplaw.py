@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.analysis.flips import flip_table_query
 from recu_analysis.analysis.query import gathered
 from recu_analysis.figures.shared import colored, concat_runs, shown
-from recu_analysis.figures.spec import FigureSpec
+from recu_analysis.figures.spec import OWN_CHOICE, Asked, FigureSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,21 +63,22 @@ def plot_flip_law(
     """
     from recu_analysis.plots.flips import flip_law
 
-    found = shown(data, lambda runs: query(runs, layers=layers), palette)
+    found = shown(data, lambda runs: query(runs, Asked(layers)), palette)
     return flip_law(found.table, ax=ax, palette=found.palette, label=label, **properties)
 
 
-def query(runs: Runs, *, layers: Sequence[str] | str | None = None) -> Query[Colored]:
+def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[Colored]:
     """`flip_table` of all runs."""
-    tables = gathered({label: flip_table_query(run, layers) for label, run in runs.items()})
+    tables = gathered({label: flip_table_query(run, asked.layers) for label, run in runs.items()})
     return colored(runs, tables.then(concat_runs))
 
 
-def draw(data: Colored) -> tuple[Figure, pd.DataFrame]:
+def draw(data: Colored, asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
     """One panel, one point per layer and window."""
     from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.flips import flip_law
 
+    data = data.painted(asked.palette)
     figure, axes = panels(1, "column", 0.92)
     flip_law(data.table, ax=axes[0], palette=data.palette)
     return figure, data.table
@@ -89,4 +90,5 @@ FIGURE = FigureSpec(
     "the flip law: measured against predicted flips",
     "Flips per 1000 weights and update: measured, against predicted. The prediction is the density of $z$ at 0 times "
     "the mobility. Every point is a layer in a window. Dashed: measured equals predicted.",
+    takes=("layers", "palette"),
 )

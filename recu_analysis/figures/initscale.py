@@ -13,7 +13,7 @@ from recu_analysis.analysis.query import value
 from recu_analysis.errors import InputError
 from recu_analysis.figures.fig5 import BANDS, curve_data
 from recu_analysis.figures.shared import shown
-from recu_analysis.figures.spec import FigureSpec
+from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.figures.shared import Colored
-    from recu_analysis.figures.spec import Runs
+    from recu_analysis.figures.spec import Asked, Runs
     from recu_analysis.plots.arm_colors import AnyPalette
 
 
@@ -65,17 +65,18 @@ def plot_initial_scale(
     return curves(found.table, quantity="train_loss", ax=ax, palette=found.palette, label=label, **properties)
 
 
-def query(runs: Runs) -> Query[Colored]:
+def query(runs: Runs, _asked: Asked = OWN_CHOICE) -> Query[Colored]:
     """The training losses that the runs logged."""
     return value(curve_data(scale_arms(runs), ("train_loss",)))
 
 
-def draw(data: Colored) -> tuple[Figure, pd.DataFrame]:
+def draw(data: Colored, asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
     """One panel, with the legend above it."""
     from recu_analysis.figures.print.fitting import shared_legend
     from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.training import curves
 
+    data = data.painted(asked.palette)
     figure, (axes,) = panels(1, "column", 0.8)
     curves(data.table, quantity="train_loss", ax=axes, palette=data.palette)
     shared_legend(figure, [axes])
@@ -125,4 +126,5 @@ FIGURE = FigureSpec(
     f"Training loss for scales $b^*$ of the standardisation. {BANDS} The gradient is proportional to $b^*$. "
     r"In theory, $b^* = \sqrt{2}/2$ with initial weights divided by $\sqrt{2\sqrt{2}}$ therefore gives exactly the "
     "training of $b^* = 2$. In practice rounding errors grow, and the two differ as two seeds do.",
+    takes=("palette",),
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.analysis.layers import layer_table_query
 from recu_analysis.analysis.query import gathered
 from recu_analysis.figures.shared import concat_runs, over_time, table_of, updated
-from recu_analysis.figures.spec import FigureSpec
+from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.query import Query
     from recu_analysis.figures.shared import Timed
-    from recu_analysis.figures.spec import Runs
+    from recu_analysis.figures.spec import Asked, Runs
     from recu_analysis.store.run import OneRun, Run
 
 _MAPS = ("dead_fraction", "silent_fraction", "mobility")
@@ -70,12 +70,12 @@ def plot_heat_map(
     return timed.name_axis(axes)
 
 
-def query(runs: Runs) -> Query[dict[str, Timed]]:
+def query(runs: Runs, _asked: Asked = OWN_CHOICE) -> Query[dict[str, Timed]]:
     """The columns of `layer_table` for the maps, over the windows with updates of each run."""
     return gathered({label: _of_run(run) for label, run in runs.items()})
 
 
-def draw(tables: Mapping[str, Timed]) -> tuple[Figure, pd.DataFrame]:
+def draw(tables: Mapping[str, Timed], _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
     """One row of maps per run. Each quantity has one scale for all runs."""
     from recu_analysis.figures.print.fitting import outer_labels
     from recu_analysis.figures.print.style import current_venue, panels

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.analysis.flips import flip_table_query
 from recu_analysis.analysis.query import gathered
 from recu_analysis.figures.shared import concat_runs, over_time, panel_each, table_of
-from recu_analysis.figures.spec import FigureSpec
+from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.query import Query
     from recu_analysis.figures.shared import Timed
-    from recu_analysis.figures.spec import Runs
+    from recu_analysis.figures.spec import Asked, Runs
     from recu_analysis.plots.arm_colors import AnyPalette
     from recu_analysis.store.run import OneRun, Run
 
@@ -64,12 +64,12 @@ def plot_lock_in(
     return _panel(over_time(table), ax, palette=palette, label=label, **properties)
 
 
-def query(runs: Runs) -> Query[dict[str, Timed]]:
+def query(runs: Runs, _asked: Asked = OWN_CHOICE) -> Query[dict[str, Timed]]:
     """`flip_table` of each run."""
     return gathered({label: _of_run(run) for label, run in runs.items()})
 
 
-def draw(tables: Mapping[str, Timed]) -> tuple[Figure, pd.DataFrame]:
+def draw(tables: Mapping[str, Timed], _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
     """A panel for each run."""
     figure, axes = panel_each(tables)
     for label, timed in tables.items():

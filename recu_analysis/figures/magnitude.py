@@ -9,7 +9,7 @@ from recu_analysis.analysis.magnitude import by_magnitude_query
 from recu_analysis.analysis.query import gathered
 from recu_analysis.analysis.selection import span_of
 from recu_analysis.figures.shared import FINAL_WINDOWS, colored, concat_runs, shown
-from recu_analysis.figures.spec import FigureSpec
+from recu_analysis.figures.spec import OWN_CHOICE, Asked, FigureSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,26 +72,27 @@ def plot_by_magnitude(
     """
     from recu_analysis.plots.dynamics import by_magnitude
 
-    found = shown(data, lambda runs: query(runs, windows=windows, layers=layers), palette)
+    found = shown(data, lambda runs: query(runs, Asked(layers, windows)), palette)
     return by_magnitude(found.table, quantity=quantity, ax=ax, palette=found.palette, label=label, **properties)
 
 
-def query(runs: Runs, *, windows: Windows | None = None, layers: Sequence[str] | str | None = None) -> Query[Colored]:
+def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[Colored]:
     """`by_magnitude` of all runs. The default is final windows with the same number of updates if possible."""
-    if windows is None:
+    if asked.windows is None:
         spans = common_final_windows(runs)
     else:
-        spans = {label: span_of(run, windows) for label, run in runs.items()}
-    tables = {label: by_magnitude_query(run, spans[label], layers=layers) for label, run in runs.items()}
+        spans = {label: span_of(run, asked.windows) for label, run in runs.items()}
+    tables = {label: by_magnitude_query(run, spans[label], layers=asked.layers) for label, run in runs.items()}
     return colored(runs, gathered(tables).then(concat_runs))
 
 
-def draw(data: Colored) -> tuple[Figure, pd.DataFrame]:
+def draw(data: Colored, asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
     """Three quantities side by side, with one legend."""
     from recu_analysis.figures.print.fitting import legend_above
     from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.dynamics import by_magnitude, only_distance
 
+    data = data.painted(asked.palette)
     figure, axes = panels(3, aspect=0.95, together=3)
     for ax, quantity in zip(axes, ("mobility", "flip_probability", "sign_changes"), strict=True):
         by_magnitude(data.table, quantity=quantity, ax=ax, palette=data.palette).legend([], [])
@@ -109,4 +110,5 @@ FIGURE = FigureSpec(
     "the weights whose sign differs between start and end. Every point is a twentieth of each layer's weights, by "
     "$|z|$ at the start, averaged over the layers. Bands: 95 % intervals over output channels. Dashed: the values if "
     "only the distance from zero counted, that is, if all weights of a layer moved in the same way.",
+    takes=("layers", "windows", "palette"),
 )

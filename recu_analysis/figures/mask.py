@@ -9,7 +9,7 @@ import pandas as pd
 from recu_analysis.analysis.mask import gradients_query
 from recu_analysis.analysis.query import gathered
 from recu_analysis.figures.shared import colored, shown
-from recu_analysis.figures.spec import FigureSpec
+from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.figures.shared import Colored
-    from recu_analysis.figures.spec import Runs
+    from recu_analysis.figures.spec import Asked, Runs
     from recu_analysis.plots.arm_colors import AnyPalette
 
 
@@ -63,7 +63,7 @@ def plot_mask(
     return mask(found.table, ax=ax, palette=found.palette, label=label, **properties)
 
 
-def query(runs: Runs) -> Query[Colored]:
+def query(runs: Runs, _asked: Asked = OWN_CHOICE) -> Query[Colored]:
     """`gradients` of all runs, with a column run at the end."""
     tables = gathered({label: gradients_query(run) for label, run in runs.items()})
     labeled = tables.then(
@@ -72,11 +72,12 @@ def query(runs: Runs) -> Query[Colored]:
     return colored(runs, labeled)
 
 
-def draw(data: Colored) -> tuple[Figure, pd.DataFrame]:
+def draw(data: Colored, asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
     """One panel, one line per run."""
     from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.mask import mask
 
+    data = data.painted(asked.palette)
     figure, axes = panels(1, "column", 0.85)
     mask(data.table, ax=axes[0], palette=data.palette)
     return figure, data.table
@@ -90,4 +91,5 @@ FIGURE = FigureSpec(
     "the mean of the layer. Every point is a twentieth of each layer's weights, averaged over the layers. Bands: "
     r"95 % intervals over output channels. The clamp stops the gradient of the weights beyond $Q(\tau)$. It changes "
     r"no sign of a weight, and so no output. The count is over all weights, four levels of $\tau$ and two scales.",
+    takes=("palette",),
 )

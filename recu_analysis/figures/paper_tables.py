@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.arms import Arm
     from recu_analysis.analysis.query import Query
-    from recu_analysis.figures.spec import Runs
+    from recu_analysis.figures.spec import Asked, Runs
     from recu_analysis.store.run import Run
 
     Row = tuple[str, ...]
@@ -60,6 +60,7 @@ class PaperTable:
     """
 
     runs: ClassVar[bool] = False
+    takes: ClassVar[tuple[str, ...]] = ()
     file: str
     title: str
     reported_on: str
@@ -68,7 +69,7 @@ class PaperTable:
     varied: frozenset[str]
     how: str
 
-    def query(self, runs: Runs) -> Query[pd.DataFrame]:
+    def query(self, runs: Runs, _: Asked) -> Query[pd.DataFrame]:
         """The reported values and the values of runs; see `paper_table`."""
         return value(_filled(self, runs))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.analysis.measured import measured_tradeoff_query
 from recu_analysis.analysis.query import gathered
 from recu_analysis.figures.shared import concat_runs, panel_each, same_limits, table_of
-from recu_analysis.figures.spec import FigureSpec
+from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import Windows
-    from recu_analysis.figures.spec import Runs
+    from recu_analysis.figures.spec import Asked, Runs
     from recu_analysis.plots.arm_colors import AnyPalette
     from recu_analysis.store.run import OneRun
 
@@ -73,12 +73,12 @@ def plot_layer_errors(
     return layer_errors(table, ax=ax, palette=palette, label=label, **properties)
 
 
-def query(runs: Runs) -> Query[dict[str, pd.DataFrame]]:
+def query(runs: Runs, _asked: Asked = OWN_CHOICE) -> Query[dict[str, pd.DataFrame]]:
     """`measured_tradeoff` of each run over nearly all levels."""
     return gathered({label: measured_tradeoff_query(run, _LEVELS, _POINTS) for label, run in runs.items()})
 
 
-def draw(tables: Mapping[str, pd.DataFrame]) -> tuple[Figure, pd.DataFrame]:
+def draw(tables: Mapping[str, pd.DataFrame], _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
     """A panel for each run, on the same axes."""
     from recu_analysis.figures.print.fitting import outer_labels
     from recu_analysis.plots.layers import layer_errors

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.analysis.query import attempt
 from recu_analysis.errors import InputError, RecuError, unknown
 from recu_analysis.figures.paper_tables import TABLES, PaperTable
+from recu_analysis.figures.spec import OWN_CHOICE
 
 if TYPE_CHECKING:
     from recu_analysis.analysis.query import Query
-    from recu_analysis.figures.spec import FigureSpec, Runs
+    from recu_analysis.figures.spec import Asked, FigureSpec, Runs
 
 # Each name is a module of this package. Its figure is FIGURE.
 _NAMES = (
@@ -31,11 +32,20 @@ def known_figure(name: str) -> FigureSpec[Any] | PaperTable:
     return FIGURES[name]
 
 
-def figure_query(name: str, runs: Runs) -> Query[Any]:
+def check_asked(name: str, asked: Asked) -> None:
+    """InputError if the figure or table of this name does not heed all that is asked for."""
+    takes = known_figure(name).takes
+    for each in asked.given():
+        if each not in takes:
+            known = [other for other, figure in FIGURES.items() if each in figure.takes]
+            raise InputError(f"the figure {name} takes no {each}; these figures do: {', '.join(known)}")
+
+
+def figure_query(name: str, runs: Runs, asked: Asked = OWN_CHOICE) -> Query[Any]:
     """The query of a figure. Its result is an error if the runs lack the data of the figure.
 
     Gather the queries of several figures to answer them in one pass over the runs.
-    `recu_analysis.figures.drawing.draw_figure` then draws each result.
+    `recu_analysis.figures.drawing.write_figure` then draws each result.
 
     Parameters
     ----------
@@ -43,17 +53,20 @@ def figure_query(name: str, runs: Runs) -> Query[Any]:
         A key of `FIGURES`.
     runs : mapping of str to Run
         Runs by the labels that the figure gives them.
+    asked : Asked, optional
+        Layers, windows and colors. By default the figure's own choice.
 
     Raises
     ------
     InputError
-        If there is no such figure.
+        If there is no such figure, or it does not take what is asked for.
     """
     figure = known_figure(name)
+    check_asked(name, asked)
 
     def make() -> Query[Any]:
         if figure.runs and not runs:
             raise InputError(f"the figure {name} needs runs; give at least one run directory")
-        return figure.query(runs)
+        return figure.query(runs, asked)
 
     return attempt(make, RecuError)

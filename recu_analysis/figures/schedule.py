@@ -9,7 +9,7 @@ import pandas as pd
 
 from recu_analysis.analysis.query import value
 from recu_analysis.figures.shared import PAPER_EPOCHS
-from recu_analysis.figures.spec import FigureSpec
+from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 from recu_analysis.theory.schedule import SHARES, schedule
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.query import Query
-    from recu_analysis.figures.spec import Runs
+    from recu_analysis.figures.spec import Asked, Runs
     from recu_analysis.plots.arm_colors import AnyPalette
 
 _TAU = (0.85, 0.99)
@@ -63,12 +63,12 @@ def plot_schedule(
     return schedules(_levels(epochs, tau), ax=ax, palette=palette, label=label, **properties)
 
 
-def query(_: Runs) -> Query[pd.DataFrame]:
+def query(_: Runs, _asked: Asked = OWN_CHOICE) -> Query[pd.DataFrame]:
     """The levels over the paper's epochs."""
     return value(_levels(PAPER_EPOCHS, _TAU))
 
 
-def draw(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+def draw(data: pd.DataFrame, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
     """One panel, one line per schedule."""
     from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.theory import schedules

@@ -9,7 +9,7 @@ from recu_analysis.analysis.fits import window_at
 from recu_analysis.analysis.query import gathered
 from recu_analysis.analysis.scores import score_histogram_query
 from recu_analysis.figures.shared import FIG2_LAYER, concat_runs, default_layer, same_limits, table_of
-from recu_analysis.figures.spec import FigureSpec
+from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import Windows
-    from recu_analysis.figures.spec import Runs
+    from recu_analysis.figures.spec import Asked, Runs
     from recu_analysis.plots.arm_colors import AnyPalette
     from recu_analysis.store.run import OneRun, Run
 
@@ -74,12 +74,12 @@ def plot_scores(
     return score_density(table_of(data, scores), ax=ax, palette=palette, label=label, **properties)
 
 
-def query(runs: Runs) -> Query[dict[str, pd.DataFrame]]:
+def query(runs: Runs, _asked: Asked = OWN_CHOICE) -> Query[dict[str, pd.DataFrame]]:
     """`score_histogram` of the `default_layer` of each run, with a column layer."""
     return gathered({label: _of_run(run) for label, run in runs.items()})
 
 
-def draw(tables: Mapping[str, pd.DataFrame]) -> tuple[Figure, pd.DataFrame]:
+def draw(tables: Mapping[str, pd.DataFrame], _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
     """One row of moments per run, on the same axes, with one legend."""
     from recu_analysis.figures.print.fitting import outer_labels, shared_legend
     from recu_analysis.figures.print.style import panels

@@ -47,6 +47,10 @@ class Colored(NamedTuple):
     table: pd.DataFrame
     palette: AnyPalette | None
 
+    def painted(self, palette: AnyPalette | None) -> Colored:
+        """The same table in the caller's colors, if there are any."""
+        return self if palette is None else self._replace(palette=palette)
+
 
 def colored(runs: Runs, query: Query[pd.DataFrame]) -> Query[Colored]:
     """A query of runs, with the look of each run."""
@@ -64,8 +68,7 @@ def shown(
     """
     if isinstance(data, pd.DataFrame):
         return Colored(data if "run" in data else data.assign(run="run"), palette)
-    found = query(as_runs(data)).run()
-    return found if palette is None else found._replace(palette=palette)
+    return query(as_runs(data)).run().painted(palette)
 
 
 def table_of(data: OneRun | pd.DataFrame, query: Callable[[Run], Query[pd.DataFrame]]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from recu_analysis.analysis.measured import measured_tradeoff_query
 from recu_analysis.analysis.query import value
 from recu_analysis.analysis.tradeoff import tradeoff
 from recu_analysis.figures.shared import PAPER_EPOCHS, table_of
-from recu_analysis.figures.spec import FigureSpec
+from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.query import Query
-    from recu_analysis.figures.spec import Runs
+    from recu_analysis.figures.spec import Asked, Runs
     from recu_analysis.plots.arm_colors import AnyPalette
     from recu_analysis.store.run import OneRun
 
@@ -104,12 +104,12 @@ def curves(tau: tuple[float, float], b: float | Sequence[float]) -> pd.DataFrame
     return tradeoff(tau, b, _POINTS)
 
 
-def query(_: Runs) -> Query[Tradeoff]:
+def query(_: Runs, _asked: Asked = OWN_CHOICE) -> Query[Tradeoff]:
     """The closed forms, and the epochs of the paper's schedule."""
     return value(Tradeoff(curves((0.55, 1.0), (2.0,)), tradeoff(b=2.0, epochs=PAPER_EPOCHS)))
 
 
-def draw(shown: Tradeoff) -> tuple[Figure, pd.DataFrame]:
+def draw(shown: Tradeoff, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
     """Error over tau, entropy over tau, and error against entropy, side by side, with one legend.
 
     Returns

@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.artist import ArtistInspector
 from matplotlib.axes import Axes
@@ -15,6 +14,7 @@ from recu_analysis.analysis.markup import in_mathtext
 from recu_analysis.analysis.vocabulary import statistic
 from recu_analysis.errors import InputError, kind_of_value, unknown
 from recu_analysis.plots.arm_colors import looks_of
+from recu_analysis.plots.names import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,11 +26,18 @@ if TYPE_CHECKING:
 
 def target(ax: Axes | None) -> Axes:
     """The Axes to draw into, pyplot's current one by default, without its upper and right spines."""
-    axes = plt.gca() if ax is None else ax
+    axes = _current() if ax is None else ax
     if not isinstance(axes, Axes):
         raise InputError(f"ax must be one matplotlib Axes, such as axes[0] of several, not {kind_of_value(ax)}")
     axes.spines[["top", "right"]].set_visible(False)
     return axes
+
+
+def _current() -> Axes:
+    """The current Axes of pyplot, which is imported only here, because it needs the backend of the user."""
+    import matplotlib.pyplot as plt
+
+    return plt.gca()
 
 
 def require(data: pd.DataFrame, columns: Sequence[str]) -> None:
@@ -84,7 +91,7 @@ def by_run(
     one_series(len(groups), label, column)
     looks = looks_of([name for name, _ in groups], palette, column)
     for name, rows in groups:
-        yield name if label is None else label, rows.sort_values(order), *looks[name]
+        yield text_of(name if label is None else label), rows.sort_values(order), *looks[name]
 
 
 def one_series(count: int, label: str | None, column: str) -> None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.query import gathered
 from recu_analysis.errors import InputError
-from recu_analysis.figures import FIGURES, draw_figure, figure_query
-from recu_analysis.figures.spec import FigureSpec
+from recu_analysis.figures import FIGURES, figure_query
+from recu_analysis.figures.drawing import FORMATS, OWN_PAGE, write_figure
+from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +80,16 @@ def embedded_figures(samples: Mapping[str, Sample], found: Mapping[str, Any]) ->
                 continue
             some = _some(name, runs)
             try:
-                files = draw_figure(name, some, directory=folder, command="recu-analyze report", found=found[name])
+                files = write_figure(
+                    name,
+                    some,
+                    found[name],
+                    OWN_CHOICE,
+                    OWN_PAGE,
+                    directory=folder,
+                    formats=FORMATS,
+                    command="recu-analyze report",
+                )
             except (InputError, LookupError) as error:
                 missing.append(f"The figure {name} is left out: {error}.")
             else:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from recu_analysis.figures import FIGURES, figure_query
+from recu_analysis.figures.spec import OWN_CHOICE
 from recu_analysis.store.labels import labels_of
 from recu_analysis.store.run import open_run
 from tests.cli_runner import run_cli
@@ -61,7 +62,8 @@ def test_the_python_draws_panels_of_the_pictures(tmp_path, monkeypatch):
         assert drawn.has_data()
         with mpl.rc_context():
             runs = [open_run(word) for word in command_of(name) if word.startswith("checkpoints/")]
-            figure, _ = FIGURES[name].draw(figure_query(name, dict(zip(labels_of(runs), runs, strict=True))).run())
+            found = figure_query(name, dict(zip(labels_of(runs), runs, strict=True))).run()
+            figure, _ = FIGURES[name].draw(found, OWN_CHOICE)
         panels = [(ax.get_xlabel(), ax.get_ylabel()) for ax in figure.axes]
         assert any(drawn.get_xlabel() == x and drawn.get_ylabel() == y for x, y in panels), (name, panels)
         plt.close("all")

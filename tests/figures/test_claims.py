@@ -28,4 +28,4 @@ def test_claims_are_tested_on_the_first_arm_that_clamps(trained):
 
 def test_the_claims_need_room(trained, tmp_path):
     with pytest.raises(InputError, match=r"needs 4\.8 inches; give --width page"):
-        draw_figure("claims", {"a": trained("a")}, directory=tmp_path, command="test", width="column")
+        draw_figure("claims", {"a": trained("a")}, directory=tmp_path, width="column")

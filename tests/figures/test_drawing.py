@@ -13,6 +13,7 @@ from recu_analysis.errors import InputError
 from recu_analysis.figures import FIGURES, draw_figure, figure_query
 from recu_analysis.figures.fig2 import FIG2_LAYER
 from recu_analysis.figures.print.style import style
+from recu_analysis.figures.spec import OWN_CHOICE
 from recu_analysis.testing import random_walk, synthetic_run
 from tests.messages import facts
 
@@ -34,8 +35,8 @@ DRAWN = [name for name in FIGURES if not name.startswith("table") and name not i
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_every_figure_has_its_files_the_same_each_time(runs, tmp_path, name):
-    first = draw_figure(name, runs, directory=tmp_path / "a", command="recu-analyze demo")
-    second = draw_figure(name, runs, directory=tmp_path / "b", command="recu-analyze demo")
+    first = draw_figure(name, runs, directory=tmp_path / "a")
+    second = draw_figure(name, runs, directory=tmp_path / "b")
     assert [path.name for path in first] == [f"{name}.{end}" for end in ("pdf", "png", "csv", "tex", "json")]
     for a, b in zip(first, second, strict=True):
         assert a.read_bytes() == b.read_bytes()
@@ -52,17 +53,17 @@ def test_one_run_is_enough_and_drawing_reads_nothing(tmp_path):
     shutil.rmtree(run.path)
     for name, data in found.items():
         with style("page"):
-            figure, table = FIGURES[name].draw(data)
+            figure, table = FIGURES[name].draw(data, OWN_CHOICE)
         assert figure.axes, name
         assert len(table), name
 
 
 def test_closed_forms_need_no_run(tmp_path):
     for name in ("fig3", "fig4", "schedule", "tradeoff"):
-        files = draw_figure(name, {}, directory=tmp_path, command="test")
+        files = draw_figure(name, {}, directory=tmp_path)
         assert json.loads(files[-1].read_text())["runs"] == {}
     with pytest.raises(InputError, match=facts("fig2", "at least one run")):
-        draw_figure("fig2", {}, directory=tmp_path, command="test")
+        draw_figure("fig2", {}, directory=tmp_path)
 
 
 def test_from_python_a_path_is_enough_and_the_provenance_says_the_call(synthetic_pair, tmp_path):

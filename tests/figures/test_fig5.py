@@ -25,8 +25,8 @@ def test_a_band_spans_the_seeds(trained):
 
 def test_fig5_has_a_line_an_arm_in_both_panels_and_one_legend(trained, tmp_path):
     runs = {"a": trained("a"), "b": trained("b", seed=1), "c": trained("c", 80.0, recu=False)}
-    files = draw_figure("fig5", runs, directory=tmp_path / "drawn", command="test", formats=("svg",))
-    again = draw_figure("fig5", runs, directory=tmp_path / "again", command="test", formats=("svg",))
+    files = draw_figure("fig5", runs, directory=tmp_path / "drawn", formats=("svg",))
+    again = draw_figure("fig5", runs, directory=tmp_path / "again", formats=("svg",))
     assert [path.read_bytes() for path in files] == [path.read_bytes() for path in again]
     text = files[0].read_text()
     assert text.count("ReCU (2 seeds)<") == 1
@@ -57,4 +57,4 @@ def test_runs_without_a_seed_make_no_band(trained):
 def test_one_seed_is_drawn_once(trained, tmp_path):
     runs = {"a": trained("a"), "again": trained("again", device="cuda")}
     with pytest.raises(InputError, match="a and again have the same configuration and the same seed, 0"):
-        draw_figure("fig5", runs, directory=tmp_path, command="test")
+        draw_figure("fig5", runs, directory=tmp_path)

@@ -33,7 +33,7 @@ def test_scales_are_compared_at_equal_settings(trained, tmp_path):
     ]
     axes = ra.plot_initial_scale(runs, ax=Figure().subplots())
     assert [np.allclose(line.get_ydata(), [2.0, 1.0, 2 / 3, 0.5]) for line in axes.get_lines()] == [True] * 3
-    files = draw_figure("initscale", runs, directory=tmp_path / "drawn", command="test")
+    files = draw_figure("initscale", runs, directory=tmp_path / "drawn")
     assert b"/Type3" not in files[0].read_bytes()
 
 

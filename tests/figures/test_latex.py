@@ -47,7 +47,7 @@ def test_three_figures_and_the_tables_fit_a_two_column_page(trained, tmp_path):
     runs = {"a": trained("a"), "b": trained("b", seed=1), "c": trained("c", recu=False)}
     names = ["fig3", "fig5", "schedule", *(f"table{number}" for number in range(1, 6))]
     for name in names:
-        draw_figure(name, runs, directory=tmp_path / "page", command="test")
+        draw_figure(name, runs, directory=tmp_path / "page")
     log, page = compiled(tmp_path / "page", names)
     assert not re.findall(r"Overfull \\hbox \((\d{2,}|[2-9])\.\d*pt", log)
     assert "undefined" not in log
@@ -57,12 +57,12 @@ def test_three_figures_and_the_tables_fit_a_two_column_page(trained, tmp_path):
 
 
 def test_a_page_takes_pgf(tmp_path):
-    draw_figure("fig3", {}, directory=tmp_path / "page", command="test", formats=("pgf",))
+    draw_figure("fig3", {}, directory=tmp_path / "page", formats=("pgf",))
     assert (tmp_path / "page" / "fig3.pgf").read_text().startswith('% fig3: {"command": "test"')
     _, page = compiled(tmp_path / "page", ["fig3"])
     assert b"/Type3" not in page
 
 
 def test_pgf_has_the_same_bytes_each_time(tmp_path):
-    made = [draw_figure("schedule", {}, directory=tmp_path / name, command="test", formats=("pgf",)) for name in "ab"]
+    made = [draw_figure("schedule", {}, directory=tmp_path / name, formats=("pgf",)) for name in "ab"]
     assert made[0][0].read_bytes() == made[1][0].read_bytes()

@@ -24,7 +24,7 @@ def runs(tmp_path_factory):
 
 
 def test_its_files_are_the_same_each_time(runs, tmp_path):
-    first, second = (draw_figure("mask", runs, directory=tmp_path / name, command="test") for name in "ab")
+    first, second = (draw_figure("mask", runs, directory=tmp_path / name) for name in "ab")
     for a, b in zip(first, second, strict=True):
         assert a.read_bytes() == b.read_bytes()
     data = pd.read_csv(tmp_path / "a" / "mask.csv")
@@ -46,4 +46,4 @@ def test_it_counts_the_signs_of_all_runs(runs):
 def test_runs_without_gradients_say_how_to_record_them(tmp_path):
     run = ra.open_run(synthetic_run(tmp_path / "run").path)
     with pytest.raises(NotRecordedError, match="record them with train --record grad"):
-        draw_figure("mask", {"mine": run}, directory=tmp_path / "out", command="test")
+        draw_figure("mask", {"mine": run}, directory=tmp_path / "out")

@@ -56,7 +56,7 @@ def test_runs_without_a_seed_are_rows_of_their_own(trained, tmp_path):
     ours = ra.paper_table(2, runs).dropna(subset="runs")
     assert ours[["top1_mean", "seeds", "runs"]].to_numpy().tolist() == [[90.0, 1, "a"], [92.0, 1, "b"]]
     assert [words.rpartition(", ")[2] for words in ours["setting"]] == ["run a", "run b"]
-    text = draw_figure("table2", runs, directory=tmp_path / "drawn", command="test")[1].read_text()
+    text = draw_figure("table2", runs, directory=tmp_path / "drawn")[1].read_text()
     assert r"$90.00$ (1) & $92.00$ (1) \\" in text
 
 
@@ -106,7 +106,7 @@ def test_tables_of_methods_take_runs_on_their_own_data_only(trained):
 @pytest.mark.parametrize("name", TABLES)
 def test_latex_says_which_column_is_whose(trained, tmp_path, name):
     runs = {"a": trained("a"), "b": trained("b", 91.0, seed=1), "c": trained("c", scale=1.0)}
-    files = draw_figure(name, runs, directory=tmp_path / "drawn", command="test")
+    files = draw_figure(name, runs, directory=tmp_path / "drawn")
     assert [path.name for path in files] == [f"{name}.csv", f"{name}.tex", f"{name}.json"]
     text = files[1].read_text()
     assert r"\multicolumn" in text
@@ -115,13 +115,13 @@ def test_latex_says_which_column_is_whose(trained, tmp_path, name):
     assert len({line.count("&") for line in rows[1:]}) == 1
     assert ("Ours: empty, because nothing was measured" in text) == (name in {"table1", "table4", "table5"})
     assert json.loads(files[2].read_text())["reported"].endswith(f"Table {name[-1]}")
-    again = draw_figure(name, runs, directory=tmp_path / "again", command="test")
+    again = draw_figure(name, runs, directory=tmp_path / "again")
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in files]
 
 
 def test_own_values_stand_in_their_own_column(trained, tmp_path):
     runs = {"a": trained("a", 90.0), "b": trained("b", 92.0, seed=1)}
-    text = draw_figure("table2", runs, directory=tmp_path / "drawn", command="test")[1].read_text()
+    text = draw_figure("table2", runs, directory=tmp_path / "drawn")[1].read_text()
     assert r"0.85 & 0.99 & $86.89 \pm 0.19$ & $91.00 \pm 1.41$ (2) \\" in text
     assert r"0.85 & 1.00 & $86.76 \pm 0.16$ &  \\" in text
 

@@ -8,7 +8,9 @@ import pytest
 import recu_analysis as ra
 from recu_analysis.analysis.query import gathered
 from recu_analysis.errors import InputError, LayerNotFoundError, NotRecordedError
-from recu_analysis.figures import draw_figure, figure_query
+from recu_analysis.figures import figure_query
+from recu_analysis.figures.drawing import OWN_PAGE, write_figure
+from recu_analysis.figures.spec import OWN_CHOICE
 from recu_analysis.testing import synthetic_run
 
 
@@ -26,7 +28,9 @@ def test_what_runs_cannot_give_is_an_error_beside_what_they_can(unlabeled, tmp_p
     pd.testing.assert_frame_equal(found["fliplaw"].table, alone, check_exact=True, check_like=True)
     pd.testing.assert_frame_equal(found["table1"], ra.paper_table(1, unlabeled))
     with pytest.raises(LayerNotFoundError):
-        draw_figure("fig2", unlabeled, directory=tmp_path, command="test", found=found["fig2"])
+        write_figure(
+            "fig2", unlabeled, found["fig2"], OWN_CHOICE, OWN_PAGE, directory=tmp_path, formats=("png",), command="test"
+        )
     assert isinstance(figure_query("fig2", {}).run(), InputError)
 
 

@@ -180,6 +180,8 @@ def style(
 ) -> Iterator[None]:
     """A context in which figures are drawn and saved for print: it sets rcParams, and the venue for `panels`.
 
+    Settings of the user, from matplotlibrc or a style sheet, do not reach these figures.
+
     Parameters
     ----------
     width, height, venue
@@ -195,7 +197,8 @@ def style(
     size = figure_size(width if every is None else every, height, venue=venue)
     label, sans = VENUES[venue].font_size, VENUES[venue].sans
     fonts: dict[Any, Any] = {
-        "font.family": "sans-serif" if sans else "serif",
+        # DejaVu Sans, which comes with matplotlib, has the letters that STIX lacks.
+        "font.family": ["sans-serif"] if sans else ["serif", "DejaVu Sans"],
         "mathtext.fontset": "dejavusans" if sans else "stix",
         "font.size": label,
         "axes.labelsize": label,
@@ -207,7 +210,9 @@ def style(
     }
     before = _PRINT.set(_Print(venue, every))
     try:
-        with mpl.rc_context({**_LOOK, **OUTPUT, **fonts, "figure.figsize": size}):
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.rcParams.update({**_LOOK, **OUTPUT, **fonts, "figure.figsize": size})
             yield
     finally:
         _PRINT.reset(before)
