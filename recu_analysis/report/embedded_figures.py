@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.analysis.query import gathered
 from recu_analysis.errors import InputError
 from recu_analysis.figures import FIGURES, figure_query
+from recu_analysis.figures.captions import in_plain_text
 from recu_analysis.figures.drawing import FORMATS, OWN_PAGE, write_figure
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 
@@ -114,7 +115,7 @@ def _drawing(name: str, files: tuple[Path, ...], only: list[str]) -> Drawing:
     return Drawing(
         name=name,
         title=f"{entry.title[0].upper()}{entry.title[1:]}",
-        caption=f"{plain(entry.caption)}{of_which}",
+        caption=f"{in_plain_text(entry.caption)}{of_which}",
         png=f"data:image/png;base64,{contents['.png']}",
         wide=_is_wide(files[1]),
         pdf=f"data:application/pdf;base64,{contents['.pdf']}",
@@ -125,10 +126,3 @@ def _is_wide(picture: Path) -> bool:
     """Whether a PNG is more than twice as wide as high, by its header."""
     width, height = struct.unpack(">II", picture.read_bytes()[16:24])
     return bool(width > 2 * height)
-
-
-def plain(caption: str) -> str:
-    """A caption with its mathematics in plain characters."""
-    for written, character in (("$", ""), ("\\tau", "τ"), ("\\ln", "ln"), ("^2", "²"), ("^3", "³")):
-        caption = caption.replace(written, character)
-    return caption
