@@ -220,8 +220,10 @@ def save_figure(
 
 def _set_title(figure: Figure, title: str) -> None:
     """A title above all panels; above their common legend, which matplotlib would lay over a title of the figure."""
+    from matplotlib.font_manager import FontProperties
+
     if figure.legends:
-        figure.legends[0].set_title(title, {"size": "medium"})
+        figure.legends[0].set_title(title, FontProperties(size="medium"))
     else:
         figure.suptitle(title)
 
