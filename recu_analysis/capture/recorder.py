@@ -29,6 +29,7 @@ from recu_analysis.capture.optional_sums import need_gradients
 from recu_analysis.capture.outside import OtherOptimizers, unseen_movement_error, warn_after_the_end
 from recu_analysis.capture.rank_zero import IdleWriter, is_first, refuse_sharded
 from recu_analysis.capture.resuming import RecordingPosition, begin, name_tensor
+from recu_analysis.capture.traces import chosen_weights
 from recu_analysis.capture.verification import Hook, Verification
 from recu_analysis.errors import InputError, RecorderError, kind_of_value
 from recu_analysis.store.display import count, html_facts, html_rows, plain_text
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
 
     from recu_analysis.capture.adapters import BinaryLayer
+    from recu_analysis.capture.traces import TracesArgument
     from recu_analysis.store.writer import RunWriter
 
 
@@ -61,6 +63,7 @@ class Recorder:
         configuration: Mapping[str, Any] | None = None,
         quantities: Iterable[str] = (),
         only: Iterable[str] | None = None,
+        traces: TracesArgument = None,
         state: Mapping[str, torch.Tensor] | None = None,
         example: Any = None,
     ) -> None:
@@ -76,7 +79,7 @@ class Recorder:
         self._optimizers = free_optimizers(optimizer)
         self._every = every
         self._run_dir = Path(run_dir)
-        self._quantities = requested(quantities, only)
+        self._quantities = requested(quantities, only) + (() if traces is None else ("traces",))
         self._closed = False
         count = len(self._optimizers)
         self._position = RecordingPosition([resume or 0] * count, [resume or 0] * count)
@@ -91,6 +94,8 @@ class Recorder:
             record_layer(layer, self._optimizers, self._position.updates, self._quantities)
             for layer in (found if is_first(model) else [])
         ]
+        if traces is not None:
+            self._trace(traces)
         self._pool = pool_for(self._recordings)
         self.window_bytes = window_bytes([recording.spec for recording in self._recordings], self._quantities)
         self._writer: RunWriter | IdleWriter = IdleWriter()
@@ -115,6 +120,12 @@ class Recorder:
             self._stop()
             self._writer.abandon()
             raise
+
+    def _trace(self, traces: TracesArgument) -> None:
+        """Trace the chosen weights of every layer, which may be none."""
+        chosen = chosen_weights([recording.spec for recording in self._recordings], traces)
+        for recording in self._recordings:
+            recording.trace(chosen.get(recording.spec.name, ()))
 
     def _watch(self, found: Sequence[BinaryLayer]) -> None:
         """Register hooks on steps (also of other optimizers), on loaded states, and on forward passes."""
