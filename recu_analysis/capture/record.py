@@ -65,9 +65,9 @@ def record(
         Quantities to keep instead of the default ones, which are ``"path"``, ``"zpath"`` and ``"flip_times"`` (the
         numbers of the first and the last update at which the weight flipped). State and flips are always kept.
     traces : int, or mapping of str to int or sequence, optional
-        Weights whose value, z and state are recorded after every update, for `recu_analysis.traces`: a number per layer,
-        such as 16. Or a mapping of patterns of layer names to a number, or to places of weights: flat indices, or
-        tuples of one index for each axis. The drawn weights are the same in every run of the network. Each takes 20
+        Weights whose value, z and state are recorded after every update, for `recu_analysis.traces`: a number per
+        layer, such as 16. Or a mapping of patterns of layer names to a number, or to places of weights: flat indices,
+        or tuples of one index for each axis. The drawn weights are the same in every run of the network. Each takes 16
         bytes per update. A resumed run goes on with its own weights.
     state : mapping, optional
         State from `Recorder.state_dict`: continue the run in `run_dir` in the middle of a window. The model and the

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 #: Kinds of quantities, which give the shape of the tensor: the shape of the layer; one entry per weight that flipped;
-#: one per output channel; states x states; one row per update; updates x traced weights; and values of a layer, which are
-#: stored in the header.
+#: one per output channel; states x states; one row per update; updates x traced weights; and values of a layer, which
+#: are stored in the header.
 OF = ("weights", "flipped", "channels", "states", "updates", "traced", "layer")
 #: dtypes of tensors; `latent` is the dtype of the layer's weights. Values of a layer have the dtypes int, number (null
 #: if unknown), matrix (a list of rows), bool, or list (of int).
