@@ -8,7 +8,7 @@ BROWSER := .venv/.browser
 BUILD := .venv/.build
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench validate figures test-faults test-extras test-browser test-gpu test-install docs clean
+.PHONY: help demo test lint format bench validate figures test-faults test-figures test-extras test-browser test-gpu test-install docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -69,11 +69,12 @@ figures: $(READY) ## Draw every figure and table of figures/ from the runs in ch
 	ANALYZE=$(BIN)/recu-analyze scripts/figures.sh
 
 test-faults: $(READY) ## Run long fault injection: kills at random moments
+test-figures: $(READY) ## Check every figure at every venue and width for overlapping texts and covered data
 test-extras: $(EXTRAS) ## Run tests that need an extra or LaTeX; installs the extras first
 test-browser: $(BROWSER) ## Test the report in Chromium, which must be on the PATH
 test-gpu: $(READY) ## Test kernels, recording and compiled training on a GPU; the other tests use no GPU
 test-install: $(BUILD) ## Build the package and test it in clean environments, under each Python from 3.11 that is installed
-test-faults test-extras test-browser test-gpu test-install:
+test-faults test-figures test-extras test-browser test-gpu test-install:
 	$(BIN)/python -m pytest -rP -m $(@:test-%=%) || [ $$? -eq 5 ] # 5: no test has the mark
 
 test-extras: $(DOCS)

@@ -13,7 +13,7 @@ SUBJECTS = {
         *("authors_script", "build", "commands_page", "gallery", "mathematics_page", "notebook", "pages", "paper"),
         *("reference", "snippets"),
     },
-    "figures": {"arms", "latex", "plot_functions"},
+    "figures": {"arms", "boxes", "latex", "own_settings", "plot_functions"},
     "integrations": {"accelerate", "dashboards", "ranks"},
     "nn": {"network_families"},
     "report": {"browser"},

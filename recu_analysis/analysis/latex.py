@@ -171,8 +171,13 @@ _ESCAPES: Final = {ord(each): f"\\{each}" for each in "&%$#_{}"} | {
 }
 
 
+def escape_letters(text: str) -> str:
+    """A text for LaTeX, in which no letter has a meaning."""
+    return text.translate(_ESCAPES).replace("--", "-{}-")
+
+
 def _escaped(text: str) -> str:
     """A text escaped for LaTeX, except for mathematics in words of the vocabulary."""
     parts = re.split(r"(\$[^$]+\$)", in_mathtext(text)) if isinstance(text, Words) else [text]
-    plain = (part.translate(_ESCAPES).replace("--", "-{}-") for part in parts[::2])
+    plain = (escape_letters(part) for part in parts[::2])
     return "".join(part for pair in zip_longest(plain, parts[1::2], fillvalue="") for part in pair)

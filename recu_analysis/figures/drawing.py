@@ -13,6 +13,7 @@ from recu_analysis.analysis.arms import sampled
 from recu_analysis.analysis.final_windows import common_final_windows
 from recu_analysis.analysis.run_arguments import as_runs
 from recu_analysis.errors import InputError, RecuError, kind_of_value
+from recu_analysis.figures.captions import quoted
 from recu_analysis.figures.paper_tables import PaperTable
 from recu_analysis.figures.registry import figure_query, known_figure
 from recu_analysis.figures.spec import Asked
@@ -150,8 +151,9 @@ def _write_table(
     table: PaperTable, data: pd.DataFrame, name: str, directory: str | os.PathLike[str], origin: dict[str, Any]
 ) -> tuple[Path, ...]:
     """Write a table of the paper. Its provenance names the source of the reported values."""
+    from recu_analysis.figures.captions import escape_latex
     from recu_analysis.figures.latex_table import latex_table
-    from recu_analysis.figures.print.export import escape_latex, export_table
+    from recu_analysis.figures.print.export import export_table
 
     latex, caption = latex_table(table, data, escape_latex)
     origin["reported"] = f"Xu et al., ICCV 2021, arXiv:2103.12369v1, Table {name.removeprefix('table')}"
@@ -163,7 +165,8 @@ def _sampled(runs: Runs) -> str:
     labels = [label for label, run in runs.items() if sampled(run)]
     if not labels:
         return ""
-    return f"Sampled from checkpoints: {', '.join(labels)}. Between checkpoints, movement is net and flips are missed."
+    names = ", ".join(map(quoted, labels))
+    return f"Sampled from checkpoints: {names}. Between checkpoints, movement is net and flips are missed."
 
 
 def save_figure(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.analysis.query import gathered
 from recu_analysis.errors import InputError
 from recu_analysis.figures import FIGURES, figure_query
+from recu_analysis.figures.captions import in_plain_text
 from recu_analysis.figures.drawing import OWN_PAGE, write_figure
 from recu_analysis.figures.spec import Asked, FigureSpec
 
@@ -123,7 +124,7 @@ def _some(name: str, runs: dict[str, Run]) -> dict[str, Run]:
 def _drawing(name: str, data: Any, picture: Path, only: list[str]) -> Drawing:
     entry = FIGURES[name]
     assert isinstance(entry, FigureSpec)  # noqa: S101 - `FIGURES_SHOWN` names no table
-    texts = [plain(entry.caption), entry.note(data), f"Only {' and '.join(only)}." if only else ""]
+    texts = [in_plain_text(f"{entry.caption} {entry.note(data)}".strip()), f"Only {' and '.join(only)}." if only else ""]
     content = picture.read_bytes()
     return Drawing(
         name=name,
@@ -138,10 +139,3 @@ def _is_wide(picture: bytes) -> bool:
     """Whether a PNG is more than twice as wide as high, by its header."""
     width, height = struct.unpack(">II", picture[16:24])
     return bool(width > 2 * height)
-
-
-def plain(caption: str) -> str:
-    """A caption with its mathematics in plain characters."""
-    for written, character in (("$", ""), ("\\tau", "τ"), ("\\ln", "ln"), ("^2", "²"), ("^3", "³")):
-        caption = caption.replace(written, character)
-    return caption

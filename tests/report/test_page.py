@@ -13,7 +13,6 @@ import pytest
 import recu_analysis as ra
 from recu_analysis.errors import InputError, WindowNotFoundError
 from recu_analysis.report import embedded_figures, report, sampling
-from recu_analysis.report.embedded_figures import plain
 from recu_analysis.report.page import embedded
 from recu_analysis.testing import random_walk, synthetic_run
 from tests.editing import edit_run, run_json
@@ -254,7 +253,3 @@ def test_every_picture_says_what_it_shows(page):
     assert "The figure fig2 is left out" in page  # it shows a layer that this run has not
     assert "The figure magnitude is left out" in page  # a layer is too small for its bins
     assert not re.search(r"[$\\]", "".join(pictures))
-
-
-def test_captions_are_plain():
-    assert plain(r"$\tau = 0.82$, $16 b^2 (1 - \tau)^3$, $\ln 2$") == "τ = 0.82, 16 b² (1 - τ)³, ln 2"

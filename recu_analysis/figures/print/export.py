@@ -15,6 +15,7 @@ import matplotlib as mpl
 from matplotlib.transforms import Bbox
 
 from recu_analysis.errors import InputError, StoreError, unknown
+from recu_analysis.figures.captions import escape_latex
 from recu_analysis.figures.print.style import OUTPUT, current_venue
 from recu_analysis.store.durable import replace_file
 
@@ -35,15 +36,6 @@ _FORMATS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 }
 _MOST_COLUMNS: Final = 6
 _LATEX_PROGRAMS: Final = ("pdflatex", "lualatex", "xelatex")
-_LATEX: Final = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    **{character: "\\" + character for character in "&%$#_{}"},
-}
 
 
 def export(
@@ -156,8 +148,10 @@ def export_table(
 def _beside(stem: str, data: pd.DataFrame, latex: str, provenance: Mapping[str, Any]) -> dict[str, bytes]:
     """The files of the data, the LaTeX and the provenance."""
     return {
-        f"{stem}.csv": data.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode(),
-        f"{stem}.tex": latex.encode(),
+        f"{stem}.csv": data.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode(
+            errors="backslashreplace"
+        ),
+        f"{stem}.tex": latex.encode(errors="backslashreplace"),
         f"{stem}.json": (json.dumps(provenance, indent=2, sort_keys=True) + "\n").encode(),
     }
 
@@ -247,15 +241,6 @@ def _latex(figure: Figure, stem: str, formats: Sequence[str], caption: str, labe
 
 def _label(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9:._-]+", "-", text)
-
-
-def escape_latex(text: str) -> str:
-    """Text for LaTeX on one line: its special characters escaped, except in mathematics between dollar signs."""
-    parts = re.split(r"(\$[^$]+\$)", " ".join(text.split()))
-    return "".join(
-        part if number % 2 else "".join(_LATEX.get(character, character) for character in part)
-        for number, part in enumerate(parts)
-    )
 
 
 def _write(path: Path, content: bytes) -> Path:

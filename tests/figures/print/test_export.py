@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from recu_analysis.errors import InputError, StoreError
-from recu_analysis.figures.print.export import check_folder, escape_latex, export
+from recu_analysis.figures.print.export import check_folder, export
 from recu_analysis.figures.print.style import panels, style
 
 ALL = ("pdf", "png", "svg")
@@ -184,20 +184,6 @@ def test_latex_includes_the_figure_unscaled(tmp_path, width, environment):
 def test_latex_includes_the_png_where_there_is_no_pdf(tmp_path):
     write(tmp_path, ("svg", "png"))
     assert "{dead-weights.png}" in (tmp_path / "dead-weights.tex").read_text()
-
-
-@pytest.mark.parametrize(
-    ("text", "escaped"),
-    [
-        (r"a_b & 5 % # {x} ~ ^ \ ", r"a\_b \& 5 \% \# \{x\} \textasciitilde{} \textasciicircum{} \textbackslash{}"),
-        ("$10^{-3}$ std_dev, $|z|_c$", r"$10^{-3}$ std\_dev, $|z|_c$"),
-        ("costs 5 $", r"costs 5 \$"),
-        ("|z| < 1 > 0", r"\textbar{}z\textbar{} \textless{} 1 \textgreater{} 0"),
-        ("two\n\nparagraphs", "two paragraphs"),
-    ],
-)
-def test_latex_is_escaped_outside_mathematics(text, escaped):
-    assert escape_latex(text) == escaped
 
 
 def test_unknown_format_names_the_known(tmp_path):

