@@ -120,10 +120,16 @@ def _tail_and_core(seeds: Sequence[pd.Series[Any]]) -> str:
 
 def _windows(arm: Arm, finals: Finals) -> str:
     """The windows of an arm in words; of the first run if they differ, with a note."""
-    texts = {label: windows_text(run, finals[label].span) for label, run in arm.runs.items()}
-    first, *others = dict.fromkeys(texts.values())
-    windows, *rest = first.split(", ")
-    return f"{windows} ({', '.join(rest)}{'; other windows in other seeds' if others else ''})"
+    texts = dict.fromkeys(windows_text(run, finals[label].span) for label, run in arm.runs.items())
+    first, *others = texts
+    windows = _numbers(arm.first, finals[next(iter(arm.runs))])
+    return f"{windows} ({first.removeprefix(windows).strip(', ')}{'; other windows in other seeds' if others else ''})"
+
+
+def _numbers(run: Run, final: FinalWindows) -> str:
+    """The numbers of some windows, such as "windows 8 and 12"."""
+    numbers = [window.number for window in select_windows(run, final.span)]
+    return f"window{'s' * (len(numbers) > 1)} {numbers_text(numbers)}"
 
 
 def _length(arm: Arm, finals: Finals) -> str:
@@ -165,7 +171,7 @@ def next_steps(
         Whether a caller chose the windows.
     """
     runs = {label: run for arm in arms.values() for label, run in arm.runs.items()}
-    short = [_longer(runs[label], final) for label, final in finals.items() if not final.long]
+    short = [_longer(runs[label], final) for label, final in finals.items() if final.autocorrelation > LONG_ENOUGH]
     steps = [max(short)[1]] if short else []
     if short and windows_chosen:
         steps = ["Choose more windows, or none: the final windows are then just long enough, if the run has such."]
@@ -199,14 +205,13 @@ def next_steps(
 
 
 def _longer(run: Run, final: FinalWindows) -> tuple[float, str]:
-    """How many windows would be enough if z goes on as in these windows (0 if unknown), and the advice."""
+    """How many windows would be enough if z goes on as in these windows (infinite if it did not move), and advice."""
     windows = select_windows(run, final.span)
-    span = f"window{'s' * (len(windows) > 1)} {numbers_text([window.number for window in windows])}"
-    if not LONG_ENOUGH < final.autocorrelation < 1.0:
-        return 0.0, "Train longer, or merge more windows: these are too short to tell dead weights from slow ones."
+    if final.autocorrelation >= 1.0:
+        return math.inf, "Check that the weights are trained: they did not move in these windows."
     needed = math.ceil(len(windows) * math.log(LONG_ENOUGH) / math.log(final.autocorrelation))
     return needed, (
-        f"Train longer. If the weights keep the pace of {span}, at least {needed:,} windows of this length are needed "
-        f"to tell dead weights from slow ones; here there {'are' if windows[1:] else 'is'} {len(windows)}. More are "
-        "needed if the learning rate falls."
+        f"Train longer. If the weights keep the pace of {_numbers(run, final)}, at least {needed:,} windows of this "
+        f"length are needed to tell dead weights from slow ones, {len(windows)} of them so far. More are needed if the "
+        "learning rate falls."
     )

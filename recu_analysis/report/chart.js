@@ -177,7 +177,7 @@ class Chart {
     return [this.trace(line, line.points, "trace pale"), this.trace(line, strong, "trace")];
   }
 
-  /** One path; a value that is not known breaks it, and a point alone becomes a cross. */
+  /** One path; a value that is not known breaks it, and a point alone becomes a ring. */
   trace(line, points, style) {
     const [low, high] = this.range;
     const inside = points.map((point) => (point[0] >= low && point[0] <= high ? point[1] : null));
@@ -186,7 +186,7 @@ class Chart {
       if (inside[index] === null) return;
       const alone = (inside[index - 1] ?? null) === null && (inside[index + 1] ?? null) === null;
       const [x, y] = [this.x(point[0]).toFixed(1), this.y(point[1]).toFixed(1)];
-      d += alone ? `M${x} ${y}m-2 0h4m-2 -2v4` : `${(inside[index - 1] ?? null) === null ? "M" : "L"}${x} ${y}`;
+      d += alone ? `M${x} ${y}m-3 0a3 3 0 1 0 6 0a3 3 0 1 0 -6 0` : `${(inside[index - 1] ?? null) === null ? "M" : "L"}${x} ${y}`;
     });
     return make("path", { class: style, stroke: line.colour, "stroke-dasharray": line.dash, d });
   }

@@ -6,6 +6,7 @@ import struct
 import tempfile
 from base64 import b64encode
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.query import gathered
@@ -14,6 +15,7 @@ from recu_analysis.figures import FIGURES, figure_query
 from recu_analysis.figures.captions import in_plain_text
 from recu_analysis.figures.drawing import OWN_PAGE, write_figure
 from recu_analysis.figures.spec import Asked, FigureSpec
+from recu_analysis.report.lines import experiments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,19 +119,23 @@ def _allowed(name: str, samples: Mapping[str, Sample]) -> bool:
 
 
 def _some(name: str, runs: dict[str, Run]) -> dict[str, Run]:
-    """The runs that fit into a figure."""
-    return dict(list(runs.items())[:MAX_PANELS]) if name in PANEL_EACH else runs
+    """The runs that fit into a figure; of several arms rather than of one."""
+    if name not in PANEL_EACH or len(runs) <= MAX_PANELS:
+        return runs
+    by_seed = zip_longest(*(arm.runs for arm in experiments(runs).values()))
+    labels = [label for labels in by_seed for label in labels if label is not None]
+    return {label: runs[label] for label in labels[:MAX_PANELS]}
 
 
 def _drawing(name: str, data: Any, picture: Path, only: list[str]) -> Drawing:
     entry = FIGURES[name]
     assert isinstance(entry, FigureSpec)  # noqa: S101 - `FIGURES_SHOWN` names no table
-    texts = [in_plain_text(f"{entry.caption} {entry.note(data)}".strip()), f"Only {' and '.join(only)}." if only else ""]
+    caption = in_plain_text(" ".join([entry.caption, entry.note(data)]).strip())
     content = picture.read_bytes()
     return Drawing(
         name=name,
         title=f"{entry.title[0].upper()}{entry.title[1:]}",
-        caption=" ".join(text for text in texts if text),
+        caption=f"{caption} Only {' and '.join(only)}." if only else caption,
         png=f"data:image/png;base64,{b64encode(content).decode()}",
         wide=_is_wide(content),
     )

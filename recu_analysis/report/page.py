@@ -102,27 +102,23 @@ def report(
     tested = {label: run for label, run in runs.items() if run in clamping}
     others = {**(baseline or {}), **{label: run for label, run in runs.items() if label not in tested}}
     method = any(kind_of(run) is Kind.RECU for run in everything.values())
-    return _page_query(_Page(tested, others, windows, layers, method, claims or method)).run()
+    return _page_query(_Page(everything, tested, others, windows, layers, method, claims or method)).run()
 
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """What a page is about: runs that are tested, their baseline, and what was asked for.
+    """What a page is about: all runs, those that are tested and their baseline, and what was asked for.
 
     `method` is whether a run is of ReCU, `claims` whether the paper's claims are shown.
     """
 
+    runs: Mapping[str, Run]
     tested: Mapping[str, Run]
     others: Mapping[str, Run]
     windows: Windows | None
     layers: Sequence[str] | str | None
     method: bool
     claims: bool
-
-    @property
-    def runs(self) -> dict[str, Run]:
-        """All runs by label."""
-        return {**self.tested, **self.others}
 
 
 def _page_query(asked: _Page) -> Query[str]:
@@ -152,7 +148,6 @@ def _page(asked: _Page, samples: Mapping[str, Sample], shown: Sequence[Line], fo
     unvarying = {label: sum(counts.values()) for label, counts in constant.items()}
     for line, each in zip(shown, data["runs"], strict=True):
         each["short"] = not all(finals[label].long for label in line.runs)
-    pooling = [*unlike(asked.tested), *unlike(asked.others)] if asked.claims else []
     return _render(
         title=_title(shown),
         arms=answer(arms, tables, finals),
@@ -166,8 +161,9 @@ def _page(asked: _Page, samples: Mapping[str, Sample], shown: Sequence[Line], fo
         lines=shown,
         recorded=recorded(samples, shown),
         configuration=configuration(asked.runs, shown),
-        warnings=[*warnings(samples, nonfinite, unvarying), *pooling],
+        warnings=warnings(samples, nonfinite, unvarying),
         claims=claims,
+        pooling=[*unlike(asked.tested), *unlike(asked.others)],
         tested=names(asked.tested, RUN_WIDTH),
         baseline=names(asked.others, RUN_WIDTH),
         columns=[statistic(name) for name in LAYER_COLUMNS],
