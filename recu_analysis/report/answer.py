@@ -93,8 +93,8 @@ def _by_layer(tables: Sequence[pd.DataFrame]) -> list[str]:
 
 
 def _layer(name: str) -> str:
-    """The name of a layer, short enough for a sentence."""
-    return shorten(name, LAYER_WIDTH)
+    """The name of a layer, short enough for a sentence, and isolated: its letters may run from right to left."""
+    return f"\N{FIRST STRONG ISOLATE}{shorten(name, LAYER_WIDTH)}\N{POP DIRECTIONAL ISOLATE}"
 
 
 def _layer_means(tables: Sequence[pd.DataFrame]) -> dict[str, float]:

@@ -170,8 +170,9 @@ def chart_query(samples: Mapping[str, Sample], shown: Sequence[Line], finals: Fi
     for label, each in samples.items():
         times = epochs[label] if by_epoch else {window.number: window.number for window in each.run.windows}
         measured[label] = _run_query(each, layers, times, finals[label])
+    logged = {name for each in samples.values() for name in each.run.metrics}
     constant = {
-        "charts": [chart.words() for chart in CHARTS],
+        "charts": [chart.words() for chart in CHARTS if chart.against != "epoch" or logged & set(chart.columns)],
         "layers": [value_text(name) for name in layers],
         "time": "epoch" if by_epoch else "window",
         "reach": REACH,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from recu_analysis.store.run import Run
 
 #: The figures of a page, without those that its charts already show. The first that the runs have is beside the answer.
-FIGURES_SHOWN = ("fig2", "fig5", "magnitude", "fliplaw")
+FIGURES_SHOWN = ("fig2", "magnitude", "fliplaw", "fig5")
 #: Figures about the method of the paper; they are shown with the claims.
 OF_THE_METHOD = ("fig3",)
 #: Figures that read every window, which takes too long for runs that are not shown in full.

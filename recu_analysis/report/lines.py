@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 MOST_RUNS = 6
 #: Widths of the names of runs and of layers, in letters.
 RUN_WIDTH = 24
-LAYER_WIDTH = 28
+LAYER_WIDTH = 40
 
 #: Numbers for JSON by name; the ends of the band of `name` are `name_low` and `name_high`.
 Lists: TypeAlias = dict[str, list[list[float | None]]]
@@ -38,6 +39,11 @@ class Name:
 
     full: str
     short: str
+
+    @property
+    def parts(self) -> list[str]:
+        """The short form in parts, between which a line may break."""
+        return re.findall(r"[^./_ -]*[./_ -]+|[^./_ -]+", self.short)
 
 
 @dataclass(frozen=True, slots=True)

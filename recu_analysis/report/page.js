@@ -87,7 +87,7 @@
       else shown.delete(run);
       pick();
     });
-    return make("label", {}, box, ` ${run.label}`);
+    return make("label", { title: run.name }, box, ` ${run.label}`);
   }
 
   function startCharts() {
@@ -118,6 +118,9 @@
     return [histogram, ...views.map(([, view]) => view)];
   }
 
+  /** The name in a cell, which may show a shorter form of it. */
+  const fullName = (cell) => cell.querySelector("bdi").title;
+
   /** Sort by a column: numbers from the largest first, texts from A first, unknown values last; again turns it. */
   function sortBy(table, heading) {
     const column = heading.cellIndex;
@@ -128,7 +131,7 @@
     const ascending = before ? before === "descending" : !numeric;
     const compare = numeric
       ? (a, b) => (key(a) === "") - (key(b) === "") || (ascending ? 1 : -1) * (key(a) - key(b))
-      : (a, b) => (ascending ? 1 : -1) * a.cells[column].textContent.localeCompare(b.cells[column].textContent, "en", { numeric: true });
+      : (a, b) => (ascending ? 1 : -1) * fullName(a.cells[column]).localeCompare(fullName(b.cells[column]), "en", { numeric: true });
     for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
     heading.setAttribute("aria-sort", ascending ? "ascending" : "descending");
     table.tBodies[0].append(...rows.sort(compare));
@@ -146,7 +149,7 @@
     input.addEventListener("input", () => {
       const wanted = input.value.trim().toLowerCase();
       const rows = [...table.tBodies[0].rows];
-      for (const row of rows) row.hidden = ![row.cells[0], row.cells[1]].some((cell) => cell.textContent.toLowerCase().includes(wanted));
+      for (const row of rows) row.hidden = ![row.cells[0], row.cells[1]].some((cell) => fullName(cell).toLowerCase().includes(wanted));
       document.getElementById("filtered").value = wanted ? `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows` : "";
     });
   }

@@ -41,7 +41,7 @@ def test_an_arm_of_seeds_has_intervals(tmp_path):
     assert statement.seeds == 3
     says(dead, f"{middle} % (95 % interval {low} to {high} %)", "windows 3 to 4", "epochs 2 to 3", "10 updates")
     means = [100 * np.mean([table["dead_fraction"][at] for table in tables.values()]) for at in (0, 1)]
-    says(layers, f"from {min(means):.1f} %", f"to {max(means):.1f} %", "(one)", "(two)")
+    says(layers, f"from {min(means):.1f} %", f"to {max(means):.1f} %", "one", "two")
     says(parts, "of the tail", "of the core", "times as far")
     says(length, "long enough", "0.25", "0.5")
     steps = next_steps(arms, tables, finals(tables, 0.25), lacks_baseline=True, windows_chosen=False)

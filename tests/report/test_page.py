@@ -31,7 +31,8 @@ class Skeleton(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, tuple(name for name, _ in attrs)))
+        if tag != "wbr":  # long names may break at more places
+            self.elements.append((tag, tuple(name for name, _ in attrs)))
 
     def handle_data(self, data):
         self.texts.append(data.strip())
