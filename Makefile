@@ -8,7 +8,7 @@ BROWSER := .venv/.browser
 BUILD := .venv/.build
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench validate figures test-faults test-figures test-extras test-browser test-gpu test-install docs clean
+.PHONY: help demo test lint format bench validate figures sheets test-faults test-figures test-extras test-browser test-gpu test-install docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -67,6 +67,9 @@ validate: $(READY) ## Check statistics: coverage of intervals, bias of estimator
 
 figures: $(READY) ## Draw every figure and table of figures/ from the runs in checkpoints/
 	ANALYZE=$(BIN)/recu-analyze scripts/figures.sh
+
+sheets: $(READY) ## Draw every figure at four widths into the contact sheets of figures/sheets/
+	ANALYZE=$(BIN)/recu-analyze $(BIN)/python scripts/contact_sheets.py
 
 test-faults: $(READY) ## Run long fault injection: kills at random moments
 test-figures: $(READY) ## Check every figure at every venue and width for overlapping texts and covered data

@@ -34,8 +34,9 @@ FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>',
 
 def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
     """Add the pictures of figures/ to the pages."""
-    for picture in sorted(PICTURES.glob("*.png")):
-        files.append(File.generated(config, f"pictures/{picture.name}", abs_src_path=str(picture)))
+    for picture in sorted(PICTURES.rglob("*.png")):
+        name = picture.relative_to(PICTURES).as_posix()
+        files.append(File.generated(config, f"pictures/{name}", abs_src_path=str(picture)))
     return files
 
 

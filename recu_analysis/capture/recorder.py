@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import operator
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
@@ -16,7 +17,14 @@ from recu_analysis.capture.environment import what_trains
 from recu_analysis.capture.interrupts import interrupts_deferred
 from recu_analysis.capture.layer_recording import pool_for, record_layer
 from recu_analysis.capture.metrics import plain
-from recu_analysis.capture.optimizers import Steps, free_optimizers, has_closure, recorded, was_skipped
+from recu_analysis.capture.optimizers import (
+    Steps,
+    free_optimizers,
+    has_closure,
+    recorded,
+    warn_of_left_out,
+    was_skipped,
+)
 from recu_analysis.capture.optional_sums import need_gradients
 from recu_analysis.capture.outside import OtherOptimizers, unseen_movement_error, warn_after_the_end
 from recu_analysis.capture.rank_zero import IdleWriter, is_first, refuse_sharded
@@ -28,7 +36,7 @@ from recu_analysis.store.quantities import requested
 from recu_analysis.store.state import window_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
     import torch
@@ -63,6 +71,8 @@ class Recorder:
         require_model(model)
         if not isinstance(run_dir, str | os.PathLike):
             raise InputError(f"run_dir is the path of a new or empty folder, not {kind_of_value(run_dir)}")
+        if configuration is not None and not isinstance(configuration, Mapping):
+            raise InputError(f"configuration must be a mapping of settings, not {kind_of_value(configuration)}")
         self._optimizers = free_optimizers(optimizer)
         self._every = every
         self._run_dir = Path(run_dir)
@@ -74,6 +84,7 @@ class Recorder:
             self._position = RecordingPosition.from_state(state, count, resume)
         refuse_sharded(model)  # from here on, every process runs the same checks, so an error ends all of them
         found = binary_layers(model, layers)
+        warn_of_left_out(found, self._optimizers)
         self._verification = Verification() if example is None else Verification.of_example(model, found, example)
         self._verification.settle()
         self._recordings = [

@@ -58,6 +58,13 @@ if TYPE_CHECKING:
 )
 @click.option("--height", type=float, metavar="INCHES", help="Height of every figure; by default each has its own.")
 @click.option("--title", metavar="TEXT", help="A title above every figure; by default there is none.")
+@click.option("--panel", type=int, metavar="N", help="Draw panel N alone; 1 is the first.")
+@click.option(
+    "--style",
+    "sheet",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="A style sheet of matplotlib, whose settings replace those of the venue.",
+)
 @click.option(
     "--label",
     "labels",
@@ -82,6 +89,8 @@ def command(
     width: str | None,
     height: float | None,
     title: str | None,
+    panel: int | None,
+    sheet: Path | None,
     labels: tuple[str, ...],
     palette: str | None,
     layers: tuple[str, ...],
@@ -111,7 +120,7 @@ def command(
     chosen = names or [
         name for name, entry in FIGURES.items() if (runs or not entry.runs) and set(asked.given()) <= set(entry.takes)
     ]
-    page = Page(venue, _width(width), height, title)
+    page = Page(venue, _width(width), height, title, panel, sheet)
     typed = _typed(opened, labels, asked, page, _names(formats))
     shown = _relabeled(opened, labels)
     missing = _draw(chosen, shown, asked, page, output, _names(formats), typed, strict=bool(names))
@@ -232,6 +241,8 @@ def _typed(runs: Iterable[str], labels: Iterable[str], asked: Asked, page: Page,
         "width": page.width,
         "height": page.height,
         "title": page.title,
+        "panel": page.panel,
+        "style": page.style and Path(page.style).name,
         "windows": asked.windows and span_text(asked.windows),
         "palette": asked.palette and ",".join(asked.palette),
         "format": ",".join(formats),

@@ -37,12 +37,14 @@ FORMATS = ("pdf", "png")
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Where a figure is printed, and how large; None is the figure's own width or height, or no title."""
+    """Where a figure is printed, how large and in which style; see `draw_figure`."""
 
     venue: str = "iccv"
     width: Width | None = None
     height: float | None = None
     title: str | None = None
+    panel: int | None = None
+    style: str | os.PathLike[str] | None = None
 
 
 #: ICCV, in the figure's own size.
@@ -59,6 +61,8 @@ def draw_figure(
     width: Width | None = None,
     height: float | None = None,
     title: str | None = None,
+    panel: int | None = None,
+    style: str | os.PathLike[str] | None = None,
     windows: Windows | None = None,
     layers: Sequence[str] | str | None = None,
     palette: AnyPalette | None = None,
@@ -83,6 +87,11 @@ def draw_figure(
         The height of the whole figure in inches. By default the figure's own height.
     title : str, optional
         A title above the figure. By default there is none, as the caption says what is shown.
+    panel : int, optional
+        Draw this panel alone; 1 is the first. By default all panels.
+    style : path, optional
+        A style sheet of matplotlib, whose settings replace those of the venue. By default no settings of yours, from
+        matplotlibrc or a style sheet, reach the figure.
     windows : int, slice, str or WindowSpan, optional
         Windows by their numbers, such as "8:13" (without 13). By default the figure's own choice, which its caption
         states.
@@ -99,8 +108,8 @@ def draw_figure(
     Raises
     ------
     InputError
-        If there is no such figure, format or venue, the runs lack what it shows, or it takes no windows, layers or
-        palette.
+        If there is no such figure, format, venue or panel, the style sheet cannot be read, the runs lack what the
+        figure shows, or it takes no windows, layers or palette.
     StoreError
         If a file cannot be written.
     """
@@ -111,7 +120,7 @@ def draw_figure(
         given,
         figure_query(name, given, asked).run(),
         asked,
-        Page(venue, width, height, title),
+        Page(venue, width, height, title, panel, style),
         directory=directory,
         formats=(formats,) if isinstance(formats, str) else formats,
         command=f"recu_analysis.draw_figure({name!r}, {list(given)})",
@@ -182,16 +191,20 @@ def save_figure(
     """Draw in print style and write the figure with its data, LaTeX and provenance; see `print.export.export`."""
     from recu_analysis.figures.print.export import check_formats, export
     from recu_analysis.figures.print.fitting import fit_labels
+    from recu_analysis.figures.print.one_panel import keep_panel
     from recu_analysis.figures.print.style import figure_size, style
     from recu_analysis.plots.names import text_of
 
     check_formats(formats)
-    with style("page", venue=page.venue, every=page.width):
+    with style("page", venue=page.venue, every=page.width, sheet=page.style):
         figure, data = draw()
+        if page.panel is not None:
+            keep_panel(figure, page.panel)
+            figure.set_size_inches(figure_size(page.width or "column", venue=page.venue))
         if page.height is not None:
             figure.set_figheight(figure_size(figure.get_figwidth(), page.height, venue=page.venue)[1])
         if page.title is not None:
-            figure.suptitle(text_of(page.title))
+            _set_title(figure, text_of(page.title))
         fit_labels(figure)
         return export(
             figure,
@@ -203,6 +216,16 @@ def save_figure(
             label=f"fig:{stem}",
             provenance=origin,
         )
+
+
+def _set_title(figure: Figure, title: str) -> None:
+    """A title above all panels; above their common legend, which matplotlib would lay over a title of the figure."""
+    from matplotlib.font_manager import FontProperties
+
+    if figure.legends:
+        figure.legends[0].set_title(title, FontProperties(size="medium"))
+    else:
+        figure.suptitle(title)
 
 
 def _stated(run: Run) -> dict[str, Any]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
-from matplotlib import font_manager
+from matplotlib.font_manager import FontProperties, findfont, get_font
 
 if TYPE_CHECKING:
-    from matplotlib.ft2font import FT2Font
+    from collections.abc import Sequence
 
-#: The longest name in a figure, in letters; a longer one loses its middle.
-LONGEST = 40
+    from matplotlib.ft2font import FT2Font
 
 
 def text_of(name: object, longest: int | None = None) -> str:
@@ -32,18 +30,11 @@ def text_of(name: object, longest: int | None = None) -> str:
     if longest is not None and len(text) > longest:
         half = (longest - 1) // 2
         text = f"{text[:half]}\N{HORIZONTAL ELLIPSIS}{text[len(text) - half :]}"
-    fonts = _fonts(tuple(mpl.rcParams["font.family"]), tuple(mpl.rcParams["font.serif"]))
-    shown = "".join(letter if _drawable(letter, fonts) else repr(letter)[1:-1] for letter in text)
+    fonts = [get_font(findfont(FontProperties(family=[family]))) for family in mpl.rcParams["font.family"]]
+    shown = "".join(letter if _drawable(letter, fonts) else ascii(letter)[1:-1] for letter in text)
     shown = shown.replace("$", r"\$")
     return f" {shown}" if shown.startswith("_") else shown
 
 
-def _drawable(letter: str, fonts: tuple[FT2Font, ...]) -> bool:
+def _drawable(letter: str, fonts: Sequence[FT2Font]) -> bool:
     return (letter.isascii() and letter.isprintable()) or any(font.get_char_index(ord(letter)) for font in fonts)
-
-
-@cache
-def _fonts(families: tuple[str, ...], _serif: tuple[str, ...]) -> tuple[FT2Font, ...]:
-    """The fonts of the style, which matplotlib asks in this order for a letter."""
-    found = font_manager.fontManager._find_fonts_by_props(font_manager.FontProperties(family=list(families)))
-    return tuple(font_manager.get_font(path) for path in found)

@@ -68,7 +68,7 @@ def outer_labels(axes: Sequence[Axes]) -> None:
     for (row, column), ax in cells.items():
         if (row + 1, column) in cells:
             ax.tick_params(axis="x", labelbottom=False)
-            ax.set_xlabel("")
+            ax.xaxis.label.set_visible(False)
         if (row, column - 1) in cells:
             ax.tick_params(axis="y", labelleft=False)
-            ax.set_ylabel("")
+            ax.yaxis.label.set_visible(False)

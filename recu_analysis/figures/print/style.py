@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import warnings
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from tueplots import figsizes
 from recu_analysis.errors import InputError, unknown
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Mapping
 
     from matplotlib.axes import Axes
@@ -176,7 +179,12 @@ def current_venue() -> Venue:
 
 @contextmanager
 def style(
-    width: Width = "column", height: float | None = None, *, venue: str = "iccv", every: Width | None = None
+    width: Width = "column",
+    height: float | None = None,
+    *,
+    venue: str = "iccv",
+    every: Width | None = None,
+    sheet: str | os.PathLike[str] | None = None,
 ) -> Iterator[None]:
     """A context in which figures are drawn and saved for print: it sets rcParams, and the venue for `panels`.
 
@@ -188,11 +196,13 @@ def style(
         Size and venue of figures without a size of their own, as in `figure_size`.
     every : {"column", "page"} or float, optional
         The width of all figures, also of figures of `panels` with a width of their own.
+    sheet : path, optional
+        A style sheet of matplotlib, whose settings replace those of the venue.
 
     Raises
     ------
     InputError
-        As `figure_size`.
+        As `figure_size`, or if the style sheet cannot be read.
     """
     size = figure_size(width if every is None else every, height, venue=venue)
     label, sans = VENUES[venue].font_size, VENUES[venue].sans
@@ -212,10 +222,45 @@ def style(
     try:
         with mpl.rc_context():
             mpl.rcdefaults()
-            mpl.rcParams.update({**_LOOK, **OUTPUT, **fonts, "figure.figsize": size})
+            mpl.rcParams.update({**_LOOK, **OUTPUT, **fonts, "figure.figsize": size} | _settings(sheet))
             yield
     finally:
         _PRINT.reset(before)
+
+
+def _settings(sheet: str | os.PathLike[str] | None) -> dict[str, Any]:
+    """The settings of a style sheet; a setting that matplotlib would skip with a warning is an error."""
+    if sheet is None:
+        return {}
+    with warnings.catch_warnings(), _messages() as messages:
+        warnings.simplefilter("error")
+        try:
+            found = dict(mpl.rc_params_from_file(sheet, use_default_template=False))
+        except OSError as error:
+            messages.append(error.strerror or str(error))
+        except (UnicodeDecodeError, UserWarning) as error:
+            messages.append(str(error))
+    if messages:
+        # matplotlib's advice after the first line is about its own file.
+        raise InputError(f"{sheet} is not a style sheet of matplotlib: {messages[0].strip().splitlines()[0]}")
+    return {name: value for name, value in found.items() if name != "backend"}
+
+
+@contextmanager
+def _messages() -> Iterator[list[str]]:
+    """What matplotlib logs about the settings that it skips."""
+    found: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("matplotlib")
+    before = logger.propagate
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield found
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before
 
 
 def panels(
