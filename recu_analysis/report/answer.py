@@ -18,7 +18,7 @@ from recu_analysis.store.layer_selection import numbers_text
 from recu_analysis.theory.intervals import student
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 #: Of more arms than this, only the share of dead weights is stated; the layer table has the rest.
 MOST_ARMS = 3
-#: Fewer seeds than this give no useful interval.
+#: Fewer seeds than this give no useful interval: Student's interval of two is as wide as 13 standard errors to a side.
 FEW_SEEDS = 3
 
 
@@ -46,8 +46,20 @@ class Statement:
     sentences: list[str]
 
 
-def answer(arms: Mapping[str, Arm], tables: Tables, finals: Finals) -> list[Statement]:
-    """The sentences about each arm: its dead weights, tail and core, layers, and whether the windows are long enough.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer: a statement about each arm, and sentences about the windows of all runs.
+
+    `brief` is whether there are so many arms that each statement is one sentence.
+    """
+
+    statements: list[Statement]
+    windows: list[str]
+    brief: bool
+
+
+def answer(arms: Mapping[str, Arm], tables: Tables, finals: Finals) -> Answer:
+    """Which weights of each arm are dead, tail and core, the range of the layers, and whether that can be told.
 
     Parameters
     ----------
@@ -56,30 +68,48 @@ def answer(arms: Mapping[str, Arm], tables: Tables, finals: Finals) -> list[Stat
         `dead_weights` of every run, over its windows in `finals`.
     finals : mapping of str to FinalWindows
     """
-    found = []
-    for name, (label, arm) in zip(names(arms, RUN_WIDTH), arms.items(), strict=True):
+    brief = len(arms) > MOST_ARMS
+    statements = []
+    for name, arm in zip(names(arms, RUN_WIDTH), arms.values(), strict=True):
         seeds = [totals(tables[each]) for each in arm.runs]
-        sentences = [_dead(seeds, _windows(arm, finals))]
-        if len(arms) <= MOST_ARMS:
+        sentences = [f"{_share(seeds, 'dead_fraction')} of the latent weights are dead."]
+        if not brief:
             sentences += [*_by_layer([tables[each] for each in arm.runs]), _tail_and_core(seeds)]
-        found.append(Statement(name, len(arms[label].runs), [*sentences, _length(arm, finals)]))
-    return found
+        statements.append(Statement(name, len(arm.runs), sentences))
+    runs = {label: run for arm in arms.values() for label, run in arm.runs.items()}
+    return Answer(statements, [_definition(runs, finals), *_length(finals)], brief)
 
 
-def _dead(seeds: Sequence[pd.Series[Any]], windows: str) -> str:
+def _definition(runs: Mapping[str, Run], finals: Finals) -> str:
+    """What counts as dead, in which windows."""
+    texts = {windows_text(run, finals[label].span) for label, run in runs.items()}
+    label, run = next(iter(runs.items()))
+    windows = _numbers(run, finals[label])
+    where = f"{windows} ({texts.pop().removeprefix(windows).strip(', ')})" if len(texts) == 1 else "its windows"
+    told = "" if where != "its windows" else " The section Layers has the windows of each run."
     return (
-        f"{_share(seeds, 'dead_fraction')} of the latent weights are dead: they are in the tail at the start of "
-        f"{windows}, and their sign does not change in these windows."
+        f"A weight counts as dead if it is in the tail at the start of {where} and its sign does not change in them."
+        f"{told}"
     )
 
 
 def _share(seeds: Sequence[pd.Series[Any]], name: str) -> str:
-    """A share in per cent, with the interval over seeds where there are several."""
-    value = student([float(seed[name]) for seed in seeds])
-    if math.isnan(value.estimate):
+    """A share in per cent with its uncertainty."""
+    values = [float(seed[name]) for seed in seeds]
+    if any(map(math.isnan, values)):
         return "An unknown share"
-    ends = f" (95 % interval {shown(name, value.low)} to {shown(name, value.high)} %)"
-    return f"{shown(name, value.estimate)} %{'' if math.isnan(value.low) else ends}"
+    ends = _uncertainty(values, lambda value: shown(name, value), " %")
+    return f"{shown(name, sum(values) / len(values))} %{ends}"
+
+
+def _uncertainty(values: Sequence[float], text: Callable[[float], str], unit: str = "") -> str:
+    """The 95 % interval of a mean over seeds; of two seeds only their values, of one seed nothing."""
+    if len(values) == 1:
+        return ""
+    if len(values) < FEW_SEEDS:
+        return f" ({text(min(values))} and {text(max(values))}{unit} in two seeds)"
+    value = student(values)
+    return f" (95 % interval {text(value.low)} to {text(value.high)}{unit})"
 
 
 def _by_layer(tables: Sequence[pd.DataFrame]) -> list[str]:
@@ -111,19 +141,10 @@ def _tail_and_core(seeds: Sequence[pd.Series[Any]]) -> str:
     tail, core = (_share(seeds, f"silent_fraction_{part}") for part in ("tail", "core"))
     told = f"Silent in these windows: {tail} of the tail, {core} of the core."
     ratios = [seed["mobility_tail"] / seed["mobility_core"] for seed in seeds if seed["mobility_core"] > 0]
-    value = student(ratios) if len(ratios) == len(seeds) else student([])
-    if math.isnan(value.estimate):
+    if len(ratios) < len(seeds) or any(map(math.isnan, ratios)):
         return told
-    ends = "" if math.isnan(value.low) else f" (95 % interval {value.low:.3f} to {value.high:.3f})"
-    return f"{told} In one update, the tail moves {value.estimate:.3f} times as far as the core{ends}."
-
-
-def _windows(arm: Arm, finals: Finals) -> str:
-    """The windows of an arm in words; of the first run if they differ, with a note."""
-    texts = dict.fromkeys(windows_text(run, finals[label].span) for label, run in arm.runs.items())
-    first, *others = texts
-    windows = _numbers(arm.first, finals[next(iter(arm.runs))])
-    return f"{windows} ({first.removeprefix(windows).strip(', ')}{'; other windows in other seeds' if others else ''})"
+    ends = _uncertainty(ratios, lambda value: f"{value:.3f}")
+    return f"{told} In one update, the tail moves {sum(ratios) / len(ratios):.3f} times as far as the core{ends}."
 
 
 def _numbers(run: Run, final: FinalWindows) -> str:
@@ -132,23 +153,30 @@ def _numbers(run: Run, final: FinalWindows) -> str:
     return f"window{'s' * (len(numbers) > 1)} {numbers_text(numbers)}"
 
 
-def _length(arm: Arm, finals: Finals) -> str:
-    of_arm = {label: finals[label] for label in arm.runs}
-    values = [each.autocorrelation for each in of_arm.values()]
-    if any(map(math.isnan, values)):
-        return (
-            "It is unknown whether the windows are long enough to tell dead weights from slow ones, since no channel "
-            "has finite, varying weights at their start and end."
+def _length(finals: Finals) -> list[str]:
+    """Whether the windows are long enough to tell dead weights from slow ones."""
+    unknown = [label for label, final in finals.items() if math.isnan(final.autocorrelation)]
+    short = {label: final.autocorrelation for label, final in finals.items() if final.autocorrelation > LONG_ENOUGH}
+    long = [final.autocorrelation for final in finals.values() if final.long]
+    some = bool(long or unknown)
+    found = []
+    if short:
+        of = f" of {', '.join(short)}" if some else ""
+        found.append(
+            f"The windows{of} are too short to tell dead weights from slow ones: their autocorrelation is "
+            f"{_range(list(short.values()))}, above {LONG_ENOUGH:g}. Weights that count as dead there may only be slow."
         )
-    if all(each.long for each in of_arm.values()):
-        return (
-            "The windows are long enough to tell dead weights from slow ones: their autocorrelation is "
-            f"{_range(values)}, and at most {LONG_ENOUGH:g} is needed."
+    if long:
+        found.append(
+            f"The {'other ' if short else ''}windows are long enough to tell dead weights from slow ones: their "
+            f"autocorrelation is {_range(long)}, and at most {LONG_ENOUGH:g} is needed."
         )
-    return (
-        "The windows are too short to tell dead weights from slow ones: their autocorrelation is "
-        f"{_range(values)}, above {LONG_ENOUGH:g}. Weights that count as dead here may only be slow."
-    )
+    if unknown:
+        found.append(
+            f"It is unknown whether the windows of {', '.join(unknown)} are long enough to tell dead weights from slow "
+            "ones, since no channel has finite, varying weights at their start and end."
+        )
+    return found
 
 
 def _range(values: Sequence[float]) -> str:
@@ -175,15 +203,10 @@ def next_steps(
     steps = [max(short)[1]] if short else []
     if short and windows_chosen:
         steps = ["Choose more windows, or none: the final windows are then just long enough, if the run has such."]
-    few = [
-        f"{name.short}: {len(arm.runs)}"
-        for name, arm in zip(names(arms, RUN_WIDTH), arms.values(), strict=True)
-        if len(arm.runs) < FEW_SEEDS
-    ]
-    if few:
+    fewest = min(len(arm.runs) for arm in arms.values())
+    if fewest < FEW_SEEDS:
         steps.append(
-            f"Train at least {FEW_SEEDS} seeds of each arm (now {', '.join(few)}). One seed gives no interval, and two "
-            "give a wide one."
+            f"Train at least {FEW_SEEDS} seeds of each arm; now an arm has {fewest}. An interval over seeds needs them."
         )
     if lacks_baseline:
         steps.append(

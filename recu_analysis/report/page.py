@@ -150,7 +150,7 @@ def _page(asked: _Page, samples: Mapping[str, Sample], shown: Sequence[Line], fo
         each["short"] = not all(finals[label].long for label in line.runs)
     return _render(
         title=_title(shown),
-        arms=answer(arms, tables, finals),
+        answer=answer(arms, tables, finals),
         steps=next_steps(
             arms,
             tables,

@@ -34,28 +34,37 @@ def finals(labels, autocorrelation):
 
 def test_an_arm_of_seeds_has_intervals(tmp_path):
     arms, tables = seeds(tmp_path, 3)
-    (statement,) = answer(arms, tables, finals(tables, 0.25))
+    found = answer(arms, tables, finals(tables, 0.25))
+    (statement,) = found.statements
     shares = [100 * totals(table)["dead_fraction"] for table in tables.values()]
     middle, low, high = (f"{value:.1f}" for value in vars_of(student(shares)))
-    dead, layers, parts, length = statement.sentences
+    dead, layers, parts = statement.sentences
     assert statement.seeds == 3
-    says(dead, f"{middle} % (95 % interval {low} to {high} %)", "windows 3 to 4", "epochs 2 to 3", "10 updates")
+    says(dead, f"{middle} % (95 % interval {low} to {high} %)")
     means = [100 * np.mean([table["dead_fraction"][at] for table in tables.values()]) for at in (0, 1)]
     says(layers, f"from {min(means):.1f} %", f"to {max(means):.1f} %", "one", "two")
     says(parts, "of the tail", "of the core", "times as far")
-    says(length, "long enough", "0.25", "0.5")
+    says(found.windows[0], "windows 3 to 4", "epochs 2 to 3", "10 updates")
+    says(found.windows[1], "long enough", "0.25", "0.5")
     steps = next_steps(arms, tables, finals(tables, 0.25), lacks_baseline=True, windows_chosen=False)
     says(steps[0], "--baseline")
     says(steps[1], "one" if means[0] > means[1] else "two")
     assert len(steps) == 2
 
 
+def test_two_seeds_have_their_values_in_place_of_an_interval(tmp_path):
+    arms, tables = seeds(tmp_path, 2)
+    (statement,) = answer(arms, tables, finals(tables, 0.25)).statements
+    low, high = sorted(100 * totals(table)["dead_fraction"] for table in tables.values())
+    says(statement.sentences[0], f"({low:.1f} and {high:.1f} % in two seeds)")
+
+
 def test_short_windows_are_told_with_how_many_are_needed(tmp_path):
     arms, tables = seeds(tmp_path, 1)
     short = finals(tables, 0.5**0.25)  # half of a quarter: four times as long are needed
-    (statement,) = answer(arms, tables, short)
-    says(statement.sentences[-1], "too short", "0.84", "may only be slow")
-    assert "interval" not in " ".join(statement.sentences)
+    found = answer(arms, tables, short)
+    says(found.windows[-1], "too short", "0.84", "may only be slow")
+    assert "interval" not in " ".join(found.statements[0].sentences)
     steps = next_steps(arms, tables, short, lacks_baseline=False, windows_chosen=False)
     says(steps[0], "Train longer", "windows 3 to 4", "at least 8 windows")
     says(steps[1], "3 seeds", "1")
@@ -64,8 +73,15 @@ def test_short_windows_are_told_with_how_many_are_needed(tmp_path):
     says(chosen[0], "Choose more windows")
     unmoved = next_steps(arms, tables, finals(tables, 1.0), lacks_baseline=False, windows_chosen=False)
     says(unmoved[0], "did not move")
-    unknown = answer(arms, tables, finals(tables, float("nan")))
-    says(unknown[0].sentences[-1], "unknown whether")
+    says(answer(arms, tables, finals(tables, float("nan"))).windows[-1], "unknown whether")
+
+
+def test_runs_whose_windows_are_too_short_are_named(tmp_path):
+    arms, tables = seeds(tmp_path, 2)
+    mixed = finals(["seed 0"], 0.25) | finals(["seed 1"], 0.75)
+    _, short, long = answer(arms, tables, mixed).windows
+    says(short, "of seed 1 are too short", "0.75")
+    says(long, "other windows are long enough", "0.25")
 
 
 def vars_of(interval):
