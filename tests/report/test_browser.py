@@ -314,3 +314,21 @@ def test_the_laplace_density_has_its_peak(page):
         }"""
     )
     assert height * step == pytest.approx(2**-0.5, abs=0.01)
+
+
+def test_every_control_is_reached_by_the_keyboard_and_seen(page):
+    page.evaluate("document.querySelectorAll('body *').forEach((each, place) => { each.dataset.place = place; })")
+    wanted = page.evaluate(
+        """() => [...document.querySelectorAll('a[href], button, input, select, summary, [tabindex="0"]')]
+            .filter(each => each.checkVisibility()).map(each => each.dataset.place)"""
+    )
+    reached = []
+    for _ in wanted:
+        page.keyboard.press("Tab")
+        place, outline = page.evaluate(
+            "[document.activeElement.dataset.place, getComputedStyle(document.activeElement).outlineStyle]"
+        )
+        assert outline == "solid", place
+        reached.append(place)
+    assert reached == wanted, "in the order of the page"
+    assert len(wanted) > 50
