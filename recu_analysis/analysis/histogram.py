@@ -105,10 +105,10 @@ def score_counts_query(run: Run, numbers: Sequence[int], reach: float, bins: int
 
 
 def _score_counts(run: Run, spec: LayerSpec, numbers: tuple[int, ...], reach: float, bins: int) -> Answer[Counts]:
-    edges = np.linspace(-reach, reach, bins + 1)
     counts: Counts = []
     for number in numbers:
         record = yield over([run.window(number)], {"end"})
         scores = record.z_end[np.isfinite(record.z_end)]
-        counts.append(np.histogram(scores, edges)[0].tolist())
+        # Numpy counts bins of equal width, unlike a list of edges, without sorting.
+        counts.append(np.histogram(scores, bins, (-reach, reach))[0].tolist())
     return counts
