@@ -52,13 +52,13 @@ def traces(
     Returns
     -------
     DataFrame
-        One row per layer, weight and update, in this order. The first row of a weight is its start, before the first
-        of these updates.
+        One row per layer, place and update, in this order. The first row of a place is its start, before the first of
+        these updates.
 
-        - layer, weight (flat index in the layer)
+        - layer, place (flat index of the weight in the layer)
         - group: tail or core, by abs(z) among all weights of the layer at the start
         - window, update (counted from 1 over the whole run)
-        - value: the latent weight
+        - weight: the latent weight
         - z: the effective weight in standard deviations of its channel at that update
         - state: -1 or 1, the sign that the forward pass uses
         - flip: whether the state differs from that at the update before
@@ -123,11 +123,11 @@ def _trajectories(run: Run, spec: LayerSpec, numbers: tuple[int, ...], tail_tau:
     table = pd.DataFrame(
         {
             "layer": spec.name,
-            "weight": np.repeat(chosen, len(places)),
+            "place": np.repeat(chosen, len(places)),
             "group": np.repeat(np.where(tail, "tail", "core"), len(places)),
             "window": np.tile(number, len(chosen)),
             "update": np.tile(updates, len(chosen)),
-            "value": value.ravel(),
+            "weight": value.ravel(),
             "z": scores.ravel().astype(np.float64),
             "state": state.ravel(),
         }

@@ -116,7 +116,7 @@ def draw(tables: Mapping[str, pd.DataFrame], asked: Asked = OWN_CHOICE) -> tuple
 
 def _shown(tables: Mapping[str, pd.DataFrame]) -> str:
     names = dict.fromkeys(table["layer"].iloc[0] for table in tables.values())
-    counts = sorted({table["weight"].nunique() for table in tables.values()})
+    counts = sorted({table["place"].nunique() for table in tables.values()})
     return f"{' and '.join(map(str, counts))} weights of {', '.join(map(quoted, names))}."
 
 

@@ -32,7 +32,7 @@ def trajectories(
     Parameters
     ----------
     data : DataFrame
-        One row per weight and update of one layer: `layer`, `weight`, `group` (tail or core), `update`, `z` (standard
+        One row per weight and update of one layer: `layer`, `place`, `group` (tail or core), `update`, `z` (standard
         deviations), `flip`, as `recu_analysis.traces` gives them.
     ax : Axes, optional
         By default pyplot's current Axes.
@@ -52,14 +52,14 @@ def trajectories(
     InputError
         If a column is missing, there is no row or more than one layer, or the palette or a property does not fit.
     """
-    require(data, ("layer", "weight", "group", "update", "z", "flip"))
+    require(data, ("layer", "place", "group", "update", "z", "flip"))
     if len(set(data["layer"])) > 1:
         raise InputError("the table to draw has several layers; choose one, such as table[table['layer'] == 'conv1']")
     axes = target(ax)
     colors = looks_of(_GROUPS, _GROUPS if palette is None else palette, "group")
     axes.axhline(0.0, color="0.2", linewidth=0.5, zorder=1.5, label="threshold")
     for group, look in colors.items():
-        weights = data[data["group"] == group].groupby("weight", sort=False)
+        weights = data[data["group"] == group].groupby("place", sort=False)
         for number, (_, rows) in enumerate(weights):
             name = part_label(group, label) if number == 0 else None
             (line,) = axes.plot(rows["update"], rows["z"], color=look.color, linewidth=0.6, label=name)
