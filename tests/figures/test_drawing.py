@@ -11,7 +11,7 @@ import recu_analysis as ra
 from recu_analysis.analysis.query import gathered
 from recu_analysis.errors import InputError
 from recu_analysis.figures import FIGURES, draw_figure, figure_query
-from recu_analysis.figures.fig2 import FIG2_LAYER
+from recu_analysis.figures.layer_choice import FIG2_LAYER
 from recu_analysis.figures.print.style import style
 from recu_analysis.figures.spec import OWN_CHOICE
 from recu_analysis.testing import random_walk, synthetic_run
