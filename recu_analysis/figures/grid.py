@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # The least width of a small panel, in inches for text of 8 points.
 _NARROWEST = 1.4
+# The least height of a panel, and the height of the legend, titles and labels around all, in the same way.
+_LOWEST, _AROUND = 0.85, 0.9
 
 
 def page_height() -> float:
@@ -41,7 +43,7 @@ def shown_name(name: object, inches: float) -> str:
     return text_of(name, max(8, int(inches / letter_width())))
 
 
-def grid(rows: int, columns: int, aspect: float, *, more: float = 0.0) -> tuple[Figure, Rows]:
+def grid(rows: int, columns: int, aspect: float = 0.62) -> tuple[Figure, Rows]:
     """A figure of panels in rows and columns, no higher than the page; call it within `style`.
 
     Parameters
@@ -49,18 +51,18 @@ def grid(rows: int, columns: int, aspect: float, *, more: float = 0.0) -> tuple[
     rows, columns : int
         Numbers of panels.
     aspect : float
-        Height of a panel over its width.
-    more : float
-        Height of what stands above and below the panels, in inches.
+        Height of a panel over its width, if that is not too low.
     """
     figure, (first,) = panels(1, "column" if columns * rows == 1 else "page")
     first.remove()
-    figure.set_figheight(min(page_height(), more + rows * figure.get_figwidth() / columns * aspect))
+    unit = current_venue().font_size / 8.0
+    high = max(_LOWEST * unit, aspect * (figure.get_figwidth() - 0.55 * unit) / columns)
+    figure.set_figheight(min(page_height(), _AROUND * unit + rows * high))
     places = figure.add_gridspec(rows, columns)
     return figure, [[figure.add_subplot(places[row, column]) for column in range(columns)] for row in range(rows)]
 
 
-def panel_each(names: Iterable[str], aspect: float = 0.66) -> tuple[Figure, list[Axes]]:
+def panel_each(names: Iterable[str], aspect: float = 0.62) -> tuple[Figure, list[Axes]]:
     """A panel for each name, which is its title: side by side, or in rows if they would be too narrow."""
     titles = list(names)
     figure, _ = panels(1, "column" if len(titles) == 1 else "page")
@@ -68,8 +70,7 @@ def panel_each(names: Iterable[str], aspect: float = 0.66) -> tuple[Figure, list
     narrowest = _NARROWEST * venue.font_size / 8.0 * (1.25 if venue.sans else 1.0)
     rows = math.ceil(len(titles) / max(1, int(figure.get_figwidth() / narrowest)))
     columns = math.ceil(len(titles) / rows)
-    # Legend and labels take their height from the panels.
-    figure, found = grid(rows, columns, max(aspect, 0.75) if columns > 1 else aspect, more=0.25)
+    figure, found = grid(rows, columns, aspect)
     axes = [ax for row in found for ax in row]
     for ax in axes[len(titles) :]:
         ax.remove()
@@ -78,7 +79,7 @@ def panel_each(names: Iterable[str], aspect: float = 0.66) -> tuple[Figure, list
     return figure, axes[: len(titles)]
 
 
-def layer_panels(choice: LayerChoice, aspect: float = 0.66) -> tuple[Figure, dict[tuple[str, str], Axes]]:
+def layer_panels(choice: LayerChoice, aspect: float = 0.62) -> tuple[Figure, dict[tuple[str, str], Axes]]:
     """A panel for each run and layer: a row for each run, or with one layer panels side by side.
 
     The layer is in a title only if there are several; else the caption names it.
@@ -89,7 +90,7 @@ def layer_panels(choice: LayerChoice, aspect: float = 0.66) -> tuple[Figure, dic
         titles = [run if choice.alike else f"{run}, {short[choice.layers[run][0]]}" for run in runs]
         figure, axes = panel_each(titles, aspect)
         return figure, {(run, choice.layers[run][0]): ax for run, ax in zip(runs, axes, strict=True)}
-    figure, rows = grid(len(runs), choice.columns, 0.8, more=0.5)
+    figure, rows = grid(len(runs), choice.columns, aspect)
     width, height = figure.get_figwidth() / choice.columns, figure.get_figheight() / len(runs)
     panels: dict[tuple[str, str], Axes] = {}
     for run, row in zip(runs, rows, strict=True):

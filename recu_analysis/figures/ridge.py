@@ -109,8 +109,9 @@ def draw(data: Densities, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFr
     from recu_analysis.plots.ridge import ridge
 
     figure, panels = layer_panels(data.choice, aspect=0.9)
+    highest = max(float(table["density"].max()) for table in data.tables.values())
     for place, ax in panels.items():
-        ridge(data.tables[place], ax=ax)
+        ridge(data.tables[place], ax=ax, highest=highest)
     axes = list(panels.values())
     if len({ax.get_ylim() for ax in axes}) == 1:
         same_limits(axes)
@@ -130,7 +131,7 @@ FIGURE = FigureSpec(
     draw,
     "density of the weights of a layer over the training, one curve a window",
     "Density of the standard scores $z$ of a layer at the end of windows, the first on top: at most 12 windows, evenly "
-    "spaced. Each curve is a histogram, not smoothed; the curves of a panel have one scale. Dotted: $z$ = -1, 0 and 1.",
+    "spaced. Each curve is a histogram, not smoothed; all curves have one scale. Dotted: $z$ = -1, 0 and 1.",
     takes=("layers", "windows"),
     note=note,
 )

@@ -105,7 +105,7 @@ def draw(data: Scores, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame
 
     rows = [(title, _by_moment(data.tables[place])) for place, title in _titles(data.choice).items()]
     columns = max(len(at) for _, at in rows)
-    figure, cells = grid(len(rows), columns, 0.75, more=0.5)
+    figure, cells = grid(len(rows), columns, 0.7)
     height = figure.get_figheight() / len(rows)
     same = len({tuple(at) for _, at in rows}) == 1
     drawn = []

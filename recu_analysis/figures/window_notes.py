@@ -19,7 +19,7 @@ from recu_analysis.figures.captions import quoted
 from recu_analysis.figures.shared import FINAL_WINDOWS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import Windows, WindowSpan
@@ -63,7 +63,7 @@ def short_sentence(labels: Iterable[str]) -> str:
     return f"Pale: the windows of {named} are too short to tell dead weights from slow ones." if named else ""
 
 
-def length_sentence(tables: dict[str, Timed]) -> str:
+def length_sentence(tables: Mapping[str, Timed]) -> str:
     """The sentence of a caption about what a window is on the horizontal axis."""
     if not all(timed.by_epoch for timed in tables.values()):
         return "The axis counts windows where no epochs were logged."

@@ -34,6 +34,7 @@ def ridge(
     ax: Axes | None = None,
     palette: Sequence[Any] | None = None,
     label: str | None = None,
+    highest: float | None = None,
     **properties: Any,
 ) -> Axes:
     """Density of standard scores, one filled curve a window, the first on top; dotted lines at -1, 0 and 1.
@@ -51,6 +52,8 @@ def ridge(
         Colors from the first window to the last, blended. By default from light to dark blue.
     label : str, optional
         The title. By default none.
+    highest : float, optional
+        The density that is as high as 1.8 rows. By default the highest of the table.
     **properties
         Properties of the filled curves, as `matplotlib.collections.FillBetweenPolyCollection` has them.
 
@@ -67,7 +70,7 @@ def ridge(
     axes = target(ax)
     rows = [(int(window), rows.sort_values("left")) for window, rows in data.groupby("window", sort=True)]
     colors = _blended(palette, len(rows))
-    highest = float(data["density"].max()) or 1.0
+    highest = highest or float(data["density"].max()) or 1.0
     for place, ((_, bins), color) in enumerate(zip(rows, colors, strict=True)):
         edges = np.append(bins["left"], bins["right"].iloc[-1])
         height = _OVERLAP * np.append(bins["density"], bins["density"].iloc[-1]) / highest
@@ -79,7 +82,7 @@ def ridge(
     seen = data[data["density"] > _SEEN * highest]
     reach = float(seen[["left", "right"]].abs().max(axis=None))
     axes.set_xlim(-reach, reach)
-    axes.set_ylim(0.15 - len(rows), _OVERLAP + 0.1)
+    axes.set_ylim(0.8 - len(rows), _OVERLAP + 0.1)
     axes.set_xlabel("$z$ (standard deviations)")
     _name_rows(axes, rows)
     if label is not None:

@@ -82,6 +82,7 @@ def score_density(
     axes.set_ylabel("density")
     shape = ordered["shape"].iloc[0]
     text = "no shape fits" if np.isnan(shape) else f"shape {shape:.2f}"
-    axes.text(0.98, 0.97, text, transform=axes.transAxes, ha="right", va="top", fontsize="small")
-    axes.legend(loc="lower center")
+    # In the middle of the bars, where no line passes.
+    axes.text(0.5, 0.04, text, transform=axes.transAxes, ha="center", va="bottom", fontsize="small")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return axes

@@ -57,8 +57,6 @@ def median_line(
     return line
 
 
-def pale_entry() -> Line2D:
+def pale_entry(label: str = "too short to tell") -> Line2D:
     """The legend entry of pale points."""
-    return Line2D(
-        [], [], color="0.3", alpha=PALE, marker="o", markersize=3.0, markeredgewidth=0.0, label="too short to tell"
-    )
+    return Line2D([], [], color="0.3", alpha=PALE, marker="o", markersize=3.0, markeredgewidth=0.0, label=label)

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from recu_analysis.plots.layers import heat_map
+from recu_analysis.plots.heat_map import heat_map
 
 
 @pytest.mark.parametrize(("low", "scale"), [(0.004, "linear"), (0.001, "linear"), (0.0005, "log"), (0.00001, "log")])
