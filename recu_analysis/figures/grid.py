@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 # The least width of a small panel, in inches for text of 8 points.
 _NARROWEST = 1.4
 # The least height of a panel, and the height of the legend, titles and labels around all, in the same way.
-_LOWEST, _AROUND = 0.85, 0.9
+_LOWEST, _AROUND = 1.0, 0.9
+# The least height of a panel of many rows, which may make a figure higher than its page.
+_SQUEEZED = 0.45
 
 
 def page_height() -> float:
@@ -44,7 +46,7 @@ def shown_name(name: object, inches: float) -> str:
 
 
 def grid(rows: int, columns: int, aspect: float = 0.62) -> tuple[Figure, Rows]:
-    """A figure of panels in rows and columns, no higher than the page; call it within `style`.
+    """A figure of panels in rows and columns, no higher than the page if that leaves room; call it within `style`.
 
     Parameters
     ----------
@@ -57,7 +59,8 @@ def grid(rows: int, columns: int, aspect: float = 0.62) -> tuple[Figure, Rows]:
     first.remove()
     unit = current_venue().font_size / 8.0
     high = max(_LOWEST * unit, aspect * (figure.get_figwidth() - 0.55 * unit) / columns)
-    figure.set_figheight(min(page_height(), _AROUND * unit + rows * high))
+    around = _AROUND * unit
+    figure.set_figheight(max(min(page_height(), around + rows * high), around + rows * _SQUEEZED * unit))
     places = figure.add_gridspec(rows, columns)
     return figure, [[figure.add_subplot(places[row, column]) for column in range(columns)] for row in range(rows)]
 
@@ -100,8 +103,8 @@ def layer_panels(choice: LayerChoice, aspect: float = 0.62) -> tuple[Figure, dic
                 continue
             panels[run, layer] = ax
             if run == runs[0] or not choice.alike:
-                ax.set_title(shown_name(short[layer], width))
-        row_title(panels[run, choice.layers[run][-1]], shown_name(run, height))
+                ax.set_title(shown_name(short[layer], 0.8 * width), fontsize="small")
+        row_title(panels[run, choice.layers[run][-1]], shown_name(run, 0.8 * height))
     return figure, panels
 
 

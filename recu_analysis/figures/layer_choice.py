@@ -54,6 +54,8 @@ def evenly(items: Sequence[Item], most: int) -> list[Item]:
 def moments(run: Run, windows: Windows | None, most: int) -> list[int]:
     """Numbers of at most so many windows, evenly spaced over the run or over those that a caller asked for.
 
+    One window is the last.
+
     Raises
     ------
     WindowNotFoundError
@@ -61,7 +63,8 @@ def moments(run: Run, windows: Windows | None, most: int) -> list[int]:
     """
     known = [window.number for window in run.windows]
     span = span_of(run, slice(None) if windows is None else windows)
-    return evenly([number for number in known if number in span], most)
+    inside = [number for number in known if number in span]
+    return inside[-1:] if most == 1 else evenly(inside, most)
 
 
 def default_layer(run: Run) -> str:

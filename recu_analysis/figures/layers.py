@@ -70,10 +70,10 @@ def draw(data: Layers, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame
     for ax in axes[len(data.shown) :]:
         ax.remove()
     axes = axes[: len(data.shown)]
+    first, last = table["epoch"].min(), table["epoch"].max()
     for ax, layer in zip(axes, data.shown, strict=True):
         silence_by_run(table[table["layer"] == layer], ax, data.colored.palette)
-        ax.set_xlim(table["epoch"].min(), table["epoch"].max())
-        ax.margins(x=0.05)
+        ax.set_xlim(first - 0.05 * (last - first or 1.0), last + 0.05 * (last - first or 1.0))
         ax.set_title(shown_name(short[layer], 0.9 * figure.get_figwidth() / columns), fontsize="small")
         if not data.by_epoch:
             ax.set_xlabel("window")

@@ -113,7 +113,7 @@ def draw(data: Densities, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFr
     for place, ax in panels.items():
         ridge(data.tables[place], ax=ax, highest=highest)
     axes = list(panels.values())
-    if len({ax.get_ylim() for ax in axes}) == 1:
+    if len({tuple(label.get_text() for label in ax.get_yticklabels()) for ax in axes}) == 1:
         same_limits(axes)
         label_once(figure, axes)
     columns = ["window", "epoch", "left", "right", "density"]

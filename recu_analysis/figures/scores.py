@@ -10,7 +10,7 @@ import pandas as pd
 from recu_analysis.analysis.fits import window_at
 from recu_analysis.analysis.query import gathered
 from recu_analysis.analysis.scores import score_histogram_query
-from recu_analysis.figures.layer_choice import choose_layers, default_layer, moments, short_names
+from recu_analysis.figures.layer_choice import choose_layers, default_layer, moments
 from recu_analysis.figures.shared import table_of
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 
@@ -88,9 +88,10 @@ def plot_scores(
 def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[Scores]:
     """`score_histogram` of the chosen layers of each run at a few moments."""
     choice = choose_layers(runs, asked.layers)
+    most = MOST_MOMENTS if choice.columns == 1 else 1
     tables = gathered(
         {
-            (label, layer): score_histogram_query(run, layer, numbers=moments(run, asked.windows, MOST_MOMENTS))
+            (label, layer): score_histogram_query(run, layer, numbers=moments(run, asked.windows, most))
             for label, run in runs.items()
             for layer in choice.layers[label]
         }
@@ -99,41 +100,41 @@ def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[Scores]:
 
 
 def draw(data: Scores, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
-    """A row for each run and layer, a column for each moment, on the same axes, with one legend."""
-    from recu_analysis.figures.grid import grid, label_once, legend_once, row_title, same_limits, shown_name
+    """A row for each run, a column for each moment, or for each of several layers; the same axes, one legend."""
+    from recu_analysis.figures.grid import label_once, layer_panels, legend_once, same_limits
     from recu_analysis.plots.scores import score_density
 
-    rows = [(title, _by_moment(data.tables[place])) for place, title in _titles(data.choice).items()]
-    columns = max(len(at) for _, at in rows)
-    figure, cells = grid(len(rows), columns, 0.7)
-    height = figure.get_figheight() / len(rows)
-    same = len({tuple(at) for _, at in rows}) == 1
-    drawn = []
-    for (title, at), row in zip(rows, cells, strict=True):
-        for ax in row[len(at) :]:
-            ax.remove()
-        for ax, (moment, table) in zip(row, at.items(), strict=False):
-            score_density(table, ax=ax)
-            drawn.append(ax)
-            if row is cells[0] or not same:
-                ax.set_title(moment)
-        row_title(drawn[-1], shown_name(title, 0.8 * height))
-    same_limits(drawn)
-    label_once(figure, drawn)
-    legend_once(figure, drawn)
+    if data.choice.columns == 1:
+        figure, axes = _moments(data)
+    else:
+        figure, panels = layer_panels(data.choice)
+        axes = [score_density(data.tables[place], ax=ax) for place, ax in panels.items()]
+    same_limits(axes)
+    label_once(figure, axes)
+    legend_once(figure, axes)
     joined = pd.concat([table.assign(run=run, layer=layer) for (run, layer), table in data.tables.items()])
     return figure, joined[["run", *joined.columns.drop("run")]].reset_index(drop=True)
 
 
-def _titles(choice: LayerChoice) -> dict[tuple[str, str], str]:
-    """The title of each row: the run, and the layer if there are several."""
-    short = short_names(name for names in choice.layers.values() for name in names)
-    several = choice.columns > 1 or not choice.alike
-    return {
-        (run, layer): f"{run}, {short[layer]}" if several else run
-        for run, names in choice.layers.items()
-        for layer in names
-    }
+def _moments(data: Scores) -> tuple[Figure, list[Axes]]:
+    """A row of moments for each run."""
+    from recu_analysis.figures.grid import grid, row_title, shown_name
+    from recu_analysis.plots.scores import score_density
+
+    rows = {place: _by_moment(table) for place, table in data.tables.items()}
+    figure, cells = grid(len(rows), max(map(len, rows.values())), 0.7)
+    same = len({tuple(at) for at in rows.values()}) == 1
+    drawn = []
+    for ((run, layer), at), row in zip(rows.items(), cells, strict=True):
+        for ax in row[len(at) :]:
+            ax.remove()
+        for ax, (moment, table) in zip(row, at.items(), strict=False):
+            drawn.append(score_density(table, ax=ax))
+            if row is cells[0] or not same:
+                ax.set_title(moment)
+        title = run if data.choice.alike else f"{run}, {layer}"
+        row_title(drawn[-1], shown_name(title, 0.8 * figure.get_figheight() / len(rows)))
+    return figure, drawn
 
 
 def _by_moment(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -148,17 +149,18 @@ def _moment(rows: pd.DataFrame) -> str:
 
 
 def note(data: Scores) -> str:
-    """Which layers are shown."""
-    return data.choice.sentence
+    """Which layers and moments are shown."""
+    if data.choice.columns > 1:
+        return f"{data.choice.sentence} Shown is the end of the training, or of the chosen windows."
+    return f"{data.choice.sentence} Shown are at most {MOST_MOMENTS} moments, evenly spaced."
 
 
 FIGURE = FigureSpec(
     query,
     draw,
     "standard scores of a layer over the training, with fitted distributions",
-    "Density of the standard scores $z$ of a layer, at most three moments, evenly spaced over the training. Lines: "
-    "Laplace, normal and generalised normal distributions, fitted by maximum likelihood. The number is the shape of the "
-    "generalised normal (1: Laplace, 2: normal).",
+    "Density of the standard scores $z$. Lines: Laplace, normal and generalised normal distributions, fitted by maximum "
+    "likelihood. The number is the shape of the generalised normal (1: Laplace, 2: normal).",
     takes=("layers", "windows"),
     note=note,
 )

@@ -82,7 +82,8 @@ def ridge(
     seen = data[data["density"] > _SEEN * highest]
     reach = float(seen[["left", "right"]].abs().max(axis=None))
     axes.set_xlim(-reach, reach)
-    axes.set_ylim(0.8 - len(rows), _OVERLAP + 0.1)
+    tops = [_OVERLAP * float(bins["density"].max()) / highest - place for place, (_, bins) in enumerate(rows)]
+    axes.set_ylim(0.8 - len(rows), max(tops) + 0.1)
     axes.set_xlabel("$z$ (standard deviations)")
     _name_rows(axes, rows)
     if label is not None:

@@ -19,8 +19,6 @@ from recu_analysis.testing import random_walk, synthetic_run
 from tests.figures.boxes import faults
 
 CORE = [("iccv", "column"), ("talk", "page")]
-# To do: the names of its layers are longer than its panels are wide.
-PENDING = ("layermap",)
 EVERY = [(venue, width) for venue in VENUES for width in ("column", "page")]
 
 
@@ -36,7 +34,7 @@ def own_names(folder, count=2, size=(8, 60)):
 
 def with_faults(runs, places):
     """Draw every figure that the runs have at some venues and widths; the faults by figure and place."""
-    names = [name for name, figure in FIGURES.items() if isinstance(figure, FigureSpec) and name not in PENDING]
+    names = [name for name, figure in FIGURES.items() if isinstance(figure, FigureSpec)]
     found = {}
     for name, data in gathered({name: figure_query(name, runs) for name in names}).run().items():
         if isinstance(data, RecuError):
