@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 MAPS = ("dead_fraction", "silent_fraction", "mobility")
 # The thinnest row that can be seen, in inches; thinner rows are means of neighbors.
 _THINNEST = 1.5 / 72.0
+# The least height of a map in inches. Many runs may make the figure higher than its page.
+_LOWEST_MAP = 0.3
 
 
 def plot_heat_map(
@@ -109,7 +111,7 @@ def draw(tables: Mapping[str, Timed], _asked: Asked = OWN_CHOICE) -> tuple[Figur
             if row is rows[0]:
                 column = [each[MAPS.index(name)] for each in rows]
                 bar = figure.colorbar(mesh, ax=column, location="top", aspect=25, pad=0.02)
-                bar.set_label(heading_of(name))
+                bar.set_label(heading_of(name), labelpad=5.0)
                 tidy(bar, mesh)
         for ax in row:
             name_rows(ax, [short[name] for name in dict.fromkeys(table["layer"])], int(high / _line()))
@@ -133,10 +135,10 @@ def _layout(counts: Sequence[int]) -> tuple[Figure, list[list[Axes]], list[float
 
     figure, (first,) = panels(1)
     first.remove()
-    around = (6.5 + 1.5 * len(counts)) * _line()
+    around = (7.5 + 1.7 * len(counts)) * _line()
     wanted = [max(3, count) * _line() for count in counts]
     squeezed = min(1.0, (page_height() - around) / sum(wanted))
-    heights = [squeezed * high for high in wanted]
+    heights = [max(_LOWEST_MAP, squeezed * high) for high in wanted]
     figure.set_figheight(around + sum(heights))
     places = figure.add_gridspec(len(counts), len(MAPS), height_ratios=heights)
     rows = [[figure.add_subplot(places[at, column]) for column in range(len(MAPS))] for at in range(len(counts))]

@@ -74,6 +74,8 @@ def length_sentence(tables: Mapping[str, Timed]) -> str:
     shortest, longest = lengths[0], lengths[-1]
     if shortest == longest == 1:
         return "A window is one epoch."
-    return f"A window is {shortest:g} epochs." if shortest == longest else (
-        f"A window is {shortest:g} to {longest:g} epochs."
+    return (
+        f"A window is {shortest:g} epochs."
+        if shortest == longest
+        else (f"A window is {shortest:g} to {longest:g} epochs.")
     )
