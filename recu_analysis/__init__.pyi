@@ -19,6 +19,7 @@ from .analysis.measured import measured_tradeoff as measured_tradeoff
 from .analysis.parallel import processes as processes
 from .analysis.run_list import open_runs as open_runs
 from .analysis.selection import WindowSpan as WindowSpan
+from .analysis.traces import traces as traces
 from .analysis.tradeoff import tradeoff as tradeoff
 from .capture.adapters import adapter as adapter
 from .capture.importer import import_checkpoints as import_checkpoints
@@ -46,6 +47,7 @@ from .figures import plot_scores as plot_scores
 from .figures import plot_silence as plot_silence
 from .figures import plot_tradeoff as plot_tradeoff
 from .figures import plot_training as plot_training
+from .figures import plot_trajectories as plot_trajectories
 from .nn.convert import convert as convert
 from .report import write_report as write_report
 from .store.run import Run as Run

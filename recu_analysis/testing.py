@@ -10,6 +10,7 @@ import numpy as np
 
 from recu_analysis.errors import InputError
 from recu_analysis.store.header import LayerSpec, LayerWindow
+from recu_analysis.store.quantities import QUANTITIES, rows_of
 from recu_analysis.store.state import LayerState
 from recu_analysis.store.writer import RunWriter
 from recu_analysis.theory.standardize import WeightTransform
@@ -198,6 +199,7 @@ def synthetic_run(
     seed: int = 0,
     transform: WeightTransform | None = None,
     exact: bool = True,
+    traces: int = 0,
 ) -> SyntheticRun:
     """Write a run directory in which every number is known.
 
@@ -215,6 +217,8 @@ def synthetic_run(
         Transform of every layer; ReCU's by default.
     exact : bool
         False marks the windows as sampled.
+    traces : int
+        Number of traced weights of each layer, evenly spread.
 
     Returns
     -------
@@ -228,15 +232,23 @@ def synthetic_run(
     """
     truth = dict(history) if history is not None else _default_history(seed)
     transform = transform or WeightTransform(center=True, target=2.0, clamp=True)
-    specs = [LayerSpec(name, walk.shape[1:], str(walk.dtype), "synthetic", transform) for name, walk in truth.items()]
+    specs = [
+        LayerSpec(name, walk.shape[1:], str(walk.dtype), "synthetic", transform, traced=_spread(walk, traces))
+        for name, walk in truth.items()
+    ]
     updates = len(next(iter(truth.values()))) - 1
     if windows < 1 or updates < 1 or updates % windows:
         raise InputError(f"{updates} updates cannot be cut into {windows} windows of equal length")
     marks = tuple(range(0, updates + 1, updates // windows))
-    writer = RunWriter(Path(path), specs, configuration={"network": "synthetic"}, environment={}, exact=exact)
+    kept = rows_of((*QUANTITIES, "traces") if traces else QUANTITIES)
+    about: dict[str, Any] = {"configuration": {"network": "synthetic"}, "environment": {}, "quantities": kept}
+    writer = RunWriter(Path(path), specs, exact=exact, **about)
     for number, last in enumerate(marks):
         first = marks[number - 1] + 1 if number else 1
-        states = {name: layer_state(walk, first, last, center=transform.center) for name, walk in truth.items()}
+        states = {
+            spec.name: layer_state(truth[spec.name], first, last, center=transform.center, traced=spec.traced)
+            for spec in specs
+        }
         writer.write_window(states, first_update=first, last_update=last)
         if number:
             quality = 50.0 + number
@@ -246,12 +258,18 @@ def synthetic_run(
     return SyntheticRun(Path(path), truth, marks)
 
 
+def _spread(walk: Array, count: int) -> tuple[int, ...]:
+    """Flat indices of weights, evenly spread over a layer."""
+    weights = int(walk[0].size)
+    return tuple(range(0, weights, -(-weights // count)))[:count] if count else ()
+
+
 def _default_history(seed: int) -> History:
     shapes = {"first": (4, 3, 3, 3), "second": (8, 40)}
     return {name: random_walk(shape, 20, seed=seed + index) for index, (name, shape) in enumerate(shapes.items())}
 
 
-def layer_state(walk: Array, first: int, last: int, *, center: bool) -> LayerState:
+def layer_state(walk: Array, first: int, last: int, *, center: bool, traced: tuple[int, ...] = ()) -> LayerState:
     """Record updates `first` to `last` of one layer with a plain float64 loop.
 
     Parameters
@@ -262,6 +280,8 @@ def layer_state(walk: Array, first: int, last: int, *, center: bool) -> LayerSta
         Update numbers, counted from 1; both are included.
     center : bool
         Whether the mean of the channel is subtracted from the latent weight.
+    traced : tuple of int
+        Flat indices of traced weights.
 
     Returns
     -------
@@ -296,5 +316,16 @@ def layer_state(walk: Array, first: int, last: int, *, center: bool) -> LayerSta
             "flipped": moved.astype(np.uint32),
             **{name: total.astype(np.float32).reshape(walk.shape[1:]) for name, total in sums.items()},
             **{name: each.reshape(-1)[moved] for name, each in counts.items()},
+            **(_traced(walk, z, effective, slice(first, last + 1), traced) if traced else {}),
         },
     )
+
+
+def _traced(walk: Array, z: Array, effective: Array, updates: slice, traced: tuple[int, ...]) -> dict[str, Array]:
+    """Value, z and state of the traced weights after each of these updates."""
+    value, scores, states = (each.reshape(len(walk), -1)[updates][:, traced] for each in (walk, z, effective))
+    return {
+        "traces": value,
+        "trace_z": scores.astype(np.float32),
+        "trace_state": np.where(states < 0, -1, 1).astype(np.int64),
+    }

@@ -15,5 +15,6 @@ runs=checkpoints/fashion
 "$analyze" figures $runs/recu-? $runs/baseline-? --only claims -o "$folder" "$@"
 "$analyze" figures checkpoints/scale/two-? checkpoints/scale/half-? checkpoints/scale/rescaled-? --only initscale -o "$folder" "$@"
 "$analyze" figures checkpoints/mask/recu checkpoints/mask/baseline checkpoints/mask/random --only mask -o "$folder" "$@"
+"$analyze" figures checkpoints/traces --only trajectories -o "$folder" "$@"
 "$analyze" figures $runs/*-? checkpoints/fashion-tau/*-? checkpoints/tau/*-? --only table1 -o "$folder" "$@"
 "$analyze" figures $runs/*-? --only table2,table3,table4,table5 -o "$folder" "$@"

@@ -29,6 +29,7 @@ def tables(folder: Path) -> list[tuple[str, list[pd.DataFrame]]]:
     """The name of every function with a table, or with one for each of the arguments that change its columns."""
     run, other = (ra.open_run(synthetic_run(folder / str(seed), seed=seed).path) for seed in (0, 5))
     both = {"a": run, "b": other}
+    traced = synthetic_run(folder / "traced", traces=2).path
     return [
         ("layer_table", [ra.layer_table(run), ra.layer_table(run, network=True), ra.layer_table(run, long=True)]),
         ("dead_weights", [ra.dead_weights(run)]),
@@ -39,6 +40,7 @@ def tables(folder: Path) -> list[tuple[str, list[pd.DataFrame]]]:
         ("fit_table", [ra.fit_table(run)]),
         ("cohorts", [ra.cohorts(run, windows="1:")]),
         ("transitions", [ra.transitions(run)]),
+        ("traces", [ra.traces(traced)]),
         ("compare", [ra.compare(both)]),
         ("over_seeds", [ra.over_seeds(both)]),
         ("layer_differences", [ra.layer_differences(both)]),

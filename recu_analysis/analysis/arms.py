@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 
 #: Settings that do not make another experiment: the seed, the device, paths, and the recorded quantities.
 INCIDENTAL = frozenset(
-    {"seed", "device", "data_dir", "run_dir", "output_dir", "log_dir", "logging_dir", "run_name", "quantities"}
+    {
+        "seed",
+        "device",
+        "data_dir",
+        "run_dir",
+        "output_dir",
+        "log_dir",
+        "logging_dir",
+        "run_name",
+        "quantities",
+        "traces",
+    }
 )
 #: Settings of the clamp: an arm with a clamp and its baseline may differ in them.
 _OF_THE_CLAMP = frozenset({"recu", "mask", "tau", "quantile"})

@@ -194,7 +194,7 @@ def movement(spec: LayerSpec, record: MergedRecord, tail_tau: TailTau = TAIL_TAU
     InputError
         If the level is out of range, or "window" is given for a layer that does not clamp.
     """
-    level = _tail_level(spec, record, tail_tau)
+    level = tail_level(spec, record, tail_tau)
     return record.once(("movement", level), lambda: _movement(record, level))
 
 
@@ -231,7 +231,8 @@ def _still(mobility: NDArray[np.float64]) -> Mask:
     return still
 
 
-def _tail_level(spec: LayerSpec, record: MergedRecord, tail_tau: TailTau) -> float:
+def tail_level(spec: LayerSpec, record: MergedRecord, tail_tau: TailTau) -> float:
+    """The level of a layer's tail; with "window" its own tau at the end of the record, which a clamping layer has."""
     if tail_tau != "window":
         return float(check_tau(tail_tau))
     if record.tau is None:

@@ -128,7 +128,7 @@ _WHERE = (
     _count("first_window", "first window", "Number of the first window of the row."),
     _count("last_window", "last window", "Number of the last window of the row."),
     _count("epoch", "epoch", "Epoch, counted from 0: logged with the window's mark, or of a schedule."),
-    _count("update", "update", "Number of the window's last update, counted from 1 over the whole run."),
+    _count("update", "update", "Number of the update, or of the window's last, counted from 1 over the whole run."),
     _count("updates", "updates", "Number of optimizer steps in the windows; in compare, in the whole run."),
     Statistic("exact", "exact", "Whether every update was recorded; if not, only checkpoints were."),
     Statistic("partial", "partial", "Whether the recording of the window stopped before its mark."),
@@ -424,6 +424,14 @@ _ERRORS = (
     ),
     Statistic("sign_entropy", "entropy of the signs", "Entropy of the layer's signs, at most ln 2.", "nats", digits=4),
 )
+#: Trajectories of single weights.
+_TRACED = (
+    _count("place", "place", "Flat index of the weight in its layer."),
+    Statistic("weight", "latent weight", "The latent weight after the update.", digits=4),
+    Statistic("z", "z", "The effective weight in standard deviations of its channel.", "std", digits=3),
+    _count("state", "state", "The value that the forward pass uses: -1 or 1."),
+    Statistic("flip", "flip", "Whether the state differs from that at the update before."),
+)
 #: Comparisons and claims.
 _COMPARED = (
     Statistic("statistic", "statistic", "Name of the compared statistic, which is a column of other tables."),
@@ -454,6 +462,7 @@ STATISTICS: Final = {
         _FITS,
         _CLAMP,
         _ERRORS,
+        _TRACED,
         _COMPARED,
     )
     for each in part

@@ -40,6 +40,10 @@ class Accumulator(Protocol):
         """Mask of the weights that flipped at the last update, whose number is `update`, one row per channel."""
         ...
 
+    def look(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Standard scores (float64), and whether the state is -1, of the weights at some flat indices."""
+        ...
+
     def take(self) -> dict[str, Array]:
         """Return the window's arrays by the names of their rows in `store.quantities`, and begin a new window."""
         ...
@@ -134,6 +138,13 @@ class CpuAccumulator:
     def flipped_at(self, update: int) -> torch.Tensor:
         """Mask of the weights that flipped at the last update, whose number is `update`, one row per channel."""
         return torch.from_numpy(self._last == update)
+
+    def look(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Standard scores (float64), and whether the state is -1, of the weights at some flat indices."""
+        places = chosen.numpy()
+        rows = places // self._old.shape[1]
+        effective = self._old.reshape(-1)[places] - (self._mean[rows] if self._center else 0.0)
+        return torch.from_numpy(effective * self._inverse[rows]), torch.from_numpy(effective < 0.0)
 
     def take(self) -> dict[str, Array]:
         """Return the window's arrays by the names of their rows in `store.quantities`, and begin a new window."""
@@ -252,6 +263,10 @@ class DeviceAccumulator:
     def flipped_at(self, update: int) -> torch.Tensor:
         """Mask of the weights that flipped at the last update, whose number is `update`, one row per channel."""
         return self._last == update
+
+    def look(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Standard scores (float64), and whether the state is -1, of the weights at some flat indices."""
+        return self._z.reshape(-1)[chosen], self._negative.reshape(-1)[chosen]
 
     def take(self) -> dict[str, Array]:
         """Return the window's arrays on the CPU by the names of their rows, and begin a new window."""

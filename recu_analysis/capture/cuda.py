@@ -153,3 +153,9 @@ class CudaAccumulator(DeviceAccumulator):
         with on(self._old.device):
             self._advance((new, self._old, self._mean, self._inverse, *sums), (*self._width, update, self._updates))
         self._updates += 1
+
+    def look(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Standard scores (float64), and whether the state is -1, of the weights at some flat indices."""
+        rows = chosen // self._old.shape[1]
+        effective = self._old.reshape(-1)[chosen].double() - (self._mean[rows] if self._center else 0.0)
+        return effective * self._inverse[rows], effective < 0.0

@@ -42,6 +42,7 @@ class EffectiveAccumulator:
     ) -> None:
         self._ask = effective
         kept = frozenset(quantities)
+        self._latent_z = "zpath" in of_latent
         self._latent = kind(weight, center=False, quantities=kept & of_latent)
         self._begin = partial(kind, center=False, quantities=kept - of_latent)
         self._effective = self._begin(self._asked(weight))
@@ -64,6 +65,11 @@ class EffectiveAccumulator:
     def flipped_at(self, update: int) -> torch.Tensor:
         """Mask of the effective weights that flipped at the last update, which is `update`; one row per channel."""
         return self._effective.flipped_at(update)
+
+    def look(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Standard scores, of the weights of which zpath is, and whether the effective weight's state is -1."""
+        z, negative = self._effective.look(chosen)
+        return self._latent.look(chosen)[0] if self._latent_z else z, negative
 
     def take(self) -> dict[str, Array]:
         """Return the window's arrays, with the final effective weight in the latent dtype, and begin a new window."""

@@ -99,6 +99,8 @@ def import_checkpoints(
         If `run_dir` is not empty or cannot be written.
     """
     sources = list(files) if isinstance(files, Sequence) and not isinstance(files, str) else [files]
+    if not sources:
+        raise InputError("no checkpoint is given; give the files of a training, or a folder that holds them")
     if isinstance(layers, str):
         layers = [layers]
     if adapter is not None and not layers:

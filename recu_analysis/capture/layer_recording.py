@@ -15,6 +15,7 @@ from recu_analysis.capture.accumulator_choice import layer_accumulator
 from recu_analysis.capture.adapters.registry import two_valued
 from recu_analysis.capture.optional_sums import optional_sums
 from recu_analysis.capture.outside import NOTHING, Moved, Outside
+from recu_analysis.capture.traces import Traces
 from recu_analysis.errors import RecorderError
 from recu_analysis.store.header import LayerWindow
 from recu_analysis.store.sealing import digest
@@ -49,6 +50,7 @@ class LayerRecording:
     lr_decay: float = 0.0
     decay_time: float = 0.0
     outside: Outside = field(default_factory=Outside)
+    traces: Traces | None = None
 
     def group_in(self, optimizer: torch.optim.Optimizer) -> Mapping[str, Any]:
         """The parameter group that holds the weight now; while no group holds it, one with learning rate 0."""
@@ -115,6 +117,11 @@ class LayerRecording:
         self.spec = replace(self.spec, z=z)
         self.accumulator = accumulator_of(self.layer, self.spec, self.quantities)
 
+    def trace(self, chosen: Sequence[int]) -> None:
+        """Record the values of these weights after every update."""
+        self.spec = replace(self.spec, traced=tuple(chosen))
+        self.traces = Traces(chosen, self.spec, self.accumulator.seen.device)
+
     def begin_from(self, latent: torch.Tensor) -> None:
         """Treat `latent` as the weights last seen, instead of the current values of the parameter."""
         with self.layer.holding(latent):
@@ -128,6 +135,8 @@ class LayerRecording:
         self.accumulator.advance(weight, update)
         for optional_sum in self.optional_sums:
             optional_sum.after(weight, update, self.accumulator)
+        if self.traces is not None:
+            self.traces.add(weight, self.accumulator)
 
     def last_seen(self) -> torch.Tensor:
         """The latent weights that were last seen, one row per channel."""
@@ -166,6 +175,7 @@ class LayerRecording:
             "outside": self.outside.tensor(),
             **self.accumulator.state(),
             **{optional_sum.name: optional_sum.value.to("cpu", copy=True) for optional_sum in self.optional_sums},
+            **(self.traces.state() if self.traces is not None else {}),
         }
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
@@ -178,6 +188,8 @@ class LayerRecording:
         self.accumulator.load(state)
         for optional_sum in self.optional_sums:
             optional_sum.value.copy_(state[optional_sum.name])
+        if self.traces is not None:
+            self.traces.load(state)
 
     def take(self) -> LayerState:
         """Return the state of the open window, and begin a new window."""
@@ -189,6 +201,7 @@ class LayerRecording:
         arrays = self.accumulator.take() | {
             optional_sum.name: optional_sum.take() for optional_sum in self.optional_sums
         }
+        arrays |= self.traces.take() if self.traces is not None else {}
         scale = self.layer.scale
         if scale is not None and scale.size in {1, self.spec.shape[0]}:  # otherwise it is not a scale per channel
             arrays |= {"scale": np.resize(scale, self.spec.shape[0])}

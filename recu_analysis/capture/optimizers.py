@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
+import warnings
 import weakref
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from recu_analysis.errors import InputError, RecorderError, RecuError
+from recu_analysis.errors import InputError, RecorderError, RecordingWarning, RecuError, listed
+from recu_analysis.nn.layers import binary_modules
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from types import FrameType
+
+    from recu_analysis.capture.adapters.layer import BinaryLayer
 
 #: Optimizers that are currently recorded.
 recorded: weakref.WeakSet[torch.optim.Optimizer] = weakref.WeakSet()
@@ -33,14 +37,29 @@ def free_optimizers(optimizer: Any) -> list[torch.optim.Optimizer]:
         If an optimizer is already being recorded, or its steps call no hooks.
     """
     given = list(optimizer) if isinstance(optimizer, (list, tuple)) else [optimizer]
-    listed = [each for one in given for each in _telling(one)]
-    if not listed:
+    found = [each for one in given for each in _telling(one)]
+    if not found:
         raise InputError("recording needs at least one optimizer")
-    if any(each in recorded for each in listed):
+    if any(each in recorded for each in found):
         raise RecorderError("this optimizer is already being recorded; close that recording first")
-    if len({id(each) for each in listed}) < len(listed):
+    if len({id(each) for each in found}) < len(found):
         raise InputError("an optimizer is listed twice; list it once, because its updates would be counted twice")
-    return listed
+    return found
+
+
+def warn_of_left_out(layers: Sequence[BinaryLayer], optimizers: Sequence[torch.optim.Optimizer]) -> None:
+    """Warn if a learned factor alpha is in none of the optimizers, as after a `convert` that came too late."""
+    given = {id(each) for optimizer in optimizers for group in optimizer.param_groups for each in group["params"]}
+    factors = {f"{each.name}.alpha": ours.alpha for each in layers for ours in binary_modules(each.module)}
+    trained = {name: factor for name, factor in factors.items() if factor is not None and factor.requires_grad}
+    left_out = [name for name, factor in trained.items() if id(factor) not in given]
+    if left_out:
+        warnings.warn(
+            f"no given optimizer trains {listed(left_out, 3)}; if none does, make the optimizer after ra.convert, or "
+            "add these parameters to it",
+            RecordingWarning,
+            stacklevel=4,
+        )
 
 
 def _telling(optimizer: Any) -> list[torch.optim.Optimizer]:

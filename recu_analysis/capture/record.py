@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     import torch
 
+    from recu_analysis.capture.traces import TracesArgument
+
 
 def record(
     model: torch.nn.Module,
@@ -24,6 +26,7 @@ def record(
     configuration: Mapping[str, Any] | None = None,
     quantities: Iterable[str] = (),
     only: Iterable[str] | None = None,
+    traces: TracesArgument = None,
     state: Mapping[str, torch.Tensor] | None = None,
     example: Any = None,
 ) -> Recorder:
@@ -61,6 +64,11 @@ def record(
     only : iterable of str, optional
         Quantities to keep instead of the default ones, which are ``"path"``, ``"zpath"`` and ``"flip_times"`` (the
         numbers of the first and the last update at which the weight flipped). State and flips are always kept.
+    traces : int, or mapping of str to int or sequence, optional
+        Weights whose value, z and state are recorded after every update, for `recu_analysis.traces`: a number per
+        layer, such as 16. Or a mapping of patterns of layer names to a number, or to places of weights: flat indices,
+        or tuples of one index for each axis. The drawn weights are the same in every run of the network. Each takes 16
+        bytes per update. A resumed run goes on with its own weights.
     state : mapping, optional
         State from `Recorder.state_dict`: continue the run in `run_dir` in the middle of a window. The model and the
         optimizers must be in the state in which it was taken; `resume` may be omitted.
@@ -77,7 +85,8 @@ def record(
     Raises
     ------
     InputError
-        If a quantity is not known, `every` is below 1, or the state is not of these layers and weights.
+        If a quantity is not known, `every` is below 1, there is no such weight to trace, or the state is not of these
+        layers and weights.
     NoBinaryLayersError
         If the model has no binary layer.
     RecorderError
@@ -108,6 +117,7 @@ def record(
         configuration=configuration,
         quantities=quantities,
         only=only,
+        traces=traces,
         state=state,
         example=example,
     )

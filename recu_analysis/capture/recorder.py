@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import operator
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
@@ -16,11 +17,19 @@ from recu_analysis.capture.environment import what_trains
 from recu_analysis.capture.interrupts import interrupts_deferred
 from recu_analysis.capture.layer_recording import pool_for, record_layer
 from recu_analysis.capture.metrics import plain
-from recu_analysis.capture.optimizers import Steps, free_optimizers, has_closure, recorded, was_skipped
+from recu_analysis.capture.optimizers import (
+    Steps,
+    free_optimizers,
+    has_closure,
+    recorded,
+    warn_of_left_out,
+    was_skipped,
+)
 from recu_analysis.capture.optional_sums import need_gradients
 from recu_analysis.capture.outside import OtherOptimizers, unseen_movement_error, warn_after_the_end
 from recu_analysis.capture.rank_zero import IdleWriter, is_first, refuse_sharded
 from recu_analysis.capture.resuming import RecordingPosition, begin, name_tensor
+from recu_analysis.capture.traces import chosen_weights
 from recu_analysis.capture.verification import Hook, Verification
 from recu_analysis.errors import InputError, RecorderError, kind_of_value
 from recu_analysis.store.display import count, html_facts, html_rows, plain_text
@@ -28,13 +37,14 @@ from recu_analysis.store.quantities import requested
 from recu_analysis.store.state import window_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
     import torch
     from torch.utils.hooks import RemovableHandle
 
     from recu_analysis.capture.adapters import BinaryLayer
+    from recu_analysis.capture.traces import TracesArgument
     from recu_analysis.store.writer import RunWriter
 
 
@@ -53,6 +63,7 @@ class Recorder:
         configuration: Mapping[str, Any] | None = None,
         quantities: Iterable[str] = (),
         only: Iterable[str] | None = None,
+        traces: TracesArgument = None,
         state: Mapping[str, torch.Tensor] | None = None,
         example: Any = None,
     ) -> None:
@@ -63,10 +74,12 @@ class Recorder:
         require_model(model)
         if not isinstance(run_dir, str | os.PathLike):
             raise InputError(f"run_dir is the path of a new or empty folder, not {kind_of_value(run_dir)}")
+        if configuration is not None and not isinstance(configuration, Mapping):
+            raise InputError(f"configuration must be a mapping of settings, not {kind_of_value(configuration)}")
         self._optimizers = free_optimizers(optimizer)
         self._every = every
         self._run_dir = Path(run_dir)
-        self._quantities = requested(quantities, only)
+        self._quantities = requested(quantities, only) + (() if traces is None else ("traces",))
         self._closed = False
         count = len(self._optimizers)
         self._position = RecordingPosition([resume or 0] * count, [resume or 0] * count)
@@ -74,12 +87,15 @@ class Recorder:
             self._position = RecordingPosition.from_state(state, count, resume)
         refuse_sharded(model)  # from here on, every process runs the same checks, so an error ends all of them
         found = binary_layers(model, layers)
+        warn_of_left_out(found, self._optimizers)
         self._verification = Verification() if example is None else Verification.of_example(model, found, example)
         self._verification.settle()
         self._recordings = [
             record_layer(layer, self._optimizers, self._position.updates, self._quantities)
             for layer in (found if is_first(model) else [])
         ]
+        if traces is not None:
+            self._trace(traces)
         self._pool = pool_for(self._recordings)
         self.window_bytes = window_bytes([recording.spec for recording in self._recordings], self._quantities)
         self._writer: RunWriter | IdleWriter = IdleWriter()
@@ -104,6 +120,12 @@ class Recorder:
             self._stop()
             self._writer.abandon()
             raise
+
+    def _trace(self, traces: TracesArgument) -> None:
+        """Trace the chosen weights of every layer, which may be none."""
+        chosen = chosen_weights([recording.spec for recording in self._recordings], traces)
+        for recording in self._recordings:
+            recording.trace(chosen.get(recording.spec.name, ()))
 
     def _watch(self, found: Sequence[BinaryLayer]) -> None:
         """Register hooks on steps (also of other optimizers), on loaded states, and on forward passes."""

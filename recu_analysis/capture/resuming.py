@@ -126,7 +126,7 @@ def name_tensor(run_id: str) -> torch.Tensor:
 
 
 def _adopt(path: Path, recordings: Sequence[LayerRecording], state: Mapping[str, torch.Tensor] | None) -> None:
-    """Compute z as the run in a folder does; raise InputError if the state is of another run."""
+    """Compute z and trace weights as the run in a folder does; raise InputError if the state is of another run."""
     header = read_header(path)
     if state is not None and not torch.equal(name_tensor(header.run_id), state.get("run", torch.empty(0)).cpu()):
         raise InputError(f"state= is not of the run in {path}; pass the folder of the run from which it was taken")
@@ -135,6 +135,8 @@ def _adopt(path: Path, recordings: Sequence[LayerRecording], state: Mapping[str,
         spec = specs.get(recording.layer.name, recording.spec)
         if spec.z != recording.spec.z:
             recording.measure_z(spec.z)
+        if recording.traces is not None:
+            recording.trace(spec.traced)
 
 
 def _taken_up(

@@ -20,6 +20,7 @@ from recu_analysis.figures.schedule import plot_schedule
 from recu_analysis.figures.scores import plot_scores
 from recu_analysis.figures.silence import plot_silence
 from recu_analysis.figures.tradeoff import plot_tradeoff
+from recu_analysis.figures.trajectories import plot_trajectories
 
 __all__ = [
     "FIGURES",
@@ -44,5 +45,6 @@ __all__ = [
     "plot_silence",
     "plot_tradeoff",
     "plot_training",
+    "plot_trajectories",
     "save_figure",
 ]

@@ -14,6 +14,7 @@ from recu_analysis.plots.names import text_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -26,7 +27,7 @@ _NARROWEST = 1.4
 # The least height of a panel, and the height of the legend, titles and labels around all, in the same way.
 _LOWEST, _AROUND = 1.0, 0.9
 # The least height of a panel of many rows, which may make a figure higher than its page.
-_SQUEEZED = 0.45
+_SQUEEZED = 0.6
 
 
 def page_height() -> float:
@@ -129,7 +130,7 @@ def label_once(figure: Figure, axes: Sequence[Axes]) -> None:
 
 def legend_once(figure: Figure, axes: Sequence[Axes]) -> None:
     """One legend above all panels with every entry of their legends, in place of these."""
-    entries = {}
+    entries: dict[str, Artist] = {}
     for ax in axes:
         legend = ax.get_legend()
         if legend is not None:

@@ -80,7 +80,7 @@ def plot_heat_map(
     from recu_analysis.plots.heat_map import heat_map
 
     table = table_of(data, lambda run: _of_run(run, Asked(layers, windows)))
-    timed = over_time(updated(table, list(table)))
+    timed = over_time(updated(table, [str(name) for name in table]))
     axes = heat_map(timed.table, quantity=quantity, ax=ax, palette=palette, label=label, **properties)
     return timed.name_axis(axes)
 
@@ -111,7 +111,7 @@ def draw(tables: Mapping[str, Timed], _asked: Asked = OWN_CHOICE) -> tuple[Figur
             if row is rows[0]:
                 column = [each[MAPS.index(name)] for each in rows]
                 bar = figure.colorbar(mesh, ax=column, location="top", aspect=25, pad=0.02)
-                bar.set_label(heading_of(name), labelpad=5.0)
+                bar.set_label(heading_of(name), labelpad=5.0, fontsize="small")
                 tidy(bar, mesh)
         for ax in row:
             name_rows(ax, [short[name] for name in dict.fromkeys(table["layer"])], int(high / _line()))

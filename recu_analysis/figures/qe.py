@@ -76,8 +76,12 @@ def plot_layer_errors(
 
 def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[dict[str, pd.DataFrame]]:
     """`measured_tradeoff` of each run over nearly all levels."""
-    shown = {"layers": asked.layers, "windows": asked.windows}
-    return gathered({label: measured_tradeoff_query(run, _LEVELS, _POINTS, **shown) for label, run in runs.items()})
+    return gathered(
+        {
+            label: measured_tradeoff_query(run, _LEVELS, _POINTS, layers=asked.layers, windows=asked.windows)
+            for label, run in runs.items()
+        }
+    )
 
 
 def draw(tables: Mapping[str, pd.DataFrame], _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:

@@ -11,14 +11,14 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from recu_analysis.errors import InputError, LayerNotFoundError, hint, listed
-from recu_analysis.nn.binarizer import Binarizer
-from recu_analysis.nn.binarizer import binarizer as make_binarizer
-from recu_analysis.nn.layers import BinaryConv2d, BinaryLinear, become_binary
+from recu_analysis.nn.layers import BinaryConv2d, BinaryLinear, become_binary, binarizer_of
 from recu_analysis.nn.sizes import too_few_weights
 from recu_analysis.store.layer_selection import as_patterns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from recu_analysis.nn.binarizer import Binarizer
 
 #: How many layers an error lists. It counts the others.
 LISTED = 8
@@ -37,8 +37,8 @@ def convert(
 
     A layer becomes a `BinaryConv2d` or a `BinaryLinear`. It stays the same object: it keeps weight, bias, hooks,
     device, dtype and mode, and an existing optimizer still trains them. The layer gets tau, which `set_tau` sets, and
-    the parameter alpha, drawn from torch's generator. Make the optimizer afterwards, give it the new parameters, or
-    choose ``alpha="none"``.
+    the parameter alpha, drawn from torch's generator; alpha is frozen if the weight is. Make the optimizer afterwards,
+    give it the new parameters, or choose ``alpha="none"``.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def convert(
     [['0', False], ['1', True], ['3', False]]
     """
     _check_model(model)
-    options = make_binarizer(binarizer, **ingredients)
+    options = binarizer_of(convert, binarizer, ingredients)
     found = {name: each for name, each in model.named_modules() if isinstance(each, (nn.Conv2d, nn.Linear))}
     chosen = _chosen(model, list(found), as_patterns(layers))
     obstacles = _obstacles(model)

@@ -39,7 +39,7 @@ from recu_analysis.theory.laplace import check_tau
 from recu_analysis.theory.validation import real
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
     from recu_analysis.theory.standardize import WeightTransform
@@ -183,12 +183,12 @@ class _Binary(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 
-def _binarizer_of(kind: type[_Binary], method: str | Binarizer, ingredients: dict[str, Any]) -> Binarizer:
-    """The ingredients of a new layer. The error for an unknown name also suggests arguments of torch's layer."""
+def binarizer_of(caller: Callable[..., Any], method: str | Binarizer, ingredients: dict[str, Any]) -> Binarizer:
+    """The ingredients of new layers. The error for an unknown name also suggests the caller's own arguments."""
     known = [field.name for field in fields(Binarizer)]
     for name in ingredients:
         if name not in known:
-            raise unknown("option of a binary layer", name, [*list(signature(kind).parameters)[:-1], *known])
+            raise unknown("option of a binary layer", name, [*list(signature(caller).parameters)[:-1], *known])
     return make_binarizer(method, **ingredients)
 
 
@@ -200,7 +200,7 @@ class BinaryConv2d(_Binary, nn.Conv2d):
     first order, by autograd. The transforms of torch.func (grad, vmap) do not work on the layer.
 
     Padding works as in torch, on the signs. The mode zeros pads with 0, which is neither -1 nor +1. The other modes
-    repeat signs.
+    repeat signs. In torch.autocast the output has the dtype of alpha, as that is not cast.
 
     Parameters
     ----------
@@ -247,7 +247,7 @@ class BinaryConv2d(_Binary, nn.Conv2d):
         binarizer: str | Binarizer = "recu",
         **ingredients: Any,
     ) -> None:
-        binary = _binarizer_of(BinaryConv2d, binarizer, ingredients)
+        binary = binarizer_of(BinaryConv2d, binarizer, ingredients)
         check_channels(in_channels, out_channels, groups)
         check_geometry(kernel_size, stride, padding, dilation, padding_mode)
         check_shape((out_channels, in_channels // groups, *pair(kernel_size)))
@@ -314,7 +314,7 @@ class BinaryLinear(_Binary, nn.Linear):
         binarizer: str | Binarizer = "recu",
         **ingredients: Any,
     ) -> None:
-        binary = _binarizer_of(BinaryLinear, binarizer, ingredients)
+        binary = binarizer_of(BinaryLinear, binarizer, ingredients)
         check_features(in_features, out_features)
         check_shape((out_features, in_features))
         super().__init__(in_features, out_features, bias, device, dtype)
@@ -333,13 +333,15 @@ class BinaryLinear(_Binary, nn.Linear):
 def become_binary(layer: nn.Conv2d | nn.Linear, binary: Binarizer) -> None:
     """Make a layer of torch into its binary counterpart: the same object with a new class, alpha and tau.
 
-    Its weight, bias, hooks, device, dtype, mode and every reference to it stay as they are. The layer's class must be
-    nn.Conv2d or nn.Linear itself.
+    Its weight, bias, hooks, device, dtype, mode and every reference to it stay as they are. If its weight is frozen,
+    alpha is frozen too. The layer's class must be nn.Conv2d or nn.Linear itself.
     """
     layer.__class__ = BinaryConv2d if isinstance(layer, nn.Conv2d) else BinaryLinear
     changed = cast("_Binary", layer)
     changed._add_ingredients(binary)
     changed._reset_ingredients()
+    if changed.alpha is not None:
+        changed.alpha.requires_grad_(changed.weight.requires_grad)
 
 
 def binary_modules(model: nn.Module) -> Iterator[_Binary]:

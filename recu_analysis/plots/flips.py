@@ -159,6 +159,14 @@ def lock_in(
 
 def cosine_axis(axes: Axes) -> Axes:
     """Add the axis of the autocorrelation to the right side of `lock_in`: 100 % is a cosine of 1."""
-    right = axes.secondary_yaxis("right", functions=(lambda percent: percent / 100.0, lambda cosine: 100.0 * cosine))
+    right = axes.secondary_yaxis("right", functions=(_cosine, _percent))
     right.set_ylabel("cosine")
     return axes
+
+
+def _cosine(percent: Any) -> Any:
+    return percent / 100.0
+
+
+def _percent(cosine: Any) -> Any:
+    return 100.0 * cosine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from matplotlib.lines import Line2D
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from recu_analysis.plots.arm_colors import AnyPalette
+
+_GROUPS: Final[dict[str, Any]] = {"tail": "-", "core": DASHED}
 
 
 def silence_by_run(data: pd.DataFrame, axes: Axes, palette: AnyPalette | None) -> None:
@@ -38,7 +40,7 @@ def silence_by_run(data: pd.DataFrame, axes: Axes, palette: AnyPalette | None) -
         short = are_too_short(by_epoch["autocorrelation"])
         pale |= bool(short.any())
         entries.append(Line2D([], [], color=color, marker=marker, markersize=2.4, markeredgewidth=0.0, label=run))
-        for group, dashes in (("tail", "-"), ("core", DASHED)):
+        for group, dashes in _GROUPS.items():
             values = 100.0 * by_epoch[f"silent_fraction_{group}"]
             median_line(axes, values, short, marker, size=2.4, color=color, linestyle=dashes, linewidth=0.9)
     axes.set_ylim(0.0, 100.0)

@@ -57,7 +57,8 @@ def dead_weight_histogram(
 ) -> Axes:
     """Histogram of one layer's latent weights: tails in pale red, the silent part of the tails in red (Fig. 2).
 
-    A bar is the share of the layer's weights in a bin. An inset magnifies the foot of the upper tail, without its outermost 2 %. A missing count is drawn as 0.
+    A bar is the share of the layer's weights in a bin. An inset magnifies the foot of the upper tail, without its
+    outermost 2 %. A missing count is drawn as 0.
 
     Parameters
     ----------

@@ -66,11 +66,16 @@ class Chart {
     );
   }
 
-  /** Show lines, {name, colour, dash, points: [[x, y], ...]}, on axes {x, y, percent, whole, zero}, with keys like lines. */
+  /**
+   * Show lines, {name, colour, dash, points: [[x, y], ...]}, on axes {x, y, percent, whole, zero}, with keys like lines.
+   * A line may have a band, [[x, low, high], ...]; `pale`, whether each point is drawn pale; and `reference`, whether it
+   * has no points of its own to read.
+   */
   show(lines, keys, axes) {
     this.lines = lines.filter((line) => line.points.some((point) => point[1] !== null));
     this.axes = axes;
-    const stops = new Set(this.lines.flatMap((line) => line.points.map((point) => point[0])));
+    const measured = this.lines.filter((line) => !line.reference);
+    const stops = new Set(measured.flatMap((line) => line.points.map((point) => point[0])));
     this.stops = [...stops].sort((a, b) => a - b);
     this.at = null;
     this.legend.replaceChildren(...keys.map((line) => this.key(line)));
@@ -107,9 +112,10 @@ class Chart {
     else this.zoom([Math.max(first, Math.min(middle - half, last - 2 * half)), Math.min(last, Math.max(middle + half, first + 2 * half))]);
   }
 
-  draw() {
+  /** Draw for a width in pixels: that of the page, or of paper. */
+  draw(width = this.place.clientWidth) {
     if (!this.lines) return;
-    this.width = Math.max(240, Math.round(this.place.clientWidth));
+    this.width = Math.max(240, Math.round(width));
     this.height = Math.round(Math.min(300, Math.max(210, this.width * 0.55)));
     this.svg.setAttribute("viewBox", `0 0 ${this.width} ${this.height}`);
     this.svg.setAttribute("aria-label", this.summary());
@@ -118,7 +124,7 @@ class Chart {
       return;
     }
     this.setScales();
-    const lines = make("g", {}, ...this.lines.map((line) => this.trace(line)));
+    const lines = make("g", {}, ...this.lines.map((line) => this.band(line)), ...this.lines.flatMap((line) => this.traces(line)));
     this.cursor = make("g", {});
     this.svg.replaceChildren(...this.frame(), lines, this.cursor);
     this.read();
@@ -131,8 +137,8 @@ class Chart {
 
   setScales() {
     const [low, high] = this.range;
-    const seen = this.lines.flatMap((line) => line.points.filter((p) => p[1] !== null && p[0] >= low && p[0] <= high));
-    const values = seen.map((point) => point[1]);
+    const every = this.lines.flatMap((line) => [...line.points, ...(line.band ?? [])]);
+    const values = every.filter((p) => p[0] >= low && p[0] <= high).flatMap((p) => p.slice(1)).filter((value) => value !== null);
     let bottom = values.reduce((a, b) => Math.min(a, b), Infinity);
     let top = values.reduce((a, b) => Math.max(a, b), -Infinity);
     if (!values.length) [bottom, top] = [0, 1];
@@ -164,18 +170,34 @@ class Chart {
     return parts;
   }
 
-  /** A line as one path; a value that is not known breaks it, and a point alone becomes a dot. */
-  trace(line) {
+  /** A line as paths: pale where its points are, strong elsewhere. A segment is strong if both of its ends are. */
+  traces(line) {
+    if (!line.pale?.some(Boolean)) return [this.trace(line, line.points, "trace")];
+    const strong = line.points.map((point, index) => (line.pale[index] ? [point[0], null] : point));
+    return [this.trace(line, line.points, "trace pale"), this.trace(line, strong, "trace")];
+  }
+
+  /** One path; a value that is not known breaks it, and a point alone becomes a ring. */
+  trace(line, points, style) {
     const [low, high] = this.range;
-    const inside = line.points.map((point) => (point[0] >= low && point[0] <= high ? point[1] : null));
+    const inside = points.map((point) => (point[0] >= low && point[0] <= high ? point[1] : null));
     let d = "";
-    line.points.forEach((point, index) => {
+    points.forEach((point, index) => {
       if (inside[index] === null) return;
       const alone = (inside[index - 1] ?? null) === null && (inside[index + 1] ?? null) === null;
       const [x, y] = [this.x(point[0]).toFixed(1), this.y(point[1]).toFixed(1)];
-      d += alone ? `M${x} ${y}m-2 0h4m-2 -2v4` : `${(inside[index - 1] ?? null) === null ? "M" : "L"}${x} ${y}`;
+      d += alone ? `M${x} ${y}m-3 0a3 3 0 1 0 6 0a3 3 0 1 0 -6 0` : `${(inside[index - 1] ?? null) === null ? "M" : "L"}${x} ${y}`;
     });
-    return make("path", { class: "trace", stroke: line.colour, "stroke-dasharray": line.dash, d });
+    return make("path", { class: style, stroke: line.colour, "stroke-dasharray": line.dash, d });
+  }
+
+  /** The area from the lowest to the highest value; empty for a line without a band. */
+  band(line) {
+    const [low, high] = this.range;
+    const known = (line.band ?? []).filter((point) => point[0] >= low && point[0] <= high && point[1] !== null);
+    const corner = (point, end) => `${this.x(point[0]).toFixed(1)} ${this.y(point[end]).toFixed(1)}`;
+    const corners = [...known.map((point) => corner(point, 2)), ...known.toReversed().map((point) => corner(point, 1))];
+    return make("path", { class: "band", fill: line.colour, d: known.length > 1 ? `M${corners.join("L")}Z` : "" });
   }
 
   listen() {
@@ -245,7 +267,9 @@ class Chart {
       const point = line.points.find((each) => each[0] === stop && each[1] !== null);
       if (!point) continue;
       this.cursor.append(make("circle", { cx: x, cy: this.y(point[1]), r: 4, fill: line.colour }));
-      texts.push(`${line.name} ${this.value(point[1])}`);
+      const ends = line.band?.find((each) => each[0] === stop);
+      const range = ends ? ` (${this.value(ends[1])} to ${this.value(ends[2])})` : "";
+      texts.push(`${line.name} ${this.value(point[1])}${range}`);
     }
     this.reading.append(`${this.axes.x} ${short(stop)}: ${texts.join("; ")}`);
   }

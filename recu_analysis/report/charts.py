@@ -10,31 +10,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from recu_analysis.analysis.deadness import totals
+from recu_analysis.analysis.final_windows import LONG_ENOUGH
 from recu_analysis.analysis.histogram import score_counts_query
-from recu_analysis.analysis.layers import layer_table_query
 from recu_analysis.analysis.magnitude import bin_sums_query, means
 from recu_analysis.analysis.markup import in_unicode
-from recu_analysis.analysis.network import network_table
 from recu_analysis.analysis.query import attempt, gather, gathered
 from recu_analysis.analysis.selection import window_epochs
 from recu_analysis.analysis.vocabulary import group_of, statistic
 from recu_analysis.errors import InputError
-from recu_analysis.plots.arm_colors import of_runs
+from recu_analysis.report.lines import at, numbers, pooled
+from recu_analysis.report.movement import movement_query
 from recu_analysis.report.run_summary import value_text
 from recu_analysis.report.sampling import evenly
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from recu_analysis.analysis.histogram import Counts
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import WindowSpan
+    from recu_analysis.report.lines import Line, Lists
     from recu_analysis.report.sampling import Sample
     from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
+    Finals = Mapping[str, WindowSpan]
 
 #: The histograms go from -REACH to REACH standard deviations, in BINS bins of equal width.
 REACH = 5.0
@@ -74,6 +77,7 @@ class Chart:
             "lines": dict(zip(self.columns, names if len(names) > 1 else [""], strict=True)),
             "caption": self.caption,
             "percent": known.is_share,
+            "cautious": any(each in column for column in self.columns for each in ("silent", "dead")),
         }
 
 
@@ -82,16 +86,15 @@ CHARTS = (
         "mobility",
         "time",
         ("mobility_tail", "mobility_core"),
-        "How far the standard score z of a weight moves in one update, on average. The paper claims that the tail "
-        "moves less than the core.",
+        "How far the standard score z of a weight moves in one update, on average.",
     ),
     Chart("flips", "time", ("flip_ratio_tail", "flip_ratio_core"), "How often a binary weight changes its sign."),
     Chart(
         "silence",
         "time",
         ("silent_fraction_tail", "silent_fraction_core"),
-        "Weights that did not change their sign in the window. Many weights of a short window are silent only because "
-        "there was no time to flip, so compare the tail with the core.",
+        "Weights that did not change their sign in the window. In a short window, many weights are silent only because "
+        "there was no time to flip. Compare the tail with the core.",
     ),
     Chart(
         "dead",
@@ -110,177 +113,234 @@ CHARTS = (
         "mobility-by-z",
         "magnitude",
         ("mobility",),
-        "Over the final windows of the training. Each point is a twentieth of the layer's weights, ordered by |z| at "
+        "Over the windows of the layer table. Each point is a twentieth of the layer's weights, in the order of |z| at "
         "the start of these windows.",
     ),
     Chart(
         "silence-by-z",
         "magnitude",
         ("silent_fraction",),
-        "The share of the same weights that do not change their sign in the final windows.",
+        "The share of the same weights that do not change their sign in these windows.",
     ),
     Chart(
         "accuracy",
         "epoch",
         ("val_top1", "train_top1"),
-        "As logged with each mark, for the whole network; the selected layer does not matter.",
+        "As logged with each mark, for the whole network, whichever layer is chosen.",
         title="Accuracy",
     ),
     Chart(
         "loss",
         "epoch",
         ("val_loss", "train_loss"),
-        "As logged with each mark, for the whole network; the selected layer does not matter.",
+        "As logged with each mark, for the whole network, whichever layer is chosen.",
         title="Loss",
     ),
 )
 
 
-def chart_query(samples: Mapping[str, Sample], spans: Mapping[str, WindowSpan]) -> Query[dict[str, Any]]:
+def chart_query(samples: Mapping[str, Sample], shown: Sequence[Line], finals: Finals) -> Query[dict[str, Any]]:
     """The query for the data of the page's charts, ready for JSON.
 
     Parameters
     ----------
     samples : mapping of str to Sample
-    spans : mapping of str to WindowSpan
+    shown : sequence of Line
+    finals : mapping of str to WindowSpan
         The windows that are merged in charts against abs(z), by run.
 
     Returns
     -------
     Query of dict
-        Numbers have 5 digits; unknown numbers are None. In all lists by layer, index 0 is the whole network.
+        Numbers have 5 digits; unknown numbers are None. In all lists by layer, index 0 is the whole network. The
+        numbers of a line of several runs are means; those that end in _low and _high are its lowest and highest.
 
         - charts: see `Chart`
         - layers: names
         - time: "epoch" or "window"
         - reach, bins: of the histograms
-        - runs: for each run label, color (of its arm), windows and time of the charts against time, series (by
-          quantity, layer and window), magnitude, histogram (windows, and counts by layer and window), metrics
+        - enough: the highest autocorrelation of windows that are long enough
+        - runs: for each line label, name, color, time and series (by quantity, layer and window) of the charts against
+          time, magnitude (by quantity, layer and bin), histogram (windows, and counts by layer and window), metrics
     """
     layers = list(dict.fromkeys(name for each in samples.values() for name in each.every.layer_names))
     epochs = {label: window_epochs(each.run) for label, each in samples.items()}
     by_epoch = all(epochs.values())
-    looks = of_runs({label: each.run for label, each in samples.items()})
-    runs = []
+    measured = {}
     for label, each in samples.items():
         times = epochs[label] if by_epoch else {window.number: window.number for window in each.run.windows}
-        runs.append(_run_query(label, each, looks[label].color, layers, times, spans[label]))
+        measured[label] = _run_query(each, layers, times, finals[label])
+    logged = {name for each in samples.values() for name in each.run.metrics}
     constant = {
-        "charts": [chart.words() for chart in CHARTS],
+        "charts": [chart.words() for chart in CHARTS if chart.against != "epoch" or logged & set(chart.columns)],
         "layers": [value_text(name) for name in layers],
         "time": "epoch" if by_epoch else "window",
         "reach": REACH,
         "bins": BINS,
+        "enough": LONG_ENOUGH,
     }
-    return gather(*runs).then(lambda found: constant | {"runs": list(found)})
+    return gathered(measured).then(
+        lambda found: constant | {"runs": [_line(each, [found[label] for label in each.runs]) for each in shown]}
+    )
 
 
-def _run_query(
-    label: str, each: Sample, color: str, layers: list[str], times: Mapping[int, float], span: WindowSpan
-) -> Query[dict[str, Any]]:
-    """The data of one run."""
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """The numbers of one run: arrays by quantity, with one row for the whole network and one for each layer."""
+
+    windows: list[int]
+    time: list[float]
+    series: dict[str, Values]
+    magnitude: dict[str, Values]
+    histogram: dict[int, list[list[int] | None]]
+    histogram_time: dict[int, float]
+    metrics: pd.DataFrame
+
+
+def _run_query(each: Sample, layers: list[str], times: Mapping[int, float], span: WindowSpan) -> Query[_Measured]:
+    """The numbers of one run."""
     by_layer = {
         spec.name: attempt(partial(bin_sums_query, each.run, [spec], span, MAGNITUDE_BINS), InputError)
         for spec in each.run.header.layers
     }
-    rows = layer_table_query(each.every, numbers=each.shown)
+    rows = movement_query(each.every, each.shown)
     counts = score_counts_query(each.every, each.shown, REACH, BINS)
-    metrics = _metrics(each.run)
 
-    def shown(found: tuple[Any, ...]) -> dict[str, Any]:
+    def measured(found: tuple[Any, ...]) -> _Measured:
         table, sums, scores = found
-        return {
-            "label": label,
-            "color": color,
-            **_over_time(table, layers, times),
-            "magnitude": _against_magnitude(sums, layers),
-            "histogram": _histograms(each, scores, layers, times),
-            "metrics": metrics,
-        }
+        windows, series = _over_time(table, layers)
+        return _Measured(
+            windows=windows,
+            time=[times.get(number, math.nan) for number in windows],
+            series=series,
+            magnitude=_against_magnitude(sums, layers),
+            histogram=_histograms(each, scores, layers),
+            histogram_time={number: times.get(number, math.nan) for number in each.shown},
+            metrics=_metrics(each.run),
+        )
 
-    return gather(rows, gathered(by_layer), counts).then(shown)
+    return gather(rows, gathered(by_layer), counts).then(measured)
 
 
-def _over_time(table: pd.DataFrame, layers: list[str], times: Mapping[int, float]) -> dict[str, Any]:
-    """Windows, their times, and their quantities for the whole network and each layer."""
-    table = table[table["updates"] > 0]
-    wanted = [name for chart in CHARTS if chart.against == "time" for name in chart.columns]
-    numbers = table["window"].unique()
-    whole = network_table(table).set_index("window")
-    series = {}
-    for quantity in wanted:
-        factor = _factor(quantity)
-        grid = table.pivot_table(index="layer", columns="window", values=quantity, sort=False, dropna=False)
-        grid = grid.reindex(index=layers, columns=numbers)
-        series[quantity] = [_numbers(factor * whole[quantity]), *(_numbers(factor * row) for row in grid.to_numpy())]
+def _line(line: Line, runs: Sequence[_Measured]) -> dict[str, Any]:
+    """The data of one line of the charts: of a run, or of the seeds of an arm."""
+    times = _shared([run.time for run in runs])
+    epochs = _shared([[float(epoch) for epoch in run.metrics.index] for run in runs])
+    logged = [name for name in _columns("epoch") if any(name in run.metrics for run in runs)]
+    curves = {
+        name: [
+            at(epochs, list(run.metrics.index), run.metrics.reindex(columns=[name]).to_numpy(float).T) for run in runs
+        ]
+        for name in logged
+    }
     return {
-        "windows": [int(number) for number in numbers],
-        "time": _numbers(times.get(int(number), math.nan) for number in numbers),
-        "series": series,
+        "label": line.name.short,
+        "name": line.name.full,
+        "color": line.color,
+        "time": numbers(times),
+        "series": _all_pooled(
+            {name: [at(times, run.time, run.series[name]) for run in runs] for name in _columns("time")}
+        ),
+        "magnitude": _all_pooled({name: [run.magnitude[name] for run in runs] for name in runs[0].magnitude}),
+        "histogram": _summed(runs),
+        "metrics": {"epoch": numbers(epochs)} | {name: rows[0] for name, rows in _all_pooled(curves).items()},
     }
 
 
-def _against_magnitude(sums: Mapping[str, list[Values] | InputError], layers: list[str]) -> list[dict[str, Any] | None]:
-    """Mobility and silence against abs(z), of the whole network and of each layer; None for small layers."""
+def _shared(times: Sequence[list[float]]) -> list[float]:
+    """The times of the only run; else all times of the runs, ascending."""
+    return times[0] if len(times) == 1 else sorted({time for each in times for time in each if math.isfinite(time)})
+
+
+def _all_pooled(parts: Mapping[str, Sequence[Values]]) -> Lists:
+    return {key: rows for name, each in parts.items() for key, rows in pooled(name, each).items()}
+
+
+def _columns(against: str) -> list[str]:
+    return [name for chart in CHARTS if chart.against == against for name in chart.columns]
+
+
+def _over_time(table: pd.DataFrame, layers: list[str]) -> tuple[list[int], dict[str, Values]]:
+    """Windows with updates, and their quantities for the whole network and each layer."""
+    whole = pd.DataFrame([totals(part) for _, part in table.groupby("window", sort=False)])
+    windows = table["window"].unique()
+    series = {}
+    for name in _columns("time"):
+        grid = table.pivot_table(index="layer", columns="window", values=name, dropna=False)
+        grid = grid.reindex(index=layers, columns=windows)
+        series[name] = _factor(name) * np.vstack([whole[name].to_numpy(float), grid.to_numpy(float)])
+    return [int(number) for number in windows], series
+
+
+def _against_magnitude(sums: Mapping[str, list[Values] | InputError], layers: list[str]) -> dict[str, Values]:
+    """Mobility and silence against abs(z), of the whole network and of each layer; NaN for small layers."""
     tables: dict[str, pd.DataFrame] = {}
     for name, found in sums.items():
         if isinstance(found, InputError):  # fewer weights than bins
             continue
         total = found[0].sum(axis=0)
         tables[name] = means(total).assign(weights=total[:, 0])
-    return [_bins(_together(list(tables.values()))), *(_bins(tables.get(name)) for name in layers)]
+    unknown = pd.DataFrame(np.nan, index=range(MAGNITUDE_BINS), columns=list(_OF_BINS))
+    rows = [_together(list(tables.values())) if tables else unknown, *(tables.get(name, unknown) for name in layers)]
+    return {
+        "abs_z": np.stack([row["abs_z"] for row in rows]),
+        "mobility": _factor("mobility") * np.stack([row["mobility"] for row in rows]),
+        "silent_fraction": 1.0 - np.stack([row["flip_probability"] for row in rows]),
+    }
 
 
-def _together(tables: list[pd.DataFrame]) -> pd.DataFrame | None:
+#: The columns of the charts against abs(z), as `means` names them.
+_OF_BINS = ("abs_z", "mobility", "flip_probability")
+
+
+def _together(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """Mean over several layers of each bin, by their weights."""
-    if not tables:
-        return None
     weights = np.stack([table["weights"] for table in tables])
-    columns = ("abs_z", "mobility", "flip_probability")
-    values = {name: np.stack([table[name] for table in tables]) for name in columns}
+    values = {name: np.stack([table[name] for table in tables]) for name in _OF_BINS}
     return pd.DataFrame({name: np.average(each, axis=0, weights=weights) for name, each in values.items()})
 
 
-def _bins(table: pd.DataFrame | None) -> dict[str, Any] | None:
-    if table is None:
-        return None
+def _histograms(each: Sample, found: Mapping[str, Counts], layers: list[str]) -> dict[int, list[list[int] | None]]:
+    """Counts of z at the end of every window shown, of the whole network and of each layer."""
+    result: dict[int, list[list[int] | None]] = {}
+    for place, number in enumerate(each.shown):
+        of_layers = [found[name][place] if name in found else None for name in layers]
+        whole = np.sum([counts for counts in of_layers if counts is not None], axis=0).tolist()
+        result[number] = [whole, *of_layers]
+    return result
+
+
+def _summed(runs: Sequence[_Measured]) -> dict[str, Any]:
+    """The histograms of some runs, added; by layer and window."""
+    windows = sorted({number for run in runs for number in run.histogram})
+    times = {number: time for run in runs for number, time in run.histogram_time.items()}
+
+    def counts(layer: int, number: int) -> list[int] | None:
+        known = [run.histogram[number][layer] for run in runs if number in run.histogram]
+        some = [each for each in known if each is not None]
+        return np.sum(some, axis=0).tolist() if some else None
+
+    layers = range(len(next(iter(runs[0].histogram.values()))))
     return {
-        "abs_z": _numbers(table["abs_z"]),
-        "mobility": _numbers(_factor("mobility") * table["mobility"]),
-        "silent_fraction": _numbers(1.0 - table["flip_probability"]),
+        "windows": windows,
+        "time": numbers(times[number] for number in windows),
+        "counts": [[counts(layer, number) for number in windows] for layer in layers],
     }
 
 
-def _histograms(
-    each: Sample, found: Mapping[str, Counts], layers: list[str], times: Mapping[int, float]
-) -> dict[str, Any]:
-    """Counts of z at the end of every window, of the whole network and of each layer."""
-    whole = np.sum(list(found.values()), axis=0).tolist()
-    missing = [None] * len(each.shown)
-    return {
-        "windows": list(each.shown),
-        "time": _numbers(times.get(number, math.nan) for number in each.shown),
-        "counts": [whole, *(found.get(name, missing) for name in layers)],
-    }
-
-
-def _metrics(run: Run) -> dict[str, list[float | None]]:
-    """Epochs and the numbers that were logged with them."""
+def _metrics(run: Run) -> pd.DataFrame:
+    """Numbers that were logged, by epoch."""
     metrics = run.metrics
-    wanted = [name for chart in CHARTS if chart.against == "epoch" for name in chart.columns if name in metrics]
+    wanted = [name for name in _columns("epoch") if name in metrics]
     if "epoch" not in metrics or not wanted:
-        return {}
+        return pd.DataFrame()
     known = metrics[["epoch", *wanted]].apply(pd.to_numeric, errors="coerce").dropna(subset="epoch")
     known = known.iloc[evenly(range(len(known)), MAX_MARKS)]
-    return {str(name): _numbers(known[name]) for name in known}
+    by_epoch: pd.DataFrame = known.set_index("epoch").astype(float)
+    return by_epoch
 
 
 def _factor(name: str) -> float:
     """Factor from a column's value to the number on an axis; 1 for shares, since the page shows them in per cent."""
     known = statistic(name)
     return 1.0 if known.is_share else known.factor
-
-
-def _numbers(values: Iterable[float]) -> list[float | None]:
-    """Numbers for JSON, with 5 digits."""
-    return [float(f"{value:.5g}") if math.isfinite(value) else None for value in values]

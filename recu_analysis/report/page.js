@@ -1,11 +1,12 @@
 // The page's script: charts of the selected layer, the histogram's slider, and a table that sorts and filters.
 {
   const data = JSON.parse(document.getElementById("data").textContent);
-  const INK = "#1b1f24";
+  const INK = "currentColor";
+  const PAPER = 340; // Width in pixels of a chart on paper, where two are side by side.
   const DASHES = ["none", "7 4"];
   const several = data.runs.length > 1;
   const shown = new Set(data.runs); // The runs whose boxes are ticked.
-  const zip = (xs, ys) => (xs && ys ? xs.map((x, index) => [x, ys[index]]).filter((point) => point[0] !== null) : []);
+  const zip = (xs, ...columns) => xs.map((x, index) => [x, ...columns.map((column) => column[index])]).filter((point) => point[0] !== null);
 
   /** Name of a line: the run where there are several, and the part of the weights where the chart has several. */
   function lineName(run, part) {
@@ -16,30 +17,41 @@
   const runsShown = () => data.runs.filter((run) => shown.has(run));
   const runKeys = () => runsShown().map((run) => ({ name: run.label, run, colour: run.color, dash: "none" }));
 
-  /** Points of one quantity of one run for the layer picked; layer 0 is the whole network. */
-  function points(run, chart, quantity, layer) {
-    if (chart.against === "time") return zip(run.time, run.series[quantity][layer]);
-    if (chart.against === "epoch") return zip(run.metrics.epoch, run.metrics[quantity]);
-    const bins = run.magnitude[layer];
-    return bins ? zip(bins.abs_z, bins[quantity]) : [];
+  /** Points of one quantity of one run for the layer picked, with a band over seeds; layer 0 is the whole network. */
+  function values(run, chart, quantity, layer) {
+    const numbers = { time: run.series, magnitude: run.magnitude, epoch: run.metrics }[chart.against];
+    const row = (name) => (chart.against === "epoch" ? numbers[name] : numbers[name]?.[layer]);
+    const xs = { time: run.time, magnitude: row("abs_z"), epoch: run.metrics.epoch }[chart.against];
+    const [middle, low, high] = [quantity, `${quantity}_low`, `${quantity}_high`].map(row);
+    if (!middle) return { points: [] };
+    return { points: zip(xs, middle), band: low && zip(xs, low, high), pale: chart.cautious ? pale(run, chart, layer) : null };
+  }
+
+  /** Whether the windows behind each point are too short to tell dead weights from slow ones. */
+  function pale(run, chart, layer) {
+    if (chart.against === "magnitude") return run.magnitude.abs_z[layer].map(() => run.short);
+    return zip(run.time, run.series.autocorrelation[layer]).map((point) => point[1] > data.enough);
   }
 
   function showChart(chart, view, layer) {
     const parts = Object.entries(chart.lines);
     const lines = runsShown().flatMap((run) =>
       parts.map(([quantity, part], place) => (
-        { name: lineName(run, part), colour: run.color, dash: DASHES[place], points: points(run, chart, quantity, layer) })));
+        { name: lineName(run, part), colour: run.color, dash: DASHES[place], ...values(run, chart, quantity, layer) })));
     const keys = several && parts.length > 1
       ? [...runKeys(), ...parts.map(([, part], place) => ({ name: part, colour: INK, dash: DASHES[place] }))]
       : lines;
+    const caution = document.querySelector(`#chart-${chart.name} .caution`);
+    if (caution) caution.hidden = !lines.some((line) => line.pale?.some(Boolean));
     const x = { time: data.time, epoch: "epoch", magnitude: "|z| at the start, standard deviations" }[chart.against];
     view.show(lines, keys, { x, y: chart.unit, percent: chart.percent, whole: chart.against !== "magnitude", zero: chart.name !== "accuracy" });
   }
 
   const width = (2 * data.reach) / data.bins;
   const centres = Array.from({ length: data.bins }, (_, index) => Number((-data.reach + (index + 0.5) * width).toFixed(6)));
-  const laplace = centres.map((z) => [z, Math.exp(-Math.SQRT2 * Math.abs(z)) / Math.SQRT2]);
-  const normal = centres.map((z) => [z, Math.exp((-z * z) / 2) / Math.sqrt(2 * Math.PI)]);
+  const withPeak = [...centres, 0].sort((a, b) => a - b); // The peak of the densities is between two bins.
+  const laplace = withPeak.map((z) => [z, Math.exp(-Math.SQRT2 * Math.abs(z)) / Math.SQRT2]);
+  const normal = withPeak.map((z) => [z, Math.exp((-z * z) / 2) / Math.sqrt(2 * Math.PI)]);
 
   /** Density of z of one run at the last of its windows up to a number. */
   function density(run, number, layer) {
@@ -51,8 +63,8 @@
 
   function showHistogram(view, number, layer) {
     const lines = runKeys().map((key) => ({ ...key, points: density(key.run, number, layer) }));
-    lines.push({ name: "Laplace", colour: INK, dash: "7 4", points: laplace });
-    lines.push({ name: "normal", colour: INK, dash: "2 3", points: normal });
+    lines.push({ name: "Laplace", colour: INK, dash: "7 4", points: laplace, reference: true });
+    lines.push({ name: "normal", colour: INK, dash: "2 3", points: normal, reference: true });
     view.show(lines, lines, { x: "z, standard deviations", y: "density", percent: false, whole: false, zero: true });
   }
 
@@ -75,7 +87,7 @@
       else shown.delete(run);
       pick();
     });
-    return make("label", {}, box, ` ${run.label}`);
+    return make("label", { title: run.name }, box, ` ${run.label}`);
   }
 
   function startCharts() {
@@ -103,7 +115,11 @@
     slider.addEventListener("input", slide);
     picker.addEventListener("change", pick);
     pick();
+    return [histogram, ...views.map(([, view]) => view)];
   }
+
+  /** The name in a cell, which may show a shorter form of it. */
+  const fullName = (cell) => cell.querySelector("bdi").title;
 
   /** Sort by a column: numbers from the largest first, texts from A first, unknown values last; again turns it. */
   function sortBy(table, heading) {
@@ -115,7 +131,7 @@
     const ascending = before ? before === "descending" : !numeric;
     const compare = numeric
       ? (a, b) => (key(a) === "") - (key(b) === "") || (ascending ? 1 : -1) * (key(a) - key(b))
-      : (a, b) => (ascending ? 1 : -1) * a.cells[column].textContent.localeCompare(b.cells[column].textContent, "en", { numeric: true });
+      : (a, b) => (ascending ? 1 : -1) * fullName(a.cells[column]).localeCompare(fullName(b.cells[column]), "en", { numeric: true });
     for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
     heading.setAttribute("aria-sort", ascending ? "ascending" : "descending");
     table.tBodies[0].append(...rows.sort(compare));
@@ -133,21 +149,27 @@
     input.addEventListener("input", () => {
       const wanted = input.value.trim().toLowerCase();
       const rows = [...table.tBodies[0].rows];
-      for (const row of rows) row.hidden = ![row.cells[0], row.cells[1]].some((cell) => cell.textContent.toLowerCase().includes(wanted));
+      for (const row of rows) row.hidden = ![row.cells[0], row.cells[1]].some((cell) => fullName(cell).toLowerCase().includes(wanted));
       document.getElementById("filtered").value = wanted ? `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows` : "";
     });
   }
 
-  // On paper nothing can be opened: the configuration is printed, the numbers of the charts are not.
-  const folded = document.getElementById("configuration");
-  let wasOpen = false;
-  addEventListener("beforeprint", () => { wasOpen = folded.open; folded.open = true; });
-  addEventListener("afterprint", () => { folded.open = wasOpen; });
-
-  for (const link of document.querySelectorAll(".download.picture")) {
-    link.href = link.closest("figure").querySelector("img").src;
-    link.hidden = false;
+  /** On paper nothing can be opened: the configuration is printed. Charts are drawn for the width that they have there. */
+  function startPrinting(charts) {
+    const folded = document.getElementById("configuration");
+    let wasOpen = false;
+    addEventListener("beforeprint", () => {
+      wasOpen = folded.open;
+      folded.open = true;
+      for (const chart of charts) chart.draw(PAPER);
+    });
+    addEventListener("afterprint", () => {
+      folded.open = wasOpen;
+      for (const chart of charts) chart.draw();
+    });
   }
+
+  for (const link of document.querySelectorAll("a.picture")) link.href = link.querySelector("img").src;
   startTable();
-  startCharts();
+  startPrinting(startCharts());
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from base64 import b64encode
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -17,23 +18,28 @@ from recu_analysis.analysis.claims import claims_query
 from recu_analysis.analysis.deadness import dead_weights_query
 from recu_analysis.analysis.final_windows import LONG_ENOUGH, FinalWindows, autocorrelation_query, common_final_windows
 from recu_analysis.analysis.finite import constant_query
-from recu_analysis.analysis.kinds import sides
+from recu_analysis.analysis.kinds import Kind, kind_of, sides
 from recu_analysis.analysis.markup import in_unicode
-from recu_analysis.analysis.query import attempt, gather, gathered
-from recu_analysis.analysis.rendering import heading, of_claim
-from recu_analysis.analysis.selection import moving_windows, select_windows
+from recu_analysis.analysis.query import attempt, gather, gathered, value
+from recu_analysis.analysis.rendering import of_claim
+from recu_analysis.analysis.selection import moving_windows, select_windows, span_of
 from recu_analysis.analysis.vocabulary import statistic
+from recu_analysis.analysis.window_text import windows_text
 from recu_analysis.errors import InputError, RecuError
+from recu_analysis.report.answer import answer, next_steps
 from recu_analysis.report.charts import chart_query
 from recu_analysis.report.embedded_figures import embedded_figures, figures_query
-from recu_analysis.report.run_summary import configuration, recorded, unlike, value_text, warnings
+from recu_analysis.report.lines import LAYER_WIDTH, RUN_WIDTH, experiments, lines, names
+from recu_analysis.report.run_summary import configuration, recorded, unlike, warnings
 from recu_analysis.report.sampling import sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.selection import WindowSpan
+    from recu_analysis.analysis.selection import Windows, WindowSpan
+    from recu_analysis.report.lines import Line, Name
+    from recu_analysis.report.sampling import Sample
     from recu_analysis.store.run import Run
 
 #: The columns of the layer table: from `dead_weights`, and the ratio of two of them.
@@ -47,11 +53,20 @@ LAYER_COLUMNS = (
     "mobility_ratio",
     "autocorrelation",
 )
+#: The title names at most this many runs.
+MOST_IN_TITLE = 3
 #: Characters that are escaped inside the script element, since they could end that element or a line.
 _ESCAPED = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
 
-def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -> str:
+def report(
+    runs: Mapping[str, Run],
+    baseline: Mapping[str, Run] | None = None,
+    *,
+    windows: Windows | None = None,
+    layers: Sequence[str] | str | None = None,
+    claims: bool = False,
+) -> str:
     """Make one self-contained HTML page about runs; the same runs give the same page.
 
     Parameters
@@ -61,6 +76,8 @@ def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -
     baseline : mapping of str to Run, optional
         Trainings without clamp, for the claims; they are shown too. By default those of `runs` that do not clamp, if
         others do.
+    windows, layers, claims
+        As in `recu_analysis.write_report`.
 
     Returns
     -------
@@ -70,9 +87,11 @@ def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -
     Raises
     ------
     InputError
-        If there is no run, or two runs have the same label.
+        If there is no run, two runs have the same label, or `windows` or `layers` is not valid.
+    LayerNotFoundError
+        If a pattern matches no layer of a run.
     WindowNotFoundError
-        If a run holds no window with updates.
+        If a run holds no window with updates, or none of the windows.
     """
     if not runs or set(runs) & set(baseline or {}):
         raise InputError("a report needs at least one run, and a different label for every run")
@@ -82,48 +101,103 @@ def report(runs: Mapping[str, Run], baseline: Mapping[str, Run] | None = None) -
     clamping, _ = sides(list(runs.values()))
     tested = {label: run for label, run in runs.items() if run in clamping}
     others = {**(baseline or {}), **{label: run for label, run in runs.items() if label not in tested}}
-    return _page_query(everything, tested, others).run()
+    method = any(kind_of(run) is Kind.RECU for run in everything.values())
+    return _page_query(_Page(everything, tested, others, windows, layers, method, claims or method)).run()
 
 
-def _page_query(everything: Mapping[str, Run], tested: Mapping[str, Run], others: Mapping[str, Run]) -> Query[str]:
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What a page is about: all runs, those that are tested and their baseline, and what was asked for.
+
+    `method` is whether a run is of ReCU, `claims` whether the paper's claims are shown.
+    """
+
+    runs: Mapping[str, Run]
+    tested: Mapping[str, Run]
+    others: Mapping[str, Run]
+    windows: Windows | None
+    layers: Sequence[str] | str | None
+    method: bool
+    claims: bool
+
+
+def _page_query(asked: _Page) -> Query[str]:
     """The query for all data of the page; its result is the page."""
-    samples = sample(everything)
-    chosen = common_final_windows({label: each.run for label, each in samples.items()})
+    samples = sample(asked.runs, asked.windows, asked.layers)
+    runs = {label: each.run for label, each in samples.items()}
+    chosen = _spans(asked.runs, asked.windows)  # of whole networks, also where the page shows some layers
+    shown = lines(runs)
     parts = gather(
-        gathered({label: dead_weights_query(each.run, chosen[label]) for label, each in samples.items()}),
-        gathered({label: _final_query(each.run, chosen[label]) for label, each in samples.items()}),
-        gathered({label: constant_query(each.run) for label, each in samples.items()}),
-        _claims_query(tested, others),
-        chart_query(samples, chosen),
-        figures_query(samples),
+        gathered({label: dead_weights_query(run, chosen[label]) for label, run in runs.items()}),
+        gathered({label: _final_query(run, chosen[label]) for label, run in runs.items()}),
+        gathered({label: constant_query(run) for label, run in runs.items()}),
+        _claims_query(asked),
+        chart_query(samples, shown, chosen),
+        figures_query(samples, asked.windows, method=asked.claims),
+    )
+    return parts.then(lambda found: _page(asked, samples, shown, found))
+
+
+def _page(asked: _Page, samples: Mapping[str, Sample], shown: Sequence[Line], found: tuple[Any, ...]) -> str:
+    """The page, from the answers of its query."""
+    tables, finals, constant, claims, data, figures = found
+    runs = {label: each.run for label, each in samples.items()}
+    arms = experiments(runs)
+    drawings, missing = embedded_figures(samples, figures, asked.windows)
+    nonfinite = {label: int(table["nonfinite"].sum()) for label, table in tables.items()}
+    unvarying = {label: sum(counts.values()) for label, counts in constant.items()}
+    for line, each in zip(shown, data["runs"], strict=True):
+        each["short"] = not all(finals[label].long for label in line.runs)
+    return _render(
+        title=_title(shown),
+        answer=answer(arms, tables, finals),
+        steps=next_steps(
+            arms,
+            tables,
+            finals,
+            lacks_baseline=asked.method and not asked.others,
+            windows_chosen=asked.windows is not None,
+        ),
+        lines=shown,
+        recorded=recorded(samples, shown),
+        configuration=configuration(asked.runs, shown),
+        warnings=warnings(samples, nonfinite, unvarying),
+        claims=claims,
+        pooling=[*unlike(asked.tested), *unlike(asked.others)],
+        tested=names(asked.tested, RUN_WIDTH),
+        baseline=names(asked.others, RUN_WIDTH),
+        columns=[statistic(name) for name in LAYER_COLUMNS],
+        layer_rows=_layer_rows(tables, shown),
+        windows=_windows(runs, {label: final.span for label, final in finals.items()}),
+        drawings=drawings,
+        missing=missing,
+        data=data,
     )
 
-    def page(found: tuple[Any, ...]) -> str:
-        tables, finals, constant, claims, data, figures = found
-        drawings, missing = embedded_figures(samples, figures)
-        nonfinite = {label: int(table["nonfinite"].sum()) for label, table in tables.items()}
-        unvarying = {label: sum(counts.values()) for label, counts in constant.items()}
-        return _render(
-            title=f"Latent weights of {_listed(everything)}",
-            labels=list(everything),
-            recorded=recorded(samples),
-            configuration=configuration(everything),
-            warnings=[*warnings(samples, finals, nonfinite, unvarying), *unlike(tested), *unlike(others)],
-            claims={"runs": ", ".join(tested), "baseline": ", ".join(others)} | claims,
-            layer_columns=[in_unicode(heading(name)) for name in LAYER_COLUMNS],
-            layer_rows=_layer_rows(tables),
-            spans=chosen,
-            drawings=drawings,
-            missing=missing,
-            data=data,
-        )
 
-    return parts.then(page)
+def _spans(runs: Mapping[str, Run], windows: Windows | None) -> dict[str, WindowSpan]:
+    """The windows of the tables by run: those that were chosen, else final windows."""
+    if windows is None:
+        return common_final_windows(runs)
+    return {label: span_of(run, windows) for label, run in runs.items()}
 
 
-def _listed(labels: Iterable[str]) -> str:
-    *first, last = labels
-    return f"{', '.join(first)} and {last}" if first else last
+def _title(shown: Sequence[Line]) -> str:
+    """The title with the names of the runs; with their number if there are many."""
+    every = [label for line in shown for label in line.runs]
+    if len(every) > MOST_IN_TITLE:
+        arms = f" in {len(shown)} arms" if len(shown) < len(every) else ""
+        return f"Latent weights of {len(every)} runs{arms}"
+    *first, last = (line.name.short for line in shown)
+    return f"Latent weights of {', '.join(first)} and {last}" if first else f"Latent weights of {last}"
+
+
+def _windows(runs: Mapping[str, Run], spans: Mapping[str, WindowSpan]) -> list[tuple[str, list[Name]]]:
+    """The windows of the tables in words, each with its runs."""
+    found: dict[str, list[Name]] = {}
+    for name in names(runs, RUN_WIDTH):
+        found.setdefault(windows_text(runs[name.full], spans[name.full]), []).append(name)
+    return list(found.items())
 
 
 def _final_query(run: Run, chosen: WindowSpan) -> Query[FinalWindows]:
@@ -133,10 +207,12 @@ def _final_query(run: Run, chosen: WindowSpan) -> Query[FinalWindows]:
     return autocorrelation.then(lambda found: FinalWindows(chosen, found, long=found <= LONG_ENOUGH))
 
 
-def _claims_query(runs: Mapping[str, Run], baseline: Mapping[str, Run]) -> Query[dict[str, Any]]:
-    """The query for the claims table as texts, or the reason why there is none."""
-    table = attempt(lambda: claims_query(list(runs.values()), list(baseline.values())), RecuError)
-    return table.then(_claims)
+def _claims_query(asked: _Page) -> Query[dict[str, Any] | None]:
+    """The query for the claims table as texts, or the reason why there is none; None if claims are not shown."""
+    if not asked.claims:
+        return value(None)
+    tested, others = list(asked.tested.values()), list(asked.others.values())
+    return attempt(lambda: claims_query(tested, others), RecuError).then(_claims)
 
 
 def _claims(table: pd.DataFrame | RecuError) -> dict[str, Any]:
@@ -148,15 +224,23 @@ def _claims(table: pd.DataFrame | RecuError) -> dict[str, Any]:
     return {"rows": rows, "why": ""}
 
 
-def _layer_rows(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
-    """One row per run and layer: names, and numbers with their sort keys."""
-    rows = []
-    for label, table in tables.items():
-        known = table.assign(mobility_ratio=table["mobility_tail"] / table["mobility_core"])
-        for row in known.to_dict(orient="records"):
-            cells = [_cell(name, float(row[name])) for name in LAYER_COLUMNS]
-            rows.append({"run": label, "layer": value_text(row["layer"]), "cells": cells})
-    return rows
+def _layer_rows(tables: Mapping[str, pd.DataFrame], shown: Sequence[Line]) -> list[dict[str, Any]]:
+    """One row per line and layer: names, and numbers with their sort keys; means where a line has several runs."""
+    known = {line.name: _over_runs([tables[label] for label in line.runs]) for line in shown}
+    layers = dict.fromkeys(layer for table in known.values() for layer in table.index)
+    short = dict(zip(layers, names(layers, LAYER_WIDTH), strict=True))
+    return [
+        {"run": name, "layer": short[layer], "cells": [_cell(column, float(row[column])) for column in LAYER_COLUMNS]}
+        for name, table in known.items()
+        for layer, row in table.iterrows()
+    ]
+
+
+def _over_runs(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The means of some runs' tables by layer, with the mobility ratio."""
+    taken = [name for name in LAYER_COLUMNS if name in tables[0]]
+    table = pd.concat(tables).groupby("layer", sort=False)[taken].mean()
+    return table.assign(mobility_ratio=table["mobility_tail"] / table["mobility_core"])
 
 
 def _cell(name: str, value: float) -> tuple[str, str]:
@@ -180,7 +264,7 @@ def _render(**content: Any) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["embedded"] = embedded
+    environment.filters |= {"embedded": embedded, "unicode": in_unicode}
     template = environment.from_string(folder.joinpath("page.html").read_text(encoding="utf-8"))
     return template.render(
         **content, style=style, style_hash=_hash(style), script=script, script_hash=_hash(script), version=__version__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from recu_analysis.store.notes import notes
 if TYPE_CHECKING:
     import pandas as pd
 
-    from recu_analysis.analysis.final_windows import FinalWindows
+    from recu_analysis.report.lines import Line
     from recu_analysis.report.sampling import Sample
     from recu_analysis.store.run import Run
 
@@ -29,10 +29,10 @@ MAX_TEXT = 300
 Row = tuple[str, list[str]]
 
 
-def recorded(samples: Mapping[str, Sample]) -> list[Row]:
-    """The rows of what was recorded: a name, and one text per run."""
-    columns = [_recorded(each.run, each.layers) for each in samples.values()]
-    return _rows(columns)
+def recorded(samples: Mapping[str, Sample], lines: Sequence[Line]) -> list[Row]:
+    """The rows of what was recorded: a name, and one text per line of the page."""
+    columns = {label: _recorded(each.run, each.layers) for label, each in samples.items()}
+    return _rows([_merged([columns[label] for label in line.runs]) for line in lines])
 
 
 def _recorded(run: Run, layers: int) -> dict[str, str]:
@@ -45,7 +45,7 @@ def _recorded(run: Run, layers: int) -> dict[str, str]:
         "windows with updates": str(len(moving)),
         "updates": f"{sum(window.updates for window in moving):,}",
         "movement": _seen(run),
-        "length T (see Method)": number(decay_time(run)),
+        "T (see Words)": number(decay_time(run)),
         "starts of the process": str(len(run.segments)),
     }
     facts["versions"] = _versions(run.header.environment.get("versions"))
@@ -64,13 +64,21 @@ def _last(column: pd.Series[Any]) -> str:
     return value_text(known.iloc[-1]) if len(known) else ""
 
 
-def configuration(runs: Mapping[str, Run]) -> list[tuple[str, list[str], bool]]:
-    """The rows of settings: a name, one text per run, and whether the runs differ."""
-    columns = [
-        {value_text(name): value_text(value) for name, value in list(run.configuration.items())[:MAX_ROWS]}
-        for run in runs.values()
-    ]
-    return [(name, texts, len(set(texts)) > 1) for name, texts in _rows(columns)]
+def configuration(runs: Mapping[str, Run], lines: Sequence[Line]) -> list[tuple[str, list[str], bool]]:
+    """The rows of settings: a name, one text per line of the page, and whether the runs differ."""
+    columns = {
+        label: {value_text(name): value_text(value) for name, value in list(run.configuration.items())[:MAX_ROWS]}
+        for label, run in runs.items()
+    }
+    rows = _rows([_merged([columns[label] for label in line.runs]) for line in lines])
+    return [(name, texts, len({column.get(name) for column in columns.values()}) > 1) for name, texts in rows]
+
+
+def _merged(columns: Sequence[dict[str, str]]) -> dict[str, str]:
+    """The texts of several runs as one column: each text once."""
+    names = dict.fromkeys(name for column in columns for name in column)
+    texts = {name: dict.fromkeys(column.get(name, "-") for column in columns) for name in names}
+    return {name: value_text("; ".join(each)) for name, each in texts.items()}
 
 
 def _rows(columns: list[dict[str, str]]) -> list[Row]:
@@ -90,58 +98,44 @@ def number(value: float) -> str:
     return f"{value:.6g}" if math.isfinite(value) else "-"
 
 
-def warnings(
-    samples: Mapping[str, Sample],
-    finals: Mapping[str, FinalWindows],
-    nonfinite: Mapping[str, int],
-    constant: Mapping[str, int],
-) -> list[str]:
-    """Warnings about the runs, one sentence each.
+def warnings(samples: Mapping[str, Sample], nonfinite: Mapping[str, int], constant: Mapping[str, int]) -> list[str]:
+    """Warnings about the runs, one sentence each; a sentence that holds for several runs is there once.
 
     Parameters
     ----------
     samples : mapping of str to Sample
-    finals : mapping of str to FinalWindows
-        The windows of the tables, by run.
     nonfinite : mapping of str to int
-        Number of weights that are NaN or infinite in these windows, by run.
+        Number of weights that are NaN or infinite in the windows of the tables, by run.
     constant : mapping of str to int
         Number of channels that are constant at the end, by run.
     """
-    found: list[str] = []
+    labels: dict[str, list[str]] = {}
     for label, each in samples.items():
-        problems = each.run.problems
-        found += [f"{label}: {value_text(problem)}." for problem in problems[:MAX_PROBLEMS]]
-        if len(problems) > MAX_PROBLEMS:
-            found.append(
-                f"{label}: {len(problems) - MAX_PROBLEMS} more windows are damaged; list them with recu-analyze verify."
-            )
-        found += [f"{label}: {text}." for text in notes(each.run)]
-        found += [
-            f"{label}: {value_text(gap)}; tables, claims and figures use only the updates after the gap."
-            for gap in each.every.gaps
-        ]
-        found += [f"{label}: {text}" for text in (*_movement(each.run), *_unfinished(each.run), *_left_out(each))]
-        if nonfinite[label]:
-            found.append(f"{label}: {nonfinite[label]:,} weights are NaN or infinite; all numbers leave them out.")
-        if constant[label]:
-            found.append(
-                f"{label}: {constant[label]:,} channels are constant at the end; measured scales, errors and entropies "
-                "leave them out."
-            )
-        final = finals[label]
-        if math.isnan(final.autocorrelation):
-            found.append(
-                f"{label}: no channel has finite, varying weights at the start and the end of windows {final.span}, so "
-                "it is unknown whether they are long enough. The numbers are of the run's last half."
-            )
-        elif not final.long:
-            found.append(
-                f"{label}: too short to tell dead from slow weights: no last windows have an autocorrelation of at "
-                f"most 1/2 (windows {final.span}: {final.autocorrelation:.2f}). The numbers are of the run's last half."
-            )
+        for text in _warnings(each, nonfinite[label], constant[label]):
+            labels.setdefault(text, []).append(label)
+    found = [f"{', '.join(of)}: {text}" for text, of in labels.items()]
     if len({sampled(each.run) for each in samples.values()}) > 1:
         found.append("Some of these runs recorded every update, others were sampled: do not compare their movement.")
+    return found
+
+
+def _warnings(each: Sample, nonfinite: int, constant: int) -> list[str]:
+    """Warnings about one run."""
+    problems = each.run.problems
+    found = [f"{value_text(problem)}." for problem in problems[:MAX_PROBLEMS]]
+    if len(problems) > MAX_PROBLEMS:
+        found.append(f"{len(problems) - MAX_PROBLEMS} more windows are damaged; list them with recu-analyze verify.")
+    found += [f"{text}." for text in notes(each.run)]
+    found += [
+        f"{value_text(gap)}; tables, claims and figures use only the updates after the gap." for gap in each.every.gaps
+    ]
+    found += [*_movement(each.run), *_unfinished(each.run), *_left_out(each)]
+    if nonfinite:
+        found.append(f"{nonfinite:,} weights are NaN or infinite; all numbers leave them out.")
+    if constant:
+        found.append(
+            f"{constant:,} channels are constant at the end; measured scales, errors and entropies leave them out."
+        )
     return found
 
 

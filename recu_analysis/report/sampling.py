@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from recu_analysis.analysis.selection import span_of
 from recu_analysis.store.chain import start_known
+from recu_analysis.store.layer_selection import select_layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from recu_analysis.analysis.selection import Windows
+    from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
 Item = TypeVar("Item")
@@ -51,34 +55,56 @@ class Sample:
         return (len(self.every.layer_names), len(self.shown)) == (self.layers, self.windows)
 
 
-def sample(runs: Mapping[str, Run]) -> dict[str, Sample]:
+def sample(
+    runs: Mapping[str, Run], windows: Windows | None = None, layers: Sequence[str] | str | None = None
+) -> dict[str, Sample]:
     """Select what a page shows: all of a small run, evenly spaced layers and windows of a large one.
 
     Parameters
     ----------
     runs : mapping of str to Run
+    windows : int, slice, str or WindowSpan, optional
+        Only these windows of charts.
+    layers : str or sequence of str, optional
+        Only the layers whose names match these patterns.
 
     Returns
     -------
     dict of str to Sample
         Windows whose start is unknown, because the one before is missing, are left out.
+
+    Raises
+    ------
+    InputError
+        If `windows` or `layers` is not valid.
+    LayerNotFoundError
+        If a pattern matches no layer of a run.
+    WindowNotFoundError
+        If a run has none of the windows.
     """
-    fewer = {label: _some_layers(run, MAX_LAYERS // len(runs)) for label, run in runs.items()}
-    layers = sum(len(run.layer_names) for run in fewer.values())
+    chosen = {label: _with_layers(run, select_layers(run, layers)) for label, run in runs.items()}
+    fewer = {label: _some_layers(run, MAX_LAYERS // len(runs)) for label, run in chosen.items()}
+    total = sum(len(run.layer_names) for run in fewer.values())
     weights = sum(spec.weights for run in fewer.values() for spec in run.header.layers)
-    limit = max(2, min(MAX_WINDOWS, MAX_CELLS // max(1, layers), MAX_WEIGHTS // max(1, weights)))
+    limit = max(2, min(MAX_WINDOWS, MAX_CELLS // max(1, total), MAX_WEIGHTS // max(1, weights)))
     result = {}
     for label, run in fewer.items():
-        usable = [window for window in run.windows if start_known(window)]
-        shown = tuple(window.number for window in evenly(usable, limit))
-        result[label] = Sample(run, _since_gap(run), shown, len(runs[label].layer_names), len(usable))
+        span = None if windows is None else span_of(run, windows)
+        usable = [each for each in run.windows if start_known(each) and (span is None or each.number in span)]
+        shown = tuple(each.number for each in evenly(usable, limit))
+        result[label] = Sample(run, _since_gap(run), shown, len(chosen[label].layer_names), len(usable))
     return result
 
 
-def _some_layers(run: Run, limit: int) -> Run:
-    if len(run.layer_names) <= limit:
+def _with_layers(run: Run, layers: Sequence[LayerSpec]) -> Run:
+    """The run with only these layers."""
+    if len(layers) == len(run.header.layers):
         return run
-    return replace(run, header=replace(run.header, layers=tuple(evenly(run.header.layers, limit))))
+    return replace(run, header=replace(run.header, layers=tuple(layers)))
+
+
+def _some_layers(run: Run, limit: int) -> Run:
+    return _with_layers(run, evenly(run.header.layers, limit))
 
 
 def _since_gap(run: Run) -> Run:

@@ -13,14 +13,21 @@ from recu_analysis.report.page import report
 from recu_analysis.store.durable import as_store_error, replace_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from recu_analysis.analysis.run_arguments import SeveralRuns
+    from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.run import Run
 
 
 def write_report(
-    runs: SeveralRuns, path: str | os.PathLike[str] = "report.html", *, baseline: SeveralRuns | None = None
+    runs: SeveralRuns,
+    path: str | os.PathLike[str] = "report.html",
+    *,
+    windows: Windows | None = None,
+    layers: Sequence[str] | str | None = None,
+    baseline: SeveralRuns | None = None,
+    claims: bool = False,
 ) -> Path:
     """Write a report about runs: one self-contained HTML page to read, send or print.
 
@@ -30,9 +37,16 @@ def write_report(
         The page shows the labels of a mapping, else the names of the folders.
     path : str or path-like
         File of the page. It is replaced only by a complete page; its folder is created.
+    windows : int, slice, str or WindowSpan, optional
+        Windows by their numbers, such as "8:13" (without 13), for tables, charts and figures. By default the tables are
+        of the final windows, and charts show every window.
+    layers : str or sequence of str, optional
+        Patterns of layer names.
     baseline : run or path, sequence, or mapping, optional
         Trainings without clamp, for the claims; they are shown too. By default those of `runs` that do not clamp, if
         others do.
+    claims : bool
+        Test the paper's claims also if no run is of ReCU. They are tested on all layers, in the final windows.
 
     Returns
     -------
@@ -42,9 +56,11 @@ def write_report(
     Raises
     ------
     InputError
-        If a value is not a run or path, or a run or a label is given twice.
+        If a value is not a run or path, a run or a label is given twice, or `windows` or `layers` is not valid.
+    LayerNotFoundError
+        If a pattern matches no layer of a run.
     WindowNotFoundError
-        If a run holds no window with updates.
+        If a run holds no window with updates, or none of the windows.
     StoreError
         If the page cannot be written.
     """
@@ -52,7 +68,7 @@ def write_report(
         raise InputError(f"path must be the file of the page, such as 'report.html', not {kind_of_value(path)}")
     page = Path(path)
     shown, others = as_runs(runs), {} if baseline is None else as_runs(baseline)
-    text = report(*_told_apart(shown, others))
+    text = report(*_told_apart(shown, others), windows=windows, layers=layers, claims=claims)
     with as_store_error(page, "cannot be written"):
         page.parent.mkdir(parents=True, exist_ok=True)
         replace_file(page, lambda file: file.write_text(text, encoding="utf-8"))

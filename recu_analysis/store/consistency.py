@@ -58,6 +58,8 @@ def fits_shape(quantity: Quantity, shape: tuple[int, ...], layer: tuple[int, ...
             return len(shape) == 2 and shape[0] == shape[1]
         case "updates":
             return shape[:1] == (updates,)
+        case "traced":
+            return len(shape) == 2 and shape[0] == updates
     return len(shape) == 1
 
 

@@ -53,6 +53,8 @@ class LayerSpec:
     z : str
         The weights of z and zpath: "effective", or "latent" if the effective weights are only signs. Empty in runs
         without transform from before this field existed; their zpath is of latent weights.
+    traced : tuple of int
+        Flat indices of the weights whose values are recorded after every update, ascending.
     """
 
     name: str
@@ -65,6 +67,7 @@ class LayerSpec:
     in_place: bool = field(default=False, compare=False)
     more: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     z: str = field(default="effective", compare=False)
+    traced: tuple[int, ...] = field(default=(), compare=False)
 
     @property
     def knows_z(self) -> bool:
@@ -104,6 +107,7 @@ class LayerSpec:
             "differs": self.differs,
             "in_place": self.in_place,
             **({"z": self.z} if self.transform is None and self.z else {}),
+            **({"traced": list(self.traced)} if self.traced else {}),
         }
 
     @classmethod
@@ -124,6 +128,7 @@ class LayerSpec:
                 differs=_number(fields.pop("differs", 0.0)),
                 z=of_type(fields.pop("z", ""), str) if transform is None else "effective",
                 in_place=of_type(fields.pop("in_place", False), bool),
+                traced=tuple(of_type(place, int) for place in of_type(fields.pop("traced", []), list)),
                 more=fields,
             )
         except (KeyError, TypeError, ValueError, OverflowError, InputError) as error:
@@ -132,6 +137,8 @@ class LayerSpec:
             raise DamagedError(
                 f"{where} is damaged: layer {spec.name!r} has shape {shape} and dtype {spec.dtype!r:.40}"
             )
+        if not all(0 <= place < math.prod(shape) for place in spec.traced):
+            raise DamagedError(f"{where} is damaged: layer {spec.name!r} has no weight at one of its traced places")
         if quantizer != SIGNS:
             raise DamagedError(
                 f"{where} has a layer {spec.name!r:.80} with quantizer {quantizer!r:.80}; this version of "

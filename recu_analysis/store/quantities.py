@@ -13,14 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 #: Kinds of quantities, which give the shape of the tensor: the shape of the layer; one entry per weight that flipped;
-#: one per output channel; states x states; one row per update; and values of a layer, which are stored in the header.
-OF = ("weights", "flipped", "channels", "states", "updates", "layer")
+#: one per output channel; states x states; one row per update; updates x traced weights; and values of a layer, which
+#: are stored in the header.
+OF = ("weights", "flipped", "channels", "states", "updates", "traced", "layer")
 #: dtypes of tensors; `latent` is the dtype of the layer's weights. Values of a layer have the dtypes int, number (null
 #: if unknown), matrix (a list of rows), bool, or list (of int).
 TENSOR_DTYPES = ("latent", "float32", "float64", "uint16", "uint32", "int64")
 LAYER_DTYPES = ("int", "number", "matrix", "bool", "list")
-#: When a quantity is kept: always, by default, on request, if the layer has it, or by no recording yet.
-KEPT = ("always", "default", "request", "known", "planned")
+#: When a quantity is kept: always, by default, on request, if weights are chosen for it, if the layer has it, or by no
+#: recording yet.
+KEPT = ("always", "default", "request", "chosen", "known", "planned")
 
 
 #: Maximal number of rows in a run.
@@ -67,6 +69,7 @@ FITTING = {
     "channels": ("first", "last", "sum", "count", "none"),
     "states": ("first", "last", "sum", "count", "none"),
     "updates": ("joined", "none"),
+    "traced": ("joined", "none"),
     "int": ("first", "last", "count", "same", "none"),
     "number": ("first", "last", "sum", "product", "max", "none"),
     "matrix": ("product", "none"),
@@ -222,6 +225,9 @@ _ROWS = (
     Quantity("last_flip", "flipped", "uint32", "last known", "default", "", "update of the last flip", "flip_times"),
     Quantity("ema", "weights", "float32", "last", "request", "", "OvSW's average: e <- 0.999 e + 0.001 [flip]"),
     Quantity("grad", "weights", "float32", "sum", "request", "loss / w", "sum of abs(gradient) before each update"),
+    Quantity("traces", "traced", "latent", "joined", "chosen", "w", "a few latent weights after each update"),
+    Quantity("trace_z", "traced", "float32", "joined", "chosen", "z", "their standard scores", "traces"),
+    Quantity("trace_state", "traced", "int64", "joined", "chosen", "", "their states", "traces"),
     Quantity("scale", "channels", "float32", "last", "known", "", "learned alpha, if the layer has one"),
     Quantity("effective", "weights", "latent", "last", "known", "w", "effective weights, without a transform"),
     # Planned: no recording makes these yet, but readers accept them.
@@ -232,7 +238,6 @@ _ROWS = (
     Quantity("small_grads", "weights", "uint16", "count", "planned", "updates", "updates with small gradient", _STATS),
     Quantity("unchanged", "weights", "uint16", "count", "planned", "updates", "updates lost to rounding", _STATS),
     Quantity("grad_along", "updates", "float64", "none", "planned", "loss", "<gradient, centered start>", _STATS),
-    Quantity("traces", "updates", "latent", "joined", "planned", "w", "a few chosen weights after each update"),
     Quantity("transitions", "states", "int64", "count", "planned", "", "weights that went from state q to q'"),
     # Values of a layer.
     Quantity("first_update", "layer", "int", "first", "always", "", "first update, counted by the layer's optimizer"),
@@ -268,6 +273,8 @@ def _requests(kept: str) -> tuple[str, ...]:
 QUANTITIES = _requests("default")
 #: Quantities that a recording keeps on request.
 MORE_QUANTITIES = _requests("request")
+#: Quantities of traced weights.
+TRACES = tuple(row.name for row in _ROWS if row.of == "traced")
 
 
 def requested(quantities: Iterable[str] = (), only: Iterable[str] | None = None) -> tuple[str, ...]:

@@ -46,7 +46,12 @@ class LayerState:
 
 def nothing(quantity: Quantity, spec: LayerSpec) -> Array:
     """The value of a layer's quantity before any update."""
-    shapes = {"weights": spec.shape, "channels": spec.shape[:1], "states": (0, 0)}
+    shapes = {
+        "weights": spec.shape,
+        "channels": spec.shape[:1],
+        "states": (0, 0),
+        "traced": (0, len(spec.traced)),
+    }
     return np.zeros(shapes.get(quantity.of, (0,)), quantity.dtype_in(spec.dtype))
 
 

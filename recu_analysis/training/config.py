@@ -154,6 +154,7 @@ class TrainingConfig:
         choices=MORE_QUANTITIES,
         flag="record",
     )
+    traces: int = option(0, "Weights of each layer whose value is recorded after every update.", least=0)
 
     def __post_init__(self) -> None:
         for name, setting in settings_of(TrainingConfig).items():

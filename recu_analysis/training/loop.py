@@ -274,6 +274,7 @@ class _Training:
             resume=update,
             configuration=self.config.to_dict(),
             quantities=self.config.quantities,
+            traces=self.config.traces or None,
             example=example,
         )
 

@@ -232,6 +232,9 @@ def test_what_cannot_be_named(tmp_path):
         with pytest.raises(kind, match=text):
             import_checkpoints([tmp_path / "a.pth"], tmp_path / "run", **options)
         assert not (tmp_path / "run").exists()
+    with pytest.raises(InputError, match="no checkpoint is given; give the files"):
+        import_checkpoints([], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_has_no_layer_says_what_it_has(tmp_path):

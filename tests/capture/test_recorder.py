@@ -382,3 +382,7 @@ def test_a_recorder_shows_where_it_stands_in_one_line_and_in_html(tmp_path):
     says(repr(recorder), "closed")
     with pytest.raises(InputError, match="run_dir is the path"):
         ra.record(model, sgd(model), None)
+    for wrong in ("abc", [1], 3):
+        with pytest.raises(InputError, match="configuration must be a mapping of settings, not "):
+            ra.record(model, sgd(model), tmp_path / "none", configuration=wrong)
+    assert not (tmp_path / "none").exists()

@@ -23,6 +23,8 @@ def test_it_writes_one_small_file_and_says_where(synthetic, tmp_path):
     [
         (["nowhere"], ["nowhere", "does not exist", "recu-analyze train"]),
         (["RUN", "RUN"], ["RUN", "twice"]),
+        (["RUN", "--layer", "nothing"], ["'nothing'", "known are"]),
+        (["RUN", "--windows", "77"], ["none of the windows 77"]),
         (["RUN", "-o", "/dev/null/page.html"], ["/dev/null/page.html", "cannot be written"]),
         (["RUN", "-o", "/proc/page.html"], ["/proc/page.html", "cannot be written"]),
     ],
@@ -32,6 +34,15 @@ def test_what_goes_wrong_is_one_sentence(synthetic, tmp_path, monkeypatch, argum
     sentence = refusal("report", *[synthetic.path if each == "RUN" else each for each in arguments])
     says(sentence.replace(str(synthetic.path), "RUN"), *facts)
     assert not list(tmp_path.iterdir())
+
+
+def test_windows_and_layers_are_chosen(synthetic, tmp_path):
+    layer = next(iter(synthetic.history))
+    done = run_cli("report", synthetic.path, "--windows", "1:2", "--layer", layer, "-o", tmp_path / "page.html")
+    assert done.exit_code == 0, done
+    page = (tmp_path / "page.html").read_text()
+    assert f'"layers":["{layer}"]' in page
+    assert "Window 1, epoch 0" in page
 
 
 def test_folders_above_it_are_made(synthetic, tmp_path):

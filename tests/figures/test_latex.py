@@ -58,7 +58,7 @@ def test_three_figures_and_the_tables_fit_a_two_column_page(trained, tmp_path):
 
 def test_a_page_takes_pgf(tmp_path):
     draw_figure("fig3", {}, directory=tmp_path / "page", formats=("pgf",))
-    assert (tmp_path / "page" / "fig3.pgf").read_text().startswith('% fig3: {"command": "test"')
+    assert (tmp_path / "page" / "fig3.pgf").read_text().startswith('% fig3: {"command": "recu_analysis.draw_figure(')
     _, page = compiled(tmp_path / "page", ["fig3"])
     assert b"/Type3" not in page
 

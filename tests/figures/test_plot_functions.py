@@ -17,7 +17,7 @@ from recu_analysis.testing import synthetic_run
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return ra.open_run(synthetic_run(tmp_path_factory.mktemp("plots") / "run").path)
+    return ra.open_run(synthetic_run(tmp_path_factory.mktemp("plots") / "run", traces=3).path)
 
 
 # Their own arguments beside the run, the table that they take in its place, and a property of what they draw.
@@ -41,6 +41,11 @@ OF_RUNS = {
     ),
     "plot_silence": ({"layers": "second", "tail_tau": 0.9}, ra.layer_table, "linewidth"),
     "plot_tradeoff": ({"epochs": 12, "layers": "second"}, ra.measured_tradeoff, "linewidth"),
+    "plot_trajectories": (
+        {"layer": "second", "windows": "2:"},
+        lambda run: ra.traces(run, layers="second"),
+        "linewidth",
+    ),
     "plot_training": ({"quantity": "val_top1"}, lambda run: run.metrics, "linewidth"),
 }
 OF_CLOSED_FORMS = {"plot_entropy": {}, "plot_quantization_error": {"b": [2.0]}, "plot_schedule": {"epochs": 100}}

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 import recu_analysis as ra
-from recu_analysis.errors import InputError, LayerNotFoundError
+from recu_analysis.errors import InputError, LayerNotFoundError, RecordingWarning
 from recu_analysis.nn import BinaryConv2d, BinaryLinear, binary_parameters, set_tau
 from tests.messages import says
 
@@ -200,3 +201,43 @@ def test_where_nothing_can_be_converted_the_error_says_why():
         with pytest.raises(InputError) as caught:
             ra.convert(model)
         says(str(caught.value), *facts)
+
+
+def test_the_alpha_of_a_frozen_layer_is_frozen():
+    model = Network()
+    model.body.requires_grad_(False)
+    ra.convert(model)
+    assert not any(each.requires_grad for each in model.body.parameters())
+    assert model.hidden.alpha.requires_grad
+
+
+def test_a_mistyped_argument_is_answered_with_those_of_convert():
+    with pytest.raises(InputError, match="'layer'; did you mean layers"):
+        ra.convert(Network(), layer="hidden")
+
+
+def test_an_optimizer_made_before_is_told_of(tmp_path):
+    """It would not train alpha."""
+    model = Network()
+    early = torch.optim.SGD(model.parameters(), lr=0.1)
+    ra.convert(model, layers="body.*")
+    with pytest.warns(
+        RecordingWarning, match=r"no given optimizer trains body\.0\.alpha, body\.2\.alpha; if none does"
+    ):
+        ra.record(model, early, tmp_path / "early").close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ra.record(model, torch.optim.SGD(model.parameters(), lr=0.1), tmp_path / "late").close()
+        model.body.requires_grad_(False)
+        for name, each in model.body.named_parameters():
+            each.requires_grad_(name.endswith("weight"))
+        ra.record(model, early, tmp_path / "frozen").close()
+
+
+def test_the_output_under_autocast_has_the_dtype_of_alpha():
+    layer = BinaryConv2d(4, 6, 3)
+    images = torch.randn(2, 4, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = layer(images)
+    assert output.dtype == layer.alpha.dtype
+    torch.testing.assert_close(output, layer(images), rtol=1e-2, atol=1e-2)

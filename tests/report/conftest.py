@@ -10,7 +10,7 @@ from tests.editing import edit_run, marks_of, write_marks
 HOSTILE = (
     "</script><script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",
-    "\" onmouseover='alert(1)' <!-- {{ 7*7 }} \u2028 &amp; ]]>",
+    "\" onmouseover='alert(1)' <!-- {{ 7*7 }} \u2028 &amp; ]]> \\input{x} $\\alpha$ \u202e" + 20 * "long_name.",
 )
 TAME = ("first", "second", "third")
 

@@ -1,7 +1,8 @@
-"""The report in headless Chromium: no errors, no requests, controls that work, at a phone's width and a screen's."""
+"""The report in headless Chromium: no errors, no requests, nothing cut off, controls that work, at three widths."""
 
 import re
 import shutil
+import zlib
 from itertools import pairwise
 
 import pytest
@@ -12,7 +13,13 @@ from recu_analysis.testing import random_walk, synthetic_run
 from tests.report.conftest import HOSTILE
 
 pytestmark = pytest.mark.browser
-WIDTHS = (360, 1400)
+WIDTHS = (360, 1000, 1400)
+PHONE = 360
+#: The elements whose content is wider than they are, without those that may scroll.
+OVERFLOWING = """scrolls => [...document.querySelectorAll('body *')].filter(e => e.clientWidth
+    && e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== 'inline')
+    .filter(e => !(scrolls && e.matches('.scroll')))
+    .map(e => `${e.tagName} ${e.id} ${e.className}: ${e.textContent.trim().slice(0, 40)}`)"""
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +75,23 @@ def listen(page):
     return heard, asked
 
 
+def overflowing(page):
+    """What is wider than its place; tables may scroll on a phone."""
+    return page.evaluate(OVERFLOWING, page.viewport_size["width"] == PHONE)
+
+
 def test_it_fits_its_width(page):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert overflowing(page) == []
     for chart in page.locator(".plot > svg").all():
         box = chart.bounding_box()
         assert box["width"] > 240
         assert box["x"] + box["width"] <= page.viewport_size["width"]
     page.locator("#configuration summary").click()
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert overflowing(page) == []
+    page.evaluate("document.querySelector('#words dd').append('x'.repeat(9), document.createElement('pre'))")
+    page.evaluate("document.querySelector('#words pre').textContent = 'planted '.repeat(99)")
+    assert any("PRE" in each for each in overflowing(page)), "a planted overflow is found"
 
 
 def test_text_of_charts_lies_inside_and_apart(page):
@@ -186,16 +202,17 @@ def test_runs_can_be_hidden(page):
 
 
 def test_figures_download(page, tmp_path):
-    for end, start in (("pdf", b"%PDF"), ("png", b"\x89PNG")):
-        with page.expect_download() as download:
-            page.get_by_role("link", name=f"fig3.{end}").click()
-        assert download.value.suggested_filename == f"fig3.{end}"
-        download.value.save_as(tmp_path / "file")
-        assert (tmp_path / "file").read_bytes().startswith(start)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="fig3.png").click()
+    assert download.value.suggested_filename == "fig3.png"
+    download.value.save_as(tmp_path / "file")
+    assert (tmp_path / "file").read_bytes().startswith(b"\x89PNG")
 
 
 def test_headings_and_names_for_those_who_do_not_see(page):
     levels = page.evaluate("[...document.querySelectorAll('h1, h2, h3')].map(h => +h.tagName[1])")
+    assert page.locator("html[lang='en'] main, header, footer, nav[aria-label]").count() == 4
+    assert page.locator("th:not([scope])").count() == 0
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
@@ -208,8 +225,12 @@ def test_headings_and_names_for_those_who_do_not_see(page):
     assert len(ids) == len(set(ids))
 
 
-def test_text_has_contrast(page):
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_contrast(page, scheme):
     """At least 4.5 to 1 everywhere (WCAG AA), by its formula."""
+    page.emulate_media(color_scheme=scheme)
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
     low = page.evaluate(
         """() => {
             const light = c => c.map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
@@ -241,20 +262,73 @@ def test_a_hostile_run_does_nothing(browser, hostile, tmp_path, width):
     page.locator("#chart-autocorrelation summary").click()
     assert page.locator("#layer option").all_inner_texts()[2] == HOSTILE[1]
     assert page.locator("img[src='x'], b, [onerror], [onmouseover]").count() == 0
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert overflowing(page) == []
     page.close()
     assert heard == []
     assert len(asked) == 1
 
 
+def shown_on_pages(pdf):
+    """How many texts and pictures each page of a PDF draws."""
+    contents = re.findall(rb"<</Type /Page\n(?:(?!endobj).)*?/Contents (\d+) 0 R", pdf, re.DOTALL)
+    streams = [re.search(rb"\n%s 0 obj\n.*?stream\r?\n(.*?)endstream" % each, pdf, re.DOTALL)[1] for each in contents]
+    return [len(re.findall(rb"\b(?:Tj|TJ|Do)\b", zlib.decompress(stream))) for stream in streams]
+
+
 def test_paper(browser, file, tmp_path):
     """On paper controls are gone, the configuration is there, and nothing is cut off at the side."""
-    page = browser.new_page(viewport={"width": 718, "height": 1000})
+    page = browser.new_page(viewport={"width": 718, "height": 1000}, color_scheme="dark")
     page.goto(file.as_uri())
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print")
     assert page.locator("#filter, .buttons, .hint, nav").filter(visible=True).count() == 0
     assert page.locator("#configuration table").is_visible()
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert page.pdf(format="A4").startswith(b"%PDF")
+    assert overflowing(page) == []
+    size = page.locator("#chart-dead .plot > svg text").first.evaluate("t => t.getBoundingClientRect().height")
+    assert size > 10, "labels of charts are as large as text"
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    shown = shown_on_pages(page.pdf(format="A4"))
+    assert len(shown) > 3
+    assert min(shown) > 5, "no page is empty"
     page.close()
+
+
+def test_short_windows_are_pale_and_told(page):
+    """Every window of this run is too short, so that the chart of dead weights is pale and says why."""
+    caution = page.locator("#chart-dead .caution")
+    assert caution.is_visible()
+    assert "too short" in caution.inner_text()
+    assert page.locator("#chart-dead .pale").count() == 2
+    assert page.locator("#chart-mobility .pale").count() == 0
+
+
+def test_the_laplace_density_has_its_peak(page):
+    """The highest point of its path, on the scale of the lowest two lines of the grid."""
+    height, step = page.evaluate(
+        """() => {
+            const svg = document.querySelector('#histogram .plot > svg');
+            const path = svg.querySelectorAll('.trace')[2].getAttribute('d');
+            const top = Math.min(...path.match(/ [\\d.]+/g).map(Number));
+            const [low, high] = [...svg.querySelectorAll('.grid')].map(line => +line.getAttribute('y1'));
+            return [(low - top) / (low - high), +svg.querySelectorAll('text')[1].textContent];
+        }"""
+    )
+    assert height * step == pytest.approx(2**-0.5, abs=0.01)
+
+
+def test_every_control_is_reached_by_the_keyboard_and_seen(page):
+    page.evaluate("document.querySelectorAll('body *').forEach((each, place) => { each.dataset.place = place; })")
+    wanted = page.evaluate(
+        """() => [...document.querySelectorAll('a[href], button, input, select, summary, [tabindex="0"]')]
+            .filter(each => each.checkVisibility()).map(each => each.dataset.place)"""
+    )
+    reached = []
+    for _ in wanted:
+        page.keyboard.press("Tab")
+        place, outline = page.evaluate(
+            "[document.activeElement.dataset.place, getComputedStyle(document.activeElement).outlineStyle]"
+        )
+        assert outline == "solid", place
+        reached.append(place)
+    assert reached == wanted, "in the order of the page"
+    assert len(wanted) > 50

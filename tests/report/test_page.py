@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import html
 import json
 import re
 import shutil
@@ -11,10 +12,11 @@ import numpy as np
 import pytest
 
 import recu_analysis as ra
-from recu_analysis.errors import InputError, WindowNotFoundError
+from recu_analysis.errors import InputError, LayerNotFoundError, WindowNotFoundError
 from recu_analysis.report import embedded_figures, report, sampling
 from recu_analysis.report.page import embedded
 from recu_analysis.testing import random_walk, synthetic_run
+from recu_analysis.theory.standardize import WeightTransform
 from tests.editing import edit_run, run_json
 from tests.messages import says
 from tests.report.conftest import HOSTILE
@@ -29,7 +31,8 @@ class Skeleton(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, tuple(name for name, _ in attrs)))
+        if tag != "wbr":  # long names may break at more places
+            self.elements.append((tag, tuple(name for name, _ in attrs)))
 
     def handle_data(self, data):
         self.texts.append(data.strip())
@@ -55,9 +58,18 @@ def data_of(page):
     return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1])
 
 
-def warnings_of(page):
-    found = re.search(r'<section id="warnings".*?</section>', page, re.DOTALL)
+def section(page, name):
+    found = re.search(rf'<section id="{name}".*?</section>', page, re.DOTALL)
     return found[0] if found else ""
+
+
+def warnings_of(page):
+    return section(page, "warnings")
+
+
+def text_of(markup):
+    """The text without tags, with single spaces."""
+    return html.unescape(" ".join(re.sub("<[^>]*>", "", markup).split()))
 
 
 def test_the_same_run_gives_the_same_page(tame, page):
@@ -120,19 +132,22 @@ def test_charts_show_the_layer_table(tame, page):
     rows = table[table["window"] == 2]
     assert data["time"] == [0, 1, 2, 3]
     for place, name in enumerate(tame.layer_names, start=1):
-        expected = 1e3 * rows[rows["layer"] == name]["mobility_tail"].item()
-        assert data["series"]["mobility_tail"][place][1] == pytest.approx(expected, rel=1e-4)
-    whole = np.average(rows["autocorrelation"], weights=rows["weights"])
-    assert data["series"]["autocorrelation"][0][1] == pytest.approx(whole, rel=1e-4)
+        for column, values in data["series"].items():
+            factor = 1e3 if column.startswith(("mobility", "flip_ratio")) else 1.0
+            expected = factor * rows[rows["layer"] == name][column].item()
+            assert values[place][1] == pytest.approx(expected, rel=1e-4), column
+    whole = ra.layer_table(tame, network=True).set_index("window")
+    for column, factor in [("autocorrelation", 1), ("mobility_core", 1e3), ("flip_ratio_tail", 1e3)]:
+        assert data["series"][column][0][1] == pytest.approx(factor * whole[column][2], rel=1e-4), column
 
 
 def test_layers_too_small_for_bins_have_no_points_against_z(page):
     magnitude = data_of(page)["runs"][0]["magnitude"]
-    assert magnitude[3] is None  # 16 weights
-    assert len(magnitude[0]["abs_z"]) == 20
+    assert magnitude["abs_z"][3] == [None] * 20  # 16 weights
+    assert None not in magnitude["abs_z"][0]
     counts = [np.bincount(np.arange(weights) * 20 // weights) for weights in (108, 320)]
-    expected = np.average([magnitude[1]["silent_fraction"], magnitude[2]["silent_fraction"]], axis=0, weights=counts)
-    assert magnitude[0]["silent_fraction"] == pytest.approx(expected.tolist(), abs=1e-4)
+    expected = np.average(magnitude["silent_fraction"][1:3], axis=0, weights=counts)
+    assert magnitude["silent_fraction"][0] == pytest.approx(expected.tolist(), abs=1e-4)
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -144,7 +159,7 @@ def test_two_runs_stand_side_by_side(tame, hostile):
     assert data["runs"][1]["series"]["autocorrelation"][1] == [None] * 4, "a layer that only the other run has"
     assert "<strong>●</strong> marks what differs" in both
     assert both.count('<td class="text">') == 6
-    says(warnings_of(both), "a, b", "2 experiments (a; b)")
+    says(section(both, "claims"), "a, b", "2 experiments (a; b)")
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -155,8 +170,7 @@ def test_runs_without_clamp_are_the_baseline(tame, tmp_path):
     shutil.copytree(tame.path, tmp_path / "plain")
     edit_run(tmp_path / "plain", layers=layers)
     both = report({"plain": ra.open_run(tmp_path / "plain"), "recu": tame})
-    assert "Tested runs: recu." in both
-    assert "without the clamp: plain." in both
+    says(text_of(section(both, "claims")), "Tested runs: recu.", "without the clamp: plain.")
     assert [run["color"] for run in data_of(both)["runs"]] == ["#0072b2", "#e69f00"], "that of its arm in figures"
 
 
@@ -187,10 +201,10 @@ def test_evenly_keeps_both_ends():
 def test_short_sampled_and_unfinished_runs_are_warned_of(tmp_path):
     path = synthetic_run(tmp_path / "run", exact=False).path
     edit_run(path, configuration={"epochs": 9})
-    text = warnings_of(report({"mine": ra.open_run(path)}))
-    assert "mine: sampled from checkpoints" in text
-    assert "mine: unfinished: 4 of 9 epochs" in text
-    assert "mine: too short to tell dead from slow" in text
+    page = report({"mine": ra.open_run(path)})
+    assert "mine: sampled from checkpoints" in warnings_of(page)
+    assert "mine: unfinished: 4 of 9 epochs" in warnings_of(page)
+    says(text_of(section(page, "answer")), "mine", "too short to tell dead weights from slow ones", "Train longer")
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -250,6 +264,60 @@ def test_every_picture_says_what_it_shows(page):
     pictures = re.findall(r'<img src="data:image/png;base64,[^"]+" alt="([^"]+)"', page)
     assert len(pictures) == len(re.findall("<img ", page))
     assert len(pictures) == 3
+    assert '<img src="data' in section(page, "answer"), "the first is beside the answer"
     assert "The figure fig2 is left out" in page  # it shows a layer that this run has not
     assert "The figure magnitude is left out" in page  # a layer is too small for its bins
     assert not re.search(r"[$\\]", "".join(pictures))
+
+
+def test_the_answer_comes_first_and_every_formula_is_mathml(page):
+    sections = re.findall(r'<section id="(\w+)"', page)
+    assert sections == ["answer", "runs", "charts", "layers", "figures", "claims", "words", "method"]
+    assert len(re.findall("<math ", page)) == 7
+    assert "memory" not in text_of(page.split("<main")[1].split("</main>")[0]), "its word is autocorrelation"
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_claims_are_for_runs_of_the_method_or_on_request(tmp_path):
+    plain = WeightTransform(center=True, target=None, clamp=False)
+    run = ra.open_run(synthetic_run(tmp_path / "run", transform=plain).path)
+    assert not section(report({"mine": run}), "claims")
+    assert section(report({"mine": run}, claims=True), "claims")
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_windows_and_layers_are_chosen(tame):
+    page = report({"mine": tame}, windows="2:4", layers="*r*")
+    data = data_of(page)
+    assert data["layers"] == ["first", "third"]
+    assert data["runs"][0]["histogram"]["windows"] == [2, 3]
+    says(text_of(section(page, "answer")), "windows 2 to 3")
+    says(text_of(section(page, "layers")), "Windows 2 to 3")
+    expected = ra.dead_weights(tame, windows=slice(2, 4), layers="*r*")
+    cells = re.findall(r'<td data-value="([^"]*)">', page)
+    assert float(cells[1]) == pytest.approx(100 * expected["dead_fraction"][0])
+    with pytest.raises(LayerNotFoundError):
+        report({"mine": tame}, layers="nothing")
+    with pytest.raises(WindowNotFoundError):
+        report({"mine": tame}, windows=77)
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_many_runs_become_arms_with_bands(tmp_path):
+    runs = {}
+    for arm, seed in [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 2), ("b", 2), ("a", 3)]:
+        walk = {"layer": random_walk((4, 30), 20, seed=seed + 10 * (arm == "b"))}
+        path = synthetic_run(tmp_path / f"{arm}{seed}", walk).path
+        edit_run(path, configuration={"recu": arm == "a", "tau": arm, "seed": seed})
+        runs[f"{arm}{seed}"] = ra.open_run(path)
+    page = report(runs)
+    data = data_of(page)
+    assert len(data["runs"]) == 2
+    says(text_of(section(page, "runs")), "a0, a1, a2, a3", "b0, b1, b2")
+    tables = [ra.layer_table(runs[f"a{seed}"])["silent_fraction_core"] for seed in range(4)]
+    for ending, of in [("", np.mean), ("_low", np.min), ("_high", np.max)]:
+        found = data["runs"][0]["series"][f"silent_fraction_core{ending}"][1]
+        assert found == pytest.approx(of([table[1:] for table in tables], axis=0).tolist(), abs=1e-5)
+    assert sum(data["runs"][0]["histogram"]["counts"][1][0]) == pytest.approx(4 * 120, abs=4)
+    assert "Latent weights of 7 runs in 2 arms" in page
+    assert page.count('<td class="text">') == 2

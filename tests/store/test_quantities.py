@@ -62,7 +62,8 @@ def test_the_table_is_consistent():
 def state(generator, first, updates, rows):
     """A window with a value for every row."""
     flipped = np.flatnonzero(generator.random(30) < 0.4).astype(np.uint32)
-    shapes = {"weights": (3, 10), "flipped": flipped.shape, "channels": (3,), "states": (2, 2), "updates": (updates, 2)}
+    shapes = {"weights": (3, 10), "flipped": flipped.shape, "channels": (3,), "states": (2, 2)}
+    shapes |= {"updates": (updates, 2), "traced": (updates, 2)}
     arrays = {}
     for row in rows.values():
         if row.of != "layer" and row.name != "effective":  # which layers with a transform do not have

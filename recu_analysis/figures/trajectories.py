@@ -1,0 +1,132 @@
+"""Trajectories of single weights of a layer over the updates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from recu_analysis.analysis.deadness import TAIL_TAU
+from recu_analysis.analysis.query import gathered
+from recu_analysis.analysis.traces import traces_query
+from recu_analysis.errors import NotRecordedError
+from recu_analysis.figures.captions import quoted
+from recu_analysis.figures.shared import concat_runs, panel_each, table_of
+from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
+from recu_analysis.store.layer_selection import select_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from recu_analysis.analysis.deadness import TailTau
+    from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.selection import Windows
+    from recu_analysis.figures.spec import Asked, Runs
+    from recu_analysis.plots.arm_colors import AnyPalette
+    from recu_analysis.store.run import OneRun, Run
+
+
+def plot_trajectories(
+    data: OneRun | pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    windows: Windows | None = None,
+    layer: str | None = None,
+    tail_tau: TailTau = TAIL_TAU,
+    **properties: Any,
+) -> Axes:
+    """The z of single weights of a layer over the updates; circles where the sign changes, a line at the threshold.
+
+    Parameters
+    ----------
+    data : run, path or DataFrame
+        A run that was recorded with ``record(..., traces=16)``. Or a table as `recu_analysis.traces` gives it, of one
+        layer.
+    ax : Axes, optional
+        By default pyplot's current Axes.
+    palette : mapping of str to color, or sequence of colors, optional
+        The colors of core and tail, by these names or in this order.
+    label : str, optional
+        Text before each name in the legend, to distinguish two plots in one Axes.
+    windows : int, slice, str or WindowSpan, optional
+        Windows by their numbers, such as "8:13" (without 13). By default all since the last gap.
+    layer : str, optional
+        Name of the layer, or a pattern; its first layer with traces is shown. By default the one in the middle of those
+        with traces.
+    tail_tau : float or "window"
+        Level of the tail at the start of the windows.
+    **properties
+        Properties of the lines, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    InputError
+        If `data` is of another type or lacks a column, or the palette, the label or a property does not fit.
+    NotRecordedError
+        If the run, or the layer, has no traced weights.
+    LayerNotFoundError, WindowNotFoundError
+        If a pattern matches no layer, or there is no window with updates.
+    """
+    from recu_analysis.plots.trajectories import trajectories
+
+    def traced(run: Run) -> Query[pd.DataFrame]:
+        return traces_query(run, windows, _layer(run, layer), tail_tau)
+
+    return trajectories(table_of(data, traced), ax=ax, palette=palette, label=label, **properties)
+
+
+def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[dict[str, pd.DataFrame]]:
+    """`recu_analysis.traces` of one layer of each run."""
+    return gathered({label: traces_query(run, asked.windows, _layer(run, asked.layers)) for label, run in runs.items()})
+
+
+def _layer(run: Run, patterns: Any) -> str:
+    """The layer that is shown: the first with traces that a pattern matches, else the one in the middle."""
+    specs = [spec for spec in select_layers(run, patterns) if spec.traced]
+    if not specs:
+        raise NotRecordedError(f"{run.path} has no traces of single weights; record them with record(..., traces=16)")
+    return specs[0 if patterns is not None else len(specs) // 2].name
+
+
+def draw(tables: Mapping[str, pd.DataFrame], asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
+    """A panel for each run, on the same axis of z, with one legend."""
+    from recu_analysis.figures.print.fitting import shared_legend
+    from recu_analysis.plots.names import text_of
+    from recu_analysis.plots.trajectories import trajectories
+
+    figure, axes = panel_each(tables)
+    for label, table in tables.items():
+        trajectories(table, ax=axes[label], palette=asked.palette)
+        if len(tables) > 1:
+            axes[label].set_title(text_of(label, 40))
+    limits = [each.get_ylim() for each in axes.values()]
+    for each in axes.values():
+        each.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
+    shared_legend(figure, list(axes.values()))
+    return figure, concat_runs(tables)
+
+
+def _shown(tables: Mapping[str, pd.DataFrame]) -> str:
+    names = dict.fromkeys(table["layer"].iloc[0] for table in tables.values())
+    counts = sorted({table["place"].nunique() for table in tables.values()})
+    return f"{' and '.join(map(str, counts))} weights of {', '.join(map(quoted, names))}."
+
+
+FIGURE = FigureSpec(
+    query,
+    draw,
+    "trajectories of single weights, with changes of sign",
+    "Standard scores $z$ of single weights after every update. Red: weights of the tail, the 30 % of the layer with "
+    "the largest $|z|$ at the start. Gray: other weights. Line: the threshold, at which the sign changes. Dots: "
+    "changes of the sign.",
+    takes=("layers", "windows", "palette"),
+    note=_shown,
+)

@@ -1,0 +1,75 @@
+"""Trajectories of single weights: z over the updates, with the threshold and the changes of the state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from recu_analysis.errors import InputError
+from recu_analysis.plots._axes import part_label, require, restyle, target
+from recu_analysis.plots.arm_colors import looks_of
+from recu_analysis.plots.palette import CORE, DEAD
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from recu_analysis.plots.arm_colors import AnyPalette
+
+# The core is drawn first: the tail lies over it.
+_GROUPS: Final = {"core": CORE, "tail": DEAD}
+
+
+def trajectories(
+    data: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    **properties: Any,
+) -> Axes:
+    """The z of single weights of a layer over the updates; circles where the state changes, a line at the threshold.
+
+    Parameters
+    ----------
+    data : DataFrame
+        One row per weight and update of one layer: `layer`, `place`, `group` (tail or core), `update`, `z` (standard
+        deviations), `flip`, as `recu_analysis.traces` gives them.
+    ax : Axes, optional
+        By default pyplot's current Axes.
+    palette : mapping of str to color, or sequence of colors, optional
+        The colors of core and tail, by these names or in this order.
+    label : str, optional
+        Text before each name in the legend, to distinguish two plots in one Axes.
+    **properties
+        Properties of the lines, as `matplotlib.lines.Line2D` has them.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    InputError
+        If a column is missing, there is no row or more than one layer, or the palette or a property does not fit.
+    """
+    require(data, ("layer", "place", "group", "update", "z", "flip"))
+    if len(set(data["layer"])) > 1:
+        raise InputError("the table to draw has several layers; choose one, such as table[table['layer'] == 'conv1']")
+    axes = target(ax)
+    colors = looks_of(_GROUPS, _GROUPS if palette is None else palette, "group")
+    axes.axhline(0.0, color="0.2", linewidth=0.5, zorder=1.5, label="threshold")
+    for group, look in colors.items():
+        weights = data[data["group"] == group].groupby("place", sort=False)
+        for number, (_, rows) in enumerate(weights):
+            name = part_label(group, label) if number == 0 else None
+            (line,) = axes.plot(rows["update"], rows["z"], color=look.color, linewidth=0.6, label=name)
+            restyle(line, properties)
+    flips = data[data["flip"]]
+    axes.plot(
+        flips["update"], flips["z"], "o", color="black", markersize=1.6, markeredgewidth=0.0, label="sign changes"
+    )
+    axes.set_xlim(data["update"].min(), data["update"].max())
+    axes.set_xlabel("update")
+    axes.set_ylabel("$z$ (standard deviations)")
+    axes.legend(loc="best")
+    return axes
