@@ -67,7 +67,7 @@ def grid(rows: int, columns: int, aspect: float = 0.62) -> tuple[Figure, Rows]:
 
 
 def panel_each(names: Iterable[str], aspect: float = 0.62) -> tuple[Figure, list[Axes]]:
-    """A panel for each name, which is its title: side by side, or in rows if they would be too narrow."""
+    """A panel for each name, which is its title if there are several: side by side, in rows if too narrow for that."""
     titles = list(names)
     figure, _ = panels(1, "column" if len(titles) == 1 else "page")
     venue = current_venue()
@@ -78,7 +78,7 @@ def panel_each(names: Iterable[str], aspect: float = 0.62) -> tuple[Figure, list
     axes = [ax for row in found for ax in row]
     for ax in axes[len(titles) :]:
         ax.remove()
-    for ax, title in zip(axes, titles, strict=False):
+    for ax, title in zip(axes, titles if len(titles) > 1 else [], strict=False):
         ax.set_title(shown_name(title, figure.get_figwidth() / columns))
     return figure, axes[: len(titles)]
 
@@ -105,7 +105,8 @@ def layer_panels(choice: LayerChoice, aspect: float = 0.62) -> tuple[Figure, dic
             panels[run, layer] = ax
             if run == runs[0] or not choice.alike:
                 ax.set_title(shown_name(short[layer], 0.8 * width), fontsize="small")
-        row_title(panels[run, choice.layers[run][-1]], shown_name(run, 0.8 * height))
+        if len(runs) > 1:
+            row_title(panels[run, choice.layers[run][-1]], shown_name(run, 0.8 * height))
     return figure, panels
 
 

@@ -115,7 +115,8 @@ def draw(tables: Mapping[str, Timed], _asked: Asked = OWN_CHOICE) -> tuple[Figur
                 tidy(bar, mesh)
         for ax in row:
             name_rows(ax, [short[name] for name in dict.fromkeys(table["layer"])], int(high / _line()))
-        title = f"{label} (a row: the mean of {size} layers)" if size > 1 else label
+        binning = f"a row: the mean of {size} layers" if size > 1 else ""
+        title = ", ".join(part for part in (label if len(tables) > 1 else "", binning) if part)
         row[0].set_title(shown_name(title, figure.get_figwidth()), loc="left")
     label_once(figure, [ax for row in rows for ax in row])
     return figure, data
@@ -159,9 +160,10 @@ FIGURE = FigureSpec(
     query,
     draw,
     "dead and silent weights and mobility, by layer and window",
-    "Every layer (rows, in the order of the network) in every window: share of dead weights (in the tail and without a "
-    "change of sign), share of silent weights (without a change of sign), and mobility (mean absolute change of $z$ per "
-    "update). Hatched: the autocorrelation is above 1/2, so the window is too short to tell dead weights from slow ones.",
+    "Every layer (rows, in the order of the network) in every window: share of dead weights (in the tail and without "
+    "a change of sign), share of silent weights (without a change of sign), and mobility (mean absolute change of $z$ "
+    "per update). Hatched: the autocorrelation is above 1/2, so the window is too short to tell dead weights from slow "
+    "ones.",
     takes=("layers", "windows"),
     note=note,
 )

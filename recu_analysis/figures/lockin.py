@@ -114,10 +114,10 @@ FIGURE = FigureSpec(
     query,
     draw,
     "weights that never flip again, beside autocorrelation",
-    "Share of the weights whose sign does not change after a window, until the end of the training. A marker is the end "
-    "of a window. Thin: one layer. Thick: the median over layers. Dashed, on the right axis: the cosine of $z$ at the end "
-    "of the window and $z$ at the end of the training. Where it is above 1/2 (pale), the weights hardly move any more, "
-    "and a large share says little.",
+    "Share of the weights whose sign does not change after a window, until the end of the training. A marker is the "
+    "end of a window. Thin: one layer. Thick: the median over layers. Dashed, on the right axis: the cosine of $z$ at "
+    "the end of the window and $z$ at the end of the training. Where it is above 1/2 (pale), the weights hardly move "
+    "any more, and a large share says little.",
     takes=("layers", "windows"),
     note=length_sentence,
 )

@@ -67,7 +67,7 @@ def plot_ridge(
         Name of the layer, or a pattern that only its name matches. By default layer2.0.conv2, as in the paper; if the
         network has no such layer, one in its middle.
     **properties
-        Properties of the filled curves, as `matplotlib.collections.FillBetweenPolyCollection` has them: alpha and so on.
+        Properties of the filled curves, as `matplotlib.collections.FillBetweenPolyCollection` has them.
 
     Returns
     -------

@@ -132,8 +132,9 @@ def _moments(data: Scores) -> tuple[Figure, list[Axes]]:
             drawn.append(score_density(table, ax=ax))
             if row is cells[0] or not same:
                 ax.set_title(moment)
-        title = run if data.choice.alike else f"{run}, {layer}"
-        row_title(drawn[-1], shown_name(title, 0.8 * figure.get_figheight() / len(rows)))
+        if len(rows) > 1:
+            title = run if data.choice.alike else f"{run}, {layer}"
+            row_title(drawn[-1], shown_name(title, 0.8 * figure.get_figheight() / len(rows)))
     return figure, drawn
 
 
@@ -159,8 +160,8 @@ FIGURE = FigureSpec(
     query,
     draw,
     "standard scores of a layer over the training, with fitted distributions",
-    "Density of the standard scores $z$. Lines: Laplace, normal and generalised normal distributions, fitted by maximum "
-    "likelihood. The number is the shape of the generalised normal (1: Laplace, 2: normal).",
+    "Density of the standard scores $z$. Lines: Laplace, normal and generalised normal distributions, fitted by "
+    "maximum likelihood. The number is the shape of the generalised normal (1: Laplace, 2: normal).",
     takes=("layers", "windows"),
     note=note,
 )

@@ -126,8 +126,8 @@ FIGURE = FigureSpec(
     draw,
     "silent weights of tail and core over the epochs",
     "Share of the weights whose sign did not change in a window, for tail and core. The tail is the 30 % of a layer's "
-    "weights with the largest $|z|$ at the start of the window. A marker is the end of a window. Thin: one layer. Thick: "
-    "the median over layers.",
+    "weights with the largest $|z|$ at the start of the window. A marker is the end of a window. Thin: one layer. "
+    "Thick: the median over layers.",
     takes=("layers", "windows"),
     note=note,
 )

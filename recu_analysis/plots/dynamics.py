@@ -164,6 +164,6 @@ def silence(
     epochs(axes)
     axes.set_ylabel(heading_of("silent_fraction"))
     handles, _ = axes.get_legend_handles_labels()
-    title = "thick: median over layers" if data["layer"].nunique() > 1 else None
+    title = "thick: median over layers" if len(data["layer"].unique()) > 1 else None
     axes.legend(handles=[*handles, *([pale_entry()] if short.any() else [])], title=title, alignment="left")
     return axes

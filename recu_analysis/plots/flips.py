@@ -151,7 +151,7 @@ def lock_in(
     epochs(axes)
     axes.set_ylabel("weights (%)")
     handles, _ = axes.get_legend_handles_labels()
-    title = "median over layers" if data["layer"].nunique() > 1 else None
+    title = "median over layers" if len(data["layer"].unique()) > 1 else None
     entries = [*handles, *([pale_entry("autocorrelation above 1/2")] if short.any() else [])]
     axes.legend(handles=entries, title=title, alignment="left", loc="lower right")
     return axes

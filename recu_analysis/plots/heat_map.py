@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pandas as pd
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -20,6 +19,7 @@ from recu_analysis.plots.names import text_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.collections import QuadMesh
     from matplotlib.colorbar import Colorbar
@@ -91,7 +91,8 @@ def limits_of(data: pd.DataFrame, quantity: str) -> Limits:
         If the quantity is no statistic of a layer, or is not in the table.
     """
     require(data, ("layer", "epoch"))
-    known = [name for name in data.select_dtypes("number") if name not in _NO_STATISTICS and is_known(str(name))]
+    numbers = map(str, data.select_dtypes("number"))
+    known = [name for name in numbers if name not in _NO_STATISTICS and is_known(name)]
     if quantity not in known:
         raise unknown("quantity to draw", quantity, known)
     if statistic(quantity).is_share:
@@ -130,7 +131,7 @@ def draw_cells(
 
 def tidy(bar: Colorbar, mesh: QuadMesh) -> None:
     """A color bar without a frame; a logarithmic one with plain numbers."""
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     if isinstance(mesh.norm, LogNorm):
         axis = bar.ax.xaxis if bar.orientation == "horizontal" else bar.ax.yaxis
         narrow = float(mesh.norm.vmax or 1.0) < 100 * float(mesh.norm.vmin or 1.0)

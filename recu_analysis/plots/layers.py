@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-from matplotlib.colors import LogNorm, Normalize
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
-from recu_analysis.analysis.vocabulary import statistic
-from recu_analysis.errors import unknown
-from recu_analysis.plots._axes import epochs, heading_of, label_of, require, restyle, target
-from recu_analysis.plots.arm_colors import color_map, looks_of
+from recu_analysis.plots._axes import label_of, require, restyle, target
+from recu_analysis.plots.arm_colors import looks_of
 from recu_analysis.plots.entropy import printed_minimum
 from recu_analysis.plots.palette import DASHED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pandas as pd
     from matplotlib.axes import Axes
 

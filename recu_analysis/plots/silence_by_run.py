@@ -46,7 +46,9 @@ def silence_by_run(data: pd.DataFrame, axes: Axes, palette: AnyPalette | None) -
     axes.set_ylim(0.0, 100.0)
     epochs(axes)
     axes.set_ylabel(heading_of("silent_fraction"))
-    groups = [
-        Line2D([], [], color="0.3", linestyle=dash, label=name) for name, dash in (("tail", "-"), ("core", DASHED))
-    ]
+    groups = [_dashed(group, dashes) for group, dashes in _GROUPS.items()]
     axes.legend(handles=[*entries, *groups, *([pale_entry()] if pale else [])])
+
+
+def _dashed(group: str, dashes: Any) -> Line2D:
+    return Line2D([], [], color="0.3", linestyle=dashes, label=group)

@@ -120,7 +120,8 @@ def dead_weight_bars(data: pd.DataFrame, axes: Axes, *, short: bool) -> None:
 def magnify_foot(data: pd.DataFrame, axes: Axes, *, short: bool) -> None:
     """Add an inset of the foot of the upper tail to `dead_weight_bars`, if no bar is in its way."""
     edges, counts = _edges(data), _counts(data)
-    total = 100.0 * sum(counts.values()) / (sum(count.sum() for count in counts.values()) or 1.0)
+    total = np.sum(list(counts.values()), axis=0)
+    total *= 100.0 / (total.sum() or 1.0)
     (left, right), (_, top) = axes.get_xlim(), axes.get_ylim()
     beside = total[edges[1:] > left + _FREE_RIGHT[0] * (right - left)]
     if beside.max(initial=0.0) > _FREE_RIGHT[1] * top:
