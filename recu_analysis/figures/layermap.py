@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.query import Query
@@ -102,6 +103,7 @@ def draw(tables: Mapping[str, Timed], _asked: Asked = OWN_CHOICE) -> tuple[Figur
 
     data = concat_runs({label: timed.table for label, timed in tables.items()})
     short = short_names(data["layer"])
+    bars: dict[str, Colorbar] = {}
     figure, rows, heights = _layout([timed.table["layer"].nunique() for timed in tables.values()])
     for row, high, (label, timed) in zip(rows, heights, tables.items(), strict=True):
         table, size = binned(timed.table, [*MAPS, "autocorrelation"], int(high / _THINNEST))
@@ -110,9 +112,10 @@ def draw(tables: Mapping[str, Timed], _asked: Asked = OWN_CHOICE) -> tuple[Figur
             timed.name_axis(ax)
             if row is rows[0]:
                 column = [each[MAPS.index(name)] for each in rows]
-                bar = figure.colorbar(mesh, ax=column, location="top", aspect=25, pad=0.02)
-                bar.set_label(heading_of(name), labelpad=5.0, fontsize="small")
-                tidy(bar, mesh)
+                bars[name] = figure.colorbar(mesh, ax=column, location="top", aspect=25, pad=0.02)
+                bars[name].set_label(heading_of(name), labelpad=5.0, fontsize="small")
+                tidy(bars[name], mesh)
+            mesh.colorbar = bars[name]
         for ax in row:
             name_rows(ax, [short[name] for name in dict.fromkeys(table["layer"])], int(high / _line()))
         binning = f"a row: the mean of {size} layers" if size > 1 else ""

@@ -68,7 +68,7 @@ def ridge(
     """
     require(data, ("window", "epoch", "left", "right", "density"))
     axes = target(ax)
-    rows = [(int(rows["window"].iloc[0]), rows.sort_values("left")) for _, rows in data.groupby("window", sort=True)]
+    rows = [(window, data[data["window"] == window].sort_values("left")) for window in sorted(set(data["window"]))]
     colors = _blended(palette, len(rows))
     highest = highest or float(data["density"].max()) or 1.0
     for place, ((_, bins), color) in enumerate(zip(rows, colors, strict=True)):
@@ -93,7 +93,7 @@ def ridge(
 
 def _name_rows(axes: Axes, rows: Rows) -> None:
     """Ticks at the feet of the curves: epochs, or numbers of windows if a window has no epoch."""
-    epochs = {window: float(bins["epoch"].to_numpy()[0]) for window, bins in rows}
+    epochs = {window: float(bins["epoch"].to_numpy(dtype=np.float64).mean()) for window, bins in rows}
     by_epoch = all(np.isfinite(epoch) for window, epoch in epochs.items() if window)
     texts = ["start" if not window else f"{epochs[window] if by_epoch else window:g}" for window in epochs]
     axes.set_yticks(-np.arange(len(rows)), texts)
