@@ -13,7 +13,7 @@ from recu_analysis.cli import options
 from recu_analysis.cli.output import View, table_lines, wrapped, write_table
 from recu_analysis.cli.several_runs import warn_of_sampled, warn_of_seeds, warn_of_short
 from recu_analysis.cli.target import table_target
-from recu_analysis.cli.window_notes import choice, too_short
+from recu_analysis.cli.window_notes import choice, tell_cut, too_short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,7 +80,8 @@ def command(
     The last row is for all layers. In CSV and JSON, column row marks it: layer or total.
     """
     opened = options.labeled(runs)
-    if opened and not list(opened)[1:]:
+    tell_cut(opened.values(), windows)
+    if len(opened) == 1:
         (run,) = opened.values()
         write_table(_of_one(run, layers, windows, tail_tau, criterion), target)
     else:
@@ -91,6 +92,7 @@ def _of_one(run: Run, layers: tuple[str, ...], windows: slice | None, tail_tau: 
     """The table of one run, with warnings of weights that are left out."""
     from recu_analysis.analysis.deadness import dead_weights
     from recu_analysis.analysis.final_windows import choose, final_windows
+    from recu_analysis.analysis.window_text import chosen_text
 
     final = final_windows(run) if windows is None else None
     chosen = choose(run, windows)
@@ -99,8 +101,8 @@ def _of_one(run: Run, layers: tuple[str, ...], windows: slice | None, tail_tau: 
         omitted = row["weights"] - row["counted"]
         bad = f"{row['nonfinite']} weights are" if row["nonfinite"] else "weights were for a while"
         options.warn(
-            f"layer {row['layer']}: {bad} NaN or infinite in windows {chosen}; they and their channels are left out, "
-            f"{omitted} weights in all"
+            f"layer {row['layer']}: {bad} NaN or infinite in {chosen_text(run, chosen)}; they and their channels are "
+            f"left out, {omitted} weights in all"
         )
     return view(run, table, criterion, tail_tau, final)
 

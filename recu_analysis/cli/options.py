@@ -273,6 +273,11 @@ windows_option = click.option(
     help="Windows from A up to, but not including, B: 8:13, 12:, :8 or 12. Default: the final windows, just long "
     "enough to tell dead weights from slow ones, or the last half of a short run.",
 )
+windows_end_option = click.option(
+    "--windows",
+    type=WindowsType(),
+    help="The weights at the end of these windows, such as 12 or :9 (without 9); by default at the end of the run.",
+)
 tail_tau_option = click.option(
     "--tail-tau",
     type=TailTauType(),

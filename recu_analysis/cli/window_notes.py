@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from recu_analysis.cli import options
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from recu_analysis.analysis.final_windows import FinalWindows
+    from recu_analysis.store.run import Run
 
 
 def choice(final: FinalWindows | None) -> list[str]:
@@ -20,6 +23,18 @@ def choice(final: FinalWindows | None) -> list[str]:
     if final.long:
         return [f"the final windows: autocorrelation at most 1/2 ({final.autocorrelation:.2f}, all layers)"]
     return [f"the last half of the run: autocorrelation stays above 1/2 ({final.autocorrelation:.2f})"]
+
+
+def tell_cut(runs: Iterable[Run], windows: slice | None) -> None:
+    """Tell of every run that ends before the last window that the user chose."""
+    from recu_analysis.analysis.selection import span_text
+
+    if windows is None or windows.stop is None:
+        return
+    for run in runs:
+        last = run.windows[-1].number if len(run.windows) else -1
+        if (windows.start or 0) <= last < windows.stop - 1:
+            options.note(f"{run.path} ends with window {last}, so --windows {span_text(windows)} ends there")
 
 
 def too_short(autocorrelations: Iterable[float]) -> list[str]:

@@ -63,7 +63,7 @@ def test_each_run_has_windows_of_its_own_and_a_mean_needs_equally_many_updates(t
     runs.write_text("".join(listed), encoding="utf-8")
     with pytest.raises(InputError) as error:
         dead_weights_over_seeds(runs, windows="1:")
-    says(str(error.value), "24 in run0", "48 in run1", "x")
+    says(str(error.value), "windows 1:", "24 in run0", "48 in run1")
     blocks = dead_weights_over_seeds_query(ra.open_runs(runs)).run()
     assert {span.start for span in blocks[0].spans.values()} != {blocks[0].spans["run0"].start}
     assert blocks[0].rows["first_window"].isna().all()
