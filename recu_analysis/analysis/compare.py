@@ -13,6 +13,7 @@ from recu_analysis.analysis.logged import last_logged
 from recu_analysis.analysis.query import gather, gathered
 from recu_analysis.analysis.run_arguments import as_runs
 from recu_analysis.analysis.selection import decay_time
+from recu_analysis.analysis.vocabulary import limits_of
 from recu_analysis.errors import InputError
 from recu_analysis.theory.intervals import student
 
@@ -131,8 +132,9 @@ def over_seeds(runs: SeveralRuns, *, windows: Windows | None = None, tail_tau: T
         - arm: its name in a list of runs, else the labels of its runs
         - dataset: of its configuration; None if unknown
         - seeds: how many
-        - each number of `compare`: the mean over seeds, with _low and _high (interval) and _std (n - 1); the last three
-          are NaN for fewer than two seeds, and all are NaN if a seed does not have the number
+        - each number of `compare`: the mean over seeds, with _low and _high (interval; that of a share or an accuracy
+          stays within 0 and 100 %) and _std (n - 1); the last three are NaN for fewer than two seeds, and all are NaN
+          if a seed does not have the number
 
     Raises
     ------
@@ -163,7 +165,7 @@ def _over_arms(groups: Sequence[Sequence[Arm]], tables: Sequence[pd.DataFrame]) 
 def _group(arm: Arm, rows: pd.DataFrame) -> dict[str, Any]:
     result: dict[str, Any] = {"arm": arm.label, "dataset": arm.configuration.get("dataset"), "seeds": len(rows)}
     for name in rows.columns.drop(["first_window", "last_window", "exact"]):
-        value = student(rows[name].to_list())
+        value = student(rows[name].to_list(), within=limits_of(name))
         result |= {name: value.estimate, f"{name}_low": value.low, f"{name}_high": value.high}
         result[f"{name}_std"] = float(rows[name].std(skipna=False))
     return result

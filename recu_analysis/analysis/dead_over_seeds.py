@@ -13,6 +13,7 @@ from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights_query, with_t
 from recu_analysis.analysis.final_windows import equal_final_windows, equal_windows
 from recu_analysis.analysis.query import gathered
 from recu_analysis.analysis.run_arguments import as_runs
+from recu_analysis.analysis.vocabulary import limits_of
 from recu_analysis.theory.intervals import student
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ def dead_weights_over_seeds(
         - dataset, seeds (how many), row (layer or total), layer, weights
         - first_window, last_window: NaN if the seeds have windows of different numbers
         - updates, decay_time, nonfinite, counted: means over the seeds
-        - every other number of `dead_weights`: the mean, with _low and _high, NaN for a single seed
+        - every other number of `dead_weights`: the mean, with _low and _high, NaN for a single seed; the interval
+          of a share stays within 0 and 1
 
     Raises
     ------
@@ -132,7 +134,7 @@ def _row(arm: Arm, seeds: Sequence[pd.Series[Any]]) -> dict[str, Any]:
     row |= {name: first[name] for name in _OF_THE_LAYER}
     row |= {name: first[name] if len({each[name] for each in seeds}) == 1 else math.nan for name in _WINDOWS}
     for name in first.index.drop([*_OF_THE_LAYER, *_WINDOWS, "exact"]):
-        value = student([float(each[name]) for each in seeds])
+        value = student([float(each[name]) for each in seeds], within=limits_of(name))
         row |= {name: value.estimate}
         row |= {} if name in _SET else {f"{name}_low": value.low, f"{name}_high": value.high}
     return row
