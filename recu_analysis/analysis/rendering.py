@@ -239,7 +239,11 @@ def columns_of(table: pd.DataFrame) -> list[Column]:
 def _grid(table: pd.DataFrame, columns: Sequence[Column]) -> Grid:
     """Columns as texts under their labels."""
     names = [column.name for column in columns]
-    rows = [[estimate(row, name) for name in names] for row in table.to_dict(orient="records")]
+    some = any(column.ends for column in columns)  # then only these columns have intervals, as on the terminal
+    rows = [
+        [shown(each.name, row[each.name]) if some and not each.ends else estimate(row, each.name) for each in columns]
+        for row in table.to_dict(orient="records")
+    ]
     right = [_is_numbers(table[name], [row[at] for row in rows]) for at, name in enumerate(names)]
     return Grid([_marked(column) for column in columns], rows, right, _ruled(table))
 
