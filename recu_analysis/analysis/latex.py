@@ -39,7 +39,7 @@ _SIZES: Final = (_Size("footnotesize", 4.3, 6.0), _Size("scriptsize", 4.0, 4.0))
 _NARROW, _WIDE = dict.fromkeys(" .,:;()[]/|'!ijlftr-", 0.7), dict.fromkeys("mwMW…", 1.6)
 _CAPITAL = 1.4
 #: Short names count characters; this many digits are as wide as a character.
-_MARGIN = 1.1
+_MARGIN = 1.4
 
 
 def latex(grid: Grid, around: Surroundings) -> str:
