@@ -14,6 +14,7 @@ from recu_analysis.cli.output import View, write_table
 from recu_analysis.cli.several_runs import warn_of_sampled, warn_of_seeds, warn_of_short
 from recu_analysis.cli.target import table_target
 from recu_analysis.cli.window_notes import tell_cut
+from recu_analysis.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,6 +78,8 @@ def command(
         raise click.UsageError("--layer needs --by-layer; give both or neither")
     opened = options.labeled(runs)
     tell_cut(opened.values(), windows)
+    if len(opened) == 1 and view in {None, "layers"}:
+        raise InputError(f"only {next(iter(opened))} is given, so there is nothing to compare; give two runs or more")
     if view != "seeds":
         check_same_layers(opened)
     warn_of_sampled(opened)

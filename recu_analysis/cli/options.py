@@ -27,7 +27,23 @@ Result = TypeVar("Result")
 
 INTERRUPTED = 130
 
-run_argument = click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+#: Commands that take lists of runs.
+_SEVERAL = "claims, compare, dead-weights, figures and report"
+
+
+def no_list(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """The path that the user gave; wrong usage if it is a list of runs."""
+    from recu_analysis.analysis.run_list import is_run_list
+
+    if value is not None and is_run_list(Path(value)):
+        raise click.BadParameter(
+            f"{printable(str(value))} is a list of runs, which this command does not take; give the folder of one run, "
+            f"or use {_SEVERAL}, which take lists"
+        )
+    return value
+
+
+run_argument = click.argument("run", metavar="RUN", type=click.Path(path_type=Path), callback=no_list)
 
 
 def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:

@@ -79,7 +79,7 @@ def write_table(view: View, target: Target) -> None:
 
     Raises
     ------
-    InputError
+    BadParameter
         If the table lacks a column of --columns.
     StoreError
         If the file or standard output cannot be written.
@@ -107,7 +107,9 @@ def _chosen(view: View, names: Sequence[str]) -> View:
     """The view with the columns that the user chose; its rows are those of the table if `rows` lacks a column."""
     for name in names:
         if name not in view.table:
-            raise unknown("column of this table", name, map(str, view.table))
+            raise click.BadParameter(
+                str(unknown("column of this table", name, map(str, view.table))), param_hint="--columns"
+            )
     known = {column.name: column for column in view.columns}
     has_all = view.rows is not None and all(name in view.rows for name in names)
     rows = view.rows if has_all else view.table

@@ -46,6 +46,7 @@ POINTS = 15
 @click.option(
     "--run",
     type=click.Path(path_type=Path),
+    callback=options.no_list,
     help="Also measure this run's layers.",
 )
 @options.windows_end_option

@@ -39,7 +39,8 @@ def test_by_layer_says_the_order_of_the_difference(two_arms):
     assert lines[0].index("clamped") < lines[0].index("free")
     assert lines[1].split()[:4] == ["statistic", "value", "reference", "difference"]
     assert "difference: value minus reference, with its 95 % interval over channels" in lines
-    says(run_cli("compare", two_arms[0], "--by-layer").stderr, "nothing to compare")
+    for view in ([], ["--by-layer"]):
+        says(refusal("compare", two_arms[0], *view), "only free", "nothing to compare", "two runs")
 
 
 def test_seeds_show_mean_interval_and_standard_deviation(tmp_path):

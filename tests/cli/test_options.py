@@ -47,15 +47,15 @@ def test_several_processes_print_the_same(synthetic_path, command):
     assert one.stderr == two.stderr
 
 
-@pytest.mark.parametrize("command", ["dead-weights", "updates", "flips", "fit", "claims", "compare", "report"])
+@pytest.mark.parametrize("command", ["dead-weights", "updates", "flips", "fit", "claims", "compare --seeds", "report"])
 def test_damaged_windows_are_told_and_make_the_exit_code(damaged_path, tmp_path, command):
-    done = run_cli(command, damaged_path, *(["-o", tmp_path / "page.html"] if command == "report" else []))
+    done = run_cli(*command.split(), damaged_path, *(["-o", tmp_path / "page.html"] if command == "report" else []))
     assert done.exit_code == 1
     assert done.stderr.startswith("Warning: window 1 (")
     assert done.stdout or (tmp_path / "page.html").exists(), "what is whole is shown"
 
 
-WINDOWS = ("dead-weights", "updates", "flips", "fit", "compare", "claims", "tradeoff --run")
+WINDOWS = ("dead-weights", "updates", "flips", "fit", "compare --seeds", "claims", "tradeoff --run")
 
 
 def test_windows_are_chosen_alike_and_those_that_are_not_there_are_told(synthetic_path):
@@ -71,11 +71,11 @@ def test_windows_are_chosen_alike_and_those_that_are_not_there_are_told(syntheti
         says(wrong_usage(*words, "9:7"), "9:7")
 
 
-@pytest.mark.parametrize("command", ["updates", "flips", "claims", "compare"])
+@pytest.mark.parametrize("command", ["updates", "flips", "claims", "compare --seeds"])
 def test_weights_that_are_no_numbers_are_told(tmp_path, command):
     walk = random_walk((8, 30), 4)
     walk[-1, 3, :2] = np.nan
-    done = run_cli(command, synthetic_run(tmp_path / "run", {"damaged": walk}).path)
+    done = run_cli(*command.split(), synthetic_run(tmp_path / "run", {"damaged": walk}).path)
     assert done.exit_code == 0
     says(done.stderr.splitlines()[0], "Warning: ", "damaged", tmp_path / "run", "2 of its weights", "NaN or infinite")
 

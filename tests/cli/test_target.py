@@ -84,8 +84,9 @@ def test_columns_that_only_rows_of_layers_have_show_these(synthetic_path):
 
 def test_an_unknown_column_is_refused_with_near_names(synthetic_path):
     says(
-        refusal("dead-weights", synthetic_path, "--columns", "layer,silent_fracton"),
+        wrong_usage("dead-weights", synthetic_path, "--columns", "layer,silent_fracton"),
+        "--columns",
         "'silent_fracton'",
         "did you mean silent_fraction",
     )
-    says(refusal(*COMMAND, "--columns", "entrpy"), "'entrpy'", "did you mean entropy")
+    says(wrong_usage(*COMMAND, "--columns", "entrpy"), "'entrpy'", "did you mean entropy")
