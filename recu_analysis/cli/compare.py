@@ -146,7 +146,7 @@ def _seeds_view(table: pd.DataFrame) -> View:
     return View(
         table,
         (Column("arm"), *dataset, Column("seeds"), *_SHOWN),
-        caption=f"Means over the seeds of {'; '.join(groups)}.",
+        caption=f"{'Means over the seeds' if (table['seeds'] > 1).any() else 'One seed each'} of {'; '.join(groups)}.",
         runs=groups,
         explained=_SHOWN,
         lines=lambda _: _seeds_lines(table),
@@ -159,6 +159,7 @@ def _seeds_lines(table: pd.DataFrame) -> list[str]:
     several = len(table["dataset"].unique()) > 1
     for row in table.to_dict(orient="records"):
         of = f" ({row['dataset'] or 'data set not known'})" if several else ""
-        lines.append(printable(f"{row['arm']}: {row['seeds']} seed{'s' * (row['seeds'] > 1)}{of}"))
+        seeds = f"{row['seeds']} seeds" if row["seeds"] > 1 else "one seed, no interval"
+        lines.append(printable(f"{row['arm']}: {seeds}{of}"))
         lines += [f"  {column.title:16}{estimate(row, column.name)}" for column in _SHOWN]
     return lines

@@ -138,7 +138,7 @@ def _heading(run: Run, table: pd.DataFrame, tail_tau: float | str, final: FinalW
     seen = "every update seen" if first["exact"] else "sampled from checkpoints: flips between them are unseen"
     return [
         f"{windows_text(run, WindowSpan(first['first_window'], first['last_window'] + 1))}, {seen}",
-        *choice(final),
+        *choice(run, final),
         _tail(tail_tau),
     ]
 
@@ -189,17 +189,22 @@ def of_seeds(
     if windows is None:
         warn_of_short(runs)
     table = pd.concat([block.rows for block in blocks], ignore_index=True)
-    tail = [_tail(tail_tau), f"dead: by the criterion {criterion}; means and 95 % intervals over seeds"]
+    several = any(len(block.arm.runs) > 1 for block in blocks)
+    columns = _OF_SEEDS if several else tuple(replace(column, ends=0) for column in _OF_SEEDS)
+    tail = [
+        _tail(tail_tau),
+        f"dead: by the criterion {criterion}{'; means and 95 % intervals over seeds' if several else ''}",
+    ]
     below = too_short(table.loc[table["row"] == "layer", "autocorrelation"])
     return View(
         table,
-        (Column("arm"), *_OF_SEEDS),
+        (Column("arm"), *columns),
         caption=f"Dead latent weights of {'; '.join(block.arm.label for block in blocks)}.",
         runs=list(runs),
         above=tail,
         below=below,
-        explained=_OF_SEEDS[1:],
-        lines=lambda width: _blocks(blocks, width)[1:],
+        explained=columns[1:],
+        lines=lambda width: _blocks(blocks, columns, width)[1:],
         told_by_lines=[_told(block) for block in blocks],
     )
 
@@ -211,15 +216,15 @@ def _told(block: Block) -> str:
     texts = {label: windows_text(run, block.spans[label]) for label, run in block.arm.runs.items()}
     same = len(set(texts.values())) == 1
     where = next(iter(texts.values())) if same else "; ".join(f"{label}: {text}" for label, text in texts.items())
-    seeds = f"{len(texts)} seed{'s' * (len(texts) > 1)}"
+    seeds = f"{len(texts)} seeds" if len(texts) > 1 else "one seed (no interval)"
     dataset = block.arm.configuration.get("dataset")
     return f"{block.arm.label}: {seeds}{f' on {dataset}' if dataset else ''}, {where}"
 
 
-def _blocks(blocks: Sequence[Block], width: int | None) -> list[str]:
+def _blocks(blocks: Sequence[Block], columns: Sequence[Column], width: int | None) -> list[str]:
     """The lines of each experiment: its runs, its windows and its layers."""
     return [
         line
         for block in blocks
-        for line in ("", *wrapped([_told(block)], width), *table_lines(block.rows, _OF_SEEDS, width))
+        for line in ("", *wrapped([_told(block)], width), *table_lines(block.rows, columns, width))
     ]

@@ -94,9 +94,14 @@ def _with_warnings(run: Run) -> Run:
         _meta()["recu.damaged"] = True
     for text in notes(run):
         warn(f"{run.path}: {text}")
-    for gap in run.gaps:
-        warn(f"{gap}; windows before and after are not counted together")
+    for text in gap_warnings(run):
+        warn(text)
     return run
+
+
+def gap_warnings(run: Run) -> list[str]:
+    """A sentence for every gap of a run."""
+    return [f"{gap}; windows before and after are not counted together" for gap in run.gaps]
 
 
 def opened_all(paths: Sequence[Path]) -> list[Run]:

@@ -68,7 +68,7 @@ def command(
         _COLUMNS,
         caption=f"How tail and core of every layer of {labels[0]} move.",
         runs=labels,
-        above=[head, *choice(final)],
+        above=[head, *choice(opened, final)],
         below=too_short(table["autocorrelation"]),
     )
     write_table(view, target)

@@ -14,15 +14,20 @@ if TYPE_CHECKING:
     from recu_analysis.store.run import Run
 
 
-def choice(final: FinalWindows | None) -> list[str]:
+def choice(run: Run, final: FinalWindows | None) -> list[str]:
     """Why these windows were chosen, if the user named none."""
+    from recu_analysis.analysis.selection import known_windows, moving_windows
+
     if final is None:
         return []
+    half = "the last half of the run"
+    if known_windows(run)[0].number > moving_windows(run)[0].number:
+        half = "the last half of the windows after the last gap"
     if math.isnan(final.autocorrelation):
-        return ["the last half of the run: every channel is constant, NaN or infinite"]
+        return [f"{half}: every channel is constant, NaN or infinite"]
     if final.long:
         return [f"the final windows: autocorrelation at most 1/2 ({final.autocorrelation:.2f}, all layers)"]
-    return [f"the last half of the run: autocorrelation stays above 1/2 ({final.autocorrelation:.2f})"]
+    return [f"{half}: autocorrelation stays above 1/2 ({final.autocorrelation:.2f})"]
 
 
 def tell_cut(runs: Iterable[Run], windows: slice | None) -> None:

@@ -163,4 +163,6 @@ def test_runs_without_a_seed_are_told(synthetic_path, tmp_path):
     done = run_cli("dead-weights", synthetic_path, other)
     assert done.exit_code == 0
     says(done.stderr, "no seed in the configuration")
+    says(done.stdout, "run: one seed (no interval), windows 3 to 4")
+    assert not [word for word in ("means", "95 %") if word in done.stdout]
     says(refusal("dead-weights", synthetic_path, synthetic_path), "given twice")
