@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import re
@@ -348,7 +349,11 @@ def explanations(columns: Sequence[Column]) -> list[str]:
 
 
 def _csv(table: pd.DataFrame) -> str:
-    return table.to_csv(index=False, float_format="%.9g").rstrip("\n")
+    """Names are kept as they are; with a carriage return somewhere, which csv does not quote, all cells are quoted."""
+    text = table.to_csv(index=False, float_format="%.9g")
+    if "\r" in text:
+        text = table.to_csv(index=False, float_format="%.9g", quoting=csv.QUOTE_ALL)
+    return text.removesuffix("\n")
 
 
 def _json(table: pd.DataFrame) -> str:

@@ -96,10 +96,11 @@ def write_table(view: View, target: Target) -> None:
         if target.table_format == "latex" and not target.columns:
             columns = [column for column in columns if column.name not in PROSE]
         text = rendering.render(rows, target.table_format, columns, around)
+    data = target.table_format in rendering.DATA_FORMATS  # which keep every character of a name
     if target.path is None:
-        _show(text)
+        _show(text, colored=not sys.stdout.isatty() if data else color())
         return
-    write_text(target.path, click.unstyle(text) + "\n")
+    write_text(target.path, (text if data else click.unstyle(text)) + "\n")
     note(f"wrote {target.path}")
 
 
@@ -159,9 +160,9 @@ def make_folder_of(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
 
 
-def _show(text: str) -> None:
+def _show(text: str, *, colored: bool | None) -> None:
     try:
-        click.echo(text, color=color())
+        click.echo(text, color=colored)
     except BrokenPipeError:
         raise
     except OSError as error:
