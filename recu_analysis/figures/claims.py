@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from recu_analysis.figures.spec import Asked, Runs
     from recu_analysis.plots.arm_colors import AnyPalette
 
-# Inches. In a narrower figure, claims and verdicts leave no room for the plot between them.
-_NARROWEST = 4.8
 _NONE = ("", math.nan, math.nan, math.nan, math.nan)
 _RATIO = (-math.inf, BARELY, math.nan, ALIKE)
 # Claims that a threshold decides: the quantity, the range that supports one, and the bounds beyond which a value
@@ -112,22 +110,15 @@ def _sides(runs: Runs) -> tuple[Arm, Arm | None]:
 
 
 def draw(data: pd.DataFrame, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
-    """One panel, one row per claim that a threshold decides; all claims if there is none.
-
-    Raises
-    ------
-    InputError
-        If the style's width is too small for the text.
-    """
+    """One panel, one row per claim that a threshold decides; all claims if there is none."""
     from recu_analysis.figures.print.style import current_venue, panels
-    from recu_analysis.plots.claims import forest
+    from recu_analysis.plots.claims import forest, is_narrow
 
     figure, (axes,) = panels(1)
-    if figure.get_figwidth() < _NARROWEST:
-        raise InputError(f"the figure claims needs {_NARROWEST:g} inches; give --width page, or --width {_NARROWEST:g}")
     drawn = data[_decided(data)] if _decided(data).any() else data
-    # Three lines of text, and the numbers of the axis below them, in every row.
-    figure.set_figheight((len(drawn) + 0.4) * current_venue().font_size * 4.5 / 72.0)
+    # Lines of text in every row, with the numbers of its axis.
+    lines = 6.6 if is_narrow(axes) else 4.5
+    figure.set_figheight((len(drawn) + 0.4) * current_venue().font_size * lines / 72.0)
     forest(drawn, ax=axes)
     return figure, data
 

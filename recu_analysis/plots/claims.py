@@ -28,6 +28,8 @@ _VALUE: Final = "#08306b"
 _WRAP, _MARGIN = 40, 0.12
 # Where the axis of a row is, below its middle, and the least distance of two of its numbers.
 _BELOW, _GAP = 0.28, 0.08
+# Inches of the axes below which the words of a row stand above it instead of beside it, and the middle of such a row.
+_NARROW, _LOWER = 4.2, 0.03
 
 
 def forest(
@@ -74,12 +76,15 @@ def forest(
     estimates: list[Line2D] = []
     axes.set_xlim(0.0, 1.0)
     axes.set_ylim(len(data) - 0.5, -0.5)
-    for at, row in enumerate(data.to_dict(orient="records")):
-        mark = _row(axes, at, row, colors)
+    rows = data.to_dict(orient="records")
+    narrow = is_narrow(axes)
+    for at, row in enumerate(rows):
+        (_words_above if narrow else _words_beside)(axes, at, row)
+        mark = _row(axes, at + (_LOWER if narrow else 0.0), row, colors)
         if mark is not None:
             restyle(mark, properties)
             estimates.append(mark)
-    axes.set_yticks(np.arange(len(data)), [_name(row) for row in data.to_dict(orient="records")])
+    axes.set_yticks([] if narrow else np.arange(len(rows)), [] if narrow else [_name(row) for row in rows])
     axes.tick_params(axis="y", length=0.0)
     axes.set_xticks([])
     axes.spines[:].set_visible(False)
@@ -102,11 +107,29 @@ def _name(row: dict[Any, Any]) -> str:
     return "\n".join([*lines, *([f"({row['measure']})"] if row.get("measure") else [])])
 
 
-def _row(axes: Axes, at: int, row: dict[Any, Any], colors: dict[str, str]) -> Line2D | None:
-    """Draw the ranges, the interval and the verdict of one claim. Return the mark of its estimate, if it has one."""
+def is_narrow(axes: Axes) -> bool:
+    """Whether the words of a row stand above it, because there is no room beside it."""
+    width: float = axes.bbox.width / axes.figure.dpi
+    return width < _NARROW
+
+
+def _words_beside(axes: Axes, at: int, row: dict[Any, Any]) -> None:
+    """The verdict and the numbers to the right of a row."""
     value = of_claim(row["estimate"], row["low"], row["high"])
     words = f"{row['verdict']}\n{value}" if value else row["verdict"]
     axes.text(1.03, at, words, transform=axes.get_yaxis_transform(), va="center", fontsize="small", linespacing=1.1)
+
+
+def _words_above(axes: Axes, at: int, row: dict[Any, Any]) -> None:
+    """The claim, then its quantity, verdict and numbers, above a row."""
+    value = of_claim(row["estimate"], row["low"], row["high"])
+    parts = (row.get("measure"), f"{row['verdict']}, {value}" if value else row["verdict"])
+    lines = (f"{row['id']}  {row['claim']}", ": ".join(part for part in parts if part))
+    axes.text(0.0, at - 0.5, "\n".join(lines), va="top", fontsize="small", linespacing=1.1)
+
+
+def _row(axes: Axes, at: float, row: dict[Any, Any], colors: dict[str, str]) -> Line2D | None:
+    """Draw the ranges and the interval of one claim. Return the mark of its estimate, if it has one."""
     if math.isnan(row["estimate"]) or math.isnan(row["supports_low"]):
         return None
     scale = _scale(row)
@@ -128,7 +151,7 @@ def _scale(row: dict[Any, Any]) -> Any:
     return lambda value: float(np.clip(_MARGIN + (1 - 2 * _MARGIN) * (value - low) / width, 0.0, 1.0))
 
 
-def _ranges(axes: Axes, at: int, row: dict[Any, Any], scale: Any, color: str) -> None:
+def _ranges(axes: Axes, at: float, row: dict[Any, Any], scale: Any, color: str) -> None:
     """The range that supports a claim in color, those that contradict it hatched, thresholds as numbers."""
     supports = (row["supports_low"], row["supports_high"])
     _bar(axes, at, scale(supports[0]), scale(supports[1]), facecolor=color)
@@ -141,7 +164,7 @@ def _ranges(axes: Axes, at: int, row: dict[Any, Any], scale: Any, color: str) ->
     _axis(axes, at, ends, [*ends, *(row[name] for name in ("estimate", "low", "high"))], scale)
 
 
-def _axis(axes: Axes, at: int, ends: list[float], values: list[float], scale: Any) -> None:
+def _axis(axes: Axes, at: float, ends: list[float], values: list[float], scale: Any) -> None:
     """The axis of one row: thresholds as numbers in black, and round numbers between them in gray."""
     axes.plot([0.0, 1.0], [at + _BELOW, at + _BELOW], color="0.6", linewidth=0.5, zorder=0.9)
     known = [value for value in values if math.isfinite(value)]
@@ -164,5 +187,5 @@ def _apart(numbers: list[float], taken: list[float], scale: Any) -> list[float]:
     return kept
 
 
-def _bar(axes: Axes, at: int, low: float, high: float, **looks: Any) -> None:
+def _bar(axes: Axes, at: float, low: float, high: float, **looks: Any) -> None:
     axes.barh(at, high - low, 0.4, left=low, zorder=1, **looks)
