@@ -9,7 +9,7 @@ folder=${1:-figures}
 runs=checkpoints/fashion
 
 "$analyze" figures --only fig3,fig4,schedule,tradeoff -o "$folder" "$@"
-"$analyze" figures $runs/baseline-0 $runs/recu-0 --only fig2,silence,lockin,fliplaw,layermap,qe,scores -o "$folder" "$@"
+"$analyze" figures $runs/baseline-0 $runs/recu-0 --only fig2,ridge,silence,layers,lockin,fliplaw,layermap,qe,scores -o "$folder" "$@"
 "$analyze" figures $runs/baseline-0 $runs/recu-0 $runs/random-0 --only magnitude -o "$folder" "$@"
 "$analyze" figures $runs/baseline-? $runs/recu-? $runs/random-? --only fig5 -o "$folder" "$@"
 "$analyze" figures $runs/recu-? $runs/baseline-? --only claims -o "$folder" "$@"
