@@ -80,11 +80,11 @@ def ridge(
     for z in (-1.0, 0.0, 1.0):
         axes.axvline(z, color="0.25", linestyle=":", linewidth=0.6, zorder=3.0 + len(rows))
     seen = data[data["density"] > _SEEN * highest]
-    reach = float(seen[["left", "right"]].abs().max(axis=None))
+    reach = float(seen[["left", "right"]].abs().to_numpy().max())
     axes.set_xlim(-reach, reach)
     tops = [_OVERLAP * float(bins["density"].max()) / highest - place for place, (_, bins) in enumerate(rows)]
     axes.set_ylim(0.8 - len(rows), max(tops) + 0.1)
-    axes.set_xlabel("$z$ (standard deviations)")
+    axes.set_xlabel("$z$ (std)")
     _name_rows(axes, rows)
     if label is not None:
         axes.set_title(text_of(label))

@@ -79,7 +79,7 @@ def score_density(
     # Above all bars and lines is room for the shape.
     axes.set_ylim(foot, 15.0 * max(float(density.max()), float(ordered["laplace"].max())))
     axes.set_xlim(edges[0], edges[-1])
-    axes.set_xlabel("$z$ (standard deviations)")
+    axes.set_xlabel("$z$ (std)")
     axes.set_ylabel("density")
     shape = ordered["shape"].iloc[0]
     text = "no shape fits" if np.isnan(shape) else f"shape {shape:.2f}"

@@ -70,6 +70,6 @@ def trajectories(
     )
     axes.set_xlim(data["update"].min(), data["update"].max())
     axes.set_xlabel("update")
-    axes.set_ylabel("$z$ (standard deviations)")
+    axes.set_ylabel("$z$ (std)")
     axes.legend(loc="best")
     return axes
