@@ -103,7 +103,7 @@ def dead_weight_histogram(
 def dead_weight_bars(data: pd.DataFrame, axes: Axes, *, short: bool) -> None:
     """The bars of `dead_weight_histogram` with the share of dead weights, without legend and inset, for a small panel.
 
-    If the windows are too `short` to tell dead weights from slow ones, the bars are pale, and the share is of both.
+    If the windows are too `short` to tell dead weights from slow ones, the bars are pale.
     """
     require(data, _COLUMNS)
     edges, counts = _edges(data), _counts(data)
@@ -113,8 +113,7 @@ def dead_weight_bars(data: pd.DataFrame, axes: Axes, *, short: bool) -> None:
     axes.set_ylim(0.0, float(total.max()) / _BELOW_TEXT or 1.0)
     _name_axes(axes)
     share = 100.0 * counts["dead"].sum() / (sum(count.sum() for count in counts.values()) or 1.0)
-    words = "dead or slow" if short else "dead"
-    axes.text(0.02, 0.99, f"{words} {share:.1f} %", transform=axes.transAxes, va="top", color=DEAD, fontsize="small")
+    axes.text(0.02, 0.99, f"{share:.1f} %", transform=axes.transAxes, va="top", color=DEAD, fontsize="small")
 
 
 def magnify_foot(data: pd.DataFrame, axes: Axes, *, short: bool) -> None:
