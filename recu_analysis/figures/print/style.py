@@ -175,8 +175,8 @@ _PRINT: ContextVar[_Print] = ContextVar("recu_analysis.figures.print.style", def
 # The least width of panels side by side, in inches for text of 8 points. Narrower panels are stacked. Panels that would
 # leave an empty place in their last row may be as narrow as the second width.
 _NARROWEST: Final = (1.75, 1.3)
-# The most height of a row, in inches for text of 8 points: of the only row, and of one of several.
-_HIGHEST: Final = (2.6, 1.7)
+# The most height of a row, in inches for text of 8 points: of the only row, of one of two, and of one of more.
+_HIGHEST: Final = (2.6, 1.7, 1.5)
 
 
 def current_venue() -> Venue:
@@ -322,8 +322,7 @@ def _columns(inches: float, group: int, most: int) -> int:
 
 def _row_height(wanted: float, rows: int) -> float:
     venue = current_venue()
-    one, several = (height * venue.font_size / 8.0 for height in _HIGHEST)
-    return min(wanted, several if rows > 1 else one, venue.height / rows)
+    return min(wanted, _HIGHEST[min(rows, 3) - 1] * venue.font_size / 8.0, venue.height / rows)
 
 
 def _scaled(width: float) -> float:
