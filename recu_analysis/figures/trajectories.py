@@ -9,7 +9,7 @@ from recu_analysis.analysis.query import gathered
 from recu_analysis.analysis.traces import traces_query
 from recu_analysis.errors import NotRecordedError
 from recu_analysis.figures.captions import quoted
-from recu_analysis.figures.shared import concat_runs, panel_each, table_of
+from recu_analysis.figures.shared import concat_runs, table_of
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 from recu_analysis.store.layer_selection import select_layers
 
@@ -98,19 +98,17 @@ def _layer(run: Run, patterns: Any) -> str:
 
 def draw(tables: Mapping[str, pd.DataFrame], asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
     """A panel for each run, on the same axis of z, with one legend."""
+    from recu_analysis.figures.grid import panel_each
     from recu_analysis.figures.print.fitting import shared_legend
-    from recu_analysis.plots.names import text_of
     from recu_analysis.plots.trajectories import trajectories
 
     figure, axes = panel_each(tables)
-    for label, table in tables.items():
-        trajectories(table, ax=axes[label], palette=asked.palette)
-        if len(tables) > 1:
-            axes[label].set_title(text_of(label, 40))
-    limits = [each.get_ylim() for each in axes.values()]
-    for each in axes.values():
+    for ax, table in zip(axes, tables.values(), strict=True):
+        trajectories(table, ax=ax, palette=asked.palette)
+    limits = [each.get_ylim() for each in axes]
+    for each in axes:
         each.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
-    shared_legend(figure, list(axes.values()))
+    shared_legend(figure, axes)
     return figure, concat_runs(tables)
 
 
