@@ -112,6 +112,7 @@ def command(
     if listing:
         _list()
         return
+    _check_usage(venue, width, height, _names(formats))
     names = _names(only) if only else []
     asked = Asked(layers or None, windows, _names(palette) if palette else None)
     for name in names:
@@ -126,6 +127,20 @@ def command(
     missing = _draw(chosen, shown, asked, page, output, _names(formats), typed, strict=bool(names))
     if names and missing:
         sys.exit(1)
+
+
+def _check_usage(venue: str, width: str | None, height: float | None, formats: Sequence[str]) -> None:
+    """Wrong usage if there is no such venue, size or format."""
+    from recu_analysis.errors import InputError
+    from recu_analysis.figures.print.export import check_formats
+    from recu_analysis.figures.print.style import figure_size
+
+    wide = _width(width)
+    try:
+        check_formats(formats)
+        figure_size("page" if wide is None else wide, height, venue=venue)
+    except InputError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _list() -> None:
@@ -155,11 +170,8 @@ def _draw(
     """
     from recu_analysis.errors import RecuError
     from recu_analysis.figures.drawing import write_figure
-    from recu_analysis.figures.print.export import check_folder, check_formats
-    from recu_analysis.figures.print.style import figure_size
+    from recu_analysis.figures.print.export import check_folder
 
-    check_formats(formats)
-    figure_size("page" if page.width is None else page.width, page.height, venue=page.venue)
     made = not output.exists()
     check_folder(output)
     missing = []

@@ -12,6 +12,7 @@ from recu_analysis.analysis.final_windows import LONG_ENOUGH
 from recu_analysis.analysis.rendering import shown
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.analysis.short_names import shorten
+from recu_analysis.analysis.vocabulary import limits_of
 from recu_analysis.analysis.window_text import windows_text
 from recu_analysis.report.lines import LAYER_WIDTH, RUN_WIDTH, names
 from recu_analysis.store.layer_selection import numbers_text
@@ -98,17 +99,22 @@ def _share(seeds: Sequence[pd.Series[Any]], name: str) -> str:
     values = [float(seed[name]) for seed in seeds]
     if any(map(math.isnan, values)):
         return "An unknown share"
-    ends = _uncertainty(values, lambda value: shown(name, value), " %")
+    ends = _uncertainty(values, lambda value: shown(name, value), " %", limits_of(name))
     return f"{shown(name, sum(values) / len(values))} %{ends}"
 
 
-def _uncertainty(values: Sequence[float], text: Callable[[float], str], unit: str = "") -> str:
+def _uncertainty(
+    values: Sequence[float],
+    text: Callable[[float], str],
+    unit: str = "",
+    within: tuple[float, float] = (-math.inf, math.inf),
+) -> str:
     """The 95 % interval of a mean over seeds; of two seeds only their values, of one seed nothing."""
     if len(values) == 1:
         return ""
     if len(values) < FEW_SEEDS:
         return f" ({text(min(values))} and {text(max(values))}{unit} in two seeds)"
-    value = student(values)
+    value = student(values, within=within)
     return f" (95 % interval {text(value.low)} to {text(value.high)}{unit})"
 
 

@@ -41,7 +41,9 @@ def test_what_is_named_is_drawn_and_what_needs_runs_is_left_out(tmp_path):
     ],
 )
 def test_an_unknown_name_is_told_with_those_that_may_be_meant(tmp_path, option, value, facts):
-    says(refusal("figures", option, value, "-o", tmp_path / "none"), *facts)
+    done = run_cli("figures", option, value, "-o", tmp_path / "none", columns=300)
+    assert done.exit_code == (1 if option == "--only" else 2)
+    says(done.stderr, *facts)
     assert not (tmp_path / "none").exists()
 
 

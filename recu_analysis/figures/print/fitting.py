@@ -32,7 +32,7 @@ def fit_labels(figure: Figure) -> None:
 
 
 def _break(label: Text, share: float) -> None:
-    """Break a text on two lines: before its unit if a line has room for `share` of the letters, else near the middle."""
+    """Break a text on two lines: before its unit if a line has room for `share` of it, else near the middle."""
     text = label.get_text()
     spaces = [found.start() for found in _SPACE.finditer(text)]
     if not spaces or "\n" in text:
