@@ -30,9 +30,9 @@ _LOWEST, _AROUND = 1.0, 0.9
 _SQUEEZED = 0.6
 
 
-def page_height() -> float:
-    """The height that a figure may have in the current venue, in inches."""
-    return 3.2 if current_venue().sans else 8.1
+def most_height() -> float:
+    """The height that a figure may have, in inches: nine tenths of the page, as a caption takes the rest."""
+    return 0.9 * current_venue().height
 
 
 def letter_width() -> float:
@@ -61,7 +61,7 @@ def grid(rows: int, columns: int, aspect: float = 0.62) -> tuple[Figure, Rows]:
     unit = current_venue().font_size / 8.0
     high = max(_LOWEST * unit, aspect * (figure.get_figwidth() - 0.55 * unit) / columns)
     around = _AROUND * unit
-    figure.set_figheight(max(min(page_height(), around + rows * high), around + rows * _SQUEEZED * unit))
+    figure.set_figheight(max(min(most_height(), around + rows * high), around + rows * _SQUEEZED * unit))
     places = figure.add_gridspec(rows, columns)
     return figure, [[figure.add_subplot(places[row, column]) for column in range(columns)] for row in range(rows)]
 
