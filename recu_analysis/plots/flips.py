@@ -86,7 +86,7 @@ def flip_law(
             axis.set_minor_formatter(NullFormatter())
     axes.set(xlim=ends, ylim=ends, box_aspect=1.0)
     axes.set_xlabel(heading_of("flip_ratio_predicted"))
-    axes.set_ylabel("measured")
+    axes.set_ylabel(f"measured {heading_of('flip_ratio')}")
     if len(shown):
         axes.legend(handletextpad=0.1, markerscale=1.6)
     return axes
