@@ -23,6 +23,6 @@ draw $runs/recu-? $runs/baseline-? --only claims "$@"
 draw checkpoints/scale/two-? checkpoints/scale/half-? checkpoints/scale/rescaled-? --only initscale "$@"
 draw checkpoints/mask/recu checkpoints/mask/baseline checkpoints/mask/random \
     --label baseline="no clamp" --label recu=ReCU --label random="random mask" --only mask "$@"
-draw checkpoints/traces --only trajectories "$@"
+draw checkpoints/traces/recu --only trajectories "$@"
 draw $runs/*-? checkpoints/fashion-tau/*-? checkpoints/tau/*-? --only table1 "$@"
 draw $runs/*-? --only table2,table3,table4,table5 "$@"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import matplotlib as mpl
 import numpy as np
 
 from recu_analysis.plots._axes import label_of, require, restyle, target
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.colors import Colormap
 
     Rows = list[tuple[int, pd.DataFrame]]
 
@@ -103,6 +101,8 @@ def _name_rows(axes: Axes, rows: Rows) -> None:
 
 
 def _blended(palette: Sequence[Any] | None, count: int) -> list[Any]:
-    found = color_map(_COLORS if palette is None else palette)
-    blend: Colormap = mpl.colormaps[found] if isinstance(found, str) else found
-    return [blend(at) for at in np.linspace(0.0, 1.0, count)]
+    """Colors from the first of a palette to its last, one per row."""
+    import seaborn
+
+    color_map(palette)  # refuses what is not a palette
+    return list(seaborn.blend_palette(_COLORS if palette is None else palette, count))

@@ -74,7 +74,7 @@ def test_figures_without_names_go_on_past_those_that_cannot_be_drawn(imported, t
     done = run_cli("figures", imported[0], "-o", tmp_path)
     assert done.exit_code == 0
     first, second = [line for line in done.stderr.splitlines() if line.startswith("Warning: ")]
-    says(first, "fig5 is left out", "run run", "train_top1")
+    says(first, "fig5 is left out", "run run", "val_top1")
     says(second, "mask is left out", "gradients")
     assert (tmp_path / "lockin.pdf").exists()
     says((tmp_path / "fig2.tex").read_text(), "Layer: 2, in the middle of the binary layers")

@@ -39,6 +39,7 @@ def test_a_run_that_is_being_written_says_so(tmp_path):
     says(run_cli("info", tmp_path / "run").stdout, "being written now", "none")
     writer.write_window({"layer": layer_state(walk, 1, 0, center=False)}, first_update=1, last_update=0)
     writer.write_window({"layer": layer_state(walk, 1, 2, center=False)}, first_update=1, last_update=2)
+    writer.flush()
     says(run_cli("info", tmp_path / "run").stdout, "being written now", "2, numbers 0 to 1")
     writer.close()
     assert "being written" not in run_cli("info", tmp_path / "run").stdout

@@ -41,6 +41,7 @@ def test_an_estimate_lies_on_the_side_of_the_threshold_that_it_is_on(axes):
 
 
 def test_verdicts_and_thresholds_stand_as_text(axes):
+    axes.figure.set_figwidth(9.0)
     forest(ROWS, ax=axes)
     texts = [text.get_text() for text in axes.texts]
     assert "supported\n0.2 (0.1 to 0.3)" in texts
