@@ -6,6 +6,7 @@ import itertools
 import math
 from typing import TYPE_CHECKING
 
+from recu_analysis.analysis.short_names import distinct
 from recu_analysis.figures.layer_choice import short_names
 from recu_analysis.figures.print.fitting import legend_above, outer_labels
 from recu_analysis.figures.print.style import current_venue, panels
@@ -30,9 +31,15 @@ _LOWEST, _AROUND = 1.0, 0.9
 _SQUEEZED = 0.6
 
 
-def page_height() -> float:
-    """The height that a figure may have in the current venue, in inches."""
-    return 3.2 if current_venue().sans else 8.1
+def most_height() -> float:
+    """The height that a figure may have, in inches: nine tenths of the page, as a caption takes the rest."""
+    return 0.9 * current_venue().height
+
+
+def figure_width() -> float:
+    """The width of a figure of several panels, in inches."""
+    figure, _ = panels(1)
+    return float(figure.get_figwidth())
 
 
 def letter_width() -> float:
@@ -44,6 +51,13 @@ def letter_width() -> float:
 def shown_name(name: object, inches: float) -> str:
     """A name as text that is about as wide as there is room, of at least 8 letters."""
     return text_of(name, max(8, int(inches / letter_width())))
+
+
+def layer_titles(names: Iterable[str], inches: float) -> dict[str, str]:
+    """Names of layers as titles that are about as wide as there is room, all different."""
+    short = short_names(names)
+    fitting = distinct(list(short.values()), max(8, int(inches / letter_width())))[1]
+    return {name: text_of(title) for name, title in zip(short, fitting, strict=True)}
 
 
 def grid(rows: int, columns: int, aspect: float = 0.62) -> tuple[Figure, Rows]:
@@ -61,7 +75,7 @@ def grid(rows: int, columns: int, aspect: float = 0.62) -> tuple[Figure, Rows]:
     unit = current_venue().font_size / 8.0
     high = max(_LOWEST * unit, aspect * (figure.get_figwidth() - 0.55 * unit) / columns)
     around = _AROUND * unit
-    figure.set_figheight(max(min(page_height(), around + rows * high), around + rows * _SQUEEZED * unit))
+    figure.set_figheight(max(min(most_height(), around + rows * high), around + rows * _SQUEEZED * unit))
     places = figure.add_gridspec(rows, columns)
     return figure, [[figure.add_subplot(places[row, column]) for column in range(columns)] for row in range(rows)]
 
@@ -89,13 +103,15 @@ def layer_panels(choice: LayerChoice, aspect: float = 0.62) -> tuple[Figure, dic
     The layer is in a title only if there are several; else the caption names it.
     """
     runs = list(choice.layers)
-    short = short_names(name for names in choice.layers.values() for name in names)
+    every = [name for names in choice.layers.values() for name in names]
     if choice.columns == 1:
+        short = short_names(every)
         titles = [run if choice.alike else f"{run}, {short[choice.layers[run][0]]}" for run in runs]
         figure, axes = panel_each(titles, aspect)
         return figure, {(run, choice.layers[run][0]): ax for run, ax in zip(runs, axes, strict=True)}
     figure, rows = grid(len(runs), choice.columns, aspect)
     width, height = figure.get_figwidth() / choice.columns, figure.get_figheight() / len(runs)
+    named = layer_titles(every, 0.8 * width)
     panels: dict[tuple[str, str], Axes] = {}
     for run, row in zip(runs, rows, strict=True):
         for ax, layer in itertools.zip_longest(row, choice.layers[run]):
@@ -103,8 +119,10 @@ def layer_panels(choice: LayerChoice, aspect: float = 0.62) -> tuple[Figure, dic
                 ax.remove()
                 continue
             panels[run, layer] = ax
+            if width < _NARROWEST:
+                ax.locator_params(axis="x", nbins=2)
             if run == runs[0] or not choice.alike:
-                ax.set_title(shown_name(short[layer], 0.8 * width), fontsize="small")
+                ax.set_title(named[layer], fontsize="small")
         if len(runs) > 1:
             row_title(panels[run, choice.layers[run][-1]], shown_name(run, 0.8 * height))
     return figure, panels

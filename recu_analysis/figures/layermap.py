@@ -134,14 +134,14 @@ def _line() -> float:
 
 def _layout(counts: Sequence[int]) -> tuple[Figure, list[list[Axes]], list[float]]:
     """The figure, its rows of panels, and their heights in inches, for so many layers in each run."""
-    from recu_analysis.figures.grid import page_height
+    from recu_analysis.figures.grid import most_height
     from recu_analysis.figures.print.style import panels
 
     figure, (first,) = panels(1)
     first.remove()
     around = (7.5 + 1.7 * len(counts)) * _line()
     wanted = [max(3, count) * _line() for count in counts]
-    squeezed = min(1.0, (page_height() - around) / sum(wanted))
+    squeezed = min(1.0, (most_height() - around) / sum(wanted))
     heights = [max(_LOWEST_MAP, squeezed * high) for high in wanted]
     figure.set_figheight(around + sum(heights))
     places = figure.add_gridspec(len(counts), len(MAPS), height_ratios=heights)

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from recu_analysis.analysis.query import gathered
-from recu_analysis.figures.layer_choice import cut_sentence, evenly, short_names
+from recu_analysis.figures.layer_choice import cut_sentence, evenly
 from recu_analysis.figures.shared import Colored, concat_runs
 from recu_analysis.figures.silence import silence_query
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
@@ -58,14 +58,16 @@ def _layers(tables: Mapping[str, Timed], colored: Colored) -> Layers:
 
 def draw(data: Layers, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
     """A panel a layer, on the same axes, with one legend."""
-    from recu_analysis.figures.grid import grid, label_once, legend_once, shown_name
+    from recu_analysis.figures.grid import figure_width, grid, label_once, layer_titles, legend_once
     from recu_analysis.plots.silence_by_run import silence_by_run
 
     table = data.colored.table[data.colored.table["layer"].isin(data.shown)]
-    short = short_names(data.shown)
-    columns = next(count for count in (1, 2, 3, 6) if len(data.shown) <= count * count or count == 6)
+    # Names of layers need more room than a sixth of a column.
+    widest = 6 if figure_width() > 5.0 else 3
+    columns = next(count for count in (1, 2, 3, 6) if len(data.shown) <= count * count or count == widest)
     rows = math.ceil(len(data.shown) / columns)
     figure, cells = grid(rows, columns)
+    titles = layer_titles(data.shown, 0.9 * figure.get_figwidth() / columns)
     axes = [ax for row in cells for ax in row]
     for ax in axes[len(data.shown) :]:
         ax.remove()
@@ -74,7 +76,7 @@ def draw(data: Layers, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame
     for ax, layer in zip(axes, data.shown, strict=True):
         silence_by_run(table[table["layer"] == layer], ax, data.colored.palette)
         ax.set_xlim(first - 0.05 * (last - first or 1.0), last + 0.05 * (last - first or 1.0))
-        ax.set_title(shown_name(short[layer], 0.9 * figure.get_figwidth() / columns), fontsize="small")
+        ax.set_title(titles[layer], fontsize="small")
         if not data.by_epoch:
             ax.set_xlabel("window")
     label_once(figure, axes)

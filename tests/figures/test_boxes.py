@@ -67,7 +67,7 @@ def test_every_venue_and_width(tmp_path):
 
 
 @pytest.mark.figures
-@pytest.mark.parametrize("layers", [18, 50, 170])
+@pytest.mark.parametrize("layers", [18, 170])
 def test_many_layers(tmp_path, layers):
     assert with_faults(own_names(tmp_path, layers, (4, 20)), PRINTED) == {}
 

@@ -7,6 +7,7 @@ import pytest
 import recu_analysis as ra
 from recu_analysis.errors import LayerNotFoundError
 from recu_analysis.figures.layer_choice import FIG2_LAYER, choose_layers, cut_sentence, evenly, short_names
+from recu_analysis.figures.print.style import style
 from recu_analysis.figures.registry import FIGURES, figure_query
 from recu_analysis.figures.spec import Asked
 from recu_analysis.testing import random_walk, synthetic_run
@@ -43,6 +44,15 @@ def test_layers_and_windows_are_heeded(tmp_path, name):
     _, table = FIGURES[name].draw(found, asked)
     assert set(table["layer"]) == {"b"}
     assert "window" not in table or table["window"].min() >= 2
+
+
+def test_titles_of_layers_differ_in_narrow_panels(tmp_path):
+    run = network(tmp_path / "run", "layer1.0.conv2", "layer1.2.conv2", "layer2.0.conv2", "layer3.0.conv1")
+    asked = Asked(layers="*")
+    data = figure_query("ridge", {"run": run}, asked).run()
+    with style(every="column"):
+        figure, _ = FIGURES["ridge"].draw(data, asked)
+    assert len({ax.get_title() for ax in figure.axes}) == 4
 
 
 def test_few_are_chosen_evenly_and_names_are_short():
