@@ -116,7 +116,7 @@ def draw(tables: Mapping[str, pd.DataFrame], asked: Asked = OWN_CHOICE) -> tuple
 
 def _shown(tables: Mapping[str, pd.DataFrame]) -> str:
     names = dict.fromkeys(table["layer"].iloc[0] for table in tables.values())
-    counts = sorted({table["place"].nunique() for table in tables.values()})
+    counts = sorted({table["flat_index"].nunique() for table in tables.values()})
     return f"{' and '.join(map(str, counts))} weights of {', '.join(map(quoted, names))}."
 
 
@@ -125,8 +125,8 @@ FIGURE = FigureSpec(
     draw,
     "trajectories of single weights, with changes of sign",
     "Standard scores $z$ of single weights after every update. Red: weights of the tail, the 30 % of the layer with "
-    "the largest $|z|$ at the start. Gray: other weights. Line: the threshold, at which the sign changes. Dots: "
-    "changes of the sign.",
+    "the largest $|z|$ at the start. Gray: other weights. Horizontal line: the threshold, at which the sign changes. "
+    "Dots: flips, updates that change the sign; each lies where its weight is after the update.",
     takes=("layers", "windows", "palette"),
     note=_shown,
 )
