@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from recu_analysis.analysis.deadness import TAIL_TAU
 from recu_analysis.analysis.query import gathered
 from recu_analysis.analysis.traces import traces_query
 from recu_analysis.errors import NotRecordedError
 from recu_analysis.figures.captions import quoted
-from recu_analysis.figures.shared import concat_runs, panel_each, table_of
+from recu_analysis.figures.shared import concat_runs, table_of
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 from recu_analysis.store.layer_selection import select_layers
 
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from recu_analysis.figures.spec import Asked, Runs
     from recu_analysis.plots.arm_colors import AnyPalette
     from recu_analysis.store.run import OneRun, Run
+
+#: Most weights in a panel of the figure; more could not be told apart.
+FEW: Final = 4
+# Height of a panel over its width.
+_ASPECT: Final = 0.45
 
 
 def plot_trajectories(
@@ -97,27 +102,43 @@ def _layer(run: Run, patterns: Any) -> str:
 
 
 def draw(tables: Mapping[str, pd.DataFrame], asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
-    """A panel for each run, on the same axis of z, with one legend."""
-    from recu_analysis.figures.print.fitting import shared_legend
+    """A panel for a few weights of the tail and one for a few of the core, for each run, on the same axis of z."""
+    from recu_analysis.figures.print.fitting import legend_above
+    from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.names import text_of
     from recu_analysis.plots.trajectories import trajectories
 
-    figure, axes = panel_each(tables)
-    for label, table in tables.items():
-        trajectories(table, ax=axes[label], palette=asked.palette)
+    few = {label: _few(table) for label, table in tables.items()}
+    groups = [
+        (label, rows[rows["group"] == group])
+        for label, rows in few.items()
+        for group in ("tail", "core")
+        if group in set(rows["group"])
+    ]
+    figure, axes = panels(len(groups), "page" if len(tables) > 1 else "column", _ASPECT)
+    handles: dict[str, Any] = {}
+    for ax, (label, rows) in zip(axes, groups, strict=True):
+        trajectories(rows, ax=ax, palette=asked.palette).legend().remove()
         if len(tables) > 1:
-            axes[label].set_title(text_of(label, 40))
-    limits = [each.get_ylim() for each in axes.values()]
-    for each in axes.values():
-        each.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
-    shared_legend(figure, list(axes.values()))
-    return figure, concat_runs(tables)
+            ax.set_title(text_of(label, 40))
+        found, names = ax.get_legend_handles_labels()
+        handles |= dict(zip(names, found, strict=True))
+    reach = max(abs(limit) for ax in axes for limit in ax.get_ylim())
+    for ax in axes:
+        ax.set_ylim(-reach, reach)
+    legend_above(figure, [handles[name] for name in ("tail", "core", "flips") if name in handles])
+    return figure, concat_runs(few)
+
+
+def _few(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the first few weights of each group."""
+    weights = table.drop_duplicates("flat_index").groupby("group").head(FEW)
+    return table[table["flat_index"].isin(weights["flat_index"])]
 
 
 def _shown(tables: Mapping[str, pd.DataFrame]) -> str:
     names = dict.fromkeys(table["layer"].iloc[0] for table in tables.values())
-    counts = sorted({table["flat_index"].nunique() for table in tables.values()})
-    return f"{' and '.join(map(str, counts))} weights of {', '.join(map(quoted, names))}."
+    return f"Weights of {', '.join(map(quoted, names))}."
 
 
 FIGURE = FigureSpec(
@@ -125,8 +146,9 @@ FIGURE = FigureSpec(
     draw,
     "trajectories of single weights, with changes of sign",
     "Standard scores $z$ of single weights after every update. Red: weights of the tail, the 30 % of the layer with "
-    "the largest $|z|$ at the start. Gray: other weights. Horizontal line: the threshold, at which the sign changes. "
-    "Dots: flips, updates that change the sign; each lies where its weight is after the update.",
+    "the largest $|z|$ at the start. Gray: weights of the core. Horizontal line: the threshold, at which the sign "
+    "changes. Dots: flips, updates that change the sign; each lies where its weight is after the update. "
+    f"At most {FEW} weights of each are shown, the first of those that were traced.",
     takes=("layers", "windows", "palette"),
     note=_shown,
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from matplotlib.ticker import MaxNLocator
+
 from recu_analysis.errors import InputError
 from recu_analysis.plots._axes import part_label, require, restyle, target
 from recu_analysis.plots.arm_colors import looks_of
@@ -71,6 +73,7 @@ def trajectories(
     axes.plot(flips["update"], flips["z"], "o", color="black", markersize=1.6, markeredgewidth=0.0, label="flips")
     axes.set_xlim(data["update"].min(), data["update"].max())
     axes.set_xlabel("update")
-    axes.set_ylabel("$z$ (standard deviations)")
+    axes.set_ylabel("$z$ (channel std)")
+    axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axes.legend(loc="best")
     return axes
