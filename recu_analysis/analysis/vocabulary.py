@@ -255,10 +255,10 @@ _MOVEMENT = (
         digits=2,
     ),
     Statistic(
-        "abs_z", "|z| at the start of the window", "Mean |z| of the bin's weights.", "standard deviations", digits=3
+        "abs_z", "|z| at the start", "Mean |z| of the bin's weights at the start of the windows.", "std", digits=3
     ),
     Statistic(
-        "distance", "|z| at the end of the window", "Mean |z| of the cohort's weights.", "standard deviations", digits=3
+        "distance", "|z| at the end", "Mean |z| of the cohort's weights at the end of the window.", "std", digits=3
     ),
     Statistic("slope", "slope r", "r in z at the end = r x z at the start + s x noise, fitted to the layer.", digits=3),
     Statistic(

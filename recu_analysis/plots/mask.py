@@ -53,7 +53,7 @@ def mask(
     changed, signs = int(counts["signs_changed"].sum()), int(counts["signs"].sum())
     # Above the curves: room for the legend on one side and the count on the other.
     axes.set_ylim(0.0, 1.55 * float(data["gradient"].max()))
-    axes.set_xlabel("$|z|$ (standard deviations)")
+    axes.set_xlabel("$|z|$ (std)")
     axes.legend(loc="upper left", bbox_to_anchor=(0.0, 1.0))
     axes.text(
         0.99,

@@ -78,7 +78,7 @@ def score_density(
     axes.set_yscale("log")
     axes.set_ylim(foot, 3.0 * max(float(density.max()), float(ordered["laplace"].max())))
     axes.set_xlim(edges[0], edges[-1])
-    axes.set_xlabel("$z$ (standard deviations)")
+    axes.set_xlabel("$z$ (std)")
     axes.set_ylabel("density")
     shape = ordered["shape"].iloc[0]
     text = "no shape fits" if np.isnan(shape) else f"shape {shape:.2f}"

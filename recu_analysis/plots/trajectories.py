@@ -73,7 +73,7 @@ def trajectories(
     axes.plot(flips["update"], flips["z"], "o", color="black", markersize=1.6, markeredgewidth=0.0, label="flips")
     axes.set_xlim(data["update"].min(), data["update"].max())
     axes.set_xlabel("update")
-    axes.set_ylabel("$z$ (channel std)")
+    axes.set_ylabel("$z$ (std)")
     axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axes.legend(loc="best")
     return axes

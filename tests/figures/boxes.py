@@ -79,7 +79,8 @@ def _of(axes: Axes | None, figure: Figure) -> Iterator[Text]:
         yield from (axes.title, axes._left_title, axes._right_title)
         yield from (text for text in axes.texts if text.get_visible())
         for axis in (axes.xaxis, axes.yaxis) if axes.axison else ():
-            yield axis.label
+            if axis.label.get_visible():
+                yield axis.label
             yield axis.get_offset_text()
             for tick in axis._update_ticks():
                 yield from (label for label in (tick.label1, tick.label2) if label.get_visible())

@@ -20,7 +20,7 @@ from tests.messages import facts
 
 def made(folder, label, seed):
     history = {FIG2_LAYER: random_walk((8, 50), 8, seed=seed), "other": random_walk((4, 30), 8, seed=seed + 9)}
-    return ra.open_run(synthetic_run(folder / label, history).path)
+    return ra.open_run(synthetic_run(folder / label, history, traces=3).path)
 
 
 @pytest.fixture(scope="module")

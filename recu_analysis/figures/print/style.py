@@ -40,6 +40,8 @@ class Venue:
     ----------
     column, page : float
         Widths of a text column and of the text of a page, in inches; equal if the page has one column.
+    height : float
+        Height of the text of a page, in inches. No figure is higher.
     font_size : float
         Font size of labels, in points. Ticks and legends are one point smaller.
     sans : bool
@@ -48,31 +50,33 @@ class Venue:
 
     column: float
     page: float
+    height: float
     font_size: float
     sans: bool = False
 
 
-def _known(layout: Any, whole: Any, font_size: float, *, sans: bool = False) -> Venue:
+def _known(layout: Any, whole: Any, height: float, font_size: float, *, sans: bool = False) -> Venue:
     """A venue with widths from tueplots: of the layout of a column and of the whole page."""
     column, page = (round(each()["figure.figsize"][0], 4) for each in (layout, whole))
-    return Venue(column, page, font_size, sans)
+    return Venue(column, page, height, font_size, sans)
 
 
+# The heights are those of the classes' text blocks.
 VENUES: Final[Mapping[str, Venue]] = {
     # ICCV prints in the template of CVPR.
-    "iccv": _known(figsizes.cvpr2024_half, figsizes.cvpr2024_full, 8.0),
-    "cvpr": _known(figsizes.cvpr2024_half, figsizes.cvpr2024_full, 8.0),
-    "neurips": _known(figsizes.neurips2024, figsizes.neurips2024, 9.0),
-    "icml": _known(figsizes.icml2024_half, figsizes.icml2024_full, 8.0),
-    "iclr": _known(figsizes.iclr2024, figsizes.iclr2024, 9.0),
-    # IEEEtran: columns of 252 pt, a text of 516 pt.
-    "ieee": Venue(column=3.4869, page=7.1399, font_size=8.0),
-    # Lecture Notes in Computer Science, the format of ECCV: 122 mm.
-    "springer": _known(figsizes.eccv2024, figsizes.eccv2024, 8.0),
-    "thesis": _known(figsizes.tue_ai_thesis, figsizes.tue_ai_thesis, 9.0),
-    # A 16:9 slide of LaTeX beamer: 70 % and all of the text width. Letters without serifs look larger.
+    "iccv": _known(figsizes.cvpr2024_half, figsizes.cvpr2024_full, 8.875, 8.0),
+    "cvpr": _known(figsizes.cvpr2024_half, figsizes.cvpr2024_full, 8.875, 8.0),
+    "neurips": _known(figsizes.neurips2024, figsizes.neurips2024, 9.0, 9.0),
+    "icml": _known(figsizes.icml2024_half, figsizes.icml2024_full, 9.0, 8.0),
+    "iclr": _known(figsizes.iclr2024, figsizes.iclr2024, 9.0, 9.0),
+    # IEEEtran: columns of 252 pt, a text of 516 pt by 696 pt.
+    "ieee": Venue(column=3.4869, page=7.1399, height=9.63, font_size=8.0),
+    # Lecture Notes in Computer Science, the format of ECCV: 122 mm by 193 mm.
+    "springer": _known(figsizes.eccv2024, figsizes.eccv2024, 7.6, 8.0),
+    "thesis": _known(figsizes.tue_ai_thesis, figsizes.tue_ai_thesis, 8.0, 9.0),
+    # A 16:9 slide of LaTeX beamer, 90 mm high: 70 % and all of the text width. Letters without serifs look larger.
     "talk": _known(
-        partial(figsizes.beamer_169, rel_width=0.7), partial(figsizes.beamer_169, rel_width=1.0), 8.0, sans=True
+        partial(figsizes.beamer_169, rel_width=0.7), partial(figsizes.beamer_169, rel_width=1.0), 2.8, 8.0, sans=True
     ),
 }
 
@@ -168,8 +172,11 @@ class _Print:
 
 _OUTSIDE: Final = _Print()
 _PRINT: ContextVar[_Print] = ContextVar("recu_analysis.figures.print.style", default=_OUTSIDE)
-# The least width of panels side by side, in inches for text of 8 points. Narrower panels are stacked.
-_NARROWEST: Final = 1.75
+# The least width of panels side by side, in inches for text of 8 points. Narrower panels are stacked. Panels that would
+# leave an empty place in their last row may be as narrow as the second width.
+_NARROWEST: Final = (1.75, 1.3)
+# The most height of a row, in inches for text of 8 points: of the only row, and of one of several.
+_HIGHEST: Final = (2.6, 1.7)
 
 
 def current_venue() -> Venue:
@@ -277,10 +284,10 @@ def panels(
     width : {"column", "page"} or float
         Width of the whole figure, unless the style has a width for all figures.
     aspect : float
-        Height of a panel over its width.
+        Height of a panel over its width. Rows are lower where the figure would be too high.
     together : int, optional
         How many panels belong together; it divides `count`. They begin a new row, and share it if there is room. By
-        default panels are independent, at most two in a row.
+        default panels are independent, at most three in a row.
 
     Returns
     -------
@@ -294,18 +301,32 @@ def panels(
     current = _PRINT.get()
     inches, _ = figure_size(width if current.width is None else current.width, venue=current.venue)
     group = together or count
-    rows_each = math.ceil(group / min(_fitting(inches), together or 2))
-    columns = math.ceil(group / rows_each)
+    columns = _columns(inches, group, most=together or 3)
+    rows_each = math.ceil(group / columns)
     rows = rows_each * (count // group)
-    figure = Figure(figsize=(inches, rows * inches / columns * aspect), layout="constrained")
+    figure = Figure(figsize=(inches, rows * _row_height(inches / columns * aspect, rows)), layout="constrained")
     grid = figure.add_gridspec(rows, columns)
     places = [divmod(number, group) for number in range(count)]
     cells = [(block * rows_each + at // columns, at % columns) for block, at in places]
     return figure, [figure.add_subplot(grid[row, column]) for row, column in cells]
 
 
-def _fitting(inches: float) -> int:
-    """How many panels fit side by side in this width. Letters without serifs are a quarter wider."""
+def _columns(inches: float, group: int, most: int) -> int:
+    """How many panels of a group stand side by side; if possible, no place in the last row is empty."""
+    usual, narrow = (min(group, most, max(1, int(inches / _scaled(width)))) for width in _NARROWEST)
+    if narrow == group and group % usual:
+        return group
+    full = max(columns for columns in range(1, usual + 1) if group % columns == 0)
+    return full if full > 1 else usual
+
+
+def _row_height(wanted: float, rows: int) -> float:
     venue = current_venue()
-    narrowest = _NARROWEST * venue.font_size / 8.0 * (1.25 if venue.sans else 1.0)
-    return max(1, int(inches / narrowest))
+    one, several = (height * venue.font_size / 8.0 for height in _HIGHEST)
+    return min(wanted, several if rows > 1 else one, venue.height / rows)
+
+
+def _scaled(width: float) -> float:
+    """A width for text of 8 points in the venue's size. Letters without serifs are a quarter wider."""
+    venue = current_venue()
+    return width * venue.font_size / 8.0 * (1.25 if venue.sans else 1.0)

@@ -35,8 +35,8 @@ def test_labels_stay_where_no_panel_is_below_or_left():
             ax.set(xlabel="x", ylabel="y")
         outer_labels(axes)
     assert [ax.get_subplotspec().colspan.start for ax in axes] == [0, 1, 0, 1, 0]
-    assert [ax.get_xlabel() for ax in axes] == ["", "", "", "x", "x"]
-    assert [ax.get_ylabel() for ax in axes] == ["y", "", "y", "", "y"]
+    assert [ax.xaxis.label.get_visible() for ax in axes] == [False, False, False, True, True]
+    assert [ax.yaxis.label.get_visible() for ax in axes] == [True, False, True, False, True]
 
 
 def test_panels_that_belong_together_begin_a_row():

@@ -55,7 +55,7 @@ def test_panels_too_narrow_for_a_row_stand_below_each_other():
     assert len(axes) == len(figure.axes) == 3
     assert len({ax.get_subplotspec().rowspan.start for ax in axes}) == 3
     assert figure.get_figheight() == pytest.approx(3 * 0.5 * 3.25)
-    assert [ax.get_subplotspec().rowspan.start for ax in panels(5)[1]] == [0, 0, 1, 1, 2]
+    assert [ax.get_subplotspec().rowspan.start for ax in panels(5)[1]] == [0, 0, 0, 1, 1]
     assert [ax.get_subplotspec().rowspan.start for ax in panels(6, together=3)[1]] == [0, 0, 0, 1, 1, 1]
 
 
