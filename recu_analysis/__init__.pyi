@@ -41,6 +41,7 @@ from .figures import plot_layer_errors as plot_layer_errors
 from .figures import plot_lock_in as plot_lock_in
 from .figures import plot_mask as plot_mask
 from .figures import plot_quantization_error as plot_quantization_error
+from .figures import plot_ridge as plot_ridge
 from .figures import plot_schedule as plot_schedule
 from .figures import plot_scores as plot_scores
 from .figures import plot_silence as plot_silence

@@ -7,14 +7,22 @@ analyze=${ANALYZE:-.venv/bin/recu-analyze}
 folder=${1:-figures}
 [ $# -eq 0 ] || shift
 runs=checkpoints/fashion
+two="$runs/baseline-0 $runs/recu-0"
 
-"$analyze" figures --only fig3,fig4,schedule,tradeoff -o "$folder" "$@"
-"$analyze" figures $runs/baseline-0 $runs/recu-0 --only fig2,silence,lockin,fliplaw,layermap,qe,scores -o "$folder" "$@"
-"$analyze" figures $runs/baseline-0 $runs/recu-0 $runs/random-0 --only magnitude -o "$folder" "$@"
-"$analyze" figures $runs/baseline-? $runs/recu-? $runs/random-? --only fig5 -o "$folder" "$@"
-"$analyze" figures $runs/recu-? $runs/baseline-? --only claims -o "$folder" "$@"
-"$analyze" figures checkpoints/scale/two-? checkpoints/scale/half-? checkpoints/scale/rescaled-? --only initscale -o "$folder" "$@"
-"$analyze" figures checkpoints/mask/recu checkpoints/mask/baseline checkpoints/mask/random --only mask -o "$folder" "$@"
-"$analyze" figures checkpoints/traces --only trajectories -o "$folder" "$@"
-"$analyze" figures $runs/*-? checkpoints/fashion-tau/*-? checkpoints/tau/*-? --only table1 -o "$folder" "$@"
-"$analyze" figures $runs/*-? --only table2,table3,table4,table5 -o "$folder" "$@"
+draw() {
+    "$analyze" figures "$@" -o "$folder"
+}
+
+draw --only fig3,fig4,schedule,tradeoff "$@"
+draw $two --label baseline-0="no clamp" --label recu-0=ReCU \
+    --only fig2,ridge,silence,layers,lockin,fliplaw,layermap,qe,scores "$@"
+draw $two $runs/random-0 --label baseline-0="no clamp" --label recu-0=ReCU --label random-0="random mask" \
+    --only magnitude "$@"
+draw $runs/baseline-? $runs/recu-? $runs/random-? --only fig5 "$@"
+draw $runs/recu-? $runs/baseline-? --only claims "$@"
+draw checkpoints/scale/two-? checkpoints/scale/half-? checkpoints/scale/rescaled-? --only initscale "$@"
+draw checkpoints/mask/recu checkpoints/mask/baseline checkpoints/mask/random \
+    --label baseline="no clamp" --label recu=ReCU --label random="random mask" --only mask "$@"
+draw checkpoints/traces/recu --only trajectories "$@"
+draw $runs/*-? checkpoints/fashion-tau/*-? checkpoints/tau/*-? --only table1 "$@"
+draw $runs/*-? --only table2,table3,table4,table5 "$@"

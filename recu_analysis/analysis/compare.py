@@ -8,11 +8,12 @@ import pandas as pd
 
 from recu_analysis.analysis.arms import arms, comparable, differing, layers_of, sampled
 from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights_query, totals
-from recu_analysis.analysis.final_windows import equal_final_windows
+from recu_analysis.analysis.final_windows import equal_windows
 from recu_analysis.analysis.logged import last_logged
 from recu_analysis.analysis.query import gather, gathered
 from recu_analysis.analysis.run_arguments import as_runs
 from recu_analysis.analysis.selection import decay_time
+from recu_analysis.analysis.vocabulary import limits_of
 from recu_analysis.errors import InputError
 from recu_analysis.theory.intervals import student
 
@@ -23,17 +24,20 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.run_arguments import SeveralRuns
-    from recu_analysis.analysis.selection import WindowSpan
+    from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.run import Run
 
 
-def compare(runs: SeveralRuns, *, tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
-    """Compare runs over their final windows.
+def compare(runs: SeveralRuns, *, windows: Windows | None = None, tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
+    """Compare runs over windows with the same number of updates.
 
     Parameters
     ----------
     runs : run or path, sequence, or mapping of labels to runs
         Column `run` has the labels of a mapping, else the names of the folders.
+    windows : int, slice, str or WindowSpan, optional
+        Windows by their numbers, the same in every run, with the same number of updates. By default the final windows,
+        with the same number of updates in all runs.
     tail_tau : float or "window"
         Level of the tail.
 
@@ -43,40 +47,41 @@ def compare(runs: SeveralRuns, *, tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
         One row per run:
 
         - run
-        - first_window, last_window: final windows, with the same number of updates in all runs
+        - first_window, last_window
         - updates, decay_time (T): of the whole run
         - val_top1: per cent, at the last mark; NaN if none was logged
         - dead_fraction, silent_fraction_tail, silent_fraction_core, mobility_tail, mobility_core (standard deviations
-          per update), autocorrelation: over the final windows, means of the layers by their weights
-        - mobility_ratio: tail to core over the final windows, of the median layer
+          per update), autocorrelation: over the windows, means of the layers by their weights
+        - mobility_ratio: tail to core over the windows, of the median layer
         - exact: whether every update was seen
 
     Raises
     ------
     InputError
-        If the runs have no final windows with the same number of updates, or a run is given twice.
+        If the runs have different numbers of updates in `windows`, or no final windows with the same number of updates,
+        or a run is given twice.
     WindowNotFoundError
-        If a run holds no window with updates.
+        If a run has none of the windows, or they hold no updates.
     """
-    return compare_query(as_runs(runs), tail_tau).run()
+    return compare_query(as_runs(runs), windows, tail_tau).run()
 
 
-def compare_query(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> Query[pd.DataFrame]:
+def compare_query(
+    runs: Mapping[str, Run], windows: Windows | None = None, tail_tau: TailTau = TAIL_TAU
+) -> Query[pd.DataFrame]:
     """The query of `compare`; it raises the same errors."""
-    spans = equal_final_windows(runs)
+    spans = equal_windows(runs, windows)
     tables = {label: dead_weights_query(run, spans[label], tail_tau=tail_tau) for label, run in runs.items()}
-    return gathered(tables).then(
-        lambda found: pd.DataFrame([_row(label, runs[label], spans[label], found[label]) for label in runs])
-    )
+    return gathered(tables).then(lambda found: pd.DataFrame([_row(label, runs[label], found[label]) for label in runs]))
 
 
-def _row(label: str, run: Run, window: WindowSpan, table: pd.DataFrame) -> dict[str, Any]:
+def _row(label: str, run: Run, table: pd.DataFrame) -> dict[str, Any]:
     total = totals(table)
     shown = ("dead_fraction", "silent_fraction_tail", "silent_fraction_core", "mobility_tail", "mobility_core")
     return {
         "run": label,
-        "first_window": window.start,
-        "last_window": window.last,
+        "first_window": int(table["first_window"].iloc[0]),
+        "last_window": int(table["last_window"].iloc[0]),
         "updates": sum(window.updates for window in run.windows),
         "decay_time": decay_time(run),
         "val_top1": last_logged(run, "val_top1"),
@@ -105,14 +110,16 @@ def differing_settings(runs: SeveralRuns) -> pd.DataFrame:
     return pd.DataFrame(different, index=pd.Index(list(runs), name="run"), dtype=object).reset_index()
 
 
-def over_seeds(runs: SeveralRuns, *, tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
+def over_seeds(runs: SeveralRuns, *, windows: Windows | None = None, tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
     """Means of `compare` over the seeds of each experiment, with Student's 95 % intervals.
 
     Parameters
     ----------
     runs : run or path, sequence, or mapping of labels to runs
         Runs with the same layers and the same data set (the setting dataset) are compared with each other: their
-        final windows hold the same number of updates.
+        windows hold the same number of updates.
+    windows : int, slice, str or WindowSpan, optional
+        Windows by their numbers, the same in every run. By default the final windows of the runs that are compared.
     tail_tau : float or "window"
         Level of the tail.
 
@@ -125,24 +132,27 @@ def over_seeds(runs: SeveralRuns, *, tail_tau: TailTau = TAIL_TAU) -> pd.DataFra
         - arm: its name in a list of runs, else the labels of its runs
         - dataset: of its configuration; None if unknown
         - seeds: how many
-        - each number of `compare`: the mean over seeds, with _low and _high (interval) and _std (n - 1); the last three
-          are NaN for fewer than two seeds, and all are NaN if a seed does not have the number
+        - each number of `compare`: the mean over seeds, with _low and _high (interval; that of a share or an accuracy
+          stays within 0 and 100 %) and _std (n - 1); the last three are NaN for fewer than two seeds, and all are NaN
+          if a seed does not have the number
 
     Raises
     ------
     InputError
-        If a run, or a seed of an experiment, is given twice, or runs that are compared have no final windows with the
-        same number of updates.
+        As in `compare`, or if a seed of an experiment is given twice.
     WindowNotFoundError
-        If a run holds no window with updates.
+        As in `compare`.
     """
-    return over_seeds_query(as_runs(runs), tail_tau).run()
+    return over_seeds_query(as_runs(runs), windows, tail_tau).run()
 
 
-def over_seeds_query(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> Query[pd.DataFrame]:
+def over_seeds_query(
+    runs: Mapping[str, Run], windows: Windows | None = None, tail_tau: TailTau = TAIL_TAU
+) -> Query[pd.DataFrame]:
     """The query of `over_seeds`; it raises the same errors."""
     groups = comparable(arms(runs))
-    tables = [compare_query({k: run for arm in group for k, run in arm.runs.items()}, tail_tau) for group in groups]
+    of_groups = [{label: run for arm in group for label, run in arm.runs.items()} for group in groups]
+    tables = [compare_query(group, windows, tail_tau) for group in of_groups]
     return gather(*tables).then(lambda found: _over_arms(groups, found))
 
 
@@ -155,7 +165,7 @@ def _over_arms(groups: Sequence[Sequence[Arm]], tables: Sequence[pd.DataFrame]) 
 def _group(arm: Arm, rows: pd.DataFrame) -> dict[str, Any]:
     result: dict[str, Any] = {"arm": arm.label, "dataset": arm.configuration.get("dataset"), "seeds": len(rows)}
     for name in rows.columns.drop(["first_window", "last_window", "exact"]):
-        value = student(rows[name].to_list())
+        value = student(rows[name].to_list(), within=limits_of(name))
         result |= {name: value.estimate, f"{name}_low": value.low, f"{name}_high": value.high}
         result[f"{name}_std"] = float(rows[name].std(skipna=False))
     return result

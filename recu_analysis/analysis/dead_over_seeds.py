@@ -10,11 +10,10 @@ import pandas as pd
 
 from recu_analysis.analysis.arms import arms, comparable
 from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights_query, with_totals
-from recu_analysis.analysis.final_windows import equal_final_windows
+from recu_analysis.analysis.final_windows import equal_final_windows, equal_windows
 from recu_analysis.analysis.query import gathered
 from recu_analysis.analysis.run_arguments import as_runs
-from recu_analysis.analysis.selection import span_of
-from recu_analysis.errors import InputError
+from recu_analysis.analysis.vocabulary import limits_of
 from recu_analysis.theory.intervals import student
 
 if TYPE_CHECKING:
@@ -78,7 +77,8 @@ def dead_weights_over_seeds(
         - dataset, seeds (how many), row (layer or total), layer, weights
         - first_window, last_window: NaN if the seeds have windows of different numbers
         - updates, decay_time, nonfinite, counted: means over the seeds
-        - every other number of `dead_weights`: the mean, with _low and _high, NaN for a single seed
+        - every other number of `dead_weights`: the mean, with _low and _high, NaN for a single seed; the interval
+          of a share stays within 0 and 1
 
     Raises
     ------
@@ -110,23 +110,19 @@ def dead_weights_over_seeds_query(
 
 
 def _spans(groups: Sequence[Sequence[Arm]], windows: Windows | None) -> dict[str, WindowSpan]:
-    """The windows of every run by its label: those that a caller chose, or final windows, equal within a group."""
+    """The windows of every run by its label: a caller's, equal within an arm, or final windows, equal in a group."""
     spans: dict[str, WindowSpan] = {}
     for group in groups:
-        runs = {label: run for arm in group for label, run in arm.runs.items()}
-        spans |= equal_final_windows(runs) if windows is None else {k: span_of(run, windows) for k, run in runs.items()}
+        if windows is None:
+            spans |= equal_final_windows({label: run for arm in group for label, run in arm.runs.items()})
+            continue
+        for arm in group:  # the table says the updates of each experiment, so those may differ
+            spans |= equal_windows(arm.runs, windows)
     return spans
 
 
 def _block(arm: Arm, spans: Mapping[str, WindowSpan], tables: Mapping[str, pd.DataFrame]) -> Block:
-    """The means of one experiment; InputError if its seeds have different numbers of updates in the windows."""
-    updates = {label: tables[label]["updates"].iloc[0] for label in arm.runs}
-    if len(set(updates.values())) > 1:
-        listed = ", ".join(f"{count} in {label}" for label, count in updates.items())
-        raise InputError(
-            f"the windows of the seeds of {arm.label} have different numbers of updates ({listed}), so a mean over "
-            "seeds means nothing; choose other windows, or none for final windows of the same length"
-        )
+    """The means of one experiment."""
     seeds = [with_totals(tables[label]) for label in arm.runs]
     rows = [_row(arm, [table.iloc[at] for table in seeds]) for at in range(len(seeds[0]))]
     return Block(arm, {label: spans[label] for label in arm.runs}, pd.DataFrame(rows))
@@ -138,7 +134,7 @@ def _row(arm: Arm, seeds: Sequence[pd.Series[Any]]) -> dict[str, Any]:
     row |= {name: first[name] for name in _OF_THE_LAYER}
     row |= {name: first[name] if len({each[name] for each in seeds}) == 1 else math.nan for name in _WINDOWS}
     for name in first.index.drop([*_OF_THE_LAYER, *_WINDOWS, "exact"]):
-        value = student([float(each[name]) for each in seeds])
+        value = student([float(each[name]) for each in seeds], within=limits_of(name))
         row |= {name: value.estimate}
         row |= {} if name in _SET else {f"{name}_low": value.low, f"{name}_high": value.high}
     return row

@@ -12,10 +12,10 @@ from recu_analysis.analysis.arms import Arm, arms, pairs
 from recu_analysis.analysis.compare import check_same_layers
 from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights_query, totals
 from recu_analysis.analysis.distance import COLUMNS, RATIOS, channel_sums_query, ratio
-from recu_analysis.analysis.final_windows import equal_final_windows
+from recu_analysis.analysis.final_windows import equal_windows
 from recu_analysis.analysis.query import gather, gathered
 from recu_analysis.analysis.run_arguments import as_runs
-from recu_analysis.analysis.selection import WindowSpan, moving_windows
+from recu_analysis.analysis.selection import WindowSpan, moving_windows, select_windows, span_of
 from recu_analysis.errors import InputError
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.intervals import Interval, difference, over_channels, student
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.run_arguments import SeveralRuns
+    from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
@@ -61,11 +62,15 @@ STATISTICS: dict[str, Callable[[Values], Values]] = {
 
 
 def layer_differences(
-    runs: SeveralRuns, *, layers: Sequence[str] | str | None = None, tail_tau: TailTau = TAIL_TAU
+    runs: SeveralRuns,
+    *,
+    windows: Windows | None = None,
+    layers: Sequence[str] | str | None = None,
+    tail_tau: TailTau = TAIL_TAU,
 ) -> pd.DataFrame:
     """Differences of every layer's statistics between the first experiment and each of the others.
 
-    The final windows hold the same number of updates in every run. Seeds of one experiment form one group, see
+    The windows hold the same number of updates in every run. Seeds of one experiment form one group, see
     `recu_analysis.analysis.arms.arms`. If two groups share two or more seeds, the difference is the mean over these
     seeds, with Student's interval. Otherwise it is between two runs: those of the one shared seed, or else the first
     runs of the groups. Its interval then resamples the output channels of both.
@@ -74,6 +79,9 @@ def layer_differences(
     ----------
     runs : run or path, sequence, or mapping of labels to runs
         Two or more runs of one network.
+    windows : int, slice, str or WindowSpan, optional
+        Windows by their numbers, the same in every run, with the same number of updates. By default the final windows,
+        with the same number of updates in all runs.
     layers : str or sequence of str, optional
         Patterns of layer names.
     tail_tau : float or "window"
@@ -89,30 +97,33 @@ def layer_differences(
         - statistic: silent_fraction_tail, silent_fraction_core, mobility_tail, mobility_core, mobility_ratio or
           distance_ratio_tail
         - value, reference_value
-        - difference, low, high: value less reference_value, with its 95 % interval
+        - difference, low, high: value minus reference_value, with its 95 % interval
         - interval_over: seeds or channels
         - pairs: how many
 
     Raises
     ------
     InputError
-        If the runs have different layers, have no final windows with the same number of updates, or are all one group,
-        or if a run or a seed of an experiment is given twice.
+        If the runs have different layers, have different numbers of updates in `windows` or no final windows with the
+        same number of updates, or are all one group, or if a run or a seed of an experiment is given twice.
     LayerNotFoundError, WindowNotFoundError
-        If a pattern matches nothing, or a run holds no window with updates.
+        If a pattern matches nothing, a run has none of the windows, or they hold no updates.
     """
-    return layer_differences_query(as_runs(runs), tail_tau, layers).run()
+    return layer_differences_query(as_runs(runs), windows, layers, tail_tau).run()
 
 
 def layer_differences_query(
-    runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU, layers: Sequence[str] | str | None = None
+    runs: Mapping[str, Run],
+    windows: Windows | None = None,
+    layers: Sequence[str] | str | None = None,
+    tail_tau: TailTau = TAIL_TAU,
 ) -> Query[pd.DataFrame]:
     """The query of `layer_differences`; it raises the same errors."""
     check_same_layers(runs)
     reference, *others = arms(runs)
     if not others:
         raise InputError("these runs differ only in their seed, so there is nothing to compare; add another arm")
-    spans = equal_final_windows(runs)
+    spans = equal_windows(runs, windows)
     statistics = {run.id: statistics_query(run, spans[label], tail_tau, layers) for label, run in runs.items()}
     return gathered(statistics).then(lambda found: _differences(found, reference, others))
 
@@ -163,13 +174,15 @@ def _difference(values: Sequence[tuple[Interval, Interval]]) -> dict[str, float 
     }
 
 
-def curves(runs: SeveralRuns, *, tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
+def curves(runs: SeveralRuns, *, windows: Windows | None = None, tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
     """Logged metrics and movement of the whole network, window by window.
 
     Parameters
     ----------
     runs : run or path, sequence, or mapping of labels to runs
         Column `run` has the labels of a mapping, else the names of the folders.
+    windows : int, slice, str or WindowSpan, optional
+        Windows by their numbers; all by default.
     tail_tau : float or "window"
         Level of the tail.
 
@@ -184,23 +197,28 @@ def curves(runs: SeveralRuns, *, tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
 
     Raises
     ------
+    InputError
+        If `windows` is not valid.
     WindowNotFoundError
-        If a run holds no window with updates.
+        If a run has none of the windows, or they hold no updates.
     """
-    return curves_query(as_runs(runs), tail_tau).run()
+    return curves_query(as_runs(runs), windows, tail_tau).run()
 
 
-def curves_query(runs: Mapping[str, Run], tail_tau: TailTau = TAIL_TAU) -> Query[pd.DataFrame]:
+def curves_query(
+    runs: Mapping[str, Run], windows: Windows | None = None, tail_tau: TailTau = TAIL_TAU
+) -> Query[pd.DataFrame]:
     """The query of `curves`; it raises the same errors."""
-    rows = [_curve_query(label, run, tail_tau) for label, run in runs.items()]
+    rows = [_curve_query(label, run, windows, tail_tau) for label, run in runs.items()]
     return gather(*rows).then(lambda found: pd.DataFrame([row for part in found for row in part]))
 
 
-def _curve_query(label: str, run: Run, tail_tau: TailTau) -> Query[list[dict[str, Any]]]:
+def _curve_query(label: str, run: Run, windows: Windows | None, tail_tau: TailTau) -> Query[list[dict[str, Any]]]:
     """The rows of one run."""
     names = ("silent_fraction_tail", "silent_fraction_core", "mobility_tail", "mobility_core", "autocorrelation")
     logged = {mark["window"]: mark for mark in run.marks() if mark.get("window") is not None}
-    numbers = [window.number for window in moving_windows(run)]
+    shown = moving_windows(run) if windows is None else select_windows(run, span_of(run, windows))
+    numbers = [window.number for window in shown]
 
     def rows(tables: Sequence[pd.DataFrame]) -> list[dict[str, Any]]:
         whole = dict(zip(numbers, map(totals, tables), strict=True))

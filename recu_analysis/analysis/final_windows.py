@@ -17,7 +17,9 @@ from recu_analysis.analysis.selection import (
     known_windows,
     last_half,
     moving_windows,
+    select_windows,
     span_of,
+    span_text,
 )
 from recu_analysis.errors import InputError
 from recu_analysis.store.chain import begins_anew, start_known
@@ -139,6 +141,16 @@ def choose(run: Run, windows: Windows | None) -> WindowSpan:
     return final_windows(run).span if windows is None else span_of(run, windows)
 
 
+def judged_windows(run: Run, windows: Windows | None) -> FinalWindows:
+    """The windows that `choose` gives, and whether they are long enough; it raises the same errors."""
+    if windows is None:
+        return final_windows(run)
+    span = span_of(run, windows)
+    moving = select_windows(run, span)
+    found = autocorrelation_query(run, run.header.layers, moving[0].number, moving[-1].number).run()
+    return FinalWindows(span, found, long=found <= LONG_ENOUGH)
+
+
 _FOUND: WeakKeyDictionary[Run, FinalWindows] = WeakKeyDictionary()
 
 
@@ -189,6 +201,36 @@ def equal_final_windows(runs: Mapping[str, Run]) -> dict[str, WindowSpan]:
         label: WindowSpan(lengths[enough[0]], moving_windows(runs[label])[-1].number + 1)
         for label, lengths in choices.items()
     }
+
+
+def equal_windows(runs: Mapping[str, Run], windows: Windows | None) -> dict[str, WindowSpan]:
+    """Windows with the same number of updates in every run: those that a caller chose, else `equal_final_windows`.
+
+    Parameters
+    ----------
+    runs : mapping of str to Run
+        Runs by their labels.
+    windows : int, slice, str or WindowSpan, optional
+        Windows by their numbers, the same in every run.
+
+    Raises
+    ------
+    InputError
+        If the runs have different numbers of updates in these windows, or no final windows with the same number.
+    WindowNotFoundError
+        If a run has none of the windows, or they hold no updates.
+    """
+    if windows is None:
+        return equal_final_windows(runs)
+    spans = {label: span_of(run, windows) for label, run in runs.items()}
+    updates = {label: sum(each.updates for each in select_windows(run, spans[label])) for label, run in runs.items()}
+    if len(set(updates.values())) > 1:
+        listed = ", ".join(f"{count} in {label}" for label, count in updates.items())
+        raise InputError(
+            f"the windows {span_text(windows)} hold different numbers of updates ({listed}), so the runs cannot be "
+            "compared; choose other windows, or none for final windows of the same length"
+        )
+    return spans
 
 
 def _unbroken(windows: Sequence[Window]) -> list[Window]:

@@ -19,6 +19,8 @@ from recu_analysis.store.run import as_run
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
@@ -70,21 +72,37 @@ def weight_histogram(
 
 
 def weight_histogram_query(
-    run: Run, layer: str, window: WindowSpan, bins: int = 81, tail_tau: TailTau = TAIL_TAU
+    run: Run,
+    layer: str,
+    window: WindowSpan,
+    bins: int = 81,
+    tail_tau: TailTau = TAIL_TAU,
+    *,
+    width: float | None = None,
 ) -> Query[pd.DataFrame]:
-    """The query of `weight_histogram` over given windows."""
+    """The query of `weight_histogram` over given windows; bins of a given width begin at multiples of it."""
     spec = select_layer(run, layer)
-    return per_layer(run, [spec], _histogram, bins, tail_tau, window).then(itemgetter(0))
+    return per_layer(run, [spec], _histogram, bins if width is None else width, tail_tau, window).then(itemgetter(0))
 
 
-def _histogram(run: Run, spec: LayerSpec, bins: int, tail_tau: TailTau, window: WindowSpan) -> Answer[pd.DataFrame]:
+def _histogram(
+    run: Run, spec: LayerSpec, bins: int | float, tail_tau: TailTau, window: WindowSpan
+) -> Answer[pd.DataFrame]:
     record = yield over(select_windows(run, window), MOVEMENT)
     moved = movement(spec, record, tail_tau)
     reach = float(np.abs(moved.z).max(initial=0.0)) or 1.0
-    edges = np.linspace(-reach, reach, bins + 1)
+    edges = _edges(reach, bins)
     groups = {"core": ~moved.tail, "tail_active": moved.tail & ~moved.silent, "dead": moved.tail & moved.silent}
     counts = {name: np.histogram(moved.z[mask], edges)[0] for name, mask in groups.items()}
     return pd.DataFrame({"left": edges[:-1], "right": edges[1:]} | counts)
+
+
+def _edges(reach: float, bins: int | float) -> NDArray[np.float64]:
+    """Edges of a number of bins, or of bins of a width, that cover -reach to reach."""
+    if isinstance(bins, int):
+        return np.linspace(-reach, reach, bins + 1)
+    half = int(np.ceil(reach / bins))
+    return np.arange(-half, half + 1, dtype=np.float64) * bins
 
 
 def score_counts_query(run: Run, numbers: Sequence[int], reach: float, bins: int) -> Query[dict[str, Counts]]:

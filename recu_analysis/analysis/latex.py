@@ -1,48 +1,55 @@
-"""A table in LaTeX, with the rules of booktabs, as a float that fits a two-column page."""
+"""A table in LaTeX, with the rules of booktabs, as a float that fits a page of article or two columns."""
 
 from __future__ import annotations
 
+import math
 import re
 import textwrap
 from dataclasses import dataclass, replace
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 from typing import TYPE_CHECKING, Final
 
 from recu_analysis.analysis.markup import Grid, Words, in_mathtext
-from recu_analysis.analysis.short_names import cells
+from recu_analysis.analysis.short_names import distinct
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from recu_analysis.analysis.markup import Surroundings
 
-#: Width in points of one column and of both, with a margin for venues with narrower pages.
-_COLUMN, _PAGE = 230.0, 480.0
+#: Width in points of one of two columns; of a page of article, and of both columns; with a margin for narrower venues.
+_COLUMN, _PAGES = 230.0, (335.0, 480.0)
 #: Characters per line of a heading; a longer word has its own line.
 _HEAD = 10
 #: Least width in points of a column of texts in lines.
-_TEXT = 60.0
+_TEXT = 40.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """A font size: name in LaTeX, points per character, points between two columns."""
+    """A font size: name in LaTeX, points per digit, points between two columns."""
 
     name: str
     character: float
     between: float
 
 
-_SIZES: Final = (_Size("footnotesize", 4.3, 6.0), _Size("scriptsize", 3.8, 4.0))
+_SIZES: Final = (_Size("footnotesize", 4.3, 6.0), _Size("scriptsize", 4.0, 4.0))
+#: Widths of letters relative to a digit, in Computer Modern; all others count as 1.
+_NARROW, _WIDE = dict.fromkeys(" .,:;()[]/|'!ijlftr-", 0.7), dict.fromkeys("mwMW…", 1.6)
+_CAPITAL = 1.4
+#: Short names count characters; this many digits are as wide as a character.
+_MARGIN = 1.4
 
 
 def latex(grid: Grid, around: Surroundings) -> str:
     """The tabular; with a caption, a float of one column or of the page, with notes below."""
+    table, blocks = _blocks(grid)
     if not around.caption:
-        return "\n".join(_tabular(grid, _sides(grid)))
-    fitting, size, places = _fitted(grid)
+        return "\n".join(_tabular(table, _sides(table), blocks))
+    fitting, size, places, told = _fitted(table)
     float_name = "table" if _width(fitting, size) <= _COLUMN else "table*"
-    notes = _BREAK.join(_kept(_escaped(note)) for note in around.notes)
+    notes = _BREAK.join(_kept(_escaped(note)) for note in (*around.notes, *told))
     return "\n".join(
         [
             r"% \usepackage{booktabs}",
@@ -53,20 +60,41 @@ def latex(grid: Grid, around: Surroundings) -> str:
             r"\smallskip",
             rf"\{size.name}",
             rf"\setlength{{\tabcolsep}}{{{size.between / 2:g}pt}}",
-            *_tabular(fitting, places),
+            *_tabular(fitting, places, blocks),
             *([rf"\par\smallskip\parbox{{\linewidth}}{{\raggedright {notes}}}"] if notes else []),
             rf"\end{{{float_name}}}",
         ]
     )
 
 
-def _fitted(grid: Grid) -> tuple[Grid, _Size, list[str]]:
-    """The first form that fits a page: unchanged, smaller, intervals below numbers, texts in lines."""
-    for tried in (grid, _stacked(grid)):
-        for size in _SIZES:
-            if _width(tried, size) <= _PAGE:
-                return tried, size, _sides(tried)
-    return tried, size, _broken(tried, size)
+def _blocks(grid: Grid) -> tuple[Grid, dict[int, str]]:
+    """The table without a first column whose texts repeat, and these texts by the row that they are above."""
+    starts, at = {}, 0
+    for text, rows in groupby(row[0] for row in grid.rows):
+        starts[at] = text
+        at += len(list(rows))
+    named = len(set(starts.values())) == len(starts) and all(starts.values())
+    if len(grid.heads) < 3 or grid.right[0] or not named or 2 * len(starts) > len(grid.rows):
+        return grid, {}
+    return replace(grid, heads=grid.heads[1:], rows=[row[1:] for row in grid.rows], right=grid.right[1:]), starts
+
+
+def _fitted(grid: Grid) -> tuple[Grid, _Size, list[str], list[str]]:
+    """The first form that fits a page: unchanged, smaller, intervals below numbers, texts in lines, short names.
+
+    Returns the table, its size, alignments of its columns, and sentences about names that were shortened.
+    """
+    stacked, smallest = _stacked(grid), _SIZES[-1]
+    for page in _PAGES:
+        for tried in (grid, stacked):
+            for size in _SIZES:
+                if _width(tried, size) <= page:
+                    return tried, size, _sides(tried), []
+        if _left(stacked, smallest, page) >= _TEXT or page == _PAGES[-1]:
+            break
+    places = _broken(stacked, smallest, page)
+    short, told = _short_names(stacked, smallest, places)
+    return short, smallest, places, told
 
 
 def _width(grid: Grid, size: _Size) -> float:
@@ -79,7 +107,12 @@ def _widths(grid: Grid, size: _Size) -> list[float]:
         [*_lines(head), *(line for row in grid.rows for line in row[at].split("\n"))]
         for at, head in enumerate(grid.heads)
     )
-    return [size.character * max(map(cells, each), default=0) + size.between for each in texts]
+    return [size.character * max(map(_digits, each), default=0) + size.between for each in texts]
+
+
+def _digits(text: str) -> float:
+    """The width of a text in digits."""
+    return sum(_NARROW.get(each) or _WIDE.get(each) or (_CAPITAL if each.isupper() else 1.0) for each in text)
 
 
 def _stacked(grid: Grid) -> Grid:
@@ -100,10 +133,15 @@ def _sides(grid: Grid) -> list[str]:
     return ["r" if right else "l" for right in grid.right]
 
 
-def _broken(grid: Grid, size: _Size) -> list[str]:
+def _left(grid: Grid, size: _Size, page: float) -> float:
+    """The width in points that columns of numbers leave for columns of texts."""
+    widths = zip(_widths(grid, size), grid.right, strict=True)
+    return page - sum(width for width, right in widths if right)
+
+
+def _broken(grid: Grid, size: _Size, page: float) -> list[str]:
     """Alignments: columns of texts share the width that numbers leave, and none is wider than its texts."""
-    widths = _widths(grid, size)
-    left = _PAGE - sum(width for width, right in zip(widths, grid.right, strict=True) if right)
+    widths, left = _widths(grid, size), _left(grid, size, page)
     places = _sides(grid)
     texts = sorted((at for at, right in enumerate(grid.right) if not right), key=lambda at: widths[at])
     for done, at in enumerate(texts):
@@ -114,13 +152,30 @@ def _broken(grid: Grid, size: _Size) -> list[str]:
     return places
 
 
-def _tabular(grid: Grid, places: Sequence[str]) -> list[str]:
-    """The lines of the tabular."""
+def _short_names(grid: Grid, size: _Size, places: Sequence[str]) -> tuple[Grid, list[str]]:
+    """The table with names that do not fit their column in lines shortened, and a sentence for each such column."""
+    columns, told = [list(column) for column in zip(*grid.rows, strict=True)], []
+    for at, place in enumerate(places):
+        room = float(place[2:-3]) / size.character if place.startswith("p") else math.inf
+        long = [text for text in columns[at] if max(map(_digits, re.split(r"(?<=[./_\s])", text))) > room]
+        if long:
+            prefix, short = distinct(long, int(room / _MARGIN))
+            forms = dict(zip(long, short, strict=True))
+            columns[at] = [forms.get(text, text) for text in columns[at]]
+            begin = f"; all of these begin with {prefix}" if prefix else ""
+            told.append(f"long names in column {grid.heads[at]} are shortened: … is what is left out{begin}")
+    return replace(grid, rows=[list(row) for row in zip(*columns, strict=True)]), told
+
+
+def _tabular(grid: Grid, places: Sequence[str], blocks: Mapping[int, str]) -> list[str]:
+    """The lines of the tabular; a block has its text above its first row."""
     end = r" \tabularnewline" if any(place.startswith("p") for place in places) else r" \\"
     between = [r"\addlinespace"] if any("\n" in text for row in grid.rows for text in row) else []
     body: list[str] = []
     for at, row in enumerate(grid.rows):
-        body += [r"\midrule"] if at in grid.ruled else between if at else []
+        body += [r"\midrule"] if at in grid.ruled or (at and at in blocks) else between if at else []
+        if at in blocks:
+            body += [rf"\multicolumn{{{len(places)}}}{{l}}{{{_escaped(blocks[at])}}}{end}", *between]
         body.append(_line([_cell(text, place) for text, place in zip(row, places, strict=True)], end))
     head = _line([_heading(name, place) for name, place in zip(grid.heads, places, strict=True)], end)
     rules = (r"\toprule", r"\midrule", r"\bottomrule")

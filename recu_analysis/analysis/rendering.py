@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import re
@@ -239,7 +240,11 @@ def columns_of(table: pd.DataFrame) -> list[Column]:
 def _grid(table: pd.DataFrame, columns: Sequence[Column]) -> Grid:
     """Columns as texts under their labels."""
     names = [column.name for column in columns]
-    rows = [[estimate(row, name) for name in names] for row in table.to_dict(orient="records")]
+    some = any(column.ends for column in columns)  # then only these columns have intervals, as on the terminal
+    rows = [
+        [shown(each.name, row[each.name]) if some and not each.ends else estimate(row, each.name) for each in columns]
+        for row in table.to_dict(orient="records")
+    ]
     right = [_is_numbers(table[name], [row[at] for row in rows]) for at, name in enumerate(names)]
     return Grid([_marked(column) for column in columns], rows, right, _ruled(table))
 
@@ -344,7 +349,11 @@ def explanations(columns: Sequence[Column]) -> list[str]:
 
 
 def _csv(table: pd.DataFrame) -> str:
-    return table.to_csv(index=False, float_format="%.9g").rstrip("\n")
+    """Names are kept as they are; with a carriage return somewhere, which csv does not quote, all cells are quoted."""
+    text = table.to_csv(index=False, float_format="%.9g")
+    if "\r" in text:
+        text = table.to_csv(index=False, float_format="%.9g", quoting=csv.QUOTE_ALL)
+    return text.removesuffix("\n")
 
 
 def _json(table: pd.DataFrame) -> str:

@@ -21,6 +21,8 @@ from recu_analysis.theory.laplace import scale_estimate
 from recu_analysis.theory.standardize import standard_scores
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from recu_analysis.analysis.layer_pass import Answer
@@ -69,10 +71,11 @@ def score_histogram(run: OneRun, *, layer: str, windows: Windows | None = None, 
     return score_histogram_query(as_run(run), layer, windows, bins).run()
 
 
-def score_histogram_query(run: Run, layer: str, windows: Windows | None = None, bins: int = 61) -> Query[pd.DataFrame]:
-    """The query of `score_histogram`."""
-    spec, numbers = select_layer(run, layer), _windows(run, windows)
-
+def score_histogram_query(
+    run: Run, layer: str, windows: Windows | None = None, bins: int = 61, *, numbers: Sequence[int] | None = None
+) -> Query[pd.DataFrame]:
+    """The query of `score_histogram`; `numbers` selects windows one by one."""
+    spec, numbers = select_layer(run, layer), _windows(run, windows) if numbers is None else numbers
     found = per_layer(run, [spec], _histograms, tuple(numbers), bins)
     return found.then(lambda tables: with_epochs(run, tables[0].copy(), at=1))
 

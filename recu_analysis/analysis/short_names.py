@@ -95,7 +95,7 @@ def _told_apart(names: Sequence[str], width: int) -> list[str]:
 
 
 def _candidates(names: Sequence[str], width: int) -> Iterator[list[str]]:
-    """Ways to shorten names: in the middle, then within each part, then nearer to either end."""
+    """Ways to shorten names: in the middle, within each part, nearer to either end, then around what differs."""
     usual = (width - 1) * 2 // 3
     yield [_shortened(name, width, usual) for name in names]
     for ends in ("[./]", "[./_]"):
@@ -104,6 +104,15 @@ def _candidates(names: Sequence[str], width: int) -> Iterator[list[str]]:
             yield ["".join(shorten(part, room) for part in each) for each in parts]
     for tail in (*range(usual + 1, width), *range(usual - 1, -1, -1)):
         yield [_shortened(name, width, tail) for name in names]
+    begin, end = _alike(names), _alike([name[::-1] for name in names])
+    differ = max((len(name) - end for name in names), default=0) - begin
+    first = max(begin - max(width - differ - 2, 0), 0)
+    yield [f"{'…' * (first > 0)}{name[first : len(name) - end]}{'…' * (end > 0)}" for name in names]
+
+
+def _alike(names: Sequence[str]) -> int:
+    """How many characters at the beginning are the same in all names."""
+    return sum(1 for _ in takewhile(lambda each: len(set(each)) == 1, zip(*names, strict=False)))
 
 
 def _without_common(parts: Sequence[list[str]]) -> list[list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
@@ -54,6 +55,16 @@ class Statistic:
     def is_share(self) -> bool:
         """Whether the column's value is a share from 0 to 1 that is printed in per cent."""
         return self.unit == "%" and self.factor == 100.0
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Least and largest possible value of the column: 0 and 100 % of a share or an accuracy, else infinite."""
+        return (0.0, 100.0 / self.factor) if self.unit == "%" else (-math.inf, math.inf)
+
+
+def limits_of(name: str) -> tuple[float, float]:
+    """The limits of a column, see `Statistic.limits`; infinite if the vocabulary does not have it."""
+    return statistic(name).limits if is_known(name) else (-math.inf, math.inf)
 
 
 def with_unit(label: str, unit: str) -> str:

@@ -30,17 +30,26 @@ def windows_text(run: Run, span: WindowSpan) -> str:
         If the span has no window with updates.
     """
     windows = select_windows(run, span)
-    numbers = [window.number for window in windows]
     updates = sum(window.updates for window in windows)
     exact = all(window.exact for window in windows)
     counted = ("update", "updates") if exact else ("step between checkpoints", "steps between checkpoints")
     return ", ".join(
         [
-            f"window{'s' * (len(numbers) > 1)} {numbers_text(numbers)}",
+            chosen_text(run, span),
             *epochs_text(run, windows),
             f"{updates:,} {counted[updates != 1]}",
         ]
     )
+
+
+def chosen_text(run: Run, span: WindowSpan) -> str:
+    """The windows of a span that hold updates, such as "windows 8 and 12"; WindowNotFoundError if there is none."""
+    return f"window{'s' * (len(select_windows(run, span)) > 1)} {numbers_of(run, span)}"
+
+
+def numbers_of(run: Run, span: WindowSpan) -> str:
+    """The numbers of the windows of a span that hold updates, such as "8 and 12"; errors as in `chosen_text`."""
+    return numbers_text([window.number for window in select_windows(run, span)])
 
 
 def end_text(run: Run, number: int) -> str:

@@ -12,6 +12,7 @@ from recu_analysis.analysis.rendering import Column, of_claim
 from recu_analysis.cli import options
 from recu_analysis.cli.output import PROSE_WIDTH, View, write_table
 from recu_analysis.cli.target import table_target
+from recu_analysis.cli.window_notes import tell_cut
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,10 +37,17 @@ _COLORS = {"supported": "green", "contradicted": "red", "not supported": "yellow
     help="A run without clamp to compare with; repeatable, paired with RUN by seed. Any RUN without clamp is used too.",
 )
 @options.layer_option
+@options.windows_option
 @table_target
 @options.common
 @options.jobs
-def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], layers: tuple[str, ...], target: Target) -> None:
+def command(
+    runs: tuple[Path, ...],
+    baseline: tuple[Path, ...],
+    layers: tuple[str, ...],
+    windows: slice | None,
+    target: Target,
+) -> None:
     """Test the paper's claims on each RUN, a training with ReCU; give one RUN per seed.
 
     If some RUNs clamp and others do not, those that do not are baselines. A RUN may also be a list of runs (runs.toml)
@@ -47,6 +55,9 @@ def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], layers: tuple[st
 
     Each claim gets a number with its 95 % interval, and a verdict: supported, not supported, contradicted, by
     construction (algebra alone decides it), or cannot tell, with what is missing.
+
+    Movement (C1, C6) is measured over --windows, and distributions (C2 to C5, C8) at their end, or by default at the
+    end of the run. C7 and C9 are of the whole run.
     """
     from recu_analysis.analysis.arms import apart, labeled
     from recu_analysis.analysis.claims import claims_query
@@ -54,7 +65,8 @@ def command(runs: tuple[Path, ...], baseline: tuple[Path, ...], layers: tuple[st
     from recu_analysis.store.labels import labels_of
 
     opened, others = options.opened_all(runs), options.opened_all(baseline)
-    query = claims_query(opened, others, layers or None)
+    tell_cut([*opened, *others], windows)
+    query = claims_query(opened, others, windows, layers or None)
     for group in sides(opened):
         why = apart(labeled(group))
         if why:

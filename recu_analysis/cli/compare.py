@@ -13,6 +13,8 @@ from recu_analysis.cli.differences import curves_view, layers_view
 from recu_analysis.cli.output import View, write_table
 from recu_analysis.cli.several_runs import warn_of_sampled, warn_of_seeds, warn_of_short
 from recu_analysis.cli.target import table_target
+from recu_analysis.cli.window_notes import tell_cut
+from recu_analysis.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     Column("run"),
-    Column("windows", meaning="The final windows A:B, without B; they hold the same number of updates in all runs."),
+    Column("windows", meaning="The windows; they hold the same number of updates in all runs."),
     Column("val_top1", width=6),
     Column("dead_fraction", width=6, meaning="Weights that are dead: in the tail at the start, and silent."),
     Column("silent_fraction_tail", width=5),
@@ -49,6 +51,7 @@ _COLUMNS = (
 @click.option("--by-layer", "view", flag_value="layers", help="Differences from the first run, layer by layer.")
 @click.option("--curves", "view", flag_value="curves", help="Every window: logged metrics, and how the weights moved.")
 @options.layer_option
+@options.windows_option
 @options.tail_tau_option
 @table_target
 @options.common
@@ -57,15 +60,16 @@ def command(
     runs: tuple[Path, ...],
     view: str | None,
     layers: tuple[str, ...],
+    windows: slice | None,
     tail_tau: float | str,
     target: Target,
 ) -> None:
-    """Show the final results of several runs of one network side by side, and the settings that differ.
+    """Show the results of several runs of one network side by side, and the settings that differ.
 
-    The results are over final windows with the same number of updates. With --by-layer, the seeds of one experiment are
-    one group, which is compared with the group of the first RUN. Intervals are over seeds if both groups have two or
-    more, otherwise over the output channels of each layer. A RUN may also be a list of runs (runs.toml) with labels,
-    arms and seeds.
+    The results are over windows with the same number of updates: by default final windows, or all with --curves. With
+    --by-layer, the seeds of one experiment are one group, which is compared with the group of the first RUN. Intervals
+    are over seeds if both groups have two or more, otherwise over the output channels of each layer. A RUN may also be
+    a list of runs (runs.toml) with labels, arms and seeds.
     """
     from recu_analysis.analysis.compare import check_same_layers, compare_query, over_seeds_query
     from recu_analysis.analysis.differences import curves_query, layer_differences_query
@@ -73,25 +77,28 @@ def command(
     if layers and view != "layers":
         raise click.UsageError("--layer needs --by-layer; give both or neither")
     opened = options.labeled(runs)
+    tell_cut(opened.values(), windows)
+    if len(opened) == 1 and view in {None, "layers"}:
+        raise InputError(f"only {next(iter(opened))} is given, so there is nothing to compare; give two runs or more")
     if view != "seeds":
         check_same_layers(opened)
     warn_of_sampled(opened)
     level: Any = tail_tau
     runs_shown = list(opened.values())
     if view == "curves":
-        write_table(curves_view(options.answered(curves_query(opened, level), runs_shown)), target)
+        write_table(curves_view(options.answered(curves_query(opened, windows, level), runs_shown)), target)
     elif view == "seeds":
-        table = options.answered(over_seeds_query(opened, level), runs_shown)
-        warn_of_short(opened)
+        table = options.answered(over_seeds_query(opened, windows, level), runs_shown)
+        warn_of_short(opened, windows)
         warn_of_seeds(opened)
         write_table(_seeds_view(table), target)
     elif view == "layers":
-        table = options.answered(layer_differences_query(opened, level, layers or None), runs_shown)
-        warn_of_short(opened)
+        table = options.answered(layer_differences_query(opened, windows, layers or None, level), runs_shown)
+        warn_of_short(opened, windows)
         write_table(layers_view(table), target)
     else:
-        table = options.answered(compare_query(opened, level), runs_shown)
-        warn_of_short(opened)
+        table = options.answered(compare_query(opened, windows, level), runs_shown)
+        warn_of_short(opened, windows)
         write_table(_side_by_side(opened, table), target)
 
 
@@ -108,13 +115,18 @@ def _side_by_side(runs: Mapping[str, Run], table: pd.DataFrame) -> View:
     if not names:
         known = any(run.configuration for run in runs.values())
         differ = ["no setting differs" if known else "no run has a configuration"]
-    return View(table, _COLUMNS, _with_windows(table), f"{', '.join(runs)} side by side.", list(runs), above=differ)
+    return View(
+        table, _COLUMNS, _with_windows(runs, table), f"{', '.join(runs)} side by side.", list(runs), above=differ
+    )
 
 
-def _with_windows(table: pd.DataFrame) -> pd.DataFrame:
-    """The windows of each run in one column."""
-    ends = zip(table["first_window"], table["last_window"], strict=True)
-    return table.assign(windows=[f"{first}:{last + 1}" for first, last in ends])
+def _with_windows(runs: Mapping[str, Run], table: pd.DataFrame) -> pd.DataFrame:
+    """The windows of each run in one column, such as 3 to 6."""
+    from recu_analysis.analysis.selection import WindowSpan
+    from recu_analysis.analysis.window_text import numbers_of
+
+    ends = zip(table["run"], table["first_window"], table["last_window"], strict=True)
+    return table.assign(windows=[numbers_of(runs[run], WindowSpan(first, last + 1)) for run, first, last in ends])
 
 
 #: Columns that are shown for every experiment.
@@ -134,7 +146,7 @@ def _seeds_view(table: pd.DataFrame) -> View:
     return View(
         table,
         (Column("arm"), *dataset, Column("seeds"), *_SHOWN),
-        caption=f"Means over the seeds of {'; '.join(groups)}.",
+        caption=f"{'Means over the seeds' if (table['seeds'] > 1).any() else 'One seed each'} of {'; '.join(groups)}.",
         runs=groups,
         explained=_SHOWN,
         lines=lambda _: _seeds_lines(table),
@@ -147,6 +159,7 @@ def _seeds_lines(table: pd.DataFrame) -> list[str]:
     several = len(table["dataset"].unique()) > 1
     for row in table.to_dict(orient="records"):
         of = f" ({row['dataset'] or 'data set not known'})" if several else ""
-        lines.append(printable(f"{row['arm']}: {row['seeds']} seed{'s' * (row['seeds'] > 1)}{of}"))
+        seeds = f"{row['seeds']} seeds" if row["seeds"] > 1 else "one seed, no interval"
+        lines.append(printable(f"{row['arm']}: {seeds}{of}"))
         lines += [f"  {column.title:16}{estimate(row, column.name)}" for column in _SHOWN]
     return lines

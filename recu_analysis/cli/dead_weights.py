@@ -13,7 +13,7 @@ from recu_analysis.cli import options
 from recu_analysis.cli.output import View, table_lines, wrapped, write_table
 from recu_analysis.cli.several_runs import warn_of_sampled, warn_of_seeds, warn_of_short
 from recu_analysis.cli.target import table_target
-from recu_analysis.cli.window_notes import choice, too_short
+from recu_analysis.cli.window_notes import choice, tell_cut, too_short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,7 +80,8 @@ def command(
     The last row is for all layers. In CSV and JSON, column row marks it: layer or total.
     """
     opened = options.labeled(runs)
-    if opened and not list(opened)[1:]:
+    tell_cut(opened.values(), windows)
+    if len(opened) == 1:
         (run,) = opened.values()
         write_table(_of_one(run, layers, windows, tail_tau, criterion), target)
     else:
@@ -91,6 +92,7 @@ def _of_one(run: Run, layers: tuple[str, ...], windows: slice | None, tail_tau: 
     """The table of one run, with warnings of weights that are left out."""
     from recu_analysis.analysis.deadness import dead_weights
     from recu_analysis.analysis.final_windows import choose, final_windows
+    from recu_analysis.analysis.window_text import chosen_text
 
     final = final_windows(run) if windows is None else None
     chosen = choose(run, windows)
@@ -99,8 +101,8 @@ def _of_one(run: Run, layers: tuple[str, ...], windows: slice | None, tail_tau: 
         omitted = row["weights"] - row["counted"]
         bad = f"{row['nonfinite']} weights are" if row["nonfinite"] else "weights were for a while"
         options.warn(
-            f"layer {row['layer']}: {bad} NaN or infinite in windows {chosen}; they and their channels are left out, "
-            f"{omitted} weights in all"
+            f"layer {row['layer']}: {bad} NaN or infinite in {chosen_text(run, chosen)}; they and their channels are "
+            f"left out, {omitted} weights in all"
         )
     return view(run, table, criterion, tail_tau, final)
 
@@ -136,7 +138,7 @@ def _heading(run: Run, table: pd.DataFrame, tail_tau: float | str, final: FinalW
     seen = "every update seen" if first["exact"] else "sampled from checkpoints: flips between them are unseen"
     return [
         f"{windows_text(run, WindowSpan(first['first_window'], first['last_window'] + 1))}, {seen}",
-        *choice(final),
+        *choice(run, final),
         _tail(tail_tau),
     ]
 
@@ -187,17 +189,22 @@ def of_seeds(
     if windows is None:
         warn_of_short(runs)
     table = pd.concat([block.rows for block in blocks], ignore_index=True)
-    tail = [_tail(tail_tau), f"dead: by the criterion {criterion}; means and 95 % intervals over seeds"]
+    several = any(len(block.arm.runs) > 1 for block in blocks)
+    columns = _OF_SEEDS if several else tuple(replace(column, ends=0) for column in _OF_SEEDS)
+    tail = [
+        _tail(tail_tau),
+        f"dead: by the criterion {criterion}{'; means and 95 % intervals over seeds' if several else ''}",
+    ]
     below = too_short(table.loc[table["row"] == "layer", "autocorrelation"])
     return View(
         table,
-        (Column("arm"), *_OF_SEEDS),
+        (Column("arm"), *columns),
         caption=f"Dead latent weights of {'; '.join(block.arm.label for block in blocks)}.",
         runs=list(runs),
         above=tail,
         below=below,
-        explained=_OF_SEEDS[1:],
-        lines=lambda width: _blocks(blocks, width)[1:],
+        explained=columns[1:],
+        lines=lambda width: _blocks(blocks, columns, width)[1:],
         told_by_lines=[_told(block) for block in blocks],
     )
 
@@ -209,15 +216,15 @@ def _told(block: Block) -> str:
     texts = {label: windows_text(run, block.spans[label]) for label, run in block.arm.runs.items()}
     same = len(set(texts.values())) == 1
     where = next(iter(texts.values())) if same else "; ".join(f"{label}: {text}" for label, text in texts.items())
-    seeds = f"{len(texts)} seed{'s' * (len(texts) > 1)}"
+    seeds = f"{len(texts)} seeds" if len(texts) > 1 else "one seed (no interval)"
     dataset = block.arm.configuration.get("dataset")
     return f"{block.arm.label}: {seeds}{f' on {dataset}' if dataset else ''}, {where}"
 
 
-def _blocks(blocks: Sequence[Block], width: int | None) -> list[str]:
+def _blocks(blocks: Sequence[Block], columns: Sequence[Column], width: int | None) -> list[str]:
     """The lines of each experiment: its runs, its windows and its layers."""
     return [
         line
         for block in blocks
-        for line in ("", *wrapped([_told(block)], width), *table_lines(block.rows, _OF_SEEDS, width))
+        for line in ("", *wrapped([_told(block)], width), *table_lines(block.rows, columns, width))
     ]

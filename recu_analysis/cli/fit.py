@@ -10,6 +10,7 @@ from recu_analysis.analysis.rendering import Column, number
 from recu_analysis.cli import options
 from recu_analysis.cli.output import View, lines_of_tables, write_table
 from recu_analysis.cli.target import table_target
+from recu_analysis.cli.window_notes import tell_cut
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,11 +69,7 @@ _PRINTED = (*_SCALE, _DISTANCES[4], _DISTANCES[5], *_ERRORS[4:7])
 
 @click.command("fit", epilog="Example: recu-analyze fit runs/demo/recu --layer 'layer2.*'")
 @options.run_argument
-@click.option(
-    "--windows",
-    type=options.WindowsType(),
-    help="Fit the weights at the end of these windows, such as 12; by default at the end of the run.",
-)
+@options.windows_end_option
 @options.layer_option
 @click.option(
     "--raw",
@@ -94,6 +91,7 @@ def command(run: Path, windows: slice | None, layers: tuple[str, ...], raw: bool
     from recu_analysis.store.labels import labels_of
 
     opened = options.opened(run)
+    tell_cut([opened], windows)
     table = fit_table(opened, windows=windows, layers=layers or None, raw=raw)
     labels = labels_of([opened])
     view = View(

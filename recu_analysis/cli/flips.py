@@ -10,6 +10,7 @@ from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
 from recu_analysis.cli.output import View, write_table
 from recu_analysis.cli.target import table_target
+from recu_analysis.cli.window_notes import tell_cut
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +59,7 @@ def command(run: Path, layers: tuple[str, ...], windows: slice | None, target: T
     from recu_analysis.store.labels import labels_of
 
     opened = options.opened(run)
+    tell_cut([opened], windows)
     table = options.answered(flip_table_query(opened, layers or None), [opened])
     if windows is not None:
         table = rows_of(opened, table, windows)

@@ -65,8 +65,10 @@ def describe(run: Run) -> dict[str, Any]:
     weights = sum(spec.weights for spec in run.header.layers)
     windows = run.windows
     disk = sum(file.stat().st_size for file in run.path.rglob("*") if file.is_file() and not file.is_symlink())
+    writing = {"state": "being written now; complete windows are shown"} if run.being_written else {}
     facts: dict[str, Any] = {
         "run": str(run.path),
+        **writing,
         "id": run.id,
         "format": run.header.version,
         "layers": f"{len(run.header.layers)} binary, {count(weights)} weights",

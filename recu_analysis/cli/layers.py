@@ -32,7 +32,7 @@ _SILENT = "the checkpoint holds no information about its training"
 
 
 @click.command("layers", epilog="Example: recu-analyze layers resnet20")
-@click.argument("source", metavar="NETWORK|CHECKPOINT")
+@click.argument("source", metavar="NETWORK|CHECKPOINT", callback=options.no_list)
 @options.unsafe_load
 @table_target
 @options.common

@@ -27,7 +27,23 @@ Result = TypeVar("Result")
 
 INTERRUPTED = 130
 
-run_argument = click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+#: Commands that take lists of runs.
+_SEVERAL = "claims, compare, dead-weights, figures and report"
+
+
+def no_list(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """The path that the user gave; wrong usage if it is a list of runs."""
+    from recu_analysis.analysis.run_list import is_run_list
+
+    if value is not None and is_run_list(Path(value)):
+        raise click.BadParameter(
+            f"{printable(str(value))} is a list of runs, which this command does not take; give the folder of one run, "
+            f"or use {_SEVERAL}, which take lists"
+        )
+    return value
+
+
+run_argument = click.argument("run", metavar="RUN", type=click.Path(path_type=Path), callback=no_list)
 
 
 def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
@@ -78,9 +94,14 @@ def _with_warnings(run: Run) -> Run:
         _meta()["recu.damaged"] = True
     for text in notes(run):
         warn(f"{run.path}: {text}")
-    for gap in run.gaps:
-        warn(f"{gap}; windows before and after are not counted together")
+    for text in gap_warnings(run):
+        warn(text)
     return run
+
+
+def gap_warnings(run: Run) -> list[str]:
+    """A sentence for every gap of a run."""
+    return [f"{gap}; windows before and after are not counted together" for gap in run.gaps]
 
 
 def opened_all(paths: Sequence[Path]) -> list[Run]:
@@ -272,6 +293,11 @@ windows_option = click.option(
     type=WindowsType(),
     help="Windows from A up to, but not including, B: 8:13, 12:, :8 or 12. Default: the final windows, just long "
     "enough to tell dead weights from slow ones, or the last half of a short run.",
+)
+windows_end_option = click.option(
+    "--windows",
+    type=WindowsType(),
+    help="The weights at the end of these windows, such as 12 or :9 (without 9); by default at the end of the run.",
 )
 tail_tau_option = click.option(
     "--tail-tau",

@@ -79,7 +79,7 @@ def write_table(view: View, target: Target) -> None:
 
     Raises
     ------
-    InputError
+    BadParameter
         If the table lacks a column of --columns.
     StoreError
         If the file or standard output cannot be written.
@@ -96,10 +96,11 @@ def write_table(view: View, target: Target) -> None:
         if target.table_format == "latex" and not target.columns:
             columns = [column for column in columns if column.name not in PROSE]
         text = rendering.render(rows, target.table_format, columns, around)
+    data = target.table_format in rendering.DATA_FORMATS  # which keep every character of a name
     if target.path is None:
-        _show(text)
+        _show(text, colored=not sys.stdout.isatty() if data else color())
         return
-    write_text(target.path, click.unstyle(text) + "\n")
+    write_text(target.path, (text if data else click.unstyle(text)) + "\n")
     note(f"wrote {target.path}")
 
 
@@ -107,7 +108,9 @@ def _chosen(view: View, names: Sequence[str]) -> View:
     """The view with the columns that the user chose; its rows are those of the table if `rows` lacks a column."""
     for name in names:
         if name not in view.table:
-            raise unknown("column of this table", name, map(str, view.table))
+            raise click.BadParameter(
+                str(unknown("column of this table", name, map(str, view.table))), param_hint="--columns"
+            )
     known = {column.name: column for column in view.columns}
     has_all = view.rows is not None and all(name in view.rows for name in names)
     rows = view.rows if has_all else view.table
@@ -157,9 +160,9 @@ def make_folder_of(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
 
 
-def _show(text: str) -> None:
+def _show(text: str, *, colored: bool | None) -> None:
     try:
-        click.echo(text, color=color())
+        click.echo(text, color=colored)
     except BrokenPipeError:
         raise
     except OSError as error:

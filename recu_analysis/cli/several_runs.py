@@ -9,6 +9,7 @@ from recu_analysis.cli import options
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.run import Run
 
 
@@ -22,15 +23,16 @@ def warn_of_sampled(runs: Mapping[str, Run]) -> None:
         options.warn(f"{', '.join(some)}: sampled from checkpoints, so movement is net and flips are missed{whole}")
 
 
-def warn_of_short(runs: Mapping[str, Run]) -> None:
-    """Warn which runs have no windows that are long enough."""
-    from recu_analysis.analysis.final_windows import LONG_ENOUGH, final_windows
+def warn_of_short(runs: Mapping[str, Run], windows: Windows | None = None) -> None:
+    """Warn in which runs the windows, or without a choice all windows, are not long enough."""
+    from recu_analysis.analysis.final_windows import LONG_ENOUGH, judged_windows
 
-    short = [label for label, run in runs.items() if final_windows(run).autocorrelation > LONG_ENOUGH]
+    short = [label for label, run in runs.items() if judged_windows(run, windows).autocorrelation > LONG_ENOUGH]
     if short:
+        verb = "stays" if windows is None else "is"
         options.warn(
-            f"autocorrelation stays above {LONG_ENOUGH} in {', '.join(short)}: too short to tell dead weights "
-            "from slow ones"
+            f"autocorrelation {verb} above {LONG_ENOUGH} in {', '.join(short)}: too short to tell dead weights from "
+            "slow ones"
         )
 
 

@@ -11,6 +11,7 @@ from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
 from recu_analysis.cli.output import View, table_lines, write_table
 from recu_analysis.cli.target import table_target
+from recu_analysis.cli.window_notes import tell_cut
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,8 +46,10 @@ POINTS = 15
 @click.option(
     "--run",
     type=click.Path(path_type=Path),
-    help="Also measure this run's layers, at the end of its last window.",
+    callback=options.no_list,
+    help="Also measure this run's layers.",
 )
+@options.windows_end_option
 @options.layer_option
 @click.option(
     "--figure",
@@ -62,6 +65,7 @@ def command(
     points: int | None,
     epochs: int | None,
     run: Path | None,
+    windows: slice | None,
     layers: tuple[str, ...],
     figure: Path | None,
     target: Target,
@@ -75,6 +79,8 @@ def command(
         raise click.UsageError("--points and --epochs exclude each other; give one of them")
     if layers and run is None:
         raise click.UsageError("--layer chooses layers of a run; give the run with --run")
+    if windows is not None and run is None:
+        raise click.UsageError("--windows chooses windows of a run; give the run with --run")
     from recu_analysis.analysis.tradeoff import tradeoff
 
     table = tradeoff(tau, scales, POINTS if points is None else points, epochs=epochs)
@@ -83,10 +89,12 @@ def command(
         from recu_analysis.analysis.measured import measured_tradeoff_query
 
         opened = options.opened(run)
-        query = measured_tradeoff_query(opened, tau, points or MEASURED_POINTS, layers=layers or None)
+        tell_cut([opened], windows)
+        query = measured_tradeoff_query(opened, tau, points or MEASURED_POINTS, layers=layers or None, windows=windows)
         measured = options.answered(query, [opened], measured=True)
     if figure is not None:
-        _draw(figure, tau, scales, table if epochs is not None else None, opened, measured)
+        typed = _typed(tau, scales, epochs, opened, windows)
+        _draw(figure, typed, tau, scales, table if epochs is not None else None, opened, measured)
     write_table(_view(table, opened, measured), target)
 
 
@@ -99,8 +107,21 @@ def _joined(closed: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     ]
 
 
+def _typed(
+    tau: tuple[float, float], scales: tuple[float, ...], epochs: int | None, run: Run | None, windows: slice | None
+) -> str:
+    """The command for the provenance of a figure, without the folder of the run."""
+    from recu_analysis.analysis.selection import span_text
+
+    typed = "recu-analyze tradeoff --tau {:g} {:g}".format(*tau) + "".join(f" --b {b:g}" for b in scales)
+    typed += f" --epochs {epochs}" if epochs is not None else ""
+    typed += f" --run {run.path.name}" if run is not None else ""
+    return typed + (f" --windows {span_text(windows)}" if windows is not None else "")
+
+
 def _draw(
     path: Path,
+    typed: str,
     tau: tuple[float, float],
     scales: tuple[float, ...],
     marked: pd.DataFrame | None,
@@ -117,20 +138,18 @@ def _draw(
     if tau[0] == tau[1]:
         raise InputError(f"a figure over tau needs two ends, not {tau[0]:g} twice; give --tau LO HI with LO below HI")
     runs = {run.path.name: run} if run is not None else {}
-    command = "recu-analyze tradeoff --tau {:g} {:g}".format(*tau) + "".join(f" --b {b:g}" for b in scales)
-    command += f" --epochs {len(marked) // len(scales)}" if marked is not None else ""
-    command += f" --run {run.path.name}" if run is not None else ""
     caption = TRADEOFF_CAPTION
     if marked is not None:
         caption += " Diamonds: epochs of the schedule (Eq. 24)."
     if measured is not None:
-        caption += " Circles: measured on a run's layers, clamped at the quantile of their own scale."
+        window = measured["window"].iloc[0]
+        caption += f" Circles: layers of a run after window {window}, clamped at the quantile of their own scale."
     files = save_figure(
         lambda: draw(Tradeoff(curves(tau, scales), marked, measured)),
         path.stem,
         path.parent,
         caption,
-        provenance(runs, command),
+        provenance(runs, typed),
         formats=(path.suffix.removeprefix("."),),
     )
     options.note(f"drew {files[0]}, with data (csv), LaTeX (tex) and provenance (json) beside it")

@@ -10,7 +10,7 @@ from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
 from recu_analysis.cli.output import View, write_table
 from recu_analysis.cli.target import table_target
-from recu_analysis.cli.window_notes import choice, too_short
+from recu_analysis.cli.window_notes import choice, tell_cut, too_short
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +55,7 @@ def command(
     from recu_analysis.store.labels import labels_of
 
     opened = options.opened(run)
+    tell_cut([opened], windows)
     final = final_windows(opened) if windows is None else None
     chosen = choose(opened, windows)
     level: Any = tail_tau
@@ -67,7 +68,7 @@ def command(
         _COLUMNS,
         caption=f"How tail and core of every layer of {labels[0]} move.",
         runs=labels,
-        above=[head, *choice(final)],
+        above=[head, *choice(opened, final)],
         below=too_short(table["autocorrelation"]),
     )
     write_table(view, target)

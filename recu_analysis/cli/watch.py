@@ -6,6 +6,7 @@ import math
 import shutil
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import rich_click as click
@@ -94,13 +95,14 @@ def _live(watched: Watched, every: float) -> None:
         live.update(Text.from_ansi("\n".join(lines), no_wrap=True, overflow="crop"), refresh=True)
 
     try:
-        with Live(console=console, screen=True, auto_refresh=False) as live:
+        with Live(console=console, screen=True, auto_refresh=False) as live, suppress(KeyboardInterrupt):
             while True:
                 began = time.monotonic()
                 windows = look(watched, lambda: console.width, draw)
                 rest(max(every, REST * (time.monotonic() - began) / max(windows, 1)), console, draw)
     finally:
-        console.print(Text.from_ansi("\n".join(lines)))
+        console.print(Text.from_ansi("\n".join(lines)), no_wrap=True, overflow="crop", crop=True)
+    sys.exit(options.INTERRUPTED)
 
 
 def look(watched: Watched, width: Callable[[], int], draw: Callable[[], None]) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.logged import last_logged
 from recu_analysis.analysis.progress import NewestWindows, pace_logged, pace_of_files
+from recu_analysis.cli.options import gap_warnings
 from recu_analysis.errors import RecuError
 from recu_analysis.store import format as names
 from recu_analysis.store.layer_selection import select_layers
@@ -140,8 +141,8 @@ class Watched:
         """Warnings about the newest `count` windows, each once."""
         if self.run is None:
             return []
-        gaps = [f"{gap}; windows before and after are not counted together" for gap in self.run.gaps]
-        found = [*self.run.problems, *self.newest.problems, *notes(self.run), *gaps, *self._nonfinite(count)]
+        written = [*notes(self.run), *gap_warnings(self.run)]
+        found = [*self.run.problems, *self.newest.problems, *written, *self._nonfinite(count)]
         return list(dict.fromkeys(found))
 
     @property

@@ -5,21 +5,41 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from recu_analysis.cli import options
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from recu_analysis.analysis.final_windows import FinalWindows
+    from recu_analysis.store.run import Run
 
 
-def choice(final: FinalWindows | None) -> list[str]:
+def choice(run: Run, final: FinalWindows | None) -> list[str]:
     """Why these windows were chosen, if the user named none."""
+    from recu_analysis.analysis.selection import known_windows, moving_windows
+
     if final is None:
         return []
+    half = "the last half of the run"
+    if known_windows(run)[0].number > moving_windows(run)[0].number:
+        half = "the last half of the windows after the last gap"
     if math.isnan(final.autocorrelation):
-        return ["the last half of the run: every channel is constant, NaN or infinite"]
+        return [f"{half}: every channel is constant, NaN or infinite"]
     if final.long:
         return [f"the final windows: autocorrelation at most 1/2 ({final.autocorrelation:.2f}, all layers)"]
-    return [f"the last half of the run: autocorrelation stays above 1/2 ({final.autocorrelation:.2f})"]
+    return [f"{half}: autocorrelation stays above 1/2 ({final.autocorrelation:.2f})"]
+
+
+def tell_cut(runs: Iterable[Run], windows: slice | None) -> None:
+    """Tell of every run that ends before the last window that the user chose."""
+    from recu_analysis.analysis.selection import span_text
+
+    if windows is None or windows.stop is None:
+        return
+    for run in runs:
+        last = run.windows[-1].number if len(run.windows) else -1
+        if (windows.start or 0) <= last < windows.stop - 1:
+            options.note(f"{run.path} ends with window {last}, so --windows {span_text(windows)} ends there")
 
 
 def too_short(autocorrelations: Iterable[float]) -> list[str]:

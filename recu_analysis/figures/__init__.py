@@ -15,6 +15,7 @@ from recu_analysis.figures.mask import plot_mask
 from recu_analysis.figures.paper_tables import paper_table
 from recu_analysis.figures.qe import plot_layer_errors
 from recu_analysis.figures.registry import FIGURES, figure_query
+from recu_analysis.figures.ridge import plot_ridge
 from recu_analysis.figures.schedule import plot_schedule
 from recu_analysis.figures.scores import plot_scores
 from recu_analysis.figures.silence import plot_silence
@@ -38,6 +39,7 @@ __all__ = [
     "plot_lock_in",
     "plot_mask",
     "plot_quantization_error",
+    "plot_ridge",
     "plot_schedule",
     "plot_scores",
     "plot_silence",

@@ -25,18 +25,17 @@ if TYPE_CHECKING:
     from recu_analysis.figures.spec import Asked, Runs
     from recu_analysis.plots.arm_colors import AnyPalette
 
-# Inches. In a narrower figure, claims and verdicts leave no room for the plot between them.
-_NARROWEST = 4.8
-_NONE = (math.nan, math.nan, math.nan, math.nan)
+_NONE = ("", math.nan, math.nan, math.nan, math.nan)
 _RATIO = (-math.inf, BARELY, math.nan, ALIKE)
-# Claims that a threshold decides: the range that supports one, and the bounds beyond which a value contradicts it.
+# Claims that a threshold decides: the quantity, the range that supports one, and the bounds beyond which a value
+# contradicts it.
 _THRESHOLDS = {
-    "C1a": _RATIO,
-    "C1b": _RATIO,
-    "C2": (*LAPLACE, math.nan, NOT_LAPLACE),
-    "C5": (*HELD, *NOT_HELD),
-    "C6": (REVIVED, math.inf, NOT_REVIVED, math.nan),
-    "C7": (-math.inf, 0.0, math.nan, 0.0),
+    "C1a": ("mobility, tail / core", *_RATIO),
+    "C1b": ("risk of a flip, tail / core", *_RATIO),
+    "C2": ("shape: 1 Laplace, 2 normal", *LAPLACE, math.nan, NOT_LAPLACE),
+    "C5": (r"$\hat{b}$ / $b^*$", *HELD, *NOT_HELD),
+    "C6": ("flips of the tail, ReCU / baseline", REVIVED, math.inf, NOT_REVIVED, math.nan),
+    "C7": ("epochs, ReCU minus baseline", -math.inf, 0.0, math.nan, 0.0),
 }
 
 
@@ -98,7 +97,7 @@ def query(runs: Runs, _asked: Asked = OWN_CHOICE) -> Query[pd.DataFrame]:
 def _with_thresholds(table: pd.DataFrame) -> pd.DataFrame:
     if "id" not in table:
         raise InputError("the table to draw lacks the column id; give a table from ra.claims, or runs")
-    names = ["supports_low", "supports_high", "refutes_below", "refutes_above"]
+    names = ["measure", "supports_low", "supports_high", "refutes_below", "refutes_above"]
     thresholds = pd.DataFrame([_THRESHOLDS.get(name, _NONE) for name in table["id"]], table.index, names)
     return pd.concat([table, thresholds], axis=1)
 
@@ -111,31 +110,40 @@ def _sides(runs: Runs) -> tuple[Arm, Arm | None]:
 
 
 def draw(data: pd.DataFrame, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
-    """One panel, one row per claim.
-
-    Raises
-    ------
-    InputError
-        If the style's width is too small for the text.
-    """
+    """One panel, one row per claim that a threshold decides; all claims if there is none."""
     from recu_analysis.figures.print.style import current_venue, panels
-    from recu_analysis.plots.claims import forest
+    from recu_analysis.plots.claims import forest, is_narrow
 
     figure, (axes,) = panels(1)
-    if figure.get_figwidth() < _NARROWEST:
-        raise InputError(f"the figure claims needs {_NARROWEST:g} inches; give --width page, or --width {_NARROWEST:g}")
-    # Two lines of text and the thresholds below them in every row.
-    figure.set_figheight(len(data) * current_venue().font_size * 3.4 / 72.0)
-    forest(data, ax=axes)
+    drawn = data[_decided(data)] if _decided(data).any() else data
+    # Lines of text in every row, with the numbers of its axis.
+    lines = 6.6 if is_narrow(axes) else 4.5
+    figure.set_figheight((len(drawn) + 0.4) * current_venue().font_size * lines / 72.0)
+    forest(drawn, ax=axes)
     return figure, data
+
+
+def _decided(data: pd.DataFrame) -> pd.Series[bool]:
+    """Which claims have an estimate and thresholds."""
+    return data["estimate"].notna() & data["measure"].ne("")
+
+
+def _others(data: pd.DataFrame) -> str:
+    """The claims that are not drawn, with their verdicts."""
+    others = data[~_decided(data)]
+    if others.empty or len(others) == len(data):
+        return ""
+    listed = "; ".join(f"{row.id}, {row.claim}: {row.verdict}" for row in others.itertuples())
+    return f"Without a threshold, and not drawn: {listed}."
 
 
 FIGURE = FigureSpec(
     query,
     draw,
     "the paper's claims, with intervals and verdicts",
-    "The claims of the paper, tested on runs: estimates with 95 % intervals, and thresholds. Each row has its own "
-    "scale. A row without thresholds shows only text. A verdict may need more than its threshold, such as enough "
-    "seeds, or an effect that distance from zero does not explain. The data file of the figure names reasons and "
-    "runs. By construction: algebra alone decides.",
+    "The claims of the paper, tested on runs: estimates with 95 % intervals, and thresholds in black. Each row has an "
+    "axis of its own. A verdict may need more than its threshold, such as enough seeds, or an effect that distance "
+    "from zero does not explain. The data file of the figure names reasons and runs. By construction: algebra alone "
+    "decides.",
+    note=_others,
 )

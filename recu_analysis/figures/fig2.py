@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import pandas as pd
 
 from recu_analysis.analysis.deadness import TAIL_TAU
-from recu_analysis.analysis.final_windows import choose, common_final_windows
+from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.histogram import weight_histogram_query
-from recu_analysis.analysis.query import gathered
-from recu_analysis.figures.shared import FIG2_LAYER, FINAL_WINDOWS, concat_runs, default_layer, panel_each, table_of
+from recu_analysis.analysis.query import gather, gathered
+from recu_analysis.figures.layer_choice import choose_layers, default_layer
+from recu_analysis.figures.shared import table_of
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
+from recu_analysis.figures.window_notes import short_query, short_sentence, spans_of, spans_sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import Windows
+    from recu_analysis.figures.layer_choice import LayerChoice
     from recu_analysis.figures.spec import Asked, Runs
     from recu_analysis.plots.arm_colors import AnyPalette
     from recu_analysis.store.run import OneRun, Run
+
+#: Width of a bin, in standard deviations. All runs have the same bins.
+BIN: Final = 0.1
+#: A panel this wide, in inches, has room for an inset.
+_WIDE: Final = 2.2
+
+
+class Histograms(NamedTuple):
+    """The histogram of each run and layer, which runs have windows that are too short, and what is shown."""
+
+    tables: dict[tuple[str, str], pd.DataFrame]
+    short: dict[str, bool]
+    choice: LayerChoice
+    windows: str
 
 
 def plot_dead_weights(
@@ -74,32 +90,63 @@ def plot_dead_weights(
     from recu_analysis.plots.weights import dead_weight_histogram
 
     def histogram(run: Run) -> Query[pd.DataFrame]:
-        return weight_histogram_query(run, layer or default_layer(run), choose(run, windows), tail_tau=tail_tau)
+        return weight_histogram_query(
+            run, layer or default_layer(run), choose(run, windows), tail_tau=tail_tau, width=BIN
+        )
 
     return dead_weight_histogram(table_of(data, histogram), ax=ax, palette=palette, label=label, **properties)
 
 
-def query(runs: Runs, _asked: Asked = OWN_CHOICE) -> Query[dict[str, pd.DataFrame]]:
-    """`weight_histogram` of each run, over final windows with the same number of updates if possible."""
-    chosen = common_final_windows(runs)
-    return gathered({label: weight_histogram_query(run, FIG2_LAYER, chosen[label]) for label, run in runs.items()})
+def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[Histograms]:
+    """`weight_histogram` of the chosen layers of each run, by default over its final windows."""
+    choice, spans = choose_layers(runs, asked.layers), spans_of(runs, asked.windows)
+    tables = gathered(
+        {
+            (label, layer): weight_histogram_query(run, layer, spans[label], width=BIN)
+            for label, run in runs.items()
+            for layer in choice.layers[label]
+        }
+    )
+    short = gathered({label: short_query(run, spans[label], asked.windows) for label, run in runs.items()})
+    windows = spans_sentence(runs, spans, asked.windows)
+    return gather(tables, short).then(lambda found: Histograms(*found, choice, windows))
 
 
-def draw(tables: Mapping[str, pd.DataFrame], _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
-    """A panel for each run."""
-    from recu_analysis.plots.weights import dead_weight_histogram
+def draw(data: Histograms, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
+    """A panel for each run and layer, on the same axes, with one legend."""
+    from recu_analysis.figures.grid import label_once, layer_panels, same_limits
+    from recu_analysis.figures.print.fitting import legend_above
+    from recu_analysis.plots.weights import dead_weight_bars, legend_entries, magnify_foot
 
-    figure, axes = panel_each(tables)
-    for label, table in tables.items():
-        dead_weight_histogram(table, ax=axes[label]).set_title(label)
-    return figure, concat_runs(tables)
+    figure, panels = layer_panels(data.choice)
+    for place, ax in panels.items():
+        dead_weight_bars(data.tables[place], ax, short=data.short[place[0]])
+    axes = list(panels.values())
+    same_limits(axes)
+    label_once(figure, axes)
+    legend_above(figure, legend_entries())
+    figure.draw_without_rendering()
+    for place, ax in panels.items():
+        if ax.get_window_extent().width > _WIDE * figure.dpi:
+            magnify_foot(data.tables[place], ax, short=data.short[place[0]])
+    labeled = [table.assign(run=run, layer=layer) for (run, layer), table in data.tables.items()]
+    joined = pd.concat(labeled, ignore_index=True)
+    return figure, joined[["run", "layer", *joined.columns[:-2]]]
+
+
+def note(data: Histograms) -> str:
+    """Which layers and windows are shown."""
+    pale = short_sentence(label for label, short in data.short.items() if short)
+    return " ".join(part for part in (data.choice.sentence, data.windows, pale) if part)
 
 
 FIGURE = FigureSpec(
     query,
     draw,
     "dead weights of a layer (the paper's Fig. 2)",
-    f"Latent weights of {FIG2_LAYER} at the start of the final windows, in standard deviations of their channel. "
-    f"{FINAL_WINDOWS} Pale red: the tail, the 30 % of the weights with the largest $|z|$. Red: the weights of the "
-    "tail whose sign never changes in the rest of the training.",
+    "Latent weights of a layer at the start of some windows, in standard deviations of their channel. Pale red: the "
+    "tail, the 30 % of the weights with the largest $|z|$. Red: the weights of the tail whose sign never changes in "
+    "these windows; the number is their share of the layer.",
+    takes=("layers", "windows"),
+    note=note,
 )

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from recu_analysis.plots.arm_colors import AnyPalette
     from recu_analysis.store.run import Run
 
-_ACCURACIES = ("train_top1", "val_top1")
+_TITLES = {"train_top1": "training", "val_top1": "validation"}
+_ACCURACIES = tuple(_TITLES)
 #: The sentences of a caption about lines and bands.
 BANDS = "Line: mean over the seeds of an arm. Band: from the lowest to the highest seed."
 
@@ -145,19 +146,21 @@ def _epochs(label: str, run: Run, quantities: Sequence[str]) -> pd.DataFrame:
 
 
 def query(runs: Runs, _asked: Asked = OWN_CHOICE) -> Query[Colored]:
-    """The accuracies that the runs logged."""
-    return value(curve_data(named_arms(runs), _ACCURACIES))
+    """The accuracies that all of the runs logged."""
+    known = [name for name in _ACCURACIES if not any(logged(run, name).empty for run in runs.values())]
+    return value(curve_data(named_arms(runs), known or ["val_top1"]))
 
 
 def draw(data: Colored, asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
-    """Training and validation side by side, with one legend."""
+    """Training and validation side by side, with one legend; only one of them if the other was not logged."""
     from recu_analysis.figures.print.fitting import shared_legend
     from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.training import curves
 
     data = data.painted(asked.palette)
-    figure, axes = panels(2)
-    for ax, name, title in zip(axes, _ACCURACIES, ("(a) training", "(b) validation"), strict=True):
+    shown = {name: title for name, title in _TITLES.items() if name in data.table}
+    figure, axes = panels(len(shown), "page" if len(shown) > 1 else "column")
+    for ax, (name, title) in zip(axes, shown.items(), strict=True):
         curves(data.table, quantity=name, ax=ax, palette=data.palette).set_title(title)
     shared_legend(figure, axes)
     return figure, data.table
@@ -167,6 +170,7 @@ FIGURE = FigureSpec(
     query,
     draw,
     "training and validation accuracy, seeds as bands (the paper's Fig. 5)",
-    f"Training (a) and validation (b) accuracy. {BANDS} The first epochs are partly below the axes.",
+    f"Accuracy on the images of the training and of the validation. {BANDS} The axes show all values after the first "
+    "15 % of the epochs; earlier values may be below.",
     takes=("palette",),
 )

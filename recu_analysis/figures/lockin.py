@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.flips import flip_table_query
 from recu_analysis.analysis.query import gathered
-from recu_analysis.figures.shared import concat_runs, over_time, panel_each, table_of
+from recu_analysis.analysis.selection import rows_of
+from recu_analysis.figures.shared import concat_runs, over_time, table_of
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
+from recu_analysis.figures.window_notes import length_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.selection import Windows
     from recu_analysis.figures.shared import Timed
     from recu_analysis.figures.spec import Asked, Runs
     from recu_analysis.plots.arm_colors import AnyPalette
@@ -29,6 +32,7 @@ def plot_lock_in(
     ax: Axes | None = None,
     palette: AnyPalette | None = None,
     label: str | None = None,
+    windows: Windows | None = None,
     layers: Sequence[str] | str | None = None,
     **properties: Any,
 ) -> Axes:
@@ -44,6 +48,8 @@ def plot_lock_in(
         The colors of locked_fraction and autocorrelation_to_end, by these names or in this order.
     label : str, optional
         Text before each name in the legend, to distinguish two plots in one Axes.
+    windows : int, slice, str or WindowSpan, optional
+        Only these windows, such as "8:13" (without 13).
     layers : str or sequence of str, optional
         Patterns of layer names.
     **properties
@@ -60,25 +66,42 @@ def plot_lock_in(
     LayerNotFoundError, WindowNotFoundError
         If a pattern matches no layer, or there is no window with updates.
     """
-    table = table_of(data, lambda run: flip_table_query(run, layers))
-    return _panel(over_time(table), ax, palette=palette, label=label, **properties)
+    from recu_analysis.plots.flips import cosine_axis
+
+    table = table_of(data, lambda run: _table(run, layers, windows))
+    return cosine_axis(_panel(over_time(table), ax, palette=palette, label=label, **properties))
 
 
-def query(runs: Runs, _asked: Asked = OWN_CHOICE) -> Query[dict[str, Timed]]:
-    """`flip_table` of each run."""
-    return gathered({label: _of_run(run) for label, run in runs.items()})
+def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[dict[str, Timed]]:
+    """`flip_table` of each run, of the windows that a caller asked for."""
+    return gathered({label: _of_run(run, asked) for label, run in runs.items()})
 
 
 def draw(tables: Mapping[str, Timed], _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
-    """A panel for each run."""
+    """A panel for each run, on the same axes, with one legend."""
+    from recu_analysis.figures.grid import label_once, legend_once, panel_each, same_limits
+    from recu_analysis.plots.flips import cosine_axis
+
     figure, axes = panel_each(tables)
-    for label, timed in tables.items():
-        _panel(timed, axes[label]).set_title(label)
+    for ax, timed in zip(axes, tables.values(), strict=True):
+        _panel(timed, ax)
+    same_limits(axes)
+    label_once(figure, axes)
+    legend_once(figure, axes)
+    for ax in axes:
+        spec = ax.get_subplotspec()
+        if ax is axes[-1] or (spec is not None and spec.is_last_col()):
+            cosine_axis(ax)
     return figure, concat_runs({label: timed.table for label, timed in tables.items()})
 
 
-def _of_run(run: Run) -> Query[Timed]:
-    return flip_table_query(run).then(over_time)
+def _of_run(run: Run, asked: Asked) -> Query[Timed]:
+    return _table(run, asked.layers, asked.windows).then(over_time)
+
+
+def _table(run: Run, layers: Sequence[str] | str | None, windows: Windows | None) -> Query[pd.DataFrame]:
+    found = flip_table_query(run, layers)
+    return found if windows is None else found.then(lambda table: rows_of(run, table, windows))
 
 
 def _panel(timed: Timed, ax: Axes | None, **looks: Any) -> Axes:
@@ -91,7 +114,10 @@ FIGURE = FigureSpec(
     query,
     draw,
     "weights that never flip again, beside autocorrelation",
-    "Share of the weights whose sign does not change after an epoch, until the end of the training. Thin: one "
-    "layer. Thick: the median over layers. Dashed: the cosine of $z$ after the epoch and $z$ at the end. Where it is "
-    "near 1, the weights hardly move any more, and a large share says little.",
+    "Share of the weights whose sign does not change after a window, until the end of the training. A marker is the "
+    "end of a window. Thin: one layer. Thick: the median over layers. Dashed, on the right axis: the cosine of $z$ at "
+    "the end of the window and $z$ at the end of the training. Where it is above 1/2 (pale), the weights hardly move "
+    "any more, and a large share says little.",
+    takes=("layers", "windows"),
+    note=length_sentence,
 )

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.measured import measured_tradeoff_query
 from recu_analysis.analysis.query import gathered
-from recu_analysis.figures.shared import concat_runs, panel_each, same_limits, table_of
+from recu_analysis.figures.captions import quoted
+from recu_analysis.figures.shared import concat_runs, table_of
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 
 if TYPE_CHECKING:
@@ -73,22 +74,39 @@ def plot_layer_errors(
     return layer_errors(table, ax=ax, palette=palette, label=label, **properties)
 
 
-def query(runs: Runs, _asked: Asked = OWN_CHOICE) -> Query[dict[str, pd.DataFrame]]:
+def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[dict[str, pd.DataFrame]]:
     """`measured_tradeoff` of each run over nearly all levels."""
-    return gathered({label: measured_tradeoff_query(run, _LEVELS, _POINTS) for label, run in runs.items()})
+    return gathered(
+        {
+            label: measured_tradeoff_query(run, _LEVELS, _POINTS, layers=asked.layers, windows=asked.windows)
+            for label, run in runs.items()
+        }
+    )
 
 
 def draw(tables: Mapping[str, pd.DataFrame], _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
-    """A panel for each run, on the same axes."""
-    from recu_analysis.figures.print.fitting import outer_labels
+    """A panel for each run, on the same axes, with one legend."""
+    from recu_analysis.figures.grid import label_once, legend_once, panel_each, same_limits
     from recu_analysis.plots.layers import layer_errors
 
     figure, axes = panel_each(tables)
-    for label, table in tables.items():
-        layer_errors(table, ax=axes[label]).set_title(label)
-    same_limits(list(axes.values()))
-    outer_labels(list(axes.values()))
+    for ax, table in zip(axes, tables.values(), strict=True):
+        layer_errors(table, ax=ax)
+    same_limits(axes)
+    label_once(figure, axes)
+    legend_once(figure, axes)
     return figure, concat_runs({label: table[_COLUMNS] for label, table in tables.items()})
+
+
+def note(tables: dict[str, pd.DataFrame]) -> str:
+    """How many layers are shown, and at the end of which window."""
+    shown = {
+        label: f"{table['layer'].nunique()} layers at the end of window {table['window'].iloc[0]}"
+        for label, table in tables.items()
+    }
+    if len(set(shown.values())) == 1:
+        return f"Shown: {next(iter(shown.values()))}."
+    return "Shown: " + "; ".join(f"{what} ({quoted(label)})" for label, what in shown.items()) + "."
 
 
 FIGURE = FigureSpec(
@@ -96,6 +114,8 @@ FIGURE = FigureSpec(
     draw,
     "quantisation error of the layers over tau: measured, exact, printed",
     r"Quantisation error over the level $\tau$, in units of $\hat b^2$. The weights of a layer are clamped at the "
-    r"Laplace quantile of their $\hat b$. Thin: measured, a layer at the end of the run. Solid: exact for Laplace "
+    r"Laplace quantile of their $\hat b$. Thin: measured, a layer. Solid: exact for Laplace "
     "weights. Dashed: Eq. 14 as printed. Its minimum (vertical line) comes from a wrong sign.",
+    takes=("layers", "windows"),
+    note=note,
 )

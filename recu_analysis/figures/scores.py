@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import pandas as pd
 
 from recu_analysis.analysis.fits import window_at
 from recu_analysis.analysis.query import gathered
 from recu_analysis.analysis.scores import score_histogram_query
-from recu_analysis.figures.shared import FIG2_LAYER, concat_runs, default_layer, same_limits, table_of
+from recu_analysis.figures.layer_choice import choose_layers, default_layer, moments
+from recu_analysis.figures.shared import table_of
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import Windows
+    from recu_analysis.figures.layer_choice import LayerChoice
     from recu_analysis.figures.spec import Asked, Runs
     from recu_analysis.plots.arm_colors import AnyPalette
     from recu_analysis.store.run import OneRun, Run
+
+#: Moments of a training that are shown.
+MOST_MOMENTS: Final = 3
+
+
+class Scores(NamedTuple):
+    """The histogram of each run and layer, and which layers are shown."""
+
+    tables: dict[tuple[str, str], pd.DataFrame]
+    choice: LayerChoice
 
 
 def plot_scores(
@@ -74,35 +85,61 @@ def plot_scores(
     return score_density(table_of(data, scores), ax=ax, palette=palette, label=label, **properties)
 
 
-def query(runs: Runs, _asked: Asked = OWN_CHOICE) -> Query[dict[str, pd.DataFrame]]:
-    """`score_histogram` of the `default_layer` of each run, with a column layer."""
-    return gathered({label: _of_run(run) for label, run in runs.items()})
+def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[Scores]:
+    """`score_histogram` of the chosen layers of each run at a few moments."""
+    choice = choose_layers(runs, asked.layers)
+    most = MOST_MOMENTS if choice.columns == 1 else 1
+    tables = gathered(
+        {
+            (label, layer): score_histogram_query(run, layer, numbers=moments(run, asked.windows, most))
+            for label, run in runs.items()
+            for layer in choice.layers[label]
+        }
+    )
+    return tables.then(lambda found: Scores(found, choice))
 
 
-def draw(tables: Mapping[str, pd.DataFrame], _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
-    """One row of moments per run, on the same axes, with one legend."""
-    from recu_analysis.figures.print.fitting import outer_labels, shared_legend
-    from recu_analysis.figures.print.style import panels
+def draw(data: Scores, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
+    """A row for each run, a column for each moment, or for each of several layers; the same axes, one legend."""
+    from recu_analysis.figures.grid import label_once, layer_panels, legend_once, same_limits
     from recu_analysis.plots.scores import score_density
 
-    cells = [
-        (f"{label}, {_moment(rows)}", rows)
-        for label, table in tables.items()
-        for _, rows in table.groupby("window", sort=False)
-    ]
-    in_row, left = divmod(len(cells), len(tables))
-    figure, axes = panels(len(cells), together=None if left else in_row)
-    for ax, (title, rows) in zip(axes, cells, strict=True):
-        score_density(rows, ax=ax).set_title(title)
+    if data.choice.columns == 1:
+        figure, axes = _moments(data)
+    else:
+        figure, panels = layer_panels(data.choice)
+        axes = [score_density(data.tables[place], ax=ax) for place, ax in panels.items()]
     same_limits(axes)
-    outer_labels(axes)
-    shared_legend(figure, axes)
-    return figure, concat_runs(tables)
+    label_once(figure, axes)
+    legend_once(figure, axes)
+    joined = pd.concat([table.assign(run=run, layer=layer) for (run, layer), table in data.tables.items()])
+    return figure, joined[["run", *joined.columns.drop("run")]].reset_index(drop=True)
 
 
-def _of_run(run: Run) -> Query[pd.DataFrame]:
-    layer = default_layer(run)
-    return score_histogram_query(run, layer).then(lambda table: table.assign(layer=layer))
+def _moments(data: Scores) -> tuple[Figure, list[Axes]]:
+    """A row of moments for each run."""
+    from recu_analysis.figures.grid import grid, row_title, shown_name
+    from recu_analysis.plots.scores import score_density
+
+    rows = {place: _by_moment(table) for place, table in data.tables.items()}
+    figure, cells = grid(len(rows), max(map(len, rows.values())), 0.7)
+    same = len({tuple(at) for at in rows.values()}) == 1
+    drawn = []
+    for ((run, layer), at), row in zip(rows.items(), cells, strict=True):
+        for ax in row[len(at) :]:
+            ax.remove()
+        for ax, (moment, table) in zip(row, at.items(), strict=False):
+            drawn.append(score_density(table, ax=ax))
+            if row is cells[0] or not same:
+                ax.set_title(moment)
+        if len(rows) > 1:
+            title = run if data.choice.alike else f"{run}, {layer}"
+            row_title(drawn[-1], shown_name(title, 0.8 * figure.get_figheight() / len(rows)))
+    return figure, drawn
+
+
+def _by_moment(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return {_moment(rows): rows for _, rows in table.groupby("window", sort=False)}
 
 
 def _moment(rows: pd.DataFrame) -> str:
@@ -112,11 +149,19 @@ def _moment(rows: pd.DataFrame) -> str:
     return f"window {window}" if math.isnan(epoch) else f"after epoch {epoch:g}"
 
 
+def note(data: Scores) -> str:
+    """Which layers and moments are shown."""
+    if data.choice.columns > 1:
+        return f"{data.choice.sentence} Shown is the end of the training, or of the chosen windows."
+    return f"{data.choice.sentence} Shown are at most {MOST_MOMENTS} moments, evenly spaced."
+
+
 FIGURE = FigureSpec(
     query,
     draw,
     "standard scores of a layer over the training, with fitted distributions",
-    f"Density of the standard scores $z$ of {FIG2_LAYER} (of a layer in the middle, if a run has no such layer). "
-    "Lines: Laplace, normal and generalised normal distributions, fitted by maximum likelihood. The number is the "
-    "shape of the generalised normal (1: Laplace, 2: normal).",
+    "Density of the standard scores $z$. Lines: Laplace, normal and generalised normal distributions, fitted by "
+    "maximum likelihood. The number is the shape of the generalised normal (1: Laplace, 2: normal).",
+    takes=("layers", "windows"),
+    note=note,
 )

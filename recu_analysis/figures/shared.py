@@ -1,4 +1,4 @@
-"""Parts that several figures share: data of runs or of a table, colors, an axis of epochs or windows, panels."""
+"""Parts that several figures share: data of runs or of a table, colors, an axis of epochs or windows."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ from typing import TYPE_CHECKING, NamedTuple
 import pandas as pd
 
 from recu_analysis.analysis.run_arguments import as_runs
+from recu_analysis.analysis.selection import select_windows, span_of
 from recu_analysis.errors import InputError
 from recu_analysis.store.run import as_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.run_arguments import SeveralRuns
+    from recu_analysis.analysis.selection import Windows
     from recu_analysis.figures.spec import Runs
     from recu_analysis.plots.arm_colors import AnyPalette
     from recu_analysis.store.run import OneRun, Run
 
 #: The range of a curve over all levels tau. 0.5 itself is not a level.
 ALL_LEVELS = (0.5 + 1e-9, 1.0)
-#: The layer of the paper's Fig. 2.
-FIG2_LAYER = "layer2.0.conv2"
 #: The sentence of a caption about the final windows.
 FINAL_WINDOWS = (
     "The final windows are the shortest run of last windows with an autocorrelation of at most 1/2, or the last half "
@@ -76,10 +75,9 @@ def table_of(data: OneRun | pd.DataFrame, query: Callable[[Run], Query[pd.DataFr
     return data if isinstance(data, pd.DataFrame) else query(as_run(data)).run()
 
 
-def default_layer(run: Run) -> str:
-    """The layer of the paper's Fig. 2; if the network has no such layer, one in its middle."""
-    names = run.layer_names
-    return FIG2_LAYER if FIG2_LAYER in names else names[len(names) // 2]
+def moving_numbers(run: Run, windows: Windows | None) -> list[int] | None:
+    """The numbers of the windows with updates that a caller asked for; None for all windows."""
+    return None if windows is None else [each.number for each in select_windows(run, span_of(run, windows))]
 
 
 class Timed(NamedTuple):
@@ -118,20 +116,3 @@ def over_time(table: pd.DataFrame) -> Timed:
     by_epoch = bool(table["epoch"].notna().any())
     epoch = table["epoch"] if by_epoch else table["window"].astype(float)
     return Timed(table.assign(epoch=epoch).dropna(subset="epoch"), by_epoch)
-
-
-def panel_each(labels: Collection[str]) -> tuple[Figure, dict[str, Axes]]:
-    """A figure with a panel for each run, by their labels; call it within `style`."""
-    from recu_analysis.figures.print.style import panels
-
-    figure, axes = panels(len(labels), "page" if len(labels) > 1 else "column")
-    return figure, dict(zip(labels, axes, strict=True))
-
-
-def same_limits(axes: Sequence[Axes]) -> None:
-    """Give all panels the same limits: the widest range of x, and y from the highest bottom to the highest top."""
-    limits = [(*ax.get_xlim(), *ax.get_ylim()) for ax in axes]
-    left, right, bottom, top = zip(*limits, strict=True)
-    for ax in axes:
-        ax.set_xlim(min(left), max(right))
-        ax.set_ylim(max(bottom), max(top))

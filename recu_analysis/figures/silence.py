@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.analysis.deadness import TAIL_TAU
 from recu_analysis.analysis.layers import layer_table_query
 from recu_analysis.analysis.query import gathered
-from recu_analysis.figures.shared import concat_runs, over_time, panel_each, table_of, updated
+from recu_analysis.figures.shared import concat_runs, moving_numbers, over_time, table_of, updated
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
+from recu_analysis.figures.window_notes import PALE_WINDOWS, length_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.selection import Windows
     from recu_analysis.figures.shared import Timed
     from recu_analysis.figures.spec import Asked, Runs
     from recu_analysis.plots.arm_colors import AnyPalette
@@ -33,11 +35,14 @@ def plot_silence(
     ax: Axes | None = None,
     palette: AnyPalette | None = None,
     label: str | None = None,
+    windows: Windows | None = None,
     layers: Sequence[str] | str | None = None,
     tail_tau: TailTau = TAIL_TAU,
     **properties: Any,
 ) -> Axes:
-    """Silent fraction of tail and core of every layer over the epochs.
+    """Share of silent weights of tail and core over the epochs: thin: a layer; thick: the median.
+
+    Windows that are too short to tell dead weights from slow ones (autocorrelation above 1/2) are pale.
 
     Parameters
     ----------
@@ -49,6 +54,8 @@ def plot_silence(
         The colors of tail and core, by these names or in this order.
     label : str, optional
         Text before each name in the legend, to distinguish two plots in one Axes.
+    windows : int, slice, str or WindowSpan, optional
+        Only these windows, such as "8:13" (without 13).
     layers : str or sequence of str, optional
         Patterns of layer names.
     tail_tau : float or "window"
@@ -67,29 +74,40 @@ def plot_silence(
     LayerNotFoundError, WindowNotFoundError
         If a pattern matches no layer, or there is no window with updates.
     """
-    timed = _timed(table_of(data, lambda run: layer_table_query(run, tail_tau, layers=layers)))
-    return _panel(timed, ax, palette=palette, label=label, **properties)
+
+    def silence(run: Run) -> Query[pd.DataFrame]:
+        return layer_table_query(run, tail_tau, numbers=moving_numbers(run, windows), layers=layers)
+
+    return _panel(_timed(table_of(data, silence)), ax, palette=palette, label=label, **properties)
 
 
-def query(runs: Runs, _asked: Asked = OWN_CHOICE) -> Query[dict[str, Timed]]:
+def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[dict[str, Timed]]:
     """The columns of `layer_table` about silence, for the windows with updates of each run."""
-    return gathered({label: _of_run(run) for label, run in runs.items()})
+    return gathered({label: silence_query(run, asked) for label, run in runs.items()})
+
+
+def silence_query(run: Run, asked: Asked) -> Query[Timed]:
+    """The columns of `layer_table` about silence, for the layers and windows that a caller asked for."""
+    numbers = moving_numbers(run, asked.windows)
+    return layer_table_query(run, TAIL_TAU, numbers=numbers, layers=asked.layers).then(_timed)
 
 
 def draw(tables: Mapping[str, Timed], _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
-    """A panel for each run."""
+    """A panel for each run, on the same axes, with one legend."""
+    from recu_analysis.figures.grid import label_once, legend_once, panel_each, same_limits
+
     figure, axes = panel_each(tables)
-    for label, timed in tables.items():
-        _panel(timed, axes[label]).set_title(label)
+    for ax, timed in zip(axes, tables.values(), strict=True):
+        _panel(timed, ax)
+    same_limits(axes)
+    label_once(figure, axes)
+    legend_once(figure, axes)
     return figure, concat_runs({label: timed.table for label, timed in tables.items()})
 
 
-def _of_run(run: Run) -> Query[Timed]:
-    return layer_table_query(run, TAIL_TAU).then(_timed)
-
-
 def _timed(table: pd.DataFrame) -> Timed:
-    return over_time(updated(table, _COLUMNS))
+    known = [name for name in ("autocorrelation",) if name in table]
+    return over_time(updated(table, [*_COLUMNS, *known]))
 
 
 def _panel(timed: Timed, ax: Axes | None, **looks: Any) -> Axes:
@@ -98,10 +116,18 @@ def _panel(timed: Timed, ax: Axes | None, **looks: Any) -> Axes:
     return timed.name_axis(silence(timed.table, ax=ax, **looks))
 
 
+def note(tables: dict[str, Timed]) -> str:
+    """How long a window is, and whether windows are too short to tell."""
+    return f"{length_sentence(tables)} {PALE_WINDOWS}"
+
+
 FIGURE = FigureSpec(
     query,
     draw,
     "silent weights of tail and core over the epochs",
-    "Share of the weights without a change of sign in an epoch, for tail and core. The tail is the 30 % of a layer's "
-    "weights with the largest $|z|$ at the start of the epoch. Thin: one layer. Thick: the median over layers.",
+    "Share of the weights whose sign did not change in a window, for tail and core. The tail is the 30 % of a layer's "
+    "weights with the largest $|z|$ at the start of the window. A marker is the end of a window. Thin: one layer. "
+    "Thick: the median over layers.",
+    takes=("layers", "windows"),
+    note=note,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any, Final
 
 from recu_analysis.analysis.deadness import TAIL_TAU
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 #: Most weights in a panel of the figure; more could not be told apart.
 FEW: Final = 4
+_GROUPS: Final = ("tail", "core")
 # Height of a panel over its width.
 _ASPECT: Final = 0.45
 
@@ -103,31 +105,40 @@ def _layer(run: Run, patterns: Any) -> str:
 
 def draw(tables: Mapping[str, pd.DataFrame], asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
     """A panel for a few weights of the tail and one for a few of the core, for each run, on the same axis of z."""
-    from recu_analysis.figures.print.fitting import legend_above
-    from recu_analysis.figures.print.style import panels
-    from recu_analysis.plots.names import text_of
+    from recu_analysis.figures.grid import label_once, legend_once
     from recu_analysis.plots.trajectories import trajectories
 
     few = {label: _few(table) for label, table in tables.items()}
-    groups = [
-        (label, rows[rows["group"] == group])
-        for label, rows in few.items()
-        for group in ("tail", "core")
-        if group in set(rows["group"])
-    ]
-    figure, axes = panels(len(groups), "page" if len(tables) > 1 else "column", _ASPECT)
-    handles: dict[str, Any] = {}
-    for ax, (label, rows) in zip(axes, groups, strict=True):
-        trajectories(rows, ax=ax, palette=asked.palette).legend().remove()
-        if len(tables) > 1:
-            ax.set_title(text_of(label, 40))
-        found, names = ax.get_legend_handles_labels()
-        handles |= dict(zip(names, found, strict=True))
+    figure, panels = _panels(few)
+    for (label, group), ax in panels.items():
+        rows = few[label]
+        trajectories(rows[rows["group"] == group], ax=ax, palette=asked.palette)
+    axes = list(panels.values())
     reach = max(abs(limit) for ax in axes for limit in ax.get_ylim())
     for ax in axes:
         ax.set_ylim(-reach, reach)
-    legend_above(figure, [handles[name] for name in ("tail", "core", "flips") if name in handles])
+    label_once(figure, axes)
+    legend_once(figure, axes)
     return figure, concat_runs(few)
+
+
+def _panels(tables: Mapping[str, pd.DataFrame]) -> tuple[Figure, dict[tuple[str, str], Axes]]:
+    """A panel for each run and each of its groups; of several runs, a row for each."""
+    from recu_analysis.figures.grid import grid, shown_name
+    from recu_analysis.figures.print.style import panels
+
+    groups = [(label, group) for label, table in tables.items() for group in _GROUPS if group in set(table["group"])]
+    if len(tables) == 1:
+        figure, axes = panels(len(groups), "column", _ASPECT)
+        return figure, dict(zip(groups, axes, strict=True))
+    figure, rows = grid(len(tables), len(_GROUPS), _ASPECT)
+    axes = [ax for row in rows for ax in row]
+    cells = dict(zip(itertools.product(tables, _GROUPS), axes, strict=True))
+    for cell, ax in cells.items():
+        ax.set_title(shown_name(cell[0], figure.get_figwidth() / len(_GROUPS)))
+        if cell not in groups:
+            ax.remove()
+    return figure, {cell: cells[cell] for cell in groups}
 
 
 def _few(table: pd.DataFrame) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from recu_analysis.errors import unknown
 from recu_analysis.plots._axes import by_run, epochs, heading_of, label_of, part_label, require, restyle, target
 from recu_analysis.plots.arm_colors import looks_of
 from recu_analysis.plots.palette import DASHED, DEAD, MARKER_RIM, TAIL
+from recu_analysis.plots.too_short import are_too_short, median_line, pale_entry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +27,7 @@ _GROUPS: Final[dict[str, tuple[str, str, str, Any]]] = {
     "tail": ("silent_fraction_tail", DEAD, TAIL, "-"),
     "core": ("silent_fraction_core", "#4d4d4d", "#cfcfcf", DASHED),
 }
+_MARKERS: Final = {"tail": "o", "core": "s"}
 
 
 def by_magnitude(
@@ -123,7 +125,8 @@ def silence(
     ----------
     data : DataFrame
         One row per layer and window: `layer`, `epoch`, `silent_fraction_tail`, `silent_fraction_core` (0 to 1).
-        NaN leaves a gap.
+        NaN leaves a gap. With the column `autocorrelation`, windows whose median over layers is above 1/2 are pale:
+        they are too short to tell dead weights from slow ones.
     ax : Axes, optional
         By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
@@ -146,17 +149,21 @@ def silence(
     require(data, ("layer", "epoch", *(column for column, *_ in _GROUPS.values())))
     axes = target(ax)
     own = None if palette is None else looks_of(_GROUPS, palette, "group")
+    known = data["autocorrelation"] if "autocorrelation" in data else data["silent_fraction_tail"] * np.nan
+    short = are_too_short(known.groupby(data["epoch"]).median())
     for group, (column, strong, pale, dashes) in _GROUPS.items():
         color, thin = (strong, pale) if own is None else (own[group].color, to_rgba(own[group].color, 0.3))
         percent = data.assign(percent=statistic(column).factor * data[column])
         for _, rows in percent.sort_values("epoch").groupby("layer", sort=False, observed=True):
             axes.plot(rows["epoch"], rows["percent"], color=thin, linewidth=0.5, zorder=1.9)
         median = percent.groupby("epoch")["percent"].median()
-        (line,) = axes.plot(median.index, median, color=color, linestyle=dashes, linewidth=1.8, clip_on=False)
+        line = median_line(axes, median, short, _MARKERS[group], color=color, linestyle=dashes, linewidth=1.4)
         line.set_label(part_label(group, label))
         restyle(line, properties)
     axes.set_ylim(0.0, 100.0)
     epochs(axes)
     axes.set_ylabel(heading_of("silent_fraction"))
-    axes.legend(title="thick: median over layers", alignment="left")
+    handles, _ = axes.get_legend_handles_labels()
+    title = "thick: median over layers" if len(data["layer"].unique()) > 1 else None
+    axes.legend(handles=[*handles, *([pale_entry()] if short.any() else [])], title=title, alignment="left")
     return axes

@@ -12,6 +12,7 @@ from recu_analysis.analysis.vocabulary import statistic
 from recu_analysis.plots._axes import by_run, epochs, heading_of, label_of, part_label, require, restyle, target
 from recu_analysis.plots.arm_colors import looks_of
 from recu_analysis.plots.palette import DASHED
+from recu_analysis.plots.too_short import are_too_short, median_line, pale_entry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +86,7 @@ def flip_law(
             axis.set_minor_formatter(NullFormatter())
     axes.set(xlim=ends, ylim=ends, box_aspect=1.0)
     axes.set_xlabel(heading_of("flip_ratio_predicted"))
-    axes.set_ylabel("measured")
+    axes.set_ylabel(f"measured {heading_of('flip_ratio')}")
     if len(shown):
         axes.legend(handletextpad=0.1, markerscale=1.6)
     return axes
@@ -99,7 +100,10 @@ def lock_in(
     label: str | None = None,
     **properties: Any,
 ) -> Axes:
-    """Share of weights that never flip again after an epoch, by layer and median; dashed: autocorrelation to the end.
+    """Share of weights that never flip again after a window, by layer and median; dashed: autocorrelation to the end.
+
+    Where the autocorrelation is above 1/2, the weights hardly move any more; the share is pale there. 100 % on the axis
+    is an autocorrelation of 1.
 
     Parameters
     ----------
@@ -133,17 +137,36 @@ def lock_in(
         own = {name: look.color for name, look in looks_of(own, palette, "statistic").items()}
         pale = to_rgba(own["locked_fraction"], 0.3)
     for _, rows in ordered.groupby("layer", sort=False, observed=True):
-        axes.plot(rows["epoch"], rows["locked_fraction"], color=pale, linewidth=0.5, zorder=1.9)
+        axes.plot(rows["epoch"], 100.0 * rows["locked_fraction"], color=pale, linewidth=0.5, zorder=1.9)
     middle = ordered.groupby("epoch")[["locked_fraction", "autocorrelation_to_end"]].median()
-    # Both lines end at 1, on the frame. Clipping would cut them there.
-    looks: dict[str, dict[str, Any]] = {"locked_fraction": {"linewidth": 1.8}}
-    looks["autocorrelation_to_end"] = {"linestyle": DASHED}
+    short = are_too_short(middle["autocorrelation_to_end"])
+    looks: dict[str, dict[str, Any]] = {"locked_fraction": {"marker": "o", "linewidth": 1.4}}
+    looks["autocorrelation_to_end"] = {"marker": "s", "linestyle": DASHED, "size": 2.4, "linewidth": 1.0}
     for name, look in looks.items():
-        (line,) = axes.plot(middle.index, middle[name], color=own[name], clip_on=False, **look)
+        quiet = short & (name == "locked_fraction")
+        line = median_line(axes, 100.0 * middle[name], quiet, color=own[name], **look)
         line.set_label(part_label(label_of(name), label))
         restyle(line, properties)
-    axes.set_ylim(min(0.0, float(middle["autocorrelation_to_end"].min())), 1.0)
+    axes.set_ylim(min(0.0, 100.0 * float(middle["autocorrelation_to_end"].min())), 100.0)
     epochs(axes)
-    axes.set_ylabel("share of the weights; autocorrelation")
-    axes.legend(title="median over layers", alignment="left", loc="lower right")
+    axes.set_ylabel("weights (%)")
+    handles, _ = axes.get_legend_handles_labels()
+    title = "median over layers" if len(data["layer"].unique()) > 1 else None
+    entries = [*handles, *([pale_entry("autocorrelation above 1/2")] if short.any() else [])]
+    axes.legend(handles=entries, title=title, alignment="left", loc="lower right")
     return axes
+
+
+def cosine_axis(axes: Axes) -> Axes:
+    """Add the axis of the autocorrelation to the right side of `lock_in`: 100 % is a cosine of 1."""
+    right = axes.secondary_yaxis("right", functions=(_cosine, _percent))
+    right.set_ylabel("cosine")
+    return axes
+
+
+def _cosine(percent: Any) -> Any:
+    return percent / 100.0
+
+
+def _percent(cosine: Any) -> Any:
+    return 100.0 * cosine

@@ -1,24 +1,17 @@
-"""All layers of a run at once: a map over the epochs, and their quantization errors over tau."""
+"""All layers of a run at once: their quantization errors over tau, beside the closed forms."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-from matplotlib.colors import LogNorm, Normalize
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
-from recu_analysis.analysis.vocabulary import statistic
-from recu_analysis.errors import unknown
-from recu_analysis.plots._axes import epochs, heading_of, label_of, require, restyle, target
-from recu_analysis.plots.arm_colors import color_map, looks_of
+from recu_analysis.plots._axes import label_of, require, restyle, target
+from recu_analysis.plots.arm_colors import looks_of
 from recu_analysis.plots.entropy import printed_minimum
 from recu_analysis.plots.palette import DASHED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pandas as pd
     from matplotlib.axes import Axes
 
@@ -31,80 +24,6 @@ _ERRORS: Final[dict[str, dict[str, Any]]] = {
     "qe_exact": {"color": "0.1", "linewidth": 1.4, "label": "exact (Laplace)"},
     "qe_printed": {"color": "0.35", "linestyle": DASHED, "linewidth": 1.2, "label": "as printed (Eq. 14)"},
 }
-
-
-def heat_map(
-    data: pd.DataFrame,
-    *,
-    quantity: str,
-    ax: Axes | None = None,
-    palette: Sequence[Any] | None = None,
-    label: str | None = None,
-    limits: tuple[float, float] | None = None,
-    **properties: Any,
-) -> Axes:
-    """A quantity of every layer (rows, the first on top) and epoch (columns), with its color bar.
-
-    Parameters
-    ----------
-    data : DataFrame
-        One row per layer and window: `layer`, `epoch`, and the quantity: `dead_fraction`, `silent_fraction` (0 to 1) or
-        `mobility` (standard deviations per update, on a logarithmic scale if it spans more than a decade). NaN leaves a
-        cell white.
-    quantity : {"dead_fraction", "silent_fraction", "mobility"}
-    ax : Axes, optional
-        By default pyplot's current Axes.
-    palette : sequence of colors, optional
-        Colors from the lowest value to the highest, blended. By default the color map cividis.
-    label : str, optional
-        The title. By default the quantity and its unit.
-    limits : pair of float, optional
-        Values of the darkest and the brightest color, in the unit of the column; by default those of the data.
-    **properties
-        Properties of the image, as `matplotlib.collections.QuadMesh` has them.
-
-    Returns
-    -------
-    Axes
-
-    Raises
-    ------
-    InputError
-        If the quantity is unknown, a column is missing, there is no row, or the palette or a property does not fit.
-    """
-    if quantity not in _QUANTITIES:
-        raise unknown("quantity to draw", quantity, _QUANTITIES)
-    require(data, ("layer", "epoch", quantity))
-    factor = statistic(quantity).factor
-    axes = target(ax)
-    table = data.pivot_table(index="layer", columns="epoch", values=quantity, sort=False, dropna=False)
-    table = table.sort_index(axis=1)
-    low, high = limits or (float(np.nanmin(table)), float(np.nanmax(table)))
-    starts = table.columns.to_numpy(dtype=float)
-    step = float(np.diff(starts).min(initial=np.inf)) if len(starts) > 1 else 1.0
-    # An epoch's column is centered on its tick.
-    ends = np.append(starts, starts[-1] + step) - step / 2.0
-    # Mobility falls with the learning rate, in a long training by orders of magnitude.
-    scale = LogNorm if quantity == "mobility" and 0 < 10 * low < high else Normalize
-    colors = scale(factor * low, factor * high)
-    mesh = axes.pcolormesh(ends, np.arange(len(table) + 1), factor * table, cmap=color_map(palette), norm=colors)
-    restyle(mesh, properties)
-    axes.set_ylim(len(table), 0)
-    axes.set_yticks(np.arange(len(table)) + 0.5, table.index)
-    axes.tick_params(axis="y", length=0.0)
-    axes.spines[:].set_visible(False)
-    epochs(axes)
-    if step > 1:
-        # A thinned run: ticks only at epochs that it has.
-        axes.xaxis.set_major_locator(FixedLocator(starts.tolist(), nbins=8))
-    axes.set_title(heading_of(quantity) if label is None else label)
-    bar = axes.figure.colorbar(mesh, ax=axes, pad=0.02, aspect=30)
-    if isinstance(colors, LogNorm):
-        bar.ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,)))
-        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        bar.ax.yaxis.set_minor_formatter(NullFormatter())
-    bar.outline.set_visible(False)
-    return axes
 
 
 def layer_errors(

@@ -76,12 +76,13 @@ def score_density(
         rounded = [float(f"{value:.9g}") for value in ordered[name]]
         axes.plot(middle, rounded, color=own[name].color if own else color, linestyle=dashes, label=words)
     axes.set_yscale("log")
-    axes.set_ylim(foot, 3.0 * max(float(density.max()), float(ordered["laplace"].max())))
+    # Above all bars and lines is room for the shape.
+    axes.set_ylim(foot, 15.0 * max(float(density.max()), float(ordered["laplace"].max())))
     axes.set_xlim(edges[0], edges[-1])
     axes.set_xlabel("$z$ (std)")
     axes.set_ylabel("density")
     shape = ordered["shape"].iloc[0]
     text = "no shape fits" if np.isnan(shape) else f"shape {shape:.2f}"
-    axes.text(0.98, 0.97, text, transform=axes.transAxes, ha="right", va="top", fontsize="small")
-    axes.legend(loc="lower center")
+    axes.text(0.99, 0.99, text, transform=axes.transAxes, ha="right", va="top", fontsize="small")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return axes

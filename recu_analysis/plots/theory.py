@@ -15,7 +15,7 @@ from recu_analysis.plots.entropy import MINIMUM, PRINTED_MINIMUM, printed_minimu
 from recu_analysis.plots.palette import DASHED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import pandas as pd
     from matplotlib.axes import Axes
@@ -322,9 +322,18 @@ def _by_scale(
 ) -> Iterator[tuple[float, pd.DataFrame, str]]:
     scales = [(float(str(b)), rows.sort_values("tau")) for b, rows in data.groupby("b", sort=False)]
     one_series(len(scales), label, "scale")
-    looks = looks_of([b for b, _ in scales], palette, "scale")
+    looks = looks_of([b for b, _ in scales], _by_size(scales) if palette is None else palette, "scale")
     for b, rows in scales:
         yield b, rows, looks[b].color
+
+
+def _by_size(scales: Sequence[tuple[float, Any]]) -> dict[float, Any] | None:
+    """Darker colors for larger scales: the colors of runs mean runs. None for one scale."""
+    if len(scales) == 1:
+        return None
+    import seaborn
+
+    return dict(zip(sorted(b for b, _ in scales), seaborn.color_palette("crest", len(scales)), strict=True))
 
 
 def _error_lines(axes: Axes, rows: pd.DataFrame, kinds: tuple[str, ...], color: str, over: str = "tau") -> Line2D:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from matplotlib.patches import ConnectionPatch
+from matplotlib.patches import ConnectionPatch, Patch
 from matplotlib.ticker import MaxNLocator
 
 from recu_analysis.errors import InputError
 from recu_analysis.plots._axes import part_label, require, restyle, target
 from recu_analysis.plots.arm_colors import looks_of
 from recu_analysis.plots.palette import CORE, DEAD, TAIL
+from recu_analysis.plots.too_short import PALE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,8 @@ _COLUMNS: Final = ("left", "right", "core", "tail_active", "dead")
 _INSET: Final = (0.72, 0.53, 0.2, 0.45)
 _FREE_RIGHT: Final = (0.7, 0.38)
 _FREE_LEFT: Final = (0.49, 0.73)
+# The height of the highest bar of a small panel, below its text, in fractions of the axes.
+_BELOW_TEXT: Final = 0.82
 # Factors by which the axis may be wider than the histogram, to keep a peak clear of the inset.
 _WIDER: Final = (1.0, 1.05, 1.1, 1.15, 1.2)
 # The inset starts where the histogram has fallen to _FOOT of its peak. It leaves out the outer _OUTLIERS of the weights
@@ -54,7 +57,8 @@ def dead_weight_histogram(
 ) -> Axes:
     """Histogram of one layer's latent weights: tails in pale red, the silent part of the tails in red (Fig. 2).
 
-    An inset magnifies the foot of the upper tail, without its outermost 2 %. A missing count is drawn as 0.
+    A bar is the share of the layer's weights in a bin. An inset magnifies the foot of the upper tail, without its
+    outermost 2 %. A missing count is drawn as 0.
 
     Parameters
     ----------
@@ -82,19 +86,62 @@ def dead_weight_histogram(
     """
     require(data, _COLUMNS)
     edges = _edges(data)
-    counts = {name: data[name].fillna(0).to_numpy(dtype=np.float64) for name in _STACK}
+    counts = _counts(data)
     axes = target(ax)
     colors = {name: color for name, (_, color) in _STACK.items()}
     if palette is not None:
         colors = {name: look.color for name, look in looks_of(_STACK, palette, "group").items()}
     total = _stack(axes, edges, counts, colors, properties, label)
     _limits(axes, edges, total)
-    axes.set_xlabel("latent weight $z$ (standard deviations of its channel)")
-    axes.set_ylabel("weights")
+    _name_axes(axes)
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles[::-1], labels[::-1], loc="upper left", handlelength=0.9)
     _inset(axes, edges, total, lambda inset: _stack(inset, edges, counts, colors, properties))
     return axes
+
+
+def dead_weight_bars(data: pd.DataFrame, axes: Axes, *, short: bool) -> None:
+    """The bars of `dead_weight_histogram` with the share of dead weights, without legend and inset, for a small panel.
+
+    If the windows are too `short` to tell dead weights from slow ones, the bars are pale.
+    """
+    require(data, _COLUMNS)
+    edges, counts = _edges(data), _counts(data)
+    colors = {name: color for name, (_, color) in _STACK.items()}
+    total = _stack(target(axes), edges, counts, colors, {"alpha": PALE} if short else {})
+    axes.set_xlim(-_reach(edges, total), _reach(edges, total))
+    axes.set_ylim(0.0, float(total.max()) / _BELOW_TEXT or 1.0)
+    _name_axes(axes)
+    share = 100.0 * counts["dead"].sum() / (sum(count.sum() for count in counts.values()) or 1.0)
+    axes.text(0.02, 0.99, f"{share:.1f} %", transform=axes.transAxes, va="top", color=DEAD, fontsize="small")
+
+
+def magnify_foot(data: pd.DataFrame, axes: Axes, *, short: bool) -> None:
+    """Add an inset of the foot of the upper tail to `dead_weight_bars`, if no bar is in its way."""
+    edges, counts = _edges(data), _counts(data)
+    total = np.sum(list(counts.values()), axis=0)
+    total *= 100.0 / (total.sum() or 1.0)
+    (left, right), (_, top) = axes.get_xlim(), axes.get_ylim()
+    beside = total[edges[1:] > left + _FREE_RIGHT[0] * (right - left)]
+    if beside.max(initial=0.0) > _FREE_RIGHT[1] * top:
+        return
+    colors = {name: color for name, (_, color) in _STACK.items()}
+    looks = {"alpha": PALE} if short else {}
+    _inset(axes, edges, total, lambda inset: _stack(inset, edges, counts, colors, looks))
+
+
+def legend_entries() -> list[Patch]:
+    """The legend entries of `dead_weight_bars`."""
+    return [Patch(color=color, label=words) for words, color in reversed(_STACK.values())]
+
+
+def _name_axes(axes: Axes) -> None:
+    axes.set_xlabel("latent weight $z$ (standard deviations of its channel)")
+    axes.set_ylabel("weights (%)")
+
+
+def _counts(data: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
+    return {name: data[name].fillna(0).to_numpy(dtype=np.float64) for name in _STACK}
 
 
 def _edges(data: pd.DataFrame) -> NDArray[np.float64]:
@@ -115,22 +162,28 @@ def _stack(
     properties: dict[str, Any],
     label: str | None = None,
 ) -> NDArray[np.float64]:
-    """Stack the counts and return their sum in each bin."""
-    weights = sum(count.sum() for count in counts.values())
+    """Stack the shares of the weights, in per cent, and return their sum in each bin."""
+    weights = sum(count.sum() for count in counts.values()) or 1.0
     height = np.zeros(len(edges) - 1)
     for name, (words, _) in _STACK.items():
-        share = 100.0 * counts[name].sum() / weights if weights else 0.0
-        bars = axes.stairs(height + counts[name], edges, baseline=height, fill=True, color=colors[name])
-        bars.set_label(part_label(f"{words} {share:.1f} %", label))
+        share = 100.0 * counts[name] / weights
+        bars = axes.stairs(height + share, edges, baseline=height, fill=True, color=colors[name])
+        bars.set_label(part_label(f"{words} {share.sum():.1f} %", label))
         restyle(bars, properties)
-        height = height + counts[name]
+        height = height + share
     return height
+
+
+def _reach(edges: NDArray[np.float64], total: NDArray[np.float64]) -> float:
+    """The largest abs(z) of a bin with weights."""
+    filled = total > 0
+    found = np.abs(np.append(edges[:-1][filled], edges[1:][filled])).max(initial=0.0)
+    return float(found or np.abs(edges).max())
 
 
 def _limits(axes: Axes, edges: NDArray[np.float64], total: NDArray[np.float64]) -> None:
     """Limits that are symmetric in z and leave room above the histogram for the inset and the legend."""
-    filled = total > 0
-    reach = np.abs(np.append(edges[:-1][filled], edges[1:][filled])).max(initial=0.0) or np.abs(edges).max()
+    reach = _reach(edges, total)
 
     def height(wider: float) -> float:
         place = (edges / (wider * reach) + 1.0) / 2.0
@@ -157,7 +210,7 @@ def _inset(axes: Axes, edges: NDArray[np.float64], total: NDArray[np.float64], d
     inset.set_ylim(0.0, 1.05 * total[first:last].max())
     ticks = MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(edges[first], edges[last])
     inset.set_xticks(ticks[(ticks >= edges[first]) & (ticks <= edges[last])])
-    inset.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], integer=True))
+    inset.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
     for text in inset.get_xticklabels():
         # The lines from the box pass behind the labels.
         text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})

@@ -202,14 +202,22 @@ def shuffled(count: int, layer: int) -> Values:
     return draws(count)[permutation]
 
 
-def student(values: Sequence[float], level: float = LEVEL) -> Interval:
+def student(
+    values: Sequence[float], level: float = LEVEL, within: tuple[float, float] = (-math.inf, math.inf)
+) -> Interval:
     """Mean of independent values, such as one value per seed, with Student's t interval.
+
+    The interval is cut at the limits of the values: a share has no mean below 0 or above 1. The mean lies within the
+    limits, so the cut interval holds it exactly as often as the whole one. Equal values give an interval without width;
+    it says that these seeds do not differ, not that no other seed would.
 
     Parameters
     ----------
     values : sequence of float
     level : float
         Confidence level, between 0 and 1.
+    within : pair of float
+        Least and largest possible value, such as 0 and 1 for a share.
 
     Returns
     -------
@@ -223,7 +231,8 @@ def student(values: Sequence[float], level: float = LEVEL) -> Interval:
     if sample.size < 2 or not np.isfinite(sample).all():
         return Interval(middle, math.nan, math.nan)
     half = float(stdtrit(sample.size - 1, 0.5 + level / 2) * sample.std(ddof=1)) / math.sqrt(sample.size)
-    return Interval(middle, middle - half, middle + half)
+    # By rounding, the mean may lie outside the limits, but never outside its interval.
+    return Interval(middle, max(middle - half, min(within[0], middle)), min(middle + half, max(within[1], middle)))
 
 
 def difference(first: Interval, second: Interval) -> Interval:

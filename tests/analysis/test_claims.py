@@ -8,7 +8,7 @@ import pytest
 from recu_analysis import claims, open_run
 from recu_analysis.analysis.claims import distribution, movement, outcome
 from recu_analysis.analysis.claims.finding import Median, judge
-from recu_analysis.errors import InputError
+from recu_analysis.errors import InputError, WindowNotFoundError
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.intervals import Interval
 from recu_analysis.theory.standardize import WeightTransform
@@ -288,6 +288,25 @@ def test_revival_is_of_as_many_updates_in_both_arms(tmp_path):
     single = make(tmp_path / "single", {"one": walk_of(normal)["one"]}, seed=0)
     with pytest.raises(InputError, match=r"different layers.*'two'"):
         movement.revived(groups[0], [single])
+
+
+def test_chosen_windows_are_those_of_movement_and_distributions_are_measured_at_their_end(tmp_path):
+    run = make(tmp_path / "run", walk_of(normal, keep=0.3, updates=24), windows=12)
+    table = claims(run, windows="4:9").set_index("id")
+    says(table.loc["C1a", "why"], "windows 4 to 8 (autocorrelation ")
+    thinned = claims(run, windows="8").set_index("id")
+    assert (
+        table.loc["C2", "estimate"]
+        == thinned.loc["C2", "estimate"]
+        != claims(run).set_index("id").loc["C2", "estimate"]
+    )
+    assert table.loc["C3a", "estimate"] == thinned.loc["C3a", "estimate"]
+    assert table.loc["C1a", "estimate"] != thinned.loc["C1a", "estimate"]
+    slow = make(tmp_path / "slow", walk_of(normal, keep=0.95, updates=48), windows=24)
+    says(claims(slow, windows="4").set_index("id").loc["C1a", "why"], "above 1/2", "choose more windows")
+    for wrong in ("40:", ":1"):
+        with pytest.raises(WindowNotFoundError):
+            claims(run, windows=wrong)
 
 
 def test_a_tail_that_never_flips_has_no_ratio(tmp_path):

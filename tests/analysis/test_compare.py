@@ -10,7 +10,7 @@ from recu_analysis.analysis.deadness import dead_weights, totals
 from recu_analysis.analysis.differences import curves, layer_differences
 from recu_analysis.analysis.final_windows import common_final_windows, equal_final_windows
 from recu_analysis.analysis.selection import WindowSpan
-from recu_analysis.errors import InputError
+from recu_analysis.errors import InputError, WindowNotFoundError
 from recu_analysis.testing import random_walk, synthetic_run
 from tests.editing import edit_run, marks_of, write_marks
 
@@ -80,6 +80,25 @@ def test_final_windows_have_the_same_number_of_updates_or_are_refused(tmp_path):
         compare({"fine": coarse, "odd": odd})
     assert common_final_windows({"coarse": coarse, "odd": odd})["odd"] == WindowSpan(1, 2)
     assert common_final_windows({}) == {}
+
+
+def test_chosen_windows_are_the_same_in_every_run_and_hold_equally_many_updates(runs, tmp_path):
+    both = {name: runs[name] for name in ("clamped-0", "free-0")}
+    table = compare(both, windows="1:3").set_index("run")
+    for label, run in both.items():
+        expected = totals(dead_weights(run, windows="1:3"))
+        assert table.loc[label, "dead_fraction"] == expected["dead_fraction"]
+        assert table.loc[label, ["first_window", "last_window"]].tolist() == [1, 2]
+    assert compare(both, windows=":3")["first_window"].tolist() == [1, 1], "window 0 is the initial state"
+    assert over_seeds(both, windows="1:3")["mobility_core"].tolist() == table["mobility_core"].tolist()
+    assert curves(both, windows="1:3")["window"].tolist() == [1, 2, 1, 2]
+    assert set(layer_differences(both, windows="1:")["value"]) != set(layer_differences(both, windows="3:")["value"])
+    coarse = open_run(synthetic_run(tmp_path / "coarse", {"a": random_walk((8, 30), 8)}, windows=2).path)
+    for asked in (compare, layer_differences, over_seeds):
+        with pytest.raises(InputError, match=r"windows 1:3 hold different numbers of updates \(4 in .*, 8 in coarse\)"):
+            asked({"free-0": runs["free-0"], "coarse": coarse}, windows="1:3")
+        with pytest.raises(WindowNotFoundError, match=r"7:9"):
+            asked(both, windows="7:9")
 
 
 def flips_and_path(walk, first, last):

@@ -46,6 +46,15 @@ def test_other_data_sets_have_final_windows_of_their_own():
     pd.testing.assert_frame_equal(dead_weights_over_seeds(ARM[0]), dead_weights_over_seeds([ra.open_run(ARM[0])]))
 
 
+def test_intervals_of_shares_stay_between_0_and_100_per_cent():
+    table = dead_weights_over_seeds([*OTHER, *DIGITS])
+    shares = [name for name in table if "fraction" in name]
+    assert shares
+    known = table[shares].dropna(axis=1)
+    assert known.min().min() == 0.0, "the interval of some layer would go below 0"
+    assert known.max().max() <= 1.0
+
+
 def test_what_cannot_be_shown_beside_each_other():
     with pytest.raises(WindowNotFoundError) as error:
         dead_weights_over_seeds([ARM[0], DIGITS[0]], windows="3:9")
@@ -63,7 +72,7 @@ def test_each_run_has_windows_of_its_own_and_a_mean_needs_equally_many_updates(t
     runs.write_text("".join(listed), encoding="utf-8")
     with pytest.raises(InputError) as error:
         dead_weights_over_seeds(runs, windows="1:")
-    says(str(error.value), "24 in run0", "48 in run1", "x")
+    says(str(error.value), "windows 1:", "24 in run0", "48 in run1")
     blocks = dead_weights_over_seeds_query(ra.open_runs(runs)).run()
     assert {span.start for span in blocks[0].spans.values()} != {blocks[0].spans["run0"].start}
     assert blocks[0].rows["first_window"].isna().all()

@@ -92,14 +92,16 @@ def test_layers_without_scores_have_no_memory(tmp_path):
     alone = open_run(synthetic_run(tmp_path / "alone", {"single": random_walk((8, 1), 4)}).path)
     assert not final_windows(alone).long
     assert np.isnan(final_windows(alone).autocorrelation)
-    (line,) = choice(final_windows(alone))
+    (line,) = choice(alone, final_windows(alone))
     says(line, "last half of the run", "constant, NaN or infinite")
 
 
 def test_the_last_half_begins_after_a_gap(tmp_path):
     path = synthetic_run(tmp_path / "run").path
     shutil.rmtree(window_folder(path, 2))
-    assert final_windows(open_run(path)).span == WindowSpan(4, 5)
+    run = open_run(path)
+    assert final_windows(run).span == WindowSpan(4, 5)
+    says(choice(run, final_windows(run))[0], "the last half of the windows after the last gap")
 
 
 def test_runs_that_end_alike_share_the_longer_windows(forgetful_run, tmp_path):

@@ -60,3 +60,31 @@ def test_what_a_row_begins_with_is_no_argument_of_the_row_before():
 def test_a_note_keeps_its_star_and_its_bracket():
     text = render(TABLE, "latex", around=Surroundings("A.", "tab:a", ["first", "* dead: 3", "[1] a source"]))
     assert r"first \\ {}* dead: 3 \\ {}[1] a source" in text
+
+
+def test_a_first_column_that_repeats_stands_once_above_each_block():
+    table = pd.DataFrame({"arm": ["ReCU"] * 2 + ["a_b"] * 2, "layer": ["one", "two"] * 2, "weights": [1, 2, 3, 4]})
+    lines = render(table, "latex", around=AROUND).splitlines()
+    heads = [line for line in lines if line.startswith(r"\multicolumn{2}{l}{")]
+    assert heads == [r"\multicolumn{2}{l}{ReCU} \\", r"\multicolumn{2}{l}{a\_b} \\"]
+    assert lines[lines.index(heads[1]) - 1] == r"\midrule"
+    assert not any(line.startswith("arm") for line in lines)
+    assert "multicolumn" not in render(table.iloc[[0, 2]], "latex", around=AROUND), "nothing repeats"
+
+
+def test_intervals_are_those_of_the_terminal_and_names_that_no_line_holds_are_shortened():
+    names = [f"transformerencoderlayer{at:02}selfattentionqueryprojection" for at in range(24)]
+    shown = ("dead_fraction", "silent_fraction_tail", "silent_fraction_core")
+    table = pd.DataFrame(
+        {"layer": names, "autocorrelation": 0.5}
+        | {f"{n}{e}": 0.5 for n in (*shown, "autocorrelation") for e in ("", "_low", "_high")}
+    )
+    columns = [Column("layer"), *(Column(name, ends=10) for name in shown), Column("autocorrelation")]
+    text = render(table, "latex", columns, AROUND)
+    rows = [line.removeprefix(r"\raggedright ") for line in text.splitlines() if "(50.0 to 50.0)" in line]
+    assert len({row.split(" & ")[0] for row in rows}) == 24
+    assert all(f"{at:02}" in row.split(" & ")[0] for at, row in enumerate(rows))
+    assert max(len(row.split(" & ")[0]) for row in rows) < 40
+    assert all(row.endswith(r"& 0.500 \tabularnewline") for row in rows)
+    assert "long names in column layer are shortened" in text
+    assert "shortened" not in render(table.assign(layer="layer.1"), "latex", columns, AROUND)

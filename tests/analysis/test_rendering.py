@@ -227,7 +227,7 @@ def test_a_column_is_explained_under_the_heading_that_is_shown():
     ("words", "mathematics"),
     [
         (heading("mobility"), "mobility ($10^{-3}$ std per update)"),
-        (heading("abs_z"), "$|z|$ at the start of the window (standard deviations)"),
+        (heading("abs_z"), "$|z|$ at the start (std)"),
         (heading("gradient"), "mean $|$gradient$|$, layer's mean = 1"),
         (heading("tau"), r"level $\tau$"),
         (heading("qe_exact_relative"), r"exact error / $\hat{b}^{2}$"),

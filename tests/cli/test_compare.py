@@ -39,7 +39,8 @@ def test_by_layer_says_the_order_of_the_difference(two_arms):
     assert lines[0].index("clamped") < lines[0].index("free")
     assert lines[1].split()[:4] == ["statistic", "value", "reference", "difference"]
     assert "difference: value minus reference, with its 95 % interval over channels" in lines
-    says(run_cli("compare", two_arms[0], "--by-layer").stderr, "nothing to compare")
+    for view in ([], ["--by-layer"]):
+        says(refusal("compare", two_arms[0], *view), "only free", "nothing to compare", "two runs")
 
 
 def test_seeds_show_mean_interval_and_standard_deviation(tmp_path):
@@ -54,7 +55,9 @@ def test_seeds_show_mean_interval_and_standard_deviation(tmp_path):
         "free-0, free-1, free-2: 3 seeds",
         "  val. %          91.33 (87.54 to 95.13), std 1.53",
     ]
-    assert "std" not in run_cli("compare", folders[0], "--seeds").stdout
+    alone = run_cli("compare", folders[0], "--seeds", "--format", "markdown").stdout
+    says(alone, "One seed each of free-0.")
+    assert not [word for word in ("std", "Means", "95 %") if word in alone]
 
 
 def test_layers_are_chosen_of_by_layer_only(two_arms):
@@ -106,9 +109,9 @@ def test_runs_that_say_no_seed_are_no_seeds(tmp_path):
     paths = [str(synthetic_run(tmp_path / name, walk).path) for name, walk in zip("abc", walks, strict=True)]
     done = run_cli("compare", *paths, "--seeds", "--quiet")
     assert [line for line in done.stdout.splitlines() if line and not line.startswith(" ")] == [
-        "a: 1 seed",
-        "b: 1 seed",
-        "c: 1 seed",
+        "a: one seed, no interval",
+        "b: one seed, no interval",
+        "c: one seed, no interval",
     ]
     says(done.stderr, "Warning: a, b, c", "no seed")
     assert "no seed" not in run_cli("compare", paths[0], "--seeds").stderr

@@ -109,7 +109,7 @@ def test_nan_weights_are_counted_and_the_table_goes_on(tmp_path):
     path = synthetic_run(tmp_path / "run", {"a": walk, "b": random_walk((4, 30), 4)}).path
     done = run_cli("dead-weights", path)
     assert done.exit_code == 0
-    says(done.stderr, "Warning: layer a: 1 weights are NaN or infinite in windows 3:5", "30 weights in all")
+    says(done.stderr, "Warning: layer a: 1 weights are NaN or infinite in windows 3 to 4", "30 weights in all")
     assert " of 210 weights, " in done.stdout, "three of four channels, and the other layer"
 
 
@@ -117,7 +117,7 @@ def test_weights_that_were_no_numbers_for_a_while_are_told(tmp_path):
     walk = random_walk((4, 30), 4)
     walk[3, 1, 2] = np.nan
     path = synthetic_run(tmp_path / "run", {"a": walk}, windows=1).path
-    says(run_cli("dead-weights", path).stderr, "Warning: layer a", "for a while", "windows 1:2", "30 weights in all")
+    says(run_cli("dead-weights", path).stderr, "Warning: layer a", "for a while", "in window 1;", "30 weights in all")
 
 
 @pytest.mark.parametrize("command", ["dead-weights", "updates", "fit"])
@@ -163,4 +163,6 @@ def test_runs_without_a_seed_are_told(synthetic_path, tmp_path):
     done = run_cli("dead-weights", synthetic_path, other)
     assert done.exit_code == 0
     says(done.stderr, "no seed in the configuration")
+    says(done.stdout, "run: one seed (no interval), windows 3 to 4")
+    assert not [word for word in ("means", "95 %") if word in done.stdout]
     says(refusal("dead-weights", synthetic_path, synthetic_path), "given twice")

@@ -67,16 +67,17 @@ def test_figures_say_sampled_and_leave_out_what_was_not_logged(imported, tmp_pat
 
 
 def test_figures_without_names_go_on_past_those_that_cannot_be_drawn(imported, tmp_path, monkeypatch):
-    from recu_analysis import figures
+    from recu_analysis.figures import registry
 
-    some = {name: figures.FIGURES[name] for name in ("fig5", "fig2", "lockin")}
-    monkeypatch.setattr(figures, "FIGURES", some)
+    some = {name: registry.FIGURES[name] for name in ("fig5", "mask", "fig2", "lockin")}
+    monkeypatch.setattr(registry, "FIGURES", some)
     done = run_cli("figures", imported[0], "-o", tmp_path)
     assert done.exit_code == 0
     first, second = [line for line in done.stderr.splitlines() if line.startswith("Warning: ")]
-    says(first, "fig5 is left out", "run run", "train_top1")
-    says(second, "fig2 is left out", "no layer of")
+    says(first, "fig5 is left out", "run run", "val_top1")
+    says(second, "mask is left out", "gradients")
     assert (tmp_path / "lockin.pdf").exists()
+    says((tmp_path / "fig2.tex").read_text(), "Layer: 2, in the middle of the binary layers")
 
 
 def test_one_checkpoint_shows_states_only(tmp_path):

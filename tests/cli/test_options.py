@@ -7,7 +7,7 @@ import pytest
 
 from recu_analysis.cli import options
 from recu_analysis.testing import random_walk, synthetic_run
-from tests.cli_runner import run_cli, run_program
+from tests.cli_runner import refusal, run_cli, run_program, wrong_usage
 from tests.messages import says
 
 
@@ -47,19 +47,35 @@ def test_several_processes_print_the_same(synthetic_path, command):
     assert one.stderr == two.stderr
 
 
-@pytest.mark.parametrize("command", ["dead-weights", "updates", "flips", "fit", "claims", "compare", "report"])
+@pytest.mark.parametrize("command", ["dead-weights", "updates", "flips", "fit", "claims", "compare --seeds", "report"])
 def test_damaged_windows_are_told_and_make_the_exit_code(damaged_path, tmp_path, command):
-    done = run_cli(command, damaged_path, *(["-o", tmp_path / "page.html"] if command == "report" else []))
+    done = run_cli(*command.split(), damaged_path, *(["-o", tmp_path / "page.html"] if command == "report" else []))
     assert done.exit_code == 1
     assert done.stderr.startswith("Warning: window 1 (")
     assert done.stdout or (tmp_path / "page.html").exists(), "what is whole is shown"
 
 
-@pytest.mark.parametrize("command", ["updates", "flips", "claims", "compare"])
+WINDOWS = ("dead-weights", "updates", "flips", "fit", "compare --seeds", "claims", "tradeoff --run")
+
+
+def test_windows_are_chosen_alike_and_those_that_are_not_there_are_told(synthetic_path):
+    """By number, without the second; in prose as "3 to 4", where an option's value is meant as "3:99"."""
+    for command in WINDOWS:
+        words = [*command.split(), synthetic_path, "--windows"]
+        done = run_cli(*words, "3:99")
+        assert done.exit_code == 0, done.stderr
+        says(done.stderr.splitlines()[0], synthetic_path, "ends with window 4", "--windows 3:99")
+        assert "3:99" not in done.stdout
+        assert "--windows" not in run_cli(*words, "3:5").stderr
+        says(refusal(*words, "7:9"), "7:9", "0 to 4")
+        says(wrong_usage(*words, "9:7"), "9:7")
+
+
+@pytest.mark.parametrize("command", ["updates", "flips", "claims", "compare --seeds"])
 def test_weights_that_are_no_numbers_are_told(tmp_path, command):
     walk = random_walk((8, 30), 4)
     walk[-1, 3, :2] = np.nan
-    done = run_cli(command, synthetic_run(tmp_path / "run", {"damaged": walk}).path)
+    done = run_cli(*command.split(), synthetic_run(tmp_path / "run", {"damaged": walk}).path)
     assert done.exit_code == 0
     says(done.stderr.splitlines()[0], "Warning: ", "damaged", tmp_path / "run", "2 of its weights", "NaN or infinite")
 

@@ -13,6 +13,7 @@ from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli.output import View, as_text, size, table_lines, write_table
 from recu_analysis.cli.target import Target
 from recu_analysis.errors import StoreError
+from recu_analysis.testing import random_walk, synthetic_run
 from tests.cli_runner import run_cli
 from tests.messages import says
 
@@ -102,11 +103,33 @@ def test_the_table_of_every_command_compiles_and_fits_a_page_of_two_columns(tmp_
     if not shutil.which("pdflatex"):
         pytest.skip("needs pdflatex")
     runs = {"RUN": "checkpoints/fashion/recu-0", "OTHER": "checkpoints/fashion/baseline-0"}
-    page = [r"\documentclass[10pt,twocolumn,letterpaper]{article}", r"\usepackage[margin=0.8in]{geometry}"]
-    page += [r"\usepackage{booktabs}", r"\begin{document}"]
-    for at, command in enumerate(COMMANDS):
-        words = [runs.get(word, word) for word in command.split()]
-        assert run_cli(*words, "-o", tmp_path / f"t{at}.tex").exit_code == 0, command
+    compile_tables(
+        tmp_path,
+        [[runs.get(word, word) for word in command.split()] for command in COMMANDS],
+        [r"\documentclass[10pt,twocolumn,letterpaper]{article}", r"\usepackage[margin=0.8in]{geometry}"],
+    )
+
+
+@pytest.mark.extras
+def test_dead_weights_of_seeds_fit_a_page_of_article(tmp_path):
+    """Three arms, and layers with long names without dots."""
+    if not shutil.which("pdflatex"):
+        pytest.skip("needs pdflatex")
+    arms = [f"checkpoints/fashion/{arm}-{seed}" for arm in ("recu", "baseline", "rescaled") for seed in range(3)]
+    names = [f"transformerencoderlayer{at:02}selfattentionqueryprojection" for at in range(24)]
+    for seed in range(2):
+        synthetic_run(tmp_path / f"s{seed}", {name: random_walk((4, 20), 8, seed=seed, step=0.6) for name in names})
+    entries = (f"[[run]]\nfolder = 's{seed}'\narm = 'ReCU with tau 0.85 to 0.99'\nseed = {seed}\n" for seed in range(2))
+    (tmp_path / "runs.toml").write_text("".join(entries))
+    tables = [["dead-weights", *arms], ["dead-weights", str(tmp_path / "runs.toml")]]
+    compile_tables(tmp_path, tables, [r"\documentclass{article}"])
+
+
+def compile_tables(tmp_path, commands, head):
+    """Compile the tables of some commands in one document; nothing is wider than its page."""
+    page = [*head, r"\usepackage{booktabs}", r"\begin{document}"]
+    for at, words in enumerate(commands):
+        assert run_cli(*words, "-o", tmp_path / f"t{at}.tex").exit_code == 0, words
         page.append(rf"\input{{t{at}}}\clearpage")
     (tmp_path / "all.tex").write_text("\n".join([*page, r"\end{document}"]))
     done = subprocess.run(

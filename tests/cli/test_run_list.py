@@ -9,7 +9,7 @@ import pytest
 
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform
-from tests.cli_runner import refusal, run_cli
+from tests.cli_runner import refusal, run_cli, wrong_usage
 from tests.editing import edit_run
 from tests.messages import says
 
@@ -70,6 +70,13 @@ def test_figures_and_the_report_call_runs_as_the_list_does(folder, tmp_path):
     invoke("report", folder / "recu.toml", "--baseline", folder / "baseline.toml", "-o", page)
     text = re.sub("<[^>]*>", "", page.read_text())
     says(text, "Tested runs: ReCU no. 0, ReCU no. 1.", "without the clamp: baseline no. 0, baseline no. 1.")
+
+
+def test_a_command_for_one_run_says_which_commands_take_lists(folder):
+    for command in ("info", "updates", "flips", "fit", "watch", "verify", "thin", "layers", "tradeoff --run"):
+        told = wrong_usage(*command.split(), folder / "runs.toml")
+        says(told, "is a list of runs", "one run", "claims, compare, dead-weights, figures and report")
+        assert "open_runs" not in told
 
 
 def test_what_is_wrong_in_a_list_is_one_sentence(folder):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 
 import pytest
 
+from recu_analysis.testing import random_walk, synthetic_run
 from tests.cli_runner import refusal, run_cli, wrong_usage
 from tests.messages import says
 
@@ -53,6 +56,17 @@ def test_what_says_no_format_or_two_is_wrong_usage(tmp_path, monkeypatch, argume
     assert not list(tmp_path.iterdir())
 
 
+def test_csv_keeps_the_characters_of_names(tmp_path):
+    names = ["a\nb", 'c,"d"\x1b[31m', "e\rf \x07"]
+    path = synthetic_run(tmp_path / "run", {name: random_walk((4, 20), 4) for name in names}).path
+    ask = ("dead-weights", path, "--columns", "layer,weights", "--format", "csv")
+    run_cli(*ask, "-o", tmp_path / "t.csv")
+    for text in (run_cli(*ask).stdout, (tmp_path / "t.csv").read_bytes().decode()):
+        rows = list(csv.reader(io.StringIO(text, newline="")))
+        assert [row[0] for row in rows] == ["layer", *names, "all"]
+        assert {len(row) for row in rows} == {2}
+
+
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").touch()
     says(refusal(*COMMAND, "-o", tmp_path / "file" / "t.csv"), "file/t.csv", "cannot be written")
@@ -84,8 +98,9 @@ def test_columns_that_only_rows_of_layers_have_show_these(synthetic_path):
 
 def test_an_unknown_column_is_refused_with_near_names(synthetic_path):
     says(
-        refusal("dead-weights", synthetic_path, "--columns", "layer,silent_fracton"),
+        wrong_usage("dead-weights", synthetic_path, "--columns", "layer,silent_fracton"),
+        "--columns",
         "'silent_fracton'",
         "did you mean silent_fraction",
     )
-    says(refusal(*COMMAND, "--columns", "entrpy"), "'entrpy'", "did you mean entropy")
+    says(wrong_usage(*COMMAND, "--columns", "entrpy"), "'entrpy'", "did you mean entropy")

@@ -35,6 +35,9 @@ def test_it_measures_a_run_and_draws(synthetic_path, tmp_path):
     says(done.stderr, drawing, *ends)
     assert done.stderr.count("\n") == 1
     assert str(tmp_path) not in (drawing.parent / "curve.json").read_text()
+    earlier = run_cli("tradeoff", "--run", synthetic_path, "--windows", ":3", "--points", 2, "--figure", drawing)
+    says(earlier.stdout, "measured at the end of window 2")
+    says((drawing.parent / "curve.json").read_text(), "--windows :3")
 
 
 @pytest.mark.parametrize(
@@ -60,6 +63,7 @@ def test_what_it_cannot_do_is_one_sentence_and_leaves_nothing(tmp_path, monkeypa
     [
         (["--points", 3, "--epochs", 3], ["--points", "--epochs", "exclude each other"]),
         (["--layer", "x"], ["--layer", "--run"]),
+        (["--windows", "3"], ["--windows", "--run"]),
         (["--tau", "x", 1], ["--tau", "'x'"]),
     ],
 )

@@ -257,4 +257,6 @@ def test_ctrl_c_leaves_the_terminal_as_it_was(synthetic):
     assert entered
     assert b"\x1b[?1049h" in left
     assert text.rindex(b"\x1b[?25h") > text.rindex(b"\x1b[?25l")
-    says(after.decode(), "windows 1 to 4", "Ctrl-C")
+    says(after.decode(), "windows 1 to 4")
+    assert "Error" not in after.decode()
+    assert max(len(click.unstyle(line)) for line in after.decode().splitlines()) <= 80

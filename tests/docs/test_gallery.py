@@ -25,7 +25,7 @@ PAGE = "gallery.md"
 SECTIONS = {
     section.split("](pictures/")[1].split(".png")[0]: section
     for section in PAGES[PAGE].split("\n## ")[1:]
-    if "](pictures/" in section
+    if "![" in section
 }
 
 

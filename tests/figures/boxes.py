@@ -59,7 +59,7 @@ def _texts(figure: Figure) -> Iterator[Box]:
     seen: set[int] = set()
     for axes in [None, *figure.axes]:
         for text in _of(axes, figure):
-            if id(text) in seen or not text.get_text().strip():
+            if id(text) in seen or not text.get_visible() or not text.get_text().strip():
                 continue
             seen.add(id(text))
             box = Text.get_window_extent(text) if isinstance(text, Annotation) else text.get_window_extent()

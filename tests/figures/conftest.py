@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import recu_analysis as ra
-from recu_analysis.figures.fig2 import FIG2_LAYER
+from recu_analysis.figures.layer_choice import FIG2_LAYER
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform
 from tests.editing import edit_run, marks_of, write_marks

@@ -7,8 +7,10 @@ from matplotlib.figure import Figure
 
 import recu_analysis as ra
 from recu_analysis.errors import InputError
-from recu_analysis.figures import draw_figure
+from recu_analysis.figures import FIGURES, figure_query
 from recu_analysis.figures.claims import query
+from recu_analysis.figures.print.style import style
+from recu_analysis.figures.spec import OWN_CHOICE
 from tests.messages import facts
 
 
@@ -26,6 +28,10 @@ def test_claims_are_tested_on_the_first_arm_that_clamps(trained):
         query({})
 
 
-def test_the_claims_need_room(trained, tmp_path):
-    with pytest.raises(InputError, match=r"needs 4\.8 inches; give --width page"):
-        draw_figure("claims", {"a": trained("a")}, directory=tmp_path, width="column")
+def test_words_stand_above_their_row_in_a_column_and_beside_it_on_a_page(trained):
+    data = figure_query("claims", {"a": trained("a")}).run()
+    for width, beside in (("page", True), ("column", False)):
+        with style("page", every=width):
+            figure, _ = FIGURES["claims"].draw(data, OWN_CHOICE)
+        (axes,) = figure.axes
+        assert bool(axes.get_yticklabels()) == beside, width

@@ -11,7 +11,7 @@ import recu_analysis as ra
 from recu_analysis.analysis.query import gathered
 from recu_analysis.errors import InputError
 from recu_analysis.figures import FIGURES, draw_figure, figure_query
-from recu_analysis.figures.fig2 import FIG2_LAYER
+from recu_analysis.figures.layer_choice import FIG2_LAYER
 from recu_analysis.figures.print.style import style
 from recu_analysis.figures.spec import OWN_CHOICE
 from recu_analysis.testing import random_walk, synthetic_run
@@ -30,7 +30,7 @@ def runs(tmp_path_factory):
 
 
 # The others need runs of their own, and have tests of their own.
-DRAWN = [name for name in FIGURES if not name.startswith("table") and name not in {"initscale", "mask"}]
+DRAWN = [name for name in FIGURES if not name.startswith("table") and name not in {"initscale", "mask", "trajectories"}]
 
 
 @pytest.mark.parametrize("name", DRAWN)

@@ -34,6 +34,11 @@ OF_RUNS = {
     "plot_heat_map": ({"quantity": "mobility", "layers": "second"}, ra.layer_table, "alpha"),
     "plot_layer_errors": ({"layers": "second", "windows": 2}, ra.measured_tradeoff, "alpha"),
     "plot_lock_in": ({"layers": "second"}, ra.flip_table, "linewidth"),
+    "plot_ridge": (
+        {"layer": "second", "windows": "2:"},
+        lambda run: score_histogram(run, layer="second", windows="2:"),
+        "alpha",
+    ),
     "plot_scores": (
         {"layer": "second", "windows": 2},
         lambda run: score_histogram(run, layer="second", windows=2),

@@ -61,7 +61,7 @@ def test_magnitudes_start_at_zero_and_have_units(magnitude, axes):
     by_magnitude(magnitude, quantity="mobility", ax=axes)
     assert axes.get_ylim()[0] == 0.0
     assert axes.get_ylabel() == "mobility ($10^{-3}$ std per update)"
-    assert "standard deviations" in axes.get_xlabel()
+    assert "std" in axes.get_xlabel()
 
 
 def test_bins_are_drawn_in_order(magnitude, axes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -55,13 +56,15 @@ def test_no_flip_at_all_can_be_drawn(law, axes):
 
 def test_lock_in_has_a_line_a_layer_their_median_and_the_memory(locked, axes):
     lock_in(locked, ax=axes)
-    *layers, middle, autocorrelation = axes.get_lines()
+    *layers, pale, middle, autocorrelation = axes.get_lines()
     assert len(layers) == 3
-    assert middle.get_ydata().tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4])
-    assert autocorrelation.get_ydata().tolist() == pytest.approx([0.0, 0.2, 0.4, 0.6])
+    assert pale.get_ydata().tolist() == pytest.approx([10, 20, 30, 40])
+    assert middle.get_ydata().tolist() == pytest.approx([10, 20, 30, np.nan], nan_ok=True)
+    assert autocorrelation.get_ydata().tolist() == pytest.approx([0, 20, 40, 60])
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
         "never flips again",
         "autocorrelation to the end",
+        "autocorrelation above 1/2",
     ]
 
 

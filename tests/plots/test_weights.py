@@ -42,7 +42,7 @@ def test_bars_have_the_counts_and_the_colours(histogram, axes, where):
         ("tail, flipped", "tail_active", TAIL),
         ("tail and silent", "dead", DEAD),
     ):
-        assert np.array_equal(drawn[label][0], histogram[column])
+        assert np.allclose(drawn[label][0], 100 * histogram[column] / 9216)
         assert drawn[label][1] == to_rgba(color)
 
 
@@ -52,7 +52,7 @@ def test_bars_stand_upon_each_other_without_gaps(histogram, axes):
     assert (dead.baseline == 0).all()
     assert np.array_equal(active.baseline, dead.values)
     assert np.array_equal(core.baseline, active.values)
-    assert np.array_equal(core.values, histogram[["core", "tail_active", "dead"]].sum(axis=1))
+    assert np.allclose(core.values, histogram[["core", "tail_active", "dead"]].sum(axis=1) / 92.16)
     assert np.allclose(core.edges, np.append(histogram["left"], histogram["right"].iloc[-1]))
 
 
@@ -65,7 +65,7 @@ def test_legend_has_the_shares(axes):
 def test_labels_name_the_unit(histogram, axes):
     dead_weight_histogram(histogram, ax=axes)
     assert axes.get_xlabel() == "latent weight $z$ (standard deviations of its channel)"
-    assert axes.get_ylabel() == "weights"
+    assert axes.get_ylabel() == "weights (%)"
     assert axes.get_title() == ""
     assert not axes.spines["top"].get_visible()
 

@@ -148,3 +148,18 @@ def test_no_bounds_of_values_that_are_not_finite():
         found = student(values)
         assert math.isnan(found.low)
         assert math.isnan(found.high)
+
+
+def test_student_of_shares_stays_within_their_limits_and_holds_the_mean_as_often():
+    rng, mean = np.random.default_rng(0), 0.02
+    whole = cut = 0
+    for values in rng.binomial(50, mean, (2000, 3)) / 50:
+        found, limited = student(values), student(values, within=(0.0, 1.0))
+        assert 0.0 <= limited.low <= limited.estimate <= limited.high <= 1.0
+        whole += found.low <= mean <= found.high
+        cut += limited.low <= mean <= limited.high
+    assert whole == cut
+    for same in (0.0, 1.0, 0.1):
+        found = student([same] * 3, within=(0.0, 1.0))
+        assert [found.low, found.estimate, found.high] == pytest.approx([same] * 3)
+        assert 0.0 <= found.low <= found.high <= 1.0

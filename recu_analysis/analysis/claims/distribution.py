@@ -20,6 +20,7 @@ from recu_analysis.analysis.claims.finding import (
     pooled,
 )
 from recu_analysis.analysis.final_windows import LONG_ENOUGH, autocorrelation_query
+from recu_analysis.analysis.fits import window_at
 from recu_analysis.analysis.layer_pass import ahead
 from recu_analysis.analysis.measured import measured_layers_query
 from recu_analysis.analysis.query import attempt, gather, per_layer, value
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.claims.finding import Patterns
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
@@ -60,17 +62,19 @@ CURVE_POINTS = 4
 SCHEDULE = (0.85, 0.99)
 
 
-def laplace(runs: Sequence[Run], layers: Patterns = None) -> Query[Finding]:
+def laplace(runs: Sequence[Run], layers: Patterns = None, windows: Windows | None = None) -> Query[Finding]:
     """C2: shape of the generalised normal fitted to z, if little is left of the initial weights."""
-    found = gather(*(gather(_initial_autocorrelation(run, layers), shape_query(run, layers)) for run in runs))
+    each = (gather(_initial_autocorrelation(run, layers, windows), shape_query(run, layers, windows)) for run in runs)
+    found = gather(*each)
     return found.then(lambda each: _laplace(runs, each))
 
 
-def _initial_autocorrelation(run: Run, layers: Patterns) -> Query[float]:
-    """Autocorrelation of the initial weights at the end of a run; infinite if the run does not hold them."""
+def _initial_autocorrelation(run: Run, layers: Patterns, windows: Windows | None) -> Query[float]:
+    """Autocorrelation of the initial weights at the end of some windows; infinite if the run does not hold them."""
     if run.windows[0].last_update != 0:
         return value(math.inf)
-    return autocorrelation_query(run, select_layers(run, layers), run.windows[0].number, run.windows[-1].number)
+    last = window_at(run, windows).number
+    return autocorrelation_query(run, select_layers(run, layers), run.windows[0].number, last)
 
 
 def _laplace(runs: Sequence[Run], found: Sequence[tuple[float, list[Shape]]]) -> Finding:
@@ -100,39 +104,39 @@ def _laplace(runs: Sequence[Run], found: Sequence[tuple[float, list[Shape]]]) ->
     return judge(estimate, supported=LAPLACE, contradicted=[(NOT_LAPLACE, math.inf)], shown=shown)
 
 
-def _shape_sums(run: Run, spec: LayerSpec) -> Answer[Shape]:
-    rows = measured_channels((yield ahead(run.windows[-1])).scored).rows
+def _shape_sums(run: Run, spec: LayerSpec, number: int) -> Answer[Shape]:
+    rows = measured_channels((yield ahead(run.window(number))).scored).rows
     if not rows.size:
         return None
     return gennorm.score_sums(by_blocks(rows, lambda block: standard_scores(block, center=spec.center)))
 
 
-def _scale_sums(run: Run, spec: LayerSpec) -> Answer[Scale]:
-    rows = measured_channels((yield ahead(run.windows[-1])).operand).rows
+def _scale_sums(run: Run, spec: LayerSpec, number: int) -> Answer[Scale]:
+    rows = measured_channels((yield ahead(run.window(number))).operand).rows
     if not rows.size or spec.transform is None or spec.transform.target is None:
         return None
     return laplace_sums(by_blocks(rows, spec.transform.standardized))
 
 
-def shape_query(run: Run, layers: Patterns = None) -> Query[list[Shape]]:
-    """Sums for the shape of z at the end of a run, by layer."""
-    return per_layer(run, select_layers(run, layers), _shape_sums)
+def shape_query(run: Run, layers: Patterns = None, windows: Windows | None = None) -> Query[list[Shape]]:
+    """Sums for the shape of z at the end of a run, or of some windows, by layer."""
+    return per_layer(run, select_layers(run, layers), _shape_sums, window_at(run, windows).number)
 
 
 def _some(run: Run, shapes: list[Shape]) -> list[Shape]:
     """The same shapes; InputError if no layer could be measured."""
     if all(shape is None for shape in shapes):
-        raise InputError(f"no layer of {run.name} has finite, varying weights at the end of the run")
+        raise InputError(f"no layer of {run.name} has finite, varying weights at the end")
     return shapes
 
 
-def over_tau_query(run: Run, layers: Patterns = None) -> Query[pd.DataFrame]:
+def over_tau_query(run: Run, layers: Patterns = None, windows: Windows | None = None) -> Query[pd.DataFrame]:
     """Rows of `measured_tradeoff` at levels 0.01 apart, for the layers that can be measured."""
     each = (
-        attempt(partial(measured_layers_query, run, [spec], LEVELS, POINTS), InputError)
+        attempt(partial(measured_layers_query, run, [spec], LEVELS, POINTS, windows), InputError)
         for spec in select_layers(run, layers)
     )
-    return gather(shape_query(run, layers), gather(*each)).then(lambda found: _over_tau(run, *found))
+    return gather(shape_query(run, layers, windows), gather(*each)).then(lambda found: _over_tau(run, *found))
 
 
 def _over_tau(run: Run, shapes: list[Shape], tables: Sequence[list[pd.DataFrame] | InputError]) -> pd.DataFrame:
@@ -157,10 +161,14 @@ def median_shape(shapes: Sequence[Shape]) -> Median:
     return median_of([None if each is None else each[0] for each in shapes], shape)
 
 
-def scale_held(runs: Sequence[Run], layers: Patterns = None) -> Query[Finding]:
+def scale_held(runs: Sequence[Run], layers: Patterns = None, windows: Windows | None = None) -> Query[Finding]:
     """C5: b_hat / b* of the standardised weights."""
-    found = (gather(shape_query(run, layers), per_layer(run, select_layers(run, layers), _scale_sums)) for run in runs)
+    found = (gather(shape_query(run, layers, windows), _scales(run, layers, windows)) for run in runs)
     return gather(*found).then(lambda each: _scale_held(runs, layers, each))
+
+
+def _scales(run: Run, layers: Patterns, windows: Windows | None) -> Query[list[Scale]]:
+    return per_layer(run, select_layers(run, layers), _scale_sums, window_at(run, windows).number)
 
 
 def _scale_held(runs: Sequence[Run], layers: Patterns, found: Sequence[tuple[list[Shape], list[Scale]]]) -> Finding:

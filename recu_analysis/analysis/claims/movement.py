@@ -22,9 +22,10 @@ from recu_analysis.analysis.claims.finding import (
 )
 from recu_analysis.analysis.compare import check_same_layers
 from recu_analysis.analysis.distance import COLUMNS, RATIOS, STUCK, channel_sums_query, ratio
-from recu_analysis.analysis.final_windows import FinalWindows, equal_final_windows, final_windows
+from recu_analysis.analysis.final_windows import FinalWindows, equal_windows, judged_windows
 from recu_analysis.analysis.query import gather, value
 from recu_analysis.analysis.rendering import with_interval
+from recu_analysis.analysis.window_text import chosen_text
 from recu_analysis.theory.intervals import Interval, student
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.claims.finding import Patterns
     from recu_analysis.analysis.query import Query
-    from recu_analysis.analysis.selection import WindowSpan
+    from recu_analysis.analysis.selection import Windows, WindowSpan
     from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
@@ -52,40 +53,40 @@ def median_ratio(layers: Sequence[Values], name: str) -> Median:
     return median_of(layers, lambda _, totals: ratio(totals, over, under, means=means))
 
 
-def barely_updated(unclamped: Sequence[Run], layers: Patterns = None) -> Query[Finding]:
+def barely_updated(unclamped: Sequence[Run], layers: Patterns = None, windows: Windows | None = None) -> Query[Finding]:
     """C1a: mobility of the tail over that of the core, in runs without clamp."""
-    finals, problem = _long_enough(unclamped)
+    finals, problem = _long_enough(unclamped, windows)
     if problem:
         return value(cannot_tell(problem))
     without = [run.name for run in unclamped if "zpath" not in run.header.quantities]
     if without:
         return value(cannot_tell(f"{without[0]} was recorded without zpath, which mobility needs; record zpath"))
-    return _sums(unclamped, finals, layers).then(lambda found: _updated(found, finals))
+    return _sums(unclamped, finals, layers).then(lambda found: _updated(found, _windows(unclamped, finals)))
 
 
-def _updated(found: Sequence[Sequence[Values]], finals: Sequence[FinalWindows]) -> Finding:
+def _updated(found: Sequence[Sequence[Values]], windows: str) -> Finding:
     values = [median_ratio(sums, "mobility_ratio") for sums in found]
     return judge(
         pooled(values),
         supported=(-_INFINITE, BARELY),
         contradicted=[(ALIKE, _INFINITE)],
-        shown=f"mobility, tail to core, without clamp, median layer{omitted_layers(values)}, {_windows(finals)}",
+        shown=f"mobility, tail to core, without clamp, median layer{omitted_layers(values)}, {windows}",
     )
 
 
-def barely_flips(unclamped: Sequence[Run], layers: Patterns = None) -> Query[Finding]:
-    """C1b: risk of a flip in the final windows, tail to core, and observed over expected sign changes of the tail."""
-    finals, problem = _long_enough(unclamped)
+def barely_flips(unclamped: Sequence[Run], layers: Patterns = None, windows: Windows | None = None) -> Query[Finding]:
+    """C1b: risk of a flip in the windows, tail to core, and observed over expected sign changes of the tail."""
+    finals, problem = _long_enough(unclamped, windows)
     if problem:
         return value(cannot_tell(problem))
-    return _sums(unclamped, finals, layers).then(lambda sums: _flips(sums, finals))
+    return _sums(unclamped, finals, layers).then(lambda sums: _flips(sums, _windows(unclamped, finals)))
 
 
-def _flips(sums: Sequence[Sequence[Values]], finals: Sequence[FinalWindows]) -> Finding:
+def _flips(sums: Sequence[Sequence[Values]], windows: str) -> Finding:
     risks = [median_ratio(each, "flip_risk_ratio") for each in sums]
     distances = [median_ratio(each, "distance_ratio_tail") for each in sums]
     risk, distance = pooled(risks), pooled(distances)
-    shown = f"risk of a flip, tail to core, without clamp, median layer{omitted_layers(risks)}, {_windows(finals)}"
+    shown = f"risk of a flip, tail to core, without clamp, median layer{omitted_layers(risks)}, {windows}"
     found = judge(risk, supported=(-_INFINITE, BARELY), contradicted=[(ALIKE, _INFINITE)], shown=shown)
     beside = (
         "; sign changes of the tail, observed over expected from distance alone: "
@@ -103,25 +104,27 @@ def _sums(runs: Sequence[Run], finals: Sequence[FinalWindows], layers: Patterns)
     return gather(*(channel_sums_query(run, at.span, layers=layers) for run, at in zip(runs, finals, strict=True)))
 
 
-def _paired(runs: Sequence[Run], baseline: Sequence[Run]) -> tuple[list[tuple[Run, Run]], dict[str, WindowSpan], str]:
-    """Pairs of runs, their equal final windows by path, and why there are none; the reason is empty if there are."""
+def _paired(
+    runs: Sequence[Run], baseline: Sequence[Run], windows: Windows | None
+) -> tuple[list[tuple[Run, Run]], dict[str, WindowSpan], str]:
+    """Pairs of runs, their equal windows by path, and why there are none; the reason is empty if there are."""
     paired = pairs(runs, baseline)
     if not paired:
         return [], {}, NEEDS_PAIRS
     everyone = {str(run.path): run for pair in paired for run in pair}
     check_same_layers(everyone)
-    _, problem = _long_enough(list(everyone.values()))
-    return ([], {}, problem) if problem else (paired, equal_final_windows(everyone), "")
+    _, problem = _long_enough(list(everyone.values()), windows)
+    return ([], {}, problem) if problem else (paired, equal_windows(everyone, windows), "")
 
 
-def revived(runs: Sequence[Run], baseline: Sequence[Run], layers: Patterns = None) -> Query[Finding]:
-    """C6: risk of a flip in the tail in the final windows, ReCU to baseline, one pair of runs per seed."""
-    paired, windows, problem = _paired(runs, baseline)
+def revived(
+    runs: Sequence[Run], baseline: Sequence[Run], layers: Patterns = None, windows: Windows | None = None
+) -> Query[Finding]:
+    """C6: risk of a flip in the tail in the windows, ReCU to baseline, one pair of runs per seed."""
+    paired, spans, problem = _paired(runs, baseline, windows)
     if problem:
         return value(cannot_tell(problem))
-    sums = (
-        gather(*(channel_sums_query(run, windows[str(run.path)], layers=layers) for run in pair)) for pair in paired
-    )
+    sums = (gather(*(channel_sums_query(run, spans[str(run.path)], layers=layers) for run in pair)) for pair in paired)
     return gather(*sums).then(_revived)
 
 
@@ -157,22 +160,27 @@ def _flip_risk(sums: Sequence[Sequence[Values]]) -> Median:
     return Median(middle, len(sums[0]), len(sums[0]) - len(used), len(used) - known.size)
 
 
-def _long_enough(runs: Sequence[Run]) -> tuple[list[FinalWindows], str]:
-    """The final windows of every run, and why they allow no verdict; the reason is empty if they do."""
+def _long_enough(runs: Sequence[Run], windows: Windows | None) -> tuple[list[FinalWindows], str]:
+    """The windows of every run, and why they allow no verdict; the reason is empty if they do."""
     if not runs:
         return [], "needs a run without clamp; train with --no-recu and give the run as --baseline"
     if any(map(sampled, runs)):
         return [], "a run was sampled from checkpoints, so movement is net and flips are missed; record every update"
-    found = [final_windows(run) for run in runs]
+    found = [judged_windows(run, windows) for run in runs]
     broken = [run.name for run, final in zip(runs, found, strict=True) if math.isnan(final.autocorrelation)]
     if broken:
         return [], f"no channel of {broken[0]} has finite, varying weights"
     short = [run.name for run, final in zip(runs, found, strict=True) if not final.long]
+    if short and windows is not None:
+        return [], f"autocorrelation is above 1/2 in {', '.join(short)}: too short to tell; choose more windows"
     if short:
         return [], f"autocorrelation stays above 1/2 in {', '.join(short)}: too short to tell; train longer"
     return found, ""
 
 
-def _windows(finals: Sequence[FinalWindows]) -> str:
-    shown = ", ".join(f"{final.span} (autocorrelation {final.autocorrelation:.2f})" for final in finals)
-    return f"windows {shown}"
+def _windows(runs: Sequence[Run], finals: Sequence[FinalWindows]) -> str:
+    """The windows of every run with their autocorrelation, such as "windows 3 to 6 (autocorrelation 0.31)"."""
+    return ", ".join(
+        f"{chosen_text(run, final.span)} (autocorrelation {final.autocorrelation:.2f})"
+        for run, final in zip(runs, finals, strict=True)
+    )

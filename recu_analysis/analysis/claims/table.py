@@ -15,7 +15,7 @@ from recu_analysis.analysis.claims.finding import Finding, cannot_tell
 from recu_analysis.analysis.kinds import Kind, kind_of, sides, stops_gradients
 from recu_analysis.analysis.query import attempt, gathered, value
 from recu_analysis.analysis.run_arguments import as_runs
-from recu_analysis.analysis.selection import moving_windows
+from recu_analysis.analysis.selection import moving_windows, select_windows, span_of
 from recu_analysis.errors import InputError, NotRecordedError, WindowNotFoundError
 from recu_analysis.store.layer_selection import select_layers
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.claims.finding import Patterns
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.run_arguments import SeveralRuns
+    from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.run import Run
 
     Runs = Sequence[Run]
@@ -45,17 +46,26 @@ CLAIMS = {
 }
 
 
-def claims(runs: SeveralRuns, *, baseline: SeveralRuns | None = None, layers: Patterns = None) -> pd.DataFrame:
+def claims(
+    runs: SeveralRuns,
+    *,
+    windows: Windows | None = None,
+    layers: Patterns = None,
+    baseline: SeveralRuns | None = None,
+) -> pd.DataFrame:
     """Test the paper's claims on recorded runs.
 
     Parameters
     ----------
     runs : run or path, sequence, or mapping of labels to runs
         Trainings with ReCU, one per seed. If some of them do not clamp, those are added to the baseline.
-    baseline : run or path, sequence, or mapping, optional
-        Trainings without the clamp, with the same seeds. Without a baseline, a run that does not clamp is its own.
+    windows : int, slice, str or WindowSpan, optional
+        Windows by their numbers, the same in every run: movement (C1, C6) is measured over them, and distributions (C2
+        to C5, C8) at their end. By default the final windows, and the end of the run. C7 and C9 are of the whole run.
     layers : str or sequence of str, optional
         Patterns of layer names. The final windows are those of the whole network.
+    baseline : run or path, sequence, or mapping, optional
+        Trainings without the clamp, with the same seeds. Without a baseline, a run that does not clamp is its own.
 
     Returns
     -------
@@ -75,29 +85,33 @@ def claims(runs: SeveralRuns, *, baseline: SeveralRuns | None = None, layers: Pa
     Raises
     ------
     InputError
-        If a run, or a seed of one experiment, is given twice, or a run of the baseline clamps.
+        If `windows` is not valid, a run or a seed of one experiment is given twice, or a run of the baseline clamps.
     LayerNotFoundError
         If a pattern matches no layer of a run.
     WindowNotFoundError
-        If a run holds no window with updates.
+        If a run holds no window with updates, or none of `windows`.
     """
     others = list(as_runs(baseline).values()) if baseline else []
-    return claims_query(list(as_runs(runs).values()), others, layers).run()
+    return claims_query(list(as_runs(runs).values()), others, windows, layers).run()
 
 
-def claims_query(given: Runs, baseline: Runs = (), layers: Patterns = None) -> Query[pd.DataFrame]:
+def claims_query(
+    given: Runs, baseline: Runs = (), windows: Windows | None = None, layers: Patterns = None
+) -> Query[pd.DataFrame]:
     """The query of `claims`; it raises the same errors."""
-    runs, others = _sides(given, baseline, layers)
-    findings = {name: _found(find) for name, find in _evidence(runs, others, layers).items()}
+    runs, others = _sides(given, baseline, windows, layers)
+    findings = {name: _found(find) for name, find in _evidence(runs, others, windows, layers).items()}
     return gathered(findings).then(lambda found: pd.DataFrame([_row(name, each) for name, each in found.items()]))
 
 
-def _sides(given: Runs, baseline: Runs, layers: Patterns) -> tuple[list[Run], list[Run]]:
+def _sides(given: Runs, baseline: Runs, windows: Windows | None, layers: Patterns) -> tuple[list[Run], list[Run]]:
     """The runs that are tested and their baseline, checked; it raises the errors of `claims`."""
     runs, unasked = sides(given)
     others = [*baseline, *unasked]
     for each in (*runs, *others):
         moving_windows(each)
+        if windows is not None:
+            select_windows(each, span_of(each, windows))
         select_layers(each, layers)
     check_once([*runs, *others])
     for side in (runs, others):
@@ -115,10 +129,12 @@ def _unclamped(runs: Runs, others: Runs) -> list[Run]:
     return [each for each in (*others, *runs) if not stops_gradients(each)]
 
 
-def _evidence(runs: Runs, others: Runs, layers: Patterns) -> dict[str, Callable[[], Query[Finding]]]:
+def _evidence(
+    runs: Runs, others: Runs, windows: Windows | None, layers: Patterns
+) -> dict[str, Callable[[], Query[Finding]]]:
     """For each claim, a function that makes its query."""
     unclamped = _unclamped(runs, others)
-    over_tau = partial(distribution.over_tau_query, runs[0], layers)
+    over_tau = partial(distribution.over_tau_query, runs[0], layers, windows)
 
     def of_first(find: Callable[[pd.DataFrame], Finding]) -> Query[Finding]:
         return over_tau().then(lambda table: _of_first(find(table), runs))
@@ -127,14 +143,14 @@ def _evidence(runs: Runs, others: Runs, layers: Patterns) -> dict[str, Callable[
         return query.then(lambda finding: _of_one_kind(finding, kind))
 
     return {
-        "C1a": lambda: of_one_kind(movement.barely_updated(unclamped, layers), unclamped),
-        "C1b": lambda: of_one_kind(movement.barely_flips(unclamped, layers), unclamped),
-        "C2": lambda: of_one_kind(distribution.laplace(runs, layers), runs),
+        "C1a": lambda: of_one_kind(movement.barely_updated(unclamped, layers, windows), unclamped),
+        "C1b": lambda: of_one_kind(movement.barely_flips(unclamped, layers, windows), unclamped),
+        "C2": lambda: of_one_kind(distribution.laplace(runs, layers, windows), runs),
         "C3a": lambda: of_first(distribution.error_falls),
         "C3b": lambda: of_first(distribution.least_error),
         "C4": lambda: of_first(distribution.entropy_rises),
-        "C5": lambda: of_one_kind(distribution.scale_held(runs, layers), runs),
-        "C6": lambda: _of_pairs(partial(movement.revived, layers=layers), runs, others),
+        "C5": lambda: of_one_kind(distribution.scale_held(runs, layers, windows), runs),
+        "C6": lambda: _of_pairs(partial(movement.revived, layers=layers, windows=windows), runs, others),
         "C7": lambda: _of_pairs(lambda ours, theirs: value(outcome.trains_faster(ours, theirs)), runs, others),
         "C8": lambda: of_first(partial(distribution.tension, run=runs[0], layers=layers)),
         "C9": lambda: outcome.changes_output(runs, layers),

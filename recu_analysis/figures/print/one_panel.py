@@ -30,8 +30,16 @@ def keep_panel(figure: Figure, number: int) -> None:
     if not 1 <= number <= len(panels):
         raise InputError(f"this figure has the panels 1 to {len(panels)}; there is no panel {number}")
     chosen = panels[number - 1]
-    for axes in set(figure.axes) - {chosen, *_color_bars(chosen)}:
+    bars = _color_bars(chosen)
+    for axes in set(figure.axes) - {chosen, *bars}:
         axes.remove()
+    for bar in bars:
+        # A color bar of several panels is now of this one.
+        bar._colorbar_info["parents"] = [chosen]  # type: ignore[attr-defined]
+    for label in (figure._supxlabel, figure._supylabel):  # type: ignore[attr-defined]
+        if label is not None:
+            label.remove()
+    figure._supxlabel = figure._supylabel = None  # type: ignore[attr-defined]
     chosen.set_subplotspec(figure.add_gridspec(1, 1)[0])
     for axis in (chosen.xaxis, chosen.yaxis):
         axis.label.set_visible(True)

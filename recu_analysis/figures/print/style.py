@@ -175,8 +175,10 @@ _PRINT: ContextVar[_Print] = ContextVar("recu_analysis.figures.print.style", def
 # The least width of panels side by side, in inches for text of 8 points. Narrower panels are stacked. Panels that would
 # leave an empty place in their last row may be as narrow as the second width.
 _NARROWEST: Final = (1.75, 1.3)
-# The most height of a row, in inches for text of 8 points: of the only row, and of one of several.
+# The most height of a row, in inches for text of 8 points: of the only row, and of one of several. The only row is at
+# least as high as the third number, since its labels take as much room in narrow panels.
 _HIGHEST: Final = (2.6, 1.7)
+_LOWEST: Final = 1.9
 
 
 def current_venue() -> Venue:
@@ -322,8 +324,10 @@ def _columns(inches: float, group: int, most: int) -> int:
 
 def _row_height(wanted: float, rows: int) -> float:
     venue = current_venue()
-    one, several = (height * venue.font_size / 8.0 for height in _HIGHEST)
-    return min(wanted, several if rows > 1 else one, venue.height / rows)
+    letters = venue.font_size / 8.0
+    if rows > 1:
+        return min(wanted, _HIGHEST[1] * letters, venue.height / rows)
+    return min(max(wanted, _LOWEST * letters), _HIGHEST[0] * letters, venue.height)
 
 
 def _scaled(width: float) -> float:

@@ -1,0 +1,152 @@
+"""Small multiples: panels in rows and columns on one page, with titles, labels and a legend once for all."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING
+
+from recu_analysis.figures.layer_choice import short_names
+from recu_analysis.figures.print.fitting import legend_above, outer_labels
+from recu_analysis.figures.print.style import current_venue, panels
+from recu_analysis.plots.names import text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from recu_analysis.figures.layer_choice import LayerChoice
+
+    Rows = list[list[Axes]]
+
+# The least width of a small panel, in inches for text of 8 points.
+_NARROWEST = 1.4
+# The least height of a panel, and the height of the legend, titles and labels around all, in the same way.
+_LOWEST, _AROUND = 1.0, 0.9
+# The least height of a panel of many rows, which may make a figure higher than its page.
+_SQUEEZED = 0.6
+
+
+def page_height() -> float:
+    """The height that a figure may have in the current venue, in inches."""
+    return 3.2 if current_venue().sans else 8.1
+
+
+def letter_width() -> float:
+    """The width of a letter of tick labels, in inches."""
+    venue = current_venue()
+    return (0.6 if venue.sans else 0.5) * (venue.font_size - 1.0) / 72.0
+
+
+def shown_name(name: object, inches: float) -> str:
+    """A name as text that is about as wide as there is room, of at least 8 letters."""
+    return text_of(name, max(8, int(inches / letter_width())))
+
+
+def grid(rows: int, columns: int, aspect: float = 0.62) -> tuple[Figure, Rows]:
+    """A figure of panels in rows and columns, no higher than the page if that leaves room; call it within `style`.
+
+    Parameters
+    ----------
+    rows, columns : int
+        Numbers of panels.
+    aspect : float
+        Height of a panel over its width, if that is not too low.
+    """
+    figure, (first,) = panels(1, "column" if columns * rows == 1 else "page")
+    first.remove()
+    unit = current_venue().font_size / 8.0
+    high = max(_LOWEST * unit, aspect * (figure.get_figwidth() - 0.55 * unit) / columns)
+    around = _AROUND * unit
+    figure.set_figheight(max(min(page_height(), around + rows * high), around + rows * _SQUEEZED * unit))
+    places = figure.add_gridspec(rows, columns)
+    return figure, [[figure.add_subplot(places[row, column]) for column in range(columns)] for row in range(rows)]
+
+
+def panel_each(names: Iterable[str], aspect: float = 0.62) -> tuple[Figure, list[Axes]]:
+    """A panel for each name, which is its title if there are several: side by side, in rows if too narrow for that."""
+    titles = list(names)
+    figure, _ = panels(1, "column" if len(titles) == 1 else "page")
+    venue = current_venue()
+    narrowest = _NARROWEST * venue.font_size / 8.0 * (1.25 if venue.sans else 1.0)
+    rows = math.ceil(len(titles) / max(1, int(figure.get_figwidth() / narrowest)))
+    columns = math.ceil(len(titles) / rows)
+    figure, found = grid(rows, columns, aspect)
+    axes = [ax for row in found for ax in row]
+    for ax in axes[len(titles) :]:
+        ax.remove()
+    for ax, title in zip(axes, titles if len(titles) > 1 else [], strict=False):
+        ax.set_title(shown_name(title, figure.get_figwidth() / columns))
+    return figure, axes[: len(titles)]
+
+
+def layer_panels(choice: LayerChoice, aspect: float = 0.62) -> tuple[Figure, dict[tuple[str, str], Axes]]:
+    """A panel for each run and layer: a row for each run, or with one layer panels side by side.
+
+    The layer is in a title only if there are several; else the caption names it.
+    """
+    runs = list(choice.layers)
+    short = short_names(name for names in choice.layers.values() for name in names)
+    if choice.columns == 1:
+        titles = [run if choice.alike else f"{run}, {short[choice.layers[run][0]]}" for run in runs]
+        figure, axes = panel_each(titles, aspect)
+        return figure, {(run, choice.layers[run][0]): ax for run, ax in zip(runs, axes, strict=True)}
+    figure, rows = grid(len(runs), choice.columns, aspect)
+    width, height = figure.get_figwidth() / choice.columns, figure.get_figheight() / len(runs)
+    panels: dict[tuple[str, str], Axes] = {}
+    for run, row in zip(runs, rows, strict=True):
+        for ax, layer in itertools.zip_longest(row, choice.layers[run]):
+            if layer is None:
+                ax.remove()
+                continue
+            panels[run, layer] = ax
+            if run == runs[0] or not choice.alike:
+                ax.set_title(shown_name(short[layer], 0.8 * width), fontsize="small")
+        if len(runs) > 1:
+            row_title(panels[run, choice.layers[run][-1]], shown_name(run, 0.8 * height))
+    return figure, panels
+
+
+def row_title(ax: Axes, text: str) -> None:
+    """A title to the right of a row, on its last panel."""
+    ax.annotate(text, (1.0, 0.5), (3.0, 0.0), "axes fraction", "offset points", rotation=270, va="center", ha="left")
+
+
+def label_once(figure: Figure, axes: Sequence[Axes]) -> None:
+    """Labels and tick labels at the outer panels only; a label of several panels once, in their middle."""
+    outer_labels(axes)
+    specs = [ax.get_subplotspec() for ax in axes]
+    if len({spec.colspan.start for spec in specs if spec}) > 1:
+        figure.supxlabel(axes[0].get_xlabel(), fontsize="medium")
+        for ax in axes:
+            ax.xaxis.label.set_visible(False)
+    if len({spec.rowspan.start for spec in specs if spec}) > 1:
+        figure.supylabel(axes[0].get_ylabel(), fontsize="medium")
+        for ax in axes:
+            ax.yaxis.label.set_visible(False)
+
+
+def legend_once(figure: Figure, axes: Sequence[Axes]) -> None:
+    """One legend above all panels with every entry of their legends, in place of these."""
+    entries: dict[str, Artist] = {}
+    for ax in axes:
+        legend = ax.get_legend()
+        if legend is not None:
+            for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
+                if handle is not None:
+                    handle.set_label(text.get_text())
+                    entries.setdefault(text.get_text(), handle)
+            legend.remove()
+    legend_above(figure, list(entries.values()))
+
+
+def same_limits(axes: Sequence[Axes]) -> None:
+    """Give all panels the same limits: the widest range of x, and y from the highest bottom to the highest top."""
+    limits = [(*ax.get_xlim(), *ax.get_ylim()) for ax in axes]
+    left, right, bottom, top = zip(*limits, strict=True)
+    for ax in axes:
+        ax.set_xlim(min(left), max(right))
+        ax.set_ylim(max(bottom), max(top))
