@@ -175,9 +175,9 @@ _PRINT: ContextVar[_Print] = ContextVar("recu_analysis.figures.print.style", def
 # The least width of panels side by side, in inches for text of 8 points. Narrower panels are stacked. Panels that would
 # leave an empty place in their last row may be as narrow as the second width.
 _NARROWEST: Final = (1.75, 1.3)
-# The most height of a row, in inches for text of 8 points: of the only row, and of one of several. The only row is at
-# least as high as the third number, since its labels take as much room in narrow panels.
-_HIGHEST: Final = (2.6, 1.7)
+# The most height of a row, in inches for text of 8 points: of the only row, of one of two, and of one of more. The only
+# row is at least as high as the last number, since labels take as much room in narrow panels.
+_HIGHEST: Final = (2.6, 1.7, 1.5)
 _LOWEST: Final = 1.9
 
 
@@ -325,9 +325,8 @@ def _columns(inches: float, group: int, most: int) -> int:
 def _row_height(wanted: float, rows: int) -> float:
     venue = current_venue()
     letters = venue.font_size / 8.0
-    if rows > 1:
-        return min(wanted, _HIGHEST[1] * letters, venue.height / rows)
-    return min(max(wanted, _LOWEST * letters), _HIGHEST[0] * letters, venue.height)
+    least = _LOWEST if rows == 1 else 0.0
+    return min(max(wanted, least * letters), _HIGHEST[min(rows, 3) - 1] * letters, venue.height / rows)
 
 
 def _scaled(width: float) -> float:

@@ -46,7 +46,7 @@ def test_panels_that_belong_together_begin_a_row():
     assert rows == [0, 0, 1, 2, 2, 3]
 
 
-@pytest.mark.parametrize(("width", "columns"), [(6.875, 3), (3.25, 1)])
+@pytest.mark.parametrize(("width", "columns"), [(6.875, 3), (3.25, 2), (1.8, 1)])
 def test_a_legend_has_as_many_columns_as_fit(width, columns):
     with style(every=width):
         figure, _ = panels(1)
