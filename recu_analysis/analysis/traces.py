@@ -52,10 +52,10 @@ def traces(
     Returns
     -------
     DataFrame
-        One row per layer, place and update, in this order. The first row of a place is its start, before the first of
+        One row per layer, weight and update, in this order. The first row of a weight is its start, before the first of
         these updates.
 
-        - layer, place (flat index of the weight in the layer)
+        - layer, flat_index (of the weight in the layer)
         - group: tail or core, by abs(z) among all weights of the layer at the start
         - window, update (counted from 1 over the whole run)
         - weight: the latent weight
@@ -123,7 +123,7 @@ def _trajectories(run: Run, spec: LayerSpec, numbers: tuple[int, ...], tail_tau:
     table = pd.DataFrame(
         {
             "layer": spec.name,
-            "place": np.repeat(chosen, len(places)),
+            "flat_index": np.repeat(chosen, len(places)),
             "group": np.repeat(np.where(tail, "tail", "core"), len(places)),
             "window": np.tile(number, len(chosen)),
             "update": np.tile(updates, len(chosen)),

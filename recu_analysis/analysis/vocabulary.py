@@ -437,7 +437,7 @@ _ERRORS = (
 )
 #: Trajectories of single weights.
 _TRACED = (
-    _count("place", "place", "Flat index of the weight in its layer."),
+    _count("flat_index", "flat index", "Flat index of the weight in its layer."),
     Statistic("weight", "latent weight", "The latent weight after the update.", digits=4),
     Statistic("z", "z", "The effective weight in standard deviations of its channel.", "std", digits=3),
     _count("state", "state", "The value that the forward pass uses: -1 or 1."),

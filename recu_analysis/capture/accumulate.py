@@ -40,8 +40,8 @@ class Accumulator(Protocol):
         """Mask of the weights that flipped at the last update, whose number is `update`, one row per channel."""
         ...
 
-    def look(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Standard scores (float64), and whether the state is -1, of the weights at some flat indices."""
+    def look(self, chosen: torch.Tensor) -> torch.Tensor:
+        """Latent value, z and state (-1 or 1) of the weights at n flat indices, float64 of shape (3, n)."""
         ...
 
     def take(self) -> dict[str, Array]:
@@ -139,12 +139,16 @@ class CpuAccumulator:
         """Mask of the weights that flipped at the last update, whose number is `update`, one row per channel."""
         return torch.from_numpy(self._last == update)
 
-    def look(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Standard scores (float64), and whether the state is -1, of the weights at some flat indices."""
+    def look(self, chosen: torch.Tensor) -> torch.Tensor:
+        """Latent value, z and state (-1 or 1) of the weights at n flat indices, float64 of shape (3, n)."""
         places = chosen.numpy()
         rows = places // self._old.shape[1]
-        effective = self._old.reshape(-1)[places] - (self._mean[rows] if self._center else 0.0)
-        return torch.from_numpy(effective * self._inverse[rows]), torch.from_numpy(effective < 0.0)
+        seen = np.empty((3, len(places)))
+        seen[0] = self._old.reshape(-1)[places]
+        effective = seen[0] - self._mean[rows] if self._center else seen[0]
+        seen[1] = effective * self._inverse[rows]
+        seen[2] = np.where(effective < 0.0, -1.0, 1.0)
+        return torch.from_numpy(seen)
 
     def take(self) -> dict[str, Array]:
         """Return the window's arrays by the names of their rows in `store.quantities`, and begin a new window."""
@@ -264,9 +268,10 @@ class DeviceAccumulator:
         """Mask of the weights that flipped at the last update, whose number is `update`, one row per channel."""
         return self._last == update
 
-    def look(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Standard scores (float64), and whether the state is -1, of the weights at some flat indices."""
-        return self._z.reshape(-1)[chosen], self._negative.reshape(-1)[chosen]
+    def look(self, chosen: torch.Tensor) -> torch.Tensor:
+        """Latent value, z and state (-1 or 1) of the weights at n flat indices, float64 of shape (3, n)."""
+        value, z, negative = (each.reshape(-1)[chosen].double() for each in (self._old, self._z, self._negative))
+        return torch.stack([value, z, 1.0 - 2.0 * negative])
 
     def take(self) -> dict[str, Array]:
         """Return the window's arrays on the CPU by the names of their rows, and begin a new window."""

@@ -154,8 +154,9 @@ class CudaAccumulator(DeviceAccumulator):
             self._advance((new, self._old, self._mean, self._inverse, *sums), (*self._width, update, self._updates))
         self._updates += 1
 
-    def look(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Standard scores (float64), and whether the state is -1, of the weights at some flat indices."""
+    def look(self, chosen: torch.Tensor) -> torch.Tensor:
+        """Latent value, z and state (-1 or 1) of the weights at n flat indices, float64 of shape (3, n)."""
         rows = chosen // self._old.shape[1]
-        effective = self._old.reshape(-1)[chosen].double() - (self._mean[rows] if self._center else 0.0)
-        return effective * self._inverse[rows], effective < 0.0
+        value = self._old.reshape(-1)[chosen].double()
+        effective = value - self._mean[rows] if self._center else value
+        return torch.stack([value, effective * self._inverse[rows], torch.where(effective < 0.0, -1.0, 1.0)])

@@ -66,10 +66,13 @@ class EffectiveAccumulator:
         """Mask of the effective weights that flipped at the last update, which is `update`; one row per channel."""
         return self._effective.flipped_at(update)
 
-    def look(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Standard scores, of the weights of which zpath is, and whether the effective weight's state is -1."""
-        z, negative = self._effective.look(chosen)
-        return self._latent.look(chosen)[0] if self._latent_z else z, negative
+    def look(self, chosen: torch.Tensor) -> torch.Tensor:
+        """Latent value, z and state (-1 or 1) of the weights at n flat indices, float64 of shape (3, n).
+
+        z is of the weights of which zpath is, and the state is of the effective weights.
+        """
+        latent, effective = self._latent.look(chosen), self._effective.look(chosen)
+        return torch.stack([latent[0], (latent if self._latent_z else effective)[1], effective[2]])
 
     def take(self) -> dict[str, Array]:
         """Return the window's arrays, with the final effective weight in the latent dtype, and begin a new window."""

@@ -120,7 +120,7 @@ class LayerRecording:
     def trace(self, chosen: Sequence[int]) -> None:
         """Record the values of these weights after every update."""
         self.spec = replace(self.spec, traced=tuple(chosen))
-        self.traces = Traces(chosen, self.spec, self.accumulator.seen.device)
+        self.traces = Traces(self.spec, self.accumulator.seen.device)
 
     def begin_from(self, latent: torch.Tensor) -> None:
         """Treat `latent` as the weights last seen, instead of the current values of the parameter."""
@@ -136,7 +136,7 @@ class LayerRecording:
         for optional_sum in self.optional_sums:
             optional_sum.after(weight, update, self.accumulator)
         if self.traces is not None:
-            self.traces.add(weight, self.accumulator)
+            self.traces.add(self.accumulator)
 
     def last_seen(self) -> torch.Tensor:
         """The latent weights that were last seen, one row per channel."""

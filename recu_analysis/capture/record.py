@@ -68,7 +68,8 @@ def record(
         Weights whose value, z and state are recorded after every update, for `recu_analysis.traces`: a number per
         layer, such as 16. Or a mapping of patterns of layer names to a number, or to places of weights: flat indices,
         or tuples of one index for each axis. The drawn weights are the same in every run of the network. Each takes 16
-        bytes per update. A resumed run goes on with its own weights.
+        bytes per update on disk, and up to 24 in memory until the window ends. A resumed run goes on with its own
+        weights.
     state : mapping, optional
         State from `Recorder.state_dict`: continue the run in `run_dir` in the middle of a window. The model and the
         optimizers must be in the state in which it was taken; `resume` may be omitted.

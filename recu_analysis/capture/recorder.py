@@ -87,6 +87,7 @@ class Recorder:
             self._position = RecordingPosition.from_state(state, count, resume)
         refuse_sharded(model)  # from here on, every process runs the same checks, so an error ends all of them
         found = binary_layers(model, layers)
+        traced = chosen_weights({layer.name: layer.shape for layer in found}, traces)
         warn_of_left_out(found, self._optimizers)
         self._verification = Verification() if example is None else Verification.of_example(model, found, example)
         self._verification.settle()
@@ -95,7 +96,8 @@ class Recorder:
             for layer in (found if is_first(model) else [])
         ]
         if traces is not None:
-            self._trace(traces)
+            for recording in self._recordings:
+                recording.trace(traced.get(recording.layer.name, ()))
         self._pool = pool_for(self._recordings)
         self.window_bytes = window_bytes([recording.spec for recording in self._recordings], self._quantities)
         self._writer: RunWriter | IdleWriter = IdleWriter()
@@ -120,12 +122,6 @@ class Recorder:
             self._stop()
             self._writer.abandon()
             raise
-
-    def _trace(self, traces: TracesArgument) -> None:
-        """Trace the chosen weights of every layer, which may be none."""
-        chosen = chosen_weights([recording.spec for recording in self._recordings], traces)
-        for recording in self._recordings:
-            recording.trace(chosen.get(recording.spec.name, ()))
 
     def _watch(self, found: Sequence[BinaryLayer]) -> None:
         """Register hooks on steps (also of other optimizers), on loaded states, and on forward passes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import zlib
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import torch
 
-from recu_analysis.capture.accumulate import storable
 from recu_analysis.errors import InputError, LayerNotFoundError, hint, kind_of_value
 from recu_analysis.store.quantities import TABLE, TRACES
 
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 #: Which weights are traced: a number per layer, or, by patterns of layer names, a number or places of weights.
 TracesArgument: TypeAlias = int | Mapping[str, Any] | None
+#: Updates for which there is room at first; the room doubles when it is full.
+ROOM = 256
 
 
-def chosen_weights(specs: Sequence[LayerSpec], traces: TracesArgument) -> dict[str, tuple[int, ...]]:
+def chosen_weights(shapes: Mapping[str, tuple[int, ...]], traces: TracesArgument) -> dict[str, tuple[int, ...]]:
     """Flat indices of the weights to trace, ascending, by layer.
 
     A number of weights is drawn without replacement by a generator of its own, from the layer's name. So the choice
@@ -31,7 +33,8 @@ def chosen_weights(specs: Sequence[LayerSpec], traces: TracesArgument) -> dict[s
 
     Parameters
     ----------
-    specs : sequence of LayerSpec
+    shapes : mapping of str to tuple of int
+        Shape of the latent weight by layer.
     traces : int, or mapping of str to int or sequence, optional
         As for `recu_analysis.record`.
 
@@ -44,18 +47,15 @@ def chosen_weights(specs: Sequence[LayerSpec], traces: TracesArgument) -> dict[s
     """
     if traces is None:
         return {}
-    if not isinstance(traces, Mapping):
-        count = _count(traces)
-        return {spec.name: _drawn(spec, count) for spec in specs}
-    names = [spec.name for spec in specs]
+    wanted: Mapping[str, Any] = traces if isinstance(traces, Mapping) else {"*": traces}
     found = {}
-    for pattern, wanted in traces.items():
-        matching = [spec for spec in specs if fnmatchcase(spec.name, str(pattern))]
+    for pattern, which in wanted.items():
+        matching = [name for name in shapes if fnmatchcase(name, str(pattern))]
         if not matching:
-            raise LayerNotFoundError(f"no recorded layer matches {pattern!r} of traces; {hint(str(pattern), names)}")
-        for spec in matching:
-            places = isinstance(wanted, Sequence | np.ndarray) and not isinstance(wanted, str | bytes)
-            found[spec.name] = _named(spec, wanted) if places else _drawn(spec, _count(wanted))
+            raise LayerNotFoundError(f"no recorded layer matches {pattern!r} of traces; {hint(str(pattern), shapes)}")
+        for name in matching:
+            places = isinstance(which, Sequence | np.ndarray) and not isinstance(which, str | bytes)
+            found[name] = _named(name, shapes[name], which) if places else _drawn(name, shapes[name], _count(which))
     return found
 
 
@@ -73,69 +73,64 @@ def _count(number: Any) -> int:
     return count
 
 
-def _drawn(spec: LayerSpec, count: int) -> tuple[int, ...]:
-    generator = np.random.default_rng(zlib.crc32(spec.name.encode()))
-    places = generator.choice(spec.weights, min(count, spec.weights), replace=False)
-    return tuple(sorted(places.tolist()))
+def _drawn(name: str, shape: tuple[int, ...], count: int) -> tuple[int, ...]:
+    generator = np.random.default_rng(zlib.crc32(name.encode()))
+    weights = math.prod(shape)
+    return tuple(sorted(generator.choice(weights, min(count, weights), replace=False).tolist()))
 
 
-def _named(spec: LayerSpec, places: Sequence[Any]) -> tuple[int, ...]:
+def _named(name: str, shape: tuple[int, ...], places: Sequence[Any]) -> tuple[int, ...]:
     """Flat indices of weights that are given as flat indices or as indices of each axis."""
-    found = set()
+    found, weights = set(), math.prod(shape)
     for place in places:
         try:
             several = tuple(map(operator.index, place)) if isinstance(place, Sequence) else (operator.index(place),)
-            flat = np.ravel_multi_index(several, spec.shape if len(several) > 1 else (spec.weights,))
+            flat = np.ravel_multi_index(several, shape if len(several) > 1 else (weights,))
         except (TypeError, ValueError):
             raise InputError(
-                f"layer {spec.name!r} of shape {'x'.join(map(str, spec.shape))} has no weight {place!r:.60} to trace; "
-                f"give a flat index below {spec.weights}, or one index for each axis"
+                f"layer {name!r} of shape {'x'.join(map(str, shape))} has no weight {place!r:.60} to trace; give a "
+                f"flat index below {weights}, or one index for each axis"
             ) from None
         found.add(int(flat))
     return tuple(sorted(found))
 
 
 class Traces:
-    """The traced weights of one layer over its open window, on the layer's device.
+    """The traced weights of one layer over its open window, in one tensor on the layer's device.
 
     Parameters
     ----------
-    chosen : sequence of int
-        Flat indices of the weights.
     spec : LayerSpec
+        Its `traced` are the weights.
     device : torch.device
     """
 
-    def __init__(self, chosen: Sequence[int], spec: LayerSpec, device: torch.device) -> None:
-        self._chosen = torch.tensor(chosen, dtype=torch.int64, device=device)
-        self._dtypes = {name: TABLE[name].dtype_in(spec.dtype) for name in TRACES}
-        self._rows: dict[str, list[torch.Tensor]] = {name: [] for name in TRACES}
+    def __init__(self, spec: LayerSpec, device: torch.device) -> None:
+        self._spec = spec
+        self._chosen = torch.tensor(spec.traced, dtype=torch.int64, device=device)
+        # Each update has the rows of `TRACES`. The dtype of the latent weight holds all of them without loss.
+        dtype = getattr(torch, spec.dtype)
+        self._room = torch.empty(ROOM, len(TRACES), len(spec.traced), dtype=dtype, device=device)
+        self._updates = 0
 
-    def add(self, weight: torch.Tensor, movement: Accumulator) -> None:
-        """Add the update that resulted in `weight`, which `movement` has already seen."""
-        z, negative = movement.look(self._chosen)
-        values = storable(weight).reshape(-1)[self._chosen]
-        for name, row in zip(TRACES, (values, z.float(), 1 - 2 * negative.long()), strict=True):
-            self._rows[name].append(row)
+    def add(self, movement: Accumulator) -> None:
+        """Add the update that `movement` has just seen."""
+        if self._updates == len(self._room):
+            self._room = torch.cat([self._room, torch.empty_like(self._room)])
+        self._room[self._updates] = movement.look(self._chosen)
+        self._updates += 1
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Copies on the CPU of the open window."""
-        return {name: torch.from_numpy(array) for name, array in self._arrays().items()}
+        """A copy on the CPU of the open window."""
+        return {"traces": self._room[: self._updates].to("cpu", copy=True)}
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
         """Restore the open window from `state`; raise KeyError or RuntimeError if it does not fit."""
-        self._rows = {name: list(state[name].to(self._chosen.device).unbind()) for name in TRACES}
+        saved = state["traces"].to(self._room)
+        self._room, self._updates = torch.cat([saved, torch.empty_like(self._room)]), len(saved)
 
     def take(self) -> dict[str, Array]:
         """Return the window's arrays by the names of their rows, one row per update, and begin a new window."""
-        taken = self._arrays()
-        for rows in self._rows.values():
-            rows.clear()
-        return taken
-
-    def _arrays(self) -> dict[str, Array]:
-        empty = np.empty((0, len(self._chosen)))
-        return {
-            name: (torch.stack(rows).to("cpu", copy=True).numpy() if rows else empty).astype(self._dtypes[name])
-            for name, rows in self._rows.items()
-        }
+        seen = self.state()["traces"].numpy()
+        self._updates = 0
+        return {name: seen[:, row].astype(TABLE[name].dtype_in(self._spec.dtype)) for row, name in enumerate(TRACES)}

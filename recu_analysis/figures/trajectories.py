@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import itertools
+from typing import TYPE_CHECKING, Any, Final
 
 from recu_analysis.analysis.deadness import TAIL_TAU
 from recu_analysis.analysis.query import gathered
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
     from recu_analysis.figures.spec import Asked, Runs
     from recu_analysis.plots.arm_colors import AnyPalette
     from recu_analysis.store.run import OneRun, Run
+
+#: Most weights in a panel of the figure; more could not be told apart.
+FEW: Final = 4
+_GROUPS: Final = ("tail", "core")
+# Height of a panel over its width.
+_ASPECT: Final = 0.45
 
 
 def plot_trajectories(
@@ -97,25 +104,52 @@ def _layer(run: Run, patterns: Any) -> str:
 
 
 def draw(tables: Mapping[str, pd.DataFrame], asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
-    """A panel for each run, on the same axis of z, with one legend."""
-    from recu_analysis.figures.grid import panel_each
-    from recu_analysis.figures.print.fitting import shared_legend
+    """A panel for a few weights of the tail and one for a few of the core, for each run, on the same axis of z."""
+    from recu_analysis.figures.grid import label_once, legend_once
     from recu_analysis.plots.trajectories import trajectories
 
-    figure, axes = panel_each(tables)
-    for ax, table in zip(axes, tables.values(), strict=True):
-        trajectories(table, ax=ax, palette=asked.palette)
-    limits = [each.get_ylim() for each in axes]
-    for each in axes:
-        each.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
-    shared_legend(figure, axes)
-    return figure, concat_runs(tables)
+    few = {label: _few(table) for label, table in tables.items()}
+    figure, panels = _panels(few)
+    for (label, group), ax in panels.items():
+        rows = few[label]
+        trajectories(rows[rows["group"] == group], ax=ax, palette=asked.palette)
+    axes = list(panels.values())
+    reach = max(abs(limit) for ax in axes for limit in ax.get_ylim())
+    for ax in axes:
+        ax.set_ylim(-reach, reach)
+    label_once(figure, axes)
+    legend_once(figure, axes)
+    return figure, concat_runs(few)
+
+
+def _panels(tables: Mapping[str, pd.DataFrame]) -> tuple[Figure, dict[tuple[str, str], Axes]]:
+    """A panel for each run and each of its groups; of several runs, a row for each."""
+    from recu_analysis.figures.grid import grid, shown_name
+    from recu_analysis.figures.print.style import panels
+
+    groups = [(label, group) for label, table in tables.items() for group in _GROUPS if group in set(table["group"])]
+    if len(tables) == 1:
+        figure, axes = panels(len(groups), "column", _ASPECT)
+        return figure, dict(zip(groups, axes, strict=True))
+    figure, rows = grid(len(tables), len(_GROUPS), _ASPECT)
+    axes = [ax for row in rows for ax in row]
+    cells = dict(zip(itertools.product(tables, _GROUPS), axes, strict=True))
+    for cell, ax in cells.items():
+        ax.set_title(shown_name(cell[0], figure.get_figwidth() / len(_GROUPS)))
+        if cell not in groups:
+            ax.remove()
+    return figure, {cell: cells[cell] for cell in groups}
+
+
+def _few(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the first few weights of each group."""
+    weights = table.drop_duplicates("flat_index").groupby("group").head(FEW)
+    return table[table["flat_index"].isin(weights["flat_index"])]
 
 
 def _shown(tables: Mapping[str, pd.DataFrame]) -> str:
     names = dict.fromkeys(table["layer"].iloc[0] for table in tables.values())
-    counts = sorted({table["place"].nunique() for table in tables.values()})
-    return f"{' and '.join(map(str, counts))} weights of {', '.join(map(quoted, names))}."
+    return f"Weights of {', '.join(map(quoted, names))}."
 
 
 FIGURE = FigureSpec(
@@ -123,8 +157,9 @@ FIGURE = FigureSpec(
     draw,
     "trajectories of single weights, with changes of sign",
     "Standard scores $z$ of single weights after every update. Red: weights of the tail, the 30 % of the layer with "
-    "the largest $|z|$ at the start. Gray: other weights. Line: the threshold, at which the sign changes. Dots: "
-    "changes of the sign.",
+    "the largest $|z|$ at the start. Gray: weights of the core. Horizontal line: the threshold, at which the sign "
+    "changes. Dots: flips, updates that change the sign; each lies where its weight is after the update. "
+    f"At most {FEW} weights of each are shown, the first of those that were traced.",
     takes=("layers", "windows", "palette"),
     note=_shown,
 )

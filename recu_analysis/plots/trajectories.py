@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from matplotlib.ticker import MaxNLocator
+
 from recu_analysis.errors import InputError
 from recu_analysis.plots._axes import part_label, require, restyle, target
 from recu_analysis.plots.arm_colors import looks_of
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 # The core is drawn first: the tail lies over it.
 _GROUPS: Final = {"core": CORE, "tail": DEAD}
+# Where the state changes, in the unit of z; other states would have others.
+_THRESHOLDS: Final = (0.0,)
 
 
 def trajectories(
@@ -32,8 +36,8 @@ def trajectories(
     Parameters
     ----------
     data : DataFrame
-        One row per weight and update of one layer: `layer`, `place`, `group` (tail or core), `update`, `z` (standard
-        deviations), `flip`, as `recu_analysis.traces` gives them.
+        One row per weight and update of one layer: `layer`, `flat_index`, `group` (tail or core), `update`, `z`
+        (standard deviations), `flip`, as `recu_analysis.traces` gives them.
     ax : Axes, optional
         By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
@@ -52,24 +56,24 @@ def trajectories(
     InputError
         If a column is missing, there is no row or more than one layer, or the palette or a property does not fit.
     """
-    require(data, ("layer", "place", "group", "update", "z", "flip"))
+    require(data, ("layer", "flat_index", "group", "update", "z", "flip"))
     if len(set(data["layer"])) > 1:
         raise InputError("the table to draw has several layers; choose one, such as table[table['layer'] == 'conv1']")
     axes = target(ax)
     colors = looks_of(_GROUPS, _GROUPS if palette is None else palette, "group")
-    axes.axhline(0.0, color="0.2", linewidth=0.5, zorder=1.5, label="threshold")
+    for threshold in _THRESHOLDS:
+        axes.axhline(threshold, color="0.2", linewidth=0.5, zorder=1.5)
     for group, look in colors.items():
-        weights = data[data["group"] == group].groupby("place", sort=False)
+        weights = data[data["group"] == group].groupby("flat_index", sort=False)
         for number, (_, rows) in enumerate(weights):
             name = part_label(group, label) if number == 0 else None
             (line,) = axes.plot(rows["update"], rows["z"], color=look.color, linewidth=0.6, label=name)
             restyle(line, properties)
     flips = data[data["flip"]]
-    axes.plot(
-        flips["update"], flips["z"], "o", color="black", markersize=1.6, markeredgewidth=0.0, label="sign changes"
-    )
+    axes.plot(flips["update"], flips["z"], "o", color="black", markersize=1.6, markeredgewidth=0.0, label="flips")
     axes.set_xlim(data["update"].min(), data["update"].max())
     axes.set_xlabel("update")
     axes.set_ylabel("$z$ (std)")
+    axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axes.legend(loc="best")
     return axes

@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from recu_analysis.store.quantities import TRACES
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
 
-    from recu_analysis.store.header import LayerWindow
+    from recu_analysis.store.header import LayerSpec, LayerWindow
     from recu_analysis.store.quantities import Quantity
     from recu_analysis.store.shard import ShardHeader
 
 #: Sums of values that are never negative; NaN if a weight was NaN.
 NEVER_NEGATIVE = frozenset({"path", "zpath", "grad", "noise"})
+#: |z| up to which a weight may be at the mean of its channel.
+AT_THE_MEAN = 1e-6
 
 
 def contradiction(header: ShardHeader) -> str | None:
@@ -47,19 +52,19 @@ def other_updates(header: ShardHeader) -> str | None:
     return None
 
 
-def fits_shape(quantity: Quantity, shape: tuple[int, ...], layer: tuple[int, ...], updates: int) -> bool:
-    """Whether the shape of a tensor fits its quantity, the shape of its layer and the number of updates."""
+def fits_shape(quantity: Quantity, shape: tuple[int, ...], layer: LayerSpec, updates: int) -> bool:
+    """Whether the shape of a tensor fits its quantity, its layer and the number of updates."""
     match quantity.of:
         case "weights":
-            return shape == layer
+            return shape == layer.shape
         case "channels":  # earlier versions kept one value for a layer with a single scale
-            return math.prod(shape) in {1, layer[0]}
+            return math.prod(shape) in {1, layer.shape[0]}
         case "states":
             return len(shape) == 2 and shape[0] == shape[1]
         case "updates":
             return shape[:1] == (updates,)
         case "traced":
-            return len(shape) == 2 and shape[0] == updates
+            return shape == (updates, len(layer.traced))
     return len(shape) == 1
 
 
@@ -92,3 +97,13 @@ def odd_flips(flips: dict[str, NDArray[np.int64]]) -> Iterator[str]:
         yield "the last flip of some weights comes before their first flip"
     elif counts is not None and ((counts == 1) & (first != last)).any():
         yield "some weights that flipped once have two different flip updates"
+
+
+def odd_traces(traced: dict[str, NDArray[Any]], end: NDArray[Any], positive: NDArray[np.bool_]) -> Iterator[str]:
+    """Clauses about traced weights that do not end where the window ends, with weights `end` and signs `positive`."""
+    value, z, state = (traced[name][-1] for name in TRACES)
+    if not np.array_equal(value, end, equal_nan=True):
+        yield "the last value of some traced weights is not their weight at the window's end"
+    # Rounding decides the sign of a weight at the mean of its channel.
+    elif ((state > 0) != positive)[np.abs(z) > AT_THE_MEAN].any():
+        yield "the last state of some traced weights is not their state at the window's end"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from recu_analysis.errors import DamagedError, InputError
@@ -137,8 +138,11 @@ class LayerSpec:
             raise DamagedError(
                 f"{where} is damaged: layer {spec.name!r} has shape {shape} and dtype {spec.dtype!r:.40}"
             )
-        if not all(0 <= place < math.prod(shape) for place in spec.traced):
-            raise DamagedError(f"{where} is damaged: layer {spec.name!r} has no weight at one of its traced places")
+        bounds = (-1, *spec.traced, math.prod(shape))
+        if not all(before < place for before, place in pairwise(bounds)):
+            raise DamagedError(
+                f"{where} is damaged: the traced weights of layer {spec.name!r} are not ascending indices"
+            )
         if quantizer != SIGNS:
             raise DamagedError(
                 f"{where} has a layer {spec.name!r:.80} with quantizer {quantizer!r:.80}; this version of "

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.errors import DamagedError, RecuError, StoreError
 from recu_analysis.store import format as names
 from recu_analysis.store.chain import gap, missing_before
-from recu_analysis.store.consistency import odd_flips
-from recu_analysis.store.quantities import UNION, tensors_of
+from recu_analysis.store.consistency import odd_flips, odd_traces
+from recu_analysis.store.quantities import TRACES, UNION, tensors_of
 from recu_analysis.store.run import Run, as_run, open_run, open_window
 from recu_analysis.store.sealing import load_json, seal
 from recu_analysis.store.segments import Segment, limit, missing_places, numbered, read_marks, read_segment, shards
@@ -322,6 +322,17 @@ def _layer_problems(record: LayerRecord) -> Iterator[RecuError]:
         kept = [name for name in ("flips", "first_flip", "last_flip") if record.holds(name)]
         for text in odd_flips(dict(zip(kept, record.sparse(*kept)[1:], strict=True))):
             yield DamagedError(f"{record.window.where} is damaged: in layer {record.spec.name!r:.80} {text}")
+        for text in _odd_traces(record):
+            yield DamagedError(f"{record.window.where} is damaged: in layer {record.spec.name!r:.80} {text}")
+
+
+def _odd_traces(record: LayerRecord) -> Iterator[str]:
+    """Clauses about traces that do not end where the window does."""
+    spec, chosen = record.spec, list(record.spec.traced)
+    if chosen and record.summary.updates and all(name in record.window.quantities for name in TRACES):
+        end, positive = record.weight, spec.signs(record.operand)
+        traced = {name: getattr(record, name) for name in TRACES}
+        yield from odd_traces(traced, end.reshape(-1)[chosen], positive.reshape(-1)[chosen])
 
 
 def _checkpoint(file: Path) -> FileStatus:

@@ -139,7 +139,7 @@ class LayerRecord:
         `wanted` is the name for the message, if it is not `kind`.
         """
         quantity, entry = self.window.quantities[kind], self.window.file.entry(f"{kind}/{self.spec.name}")
-        if not fits_shape(quantity, entry.shape, self.spec.shape, self.summary.updates):
+        if not fits_shape(quantity, entry.shape, self.spec, self.summary.updates):
             raise DamagedError(
                 f"{self.window.where} is damaged: {wanted or kind} of layer {self.spec.name!r} has the wrong shape"
             )

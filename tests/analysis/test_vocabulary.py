@@ -2,7 +2,8 @@
 
 import pytest
 
-from recu_analysis.analysis.vocabulary import GROUPS, SPREADS, STATISTICS, group_of, is_known, statistic
+from recu_analysis.analysis import vocabulary
+from recu_analysis.analysis.vocabulary import GROUPS, SPREADS, STATISTICS, Statistic, group_of, is_known, statistic
 from recu_analysis.errors import InputError
 from scripts import public_tables
 
@@ -30,6 +31,8 @@ def test_every_column_has_a_sentence_and_a_label(columns):
 
 
 def test_entries_say_nothing_twice():
+    parts = [each for each in vars(vocabulary).values() if isinstance(each, tuple) and isinstance(each[0], Statistic)]
+    assert sum(map(len, parts)) == len(STATISTICS), "two entries have the same name"
     for name in STATISTICS:
         base, _, form = name.rpartition("_")
         assert not base or form not in SPREADS, name

@@ -39,7 +39,7 @@ def test_every_value_z_and_state_is_that_of_a_plain_loop(traced):
     run, history = traced
     table = ra.traces(run)
     assert len(table) == 2 * 5 * 13
-    for (layer, place), rows in table.groupby(["layer", "place"]):
+    for (layer, place), rows in table.groupby(["layer", "flat_index"]):
         whole = np.stack([each[layer] for each in history])
         centered = whole.astype(np.float64) - whole.astype(np.float64).mean(axis=2, keepdims=True)
         z = centered / centered.std(axis=2, ddof=1, keepdims=True)
@@ -57,7 +57,7 @@ def test_every_value_z_and_state_is_that_of_a_plain_loop(traced):
 
 def test_flips_of_a_trace_are_those_that_are_recorded(traced):
     run, _ = traced
-    for (layer, place), rows in ra.traces(run).groupby(["layer", "place"]):
+    for (layer, place), rows in ra.traces(run).groupby(["layer", "flat_index"]):
         record = merged([run.window(number) for number in (1, 2, 3)], layer)
         flips = rows.loc[rows["flip"], "update"]
         assert record.flips.reshape(-1)[place] == len(flips)
@@ -70,7 +70,7 @@ def test_some_windows_begin_where_the_windows_before_end(traced):
     run, _ = traced
     whole, part = ra.traces(run), ra.traces(run, windows="2:3", layers="1")
     expected = whole[(whole["layer"] == "1") & whole["update"].between(4, 8)]
-    for column in ("place", "update", "weight", "state"):
+    for column in ("flat_index", "update", "weight", "state"):
         assert part[column].tolist() == expected[column].tolist()
     np.testing.assert_allclose(part["z"], expected["z"], rtol=1e-6)
     assert not part.loc[part["update"] == 4, "flip"].any()
@@ -88,7 +88,7 @@ def test_windows_merge_and_thin_by_joining_updates(traced, tmp_path):
     thinned = ra.thin(run, windows=[0, 3], output=tmp_path / "thin")
     assert thinned.window(3)["1"].traces.shape == (12, 5)
     assert set(ra.verify(thinned)["verdict"]) == {"whole"}
-    columns = ["layer", "place", "update", "weight", "z", "state", "flip"]
+    columns = ["layer", "flat_index", "update", "weight", "z", "state", "flip"]
     assert ra.traces(thinned)[columns].equals(ra.traces(run)[columns])
 
 
@@ -124,20 +124,28 @@ def test_each_accumulator_sees_the_same(kind, center):
     movement = kind(first, center=center)
     movement.advance(second, 1)
     chosen = torch.tensor([0, 7, 8, 9, 30, 35])
-    z, negative = movement.look(chosen)
+    value, z, state = movement.look(chosen)
     rows = second.double()
     effective = rows - rows.mean(1, keepdim=True) if center else rows
+    assert torch.equal(value, rows.reshape(-1)[chosen])
     torch.testing.assert_close(z, (effective / rows.std(1, keepdim=True)).reshape(-1)[chosen])
-    assert torch.equal(negative, (effective < 0).reshape(-1)[chosen])
+    assert torch.equal(state < 0, (effective < 0).reshape(-1)[chosen])
 
 
 def test_an_explicit_effective_weight_has_its_own_state():
     weight = torch.randn(3, 8)
     for of_latent, of_z in [({"path"}, -1.0), ({"path", "zpath"}, 1.0)]:
         movement = EffectiveAccumulator(weight, lambda: -weight, CpuAccumulator, of_latent)
-        z, negative = movement.look(torch.arange(24))
-        assert torch.equal(negative, (weight > 0).reshape(-1))
+        value, z, state = movement.look(torch.arange(24))
+        assert torch.equal(value, weight.double().reshape(-1))
+        assert torch.equal(state < 0, (weight > 0).reshape(-1))
         torch.testing.assert_close(z, (of_z * weight.double() / weight.double().std(1, keepdim=True)).reshape(-1))
+
+
+def test_the_room_grows_with_the_window(tmp_path, monkeypatch, traced):
+    monkeypatch.setattr("recu_analysis.capture.traces.ROOM", 1)
+    train(tmp_path / "run")
+    assert_same_windows(tmp_path / "run", traced[0].path)
 
 
 def test_drawn_weights_are_the_same_in_every_run_and_differ_between_layers(tmp_path):

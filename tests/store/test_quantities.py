@@ -36,7 +36,7 @@ from tests.editing import edit_run, run_json
 from tests.messages import says
 from tests.run_files import window_file
 
-SPEC = LayerSpec("a", (3, 10), "float32", "test", WeightTransform())
+SPEC = LayerSpec("a", (3, 10), "float32", "test", WeightTransform(), traced=(3, 29))
 #: Rows of no version, as a later one could write them.
 STRANGE = {
     "warmth": Quantity("warmth", "weights", "float32", "sum", "default", "K", "how warm"),
@@ -70,6 +70,8 @@ def state(generator, first, updates, rows):
             dtype, shape = row.dtype_in("float32"), shapes[row.of]
             values = generator.integers(1, 9, shape) if dtype.kind in "ui" else generator.random(shape)
             arrays[row.name] = flipped if row.merge == UNION else values.astype(dtype)
+    if "traces" in arrays:
+        arrays["traces"][-1] = arrays["weight"].reshape(-1)[list(SPEC.traced)]
     times = np.sort(generator.integers(first, first + updates, (2, flipped.size)), axis=0).astype(np.uint32)
     possible = {"first_flip": times[0], "last_flip": times[1], "flips": np.where(times[0] < times[1], updates, 1)}
     arrays |= {name: each.astype(np.uint32) for name, each in possible.items() if name in arrays}

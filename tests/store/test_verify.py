@@ -10,13 +10,14 @@ import pytest
 from safetensors.numpy import save_file
 
 import recu_analysis.store.tensors as tensors
-from recu_analysis import open_run
+from recu_analysis import open_run, testing
 from recu_analysis.errors import DamagedError, InputError, NotARunError
 from recu_analysis.store.sealing import digest, seal, sealed
 from recu_analysis.store.shard import ShardHeader
 from recu_analysis.store.verify import DAMAGE, verify
 from recu_analysis.store.writer import RunWriter
 from recu_analysis.testing import layer_state, synthetic_run
+from tests.editing import edit_run, run_json
 from tests.messages import says
 from tests.run_files import window_file
 from tests.store.recording import SPEC, WALK, record
@@ -306,3 +307,25 @@ def test_checkpoints_are_checked_by_their_own_sums(path):
     assert verdicts(path) == {"checkpoints/last.safetensors": "torn"}
     save_file(arrays, file, metadata=metadata | {"position": "{}"})
     assert "its position does not match its seal" in detail(path)
+
+
+def test_traces_that_do_not_fit_their_window_are_damage(tmp_path, monkeypatch):
+    """Their seals fit, as if a recorder had made a mistake."""
+    made = testing._traced
+    wrong = {
+        "whole": lambda traced: traced,
+        "the last value": lambda traced: traced | {"traces": traced["traces"][:, ::-1]},
+        "the last state": lambda traced: traced | {"trace_state": -traced["trace_state"]},
+        "trace_z of layer 'first' has the wrong shape": lambda traced: traced | {"trace_z": traced["trace_z"][:, :1]},
+        "traces of layer 'first' has the wrong shape": lambda traced: traced | {"traces": traced["traces"][1:]},
+    }
+    for number, (said, change) in enumerate(wrong.items()):
+        monkeypatch.setattr(testing, "_traced", lambda *given, change=change: change(made(*given)))
+        statuses = verify(testing.synthetic_run(tmp_path / str(number), traces=2, windows=1).path)
+        damaged = statuses[statuses["verdict"] == "damaged"]["detail"]
+        assert damaged.empty == (said == "whole")
+        assert all(said in detail for detail in damaged)
+    for traced in ([3, 3], [5, 3], [10**6], [-1]):
+        edit_run(tmp_path / "0", layers=[run_json(tmp_path / "0")["layers"][0] | {"traced": traced}])
+        with pytest.raises(DamagedError, match="traced weights of layer 'first'"):
+            open_run(tmp_path / "0")
