@@ -298,7 +298,7 @@ def panels(
     Raises
     ------
     InputError
-        As `figure_size`.
+        As `figure_size`, or if there are too many rows for the page.
     """
     current = _PRINT.get()
     inches, _ = figure_size(width if current.width is None else current.width, venue=current.venue)
@@ -325,6 +325,8 @@ def _columns(inches: float, group: int, most: int) -> int:
 def _row_height(wanted: float, rows: int) -> float:
     venue = current_venue()
     letters = venue.font_size / 8.0
+    if venue.height / rows < letters:
+        raise InputError(f"{rows} rows of panels do not fit on the page; give --width page, --panel N or fewer runs")
     least = _LOWEST if rows == 1 else 0.0
     return min(max(wanted, least * letters), _HIGHEST[min(rows, 3) - 1] * letters, venue.height / rows)
 

@@ -59,6 +59,13 @@ def test_panels_too_narrow_for_a_row_stand_below_each_other():
     assert [ax.get_subplotspec().rowspan.start for ax in panels(6, together=3)[1]] == [0, 0, 0, 1, 1, 1]
 
 
+def test_rows_that_a_page_cannot_hold_are_refused():
+    with style(venue="talk", every="column"), pytest.raises(InputError, match="3 rows of panels do not fit"):
+        panels(3, together=3)
+    with style(venue="talk", every="page"):
+        assert panels(3, together=3)[0].get_figheight() <= VENUES["talk"].height
+
+
 def test_slides_have_no_serifs():
     with style(venue="talk"):
         assert mpl.rcParams["font.family"] == ["sans-serif"]
