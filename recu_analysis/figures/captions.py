@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _DOLLAR: Final = r"\$"
 # Mathematics between two dollar signs that are not escaped.
 _MATHEMATICS: Final = re.compile(r"(?<!\\)\$((?:[^$\\]|\\[^$])+)(?<!\\)\$")
+# A number and its percent sign stay on one line, with a thin space between them.
+_PERCENT: Final = re.compile(r"(?<=\d) (?=\\%)")
 _UNICODE: Final = ((r"\tau", "τ"), (r"\ln", "ln"), (r"\sqrt{2}", "√2"), ("^2", "²"), ("^3", "³"))
 
 
@@ -25,7 +27,8 @@ def quoted(name: str) -> str:
 def escape_latex(caption: str) -> str:
     """A caption for LaTeX on one line: special characters outside of mathematics are escaped."""
     return "".join(
-        f"${text}$" if mathematics else escape_letters(text) for mathematics, text in _parts(" ".join(caption.split()))
+        f"${text}$" if mathematics else _PERCENT.sub(r"\\,", escape_letters(text))
+        for mathematics, text in _parts(" ".join(caption.split()))
     )
 
 

@@ -6,6 +6,7 @@ import math
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
+from recu_analysis.figures.captions import quoted
 from recu_analysis.figures.paper_tables import OURS, REPORTED, metrics_of
 
 if TYPE_CHECKING:
@@ -32,9 +33,9 @@ def latex_table(table: PaperTable, data: pd.DataFrame, escape: Callable[[str], s
 
 
 def _tabular(table: PaperTable, data: pd.DataFrame, settings: list[str], escape: Callable[[str], str]) -> str:
-    """A tabular with the rules of booktabs: one row per name; reported values, then one column per setting of ours."""
+    """A tabular with the rules of booktabs: one row per name; reported values, then the settings of ours, if any."""
     shown = [name for name in metrics_of(data) if data[f"{name}_mean"].notna().any()]
-    sources = [(REPORTED, ""), *((OURS, setting) for setting in settings)] + [(OURS, "")] * (not settings)
+    sources = [(REPORTED, ""), *((OURS, setting) for setting in settings)]
     cells = {
         (source, "" if source == REPORTED else row["setting"], *(row[key] for key in table.keys)): row
         for source, rows in data.groupby("source", sort=False)
@@ -94,12 +95,9 @@ def _caption(table: PaperTable, settings: list[str]) -> str:
         "measured by us."
     )
     if not settings:
-        return f"{opening} Ours: empty, because nothing was measured; {table.how}."
-    own = (
-        settings
-        if len(settings) == 1
-        else [f"({a}) {text}" for a, text in zip(ascii_lowercase, settings, strict=False)]
-    )
+        return f"{opening} No value of ours is shown, because no run belongs to this table. To add one, {table.how}."
+    named = [quoted(text) for text in settings]
+    own = named if len(named) == 1 else [f"({a}) {text}" for a, text in zip(ascii_lowercase, named, strict=False)]
     return (
         f"{opening} Ours: {'; '.join(own)}. Values of the last epoch: mean and standard deviation over seeds, and the "
         "number of seeds in parentheses. An empty cell was not measured. Data and lengths of training differ: do not "

@@ -161,7 +161,7 @@ TABLES = {
         _BITS,
         _method("cifar10"),
         frozenset({"network", "recu", "mask"}),
-        "the column takes runs on CIFAR-10",
+        "train on CIFAR-10, as in recu-analyze train --dataset cifar10",
     ),
     "table5": PaperTable(
         "table5_imagenet.csv",
@@ -170,7 +170,7 @@ TABLES = {
         _BITS,
         _method("imagenet"),
         frozenset({"network", "recu", "mask"}),
-        "the column takes runs on ImageNet",
+        "give a run whose configuration names the dataset imagenet and the network resnet18_imagenet or resnet34_imagenet",
     ),
 }
 

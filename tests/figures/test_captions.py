@@ -24,7 +24,7 @@ HOSTILE = [
 @pytest.mark.parametrize(
     ("text", "escaped"),
     [
-        (r"a_b & 5 % # {x} ~ ^ \ ", r"a\_b \& 5 \% \# \{x\} \textasciitilde{} \textasciicircum{} \textbackslash{}"),
+        (r"a_b & 5 % # {x} ~ ^ \ ", r"a\_b \& 5\,\% \# \{x\} \textasciitilde{} \textasciicircum{} \textbackslash{}"),
         ("$10^{-3}$ std_dev, $|z|_c$", r"$10^{-3}$ std\_dev, $|z|_c$"),
         (r"$Q(\tau)$", r"$Q(\tau)$"),
         ("costs 5 $", r"costs 5 \$"),

@@ -113,7 +113,9 @@ def test_latex_says_which_column_is_whose(trained, tmp_path, name):
     assert "not measured by us" in text
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len({line.count("&") for line in rows[1:]}) == 1
-    assert ("Ours: empty, because nothing was measured" in text) == (name in {"table1", "table4", "table5"})
+    # A column without any value is not drawn.
+    none = name in {"table1", "table4", "table5"}
+    assert ("No value of ours is shown" in text, "{Ours" in text) == (none, not none)
     assert json.loads(files[2].read_text())["reported"].endswith(f"Table {name[-1]}")
     again = draw_figure(name, runs, directory=tmp_path / "again")
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in files]
@@ -124,6 +126,11 @@ def test_own_values_stand_in_their_own_column(trained, tmp_path):
     text = draw_figure("table2", runs, directory=tmp_path / "drawn")[1].read_text()
     assert r"0.85 & 0.99 & $86.89 \pm 0.19$ & $91.00 \pm 1.41$ (2) \\" in text
     assert r"0.85 & 1.00 & $86.76 \pm 0.16$ &  \\" in text
+
+
+def test_names_in_captions_are_data(trained, tmp_path):
+    text = draw_figure("table2", {"a": trained("a", dataset=r"$x$_\input")}, directory=tmp_path)[1].read_text()
+    assert r"Ours: resnet20, \$x\$\_\textbackslash{}input, 4 epochs" in text
 
 
 @pytest.mark.parametrize("settings", [{"tau": 0.9}, {"tau": None, "scale": "2"}, {"tau": ["a", "b"], "scale": None}])
