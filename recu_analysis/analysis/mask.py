@@ -130,16 +130,22 @@ def gradients(run: OneRun, *, bins: int = 20) -> pd.DataFrame:
     return gradients_query(as_run(run), bins).run()
 
 
-def gradients_query(run: Run, bins: int = 20) -> Query[pd.DataFrame]:
-    """The query of `gradients`; it raises the same errors."""
+def gradients_query(run: Run, bins: int = 20, span: WindowSpan | None = None) -> Query[pd.DataFrame]:
+    """The query of `gradients`, by default of the last window; it raises the same errors."""
     if "grad" not in run.header.quantities:
         raise NotRecordedError(
             f"{run.path} was recorded without the gradients of its weights; record them with train --record grad or "
             "ra.record(..., quantities=['grad'])"
         )
-    last = moving_windows(run)[-1].number
-    both = gather(signs_changed_query(run), by_magnitude_query(run, WindowSpan(last, last + 1), bins))
+    chosen = last_window(run) if span is None else span
+    both = gather(signs_changed_query(run), by_magnitude_query(run, chosen, bins))
     return both.then(lambda found: _beside(*found))
+
+
+def last_window(run: Run) -> WindowSpan:
+    """The last window with updates."""
+    last = moving_windows(run)[-1].number
+    return WindowSpan(last, last + 1)
 
 
 def _beside(changed: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

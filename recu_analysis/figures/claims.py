@@ -12,17 +12,21 @@ from recu_analysis.analysis.claims import claims_query
 from recu_analysis.analysis.claims.distribution import HELD, LAPLACE, NOT_HELD, NOT_LAPLACE
 from recu_analysis.analysis.claims.movement import ALIKE, BARELY, NOT_REVIVED, REVIVED
 from recu_analysis.analysis.run_arguments import as_runs
+from recu_analysis.analysis.selection import span_of
 from recu_analysis.errors import InputError
-from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
+from recu_analysis.figures.spec import OWN_CHOICE, Asked, FigureSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from recu_analysis.analysis.arms import Arm
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.run_arguments import SeveralRuns
-    from recu_analysis.figures.spec import Asked, Runs
+    from recu_analysis.analysis.selection import Windows
+    from recu_analysis.figures.spec import Runs
     from recu_analysis.plots.arm_colors import AnyPalette
 
 _NONE = ("", math.nan, math.nan, math.nan, math.nan)
@@ -45,6 +49,8 @@ def plot_claims(
     ax: Axes | None = None,
     palette: AnyPalette | None = None,
     label: str | None = None,
+    windows: Windows | None = None,
+    layers: Sequence[str] | str | None = None,
     **properties: Any,
 ) -> Axes:
     """The paper's claims as a forest: estimates with 95 % intervals against the thresholds, verdicts as text.
@@ -60,6 +66,10 @@ def plot_claims(
         The colors of supports (the range that supports a claim) and estimate, by these names or in this order.
     label : str, optional
         The name of the estimates in the legend. By default the legend leaves them out.
+    windows : int, slice, str or WindowSpan, optional
+        Windows by their numbers, as `recu_analysis.claims` takes them.
+    layers : str or sequence of str, optional
+        Patterns of layer names.
     **properties
         Properties of the marks of the estimates, as `matplotlib.lines.Line2D` has them: color, alpha and so on.
 
@@ -71,14 +81,17 @@ def plot_claims(
     ------
     InputError
         If `data` is of another type or lacks a column, or the palette, the label or a property does not fit.
+    LayerNotFoundError, WindowNotFoundError
+        If a pattern matches no layer, or there is no window with updates.
     """
     from recu_analysis.plots.claims import forest
 
-    table = _with_thresholds(data) if isinstance(data, pd.DataFrame) else query(as_runs(data)).run()
+    asked = Asked(layers, windows)
+    table = _with_thresholds(data) if isinstance(data, pd.DataFrame) else query(as_runs(data), asked).run()
     return forest(table, ax=ax, palette=palette, label=label, **properties)
 
 
-def query(runs: Runs, _asked: Asked = OWN_CHOICE) -> Query[pd.DataFrame]:
+def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[pd.DataFrame]:
     """`recu_analysis.claims` of the tested arm, with columns for thresholds, runs and baseline.
 
     Raises
@@ -88,10 +101,11 @@ def query(runs: Runs, _asked: Asked = OWN_CHOICE) -> Query[pd.DataFrame]:
     """
     tested, baseline = _sides(runs)
     others = baseline.runs if baseline else {}
-    table = claims_query(list(tested.runs.values()), list(others.values()))
-    return table.then(
-        lambda found: _with_thresholds(found).assign(runs=" ".join(tested.runs), baseline=" ".join(others))
-    )
+    table = claims_query(list(tested.runs.values()), list(others.values()), asked.windows, asked.layers)
+    columns = {"runs": " ".join(tested.runs), "baseline": " ".join(others)}
+    if asked.windows is not None:
+        columns["windows"] = str(span_of(tested.first, asked.windows))
+    return table.then(lambda found: _with_thresholds(found).assign(**columns))
 
 
 def _with_thresholds(table: pd.DataFrame) -> pd.DataFrame:
@@ -128,13 +142,18 @@ def _decided(data: pd.DataFrame) -> pd.Series[bool]:
     return data["estimate"].notna() & data["measure"].ne("")
 
 
-def _others(data: pd.DataFrame) -> str:
-    """The claims that are not drawn, with their verdicts."""
+def note(data: pd.DataFrame) -> str:
+    """The windows that a caller chose, and the claims that are not drawn, with their verdicts."""
+    sentences = []
+    if "windows" in data:
+        sentences.append(
+            f"Movement is measured over the windows {data['windows'].iloc[0]}, and distributions at their end."
+        )
     others = data[~_decided(data)]
-    if others.empty or len(others) == len(data):
-        return ""
-    listed = "; ".join(f"{row.id}, {row.claim}: {row.verdict}" for row in others.itertuples())
-    return f"Without a threshold, and not drawn: {listed}."
+    if 0 < len(others) < len(data):
+        listed = "; ".join(f"{row.id}, {row.claim}: {row.verdict}" for row in others.itertuples())
+        sentences.append(f"Without an estimate or a threshold, and not drawn: {listed}.")
+    return " ".join(sentences)
 
 
 FIGURE = FigureSpec(
@@ -145,5 +164,6 @@ FIGURE = FigureSpec(
     "axis of its own. A verdict may need more than its threshold, such as enough seeds, or an effect that distance "
     "from zero does not explain. The data file of the figure names reasons and runs. By construction: algebra alone "
     "decides.",
-    note=_others,
+    takes=("layers", "windows"),
+    note=note,
 )

@@ -108,7 +108,7 @@ def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[Histograms]:
         }
     )
     short = gathered({label: short_query(run, spans[label], asked.windows) for label, run in runs.items()})
-    windows = spans_sentence(runs, spans, asked.windows)
+    windows = spans_sentence(runs, spans, final=asked.windows is None)
     return gather(tables, short).then(lambda found: Histograms(*found, choice, windows))
 
 

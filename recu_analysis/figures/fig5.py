@@ -114,12 +114,14 @@ def plot_accuracy(
 
 
 def _accuracies(runs: Runs) -> Query[Colored]:
-    tables = {label: _epochs(label, run, _ACCURACIES) for label, run in runs.items()}
+    tables = {label: _logged(label, run, "epoch", _ACCURACIES) for label, run in runs.items()}
     return colored(runs, value(concat_runs(tables)))
 
 
 def curve_data(found: Mapping[str, Arm], quantities: Sequence[str]) -> Colored:
     """The logged quantities of runs (columns arm, run, epoch, and the quantities), and the look of each arm.
+
+    If a run logged no epochs, the column mark takes their place: marks counted from 0.
 
     Raises
     ------
@@ -128,21 +130,21 @@ def curve_data(found: Mapping[str, Arm], quantities: Sequence[str]) -> Colored:
     """
     from recu_analysis.plots.arm_colors import of_arms
 
-    tables = [
-        _epochs(label, run, quantities).assign(arm=name, run=label)
-        for name, arm in found.items()
-        for label, run in arm.runs.items()
-    ]
-    table = pd.concat(tables, ignore_index=True)[["arm", "run", "epoch", *quantities]]
+    each = [(name, label, run) for name, arm in found.items() for label, run in arm.runs.items()]
+    time = "mark" if any(logged(run, "epoch").empty for _, _, run in each) else "epoch"
+    tables = [_logged(label, run, time, quantities).assign(arm=name, run=label) for name, label, run in each]
+    table = pd.concat(tables, ignore_index=True)[["arm", "run", time, *quantities]]
     return Colored(table, of_arms(found))
 
 
-def _epochs(label: str, run: Run, quantities: Sequence[str]) -> pd.DataFrame:
-    """The epochs of a run, with the logged quantities."""
-    for name in ("epoch", *quantities):
+def _logged(label: str, run: Run, time: str, quantities: Sequence[str]) -> pd.DataFrame:
+    """The logged quantities of a run at its epochs, or at its marks, which are counted."""
+    for name in quantities if time == "mark" else (time, *quantities):
         if logged(run, name).empty:
             raise InputError(f"run {label} logged no {name}; give it to mark(), as in mark(epoch=3, {name}=...)")
-    return logged(run, "epoch", *quantities)
+    if time == "mark":
+        return logged(run, *quantities).reset_index(names="mark")
+    return logged(run, time, *quantities)
 
 
 def query(runs: Runs, _asked: Asked = OWN_CHOICE) -> Query[Colored]:
@@ -152,25 +154,48 @@ def query(runs: Runs, _asked: Asked = OWN_CHOICE) -> Query[Colored]:
 
 
 def draw(data: Colored, asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
-    """Training and validation side by side, with one legend; only one of them if the other was not logged."""
-    from recu_analysis.figures.print.fitting import shared_legend
+    """Training and validation side by side, on one scale; only one of them if the other was not logged."""
+    from recu_analysis.figures.print.fitting import outer_labels, shared_legend
     from recu_analysis.figures.print.style import panels
-    from recu_analysis.plots.training import curves
+    from recu_analysis.plots.training import curves, limits_of
 
     data = data.painted(asked.palette)
-    shown = {name: title for name, title in _TITLES.items() if name in data.table}
+    shown = _shown(data.table)
     figure, axes = panels(len(shown), "page" if len(shown) > 1 else "column")
+    limits = limits_of(data.table, list(shown))
     for ax, (name, title) in zip(axes, shown.items(), strict=True):
         curves(data.table, quantity=name, ax=ax, palette=data.palette).set_title(title)
+        ax.set_ylim(limits)
+    outer_labels(axes)
     shared_legend(figure, axes)
     return figure, data.table
+
+
+def _shown(table: pd.DataFrame) -> dict[str, str]:
+    """The accuracies of a table and the titles of their panels."""
+    return {name: title for name, title in _TITLES.items() if name in table}
+
+
+def note(data: Colored) -> str:
+    """Which epochs have values below the axes."""
+    from recu_analysis.plots.training import limits_of, time_of
+
+    columns, time = list(_shown(data.table)), time_of(data.table)
+    low, _ = limits_of(data.table, columns) or (0.0, 0.0)
+    cut = data.table.loc[(data.table[columns] < low).any(axis=1), time]
+    counted = "The axis counts marks, because no epochs were logged. " if time == "mark" else ""
+    if cut.empty:
+        return counted.strip()
+    return (
+        f"{counted}The axes begin at the lowest accuracy after {time} {cut.max():g}: earlier values are partly below."
+    )
 
 
 FIGURE = FigureSpec(
     query,
     draw,
     "training and validation accuracy, seeds as bands (the paper's Fig. 5)",
-    f"Accuracy on the images of the training and of the validation. {BANDS} The axes show all values after the first "
-    "15 % of the epochs; earlier values may be below.",
+    f"Accuracy on the images of the training and of the validation. {BANDS}",
     takes=("palette",),
+    note=note,
 )

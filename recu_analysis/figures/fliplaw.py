@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.flips import flip_table_query
 from recu_analysis.analysis.query import gathered
-from recu_analysis.figures.shared import colored, concat_runs, shown
+from recu_analysis.analysis.selection import rows_of
+from recu_analysis.figures.shared import colored, concat_runs, note_of, shown
 from recu_analysis.figures.spec import OWN_CHOICE, Asked, FigureSpec
+from recu_analysis.figures.window_notes import spans_of, spans_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,9 +20,11 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.run_arguments import SeveralRuns
+    from recu_analysis.analysis.selection import Windows
     from recu_analysis.figures.shared import Colored
     from recu_analysis.figures.spec import Runs
     from recu_analysis.plots.arm_colors import AnyPalette
+    from recu_analysis.store.run import Run
 
 
 def plot_flip_law(
@@ -29,6 +33,7 @@ def plot_flip_law(
     ax: Axes | None = None,
     palette: AnyPalette | None = None,
     label: str | None = None,
+    windows: Windows | None = None,
     layers: Sequence[str] | str | None = None,
     **properties: Any,
 ) -> Axes:
@@ -45,6 +50,8 @@ def plot_flip_law(
         The color of each run, by its label or in order. By default the color of its arm in all figures.
     label : str, optional
         The name of the run in the legend, if there is only one.
+    windows : int, slice, str or WindowSpan, optional
+        Windows by their numbers, such as "8:13" (without 13). By default all windows.
     layers : str or sequence of str, optional
         Patterns of layer names.
     **properties
@@ -63,24 +70,32 @@ def plot_flip_law(
     """
     from recu_analysis.plots.flips import flip_law
 
-    found = shown(data, lambda runs: query(runs, Asked(layers)), palette)
+    found = shown(data, lambda runs: query(runs, Asked(layers, windows)), palette)
     return flip_law(found.table, ax=ax, palette=found.palette, label=label, **properties)
 
 
 def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[Colored]:
-    """`flip_table` of all runs."""
-    tables = gathered({label: flip_table_query(run, asked.layers) for label, run in runs.items()})
-    return colored(runs, tables.then(concat_runs))
+    """`flip_table` of all runs, by default of all windows."""
+    tables = gathered({label: _table(run, asked) for label, run in runs.items()})
+    note = "" if asked.windows is None else spans_sentence(runs, spans_of(runs, asked.windows))
+    return colored(runs, tables.then(concat_runs), note)
+
+
+def _table(run: Run, asked: Asked) -> Query[pd.DataFrame]:
+    found, windows = flip_table_query(run, asked.layers), asked.windows
+    return found if windows is None else found.then(lambda table: rows_of(run, table, windows))
 
 
 def draw(data: Colored, asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
-    """One panel, one point per layer and window."""
+    """One panel, one point per layer and window, with the legend above it."""
+    from recu_analysis.figures.grid import legend_once
     from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.flips import flip_law
 
     data = data.painted(asked.palette)
     figure, axes = panels(1, "column", 0.92)
     flip_law(data.table, ax=axes[0], palette=data.palette)
+    legend_once(figure, axes)
     return figure, data.table
 
 
@@ -90,5 +105,6 @@ FIGURE = FigureSpec(
     "the flip law: measured against predicted flips",
     "Flips per 1000 weights and update: measured, against predicted. The prediction is the density of $z$ at 0 times "
     "the mobility. Every point is a layer in a window. Dashed: measured equals predicted.",
-    takes=("layers", "palette"),
+    takes=("layers", "windows", "palette"),
+    note=note_of,
 )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from recu_analysis.analysis.final_windows import common_final_windows
 from recu_analysis.analysis.magnitude import by_magnitude_query
 from recu_analysis.analysis.query import gathered
-from recu_analysis.analysis.selection import span_of
-from recu_analysis.figures.shared import FINAL_WINDOWS, colored, concat_runs, shown
+from recu_analysis.figures.shared import colored, concat_runs, note_of, shown
 from recu_analysis.figures.spec import OWN_CHOICE, Asked, FigureSpec
+from recu_analysis.figures.window_notes import spans_of, spans_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,17 +77,15 @@ def plot_by_magnitude(
 
 def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[Colored]:
     """`by_magnitude` of all runs. The default is final windows with the same number of updates if possible."""
-    if asked.windows is None:
-        spans = common_final_windows(runs)
-    else:
-        spans = {label: span_of(run, asked.windows) for label, run in runs.items()}
+    spans = spans_of(runs, asked.windows)
     tables = {label: by_magnitude_query(run, spans[label], layers=asked.layers) for label, run in runs.items()}
-    return colored(runs, gathered(tables).then(concat_runs))
+    note = spans_sentence(runs, spans, final=asked.windows is None)
+    return colored(runs, gathered(tables).then(concat_runs), note)
 
 
 def draw(data: Colored, asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
-    """Three quantities side by side, with one legend."""
-    from recu_analysis.figures.print.fitting import legend_above
+    """Three quantities side by side, over one axis, with one legend."""
+    from recu_analysis.figures.print.fitting import legend_above, share_x_label
     from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.dynamics import by_magnitude, only_distance
 
@@ -96,6 +93,7 @@ def draw(data: Colored, asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame
     figure, axes = panels(3, aspect=0.95, together=3)
     for ax, quantity in zip(axes, ("mobility", "flip_probability", "sign_changes"), strict=True):
         by_magnitude(data.table, quantity=quantity, ax=ax, palette=data.palette).legend([], [])
+    share_x_label(figure, axes)
     handles, _ = axes[0].get_legend_handles_labels()
     legend_above(figure, [*handles, only_distance()])
     return figure, data.table
@@ -105,10 +103,11 @@ FIGURE = FigureSpec(
     query,
     draw,
     "mobility and flip probability against distance",
-    f"Movement against distance from zero, in the final windows. {FINAL_WINDOWS} Mobility: mean absolute change of "
-    "$z$ per update. Flip probability: share of the weights whose sign changes at least once. Last panel: share of "
-    "the weights whose sign differs between start and end. Every point is a twentieth of each layer's weights, by "
-    "$|z|$ at the start, averaged over the layers. Bands: 95 % intervals over output channels. Dashed: the values if "
-    "only the distance from zero counted, that is, if all weights of a layer moved in the same way.",
+    "Movement against distance from zero, in the windows named below. Mobility: mean absolute change of $z$ per "
+    "update. Flip probability: share of the weights whose sign changes at least once. Last panel: share of the weights "
+    "whose sign differs between start and end. Every point is a twentieth of each layer's weights, by $|z|$ at the "
+    "start, averaged over the layers. Bands: 95 % intervals over output channels. Dashed: the values if only the "
+    "distance from zero counted, that is, if all weights of a layer moved in the same way.",
     takes=("layers", "windows", "palette"),
+    note=note_of,
 )

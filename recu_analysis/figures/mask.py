@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from recu_analysis.analysis.mask import gradients_query
+from recu_analysis.analysis.mask import gradients_query, last_window
 from recu_analysis.analysis.query import gathered
-from recu_analysis.figures.shared import colored, shown
-from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
+from recu_analysis.analysis.selection import span_of
+from recu_analysis.figures.shared import colored, note_of, shown
+from recu_analysis.figures.spec import OWN_CHOICE, Asked, FigureSpec
+from recu_analysis.figures.window_notes import spans_sentence
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,8 +19,9 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.run_arguments import SeveralRuns
+    from recu_analysis.analysis.selection import Windows
     from recu_analysis.figures.shared import Colored
-    from recu_analysis.figures.spec import Asked, Runs
+    from recu_analysis.figures.spec import Runs
     from recu_analysis.plots.arm_colors import AnyPalette
 
 
@@ -28,6 +31,7 @@ def plot_mask(
     ax: Axes | None = None,
     palette: AnyPalette | None = None,
     label: str | None = None,
+    windows: Windows | None = None,
     **properties: Any,
 ) -> Axes:
     """Mean absolute gradient against abs(z), one line per run, and the number of signs that the clamp changes.
@@ -43,6 +47,8 @@ def plot_mask(
         The color of each run, by its label or in order. By default the color of its arm in all figures.
     label : str, optional
         The name of the run in the legend, if there is only one.
+    windows : int, slice, str or WindowSpan, optional
+        Windows by their numbers, such as "8:13" (without 13). By default the last window.
     **properties
         Properties of the lines, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
 
@@ -56,30 +62,36 @@ def plot_mask(
         If `data` is of another type or lacks a column, or the palette, the label or a property does not fit.
     NotRecordedError
         If the gradients of a run were not recorded.
+    WindowNotFoundError
+        If there is no such window with updates.
     """
     from recu_analysis.plots.mask import mask
 
-    found = shown(data, query, palette)
+    found = shown(data, lambda runs: query(runs, Asked(windows=windows)), palette)
     return mask(found.table, ax=ax, palette=found.palette, label=label, **properties)
 
 
-def query(runs: Runs, _asked: Asked = OWN_CHOICE) -> Query[Colored]:
-    """`gradients` of all runs, with a column run at the end."""
-    tables = gathered({label: gradients_query(run) for label, run in runs.items()})
+def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[Colored]:
+    """`gradients` of all runs, by default in their last window, with a column run at the end."""
+    windows = asked.windows
+    spans = {label: last_window(run) if windows is None else span_of(run, windows) for label, run in runs.items()}
+    tables = gathered({label: gradients_query(run, span=spans[label]) for label, run in runs.items()})
     labeled = tables.then(
         lambda found: pd.concat([table.assign(run=label) for label, table in found.items()], ignore_index=True)
     )
-    return colored(runs, labeled)
+    return colored(runs, labeled, spans_sentence(runs, spans))
 
 
 def draw(data: Colored, asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
-    """One panel, one line per run."""
+    """One panel, one line per run, with the legend above it."""
+    from recu_analysis.figures.grid import legend_once
     from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.mask import mask
 
     data = data.painted(asked.palette)
     figure, axes = panels(1, "column", 0.85)
     mask(data.table, ax=axes[0], palette=data.palette)
+    legend_once(figure, axes)
     return figure, data.table
 
 
@@ -87,9 +99,11 @@ FIGURE = FigureSpec(
     query,
     draw,
     "ReCU is a mask on the gradient: gradient against distance",
-    "Mean absolute loss gradient of the latent weights against their distance from zero, in the last window; 1 is "
-    "the mean of the layer. Every point is a twentieth of each layer's weights, averaged over the layers. Bands: "
+    "Mean absolute loss gradient of the latent weights against their distance from zero; 1 is the mean of the layer. "
+    "Every point is a twentieth of each layer's weights, averaged over the layers. Bands: "
     r"95 % intervals over output channels. The clamp stops the gradient of the weights beyond $Q(\tau)$. It changes "
-    r"no sign of a weight, and so no output. The count is over all weights, four levels of $\tau$ and two scales.",
-    takes=("palette",),
+    r"no sign of a weight, and so no output. The count is over all weights at the end of the training, four levels of "
+    r"$\tau$ and two scales.",
+    takes=("windows", "palette"),
+    note=note_of,
 )

@@ -41,21 +41,27 @@ def concat_runs(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 class Colored(NamedTuple):
-    """A table of several runs or arms, and the look of each by its label."""
+    """A table of several runs or arms, the look of each by its label, and sentences for the caption."""
 
     table: pd.DataFrame
     palette: AnyPalette | None
+    note: str = ""
 
     def painted(self, palette: AnyPalette | None) -> Colored:
         """The same table in the caller's colors, if there are any."""
         return self if palette is None else self._replace(palette=palette)
 
 
-def colored(runs: Runs, query: Query[pd.DataFrame]) -> Query[Colored]:
-    """A query of runs, with the look of each run."""
+def colored(runs: Runs, query: Query[pd.DataFrame], note: str = "") -> Query[Colored]:
+    """A query of runs, with the look of each run, and sentences for the caption."""
     from recu_analysis.plots.arm_colors import of_runs
 
-    return query.then(lambda table: Colored(table, of_runs(runs)))
+    return query.then(lambda table: Colored(table, of_runs(runs), note))
+
+
+def note_of(data: Colored) -> str:
+    """The sentences for the caption."""
+    return data.note
 
 
 def shown(

@@ -46,15 +46,15 @@ def short_query(run: Run, span: WindowSpan, windows: Windows | None) -> Query[bo
     return autocorrelation_query(run, run.header.layers, first, span.last).then(lambda found: found > LONG_ENOUGH)
 
 
-def spans_sentence(runs: Runs, spans: dict[str, WindowSpan], windows: Windows | None) -> str:
-    """The sentence of a caption about the windows of each run."""
+def spans_sentence(runs: Runs, spans: dict[str, WindowSpan], *, final: bool = False) -> str:
+    """The sentence of a caption about the windows of each run; `final`: they are the final windows, which it defines."""
     texts = {label: windows_text(run, spans[label]) for label, run in runs.items()}
     if len(set(texts.values())) == 1:
         listed = next(iter(texts.values()))
     else:
         listed = "; ".join(f"{text} ({quoted(label)})" for label, text in texts.items())
     sentence = f"{listed[0].upper()}{listed[1:]}."
-    return sentence if windows is not None else f"{sentence} {FINAL_WINDOWS}"
+    return f"{sentence} {FINAL_WINDOWS}" if final else sentence
 
 
 def short_sentence(labels: Iterable[str]) -> str:

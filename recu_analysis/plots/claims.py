@@ -103,7 +103,8 @@ def _name(row: dict[Any, Any]) -> str:
     """The claim, and below it what its axis shows."""
     text = f"{row['id']}  {row['claim']}"
     # Two lines of similar length, rather than a last line of one word.
-    lines = textwrap.wrap(text, _WRAP if len(text) <= _WRAP else max(_WRAP // 2, len(text) // 2 + 4))
+    width = _WRAP if len(text) <= _WRAP else max(_WRAP // 2, len(text) // 2 + 4)
+    lines = textwrap.wrap(text, width, break_on_hyphens=False)
     return "\n".join([*lines, *([f"({row['measure']})"] if row.get("measure") else [])])
 
 

@@ -111,7 +111,7 @@ def entropy_strip(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     axes.set_xlim(0.5, 1.0)
     axes.set_xlabel(r"$\tau$")
     axes.set_ylabel("$b$")
-    axes.set_title(r"entropy less $\ln 2$", loc="left")
+    axes.set_title(r"entropy less $\ln 2$ (nats)", loc="left")
     return axes
 
 

@@ -64,7 +64,7 @@ def flip_law(
     low, high = (both.min(), both.max()) if len(shown) else (0.1, 10.0)
     wide = high > 10 * low
     ends = np.array([low / 1.3 if wide else 0.0, high * (1.3 if wide else 1.1)])
-    axes.plot(ends, ends, color="0.35", linestyle=DASHED, linewidth=0.8)
+    axes.plot(ends, ends, color="0.35", linestyle=DASHED, linewidth=0.8, label="measured = predicted")
     for run, rows, color, marker in by_run(shown, "flip_ratio_predicted", palette=palette, label=label):
         (points,) = axes.plot(
             rows["flip_ratio_predicted"],
@@ -87,8 +87,8 @@ def flip_law(
     axes.set(xlim=ends, ylim=ends, box_aspect=1.0)
     axes.set_xlabel(heading_of("flip_ratio_predicted"))
     axes.set_ylabel(f"measured {heading_of('flip_ratio')}")
-    if len(shown):
-        axes.legend(handletextpad=0.1, markerscale=1.6)
+    handles, _ = axes.get_legend_handles_labels()
+    axes.legend(handles=[*handles[1:], handles[0]], markerscale=1.6)
     return axes
 
 

@@ -379,11 +379,11 @@ def _mark_epochs(axes: Axes, epochs: pd.DataFrame, palette: AnyPalette | None) -
 
 
 def _number_ends(axes: Axes, chosen: pd.DataFrame) -> None:
-    """Write the number of the first and of the last epoch clear of other curves: right below or left above the mark."""
+    """Write the number of the first and of the last epoch clear of other curves: right below the mark, else left above."""
     first, last = chosen.iloc[0], chosen.iloc[-1]
     near = first["qe_exact"] < 0.07 * axes.get_ylim()[1]  # no room between the mark and the axis
     low: dict[str, Any] = {"va": "top", "xytext": (3, -2)}
     high: dict[str, Any] = {"va": "bottom", "xytext": (-3, 2), "ha": "right"}
-    for row, place in ((first, high if near else low), (last, high)):
+    for row, place in ((first, high if near else low), (last, low)):
         at, text = (row["entropy"], row["qe_exact"]), f"{row['epoch']:.0f}"
         axes.annotate(text, at, textcoords="offset points", fontsize="x-small", **place)

@@ -12,6 +12,8 @@ from recu_analysis.plots._axes import by_run, epochs, heading_of, require, resty
 from recu_analysis.plots.palette import DASHED, MARKER_RIM
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from matplotlib.axes import Axes
 
@@ -88,12 +90,13 @@ def curves(
 ) -> Axes:
     """A quantity over the epochs, one line per arm, in a band from the lowest to the highest of its runs.
 
-    Accuracies get the axis of `accuracy`, losses a logarithmic one.
+    Accuracies get the axis of `accuracy`, losses a logarithmic one. With a column mark instead of epoch, the axis
+    counts marks.
 
     Parameters
     ----------
     data : DataFrame
-        One row per run and epoch: `arm` and `run` (labels), `epoch`, and the quantity. NaN leaves a gap.
+        One row per run and epoch: `arm` and `run` (labels), `epoch` or `mark`, and the quantity. NaN leaves a gap.
     quantity : {"train_top1", "val_top1", "train_loss", "val_loss"}
         percent, or nats.
     ax : Axes, optional
@@ -118,11 +121,12 @@ def curves(
     """
     if quantity not in _QUANTITIES:
         raise unknown("quantity to draw", quantity, _QUANTITIES)
-    require(data, ("arm", "run", "epoch", quantity))
+    time = time_of(data)
+    require(data, ("arm", "run", time, quantity))
     axes = target(ax)
-    every = max(1, round(data["epoch"].nunique() / 8))
-    for number, (arm, rows, color, marker) in enumerate(by_run(data, "epoch", "arm", palette, label)):
-        seeds = rows.groupby("epoch")[quantity].agg(["mean", "min", "max"])
+    every = max(1, round(data[time].nunique() / 8))
+    for number, (arm, rows, color, marker) in enumerate(by_run(data, time, "arm", palette, label)):
+        seeds = rows.groupby(time)[quantity].agg(["mean", "min", "max"])
         axes.fill_between(seeds.index, seeds["min"], seeds["max"], color=color, alpha=0.25, linewidth=0.0)
         # If two arms coincide, the markers of both are visible.
         at = (number * every // 2 % every, every)
@@ -136,6 +140,8 @@ def curves(
     else:
         _limits(axes, data, [quantity])
     epochs(axes)
+    if time == "mark":
+        axes.set_xlabel("mark")
     axes.set_ylabel(heading_of(quantity) if quantity.endswith("loss") else _ACCURACY)
     axes.legend(loc="best")
     return axes
@@ -156,14 +162,30 @@ def _named(arm: str, rows: pd.DataFrame) -> str:
     return f"{arm} ({count} seeds)" if count > 1 else arm
 
 
-def _limits(axes: Axes, data: pd.DataFrame, columns: list[str]) -> None:
-    """Limits from the values after the first epochs, so that the top is readable."""
-    first, last = data["epoch"].min(), data["epoch"].max()
-    values = data.loc[data["epoch"] >= first + _START * (last - first), columns].melt()["value"].dropna()
-    if not values.empty:
-        margin = 0.04 * max(values.max() - values.min(), 1.0)
+def time_of(data: pd.DataFrame) -> str:
+    """The column of the horizontal axis: epoch, or mark in a table without epochs."""
+    return "mark" if "mark" in data and "epoch" not in data else "epoch"
+
+
+def limits_of(data: pd.DataFrame, columns: Sequence[str]) -> tuple[float, float] | None:
+    """Limits of an axis of accuracies from the values after the first epochs, so that the top is readable.
+
+    None if there is no such value.
+    """
+    time = data[time_of(data)]
+    late = data.loc[time >= time.min() + _START * (time.max() - time.min()), list(columns)]
+    values = late.melt()["value"].dropna()
+    if values.empty:
+        return None
+    margin = 0.04 * max(values.max() - values.min(), 1.0)
+    return max(0.0, values.min() - margin), values.max() + margin
+
+
+def _limits(axes: Axes, data: pd.DataFrame, columns: Sequence[str]) -> None:
+    limits = limits_of(data, columns)
+    if limits is not None:
         axes.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10]))
-        axes.set_ylim(max(0.0, values.min() - margin), values.max() + margin)
+        axes.set_ylim(limits)
 
 
 def _legend(axes: Axes) -> None:

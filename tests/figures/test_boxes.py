@@ -34,9 +34,9 @@ def own_names(folder, count=2, size=(8, 60)):
     return runs
 
 
-def with_faults(runs, places):
-    """Draw every figure that the runs have at some venues and widths; the faults by figure and place."""
-    names = [name for name, figure in FIGURES.items() if isinstance(figure, FigureSpec)]
+def with_faults(runs, places, names=None):
+    """Draw every figure that the runs have, or some, at some venues and widths; the faults by figure and place."""
+    names = names or [name for name, figure in FIGURES.items() if isinstance(figure, FigureSpec)]
     found = {}
     for name, data in gathered({name: figure_query(name, runs) for name in names}).run().items():
         if isinstance(data, RecuError):
@@ -56,6 +56,38 @@ def with_faults(runs, places):
 
 def test_a_network_with_names_of_its_own(tmp_path):
     assert with_faults(own_names(tmp_path), CORE) == {}
+
+
+OF_RUNS = ("fig5", "initscale", "magnitude", "fliplaw", "claims")
+
+
+def many(trained, count):
+    """Runs with long names that are no seeds of one another, and half of them with another scale b*."""
+    names = [f"{at}_$x_{at}$_" + "a_name_of_sixty_letters_" * 2 + "_ends" for at in range(count)]
+    return {
+        name: trained(name, 90.0 - at, seed=None, recu=at != 1, scale=2.0 if at % 2 else 1.0)
+        for at, name in enumerate(names)
+    }
+
+
+def test_eight_runs_with_long_names(trained):
+    assert with_faults(many(trained, 8), CORE, OF_RUNS) == {}
+
+
+@pytest.mark.figures
+@pytest.mark.parametrize("count", [1, 8])
+def test_runs_with_long_names(trained, count):
+    assert with_faults(many(trained, count), PRINTED, OF_RUNS) == {}
+
+
+@pytest.mark.figures
+def test_seeds_and_gradients_as_they_are_shipped():
+    seeds = {f"{arm}-{at}": f"fashion/{arm}-{at}" for arm in ("baseline", "recu", "random") for at in range(3)}
+    scales = {f"{arm}-{at}": f"scale/{arm}-{at}" for arm in ("two", "half", "rescaled") for at in range(3)}
+    masks = {name: f"mask/{name}" for name in ("recu", "baseline", "random")}
+    for folders, names in ((seeds, ("fig5", "claims")), (scales, ("initscale",)), (masks, ("mask",))):
+        runs = {label: ra.open_run(f"checkpoints/{folder}") for label, folder in folders.items()}
+        assert with_faults(runs, PRINTED, names) == {}
 
 
 @pytest.mark.figures

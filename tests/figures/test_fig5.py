@@ -8,7 +8,9 @@ from matplotlib.figure import Figure
 
 import recu_analysis as ra
 from recu_analysis.errors import InputError
-from recu_analysis.figures import draw_figure
+from recu_analysis.figures import FIGURES, draw_figure, figure_query
+from recu_analysis.figures.print.style import style
+from recu_analysis.figures.spec import OWN_CHOICE
 from recu_analysis.testing import synthetic_run
 from tests.editing import write_marks
 
@@ -32,6 +34,30 @@ def test_fig5_has_a_line_an_arm_in_both_panels_and_one_legend(trained, tmp_path)
     assert text.count("ReCU (2 seeds)<") == 1
     assert text.count("without ReCU<") == 1
     assert len(files[1].read_text().splitlines()) == 1 + 3 * 4
+
+
+def drawn(runs):
+    data = figure_query("fig5", runs).run()
+    with style("page"):
+        figure, table = FIGURES["fig5"].draw(data, OWN_CHOICE)
+    return figure.axes, table, FIGURES["fig5"].note(data)
+
+
+def test_both_panels_have_one_scale_and_the_caption_tells_what_is_below(trained, tmp_path):
+    runs = {"a": trained("a"), "b": trained("b", 80.0, recu=False)}
+    (training, validation), _, note = drawn(runs)
+    assert training.get_ylim() == validation.get_ylim()
+    assert training.get_ylim()[0] < 80.0 - 4.0 + 2
+    assert note == "The axes begin at the lowest accuracy after epoch 0: earlier values are partly below."
+
+
+def test_what_was_not_logged_is_not_drawn_and_marks_are_counted_without_epochs(tmp_path):
+    path = synthetic_run(tmp_path / "run").path
+    write_marks(path, [{"window": at, "update": 5 * at, "val_top1": 70.0 + at} for at in (1, 2)])
+    (axes,), table, note = drawn({"mine": ra.open_run(path)})
+    assert (axes.get_title(), axes.get_xlabel()) == ("validation", "mark")
+    assert table["mark"].tolist() == [0, 1]
+    assert "counts marks, because no epochs were logged" in note
 
 
 def test_what_is_missing_is_said(trained, tmp_path):

@@ -86,7 +86,7 @@ def test_error_over_entropy_marks_some_epochs_with_the_first_and_the_last_number
 @pytest.mark.parametrize(("tau", "side"), [((0.55, 0.99), "bottom"), ((0.9, 0.99), "top")])
 def test_the_first_number_stands_above_its_mark_where_the_axis_is_near(axes, tau, side):
     theory.error_over_entropy(tradeoff(tau, 2.0, 51), ax=axes, epochs=tradeoff(tau, 2.0, epochs=10))
-    assert [text.get_va() for text in axes.texts] == [side, "bottom"]
+    assert [text.get_va() for text in axes.texts] == [side, "top"]
 
 
 def test_one_epoch_has_one_mark(curves, axes):

@@ -6,15 +6,24 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from recu_analysis.figures.print.style import current_venue
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
     from matplotlib.text import Text
 
 # A space outside of mathematics: an even number of dollar signs follows it.
 _SPACE = re.compile(r" (?=[^$]*(?:\$[^$]*\$[^$]*)*$)")
+# Entries of a legend that may stand in one column.
+_ONE_COLUMN = 4
+# How much longer than the side of its panel a line of a label may be.
+_OVER = 1.25
 # A letter of a text, with the backslash that escapes it.
 _LETTER = re.compile(r"\\.|.", re.DOTALL)
 
@@ -28,48 +37,61 @@ def fit_labels(figure: Figure) -> None:
             extent = label.get_window_extent()
             length = max(extent.width, extent.height)
             if length > 1.08 * room:
-                _break(label, room / length)
+                _break(label, room)
 
 
-def _break(label: Text, share: float) -> None:
-    """Break a text on two lines: before its unit if a line has room for `share` of it, else near the middle."""
+def _break(label: Text, room: float) -> None:
+    """Break a text on two lines: before its unit if both are hardly longer than `room`, else near the middle."""
     text = label.get_text()
     spaces = [found.start() for found in _SPACE.finditer(text)]
     if not spaces or "\n" in text:
         return
-
-    def longest(at: int) -> int:
-        return max(at, len(text) - at)
-
-    at = min(spaces, key=longest)
     before_unit = [space for space in spaces if text.startswith((" (", " per "), space)]
-    if before_unit and longest(before_unit[0]) <= max(longest(at), share * len(text)):
-        at = before_unit[0]
-    label.set_text(f"{text[:at]}\n{text[at + 1 :]}")
+    for at in (*before_unit[:1], min(spaces, key=lambda space: max(space, len(text) - space))):
+        label.set_text(f"{text[:at]}\n{text[at + 1 :]}")
+        extent = label.get_window_extent()
+        if max(extent.width, extent.height) <= _OVER * room:
+            return
 
 
 def legend_above(figure: Figure, handles: Sequence[Any]) -> None:
-    """One legend above all panels, in as few rows as fit. A label that is wider than the figure loses its middle."""
+    """One legend above all panels, in as few rows as fit; a label that is wider than its column loses its middle.
+
+    More than four entries have at least two columns. A legend of more than two rows makes the figure higher, up to the
+    height of the page.
+    """
     entries = list(handles)
-    for columns in range(len(entries), 0, -1):
+    least = 1 if len(entries) <= _ONE_COLUMN else 2
+    for columns in range(len(entries), least - 1, -1):
         # Rows are equally long if possible: four entries are two and two, not three and one.
         if math.ceil(len(entries) / math.ceil(len(entries) / columns)) != columns:
             continue
         legend = figure.legend(handles=entries, loc="outside upper center", ncols=columns)
         if legend.get_window_extent().width <= figure.bbox.width:
-            return
-        if columns > 1:
+            break
+        if columns > least:
             legend.remove()
-    samples = legend.get_window_extent().width - max(text.get_window_extent().width for text in legend.get_texts())
+    else:
+        _shorten_all(legend, columns, figure.bbox.width)
+    rows, height = math.ceil(len(entries) / columns), figure.get_figheight()
+    more = (1 - 2 / rows) * legend.get_window_extent().height / figure.dpi
+    figure.set_figheight(max(height, min(height + more, current_venue().height)))
+
+
+def _shorten_all(legend: Legend, columns: int, room: float) -> None:
+    """Shorten the labels of a legend, so that its columns fit in a width."""
+    widths = [text.get_window_extent().width for text in legend.get_texts()]
+    samples = legend.get_window_extent().width - sum(max(part) for part in np.array_split(widths, columns))
     for text in legend.get_texts():
-        _shorten(text, (figure.bbox.width - samples) / text.get_window_extent().width)
+        _shorten(text, (room - samples) / columns)
 
 
-def _shorten(text: Text, share: float) -> None:
-    """Cut letters out of the middle of a text until about a share of its width is left."""
+def _shorten(text: Text, room: float) -> None:
+    """Cut letters out of the middle of a text until it is no wider than `room`, or two letters are left."""
     letters = _LETTER.findall(text.get_text())
-    if share < 1.0:
-        half = max(1, int(0.95 * share * len(letters)) // 2)
+    half = len(letters) // 2
+    while text.get_window_extent().width > room and half > 1:
+        half -= 1
         text.set_text("".join([*letters[:half], "\N{HORIZONTAL ELLIPSIS}", *letters[-half:]]))
 
 

@@ -175,7 +175,7 @@ def test_latex_includes_the_figure_unscaled(tmp_path, width, environment):
         f"\\begin{{{environment}}}[t]\n"
         "  \\centering\n"
         f"  \\includegraphics[width={inches}in]{{dead-weights.pdf}}\n"
-        "  \\caption{50 \\% of $w_c$}\n"
+        "  \\caption{50\\,\\% of $w_c$}\n"
         "  \\label{fig:layer2.0-conv_2}\n"
         f"\\end{{{environment}}}\n"
     )
