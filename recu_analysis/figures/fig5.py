@@ -183,12 +183,11 @@ def note(data: Colored) -> str:
     columns, time = list(_shown(data.table)), time_of(data.table)
     low, _ = limits_of(data.table, columns) or (0.0, 0.0)
     cut = data.table.loc[(data.table[columns] < low).any(axis=1), time]
-    counted = "The axis counts marks, because no epochs were logged. " if time == "mark" else ""
-    if cut.empty:
-        return counted.strip()
-    return (
-        f"{counted}The axes begin at the lowest accuracy after {time} {cut.max():g}: earlier values are partly below."
-    )
+    sentences = ["The axis counts marks, because no epochs were logged."] if time == "mark" else []
+    if len(cut):
+        lowest = f"The axes begin at the lowest accuracy after {time} {cut.max():g}: earlier values are partly below."
+        sentences.append(lowest)
+    return " ".join(sentences)
 
 
 FIGURE = FigureSpec(

@@ -170,7 +170,7 @@ TABLES = {
         _BITS,
         _method("imagenet"),
         frozenset({"network", "recu", "mask"}),
-        "give a run whose configuration names the dataset imagenet and the network resnet18_imagenet or resnet34_imagenet",
+        "give a run whose configuration names the dataset imagenet and the network resnet18_imagenet",
     ),
 }
 

@@ -47,7 +47,7 @@ def short_query(run: Run, span: WindowSpan, windows: Windows | None) -> Query[bo
 
 
 def spans_sentence(runs: Runs, spans: dict[str, WindowSpan], *, final: bool = False) -> str:
-    """The sentence of a caption about the windows of each run; `final`: they are the final windows, which it defines."""
+    """The windows of each run, for a caption; `final`: they are the final windows, which it then defines."""
     texts = {label: windows_text(run, spans[label]) for label, run in runs.items()}
     if len(set(texts.values())) == 1:
         listed = next(iter(texts.values()))

@@ -327,10 +327,8 @@ def _by_scale(
         yield b, rows, looks[b].color
 
 
-def _by_size(scales: Sequence[tuple[float, Any]]) -> dict[float, Any] | None:
-    """Darker colors for larger scales: the colors of runs mean runs. None for one scale."""
-    if len(scales) == 1:
-        return None
+def _by_size(scales: Sequence[tuple[float, Any]]) -> dict[float, Any]:
+    """Darker colors for larger scales: the colors of runs mean runs."""
     import seaborn
 
     return dict(zip(sorted(b for b, _ in scales), seaborn.color_palette("crest", len(scales)), strict=True))
@@ -379,7 +377,7 @@ def _mark_epochs(axes: Axes, epochs: pd.DataFrame, palette: AnyPalette | None) -
 
 
 def _number_ends(axes: Axes, chosen: pd.DataFrame) -> None:
-    """Write the number of the first and of the last epoch clear of other curves: right below the mark, else left above."""
+    """Write the numbers of the first and the last epoch clear of curves: below the mark, or above it near the axis."""
     first, last = chosen.iloc[0], chosen.iloc[-1]
     near = first["qe_exact"] < 0.07 * axes.get_ylim()[1]  # no room between the mark and the axis
     low: dict[str, Any] = {"va": "top", "xytext": (3, -2)}
