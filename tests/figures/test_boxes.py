@@ -84,9 +84,8 @@ def test_runs_with_long_names(trained, count):
 def test_seeds_and_gradients_as_they_are_shipped():
     seeds = {f"{arm}-{at}": f"fashion/{arm}-{at}" for arm in ("baseline", "recu", "random") for at in range(3)}
     scales = {f"{arm}-{at}": f"scale/{arm}-{at}" for arm in ("two", "half", "rescaled") for at in range(3)}
-    masks = {
-        f"{name} with a long $name$ of {'many_letters_' * 3}": f"mask/{name}" for name in ("recu", "baseline", "random")
-    }
+    arms = ("recu", "baseline", "random")
+    masks = {f"{arm} with a long $name$ of {'many_letters_' * 3}": f"mask/{arm}" for arm in arms}
     for folders, names in ((seeds, ("fig5", "claims")), (scales, ("initscale",)), (masks, ("mask",))):
         runs = {label: ra.open_run(f"checkpoints/{folder}") for label, folder in folders.items()}
         assert with_faults(runs, PRINTED, names) == {}

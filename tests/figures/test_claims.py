@@ -10,7 +10,7 @@ from recu_analysis.errors import InputError
 from recu_analysis.figures import FIGURES, figure_query
 from recu_analysis.figures.claims import query
 from recu_analysis.figures.print.style import style
-from recu_analysis.figures.spec import OWN_CHOICE
+from recu_analysis.figures.spec import OWN_CHOICE, Asked
 from tests.messages import facts
 
 
@@ -35,3 +35,11 @@ def test_words_stand_above_their_row_in_a_column_and_beside_it_on_a_page(trained
             figure, _ = FIGURES["claims"].draw(data, OWN_CHOICE)
         (axes,) = figure.axes
         assert bool(axes.get_yticklabels()) == beside, width
+
+
+def test_windows_are_chosen_and_told(trained):
+    run = trained("a")
+    data = figure_query("claims", {"a": run}, Asked(windows="3:")).run()
+    columns = ["id", "estimate", "low", "high", "verdict"]
+    assert data[columns].equals(ra.claims(run, windows="3:")[columns])
+    assert "Movement is measured over the windows 3" in FIGURES["claims"].note(data)

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 import recu_analysis as ra
 from recu_analysis.errors import InputError, NotRecordedError
-from recu_analysis.figures import draw_figure
+from recu_analysis.figures import FIGURES, draw_figure, figure_query
+from recu_analysis.figures.spec import Asked
 from recu_analysis.plots.mask import mask
 from recu_analysis.testing import synthetic_run
 from tests.analysis.test_mask import trained
@@ -41,6 +42,14 @@ def test_it_counts_the_signs_of_all_runs(runs):
     assert axes.texts[-1].get_text().endswith("7 of 1,000")
     with pytest.raises(InputError, match="lacks the columns signs_changed, signs"):
         mask(data, ax=axes)
+
+
+def test_windows_are_chosen_and_told(runs):
+    last, first = (figure_query("mask", runs, Asked(windows=each)).run() for each in (None, 1))
+    assert FIGURES["mask"].note(last) != FIGURES["mask"].note(first)
+    assert FIGURES["mask"].note(first).startswith("Window 1")
+    assert not last.table["gradient"].equals(first.table["gradient"])
+    assert last.table["signs"].equals(first.table["signs"])
 
 
 def test_runs_without_gradients_say_how_to_record_them(tmp_path):

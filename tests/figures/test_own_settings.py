@@ -96,6 +96,9 @@ def test_names_palette_title_and_size_are_what_the_caller_says(synthetic_pair, t
     text = files[0].read_text()
     assert all(name in text for name in ("Re$C_U$", "_plain", "mine", "#ff0000", "#0000ff"))
     assert 'height="252pt"' in text
-    for wrong, fact in [({"palette": ["red"]}, "2 are needed"), ({"windows": 3}, "takes no windows")]:
+    for name, wrong, fact in [
+        ("fliplaw", {"palette": ["red"]}, "2 are needed"),
+        ("fig5", {"windows": 3}, "no windows"),
+    ]:
         with pytest.raises(InputError, match=fact):
-            draw_figure("fliplaw", runs, directory=tmp_path / "none", **wrong)
+            draw_figure(name, runs, directory=tmp_path / "none", **wrong)

@@ -30,7 +30,7 @@ OF_RUNS = {
         lambda run: weight_histogram(run, layer="second"),
         "alpha",
     ),
-    "plot_flip_law": ({"layers": "second"}, ra.flip_table, "markersize"),
+    "plot_flip_law": ({"windows": "2:", "layers": "second"}, ra.flip_table, "markersize"),
     "plot_heat_map": ({"quantity": "mobility", "layers": "second"}, ra.layer_table, "alpha"),
     "plot_layer_errors": ({"layers": "second", "windows": 2}, ra.measured_tradeoff, "alpha"),
     "plot_lock_in": ({"layers": "second"}, ra.flip_table, "linewidth"),

@@ -34,7 +34,10 @@ _FORMATS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     # LaTeX itself draws it. The provenance is a comment, because pgf has no metadata.
     "pgf": ("", ()),
 }
-_MOST_COLUMNS: Final = 6
+# A text column of a paper has room for six short columns, or for fewer of this many letters; a gap is two letters wide.
+_MOST_COLUMNS, _MOST_LETTERS = 6, 55
+# What a row of a tabular does not show as letters.
+_COMMANDS: Final = re.compile(r"\\[a-z]+(?:\{\w+\}\{\w\})?|[\s${}&\\]")
 _LATEX_PROGRAMS: Final = ("pdflatex", "lualatex", "xelatex")
 
 
@@ -126,8 +129,9 @@ def export_table(
         If a file cannot be written.
     """
     lines = tabular.splitlines()
-    # A text column of a paper has room for six short columns.
-    wide = max(line.count("&") for line in lines) + 1 > _MOST_COLUMNS
+    columns = max(line.count("&") for line in lines) + 1
+    letters = max(len(_COMMANDS.sub("", line)) for line in lines if "&" in line)
+    wide = columns > _MOST_COLUMNS or letters + 2 * columns > _MOST_LETTERS
     environment = "table*" if wide else "table"
     indented = "\n".join(f"  {line}" for line in lines)
     latex = (
