@@ -244,7 +244,7 @@ def test_runs_without_metrics_count_windows(tmp_path, monkeypatch):
     text = report({"mine": ra.open_run(path)})
     assert data_of(text)["time"] == "window"
     assert data_of(text)["runs"][0]["time"] == [1, 2, 3, 4]
-    assert "The figure fig5 is left out: run mine logged no epoch" in text
+    assert "The figure fig5 is left out: run mine logged no val_top1" in text
 
 
 @pytest.mark.usefixtures("without_figures")
