@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _SPACE = re.compile(r" (?=[^$]*(?:\$[^$]*\$[^$]*)*$)")
 # Entries of a legend that may stand in one column.
 _ONE_COLUMN = 4
-# How much longer than the side of its panel a line of a label may be.
+# How much longer than the side of its panel a line of a vertical label may be: there is room above and below.
 _OVER = 1.25
 # A letter of a text, with the backslash that escapes it.
 _LETTER = re.compile(r"\\.|.", re.DOTALL)
@@ -37,11 +37,11 @@ def fit_labels(figure: Figure) -> None:
             extent = label.get_window_extent()
             length = max(extent.width, extent.height)
             if length > 1.08 * room:
-                _break(label, room)
+                _break(label, room * (_OVER if label is axes.yaxis.label else 1.0))
 
 
 def _break(label: Text, room: float) -> None:
-    """Break a text on two lines: before its unit if both are hardly longer than `room`, else near the middle."""
+    """Break a text on two lines: before its unit if both fit in `room`, else near the middle."""
     text = label.get_text()
     spaces = [found.start() for found in _SPACE.finditer(text)]
     if not spaces or "\n" in text:
@@ -50,7 +50,7 @@ def _break(label: Text, room: float) -> None:
     for at in (*before_unit[:1], min(spaces, key=lambda space: max(space, len(text) - space))):
         label.set_text(f"{text[:at]}\n{text[at + 1 :]}")
         extent = label.get_window_extent()
-        if max(extent.width, extent.height) <= _OVER * room:
+        if max(extent.width, extent.height) <= room:
             return
 
 
