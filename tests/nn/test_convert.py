@@ -53,7 +53,7 @@ def test_a_network_becomes_binary_but_for_its_first_and_last_layer():
     model.body[2].register_forward_hook(lambda *_: calls.append(1))
     before = dict(model.named_parameters())
     table = ra.convert(model, binarizer="bi-real", input_gradient="clipped")
-    assert list(table.columns) == ["name", "kind", "shape", "converted", "why"]
+    assert list(table.columns) == ["name", "converted", "kind", "shape", "why"]
     assert table["name"].tolist() == ["stem", "body.0", "body.2", "hidden", "head"]
     assert table["kind"].tolist() == ["Conv2d", "Conv2d", "Conv2d", "Linear", "Linear"]
     assert table["shape"].tolist() == ["8x3x3x3", "8x8x3x1", "16x2x3x3", "12x16", "5x12"]
@@ -145,15 +145,15 @@ def left(kind):
 @pytest.mark.parametrize(
     ("kind", "why"),
     [
-        ("thin", "fewer than two weights in a channel"),
-        ("derived", "Derived may do more than the class"),
-        ("lazy", "LazyLinear may do more than the class"),
-        ("parametrized", "computed from other tensors"),
-        ("pruned", "computed from other tensors"),
+        ("thin", "too few weights in a channel"),
+        ("derived", "a class derived from torch's"),
+        ("lazy", "a class derived from torch's"),
+        ("parametrized", "its weight is computed"),
+        ("pruned", "its weight is computed"),
         ("complex", "its weight is complex64, not real"),
         ("replaced", "its forward was replaced"),
-        ("torch", "may use its weight without calling it"),
-        ("tied", "another module shares its weight"),
+        ("torch", "used inside "),
+        ("tied", "its weight is shared"),
     ],
 )
 def test_what_cannot_be_binary_is_left_and_told(kind, why):
@@ -241,3 +241,22 @@ def test_the_output_under_autocast_has_the_dtype_of_alpha():
         output = layer(images)
     assert output.dtype == layer.alpha.dtype
     torch.testing.assert_close(output, layer(images), rtol=1e-2, atol=1e-2)
+
+
+def test_a_printed_table_shows_what_was_converted_and_why_in_80_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    stages = {f"layer{stage}": nn.ModuleDict({"downsample": nn.Conv2d(64, 64, 3)}) for stage in range(3)}
+    model = nn.ModuleDict({**stages, "attention": nn.MultiheadAttention(8, 2), "head": nn.Linear(8, 4)})
+    lines = str(ra.convert(model)).splitlines()
+    assert max(map(len, lines)) <= 80
+    for row, (converted, why) in enumerate(
+        [
+            ("False", "the first layer stays real"),
+            ("True", "neither first nor last"),
+            ("True", "neither first nor last"),
+            ("False", "used inside MultiheadAttention"),
+            ("False", "the last layer stays real"),
+        ]
+    ):
+        assert lines[1 + row].split()[2] == converted
+        assert lines[1 + row].endswith(f" {why}")
