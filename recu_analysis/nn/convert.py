@@ -103,7 +103,7 @@ def _check_model(model: Any) -> None:
 def _chosen(model: nn.Module, names: list[str], patterns: Sequence[str] | None) -> dict[str, str]:
     """By layer, the reason why it was not chosen; empty if it was chosen."""
     if patterns is None:
-        ends = {names[-1]: "the last layer stays real", names[0]: "the first layer stays real"} if names else {}
+        ends = {names[-1]: "last layer stays real", names[0]: "first layer stays real"} if names else {}
         return {name: ends.get(name, "") for name in names}
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
@@ -121,7 +121,7 @@ def _obstacles(model: nn.Module) -> dict[int, str]:
     modules = list(model.modules())
     users = Counter(id(tensor) for each in modules for tensor in each._parameters.values() if tensor is not None)
     bypassed = {
-        id(inner): f"used inside {type(each).__name__}"
+        id(inner): f"in {type(each).__name__}"
         for each in modules
         if isinstance(each, BYPASSING)
         for inner in each.modules()
@@ -145,7 +145,7 @@ def _obstacle(layer: nn.Conv2d | nn.Linear, users: Counter[int]) -> str:
         return "its weight is shared"
     if not weight.is_floating_point():
         return f"its weight is {str(weight.dtype).removeprefix('torch.')}, not real"
-    return "too few weights in a channel" if too_few_weights(weight.shape) else ""
+    return "too few weights per channel" if too_few_weights(weight.shape) else ""
 
 
 def _shape(layer: nn.Conv2d | nn.Linear) -> tuple[int, ...]:

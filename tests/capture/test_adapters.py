@@ -38,7 +38,7 @@ def test_a_weight_by_another_name_is_listed_and_refused_with_what_to_do():
     table = find_binary_layers(model)
     assert table["name"].tolist() == ["0", "1", "3", "4"]
     *row, why = table.iloc[3].tolist()
-    assert row == ["4", "2x4", False, ""]
+    assert row == ["4", False, "", "2x4"]
     says(why, "kernel, not weight", '@adapter("mine", Unusual, weight="kernel")')
     assert find_binary_layers(model, layers=["3"])["why"][3] == "not selected by layers="
     with pytest.raises(InputError) as caught:
