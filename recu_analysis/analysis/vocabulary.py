@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import Final
 
+from recu_analysis.analysis.statistic import Statistic
 from recu_analysis.errors import unknown
 
 #: Endings of a name that say over which weights the statistic is taken.
@@ -17,61 +18,6 @@ SPREADS: Final = {
     "high": ("upper end", "Upper end of the 95 % interval"),
     "std": ("std", "Standard deviation over the seeds (n - 1)"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Statistic:
-    """The meaning of a column of the public tables, and how its values are printed.
-
-    Attributes
-    ----------
-    name : str
-        The column's name in a DataFrame.
-    label : str
-        The name in words, for axes, headings and LaTeX.
-    meaning : str
-        One sentence: what it is, over which weights.
-    unit : str
-        Unit of the printed number, such as "%" or "10^-3 std per update"; empty if it has none.
-    factor : float
-        The printed number divided by the value in the column.
-    digits : int or None
-        Digits after the point; None for texts, and for numbers of unknown size.
-    """
-
-    name: str
-    label: str
-    meaning: str
-    unit: str = ""
-    factor: float = 1.0
-    digits: int | None = None
-
-    @property
-    def heading(self) -> str:
-        """Label and unit, as on an axis or over a column."""
-        return with_unit(self.label, self.unit)
-
-    @property
-    def is_share(self) -> bool:
-        """Whether the column's value is a share from 0 to 1 that is printed in per cent."""
-        return self.unit == "%" and self.factor == 100.0
-
-    @property
-    def limits(self) -> tuple[float, float]:
-        """Least and largest possible value of the column: 0 and 100 % of a share or an accuracy, else infinite."""
-        return (0.0, 100.0 / self.factor) if self.unit == "%" else (-math.inf, math.inf)
-
-
-def limits_of(name: str) -> tuple[float, float]:
-    """The limits of a column, see `Statistic.limits`; infinite if the vocabulary does not have it."""
-    return statistic(name).limits if is_known(name) else (-math.inf, math.inf)
-
-
-def with_unit(label: str, unit: str) -> str:
-    """A label with its unit: "flips per weight", otherwise in parentheses."""
-    if not unit:
-        return label
-    return f"{label} {unit}" if unit.startswith("per ") else f"{label} ({unit})"
 
 
 @cache
@@ -110,6 +56,11 @@ def group_of(name: str) -> str:
     """The group of weights of a column's statistic: tail or core; an empty text for all weights."""
     base, _, suffix = name.rpartition("_")
     return suffix if suffix in GROUPS and base in STATISTICS and name not in STATISTICS else ""
+
+
+def limits_of(name: str) -> tuple[float, float]:
+    """The limits of a column, see `Statistic.limits`; infinite if the vocabulary does not have it."""
+    return statistic(name).limits if is_known(name) else (-math.inf, math.inf)
 
 
 def _over(found: Statistic, weights: str) -> Statistic:
@@ -480,30 +431,3 @@ STATISTICS: Final = {
 }
 #: Columns of sentences; tables in LaTeX omit them by default.
 PROSE: Final = frozenset({"claim", "why", "note", "detail"})
-#: Short headings for the terminal; the heading of a statistic of tail and core stands over both columns.
-SHORT: Final = {
-    "val_top1": "val. %",
-    "train_loss": "loss",
-    "dead_fraction": "% dead",
-    "silent_fraction": "% silent",
-    "locked_fraction": "% locked",
-    "flip_ratio": "flips",
-    "flip_ratio_predicted": "law",
-    "reversals": "rev.",
-    "c2i_original": "c2i",
-    "distance_ratio": "O/E",
-    "mobility_ratio": "mobility ratio",
-    "autocorrelation": "ac",
-    "autocorrelation_to_end": "ac end",
-    "tau": "tau",
-    "b": "b",
-    "b_hat": "b_hat",
-    "b_ratio": "b_hat/b*",
-    "scale_ratio": "r",
-    "channels": "ch.",
-    "clamped_fraction": "% cl.",
-    "clamped_laplace": "% Lap.",
-    "qe_exact": "QE exact",
-    "qe_printed": "printed",
-    "qe_latent": "latent",
-}

@@ -37,9 +37,9 @@ def find_binary_layers(
     Returns
     -------
     DataFrame
-        One row per module; no module needs to be binary. Columns name, shape, binary, adapter (empty if not binary),
-        why. With an example also verified: whether the forward pass used the states that would be recorded, None if
-        this could not be seen; `why` then describes any difference.
+        One row per module; no module needs to be binary. Columns name, binary, adapter (empty if not binary), shape,
+        why. With an example also verified, before why: whether the forward pass used the states that would be recorded,
+        None if this could not be seen; `why` then describes any difference.
 
     Raises
     ------
@@ -58,7 +58,8 @@ def find_binary_layers(
             )
             table.loc[table["name"] == name, "why"] += f"; {difference}"
     verified = [None if name not in shown else not shown[name].share for name in table["name"]]
-    return table.assign(verified=pd.Series(verified, dtype="object"))
+    # A terminal leaves out columns in the middle.
+    return table.assign(verified=pd.Series(verified, dtype="object"))[[*table.columns.drop("why"), "verified", "why"]]
 
 
 def list_network(model: torch.nn.Module) -> pd.DataFrame:

@@ -214,7 +214,11 @@ def accumulator_of(layer: BinaryLayer, spec: LayerSpec, quantities: Collection[s
 
 
 def record_layer(
-    layer: BinaryLayer, optimizers: Sequence[torch.optim.Optimizer], updates: Sequence[int], quantities: Collection[str]
+    layer: BinaryLayer,
+    optimizers: Sequence[torch.optim.Optimizer],
+    updates: Sequence[int],
+    quantities: Collection[str],
+    traced: Sequence[int],
 ) -> LayerRecording:
     """Begin the recording of a layer; its updates are those of the optimizer that holds its weight.
 
@@ -226,6 +230,8 @@ def record_layer(
         Number of earlier updates of each optimizer.
     quantities : collection of str
         Quantities that the recording keeps.
+    traced : sequence of int
+        Flat indices of the weights to trace, if traces are among the quantities.
 
     Returns
     -------
@@ -253,7 +259,7 @@ def record_layer(
             "numbered; give each weight to one optimizer"
         )
     spec = layer.spec
-    return LayerRecording(
+    recording = LayerRecording(
         layer,
         spec,
         holders[0],
@@ -262,6 +268,9 @@ def record_layer(
         quantities=quantities,
         optional_sums=optional_sums(layer.weight.detach(), quantities),
     )
+    if "traces" in quantities:
+        recording.trace(traced)
+    return recording
 
 
 def pool_for(recordings: Sequence[LayerRecording]) -> ThreadPoolExecutor | None:

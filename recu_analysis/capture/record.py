@@ -34,7 +34,8 @@ def record(
 
     Every update is recorded exactly. Training with and without recording gives bitwise identical weights. The run
     directory has one window per `mark`. A step of the optimizer is one update, even if its gradient was accumulated
-    over several batches; a step that GradScaler skips is not an update.
+    over several batches; a step that GradScaler skips is not an update. A recorded state is -1 or +1: in a layer with
+    ``zero="authors"``, a weight that becomes exactly 0 during the training is recorded as +1.
 
     With several processes (DistributedDataParallel), every process calls this function and makes the same calls
     afterwards. Rank 0 records; the recorders of the other ranks count the updates and write nothing.

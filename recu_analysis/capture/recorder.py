@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import operator
-import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, Self
 
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from recu_analysis.capture.accumulate import warn_of_infinite
-from recu_analysis.capture.adapters import binary_layers, require_model
+from recu_analysis.capture.adapters import binary_layers
+from recu_analysis.capture.arguments import number_of_updates, require_arguments, update_to_resume
 from recu_analysis.capture.environment import what_trains
 from recu_analysis.capture.interrupts import interrupts_deferred
 from recu_analysis.capture.layer_recording import pool_for, record_layer
@@ -31,13 +29,14 @@ from recu_analysis.capture.rank_zero import IdleWriter, is_first, refuse_sharded
 from recu_analysis.capture.resuming import RecordingPosition, begin, name_tensor
 from recu_analysis.capture.traces import chosen_weights
 from recu_analysis.capture.verification import Hook, Verification
-from recu_analysis.errors import InputError, RecorderError, kind_of_value
+from recu_analysis.errors import RecorderError
 from recu_analysis.store.display import count, html_facts, html_rows, plain_text
 from recu_analysis.store.quantities import requested
 from recu_analysis.store.state import window_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    import os
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     import torch
@@ -67,24 +66,14 @@ class Recorder:
         state: Mapping[str, torch.Tensor] | None = None,
         example: Any = None,
     ) -> None:
-        every = _whole(every, f"every must be a whole number of updates, at least 1, not {every!r:.40}")
-        if every is not None and every < 1:
-            raise InputError(f"every must be a whole number of updates, at least 1, not {every}")
-        resume = _whole(resume, f"resume must be the number of an update, not {resume!r:.40}")
-        require_model(model)
-        if not isinstance(run_dir, str | os.PathLike):
-            raise InputError(f"run_dir is the path of a new or empty folder, not {kind_of_value(run_dir)}")
-        if configuration is not None and not isinstance(configuration, Mapping):
-            raise InputError(f"configuration must be a mapping of settings, not {kind_of_value(configuration)}")
+        every, resume = number_of_updates(every), update_to_resume(resume)
+        require_arguments(model, run_dir, configuration)
         self._optimizers = free_optimizers(optimizer)
         self._every = every
         self._run_dir = Path(run_dir)
         self._quantities = requested(quantities, only) + (() if traces is None else ("traces",))
         self._closed = False
-        count = len(self._optimizers)
-        self._position = RecordingPosition([resume or 0] * count, [resume or 0] * count)
-        if state is not None:
-            self._position = RecordingPosition.from_state(state, count, resume)
+        self._position = RecordingPosition.first(len(self._optimizers), resume, state)
         refuse_sharded(model)  # from here on, every process runs the same checks, so an error ends all of them
         found = binary_layers(model, layers)
         traced = chosen_weights({layer.name: layer.shape for layer in found}, traces)
@@ -92,12 +81,9 @@ class Recorder:
         self._verification = Verification() if example is None else Verification.of_example(model, found, example)
         self._verification.settle()
         self._recordings = [
-            record_layer(layer, self._optimizers, self._position.updates, self._quantities)
+            record_layer(layer, self._optimizers, self._position.updates, self._quantities, traced.get(layer.name, ()))
             for layer in (found if is_first(model) else [])
         ]
-        if traces is not None:
-            for recording in self._recordings:
-                recording.trace(traced.get(recording.layer.name, ()))
         self._pool = pool_for(self._recordings)
         self.window_bytes = window_bytes([recording.spec for recording in self._recordings], self._quantities)
         self._writer: RunWriter | IdleWriter = IdleWriter()
@@ -420,12 +406,3 @@ class Recorder:
         number = self._writer.write_window(states, first_update=first, last_update=last, partial=partial, more=more)
         warn_of_infinite(states)
         return number
-
-
-def _whole(number: Any, otherwise: str) -> int | None:
-    """Convert a whole number of any type to int; None stays None, other values raise InputError."""
-    if number is None:
-        return None
-    if isinstance(number, bool) or not isinstance(number, SupportsIndex):
-        raise InputError(otherwise)
-    return operator.index(number)

@@ -51,7 +51,14 @@ class RecordingPosition:
         return {name: torch.tensor(numbers, dtype=torch.int64) for name, numbers in fields.items()}
 
     @classmethod
-    def from_state(cls, state: Mapping[str, torch.Tensor], optimizers: int, resume: int | None) -> Self:
+    def first(cls, optimizers: int, resume: int | None, state: Mapping[str, torch.Tensor] | None) -> Self:
+        """The position at which a recording begins: that of `state`, or no open window after update `resume`."""
+        if state is not None:
+            return cls._from_state(state, optimizers, resume)
+        return cls([resume or 0] * optimizers, [resume or 0] * optimizers)
+
+    @classmethod
+    def _from_state(cls, state: Mapping[str, torch.Tensor], optimizers: int, resume: int | None) -> Self:
         """Read the position from a state; raise InputError if it does not fit the number of optimizers or `resume`."""
         try:
             updates, start = (state[name].tolist() for name in ("updates", "window_start"))

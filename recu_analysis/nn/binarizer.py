@@ -65,7 +65,7 @@ class Binarizer:
     zero : {"plus", "authors"}
         The sign of 0, for weights and activations. plus: +1, as in the paper (Eq. 2). authors: 0, as in the authors'
         code, which calls torch.sign. A layer with zero="authors" cannot be recorded if its binary weights have a 0 at
-        the start.
+        the start. A weight whose binary weight becomes 0 later is recorded as +1.
     """
 
     center: bool = True

@@ -53,8 +53,8 @@ def convert(
     Returns
     -------
     DataFrame
-        A row for each Conv2d and each Linear. Columns: name, kind (the class before), shape (such as 16x3x3x3),
-        converted (bool), why. Some layers are never converted: layers of a class derived from Conv2d or Linear, with
+        A row for each Conv2d and each Linear. Columns: name, converted (bool), kind (the class before), shape (such as
+        16x3x3x3), why. Some layers are never converted: layers of a class derived from Conv2d or Linear, with
         fewer than two weights in a channel, with a weight that another module shares or that is computed from other
         tensors, with a replaced forward, and layers in nn.MultiheadAttention and nn.TransformerEncoderLayer.
 
@@ -81,9 +81,9 @@ def convert(
         obstacle = chosen[name] or obstacles.get(id(layer), "")
         if obstacle:
             left.append(f"{name or '(itself)'}: {obstacle}")
-        why = obstacle or ("between the first and the last layer" if layers is None else "asked for by name")
-        rows.append((name, type(layer).__name__, "x".join(map(str, _shape(layer))), not obstacle, why))
-    table = pd.DataFrame(rows, columns=["name", "kind", "shape", "converted", "why"]).astype({"converted": bool})
+        why = obstacle or ("neither first nor last" if layers is None else "chosen by layers=")
+        rows.append((name, not obstacle, type(layer).__name__, "x".join(map(str, _shape(layer))), why))
+    table = pd.DataFrame(rows, columns=["name", "converted", "kind", "shape", "why"]).astype({"converted": bool})
     if not table["converted"].any():
         seen = listed(left, LISTED) if left else "it has neither a Conv2d nor a Linear"
         raise InputError(f"no layer of {type(model).__name__} can become binary; {seen}")
@@ -103,7 +103,7 @@ def _check_model(model: Any) -> None:
 def _chosen(model: nn.Module, names: list[str], patterns: Sequence[str] | None) -> dict[str, str]:
     """By layer, the reason why it was not chosen; empty if it was chosen."""
     if patterns is None:
-        ends = {names[-1]: "the last layer stays real", names[0]: "the first layer stays real"} if names else {}
+        ends = {names[-1]: "last layer stays real", names[0]: "first layer stays real"} if names else {}
         return {name: ends.get(name, "") for name in names}
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
@@ -111,7 +111,7 @@ def _chosen(model: nn.Module, names: list[str], patterns: Sequence[str] | None) 
                 f"no convolution or linear layer of {type(model).__name__} matches {pattern!r}; {hint(pattern, names)}"
             )
     return {
-        name: "" if any(fnmatchcase(name, pattern) for pattern in patterns) else "not among the layers asked for"
+        name: "" if any(fnmatchcase(name, pattern) for pattern in patterns) else "not chosen by layers="
         for name in names
     }
 
@@ -121,7 +121,7 @@ def _obstacles(model: nn.Module) -> dict[int, str]:
     modules = list(model.modules())
     users = Counter(id(tensor) for each in modules for tensor in each._parameters.values() if tensor is not None)
     bypassed = {
-        id(inner): f"{type(each).__name__} may use its weight without calling it"
+        id(inner): f"in {type(each).__name__}"
         for each in modules
         if isinstance(each, BYPASSING)
         for inner in each.modules()
@@ -136,16 +136,16 @@ def _obstacle(layer: nn.Conv2d | nn.Linear, users: Counter[int]) -> str:
     if isinstance(layer, (BinaryConv2d, BinaryLinear)):
         return "it is binary already"
     if weight is None or parametrize.is_parametrized(layer):
-        return "its weight is computed from other tensors, as weight_norm does"
+        return "its weight is computed"
     if type(layer) not in (nn.Conv2d, nn.Linear):
-        return f"{type(layer).__name__} may do more than the class it is derived from"
+        return "a class derived from torch's"
     if "forward" in vars(layer):
-        return "its forward was replaced by another function"
+        return "its forward was replaced"
     if users[id(weight)] > 1:
-        return "another module shares its weight"
+        return "its weight is shared"
     if not weight.is_floating_point():
         return f"its weight is {str(weight.dtype).removeprefix('torch.')}, not real"
-    return "it has fewer than two weights in a channel" if too_few_weights(weight.shape) else ""
+    return "too few weights per channel" if too_few_weights(weight.shape) else ""
 
 
 def _shape(layer: nn.Conv2d | nn.Linear) -> tuple[int, ...]:

@@ -200,7 +200,8 @@ class BinaryConv2d(_Binary, nn.Conv2d):
     first order, by autograd. The transforms of torch.func (grad, vmap) do not work on the layer.
 
     Padding works as in torch, on the signs. The mode zeros pads with 0, which is neither -1 nor +1. The other modes
-    repeat signs. In torch.autocast the output has the dtype of alpha, as that is not cast.
+    repeat signs. In torch.autocast only the convolution is cast, and alpha and the bias are not: the output has their
+    dtype, usually float32, where nn.Conv2d gives bfloat16. A sum of residuals thus keeps its precision.
 
     Parameters
     ----------

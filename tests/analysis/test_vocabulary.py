@@ -3,7 +3,8 @@
 import pytest
 
 from recu_analysis.analysis import vocabulary
-from recu_analysis.analysis.vocabulary import GROUPS, SPREADS, STATISTICS, Statistic, group_of, is_known, statistic
+from recu_analysis.analysis.statistic import Statistic
+from recu_analysis.analysis.vocabulary import GROUPS, SPREADS, STATISTICS, group_of, is_known, statistic
 from recu_analysis.errors import InputError
 from scripts import public_tables
 

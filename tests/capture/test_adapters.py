@@ -18,9 +18,9 @@ def small():
 
 def test_table_has_every_weighted_module_and_why():
     table = find_binary_layers(small())
-    assert list(table.columns) == ["name", "shape", "binary", "adapter", "why"]
+    assert list(table.columns) == ["name", "binary", "adapter", "shape", "why"]
     assert list(table["binary"]) == [False, True, True]
-    assert table["why"][0] == "Conv2d is not known to be binary"
+    assert table["why"][0] == "no adapter knows Conv2d"
     assert table["shape"][1] == "8x4x3x3"
 
 
@@ -38,7 +38,7 @@ def test_a_weight_by_another_name_is_listed_and_refused_with_what_to_do():
     table = find_binary_layers(model)
     assert table["name"].tolist() == ["0", "1", "3", "4"]
     *row, why = table.iloc[3].tolist()
-    assert row == ["4", "2x4", False, ""]
+    assert row == ["4", False, "", "2x4"]
     says(why, "kernel, not weight", '@adapter("mine", Unusual, weight="kernel")')
     assert find_binary_layers(model, layers=["3"])["why"][3] == "not selected by layers="
     with pytest.raises(InputError) as caught:
@@ -91,13 +91,13 @@ def test_no_binary_layer_names_the_classes_and_what_to_do_on_one_screen():
     table = find_binary_layers(model)
     assert len(table) == 42
     assert not table["binary"].any()
-    assert table["why"][1] == "Signed is not known to be binary"
+    assert table["why"][1] == "no adapter knows Signed"
 
 
 def test_a_model_without_weights_says_so_and_has_an_empty_table():
     with pytest.raises(NoBinaryLayersError, match="no module with a weight"):
         binary_layers(nn.ReLU())
-    assert find_binary_layers(nn.ReLU()).columns.tolist() == ["name", "shape", "binary", "adapter", "why"]
+    assert find_binary_layers(nn.ReLU()).columns.tolist() == ["name", "binary", "adapter", "shape", "why"]
     for wrong in (None, "model", [nn.ReLU()]):
         with pytest.raises(InputError, match=r"must be a torch\.nn\.Module"):
             find_binary_layers(wrong)

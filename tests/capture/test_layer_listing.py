@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from recu_analysis.capture.layer_listing import list_network, list_state
+from recu_analysis.capture.layer_listing import find_binary_layers, list_network, list_state
 from recu_analysis.nn import BinaryConv2d, build_network
 from tests.messages import says
 
@@ -29,7 +29,7 @@ def test_a_network_lists_every_layer_with_its_reason(network):
         "128x64x3x3",
         128 * 64 * 9,
         True,
-        "BinaryConv2d of recu_analysis.nn",
+        "BinaryConv2d of recu-analysis",
     )
 
 
@@ -54,7 +54,7 @@ def test_a_real_layer_in_the_middle_keeps_the_adapters_reason():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), BinaryConv2d(4, 4, 3))
     assert list_network(model)["why"].tolist()[:2] == [
         "first convolution stays real",
-        "Conv2d is not known to be binary",
+        "no adapter knows Conv2d",
     ]
 
 
@@ -62,9 +62,18 @@ def test_a_real_valued_twin_lists_as_its_network_does_with_nothing_binary(networ
     twin = list_network(build_network("resnet18_imagenet-real", 3))
     assert twin[["name", "shape", "weights"]].equals(list_network(network)[["name", "shape", "weights"]])
     assert not twin["binary"].any()
-    assert twin.set_index("name").loc["layer2.0.conv1", "why"] == "Conv2d is not known to be binary"
+    assert twin.set_index("name").loc["layer2.0.conv1", "why"] == "no adapter knows Conv2d"
 
 
 def test_a_state_may_have_no_binary_layer():
     assert not list_state(build_network("resnet20-real").state_dict())["binary"].any()
     assert len(list_state({})) == 0
+
+
+def test_a_printed_table_shows_which_layers_are_binary_and_why_in_80_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = str(find_binary_layers(build_network("resnet18"), example=torch.randn(2, 3, 16, 16))).splitlines()
+    assert [name for name in lines[0].split() if name != "..."] == ["name", "binary", "verified", "why"]
+    assert lines[2].split()[:5] == ["1", "layer1.0.conv1", "True", "...", "True"]
+    assert lines[2].endswith(" BinaryConv2d of recu-analysis")
+    assert max(map(len, lines)) <= 80

@@ -385,4 +385,11 @@ def test_a_recorder_shows_where_it_stands_in_one_line_and_in_html(tmp_path):
     for wrong in ("abc", [1], 3):
         with pytest.raises(InputError, match="configuration must be a mapping of settings, not "):
             ra.record(model, sgd(model), tmp_path / "none", configuration=wrong)
+    for argument, message in [
+        ("layers", "chosen by a pattern"),
+        ("quantities", "must be names"),
+        ("state", "not a state"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            ra.record(model, sgd(model), tmp_path / "none", **{argument: 3})
     assert not (tmp_path / "none").exists()

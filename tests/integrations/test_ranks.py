@@ -21,10 +21,10 @@ LAYERS = {"accelerate": "net.1", "lightning": "network.net.1", "transformers": "
 def train(library, out, epochs, resume="anew"):
     """Both processes to the end of an epoch; the weights that each had after every update."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = os.environ | {"PYTHONPATH": str(SCRIPT.parents[2]), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": str(SCRIPT.parents[2]), "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
     arguments = [str(SCRIPT), library, str(out), str(epochs), resume]
     done = subprocess.run([*command, *arguments], env=environment, timeout=180, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.returncode == 0, done.stderr[-20000:]  # torchrun ends it with a summary that does not tell the cause
     return [np.load(out / f"{epochs}-{rank}.npy") for rank in (0, 1)]
 
 

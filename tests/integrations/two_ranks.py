@@ -63,6 +63,7 @@ def with_accelerate(out, epochs, resume):
             recorder.mark(epoch=epoch)
     accelerator.save_state(out / "saved")
     rank = accelerator.process_index
+    accelerator.wait_for_everyone()  # end_training closes the connections at once, while the other still writes
     accelerator.end_training()
     return rank, history
 

@@ -53,12 +53,12 @@ def test_a_network_becomes_binary_but_for_its_first_and_last_layer():
     model.body[2].register_forward_hook(lambda *_: calls.append(1))
     before = dict(model.named_parameters())
     table = ra.convert(model, binarizer="bi-real", input_gradient="clipped")
-    assert list(table.columns) == ["name", "kind", "shape", "converted", "why"]
+    assert list(table.columns) == ["name", "converted", "kind", "shape", "why"]
     assert table["name"].tolist() == ["stem", "body.0", "body.2", "hidden", "head"]
     assert table["kind"].tolist() == ["Conv2d", "Conv2d", "Conv2d", "Linear", "Linear"]
     assert table["shape"].tolist() == ["8x3x3x3", "8x8x3x1", "16x2x3x3", "12x16", "5x12"]
     assert table["converted"].tolist() == [False, True, True, True, False]
-    assert table["why"].tolist()[0::4] == ["the first layer stays real", "the last layer stays real"]
+    assert table["why"].tolist()[0::4] == ["first layer stays real", "last layer stays real"]
     assert (type(model.body[0]), type(model.hidden)) == (BinaryConv2d, BinaryLinear)
     assert all(each is before[name] for name, each in model.named_parameters())
     assert model.hidden.binarizer.input_gradient == "clipped"
@@ -145,15 +145,15 @@ def left(kind):
 @pytest.mark.parametrize(
     ("kind", "why"),
     [
-        ("thin", "fewer than two weights in a channel"),
-        ("derived", "Derived may do more than the class"),
-        ("lazy", "LazyLinear may do more than the class"),
-        ("parametrized", "computed from other tensors"),
-        ("pruned", "computed from other tensors"),
+        ("thin", "too few weights per channel"),
+        ("derived", "a class derived from torch's"),
+        ("lazy", "a class derived from torch's"),
+        ("parametrized", "its weight is computed"),
+        ("pruned", "its weight is computed"),
         ("complex", "its weight is complex64, not real"),
         ("replaced", "its forward was replaced"),
-        ("torch", "may use its weight without calling it"),
-        ("tied", "another module shares its weight"),
+        ("torch", "in "),
+        ("tied", "its weight is shared"),
     ],
 )
 def test_what_cannot_be_binary_is_left_and_told(kind, why):
@@ -193,7 +193,7 @@ def test_an_error_changes_nothing():
 
 def test_where_nothing_can_be_converted_the_error_says_why():
     for model, facts in [
-        (nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), ("0: the first layer", "1: the last layer")),
+        (nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), ("0: first layer", "1: last layer")),
         (nn.Sequential(nn.ReLU()), ("Sequential", "neither a Conv2d nor a Linear")),
         (nn.Sequential(Wrapped(Network())), ("DistributedDataParallel", "before")),
         ("resnet20", ("torch.nn.Module, not 'resnet20'",)),
@@ -241,3 +241,22 @@ def test_the_output_under_autocast_has_the_dtype_of_alpha():
         output = layer(images)
     assert output.dtype == layer.alpha.dtype
     torch.testing.assert_close(output, layer(images), rtol=1e-2, atol=1e-2)
+
+
+def test_a_printed_table_shows_what_was_converted_and_why_in_80_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    stages = {f"layer{stage}": nn.ModuleDict({"downsample": nn.Conv2d(64, 64, 3)}) for stage in range(3)}
+    model = nn.ModuleDict({**stages, "attention": nn.MultiheadAttention(8, 2), "head": nn.Linear(8, 4)})
+    lines = str(ra.convert(model)).splitlines()
+    assert max(map(len, lines)) <= 80
+    for row, (converted, why) in enumerate(
+        [
+            ("False", "first layer stays real"),
+            ("True", "neither first nor last"),
+            ("True", "neither first nor last"),
+            ("False", "in MultiheadAttention"),
+            ("False", "last layer stays real"),
+        ]
+    ):
+        assert lines[1 + row].split()[2] == converted, lines
+        assert lines[1 + row].endswith(f" {why}")

@@ -83,10 +83,10 @@ def judged_layers(
 
     verdicts = _judged(model, layers)
     rows = [
-        (each.name, "x".join(map(str, each.shape)), each.layer is not None, _adapter(each.layer), each.why)
+        (each.name, each.layer is not None, _adapter(each.layer), "x".join(map(str, each.shape)), each.why)
         for each in verdicts
     ]
-    table = pd.DataFrame(rows, columns=["name", "shape", "binary", "adapter", "why"])
+    table = pd.DataFrame(rows, columns=["name", "binary", "adapter", "shape", "why"])
     return table, [verdict.layer for verdict in verdicts if verdict.layer]
 
 
@@ -206,7 +206,7 @@ class Candidate:
         kind = type(self.owner).__name__
         near = [adapter.name for adapter in registered() if adapter.fits(self.module)]
         if not near:
-            return f"{kind} is not known to be binary"
+            return f"no adapter knows {kind}"
         own = sorted({**dict(self.owner.named_parameters()), **dict(self.owner.named_buffers())})
         return f"{kind} with {', '.join(own)} fits none of the adapters for that class name ({', '.join(near)})"
 

@@ -32,7 +32,7 @@ def _is_plain(module: Any) -> bool:
 
 @adapter("recu-analysis", BinaryConv2d, BinaryLinear)
 def _own(module: Any) -> WeightTransform:
-    """Of recu_analysis.nn."""
+    """Of recu-analysis."""
     if module.binarizer.zero == "authors" and not module.weight.is_meta:
         zeros = int((module.standardized_weight() == 0).sum())
         if zeros:
