@@ -35,7 +35,7 @@ SHARES = (0.90, 0.95, 0.98)
 
 
 def trains_faster(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
-    """C7: epochs to 90, 95 and 98 % of the baseline's final accuracy, ReCU minus baseline, one pair of runs per seed."""
+    """C7: epochs to 90, 95 and 98 % of the baseline's final accuracy, ReCU minus baseline, one pair of runs a seed."""
     paired = pairs(runs, baseline)
     if not paired:
         return cannot_tell(NEEDS_PAIRS)
