@@ -60,3 +60,13 @@ def test_ctrl_c_while_the_command_line_is_loaded_is_one_sentence():
     assert done.returncode == 130
     says(done.stderr, "Error: ", "Ctrl-C")
     assert done.stderr.count("\n") == 1
+
+
+def test_ctrl_c_while_a_command_is_loaded_ends_with_130(monkeypatch):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("recu_analysis.cli.import_module", interrupted)
+    done = run_cli("info", "run")
+    assert (done.exit_code, done.stdout) == (130, "")
+    assert done.stderr == "Error: stopped by Ctrl-C before anything was done\n"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.run_arguments import SeveralRuns
-    from recu_analysis.analysis.selection import Windows
+    from recu_analysis.analysis.selection import Windows, WindowSpan
     from recu_analysis.store.run import Run
 
 
@@ -151,9 +151,21 @@ def over_seeds_query(
 ) -> Query[pd.DataFrame]:
     """The query of `over_seeds`; it raises the same errors."""
     groups = comparable(arms(runs))
-    of_groups = [{label: run for arm in group for label, run in arm.runs.items()} for group in groups]
-    tables = [compare_query(group, windows, tail_tau) for group in of_groups]
+    tables = [compare_query(_runs_of(group), windows, tail_tau) for group in groups]
     return gather(*tables).then(lambda found: _over_arms(groups, found))
+
+
+def seeds_windows(runs: Mapping[str, Run], windows: Windows | None = None) -> dict[str, WindowSpan]:
+    """The windows of every run that `over_seeds` shows, by its label; it raises the same errors."""
+    spans: dict[str, WindowSpan] = {}
+    for group in comparable(arms(runs)):
+        spans |= equal_windows(_runs_of(group), windows)
+    return spans
+
+
+def _runs_of(group: Sequence[Arm]) -> dict[str, Run]:
+    """The runs of several experiments by their labels."""
+    return {label: run for arm in group for label, run in arm.runs.items()}
 
 
 def _over_arms(groups: Sequence[Sequence[Arm]], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""A table in LaTeX, with the rules of booktabs, as a float that fits a page of article or two columns."""
+"""A table in LaTeX, with the rules of booktabs, as floats that fit a page of article or two columns."""
 
 from __future__ import annotations
 
@@ -27,14 +27,21 @@ _TEXT = 40.0
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """A font size: name in LaTeX, points per digit, points between two columns."""
+    """A font size: name in LaTeX, points per digit, between two columns, and per line."""
 
     name: str
     character: float
     between: float
+    line: float
 
 
-_SIZES: Final = (_Size("footnotesize", 4.3, 6.0), _Size("scriptsize", 4.0, 4.0))
+_SIZES: Final = (_Size("footnotesize", 4.3, 6.0, 9.5), _Size("scriptsize", 4.0, 4.0, 8.0))
+#: Height in points of a page of article, with a margin; space around a row of several lines; a line of a caption.
+_TALL, _SPACE, _CAPTION = 520.0, 8.0, 14.0
+#: Height in points of headings and rules.
+_HEADS = 60.0
+#: Most lines of a name.
+_NAME = 2
 #: Widths of letters relative to a digit, in Computer Modern; all others count as 1.
 _NARROW, _WIDE = dict.fromkeys(" .,:;()[]/|'!ijlftr-", 0.7), dict.fromkeys("mwMW…", 1.6)
 _CAPITAL = 1.4
@@ -43,28 +50,88 @@ _MARGIN = 1.4
 
 
 def latex(grid: Grid, around: Surroundings) -> str:
-    """The tabular; with a caption, a float of one column or of the page, with notes below."""
+    """The tabular; with a caption, floats of one column or of the page, with notes below the first."""
     table, blocks = _blocks(grid)
     if not around.caption:
         return "\n".join(_tabular(table, _sides(table), blocks))
     fitting, size, places, told = _fitted(table)
-    float_name = "table" if _width(fitting, size) <= _COLUMN else "table*"
-    notes = _BREAK.join(_kept(_escaped(note)) for note in (*around.notes, *told))
-    return "\n".join(
-        [
-            r"% \usepackage{booktabs}",
-            rf"\begin{{{float_name}}}",
-            r"\centering",
-            rf"\caption{{{_escaped(around.caption)}}}",
-            rf"\label{{{around.label}}}",
-            r"\smallskip",
-            rf"\{size.name}",
-            rf"\setlength{{\tabcolsep}}{{{size.between / 2:g}pt}}",
-            *_tabular(fitting, places, blocks),
-            *([rf"\par\smallskip\parbox{{\linewidth}}{{\raggedright {notes}}}"] if notes else []),
-            rf"\end{{{float_name}}}",
-        ]
-    )
+    notes = (*around.notes, *told)
+    parts = _parts(_heights(fitting, size, places, blocks), fitting.ruled, blocks, _around(around.caption, notes, size))
+    lines = [r"% \usepackage{booktabs}"]
+    for at, (first, end) in enumerate(parts):
+        ruled = tuple(row - first for row in fitting.ruled if row > first)
+        part = replace(fitting, rows=fitting.rows[first:end], ruled=ruled)
+        above = {row - first: text for row, text in blocks.items() if first < row < end}
+        above |= {0: blocks[max(row for row in blocks if row <= first)]} if blocks else {}
+        caption = f"{around.caption} Part {at + 1} of {len(parts)}." if parts[1:] else around.caption
+        label = f"{around.label}-{at + 1}" if at else around.label
+        lines += _float(_tabular(part, places, above), size, _width(fitting, size), caption, label, notes * (at == 0))
+    return "\n".join(lines)
+
+
+def _float(
+    tabular: Sequence[str], size: _Size, width: float, caption: str, label: str, notes: Sequence[str]
+) -> list[str]:
+    """The lines of a float of one column or of the page."""
+    name = "table" if width <= _COLUMN else "table*"
+    told = _BREAK.join(_kept(_escaped(note)) for note in notes)
+    return [
+        rf"\begin{{{name}}}",
+        r"\centering",
+        rf"\caption{{{_escaped(caption)}}}",
+        rf"\label{{{label}}}",
+        r"\smallskip",
+        rf"\{size.name}",
+        rf"\setlength{{\tabcolsep}}{{{size.between / 2:g}pt}}",
+        *tabular,
+        *([rf"\par\smallskip\parbox{{\linewidth}}{{\raggedright {told}}}"] if told else []),
+        rf"\end{{{name}}}",
+    ]
+
+
+def _around(caption: str, notes: Sequence[str], size: _Size) -> float:
+    """The approximate height in points of a caption and of notes below a table of the page."""
+    lines = sum(math.ceil(size.character * _digits(note) / _PAGES[0]) for note in notes)
+    return _CAPTION * math.ceil(5 * _digits(caption) / _PAGES[0]) + size.line * lines
+
+
+def _heights(grid: Grid, size: _Size, places: Sequence[str], blocks: Mapping[int, str]) -> list[float]:
+    """The approximate height in points of each row, with the line above it if a block begins."""
+    rows = [max(_count_lines(*each, size) for each in zip(row, places, strict=True)) for row in grid.rows]
+    space = _SPACE if max(rows, default=1) > 1 else 1.0
+    return [size.line * (lines + (at in blocks)) + space * (1 + (at in blocks)) for at, lines in enumerate(rows)]
+
+
+def _count_lines(text: str, place: str, size: _Size) -> int:
+    """How many lines a cell has."""
+    room, lines, used = _room(place, size), text.count("\n") + 1, 0.0
+    for width in map(_digits, _BREAKS.split(text)):
+        if used and used + width > room:
+            lines, used = lines + 1, 0.0
+        used += width
+    return lines
+
+
+def _parts(
+    heights: Sequence[float], ruled: Sequence[int], blocks: Mapping[int, str], around: float
+) -> list[tuple[int, int]]:
+    """First row and end of every part that fits a page.
+
+    A block is divided only if it does not fit a page, and a total is never alone.
+    """
+    tall = _TALL - _HEADS
+    parts, begin, left = [], 0, tall - around
+    starts = sorted({0, *blocks})
+    for start, end in zip(starts, [*starts[1:], len(heights)], strict=True):
+        whole = sum(heights[start:end]) <= tall
+        for at in range(start, end):
+            needed = sum(heights[start:end]) if at == start and whole else heights[at]
+            if needed > left and at > begin:
+                cut = at - 1 if at in ruled and at not in blocks and at - 1 > begin else at
+                parts.append((begin, cut))
+                begin, left = cut, tall - sum(heights[cut:at])
+            left -= heights[at]
+    return [*parts, (begin, len(heights))]
 
 
 def _blocks(grid: Grid) -> tuple[Grid, dict[int, str]]:
@@ -126,6 +193,8 @@ def _stacked(grid: Grid) -> Grid:
     )
 
 
+#: Where a cell in lines may be broken.
+_BREAKS: Final = re.compile(r"(?<=[./_\s])")
 _INTERVAL: Final = re.compile(r",? (?=\(|std )")
 
 
@@ -156,15 +225,26 @@ def _short_names(grid: Grid, size: _Size, places: Sequence[str]) -> tuple[Grid, 
     """The table with names that do not fit their column in lines shortened, and a sentence for each such column."""
     columns, told = [list(column) for column in zip(*grid.rows, strict=True)], []
     for at, place in enumerate(places):
-        room = float(place[2:-3]) / size.character if place.startswith("p") else math.inf
-        long = [text for text in columns[at] if max(map(_digits, re.split(r"(?<=[./_\s])", text))) > room]
+        long = [text for text in columns[at] if _is_long(text, place, size)]
         if long:
-            prefix, short = distinct(long, int(room / _MARGIN))
+            prefix, short = distinct(long, int(_room(place, size) / _MARGIN))
             forms = dict(zip(long, short, strict=True))
             columns[at] = [forms.get(text, text) for text in columns[at]]
             begin = f"; all of these begin with {prefix}" if prefix else ""
             told.append(f"long names in column {grid.heads[at]} are shortened: … is what is left out{begin}")
     return replace(grid, rows=[list(row) for row in zip(*columns, strict=True)]), told
+
+
+def _is_long(text: str, place: str, size: _Size) -> bool:
+    """Whether a column in lines is too narrow for a word, or for a name in `_NAME` lines."""
+    if max(map(_digits, _BREAKS.split(text))) > _room(place, size):
+        return True
+    return not re.search(r"\s", text) and _count_lines(text, place, size) > _NAME
+
+
+def _room(place: str, size: _Size) -> float:
+    """The width of a line of a column in digits; infinite in columns without lines."""
+    return float(place[2:-3]) / size.character if place.startswith("p") else math.inf
 
 
 def _tabular(grid: Grid, places: Sequence[str], blocks: Mapping[int, str]) -> list[str]:

@@ -11,7 +11,7 @@ from recu_analysis.analysis.selection import select_windows, window_epochs
 from recu_analysis.store.layer_selection import numbers_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.store.run import Run
@@ -40,6 +40,13 @@ def windows_text(run: Run, span: WindowSpan) -> str:
             f"{updates:,} {counted[updates != 1]}",
         ]
     )
+
+
+def windows_of_runs(runs: Mapping[str, Run], spans: Mapping[str, WindowSpan]) -> str:
+    """`windows_text` of several runs by their labels: one text if it is the same for all, else one text a run."""
+    texts = {label: windows_text(run, spans[label]) for label, run in runs.items()}
+    same = len(set(texts.values())) == 1
+    return next(iter(texts.values())) if same else "; ".join(f"{label}: {text}" for label, text in texts.items())
 
 
 def chosen_text(run: Run, span: WindowSpan) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -39,6 +40,14 @@ class LazyGroup(click.RichGroup):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the commands, in the order in which a newcomer needs them."""
         return list(COMMANDS)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; Ctrl-C while it is loaded ends with 130, as it does while the command works."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # click would say "Aborted." and exit with 1
+            click.echo("Error: stopped by Ctrl-C before anything was done", err=True)
+            sys.exit(130)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

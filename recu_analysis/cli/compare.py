@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from recu_analysis.analysis.rendering import Column, estimate, printable
+from recu_analysis.analysis.rendering import Column, estimate
 from recu_analysis.cli import options
 from recu_analysis.cli.differences import curves_view, layers_view
-from recu_analysis.cli.output import View, write_table
+from recu_analysis.cli.output import View, wrapped, write_table
 from recu_analysis.cli.several_runs import warn_of_sampled, warn_of_seeds, warn_of_short
 from recu_analysis.cli.target import table_target
 from recu_analysis.cli.window_notes import tell_cut
@@ -73,6 +73,8 @@ def command(
     """
     from recu_analysis.analysis.compare import check_same_layers, compare_query, over_seeds_query
     from recu_analysis.analysis.differences import curves_query, layer_differences_query
+    from recu_analysis.analysis.final_windows import equal_windows
+    from recu_analysis.analysis.window_text import windows_of_runs
 
     if layers and view != "layers":
         raise click.UsageError("--layer needs --by-layer; give both or neither")
@@ -91,11 +93,11 @@ def command(
         table = options.answered(over_seeds_query(opened, windows, level), runs_shown)
         warn_of_short(opened, windows)
         warn_of_seeds(opened)
-        write_table(_seeds_view(table), target)
+        write_table(_seeds_view(table, _seeds_told(opened, table, windows)), target)
     elif view == "layers":
         table = options.answered(layer_differences_query(opened, windows, layers or None, level), runs_shown)
         warn_of_short(opened, windows)
-        write_table(layers_view(table), target)
+        write_table(layers_view(table, windows_of_runs(opened, equal_windows(opened, windows))), target)
     else:
         table = options.answered(compare_query(opened, windows, level), runs_shown)
         warn_of_short(opened, windows)
@@ -139,8 +141,24 @@ _SHOWN = (
 )
 
 
-def _seeds_view(table: pd.DataFrame) -> View:
-    """Means over seeds, one row per experiment."""
+def _seeds_told(runs: Mapping[str, Run], table: pd.DataFrame, windows: slice | None) -> list[str]:
+    """A sentence for every experiment: its runs, how many seeds they are, its data set and its windows."""
+    from recu_analysis.analysis.arms import arms
+    from recu_analysis.analysis.compare import seeds_windows
+    from recu_analysis.analysis.window_text import windows_of_runs
+
+    spans, found = seeds_windows(runs, windows), {arm.label: arm for arm in arms(runs)}
+    several = len(table["dataset"].unique()) > 1
+    told = []
+    for row in table.to_dict(orient="records"):
+        of = f" ({row['dataset'] or 'data set not known'})" if several else ""
+        seeds = f"{row['seeds']} seeds" if row["seeds"] > 1 else "one seed, no interval"
+        told.append(f"{row['arm']}: {seeds}{of}, {windows_of_runs(found[row['arm']].runs, spans)}")
+    return told
+
+
+def _seeds_view(table: pd.DataFrame, told: list[str]) -> View:
+    """Means over seeds, one row per experiment, with a sentence for each."""
     groups = list(table["arm"])
     dataset = [Column("dataset")] if len(table["dataset"].unique()) > 1 else []
     return View(
@@ -149,17 +167,15 @@ def _seeds_view(table: pd.DataFrame) -> View:
         caption=f"{'Means over the seeds' if (table['seeds'] > 1).any() else 'One seed each'} of {'; '.join(groups)}.",
         runs=groups,
         explained=_SHOWN,
-        lines=lambda _: _seeds_lines(table),
+        lines=lambda width: _seeds_lines(table, told, width),
+        told_by_lines=told,
     )
 
 
-def _seeds_lines(table: pd.DataFrame) -> list[str]:
-    """One paragraph per experiment: its runs, and each number with interval and standard deviation over seeds."""
+def _seeds_lines(table: pd.DataFrame, told: list[str], width: int | None) -> list[str]:
+    """One paragraph per experiment: its sentence, and each number with interval and standard deviation over seeds."""
     lines = []
-    several = len(table["dataset"].unique()) > 1
-    for row in table.to_dict(orient="records"):
-        of = f" ({row['dataset'] or 'data set not known'})" if several else ""
-        seeds = f"{row['seeds']} seeds" if row["seeds"] > 1 else "one seed, no interval"
-        lines.append(printable(f"{row['arm']}: {seeds}{of}"))
+    for sentence, row in zip(told, table.to_dict(orient="records"), strict=True):
+        lines += wrapped([sentence], width)
         lines += [f"  {column.title:16}{estimate(row, column.name)}" for column in _SHOWN]
     return lines

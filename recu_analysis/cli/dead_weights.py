@@ -211,12 +211,11 @@ def of_seeds(
 
 def _told(block: Block) -> str:
     """The runs of an experiment, its data set and its windows; of each run where they differ."""
-    from recu_analysis.analysis.window_text import windows_text
+    from recu_analysis.analysis.window_text import windows_of_runs
 
-    texts = {label: windows_text(run, block.spans[label]) for label, run in block.arm.runs.items()}
-    same = len(set(texts.values())) == 1
-    where = next(iter(texts.values())) if same else "; ".join(f"{label}: {text}" for label, text in texts.items())
-    seeds = f"{len(texts)} seeds" if len(texts) > 1 else "one seed (no interval)"
+    where = windows_of_runs(block.arm.runs, block.spans)
+    count = len(block.arm.runs)
+    seeds = f"{count} seeds" if count > 1 else "one seed (no interval)"
     dataset = block.arm.configuration.get("dataset")
     return f"{block.arm.label}: {seeds}{f' on {dataset}' if dataset else ''}, {where}"
 

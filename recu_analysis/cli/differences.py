@@ -25,8 +25,8 @@ _PARAGRAPH = (
 )
 
 
-def layers_view(table: pd.DataFrame) -> View:
-    """Differences of groups from the first group, by layer and statistic."""
+def layers_view(table: pd.DataFrame, windows: str) -> View:
+    """Differences of groups from the first group, by layer and statistic, over the windows of a text."""
     names = dict.fromkeys([*table["reference"], *table["run"]])
     return View(
         table,
@@ -34,6 +34,7 @@ def layers_view(table: pd.DataFrame) -> View:
         _in_units(table),
         f"Differences from {table['reference'].iloc[0]}, layer by layer.",
         list(names),
+        above=[windows],
         below=[f"difference: value minus reference, with its 95 % interval over {_over(table)}"],
         explained=[Column(name) for name in dict.fromkeys(table["statistic"])],
         lines=lambda width: _paragraphs(table, width),

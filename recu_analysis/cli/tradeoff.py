@@ -81,6 +81,8 @@ def command(
         raise click.UsageError("--layer chooses layers of a run; give the run with --run")
     if windows is not None and run is None:
         raise click.UsageError("--windows chooses windows of a run; give the run with --run")
+    if figure is not None:
+        _check_ending(figure)
     from recu_analysis.analysis.tradeoff import tradeoff
 
     table = tradeoff(tau, scales, POINTS if points is None else points, epochs=epochs)
@@ -96,6 +98,21 @@ def command(
         typed = _typed(tau, scales, epochs, opened, windows)
         _draw(figure, typed, tau, scales, table if epochs is not None else None, opened, measured)
     write_table(_view(table, opened, measured), target)
+
+
+def _check_ending(path: Path) -> None:
+    """Wrong usage if the name of a figure's file does not end in a format."""
+    from recu_analysis.errors import InputError
+    from recu_analysis.figures.print.export import check_formats
+
+    if not path.suffix:
+        raise click.BadParameter(
+            f"the name {path} has no ending for the format; end it in .pdf, .png or .svg", param_hint="--figure"
+        )
+    try:
+        check_formats((path.suffix.removeprefix("."),))
+    except InputError as error:
+        raise click.BadParameter(str(error), param_hint="--figure") from None
 
 
 def _joined(closed: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
@@ -133,8 +150,6 @@ def _draw(
     from recu_analysis.figures.drawing import provenance, save_figure
     from recu_analysis.figures.tradeoff import TRADEOFF_CAPTION, Tradeoff, curves, draw
 
-    if not path.suffix:
-        raise InputError(f"the name {path} has no ending for the format; end it in .pdf, .png or .svg")
     if tau[0] == tau[1]:
         raise InputError(f"a figure over tau needs two ends, not {tau[0]:g} twice; give --tau LO HI with LO below HI")
     runs = {run.path.name: run} if run is not None else {}
@@ -165,6 +180,8 @@ def _some_epochs(closed: pd.DataFrame) -> pd.DataFrame:
 
 def _view(closed: pd.DataFrame, run: Run | None, measured: pd.DataFrame | None) -> View:
     """The closed forms; with a run, the measurements of its layers below them."""
+    from recu_analysis.analysis.window_text import end_text
+
     caption = "Quantisation error and entropy of Laplace weights over tau."
     forms = [column for column in _CLOSED if column.name in closed]
     some = _some_epochs(closed)
@@ -173,8 +190,9 @@ def _view(closed: pd.DataFrame, run: Run | None, measured: pd.DataFrame | None) 
         left_out = [f"{some['epoch'].nunique()} of {closed['epoch'].nunique()} epochs are shown; CSV and JSON have all"]
     if run is None or measured is None:
         return View(closed, forms, some, caption=caption, below=left_out)
+    end = end_text(run, int(measured["window"].iloc[0]))
     note = (
-        f"measured at the end of window {int(measured['window'].iloc[0])}: weights after the layer's standardisation, "
+        f"measured at the end of {end}: weights after the layer's standardisation, "
         "clamped at the Laplace quantile of their own b_hat; Laplace: the value for Laplace weights of that scale"
     )
     printed = [Column(name) for name in ("layer", "tau", "b", "alpha", "qe_exact", "entropy")]

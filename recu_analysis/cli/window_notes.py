@@ -31,15 +31,21 @@ def choice(run: Run, final: FinalWindows | None) -> list[str]:
 
 
 def tell_cut(runs: Iterable[Run], windows: slice | None) -> None:
-    """Tell of every run that ends before the last window that the user chose."""
+    """Tell in one note which runs end before the last window that the user chose."""
     from recu_analysis.analysis.selection import span_text
+    from recu_analysis.store.labels import labels_of
 
     if windows is None or windows.stop is None:
         return
-    for run in runs:
+    several = list(runs)
+    cut: dict[int, list[str]] = {}
+    for label, run in zip(labels_of(several), several, strict=True):
         last = run.windows[-1].number if len(run.windows) else -1
         if (windows.start or 0) <= last < windows.stop - 1:
-            options.note(f"{run.path} ends with window {last}, so --windows {span_text(windows)} ends there")
+            cut.setdefault(last, []).append(label)
+    ends = [f"{', '.join(some)} end{'' if some[1:] else 's'} with window {last}" for last, some in cut.items()]
+    if ends:
+        options.note(f"{'; '.join(ends)}, so --windows {span_text(windows)} ends there")
 
 
 def too_short(autocorrelations: Iterable[float]) -> list[str]:

@@ -88,3 +88,34 @@ def test_intervals_are_those_of_the_terminal_and_names_that_no_line_holds_are_sh
     assert all(row.endswith(r"& 0.500 \tabularnewline") for row in rows)
     assert "long names in column layer are shortened" in text
     assert "shortened" not in render(table.assign(layer="layer.1"), "latex", columns, AROUND)
+
+
+def test_a_table_that_is_higher_than_a_page_is_in_parts_with_the_headings_of_their_blocks():
+    """Blocks stay whole where they fit a page, every row stands once, and no total is alone."""
+    for arms, count in (("abc", 24), ("ab", 56), *(("a", each) for each in range(44, 90))):
+        layers = [*(f"layer{at}" for at in range(count)), "all"]
+        table = pd.DataFrame({"arm": [arm for arm in arms for _ in layers], "layer": layers * len(arms), "weights": 1})
+        table["row"] = ["total" if name == "all" else "layer" for name in table["layer"]]
+        parts = render(table, "latex", around=AROUND).split(r"\begin{table}")[1:]
+        assert len(parts) > 1
+        rows = [[line.split(" & ")[0] for line in part.splitlines() if line.endswith(r"& 1 \\")] for part in parts]
+        assert [name for part in rows for name in part] == layers * len(arms)
+        assert count != 24 or rows == [layers] * 3
+        assert max(map(len, rows)) < 56
+        assert min(map(len, rows)) > 1
+        for number, part in enumerate(parts, 1):
+            assert f"Part {number} of {len(parts)}." in part
+            assert (r"\label{tab:a}" if number == 1 else rf"\label{{tab:a-{number}}}") in part
+            assert ("every 50" in part) == (number == 1), "notes stand once"
+            assert part.split(r"\midrule")[1].splitlines()[1].startswith(r"\multicolumn{2}{l}{")
+    assert "Part" not in render(TABLE, "latex", around=AROUND)
+
+
+def test_names_have_two_lines_at_most():
+    names = [f"model.encoder.layers.{at}.self_attention.query_projection.quantizer.binary" for at in range(24)]
+    table = pd.DataFrame({"layer": names} | {f"column{at}": 123456.0 for at in range(10)})
+    text = render(table, "latex", around=AROUND)
+    assert "model.encoder.layers." in text.rpartition(r"\parbox")[2], "the note says what is cut"
+    firsts = [line.split(" & ")[0] for line in text.splitlines() if line.startswith(r"\raggedright") and "e+05" in line]
+    assert len(set(firsts)) == 24
+    assert max(map(len, firsts)) < 60

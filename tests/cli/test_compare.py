@@ -35,12 +35,18 @@ def test_every_view_fits_80_columns_and_has_every_format(two_arms, view):
 
 def test_by_layer_says_the_order_of_the_difference(two_arms):
     lines = run_cli("compare", *two_arms, "--by-layer").stdout.splitlines()
-    says(lines[0], "stage.conv", "clamped", "free")
-    assert lines[0].index("clamped") < lines[0].index("free")
-    assert lines[1].split()[:4] == ["statistic", "value", "reference", "difference"]
+    assert lines[0] == "windows 1 to 4, epochs 0 to 3, 8 updates"
+    says(lines[2], "stage.conv", "clamped", "free")
+    assert lines[2].index("clamped") < lines[2].index("free")
+    assert lines[3].split()[:4] == ["statistic", "value", "reference", "difference"]
     assert "difference: value minus reference, with its 95 % interval over channels" in lines
     for view in ([], ["--by-layer"]):
         says(refusal("compare", two_arms[0], *view), "only free", "nothing to compare", "two runs")
+
+
+def test_runs_that_end_before_the_chosen_windows_are_told_in_one_note(two_arms):
+    done = run_cli("compare", *two_arms, "--windows", "3:99")
+    assert done.stderr.splitlines()[0] == "free, clamped end with window 4, so --windows 3:99 ends there"
 
 
 def test_seeds_show_mean_interval_and_standard_deviation(tmp_path):
@@ -50,9 +56,9 @@ def test_seeds_show_mean_interval_and_standard_deviation(tmp_path):
         made = synthetic_run(folders[-1], {"stage.conv": random_walk((16, 20), 8, seed=seed, step=0.6)})
         edit_run(made.path, configuration={"seed": seed})
         write_marks(made.path, [mark | {"val_top1": accuracy} for mark in marks_of(made.path)])
-    lines = run_cli("compare", *folders, "--seeds").stdout.splitlines()
+    lines = run_cli("compare", *folders, "--seeds", "--windows", "3:").stdout.splitlines()
     assert lines[:2] == [
-        "free-0, free-1, free-2: 3 seeds",
+        "free-0, free-1, free-2: 3 seeds, windows 3 to 4, epochs 2 to 3, 4 updates",
         "  val. %          91.33 (87.54 to 95.13), std 1.53",
     ]
     alone = run_cli("compare", folders[0], "--seeds", "--format", "markdown").stdout
@@ -109,9 +115,7 @@ def test_runs_that_say_no_seed_are_no_seeds(tmp_path):
     paths = [str(synthetic_run(tmp_path / name, walk).path) for name, walk in zip("abc", walks, strict=True)]
     done = run_cli("compare", *paths, "--seeds", "--quiet")
     assert [line for line in done.stdout.splitlines() if line and not line.startswith(" ")] == [
-        "a: one seed, no interval",
-        "b: one seed, no interval",
-        "c: one seed, no interval",
+        f"{name}: one seed, no interval, windows 1 to 4, epochs 0 to 3, 8 updates" for name in "abc"
     ]
     says(done.stderr, "Warning: a, b, c", "no seed")
     assert "no seed" not in run_cli("compare", paths[0], "--seeds").stderr

@@ -47,8 +47,6 @@ def test_it_measures_a_run_and_draws(synthetic_path, tmp_path):
         (["--tau", 0.9, 0.6], ["tau", "lower"]),
         (["--b", -1], ["b ", "-1"]),
         (["--tau", 0.9, 0.9, "--figure", "x.pdf"], ["tau", "two ends", "0.9"]),
-        (["--figure", "x.gif"], ["'gif'", "pdf, png, svg, pgf"]),
-        (["--figure", "x"], ["x", ".pdf, .png or .svg"]),
         (["--run", "nowhere"], ["nowhere"]),
     ],
 )
@@ -65,6 +63,8 @@ def test_what_it_cannot_do_is_one_sentence_and_leaves_nothing(tmp_path, monkeypa
         (["--layer", "x"], ["--layer", "--run"]),
         (["--windows", "3"], ["--windows", "--run"]),
         (["--tau", "x", 1], ["--tau", "'x'"]),
+        (["--figure", "x.gif"], ["--figure", "'gif'", "pdf, png, svg, pgf"]),
+        (["--figure", "x"], ["--figure", "x", ".pdf, .png or .svg"]),
     ],
 )
 def test_options_that_do_not_go_together_are_wrong_usage(arguments, facts):

@@ -179,8 +179,8 @@ def _long_enough(runs: Sequence[Run], windows: Windows | None) -> tuple[list[Fin
 
 
 def _windows(runs: Sequence[Run], finals: Sequence[FinalWindows]) -> str:
-    """The windows of every run with their autocorrelation, such as "windows 3 to 6 (autocorrelation 0.31)"."""
-    return ", ".join(
-        f"{chosen_text(run, final.span)} (autocorrelation {final.autocorrelation:.2f})"
-        for run, final in zip(runs, finals, strict=True)
-    )
+    """The windows of the runs with the autocorrelation of each run, such as "windows 3 to 6 (autocorrelation 0.31)"."""
+    found: dict[str, list[str]] = {}
+    for run, final in zip(runs, finals, strict=True):
+        found.setdefault(chosen_text(run, final.span), []).append(f"{final.autocorrelation:.2f}")
+    return ", ".join(f"{text} (autocorrelation {', '.join(values)})" for text, values in found.items())

@@ -35,7 +35,7 @@ SHARES = (0.90, 0.95, 0.98)
 
 
 def trains_faster(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
-    """C7: epochs to 90, 95 and 98 % of the baseline's final accuracy, ReCU less baseline, one pair of runs per seed."""
+    """C7: epochs to 90, 95 and 98 % of the baseline's final accuracy, ReCU minus baseline, one pair of runs a seed."""
     paired = pairs(runs, baseline)
     if not paired:
         return cannot_tell(NEEDS_PAIRS)
@@ -56,7 +56,7 @@ def trains_faster(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
         differences.append(float(np.mean(np.minimum(mine, last) - np.array(others))))
     value = student(differences)
     shares = ", ".join(f"{100 * share:.0f}" for share in SHARES)
-    shown = f"epochs to {shares} % of the baseline's final accuracy, mean, ReCU less baseline, "
+    shown = f"epochs to {shares} % of the baseline's final accuracy, mean, ReCU minus baseline, "
     shown += f"pairs of seeds: {len(differences)}"
     if censored:
         shown += f" ({censored} not reached, counted as the last epoch)"
