@@ -18,6 +18,7 @@ from recu_analysis.figures.registry import FIGURES, figure_query
 from recu_analysis.figures.spec import OWN_CHOICE, Asked, FigureSpec
 from recu_analysis.testing import random_walk, synthetic_run
 from tests.figures.boxes import faults
+from tests.messages import says
 
 CORE = [("iccv", "column"), ("talk", "page")]
 PRINTED = [("iccv", "column"), ("iccv", "page"), ("neurips", "page"), ("talk", "page")]
@@ -46,7 +47,8 @@ def with_faults(runs, places, names=None):
                 warnings.simplefilter("error")
                 try:
                     figure, _ = FIGURES[name].draw(data, OWN_CHOICE)
-                except RecuError:
+                except RecuError as error:
+                    says(str(error), "fit", "--width page")  # the only reason not to draw what the runs have
                     continue
                 fit_labels(figure)
                 found[name, venue, width] = faults(figure)
