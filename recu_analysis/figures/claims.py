@@ -13,6 +13,7 @@ from recu_analysis.analysis.claims.distribution import HELD, LAPLACE, NOT_HELD, 
 from recu_analysis.analysis.claims.movement import ALIKE, BARELY, NOT_REVIVED, REVIVED
 from recu_analysis.analysis.run_arguments import as_runs
 from recu_analysis.analysis.selection import span_of
+from recu_analysis.analysis.window_text import chosen_text
 from recu_analysis.errors import InputError
 from recu_analysis.figures.spec import OWN_CHOICE, Asked, FigureSpec
 
@@ -104,7 +105,7 @@ def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[pd.DataFrame]:
     table = claims_query(list(tested.runs.values()), list(others.values()), asked.windows, asked.layers)
     columns = {"runs": " ".join(tested.runs), "baseline": " ".join(others)}
     if asked.windows is not None:
-        columns["windows"] = str(span_of(tested.first, asked.windows))
+        columns["windows"] = chosen_text(tested.first, span_of(tested.first, asked.windows))
     return table.then(lambda found: _with_thresholds(found).assign(**columns))
 
 
@@ -146,9 +147,7 @@ def note(data: pd.DataFrame) -> str:
     """The windows that a caller chose, and the claims that are not drawn, with their verdicts."""
     sentences = []
     if "windows" in data:
-        sentences.append(
-            f"Movement is measured over the windows {data['windows'].iloc[0]}, and distributions at their end."
-        )
+        sentences.append(f"Movement is measured over {data['windows'].iloc[0]}, and distributions at their end.")
     others = data[~_decided(data)]
     if 0 < len(others) < len(data):
         listed = "; ".join(f"{row.id}, {row.claim}: {row.verdict}" for row in others.itertuples())

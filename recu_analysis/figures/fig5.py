@@ -184,6 +184,11 @@ def note(data: Colored) -> str:
     low, _ = limits_of(data.table, columns) or (0.0, 0.0)
     cut = data.table.loc[(data.table[columns] < low).any(axis=1), time]
     sentences = ["The axis counts marks, because no epochs were logged."] if time == "mark" else []
+    sentences += [
+        f"Not every run logged its {_TITLES[name]} accuracy, so that is not shown."
+        for name in _ACCURACIES
+        if name not in columns
+    ]
     if len(cut):
         lowest = f"The axes begin at the lowest accuracy after {time} {cut.max():g}: earlier values are partly below."
         sentences.append(lowest)

@@ -42,4 +42,4 @@ def test_windows_are_chosen_and_told(trained):
     data = figure_query("claims", {"a": run}, Asked(windows="3:")).run()
     columns = ["id", "estimate", "low", "high", "verdict"]
     assert data[columns].equals(ra.claims(run, windows="3:")[columns])
-    assert "Movement is measured over the windows 3" in FIGURES["claims"].note(data)
+    assert "Movement is measured over windows 3 to 4, and" in FIGURES["claims"].note(data)

@@ -58,6 +58,7 @@ def test_what_was_not_logged_is_not_drawn_and_marks_are_counted_without_epochs(t
     assert (axes.get_title(), axes.get_xlabel()) == ("validation", "mark")
     assert table["mark"].tolist() == [0, 1]
     assert "counts marks, because no epochs were logged" in note
+    assert "Not every run logged its training accuracy" in note
 
 
 def test_what_is_missing_is_said(trained, tmp_path):
