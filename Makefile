@@ -61,9 +61,11 @@ bench: $(READY) ## Measure the speed of recording, reading, fits and training, b
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.gpu
 
-validate: $(READY) ## Check statistics: coverage of intervals, bias of estimators
+validate: $(READY) ## Check statistics: coverage of intervals, bias of estimators, nulls of noise alone
 	$(BIN)/python -m benchmarks.validate
 	$(BIN)/python -m benchmarks.validate_ratios
+	$(BIN)/python -m benchmarks.movement --short
+	$(BIN)/python -m benchmarks.noise --short
 
 figures: $(READY) ## Draw every figure and table of figures/ from the runs in checkpoints/
 	ANALYZE=$(BIN)/recu-analyze scripts/figures.sh

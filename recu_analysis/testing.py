@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, np.dtype[Any]]
 History = dict[str, Array]
 
-LR, WEIGHT_DECAY, MOMENTUM, TAU = 0.1, 1e-2, 0.9, 0.85
+LR, TAU = 0.1, 0.85
+#: Decay time T of an update: after 7 updates, noise alone leaves half of the weights.
+DECAY_TIME = 0.1
 #: Half the distance that a planted core weight moves in one update, at scale 1.
 STEP = 0.01
 
@@ -200,6 +202,8 @@ def synthetic_run(
     transform: WeightTransform | None = None,
     exact: bool = True,
     traces: int = 0,
+    decay_time: float = DECAY_TIME,
+    momentum: float = 0.0,
 ) -> SyntheticRun:
     """Write a run directory in which every number is known.
 
@@ -219,11 +223,13 @@ def synthetic_run(
         False marks the windows as sampled.
     traces : int
         Number of traced weights of each layer, evenly spread.
+    decay_time, momentum : float
+        T of an update, and the momentum of SGD, in the record; they do not change the history.
 
     Returns
     -------
     SyntheticRun
-        Every update has learning rate 0.1, weight decay 1e-2, momentum 0.9 and tau 0.85.
+        Every update has learning rate 0.1 and tau 0.85.
 
     Raises
     ------
@@ -246,7 +252,15 @@ def synthetic_run(
     for number, last in enumerate(marks):
         first = marks[number - 1] + 1 if number else 1
         states = {
-            spec.name: layer_state(truth[spec.name], first, last, center=transform.center, traced=spec.traced)
+            spec.name: layer_state(
+                truth[spec.name],
+                first,
+                last,
+                center=transform.center,
+                traced=spec.traced,
+                decay_time=decay_time,
+                momentum=momentum,
+            )
             for spec in specs
         }
         writer.write_window(states, first_update=first, last_update=last)
@@ -269,7 +283,16 @@ def _default_history(seed: int) -> History:
     return {name: random_walk(shape, 20, seed=seed + index) for index, (name, shape) in enumerate(shapes.items())}
 
 
-def layer_state(walk: Array, first: int, last: int, *, center: bool, traced: tuple[int, ...] = ()) -> LayerState:
+def layer_state(
+    walk: Array,
+    first: int,
+    last: int,
+    *,
+    center: bool,
+    traced: tuple[int, ...] = (),
+    decay_time: float = DECAY_TIME,
+    momentum: float = 0.0,
+) -> LayerState:
     """Record updates `first` to `last` of one layer with a plain float64 loop.
 
     Parameters
@@ -282,6 +305,8 @@ def layer_state(walk: Array, first: int, last: int, *, center: bool, traced: tup
         Whether the mean of the channel is subtracted from the latent weight.
     traced : tuple of int
         Flat indices of traced weights.
+    decay_time, momentum : float
+        T of an update, and the momentum of SGD.
 
     Returns
     -------
@@ -306,11 +331,11 @@ def layer_state(walk: Array, first: int, last: int, *, center: bool, traced: tup
         flips += flipped
     moved = np.flatnonzero(flips)
     count = last - first + 1
-    decay = LR * WEIGHT_DECAY * count
+    time = decay_time * count
     sums = {"path": path, "zpath": zpath}
     counts = {"flips": flips, "first_flip": first_flip, "last_flip": last_flip}
     return LayerState(
-        LayerWindow(first, count, LR * count, decay, decay / (1.0 - MOMENTUM), TAU),
+        LayerWindow(first, count, LR * count, time * (1.0 - momentum), time, TAU),
         {
             "weight": walk[last],
             "flipped": moved.astype(np.uint32),

@@ -18,7 +18,7 @@ PAGES = [("iccv", "column"), ("iccv", "page"), ("neurips", "page"), ("talk", "pa
 #: Dots per inch of a sheet, and of the figures.
 SHEET_DPI, DPI = 150, 300
 #: Width of a sheet, margin, and the height of a name above its figure, in pixels.
-WIDTH, MARGIN, NAME = 2120, 20, 24
+WIDTH, MARGIN, NAME = 2140, 20, 24
 
 
 def drawn(folder: Path, venue: str, width: str) -> Iterator[tuple[str, Image.Image]]:
@@ -54,7 +54,8 @@ def sheet(named: Sequence[tuple[str, Image.Image]]) -> Image.Image:
     for (name, picture), (left, top) in zip(ordered, at, strict=True):
         pen.text((left, top + 4), name, fill="black", font_size=16)
         whole.paste(picture, (left, top + NAME))
-    return whole.quantize(128, dither=Image.Dither.NONE)
+    # All colors, also rare ones: those of runs and of the tail must not be taken for others.
+    return whole.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=4, dither=Image.Dither.NONE)
 
 
 def main() -> None:

@@ -43,6 +43,7 @@ def tables(folder: Path) -> list[tuple[str, list[pd.DataFrame]]]:
         ("traces", [ra.traces(traced)]),
         ("compare", [ra.compare(both)]),
         ("over_seeds", [ra.over_seeds(both)]),
+        ("paired_differences", [ra.paired_differences(both)]),
         ("layer_differences", [ra.layer_differences(both)]),
         ("curves", [ra.curves({"trained": ra.open_run(TRAINED)})]),
         ("tradeoff", [ra.tradeoff(epochs=3)]),

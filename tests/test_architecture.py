@@ -30,7 +30,7 @@ ROOMS = [
 TORCH_FROM = ROOMS.index("nn")
 ALLOWED_THIRD_PARTY = {
     "errors": set(),
-    "theory": {"numpy", "scipy"},
+    "theory": {"numpy", "scipy", "numba"},
     "store": {"numpy", "safetensors", "xxhash", "pandas"},
     "testing": {"numpy"},
 }

@@ -115,7 +115,14 @@ def formats(params):
 
 
 #: Tables that compare and dead-weights write with --format json.
-WRITTEN_BY_COMMANDS = {"compare", "curves", "dead_weights_over_seeds", "layer_differences", "over_seeds"}
+WRITTEN_BY_COMMANDS = {
+    "compare",
+    "curves",
+    "dead_weights_over_seeds",
+    "layer_differences",
+    "over_seeds",
+    "paired_differences",
+}
 
 
 def test_every_public_function_that_returns_a_table_is_compared():

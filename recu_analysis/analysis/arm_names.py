@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.arms import Arm, arms, settings
 from recu_analysis.analysis.kinds import Kind, kind_of
+from recu_analysis.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 # Settings that the kind already states; other settings are named where they are unusual.
 _KIND = frozenset({"recu", "mask", "binarizer"})
+
+
+#: More runs than this share the line of their arm.
+MOST_RUNS = 6
 
 
 def named_arms(runs: Mapping[str, Run]) -> dict[str, Arm]:
@@ -70,3 +75,11 @@ def scale_text(value: Any) -> str:
     if not isinstance(value, float | int):
         return str(value)
     return "√2/2" if math.isclose(value, math.sqrt(0.5), rel_tol=1e-3) else f"{value:g}"
+
+
+def experiments(runs: Mapping[str, Run]) -> dict[str, Arm]:
+    """The arms of runs by name; each run alone if two of them have one seed, which no mean over seeds may hold."""
+    try:
+        return named_arms(runs)
+    except InputError:
+        return {label: Arm({label: run}) for label, run in runs.items()}

@@ -30,7 +30,7 @@ INCIDENTAL = frozenset(
     }
 )
 #: Settings of the clamp: an arm with a clamp and its baseline may differ in them.
-_OF_THE_CLAMP = frozenset({"recu", "mask", "tau", "quantile"})
+_OF_THE_CLAMP = frozenset({"recu", "clamp", "mask", "tau", "quantile"})
 #: A sentence lists at most this many settings.
 MOST_NAMES = 6
 _KINDS_DIFFER = "they do not stop the same gradients"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from recu_analysis.analysis.arms import arms, comparable, differing, layers_of, sampled
+from recu_analysis.analysis.channel_errors import channel_errors_query, standard_errors
 from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights_query, totals
 from recu_analysis.analysis.final_windows import equal_windows
 from recu_analysis.analysis.logged import last_logged
@@ -51,7 +54,9 @@ def compare(runs: SeveralRuns, *, windows: Windows | None = None, tail_tau: Tail
         - updates, decay_time (T): of the whole run
         - val_top1: per cent, at the last mark; NaN if none was logged
         - dead_fraction, silent_fraction_tail, silent_fraction_core, mobility_tail, mobility_core (standard deviations
-          per update), autocorrelation: over the windows, means of the layers by their weights
+          per update), autocorrelation; of noise alone:
+          silent_fraction_tail_null, silent_fraction_core_null, autocorrelation_null: over the windows, means of the
+          layers by their weights
         - mobility_ratio: tail to core over the windows, of the median layer
         - exact: whether every update was seen
 
@@ -75,6 +80,10 @@ def compare_query(
     return gathered(tables).then(lambda found: pd.DataFrame([_row(label, runs[label], found[label]) for label in runs]))
 
 
+#: Columns of `compare` that have a null.
+_WITH_NULL = ("silent_fraction_tail", "silent_fraction_core", "autocorrelation")
+
+
 def _row(label: str, run: Run, table: pd.DataFrame) -> dict[str, Any]:
     total = totals(table)
     shown = ("dead_fraction", "silent_fraction_tail", "silent_fraction_core", "mobility_tail", "mobility_core")
@@ -88,6 +97,7 @@ def _row(label: str, run: Run, table: pd.DataFrame) -> dict[str, Any]:
         **{name: total[name] for name in shown},
         "mobility_ratio": float((table["mobility_tail"] / table["mobility_core"]).median()),
         "autocorrelation": total["autocorrelation"],
+        **{f"{name}_null": total[f"{name}_null"] for name in _WITH_NULL},
         "exact": not sampled(run),
     }
 
@@ -136,6 +146,9 @@ def over_seeds(runs: SeveralRuns, *, windows: Windows | None = None, tail_tau: T
           stays within 0 and 100 %) and _std (n - 1); the last three are NaN for fewer than two seeds, and all are NaN
           if a seed does not have the number
 
+        Intervals of silence and mobility are never narrower than the noise between the channels of each seed allows,
+        see `recu_analysis.theory.intervals.student`. `paired_differences` compares experiments seed by seed.
+
     Raises
     ------
     InputError
@@ -150,9 +163,47 @@ def over_seeds_query(
     runs: Mapping[str, Run], windows: Windows | None = None, tail_tau: TailTau = TAIL_TAU
 ) -> Query[pd.DataFrame]:
     """The query of `over_seeds`; it raises the same errors."""
-    groups = comparable(arms(runs))
-    tables = [compare_query(_runs_of(group), windows, tail_tau) for group in groups]
-    return gather(*tables).then(lambda found: _over_arms(groups, found))
+    return compared_query(runs, windows, tail_tau).then(
+        lambda groups: pd.DataFrame([_over_seeds(arm, group) for group in groups for arm in group.arms])
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Experiments that can be compared, with the results of their runs.
+
+    Attributes
+    ----------
+    arms : sequence of Arm
+    rows : DataFrame
+        The row of each run in `compare`, indexed by its label.
+    errors : mapping of str to mapping of str to float
+        By label, the standard errors that are known of the numbers in a row, see `standard_errors`.
+    """
+
+    arms: Sequence[Arm]
+    rows: pd.DataFrame
+    errors: Mapping[str, Mapping[str, float]]
+
+    def error(self, label: str, name: str) -> float:
+        """The standard error of a run's number; NaN if unknown."""
+        return self.errors[label].get(name, math.nan)
+
+
+def compared_query(runs: Mapping[str, Run], windows: Windows | None, tail_tau: TailTau) -> Query[tuple[Compared, ...]]:
+    """The results of all runs, in groups of experiments that can be compared."""
+    return gather(*(_compared_query(group, windows, tail_tau) for group in comparable(arms(runs))))
+
+
+def _compared_query(group: Sequence[Arm], windows: Windows | None, tail_tau: TailTau) -> Query[Compared]:
+    runs = _runs_of(group)
+    spans = equal_windows(runs, windows)
+    sums = gathered({label: channel_errors_query(run, spans[label], tail_tau) for label, run in runs.items()})
+    return gather(compare_query(runs, windows, tail_tau), sums).then(
+        lambda found: Compared(
+            group, found[0].set_index("run"), {label: standard_errors(each) for label, each in found[1].items()}
+        )
+    )
 
 
 def seeds_windows(runs: Mapping[str, Run], windows: Windows | None = None) -> dict[str, WindowSpan]:
@@ -168,16 +219,13 @@ def _runs_of(group: Sequence[Arm]) -> dict[str, Run]:
     return {label: run for arm in group for label, run in arm.runs.items()}
 
 
-def _over_arms(groups: Sequence[Sequence[Arm]], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """One row per arm, from a table of `compare` for each group of arms."""
-    of_runs = pd.concat(tables).set_index("run")
-    return pd.DataFrame([_group(arm, of_runs.loc[list(arm.runs)]) for group in groups for arm in group])
-
-
-def _group(arm: Arm, rows: pd.DataFrame) -> dict[str, Any]:
+def _over_seeds(arm: Arm, group: Compared) -> dict[str, Any]:
+    """The row of an experiment: means over its seeds."""
+    rows = group.rows.loc[list(arm.runs)]
     result: dict[str, Any] = {"arm": arm.label, "dataset": arm.configuration.get("dataset"), "seeds": len(rows)}
     for name in rows.columns.drop(["first_window", "last_window", "exact"]):
-        value = student(rows[name].to_list(), within=limits_of(name))
+        errors = [group.error(label, name) for label in arm.runs]
+        value = student(rows[name].to_list(), within=limits_of(name), errors=errors)
         result |= {name: value.estimate, f"{name}_low": value.low, f"{name}_high": value.high}
         result[f"{name}_std"] = float(rows[name].std(skipna=False))
     return result

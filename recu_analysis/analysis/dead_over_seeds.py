@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from recu_analysis.analysis.arms import arms, comparable
+from recu_analysis.analysis.channel_errors import channel_errors_query, standard_errors
 from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights_query, with_totals
 from recu_analysis.analysis.final_windows import equal_final_windows, equal_windows
-from recu_analysis.analysis.query import gathered
+from recu_analysis.analysis.query import gather, gathered
 from recu_analysis.analysis.run_arguments import as_runs
 from recu_analysis.analysis.vocabulary import limits_of
 from recu_analysis.theory.intervals import student
@@ -19,12 +20,17 @@ from recu_analysis.theory.intervals import student
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from recu_analysis.analysis.arms import Arm
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.analysis.selection import Windows, WindowSpan
     from recu_analysis.store.run import Run
+
+    Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,9 @@ def dead_weights_over_seeds(
         - every other number of `dead_weights`: the mean, with _low and _high, NaN for a single seed; the interval
           of a share stays within 0 and 1
 
+        Intervals of silence and mobility are never narrower than the noise between the channels of each seed allows,
+        see `recu_analysis.theory.intervals.student`.
+
     Raises
     ------
     InputError
@@ -105,8 +114,19 @@ def dead_weights_over_seeds_query(
     tables = {
         label: dead_weights_query(runs[label], span, criterion, tail_tau, layers) for label, span in spans.items()
     }
+    sums = {label: channel_errors_query(runs[label], span, tail_tau, layers) for label, span in spans.items()}
     found = [arm for group in groups for arm in group]
-    return gathered(tables).then(lambda of_runs: [_block(arm, spans, of_runs) for arm in found])
+    return gather(gathered(tables), gathered(sums)).then(
+        lambda of_runs: [
+            _block(arm, spans, of_runs[0], {label: _errors(of_runs[1][label], criterion) for label in arm.runs})
+            for arm in found
+        ]
+    )
+
+
+def _errors(layers: Sequence[Values], criterion: str) -> list[dict[str, float]]:
+    """The standard errors that are known of each row of a run: of its layers, and of the total."""
+    return [*(standard_errors([sums], criterion) for sums in layers), standard_errors(layers, criterion)]
 
 
 def _spans(groups: Sequence[Sequence[Arm]], windows: Windows | None) -> dict[str, WindowSpan]:
@@ -121,20 +141,30 @@ def _spans(groups: Sequence[Sequence[Arm]], windows: Windows | None) -> dict[str
     return spans
 
 
-def _block(arm: Arm, spans: Mapping[str, WindowSpan], tables: Mapping[str, pd.DataFrame]) -> Block:
+def _block(
+    arm: Arm,
+    spans: Mapping[str, WindowSpan],
+    tables: Mapping[str, pd.DataFrame],
+    errors: Mapping[str, Sequence[Mapping[str, float]]],
+) -> Block:
     """The means of one experiment."""
     seeds = [with_totals(tables[label]) for label in arm.runs]
-    rows = [_row(arm, [table.iloc[at] for table in seeds]) for at in range(len(seeds[0]))]
+    rows = [
+        _row(arm, [table.iloc[at] for table in seeds], [errors[label][at] for label in arm.runs])
+        for at in range(len(seeds[0]))
+    ]
     return Block(arm, {label: spans[label] for label in arm.runs}, pd.DataFrame(rows))
 
 
-def _row(arm: Arm, seeds: Sequence[pd.Series[Any]]) -> dict[str, Any]:
+def _row(arm: Arm, seeds: Sequence[pd.Series[Any]], errors: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """The means of one row of `dead_weights` over the seeds, from their values and known standard errors."""
     first = seeds[0]
     row = {"arm": arm.label, "dataset": arm.configuration.get("dataset"), "seeds": len(seeds)}
     row |= {name: first[name] for name in _OF_THE_LAYER}
     row |= {name: first[name] if len({each[name] for each in seeds}) == 1 else math.nan for name in _WINDOWS}
     for name in first.index.drop([*_OF_THE_LAYER, *_WINDOWS, "exact"]):
-        value = student([float(each[name]) for each in seeds], within=limits_of(name))
+        noise = [each.get(name, math.nan) for each in errors]
+        value = student([float(each[name]) for each in seeds], within=limits_of(name), errors=noise)
         row |= {name: value.estimate}
         row |= {} if name in _SET else {f"{name}_low": value.low, f"{name}_high": value.high}
     return row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -10,14 +11,15 @@ import pandas as pd
 
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
+from recu_analysis.analysis.null import null_row
 from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.errors import InputError, NotRecordedError, unknown
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.store.run import as_run
+from recu_analysis.theory.autocorrelation import autocorrelation
 from recu_analysis.theory.laplace import check_tau
 from recu_analysis.theory.quickselect import median, of_rank
-from recu_analysis.theory.standardize import autocorrelation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +47,7 @@ TailTau = float | Literal["window"]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Movement:
     """Movement of one layer's weights over consecutive updates: flat arrays of the weights with a finite record.
 
@@ -55,9 +57,8 @@ class Movement:
         Standard scores at the start.
     z_end : ndarray of float64
         Standard scores at the end.
-    tail, silent, still : ndarray of bool
-        Tail: see `tail_mask`. Silent: no flip. Still: mobility of 0, or below a tenth of the layer's median; None
-        where the run was recorded without zpath.
+    tail, silent : ndarray of bool
+        Tail: see `tail_mask`. Silent: no flip.
     mobility : ndarray of float64
         Mean abs(z_u - z_{u-1}), standard deviations per update; NaN where the run was recorded without zpath.
     updates : int
@@ -73,32 +74,32 @@ class Movement:
     z_end: NDArray[np.float64]
     tail: Mask
     silent: Mask
-    still: Mask | None
     mobility: NDArray[np.float64]
     updates: int
     record: MergedRecord
     valid: Mask
     nonfinite: int
 
+    @cached_property
+    def still(self) -> Mask:
+        """Which weights have a mobility of 0, or below a tenth of the layer's median; for runs with zpath."""
+        limit = STILL_SHARE * median(self.mobility)
+        still: Mask = (self.mobility < limit) | (self.mobility == 0.0)
+        return still
+
     def dead(self, criterion: Criterion) -> Mask:
         """Which weights are dead by a criterion; NotRecordedError if it needs zpath and the run has none."""
-        if criterion in NEED_ZPATH and self.still is None:
+        if criterion in NEED_ZPATH and self.record.score_path is None:
             raise NotRecordedError(
                 f"the criterion {criterion!r} needs zpath of the effective weights, which was not recorded; choose "
                 f"another criterion, such as {CRITERIA[0]!r}"
             )
-        still = np.zeros_like(self.tail) if self.still is None else self.still
-        return {
-            "tail-silent": self.tail & self.silent,
-            "tail": self.tail,
-            "silent": self.silent,
-            "still": still,
-            "tail-still": self.tail & still,
-        }[criterion]
+        masks: list[Mask] = [getattr(self, part) for part in criterion.split("-")]
+        return masks[0] if len(masks) == 1 else masks[0] & masks[1]
 
     def fraction(self, criterion: Criterion) -> float:
         """The share of the weights that is dead by a criterion; NaN if it needs zpath and the run has none."""
-        unknown = criterion in NEED_ZPATH and self.still is None
+        unknown = criterion in NEED_ZPATH and self.record.score_path is None
         return float("nan") if unknown else mean(self.dead(criterion))
 
     @property
@@ -210,25 +211,17 @@ def _movement(record: MergedRecord, level: float) -> Movement:
     silent = record.silent.reshape(-1)
     if not valid.all():
         z, z_end, sums, silent = z[valid], z_end[valid], sums[valid], silent[valid]
-    mobility = sums / record.updates
     return Movement(
         z=z,
         z_end=z_end,
         tail=tail_mask(z, level),
         silent=silent,
-        still=None if path is None else _still(mobility),
-        mobility=mobility,
+        mobility=sums / record.updates,
         updates=record.updates,
         record=record,
         valid=valid,
         nonfinite=int(valid.size - np.count_nonzero(finite)),
     )
-
-
-def _still(mobility: NDArray[np.float64]) -> Mask:
-    limit = STILL_SHARE * median(mobility)
-    still: Mask = (mobility < limit) | (mobility == 0.0)
-    return still
 
 
 def tail_level(spec: LayerSpec, record: MergedRecord, tail_tau: TailTau) -> float:
@@ -336,6 +329,7 @@ def _row(
         "mobility_tail": mean(moved.mobility, moved.tail),
         "mobility_core": mean(moved.mobility, ~moved.tail),
         "autocorrelation": moved.autocorrelation,
+        **null_row(run, spec, moved),
         "decay_time": record.summary.decay_time,
         "nonfinite": moved.nonfinite,
         "counted": moved.z.size,
@@ -356,7 +350,7 @@ def totals(table: pd.DataFrame) -> pd.Series[Any]:
     """
     weights = table["counted"]
     tail = weights * table["tail_fraction"]
-    averaged = [name for name in table if str(name).endswith(("fraction", "_tail", "_core", "autocorrelation"))]
+    averaged = [name for name in table if _base(name).endswith(("fraction", "_tail", "_core", "autocorrelation"))]
     alike = {str(name): table[name].iloc[0] for name in table if len(set(table[name])) == 1}
     known = alike | {
         "layer": "all",
@@ -367,7 +361,12 @@ def totals(table: pd.DataFrame) -> pd.Series[Any]:
     }
     for name in averaged:
         present = table[name].notna()
-        of = tail if str(name).endswith("_tail") else weights - tail if str(name).endswith("_core") else weights
+        of = tail if _base(name).endswith("_tail") else weights - tail if _base(name).endswith("_core") else weights
         some = of[present].sum() > 0
         known[str(name)] = float(np.average(table[name][present], weights=of[present])) if some else float("nan")
     return pd.Series(known)
+
+
+def _base(column: object) -> str:
+    """The name of the statistic of a column, without the ending of its null."""
+    return str(column).removesuffix("_null")

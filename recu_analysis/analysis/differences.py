@@ -5,24 +5,25 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.arms import Arm, arms, pairs
 from recu_analysis.analysis.compare import check_same_layers
 from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights_query, totals
-from recu_analysis.analysis.distance import COLUMNS, RATIOS, channel_sums_query, ratio
+from recu_analysis.analysis.distance import RATIOS, channel_sums_query, mean_of
 from recu_analysis.analysis.final_windows import equal_windows
+from recu_analysis.analysis.paired import over_pairs
 from recu_analysis.analysis.query import gather, gathered
 from recu_analysis.analysis.run_arguments import as_runs
 from recu_analysis.analysis.selection import WindowSpan, moving_windows, select_windows, span_of
 from recu_analysis.errors import InputError
 from recu_analysis.store.layer_selection import select_layers
-from recu_analysis.theory.intervals import Interval, difference, over_channels, student
+from recu_analysis.theory.intervals import Interval, difference, over_channels, standard_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from recu_analysis.analysis.deadness import TailTau
@@ -36,28 +37,14 @@ if TYPE_CHECKING:
     Layers = dict[str, dict[str, Interval]]
 
 
-def _per_weight(name: str, group: str) -> Callable[[Values], Values]:
-    def mean(totals: Values) -> Values:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            result: Values = totals[:, COLUMNS[f"{name}_{group}"]] / totals[:, COLUMNS[f"weights_{group}"]]
-        return result
-
-    return mean
-
-
-def _ratio(name: str) -> Callable[[Values], Values]:
-    over, under, means = RATIOS[name]
-    return lambda totals: ratio(totals, over, under, means=means)
-
-
 #: The statistics that are compared, each a function of the sums over a layer's channels.
 STATISTICS: dict[str, Callable[[Values], Values]] = {
-    "silent_fraction_tail": lambda totals: 1.0 - _per_weight("flipped", "tail")(totals),
-    "silent_fraction_core": lambda totals: 1.0 - _per_weight("flipped", "core")(totals),
-    "mobility_tail": _per_weight("mobility", "tail"),
-    "mobility_core": _per_weight("mobility", "core"),
-    "mobility_ratio": _ratio("mobility_ratio"),
-    "distance_ratio_tail": _ratio("distance_ratio_tail"),
+    "silent_fraction_tail": lambda totals: 1.0 - mean_of("flipped", "tail")(totals),
+    "silent_fraction_core": lambda totals: 1.0 - mean_of("flipped", "core")(totals),
+    "mobility_tail": mean_of("mobility", "tail"),
+    "mobility_core": mean_of("mobility", "core"),
+    "mobility_ratio": RATIOS["mobility_ratio"],
+    "distance_ratio_tail": RATIOS["distance_ratio_tail"],
 }
 
 
@@ -72,8 +59,9 @@ def layer_differences(
 
     The windows hold the same number of updates in every run. Seeds of one experiment form one group, see
     `recu_analysis.analysis.arms.arms`. If two groups share two or more seeds, the difference is the mean over these
-    seeds, with Student's interval. Otherwise it is between two runs: those of the one shared seed, or else the first
-    runs of the groups. Its interval then resamples the output channels of both.
+    seeds. From three seeds on it has Student's interval, which is never narrower than the noise between the channels of
+    each run allows. Otherwise the difference is between two runs: those of the one shared seed, or else the first runs
+    of the groups. Its interval then resamples the output channels of both.
 
     Parameters
     ----------
@@ -97,7 +85,7 @@ def layer_differences(
         - statistic: silent_fraction_tail, silent_fraction_core, mobility_tail, mobility_core, mobility_ratio or
           distance_ratio_tail
         - value, reference_value
-        - difference, low, high: value minus reference_value, with its 95 % interval
+        - difference, low, high: value minus reference_value, with its 95 % interval; NaN for two pairs of seeds
         - interval_over: seeds or channels
         - pairs: how many
 
@@ -161,8 +149,8 @@ def _matched(arm: Arm, reference: Arm) -> list[tuple[Run, Run]]:
 
 def _difference(values: Sequence[tuple[Interval, Interval]]) -> dict[str, float | str | int]:
     ours, theirs = ([pair[side].estimate for pair in values] for side in (0, 1))
-    seeds = [a - b for a, b in zip(ours, theirs, strict=True)]
-    found = student(seeds) if len(seeds) > 1 else difference(*values[0])
+    each = [difference(*pair) for pair in values]
+    found = over_pairs([one.estimate for one in each], list(map(standard_error, each))) if len(each) > 1 else each[0]
     return {
         "value": math.fsum(ours) / len(ours),
         "reference_value": math.fsum(theirs) / len(theirs),
@@ -192,7 +180,8 @@ def curves(runs: SeveralRuns, *, windows: Windows | None = None, tail_tau: TailT
         One row per run and window with updates:
 
         - run, window, epoch and every other metric that was logged with the window's mark
-        - silent_fraction_tail, silent_fraction_core, mobility_tail, mobility_core, autocorrelation: of the whole
+        - silent_fraction_tail, silent_fraction_core, mobility_tail, mobility_core, autocorrelation,
+          autocorrelation_null: of the whole
           network in the window
 
     Raises
@@ -215,7 +204,8 @@ def curves_query(
 
 def _curve_query(label: str, run: Run, windows: Windows | None, tail_tau: TailTau) -> Query[list[dict[str, Any]]]:
     """The rows of one run."""
-    names = ("silent_fraction_tail", "silent_fraction_core", "mobility_tail", "mobility_core", "autocorrelation")
+    moving = ("silent_fraction_tail", "silent_fraction_core", "mobility_tail", "mobility_core")
+    names = (*moving, "autocorrelation", "autocorrelation_null")
     logged = {mark["window"]: mark for mark in run.marks() if mark.get("window") is not None}
     shown = moving_windows(run) if windows is None else select_windows(run, span_of(run, windows))
     numbers = [window.number for window in shown]

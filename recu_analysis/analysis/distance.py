@@ -1,9 +1,8 @@
-"""Stuck, or only far from zero: sign changes of tail and core, observed and expected from distance alone."""
+"""Sign changes of tail and core, observed and expected from distance alone."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from scipy.special import ndtr
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
+from recu_analysis.analysis.null import null, null_autocorrelation
 from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.store.layer_selection import select_layers
@@ -20,12 +20,13 @@ from recu_analysis.store.run import as_run
 from recu_analysis.theory.intervals import over_channels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from recu_analysis.analysis.deadness import Movement, TailTau
     from recu_analysis.analysis.layer_pass import Answer
+    from recu_analysis.analysis.null import Null
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import Windows, WindowSpan
     from recu_analysis.store.header import LayerSpec
@@ -36,41 +37,23 @@ if TYPE_CHECKING:
 
 #: Weights are stuck if their sign changes are below this share of those expected from distance alone.
 STUCK = 0.5
+#: Observed over expected sign changes need at least so many expected ones in the layer.
+LEAST_EXPECTED = 1.0
 
-
-@dataclass(frozen=True, slots=True)
-class ChannelSums:
-    """Sums over the weights of each output channel, for the statistics of tail and core.
-
-    Attributes
-    ----------
-    weights, flipped, changed, expected, mobility, magnitude : ndarray of float64, shape (C_out, 2)
-        For the tail (column 0) and the core (1): counts of weights, of those that flipped at least once, and of those
-        whose sign differs between start and end; sums of Phi(-r |z| / s), of mobility (standard deviations per update)
-        and of update magnitude (unit of the weights per update).
-    """
-
-    weights: Values
-    flipped: Values
-    changed: Values
-    expected: Values
-    mobility: Values
-    magnitude: Values
-
-    def matrix(self) -> Values:
-        """All sums side by side, shape (C_out, 12), in the order of the attributes, tail before core."""
-        parts = (self.weights, self.flipped, self.changed, self.expected, self.mobility, self.magnitude)
-        return np.concatenate(parts, axis=1)
-
-
+#: Sums over the weights of each output channel, each for the tail and then for the core: counts of weights, of those
+#: that flipped at least once, and of those whose sign differs between start and end; mobility (standard deviations per
+#: update) and update magnitude (unit of the weights per update); the sign changes expected from distance alone,
+#: Phi(-q |z|), and their first and second derivative by q = r / s, see `drift`.
+_OF_GROUPS = ("weights", "flipped", "changed", "mobility", "magnitude", "expected", "expected_slope", "expected_bend")
+#: Sums over both groups: z at the start times z at the end, their squares, and q of the layer times the weights.
+_OF_ALL = ("product", "square", "square_end", "pull")
+#: Columns of the matrix of `channel_sums`.
+COLUMNS = {
+    name: at
+    for at, name in enumerate([*(f"{each}_{group}" for each in _OF_GROUPS for group in ("tail", "core")), *_OF_ALL])
+}
 #: The parts of a record that `channel_sums` needs.
 SUMMED = MOVEMENT | {"path"}
-#: Columns of `ChannelSums.matrix`.
-COLUMNS = {
-    f"{name}_{group}": 2 * index + part
-    for index, name in enumerate(("weights", "flipped", "changed", "expected", "mobility", "magnitude"))
-    for part, group in enumerate(("tail", "core"))
-}
 
 
 def drift(moved: Movement) -> tuple[float, float]:
@@ -92,79 +75,114 @@ def drift(moved: Movement) -> tuple[float, float]:
     return slope, math.sqrt(mean((moved.z_end - slope * moved.z) ** 2))
 
 
-def channel_sums(spec: LayerSpec, moved: Movement) -> ChannelSums:
+def channel_sums(spec: LayerSpec, moved: Movement) -> Values:
     """Sums over each output channel of a layer, for intervals that resample channels.
 
     The null of pure distance: every weight moves alike, wherever it is, as z_end = r z_start + s noise, with r and s of
     its layer (see `drift`) and normal noise. The probability that its sign has changed at the end is then
     Phi(-r |z_start| / s).
-    """
-    r, s = drift(moved)
-    expected = ndtr(-r * np.abs(moved.z) / s) if s > 0 else np.zeros_like(moved.z)
-    channels = spec.shape[0]
-    channel = np.flatnonzero(moved.valid) // (moved.valid.size // channels)
-    group = 2 * channel + ~moved.tail
-
-    def summed(values: NDArray[Any]) -> Values:
-        sums = np.bincount(group, values, 2 * channels).astype(np.float64)
-        return sums.reshape(channels, 2)
-
-    return ChannelSums(
-        weights=summed(np.ones_like(moved.z)),
-        flipped=summed(~moved.silent),
-        changed=summed((moved.z < 0) != (moved.z_end < 0)),
-        expected=summed(expected),
-        mobility=summed(moved.mobility),
-        magnitude=summed(moved.magnitude),
-    )
-
-
-def ratio(totals: Values, over: str, under: str, *, means: bool = False) -> Values:
-    """The ratio of two totals, or of two means, for every row of totals.
 
     Parameters
     ----------
-    totals : ndarray, shape (R, 12)
-        Sums of `ChannelSums.matrix` over channels.
-    over, under : str
-        Names in `COLUMNS`.
-    means : bool
-        Divide each total by the number of weights of its group, tail or core, first.
+    spec : LayerSpec
+    moved : Movement
 
     Returns
     -------
-    ndarray, shape (R,)
-        NaN for 0 / 0; infinite for any other number over 0.
+    ndarray of float64, shape (C_out, number of `COLUMNS`)
     """
-    top, bottom = totals[:, COLUMNS[over]], totals[:, COLUMNS[under]]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if means:
-            top = top / totals[:, COLUMNS[f"weights_{over.rsplit('_', 1)[1]}"]]
-            bottom = bottom / totals[:, COLUMNS[f"weights_{under.rsplit('_', 1)[1]}"]]
-        result: Values = top / bottom
-    return result
+    r, s = drift(moved)
+    pull = r / s if s > 0 else math.nan
+    distance = np.abs(moved.z)
+    density = np.exp(-0.5 * (pull * distance) ** 2) / math.sqrt(2.0 * math.pi)
+    channels = spec.shape[0]
+    channel = np.flatnonzero(moved.valid) // (moved.valid.size // channels)
+    group = 2 * channel + ~moved.tail
+    of_groups = (
+        np.ones_like(moved.z),
+        ~moved.silent,
+        (moved.z < 0) != (moved.z_end < 0),
+        moved.mobility,
+        moved.magnitude,
+        ndtr(-pull * distance),
+        -distance * density,
+        pull * distance**3 * density,
+    )
+    of_all = (moved.z * moved.z_end, moved.z**2, moved.z_end**2, np.full_like(moved.z, pull))
+    parts = [np.bincount(group, each, 2 * channels).reshape(channels, 2) for each in of_groups]
+    parts += [np.bincount(channel, each, channels).reshape(channels, 1) for each in of_all]
+    return np.concatenate(parts, axis=1)
+
+
+def _column(totals: Values, name: str) -> Values:
+    found: Values = totals[:, COLUMNS[name]]
+    return found
+
+
+def mean_of(name: str, group: str) -> Callable[[Values], Values]:
+    """The mean of one of the sums over the weights of the tail or the core, for every row of totals."""
+
+    def mean(totals: Values) -> Values:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            result: Values = _column(totals, f"{name}_{group}") / _column(totals, f"weights_{group}")
+        return result
+
+    return mean
+
+
+def _tail_to_core(name: str) -> Callable[[Values], Values]:
+    """The mean over the tail divided by the mean over the core; NaN for 0 / 0, infinite for any other number over 0."""
+    over, under = mean_of(name, "tail"), mean_of(name, "core")
+
+    def ratio(totals: Values) -> Values:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            result: Values = over(totals) / under(totals)
+        return result
+
+    return ratio
+
+
+def _to_expected(group: str) -> Callable[[Values], Values]:
+    """Observed over expected sign changes; r and s are fitted again to every row of totals.
+
+    The expected changes at another q = r / s than the layer's are their Taylor polynomial of degree 2.
+    """
+
+    def ratio(totals: Values) -> Values:
+        weights = _column(totals, "weights_tail") + _column(totals, "weights_core")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            r = _column(totals, "product") / _column(totals, "square")
+            s = np.sqrt((_column(totals, "square_end") - r * _column(totals, "product")) / weights)
+            off = r / s - _column(totals, "pull") / weights
+            bend = 0.5 * off**2 * _column(totals, f"expected_bend_{group}")
+            expected = _column(totals, f"expected_{group}") + off * _column(totals, f"expected_slope_{group}") + bend
+            # Fewer than one weight says nothing: 0 observed of 1e-39 expected is no sign of a stuck tail.
+            result: Values = _column(totals, f"changed_{group}") / np.where(expected < LEAST_EXPECTED, np.nan, expected)
+        return result
+
+    return ratio
+
+
+#: Ratios of `tails` by name, each a function from totals of shape (R, K) to values of shape (R,).
+RATIOS: dict[str, Callable[[Values], Values]] = {
+    "mobility_ratio": _tail_to_core("mobility"),
+    "magnitude_ratio": _tail_to_core("magnitude"),
+    "flip_risk_ratio": _tail_to_core("flipped"),
+    "distance_ratio_tail": _to_expected("tail"),
+    "distance_ratio_core": _to_expected("core"),
+}
 
 
 def channel_sums_query(
     run: Run, window: WindowSpan, tail_tau: TailTau = TAIL_TAU, layers: Sequence[str] | str | None = None
 ) -> Query[list[Values]]:
-    """`ChannelSums.matrix` of every layer over a span of windows."""
+    """`channel_sums` of every layer over a span of windows."""
     return per_layer(run, select_layers(run, layers), _sums, tail_tau, window)
 
 
 def _sums(run: Run, spec: LayerSpec, tail_tau: TailTau, window: WindowSpan) -> Answer[Values]:
     record = yield over(select_windows(run, window), SUMMED)
-    return channel_sums(spec, movement(spec, record, tail_tau)).matrix()
-
-
-#: Ratios of `tails` by name: numerator, denominator, and whether they are means.
-RATIOS = {
-    "mobility_ratio": ("mobility_tail", "mobility_core", True),
-    "magnitude_ratio": ("magnitude_tail", "magnitude_core", True),
-    "flip_risk_ratio": ("flipped_tail", "flipped_core", True),
-    "distance_ratio_tail": ("changed_tail", "expected_tail", False),
-    "distance_ratio_core": ("changed_core", "expected_core", False),
-}
+    return channel_sums(spec, movement(spec, record, tail_tau))
 
 
 def tails(
@@ -174,7 +192,7 @@ def tails(
     layers: Sequence[str] | str | None = None,
     tail_tau: TailTau = TAIL_TAU,
 ) -> pd.DataFrame:
-    """Compare tail and core of every layer: whether the tail is stuck or only far from zero.
+    """Compare tail and core of every layer: whether the tail moves and changes its sign as its distance predicts.
 
     Parameters
     ----------
@@ -199,10 +217,12 @@ def tails(
           Phi(-slope |z| / spread)), flips_per_path (flips per unit of zpath): each with _tail and _core
         - auc: how well abs(z) predicts silence; 1/2 for no relation, 1 if the silent weights are the farthest
         - mobility_ratio, magnitude_ratio, flip_risk_ratio: tail to core, with _low and _high
-        - distance_ratio_tail, distance_ratio_core: observed to expected sign changes, with _low and _high; below 1/2
-          the weights are stuck, about 1 only far
+        - distance_ratio_tail, distance_ratio_core: observed to expected sign changes, with _low and _high; the weights
+          are not held more than their layer if it is that of noise alone, and stuck below 1/2
+        - autocorrelation_null, and the columns `NULLS` with _null: what noise alone would give, see
+          `recu_analysis.analysis.null`; NaN if the rates of the updates are not known
 
-        Intervals (95 %) resample output channels.
+        Intervals (95 %) resample output channels; slope and spread are fitted again in every resample.
 
     Raises
     ------
@@ -237,15 +257,17 @@ def _row(run: Run, spec: LayerSpec, tail_tau: TailTau, window: WindowSpan) -> An
         "updates": record.updates,
         "exact": record.exact,
         "autocorrelation": moved.autocorrelation,
+        "autocorrelation_null": null_autocorrelation(run, spec, record),
         "slope": slope,
         "spread": spread,
         **_per_weight(spec, moved, record),
+        **_nulls(run, spec, moved),
     }
 
 
 def _per_weight(spec: LayerSpec, moved: Movement, record: MergedRecord) -> dict[str, float]:
-    sums = channel_sums(spec, moved).matrix()
-    total = sums.sum(axis=0)
+    sums = channel_sums(spec, moved)
+    total = sums.sum(axis=0, keepdims=True)
     names = {
         "mobility": "mobility",
         "magnitude": "magnitude",
@@ -255,17 +277,55 @@ def _per_weight(spec: LayerSpec, moved: Movement, record: MergedRecord) -> dict[
     }
     row: dict[str, float] = {}
     for shown, column in names.items():
-        for group in ("tail", "core"):
-            weights = total[COLUMNS[f"weights_{group}"]]
-            row[f"{shown}_{group}"] = float(total[COLUMNS[f"{column}_{group}"]] / weights) if weights else math.nan
+        row |= {f"{shown}_{group}": float(mean_of(column, group)(total)[0]) for group in ("tail", "core")}
     for group, mask in (("tail", moved.tail), ("core", ~moved.tail)):
         path = float(moved.mobility[mask].sum()) * record.updates
         row[f"flips_per_path_{group}"] = float(moved.flips[mask].sum()) / path if path else math.nan
     row["auc"] = auc(np.abs(moved.z), moved.silent)
-    for name, (top, bottom, means) in RATIOS.items():
-        found = over_channels(sums, lambda totals, o=top, u=bottom, m=means: ratio(totals, o, u, means=m))  # type: ignore[misc]
+    for name, statistic in RATIOS.items():
+        found = over_channels(sums, statistic)
         row |= {name: found.estimate, f"{name}_low": found.low, f"{name}_high": found.high}
     return row
+
+
+def _nulls(run: Run, spec: LayerSpec, moved: Movement) -> dict[str, float]:
+    """What noise alone would give for some columns; NaN if the rates of the updates are not known."""
+    found = null(run, spec, moved)
+    if found is None:
+        return dict.fromkeys((f"{name}_null" for name in NULLS), math.nan)
+    return {f"{name}_null": value for name, value in null_ratios(found).items()}
+
+
+#: Columns of `tails` with a null by simulation.
+NULLS = (
+    "flip_probability_tail",
+    "flip_probability_core",
+    "mobility_ratio",
+    "flip_risk_ratio",
+    "distance_ratio_tail",
+    "distance_ratio_core",
+)
+
+
+def null_ratios(found: Null) -> dict[str, float]:
+    """The columns `NULLS` of weights that are moved by noise alone, as `tails` would show them."""
+    tail, core = found.tail, ~found.tail
+    risks = [mean(~found.silent, group) for group in (tail, core)]
+    slope = float((found.z * found.z_end).sum()) / float((found.z**2).sum())
+    spread = math.sqrt(mean((found.z_end - slope * found.z) ** 2))
+    expected = ndtr(-slope * np.abs(found.z) / spread)
+    changed = (found.z < 0) != (found.z_end < 0)
+    values = [
+        *risks,
+        _over(mean(found.mobility, tail), mean(found.mobility, core)),
+        _over(*risks),
+        *(_over(mean(changed, group), mean(expected, group)) for group in (tail, core)),
+    ]
+    return dict(zip(NULLS, values, strict=True))
+
+
+def _over(above: float, below: float) -> float:
+    return above / below if below else math.nan
 
 
 def auc(score: Values, positive: NDArray[np.bool_]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import takewhile
 from operator import itemgetter
@@ -11,11 +12,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from recu_analysis.analysis.layer_pass import ahead, over
+from recu_analysis.analysis.null import null_sums
 from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import (
     WindowSpan,
     known_windows,
-    last_half,
     moving_windows,
     select_windows,
     span_of,
@@ -25,7 +26,7 @@ from recu_analysis.errors import InputError
 from recu_analysis.store.chain import begins_anew, start_known
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.store.run import as_run
-from recu_analysis.theory.standardize import cosine, score_products
+from recu_analysis.theory.autocorrelation import cosine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,11 +40,13 @@ if TYPE_CHECKING:
     from recu_analysis.store.run import OneRun, Run
     from recu_analysis.store.window import Window
 
-    #: Totals of `score_products` over a layer, for several pairs of times.
+    #: Totals of `null_sums`, for several pairs of times.
     Products = list[NDArray[np.float64]]
 
-#: Windows are long enough to tell dead from slow weights if their autocorrelation is at most this.
+#: Windows are long enough to tell dead from slow weights if their null autocorrelation is at most this.
 LONG_ENOUGH = 0.5
+#: Windows of several runs are compared only if their null autocorrelations differ by at most this.
+NULL_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,55 +56,59 @@ class FinalWindows:
     Attributes
     ----------
     span : WindowSpan
-    autocorrelation : float
-        Cosine of z at their start and z at their end over all weights; NaN if no weight has a z.
+    null : float
+        Null autocorrelation over all weights: the cosine of z at their start and z at their end that noise alone would
+        leave under the rates of the optimizer and the measured spread of the weights. NaN if no weight has a z, or the
+        rates are not known.
     long : bool
-        Whether the autocorrelation is at most 1/2, so that dead weights can be told from slow ones.
+        Whether the null autocorrelation is at most 1/2, so that dead weights can be told from slow ones.
     """
 
     span: WindowSpan
-    autocorrelation: float
+    null: float
     long: bool
 
 
-def autocorrelation_query(run: Run, specs: Sequence[LayerSpec], first: int, last: int) -> Query[float]:
-    """Cosine of z before one window and z after another over some layers.
+def null_query(run: Run, specs: Sequence[LayerSpec], first: int, last: int) -> Query[float]:
+    """Null autocorrelation from the start of one window to the end of another over some layers.
 
-    Channels that are constant, or hold NaN or infinity, at either time are left out.
+    It depends on the schedule and on the spread of the weights, not on where the weights went. If it depended on the
+    measured autocorrelation, windows would be chosen by what is then tested. Channels that are constant, or hold NaN or
+    infinity, at either time are left out.
     """
-    return _autocorrelations(per_layer(run, specs, _to_end, (first,), last)).then(itemgetter(0))
+    return _nulls(per_layer(run, specs, _to_end, (first,), last)).then(itemgetter(0))
 
 
-def _autocorrelations(layers: Query[list[Products]]) -> Query[list[float]]:
-    """The autocorrelation of each pair of times over all layers; NaN if no layer has z."""
+def _nulls(layers: Query[list[Products]]) -> Query[list[float]]:
+    """The null autocorrelation of each pair of times over all layers; NaN if no layer has z."""
     return layers.then(lambda found: [cosine(np.sum(pair, axis=0)) for pair in zip(*found, strict=True)])
 
 
 def _to_end(run: Run, spec: LayerSpec, firsts: tuple[int, ...], last: int) -> Answer[Products]:
     """Products from the start of each window of `firsts` to the end of window `last`."""
-    end = (yield ahead(run.window(last))).scored
+    end = (yield ahead(run.window(last))).end
     found: Products = []
     for first in firsts:
         start = yield over([run.window(first)], {"start"})
-        found.append(_product(spec, start.scored_start, end))
+        found.append(_product(run, spec, (first, last), start.start, end))
     return found
 
 
 def _from_start(run: Run, spec: LayerSpec, first: int, lasts: tuple[int, ...]) -> Answer[Products]:
     """Products from the start of window `first` to the end of each window of `lasts`, which may start with it."""
     record = yield over([run.window(first)], {"start", "end"} if first == lasts[0] else {"start"})
-    start = record.scored_start
-    found = [_product(spec, start, record.scored)] if first == lasts[0] else []
+    start = record.start
+    found = [_product(run, spec, (first, first), start, record.end)] if first == lasts[0] else []
     for last in lasts[len(found) :]:
         record = yield over([run.window(last)], {"end"})
-        found.append(_product(spec, start, record.scored))
+        found.append(_product(run, spec, (first, last), start, record.end))
     return found
 
 
-def _product(spec: LayerSpec, start: ArrayLike, end: ArrayLike) -> NDArray[np.float64]:
-    sums = score_products(start, end, center=spec.center)
-    total: NDArray[np.float64] = sums[np.isfinite(sums).all(axis=1)].sum(axis=0)
-    return total
+def _product(run: Run, spec: LayerSpec, ends: tuple[int, int], start: ArrayLike, end: ArrayLike) -> NDArray[np.float64]:
+    """Sums over a layer for its null autocorrelation from the start of one window to the end of another."""
+    windows = select_windows(run, WindowSpan(ends[0], ends[1] + 1))
+    return null_sums(run, spec, windows, start, end)
 
 
 def _batches(windows: Sequence[Window]) -> Iterator[Sequence[Window]]:
@@ -113,7 +120,7 @@ def _batches(windows: Sequence[Window]) -> Iterator[Sequence[Window]]:
 
 
 def final_windows(run: Run) -> FinalWindows:
-    """The fewest last windows with an autocorrelation of at most 1/2; if there are none, the last half.
+    """The fewest last windows with a null autocorrelation of at most 1/2; if there are none, all known windows.
 
     They are of the whole network, also where a table shows only some layers.
 
@@ -143,11 +150,11 @@ def choose(run: Run, windows: Windows | None) -> WindowSpan:
 
 def judged_windows(run: Run, windows: Windows | None) -> FinalWindows:
     """The windows that `choose` gives, and whether they are long enough; it raises the same errors."""
-    if windows is None:
+    if windows is None or windows == final_windows(run).span:
         return final_windows(run)
     span = span_of(run, windows)
     moving = select_windows(run, span)
-    found = autocorrelation_query(run, run.header.layers, moving[0].number, moving[-1].number).run()
+    found = null_query(run, run.header.layers, moving[0].number, moving[-1].number).run()
     return FinalWindows(span, found, long=found <= LONG_ENOUGH)
 
 
@@ -157,23 +164,22 @@ _FOUND: WeakKeyDictionary[Run, FinalWindows] = WeakKeyDictionary()
 def _find_final_windows(run: Run) -> FinalWindows:
     windows = known_windows(run)
     last = windows[-1].number
-    known: dict[int, float] = {}
+    null = math.nan
     for batch in _batches(windows[::-1]):
         firsts = tuple(window.number for window in reversed(batch))
-        autocorrelations = _autocorrelations(per_layer(run, run.header.layers, _to_end, firsts, last)).run()
-        known |= zip(firsts, autocorrelations, strict=True)
-        for first in reversed(firsts):
-            if known[first] <= LONG_ENOUGH:
-                return FinalWindows(WindowSpan(first, last + 1), known[first], long=True)
-    half = last_half(run)
-    return FinalWindows(half, known[half.start], long=False)
+        nulls = _nulls(per_layer(run, run.header.layers, _to_end, firsts, last)).run()
+        for first, null in zip(reversed(firsts), reversed(nulls), strict=True):
+            if null <= LONG_ENOUGH:
+                return FinalWindows(WindowSpan(first, last + 1), null, long=True)
+    return FinalWindows(WindowSpan(windows[0].number, last + 1), null, long=False)
 
 
 def equal_final_windows(runs: Mapping[str, Run]) -> dict[str, WindowSpan]:
-    """Final windows with the same number of updates in every run: the fewest that are long enough for all.
+    """Final windows of several runs that can be compared: the fewest that are long enough for all.
 
-    How many weights are silent, and how far they moved, depends on the number of updates. Only windows with the same
-    number of updates can be compared.
+    How many weights are silent, and how far they moved, depends on the number of updates and on what noise leaves of
+    the start. Windows can be compared if they hold the same number of updates, and their null autocorrelations differ
+    by at most `NULL_TOLERANCE`.
 
     Parameters
     ----------
@@ -197,14 +203,20 @@ def equal_final_windows(runs: Mapping[str, Run]) -> dict[str, WindowSpan]:
             f"the runs have no final windows with the same number of updates (needed at least: {lengths}); compare "
             "runs with windows of the same length"
         )
-    return {
-        label: WindowSpan(lengths[enough[0]], moving_windows(runs[label])[-1].number + 1)
-        for label, lengths in choices.items()
-    }
+    problem = ""
+    for length in enough:
+        spans = {
+            label: WindowSpan(lengths[length], moving_windows(runs[label])[-1].number + 1)
+            for label, lengths in choices.items()
+        }
+        problem = _unequal_nulls(runs, spans)
+        if not problem:
+            return spans
+    raise InputError(f"{problem}; train longer, or compare runs whose schedules forget alike")
 
 
 def equal_windows(runs: Mapping[str, Run], windows: Windows | None) -> dict[str, WindowSpan]:
-    """Windows with the same number of updates in every run: those that a caller chose, else `equal_final_windows`.
+    """Windows of several runs that can be compared: those that a caller chose, else `equal_final_windows`.
 
     Parameters
     ----------
@@ -216,7 +228,8 @@ def equal_windows(runs: Mapping[str, Run], windows: Windows | None) -> dict[str,
     Raises
     ------
     InputError
-        If the runs have different numbers of updates in these windows, or no final windows with the same number.
+        If the runs have different numbers of updates in these windows, or different null autocorrelations, or no final
+        windows that can be compared.
     WindowNotFoundError
         If a run has none of the windows, or they hold no updates.
     """
@@ -230,7 +243,24 @@ def equal_windows(runs: Mapping[str, Run], windows: Windows | None) -> dict[str,
             f"the windows {span_text(windows)} hold different numbers of updates ({listed}), so the runs cannot be "
             "compared; choose other windows, or none for final windows of the same length"
         )
+    if problem := _unequal_nulls(runs, spans):
+        raise InputError(f"{problem}; choose other windows, or none for final windows that can be compared")
     return spans
+
+
+def _unequal_nulls(runs: Mapping[str, Run], spans: Mapping[str, WindowSpan]) -> str:
+    """Why the null autocorrelations of some windows forbid a comparison; empty if those that are known are alike."""
+    if len(runs) < 2:
+        return ""
+    nulls = {label: judged_windows(run, spans[label]).null for label, run in runs.items()}
+    known = [null for null in nulls.values() if not math.isnan(null)]
+    if not known or max(known) - min(known) <= NULL_TOLERANCE:
+        return ""
+    listed = ", ".join(f"{null:.2f} in {label}" for label, null in nulls.items() if not math.isnan(null))
+    return (
+        f"noise alone would leave different parts of the start in the windows (null autocorrelation {listed}; at most "
+        f"{NULL_TOLERANCE:g} apart is needed), so silence and sign changes cannot be compared"
+    )
 
 
 def _unbroken(windows: Sequence[Window]) -> list[Window]:
@@ -260,7 +290,7 @@ def common_final_windows(runs: Mapping[str, Run]) -> dict[str, WindowSpan]:
 
 
 def decorrelation_time(run: OneRun, *, after: int, layers: Sequence[str] | str | None = None) -> int | None:
-    """Count the windows after a given one until their autocorrelation is at most 1/2.
+    """Count the windows after a given one until their null autocorrelation is at most 1/2.
 
     Parameters
     ----------
@@ -289,8 +319,8 @@ def decorrelation_time(run: OneRun, *, after: int, layers: Sequence[str] | str |
     seen = 0
     for batch in _batches(later):
         first, lasts = later[0].number, tuple(window.number for window in batch)
-        for autocorrelation in _autocorrelations(per_layer(run, specs, _from_start, first, lasts)).run():
+        for null in _nulls(per_layer(run, specs, _from_start, first, lasts)).run():
             seen += 1
-            if autocorrelation <= LONG_ENOUGH:
+            if null <= LONG_ENOUGH:
                 return seen
     return None

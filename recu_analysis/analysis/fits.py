@@ -176,9 +176,10 @@ def _distribution(scores: Array) -> Row:
 
 def no_shape(flat: bool) -> str:
     """Why no generalised normal fits the weights."""
-    if flat:
-        return "no shape fits: E|z| is at least sqrt(3)/2 of the root mean square, flatter than uniform"
-    return f"no shape between {SHAPES[0]:g} and {SHAPES[1]:g} fits"
+    of = (
+        "large shapes, which tend to the uniform distribution" if flat else "the smallest shapes, as where many z are 0"
+    )
+    return f"no shape between {SHAPES[0]:g} and {SHAPES[1]:g} fits: the likelihood is greatest at {of}"
 
 
 def _bounds(name: str, estimate: float, low: float, high: float) -> Row:

@@ -10,11 +10,12 @@ import numpy as np
 from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
 from recu_analysis.analysis.layer_pass import ahead, over
 from recu_analysis.analysis.layers import by_window, initial_signs
-from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.null import MOST_BY_WINDOW, null, null_sums
+from recu_analysis.analysis.query import gather, per_layer
 from recu_analysis.analysis.selection import known_windows, rows_of
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.store.run import as_run
-from recu_analysis.theory.standardize import autocorrelation
+from recu_analysis.theory.autocorrelation import autocorrelation, cosine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,8 +67,10 @@ def flip_table(
         - density (of z at 0, per standard deviation), mobility (standard deviations per update)
         - flip_ratio_predicted: density times mobility, the flip law for steps that do not depend on z
         - locked_fraction: weights that do not flip again between the window and the end of the run
-        - autocorrelation_to_end: cosine of z at the window's end and at the run's end; near 1, locked_fraction says
-          little
+        - autocorrelation_to_end: cosine of z at the window's end and at the run's end
+        - flip_ratio, silent_fraction, reversals and autocorrelation_to_end with _null: what noise alone would give in
+          the window, from its z; locked_fraction_null: from z at the start of the first window; NaN if the rates of the
+          updates are not known. See `recu_analysis.analysis.null`
 
     Raises
     ------
@@ -85,26 +88,53 @@ def flip_table(
 
 def flip_table_query(run: Run, layers: Sequence[str] | str | None = None) -> Query[pd.DataFrame]:
     """The query of `flip_table`."""
-    return per_layer(run, select_layers(run, layers), _rows).then(lambda parts: by_window(run, parts, at=2))
+    specs = select_layers(run, layers)
+    found = gather(per_layer(run, specs, _rows), per_layer(run, specs, _last_flips))
+    return found.then(lambda parts: by_window(run, map(_with_null_locking, *parts), at=2))
 
 
 def _rows(run: Run, spec: LayerSpec) -> Answer[list[Row]]:
     windows = known_windows(run)
     initial = yield from initial_signs(run, spec)
-    z_last = (yield ahead(windows[-1])).z_end
+    last = yield ahead(windows[-1])
+    z_last, end = last.z_end, last.end
     locking = _Locking(spec.weights)
     rows: list[Row] = []
-    for window in windows:
+    for at, window in enumerate(windows):
         record = yield over([window], MOVEMENT | {"flips"})
         moved = movement(spec, record)
         locking.add(moved)
         known = {"layer": spec.name, "window": window.number, "update": window.last_update, "updates": window.updates}
         changed = None if initial is None else (spec.signs(record.operand) != initial).reshape(-1)[moved.valid]
         to_end = {"autocorrelation_to_end": autocorrelation(moved.over_layer(moved.z_end), z_last)}
-        rows.append(known | {"exact": window.exact} | _flips(moved, changed) | to_end)
+        left = {"autocorrelation_to_end_null": cosine(null_sums(run, spec, windows[at + 1 :], record.end, end))}
+        rows.append(known | {"exact": window.exact} | _flips(moved, changed) | to_end | left | _null(run, spec, moved))
     for row, locked in zip(rows, locking.fractions(), strict=True):
         row["locked_fraction"] = locked
     return rows
+
+
+def _last_flips(run: Run, spec: LayerSpec) -> Answer[NDArray[np.int64] | None]:
+    """The last flips of simulated weights that noise alone moves through all windows; None if that is unknown."""
+    record = yield over(known_windows(run), MOVEMENT)
+    found = null(run, spec, movement(spec, record), MOST_BY_WINDOW)
+    return None if found is None else found.last_flip
+
+
+def _null(run: Run, spec: LayerSpec, moved: Movement) -> Row:
+    """What noise alone would give in one window."""
+    found = null(run, spec, moved, MOST_BY_WINDOW)
+    values = [math.nan] * 3
+    if found is not None:
+        values = [mean(found.flips) / moved.updates, mean(found.silent), mean(np.maximum(found.flips - 1, 0))]
+    return dict(zip(("flip_ratio_null", "silent_fraction_null", "reversals_null"), values, strict=True))
+
+
+def _with_null_locking(rows: list[Row], last_flips: NDArray[np.int64] | None) -> list[Row]:
+    """The rows of a layer with the share that noise alone would leave without another flip."""
+    done = np.cumsum([row["updates"] for row in rows])
+    locked = [math.nan if last_flips is None else mean(last_flips <= updates) for updates in done]
+    return [row | {"locked_fraction_null": share} for row, share in zip(rows, locked, strict=True)]
 
 
 def _flips(moved: Movement, changed: NDArray[np.bool_] | None) -> Row:

@@ -13,6 +13,7 @@ from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
 from recu_analysis.analysis.layer_pass import ahead, over
 from recu_analysis.analysis.long_form import long_form
 from recu_analysis.analysis.network import network_table
+from recu_analysis.analysis.null import null_autocorrelation
 from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.selection import (
     select_windows,
@@ -97,7 +98,7 @@ def layer_table(
         - still_fraction, tail_fraction, dead_fraction (tail and silent)
         - revived_fraction, revived_fraction_core: of the dead weights, or the silent core weights, of the previous
           window, those that flipped in this one; NaN for merged windows
-        - autocorrelation, net_displacement (unit of the weights)
+        - autocorrelation, autocorrelation_null (what noise alone would leave), net_displacement (unit of the weights)
         - c2i: 1 less the share of signs that differ from the initial ones
         - lr, lr_decay, decay_time: sums over the updates
         - nonfinite: weights that are NaN or infinite
@@ -148,7 +149,7 @@ def _rows(run: Run, spec: LayerSpec, tail_tau: TailTau, chosen: WindowSpan | tup
         record = yield over(windows, {*MOVEMENT, "path", "flips"} if known else {"end"})
         moved = movement(spec, record, tail_tau) if record.updates and known else None
         row = _identity(spec, record) | _state(spec, record)
-        row |= _moved(moved) | _revived(before, moved) | _since_start(spec, record, moved, initial)
+        row |= _moved(run, spec, moved) | _revived(before, moved) | _since_start(spec, record, moved, initial)
         counted = np.count_nonzero(np.isfinite(record.z_end)) if moved is None else moved.z.size
         rows.append(row | {"counted": counted})
         before = moved
@@ -231,7 +232,7 @@ _STATE = (
 )
 
 
-def _moved(moved: Movement | None) -> Row:
+def _moved(run: Run, spec: LayerSpec, moved: Movement | None) -> Row:
     """Movement in a window; all columns are NaN if there was no update."""
     if moved is None:
         names = [f"{name}{part}" for name in _QUANTITIES for part in ("", "_tail", "_core")]
@@ -254,13 +255,21 @@ def _moved(moved: Movement | None) -> Row:
         "tail_fraction": mean(moved.tail),
         "dead_fraction": mean(moved.dead("tail-silent")),
         "autocorrelation": moved.autocorrelation,
+        "autocorrelation_null": null_autocorrelation(run, spec, moved.record),
         "net_displacement": mean(moved.displacement),
         "nonfinite": moved.nonfinite,
     }
 
 
 _QUANTITIES = ("update_magnitude", "mobility", "flip_ratio", "silent_fraction")
-_WHOLE = ("still_fraction", "tail_fraction", "dead_fraction", "autocorrelation", "net_displacement")
+_WHOLE = (
+    "still_fraction",
+    "tail_fraction",
+    "dead_fraction",
+    "autocorrelation",
+    "autocorrelation_null",
+    "net_displacement",
+)
 
 
 def _revived(before: Movement | None, moved: Movement | None) -> Row:

@@ -12,7 +12,8 @@ from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
 from recu_analysis.analysis.distance import drift
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
-from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.null import null
+from recu_analysis.analysis.query import gather, per_layer
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.errors import InputError
 from recu_analysis.store.layer_selection import select_layers
@@ -44,6 +45,8 @@ MEANS = (
     "sign_changes_by_distance",
     "gradient",
 )
+#: The averages that noise alone would give, each also a column with _null.
+NULLS = ("mobility", "flip_probability", "sign_changes")
 #: The averages that have an interval.
 BANDS = ("mobility", "flip_probability", "sign_changes", "gradient")
 
@@ -88,7 +91,9 @@ def by_magnitude(
         - flips_per_path: flips per unit of zpath
 
         mobility, flip_probability, sign_changes and gradient also have a 95 % interval (_low, _high), which resamples
-        the output channels within every layer; NaN where a layer has fewer than 8.
+        the output channels within every layer; NaN where a layer has fewer than 8. mobility, flip_probability and
+        sign_changes also have what noise alone would give (_null), see `recu_analysis.analysis.null`; NaN if the rates
+        of the updates are not known.
 
     Raises
     ------
@@ -107,7 +112,12 @@ def by_magnitude_query(
     run: Run, window: WindowSpan, bins: int = 20, layers: Sequence[str] | str | None = None
 ) -> Query[pd.DataFrame]:
     """The query of `by_magnitude` over given windows."""
-    return bin_sums_query(run, select_layers(run, layers), window, bins).then(_over_layers)
+    specs = select_layers(run, layers)
+    nulls = per_layer(run, specs, _null_means, bins, window)
+    weights = [spec.weights for spec in specs]
+    return gather(bin_sums_query(run, specs, window, bins), nulls).then(
+        lambda found: _over_layers(found[0]).assign(**_null_columns(found[1], weights))
+    )
 
 
 def bin_sums_query(run: Run, layers: Sequence[LayerSpec], window: WindowSpan, bins: int) -> Query[list[Values]]:
@@ -137,6 +147,24 @@ def _over_layers(parts: Sequence[Values]) -> pd.DataFrame:
     return table
 
 
+def _null_means(run: Run, spec: LayerSpec, bins: int, window: WindowSpan) -> Answer[Values]:
+    """What noise alone would give for `NULLS` in every bin of a layer, shape (bins, nulls); NaN if unknown."""
+    record = yield over(select_windows(run, window), MOVEMENT)
+    found = null(run, spec, movement(spec, record))
+    if found is None:
+        return np.full((bins, len(NULLS)), np.nan)
+    columns = (found.mobility, ~found.silent, (found.z < 0) != (found.z_end < 0))
+    nearest_first = np.argsort(np.abs(found.z), kind="stable")
+    parts = [np.array_split(column[nearest_first], bins) for column in columns]
+    return np.array([[mean(part) for part in of_bins] for of_bins in parts]).T
+
+
+def _null_columns(layers: Sequence[Values], weights: Sequence[int]) -> dict[str, Values]:
+    """Means over the layers by their weights; NaN if one layer is unknown."""
+    averaged = np.average(np.stack(layers), axis=0, weights=weights)
+    return {f"{name}_null": averaged[:, at] for at, name in enumerate(NULLS)}
+
+
 def means(total: Values) -> pd.DataFrame:
     """`MEANS` in every bin, from sums over channels of shape (bins, 1 + means)."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -157,8 +185,6 @@ def _channel_sums(run: Run, spec: LayerSpec, bins: int, window: WindowSpan) -> A
     distance = np.abs(moved.z)
     if distance.size < bins:
         raise InputError(f"layer {spec.name!r} has {distance.size} weights, too few for {bins} bins; use fewer bins")
-    rank = np.empty(distance.size, dtype=np.int64)
-    rank[np.argsort(distance, kind="stable")] = np.arange(distance.size)
     r, s = drift(moved)
     changed = (moved.z < 0) != (moved.z_end < 0)
     by_distance = ndtr(-r * distance / s) if s > 0 else np.zeros_like(distance)
@@ -175,9 +201,31 @@ def _channel_sums(run: Run, spec: LayerSpec, bins: int, window: WindowSpan) -> A
     )
     channels = spec.shape[0]
     channel = np.flatnonzero(moved.valid) // (moved.valid.size // channels)
-    index = channel * bins + rank * bins // distance.size
+    index = channel * bins + quantile_bins(distance, bins)
     sums = [np.bincount(index, column, channels * bins) for column in columns]
     return np.stack(sums, axis=1).astype(np.float64).reshape(channels, bins, len(columns))
+
+
+def quantile_bins(values: Values, bins: int) -> NDArray[np.intp]:
+    """The bin of each value by its rank, the same number of values in each; equal values rank in their order.
+
+    This is faster than ranks, because only the borders of the bins are sorted.
+
+    Parameters
+    ----------
+    values : ndarray of float64, flat
+        Without NaN, at least as many as bins.
+    bins : int
+    """
+    first = -(-np.arange(1, bins) * values.size // bins)  # the lowest rank of each bin but the first
+    borders = np.partition(values, first)[first]
+    found = np.searchsorted(borders, values, side="right")
+    for border in np.unique(borders):
+        tied = np.flatnonzero(values == border)
+        if tied.size > 1:
+            rank = np.count_nonzero(values < border) + np.arange(tied.size)
+            found[tied] = rank * bins // values.size
+    return found
 
 
 def _relative_gradient(record: MergedRecord) -> Values:

@@ -11,6 +11,7 @@ import pandas as pd
 from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.logged import logged
+from recu_analysis.analysis.null import null_autocorrelation
 from recu_analysis.analysis.query import attempt, gather, per_layer
 from recu_analysis.errors import RecuError
 from recu_analysis.store.chain import start_known
@@ -35,6 +36,7 @@ STATISTICS = (
     "silent_fraction_tail",
     "silent_fraction_core",
     "autocorrelation",
+    "autocorrelation_null",
     "nonfinite",
 )
 #: A speed is averaged over this many of the newest windows or epochs.
@@ -152,8 +154,8 @@ class NewestWindows:
 
             - layer, window
             - mobility (standard deviations per update), flip_ratio (flips per weight and update),
-              silent_fraction_tail, silent_fraction_core, autocorrelation, nonfinite (weights): NaN where the window has
-              no update of the layer, or its start is not known
+              silent_fraction_tail, silent_fraction_core, autocorrelation, autocorrelation_null, nonfinite (weights):
+              NaN where the window has no update of the layer, or its start is not known
         """
         keys = [_key(window) for window in self.shown(run, count)]
         self._found = {key: self._found[key] for key in keys if key in self._found}
@@ -187,5 +189,6 @@ def _row(run: Run, spec: LayerSpec, number: int) -> Answer[Row]:
         "silent_fraction_tail": mean(moved.silent, moved.tail),
         "silent_fraction_core": mean(moved.silent, ~moved.tail),
         "autocorrelation": moved.autocorrelation,
+        "autocorrelation_null": null_autocorrelation(run, spec, record),
         "nonfinite": moved.nonfinite,
     }

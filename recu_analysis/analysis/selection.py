@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from itertools import pairwise
@@ -225,7 +226,7 @@ def with_epochs(run: Run, table: pd.DataFrame, at: int) -> pd.DataFrame:
 def decay_time(run: Run) -> float:
     """T of a run: the sum of lr * weight decay / (1 - momentum) over its updates, for the layer with the largest sum.
 
-    NaN if some of its updates are in no window.
+    NaN if some of its updates are in no window, or if it is not defined for the optimizer of a layer.
     """
     if any(not later.header.follows(window.header) for window, later in pairwise(run.windows)):
         return float("nan")
@@ -233,4 +234,4 @@ def decay_time(run: Run) -> float:
     for window in run.windows:
         for name in sums:
             sums[name] += window[name].summary.decay_time
-    return max(sums.values())
+    return math.nan if any(map(math.isnan, sums.values())) else max(sums.values())

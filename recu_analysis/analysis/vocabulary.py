@@ -18,11 +18,15 @@ SPREADS: Final = {
     "high": ("upper end", "Upper end of the 95 % interval"),
     "std": ("std", "Standard deviation over the seeds (n - 1)"),
 }
+#: The same for what noise alone would give: the null of a statistic.
+ENDINGS: Final = SPREADS | {
+    "null": ("noise alone", "What noise alone would give, with the rates, the z and the channels of the layer")
+}
 
 
 @cache
 def statistic(name: str) -> Statistic:
-    """The statistic of a column; its name may have an ending of `GROUPS` and of `SPREADS`.
+    """The statistic of a column; its name may have an ending of `GROUPS` and of `ENDINGS`.
 
     Parameters
     ----------
@@ -40,8 +44,8 @@ def statistic(name: str) -> Statistic:
     if suffix in GROUPS and base in STATISTICS:
         found = _over(STATISTICS[base], GROUPS[suffix])
         return replace(found, name=name, label=f"{found.label}, {suffix}")
-    if suffix in SPREADS and is_known(base):
-        found, (label, meaning) = statistic(base), SPREADS[suffix]
+    if suffix in ENDINGS and is_known(base):
+        found, (label, meaning) = statistic(base), ENDINGS[suffix]
         return replace(found, name=name, label=f"{found.label}, {label}", meaning=f"{meaning} of: {found.meaning}")
     raise unknown("statistic", name, STATISTICS)
 
@@ -49,7 +53,7 @@ def statistic(name: str) -> Statistic:
 def is_known(name: str) -> bool:
     """Whether the vocabulary has the statistic of a column."""
     base, _, suffix = name.rpartition("_")
-    return name in STATISTICS or (suffix in GROUPS and base in STATISTICS) or (suffix in SPREADS and is_known(base))
+    return name in STATISTICS or (suffix in GROUPS and base in STATISTICS) or (suffix in ENDINGS and is_known(base))
 
 
 def group_of(name: str) -> str:
@@ -99,7 +103,7 @@ _WHERE = (
         "bin", "bin", "Number of the bin; every layer is cut into bins of equal count, and bin 0 has the smallest |z|."
     ),
     Statistic("dataset", "data set", "Data set in the configuration of the runs."),
-    _count("seeds", "seeds", "Number of runs of the experiment, one per seed."),
+    _count("seeds", "seeds", "Number of runs of the experiment, one per seed; of a difference, the number of pairs."),
     _count(
         "pairs",
         "pairs",
@@ -275,7 +279,7 @@ _FLIPPING = (
     Statistic(
         "distance_ratio",
         "sign changes, O/E",
-        "Sign changes of {weights}, observed / expected from distance alone: below 1/2 stuck, about 1 only far from 0.",
+        "Sign changes of {weights}, observed / expected from distance alone: below 1/2 stuck, about 1 as their layer.",
         digits=3,
     ),
     Statistic(
@@ -407,7 +411,7 @@ _COMPARED = (
     Statistic("claim", "claim", "What the paper says, in one sentence."),
     Statistic("place", "place", "Where the paper says it."),
     Statistic("estimate", "estimate", "Number that tests the claim; column why says what it is."),
-    Statistic("verdict", "verdict", "Supported, not supported, contradicted, by construction, or cannot tell."),
+    Statistic("verdict", "verdict", "Supported, contradicted, intermediate, undecided, algebra, or cannot tell."),
     Statistic("why", "why", "What the estimate is, and the reason for the verdict."),
 )
 #: Every column of the public tables, by its name without endings.

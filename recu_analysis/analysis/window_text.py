@@ -49,6 +49,15 @@ def windows_of_runs(runs: Mapping[str, Run], spans: Mapping[str, WindowSpan]) ->
     return next(iter(texts.values())) if same else "; ".join(f"{label}: {text}" for label, text in texts.items())
 
 
+def period_text(runs: Mapping[str, Run], spans: Mapping[str, WindowSpan]) -> str:
+    """The windows of some runs in a few words, such as "epochs 4 to 11": epochs if logged, else numbers of windows."""
+    texts = set()
+    for label, run in runs.items():
+        epochs = epochs_text(run, select_windows(run, spans[label]))
+        texts.add(epochs[0] if epochs else chosen_text(run, spans[label]))
+    return texts.pop() if len(texts) == 1 else "their windows"
+
+
 def chosen_text(run: Run, span: WindowSpan) -> str:
     """The windows of a span that hold updates, such as "windows 8 and 12"; WindowNotFoundError if there is none."""
     return f"window{'s' * (len(select_windows(run, span)) > 1)} {numbers_of(run, span)}"
@@ -57,6 +66,12 @@ def chosen_text(run: Run, span: WindowSpan) -> str:
 def numbers_of(run: Run, span: WindowSpan) -> str:
     """The numbers of the windows of a span that hold updates, such as "8 and 12"; errors as in `chosen_text`."""
     return numbers_text([window.number for window in select_windows(run, span)])
+
+
+def moment_text(run: Run, number: int) -> str:
+    """The end of a window in a few words, such as "epoch 11", or "window 12" where no epoch was logged."""
+    epoch = window_epochs(run).get(number)
+    return f"window {number}" if epoch is None else f"epoch {epoch:g}"
 
 
 def end_text(run: Run, number: int) -> str:

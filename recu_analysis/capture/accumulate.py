@@ -62,6 +62,24 @@ def storable(weight: torch.Tensor) -> torch.Tensor:
     return rows if rows.dtype in {torch.float32, torch.float64} else rows.float()
 
 
+class Rows:
+    """The numpy array of `storable` of one weight, kept while the weight has the same memory: making it takes time."""
+
+    def __init__(self) -> None:
+        self._memory: tuple[object, ...] = ()
+        self._rows = np.empty((0, 0))
+
+    def of(self, weight: torch.Tensor) -> Array:
+        """The current values of the weight."""
+        shared = weight.is_cpu and weight.dtype == torch.float32 and weight.is_contiguous()
+        if not (shared and weight.requires_grad):  # a temporary tensor would have other memory every time
+            return storable(weight).cpu().numpy()
+        memory = weight.data_ptr(), weight.shape  # of nothing else, because the array keeps it from being freed
+        if memory != self._memory:
+            self._memory, self._rows = memory, storable(weight).numpy()
+        return self._rows
+
+
 def warn_of_infinite(states: Mapping[str, LayerState]) -> None:
     """Warn about float64 weights that are finite, but whose path overflows in float32."""
     for layer, state in states.items():
@@ -103,6 +121,7 @@ class CpuAccumulator:
         self._flips = self._zeros(np.uint32, kept=True)
         self._first = self._zeros(np.uint32, "flip_times" in self._kept)
         self._last = self._zeros(np.uint32, bool(self._kept - {"path", "zpath"}))  # other sums call `flipped_at`
+        self._rows = Rows()
         self._updates = 0  # in the open window; the first one sets the sums to 0
 
     @property
@@ -118,7 +137,7 @@ class CpuAccumulator:
         """Add the update that resulted in `weight`."""
         path, path_rest, zpath, zpath_rest = self._sums.values()
         advance(
-            storable(weight).cpu().numpy(),
+            self._rows.of(weight),
             self._old,
             self._mean,
             self._inverse,

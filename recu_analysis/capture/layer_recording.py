@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ import torch
 from recu_analysis.capture.accumulate import storable
 from recu_analysis.capture.accumulator_choice import layer_accumulator
 from recu_analysis.capture.adapters.registry import two_valued
+from recu_analysis.capture.decay import Decay, rule_of
+from recu_analysis.capture.norms import Norms, Number, norm
 from recu_analysis.capture.optional_sums import optional_sums
 from recu_analysis.capture.outside import NOTHING, Moved, Outside
 from recu_analysis.capture.traces import Traces
@@ -22,7 +25,7 @@ from recu_analysis.store.sealing import digest
 from recu_analysis.store.state import LayerState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
     from recu_analysis.capture.accumulate import Accumulator
     from recu_analysis.capture.adapters import BinaryLayer
@@ -32,6 +35,25 @@ if TYPE_CHECKING:
 
 #: Models with at least this many latent weights are recorded by several threads, one layer per thread at a time.
 THREADED_WEIGHTS = 1_000_000
+
+
+@dataclass(slots=True)
+class NextUpdate:
+    """What the coming update of a layer starts from.
+
+    Attributes
+    ----------
+    group : mapping
+        The parameter group that holds the weight.
+    first : bool
+        Whether the optimizer has no momentum of the weight yet.
+    along : float or Tensor, or None
+        lr <w, gradient> / |w|^2; None if no gradient was seen.
+    """
+
+    group: Mapping[str, Any]
+    first: bool = True
+    along: Number | None = None
 
 
 @dataclass(slots=True)
@@ -46,11 +68,14 @@ class LayerRecording:
     quantities: Collection[str]
     optional_sums: list[OptionalSum] = field(default_factory=list)
     updates: int = 0
-    lr: float = 0.0
-    lr_decay: float = 0.0
-    decay_time: float = 0.0
+    decay: Decay = field(default_factory=Decay)
+    norms: Norms = field(init=False)
+    next: NextUpdate = field(default_factory=lambda: NextUpdate({"lr": 0.0}))
     outside: Outside = field(default_factory=Outside)
     traces: Traces | None = None
+
+    def __post_init__(self) -> None:
+        self.norms = Norms(self.spec.center, norm(self.accumulator.seen, center=self.spec.center))
 
     def group_in(self, optimizer: torch.optim.Optimizer) -> Mapping[str, Any]:
         """The parameter group that holds the weight now; while no group holds it, one with learning rate 0."""
@@ -83,15 +108,31 @@ class LayerRecording:
         if change := self.change():
             raise RecorderError(change)
 
-    def count(self, group: Mapping[str, Any]) -> None:
-        """Add one update of a parameter group to the sums."""
-        lr, decay = float(group.get("lr", math.nan)), float(group.get("weight_decay", 0.0))
-        shrinks = lr * decay if decay else 0.0  # 0 also if the learning rate is not known
-        kept = 1.0 - float(group.get("momentum", 0.0))
+    def prepare(self, optimizer: torch.optim.Optimizer, *, closure: bool) -> None:
+        """Note what the coming update starts from; a closure computes the gradient during the update."""
+        group, state = self.group_in(optimizer), optimizer.state.get(self.layer.parameter)
+        momentum = state.get("momentum_buffer") if isinstance(state, Mapping) else None
+        self.next = NextUpdate(group, first=momentum is None)
+        if self.updates == 0:
+            self.norms.begin(momentum, self.spec.shape, rule_of(optimizer, group))
+        if not closure and self.layer.parameter.numel() == self.spec.weights:  # otherwise the update raises an error
+            self._note_gradient(self.layer.weight, optimizer)
+
+    def _note_gradient(self, weight: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
+        gradient, group = self.layer.parameter.grad, self.next.group
+        if gradient is not None and gradient.numel() == weight.numel() and "params" in group:
+            lr = float(group.get("lr", math.nan)) * (-1.0 if group.get("maximize") else 1.0)
+            self.next.along = self.norms.along(weight, gradient, getattr(optimizer, "grad_scale", None), lr)
+
+    def count(self, optimizer: torch.optim.Optimizer) -> None:
+        """Add the update that was just made to the sums."""
+        if self.next.along is None:  # computed by a closure
+            self._note_gradient(self.last_seen(), optimizer)
+        along, begins = self.next.along, self.updates == 0
+        self.decay.count(optimizer, self.next.group, gradient=along is not None, first=self.next.first, begins=begins)
+        if along is not None:
+            self.norms.add(along)
         self.updates += 1
-        self.lr += lr
-        self.lr_decay += shrinks
-        self.decay_time += 0.0 if shrinks == 0.0 else shrinks / kept if kept > 0.0 else math.inf
         self.outside.updated()
 
     def add_gradient(self, scale: torch.Tensor | float | None) -> None:
@@ -126,6 +167,7 @@ class LayerRecording:
         """Treat `latent` as the weights last seen, instead of the current values of the parameter."""
         with self.layer.holding(latent):
             self.accumulator = accumulator_of(self.layer, self.spec, self.quantities)
+            self.norms.start = norm(self.accumulator.seen, center=self.spec.center)
             for optional_sum in self.optional_sums:
                 optional_sum.begin(self.layer.weight)
 
@@ -171,7 +213,8 @@ class LayerRecording:
         return moved | {
             "digest": self.digest(),
             "numbers": torch.tensor([self.first_update, self.updates]),
-            "sums": torch.tensor([self.lr, self.lr_decay, self.decay_time], dtype=torch.float64),
+            "decay": self.decay.tensor(),
+            "norms": self.norms.tensor(),
             "outside": self.outside.tensor(),
             **self.accumulator.state(),
             **{optional_sum.name: optional_sum.value.to("cpu", copy=True) for optional_sum in self.optional_sums},
@@ -181,11 +224,12 @@ class LayerRecording:
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
         """Restore the open window from `state`; raise KeyError, ValueError or RuntimeError if it does not fit."""
         self.first_update, self.updates = state["numbers"].tolist()
-        self.lr, self.lr_decay, self.decay_time = state["sums"].tolist()
+        self.decay.load(state["decay"])
         self.outside.load(state["outside"])
         if "seen" in state:
             self.begin_from(state["seen"])
         self.accumulator.load(state)
+        self.norms.load(state["norms"])
         for optional_sum in self.optional_sums:
             optional_sum.value.copy_(state[optional_sum.name])
         if self.traces is not None:
@@ -193,11 +237,11 @@ class LayerRecording:
 
     def take(self) -> LayerState:
         """Return the state of the open window, and begin a new window."""
-        tau = self.layer.tau
-        summary = LayerWindow(self.first_update, self.updates, self.lr, self.lr_decay, self.decay_time, tau)
-        summary.more.update(self.outside.take())
+        sums, inherited = self.decay.take()
+        summary = LayerWindow(self.first_update, self.updates, *sums, self.layer.tau)
+        summary.more.update(self.outside.take() | inherited | self.norms.take(self.accumulator.seen))
         self.first_update += self.updates
-        self.updates, self.lr, self.lr_decay, self.decay_time = 0, 0.0, 0.0, 0.0
+        self.updates = 0
         arrays = self.accumulator.take() | {
             optional_sum.name: optional_sum.take() for optional_sum in self.optional_sums
         }
@@ -268,6 +312,8 @@ def record_layer(
         quantities=quantities,
         optional_sums=optional_sums(layer.weight.detach(), quantities),
     )
+    optimizer = optimizers[recording.optimizer]
+    recording.decay.rule = rule_of(optimizer, recording.group_in(optimizer))  # of a window without updates, too
     if "traces" in quantities:
         recording.trace(traced)
     return recording

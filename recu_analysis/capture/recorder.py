@@ -36,13 +36,14 @@ from recu_analysis.store.state import window_bytes
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     import torch
     from torch.utils.hooks import RemovableHandle
 
     from recu_analysis.capture.adapters import BinaryLayer
+    from recu_analysis.capture.layer_recording import LayerRecording
     from recu_analysis.capture.traces import TracesArgument
     from recu_analysis.store.writer import RunWriter
 
@@ -347,11 +348,13 @@ class Recorder:
             if not outermost:
                 return
             self._settle()
-            for recording in self._recordings:
+            recordings, closure = self._of(index), has_closure(args, kwargs)
+            for recording in recordings:
                 # Movement by a failed step is not an update. Otherwise one check per window is enough.
-                if recording.optimizer == index and (failed or recording.updates == 0):
+                if failed or recording.updates == 0:
                     recording.count_outside_movement()
-            if counts_gradients and not has_closure(args, kwargs) and not was_skipped(optimizer):
+            self._at_once(lambda recording: recording.prepare(optimizer, closure=closure), recordings)
+            if counts_gradients and not closure and not was_skipped(optimizer):
                 self._add_gradients(index, optimizer)
 
         return before_step
@@ -374,20 +377,26 @@ class Recorder:
         return after_step
 
     def _add_gradients(self, index: int, optimizer: torch.optim.Optimizer) -> None:
-        for recording in self._recordings:
-            if recording.optimizer == index:
-                recording.add_gradient(getattr(optimizer, "grad_scale", None))
+        for recording in self._of(index):
+            recording.add_gradient(getattr(optimizer, "grad_scale", None))
 
     def _advance(self, index: int, optimizer: torch.optim.Optimizer) -> None:
-        recordings = [recording for recording in self._recordings if recording.optimizer == index]
+        recordings = self._of(index)
         for recording in recordings:
             recording.require_same_weight()
         self._position.updates[index] += 1
         update = self._position.updates[index]
         for recording in recordings:
-            recording.count(recording.group_in(optimizer))
+            recording.count(optimizer)
+        self._at_once(lambda recording: recording.advance(update), recordings)
 
-        for _ in (self._pool.map if self._pool else map)(lambda recording: recording.advance(update), recordings):
+    def _of(self, index: int) -> list[LayerRecording]:
+        """The layers that an optimizer updates."""
+        return [recording for recording in self._recordings if recording.optimizer == index]
+
+    def _at_once(self, work: Callable[[LayerRecording], None], recordings: Sequence[LayerRecording]) -> None:
+        """Do the work for these layers, in the threads if there are any."""
+        for _ in (self._pool.map if self._pool else map)(work, recordings):
             pass
 
     def _write_window(self, *, partial: bool = False) -> int:

@@ -24,7 +24,7 @@ _NUMBER = Column(
     "the number after a verdict",
     meaning="The number that tests the claim, with its 95 % interval; the paragraph says what it is.",
 )
-_COLORS = {"supported": "green", "contradicted": "red", "not supported": "yellow"}
+_COLORS = {"supported": "green", "contradicted": "red", "undecided": "yellow", "intermediate": "yellow"}
 
 
 @click.command("claims", epilog="Example: recu-analyze claims runs/demo/recu --baseline runs/demo/baseline")
@@ -53,15 +53,17 @@ def command(
     If some RUNs clamp and others do not, those that do not are baselines. A RUN may also be a list of runs (runs.toml)
     with labels, arms and seeds.
 
-    Each claim gets a number with its 95 % interval, and a verdict: supported, not supported, contradicted, by
-    construction (algebra alone decides it), or cannot tell, with what is missing.
+    Each claim gets a number with its 95 % interval, and a verdict: supported, contradicted, intermediate (the interval
+    lies between both), undecided (it lies in several places), algebra (no run is needed), or cannot tell, with what
+    would help.
 
-    Movement (C1, C6) is measured over --windows, and distributions (C2 to C5, C8) at their end, or by default at the
-    end of the run. C7 and C9 are of the whole run.
+    Movement (C1, C6, C11, C13) is measured over --windows, and distributions (C2 to C5, C8) at their end, or by default
+    at the end of the run. C7, C9, C10 and C12 are of the whole run.
     """
     from recu_analysis.analysis.arms import apart, labeled
     from recu_analysis.analysis.claims import claims_query
     from recu_analysis.analysis.kinds import sides
+    from recu_analysis.analysis.verdict import of_claims
     from recu_analysis.store.labels import labels_of
 
     opened, others = options.opened_all(runs), options.opened_all(baseline)
@@ -79,6 +81,7 @@ def command(
         _estimated(table),
         f"The paper's claims, tested on {', '.join(labels)}.",
         labels,
+        above=[of_claims(list(table["verdict"]))],
         explained=[_NUMBER],
         lines=lambda width: _lines(table, width),
     )

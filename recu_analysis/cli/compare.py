@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from recu_analysis.analysis.rendering import Column, estimate
+from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
 from recu_analysis.cli.differences import curves_view, layers_view
-from recu_analysis.cli.output import View, wrapped, write_table
+from recu_analysis.cli.output import View, write_table
+from recu_analysis.cli.seeds import seeds_view
 from recu_analysis.cli.several_runs import warn_of_sampled, warn_of_seeds, warn_of_short
 from recu_analysis.cli.target import table_target
 from recu_analysis.cli.window_notes import tell_cut
@@ -46,7 +47,7 @@ _COLUMNS = (
     "view",
     flag_value="seeds",
     help="Means, 95 % intervals and std over the seeds of each experiment: runs whose configurations differ "
-    "only in their seed.",
+    "only in their seed. Also the differences from the first experiment, seed by seed, with mean and interval.",
 )
 @click.option("--by-layer", "view", flag_value="layers", help="Differences from the first run, layer by layer.")
 @click.option("--curves", "view", flag_value="curves", help="Every window: logged metrics, and how the weights moved.")
@@ -67,13 +68,16 @@ def command(
     """Show the results of several runs of one network side by side, and the settings that differ.
 
     The results are over windows with the same number of updates: by default final windows, or all with --curves. With
-    --by-layer, the seeds of one experiment are one group, which is compared with the group of the first RUN. Intervals
-    are over seeds if both groups have two or more, otherwise over the output channels of each layer. A RUN may also be
-    a list of runs (runs.toml) with labels, arms and seeds.
+    --by-layer, the seeds of one experiment are one group, which is compared with the group of the first RUN. Runs with
+    the same seed are pairs: differences are over them if both groups share two seeds or more, with an interval from
+    three on. Otherwise intervals are over the output channels of each layer. A RUN may also be a list of runs
+    (runs.toml) with labels, arms and seeds.
     """
     from recu_analysis.analysis.compare import check_same_layers, compare_query, over_seeds_query
     from recu_analysis.analysis.differences import curves_query, layer_differences_query
     from recu_analysis.analysis.final_windows import equal_windows
+    from recu_analysis.analysis.paired import paired_differences_query
+    from recu_analysis.analysis.query import gather
     from recu_analysis.analysis.window_text import windows_of_runs
 
     if layers and view != "layers":
@@ -90,10 +94,11 @@ def command(
     if view == "curves":
         write_table(curves_view(options.answered(curves_query(opened, windows, level), runs_shown)), target)
     elif view == "seeds":
-        table = options.answered(over_seeds_query(opened, windows, level), runs_shown)
+        asked = gather(over_seeds_query(opened, windows, level), paired_differences_query(opened, windows, level))
+        table, differences = options.answered(asked, runs_shown)
         warn_of_short(opened, windows)
         warn_of_seeds(opened)
-        write_table(_seeds_view(table, _seeds_told(opened, table, windows)), target)
+        write_table(seeds_view(opened, table, differences, windows), target)
     elif view == "layers":
         table = options.answered(layer_differences_query(opened, windows, layers or None, level), runs_shown)
         warn_of_short(opened, windows)
@@ -129,53 +134,3 @@ def _with_windows(runs: Mapping[str, Run], table: pd.DataFrame) -> pd.DataFrame:
 
     ends = zip(table["run"], table["first_window"], table["last_window"], strict=True)
     return table.assign(windows=[numbers_of(runs[run], WindowSpan(first, last + 1)) for run, first, last in ends])
-
-
-#: Columns that are shown for every experiment.
-_SHOWN = (
-    Column("val_top1"),
-    Column("dead_fraction"),
-    Column("silent_fraction_tail"),
-    Column("silent_fraction_core"),
-    Column("mobility_ratio", "ratio", group="mobility"),
-)
-
-
-def _seeds_told(runs: Mapping[str, Run], table: pd.DataFrame, windows: slice | None) -> list[str]:
-    """A sentence for every experiment: its runs, how many seeds they are, its data set and its windows."""
-    from recu_analysis.analysis.arms import arms
-    from recu_analysis.analysis.compare import seeds_windows
-    from recu_analysis.analysis.window_text import windows_of_runs
-
-    spans, found = seeds_windows(runs, windows), {arm.label: arm for arm in arms(runs)}
-    several = len(table["dataset"].unique()) > 1
-    told = []
-    for row in table.to_dict(orient="records"):
-        of = f" ({row['dataset'] or 'data set not known'})" if several else ""
-        seeds = f"{row['seeds']} seeds" if row["seeds"] > 1 else "one seed, no interval"
-        told.append(f"{row['arm']}: {seeds}{of}, {windows_of_runs(found[row['arm']].runs, spans)}")
-    return told
-
-
-def _seeds_view(table: pd.DataFrame, told: list[str]) -> View:
-    """Means over seeds, one row per experiment, with a sentence for each."""
-    groups = list(table["arm"])
-    dataset = [Column("dataset")] if len(table["dataset"].unique()) > 1 else []
-    return View(
-        table,
-        (Column("arm"), *dataset, Column("seeds"), *_SHOWN),
-        caption=f"{'Means over the seeds' if (table['seeds'] > 1).any() else 'One seed each'} of {'; '.join(groups)}.",
-        runs=groups,
-        explained=_SHOWN,
-        lines=lambda width: _seeds_lines(table, told, width),
-        told_by_lines=told,
-    )
-
-
-def _seeds_lines(table: pd.DataFrame, told: list[str], width: int | None) -> list[str]:
-    """One paragraph per experiment: its sentence, and each number with interval and standard deviation over seeds."""
-    lines = []
-    for sentence, row in zip(told, table.to_dict(orient="records"), strict=True):
-        lines += wrapped([sentence], width)
-        lines += [f"  {column.title:16}{estimate(row, column.name)}" for column in _SHOWN]
-    return lines

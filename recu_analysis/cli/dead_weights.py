@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from recu_analysis.cli import options
 from recu_analysis.cli.output import View, table_lines, wrapped, write_table
 from recu_analysis.cli.several_runs import warn_of_sampled, warn_of_seeds, warn_of_short
 from recu_analysis.cli.target import table_target
-from recu_analysis.cli.window_notes import choice, tell_cut, too_short
+from recu_analysis.cli.window_notes import choice, ground, tell_cut, too_short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,24 +23,32 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.dead_over_seeds import Block
     from recu_analysis.analysis.final_windows import FinalWindows
+    from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.cli.target import Target
     from recu_analysis.store.run import Run
 
-#: Name, weights, the five criteria, silence, mobility, autocorrelation.
+#: Name, weights, the criterion, silence and autocorrelation with what noise alone would give, mobility.
 COLUMNS = (
     Column("layer"),
     Column("weights", width=6),
-    Column("tail_fraction", "tail", 4, group="%"),
-    Column("silent_fraction", "silent", 6, group="%"),
-    Column("still_fraction", "still", 5, group="%"),
     Column("tail_silent_fraction", "silent", 6, group="% tail and"),
-    Column("tail_still_fraction", "still", 5, group="% tail and"),
+    Column("tail_silent_fraction_null", "noise", 5, group="% tail and"),
     Column("silent_fraction_tail", width=4),
+    Column("silent_fraction_tail_null", "noise", 5, group="% silent"),
     Column("silent_fraction_core", width=4),
+    Column("silent_fraction_core_null", "noise", 5, group="% silent"),
     Column("mobility_tail", width=4),
     Column("mobility_core", width=4),
-    Column("autocorrelation", width=4),
+    Column("autocorrelation", "is", width=4, group="ac"),
+    Column("autocorrelation_null", "noise", 5, group="ac"),
 )
+#: Columns of the other criteria, each shown if it is chosen.
+_OF_CRITERIA = {
+    "tail": Column("tail_fraction", "tail", 5, group="%"),
+    "silent": Column("silent_fraction", "silent", 7, group="%"),
+    "still": Column("still_fraction", "still", 6, group="%"),
+    "tail-still": Column("tail_still_fraction", "still", 6, group="% tail and"),
+}
 
 
 @click.command(
@@ -111,33 +120,45 @@ def view(
     run: Run, table: pd.DataFrame, criterion: str, tail_tau: float | str, final: FinalWindows | None = None
 ) -> View:
     """The table with a row for all layers, its windows and tail above, and totals below."""
-    from recu_analysis.analysis.deadness import totals, with_totals
+    from recu_analysis.analysis.deadness import check_criterion, totals, with_totals
+    from recu_analysis.analysis.selection import WindowSpan
+    from recu_analysis.analysis.verdict import of_dead_weights_row
     from recu_analysis.store.labels import labels_of
 
     labels = labels_of([run])
+    total, first = totals(table), table.iloc[0]
+    span = WindowSpan(first["first_window"], first["last_window"] + 1)
+    of_layers = total["autocorrelation_null"] if len(table) < len(run.header.layers) else None
+    verdict = of_dead_weights_row(
+        total.to_dict(), check_criterion(criterion), ground({labels[0]: run}, {labels[0]: span}, of_layers)
+    )
     return View(
         with_totals(table),
-        [_marked(column, criterion) for column in COLUMNS],
+        columns_of(criterion),
         caption=f"Dead latent weights of {labels[0]}, layer by layer.",
         runs=labels,
-        above=_heading(run, table, tail_tau, final),
-        below=_footer(run, table, totals(table), criterion),
+        above=[verdict, *_heading(run, span, tail_tau, final, exact=first["exact"])],
+        below=_footer(run, table, total, criterion),
     )
 
 
-def _marked(column: Column, criterion: str) -> Column:
-    """The column, with a star if it is the column of the criterion."""
-    return replace(column, mark="*") if column.name == f"{criterion.replace('-', '_')}_fraction" else column
+def columns_of(criterion: str) -> list[Column]:
+    """The columns of the text table, with a star at that of the criterion, which is added if the table lacks it."""
+    shown = list(COLUMNS)
+    if criterion in _OF_CRITERIA:
+        shown.insert(2, _OF_CRITERIA[criterion])
+    name = f"{criterion.replace('-', '_')}_fraction"
+    return [replace(column, mark="*") if column.name == name else column for column in shown]
 
 
-def _heading(run: Run, table: pd.DataFrame, tail_tau: float | str, final: FinalWindows | None) -> list[str]:
-    from recu_analysis.analysis.selection import WindowSpan
+def _heading(
+    run: Run, span: WindowSpan, tail_tau: float | str, final: FinalWindows | None, *, exact: bool
+) -> list[str]:
     from recu_analysis.analysis.window_text import windows_text
 
-    first = table.iloc[0]
-    seen = "every update seen" if first["exact"] else "sampled from checkpoints: flips between them are unseen"
+    seen = "every update seen" if exact else "sampled from checkpoints: flips between them are unseen"
     return [
-        f"{windows_text(run, WindowSpan(first['first_window'], first['last_window'] + 1))}, {seen}",
+        f"{windows_text(run, span)}, {seen}",
         *choice(run, final),
         _tail(tail_tau),
     ]
@@ -148,17 +169,25 @@ def _tail(tail_tau: float | str) -> str:
     return f"tail: the {share} of a layer's weights with the largest |z| when the windows start"
 
 
-def _footer(run: Run, table: pd.DataFrame, total: pd.Series[Any], criterion: str) -> list[str]:
+def _decay_time(run: Run, table: pd.DataFrame) -> str:
+    """What T is here and in the run, or why it is not known."""
     from recu_analysis.analysis.selection import decay_time
 
+    if table["decay_time"].notna().all():
+        whole = decay_time(run)
+        here = f"T = sum of lr x weight decay / (1 - momentum): {table['decay_time'].max():.3g} here"
+        return here if math.isnan(whole) else f"{here}, {whole:.3g} in the run"
+    if table["exact"].all():
+        return "T is not known: it is not defined for the optimizer of these updates"
+    return "T is not known: it sums learning rates, and checkpoints hold none"
+
+
+def _footer(run: Run, table: pd.DataFrame, total: pd.Series[Any], criterion: str) -> list[str]:
     share = shown("dead_fraction", total["dead"] / total["counted"] if total["counted"] else float("nan"))
     return [
         f"* dead by the criterion {criterion}: {total['dead']:,} of {total['counted']:,} weights, {share} %",
-        f"T = sum of lr x weight decay / (1 - momentum): {table['decay_time'].max():.3g} here, "
-        f"{decay_time(run):.3g} in the run"
-        if table["decay_time"].notna().all()
-        else "T is not known: it sums learning rates, and checkpoints hold none",
-        *too_short(table["autocorrelation"]),
+        _decay_time(run, table),
+        *too_short(table["autocorrelation_null"]),
     ]
 
 
@@ -195,18 +224,29 @@ def of_seeds(
         _tail(tail_tau),
         f"dead: by the criterion {criterion}{'; means and 95 % intervals over seeds' if several else ''}",
     ]
-    below = too_short(table.loc[table["row"] == "layer", "autocorrelation"])
+    below = too_short(table.loc[table["row"] == "layer", "autocorrelation_null"])
     return View(
         table,
         (Column("arm"), *columns),
         caption=f"Dead latent weights of {'; '.join(block.arm.label for block in blocks)}.",
         runs=list(runs),
-        above=tail,
+        above=[*(_verdict(block, criterion) for block in blocks), *tail],
         below=below,
         explained=columns[1:],
         lines=lambda width: _blocks(blocks, columns, width)[1:],
         told_by_lines=[_told(block) for block in blocks],
     )
+
+
+def _verdict(block: Block, criterion: str) -> str:
+    """The verdict on an experiment, from its row for all layers."""
+    from recu_analysis.analysis.deadness import check_criterion
+    from recu_analysis.analysis.verdict import of_dead_weights_row
+
+    total = block.rows.iloc[-1]
+    chosen = len(block.rows) - 1 < len(block.arm.first.header.layers)
+    carried = ground(block.arm.runs, block.spans, total["autocorrelation_null"] if chosen else None)
+    return f"{block.arm.label}: {of_dead_weights_row(total.to_dict(), check_criterion(criterion), carried)}"
 
 
 def _told(block: Block) -> str:

@@ -14,12 +14,15 @@ from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options, output
 from recu_analysis.cli.output import as_text, table_lines, wrapped
 from recu_analysis.cli.settings import setting
+from recu_analysis.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: Folder and label of each training, and whether it clamps.
 RUNS = {"recu": ("ReCU", True), "baseline": ("without clamp", False)}
+#: Weights of each layer that the figure of trajectories needs.
+TRACES = 16
 
 
 @click.command("demo", epilog="Example: recu-analyze demo --directory runs/demo")
@@ -48,7 +51,9 @@ def command(directory: Path, figures: Path | None, epochs: int, overwrite: bool)
     from recu_analysis.training.config import TrainingConfig
 
     began = time.monotonic()
-    config = TrainingConfig.with_usual(epochs=epochs)
+    if (directory / "run.json").exists():
+        raise InputError(f"{directory} is a run itself; give a folder for the two runs of the demo")
+    config = TrainingConfig.with_usual(epochs=epochs, traces=TRACES)
     for name, (label, recu) in RUNS.items():
         folder = directory / name
         options.note(f"training {label} in {folder}, {epochs} epochs")

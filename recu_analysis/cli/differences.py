@@ -35,7 +35,7 @@ def layers_view(table: pd.DataFrame, windows: str) -> View:
         f"Differences from {table['reference'].iloc[0]}, layer by layer.",
         list(names),
         above=[windows],
-        below=[f"difference: value minus reference, with its 95 % interval over {_over(table)}"],
+        below=[f"difference: value minus reference{_over(table)}"],
         explained=[Column(name) for name in dict.fromkeys(table["statistic"])],
         lines=lambda width: _paragraphs(table, width),
     )
@@ -52,11 +52,24 @@ def _paragraphs(table: pd.DataFrame, width: int | None) -> list[str]:
 
 
 def _over(table: pd.DataFrame) -> str:
-    """Seeds or channels, over which the intervals are; with the runs if these differ."""
-    runs = table.groupby("run", sort=False)["interval_over"].first()
-    if len(runs.unique()) == 1:
-        return str(runs.iloc[0])
-    return ", over ".join(f"{over} for {' and '.join(runs.index[runs == over])}" for over in runs.unique())
+    """What the intervals are over, or that there is none; with the runs if these differ."""
+    rows = table.groupby("run", sort=False).first()
+    kinds = [_kind(over, pairs) for over, pairs in zip(rows["interval_over"], rows["pairs"], strict=True)]
+    if len(set(kinds)) == 1:
+        return kinds[0]
+    return "".join(
+        f"{kind} for {' and '.join(run for run, each in zip(rows.index, kinds, strict=True) if each == kind)}"
+        for kind in dict.fromkeys(kinds)
+    )
+
+
+def _kind(over: str, pairs: int) -> str:
+    """A clause about the intervals of one group."""
+    from recu_analysis.analysis.paired import FEWEST_PAIRS
+
+    if over == "seeds" and pairs < FEWEST_PAIRS:
+        return f", without an interval, which needs {FEWEST_PAIRS} pairs of seeds,"
+    return f", with its 95 % interval over {over}"
 
 
 def _in_units(table: pd.DataFrame) -> pd.DataFrame:

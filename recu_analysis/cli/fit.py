@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from recu_analysis.cli.target import Target
+    from recu_analysis.store.run import Run
 
 _LAYER = Column("layer")
 _SCALE = (
@@ -99,7 +100,10 @@ def command(run: Path, windows: slice | None, layers: tuple[str, ...], raw: bool
         _PRINTED,
         caption=f"Distributions fitted to the latent weights of {labels[0]}.",
         runs=labels,
-        above=[f"the weights at the end of {end_text(opened, table['window'].iloc[0])}"],
+        above=[
+            _verdict(opened, table, raw=raw),
+            f"the weights at the end of {end_text(opened, table['window'].iloc[0])}",
+        ],
         explained=(*_SCALE, *_DISTANCES[1:], *_ERRORS[1:]),
         lines=lambda width: lines_of_tables(
             [(table, _SCALE), (_per_weight(table), _DISTANCES), (table, _ERRORS)], width
@@ -111,6 +115,18 @@ def command(run: Path, windows: slice | None, layers: tuple[str, ...], raw: bool
             options.warn(f"layer {row['layer']}: {row['note']}")
     if raw:
         options.warn("all channels were fitted together as raw weights: their unequal scales look like heavy tails")
+
+
+def _verdict(run: Run, table: pd.DataFrame, *, raw: bool) -> str:
+    """The verdict on the shapes of the shown layers."""
+    from recu_analysis.analysis.verdict import Ground, of_fit
+    from recu_analysis.analysis.window_text import moment_text
+    from recu_analysis.theory.intervals import Interval
+
+    shapes = [Interval(*row) for row in table[["shape", "shape_low", "shape_high"]].itertuples(index=False)]
+    each = list(table["weights"] / table["channels"].clip(lower=1))
+    some = len(table) < len(run.header.layers)
+    return of_fit(shapes, each, Ground(moment_text(run, table["window"].iloc[0]), some_layers=some), raw=raw)
 
 
 def _per_weight(table: pd.DataFrame) -> pd.DataFrame:

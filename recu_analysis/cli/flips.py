@@ -18,23 +18,26 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from recu_analysis.cli.target import Target
+    from recu_analysis.store.run import Run
 
 _COLUMNS = (
     Column("window", width=6),
     Column("epoch", width=5),
     Column("update", width=7),
-    Column("flip_ratio", width=7),
-    Column("flip_ratio_predicted", width=7),
-    Column("silent_fraction", width=8),
-    Column("reversals", width=7),
-    Column("c2i_original", width=6),
-    Column("locked_fraction", width=8),
-    Column("autocorrelation_to_end", width=6),
+    Column("flip_ratio", "are", 6, group="flips"),
+    Column("flip_ratio_predicted", "law", 6, group="flips"),
+    Column("flip_ratio_null", "noise", 6, group="flips"),
+    Column("silent_fraction", "%", 4, group="silent"),
+    Column("silent_fraction_null", "noise", 5, group="silent"),
+    Column("c2i_original", width=5),
+    Column("locked_fraction", "%", 5, group="locked"),
+    Column("locked_fraction_null", "noise", 5, group="locked"),
+    Column("autocorrelation_to_end_null", "ac noise", 5),
 )
 _NOTES = (
     "each row is the median over layers",
-    "flips are also AdamBNN's FF; C2I is 0 if the signs are independent of the initial signs; if the autocorrelation "
-    "to the end is near 1, the weights that never flip again say little",
+    "flips are also AdamBNN's FF; C2I is 0 if the signs are independent of the initial signs; locked: never flips "
+    "again; noise: what noise alone would give under the rates of the updates",
 )
 
 
@@ -69,10 +72,33 @@ def command(run: Path, layers: tuple[str, ...], windows: slice | None, target: T
     labels = labels_of([opened])
     sampled = [] if table["exact"].all() else ["sampled from checkpoints: flips between two checkpoints were not seen"]
     caption = f"Flips of the signs of {labels[0]}, median over layers."
-    write_table(View(table, _COLUMNS, _medians(table), caption, labels, below=[*_NOTES, *sampled]), target)
+    verdict = _verdict(opened, table)
+    view = View(table, _COLUMNS, _medians(table), caption, labels, above=[verdict], below=[*_NOTES, *sampled])
+    write_table(view, target)
 
 
 def _medians(table: pd.DataFrame) -> pd.DataFrame:
     """One row per window, the median over layers."""
     medians: pd.DataFrame = table.drop(columns=["layer"]).groupby("window", as_index=False).median(numeric_only=True)
     return medians
+
+
+def _verdict(run: Run, table: pd.DataFrame) -> str:
+    """The verdict on the signs after the last window from which the rest of the run is long enough, else the first."""
+    from recu_analysis.analysis.final_windows import LONG_ENOUGH
+    from recu_analysis.analysis.verdict import Ground, of_flips
+    from recu_analysis.analysis.window_text import moment_text
+
+    nulls = table.groupby("window")["autocorrelation_to_end_null"].median()
+    long = nulls[nulls <= LONG_ENOUGH]
+    window = int(long.index[-1] if len(long) else nulls.index[0])
+    rows = table[table["window"] == window]
+    chosen = len(rows) < len(run.header.layers)
+    later = all(each.exact for each in run.windows if each.number > window)
+    ground = Ground(moment_text(run, window), float(nulls[window]), exact=later, some_layers=chosen)
+    return of_flips(
+        list(rows["locked_fraction"]),
+        list(rows["locked_fraction_null"]),
+        ground,
+        ended=window == run.windows[-1].number,
+    )

@@ -292,7 +292,7 @@ windows_option = click.option(
     "--windows",
     type=WindowsType(),
     help="Windows from A up to, but not including, B: 8:13, 12:, :8 or 12. Default: the final windows, just long "
-    "enough to tell dead weights from slow ones, or the last half of a short run.",
+    "enough to tell dead weights from slow ones, or all windows of a run that is too short.",
 )
 windows_end_option = click.option(
     "--windows",

@@ -27,12 +27,12 @@ def warn_of_short(runs: Mapping[str, Run], windows: Windows | None = None) -> No
     """Warn in which runs the windows, or without a choice all windows, are not long enough."""
     from recu_analysis.analysis.final_windows import LONG_ENOUGH, judged_windows
 
-    short = [label for label, run in runs.items() if judged_windows(run, windows).autocorrelation > LONG_ENOUGH]
+    short = [label for label, run in runs.items() if judged_windows(run, windows).null > LONG_ENOUGH]
     if short:
         verb = "stays" if windows is None else "is"
         options.warn(
-            f"autocorrelation {verb} above {LONG_ENOUGH} in {', '.join(short)}: too short to tell dead weights from "
-            "slow ones"
+            f"null autocorrelation {verb} above {LONG_ENOUGH} in {', '.join(short)}: too short to tell dead weights "
+            "from slow ones"
         )
 
 

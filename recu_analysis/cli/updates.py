@@ -1,7 +1,8 @@
-"""recu-analyze updates: how tail and core of every layer move, and whether the tail is stuck or only far from zero."""
+"""recu-analyze updates: how tail and core of every layer move, and change their signs, beside noise alone."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -10,12 +11,16 @@ from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
 from recu_analysis.cli.output import View, write_table
 from recu_analysis.cli.target import table_target
-from recu_analysis.cli.window_notes import choice, tell_cut, too_short
+from recu_analysis.cli.window_notes import choice, ground, tell_cut, too_short
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd
+
+    from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.cli.target import Target
+    from recu_analysis.store.run import Run
 
 _COLUMNS = (
     Column("layer"),
@@ -24,8 +29,9 @@ _COLUMNS = (
     Column("mobility_ratio", "t/c", 4, ends=9, group="mobility"),
     Column("flip_probability_tail", "%", 4, group="flips"),
     Column("flip_risk_ratio", "t/c", 4, ends=9, group="flips"),
+    Column("flip_risk_ratio_null", "noise", 5, group="flips"),
     Column("distance_ratio_tail", width=4, ends=9),
-    Column("autocorrelation", width=4),
+    Column("autocorrelation_null", "noise", 5, group="ac"),
 )
 
 
@@ -46,8 +52,9 @@ def command(
 ) -> None:
     """Show how the tail and the core of every layer of RUN move, side by side, with 95 % intervals over channels.
 
-    Tail and core are chosen at the start of the windows. Column O/E shows whether the tail is stuck or only far from
-    zero. CSV and JSON have more columns, such as the magnitude of raw updates.
+    Tail and core are chosen at the start of the windows. Column O/E shows whether the tail changes its sign as often as
+    its distance from zero predicts. Noise alone gives about 1; below 1/2 the tail is stuck. CSV and JSON have more
+    columns, such as what noise alone would give.
     """
     from recu_analysis.analysis.distance import tails_query
     from recu_analysis.analysis.final_windows import choose, final_windows
@@ -68,7 +75,26 @@ def command(
         _COLUMNS,
         caption=f"How tail and core of every layer of {labels[0]} move.",
         runs=labels,
-        above=[head, *choice(opened, final)],
-        below=too_short(table["autocorrelation"]),
+        above=[_verdict(opened, chosen, table), head, *choice(opened, final)],
+        below=too_short(table["autocorrelation_null"]),
     )
     write_table(view, target)
+
+
+def _verdict(run: Run, span: WindowSpan, table: pd.DataFrame) -> str:
+    """The verdict on the shown layers."""
+    import numpy as np
+
+    from recu_analysis.analysis.verdict import of_updates
+    from recu_analysis.theory.intervals import Interval
+
+    of_layers = None
+    if len(table) < len(run.header.layers):
+        known = table[table["autocorrelation_null"].notna() & (table["weights"] > 0)]
+        of_layers = math.nan
+        if len(known):
+            of_layers = float(np.average(known["autocorrelation_null"], weights=known["weights"]))
+    columns = ("distance_ratio_tail", "distance_ratio_tail_low", "distance_ratio_tail_high")
+    ratios = [Interval(*row) for row in table[[*columns]].itertuples(index=False)]
+    carried = ground({"": run}, {"": span}, of_layers)
+    return of_updates(ratios, list(table["distance_ratio_tail_null"]), carried)

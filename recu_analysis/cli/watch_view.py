@@ -259,13 +259,13 @@ def _epochs(run: Run, windows: Sequence[Window]) -> str:
 
 def _cautions(table: pd.DataFrame, windows: Sequence[Window]) -> list[str]:
     """Cautions: the newest window is too short to tell dead weights from slow ones; not all updates were seen."""
-    newest = table[table["window"] == windows[-1].number]["autocorrelation"]
+    newest = table[table["window"] == windows[-1].number]["autocorrelation_null"]
     short = int((newest > LONG_ENOUGH).sum())
     found = []
     if short:
         found.append(
             f"In {short} of {len(newest)} layers, the newest window is too short to tell dead weights from slow ones "
-            f"(autocorrelation above {LONG_ENOUGH})."
+            f"(null autocorrelation above {LONG_ENOUGH})."
         )
     if not all(window.exact for window in windows):
         found.append("Sampled from checkpoints: movement is net, and flips between two checkpoints were not seen.")

@@ -1,4 +1,4 @@
-"""Notes on the windows of a table: why they were chosen, and whether they are long enough."""
+"""Notes on the windows of a table: why they were chosen, whether they are long enough, and what they may carry."""
 
 from __future__ import annotations
 
@@ -8,26 +8,46 @@ from typing import TYPE_CHECKING
 from recu_analysis.cli import options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from recu_analysis.analysis.final_windows import FinalWindows
+    from recu_analysis.analysis.selection import WindowSpan
+    from recu_analysis.analysis.verdict import Ground
     from recu_analysis.store.run import Run
 
 
 def choice(run: Run, final: FinalWindows | None) -> list[str]:
     """Why these windows were chosen, if the user named none."""
-    from recu_analysis.analysis.selection import known_windows, moving_windows
+    from recu_analysis.analysis.rates import is_approximate
+    from recu_analysis.analysis.selection import known_windows, moving_windows, select_windows
 
     if final is None:
         return []
-    half = "the last half of the run"
+    every = "all windows"
     if known_windows(run)[0].number > moving_windows(run)[0].number:
-        half = "the last half of the windows after the last gap"
-    if math.isnan(final.autocorrelation):
-        return [f"{half}: every channel is constant, NaN or infinite"]
+        every = "all windows after the last gap"
+    if math.isnan(final.null):
+        return [
+            f"{every}: the null autocorrelation is not known, because the rates of the updates are not recorded or "
+            "every channel is constant, NaN or infinite"
+        ]
+    about = ", approximate: decay was not recorded" if is_approximate(run, select_windows(run, final.span)) else ""
     if final.long:
-        return [f"the final windows: autocorrelation at most 1/2 ({final.autocorrelation:.2f}, all layers)"]
-    return [f"{half}: autocorrelation stays above 1/2 ({final.autocorrelation:.2f})"]
+        return [f"the final windows: null autocorrelation at most 1/2 ({final.null:.2f}, all layers{about})"]
+    return [
+        f"{every}: null autocorrelation above 1/2 ({final.null:.2f}{about}), too short to tell dead weights from slow "
+        "ones"
+    ]
+
+
+def ground(runs: Mapping[str, Run], spans: Mapping[str, WindowSpan], of_layers: float | None) -> Ground:
+    """What the windows of some runs carry for a verdict; `of_layers` is the null autocorrelation of chosen layers."""
+    from recu_analysis.analysis.final_windows import judged_windows
+    from recu_analysis.analysis.verdict import ground_of
+
+    if of_layers is not None:
+        return ground_of(runs, spans, [of_layers], some_layers=True)
+    return ground_of(runs, spans, [judged_windows(run, spans[label]).null for label, run in runs.items()])
 
 
 def tell_cut(runs: Iterable[Run], windows: slice | None) -> None:
@@ -48,15 +68,15 @@ def tell_cut(runs: Iterable[Run], windows: slice | None) -> None:
         options.note(f"{'; '.join(ends)}, so --windows {span_text(windows)} ends there")
 
 
-def too_short(autocorrelations: Iterable[float]) -> list[str]:
+def too_short(nulls: Iterable[float]) -> list[str]:
     """In how many layers the windows are too short to tell dead from slow; empty if in none."""
     from recu_analysis.analysis.final_windows import LONG_ENOUGH
 
-    of = list(autocorrelations)
-    long = sum(autocorrelation > LONG_ENOUGH for autocorrelation in of)
+    of = list(nulls)
+    long = sum(null > LONG_ENOUGH for null in of)
     if not long:
         return []
     return [
-        f"the autocorrelation (ac) is above {LONG_ENOUGH} in {long} of {len(of)} layers: there the windows are too "
-        "short to tell dead weights from slow ones"
+        f"the null autocorrelation (ac, noise) is above {LONG_ENOUGH} in {long} of {len(of)} layers: there the "
+        "windows are too short to tell dead weights from slow ones"
     ]

@@ -35,8 +35,8 @@ _RATIO = (-math.inf, BARELY, math.nan, ALIKE)
 # Claims that a threshold decides: the quantity, the range that supports one, and the bounds beyond which a value
 # contradicts it.
 _THRESHOLDS = {
-    "C1a": ("mobility, tail / core", *_RATIO),
-    "C1b": ("risk of a flip, tail / core", *_RATIO),
+    "C1a": ("mobility, tail / core, over noise", *_RATIO),
+    "C1b": ("sign changes, O/E, over noise", *_RATIO),
     "C2": ("shape: 1 Laplace, 2 normal", *LAPLACE, math.nan, NOT_LAPLACE),
     "C5": (r"$\hat{b}$ / $b^*$", *HELD, *NOT_HELD),
     "C6": ("flips of the tail, ReCU / baseline", REVIVED, math.inf, NOT_REVIVED, math.nan),
@@ -126,14 +126,18 @@ def _sides(runs: Runs) -> tuple[Arm, Arm | None]:
 
 def draw(data: pd.DataFrame, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
     """One panel, one row per claim that a threshold decides; all claims if there is none."""
-    from recu_analysis.figures.print.style import current_venue, panels
+    from recu_analysis.figures.print.style import current_venue, panels, rows_do_not_fit
     from recu_analysis.plots.claims import forest, is_narrow
 
     figure, (axes,) = panels(1)
     drawn = data[_decided(data)] if _decided(data).any() else data
     # Lines of text in every row, with the numbers of its axis.
-    lines = 6.6 if is_narrow(axes) else 4.5
-    figure.set_figheight((len(drawn) + 0.4) * current_venue().font_size * lines / 72.0)
+    lines, venue = 6.6 if is_narrow(axes) else 4.5, current_venue()
+    height = (len(drawn) + 0.4) * venue.font_size * lines / 72.0
+    # Beside the rows, texts leave some room between their lines; above them, they leave none.
+    if venue.height < (1.0 if is_narrow(axes) else 0.85) * height:
+        raise rows_do_not_fit(len(drawn))
+    figure.set_figheight(min(height, venue.height))
     forest(drawn, ax=axes)
     return figure, data
 

@@ -10,6 +10,7 @@ from recu_analysis.analysis.deadness import TAIL_TAU
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.histogram import weight_histogram_query
 from recu_analysis.analysis.query import gather, gathered
+from recu_analysis.analysis.silence import null_dead_query
 from recu_analysis.figures.layer_choice import choose_layers, default_layer
 from recu_analysis.figures.shared import table_of
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
@@ -34,10 +35,23 @@ _WIDE: Final = 2.2
 
 
 class Histograms(NamedTuple):
-    """The histogram of each run and layer, which runs have windows that are too short, and what is shown."""
+    """What is shown of each run and layer.
+
+    Attributes
+    ----------
+    tables : dict of (run, layer) to DataFrame
+    short : dict of run to bool
+        Whether its windows are too short to tell.
+    nulls : dict of (run, layer) to float
+        The share of dead weights that noise alone would give.
+    choice : LayerChoice
+    windows : str
+        The windows, as a sentence.
+    """
 
     tables: dict[tuple[str, str], pd.DataFrame]
     short: dict[str, bool]
+    nulls: dict[tuple[str, str], float]
     choice: LayerChoice
     windows: str
 
@@ -100,16 +114,14 @@ def plot_dead_weights(
 def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[Histograms]:
     """`weight_histogram` of the chosen layers of each run, by default over its final windows."""
     choice, spans = choose_layers(runs, asked.layers), spans_of(runs, asked.windows)
+    places = [(label, layer) for label in runs for layer in choice.layers[label]]
     tables = gathered(
-        {
-            (label, layer): weight_histogram_query(run, layer, spans[label], width=BIN)
-            for label, run in runs.items()
-            for layer in choice.layers[label]
-        }
+        {(label, layer): weight_histogram_query(runs[label], layer, spans[label], width=BIN) for label, layer in places}
     )
     short = gathered({label: short_query(run, spans[label], asked.windows) for label, run in runs.items()})
+    nulls = gathered({(label, layer): null_dead_query(runs[label], layer, spans[label]) for label, layer in places})
     windows = spans_sentence(runs, spans, final=asked.windows is None)
-    return gather(tables, short).then(lambda found: Histograms(*found, choice, windows))
+    return gather(tables, short, nulls).then(lambda found: Histograms(found[0], found[1], found[2], choice, windows))
 
 
 def draw(data: Histograms, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
@@ -120,7 +132,7 @@ def draw(data: Histograms, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataF
 
     figure, panels = layer_panels(data.choice)
     for place, ax in panels.items():
-        dead_weight_bars(data.tables[place], ax, short=data.short[place[0]])
+        dead_weight_bars(data.tables[place], ax, short=data.short[place[0]], null=data.nulls[place])
     axes = list(panels.values())
     same_limits(axes)
     label_once(figure, axes)
@@ -129,7 +141,10 @@ def draw(data: Histograms, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataF
     for place, ax in panels.items():
         if ax.get_window_extent().width > _WIDE * figure.dpi:
             magnify_foot(data.tables[place], ax, short=data.short[place[0]])
-    labeled = [table.assign(run=run, layer=layer) for (run, layer), table in data.tables.items()]
+    labeled = [
+        table.assign(tail_silent_fraction_null=data.nulls[run, layer], run=run, layer=layer)
+        for (run, layer), table in data.tables.items()
+    ]
     joined = pd.concat(labeled, ignore_index=True)
     return figure, joined[["run", "layer", *joined.columns[:-2]]]
 
@@ -146,7 +161,9 @@ FIGURE = FigureSpec(
     "dead weights of a layer (the paper's Fig. 2)",
     "Latent weights of a layer at the start of some windows, in standard deviations of their channel. Pale red: the "
     "tail, the 30 % of the weights with the largest $|z|$. Red: the weights of the tail whose sign never changes in "
-    "these windows; the number is their share of the layer.",
+    "these windows. The red number is their share of the layer. The number below it is the share by noise alone, that "
+    "is, for weights with the same start that decay and noise of the measured size moved, under the recorded learning "
+    "rates.",
     takes=("layers", "windows"),
     note=note,
 )

@@ -69,7 +69,7 @@ def query(_: Runs, _asked: Asked = OWN_CHOICE) -> Query[pd.DataFrame]:
 
 
 def draw(data: pd.DataFrame, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
-    """The map, and beside it the strip."""
+    """The map and the strip."""
     from recu_analysis.figures.print.style import panels
     from recu_analysis.plots.entropy import entropy_map, entropy_strip
 
@@ -88,7 +88,8 @@ FIGURE = FigureSpec(
     draw,
     "entropy over tau and b (the paper's Fig. 4)",
     r"Entropy of Laplace weights after ReCU (Eq. 17), over the level $\tau$ and the scale $b$. Dashed white: "
-    r"$b = 1/e$. Vertical line: $\tau = 0.82$, the minimum of Eq. 14 as printed. Right: the strip around $b = 1/e$. "
+    r"$b = 1/e$. Vertical line: $\tau = 0.82$, the minimum of Eq. 14 as printed. Second panel: the strip around "
+    "$b = 1/e$. "
     r"At $b = 1/e$ the entropy is $\ln 2$ for every $\tau$. Above, the entropy rises with $\tau$; below, it falls. "
     "The place of the strip depends on the unit of the weights.",
     runs=False,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from recu_analysis.analysis.arm_names import named_arms
+from recu_analysis.analysis.arm_names import MOST_RUNS, experiments, named_arms
 from recu_analysis.analysis.logged import logged
 from recu_analysis.analysis.query import value
 from recu_analysis.errors import InputError
@@ -82,7 +82,7 @@ def plot_accuracy(
     label: str | None = None,
     **properties: Any,
 ) -> Axes:
-    """Training and validation accuracy over the epochs, one color per run.
+    """Training and validation accuracy over the epochs, one color per run; of more than six runs, one per arm.
 
     Parameters
     ----------
@@ -92,9 +92,9 @@ def plot_accuracy(
     ax : Axes, optional
         By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The color of each run, by its label or in order. By default the color of its arm in all figures.
+        The color of each run or arm, by its label or in order. By default the color of the arm in all figures.
     label : str, optional
-        The name of the run in the legend, if there is only one.
+        The name of the run or arm in the legend, if there is only one.
     **properties
         Properties of the lines of validation accuracy, as `matplotlib.lines.Line2D` has them: color and so on.
 
@@ -114,8 +114,14 @@ def plot_accuracy(
 
 
 def _accuracies(runs: Runs) -> Query[Colored]:
-    tables = {label: _logged(label, run, "epoch", _ACCURACIES) for label, run in runs.items()}
-    return colored(runs, value(concat_runs(tables)))
+    from recu_analysis.plots.arm_colors import of_arms
+
+    table = concat_runs({label: _logged(label, run, "epoch", _ACCURACIES) for label, run in runs.items()})
+    if len(runs) <= MOST_RUNS:
+        return colored(runs, value(table))
+    found = experiments(runs)
+    names = {label: name for name, arm in found.items() for label in arm.runs}
+    return value(Colored(table.assign(arm=table["run"].map(names)), of_arms(found)))
 
 
 def curve_data(found: Mapping[str, Arm], quantities: Sequence[str]) -> Colored:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from recu_analysis.analysis.short_names import distinct
 from recu_analysis.figures.layer_choice import short_names
 from recu_analysis.figures.print.fitting import legend_above, outer_labels
-from recu_analysis.figures.print.style import current_venue, panels
+from recu_analysis.figures.print.style import current_venue, panels, rows_do_not_fit
 from recu_analysis.plots.names import text_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _NARROWEST = 1.4
 # The least height of a panel, and the height of the legend, titles and labels around all, in the same way.
 _LOWEST, _AROUND = 1.0, 0.9
-# The least height of a panel of many rows, which may make a figure higher than its page.
+# The least height of a panel of many rows, in the same way.
 _SQUEEZED = 0.6
 
 
@@ -61,7 +61,7 @@ def layer_titles(names: Iterable[str], inches: float) -> dict[str, str]:
 
 
 def grid(rows: int, columns: int, aspect: float = 0.62) -> tuple[Figure, Rows]:
-    """A figure of panels in rows and columns, no higher than the page if that leaves room; call it within `style`.
+    """A figure of panels in rows and columns, no higher than the page; call it within `style`.
 
     Parameters
     ----------
@@ -69,13 +69,21 @@ def grid(rows: int, columns: int, aspect: float = 0.62) -> tuple[Figure, Rows]:
         Numbers of panels.
     aspect : float
         Height of a panel over its width, if that is not too low.
+
+    Raises
+    ------
+    InputError
+        If there are too many rows for the page.
     """
     figure, (first,) = panels(1, "column" if columns * rows == 1 else "page")
     first.remove()
     unit = current_venue().font_size / 8.0
     high = max(_LOWEST * unit, aspect * (figure.get_figwidth() - 0.55 * unit) / columns)
     around = _AROUND * unit
-    figure.set_figheight(max(min(most_height(), around + rows * high), around + rows * _SQUEEZED * unit))
+    least = around + rows * _SQUEEZED * unit
+    if least > current_venue().height:
+        raise rows_do_not_fit(rows)
+    figure.set_figheight(max(min(most_height(), around + rows * high), least))
     places = figure.add_gridspec(rows, columns)
     return figure, [[figure.add_subplot(places[row, column]) for column in range(columns)] for row in range(rows)]
 

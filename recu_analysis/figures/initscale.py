@@ -32,7 +32,6 @@ def plot_initial_scale(
     *,
     ax: Axes | None = None,
     palette: AnyPalette | None = None,
-    label: str | None = None,
     **properties: Any,
 ) -> Axes:
     """Training loss over the epochs by b* and the scale of the initial weights, seeds as bands.
@@ -45,8 +44,6 @@ def plot_initial_scale(
         By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
         The color of each arm, by its name in the legend or in order. By default the color of the arm in all figures.
-    label : str, optional
-        Not accepted, because there are always several arms.
     **properties
         Properties of the lines, as `matplotlib.lines.Line2D` has them: color, alpha, linewidth and so on.
 
@@ -57,12 +54,12 @@ def plot_initial_scale(
     Raises
     ------
     InputError
-        If there are fewer than two such arms, or the palette, the label or a property does not fit.
+        If there are fewer than two such arms, or the palette or a property does not fit.
     """
     from recu_analysis.plots.training import curves
 
     found = shown(runs, query, palette)
-    return curves(found.table, quantity="train_loss", ax=ax, palette=found.palette, label=label, **properties)
+    return curves(found.table, quantity="train_loss", ax=ax, palette=found.palette, **properties)
 
 
 def query(runs: Runs, _asked: Asked = OWN_CHOICE) -> Query[Colored]:

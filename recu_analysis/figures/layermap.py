@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MAPS = ("dead_fraction", "silent_fraction", "mobility")
 # The thinnest row that can be seen, in inches; thinner rows are means of neighbors.
 _THINNEST = 1.5 / 72.0
-# The least height of a map in inches. Many runs may make the figure higher than its page.
+# The least height of a map in inches.
 _LOWEST_MAP = 0.3
 
 
@@ -106,7 +106,7 @@ def draw(tables: Mapping[str, Timed], _asked: Asked = OWN_CHOICE) -> tuple[Figur
     bars: dict[str, Colorbar] = {}
     figure, rows, heights = _layout([timed.table["layer"].nunique() for timed in tables.values()])
     for row, high, (label, timed) in zip(rows, heights, tables.items(), strict=True):
-        table, size = binned(timed.table, [*MAPS, "autocorrelation"], int(high / _THINNEST))
+        table, size = binned(timed.table, [*MAPS, "autocorrelation_null"], int(high / _THINNEST))
         for ax, name in zip(row, MAPS, strict=True):
             mesh = draw_cells(table, ax, name, limits_of(data, name))
             timed.name_axis(ax)
@@ -133,9 +133,12 @@ def _line() -> float:
 
 
 def _layout(counts: Sequence[int]) -> tuple[Figure, list[list[Axes]], list[float]]:
-    """The figure, its rows of panels, and their heights in inches, for so many layers in each run."""
+    """The figure, its rows of panels, and their heights in inches, for so many layers in each run.
+
+    InputError if the page is too low for a row each.
+    """
     from recu_analysis.figures.grid import most_height
-    from recu_analysis.figures.print.style import panels
+    from recu_analysis.figures.print.style import current_venue, panels, rows_do_not_fit
 
     figure, (first,) = panels(1)
     first.remove()
@@ -143,6 +146,8 @@ def _layout(counts: Sequence[int]) -> tuple[Figure, list[list[Axes]], list[float
     wanted = [max(3, count) * _line() for count in counts]
     squeezed = min(1.0, (most_height() - around) / sum(wanted))
     heights = [max(_LOWEST_MAP, squeezed * high) for high in wanted]
+    if around + sum(heights) > current_venue().height:
+        raise rows_do_not_fit(len(counts))
     figure.set_figheight(around + sum(heights))
     places = figure.add_gridspec(len(counts), len(MAPS), height_ratios=heights)
     rows = [[figure.add_subplot(places[at, column]) for column in range(len(MAPS))] for at in range(len(counts))]
@@ -150,7 +155,7 @@ def _layout(counts: Sequence[int]) -> tuple[Figure, list[list[Axes]], list[float
 
 
 def _timed(table: pd.DataFrame) -> Timed:
-    return over_time(updated(table, ["window", "epoch", "layer", *MAPS, "autocorrelation"]))
+    return over_time(updated(table, ["window", "epoch", "layer", *MAPS, "autocorrelation_null"]))
 
 
 def note(tables: Mapping[str, Timed]) -> str:
@@ -165,8 +170,8 @@ FIGURE = FigureSpec(
     "dead and silent weights and mobility, by layer and window",
     "Every layer (rows, in the order of the network) in every window: share of dead weights (in the tail and without "
     "a change of sign), share of silent weights (without a change of sign), and mobility (mean absolute change of $z$ "
-    "per update). Hatched: the autocorrelation is above 1/2, so the window is too short to tell dead weights from slow "
-    "ones.",
+    "per update). Hatched: the null autocorrelation is above 1/2, so the window is too short to tell dead weights from "
+    "slow ones.",
     takes=("layers", "windows"),
     note=note,
 )

@@ -10,7 +10,7 @@ from recu_analysis.figures.layer_choice import cut_sentence, evenly
 from recu_analysis.figures.shared import Colored, concat_runs
 from recu_analysis.figures.silence import silence_query
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
-from recu_analysis.figures.window_notes import PALE_WINDOWS, length_sentence
+from recu_analysis.figures.window_notes import NOISE_ALONE, PALE_WINDOWS, length_sentence
 from recu_analysis.plots.arm_colors import of_runs
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ FIGURE = FigureSpec(
     "silent weights of tail and core over the epochs, a panel a layer",
     "Share of the weights whose sign did not change in a window, for the tail (solid) and the core (dashed) of every "
     "layer. The tail is the 30 % of the layer's weights with the largest $|z|$ at the start of the window. A marker is "
-    "the end of a window.",
+    f"the end of a window. {NOISE_ALONE}",
     takes=("layers", "windows", "palette"),
     note=note,
 )

@@ -9,7 +9,7 @@ from recu_analysis.analysis.query import gathered
 from recu_analysis.analysis.selection import rows_of
 from recu_analysis.figures.shared import concat_runs, over_time, table_of
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
-from recu_analysis.figures.window_notes import length_sentence
+from recu_analysis.figures.window_notes import NOISE_ALONE, length_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -116,8 +116,9 @@ FIGURE = FigureSpec(
     "weights that never flip again, beside autocorrelation",
     "Share of the weights whose sign does not change after a window, until the end of the training. A marker is the "
     "end of a window. Thin: one layer. Thick: the median over layers. Dashed, on the right axis: the cosine of $z$ at "
-    "the end of the window and $z$ at the end of the training. Where it is above 1/2 (pale), the weights hardly move "
-    "any more, and a large share says little.",
+    f"the end of the window and $z$ at the end of the training. {NOISE_ALONE} For the share, the weights start where "
+    "they are at the start of the first window. Pale, with a marker: noise alone leaves a cosine above 1/2 until the "
+    "end, so the windows left are too short to tell, and a large share says little.",
     takes=("layers", "windows"),
     note=length_sentence,
 )

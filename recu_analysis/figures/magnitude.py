@@ -1,4 +1,4 @@
-"""Movement and flips against distance abs(z): measured, and as they would be if only distance counted."""
+"""Movement and flips against distance abs(z): measured, and as noise alone would make them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from recu_analysis.analysis.magnitude import by_magnitude_query
 from recu_analysis.analysis.query import gathered
 from recu_analysis.figures.shared import colored, concat_runs, note_of, shown
 from recu_analysis.figures.spec import OWN_CHOICE, Asked, FigureSpec
-from recu_analysis.figures.window_notes import spans_of, spans_sentence
+from recu_analysis.figures.window_notes import NOISE_ALONE, spans_of, spans_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ def plot_by_magnitude(
     quantity: str = "mobility",
     **properties: Any,
 ) -> Axes:
-    """Movement, flips or gradient against abs(z), one line per run; dashed: if only distance counted.
+    """Movement, flips or gradient against abs(z), one line per run; pale dashed: noise alone.
 
     Parameters
     ----------
@@ -87,7 +87,8 @@ def draw(data: Colored, asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame
     """Three quantities side by side, over one axis, with one legend."""
     from recu_analysis.figures.print.fitting import legend_above, share_x_label
     from recu_analysis.figures.print.style import panels
-    from recu_analysis.plots.dynamics import by_magnitude, only_distance
+    from recu_analysis.plots.dynamics import by_magnitude
+    from recu_analysis.plots.noise import noise_entry
 
     data = data.painted(asked.palette)
     figure, axes = panels(3, aspect=0.95, together=3)
@@ -95,7 +96,8 @@ def draw(data: Colored, asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame
         by_magnitude(data.table, quantity=quantity, ax=ax, palette=data.palette).legend([], [])
     share_x_label(figure, axes)
     handles, _ = axes[0].get_legend_handles_labels()
-    legend_above(figure, [*handles, only_distance()])
+    known = data.table["mobility_null"].notna().any()
+    legend_above(figure, [*handles, *([noise_entry()] if known else [])])
     return figure, data.table
 
 
@@ -106,8 +108,7 @@ FIGURE = FigureSpec(
     "Movement against distance from zero, in the windows named below. Mobility: mean absolute change of $z$ per "
     "update. Flip probability: share of the weights whose sign changes at least once. Last panel: share of the weights "
     "whose sign differs between start and end. Every point is a twentieth of each layer's weights, by $|z|$ at the "
-    "start, averaged over the layers. Bands: 95 % intervals over output channels. Dashed: the values if only the "
-    "distance from zero counted, that is, if all weights of a layer moved in the same way.",
+    f"start, averaged over the layers. Bands: 95 % intervals over output channels. {NOISE_ALONE}",
     takes=("layers", "windows", "palette"),
     note=note_of,
 )

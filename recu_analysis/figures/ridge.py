@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pandas as pd
@@ -116,9 +117,22 @@ def draw(data: Densities, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFr
     if len({tuple(label.get_text() for label in ax.get_yticklabels()) for ax in axes}) == 1:
         same_limits(axes)
         label_once(figure, axes)
+    _thin_labels(figure, axes)
     columns = ["window", "epoch", "left", "right", "density"]
     joined = pd.concat([table[columns].assign(run=run, layer=layer) for (run, layer), table in data.tables.items()])
     return figure, joined[["run", "layer", *columns]].reset_index(drop=True)
+
+
+def _thin_labels(figure: Figure, axes: Sequence[Axes]) -> None:
+    """Label only so many curves, evenly spaced, that their labels do not overlap."""
+    figure.draw_without_rendering()
+    for ax in axes:
+        low, high = ax.get_ylim()
+        room = ax.get_window_extent().height / (high - low)
+        labels = ax.get_yticklabels()  # none where the panel to the left has them
+        step = math.ceil(max([label.get_window_extent().height for label in labels], default=0.0) / room) or 1
+        if step > 1:
+            ax.set_yticks(ax.get_yticks()[::step], [label.get_text() for label in labels[::step]])
 
 
 def note(data: Densities) -> str:

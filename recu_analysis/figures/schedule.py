@@ -27,7 +27,6 @@ def plot_schedule(
     *,
     ax: Axes | None = None,
     palette: AnyPalette | None = None,
-    label: str | None = None,
     epochs: int = PAPER_EPOCHS,
     tau: tuple[float, float] = _TAU,
     **properties: Any,
@@ -40,8 +39,6 @@ def plot_schedule(
         By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
         The color of each schedule, by its name or in order.
-    label : str, optional
-        Not accepted, because there are always several schedules.
     epochs : int
         Epochs of the training, at least 1.
     tau : pair of float
@@ -56,11 +53,11 @@ def plot_schedule(
     Raises
     ------
     InputError
-        If `epochs` is below 1, a level is out of its range, or the palette, the label or a property does not fit.
+        If `epochs` is below 1, a level is out of its range, or the palette or a property does not fit.
     """
     from recu_analysis.plots.theory import schedules
 
-    return schedules(_levels(epochs, tau), ax=ax, palette=palette, label=label, **properties)
+    return schedules(_levels(epochs, tau), ax=ax, palette=palette, **properties)
 
 
 def query(_: Runs, _asked: Asked = OWN_CHOICE) -> Query[pd.DataFrame]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ALL_LEVELS = (0.5 + 1e-9, 1.0)
 #: The sentence of a caption about the final windows.
 FINAL_WINDOWS = (
-    "The final windows are the shortest run of last windows with an autocorrelation of at most 1/2, or the last half "
+    "The final windows are the shortest run of last windows with a null autocorrelation of at most 1/2, or all "
     "of the training if there is no such run."
 )
 #: Epochs of the paper's training on CIFAR-10.

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.analysis.deadness import TAIL_TAU
 from recu_analysis.analysis.layers import layer_table_query
 from recu_analysis.analysis.query import gathered
+from recu_analysis.analysis.silence import with_null_silence
 from recu_analysis.figures.shared import concat_runs, moving_numbers, over_time, table_of, updated
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
-from recu_analysis.figures.window_notes import PALE_WINDOWS, length_sentence
+from recu_analysis.figures.window_notes import NOISE_ALONE, PALE_WINDOWS, length_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from recu_analysis.store.run import OneRun, Run
 
 _COLUMNS = ["window", "epoch", "layer", "silent_fraction_tail", "silent_fraction_core"]
+# What noise alone would give; the caller's own table may lack these.
+_NULLS = ["autocorrelation_null", "silent_fraction_tail_null", "silent_fraction_core_null"]
 
 
 def plot_silence(
@@ -42,12 +45,13 @@ def plot_silence(
 ) -> Axes:
     """Share of silent weights of tail and core over the epochs: thin: a layer; thick: the median.
 
-    Windows that are too short to tell dead weights from slow ones (autocorrelation above 1/2) are pale.
+    Pale dashed lines are what noise alone would give. Windows that are too short to tell dead weights from slow
+    ones (null autocorrelation above 1/2) are pale.
 
     Parameters
     ----------
     data : run, path or DataFrame
-        A run. Or a table as `recu_analysis.layer_table` gives it.
+        A run. Or a table as `recu_analysis.layer_table` gives it, which has no shares that noise alone would give.
     ax : Axes, optional
         By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
@@ -76,7 +80,7 @@ def plot_silence(
     """
 
     def silence(run: Run) -> Query[pd.DataFrame]:
-        return layer_table_query(run, tail_tau, numbers=moving_numbers(run, windows), layers=layers)
+        return _table(run, layers, windows, tail_tau)
 
     return _panel(_timed(table_of(data, silence)), ax, palette=palette, label=label, **properties)
 
@@ -88,8 +92,15 @@ def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[dict[str, Timed]]:
 
 def silence_query(run: Run, asked: Asked) -> Query[Timed]:
     """The columns of `layer_table` about silence, for the layers and windows that a caller asked for."""
-    numbers = moving_numbers(run, asked.windows)
-    return layer_table_query(run, TAIL_TAU, numbers=numbers, layers=asked.layers).then(_timed)
+    return _table(run, asked.layers, asked.windows, TAIL_TAU).then(_timed)
+
+
+def _table(
+    run: Run, layers: Sequence[str] | str | None, windows: Windows | None, tail_tau: TailTau
+) -> Query[pd.DataFrame]:
+    numbers = moving_numbers(run, windows)
+    table = layer_table_query(run, tail_tau, numbers=numbers, layers=layers)
+    return with_null_silence(run, table, tail_tau, numbers=numbers, layers=layers)
 
 
 def draw(tables: Mapping[str, Timed], _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
@@ -106,7 +117,7 @@ def draw(tables: Mapping[str, Timed], _asked: Asked = OWN_CHOICE) -> tuple[Figur
 
 
 def _timed(table: pd.DataFrame) -> Timed:
-    known = [name for name in ("autocorrelation",) if name in table]
+    known = [name for name in _NULLS if name in table]
     return over_time(updated(table, [*_COLUMNS, *known]))
 
 
@@ -127,7 +138,7 @@ FIGURE = FigureSpec(
     "silent weights of tail and core over the epochs",
     "Share of the weights whose sign did not change in a window, for tail and core. The tail is the 30 % of a layer's "
     "weights with the largest $|z|$ at the start of the window. A marker is the end of a window. Thin: one layer. "
-    "Thick: the median over layers.",
+    f"Thick: the median over layers. {NOISE_ALONE}",
     takes=("layers", "windows"),
     note=note,
 )

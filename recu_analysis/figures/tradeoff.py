@@ -110,7 +110,7 @@ def query(_: Runs, _asked: Asked = OWN_CHOICE) -> Query[Tradeoff]:
 
 
 def draw(shown: Tradeoff, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
-    """Error over tau, entropy over tau, and error against entropy, side by side, with one legend.
+    """Error over tau, entropy over tau, and error against entropy, with one legend.
 
     Returns
     -------
@@ -132,9 +132,9 @@ def draw(shown: Tradeoff, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFr
 
 #: The caption of the panels.
 TRADEOFF_CAPTION = (
-    r"Laplace weights after ReCU, over the level $\tau$. Left: quantisation error, exact (solid), as printed in Eq. 14 "
-    "(dashed), and against the weights before the clamp (dotted). The minimum of the printed error (vertical line) "
-    "comes from a wrong sign. Middle: entropy (Eq. 17). Right: error against entropy."
+    r"Laplace weights after ReCU, over the level $\tau$. First panel: quantisation error, exact (solid), as printed in "
+    "Eq. 14 (dashed), and against the weights before the clamp (dotted). The minimum of the printed error (vertical "
+    "line) comes from a wrong sign. Second: entropy (Eq. 17). Third: error against entropy."
 )
 
 FIGURE = FigureSpec(

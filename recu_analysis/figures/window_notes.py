@@ -8,9 +8,9 @@ import numpy as np
 
 from recu_analysis.analysis.final_windows import (
     LONG_ENOUGH,
-    autocorrelation_query,
     common_final_windows,
     final_windows,
+    null_query,
 )
 from recu_analysis.analysis.query import value
 from recu_analysis.analysis.selection import select_windows, span_of
@@ -27,8 +27,15 @@ if TYPE_CHECKING:
     from recu_analysis.figures.spec import Runs
     from recu_analysis.store.run import Run
 
+#: The sentence of a caption about the lines of `recu_analysis.plots.noise`.
+NOISE_ALONE = (
+    "Dashed, pale: noise alone, that is, weights with the same start that decay and noise of the measured size moved, "
+    "under the recorded learning rates."
+)
 #: The sentence of a caption about pale windows.
-PALE_WINDOWS = "Pale: the autocorrelation is above 1/2, so the window is too short to tell dead weights from slow ones."
+PALE_WINDOWS = (
+    "Pale: the null autocorrelation is above 1/2, so the window is too short to tell dead weights from slow ones."
+)
 
 
 def spans_of(runs: Runs, windows: Windows | None) -> dict[str, WindowSpan]:
@@ -43,7 +50,7 @@ def short_query(run: Run, span: WindowSpan, windows: Windows | None) -> Query[bo
     if windows is None:
         return value(not final_windows(run).long)
     first = select_windows(run, span)[0].number
-    return autocorrelation_query(run, run.header.layers, first, span.last).then(lambda found: found > LONG_ENOUGH)
+    return null_query(run, run.header.layers, first, span.last).then(lambda found: found > LONG_ENOUGH)
 
 
 def spans_sentence(runs: Runs, spans: dict[str, WindowSpan], *, final: bool = False) -> str:

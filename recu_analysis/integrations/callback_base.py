@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from recu_analysis.capture.recorder import Recorder
+    from recu_analysis.capture.traces import TracesArgument
 
 #: Names of metrics that a mark sets itself.
 RESERVED = frozenset({"window", "update", "epoch", "lr"})
@@ -45,13 +46,19 @@ class CallbackRecording:
 
     Parameters
     ----------
-    run_dir, layers, every
+    run_dir, layers, every, traces
         As for `recu_analysis.record`.
     """
 
-    def __init__(self, run_dir: str | os.PathLike[str], layers: Sequence[str] | None, every: int | None) -> None:
+    def __init__(
+        self,
+        run_dir: str | os.PathLike[str],
+        layers: Sequence[str] | None = None,
+        every: int | None = None,
+        traces: TracesArgument = None,
+    ) -> None:
         self.run_dir = Path(run_dir)
-        self._layers, self._every = layers, every
+        self._options: dict[str, Any] = {"layers": layers, "every": every, "traces": traces}
         self._recorder: Recorder | None = None
         self._lr: float | None = None
 
@@ -73,9 +80,7 @@ class CallbackRecording:
     ) -> None:
         """Start recording; raises the errors of `recu_analysis.record`."""
         self.close()
-        self._recorder = record(
-            model, optimizers, self.run_dir, layers=self._layers, every=self._every, resume=resume, state=state
-        )
+        self._recorder = record(model, optimizers, self.run_dir, resume=resume, state=state, **self._options)
         self._lr = None
 
     def begin_again(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     import torch
 
+    from recu_analysis.capture.traces import TracesArgument
+
 #: Name of the entry with the recording's state in a checkpoint.
 KEY = "recu_analysis.latent_weights"
 
@@ -41,6 +43,8 @@ class RecordLatentWeights(Callback):
         Also close a window after this many updates.
     resume : int, optional
         The update at which the module was saved, if it is loaded in another way than by ``ckpt_path``.
+    traces : int or mapping, optional
+        Weights whose value is recorded after every update, as for `recu_analysis.record`.
 
     Raises
     ------
@@ -61,8 +65,9 @@ class RecordLatentWeights(Callback):
         layers: Sequence[str] | None = None,
         every: int | None = None,
         resume: int | None = None,
+        traces: TracesArgument = None,
     ) -> None:
-        self._recording = CallbackRecording(run_dir, layers, every)
+        self._recording = CallbackRecording(run_dir, layers, every, traces)
         self._resume = resume
         self._loaded: dict[str, torch.Tensor] = {}
         self._last: dict[str, torch.Tensor] = {}

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     import torch
 
+    from recu_analysis.capture.traces import TracesArgument
+
 #: A metric that is logged once, at the end of the training; logs with it belong to no window.
 SUMMARY = "train_runtime"
 
@@ -51,6 +53,8 @@ class RecordLatentWeights(TrainerCallback, ExportableState):
         the update of the current weights. With True, a new run begins in a folder beside it, such as ``runs/a-2``, and
         the first run stays unchanged. The same happens, with a warning, if the Trainer went back to other weights. If
         no update had been recorded, the run begins again in its own folder.
+    traces : int or mapping, optional
+        Weights whose value is recorded after every update, as for `recu_analysis.record`.
 
     Raises
     ------
@@ -71,9 +75,10 @@ class RecordLatentWeights(TrainerCallback, ExportableState):
         layers: Sequence[str] | None = None,
         every: int | None = None,
         anew: bool = False,
+        traces: TracesArgument = None,
     ) -> None:
-        self._recording = CallbackRecording(run_dir, layers, every)
-        self._layers, self._every, self._anew = layers, every, anew
+        self._recording = CallbackRecording(run_dir, layers, every, traces)
+        self._layers, self._every, self._anew, self._traces = layers, every, anew, traces
         self._metrics: dict[str, float] = {}
         self._ended: int | None = None
 
@@ -109,6 +114,7 @@ class RecordLatentWeights(TrainerCallback, ExportableState):
             "layers": layers,
             "every": self._every,
             "anew": self._anew,
+            "traces": self._traces,
         }
         return {"args": arguments, "attributes": {"update": self._recording.update}}
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from matplotlib.colors import to_rgba
-from matplotlib.lines import Line2D
 
 from recu_analysis.analysis.vocabulary import statistic
 from recu_analysis.errors import unknown
 from recu_analysis.plots._axes import by_run, epochs, heading_of, label_of, part_label, require, restyle, target
 from recu_analysis.plots.arm_colors import looks_of
+from recu_analysis.plots.noise import noise_entry, noise_line
 from recu_analysis.plots.palette import DASHED, DEAD, MARKER_RIM, TAIL
 from recu_analysis.plots.too_short import are_too_short, median_line, pale_entry
 
@@ -39,7 +39,7 @@ def by_magnitude(
     label: str | None = None,
     **properties: Any,
 ) -> Axes:
-    """A quantity against abs(z) at the window's start, one line per run; dashed: if only distance counts.
+    """A quantity against abs(z) at the window's start, one line per run; pale dashed: noise alone.
 
     Parameters
     ----------
@@ -48,9 +48,8 @@ def by_magnitude(
         smallest), `abs_z` (mean abs(z) of the bin, standard deviations), and the quantity: `mobility` (standard
         deviations per update), `flip_probability` (share of the bin's weights that flipped in the window),
         `sign_changes` (share whose sign differs at the window's end) or `gradient` (mean of abs(gradient), 1 for the
-        layer's mean). NaN leaves a gap. Columns of the quantity with the endings _low and _high become a band, and
-        `sign_changes_by_distance` a dashed line. The dashed line of mobility is its mean over the bins: if only
-        distance counts, all weights have the same mobility.
+        layer's mean). NaN leaves a gap. Columns of the quantity with the endings _low and _high become a band, and the
+        one with _null, what noise alone would give, a pale dashed line.
     quantity : {"mobility", "flip_probability", "sign_changes", "gradient"}
     ax : Axes, optional
         By default pyplot's current Axes.
@@ -78,7 +77,7 @@ def by_magnitude(
     known = statistic(quantity)
     factor = 1.0 if known.is_share else known.factor  # shares on an axis from 0 to 1
     axes = target(ax)
-    by_distance = False
+    noise = False
     for run, rows, color, marker in by_run(data, "bin", palette=palette, label=label):
         (line,) = axes.plot(rows["abs_z"], rows[quantity] * factor, color=color, marker=marker, label=run)
         # Markers that lie on the axes stay whole.
@@ -87,28 +86,14 @@ def by_magnitude(
         if f"{quantity}_low" in rows:
             low, high = (rows[f"{quantity}_{end}"] * factor for end in ("low", "high"))
             axes.fill_between(rows["abs_z"], low, high, color=line.get_color(), alpha=0.25, linewidth=0)
-        null = _by_distance(rows, quantity)
-        if null is not None:
-            axes.plot(rows["abs_z"], null * factor, color=line.get_color(), linestyle=DASHED, linewidth=0.9, zorder=2.5)
-            by_distance = True
+        if f"{quantity}_null" in rows:
+            noise |= noise_line(axes, rows["abs_z"], factor * rows[f"{quantity}_null"], line.get_color())
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel(heading_of("abs_z"))
     axes.set_ylabel(label_of(quantity) if known.is_share else heading_of(quantity))
     handles, _ = axes.get_legend_handles_labels()
-    axes.legend(handles=[*handles, *([only_distance()] if by_distance else [])])
+    axes.legend(handles=[*handles, *([noise_entry()] if noise else [])])
     return axes
-
-
-def only_distance() -> Line2D:
-    """The legend entry of the dashed lines of `by_magnitude`."""
-    return Line2D([], [], color="0.35", linestyle=DASHED, linewidth=0.9, label="only distance counts")
-
-
-def _by_distance(rows: pd.DataFrame, quantity: str) -> Any:
-    """The quantity in every bin if only distance counted; None if that is not known."""
-    if quantity == "mobility":
-        return np.full(len(rows), rows["mobility"].mean())
-    return rows.get("sign_changes_by_distance") if quantity == "sign_changes" else None
 
 
 def silence(
@@ -125,8 +110,9 @@ def silence(
     ----------
     data : DataFrame
         One row per layer and window: `layer`, `epoch`, `silent_fraction_tail`, `silent_fraction_core` (0 to 1).
-        NaN leaves a gap. With the column `autocorrelation`, windows whose median over layers is above 1/2 are pale:
-        they are too short to tell dead weights from slow ones.
+        NaN leaves a gap. With the column `autocorrelation_null`, windows whose median over layers is above 1/2 are
+        pale: they are too short to tell dead weights from slow ones. Columns with _null (0 to 1), what noise alone
+        would give, become pale dashed lines: their medians over layers.
     ax : Axes, optional
         By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
@@ -149,8 +135,9 @@ def silence(
     require(data, ("layer", "epoch", *(column for column, *_ in _GROUPS.values())))
     axes = target(ax)
     own = None if palette is None else looks_of(_GROUPS, palette, "group")
-    known = data["autocorrelation"] if "autocorrelation" in data else data["silent_fraction_tail"] * np.nan
+    known = data["autocorrelation_null"] if "autocorrelation_null" in data else data["silent_fraction_tail"] * np.nan
     short = are_too_short(known.groupby(data["epoch"]).median())
+    noise = False
     for group, (column, strong, pale, dashes) in _GROUPS.items():
         color, thin = (strong, pale) if own is None else (own[group].color, to_rgba(own[group].color, 0.3))
         percent = data.assign(percent=statistic(column).factor * data[column])
@@ -160,10 +147,13 @@ def silence(
         line = median_line(axes, median, short, _MARKERS[group], color=color, linestyle=dashes, linewidth=1.4)
         line.set_label(part_label(group, label))
         restyle(line, properties)
+        null = percent.groupby("epoch")[f"{column}_null"].median() if f"{column}_null" in percent else median * np.nan
+        noise |= noise_line(axes, null.index, statistic(column).factor * null, line.get_color())
     axes.set_ylim(0.0, 100.0)
     epochs(axes)
     axes.set_ylabel(heading_of("silent_fraction"))
     handles, _ = axes.get_legend_handles_labels()
     title = "thick: median over layers" if len(data["layer"].unique()) > 1 else None
-    axes.legend(handles=[*handles, *([pale_entry()] if short.any() else [])], title=title, alignment="left")
+    noted = [*([noise_entry()] if noise else []), *([pale_entry()] if short.any() else [])]
+    axes.legend(handles=[*handles, *noted], title=title, alignment="left")
     return axes

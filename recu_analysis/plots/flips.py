@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from recu_analysis.analysis.vocabulary import statistic
 from recu_analysis.plots._axes import by_run, epochs, heading_of, label_of, part_label, require, restyle, target
 from recu_analysis.plots.arm_colors import looks_of
+from recu_analysis.plots.noise import noise_entry, noise_line
 from recu_analysis.plots.palette import DASHED
 from recu_analysis.plots.too_short import are_too_short, median_line, pale_entry
 
@@ -84,7 +85,7 @@ def flip_law(
             axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if ends[1] < 100 * ends[0] else (1.0,)))
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.set_minor_formatter(NullFormatter())
-    axes.set(xlim=ends, ylim=ends, box_aspect=1.0)
+    axes.set(xlim=ends, ylim=ends)
     axes.set_xlabel(heading_of("flip_ratio_predicted"))
     axes.set_ylabel(f"measured {heading_of('flip_ratio')}")
     handles, _ = axes.get_legend_handles_labels()
@@ -102,13 +103,15 @@ def lock_in(
 ) -> Axes:
     """Share of weights that never flip again after a window, by layer and median; dashed: autocorrelation to the end.
 
-    Where the autocorrelation is above 1/2, the weights hardly move any more; the share is pale there. 100 % on the axis
-    is an autocorrelation of 1.
+    Pale dashed lines are what noise alone would give. Where the null autocorrelation to the end is above 1/2, the
+    windows are too few to tell, and the share is pale. On the axis, 100 % is an autocorrelation of 1.
 
     Parameters
     ----------
     data : DataFrame
-        One row per layer and window: `layer`, `epoch`, `locked_fraction`, `autocorrelation_to_end`.
+        One row per layer and window: `layer`, `epoch`, `locked_fraction`, `autocorrelation_to_end`,
+        `autocorrelation_to_end_null`. `locked_fraction_null` too, if known, becomes a pale dashed line, as
+        autocorrelation_to_end_null does: what noise alone would give.
     ax : Axes, optional
         By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
@@ -128,9 +131,10 @@ def lock_in(
     InputError
         If a column is missing, there is no row, or the palette, the label or a property does not fit.
     """
-    require(data, ("layer", "epoch", "locked_fraction", "autocorrelation_to_end"))
+    shown = ["locked_fraction", "autocorrelation_to_end"]
+    require(data, ("layer", "epoch", *shown, "autocorrelation_to_end_null"))
     axes = target(ax)
-    ordered = data.sort_values("epoch")
+    ordered = data.assign(locked_fraction_null=data.get("locked_fraction_null", np.nan)).sort_values("epoch")
     own = {"locked_fraction": "#08519c", "autocorrelation_to_end": "0.25"}
     pale: Any = "#9ecae1"
     if palette is not None:
@@ -138,22 +142,24 @@ def lock_in(
         pale = to_rgba(own["locked_fraction"], 0.3)
     for _, rows in ordered.groupby("layer", sort=False, observed=True):
         axes.plot(rows["epoch"], 100.0 * rows["locked_fraction"], color=pale, linewidth=0.5, zorder=1.9)
-    middle = ordered.groupby("epoch")[["locked_fraction", "autocorrelation_to_end"]].median()
-    short = are_too_short(middle["autocorrelation_to_end"])
+    middle = ordered.groupby("epoch")[[*shown, *(f"{name}_null" for name in shown)]].median()
+    short = are_too_short(middle["autocorrelation_to_end_null"])
     looks: dict[str, dict[str, Any]] = {"locked_fraction": {"marker": "o", "linewidth": 1.4}}
     looks["autocorrelation_to_end"] = {"marker": "s", "linestyle": DASHED, "size": 2.4, "linewidth": 1.0}
+    noise = False
     for name, look in looks.items():
         quiet = short & (name == "locked_fraction")
         line = median_line(axes, 100.0 * middle[name], quiet, color=own[name], **look)
         line.set_label(part_label(label_of(name), label))
         restyle(line, properties)
+        noise |= noise_line(axes, middle.index, 100.0 * middle[f"{name}_null"], line.get_color())
     axes.set_ylim(min(0.0, 100.0 * float(middle["autocorrelation_to_end"].min())), 100.0)
     epochs(axes)
     axes.set_ylabel("weights (%)")
     handles, _ = axes.get_legend_handles_labels()
     title = "median over layers" if len(data["layer"].unique()) > 1 else None
-    entries = [*handles, *([pale_entry("autocorrelation above 1/2")] if short.any() else [])]
-    axes.legend(handles=entries, title=title, alignment="left", loc="lower right")
+    noted = [*([noise_entry()] if noise else []), *([pale_entry()] if short.any() else [])]
+    axes.legend(handles=[*handles, *noted], title=title, alignment="left", loc="lower right")
     return axes
 
 

@@ -52,7 +52,7 @@ def heat_map(
     ----------
     data : DataFrame
         One row per layer and window: `layer`, `epoch` of the window's end, and the statistic. NaN leaves a cell white.
-        With the column `autocorrelation`, cells of silence and death are hatched where it is above 1/2.
+        With the column `autocorrelation_null`, cells of silence and death are hatched where it is above 1/2.
     quantity : str
         Any column of `recu_analysis.layer_table` with numbers, such as dead_fraction, mobility or gennorm_shape.
     ax : Axes, optional
@@ -118,8 +118,8 @@ def draw_cells(
     ends = _ends(table.columns.to_numpy(dtype=float))
     colors = scale(factor * low, factor * high)
     mesh = axes.pcolormesh(ends, np.arange(len(table) + 1), factor * table, cmap=color_map(palette), norm=colors)
-    if "autocorrelation" in data and quantity.startswith(_OF_SILENCE):
-        _hatch(axes, ends, _cells(data, "autocorrelation").to_numpy(dtype=np.float64) > LONG_ENOUGH)
+    if "autocorrelation_null" in data and quantity.startswith(_OF_SILENCE):
+        _hatch(axes, ends, _cells(data, "autocorrelation_null").to_numpy(dtype=np.float64) > LONG_ENOUGH)
     axes.set_xlim(ends[0], ends[-1])
     axes.set_ylim(len(table), 0)
     axes.set_yticks(np.arange(len(table)) + 0.5, [text_of(name) for name in table.index])

@@ -20,9 +20,9 @@ PALE: Final = 0.4
 _MOST_MARKERS: Final = 25
 
 
-def are_too_short(autocorrelation: pd.Series) -> NDArray[np.bool_]:
-    """Which windows are too short, by their autocorrelation; an unknown one is not."""
-    return np.asarray(autocorrelation.to_numpy(dtype=np.float64) > LONG_ENOUGH)
+def are_too_short(null: pd.Series) -> NDArray[np.bool_]:
+    """Which windows are too short, by their null autocorrelation; an unknown one is not."""
+    return np.asarray(null.to_numpy(dtype=np.float64) > LONG_ENOUGH)
 
 
 def median_line(
@@ -57,6 +57,8 @@ def median_line(
     return line
 
 
-def pale_entry(label: str = "too short to tell") -> Line2D:
+def pale_entry() -> Line2D:
     """The legend entry of pale points."""
-    return Line2D([], [], color="0.3", alpha=PALE, marker="o", markersize=3.0, markeredgewidth=0.0, label=label)
+    return Line2D(
+        [], [], color="0.3", alpha=PALE, marker="o", markersize=3.0, markeredgewidth=0.0, label="too short to tell"
+    )

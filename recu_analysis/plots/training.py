@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.plots.arm_colors import AnyPalette
 
+_ACCURACIES: Final = ("train_top1", "val_top1")
 # The axis label of both accuracies. Legends and titles distinguish them.
 _ACCURACY: Final = "top-1 accuracy (%)"
 # Accuracy rises steeply in the first epochs. Only epochs after this share of the training decide the limits.
@@ -35,20 +36,24 @@ def accuracy(
 ) -> Axes:
     """Training (dashed) and validation (solid) accuracy over the epochs, one color and marker per run (Fig. 5).
 
+    In a table with a column arm, each line is the mean over the runs of an arm, and validation has a band from the
+    lowest to the highest run.
+
     The axis shows all values after the first 15 % of the epochs, so that the top is readable. The curves may start
     below the axis.
 
     Parameters
     ----------
     data : DataFrame
-        One row per run and epoch: `run` (label), `epoch`, `train_top1`, `val_top1` (percent). NaN leaves a gap.
+        One row per run and epoch: `run` (label), `epoch`, `train_top1`, `val_top1` (percent), and maybe `arm` (label).
+        NaN leaves a gap.
     ax : Axes, optional
         By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The color of each run, by its label or in order; `recu_analysis.plots.arm_colors.of_runs` gives
+        The color of each run or arm, by its label or in order; `recu_analysis.plots.arm_colors.of_runs` gives
         markers too. By default a fixed list of colors.
     label : str, optional
-        The name of the run in the legend, if the table has only one.
+        The name of the run or arm in the legend, if the table has only one.
     **properties
         Properties of the lines of validation accuracy, as `matplotlib.lines.Line2D` has them.
 
@@ -64,19 +69,23 @@ def accuracy(
     require(data, ("run", "epoch", "train_top1", "val_top1"))
     axes = target(ax)
     every = max(1, round(data["epoch"].nunique() / 8))
-    for run, rows, color, marker in by_run(data, "epoch", palette=palette, label=label):
-        axes.plot(rows["epoch"], rows["train_top1"], color=color, linestyle=DASHED, linewidth=0.8)
-        (line,) = axes.plot(rows["epoch"], rows["val_top1"], color=color, marker=marker, markevery=every, label=run)
-        line.set(**MARKER_RIM)
+    column = "arm" if "arm" in data else "run"
+    for name, rows, color, marker in by_run(data, "epoch", column, palette, label):
+        train, val = (rows.groupby("epoch")[quantity].agg(["mean", "min", "max"]) for quantity in _ACCURACIES)
+        if column == "arm":
+            axes.fill_between(val.index, val["min"], val["max"], color=color, alpha=0.25, linewidth=0.0)
+        axes.plot(train.index, train["mean"], color=color, linestyle=DASHED, linewidth=0.8)
+        (line,) = axes.plot(val.index, val["mean"], color=color, marker=marker, markevery=every)
+        line.set(label=_named(name, rows) if column == "arm" else name, **MARKER_RIM)
         restyle(line, properties)
-    _limits(axes, data, ["train_top1", "val_top1"])
+    _limits(axes, data, _ACCURACIES)
     epochs(axes)
     axes.set_ylabel(_ACCURACY)
     _legend(axes)
     return axes
 
 
-_QUANTITIES: Final = ("train_top1", "val_top1", "train_loss", "val_loss")
+_QUANTITIES: Final = (*_ACCURACIES, "train_loss", "val_loss")
 
 
 def curves(

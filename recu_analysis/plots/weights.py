@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from recu_analysis.errors import InputError
 from recu_analysis.plots._axes import part_label, require, restyle, target
 from recu_analysis.plots.arm_colors import looks_of
+from recu_analysis.plots.noise import noise_text
 from recu_analysis.plots.palette import CORE, DEAD, TAIL
 from recu_analysis.plots.too_short import PALE
 
@@ -36,8 +38,8 @@ _COLUMNS: Final = ("left", "right", "core", "tail_active", "dead")
 _INSET: Final = (0.72, 0.53, 0.2, 0.45)
 _FREE_RIGHT: Final = (0.7, 0.38)
 _FREE_LEFT: Final = (0.49, 0.73)
-# The height of the highest bar of a small panel, below its text, in fractions of the axes.
-_BELOW_TEXT: Final = 0.82
+# The height of the highest bar of a small panel, below one or two lines of text, in fractions of the axes.
+_BELOW_TEXT: Final = (0.82, 0.76)
 # Factors by which the axis may be wider than the histogram, to keep a peak clear of the inset.
 _WIDER: Final = (1.0, 1.05, 1.1, 1.15, 1.2)
 # The inset starts where the histogram has fallen to _FOOT of its peak. It leaves out the outer _OUTLIERS of the weights
@@ -100,20 +102,24 @@ def dead_weight_histogram(
     return axes
 
 
-def dead_weight_bars(data: pd.DataFrame, axes: Axes, *, short: bool) -> None:
+def dead_weight_bars(data: pd.DataFrame, axes: Axes, *, short: bool, null: float) -> None:
     """The bars of `dead_weight_histogram` with the share of dead weights, without legend and inset, for a small panel.
 
-    If the windows are too `short` to tell dead weights from slow ones, the bars are pale.
+    If the windows are too `short` to tell dead weights from slow ones, the bars are pale. `null` is the share that
+    noise alone would give, NaN if it is not known.
     """
     require(data, _COLUMNS)
     edges, counts = _edges(data), _counts(data)
     colors = {name: color for name, (_, color) in _STACK.items()}
     total = _stack(target(axes), edges, counts, colors, {"alpha": PALE} if short else {})
     axes.set_xlim(-_reach(edges, total), _reach(edges, total))
-    axes.set_ylim(0.0, float(total.max()) / _BELOW_TEXT or 1.0)
+    axes.set_ylim(0.0, float(total.max()) / _BELOW_TEXT[math.isfinite(null)] or 1.0)
     _name_axes(axes)
     share = 100.0 * counts["dead"].sum() / (sum(count.sum() for count in counts.values()) or 1.0)
-    axes.text(0.02, 0.99, f"{share:.1f} %", transform=axes.transAxes, va="top", color=DEAD, fontsize="small")
+    place = (0.02, 0.99)
+    axes.text(*place, f"{share:.1f} %", transform=axes.transAxes, va="top", color=DEAD, fontsize="small")
+    if math.isfinite(null):
+        noise_text(axes, place, f"{100.0 * null:.1f} %")
 
 
 def magnify_foot(data: pd.DataFrame, axes: Axes, *, short: bool) -> None:

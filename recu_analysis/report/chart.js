@@ -68,8 +68,8 @@ class Chart {
 
   /**
    * Show lines, {name, colour, dash, points: [[x, y], ...]}, on axes {x, y, percent, whole, zero}, with keys like lines.
-   * A line may have a band, [[x, low, high], ...]; `pale`, whether each point is drawn pale; and `reference`, whether it
-   * has no points of its own to read.
+   * A line may have a band, [[x, low, high], ...]; `pale`, whether each point is drawn pale; `noise`, whether it is what
+   * noise alone would give; and `reference`, whether it has no points of its own to read.
    */
   show(lines, keys, axes) {
     this.lines = lines.filter((line) => line.points.some((point) => point[1] !== null));
@@ -84,7 +84,7 @@ class Chart {
   }
 
   key(line) {
-    const stroke = { stroke: line.colour, "stroke-dasharray": line.dash, class: "trace", d: "M0 6H32" };
+    const stroke = { stroke: line.colour, "stroke-dasharray": line.dash, class: line.noise ? "trace noise" : "trace", d: "M0 6H32" };
     return make("li", {}, make("svg", { viewBox: "0 0 32 12", "aria-hidden": "true" }, make("path", stroke)), line.name);
   }
 
@@ -172,6 +172,7 @@ class Chart {
 
   /** A line as paths: pale where its points are, strong elsewhere. A segment is strong if both of its ends are. */
   traces(line) {
+    if (line.noise) return [this.trace(line, line.points, "trace noise")];
     if (!line.pale?.some(Boolean)) return [this.trace(line, line.points, "trace")];
     const strong = line.points.map((point, index) => (line.pale[index] ? [point[0], null] : point));
     return [this.trace(line, line.points, "trace pale"), this.trace(line, strong, "trace")];

@@ -94,20 +94,21 @@ CHARTS = (
         "time",
         ("silent_fraction_tail", "silent_fraction_core"),
         "Weights that did not change their sign in the window. In a short window, many weights are silent only because "
-        "there was no time to flip. Compare the tail with the core.",
+        "there was no time to flip. Compare each line with the pale dashed line beside it: noise alone.",
     ),
     Chart(
         "dead",
         "time",
         ("dead_fraction",),
-        "Weights that are in the tail at the start of the window and do not change their sign in it.",
+        "Weights that are in the tail at the start of the window and do not change their sign in it. Dashed, pale: "
+        "noise alone.",
     ),
     Chart(
         "autocorrelation",
         "time",
         ("autocorrelation",),
-        "1 if no weight moved, 0 if nothing is left of the start. Above 0.5 a window is too short to tell dead weights "
-        "from slow ones.",
+        "1 if no weight moved, 0 if nothing is left of the start. Dashed, pale: noise alone. Where that is above 0.5, "
+        "the window is too short to tell dead weights from slow ones.",
     ),
     Chart(
         "mobility-by-z",
@@ -159,9 +160,10 @@ def chart_query(samples: Mapping[str, Sample], shown: Sequence[Line], finals: Fi
         - layers: names
         - time: "epoch" or "window"
         - reach, bins: of the histograms
-        - enough: the highest autocorrelation of windows that are long enough
+        - enough: the highest null autocorrelation of windows that are long enough
         - runs: for each line label, name, color, time and series (by quantity, layer and window) of the charts against
-          time, magnitude (by quantity, layer and bin), histogram (windows, and counts by layer and window), metrics
+          time, magnitude (by quantity, layer and bin), histogram (windows, and counts by layer and window), metrics;
+          series with _null are what noise alone would give
     """
     layers = list(dict.fromkeys(name for each in samples.values() for name in each.every.layer_names))
     epochs = {label: window_epochs(each.run) for label, each in samples.items()}
@@ -239,7 +241,7 @@ def _line(line: Line, runs: Sequence[_Measured]) -> dict[str, Any]:
         "color": line.color,
         "time": numbers(times),
         "series": _all_pooled(
-            {name: [at(times, run.time, run.series[name]) for run in runs] for name in _columns("time")}
+            {name: [at(times, run.time, run.series[name]) for run in runs] for name in runs[0].series}
         ),
         "magnitude": _all_pooled({name: [run.magnitude[name] for run in runs] for name in runs[0].magnitude}),
         "histogram": _summed(runs),
@@ -260,12 +262,17 @@ def _columns(against: str) -> list[str]:
     return [name for chart in CHARTS if chart.against == against for name in chart.columns]
 
 
+def _measured_columns(table: pd.DataFrame) -> list[str]:
+    """The columns of the charts against time, each followed by what noise alone would give where the table has it."""
+    return [each for name in _columns("time") for each in (name, f"{name}_null") if each in table]
+
+
 def _over_time(table: pd.DataFrame, layers: list[str]) -> tuple[list[int], dict[str, Values]]:
     """Windows with updates, and their quantities for the whole network and each layer."""
     whole = pd.DataFrame([totals(part) for _, part in table.groupby("window", sort=False)])
     windows = table["window"].unique()
     series = {}
-    for name in _columns("time"):
+    for name in _measured_columns(table):
         grid = table.pivot_table(index="layer", columns="window", values=name, dropna=False)
         grid = grid.reindex(index=layers, columns=windows)
         series[name] = _factor(name) * np.vstack([whole[name].to_numpy(float), grid.to_numpy(float)])

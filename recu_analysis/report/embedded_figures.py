@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from recu_analysis.analysis.arm_names import experiments
 from recu_analysis.analysis.query import gathered
 from recu_analysis.errors import InputError
 from recu_analysis.figures import FIGURES, figure_query
 from recu_analysis.figures.captions import in_plain_text
 from recu_analysis.figures.drawing import OWN_PAGE, write_figure
 from recu_analysis.figures.spec import Asked, FigureSpec
-from recu_analysis.report.lines import experiments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from recu_analysis.analysis.arm_names import named_arms
-from recu_analysis.analysis.arms import Arm
+from recu_analysis.analysis.arm_names import MOST_RUNS, experiments
 from recu_analysis.analysis.short_names import distinct
-from recu_analysis.errors import InputError
 from recu_analysis.plots.arm_colors import of_arms, of_runs
 
 if TYPE_CHECKING:
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
 
     from recu_analysis.store.run import Run
 
-#: More runs than this share the line of their arm.
-MOST_RUNS = 6
 #: Widths of the names of runs and of layers, in letters.
 RUN_WIDTH = 24
 LAYER_WIDTH = 40
@@ -61,14 +57,6 @@ class Line:
     name: Name
     color: str
     runs: tuple[str, ...]
-
-
-def experiments(runs: Mapping[str, Run]) -> dict[str, Arm]:
-    """The arms of runs by name; each run alone if two of them have one seed, which no mean over seeds may hold."""
-    try:
-        return named_arms(runs)
-    except InputError:
-        return {label: Arm({label: run}) for label, run in runs.items()}
 
 
 def lines(runs: Mapping[str, Run]) -> list[Line]:

@@ -8,11 +8,14 @@ import pandas as pd
 
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
 from recu_analysis.analysis.layer_pass import over
+from recu_analysis.analysis.null import null_autocorrelation, null_silence
 from recu_analysis.analysis.query import per_layer
+from recu_analysis.theory.noise import FEWEST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from recu_analysis.analysis.deadness import Movement
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
     from recu_analysis.store.header import LayerSpec
@@ -58,6 +61,14 @@ def _rows(run: Run, spec: LayerSpec, numbers: tuple[int, ...]) -> Answer[list[Ro
                 "flip_ratio_tail": mean(flips, moved.tail),
                 "flip_ratio_core": mean(flips, ~moved.tail),
                 "autocorrelation": moved.autocorrelation,
+                "autocorrelation_null": null_autocorrelation(run, spec, record),
             }
+            | _silence(run, spec, moved)
         )
     return rows
+
+
+def _silence(run: Run, spec: LayerSpec, moved: Movement) -> Row:
+    """The shares of silent and of dead weights that noise alone would leave."""
+    found = null_silence(run, spec, moved, FEWEST)
+    return found | {"dead_fraction_null": found["tail_silent_fraction_null"]}

@@ -4,6 +4,7 @@
   const INK = "currentColor";
   const PAPER = 340; // Width in pixels of a chart on paper, where two are side by side.
   const DASHES = ["none", "7 4"];
+  const [NOISE, NOISE_DASH] = ["noise alone", "3 2"];
   const several = data.runs.length > 1;
   const shown = new Set(data.runs); // The runs whose boxes are ticked.
   const zip = (xs, ...columns) => xs.map((x, index) => [x, ...columns.map((column) => column[index])]).filter((point) => point[0] !== null);
@@ -27,20 +28,29 @@
     return { points: zip(xs, middle), band: low && zip(xs, low, high), pale: chart.cautious ? pale(run, chart, layer) : null };
   }
 
+  /** What noise alone would give beside a line, where that is known. */
+  function noiseLine(run, chart, quantity, part, layer) {
+    const { points } = values(run, chart, `${quantity}_null`, layer);
+    return { name: [lineName(run, part), NOISE].filter(Boolean).join(", "), colour: run.color, dash: NOISE_DASH, points, noise: true };
+  }
+
   /** Whether the windows behind each point are too short to tell dead weights from slow ones. */
   function pale(run, chart, layer) {
     if (chart.against === "magnitude") return run.magnitude.abs_z[layer].map(() => run.short);
-    return zip(run.time, run.series.autocorrelation[layer]).map((point) => point[1] > data.enough);
+    return zip(run.time, run.series.autocorrelation_null[layer]).map((point) => point[1] > data.enough);
   }
 
   function showChart(chart, view, layer) {
     const parts = Object.entries(chart.lines);
     const lines = runsShown().flatMap((run) =>
-      parts.map(([quantity, part], place) => (
-        { name: lineName(run, part), colour: run.color, dash: DASHES[place], ...values(run, chart, quantity, layer) })));
-    const keys = several && parts.length > 1
+      parts.flatMap(([quantity, part], place) => [
+        { name: lineName(run, part), colour: run.color, dash: DASHES[place], ...values(run, chart, quantity, layer) },
+        noiseLine(run, chart, quantity, part, layer)]));
+    const measured = several && parts.length > 1
       ? [...runKeys(), ...parts.map(([, part], place) => ({ name: part, colour: INK, dash: DASHES[place] }))]
-      : lines;
+      : lines.filter((line) => !line.noise);
+    const noise = lines.some((line) => line.noise && line.points.some((point) => point[1] !== null));
+    const keys = noise ? [...measured, { name: NOISE, colour: INK, dash: NOISE_DASH, noise }] : measured;
     const caution = document.querySelector(`#chart-${chart.name} .caution`);
     if (caution) caution.hidden = !lines.some((line) => line.pale?.some(Boolean));
     const x = { time: data.time, epoch: "epoch", magnitude: "|z| at the start, standard deviations" }[chart.against];

@@ -14,9 +14,11 @@ import pandas as pd
 from markupsafe import Markup
 
 from recu_analysis import __version__
+from recu_analysis.analysis.arm_names import experiments
+from recu_analysis.analysis.channel_errors import channel_errors_query, standard_errors
 from recu_analysis.analysis.claims import claims_query
 from recu_analysis.analysis.deadness import dead_weights_query
-from recu_analysis.analysis.final_windows import LONG_ENOUGH, FinalWindows, autocorrelation_query, common_final_windows
+from recu_analysis.analysis.final_windows import LONG_ENOUGH, FinalWindows, common_final_windows, null_query
 from recu_analysis.analysis.finite import constant_query
 from recu_analysis.analysis.kinds import Kind, kind_of, sides
 from recu_analysis.analysis.markup import in_unicode
@@ -29,7 +31,7 @@ from recu_analysis.errors import InputError, RecuError
 from recu_analysis.report.answer import answer, next_steps
 from recu_analysis.report.charts import chart_query
 from recu_analysis.report.embedded_figures import embedded_figures, figures_query
-from recu_analysis.report.lines import LAYER_WIDTH, RUN_WIDTH, experiments, lines, names
+from recu_analysis.report.lines import LAYER_WIDTH, RUN_WIDTH, lines, names
 from recu_analysis.report.run_summary import configuration, recorded, unlike, warnings
 from recu_analysis.report.sampling import sample
 
@@ -52,6 +54,7 @@ LAYER_COLUMNS = (
     "mobility_core",
     "mobility_ratio",
     "autocorrelation",
+    "autocorrelation_null",
 )
 #: The title names at most this many runs.
 MOST_IN_TITLE = 3
@@ -129,6 +132,9 @@ def _page_query(asked: _Page) -> Query[str]:
     shown = lines(runs)
     parts = gather(
         gathered({label: dead_weights_query(run, chosen[label]) for label, run in runs.items()}),
+        gathered(
+            {label: channel_errors_query(run, chosen[label]).then(standard_errors) for label, run in runs.items()}
+        ),
         gathered({label: _final_query(run, chosen[label]) for label, run in runs.items()}),
         gathered({label: constant_query(run) for label, run in runs.items()}),
         _claims_query(asked),
@@ -140,7 +146,7 @@ def _page_query(asked: _Page) -> Query[str]:
 
 def _page(asked: _Page, samples: Mapping[str, Sample], shown: Sequence[Line], found: tuple[Any, ...]) -> str:
     """The page, from the answers of its query."""
-    tables, finals, constant, claims, data, figures = found
+    tables, errors, finals, constant, claims, data, figures = found
     runs = {label: each.run for label, each in samples.items()}
     arms = experiments(runs)
     drawings, missing = embedded_figures(samples, figures, asked.windows)
@@ -150,7 +156,7 @@ def _page(asked: _Page, samples: Mapping[str, Sample], shown: Sequence[Line], fo
         each["short"] = not all(finals[label].long for label in line.runs)
     return _render(
         title=_title(shown),
-        answer=answer(arms, tables, finals),
+        answer=answer(arms, tables, finals, errors),
         steps=next_steps(
             arms,
             tables,
@@ -200,11 +206,16 @@ def _windows(runs: Mapping[str, Run], spans: Mapping[str, WindowSpan]) -> list[t
     return list(found.items())
 
 
+def _errors_query(run: Run, chosen: WindowSpan) -> Query[dict[str, float]]:
+    """The query for the standard errors of a run's totals."""
+    return channel_errors_query(run, chosen).then(standard_errors)
+
+
 def _final_query(run: Run, chosen: WindowSpan) -> Query[FinalWindows]:
     """The query whether the windows chosen for a run are long enough."""
     windows = select_windows(run, chosen)
-    autocorrelation = autocorrelation_query(run, run.header.layers, windows[0].number, windows[-1].number)
-    return autocorrelation.then(lambda found: FinalWindows(chosen, found, long=found <= LONG_ENOUGH))
+    null = null_query(run, run.header.layers, windows[0].number, windows[-1].number)
+    return null.then(lambda found: FinalWindows(chosen, found, long=found <= LONG_ENOUGH))
 
 
 def _claims_query(asked: _Page) -> Query[dict[str, Any] | None]:

@@ -77,7 +77,7 @@ def _contradiction(window: Window, last: Window) -> str | None:
 
 def start_known(window: Window) -> bool:
     """Whether the predecessor of a window exists; a state is its own start."""
-    return window.header.is_state or (window.previous is not None and window.header.follows(window.previous.header))
+    return window.header.is_state or window.connected
 
 
 def begins_anew(window: Window) -> bool:
@@ -117,7 +117,8 @@ def check_connected(windows: Sequence[Window]) -> None:
         if not window.header.is_state:
             _ = window.before
     for before, window in pairwise(windows):
-        if not window.header.follows(before.header):
+        follows = window.connected if window.previous is before else window.header.follows(before.header)
+        if not follows:
             raise WindowNotFoundError(
                 f"{_unseen(window.header, before.header)} in no window between {before.where} and {window.where}; "
                 "choose windows on one side of this gap"

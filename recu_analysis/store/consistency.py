@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from recu_analysis.store.quantities import Quantity
     from recu_analysis.store.shard import ShardHeader
 
-#: Sums of values that are never negative; NaN if a weight was NaN.
-NEVER_NEGATIVE = frozenset({"path", "zpath", "grad", "noise"})
+#: Sums and norms that are never negative; NaN if a weight was NaN.
+NEVER_NEGATIVE = frozenset({"path", "zpath", "grad", "noise", "momentum_norm", "norm_start", "norm_end"})
 #: |z| up to which a weight may be at the mean of its channel.
 AT_THE_MEAN = 1e-6
 

@@ -8,17 +8,19 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+import numpy as np
+
 from recu_analysis.errors import DamagedError, InputError
 from recu_analysis.store import format1
+from recu_analysis.store.consistency import is_negative
 from recu_analysis.store.format import FORMAT_VERSION, MAX_WHOLE
-from recu_analysis.store.quantities import LAYER_NUMBERS, MOST_ROWS, QUANTITIES, TABLE, Quantity, rows_of
+from recu_analysis.store.quantities import LAYER_NUMBERS, LENGTHS, MOST_ROWS, QUANTITIES, TABLE, Quantity, rows_of
 from recu_analysis.store.sealing import finite, load_json, sealed, unsealed
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
 T = TypeVar("T")
@@ -314,15 +316,26 @@ def _layer_value(row: Quantity | None, value: Any) -> Any:
                 raise TypeError(f"{row.name} is negative: {value}")
             return value
         case "number":
-            return None if value is None else _number(value)
+            if value is not None and is_negative(row.name, np.array(_number(value))):
+                raise TypeError(f"{row.name} is negative: {value}")
+            return value
         case "bool":
             return of_type(value, bool)
         case "list":
             return [of_type(each, int) for each in of_type(value, list)]
-    rows = [[_number(each) for each in of_type(line, list)] for line in of_type(value, list)]
+        case "numbers":
+            return _of_length(row.name, [_finite(each) for each in of_type(value, list)])
+    rows = [[_finite(each) for each in of_type(line, list)] for line in of_type(value, list)]
     if not rows or any(len(line) != len(rows) for line in rows):
         raise TypeError(f"{value!r:.60} is not a square matrix")
-    return rows
+    return _of_length(row.name, rows)
+
+
+def _of_length(name: str, value: list[Any]) -> list[Any]:
+    """A list, checked to have the length on which readers rely; raise TypeError otherwise."""
+    if len(value) != LENGTHS.get(name, len(value)):
+        raise TypeError(f"{name} has length {len(value)}, not {LENGTHS[name]}")
+    return value
 
 
 def of_type(value: Any, kind: type[T]) -> T:
@@ -340,3 +353,9 @@ def _number(value: Any) -> float:
     if isinstance(value, int) and abs(value) > MAX_WHOLE:
         raise TypeError("a whole number is larger than the format allows")
     return value
+
+
+def _finite(value: Any) -> float:
+    if not math.isfinite(_number(value)):
+        raise TypeError(f"{value!r:.60} is not a finite number")
+    return float(value)

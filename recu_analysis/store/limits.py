@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.errors import DamagedError, InputError
 from recu_analysis.store import format as names
 from recu_analysis.store.header import LayerWindow, RunHeader
-from recu_analysis.store.quantities import LAYER_NUMBERS, tensors_of
+from recu_analysis.store.quantities import LAYER_NUMBERS, LENGTHS, tensors_of
 from recu_analysis.store.shard import ShardHeader
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def shard_header_bytes(layers: Sequence[LayerSpec], quantities: Mapping[str, Qua
 
 def _longest_numbers(quantities: Mapping[str, Quantity]) -> dict[str, Any]:
     """The optional numbers of a layer that the run keeps, each with its longest value."""
-    longest = {"int": _LARGE, "number": _LONG, "bool": False, "list": [_LARGE, _LARGE], "matrix": [[_LONG] * 2] * 2}
+    longest = {"int": _LARGE, "number": _LONG, "bool": False, "list": [_LARGE, _LARGE]}
+    longest |= {"matrix": [[_LONG] * 2] * 2, "numbers": [_LONG] * max(LENGTHS.values())}
     numbers = (row for row in quantities.values() if row.of == "layer" and row.name not in LAYER_NUMBERS)
     return {row.name: longest[row.dtype] for row in numbers}

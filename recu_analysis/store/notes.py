@@ -53,10 +53,11 @@ def moved_outside(run: Run) -> list[str]:
     if not windows:
         return []
     worst = max(windows, key=lambda name: (weights[name], name))
+    step = f"by {largest[worst]:.3g} at most" if largest[worst] else "to or from NaN or infinity"
     return [
         f"weights moved outside updates in {len(windows)} of {len(run.header.layers)} layers, most in {worst!r}: "
-        f"{weights[worst]:,} weights in window{'s' if windows[worst][1:] else ''} {numbers_text(windows[worst])}, by "
-        f"{largest[worst]:.3g} at most; such a step is counted as part of the update after it"
+        f"{weights[worst]:,} weights in window{'s' if windows[worst][1:] else ''} {numbers_text(windows[worst])}, "
+        f"{step}; such a step is counted as part of the update after it"
     ]
 
 

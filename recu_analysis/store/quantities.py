@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 #: are stored in the header.
 OF = ("weights", "flipped", "channels", "states", "updates", "traced", "layer")
 #: dtypes of tensors; `latent` is the dtype of the layer's weights. Values of a layer have the dtypes int, number (null
-#: if unknown), matrix (a list of rows), bool, or list (of int).
+#: if unknown), matrix (a list of rows), bool, list (of int), or numbers (a list, none of them unknown).
 TENSOR_DTYPES = ("latent", "float32", "float64", "uint16", "uint32", "int64")
-LAYER_DTYPES = ("int", "number", "matrix", "bool", "list")
+LAYER_DTYPES = ("int", "number", "matrix", "bool", "list", "numbers")
 #: When a quantity is kept: always, by default, on request, if weights are chosen for it, if the layer has it, or by no
 #: recording yet.
 KEPT = ("always", "default", "request", "chosen", "known", "planned")
@@ -41,6 +41,13 @@ def _counted(first: Any, second: Any) -> Any:
     return np.where((second > 0) & (total < first), np.iinfo(np.int64).max, total) if np.ndim(total) else total
 
 
+def _product(first: Any, second: Any) -> Any:
+    """The later matrix times the earlier one; None if it overflows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        whole = np.dot(second, first)
+    return whole.tolist() if np.isfinite(whole).all() else None
+
+
 #: Rules that merge the values of two adjacent windows, the earlier one first. The values are arrays or values of a
 #: layer; None is an unknown value.
 RULES: dict[str, Callable[[Any, Any], Any]] = {
@@ -50,7 +57,7 @@ RULES: dict[str, Callable[[Any, Any], Any]] = {
     "count": _counted,
     "first known": lambda first, second: np.where(first >= 0, first, second),
     "last known": lambda first, second: np.where(second >= 0, second, first),
-    "product": lambda first, second: np.dot(second, first).tolist(),
+    "product": _product,
     "max": max,
     "all": lambda first, second: first and second,
     "same": _same,
@@ -75,7 +82,10 @@ FITTING = {
     "matrix": ("product", "none"),
     "bool": ("all", "none"),
     "list": ("same", "none"),
+    "numbers": ("same", "none"),
 }
+#: Length of some lists and matrices, on which readers rely.
+LENGTHS = {"map": 2, "rule": 5}
 #: The dtypes allowed for some rules: sums are floating-point numbers, counts are whole numbers.
 FLOATING, WHOLE = ("latent", "float32", "float64", "number"), ("uint16", "uint32", "int64", "int")
 FITTING_DTYPES = {"sum": FLOATING, "decayed sum": FLOATING} | dict.fromkeys(
@@ -213,6 +223,7 @@ class Quantity:
 
 #: Future request name for statistics of each weight's gradients.
 _STATS = "gradient-stats"
+_VARY = ", minus the channels' means if the layer centers"
 _NOISE = "variance of the movement by gradients, if they were noise"
 #: Units: w is the unit of the weights, z the standard deviation of the weight's channel.
 _ROWS = (
@@ -246,11 +257,14 @@ _ROWS = (
     Quantity("lr_decay", "layer", "number", "sum", "always", "", "sum of learning rate x weight decay"),
     Quantity("decay_time", "layer", "number", "sum", "always", "", "sum of lr x weight decay / (1 - momentum): its T"),
     Quantity("tau", "layer", "number", "last", "always", "", "quantile level at the end, null if there is none"),
-    Quantity("map", "layer", "matrix", "product", "planned", "", "linear map of (w, momentum) by decay and momentum"),
-    Quantity("momentum_norm", "layer", "number", "first", "planned", "w / lr", "norm of the momentum at the start"),
-    Quantity("norm_start", "layer", "number", "first", "planned", "w", "norm of the latent weights at the start"),
-    Quantity("norm_end", "layer", "number", "last", "planned", "w", "norm of the latent weights at the end"),
-    Quantity("lr_radial", "layer", "number", "sum", "planned", "", "sum of lr <w, gradient> / |w|^2"),
+    Quantity("map", "layer", "matrix", "product", "known", "", "linear map of (w, momentum) by decay and momentum"),
+    Quantity("rule", "layer", "numbers", "same", "known", "", "how the optimizer adds a gradient, as five numbers"),
+    Quantity(
+        "momentum_norm", "layer", "number", "first", "known", "w / lr", f"norm of the momentum at the start{_VARY}"
+    ),
+    Quantity("norm_start", "layer", "number", "first", "known", "w", f"norm of the weights at the start{_VARY}"),
+    Quantity("norm_end", "layer", "number", "last", "known", "w", f"norm of the weights at the end{_VARY}"),
+    Quantity("lr_radial", "layer", "number", "sum", "known", "", f"sum of lr <w, gradient> / |w|^2{_VARY}"),
     Quantity("noise_decay", "layer", "number", "product", "planned", "", "remaining fraction of the earlier noise"),
     Quantity("threshold_flips", "layer", "int", "count", "planned", "", "flips caused by a moved threshold"),
     Quantity("outside_updates", "layer", "int", "count", "known", "", "times that weights moved outside updates"),

@@ -106,7 +106,7 @@ def _groups(run: Run, kept: set[int]) -> list[list[Window]]:
         raise WindowNotFoundError(f"{run.path} {has}, not {', '.join(map(str, absent))}")
     ends = [number for number in (numbers[0], numbers[-1]) if number not in kept]
     if ends:
-        raise InputError(f"{_listed(ends)} must be kept, because its data would be lost otherwise; add {_added(ends)}")
+        raise InputError(f"{_listed(ends)} must be kept, because a copy without would lose data; add {_added(ends)}")
     groups: list[list[Window]] = [[]]
     for window in run.windows:
         groups[-1].append(window)

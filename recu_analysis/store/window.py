@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 import numpy as np
@@ -269,6 +270,11 @@ class Window:
         """Whether the recording stopped before the window was marked."""
         return self.header.partial
 
+    @cached_property
+    def connected(self) -> bool:
+        """Whether the window before is there, and this one follows it without a gap in every layer."""
+        return self.previous is not None and self.header.follows(self.previous.header)
+
     @property
     def before(self) -> Window:
         """The window before, if this window follows it without a gap in every layer.
@@ -278,7 +284,7 @@ class Window:
         WindowNotFoundError
             If that window is missing.
         """
-        if self.previous is None or not self.header.follows(self.previous.header):
+        if self.previous is None or not self.connected:
             raise WindowNotFoundError(
                 f"{self.where} begins at update {self.first_update}, but the window that ends at update "
                 f"{self.first_update - 1} is missing, so the weights at its start are not known; choose later windows"

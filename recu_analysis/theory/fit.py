@@ -43,7 +43,7 @@ class DistributionFit:
     shape : Interval
         Shape of the generalised normal distribution: 1 is Laplace, 2 is normal; NaN if no shape fits, see `flat`.
     flat : bool
-        Whether the weights are flatter than uniform weights, E|x| / sqrt(E x^2) >= sqrt(3)/2; then no shape fits.
+        Whether no shape fits because the likelihood is greatest for the uniform distribution, or at the largest shape.
     ks_laplace, ks_normal : float
         Kolmogorov-Smirnov distance to the fitted distribution, the largest difference of distribution functions: an
         effect size between 0 and 1. There is no p-value, because with 10^5 weights every model is rejected.
@@ -101,7 +101,8 @@ def fit(values: ArrayLike, *, location: Location = "zero", level: float = LEVEL)
     center = _center(rows, location)
     if center:
         rows = rows - center
-    scale, shape = laplace_scale(rows, level), gennorm.shape(rows, level)
+    scale, (sums, estimate) = laplace_scale(rows, level), gennorm.score_sums(rows)
+    shape = gennorm.interval(sums, estimate, level)
     deviation = _root_mean_square(rows, max(abs(float(low) - center), abs(float(high) - center)))
     likelihood = -rows.size * (math.log(2.0 * scale.estimate) + 1.0)
     normal = -0.5 * rows.size * (math.log(2.0 * math.pi) + 2.0 * math.log(deviation) + 1.0)
@@ -115,7 +116,7 @@ def fit(values: ArrayLike, *, location: Location = "zero", level: float = LEVEL)
         scale=scale,
         deviation=deviation,
         shape=shape,
-        flat=scale.estimate >= gennorm.FLATTEST * deviation,
+        flat=math.isinf(estimate),
         ks_laplace=ks_laplace(ordered, scale.estimate),
         ks_normal=ks_distance(ordered, lambda x: ndtr(x / deviation)),
         log_likelihood=likelihood,

@@ -1,4 +1,4 @@
-"""Confidence intervals over the output channels of a layer: the bias-corrected, accelerated bootstrap."""
+"""Confidence intervals: over the output channels of a layer by the bootstrap, over seeds by Student's t."""
 
 from __future__ import annotations
 
@@ -203,13 +203,22 @@ def shuffled(count: int, layer: int) -> Values:
 
 
 def student(
-    values: Sequence[float], level: float = LEVEL, within: tuple[float, float] = (-math.inf, math.inf)
+    values: Sequence[float],
+    level: float = LEVEL,
+    within: tuple[float, float] = (-math.inf, math.inf),
+    errors: Sequence[float] = (),
 ) -> Interval:
     """Mean of independent values, such as one value per seed, with Student's t interval.
 
+    A few values can lie close together by chance; Student's interval is then far too narrow. Where the values have
+    standard errors of their own, half of the interval is therefore at least z rms(errors) / sqrt(n), with z the normal
+    score of the level: the mean of n values is at most as precise as their own noise allows. Coverage of 95 %
+    intervals of three values that differ by this noise only, measured by `make validate`: 0.95 without and 0.99 with
+    this floor; of the intervals that it widens, a fifth of all, 0.75 without and 0.95 with it.
+
     The interval is cut at the limits of the values: a share has no mean below 0 or above 1. The mean lies within the
-    limits, so the cut interval holds it exactly as often as the whole one. Equal values give an interval without width;
-    it says that these seeds do not differ, not that no other seed would.
+    limits, so the cut interval holds it exactly as often as the whole one. Equal values without errors give an interval
+    without width; it says that these seeds do not differ, not that no other seed would.
 
     Parameters
     ----------
@@ -218,21 +227,42 @@ def student(
         Confidence level, between 0 and 1.
     within : pair of float
         Least and largest possible value, such as 0 and 1 for a share.
+    errors : sequence of float
+        Standard error of each value, in its unit; there is no floor without errors, and if one is not finite.
 
     Returns
     -------
     Interval
         The bounds are NaN for fewer than 2 values, and if a value is infinite or NaN. The estimate of no values is NaN.
+
+    Raises
+    ------
+    InputError
+        If there are errors, but not one for every value.
     """
     sample = np.asarray(values, dtype=np.float64)
+    if len(errors) not in (0, sample.size):
+        raise InputError(f"{sample.size} values have {len(errors)} standard errors; give one for each value, or none")
     if sample.size == 0:
         return Interval(math.nan, math.nan, math.nan)
     middle = float(sample.mean())
     if sample.size < 2 or not np.isfinite(sample).all():
         return Interval(middle, math.nan, math.nan)
-    half = float(stdtrit(sample.size - 1, 0.5 + level / 2) * sample.std(ddof=1)) / math.sqrt(sample.size)
+    spread = float(stdtrit(sample.size - 1, 0.5 + level / 2) * sample.std(ddof=1))
+    noise = _score(level) * math.sqrt(math.fsum(error**2 for error in errors) / sample.size)
+    half = (max(spread, noise) if math.isfinite(noise) else spread) / math.sqrt(sample.size)
     # By rounding, the mean may lie outside the limits, but never outside its interval.
     return Interval(middle, max(middle - half, min(within[0], middle)), min(middle + half, max(within[1], middle)))
+
+
+def standard_error(interval: Interval, level: float = LEVEL) -> float:
+    """Standard error of an estimate, from the width of its interval; NaN without bounds."""
+    return (interval.high - interval.low) / (2.0 * _score(level))
+
+
+def _score(level: float) -> float:
+    """The normal score of the upper end of an interval, such as 1.96."""
+    return float(ndtri(0.5 + level / 2))
 
 
 def difference(first: Interval, second: Interval) -> Interval:

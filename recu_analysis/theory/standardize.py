@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from recu_analysis.errors import InputError
-from recu_analysis.theory.blocks import blocks
 from recu_analysis.theory.laplace import check_tau, quantile
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def standard_scores(weight: ArrayLike, *, center: bool = True) -> NDArray[np.flo
         If the array has no axis or no element.
     """
     rows = channels(weight)
-    centered = _centered(rows)
+    centered = center_rows(rows)
     deviation = _deviation(centered, ddof=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         z = (centered if center else rows) / deviation
@@ -79,74 +78,34 @@ def standard_scores(weight: ArrayLike, *, center: bool = True) -> NDArray[np.flo
     return z.reshape(np.shape(weight))
 
 
-def score_products(start: ArrayLike, end: ArrayLike, *, center: bool = True) -> NDArray[np.float64]:
-    """Sums of z z', z^2 and z'^2 over each output channel, for standard scores z at one time and z' at another.
-
-    Their totals give the cosine of z and z', which is 1 if nothing moved. A channel that is constant at either time has
-    no standard scores; its sums are 0.
+def channel_deviations(weight: ArrayLike) -> NDArray[np.float64]:
+    """Standard deviation of each output channel, in which z is measured: ddof 1, without eps.
 
     Parameters
     ----------
-    start, end : array_like, shape (C_out, ...)
-        Latent weights at the two times.
-    center : bool
-        As for `standard_scores`.
+    weight : array_like, shape (C_out, ...)
+        Latent weights of one layer.
 
     Returns
     -------
-    ndarray of float64, shape (C_out, 3)
+    ndarray of float64, shape (C_out,), in the unit of the weights
         NaN for a channel that holds NaN or infinity.
+
+    Raises
+    ------
+    InputError
+        If the array has no axis or no element.
     """
-    before, after = np.asarray(start), np.asarray(end)
-    sums = np.empty((len(before), 3))
-    pairs = zip(*(blocks(weight.reshape(len(weight), -1)) for weight in (before, after)), strict=True)
-    for (row, first), (_, last) in pairs:
-        rows = first.astype(np.float64), last.astype(np.float64)
-        centered = _centered(rows[0]), _centered(rows[1])
-        variances = [_squares(part) / max(first.shape[1] - 1, 1) for part in centered]
-        x, y = centered if center else rows
-        with np.errstate(divide="ignore", invalid="ignore"):
-            products = np.einsum("ij,ij->i", x, y) / np.sqrt(variances[0]) / np.sqrt(variances[1])
-            part = np.stack([products, _squares(x) / variances[0], _squares(y) / variances[1]], axis=1)
-        part[(variances[0] == 0.0) | (variances[1] == 0.0)] = 0.0
-        sums[row : row + len(first)] = part
-    return sums
+    return _deviation(center_rows(channels(weight)), ddof=1)[:, 0]
 
 
-def cosine(sums: NDArray[np.float64]) -> float:
-    """The cosine of z and z' from the totals of `score_products`, shape (3,); NaN if no channel has z at both times."""
-    product, before, after = (float(value) for value in sums)
-    return product / math.sqrt(before * after) if before > 0.0 and after > 0.0 else math.nan
-
-
-def autocorrelation(start: NDArray[np.float64], end: NDArray[np.float64]) -> float:
-    """The cosine of standard scores at two times: 1 if nothing moved, 0 if the two are uncorrelated.
-
-    Parameters
-    ----------
-    start, end : ndarray of float64, shape (C_out, ...)
-        Standard scores. Weights that are NaN at either time are skipped, and so are channels that are constant at
-        either time.
-
-    Returns
-    -------
-    float
-        NaN if no channel is left.
-    """
-    x, y = (scores.reshape(len(scores), -1) for scores in (start, end))
-    finite = np.isfinite(x) & np.isfinite(y)
-    if not finite.all():
-        x, y = np.where(finite, x, 0.0), np.where(finite, y, 0.0)
-    sums = np.stack([np.einsum("ij,ij->i", x, y), _squares(x), _squares(y)], axis=1)
-    return cosine(sums[(sums[:, 1] > 0.0) & (sums[:, 2] > 0.0)].sum(axis=0))
-
-
-def _squares(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+def row_squares(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum of the squares of each row."""
     squares: NDArray[np.float64] = np.einsum("ij,ij->i", rows, rows)
     return squares
 
 
-def _centered(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+def center_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Subtract the mean of each row; exactly 0 for a row of equal numbers, NaN for a row with NaN or infinity."""
     with np.errstate(invalid="ignore"):
         mean = rows.mean(axis=1, keepdims=True)
@@ -161,7 +120,7 @@ def _centered(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 def _deviation(centered: NDArray[np.float64], *, ddof: int, eps: float = 0.0) -> NDArray[np.float64]:
     """Square root of (variance + eps) of each row of a centred matrix; the variance of too short rows is 0."""
     freedom = centered.shape[1] - ddof
-    variance = _squares(centered)[:, None] / freedom if freedom > 0 else np.zeros((len(centered), 1))
+    variance = row_squares(centered)[:, None] / freedom if freedom > 0 else np.zeros((len(centered), 1))
     return np.sqrt(variance + eps)
 
 
@@ -253,7 +212,7 @@ class WeightTransform:
             If the array has no axis or no element.
         """
         rows = channels(weight)
-        centered = _centered(rows)
+        centered = center_rows(rows)
         result = centered if self.center else rows
         if self.target is not None:
             deviation = _deviation(centered, ddof=self.ddof, eps=self.eps)
@@ -330,7 +289,7 @@ class WeightTransform:
             If the array has no axis or no element.
         """
         rows = channels(weight)
-        effective = _centered(rows) if self.center else rows
+        effective = center_rows(rows) if self.center else rows
         return ~(effective < 0).reshape(np.shape(weight))
 
     def to_dict(self) -> dict[str, Any]:

@@ -5,11 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from recu_analysis import claims, open_run
-from recu_analysis.analysis.claims import distribution, movement, outcome
+from recu_analysis import claims, dead_weights, open_run
+from recu_analysis.analysis.claims import distribution, laws, movement, outcome
 from recu_analysis.analysis.claims.finding import Median, judge
 from recu_analysis.errors import InputError, WindowNotFoundError
+from recu_analysis.store.thin import thin
 from recu_analysis.testing import random_walk, synthetic_run
+from recu_analysis.theory.inheritance import UpdateRule
 from recu_analysis.theory.intervals import Interval
 from recu_analysis.theory.standardize import WeightTransform
 from tests.editing import edit_run, marks_of, write_marks
@@ -67,24 +69,26 @@ def test_runs_of_several_kinds_are_pooled_without_a_verdict(tmp_path):
         says(why, "2 experiments (run0, run1; run2)", "differ in lr", "pooled")
     assert table.loc[concerned, "estimate"].notna().all()
     assert "cannot tell" not in alike.loc[concerned, "verdict"].tolist()
-    assert table.loc["C9", "verdict"] == "contradicted", "a count over all of them is no estimate"
+    assert table.loc["C9", "verdict"] == "algebra", "a count over all of them is no estimate"
 
 
 @pytest.mark.parametrize(
     ("distance", "verdict", "words"),
     [
         ((0.3, 0.2, 0.4), "supported", "the interval lies below 0.5"),
-        ((0.9, 0.8, 1.0), "not supported", "by distance alone, not stuck"),
-        ((0.46, 0.34, 0.62), "not supported", "open whether the tail is stuck or only far"),
-        ((0.46, math.nan, math.nan), "cannot tell", "open whether the tail is stuck or only far"),
+        ((0.9, 0.81, 1.0), "contradicted", "the interval lies above 0.8"),
+        ((0.65, 0.6, 0.7), "intermediate", "in between"),
+        ((0.46, 0.34, 0.62), "undecided", "does not lie fully below 0.5"),
+        ((0.46, math.nan, math.nan), "cannot tell", "an interval needs"),
     ],
 )
 def test_a_tail_is_stuck_only_where_the_interval_says_so(tmp_path, monkeypatch, distance, verdict, words):
-    shown = {"flip_risk_ratio": Interval(0.3, 0.2, 0.4), "distance_ratio_tail": Interval(*distance)}
-    monkeypatch.setattr(movement, "median_ratio", lambda layers, name: Median(shown[name], 2, 0, 0))
+    """The risk of a flip is told and does not decide: noise alone gives any value, by the length of the windows."""
+    monkeypatch.setattr(movement, "median_ratio", lambda *_: Median(Interval(0.3, 0.2, 0.4), 2, 0, 0))
+    monkeypatch.setattr(movement, "over_null", lambda *_: Median(Interval(*distance), 2, 0, 0))
     found = movement.barely_flips([make(tmp_path / "run", walk_of(normal))]).run()
     assert found.verdict == verdict
-    assert words in found.why
+    says(found.why, words, "risk of a flip, tail to core: 0.30 (0.20 to 0.40), where noise alone gives 0.")
     assert "nan" not in found.why
 
 
@@ -122,7 +126,7 @@ def test_claims_about_entropy_need_their_condition(tmp_path):
     assert "no layer has b above 1/e" in table.loc["C4", "why"]
     large = walk_of(normal)
     table = verdicts(make(tmp_path / "mixed", {"one": large["one"], "two": small["two"]}, raw))
-    assert table.loc[["C4", "C8"], "verdict"].tolist() == ["by construction"] * 2
+    assert table.loc[["C4", "C8"], "verdict"].tolist() == ["algebra"] * 2
     says(table.loc["C4", "why"], "the 1 of 2", "1/e")
     assert table.loc["C8", "estimate"] > 0.9
 
@@ -135,8 +139,8 @@ def test_free_normal_weights_contradict_dead_tails_and_laplace(tmp_path):
     assert table.loc["C2", "estimate"] == pytest.approx(2.0, abs=0.2)
     assert table.loc["C5", "verdict"] == "contradicted"
     assert table.loc["C5", "estimate"] == pytest.approx(1.128, abs=0.02)
-    assert table.loc["C3b", ["verdict", "estimate"]].tolist() == ["contradicted", 0.55]
-    assert table.loc["C9", ["verdict", "estimate"]].tolist() == ["contradicted", 0.0]
+    assert table.loc["C3b", ["verdict", "estimate"]].tolist() == ["algebra", 0.55]
+    assert table.loc["C9", ["verdict", "estimate"]].tolist() == ["algebra", 0.0]
     assert table.loc[["C6", "C7"], "verdict"].tolist() == ["cannot tell"] * 2
 
 
@@ -161,13 +165,13 @@ def far_tail(generator):
     return np.array(steps, np.float32)
 
 
-@pytest.mark.parametrize(("kind", "flips"), [(stuck_tail, "supported"), (far_tail, "not supported")])
-def test_a_slow_tail_supports_what_it_does(tmp_path, kind, flips):
+@pytest.mark.parametrize(
+    ("kind", "found"), [(stuck_tail, ["supported", "supported"]), (far_tail, ["intermediate", "contradicted"])]
+)
+def test_a_slow_tail_supports_what_it_does(tmp_path, kind, found):
     generator = np.random.default_rng(0)
     table = verdicts(make(tmp_path / "run", {name: kind(generator) for name in ("one", "two")}))
-    assert table.loc[["C1a", "C1b"], "verdict"].tolist() == ["supported", flips]
-    assert table.loc["C1b", "high"] < 0.5
-    assert ("by distance alone, not stuck" in table.loc["C1b", "why"]) == (kind is far_tail)
+    assert table.loc[["C1a", "C1b"], "verdict"].tolist() == found
 
 
 def with_accuracies(run, accuracies):
@@ -293,7 +297,7 @@ def test_revival_is_of_as_many_updates_in_both_arms(tmp_path):
 def test_chosen_windows_are_those_of_movement_and_distributions_are_measured_at_their_end(tmp_path):
     run = make(tmp_path / "run", walk_of(normal, keep=0.3, updates=24), windows=12)
     table = claims(run, windows="4:9").set_index("id")
-    says(table.loc["C1a", "why"], "windows 4 to 8 (autocorrelation ")
+    says(table.loc["C1a", "why"], "windows 4 to 8 (null autocorrelation ")
     thinned = claims(run, windows="8").set_index("id")
     assert (
         table.loc["C2", "estimate"]
@@ -320,7 +324,7 @@ def test_a_tail_that_never_flips_has_no_ratio(tmp_path):
 
 def test_weights_that_forget_at_once_contradict_silent_tails(tmp_path):
     found = movement.barely_flips([make(tmp_path / "run", walk_of(normal, keep=0.0))]).run()
-    assert (found.verdict, found.value.estimate) == ("contradicted", pytest.approx(1.0, abs=0.05))
+    assert (found.verdict, found.value.estimate) == ("contradicted", pytest.approx(1.0, abs=0.1))
 
 
 def test_scales_that_nothing_holds_cannot_tell(tmp_path):
@@ -369,7 +373,7 @@ def test_what_cannot_be_measured_is_left_out(tmp_path):
     odd = claims(make(tmp_path / "odd", layers | {"broken": broken}, CLAMPED))
     plain = claims(make(tmp_path / "plain", {"whole": whole, "broken": np.delete(broken, 3, axis=1)}, CLAMPED))
     odd, plain = (table.set_index("id") for table in (odd, plain))
-    assert odd.loc["C9", "verdict"] == "contradicted"
+    assert odd.loc["C9", "verdict"] == "algebra"
     assert f"signs of {16 * 40 + 15 * 40 + 16} stored weights" in odd.loc["C9", "why"]
     for name in ("C2", "C3a", "C4", "C5", "C8"):
         np.testing.assert_allclose(odd.loc[name, "estimate"], plain.loc[name, "estimate"])
@@ -379,7 +383,9 @@ def test_what_cannot_be_measured_is_left_out(tmp_path):
 
 
 def test_short_and_sampled_runs_cannot_tell(tmp_path):
-    short = verdicts(make(tmp_path / "short", walk_of(normal, keep=0.999)))
+    short = verdicts(
+        open_run(synthetic_run(tmp_path / "short", walk_of(normal), windows=6, transform=FREE, decay_time=1e-3).path)
+    )
     assert short.loc[["C1a", "C1b", "C2"], "verdict"].tolist() == ["cannot tell"] * 3
     assert "train longer" in short.loc["C1a", "why"]
     sampled = open_run(
@@ -403,7 +409,7 @@ def test_three_pairs_of_seeds_carry_a_verdict_on_trainings(tmp_path):
     assert table.loc["C6", "verdict"] == "supported"  # faster steps flip more of the tail
     assert table.loc["C6", "low"] > 1.1
     # Every run logs the same accuracy: no difference, which supports nothing.
-    assert table.loc["C7", ["verdict", "estimate"]].tolist() == ["not supported", 0.0]
+    assert table.loc["C7", ["verdict", "estimate"]].tolist() == ["intermediate", 0.0]
     swapped = [make(tmp_path / f"s{s}", walk_of(normal, keep=0.9, seed=s), CLAMPED, seed=s) for s in range(3)]
     others = [make(tmp_path / f"u{s}", walk_of(normal, keep=0.5, seed=s), FREE, seed=s) for s in range(3)]
     assert verdicts(swapped, others).loc["C6", "verdict"] == "contradicted"
@@ -418,10 +424,101 @@ def test_three_pairs_of_seeds_carry_a_verdict_on_trainings(tmp_path):
     [
         ((0.3, 0.2, 0.4), "supported"),
         ((0.9, 0.85, 0.95), "contradicted"),
-        ((0.6, 0.4, 0.9), "not supported"),
+        ((0.6, 0.4, 0.9), "undecided"),
+        ((0.65, 0.55, 0.75), "intermediate"),
         ((0.6, math.nan, math.nan), "cannot tell"),
     ],
 )
 def test_verdicts_follow_the_interval(interval, verdict):
     found = judge(Interval(*interval), supported=(-math.inf, 0.5), contradicted=[(0.8, math.inf)], shown="x")
     assert found.verdict == verdict
+
+
+def slow(generator, shape=(16, 300)):
+    """Weights that keep 0.999 of their place at each of 12 updates: most of the start is left."""
+    steps = [generator.normal(size=shape)]
+    for _ in range(12):
+        steps.append(0.999 * steps[-1] + 0.04 * generator.normal(size=shape))
+    return np.array(steps, np.float32)
+
+
+@pytest.mark.parametrize(("decay", "verdict"), [(1e-3, "supported"), (0.03, "intermediate"), (0.1, "contradicted")])
+def test_what_is_left_of_the_start_is_a_matter_of_the_schedule(tmp_path, decay, verdict):
+    """C10: the same weights, under three weight decays in the record."""
+    walk = {"one": slow(np.random.default_rng(0))}
+    run = open_run(synthetic_run(tmp_path / "run", walk, windows=6, transform=FREE, decay_time=decay).path)
+    found = laws.start_left([run]).run()
+    assert found.verdict == verdict
+    assert found.value.estimate == pytest.approx((1.0 - decay) ** 12, rel=0.02)
+    sampled = open_run(synthetic_run(tmp_path / "sampled", walk, windows=6, exact=False).path)
+    assert laws.start_left([sampled]).run().verdict == "cannot tell"
+
+
+def in_equilibrium(updates, decay, factor=1.0):
+    """Weights under SGD with momentum 0.9 and noise, whose steps after the first half have another size."""
+    generator, rule = np.random.default_rng(1), UpdateRule(0.9)
+    matrix, gain = rule.matrix(0.1, decay), rule.gain(0.1)
+    w, m = generator.normal(size=(2, 16, 300))
+    steps = []
+    for update in range(-10 * updates, updates + 1):
+        noise = generator.normal(size=w.shape)
+        w, m = (matrix[at, 0] * w + matrix[at, 1] * m + gain[at] * noise for at in (0, 1))
+        if update >= 0:
+            steps.append(w + (factor - 1.0) * generator.normal(size=w.shape) * w.std())
+    return np.array(steps, np.float32)
+
+
+def test_the_forecast_holds_in_equilibrium_and_not_where_other_movement_is_added(tmp_path):
+    """C11; C12 and C13 of the same runs."""
+    decay = 0.02
+    runs = {
+        name: open_run(
+            synthetic_run(
+                tmp_path / name,
+                {"a": in_equilibrium(60, decay, factor)},
+                windows=6,
+                transform=FREE,
+                decay_time=decay,
+                momentum=0.9,
+            ).path
+        )
+        for name, factor in (("noise", 1.0), ("shaken", 1.2))
+    }
+    found = {name: laws.forecast([run]).run() for name, run in runs.items()}
+    assert (found["noise"].verdict, found["shaken"].verdict) == ("supported", "contradicted")
+    assert found["noise"].value.estimate == pytest.approx(1.0, abs=0.05)
+    assert laws.flip_law([runs["noise"]]).run().verdict == "supported"
+    lasting = laws.never_change([runs["noise"]]).run()
+    silent = dead_weights(runs["noise"], windows=":")["silent_fraction"].item()
+    assert lasting.value.estimate == pytest.approx(silent)
+    assert lasting.verdict == ("supported" if lasting.value.low > 0.5 else "contradicted")
+    says(lasting.why, "noise alone would leave 0.")
+
+
+def test_laws_refuse_what_they_cannot_know(tmp_path):
+    walk = walk_of(normal)
+    sampled = open_run(synthetic_run(tmp_path / "sampled", walk, windows=6, exact=False).path)
+    short = open_run(synthetic_run(tmp_path / "short", walk, windows=6, decay_time=1e-3).path)
+    for law in (laws.forecast, laws.flip_law, laws.never_change):
+        assert law([sampled]).run().verdict == "cannot tell"
+    for law in (laws.forecast, laws.flip_law):
+        says(law([short]).run().why, "too short to tell")
+
+
+def test_windows_that_are_too_long_have_no_verdict_on_tail_and_core(tmp_path):
+    run = open_run(synthetic_run(tmp_path / "run", walk_of(normal), windows=1, transform=FREE, decay_time=0.4).path)
+    for claim in (movement.barely_updated, movement.barely_flips):
+        says(claim([run]).run().why, "so long that noise alone would leave less than 0.05", "choose fewer windows")
+
+
+@pytest.mark.parametrize("name", ["fashion/baseline-0", "fashion/recu-0", "mask/recu", "traces/recu"])
+def test_thinning_makes_no_verdict_another(tmp_path, name):
+    """It may only become "cannot tell"."""
+    source = open_run(f"checkpoints/{name}")
+    whole = claims(source).set_index("id")["verdict"]
+    numbers = [window.number for window in source.windows]
+    for at, kept in enumerate({(numbers[0], numbers[-1]), (numbers[0], numbers[-2], numbers[-1])}):
+        thin(source, windows=kept, output=tmp_path / str(at))
+        verdict = claims(tmp_path / str(at)).set_index("id")["verdict"]
+        changed = verdict[(verdict != whole) & (verdict != "cannot tell") & (whole != "cannot tell")]
+        assert changed.empty, changed

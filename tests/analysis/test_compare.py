@@ -21,7 +21,7 @@ def with_settings(path, **settings):
 
 
 def with_walk(path, walk, **settings):
-    made = synthetic_run(path, {"a": walk})
+    made = synthetic_run(path, {"a": walk}, decay_time=0.2)
     edit_run(made.path, configuration=settings)
     return open_run(made.path)
 
@@ -138,8 +138,18 @@ def test_differences_over_seeds_are_paired(runs, tmp_path):
     table = layer_differences({name: run for name, run in runs.items() if name != "free-0"} | free)
     row = table[table["statistic"] == "mobility_tail"].iloc[0]
     assert (row["interval_over"], row["pairs"]) == ("seeds", 3)
-    # The free runs are the same walks as the clamped ones of the same seed: paired, nothing is left.
-    assert (row["difference"], row["low"], row["high"]) == (0.0, 0.0, 0.0)
+    # The free runs are the same walks as the clamped ones of the same seed: paired, only the noise of channels is left.
+    alone = [
+        layer_differences({name: runs[name] for name in (f"clamped-{seed}",)} | {"free": free[f"free-{seed}"]})
+        for seed in range(3)
+    ]
+    parts = [table.set_index("statistic").loc["mobility_tail"] for table in alone]
+    half = np.sqrt(np.mean([(part["high"] - part["low"]) ** 2 / 4 for part in parts]) / 3)
+    assert row["difference"] == 0.0
+    assert (row["low"], row["high"]) == pytest.approx((-half, half))
+    two = layer_differences({name: run for name, run in (runs | free).items() if name[-1] != "2"})
+    assert two["interval_over"].eq("seeds").all()
+    assert two[["low", "high"]].isna().all(axis=None)
     with pytest.raises(InputError, match="differ only in their seed"):
         layer_differences(free)
 

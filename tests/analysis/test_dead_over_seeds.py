@@ -8,8 +8,10 @@ import pytest
 from scipy import stats
 
 import recu_analysis as ra
+from recu_analysis.analysis.channel_errors import channel_errors_query, standard_errors
 from recu_analysis.analysis.dead_over_seeds import dead_weights_over_seeds, dead_weights_over_seeds_query
 from recu_analysis.analysis.deadness import totals
+from recu_analysis.analysis.selection import WindowSpan
 from recu_analysis.errors import InputError, WindowNotFoundError
 from recu_analysis.testing import random_walk, synthetic_run
 from tests.editing import edit_run
@@ -19,7 +21,13 @@ ARM, OTHER = ([f"checkpoints/fashion/{name}-{seed}" for seed in range(3)] for na
 DIGITS = ["checkpoints/tau/0.85-0", "checkpoints/tau/0.85-1"]
 
 
-def test_means_and_intervals_are_those_of_scipy():
+def noise(path, layer):
+    """The standard errors of a layer's row of a run, or of all its layers."""
+    layers = None if layer == "all" else layer
+    return standard_errors(channel_errors_query(ra.open_run(path), WindowSpan(5, 13), 0.9, layers).run())
+
+
+def test_means_and_intervals_are_those_of_scipy_and_not_below_the_noise_of_channels():
     table = dead_weights_over_seeds([*ARM, *OTHER], windows="5:", tail_tau=0.9)
     for group, paths in (("recu-0, recu-1, recu-2", ARM), ("baseline-0, baseline-1, baseline-2", OTHER)):
         rows = table[table["arm"] == group].set_index("layer")
@@ -28,7 +36,9 @@ def test_means_and_intervals_are_those_of_scipy():
             every = {layer: [each.set_index("layer")[name][layer] for each in seeds] for layer in seeds[0]["layer"]}
             every["all"] = [totals(each)[name] for each in seeds]
             for layer, values in every.items():
-                reach = stats.t.ppf(0.975, 2) * np.std(values, ddof=1) / np.sqrt(3)
+                errors = [noise(path, layer).get(name, 0.0) for path in paths]
+                floor = 1.959964 * np.sqrt(np.mean(np.square(errors)) / 3)
+                reach = max(stats.t.ppf(0.975, 2) * np.std(values, ddof=1) / np.sqrt(3), floor)
                 assert rows.loc[layer, name] == pytest.approx(np.mean(values))
                 assert rows.loc[layer, f"{name}_low"] == pytest.approx(np.mean(values) - reach)
                 assert rows.loc[layer, f"{name}_high"] == pytest.approx(np.mean(values) + reach)

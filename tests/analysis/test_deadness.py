@@ -11,6 +11,7 @@ from scipy import spatial, stats
 from recu_analysis import by_magnitude, dead_weights, open_run
 from recu_analysis.analysis.deadness import CRITERIA, movement, tail_mask, totals
 from recu_analysis.analysis.histogram import weight_histogram
+from recu_analysis.analysis.magnitude import quantile_bins
 from recu_analysis.analysis.selection import WindowSpan
 from recu_analysis.errors import InputError, LayerNotFoundError
 from recu_analysis.store.record import merged
@@ -211,6 +212,19 @@ def test_signs_at_the_end_beside_what_distance_makes_of_them(run, synthetic):
     assert by_magnitude(run, bins=4, layers="first")["mobility_low"].isna().all()  # four channels tell nothing
 
 
+def test_noise_alone_in_every_bin_adds_up_to_noise_alone_in_the_layer():
+    run = open_run("checkpoints/fashion/baseline-0")
+    table = by_magnitude(run, bins=4, layers="layer1.2.conv2")
+    row = dead_weights(run, layers="layer1.2.conv2").iloc[0]
+    assert 1.0 - table["flip_probability_null"].mean() == pytest.approx(row["silent_fraction_null"])
+    assert table["flip_probability_null"].is_monotonic_decreasing
+    assert (table["flip_probability_null"] > table["flip_probability"])[1:].all()
+    both = by_magnitude(run, bins=4, layers=["layer1.2.conv2", "layer3.0.conv1"])
+    rows = dead_weights(run, layers=["layer1.2.conv2", "layer3.0.conv1"])
+    expected = np.average(rows["silent_fraction_null"], weights=rows["counted"])
+    assert 1.0 - both["flip_probability_null"].mean() == pytest.approx(expected, rel=1e-3)  # bins differ by a weight
+
+
 def test_too_few_weights_for_the_bins(run):
     with pytest.raises(InputError, match=r"layer 'first'.*108 weights.*200 bins"):
         by_magnitude(run, bins=200)
@@ -227,3 +241,10 @@ def test_histogram_counts_every_weight_once(run):
 def test_histogram_wants_one_layer(run):
     with pytest.raises(InputError, match=r"'\*'.*2 layers.*first, second"):
         weight_histogram(run, layer="*")
+
+
+@given(st.lists(st.sampled_from([0.0, 0.5, 1.0, 1.5, 2.0, 3.0]), min_size=4, max_size=60), st.integers(1, 4))
+def test_quantile_bins_are_those_of_a_stable_sort_also_for_equal_values(values, bins):
+    order = sorted(range(len(values)), key=values.__getitem__)
+    expected = {at: rank * bins // len(values) for rank, at in enumerate(order)}
+    assert quantile_bins(np.array(values), bins).tolist() == [expected[at] for at in range(len(values))]

@@ -67,6 +67,15 @@ def test_two_runs_have_no_bounds_where_one_has_none(order):
     assert math.isnan(found.high)
 
 
+def test_an_interval_over_seeds_is_not_below_the_noise_of_the_seeds():
+    """Three runs that agree to the third digit, with a standard error of 0.018 each."""
+    half = 1.959964 * 0.018
+    found = pooled([Median(Interval(each, each - half, each + half), 1, 0, 0) for each in (1.017, 1.018, 1.02)])
+    assert (found.low, found.high) == pytest.approx((1.0183333 - half / 3**0.5, 1.0183333 + half / 3**0.5))
+    few = pooled([Median(Interval(each, math.nan, math.nan), 1, 0, 0) for each in (1.017, 1.018, 1.02)])
+    assert few.high - few.low < 0.01
+
+
 def test_a_small_layer_takes_no_verdict(tmp_path):
     """The verdicts, estimates and intervals are those of the other layers, and the claims say so."""
     both = claims(made(tmp_path / "both", (16, 16, 4))).set_index("id")

@@ -126,7 +126,7 @@ def test_merged_windows_equal_one_long_window(run, synthetic, layer):
 
 
 def test_decay_time_is_t(run):
-    assert decay_time(run) == pytest.approx(20 * 0.1 * 1e-2 / 0.1)
+    assert decay_time(run) == pytest.approx(20 * 0.1)
 
 
 def test_a_missing_window_is_named_where_it_matters(tmp_path):

@@ -35,7 +35,7 @@ def test_every_view_fits_80_columns_and_has_every_format(two_arms, view):
 
 def test_by_layer_says_the_order_of_the_difference(two_arms):
     lines = run_cli("compare", *two_arms, "--by-layer").stdout.splitlines()
-    assert lines[0] == "windows 1 to 4, epochs 0 to 3, 8 updates"
+    assert lines[0] == "windows 2 to 4, epochs 1 to 3, 6 updates"
     says(lines[2], "stage.conv", "clamped", "free")
     assert lines[2].index("clamped") < lines[2].index("free")
     assert lines[3].split()[:4] == ["statistic", "value", "reference", "difference"]
@@ -97,7 +97,36 @@ def test_the_footer_says_whose_intervals_are_over_what(tmp_path):
         edit_run(path, configuration={"recu": recu, "seed": seed})
         paths.append(str(path))
     done = run_cli("compare", *paths, "--by-layer", "--quiet")
-    says(" ".join(done.stdout.split()), "95 %", "over seeds for b0, b1", "over channels for c0")
+    says(" ".join(done.stdout.split()), "without an interval, which needs 3 pairs of seeds, for b0, b1")
+    says(" ".join(done.stdout.split()), "95 % interval over channels for c0")
+
+
+def test_experiments_that_share_seeds_are_compared_seed_by_seed(tmp_path):
+    accuracies = {"free": (90.2, 91.0, 93.1), "recu": (90.0, 90.85, 92.85)}
+    for name, each in accuracies.items():
+        for seed, accuracy in enumerate(each):
+            walk = random_walk((16, 20), 8, step=0.6, seed=2 * seed + len(name))
+            path = synthetic_run(tmp_path / f"{name}-{seed}", {"stage.conv": walk}).path
+            edit_run(path, configuration={"recu": name == "recu", "seed": seed})
+            write_marks(path, [mark | {"val_top1": accuracy} for mark in marks_of(path)])
+    paths = [str(tmp_path / f"{name}-{seed}") for name in accuracies for seed in range(3)]
+    done = run_cli("compare", *paths, "--seeds")
+    at = done.stdout.splitlines().index("recu-0, recu-1, recu-2 minus free-0, free-1, free-2: 3 pairs of seeds")
+    assert done.stdout.splitlines()[at + 1] == "  val. %          -0.20 (-0.32 to -0.08): -0.20, -0.15, -0.25"
+    rows = json.loads(run_cli("compare", *paths, "--seeds", "--format", "json").stdout)
+    assert [(row["arm"], row["reference"], row["seeds"]) for row in rows[2:5]] == [
+        (f"recu-{seed} minus free-{seed}", f"free-{seed}", 1) for seed in range(3)
+    ]
+    assert [row["reference"] for row in rows[:2]] == [None, None]
+    assert rows[5]["arm"] == "recu-0, recu-1, recu-2 minus free-0, free-1, free-2"
+    markdown = run_cli("compare", *paths, "--seeds", "--format", "markdown").stdout
+    says(markdown, "| recu-1 minus free-1 | 1 | -0.15 |", "differences, seed by seed", ": 3 pairs of seeds")
+    two = run_cli("compare", *paths[1:], "--seeds", "--quiet").stdout
+    says(" ".join(two.split()), "2 pairs of seeds, no interval, which needs 3 val. % -0.20: -0.15, -0.25")
+    for seed in (1, 2):
+        edit_run(tmp_path / f"free-{seed}", configuration={"recu": False, "seed": seed + 7})
+    apart = run_cli("compare", *paths, "--seeds").stdout
+    says(" ".join(apart.split()), "not shown, since they share fewer than two seeds")
 
 
 def test_a_layer_that_is_nan_has_dashes_in_their_columns(tmp_path):
@@ -115,7 +144,7 @@ def test_runs_that_say_no_seed_are_no_seeds(tmp_path):
     paths = [str(synthetic_run(tmp_path / name, walk).path) for name, walk in zip("abc", walks, strict=True)]
     done = run_cli("compare", *paths, "--seeds", "--quiet")
     assert [line for line in done.stdout.splitlines() if line and not line.startswith(" ")] == [
-        f"{name}: one seed, no interval, windows 1 to 4, epochs 0 to 3, 8 updates" for name in "abc"
+        f"{name}: one seed, no interval, windows 2 to 4, epochs 1 to 3, 6 updates" for name in "abc"
     ]
     says(done.stderr, "Warning: a, b, c", "no seed")
     assert "no seed" not in run_cli("compare", paths[0], "--seeds").stderr
@@ -135,7 +164,9 @@ def test_seeds_that_ended_elsewhere_are_said(tmp_path):
 
 
 def test_runs_stand_side_by_side_and_short_ones_are_said(tmp_path):
-    paths = [synthetic_run(tmp_path / name, seed=seed).path for seed, name in enumerate(("one", "two"))]
+    paths = [
+        synthetic_run(tmp_path / name, seed=seed, decay_time=1e-3).path for seed, name in enumerate(("one", "two"))
+    ]
     done = run_cli("compare", *paths)
     assert (done.exit_code, done.stderr.count("\n")) == (0, 1)
     says(done.stderr, "Warning: ", "above 0.5", "one, two", "too short")

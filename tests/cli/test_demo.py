@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from recu_analysis.errors import InputError
+from recu_analysis.testing import synthetic_run
 from tests.cli_runner import run_cli
+from tests.messages import says
 
 
 @pytest.mark.parametrize(("holds", "resumed"), [(None, False), ([], False), (["lock"], False), (["run.json"], True)])
@@ -23,3 +25,21 @@ def test_it_goes_on_with_a_run_and_takes_an_empty_folder_for_a_new_one(tmp_path,
         (tmp_path / "recu" / name).touch()
     assert run_cli("demo", "--directory", tmp_path).exit_code == 1
     assert told == [resumed]
+
+
+@pytest.mark.figures
+def test_the_demo_draws_and_writes_what_it_says(tmp_path):
+    """The first command of README, with fewer epochs."""
+    result = run_cli("demo", "--directory", tmp_path / "demo", "--epochs", "2")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "demo" / "report.html").stat().st_size > 10_000
+    drawn = {path.stem for path in (tmp_path / "demo" / "figures").glob("*.pdf")}
+    assert {"fig2", "trajectories", "layermap", "claims"} <= drawn
+
+
+def test_a_run_is_no_folder_for_the_demo(tmp_path):
+    synthetic_run(tmp_path / "run")
+    result = run_cli("demo", "--directory", tmp_path / "run")
+    assert result.exit_code == 1
+    says(result.stderr, "is a run itself", "give a folder")
+    assert not (tmp_path / "run" / "recu").exists()

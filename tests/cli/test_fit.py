@@ -16,7 +16,12 @@ def test_it_prints_three_tables_within_80_columns(trained_run):
     assert (done.exit_code, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 80
-    says(lines[0], "window 2")
+    says(
+        " ".join(lines[:3]),
+        "The weights of the chosen layers of this one training have ",
+        "at the end of epoch 1: shape",
+    )
+    says(done.stdout, "\nthe weights at the end of window 2")
     assert sum(line.startswith("layer3.") for line in lines) == 18
     rows = json.loads(run_cli("fit", trained_run, "--layer", "layer3.*", "--format", "json").stdout)
     assert len(rows) == 6

@@ -12,6 +12,7 @@ def test_it_fits_80_columns_and_gives_every_number(synthetic_path):
     done = run_cli("flips", synthetic_path)
     assert (done.exit_code, done.stderr) == (0, "")
     assert max(map(len, done.stdout.splitlines())) <= 80
+    says(done.stdout.splitlines()[0], " % of the signs of this one training did not change again after epoch 1")
     assert "flip_ratio_predicted" in json.loads(run_cli("flips", synthetic_path, "--format", "json").stdout)[0]
 
 

@@ -68,7 +68,7 @@ def test_a_claim_without_an_interval_says_so(four_runs):
         assert (rows[name]["low"], rows[name]["verdict"]) == (None, "cannot tell")
         assert rows[name]["estimate"] is not None
     says(rows["C1b"]["why"], "interval", "8 channels", "3 seeds")
-    assert re.search(r"expected from distance alone: \d\.\d\d$", rows["C1b"]["why"])
+    assert re.search(r"tail to core: \d\.\d\d, where noise alone gives \d\.\d\d$", rows["C1b"]["why"])
 
 
 def test_pages_and_figures_say_no_nan(four_runs, tmp_path):

@@ -41,10 +41,10 @@ def invoke(*arguments):
 
 def test_compare_groups_the_seeds_of_an_arm(folder):
     rows = json.loads(invoke("compare", folder / "runs.toml", "--seeds", "--format", "json").stdout)
-    assert [(row["arm"], row["seeds"]) for row in rows] == [
+    assert [(row["arm"], row["seeds"]) for row in rows][:2] == [
         ("ReCU", 2),
         ("baseline", 2),
-    ]
+    ]  # differences follow
     done = invoke("compare", folder / "baseline.toml", folder / "recu-0", "--by-layer", "--format", "json")
     assert {row["run"] for row in json.loads(done.stdout)} == {"recu-0"}
 

@@ -52,6 +52,8 @@ def with_faults(runs, places, names=None):
                     continue
                 fit_labels(figure)
                 found[name, venue, width] = faults(figure)
+                if figure.get_figheight() > VENUES[venue].height:
+                    found[name, venue, width].append("the figure is higher than the page")
     assert found
     return {place: sentences for place, sentences in found.items() if sentences}
 
@@ -74,6 +76,18 @@ def many(trained, count):
 
 def test_eight_runs_with_long_names(trained):
     assert with_faults(many(trained, 8), CORE, OF_RUNS) == {}
+
+
+OF_LAYERS = ("fig2", "ridge", "scores", "silence", "layers", "lockin", "trajectories", "layermap", "qe")
+
+
+@pytest.mark.figures
+def test_nine_runs_with_long_names_fit_or_are_refused(tmp_path):
+    runs = {}
+    for at in range(9):
+        path = synthetic_run(tmp_path / str(at), {"conv": random_walk((8, 60), 8, seed=at)}, traces=3).path
+        runs[f"{at}_" + "a_name_of_sixty_letters_" * 2 + "_end"] = ra.open_run(path)
+    assert with_faults(runs, PRINTED, OF_LAYERS) == {}
 
 
 @pytest.mark.figures

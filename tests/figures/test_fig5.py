@@ -73,6 +73,21 @@ def test_what_is_missing_is_said(trained, tmp_path):
         ra.plot_accuracy({"mine": ra.open_run(path)}, ax=Figure().subplots())
 
 
+def test_more_than_six_runs_become_arms_with_a_band_of_validation(trained):
+    runs = {
+        f"{lr}-{seed}": trained(f"{lr}-{seed}", 90.0 + seed, lr=lr, seed=seed) for lr in (1, 2) for seed in range(4)
+    }
+    axes = ra.plot_accuracy(runs, ax=Figure().subplots())
+    named = [line for line in axes.lines if not line.get_label().startswith("_")]
+    assert [line.get_label().split(" (")[-1] for line in named] == ["4 seeds)", "4 seeds)"]
+    assert named[0].get_ydata().tolist() == [88.5, 89.5, 90.5, 91.5]
+    (first, _) = [band.get_paths()[0].vertices[:, 1] for band in axes.collections]
+    assert (first.min(), first.max()) == (87.0, 93.0)
+    six = ra.plot_accuracy(dict(list(runs.items())[:6]), ax=Figure().subplots())
+    assert len(six.lines) == 12
+    assert not six.collections
+
+
 def test_runs_without_a_seed_make_no_band(trained):
     runs = {name: trained(name, top1, seed=None) for name, top1 in {"a": 90.0, "b": 94.0}.items()}
     labels = [

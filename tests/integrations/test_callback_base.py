@@ -11,7 +11,7 @@ from tests.capture.plain_loops import sgd, step, tiny
 def trained(folder, updates):
     """A recording that a library left open after so many updates, and what it recorded."""
     model = tiny()
-    optimizer, recording = sgd(model), CallbackRecording(folder, None, None)
+    optimizer, recording = sgd(model), CallbackRecording(folder, traces=2)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     recording.begin(model, [optimizer])
     for update in range(updates):
@@ -42,6 +42,7 @@ def test_the_run_goes_on_where_the_weights_stand(tmp_path):
     run = ra.open_run(tmp_path / "run")
     assert [(window.first_update, window.last_update) for window in run.windows] == [(1, 0), (1, 3), (4, 5)]
     assert (run.problems, run.gaps) == ((), ())
+    assert set(ra.traces(run).groupby(["layer", "update"]).size()) == {2}
 
 
 @pytest.mark.parametrize("anew", [False, True])

@@ -198,9 +198,12 @@ def test_a_second_fit_of_the_same_trainer_goes_on_and_of_another_is_refused(tmp_
 
 def test_weights_loaded_by_hand_resume_where_the_user_says(tmp_path, tiny):
     module = tiny()
-    trainer(tmp_path, callback(tmp_path / "run"), max_epochs=1).fit(module, loader())
-    trainer(tmp_path, callback(tmp_path / "run", resume=6, every=4), max_epochs=1).fit(module, loader())
-    assert [window.last_update for window in ra.open_run(tmp_path / "run").windows] == [0, 6, 10, 12]
+    trainer(tmp_path, callback(tmp_path / "run", traces=2), max_epochs=1).fit(module, loader())
+    options = {"resume": 6, "every": 4, "traces": 2}
+    trainer(tmp_path, callback(tmp_path / "run", **options), max_epochs=1).fit(module, loader())
+    run = ra.open_run(tmp_path / "run")
+    assert [window.last_update for window in run.windows] == [0, 6, 10, 12]
+    assert ra.traces(run)["update"].max() == 12
 
 
 def test_an_exception_leaves_the_open_window_partial(tmp_path, tiny):

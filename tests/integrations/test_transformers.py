@@ -150,11 +150,13 @@ def test_a_step_that_a_gradient_scaler_skips_is_no_update(tmp_path, trainer):
 
 
 def test_a_callback_that_the_trainer_makes_of_a_checkpoint_goes_on_too(tmp_path, trainer):
-    trainer(tmp_path, callback(tmp_path / "run", every=4), num_train_epochs=1, save_strategy="epoch").train()
+    recording = callback(tmp_path / "run", every=4, traces=2)
+    trainer(tmp_path, recording, num_train_epochs=1, save_strategy="epoch").train()
     ours = trainer(tmp_path, callback(tmp_path / "other"), restore_callback_states_from_checkpoint=True)
     ours.train(resume_from_checkpoint=str(tmp_path / "checkpoint-6"))
-    windows = ra.open_run(tmp_path / "run").windows
-    assert [window.last_update for window in windows] == [0, 4, 6, 10, 12, 16, 18]
+    run = ra.open_run(tmp_path / "run")
+    assert [window.last_update for window in run.windows] == [0, 4, 6, 10, 12, 16, 18]
+    assert (ra.traces(run).groupby("layer")["update"].nunique() >= 18).all()
 
 
 def test_a_checkpoint_without_its_run_begins_one(tmp_path, trainer):

@@ -16,14 +16,14 @@ def labels(axes):
 
 
 def runs_of(axes):
-    """The lines of runs, those of what distance alone makes left out."""
+    """The lines of runs, those of noise alone left out."""
     return [line for line in axes.get_lines() if line.get_linestyle() == "-"]
 
 
 @pytest.mark.parametrize(("quantity", "factor"), [("mobility", 1e3), ("flip_probability", 1.0)])
 def test_one_line_a_run(magnitude, axes, quantity, factor):
     by_magnitude(magnitude, quantity=quantity, ax=axes)
-    assert labels(axes) == ["ReCU", "baseline", *["only distance counts"] * (quantity == "mobility")]
+    assert labels(axes) == ["ReCU", "baseline"]
     for line in runs_of(axes):
         rows = magnitude[magnitude["run"] == line.get_label()]
         assert np.allclose(line.get_xdata(), rows["abs_z"])
@@ -37,17 +37,13 @@ def test_runs_differ_in_colour_and_marker(magnitude, axes):
     assert not same_color(first.get_color(), second.get_color())
 
 
-def test_dashed_is_what_distance_alone_makes(magnitude, axes):
-    by_magnitude(magnitude, quantity="mobility", ax=axes)
-    dashed = [line for line in axes.get_lines() if line.get_linestyle() != "-"]
-    means = magnitude.groupby("run", sort=False)["mobility"].mean() * 1e3
-    for line, mean in zip(dashed, means, strict=True):
-        assert np.allclose(line.get_ydata(), mean)
-    axes.clear()
-    known = magnitude.assign(sign_changes=0.5, sign_changes_by_distance=np.linspace(0.4, 0.1, len(magnitude)))
-    by_magnitude(known, quantity="sign_changes", ax=axes)
-    lines = [line.get_ydata() for line in axes.get_lines()]
-    assert np.allclose(np.concatenate(lines[1::2]), known["sign_changes_by_distance"])
+def test_dashed_is_noise_alone_where_it_is_known(magnitude, axes):
+    known = magnitude.assign(mobility_null=np.where(magnitude["run"] == "ReCU", np.nan, 0.002))
+    by_magnitude(known, quantity="mobility", ax=axes)
+    (dashed,) = [line for line in axes.get_lines() if line.get_linestyle() != "-"]
+    assert np.allclose(dashed.get_ydata(), 2.0)
+    assert same_color(dashed.get_color(), runs_of(axes)[1].get_color())
+    assert labels(axes) == ["ReCU", "baseline", "noise alone"]
 
 
 def test_intervals_become_bands(magnitude, axes):
@@ -100,6 +96,15 @@ def test_silence_has_a_thin_line_a_layer_and_thick_medians(silent, axes):
     assert axes.get_legend().get_title().get_text() == "thick: median over layers"
     assert same_color(thick[0].get_color(), DEAD)
     assert thick[0].get_linestyle() != thick[1].get_linestyle()
+
+
+def test_silence_has_its_null_beside_it(silent, axes):
+    nulls = {"silent_fraction_tail_null": 0.1 * silent["epoch"], "silent_fraction_core_null": np.nan}
+    silence(silent.assign(**nulls), ax=axes)
+    (dashed,) = [line for line in axes.get_lines() if line.get_label().startswith("_") and line.get_linewidth() > 0.5]
+    assert np.allclose(dashed.get_ydata(), 10.0 * np.arange(6))
+    assert same_color(dashed.get_color(), DEAD)
+    assert labels(axes) == ["tail", "core", "noise alone"]
 
 
 def test_silence_is_in_percent_with_gaps(silent, axes):

@@ -25,6 +25,7 @@ def law() -> pd.DataFrame:
 def locked() -> pd.DataFrame:
     rows = [
         {"layer": name, "epoch": epoch, "locked_fraction": 0.1 * (epoch + at), "autocorrelation_to_end": 0.2 * epoch}
+        | {"autocorrelation_to_end_null": 0.2 * epoch}
         for at, name in enumerate(("one", "two", "three"))
         for epoch in range(4)
     ]
@@ -54,18 +55,28 @@ def test_no_flip_at_all_can_be_drawn(law, axes):
     axes.figure.draw_without_rendering()
 
 
-def test_lock_in_has_a_line_a_layer_their_median_and_the_memory(locked, axes):
+def test_lock_in_has_a_line_a_layer_their_median_and_the_autocorrelation(locked, axes):
     lock_in(locked, ax=axes)
-    *layers, pale, middle, autocorrelation = axes.get_lines()
+    *layers, pale, middle, autocorrelation, null = axes.get_lines()
     assert len(layers) == 3
     assert pale.get_ydata().tolist() == pytest.approx([10, 20, 30, 40])
     assert middle.get_ydata().tolist() == pytest.approx([10, 20, 30, np.nan], nan_ok=True)
     assert autocorrelation.get_ydata().tolist() == pytest.approx([0, 20, 40, 60])
+    assert null.get_ydata().tolist() == pytest.approx([0, 20, 40, 60])
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
         "never flips again",
         "autocorrelation to the end",
-        "autocorrelation above 1/2",
+        "noise alone",
+        "too short to tell",
     ]
+
+
+def test_the_null_of_the_locked_share_is_dashed_in_its_color(locked, axes):
+    lock_in(locked.assign(locked_fraction_null=0.05 * locked["epoch"]), ax=axes)
+    *_, share, null, autocorrelation, _ = axes.get_lines()
+    assert null.get_ydata().tolist() == pytest.approx([0, 5, 10, 15])
+    assert null.get_color() == share.get_color()
+    assert autocorrelation.get_color() != share.get_color()
 
 
 @pytest.mark.parametrize("plot", [flip_law, lock_in])

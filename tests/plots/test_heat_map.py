@@ -45,7 +45,7 @@ def test_the_range_of_colors():
 
 
 def test_what_cannot_be_told_is_hatched(axes):
-    known = {"autocorrelation": [0.4, 0.6, 0.7, 0.8], "dead_fraction": 0.1, "mobility": 0.1}
+    known = {"autocorrelation_null": [0.4, 0.6, 0.7, 0.8], "dead_fraction": 0.1, "mobility": 0.1}
     heat_map(table(**known), quantity="dead_fraction", ax=axes)
     _, hatched = axes.collections
     assert [path.get_extents().bounds for path in hatched.get_paths()] == [(3.5, 0, 4, 1), (-0.5, 1, 8, 1)]

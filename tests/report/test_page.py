@@ -132,13 +132,16 @@ def test_charts_show_the_layer_table(tame, page):
     rows = table[table["window"] == 2]
     assert data["time"] == [0, 1, 2, 3]
     for place, name in enumerate(tame.layer_names, start=1):
-        for column, values in data["series"].items():
+        for column in {*data["series"]} & {*rows}:
+            values = data["series"][column]
             factor = 1e3 if column.startswith(("mobility", "flip_ratio")) else 1.0
             expected = factor * rows[rows["layer"] == name][column].item()
             assert values[place][1] == pytest.approx(expected, rel=1e-4), column
     whole = ra.layer_table(tame, network=True).set_index("window")
     for column, factor in [("autocorrelation", 1), ("mobility_core", 1e3), ("flip_ratio_tail", 1e3)]:
         assert data["series"][column][0][1] == pytest.approx(factor * whole[column][2], rel=1e-4), column
+    for column in ("silent_fraction_tail_null", "silent_fraction_core_null", "dead_fraction_null"):
+        assert 0.0 < data["series"][column][0][1] < 1.0, column
 
 
 def test_layers_too_small_for_bins_have_no_points_against_z(page):
@@ -204,7 +207,9 @@ def test_short_sampled_and_unfinished_runs_are_warned_of(tmp_path):
     page = report({"mine": ra.open_run(path)})
     assert "mine: sampled from checkpoints" in warnings_of(page)
     assert "mine: unfinished: 4 of 9 epochs" in warnings_of(page)
-    says(text_of(section(page, "answer")), "mine", "too short to tell dead weights from slow ones", "Train longer")
+    says(text_of(section(page, "answer")), "mine", "It is unknown whether", "null autocorrelation", "rates")
+    short = report({"mine": ra.open_run(synthetic_run(tmp_path / "short", decay_time=1e-3).path)})
+    says(text_of(section(short, "answer")), "mine", "too short to tell dead weights from slow ones", "Train longer")
 
 
 @pytest.mark.usefixtures("without_figures")

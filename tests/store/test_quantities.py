@@ -84,6 +84,9 @@ def state(generator, first, updates, rows):
         "outside_updates": int(generator.integers(3)),
         "outside_weights": int(generator.integers(30)),
         "outside_step": float(generator.random()),
+        "momentum_norm": float(generator.random()),
+        "lr_radial": float(generator.normal()),
+        "rule": [0.9, 1.0, 0.0, 1.0, 0.0],
         "rows": [0, 3],
     }
     return LayerState(LayerWindow(first, updates, 0.1, 0.2, 0.3, 0.9, numbers), arrays)
@@ -159,6 +162,9 @@ def test_every_row_is_read_checked_and_merged_by_its_rule(tmp_path_factory, leng
     np.testing.assert_allclose(more["map"], np.linalg.multi_dot(maps[::-1]) if maps[1:] else maps[0])
     assert more["threshold_flips"] == sum(window.summary.more["threshold_flips"] for window in states)
     assert more["norm_start"] == states[0].summary.more["norm_start"]
+    assert more["momentum_norm"] == states[0].summary.more["momentum_norm"]
+    assert more["lr_radial"] == pytest.approx(sum(window.summary.more["lr_radial"] for window in states))
+    assert more["rule"] == states[0].summary.more["rule"]
     assert more["norm_end"] == states[-1].summary.more["norm_end"]
     assert more["outside_weights"] == sum(window.summary.more["outside_weights"] for window in states)
     assert more["outside_step"] == max(window.summary.more["outside_step"] for window in states)
@@ -258,6 +264,7 @@ def test_a_tensor_of_another_dtype_is_damage(tmp_path):
         {"of": "channels", "dtype": "float32", "merge": "product"},
         {"of": "layer", "dtype": "number", "merge": "last known"},
         {"of": "layer", "dtype": "list", "merge": "joined"},
+        {"of": "layer", "dtype": "numbers", "merge": "sum"},
     ],
     ids=str,
 )
@@ -317,6 +324,12 @@ def test_counts_of_states_and_channels_are_exact_or_the_largest():
     assert total.merged(parts).tolist() == [2.0]
 
 
+def test_a_map_that_overflows_is_not_known():
+    large = [[1e200, 0.0], [0.0, 1.0]]
+    assert TABLE["map"].merged([large, large, large]) is None
+    assert TABLE["noise_decay"].merged([1e200, 1e200]) is None
+
+
 def test_what_only_some_layers_have_merges_where_it_is(tmp_path):
     rows = rows_of(()) | {"extra": Quantity("extra", "weights", "float32", "sum", "known")}
     specs = [SPEC, LayerSpec("b", (3, 10), "float32", "test", WeightTransform())]
@@ -363,6 +376,8 @@ def test_what_does_not_fit_together_is_damage(tmp_path):
     product = Quantity("odd", "layer", "matrix", "product", "default")
     with pytest.raises(DamagedError, match=r"windows.*'odd'"):
         product.merged(["a", [[1.0]]])
+    with pytest.raises(DamagedError, match=r"windows.*'map'"):
+        TABLE["map"].merged([np.eye(2).tolist(), np.eye(3).tolist()])
     grid = TABLE["transitions"]
     with pytest.raises(DamagedError, match=r"windows.*'transitions'"):
         grid.merged([np.zeros((2, 2)), np.zeros((3, 3))])

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from recu_analysis.errors import InputError
@@ -17,6 +19,7 @@ from recu_analysis.theory.intervals import (
     expanded,
     groups,
     over_channels,
+    standard_error,
     student,
 )
 
@@ -148,6 +151,41 @@ def test_no_bounds_of_values_that_are_not_finite():
         found = student(values)
         assert math.isnan(found.low)
         assert math.isnan(found.high)
+
+
+def test_values_that_are_close_by_chance_have_the_width_of_their_own_noise():
+    """Three seeds without any spread but their own known noise: Student's short intervals miss, the floor does not."""
+    found, floored, wider = (np.zeros(4000, bool) for _ in range(3))
+    for at, values in enumerate(np.random.default_rng(0).normal(5.0, 2.0, (4000, 3))):
+        plain, kept = student(values), student(values, errors=[2.0] * 3)
+        found[at], floored[at] = (each.low <= 5.0 <= each.high for each in (plain, kept))
+        wider[at] = kept.high > plain.high
+    assert found.mean() == pytest.approx(0.95, abs=0.01)
+    assert floored.mean() == pytest.approx(0.987, abs=0.01)
+    assert found[wider].mean() < 0.8
+    assert floored[wider].mean() == pytest.approx(0.95, abs=0.02)
+
+
+@given(
+    st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(0.0, 1e6)), min_size=2, max_size=6),
+    st.sampled_from([0.8, 0.95, 0.99]),
+)
+def test_an_interval_is_never_narrower_than_without_errors_or_than_they_allow(pairs, level):
+    values, errors = zip(*pairs, strict=True)
+    plain, found = student(values, level), student(values, level, errors=errors)
+    floor = 2 * stats.norm.ppf(0.5 + level / 2) * np.sqrt(np.mean(np.square(errors)) / len(errors))
+    close = 1e-9 * (1.0 + max(map(abs, values)))
+    assert found.high - found.low >= max(plain.high - plain.low, floor) - close - 1e-9 * floor
+    assert found.estimate == plain.estimate
+    unknown = student(values, level, errors=[math.nan, *errors[1:]])
+    assert (unknown.low, unknown.high) == (plain.low, plain.high)
+    with pytest.raises(InputError, match="one for each"):
+        student(values, level, errors=[*errors, 1.0])
+
+
+def test_the_error_of_an_interval_is_its_half_width_over_the_score():
+    assert standard_error(Interval(2.0, 2.0 - 1.959964, 2.0 + 1.959964)) == pytest.approx(1.0)
+    assert math.isnan(standard_error(Interval(2.0, math.nan, math.nan)))
 
 
 def test_student_of_shares_stays_within_their_limits_and_holds_the_mean_as_often():

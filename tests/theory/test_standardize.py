@@ -1,17 +1,15 @@
 """WeightTransform against what the layers compute in torch, and standard scores against scipy."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import spatial, stats
+from scipy import stats
 
 from recu_analysis.errors import InputError
 from recu_analysis.nn import functional
-from recu_analysis.theory.standardize import WeightTransform, autocorrelation, channels, score_products, standard_scores
+from recu_analysis.theory.standardize import WeightTransform, channel_deviations, channels, standard_scores
 
 WEIGHT = np.random.default_rng(0).laplace(0.3, 1.5, size=(6, 4, 3, 3))
 
@@ -85,31 +83,9 @@ def test_bad_values_are_refused():
         channels(1.0)
 
 
-@pytest.mark.parametrize("center", [True, False])
-def test_products_of_scores_are_their_sums(center):
-    generator = np.random.default_rng(1)
-    start, end = generator.normal(5.0, 0.1, size=(2, 300, 7, 100)).astype(np.float32)
-    start[3], end[4], end[5, 0, 0], start[299, 6, 99] = 0.25, 0.25, np.nan, np.inf
-    z, other = (standard_scores(weight, center=center) for weight in (start, end))
-    expected = np.stack([(x * y).sum(axis=(1, 2)) for x, y in ((z, other), (z, z), (other, other))], axis=1)
-    expected[[3, 4]] = 0.0
-    found = score_products(start, end, center=center)
-    np.testing.assert_array_equal(np.isnan(found).any(axis=1), np.isnan(expected).any(axis=1))
-    known = np.isfinite(expected).all(axis=1)
-    np.testing.assert_allclose(found[known], expected[known], rtol=1e-9, atol=1e-9)
-    assert (~known).sum() == 2
-
-
-def test_channels_of_one_weight_have_no_products():
-    assert score_products(np.ones((2, 1)), np.full((2, 1), 3.0)).tolist() == [[0.0] * 3] * 2
-
-
-def test_memory_leaves_out_what_has_no_score_at_both_moments():
-    generator = np.random.default_rng(0)
-    z, other = generator.normal(size=(2, 6, 40))
-    z[0], other[1], z[2, 3] = 0.0, 0.0, np.nan
-    kept = np.ones((6, 40), bool)
-    kept[:2], kept[2, 3] = False, False
-    assert autocorrelation(z, other) == pytest.approx(1 - spatial.distance.cosine(z[kept], other[kept]))
-    assert autocorrelation(z, z) == pytest.approx(1.0)
-    assert math.isnan(autocorrelation(np.zeros((2, 3)), z[:2, :3]))
+def test_deviations_of_channels_are_those_of_z():
+    weight = np.concatenate([WEIGHT, np.full((1, 4, 3, 3), 0.25), np.full((1, 4, 3, 3), np.nan)])
+    found = channel_deviations(weight)
+    np.testing.assert_allclose(found[:6], WEIGHT.reshape(6, -1).std(axis=1, ddof=1), rtol=1e-12)
+    assert found[6] == 0.0
+    assert np.isnan(found[7])

@@ -6,7 +6,6 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.channels import by_blocks, measured_channels
@@ -19,7 +18,7 @@ from recu_analysis.analysis.claims.finding import (
     omitted_layers,
     pooled,
 )
-from recu_analysis.analysis.final_windows import LONG_ENOUGH, autocorrelation_query
+from recu_analysis.analysis.final_windows import LONG_ENOUGH, null_query
 from recu_analysis.analysis.fits import window_at
 from recu_analysis.analysis.layer_pass import ahead
 from recu_analysis.analysis.measured import measured_layers_query
@@ -35,6 +34,7 @@ from recu_analysis.theory.standardize import standard_scores
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from recu_analysis.analysis.claims.finding import Patterns
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
     #: `gennorm.score_sums` of z, or `laplace_sums` of w~; None for a layer with nothing to measure.
-    Shape = tuple[Values, Values | None] | None
+    Shape = tuple[Values, float] | None
     Scale = Values | None
 
 #: Shapes that count as Laplace (exactly 1), and the shape above which weights are closer to normal (2).
@@ -64,42 +64,43 @@ SCHEDULE = (0.85, 0.99)
 
 def laplace(runs: Sequence[Run], layers: Patterns = None, windows: Windows | None = None) -> Query[Finding]:
     """C2: shape of the generalised normal fitted to z, if little is left of the initial weights."""
-    each = (gather(_initial_autocorrelation(run, layers, windows), shape_query(run, layers, windows)) for run in runs)
+    each = (gather(_initial_null(run, layers, windows), shape_query(run, layers, windows)) for run in runs)
     found = gather(*each)
     return found.then(lambda each: _laplace(runs, each))
 
 
-def _initial_autocorrelation(run: Run, layers: Patterns, windows: Windows | None) -> Query[float]:
-    """Autocorrelation of the initial weights at the end of some windows; infinite if the run does not hold them."""
+def _initial_null(run: Run, layers: Patterns, windows: Windows | None) -> Query[float]:
+    """What noise alone leaves of the initial weights at the end of some windows; infinite if the run lacks them."""
     if run.windows[0].last_update != 0:
         return value(math.inf)
     last = window_at(run, windows).number
-    return autocorrelation_query(run, select_layers(run, layers), run.windows[0].number, last)
+    return null_query(run, select_layers(run, layers), run.windows[0].number, last)
 
 
 def _laplace(runs: Sequence[Run], found: Sequence[tuple[float, list[Shape]]]) -> Finding:
     values = []
-    for run, (autocorrelation, shapes) in zip(runs, found, strict=True):
-        if math.isinf(autocorrelation):
+    for run, (null, shapes) in zip(runs, found, strict=True):
+        if math.isinf(null):
             return cannot_tell(f"{run.name} does not hold its initial weights; record from the first update")
         values.append(median_shape(_some(run, shapes)))  # first, since it raises an error if nothing can be measured
-        if math.isnan(autocorrelation):
+        if math.isnan(null):
             return cannot_tell(
                 f"{run.name} began with weights that have no z, such as constant weights, so it is unknown how much is "
                 "left of the initialisation"
             )
-        if autocorrelation > LONG_ENOUGH:
+        if null > LONG_ENOUGH:
             return cannot_tell(
-                f"the autocorrelation of the initial weights is {autocorrelation:.2f} in {run.name}, above 1/2, so the "
+                f"the null autocorrelation of the initial weights is {null:.2f} in {run.name}, above 1/2, so the "
                 "shape is still that of the initialisation; train longer"
             )
     estimate = pooled(values)
     shown = (
         f"shape of the generalised normal of z (1 Laplace, 2 normal), median layer{omitted_layers(values)}, at the end"
     )
-    if math.isinf(estimate.estimate):
+    if not gennorm.within_range(estimate.estimate):
+        near = "large shapes, which tend to the uniform distribution" if estimate.estimate else "the smallest shapes"
         return cannot_tell(
-            f"{shown}: flatter than uniform, which is far from Laplace, but without an interval", estimate
+            f"{shown}: the likelihood is greatest at {near}, far from Laplace, but without an interval", estimate
         )
     return judge(estimate, supported=LAPLACE, contradicted=[(NOT_LAPLACE, math.inf)], shown=shown)
 
@@ -151,12 +152,12 @@ def _over_tau(run: Run, shapes: list[Shape], tables: Sequence[list[pd.DataFrame]
 
 
 def median_shape(shapes: Sequence[Shape]) -> Median:
-    """Median over layers of the shape of z at the end of a run; layers flatter than any shape count as infinite."""
+    """Median over layers of the shape of z at the end of a run; 0 and infinite for layers that no shape fits."""
 
     def shape(at: int, totals: Values) -> Values:
         found = shapes[at]
         assert found is not None  # noqa: S101 - only called for layers with sums
-        return np.full(len(totals), math.inf) if found[1] is None else gennorm.roots(totals, found[1])
+        return gennorm.roots(totals, found[1])
 
     return median_of([None if each is None else each[0] for each in shapes], shape)
 
@@ -192,7 +193,7 @@ def error_falls(table: pd.DataFrame) -> Finding:
     share = (at["qe_measured"] / (at["b"] ** 2)).median()
     return Finding(
         Interval(float(share), math.nan, math.nan),
-        "by construction",
+        "algebra",
         "a clamp can only lower the variance of |w|, so the error falls as tau falls; the estimate is the measured "
         f"error over b_hat^2 at tau {LEVELS[1]:g}, median layer",
     )
@@ -204,8 +205,9 @@ def least_error(table: pd.DataFrame) -> Finding:
     value = Interval(float(best.median()), float(best.min()), float(best.max()))
     return Finding(
         value,
-        "contradicted",
-        f"the minimum at {PRINTED_MINIMUM} comes from a wrong sign in Eq. 14; the exact error rises with tau, and the "
+        "algebra",
+        f"the algebra contradicts it: the minimum at {PRINTED_MINIMUM} comes from a wrong sign in Eq. 14; the "
+        "exact error rises with tau, and the "
         f"measured error is least at the lowest level measured ({LEVELS[0]:g}); the interval is the range over layers; "
         f"measured error over b_hat^2, median layer: {_curve(table)}",
     )
@@ -220,7 +222,7 @@ def entropy_rises(table: pd.DataFrame) -> Finding:
     rise = (entropies.last() - entropies.first()) / (SCHEDULE[1] - SCHEDULE[0])
     return Finding(
         Interval(float(rise.median()), float(rise.min()), float(rise.max())),
-        "by construction",
+        "algebra",
         "Eq. 17 rises with tau for b > 1/e, and b* sets b where a layer standardises; 1/e depends on the unit of the "
         "weights; the estimate is the measured rise in nats per unit of tau, 0.85 to 0.99, median "
         f"layer{_left_out(table, shown)}; the interval is the range over layers",
@@ -265,7 +267,7 @@ def tension(table: pd.DataFrame, run: Run, layers: Patterns = None) -> Finding:
     whose = "the run's own tau" if own else "the paper's tau, since the run's tau does not change"
     return Finding(
         Interval(float(together.median()), float(together.min()), float(together.max())),
-        "by construction",
+        "algebra",
         "both rise with tau for b > 1/e; the estimate is the correlation of measured error and entropy over "
         f"{whose}, {shown}, median layer{_left_out(table, shown_layers)}; the interval is the range over layers",
     )

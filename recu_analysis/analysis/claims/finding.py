@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from recu_analysis.theory.intervals import FEWEST_CHANNELS, Interval, over_layers, student
+from recu_analysis.theory.intervals import FEWEST_CHANNELS, Interval, over_layers, standard_error, student
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     #: Patterns of the names of layers; None for all layers.
     Patterns = Sequence[str] | str | None
 
-Verdict = Literal["supported", "not supported", "contradicted", "by construction", "cannot tell"]
+Verdict = Literal["supported", "contradicted", "intermediate", "undecided", "algebra", "cannot tell"]
 
 #: A claim about trainings, not about one network, needs at least this many seeds for a verdict.
 FEWEST_SEEDS = 3
@@ -62,7 +62,10 @@ def judge(
     contradicted: Sequence[tuple[float, float]],
     shown: str,
 ) -> Finding:
-    """The verdict of an interval: supported or contradicted if all of it lies in such a range, else not supported.
+    """The verdict of an interval.
+
+    Supported or contradicted if all of it lies in such a range; intermediate if all of it lies outside all of them;
+    undecided if it lies in more than one place.
 
     Parameters
     ----------
@@ -82,7 +85,14 @@ def judge(
     for bounds in contradicted:
         if _inside(value, bounds):
             return Finding(value, "contradicted", f"{shown}: the interval lies {_range(bounds)}")
-    return Finding(value, "not supported", f"{shown}: the interval does not lie fully {_range(supported)}")
+    if not any(_meets(value, bounds) for bounds in (supported, *contradicted)):
+        between = " or ".join(_range(bounds) for bounds in (supported, *contradicted))
+        return Finding(value, "intermediate", f"{shown}: the interval lies in between, not {between}")
+    return Finding(value, "undecided", f"{shown}: the interval does not lie fully {_range(supported)}")
+
+
+def _meets(value: Interval, bounds: tuple[float, float]) -> bool:
+    return value.low < bounds[1] and bounds[0] < value.high
 
 
 def _inside(value: Interval, bounds: tuple[float, float]) -> bool:
@@ -153,7 +163,8 @@ def pooled(medians: Sequence[Median]) -> Interval:
     """One interval for a statistic of several runs: over channels for one run, over seeds for three or more.
 
     For two runs it is the union of their intervals, since two seeds say almost nothing about the spread between seeds.
-    It has no bounds if one of these intervals has none.
+    It has no bounds if one of these intervals has none. Over seeds it is never narrower than the noise between the
+    channels of the seeds allows, see `student`.
     """
     values = [each.value for each in medians]
     if len(values) == 1:
@@ -162,4 +173,4 @@ def pooled(medians: Sequence[Median]) -> Interval:
         middle = (values[0].estimate + values[1].estimate) / 2.0
         # numpy, because its minimum of NaN and any number is NaN.
         return Interval(middle, float(np.min([v.low for v in values])), float(np.max([v.high for v in values])))
-    return student([value.estimate for value in values])
+    return student([value.estimate for value in values], errors=list(map(standard_error, values)))

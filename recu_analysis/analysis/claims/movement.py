@@ -21,11 +21,24 @@ from recu_analysis.analysis.claims.finding import (
     pooled,
 )
 from recu_analysis.analysis.compare import check_same_layers
-from recu_analysis.analysis.distance import COLUMNS, RATIOS, STUCK, channel_sums_query, ratio
+from recu_analysis.analysis.deadness import movement
+from recu_analysis.analysis.distance import (
+    COLUMNS,
+    NULLS,
+    RATIOS,
+    SUMMED,
+    channel_sums,
+    channel_sums_query,
+    null_ratios,
+)
 from recu_analysis.analysis.final_windows import FinalWindows, equal_windows, judged_windows
-from recu_analysis.analysis.query import gather, value
+from recu_analysis.analysis.layer_pass import over
+from recu_analysis.analysis.null import null
+from recu_analysis.analysis.query import gather, per_layer, value
 from recu_analysis.analysis.rendering import with_interval
+from recu_analysis.analysis.selection import select_windows
 from recu_analysis.analysis.window_text import chosen_text
+from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.intervals import Interval, student
 
 if TYPE_CHECKING:
@@ -34,74 +47,101 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recu_analysis.analysis.claims.finding import Patterns
+    from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import Windows, WindowSpan
+    from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
+    #: The sums over channels of a layer, and its ratios under noise alone.
+    Of = tuple[Values, dict[str, float]]
 
 #: Ratios tail to core: below the first the tail barely moves, above the second it moves like the core.
 BARELY, ALIKE = 0.5, 0.8
 #: Risk ratios of ReCU to baseline: above the first the tail is revived, below the second the reverse.
 REVIVED, NOT_REVIVED = 1.1, 0.9
+#: Windows in which noise alone would leave less of the start than this allow no verdict on tail and core. Statistics
+#: of movement then tend to those of all weights, whatever is true of shorter windows.
+TOO_LITTLE_LEFT = 0.05
 _INFINITE = math.inf
 
 
 def median_ratio(layers: Sequence[Values], name: str) -> Median:
     """Median over layers of one of the ratios of `tails`, with an interval over channels."""
-    over, under, means = RATIOS[name]
-    return median_of(layers, lambda _, totals: ratio(totals, over, under, means=means))
+    return median_of(layers, lambda _, totals: RATIOS[name](totals))
+
+
+def over_null(layers: Sequence[Of], name: str) -> Median:
+    """Median over layers of one of the ratios of `tails`, divided by what noise alone would give in the layer."""
+    nulls = [null[name] for _, null in layers]
+    return median_of([sums for sums, _ in layers], lambda at, totals: RATIOS[name](totals) / nulls[at])
 
 
 def barely_updated(unclamped: Sequence[Run], layers: Patterns = None, windows: Windows | None = None) -> Query[Finding]:
-    """C1a: mobility of the tail over that of the core, in runs without clamp."""
-    finals, problem = _long_enough(unclamped, windows)
+    """C1a: mobility of the tail over that of the core, in runs without clamp, over that of noise alone."""
+    finals, problem = can_tell(unclamped, windows)
     if problem:
         return value(cannot_tell(problem))
     without = [run.name for run in unclamped if "zpath" not in run.header.quantities]
     if without:
         return value(cannot_tell(f"{without[0]} was recorded without zpath, which mobility needs; record zpath"))
-    return _sums(unclamped, finals, layers).then(lambda found: _updated(found, _windows(unclamped, finals)))
+    return _with_nulls(unclamped, finals, layers).then(lambda found: _updated(found, _windows(unclamped, finals)))
 
 
-def _updated(found: Sequence[Sequence[Values]], windows: str) -> Finding:
-    values = [median_ratio(sums, "mobility_ratio") for sums in found]
+def _updated(found: Sequence[Sequence[Of]], windows: str) -> Finding:
+    values = [over_null(layers, "mobility_ratio") for layers in found]
+    shown = f"mobility, tail to core, over that of noise alone, without clamp, median layer{omitted_layers(values)}"
     return judge(
         pooled(values),
         supported=(-_INFINITE, BARELY),
         contradicted=[(ALIKE, _INFINITE)],
-        shown=f"mobility, tail to core, without clamp, median layer{omitted_layers(values)}, {windows}",
+        shown=f"{shown}, {windows}",
     )
 
 
 def barely_flips(unclamped: Sequence[Run], layers: Patterns = None, windows: Windows | None = None) -> Query[Finding]:
-    """C1b: risk of a flip in the windows, tail to core, and observed over expected sign changes of the tail."""
-    finals, problem = _long_enough(unclamped, windows)
+    """C1b: observed over expected sign changes of the tail, over that of noise alone.
+
+    The risk of a flip, tail to core, is told beside it. It does not decide, because it follows from how long the
+    windows are: noise alone gives 0.1 to 0.9.
+    """
+    finals, problem = can_tell(unclamped, windows)
     if problem:
         return value(cannot_tell(problem))
-    return _sums(unclamped, finals, layers).then(lambda sums: _flips(sums, _windows(unclamped, finals)))
+    return _with_nulls(unclamped, finals, layers).then(lambda found: _flips(found, _windows(unclamped, finals)))
 
 
-def _flips(sums: Sequence[Sequence[Values]], windows: str) -> Finding:
-    risks = [median_ratio(each, "flip_risk_ratio") for each in sums]
-    distances = [median_ratio(each, "distance_ratio_tail") for each in sums]
-    risk, distance = pooled(risks), pooled(distances)
-    shown = f"risk of a flip, tail to core, without clamp, median layer{omitted_layers(risks)}, {windows}"
-    found = judge(risk, supported=(-_INFINITE, BARELY), contradicted=[(ALIKE, _INFINITE)], shown=shown)
-    beside = (
-        "; sign changes of the tail, observed over expected from distance alone: "
-        f"{with_interval(distance.estimate, distance.low, distance.high, '.2f')}"
+def _flips(found: Sequence[Sequence[Of]], windows: str) -> Finding:
+    values = [over_null(layers, "distance_ratio_tail") for layers in found]
+    risk = pooled([median_ratio([sums for sums, _ in layers], "flip_risk_ratio") for layers in found])
+    noise = float(np.median([null["flip_risk_ratio"] for layers in found for _, null in layers]))
+    shown = (
+        "sign changes of the tail, observed over expected from distance alone, over that of noise alone, without "
+        f"clamp, median layer{omitted_layers(values)}, {windows}"
     )
-    if found.verdict != "supported" or distance.high < STUCK:
-        return Finding(risk, found.verdict, found.why + beside)
-    if distance.low >= STUCK:
-        return Finding(risk, "not supported", f"{shown}: below {BARELY:g} by distance alone, not stuck{beside}")
-    open_ = f"{shown}: below {BARELY:g}, but it is open whether the tail is stuck or only far{beside}"
-    return Finding(risk, "not supported", open_) if distance.low < STUCK else cannot_tell(open_, risk)
+    judged = judge(pooled(values), supported=(-_INFINITE, BARELY), contradicted=[(ALIKE, _INFINITE)], shown=shown)
+    beside = (
+        f"; risk of a flip, tail to core: {with_interval(risk.estimate, risk.low, risk.high, '.2f')}, where noise "
+        f"alone gives {noise:.2f}"
+    )
+    return Finding(judged.value, judged.verdict, judged.why + beside)
 
 
-def _sums(runs: Sequence[Run], finals: Sequence[FinalWindows], layers: Patterns) -> Query[tuple[list[Values], ...]]:
-    return gather(*(channel_sums_query(run, at.span, layers=layers) for run, at in zip(runs, finals, strict=True)))
+def _sums_and_null(run: Run, spec: LayerSpec, window: WindowSpan) -> Answer[Of]:
+    record = yield over(select_windows(run, window), SUMMED)
+    moved = movement(spec, record)
+    found = null(run, spec, moved)
+    return channel_sums(spec, moved), dict.fromkeys(NULLS, math.nan) if found is None else null_ratios(found)
+
+
+def _with_nulls(runs: Sequence[Run], finals: Sequence[FinalWindows], layers: Patterns) -> Query[tuple[list[Of], ...]]:
+    """Sums over channels, and the ratios of noise alone, of every layer of each run."""
+    each = (
+        per_layer(run, select_layers(run, layers), _sums_and_null, at.span)
+        for run, at in zip(runs, finals, strict=True)
+    )
+    return gather(*each)
 
 
 def _paired(
@@ -113,7 +153,7 @@ def _paired(
         return [], {}, NEEDS_PAIRS
     everyone = {str(run.path): run for pair in paired for run in pair}
     check_same_layers(everyone)
-    _, problem = _long_enough(list(everyone.values()), windows)
+    _, problem = can_tell(list(everyone.values()), windows)
     return ([], {}, problem) if problem else (paired, equal_windows(everyone, windows), "")
 
 
@@ -160,27 +200,41 @@ def _flip_risk(sums: Sequence[Sequence[Values]]) -> Median:
     return Median(middle, len(sums[0]), len(sums[0]) - len(used), len(used) - known.size)
 
 
-def _long_enough(runs: Sequence[Run], windows: Windows | None) -> tuple[list[FinalWindows], str]:
+def can_tell(runs: Sequence[Run], windows: Windows | None) -> tuple[list[FinalWindows], str]:
     """The windows of every run, and why they allow no verdict; the reason is empty if they do."""
+    found, problem = _long_enough(runs, windows)
+    if problem:
+        return found, problem
+    lost = [run.name for run, final in zip(runs, found, strict=True) if final.null < TOO_LITTLE_LEFT]
+    if lost:
+        return [], (
+            f"the windows of {', '.join(lost)} are so long that noise alone would leave less than "
+            f"{TOO_LITTLE_LEFT:g} of the start, so tail and core have mixed; choose fewer windows, or record more"
+        )
+    return found, ""
+
+
+def _long_enough(runs: Sequence[Run], windows: Windows | None) -> tuple[list[FinalWindows], str]:
+    """The windows of every run, and why they are not long enough to tell; the reason is empty if they are."""
     if not runs:
         return [], "needs a run without clamp; train with --no-recu and give the run as --baseline"
     if any(map(sampled, runs)):
         return [], "a run was sampled from checkpoints, so movement is net and flips are missed; record every update"
     found = [judged_windows(run, windows) for run in runs]
-    broken = [run.name for run, final in zip(runs, found, strict=True) if math.isnan(final.autocorrelation)]
+    broken = [run.name for run, final in zip(runs, found, strict=True) if math.isnan(final.null)]
     if broken:
-        return [], f"no channel of {broken[0]} has finite, varying weights"
+        return [], f"the null autocorrelation of {broken[0]} is not known: no rates are recorded, or no channel varies"
     short = [run.name for run, final in zip(runs, found, strict=True) if not final.long]
     if short and windows is not None:
-        return [], f"autocorrelation is above 1/2 in {', '.join(short)}: too short to tell; choose more windows"
+        return [], f"null autocorrelation is above 1/2 in {', '.join(short)}: too short to tell; choose more windows"
     if short:
-        return [], f"autocorrelation stays above 1/2 in {', '.join(short)}: too short to tell; train longer"
+        return [], f"null autocorrelation stays above 1/2 in {', '.join(short)}: too short to tell; train longer"
     return found, ""
 
 
 def _windows(runs: Sequence[Run], finals: Sequence[FinalWindows]) -> str:
-    """The windows of the runs with the autocorrelation of each run, such as "windows 3 to 6 (autocorrelation 0.31)"."""
+    """The windows of the runs with the null of each run, such as "windows 3 to 6 (null autocorrelation 0.31)"."""
     found: dict[str, list[str]] = {}
     for run, final in zip(runs, finals, strict=True):
-        found.setdefault(chosen_text(run, final.span), []).append(f"{final.autocorrelation:.2f}")
-    return ", ".join(f"{text} (autocorrelation {', '.join(values)})" for text, values in found.items())
+        found.setdefault(chosen_text(run, final.span), []).append(f"{final.null:.2f}")
+    return ", ".join(f"{text} (null autocorrelation {', '.join(values)})" for text, values in found.items())

@@ -99,5 +99,5 @@ def _changed(tables: Sequence[pd.DataFrame]) -> Finding:
     shown = f"signs of {weights} stored weights that change by a clamp at tau {levels} or by b*"
     if changed:
         return Finding(value, "supported", f"{shown}: {changed}")
-    same = "every layer has the same output, so ReCU is a mask on the gradient"
-    return Finding(value, "contradicted", f"{shown}: none; {same}")
+    same = "a clamp changes no sign, so every layer has the same output, and ReCU is a mask on the gradient"
+    return Finding(value, "algebra", f"{shown}: none; the algebra contradicts it: {same}")

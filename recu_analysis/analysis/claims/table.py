@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from recu_analysis.analysis.arms import apart, check_once, differing_beside_clamp, labeled, uneven
-from recu_analysis.analysis.claims import distribution, movement, outcome
+from recu_analysis.analysis.claims import distribution, laws, movement, outcome
 from recu_analysis.analysis.claims.finding import Finding, cannot_tell
 from recu_analysis.analysis.kinds import Kind, kind_of, sides, stops_gradients
 from recu_analysis.analysis.query import attempt, gathered, value
@@ -43,6 +43,10 @@ CLAIMS = {
     "C7": ("ReCU trains faster", "Fig. 5"),
     "C8": ("quantisation error and entropy pull tau in opposite directions", "Eq. 24"),
     "C9": ("tau and b* change what the network computes", "ours"),
+    "C10": ("most of a weight's place is left from the start", "Fig. 2"),
+    "C11": ("the optimizer's equilibrium forecasts mobility", "Kosson et al."),
+    "C12": ("more than half of the signs never change", "OvSW"),
+    "C13": ("flips follow from density at zero and mobility", "ours"),
 }
 
 
@@ -60,8 +64,9 @@ def claims(
     runs : run or path, sequence, or mapping of labels to runs
         Trainings with ReCU, one per seed. If some of them do not clamp, those are added to the baseline.
     windows : int, slice, str or WindowSpan, optional
-        Windows by their numbers, the same in every run: movement (C1, C6) is measured over them, and distributions (C2
-        to C5, C8) at their end. By default the final windows, and the end of the run. C7 and C9 are of the whole run.
+        Windows by their numbers, the same in every run: movement (C1, C6, C11, C13) is measured over them, and
+        distributions (C2 to C5, C8) at their end. By default the final windows, and the end of the run. C7, C9, C10 and
+        C12 are of the whole run.
     layers : str or sequence of str, optional
         Patterns of layer names. The final windows are those of the whole network.
     baseline : run or path, sequence, or mapping, optional
@@ -74,7 +79,7 @@ def claims(
 
         - id, claim, place (in the paper)
         - estimate, low, high: value and 95 % interval, unless `why` says otherwise
-        - verdict: supported, not supported, contradicted, by construction or cannot tell
+        - verdict: supported, contradicted, intermediate, undecided, algebra or cannot tell
         - why: what the estimate is, and the reason for the verdict
 
         The thresholds are ours; they are in `recu_analysis.analysis.claims`. The interval of one run resamples the
@@ -154,6 +159,10 @@ def _evidence(
         "C7": lambda: _of_pairs(lambda ours, theirs: value(outcome.trains_faster(ours, theirs)), runs, others),
         "C8": lambda: of_first(partial(distribution.tension, run=runs[0], layers=layers)),
         "C9": lambda: outcome.changes_output(runs, layers),
+        "C10": lambda: of_one_kind(laws.start_left(unclamped or runs, layers), unclamped or runs),
+        "C11": lambda: of_one_kind(laws.forecast(unclamped or runs, layers, windows), unclamped or runs),
+        "C12": lambda: of_one_kind(laws.never_change(unclamped or runs, layers), unclamped or runs),
+        "C13": lambda: of_one_kind(laws.flip_law(unclamped or runs, layers, windows), unclamped or runs),
     }
 
 

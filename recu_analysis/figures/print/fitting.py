@@ -29,7 +29,7 @@ _LETTER = re.compile(r"\\.|.", re.DOTALL)
 
 
 def fit_labels(figure: Figure) -> None:
-    """Break axis labels and titles that are longer than the side of their panel."""
+    """Break axis labels and titles that are longer than the side of their panel; cut titles that are then too long."""
     figure.draw_without_rendering()
     for axes in figure.axes:
         box = axes.get_window_extent()
@@ -38,6 +38,12 @@ def fit_labels(figure: Figure) -> None:
             length = max(extent.width, extent.height)
             if length > 1.08 * room:
                 _break(label, room * (_OVER if label is axes.yaxis.label else 1.0))
+        edge = figure.bbox.x1
+        centered = min(1.08 * box.width, 2.0 * edge - box.x0 - box.x1)
+        left: Text = axes._left_title  # type: ignore[attr-defined]  # above a row of panels; it has no public name
+        for title, room in ((axes.title, centered), (left, edge - box.x0)):
+            if title.get_window_extent().width > room:
+                _shorten(title, room)
 
 
 def _break(label: Text, room: float) -> None:

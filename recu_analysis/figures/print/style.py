@@ -328,9 +328,14 @@ def _row_height(wanted: float, rows: int) -> float:
     venue = current_venue()
     letters = venue.font_size / 8.0
     if venue.height / rows < letters:
-        raise InputError(f"{rows} rows of panels do not fit on the page; give --width page, --panel N or fewer runs")
+        raise rows_do_not_fit(rows)
     least = _LOWEST if rows == 1 else 0.0
     return min(max(wanted, least * letters), _HIGHEST[min(rows, 3) - 1] * letters, venue.height / rows)
+
+
+def rows_do_not_fit(rows: int) -> InputError:
+    """The error that the page is too low for so many rows of panels."""
+    return InputError(f"{rows} rows of panels do not fit on the page; give --width page, another --venue or fewer runs")
 
 
 def _scaled(width: float) -> float:

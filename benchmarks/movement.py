@@ -1,0 +1,209 @@
+"""What recorded runs carry of docs/noise.md: forecasts, nulls and the restored fraction; by default the shipped runs.
+
+python -m benchmarks.movement [--short] [RUN...]
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+import recu_analysis as ra
+from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
+from recu_analysis.analysis.final_windows import choose
+from recu_analysis.analysis.flips import zero_density
+from recu_analysis.analysis.layer_pass import over
+from recu_analysis.analysis.null import null, null_autocorrelation
+from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.rates import kept_part, rates
+from recu_analysis.analysis.selection import known_windows, select_windows
+from recu_analysis.theory.equilibrium import LEAST_GROWTH, flips_per_update, mobility, relative_step
+from recu_analysis.theory.noise import Rates
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from recu_analysis.analysis.deadness import Mask, Movement
+    from recu_analysis.analysis.layer_pass import Answer
+    from recu_analysis.store.header import LayerSpec
+    from recu_analysis.store.run import Run
+    from recu_analysis.store.window import Window
+
+    Values = NDArray[np.float64]
+    Row = dict[str, Any]
+
+SHIPPED = Path(__file__).parents[1] / "checkpoints" / "fashion"
+ARMS = ("baseline", "recu", "random")
+#: Groups of weights: tail or core at the start of a window, silent or flipped in the window before.
+GROUPS = ("all", "tail-silent", "tail-flipped", "core-silent", "core-flipped")
+#: Headings of the table of an arm: column, title, digits.
+SHOWN = (
+    ("equilibrium", "mob./equil.", 2),
+    ("between", "mob./norms", 2),
+    ("flips", "flips/law", 2),
+    ("autocorrelation", "autocorr.", 3),
+    ("autocorrelation_null", " null", 3),
+    ("silence", "silent tail", 3),
+    ("silence_null", " null", 3),
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print the tables of the given runs, by default of the shipped ones; --short takes one seed of each arm."""
+    short = "--short" in arguments
+    paths = [Path(each) for each in arguments if each != "--short"]
+    seeds = (0,) if short else (0, 1, 2)
+    paths = paths or [SHIPPED / f"{arm}-{seed}" for arm in ARMS for seed in seeds]
+    arms: dict[str, list[pd.DataFrame]] = {}
+    for path in paths:
+        arms.setdefault(path.name.rpartition("-")[0] or path.name, []).append(facts(path))
+    print("mobility, measured / forecast: by the equilibrium alone (equil.), and by the norms at both ends")
+    print("flips, measured / (density at 0 x mobility); silence of the tail and autocorrelation, each with its null")
+    print("restored fraction of all weights, and of groups chosen before the window (approximate, without momentum)")
+    print("means over layers and seeds")
+    for arm, tables in arms.items():
+        show(arm, pd.concat(tables))
+
+
+def facts(path: Path, *, by_window: bool = True) -> pd.DataFrame:
+    """One row for each layer over the final windows, after one for each layer and window if `by_window`."""
+    run = ra.open_run(path)
+    finals = (False, True) if by_window else (True,)
+    found = [per_layer(run, run.header.layers, layer_rows, final).run() for final in finals]
+    return pd.DataFrame([row for rows in found for layer in rows for row in layer])
+
+
+def layer_rows(run: Run, spec: LayerSpec, final: bool) -> Answer[list[Row]]:
+    """The facts of one layer in each of its windows, or in the final windows, merged into one."""
+    rows: list[Row] = []
+    silent = None
+    for windows in [select_windows(run, choose(run, None))] if final else [[each] for each in known_windows(run)]:
+        record = yield over(windows, MOVEMENT | {"flips"})
+        moved = movement(spec, record)
+        known = {
+            "first": spec.name == run.layer_names[0],
+            "updates": f"{windows[0].first_update}-{windows[-1].last_update}",
+            "decay_time": record.summary.decay_time,
+        }
+        rows.append(known | forecasts(run, spec, moved) | nulls(run, spec, moved) | restored(run, moved, spec, silent))
+        silent = moved.over_layer(moved.silent) == 1.0
+    return rows
+
+
+def forecasts(run: Run, spec: LayerSpec, moved: Movement) -> Row:
+    """Measured over forecast: mobility by the equilibrium and by the norms, flips by the flip law."""
+    record = moved.record
+    known = [each for window in record.windows for each in epochs(run, window, spec.name)]
+    measured = mean(moved.mobility)
+    counts = [each.updates for each in known]
+    settled = np.average([relative_step(each.rule, each.lr, each.weight_decay) for each in known], weights=counts)
+    start, end = (float(np.linalg.norm(centered(weights))) for weights in (record.start, record.end))
+    density = (zero_density(moved.z) + zero_density(moved.z_end)) / 2.0
+    return {
+        "equilibrium": measured / mobility(float(settled)),
+        "between": measured / mobility(steps_over(known, start, end)),
+        "flips": mean(moved.flips) / moved.updates / flips_per_update(density, measured),
+    }
+
+
+def epochs(run: Run, window: Window, layer: str) -> list[Rates]:
+    """The rates of a window by epoch, where the run logs a learning rate for each; else the means over the window.
+
+    A thinned run has windows of several epochs, in which the learning rate is not constant.
+    """
+    (whole,) = rates(run, [window], layer)
+    logged = [(0, math.nan), *((each["update"], each.get("lr", math.nan)) for each in run.metrics.to_dict("records"))]
+    parts = [
+        Rates(whole.rule, lr, whole.weight_decay, int(update - before))
+        for (before, _), (update, lr) in pairwise(logged)
+        if window.first_update <= update <= window.last_update and update > before
+    ]
+    fits = math.isclose(sum(each.lr * each.updates for each in parts), whole.lr * whole.updates, rel_tol=1e-6)
+    return parts if fits else [whole]
+
+
+def steps_over(known: Sequence[Rates], before: float, after: float) -> float:
+    """`recu_analysis.theory.equilibrium.steps_between` for a learning rate that changes, by a plain loop over updates.
+
+    With N = |w|^2, (N^2)' = -4 kappa N^2 + 2 lr^2 c. The norms give c, and r^2 = (S / R^2) lr^2 c / N^2.
+    """
+    rule, lr = known[0].rule, np.repeat([each.lr for each in known], [each.updates for each in known])
+    left = np.exp(-4.0 * lr * known[0].weight_decay * rule.response)
+    faded, made = np.empty(lr.size), np.empty(lr.size)
+    still, gained = 1.0, 0.0
+    for update in range(lr.size):
+        still, gained = still * left[update], gained * left[update] + 2.0 * lr[update] ** 2
+        faded[update], made[update] = still, gained
+    growth = after**4 - before**4 * still
+    if growth <= LEAST_GROWTH * before**4 * (1.0 - still):
+        return math.nan
+    source = growth / gained
+    squares = np.sqrt(before**4 * faded + source * made)
+    return float(np.mean(lr / squares)) * math.sqrt(source * rule.square_response) / rule.response
+
+
+def nulls(run: Run, spec: LayerSpec, moved: Movement) -> Row:
+    """Autocorrelation and silence of the tail, each with its null."""
+    found = null(run, spec, moved)
+    return {
+        "autocorrelation": moved.autocorrelation,
+        "autocorrelation_null": null_autocorrelation(run, spec, moved.record),
+        "silence": mean(moved.silent, moved.tail),
+        "silence_null": math.nan if found is None else mean(found.silent, found.tail),
+    }
+
+
+def restored(run: Run, moved: Movement, spec: LayerSpec, silent: Mask | None) -> Row:
+    """The restored fraction of each group of `GROUPS`, without the term of the momentum; NaN without a window before.
+
+    rho = sum of v0 E / ((1 - a) sum of v0^2): v0: centered weights at the start, E = v1 - a v0: what gradients made.
+    """
+    record = moved.record
+    kept = kept_part(run, record.windows, spec.name)
+    start, end = centered(record.start), centered(record.end)
+    tail = moved.over_layer(moved.tail).reshape(start.shape) == 1.0
+    groups = {"all": np.ones_like(tail)}
+    if silent is not None:
+        quiet = silent.reshape(start.shape)
+        groups |= {"tail-silent": tail & quiet, "tail-flipped": tail & ~quiet}
+        groups |= {"core-silent": ~tail & quiet, "core-flipped": ~tail & ~quiet}
+    earned = start * (end - kept * start)
+    taken = (1.0 - kept) * start**2
+    found = {name: earned[group].sum() / taken[group].sum() for name, group in groups.items() if taken[group].any()}
+    return dict.fromkeys(GROUPS, math.nan) | found
+
+
+def centered(weights: NDArray[Any]) -> Values:
+    """Weights minus the mean of their channel, shape (C_out, weights a channel)."""
+    rows = weights.reshape(len(weights), -1).astype(np.float64)
+    result: Values = rows - rows.mean(axis=1, keepdims=True)
+    return result
+
+
+def show(arm: str, table: pd.DataFrame) -> None:
+    """Print the tables of an arm: layers but the first, then the forecasts of the first layer."""
+    one = bool(table["first"].all())
+    for first in (True,) if one else (False, True):
+        shown, groups = (SHOWN[:3], ()) if first and not one else (SHOWN, GROUPS)
+        print(f"{arm}, {'one layer' if one else 'the first layer' if first else 'layers but the first'}")
+        heads = [*(title for _, title, _ in shown), *(f"rho {name}" for name in groups)]
+        print(f"  {'updates':>11}     T" + "".join(f"  {head}" for head in heads))
+        for updates, rows in table[table["first"] == first].groupby("updates", sort=False):
+            means = [(rows[name].mean(), digits) for name, _, digits in shown] + [
+                (rows[name].mean(), 2) for name in groups
+            ]
+            cells = ["-" if math.isnan(value) else f"{value:.{digits}f}" for value, digits in means]
+            line = "".join(f"  {cell:>{len(head)}}" for cell, head in zip(cells, heads, strict=True))
+            print(f"  {updates:>11} {rows['decay_time'].mean():5.2f}{line}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

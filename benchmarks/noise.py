@@ -1,0 +1,15 @@
+"""What noise alone does: simulations, the nulls on simulated layers, and a training with labels drawn anew.
+
+python -m benchmarks.noise [--short]
+"""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks import control, simulations, validate_nulls
+
+if __name__ == "__main__":
+    simulations.main()
+    validate_nulls.main(sys.argv[1:])
+    control.main(sys.argv[1:])

@@ -1,0 +1,242 @@
+"""Nulls of noise alone on simulated layers whose motion is known: their bias, and coverage of intervals beside them.
+
+python -m benchmarks.validate_nulls [--short]
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from scipy.special import ndtr
+
+from recu_analysis.analysis.deadness import TAIL_TAU, Movement, mean, tail_mask
+from recu_analysis.analysis.distance import RATIOS, channel_sums, null_ratios
+from recu_analysis.analysis.null import Null
+from recu_analysis.store.header import LayerSpec
+from recu_analysis.theory.autocorrelation import cosine, null_products
+from recu_analysis.theory.inheritance import UpdateRule
+from recu_analysis.theory.intervals import over_channels
+from recu_analysis.theory.noise import Rates, momentum_term, simulate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from recu_analysis.store.record import MergedRecord
+    from recu_analysis.theory.intervals import Interval
+
+    Values = NDArray[np.float64]
+    Draw = Callable[[tuple[int, ...]], Values]
+
+#: Weights of a 3x3 channel with 16 inputs; repetitions by number of channels, in full and in short.
+WEIGHTS = 144
+FULL, SHORT = {16: 200, 64: 200, 512: 40}, {16: 20, 64: 20}
+#: What decay takes in one update, and the number of updates: T = 1.2. That of the shipped settings needs more updates.
+KAPPA, UPDATES = 0.01, 120
+SHIPPED, SHIPPED_UPDATES = {"lr": 0.1, "weight_decay": 2e-3}, 600
+#: Standard deviation of the logarithm of what differs between channels.
+UNEQUAL = 1.0
+WITH_INTERVAL = ("mobility_ratio", "flip_risk_ratio", "distance_ratio_tail", "distance_ratio_core")
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A motion of weights without a signal: the rates that its recorder would see, and its weights at every update."""
+
+    rates: Rates
+    weights: Callable[[Draw, int], Iterator[Values]]
+
+
+def ornstein_uhlenbeck(draw: Draw, channels: int) -> Iterator[Values]:
+    """Decay and noise in equilibrium, without momentum."""
+    w = draw((channels, WEIGHTS))
+    yield w
+    for _ in range(UPDATES):
+        w = (1.0 - KAPPA) * w + math.sqrt(1.0 - (1.0 - KAPPA) ** 2) * draw(w.shape)
+        yield w
+
+
+def unequal_noise(draw: Draw, channels: int) -> Iterator[Values]:
+    """The same decay in all channels, which begin alike, but noise that differs: channels widen or narrow."""
+    noise = np.exp(UNEQUAL * draw((channels, 1))) * math.sqrt(1.0 - (1.0 - KAPPA) ** 2)
+    w = draw((channels, WEIGHTS))
+    yield w
+    for _ in range(UPDATES):
+        w = (1.0 - KAPPA) * w + noise * draw(w.shape)
+        yield w
+
+
+def unequal_speed(draw: Draw, channels: int) -> Iterator[Values]:
+    """Channels in equilibrium at speeds that differ, which the rates of an optimizer do not tell."""
+    left = 1.0 - KAPPA * np.exp(UNEQUAL * draw((channels, 1)))
+    w = draw((channels, WEIGHTS))
+    yield w
+    for _ in range(UPDATES):
+        w = left * w + np.sqrt(1.0 - left**2) * draw(w.shape)
+        yield w
+
+
+def reflecting(draw: Draw, channels: int) -> Iterator[Values]:
+    """Steps between two walls, which keep z uniform; decorrelates as fast as decay by `KAPPA` does."""
+    step = math.sqrt(8.0 * KAPPA) / math.pi  # the slowest mode between walls at -1 and 1 decays by (pi step)^2 / 8
+    w = 2.0 * ndtr(draw((channels, WEIGHTS))) - 1.0
+    yield w
+    for _ in range(UPDATES):
+        w = 1.0 - np.abs(np.mod(w + step * draw(w.shape) + 1.0, 4.0) - 2.0)
+        yield w
+
+
+def momentum_sgd(draw: Draw, channels: int) -> Iterator[Values]:
+    """SGD with the settings of the shipped runs, in equilibrium; the momentum has 100 updates to fill."""
+    lr, decay, kept = SHIPPED["lr"], SHIPPED["weight_decay"], 0.9
+    # r^2 = 2 lr wd / (1 + mu) is the variance of a step, which noise of variance 1 makes lr^2 / (1 - mu^2).
+    noise = math.sqrt(2.0 * lr * decay / (1.0 + kept) * (1.0 - kept**2)) / lr
+    w, m = draw((channels, WEIGHTS)), np.zeros((channels, WEIGHTS))
+    for update in range(SHIPPED_UPDATES + 101):
+        m = kept * m + noise * draw(w.shape) + decay * w
+        w = w - lr * m
+        if update >= 100:
+            yield w
+
+
+def _plain(updates: int) -> Rates:
+    return Rates(UpdateRule(), KAPPA, 1.0, updates)
+
+
+PROCESSES = {
+    "Ornstein-Uhlenbeck": Process(_plain(UPDATES), ornstein_uhlenbeck),
+    "reflecting": Process(_plain(UPDATES), reflecting),
+    "momentum SGD, shipped settings": Process(Rates(UpdateRule(0.9), **SHIPPED, updates=SHIPPED_UPDATES), momentum_sgd),
+    "channels of unequal noise": Process(_plain(UPDATES), unequal_noise),
+    "channels of unequal speed": Process(_plain(UPDATES), unequal_speed),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What is measured on one simulated layer: statistics and their nulls by name, and intervals of ratios."""
+
+    measured: dict[str, float]
+    null: dict[str, float]
+    intervals: dict[str, Interval]
+
+
+def layer(process: Process, channels: int, generator: np.random.Generator) -> Layer:
+    """Move a layer, and compute statistics, nulls and intervals from what a recorder would keep."""
+    states = process.weights(generator.standard_normal, channels)
+    start = end = next(states)
+    z = before = scores(start)
+    flips, last, path = np.zeros(z.shape, np.int64), np.zeros(z.shape, np.int64), np.zeros(z.shape)
+    for update, end in enumerate(states, start=1):
+        now = scores(end)
+        turned = (now < 0.0) != (before < 0.0)
+        flips[turned] += 1
+        last[turned] = update
+        path += np.abs(now - before)
+        before = now
+    moved = movement(z, before, flips, path, process.rates.updates)
+    growth = deviations(end) / deviations(start)
+    found = simulate(
+        moved.z, growth, np.arange(z.size) // WEIGHTS, [process.rates], seed=int(generator.integers(1 << 31))
+    )
+    null = Null(
+        found.z, found.z_end, found.mobility, moved.tail[found.chosen], found.flips == 0, found.flips, found.last_flip
+    )
+    spec = LayerSpec("simulated", (channels, WEIGHTS), "float64", "simulated", None)
+    rule, lr, decay = process.rates.rule, process.rates.lr, process.rates.weight_decay
+    kept = np.linalg.matrix_power(rule.matrix(lr, decay), process.rates.updates)[0, 0]
+    kept = kept + momentum_term([process.rates], growth)
+    sums = channel_sums(spec, moved)
+    half = process.rates.updates // 2
+    return Layer(
+        {
+            "autocorrelation": moved.autocorrelation,
+            "silence, tail": mean(moved.silent, moved.tail),
+            "silence, core": mean(moved.silent, ~moved.tail),
+            "locked share, first half": float(np.mean(last <= half)),
+            **{name: float(RATIOS[name](sums.sum(axis=0, keepdims=True))[0]) for name in WITH_INTERVAL},
+        },
+        {
+            "autocorrelation": cosine(null_products(start, end, kept).sum(axis=0)),
+            "silence, tail": mean(null.silent, null.tail),
+            "silence, core": mean(null.silent, ~null.tail),
+            "locked share, first half": float(np.mean(null.last_flip <= half)),
+            **{name: value for name, value in null_ratios(null).items() if name in WITH_INTERVAL},
+        },
+        {name: over_channels(sums, lambda totals, n=name: RATIOS[n](totals)) for name in WITH_INTERVAL},  # type: ignore[misc]
+    )
+
+
+def deviations(weights: Values) -> Values:
+    """Standard deviation of each channel, shape (channels,)."""
+    result: Values = weights.std(axis=1, ddof=1)
+    return result
+
+
+def scores(weights: Values) -> Values:
+    """Standard scores."""
+    result: Values = (weights - weights.mean(axis=1, keepdims=True)) / deviations(weights)[:, None]
+    return result
+
+
+def movement(z: Values, z_end: Values, flips: NDArray[np.int64], path: Values, updates: int) -> Movement:
+    """The movement of a layer, as a run would give it."""
+    return Movement(
+        z=z.reshape(-1),
+        z_end=z_end.reshape(-1),
+        tail=tail_mask(z.reshape(-1), TAIL_TAU),
+        silent=flips.reshape(-1) == 0,
+        mobility=path.reshape(-1) / updates,
+        updates=updates,
+        record=cast("MergedRecord", SimpleNamespace(path=path, start=z)),
+        valid=np.ones(z.size, dtype=np.bool_),
+        nonfinite=0,
+    )
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print the table of every process and number of channels."""
+    print("nulls on simulated layers without a signal: true value, mean null, bias (null - true) with standard error")
+    print("95 % intervals over channels: width, and how often they hold the true value, the null beside them, and 1")
+    for name, process in PROCESSES.items():
+        for channels, repetitions in (SHORT if "--short" in arguments else FULL).items():
+            generator = np.random.default_rng(channels)
+            show(f"{name}, {channels} channels", [layer(process, channels, generator) for _ in range(repetitions)])
+
+
+def show(name: str, layers: Sequence[Layer]) -> None:
+    """Print the table of one process and number of channels."""
+    heads = ("true", "null", "bias", "width", "holds true", "its null", "1")
+    print(f"  {name}, {len(layers)} layers")
+    print(f"    {'':26}{heads[0]:>8}{heads[1]:>8}{heads[2]:>18}" + "".join(f"{head:>16}" for head in heads[3:]))
+    for statistic in layers[0].measured:
+        ours, null = (np.array([each[statistic] for each in part]) for part in _both(layers))
+        apart = null - ours
+        truth = float(ours.mean())
+        error = apart.std(ddof=1) / math.sqrt(apart.size)
+        cells = ""
+        if statistic in WITH_INTERVAL:
+            ends = np.array([[each.intervals[statistic].low, each.intervals[statistic].high] for each in layers])
+            cells = f"{np.mean(ends[:, 1] - ends[:, 0]):16.3f}"
+            cells += "".join(f"{_share(ends, point):>16}" for point in (truth, null, 1.0))
+        bias = f"{apart.mean():+.4f} +- {error:.4f}"
+        print(f"    {statistic:26}{truth:8.3f}{null.mean():8.3f}{bias:>18}{cells}", flush=True)
+
+
+def _both(layers: Sequence[Layer]) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+    return [each.measured for each in layers], [each.null for each in layers]
+
+
+def _share(ends: Values, point: Any) -> str:
+    hits = (ends[:, 0] <= point) & (point <= ends[:, 1])
+    return f"{hits.mean():.3f} +- {hits.std() / math.sqrt(hits.size):.3f}"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

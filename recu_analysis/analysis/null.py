@@ -1,0 +1,178 @@
+"""What noise alone would give for a layer over some windows: the null beside every statistic of movement."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recu_analysis.analysis.rates import kept_part, rates
+from recu_analysis.errors import InputError
+from recu_analysis.theory.autocorrelation import cosine, null_products
+from recu_analysis.theory.noise import MOST, momentum_term, simulate
+from recu_analysis.theory.standardize import channel_deviations
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from recu_analysis.analysis.deadness import Mask, Movement
+    from recu_analysis.store.header import LayerSpec
+    from recu_analysis.store.record import MergedRecord
+    from recu_analysis.store.run import Run
+    from recu_analysis.store.window import Window
+
+    Values = NDArray[np.float64]
+
+#: Number of weights that are simulated where each window of a layer has a null of its own.
+MOST_BY_WINDOW = 2048
+#: The columns of `null_silence`.
+NULL_SILENCE = (
+    "silent_fraction_null",
+    "silent_fraction_tail_null",
+    "silent_fraction_core_null",
+    "tail_silent_fraction_null",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Null:
+    """Simulated weights of one layer: noise under its rates, from its own z, in its channels; flat arrays.
+
+    Attributes
+    ----------
+    z, z_end, mobility : ndarray of float64
+        As in `recu_analysis.analysis.deadness.Movement`.
+    tail, silent : ndarray of bool
+        Tail of the layer's weights whose z they have; no flip.
+    flips, last_flip : ndarray of int64
+        Number of flips, and the last update with one, counted from 1; 0 if there is none.
+    """
+
+    z: Values
+    z_end: Values
+    mobility: Values
+    tail: Mask
+    silent: Mask
+    flips: NDArray[np.int64]
+    last_flip: NDArray[np.int64]
+
+
+def null_autocorrelation(run: Run, spec: LayerSpec, record: MergedRecord) -> float:
+    """The autocorrelation of z that noise alone would leave over a record; NaN if the rates are unknown."""
+    return cosine(null_sums(run, spec, record.windows, record.start, record.end))
+
+
+def null_sums(run: Run, spec: LayerSpec, windows: Sequence[Window], start: ArrayLike, end: ArrayLike) -> Values:
+    """The totals of `null_products` over the channels of a layer that vary and are finite, shape (3,).
+
+    Parameters
+    ----------
+    run : Run
+    spec : LayerSpec
+    windows : sequence of Window
+        The windows with updates between the two times.
+    start, end : array_like, shape (C_out, ...)
+        Latent weights, which decay and noise act on; a scale of the effective weights drops out of z.
+    """
+    kept = kept_part(run, windows, spec.name) + _momentum_term(run, spec, windows, start, end)
+    sums = null_products(start, end, kept)
+    total: Values = sums[np.isfinite(sums).all(axis=1)].sum(axis=0)
+    return total
+
+
+def _momentum_term(
+    run: Run, spec: LayerSpec, windows: Sequence[Window], start: ArrayLike, end: ArrayLike
+) -> Values | float:
+    """The term of the momentum at the start by channel; 0 where the rates are not known."""
+    try:
+        known = rates(run, windows, spec.name)
+    except InputError:
+        return 0.0
+    growth = _growth(start, end)
+    # Channels that do not vary have no null whatever stands here.
+    return momentum_term(known, np.where(_varying(growth), growth, 1.0)) if known else 0.0
+
+
+def _growth(start: ArrayLike, end: ArrayLike) -> Values:
+    """Standard deviation of each channel at the end over that at the start."""
+    before, after = channel_deviations(start), channel_deviations(end)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        growth: Values = after / before
+    return growth
+
+
+def _varying(growth: Values) -> Mask:
+    varying: Mask = np.isfinite(growth) & (growth > 0.0)
+    return varying
+
+
+def null(run: Run, spec: LayerSpec, moved: Movement, most: int = MOST) -> Null | None:
+    """The simulated null of a layer's movement.
+
+    Parameters
+    ----------
+    run : Run
+    spec : LayerSpec
+    moved : Movement
+        Of the windows whose rates are taken.
+    most : int
+        Number of simulated weights at most.
+
+    Returns
+    -------
+    Null or None
+        None if the rates of the updates are not known, as for imported checkpoints, or no weight has a z.
+    """
+    record = moved.record
+    # Several tables ask for the same layer, and a simulation takes a tenth of a second.
+    key = ("null", int(np.count_nonzero(moved.tail)), most)
+    return record.once(key, lambda: _simulated(run, spec, moved, most))
+
+
+def _simulated(run: Run, spec: LayerSpec, moved: Movement, most: int) -> Null | None:
+    record = moved.record
+    try:
+        known = rates(run, record.windows, spec.name)
+    except InputError:
+        return None
+    growth = _growth(record.start, record.end)
+    channel = np.flatnonzero(moved.valid) // (moved.valid.size // len(growth))
+    varying = _varying(growth)
+    used = np.flatnonzero(varying[channel])
+    if not used.size:
+        return None
+    summary = record.summary  # of a thinned run, windows have other numbers but the same updates
+    seed = zlib.crc32(f"{spec.name} {summary.first_update} {summary.updates}".encode(errors="replace"))
+    found = simulate(moved.z[used], np.where(varying, growth, 1.0), channel[used], known, seed=seed, most=most)
+    tail = moved.tail[used][found.chosen]
+    silent = found.flips == 0
+    return Null(found.z, found.z_end, found.mobility, tail, silent, found.flips, found.last_flip)
+
+
+def null_row(run: Run, spec: LayerSpec, moved: Movement) -> dict[str, Any]:
+    """Columns of what noise alone would give, for tables with a row for each layer and its windows; NaN if unknown."""
+    found = null(run, spec, moved)
+    pace = [math.nan, math.nan]
+    if found is not None:
+        pace = [float(found.mobility[group].mean()) if group.any() else math.nan for group in (found.tail, ~found.tail)]
+    return {
+        "autocorrelation_null": null_autocorrelation(run, spec, moved.record),
+        **null_silence(run, spec, moved),
+        **dict(zip(("mobility_tail_null", "mobility_core_null"), pace, strict=True)),
+    }
+
+
+def null_silence(run: Run, spec: LayerSpec, moved: Movement, most: int = MOST) -> dict[str, float]:
+    """The shares of silent weights that noise alone would leave, as columns with _null; NaN if unknown."""
+    found = null(run, spec, moved, most)
+    if found is None:
+        return dict.fromkeys(NULL_SILENCE, math.nan)
+    groups = (np.ones_like(found.tail), found.tail, ~found.tail)
+    shares = [float(found.silent[group].mean()) if group.any() else math.nan for group in groups]
+    shares.append(float((found.silent & found.tail).mean()))
+    return dict(zip(NULL_SILENCE, shares, strict=True))

@@ -1,0 +1,118 @@
+"""The rates of the optimizer over some windows: what decay leaves of a weight, and what moves one without a signal."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from recu_analysis.errors import InputError
+from recu_analysis.store.header import LayerWindow
+from recu_analysis.theory.inheritance import UpdateRule, over_updates, product
+from recu_analysis.theory.noise import Rates
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from recu_analysis.store.run import Run
+    from recu_analysis.store.window import Window
+
+
+def kept_part(run: Run, windows: Sequence[Window], layer: str) -> float:
+    """a: the part of a layer's weights that decay and momentum alone leave over consecutive windows.
+
+    Parameters
+    ----------
+    run : Run
+    windows : sequence of Window
+        Consecutive windows with updates.
+    layer : str
+
+    Returns
+    -------
+    float
+        From the recorded maps of the windows. Approximate where the run has none: from the mean rates of each window,
+        else exp(-T). NaN where T is not known either, as for imported checkpoints.
+    """
+    if not windows:
+        return 1.0
+    if not all(window.exact for window in windows):
+        return math.nan
+    merged = LayerWindow.merged([window[layer].summary for window in windows], windows[0].quantities)
+    linear = merged.more.get("map")
+    if linear is not None:
+        return float(linear[0][0])
+    try:
+        known = rates(run, windows, layer)
+    except InputError:
+        return math.exp(-merged.decay_time)
+    return float(product([over_updates(e.rule.inherited(e.lr, e.weight_decay), e.updates) for e in known])[0, 0])
+
+
+def is_approximate(run: Run, windows: Sequence[Window]) -> bool:
+    """Whether `kept_part` is approximate for some layer, because the windows hold no map of decay and momentum."""
+    return any("map" not in window[name].summary.more for window in windows for name in run.layer_names)
+
+
+def rates(run: Run, windows: Sequence[Window], layer: str) -> list[Rates]:
+    """The rates of a layer over consecutive windows, for `recu_analysis.theory.noise.simulate`.
+
+    Parameters
+    ----------
+    run : Run
+    windows : sequence of Window
+        With updates.
+    layer : str
+
+    Returns
+    -------
+    list of Rates
+        One for each window; learning rate and weight decay are means over its updates.
+
+    Raises
+    ------
+    InputError
+        If the windows were imported, or the update of the optimizer is not known.
+    """
+    if not all(window.exact for window in windows):
+        raise InputError(f"{run.path} was imported from checkpoints, so the rates of its updates are not known")
+    found = []
+    for window in windows:
+        summary = window[layer].summary
+        if not math.isfinite(summary.lr + summary.lr_decay):
+            raise InputError(f"{window.where} does not hold the learning rates of layer {layer!r:.80}")
+        decay = summary.lr_decay / summary.lr if summary.lr > 0.0 else 0.0
+        found.append(Rates(_rule(run, summary), summary.lr / summary.updates, decay, summary.updates))
+    return found
+
+
+def _rule(run: Run, summary: LayerWindow) -> UpdateRule:
+    """The update rule of a window: recorded, else of the optimizer in run.json, else of SGD with this T."""
+    numbers = summary.more.get("rule")
+    if numbers is not None:
+        return UpdateRule.from_list(numbers)
+    if "norm_end" in summary.more:  # recorded by a version that knows rules
+        raise InputError(f"{run.path} was trained by an optimizer whose update is not known, or whose settings changed")
+    optimizers = run.header.environment.get("optimizers")
+    if isinstance(optimizers, list) and optimizers:
+        return _named(run, optimizers)
+    if not 0.0 < summary.lr_decay <= summary.decay_time < math.inf:
+        raise InputError(f"{run.path} does not tell its optimizer, and has no weight decay from which to infer it")
+    # An early run: T / (sum of lr x weight decay) is 1 / (1 - momentum).
+    return UpdateRule(1.0 - summary.lr_decay / summary.decay_time)
+
+
+def _named(run: Run, optimizers: list[object]) -> UpdateRule:
+    """The rule of the optimizers in run.json if it is the same for all parameter groups."""
+    try:
+        rules = {
+            UpdateRule.of(str(each["class"]), group)  # type: ignore[index]
+            for each in optimizers
+            for group in each["groups"]  # type: ignore[index]
+        }
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{run.path} does not tell the settings of its optimizer") from None
+    if len(rules) != 1:
+        raise InputError(f"{run.path} has parameter groups with different momentum, and does not tell which is whose")
+    return rules.pop()

@@ -1,0 +1,115 @@
+"""The autocorrelation of standard scores between two times: measured, and what noise alone would leave."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recu_analysis.theory.blocks import blocks
+from recu_analysis.theory.standardize import center_rows, channel_deviations, row_squares
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import ArrayLike, NDArray
+
+    Values = NDArray[np.float64]
+
+
+def score_products(start: ArrayLike, end: ArrayLike, *, center: bool = True) -> NDArray[np.float64]:
+    """Sums of z z', z^2 and z'^2 over each output channel, for standard scores z at one time and z' at another.
+
+    Their totals give the cosine of z and z', which is 1 if nothing moved. A channel that is constant at either time has
+    no standard scores; its sums are 0.
+
+    Parameters
+    ----------
+    start, end : array_like, shape (C_out, ...)
+        Latent weights at the two times.
+    center : bool
+        As for `standard_scores`.
+
+    Returns
+    -------
+    ndarray of float64, shape (C_out, 3)
+        NaN for a channel that holds NaN or infinity.
+    """
+    parts = []
+    for centered, rows in _pairs(start, end):
+        variances = [row_squares(part) / max(part.shape[1] - 1, 1) for part in centered]
+        x, y = centered if center else rows
+        with np.errstate(divide="ignore", invalid="ignore"):
+            products = np.einsum("ij,ij->i", x, y) / np.sqrt(variances[0]) / np.sqrt(variances[1])
+            part = np.stack([products, row_squares(x) / variances[0], row_squares(y) / variances[1]], axis=1)
+        part[(variances[0] == 0.0) | (variances[1] == 0.0)] = 0.0
+        parts.append(part)
+    return np.concatenate(parts)
+
+
+def cosine(sums: NDArray[np.float64]) -> float:
+    """The cosine of z and z' from the totals of `score_products`, shape (3,); NaN if no channel has z at both times."""
+    product, before, after = (float(value) for value in sums)
+    return product / math.sqrt(before * after) if before > 0.0 and after > 0.0 else math.nan
+
+
+def autocorrelation(start: NDArray[np.float64], end: NDArray[np.float64]) -> float:
+    """The cosine of standard scores at two times: 1 if nothing moved, 0 if the two are uncorrelated.
+
+    Parameters
+    ----------
+    start, end : ndarray of float64, shape (C_out, ...)
+        Standard scores. Weights that are NaN at either time are skipped, and so are channels that are constant at
+        either time.
+
+    Returns
+    -------
+    float
+        NaN if no channel is left.
+    """
+    x, y = (scores.reshape(len(scores), -1) for scores in (start, end))
+    finite = np.isfinite(x) & np.isfinite(y)
+    if not finite.all():
+        x, y = np.where(finite, x, 0.0), np.where(finite, y, 0.0)
+    sums = np.stack([np.einsum("ij,ij->i", x, y), row_squares(x), row_squares(y)], axis=1)
+    return cosine(sums[(sums[:, 1] > 0.0) & (sums[:, 2] > 0.0)].sum(axis=0))
+
+
+def null_products(start: ArrayLike, end: ArrayLike, kept: Values | float) -> NDArray[np.float64]:
+    """The sums of `score_products` of centered weights that noise alone is expected to leave.
+
+    Gradients without a signal add to each weight what does not depend on its start. Of z at the start, only the part
+    a s0 / s1 is left then: a is what decay leaves of a weight, and s1, the standard deviation of the channel at the
+    end, has been widened by the noise. So the cosine of the totals is the mean of a s0 / s1 over the weights.
+
+    Parameters
+    ----------
+    start, end : array_like, shape (C_out, ...)
+        Latent weights at the two times.
+    kept : float or ndarray of float64, shape (C_out,)
+        a, see `recu_analysis.theory.inheritance`; with the term of the momentum at the start, one for each channel.
+
+    Returns
+    -------
+    ndarray of float64, shape (C_out, 3)
+        NaN for a channel that holds NaN or infinity, 0 for a channel that is constant at either time.
+    """
+    before, after = channel_deviations(start), channel_deviations(end)
+    freedom = max(np.asarray(start)[0].size - 1, 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left = kept * before / after
+    sums: Values = freedom * np.stack([left, np.ones_like(left), np.ones_like(left)], axis=1)
+    sums[np.isnan(before) | np.isnan(after)] = np.nan
+    sums[(before == 0.0) | (after == 0.0)] = 0.0
+    return sums
+
+
+def _pairs(start: ArrayLike, end: ArrayLike) -> Iterator[tuple[tuple[Values, Values], tuple[Values, Values]]]:
+    """Weights at two times in blocks of rows: minus the mean of the row, and as they are."""
+    before, after = np.asarray(start), np.asarray(end)
+    for (_, first), (_, last) in zip(
+        *(blocks(weight.reshape(len(weight), -1)) for weight in (before, after)), strict=True
+    ):
+        rows = first.astype(np.float64), last.astype(np.float64)
+        yield (center_rows(rows[0]), center_rows(rows[1])), rows

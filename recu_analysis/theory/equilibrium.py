@@ -1,0 +1,93 @@
+"""How far weights move per update, forecast from the optimizer and the norms of the weights, not from the loss."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from recu_analysis.theory.inheritance import UpdateRule
+
+#: Mean of abs(x) of a normal variable of variance 1.
+MEAN_SIZE = math.sqrt(2.0 / math.pi)
+#: Out of equilibrium, a forecast needs gradients that widen the weights by at least this part of what they would in
+#: equilibrium. Below it, the norm falls by decay alone, and the forecast is a small difference of large numbers.
+LEAST_GROWTH = 0.1
+#: Points at which the norm is evaluated inside a window.
+_POINTS = 64
+
+
+def relative_step(rule: UpdateRule, lr: float, weight_decay: float, radial: float = 0.0) -> float:
+    """Root mean square of an update over that of the weights, at equilibrium: r^2 = 2 lr (wd + radial) S / R.
+
+    It holds where gradients are at right angles to the weights, as under a standardization in the graph; elsewhere
+    `radial` corrects it. For AdamW it holds only for gradients of one scale and without drift.
+    Source: Kosson et al. (2024), Rotational equilibrium, arXiv 2305.17212, for SGD without Nesterov's momentum.
+
+    Parameters
+    ----------
+    rule : UpdateRule
+    lr, weight_decay : float
+    radial : float
+        Mean of <w, gradient> / |w|^2 over the updates.
+
+    Returns
+    -------
+    float
+        0 if nothing decays; NaN if the gradients shrink the weights no less than the decay, and none grow them.
+    """
+    pull = weight_decay + radial
+    ratio = rule.square_response / rule.response
+    return math.sqrt(2.0 * lr * pull * ratio) if pull >= 0.0 else math.nan
+
+
+def mobility(step: float) -> float:
+    """Mean abs(z_u - z_{u-1}), standard deviations per update, of normal updates with this relative step."""
+    return step * MEAN_SIZE
+
+
+def flips_per_update(density: float, moved: float) -> float:
+    """Flips per weight and update: the density of z at the threshold times the mobility, for steps that ignore z."""
+    return density * moved
+
+
+def steps_between(rule: UpdateRule, lr: float, weight_decay: float, updates: int, before: float, after: float) -> float:
+    """Mean relative step over a window, in equilibrium or not, from the norms at both ends.
+
+    For weights whose loss does not depend on their scale, gradients shrink as 1 / |w|, and N = |w|^2 follows
+    (N^2)' = -4 kappa N^2 + 2 lr^2 c with kappa = lr wd R. The two norms give c; then the step is
+    r^2 = (S / R^2) lr^2 c / N^2 at each moment.
+
+    Parameters
+    ----------
+    rule : UpdateRule
+    lr, weight_decay : float
+        Means over the window.
+    updates : int
+    before, after : float
+        Norm of the weights, |w|, at the start and the end.
+
+    Returns
+    -------
+    float
+        NaN for decoupled decay, whose gradients do not follow this equation, for no update, and where the norm falls by
+        decay alone, see `LEAST_GROWTH`.
+    """
+    if rule.decoupled or updates < 1 or not (before > 0.0 and after > 0.0):
+        return math.nan
+    kappa = rule.decay_time(lr, weight_decay)
+    start, end = before**4, after**4
+    left = math.exp(-4.0 * kappa * updates)
+    growth = end - start * left
+    if growth <= LEAST_GROWTH * start * (1.0 - left):
+        return math.nan
+    # 2 lr^2 c integrated over the window, weighted by the decay after it, is `growth`.
+    source = growth * 4.0 * kappa / (1.0 - left) if kappa > 0.0 else growth / updates
+    at = (np.arange(_POINTS) + 0.5) / _POINTS * updates
+    faded = np.exp(-4.0 * kappa * at)
+    added = source * ((1.0 - faded) / (4.0 * kappa) if kappa > 0.0 else at)
+    squares = np.sqrt(start * faded + added)  # N = |w|^2 at each point
+    ratio = rule.square_response / rule.response**2
+    return float(np.mean(np.sqrt(ratio * source / 2.0) / squares))

@@ -1,0 +1,201 @@
+"""What noise alone does to weights and their signs: decay, momentum and gradients without a signal, simulated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recu_analysis.theory.inheritance import product
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from recu_analysis.theory.inheritance import UpdateRule
+
+    Values = NDArray[np.float64]
+
+#: At most this many weights times updates are simulated, which bounds the time, for at least `FEWEST` weights.
+MOST_STEPS = 1 << 25
+#: Bounds of the number of simulated weights.
+FEWEST, MOST = 512, 16384
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """The rates of an optimizer over some consecutive updates.
+
+    Attributes
+    ----------
+    rule : UpdateRule
+    lr, weight_decay : float
+        Means over the updates.
+    updates : int
+    """
+
+    rule: UpdateRule
+    lr: float
+    weight_decay: float
+    updates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """Simulated weights, each with the start of a weight of the layer; flat arrays of one length.
+
+    Attributes
+    ----------
+    chosen : ndarray of int64
+        Index of the weight of the layer whose start it has.
+    z, z_end : ndarray of float64
+        Standard scores at the start and the end.
+    flips : ndarray of int64
+        How many updates changed the sign.
+    last_flip : ndarray of int64
+        The last update that changed the sign, counted from 1; 0 if none did.
+    mobility : ndarray of float64
+        Mean abs(z_u - z_{u-1}), standard deviations per update.
+    """
+
+    chosen: NDArray[np.int64]
+    z: Values
+    z_end: Values
+    flips: NDArray[np.int64]
+    last_flip: NDArray[np.int64]
+    mobility: Values
+
+
+def simulate(
+    z: Values, growth: Values, channel: NDArray[np.int64], rates: Sequence[Rates], *, seed: int = 0, most: int = MOST
+) -> Simulated:
+    """Move weights by decay, momentum and noise under given rates, from their own standard scores.
+
+    The size of the noise is that which widens or narrows each channel as its weights did: after the updates, the
+    variance of its simulated weights is `growth` squared times that at the start. Nothing else of the measured movement
+    enters. The momentum at the start is drawn as noise of that size would have left it.
+
+    Parameters
+    ----------
+    z : ndarray of float64, flat
+        Standard scores at the start, of a whole layer. At most `most` of them are used, evenly by rank of abs(z).
+    growth : ndarray of float64, shape (C_out,)
+        Standard deviation of each channel at the end, over that at the start.
+    channel : ndarray of int64, flat
+        Channel of each weight.
+    rates : sequence of Rates
+        The windows, in order, with at least one update.
+    seed : int
+        The same seed gives the same numbers.
+    most : int
+        Number of simulated weights, unless `MOST_STEPS` allows fewer.
+
+    Returns
+    -------
+    Simulated
+        A channel that narrows faster than decay alone gets no noise.
+    """
+    from recu_analysis.theory.noise_kernel import advance  # numba takes long to import
+
+    updates = sum(each.updates for each in rates)
+    chosen = _evenly(z, max(FEWEST, min(most, MOST_STEPS // max(updates, 1))))
+    ours = channel[chosen]
+    power, covariances = _noise(rates, growth)
+    generator = np.random.default_rng(seed)
+    momentum = _momentum(z[chosen], covariances[ours], generator)
+    state = generator.integers(0, 1 << 63, chosen.size, dtype=np.uint64)
+    w, path = z[chosen].copy(), np.zeros(chosen.size)
+    flips, last = np.zeros((2, chosen.size), dtype=np.int64)
+    scale, done = np.sqrt(power[ours]), 0
+    for each in rates:
+        matrix, gain = each.rule.matrix(each.lr, each.weight_decay), each.rule.gain(each.lr)
+        # The standard deviation in which z is measured changes in small steps, linear in its square.
+        widths = np.array([_width(growth[ours], done, updates), _width(growth[ours], done + each.updates, updates)])
+        advance(w, momentum, state, flips, last, path, matrix, gain, scale, widths, done, each.updates)
+        done += each.updates
+    return Simulated(chosen, z[chosen], w / growth[ours], flips, last, path / updates)
+
+
+def momentum_term(rates: Sequence[Rates], growth: Values) -> Values:
+    """What the momentum at the start adds to the part of the start that is left, if noise alone made it.
+
+    Weights and momentum are correlated: steps that led to where a weight is have not all been taken. Over windows much
+    longer than the momentum's memory it is nothing.
+
+    Parameters
+    ----------
+    rates, growth
+        As for `simulate`.
+
+    Returns
+    -------
+    ndarray of float64, shape (C_out,)
+        b cov(w, m) / var(w), to be added to a.
+    """
+    _, covariances = _noise(rates, growth)
+    spans = [np.linalg.matrix_power(each.rule.matrix(each.lr, each.weight_decay), each.updates) for each in rates]
+    term: Values = product(spans)[0, 1] * covariances[:, 0]
+    return term
+
+
+def _evenly(z: Values, count: int) -> NDArray[np.int64]:
+    """Indices of some weights, evenly spaced by the rank of abs(z)."""
+    order = np.argsort(np.abs(z), kind="stable")
+    if z.size <= count:
+        return order
+    return order[((np.arange(count) + 0.5) * (z.size / count)).astype(np.int64)]
+
+
+def _width(growth: Values, done: int, updates: int) -> Values:
+    width: Values = np.sqrt(1.0 + (growth**2 - 1.0) * (done / updates))
+    return width
+
+
+def _noise(rates: Sequence[Rates], growth: Values) -> tuple[Values, Values]:
+    """For each channel: the variance of the noise that makes its weights grow so, and cov(w, m), var(m) at the start.
+
+    Covariances of (w, m) are linear in the variance of the noise, so those without noise and those of noise of
+    variance 1 are enough.
+    """
+    still, noisy = (_start(rates[0], power) for power in (0.0, 1.0))
+    before = still, noisy - still
+    quiet, loud = before[0], before[1]
+    for each in rates:
+        matrix, gained = each.rule.matrix(each.lr, each.weight_decay), _gathered(each)
+        power = np.linalg.matrix_power(matrix, each.updates)
+        quiet, loud = power @ quiet @ power.T, power @ loud @ power.T + gained
+    variance = np.maximum((growth**2 - quiet[0, 0]) / loud[0, 0], 0.0) if loud[0, 0] > 0.0 else np.zeros_like(growth)
+    start = before[0][None] + variance[:, None, None] * before[1][None]
+    return variance, np.stack([start[:, 0, 1], start[:, 1, 1]], axis=1)
+
+
+def _start(rates: Rates, power: float) -> Values:
+    """Covariance of (w, m) when noise of this variance has acted for long on weights of variance 1, shape (2, 2)."""
+    (a, b), (c, d) = rates.rule.matrix(rates.lr, rates.weight_decay)
+    p, q = rates.rule.gain(rates.lr)
+    # cov(w, m) and var(m) are unchanged by one more update, given var(w) = 1.
+    coefficients = np.array([[1.0 - a * d - b * c, -b * d], [-2.0 * c * d, 1.0 - d * d]])
+    both, momentum = np.linalg.solve(coefficients, [a * c + power * p * q, c * c + power * q * q])
+    return np.array([[1.0, both], [both, momentum]])
+
+
+def _gathered(rates: Rates) -> Values:
+    """Covariance of (w, m) that noise of variance 1 makes over the updates, by doubling, shape (2, 2)."""
+    gain = rates.rule.gain(rates.lr)
+    matrix, one = rates.rule.matrix(rates.lr, rates.weight_decay), np.outer(gain, gain)
+    total, power = np.zeros((2, 2)), np.eye(2)
+    for bit in bin(rates.updates)[2:]:
+        total, power = total + power @ total @ power.T, power @ power
+        if bit == "1":
+            total, power = matrix @ total @ matrix.T + one, matrix @ power
+    return total
+
+
+def _momentum(w: Values, covariance: Values, generator: np.random.Generator) -> Values:
+    """Momentum at the start, normal given the weight."""
+    both, variance = covariance.T
+    spread = np.sqrt(np.maximum(variance - both**2, 0.0))
+    momentum: Values = both * w + spread * generator.standard_normal(w.size)
+    return momentum

@@ -1,0 +1,68 @@
+"""The null beside statistics of movement: of noise alone it is what is measured, and thinning does not change it."""
+
+import numpy as np
+import pytest
+
+import recu_analysis as ra
+from recu_analysis.testing import random_walk, synthetic_run
+from recu_analysis.theory.inheritance import UpdateRule
+from recu_analysis.theory.standardize import WeightTransform
+
+CENTERED = WeightTransform(center=True, target=2.0)
+DECAY = 0.02
+
+
+def noise(shape, updates, speed=1.0, seed=0):
+    """Weights in equilibrium under SGD with momentum 0.9, lr 0.1 and weight decay 0.02; each channel has its scale."""
+    generator, rule = np.random.default_rng(seed), UpdateRule(0.9)
+    matrix, gain = rule.matrix(0.1, DECAY), rule.gain(0.1)
+    w, m = np.zeros((2, *shape))
+    steps = []
+    for update in range(-600, updates + 1):
+        force = generator.normal(size=shape) * speed
+        w, m = (matrix[at, 0] * w + matrix[at, 1] * m + gain[at] * force for at in (0, 1))
+        if update >= 0:
+            steps.append(w)
+    return np.array(steps, np.float32)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    speeds = np.linspace(0.5, 3.0, 32).reshape(-1, 1)
+    walks = {"a": noise((32, 300), 80, speeds), "b": noise((32, 300), 80, seed=1)}
+    made = synthetic_run(
+        tmp_path_factory.mktemp("null") / "run", walks, windows=8, transform=CENTERED, decay_time=DECAY, momentum=0.9
+    )
+    return made.path
+
+
+def test_of_noise_alone_the_null_is_what_is_measured(path):
+    dead = ra.dead_weights(path, windows="3:9")
+    for name in ("silent_fraction", "silent_fraction_tail", "silent_fraction_core", "tail_silent_fraction"):
+        np.testing.assert_allclose(dead[f"{name}_null"], dead[name], atol=0.045, err_msg=name)
+    np.testing.assert_allclose(dead["autocorrelation_null"], dead["autocorrelation"], atol=0.03)
+    tails = ra.tails(path, windows="3:9")
+    for name in ("mobility_ratio", "flip_risk_ratio", "distance_ratio_tail", "distance_ratio_core"):
+        np.testing.assert_allclose(tails[f"{name}_null"], tails[name], atol=0.09, err_msg=name)
+    flips = ra.flip_table(path)
+    for name in ("flip_ratio", "silent_fraction", "reversals", "locked_fraction", "autocorrelation_to_end"):
+        np.testing.assert_allclose(flips[f"{name}_null"], flips[name], atol=0.05, err_msg=name)
+
+
+def test_a_thinned_run_has_the_same_null_of_the_same_updates(path, tmp_path):
+    thinned = ra.thin(path, windows=(0, 2, 8), output=tmp_path / "thinned")
+    whole, merged = (ra.dead_weights(run, windows=span) for run, span in ((path, "3:9"), (thinned, "8:9")))
+    nulls = [name for name in whole if name.endswith("_null")]
+    assert len(nulls) == 7
+    np.testing.assert_allclose(merged[nulls], whole[nulls], atol=0.01)
+
+
+def test_imported_runs_and_channels_that_do_not_vary_have_none(tmp_path):
+    walks = {"a": random_walk((4, 30), 8), "still": np.full((9, 4, 30), 0.5, np.float32)}
+    imported = synthetic_run(tmp_path / "imported", walks, exact=False).path
+    for table in (ra.dead_weights(imported), ra.tails(imported), ra.flip_table(imported)):
+        nulls = table.filter(like="_null").drop(columns="autocorrelation_to_end_null", errors="ignore")
+        assert nulls.isna().to_numpy().all()
+    seen = ra.dead_weights(synthetic_run(tmp_path / "seen", walks).path).set_index("layer").filter(like="_null")
+    assert seen.loc["a"].notna().all()
+    assert seen.loc["still"].isna().all()

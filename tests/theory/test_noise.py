@@ -1,0 +1,96 @@
+"""Weights moved by noise alone, against a plain loop of normal noise and against closed forms."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.special import ndtr
+
+from recu_analysis.theory.equilibrium import mobility, relative_step
+from recu_analysis.theory.inheritance import UpdateRule
+from recu_analysis.theory.noise import FEWEST, MOST_STEPS, Rates, simulate
+
+RULES = {
+    "momentum": UpdateRule(0.9),
+    "Nesterov": UpdateRule(0.9, 1.0, 1.0, 0.9),
+    "dampening": UpdateRule(0.9, 0.5),
+    "plain": UpdateRule(),
+    "AdamW": UpdateRule(0.9, 0.1, decoupled=True),
+}
+
+
+def plain_loop(rule, lr, decay, updates, generator, weights=16_000):
+    """The process of normal noise in equilibrium by a loop: z at the start and the end, flips, and mobility."""
+    matrix, gain = rule.matrix(lr, decay), rule.gain(lr)
+    w, m = generator.normal(size=(2, weights))
+    settling = 6 * updates
+    for update in range(settling + updates):
+        if update == settling:
+            size, start = w.std(), w.copy()
+            flips, path = np.zeros(weights, int), np.zeros(weights)
+        noise = generator.normal(size=weights)
+        new = matrix[0, 0] * w + matrix[0, 1] * m + gain[0] * noise
+        m = matrix[1, 0] * w + matrix[1, 1] * m + gain[1] * noise
+        if update >= settling:
+            flips += (new < 0) != (w < 0)
+            path += np.abs(new - w)
+        w = new
+    return start / size, w / size, flips, path / updates / size
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_silence_flips_and_path_are_those_of_a_plain_loop(name):
+    rule = RULES[name]
+    lr, decay = (0.02, 0.1) if rule.decoupled else (0.1, 0.02)
+    updates = round(1.0 / rule.decay_time(lr, decay))
+    z, z_end, flips, path = plain_loop(rule, lr, decay, updates, np.random.default_rng(1))
+    found = simulate(z, np.ones(1), np.zeros(z.size, np.int64), [Rates(rule, lr, decay, updates)])
+    assert found.z_end.std() == pytest.approx(1.0, abs=0.02)
+    assert np.mean(found.flips == 0) == pytest.approx(np.mean(flips == 0), abs=0.015)
+    assert found.flips.mean() == pytest.approx(flips.mean(), rel=0.04)
+    assert found.mobility.mean() == pytest.approx(path.mean(), rel=0.02)
+    assert np.mean((found.z < 0) != (found.z_end < 0)) == pytest.approx(np.mean((z < 0) != (z_end < 0)), abs=0.015)
+
+
+def test_in_equilibrium_the_mobility_is_that_of_the_forecast():
+    rule, lr, decay = RULES["momentum"], 0.1, 5e-3
+    z = np.random.default_rng(2).normal(size=8000)
+    found = simulate(z, np.ones(1), np.zeros(z.size, np.int64), [Rates(rule, lr, decay, 2000)])
+    assert found.mobility.mean() == pytest.approx(mobility(relative_step(rule, lr, decay)), rel=0.005)
+
+
+def test_many_small_steps_are_the_process_of_ornstein_and_uhlenbeck():
+    """P(no crossing | z) = 2 Phi(a |z| / s) - 1; discrete steps miss some crossings."""
+    lr, decay = 1e-3, 0.5
+    z = np.random.default_rng(3).normal(size=4000)
+    found = simulate(z, np.ones(1), np.zeros(z.size, np.int64), [Rates(UpdateRule(), lr, decay, 2000)])
+    left = math.exp(-1.0)
+    silent = np.mean(2.0 * ndtr(left * np.abs(found.z) / math.sqrt(1.0 - left**2)) - 1.0)
+    assert silent - 0.015 < np.mean(found.flips == 0) < silent + 0.03
+
+
+def test_each_channel_grows_as_its_weights_did():
+    generator = np.random.default_rng(4)
+    z, channel = generator.normal(size=16_000), np.repeat(np.arange(4), 4000)
+    growth = np.array([0.7, 1.0, 1.5, 1e-3])
+    rates = [Rates(UpdateRule(0.9), lr, 1e-2, 40) for lr in (0.1, 0.05, 0.0)]
+    found = simulate(z, growth, channel, rates)
+    for at in range(3):
+        assert found.z_end[channel[found.chosen] == at].std() == pytest.approx(1.0, abs=0.04)
+    narrow = found.flips[channel[found.chosen] == 3]
+    assert np.mean(narrow > 0) < 0.02, "it narrows faster than decay alone, so there is no noise"
+    assert (found.last_flip[found.flips > 0] <= 80).all(), "nothing moves at learning rate 0"
+    assert ((found.last_flip == 0) == (found.flips == 0)).all()
+
+
+def test_the_same_seed_gives_the_same_numbers_and_the_time_is_bounded():
+    z = np.random.default_rng(5).normal(size=20_000)
+    channel = np.zeros(z.size, np.int64)
+    rates = [Rates(UpdateRule(0.9), 0.1, 1e-3, 30)]
+    first, again = (simulate(z, np.ones(1), channel, rates, seed=7, most=1000) for _ in range(2))
+    np.testing.assert_array_equal(first.z_end, again.z_end)
+    assert (first.z_end != simulate(z, np.ones(1), channel, rates, seed=8, most=1000).z_end).any()
+    assert first.chosen.size == 1000
+    assert np.sort(np.abs(first.z)) == pytest.approx(np.sort(np.abs(z))[10::20], rel=0.02)
+    many = [Rates(UpdateRule(0.9), 0.1, 1e-3, MOST_STEPS // 600)]
+    assert FEWEST <= simulate(z, np.ones(1), channel, many).chosen.size <= 600
