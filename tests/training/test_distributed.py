@@ -64,20 +64,27 @@ run("nan")
 (out / f"{rank}.json").write_text(json.dumps(ended))
 """
 
+#: On a loaded machine, a thread of PyTorch's Gloo now and then outlives its process group and aborts the process.
+GLOO_ABORTS = "terminate called without an active exception"
+
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory):
     """The folder in which two processes have run the script, and what each of them says."""
-    out = tmp_path_factory.mktemp("distributed")
-    (out / "script.py").write_text(SCRIPT)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run(
-        [*command, str(out / "script.py"), str(out)],
-        check=True,
-        timeout=300,
-        capture_output=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
+    for _ in range(3):
+        out = tmp_path_factory.mktemp("distributed")
+        (out / "script.py").write_text(SCRIPT)
+        done = subprocess.run(
+            [*command, str(out / "script.py"), str(out)],
+            timeout=300,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        if GLOO_ABORTS not in done.stderr:
+            break
+    assert done.returncode == 0, done.stderr[-4000:]
     return out, [json.loads((out / f"{rank}.json").read_text()) for rank in (0, 1)]
 
 
