@@ -290,9 +290,10 @@ class Chart {
   fillTable() {
     this.numbers.querySelector("div")?.remove();
     if (!this.numbers.open || !this.lines) return;
-    const maps = this.lines.map((line) => new Map(line.points));
+    const measured = this.lines.filter((line) => !line.noise); // what noise alone gives has columns of its own in CSV
+    const maps = measured.map((line) => new Map(line.points));
     const cell = (text, scope) => (scope ? make("th", { scope }, text) : make("td", {}, text));
-    const head = make("tr", {}, ...[this.axes.x, ...this.lines.map((line) => line.name)].map((text) => cell(text, "col")));
+    const head = make("tr", {}, ...[this.axes.x, ...measured.map((line) => line.name)].map((text) => cell(text, "col")));
     const rows = this.stops.map((stop) => make("tr", {}, cell(short(stop), "row"), ...maps.map((map) => cell(this.value(map.get(stop) ?? null)))));
     const table = make("table", { class: "facts" }, make("caption", {}, `${this.title}: ${this.axes.y}`), make("thead", {}, head), make("tbody", {}, ...rows));
     this.numbers.append(make("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": `Numbers: ${this.title}` }, table));

@@ -54,7 +54,6 @@ LAYER_COLUMNS = (
     "mobility_core",
     "mobility_ratio",
     "autocorrelation",
-    "autocorrelation_null",
 )
 #: The title names at most this many runs.
 MOST_IN_TITLE = 3

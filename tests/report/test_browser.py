@@ -158,7 +158,10 @@ def test_charts_are_read_and_zoomed_by_keyboard(page):
     chart.focus()
     page.keyboard.press("End")
     reading = page.locator("#chart-autocorrelation .reading")
-    assert re.fullmatch(r"epoch 7: recu [\d.]+; baseline [\d.]+", reading.inner_text())
+    assert re.fullmatch(
+        r"epoch 7: recu [\d.]+; recu, noise alone [\d.]+; baseline [\d.]+; baseline, noise alone [\d.]+",
+        reading.inner_text(),
+    )
     shown = "document.querySelector('#chart-autocorrelation .plot > svg .trace').getAttribute('d')"
     whole = page.evaluate(shown)
     page.keyboard.press("+")
@@ -197,7 +200,7 @@ def test_a_chart_has_its_numbers_as_a_table(page):
 
 def test_runs_can_be_hidden(page):
     page.get_by_role("checkbox", name="baseline").uncheck()
-    assert page.locator("#chart-autocorrelation .plot > svg .trace").count() == 1
+    assert page.locator("#chart-autocorrelation .plot > svg .trace:not(.noise)").count() == 1
     assert page.locator("#histogram .legend").inner_text().split() == ["recu", "Laplace", "normal"]
 
 
