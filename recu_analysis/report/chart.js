@@ -290,7 +290,7 @@ class Chart {
   fillTable() {
     this.numbers.querySelector("div")?.remove();
     if (!this.numbers.open || !this.lines) return;
-    const measured = this.lines.filter((line) => !line.noise); // what noise alone gives has columns of its own in CSV
+    const measured = this.lines.filter((line) => !line.noise); // noise alone is read from the chart
     const maps = measured.map((line) => new Map(line.points));
     const cell = (text, scope) => (scope ? make("th", { scope }, text) : make("td", {}, text));
     const head = make("tr", {}, ...[this.axes.x, ...measured.map((line) => line.name)].map((text) => cell(text, "col")));
