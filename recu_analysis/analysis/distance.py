@@ -96,7 +96,7 @@ def channel_sums(spec: LayerSpec, moved: Movement) -> Values:
     distance = np.abs(moved.z)
     density = np.exp(-0.5 * (pull * distance) ** 2) / math.sqrt(2.0 * math.pi)
     channels = spec.shape[0]
-    channel = np.flatnonzero(moved.valid) // (moved.valid.size // channels)
+    channel = moved.channel(channels)
     group = 2 * channel + ~moved.tail
     of_groups = (
         np.ones_like(moved.z),

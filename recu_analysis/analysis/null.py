@@ -141,7 +141,7 @@ def _simulated(run: Run, spec: LayerSpec, moved: Movement, most: int) -> Null | 
     except InputError:
         return None
     growth = _growth(record.start, record.end)
-    channel = np.flatnonzero(moved.valid) // (moved.valid.size // len(growth))
+    channel = moved.channel(len(growth))
     varying = _varying(growth)
     used = np.flatnonzero(varying[channel])
     if not used.size:

@@ -169,12 +169,6 @@ def known_windows(run: Run) -> list[Window]:
     return known[::-1]
 
 
-def last_half(run: Run) -> WindowSpan:
-    """The last half of a run's `known_windows`, rounded up."""
-    windows = known_windows(run)
-    return WindowSpan(windows[len(windows) // 2].number, windows[-1].number + 1)
-
-
 def select_windows(run: Run, chosen: WindowSpan) -> list[Window]:
     """The windows of a span that hold updates.
 

@@ -10,7 +10,6 @@ from recu_analysis import open_run
 from recu_analysis.analysis.selection import (
     WindowSpan,
     decay_time,
-    last_half,
     moving_windows,
     select_windows,
     span_of,
@@ -72,11 +71,6 @@ def test_rows_of_the_windows_that_were_chosen(run):
     assert ra.transitions(run, windows=3)["window"].unique().tolist() == [3]
     with pytest.raises(WindowNotFoundError, match="0:1"):
         ra.flip_table(run, windows=0)
-
-
-def test_default_is_the_last_half(run):
-    assert last_half(run) == WindowSpan(3, 5)
-    assert [window.number for window in moving_windows(run)] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(

@@ -74,40 +74,42 @@ def _left(found: Sequence[float]) -> Finding:
 
 def forecast(runs: Sequence[Run], layers: Patterns = None, windows: Windows | None = None) -> Query[Finding]:
     """C11: measured mobility over that which learning rate, weight decay and the norms at both ends forecast."""
-    finals, problem = can_tell(runs, windows)
-    if problem:
-        return value(cannot_tell(problem))
-    return _over_windows(runs, [each.span for each in finals], layers, _forecast_sums).then(
-        lambda found: _agreement(
-            found,
-            "mobility, measured over forecast by the optimizer's equilibrium and the norms",
-            "since the windows begin with the training, the rates are not known, or norms fall by decay alone",
-        )
+    return _law(
+        runs,
+        layers,
+        windows,
+        _forecast_sums,
+        "mobility, measured over forecast by the optimizer's equilibrium and the norms",
+        "since the windows begin with the training, the rates are not known, or norms fall by decay alone",
     )
 
 
 def flip_law(runs: Sequence[Run], layers: Patterns = None, windows: Windows | None = None) -> Query[Finding]:
     """C13: flips per weight and update over the density of z at 0 times the mobility."""
-    finals, problem = can_tell(runs, windows)
-    if problem:
-        return value(cannot_tell(problem))
-    return _over_windows(runs, [each.span for each in finals], layers, _law_sums).then(
-        lambda found: _agreement(
-            found,
-            "flips, measured over density of z at 0 times mobility",
-            "since the density changed much within a window; record more windows",
-        )
+    return _law(
+        runs,
+        layers,
+        windows,
+        _law_sums,
+        "flips, measured over density of z at 0 times mobility",
+        "since the density changed much within a window; record more windows",
     )
 
 
-def _over_windows(
+def _law(
     runs: Sequence[Run],
-    spans: Sequence[WindowSpan],
     layers: Patterns,
+    windows: Windows | None,
     task: Callable[..., Answer[Values | None]],
-) -> Query[tuple[list[Values | None], ...]]:
-    each = (per_layer(run, select_layers(run, layers), task, span) for run, span in zip(runs, spans, strict=True))
-    return gather(*each)
+    what: str,
+    missing: str,
+) -> Query[Finding]:
+    """The verdict on what is measured over what is forecast; `task` sums both over the channels of a layer."""
+    finals, problem = can_tell(runs, windows)
+    if problem:
+        return value(cannot_tell(problem))
+    each = (per_layer(run, select_layers(run, layers), task, at.span) for run, at in zip(runs, finals, strict=True))
+    return gather(*each).then(lambda found: _agreement(found, what, missing))
 
 
 def _agreement(found: Sequence[Sequence[Values | None]], what: str, missing: str) -> Finding:
@@ -155,7 +157,7 @@ def _forecast(run: Run, spec: LayerSpec, record: MergedRecord) -> float:
 def _by_channel(spec: LayerSpec, record: MergedRecord, forecast_path: float) -> Values:
     """Path in z of each channel, and what the forecast gives for as many weights, shape (C_out, 2)."""
     moved = movement(spec, record)
-    channel = np.flatnonzero(moved.valid) // (moved.valid.size // spec.shape[0])
+    channel = moved.channel(spec.shape[0])
     paths = np.bincount(channel, moved.mobility * record.updates, spec.shape[0])
     return np.stack([paths, forecast_path * np.bincount(channel, minlength=spec.shape[0])], axis=1)
 
@@ -170,7 +172,7 @@ def _law_sums(run: Run, spec: LayerSpec, span: WindowSpan) -> Answer[Values | No
         if not 0.0 < max(ends) <= MOST_CHANGE * min(ends):
             return None
         density = sum(ends) / 2.0
-        channel = np.flatnonzero(moved.valid) // (moved.valid.size // spec.shape[0])
+        channel = moved.channel(spec.shape[0])
         for column, each in enumerate((moved.flips, density * moved.mobility * record.updates)):
             total[:, column] += np.bincount(channel, each, spec.shape[0])
     return total if np.isfinite(total).all() and total.all(axis=0).any() else None
@@ -190,7 +192,7 @@ def _silent_sums(run: Run, spec: LayerSpec) -> Answer[tuple[Values | None, float
     moved = movement(spec, record)
     if not moved.z.size:
         return None, math.nan
-    channel = np.flatnonzero(moved.valid) // (moved.valid.size // spec.shape[0])
+    channel = moved.channel(spec.shape[0])
     sums = [np.bincount(channel, each, spec.shape[0]) for each in (moved.silent, np.ones_like(moved.z))]
     found = null(run, spec, moved)
     return np.stack(sums, axis=1), math.nan if found is None else mean(found.silent)
