@@ -1,6 +1,7 @@
 """Statistics of gradients equal second trainings from zero and plain float64 loops, for every form of optimizer."""
 
 import copy
+import inspect
 import math
 
 import numpy as np
@@ -41,44 +42,39 @@ class Plain:
         self.name, self.weight, self.response, self.center = name, weight, response, center
         self.sample = list(drawn_weights(name, tuple(weight.shape), SAMPLE))
         self.updates, self.windows = 0, []
+        self.settings = inspect.signature(type(optimizer)).parameters.keys() - {"params"}
         self.begin(optimizer)
 
     def values(self, tensor):
         return tensor.detach().double().numpy().reshape(self.weight.shape).copy()
 
     def begin(self, optimizer):
-        """A window begins: a copy of the optimizer starts from weights and momentum of zero."""
+        """A window begins: a second training starts from a weight and a momentum of zero."""
         self.start = self.values(self.weight)
         buffer = optimizer.state.get(self.weight, {}).get("momentum_buffer")
         self.momentum = np.zeros(self.start.shape) if buffer is None else self.values(buffer)
         self.started = buffer is not None
         self.group = next(g for g in optimizer.param_groups if any(each is self.weight for each in g["params"]))
-        at = optimizer.param_groups.index(self.group)
-        self.place = at, next(i for i, each in enumerate(self.group["params"]) if each is self.weight)
         self.steps, self.decay = [], 1.0
         self.total, self.sizes, self.noise, self.small = (np.zeros(self.start.shape) for _ in range(4))
-        self.shadow = copy.deepcopy(optimizer)
-        for group in self.shadow.param_groups:
-            for each in group["params"]:
-                each.data.zero_()
-                buffer = self.shadow.state[each].get("momentum_buffer")
-                if buffer is not None:
-                    buffer.zero_()
+        self.shadow = nn.Parameter(torch.zeros_like(self.weight))
+        self.again = type(optimizer)([self.shadow], **{k: v for k, v in self.group.items() if k in self.settings})
+        if self.weight in optimizer.state:
+            self.again.state[self.shadow] = copy.deepcopy(optimizer.state[self.weight])
+            if self.started:
+                self.again.state[self.shadow]["momentum_buffer"].zero_()
 
     @property
     def earned(self):
-        group, place = self.place
-        return self.values(self.shadow.param_groups[group]["params"][place])
+        return self.values(self.shadow)
 
     def add(self, gradient, optimizer):
         """An update that was just made with this gradient, None if there was none."""
         lr, decay = self.group["lr"], self.group["weight_decay"]
         self.steps.append((gradient, lr, decay))
-        group, place = self.place
-        parameter = self.shadow.param_groups[group]["params"][place]
-        parameter.grad = None if gradient is None else torch.tensor(gradient, dtype=parameter.dtype).view_as(parameter)
-        self.shadow.param_groups[group].update(lr=lr, weight_decay=decay)
-        self.shadow.step()
+        self.shadow.grad = None if gradient is None else torch.tensor(gradient, dtype=self.shadow.dtype)
+        self.again.param_groups[0].update(lr=lr, weight_decay=decay)
+        self.again.step()
         if gradient is None:
             return
         response = self.response[min(self.updates, 1)]
@@ -97,7 +93,8 @@ class Plain:
 
     def along(self):
         """Sum of (c_u p_u)^2: one weight an update, to which only this update has a gradient, of 1."""
-        center = self.start - self.start.mean(axis=1, keepdims=True) if self.center else self.start
+        means = self.start.mean(axis=tuple(range(1, self.start.ndim)), keepdims=True)
+        center = self.start - means if self.center else self.start
         c = nn.Parameter(torch.zeros(len(self.steps), dtype=torch.float64))
         settings = {key: self.group[key] for key in ("momentum", "dampening", "nesterov", "maximize")}
         optimizer = torch.optim.SGD([c], lr=0.0, **settings)
