@@ -48,5 +48,6 @@ def tables(folder: Path) -> list[tuple[str, list[pd.DataFrame]]]:
         ("curves", [ra.curves({"trained": ra.open_run(TRAINED)})]),
         ("tradeoff", [ra.tradeoff(epochs=3)]),
         ("measured_tradeoff", [ra.measured_tradeoff(run)]),
+        ("plan", [ra.plan(lr=0.1, weight_decay=0.01, epochs=3, updates_per_epoch=20)]),
         ("claims", [ra.claims(run)]),
     ]

@@ -132,6 +132,72 @@ _TIME = (
     Statistic("lr", "learning rate", "Sum of the learning rates of the updates; in curves, the logged learning rate."),
     Statistic("lr_decay", "decay", "Sum of learning rate x weight decay over the updates."),
     Statistic("decay_time", "T", "Sum of learning rate x weight decay / (1 - momentum) over the updates.", digits=2),
+    Statistic(
+        "decay_time_to_end",
+        "T to the end",
+        "T from the start of the window to the end of the training.",
+        digits=2,
+    ),
+)
+#: Forecasts before a training.
+_PLANNED = (
+    Statistic(
+        "norm_forecast",
+        "norm, forecast",
+        "Norm of the weights at the end of the window, over that in equilibrium at the highest learning rate.",
+        digits=2,
+    ),
+    Statistic(
+        "mobility_equilibrium",
+        "mobility, equilibrium",
+        "Mobility in equilibrium at the learning rates of the window.",
+        _STEP,
+        1e3,
+        2,
+    ),
+    Statistic(
+        "mobility_forecast",
+        "mobility, forecast",
+        "Mobility of weights whose norm at the start of the training is the given one.",
+        _STEP,
+        1e3,
+        2,
+    ),
+    Statistic(
+        "flip_ratio_equilibrium",
+        "flips, equilibrium",
+        "Flips by the flip law, for normal z and the mobility in equilibrium.",
+        _FLIPS,
+        1e3,
+        2,
+    ),
+    Statistic(
+        "flip_ratio_forecast",
+        "flips, forecast",
+        "Flips by the flip law, for normal z and the forecast of the mobility.",
+        _FLIPS,
+        1e3,
+        2,
+    ),
+    Statistic("settled", "settled", "Whether the two forecasts of the mobility differ by at most a tenth."),
+    Statistic(
+        "autocorrelation_from_start",
+        "autocorrelation from the start",
+        "Cosine between z at the start of the window and z at the end of the training.",
+        "cosine",
+        digits=2,
+    ),
+    Statistic(
+        "long_enough",
+        "long enough",
+        "Whether noise alone leaves at most 1/2 of that: from this window to the last, dead weights can be told from "
+        "slow ones.",
+    ),
+    _share(
+        "power",
+        "power for single weights",
+        "Weights with |t| > 1.96, if 30 % of the variance of the weights is signal; noise alone has 5 %.",
+    ),
 )
 #: Logged results of a training.
 _LOGGED = (
@@ -421,6 +487,7 @@ STATISTICS: Final = {
         _WHERE,
         _COUNTS,
         _TIME,
+        _PLANNED,
         _LOGGED,
         _DEAD,
         _MOVEMENT,

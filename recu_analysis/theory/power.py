@@ -23,16 +23,17 @@ SIGNAL_SHARE = 0.3
 CRITICAL = 1.96
 
 
-def spread_of_t(decay_time: ArrayLike, windows: ArrayLike = np.inf, share: float = SIGNAL_SHARE) -> Values:
-    """Standard deviation of t = sum E / sqrt(sum V) over the weights; 1 for noise.
+def typical_t(decay_time: ArrayLike, windows: ArrayLike = np.inf, share: float = SIGNAL_SHARE) -> Values:
+    """Mean of t = sum E / sqrt(sum V) of a typical weight, whose place lies one standard deviation of places from zero.
 
     The model: decay and noise move each weight around a place of its own, to which its mean gradient pulls it. The
-    places vary between weights by `share` of the variance of the weights, the noise makes the rest. Over a window of
-    decay time T, E has mean (1 - a) place and variance (1 - a^2) noise, with a = exp(-T). Summed over n windows::
+    places vary between weights by `share` of the variance of the weights, the noise makes the rest; then rho, the
+    restored fraction of all weights, is `share`. Over a window of decay time T, E has mean (1 - a) place and variance
+    (1 - a^2) noise, with a = exp(-T). Summed over n windows::
 
-        var(t) = 1 + share / (1 - share) n tanh(T / 2n)
+        t^2 = share / (1 - share) n tanh(T / 2n)
 
-    Many short windows tell most; the limit is 1 + share / (1 - share) T / 2.
+    Many short windows tell most; the limit is share / (1 - share) T / 2.
 
     Parameters
     ----------
@@ -60,12 +61,18 @@ def spread_of_t(decay_time: ArrayLike, windows: ArrayLike = np.inf, share: float
         raise InputError("the power needs at least one window; give their number")
     length = np.where(np.isinf(count), 1.0, count)
     told = np.where(np.isinf(count), total / 2.0, length * np.tanh(total / (2.0 * length)))
-    spread: Values = np.sqrt(1.0 + share / (1.0 - share) * told)
+    mean: Values = np.sqrt(share / (1.0 - share) * told)
+    return mean
+
+
+def spread_of_t(decay_time: ArrayLike, windows: ArrayLike = np.inf, share: float = SIGNAL_SHARE) -> Values:
+    """Standard deviation of t over all weights; 1 for noise. Parameters and errors are those of `typical_t`."""
+    spread: Values = np.hypot(1.0, typical_t(decay_time, windows, share))
     return spread
 
 
 def power(decay_time: ArrayLike, windows: ArrayLike = np.inf, share: float = SIGNAL_SHARE) -> Values:
-    """The share of weights with abs(t) > 1.96: 0.05 for noise, see `spread_of_t`."""
+    """The share of weights with abs(t) > 1.96: 0.05 for noise. Parameters and errors are those of `typical_t`."""
     tails: Values = 2.0 * ndtr(-CRITICAL / spread_of_t(decay_time, windows, share))
     return tails
 
@@ -73,9 +80,8 @@ def power(decay_time: ArrayLike, windows: ArrayLike = np.inf, share: float = SIG
 def least_decay_time(share: float = SIGNAL_SHARE, level: float = 0.05) -> float:
     """T from which a typical weight is more likely found to be held than not, if noise alone is so in `level` of them.
 
-    A typical weight is pulled to a place that lies one standard deviation of all places from zero. Its t has the mean
-    sqrt(share / (1 - share) T / 2) in the limit of many short windows. Below this T, shares of weights can be compared
-    with noise, but single weights cannot be told.
+    The typical weight of `typical_t`, in the limit of many short windows. Below this T, shares of weights can be
+    compared with noise, but single weights cannot be told.
 
     Parameters
     ----------

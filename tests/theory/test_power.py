@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from recu_analysis.errors import InputError
-from recu_analysis.theory.power import least_decay_time, power, spread_of_t
+from recu_analysis.theory.power import least_decay_time, power, spread_of_t, typical_t
 
 
 def t_values(decay_time, windows, share, place=None, weights=20_000, updates=600):
@@ -48,6 +48,7 @@ def test_below_a_decay_time_of_13_a_typical_weight_is_missed_more_often_than_fou
     assert 12.0 < least < 13.0
     t = t_values(least, 100, 0.3, place=1.0)
     assert np.mean(t > norm.ppf(0.95)) == pytest.approx(0.5, abs=0.02)
+    assert t.mean() == pytest.approx(float(typical_t(least, 100)), rel=0.03)
     assert least_decay_time(0.0) == np.inf
 
 
