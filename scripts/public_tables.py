@@ -40,6 +40,7 @@ def tables(folder: Path) -> list[tuple[str, list[pd.DataFrame]]]:
         ("fit_table", [ra.fit_table(run)]),
         ("cohorts", [ra.cohorts(run, windows="1:")]),
         ("transitions", [ra.transitions(run)]),
+        ("survival", [ra.survival(run)]),
         ("traces", [ra.traces(traced)]),
         ("compare", [ra.compare(both)]),
         ("over_seeds", [ra.over_seeds(both)]),

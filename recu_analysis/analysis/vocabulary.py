@@ -133,6 +133,9 @@ _TIME = (
     Statistic("lr_decay", "decay", "Sum of learning rate x weight decay over the updates."),
     Statistic("decay_time", "T", "Sum of learning rate x weight decay / (1 - momentum) over the updates.", digits=2),
     Statistic(
+        "decay_time_past", "T since the start", "T from the start of the windows to the end of the span.", digits=2
+    ),
+    Statistic(
         "decay_time_to_end",
         "T to the end",
         "T from the start of the window to the end of the training.",
@@ -247,6 +250,17 @@ _DEAD = (
         "locked_fraction",
         "never flips again",
         "Weights that do not flip between the end of the window and the end of the run.",
+    ),
+)
+#: How long signs stay as they are.
+_SURVIVAL = (
+    _share("survival_fraction", "not flipped yet", "Of the group's weights, those without a flip since the start."),
+    Statistic(
+        "hazard",
+        "hazard of a first flip",
+        "First flips per unit of T in the span, of the group's weights that had none before.",
+        "per T",
+        digits=2,
     ),
 )
 #: How weights move.
@@ -490,6 +504,7 @@ STATISTICS: Final = {
         _PLANNED,
         _LOGGED,
         _DEAD,
+        _SURVIVAL,
         _MOVEMENT,
         _FLIPPING,
         _FITS,
