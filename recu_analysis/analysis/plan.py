@@ -132,7 +132,7 @@ def plan(
           of the window and from the given start; NaN without weight decay
         - flip_ratio_equilibrium, flip_ratio_forecast: flips per weight and update, by the flip law
         - settled: whether the two mobilities differ by at most a tenth
-        - decay_time_to_end, autocorrelation_from_start_null: T, and the autocorrelation of z that noise alone would
+        - decay_time_to_end, autocorrelation_null: T, and the autocorrelation of z that noise alone would
           leave, from the start of the window to the end of the training
         - long_enough: whether that is at most 1/2, so that the windows from this one to the last can tell dead weights
           from slow ones
@@ -179,9 +179,9 @@ def plan_table(training: Training, window_epochs: int = 1, start_norm: float = 1
         windows[f"flip_ratio_{kind}"] = flips_per_update(DENSITY, 1.0) * windows[f"mobility_{kind}"]
     ratio = windows["mobility_forecast"] / windows["mobility_equilibrium"]
     windows["settled"] = (ratio - 1.0).abs() <= SETTLED
-    to_end = by_epoch.groupby(window)[["decay_time_to_end", "autocorrelation_from_start_null"]].first()
+    to_end = by_epoch.groupby(window)[["decay_time_to_end", "autocorrelation_null"]].first()
     table = windows.join(to_end)
-    table["long_enough"] = table["autocorrelation_from_start_null"] <= LONG_ENOUGH
+    table["long_enough"] = table["autocorrelation_null"] <= LONG_ENOUGH
     table["power"] = power(table["decay_time_to_end"], np.arange(len(table), 0, -1))
     return table.rename_axis("window").reset_index()
 
@@ -209,7 +209,7 @@ def _by_epoch(training: Training, start_norm: float) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     table["decay_time_to_end"] = table["decay_time"][::-1].cumsum()[::-1]
     left = _kept(training) * np.array(norms[:-1]) / norms[-1]
-    table["autocorrelation_from_start_null"] = np.minimum(left, 1.0)  # norms know nothing of the momentum's delay
+    table["autocorrelation_null"] = np.minimum(left, 1.0)  # norms know nothing of the momentum's delay
     return table
 
 

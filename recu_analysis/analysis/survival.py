@@ -115,7 +115,7 @@ def _rows(run: Run, spec: LayerSpec, span: WindowSpan, tail_tau: TailTau, spans:
     past, clock = _clock(run, windows, spec.name)
     moved = movement(spec, (yield over(windows, MOVEMENT | {"first_flip"})), tail_tau)
     if moved.record.first_flip is None:
-        raise NotRecordedError(f"{run.path} does not keep first flips, which the survival needs; record the run anew")
+        raise NotRecordedError(f"{run.path} does not keep first flips, which the survival needs; record flip_times too")
     first_flip = moved.record.first_flip.reshape(-1)[moved.valid]
     before = windows[0].first_update - 1
     first = np.where(first_flip < 0, 0, first_flip - before)

@@ -184,17 +184,10 @@ _PLANNED = (
     ),
     Statistic("settled", "settled", "Whether the two forecasts of the mobility differ by at most a tenth."),
     Statistic(
-        "autocorrelation_from_start",
-        "autocorrelation from the start",
-        "Cosine between z at the start of the window and z at the end of the training.",
-        "cosine",
-        digits=2,
-    ),
-    Statistic(
         "long_enough",
         "long enough",
-        "Whether noise alone leaves at most 1/2 of that: from this window to the last, dead weights can be told from "
-        "slow ones.",
+        "Whether noise alone leaves an autocorrelation of at most 1/2 from the start of this window to the end of the "
+        "training, so that dead weights can be told from slow ones.",
     ),
     _share(
         "power",

@@ -30,7 +30,7 @@ _COLUMNS = (
     Column("flip_ratio_equilibrium", "equil.", 6, group="flips"),
     Column("flip_ratio_forecast", "start", 6, group="flips"),
     Column("decay_time_to_end", "T", 5, group="to the end"),
-    Column("autocorrelation_from_start_null", "ac noise", 8, group="to the end"),
+    Column("autocorrelation_null", "ac noise", 8, group="to the end"),
     Column("power", "power %", 7, group="to the end"),
 )
 

@@ -47,7 +47,7 @@ def test_the_forecast_is_that_of_a_simulated_training():
     early = table["epoch"].between(1, 8)  # the momentum is 0 at first, and later holds steps of rates that fell since
     np.testing.assert_allclose(table["mobility_forecast"][early], moved[early, 0], rtol=0.06)
     np.testing.assert_allclose(table["flip_ratio_forecast"][early], moved[early, 1], rtol=0.12)
-    np.testing.assert_allclose(table["autocorrelation_from_start_null"], left, atol=0.06)
+    np.testing.assert_allclose(table["autocorrelation_null"], left, atol=0.06)
     assert table["long_enough"].tolist() == (left <= 0.5).tolist()
     ratio = table["mobility_forecast"] / table["mobility_equilibrium"]
     assert table["settled"].tolist() == (abs(ratio - 1.0) <= 0.1).tolist()
@@ -77,8 +77,8 @@ def test_windows_of_several_epochs_are_those_of_one_joined():
     assert several["epoch"].tolist() == [4, 9, 11]
     assert several["updates"].tolist() == [300, 300, 120]
     assert several["decay_time"].sum() == pytest.approx(single["decay_time"].sum())
-    assert several["autocorrelation_from_start_null"].tolist() == pytest.approx(
-        single["autocorrelation_from_start_null"].iloc[[0, 5, 10]].tolist()
+    assert several["autocorrelation_null"].tolist() == pytest.approx(
+        single["autocorrelation_null"].iloc[[0, 5, 10]].tolist()
     )
     assert several["flip_ratio_forecast"].iloc[0] == pytest.approx(single["mobility_forecast"][:5].mean() * DENSITY)
     assert (several["power"] <= single["power"].iloc[[0, 5, 10]].to_numpy()).all(), "short windows tell more"

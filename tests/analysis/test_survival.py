@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import recu_analysis as ra
-from recu_analysis.errors import InputError
+from recu_analysis.errors import InputError, NotRecordedError
+from recu_analysis.nn.layers import BinaryLinear
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.inheritance import UpdateRule
 from recu_analysis.theory.standardize import WeightTransform, standard_scores
@@ -65,6 +67,14 @@ def test_of_noise_alone_the_null_is_what_is_measured(tmp_path):
 
 
 def test_refusals(tmp_path, run):
+    layer = torch.nn.Sequential(BinaryLinear(40, 8))
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1, weight_decay=0.1)
+    with ra.record(layer, optimizer, tmp_path / "short", only=("path",)) as recorder:
+        layer(torch.randn(4, 40)).sum().backward()
+        optimizer.step()
+        recorder.mark(epoch=0)
+    with pytest.raises(NotRecordedError, match="flip_times"):
+        ra.survival(tmp_path / "short", windows=":")
     with pytest.raises(InputError, match="at least one span"):
         ra.survival(run, spans=0)
     walks = {"a": random_walk((4, 30), 8)}
