@@ -13,8 +13,8 @@ def test_the_sentence_comes_before_the_table():
     assert done.exit_code == 0
     assert max(map(len, done.stdout.splitlines())) <= 80
     first = " ".join(done.stdout.split("\n\n")[0].split())
-    says(first, "T = 6.10", "equilibrium in epochs 1 to 7", "the last 6 windows are long enough", "T is below 13")
-    says(done.stdout, "R = 10, S/R = 0.5263", "an assumption")
+    says(first, "T = 6.10", "equilibrium in epochs 2 to 7", "the last 6 windows are long enough", "T is below 13")
+    says(" ".join(done.stdout.split()), "R = 10, S/R = 0.5263", "an assumption", "twice as large")
 
 
 def test_it_says_what_a_training_cannot_tell():
