@@ -28,7 +28,7 @@ def test_it_says_what_a_training_cannot_tell():
         first = run_cli(*TYPED, "--weight-decay", decay, "--epochs", epochs, *more).stdout.split("\n\n")[0]
         says(" ".join(first.split()), *facts)
     stepped = run_cli(*TYPED, "--weight-decay", 2e-2, "--epochs", 40, "--schedule", "step").stdout
-    says(" ".join(stepped.split()), "epochs 0 to 19 and epochs 21 to 29")
+    says(" ".join(stepped.split()), "epochs 1 to 19 and epochs 21 to 29")
 
 
 def test_long_plans_are_shown_in_part_and_written_in_full(tmp_path):
