@@ -59,9 +59,9 @@ class Training:
     def _ends(self, *_: object) -> None:
         self.in_hook[-1] += time.perf_counter()
 
-    def step(self) -> float:
-        """Make one update, and a mark at the end of a window; return the time."""
-        start = time.perf_counter()
+    def step(self) -> tuple[float, float]:
+        """Make one update, and a mark at the end of a window; return the time, and that of the processor."""
+        start, of_processor = time.perf_counter(), time.process_time()
         self.optimizer.zero_grad(set_to_none=True)
         functional.cross_entropy(self.model(self.images), self.labels).backward()
         self.optimizer.step()
@@ -70,7 +70,7 @@ class Training:
             marked = time.perf_counter()
             self.recorder.mark()
             self.in_mark.append(time.perf_counter() - marked)
-        return time.perf_counter() - start
+        return time.perf_counter() - start, time.process_time() - of_processor
 
 
 def interval(on: np.ndarray, off: np.ndarray) -> tuple[float, float]:
@@ -84,9 +84,9 @@ def first_updates(size: int, batch: int, folder: Path, quantities: tuple[str, ..
     """Seconds of the first update of trainings with and without recording, measured by turns."""
     on, off = np.empty(FIRST), np.empty(FIRST)
     for number in range(FIRST):
-        off[number] = Training(size, batch).step()
+        off[number], _ = Training(size, batch).step()
         recorded = Training(size, batch, folder / str(number), quantities)
-        on[number] = recorded.step()
+        on[number], _ = recorded.step()
         recorded.recorder.close()
     return on, off
 
@@ -102,14 +102,16 @@ def compare(size: int, batch: int, pairs: int, folder: Path, quantities: tuple[s
             times[id(each)].append(each.step())
     on.recorder.close()
     first_on, first_off = first_updates(size, batch, folder, quantities)
-    seconds = {name: np.array(times[id(each)]) for name, each in (("on", on), ("off", off))}
+    seconds, processor = (
+        {name: np.array(times[id(each)])[:, which] for name, each in (("on", on), ("off", off))} for which in (0, 1)
+    )
     low, high = interval(seconds["on"], seconds["off"])
     hook, mark = sum(on.in_hook[2:]), sum(on.in_mark)
     windows = ra.open_run(on.run_dir).windows
     weights = sum(np.prod(spec.shape) for spec in windows[0].specs.values())
     return [
         f"time on / off: {seconds['on'].sum() / seconds['off'].sum():.3f} (95 % interval {low:.3f} to {high:.3f}); "
-        f"of medians {np.median(seconds['on']) / np.median(seconds['off']):.3f}; "
+        f"of the processor, median {np.median(processor['on'] / processor['off']):.3f}; "
         f"{1e3 * np.median(seconds['off']):.0f} ms an update without recording, {pairs} pairs",
         f"training held up by recording: {100 * (hook + mark) / seconds['on'].sum():.2f} % "
         f"({1e3 * hook / pairs:.2f} ms an update, {1e3 * mark / len(on.in_mark):.1f} ms a window)",
