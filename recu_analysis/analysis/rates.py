@@ -66,7 +66,7 @@ def rates(run: Run, windows: Sequence[Window], layer: str) -> list[Rates]:
     Returns
     -------
     list of Rates
-        One for each window; learning rate and weight decay are means over its updates.
+        One for each window, of its updates with a gradient; without such an update, nothing moves.
 
     Raises
     ------
@@ -80,8 +80,9 @@ def rates(run: Run, windows: Sequence[Window], layer: str) -> list[Rates]:
         summary = window[layer].summary
         if not math.isfinite(summary.lr + summary.lr_decay):
             raise InputError(f"{window.where} does not hold the learning rates of layer {layer!r:.80}")
+        updates = summary.more.get("gradient_updates", summary.updates)
         decay = summary.lr_decay / summary.lr if summary.lr > 0.0 else 0.0
-        found.append(Rates(_rule(run, summary), summary.lr / summary.updates, decay, summary.updates))
+        found.append(Rates(_rule(run, summary), summary.lr / max(updates, 1), decay, updates))
     return found
 
 

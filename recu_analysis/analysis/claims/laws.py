@@ -157,7 +157,7 @@ def _forecast(run: Run, spec: LayerSpec, record: MergedRecord) -> float:
 def _by_channel(spec: LayerSpec, record: MergedRecord, forecast_path: float) -> Values:
     """Path in z of each channel, and what the forecast gives for as many weights, shape (C_out, 2)."""
     moved = movement(spec, record)
-    channel = moved.channel(spec.shape[0])
+    channel = moved.channel
     paths = np.bincount(channel, moved.mobility * record.updates, spec.shape[0])
     return np.stack([paths, forecast_path * np.bincount(channel, minlength=spec.shape[0])], axis=1)
 
@@ -172,7 +172,7 @@ def _law_sums(run: Run, spec: LayerSpec, span: WindowSpan) -> Answer[Values | No
         if not 0.0 < max(ends) <= MOST_CHANGE * min(ends):
             return None
         density = sum(ends) / 2.0
-        channel = moved.channel(spec.shape[0])
+        channel = moved.channel
         for column, each in enumerate((moved.flips, density * moved.mobility * record.updates)):
             total[:, column] += np.bincount(channel, each, spec.shape[0])
     return total if np.isfinite(total).all() and total.all(axis=0).any() else None
@@ -192,7 +192,7 @@ def _silent_sums(run: Run, spec: LayerSpec) -> Answer[tuple[Values | None, float
     moved = movement(spec, record)
     if not moved.z.size:
         return None, math.nan
-    channel = moved.channel(spec.shape[0])
+    channel = moved.channel
     sums = [np.bincount(channel, each, spec.shape[0]) for each in (moved.silent, np.ones_like(moved.z))]
     found = null(run, spec, moved)
     return np.stack(sums, axis=1), math.nan if found is None else mean(found.silent)
