@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 #: Weights of a 3x3 channel with 16 inputs; repetitions by number of channels, in full and in short.
 WEIGHTS = 144
-FULL, SHORT = {16: 200, 64: 200, 512: 40}, {16: 20, 64: 20}
+FULL, SHORT = {64: 100, 512: 20}, {64: 20}
 #: What decay takes in one update, and the number of updates: T = 1.2. That of the shipped settings needs more updates.
 KAPPA, UPDATES = 0.01, 120
 SHIPPED, SHIPPED_UPDATES = {"lr": 0.1, "weight_decay": 2e-3}, 600
@@ -61,11 +61,15 @@ WITH_INTERVAL: dict[str, Statistic] = {
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A motion of weights without a signal: what its recorder would see, and its weights at every update."""
+    """A motion of weights without a signal: what its recorder would see, and its weights at every update.
+
+    A slow process is repeated fewer times, by this factor.
+    """
 
     rates: Rates
     weights: Callable[[Draw, int], Iterator[Values]]
     tau: float = 1.0
+    fewer: int = 1
 
 
 def ornstein_uhlenbeck(draw: Draw, channels: int) -> Iterator[Values]:
@@ -170,7 +174,7 @@ PROCESSES = {
     "channels of unequal speed": Process(_plain(UPDATES), unequal_speed),
     "noise of a minibatch": Process(_plain(UPDATES), minibatch),
     "noise common to channels": Process(_plain(UPDATES), common_noise),
-    "ReCU's clamp": Process(_SHIPPED_RATES, recu_noise, tau=TAU),
+    "ReCU's clamp": Process(_SHIPPED_RATES, recu_noise, tau=TAU, fewer=5),
 }
 
 
@@ -277,7 +281,8 @@ def main(arguments: Sequence[str]) -> None:
     for name, process in PROCESSES.items():
         for channels, repetitions in (SHORT if "--short" in arguments else FULL).items():
             generator = np.random.default_rng(channels)
-            show(f"{name}, {channels} channels", [layer(process, channels, generator) for _ in range(repetitions)])
+            layers = [layer(process, channels, generator) for _ in range(repetitions // process.fewer)]
+            show(f"{name}, {channels} channels", layers)
 
 
 def show(name: str, layers: Sequence[Layer]) -> None:
