@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import sys
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +20,9 @@ from recu_analysis.analysis.flips import zero_density
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.null import null, null_autocorrelation
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.rates import kept_part, rates
+from recu_analysis.analysis.rates import kept_part, rates_by_epoch
 from recu_analysis.analysis.selection import known_windows, select_windows
-from recu_analysis.theory.equilibrium import LEAST_GROWTH, flips_per_update, mobility, relative_step
-from recu_analysis.theory.noise import Rates
+from recu_analysis.theory.equilibrium import flips_per_update, mobility, relative_step, steps_between
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
-    from recu_analysis.store.window import Window
 
     Values = NDArray[np.float64]
     Row = dict[str, Any]
@@ -101,7 +98,7 @@ def layer_rows(run: Run, spec: LayerSpec, final: bool) -> Answer[list[Row]]:
 def forecasts(run: Run, spec: LayerSpec, moved: Movement) -> Row:
     """Measured over forecast: mobility by the equilibrium and by the norms, flips by the flip law."""
     record = moved.record
-    known = [each for window in record.windows for each in epochs(run, window, spec.name)]
+    known = [each for window in record.windows for each in rates_by_epoch(run, window, spec.name)]
     measured = mean(moved.mobility)
     counts = [each.updates for each in known]
     settled = np.average([relative_step(each.rule, each.lr, each.weight_decay) for each in known], weights=counts)
@@ -109,45 +106,9 @@ def forecasts(run: Run, spec: LayerSpec, moved: Movement) -> Row:
     density = (zero_density(moved.z) + zero_density(moved.z_end)) / 2.0
     return {
         "equilibrium": measured / mobility(float(settled)),
-        "between": measured / mobility(steps_over(known, start, end)),
+        "between": measured / mobility(steps_between(known, start, end)),
         "flips": mean(moved.flips) / moved.updates / flips_per_update(density, measured),
     }
-
-
-def epochs(run: Run, window: Window, layer: str) -> list[Rates]:
-    """The rates of a window by epoch, where the run logs a learning rate for each; else the means over the window.
-
-    A thinned run has windows of several epochs, in which the learning rate is not constant.
-    """
-    (whole,) = rates(run, [window], layer)
-    logged = [(0, math.nan), *((each["update"], each.get("lr", math.nan)) for each in run.metrics.to_dict("records"))]
-    parts = [
-        Rates(whole.rule, lr, whole.weight_decay, int(update - before))
-        for (before, _), (update, lr) in pairwise(logged)
-        if window.first_update <= update <= window.last_update and update > before
-    ]
-    fits = math.isclose(sum(each.lr * each.updates for each in parts), whole.lr * whole.updates, rel_tol=1e-6)
-    return parts if fits else [whole]
-
-
-def steps_over(known: Sequence[Rates], before: float, after: float) -> float:
-    """`recu_analysis.theory.equilibrium.steps_between` for a learning rate that changes, by a plain loop over updates.
-
-    With N = |w|^2, (N^2)' = -4 kappa N^2 + 2 lr^2 c. The norms give c, and r^2 = (S / R^2) lr^2 c / N^2.
-    """
-    rule, lr = known[0].rule, np.repeat([each.lr for each in known], [each.updates for each in known])
-    left = np.exp(-4.0 * lr * known[0].weight_decay * rule.response)
-    faded, made = np.empty(lr.size), np.empty(lr.size)
-    still, gained = 1.0, 0.0
-    for update in range(lr.size):
-        still, gained = still * left[update], gained * left[update] + 2.0 * lr[update] ** 2
-        faded[update], made[update] = still, gained
-    growth = after**4 - before**4 * still
-    if growth <= LEAST_GROWTH * before**4 * (1.0 - still):
-        return math.nan
-    source = growth / gained
-    squares = np.sqrt(before**4 * faded + source * made)
-    return float(np.mean(lr / squares)) * math.sqrt(source * rule.square_response) / rule.response
 
 
 def nulls(run: Run, spec: LayerSpec, moved: Movement) -> Row:

@@ -9,6 +9,7 @@ from scipy import spatial
 from recu_analysis.theory.autocorrelation import autocorrelation, cosine, null_products
 from recu_analysis.theory.standardize import standard_scores
 
+
 def test_memory_leaves_out_what_has_no_score_at_both_moments():
     generator = np.random.default_rng(0)
     z, other = generator.normal(size=(2, 6, 40))
