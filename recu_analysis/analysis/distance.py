@@ -56,7 +56,7 @@ COLUMNS = {
 SUMMED = MOVEMENT | {"path"}
 
 
-def drift(moved: Movement) -> tuple[float, float]:
+def drift(moved: Movement | Null) -> tuple[float, float]:
     """Fit z_end = r z + s noise to a layer: how z would move if only its distance from zero mattered.
 
     r is the slope through the origin; s is the root mean square of the residuals. If the weights of a layer take

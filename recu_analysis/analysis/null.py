@@ -161,7 +161,7 @@ def _simulated(run: Run, spec: LayerSpec, moved: Movement, most: int) -> Null | 
     if not used.size or not any(updates):
         return None
     # Other weights get other noise. So the error of the simulation differs between seeds, and their interval holds it.
-    seed = zlib.crc32(np.ascontiguousarray(moved.z))
+    seed = zlib.crc32(moved.z.tobytes())
     z, spread = moved.z[used], np.where(varying, growth, 1.0)
     found = simulate(z, spread, channel[used], _clamped(spec, record, z, known), seed=seed, most=most)
     at = used[found.chosen]

@@ -70,7 +70,7 @@ def test_updates_without_a_gradient_have_no_part_in_the_rates(tmp_path):
     model = torch.nn.Sequential(BinaryLinear(6, 16, bias=False), BinaryLinear(16, 4, bias=False))
     optimizer = torch.optim.SGD(model.parameters(), momentum=0.9, lr=0.1, weight_decay=0.01)
     seen, matrix = [], np.eye(2)
-    with ra.record(model, optimizer, tmp_path / "run", every=10) as recorder:
+    with ra.record(model, optimizer, tmp_path / "run", every=10):
         for update in range(30):
             rate, decay = 0.1 / (1 + update), 0.01 * (1 + update % 3)
             optimizer.param_groups[0].update(lr=rate, weight_decay=decay)
