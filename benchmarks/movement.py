@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 import recu_analysis as ra
+from recu_analysis.analysis.channel_errors import channel_errors_query, standard_errors
 from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.flips import zero_density
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     Values = NDArray[np.float64]
     Row = dict[str, Any]
 
+#: The normal score of the upper end of a 95 % interval.
+NORMAL = 1.96
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "fashion"
 ARMS = ("baseline", "recu", "random")
 #: Groups of weights: tail or core at the start of a window, silent or flipped in the window before.
@@ -60,14 +63,21 @@ def main(arguments: Sequence[str]) -> None:
     seeds = (0,) if short else (0, 1, 2)
     paths = paths or [SHIPPED / f"{arm}-{seed}" for arm in ARMS for seed in seeds]
     arms: dict[str, list[pd.DataFrame]] = {}
+    seeds_of: dict[str, list[Run]] = {}
     for path in paths:
-        arms.setdefault(path.name.rpartition("-")[0] or path.name, []).append(facts(path))
+        arm = path.name.rpartition("-")[0] or path.name
+        arms.setdefault(arm, []).append(facts(path))
+        seeds_of.setdefault(arm, []).append(ra.open_run(path))
     print("mobility, measured / forecast: by the equilibrium alone (equil.), and by the norms at both ends")
     print("flips, measured / (density at 0 x mobility); silence of the tail and autocorrelation, each with its null")
     print("restored fraction of all weights, and of groups chosen before the window (approximate, without momentum)")
     print("means over layers and seeds")
     for arm, tables in arms.items():
         show(arm, pd.concat(tables))
+    print("final windows: standard deviation over seeds / standard error over channels of one run, rms over layers")
+    for arm, runs in seeds_of.items():
+        if len(runs) > 1:
+            print(f"  {arm:10}" + "".join(f"  {name} {value:.2f}" for name, value in spread(runs).items()))
 
 
 def facts(path: Path, *, by_window: bool = True) -> pd.DataFrame:
@@ -140,6 +150,21 @@ def restored(run: Run, moved: Movement, spec: LayerSpec, silent: Mask | None) ->
     taken = (1.0 - kept) * start**2
     found = {name: earned[group].sum() / taken[group].sum() for name, group in groups.items() if taken[group].any()}
     return dict.fromkeys(GROUPS, math.nan) | found
+
+
+def spread(runs: Sequence[Run]) -> Row:
+    """Standard deviation over seeds over the mean standard error over channels, for the layers but the first."""
+    silent = ["silent_fraction_tail", "silent_fraction_core"]
+    ratios = ["flip_risk_ratio", "distance_ratio_tail", "distance_ratio_core"]
+    values, errors = [], []
+    for run in runs:
+        dead, tails, span = ra.dead_weights(run), ra.tails(run), choose(run, None)
+        values.append(np.concatenate([dead[silent].to_numpy(), tails[ratios].to_numpy()], axis=1)[1:])
+        known = pd.DataFrame([standard_errors([sums]) for sums in channel_errors_query(run, span).run()])
+        of_ratios = [(tails[f"{name}_high"] - tails[f"{name}_low"]).to_numpy() / (2.0 * NORMAL) for name in ratios]
+        errors.append(np.concatenate([known[silent].to_numpy(), np.stack(of_ratios, axis=1)], axis=1)[1:])
+    between, within = np.var(values, axis=0, ddof=1), np.mean(np.square(errors), axis=0)
+    return dict(zip([*silent, *ratios], np.sqrt(np.mean(between / within, axis=0)), strict=True))
 
 
 def centered(weights: NDArray[Any]) -> Values:

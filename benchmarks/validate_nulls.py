@@ -126,11 +126,8 @@ def momentum_sgd(draw: Draw, channels: int) -> Iterator[Values]:
 
 def recu_noise(draw: Draw, channels: int) -> Iterator[Values]:
     """SGD with the same settings on a layer with ReCU's clamp: noise reaches its weights as gradients of PyTorch."""
-    weight = torch.nn.Parameter(torch.from_numpy(draw((channels, WEIGHTS))))
-    optimizer, tau = (
-        torch.optim.SGD([weight], lr=SHIPPED["lr"], momentum=0.9, weight_decay=SHIPPED["weight_decay"]),
-        torch.tensor(TAU),
-    )
+    weight, tau = torch.nn.Parameter(torch.from_numpy(draw((channels, WEIGHTS)))), torch.tensor(TAU)
+    optimizer = torch.optim.SGD([weight], lr=SHIPPED["lr"], momentum=0.9, weight_decay=SHIPPED["weight_decay"])
     for update in range(SETTLING + SHIPPED_UPDATES + 1):
         if update >= SETTLING:
             yield weight.detach().numpy().copy()
