@@ -7,9 +7,6 @@ import numpy as np
 import pytest
 
 from recu_analysis.analysis.distance import COLUMNS
-from recu_analysis.theory.equilibrium import steps_between
-from recu_analysis.theory.inheritance import UpdateRule
-from recu_analysis.theory.noise import Rates
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,15 +23,6 @@ def test_a_simulated_layer_has_the_sums_of_its_channels(monkeypatch):
     sums = validate_ratios.sums_of(np.random.default_rng(0), 10, 0.6)
     columns = [COLUMNS["weights_tail"], COLUMNS["weights_core"]]
     assert sums[:, columns].sum(axis=1).tolist() == [validate_ratios.WEIGHTS] * 10
-
-
-def test_norms_at_both_ends_give_the_same_step_by_epoch_as_by_window(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT))
-    movement = import_module("benchmarks.movement")
-    rule, lr, decay, ends = UpdateRule(0.9), 0.05, 2e-3, (20.0, 18.0)
-    parts = [Rates(rule, lr, decay, updates) for updates in (400, 600)]
-    assert movement.steps_over(parts, *ends) == pytest.approx(steps_between(rule, lr, decay, 1000, *ends), rel=1e-3)
-    assert np.isnan(movement.steps_over(parts, 20.0, 20.0 * np.exp(-2e-4 * 5 * 1000)))  # decay alone
 
 
 def test_a_null_is_near_the_truth_of_a_simulated_layer(monkeypatch):
