@@ -1,4 +1,4 @@
-"""ResNet-20 on digits with and without a signal, beside the nulls and beside weights moved by noise of the same sizes.
+"""ResNet-20 on digits with and without a signal, beside the nulls and beside noise of the same sizes as its gradients.
 
 python -m benchmarks.control [--short]
 """
@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
@@ -44,7 +44,7 @@ KINDS = {
     "digits": "a signal: recipe of the demo",
 }
 #: A constant learning rate, and three times the weight decay: the final windows begin long after the start.
-STEADY = {"schedule": "constant", "binary_weight_decay": 0.03}
+STEADY: dict[str, Any] = {"schedule": "constant", "binary_weight_decay": 0.03}
 #: Measured and null: table, column, and title.
 SHOWN = (
     ("dead", "autocorrelation", "autocorrelation"),
@@ -85,7 +85,7 @@ def control(kind: str, epochs: int) -> pd.DataFrame:
 
 
 def train(path: Path, config: TrainingConfig, kind: str) -> Sizes:
-    """Train and record a network of one of `KINDS` with the recipe of the demo, and return the sizes of gradients."""
+    """Train and record a network of one of `KINDS` and return the sizes of its gradients."""
     data = load_dataset(config.dataset)
     model, optimizer = build(config, data.classes, torch.device("cpu"))
     latent, others = (group["params"] for group in optimizer.param_groups)
