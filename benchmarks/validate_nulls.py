@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from recu_analysis.store.record import MergedRecord
     from recu_analysis.theory.intervals import Interval
-    from recu_analysis.theory.noise import Simulated
 
     Values = NDArray[np.float64]
     Draw = Callable[[tuple[int, ...]], Values]
@@ -204,7 +203,8 @@ def layer(process: Process, channels: int, generator: np.random.Generator) -> La
     moved = movement(z, before, flips, path, process.rates.updates)
     growth = deviations(end) / deviations(start)
     rates = replace(process.rates, bound=WeightTransform().bound(z, process.tau))
-    null = null_of(moved, simulate(moved.z, growth, moved.channel, [rates], seed=int(generator.integers(1 << 31))))
+    found = simulate(moved.z, growth, moved.channel, [rates], seed=int(generator.integers(1 << 31)))
+    null = Null.of(found, moved, found.chosen, (moved.updates,))
     spec = LayerSpec("simulated", (channels, WEIGHTS), "float64", "simulated", None)
     rule, lr, decay = process.rates.rule, process.rates.lr, process.rates.weight_decay
     kept = np.linalg.matrix_power(rule.matrix(lr, decay), process.rates.updates)[0, 0]
@@ -225,13 +225,6 @@ def layer(process: Process, channels: int, generator: np.random.Generator) -> La
         {name: over_channels(sums, statistic) for name, statistic in WITH_INTERVAL.items()},
         {name: over_both(sums, sums_of_null, statistic) for name, statistic in WITH_INTERVAL.items()},
     )
-
-
-def null_of(moved: Movement, found: Simulated) -> Null:
-    """The null of a layer, as `recu_analysis.analysis.null` makes it."""
-    at, silent, updates = found.chosen, found.flips == 0, (moved.updates,)
-    tail, channel = moved.tail[at], moved.channel[at]
-    return Null(found.z, found.z_end, found.mobility, tail, silent, channel, found.flips, found.last_flip, updates)
 
 
 def ratios(sums: Values) -> dict[str, float]:

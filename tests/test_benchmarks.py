@@ -5,8 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from recu_analysis import open_run
 from recu_analysis.analysis.distance import COLUMNS
+from recu_analysis.training.config import TrainingConfig
+from recu_analysis.training.optim import build
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,3 +35,19 @@ def test_a_null_is_near_the_truth_of_a_simulated_layer(monkeypatch):
     process = validate_nulls.PROCESSES["Ornstein-Uhlenbeck"]
     found = validate_nulls.layer(process, 32, np.random.default_rng(0))
     assert found.null == pytest.approx(found.measured, abs=0.1)
+
+
+def test_noise_in_place_of_gradients_moves_each_channel_by_its_size(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(ROOT))
+    control = import_module("benchmarks.control")
+    config = TrainingConfig(epochs=3, recu=False)
+    weights = build(config, 10, torch.device("cpu"))[1].param_groups[0]["params"]
+    one_channel = [torch.eye(len(each))[0].reshape(-1, 1, 1, 1) * 5.0 for each in weights]
+    control.repeat(tmp_path / "run", config, [[one_channel]])
+    run = open_run(tmp_path / "run")
+    lr, decay = config.learning_rate(0), config.binary_weight_decay
+    for layer in run.layer_names:
+        before, after = (window[layer].weight for window in run.windows)
+        moved = (after - (1.0 - lr * decay) * before).reshape(len(after), -1)
+        assert np.abs(moved[1:]).max() < 1e-6
+        assert moved[0].std() == pytest.approx(5.0 * lr, rel=0.2)

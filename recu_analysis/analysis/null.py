@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from recu_analysis.store.record import MergedRecord
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
-    from recu_analysis.theory.noise import Rates
+    from recu_analysis.theory.noise import Rates, Simulated
 
     Values = NDArray[np.float64]
 
@@ -69,6 +69,22 @@ class Null:
     first_flip: NDArray[np.int64]
     last_flip: NDArray[np.int64]
     updates: tuple[int, ...]
+
+    @classmethod
+    def of(cls, found: Simulated, moved: Movement, at: NDArray[np.intp], updates: tuple[int, ...]) -> Self:
+        """Simulated weights that start as those weights of a layer whose indices are `at`."""
+        return cls(
+            z=found.z,
+            z_end=found.z_end,
+            mobility=found.mobility * (sum(updates) / moved.updates),
+            tail=moved.tail[at],
+            silent=found.flips == 0,
+            channel=moved.channel[at],
+            flips=found.flips,
+            first_flip=found.first_flip,
+            last_flip=found.last_flip,
+            updates=updates,
+        )
 
     @property
     def magnitude(self) -> Values:
@@ -165,19 +181,7 @@ def _simulated(run: Run, spec: LayerSpec, moved: Movement, most: int) -> Null | 
     seed = zlib.crc32(moved.z.tobytes())
     z, spread = moved.z[used], np.where(varying, growth, 1.0)
     found = simulate(z, spread, channel[used], _clamped(spec, record, z, known), seed=seed, most=most)
-    at = used[found.chosen]
-    return Null(
-        z=found.z,
-        z_end=found.z_end,
-        mobility=found.mobility * (sum(updates) / record.updates),
-        tail=moved.tail[at],
-        silent=found.flips == 0,
-        channel=channel[at],
-        flips=found.flips,
-        first_flip=found.first_flip,
-        last_flip=found.last_flip,
-        updates=updates,
-    )
+    return Null.of(found, moved, used[found.chosen], updates)
 
 
 def _clamped(spec: LayerSpec, record: MergedRecord, z: Values, known: Sequence[Rates]) -> list[Rates]:
