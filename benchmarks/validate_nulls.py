@@ -141,7 +141,8 @@ def layer(process: Process, channels: int, generator: np.random.Generator) -> La
         path += np.abs(now - before)
         before = now
     moved = movement(z, before, flips, path, process.rates.updates)
-    growth = deviations(end) / deviations(start)
+    spread = deviations(start), deviations(end)
+    growth = spread[1] / spread[0]
     found = simulate(
         moved.z, growth, np.arange(z.size) // WEIGHTS, [process.rates], seed=int(generator.integers(1 << 31))
     )
@@ -163,7 +164,7 @@ def layer(process: Process, channels: int, generator: np.random.Generator) -> La
             **{name: float(RATIOS[name](sums.sum(axis=0, keepdims=True))[0]) for name in WITH_INTERVAL},
         },
         {
-            "autocorrelation": cosine(null_products(start, end, kept).sum(axis=0)),
+            "autocorrelation": cosine(null_products(*spread, WEIGHTS - 1, kept).sum(axis=0)),
             "silence, tail": mean(null.silent, null.tail),
             "silence, core": mean(null.silent, ~null.tail),
             "locked share, first half": float(np.mean(null.last_flip <= half)),
