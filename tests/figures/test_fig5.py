@@ -32,7 +32,7 @@ def test_fig5_has_a_line_an_arm_in_both_panels_and_one_legend(trained, tmp_path)
     assert [path.read_bytes() for path in files] == [path.read_bytes() for path in again]
     text = files[0].read_text()
     assert text.count("ReCU (2 seeds)<") == 1
-    assert text.count("without ReCU<") == 1
+    assert text.count("no clamp<") == 1
     assert len(files[1].read_text().splitlines()) == 1 + 3 * 4
 
 
