@@ -69,7 +69,8 @@ def places_of_ranks(values: Values, ranks: NDArray[np.int64]) -> NDArray[np.int6
     needed[wanted] = True
     few = np.flatnonzero(needed[interval])
     left_out = np.cumsum(np.where(needed, 0, counts))  # values before each needed interval that are not among the few
-    return few[np.argsort(values[few], kind="stable")[ranks - left_out[wanted]]]
+    places: NDArray[np.int64] = few[np.argsort(values[few], kind="stable")[ranks - left_out[wanted]]]
+    return places
 
 
 def _around(values: Values, rank: int) -> tuple[Values, int]:
