@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -35,12 +36,16 @@ class Rates:
     lr, weight_decay : float
         Means over the updates.
     updates : int
+        Those in which the weights had a gradient; PyTorch changes nothing in the others.
+    bound : float
+        Weights farther from 0 get no noise, in standard deviations: a clamp stops their gradients.
     """
 
     rule: UpdateRule
     lr: float
     weight_decay: float
     updates: int
+    bound: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ def simulate(
     channel : ndarray of int64, flat
         Channel of each weight.
     rates : sequence of Rates
-        The windows, in order, with at least one update.
+        The windows, in order, with at least one update in all.
     seed : int
         The same seed gives the same numbers.
     most : int
@@ -112,10 +117,15 @@ def simulate(
     flips, first, last = np.zeros((3, chosen.size), dtype=np.int64)
     scale, done = np.sqrt(power[ours]), 0
     for each in rates:
+        if not each.updates:
+            continue
         matrix, gain = each.rule.matrix(each.lr, each.weight_decay), each.rule.gain(each.lr)
+        # Fewer weights get the noise that widens their channel, so it is larger.
+        inside = max(float(np.mean(np.abs(z) <= each.bound)), 1.0 / z.size)
         # The standard deviation in which z is measured changes in small steps, linear in its square.
         widths = np.array([_width(growth[ours], done, updates), _width(growth[ours], done + each.updates, updates)])
-        advance(w, momentum, state, flips, first, last, path, matrix, gain, scale, widths, done, each.updates)
+        size, bound = scale / math.sqrt(inside), each.bound
+        advance(w, momentum, state, flips, first, last, path, matrix, gain, size, widths, bound, done, each.updates)
         done += each.updates
     return Simulated(chosen, z[chosen], w / growth[ours], flips, first, last, path / updates)
 
@@ -137,7 +147,7 @@ def momentum_term(rates: Sequence[Rates], growth: Values) -> Values:
         b cov(w, m) / var(w), to be added to a.
     """
     _, covariances = _noise(rates, growth)
-    term: Values = _responses(tuple(rates)).kept[0, 1] * covariances[:, 0]
+    term: Values = _responses(_unbounded(rates)).kept[0, 1] * covariances[:, 0]
     return term
 
 
@@ -154,7 +164,7 @@ def _width(growth: Values, done: int, updates: int) -> Values:
 
 def _noise(rates: Sequence[Rates], growth: Values) -> tuple[Values, Values]:
     """By channel: the variance of the noise that makes its weights grow so, and cov(w, m) and var(m) at the start."""
-    of = _responses(tuple(rates))
+    of = _responses(_unbounded(rates))
     quiet, loud = of.end[0][0, 0], of.end[1][0, 0]
     variance = np.maximum((growth**2 - quiet) / loud, 0.0) if loud > 0.0 else np.zeros_like(growth)
     start = of.start[0][None] + variance[:, None, None] * of.start[1][None]
@@ -172,6 +182,11 @@ class _Responses:
     start: tuple[Values, Values]
     end: tuple[Values, Values]
     kept: Values
+
+
+def _unbounded(rates: Sequence[Rates]) -> tuple[Rates, ...]:
+    """The rates without the bounds of layers, on which `_Responses` do not depend."""
+    return tuple(replace(each, bound=math.inf) for each in rates)
 
 
 # Cached, because the layers of a network mostly have the same rates.
