@@ -49,6 +49,7 @@ from .figures import plot_silence as plot_silence
 from .figures import plot_tradeoff as plot_tradeoff
 from .figures import plot_training as plot_training
 from .figures import plot_trajectories as plot_trajectories
+from .intervention.intervene import intervene as intervene
 from .nn.convert import convert as convert
 from .report import write_report as write_report
 from .store.run import Run as Run
