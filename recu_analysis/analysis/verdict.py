@@ -290,6 +290,46 @@ def of_claims(verdicts: Sequence[str]) -> str:
     return f"{what}: {told}{chance if several else ''}."
 
 
+def of_intervention(rises: Mapping[str, Mapping[str, Interval]], ground: Ground, reference: str = "random") -> str:
+    """What it costs to negate binary weights of each group, beside as many of the reference group.
+
+    Parameters
+    ----------
+    rises : mapping of str to mapping of str to Interval
+        Group -> layer -> rise of the loss; only layers in which weights of the group were negated.
+    ground : Ground
+        That of the windows that define the groups.
+    reference : str
+        The group that the others are compared with, where it is measured.
+    """
+    known = {group: of for group, of in rises.items() if of}
+    if not known:
+        return f"What weights of {ground.where} are worth cannot be told: no weight was negated."
+    medians = [f"{median(each.estimate for each in of.values()):+.4f} ({group})" for group, of in known.items()]
+    layers = len({layer for of in known.values() for layer in of})
+    measured = (
+        f"Negating binary weights of {ground.of} changes the loss by {_and(medians)}, with as many weights of each "
+        f"group of {ground.where}{_median_of(layers)}"
+    )
+    return _told(measured, _beside_reference(known, reference), ground)
+
+
+def _beside_reference(rises: Mapping[str, Mapping[str, Interval]], reference: str) -> str:
+    """In how many layers the interval of each group lies above that of the reference."""
+    told, usual = [], rises.get(reference, {})
+    for group, of in rises.items():
+        both = [(each, usual[layer]) for layer, each in of.items() if layer in usual and group != reference]
+        bounded = [(each, other) for each, other in both if _bounded(each) and _bounded(other)]
+        if bounded:
+            above = sum(each.low > other.high for each, other in bounded)
+            told.append(f"{group} in {above} of {_layers(len(bounded))}")
+    return f"; more than {reference} weights, by intervals that do not overlap: {_and(told)}" if told else ""
+
+
+def _and(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
+
+
 def _told(measured: str, noise: str, ground: Ground, *, unseen: str = _UNSEEN, which: str = "The windows") -> str:
     """The sentence of what was measured and its null, with what limits it."""
     length = ""
