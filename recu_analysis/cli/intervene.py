@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -144,8 +145,7 @@ def _for_readers(table: pd.DataFrame) -> pd.DataFrame:
         known["negated_fraction"] = max(known["negated_fraction"], row["negated_fraction"])
         mark = "*" if row["rise_low"] > 0.0 else " "
         known[row["group"]] = f"{shown('rise', row['rise'])}{mark}" if row["negated"] else "- "
-    order = {name: index for index, name in enumerate(table["batch_norm"].unique())}
-    return pd.DataFrame(sorted(rows.values(), key=lambda row: order[row["batch_norm"]]))
+    return pd.DataFrame([rows[place] for place in sorted(rows, key=itemgetter(0))])
 
 
 def _verdict(run: Run, table: pd.DataFrame, carried: Ground) -> str:
