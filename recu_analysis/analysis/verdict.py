@@ -314,6 +314,39 @@ def of_intervention(rises: Mapping[str, Mapping[str, Interval]], ground: Ground,
     return _told(measured, _beside_reference(known, reference), ground)
 
 
+def of_reflection(returned: Mapping[str, Interval], left: Mapping[str, Interval], decay_time: float) -> str:
+    """Whether reflected weights return to their earlier side more often than untouched weights leave it.
+
+    Without a target, both are equally frequent, because the momentum is reflected with the weights.
+
+    Parameters
+    ----------
+    returned, left : mapping of str to Interval
+        Share of the reflected, and of the untouched weights of each group, with intervals over continuations; "all"
+        for all groups together.
+    decay_time : float
+        T of the continuation.
+    """
+    known = {group: each for group, each in returned.items() if math.isfinite(each.estimate)}
+    if not known or not math.isfinite(left["all"].estimate):
+        return "Whether reflected weights return cannot be told: no weight was reflected."
+    shares = [f"{shown('returned_fraction', each.estimate)} % ({group})" for group, each in known.items()]
+    others = [f"{shown('left_fraction', left[group].estimate)} % ({group})" for group in known]
+    told = (
+        f"Of the reflected weights of this one training, {_and(shares)} returned to their earlier sign; of untouched "
+        f"weights, {_and(others)} left it"
+    )
+    first, second = returned["all"], left["all"]
+    if not (decay_time >= math.log(1.0 / LONG_ENOUGH)):
+        length = "is not known" if math.isnan(decay_time) else f"of {decay_time:.2f} is too short to tell"
+        return f"{told}; T {length}, and without a target both would be equal."
+    if first.low > second.high:
+        return f"{told}: more return than a motion without a target gives, so they are drawn to where they were."
+    if first.high < second.low:
+        return f"{told}: fewer return than a motion without a target gives."
+    return f"{told}; without a target both would be equal, and the two cannot be told apart."
+
+
 def _beside_reference(rises: Mapping[str, Mapping[str, Interval]], reference: str) -> str:
     """In how many layers the interval of each group lies above that of the reference."""
     told, usual = [], rises.get(reference, {})

@@ -46,6 +46,25 @@ _FIRST = (Column("layer"), Column("batch_norm"), Column("negated_fraction", "neg
     "--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Draws of weights of each group."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the draws.")
+@click.option(
+    "--continue",
+    "epochs",
+    type=click.IntRange(min=1),
+    metavar="EPOCHS",
+    help="Instead: reflect latent weights of each group, train on for EPOCHS, and show how many return.",
+)
+@click.option(
+    "--share",
+    type=click.FloatRange(0.0, 1.0, min_open=True, max_open=True),
+    default=0.05,
+    show_default=True,
+    help="With --continue: share of each group to reflect.",
+)
+@click.option(
+    "--lr",
+    type=click.FloatRange(min=0.0, min_open=True),
+    help="With --continue: learning rate; by default that of the last epoch.",
+)
 @click.option("--data-dir", metavar="DIR", help="Folder of the data set, if it has moved since the training.")
 @table_target
 @options.common
@@ -57,6 +76,9 @@ def command(
     images: int,
     repeats: int,
     seed: int,
+    epochs: int | None,
+    share: float,
+    lr: float | None,
     data_dir: str | None,
     target: Target,
 ) -> None:
@@ -66,14 +88,25 @@ def command(
     (tail, core) at the start of the windows, without or with a change of sign in them (silent, flipped), and of all
     weights (random). The table has the rise of the loss of each group, with * where its 95 % interval lies above 0.
     CSV and JSON have the intervals, the prediction by the gradient, and the change of accuracy.
+
+    --continue tells whether weights are held wherever they are, or drawn to where they were. It reflects latent weights
+    with their momentum, and trains on. If nothing draws them back, reflected weights return as often as others leave.
     """
     from recu_analysis.analysis.final_windows import choose, final_windows
+    from recu_analysis.analysis.weight_groups import WEIGHT_GROUPS
     from recu_analysis.analysis.window_text import windows_text
+    from recu_analysis.cli.continued import continued
+    from recu_analysis.intervention.draws import drawer
     from recu_analysis.store.labels import labels_of
+    from recu_analysis.store.layer_selection import select_layers
 
     trained, opened = _trained(run, data_dir), options.opened(run)
     tell_cut([opened], windows)
     final, chosen = final_windows(opened) if windows is None else None, choose(opened, windows)
+    if epochs is not None:
+        draws = drawer(opened, chosen, select_layers(opened, layers or None), WEIGHT_GROUPS, tail_tau, seed)
+        write_table(continued(trained, opened, draws, epochs, share, lr, repeats), target)
+        return
     table = _measured(
         opened, trained, images, windows=chosen, layers=layers or None, tail_tau=tail_tau, repeats=repeats, seed=seed
     )
