@@ -66,6 +66,7 @@ validate: $(READY) ## Check statistics: coverage of intervals, bias of estimator
 	$(BIN)/python -m benchmarks.validate_ratios
 	$(BIN)/python -m benchmarks.movement --short
 	$(BIN)/python -m benchmarks.noise --short
+	$(BIN)/python -m benchmarks.causes --short
 
 figures: $(READY) ## Draw every figure and table of figures/ from the runs in checkpoints/
 	ANALYZE=$(BIN)/recu-analyze scripts/figures.sh

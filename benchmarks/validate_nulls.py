@@ -146,7 +146,14 @@ def layer(process: Process, channels: int, generator: np.random.Generator) -> La
         moved.z, growth, np.arange(z.size) // WEIGHTS, [process.rates], seed=int(generator.integers(1 << 31))
     )
     null = Null(
-        found.z, found.z_end, found.mobility, moved.tail[found.chosen], found.flips == 0, found.flips, found.last_flip
+        found.z,
+        found.z_end,
+        found.mobility,
+        moved.tail[found.chosen],
+        found.flips == 0,
+        found.flips,
+        found.first_flip,
+        found.last_flip,
     )
     spec = LayerSpec("simulated", (channels, WEIGHTS), "float64", "simulated", None)
     rule, lr, decay = process.rates.rule, process.rates.lr, process.rates.weight_decay

@@ -18,8 +18,10 @@ from .analysis.magnitude import by_magnitude as by_magnitude
 from .analysis.measured import measured_tradeoff as measured_tradeoff
 from .analysis.paired import paired_differences as paired_differences
 from .analysis.parallel import processes as processes
+from .analysis.plan import plan as plan
 from .analysis.run_list import open_runs as open_runs
 from .analysis.selection import WindowSpan as WindowSpan
+from .analysis.survival import survival as survival
 from .analysis.traces import traces as traces
 from .analysis.tradeoff import tradeoff as tradeoff
 from .capture.adapters import adapter as adapter
@@ -47,6 +49,7 @@ from .figures import plot_ridge as plot_ridge
 from .figures import plot_schedule as plot_schedule
 from .figures import plot_scores as plot_scores
 from .figures import plot_silence as plot_silence
+from .figures import plot_survival as plot_survival
 from .figures import plot_tradeoff as plot_tradeoff
 from .figures import plot_training as plot_training
 from .figures import plot_trajectories as plot_trajectories

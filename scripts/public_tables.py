@@ -40,6 +40,7 @@ def tables(folder: Path) -> list[tuple[str, list[pd.DataFrame]]]:
         ("fit_table", [ra.fit_table(run)]),
         ("cohorts", [ra.cohorts(run, windows="1:")]),
         ("transitions", [ra.transitions(run)]),
+        ("survival", [ra.survival(run)]),
         ("traces", [ra.traces(traced)]),
         ("compare", [ra.compare(both)]),
         ("over_seeds", [ra.over_seeds(both)]),
@@ -48,5 +49,6 @@ def tables(folder: Path) -> list[tuple[str, list[pd.DataFrame]]]:
         ("curves", [ra.curves({"trained": ra.open_run(TRAINED)})]),
         ("tradeoff", [ra.tradeoff(epochs=3)]),
         ("measured_tradeoff", [ra.measured_tradeoff(run)]),
+        ("plan", [ra.plan(lr=0.1, weight_decay=0.01, epochs=3, updates_per_epoch=20)]),
         ("claims", [ra.claims(run)]),
     ]

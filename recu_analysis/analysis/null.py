@@ -49,8 +49,8 @@ class Null:
         As in `recu_analysis.analysis.deadness.Movement`.
     tail, silent : ndarray of bool
         Tail of the layer's weights whose z they have; no flip.
-    flips, last_flip : ndarray of int64
-        Number of flips, and the last update with one, counted from 1; 0 if there is none.
+    flips, first_flip, last_flip : ndarray of int64
+        Number of flips, and the first and the last update with one, counted from 1; 0 if there is none.
     """
 
     z: Values
@@ -59,6 +59,7 @@ class Null:
     tail: Mask
     silent: Mask
     flips: NDArray[np.int64]
+    first_flip: NDArray[np.int64]
     last_flip: NDArray[np.int64]
 
 
@@ -151,7 +152,7 @@ def _simulated(run: Run, spec: LayerSpec, moved: Movement, most: int) -> Null | 
     found = simulate(moved.z[used], np.where(varying, growth, 1.0), channel[used], known, seed=seed, most=most)
     tail = moved.tail[used][found.chosen]
     silent = found.flips == 0
-    return Null(found.z, found.z_end, found.mobility, tail, silent, found.flips, found.last_flip)
+    return Null(found.z, found.z_end, found.mobility, tail, silent, found.flips, found.first_flip, found.last_flip)
 
 
 def null_row(run: Run, spec: LayerSpec, moved: Movement) -> dict[str, Any]:

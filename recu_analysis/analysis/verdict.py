@@ -16,6 +16,7 @@ from recu_analysis.analysis.selection import select_windows
 from recu_analysis.analysis.window_text import period_text
 from recu_analysis.theory.intervals import Interval
 from recu_analysis.theory.noise import FEWEST
+from recu_analysis.theory.power import least_decay_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -361,6 +362,41 @@ def _beside_reference(rises: Mapping[str, Mapping[str, Interval]], reference: st
 
 def _and(parts: Sequence[str]) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
+
+
+def of_plan(decay_time: float, settled: Sequence[tuple[int, int]], needed: int | None, *, found: bool) -> str:
+    """What a training that is planned will be able to tell.
+
+    Parameters
+    ----------
+    decay_time : float
+        T of the whole training.
+    settled : sequence of pairs of int
+        First and last epoch of each stretch of windows in which weights are forecast to move as in equilibrium.
+    needed : int or None
+        How many last windows are long enough to tell dead weights from slow ones; None if all are too short.
+    found : bool
+        Whether a typical weight that gradients hold is more likely found than not, in windows of this length.
+    """
+    if decay_time == 0.0:
+        return "Nothing decays in this training (T = 0), so dead weights cannot be told from slow ones."
+    spans = [f"epoch {a}" if a == b else f"epochs {a} to {b}" for a, b in settled]
+    pace = (
+        f"are forecast to move as in equilibrium in {' and '.join(spans)}" if spans else "never move as in equilibrium"
+    )
+    if needed is None:
+        length = "all windows together are too short to tell dead weights from slow ones"
+    else:
+        last = "the last window is" if needed == 1 else f"the last {needed} windows are"
+        length = f"{last} long enough to tell dead weights from slow ones"
+    least = least_decay_time()
+    if found:
+        single = "a typical weight that gradients hold is more likely found than not"
+    elif decay_time < least:
+        single = f"T is below {least:.0f}, so report shares of weights and not single weights"
+    else:
+        single = "the windows are too long for single weights, so record shorter ones, or report shares of weights"
+    return f"In this training of T = {shown('decay_time', decay_time)}, weights {pace}; {length}; {single}."
 
 
 def _told(measured: str, noise: str, ground: Ground, *, unseen: str = _UNSEEN, which: str = "The windows") -> str:

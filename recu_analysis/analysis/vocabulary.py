@@ -132,6 +132,68 @@ _TIME = (
     Statistic("lr", "learning rate", "Sum of the learning rates of the updates; in curves, the logged learning rate."),
     Statistic("lr_decay", "decay", "Sum of learning rate x weight decay over the updates."),
     Statistic("decay_time", "T", "Sum of learning rate x weight decay / (1 - momentum) over the updates.", digits=2),
+    Statistic(
+        "decay_time_past", "T since the start", "T from the start of the windows to the end of the span.", digits=2
+    ),
+    Statistic(
+        "decay_time_to_end",
+        "T to the end",
+        "T from the start of the window to the end of the training.",
+        digits=2,
+    ),
+)
+#: Forecasts before a training.
+_PLANNED = (
+    Statistic(
+        "norm_forecast",
+        "norm, forecast",
+        "Norm of the weights at the end of the window, over that in equilibrium at the highest learning rate.",
+        digits=2,
+    ),
+    Statistic(
+        "mobility_equilibrium",
+        "mobility, equilibrium",
+        "Mobility in equilibrium at the learning rates of the window.",
+        _STEP,
+        1e3,
+        2,
+    ),
+    Statistic(
+        "mobility_forecast",
+        "mobility, forecast",
+        "Mobility of weights whose norm at the start of the training is the given one.",
+        _STEP,
+        1e3,
+        2,
+    ),
+    Statistic(
+        "flip_ratio_equilibrium",
+        "flips, equilibrium",
+        "Flips by the flip law, for normal z and the mobility in equilibrium.",
+        _FLIPS,
+        1e3,
+        2,
+    ),
+    Statistic(
+        "flip_ratio_forecast",
+        "flips, forecast",
+        "Flips by the flip law, for normal z and the forecast of the mobility.",
+        _FLIPS,
+        1e3,
+        2,
+    ),
+    Statistic("settled", "settled", "Whether the two forecasts of the mobility differ by at most a tenth."),
+    Statistic(
+        "long_enough",
+        "long enough",
+        "Whether noise alone leaves an autocorrelation of at most 1/2 from the start of this window to the end of the "
+        "training, so that dead weights can be told from slow ones.",
+    ),
+    _share(
+        "power",
+        "power for single weights",
+        "Weights with |t| > 1.96, if 30 % of the variance of the weights is signal; noise alone has 5 %.",
+    ),
 )
 #: Logged results of a training.
 _LOGGED = (
@@ -181,6 +243,17 @@ _DEAD = (
         "locked_fraction",
         "never flips again",
         "Weights that do not flip between the end of the window and the end of the run.",
+    ),
+)
+#: How long signs stay as they are.
+_SURVIVAL = (
+    _share("survival_fraction", "not flipped yet", "Of the group's weights, those without a flip since the start."),
+    Statistic(
+        "hazard",
+        "hazard of a first flip",
+        "First flips per unit of T in the span, of the group's weights that had none before.",
+        "per T",
+        digits=2,
     ),
 )
 #: How weights move.
@@ -459,8 +532,10 @@ STATISTICS: Final = {
         _WHERE,
         _COUNTS,
         _TIME,
+        _PLANNED,
         _LOGGED,
         _DEAD,
+        _SURVIVAL,
         _MOVEMENT,
         _FLIPPING,
         _FITS,

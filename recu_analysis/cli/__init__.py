@@ -14,6 +14,7 @@ from recu_analysis import __version__
 #: Command names and their modules, which are imported when needed.
 COMMANDS = {
     "demo": "demo",
+    "plan": "plan",
     "train": "train",
     "evaluate": "evaluate",
     "import": "import_",

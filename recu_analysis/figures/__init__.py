@@ -20,6 +20,7 @@ from recu_analysis.figures.ridge import plot_ridge
 from recu_analysis.figures.schedule import plot_schedule
 from recu_analysis.figures.scores import plot_scores
 from recu_analysis.figures.silence import plot_silence
+from recu_analysis.figures.survival import plot_survival
 from recu_analysis.figures.tradeoff import plot_tradeoff
 from recu_analysis.figures.trajectories import plot_trajectories
 
@@ -45,6 +46,7 @@ __all__ = [
     "plot_schedule",
     "plot_scores",
     "plot_silence",
+    "plot_survival",
     "plot_tradeoff",
     "plot_training",
     "plot_trajectories",

@@ -54,8 +54,8 @@ class Simulated:
         Standard scores at the start and the end.
     flips : ndarray of int64
         How many updates changed the sign.
-    last_flip : ndarray of int64
-        The last update that changed the sign, counted from 1; 0 if none did.
+    first_flip, last_flip : ndarray of int64
+        The first and the last update that changed the sign, counted from 1; 0 if none did.
     mobility : ndarray of float64
         Mean abs(z_u - z_{u-1}), standard deviations per update.
     """
@@ -64,6 +64,7 @@ class Simulated:
     z: Values
     z_end: Values
     flips: NDArray[np.int64]
+    first_flip: NDArray[np.int64]
     last_flip: NDArray[np.int64]
     mobility: Values
 
@@ -107,15 +108,15 @@ def simulate(
     momentum = _momentum(z[chosen], covariances[ours], generator)
     state = generator.integers(0, 1 << 63, chosen.size, dtype=np.uint64)
     w, path = z[chosen].copy(), np.zeros(chosen.size)
-    flips, last = np.zeros((2, chosen.size), dtype=np.int64)
+    flips, first, last = np.zeros((3, chosen.size), dtype=np.int64)
     scale, done = np.sqrt(power[ours]), 0
     for each in rates:
         matrix, gain = each.rule.matrix(each.lr, each.weight_decay), each.rule.gain(each.lr)
         # The standard deviation in which z is measured changes in small steps, linear in its square.
         widths = np.array([_width(growth[ours], done, updates), _width(growth[ours], done + each.updates, updates)])
-        advance(w, momentum, state, flips, last, path, matrix, gain, scale, widths, done, each.updates)
+        advance(w, momentum, state, flips, first, last, path, matrix, gain, scale, widths, done, each.updates)
         done += each.updates
-    return Simulated(chosen, z[chosen], w / growth[ours], flips, last, path / updates)
+    return Simulated(chosen, z[chosen], w / growth[ours], flips, first, last, path / updates)
 
 
 def momentum_term(rates: Sequence[Rates], growth: Values) -> Values:

@@ -20,6 +20,7 @@ def advance(
     momentum: Values,
     state: NDArray[np.uint64],
     flips: NDArray[np.int64],
+    first: NDArray[np.int64],
     last: NDArray[np.int64],
     path: Values,
     matrix: Values,
@@ -33,16 +34,17 @@ def advance(
     for k in range(w.size):
         x, m, bits, turned, far = w[k], momentum[k], state[k], 0, 0.0
         # The sum of 64 random bits is normal to a kurtosis of 1/32, and much faster.
-        first, second = gain[0] * scale[k] / 4.0, gain[1] * scale[k] / 4.0
+        to_weight, to_momentum = gain[0] * scale[k] / 4.0, gain[1] * scale[k] / 4.0
         low, slope = widths[0, k] ** 2, (widths[1, k] ** 2 - widths[0, k] ** 2) / updates
         before = x / widths[0, k]
         for u in range(updates):
             bits += np.uint64(0x9E3779B97F4A7C15)
             noise = _ones(_mixed(bits)) - 32.0
-            y = matrix[0, 0] * x + matrix[0, 1] * m + first * noise
-            m = matrix[1, 0] * x + matrix[1, 1] * m + second * noise
+            y = matrix[0, 0] * x + matrix[0, 1] * m + to_weight * noise
+            m = matrix[1, 0] * x + matrix[1, 1] * m + to_momentum * noise
             if (y < 0.0) != (x < 0.0):
                 turned += 1
+                first[k] = done + u + 1 if first[k] == 0 else first[k]
                 last[k] = done + u + 1
             x = y
             after = y / math.sqrt(low + slope * (u + 1))

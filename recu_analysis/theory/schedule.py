@@ -1,4 +1,4 @@
-"""Schedules of the quantile level tau over the epochs of a training: Eq. 24 and common alternatives."""
+"""Schedules over the epochs of a training: of the quantile level tau (Eq. 24), and of the learning rate."""
 
 from __future__ import annotations
 
@@ -74,3 +74,50 @@ def schedule(
         raise InputError(f"the epoch must lie between 0 and {epochs}")
     # This form is exact at both ends.
     return start + (end - start) * SHARES[kind](index / epochs)
+
+
+#: Schedules of the learning rate, with their descriptions in `learning_rate`.
+RATES = ("cosine", "step", "linear", "constant")
+
+
+def learning_rate(epoch: int, epochs: int, lr: float, kind: str = "cosine", warm_up: int = 0) -> float:
+    """Learning rate of an epoch, counted from 0: the warm-up of ReCU's authors, then the schedule.
+
+    With W epochs of warm-up (5 for the authors) the rate is lr (e + 1) / W before epoch W. The schedule begins at
+    epoch W, and counts from epoch W - 1. Cosine and linear fall over epochs - (W - 1) epochs and would reach 0 in
+    the epoch after the last. Step divides by 10 at half and again at three quarters of all epochs; constant stays
+    at lr.
+
+    Parameters
+    ----------
+    epoch : int
+    epochs : int
+        Number of epochs.
+    lr : float
+        Learning rate after the warm-up.
+    kind : {"cosine", "step", "linear", "constant"}
+        Name of the schedule.
+    warm_up : int
+        Number of epochs W, less than `epochs`.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    InputError
+        If there is no such schedule.
+    """
+    if kind not in RATES:
+        raise unknown("schedule of the learning rate", kind, RATES)
+    if epoch < warm_up:
+        return lr * (epoch + 1) / warm_up
+    if kind == "constant":
+        return lr
+    if kind == "step":
+        return lr / 10.0 ** ((2 * epoch >= epochs) + (4 * epoch >= 3 * epochs))
+    start = max(warm_up - 1, 0)
+    if kind == "linear":
+        return lr * (epochs - epoch) / (epochs - start)
+    return 0.5 * lr * (1.0 + math.cos(math.pi * (epoch - start) / (epochs - start)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,7 +9,7 @@ from recu_analysis.errors import InputError, unknown
 from recu_analysis.store.format1 import RENAMED
 from recu_analysis.store.quantities import MORE_QUANTITIES
 from recu_analysis.theory.laplace import check_tau
-from recu_analysis.theory.schedule import schedule
+from recu_analysis.theory.schedule import RATES, learning_rate, schedule
 from recu_analysis.theory.standardize import MASKS, QUANTILES
 from recu_analysis.training.revival import NAMES as REVIVED
 from recu_analysis.training.revival import Revival, revival_of
@@ -123,7 +122,7 @@ class TrainingConfig:
     schedule: str = option(
         "cosine",
         "Schedule of the learning rate; step: divide by 10 at half and at three quarters of the epochs.",
-        choices=("cosine", "step", "linear", "constant"),
+        choices=RATES,
     )
     lr: float = option(
         LEARNING_RATES["sgd"],
@@ -202,31 +201,8 @@ class TrainingConfig:
         )
 
     def learning_rate(self, epoch: int) -> float:
-        """Learning rate of an epoch, counted from 0: the authors' warm-up, then the schedule.
-
-        With W epochs of warm-up (5 for the authors) the rate is lr (e + 1) / W before epoch W. The schedule begins at
-        epoch W, and counts from epoch W - 1. Cosine and linear fall over epochs - (W - 1) epochs and would reach 0 in
-        the epoch after the last. Step divides by 10 at half and again at three quarters of all epochs; constant stays
-        at lr.
-
-        Parameters
-        ----------
-        epoch : int
-
-        Returns
-        -------
-        float
-        """
-        if epoch < self.warm_up:
-            return self.lr * (epoch + 1) / self.warm_up
-        if self.schedule == "constant":
-            return self.lr
-        if self.schedule == "step":
-            return self.lr / 10.0 ** ((2 * epoch >= self.epochs) + (4 * epoch >= 3 * self.epochs))
-        start = max(self.warm_up - 1, 0)
-        if self.schedule == "linear":
-            return self.lr * (self.epochs - epoch) / (self.epochs - start)
-        return 0.5 * self.lr * (1.0 + math.cos(math.pi * (epoch - start) / (self.epochs - start)))
+        """Learning rate of an epoch, counted from 0; see `recu_analysis.theory.schedule.learning_rate`."""
+        return learning_rate(epoch, self.epochs, self.lr, self.schedule, self.warm_up)
 
     def binary_options(self) -> dict[str, Any]:
         """Arguments of `build_network` for the binary layers."""

@@ -204,7 +204,12 @@ def test_an_intervention_is_compared_with_random_weights_by_its_intervals():
         "random": {"a": Interval(0.012, 0.0, 0.024), "b": Interval(0.01, 0.0, 0.02)},
     }
     told = of_intervention(rises, EXACT)
-    says(told, "this one training", "+0.0635 (tail-silent), -0.0010 (core-flipped) and +0.0110 (random)", "epochs 4 to 11")
+    says(
+        told,
+        "this one training",
+        "+0.0635 (tail-silent), -0.0010 (core-flipped) and +0.0110 (random)",
+        "epochs 4 to 11",
+    )
     says(told, "median of 2 layers", "intervals that do not overlap: tail-silent in 1 of 2 layers.")
     assert "core-flipped in" not in told, "without an interval nothing is compared"
     says(of_intervention(rises, Ground("epochs 0 to 1", 0.9)), "too short to tell", "negating binary weights")

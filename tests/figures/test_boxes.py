@@ -78,7 +78,7 @@ def test_eight_runs_with_long_names(trained):
     assert with_faults(many(trained, 8), CORE, OF_RUNS) == {}
 
 
-OF_LAYERS = ("fig2", "ridge", "scores", "silence", "layers", "lockin", "trajectories", "layermap", "qe")
+OF_LAYERS = ("fig2", "ridge", "scores", "silence", "layers", "lockin", "survival", "trajectories", "layermap", "qe")
 
 
 @pytest.mark.figures

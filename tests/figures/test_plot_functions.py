@@ -45,6 +45,7 @@ OF_RUNS = {
         "alpha",
     ),
     "plot_silence": ({"layers": "second", "tail_tau": 0.9}, ra.layer_table, "linewidth"),
+    "plot_survival": ({"layers": "second", "tail_tau": 0.9}, ra.survival, "linewidth"),
     "plot_tradeoff": ({"epochs": 12, "layers": "second"}, ra.measured_tradeoff, "linewidth"),
     "plot_trajectories": (
         {"layer": "second", "windows": "2:"},

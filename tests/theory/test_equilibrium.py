@@ -62,7 +62,25 @@ def test_the_step_out_of_equilibrium_follows_from_the_norms(name, start):
     assert forecast == pytest.approx(steps[100:600].mean(), rel=0.03)
 
 
+@pytest.mark.parametrize(("name", "start"), [("momentum", 0.5), ("Nesterov", 2.0), ("AdamW", 2.0)])
+def test_the_steps_ahead_are_those_of_a_training_whose_rate_falls(name, start):
+    """Two spans, the second at a third of the rate. Noise of squared size 4000 gives the norm in equilibrium."""
+    rule, decay = RULES[name], 0.02
+    lr = 0.05 / rule.response
+    settled = (lr * rule.response * 2000.0 / decay) ** (0.5 if rule.decoupled else 0.25)
+    norms, steps = simulated(rule, lr, decay, start * settled, 800)
+    first, after = equilibrium.steps_ahead(rule, lr, decay, lr, 400, start)
+    assert first == pytest.approx(steps[:400].mean(), rel=0.06)
+    assert after == pytest.approx(norms[400] / settled, rel=0.04)
+    # The gradients keep their size when the rate falls.
+    slow = simulated(rule, lr / 3.0, decay, norms[400], 400)
+    second, end = equilibrium.steps_ahead(rule, lr, decay, lr / 3.0, 400, norms[400] / settled)
+    assert second == pytest.approx(slow[1][50:].mean(), rel=0.06)
+    assert end == pytest.approx(slow[0][-1] / settled, rel=0.04)
+
+
 def test_where_the_step_is_not_known():
+    assert np.isnan(equilibrium.steps_ahead(RULES["momentum"], 0.1, 0.0, 0.1, 9, 1.0)).all()
     rule = RULES["momentum"]
     left = math.exp(-0.02 * 0.1 * 100)  # decay alone, at kappa = 0.02 x 0.1
     for before, after, updates, of in ((1.0, left, 100, rule), (1.0, 1.0, 0, rule), (0.0, 1.0, 9, rule)):

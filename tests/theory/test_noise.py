@@ -81,6 +81,8 @@ def test_each_channel_grows_as_its_weights_did():
     assert np.mean(narrow > 0) < 0.02, "it narrows faster than decay alone, so there is no noise"
     assert (found.last_flip[found.flips > 0] <= 80).all(), "nothing moves at learning rate 0"
     assert ((found.last_flip == 0) == (found.flips == 0)).all()
+    assert ((found.first_flip == found.last_flip) == (found.flips <= 1)).all()
+    assert ((found.first_flip == 0) == (found.flips == 0)).all()
 
 
 def test_the_same_seed_gives_the_same_numbers_and_the_time_is_bounded():
