@@ -297,7 +297,8 @@ def of_intervention(rises: Mapping[str, Mapping[str, Interval]], ground: Ground,
     Parameters
     ----------
     rises : mapping of str to mapping of str to Interval
-        Group -> layer -> rise of the loss; only layers in which weights of the group were negated.
+        Group -> layer -> rise of the loss; only layers in which weights of the group were negated, and "all" for all
+        layers at once, if there are several.
     ground : Ground
         That of the windows that define the groups.
     reference : str
@@ -306,11 +307,11 @@ def of_intervention(rises: Mapping[str, Mapping[str, Interval]], ground: Ground,
     known = {group: of for group, of in rises.items() if of}
     if not known:
         return f"What weights of {ground.where} are worth cannot be told: no weight was negated."
-    medians = [f"{median(each.estimate for each in of.values()):+.4f} ({group})" for group, of in known.items()]
-    layers = len({layer for of in known.values() for layer in of})
+    changes = [f"{of.get('all', next(iter(of.values()))).estimate:+.4f} ({group})" for group, of in known.items()]
+    layers = len({layer for of in known.values() for layer in of} - {"all"})
     measured = (
-        f"Negating binary weights of {ground.of} changes the loss by {_and(medians)}, with as many weights of each "
-        f"group of {ground.where}{_median_of(layers)}"
+        f"Negating binary weights of {ground.of} changes the loss by {_and(changes)}, with as many weights of each "
+        f"group of {ground.where}{f', in {layers} layers at once' if layers > 1 else ''}"
     )
     return _told(measured, _beside_reference(known, reference), ground)
 
@@ -331,8 +332,8 @@ def of_reflection(returned: Mapping[str, Interval], left: Mapping[str, Interval]
     known = {group: each for group, each in returned.items() if math.isfinite(each.estimate)}
     if not known or not math.isfinite(left["all"].estimate):
         return "Whether reflected weights return cannot be told: no weight was reflected."
-    shares = [f"{shown('returned_fraction', each.estimate)} % ({group})" for group, each in known.items()]
-    others = [f"{shown('left_fraction', left[group].estimate)} % ({group})" for group in known]
+    shares = [f"{100.0 * each.estimate:.1f} % ({group})" for group, each in known.items()]
+    others = [f"{100.0 * left[group].estimate:.1f} % ({group})" for group in known]
     told = (
         f"Of the reflected weights of this one training, {_and(shares)} returned to their earlier sign; of untouched "
         f"weights, {_and(others)} left it"
@@ -352,12 +353,13 @@ def _beside_reference(rises: Mapping[str, Mapping[str, Interval]], reference: st
     """In how many layers the interval of each group lies above that of the reference."""
     told, usual = [], rises.get(reference, {})
     for group, of in rises.items():
-        both = [(each, usual[layer]) for layer, each in of.items() if layer in usual and group != reference]
+        shared = () if group == reference else (of.keys() & usual.keys()) - {"all"}
+        both = [(of[layer], usual[layer]) for layer in shared]
         bounded = [(each, other) for each, other in both if _bounded(each) and _bounded(other)]
         if bounded:
             above = sum(each.low > other.high for each, other in bounded)
             told.append(f"{group} in {above} of {_layers(len(bounded))}")
-    return f"; more than {reference} weights, by intervals that do not overlap: {_and(told)}" if told else ""
+    return f"; alone, more than {reference} weights by intervals that do not overlap: {_and(told)}" if told else ""
 
 
 def _and(parts: Sequence[str]) -> str:

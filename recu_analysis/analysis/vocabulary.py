@@ -497,17 +497,6 @@ _INTERVENED = (
         100.0,
         2,
     ),
-    _count("reflected", "reflected", "Number of latent weights that were reflected, mean over the continuations."),
-    _share(
-        "returned_fraction",
-        "returned",
-        "Of the reflected weights, those that have their earlier sign again at the end of the continuation.",
-    ),
-    _share(
-        "left_fraction",
-        "left",
-        "Of the untouched weights, those that have another sign at the end of the continuation.",
-    ),
 )
 #: Comparisons and claims.
 _COMPARED = (

@@ -16,9 +16,21 @@ if TYPE_CHECKING:
 _COLUMNS = (
     Column("layer"),
     Column("group"),
-    Column("reflected", width=6),
-    Column("returned_fraction", "returned %", 5, ends=12),
-    Column("left_fraction", "left %", 5, ends=12),
+    Column("reflected", width=6, meaning="Number of latent weights that were reflected, mean over the continuations."),
+    Column(
+        "returned_fraction",
+        "returned %",
+        4,
+        ends=12,
+        meaning="Of the reflected weights, those that have their earlier sign again at the end.",
+    ),
+    Column(
+        "left_fraction",
+        "left %",
+        4,
+        ends=12,
+        meaning="Of the untouched weights, those that have another sign at the end.",
+    ),
 )
 
 
@@ -52,7 +64,7 @@ def continued(
     return View(
         table,
         _COLUMNS,
-        rows=of_all,
+        rows=of_all.assign(**{name: 100.0 * of_all[name] for name in of_all if "_fraction" in str(name)}),
         caption=f"Reflected weights of {labels[0]} that return, beside untouched ones that leave.",
         runs=labels,
         above=[of_reflection(returned, left, decay_time), head],

@@ -185,10 +185,9 @@ def _verdict(run: Run, table: pd.DataFrame, carried: Ground) -> str:
     """The verdict on the layers, with fixed statistics."""
     from recu_analysis.analysis.verdict import of_intervention
     from recu_analysis.intervention.bench import FIXED
-    from recu_analysis.intervention.intervene import ALL
     from recu_analysis.theory.intervals import Interval
 
-    rows = table[(table["batch_norm"] == FIXED) & (table["layer"] != ALL) & (table["negated"] > 0)]
+    rows = table[(table["batch_norm"] == FIXED) & (table["negated"] > 0)]
     rises: dict[str, dict[str, Interval]] = {}
     for row in rows.to_dict("records"):
         rises.setdefault(row["group"], {})[row["layer"]] = Interval(row["rise"], row["rise_low"], row["rise_high"])

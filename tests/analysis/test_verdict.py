@@ -199,7 +199,11 @@ def test_noise_that_moves_weights_otherwise_is_no_null(pace, told):
 
 def test_an_intervention_is_compared_with_random_weights_by_its_intervals():
     rises = {
-        "tail-silent": {"a": Interval(0.077, 0.06, 0.09), "b": Interval(0.05, 0.01, 0.09)},
+        "tail-silent": {
+            "a": Interval(0.077, 0.06, 0.09),
+            "b": Interval(0.05, 0.01, 0.09),
+            "all": Interval(0.2, 0.1, 0.3),
+        },
         "core-flipped": {"b": Interval(-0.001, NAN, NAN)},
         "random": {"a": Interval(0.012, 0.0, 0.024), "b": Interval(0.01, 0.0, 0.02)},
     }
@@ -210,7 +214,7 @@ def test_an_intervention_is_compared_with_random_weights_by_its_intervals():
         "+0.0635 (tail-silent), -0.0010 (core-flipped) and +0.0110 (random)",
         "epochs 4 to 11",
     )
-    says(told, "median of 2 layers", "intervals that do not overlap: tail-silent in 1 of 2 layers.")
+    says(told, "in 2 layers at once", "intervals that do not overlap: tail-silent in 1 of 2 layers.")
     assert "core-flipped in" not in told, "without an interval nothing is compared"
     says(of_intervention(rises, Ground("epochs 0 to 1", 0.9)), "too short to tell", "negating binary weights")
     alone = of_intervention({"mine": rises["tail-silent"]}, EXACT)

@@ -11,7 +11,7 @@ from scripts.public_tables import columns
 from tests.docs.pages import PAGES
 
 #: Public functions whose tables their docstrings describe: columns of networks, of files and of the paper's tables.
-DESCRIBED = {"convert", "find_binary_layers", "intervene", "paper_table", "verify"}
+DESCRIBED = {"convert", "find_binary_layers", "paper_table", "verify"}
 
 
 def test_every_public_table_has_its_columns_listed():
