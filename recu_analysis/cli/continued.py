@@ -64,7 +64,7 @@ def continued(
     return View(
         table,
         _COLUMNS,
-        rows=of_all.assign(**{name: 100.0 * of_all[name] for name in of_all if "_fraction" in str(name)}),
+        rows=of_all.assign(**{str(name): 100.0 * of_all[name] for name in of_all if "_fraction" in str(name)}),
         caption=f"Reflected weights of {labels[0]} that return, beside untouched ones that leave.",
         runs=labels,
         above=[of_reflection(returned, left, decay_time), head],

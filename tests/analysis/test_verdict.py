@@ -211,7 +211,7 @@ def test_an_intervention_is_compared_with_random_weights_by_its_intervals():
     says(
         told,
         "this one training",
-        "+0.0635 (tail-silent), -0.0010 (core-flipped) and +0.0110 (random)",
+        "+0.2000 (tail-silent), -0.0010 (core-flipped) and +0.0120 (random)",
         "epochs 4 to 11",
     )
     says(told, "in 2 layers at once", "intervals that do not overlap: tail-silent in 1 of 2 layers.")
