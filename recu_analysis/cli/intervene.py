@@ -116,7 +116,7 @@ def command(
         f"draw{'s' * (repeats > 1)} of each group, loss {shown('loss', table['loss'].iloc[0])}"
     )
     rows = _for_readers(table)
-    groups = [Column(name) for name in rows.columns[len(_FIRST) :]]
+    groups = [_column(str(name)) for name in rows.columns[len(_FIRST) :]]
     view = View(
         table,
         [*_FIRST, *groups],
@@ -179,6 +179,12 @@ def _for_readers(table: pd.DataFrame) -> pd.DataFrame:
         mark = "*" if row["rise_low"] > 0.0 else " "
         known[row["group"]] = f"{shown('rise', row['rise'])}{mark}" if row["negated"] else "- "
     return pd.DataFrame([rows[place] for place in sorted(rows, key=itemgetter(0))])
+
+
+def _column(group: str) -> Column:
+    """The column of a group: of tail-silent, silent under tail."""
+    where, dash, what = group.partition("-")
+    return Column(group, what, group=where) if dash else Column(group)
 
 
 def _verdict(run: Run, table: pd.DataFrame, carried: Ground) -> str:

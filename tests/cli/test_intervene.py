@@ -23,8 +23,7 @@ def test_it_begins_with_a_verdict_fits_80_columns_and_gives_every_number(trained
     told = " ".join(done.stdout.split())
     says(told, "egating binary weights of this one training changes the loss by", "(random)")
     says(told, "20 validation images, 1 draw of each group", "layer3.2.conv1", "re-estimated")
-    prose = [line for line in done.stdout.splitlines() if not line.startswith("layer3")]
-    assert max(map(len, prose)) <= 90
+    assert max(map(len, done.stdout.splitlines())) <= 80
     run_cli("intervene", trained_run, *FEW, "-o", tmp_path / "table.json")
     rows = json.loads((tmp_path / "table.json").read_text())
     assert len(rows) == 3 * 5 * 2
