@@ -40,6 +40,7 @@ GROUPS = {
     "figures": "figures",
     "report": "figures",
     "nn": "layers",
+    "intervention": "comparing",
     "errors": "errors",
 }
 #: The unit of a value, where the commands print a multiple of it in another one.

@@ -23,6 +23,7 @@ ROOMS = [
     "nn",
     "interop",
     "capture",
+    "intervention",
     "integrations",
     "training",
     "cli",

@@ -291,6 +291,81 @@ def of_claims(verdicts: Sequence[str]) -> str:
     return f"{what}: {told}{chance if several else ''}."
 
 
+def of_intervention(rises: Mapping[str, Mapping[str, Interval]], ground: Ground, reference: str = "random") -> str:
+    """What it costs to negate binary weights of each group, beside as many of the reference group.
+
+    Parameters
+    ----------
+    rises : mapping of str to mapping of str to Interval
+        Group -> layer -> rise of the loss; only layers in which weights of the group were negated, and "all" for all
+        layers at once, if there are several.
+    ground : Ground
+        That of the windows that define the groups.
+    reference : str
+        The group that the others are compared with, where it is measured.
+    """
+    known = {group: of for group, of in rises.items() if of}
+    if not known:
+        return f"What weights of {ground.where} are worth cannot be told: no weight was negated."
+    changes = [f"{of.get('all', next(iter(of.values()))).estimate:+.4f} ({group})" for group, of in known.items()]
+    layers = len({layer for of in known.values() for layer in of} - {"all"})
+    measured = (
+        f"Negating binary weights of {ground.of} changes the loss by {_and(changes)}, with as many weights of each "
+        f"group of {ground.where}{f', in {layers} layers at once' if layers > 1 else ''}"
+    )
+    return _told(measured, _beside_reference(known, reference), ground)
+
+
+def of_reflection(returned: Mapping[str, Interval], left: Mapping[str, Interval], decay_time: float) -> str:
+    """Whether reflected weights return to their earlier side more often than untouched weights leave it.
+
+    Without a target, both are equally frequent, because the momentum is reflected with the weights.
+
+    Parameters
+    ----------
+    returned, left : mapping of str to Interval
+        Share of the reflected, and of the untouched weights of each group, with intervals over continuations; "all"
+        for all groups together.
+    decay_time : float
+        T of the continuation.
+    """
+    known = {group: each for group, each in returned.items() if math.isfinite(each.estimate)}
+    if not known or not math.isfinite(left["all"].estimate):
+        return "Whether reflected weights return cannot be told: no weight was reflected."
+    shares = [f"{100.0 * each.estimate:.1f} % ({group})" for group, each in known.items()]
+    others = [f"{100.0 * left[group].estimate:.1f} % ({group})" for group in known]
+    told = (
+        f"Of the reflected weights of this one training, {_and(shares)} returned to their earlier sign; of untouched "
+        f"weights, {_and(others)} left it"
+    )
+    first, second = returned["all"], left["all"]
+    if not (decay_time >= math.log(1.0 / LONG_ENOUGH)):
+        length = "is not known" if math.isnan(decay_time) else f"of {decay_time:.2f} is too short to tell"
+        return f"{told}; T {length}, and without a target both would be equal."
+    if first.low > second.high:
+        return f"{told}: more return than a motion without a target gives, so they are drawn to where they were."
+    if first.high < second.low:
+        return f"{told}: fewer return than a motion without a target gives."
+    return f"{told}; without a target both would be equal, and the two cannot be told apart."
+
+
+def _beside_reference(rises: Mapping[str, Mapping[str, Interval]], reference: str) -> str:
+    """In how many layers the interval of each group lies above that of the reference."""
+    told, usual = [], rises.get(reference, {})
+    for group, of in rises.items():
+        shared = () if group == reference else (of.keys() & usual.keys()) - {"all"}
+        both = [(of[layer], usual[layer]) for layer in shared]
+        bounded = [(each, other) for each, other in both if _bounded(each) and _bounded(other)]
+        if bounded:
+            above = sum(each.low > other.high for each, other in bounded)
+            told.append(f"{group} in {above} of {_layers(len(bounded))}")
+    return f"; alone, more than {reference} weights by intervals that do not overlap: {_and(told)}" if told else ""
+
+
+def _and(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
+
+
 def of_plan(decay_time: float, settled: Sequence[tuple[int, int]], needed: int | None, *, found: bool) -> str:
     """What a training that is planned will be able to tell.
 

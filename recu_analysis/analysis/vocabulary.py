@@ -88,7 +88,7 @@ _WHERE = (
     Statistic("run", "run", "Label of the run, or labels of the runs of one experiment."),
     Statistic("reference", "reference", "Labels of the runs that the row is compared with."),
     Statistic("arm", "arm", "The experiment: its name in a list of runs, or the labels of its runs."),
-    Statistic("group", "group", "Group of the layer's weights: all, tail or core."),
+    Statistic("group", "group", "Group of weights: all, tail, core, or by silence too, such as tail-silent."),
     Statistic("layer", "layer", "Name of the layer; all for the whole network."),
     _count("window", "window", "Number of the window; of merged windows, the number of the last."),
     _count("first_window", "first window", "Number of the first window of the row."),
@@ -471,6 +471,33 @@ _TRACED = (
     _count("state", "state", "The value that the forward pass uses: -1 or 1."),
     Statistic("flip", "flip", "Whether the state differs from that at the update before."),
 )
+#: What an intervention costs.
+_INTERVENED = (
+    Statistic("batch_norm", "batch norm", "Statistics of batch normalization: fixed, or re-estimated on other images."),
+    _count("negated", "negated", "Number of binary weights that were negated in each draw."),
+    _share("negated_fraction", "negated weights", "Of the weights of the layer, those that were negated in each draw."),
+    _count("images", "images", "Number of images on which the network was evaluated."),
+    _count("repeats", "repeats", "Number of draws of weights."),
+    Statistic("loss", "loss", "Mean loss of the unchanged network over the images.", "nats", digits=4),
+    Statistic("rise", "rise of the loss", "Mean loss with negated weights minus that without.", "nats", digits=4),
+    Statistic("image_error", "error over images", "Standard error of the rise over the images.", "nats", digits=4),
+    Statistic("draw_error", "error over draws", "Standard error of the rise over the draws.", "nats", digits=4),
+    Statistic(
+        "predicted_rise",
+        "predicted rise",
+        "Rise of the loss to first order: -2 x the sum of w dL/dw over the negated binary weights w.",
+        "nats",
+        digits=4,
+    ),
+    Statistic(
+        "accuracy_change",
+        "change of accuracy",
+        "Share of right answers with negated weights minus that without.",
+        "percentage points",
+        100.0,
+        2,
+    ),
+)
 #: Comparisons and claims.
 _COMPARED = (
     Statistic("statistic", "statistic", "Name of the compared statistic, which is a column of other tables."),
@@ -504,6 +531,7 @@ STATISTICS: Final = {
         _CLAMP,
         _ERRORS,
         _TRACED,
+        _INTERVENED,
         _COMPARED,
     )
     for each in part
