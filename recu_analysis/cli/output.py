@@ -135,12 +135,19 @@ def as_text(view: View, width: int | None = None) -> str:
     width : int, optional
         Columns of the terminal; None does not shorten names.
     """
-    rows = view.table if view.rows is None else view.rows
-    columns = view.columns or rendering.columns_of(rows)
-    lines = view.lines(width) if view.lines else table_lines(rows, columns, width)
+    columns = view.columns or rendering.columns_of(view.table if view.rows is None else view.rows)
+    lines = lines_of(view, width)
     told = [] if quiet() else rendering.explanations(columns if view.explained is None else view.explained)
     parts = (wrapped(view.above, width), lines, wrapped(view.below, width), wrapped(told, width))
     return "\n\n".join("\n".join(part) for part in parts if part)
+
+
+def lines_of(view: View, width: int | None) -> list[str]:
+    """The lines of a view's table, without the sentences above and below it."""
+    if view.lines:
+        return view.lines(width)
+    rows = view.table if view.rows is None else view.rows
+    return table_lines(rows, view.columns or rendering.columns_of(rows), width)
 
 
 def wrapped(sentences: Iterable[str], width: int | None) -> list[str]:
