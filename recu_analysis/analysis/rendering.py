@@ -257,11 +257,11 @@ def _marked(column: Column) -> str:
 
 
 def _ruled(table: pd.DataFrame) -> tuple[int, ...]:
-    """Rows that have a rule above them: totals, and rows after totals."""
+    """Rows that have a rule above them: the first of totals, and the first after totals."""
     if ROW not in table:
         return ()
     totals = [False, *(table[ROW] == TOTAL)]
-    return tuple(at for at, (before, here) in enumerate(pairwise(totals)) if before or here)
+    return tuple(at for at, (before, here) in enumerate(pairwise(totals)) if before != here)
 
 
 def totals_in(table: pd.DataFrame) -> int:
