@@ -57,8 +57,8 @@ def command(
     its distance from zero predicts. Noise alone gives about 1; below 1/2 the tail is stuck. CSV and JSON have more
     columns, such as what noise alone would give.
 
-    Several RUNs are shown below each other, each over its own final windows. `compare` shows differences of runs, with
-    intervals. A RUN may also be a list of runs (runs.toml).
+    Several RUNs are shown below each other, each over its own final windows; recu-analyze compare shows differences. A
+    RUN may also be a list of runs (runs.toml).
     """
     from recu_analysis.analysis.distance import tails_query
     from recu_analysis.analysis.final_windows import choose
