@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 MOSTLY_LEFT, MOSTLY_GONE = 0.8, 0.5
 #: Measured over forecast: within the first range the law holds, outside the second it does not.
 AGREES, DIFFERS = (0.8, 1.25), (2.0 / 3.0, 1.5)
-#: The density of z at 0 may change at most by this factor in a window; else its mean over the window is not known.
+#: Norms and the density of z at 0 may change at most by this factor in a window; else their mean over it is not known.
 MOST_CHANGE = 1.25
 _OUTSIDE = [(-math.inf, DIFFERS[0]), (DIFFERS[1], math.inf)]
 _NEEDS_UPDATES = "a run was sampled from checkpoints; record every update"
@@ -80,7 +80,8 @@ def forecast(runs: Sequence[Run], layers: Patterns = None, windows: Windows | No
         windows,
         _forecast_sums,
         "mobility, measured over forecast by the optimizer's equilibrium and the norms",
-        "since the windows begin with the training, the rates are not known, or norms fall by decay alone",
+        "since the windows begin with the training, the rates are not known, norms fall by decay alone, or they change "
+        "much within a window",
     )
 
 
@@ -148,9 +149,11 @@ def _forecast_sums(run: Run, spec: LayerSpec, span: WindowSpan) -> Answer[Values
 
 
 def _forecast(run: Run, spec: LayerSpec, record: MergedRecord) -> float:
-    """Mobility in a window that the norms at both ends forecast; the norms are of the centered weights."""
+    """Mobility in a window that the norms at both ends forecast, those of the centered weights; NaN if unknown."""
     (found,) = rates(run, record.windows, spec.name)
     norms = [math.sqrt(float(np.nansum(channel_deviations(state) ** 2))) for state in (record.start, record.end)]
+    if max(norms) > MOST_CHANGE * min(norms):
+        return math.nan
     return mobility(steps_between(found.rule, found.lr, found.weight_decay, found.updates, *norms))
 
 
