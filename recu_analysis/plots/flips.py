@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.colors import to_rgba
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from recu_analysis.analysis.vocabulary import statistic
+from recu_analysis.analysis.column_names import statistic
 from recu_analysis.plots._axes import by_run, epochs, heading_of, label_of, part_label, require, restyle, target
 from recu_analysis.plots.arm_colors import looks_of
 from recu_analysis.plots.noise import noise_entry, noise_line, noise_points

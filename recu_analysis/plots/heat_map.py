@@ -9,9 +9,9 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from recu_analysis.analysis.column_names import is_known, statistic
 from recu_analysis.analysis.final_windows import LONG_ENOUGH
 from recu_analysis.analysis.short_names import IN_FIGURES, distinct
-from recu_analysis.analysis.vocabulary import is_known, statistic
 from recu_analysis.errors import unknown
 from recu_analysis.plots._axes import epochs, heading_of, require, restyle, target
 from recu_analysis.plots.arm_colors import color_map

@@ -116,7 +116,7 @@ def test_several_runs_have_the_labels_and_colors_of_their_mappings(run):
     axes = ra.plot_flip_law(table, ax=Figure().subplots(), palette=["red", "blue"])
     assert [line.get_color() for line in axes.lines][1:] == ["red", "blue"]
     for wrong, fact in [
-        ({"palette": {"a": "red"}}, "no run of the palette is called 'b'"),
+        ({"palette": {"a": "red"}}, "no color for the run 'b'; .* its labels are 'a'"),
         ({"palette": ["red"]}, "has 1 colors, but 2"),
         ({"palette": ["red", "rde"]}, "'rde'"),
         ({"label": "c"}, "names one run, and 2"),

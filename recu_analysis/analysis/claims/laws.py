@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 MOSTLY_LEFT, MOSTLY_GONE = 0.8, 0.5
 #: Measured over forecast: within the first range the law holds, outside the second it does not.
 AGREES, DIFFERS = (0.8, 1.25), (2.0 / 3.0, 1.5)
-#: The density of z at 0 may change at most by this factor in a window; else its mean over the window is not known.
+#: Norms and the density of z at 0 may change at most by this factor in a window; else their mean over it is not known.
 MOST_CHANGE = 1.25
 _OUTSIDE = [(-math.inf, DIFFERS[0]), (DIFFERS[1], math.inf)]
 _NEEDS_UPDATES = "a run was sampled from checkpoints; record every update"
@@ -79,7 +79,8 @@ def forecast(runs: Sequence[Run], layers: Patterns = None, windows: Windows | No
         windows,
         _forecast_sums,
         "mobility, measured over forecast by the optimizer's equilibrium and the norms",
-        "since the windows begin with the training, the rates are not known, or norms fall by decay alone",
+        "since the windows begin with the training, the rates are not known, norms fall by decay alone, or they change "
+        "much within a window",
     )
 
 
