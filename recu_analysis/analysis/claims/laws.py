@@ -21,7 +21,6 @@ from recu_analysis.analysis.selection import known_windows, select_windows
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.equilibrium import mobility, steps_between
 from recu_analysis.theory.intervals import Interval, student
-from recu_analysis.theory.standardize import channel_deviations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -151,7 +150,8 @@ def _forecast(run: Run, spec: LayerSpec, record: MergedRecord) -> float:
     """Path in z over a window that the norms at both ends forecast; the norms are of the centered weights."""
     (window,) = record.windows
     found = rates_by_epoch(run, window, spec.name)
-    norms = [math.sqrt(float(np.nansum(channel_deviations(state) ** 2))) for state in (record.start, record.end)]
+    ends = record.deviations_start, record.deviations_end
+    norms = [math.sqrt(float(np.nansum(deviations**2))) for deviations in ends]
     return mobility(steps_between(found, *norms)) * sum(each.updates for each in found)
 
 
