@@ -298,7 +298,7 @@ def of_intervention(rises: Mapping[str, Mapping[str, Interval]], ground: Ground,
     ----------
     rises : mapping of str to mapping of str to Interval
         Group -> layer -> rise of the loss; only layers in which weights of the group were negated, and "all" for all
-        layers at once, if there are several.
+        layers at once in which every group has weights.
     ground : Ground
         That of the windows that define the groups.
     reference : str
@@ -307,11 +307,17 @@ def of_intervention(rises: Mapping[str, Mapping[str, Interval]], ground: Ground,
     known = {group: of for group, of in rises.items() if of}
     if not known:
         return f"What weights of {ground.where} are worth cannot be told: no weight was negated."
-    changes = [f"{of.get('all', next(iter(of.values()))).estimate:+.4f} ({group})" for group, of in known.items()]
-    layers = len({layer for of in known.values() for layer in of} - {"all"})
+    layers = {layer for of in known.values() for layer in of} - {"all"}
+    at_once = all("all" in of for of in known.values())
+    values = {
+        group: of["all"].estimate if at_once else median(each.estimate for layer, each in of.items() if layer != "all")
+        for group, of in known.items()
+    }
+    shared = sum(all(layer in of for of in known.values()) for layer in layers)
     measured = (
-        f"Negating binary weights of {ground.of} changes the loss by {_and(changes)}, with as many weights of each "
-        f"group of {ground.where}{f', in {layers} layers at once' if layers > 1 else ''}"
+        f"Negating binary weights of {ground.of} changes the loss by "
+        f"{_and([f'{value:+.4f} ({group})' for group, value in values.items()])}, with as many weights of each group "
+        f"of {ground.where}{f', in {_layers(shared)} at once' if at_once else _median_of(len(layers))}"
     )
     return _told(measured, _beside_reference(known, reference), ground)
 

@@ -97,6 +97,7 @@ def command(
     from recu_analysis.analysis.window_text import windows_text
     from recu_analysis.cli.continued import continued
     from recu_analysis.intervention.draws import drawer
+    from recu_analysis.intervention.intervene import ALL
     from recu_analysis.store.labels import labels_of
     from recu_analysis.store.layer_selection import select_layers
 
@@ -124,7 +125,10 @@ def command(
         caption=f"Rise of the validation loss of {labels[0]} (nats) if binary weights of each group are negated.",
         runs=labels,
         above=[_verdict(opened, table, ground({"": opened}, {"": chosen}, None)), head, *choice(opened, final)],
-        below=["rise of the loss in nats; *: its 95 % interval over images and draws lies above 0; -: an empty group"],
+        below=[
+            "rise of the loss in nats; *: its 95 % interval over images and draws lies above 0; -: an empty group",
+            *(["all: all layers at once in which every group has weights"] if ALL in set(table["layer"]) else []),
+        ],
         explained=_FIRST,
     )
     write_table(view, target)

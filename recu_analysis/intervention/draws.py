@@ -46,6 +46,10 @@ class Drawer:
         """How many weights of each group are drawn: the size of the smallest group that is not empty."""
         return min((len(of[layer]) for of in self.members.values() if len(of[layer])), default=0)
 
+    def is_shared(self, layer: str) -> bool:
+        """Whether every group has weights in the layer."""
+        return all(len(of[layer]) for of in self.members.values())
+
     def draw(self, layer: str, group: str, repeat: int, size: int) -> np.ndarray[Any, np.dtype[np.intp]]:
         """Flat indices of weights drawn without replacement; none of an empty group.
 

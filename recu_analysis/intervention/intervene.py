@@ -106,7 +106,8 @@ def intervene(
           their estimator; NaN for re-estimated statistics, and where autograd gives no gradient
         - accuracy_change: mean change of the share of right answers; NaN if `evaluate` does not tell them
 
-        A group that is empty in a layer negates nothing there, and its rise is 0.
+        A group that is empty in a layer negates nothing there, and its rise is 0. Such a layer is left out of the row
+        for all layers, so that all groups negate as many weights of each layer.
 
     Raises
     ------
@@ -169,9 +170,12 @@ def layers_of_run(
 
 
 def _rows(bench: Bench, draws: Drawer, target: Sequence[LayerSpec], repeats: int) -> list[dict[str, Any]]:
-    """The rows of one layer, or of all layers at once."""
+    """The rows of one layer, or of all layers at once.
+
+    Layers where a group is empty are left out of all layers: the groups would differ in more than their weights.
+    """
     weights = sum(spec.weights for spec in target)
-    sizes = {spec.name: draws.size(spec.name) for spec in target}
+    sizes = {spec.name: draws.size(spec.name) for spec in target if not target[1:] or draws.is_shared(spec.name)}
     rows = []
     for group in draws.members:
         drawn = [

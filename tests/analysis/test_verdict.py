@@ -207,16 +207,20 @@ def test_an_intervention_is_compared_with_random_weights_by_its_intervals():
         "core-flipped": {"b": Interval(-0.001, NAN, NAN)},
         "random": {"a": Interval(0.012, 0.0, 0.024), "b": Interval(0.01, 0.0, 0.02)},
     }
+    for group in ("core-flipped", "random"):
+        rises[group]["all"] = Interval(0.03, NAN, NAN)
     told = of_intervention(rises, EXACT)
     says(
         told,
         "this one training",
-        "+0.2000 (tail-silent), -0.0010 (core-flipped) and +0.0120 (random)",
+        "+0.2000 (tail-silent), +0.0300 (core-flipped) and +0.0300 (random)",
         "epochs 4 to 11",
     )
-    says(told, "in 2 layers at once", "intervals that do not overlap: tail-silent in 1 of 2 layers.")
+    says(told, "in 1 layer at once", "intervals that do not overlap: tail-silent in 1 of 2 layers.")
     assert "core-flipped in" not in told, "without an interval nothing is compared"
     says(of_intervention(rises, Ground("epochs 0 to 1", 0.9)), "too short to tell", "negating binary weights")
+    del rises["random"]["all"]
+    says(of_intervention(rises, EXACT), "+0.0635 (tail-silent)", "+0.0110 (random)", "median of 2 layers")
     alone = of_intervention({"mine": rises["tail-silent"]}, EXACT)
     assert "random" not in alone
     says(of_intervention({"random": {}}, EXACT), "cannot be told")

@@ -115,6 +115,7 @@ def test_what_negates_nothing_rises_by_exactly_0(done):
     assert set(none["batch_norm"]) == {"fixed", "re-estimated"}
     assert (none[["negated", "rise", "rise_low", "rise_high", "image_error", "accuracy_change"]] == 0.0).all(axis=None)
     assert (none.loc[none["batch_norm"] == "fixed", "predicted_rise"] == 0.0).all()
+    assert (table.loc[table["layer"] == "all", "negated"] == 0).all(), "no layer has weights of every group"
 
 
 def test_statistics_are_estimated_again_with_the_weights_negated(done):
