@@ -71,9 +71,11 @@ class Ends:
             window, "scores", lambda: _scores(self.scored(window) if scored is None else scored, self.spec)
         )
 
-    def deviations(self, window: Window) -> NDArray[np.float64]:
-        """Standard deviation of the latent weights of each channel at a window's end."""
-        return self._once(window, "deviations", lambda: channel_deviations(self.weight(window)))
+    def deviations(self, window: Window, weight: Array | None = None) -> NDArray[np.float64]:
+        """Standard deviation of the latent weights of each channel at a window's end; `weight` were already read."""
+        return self._once(
+            window, "deviations", lambda: channel_deviations(self.weight(window) if weight is None else weight)
+        )
 
     def forget(self, before: int) -> None:
         """Drop the arrays of windows whose number is below `before`."""
@@ -243,7 +245,7 @@ class MergedRecord:
     @property
     def deviations_start(self) -> NDArray[np.float64]:
         """Standard deviation of the latent weights of each channel before the first update."""
-        return self._ends.deviations(self._before)
+        return self._ends.deviations(self._before, self._arrays.get("start"))
 
     @property
     def deviations_end(self) -> NDArray[np.float64]:
