@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -203,8 +203,9 @@ def layer(process: Process, channels: int, generator: np.random.Generator) -> La
     moved = movement(z, before, flips, path, process.rates.updates)
     spread = deviations(start), deviations(end)
     growth = spread[1] / spread[0]
-    rates = replace(process.rates, bound=WeightTransform().bound(z, process.tau))
-    found = simulate(moved.z, growth, moved.channel, [rates], seed=int(generator.integers(1 << 31)))
+    bounds = [WeightTransform().bound(z, process.tau)]
+    seed = int(generator.integers(1 << 31))
+    found = simulate(moved.z, growth, moved.channel, [process.rates], bounds=bounds, seed=seed)
     null = Null.of(found, moved, found.chosen, (moved.updates,))
     spec = LayerSpec("simulated", (channels, WEIGHTS), "float64", "simulated", None)
     rule, lr, decay = process.rates.rule, process.rates.lr, process.rates.weight_decay

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from recu_analysis.store.record import MergedRecord
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
-    from recu_analysis.theory.noise import Rates, Simulated
+    from recu_analysis.theory.noise import Simulated
 
     Values = NDArray[np.float64]
 
@@ -157,7 +157,7 @@ def null(run: Run, spec: LayerSpec, moved: Movement, most: int = MOST) -> Null |
     """
     record = moved.record
     # Several tables ask for the same layer, and a simulation takes a tenth of a second.
-    key = ("null", int(np.count_nonzero(moved.tail)), most)
+    key = ("null", int(np.count_nonzero(moved.tail)), min(most, moved.z.size))
     return record.once(key, lambda: _simulated(run, spec, moved, most))
 
 
@@ -174,20 +174,21 @@ def _simulated(run: Run, spec: LayerSpec, moved: Movement, most: int) -> Null | 
     if not used.size or not any(updates):
         return None
     # Other weights get other noise. So the error of the simulation differs between seeds, and their interval holds it.
-    seed = zlib.crc32(moved.z.tobytes())
+    seed = zlib.crc32(np.ascontiguousarray(moved.z))
     z, spread = moved.z[used], np.where(varying, growth, 1.0)
-    found = simulate(z, spread, channel[used], _clamped(spec, record, z, known), seed=seed, most=most)
+    bounds = _bounds(spec, record, z)
+    found = simulate(z, spread, channel[used], known, bounds=bounds, seed=seed, most=most)
     return Null.of(found, moved, used[found.chosen], updates)
 
 
-def _clamped(spec: LayerSpec, record: MergedRecord, z: Values, known: Sequence[Rates]) -> list[Rates]:
-    """The rates of each window, with the bound beyond which a clamp stops the gradients of weights with these z."""
+def _bounds(spec: LayerSpec, record: MergedRecord, z: Values) -> list[float]:
+    """For each window, the bound beyond which a clamp stops the gradients of weights with these z; none without one."""
     transform = spec.transform
     if transform is None or not transform.clamp:
-        return list(known)
+        return []
     taus = [window[spec.name].summary.tau for window in record.windows]
-    bounds = [math.inf if tau is None else transform.bound(z, tau) for tau in taus]
-    return [replace(each, bound=bound) for each, bound in zip(known, bounds, strict=True)]
+    known = {tau: math.inf if tau is None else transform.bound(z, tau) for tau in set(taus)}
+    return [known[tau] for tau in taus]
 
 
 def null_row(run: Run, spec: LayerSpec, moved: Movement) -> dict[str, Any]:

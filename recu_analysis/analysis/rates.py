@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,13 @@ def kept_part(run: Run, windows: Sequence[Window], layer: str) -> float:
         known = rates(run, windows, layer)
     except InputError:
         return math.exp(-merged.decay_time)
+    return _kept(tuple(known))
+
+
+# Cached, because the layers of a network mostly have the same rates.
+@lru_cache(maxsize=1024)
+def _kept(known: tuple[Rates, ...]) -> float:
+    """The part of the weights that decay and momentum leave at these rates."""
     return float(product([over_updates(e.rule.inherited(e.lr, e.weight_decay), e.updates) for e in known])[0, 0])
 
 

@@ -205,11 +205,6 @@ def _windows(runs: Mapping[str, Run], spans: Mapping[str, WindowSpan]) -> list[t
     return list(found.items())
 
 
-def _errors_query(run: Run, chosen: WindowSpan) -> Query[dict[str, float]]:
-    """The query for the standard errors of a run's totals."""
-    return channel_errors_query(run, chosen).then(standard_errors)
-
-
 def _final_query(run: Run, chosen: WindowSpan) -> Query[FinalWindows]:
     """The query whether the windows chosen for a run are long enough."""
     windows = select_windows(run, chosen)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -37,15 +37,12 @@ class Rates:
         Means over the updates.
     updates : int
         Those in which the weights had a gradient; PyTorch changes nothing in the others.
-    bound : float
-        Weights farther from 0 get no noise, in standard deviations: a clamp stops their gradients.
     """
 
     rule: UpdateRule
     lr: float
     weight_decay: float
     updates: int
-    bound: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +73,14 @@ class Simulated:
 
 
 def simulate(
-    z: Values, growth: Values, channel: NDArray[np.int64], rates: Sequence[Rates], *, seed: int = 0, most: int = MOST
+    z: Values,
+    growth: Values,
+    channel: NDArray[np.int64],
+    rates: Sequence[Rates],
+    *,
+    bounds: Sequence[float] = (),
+    seed: int = 0,
+    most: int = MOST,
 ) -> Simulated:
     """Move weights by decay, momentum and noise under given rates, from their own standard scores.
 
@@ -94,6 +98,9 @@ def simulate(
         Channel of each weight.
     rates : sequence of Rates
         The windows, in order, with at least one update in all.
+    bounds : sequence of float
+        For each of the windows, how far from 0 weights still get noise, in standard deviations: a clamp stops the
+        gradients of those beyond. By default all get noise.
     seed : int
         The same seed gives the same numbers.
     most : int
@@ -115,16 +122,16 @@ def simulate(
     state = generator.integers(0, 1 << 63, chosen.size, dtype=np.uint64)
     w, path = z[chosen].copy(), np.zeros(chosen.size)
     flips, first, last = np.zeros((3, chosen.size), dtype=np.int64)
-    scale, done = np.sqrt(power[ours]), 0
-    for each in rates:
+    scale, distance, done = np.sqrt(power[ours]), np.abs(z), 0
+    for each, bound in zip(rates, bounds or [math.inf] * len(rates), strict=True):
         if not each.updates:
             continue
         matrix, gain = each.rule.matrix(each.lr, each.weight_decay), each.rule.gain(each.lr)
         # Fewer weights get the noise that widens their channel, so it is larger.
-        inside = max(float(np.mean(np.abs(z) <= each.bound)), 1.0 / z.size)
+        inside = max(np.count_nonzero(distance <= bound), 1) / z.size
         # The standard deviation in which z is measured changes in small steps, linear in its square.
         widths = np.array([_width(growth[ours], done, updates), _width(growth[ours], done + each.updates, updates)])
-        size, bound = scale / math.sqrt(inside), each.bound
+        size = scale / math.sqrt(inside)
         advance(w, momentum, state, flips, first, last, path, matrix, gain, size, widths, bound, done, each.updates)
         done += each.updates
     return Simulated(chosen, z[chosen], w / growth[ours], flips, first, last, path / updates)
@@ -147,7 +154,7 @@ def momentum_term(rates: Sequence[Rates], growth: Values) -> Values:
         b cov(w, m) / var(w), to be added to a.
     """
     _, covariances = _noise(rates, growth)
-    term: Values = _responses(_unbounded(rates)).kept[0, 1] * covariances[:, 0]
+    term: Values = _responses(tuple(rates)).kept[0, 1] * covariances[:, 0]
     return term
 
 
@@ -164,7 +171,7 @@ def _width(growth: Values, done: int, updates: int) -> Values:
 
 def _noise(rates: Sequence[Rates], growth: Values) -> tuple[Values, Values]:
     """By channel: the variance of the noise that makes its weights grow so, and cov(w, m) and var(m) at the start."""
-    of = _responses(_unbounded(rates))
+    of = _responses(tuple(rates))
     quiet, loud = of.end[0][0, 0], of.end[1][0, 0]
     variance = np.maximum((growth**2 - quiet) / loud, 0.0) if loud > 0.0 else np.zeros_like(growth)
     start = of.start[0][None] + variance[:, None, None] * of.start[1][None]
@@ -182,11 +189,6 @@ class _Responses:
     start: tuple[Values, Values]
     end: tuple[Values, Values]
     kept: Values
-
-
-def _unbounded(rates: Sequence[Rates]) -> tuple[Rates, ...]:
-    """The rates without the bounds of layers, on which `_Responses` do not depend."""
-    return tuple(replace(each, bound=math.inf) for each in rates)
 
 
 # Cached, because the layers of a network mostly have the same rates.
