@@ -55,7 +55,7 @@ def _made_rule(name: str, settings: Mapping[str, Any]) -> UpdateRule | None:
 
 
 @functools.lru_cache(maxsize=64)
-def _inherited(rule: UpdateRule, lr: float, weight_decay: float, first: bool) -> Matrix:
+def inherited_map(rule: UpdateRule, lr: float, weight_decay: float, first: bool) -> Matrix:
     """The map of an update, which the layers of a parameter group share."""
     (a, b), (c, d) = rule.inherited(lr, weight_decay, first=first).tolist()
     return a, b, c, d
@@ -120,7 +120,7 @@ class Decay:
         shrinks = lr * decay if decay else 0.0  # 0 also if the learning rate is not known
         self.lr_decay += shrinks
         self.time += _time(self.rule, optimizer, group, lr, decay) if shrinks else 0.0
-        self.map = _after(_inherited(self.rule, lr, decay, first), self.map) if self.rule else (math.nan,) * 4
+        self.map = _after(inherited_map(self.rule, lr, decay, first), self.map) if self.rule else (math.nan,) * 4
 
     def tensor(self) -> torch.Tensor:
         """The open window as a tensor, for `load`."""

@@ -16,7 +16,7 @@ from recu_analysis.capture.accumulate import warn_of_infinite
 from recu_analysis.capture.accumulator_choice import layer_accumulator
 from recu_analysis.capture.adapters.state_dict_layers import SavedLayer, saved_layers
 from recu_analysis.capture.environment import environment
-from recu_analysis.capture.optional_sums import need_gradients, optional_sums
+from recu_analysis.capture.optional_sums import optional_sums
 from recu_analysis.errors import InputError, RunExistsError, kind_of_value
 from recu_analysis.interop.checkpoints import NUMBERS, checkpoint_files, read_state
 from recu_analysis.store.durable import whole_folder
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 POSITIONS = "positions of the files in their order"
 #: Limit of update numbers, which must fit the integer type of flip times.
 MOST_UPDATES = 2**31
-#: Kept quantities: the default ones that need no gradients, which checkpoints do not have.
-KEPT = tuple(name for name in QUANTITIES if not need_gradients([name]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +178,7 @@ def _write(staging: Path, plan: _Plan, read: Callable[[Path], list[SavedLayer]])
         configuration=configuration,
         environment=environment(),
         exact=False,
-        quantities=rows_of(KEPT),
+        quantities=rows_of(QUANTITIES),
     )
     try:
         imports: dict[str, _Import] = {}
@@ -206,8 +204,8 @@ class _Import:
     def __init__(self, spec: LayerSpec, first: SavedLayer) -> None:
         self._now = first
         weight = torch.from_numpy(first.weight)
-        self._sums = layer_accumulator(weight, spec, self._effective, KEPT)
-        self._optional_sums = optional_sums(weight, KEPT)
+        self._sums = layer_accumulator(weight, spec, self._effective, QUANTITIES)
+        self._optional_sums = optional_sums(weight, QUANTITIES)
 
     def _effective(self) -> torch.Tensor:
         assert self._now.effective is not None  # noqa: S101 - the layer has no transform

@@ -15,6 +15,7 @@ from recu_analysis.capture.accumulate import storable
 from recu_analysis.capture.accumulator_choice import layer_accumulator
 from recu_analysis.capture.adapters.registry import two_valued
 from recu_analysis.capture.decay import Decay, rule_of
+from recu_analysis.capture.gradient_sums import UpdateOf, gradient_sums
 from recu_analysis.capture.norms import Norms, Number, norm
 from recu_analysis.capture.optional_sums import optional_sums
 from recu_analysis.capture.outside import NOTHING, Moved, Outside
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.capture.accumulate import Accumulator
     from recu_analysis.capture.adapters import BinaryLayer
+    from recu_analysis.capture.gradient_sums import GradientSum
     from recu_analysis.capture.optional_sums import OptionalSum
     from recu_analysis.store.header import LayerSpec
 
@@ -72,10 +74,13 @@ class LayerRecording:
     norms: Norms = field(init=False)
     next: NextUpdate = field(default_factory=lambda: NextUpdate({"lr": 0.0}))
     outside: Outside = field(default_factory=Outside)
+    gradients: GradientSum | None = field(init=False)
     traces: Traces | None = None
 
     def __post_init__(self) -> None:
         self.norms = Norms(self.spec.center, norm(self.accumulator.seen, center=self.spec.center))
+        rounds = self.layer.parameter.element_size() == 2
+        self.gradients = gradient_sums(self.spec, self.accumulator.seen, self.quantities, rounds=rounds)
 
     def group_in(self, optimizer: torch.optim.Optimizer) -> Mapping[str, Any]:
         """The parameter group that holds the weight now; while no group holds it, one with learning rate 0."""
@@ -114,13 +119,22 @@ class LayerRecording:
         momentum = state.get("momentum_buffer") if isinstance(state, Mapping) else None
         self.next = NextUpdate(group, first=momentum is None)
         if self.updates == 0:
-            self.norms.begin(momentum, self.spec.shape, rule_of(optimizer, group))
+            rule = rule_of(optimizer, group)
+            self.norms.begin(momentum, self.spec.shape, rule)
+            if self.gradients is not None:
+                self.gradients.begin(momentum, rule)
         if not closure and self.layer.parameter.numel() == self.spec.weights:  # otherwise the update raises an error
             self._note_gradient(self.layer.weight, optimizer)
 
+    def _gradient(self) -> torch.Tensor | None:
+        """The gradient that the optimizer uses for the weight; None if there is none."""
+        gradient = self.layer.parameter.grad
+        fits = gradient is not None and gradient.numel() == self.spec.weights and "params" in self.next.group
+        return gradient if fits else None
+
     def _note_gradient(self, weight: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
-        gradient, group = self.layer.parameter.grad, self.next.group
-        if gradient is not None and gradient.numel() == weight.numel() and "params" in group:
+        gradient, group = self._gradient(), self.next.group
+        if gradient is not None:
             lr = float(group.get("lr", math.nan)) * (-1.0 if group.get("maximize") else 1.0)
             self.next.along = self.norms.along(weight, gradient, getattr(optimizer, "grad_scale", None), lr)
 
@@ -135,12 +149,24 @@ class LayerRecording:
         self.updates += 1
         self.outside.updated()
 
-    def add_gradient(self, scale: torch.Tensor | float | None) -> None:
-        """Add the gradient of the coming update, if there is one."""
-        gradient = self.layer.parameter.grad
-        if gradient is not None:
-            for optional_sum in self.optional_sums:
-                optional_sum.before(gradient, scale)
+    def add_gradient(self, optimizer: torch.optim.Optimizer, *, done: bool) -> None:
+        """Add the gradient of the coming update, or of the update that a closure has just made, if there is one."""
+        gradient, group = self._gradient(), self.next.group
+        if gradient is None or self.gradients is None:
+            return
+        scale, state = getattr(optimizer, "grad_scale", None), optimizer.state.get(self.layer.parameter)
+        update = UpdateOf(
+            rule_of(optimizer, group),
+            float(group.get("lr", math.nan)),
+            float(group.get("weight_decay", 0.0)),
+            group,
+            state if isinstance(state, Mapping) else {},
+            first=self.next.first,
+            done=done,
+            divisor=(1.0 if scale is None else scale) * (-1.0 if group.get("maximize") else 1.0),
+        )
+        dense = (gradient.to_dense() if gradient.is_sparse else gradient).detach()
+        self.gradients.add(dense, update, self.last_seen())
 
     def count_outside_movement(self) -> None:
         """Count the movement of the weights since they were last seen, which no seen update made."""
@@ -170,10 +196,14 @@ class LayerRecording:
             self.norms.start = norm(self.accumulator.seen, center=self.spec.center)
             for optional_sum in self.optional_sums:
                 optional_sum.begin(self.layer.weight)
+            if self.gradients is not None:
+                self.gradients.begin_at(self.accumulator.seen)
 
     def advance(self, update: int) -> None:
         """Add the update with this number, which has just changed the weight."""
         weight = self.layer.weight
+        if self.gradients is not None:
+            self.gradients.after(weight, self.accumulator.seen)
         self.accumulator.advance(weight, update)
         for optional_sum in self.optional_sums:
             optional_sum.after(weight, update, self.accumulator)
@@ -218,6 +248,7 @@ class LayerRecording:
             "outside": self.outside.tensor(),
             **self.accumulator.state(),
             **{optional_sum.name: optional_sum.value.to("cpu", copy=True) for optional_sum in self.optional_sums},
+            **(self.gradients.state() if self.gradients is not None else {}),
             **(self.traces.state() if self.traces is not None else {}),
         }
 
@@ -232,6 +263,8 @@ class LayerRecording:
         self.norms.load(state["norms"])
         for optional_sum in self.optional_sums:
             optional_sum.value.copy_(state[optional_sum.name])
+        if self.gradients is not None:
+            self.gradients.load(state)
         if self.traces is not None:
             self.traces.load(state)
 
@@ -246,6 +279,10 @@ class LayerRecording:
             optional_sum.name: optional_sum.take() for optional_sum in self.optional_sums
         }
         arrays |= self.traces.take() if self.traces is not None else {}
+        if self.gradients is not None:
+            numbers, sums_of_gradients = self.gradients.take(self.accumulator.seen)
+            summary.more.update(numbers)
+            arrays |= sums_of_gradients
         scale = self.layer.scale
         if scale is not None and scale.size in {1, self.spec.shape[0]}:  # otherwise it is not a scale per channel
             arrays |= {"scale": np.resize(scale, self.spec.shape[0])}

@@ -50,7 +50,7 @@ def _products_on_device(weight: torch.Tensor, other: torch.Tensor, center: bool)
     return torch.dot(flat, storable(other).to(flat).reshape(-1)), torch.dot(flat, flat)
 
 
-def _gradient_rows(gradient: torch.Tensor, weight: torch.Tensor) -> Array:
+def gradient_rows(gradient: torch.Tensor, weight: torch.Tensor) -> Array:
     """A gradient as `storable` has it; faster for the usual layout."""
     if gradient.dtype == torch.float32 and gradient.is_cpu and gradient.is_contiguous():
         return gradient.numpy().reshape(weight.shape[0], -1)
@@ -112,7 +112,7 @@ class Norms:
         """
         given = (gradient.to_dense() if gradient.is_sparse else gradient).detach()
         if weight.is_cpu:
-            along, squares = _products(self.rows.of(weight), _gradient_rows(given, weight), self.center)
+            along, squares = _products(self.rows.of(weight), gradient_rows(given, weight), self.center)
             factor = lr if scale is None else lr / float(scale)
             return factor * along / squares if squares else math.nan
         products, length = _products_on_device(weight, given.reshape(weight.shape), self.center)

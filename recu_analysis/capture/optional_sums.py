@@ -42,9 +42,6 @@ class OptionalSum:
     def begin(self, weight: torch.Tensor) -> None:
         """Set the weights before the next update, if they moved outside updates before a run is resumed."""
 
-    def before(self, gradient: torch.Tensor, scale: torch.Tensor | float | None) -> None:
-        """Add a gradient as the update uses it; `scale` is the factor that GradScaler leaves to a fused optimizer."""
-
     def after(self, weight: torch.Tensor, update: int, movement: Accumulator) -> None:
         """Add the update with this number, which resulted in `weight`; `movement` tells which weights flipped."""
 
@@ -74,28 +71,10 @@ class FlipAverage(OptionalSum):
         self.value.mul_(EMA_MOMENTUM).add_(flipped, alpha=1.0 - EMA_MOMENTUM)
 
 
-class GradientSum(OptionalSum):
-    """Sum of abs(gradient of the loss) over the window's updates, each gradient as the optimizer uses it."""
-
-    name = "grad"
-
-    def before(self, gradient: torch.Tensor, scale: torch.Tensor | float | None) -> None:
-        """Add a gradient."""
-        dense = gradient.detach().to_dense() if gradient.is_sparse else gradient.detach()
-        size = dense.to(device=self.value.device, dtype=torch.float64).abs().reshape(self.value.shape)
-        self.value += size if scale is None else size / scale
-
-
 #: Accumulators by the name of their quantity.
-ACCUMULATORS: dict[str, type[OptionalSum]] = {each.name: each for each in (FlipAverage, GradientSum)}
+ACCUMULATORS: dict[str, type[OptionalSum]] = {each.name: each for each in (FlipAverage,)}
 
 
 def optional_sums(weight: torch.Tensor, quantities: Collection[str]) -> list[OptionalSum]:
     """The accumulators of a layer in a recording that keeps these quantities."""
     return [kind(weight) for name, kind in ACCUMULATORS.items() if TABLE[name].request in quantities]
-
-
-def need_gradients(quantities: Collection[str]) -> bool:
-    """Whether one of the quantities needs gradients."""
-    kinds = (kind for name, kind in ACCUMULATORS.items() if TABLE[name].request in quantities)
-    return any(kind.before is not OptionalSum.before for kind in kinds)

@@ -12,6 +12,7 @@ from recu_analysis.capture.accumulate import warn_of_infinite
 from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.capture.arguments import number_of_updates, require_arguments, update_to_resume
 from recu_analysis.capture.environment import what_trains
+from recu_analysis.capture.gradient_sums import need_gradients
 from recu_analysis.capture.interrupts import interrupts_deferred
 from recu_analysis.capture.layer_recording import pool_for, record_layer
 from recu_analysis.capture.metrics import plain
@@ -23,7 +24,6 @@ from recu_analysis.capture.optimizers import (
     warn_of_left_out,
     was_skipped,
 )
-from recu_analysis.capture.optional_sums import need_gradients
 from recu_analysis.capture.outside import OtherOptimizers, unseen_movement_error, warn_after_the_end
 from recu_analysis.capture.rank_zero import IdleWriter, is_first, refuse_sharded
 from recu_analysis.capture.resuming import RecordingPosition, begin, name_tensor
@@ -73,6 +73,7 @@ class Recorder:
         self._every = every
         self._run_dir = Path(run_dir)
         self._quantities = requested(quantities, only) + (() if traces is None else ("traces",))
+        self._needs_gradients = need_gradients(self._quantities)
         self._closed = False
         self._position = RecordingPosition.first(len(self._optimizers), resume, state)
         refuse_sharded(model)  # from here on, every process runs the same checks, so an error ends all of them
@@ -341,8 +342,6 @@ class Recorder:
         )
 
     def _before_hook(self, index: int) -> Any:
-        counts_gradients = need_gradients(self._quantities)
-
         def before_step(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
             outermost, failed = self._steps[index].begins()
             if not outermost:
@@ -354,31 +353,25 @@ class Recorder:
                 if failed or recording.updates == 0:
                     recording.count_outside_movement()
             self._at_once(lambda recording: recording.prepare(optimizer, closure=closure), recordings)
-            if counts_gradients and not closure and not was_skipped(optimizer):
-                self._add_gradients(index, optimizer)
+            if not closure and self._needs_gradients and not was_skipped(optimizer):
+                self._at_once(lambda recording: recording.add_gradient(optimizer, done=False), recordings)
 
         return before_step
 
     def _after_hook(self, index: int) -> Any:
-        counts_gradients = need_gradients(self._quantities)
-
         def after_step(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
             if not self._steps[index].ends() or was_skipped(optimizer):
                 return
             self._settle()  # a closure has already made its forward pass
             with interrupts_deferred():
-                if counts_gradients and has_closure(args, kwargs):
-                    self._add_gradients(index, optimizer)
+                if self._needs_gradients and has_closure(args, kwargs):
+                    self._at_once(lambda recording: recording.add_gradient(optimizer, done=True), self._of(index))
                 self._advance(index, optimizer)
                 self._position.unmarked = None
                 if self._every and self._position.updates[index] - self._position.window_start[index] >= self._every:
                     self._position.unmarked = self._write_window()
 
         return after_step
-
-    def _add_gradients(self, index: int, optimizer: torch.optim.Optimizer) -> None:
-        for recording in self._of(index):
-            recording.add_gradient(getattr(optimizer, "grad_scale", None))
 
     def _advance(self, index: int, optimizer: torch.optim.Optimizer) -> None:
         recordings = self._of(index)

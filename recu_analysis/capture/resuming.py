@@ -248,7 +248,8 @@ def _end_of(record: LayerRecord) -> LayerState:
     arrays: dict[str, Any] = {}
     for row in record.window.quantities.values():
         if row.of != "layer":
-            array = record.array(row.name) if row.merge == "last" else nothing(row, record.spec)
+            last = row.merge == "last"
+            array = record.array(row.name) if last else None if row.optional else nothing(row, record.spec)
             arrays |= {} if array is None else {row.name: array}
     summary = LayerWindow(record.summary.next_update, 0, 0.0, 0.0, 0.0, record.summary.tau)
     return LayerState(summary, arrays)

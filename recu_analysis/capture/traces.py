@@ -55,7 +55,9 @@ def chosen_weights(shapes: Mapping[str, tuple[int, ...]], traces: TracesArgument
             raise LayerNotFoundError(f"no recorded layer matches {pattern!r} of traces; {hint(str(pattern), shapes)}")
         for name in matching:
             places = isinstance(which, Sequence | np.ndarray) and not isinstance(which, str | bytes)
-            found[name] = _named(name, shapes[name], which) if places else _drawn(name, shapes[name], _count(which))
+            found[name] = (
+                _named(name, shapes[name], which) if places else drawn_weights(name, shapes[name], _count(which))
+            )
     return found
 
 
@@ -73,7 +75,8 @@ def _count(number: Any) -> int:
     return count
 
 
-def _drawn(name: str, shape: tuple[int, ...], count: int) -> tuple[int, ...]:
+def drawn_weights(name: str, shape: tuple[int, ...], count: int) -> tuple[int, ...]:
+    """Ascending flat indices of some weights of a layer, the same in every run; all weights if it has fewer."""
     generator = np.random.default_rng(zlib.crc32(name.encode()))
     weights = math.prod(shape)
     return tuple(sorted(generator.choice(weights, min(count, weights), replace=False).tolist()))

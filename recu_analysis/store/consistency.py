@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from recu_analysis.store.shard import ShardHeader
 
 #: Sums and norms that are never negative; NaN if a weight was NaN.
-NEVER_NEGATIVE = frozenset({"path", "zpath", "grad", "noise", "momentum_norm", "norm_start", "norm_end"})
+NEVER_NEGATIVE = frozenset(
+    {"path", "zpath", "grad", "noise", "momentum_norm", "norm_start", "norm_end", "noise_decay", "earned_variance"}
+)
 #: |z| up to which a weight may be at the mean of its channel.
 AT_THE_MEAN = 1e-6
 
@@ -61,8 +63,6 @@ def fits_shape(quantity: Quantity, shape: tuple[int, ...], layer: LayerSpec, upd
             return math.prod(shape) in {1, layer.shape[0]}
         case "states":
             return len(shape) == 2 and shape[0] == shape[1]
-        case "updates":
-            return shape[:1] == (updates,)
         case "traced":
             return shape == (updates, len(layer.traced))
     return len(shape) == 1

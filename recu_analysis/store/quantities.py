@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 #: Kinds of quantities, which give the shape of the tensor: the shape of the layer; one entry per weight that flipped;
-#: one per output channel; states x states; one row per update; updates x traced weights; and values of a layer, which
-#: are stored in the header.
-OF = ("weights", "flipped", "channels", "states", "updates", "traced", "layer")
+#: one per output channel; states x states; updates x traced weights; and values of a layer, which are stored in the
+#: header.
+OF = ("weights", "flipped", "channels", "states", "traced", "layer")
 #: dtypes of tensors; `latent` is the dtype of the layer's weights. Values of a layer have the dtypes int, number (null
 #: if unknown), matrix (a list of rows), bool, list (of int), or numbers (a list, none of them unknown).
 TENSOR_DTYPES = ("latent", "float32", "float64", "uint16", "uint32", "int64")
 LAYER_DTYPES = ("int", "number", "matrix", "bool", "list", "numbers")
-#: When a quantity is kept: always, by default, on request, if weights are chosen for it, if the layer has it, or by no
-#: recording yet.
-KEPT = ("always", "default", "request", "chosen", "known", "planned")
+#: When a quantity is kept: always, by default, on request, on request if the layer has it, if weights are chosen for
+#: it, if the layer has it, or by no recording yet.
+KEPT = ("always", "default", "request", "request, known", "chosen", "known", "planned")
 
 
 #: Maximal number of rows in a run.
@@ -75,7 +75,6 @@ FITTING = {
     "flipped": ("count", "first known", "last known", UNION),
     "channels": ("first", "last", "sum", "count", "none"),
     "states": ("first", "last", "sum", "count", "none"),
-    "updates": ("joined", "none"),
     "traced": ("joined", "none"),
     "int": ("first", "last", "count", "same", "none"),
     "number": ("first", "last", "sum", "product", "max", "none"),
@@ -135,7 +134,8 @@ class Quantity:
     @property
     def optional(self) -> bool:
         """Whether a layer, or a merged window, may lack it in a run that keeps it."""
-        return self.kept == "known" or self.merge == "none" or (self.of == "layer" and self.kept != "always")
+        sometimes = self.kept in {"known", "request, known"} or self.merge == "none"
+        return sometimes or (self.of == "layer" and self.kept != "always")
 
     @property
     def absent(self) -> int:
@@ -221,10 +221,13 @@ class Quantity:
         return TABLE.get(name, row)  # type: ignore[return-value]
 
 
-#: Future request name for statistics of each weight's gradients.
-_STATS = "gradient-stats"
+#: Request name for statistics of each weight's gradients; it requests `grad` too.
+GRADIENT_STATS = _STATS = "gradient-stats"
 _VARY = ", minus the channels' means if the layer centers"
-_NOISE = "variance of the movement by gradients, if they were noise"
+_NOISE = "variance of what the gradients made of the weight, if they were noise"
+_ALONG = f"<what the gradients made, weights at the start>{_VARY}"
+_ALONG_NOISE = "variance of `earned_along`, if the gradients were noise"
+_LOST = "updates that left a 16-bit weight unchanged"
 #: Units: w is the unit of the weights, z the standard deviation of the weight's channel.
 _ROWS = (
     Quantity("weight", "weights", "latent", "last", "always", "w", "latent weights at the window's end"),
@@ -241,14 +244,13 @@ _ROWS = (
     Quantity("trace_state", "traced", "int64", "joined", "chosen", "", "their states", "traces"),
     Quantity("scale", "channels", "float32", "last", "known", "", "learned alpha, if the layer has one"),
     Quantity("effective", "weights", "latent", "last", "known", "w", "effective weights, without a transform"),
+    Quantity("momentum", "weights", "latent", "first", "request, known", "w / lr", "momentum at the start", _STATS),
+    Quantity("signed_grad", "weights", "float32", "sum", "request", "loss / w", "sum of the gradients", _STATS),
+    Quantity("noise", "weights", "float32", "decayed sum", "request, known", "w^2", _NOISE, _STATS, "noise_decay"),
+    Quantity("small_grads", "weights", "uint16", "count", "request", "updates", "updates with small gradient", _STATS),
+    Quantity("unchanged", "weights", "uint16", "count", "request, known", "updates", _LOST, _STATS),
     # Planned: no recording makes these yet, but readers accept them.
     Quantity("reversals", "flipped", "uint32", "count", "planned", "updates", "flips opposite to the flip before"),
-    Quantity("momentum", "weights", "float32", "first", "planned", "w / lr", "momentum at the start", _STATS),
-    Quantity("signed_grad", "weights", "float32", "sum", "planned", "loss / w", "sum of the gradients", _STATS),
-    Quantity("noise", "weights", "float32", "decayed sum", "planned", "w^2", _NOISE, _STATS, "noise_decay"),
-    Quantity("small_grads", "weights", "uint16", "count", "planned", "updates", "updates with small gradient", _STATS),
-    Quantity("unchanged", "weights", "uint16", "count", "planned", "updates", "updates lost to rounding", _STATS),
-    Quantity("grad_along", "updates", "float64", "none", "planned", "loss", "<gradient, centered start>", _STATS),
     Quantity("transitions", "states", "int64", "count", "planned", "", "weights that went from state q to q'"),
     # Values of a layer.
     Quantity("first_update", "layer", "int", "first", "always", "", "first update, counted by the layer's optimizer"),
@@ -265,7 +267,9 @@ _ROWS = (
     Quantity("norm_start", "layer", "number", "first", "known", "w", f"norm of the weights at the start{_VARY}"),
     Quantity("norm_end", "layer", "number", "last", "known", "w", f"norm of the weights at the end{_VARY}"),
     Quantity("lr_radial", "layer", "number", "sum", "known", "", f"sum of lr <w, gradient> / |w|^2{_VARY}"),
-    Quantity("noise_decay", "layer", "number", "product", "planned", "", "remaining fraction of the earlier noise"),
+    Quantity("noise_decay", "layer", "number", "product", "request, known", "", "remaining share of noise", _STATS),
+    Quantity("earned_along", "layer", "number", "none", "request, known", "w^2", _ALONG, _STATS),
+    Quantity("earned_variance", "layer", "number", "none", "request, known", "w^4", _ALONG_NOISE, _STATS),
     Quantity("threshold_flips", "layer", "int", "count", "planned", "", "flips caused by a moved threshold"),
     Quantity("outside_updates", "layer", "int", "count", "known", "", "times that weights moved outside updates"),
     Quantity("outside_weights", "layer", "int", "count", "known", "", "weights that moved outside updates, each time"),
@@ -294,6 +298,8 @@ TRACES = tuple(row.name for row in _ROWS if row.of == "traced")
 def requested(quantities: Iterable[str] = (), only: Iterable[str] | None = None) -> tuple[str, ...]:
     """Names of the quantities that a recording keeps: the default ones and `quantities`, or only those of `only`.
 
+    The statistics of gradients include the sum of their absolute values.
+
     Raises
     ------
     InputError
@@ -308,6 +314,7 @@ def requested(quantities: Iterable[str] = (), only: Iterable[str] | None = None)
         if name not in names:
             raise unknown("quantity to record", name, names)
     wanted = {*added, *(QUANTITIES if only is None else alone)}
+    wanted |= {"grad"} if GRADIENT_STATS in wanted else set()
     return tuple(name for name in names if name in wanted)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -94,6 +94,11 @@ class UpdateRule:
             return math.inf
         later = self.through * self.intake
         return (self.direct + later) ** 2 + (later * self.momentum) ** 2 / (1.0 - self.momentum**2)
+
+    @property
+    def at_first(self) -> Self:
+        """The rule of a gradient in the optimizer's first update, in which SGD sets m' = g + wd w."""
+        return self if self.decoupled else replace(self, intake=1.0)
 
     def decay_time(self, lr: float, weight_decay: float) -> float:
         """What one update adds to the decay time T: lr wd R, and lr wd if the decay is decoupled."""

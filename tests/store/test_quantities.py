@@ -63,7 +63,7 @@ def state(generator, first, updates, rows):
     """A window with a value for every row."""
     flipped = np.flatnonzero(generator.random(30) < 0.4).astype(np.uint32)
     shapes = {"weights": (3, 10), "flipped": flipped.shape, "channels": (3,), "states": (2, 2)}
-    shapes |= {"updates": (updates, 2), "traced": (updates, 2)}
+    shapes |= {"traced": (updates, 2)}
     arrays = {}
     for row in rows.values():
         if row.of != "layer" and row.name != "effective":  # which layers with a transform do not have
@@ -78,6 +78,8 @@ def state(generator, first, updates, rows):
     numbers = {
         "map": generator.random((2, 2)).tolist(),
         "noise_decay": float(generator.random()),
+        "earned_along": float(generator.normal()),
+        "earned_variance": float(generator.random()),
         "threshold_flips": int(generator.integers(9)),
         "norm_start": float(generator.random()),
         "norm_end": float(generator.random()),
