@@ -1,5 +1,8 @@
 """The public names and where each is at home, once: type checkers read them here, and lazy_loader when one is used."""
 
+from .analysis.causes import causes as causes
+from .analysis.causes_over_seeds import causes_over_seeds as causes_over_seeds
+from .analysis.causes_over_seeds import earned_over_seeds as earned_over_seeds
 from .analysis.claims import claims as claims
 from .analysis.cohorts import cohorts as cohorts
 from .analysis.cohorts import transitions as transitions
@@ -10,6 +13,7 @@ from .analysis.deadness import dead_weights as dead_weights
 from .analysis.differences import curves as curves
 from .analysis.differences import layer_differences as layer_differences
 from .analysis.distance import tails as tails
+from .analysis.earned import earned as earned
 from .analysis.final_windows import decorrelation_time as decorrelation_time
 from .analysis.fits import fit_table as fit_table
 from .analysis.flips import flip_table as flip_table

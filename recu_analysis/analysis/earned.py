@@ -155,13 +155,36 @@ def earned_query(
 ) -> Query[pd.DataFrame]:
     """The query of `earned`."""
     if windows is None:
-        chosen = tuple((window.number,) for window in known_windows(run))
-    else:
-        chosen = (tuple(window.number for window in select_windows(run, span_of(run, windows))),)
-    if not all(run.window(number).exact for part in chosen for number in part):
+        return each_earned_query(run, known_windows(run), layers, tail_tau, network=network)
+    merged = select_windows(run, span_of(run, windows))
+    return _query(run, [merged], layers, tail_tau, network=network)
+
+
+def each_earned_query(
+    run: Run,
+    windows: Sequence[Window],
+    layers: Sequence[str] | str | None = None,
+    tail_tau: TailTau = TAIL_TAU,
+    *,
+    network: bool = False,
+) -> Query[pd.DataFrame]:
+    """The query of `earned` for some windows with updates, each with its own rows."""
+    return _query(run, [[window] for window in windows], layers, tail_tau, network=network)
+
+
+def _query(
+    run: Run,
+    parts: Sequence[Sequence[Window]],
+    layers: Sequence[str] | str | None,
+    tail_tau: TailTau,
+    *,
+    network: bool,
+) -> Query[pd.DataFrame]:
+    if not all(window.exact for part in parts for window in part):
         raise InputError(f"{run.path} was imported from checkpoints, which do not tell what decay takes; record a run")
+    chosen = tuple(tuple(window.number for window in part) for part in parts)
     sums = per_layer(run, select_layers(run, layers), _sums, chosen, tail_tau)
-    return sums.then(lambda parts: _table(run, [_total(parts)] if network else parts))
+    return sums.then(lambda found: _table(run, [_total(found)] if network else found))
 
 
 @dataclass(frozen=True, slots=True)

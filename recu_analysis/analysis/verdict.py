@@ -42,6 +42,16 @@ _SEEN: dict[Criterion, str] = _DID | {
     "tail-silent": "stand far from zero and have the same sign at every checkpoint of",
     "silent": "have the same sign at every checkpoint of",
 }
+#: What weights with a cause of silence do, where the cause is no matter of noise.
+_CAUSED = {
+    "slow channel": "lie in slow channels",
+    "masked": "get hardly any gradient",
+    "lost to rounding": "lose their updates to rounding",
+    "scheduled": "hardly move under the learning rate",
+    "out of reach": "do not move far enough to reach zero",
+}
+#: The least share of a cause that the sentence names.
+_NAMED = 0.01
 _UNSEEN = "; changes between checkpoints were not seen"
 _UNKNOWN = "; noise alone is not known"
 _SHORT = "are too short to tell dead weights from slow ones"
@@ -156,17 +166,17 @@ def of_dead_weights(share: Interval, null: Interval, criterion: Criterion, groun
     return _told(measured, noise, ground)
 
 
-def _beside(share: Interval, null: Interval, text: str, ground: Ground) -> str:
+def _beside(share: Interval, null: Interval, text: str, ground: Ground, verb: str = "leave") -> str:
     """The null of a share, and on which side of it the interval lies, if that can be told."""
     if not (ground.tells and ground.trainings >= FEWEST_TRAININGS and _bounded(share) and share.low < share.high):
-        return f"; noise alone would leave {text}"
+        return f"; noise alone would {verb} {text}"
     # All simulations draw the same random numbers, so intervals over trainings do not hold their error.
     error = 2.0 * math.sqrt(max(null.estimate * (1.0 - null.estimate), 1.0 / FEWEST) / FEWEST)
     if share.low > max(null.estimate, null.high) + error:  # an end that is NaN is passed over
-        return f": more than noise alone would leave, which is {text}"
+        return f": more than noise alone would {verb}, which is {text}"
     if share.high < min(null.estimate, null.low) - error:
-        return f": less than noise alone would leave, which is {text}"
-    return f"; noise alone would leave {text}, and the two cannot be told apart"
+        return f": less than noise alone would {verb}, which is {text}"
+    return f"; noise alone would {verb} {text}, and the two cannot be told apart"
 
 
 def of_updates(ratios: Sequence[Interval], nulls: Sequence[float], ground: Ground) -> str:
@@ -270,6 +280,43 @@ def of_fit(shapes: Sequence[Interval], weights_per_channel: Sequence[float], gro
         f"The weights of {ground.of} have {' and '.join(tails)} of {_layers(len(known))} at the end of {ground.where}"
         f"{rest}: shape {middle:.2f}{_median_of(len(known))}, where 1 is a Laplace and 2 a normal distribution."
     )
+
+
+def of_causes(silent: float, shares: Mapping[str, Interval], null: Interval, chosen: str, ground: Ground) -> str:
+    """Why weights that stand far from zero stay silent, and in how many noise cannot be told from a cause.
+
+    Parameters
+    ----------
+    silent : float
+        Share of all weights that were in the tail and silent.
+    shares : mapping of str to Interval
+        Of these weights, those with each cause, with intervals over trainings.
+    null : Interval
+        Share that noise alone would make held.
+    chosen : str
+        In words, the windows in which the weights were silent; those of the ground follow.
+    ground : Ground
+    """
+    if not silent > 0.0:
+        return f"No weight of {ground.of} stands far from zero and did not change its sign in {chosen}."
+    told = [
+        f"{_percent(shares[cause])} {did}" for cause, did in _CAUSED.items() if shares[cause].estimate >= _NAMED
+    ]
+    held, opposed = shares["held"], shares["opposed"]
+    told += [f"noise cannot be told from a cause in {_percent(shares['undetermined'])}"]
+    told += [f"gradients pulled {_percent(opposed)} towards zero and held {_percent(held)} where they stand"]
+    noise = _beside(held, null, f"{shown('share', null.estimate)} % of them", ground, "hold")
+    measured = (
+        f"Of the {shown('share', silent)} % of the weights of {ground.of} that stand far from zero and did not change "
+        f"their sign in {chosen}, in {ground.where} {'; '.join(told)}"
+    )
+    return _told(measured, noise, ground)
+
+
+def _percent(share: Interval) -> str:
+    """A share of a cause, with its interval if it has one."""
+    ends = f" ({shown('share', share.low)} to {shown('share', share.high)} %)" if _bounded(share) else ""
+    return f"{shown('share', share.estimate)} %{ends}"
 
 
 def of_claims(verdicts: Sequence[str]) -> str:
