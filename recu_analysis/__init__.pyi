@@ -38,6 +38,7 @@ from .figures import draw_figure as draw_figure
 from .figures import paper_table as paper_table
 from .figures import plot_accuracy as plot_accuracy
 from .figures import plot_by_magnitude as plot_by_magnitude
+from .figures import plot_causes as plot_causes
 from .figures import plot_claims as plot_claims
 from .figures import plot_dead_weights as plot_dead_weights
 from .figures import plot_entropy as plot_entropy
@@ -48,10 +49,12 @@ from .figures import plot_layer_errors as plot_layer_errors
 from .figures import plot_lock_in as plot_lock_in
 from .figures import plot_mask as plot_mask
 from .figures import plot_quantization_error as plot_quantization_error
+from .figures import plot_rho as plot_rho
 from .figures import plot_ridge as plot_ridge
 from .figures import plot_schedule as plot_schedule
 from .figures import plot_scores as plot_scores
 from .figures import plot_silence as plot_silence
+from .figures import plot_split as plot_split
 from .figures import plot_survival as plot_survival
 from .figures import plot_tradeoff as plot_tradeoff
 from .figures import plot_training as plot_training

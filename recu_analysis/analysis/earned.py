@@ -231,8 +231,6 @@ class Sums:
         }
 
 
-
-
 def _sums(
     run: Run, spec: LayerSpec, chosen: tuple[tuple[int, ...], ...], tail_tau: TailTau
 ) -> Answer[dict[tuple[int, str], Sums]]:
@@ -283,9 +281,7 @@ def _by_group(run: Run, spec: LayerSpec, moved: Movement, silent: Mask | None) -
             summary.updates,
             summary.decay_time,
             int(np.count_nonzero(members)),
-            restored(
-                part.start[members], part.earned[members], part.kept, variance if name == "all" else math.nan
-            ),
+            restored(part.start[members], part.earned[members], part.kept, variance if name == "all" else math.nan),
             autocorrelation_parts(z[members], part.kept * growth[members], pushed[members], made[members]),
             part.exact,
         )

@@ -166,12 +166,14 @@ def of_dead_weights(share: Interval, null: Interval, criterion: Criterion, groun
     return _told(measured, noise, ground)
 
 
-def _beside(share: Interval, null: Interval, text: str, ground: Ground, verb: str = "leave") -> str:
+def _beside(
+    share: Interval, null: Interval, text: str, ground: Ground, verb: str = "leave", *, simulated: bool = True
+) -> str:
     """The null of a share, and on which side of it the interval lies, if that can be told."""
     if not (ground.tells and ground.trainings >= FEWEST_TRAININGS and _bounded(share) and share.low < share.high):
         return f"; noise alone would {verb} {text}"
     # All simulations draw the same random numbers, so intervals over trainings do not hold their error.
-    error = 2.0 * math.sqrt(max(null.estimate * (1.0 - null.estimate), 1.0 / FEWEST) / FEWEST)
+    error = 0.0 if not simulated else 2.0 * math.sqrt(max(null.estimate * (1.0 - null.estimate), 1.0 / FEWEST) / FEWEST)
     if share.low > max(null.estimate, null.high) + error:  # an end that is NaN is passed over
         return f": more than noise alone would {verb}, which is {text}"
     if share.high < min(null.estimate, null.low) - error:
@@ -299,17 +301,15 @@ def of_causes(silent: float, shares: Mapping[str, Interval], null: Interval, cho
     """
     if not silent > 0.0:
         return f"No weight of {ground.of} stands far from zero and did not change its sign in {chosen}."
-    told = [
-        f"{_percent(shares[cause])} {did}" for cause, did in _CAUSED.items() if shares[cause].estimate >= _NAMED
-    ]
+    told = [f"noise cannot be told from a cause in {_percent(shares['undetermined'])} in {ground.where}"]
+    told += [f"{_percent(shares[cause])} {did}" for cause, did in _CAUSED.items() if shares[cause].estimate >= _NAMED]
     held, opposed = shares["held"], shares["opposed"]
-    told += [f"noise cannot be told from a cause in {_percent(shares['undetermined'])}"]
-    told += [f"gradients pulled {_percent(opposed)} towards zero and held {_percent(held)} where they stand"]
-    noise = _beside(held, null, f"{shown('share', null.estimate)} % of them", ground, "hold")
+    told += [f"{_percent(opposed)} seem pulled towards zero by gradients, and {_percent(held)} seem held"]
     measured = (
         f"Of the {shown('share', silent)} % of the weights of {ground.of} that stand far from zero and did not change "
-        f"their sign in {chosen}, in {ground.where} {'; '.join(told)}"
+        f"their sign in {chosen}, {'; '.join(told)}"
     )
+    noise = _beside(held, null, f"{shown('share', null.estimate)} %", ground, "give", simulated=False)
     return _told(measured, noise, ground)
 
 

@@ -9,6 +9,7 @@ from benchmarks.causes import coverage
 from recu_analysis.errors import InputError
 from recu_analysis.theory.restored import autocorrelation_parts, restored
 
+
 def test_layers_are_joined_by_a_bound():
     generator = np.random.default_rng(3)
     w, made = generator.normal(size=(2, 30))
