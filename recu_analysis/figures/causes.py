@@ -115,7 +115,7 @@ def draw(data: Caused, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame
     rows = max(spec.rowspan.stop for spec in specs if spec)
     high = max(figure.get_figheight() / rows - _AROUND * line, line)
     short = short_names(names)
-    for ax, (label, each) in zip(axes, data.tables.items(), strict=True):
+    for ax, each in zip(axes, data.tables.values(), strict=True):
         few, size = neighbors(each, int(high / _LOWEST_BAR))
         causes(few, ax=ax)
         name_rows(ax, [short[name] for name in dict.fromkeys(few["layer"])], int(high / line))

@@ -69,6 +69,8 @@ def split(
     above, below = np.zeros(at.size), np.zeros(at.size)
     for name, color in colors.items():
         values = means[name].to_numpy(dtype=np.float64)
+        if not values.any():  # AdamW, or a momentum that was not recorded
+            continue
         bottom = np.where(values >= 0.0, above, below)
         bars = axes.bar(at, values, width, bottom, color=color, label=part_label(name, label), zorder=2.0)
         for bar in bars:

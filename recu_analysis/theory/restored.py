@@ -164,7 +164,8 @@ def autocorrelation_parts(
     -------
     AutocorrelationParts
     """
-    z = np.asarray(start, dtype=np.float64)
-    ends = [np.asarray(kept) * z, np.asarray(momentum), np.asarray(earned)]
-    products = (float((z * part).sum()) for part in ends)
-    return AutocorrelationParts(*products, float((z**2).sum()), float((sum(ends) ** 2).sum()))
+    z, pushed, made = (np.asarray(part, dtype=np.float64) for part in (start, momentum, earned))
+    left = np.asarray(kept) * z
+    end = left + pushed + made
+    inherited, carried, added = (float((z * part).sum()) for part in (left, pushed, made))
+    return AutocorrelationParts(inherited, carried, added, float((z**2).sum()), float((end**2).sum()))

@@ -15,7 +15,7 @@ def seeds(tmp_path_factory):
     folder, paths = tmp_path_factory.mktemp("seeds"), []
     for seed in range(3):
         path = synthetic_run(folder / f"run-{seed}", seed=10 * seed, gradient_stats=True).path
-        edit_run(path, lambda run, seed=seed: run["configuration"].update(seed=seed))
+        edit_run(path, configuration={"network": "synthetic", "seed": seed})
         paths.append(path)
     return paths
 

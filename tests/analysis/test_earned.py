@@ -1,4 +1,4 @@
-"""What gradients restore: against a loop over a real training, under gradients without a signal, and what is refused."""
+"""What gradients restore: against a loop over a training, under gradients without a signal, and what is refused."""
 
 from itertools import pairwise
 
