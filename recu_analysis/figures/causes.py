@@ -133,7 +133,7 @@ def _aspect(runs: int, layers: int, line: float) -> float:
     from recu_analysis.figures.grid import figure_width
 
     width = figure_width() / min(runs, 3)
-    return min(max(0.4, (layers + 2) * line / width), 3.0)
+    return min(max(0.4, (layers + 2) * line / width), 2.2)
 
 
 def note(data: Caused) -> str:

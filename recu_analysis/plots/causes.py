@@ -74,7 +74,7 @@ def causes(
     shares = rows.set_index(["cause", "layer"])["share"]
     for name, color in colors.items():
         width = np.array([100.0 * float(shares.get((name, layer), 0.0)) for layer in layers])
-        if not np.nansum(width) > 0.0:
+        if not np.nansum(width) > 0.0 and name != "undetermined":
             continue
         bars = axes.barh(at, np.nan_to_num(width), 0.86, left, color=color, label=part_label(name, label))
         for bar in bars:
