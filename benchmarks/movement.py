@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import sys
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +14,16 @@ import numpy as np
 import pandas as pd
 
 import recu_analysis as ra
+from recu_analysis.analysis.channel_errors import channel_errors_query, standard_errors
 from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.flips import zero_density
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.null import null, null_autocorrelation
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.rates import kept_part, rates
+from recu_analysis.analysis.rates import kept_part, rates_by_epoch
 from recu_analysis.analysis.selection import known_windows, select_windows
-from recu_analysis.theory.equilibrium import LEAST_GROWTH, flips_per_update, mobility, relative_step
-from recu_analysis.theory.noise import Rates
+from recu_analysis.theory.equilibrium import flips_per_update, mobility, relative_step, steps_between
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,11 +34,12 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import Run
-    from recu_analysis.store.window import Window
 
     Values = NDArray[np.float64]
     Row = dict[str, Any]
 
+#: The normal score of the upper end of a 95 % interval.
+NORMAL = 1.96
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "fashion"
 ARMS = ("baseline", "recu", "random")
 #: Groups of weights: tail or core at the start of a window, silent or flipped in the window before.
@@ -63,14 +63,21 @@ def main(arguments: Sequence[str]) -> None:
     seeds = (0,) if short else (0, 1, 2)
     paths = paths or [SHIPPED / f"{arm}-{seed}" for arm in ARMS for seed in seeds]
     arms: dict[str, list[pd.DataFrame]] = {}
+    seeds_of: dict[str, list[Run]] = {}
     for path in paths:
-        arms.setdefault(path.name.rpartition("-")[0] or path.name, []).append(facts(path))
+        arm = path.name.rpartition("-")[0] or path.name
+        arms.setdefault(arm, []).append(facts(path))
+        seeds_of.setdefault(arm, []).append(ra.open_run(path))
     print("mobility, measured / forecast: by the equilibrium alone (equil.), and by the norms at both ends")
     print("flips, measured / (density at 0 x mobility); silence of the tail and autocorrelation, each with its null")
     print("restored fraction of all weights, and of groups chosen before the window (approximate, without momentum)")
     print("means over layers and seeds")
     for arm, tables in arms.items():
         show(arm, pd.concat(tables))
+    print("final windows: standard deviation over seeds / standard error over channels of one run, rms over layers")
+    for arm, runs in seeds_of.items():
+        if len(runs) > 1:
+            print(f"  {arm:10}" + "".join(f"  {name} {value:.2f}" for name, value in spread(runs).items()))
 
 
 def facts(path: Path, *, by_window: bool = True) -> pd.DataFrame:
@@ -101,7 +108,7 @@ def layer_rows(run: Run, spec: LayerSpec, final: bool) -> Answer[list[Row]]:
 def forecasts(run: Run, spec: LayerSpec, moved: Movement) -> Row:
     """Measured over forecast: mobility by the equilibrium and by the norms, flips by the flip law."""
     record = moved.record
-    known = [each for window in record.windows for each in epochs(run, window, spec.name)]
+    known = [each for window in record.windows for each in rates_by_epoch(run, window, spec.name)]
     measured = mean(moved.mobility)
     counts = [each.updates for each in known]
     settled = np.average([relative_step(each.rule, each.lr, each.weight_decay) for each in known], weights=counts)
@@ -109,45 +116,9 @@ def forecasts(run: Run, spec: LayerSpec, moved: Movement) -> Row:
     density = (zero_density(moved.z) + zero_density(moved.z_end)) / 2.0
     return {
         "equilibrium": measured / mobility(float(settled)),
-        "between": measured / mobility(steps_over(known, start, end)),
+        "between": measured / mobility(steps_between(known, start, end)),
         "flips": mean(moved.flips) / moved.updates / flips_per_update(density, measured),
     }
-
-
-def epochs(run: Run, window: Window, layer: str) -> list[Rates]:
-    """The rates of a window by epoch, where the run logs a learning rate for each; else the means over the window.
-
-    A thinned run has windows of several epochs, in which the learning rate is not constant.
-    """
-    (whole,) = rates(run, [window], layer)
-    logged = [(0, math.nan), *((each["update"], each.get("lr", math.nan)) for each in run.metrics.to_dict("records"))]
-    parts = [
-        Rates(whole.rule, lr, whole.weight_decay, int(update - before))
-        for (before, _), (update, lr) in pairwise(logged)
-        if window.first_update <= update <= window.last_update and update > before
-    ]
-    fits = math.isclose(sum(each.lr * each.updates for each in parts), whole.lr * whole.updates, rel_tol=1e-6)
-    return parts if fits else [whole]
-
-
-def steps_over(known: Sequence[Rates], before: float, after: float) -> float:
-    """`recu_analysis.theory.equilibrium.steps_between` for a learning rate that changes, by a plain loop over updates.
-
-    With N = |w|^2, (N^2)' = -4 kappa N^2 + 2 lr^2 c. The norms give c, and r^2 = (S / R^2) lr^2 c / N^2.
-    """
-    rule, lr = known[0].rule, np.repeat([each.lr for each in known], [each.updates for each in known])
-    left = np.exp(-4.0 * lr * known[0].weight_decay * rule.response)
-    faded, made = np.empty(lr.size), np.empty(lr.size)
-    still, gained = 1.0, 0.0
-    for update in range(lr.size):
-        still, gained = still * left[update], gained * left[update] + 2.0 * lr[update] ** 2
-        faded[update], made[update] = still, gained
-    growth = after**4 - before**4 * still
-    if growth <= LEAST_GROWTH * before**4 * (1.0 - still):
-        return math.nan
-    source = growth / gained
-    squares = np.sqrt(before**4 * faded + source * made)
-    return float(np.mean(lr / squares)) * math.sqrt(source * rule.square_response) / rule.response
 
 
 def nulls(run: Run, spec: LayerSpec, moved: Movement) -> Row:
@@ -179,6 +150,21 @@ def restored(run: Run, moved: Movement, spec: LayerSpec, silent: Mask | None) ->
     taken = (1.0 - kept) * start**2
     found = {name: earned[group].sum() / taken[group].sum() for name, group in groups.items() if taken[group].any()}
     return dict.fromkeys(GROUPS, math.nan) | found
+
+
+def spread(runs: Sequence[Run]) -> Row:
+    """Standard deviation over seeds over the mean standard error over channels, for the layers but the first."""
+    silent = ["silent_fraction_tail", "silent_fraction_core"]
+    ratios = ["flip_risk_ratio", "distance_ratio_tail", "distance_ratio_core"]
+    values, errors = [], []
+    for run in runs:
+        dead, tails, span = ra.dead_weights(run), ra.tails(run), choose(run, None)
+        values.append(np.concatenate([dead[silent].to_numpy(), tails[ratios].to_numpy()], axis=1)[1:])
+        known = pd.DataFrame([standard_errors([sums]) for sums in channel_errors_query(run, span).run()])
+        of_ratios = [(tails[f"{name}_high"] - tails[f"{name}_low"]).to_numpy() / (2.0 * NORMAL) for name in ratios]
+        errors.append(np.concatenate([known[silent].to_numpy(), np.stack(of_ratios, axis=1)], axis=1)[1:])
+    between, within = np.var(values, axis=0, ddof=1), np.mean(np.square(errors), axis=0)
+    return dict(zip([*silent, *ratios], np.sqrt(np.mean(between / within, axis=0)), strict=True))
 
 
 def centered(weights: NDArray[Any]) -> Values:

@@ -1,4 +1,4 @@
-"""What noise alone does: simulations, the nulls on simulated layers, and a training with labels drawn anew.
+"""What noise alone does: simulations, the nulls on simulated layers, and trainings with and without a signal.
 
 python -m benchmarks.noise [--short]
 """

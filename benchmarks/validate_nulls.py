@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import torch
 from scipy.special import ndtr
 
-from recu_analysis.analysis.deadness import TAIL_TAU, Movement, mean, tail_mask
-from recu_analysis.analysis.distance import RATIOS, channel_sums, null_ratios
+from recu_analysis.analysis.deadness import TAIL_TAU, Movement, tail_mask
+from recu_analysis.analysis.distance import COLUMNS, RATIOS, channel_sums, mean_of
 from recu_analysis.analysis.null import Null
+from recu_analysis.nn.functional import recu, standardize
 from recu_analysis.store.header import LayerSpec
 from recu_analysis.theory.autocorrelation import cosine, null_products
 from recu_analysis.theory.inheritance import UpdateRule
 from recu_analysis.theory.intervals import over_channels
 from recu_analysis.theory.noise import Rates, momentum_term, simulate
+from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,24 +36,39 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
     Draw = Callable[[tuple[int, ...]], Values]
+    Statistic = Callable[[Values], Values]
 
 #: Weights of a 3x3 channel with 16 inputs; repetitions by number of channels, in full and in short.
 WEIGHTS = 144
-FULL, SHORT = {16: 200, 64: 200, 512: 40}, {16: 20, 64: 20}
+FULL, SHORT = {64: 100, 512: 20}, {64: 20}
 #: What decay takes in one update, and the number of updates: T = 1.2. That of the shipped settings needs more updates.
 KAPPA, UPDATES = 0.01, 120
 SHIPPED, SHIPPED_UPDATES = {"lr": 0.1, "weight_decay": 2e-3}, 600
 #: Standard deviation of the logarithm of what differs between channels.
 UNEQUAL = 1.0
-WITH_INTERVAL = ("mobility_ratio", "flip_risk_ratio", "distance_ratio_tail", "distance_ratio_core")
+#: Part of the noise that is the same in all channels, but for its sign; and samples in a minibatch.
+COMMON, SAMPLES = 0.3, 4
+#: Level of the clamp that narrows z most, and updates until its motion is that of the equilibrium.
+TAU, SETTLING = 0.85, 1500
+#: Statistics of sums over channels, which have an interval over channels.
+WITH_INTERVAL: dict[str, Statistic] = {
+    "silence, tail": lambda totals: 1.0 - mean_of("flipped", "tail")(totals),
+    "silence, core": lambda totals: 1.0 - mean_of("flipped", "core")(totals),
+    **{name: RATIOS[name] for name in RATIOS if name != "magnitude_ratio"},
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A motion of weights without a signal: the rates that its recorder would see, and its weights at every update."""
+    """A motion of weights without a signal: what its recorder would see, and its weights at every update.
+
+    A slow process is repeated fewer times, by this factor.
+    """
 
     rates: Rates
     weights: Callable[[Draw, int], Iterator[Values]]
+    tau: float = 1.0
+    fewer: int = 1
 
 
 def ornstein_uhlenbeck(draw: Draw, channels: int) -> Iterator[Values]:
@@ -105,26 +123,68 @@ def momentum_sgd(draw: Draw, channels: int) -> Iterator[Values]:
             yield w
 
 
+def recu_noise(draw: Draw, channels: int) -> Iterator[Values]:
+    """SGD with the same settings on a layer with ReCU's clamp: noise reaches its weights as gradients of PyTorch."""
+    weight, tau = torch.nn.Parameter(torch.from_numpy(draw((channels, WEIGHTS)))), torch.tensor(TAU)
+    optimizer = torch.optim.SGD([weight], lr=SHIPPED["lr"], momentum=0.9, weight_decay=SHIPPED["weight_decay"])
+    for update in range(SETTLING + SHIPPED_UPDATES + 1):
+        if update >= SETTLING:
+            yield weight.detach().numpy().copy()
+        optimizer.zero_grad()
+        clamped = recu(standardize(weight), tau)
+        (0.01 * clamped * torch.from_numpy(draw((channels, WEIGHTS)))).sum().backward()
+        optimizer.step()
+
+
+def minibatch(draw: Draw, channels: int) -> Iterator[Values]:
+    """Decay and noise of few samples: all channels see the same inputs, and each has its own errors of the output."""
+    w = draw((channels, WEIGHTS))
+    yield w
+    for _ in range(UPDATES):
+        noise = draw((channels, SAMPLES)) @ draw((SAMPLES, WEIGHTS)) / math.sqrt(SAMPLES)
+        w = (1.0 - KAPPA) * w + math.sqrt(1.0 - (1.0 - KAPPA) ** 2) * noise
+        yield w
+
+
+def common_noise(draw: Draw, channels: int) -> Iterator[Values]:
+    """Decay and noise, a part of which is the same in all channels, with a sign that each channel keeps."""
+    side = np.sign(draw((channels, 1)))
+
+    def noise() -> Values:
+        return math.sqrt(COMMON) * side * draw((1, WEIGHTS)) + math.sqrt(1.0 - COMMON) * draw((channels, WEIGHTS))
+
+    w = noise()
+    yield w
+    for _ in range(UPDATES):
+        w = (1.0 - KAPPA) * w + math.sqrt(1.0 - (1.0 - KAPPA) ** 2) * noise()
+        yield w
+
+
 def _plain(updates: int) -> Rates:
     return Rates(UpdateRule(), KAPPA, 1.0, updates)
 
 
+_SHIPPED_RATES = Rates(UpdateRule(0.9), **SHIPPED, updates=SHIPPED_UPDATES)
 PROCESSES = {
     "Ornstein-Uhlenbeck": Process(_plain(UPDATES), ornstein_uhlenbeck),
     "reflecting": Process(_plain(UPDATES), reflecting),
-    "momentum SGD, shipped settings": Process(Rates(UpdateRule(0.9), **SHIPPED, updates=SHIPPED_UPDATES), momentum_sgd),
+    "momentum SGD, shipped settings": Process(_SHIPPED_RATES, momentum_sgd),
     "channels of unequal noise": Process(_plain(UPDATES), unequal_noise),
     "channels of unequal speed": Process(_plain(UPDATES), unequal_speed),
+    "noise of a minibatch": Process(_plain(UPDATES), minibatch),
+    "noise common to channels": Process(_plain(UPDATES), common_noise),
+    "ReCU's clamp": Process(_SHIPPED_RATES, recu_noise, tau=TAU, fewer=5),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What is measured on one simulated layer: statistics and their nulls by name, and intervals of ratios."""
+    """What is measured on one simulated layer: statistics and nulls by name, intervals of both, and of their ratio."""
 
     measured: dict[str, float]
     null: dict[str, float]
     intervals: dict[str, Interval]
+    over_null: dict[str, Interval]
 
 
 def layer(process: Process, channels: int, generator: np.random.Generator) -> Layer:
@@ -142,42 +202,41 @@ def layer(process: Process, channels: int, generator: np.random.Generator) -> La
         before = now
     moved = movement(z, before, flips, path, process.rates.updates)
     growth = deviations(end) / deviations(start)
-    found = simulate(
-        moved.z, growth, np.arange(z.size) // WEIGHTS, [process.rates], seed=int(generator.integers(1 << 31))
-    )
-    null = Null(
-        found.z,
-        found.z_end,
-        found.mobility,
-        moved.tail[found.chosen],
-        found.flips == 0,
-        found.flips,
-        found.first_flip,
-        found.last_flip,
-    )
+    rates = replace(process.rates, bound=WeightTransform().bound(z, process.tau))
+    found = simulate(moved.z, growth, moved.channel, [rates], seed=int(generator.integers(1 << 31)))
+    null = Null.of(found, moved, found.chosen, (moved.updates,))
     spec = LayerSpec("simulated", (channels, WEIGHTS), "float64", "simulated", None)
     rule, lr, decay = process.rates.rule, process.rates.lr, process.rates.weight_decay
     kept = np.linalg.matrix_power(rule.matrix(lr, decay), process.rates.updates)[0, 0]
     kept = kept + momentum_term([process.rates], growth)
-    sums = channel_sums(spec, moved)
+    sums, sums_of_null = channel_sums(spec, moved), channel_sums(spec, null)
     half = process.rates.updates // 2
     return Layer(
         {
             "autocorrelation": moved.autocorrelation,
-            "silence, tail": mean(moved.silent, moved.tail),
-            "silence, core": mean(moved.silent, ~moved.tail),
             "locked share, first half": float(np.mean(last <= half)),
-            **{name: float(RATIOS[name](sums.sum(axis=0, keepdims=True))[0]) for name in WITH_INTERVAL},
+            **ratios(sums),
         },
         {
             "autocorrelation": cosine(null_products(start, end, kept).sum(axis=0)),
-            "silence, tail": mean(null.silent, null.tail),
-            "silence, core": mean(null.silent, ~null.tail),
             "locked share, first half": float(np.mean(null.last_flip <= half)),
-            **{name: value for name, value in null_ratios(null).items() if name in WITH_INTERVAL},
+            **ratios(sums_of_null),
         },
-        {name: over_channels(sums, lambda totals, n=name: RATIOS[n](totals)) for name in WITH_INTERVAL},  # type: ignore[misc]
+        {name: over_channels(sums, statistic) for name, statistic in WITH_INTERVAL.items()},
+        {name: over_both(sums, sums_of_null, statistic) for name, statistic in WITH_INTERVAL.items()},
     )
+
+
+def ratios(sums: Values) -> dict[str, float]:
+    """The statistics `WITH_INTERVAL` of a layer."""
+    return {name: float(of(sums.sum(axis=0, keepdims=True))[0]) for name, of in WITH_INTERVAL.items()}
+
+
+def over_both(sums: Values, of_null: Values, statistic: Statistic) -> Interval:
+    """The interval over channels of a statistic divided by its null, as claims C1a and C1b have it."""
+    count = len(COLUMNS)
+    both = np.concatenate([sums, of_null], axis=1)
+    return over_channels(both, lambda totals: statistic(totals[:, :count]) / statistic(totals[:, count:]))
 
 
 def deviations(weights: Values) -> Values:
@@ -210,16 +269,18 @@ def movement(z: Values, z_end: Values, flips: NDArray[np.int64], path: Values, u
 def main(arguments: Sequence[str]) -> None:
     """Print the table of every process and number of channels."""
     print("nulls on simulated layers without a signal: true value, mean null, bias (null - true) with standard error")
-    print("95 % intervals over channels: width, and how often they hold the true value, the null beside them, and 1")
+    print("95 % intervals over channels: width, and how often they hold the true value, the null beside them, and 1;")
+    print("and how often the interval of measured / null holds 1")
     for name, process in PROCESSES.items():
         for channels, repetitions in (SHORT if "--short" in arguments else FULL).items():
             generator = np.random.default_rng(channels)
-            show(f"{name}, {channels} channels", [layer(process, channels, generator) for _ in range(repetitions)])
+            layers = [layer(process, channels, generator) for _ in range(repetitions // process.fewer)]
+            show(f"{name}, {channels} channels", layers)
 
 
 def show(name: str, layers: Sequence[Layer]) -> None:
     """Print the table of one process and number of channels."""
-    heads = ("true", "null", "bias", "width", "holds true", "its null", "1")
+    heads = ("true", "null", "bias", "width", "holds true", "its null", "1", "ratio holds 1")
     print(f"  {name}, {len(layers)} layers")
     print(f"    {'':26}{heads[0]:>8}{heads[1]:>8}{heads[2]:>18}" + "".join(f"{head:>16}" for head in heads[3:]))
     for statistic in layers[0].measured:
@@ -232,6 +293,8 @@ def show(name: str, layers: Sequence[Layer]) -> None:
             ends = np.array([[each.intervals[statistic].low, each.intervals[statistic].high] for each in layers])
             cells = f"{np.mean(ends[:, 1] - ends[:, 0]):16.3f}"
             cells += "".join(f"{_share(ends, point):>16}" for point in (truth, null, 1.0))
+            both = np.array([[each.over_null[statistic].low, each.over_null[statistic].high] for each in layers])
+            cells += f"{_share(both, 1.0):>16}"
         bias = f"{apart.mean():+.4f} +- {error:.4f}"
         print(f"    {statistic:26}{truth:8.3f}{null.mean():8.3f}{bias:>18}{cells}", flush=True)
 

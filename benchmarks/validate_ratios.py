@@ -52,7 +52,7 @@ def sums_of(generator: np.random.Generator, channels: int, slowing: float) -> Va
         silent=~flips,
         mobility=mobility,
         updates=UPDATES,
-        record=cast("MergedRecord", SimpleNamespace(path=UPDATES * mobility)),
+        record=cast("MergedRecord", SimpleNamespace(path=UPDATES * mobility, start=z)),
         valid=np.ones(z.size, dtype=np.bool_),
         nonfinite=0,
     )

@@ -91,7 +91,7 @@ def tables_of_run(run: Path) -> Iterator[Table]:
     span = named("WindowSpan")
     over, every, at_end = (span(start, stop) for start, stop in ((first, end), (0, last + 1), (last, last + 1)))
     yield from (ask("layer_table", windows=every, network=whole) for whole in (False, True))
-    yield from (ask(name, windows=over) for name in ("dead_weights", "tails", "by_magnitude"))
+    yield from (ask(name, windows=over) for name in ("dead_weights", "tails", "by_magnitude", "survival"))
     yield ask("cohorts", **cohort_from(first))
     yield ask("decorrelation_time", after=0)
     yield from (ask(name) for name in ("transitions", "flip_table"))
@@ -124,6 +124,11 @@ def of_no_run() -> Iterator[Table]:
     for options in ([], ["--epochs", "12"], ["--b", "0.5", "--b", "2"]):
         yield from command("closed forms", "tradeoff", *options)
     yield table("tradeoff", "closed forms")
+    settings = {"lr": 0.1, "weight_decay": 0.01, "epochs": 12, "updates_per_epoch": 60}
+    options = [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    for more in ([], ["--adamw"], ["--nesterov", "--schedule", "step"]):
+        yield from command("closed forms", "plan", *options, *more)
+    yield table("plan", "closed forms", **settings)
     yield from figures("closed forms")
     for network in NETWORKS:
         yield from command(network, "layers", network)

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from recu_analysis import open_run
 from recu_analysis.analysis.distance import COLUMNS
-from recu_analysis.theory.equilibrium import steps_between
-from recu_analysis.theory.inheritance import UpdateRule
-from recu_analysis.theory.noise import Rates
+from recu_analysis.training.config import TrainingConfig
+from recu_analysis.training.optim import build
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,18 +29,25 @@ def test_a_simulated_layer_has_the_sums_of_its_channels(monkeypatch):
     assert sums[:, columns].sum(axis=1).tolist() == [validate_ratios.WEIGHTS] * 10
 
 
-def test_norms_at_both_ends_give_the_same_step_by_epoch_as_by_window(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT))
-    movement = import_module("benchmarks.movement")
-    rule, lr, decay, ends = UpdateRule(0.9), 0.05, 2e-3, (20.0, 18.0)
-    parts = [Rates(rule, lr, decay, updates) for updates in (400, 600)]
-    assert movement.steps_over(parts, *ends) == pytest.approx(steps_between(rule, lr, decay, 1000, *ends), rel=1e-3)
-    assert np.isnan(movement.steps_over(parts, 20.0, 20.0 * np.exp(-2e-4 * 5 * 1000)))  # decay alone
-
-
 def test_a_null_is_near_the_truth_of_a_simulated_layer(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT))
     validate_nulls = import_module("benchmarks.validate_nulls")
     process = validate_nulls.PROCESSES["Ornstein-Uhlenbeck"]
     found = validate_nulls.layer(process, 32, np.random.default_rng(0))
     assert found.null == pytest.approx(found.measured, abs=0.1)
+
+
+def test_noise_in_place_of_gradients_moves_each_channel_by_its_size(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(ROOT))
+    control = import_module("benchmarks.control")
+    config = TrainingConfig(epochs=3, recu=False)
+    weights = build(config, 10, torch.device("cpu"))[1].param_groups[0]["params"]
+    one_channel = [torch.eye(len(each))[0].reshape(-1, 1, 1, 1) * 5.0 for each in weights]
+    control.repeat(tmp_path / "run", config, [[one_channel]])
+    run = open_run(tmp_path / "run")
+    lr, decay = config.learning_rate(0), config.binary_weight_decay
+    for layer in run.layer_names:
+        before, after = (window[layer].weight for window in run.windows)
+        moved = (after - (1.0 - lr * decay) * before).reshape(len(after), -1)
+        assert np.abs(moved[1:]).max() < 1e-6
+        assert moved[0].std() == pytest.approx(5.0 * lr, rel=0.2)

@@ -43,7 +43,7 @@ def _sums(run: Run, spec: LayerSpec, tail_tau: TailTau, window: WindowSpan) -> A
     record = yield over(select_windows(run, window), MOVEMENT)
     moved = movement(spec, record, tail_tau)
     channels = spec.shape[0]
-    group = 2 * moved.channel(channels) + ~moved.tail
+    group = 2 * moved.channel + ~moved.tail
     parts = (np.ones_like(moved.z), moved.silent, moved.mobility)
     sums = [np.bincount(group, part, 2 * channels).reshape(channels, 2) for part in parts]
     return np.concatenate(sums, axis=1).astype(np.float64)

@@ -131,9 +131,10 @@ class Movement:
         """
         return autocorrelation(self.over_layer(self.z), self.over_layer(self.z_end))
 
-    def channel(self, channels: int) -> NDArray[np.intp]:
-        """Output channel of each weight, in a layer with so many of them."""
-        return np.flatnonzero(self.valid) // (self.valid.size // channels)
+    @property
+    def channel(self) -> NDArray[np.intp]:
+        """Output channel of each weight."""
+        return np.flatnonzero(self.valid) // (self.valid.size // len(self.record.start))
 
     def over_layer(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Values of the valid weights in the layer's shape; NaN for the other weights."""

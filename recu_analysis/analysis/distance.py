@@ -56,7 +56,7 @@ COLUMNS = {
 SUMMED = MOVEMENT | {"path"}
 
 
-def drift(moved: Movement) -> tuple[float, float]:
+def drift(moved: Movement | Null) -> tuple[float, float]:
     """Fit z_end = r z + s noise to a layer: how z would move if only its distance from zero mattered.
 
     r is the slope through the origin; s is the root mean square of the residuals. If the weights of a layer take
@@ -75,7 +75,7 @@ def drift(moved: Movement) -> tuple[float, float]:
     return slope, math.sqrt(mean((moved.z_end - slope * moved.z) ** 2))
 
 
-def channel_sums(spec: LayerSpec, moved: Movement) -> Values:
+def channel_sums(spec: LayerSpec, moved: Movement | Null) -> Values:
     """Sums over each output channel of a layer, for intervals that resample channels.
 
     The null of pure distance: every weight moves alike, wherever it is, as z_end = r z_start + s noise, with r and s of
@@ -85,7 +85,8 @@ def channel_sums(spec: LayerSpec, moved: Movement) -> Values:
     Parameters
     ----------
     spec : LayerSpec
-    moved : Movement
+    moved : Movement or Null
+        Measured, or simulated.
 
     Returns
     -------
@@ -96,7 +97,7 @@ def channel_sums(spec: LayerSpec, moved: Movement) -> Values:
     distance = np.abs(moved.z)
     density = np.exp(-0.5 * (pull * distance) ** 2) / math.sqrt(2.0 * math.pi)
     channels = spec.shape[0]
-    channel = moved.channel(channels)
+    channel = moved.channel
     group = 2 * channel + ~moved.tail
     of_groups = (
         np.ones_like(moved.z),
@@ -293,7 +294,7 @@ def _nulls(run: Run, spec: LayerSpec, moved: Movement) -> dict[str, float]:
     found = null(run, spec, moved)
     if found is None:
         return dict.fromkeys((f"{name}_null" for name in NULLS), math.nan)
-    return {f"{name}_null": value for name, value in null_ratios(found).items()}
+    return {f"{name}_null": value for name, value in null_ratios(spec, found).items()}
 
 
 #: Columns of `tails` with a null by simulation.
@@ -307,25 +308,11 @@ NULLS = (
 )
 
 
-def null_ratios(found: Null) -> dict[str, float]:
+def null_ratios(spec: LayerSpec, found: Null) -> dict[str, float]:
     """The columns `NULLS` of weights that are moved by noise alone, as `tails` would show them."""
-    tail, core = found.tail, ~found.tail
-    risks = [mean(~found.silent, group) for group in (tail, core)]
-    slope = float((found.z * found.z_end).sum()) / float((found.z**2).sum())
-    spread = math.sqrt(mean((found.z_end - slope * found.z) ** 2))
-    expected = ndtr(-slope * np.abs(found.z) / spread)
-    changed = (found.z < 0) != (found.z_end < 0)
-    values = [
-        *risks,
-        _over(mean(found.mobility, tail), mean(found.mobility, core)),
-        _over(*risks),
-        *(_over(mean(changed, group), mean(expected, group)) for group in (tail, core)),
-    ]
-    return dict(zip(NULLS, values, strict=True))
-
-
-def _over(above: float, below: float) -> float:
-    return above / below if below else math.nan
+    totals = channel_sums(spec, found).sum(axis=0, keepdims=True)
+    of = {f"flip_probability_{group}": mean_of("flipped", group) for group in ("tail", "core")} | RATIOS
+    return {name: float(of[name](totals)[0]) for name in NULLS}
 
 
 def auc(score: Values, positive: NDArray[np.bool_]) -> float:

@@ -89,7 +89,7 @@ def flip_table(
 def flip_table_query(run: Run, layers: Sequence[str] | str | None = None) -> Query[pd.DataFrame]:
     """The query of `flip_table`."""
     specs = select_layers(run, layers)
-    found = gather(per_layer(run, specs, _rows), per_layer(run, specs, _last_flips))
+    found = gather(per_layer(run, specs, _rows), per_layer(run, specs, _null_locking))
     return found.then(lambda parts: by_window(run, map(_with_null_locking, *parts), at=2))
 
 
@@ -114,11 +114,14 @@ def _rows(run: Run, spec: LayerSpec) -> Answer[list[Row]]:
     return rows
 
 
-def _last_flips(run: Run, spec: LayerSpec) -> Answer[NDArray[np.int64] | None]:
-    """The last flips of simulated weights that noise alone moves through all windows; None if that is unknown."""
-    record = yield over(known_windows(run), MOVEMENT)
+def _null_locking(run: Run, spec: LayerSpec) -> Answer[list[float]]:
+    """The share that noise alone would leave without another flip after each window; NaN if that is unknown."""
+    windows = known_windows(run)
+    record = yield over(windows, MOVEMENT)
     found = null(run, spec, movement(spec, record), MOST_BY_WINDOW)
-    return None if found is None else found.last_flip
+    if found is None:
+        return [math.nan] * len(windows)
+    return [mean(found.last_flip <= done) for done in np.cumsum(found.updates)]
 
 
 def _null(run: Run, spec: LayerSpec, moved: Movement) -> Row:
@@ -130,10 +133,8 @@ def _null(run: Run, spec: LayerSpec, moved: Movement) -> Row:
     return dict(zip(("flip_ratio_null", "silent_fraction_null", "reversals_null"), values, strict=True))
 
 
-def _with_null_locking(rows: list[Row], last_flips: NDArray[np.int64] | None) -> list[Row]:
+def _with_null_locking(rows: list[Row], locked: list[float]) -> list[Row]:
     """The rows of a layer with the share that noise alone would leave without another flip."""
-    done = np.cumsum([row["updates"] for row in rows])
-    locked = [math.nan if last_flips is None else mean(last_flips <= updates) for updates in done]
     return [row | {"locked_fraction_null": share} for row, share in zip(rows, locked, strict=True)]
 
 

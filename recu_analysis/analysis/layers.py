@@ -100,7 +100,7 @@ def layer_table(
           window, those that flipped in this one; NaN for merged windows
         - autocorrelation, autocorrelation_null (what noise alone would leave), net_displacement (unit of the weights)
         - c2i: 1 less the share of signs that differ from the initial ones
-        - lr, lr_decay, decay_time: sums over the updates
+        - lr, lr_decay, decay_time: sums over the updates with a gradient
         - nonfinite: weights that are NaN or infinite
         - counted: weights with a finite record; means are over these
 

@@ -200,7 +200,7 @@ def _channel_sums(run: Run, spec: LayerSpec, bins: int, window: WindowSpan) -> A
         _relative_gradient(record)[moved.valid],
     )
     channels = spec.shape[0]
-    channel = moved.channel(channels)
+    channel = moved.channel
     index = channel * bins + quantile_bins(distance, bins)
     sums = [np.bincount(index, column, channels * bins) for column in columns]
     return np.stack(sums, axis=1).astype(np.float64).reshape(channels, bins, len(columns))

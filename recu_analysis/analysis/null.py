@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import zlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from recu_analysis.store.record import MergedRecord
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
+    from recu_analysis.theory.noise import Rates, Simulated
 
     Values = NDArray[np.float64]
 
@@ -49,8 +50,13 @@ class Null:
         As in `recu_analysis.analysis.deadness.Movement`.
     tail, silent : ndarray of bool
         Tail of the layer's weights whose z they have; no flip.
+    channel : ndarray of int64
+        Output channel of each weight.
     flips, first_flip, last_flip : ndarray of int64
-        Number of flips, and the first and the last update with one, counted from 1; 0 if there is none.
+        Number of flips, and the first and the last update with one, counted from 1; 0 if there is none. Only updates
+        with a gradient are counted.
+    updates : tuple of int
+        Updates with a gradient of each window.
     """
 
     z: Values
@@ -58,9 +64,32 @@ class Null:
     mobility: Values
     tail: Mask
     silent: Mask
+    channel: NDArray[np.int64]
     flips: NDArray[np.int64]
     first_flip: NDArray[np.int64]
     last_flip: NDArray[np.int64]
+    updates: tuple[int, ...]
+
+    @classmethod
+    def of(cls, found: Simulated, moved: Movement, at: NDArray[np.intp], updates: tuple[int, ...]) -> Self:
+        """Simulated weights that start as those weights of a layer whose indices are `at`."""
+        return cls(
+            z=found.z,
+            z_end=found.z_end,
+            mobility=found.mobility * (sum(updates) / moved.updates),
+            tail=moved.tail[at],
+            silent=found.flips == 0,
+            channel=moved.channel[at],
+            flips=found.flips,
+            first_flip=found.first_flip,
+            last_flip=found.last_flip,
+            updates=updates,
+        )
+
+    @property
+    def magnitude(self) -> Values:
+        """NaN, as in a `Movement` without path: the simulated weights have no unit."""
+        return np.full(self.z.size, np.nan)
 
 
 def null_autocorrelation(run: Run, spec: LayerSpec, record: MergedRecord) -> float:
@@ -127,7 +156,8 @@ def null(run: Run, spec: LayerSpec, moved: Movement, most: int = MOST) -> Null |
     Returns
     -------
     Null or None
-        None if the rates of the updates are not known, as for imported checkpoints, or no weight has a z.
+        None if the rates of the updates are not known, as for imported checkpoints, or no weight has a z, or none had
+        a gradient.
     """
     record = moved.record
     # Several tables ask for the same layer, and a simulation takes a tenth of a second.
@@ -141,18 +171,27 @@ def _simulated(run: Run, spec: LayerSpec, moved: Movement, most: int) -> Null | 
         known = rates(run, record.windows, spec.name)
     except InputError:
         return None
-    growth = _growth(record.start, record.end)
-    channel = moved.channel(len(growth))
+    growth, channel = _growth(record.start, record.end), moved.channel
     varying = _varying(growth)
     used = np.flatnonzero(varying[channel])
-    if not used.size:
+    updates = tuple(each.updates for each in known)
+    if not used.size or not any(updates):
         return None
-    summary = record.summary  # of a thinned run, windows have other numbers but the same updates
-    seed = zlib.crc32(f"{spec.name} {summary.first_update} {summary.updates}".encode(errors="replace"))
-    found = simulate(moved.z[used], np.where(varying, growth, 1.0), channel[used], known, seed=seed, most=most)
-    tail = moved.tail[used][found.chosen]
-    silent = found.flips == 0
-    return Null(found.z, found.z_end, found.mobility, tail, silent, found.flips, found.first_flip, found.last_flip)
+    # Other weights get other noise. So the error of the simulation differs between seeds, and their interval holds it.
+    seed = zlib.crc32(moved.z.tobytes())
+    z, spread = moved.z[used], np.where(varying, growth, 1.0)
+    found = simulate(z, spread, channel[used], _clamped(spec, record, z, known), seed=seed, most=most)
+    return Null.of(found, moved, used[found.chosen], updates)
+
+
+def _clamped(spec: LayerSpec, record: MergedRecord, z: Values, known: Sequence[Rates]) -> list[Rates]:
+    """The rates of each window, with the bound beyond which a clamp stops the gradients of weights with these z."""
+    transform = spec.transform
+    if transform is None or not transform.clamp:
+        return list(known)
+    taus = [window[spec.name].summary.tau for window in record.windows]
+    bounds = [math.inf if tau is None else transform.bound(z, tau) for tau in taus]
+    return [replace(each, bound=bound) for each, bound in zip(known, bounds, strict=True)]
 
 
 def null_row(run: Run, spec: LayerSpec, moved: Movement) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from recu_analysis.analysis.final_windows import LONG_ENOUGH
 from recu_analysis.errors import InputError
-from recu_analysis.theory.equilibrium import flips_per_update, mobility, relative_step, steps_ahead
+from recu_analysis.theory.equilibrium import COMMON_START, flips_per_update, mobility, relative_step, steps_ahead
 from recu_analysis.theory.inheritance import UpdateRule, over_updates
 from recu_analysis.theory.power import power
 from recu_analysis.theory.schedule import learning_rate
@@ -86,13 +86,15 @@ def plan(
     schedule: str = "cosine",
     warm_up: int = 0,
     window_epochs: int = 1,
-    start_norm: float = 1.0,
+    start_norm: float = COMMON_START,
 ) -> pd.DataFrame:
     """Forecast how far weights will move in a training, and from which windows dead weights can be told.
 
-    The forecasts follow from the optimizer and the schedule alone. They assume weights that a standardization makes
-    independent of their scale, gradients that are noise of one size in all epochs, and normal z. Signal in the
-    gradients does not change them much. See `recu_analysis.theory.equilibrium`.
+    T is exact. The other forecasts follow from optimizer, schedule and `start_norm`. They assume weights that a
+    standardization makes independent of their scale, gradients that are noise of one size in all epochs, and normal z.
+    Signal in the gradients does not change them much. But gradients are larger in the first epochs, and fade where a
+    network fits its images; then weights stay too wide and move less, and windows must be longer. Record a short
+    training to know. See `recu_analysis.theory.equilibrium`.
 
     Parameters
     ----------
@@ -117,7 +119,8 @@ def plan(
         Epochs in a window of the record; the last window may be shorter.
     start_norm : float
         Norm of the weights before the first update, relative to that in equilibrium at the learning rate `lr`. It
-        depends on the network: 1 is an assumption. Smaller weights move farther at first, larger ones less far.
+        depends on the network and is an assumption. Smaller weights move farther at first, larger ones less far, so
+        that windows must be longer.
 
     Returns
     -------
@@ -158,7 +161,7 @@ def rule_of(momentum: float, beta1: float, *, nesterov: bool, adamw: bool) -> Up
     return UpdateRule.of("SGD", {"momentum": momentum, "nesterov": nesterov})
 
 
-def plan_table(training: Training, window_epochs: int = 1, start_norm: float = 1.0) -> pd.DataFrame:
+def plan_table(training: Training, window_epochs: int = 1, start_norm: float = COMMON_START) -> pd.DataFrame:
     """The table of `plan`, from the settings of a training."""
     if window_epochs < 1:
         raise InputError(f"a window needs at least one epoch, not {window_epochs}")
@@ -184,6 +187,12 @@ def plan_table(training: Training, window_epochs: int = 1, start_norm: float = 1
     table["long_enough"] = table["autocorrelation_null"] <= LONG_ENOUGH
     table["power"] = power(table["decay_time_to_end"], np.arange(len(table), 0, -1))
     return table.rename_axis("window").reset_index()
+
+
+def windows_needed(table: pd.DataFrame) -> int | None:
+    """How many last windows of a `plan` are long enough to tell dead weights from slow ones; None if all are not."""
+    long = np.flatnonzero(table["long_enough"])
+    return len(table) - int(long[-1]) if long.size else None
 
 
 def _by_epoch(training: Training, start_norm: float) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from recu_analysis.errors import InputError
@@ -85,7 +86,7 @@ def rates(run: Run, windows: Sequence[Window], layer: str) -> list[Rates]:
     Returns
     -------
     list of Rates
-        One for each window; learning rate and weight decay are means over its updates.
+        One for each window, of its updates with a gradient; without such an update, nothing moves.
 
     Raises
     ------
@@ -99,9 +100,26 @@ def rates(run: Run, windows: Sequence[Window], layer: str) -> list[Rates]:
         summary = window[layer].summary
         if not math.isfinite(summary.lr + summary.lr_decay):
             raise InputError(f"{window.where} does not hold the learning rates of layer {layer!r:.80}")
+        updates = summary.more.get("gradient_updates", summary.updates)
         decay = summary.lr_decay / summary.lr if summary.lr > 0.0 else 0.0
-        found.append(Rates(_rule(run, summary), summary.lr / summary.updates, decay, summary.updates))
+        found.append(Rates(_rule(run, summary), summary.lr / max(updates, 1), decay, updates))
     return found
+
+
+def rates_by_epoch(run: Run, window: Window, layer: str) -> list[Rates]:
+    """The rates of a window of `rates` by epoch, where the run logs a learning rate for each; else the means over it.
+
+    A thinned run has windows of several epochs, in which the learning rate is not constant.
+    """
+    (whole,) = rates(run, [window], layer)
+    logged = [(0, math.nan), *((each["update"], each.get("lr", math.nan)) for each in run.metrics.to_dict("records"))]
+    parts = [
+        Rates(whole.rule, lr, whole.weight_decay, int(update - before))
+        for (before, _), (update, lr) in pairwise(logged)
+        if window.first_update <= update <= window.last_update and update > before
+    ]
+    fits = math.isclose(sum(each.lr * each.updates for each in parts), whole.lr * whole.updates, rel_tol=1e-6)
+    return parts if fits else [whole]
 
 
 def _rule(run: Run, summary: LayerWindow) -> UpdateRule:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.layer_pass import Answer
+    from recu_analysis.analysis.null import Null
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import Windows, WindowSpan
     from recu_analysis.store.header import LayerSpec
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 #: Number of spans of equal T into which the windows are cut by default.
 SPANS = 8
+#: Columns of what noise alone would give.
+NULL = ("survival_fraction_null", "hazard_null")
 
 
 def survival(
@@ -127,10 +130,16 @@ def _rows(run: Run, spec: LayerSpec, span: WindowSpan, tail_tau: TailTau, spans:
         known = {"layer": spec.name, "group": name, "weights": int(members.sum())}
         columns = {"update": (ends + before).astype(np.int64), "decay_time_past": times}
         columns |= dict(zip(("survival_fraction", "hazard"), _curve(first[members], ends, times), strict=True))
-        of_null = np.zeros(0) if noise is None else noise.first_flip[noise.tail == (name == "tail")]
-        columns |= dict(zip(("survival_fraction_null", "hazard_null"), _curve(of_null, ends, times), strict=True))
+        columns |= dict(zip(NULL, _curve(*_of_null(noise, name, ends, past), times), strict=True))
         rows += [known | dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     return rows
+
+
+def _of_null(noise: Null | None, group: str, ends: Values, past: Values) -> tuple[NDArray[Any], Values]:
+    """First flips of simulated weights, and `ends` as they count updates: only those with a gradient."""
+    if noise is None:
+        return np.zeros(0), ends
+    return noise.first_flip[noise.tail == (group == "tail")], np.interp(ends, past, np.cumsum([0, *noise.updates]))
 
 
 def _clock(run: Run, windows: Sequence[Window], layer: str) -> tuple[Values, Values]:

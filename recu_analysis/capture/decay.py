@@ -71,12 +71,14 @@ def _after(later: Matrix, earlier: Matrix) -> Matrix:
 class Decay:
     """Sums and the linear map of decay and momentum over the open window of one layer.
 
-    Updates without a gradient count in `lr` only, because PyTorch changes neither such a weight nor its momentum.
+    Updates without a gradient do not count, because PyTorch changes neither such a weight nor its momentum.
 
     Attributes
     ----------
     lr, lr_decay, time : float
         Sums of the learning rate, of learning rate times weight decay, and of the decay time.
+    updates : int
+        Number of updates with a gradient.
     map : tuple of float
         The map of (weight, momentum) by the updates so far; NaN if the rule of one of them is not defined.
     rule : UpdateRule or None
@@ -88,6 +90,7 @@ class Decay:
     lr: float = 0.0
     lr_decay: float = 0.0
     time: float = 0.0
+    updates: int = 0
     map: Matrix = IDENTITY
     rule: UpdateRule | None = None
     same: bool = True
@@ -110,13 +113,14 @@ class Decay:
             Whether it is the first update of the window.
         """
         lr, decay = float(group.get("lr", math.nan)), float(group.get("weight_decay", 0.0))
-        self.lr += lr
         if "params" in group:
             rule = rule_of(optimizer, group)
             self.same = begins or (self.same and rule == self.rule)
             self.rule = rule
         if not gradient:
             return
+        self.lr += lr
+        self.updates += 1
         shrinks = lr * decay if decay else 0.0  # 0 also if the learning rate is not known
         self.lr_decay += shrinks
         self.time += _time(self.rule, optimizer, group, lr, decay) if shrinks else 0.0
@@ -125,13 +129,14 @@ class Decay:
     def tensor(self) -> torch.Tensor:
         """The open window as a tensor, for `load`."""
         rule = [math.nan] * 5 if self.rule is None else self.rule.to_list()
-        numbers = [self.lr, self.lr_decay, self.time, *self.map, *rule, self.same]
+        numbers = [self.lr, self.lr_decay, self.time, self.updates, *self.map, *rule, self.same]
         return torch.tensor(numbers, dtype=torch.float64)
 
     def load(self, tensor: torch.Tensor) -> None:
         """Restore the open window of `tensor`; raise ValueError if it does not fit."""
-        self.lr, self.lr_decay, self.time, *rest, same = tensor.tolist()
+        self.lr, self.lr_decay, self.time, updates, *rest, same = tensor.tolist()
         a, b, c, d, *rule = rest
+        self.updates = int(updates)
         self.map = a, b, c, d
         self.rule, self.same = None if math.isnan(rule[0]) else UpdateRule.from_list(rule), bool(same)
 
@@ -139,9 +144,11 @@ class Decay:
         """Return the three sums, and the other values by the names of their rows, and begin a new window."""
         sums = self.lr, self.lr_decay, self.time
         rows = [list(self.map[:2]), list(self.map[2:])]
-        values: dict[str, Any] = {"map": rows} if all(map(math.isfinite, self.map)) else {}
+        values: dict[str, Any] = {"gradient_updates": self.updates}
+        values |= {"map": rows} if all(map(math.isfinite, self.map)) else {}
         values |= {"rule": self.rule.to_list()} if self.rule is not None and self.same else {}
-        self.lr, self.lr_decay, self.time, self.map, self.same = 0.0, 0.0, 0.0, IDENTITY, True
+        self.lr, self.lr_decay, self.time, self.updates = 0.0, 0.0, 0.0, 0
+        self.map, self.same = IDENTITY, True
         return sums, values
 
 

@@ -250,14 +250,26 @@ def _verdict(block: Block, criterion: str) -> str:
 
 
 def _told(block: Block) -> str:
-    """The runs of an experiment, its data set and its windows; of each run where they differ."""
+    """The runs of an experiment, its data set, its windows (of each run where they differ), and its nulls."""
     from recu_analysis.analysis.window_text import windows_of_runs
 
     where = windows_of_runs(block.arm.runs, block.spans)
     count = len(block.arm.runs)
     seeds = f"{count} seeds" if count > 1 else "one seed (no interval)"
     dataset = block.arm.configuration.get("dataset")
-    return f"{block.arm.label}: {seeds}{f' on {dataset}' if dataset else ''}, {where}"
+    return f"{block.arm.label}: {seeds}{f' on {dataset}' if dataset else ''}, {where}{_noise(block)}"
+
+
+def _noise(block: Block) -> str:
+    """What noise alone would give in all layers, for which the table has no room; empty if it is not known."""
+    row = block.rows.iloc[-1]
+    tail, core, left = (
+        shown(name, row[f"{name}_null"]) for name in ("silent_fraction_tail", "silent_fraction_core", "autocorrelation")
+    )
+    known = row[["silent_fraction_tail_null", "silent_fraction_core_null"]].notna().all()
+    return (
+        f"; noise alone would give silent tail {tail} %, silent core {core} %, ac {left} (all layers)" if known else ""
+    )
 
 
 def _blocks(blocks: Sequence[Block], columns: Sequence[Column], width: int | None) -> list[str]:

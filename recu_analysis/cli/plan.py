@@ -10,11 +10,13 @@ from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
 from recu_analysis.cli.output import View, write_table
 from recu_analysis.cli.target import table_target
+from recu_analysis.theory.equilibrium import COMMON_START
 from recu_analysis.theory.schedule import RATES
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from recu_analysis.analysis.plan import Training
     from recu_analysis.cli.target import Target
     from recu_analysis.theory.inheritance import UpdateRule
 
@@ -30,7 +32,13 @@ _COLUMNS = (
     Column("flip_ratio_equilibrium", "equil.", 6, group="flips"),
     Column("flip_ratio_forecast", "start", 6, group="flips"),
     Column("decay_time_to_end", "T", 5, group="to the end"),
-    Column("autocorrelation_null", "ac noise", 8, group="to the end"),
+    Column(
+        "autocorrelation_null",
+        "ac noise",
+        8,
+        group="to the end",
+        meaning="Autocorrelation that noise alone would leave from the start of the window to the end of the training.",
+    ),
     Column("power", "power %", 7, group="to the end"),
 )
 
@@ -58,7 +66,7 @@ _COLUMNS = (
 @click.option(
     "--start-norm",
     type=float,
-    default=1.0,
+    default=COMMON_START,
     show_default=True,
     help="Norm of the weights at the start, over that in equilibrium at --lr; it depends on the network.",
 )
@@ -95,21 +103,20 @@ def command(
         _some(table),
         caption="Forecast of a training from its optimizer and schedule.",
         above=[_verdict(table)],
-        below=_notes(table, rule, start_norm),
+        below=[*_notes(table, rule), *_of_start(training, window_epochs, start_norm)],
     )
     write_table(view, target)
 
 
 def _verdict(table: pd.DataFrame) -> str:
+    from recu_analysis.analysis.plan import windows_needed
     from recu_analysis.analysis.verdict import of_plan
     from recu_analysis.theory.causes import THRESHOLDS
     from recu_analysis.theory.power import typical_t
 
-    long = table.index[table["long_enough"]]
-    needed = len(table) - int(long[-1]) if len(long) else None
     total = float(table["decay_time"].sum())
     found = float(typical_t(total, len(table))) > THRESHOLDS.pulled
-    return of_plan(total, _settled(table), needed, found=found)
+    return of_plan(total, _settled(table), windows_needed(table), found=found)
 
 
 def _settled(table: pd.DataFrame) -> list[tuple[int, int]]:
@@ -128,17 +135,28 @@ def _some(table: pd.DataFrame) -> pd.DataFrame:
     return table.iloc[sorted({round(last * step / (MOST_ROWS - 1)) for step in range(MOST_ROWS)})]
 
 
-def _notes(table: pd.DataFrame, rule: UpdateRule, start_norm: float) -> list[str]:
-    """What was assumed, and the totals."""
+def _of_start(training: Training, window_epochs: int, start_norm: float) -> list[str]:
+    """What was assumed of the weights at the start, and what follows if they are twice as wide."""
+    from recu_analysis.analysis.plan import plan_table, windows_needed
+
+    if training.weight_decay == 0.0:
+        return []
+    needed = windows_needed(plan_table(training, window_epochs, 2.0 * start_norm))
+    wider = "all windows would be too short" if needed is None else f"the last {needed} would be needed"
+    return [
+        f"start: an assumption, that the norm of the weights before the first update is {start_norm:g} times that in "
+        f"equilibrium at the highest learning rate; if it is twice as large, {wider}"
+    ]
+
+
+def _notes(table: pd.DataFrame, rule: UpdateRule) -> list[str]:
+    """The totals, and what is shown."""
     total = (table[["flip_ratio_equilibrium", "flip_ratio_forecast"]].mul(table["updates"], axis=0)).sum(skipna=False)
     flips = f"{total.iloc[0]:.3g} flips per weight in equilibrium, {total.iloc[1]:.3g} from the start"
     notes = [
         f"R = {rule.response:.4g}, S/R = {rule.square_response / rule.response:.4g}; "
         f"T = {table['decay_time'].sum():.4g} in {table['updates'].sum()} updates"
         + (f"; {flips}" if total.notna().all() else ""),
-        f"start: the norm of the weights before the first update is {start_norm:g} times that in equilibrium at the "
-        "highest learning rate" + (", an assumption" if start_norm == 1.0 else ""),
-        "ac noise: autocorrelation that noise alone would leave from the start of the window to the end",
     ]
     if len(table) > MOST_ROWS:
         notes.append(f"{MOST_ROWS} of {len(table)} windows are shown; CSV and JSON have all")

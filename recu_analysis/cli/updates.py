@@ -11,7 +11,7 @@ from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
 from recu_analysis.cli.output import View, write_table
 from recu_analysis.cli.target import table_target
-from recu_analysis.cli.window_notes import choice, ground, tell_cut, too_short
+from recu_analysis.cli.window_notes import OVER_CHANNELS, choice, ground, tell_cut, too_short
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 _COLUMNS = (
     Column("layer"),
     Column("mobility_tail", width=4),
-    Column("mobility_core", width=4),
-    Column("mobility_ratio", "t/c", 4, ends=9, group="mobility"),
+    Column("mobility_ratio", "t/c", 4, group="mobility"),
+    Column("mobility_ratio_null", "noise", 5, group="mobility"),
     Column("flip_probability_tail", "%", 4, group="flips"),
     Column("flip_risk_ratio", "t/c", 4, ends=9, group="flips"),
     Column("flip_risk_ratio_null", "noise", 5, group="flips"),
     Column("distance_ratio_tail", width=4, ends=9),
+    Column("distance_ratio_tail_null", "noise", 5, group="O/E"),
     Column("autocorrelation_null", "noise", 5, group="ac"),
 )
 
@@ -76,7 +77,7 @@ def command(
         caption=f"How tail and core of every layer of {labels[0]} move.",
         runs=labels,
         above=[_verdict(opened, chosen, table), head, *choice(opened, final)],
-        below=too_short(table["autocorrelation_null"]),
+        below=[OVER_CHANNELS, *too_short(table["autocorrelation_null"])],
     )
     write_table(view, target)
 

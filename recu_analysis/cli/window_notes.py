@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.verdict import Ground
     from recu_analysis.store.run import Run
 
+#: What intervals over channels cover.
+OVER_CHANNELS = (
+    "intervals are over the channels of this run: how a layer varies if other channels are drawn, not how another seed "
+    "does"
+)
+
 
 def choice(run: Run, final: FinalWindows | None) -> list[str]:
     """Why these windows were chosen, if the user named none."""

@@ -243,7 +243,7 @@ class LayerWindow:
     updates : int
         Number of updates in the window.
     lr : float
-        Sum of the learning rate over the updates.
+        Sum of the learning rate over the updates in which the weights had a gradient.
     lr_decay : float
         Sum of learning rate times weight decay.
     decay_time : float

@@ -7,49 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recu_analysis.theory.blocks import blocks
-from recu_analysis.theory.standardize import center_rows, channel_deviations, row_squares
+from recu_analysis.theory.standardize import channel_deviations, row_squares
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import ArrayLike, NDArray
 
     Values = NDArray[np.float64]
 
 
-def score_products(start: ArrayLike, end: ArrayLike, *, center: bool = True) -> NDArray[np.float64]:
-    """Sums of z z', z^2 and z'^2 over each output channel, for standard scores z at one time and z' at another.
-
-    Their totals give the cosine of z and z', which is 1 if nothing moved. A channel that is constant at either time has
-    no standard scores; its sums are 0.
-
-    Parameters
-    ----------
-    start, end : array_like, shape (C_out, ...)
-        Latent weights at the two times.
-    center : bool
-        As for `standard_scores`.
-
-    Returns
-    -------
-    ndarray of float64, shape (C_out, 3)
-        NaN for a channel that holds NaN or infinity.
-    """
-    parts = []
-    for centered, rows in _pairs(start, end):
-        variances = [row_squares(part) / max(part.shape[1] - 1, 1) for part in centered]
-        x, y = centered if center else rows
-        with np.errstate(divide="ignore", invalid="ignore"):
-            products = np.einsum("ij,ij->i", x, y) / np.sqrt(variances[0]) / np.sqrt(variances[1])
-            part = np.stack([products, row_squares(x) / variances[0], row_squares(y) / variances[1]], axis=1)
-        part[(variances[0] == 0.0) | (variances[1] == 0.0)] = 0.0
-        parts.append(part)
-    return np.concatenate(parts)
-
-
 def cosine(sums: NDArray[np.float64]) -> float:
-    """The cosine of z and z' from the totals of `score_products`, shape (3,); NaN if no channel has z at both times."""
+    """The cosine of z and z' from the sums of z z', z^2 and z'^2; NaN if no channel has z at both times."""
     product, before, after = (float(value) for value in sums)
     return product / math.sqrt(before * after) if before > 0.0 and after > 0.0 else math.nan
 
@@ -77,7 +44,7 @@ def autocorrelation(start: NDArray[np.float64], end: NDArray[np.float64]) -> flo
 
 
 def null_products(start: ArrayLike, end: ArrayLike, kept: Values | float) -> NDArray[np.float64]:
-    """The sums of `score_products` of centered weights that noise alone is expected to leave.
+    """Sums of z z', z^2 and z'^2 over each output channel that noise alone is expected to leave, z' at the end.
 
     Gradients without a signal add to each weight what does not depend on its start. Of z at the start, only the part
     a s0 / s1 is left then: a is what decay leaves of a weight, and s1, the standard deviation of the channel at the
@@ -103,13 +70,3 @@ def null_products(start: ArrayLike, end: ArrayLike, kept: Values | float) -> NDA
     sums[np.isnan(before) | np.isnan(after)] = np.nan
     sums[(before == 0.0) | (after == 0.0)] = 0.0
     return sums
-
-
-def _pairs(start: ArrayLike, end: ArrayLike) -> Iterator[tuple[tuple[Values, Values], tuple[Values, Values]]]:
-    """Weights at two times in blocks of rows: minus the mean of the row, and as they are."""
-    before, after = np.asarray(start), np.asarray(end)
-    for (_, first), (_, last) in zip(
-        *(blocks(weight.reshape(len(weight), -1)) for weight in (before, after)), strict=True
-    ):
-        rows = first.astype(np.float64), last.astype(np.float64)
-        yield (center_rows(rows[0]), center_rows(rows[1])), rows

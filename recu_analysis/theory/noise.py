@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,12 +35,16 @@ class Rates:
     lr, weight_decay : float
         Means over the updates.
     updates : int
+        Those in which the weights had a gradient; PyTorch changes nothing in the others.
+    bound : float
+        Weights farther from 0 get no noise, in standard deviations: a clamp stops their gradients.
     """
 
     rule: UpdateRule
     lr: float
     weight_decay: float
     updates: int
+    bound: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,7 @@ def simulate(
     channel : ndarray of int64, flat
         Channel of each weight.
     rates : sequence of Rates
-        The windows, in order, with at least one update.
+        The windows, in order, with at least one update in all.
     seed : int
         The same seed gives the same numbers.
     most : int
@@ -111,10 +116,15 @@ def simulate(
     flips, first, last = np.zeros((3, chosen.size), dtype=np.int64)
     scale, done = np.sqrt(power[ours]), 0
     for each in rates:
+        if not each.updates:
+            continue
         matrix, gain = each.rule.matrix(each.lr, each.weight_decay), each.rule.gain(each.lr)
+        # Fewer weights get the noise that widens their channel, so it is larger.
+        inside = max(float(np.mean(np.abs(z) <= each.bound)), 1.0 / z.size)
         # The standard deviation in which z is measured changes in small steps, linear in its square.
         widths = np.array([_width(growth[ours], done, updates), _width(growth[ours], done + each.updates, updates)])
-        advance(w, momentum, state, flips, first, last, path, matrix, gain, scale, widths, done, each.updates)
+        size, bound = scale / math.sqrt(inside), each.bound
+        advance(w, momentum, state, flips, first, last, path, matrix, gain, size, widths, bound, done, each.updates)
         done += each.updates
     return Simulated(chosen, z[chosen], w / growth[ours], flips, first, last, path / updates)
 

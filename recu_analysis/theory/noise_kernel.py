@@ -27,10 +27,11 @@ def advance(
     gain: Values,
     scale: Values,
     widths: Values,
+    bound: float,
     done: int,
     updates: int,
 ) -> None:
-    """Move every weight by some updates, in place."""
+    """Move every weight by some updates, in place; only weights within the bound of z get noise."""
     for k in range(w.size):
         x, m, bits, turned, far = w[k], momentum[k], state[k], 0, 0.0
         # The sum of 64 random bits is normal to a kurtosis of 1/32, and much faster.
@@ -39,7 +40,7 @@ def advance(
         before = x / widths[0, k]
         for u in range(updates):
             bits += np.uint64(0x9E3779B97F4A7C15)
-            noise = _ones(_mixed(bits)) - 32.0
+            noise = (_ones(_mixed(bits)) - 32.0) * (abs(before) <= bound)
             y = matrix[0, 0] * x + matrix[0, 1] * m + to_weight * noise
             m = matrix[1, 0] * x + matrix[1, 1] * m + to_momentum * noise
             if (y < 0.0) != (x < 0.0):

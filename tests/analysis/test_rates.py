@@ -65,6 +65,38 @@ def test_without_recorded_rules_run_json_names_the_optimizer(tmp_path, optimizer
     says(str(refused.value), rule)
 
 
+def test_updates_without_a_gradient_have_no_part_in_the_rates(tmp_path):
+    """Against a plain loop: PyTorch changes nothing where the gradient is None. The second layer never has one."""
+    model = torch.nn.Sequential(BinaryLinear(6, 16, bias=False), BinaryLinear(16, 4, bias=False))
+    optimizer = torch.optim.SGD(model.parameters(), momentum=0.9, lr=0.1, weight_decay=0.01)
+    seen, matrix = [], np.eye(2)
+    with ra.record(model, optimizer, tmp_path / "run", every=10):
+        for update in range(30):
+            rate, decay = 0.1 / (1 + update), 0.01 * (1 + update % 3)
+            optimizer.param_groups[0].update(lr=rate, weight_decay=decay)
+            for layer in model:
+                layer.weight.grad = None
+            if update % 4 and update < 20:
+                model[0].weight.grad = torch.randn(16, 6)
+                seen.append((update // 10, rate, decay))
+                matrix = UpdateRule(0.9).matrix(rate, decay, first=update == 1) @ matrix
+            optimizer.step()
+    run = ra.open_run(tmp_path / "run")
+    for number, found in enumerate(rates(run, run.windows[1:], "0")):
+        own = [(rate, decay) for window, rate, decay in seen if window == number]
+        total = sum(rate for rate, _ in own)
+        assert found.updates == len(own)
+        assert found.lr * len(own) == pytest.approx(total)
+        assert found.weight_decay * total == pytest.approx(sum(rate * decay for rate, decay in own))
+    assert kept_part(run, run.windows[1:], "0") == pytest.approx(matrix[0, 0], rel=1e-12)
+    assert [each.updates for each in rates(run, run.windows[1:], "1")] == [0, 0, 0]
+    assert kept_part(run, run.windows[1:], "1") == 1.0
+    table = ra.dead_weights(run, windows=":").set_index("layer")
+    assert 0.0 < table.loc["0", "silent_fraction_null"] < 1.0
+    assert np.isnan(table.loc["1", "silent_fraction_null"])
+    assert table["autocorrelation_null"].tolist() == pytest.approx([matrix[0, 0], 1.0], rel=0.5)
+
+
 def test_what_cannot_be_known_is_refused(tmp_path):
     for name, options, words in (
         ("imported", {"exact": False}, "imported from checkpoints"),

@@ -89,7 +89,8 @@ def test_the_map_and_the_sums_of_sgd_equal_a_plain_loop(tmp_path, settings):
             np.testing.assert_allclose(summary.more["map"], maps[-1], rtol=1e-12, atol=1e-15)
             assert summary.more["rule"] == rule.to_list()
             assert summary.updates == EVERY
-            assert summary.lr == pytest.approx(sum(lr for lr, *_ in own))
+            assert summary.lr == pytest.approx(sum(lr for lr, *_ in moved))
+            assert summary.more["gradient_updates"] == len(moved)
             assert summary.lr_decay == pytest.approx(sum(lr * decay for lr, decay, *_ in moved))
             assert summary.decay_time == pytest.approx(sum(lr * decay for lr, decay, *_ in moved) * rule.response)
         whole = merged(run.windows[1:], name).summary.more

@@ -13,8 +13,8 @@ def test_the_sentence_comes_before_the_table():
     assert done.exit_code == 0
     assert max(map(len, done.stdout.splitlines())) <= 80
     first = " ".join(done.stdout.split("\n\n")[0].split())
-    says(first, "T = 6.10", "equilibrium in epochs 1 to 7", "the last 6 windows are long enough", "T is below 13")
-    says(done.stdout, "R = 10, S/R = 0.5263", "an assumption")
+    says(first, "T = 6.10", "equilibrium in epochs 2 to 7", "the last 6 windows are long enough", "T is below 13")
+    says(" ".join(done.stdout.split()), "R = 10, S/R = 0.5263", "an assumption", "twice as large")
 
 
 def test_it_says_what_a_training_cannot_tell():
@@ -28,7 +28,7 @@ def test_it_says_what_a_training_cannot_tell():
         first = run_cli(*TYPED, "--weight-decay", decay, "--epochs", epochs, *more).stdout.split("\n\n")[0]
         says(" ".join(first.split()), *facts)
     stepped = run_cli(*TYPED, "--weight-decay", 2e-2, "--epochs", 40, "--schedule", "step").stdout
-    says(" ".join(stepped.split()), "epochs 0 to 19 and epochs 21 to 29")
+    says(" ".join(stepped.split()), "epochs 1 to 19 and epochs 21 to 29")
 
 
 def test_long_plans_are_shown_in_part_and_written_in_full(tmp_path):

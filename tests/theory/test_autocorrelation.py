@@ -6,29 +6,8 @@ import numpy as np
 import pytest
 from scipy import spatial
 
-from recu_analysis.theory.autocorrelation import autocorrelation, cosine, null_products, score_products
+from recu_analysis.theory.autocorrelation import autocorrelation, cosine, null_products
 from recu_analysis.theory.standardize import standard_scores
-
-CENTER = pytest.mark.parametrize("center", [True, False])
-
-
-@CENTER
-def test_products_of_scores_are_their_sums(center):
-    generator = np.random.default_rng(1)
-    start, end = generator.normal(5.0, 0.1, size=(2, 300, 7, 100)).astype(np.float32)
-    start[3], end[4], end[5, 0, 0], start[299, 6, 99] = 0.25, 0.25, np.nan, np.inf
-    z, other = (standard_scores(weight, center=center) for weight in (start, end))
-    expected = np.stack([(x * y).sum(axis=(1, 2)) for x, y in ((z, other), (z, z), (other, other))], axis=1)
-    expected[[3, 4]] = 0.0
-    found = score_products(start, end, center=center)
-    np.testing.assert_array_equal(np.isnan(found).any(axis=1), np.isnan(expected).any(axis=1))
-    known = np.isfinite(expected).all(axis=1)
-    np.testing.assert_allclose(found[known], expected[known], rtol=1e-9, atol=1e-9)
-    assert (~known).sum() == 2
-
-
-def test_channels_of_one_weight_have_no_products():
-    assert score_products(np.ones((2, 1)), np.full((2, 1), 3.0)).tolist() == [[0.0] * 3] * 2
 
 
 def test_memory_leaves_out_what_has_no_score_at_both_moments():
@@ -49,7 +28,7 @@ def test_noise_alone_leaves_what_decay_leaves_over_what_the_noise_has_widened():
     start = generator.normal(size=(12, 40_000)) * generator.uniform(0.5, 2.0, (12, 1)) + generator.normal(size=(12, 1))
     end = kept * start + generator.normal(size=start.shape) * generator.uniform(0.1, 3.0, (12, 1))
     found = cosine(null_products(start, end, kept[:, 0]).sum(axis=0))
-    measured = cosine(score_products(start, end).sum(axis=0))
+    measured = autocorrelation(standard_scores(start), standard_scores(end))
     assert found == pytest.approx(measured, abs=0.005)
     ratios = start.std(axis=1, ddof=1) / end.std(axis=1, ddof=1)
     assert found == pytest.approx((kept[:, 0] * ratios).mean(), rel=1e-12)

@@ -7,6 +7,7 @@ import pytest
 
 from recu_analysis.theory import equilibrium
 from recu_analysis.theory.inheritance import UpdateRule
+from recu_analysis.theory.noise import Rates
 
 RULES = {
     "plain": UpdateRule.of("SGD", {}),
@@ -58,7 +59,7 @@ def test_the_step_out_of_equilibrium_follows_from_the_norms(name, start):
     rule, decay = RULES[name], 0.02
     lr = 0.05 / rule.response
     norms, steps = simulated(rule, lr, decay, start, 600)
-    forecast = equilibrium.steps_between(rule, lr, decay, 500, norms[100], norms[600])
+    forecast = equilibrium.steps_between([Rates(rule, lr, decay, 500)], norms[100], norms[600])
     assert forecast == pytest.approx(steps[100:600].mean(), rel=0.03)
 
 
@@ -79,14 +80,29 @@ def test_the_steps_ahead_are_those_of_a_training_whose_rate_falls(name, start):
     assert end == pytest.approx(slow[0][-1] / settled, rel=0.04)
 
 
+def test_the_step_under_a_learning_rate_that_changes_is_that_of_a_plain_loop():
+    rule, decay, before, after = RULES["momentum"], 2e-3, 20.0, 18.0
+    rates = [Rates(rule, lr, decay, updates) for lr, updates in ((0.05, 400), (0.02, 300), (0.0, 50), (0.01, 300))]
+    square, unit = before**4, 0.0  # (N^2)' = -4 kappa N^2 + 2 lr^2 c, for c = 0 and for what c = 1 adds
+    path = []
+    for each in rates:
+        left = math.exp(-4.0 * each.lr * decay * rule.response)
+        for _ in range(each.updates):
+            square, unit = square * left, unit * left + 2.0 * each.lr**2
+            path.append((each.lr, square, unit))
+    c = (after**4 - square) / unit
+    steps = [math.sqrt(rule.square_response * c / (start + c * more)) * lr / rule.response for lr, start, more in path]
+    assert equilibrium.steps_between(rates, before, after) == pytest.approx(np.mean(steps), rel=1e-3)
+
+
 def test_where_the_step_is_not_known():
     assert np.isnan(equilibrium.steps_ahead(RULES["momentum"], 0.1, 0.0, 0.1, 9, 1.0)).all()
     rule = RULES["momentum"]
     left = math.exp(-0.02 * 0.1 * 100)  # decay alone, at kappa = 0.02 x 0.1
     for before, after, updates, of in ((1.0, left, 100, rule), (1.0, 1.0, 0, rule), (0.0, 1.0, 9, rule)):
-        assert math.isnan(equilibrium.steps_between(of, 0.01, 0.02, updates, before, after))
-    assert math.isnan(equilibrium.steps_between(RULES["AdamW"], 0.01, 0.02, 9, 1.0, 1.0))
-    without = equilibrium.steps_between(rule, 0.01, 0.0, 100, 1.0, 1.1)
+        assert math.isnan(equilibrium.steps_between([Rates(of, 0.01, 0.02, updates)], before, after))
+    assert math.isnan(equilibrium.steps_between([Rates(RULES["AdamW"], 0.01, 0.02, 9)], 1.0, 1.0))
+    without = equilibrium.steps_between([Rates(rule, 0.01, 0.0, 100)], 1.0, 1.1)
     assert 0.0 < without < 1.0
 
 

@@ -52,6 +52,31 @@ def test_silence_flips_and_path_are_those_of_a_plain_loop(name):
     assert np.mean((found.z < 0) != (found.z_end < 0)) == pytest.approx(np.mean((z < 0) != (z_end < 0)), abs=0.015)
 
 
+def test_weights_beyond_the_bound_only_decay():
+    """Against a plain loop: a clamp stops the noise of the weights that are far from 0."""
+    rule, lr, decay, bound, updates = RULES["momentum"], 0.1, 0.02, 1.2, 50
+    generator, matrix, gain = np.random.default_rng(3), rule.matrix(lr, decay), rule.gain(lr)
+    w, m = generator.normal(size=(2, 16_000))
+    for update in range(9 * updates):
+        if update == 8 * updates:
+            size, start, flips, path = w.std(), w.copy(), np.zeros(w.size, int), np.zeros(w.size)
+        noise = generator.normal(size=w.size) * (np.abs(w) <= bound * w.std())
+        before = w
+        w, m = (matrix[at, 0] * before + matrix[at, 1] * m + gain[at] * noise for at in (0, 1))
+        if update >= 8 * updates:
+            flips += (w < 0) != (before < 0)
+            path += np.abs(w - before)
+    z = start / size
+    rates = [Rates(rule, lr, decay, updates, bound)]
+    found = simulate(z, np.array([w.std() / size]), np.zeros(z.size, np.int64), rates)
+    far = np.abs(z) > 1.2
+    assert found.z_end.std() == pytest.approx(1.0, abs=0.03)
+    for group in (far, ~far):
+        ours = group[found.chosen]
+        assert np.mean(found.flips[ours] == 0) == pytest.approx(np.mean(flips[group] == 0), abs=0.02)
+        assert found.mobility[ours].mean() == pytest.approx(path[group].mean() / updates / size, rel=0.05)
+
+
 def test_in_equilibrium_the_mobility_is_that_of_the_forecast():
     rule, lr, decay = RULES["momentum"], 0.1, 5e-3
     z = np.random.default_rng(2).normal(size=8000)

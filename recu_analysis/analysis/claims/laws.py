@@ -16,7 +16,7 @@ from recu_analysis.analysis.flips import zero_density
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.null import null
 from recu_analysis.analysis.query import gather, per_layer, value
-from recu_analysis.analysis.rates import rates
+from recu_analysis.analysis.rates import rates_by_epoch
 from recu_analysis.analysis.selection import known_windows, select_windows
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.equilibrium import mobility, steps_between
@@ -140,24 +140,25 @@ def _forecast_sums(run: Run, spec: LayerSpec, span: WindowSpan) -> Answer[Values
         if window.first_update == 1:
             return None
         record = yield over([window], MOVEMENT)
-        step = _forecast(run, spec, record)
-        if math.isnan(step):
+        path = _forecast(run, spec, record)
+        if math.isnan(path):
             return None
-        total += _by_channel(spec, record, step * record.updates)
+        total += _by_channel(spec, record, path)
     return total if np.isfinite(total).all() and total.all(axis=0).any() else None
 
 
 def _forecast(run: Run, spec: LayerSpec, record: MergedRecord) -> float:
-    """Mobility in a window that the norms at both ends forecast; the norms are of the centered weights."""
-    (found,) = rates(run, record.windows, spec.name)
+    """Path in z over a window that the norms at both ends forecast; the norms are of the centered weights."""
+    (window,) = record.windows
+    found = rates_by_epoch(run, window, spec.name)
     norms = [math.sqrt(float(np.nansum(channel_deviations(state) ** 2))) for state in (record.start, record.end)]
-    return mobility(steps_between(found.rule, found.lr, found.weight_decay, found.updates, *norms))
+    return mobility(steps_between(found, *norms)) * sum(each.updates for each in found)
 
 
 def _by_channel(spec: LayerSpec, record: MergedRecord, forecast_path: float) -> Values:
     """Path in z of each channel, and what the forecast gives for as many weights, shape (C_out, 2)."""
     moved = movement(spec, record)
-    channel = moved.channel(spec.shape[0])
+    channel = moved.channel
     paths = np.bincount(channel, moved.mobility * record.updates, spec.shape[0])
     return np.stack([paths, forecast_path * np.bincount(channel, minlength=spec.shape[0])], axis=1)
 
@@ -172,7 +173,7 @@ def _law_sums(run: Run, spec: LayerSpec, span: WindowSpan) -> Answer[Values | No
         if not 0.0 < max(ends) <= MOST_CHANGE * min(ends):
             return None
         density = sum(ends) / 2.0
-        channel = moved.channel(spec.shape[0])
+        channel = moved.channel
         for column, each in enumerate((moved.flips, density * moved.mobility * record.updates)):
             total[:, column] += np.bincount(channel, each, spec.shape[0])
     return total if np.isfinite(total).all() and total.all(axis=0).any() else None
@@ -192,7 +193,7 @@ def _silent_sums(run: Run, spec: LayerSpec) -> Answer[tuple[Values | None, float
     moved = movement(spec, record)
     if not moved.z.size:
         return None, math.nan
-    channel = moved.channel(spec.shape[0])
+    channel = moved.channel
     sums = [np.bincount(channel, each, spec.shape[0]) for each in (moved.silent, np.ones_like(moved.z))]
     found = null(run, spec, moved)
     return np.stack(sums, axis=1), math.nan if found is None else mean(found.silent)

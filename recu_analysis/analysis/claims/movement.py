@@ -24,12 +24,10 @@ from recu_analysis.analysis.compare import check_same_layers
 from recu_analysis.analysis.deadness import movement
 from recu_analysis.analysis.distance import (
     COLUMNS,
-    NULLS,
     RATIOS,
     SUMMED,
     channel_sums,
     channel_sums_query,
-    null_ratios,
 )
 from recu_analysis.analysis.final_windows import FinalWindows, equal_windows, judged_windows
 from recu_analysis.analysis.layer_pass import over
@@ -54,8 +52,6 @@ if TYPE_CHECKING:
     from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
-    #: The sums over channels of a layer, and its ratios under noise alone.
-    Of = tuple[Values, dict[str, float]]
 
 #: Ratios tail to core: below the first the tail barely moves, above the second it moves like the core.
 BARELY, ALIKE = 0.5, 0.8
@@ -72,10 +68,19 @@ def median_ratio(layers: Sequence[Values], name: str) -> Median:
     return median_of(layers, lambda _, totals: RATIOS[name](totals))
 
 
-def over_null(layers: Sequence[Of], name: str) -> Median:
-    """Median over layers of one of the ratios of `tails`, divided by what noise alone would give in the layer."""
-    nulls = [null[name] for _, null in layers]
-    return median_of([sums for sums, _ in layers], lambda at, totals: RATIOS[name](totals) / nulls[at])
+def over_null(layers: Sequence[Values], name: str) -> Median:
+    """Median over layers of one of the ratios of `tails`, divided by what noise alone would give in the layer.
+
+    Both are summed over the same channels, so the interval holds what the simulation varies by, too.
+    """
+    count = len(COLUMNS)
+
+    def ratio(_: int, totals: Values) -> Values:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            result: Values = RATIOS[name](totals[:, :count]) / RATIOS[name](totals[:, count:])
+        return result
+
+    return median_of(layers, ratio)
 
 
 def barely_updated(unclamped: Sequence[Run], layers: Patterns = None, windows: Windows | None = None) -> Query[Finding]:
@@ -89,7 +94,7 @@ def barely_updated(unclamped: Sequence[Run], layers: Patterns = None, windows: W
     return _with_nulls(unclamped, finals, layers).then(lambda found: _updated(found, _windows(unclamped, finals)))
 
 
-def _updated(found: Sequence[Sequence[Of]], windows: str) -> Finding:
+def _updated(found: Sequence[Sequence[Values]], windows: str) -> Finding:
     values = [over_null(layers, "mobility_ratio") for layers in found]
     shown = f"mobility, tail to core, over that of noise alone, without clamp, median layer{omitted_layers(values)}"
     return judge(
@@ -112,10 +117,11 @@ def barely_flips(unclamped: Sequence[Run], layers: Patterns = None, windows: Win
     return _with_nulls(unclamped, finals, layers).then(lambda found: _flips(found, _windows(unclamped, finals)))
 
 
-def _flips(found: Sequence[Sequence[Of]], windows: str) -> Finding:
+def _flips(found: Sequence[Sequence[Values]], windows: str) -> Finding:
     values = [over_null(layers, "distance_ratio_tail") for layers in found]
-    risk = pooled([median_ratio([sums for sums, _ in layers], "flip_risk_ratio") for layers in found])
-    noise = float(np.median([null["flip_risk_ratio"] for layers in found for _, null in layers]))
+    risk = pooled([median_ratio(layers, "flip_risk_ratio") for layers in found])
+    nulls = [sums[:, len(COLUMNS) :].sum(axis=0, keepdims=True) for layers in found for sums in layers]
+    noise = float(np.median(RATIOS["flip_risk_ratio"](np.concatenate(nulls))))
     shown = (
         "sign changes of the tail, observed over expected from distance alone, over that of noise alone, without "
         f"clamp, median layer{omitted_layers(values)}, {windows}"
@@ -128,15 +134,18 @@ def _flips(found: Sequence[Sequence[Of]], windows: str) -> Finding:
     return Finding(judged.value, judged.verdict, judged.why + beside)
 
 
-def _sums_and_null(run: Run, spec: LayerSpec, window: WindowSpan) -> Answer[Of]:
+def _sums_and_null(run: Run, spec: LayerSpec, window: WindowSpan) -> Answer[Values]:
     record = yield over(select_windows(run, window), SUMMED)
     moved = movement(spec, record)
     found = null(run, spec, moved)
-    return channel_sums(spec, moved), dict.fromkeys(NULLS, math.nan) if found is None else null_ratios(found)
+    sums = channel_sums(spec, moved)
+    return np.concatenate([sums, np.full_like(sums, np.nan) if found is None else channel_sums(spec, found)], axis=1)
 
 
-def _with_nulls(runs: Sequence[Run], finals: Sequence[FinalWindows], layers: Patterns) -> Query[tuple[list[Of], ...]]:
-    """Sums over channels, and the ratios of noise alone, of every layer of each run."""
+def _with_nulls(
+    runs: Sequence[Run], finals: Sequence[FinalWindows], layers: Patterns
+) -> Query[tuple[list[Values], ...]]:
+    """Sums over channels of every layer of each run: measured, then those of noise alone, shape (C_out, 2 K)."""
     each = (
         per_layer(run, select_layers(run, layers), _sums_and_null, at.span)
         for run, at in zip(runs, finals, strict=True)
