@@ -12,9 +12,11 @@ import torch
 
 from benchmarks.timing import ratio, take_turns
 from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator
+from recu_analysis.capture.gradient_sums import GradientStats, UpdateOf
 from recu_analysis.store.header import LayerSpec, LayerWindow
 from recu_analysis.store.state import LayerState
 from recu_analysis.store.writer import RunWriter
+from recu_analysis.theory.inheritance import UpdateRule
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
@@ -78,6 +80,13 @@ def main() -> None:
     copies = [weight.clone() for weight in weights]
     larq, oscillations = [FlipRatio(weight) for weight in weights], [OscillationFrequency(w) for w in weights]
     shared = [CpuAccumulator(weight, center=True) for weight in weights]
+    stats = [
+        GradientStats(spec, weight.flatten(1), rounds=False)
+        for spec, weight in zip(_specs(weights), weights, strict=True)
+    ]
+    update = UpdateOf(UpdateRule(momentum=0.9), 0.1, 5e-4, {}, {}, first=False, done=False, divisor=1.0)
+    for each in stats:
+        each.begin(None, update.rule)
     pool = ThreadPoolExecutor(2)
     contestants = {
         "fused kernel": lambda: [sums.advance(weight, 1) for sums, weight in zip(fused, weights, strict=True)],
@@ -85,6 +94,7 @@ def main() -> None:
         "plain torch operations": lambda: [sums.advance(w, 1) for sums, w in zip(plain, weights, strict=True)],
         "flips alone, as Larq": lambda: [each.update(w) for each, w in zip(larq, weights, strict=True)],
         "oscillations alone": lambda: [each.update(w) for each, w in zip(oscillations, weights, strict=True)],
+        "gradient-stats": lambda: [s.add(w, update, s.sums["grad"]) for s, w in zip(stats, weights, strict=True)],
         "memory copy": lambda: [copy.copy_(weight) for copy, weight in zip(copies, weights, strict=True)],
     }
 
@@ -103,6 +113,8 @@ def main() -> None:
         print(f"  fused kernel / {other}: {middle:.3f} (quartiles {low:.3f} to {high:.3f})")
     memory = sum(array.nbytes for sums in fused for array in _arrays(vars(sums)))
     print(f"  memory added while recording: {memory / count:.1f} bytes a weight")
+    more = sum(tensor.nbytes for sums in stats for tensor in sums.state().values())
+    print(f"  memory added by gradient-stats: {more / count:.1f} bytes a weight")
     print(f"  disk used by this window: {_disk_bytes(weights, fused) / count:.1f} bytes a weight")
 
 
@@ -115,12 +127,16 @@ def _arrays(values: Mapping[str, Any]) -> Iterator[np.ndarray]:
             yield from _arrays(value)
 
 
-def _disk_bytes(weights: list[torch.Tensor], fused: list[CpuAccumulator]) -> int:
-    """Size on disk of the window with the updates of all rounds."""
-    specs = [
+def _specs(weights: list[torch.Tensor]) -> list[LayerSpec]:
+    return [
         LayerSpec(f"layer{index}", tuple(weight.shape), "float32", "sign", WeightTransform())
         for index, weight in enumerate(weights)
     ]
+
+
+def _disk_bytes(weights: list[torch.Tensor], fused: list[CpuAccumulator]) -> int:
+    """Size on disk of the window with the updates of all rounds."""
+    specs = _specs(weights)
     summary = LayerWindow(1, ROUNDS + 1, 0.0, 0.0, 0.0, None)
     states = {spec.name: LayerState(summary, sums.take()) for spec, sums in zip(specs, fused, strict=True)}
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Cost of recording in a training: ResNet-20 on images of the size of digits and of CIFAR."""
+"""Cost of recording in a training: ResNet-20 on images of the size of digits and of CIFAR, and of more quantities."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from recu_analysis.nn import build_network
 
 #: Size of the images, batch, and pairs of updates, one with recording and one without.
 CASES = {"digits, 16x16, batch 64": (16, 64, 220), "CIFAR's size, 32x32, batch 128": (32, 128, 66)}
+#: What is recorded beside the defaults, by its name in the output.
+RECORDED = {"recording": (), "recording with gradient-stats": ("gradient-stats",)}
 #: Updates per window: an epoch of the digits, the shortest useful window.
 WINDOW = 22
 RESAMPLED = 2000
@@ -33,6 +35,7 @@ class Training:
     size: int
     batch: int
     run_dir: Path | None = None
+    quantities: tuple[str, ...] = ()
     in_hook: list[float] = field(default_factory=list)
     in_mark: list[float] = field(default_factory=list)
 
@@ -44,7 +47,8 @@ class Training:
         self.labels = torch.randint(0, 10, (self.batch,))
         self.optimizer.register_step_pre_hook(lambda *_: self.in_hook.append(-time.perf_counter()))
         self.optimizer.register_step_post_hook(self._begins)
-        self.recorder = ra.record(self.model, self.optimizer, self.run_dir) if self.run_dir else None
+        given = {"quantities": self.quantities}
+        self.recorder = ra.record(self.model, self.optimizer, self.run_dir, **given) if self.run_dir else None
         self.optimizer.register_step_pre_hook(self._ends)
         self.optimizer.register_step_post_hook(self._ends)
         self.updates = 0
@@ -55,9 +59,9 @@ class Training:
     def _ends(self, *_: object) -> None:
         self.in_hook[-1] += time.perf_counter()
 
-    def step(self) -> float:
-        """Make one update, and a mark at the end of a window; return the time."""
-        start = time.perf_counter()
+    def step(self) -> tuple[float, float]:
+        """Make one update, and a mark at the end of a window; return the time, and that of the processor."""
+        start, of_processor = time.perf_counter(), time.process_time()
         self.optimizer.zero_grad(set_to_none=True)
         functional.cross_entropy(self.model(self.images), self.labels).backward()
         self.optimizer.step()
@@ -66,7 +70,7 @@ class Training:
             marked = time.perf_counter()
             self.recorder.mark()
             self.in_mark.append(time.perf_counter() - marked)
-        return time.perf_counter() - start
+        return time.perf_counter() - start, time.process_time() - of_processor
 
 
 def interval(on: np.ndarray, off: np.ndarray) -> tuple[float, float]:
@@ -76,46 +80,56 @@ def interval(on: np.ndarray, off: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def first_updates(size: int, batch: int, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+def first_updates(size: int, batch: int, folder: Path, quantities: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Seconds of the first update of trainings with and without recording, measured by turns."""
     on, off = np.empty(FIRST), np.empty(FIRST)
     for number in range(FIRST):
-        off[number] = Training(size, batch).step()
-        recorded = Training(size, batch, folder / str(number))
-        on[number] = recorded.step()
+        off[number], _ = Training(size, batch).step()
+        recorded = Training(size, batch, folder / str(number), quantities)
+        on[number], _ = recorded.step()
         recorded.recorder.close()
     return on, off
+
+
+def compare(size: int, batch: int, pairs: int, folder: Path, quantities: tuple[str, ...]) -> list[str]:
+    """Lines about trainings with and without recording, an update each by turns."""
+    off, on = Training(size, batch), Training(size, batch, folder / "run", quantities)
+    for each in (off, on, off, on):
+        each.step()
+    times = {id(off): [], id(on): []}
+    for pair in range(pairs):
+        for each in (off, on) if pair % 2 else (on, off):
+            times[id(each)].append(each.step())
+    on.recorder.close()
+    first_on, first_off = first_updates(size, batch, folder, quantities)
+    seconds, processor = (
+        {name: np.array(times[id(each)])[:, which] for name, each in (("on", on), ("off", off))} for which in (0, 1)
+    )
+    low, high = interval(seconds["on"], seconds["off"])
+    hook, mark = sum(on.in_hook[2:]), sum(on.in_mark)
+    windows = ra.open_run(on.run_dir).windows
+    weights = sum(np.prod(spec.shape) for spec in windows[0].specs.values())
+    return [
+        f"time on / off: {seconds['on'].sum() / seconds['off'].sum():.3f} (95 % interval {low:.3f} to {high:.3f}); "
+        f"of the processor, median {np.median(processor['on'] / processor['off']):.3f}; "
+        f"{1e3 * np.median(seconds['off']):.0f} ms an update without recording, {pairs} pairs",
+        f"training held up by recording: {100 * (hook + mark) / seconds['on'].sum():.2f} % "
+        f"({1e3 * hook / pairs:.2f} ms an update, {1e3 * mark / len(on.in_mark):.1f} ms a window)",
+        f"the first update, which is also checked: on / off {np.median(first_on / first_off):.2f}, "
+        f"{1e3 * np.median(first_on - first_off):.0f} ms more",
+        f"disk: {windows[1].file.size / weights:.1f} bytes a weight and window",
+    ]
 
 
 def main() -> None:
     """Print the ratio of training times, and the share of the time in which recording delayed the training."""
     print(f"recording on and off by turns, an update each, {torch.get_num_threads()} threads, windows of {WINDOW}")
     for what, (size, batch, pairs) in CASES.items():
-        with tempfile.TemporaryDirectory() as folder:
-            off, on = Training(size, batch), Training(size, batch, Path(folder) / "run")
-            for each in (off, on, off, on):
-                each.step()
-            times = {id(off): [], id(on): []}
-            for pair in range(pairs):
-                for each in (off, on) if pair % 2 else (on, off):
-                    times[id(each)].append(each.step())
-            on.recorder.close()
-            first_on, first_off = first_updates(size, batch, Path(folder))
-        seconds = {name: np.array(times[id(each)]) for name, each in (("on", on), ("off", off))}
-        low, high = interval(seconds["on"], seconds["off"])
-        hook, mark = sum(on.in_hook[2:]), sum(on.in_mark)
-        print(f"ResNet-20, {what}: {1e3 * seconds['off'].mean():.0f} ms an update without recording, {pairs} pairs")
-        print(
-            f"  time on / off: {seconds['on'].sum() / seconds['off'].sum():.3f} (95 % interval {low:.3f} to {high:.3f})"
-        )
-        print(
-            f"  training held up by recording: {100 * (hook + mark) / seconds['on'].sum():.2f} % "
-            f"({1e3 * hook / pairs:.2f} ms an update, {1e3 * mark / len(on.in_mark):.1f} ms a window)"
-        )
-        print(
-            f"  the first update, which is also checked: on / off {np.median(first_on / first_off):.2f}, "
-            f"{1e3 * np.median(first_on - first_off):.0f} ms more"
-        )
+        for name, quantities in RECORDED.items():
+            print(f"ResNet-20, {what}, {name}")
+            with tempfile.TemporaryDirectory() as folder:
+                for line in compare(size, batch, pairs, Path(folder), quantities):
+                    print(f"  {line}")
 
 
 if __name__ == "__main__":

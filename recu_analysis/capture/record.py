@@ -59,9 +59,10 @@ def record(
     configuration : mapping, optional
         Description of the training for run.json; JSON types.
     quantities : iterable of str
-        Additional quantities of every weight: ``"ema"`` (OvSW's moving average of the flips) and ``"grad"`` (the sum of
-        abs(gradient) before each update). A gradient is counted as the optimizer uses it: after clipping, without the
-        scale of GradScaler.
+        Additional quantities of every weight: ``"ema"`` (OvSW's moving average of the flips), ``"grad"`` (the sum of
+        abs(gradient) before each update) and ``"gradient-stats"`` (what tells gradients that push a weight from noise,
+        and the momentum at each window's start; 18 bytes a weight and window). A gradient is counted as the optimizer
+        uses it: after clipping, without the scale of GradScaler.
     only : iterable of str, optional
         Quantities to keep instead of the default ones, which are ``"path"``, ``"zpath"`` and ``"flip_times"`` (the
         numbers of the first and the last update at which the weight flipped). State and flips are always kept.

@@ -149,7 +149,8 @@ class TrainingConfig:
     )
     quantities: tuple[str, ...] = option(
         (),
-        "Additional quantity of every weight: ema (moving average of flips), grad (sum of |gradient|); repeatable.",
+        "Additional quantity of every weight: ema (moving average of flips), grad (sum of |gradient|), gradient-stats "
+        "(what tells gradients that push a weight from noise); repeatable.",
         choices=MORE_QUANTITIES,
         flag="record",
     )

@@ -95,7 +95,7 @@ def test_a_model_that_moves_while_it_is_recorded_is_followed(tmp_path, before, a
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     generator = torch.Generator().manual_seed(0)
     history = [model[1].weight.detach().cpu().numpy().copy()]
-    quantities = ("path", "zpath", "flip_times", "ema", "grad")
+    quantities = ("path", "zpath", "flip_times", "ema", "gradient-stats")
     with ra.record(model, optimizer, tmp_path / "run", quantities=quantities) as recorder:
         for update in range(6):
             if update == 3:
@@ -114,7 +114,7 @@ def test_skipped_updates_are_not_counted(tmp_path, fused):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5, fused=fused)
     scaler = torch.amp.GradScaler("cuda", init_scale=1024.0)
     history = [model[1].weight.detach().cpu().numpy().copy()]
-    quantities = ("path", "zpath", "flip_times", "grad")
+    quantities = ("path", "zpath", "flip_times", "gradient-stats")
     with ra.record(model, optimizer, tmp_path / "run", quantities=quantities) as recorder:
         for update in range(6):
             optimizer.zero_grad()

@@ -209,7 +209,7 @@ def test_a_thinned_run_keeps_what_the_run_kept(tmp_path, quantities):
 
 
 def test_a_run_resumed_at_a_mark_goes_on_with_its_flip_averages(tmp_path):
-    quantities = ("ema", "grad")
+    quantities = ("ema", "gradient-stats")
     for name, stops in (("whole", ()), ("halves", (6,))):
         model = tiny()
         optimizer = sgd(model)

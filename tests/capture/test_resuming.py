@@ -15,7 +15,7 @@ from recu_analysis.store.verify import verify
 from tests.capture.plain_loops import assert_same_windows, loss_of, sgd, step, tiny
 
 UPDATES = 14
-ALL = ("path", "zpath", "flip_times", "ema", "grad")
+ALL = ("path", "zpath", "flip_times", "ema", "gradient-stats")
 
 
 def saved(model, optimizers, recorder, path):
