@@ -225,7 +225,7 @@ def _evidence(run: Run, spec: LayerSpec, moved: Movement) -> Evidence:
     with np.errstate(divide="ignore", invalid="ignore"):
         pull = np.full(part.earned.shape, math.nan) if noise is None else part.earned / np.sqrt(noise)
     return Evidence(
-        updates=moved.updates,
+        updates=record.summary.more.get("gradient_updates", moved.updates),
         decay_time=record.summary.decay_time,
         mobility=mobility.mean(axis=1),
         side=np.sign(z),

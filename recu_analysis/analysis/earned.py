@@ -266,7 +266,7 @@ def _by_group(run: Run, spec: LayerSpec, moved: Movement, silent: Mask | None) -
     part, summary = earned_part(run, spec, moved), moved.record.summary
     variance = _variance(moved.record.windows, spec) if moved.valid.all() else math.nan
     before, after = (channel_deviations(each) for each in (moved.record.start, moved.record.end))
-    channel = moved.channel(len(before))
+    channel = moved.channel
     with np.errstate(divide="ignore", invalid="ignore"):
         # A channel that is constant at either time has no z.
         varies = (before > 0.0) & (after > 0.0)

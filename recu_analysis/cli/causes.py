@@ -136,7 +136,8 @@ def view(runs: Mapping[str, Run], layers: tuple[str, ...], windows: slice | None
         table,
         (*([Column("arm")] if several else []), *_COLUMNS),
         pd.concat(wide, ignore_index=True),
-        caption=f"Causes of silence of the weights of {'; '.join(block.arm.label for block in blocks)}.",
+        caption="Causes of silence, in per cent of the weights of the tail that were silent before, of "
+        f"{'; '.join(block.arm.label for block in blocks)}.",
         runs=list(runs),
         above=[*(_verdict(block, layers, named=len(runs) > 1) for block in blocks), *choice(first, final)],
         below=[f"tail: the {tail} of a layer's weights with the largest |z| where they are chosen", *_notes(blocks)],
