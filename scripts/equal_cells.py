@@ -93,7 +93,7 @@ def tables_of_run(run: Path) -> Iterator[Table]:
     span = named("WindowSpan")
     over, every, at_end = (span(start, stop) for start, stop in ((first, end), (0, last + 1), (last, last + 1)))
     yield from (ask("layer_table", windows=every, network=whole) for whole in (False, True))
-    yield from (ask(name, windows=over) for name in ("dead_weights", "tails", "by_magnitude", "survival", "causes"))
+    yield from (ask(name, windows=over) for name in ("dead_weights", "tails", "by_magnitude", "survival"))
     yield ask("cohorts", **cohort_from(first))
     yield ask("decorrelation_time", after=0)
     yield from (ask(name) for name in ("transitions", "flip_table", "earned"))
