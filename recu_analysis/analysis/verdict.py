@@ -171,14 +171,14 @@ def _beside(
 ) -> str:
     """The null of a share, and on which side of it the interval lies, if that can be told."""
     if not (ground.tells and ground.trainings >= FEWEST_TRAININGS and _bounded(share) and share.low < share.high):
-        return f"; noise alone would {verb} {text}"
+        return f"; noise alone would leave {text}"
     # All simulations draw the same random numbers, so intervals over trainings do not hold their error.
-    error = 0.0 if not simulated else 2.0 * math.sqrt(max(null.estimate * (1.0 - null.estimate), 1.0 / FEWEST) / FEWEST)
+    error = 2.0 * math.sqrt(max(null.estimate * (1.0 - null.estimate), 1.0 / FEWEST) / FEWEST)
     if share.low > max(null.estimate, null.high) + error:  # an end that is NaN is passed over
-        return f": more than noise alone would {verb}, which is {text}"
+        return f": more than noise alone would leave, which is {text}"
     if share.high < min(null.estimate, null.low) - error:
-        return f": less than noise alone would {verb}, which is {text}"
-    return f"; noise alone would {verb} {text}, and the two cannot be told apart"
+        return f": less than noise alone would leave, which is {text}"
+    return f"; noise alone would leave {text}, and the two cannot be told apart"
 
 
 def of_updates(ratios: Sequence[Interval], nulls: Sequence[float], ground: Ground) -> str:
@@ -284,7 +284,7 @@ def of_fit(shapes: Sequence[Interval], weights_per_channel: Sequence[float], gro
     )
 
 
-def of_causes(silent: float, shares: Mapping[str, Interval], null: Interval, chosen: str, ground: Ground) -> str:
+def of_causes(silent: float, shares: Mapping[str, Interval], null: float, chosen: str, ground: Ground) -> str:
     """Why weights that stand far from zero stay silent, and in how many noise cannot be told from a cause.
 
     Parameters
@@ -293,8 +293,9 @@ def of_causes(silent: float, shares: Mapping[str, Interval], null: Interval, cho
         Share of all weights that were in the tail and silent.
     shares : mapping of str to Interval
         Of these weights, those with each cause, with intervals over trainings.
-    null : Interval
-        Share that noise alone would make held.
+    null : float
+        Share that noise of a steady size would make held. It is no base for "more than noise", see
+        `recu_analysis.analysis.causes`.
     chosen : str
         In words, the windows in which the weights were silent; those of the ground follow.
     ground : Ground
@@ -309,8 +310,7 @@ def of_causes(silent: float, shares: Mapping[str, Interval], null: Interval, cho
         f"Of the {shown('share', silent)} % of the weights of {ground.of} that stand far from zero and did not change "
         f"their sign in {chosen}, {'; '.join(told)}"
     )
-    noise = _beside(held, null, f"{shown('share', null.estimate)} %", ground, "give", simulated=False)
-    return _told(measured, noise, ground)
+    return _told(measured, f"; noise alone would give about {shown('share', null)} %", ground)
 
 
 def _percent(share: Interval) -> str:
