@@ -231,7 +231,7 @@ def _verdict(block: Block, layers: tuple[str, ...], *, named: bool) -> str:
     nulls = weakest(judged_windows(run, spans[label]).null for label, run in runs.items()) if layers else None
     silent = float(total["weights"].iloc[0] / total["counted"].iloc[0]) if total["counted"].iloc[0] else 0.0
     carried = ground(runs, spans, nulls)
-    sentence = of_causes(silent, shares, float(total.loc["held", "share_null"]), _chosen(block), carried)
+    sentence = of_causes(silent, shares, float(total["share_null"]["held"]), _chosen(block), carried)
     return f"{block.arm.label}: {sentence}" if named else sentence
 
 
