@@ -74,7 +74,7 @@ figures: $(READY) ## Draw every figure and table of figures/ from the runs in ch
 sheets: $(READY) ## Draw every figure at four widths into the contact sheets of figures/sheets/
 	ANALYZE=$(BIN)/recu-analyze $(BIN)/python scripts/contact_sheets.py
 
-test-faults: $(READY) ## Run long fault injection: kills at random moments
+test-faults: $(READY) ## Run long tests: kills at random moments, every shipped run thinned
 test-figures: $(READY) ## Check every figure at every venue and width for overlapping texts and covered data
 test-extras: $(EXTRAS) ## Run tests that need an extra or LaTeX; installs the extras first
 test-browser: $(BROWSER) ## Test the report in Chromium, which must be on the PATH

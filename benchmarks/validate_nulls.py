@@ -201,7 +201,8 @@ def layer(process: Process, channels: int, generator: np.random.Generator) -> La
         path += np.abs(now - before)
         before = now
     moved = movement(z, before, flips, path, process.rates.updates)
-    growth = deviations(end) / deviations(start)
+    spread = deviations(start), deviations(end)
+    growth = spread[1] / spread[0]
     rates = replace(process.rates, bound=WeightTransform().bound(z, process.tau))
     found = simulate(moved.z, growth, moved.channel, [rates], seed=int(generator.integers(1 << 31)))
     null = Null.of(found, moved, found.chosen, (moved.updates,))
@@ -218,7 +219,7 @@ def layer(process: Process, channels: int, generator: np.random.Generator) -> La
             **ratios(sums),
         },
         {
-            "autocorrelation": cosine(null_products(start, end, kept).sum(axis=0)),
+            "autocorrelation": cosine(null_products(*spread, WEIGHTS - 1, kept).sum(axis=0)),
             "locked share, first half": float(np.mean(null.last_flip <= half)),
             **ratios(sums_of_null),
         },

@@ -45,6 +45,7 @@ from .figures import plot_entropy as plot_entropy
 from .figures import plot_flip_law as plot_flip_law
 from .figures import plot_heat_map as plot_heat_map
 from .figures import plot_initial_scale as plot_initial_scale
+from .figures import plot_intervention as plot_intervention
 from .figures import plot_layer_errors as plot_layer_errors
 from .figures import plot_lock_in as plot_lock_in
 from .figures import plot_mask as plot_mask
@@ -59,6 +60,7 @@ from .figures import plot_survival as plot_survival
 from .figures import plot_tradeoff as plot_tradeoff
 from .figures import plot_training as plot_training
 from .figures import plot_trajectories as plot_trajectories
+from .intervention.intervene import intervene as intervene
 from .nn.convert import convert as convert
 from .report import write_report as write_report
 from .store.run import Run as Run

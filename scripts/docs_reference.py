@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from mkdocs.exceptions import PluginError
 
+from recu_analysis.analysis.column_names import SPREADS, statistic
 from recu_analysis.analysis.markup import in_unicode
-from recu_analysis.analysis.vocabulary import SPREADS, statistic
 from scripts.public_tables import columns
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ GROUPS = {
     "figures": "figures",
     "report": "figures",
     "nn": "layers",
+    "intervention": "comparing",
     "errors": "errors",
 }
 #: The unit of a value, where the commands print a multiple of it in another one.

@@ -11,8 +11,9 @@ from pathlib import Path
 import click
 from click.testing import CliRunner
 
+from recu_analysis.analysis.column_names import statistic
 from recu_analysis.analysis.markup import in_unicode
-from recu_analysis.analysis.vocabulary import STATISTICS, statistic
+from recu_analysis.analysis.vocabulary import STATISTICS
 from recu_analysis.cli import cli
 from recu_analysis.store.quantities import TABLE
 

@@ -56,4 +56,22 @@ def tables(folder: Path) -> list[tuple[str, list[pd.DataFrame]]]:
         ("measured_tradeoff", [ra.measured_tradeoff(run)]),
         ("plan", [ra.plan(lr=0.1, weight_decay=0.01, epochs=3, updates_per_epoch=20)]),
         ("claims", [ra.claims(run)]),
+        ("intervene", [intervened(folder / "small")]),
     ]
+
+
+def intervened(folder: Path) -> pd.DataFrame:
+    """The table of `intervene` for a network of one small layer."""
+    import torch
+
+    from recu_analysis.nn import BinaryLinear
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(BinaryLinear(8, 4), torch.nn.BatchNorm1d(4))
+    inputs = torch.randn(6, 8)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1)
+    with ra.record(model, optimizer, folder) as recorder:
+        model(inputs).square().sum().backward()
+        optimizer.step()
+        recorder.mark(epoch=0)
+    return ra.intervene(model, folder, lambda given: given(inputs).sum(dim=1), repeats=1)

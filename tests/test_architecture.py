@@ -23,6 +23,7 @@ ROOMS = [
     "nn",
     "interop",
     "capture",
+    "intervention",
     "integrations",
     "training",
     "cli",
@@ -173,5 +174,5 @@ def test_public_names_resolve():
 
     for name in recu_analysis.__all__:
         assert getattr(recu_analysis, name) is not None
-    with pytest.raises(AttributeError, match="attribute nothing"):
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = recu_analysis.nothing

@@ -21,6 +21,17 @@ def test_a_benchmark_is_there(name, monkeypatch):
     assert import_module(f"benchmarks.{name}").__doc__
 
 
+@pytest.mark.faults
+def test_the_verdicts_on_every_shipped_arm_are_those_of_the_page_and_no_thinning_makes_another(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    benchmark = import_module("benchmarks.claims")
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    for name, runs, baseline in benchmark.shipped():
+        found = benchmark.verdicts(runs, baseline)
+        assert benchmark.others(found) == [], name
+        assert benchmark.line(name, found) in page
+
+
 def test_a_simulated_layer_has_the_sums_of_its_channels(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT))
     validate_ratios = import_module("benchmarks.validate_ratios")

@@ -42,7 +42,9 @@ def test_a_name_is_what_its_home_has_and_can_be_pickled(name):
 
 def test_a_mistyped_name_is_told_with_the_one_that_was_meant():
     done = python("import recu_analysis as ra; ra.recrod")
-    assert done.stderr.splitlines()[-1] == "AttributeError: No recu_analysis attribute recrod. Did you mean: 'record'?"
+    assert done.stderr.splitlines()[-1] == (
+        "AttributeError: recu_analysis has no attribute 'recrod'; did you mean record?"
+    )
     with pytest.raises(ImportError, match="cannot import name 'recrod' from 'recu_analysis'"):
         exec("from recu_analysis import recrod")
 

@@ -10,13 +10,13 @@ import pandas as pd
 
 from recu_analysis.analysis.arms import arms, comparable, differing, layers_of, sampled
 from recu_analysis.analysis.channel_errors import channel_errors_query, standard_errors
+from recu_analysis.analysis.column_names import limits_of
 from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights_query, totals
 from recu_analysis.analysis.final_windows import equal_windows
 from recu_analysis.analysis.logged import last_logged
 from recu_analysis.analysis.query import gather, gathered
 from recu_analysis.analysis.run_arguments import as_runs
 from recu_analysis.analysis.selection import decay_time
-from recu_analysis.analysis.vocabulary import limits_of
 from recu_analysis.errors import InputError
 from recu_analysis.theory.intervals import student
 

@@ -10,11 +10,11 @@ import pandas as pd
 
 from recu_analysis.analysis.arms import arms, comparable
 from recu_analysis.analysis.channel_errors import channel_errors_query, standard_errors
+from recu_analysis.analysis.column_names import limits_of
 from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights_query, with_totals
 from recu_analysis.analysis.final_windows import equal_final_windows, equal_windows
 from recu_analysis.analysis.query import gather, gathered
 from recu_analysis.analysis.run_arguments import as_runs
-from recu_analysis.analysis.vocabulary import limits_of
 from recu_analysis.theory.intervals import student
 
 if TYPE_CHECKING:

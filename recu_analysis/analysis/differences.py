@@ -1,4 +1,4 @@
-"""Differences between experiments, layer by layer, with intervals; and curves of runs over the epochs."""
+"""Differences between experiments, by layer and of the network, with intervals; and curves of runs over the epochs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ from recu_analysis.analysis.run_arguments import as_runs
 from recu_analysis.analysis.selection import WindowSpan, moving_windows, select_windows, span_of
 from recu_analysis.errors import InputError
 from recu_analysis.store.layer_selection import select_layers
-from recu_analysis.theory.intervals import Interval, difference, over_channels, standard_error
+from recu_analysis.theory.intervals import (
+    Interval,
+    difference,
+    over_channels,
+    over_layers,
+    over_network,
+    standard_error,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,10 +40,12 @@ if TYPE_CHECKING:
     from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
-    #: The interval of every statistic of every layer of a run.
-    Layers = dict[str, dict[str, Interval]]
+    #: The interval of every statistic of every row of a run, by the kind of row and the layer.
+    Rows = dict[tuple[str, str], dict[str, Interval]]
 
 
+#: The kind of row and the layer of the rows for all layers together.
+TOTAL = ("total", "all")
 #: The statistics that are compared, each a function of the sums over a layer's channels.
 STATISTICS: dict[str, Callable[[Values], Values]] = {
     "silent_fraction_tail": lambda totals: 1.0 - mean_of("flipped", "tail")(totals),
@@ -55,7 +64,7 @@ def layer_differences(
     layers: Sequence[str] | str | None = None,
     tail_tau: TailTau = TAIL_TAU,
 ) -> pd.DataFrame:
-    """Differences of every layer's statistics between the first experiment and each of the others.
+    """Differences of statistics between the first experiment and each of the others, by layer and of all layers.
 
     The windows hold the same number of updates in every run. Seeds of one experiment form one group, see
     `recu_analysis.analysis.arms.arms`. If two groups share two or more seeds, the difference is the mean over these
@@ -78,10 +87,12 @@ def layer_differences(
     Returns
     -------
     DataFrame
-        One row per group (without the first), layer and statistic:
+        One row per group (without the first), layer and statistic. Of several layers, also one per group and statistic
+        for all of them together:
 
         - run, reference: the labels of the group and of the first group
-        - layer
+        - row: layer or total
+        - layer; all in a total, which is the mean over weights, or of a ratio the median over layers
         - statistic: silent_fraction_tail, silent_fraction_core, mobility_tail, mobility_core, mobility_ratio or
           distance_ratio_tail
         - value, reference_value
@@ -116,30 +127,40 @@ def layer_differences_query(
     return gathered(statistics).then(lambda found: _differences(found, reference, others))
 
 
-def _differences(found: Mapping[str, Layers], reference: Arm, others: Sequence[Arm]) -> pd.DataFrame:
+def _differences(found: Mapping[str, Rows], reference: Arm, others: Sequence[Arm]) -> pd.DataFrame:
     """The rows of every group except the first, from the statistics of every run by its id."""
     rows = []
     for arm in others:
         matched = [(found[ours.id], found[theirs.id]) for ours, theirs in _matched(arm, reference)]
         names = {"run": arm.label, "reference": reference.label}
-        for layer in next(iter(found.values())):
+        for kind, layer in next(iter(found.values())):
             for statistic in STATISTICS:
-                values = [(ours[layer][statistic], theirs[layer][statistic]) for ours, theirs in matched]
-                rows.append({**names, "layer": layer, "statistic": statistic, **_difference(values)})
+                values = [(ours[kind, layer][statistic], theirs[kind, layer][statistic]) for ours, theirs in matched]
+                rows.append({**names, "row": kind, "layer": layer, "statistic": statistic, **_difference(values)})
     return pd.DataFrame(rows)
 
 
 def statistics_query(
     run: Run, window: WindowSpan, tail_tau: TailTau, layers: Sequence[str] | str | None
-) -> Query[Layers]:
-    """`STATISTICS` of every layer of a run, with their intervals over channels."""
+) -> Query[Rows]:
+    """`STATISTICS` of every layer of a run and of all together, with their intervals over channels."""
     names = [spec.name for spec in select_layers(run, layers)]
-    return channel_sums_query(run, window, tail_tau, layers).then(
-        lambda found: {
-            name: {each: over_channels(sums, statistic) for each, statistic in STATISTICS.items()}
+
+    def rows(found: Sequence[Values]) -> Rows:
+        parts = {
+            ("layer", name): {each: over_channels(sums, statistic) for each, statistic in STATISTICS.items()}
             for name, sums in zip(names, found, strict=True)
         }
-    )
+        return parts | ({TOTAL: {each: _whole(each, found) for each in STATISTICS}} if found[1:] else {})
+
+    return channel_sums_query(run, window, tail_tau, layers).then(rows)
+
+
+def _whole(name: str, layers: Sequence[Values]) -> Interval:
+    """A statistic of all layers: of a ratio the median over layers, as everywhere; else over all their weights."""
+    if name in RATIOS:
+        return over_layers(layers, lambda _, totals: RATIOS[name](totals))
+    return over_network(layers, STATISTICS[name])
 
 
 def _matched(arm: Arm, reference: Arm) -> list[tuple[Run, Run]]:

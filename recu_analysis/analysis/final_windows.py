@@ -31,7 +31,7 @@ from recu_analysis.theory.autocorrelation import cosine
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from recu_analysis.store.run import OneRun, Run
     from recu_analysis.store.window import Window
 
+    Values = NDArray[np.float64]
     #: Totals of `null_sums`, for several pairs of times.
-    Products = list[NDArray[np.float64]]
+    Products = list[Values]
 
 #: Windows are long enough to tell dead from slow weights if their null autocorrelation is at most this.
 LONG_ENOUGH = 0.5
@@ -86,29 +87,29 @@ def _nulls(layers: Query[list[Products]]) -> Query[list[float]]:
 
 def _to_end(run: Run, spec: LayerSpec, firsts: tuple[int, ...], last: int) -> Answer[Products]:
     """Products from the start of each window of `firsts` to the end of window `last`."""
-    end = (yield ahead(run.window(last))).end
+    end = (yield ahead(run.window(last))).deviations_end
     found: Products = []
     for first in firsts:
         start = yield over([run.window(first)], {"start"})
-        found.append(_product(run, spec, (first, last), start.start, end))
+        found.append(_product(run, spec, (first, last), start.deviations_start, end))
     return found
 
 
 def _from_start(run: Run, spec: LayerSpec, first: int, lasts: tuple[int, ...]) -> Answer[Products]:
     """Products from the start of window `first` to the end of each window of `lasts`, which may start with it."""
     record = yield over([run.window(first)], {"start", "end"} if first == lasts[0] else {"start"})
-    start = record.start
-    found = [_product(run, spec, (first, first), start, record.end)] if first == lasts[0] else []
+    start = record.deviations_start
+    found = [_product(run, spec, (first, first), start, record.deviations_end)] if first == lasts[0] else []
     for last in lasts[len(found) :]:
         record = yield over([run.window(last)], {"end"})
-        found.append(_product(run, spec, (first, last), start, record.end))
+        found.append(_product(run, spec, (first, last), start, record.deviations_end))
     return found
 
 
-def _product(run: Run, spec: LayerSpec, ends: tuple[int, int], start: ArrayLike, end: ArrayLike) -> NDArray[np.float64]:
+def _product(run: Run, spec: LayerSpec, ends: tuple[int, int], before: Values, after: Values) -> Values:
     """Sums over a layer for its null autocorrelation from the start of one window to the end of another."""
     windows = select_windows(run, WindowSpan(ends[0], ends[1] + 1))
-    return null_sums(run, spec, windows, start, end)
+    return null_sums(run, spec, windows, before, after)
 
 
 def _batches(windows: Sequence[Window]) -> Iterator[Sequence[Window]]:

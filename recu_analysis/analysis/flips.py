@@ -97,7 +97,7 @@ def _rows(run: Run, spec: LayerSpec) -> Answer[list[Row]]:
     windows = known_windows(run)
     initial = yield from initial_signs(run, spec)
     last = yield ahead(windows[-1])
-    z_last, end = last.z_end, last.end
+    z_last, end = last.z_end, last.deviations_end
     locking = _Locking(spec.weights)
     rows: list[Row] = []
     for at, window in enumerate(windows):
@@ -107,8 +107,9 @@ def _rows(run: Run, spec: LayerSpec) -> Answer[list[Row]]:
         known = {"layer": spec.name, "window": window.number, "update": window.last_update, "updates": window.updates}
         changed = None if initial is None else (spec.signs(record.operand) != initial).reshape(-1)[moved.valid]
         to_end = {"autocorrelation_to_end": autocorrelation(moved.over_layer(moved.z_end), z_last)}
-        left = {"autocorrelation_to_end_null": cosine(null_sums(run, spec, windows[at + 1 :], record.end, end))}
-        rows.append(known | {"exact": window.exact} | _flips(moved, changed) | to_end | left | _null(run, spec, moved))
+        left = null_sums(run, spec, windows[at + 1 :], record.deviations_end, end)
+        to_end["autocorrelation_to_end_null"] = cosine(left)
+        rows.append(known | {"exact": window.exact} | _flips(moved, changed) | to_end | _null(run, spec, moved))
     for row, locked in zip(rows, locking.fractions(), strict=True):
         row["locked_fraction"] = locked
     return rows

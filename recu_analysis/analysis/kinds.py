@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Kind(Enum):
     """Which gradients a training stops. The values are the names in figures."""
 
-    NO_CLAMP = "without ReCU"
+    NO_CLAMP = "no clamp"
     RECU = "ReCU"
     RANDOM_MASK = "random mask"
     #: Another method, or an arm of which only the name is known.

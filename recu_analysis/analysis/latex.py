@@ -43,7 +43,8 @@ _HEADS = 60.0
 #: Most lines of a name.
 _NAME = 2
 #: Widths of letters relative to a digit, in Computer Modern; all others count as 1.
-_NARROW, _WIDE = dict.fromkeys(" .,:;()[]/|'!ijlftr-", 0.7), dict.fromkeys("mwMW…", 1.6)
+_NARROWEST = 0.7
+_NARROW, _WIDE = dict.fromkeys(" .,:;()[]/|'!ijlftr-", _NARROWEST), dict.fromkeys("mwMW…", 1.6)
 _CAPITAL = 1.4
 #: Short names count characters; this many digits are as wide as a character.
 _MARGIN = 1.4
@@ -227,12 +228,23 @@ def _short_names(grid: Grid, size: _Size, places: Sequence[str]) -> tuple[Grid, 
     for at, place in enumerate(places):
         long = [text for text in columns[at] if _is_long(text, place, size)]
         if long:
-            prefix, short = distinct(long, int(_room(place, size) / _MARGIN))
-            forms = dict(zip(long, short, strict=True))
+            prefix, forms = _longest_forms(long, place, size)
             columns[at] = [forms.get(text, text) for text in columns[at]]
             begin = f"; all of these begin with {prefix}" if prefix else ""
             told.append(f"long names in column {grid.heads[at]} are shortened: … is what is left out{begin}")
     return replace(grid, rows=[list(row) for row in zip(*columns, strict=True)]), told
+
+
+def _longest_forms(names: Sequence[str], place: str, size: _Size) -> tuple[str, dict[str, str]]:
+    """The beginning cut from names, and the longest short forms of them that fit a column in lines."""
+    room = _room(place, size)
+    narrowest = int(room / _MARGIN)
+    for width in range(int(_NAME * room / _NARROWEST), narrowest, -1):
+        prefix, short = distinct(names, width)
+        if not any(_is_long(form, place, size) for form in short):
+            return prefix, dict(zip(names, short, strict=True))
+    prefix, short = distinct(names, narrowest)
+    return prefix, dict(zip(names, short, strict=True))
 
 
 def _is_long(text: str, place: str, size: _Size) -> bool:

@@ -13,12 +13,11 @@ from recu_analysis.analysis.rates import kept_part, rates
 from recu_analysis.errors import InputError
 from recu_analysis.theory.autocorrelation import cosine, null_products
 from recu_analysis.theory.noise import MOST, momentum_term, simulate
-from recu_analysis.theory.standardize import channel_deviations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     from recu_analysis.analysis.deadness import Mask, Movement
     from recu_analysis.store.header import LayerSpec
@@ -94,10 +93,10 @@ class Null:
 
 def null_autocorrelation(run: Run, spec: LayerSpec, record: MergedRecord) -> float:
     """The autocorrelation of z that noise alone would leave over a record; NaN if the rates are unknown."""
-    return cosine(null_sums(run, spec, record.windows, record.start, record.end))
+    return cosine(null_sums(run, spec, record.windows, record.deviations_start, record.deviations_end))
 
 
-def null_sums(run: Run, spec: LayerSpec, windows: Sequence[Window], start: ArrayLike, end: ArrayLike) -> Values:
+def null_sums(run: Run, spec: LayerSpec, windows: Sequence[Window], before: Values, after: Values) -> Values:
     """The totals of `null_products` over the channels of a layer that vary and are finite, shape (3,).
 
     Parameters
@@ -106,31 +105,28 @@ def null_sums(run: Run, spec: LayerSpec, windows: Sequence[Window], start: Array
     spec : LayerSpec
     windows : sequence of Window
         The windows with updates between the two times.
-    start, end : array_like, shape (C_out, ...)
-        Latent weights, which decay and noise act on; a scale of the effective weights drops out of z.
+    before, after : ndarray of float64, shape (C_out,)
+        Standard deviations of the channels of the latent weights, which decay and noise act on; a scale of the
+        effective weights drops out of z.
     """
-    kept = kept_part(run, windows, spec.name) + _momentum_term(run, spec, windows, start, end)
-    sums = null_products(start, end, kept)
+    kept = kept_part(run, windows, spec.name) + _momentum_term(run, spec, windows, _growth(before, after))
+    sums = null_products(before, after, spec.weights // len(before) - 1, kept)
     total: Values = sums[np.isfinite(sums).all(axis=1)].sum(axis=0)
     return total
 
 
-def _momentum_term(
-    run: Run, spec: LayerSpec, windows: Sequence[Window], start: ArrayLike, end: ArrayLike
-) -> Values | float:
+def _momentum_term(run: Run, spec: LayerSpec, windows: Sequence[Window], growth: Values) -> Values | float:
     """The term of the momentum at the start by channel; 0 where the rates are not known."""
     try:
         known = rates(run, windows, spec.name)
     except InputError:
         return 0.0
-    growth = _growth(start, end)
     # Channels that do not vary have no null whatever stands here.
     return momentum_term(known, np.where(_varying(growth), growth, 1.0)) if known else 0.0
 
 
-def _growth(start: ArrayLike, end: ArrayLike) -> Values:
+def _growth(before: Values, after: Values) -> Values:
     """Standard deviation of each channel at the end over that at the start."""
-    before, after = channel_deviations(start), channel_deviations(end)
     with np.errstate(divide="ignore", invalid="ignore"):
         growth: Values = after / before
     return growth
@@ -171,7 +167,7 @@ def _simulated(run: Run, spec: LayerSpec, moved: Movement, most: int) -> Null | 
         known = rates(run, record.windows, spec.name)
     except InputError:
         return None
-    growth, channel = _growth(record.start, record.end), moved.channel
+    growth, channel = _growth(record.deviations_start, record.deviations_end), moved.channel
     varying = _varying(growth)
     used = np.flatnonzero(varying[channel])
     updates = tuple(each.updates for each in known)

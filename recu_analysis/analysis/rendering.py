@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
+from recu_analysis.analysis.column_names import SPREADS, group_of, is_known, statistic
 from recu_analysis.analysis.latex import latex
 from recu_analysis.analysis.markup import Grid, Surroundings, Words, markdown, page_table
 from recu_analysis.analysis.short_headings import SHORT
 from recu_analysis.analysis.short_names import cells, to_left, to_right
 from recu_analysis.analysis.statistic import with_unit
-from recu_analysis.analysis.vocabulary import SPREADS, group_of, is_known, statistic
 from recu_analysis.errors import unknown
 
 if TYPE_CHECKING:
@@ -257,11 +257,11 @@ def _marked(column: Column) -> str:
 
 
 def _ruled(table: pd.DataFrame) -> tuple[int, ...]:
-    """Rows that have a rule above them: totals, and rows after totals."""
+    """Rows that have a rule above them: the first of totals, and the first after totals."""
     if ROW not in table:
         return ()
     totals = [False, *(table[ROW] == TOTAL)]
-    return tuple(at for at, (before, here) in enumerate(pairwise(totals)) if before or here)
+    return tuple(at for at, (before, here) in enumerate(pairwise(totals)) if before != here)
 
 
 def totals_in(table: pd.DataFrame) -> int:

@@ -54,7 +54,7 @@ def open_runs(path: str | os.PathLike[str]) -> dict[str, Run]:
         A TOML file with an entry ``[[run]]`` for each run: folder (relative to the file) and, optionally, label (for
         tables and figures), arm (the experiment to which the run belongs) and seed (a whole number). Runs with the same
         arm are seeds of one experiment. arm and seed override the run's configuration. The arms ReCU, random mask and
-        without ReCU have their own colors in figures.
+        no clamp have their own colors in figures.
 
     Returns
     -------

@@ -12,7 +12,7 @@ SHORT: Final = {
     "flip_ratio": "flips",
     "flip_ratio_predicted": "law",
     "reversals": "rev.",
-    "c2i_original": "c2i",
+    "c2i_original": "C2I orig.",
     "distance_ratio": "O/E",
     "mobility_ratio": "mobility ratio",
     "autocorrelation": "ac",

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 
+#: Letters of a short name of a layer in figures.
+IN_FIGURES = 14
 #: How many times wider than asked short forms may be; beyond that, they are numbered.
 WIDEST = 2
 

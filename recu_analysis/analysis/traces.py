@@ -82,13 +82,7 @@ def traces_query(
     tail_tau: TailTau = TAIL_TAU,
 ) -> Query[pd.DataFrame]:
     """The query of `traces`."""
-    specs = [spec for spec in select_layers(run, layers) if spec.traced]
-    if not specs:
-        which = "of these layers " if layers is not None else ""
-        raise NotRecordedError(
-            f"{run.path} has no traces {which}of single weights; record them with record(..., traces=16) or train "
-            "--traces 16"
-        )
+    specs = traced_layers(run, layers)
     known = known_windows(run)
     span = None if windows is None else span_of(run, windows)
     numbers = tuple(window.number for window in known if span is None or window.number in span)
@@ -100,6 +94,18 @@ def traces_query(
     return per_layer(run, specs, _trajectories, numbers, tail_tau).then(
         lambda found: pd.concat(found, ignore_index=True)
     )
+
+
+def traced_layers(run: Run, layers: Sequence[str] | str | None) -> list[LayerSpec]:
+    """The layers with traces that a pattern matches; NotRecordedError if there is none."""
+    specs = [spec for spec in select_layers(run, layers) if spec.traced]
+    if not specs:
+        which = " of these layers" if layers is not None else ""
+        raise NotRecordedError(
+            f"{run.path} has no traces of single weights{which}; record them with record(..., traces=16) or train "
+            "--traces 16"
+        )
+    return specs
 
 
 def _trajectories(run: Run, spec: LayerSpec, numbers: tuple[int, ...], tail_tau: TailTau) -> Answer[pd.DataFrame]:

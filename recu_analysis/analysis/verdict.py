@@ -166,9 +166,7 @@ def of_dead_weights(share: Interval, null: Interval, criterion: Criterion, groun
     return _told(measured, noise, ground)
 
 
-def _beside(
-    share: Interval, null: Interval, text: str, ground: Ground, verb: str = "leave", *, simulated: bool = True
-) -> str:
+def _beside(share: Interval, null: Interval, text: str, ground: Ground) -> str:
     """The null of a share, and on which side of it the interval lies, if that can be told."""
     if not (ground.tells and ground.trainings >= FEWEST_TRAININGS and _bounded(share) and share.low < share.high):
         return f"; noise alone would leave {text}"
@@ -336,6 +334,87 @@ def of_claims(verdicts: Sequence[str]) -> str:
     several = sum(counts[verdict] for verdict in _TESTED) > 1
     chance = "; in tests of several claims at once, about one in twenty true claims fails by chance"
     return f"{what}: {told}{chance if several else ''}."
+
+
+def of_intervention(rises: Mapping[str, Mapping[str, Interval]], ground: Ground, reference: str = "random") -> str:
+    """What it costs to negate binary weights of each group, beside as many of the reference group.
+
+    Parameters
+    ----------
+    rises : mapping of str to mapping of str to Interval
+        Group -> layer -> rise of the loss; only layers in which weights of the group were negated, and "all" for all
+        layers at once in which every group has weights.
+    ground : Ground
+        That of the windows that define the groups.
+    reference : str
+        The group that the others are compared with, where it is measured.
+    """
+    known = {group: of for group, of in rises.items() if of}
+    if not known:
+        return f"What weights of {ground.where} are worth cannot be told: no weight was negated."
+    layers = {layer for of in known.values() for layer in of} - {"all"}
+    at_once = all("all" in of for of in known.values())
+    values = {
+        group: of["all"].estimate if at_once else median(each.estimate for layer, each in of.items() if layer != "all")
+        for group, of in known.items()
+    }
+    shared = sum(all(layer in of for of in known.values()) for layer in layers)
+    measured = (
+        f"Negating binary weights of {ground.of} changes the loss by "
+        f"{_and([f'{value:+.4f} ({group})' for group, value in values.items()])}, with as many weights of each group "
+        f"of {ground.where}{f', in {_layers(shared)} at once' if at_once else _median_of(len(layers))}"
+    )
+    return _told(measured, _beside_reference(known, reference), ground)
+
+
+def of_reflection(returned: Mapping[str, Interval], left: Mapping[str, Interval], decay_time: float) -> str:
+    """Whether reflected weights return to their earlier side more often than untouched weights leave it.
+
+    Without a target, both are equally frequent, because the momentum is reflected with the weights.
+
+    Parameters
+    ----------
+    returned, left : mapping of str to Interval
+        Share of the reflected, and of the untouched weights of each group, with intervals over continuations; "all"
+        for all groups together.
+    decay_time : float
+        T of the continuation.
+    """
+    known = {group: each for group, each in returned.items() if math.isfinite(each.estimate)}
+    if not known or not math.isfinite(left["all"].estimate):
+        return "Whether reflected weights return cannot be told: no weight was reflected."
+    shares = [f"{100.0 * each.estimate:.1f} % ({group})" for group, each in known.items()]
+    others = [f"{100.0 * left[group].estimate:.1f} % ({group})" for group in known]
+    told = (
+        f"Of the reflected weights of this one training, {_and(shares)} returned to their earlier sign; of untouched "
+        f"weights, {_and(others)} left it"
+    )
+    first, second = returned["all"], left["all"]
+    if not (decay_time >= math.log(1.0 / LONG_ENOUGH)):
+        length = "is not known" if math.isnan(decay_time) else f"of {decay_time:.2f} is too short to tell"
+        return f"{told}; T {length}, and without a target both would be equal."
+    if first.low > second.high:
+        return f"{told}: more return than a motion without a target gives, so they are drawn to where they were."
+    if first.high < second.low:
+        return f"{told}: fewer return than a motion without a target gives."
+    return f"{told}; without a target both would be equal, and the two cannot be told apart."
+
+
+def _beside_reference(rises: Mapping[str, Mapping[str, Interval]], reference: str) -> str:
+    """In how many layers the interval of each group lies above that of the reference."""
+    told, usual = [], rises.get(reference, {})
+    for group, of in rises.items():
+        shared = () if group == reference else (of.keys() & usual.keys()) - {"all"}
+        both = [(of[layer], usual[layer]) for layer in shared]
+        bounded = [(each, other) for each, other in both if _bounded(each) and _bounded(other)]
+        if bounded:
+            above = sum(each.low > other.high for each, other in bounded)
+            told.append(f"{group} in {above} of {_layers(len(bounded))}")
+    return f"; alone, more than {reference} weights by intervals that do not overlap: {_and(told)}" if told else ""
+
+
+def _and(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
 
 
 def of_plan(decay_time: float, settled: Sequence[tuple[int, int]], needed: int | None, *, found: bool) -> str:

@@ -2,73 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
-from functools import cache
 from typing import Final
 
 from recu_analysis.analysis.statistic import Statistic
-from recu_analysis.errors import unknown
-
-#: Endings of a name that say over which weights the statistic is taken.
-GROUPS: Final = {"tail": "the weights of the tail", "core": "the weights of the core"}
-#: Endings after that, for an end of the 95 % interval or the spread, with label and meaning.
-SPREADS: Final = {
-    "low": ("lower end", "Lower end of the 95 % interval"),
-    "high": ("upper end", "Upper end of the 95 % interval"),
-    "std": ("std", "Standard deviation over the seeds (n - 1)"),
-}
-#: The same for what noise alone would give: the null of a statistic.
-ENDINGS: Final = SPREADS | {
-    "null": ("noise alone", "What noise alone would give, with the rates, the z and the channels of the layer")
-}
-
-
-@cache
-def statistic(name: str) -> Statistic:
-    """The statistic of a column; its name may have an ending of `GROUPS` and of `ENDINGS`.
-
-    Parameters
-    ----------
-    name : str
-        Such as mobility, mobility_tail or mobility_ratio_low.
-
-    Raises
-    ------
-    InputError
-        If the vocabulary has no such statistic.
-    """
-    if name in STATISTICS:
-        return _over(STATISTICS[name], "the weights")
-    base, _, suffix = name.rpartition("_")
-    if suffix in GROUPS and base in STATISTICS:
-        found = _over(STATISTICS[base], GROUPS[suffix])
-        return replace(found, name=name, label=f"{found.label}, {suffix}")
-    if suffix in ENDINGS and is_known(base):
-        found, (label, meaning) = statistic(base), ENDINGS[suffix]
-        return replace(found, name=name, label=f"{found.label}, {label}", meaning=f"{meaning} of: {found.meaning}")
-    raise unknown("statistic", name, STATISTICS)
-
-
-def is_known(name: str) -> bool:
-    """Whether the vocabulary has the statistic of a column."""
-    base, _, suffix = name.rpartition("_")
-    return name in STATISTICS or (suffix in GROUPS and base in STATISTICS) or (suffix in ENDINGS and is_known(base))
-
-
-def group_of(name: str) -> str:
-    """The group of weights of a column's statistic: tail or core; an empty text for all weights."""
-    base, _, suffix = name.rpartition("_")
-    return suffix if suffix in GROUPS and base in STATISTICS and name not in STATISTICS else ""
-
-
-def limits_of(name: str) -> tuple[float, float]:
-    """The limits of a column, see `Statistic.limits`; infinite if the vocabulary does not have it."""
-    return statistic(name).limits if is_known(name) else (-math.inf, math.inf)
-
-
-def _over(found: Statistic, weights: str) -> Statistic:
-    return replace(found, meaning=found.meaning.replace("{weights}", weights))
 
 
 def _count(name: str, label: str, meaning: str) -> Statistic:
@@ -88,7 +24,7 @@ _WHERE = (
     Statistic("run", "run", "Label of the run, or labels of the runs of one experiment."),
     Statistic("reference", "reference", "Labels of the runs that the row is compared with."),
     Statistic("arm", "arm", "The experiment: its name in a list of runs, or the labels of its runs."),
-    Statistic("group", "group", "Group of the layer's weights: all, tail or core; tail-silent: both, and so on."),
+    Statistic("group", "group", "Group of weights: all, tail, core, or by silence too, such as tail-silent."),
     Statistic("layer", "layer", "Name of the layer; all for the whole network."),
     _count("window", "window", "Number of the window; of merged windows, the number of the last."),
     _count("first_window", "first window", "Number of the first window of the row."),
@@ -510,6 +446,33 @@ _TRACED = (
     _count("state", "state", "The value that the forward pass uses: -1 or 1."),
     Statistic("flip", "flip", "Whether the state differs from that at the update before."),
 )
+#: What an intervention costs.
+_INTERVENED = (
+    Statistic("batch_norm", "batch norm", "Statistics of batch normalization: fixed, or re-estimated on other images."),
+    _count("negated", "negated", "Number of binary weights that were negated in each draw."),
+    _share("negated_fraction", "negated weights", "Of the weights of the layer, those that were negated in each draw."),
+    _count("images", "images", "Number of images on which the network was evaluated."),
+    _count("repeats", "repeats", "Number of draws of weights."),
+    Statistic("loss", "loss", "Mean loss of the unchanged network over the images.", "nats", digits=4),
+    Statistic("rise", "rise of the loss", "Mean loss with negated weights minus that without.", "nats", digits=4),
+    Statistic("image_error", "error over images", "Standard error of the rise over the images.", "nats", digits=4),
+    Statistic("draw_error", "error over draws", "Standard error of the rise over the draws.", "nats", digits=4),
+    Statistic(
+        "predicted_rise",
+        "predicted rise",
+        "Rise of the loss to first order: -2 x the sum of w dL/dw over the negated binary weights w.",
+        "nats",
+        digits=4,
+    ),
+    Statistic(
+        "accuracy_change",
+        "change of accuracy",
+        "Share of right answers with negated weights minus that without.",
+        "percentage points",
+        100.0,
+        2,
+    ),
+)
 #: Comparisons and claims.
 _COMPARED = (
     Statistic("statistic", "statistic", "Name of the compared statistic, which is a column of other tables."),
@@ -544,6 +507,7 @@ STATISTICS: Final = {
         _CLAMP,
         _ERRORS,
         _TRACED,
+        _INTERVENED,
         _COMPARED,
     )
     for each in part

@@ -38,16 +38,24 @@ def show(model: torch.nn.Module, example: Any) -> None:
     plain = unwrapped(model)
     if any(torch.nn.parameter.is_lazy(each) for each in (*plain.parameters(), *plain.buffers())):
         raise InputError("the model has lazy weights without a shape; pass one batch through the model first")
+    with unchanged(plain):
+        call_with(plain, example, "example=")
+
+
+def call_with(model: torch.nn.Module, example: Any, what: str) -> None:
+    """Call a model with a tensor, a tuple or list of arguments, or a dict; InputError, which names `what`, if it fails.
+
+    The output is dropped.
+    """
     arguments: Any = () if isinstance(example, dict) else example if isinstance(example, (tuple, list)) else (example,)
     named = example if isinstance(example, dict) else {}
-    with unchanged(plain):
-        try:
-            plain(*arguments, **named)
-        except Exception as error:
-            raise InputError(
-                f"the model cannot be called with example= ({type(error).__name__}: {str(error)!r:.200}); pass the "
-                "input that the training passes to the model: a tensor, a tuple of arguments, or a dict"
-            ) from error
+    try:
+        model(*arguments, **named)
+    except Exception as error:
+        raise InputError(
+            f"the model cannot be called with {what} ({type(error).__name__}: {str(error)!r:.200}); pass the "
+            "input that the training passes to the model: a tensor, a tuple of arguments, or a dict"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -80,18 +88,21 @@ class _Kept(NamedTuple):
     gradient: torch.Tensor | None
     slope: torch.Tensor | None
     attributes: dict[str, Any]
+    requires_grad: bool
 
     @classmethod
     def of(cls, tensor: torch.Tensor) -> _Kept:
         gradient = tensor.grad if tensor.is_leaf else None
         slope = None if gradient is None else gradient.detach().clone()
-        return cls(tensor, tensor.data, tensor.detach().clone(), gradient, slope, dict(vars(tensor)))
+        values, attributes = tensor.detach().clone(), dict(vars(tensor))
+        return cls(tensor, tensor.data, values, gradient, slope, attributes, tensor.requires_grad)
 
     def restore(self) -> None:
         self.tensor.data = self.data
         if not _same(self.data, self.values):
             self.data.copy_(self.values)
         if self.tensor.is_leaf:
+            self.tensor.requires_grad_(self.requires_grad)
             self.tensor.grad = self.gradient
             if self.gradient is not None and self.slope is not None:
                 self.gradient.detach().copy_(self.slope)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from recu_analysis.analysis.module_table import ModuleTable
 from recu_analysis.capture.adapters.find import judged_layers
 from recu_analysis.capture.adapters.state_dict_layers import known_layers
 from recu_analysis.capture.verification import Verification
@@ -39,7 +40,7 @@ def find_binary_layers(
     DataFrame
         One row per module; no module needs to be binary. Columns name, binary, adapter (empty if not binary), shape,
         why. With an example also verified, before why: whether the forward pass used the states that would be recorded,
-        None if this could not be seen; `why` then describes any difference.
+        None if this could not be seen; `why` then describes any difference. Printed, it shows name, answers and why.
 
     Raises
     ------
@@ -49,7 +50,7 @@ def find_binary_layers(
     """
     table, found = judged_layers(model, layers)
     if example is None:
-        return table
+        return ModuleTable(table)
     shown = Verification.of_example(model, found, example).comparisons()
     for name, comparison in shown.items():
         if comparison.share:
@@ -58,8 +59,8 @@ def find_binary_layers(
             )
             table.loc[table["name"] == name, "why"] += f"; {difference}"
     verified = [None if name not in shown else not shown[name].share for name in table["name"]]
-    # A terminal leaves out columns in the middle.
-    return table.assign(verified=pd.Series(verified, dtype="object"))[[*table.columns.drop("why"), "verified", "why"]]
+    with_verified = table.assign(verified=pd.Series(verified, dtype="object"))
+    return ModuleTable(with_verified[[*table.columns.drop("why"), "verified", "why"]])
 
 
 def list_network(model: torch.nn.Module) -> pd.DataFrame:

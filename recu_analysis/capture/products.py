@@ -54,7 +54,7 @@ class Products(TorchFunctionMode):
         name = getattr(func, "__name__", "").partition(".")[0]
         if name in WEIGHTED or name in PLAIN:
             for operand in _operands(name, args, kwargs or {}):
-                if operand.numel() == self._numbers and _has_values(operand):
+                if operand.numel() == self._numbers and has_values(operand):
                     self._show(operand.detach())
         return func(*args, **(kwargs or {}))
 
@@ -67,7 +67,7 @@ def _operands(name: str, args: Any, kwargs: dict[str, Any]) -> Iterator[torch.Te
     yield from (each for each in given if isinstance(each, torch.Tensor))
 
 
-def _has_values(operand: torch.Tensor) -> bool:
+def has_values(operand: torch.Tensor) -> bool:
     """Whether it is an ordinary tensor whose values can be read now."""
     ordinary = type(operand) in {torch.Tensor, torch.nn.Parameter} and operand.layout == torch.strided
     transformed = torch._C._functorch.is_functorch_wrapped_tensor(operand)
@@ -136,11 +136,14 @@ class Comparison:
         Description of the used weight for messages; empty if nothing differs.
     latent : bool
         Whether the product used the latent weights themselves.
+    axis : int
+        The axis of the output channels in the weight that the product used.
     """
 
     share: float
     looks: str = ""
     latent: bool = False
+    axis: int = 0
 
 
 def compare(used: torch.Tensor, states: States, *, one_size: bool) -> Comparison | None:
@@ -150,21 +153,25 @@ def compare(used: torch.Tensor, states: States, *, one_size: bool) -> Comparison
     """
     if not states.enough:
         return None
-    found = [_compared(rows, states, one_size) for rows in _as_rows(used, states)]
+    found = [_compared(rows, states, one_size, axis) for axis, rows in _as_rows(used, states)]
     best = min(found, key=lambda pair: pair[0].share, default=None)
     return None if best is None or (best[0].share and best[1] < RESEMBLES) else best[0]
 
 
-def _as_rows(used: torch.Tensor, states: States) -> Iterator[torch.Tensor]:
-    """Yield an operand with one row per output channel, for each of its first two axes that may be the channels."""
-    while used.ndim > 2 and used.shape[0] == 1 != len(states.effective):
-        used = used[0]
-    for each in (used, used.transpose(0, 1)) if used.ndim > 1 else ():
-        if len(each) == len(states.effective):
-            yield each.reshape(states.effective.shape).to(states.effective.device)
+def _as_rows(used: torch.Tensor, states: States) -> Iterator[tuple[int, torch.Tensor]]:
+    """Yield an operand with one row per output channel, for each of its axes that may be the channels, and the axis.
+
+    These are the first two axes, after axes of length 1.
+    """
+    first = 0
+    while used.ndim - first > 2 and used.shape[first] == 1 != len(states.effective):
+        first += 1
+    for axis in (first, first + 1) if used.ndim > 1 else ():
+        if used.shape[axis] == len(states.effective):
+            yield axis, used.movedim(axis, 0).reshape(states.effective.shape).to(states.effective.device)
 
 
-def _compared(used: torch.Tensor, states: States, one_size: bool) -> tuple[Comparison, float]:
+def _compared(used: torch.Tensor, states: States, one_size: bool, axis: int) -> tuple[Comparison, float]:
     """The comparison with the rows of a product's operand, and their resemblance to the layer's weights."""
     values = used.double()
     unlike = (values < 0) != (states.effective < 0)
@@ -177,7 +184,7 @@ def _compared(used: torch.Tensor, states: States, one_size: bool) -> tuple[Compa
     wrong &= ~states.near & ~none
     share = float(wrong.double().mean())
     looks = _looks(values, states.latent) if share else ""
-    return Comparison(share, looks, torch.equal(values, states.latent)), _resemblance(values, states)
+    return Comparison(share, looks, torch.equal(values, states.latent), axis), _resemblance(values, states)
 
 
 def _of_another_size(used: torch.Tensor, values: torch.Tensor, states: States) -> torch.Tensor:

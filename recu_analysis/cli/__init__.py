@@ -30,6 +30,7 @@ COMMANDS = {
     "compare": "compare",
     "claims": "claims",
     "fit": "fit",
+    "intervene": "intervene",
     "tradeoff": "tradeoff",
     "figures": "figures",
     "report": "report",

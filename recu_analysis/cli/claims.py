@@ -28,7 +28,7 @@ _COLORS = {"supported": "green", "contradicted": "red", "undecided": "yellow", "
 
 
 @click.command("claims", epilog="Example: recu-analyze claims runs/demo/recu --baseline runs/demo/baseline")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@options.runs_argument
 @click.option(
     "--baseline",
     multiple=True,

@@ -49,7 +49,9 @@ _COLUMNS = (
     help="Means, 95 % intervals and std over the seeds of each experiment: runs whose configurations differ "
     "only in their seed. Also the differences from the first experiment, seed by seed, with mean and interval.",
 )
-@click.option("--by-layer", "view", flag_value="layers", help="Differences from the first run, layer by layer.")
+@click.option(
+    "--by-layer", "view", flag_value="layers", help="Differences from the first run, layer by layer and of all layers."
+)
 @click.option("--curves", "view", flag_value="curves", help="Every window: logged metrics, and how the weights moved.")
 @options.layer_option
 @options.windows_option

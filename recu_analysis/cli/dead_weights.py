@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -18,6 +17,7 @@ from recu_analysis.cli.window_notes import choice, ground, tell_cut, too_short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import pandas as pd
 
@@ -55,7 +55,7 @@ _OF_CRITERIA = {
     "dead-weights",
     epilog="Example: recu-analyze dead-weights runs/demo/recu --layer 'layer2.*' -o dead.tex",
 )
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@options.runs_argument
 @options.layer_option
 @options.windows_option
 @options.tail_tau_option

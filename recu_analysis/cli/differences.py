@@ -34,8 +34,9 @@ def layers_view(table: pd.DataFrame, windows: str) -> View:
         _in_units(table),
         f"Differences from {table['reference'].iloc[0]}, layer by layer.",
         list(names),
+        "by-layer",
         above=[windows],
-        below=[f"difference: value minus reference{_over(table)}"],
+        below=[f"difference: value minus reference{_over(table)}", *_whole(table)],
         explained=[Column(name) for name in dict.fromkeys(table["statistic"])],
         lines=lambda width: _paragraphs(table, width),
     )
@@ -45,10 +46,18 @@ def _paragraphs(table: pd.DataFrame, width: int | None) -> list[str]:
     """One paragraph per group and layer: value, reference, and the difference with its interval."""
     lines: list[str] = []
     rows = _in_units(table).assign(statistic=[Column(name).title for name in table["statistic"]])
-    for (run, reference, layer), part in rows.groupby(["run", "reference", "layer"], sort=False):
-        title = [click.style(line, bold=True) for line in wrapped([f"{layer}: {run} minus {reference}"], width)]
+    for (run, reference, row, layer), part in rows.groupby(["run", "reference", "row", "layer"], sort=False):
+        of = "all layers" if row == "total" else layer
+        title = [click.style(line, bold=True) for line in wrapped([f"{of}: {run} minus {reference}"], width)]
         lines += [*([""] if lines else []), *title, *(f"  {line}" for line in table_lines(part, _PARAGRAPH))]
     return lines
+
+
+def _whole(table: pd.DataFrame) -> list[str]:
+    """What the rows for all layers are, if there are any."""
+    if not (table["row"] == "total").any():
+        return []
+    return ["all layers: means over their weights; of mobility ratio and O/E, the median over layers"]
 
 
 def _over(table: pd.DataFrame) -> str:
@@ -99,4 +108,4 @@ def curves_view(table: pd.DataFrame) -> View:
     """One row per run and window."""
     runs = [str(run) for run in dict.fromkeys(table["run"])]
     columns = (Column("run"), Column("window", width=6), *(each for each in _CURVES if each.name in table))
-    return View(table, columns, caption=f"Curves of {', '.join(runs)}, window by window.", runs=runs)
+    return View(table, columns, caption=f"Curves of {', '.join(runs)}, window by window.", runs=runs, kind="curves")

@@ -9,6 +9,7 @@ import rich_click as click
 from recu_analysis.analysis.rendering import Column, number
 from recu_analysis.cli import options
 from recu_analysis.cli.output import View, lines_of_tables, write_table
+from recu_analysis.cli.several_runs import below_each_other
 from recu_analysis.cli.target import table_target
 from recu_analysis.cli.window_notes import tell_cut
 
@@ -69,7 +70,7 @@ _PRINTED = (*_SCALE, _DISTANCES[4], _DISTANCES[5], *_ERRORS[4:7])
 
 
 @click.command("fit", epilog="Example: recu-analyze fit runs/demo/recu --layer 'layer2.*'")
-@options.run_argument
+@options.runs_argument
 @options.windows_end_option
 @options.layer_option
 @click.option(
@@ -81,40 +82,42 @@ _PRINTED = (*_SCALE, _DISTANCES[4], _DISTANCES[5], *_ERRORS[4:7])
 @table_target
 @options.common
 @options.jobs
-def command(run: Path, windows: slice | None, layers: tuple[str, ...], raw: bool, target: Target) -> None:
-    """Fit Laplace, normal and generalised normal distributions to the latent weights of RUN, layer by layer.
+def command(runs: tuple[Path, ...], windows: slice | None, layers: tuple[str, ...], raw: bool, target: Target) -> None:
+    """Fit Laplace, normal and generalised normal distributions to the latent weights of each RUN.
 
     The fits are of z, the standard scores within each output channel. Errors and entropies are of the standardised
-    weights. Intervals are 95 % intervals from resampling output channels.
+    weights. Intervals are 95 % intervals from resampling output channels. Several RUNs are shown below
+    each other. A RUN may also be a list of runs (runs.toml).
     """
     from recu_analysis.analysis.fits import fit_table
-    from recu_analysis.analysis.window_text import end_text
-    from recu_analysis.store.labels import labels_of
 
-    opened = options.opened(run)
-    tell_cut([opened], windows)
-    table = fit_table(opened, windows=windows, layers=layers or None, raw=raw)
-    labels = labels_of([opened])
-    view = View(
-        table,
-        _PRINTED,
-        caption=f"Distributions fitted to the latent weights of {labels[0]}.",
-        runs=labels,
-        above=[
-            _verdict(opened, table, raw=raw),
-            f"the weights at the end of {end_text(opened, table['window'].iloc[0])}",
-        ],
-        explained=(*_SCALE, *_DISTANCES[1:], *_ERRORS[1:]),
-        lines=lambda width: lines_of_tables(
-            [(table, _SCALE), (_per_weight(table), _DISTANCES), (table, _ERRORS)], width
-        ),
-    )
-    write_table(view, target)
-    for row in table.to_dict(orient="records"):
-        if row["note"]:
-            options.warn(f"layer {row['layer']}: {row['note']}")
+    opened = options.labeled(runs)
+    tell_cut(opened.values(), windows)
+    tables = {label: fit_table(run, windows=windows, layers=layers or None, raw=raw) for label, run in opened.items()}
+    views = {label: _view(opened[label], table, raw=raw) for label, table in tables.items()}
+    write_table(below_each_other(views, "Distributions fitted to the latent weights of {}."), target)
+    for label, table in tables.items():
+        for row in table[table["note"] != ""].to_dict(orient="records"):
+            options.warn(f"layer {row['layer']} of {label}: {row['note']}")
     if raw:
         options.warn("all channels were fitted together as raw weights: their unequal scales look like heavy tails")
+
+
+def _view(run: Run, table: pd.DataFrame, *, raw: bool) -> View:
+    """Three tables of one run in the text, and one in other formats."""
+    from recu_analysis.analysis.window_text import end_text
+
+    parts = [(table, _SCALE), (_per_weight(table), _DISTANCES), (table, _ERRORS)]
+    return View(
+        table,
+        _PRINTED,
+        above=[
+            _verdict(run, table, raw=raw),
+            f"the weights at the end of {end_text(run, table['window'].iloc[0])}",
+        ],
+        explained=(*_SCALE, *_DISTANCES[1:], *_ERRORS[1:]),
+        lines=lambda width: lines_of_tables(parts, width),
+    )
 
 
 def _verdict(run: Run, table: pd.DataFrame, *, raw: bool) -> str:

@@ -9,6 +9,7 @@ import rich_click as click
 from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
 from recu_analysis.cli.output import View, write_table
+from recu_analysis.cli.several_runs import below_each_other
 from recu_analysis.cli.target import table_target
 from recu_analysis.cli.window_notes import tell_cut
 
@@ -29,7 +30,7 @@ _COLUMNS = (
     Column("flip_ratio_null", "noise", 6, group="flips"),
     Column("silent_fraction", "%", 4, group="silent"),
     Column("silent_fraction_null", "noise", 5, group="silent"),
-    Column("c2i_original", width=5),
+    Column("c2i_original", "orig.", 5, group="C2I"),
     Column("locked_fraction", "%", 5, group="locked"),
     Column("locked_fraction_null", "noise", 5, group="locked"),
     Column("autocorrelation_to_end_null", "ac noise", 5),
@@ -42,7 +43,7 @@ _NOTES = (
 
 
 @click.command("flips", epilog="Example: recu-analyze flips runs/demo/recu --layer 'layer2.*'")
-@options.run_argument
+@options.runs_argument
 @options.layer_option
 @click.option(
     "--windows",
@@ -52,29 +53,36 @@ _NOTES = (
 @table_target
 @options.common
 @options.jobs
-def command(run: Path, layers: tuple[str, ...], windows: slice | None, target: Target) -> None:
-    """Show how the signs of RUN's weights flip from window to window.
+def command(runs: tuple[Path, ...], layers: tuple[str, ...], windows: slice | None, target: Target) -> None:
+    """Show how the signs of each RUN's weights flip from window to window.
+
+    Several RUNs are shown below each other. A RUN may also be a list of runs (runs.toml).
 
     CSV and JSON have one row per window and layer; other formats show the median over layers.
     """
     from recu_analysis.analysis.flips import flip_table_query
-    from recu_analysis.analysis.selection import known_windows, moving_windows, rows_of
-    from recu_analysis.store.labels import labels_of
+    from recu_analysis.analysis.query import gathered
 
-    opened = options.opened(run)
-    tell_cut([opened], windows)
-    table = options.answered(flip_table_query(opened, layers or None), [opened])
-    if windows is not None:
-        table = rows_of(opened, table, windows)
-    first = known_windows(opened)[0].number
-    if first > moving_windows(opened)[0].number:
-        options.warn(f"windows before {first} are left out: updates between them and the later windows are lost")
-    labels = labels_of([opened])
+    opened = options.labeled(runs)
+    tell_cut(opened.values(), windows)
+    asked = {label: flip_table_query(run, layers or None) for label, run in opened.items()}
+    tables = options.answered(gathered(asked), opened.values())
+    views = {label: _view(label, run, tables[label], windows) for label, run in opened.items()}
+    write_table(below_each_other(views, "Flips of the signs of {}, median over layers."), target)
+
+
+def _view(label: str, run: Run, every: pd.DataFrame, windows: slice | None) -> View:
+    """The table of one run, with a warning of windows before a gap."""
+    from recu_analysis.analysis.selection import known_windows, moving_windows, rows_of
+
+    table = every if windows is None else rows_of(run, every, windows)
+    first = known_windows(run)[0].number
+    if first > moving_windows(run)[0].number:
+        options.warn(
+            f"windows of {label} before {first} are left out: updates between them and the later windows are lost"
+        )
     sampled = [] if table["exact"].all() else ["sampled from checkpoints: flips between two checkpoints were not seen"]
-    caption = f"Flips of the signs of {labels[0]}, median over layers."
-    verdict = _verdict(opened, table)
-    view = View(table, _COLUMNS, _medians(table), caption, labels, above=[verdict], below=[*_NOTES, *sampled])
-    write_table(view, target)
+    return View(table, _COLUMNS, _medians(table), above=[_verdict(run, table)], below=[*_NOTES, *sampled])
 
 
 def _medians(table: pd.DataFrame) -> pd.DataFrame:

@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 INTERRUPTED = 130
 
 #: Commands that take lists of runs.
-_SEVERAL = "claims, compare, dead-weights, figures and report"
+_SEVERAL = "claims, compare, dead-weights, figures, fit, flips, report and updates"
 
 
 def no_list(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
@@ -44,6 +44,7 @@ def no_list(context: click.Context, parameter: click.Parameter, value: Any) -> A
 
 
 run_argument = click.argument("run", metavar="RUN", type=click.Path(path_type=Path), callback=no_list)
+runs_argument = click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 
 
 def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Characters per line of prose if standard output is not a terminal.
 PROSE_WIDTH = 80
+#: Most runs in the label of a table in LaTeX.
+LABELED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class View:
         What the table shows, in one sentence.
     runs : sequence of str
         Labels of the runs, for the label in LaTeX.
+    kind : str
+        A word for the label in LaTeX if a command has several tables of the same runs.
     above, below : sequence of str
         What the reader must know, one sentence each: above and below the text; other formats have both below.
     lines : callable or None
@@ -62,6 +66,7 @@ class View:
     rows: pd.DataFrame | None = None
     caption: str = ""
     runs: Sequence[str] = ()
+    kind: str = ""
     above: Sequence[str] = ()
     below: Sequence[str] = ()
     lines: Callable[[int | None], list[str]] | None = None
@@ -90,7 +95,7 @@ def write_table(view: View, target: Target) -> None:
     elif target.table_format in rendering.DATA_FORMATS:
         text = rendering.render(shown.table, target.table_format)
     else:
-        around = Surroundings(shown.caption, _label(shown.runs), (*shown.told_by_lines, *shown.above, *shown.below))
+        around = Surroundings(shown.caption, _label(shown), (*shown.told_by_lines, *shown.above, *shown.below))
         rows = shown.table if shown.rows is None else shown.rows
         columns = shown.columns or rendering.columns_of(rows)
         if target.table_format == "latex" and not target.columns:
@@ -116,13 +121,14 @@ def _chosen(view: View, names: Sequence[str]) -> View:
     rows = view.rows if has_all else view.table
     columns = [known.get(name, Column(name)) for name in names]
     above = (*view.told_by_lines, *view.above)
-    return View(view.table[[*names]], columns, rows, view.caption, view.runs, above, view.below)
+    return View(view.table[[*names]], columns, rows, view.caption, view.runs, view.kind, above, view.below)
 
 
-def _label(runs: Sequence[str]) -> str:
-    """The label of a table in LaTeX: the command and its first run."""
+def _label(view: View) -> str:
+    """The label of a table in LaTeX: command, kind of the table and runs; of many runs the first and how many."""
     context = click.get_current_context(silent=True)
-    words = [context.info_name or "" if context else "", *runs[:1]]
+    runs = view.runs if len(view.runs) <= LABELED else (*view.runs[: LABELED - 1], str(len(view.runs)))
+    words = [context.info_name or "" if context else "", view.kind, *runs]
     return "tab:" + re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(word for word in words if word)).strip("-")
 
 
@@ -135,12 +141,19 @@ def as_text(view: View, width: int | None = None) -> str:
     width : int, optional
         Columns of the terminal; None does not shorten names.
     """
-    rows = view.table if view.rows is None else view.rows
-    columns = view.columns or rendering.columns_of(rows)
-    lines = view.lines(width) if view.lines else table_lines(rows, columns, width)
+    columns = view.columns or rendering.columns_of(view.table if view.rows is None else view.rows)
+    lines = lines_of(view, width)
     told = [] if quiet() else rendering.explanations(columns if view.explained is None else view.explained)
     parts = (wrapped(view.above, width), lines, wrapped(view.below, width), wrapped(told, width))
     return "\n\n".join("\n".join(part) for part in parts if part)
+
+
+def lines_of(view: View, width: int | None) -> list[str]:
+    """The lines of a view's table, without the sentences above and below it."""
+    if view.lines:
+        return view.lines(width)
+    rows = view.table if view.rows is None else view.rows
+    return table_lines(rows, view.columns or rendering.columns_of(rows), width)
 
 
 def wrapped(sentences: Iterable[str], width: int | None) -> list[str]:

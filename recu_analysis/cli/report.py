@@ -11,7 +11,7 @@ from recu_analysis.cli.output import make_folder_of, size
 
 
 @click.command("report", epilog="Example: recu-analyze report runs/demo/recu --baseline runs/demo/baseline")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@options.runs_argument
 @options.layer_option
 @options.windows_option
 @click.option(

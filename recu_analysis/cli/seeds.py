@@ -45,6 +45,7 @@ def seeds_view(runs: Mapping[str, Run], table: pd.DataFrame, differences: pd.Dat
         (Column("arm"), *dataset, Column("seeds"), *_SHOWN),
         caption=caption,
         runs=groups,
+        kind="seeds",
         explained=_SHOWN,
         lines=lambda width: [*_mean_lines(table, means, width), *_difference_lines(compared, width)],
         told_by_lines=[*means, *(sentence for sentence, _ in compared)],

@@ -1,16 +1,65 @@
-"""Warnings of commands that show several runs."""
+"""Several runs in one command: their views below each other, and warnings about them."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
+from recu_analysis.cli.output import View, lines_of, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pandas as pd
+
     from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.run import Run
+
+
+def below_each_other(views: Mapping[str, View], caption: str) -> View:
+    """One view of several runs: a block per run, and a column with its label; a single view stays as it is.
+
+    Parameters
+    ----------
+    views : mapping of str to View
+        The view of each run by its label; all have the same columns.
+    caption : str
+        With a place for the labels.
+    """
+    first, *others = views.values()
+    if not others:
+        return replace(first, caption=caption.format(*views), runs=list(views))
+    shared = [sentence for sentence in first.below if all(sentence in view.below for view in others)]
+    own = {
+        label: replace(view, below=[each for each in view.below if each not in shared]) for label, view in views.items()
+    }
+    return View(
+        _joined({label: view.table for label, view in views.items()}),
+        (Column("run"), *first.columns),
+        None if first.rows is None else _joined({label: view.rows for label, view in views.items()}),
+        caption.format(", ".join(views)),
+        list(views),
+        below=shared,
+        lines=lambda width: [line for each in own.items() for line in _block(*each, width)][1:],
+        told_by_lines=[f"{label}: {each}" for label, view in own.items() for each in (*view.above, *view.below)],
+        explained=first.columns if first.explained is None else first.explained,
+    )
+
+
+def _joined(tables: Mapping[str, pd.DataFrame | None]) -> pd.DataFrame:
+    """Tables below each other, with the label of each in a first column."""
+    import pandas as pd
+
+    parts = [table.assign(run=label)[["run", *table]] for label, table in tables.items() if table is not None]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _block(label: str, view: View, width: int | None) -> list[str]:
+    """The lines of one run, after an empty one."""
+    above, below = wrapped([f"{label}: {view.above[0]}", *view.above[1:]], width), wrapped(view.below, width)
+    return ["", *above, "", *lines_of(view, width), *([""] if below else []), *below]
 
 
 def warn_of_sampled(runs: Mapping[str, Run]) -> None:

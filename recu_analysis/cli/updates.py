@@ -10,6 +10,7 @@ import rich_click as click
 from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
 from recu_analysis.cli.output import View, write_table
+from recu_analysis.cli.several_runs import below_each_other
 from recu_analysis.cli.target import table_target
 from recu_analysis.cli.window_notes import OVER_CHANNELS, choice, ground, tell_cut, too_short
 
@@ -37,7 +38,7 @@ _COLUMNS = (
 
 
 @click.command("updates", epilog="Example: recu-analyze updates runs/demo/baseline --layer 'layer3.*'")
-@options.run_argument
+@options.runs_argument
 @options.layer_option
 @options.windows_option
 @options.tail_tau_option
@@ -45,41 +46,49 @@ _COLUMNS = (
 @options.common
 @options.jobs
 def command(
-    run: Path,
+    runs: tuple[Path, ...],
     layers: tuple[str, ...],
     windows: slice | None,
     tail_tau: float | str,
     target: Target,
 ) -> None:
-    """Show how the tail and the core of every layer of RUN move, side by side, with 95 % intervals over channels.
+    """Show how the tail and the core of every layer of each RUN move, side by side, with 95 % intervals over channels.
 
     Tail and core are chosen at the start of the windows. Column O/E shows whether the tail changes its sign as often as
     its distance from zero predicts. Noise alone gives about 1; below 1/2 the tail is stuck. CSV and JSON have more
     columns, such as what noise alone would give.
+
+    Several RUNs are shown below each other, each over its own final windows; recu-analyze compare shows differences. A
+    RUN may also be a list of runs (runs.toml).
     """
     from recu_analysis.analysis.distance import tails_query
-    from recu_analysis.analysis.final_windows import choose, final_windows
-    from recu_analysis.analysis.window_text import windows_text
-    from recu_analysis.store.labels import labels_of
+    from recu_analysis.analysis.final_windows import choose
+    from recu_analysis.analysis.query import gathered
 
-    opened = options.opened(run)
-    tell_cut([opened], windows)
-    final = final_windows(opened) if windows is None else None
-    chosen = choose(opened, windows)
+    opened = options.labeled(runs)
+    tell_cut(opened.values(), windows)
+    spans = {label: choose(run, windows) for label, run in opened.items()}
     level: Any = tail_tau
-    table = options.answered(tails_query(opened, chosen, level, layers or None), [opened])
-    first, labels = table.iloc[0], labels_of([opened])
-    seen = "every update seen" if first["exact"] else "sampled from checkpoints: movement is net"
-    head = f"{windows_text(opened, chosen)}, {seen}"
-    view = View(
+    asked = {label: tails_query(run, spans[label], level, layers or None) for label, run in opened.items()}
+    tables = options.answered(gathered(asked), opened.values())
+    named = windows is not None
+    views = {label: _view(run, spans[label], tables[label], named=named) for label, run in opened.items()}
+    write_table(below_each_other(views, "How tail and core of every layer of {} move."), target)
+
+
+def _view(run: Run, span: WindowSpan, table: pd.DataFrame, *, named: bool) -> View:
+    """The table of one run, over windows that the user named or over its final windows."""
+    from recu_analysis.analysis.final_windows import final_windows
+    from recu_analysis.analysis.window_text import windows_text
+
+    seen = "every update seen" if table["exact"].iloc[0] else "sampled from checkpoints: movement is net"
+    head = f"{windows_text(run, span)}, {seen}"
+    return View(
         table,
         _COLUMNS,
-        caption=f"How tail and core of every layer of {labels[0]} move.",
-        runs=labels,
-        above=[_verdict(opened, chosen, table), head, *choice(opened, final)],
+        above=[_verdict(run, span, table), head, *choice(run, None if named else final_windows(run))],
         below=[OVER_CHANNELS, *too_short(table["autocorrelation_null"])],
     )
-    write_table(view, target)
 
 
 def _verdict(run: Run, span: WindowSpan, table: pd.DataFrame) -> str:

@@ -9,6 +9,7 @@ from recu_analysis.figures.fig4 import plot_entropy
 from recu_analysis.figures.fig5 import plot_accuracy, plot_training
 from recu_analysis.figures.fliplaw import plot_flip_law
 from recu_analysis.figures.initscale import plot_initial_scale
+from recu_analysis.figures.intervention import plot_intervention
 from recu_analysis.figures.layermap import plot_heat_map
 from recu_analysis.figures.lockin import plot_lock_in
 from recu_analysis.figures.magnitude import plot_by_magnitude
@@ -40,6 +41,7 @@ __all__ = [
     "plot_flip_law",
     "plot_heat_map",
     "plot_initial_scale",
+    "plot_intervention",
     "plot_layer_errors",
     "plot_lock_in",
     "plot_mask",

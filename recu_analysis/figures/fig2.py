@@ -105,7 +105,7 @@ def plot_dead_weights(
 
     def histogram(run: Run) -> Query[pd.DataFrame]:
         return weight_histogram_query(
-            run, layer or default_layer(run), choose(run, windows), tail_tau=tail_tau, width=BIN
+            run, default_layer(run) if layer is None else layer, choose(run, windows), tail_tau=tail_tau, width=BIN
         )
 
     return dead_weight_histogram(table_of(data, histogram), ax=ax, palette=palette, label=label, **properties)

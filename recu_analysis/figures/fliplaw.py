@@ -104,7 +104,8 @@ FIGURE = FigureSpec(
     draw,
     "the flip law: measured against predicted flips",
     "Flips per 1000 weights and update: measured, against predicted. The prediction is the density of $z$ at 0 times "
-    "the mobility. Every point is a layer in a window. Dashed: measured equals predicted.",
+    "the mobility. Every point is a layer in a window. Dashed: measured equals predicted. "
+    "Pale bars: flips of noise alone in the same layer and window.",
     takes=("layers", "windows", "palette"),
     note=note_of,
 )

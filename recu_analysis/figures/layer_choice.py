@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 
 from recu_analysis.analysis.selection import span_of
-from recu_analysis.analysis.short_names import distinct
+from recu_analysis.analysis.short_names import IN_FIGURES, distinct
 from recu_analysis.figures.captions import quoted
 from recu_analysis.store.layer_selection import select_layers
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 FIG2_LAYER = "layer2.0.conv2"
 #: Layers side by side.
 MOST_LAYERS = 4
-#: Letters of a short name.
-_SHORT = 14
 
 
 class LayerChoice(NamedTuple):
@@ -115,10 +113,10 @@ def _named(chosen: dict[str, list[str]]) -> str:
 def short_names(names: Iterable[str]) -> dict[str, str]:
     """Short forms of names, all different."""
     known = list(dict.fromkeys(names))
-    return dict(zip(known, distinct(known, _SHORT)[1], strict=True))
+    return dict(zip(known, distinct(known, IN_FIGURES)[1], strict=True))
 
 
 def cut_sentence(names: Iterable[str]) -> str:
     """The sentence of a caption about the beginning that the short names lack; empty if they lack none."""
-    prefix, _ = distinct(list(dict.fromkeys(names)), _SHORT)
+    prefix, _ = distinct(list(dict.fromkeys(names)), IN_FIGURES)
     return f"The names lack their common beginning, {quoted(prefix)}" if prefix else ""

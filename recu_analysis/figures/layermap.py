@@ -171,7 +171,7 @@ FIGURE = FigureSpec(
     "Every layer (rows, in the order of the network) in every window: share of dead weights (in the tail and without "
     "a change of sign), share of silent weights (without a change of sign), and mobility (mean absolute change of $z$ "
     "per update). Hatched: the null autocorrelation is above 1/2, so the window is too short to tell dead weights from "
-    "slow ones.",
+    "slow ones. A cell has one number, so noise alone is not in the maps: the figure silence shows it.",
     takes=("layers", "windows"),
     note=note,
 )

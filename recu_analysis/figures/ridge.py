@@ -84,7 +84,7 @@ def plot_ridge(
     from recu_analysis.plots.ridge import ridge
 
     def densities(run: Run) -> Query[pd.DataFrame]:
-        return _of_run(run, layer or default_layer(run), windows)
+        return _of_run(run, default_layer(run) if layer is None else layer, windows)
 
     return ridge(table_of(data, densities), ax=ax, palette=palette, label=label, **properties)
 

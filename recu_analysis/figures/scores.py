@@ -80,7 +80,9 @@ def plot_scores(
     from recu_analysis.plots.scores import score_density
 
     def scores(run: Run) -> Query[pd.DataFrame]:
-        return score_histogram_query(run, layer or default_layer(run), window_at(run, windows).number)
+        return score_histogram_query(
+            run, default_layer(run) if layer is None else layer, window_at(run, windows).number
+        )
 
     return score_density(table_of(data, scores), ax=ax, palette=palette, label=label, **properties)
 

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from recu_analysis.analysis.deadness import TAIL_TAU
 from recu_analysis.analysis.query import gathered
-from recu_analysis.analysis.traces import traces_query
-from recu_analysis.errors import NotRecordedError
+from recu_analysis.analysis.traces import traced_layers, traces_query
 from recu_analysis.figures.captions import quoted
 from recu_analysis.figures.shared import concat_runs, table_of
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
-from recu_analysis.store.layer_selection import select_layers
+from recu_analysis.store.layer_selection import select_layer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,8 +61,8 @@ def plot_trajectories(
     windows : int, slice, str or WindowSpan, optional
         Windows by their numbers, such as "8:13" (without 13). By default all since the last gap.
     layer : str, optional
-        Name of the layer, or a pattern; its first layer with traces is shown. By default the one in the middle of those
-        with traces.
+        Name of the layer, or a pattern that only its name matches. By default the one in the middle of those with
+        traces.
     tail_tau : float or "window"
         Level of the tail at the start of the windows.
     **properties
@@ -85,7 +84,8 @@ def plot_trajectories(
     from recu_analysis.plots.trajectories import trajectories
 
     def traced(run: Run) -> Query[pd.DataFrame]:
-        return traces_query(run, windows, _layer(run, layer), tail_tau)
+        named = None if layer is None else select_layer(run, layer).name
+        return traces_query(run, windows, _layer(run, named), tail_tau)
 
     return trajectories(table_of(data, traced), ax=ax, palette=palette, label=label, **properties)
 
@@ -97,9 +97,7 @@ def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[dict[str, pd.DataFrame
 
 def _layer(run: Run, patterns: Any) -> str:
     """The layer that is shown: the first with traces that a pattern matches, else the one in the middle."""
-    specs = [spec for spec in select_layers(run, patterns) if spec.traced]
-    if not specs:
-        raise NotRecordedError(f"{run.path} has no traces of single weights; record them with record(..., traces=16)")
+    specs = traced_layers(run, patterns)
     return specs[0 if patterns is not None else len(specs) // 2].name
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from torch import nn
 from torch.nn.utils import parametrize
 
+from recu_analysis.analysis.module_table import ModuleTable
 from recu_analysis.errors import InputError, LayerNotFoundError, hint, listed
 from recu_analysis.nn.layers import BinaryConv2d, BinaryLinear, become_binary, binarizer_of
 from recu_analysis.nn.sizes import too_few_weights
@@ -90,7 +91,7 @@ def convert(
     for layer, converted in zip(found.values(), table["converted"], strict=True):
         if converted:
             become_binary(layer, options)
-    return table
+    return ModuleTable(table)
 
 
 def _check_model(model: Any) -> None:

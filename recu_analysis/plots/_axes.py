@@ -10,8 +10,8 @@ from matplotlib.artist import ArtistInspector
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from recu_analysis.analysis.column_names import statistic
 from recu_analysis.analysis.markup import in_mathtext
-from recu_analysis.analysis.vocabulary import statistic
 from recu_analysis.errors import InputError, kind_of_value, unknown
 from recu_analysis.plots.arm_colors import looks_of
 from recu_analysis.plots.names import text_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from recu_analysis.analysis.arms import Arm, arm_numbers
 from recu_analysis.analysis.kinds import Kind, kind_of
-from recu_analysis.errors import InputError, kind_of_value, unknown
+from recu_analysis.errors import FEW, InputError, kind_of_value, listed
 from recu_analysis.plots.palette import RUN_COLORS, RUN_MARKERS
 
 if TYPE_CHECKING:
@@ -88,7 +88,10 @@ def looks_of(labels: Iterable[Label], palette: AnyPalette | None, kind: str) -> 
     if isinstance(palette, Mapping):
         missing = next((name for name in names if name not in palette), None)
         if missing is not None:
-            raise unknown(f"{kind} of the palette", str(missing), map(str, palette))
+            raise InputError(
+                f"the palette has no color for the {kind} {missing!r}; give one by label, as in "
+                f"{{{missing!r}: 'tab:blue'}}; its labels are {listed([repr(name) for name in palette], FEW) or 'none'}"
+            )
         chosen = [palette[name] for name in names]
     else:
         chosen = list(_colors(palette))
@@ -104,15 +107,17 @@ def color_map(palette: Sequence[Any] | None) -> str | Colormap:
     Raises
     ------
     InputError
-        If the palette has fewer than two colors.
+        If the palette is no list of two colors or more that matplotlib knows.
     """
     from matplotlib.colors import LinearSegmentedColormap
 
     if palette is None:
         return "cividis"
-    colors = list(map(_known, _colors(palette)))
-    if len(colors) < 2:
-        raise InputError("the palette of a map must have at least two colors, for the lowest and for the highest value")
+    if isinstance(palette, Mapping) or len(_colors(palette)) < 2:
+        raise InputError(
+            "the palette of a map must be a list of two colors or more, from the lowest to the highest value"
+        )
+    colors = list(map(_known, palette))
     return LinearSegmentedColormap.from_list("palette", colors)
 
 

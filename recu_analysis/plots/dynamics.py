@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from matplotlib.colors import to_rgba
 
-from recu_analysis.analysis.vocabulary import statistic
+from recu_analysis.analysis.column_names import statistic
 from recu_analysis.errors import unknown
 from recu_analysis.plots._axes import by_run, epochs, heading_of, label_of, part_label, require, restyle, target
 from recu_analysis.plots.arm_colors import looks_of

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.colors import to_rgba
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from recu_analysis.analysis.vocabulary import statistic
+from recu_analysis.analysis.column_names import statistic
 from recu_analysis.plots._axes import by_run, epochs, heading_of, label_of, part_label, require, restyle, target
 from recu_analysis.plots.arm_colors import looks_of
-from recu_analysis.plots.noise import noise_entry, noise_line
+from recu_analysis.plots.noise import noise_entry, noise_line, noise_points
 from recu_analysis.plots.palette import DASHED
 from recu_analysis.plots.too_short import are_too_short, median_line, pale_entry
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
     from recu_analysis.plots.arm_colors import AnyPalette
@@ -32,11 +32,14 @@ def flip_law(
 ) -> Axes:
     """Measured flip ratio against the prediction, the density of z at 0 times mobility; dashed: equal.
 
+    Pale bars: the flip ratio that noise alone would give.
+
     Parameters
     ----------
     data : DataFrame
         One row per run, layer and window: `run` (label), `flip_ratio`, `flip_ratio_predicted` (flips per weight and
-        update). Rows without a flip are left out; the axes are logarithmic if the other rows span more than a decade.
+        update), and `flip_ratio_null` if known. Rows without a flip are left out; the axes are logarithmic if the other
+        rows span more than a decade.
     ax : Axes, optional
         By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
@@ -60,12 +63,16 @@ def flip_law(
     axes = target(ax)
     columns = ["flip_ratio", "flip_ratio_predicted"]
     shown = data[(data[columns] > 0).all(axis=1)]
+    null = shown["flip_ratio_null"] if "flip_ratio_null" in shown else pd.Series(np.nan, shown.index)
+    shown = shown.assign(flip_ratio_null=null.where(null > 0))
+    columns.append("flip_ratio_null")
     shown = shown.assign(**{name: statistic(name).factor * shown[name] for name in columns})
-    both = shown[columns].to_numpy()
-    low, high = (both.min(), both.max()) if len(shown) else (0.1, 10.0)
+    every = shown[columns].to_numpy(dtype=np.float64)
+    low, high = (np.nanmin(every), np.nanmax(every)) if len(shown) else (0.1, 10.0)
     wide = high > 10 * low
     ends = np.array([low / 1.3 if wide else 0.0, high * (1.3 if wide else 1.1)])
     axes.plot(ends, ends, color="0.35", linestyle=DASHED, linewidth=0.8, label="measured = predicted")
+    noise = False
     for run, rows, color, marker in by_run(shown, "flip_ratio_predicted", palette=palette, label=label):
         (points,) = axes.plot(
             rows["flip_ratio_predicted"],
@@ -79,6 +86,7 @@ def flip_law(
             label=run,
         )
         restyle(points, properties)
+        noise |= noise_points(axes, rows["flip_ratio_predicted"], rows["flip_ratio_null"], points.get_color())
     if wide:
         axes.set(xscale="log", yscale="log")
         for axis in (axes.xaxis, axes.yaxis):
@@ -89,7 +97,7 @@ def flip_law(
     axes.set_xlabel(heading_of("flip_ratio_predicted"))
     axes.set_ylabel(f"measured {heading_of('flip_ratio')}")
     handles, _ = axes.get_legend_handles_labels()
-    axes.legend(handles=[*handles[1:], handles[0]], markerscale=1.6)
+    axes.legend(handles=[*handles[1:], *([noise_entry(points=True)] if noise else []), handles[0]], markerscale=1.6)
     return axes
 
 

@@ -9,8 +9,9 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from recu_analysis.analysis.column_names import is_known, statistic
 from recu_analysis.analysis.final_windows import LONG_ENOUGH
-from recu_analysis.analysis.vocabulary import is_known, statistic
+from recu_analysis.analysis.short_names import IN_FIGURES, distinct
 from recu_analysis.errors import unknown
 from recu_analysis.plots._axes import epochs, heading_of, require, restyle, target
 from recu_analysis.plots.arm_colors import color_map
@@ -76,6 +77,8 @@ def heat_map(
     axes = target(ax)
     mesh = draw_cells(data, axes, quantity, limits_of(data, quantity), palette)
     restyle(mesh, properties)
+    names = list(dict.fromkeys(map(str, data["layer"])))
+    name_rows(axes, distinct(names, IN_FIGURES)[1], len(names))
     axes.set_title(heading_of(quantity) if label is None else text_of(label))
     bar = axes.figure.colorbar(mesh, ax=axes, pad=0.02, aspect=30)
     tidy(bar, mesh)
@@ -109,7 +112,7 @@ def limits_of(data: pd.DataFrame, quantity: str) -> Limits:
 def draw_cells(
     data: pd.DataFrame, axes: Axes, quantity: str, limits: Limits, palette: Sequence[Any] | None = None
 ) -> QuadMesh:
-    """The cells of `heat_map` with layer names, without title and color bar."""
+    """The cells of `heat_map`, without names of layers, title and color bar."""
     table = _cells(data, quantity)
     factor = statistic(quantity).factor
     low, high = limits
@@ -122,7 +125,6 @@ def draw_cells(
         _hatch(axes, ends, _cells(data, "autocorrelation_null").to_numpy(dtype=np.float64) > LONG_ENOUGH)
     axes.set_xlim(ends[0], ends[-1])
     axes.set_ylim(len(table), 0)
-    axes.set_yticks(np.arange(len(table)) + 0.5, [text_of(name) for name in table.index])
     axes.tick_params(axis="y", length=0.0)
     axes.spines[:].set_visible(False)
     epochs(axes)

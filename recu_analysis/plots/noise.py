@@ -1,4 +1,4 @@
-"""What noise alone would give: the pale dashed lines of all plots, and their legend entry."""
+"""What noise alone would give: the pale dashed lines and the pale bars of all plots, and their legend entries."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 
 #: Shorter dashes than those of measured lines, thin and pale.
 _LOOK: Final[dict[str, Any]] = {"linestyle": (0.0, (2.0, 1.2)), "linewidth": 0.9, "alpha": 0.55}
+#: Flat bars beside measured points.
+_POINT: Final[dict[str, Any]] = {
+    "linestyle": "none",
+    "marker": "_",
+    "markersize": 3.5,
+    "markeredgewidth": 0.7,
+    "alpha": 0.55,
+}
 _LABEL: Final = "noise alone"
 
 
@@ -33,9 +41,18 @@ def noise_line(axes: Axes, x: Any, null: pd.Series, color: ColorType) -> bool:
     bool
         Whether there is a line.
     """
+    return _drawn(axes, x, null, color, _LOOK)
+
+
+def noise_points(axes: Axes, x: Any, null: pd.Series, color: ColorType) -> bool:
+    """`noise_line` for measured points."""
+    return _drawn(axes, x, null, color, _POINT)
+
+
+def _drawn(axes: Axes, x: Any, null: pd.Series, color: ColorType, look: dict[str, Any]) -> bool:
     known = bool(np.isfinite(null.to_numpy(dtype=np.float64)).any())
     if known:
-        axes.plot(x, null, color=color, zorder=2.2, **_LOOK)
+        axes.plot(x, null, color=color, zorder=2.2, **look)
     return known
 
 
@@ -53,6 +70,6 @@ def noise_text(axes: Axes, place: tuple[float, float], value: str) -> None:
     )
 
 
-def noise_entry() -> Line2D:
-    """The legend entry of these lines."""
-    return Line2D([], [], color="0.3", label=_LABEL, **_LOOK)
+def noise_entry(*, points: bool = False) -> Line2D:
+    """The legend entry of these lines, or of these points."""
+    return Line2D([], [], color="0.3", label=_LABEL, **(_POINT if points else _LOOK))

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 _ACCURACIES: Final = ("train_top1", "val_top1")
 # The axis label of both accuracies. Legends and titles distinguish them.
 _ACCURACY: Final = "top-1 accuracy (%)"
-# Accuracy rises steeply in the first epochs. Only epochs after this share of the training decide the limits.
+# Accuracy rises steeply in the first epochs. Those before this share of the training may be below the axis.
 _START: Final = 0.15
+# They are, if the axis would be more than this many times as long.
+_LONGEST: Final = 2.0
 
 
 def accuracy(
@@ -39,8 +41,7 @@ def accuracy(
     In a table with a column arm, each line is the mean over the runs of an arm, and validation has a band from the
     lowest to the highest run.
 
-    The axis shows all values after the first 15 % of the epochs, so that the top is readable. The curves may start
-    below the axis.
+    The first 15 % of the epochs are below the axis if they would more than double it, so that the top is readable.
 
     Parameters
     ----------
@@ -177,17 +178,19 @@ def time_of(data: pd.DataFrame) -> str:
 
 
 def limits_of(data: pd.DataFrame, columns: Sequence[str]) -> tuple[float, float] | None:
-    """Limits of an axis of accuracies from the values after the first epochs, so that the top is readable.
+    """Limits of an axis of accuracies; without the first epochs if these would make the top hard to read.
 
     None if there is no such value.
     """
     time = data[time_of(data)]
     late = data.loc[time >= time.min() + _START * (time.max() - time.min()), list(columns)]
-    values = late.melt()["value"].dropna()
-    if values.empty:
+    if late.isna().to_numpy().all():
         return None
-    margin = 0.04 * max(values.max() - values.min(), 1.0)
-    return max(0.0, values.min() - margin), values.max() + margin
+    (low, high), every = (late.min().min(), late.max().max()), data[list(columns)]
+    if high - every.min().min() <= _LONGEST * (high - low):
+        low, high = every.min().min(), every.max().max()
+    margin = 0.04 * max(high - low, 1.0)
+    return max(0.0, low - margin), high + margin
 
 
 def _limits(axes: Axes, data: pd.DataFrame, columns: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from recu_analysis.analysis.column_names import group_of, statistic
 from recu_analysis.analysis.deadness import totals
 from recu_analysis.analysis.final_windows import LONG_ENOUGH
 from recu_analysis.analysis.histogram import score_counts_query
@@ -17,7 +18,6 @@ from recu_analysis.analysis.magnitude import bin_sums_query, means
 from recu_analysis.analysis.markup import in_unicode
 from recu_analysis.analysis.query import attempt, gather, gathered
 from recu_analysis.analysis.selection import window_epochs
-from recu_analysis.analysis.vocabulary import group_of, statistic
 from recu_analysis.errors import InputError
 from recu_analysis.report.lines import at, numbers, pooled
 from recu_analysis.report.movement import movement_query

@@ -8,9 +8,8 @@ import pandas as pd
 
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
 from recu_analysis.analysis.layer_pass import over
-from recu_analysis.analysis.null import null_autocorrelation, null_silence
+from recu_analysis.analysis.null import MOST_BY_WINDOW, null_autocorrelation, null_silence
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.theory.noise import FEWEST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,5 +69,5 @@ def _rows(run: Run, spec: LayerSpec, numbers: tuple[int, ...]) -> Answer[list[Ro
 
 def _silence(run: Run, spec: LayerSpec, moved: Movement) -> Row:
     """The shares of silent and of dead weights that noise alone would leave."""
-    found = null_silence(run, spec, moved, FEWEST)
+    found = null_silence(run, spec, moved, MOST_BY_WINDOW)
     return found | {"dead_fraction_null": found["tail_silent_fraction_null"]}

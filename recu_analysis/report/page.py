@@ -17,6 +17,7 @@ from recu_analysis import __version__
 from recu_analysis.analysis.arm_names import experiments
 from recu_analysis.analysis.channel_errors import channel_errors_query, standard_errors
 from recu_analysis.analysis.claims import claims_query
+from recu_analysis.analysis.column_names import statistic
 from recu_analysis.analysis.deadness import dead_weights_query
 from recu_analysis.analysis.final_windows import LONG_ENOUGH, FinalWindows, common_final_windows, null_query
 from recu_analysis.analysis.finite import constant_query
@@ -25,7 +26,6 @@ from recu_analysis.analysis.markup import in_unicode
 from recu_analysis.analysis.query import attempt, gather, gathered, value
 from recu_analysis.analysis.rendering import of_claim
 from recu_analysis.analysis.selection import moving_windows, select_windows, span_of
-from recu_analysis.analysis.vocabulary import statistic
 from recu_analysis.analysis.window_text import windows_text
 from recu_analysis.errors import InputError, RecuError
 from recu_analysis.report.answer import answer, next_steps

@@ -35,11 +35,13 @@ def select_layers(run: Run, patterns: Sequence[str] | str | None) -> tuple[Layer
     Raises
     ------
     InputError
-        If a pattern is not a text.
+        If a pattern is not a text, or the sequence is empty.
     LayerNotFoundError
         If a pattern matches no layer; the message suggests near names.
     """
-    wanted = as_patterns(patterns) or ["*"]
+    wanted = as_patterns(patterns)
+    if wanted is None:
+        return run.header.layers
     for pattern in wanted:
         if not any(fnmatchcase(name, pattern) for name in run.layer_names):
             raise LayerNotFoundError(f"no layer of {run.path} matches {pattern!r}; {hint(pattern, run.layer_names)}")
@@ -52,7 +54,7 @@ def as_patterns(patterns: Any) -> list[str] | None:
     Raises
     ------
     InputError
-        If it is neither a text nor a sequence of texts.
+        If it is neither a text nor a sequence of texts, or the sequence is empty.
     """
     if patterns is None or isinstance(patterns, str):
         return None if patterns is None else [patterns]
@@ -62,6 +64,8 @@ def as_patterns(patterns: Any) -> list[str] | None:
     for pattern in wanted:
         if not isinstance(pattern, str):
             raise InputError(f"a pattern of layer names is a text, not {kind_of_value(pattern)}")
+    if not wanted:
+        raise InputError("layers= holds no pattern, so no layer is chosen; give a pattern, or None for all layers")
     return wanted
 
 
@@ -80,10 +84,12 @@ def select_layer(run: Run, pattern: str) -> LayerSpec:
     Raises
     ------
     InputError
-        If the pattern matches several layers.
+        If the pattern is not a text, or matches several layers.
     LayerNotFoundError
         If it matches no layer; the message suggests near names.
     """
+    if not isinstance(pattern, str):
+        raise InputError(f"one layer is chosen by its name or a pattern, a text, not by {kind_of_value(pattern)}")
     layers = select_layers(run, pattern)
     if layers[1:]:
         names = ", ".join(layer.name for layer in layers)

@@ -10,7 +10,7 @@ from recu_analysis.errors import InputError, NotRecordedError, QueryError
 from recu_analysis.store.chain import check_connected
 from recu_analysis.store.header import LayerWindow
 from recu_analysis.store.quantities import ADDED, TABLE, UNION
-from recu_analysis.theory.standardize import standard_scores
+from recu_analysis.theory.standardize import channel_deviations, standard_scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -69,6 +69,12 @@ class Ends:
         """Standard scores z at a window's end, read only; `scored` are weights that were already read."""
         return self._once(
             window, "scores", lambda: _scores(self.scored(window) if scored is None else scored, self.spec)
+        )
+
+    def deviations(self, window: Window, weight: Array | None = None) -> NDArray[np.float64]:
+        """Standard deviation of the latent weights of each channel at a window's end; `weight` were already read."""
+        return self._once(
+            window, "deviations", lambda: channel_deviations(self.weight(window) if weight is None else weight)
         )
 
     def forget(self, before: int) -> None:
@@ -235,6 +241,16 @@ class MergedRecord:
     def z_end(self) -> NDArray[np.float64]:
         """Standard scores after the last update."""
         return self._ends.scores(self.windows[-1])
+
+    @property
+    def deviations_start(self) -> NDArray[np.float64]:
+        """Standard deviation of the latent weights of each channel before the first update."""
+        return self._ends.deviations(self._before, self._arrays.get("start"))
+
+    @property
+    def deviations_end(self) -> NDArray[np.float64]:
+        """Standard deviation of the latent weights of each channel after the last update."""
+        return self._ends.deviations(self.windows[-1])
 
     @property
     def score_path(self) -> Array | None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recu_analysis.theory.standardize import channel_deviations, row_squares
+from recu_analysis.theory.standardize import row_squares
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     Values = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ def autocorrelation(start: NDArray[np.float64], end: NDArray[np.float64]) -> flo
     return cosine(sums[(sums[:, 1] > 0.0) & (sums[:, 2] > 0.0)].sum(axis=0))
 
 
-def null_products(start: ArrayLike, end: ArrayLike, kept: Values | float) -> NDArray[np.float64]:
+def null_products(before: Values, after: Values, freedom: int, kept: Values | float) -> Values:
     """Sums of z z', z^2 and z'^2 over each output channel that noise alone is expected to leave, z' at the end.
 
     Gradients without a signal add to each weight what does not depend on its start. Of z at the start, only the part
@@ -52,8 +52,10 @@ def null_products(start: ArrayLike, end: ArrayLike, kept: Values | float) -> NDA
 
     Parameters
     ----------
-    start, end : array_like, shape (C_out, ...)
-        Latent weights at the two times.
+    before, after : ndarray of float64, shape (C_out,)
+        Standard deviations of the channels at the two times, see `recu_analysis.theory.standardize.channel_deviations`.
+    freedom : int
+        Weights of a channel, less one.
     kept : float or ndarray of float64, shape (C_out,)
         a, see `recu_analysis.theory.inheritance`; with the term of the momentum at the start, one for each channel.
 
@@ -62,11 +64,9 @@ def null_products(start: ArrayLike, end: ArrayLike, kept: Values | float) -> NDA
     ndarray of float64, shape (C_out, 3)
         NaN for a channel that holds NaN or infinity, 0 for a channel that is constant at either time.
     """
-    before, after = channel_deviations(start), channel_deviations(end)
-    freedom = max(np.asarray(start)[0].size - 1, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         left = kept * before / after
-    sums: Values = freedom * np.stack([left, np.ones_like(left), np.ones_like(left)], axis=1)
+    sums: Values = max(freedom, 1) * np.stack([left, np.ones_like(left), np.ones_like(left)], axis=1)
     sums[np.isnan(before) | np.isnan(after)] = np.nan
     sums[(before == 0.0) | (after == 0.0)] = 0.0
     return sums

@@ -196,6 +196,34 @@ def over_layers(layers: Sequence[Values], statistic: Callable[[int, Values], Val
     return Interval(estimate, low, high)
 
 
+def over_network(layers: Sequence[Values], statistic: Callable[[Values], Values], level: float = LEVEL) -> Interval:
+    """BCa bootstrap interval of a statistic of the sums over all layers; the channels of each layer are resampled.
+
+    Parameters
+    ----------
+    layers : sequence of ndarray of float64, shape (channels, K)
+        Contribution of each channel of each layer to the K sums that the statistic needs.
+    statistic : callable
+        Maps totals of shape (R, K) to values of shape (R,).
+    level : float
+        Confidence level, between 0 and 1.
+
+    Returns
+    -------
+    Interval
+        The bounds are NaN if a layer has fewer than `FEWEST_CHANNELS` channels or the statistic has no finite value.
+    """
+    total = np.sum([sums.sum(axis=0) for sums in layers], axis=0)[np.newaxis]
+    estimate = float(statistic(total)[0])
+    count = min(map(len, layers))
+    if count < FEWEST_CHANNELS or not math.isfinite(estimate):
+        return Interval(estimate, math.nan, math.nan)
+    resampled = statistic(np.sum([shuffled(len(sums), index) @ sums for index, sums in enumerate(layers)], axis=0))
+    jackknife = np.concatenate([statistic(total - sums) for sums in layers])
+    low, high = bca(estimate, resampled, jackknife, expanded(count, level))
+    return Interval(estimate, low, high)
+
+
 def shuffled(count: int, layer: int) -> Values:
     """The resamples of `count` channels in a random order that depends on the layer, so that layers are independent."""
     permutation = np.random.default_rng(layer + 1).permutation(RESAMPLES)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recu_analysis.theory.inheritance import product
+from recu_analysis.theory.quickselect import places_of_ranks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -146,17 +147,14 @@ def momentum_term(rates: Sequence[Rates], growth: Values) -> Values:
         b cov(w, m) / var(w), to be added to a.
     """
     _, covariances = _noise(rates, growth)
-    spans = [np.linalg.matrix_power(each.rule.matrix(each.lr, each.weight_decay), each.updates) for each in rates]
-    term: Values = product(spans)[0, 1] * covariances[:, 0]
+    term: Values = _responses(_unbounded(rates)).kept[0, 1] * covariances[:, 0]
     return term
 
 
 def _evenly(z: Values, count: int) -> NDArray[np.int64]:
     """Indices of some weights, evenly spaced by the rank of abs(z)."""
-    order = np.argsort(np.abs(z), kind="stable")
-    if z.size <= count:
-        return order
-    return order[((np.arange(count) + 0.5) * (z.size / count)).astype(np.int64)]
+    ranks = np.arange(z.size) if z.size <= count else (np.arange(count) + 0.5) * (z.size / count)
+    return places_of_ranks(np.abs(z), ranks.astype(np.int64))
 
 
 def _width(growth: Values, done: int, updates: int) -> Values:
@@ -165,21 +163,43 @@ def _width(growth: Values, done: int, updates: int) -> Values:
 
 
 def _noise(rates: Sequence[Rates], growth: Values) -> tuple[Values, Values]:
-    """For each channel: the variance of the noise that makes its weights grow so, and cov(w, m), var(m) at the start.
-
-    Covariances of (w, m) are linear in the variance of the noise, so those without noise and those of noise of
-    variance 1 are enough.
-    """
-    still, noisy = (_start(rates[0], power) for power in (0.0, 1.0))
-    before = still, noisy - still
-    quiet, loud = before[0], before[1]
-    for each in rates:
-        matrix, gained = each.rule.matrix(each.lr, each.weight_decay), _gathered(each)
-        power = np.linalg.matrix_power(matrix, each.updates)
-        quiet, loud = power @ quiet @ power.T, power @ loud @ power.T + gained
-    variance = np.maximum((growth**2 - quiet[0, 0]) / loud[0, 0], 0.0) if loud[0, 0] > 0.0 else np.zeros_like(growth)
-    start = before[0][None] + variance[:, None, None] * before[1][None]
+    """By channel: the variance of the noise that makes its weights grow so, and cov(w, m) and var(m) at the start."""
+    of = _responses(_unbounded(rates))
+    quiet, loud = of.end[0][0, 0], of.end[1][0, 0]
+    variance = np.maximum((growth**2 - quiet) / loud, 0.0) if loud > 0.0 else np.zeros_like(growth)
+    start = of.start[0][None] + variance[:, None, None] * of.start[1][None]
     return variance, np.stack([start[:, 0, 1], start[:, 1, 1]], axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Responses:
+    """What some updates make of (w, m), each of shape (2, 2).
+
+    Covariances are linear in the variance of the noise: `start` and `end` are pairs of those without noise, and of what
+    noise of variance 1 adds. `kept` is the map without gradients.
+    """
+
+    start: tuple[Values, Values]
+    end: tuple[Values, Values]
+    kept: Values
+
+
+def _unbounded(rates: Sequence[Rates]) -> tuple[Rates, ...]:
+    """The rates without the bounds of layers, on which `_Responses` do not depend."""
+    return tuple(replace(each, bound=math.inf) for each in rates)
+
+
+# Cached, because the layers of a network mostly have the same rates.
+@lru_cache(maxsize=1024)
+def _responses(rates: tuple[Rates, ...]) -> _Responses:
+    still, noisy = (_start(rates[0], power) for power in (0.0, 1.0))
+    start = still, noisy - still
+    quiet, loud = start
+    kept = np.eye(2)
+    for each in rates:
+        power = np.linalg.matrix_power(each.rule.matrix(each.lr, each.weight_decay), each.updates)
+        quiet, loud, kept = power @ quiet @ power.T, power @ loud @ power.T + _gathered(each), power @ kept
+    return _Responses(start, (quiet, loud), kept)
 
 
 def _start(rates: Rates, power: float) -> Values:

@@ -11,6 +11,8 @@ from recu_analysis.store.quantities import MORE_QUANTITIES
 from recu_analysis.theory.laplace import check_tau
 from recu_analysis.theory.schedule import RATES, learning_rate, schedule
 from recu_analysis.theory.standardize import MASKS, QUANTILES
+from recu_analysis.training.revival import NAMES as REVIVED
+from recu_analysis.training.revival import Revival, revival_of
 from recu_analysis.training.settings import documented, option, settings_of
 
 if TYPE_CHECKING:
@@ -154,6 +156,18 @@ class TrainingConfig:
         choices=MORE_QUANTITIES,
         flag="record",
     )
+    revive: str | None = option(
+        None,
+        f"Latent weights to revive, and before which epochs, counted from 0 (default: the middle one): "
+        f"{', '.join(REVIVED)}; random-CAUSE are as many weights of each layer, drawn at random. The final windows "
+        "before the epoch tell which weights have the cause.",
+        metavar="CAUSE[:EPOCHS]",
+    )
+    revive_how: str = option(
+        "negate",
+        "What happens to revived weights: to the other side of zero, to a tenth of the distance, or drawn anew.",
+        choices=("negate", "shrink", "redraw"),
+    )
     traces: int = option(0, "Weights of each layer whose value is recorded after every update.", least=0)
 
     def __post_init__(self) -> None:
@@ -166,6 +180,7 @@ class TrainingConfig:
             raise InputError(f"the warm-up must be shorter than the {self.epochs} epochs, not {self.warm_up}")
         if self.binarizer != "recu":
             self._check_method()
+        _ = self.revival  # raises an error if it is not valid
 
     def _check_method(self) -> None:
         """Raise InputError if a setting of ReCU is changed for another method, which is trained as published."""
@@ -201,6 +216,11 @@ class TrainingConfig:
         """Quantile level of an epoch, counted from 0 (Eq. 24); None without the clamp."""
         clamps = self.recu and self.binarizer == "recu"
         return float(schedule(epoch, self.epochs, *self.tau)) if clamps else None
+
+    @property
+    def revival(self) -> Revival | None:
+        """Which latent weights are revived, and when; None if none are."""
+        return None if self.revive is None else revival_of(self.revive, self.epochs)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, as stored in JSON."""

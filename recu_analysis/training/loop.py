@@ -27,6 +27,7 @@ from recu_analysis.training.data import Dataset, batches, epoch_seed, load_datas
 from recu_analysis.training.distributed import Processes, SharedError, process_group
 from recu_analysis.training.evaluation import not_finite
 from recu_analysis.training.optim import build
+from recu_analysis.training.revive import revive
 from recu_analysis.training.step import CompilationError, Part, Step, in_updates
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ def train(
     folder = absolute(run_dir)
     with process_group(config.device) as ours, contextlib.ExitStack() as held:
         _check_batches(config, ours)
+        _check_revival(config, ours)
         position = _begun(config, folder, ours, held) if resume else None
         data = load_dataset(config.dataset, config.data_dir, config.image_size)
         if position is not None:
@@ -178,6 +180,13 @@ def _check_batches(config: TrainingConfig, ours: Processes) -> None:
         raise InputError(
             f"the batch size must be at least {2 * ours.count}, not {config.batch_size}: batch normalization needs at "
             f"least 2 images in each of the {ours.count} processes"
+        )
+
+
+def _check_revival(config: TrainingConfig, ours: Processes) -> None:
+    if config.revive is not None and ours.count > 1:
+        raise InputError(
+            f"weights can be revived in a training with one process, not with {ours.count}; start it without torchrun"
         )
 
 
@@ -252,7 +261,8 @@ class _Training:
             self.ours.wait()  # the other processes continue only if rank 0 could begin
             step = Step(self.config, self.model, self.optimizer, self.ours, update, self.data.normalized)
             for epoch in range(start, self.config.epochs):
-                outcome = self._epoch(step, recorder, epoch)
+                revived = self._revived(folder, epoch)
+                outcome = self._epoch(step, recorder, epoch, revived)
                 if outcome is None:
                     return Result(epoch, stopped=True, val_top1=accuracy, first=self.ours.first)
                 accuracy = outcome
@@ -283,7 +293,14 @@ class _Training:
             position = checkpoint.TrainingPosition(epochs, update, self.config, self.ours.count, self.data.fingerprint)
             checkpoint.save(folder, self.model, self.optimizer, position)
 
-    def _epoch(self, step: Step, recorder: Recorder | None, epoch: int) -> float | None:
+    def _revived(self, folder: Path, epoch: int) -> dict[str, int]:
+        """Revive weights if it is time; return their number, as a metric."""
+        revival = self.config.revival
+        if revival is None or epoch not in revival.epochs:
+            return {}
+        return {"revived": revive(self.config, revival, folder, self.model, self.optimizer, epoch)}
+
+    def _epoch(self, step: Step, recorder: Recorder | None, epoch: int, revived: Mapping[str, int]) -> float | None:
         """Train, validate and mark one epoch; return the validation accuracy, or None if the training was stopped."""
         began = time.perf_counter()
         lr, tau = self.config.learning_rate(epoch), self.config.tau_of(epoch)
@@ -307,6 +324,7 @@ class _Training:
                 "val_loss": val_loss,
                 "val_top1": val_top1,
                 "seconds": round(time.perf_counter() - began, 3),
+                **revived,
             }
             recorder.mark(**metrics)
             self.on_epoch(metrics)

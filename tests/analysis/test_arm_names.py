@@ -22,7 +22,7 @@ def test_a_list_names_arms_and_others_are_told_apart_from_them(base):
         return replace(base, header=replace(base.header, run_id=name, configuration=configuration), arm=arm)
 
     runs = {
-        "a": make("a", "without ReCU", seed=0),
+        "a": make("a", "no clamp", seed=0),
         "b": make("b", recu=False, binarizer="recu", seed=0),
         "c": make("c", recu=True, binarizer="xnor", seed=0),
         "d": make("d", recu=True, binarizer="xnor", seed=0, lr=2),
@@ -30,8 +30,8 @@ def test_a_list_names_arms_and_others_are_told_apart_from_them(base):
     }
     named = {name: list(arm.runs) for name, arm in named_arms(runs).items()}
     assert named == {
-        "without ReCU (a)": ["a"],
-        "without ReCU (b)": ["b"],
+        "no clamp (a)": ["a"],
+        "no clamp (b)": ["b"],
         "xnor": ["c"],
         "xnor, lr 2": ["d"],
         "e": ["e"],

@@ -133,6 +133,27 @@ def test_layer_differences_are_those_of_a_plain_loop(tmp_path):
     assert table.loc["mobility_core", "difference"] == pytest.approx(expected["two"][1] - expected["one"][1], rel=1e-4)
 
 
+def test_the_rows_for_all_layers_are_those_of_the_whole_network(tmp_path):
+    runs = {}
+    for seed, name in enumerate(("one", "two")):
+        walks = {layer: random_walk((16, size), 8, seed=seed, step=0.6) for layer, size in (("a", 20), ("b", 80))}
+        path = synthetic_run(tmp_path / name, walks, decay_time=0.2).path
+        edit_run(path, configuration={"arm": name})
+        runs[name] = open_run(path)
+    table = layer_differences(runs, windows="1:")
+    assert table["row"].tolist() == ["layer"] * 12 + ["total"] * 6
+    rows = table[table["row"] == "total"].set_index("statistic")
+    whole = {name: totals(dead_weights(run, windows="1:")) for name, run in runs.items()}
+    for name in ("silent_fraction_tail", "silent_fraction_core", "mobility_tail", "mobility_core"):
+        assert rows.loc[name, ["reference_value", "value"]].tolist() == pytest.approx(
+            [whole[each][name] for each in runs], rel=1e-5
+        )
+    ratios = compare(runs, windows="1:").set_index("run")["mobility_ratio"]
+    assert rows.loc["mobility_ratio", "value"] == pytest.approx(ratios["two"], rel=1e-5)
+    assert (rows["low"] < rows["difference"]).all()
+    assert set(layer_differences(runs, layers="a")["row"]) == {"layer"}
+
+
 def test_differences_over_seeds_are_paired(runs, tmp_path):
     free = {f"free-{seed}": with_settings(tmp_path / f"free{seed}", recu=False, seed=seed) for seed in (2, 0, 1)}
     table = layer_differences({name: run for name, run in runs.items() if name != "free-0"} | free)

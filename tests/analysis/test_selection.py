@@ -15,7 +15,7 @@ from recu_analysis.analysis.selection import (
     span_of,
 )
 from recu_analysis.errors import InputError, LayerNotFoundError, WindowNotFoundError
-from recu_analysis.store.layer_selection import numbers_text, select_layers
+from recu_analysis.store.layer_selection import numbers_text, select_layer, select_layers
 from recu_analysis.store.record import merged
 from recu_analysis.store.thin import thin
 from recu_analysis.testing import layer_state, random_walk, synthetic_run
@@ -102,6 +102,11 @@ def test_layers_by_pattern(run):
     assert [spec.name for spec in select_layers(run, "*on*")] == ["second"]
     with pytest.raises(LayerNotFoundError, match=r"no layer of .* matches 'x\*'; known are first, second"):
         select_layers(run, ["first", "x*"])
+    with pytest.raises(InputError, match="no layer is chosen"):
+        select_layers(run, [])
+    for wrong in (None, ["first"], 3):
+        with pytest.raises(InputError, match="one layer is chosen by its name"):
+            select_layer(run, wrong)
 
 
 @pytest.mark.parametrize("layer", ["first", "second"])

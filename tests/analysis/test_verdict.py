@@ -15,11 +15,14 @@ from recu_analysis.analysis.verdict import (
     of_dead_weights,
     of_fit,
     of_flips,
+    of_intervention,
+    of_reflection,
     of_updates,
     weakest,
 )
 from recu_analysis.theory.causes import CAUSES
 from recu_analysis.theory.intervals import Interval
+from tests.messages import says
 
 NAN = math.nan
 EXACT = Ground("epochs 4 to 11", 0.1)
@@ -206,3 +209,50 @@ def test_noise_that_moves_weights_otherwise_is_no_null(pace, told):
     sentence = of_dead_weights(SHARE, NULL, "tail-silent", SEEDS, pace)
     assert ("more than noise alone would leave" in sentence) == told
     assert (f"weights move {pace:.2f} times as far" in sentence) != told
+
+
+def test_an_intervention_is_compared_with_random_weights_by_its_intervals():
+    rises = {
+        "tail-silent": {
+            "a": Interval(0.077, 0.06, 0.09),
+            "b": Interval(0.05, 0.01, 0.09),
+            "all": Interval(0.2, 0.1, 0.3),
+        },
+        "core-flipped": {"b": Interval(-0.001, NAN, NAN)},
+        "random": {"a": Interval(0.012, 0.0, 0.024), "b": Interval(0.01, 0.0, 0.02)},
+    }
+    for group in ("core-flipped", "random"):
+        rises[group]["all"] = Interval(0.03, NAN, NAN)
+    told = of_intervention(rises, EXACT)
+    says(
+        told,
+        "this one training",
+        "+0.2000 (tail-silent), +0.0300 (core-flipped) and +0.0300 (random)",
+        "epochs 4 to 11",
+    )
+    says(told, "in 1 layer at once", "intervals that do not overlap: tail-silent in 1 of 2 layers.")
+    assert "core-flipped in" not in told, "without an interval nothing is compared"
+    says(of_intervention(rises, Ground("epochs 0 to 1", 0.9)), "too short to tell", "negating binary weights")
+    del rises["random"]["all"]
+    says(of_intervention(rises, EXACT), "+0.0635 (tail-silent)", "+0.0110 (random)", "median of 2 layers")
+    alone = of_intervention({"mine": rises["tail-silent"]}, EXACT)
+    assert "random" not in alone
+    says(of_intervention({"random": {}}, EXACT), "cannot be told")
+
+
+def test_a_reflection_tells_more_than_noise_only_with_time_and_intervals():
+    def told(returned, left, decay_time=2.0):
+        return of_reflection({"all": Interval(*returned)}, {"all": Interval(*left)}, decay_time)
+
+    for sentence, words in (
+        (told((0.4, 0.35, 0.45), (0.2, 0.15, 0.25)), "drawn to where they were"),
+        (told((0.1, 0.05, 0.14), (0.2, 0.15, 0.25)), "fewer return"),
+        (told((0.2, 0.1, 0.3), (0.2, 0.15, 0.25)), "cannot be told apart"),
+        (told((0.4, NAN, NAN), (0.2, NAN, NAN)), "cannot be told apart"),
+        (told((0.4, 0.35, 0.45), (0.2, 0.15, 0.25), 0.3), "T of 0.30 is too short to tell"),
+        (told((0.4, 0.35, 0.45), (0.2, 0.15, 0.25), NAN), "T is not known"),
+        (told((NAN, NAN, NAN), (0.2, NAN, NAN)), "cannot be told"),
+    ):
+        assert words in sentence
+        assert "nan" not in sentence
+        assert ("drawn" in sentence) == (words == "drawn to where they were")

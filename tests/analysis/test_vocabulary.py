@@ -3,9 +3,9 @@
 import pytest
 
 from recu_analysis.analysis import vocabulary
+from recu_analysis.analysis.column_names import GROUPS, SPREADS, group_of, is_known, statistic
 from recu_analysis.analysis.statistic import Statistic
-from recu_analysis.analysis.vocabulary import GROUPS, SPREADS, STATISTICS, group_of, is_known, statistic
-from recu_analysis.errors import InputError
+from recu_analysis.analysis.vocabulary import STATISTICS
 from scripts import public_tables
 
 
@@ -39,33 +39,3 @@ def test_entries_say_nothing_twice():
         assert not base or form not in SPREADS, name
         if form in GROUPS and base in STATISTICS:  # written out where the other group is no part of the same whole
             assert base in {"died_fraction", "revived_fraction"}, name
-
-
-def test_forms_of_a_statistic_follow_from_its_name():
-    tail = statistic("mobility_tail")
-    assert (tail.name, tail.label, tail.unit, tail.factor, tail.digits) == (
-        "mobility_tail",
-        "mobility, tail",
-        "10^-3 std per update",
-        1e3,
-        2,
-    )
-    assert tail.meaning == "Mean |change of z| per update, over the weights of the tail."
-    low = statistic("distance_ratio_tail_low")
-    assert low.label == "sign changes, O/E, tail, lower end"
-    assert low.digits == statistic("distance_ratio").digits
-    assert statistic("mobility_std").factor == 1e3
-    assert (group_of("mobility_core"), group_of("mobility_ratio")) == ("core", "")
-
-
-def test_units_stand_behind_labels():
-    assert statistic("silent_fraction").heading == "silent weights (%)"
-    assert statistic("flip_ratio").heading == "flips per 1000 weights and update"
-    assert statistic("layer").heading == "layer"
-
-
-@pytest.mark.parametrize("name", ["mobilty", "tail", "mobility_low_tail", "layer_", ""])
-def test_an_unknown_statistic_is_refused(name):
-    assert not is_known(name)
-    with pytest.raises(InputError, match="no statistic is called"):
-        statistic(name)

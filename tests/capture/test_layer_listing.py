@@ -70,10 +70,9 @@ def test_a_state_may_have_no_binary_layer():
     assert len(list_state({})) == 0
 
 
-def test_a_printed_table_shows_which_layers_are_binary_and_why_in_80_columns(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
+def test_a_printed_table_shows_which_layers_are_binary_and_why_in_80_columns():
     lines = str(find_binary_layers(build_network("resnet18"), example=torch.randn(2, 3, 16, 16))).splitlines()
-    assert [name for name in lines[0].split() if name != "..."] == ["name", "binary", "verified", "why"]
-    assert lines[2].split()[:5] == ["1", "layer1.0.conv1", "True", "...", "True"]
+    assert lines[0].split() == ["name", "binary", "verified", "why"]
+    assert lines[2].split()[:3] == ["layer1.0.conv1", "yes", "yes"]
     assert lines[2].endswith(" BinaryConv2d of recu-analysis")
     assert max(map(len, lines)) <= 80

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -31,6 +32,13 @@ def test_every_view_fits_80_columns_and_has_every_format(two_arms, view):
     assert json.loads(run_cli("compare", *two_arms, *view, "--format", "json").stdout)
     latex = run_cli("compare", *two_arms, *view, "--format", "latex").stdout
     says(latex, r"\toprule", r"\caption{", r"\label{tab:compare-")
+
+
+def test_every_view_has_a_label_of_its_own(two_arms):
+    views = ([], ["--seeds"], ["--by-layer"], ["--curves"])
+    texts = [run_cli("compare", *two_arms, *view, "--format", "latex").stdout for view in views]
+    assert len({re.search(r"\\label\{(.*)\}", text)[1] for text in texts}) == len(views)
+    says(texts[0], r"\label{tab:compare-free-clamped}")
 
 
 def test_by_layer_says_the_order_of_the_difference(two_arms):

@@ -22,7 +22,7 @@ def test_what_is_no_run_is_one_sentence_and_no_processes_are_wrong_usage(synthet
 
 
 def test_flips_before_a_damaged_window_are_left_out_and_it_is_told(damaged_path):
-    says(run_cli("flips", damaged_path).stderr.splitlines()[-1], "Warning: windows before 3", "lost")
+    says(run_cli("flips", damaged_path).stderr.splitlines()[-1], "Warning: windows of run before 3", "lost")
 
 
 def test_all_windows_are_shown_unless_some_are_chosen(synthetic_path):

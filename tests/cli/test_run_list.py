@@ -73,9 +73,14 @@ def test_figures_and_the_report_call_runs_as_the_list_does(folder, tmp_path):
 
 
 def test_a_command_for_one_run_says_which_commands_take_lists(folder):
-    for command in ("info", "updates", "flips", "fit", "watch", "verify", "thin", "layers", "tradeoff --run"):
+    for command in ("info", "watch", "verify", "thin", "layers", "tradeoff --run"):
         told = wrong_usage(*command.split(), folder / "runs.toml")
-        says(told, "is a list of runs", "one run", "claims, compare, dead-weights, figures and report")
+        says(
+            told,
+            "is a list of runs",
+            "one run",
+            "claims, compare, dead-weights, figures, fit, flips, report and updates",
+        )
         assert "open_runs" not in told
 
 

@@ -13,10 +13,11 @@ PAGES = {"README.md": (ROOT / "README.md").read_text(encoding="utf-8")} | {
     path.relative_to(ROOT / "docs").as_posix(): path.read_text(encoding="utf-8")
     for path in sorted((ROOT / "docs").rglob("*.md"))
 }
-#: A fenced block, perhaps indented, after a comment that says why it is not run.
+#: A fenced block, perhaps indented, after a comment that says why it is not run, and the output that follows it.
 FENCED = re.compile(
     r"(?:<!-- not run: (?P<reason>[^>]+?) -->\s*)?"
-    r"^(?P<indent> *)```(?P<language>\w+)[^\n]*\n(?P<code>.*?)^(?P=indent)```",
+    r"^(?P<indent> *)```(?P<language>\w+)[^\n]*\n(?P<code>.*?)^(?P=indent)```"
+    r"(?:(?=\n\n```text\n(?P<output>.*?)^```))?",
     re.MULTILINE | re.DOTALL,
 )
 PROGRAM = "recu-analyze"
@@ -25,13 +26,14 @@ TYPED = {"bash", "sh", "shell", "console"}
 
 
 class Block(NamedTuple):
-    """A block of a page: its language, its lines, and why it is not run, where a comment above it says so."""
+    """A block of a page: its language, its lines, why it is not run (a comment above it), and the output below it."""
 
     page: str
     language: str
     code: str
     reason: str | None
     line: int
+    output: str | None
 
 
 def blocks(*languages: str) -> list[Block]:
@@ -43,6 +45,7 @@ def blocks(*languages: str) -> list[Block]:
             re.sub(rf"^{found['indent']}", "", found["code"], flags=re.MULTILINE),
             found["reason"],
             text.count("\n", 0, found.start("code")),
+            found["output"],
         )
         for page, text in PAGES.items()
         for found in FENCED.finditer(text)

@@ -6,7 +6,7 @@ import re
 import pytest
 
 import recu_analysis as ra
-from recu_analysis.analysis.vocabulary import is_known
+from recu_analysis.analysis.column_names import is_known
 from scripts.public_tables import columns
 from tests.docs.pages import PAGES
 

@@ -50,7 +50,7 @@ def page_folder(tmp_path, monkeypatch):
     plt.close("all")
 
 
-def run_page(page, *, extras):
+def run_page(page, capsys, *, extras):
     names = hidden.taken_for_granted()
     for snippet in SNIPPETS:
         if snippet.page != page or snippet.reason:
@@ -58,12 +58,15 @@ def run_page(page, *, extras):
         if not extras and EXTRAS.search(snippet.code):
             return  # what follows may go on from there
         # Lines are counted as those of the page are.
+        capsys.readouterr()
         hidden.run("\n" * snippet.line + snippet.code, page, names)
+        if snippet.output is not None:
+            assert capsys.readouterr().out == snippet.output, f"{page}:{snippet.line}"
 
 
 @pytest.mark.parametrize("page", sorted({snippet.page for snippet in SNIPPETS} - SLOW))
-def test_python_runs_page_by_page(page, page_folder):
-    run_page(page, extras=False)
+def test_python_runs_page_by_page_and_prints_what_the_page_shows(page, page_folder, capsys):
+    run_page(page, capsys, extras=False)
 
 
 @pytest.mark.extras
@@ -74,7 +77,7 @@ def test_python_that_needs_an_extra_runs_too(page, page_folder, monkeypatch, cap
         for name in ("lightning", "transformers", "tensorboard"):
             pytest.importorskip(name, reason="needs the extras")
         hidden.quiet_lightning(monkeypatch)
-    run_page(page, extras=True)
+    run_page(page, capsys, extras=True)
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda snippet: f"{snippet.page}:{snippet.line}")

@@ -19,7 +19,7 @@ def test_seeds_make_one_arm_and_differences_name_the_others(trained):
     found = {label: list(arm.runs) for label, arm in named_arms(runs).items()}
     assert found == {
         "ReCU": ["a", "b"],
-        "without ReCU": ["c"],
+        "no clamp": ["c"],
         "random mask": ["d"],
         "ReCU, b* = √2/2, initial weights \N{MULTIPLICATION SIGN} 0.595": ["e"],
         "ReCU, epochs 8": ["f"],

@@ -12,7 +12,7 @@ from recu_analysis.figures import FIGURES, draw_figure, figure_query
 from recu_analysis.figures.print.style import style
 from recu_analysis.figures.spec import OWN_CHOICE
 from recu_analysis.testing import synthetic_run
-from tests.editing import write_marks
+from tests.editing import marks_of, write_marks
 
 
 def test_a_band_spans_the_seeds(trained):
@@ -32,7 +32,7 @@ def test_fig5_has_a_line_an_arm_in_both_panels_and_one_legend(trained, tmp_path)
     assert [path.read_bytes() for path in files] == [path.read_bytes() for path in again]
     text = files[0].read_text()
     assert text.count("ReCU (2 seeds)<") == 1
-    assert text.count("without ReCU<") == 1
+    assert text.count("no clamp<") == 1
     assert len(files[1].read_text().splitlines()) == 1 + 3 * 4
 
 
@@ -47,7 +47,12 @@ def test_both_panels_have_one_scale_and_the_caption_tells_what_is_below(trained,
     runs = {"a": trained("a"), "b": trained("b", 80.0, recu=False)}
     (training, validation), _, note = drawn(runs)
     assert training.get_ylim() == validation.get_ylim()
-    assert training.get_ylim()[0] < 80.0 - 4.0 + 2
+    assert training.get_ylim()[0] < 80.0 - 4.0 + 1
+    assert note == ""
+    first, *rest = marks_of(runs["b"].path)
+    write_marks(runs["b"].path, [first | {"val_top1": 10.0}, *rest])
+    (training, validation), _, note = drawn(runs | {"b": ra.open_run(runs["b"].path)})
+    assert 10.0 < training.get_ylim()[0] < 80.0 - 4.0 + 2
     assert note == "The axes begin at the lowest accuracy after epoch 0: earlier values are partly below."
 
 

@@ -58,8 +58,8 @@ OF_RUNS = {
     "plot_training": ({"quantity": "val_top1"}, lambda run: run.metrics, "linewidth"),
 }
 OF_CLOSED_FORMS = {"plot_entropy": {}, "plot_quantization_error": {"b": [2.0]}, "plot_schedule": {"epochs": 100}}
-# These need runs that were trained, and have tests of their own.
-ELSEWHERE = {"plot_initial_scale", "plot_mask"}
+# These need runs that were trained, or a table of no run, and have tests of their own.
+ELSEWHERE = {"plot_initial_scale", "plot_intervention", "plot_mask"}
 #: Of several series, each with a name of its own.
 NEVER_LABELED = {"plot_initial_scale", "plot_schedule"}
 
@@ -119,7 +119,7 @@ def test_several_runs_have_the_labels_and_colors_of_their_mappings(run):
     axes = ra.plot_flip_law(table, ax=Figure().subplots(), palette=["red", "blue"])
     assert [line.get_color() for line in axes.lines][1:] == ["red", "blue"]
     for wrong, fact in [
-        ({"palette": {"a": "red"}}, "no run of the palette is called 'b'"),
+        ({"palette": {"a": "red"}}, "no color for the run 'b'; .* its labels are 'a'"),
         ({"palette": ["red"]}, "has 1 colors, but 2"),
         ({"palette": ["red", "rde"]}, "'rde'"),
         ({"label": "c"}, "names one run, and 2"),

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 import recu_analysis as ra
 from recu_analysis.analysis.arms import arms
 from recu_analysis.errors import InputError
-from recu_analysis.plots.arm_colors import by_order, of_arms, of_runs
+from recu_analysis.plots.arm_colors import by_order, color_map, of_arms, of_runs
 from recu_analysis.plots.dynamics import by_magnitude
 from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform
@@ -74,5 +74,10 @@ def test_a_plot_takes_a_palette_and_refuses_one_without_its_runs(magnitude):
     lines = by_magnitude(magnitude, quantity="mobility", ax=Figure().subplots(), palette=palette).get_lines()
     drawn = {line.get_label(): line.get_color() for line in lines if line.get_label() in palette}
     assert drawn == {label: look.color for label, look in palette.items()}
-    with pytest.raises(InputError, match="no run of the palette is called"):
-        by_magnitude(magnitude, quantity="mobility", ax=Figure().subplots(), palette={})
+    reverse = {look.color: label for label, look in palette.items()}
+    for wrong in ({}, reverse):
+        with pytest.raises(InputError, match=f"no color for the run '{labels[0]}'; give one by label, as in {{'"):
+            by_magnitude(magnitude, quantity="mobility", ax=Figure().subplots(), palette=wrong)
+    for wrong in (["red"], reverse, "viridis"):
+        with pytest.raises(InputError, match=r"palette.*must be.*list of"):
+            color_map(wrong)

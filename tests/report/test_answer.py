@@ -116,7 +116,7 @@ def test_arms_that_share_seeds_are_compared_seed_by_seed():
     tables = {label: ra.dead_weights(run, windows="8:") for label, run in runs.items()}
     found = answer(experiments(runs), tables, finals(tables, 0.4), quiet(tables))
     (told,) = found.differences
-    says(told, "ReCU", " minus ", "without ReCU", "accuracy -0.17, -0.16, -0.18 points", "interval -0.19 to -0.15")
+    says(told, "ReCU", " minus ", "no clamp", "accuracy -0.17, -0.16, -0.18 points", "interval -0.19 to -0.15")
     says(told, "dead weights -", "95 % interval")
     few = {label: run for label, run in runs.items() if not label.endswith("2")}
     (told,) = answer(experiments(few), tables, finals(few, 0.4), quiet(few)).differences

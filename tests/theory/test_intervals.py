@@ -19,6 +19,7 @@ from recu_analysis.theory.intervals import (
     expanded,
     groups,
     over_channels,
+    over_network,
     standard_error,
     student,
 )
@@ -73,6 +74,17 @@ def test_deterministic_around_the_estimate_and_wider_with_fewer_channels(seed):
     assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
     inner = over_channels(many, ratio, 0.5)
     assert narrow.low < inner.low < inner.high < narrow.high
+
+
+def test_the_channels_of_each_layer_are_resampled_apart():
+    """Of two layers with other means, only what varies within a layer is noise."""
+    layers = [sums(60), sums(90, seed=1) + np.array([5.0, 0.0])]
+    found, pooled = over_network(layers, ratio), over_channels(np.concatenate(layers), ratio)
+    assert found.estimate == pytest.approx(pooled.estimate)
+    error = math.hypot(*(math.sqrt(len(each)) * each[:, 0].std(ddof=1) for each in layers)) / 150
+    assert standard_error(found) == pytest.approx(error, rel=0.1)
+    assert standard_error(pooled) > 1.5 * error
+    assert math.isnan(over_network([sums(60), sums(FEWEST_CHANNELS - 1)], ratio).low)
 
 
 def test_no_bounds_for_few_channels_or_without_a_value():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recu_analysis.theory.quickselect import _SAMPLE, median, of_rank
+from recu_analysis.theory.quickselect import _SAMPLE, median, of_rank, places_of_ranks
 
 MANY = 4 * _SAMPLE + 1001
 GENERATOR = np.random.default_rng(0)
@@ -29,6 +29,14 @@ def test_every_rank_is_that_of_the_ordered_values(name):
     for rank in (0, 1, values.size // 7, values.size // 2, int(values.size * 0.7), values.size - 2, values.size - 1):
         assert of_rank(values, rank) == ordered[rank]
     assert median(values) == np.median(values)
+
+
+def test_places_are_those_of_a_stable_sort():
+    finite = {name: np.abs(values) for name, values in VALUES.items() if np.isfinite(values).all()}
+    far = np.append(finite["normal"], 1e9)  # all other values share an interval
+    for values in (*finite.values(), far, np.zeros(MANY), np.full(MANY, 5e-324)):
+        ranks = np.unique(np.linspace(0, values.size - 1, 300).astype(np.int64))
+        assert np.array_equal(places_of_ranks(values, ranks), np.argsort(values, kind="stable")[ranks])
 
 
 def test_nothing_has_no_median():

@@ -21,7 +21,6 @@ from recu_analysis.analysis.selection import known_windows, select_windows
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.equilibrium import mobility, steps_between
 from recu_analysis.theory.intervals import Interval, student
-from recu_analysis.theory.standardize import channel_deviations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 MOSTLY_LEFT, MOSTLY_GONE = 0.8, 0.5
 #: Measured over forecast: within the first range the law holds, outside the second it does not.
 AGREES, DIFFERS = (0.8, 1.25), (2.0 / 3.0, 1.5)
-#: The density of z at 0 may change at most by this factor in a window; else its mean over the window is not known.
+#: Norms and the density of z at 0 may change at most by this factor in a window; else their mean over it is not known.
 MOST_CHANGE = 1.25
 _OUTSIDE = [(-math.inf, DIFFERS[0]), (DIFFERS[1], math.inf)]
 _NEEDS_UPDATES = "a run was sampled from checkpoints; record every update"
@@ -80,7 +79,8 @@ def forecast(runs: Sequence[Run], layers: Patterns = None, windows: Windows | No
         windows,
         _forecast_sums,
         "mobility, measured over forecast by the optimizer's equilibrium and the norms",
-        "since the windows begin with the training, the rates are not known, or norms fall by decay alone",
+        "since the windows begin with the training, the rates are not known, norms fall by decay alone, or they change "
+        "much within a window",
     )
 
 
@@ -151,7 +151,8 @@ def _forecast(run: Run, spec: LayerSpec, record: MergedRecord) -> float:
     """Path in z over a window that the norms at both ends forecast; the norms are of the centered weights."""
     (window,) = record.windows
     found = rates_by_epoch(run, window, spec.name)
-    norms = [math.sqrt(float(np.nansum(channel_deviations(state) ** 2))) for state in (record.start, record.end)]
+    ends = record.deviations_start, record.deviations_end
+    norms = [math.sqrt(float(np.nansum(deviations**2))) for deviations in ends]
     return mobility(steps_between(found, *norms)) * sum(each.updates for each in found)
 
 

@@ -1,0 +1,210 @@
+"""Does a silent weight matter? Negate binary weights of groups of equal size, and measure the rise of the loss."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+
+from recu_analysis.analysis.deadness import TAIL_TAU
+from recu_analysis.analysis.final_windows import choose
+from recu_analysis.capture.adapters import binary_layers, require_model
+from recu_analysis.capture.adapters.modules import unwrapped
+from recu_analysis.capture.example import unchanged
+from recu_analysis.errors import InputError
+from recu_analysis.intervention.batch_norm import batch_norms
+from recu_analysis.intervention.bench import FIXED, Bench
+from recu_analysis.intervention.draws import GROUPS, drawer
+from recu_analysis.intervention.rise import rise
+from recu_analysis.store.layer_selection import select_layers
+from recu_analysis.store.run import as_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import torch
+
+    from recu_analysis.analysis.deadness import TailTau
+    from recu_analysis.analysis.selection import Windows, WindowSpan
+    from recu_analysis.capture.adapters import BinaryLayer
+    from recu_analysis.intervention.draws import Drawer, Groups
+    from recu_analysis.intervention.evaluation import Evaluate, Outcome
+    from recu_analysis.store.header import LayerSpec
+    from recu_analysis.store.run import OneRun, Run
+
+#: The name of the row for all layers together.
+ALL: Final = "all"
+
+
+def intervene(
+    model: torch.nn.Module,
+    run: OneRun,
+    evaluate: Evaluate,
+    *,
+    windows: Windows | None = None,
+    layers: Sequence[str] | str | None = None,
+    tail_tau: TailTau = TAIL_TAU,
+    groups: Groups = GROUPS,
+    repeats: int = 3,
+    seed: int = 0,
+    reestimate: Iterable[Any] | None = None,
+    on_evaluation: Callable[[int, int], object] = lambda done, total: None,
+) -> pd.DataFrame:
+    """Negate binary weights of groups of equal size in a trained network, and measure the rise of the loss.
+
+    In each layer, as many weights of each group are drawn: as many as the smallest group that is not empty has. The
+    network is evaluated with these weights negated in one layer, then in all layers at once. The negation acts on the
+    binary weights in the product of the layer, not on the parameters. So centering changes no other sign, and scales
+    that a layer computes from its weights stay as they are. At the end the model is bitwise as before, also after an
+    error or Ctrl-C: parameters, buffers, gradients, modes, hooks, and the random numbers.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The network in the state at the end of the run, or at the end of the windows.
+    run : Run or path
+        The recording of its training.
+    evaluate : callable
+        Takes the model, without wrappers such as DDP and in evaluation mode, and returns the loss of every image, as a
+        tensor or an array of shape (images,). Or it returns a mapping with these as "loss" and, as "correct", whether
+        the answer for each image is right. It may also yield such parts, for example one per batch: the gradient then
+        needs the memory of one part. It must return the same losses for the same model. The gradient is known only if
+        `evaluate` leaves gradients on.
+    windows : int, slice, str or WindowSpan, optional
+        The windows that define the groups; by default the final windows.
+    layers : str or sequence of str, optional
+        Patterns of layer names.
+    tail_tau : float or "window"
+        Level of the tail at the start of the windows.
+    groups : sequence of str, or mapping of str to mapping of str to array of bool
+        Names: tail-silent, core-silent, tail-flipped, core-flipped, random. Or groups of your own: group -> layer ->
+        mask of its weights. Random weights are drawn beside these.
+    repeats : int
+        Number of draws.
+    seed : int
+        Seed of the draws.
+    reestimate : iterable, optional
+        Inputs of the model, such as batches of training images. The network is evaluated also with the statistics of
+        batch normalization estimated again on these, before and after the intervention.
+    on_evaluation : callable
+        Called after every evaluation with the number of evaluations so far, and of all.
+
+    Returns
+    -------
+    DataFrame
+        One row per layer (and one for "all" layers at once, if there are several), group and `batch_norm` ("fixed", and
+        "re-estimated" if asked for):
+
+        - layer, group, batch_norm, negated (a count of weights), negated_fraction (of the layer's weights)
+        - images, repeats
+        - loss: of the network without negated weights, mean over the images
+        - rise, rise_low, rise_high: mean rise of the loss, with its 95 % interval over images and draws
+        - image_error, draw_error: standard errors over images, each paired with itself, and over draws
+        - predicted_rise: to first order, by the gradient that training uses, which passes signs of activations by
+          their estimator; NaN for re-estimated statistics, and where autograd gives no gradient
+        - accuracy_change: mean change of the share of right answers; NaN if `evaluate` does not tell them
+
+        A group that is empty in a layer negates nothing there, and its rise is 0. Such a layer is left out of the row
+        for all layers, so that all groups negate as many weights of each layer.
+
+    Raises
+    ------
+    InputError
+        If an argument is not valid, the model is not the one of the run, a layer does not use the recorded states, or
+        two evaluations of the unchanged network differ.
+    LayerNotFoundError, WindowNotFoundError
+        If a pattern matches no layer, or the run has none of the windows.
+    """
+    require_model(model)
+    if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
+        raise InputError(f"the number of repeats must be a whole number from 1 on, not {repeats!r}")
+    run = as_run(run)
+    span, specs = choose(run, windows), select_layers(run, layers)
+    plain = unwrapped(model)
+    recorded = layers_of_run(plain, run, specs, span)
+    draws = drawer(run, span, specs, groups, tail_tau, seed)
+    inputs = None if reestimate is None else list(reestimate)
+    if inputs is not None:
+        batch_norms(plain)  # raises an error if there is none
+    targets = [[spec] for spec in specs] + ([list(specs)] if specs[1:] else [])
+    norms = 1 if inputs is None else 2
+    total = norms * (1 + len(targets) * len(draws.members) * repeats) + 1
+    with unchanged(plain):
+        bench = Bench(plain, evaluate, recorded, inputs, lambda done: on_evaluation(done, total))
+        rows = [row for target in targets for row in _rows(bench, draws, target, repeats)]
+    return pd.DataFrame(rows)
+
+
+def layers_of_run(
+    model: torch.nn.Module, run: Run, specs: Sequence[LayerSpec], span: WindowSpan
+) -> dict[str, BinaryLayer]:
+    """The layers of a model by their names in a run.
+
+    Raises
+    ------
+    InputError
+        If the model lacks a layer, or its weights are not those at the end of the run or of the windows.
+    """
+    names = [spec.name for spec in specs]
+    found = {layer.name: layer for layer in binary_layers(model, names)}
+    ends = [run.windows[-1], *(window for window in run.windows if window.number == span.last)]
+    for spec in specs:
+        layer = found.get(spec.name)
+        if layer is None or layer.shape != spec.shape:
+            shape = "no such layer" if layer is None else f"shape {'x'.join(map(str, layer.shape))}"
+            raise InputError(
+                f"layer {spec.name!r} of {run.path} has shape {'x'.join(map(str, spec.shape))}, but the model has "
+                f"{shape}; give the network of this run"
+            )
+        held = layer.weight.detach().float() if spec.dtype == "float32" else layer.weight.detach()
+        values = held.numpy(force=True)
+        unlike = min(int(np.count_nonzero(values != window[spec.name].weight)) for window in ends)
+        if unlike:
+            raise InputError(
+                f"{unlike} of {spec.weights} weights of layer {spec.name!r} differ from those at the end of "
+                f"{run.path}; load the weights of the end of the run"
+            )
+    return found
+
+
+def _rows(bench: Bench, draws: Drawer, target: Sequence[LayerSpec], repeats: int) -> list[dict[str, Any]]:
+    """The rows of one layer, or of all layers at once.
+
+    Layers where a group is empty are left out of all layers: the groups would differ in more than their weights.
+    """
+    weights = sum(spec.weights for spec in target)
+    sizes = {spec.name: draws.size(spec.name) for spec in target if not target[1:] or draws.is_shared(spec.name)}
+    rows = []
+    for group in draws.members:
+        drawn = [
+            {name: draws.draw(name, group, repeat, size) for name, size in sizes.items()} for repeat in range(repeats)
+        ]
+        outcomes = [bench.after(chosen) for chosen in drawn]
+        negated = sum(some.size for some in drawn[0].values())
+        for norm, before in bench.before.items():
+            after = [found[norm] for found in outcomes]
+            predicted = [bench.predicted(chosen) if norm == FIXED else math.nan for chosen in drawn]
+            rows.append(
+                {
+                    "layer": target[0].name if len(target) == 1 else ALL,
+                    "group": group,
+                    "batch_norm": norm,
+                    "negated": negated,
+                    "negated_fraction": negated / weights,
+                    "images": before.losses.size,
+                    "repeats": repeats,
+                    "loss": float(before.losses.mean()),
+                    **rise(np.stack([each.losses for each in after]) - before.losses),
+                    "predicted_rise": float(np.mean(predicted)),
+                    "accuracy_change": _change(before, after),
+                }
+            )
+    return rows
+
+
+def _change(before: Outcome, after: Sequence[Outcome]) -> float:
+    """The mean change of the share of right answers; NaN where it is not known."""
+    shares = [each.correct.mean() for each in after if each.correct is not None]
+    return math.nan if before.correct is None or not shares else float(np.mean(shares) - before.correct.mean())

@@ -1,0 +1,70 @@
+"""The rise of the loss by group of negated weights: a marker with its interval for each treatment of batch norm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from recu_analysis.errors import unknown
+from recu_analysis.plots._axes import by_run, heading_of, require, restyle, target
+from recu_analysis.plots.palette import MARKER_RIM
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from recu_analysis.plots.arm_colors import AnyPalette
+
+#: The name of the row for all layers together.
+_ALL: Final = "all"
+#: Distance between the markers of a group, where 1 is the distance between groups.
+_APART: Final = 0.24
+
+
+def rises_by_group(
+    data: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    layer: str | None = None,
+    **properties: Any,
+) -> Axes:
+    """Rise of the loss with 95 % intervals, a row a group, a marker for each treatment of batch normalization.
+
+    Parameters
+    ----------
+    data : DataFrame
+        One row per layer, group and treatment: `layer`, `group`, `batch_norm`, `rise`, `rise_low`, `rise_high` (nats).
+    ax, palette, label, layer, **properties
+        As in `recu_analysis.plot_intervention`.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    InputError
+        If a column is missing, there is no such layer, or the palette, the label or a property does not fit.
+    """
+    require(data, ("layer", "group", "batch_norm", "rise", "rise_low", "rise_high"))
+    layers = list(data["layer"].unique())
+    shown = layer or (_ALL if _ALL in layers else layers[0])
+    if shown not in layers:
+        raise unknown("layer of the table", shown, layers)
+    rows = data[data["layer"] == shown]
+    groups = list(rows["group"].unique())
+    count = rows["batch_norm"].nunique()
+    axes = target(ax)
+    axes.axvline(0.0, color="0.8", linewidth=0.6, zorder=0.9)
+    for index, (name, some, color, marker) in enumerate(by_run(rows, "group", "batch_norm", palette, label)):
+        heights = [groups.index(group) + _APART * (index - (count - 1) / 2) for group in some["group"]]
+        axes.hlines(heights, some["rise_low"], some["rise_high"], color=color, linewidth=0.9)
+        (line,) = axes.plot(some["rise"], heights, marker, color=color, markersize=4.0, label=name, **MARKER_RIM)
+        restyle(line, properties)
+    axes.set_yticks(range(len(groups)), groups)
+    axes.set_ylim(len(groups) - 0.5, -0.5)  # the first group is at the top
+    axes.set_xlabel(heading_of("rise"))
+    if count > 1 or label is not None:
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    return axes
