@@ -17,14 +17,13 @@ from recu_analysis.testing import synthetic_run
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return ra.open_run(synthetic_run(tmp_path_factory.mktemp("plots") / "run", traces=3, gradient_stats=True).path)
+    return ra.open_run(synthetic_run(tmp_path_factory.mktemp("plots") / "run", traces=3).path)
 
 
 # Their own arguments beside the run, the table that they take in its place, and a property of what they draw.
 OF_RUNS = {
     "plot_accuracy": ({}, lambda run: run.metrics, "alpha"),
     "plot_by_magnitude": ({"quantity": "mobility", "windows": "2:", "layers": "second"}, ra.by_magnitude, "lw"),
-    "plot_causes": ({"windows": "3:", "layers": "second"}, lambda run: ra.causes(run, windows="3:"), "alpha"),
     "plot_claims": ({}, lambda run: ra.claims(run), "markersize"),
     "plot_dead_weights": (
         {"layer": "second", "windows": 3},
