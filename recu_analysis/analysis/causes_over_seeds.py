@@ -9,12 +9,12 @@ import pandas as pd
 
 from recu_analysis.analysis.arms import arms, comparable
 from recu_analysis.analysis.causes import causes_query
+from recu_analysis.analysis.column_names import limits_of
 from recu_analysis.analysis.dead_over_seeds import spans_of_arms
 from recu_analysis.analysis.deadness import TAIL_TAU
 from recu_analysis.analysis.earned import earned_query
 from recu_analysis.analysis.query import gathered
 from recu_analysis.analysis.run_arguments import as_runs
-from recu_analysis.analysis.column_names import limits_of
 from recu_analysis.theory.intervals import Interval, standard_error, student
 
 if TYPE_CHECKING:

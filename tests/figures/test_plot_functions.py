@@ -58,7 +58,7 @@ OF_RUNS = {
 }
 OF_CLOSED_FORMS = {"plot_entropy": {}, "plot_quantization_error": {"b": [2.0]}, "plot_schedule": {"epochs": 100}}
 # These need runs that were trained, or a table of no run, and have tests of their own.
-ELSEWHERE = {"plot_initial_scale", "plot_intervention", "plot_mask"}
+ELSEWHERE = {"plot_causes", "plot_initial_scale", "plot_intervention", "plot_mask"}
 #: Of several series, each with a name of its own.
 NEVER_LABELED = {"plot_initial_scale", "plot_schedule"}
 
