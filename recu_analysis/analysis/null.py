@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from recu_analysis.analysis.rates import kept_part, rates
+from recu_analysis.analysis.rates import kept_part, momentum_at_start, rates
 from recu_analysis.errors import InputError
 from recu_analysis.theory.autocorrelation import cosine, null_products
 from recu_analysis.theory.noise import MOST, momentum_term, simulate
@@ -121,8 +121,11 @@ def _momentum_term(run: Run, spec: LayerSpec, windows: Sequence[Window], growth:
         known = rates(run, windows, spec.name)
     except InputError:
         return 0.0
+    if not known:
+        return 0.0
     # Channels that do not vary have no null whatever stands here.
-    return momentum_term(known, np.where(_varying(growth), growth, 1.0)) if known else 0.0
+    spread = np.where(_varying(growth), growth, 1.0)
+    return momentum_term(known, spread, momentum_at_start(windows, spec.name))
 
 
 def _growth(before: Values, after: Values) -> Values:
@@ -176,8 +179,8 @@ def _simulated(run: Run, spec: LayerSpec, moved: Movement, most: int) -> Null | 
     # Other weights get other noise. So the error of the simulation differs between seeds, and their interval holds it.
     seed = zlib.crc32(np.ascontiguousarray(moved.z))
     z, spread = moved.z[used], np.where(varying, growth, 1.0)
-    bounds = _bounds(spec, record, z)
-    found = simulate(z, spread, channel[used], known, bounds=bounds, seed=seed, most=most)
+    bounds, momentum = _bounds(spec, record, z), momentum_at_start(record.windows, spec.name)
+    found = simulate(z, spread, channel[used], known, bounds=bounds, momentum=momentum, seed=seed, most=most)
     return Null.of(found, moved, used[found.chosen], updates)
 
 

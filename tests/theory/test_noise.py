@@ -67,8 +67,8 @@ def test_weights_beyond_the_bound_only_decay():
             flips += (w < 0) != (before < 0)
             path += np.abs(w - before)
     z = start / size
-    rates = [Rates(rule, lr, decay, updates, bound)]
-    found = simulate(z, np.array([w.std() / size]), np.zeros(z.size, np.int64), rates)
+    rates = [Rates(rule, lr, decay, updates)]
+    found = simulate(z, np.array([w.std() / size]), np.zeros(z.size, np.int64), rates, bounds=[bound])
     far = np.abs(z) > 1.2
     assert found.z_end.std() == pytest.approx(1.0, abs=0.03)
     for group in (far, ~far):
