@@ -121,9 +121,10 @@ def _momentum_term(run: Run, spec: LayerSpec, windows: Sequence[Window], growth:
         known = rates(run, windows, spec.name)
     except InputError:
         return 0.0
+    if not known:
+        return 0.0
     # Channels that do not vary have no null whatever stands here.
-    momentum = momentum_at_start(windows, spec.name)
-    return momentum_term(known, np.where(_varying(growth), growth, 1.0), momentum) if known else 0.0
+    return momentum_term(known, np.where(_varying(growth), growth, 1.0), momentum_at_start(windows, spec.name))
 
 
 def _growth(before: Values, after: Values) -> Values:
