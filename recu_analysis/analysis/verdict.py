@@ -42,6 +42,16 @@ _SEEN: dict[Criterion, str] = _DID | {
     "tail-silent": "stand far from zero and have the same sign at every checkpoint of",
     "silent": "have the same sign at every checkpoint of",
 }
+#: What weights with a cause of silence do, where the cause is no matter of noise.
+_CAUSED = {
+    "slow channel": "lie in slow channels",
+    "masked": "get hardly any gradient",
+    "lost to rounding": "lose their updates to rounding",
+    "scheduled": "hardly move under the learning rate",
+    "out of reach": "do not move far enough to reach zero",
+}
+#: The least share of a cause that the sentence names.
+_NAMED = 0.01
 _UNSEEN = "; changes between checkpoints were not seen"
 _UNKNOWN = "; noise alone is not known"
 _SHORT = "are too short to tell dead weights from slow ones"
@@ -270,6 +280,41 @@ def of_fit(shapes: Sequence[Interval], weights_per_channel: Sequence[float], gro
         f"The weights of {ground.of} have {' and '.join(tails)} of {_layers(len(known))} at the end of {ground.where}"
         f"{rest}: shape {middle:.2f}{_median_of(len(known))}, where 1 is a Laplace and 2 a normal distribution."
     )
+
+
+def of_causes(silent: float, shares: Mapping[str, Interval], null: float, chosen: str, ground: Ground) -> str:
+    """Why weights that stand far from zero stay silent, and in how many noise cannot be told from a cause.
+
+    Parameters
+    ----------
+    silent : float
+        Share of all weights that were in the tail and silent.
+    shares : mapping of str to Interval
+        Of these weights, those with each cause, with intervals over trainings.
+    null : float
+        Share that noise of a steady size would make held. It is no base for "more than noise", see
+        `recu_analysis.analysis.causes`.
+    chosen : str
+        In words, the windows in which the weights were silent; those of the ground follow.
+    ground : Ground
+    """
+    if not silent > 0.0:
+        return f"No weight of {ground.of} stands far from zero and did not change its sign in {chosen}."
+    told = [f"noise cannot be told from a cause in {_percent(shares['undetermined'])} in {ground.where}"]
+    told += [f"{_percent(shares[cause])} {did}" for cause, did in _CAUSED.items() if shares[cause].estimate >= _NAMED]
+    held, opposed = shares["held"], shares["opposed"]
+    told += [f"{_percent(opposed)} seem pulled towards zero by gradients, and {_percent(held)} seem held"]
+    measured = (
+        f"Of the {shown('share', silent)} % of the weights of {ground.of} that stand far from zero and did not change "
+        f"their sign in {chosen}, {'; '.join(told)}"
+    )
+    return _told(measured, f"; noise alone would give about {shown('share', null)} %", ground)
+
+
+def _percent(share: Interval) -> str:
+    """A share of a cause, with its interval if it has one."""
+    ends = f" ({shown('share', share.low)} to {shown('share', share.high)} %)" if _bounded(share) else ""
+    return f"{shown('share', share.estimate)} %{ends}"
 
 
 def of_claims(verdicts: Sequence[str]) -> str:

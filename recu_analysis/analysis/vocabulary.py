@@ -131,6 +131,45 @@ _PLANNED = (
         "Weights with |t| > 1.96, if 30 % of the variance of the weights is signal; noise alone has 5 %.",
     ),
 )
+#: What gradients restore, and why silent weights stay silent.
+_CAUSES = (
+    Statistic(
+        "rho",
+        "restored fraction rho",
+        "Part of what decay takes from the group's weights that gradients restore: 0 noise, 1 held where they stand.",
+        digits=3,
+    ),
+    Statistic(
+        "inherited",
+        "autocorrelation, inherited",
+        "Part of the autocorrelation of z that decay alone leaves of the start.",
+        "cosine",
+        digits=3,
+    ),
+    Statistic(
+        "momentum",
+        "autocorrelation, momentum",
+        "Part of the autocorrelation of z that the momentum at the start adds.",
+        "cosine",
+        digits=3,
+    ),
+    Statistic(
+        "restored",
+        "autocorrelation, restored",
+        "Part of the autocorrelation of z that the gradients of the windows restore.",
+        "cosine",
+        digits=3,
+    ),
+    Statistic(
+        "exact_split",
+        "exact split",
+        "Whether the momentum at the start and the map of decay were recorded; if not, the parts are approximate.",
+    ),
+    Statistic("cause", "cause", "Cause of silence: the first whose rule the weight meets in the tested windows."),
+    _share("share", "share", "Of the group's weights, those with this cause."),
+    _share("share_half", "share, half the thresholds", "The same with all thresholds halved."),
+    _share("share_twice", "share, twice the thresholds", "The same with all thresholds doubled."),
+)
 #: Logged results of a training.
 _LOGGED = (
     Statistic("train_top1", "training accuracy", "Top-1 accuracy on the training data, as logged.", "%", digits=2),
@@ -458,6 +497,7 @@ STATISTICS: Final = {
         _COUNTS,
         _TIME,
         _PLANNED,
+        _CAUSES,
         _LOGGED,
         _DEAD,
         _SURVIVAL,

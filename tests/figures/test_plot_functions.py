@@ -39,12 +39,14 @@ OF_RUNS = {
         lambda run: score_histogram(run, layer="second", windows="2:"),
         "alpha",
     ),
+    "plot_rho": ({"layers": "second", "tail_tau": 0.9}, ra.earned, "linewidth"),
     "plot_scores": (
         {"layer": "second", "windows": 2},
         lambda run: score_histogram(run, layer="second", windows=2),
         "alpha",
     ),
     "plot_silence": ({"layers": "second", "tail_tau": 0.9}, ra.layer_table, "linewidth"),
+    "plot_split": ({"layers": "second", "windows": "2:"}, ra.earned, "alpha"),
     "plot_survival": ({"layers": "second", "tail_tau": 0.9}, ra.survival, "linewidth"),
     "plot_tradeoff": ({"epochs": 12, "layers": "second"}, ra.measured_tradeoff, "linewidth"),
     "plot_trajectories": (
@@ -56,7 +58,7 @@ OF_RUNS = {
 }
 OF_CLOSED_FORMS = {"plot_entropy": {}, "plot_quantization_error": {"b": [2.0]}, "plot_schedule": {"epochs": 100}}
 # These need runs that were trained, or a table of no run, and have tests of their own.
-ELSEWHERE = {"plot_initial_scale", "plot_intervention", "plot_mask"}
+ELSEWHERE = {"plot_causes", "plot_initial_scale", "plot_intervention", "plot_mask"}
 #: Of several series, each with a name of its own.
 NEVER_LABELED = {"plot_initial_scale", "plot_schedule"}
 
