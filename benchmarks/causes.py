@@ -233,7 +233,7 @@ def quality(name: str) -> list[float]:
     torch.set_num_threads(1)
     make, settings, updates = OPTIMIZERS[name]
     generator = torch.Generator().manual_seed(0)
-    layer = BinaryLinear(256, 256)
+    layer = BinaryLinear(128, 128)
     decay, lr = 3.0 * (1.0 - settings.get("momentum", 0.0)) / updates / 0.01, 0.01
     optimizer = make(layer.parameters(), lr=lr, weight_decay=decay, **settings)
     warnings.simplefilter("ignore", RecordingWarning)  # there is no forward pass to check
