@@ -222,7 +222,8 @@ def _lines(block: Block, width: int | None) -> list[str]:
 def _verdict(block: Block, layers: tuple[str, ...], *, named: bool) -> str:
     """The verdict on an experiment, from its rows for all layers."""
     from recu_analysis.analysis.final_windows import judged_windows
-    from recu_analysis.analysis.verdict import of_causes, weakest
+    from recu_analysis.analysis.ground import weakest
+    from recu_analysis.analysis.verdict_reasons import of_causes
 
     total = block.causes[(block.causes["layer"] == "all") & (block.causes["group"] == "tail-silent")].set_index("cause")
     shares = {name: _interval(total.loc[name], "share") for name in _CAUSES}

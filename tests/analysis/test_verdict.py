@@ -8,18 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recu_analysis.analysis.deadness import CRITERIA
-from recu_analysis.analysis.verdict import (
-    Ground,
-    of_causes,
-    of_claims,
-    of_dead_weights,
-    of_fit,
-    of_flips,
-    of_intervention,
-    of_reflection,
-    of_updates,
-    weakest,
-)
+from recu_analysis.analysis.ground import Ground, weakest
+from recu_analysis.analysis.verdict import of_claims, of_dead_weights, of_fit, of_flips, of_updates
+from recu_analysis.analysis.verdict_reasons import of_causes, of_intervention, of_reflection
 from recu_analysis.theory.causes import CAUSES
 from recu_analysis.theory.intervals import Interval
 from tests.messages import says

@@ -116,7 +116,8 @@ def test_several_runs_have_the_labels_and_colors_of_their_mappings(run):
     assert {"a": "red", "b": "tab:blue"}.items() <= drawn.items()
     table = pd.concat([ra.flip_table(run).assign(run=label) for label in "ab"])
     axes = ra.plot_flip_law(table, ax=Figure().subplots(), palette=["red", "blue"])
-    assert [line.get_color() for line in axes.lines][1:] == ["red", "blue"]
+    # Of each run there are the measured flips and those of noise alone.
+    assert [line.get_color() for line in axes.lines][1:] == ["red", "red", "blue", "blue"]
     for wrong, fact in [
         ({"palette": {"a": "red"}}, "no color for the run 'b'; .* its labels are 'a'"),
         ({"palette": ["red"]}, "has 1 colors, but 2"),
