@@ -49,15 +49,17 @@ KINDS = {
     "far away": (5.0, 0.01, "out of reach"),
     "slow": (0.0, 1e-5, "slow channel"),
 }
-#: How V is checked: optimizer, its settings, and the updates of a window with T = 3.
-OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any], int]] = {
-    "SGD, momentum 0": (torch.optim.SGD, {"momentum": 0.0}, 600),
-    "SGD, momentum 0.9": (torch.optim.SGD, {"momentum": 0.9}, 600),
-    "SGD, momentum 0.9, Nesterov": (torch.optim.SGD, {"momentum": 0.9, "nesterov": True}, 600),
-    "SGD, momentum 0.9 (short)": (torch.optim.SGD, {"momentum": 0.9}, 60),
-    "AdamW": (torch.optim.AdamW, {}, 600),
-    "AdamW (short)": (torch.optim.AdamW, {}, 60),
-}
+#: How V is checked: optimizer, its settings, updates of a window, and its T.
+CHECKED: tuple[tuple[type[torch.optim.Optimizer], dict[str, Any], int, float], ...] = (
+    (torch.optim.SGD, {"momentum": 0.0}, 600, 3.0),
+    (torch.optim.SGD, {"momentum": 0.9}, 600, 3.0),
+    (torch.optim.SGD, {"momentum": 0.9, "nesterov": True}, 600, 3.0),
+    (torch.optim.SGD, {"momentum": 0.9}, 60, 3.0),
+    (torch.optim.SGD, {"momentum": 0.9}, 60, 0.3),
+    (torch.optim.AdamW, {}, 600, 3.0),
+    (torch.optim.AdamW, {}, 60, 3.0),
+    (torch.optim.AdamW, {}, 60, 0.3),
+)
 #: Kinds that start wide, because their gradients are too small to keep them so.
 WIDE = ("masked", "rounded", "slow")
 
@@ -228,13 +230,12 @@ def forecast(drift: float) -> float:
     return float(ndtr(drift * math.sqrt((1.0 - kept) / (1.0 + kept)) - THRESHOLDS.pulled))
 
 
-def quality(name: str) -> list[float]:
-    """Measured variance of what noise makes of weights over the recorded V, in two consecutive windows with T = 3."""
+def quality(make: type[torch.optim.Optimizer], settings: dict[str, Any], updates: int, time: float) -> list[float]:
+    """Measured variance of what noise makes of weights over the recorded V, in two consecutive windows of this T."""
     torch.set_num_threads(1)
-    make, settings, updates = OPTIMIZERS[name]
-    generator = torch.Generator().manual_seed(0)
+    generator, lr = torch.Generator().manual_seed(0), 0.01
     layer = BinaryLinear(128, 128)
-    decay, lr = 3.0 * (1.0 - settings.get("momentum", 0.0)) / updates / 0.01, 0.01
+    decay = time * (1.0 - settings.get("momentum", 0.0)) / (updates * lr)
     optimizer = make(layer.parameters(), lr=lr, weight_decay=decay, **settings)
     warnings.simplefilter("ignore", RecordingWarning)  # there is no forward pass to check
     with tempfile.TemporaryDirectory() as folder:
@@ -259,9 +260,11 @@ def _over_v(run: ra.Run, window: Window) -> float:
 def main(arguments: list[str]) -> None:
     """Print all tables; a tenth of the windows and weights with --short."""
     short = "--short" in arguments
-    print("variance of what noise made of the weights over the recorded V, in two consecutive windows of T = 3")
-    for name, (_, _, updates) in OPTIMIZERS.items():
-        print(f"  {name:>28}, {updates} updates: " + ", ".join(f"{ratio:.2f}" for ratio in quality(name)), flush=True)
+    print("variance of what noise made of weights over the recorded V, in two consecutive windows")
+    for make, settings, updates, time in CHECKED:
+        told = ", ".join([make.__name__, *(f"{name} {value}" for name, value in settings.items())])
+        ratios = ", ".join(f"{ratio:.2f}" for ratio in quality(make, settings, updates, time))
+        print(f"  {told:>32}, T {time:g} in {updates} updates: {ratios}", flush=True)
     print("rho of tails under noise that is common to many weights: share of 95 % intervals that hold 0", flush=True)
     for falling in (False, True):
         found = coverage(300 if short else 4000, falling=falling)
