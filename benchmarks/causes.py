@@ -1,4 +1,4 @@
-"""Restored fraction and causes of silence on simulated weights whose causes are known: coverage, confusion table.
+"""Restored fraction and causes of silence on simulated weights whose causes are known: coverage, confusion table, V.
 
 python -m benchmarks.causes [--short]
 """
@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import math
 import sys
+import tempfile
+import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from scipy.special import ndtr
 
+import recu_analysis as ra
+from recu_analysis.analysis.rates import kept_part, momentum_part
+from recu_analysis.errors import RecordingWarning
+from recu_analysis.nn import BinaryLinear
 from recu_analysis.theory.causes import CAUSES, THRESHOLDS, Evidence, causes, shares
 from recu_analysis.theory.inheritance import UpdateRule
 from recu_analysis.theory.restored import restored
@@ -20,6 +28,7 @@ from recu_analysis.theory.restored import restored
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from recu_analysis.store.window import Window
     from recu_analysis.theory.causes import Thresholds
 
     Values = NDArray[np.float64]
@@ -40,6 +49,17 @@ KINDS = {
     "far away": (5.0, 0.01, "out of reach"),
     "slow": (0.0, 1e-5, "slow channel"),
 }
+#: How V is checked: optimizer, its settings, updates of a window, and its T.
+CHECKED: tuple[tuple[type[torch.optim.Optimizer], dict[str, Any], int, float], ...] = (
+    (torch.optim.SGD, {"momentum": 0.0}, 600, 3.0),
+    (torch.optim.SGD, {"momentum": 0.9}, 600, 3.0),
+    (torch.optim.SGD, {"momentum": 0.9, "nesterov": True}, 600, 3.0),
+    (torch.optim.SGD, {"momentum": 0.9}, 60, 3.0),
+    (torch.optim.SGD, {"momentum": 0.9}, 60, 0.3),
+    (torch.optim.AdamW, {}, 600, 3.0),
+    (torch.optim.AdamW, {}, 60, 3.0),
+    (torch.optim.AdamW, {}, 60, 0.3),
+)
 #: Kinds that start wide, because their gradients are too small to keep them so.
 WIDE = ("masked", "rounded", "slow")
 
@@ -210,9 +230,41 @@ def forecast(drift: float) -> float:
     return float(ndtr(drift * math.sqrt((1.0 - kept) / (1.0 + kept)) - THRESHOLDS.pulled))
 
 
+def quality(make: type[torch.optim.Optimizer], settings: dict[str, Any], updates: int, time: float) -> list[float]:
+    """Measured variance of what noise makes of weights over the recorded V, in two consecutive windows of this T."""
+    torch.set_num_threads(1)
+    generator, lr = torch.Generator().manual_seed(0), 0.01
+    layer = BinaryLinear(128, 128)
+    decay = time * (1.0 - settings.get("momentum", 0.0)) / (updates * lr)
+    optimizer = make(layer.parameters(), lr=lr, weight_decay=decay, **settings)
+    warnings.simplefilter("ignore", RecordingWarning)  # there is no forward pass to check
+    with tempfile.TemporaryDirectory() as folder:
+        with ra.record(layer, optimizer, Path(folder) / "run", quantities=["gradient-stats"]) as recorder:
+            for _ in range(2):
+                for _ in range(updates):
+                    layer.weight.grad = torch.randn(layer.weight.shape, generator=generator)
+                    optimizer.step()
+                recorder.mark()
+        run = ra.open_run(Path(folder) / "run")
+        return [_over_v(run, window) for window in run.windows[1:]]
+
+
+def _over_v(run: ra.Run, window: Window) -> float:
+    (name,) = run.layer_names
+    kept, pushed = kept_part(run, [window], name), momentum_part([window], name)
+    part = window[name]
+    earned = part.weight - kept * part.start - (pushed * part.momentum if pushed else 0.0)
+    return float(np.var(earned) / np.mean(part.noise))
+
+
 def main(arguments: list[str]) -> None:
-    """Print both tables; a tenth of the windows and weights with --short."""
+    """Print all tables; a tenth of the windows and weights with --short."""
     short = "--short" in arguments
+    print("variance of what noise made of weights over the recorded V, in two consecutive windows")
+    for make, settings, updates, time in CHECKED:
+        told = ", ".join([make.__name__, *(f"{name} {value}" for name, value in settings.items())])
+        ratios = ", ".join(f"{ratio:.2f}" for ratio in quality(make, settings, updates, time))
+        print(f"  {told:>32}, T {time:g} in {updates} updates: {ratios}", flush=True)
     print("rho of tails under noise that is common to many weights: share of 95 % intervals that hold 0", flush=True)
     for falling in (False, True):
         found = coverage(300 if short else 4000, falling=falling)

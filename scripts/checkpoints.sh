@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes checkpoints/, the small runs that ship with the repository, from runs/fashion, runs/mask, runs/scale, runs/tau and
-# runs/fashion-tau (see scripts/fashion_mnist.sh, digits_mask.sh, digits_scale.sh, digits_tau.sh and fashion_mnist_tau.sh): fewer
-# layers, windows merged into fewer.
+# Makes checkpoints/, the small runs that ship with the repository, from runs/fashion, runs/causes, runs/mask, runs/scale,
+# runs/tau and runs/fashion-tau (see scripts/fashion_mnist.sh, fashion_causes.sh, digits_mask.sh, digits_scale.sh, digits_tau.sh
+# and fashion_mnist_tau.sh): fewer layers, windows merged into fewer.
 set -eu
 cd "$(dirname "$0")/.."
 analyze=${ANALYZE:-.venv/bin/recu-analyze}
@@ -37,4 +37,8 @@ for seed in 0 1; do
 done
 for arm in recu baseline random; do
     thin "runs/mask/$arm" "checkpoints/mask/$arm" 0,7,8 layer1.0.conv2 layer2.0.conv2 layer2.2.conv2
+done
+# Window 8 is a single epoch, because rho has an interval only where windows are not merged.
+for run in runs/causes/*; do
+    thin "$run" "checkpoints/causes/${run##*/}" 0,4,7,8,12 layer1.0.conv2 layer2.0.conv1
 done

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from recu_analysis.analysis.earlier_settings import configuration_of
 from recu_analysis.analysis.kinds import Kind, kind_of, sides, stops_gradients
 from recu_analysis.errors import InputError
 from recu_analysis.store.labels import labels_of
@@ -211,8 +212,8 @@ def seedless(runs: Mapping[str, Run]) -> list[str]:
 
 
 def settings(run: Run, without: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """The configuration of a run, except `INCIDENTAL` settings and those in `without`."""
-    return {name: value for name, value in run.configuration.items() if name not in INCIDENTAL | without}
+    """The configuration of a run, except `INCIDENTAL` settings and those in `without`; see `configuration_of`."""
+    return {name: value for name, value in configuration_of(run).items() if name not in INCIDENTAL | without}
 
 
 def layers_of(run: Run) -> dict[str, tuple[int, ...]]:
@@ -243,7 +244,7 @@ def labeled(runs: Iterable[Run]) -> dict[str, Run]:
 
 def differing(runs: Iterable[Run]) -> list[str]:
     """Names of the settings that differ between runs, incidental ones too, in alphabetical order."""
-    configurations = [run.configuration for run in runs]
+    configurations = [configuration_of(run) for run in runs]
     names = sorted({name for each in configurations for name in each})
     return [
         name

@@ -12,6 +12,7 @@ from recu_analysis.analysis.arms import arms, comparable, differing, layers_of, 
 from recu_analysis.analysis.channel_errors import channel_errors_query, standard_errors
 from recu_analysis.analysis.column_names import limits_of
 from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights_query, totals
+from recu_analysis.analysis.earlier_settings import configuration_of
 from recu_analysis.analysis.final_windows import equal_windows
 from recu_analysis.analysis.logged import last_logged
 from recu_analysis.analysis.query import gather, gathered
@@ -130,7 +131,7 @@ def differing_settings(runs: SeveralRuns) -> pd.DataFrame:
         One row per run, one column per setting that differs; None where a run does not have the setting.
     """
     runs = as_runs(runs)
-    different = {name: [run.configuration.get(name) for run in runs.values()] for name in differing(runs.values())}
+    different = {name: [configuration_of(run).get(name) for run in runs.values()] for name in differing(runs.values())}
     return pd.DataFrame(different, index=pd.Index(list(runs), name="run"), dtype=object).reset_index()
 
 

@@ -253,24 +253,14 @@ def _row(arm: Arm, table: PaperTable, metrics: list[str]) -> dict[str, Any]:
 def _settings(encoded: set[str]) -> dict[str, str]:
     """A few words for each setting: network, data set, epochs, b*, tau, and what distinguishes it from the others."""
     known = {text: json.loads(text) for text in sorted(encoded)}
-    words: dict[str, str] = {}
-    # A run of an earlier version lacks the settings of later ones. They are named only if nothing else differs.
-    for telling in (_differing(known.values(), everywhere=True), _differing(known.values(), everywhere=False)):
-        words = {text: _words(each, telling) for text, each in known.items()}
-        if len(set(words.values())) == len(words):
-            break
-    return words
+    telling = _differing(known.values())
+    return {text: _words(each, telling) for text, each in known.items()}
 
 
-def _differing(settings: Collection[Mapping[str, Any]], *, everywhere: bool) -> list[str]:
-    """Names of the settings that differ, except the usual ones; with `everywhere` only names that all of them have."""
+def _differing(settings: Collection[Mapping[str, Any]]) -> list[str]:
+    """Names of the settings that differ, except the usual ones."""
     names = sorted({name for each in settings for name in each} - {"network", "dataset", "epochs", "scale", "tau"})
-    return [
-        name
-        for name in names
-        if len({json.dumps(each.get(name)) for each in settings}) > 1
-        and not (everywhere and any(name not in each for each in settings))
-    ]
+    return [name for name in names if len({json.dumps(each.get(name)) for each in settings}) > 1]
 
 
 def _words(setting: Mapping[str, Any], telling: list[str]) -> str:

@@ -156,6 +156,12 @@ class TrainingConfig:
         choices=MORE_QUANTITIES,
         flag="record",
     )
+    control: str = option(
+        "none",
+        "Train without a signal, as a control. labels: labels drawn anew for every batch; signs: each value of a "
+        "gradient gets a random sign, and only the binary weights are trained.",
+        choices=("none", "labels", "signs"),
+    )
     revive: str | None = option(
         None,
         f"Latent weights to revive, and before which epochs, counted from 0 (default: the middle one): "

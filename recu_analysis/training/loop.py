@@ -367,7 +367,10 @@ class _Training:
     def _share(self, part: Part, epoch: int, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Images and labels of this process's share of a batch."""
         with self.ours.own_draws(self.config.seed, epoch, number):
-            return self.data.train_batch(self.ours.share(part.indices), augment=self.config.augment)
+            images, labels = self.data.train_batch(self.ours.share(part.indices), augment=self.config.augment)
+            if self.config.control == "labels":
+                labels = torch.randint(self.data.classes, labels.shape)
+            return images, labels
 
     def _validate(self, step: Step) -> tuple[float, float]:
         """Cross-entropy and accuracy, measured by rank 0 and shared with all processes."""

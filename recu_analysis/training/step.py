@@ -140,9 +140,19 @@ class Step:
             weight = len(labels) * self._processes.count / part.images
             (loss * weight).backward()  # type: ignore[no-untyped-call]
         if part.last:
+            if self._config.control == "signs":
+                self._draw_signs()
             self._optimizer.step()
             self.update += 1
         return total, int(correct)
+
+    def _draw_signs(self) -> None:
+        """Give each value of the gradients of the binary weights a random sign; drop the gradients of the others."""
+        latent, others = (group["params"] for group in self._optimizer.param_groups)
+        for weight in latent:
+            weight.grad.mul_(torch.randint_like(weight.grad, 2).mul_(2).sub_(1))
+        for parameter in others:
+            parameter.grad = None
 
     def place(self, batch: Batch) -> Batch:
         """Move images and labels to the device, normalize the images and set their memory format."""

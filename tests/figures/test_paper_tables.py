@@ -87,13 +87,13 @@ def test_other_settings_are_other_columns(trained):
     ]
 
 
-def test_a_setting_that_an_old_run_lacks_is_said_where_nothing_else_tells_them_apart(trained):
+def test_a_setting_that_an_old_run_lacks_is_what_it_did(trained):
     old = trained("old")
-    runs = {"old": old, "new": trained("new", compile=True, epochs=8)}
-    settings = ra.paper_table(2, runs).dropna(subset="runs")["setting"].tolist()
-    assert not any("compile" in words for words in settings)
-    settings = ra.paper_table(2, {"old": old, "same": trained("same", compile=True)}).dropna(subset="runs")["setting"]
-    assert [words.split(", ")[-1] for words in settings] == ["compile = None", "compile = True"]
+    for compiled in (False, True):
+        runs = {"old": old, "new": trained(f"new-{compiled}", compile=compiled, initial_scale=0.5)}
+        settings = ra.paper_table(2, runs).dropna(subset="runs")["setting"].tolist()
+        assert ["compile = False" in words for words in settings] == [compiled, False]
+        assert ["compile = True" in words for words in settings] == [False, compiled]
 
 
 def test_tables_of_methods_take_runs_on_their_own_data_only(trained):

@@ -41,7 +41,7 @@ from recu_analysis.training.settings import settings_of
         ({"alpha": "mean"}, r"alpha.*learned, analytic, none"),
         ({"device": "tpu"}, r"device.*auto, cpu, cuda"),
         ({"dataset": "mnist"}, r"dataset.*digits, fashion-mnist"),
-        ({"quantities": ("grad", "path")}, r"quantities.*ema, grad, not 'path'"),
+        ({"quantities": ("grad", "path")}, r"quantities.*ema, grad, gradient-stats, not 'path'"),
     ],
 )
 def test_refuses_what_cannot_be_trained(fields, message):

@@ -41,11 +41,11 @@ def state(run_dir):
         (BATCHES + 2, {}),
         (2 * BATCHES + 1, {}),
         (2 * BATCHES + 1, {"recu": False}),
-        (BATCHES + 2, {"momentum": 0.0, "accumulate": 3}),
+        (BATCHES + 2, {"momentum": 0.0, "accumulate": 3, "control": "signs"}),
         (2 * BATCHES + 1, {"mask": "random", "initial_scale": 0.5, "augment": True}),
         (BATCHES + 2, {"optimizer": "adam", "lr": 0.01, "schedule": "linear"}),
         (2 * BATCHES + 1, {"channels_last": True, "accumulate": 2, "schedule": "step", "center": False}),
-        (2 * BATCHES + 1, {"binarizer": "ir-net"}),
+        (2 * BATCHES + 1, {"binarizer": "ir-net", "control": "labels"}),
         (BATCHES + 2, {"quantile": "empirical", "alpha": "analytic", "scale": None, "scale_activations": False}),
     ],
 )
@@ -117,6 +117,22 @@ def test_the_weights_are_those_of_a_plain_loop_without_recording(tmp_path):
     recorded = state(tmp_path / "run")
     for name, tensor in model.state_dict().items():
         assert recorded[f"model/{name}"] == tensor.numpy().tobytes(), name
+
+
+def test_a_control_has_labels_that_are_drawn_anew_for_every_batch(tmp_path, monkeypatch):
+    truth = loop.load_dataset("digits", None).train_labels
+    seen, call = torch.zeros(2 * BATCHES, len(truth), dtype=torch.int64) - 1, Step.__call__
+
+    def watched(self, part, batch):
+        seen[self.update, part.indices] = batch[1]
+        return call(self, part, batch)
+
+    monkeypatch.setattr(Step, "__call__", watched)
+    for control, chance in (("none", 1.0), ("labels", 0.1)):
+        train(TrainingConfig(**SETTINGS | {"epochs": 2}, control=control), tmp_path / control)
+        first, second = (epoch.max(dim=0).values for epoch in seen.split(BATCHES))
+        equal = [float((ours == theirs).double().mean()) for ours, theirs in ((first, truth), (first, second))]
+        assert equal == pytest.approx([chance, chance], abs=0.15 * (chance < 1.0)), control
 
 
 def test_a_damaged_checkpoint_stops_the_resumption_and_not_the_reader(tmp_path):

@@ -79,6 +79,23 @@ def test_accumulated_gradients_are_the_mean_over_all_their_images(tmp_path):
     assert largest_difference(trained_gradients(tmp_path / "run", expected), [each[0] for each in expected]) < 1e-3
 
 
+def test_random_signs_change_no_size_of_a_gradient_and_only_binary_weights_are_trained(tmp_path, monkeypatch):
+    first, step = {}, torch.optim.SGD.step
+
+    def watched(self, *args, **kwargs):
+        first.setdefault(control, [[each.grad for each in group["params"]] for group in self.param_groups])
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", watched)
+    for control in ("none", "signs"):
+        train(TrainingConfig(epochs=1, batch_size=100, warm_up=0, control=control), tmp_path / control)
+    (latent, _), (signed, others) = first["none"], first["signs"]
+    assert others == [None] * len(others)
+    for ours, theirs in zip(signed, latent, strict=True):
+        assert torch.equal(ours.abs(), theirs.abs())
+        assert 0.3 < (ours.sign() == theirs.sign()).double().mean() < 0.7
+
+
 def test_bfloat16_is_that_of_autocast_and_the_weights_stay_float32(tmp_path):
     train(TrainingConfig(**ONE_UPDATE, bfloat16=True), tmp_path / "run")
     expected = plain_gradients(torch.autocast("cpu", torch.bfloat16))
