@@ -15,7 +15,7 @@ from scipy.special import ndtr
 
 from recu_analysis.theory.causes import CAUSES, THRESHOLDS, Evidence, causes, shares
 from recu_analysis.theory.inheritance import UpdateRule
-from recu_analysis.theory.restored import responses, restored
+from recu_analysis.theory.restored import restored
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,8 +58,8 @@ class Window:
         a.
     variance : ndarray of float64
         V, by the recurrence that a recorder uses.
-    projections : ndarray of float64, shape (updates, rows)
-        p_u of the tail of each row.
+    noise : ndarray of float64, shape (rows,)
+        Variance of the sum of w_start E over the tail of each row, by the recurrence that a recorder uses.
     path, zpath, flips, small, unchanged : ndarray
         Path of the weights and of z, flips, and in how many updates the gradient was small, or the value unchanged.
     """
@@ -68,7 +68,7 @@ class Window:
     earned: Values
     kept: float
     variance: Values
-    projections: Values
+    noise: Values
     path: Values
     zpath: Values
     flips: Values
@@ -100,14 +100,15 @@ def moved(
     generator: np.random.Generator, state: tuple[Values, Values], drift: Values, size: Values, lr: Values, stuck: Values
 ) -> tuple[Window, tuple[Values, Values]]:
     """A window of SGD with these learning rates, and the state after it; weights that are stuck keep their value."""
-    (w, m), (a, b) = state, alone(lr)
+    (w, m), (a, b), rule = state, alone(lr), UpdateRule(MOMENTUM)
     start, z = w, w / w.std(axis=1, keepdims=True)
     variance, path, zpath, flips, small, unchanged = (np.zeros(w.shape) for _ in range(6))
     group = np.where(np.abs(start) > TAIL * start.std(axis=1, keepdims=True), start, 0.0)
-    projections = np.empty((lr.size, len(w)))
-    for at, rate in enumerate(lr):
+    along = np.zeros((len(w), 2, 2))
+    for rate in lr:
         g = drift + size * noise(generator, *w.shape)
-        projections[at] = (g * group).sum(axis=1)
+        matrix, gain = rule.matrix(float(rate), DECAY), rule.gain(float(rate))
+        along = matrix @ along @ matrix.T + (g * group).sum(axis=1)[:, None, None] ** 2 * np.outer(gain, gain)
         small += np.abs(g) < 0.2 * np.median(np.abs(g))
         m = MOMENTUM * m + g + DECAY * w
         new = np.where(stuck, w, w - rate * m)
@@ -118,7 +119,7 @@ def moved(
         before, w, z = z, new, new / new.std(axis=1, keepdims=True)
         zpath += np.abs(z - before)
     earned = w - a * start - b * state[1]
-    return Window(start, earned, a, variance, projections, path, zpath, flips, small, unchanged), (w, m)
+    return Window(start, earned, a, variance, along[:, 0, 0], path, zpath, flips, small, unchanged), (w, m)
 
 
 def alone(lr: Values) -> tuple[float, float]:
@@ -149,10 +150,9 @@ def coverage(windows: int, *, falling: bool = False, weights: int = 64, seed: in
     rates = np.linspace(lr, lr / 10.0, updates) if falling else np.full(updates, lr)
     state = settled(generator, 0.0 * ones, ones, lr)
     window, _ = moved(generator, state, 0.0 * ones, ones, rates, np.False_)
-    response = responses(UpdateRule(MOMENTUM), rates, np.full(updates, DECAY))
     tails = np.abs(window.start) > TAIL * window.start.std(axis=1, keepdims=True)
     found = [
-        restored(window.start[at][tail], window.earned[at][tail], window.kept, response * window.projections[:, at])
+        restored(window.start[at][tail], window.earned[at][tail], window.kept, float(window.noise[at]))
         for at, tail in enumerate(tails)
     ]
     held = [each.interval().low <= 0.0 <= each.interval().high for each in found]

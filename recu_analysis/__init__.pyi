@@ -1,5 +1,8 @@
 """The public names and where each is at home, once: type checkers read them here, and lazy_loader when one is used."""
 
+from .analysis.causes import causes as causes
+from .analysis.causes_over_seeds import causes_over_seeds as causes_over_seeds
+from .analysis.causes_over_seeds import earned_over_seeds as earned_over_seeds
 from .analysis.claims import claims as claims
 from .analysis.cohorts import cohorts as cohorts
 from .analysis.cohorts import transitions as transitions
@@ -10,6 +13,7 @@ from .analysis.deadness import dead_weights as dead_weights
 from .analysis.differences import curves as curves
 from .analysis.differences import layer_differences as layer_differences
 from .analysis.distance import tails as tails
+from .analysis.earned import earned as earned
 from .analysis.final_windows import decorrelation_time as decorrelation_time
 from .analysis.fits import fit_table as fit_table
 from .analysis.flips import flip_table as flip_table
@@ -34,6 +38,7 @@ from .figures import draw_figure as draw_figure
 from .figures import paper_table as paper_table
 from .figures import plot_accuracy as plot_accuracy
 from .figures import plot_by_magnitude as plot_by_magnitude
+from .figures import plot_causes as plot_causes
 from .figures import plot_claims as plot_claims
 from .figures import plot_dead_weights as plot_dead_weights
 from .figures import plot_entropy as plot_entropy
@@ -45,10 +50,12 @@ from .figures import plot_layer_errors as plot_layer_errors
 from .figures import plot_lock_in as plot_lock_in
 from .figures import plot_mask as plot_mask
 from .figures import plot_quantization_error as plot_quantization_error
+from .figures import plot_rho as plot_rho
 from .figures import plot_ridge as plot_ridge
 from .figures import plot_schedule as plot_schedule
 from .figures import plot_scores as plot_scores
 from .figures import plot_silence as plot_silence
+from .figures import plot_split as plot_split
 from .figures import plot_survival as plot_survival
 from .figures import plot_tradeoff as plot_tradeoff
 from .figures import plot_training as plot_training

@@ -10,9 +10,11 @@ import numpy as np
 
 from recu_analysis.errors import InputError
 from recu_analysis.store.header import LayerSpec, LayerWindow
-from recu_analysis.store.quantities import QUANTITIES, rows_of
+from recu_analysis.store.quantities import GRADIENT_STATS, QUANTITIES, rows_of
 from recu_analysis.store.state import LayerState
 from recu_analysis.store.writer import RunWriter
+from recu_analysis.theory.causes import SMALL_GRADIENT
+from recu_analysis.theory.inheritance import UpdateRule, over_updates
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
@@ -204,6 +206,7 @@ def synthetic_run(
     traces: int = 0,
     decay_time: float = DECAY_TIME,
     momentum: float = 0.0,
+    gradient_stats: bool = False,
 ) -> SyntheticRun:
     """Write a run directory in which every number is known.
 
@@ -225,6 +228,8 @@ def synthetic_run(
         Number of traced weights of each layer, evenly spread.
     decay_time, momentum : float
         T of an update, and the momentum of SGD, in the record; they do not change the history.
+    gradient_stats : bool
+        Whether the run has gradient-stats: of the gradients with which SGD without momentum makes the history.
 
     Returns
     -------
@@ -234,8 +239,10 @@ def synthetic_run(
     Raises
     ------
     InputError
-        If the number of windows does not divide the number of updates.
+        If the number of windows does not divide the number of updates, or gradient-stats are asked for with momentum.
     """
+    if gradient_stats and momentum:
+        raise InputError("the gradients of a synthetic run are those of SGD without momentum; omit momentum")
     truth = dict(history) if history is not None else _default_history(seed)
     transform = transform or WeightTransform(center=True, target=2.0, clamp=True)
     specs = [
@@ -246,7 +253,8 @@ def synthetic_run(
     if windows < 1 or updates < 1 or updates % windows:
         raise InputError(f"{updates} updates cannot be cut into {windows} windows of equal length")
     marks = tuple(range(0, updates + 1, updates // windows))
-    kept = rows_of((*QUANTITIES, "traces") if traces else QUANTITIES)
+    more = (*(["traces"] if traces else []), *(["grad", GRADIENT_STATS] if gradient_stats else []))
+    kept = rows_of((*QUANTITIES, *more))
     about: dict[str, Any] = {"configuration": {"network": "synthetic"}, "environment": {}, "quantities": kept}
     writer = RunWriter(Path(path), specs, exact=exact, **about)
     for number, last in enumerate(marks):
@@ -260,6 +268,7 @@ def synthetic_run(
                 traced=spec.traced,
                 decay_time=decay_time,
                 momentum=momentum,
+                gradient_stats=gradient_stats,
             )
             for spec in specs
         }
@@ -292,6 +301,7 @@ def layer_state(
     traced: tuple[int, ...] = (),
     decay_time: float = DECAY_TIME,
     momentum: float = 0.0,
+    gradient_stats: bool = False,
 ) -> LayerState:
     """Record updates `first` to `last` of one layer with a plain float64 loop.
 
@@ -307,6 +317,8 @@ def layer_state(
         Flat indices of traced weights.
     decay_time, momentum : float
         T of an update, and the momentum of SGD.
+    gradient_stats : bool
+        Whether the record has gradient-stats, see `synthetic_run`.
 
     Returns
     -------
@@ -334,16 +346,51 @@ def layer_state(
     time = decay_time * count
     sums = {"path": path, "zpath": zpath}
     counts = {"flips": flips, "first_flip": first_flip, "last_flip": last_flip}
+    start = (centered if center else rows)[first - 1]
+    known, stats = _gradient_stats(rows[first - 1 : last + 1], start, decay_time) if gradient_stats else ({}, {})
     return LayerState(
-        LayerWindow(first, count, LR * count, time * (1.0 - momentum), time, TAU),
+        LayerWindow(first, count, LR * count, time * (1.0 - momentum), time, TAU, known),
         {
             "weight": walk[last],
             "flipped": moved.astype(np.uint32),
             **{name: total.astype(np.float32).reshape(walk.shape[1:]) for name, total in sums.items()},
             **{name: each.reshape(-1)[moved] for name, each in counts.items()},
+            **{name: each.reshape(walk.shape[1:]) for name, each in stats.items()},
             **(_traced(walk, z, effective, slice(first, last + 1), traced) if traced else {}),
         },
     )
+
+
+def _gradient_stats(rows: Array, start: Array, decay_time: float) -> tuple[dict[str, Any], History]:
+    """The gradient-stats of a window, numbers and arrays, from the weights before it and after each update.
+
+    Parameters
+    ----------
+    rows : ndarray of float64, shape (updates + 1, C_out, weights a channel)
+    start : ndarray of float64, shape (C_out, weights a channel)
+        Weights before the window, centered if the layer centers.
+    decay_time : float
+        T of an update.
+    """
+    before, after, rule, decay = rows[:-1], rows[1:], UpdateRule(), decay_time / LR
+    gradient = (before - after) / LR - decay * before
+    sizes, updates = np.abs(gradient), len(gradient)
+    steps = -LR * (1.0 - decay_time) ** np.arange(updates)[::-1, None, None] * gradient  # at the end of the window
+    along = (steps * start).sum(axis=(1, 2))
+    limits = SMALL_GRADIENT * np.median(sizes.reshape(updates, start.size), axis=1)[:, None, None]
+    numbers = {
+        "map": over_updates(rule.matrix(LR, decay), updates).tolist(),
+        "rule": rule.to_list(),
+        "noise_decay": (1.0 - decay_time) ** (2 * updates),
+        "earned_along": float(along.sum()),
+        "earned_variance": float((along**2).sum()),
+    }
+    sums = {"grad": sizes.sum(axis=0), "signed_grad": gradient.sum(axis=0), "noise": (steps**2).sum(axis=0)}
+    arrays = {name: total.astype(np.float32) for name, total in sums.items()}
+    arrays["small_grads"] = (sizes <= limits).sum(axis=0).astype(np.uint16)
+    pushed = (gradient != 0.0) | (before != 0.0)
+    arrays["unchanged"] = (pushed & (before == after)).sum(axis=0).astype(np.uint16)
+    return numbers if updates else {}, arrays
 
 
 def _traced(walk: Array, z: Array, effective: Array, updates: slice, traced: tuple[int, ...]) -> dict[str, Array]:

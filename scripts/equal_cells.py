@@ -65,7 +65,9 @@ def of_groups(runs: Sequence[Path]) -> Iterator[Table]:
     for folder, group in groups(runs, layers):
         for view in ([], ["--seeds"], ["--by-layer"], ["--curves"]):
             yield from command(f"{folder} {group[0].name}...", "compare", *map(str, group), *view)
-        yield from command(f"{folder} {group[0].name}...", "dead-weights", *map(str, group))
+        for name in ("dead-weights", "causes"):
+            yield from command(f"{folder} {group[0].name}...", name, *map(str, group))
+        yield table("earned_over_seeds", f"{folder} {group[0].name}...", runs=list(group), network=True)
     for folder, group in groups(runs, arm):
         beside = [run for run in runs if run.parent == folder and arm(run) in {"baseline", "none"} and run not in group]
         yield from of_claims(f"{folder} {arm(group[0])}", group, beside)
@@ -78,7 +80,7 @@ def commands_of_run(run: Path) -> list[list[str]]:
         *(["info", path], ["verify", path], ["flips", path], ["evaluate", path]),
         *(["dead-weights", path, "--windows", window, "--criterion", criterion] for criterion in CRITERIA),
         *([name, path, "--windows", window, "--tail-tau", "window"] for name in ("dead-weights", "updates")),
-        ["updates", path, "--windows", window],
+        *([name, path, "--windows", window] for name in ("updates", "causes")),
         *(["fit", path, "--windows", end, *raw] for raw in ([], ["--raw"])),
         ["tradeoff", "--run", path],
     ]
@@ -94,7 +96,7 @@ def tables_of_run(run: Path) -> Iterator[Table]:
     yield from (ask(name, windows=over) for name in ("dead_weights", "tails", "by_magnitude", "survival"))
     yield ask("cohorts", **cohort_from(first))
     yield ask("decorrelation_time", after=0)
-    yield from (ask(name) for name in ("transitions", "flip_table"))
+    yield from (ask(name) for name in ("transitions", "flip_table", "earned"))
     yield from (ask("fit_table", windows=at_end, raw=raw) for raw in (False, True))
     yield ask("measured_tradeoff", windows=at_end)
     yield from (answered(f"run.{name}", str(run), partial(part, run, name)) for name in ("layers", "metrics"))

@@ -29,6 +29,7 @@ def tables(folder: Path) -> list[tuple[str, list[pd.DataFrame]]]:
     """The name of every function with a table, or with one for each of the arguments that change its columns."""
     run, other = (ra.open_run(synthetic_run(folder / str(seed), seed=seed).path) for seed in (0, 5))
     both = {"a": run, "b": other}
+    stats = synthetic_run(folder / "stats", gradient_stats=True).path
     traced = synthetic_run(folder / "traced", traces=2).path
     return [
         ("layer_table", [ra.layer_table(run), ra.layer_table(run, network=True), ra.layer_table(run, long=True)]),
@@ -40,6 +41,10 @@ def tables(folder: Path) -> list[tuple[str, list[pd.DataFrame]]]:
         ("fit_table", [ra.fit_table(run)]),
         ("cohorts", [ra.cohorts(run, windows="1:")]),
         ("transitions", [ra.transitions(run)]),
+        ("earned", [ra.earned(run), ra.earned(run, network=True)]),
+        ("earned_over_seeds", [ra.earned_over_seeds(both)]),
+        ("causes", [ra.causes(stats, windows="3:")]),
+        ("causes_over_seeds", [ra.causes_over_seeds(stats, windows="3:")]),
         ("survival", [ra.survival(run)]),
         ("traces", [ra.traces(traced)]),
         ("compare", [ra.compare(both)]),

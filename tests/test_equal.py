@@ -114,8 +114,9 @@ def formats(params):
             yield from each.type.choices
 
 
-#: Tables that compare and dead-weights write with --format json.
+#: Tables that causes, compare and dead-weights write with --format json.
 WRITTEN_BY_COMMANDS = {
+    "causes_over_seeds",
     "compare",
     "curves",
     "dead_weights_over_seeds",

@@ -110,7 +110,7 @@ def dead_weights_over_seeds_query(
 ) -> Query[list[Block]]:
     """The query of `dead_weights_over_seeds`, one block per experiment; it raises the same errors."""
     groups = comparable(arms(runs))
-    spans = _spans(groups, windows)
+    spans = spans_of_arms(groups, windows)
     tables = {
         label: dead_weights_query(runs[label], span, criterion, tail_tau, layers) for label, span in spans.items()
     }
@@ -129,7 +129,7 @@ def _errors(layers: Sequence[Values], criterion: str) -> list[dict[str, float]]:
     return [*(standard_errors([sums], criterion) for sums in layers), standard_errors(layers, criterion)]
 
 
-def _spans(groups: Sequence[Sequence[Arm]], windows: Windows | None) -> dict[str, WindowSpan]:
+def spans_of_arms(groups: Sequence[Sequence[Arm]], windows: Windows | None) -> dict[str, WindowSpan]:
     """The windows of every run by its label: a caller's, equal within an arm, or final windows, equal in a group."""
     spans: dict[str, WindowSpan] = {}
     for group in groups:

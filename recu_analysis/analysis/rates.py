@@ -49,6 +49,25 @@ def kept_part(run: Run, windows: Sequence[Window], layer: str) -> float:
     return float(product([over_updates(e.rule.inherited(e.lr, e.weight_decay), e.updates) for e in known])[0, 0])
 
 
+def momentum_part(windows: Sequence[Window], layer: str) -> float:
+    """b: the part of the momentum at the start that moves into the weights over consecutive windows.
+
+    Parameters
+    ----------
+    windows : sequence of Window
+        Consecutive windows with updates.
+    layer : str
+
+    Returns
+    -------
+    float
+        From the recorded maps of the windows: 0 for AdamW, whose steps in flight count as made by gradients. NaN where
+        the run has no map.
+    """
+    linear = LayerWindow.merged([window[layer].summary for window in windows], windows[0].quantities).more.get("map")
+    return math.nan if linear is None else float(linear[0][1])
+
+
 def is_approximate(run: Run, windows: Sequence[Window]) -> bool:
     """Whether `kept_part` is approximate for some layer, because the windows hold no map of decay and momentum."""
     return any("map" not in window[name].summary.more for window in windows for name in run.layer_names)

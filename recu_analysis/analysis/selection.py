@@ -169,6 +169,16 @@ def known_windows(run: Run) -> list[Window]:
     return known[::-1]
 
 
+def windows_before(first: Window, count: int) -> list[Window]:
+    """Up to so many windows with updates just before one, all with a known start and without a gap; in order."""
+    found: list[Window] = []
+    window = first
+    while len(found) < count and window.connected and window.before.updates and start_known(window.before):
+        window = window.before
+        found.insert(0, window)
+    return found
+
+
 def select_windows(run: Run, chosen: WindowSpan) -> list[Window]:
     """The windows of a span that hold updates.
 

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.distance import STUCK
-from recu_analysis.analysis.final_windows import LONG_ENOUGH
 from recu_analysis.analysis.fits import FEW_WEIGHTS
+from recu_analysis.analysis.ground import bounded, layers_text, median_of, told_of
 from recu_analysis.analysis.rendering import shown
-from recu_analysis.analysis.selection import select_windows
-from recu_analysis.analysis.window_text import period_text
 from recu_analysis.theory.intervals import Interval
 from recu_analysis.theory.noise import FEWEST
-from recu_analysis.theory.power import least_decay_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from recu_analysis.analysis.deadness import Criterion
-    from recu_analysis.analysis.selection import WindowSpan
-    from recu_analysis.store.run import Run
+    from recu_analysis.analysis.ground import Ground
 
 #: Fewer trainings than this are not compared with noise: the interval of two is no base for a verdict.
 FEWEST_TRAININGS = 3
@@ -42,68 +37,9 @@ _SEEN: dict[Criterion, str] = _DID | {
     "tail-silent": "stand far from zero and have the same sign at every checkpoint of",
     "silent": "have the same sign at every checkpoint of",
 }
-_UNSEEN = "; changes between checkpoints were not seen"
 _UNKNOWN = "; noise alone is not known"
-_SHORT = "are too short to tell dead weights from slow ones"
 #: Verdicts that a test on data gave, so that some of them are wrong by chance.
 _TESTED = ("supported", "contradicted", "intermediate", "undecided")
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """What decides how much a sentence may say.
-
-    Attributes
-    ----------
-    where : str
-        The windows in words, such as "epochs 4 to 11", or of a state, "epoch 11".
-    null : float
-        Null autocorrelation of the windows; NaN if it is not known. See `weakest` for several runs.
-    exact : bool
-        Whether every update was seen.
-    trainings : int
-        Number of runs.
-    some_layers : bool
-        Whether a caller chose layers.
-    """
-
-    where: str
-    null: float = math.nan
-    exact: bool = True
-    trainings: int = 1
-    some_layers: bool = False
-
-    @property
-    def short(self) -> bool:
-        """Whether the windows are too short to tell dead weights from slow ones."""
-        return self.null > LONG_ENOUGH
-
-    @property
-    def of(self) -> str:
-        """Whose weights: one training says nothing of others."""
-        runs = "this one training" if self.trainings == 1 else f"these {self.trainings} trainings"
-        return f"the chosen layers of {runs}" if self.some_layers else runs
-
-    @property
-    def tells(self) -> bool:
-        """Whether numbers of these windows may be compared with noise."""
-        return self.exact and self.null <= LONG_ENOUGH
-
-
-def ground_of(
-    runs: Mapping[str, Run], spans: Mapping[str, WindowSpan], nulls: Iterable[float], *, some_layers: bool = False
-) -> Ground:
-    """What some windows of runs, by their labels, carry together; `nulls` are their null autocorrelations."""
-    exact = all(window.exact for label, run in runs.items() for window in select_windows(run, spans[label]))
-    return Ground(period_text(runs, spans), weakest(nulls), exact, len(runs), some_layers)
-
-
-def weakest(nulls: Iterable[float]) -> float:
-    """The null autocorrelation that decides for several runs: the largest, or NaN if one that is not known could be."""
-    each = list(nulls)
-    known = [null for null in each if not math.isnan(null)]
-    largest = max(known, default=math.nan)
-    return largest if len(known) == len(each) or largest > LONG_ENOUGH else math.nan
 
 
 def of_dead_weights_row(row: Mapping[Any, Any], criterion: Criterion, ground: Ground) -> str:
@@ -144,7 +80,7 @@ def of_dead_weights(share: Interval, null: Interval, criterion: Criterion, groun
         return f"How many weights are dead in {ground.where} cannot be told: no weight has a known record."
     name = f"{criterion.replace('-', '_')}_fraction"
     ends = ""
-    if _bounded(share):
+    if bounded(share):
         ends = f" (95 % interval {shown(name, share.low)} to {shown(name, share.high)} %)"
     did = (_DID if ground.exact else _SEEN)[criterion]
     measured = f"{shown(name, share.estimate)} %{ends} of the weights of {ground.of} {did} {ground.where}"
@@ -153,12 +89,12 @@ def of_dead_weights(share: Interval, null: Interval, criterion: Criterion, groun
         noise = f"; noise alone is not known, because weights move {pace:.2f} times as far in an update as forecast"
     elif math.isfinite(null.estimate):
         noise = _beside(share, null, f"{shown(name, null.estimate)} %", ground)
-    return _told(measured, noise, ground)
+    return told_of(measured, noise, ground)
 
 
 def _beside(share: Interval, null: Interval, text: str, ground: Ground) -> str:
     """The null of a share, and on which side of it the interval lies, if that can be told."""
-    if not (ground.tells and ground.trainings >= FEWEST_TRAININGS and _bounded(share) and share.low < share.high):
+    if not (ground.tells and ground.trainings >= FEWEST_TRAININGS and bounded(share) and share.low < share.high):
         return f"; noise alone would leave {text}"
     # All simulations draw the same random numbers, so intervals over trainings do not hold their error.
     error = 2.0 * math.sqrt(max(null.estimate * (1.0 - null.estimate), 1.0 / FEWEST) / FEWEST)
@@ -189,13 +125,13 @@ def of_updates(ratios: Sequence[Interval], nulls: Sequence[float], ground: Groun
     middle = median(each.estimate for each, _ in known)
     measured = (
         f"The weights far from zero of {ground.of} changed their sign {middle:.2f} times as often as their distance "
-        f"alone predicts from the start to the end of {ground.where}{_median_of(len(known))}"
+        f"alone predicts from the start to the end of {ground.where}{median_of(len(known))}"
     )
     some = [null for _, null in known if math.isfinite(null)]
     noise = f"; noise alone would give {median(some):.2f}" if len(some) == len(known) else _UNKNOWN
     if len(some) == len(known) and ground.tells:
         noise += _stuck(known)
-    return _told(measured, noise, ground, unseen="")  # the states at both ends are known in any case
+    return told_of(measured, noise, ground, unseen="")  # the states at both ends are known in any case
 
 
 def _stuck(known: Sequence[tuple[Interval, float]]) -> str:
@@ -204,11 +140,11 @@ def _stuck(known: Sequence[tuple[Interval, float]]) -> str:
     Only this coarse question is answered, because an interval over channels does not hold what a simulated null varies
     by, a few per cent in a small layer. An interval without width only says that no channel differs.
     """
-    bounded = [(each, STUCK * null) for each, null in known if _bounded(each) and each.low < each.high and null > 0.0]
+    bounded = [(each, STUCK * null) for each, null in known if bounded(each) and each.low < each.high and null > 0.0]
     stuck = sum(each.high < limit for each, limit in bounded)
     undecided = len(known) - stuck - sum(each.low > limit for each, limit in bounded)
     are = "is" if 1 in (stuck, len(known)) else "are"
-    told = f"{stuck} of {_layers(len(known))} {are} stuck (less than half of what noise gives)"
+    told = f"{stuck} of {layers_text(len(known))} {are} stuck (less than half of what noise gives)"
     return f", so {told}{f', and {undecided} undecided' if undecided else ''}"
 
 
@@ -237,7 +173,7 @@ def of_flips(locked: Sequence[float], nulls: Sequence[float], ground: Ground, *,
     measured = f"{shown(name, median(shares))} % of the signs of {ground.of} {did} {ground.where}"
     known = [null for null in nulls if math.isfinite(null)]
     noise = f"; noise alone would leave {shown(name, median(known))} %" if len(known) == len(nulls) else _UNKNOWN
-    return _told(f"{measured}{_median_of(len(shares))}", noise, ground, which="The later windows")
+    return told_of(f"{measured}{median_of(len(shares))}", noise, ground, which="The later windows")
 
 
 def of_fit(shapes: Sequence[Interval], weights_per_channel: Sequence[float], ground: Ground, *, raw: bool) -> str:
@@ -258,8 +194,8 @@ def of_fit(shapes: Sequence[Interval], weights_per_channel: Sequence[float], gro
     ]
     if not known:
         return f"How the weights are distributed at the end of {ground.where} cannot be told: no layer has a shape."
-    lighter = sum(_bounded(each) and each.low > 1.0 and (raw or count >= FEW_WEIGHTS) for each, count in known)
-    heavier = 0 if raw else sum(_bounded(each) and each.high < 1.0 for each, _ in known)
+    lighter = sum(bounded(each) and each.low > 1.0 and (raw or count >= FEW_WEIGHTS) for each, count in known)
+    heavier = 0 if raw else sum(bounded(each) and each.high < 1.0 for each, _ in known)
     undecided = len(known) - lighter - heavier
     counts = [(lighter, "lighter"), (heavier, "heavier")]
     tails = [f"{word} tails than a Laplace distribution in {count}" for count, word in counts if count]
@@ -267,8 +203,9 @@ def of_fit(shapes: Sequence[Interval], weights_per_channel: Sequence[float], gro
     tails = tails or [f"tails that cannot be told from those of a Laplace distribution in {undecided}"]
     middle = median(each.estimate for each, _ in known)
     return (
-        f"The weights of {ground.of} have {' and '.join(tails)} of {_layers(len(known))} at the end of {ground.where}"
-        f"{rest}: shape {middle:.2f}{_median_of(len(known))}, where 1 is a Laplace and 2 a normal distribution."
+        f"The weights of {ground.of} have {' and '.join(tails)} of {layers_text(len(known))} at the end of "
+        f"{ground.where}{rest}: shape {middle:.2f}{median_of(len(known))}, where 1 is a Laplace and "
+        "2 a normal distribution."
     )
 
 
@@ -289,142 +226,3 @@ def of_claims(verdicts: Sequence[str]) -> str:
     several = sum(counts[verdict] for verdict in _TESTED) > 1
     chance = "; in tests of several claims at once, about one in twenty true claims fails by chance"
     return f"{what}: {told}{chance if several else ''}."
-
-
-def of_intervention(rises: Mapping[str, Mapping[str, Interval]], ground: Ground, reference: str = "random") -> str:
-    """What it costs to negate binary weights of each group, beside as many of the reference group.
-
-    Parameters
-    ----------
-    rises : mapping of str to mapping of str to Interval
-        Group -> layer -> rise of the loss; only layers in which weights of the group were negated, and "all" for all
-        layers at once in which every group has weights.
-    ground : Ground
-        That of the windows that define the groups.
-    reference : str
-        The group that the others are compared with, where it is measured.
-    """
-    known = {group: of for group, of in rises.items() if of}
-    if not known:
-        return f"What weights of {ground.where} are worth cannot be told: no weight was negated."
-    layers = {layer for of in known.values() for layer in of} - {"all"}
-    at_once = all("all" in of for of in known.values())
-    values = {
-        group: of["all"].estimate if at_once else median(each.estimate for layer, each in of.items() if layer != "all")
-        for group, of in known.items()
-    }
-    shared = sum(all(layer in of for of in known.values()) for layer in layers)
-    measured = (
-        f"Negating binary weights of {ground.of} changes the loss by "
-        f"{_and([f'{value:+.4f} ({group})' for group, value in values.items()])}, with as many weights of each group "
-        f"of {ground.where}{f', in {_layers(shared)} at once' if at_once else _median_of(len(layers))}"
-    )
-    return _told(measured, _beside_reference(known, reference), ground)
-
-
-def of_reflection(returned: Mapping[str, Interval], left: Mapping[str, Interval], decay_time: float) -> str:
-    """Whether reflected weights return to their earlier side more often than untouched weights leave it.
-
-    Without a target, both are equally frequent, because the momentum is reflected with the weights.
-
-    Parameters
-    ----------
-    returned, left : mapping of str to Interval
-        Share of the reflected, and of the untouched weights of each group, with intervals over continuations; "all"
-        for all groups together.
-    decay_time : float
-        T of the continuation.
-    """
-    known = {group: each for group, each in returned.items() if math.isfinite(each.estimate)}
-    if not known or not math.isfinite(left["all"].estimate):
-        return "Whether reflected weights return cannot be told: no weight was reflected."
-    shares = [f"{100.0 * each.estimate:.1f} % ({group})" for group, each in known.items()]
-    others = [f"{100.0 * left[group].estimate:.1f} % ({group})" for group in known]
-    told = (
-        f"Of the reflected weights of this one training, {_and(shares)} returned to their earlier sign; of untouched "
-        f"weights, {_and(others)} left it"
-    )
-    first, second = returned["all"], left["all"]
-    if not (decay_time >= math.log(1.0 / LONG_ENOUGH)):
-        length = "is not known" if math.isnan(decay_time) else f"of {decay_time:.2f} is too short to tell"
-        return f"{told}; T {length}, and without a target both would be equal."
-    if first.low > second.high:
-        return f"{told}: more return than a motion without a target gives, so they are drawn to where they were."
-    if first.high < second.low:
-        return f"{told}: fewer return than a motion without a target gives."
-    return f"{told}; without a target both would be equal, and the two cannot be told apart."
-
-
-def _beside_reference(rises: Mapping[str, Mapping[str, Interval]], reference: str) -> str:
-    """In how many layers the interval of each group lies above that of the reference."""
-    told, usual = [], rises.get(reference, {})
-    for group, of in rises.items():
-        shared = () if group == reference else (of.keys() & usual.keys()) - {"all"}
-        both = [(of[layer], usual[layer]) for layer in shared]
-        bounded = [(each, other) for each, other in both if _bounded(each) and _bounded(other)]
-        if bounded:
-            above = sum(each.low > other.high for each, other in bounded)
-            told.append(f"{group} in {above} of {_layers(len(bounded))}")
-    return f"; alone, more than {reference} weights by intervals that do not overlap: {_and(told)}" if told else ""
-
-
-def _and(parts: Sequence[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
-
-
-def of_plan(decay_time: float, settled: Sequence[tuple[int, int]], needed: int | None, *, found: bool) -> str:
-    """What a training that is planned will be able to tell.
-
-    Parameters
-    ----------
-    decay_time : float
-        T of the whole training.
-    settled : sequence of pairs of int
-        First and last epoch of each stretch of windows in which weights are forecast to move as in equilibrium.
-    needed : int or None
-        How many last windows are long enough to tell dead weights from slow ones; None if all are too short.
-    found : bool
-        Whether a typical weight that gradients hold is more likely found than not, in windows of this length.
-    """
-    if decay_time == 0.0:
-        return "Nothing decays in this training (T = 0), so dead weights cannot be told from slow ones."
-    spans = [f"epoch {a}" if a == b else f"epochs {a} to {b}" for a, b in settled]
-    pace = (
-        f"are forecast to move as in equilibrium in {' and '.join(spans)}" if spans else "never move as in equilibrium"
-    )
-    if needed is None:
-        length = "all windows together are too short to tell dead weights from slow ones"
-    else:
-        last = "the last window is" if needed == 1 else f"the last {needed} windows are"
-        length = f"{last} long enough to tell dead weights from slow ones"
-    least = least_decay_time()
-    if found:
-        single = "a typical weight that gradients hold is more likely found than not"
-    elif decay_time < least:
-        single = f"T is below {least:.0f}, so report shares of weights and not single weights"
-    else:
-        single = "the windows are too long for single weights, so record shorter ones, or report shares of weights"
-    return f"In this training of T = {shown('decay_time', decay_time)}, weights {pace}; {length}; {single}."
-
-
-def _told(measured: str, noise: str, ground: Ground, *, unseen: str = _UNSEEN, which: str = "The windows") -> str:
-    """The sentence of what was measured and its null, with what limits it."""
-    length = ""
-    if math.isnan(ground.null):
-        length = "; it is not known whether the windows are long enough"
-    limit = "" if ground.exact else unseen
-    if not ground.short:
-        return f"{measured}{limit}{noise}{length}."
-    return f"{which} {_SHORT}: {measured[0].lower()}{measured[1:]}{limit}{noise}."
-
-
-def _bounded(value: Interval) -> bool:
-    return math.isfinite(value.low) and math.isfinite(value.high)
-
-
-def _median_of(layers: int) -> str:
-    return f" (median of {layers} layers)" if layers > 1 else ""
-
-
-def _layers(count: int) -> str:
-    return f"{count} layer{'s' * (count != 1)}"

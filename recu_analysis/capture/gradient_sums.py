@@ -14,6 +14,7 @@ from recu_analysis.capture.gradient_kernel import add_gradient
 from recu_analysis.capture.norms import gradient_rows
 from recu_analysis.capture.traces import drawn_weights
 from recu_analysis.store.quantities import GRADIENT_STATS, TABLE
+from recu_analysis.theory.causes import SMALL_GRADIENT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-#: A gradient is small up to this multiple of the median abs(gradient) of the layer's sample.
-SMALL = 0.2
 #: Number of weights in the sample, which is drawn as traced weights are (`traces.drawn_weights`).
 SAMPLE = 1024
 
@@ -210,7 +209,7 @@ class GradientStats(GradientSum):
             moves, factor = update.scaled(torch.from_numpy(rows).double() / divisor).numpy(), factor * divisor
         sums = (self.sums[name].numpy() for name in ("grad", "signed_grad", "noise", "small_grads"))
         sample, start, mean = (each.numpy() for each in (self._sample, self._start, self._mean))
-        along: float = add_gradient(rows, moves, divisor, sample, SMALL, left, factor, start, mean, *sums)
+        along: float = add_gradient(rows, moves, divisor, sample, SMALL_GRADIENT, left, factor, start, mean, *sums)
         return along
 
     def _add_on_device(self, gradient: torch.Tensor, update: UpdateOf, left: float, factor: float) -> torch.Tensor:
@@ -221,7 +220,7 @@ class GradientStats(GradientSum):
         self.sums["signed_grad"] += rows
         moves = update.scaled(rows) if update.scales else rows
         noise.copy_(left * noise.double() + (factor * moves).square())
-        self.sums["small_grads"] += sizes <= SMALL * sizes.reshape(-1)[self._sample].median()
+        self.sums["small_grads"] += sizes <= SMALL_GRADIENT * sizes.reshape(-1)[self._sample].median()
         return (rows * (self._start.double() - self._mean.unsqueeze(1))).sum()
 
     def _pushed_by(self, gradient: torch.Tensor, update: UpdateOf, seen: torch.Tensor) -> torch.Tensor:

@@ -26,6 +26,7 @@ COMMANDS = {
     "dead-weights": "dead_weights",
     "updates": "updates",
     "flips": "flips",
+    "causes": "causes",
     "compare": "compare",
     "claims": "claims",
     "fit": "fit",

@@ -38,7 +38,7 @@ def continued(
     trained: TrainedRun, run: Run, draws: Drawer, epochs: int, share: float, lr: float | None, repeats: int
 ) -> View:
     """Reflect weights, train on, and return the table."""
-    from recu_analysis.analysis.verdict import of_reflection
+    from recu_analysis.analysis.verdict_reasons import of_reflection
     from recu_analysis.store.labels import labels_of
     from recu_analysis.theory.intervals import Interval
     from recu_analysis.training.reflection import ALL, reflect_and_train

@@ -122,7 +122,8 @@ def _view(run: Run, table: pd.DataFrame, *, raw: bool) -> View:
 
 def _verdict(run: Run, table: pd.DataFrame, *, raw: bool) -> str:
     """The verdict on the shapes of the shown layers."""
-    from recu_analysis.analysis.verdict import Ground, of_fit
+    from recu_analysis.analysis.ground import Ground
+    from recu_analysis.analysis.verdict import of_fit
     from recu_analysis.analysis.window_text import moment_text
     from recu_analysis.theory.intervals import Interval
 

@@ -94,7 +94,8 @@ def _medians(table: pd.DataFrame) -> pd.DataFrame:
 def _verdict(run: Run, table: pd.DataFrame) -> str:
     """The verdict on the signs after the last window from which the rest of the run is long enough, else the first."""
     from recu_analysis.analysis.final_windows import LONG_ENOUGH
-    from recu_analysis.analysis.verdict import Ground, of_flips
+    from recu_analysis.analysis.ground import Ground
+    from recu_analysis.analysis.verdict import of_flips
     from recu_analysis.analysis.window_text import moment_text
 
     nulls = table.groupby("window")["autocorrelation_to_end_null"].median()

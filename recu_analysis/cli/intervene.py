@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from recu_analysis.analysis.deadness import TailTau
-    from recu_analysis.analysis.verdict import Ground
+    from recu_analysis.analysis.ground import Ground
     from recu_analysis.cli.target import Target
     from recu_analysis.store.run import Run
     from recu_analysis.training.trained_run import TrainedRun
@@ -193,7 +193,7 @@ def _column(group: str) -> Column:
 
 def _verdict(run: Run, table: pd.DataFrame, carried: Ground) -> str:
     """The verdict on the layers, with fixed statistics."""
-    from recu_analysis.analysis.verdict import of_intervention
+    from recu_analysis.analysis.verdict_reasons import of_intervention
     from recu_analysis.intervention.bench import FIXED
     from recu_analysis.theory.intervals import Interval
 

@@ -110,7 +110,7 @@ def command(
 
 def _verdict(table: pd.DataFrame) -> str:
     from recu_analysis.analysis.plan import windows_needed
-    from recu_analysis.analysis.verdict import of_plan
+    from recu_analysis.analysis.verdict_reasons import of_plan
     from recu_analysis.theory.causes import THRESHOLDS
     from recu_analysis.theory.power import typical_t
 

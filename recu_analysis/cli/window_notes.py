@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from recu_analysis.analysis.final_windows import FinalWindows
+    from recu_analysis.analysis.ground import Ground
     from recu_analysis.analysis.selection import WindowSpan
-    from recu_analysis.analysis.verdict import Ground
     from recu_analysis.store.run import Run
 
 #: What intervals over channels cover.
@@ -49,7 +49,7 @@ def choice(run: Run, final: FinalWindows | None) -> list[str]:
 def ground(runs: Mapping[str, Run], spans: Mapping[str, WindowSpan], of_layers: float | None) -> Ground:
     """What the windows of some runs carry for a verdict; `of_layers` is the null autocorrelation of chosen layers."""
     from recu_analysis.analysis.final_windows import judged_windows
-    from recu_analysis.analysis.verdict import ground_of
+    from recu_analysis.analysis.ground import ground_of
 
     if of_layers is not None:
         return ground_of(runs, spans, [of_layers], some_layers=True)

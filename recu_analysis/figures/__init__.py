@@ -1,5 +1,6 @@
 """Figures: the registry, and the functions that draw one for a notebook."""
 
+from recu_analysis.figures.causes import plot_causes
 from recu_analysis.figures.claims import plot_claims
 from recu_analysis.figures.drawing import draw_figure, save_figure
 from recu_analysis.figures.fig2 import plot_dead_weights
@@ -16,10 +17,12 @@ from recu_analysis.figures.mask import plot_mask
 from recu_analysis.figures.paper_tables import paper_table
 from recu_analysis.figures.qe import plot_layer_errors
 from recu_analysis.figures.registry import FIGURES, figure_query
+from recu_analysis.figures.rho import plot_rho
 from recu_analysis.figures.ridge import plot_ridge
 from recu_analysis.figures.schedule import plot_schedule
 from recu_analysis.figures.scores import plot_scores
 from recu_analysis.figures.silence import plot_silence
+from recu_analysis.figures.split import plot_split
 from recu_analysis.figures.survival import plot_survival
 from recu_analysis.figures.tradeoff import plot_tradeoff
 from recu_analysis.figures.trajectories import plot_trajectories
@@ -31,6 +34,7 @@ __all__ = [
     "paper_table",
     "plot_accuracy",
     "plot_by_magnitude",
+    "plot_causes",
     "plot_claims",
     "plot_dead_weights",
     "plot_entropy",
@@ -42,10 +46,12 @@ __all__ = [
     "plot_lock_in",
     "plot_mask",
     "plot_quantization_error",
+    "plot_rho",
     "plot_ridge",
     "plot_schedule",
     "plot_scores",
     "plot_silence",
+    "plot_split",
     "plot_survival",
     "plot_tradeoff",
     "plot_training",

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 # Each name is a module of this package. Its figure is FIGURE.
 _NAMES = (
-    *("fig2", "ridge", "magnitude", "silence", "layers", "fliplaw", "lockin", "survival", "trajectories"),
+    *("fig2", "ridge", "magnitude", "silence", "layers", "fliplaw", "lockin", "survival", "rho", "split"),
+    *("causes", "trajectories"),
     *("fig5", "initscale", "layermap", "qe", "scores", "mask"),
     *("claims", "fig3", "fig4", "schedule", "tradeoff"),
 )

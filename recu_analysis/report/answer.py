@@ -10,13 +10,14 @@ from recu_analysis.analysis.arms import comparable, sampled
 from recu_analysis.analysis.column_names import limits_of
 from recu_analysis.analysis.deadness import totals
 from recu_analysis.analysis.final_windows import LONG_ENOUGH
+from recu_analysis.analysis.ground import ground_of
 from recu_analysis.analysis.kinds import sides
 from recu_analysis.analysis.logged import last_logged
 from recu_analysis.analysis.paired import FEWEST_PAIRS, over_pairs, shared_seeds
 from recu_analysis.analysis.rendering import shown
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.analysis.short_names import shorten
-from recu_analysis.analysis.verdict import ground_of, of_dead_weights, pace_of
+from recu_analysis.analysis.verdict import of_dead_weights, pace_of
 from recu_analysis.analysis.window_text import windows_text
 from recu_analysis.report.lines import LAYER_WIDTH, RUN_WIDTH, names
 from recu_analysis.store.layer_selection import numbers_text

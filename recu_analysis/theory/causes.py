@@ -28,8 +28,8 @@ CAUSES = (
     "held",
     "undetermined",
 )
-#: Share of the layer's median abs(gradient) below which a gradient is small. The counts of small gradients follow from
-#: it while a network trains, so it cannot be changed afterwards.
+#: A gradient is small up to this share of the median abs(gradient) of a sample of the layer's weights. The counts of
+#: small gradients follow from it while a network trains, so it cannot be changed afterwards.
 SMALL_GRADIENT = 0.2
 
 

@@ -13,14 +13,10 @@ from recu_analysis.errors import InputError
 from recu_analysis.theory.intervals import LEVEL, Interval, check_level
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
-
-    from recu_analysis.theory.inheritance import UpdateRule
-
-    Values = NDArray[np.float64]
+    from numpy.typing import ArrayLike
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Restored:
     """Sums that give rho of some weights; the sum of two is that of the weights of both.
 
@@ -30,28 +26,21 @@ class Restored:
         Sum of v0 E: what gradients added along the start.
     taken : float
         (1 - a) times the sum of v0^2: what decay took along the start.
-    steps : ndarray of float64, shape (updates,), or None
-        c_u p_u of each update, whose sum is `gained`; None if p_u is not known. See `restored`.
+    spread : float
+        Standard deviation of `gained` under noise; NaN if it is not known.
     """
 
     gained: float
     taken: float
-    steps: Values | None = None
+    spread: float = math.nan
 
     def __add__(self, other: Self) -> Restored:
-        """The sums of two sets of weights over the same updates: their steps are added update by update.
+        """The sums of two sets of weights.
 
-        The noise of a minibatch is common to all weights, so variances must not be added.
+        The noise of a minibatch is common to all weights, so variances must not be added. Standard deviations add up
+        to at least that of the sum.
         """
-        steps = None
-        if self.steps is not None and other.steps is not None:
-            if self.steps.shape != other.steps.shape:
-                raise InputError(
-                    f"rho of weights over {self.steps.size} and {other.steps.size} updates cannot be joined; join only "
-                    "weights over the same updates"
-                )
-            steps = self.steps + other.steps
-        return Restored(self.gained + other.gained, self.taken + other.taken, steps)
+        return Restored(self.gained + other.gained, self.taken + other.taken, self.spread + other.spread)
 
     @property
     def rho(self) -> float:
@@ -63,17 +52,11 @@ class Restored:
 
     @property
     def error(self) -> float:
-        """Standard error of rho under noise; NaN without steps.
-
-        Under noise, the mean of p_u is 0 whatever came before, so the steps are a martingale, and the variance of their
-        sum is the sum of their squares.
-        """
-        if self.steps is None or not self.taken > 0.0:
-            return math.nan
-        return math.sqrt(float(self.steps @ self.steps)) / self.taken
+        """Standard error of rho under noise; NaN if it is not known."""
+        return self.spread / self.taken if self.taken > 0.0 else math.nan
 
     def interval(self, level: float = LEVEL) -> Interval:
-        """Rho with its normal interval under noise; the ends are NaN without steps.
+        """Rho with its normal interval under noise; the ends are NaN if the noise is not known.
 
         Raises
         ------
@@ -85,7 +68,7 @@ class Restored:
         return Interval(self.rho, self.rho - half, self.rho + half)
 
 
-def restored(start: ArrayLike, earned: ArrayLike, kept: float, steps: ArrayLike | None = None) -> Restored:
+def restored(start: ArrayLike, earned: ArrayLike, kept: float, variance: float = math.nan) -> Restored:
     """The sums that give rho of a group of weights that was chosen before the window.
 
     rho = sum of v0 E / ((1 - a) sum of v0^2). A group that is chosen by what its weights did in the window has another
@@ -100,14 +83,15 @@ def restored(start: ArrayLike, earned: ArrayLike, kept: float, steps: ArrayLike 
         w_end - a w_start - b m_start.
     kept : float
         a: the part of a weight that decay and momentum alone leave.
-    steps : array_like, shape (updates,), optional
-        c_u p_u of each update: c_u of `responses`, and p_u, the scalar product of v0 and the gradient. The products
-        belong to this group and this start; those of two windows cannot be joined.
+    variance : float, optional
+        Variance of the sum of v0 E under noise: the sum over updates u of (c_u p_u)^2. p_u is the scalar product of v0
+        and the gradient, and c_u is how far a unit of this gradient has moved a weight by the window's end. Under
+        noise, the mean of p_u is 0 whatever came before, so the c_u p_u are the steps of a martingale. The recorded
+        `earned_variance` is that of all weights of a layer in one window; windows cannot be joined.
 
     Returns
     -------
     Restored
-        If v0 and E are divided by a number for each channel, p_u needs v0 divided by its square.
 
     Raises
     ------
@@ -119,77 +103,54 @@ def restored(start: ArrayLike, earned: ArrayLike, kept: float, steps: ArrayLike 
         raise InputError(
             f"rho needs the start and the earned part of the same weights, not of {before.size} and {made.size}"
         )
-    known = None if steps is None else np.asarray(steps, dtype=np.float64).reshape(-1)
-    return Restored(float(before @ made), (1.0 - kept) * float(before @ before), known)
-
-
-def responses(rule: UpdateRule, lr: ArrayLike, weight_decay: ArrayLike, *, first: bool = False) -> Values:
-    """c_u: what a unit of the gradient of each update adds to the weights after the last update.
-
-    Parameters
-    ----------
-    rule : UpdateRule
-    lr, weight_decay : array_like, shape (updates,)
-        Rates of each update that had a gradient.
-    first : bool
-        Whether the first of them is the first update of the optimizer, which SGD does not dampen.
-
-    Returns
-    -------
-    ndarray of float64, shape (updates,)
-        E is the sum of c_u g_u, so c_u is below 0.
-
-    Raises
-    ------
-    InputError
-        For AdamW, whose steps are scaled gradients and not linear in the gradient; or if the shapes differ.
-    """
-    if rule.decoupled:
-        raise InputError(
-            "AdamW moves weights by scaled gradients, so the response to a gradient is not known; show rho without "
-            "this interval"
-        )
-    rates, decays = (np.asarray(values, dtype=np.float64).reshape(-1) for values in (lr, weight_decay))
-    if rates.shape != decays.shape:
-        raise InputError(f"each update needs a learning rate and a weight decay, not {rates.size} and {decays.size}")
-    found = np.empty(rates.size)
-    onward = np.array([1.0, 0.0])  # what the weight and the momentum after an update add to the weight at the end
-    for at in range(rates.size - 1, -1, -1):
-        is_first = first and at == 0
-        intake = 1.0 if is_first else rule.intake
-        found[at] = onward @ [-rates[at] * (rule.direct + rule.through * intake), intake]
-        onward = onward @ rule.matrix(float(rates[at]), float(decays[at]), first=is_first)
-    return found
+    return Restored(float(before @ made), (1.0 - kept) * float(before @ before), math.sqrt(variance))
 
 
 @dataclass(frozen=True, slots=True)
 class AutocorrelationParts:
-    """The autocorrelation of z over a window, split by where it comes from; the three parts add up to it.
+    """Sums that give the autocorrelation of z of some weights by where it comes from.
+
+    The sum of two is that of the weights of both.
 
     Attributes
     ----------
-    inherited : float
-        What decay alone leaves of the start: the null, a s0 / s1, for a whole layer.
-    momentum : float
-        What the momentum at the start adds.
-    restored : float
-        What gradients restore: (1 - a) rho s0 / s1 if all channels widen alike.
+    inherited, momentum, restored : float
+        Sums of z at the start times each part of z at the end: what decay leaves of the start, what the momentum at
+        the start adds, and what gradients restore.
+    before, after : float
+        Sums of z^2 at the start and at the end.
     """
 
     inherited: float
     momentum: float
     restored: float
+    before: float
+    after: float
 
-    @property
-    def autocorrelation(self) -> float:
-        """The cosine of z at both ends."""
-        return self.inherited + self.momentum + self.restored
+    def __add__(self, other: Self) -> AutocorrelationParts:
+        """The sums of two sets of weights."""
+        return AutocorrelationParts(
+            self.inherited + other.inherited,
+            self.momentum + other.momentum,
+            self.restored + other.restored,
+            self.before + other.before,
+            self.after + other.after,
+        )
+
+    def cosines(self) -> tuple[float, float, float]:
+        """The parts of the cosine of z at both ends: inherited, momentum and restored; NaN if z is 0 at either end.
+
+        For a whole layer, the inherited part is the null, a s0 / s1, and the restored part is (1 - a) rho s0 / s1, if
+        all channels widen alike.
+        """
+        size = math.sqrt(self.before * self.after) or math.nan
+        return self.inherited / size, self.momentum / size, self.restored / size
 
 
 def autocorrelation_parts(
     start: ArrayLike, kept: ArrayLike, momentum: ArrayLike, earned: ArrayLike
 ) -> AutocorrelationParts:
-    """Split the cosine of z at both ends into what is inherited, what the momentum adds, and what gradients restore.
+    """Split the autocorrelation of z into what is inherited, what the momentum adds, and what gradients restore.
 
     Parameters
     ----------
@@ -202,10 +163,9 @@ def autocorrelation_parts(
     Returns
     -------
     AutocorrelationParts
-        NaN if z is 0 at either end.
     """
-    z = np.asarray(start, dtype=np.float64)
-    ends = [np.asarray(kept) * z, np.asarray(momentum), np.asarray(earned)]
-    size = float(np.linalg.norm(z)) * float(np.linalg.norm(sum(ends)))
-    inherited, pushed, made = (float((z * part).sum()) / size if size > 0.0 else math.nan for part in ends)
-    return AutocorrelationParts(inherited, pushed, made)
+    z, pushed, made = (np.asarray(part, dtype=np.float64) for part in (start, momentum, earned))
+    left = np.asarray(kept) * z
+    end = left + pushed + made
+    inherited, carried, added = (float((z * part).sum()) for part in (left, pushed, made))
+    return AutocorrelationParts(inherited, carried, added, float((z**2).sum()), float((end**2).sum()))

@@ -8,17 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recu_analysis.analysis.deadness import CRITERIA
-from recu_analysis.analysis.verdict import (
-    Ground,
-    of_claims,
-    of_dead_weights,
-    of_fit,
-    of_flips,
-    of_intervention,
-    of_reflection,
-    of_updates,
-    weakest,
-)
+from recu_analysis.analysis.ground import Ground, weakest
+from recu_analysis.analysis.verdict import of_claims, of_dead_weights, of_fit, of_flips, of_updates
+from recu_analysis.analysis.verdict_reasons import of_causes, of_intervention, of_reflection
+from recu_analysis.theory.causes import CAUSES
 from recu_analysis.theory.intervals import Interval
 from tests.messages import says
 
@@ -170,6 +163,18 @@ def test_a_verdict_on_a_distribution_says_no_more_than_it_carries(layers, raw, g
 )
 def test_examples(sentence, expected):
     assert sentence == expected
+
+
+@given(st.lists(intervals(st.floats(0.0, 1.0)), min_size=8, max_size=8), st.floats(0.0, 1.0), grounds)
+def test_a_verdict_on_causes_says_no_more_than_it_carries(found, silent, ground):
+    by_cause = dict(zip(CAUSES, found, strict=True))
+    sentence = of_causes(silent, by_cause, 0.046, "epochs 0 to 3", ground)
+    if silent == 0.0:
+        assert sentence.startswith("No weight")
+        return
+    check(sentence, ground, noise=True)
+    assert "than noise" not in sentence, "the null holds for noise of a steady size only"
+    assert ("slow channels" in sentence) == (by_cause["slow channel"].estimate >= 0.01)
 
 
 def test_what_does_not_carry_a_judgement_gets_none():

@@ -31,7 +31,7 @@ def own_names(folder, count=2, size=(8, 60)):
     runs = {}
     for seed, label in enumerate(("plain", "with_clamp_$x$")):
         history = {name: random_walk(size, 8, seed=seed + at) for at, name in enumerate(names)}
-        runs[label] = ra.open_run(synthetic_run(folder / str(seed), history, traces=3).path)
+        runs[label] = ra.open_run(synthetic_run(folder / str(seed), history, traces=3, gradient_stats=True).path)
     return runs
 
 

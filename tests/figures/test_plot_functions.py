@@ -39,12 +39,14 @@ OF_RUNS = {
         lambda run: score_histogram(run, layer="second", windows="2:"),
         "alpha",
     ),
+    "plot_rho": ({"layers": "second", "tail_tau": 0.9}, ra.earned, "linewidth"),
     "plot_scores": (
         {"layer": "second", "windows": 2},
         lambda run: score_histogram(run, layer="second", windows=2),
         "alpha",
     ),
     "plot_silence": ({"layers": "second", "tail_tau": 0.9}, ra.layer_table, "linewidth"),
+    "plot_split": ({"layers": "second", "windows": "2:"}, ra.earned, "alpha"),
     "plot_survival": ({"layers": "second", "tail_tau": 0.9}, ra.survival, "linewidth"),
     "plot_tradeoff": ({"epochs": 12, "layers": "second"}, ra.measured_tradeoff, "linewidth"),
     "plot_trajectories": (
@@ -56,7 +58,7 @@ OF_RUNS = {
 }
 OF_CLOSED_FORMS = {"plot_entropy": {}, "plot_quantization_error": {"b": [2.0]}, "plot_schedule": {"epochs": 100}}
 # These need runs that were trained, or a table of no run, and have tests of their own.
-ELSEWHERE = {"plot_initial_scale", "plot_intervention", "plot_mask"}
+ELSEWHERE = {"plot_causes", "plot_initial_scale", "plot_intervention", "plot_mask"}
 #: Of several series, each with a name of its own.
 NEVER_LABELED = {"plot_initial_scale", "plot_schedule"}
 
@@ -114,7 +116,8 @@ def test_several_runs_have_the_labels_and_colors_of_their_mappings(run):
     assert {"a": "red", "b": "tab:blue"}.items() <= drawn.items()
     table = pd.concat([ra.flip_table(run).assign(run=label) for label in "ab"])
     axes = ra.plot_flip_law(table, ax=Figure().subplots(), palette=["red", "blue"])
-    assert [line.get_color() for line in axes.lines][1:] == ["red", "blue"]
+    # Of each run there are the measured flips and those of noise alone.
+    assert [line.get_color() for line in axes.lines][1:] == ["red", "red", "blue", "blue"]
     for wrong, fact in [
         ({"palette": {"a": "red"}}, "no color for the run 'b'; .* its labels are 'a'"),
         ({"palette": ["red"]}, "has 1 colors, but 2"),

@@ -7,62 +7,29 @@ import pytest
 
 from benchmarks.causes import coverage
 from recu_analysis.errors import InputError
-from recu_analysis.theory.inheritance import UpdateRule
-from recu_analysis.theory.restored import autocorrelation_parts, responses, restored
-
-#: Settings of PyTorch's SGD: momentum, dampening, nesterov.
-FORMS = [(0.0, 0.0, False), (0.9, 0.0, False), (0.9, 0.3, False), (0.8, 0.0, True)]
+from recu_analysis.theory.restored import autocorrelation_parts, restored
 
 
-def sgd(w, m, gradients, lr, decay, form, *, first):
-    """Weights and momentum after updates as PyTorch's documentation has them."""
-    momentum, dampening, nesterov = form
-    for at, g in enumerate(gradients):
-        u = g + decay[at] * w
-        m = u if first and at == 0 else momentum * m + (1.0 - dampening) * u
-        w = w - lr[at] * (u + momentum * m if nesterov else m if momentum else u)
-    return w, m
-
-
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("first", [False, True])
-def test_the_steps_add_up_to_what_gradients_gained(form, first):
+def test_layers_are_joined_by_a_bound():
     generator = np.random.default_rng(3)
-    gradients, lr, decay = generator.normal(size=(40, 30)), generator.uniform(0.01, 0.2, 40), np.full(40, 0.03)
-    w, m = generator.normal(size=(2, 30))
-    rest, _ = sgd(w, m, 0.0 * gradients, lr, decay, form, first=first)
-    end, _ = sgd(w, m, gradients, lr, decay, form, first=first)
-    rule = UpdateRule.of("SGD", dict(zip(("momentum", "dampening", "nesterov"), form, strict=True)))
-    response = responses(rule, lr, decay, first=first)
-    np.testing.assert_allclose(response @ gradients, end - rest, atol=1e-12)
-    found = restored(w, end - rest, 0.4, response * (gradients @ w))
-    assert found.steps.sum() == pytest.approx(found.gained, abs=1e-11)
-    assert found.rho == pytest.approx((w @ (end - rest)) / (0.6 * (w @ w)))
-    halves = [
-        restored(w[at], (end - rest)[at], 0.4, response * (gradients[:, at] @ w[at]))
-        for at in (slice(0, 11), slice(11, 30))
-    ]
-    both = halves[0] + halves[1]
-    assert [both.rho, both.error] == pytest.approx([found.rho, found.error])
+    w, made = generator.normal(size=(2, 30))
+    found = restored(w, made, 0.4, 25.0)
+    assert found.rho == pytest.approx((w @ made) / (0.6 * (w @ w)))
+    assert found.interval().high - found.rho == pytest.approx(1.96 * 5.0 / (0.6 * (w @ w)), rel=1e-4)
+    both = restored(w[:11], made[:11], 0.4, 9.0) + restored(w[11:], made[11:], 0.4, 16.0)
+    assert [both.rho, both.spread] == pytest.approx([found.rho, 7.0])
 
 
 def test_rho_is_one_for_what_is_held_and_unknown_where_nothing_decays():
     w = np.arange(-3.0, 4.0)
     assert restored(w, 0.7 * w, 0.3).rho == pytest.approx(1.0)
     assert math.isnan(restored(w, w, 1.0).rho)
-    assert math.isnan(restored(w, 0.7 * w, 0.3).interval().low), "no interval without steps"
+    assert math.isnan(restored(w, 0.7 * w, 0.3).interval().low), "no interval if the noise is not known"
 
 
 def test_refusals():
-    two, three = (restored([1.0], [1.0], 0.5, np.ones(n)) for n in (2, 3))
-    for refused in (
-        lambda: two + three,
-        lambda: restored([1.0, 2.0], [1.0], 0.5),
-        lambda: responses(UpdateRule(0.9, 0.1, decoupled=True), [0.1], [0.1]),
-        lambda: responses(UpdateRule(), [0.1, 0.1], [0.1]),
-    ):
-        with pytest.raises(InputError):
-            refused()
+    with pytest.raises(InputError):
+        restored([1.0, 2.0], [1.0], 0.5)
 
 
 def test_the_parts_add_up_to_the_cosine():
@@ -72,9 +39,11 @@ def test_the_parts_add_up_to_the_cosine():
     end = kept * z + 0.1 * pushed + made
     found = autocorrelation_parts(z, kept, 0.1 * pushed, made)
     cosine = (z * end).sum() / np.sqrt((z**2).sum() * (end**2).sum())
-    assert found.autocorrelation == pytest.approx(cosine)
-    assert found.inherited == pytest.approx((kept * z**2).sum() / np.sqrt((z**2).sum() * (end**2).sum()))
-    assert math.isnan(autocorrelation_parts([0.0], 0.5, 0.0, 1.0).restored)
+    assert sum(found.cosines()) == pytest.approx(cosine)
+    assert found.cosines()[0] == pytest.approx((kept * z**2).sum() / np.sqrt((z**2).sum() * (end**2).sum()))
+    halves = [autocorrelation_parts(z[at], kept[at], 0.1 * pushed[at], made[at]) for at in (slice(2), slice(2, 5))]
+    assert (halves[0] + halves[1]).cosines() == pytest.approx(found.cosines())
+    assert math.isnan(autocorrelation_parts([0.0], 0.5, 0.0, 1.0).cosines()[2])
 
 
 @pytest.mark.parametrize("falling", [False, True])

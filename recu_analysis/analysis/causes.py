@@ -1,0 +1,250 @@
+"""Why silent weights stay silent: chosen in some windows, and their causes found in the windows after."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtr
+
+from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, movement
+from recu_analysis.analysis.earned import EARNED, earned_part
+from recu_analysis.analysis.final_windows import choose
+from recu_analysis.analysis.layer_pass import over
+from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.selection import WindowSpan, select_windows, windows_before
+from recu_analysis.errors import NotRecordedError, WindowNotFoundError
+from recu_analysis.store.layer_selection import select_layers
+from recu_analysis.store.quantities import GRADIENT_STATS
+from recu_analysis.store.run import as_run
+from recu_analysis.theory.causes import CAUSES, THRESHOLDS, Evidence
+from recu_analysis.theory.causes import causes as causes_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from recu_analysis.analysis.deadness import Movement, TailTau
+    from recu_analysis.analysis.layer_pass import Answer
+    from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.selection import Windows
+    from recu_analysis.store.header import LayerSpec
+    from recu_analysis.store.run import OneRun, Run
+
+    Values = NDArray[np.float64]
+
+#: The groups of silent weights, in the order of the rows.
+SILENT_GROUPS: Final = ("tail-silent", "core-silent")
+#: Columns of shares, and the factor of the thresholds of each.
+FACTORS: Final = {"share": 1.0, "share_half": 0.5, "share_twice": 2.0}
+#: The rules that noise alone meets, too. The last is that of the weights that meet none.
+_BY_NOISE: Final = ("opposed", "held", "undetermined")
+_STATS: Final = {"noise", "small_grads", "unchanged"}
+
+
+def causes(
+    run: OneRun,
+    *,
+    windows: Windows | None = None,
+    layers: Sequence[str] | str | None = None,
+    tail_tau: TailTau = TAIL_TAU,
+) -> pd.DataFrame:
+    """The causes of silence: why weights that were silent in some windows stay where they are in the next ones.
+
+    Silent weights are chosen in as many windows before as are tested, or all that exist: those that did not flip there,
+    of the tail or of the core at their start. In the tested windows, each gets the first cause of
+    `recu_analysis.theory.causes` whose rule it meets. A rule whose quantity is not known is not tried: lost to rounding
+    needs weights of 16 bits; the rules from slow channel to out of reach, but for masked, need zpath; opposed and held
+    need SGD or AdamW.
+
+    Parameters
+    ----------
+    run : Run or path
+        Recorded with gradient-stats.
+    windows : int, slice, str or WindowSpan, optional
+        The windows that are tested, merged, such as "8:13" (without 13); by default the final windows.
+    layers : str or sequence of str, optional
+        Patterns of layer names.
+    tail_tau : float or "window"
+        Level of the tail at the start of the windows in which the weights are chosen; "window" takes each layer's own
+        tau.
+
+    Returns
+    -------
+    DataFrame
+        One row per layer, group and cause, and such rows for all layers together (layer "all"):
+
+        - layer, group (tail-silent or core-silent), cause, counted (weights of the layer with a finite record), weights
+          (of the group)
+        - share: of the group's weights; share_half, share_twice: with all thresholds halved or doubled
+        - share_null: what noise alone would give, of the weights that no earlier rule explains: 5 % each for opposed
+          and held. NaN for rules that do not depend on noise. This holds for noise of a steady size. Where the sizes of
+          gradients vary many times over and depend on where noise took the weights, it gives more: 8 % each in a small
+          network whose loss is multiplied by a random sign. Compare opposed with held, and with a training on fresh
+          random labels
+
+    Raises
+    ------
+    InputError
+        If `windows` or `tail_tau` is not valid.
+    LayerNotFoundError
+        If a pattern matches no layer.
+    NotRecordedError
+        If the run was recorded without gradient-stats.
+    WindowNotFoundError
+        If the run has none of the windows, or there is no window before them.
+    """
+    run = as_run(run)
+    return causes_query(run, choose(run, windows), layers, tail_tau).run()
+
+
+def causes_query(
+    run: Run,
+    tested: WindowSpan,
+    layers: Sequence[str] | str | None = None,
+    tail_tau: TailTau = TAIL_TAU,
+) -> Query[pd.DataFrame]:
+    """The query of `causes` over given windows."""
+    if not run.windows or GRADIENT_STATS not in _recorded(run):
+        raise NotRecordedError(
+            f"{run.path} was recorded without {GRADIENT_STATS}, which the causes of silence need; train again with "
+            f'record(..., quantities=["{GRADIENT_STATS}"]), or train --record {GRADIENT_STATS}'
+        )
+    counts = per_layer(run, select_layers(run, layers), _counts, chosen_before(run, tested), tested, tail_tau)
+    return counts.then(_table)
+
+
+def _recorded(run: Run) -> set[str]:
+    return {quantity.request for quantity in run.windows[-1].quantities.values()}
+
+
+def chosen_before(run: Run, tested: WindowSpan) -> WindowSpan:
+    """The windows in which silent weights are chosen; WindowNotFoundError if there is none before the tested ones."""
+    windows = select_windows(run, tested)
+    before = windows_before(windows[0], len(windows))
+    if not before:
+        raise WindowNotFoundError(
+            f"silent weights are chosen in the windows before {tested} of {run.path}, and there is none without a gap; "
+            f"test later windows, such as windows='{(windows[len(windows) // 2].number)}:'"
+        )
+    return WindowSpan(before[0].number, before[-1].number + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The weights of a group in a layer, or in several together.
+
+    Attributes
+    ----------
+    layer, group : str
+    counted, weights : int
+        Weights of the layer with a finite record; of the group.
+    by_factor : ndarray of int64, shape (thresholds, causes)
+        Weights of the group by cause, for each of `FACTORS`.
+    """
+
+    layer: str
+    group: str
+    counted: int
+    weights: int
+    by_factor: NDArray[np.int64]
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            "all",
+            self.group,
+            self.counted + other.counted,
+            self.weights + other.weights,
+            self.by_factor + other.by_factor,
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of the table: one for each cause."""
+        known = {"layer": self.layer, "group": self.group, "counted": self.counted, "weights": self.weights}
+        shares = self.by_factor / self.weights if self.weights else np.full(self.by_factor.shape, math.nan)
+        null = _null_shares(shares[0])
+        return [
+            {
+                **{name: known[name] for name in ("layer", "group")},
+                "cause": cause,
+                **{name: known[name] for name in ("counted", "weights")},
+                **dict(zip(FACTORS, shares[:, at], strict=True)),
+                "share_null": null.get(cause, math.nan),
+            }
+            for at, cause in enumerate(CAUSES)
+        ]
+
+
+def _null_shares(shares: Values) -> dict[str, float]:
+    """What noise alone would give of the weights that no rule before the noise explains."""
+    rest = float(sum(shares[CAUSES.index(cause)] for cause in _BY_NOISE))
+    each = by_noise()
+    return dict(zip(_BY_NOISE, (each * rest, each * rest, (1.0 - 2.0 * each) * rest), strict=True))
+
+
+def by_noise(factor: float = 1.0) -> float:
+    """The share of weights that noise alone makes held, and that it makes opposed, with thresholds times a factor."""
+    return float(ndtr(-factor * THRESHOLDS.pulled))
+
+
+def _counts(
+    run: Run, spec: LayerSpec, chosen: WindowSpan, tested: WindowSpan, tail_tau: TailTau
+) -> Answer[list[Counts]]:
+    """The counts of one layer by group; only a mask of the chosen weights is kept of the windows before."""
+    before = movement(spec, (yield over(select_windows(run, chosen), MOVEMENT)), tail_tau)
+    members = {
+        group: before.over_layer(np.where(part & before.silent, 1.0, 0.0)).reshape(-1) == 1.0
+        for group, part in zip(SILENT_GROUPS, (before.tail, ~before.tail), strict=True)
+    }
+    known = before.valid
+    moved = movement(spec, (yield over(select_windows(run, tested), EARNED | _STATS)), tail_tau)
+    known = known & moved.valid
+    evidence = _evidence(run, spec, moved)
+    codes = [causes_of(evidence, THRESHOLDS.scaled(factor)).reshape(-1) for factor in FACTORS.values()]
+    return [
+        Counts(
+            spec.name,
+            group,
+            int(np.count_nonzero(known)),
+            int(np.count_nonzero(mask & known)),
+            np.stack([np.bincount(each[mask & known], minlength=len(CAUSES)) for each in codes]),
+        )
+        for group, mask in members.items()
+    ]
+
+
+def _evidence(run: Run, spec: LayerSpec, moved: Movement) -> Evidence:
+    """What the rules need of a layer in the tested windows; NaN for weights without a finite record."""
+    record = moved.record
+    channels = len(record.start)
+    mobility = moved.over_layer(moved.mobility).reshape(channels, -1)
+    z = moved.over_layer(moved.z)
+    part = earned_part(run, spec, moved)
+    noise = None if record.noise is None else record.noise.reshape(-1)[moved.valid]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pull = np.full(part.earned.shape, math.nan) if noise is None else part.earned / np.sqrt(noise)
+    return Evidence(
+        updates=record.summary.more.get("gradient_updates", moved.updates),
+        decay_time=record.summary.decay_time,
+        mobility=mobility.mean(axis=1),
+        side=np.sign(z),
+        distance=np.abs(z),
+        path=moved.updates * moved.over_layer(moved.mobility),
+        pull=moved.over_layer(pull),
+        small=record.small_grads,
+        unchanged=record.unchanged,
+    )
+
+
+def _table(layers: Sequence[list[Counts]]) -> pd.DataFrame:
+    totals = []
+    for group in zip(*layers, strict=True):
+        total = group[0]
+        for each in group[1:]:
+            total = total + each
+        totals.append(Counts("all", total.group, total.counted, total.weights, total.by_factor))
+    return pd.DataFrame([row for part in [*layers, totals] for each in part for row in each.rows()])

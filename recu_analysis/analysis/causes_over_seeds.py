@@ -1,0 +1,165 @@
+"""The causes of silence and the restored fraction of several runs: means over the seeds of each experiment."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import pandas as pd
+
+from recu_analysis.analysis.arms import arms, comparable
+from recu_analysis.analysis.causes import causes_query
+from recu_analysis.analysis.column_names import limits_of
+from recu_analysis.analysis.dead_over_seeds import spans_of_arms
+from recu_analysis.analysis.deadness import TAIL_TAU
+from recu_analysis.analysis.earned import earned_query
+from recu_analysis.analysis.query import gathered
+from recu_analysis.analysis.run_arguments import as_runs
+from recu_analysis.theory.intervals import Interval, standard_error, student
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from recu_analysis.analysis.arms import Arm
+    from recu_analysis.analysis.deadness import TailTau
+    from recu_analysis.analysis.run_arguments import SeveralRuns
+    from recu_analysis.analysis.selection import Windows
+
+#: Columns with a mean alone: settings and counts.
+_SET: Final = ("counted", "weights", "updates", "decay_time")
+
+
+def earned_over_seeds(
+    runs: SeveralRuns,
+    *,
+    windows: Windows | None = None,
+    layers: Sequence[str] | str | None = None,
+    tail_tau: TailTau = TAIL_TAU,
+    network: bool = False,
+) -> pd.DataFrame:
+    """Means of `earned` over the seeds of each experiment, with Student's 95 % intervals.
+
+    Parameters
+    ----------
+    runs : run or path, sequence, or mapping of labels to runs
+        Runs that differ only in their seed are one experiment, see `recu_analysis.analysis.arms.arms`.
+    windows, layers, tail_tau, network
+        As in `earned`; the windows are the same in every run.
+
+    Returns
+    -------
+    DataFrame
+        One row per experiment, layer, window and group, of the windows that all seeds have:
+
+        - arm: its name in a list of runs, else the labels of its runs
+        - seeds (how many), layer, window, group
+        - weights, updates, decay_time: means
+        - rho, autocorrelation, inherited, momentum, restored: means, with _low and _high, NaN for a single seed. The
+          interval of rho of all weights is never narrower than the noise of each seed allows
+
+    Raises
+    ------
+    InputError
+        As in `earned`, or if a run, or a seed of an experiment, is given twice.
+    LayerNotFoundError, WindowNotFoundError
+        As in `earned`.
+    """
+    opened = as_runs(runs)
+    found = [arm for group in comparable(arms(opened)) for arm in group]
+    queries = {label: earned_query(run, windows, layers, tail_tau, network=network) for label, run in opened.items()}
+    return gathered(queries).then(lambda tables: means_of_earned(found, tables)).run()
+
+
+def causes_over_seeds(
+    runs: SeveralRuns,
+    *,
+    windows: Windows | None = None,
+    layers: Sequence[str] | str | None = None,
+    tail_tau: TailTau = TAIL_TAU,
+) -> pd.DataFrame:
+    """Means of `causes` over the seeds of each experiment, with Student's 95 % intervals.
+
+    Parameters
+    ----------
+    runs : run or path, sequence, or mapping of labels to runs
+        Runs that differ only in their seed are one experiment, see `recu_analysis.analysis.arms.arms`.
+    windows : int, slice, str or WindowSpan, optional
+        The tested windows, the same in every run. By default the final windows, with the same number of updates in all
+        runs that have the same layers and the same data set.
+    layers, tail_tau
+        As in `causes`.
+
+    Returns
+    -------
+    DataFrame
+        One row per experiment, layer, group and cause:
+
+        - arm: its name in a list of runs, else the labels of its runs
+        - seeds (how many), layer, group, cause
+        - counted, weights: means
+        - share, share_half, share_twice, share_null: means, with _low and _high, NaN for a single seed
+
+    Raises
+    ------
+    InputError
+        As in `causes`, or if a run, or a seed of an experiment, is given twice, or runs that are compared have no final
+        windows with the same number of updates.
+    LayerNotFoundError, NotRecordedError, WindowNotFoundError
+        As in `causes`.
+    """
+    opened = as_runs(runs)
+    groups = comparable(arms(opened))
+    spans = spans_of_arms(groups, windows)
+    tables = {label: causes_query(opened[label], span, layers, tail_tau) for label, span in spans.items()}
+    found = [arm for group in groups for arm in group]
+    return gathered(tables).then(lambda answers: means_of_causes(found, answers)).run()
+
+
+def means_of_earned(found: Sequence[Arm], tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Means over the seeds of each experiment of the tables of `earned`, by the labels of runs."""
+    columns = ("rho", "autocorrelation", "inherited", "momentum", "restored")
+    return _means(found, tables, ["layer", "window", "group"], columns)
+
+
+def means_of_causes(found: Sequence[Arm], tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Means over the seeds of each experiment of the tables of `causes`, by the labels of runs."""
+    columns = ("share", "share_half", "share_twice", "share_null")
+    return _means(found, tables, ["layer", "group", "cause"], columns)
+
+
+def _means(
+    found: Sequence[Arm], tables: Mapping[str, pd.DataFrame], keys: list[str], values: Sequence[str]
+) -> pd.DataFrame:
+    """Means over the seeds of each experiment, of the rows that all its seeds have.
+
+    Parameters
+    ----------
+    found : sequence of Arm
+    tables : mapping of str to DataFrame
+        The table of each run by its label.
+    keys : list of str
+        Columns that name a row.
+    values : sequence of str
+        Columns with a mean and an interval. The standard errors of the seeds are known where the tables have intervals.
+    """
+    rows: list[dict[str, Any]] = []
+    for arm in found:
+        several = pd.concat([tables[label] for label in arm.runs], ignore_index=True)
+        for _, seeds in several.groupby(keys, sort=False):
+            if len(seeds) < len(arm.runs):
+                continue
+            row: dict[str, Any] = {"arm": arm.label, "seeds": len(seeds)} | {name: seeds[name].iloc[0] for name in keys}
+            row |= {name: float(seeds[name].mean()) for name in _SET if name in seeds}
+            for name in values:
+                mean = student(list(seeds[name]), within=limits_of(name), errors=_errors(seeds, name))
+                row |= {name: mean.estimate, f"{name}_low": mean.low, f"{name}_high": mean.high}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _errors(seeds: pd.DataFrame, name: str) -> list[float]:
+    """The standard error of each seed's value; NaN if it has no interval."""
+    if f"{name}_low" not in seeds:
+        return [math.nan] * len(seeds)
+    columns = [name, f"{name}_low", f"{name}_high"]
+    return [standard_error(Interval(*each)) for each in seeds[columns].itertuples(index=False)]

@@ -1,0 +1,95 @@
+"""Entries of the state of the weights: fits, the clamp, quantisation errors and entropy."""
+
+from __future__ import annotations
+
+from recu_analysis.analysis.statistic import Statistic
+from recu_analysis.analysis.vocabulary.entries import WEIGHT, share
+
+#: The distribution of the weights.
+FITS = (
+    Statistic("b_star", "target scale b*", "Scale b that the layer's standardisation sets.", digits=3),
+    Statistic("b_hat", "scale b_hat", "Mean |w~| over the measured channels (Eq. 11).", "unit of w~", digits=3),
+    Statistic("b_ratio", "b_hat / b*", "Scale of the weights divided by the layer's target scale.", digits=3),
+    Statistic("shape", "shape", "Shape of the generalised normal fitted to z: 1 is Laplace, 2 is normal.", digits=3),
+    Statistic(
+        "gennorm_shape", "shape", "Shape of the generalised normal fitted to z: 1 is Laplace, 2 is normal.", digits=3
+    ),
+    Statistic(
+        "scale_ratio", "sqrt(2) E|z|", "sqrt(2) x mean |z|: 1 for Laplace weights, 1.128 for normal weights.", digits=3
+    ),
+    Statistic(
+        "ks_laplace",
+        "KS, Laplace",
+        "Largest distance between the distribution functions of z and of a Laplace.",
+        digits=3,
+    ),
+    Statistic(
+        "ks_normal", "KS, normal", "Largest distance between the distribution functions of z and of a normal.", digits=3
+    ),
+    Statistic(
+        "aic_normal", "AIC, normal", "AIC of the normal minus AIC of the Laplace; if positive, the Laplace fits better."
+    ),
+    Statistic("aic_gennorm", "AIC, generalised normal", "AIC of the generalised normal minus AIC of the Laplace."),
+)
+#: The weights after the clamp.
+CLAMP = (
+    Statistic("tau", "level tau", "Quantile level of the clamp; 1 if nothing is clamped.", digits=4),
+    Statistic("b", "scale b", "Scale of the Laplace distribution; for a measured layer, b_hat.", digits=4),
+    Statistic("quantile", "quantile", "Value beyond which the clamp cuts w~ (Eq. 10).", "unit of w~", digits=4),
+    share("clamped_fraction", "clamped weights", "Of the measured weights, those beyond the quantile.", 2),
+    share(
+        "clamped_laplace",
+        "clamped Laplace weights",
+        "2 (1 - tau): the share of Laplace weights beyond the quantile.",
+        2,
+    ),
+    Statistic("alpha", "alpha", "Mean |w~| after the clamp; in closed form, of Laplace weights.", digits=4),
+    Statistic("alpha_measured", "alpha, measured", "Mean |w~| of the layer's weights after the clamp.", digits=4),
+)
+#: Quantisation errors and entropies.
+ERRORS = (
+    Statistic(
+        "qe_measured",
+        "quantisation error, measured",
+        "Quantisation error of the layer's clamped weights.",
+        WEIGHT,
+        digits=4,
+    ),
+    Statistic(
+        "qe_exact", "quantisation error, exact", "Quantisation error of clamped Laplace weights.", WEIGHT, digits=4
+    ),
+    Statistic(
+        "qe_printed",
+        "quantisation error, printed",
+        "Quantisation error of clamped Laplace weights by Eq. 14 as printed, with its sign error.",
+        WEIGHT,
+        digits=4,
+    ),
+    Statistic(
+        "qe_latent",
+        "quantisation error, latent",
+        "Quantisation error of Laplace weights before the clamp, with alpha taken after it.",
+        WEIGHT,
+        digits=4,
+    ),
+    Statistic(
+        "qe_latent_measured",
+        "quantisation error, latent, measured",
+        "Quantisation error of the layer's weights before the clamp, with alpha taken after it.",
+        WEIGHT,
+        digits=4,
+    ),
+    Statistic("qe_measured_relative", "measured error / b_hat^2", "Measured error divided by b_hat^2.", digits=3),
+    Statistic("qe_exact_relative", "exact error / b_hat^2", "Exact error divided by b_hat^2.", digits=3),
+    Statistic("qe_printed_relative", "printed error / b_hat^2", "Printed error divided by b_hat^2.", digits=3),
+    Statistic("entropy", "entropy", "Entropy of clamped Laplace weights (Eq. 17).", "nats", digits=4),
+    Statistic("entropy_measured", "entropy, measured", "Entropy of the layer's clamped weights.", "nats", digits=4),
+    Statistic(
+        "entropy_bound",
+        "entropy bound",
+        "ln(2 e b_hat): the entropy of Laplace weights without a clamp.",
+        "nats",
+        digits=4,
+    ),
+    Statistic("sign_entropy", "entropy of the signs", "Entropy of the layer's signs, at most ln 2.", "nats", digits=4),
+)

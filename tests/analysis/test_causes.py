@@ -1,0 +1,107 @@
+"""Causes of silence through the store: planted ones are found by layer, noise is undetermined, and what is refused."""
+
+import numpy as np
+import pytest
+from scipy.special import ndtr
+
+import recu_analysis as ra
+from recu_analysis.errors import NotRecordedError, WindowNotFoundError
+from recu_analysis.testing import LR, synthetic_run
+from recu_analysis.theory.causes import CAUSES
+from tests.analysis.test_cohorts import tail
+from tests.messages import facts
+
+#: T of an update, and updates of each of two windows; the weights that noise makes have this standard deviation.
+TIME, UPDATES = 0.02, 150
+WIDE = LR / np.sqrt(1.0 - (1.0 - TIME) ** 2)
+#: Drift and size of the gradients of a third of each layer's weights, and their cause; the others have noise alone.
+KINDS = {
+    "noise": (0.0, 1.0, "undetermined"),
+    "pull": (3.0, 1.0, "held"),
+    "hidden": (0.0, 1e-3, "masked"),
+    "rounded": (0.0, 1.0, "lost to rounding"),
+    "far": (6.0, 0.01, "out of reach"),
+}
+
+
+def planted(kind, seed):
+    """SGD without momentum; a third of the weights of each channel are of the kind. And which those are."""
+    generator = np.random.default_rng(seed)
+    here = np.arange(60) % 3 == 0
+    side = np.where(np.arange(60) % 2, 1.0, -1.0)
+    drift, size = (np.where(here, each, default) for each, default in zip(KINDS[kind][:2], (0.0, 1.0), strict=True))
+    w = side * drift * WIDE + WIDE * generator.normal(size=(16, 60)) * (np.where(drift > 5.0, 0.01, 1.0))
+    if kind in ("hidden", "rounded"):  # they start far from zero, and decay or stay there
+        w = np.where(here, side * 3.0 * WIDE, w)
+    history = [w]
+    for _ in range(2 * UPDATES):
+        g = size * generator.normal(size=w.shape) - side * drift * WIDE * TIME / LR
+        w = np.where(here & (kind == "rounded"), w, (1.0 - TIME) * w - LR * g)
+        history.append(w)
+    return np.array(history, dtype=np.float32), np.broadcast_to(here, w.shape)
+
+
+@pytest.fixture(scope="module")
+def histories():
+    return {kind: planted(kind, seed) for seed, kind in enumerate(KINDS)}
+
+
+@pytest.fixture(scope="module")
+def path(histories, tmp_path_factory):
+    walks = {kind: walk for kind, (walk, _) in histories.items()}
+    return synthetic_run(
+        tmp_path_factory.mktemp("causes") / "run", walks, windows=2, decay_time=TIME, gradient_stats=True
+    ).path
+
+
+def silent_tail(walk):
+    """The tail of the first window that did not flip in it, by a loop."""
+    centered = walk[: UPDATES + 1].astype(np.float64)
+    centered -= centered.mean(axis=2, keepdims=True)
+    z = centered[0] / centered[0].std(axis=1, ddof=1, keepdims=True)
+    signs = centered < 0
+    return tail(z.ravel()).reshape(z.shape) & (signs == signs[0]).all(axis=0)
+
+
+def test_planted_causes_are_found(path, histories):
+    table = ra.causes(path, windows="2")
+    tails = table[table["group"] == "tail-silent"].set_index(["layer", "cause"])
+    for kind, (walk, here) in histories.items():
+        chosen, cause = silent_tail(walk), KINDS[kind][2]
+        rows = tails.loc[kind]
+        assert rows["weights"].unique().tolist() == [chosen.sum()]
+        assert rows["counted"].unique().tolist() == [walk[0].size]
+        assert rows["share"].sum() == pytest.approx(1.0)
+        of_kind = (chosen & here).sum() / chosen.sum()
+        if kind in ("hidden", "rounded", "far"):
+            assert rows.loc[cause, "share"] == pytest.approx(of_kind), kind
+        elif kind == "pull":
+            power = ndtr(3.0 * np.sqrt(np.tanh(TIME * UPDATES / 2.0)) - 1.645)  # if t is normal
+            assert rows.loc[cause, "share"] == pytest.approx(power * of_kind, abs=0.07)
+        else:
+            assert rows.loc[cause, "share"] > 0.8
+    everything = tails.loc["all"]
+    assert everything["weights"].iloc[0] == sum(tails.loc[kind]["weights"].iloc[0] for kind in KINDS)
+    by_noise = everything.loc[["opposed", "held", "undetermined"], "share"].sum()
+    assert everything["share_null"].dropna().to_dict() == pytest.approx(
+        {"opposed": 0.05 * by_noise, "held": 0.05 * by_noise, "undetermined": 0.9 * by_noise}, rel=1e-3
+    )
+    assert (everything["share_twice"][["opposed", "held"]] < everything["share"][["opposed", "held"]]).all()
+    assert set(table["cause"]) == set(CAUSES)
+
+
+def test_slow_channels_come_first(tmp_path, histories):
+    walk = histories["noise"][0].copy()
+    walk[:, 0] = walk[0, 0] * (1.0 + 1e-3 * walk[:, 1])  # a channel that hardly moves
+    path = synthetic_run(tmp_path / "run", {"one": walk}, windows=2, decay_time=TIME, gradient_stats=True).path
+    rows = ra.causes(path, windows="2").set_index(["layer", "group", "cause"])
+    chosen = silent_tail(walk)
+    slow = rows.loc[("one", "tail-silent", "slow channel")]
+    assert slow["share"] == pytest.approx(chosen[0].sum() / chosen.sum())
+
+
+def test_what_is_missing_is_said(run, path):
+    with pytest.raises(NotRecordedError, match=facts("gradient-stats", 'record(..., quantities=["gradient-stats"])')):
+        ra.causes(run)
+    with pytest.raises(WindowNotFoundError, match=facts("before 1:2", "later windows")):
+        ra.causes(path, windows="1")
