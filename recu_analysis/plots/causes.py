@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from recu_analysis.plots._axes import heading_of, part_label, require, restyle, target
+from recu_analysis.plots._axes import part_label, require, restyle, target
 from recu_analysis.plots.arm_colors import looks_of
 from recu_analysis.plots.heat_map import name_rows
 
@@ -84,7 +84,7 @@ def causes(
     axes.set_xlim(0.0, 100.0)
     name_rows(axes, layers, len(layers))
     axes.tick_params(axis="y", length=0.0)
-    axes.set_xlabel(heading_of("share"))
+    axes.set_xlabel("silent weights of the tail (%)")
     axes.legend()
     return axes
 
