@@ -27,6 +27,8 @@ _COLORS: Final = {
     "held": "#b2182b",
     "undetermined": "#dddddd",
 }
+#: More bars than these have no gaps, which would look like stripes.
+_MOST_GAPS: Final = 40
 
 
 def causes(
@@ -71,12 +73,13 @@ def causes(
     rows = data[(data["group"] == "tail-silent") & (data["layer"] != "all")]
     layers = list(dict.fromkeys(rows["layer"]))
     at, left = np.arange(len(layers)) + 0.5, np.zeros(len(layers))
+    height = 0.86 if len(layers) <= _MOST_GAPS else 1.0
     shares = rows.set_index(["cause", "layer"])["share"]
     for name, color in colors.items():
         width = np.array([100.0 * float(shares.get((name, layer), 0.0)) for layer in layers])
         if not np.nansum(width) > 0.0 and name != "undetermined":
             continue
-        bars = axes.barh(at, np.nan_to_num(width), 0.86, left, color=color, label=part_label(name, label))
+        bars = axes.barh(at, np.nan_to_num(width), height, left, color=color, label=part_label(name, label))
         for bar in bars:
             restyle(bar, properties)
         left += np.nan_to_num(width)
