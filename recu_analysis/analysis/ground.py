@@ -89,7 +89,7 @@ def told_of(measured: str, noise: str, ground: Ground, *, unseen: str = UNSEEN, 
     return f"{which} {SHORT}: {measured[0].lower()}{measured[1:]}{limit}{noise}."
 
 
-def bounded(value: Interval) -> bool:
+def is_bounded(value: Interval) -> bool:
     """Whether both ends of an interval are known."""
     return math.isfinite(value.low) and math.isfinite(value.high)
 

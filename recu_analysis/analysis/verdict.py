@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.distance import STUCK
 from recu_analysis.analysis.fits import FEW_WEIGHTS
-from recu_analysis.analysis.ground import bounded, layers_text, median_of, told_of
+from recu_analysis.analysis.ground import is_bounded, layers_text, median_of, told_of
 from recu_analysis.analysis.rendering import shown
 from recu_analysis.theory.intervals import Interval
 from recu_analysis.theory.noise import FEWEST
@@ -80,7 +80,7 @@ def of_dead_weights(share: Interval, null: Interval, criterion: Criterion, groun
         return f"How many weights are dead in {ground.where} cannot be told: no weight has a known record."
     name = f"{criterion.replace('-', '_')}_fraction"
     ends = ""
-    if bounded(share):
+    if is_bounded(share):
         ends = f" (95 % interval {shown(name, share.low)} to {shown(name, share.high)} %)"
     did = (_DID if ground.exact else _SEEN)[criterion]
     measured = f"{shown(name, share.estimate)} %{ends} of the weights of {ground.of} {did} {ground.where}"
@@ -94,7 +94,7 @@ def of_dead_weights(share: Interval, null: Interval, criterion: Criterion, groun
 
 def _beside(share: Interval, null: Interval, text: str, ground: Ground) -> str:
     """The null of a share, and on which side of it the interval lies, if that can be told."""
-    if not (ground.tells and ground.trainings >= FEWEST_TRAININGS and bounded(share) and share.low < share.high):
+    if not (ground.tells and ground.trainings >= FEWEST_TRAININGS and is_bounded(share) and share.low < share.high):
         return f"; noise alone would leave {text}"
     # All simulations draw the same random numbers, so intervals over trainings do not hold their error.
     error = 2.0 * math.sqrt(max(null.estimate * (1.0 - null.estimate), 1.0 / FEWEST) / FEWEST)
@@ -140,7 +140,7 @@ def _stuck(known: Sequence[tuple[Interval, float]]) -> str:
     Only this coarse question is answered, because an interval over channels does not hold what a simulated null varies
     by, a few per cent in a small layer. An interval without width only says that no channel differs.
     """
-    bounded = [(each, STUCK * null) for each, null in known if bounded(each) and each.low < each.high and null > 0.0]
+    bounded = [(each, STUCK * null) for each, null in known if is_bounded(each) and each.low < each.high and null > 0.0]
     stuck = sum(each.high < limit for each, limit in bounded)
     undecided = len(known) - stuck - sum(each.low > limit for each, limit in bounded)
     are = "is" if 1 in (stuck, len(known)) else "are"
@@ -194,8 +194,8 @@ def of_fit(shapes: Sequence[Interval], weights_per_channel: Sequence[float], gro
     ]
     if not known:
         return f"How the weights are distributed at the end of {ground.where} cannot be told: no layer has a shape."
-    lighter = sum(bounded(each) and each.low > 1.0 and (raw or count >= FEW_WEIGHTS) for each, count in known)
-    heavier = 0 if raw else sum(bounded(each) and each.high < 1.0 for each, _ in known)
+    lighter = sum(is_bounded(each) and each.low > 1.0 and (raw or count >= FEW_WEIGHTS) for each, count in known)
+    heavier = 0 if raw else sum(is_bounded(each) and each.high < 1.0 for each, _ in known)
     undecided = len(known) - lighter - heavier
     counts = [(lighter, "lighter"), (heavier, "heavier")]
     tails = [f"{word} tails than a Laplace distribution in {count}" for count, word in counts if count]

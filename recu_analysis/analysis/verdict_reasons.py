@@ -7,7 +7,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from recu_analysis.analysis.final_windows import LONG_ENOUGH
-from recu_analysis.analysis.ground import bounded, layers_text, median_of, told_of
+from recu_analysis.analysis.ground import is_bounded, layers_text, median_of, told_of
 from recu_analysis.analysis.rendering import shown
 from recu_analysis.theory.power import least_decay_time
 
@@ -60,7 +60,7 @@ def of_causes(silent: float, shares: Mapping[str, Interval], null: float, chosen
 
 def _percent(share: Interval) -> str:
     """A share of a cause, with its interval if it has one."""
-    ends = f" ({shown('share', share.low)} to {shown('share', share.high)} %)" if bounded(share) else ""
+    ends = f" ({shown('share', share.low)} to {shown('share', share.high)} %)" if is_bounded(share) else ""
     return f"{shown('share', share.estimate)} %{ends}"
 
 
@@ -134,7 +134,7 @@ def _beside_reference(rises: Mapping[str, Mapping[str, Interval]], reference: st
     for group, of in rises.items():
         shared = () if group == reference else (of.keys() & usual.keys()) - {"all"}
         both = [(of[layer], usual[layer]) for layer in shared]
-        bounded = [(each, other) for each, other in both if bounded(each) and bounded(other)]
+        bounded = [(each, other) for each, other in both if is_bounded(each) and is_bounded(other)]
         if bounded:
             above = sum(each.low > other.high for each, other in bounded)
             told.append(f"{group} in {above} of {layers_text(len(bounded))}")
