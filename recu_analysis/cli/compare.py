@@ -15,7 +15,7 @@ from recu_analysis.cli.seeds import seeds_view
 from recu_analysis.cli.several_runs import warn_of_sampled, warn_of_seeds, warn_of_short
 from recu_analysis.cli.target import table_target
 from recu_analysis.cli.window_notes import tell_cut
-from recu_analysis.errors import InputError
+from recu_analysis.errors import IncomparableError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,11 +75,11 @@ def command(
     three on. Otherwise intervals are over the output channels of each layer. A RUN may also be a list of runs
     (runs.toml) with labels, arms and seeds.
     """
-    from recu_analysis.analysis.compare import check_same_layers, compare_query, over_seeds_query
+    from recu_analysis.analysis.compare import check_same_layers, compare_query, over_seeds_query, results
     from recu_analysis.analysis.differences import curves_query, layer_differences_query
     from recu_analysis.analysis.final_windows import equal_windows
     from recu_analysis.analysis.paired import paired_differences_query
-    from recu_analysis.analysis.query import gather
+    from recu_analysis.analysis.query import gather, value
     from recu_analysis.analysis.window_text import windows_of_runs
 
     if layers and view != "layers":
@@ -106,9 +106,14 @@ def command(
         warn_of_short(opened, windows)
         write_table(layers_view(table, windows_of_runs(opened, equal_windows(opened, windows))), target)
     else:
-        table = options.answered(compare_query(opened, windows, level), runs_shown)
-        warn_of_short(opened, windows)
-        write_table(_side_by_side(opened, table), target)
+        try:
+            side_by_side = compare_query(opened, windows, level)
+        except IncomparableError as error:
+            options.warn(str(error))
+            side_by_side = value(results(opened))
+        else:
+            warn_of_short(opened, windows)
+        write_table(_side_by_side(opened, options.answered(side_by_side, runs_shown)), target)
 
 
 def _side_by_side(runs: Mapping[str, Run], table: pd.DataFrame) -> View:
@@ -124,9 +129,9 @@ def _side_by_side(runs: Mapping[str, Run], table: pd.DataFrame) -> View:
     if not names:
         known = any(run.configuration for run in runs.values())
         differ = ["no setting differs" if known else "no run has a configuration"]
-    return View(
-        table, _COLUMNS, _with_windows(runs, table), f"{', '.join(runs)} side by side.", list(runs), above=differ
-    )
+    table = _with_windows(runs, table) if "first_window" in table else table
+    columns = [each for each in _COLUMNS if each.name in table]
+    return View(table, columns, caption=f"{', '.join(runs)} side by side.", runs=list(runs), above=differ)
 
 
 def _with_windows(runs: Mapping[str, Run], table: pd.DataFrame) -> pd.DataFrame:
