@@ -63,9 +63,9 @@ def in_mathtext(text: str) -> str:
     return _MARKS.sub(lambda found: f"${_mathematics(found)}$", text)
 
 
-_SYMBOLS: Final = {"w~": r"\tilde{w}", "b_hat": r"\hat{b}", "b*": "b^*", "tau": r"\tau"}
+_SYMBOLS: Final = {"w~": r"\tilde{w}", "b_hat": r"\hat{b}", "b*": "b^*", "tau": r"\tau", "rho": r"\rho"}
 #: Powers of ten, symbols with or without a power, the absolute value of a letter, other bars.
-_MARKS: Final = re.compile(r"(10)\^(-?\d+)|(w~|b_hat|b\*|\btau\b)(?:\^(\d+))?|\|\w\||\|")
+_MARKS: Final = re.compile(r"(10)\^(-?\d+)|(w~|b_hat|b\*|\btau\b|\brho\b)(?:\^(\d+))?|\|\w\||\|")
 
 
 def _mathematics(found: re.Match[str]) -> str:

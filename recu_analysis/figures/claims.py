@@ -38,7 +38,7 @@ _THRESHOLDS = {
     "C1a": ("mobility, tail / core, over noise", *_RATIO),
     "C1b": ("sign changes, O/E, over noise", *_RATIO),
     "C2": ("shape: 1 Laplace, 2 normal", *LAPLACE, math.nan, NOT_LAPLACE),
-    "C5": (r"$\hat{b}$ / $b^*$", *HELD, *NOT_HELD),
+    "C5": (r"$\hat{b}$ / $b^{*}$", *HELD, *NOT_HELD),
     "C6": ("flips of the tail, ReCU / baseline", REVIVED, math.inf, NOT_REVIVED, math.nan),
     "C7": ("epochs, ReCU minus baseline", -math.inf, 0.0, math.nan, 0.0),
 }

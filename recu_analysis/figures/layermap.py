@@ -112,7 +112,7 @@ def draw(tables: Mapping[str, Timed], _asked: Asked = OWN_CHOICE) -> tuple[Figur
             timed.name_axis(ax)
             if row is rows[0]:
                 column = [each[MAPS.index(name)] for each in rows]
-                bars[name] = figure.colorbar(mesh, ax=column, location="top", aspect=25, pad=0.02)
+                bars[name] = figure.colorbar(mesh, ax=column, location="top", aspect=25, pad=0.04)
                 bars[name].set_label(heading_of(name), labelpad=5.0, fontsize="small")
                 tidy(bars[name], mesh)
             mesh.colorbar = bars[name]

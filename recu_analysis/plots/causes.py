@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from recu_analysis.plots._axes import heading_of, part_label, require, restyle, target
+from recu_analysis.plots._axes import part_label, require, restyle, target
 from recu_analysis.plots.arm_colors import looks_of
 from recu_analysis.plots.heat_map import name_rows
 
@@ -27,6 +27,8 @@ _COLORS: Final = {
     "held": "#b2182b",
     "undetermined": "#dddddd",
 }
+#: More bars than these have no gaps, which would look like stripes.
+_MOST_GAPS: Final = 40
 
 
 def causes(
@@ -71,12 +73,13 @@ def causes(
     rows = data[(data["group"] == "tail-silent") & (data["layer"] != "all")]
     layers = list(dict.fromkeys(rows["layer"]))
     at, left = np.arange(len(layers)) + 0.5, np.zeros(len(layers))
+    height = 0.86 if len(layers) <= _MOST_GAPS else 1.0
     shares = rows.set_index(["cause", "layer"])["share"]
     for name, color in colors.items():
         width = np.array([100.0 * float(shares.get((name, layer), 0.0)) for layer in layers])
         if not np.nansum(width) > 0.0 and name != "undetermined":
             continue
-        bars = axes.barh(at, np.nan_to_num(width), 0.86, left, color=color, label=part_label(name, label))
+        bars = axes.barh(at, np.nan_to_num(width), height, left, color=color, label=part_label(name, label))
         for bar in bars:
             restyle(bar, properties)
         left += np.nan_to_num(width)
@@ -84,7 +87,7 @@ def causes(
     axes.set_xlim(0.0, 100.0)
     name_rows(axes, layers, len(layers))
     axes.tick_params(axis="y", length=0.0)
-    axes.set_xlabel(heading_of("share"))
+    axes.set_xlabel("silent weights of the tail (%)")
     axes.legend()
     return axes
 

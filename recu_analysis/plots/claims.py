@@ -116,17 +116,22 @@ def is_narrow(axes: Axes) -> bool:
 
 def _words_beside(axes: Axes, at: int, row: dict[Any, Any]) -> None:
     """The verdict and the numbers to the right of a row."""
-    value = of_claim(row["estimate"], row["low"], row["high"])
+    value = _minus(of_claim(row["estimate"], row["low"], row["high"]))
     words = f"{row['verdict']}\n{value}" if value else row["verdict"]
     axes.text(1.03, at, words, transform=axes.get_yaxis_transform(), va="center", fontsize="small", linespacing=1.1)
 
 
 def _words_above(axes: Axes, at: int, row: dict[Any, Any]) -> None:
     """The claim, then its quantity, verdict and numbers, above a row."""
-    value = of_claim(row["estimate"], row["low"], row["high"])
+    value = _minus(of_claim(row["estimate"], row["low"], row["high"]))
     parts = (row.get("measure"), f"{row['verdict']}, {value}" if value else row["verdict"])
     lines = (f"{row['id']}  {row['claim']}", ": ".join(part for part in parts if part))
     axes.text(0.0, at - 0.5, "\n".join(lines), va="top", fontsize="small", linespacing=1.1)
+
+
+def _minus(numbers: str) -> str:
+    """Numbers with the minus sign that the axes of other figures have."""
+    return numbers.replace("-", "\N{MINUS SIGN}")
 
 
 def _row(axes: Axes, at: float, row: dict[Any, Any], colors: dict[str, str]) -> Line2D | None:
@@ -175,7 +180,9 @@ def _axis(axes: Axes, at: float, ends: list[float], values: list[float], scale: 
         for number in shown:
             place = scale(number)
             axes.plot([place, place], [at + _BELOW, at + _BELOW + 0.05], color=color, linewidth=0.5)
-            axes.text(place, at + _BELOW + 0.06, f"{number:g}", ha="center", va="top", fontsize="x-small", color=color)
+            axes.text(
+                place, at + _BELOW + 0.06, _minus(f"{number:g}"), ha="center", va="top", fontsize="x-small", color=color
+            )
 
 
 def _apart(numbers: list[float], taken: list[float], scale: Any) -> list[float]:

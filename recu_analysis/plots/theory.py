@@ -380,8 +380,9 @@ def _number_ends(axes: Axes, chosen: pd.DataFrame) -> None:
     """Write the numbers of the first and the last epoch clear of curves: below the mark, or above it near the axis."""
     first, last = chosen.iloc[0], chosen.iloc[-1]
     near = first["qe_exact"] < 0.07 * axes.get_ylim()[1]  # no room between the mark and the axis
-    low: dict[str, Any] = {"va": "top", "xytext": (3, -2)}
-    high: dict[str, Any] = {"va": "bottom", "xytext": (-3, 2), "ha": "right"}
-    for row, place in ((first, high if near else low), (last, low)):
+    aside: dict[str, Any] = {"va": "top", "xytext": (3, -2)}
+    below: dict[str, Any] = {"va": "top", "xytext": (0, -2), "ha": "center"}
+    above: dict[str, Any] = {"va": "bottom", "xytext": (-3, 2), "ha": "right"}
+    for row, place in ((first, above if near else below), (last, aside)):
         at, text = (row["entropy"], row["qe_exact"]), f"{row['epoch']:.0f}"
         axes.annotate(text, at, textcoords="offset points", fontsize="x-small", **place)

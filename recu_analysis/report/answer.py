@@ -16,7 +16,6 @@ from recu_analysis.analysis.logged import last_logged
 from recu_analysis.analysis.paired import FEWEST_PAIRS, over_pairs, shared_seeds
 from recu_analysis.analysis.rendering import shown
 from recu_analysis.analysis.selection import select_windows
-from recu_analysis.analysis.short_names import shorten
 from recu_analysis.analysis.verdict import of_dead_weights, pace_of
 from recu_analysis.analysis.window_text import windows_text
 from recu_analysis.report.lines import LAYER_WIDTH, RUN_WIDTH, names
@@ -24,7 +23,7 @@ from recu_analysis.store.layer_selection import numbers_text
 from recu_analysis.theory.intervals import student
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import pandas as pd
 
@@ -198,12 +197,15 @@ def _by_layer(tables: Sequence[pd.DataFrame]) -> list[str]:
         return []
     least, most = min(shares, key=shares.__getitem__), max(shares, key=shares.__getitem__)
     low, high = (shown("dead_fraction", shares[layer]) for layer in (least, most))
-    return [f"By layer, from {low} % ({_layer(least)}) to {high} % ({_layer(most)})."]
+    if low == high:
+        return [f"By layer, {low} % in each."]
+    return [f"By layer, from {low} % ({_layer(least, shares)}) to {high} % ({_layer(most, shares)})."]
 
 
-def _layer(name: str) -> str:
-    """The name of a layer, short enough for a sentence."""
-    return _isolated(shorten(name, LAYER_WIDTH))
+def _layer(name: str, every: Iterable[str]) -> str:
+    """The name of a layer, short enough for a sentence, as the layer table has it."""
+    short = {each.full: each.short for each in names(every, LAYER_WIDTH)}
+    return _isolated(short[name])
 
 
 def _isolated(name: str) -> str:
@@ -305,9 +307,8 @@ def next_steps(
         if len(shares) > 1:
             most = max(shares, key=shares.__getitem__)
             of = f"{shown('dead_fraction', shares[most])} %{', mean over the runs' * (len(runs) > 1)}"
-            steps.append(
-                f"Look at {_layer(most)} first, the layer with the most dead weights ({of}): choose it under Charts."
-            )
+            layer = _layer(most, shares)
+            steps.append(f"Look at {layer} first, the layer with the most dead weights ({of}): choose it under Charts.")
     return steps
 
 

@@ -94,20 +94,20 @@ CHARTS = (
         "time",
         ("silent_fraction_tail", "silent_fraction_core"),
         "Weights that did not change their sign in the window. In a short window, many weights are silent only because "
-        "there was no time to flip. Compare each line with the pale dashed line beside it: noise alone.",
+        "there was no time to flip. Compare each line with the pale dotted line beside it: noise alone.",
     ),
     Chart(
         "dead",
         "time",
         ("dead_fraction",),
-        "Weights that are in the tail at the start of the window and do not change their sign in it. Dashed, pale: "
+        "Weights that are in the tail at the start of the window and do not change their sign in it. Dotted, pale: "
         "noise alone.",
     ),
     Chart(
         "autocorrelation",
         "time",
         ("autocorrelation",),
-        "1 if no weight moved, 0 if nothing is left of the start. Dashed, pale: noise alone. Where that is above 0.5, "
+        "1 if no weight moved, 0 if nothing is left of the start. Dotted, pale: noise alone. Where that is above 0.5, "
         "the window is too short to tell dead weights from slow ones.",
     ),
     Chart(

@@ -232,6 +232,7 @@ def test_a_column_is_explained_under_the_heading_that_is_shown():
         (heading("tau"), r"level $\tau$"),
         (heading("qe_exact_relative"), r"exact error / $\hat{b}^{2}$"),
         (heading("b_star"), "target scale $b^*$"),
+        (heading("rho"), r"restored fraction $\rho$"),
     ],
 )
 def test_symbols_of_the_vocabulary_are_set_as_mathematics(words, mathematics):

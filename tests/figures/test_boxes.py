@@ -140,9 +140,15 @@ def test_a_run_imported_from_checkpoints(tmp_path):
 
 
 @pytest.mark.figures
-@pytest.mark.parametrize("name", ["fig2", "ridge", "scores"])
-def test_a_grid_of_layers(tmp_path, name):
-    runs, asked = own_names(tmp_path, 6), Asked(layers="*")
+@pytest.mark.parametrize(
+    ("name", "count", "asked"),
+    [
+        *((name, 6, Asked(layers="*")) for name in ("fig2", "ridge", "scores")),
+        *(("causes", count, Asked(windows="3:")) for count in (6, 170)),
+    ],
+)
+def test_what_is_asked_for(tmp_path, name, count, asked):
+    runs = own_names(tmp_path, count, (4, 20))
     data = figure_query(name, runs, asked).run()
     for venue, width in PRINTED:
         with style("page", venue=venue, every=width):
