@@ -16,6 +16,7 @@ from recu_analysis.cli.several_runs import warn_of_sampled, warn_of_seeds, warn_
 from recu_analysis.cli.target import table_target
 from recu_analysis.cli.window_notes import tell_cut
 from recu_analysis.errors import InputError
+from recu_analysis.store.labels import together
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,7 +126,7 @@ def _side_by_side(runs: Mapping[str, Run], table: pd.DataFrame) -> View:
         known = any(run.configuration for run in runs.values())
         differ = ["no setting differs" if known else "no run has a configuration"]
     return View(
-        table, _COLUMNS, _with_windows(runs, table), f"{', '.join(runs)} side by side.", list(runs), above=differ
+        table, _COLUMNS, _with_windows(runs, table), f"{together(runs)} side by side.", list(runs), above=differ
     )
 
 

@@ -8,6 +8,7 @@ import rich_click as click
 
 from recu_analysis.analysis.rendering import Column, heading, shown, shown_with_interval
 from recu_analysis.cli.output import View, table_lines, wrapped
+from recu_analysis.store.labels import together
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,4 +109,4 @@ def curves_view(table: pd.DataFrame) -> View:
     """One row per run and window."""
     runs = [str(run) for run in dict.fromkeys(table["run"])]
     columns = (Column("run"), Column("window", width=6), *(each for each in _CURVES if each.name in table))
-    return View(table, columns, caption=f"Curves of {', '.join(runs)}, window by window.", runs=runs, kind="curves")
+    return View(table, columns, caption=f"Curves of {together(runs)}, window by window.", runs=runs, kind="curves")

@@ -121,7 +121,10 @@ def _chosen(view: View, names: Sequence[str]) -> View:
     rows = view.rows if has_all else view.table
     columns = [known.get(name, Column(name)) for name in names]
     above = (*view.told_by_lines, *view.above)
-    return View(view.table[[*names]], columns, rows, view.caption, view.runs, view.kind, above, view.below)
+    below = view.below
+    for mark in {column.mark for column in view.columns} - {column.mark for column in columns}:
+        below = [note.removeprefix(f"{mark} ") for note in below]  # a note on a column that is not shown
+    return View(view.table[[*names]], columns, rows, view.caption, view.runs, view.kind, above, below)
 
 
 def _label(view: View) -> str:

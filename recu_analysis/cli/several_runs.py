@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
 from recu_analysis.cli.output import View, lines_of, wrapped
+from recu_analysis.store.labels import together
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +40,7 @@ def below_each_other(views: Mapping[str, View], caption: str) -> View:
         _joined({label: view.table for label, view in views.items()}),
         (Column("run"), *first.columns),
         None if first.rows is None else _joined({label: view.rows for label, view in views.items()}),
-        caption.format(", ".join(views)),
+        caption.format(together(views)),
         list(views),
         below=shared,
         lines=lambda width: [line for each in own.items() for line in _block(*each, width)][1:],
@@ -69,7 +70,7 @@ def warn_of_sampled(runs: Mapping[str, Run]) -> None:
     some = [label for label, run in runs.items() if sampled(run)]
     if some:
         whole = "; do not compare their movement with that of the other runs" if len(some) < len(runs) else ""
-        options.warn(f"{', '.join(some)}: sampled from checkpoints, so movement is net and flips are missed{whole}")
+        options.warn(f"{together(some)}: sampled from checkpoints, so movement is net and flips are missed{whole}")
 
 
 def warn_of_short(runs: Mapping[str, Run], windows: Windows | None = None) -> None:
@@ -80,7 +81,7 @@ def warn_of_short(runs: Mapping[str, Run], windows: Windows | None = None) -> No
     if short:
         verb = "stays" if windows is None else "is"
         options.warn(
-            f"null autocorrelation {verb} above {LONG_ENOUGH} in {', '.join(short)}: too short to tell dead weights "
+            f"null autocorrelation {verb} above {LONG_ENOUGH} in {together(short)}: too short to tell dead weights "
             "from slow ones"
         )
 
@@ -92,7 +93,7 @@ def warn_of_seeds(runs: Mapping[str, Run]) -> None:
     alone = seedless(runs)
     if alone and len(runs) > 1:
         options.warn(
-            f"{', '.join(alone)}: no seed in the configuration, so each run is an experiment by itself; if they are "
+            f"{together(alone)}: no seed in the configuration, so each run is an experiment by itself; if they are "
             "seeds of one experiment, record them with configuration={'seed': ...}, or use a list of runs"
         )
     for arm in arms(runs):
