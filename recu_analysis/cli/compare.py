@@ -12,14 +12,14 @@ from recu_analysis.cli import options
 from recu_analysis.cli.differences import curves_view, layers_view
 from recu_analysis.cli.output import View, write_table
 from recu_analysis.cli.seeds import seeds_view
-from recu_analysis.cli.several_runs import warn_of_sampled, warn_of_seeds, warn_of_short
+from recu_analysis.cli.several_runs import too_short_runs, warn_of_sampled, warn_of_seeds
 from recu_analysis.cli.target import table_target
 from recu_analysis.cli.window_notes import tell_cut
 from recu_analysis.errors import InputError
 from recu_analysis.store.labels import together
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -83,8 +83,8 @@ def command(
     from recu_analysis.analysis.query import gather
     from recu_analysis.analysis.window_text import windows_of_runs
 
-    if layers and view != "layers":
-        raise click.UsageError("--layer needs --by-layer; give both or neither")
+    if layers and view not in {"layers", "curves"}:
+        raise click.UsageError("--layer needs --by-layer or --curves; give both or neither")
     opened = options.labeled(runs)
     tell_cut(opened.values(), windows)
     if len(opened) == 1 and view in {None, "layers"}:
@@ -95,25 +95,24 @@ def command(
     level: Any = tail_tau
     runs_shown = list(opened.values())
     if view == "curves":
-        write_table(curves_view(options.answered(curves_query(opened, windows, level), runs_shown)), target)
+        query = curves_query(opened, windows, layers or None, level)
+        write_table(curves_view(options.answered(query, runs_shown)), target)
     elif view == "seeds":
         asked = gather(over_seeds_query(opened, windows, level), paired_differences_query(opened, windows, level))
         table, differences = options.answered(asked, runs_shown)
-        warn_of_short(opened, windows)
         warn_of_seeds(opened)
         write_table(seeds_view(opened, table, differences, windows), target)
     elif view == "layers":
         table = options.answered(layer_differences_query(opened, windows, layers or None, level), runs_shown)
-        warn_of_short(opened, windows)
-        write_table(layers_view(table, windows_of_runs(opened, equal_windows(opened, windows))), target)
+        where = windows_of_runs(opened, equal_windows(opened, windows))
+        write_table(layers_view(table, [*too_short_runs(opened, windows), where]), target)
     else:
         table = options.answered(compare_query(opened, windows, level), runs_shown)
-        warn_of_short(opened, windows)
-        write_table(_side_by_side(opened, table), target)
+        write_table(_side_by_side(opened, table, too_short_runs(opened, windows)), target)
 
 
-def _side_by_side(runs: Mapping[str, Run], table: pd.DataFrame) -> View:
-    """One row per run, with the settings that differ above."""
+def _side_by_side(runs: Mapping[str, Run], table: pd.DataFrame, short: Sequence[str]) -> View:
+    """One row per run; above it, which runs are too short and the settings that differ."""
     from recu_analysis.analysis.compare import differing_settings
 
     settings = differing_settings(runs)
@@ -126,7 +125,12 @@ def _side_by_side(runs: Mapping[str, Run], table: pd.DataFrame) -> View:
         known = any(run.configuration for run in runs.values())
         differ = ["no setting differs" if known else "no run has a configuration"]
     return View(
-        table, _COLUMNS, _with_windows(runs, table), f"{together(runs)} side by side.", list(runs), above=differ
+        table,
+        _COLUMNS,
+        _with_windows(runs, table),
+        f"{together(runs)} side by side.",
+        list(runs),
+        above=[*short, *differ],
     )
 
 

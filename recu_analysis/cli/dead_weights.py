@@ -11,7 +11,7 @@ import rich_click as click
 from recu_analysis.analysis.rendering import Column, shown
 from recu_analysis.cli import options
 from recu_analysis.cli.output import View, table_lines, wrapped, write_table
-from recu_analysis.cli.several_runs import warn_of_sampled, warn_of_seeds, warn_of_short
+from recu_analysis.cli.several_runs import few_seeds, too_short_runs, warn_of_sampled, warn_of_seeds
 from recu_analysis.cli.target import table_target
 from recu_analysis.cli.window_notes import choice, ground, tell_cut, too_short
 from recu_analysis.errors import listed
@@ -38,7 +38,7 @@ COLUMNS = (
     Column("tail_silent_fraction_null", "noise", 5, group="% tail and"),
     Column("silent_fraction_tail", width=5),
     Column("silent_fraction_tail_null", "noise", 5, group="% silent"),
-    Column("silent_fraction_core", width=5),
+    Column("silent_fraction_core", width=4),
     Column("silent_fraction_core_null", "noise", 5, group="% silent"),
     Column("mobility_tail", width=4),
     Column("mobility_core", width=4),
@@ -230,8 +230,6 @@ def of_seeds(
     query = dead_weights_over_seeds_query(runs, windows, layers or None, tail_tau, criterion)
     blocks = options.answered(query, runs.values())
     warn_of_seeds(runs)
-    if windows is None:
-        warn_of_short(runs)
     table = pd.concat([block.rows for block in blocks], ignore_index=True)
     several = any(len(block.arm.runs) > 1 for block in blocks)
     columns = _OF_SEEDS if several else tuple(replace(column, ends=0) for column in _OF_SEEDS)
@@ -239,13 +237,17 @@ def of_seeds(
         _tail(tail_tau),
         f"dead: by the criterion {criterion}{'; means and 95 % intervals over seeds' if several else ''}",
     ]
-    below = too_short(table.loc[table["row"] == "layer", "autocorrelation_null"])
+    short = too_short_runs(runs) if windows is None else []
+    below = [
+        *few_seeds(len(block.arm.runs) for block in blocks),
+        *too_short(table.loc[table["row"] == "layer", "autocorrelation_null"]),
+    ]
     return View(
         table,
         (Column("arm"), *columns),
         caption=f"Dead latent weights of {'; '.join(block.arm.label for block in blocks)}.",
         runs=list(runs),
-        above=[*(_verdict(block, criterion) for block in blocks), *tail],
+        above=[*(_verdict(block, criterion) for block in blocks), *short, *tail],
         below=below,
         explained=columns[1:],
         lines=lambda width: _blocks(blocks, columns, width)[1:],

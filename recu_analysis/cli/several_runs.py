@@ -11,7 +11,7 @@ from recu_analysis.cli.output import View, lines_of, wrapped
 from recu_analysis.store.labels import together
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import pandas as pd
 
@@ -73,17 +73,28 @@ def warn_of_sampled(runs: Mapping[str, Run]) -> None:
         options.warn(f"{together(some)}: sampled from checkpoints, so movement is net and flips are missed{whole}")
 
 
-def warn_of_short(runs: Mapping[str, Run], windows: Windows | None = None) -> None:
-    """Warn in which runs the windows, or without a choice all windows, are not long enough."""
+def too_short_runs(runs: Mapping[str, Run], windows: Windows | None = None) -> list[str]:
+    """In which runs the windows, or without a choice all windows, are not long enough; empty if in none."""
     from recu_analysis.analysis.final_windows import LONG_ENOUGH, judged_windows
 
     short = [label for label, run in runs.items() if judged_windows(run, windows).null > LONG_ENOUGH]
-    if short:
-        verb = "stays" if windows is None else "is"
-        options.warn(
-            f"null autocorrelation {verb} above {LONG_ENOUGH} in {together(short)}: too short to tell dead weights "
-            "from slow ones"
-        )
+    if not short:
+        return []
+    verb = "stays" if windows is None else "is"
+    return [
+        f"null autocorrelation {verb} above {LONG_ENOUGH} in {together(short)}: too short to tell dead weights from "
+        "slow ones"
+    ]
+
+
+def few_seeds(counts: Iterable[int]) -> list[str]:
+    """What an interval over two seeds is worth, if an experiment has so few; empty otherwise."""
+    if 2 not in counts:
+        return []
+    return [
+        "two seeds are few: with one degree of freedom, Student's interval reaches 12.7 standard errors to each side; "
+        "with three seeds it is 4.3"
+    ]
 
 
 def warn_of_seeds(runs: Mapping[str, Run]) -> None:

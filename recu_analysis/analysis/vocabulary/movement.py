@@ -152,7 +152,8 @@ FLIPPING = (
     Statistic(
         "distance_ratio",
         "sign changes, O/E",
-        "Sign changes of {weights}, observed / expected from distance alone: below 1/2 stuck, about 1 as their layer.",
+        "Sign changes of {weights}, observed / expected from distance alone: below 1/2 stuck, about 1 as their layer; "
+        "unknown if fewer than one is expected.",
         digits=3,
     ),
     Statistic(
