@@ -118,7 +118,7 @@ def _side_by_side(runs: Mapping[str, Run], table: pd.DataFrame, short: Sequence[
     settings = differing_settings(runs)
     names = [name for name in settings if name != "run"]
     differ = [
-        f"{name}: {', '.join(f'{value} ({run})' for run, value in zip(settings['run'], settings[name], strict=True))}"
+        f"{name}: {together(f'{value} ({run})' for run, value in zip(settings['run'], settings[name], strict=True))}"
         for name in names
     ]
     if not names:

@@ -78,7 +78,7 @@ def _over(table: pd.DataFrame) -> str:
     rows = table.groupby("run", sort=False).first()
     kinds = [_kind(over, pairs) for over, pairs in zip(rows["interval_over"], rows["pairs"], strict=True)]
     if len(set(kinds)) == 1:
-        return kinds[0]
+        return kinds[0].rstrip(",")
     return "".join(
         f"{kind} for {' and '.join(run for run, each in zip(rows.index, kinds, strict=True) if each == kind)}"
         for kind in dict.fromkeys(kinds)
