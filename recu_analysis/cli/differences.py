@@ -51,7 +51,7 @@ def _paragraphs(table: pd.DataFrame, width: int | None) -> list[str]:
     several = len(table["run"].unique()) > 1
     rows = _in_units(table).assign(statistic=[Column(name).title for name in table["statistic"]])
     for (run, row, layer), part in rows.groupby(["run", "row", "layer"], sort=False):
-        of = "all layers" if row == "total" else layer
+        of = "all layers" if row == "total" else str(layer)
         title = [click.style(line, bold=True) for line in wrapped([f"{of}: {run}" if several else of], width)]
         lines += [*([""] if lines else []), *title, *(f"  {line}" for line in table_lines(part, _PARAGRAPH))]
     return lines
