@@ -89,7 +89,7 @@ def too_short_runs(runs: Mapping[str, Run], windows: Windows | None = None) -> l
 
 def few_seeds(counts: Iterable[int]) -> list[str]:
     """What an interval over two seeds is worth, if an experiment has so few; empty otherwise."""
-    if 2 not in counts:
+    if 2 not in list(counts):
         return []
     return [
         "two seeds are few: with one degree of freedom, Student's interval reaches 12.7 standard errors to each side; "

@@ -125,14 +125,14 @@ def test_nan_weights_are_counted_and_the_table_goes_on(tmp_path):
     done = run_cli("dead-weights", path, "--columns", "layer,dead_fraction")
     assert done.stderr.count("\n") == 1
     says(done.stderr, "120 weights of each of a, b (120 left")
-    says(done.stdout, "\ndead by the criterion tail-silent: cannot be told, since all weights are left out")
+    says(done.stdout, "\ndead by the criterion tail-silent: cannot be told, since all weights are left")
 
 
 def test_weights_that_were_no_numbers_for_a_while_are_told(tmp_path):
     walk = random_walk((4, 30), 4)
     walk[3, 1, 2] = np.nan
     path = synthetic_run(tmp_path / "run", {"a": walk}, windows=1).path
-    says(run_cli("dead-weights", path).stderr, "Warning: layer a", "for a while", "in window 1;", "30 weights in all")
+    says(run_cli("dead-weights", path).stderr, "infinite in window 1: some weights, for a while, of a (30 left")
 
 
 @pytest.mark.parametrize("command", ["dead-weights", "updates", "fit"])
@@ -161,6 +161,7 @@ def test_seeds_are_a_block_with_intervals():
     heads = [line for line in lines if " seeds on " in line]
     says(heads[0], "recu-0, recu-1, recu-2", "3 seeds", "fashion-mnist-16", "windows 8 and 12", "epochs 4")
     says(heads[1], "0.85-0, 0.85-1", "2 seeds", "digits", "window 24", "552 updates")
+    assert sum(line.startswith("two seeds are few") for line in lines) == 1
     for table_format in ("markdown", "latex", "html"):
         says(
             run_cli("dead-weights", *paths, "--format", table_format).stdout, "epochs 4 to 11, 3,752 updates", "digits"
