@@ -210,7 +210,7 @@ def _footer(run: Run, table: pd.DataFrame, total: pd.Series[Any], criterion: str
 _OF_SEEDS = (
     Column("layer"),
     Column("dead_fraction", width=4, ends=10),
-    Column("silent_fraction_tail", width=5, ends=11),
+    Column("silent_fraction_tail", width=5, ends=10),
     Column("silent_fraction_core", width=4, ends=10),
     Column("mobility_tail", width=4),
     Column("mobility_core", width=4),
