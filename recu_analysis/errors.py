@@ -21,6 +21,10 @@ class InputError(RecuError, ValueError):
     """A value from the caller is out of range or of the wrong type."""
 
 
+class IncomparableError(InputError):
+    """The movement of some runs cannot be compared, because no windows of theirs are alike."""
+
+
 class StoreError(RecuError):
     """A run directory cannot be read or written."""
 

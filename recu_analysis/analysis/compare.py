@@ -62,9 +62,11 @@ def compare(runs: SeveralRuns, *, windows: Windows | None = None, tail_tau: Tail
 
     Raises
     ------
+    IncomparableError
+        If the runs have different numbers of updates in `windows`, or no final windows that can be compared; see
+        `recu_analysis.analysis.final_windows.equal_final_windows`.
     InputError
-        If the runs have different numbers of updates in `windows`, or no final windows with the same number of updates,
-        or a run is given twice.
+        If a run is given twice.
     WindowNotFoundError
         If a run has none of the windows, or they hold no updates.
     """
@@ -84,21 +86,33 @@ def compare_query(
 _WITH_NULL = ("silent_fraction_tail", "silent_fraction_core", "autocorrelation")
 
 
+def results(runs: Mapping[str, Run]) -> pd.DataFrame:
+    """The columns of `compare` that need no common windows: run, updates, decay_time, val_top1, exact."""
+    return pd.DataFrame([{"run": label, **_result(run)} for label, run in runs.items()])
+
+
+def _result(run: Run) -> dict[str, Any]:
+    return {
+        "updates": sum(window.updates for window in run.windows),
+        "decay_time": decay_time(run),
+        "val_top1": last_logged(run, "val_top1"),
+        "exact": not sampled(run),
+    }
+
+
 def _row(label: str, run: Run, table: pd.DataFrame) -> dict[str, Any]:
-    total = totals(table)
+    total, result = totals(table), _result(run)
     shown = ("dead_fraction", "silent_fraction_tail", "silent_fraction_core", "mobility_tail", "mobility_core")
     return {
         "run": label,
         "first_window": int(table["first_window"].iloc[0]),
         "last_window": int(table["last_window"].iloc[0]),
-        "updates": sum(window.updates for window in run.windows),
-        "decay_time": decay_time(run),
-        "val_top1": last_logged(run, "val_top1"),
+        **{name: result[name] for name in ("updates", "decay_time", "val_top1")},
         **{name: total[name] for name in shown},
         "mobility_ratio": float((table["mobility_tail"] / table["mobility_core"]).median()),
         "autocorrelation": total["autocorrelation"],
         **{f"{name}_null": total[f"{name}_null"] for name in _WITH_NULL},
-        "exact": not sampled(run),
+        "exact": result["exact"],
     }
 
 

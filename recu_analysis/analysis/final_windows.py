@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from recu_analysis.analysis.arms import arm_numbers
 from recu_analysis.analysis.layer_pass import ahead, over
 from recu_analysis.analysis.null import null_sums
 from recu_analysis.analysis.query import per_layer
@@ -22,7 +23,7 @@ from recu_analysis.analysis.selection import (
     span_of,
     span_text,
 )
-from recu_analysis.errors import InputError
+from recu_analysis.errors import IncomparableError, InputError
 from recu_analysis.store.chain import begins_anew, start_known
 from recu_analysis.store.labels import together
 from recu_analysis.store.layer_selection import select_layers
@@ -180,8 +181,8 @@ def equal_final_windows(runs: Mapping[str, Run]) -> dict[str, WindowSpan]:
     """Final windows of several runs that can be compared: the fewest that are long enough for all.
 
     How many weights are silent, and how far they moved, depends on the number of updates and on what noise leaves of
-    the start. Windows can be compared if they hold the same number of updates, and their null autocorrelations differ
-    by at most `NULL_TOLERANCE`.
+    the start. Windows can be compared if they hold the same number of updates, and their null autocorrelations, means
+    over the seeds of each experiment, differ by at most `NULL_TOLERANCE`.
 
     Parameters
     ----------
@@ -190,7 +191,7 @@ def equal_final_windows(runs: Mapping[str, Run]) -> dict[str, WindowSpan]:
 
     Raises
     ------
-    InputError
+    IncomparableError
         If the runs have no such windows.
     WindowNotFoundError
         If a run holds no window with updates.
@@ -201,7 +202,7 @@ def equal_final_windows(runs: Mapping[str, Run]) -> dict[str, WindowSpan]:
     enough = sorted(length for length in shared if length >= max(needed.values()))
     if not enough:
         lengths = together(f"{count} in {label}" for label, count in needed.items())
-        raise InputError(
+        raise IncomparableError(
             f"the runs have no final windows with the same number of updates (needed at least: {lengths}); compare "
             "runs with windows of the same length"
         )
@@ -214,7 +215,7 @@ def equal_final_windows(runs: Mapping[str, Run]) -> dict[str, WindowSpan]:
         problem = _unequal_nulls(runs, spans)
         if not problem:
             return spans
-    raise InputError(f"{problem}; train longer, or compare runs whose schedules forget alike")
+    raise IncomparableError(f"{problem}; longer trainings leave less of the start")
 
 
 def equal_windows(runs: Mapping[str, Run], windows: Windows | None) -> dict[str, WindowSpan]:
@@ -229,7 +230,7 @@ def equal_windows(runs: Mapping[str, Run], windows: Windows | None) -> dict[str,
 
     Raises
     ------
-    InputError
+    IncomparableError
         If the runs have different numbers of updates in these windows, or different null autocorrelations, or no final
         windows that can be compared.
     WindowNotFoundError
@@ -241,27 +242,34 @@ def equal_windows(runs: Mapping[str, Run], windows: Windows | None) -> dict[str,
     updates = {label: sum(each.updates for each in select_windows(run, spans[label])) for label, run in runs.items()}
     if len(set(updates.values())) > 1:
         listed = together(f"{count} in {label}" for label, count in updates.items())
-        raise InputError(
+        raise IncomparableError(
             f"the windows {span_text(windows)} hold different numbers of updates ({listed}), so the runs cannot be "
             "compared; choose other windows, or none for final windows of the same length"
         )
     if problem := _unequal_nulls(runs, spans):
-        raise InputError(f"{problem}; choose other windows, or none for final windows that can be compared")
+        raise IncomparableError(f"{problem}; choose more windows, which leave less of the start")
     return spans
 
 
 def _unequal_nulls(runs: Mapping[str, Run], spans: Mapping[str, WindowSpan]) -> str:
-    """Why the null autocorrelations of some windows forbid a comparison; empty if those that are known are alike."""
+    """Why the null autocorrelations of some windows forbid a comparison; empty if those that are known are alike.
+
+    Those of the seeds of an experiment differ by chance, so the means over seeds are compared.
+    """
     if len(runs) < 2:
         return ""
     nulls = {label: judged_windows(run, spans[label]).null for label, run in runs.items()}
-    known = [null for null in nulls.values() if not math.isnan(null)]
-    if not known or max(known) - min(known) <= NULL_TOLERANCE:
+    by_arm: dict[int, list[float]] = {}
+    for label, arm in arm_numbers(runs).items():
+        if not math.isnan(nulls[label]):
+            by_arm.setdefault(arm, []).append(nulls[label])
+    means = [sum(each) / len(each) for each in by_arm.values()]
+    if not means or max(means) - min(means) <= NULL_TOLERANCE:
         return ""
     listed = together(f"{null:.2f} in {label}" for label, null in nulls.items() if not math.isnan(null))
     return (
-        f"noise alone would leave different parts of the start in the windows (null autocorrelation {listed}; at most "
-        f"{NULL_TOLERANCE:g} apart is needed), so silence and sign changes cannot be compared"
+        f"noise alone would leave different parts of the start in the windows (null autocorrelation {listed}; means of "
+        f"experiments at most {NULL_TOLERANCE:g} apart are needed), so silence and sign changes cannot be compared"
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from recu_analysis.analysis.rates import kept_part, rates
+from recu_analysis.analysis.rates import kept_part, momentum_at_start, rates
 from recu_analysis.errors import InputError
 from recu_analysis.theory.autocorrelation import cosine, null_products
 from recu_analysis.theory.noise import MOST, momentum_term, simulate
@@ -122,7 +122,8 @@ def _momentum_term(run: Run, spec: LayerSpec, windows: Sequence[Window], growth:
     except InputError:
         return 0.0
     # Channels that do not vary have no null whatever stands here.
-    return momentum_term(known, np.where(_varying(growth), growth, 1.0)) if known else 0.0
+    momentum = momentum_at_start(windows, spec.name)
+    return momentum_term(known, np.where(_varying(growth), growth, 1.0), momentum) if known else 0.0
 
 
 def _growth(before: Values, after: Values) -> Values:
@@ -176,7 +177,9 @@ def _simulated(run: Run, spec: LayerSpec, moved: Movement, most: int) -> Null | 
     # Other weights get other noise. So the error of the simulation differs between seeds, and their interval holds it.
     seed = zlib.crc32(moved.z.tobytes())
     z, spread = moved.z[used], np.where(varying, growth, 1.0)
-    found = simulate(z, spread, channel[used], _clamped(spec, record, z, known), seed=seed, most=most)
+    bounded = _clamped(spec, record, z, known)
+    momentum = momentum_at_start(record.windows, spec.name)
+    found = simulate(z, spread, channel[used], bounded, momentum=momentum, seed=seed, most=most)
     return Null.of(found, moved, used[found.chosen], updates)
 
 

@@ -109,7 +109,7 @@ class NewestWindows:
         A sentence for each layer and window that could not be read.
     """
 
-    def __init__(self, layers: Sequence[str] = ()) -> None:
+    def __init__(self, layers: Sequence[str] | None = None) -> None:
         self._layers = layers
         self._found: dict[Key, list[Row]] = {}
         self.problems: list[str] = []

@@ -73,6 +73,18 @@ def is_approximate(run: Run, windows: Sequence[Window]) -> bool:
     return any("map" not in window[name].summary.more for window in windows for name in run.layer_names)
 
 
+def momentum_at_start(windows: Sequence[Window], layer: str) -> float:
+    """Root mean square of a layer's momentum over that of its weights before the first update; inf if not known.
+
+    0 at the start of a training.
+    """
+    summary = windows[0][layer].summary
+    if summary.first_update == 1:
+        return 0.0
+    momentum, weights = (float(summary.more.get(name, math.nan)) for name in ("momentum_norm", "norm_start"))
+    return momentum / weights if weights > 0.0 and math.isfinite(momentum) else math.inf
+
+
 def rates(run: Run, windows: Sequence[Window], layer: str) -> list[Rates]:
     """The rates of a layer over consecutive windows, for `recu_analysis.theory.noise.simulate`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from recu_analysis.cli.seeds import seeds_view
 from recu_analysis.cli.several_runs import too_short_runs, warn_of_sampled, warn_of_seeds
 from recu_analysis.cli.target import table_target
 from recu_analysis.cli.window_notes import tell_cut
-from recu_analysis.errors import InputError
+from recu_analysis.errors import IncomparableError, InputError
 from recu_analysis.store.labels import together
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def command(
     three on. Otherwise intervals are over the output channels of each layer. A RUN may also be a list of runs
     (runs.toml) with labels, arms and seeds.
     """
-    from recu_analysis.analysis.compare import check_same_layers, compare_query, over_seeds_query
+    from recu_analysis.analysis.compare import check_same_layers, over_seeds_query
     from recu_analysis.analysis.differences import curves_query, layer_differences_query
     from recu_analysis.analysis.final_windows import equal_windows
     from recu_analysis.analysis.paired import paired_differences_query
@@ -107,12 +108,22 @@ def command(
         where = windows_of_runs(opened, equal_windows(opened, windows))
         write_table(layers_view(table, [*too_short_runs(opened, windows), where]), target)
     else:
-        table = options.answered(compare_query(opened, windows, level), runs_shown)
-        write_table(_side_by_side(opened, table, too_short_runs(opened, windows)), target)
+        write_table(_side_by_side(opened, windows, level), target)
 
 
-def _side_by_side(runs: Mapping[str, Run], table: pd.DataFrame, short: Sequence[str]) -> View:
-    """One row per run; above it, which runs are too short and the settings that differ."""
+def _side_by_side(runs: Mapping[str, Run], windows: slice | None, level: Any) -> View:
+    """One row per run; above it, which runs are too short, and the settings that differ."""
+    from recu_analysis.analysis.compare import compare_query, results
+
+    try:
+        query = compare_query(runs, windows, level)
+    except IncomparableError as error:
+        options.warn(str(error))
+        return replace(_view(runs, results(runs), []), told_by_lines=[str(error)])
+    return _view(runs, options.answered(query, runs.values()), too_short_runs(runs, windows))
+
+
+def _view(runs: Mapping[str, Run], table: pd.DataFrame, short: Sequence[str]) -> View:
     from recu_analysis.analysis.compare import differing_settings
 
     settings = differing_settings(runs)
@@ -124,14 +135,10 @@ def _side_by_side(runs: Mapping[str, Run], table: pd.DataFrame, short: Sequence[
     if not names:
         known = any(run.configuration for run in runs.values())
         differ = ["no setting differs" if known else "no run has a configuration"]
-    return View(
-        table,
-        _COLUMNS,
-        _with_windows(runs, table),
-        f"{together(runs)} side by side.",
-        list(runs),
-        above=[*short, *differ],
-    )
+    table = _with_windows(runs, table) if "first_window" in table else table
+    columns = [each for each in _COLUMNS if each.name in table]
+    above = [*short, *differ]
+    return View(table, columns, caption=f"{together(runs)} side by side.", runs=list(runs), above=above)
 
 
 def _with_windows(runs: Mapping[str, Run], table: pd.DataFrame) -> pd.DataFrame:

@@ -51,7 +51,7 @@ def command(run: Path, once: bool, every: float, layers: tuple[str, ...]) -> Non
         raise click.UsageError("--every is a number of seconds, not nan")
     from recu_analysis.cli.watched import Watched
 
-    watched = Watched(run, layers)
+    watched = Watched(run, layers or None)
     if once:
         _print_once(watched)
     else:

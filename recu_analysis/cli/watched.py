@@ -31,8 +31,8 @@ class Watched:
     Parameters
     ----------
     path : Path
-    layers : sequence of str
-        Patterns of layer names; all layers without patterns.
+    layers : sequence of str, optional
+        Patterns of layer names; all layers by default.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Watched:
         The newest windows of `run`.
     """
 
-    def __init__(self, path: Path, layers: Sequence[str] = ()) -> None:
+    def __init__(self, path: Path, layers: Sequence[str] | None = None) -> None:
         self.path = path
         self.run: Run | None = None
         self.absent: RecuError | OSError | None = None

@@ -76,13 +76,20 @@ class Simulated:
 
 
 def simulate(
-    z: Values, growth: Values, channel: NDArray[np.int64], rates: Sequence[Rates], *, seed: int = 0, most: int = MOST
+    z: Values,
+    growth: Values,
+    channel: NDArray[np.int64],
+    rates: Sequence[Rates],
+    *,
+    momentum: float = math.inf,
+    seed: int = 0,
+    most: int = MOST,
 ) -> Simulated:
     """Move weights by decay, momentum and noise under given rates, from their own standard scores.
 
     The size of the noise is that which widens or narrows each channel as its weights did: after the updates, the
     variance of its simulated weights is `growth` squared times that at the start. Nothing else of the measured movement
-    enters. The momentum at the start is drawn as noise of that size would have left it.
+    enters. The momentum at the start is drawn as noise of that size would have left it, but no larger than `momentum`.
 
     Parameters
     ----------
@@ -94,6 +101,8 @@ def simulate(
         Channel of each weight.
     rates : sequence of Rates
         The windows, in order, with at least one update in all.
+    momentum : float
+        Root mean square of the momentum at the start over that of the weights, if it is known.
     seed : int
         The same seed gives the same numbers.
     most : int
@@ -109,9 +118,9 @@ def simulate(
     updates = sum(each.updates for each in rates)
     chosen = _evenly(z, max(FEWEST, min(most, MOST_STEPS // max(updates, 1))))
     ours = channel[chosen]
-    power, covariances = _noise(rates, growth)
+    power, covariances = _noise(rates, growth, momentum)
     generator = np.random.default_rng(seed)
-    momentum = _momentum(z[chosen], covariances[ours], generator)
+    pushes = _momentum(z[chosen], covariances[ours], generator)
     state = generator.integers(0, 1 << 63, chosen.size, dtype=np.uint64)
     w, path = z[chosen].copy(), np.zeros(chosen.size)
     flips, first, last = np.zeros((3, chosen.size), dtype=np.int64)
@@ -125,12 +134,12 @@ def simulate(
         # The standard deviation in which z is measured changes in small steps, linear in its square.
         widths = np.array([_width(growth[ours], done, updates), _width(growth[ours], done + each.updates, updates)])
         size, bound = scale / math.sqrt(inside), each.bound
-        advance(w, momentum, state, flips, first, last, path, matrix, gain, size, widths, bound, done, each.updates)
+        advance(w, pushes, state, flips, first, last, path, matrix, gain, size, widths, bound, done, each.updates)
         done += each.updates
     return Simulated(chosen, z[chosen], w / growth[ours], flips, first, last, path / updates)
 
 
-def momentum_term(rates: Sequence[Rates], growth: Values) -> Values:
+def momentum_term(rates: Sequence[Rates], growth: Values, momentum: float = math.inf) -> Values:
     """What the momentum at the start adds to the part of the start that is left, if noise alone made it.
 
     Weights and momentum are correlated: steps that led to where a weight is have not all been taken. Over windows much
@@ -138,7 +147,7 @@ def momentum_term(rates: Sequence[Rates], growth: Values) -> Values:
 
     Parameters
     ----------
-    rates, growth
+    rates, growth, momentum
         As for `simulate`.
 
     Returns
@@ -146,7 +155,7 @@ def momentum_term(rates: Sequence[Rates], growth: Values) -> Values:
     ndarray of float64, shape (C_out,)
         b cov(w, m) / var(w), to be added to a.
     """
-    _, covariances = _noise(rates, growth)
+    _, covariances = _noise(rates, growth, momentum)
     term: Values = _responses(_unbounded(rates)).kept[0, 1] * covariances[:, 0]
     return term
 
@@ -162,13 +171,27 @@ def _width(growth: Values, done: int, updates: int) -> Values:
     return width
 
 
-def _noise(rates: Sequence[Rates], growth: Values) -> tuple[Values, Values]:
+def _noise(rates: Sequence[Rates], growth: Values, momentum: float) -> tuple[Values, Values]:
     """By channel: the variance of the noise that makes its weights grow so, and cov(w, m) and var(m) at the start."""
     of = _responses(_unbounded(rates))
-    quiet, loud = of.end[0][0, 0], of.end[1][0, 0]
-    variance = np.maximum((growth**2 - quiet) / loud, 0.0) if loud > 0.0 else np.zeros_like(growth)
+    variance = _variance(growth**2 - of.end[0][0, 0], of.end[1][0, 0])
     start = of.start[0][None] + variance[:, None, None] * of.start[1][None]
+    shrunk = momentum < np.sqrt(start[:, 1, 1])
+    if shrunk.any():
+        # As correlated with the weights, but smaller; then noise of another size makes the weights grow so.
+        share = np.where(shrunk, momentum / np.sqrt(start[:, 1, 1]), 1.0)
+        start = start * np.stack([np.ones_like(share), share, share, share**2], axis=1).reshape(-1, 2, 2)
+        row = of.kept[0]
+        gathered = of.end[1] - of.kept @ of.start[1] @ of.kept.T
+        left = np.einsum("i,cij,j->c", row, start, row)
+        variance = np.where(shrunk, _variance(growth**2 - left, gathered[0, 0]), variance)
     return variance, np.stack([start[:, 0, 1], start[:, 1, 1]], axis=1)
+
+
+def _variance(missing: Values, per_unit: float) -> Values:
+    """The variance of noise that adds what is missing; 0 where nothing is."""
+    result: Values = np.maximum(missing / per_unit, 0.0) if per_unit > 0.0 else np.zeros_like(missing)
+    return result
 
 
 @dataclass(frozen=True, slots=True)
