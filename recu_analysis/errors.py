@@ -107,8 +107,18 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
 def hint(name: str, known: Iterable[str]) -> str:
     """Text for the message about an unknown name: the nearest of many names, otherwise the known names."""
     names = list(known)
-    near = get_close_matches(str(name), names, n=3, cutoff=0.7) if len(names) > FEW else []
+    near = near_names(name, names) if len(names) > FEW else []
     return f"did you mean {' or '.join(near)}?" if near else f"known are {listed(names, MANY)}"
+
+
+def near_names(name: str, known: Sequence[str]) -> list[str]:
+    """The known names that a mistyped name may mean: similar ones, else the few that begin with the same parts."""
+    near = get_close_matches(str(name), known, n=3, cutoff=0.7)
+    beginning = str(name)
+    while not near and "." in beginning:
+        beginning = beginning.rpartition(".")[0]
+        near = [each for each in known if each.startswith(f"{beginning}.")]
+    return near if len(near) <= FEW else []
 
 
 def listed(names: Sequence[str], most: int) -> str:

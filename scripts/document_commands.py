@@ -33,9 +33,9 @@ table can be piped or, with `--output`, kept. Exit codes: 0 done, 1 the data or 
 stopped by Ctrl-C, which leaves whole files. An error is one sentence; `--debug` shows where it arose.
 
 The ending of the file chooses the format of a table: `-o t.csv`, `.json`, `.tex`, `.md`, `.html` or `.txt`. `--columns`
-chooses columns by their names in CSV. On a terminal, long names are shortened until a line fits; a pipe and a file get
-them in full. CSV and JSON of `dead-weights` hold the row of all layers too; column `row` marks it, and in pandas
-`table[table.row == "layer"]` leaves it out. A table in LaTeX is a float, and needs booktabs.
+chooses columns by their names in CSV. On a terminal, long names are shortened or numbered until a line fits; a pipe and
+a file get them in full. CSV and JSON of `dead-weights` hold the row of all layers too; column `row` marks it, and in
+pandas `table[table.row == "layer"]` leaves it out. A table in LaTeX is a float, and needs booktabs.
 
 Every command takes `--quiet`, `--color` and `--debug`; they are not repeated below. `python -m recu_analysis` is
 another way to write `recu-analyze`.

@@ -18,6 +18,8 @@ MANY = [f"layer{stage}.{block}.conv{number}" for stage in (1, 2, 3, 4) for block
         ("fc", MANY, "known are layer1.0.conv1, layer1.0.conv2, "),
         ("fc", MANY, " and 10 more"),
         (None, MANY, "known are "),
+        ("layer1.0.shortcut", MANY, "did you mean layer1.0.conv1 or layer1.0.conv2?"),
+        ("layer1.unit_of_the_tail.q", MANY, "known are "),
     ],
 )
 def test_the_nearest_of_many_names_or_which_there_are(name, known, text):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.analysis.arms import Arm, arms, settings
 from recu_analysis.analysis.kinds import Kind, kind_of
 from recu_analysis.errors import InputError
+from recu_analysis.store.labels import together
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,8 +41,7 @@ def told_apart(labels: Sequence[str], named: Sequence[Arm]) -> list[str]:
     """Unique names of arms; equal names get the labels of their runs."""
     twice = {label for label, count in Counter(labels).items() if count > 1}
     return [
-        f"{label} ({', '.join(arm.runs)})" if label in twice else label
-        for label, arm in zip(labels, named, strict=True)
+        f"{label} ({together(arm.runs)})" if label in twice else label for label, arm in zip(labels, named, strict=True)
     ]
 
 
@@ -56,7 +56,7 @@ def _labels(named: Sequence[Arm]) -> list[str]:
 def _label(arm: Arm, usual: Mapping[str, str]) -> str:
     known = settings(arm.first)
     if "recu" not in known:
-        return ", ".join(arm.runs)
+        return together(arm.runs)
     kind = kind_of(arm.first)
     unusual = [_setting_text(name, known.get(name)) for name in usual if json.dumps(known.get(name)) != usual[name]]
     return ", ".join([str(known.get("binarizer")) if kind is Kind.OTHER else kind.value, *unusual])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.analysis.earlier_settings import configuration_of
 from recu_analysis.analysis.kinds import Kind, kind_of, sides, stops_gradients
 from recu_analysis.errors import InputError
-from recu_analysis.store.labels import labels_of
+from recu_analysis.store.labels import labels_of, together
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -58,7 +58,7 @@ class Arm:
     @property
     def label(self) -> str:
         """The name of the arm in its list of runs; else the labels of its runs."""
-        return self.name or ", ".join(self.runs)
+        return self.name or together(self.runs)
 
     @property
     def first(self) -> Run:
@@ -269,7 +269,7 @@ def apart(runs: Mapping[str, Run]) -> str:
     found = arms(runs)
     if len(found) < 2:
         return ""
-    listed = "; ".join(", ".join(arm.runs) for arm in found)
+    listed = "; ".join(together(arm.runs) for arm in found)
     return f"these runs are {len(found)} experiments ({listed}), not seeds of one, since {_reasons(runs)}"
 
 
@@ -283,7 +283,7 @@ def _reasons(runs: Mapping[str, Run]) -> str:
     recordings = [_recording(run) for run in runs.values()]
     known = {
         f"they differ in {shown}": bool(names),
-        f"the configuration of {', '.join(alone)} gives no seed": bool(alone),
+        f"the configuration of {together(alone)} gives no seed": bool(alone),
     } | {clause: _differ([each[clause] for each in recordings]) for clause in recordings[0]}
     known[_KINDS_DIFFER] &= not names  # the settings show it already
     return " and ".join(reason for reason, holds in known.items() if holds)
@@ -298,7 +298,7 @@ def uneven(runs: Mapping[str, Run]) -> str:
     ends = {label: run.windows[-1].last_update if len(run.windows) else 0 for label, run in runs.items()}
     if not _differ(list(ends.values())):
         return ""
-    by_end = {end: ", ".join(label for label in ends if ends[label] == end) for end in ends.values()}
+    by_end = {end: together(label for label in ends if ends[label] == end) for end in ends.values()}
     listed = "; ".join(f"{who} after {end}" for end, who in by_end.items())
     return f"they ended after different numbers of updates: {listed}"
 

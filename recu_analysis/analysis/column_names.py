@@ -21,15 +21,13 @@ SPREADS: Final = {
     "high": ("upper end", "Upper end of the 95 % interval"),
     "std": ("std", "Standard deviation over the seeds (n - 1)"),
 }
-#: The same for what noise alone would give: the null of a statistic.
-ENDINGS: Final = SPREADS | {
-    "null": ("noise alone", "What noise alone would give, with the rates, the z and the channels of the layer")
-}
+#: The ending of the null of a statistic, its label, and what its meaning adds.
+NULL, OF_NULL, SIMULATED = "null", "noise alone", "for simulated weights that noise alone moves"
 
 
 @cache
 def statistic(name: str) -> Statistic:
-    """The statistic of a column; its name may have an ending of `GROUPS` and of `ENDINGS`.
+    """The statistic of a column; its name may have an ending of `GROUPS`, `NULL` and one of `SPREADS`.
 
     Parameters
     ----------
@@ -47,8 +45,12 @@ def statistic(name: str) -> Statistic:
     if suffix in GROUPS and base in STATISTICS:
         found = _over(STATISTICS[base], GROUPS[suffix])
         return replace(found, name=name, label=f"{found.label}, {suffix}")
-    if suffix in ENDINGS and is_known(base):
-        found, (label, meaning) = statistic(base), ENDINGS[suffix]
+    if suffix == NULL and is_known(base):
+        found = statistic(base)
+        meaning = f"{found.meaning.removesuffix('.')}; {SIMULATED}."
+        return replace(found, name=name, label=f"{found.label}, {OF_NULL}", meaning=meaning)
+    if suffix in SPREADS and is_known(base):
+        found, (label, meaning) = statistic(base), SPREADS[suffix]
         return replace(found, name=name, label=f"{found.label}, {label}", meaning=f"{meaning} of: {found.meaning}")
     raise unknown("statistic", name, STATISTICS)
 
@@ -56,7 +58,11 @@ def statistic(name: str) -> Statistic:
 def is_known(name: str) -> bool:
     """Whether the vocabulary has the statistic of a column."""
     base, _, suffix = name.rpartition("_")
-    return name in STATISTICS or (suffix in GROUPS and base in STATISTICS) or (suffix in ENDINGS and is_known(base))
+    return (
+        name in STATISTICS
+        or (suffix in GROUPS and base in STATISTICS)
+        or (suffix in {NULL, *SPREADS} and is_known(base))
+    )
 
 
 def group_of(name: str) -> str:

@@ -183,8 +183,14 @@ def _difference(values: Sequence[tuple[Interval, Interval]]) -> dict[str, float 
     }
 
 
-def curves(runs: SeveralRuns, *, windows: Windows | None = None, tail_tau: TailTau = TAIL_TAU) -> pd.DataFrame:
-    """Logged metrics and movement of the whole network, window by window.
+def curves(
+    runs: SeveralRuns,
+    *,
+    windows: Windows | None = None,
+    layers: Sequence[str] | str | None = None,
+    tail_tau: TailTau = TAIL_TAU,
+) -> pd.DataFrame:
+    """Logged metrics and movement of the whole network, or of some layers, window by window.
 
     Parameters
     ----------
@@ -192,6 +198,8 @@ def curves(runs: SeveralRuns, *, windows: Windows | None = None, tail_tau: TailT
         Column `run` has the labels of a mapping, else the names of the folders.
     windows : int, slice, str or WindowSpan, optional
         Windows by their numbers; all by default.
+    layers : str or sequence of str, optional
+        Patterns of layer names; all layers by default.
     tail_tau : float or "window"
         Level of the tail.
 
@@ -202,28 +210,34 @@ def curves(runs: SeveralRuns, *, windows: Windows | None = None, tail_tau: TailT
 
         - run, window, epoch and every other metric that was logged with the window's mark
         - silent_fraction_tail, silent_fraction_core, mobility_tail, mobility_core, autocorrelation,
-          autocorrelation_null: of the whole
-          network in the window
+          autocorrelation_null: of all these layers in the window
 
     Raises
     ------
     InputError
-        If `windows` is not valid.
+        If `windows` or `layers` is not valid.
+    LayerNotFoundError
+        If a pattern matches no layer of a run.
     WindowNotFoundError
         If a run has none of the windows, or they hold no updates.
     """
-    return curves_query(as_runs(runs), windows, tail_tau).run()
+    return curves_query(as_runs(runs), windows, layers, tail_tau).run()
 
 
 def curves_query(
-    runs: Mapping[str, Run], windows: Windows | None = None, tail_tau: TailTau = TAIL_TAU
+    runs: Mapping[str, Run],
+    windows: Windows | None = None,
+    layers: Sequence[str] | str | None = None,
+    tail_tau: TailTau = TAIL_TAU,
 ) -> Query[pd.DataFrame]:
     """The query of `curves`; it raises the same errors."""
-    rows = [_curve_query(label, run, windows, tail_tau) for label, run in runs.items()]
+    rows = [_curve_query(label, run, windows, layers, tail_tau) for label, run in runs.items()]
     return gather(*rows).then(lambda found: pd.DataFrame([row for part in found for row in part]))
 
 
-def _curve_query(label: str, run: Run, windows: Windows | None, tail_tau: TailTau) -> Query[list[dict[str, Any]]]:
+def _curve_query(
+    label: str, run: Run, windows: Windows | None, layers: Sequence[str] | str | None, tail_tau: TailTau
+) -> Query[list[dict[str, Any]]]:
     """The rows of one run."""
     moving = ("silent_fraction_tail", "silent_fraction_core", "mobility_tail", "mobility_core")
     names = (*moving, "autocorrelation", "autocorrelation_null")
@@ -238,5 +252,5 @@ def _curve_query(label: str, run: Run, windows: Windows | None, tail_tau: TailTa
             for at, total in whole.items()
         ]
 
-    each = (dead_weights_query(run, WindowSpan(at, at + 1), tail_tau=tail_tau) for at in numbers)
+    each = (dead_weights_query(run, WindowSpan(at, at + 1), tail_tau=tail_tau, layers=layers) for at in numbers)
     return gather(*each).then(rows)

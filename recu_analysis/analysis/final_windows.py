@@ -25,6 +25,7 @@ from recu_analysis.analysis.selection import (
 )
 from recu_analysis.errors import IncomparableError, InputError
 from recu_analysis.store.chain import begins_anew, start_known
+from recu_analysis.store.labels import together
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.store.run import as_run
 from recu_analysis.theory.autocorrelation import cosine
@@ -200,7 +201,7 @@ def equal_final_windows(runs: Mapping[str, Run]) -> dict[str, WindowSpan]:
     shared = set.intersection(*(set(lengths) for lengths in choices.values()))
     enough = sorted(length for length in shared if length >= max(needed.values()))
     if not enough:
-        lengths = ", ".join(f"{count} in {label}" for label, count in needed.items())
+        lengths = together(f"{count} in {label}" for label, count in needed.items())
         raise IncomparableError(
             f"the runs have no final windows with the same number of updates (needed at least: {lengths}); compare "
             "runs with windows of the same length"
@@ -240,7 +241,7 @@ def equal_windows(runs: Mapping[str, Run], windows: Windows | None) -> dict[str,
     spans = {label: span_of(run, windows) for label, run in runs.items()}
     updates = {label: sum(each.updates for each in select_windows(run, spans[label])) for label, run in runs.items()}
     if len(set(updates.values())) > 1:
-        listed = ", ".join(f"{count} in {label}" for label, count in updates.items())
+        listed = together(f"{count} in {label}" for label, count in updates.items())
         raise IncomparableError(
             f"the windows {span_text(windows)} hold different numbers of updates ({listed}), so the runs cannot be "
             "compared; choose other windows, or none for final windows of the same length"
@@ -265,7 +266,7 @@ def _unequal_nulls(runs: Mapping[str, Run], spans: Mapping[str, WindowSpan]) -> 
     means = [sum(each) / len(each) for each in by_arm.values()]
     if not means or max(means) - min(means) <= NULL_TOLERANCE:
         return ""
-    listed = ", ".join(f"{null:.2f} in {label}" for label, null in nulls.items() if not math.isnan(null))
+    listed = together(f"{null:.2f} in {label}" for label, null in nulls.items() if not math.isnan(null))
     return (
         f"noise alone would leave different parts of the start in the windows (null autocorrelation {listed}; means of "
         f"experiments at most {NULL_TOLERANCE:g} apart are needed), so silence and sign changes cannot be compared"

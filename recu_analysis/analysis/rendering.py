@@ -97,12 +97,12 @@ def _short(name: str) -> str:
 
 def number(value: float, spec: str) -> str:
     """A number in a format such as ".2f"; a dash for NaN."""
-    return "-" if math.isnan(value) else f"{value:{spec}}"
+    return "-" if math.isnan(value) else f"{value:z{spec}}"
 
 
 def with_interval(value: float, low: float, high: float, spec: str = ".3g") -> str:
     """An estimate with its interval in parentheses; the estimate alone if an end is NaN."""
-    ends = "" if math.isnan(low) or math.isnan(high) else f" ({low:{spec}} to {high:{spec}})"
+    ends = "" if math.isnan(low) or math.isnan(high) else f" ({number(low, spec)} to {number(high, spec)})"
     return f"{number(value, spec)}{ends}"
 
 
@@ -125,7 +125,7 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
-def shown(name: str, value: Any, width: int = 0) -> str:
+def shown(name: str, value: Any, width: int = 0, most: int | None = None) -> str:
     """A value of a column as tables print it: times its factor, with its digits; a dash for NaN and None.
 
     Parameters
@@ -136,6 +136,8 @@ def shown(name: str, value: Any, width: int = 0) -> str:
         A number, a truth value or a text.
     width : int, optional
         Characters for a number.
+    most : int, optional
+        Most digits after the point.
     """
     if isinstance(value, Words):
         return value
@@ -149,7 +151,26 @@ def shown(name: str, value: Any, width: int = 0) -> str:
     known = statistic(name) if is_known(name) else None
     if known is None or known.digits is None:
         return str(value) if isinstance(value, int) else f"{value:.{SIGNIFICANT}g}"
-    return fitting(known.factor * value, known.digits, width)
+    return fitting(known.factor * value, known.digits if most is None else min(most, known.digits), width)
+
+
+def shown_alike(name: str, values: Sequence[Any], width: int) -> list[str]:
+    """Values of a column as `shown`, with equally many digits after the point, unless a number would look like 0."""
+    texts = [shown(name, value, width) for value in values]
+    digits = [len(text.partition(".")[2]) for text in texts if _PLAIN.fullmatch(text)]
+    if len({*digits}) < 2:
+        return texts
+    alike = [shown(name, value, width, min(digits)) for value in values]
+    vanish = any(_is_zero(new) and not _is_zero(old) for new, old in zip(alike, texts, strict=True))
+    return texts if vanish else alike
+
+
+#: A number with all digits before the point.
+_PLAIN: Final = re.compile(r"-?\d+(\.\d+)?")
+
+
+def _is_zero(text: str) -> bool:
+    return bool(re.fullmatch(r"[0.]+", text))
 
 
 def fitting(value: float, digits: int, width: int = 0) -> str:
@@ -161,8 +182,8 @@ def fitting(value: float, digits: int, width: int = 0) -> str:
     """
     if not width:
         plain = digits < SIGNIFICANT or value == 0.0 or 10.0**-digits <= abs(value) < 10.0**SIGNIFICANT
-        return f"{value:.{digits}f}" if plain else f"{value:.2e}"
-    texts = [f"{value:.{fewer}f}" for fewer in range(digits, -1, -1)]
+        return f"{value:z.{digits}f}" if plain else f"{value:.2e}"
+    texts = [f"{value:z.{fewer}f}" for fewer in range(digits, -1, -1)]
     short = [*texts, *([count(value)] if value >= 10**6 else [])]
     return next((text for text in short if len(text) <= width), f">{10 ** (width - 1) - 1}" if value > 0 else short[-1])
 
@@ -297,10 +318,10 @@ def laid_out(table: pd.DataFrame, columns: Sequence[Column]) -> Layout:
     over, heads, texts, rooms, right = [], [], [], [], []
     records = table.to_dict(orient="records")
     for column in columns:
-        found = [shown(column.name, row[column.name], column.width) for row in records]
+        found = shown_alike(column.name, [row[column.name] for row in records], column.width)
         parts = [(column.head, found, column.width, _is_numbers(table[column.name], found))]
         if column.ends:
-            parts.append(("95 %", [_ends(row, column) for row in records], column.ends, True))
+            parts.append(("95 %", _ends(records, column), column.ends, True))
         for head, cell, width, is_right in parts:
             over.append(column.over)
             heads.append(head)
@@ -335,12 +356,12 @@ def _groups(over: Sequence[str], widths: Sequence[int]) -> str:
     return " ".join(parts).rstrip()
 
 
-def _ends(row: Row, column: Column) -> str:
-    """The two ends of an interval; a dash if one is NaN or infinite."""
-    low, high = (row[f"{column.name}_{end}"] for end in ("low", "high"))
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return "-"
-    return " ".join(shown(column.name, end, (column.ends - 1) // 2) for end in (low, high))
+def _ends(rows: Sequence[Row], column: Column) -> list[str]:
+    """The two ends of the interval of each row; a dash if one is NaN or infinite."""
+    pairs = [tuple(row[f"{column.name}_{end}"] for end in ("low", "high")) for row in rows]
+    known = [pair for pair in pairs if all(map(math.isfinite, pair))]
+    texts = iter(shown_alike(column.name, [end for pair in known for end in pair], (column.ends - 1) // 2))
+    return [f"{next(texts)} {next(texts)}" if pair in known else "-" for pair in pairs]
 
 
 def explanations(columns: Sequence[Column]) -> list[str]:

@@ -113,7 +113,7 @@ def read_run_list(path: Path) -> list[Listed]:
 def _content(path: Path) -> dict[str, Any]:
     try:
         if (path / RUN_FILE).is_file():
-            raise InputError(f"{path} is a run directory, not a list of runs; open it with recu_analysis.open_run")
+            raise InputError(f"{path} is a run directory, not a list of runs; open it with ra.open_run")
         if not path.is_file():
             there = "is not a file" if path.exists() else "does not exist"
             raise InputError(f"{path} {there}; a list of runs has {_EXAMPLE}")

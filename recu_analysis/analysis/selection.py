@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -72,7 +72,7 @@ def as_slice(windows: Windows) -> slice:
     if not isinstance(windows, slice):
         if not hasattr(windows, "__index__"):
             raise InputError(
-                "windows must be a number, a slice, a text such as '8:13' or a WindowSpan, not "
+                f"windows must be a number, a slice, a text such as {_written(windows)!r} or a WindowSpan, not "
                 f"{kind_of_value(windows)}"
             )
         number = window_number(windows)
@@ -85,6 +85,14 @@ def as_slice(windows: Windows) -> slice:
     if stop is not None:
         WindowSpan(start or 0, stop)  # refuses an empty one
     return slice(start, stop)
+
+
+def _written(windows: Any) -> str:
+    """Consecutive numbers, such as [3, 4, 5], as a text for the same windows; 8:13 for anything else."""
+    numbers = list(windows) if isinstance(windows, list | tuple | range) else []
+    whole = bool(numbers) and all(type(number) is int for number in numbers)
+    in_a_row = whole and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    return f"{numbers[0]}:{numbers[-1] + 1}" if in_a_row else "8:13"
 
 
 def _parsed(text: str) -> slice:

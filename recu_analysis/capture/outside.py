@@ -140,7 +140,7 @@ def unseen_movement_error(
         advice = (
             "pass the optimizer that updates them to record(), or call step() of the one that you passed; if the "
             "network itself changes them, for example by a clamp, declare it with "
-            "@recu_analysis.adapter(..., in_place=True)"
+            "@ra.adapter(..., in_place=True)"
         )
     return RecorderError(
         f"{moved.weights} weights of layer {layer!r} have moved by up to {moved.largest:.3g}, but {kind}.step() has "

@@ -219,5 +219,5 @@ def difference(different: Sequence[tuple[Watch, Comparison]]) -> str:
     return (
         f"layer {first.name!r} does not use the states that would be recorded (adapter {first.adapter!r}, "
         f"{first.why}): {found.share:.2%} of them differ in the forward pass, where the weight {found.looks}{more}; "
-        "exclude the layer with layers=[...], or define its effective weight with @recu_analysis.adapter"
+        "exclude the layer with layers=[...], or define its effective weight with @ra.adapter"
     )

@@ -13,6 +13,7 @@ from recu_analysis.cli import options
 from recu_analysis.cli.output import PROSE_WIDTH, View, write_table
 from recu_analysis.cli.target import table_target
 from recu_analysis.cli.window_notes import tell_cut
+from recu_analysis.store.labels import together
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +80,7 @@ def command(
         table,
         [Column(str(name)) for name in table if name not in {"low", "high"}],
         _estimated(table),
-        f"The paper's claims, tested on {', '.join(labels)}.",
+        f"The paper's claims, tested on {together(labels)}.",
         labels,
         above=[of_claims(list(table["verdict"]))],
         explained=[_NUMBER],

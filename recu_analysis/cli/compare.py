@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,14 @@ from recu_analysis.cli import options
 from recu_analysis.cli.differences import curves_view, layers_view
 from recu_analysis.cli.output import View, write_table
 from recu_analysis.cli.seeds import seeds_view
-from recu_analysis.cli.several_runs import warn_of_sampled, warn_of_seeds, warn_of_short
+from recu_analysis.cli.several_runs import too_short_runs, warn_of_sampled, warn_of_seeds
 from recu_analysis.cli.target import table_target
 from recu_analysis.cli.window_notes import tell_cut
 from recu_analysis.errors import IncomparableError, InputError
+from recu_analysis.store.labels import together
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -75,15 +77,15 @@ def command(
     three on. Otherwise intervals are over the output channels of each layer. A RUN may also be a list of runs
     (runs.toml) with labels, arms and seeds.
     """
-    from recu_analysis.analysis.compare import check_same_layers, compare_query, over_seeds_query, results
+    from recu_analysis.analysis.compare import check_same_layers, over_seeds_query
     from recu_analysis.analysis.differences import curves_query, layer_differences_query
     from recu_analysis.analysis.final_windows import equal_windows
     from recu_analysis.analysis.paired import paired_differences_query
-    from recu_analysis.analysis.query import gather, value
+    from recu_analysis.analysis.query import gather
     from recu_analysis.analysis.window_text import windows_of_runs
 
-    if layers and view != "layers":
-        raise click.UsageError("--layer needs --by-layer; give both or neither")
+    if layers and view not in {"layers", "curves"}:
+        raise click.UsageError("--layer needs --by-layer or --curves; give both or neither")
     opened = options.labeled(runs)
     tell_cut(opened.values(), windows)
     if len(opened) == 1 and view in {None, "layers"}:
@@ -94,36 +96,40 @@ def command(
     level: Any = tail_tau
     runs_shown = list(opened.values())
     if view == "curves":
-        write_table(curves_view(options.answered(curves_query(opened, windows, level), runs_shown)), target)
+        query = curves_query(opened, windows, layers or None, level)
+        write_table(curves_view(options.answered(query, runs_shown)), target)
     elif view == "seeds":
         asked = gather(over_seeds_query(opened, windows, level), paired_differences_query(opened, windows, level))
         table, differences = options.answered(asked, runs_shown)
-        warn_of_short(opened, windows)
         warn_of_seeds(opened)
         write_table(seeds_view(opened, table, differences, windows), target)
     elif view == "layers":
         table = options.answered(layer_differences_query(opened, windows, layers or None, level), runs_shown)
-        warn_of_short(opened, windows)
-        write_table(layers_view(table, windows_of_runs(opened, equal_windows(opened, windows))), target)
+        where = windows_of_runs(opened, equal_windows(opened, windows))
+        write_table(layers_view(table, [*too_short_runs(opened, windows), where]), target)
     else:
-        try:
-            side_by_side = compare_query(opened, windows, level)
-        except IncomparableError as error:
-            options.warn(str(error))
-            side_by_side = value(results(opened))
-        else:
-            warn_of_short(opened, windows)
-        write_table(_side_by_side(opened, options.answered(side_by_side, runs_shown)), target)
+        write_table(_side_by_side(opened, windows, level), target)
 
 
-def _side_by_side(runs: Mapping[str, Run], table: pd.DataFrame) -> View:
-    """One row per run, with the settings that differ above."""
+def _side_by_side(runs: Mapping[str, Run], windows: slice | None, level: Any) -> View:
+    """One row per run; above it, which runs are too short, and the settings that differ."""
+    from recu_analysis.analysis.compare import compare_query, results
+
+    try:
+        query = compare_query(runs, windows, level)
+    except IncomparableError as error:
+        options.warn(str(error))
+        return replace(_view(runs, results(runs), []), told_by_lines=[str(error)])
+    return _view(runs, options.answered(query, runs.values()), too_short_runs(runs, windows))
+
+
+def _view(runs: Mapping[str, Run], table: pd.DataFrame, short: Sequence[str]) -> View:
     from recu_analysis.analysis.compare import differing_settings
 
     settings = differing_settings(runs)
     names = [name for name in settings if name != "run"]
     differ = [
-        f"{name}: {', '.join(f'{value} ({run})' for run, value in zip(settings['run'], settings[name], strict=True))}"
+        f"{name}: {together(f'{value} ({run})' for run, value in zip(settings['run'], settings[name], strict=True))}"
         for name in names
     ]
     if not names:
@@ -131,7 +137,8 @@ def _side_by_side(runs: Mapping[str, Run], table: pd.DataFrame) -> View:
         differ = ["no setting differs" if known else "no run has a configuration"]
     table = _with_windows(runs, table) if "first_window" in table else table
     columns = [each for each in _COLUMNS if each.name in table]
-    return View(table, columns, caption=f"{', '.join(runs)} side by side.", runs=list(runs), above=differ)
+    above = [*short, *differ]
+    return View(table, columns, caption=f"{together(runs)} side by side.", runs=list(runs), above=above)
 
 
 def _with_windows(runs: Mapping[str, Run], table: pd.DataFrame) -> pd.DataFrame:

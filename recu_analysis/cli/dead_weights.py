@@ -11,9 +11,10 @@ import rich_click as click
 from recu_analysis.analysis.rendering import Column, shown
 from recu_analysis.cli import options
 from recu_analysis.cli.output import View, table_lines, wrapped, write_table
-from recu_analysis.cli.several_runs import warn_of_sampled, warn_of_seeds, warn_of_short
+from recu_analysis.cli.several_runs import few_seeds, too_short_runs, warn_of_sampled, warn_of_seeds
 from recu_analysis.cli.target import table_target
 from recu_analysis.cli.window_notes import choice, ground, tell_cut, too_short
+from recu_analysis.errors import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,20 +28,22 @@ if TYPE_CHECKING:
     from recu_analysis.cli.target import Target
     from recu_analysis.store.run import Run
 
+#: Layers that a warning names.
+LISTED = 8
 #: Name, weights, the criterion, silence and autocorrelation with what noise alone would give, mobility.
 COLUMNS = (
     Column("layer"),
     Column("weights", width=6),
     Column("tail_silent_fraction", "silent", 6, group="% tail and"),
     Column("tail_silent_fraction_null", "noise", 5, group="% tail and"),
-    Column("silent_fraction_tail", width=4),
+    Column("silent_fraction_tail", width=5),
     Column("silent_fraction_tail_null", "noise", 5, group="% silent"),
     Column("silent_fraction_core", width=4),
     Column("silent_fraction_core_null", "noise", 5, group="% silent"),
     Column("mobility_tail", width=4),
     Column("mobility_core", width=4),
     Column("autocorrelation", "is", width=4, group="ac"),
-    Column("autocorrelation_null", "noise", 5, group="ac"),
+    Column("autocorrelation_null", "noise", 4, group="ac"),
 )
 #: Columns of the other criteria, each shown if it is chosen.
 _OF_CRITERIA = {
@@ -106,14 +109,22 @@ def _of_one(run: Run, layers: tuple[str, ...], windows: slice | None, tail_tau: 
     final = final_windows(run) if windows is None else None
     chosen = choose(run, windows)
     table = dead_weights(run, windows=chosen, layers=layers or None, tail_tau=tail_tau, criterion=criterion)
-    for row in table[table["counted"] < table["weights"]].to_dict(orient="records"):
-        omitted = row["weights"] - row["counted"]
-        bad = f"{row['nonfinite']} weights are" if row["nonfinite"] else "weights were for a while"
-        options.warn(
-            f"layer {row['layer']}: {bad} NaN or infinite in {chosen_text(run, chosen)}; they and their channels are "
-            f"left out, {omitted} weights in all"
-        )
+    _warn_of_omitted(table, chosen_text(run, chosen))
     return view(run, table, criterion, tail_tau, final)
+
+
+def _warn_of_omitted(table: pd.DataFrame, where: str) -> None:
+    """Warn in one sentence in which layers weights are left out, and how many."""
+    found: dict[tuple[str, int], list[str]] = {}
+    for row in table[table["counted"] < table["weights"]].to_dict(orient="records"):
+        bad = f"{row['nonfinite']} weights" if row["nonfinite"] else "some weights, for a while,"
+        found.setdefault((bad, row["weights"] - row["counted"]), []).append(row["layer"])
+    told = [
+        f"{bad} {'of each ' * (len(layers) > 1)}of {listed(layers, LISTED)} ({left} left out with their channels)"
+        for (bad, left), layers in found.items()
+    ]
+    if told:
+        options.warn(f"NaN or infinite in {where}: {'; '.join(told)}")
 
 
 def view(
@@ -183,9 +194,13 @@ def _decay_time(run: Run, table: pd.DataFrame) -> str:
 
 
 def _footer(run: Run, table: pd.DataFrame, total: pd.Series[Any], criterion: str) -> list[str]:
-    share = shown("dead_fraction", total["dead"] / total["counted"] if total["counted"] else float("nan"))
+    if total["counted"]:
+        share = shown("dead_fraction", total["dead"] / total["counted"])
+        counts = f"{total['dead']:,} of {total['counted']:,} weights, {share} %"
+    else:
+        counts = "cannot be told, since all weights are left out"
     return [
-        f"* dead by the criterion {criterion}: {total['dead']:,} of {total['counted']:,} weights, {share} %",
+        f"* dead by the criterion {criterion}: {counts}",
         _decay_time(run, table),
         *too_short(table["autocorrelation_null"]),
     ]
@@ -195,7 +210,7 @@ def _footer(run: Run, table: pd.DataFrame, total: pd.Series[Any], criterion: str
 _OF_SEEDS = (
     Column("layer"),
     Column("dead_fraction", width=4, ends=10),
-    Column("silent_fraction_tail", width=4, ends=10),
+    Column("silent_fraction_tail", width=5, ends=10),
     Column("silent_fraction_core", width=4, ends=10),
     Column("mobility_tail", width=4),
     Column("mobility_core", width=4),
@@ -215,8 +230,6 @@ def of_seeds(
     query = dead_weights_over_seeds_query(runs, windows, layers or None, tail_tau, criterion)
     blocks = options.answered(query, runs.values())
     warn_of_seeds(runs)
-    if windows is None:
-        warn_of_short(runs)
     table = pd.concat([block.rows for block in blocks], ignore_index=True)
     several = any(len(block.arm.runs) > 1 for block in blocks)
     columns = _OF_SEEDS if several else tuple(replace(column, ends=0) for column in _OF_SEEDS)
@@ -224,13 +237,17 @@ def of_seeds(
         _tail(tail_tau),
         f"dead: by the criterion {criterion}{'; means and 95 % intervals over seeds' if several else ''}",
     ]
-    below = too_short(table.loc[table["row"] == "layer", "autocorrelation_null"])
+    short = too_short_runs(runs) if windows is None else []
+    below = [
+        *few_seeds(len(block.arm.runs) for block in blocks),
+        *too_short(table.loc[table["row"] == "layer", "autocorrelation_null"]),
+    ]
     return View(
         table,
         (Column("arm"), *columns),
         caption=f"Dead latent weights of {'; '.join(block.arm.label for block in blocks)}.",
         runs=list(runs),
-        above=[*(_verdict(block, criterion) for block in blocks), *tail],
+        above=[*(_verdict(block, criterion) for block in blocks), *short, *tail],
         below=below,
         explained=columns[1:],
         lines=lambda width: _blocks(blocks, columns, width)[1:],

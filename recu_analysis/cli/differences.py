@@ -8,8 +8,11 @@ import rich_click as click
 
 from recu_analysis.analysis.rendering import Column, heading, shown, shown_with_interval
 from recu_analysis.cli.output import View, table_lines, wrapped
+from recu_analysis.store.labels import together
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
 #: Columns of the formats for readers; `_in_units` makes statistic, values and difference texts.
@@ -25,8 +28,8 @@ _PARAGRAPH = (
 )
 
 
-def layers_view(table: pd.DataFrame, windows: str) -> View:
-    """Differences of groups from the first group, by layer and statistic, over the windows of a text."""
+def layers_view(table: pd.DataFrame, above: Sequence[str]) -> View:
+    """Differences of groups from the first group, by layer and statistic, below sentences about the windows."""
     names = dict.fromkeys([*table["reference"], *table["run"]])
     return View(
         table,
@@ -35,7 +38,7 @@ def layers_view(table: pd.DataFrame, windows: str) -> View:
         f"Differences from {table['reference'].iloc[0]}, layer by layer.",
         list(names),
         "by-layer",
-        above=[windows],
+        above=[*above, *_compared_with(table)],
         below=[f"difference: value minus reference{_over(table)}", *_whole(table)],
         explained=[Column(name) for name in dict.fromkeys(table["statistic"])],
         lines=lambda width: _paragraphs(table, width),
@@ -45,12 +48,22 @@ def layers_view(table: pd.DataFrame, windows: str) -> View:
 def _paragraphs(table: pd.DataFrame, width: int | None) -> list[str]:
     """One paragraph per group and layer: value, reference, and the difference with its interval."""
     lines: list[str] = []
+    several = len(table["run"].unique()) > 1
     rows = _in_units(table).assign(statistic=[Column(name).title for name in table["statistic"]])
-    for (run, reference, row, layer), part in rows.groupby(["run", "reference", "row", "layer"], sort=False):
-        of = "all layers" if row == "total" else layer
-        title = [click.style(line, bold=True) for line in wrapped([f"{of}: {run} minus {reference}"], width)]
+    for (run, row, layer), part in rows.groupby(["run", "row", "layer"], sort=False):
+        of = "all layers" if row == "total" else str(layer)
+        title = [click.style(line, bold=True) for line in wrapped([f"{of}: {run}" if several else of], width)]
         lines += [*([""] if lines else []), *title, *(f"  {line}" for line in table_lines(part, _PARAGRAPH))]
     return lines
+
+
+def _compared_with(table: pd.DataFrame) -> list[str]:
+    """The runs of the reference, and those of the values if these are the same everywhere."""
+    run, *others = table["run"].unique()
+    return [
+        *([] if others else [f"value: {run}"]),
+        f"reference: {table['reference'].iloc[0]}",
+    ]
 
 
 def _whole(table: pd.DataFrame) -> list[str]:
@@ -65,7 +78,7 @@ def _over(table: pd.DataFrame) -> str:
     rows = table.groupby("run", sort=False).first()
     kinds = [_kind(over, pairs) for over, pairs in zip(rows["interval_over"], rows["pairs"], strict=True)]
     if len(set(kinds)) == 1:
-        return kinds[0]
+        return kinds[0].rstrip(",")
     return "".join(
         f"{kind} for {' and '.join(run for run, each in zip(rows.index, kinds, strict=True) if each == kind)}"
         for kind in dict.fromkeys(kinds)
@@ -108,4 +121,4 @@ def curves_view(table: pd.DataFrame) -> View:
     """One row per run and window."""
     runs = [str(run) for run in dict.fromkeys(table["run"])]
     columns = (Column("run"), Column("window", width=6), *(each for each in _CURVES if each.name in table))
-    return View(table, columns, caption=f"Curves of {', '.join(runs)}, window by window.", runs=runs, kind="curves")
+    return View(table, columns, caption=f"Curves of {together(runs)}, window by window.", runs=runs, kind="curves")

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Characters per line of prose if standard output is not a terminal.
 PROSE_WIDTH = 80
+#: The mark of a cut in a short name, and how many cuts leave it readable.
+GAP, MOST_GAPS = "…", 1
 #: Most runs in the label of a table in LaTeX.
 LABELED = 4
 
@@ -121,7 +123,10 @@ def _chosen(view: View, names: Sequence[str]) -> View:
     rows = view.rows if has_all else view.table
     columns = [known.get(name, Column(name)) for name in names]
     above = (*view.told_by_lines, *view.above)
-    return View(view.table[[*names]], columns, rows, view.caption, view.runs, view.kind, above, view.below)
+    below = view.below
+    for mark in {column.mark for column in view.columns} - {column.mark for column in columns}:
+        below = [note.removeprefix(f"{mark} ") for note in below]  # a note on a column that is not shown
+    return View(view.table[[*names]], columns, rows, view.caption, view.runs, view.kind, above, below)
 
 
 def _label(view: View) -> str:
@@ -203,18 +208,21 @@ def lines_of_tables(tables: Sequence[tuple[pd.DataFrame, Sequence[Column]]], wid
     """Lines of tables below each other, with bold headings.
 
     If the tables are too wide, the names in the first column, which are the same in all tables, are shortened by
-    `short_names.distinct`, and a line above the tables gives their common beginning.
+    `short_names.distinct`, and a line above the tables gives their common beginning. Names of which too little would be
+    left become numbers, and a list below the tables gives the names.
     """
     told: list[str] = []
+    listed: dict[str, None] = {}
     if width is not None:
         room = min(_room(rendering.laid_out(*each), width) for each in tables)
         cut = [_narrowed(table, columns[0].name, room) for table, columns in tables]
-        tables = [(table, columns) for (table, _), (_, columns) in zip(cut, tables, strict=True)]
-        told = [
-            f"all names in the first column begin with {prefix}" for prefix in {prefix for _, prefix in cut if prefix}
-        ]
+        tables = [(table, columns) for (table, _, _), (_, columns) in zip(cut, tables, strict=True)]
+        prefixes = {prefix for _, prefix, _ in cut if prefix}
+        told = [f"all names in the first column begin with {prefix}" for prefix in prefixes]
+        listed = dict.fromkeys(line for _, _, numbered in cut for line in numbered)
     parts = [_bold_heads(rendering.laid_out(*each)) for each in tables]
-    return [*wrapped(told, width), *parts[0], *(line for part in parts[1:] for line in ("", *part))]
+    below = ["", *wrapped(listed, width)] if listed else []
+    return [*wrapped(told, width), *parts[0], *(line for part in parts[1:] for line in ("", *part)), *below]
 
 
 def _room(layout: rendering.Layout, width: int) -> int:
@@ -222,14 +230,19 @@ def _room(layout: rendering.Layout, width: int) -> int:
     return max(width - sum(layout.widths[1:]) - len(layout.widths) + 1, 1)
 
 
-def _narrowed(table: pd.DataFrame, name: str, room: int) -> tuple[pd.DataFrame, str]:
-    """The table with short names in a column, except in totals, and the beginning that was cut from all of them."""
+def _narrowed(table: pd.DataFrame, name: str, room: int) -> tuple[pd.DataFrame, str, list[str]]:
+    """The table with short names in a column, except in totals; the beginning that was cut from all; or their list."""
     if table[name].dtype.kind in "iufb":
-        return table, ""
+        return table, "", []
     names = [printable(str(each)) for each in table[name]]
     count = len(names) - rendering.totals_in(table)
     prefix, short = distinct(names[:count], room)
-    return table.assign(**{name: [*short, *names[count:]]}), prefix
+    numbered: list[str] = []
+    if any(each.count(GAP) > MOST_GAPS for each in short):
+        numbers = {each: f"#{at}" for at, each in enumerate(dict.fromkeys(names[:count]), start=1)}
+        prefix, short = "", [numbers[each] for each in names[:count]]
+        numbered = [f"{number} is {each}" for each, number in numbers.items()]
+    return table.assign(**{name: [*short, *names[count:]]}), prefix, numbered
 
 
 def _bold_heads(layout: rendering.Layout) -> list[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.rendering import Column, estimate, shown
 from recu_analysis.cli.output import View, wrapped
+from recu_analysis.cli.several_runs import few_seeds, too_short_runs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,6 +49,8 @@ def seeds_view(runs: Mapping[str, Run], table: pd.DataFrame, differences: pd.Dat
         kind="seeds",
         explained=_SHOWN,
         lines=lambda width: [*_mean_lines(table, means, width), *_difference_lines(compared, width)],
+        above=too_short_runs(runs, windows),
+        below=few_seeds(table["seeds"]),
         told_by_lines=[*means, *(sentence for sentence, _ in compared)],
     )
 

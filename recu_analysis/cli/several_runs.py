@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
 from recu_analysis.cli.output import View, lines_of, wrapped
+from recu_analysis.store.labels import together
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import pandas as pd
 
@@ -39,7 +40,7 @@ def below_each_other(views: Mapping[str, View], caption: str) -> View:
         _joined({label: view.table for label, view in views.items()}),
         (Column("run"), *first.columns),
         None if first.rows is None else _joined({label: view.rows for label, view in views.items()}),
-        caption.format(", ".join(views)),
+        caption.format(together(views)),
         list(views),
         below=shared,
         lines=lambda width: [line for each in own.items() for line in _block(*each, width)][1:],
@@ -69,20 +70,31 @@ def warn_of_sampled(runs: Mapping[str, Run]) -> None:
     some = [label for label, run in runs.items() if sampled(run)]
     if some:
         whole = "; do not compare their movement with that of the other runs" if len(some) < len(runs) else ""
-        options.warn(f"{', '.join(some)}: sampled from checkpoints, so movement is net and flips are missed{whole}")
+        options.warn(f"{together(some)}: sampled from checkpoints, so movement is net and flips are missed{whole}")
 
 
-def warn_of_short(runs: Mapping[str, Run], windows: Windows | None = None) -> None:
-    """Warn in which runs the windows, or without a choice all windows, are not long enough."""
+def too_short_runs(runs: Mapping[str, Run], windows: Windows | None = None) -> list[str]:
+    """In which runs the windows, or without a choice all windows, are not long enough; empty if in none."""
     from recu_analysis.analysis.final_windows import LONG_ENOUGH, judged_windows
 
     short = [label for label, run in runs.items() if judged_windows(run, windows).null > LONG_ENOUGH]
-    if short:
-        verb = "stays" if windows is None else "is"
-        options.warn(
-            f"null autocorrelation {verb} above {LONG_ENOUGH} in {', '.join(short)}: too short to tell dead weights "
-            "from slow ones"
-        )
+    if not short:
+        return []
+    verb = "stays" if windows is None else "is"
+    return [
+        f"null autocorrelation {verb} above {LONG_ENOUGH} in {together(short)}: too short to tell dead weights from "
+        "slow ones"
+    ]
+
+
+def few_seeds(counts: Iterable[int]) -> list[str]:
+    """What an interval over two seeds is worth, if an experiment has so few; empty otherwise."""
+    if 2 not in list(counts):
+        return []
+    return [
+        "two seeds are few: with one degree of freedom, Student's interval reaches 12.7 standard errors to each side; "
+        "with three seeds it is 4.3"
+    ]
 
 
 def warn_of_seeds(runs: Mapping[str, Run]) -> None:
@@ -92,7 +104,7 @@ def warn_of_seeds(runs: Mapping[str, Run]) -> None:
     alone = seedless(runs)
     if alone and len(runs) > 1:
         options.warn(
-            f"{', '.join(alone)}: no seed in the configuration, so each run is an experiment by itself; if they are "
+            f"{together(alone)}: no seed in the configuration, so each run is an experiment by itself; if they are "
             "seeds of one experiment, record them with configuration={'seed': ...}, or use a list of runs"
         )
     for arm in arms(runs):

@@ -27,13 +27,13 @@ _COLUMNS = (
     Column("layer"),
     Column("mobility_tail", width=4),
     Column("mobility_ratio", "t/c", 4, group="mobility"),
-    Column("mobility_ratio_null", "noise", 5, group="mobility"),
+    Column("mobility_ratio_null", "noise", 4, group="mobility"),
     Column("flip_probability_tail", "%", 4, group="flips"),
     Column("flip_risk_ratio", "t/c", 4, ends=9, group="flips"),
-    Column("flip_risk_ratio_null", "noise", 5, group="flips"),
+    Column("flip_risk_ratio_null", "noise", 4, group="flips"),
     Column("distance_ratio_tail", width=4, ends=9),
-    Column("distance_ratio_tail_null", "noise", 5, group="O/E"),
-    Column("autocorrelation_null", "noise", 5, group="ac"),
+    Column("distance_ratio_tail_null", "noise", 4, group="O/E"),
+    Column("autocorrelation_null", "noise", 4, group="ac"),
 )
 
 

@@ -59,7 +59,7 @@ def ground(runs: Mapping[str, Run], spans: Mapping[str, WindowSpan], of_layers: 
 def tell_cut(runs: Iterable[Run], windows: slice | None) -> None:
     """Tell in one note which runs end before the last window that the user chose."""
     from recu_analysis.analysis.selection import span_text
-    from recu_analysis.store.labels import labels_of
+    from recu_analysis.store.labels import labels_of, together
 
     if windows is None or windows.stop is None:
         return
@@ -69,7 +69,7 @@ def tell_cut(runs: Iterable[Run], windows: slice | None) -> None:
         last = run.windows[-1].number if len(run.windows) else -1
         if (windows.start or 0) <= last < windows.stop - 1:
             cut.setdefault(last, []).append(label)
-    ends = [f"{', '.join(some)} end{'' if some[1:] else 's'} with window {last}" for last, some in cut.items()]
+    ends = [f"{together(some)} end{'' if some[1:] else 's'} with window {last}" for last, some in cut.items()]
     if ends:
         options.note(f"{'; '.join(ends)}, so --windows {span_text(windows)} ends there")
 

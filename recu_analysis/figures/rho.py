@@ -12,6 +12,7 @@ from recu_analysis.figures.captions import quoted
 from recu_analysis.figures.shared import concat_runs, over_time, table_of
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 from recu_analysis.figures.window_notes import length_sentence
+from recu_analysis.store.labels import together
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -112,7 +113,7 @@ def draw(tables: Mapping[str, Timed], _asked: Asked = OWN_CHOICE) -> tuple[Figur
 def note(tables: Mapping[str, Timed]) -> str:
     """How long a window is, and which runs have only an approximate rho."""
     about = [quoted(label) for label, timed in tables.items() if not timed.table["exact_split"].all()]
-    approximate = f"Approximate, without a band: {', '.join(about)}, without gradient-stats." if about else ""
+    approximate = f"Approximate, without a band: {together(about)}, without gradient-stats." if about else ""
     return f"{length_sentence(tables)} {approximate}".strip()
 
 

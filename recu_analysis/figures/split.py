@@ -9,6 +9,7 @@ from recu_analysis.figures.rho import each_window_query, query
 from recu_analysis.figures.shared import concat_runs, over_time, table_of
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 from recu_analysis.figures.window_notes import length_sentence
+from recu_analysis.store.labels import together
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,7 +92,7 @@ def draw(tables: Mapping[str, Timed], _asked: Asked = OWN_CHOICE) -> tuple[Figur
 def note(tables: Mapping[str, Timed]) -> str:
     """How long a window is, and in which runs the momentum is not known."""
     about = [quoted(label) for label, timed in tables.items() if not timed.table["exact_split"].all()]
-    approximate = f"Approximate, with the momentum's part in the restored: {', '.join(about)}." if about else ""
+    approximate = f"Approximate, with the momentum's part in the restored: {together(about)}." if about else ""
     return f"{length_sentence(tables)} {approximate}".strip()
 
 

@@ -19,6 +19,7 @@ from recu_analysis.analysis.selection import select_windows
 from recu_analysis.analysis.verdict import of_dead_weights, pace_of
 from recu_analysis.analysis.window_text import windows_text
 from recu_analysis.report.lines import LAYER_WIDTH, RUN_WIDTH, names
+from recu_analysis.store.labels import together
 from recu_analysis.store.layer_selection import numbers_text
 from recu_analysis.theory.intervals import student
 
@@ -247,7 +248,7 @@ def _length(finals: Finals) -> list[str]:
     some = bool(long or unknown)
     found = []
     if short:
-        of = f" of {', '.join(short)}" if some else ""
+        of = f" of {together(short)}" if some else ""
         found.append(
             f"The windows{of} are too short to tell dead weights from slow ones: their null autocorrelation is "
             f"{_range(list(short.values()))}, above {LONG_ENOUGH:g}. Weights that count as dead there may only be slow."
@@ -259,7 +260,7 @@ def _length(finals: Finals) -> list[str]:
         )
     if unknown:
         found.append(
-            f"It is unknown whether the windows of {', '.join(unknown)} are long enough to tell dead weights from slow "
+            f"It is unknown whether the windows of {together(unknown)} are long enough to tell dead weights from slow "
             "ones: their null autocorrelation needs the rates of the updates, and finite, varying weights at both ends."
         )
     return found
@@ -299,9 +300,7 @@ def next_steps(
             "Train the same network without ReCU, and give it with --baseline. It shows the effect of the clamp."
         )
     if any(sampled(run) for run in runs.values()):
-        steps.append(
-            "Record every update with recu_analysis.record: movement and flips between two checkpoints are not seen."
-        )
+        steps.append("Record every update with ra.record: movement and flips between two checkpoints are not seen.")
     if not short:
         shares = _layer_means(list(tables.values()))
         if len(shares) > 1:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from recu_analysis.store.run import Run
 
 #: Widths of the names of runs and of layers, in letters.
-RUN_WIDTH = 24
+RUN_WIDTH = 32
 LAYER_WIDTH = 40
 
 #: Numbers for JSON by name; the ends of the band of `name` are `name_low` and `name_high`.

@@ -12,6 +12,7 @@ from recu_analysis.analysis.arms import apart, sampled
 from recu_analysis.analysis.logged import logged
 from recu_analysis.analysis.selection import decay_time
 from recu_analysis.errors import InputError
+from recu_analysis.store.labels import together
 from recu_analysis.store.notes import notes
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def warnings(samples: Mapping[str, Sample], nonfinite: Mapping[str, int], consta
     for label, each in samples.items():
         for text in _warnings(each, nonfinite[label], constant[label]):
             labels.setdefault(text, []).append(label)
-    found = [f"{', '.join(of)}: {text}" for text, of in labels.items()]
+    found = [f"{together(of)}: {text}" for text, of in labels.items()]
     if len({sampled(each.run) for each in samples.values()}) > 1:
         found.append("Some of these runs recorded every update, others were sampled: do not compare their movement.")
     return found
@@ -144,7 +145,7 @@ def unlike(runs: Mapping[str, Run]) -> list[str]:
     with suppress(InputError):  # a seed is given twice; the claims refuse that
         why = apart(runs)
         return (
-            [f"The claims pool {', '.join(runs)}, but {value_text(why)}; make a report of each experiment."]
+            [f"The claims pool {together(runs)}, but {value_text(why)}; make a report of each experiment."]
             if why
             else []
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from recu_analysis.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from recu_analysis.store.run import Run
@@ -38,6 +38,12 @@ def folder_names(paths: Sequence[Path]) -> list[str]:
     if twice is None:
         return []
     raise InputError(f"{twice} is given twice; give every run once")
+
+
+def together(labels: Iterable[str]) -> str:
+    """Labels in a row, separated by commas, or by semicolons if a label holds a comma."""
+    known = list(labels)
+    return ("; " if any("," in label for label in known) else ", ").join(known)
 
 
 def labels_of(runs: Sequence[Run]) -> list[str]:

@@ -215,10 +215,12 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     DamagedError
         If run.json cannot be read.
     InputError
-        If `path` is not a path.
+        If `path` is not a path, or an empty text.
     """
     if not isinstance(path, str | os.PathLike):
         raise InputError(f"a run is opened by the path of its folder, not by {kind_of_value(path)}")
+    if not os.fspath(path):
+        raise InputError("the path of the run is empty; give the path of its folder, or . for the current folder")
     folder = Path(os.path.expanduser(path))  # noqa: PTH111 - keeps an unknown ~name
     try:
         _require_run(folder)
@@ -287,11 +289,11 @@ def _refusal(folder: Path) -> list[str]:
 
 
 def _require_run(folder: Path) -> None:
-    hint = "recu-analyze train and recu_analysis.record create run directories"
+    hint = "recu-analyze train and ra.record create run directories"
     if not folder.exists():
         raise NotARunError(f"{folder} does not exist; {hint}")
     if folder.suffix.lower() == ".toml" and folder.is_file():
-        raise NotARunError(f"{folder} is a list of runs, not a run directory; open it with recu_analysis.open_runs")
+        raise NotARunError(f"{folder} is a list of runs, not a run directory; open it with ra.open_runs")
     if not folder.is_dir():
         raise NotARunError(f"{folder} is a file, not a run directory; {hint}")
     if (folder / names.RUN_FILE).exists():
@@ -303,7 +305,7 @@ def _require_run(folder: Path) -> None:
     if checkpoints:
         raise NotARunError(
             f"{folder} contains checkpoints ({checkpoints[0]}, {len(checkpoints)} in all), which keep no history of "
-            "the weights; recu-analyze import makes a run of them, and recu_analysis.record records every update"
+            "the weights; recu-analyze import makes a run of them, and ra.record records every update"
         )
     below = sorted(entry.parent.name for entry in folder.glob(f"*/{names.RUN_FILE}"))
     if below:

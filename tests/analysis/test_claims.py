@@ -398,7 +398,7 @@ def test_short_and_sampled_runs_cannot_tell(tmp_path):
 
 def test_a_run_that_clamps_needs_one_that_does_not(tmp_path):
     clamped = make(tmp_path / "clamped", walk_of(normal), CLAMPED, seed=0)
-    assert "--no-recu" in verdicts(clamped).loc["C1a", "why"]
+    assert "without it" in verdicts(clamped).loc["C1a", "why"]
     assert "--baseline" in verdicts(clamped).loc["C6", "why"]
     random = make(tmp_path / "random", walk_of(normal), FREE, seed=0, mask="random", recu=True)
     assert verdicts(random).loc["C1a", "verdict"] == "cannot tell"

@@ -20,10 +20,14 @@ def test_it_prints_name_answers_and_why_in_80_columns_and_is_a_dataframe():
         ["layer2", "yes", "no"],
     ]
     assert lines[-1] == "columns: name, binary, shape, verified, why"
-    long = str(table(2 * MOST, "encoder.layers.attention.output.projection", "because " * 20)).split("\n")
+    why = "because " * 20
+    long = str(table(2 * MOST, "encoder.layers.attention.output.projection", why)).split("\n")
     assert max(map(len, long)) <= 80
+    assert long[0] == "all names begin with encoder.layers.attention.output."
     assert long[-2] == f"and {MOST} more modules"
-    assert ".projection7 " in long[8]
+    begins = [at for at, line in enumerate(long) if line.startswith("projection")]
+    assert [long[at].split()[0] for at in begins] == [f"projection{at}" for at in range(MOST)], "distinct"
+    assert "".join(long[begins[0] : begins[1]]).count("because") == why.count("because"), "the whole reason"
     assert type(table()[["name"]]) is type(table().copy()) is pd.DataFrame
 
 

@@ -22,6 +22,7 @@ from recu_analysis.analysis.rendering import (
     printable,
     render,
     shown,
+    shown_alike,
     with_interval,
 )
 from recu_analysis.errors import InputError
@@ -162,6 +163,17 @@ def test_a_value_has_its_factor_and_digits(name, value, text):
 )
 def test_digits_give_way_where_there_is_no_room(value, text):
     assert fitting(value, 2, 4) == text
+
+
+def test_a_column_has_equal_digits_unless_a_number_would_look_like_zero():
+    for values, width, texts in (
+        ([0.999, 1.0], 4, ["100", "100"]),
+        ([0.999, 1.0], 5, ["99.9", "100.0"]),
+        ([0.004, 1.0], 4, ["0.4", "100"]),
+        ([float("nan"), 0.5], 4, ["-", "50.0"]),
+        ([-1e-9, 0.5], 4, ["0.0", "50.0"]),
+    ):
+        assert shown_alike("silent_fraction", values, width) == texts, values
 
 
 @pytest.mark.parametrize(

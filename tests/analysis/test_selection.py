@@ -55,6 +55,9 @@ def test_what_is_no_choice_of_windows_is_refused_in_a_sentence(run):
     ):
         with pytest.raises(InputError, match="window"):
             span_of(run, windows)
+    for windows, text in (([3, 4, 5], "'3:6'"), (range(1, 3), "'1:3'"), ((8, 13), "'8:13'"), ([5, 4], "'8:13'")):
+        with pytest.raises(InputError, match=text):
+            span_of(run, windows)
     for start, stop in ((5, 2), (3, 3), ("a", 2), (1.5, 3), (-1, 3), (None, 3), (True, 3)):
         with pytest.raises(InputError, match="window"):
             WindowSpan(start, stop)

@@ -60,7 +60,7 @@ def test_the_same_numbers_in_every_format(trained_run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "facts"),
     [
-        (["none"], ["none", "does not exist", "recu-analyze train", "recu_analysis.record"]),
+        (["none"], ["none", "does not exist", "recu-analyze train", "ra.record"]),
         (["empty"], ["empty is empty"]),
         (["run", "--layer", "x*"], ["'x*'", "first, second"]),
         (["run", "--windows", "7:9"], ["run", "0 to 4", "7:9"]),
@@ -118,15 +118,21 @@ def test_nan_weights_are_counted_and_the_table_goes_on(tmp_path):
     path = synthetic_run(tmp_path / "run", {"a": walk, "b": random_walk((4, 30), 4)}).path
     done = run_cli("dead-weights", path)
     assert done.exit_code == 0
-    says(done.stderr, "Warning: layer a: 1 weights are NaN or infinite in windows 1 to 4", "30 weights in all")
+    says(done.stderr, "Warning: NaN or infinite in windows 1 to 4: 1 weights of a (30 left out with their channels)")
     assert " of 210 weights, " in done.stdout, "three of four channels, and the other layer"
+    walk[4] = np.nan
+    path = synthetic_run(tmp_path / "all", {"a": walk, "b": walk}).path
+    done = run_cli("dead-weights", path, "--columns", "layer,dead_fraction")
+    assert done.stderr.count("\n") == 1
+    says(done.stderr, "120 weights of each of a, b (120 left")
+    says(done.stdout, "\ndead by the criterion tail-silent: cannot be told, since all weights are left")
 
 
 def test_weights_that_were_no_numbers_for_a_while_are_told(tmp_path):
     walk = random_walk((4, 30), 4)
     walk[3, 1, 2] = np.nan
     path = synthetic_run(tmp_path / "run", {"a": walk}, windows=1).path
-    says(run_cli("dead-weights", path).stderr, "Warning: layer a", "for a while", "in window 1;", "30 weights in all")
+    says(run_cli("dead-weights", path).stderr, "infinite in window 1: some weights, for a while, of a (30 left")
 
 
 @pytest.mark.parametrize("command", ["dead-weights", "updates", "fit"])
@@ -155,6 +161,7 @@ def test_seeds_are_a_block_with_intervals():
     heads = [line for line in lines if " seeds on " in line]
     says(heads[0], "recu-0, recu-1, recu-2", "3 seeds", "fashion-mnist-16", "windows 8 and 12", "epochs 4")
     says(heads[1], "0.85-0, 0.85-1", "2 seeds", "digits", "window 24", "552 updates")
+    assert sum(line.startswith("two seeds are few") for line in lines) == 1
     for table_format in ("markdown", "latex", "html"):
         says(
             run_cli("dead-weights", *paths, "--format", table_format).stdout, "epochs 4 to 11, 3,752 updates", "digits"

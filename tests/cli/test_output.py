@@ -67,6 +67,9 @@ def test_names_are_cut_on_a_terminal_only_and_never_the_total():
         ["all", "3"],
     ]
     assert [line.split()[0] for line in table_lines(table, columns)][1:] == [*names, "all"]
+    lines = [click.unstyle(line) for line in table_lines(table, columns, 16)]
+    assert [line.split()[0] for line in lines[1:4]] == ["#1", "#2", "all"], "too narrow for a part of every name"
+    assert "".join(lines[5:]).replace(" ", "") == "".join(f"#{at}is{name}" for at, name in enumerate(names, start=1))
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")

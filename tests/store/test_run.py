@@ -35,6 +35,7 @@ def test_what_is_no_path_of_a_run_is_said(tmp_path):
     listing.write_text("")
     for given, error, fact in [
         (None, InputError, "not by None"),
+        ("", InputError, "is empty"),
         (12, InputError, "not by int 12"),
         (listing, NotARunError, "list of runs.*open_runs"),
     ]:

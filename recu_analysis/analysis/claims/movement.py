@@ -36,6 +36,7 @@ from recu_analysis.analysis.query import gather, per_layer, value
 from recu_analysis.analysis.rendering import with_interval
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.analysis.window_text import chosen_text
+from recu_analysis.store.labels import together
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.intervals import Interval, student
 
@@ -217,7 +218,7 @@ def can_tell(runs: Sequence[Run], windows: Windows | None) -> tuple[list[FinalWi
     lost = [run.name for run, final in zip(runs, found, strict=True) if final.null < TOO_LITTLE_LEFT]
     if lost:
         return [], (
-            f"the windows of {', '.join(lost)} are so long that noise alone would leave less than "
+            f"the windows of {together(lost)} are so long that noise alone would leave less than "
             f"{TOO_LITTLE_LEFT:g} of the start, so tail and core have mixed; choose fewer windows, or record more"
         )
     return found, ""
@@ -226,7 +227,7 @@ def can_tell(runs: Sequence[Run], windows: Windows | None) -> tuple[list[FinalWi
 def _long_enough(runs: Sequence[Run], windows: Windows | None) -> tuple[list[FinalWindows], str]:
     """The windows of every run, and why they are not long enough to tell; the reason is empty if they are."""
     if not runs:
-        return [], "needs a run without clamp; train with --no-recu and give the run as --baseline"
+        return [], "needs a run without clamp; train the same network without it and give the run as --baseline"
     if any(map(sampled, runs)):
         return [], "a run was sampled from checkpoints, so movement is net and flips are missed; record every update"
     found = [judged_windows(run, windows) for run in runs]
@@ -235,9 +236,9 @@ def _long_enough(runs: Sequence[Run], windows: Windows | None) -> tuple[list[Fin
         return [], f"the null autocorrelation of {broken[0]} is not known: no rates are recorded, or no channel varies"
     short = [run.name for run, final in zip(runs, found, strict=True) if not final.long]
     if short and windows is not None:
-        return [], f"null autocorrelation is above 1/2 in {', '.join(short)}: too short to tell; choose more windows"
+        return [], f"null autocorrelation is above 1/2 in {together(short)}: too short to tell; choose more windows"
     if short:
-        return [], f"null autocorrelation stays above 1/2 in {', '.join(short)}: too short to tell; train longer"
+        return [], f"null autocorrelation stays above 1/2 in {together(short)}: too short to tell; train longer"
     return found, ""
 
 

@@ -124,7 +124,7 @@ def _sides(given: Runs, baseline: Runs, windows: Windows | None, layers: Pattern
     clamping = next((each for each in others if stops_gradients(each)), None)
     if clamping:
         raise InputError(
-            f"{clamping.name} stops gradients, so it cannot be a baseline; give runs trained with --no-recu, or use "
+            f"{clamping.name} stops gradients, so it cannot be a baseline; give runs trained without the clamp, or use "
             "recu-analyze compare"
         )
     return runs, others

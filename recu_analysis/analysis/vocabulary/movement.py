@@ -152,7 +152,8 @@ FLIPPING = (
     Statistic(
         "distance_ratio",
         "sign changes, O/E",
-        "Sign changes of {weights}, observed / expected from distance alone: below 1/2 stuck, about 1 as their layer.",
+        "Sign changes of {weights}, observed / expected from distance alone: below 1/2 stuck, about 1 as their layer; "
+        "unknown if fewer than one is expected.",
         digits=3,
     ),
     Statistic(
@@ -165,7 +166,10 @@ FLIPPING = (
     Statistic("bop", "Bop's flip ratio", "ln(flips per weight and update + e^-9), as in Bop.", digits=3),
     Statistic("c2i", "C2I", "1 minus the share of signs that differ from the initial ones.", digits=3),
     Statistic(
-        "c2i_original", "C2I, original", "1 minus twice the share of signs that differ from the initial ones.", digits=3
+        "c2i_original",
+        "C2I, original",
+        "1 minus twice the share of signs that differ from the initial ones (C2I as AdamBNN defines it).",
+        digits=3,
     ),
     Statistic(
         "density",

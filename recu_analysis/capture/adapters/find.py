@@ -12,7 +12,7 @@ import torch
 from recu_analysis.capture.adapters.layer import BinaryLayer
 from recu_analysis.capture.adapters.modules import computed, latent_of, plain_modules, weight_of
 from recu_analysis.capture.adapters.registry import Adapter, Meaning, refuse_unusable, registered, two_valued
-from recu_analysis.errors import InputError, NoBinaryLayersError, kind_of_value, listed
+from recu_analysis.errors import InputError, NoBinaryLayersError, kind_of_value, listed, near_names
 from recu_analysis.store.layer_selection import as_patterns
 from recu_analysis.theory.standardize import WeightTransform
 
@@ -103,7 +103,7 @@ def _judged(model: torch.nn.Module, layers: Sequence[str] | str | None) -> list[
     verdicts = _verdicts(model, patterns)
     for pattern in patterns or []:
         if not any(fnmatchcase(verdict.name, pattern) for verdict in verdicts):
-            raise InputError(f"no module with a weight matches {pattern!r}; the model has {_listed(verdicts)}")
+            raise InputError(f"no module with a weight matches {pattern!r}; {_nearest(pattern, verdicts)}")
     return verdicts
 
 
@@ -293,6 +293,10 @@ def _candidate_text(verdicts: Sequence[Verdict]) -> str:
     )
 
 
-def _listed(verdicts: Sequence[Verdict]) -> str:
+def _nearest(pattern: str, verdicts: Sequence[Verdict]) -> str:
+    """The modules that a mistyped pattern may mean, else those of the model."""
+    near = near_names(pattern, [verdict.name for verdict in verdicts])
+    if near:
+        return f"did you mean {' or '.join(near)}?"
     seen = [f"{verdict.name or '(itself)'}: {verdict.kind}" for verdict in verdicts]
-    return listed(seen, LISTED) if seen else "no module with a weight"
+    return f"the model has {listed(seen, LISTED) if seen else 'no module with a weight'}"
