@@ -40,6 +40,8 @@ NEED_ZPATH: tuple[Criterion, ...] = ("still", "tail-still")
 TAIL_TAU = 0.85
 #: A weight is still if its mobility is below this share of its layer's median.
 STILL_SHARE = 0.1
+#: The share of the weights of which a null must be known, where it stands beside a mean over all.
+MOST_OF = 0.95
 #: The parts of a record that `movement` needs.
 MOVEMENT = frozenset({"start", "end", "zpath", "silent"})
 
@@ -351,7 +353,8 @@ def with_totals(table: pd.DataFrame) -> pd.DataFrame:
 def totals(table: pd.DataFrame) -> pd.Series[Any]:
     """The whole network's row of a `dead_weights` table: sums of counts, means by the weights counted.
 
-    A value that is the same in all layers, such as windows and updates, is kept.
+    A value that is the same in all layers, such as windows and updates, is kept. A null is NaN unless it is known for
+    `MOST_OF` the weights, because it stands beside a mean over all of them.
     """
     weights = table["counted"]
     tail = weights * table["tail_fraction"]
@@ -367,7 +370,8 @@ def totals(table: pd.DataFrame) -> pd.Series[Any]:
     for name in averaged:
         present = table[name].notna()
         of = tail if _base(name).endswith("_tail") else weights - tail if _base(name).endswith("_core") else weights
-        some = of[present].sum() > 0
+        least = MOST_OF * of.sum() if str(name).endswith("_null") else 0.0
+        some = of[present].sum() > least
         known[str(name)] = float(np.average(table[name][present], weights=of[present])) if some else float("nan")
     return pd.Series(known)
 

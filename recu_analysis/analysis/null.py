@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 #: Number of weights that are simulated where each window of a layer has a null of its own.
 MOST_BY_WINDOW = 2048
+#: Range of measured over simulated mobility in which the simulated noise stands for that of the training. Its size is
+#: taken from how far weights came over all windows. Where the size changes much in between, as at the start of a
+#: training, they moved another way there.
+LIKE_NOISE = 0.8, 1.25
 #: The columns of `null_silence`.
 NULL_SILENCE = (
     "silent_fraction_null",
@@ -56,6 +60,8 @@ class Null:
         with a gradient are counted.
     updates : tuple of int
         Updates with a gradient of each window.
+    pace : float
+        Measured mobility of the layer over the simulated one; NaN if it was not recorded.
     """
 
     z: Values
@@ -68,14 +74,17 @@ class Null:
     first_flip: NDArray[np.int64]
     last_flip: NDArray[np.int64]
     updates: tuple[int, ...]
+    pace: float
 
     @classmethod
     def of(cls, found: Simulated, moved: Movement, at: NDArray[np.intp], updates: tuple[int, ...]) -> Self:
         """Simulated weights that start as those weights of a layer whose indices are `at`."""
+        mobility = found.mobility * (sum(updates) / moved.updates)
+        usual = float(mobility.mean())
         return cls(
             z=found.z,
             z_end=found.z_end,
-            mobility=found.mobility * (sum(updates) / moved.updates),
+            mobility=mobility,
             tail=moved.tail[at],
             silent=found.flips == 0,
             channel=moved.channel[at],
@@ -83,7 +92,13 @@ class Null:
             first_flip=found.first_flip,
             last_flip=found.last_flip,
             updates=updates,
+            pace=float(moved.mobility.mean()) / usual if usual > 0.0 else math.nan,
         )
+
+    @property
+    def stands(self) -> bool:
+        """Whether the simulated noise stands for that of the training, by `LIKE_NOISE`; True if the pace is unknown."""
+        return math.isnan(self.pace) or LIKE_NOISE[0] <= self.pace <= LIKE_NOISE[1]
 
     @property
     def magnitude(self) -> Values:
@@ -156,15 +171,21 @@ def null(run: Run, spec: LayerSpec, moved: Movement, most: int = MOST) -> Null |
     -------
     Null or None
         None if the rates of the updates are not known, as for imported checkpoints, or no weight has a z, or none had
-        a gradient.
+        a gradient, or the simulated noise moves weights otherwise than the training did, see `LIKE_NOISE`.
     """
-    record = moved.record
-    # Several tables ask for the same layer, and a simulation takes a tenth of a second.
-    key = ("null", int(np.count_nonzero(moved.tail)), min(most, moved.z.size))
-    return record.once(key, lambda: _simulated(run, spec, moved, most))
+    found = _simulated(run, spec, moved, most)
+    return found if found is not None and found.stands else None
 
 
 def _simulated(run: Run, spec: LayerSpec, moved: Movement, most: int) -> Null | None:
+    """As `null`, of whatever size the noise is."""
+    record = moved.record
+    # Several tables ask for the same layer, and a simulation takes a tenth of a second.
+    key = ("null", int(np.count_nonzero(moved.tail)), min(most, moved.z.size))
+    return record.once(key, lambda: _simulation(run, spec, moved, most))
+
+
+def _simulation(run: Run, spec: LayerSpec, moved: Movement, most: int) -> Null | None:
     record = moved.record
     try:
         known = rates(run, record.windows, spec.name)
@@ -196,7 +217,7 @@ def _bounds(spec: LayerSpec, record: MergedRecord, z: Values) -> list[float]:
 
 def null_row(run: Run, spec: LayerSpec, moved: Movement) -> dict[str, Any]:
     """Columns of what noise alone would give, for tables with a row for each layer and its windows; NaN if unknown."""
-    found = null(run, spec, moved)
+    found = _simulated(run, spec, moved, MOST)
     pace = [math.nan, math.nan]
     if found is not None:
         pace = [float(found.mobility[group].mean()) if group.any() else math.nan for group in (found.tail, ~found.tail)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.analysis.distance import STUCK
 from recu_analysis.analysis.fits import FEW_WEIGHTS
 from recu_analysis.analysis.ground import is_bounded, layers_text, median_of, told_of
+from recu_analysis.analysis.null import LIKE_NOISE
 from recu_analysis.analysis.rendering import shown
 from recu_analysis.theory.intervals import Interval
 from recu_analysis.theory.noise import FEWEST
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 #: Fewer trainings than this are not compared with noise: the interval of two is no base for a verdict.
 FEWEST_TRAININGS = 3
-#: Range of measured over simulated mobility in which the simulated noise stands for that of the training.
-LIKE_NOISE = 0.8, 1.25
 #: What weights do that are dead by a criterion, where every update was seen; the windows follow.
 _DID: dict[Criterion, str] = {
     "tail-silent": "stand far from zero and did not change their sign in",
@@ -85,7 +84,7 @@ def of_dead_weights(share: Interval, null: Interval, criterion: Criterion, groun
     did = (_DID if ground.exact else _SEEN)[criterion]
     measured = f"{shown(name, share.estimate)} %{ends} of the weights of {ground.of} {did} {ground.where}"
     noise = _UNKNOWN
-    if math.isfinite(null.estimate) and not LIKE_NOISE[0] <= (1.0 if math.isnan(pace) else pace) <= LIKE_NOISE[1]:
+    if not (math.isnan(pace) or LIKE_NOISE[0] <= pace <= LIKE_NOISE[1]):
         noise = f"; noise alone is not known, because weights move {pace:.2f} times as far in an update as forecast"
     elif math.isfinite(null.estimate):
         noise = _beside(share, null, f"{shown(name, null.estimate)} %", ground)
@@ -96,7 +95,7 @@ def _beside(share: Interval, null: Interval, text: str, ground: Ground) -> str:
     """The null of a share, and on which side of it the interval lies, if that can be told."""
     if not (ground.tells and ground.trainings >= FEWEST_TRAININGS and is_bounded(share) and share.low < share.high):
         return f"; noise alone would leave {text}"
-    # All simulations draw the same random numbers, so intervals over trainings do not hold their error.
+    # The interval of the share does not hold the error of the simulations.
     error = 2.0 * math.sqrt(max(null.estimate * (1.0 - null.estimate), 1.0 / FEWEST) / FEWEST)
     if share.low > max(null.estimate, null.high) + error:  # an end that is NaN is passed over
         return f": more than noise alone would leave, which is {text}"

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
 
 def cosine(sums: NDArray[np.float64]) -> float:
-    """The cosine of z and z' from the sums of z z', z^2 and z'^2; NaN if no channel has z at both times."""
+    """The cosine of z and z' from the sums of z z', z^2 and z'^2; NaN if no channel has z at both times.
+
+    1 at most: the null of weights that lose more by decay than they do is a little larger.
+    """
     product, before, after = (float(value) for value in sums)
-    return product / math.sqrt(before * after) if before > 0.0 and after > 0.0 else math.nan
+    return min(product / math.sqrt(before * after), 1.0) if before > 0.0 and after > 0.0 else math.nan
 
 
 def autocorrelation(start: NDArray[np.float64], end: NDArray[np.float64]) -> float:
