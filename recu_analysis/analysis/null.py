@@ -192,7 +192,8 @@ def _simulated(run: Run, spec: LayerSpec, moved: Movement, most: int) -> Null | 
     if not used.size or not any(updates):
         return None
     # Other weights get other noise. So the error of the simulation differs between seeds, and their interval holds it.
-    seed = zlib.crc32(np.ascontiguousarray(moved.z).data)
+    # Signs are the same whatever z is rounded to.
+    seed = zlib.crc32(np.packbits(moved.z > 0.0).tobytes())
     z, spread = moved.z[used], np.where(varying, growth, 1.0)
     bounds, momentum = _bounds(spec, record, z), momentum_at_start(record.windows, spec.name)
     found = simulate(z, spread, channel[used], known, bounds=bounds, momentum=momentum, seed=seed, most=most)

@@ -209,10 +209,11 @@ def _noise(rates: Sequence[Rates], growth: Values, momentum: float) -> tuple[Val
     of = _responses(tuple(rates))
     variance = _variance(growth**2 - of.end[0][0, 0], of.end[1][0, 0])
     start = of.start[0][None] + variance[:, None, None] * of.start[1][None]
-    shrunk = momentum < np.sqrt(start[:, 1, 1])
+    size = np.sqrt(start[:, 1, 1])
+    shrunk = momentum < size
     if shrunk.any():
         # As correlated with the weights, but smaller; then noise of another size makes the weights grow so.
-        share = np.where(shrunk, momentum / np.sqrt(start[:, 1, 1]), 1.0)
+        share = np.divide(momentum, size, out=np.ones_like(size), where=shrunk)
         start = start * np.stack([np.ones_like(share), share, share, share**2], axis=1).reshape(-1, 2, 2)
         row = of.kept[0]
         gathered = of.end[1] - of.kept @ of.start[1] @ of.kept.T
@@ -241,7 +242,7 @@ class _Responses:
 
 
 # Cached, because the layers of a network mostly have the same rates.
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _responses(rates: tuple[Rates, ...]) -> _Responses:
     still, noisy = (_start(rates[0], power) for power in (0.0, 1.0))
     start = still, noisy - still
