@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 #: Each cause: its heading, the width of its column, and its rule.
 _CAUSES: Final = {
     "slow channel": ("slow", 4, "The mobility of the weight's channel is below 1/4 of the median of its layer."),
-    "masked": ("masked", 6, "The gradient was below 1/5 of the layer's median in more than half of the updates."),
-    "lost to rounding": ("round.", 6, "Rounding kept the value in more than half of the updates."),
+    "masked": ("masked", 6, "The gradient was at most 1/5 of the layer's median in at least half of the updates."),
+    "lost to rounding": ("round.", 6, "Rounding kept the value in at least half of the updates."),
     "scheduled": ("sched.", 6, "Out of reach, where the windows have T below 0.1."),
     "out of reach": ("reach", 5, "The path is shorter than the distance to zero."),
     "opposed": ("opp.", 4, "Gradients moved the weight towards zero by more than 1.645 standard errors of noise."),
