@@ -15,7 +15,7 @@ from recu_analysis.analysis.earned import EARNED, earned_part
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.selection import WindowSpan, select_windows, windows_before
+from recu_analysis.analysis.selection import WindowSpan, known_windows, select_windows, windows_before
 from recu_analysis.errors import NotRecordedError, WindowNotFoundError
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.store.quantities import GRADIENT_STATS
@@ -127,9 +127,11 @@ def chosen_before(run: Run, tested: WindowSpan) -> WindowSpan:
     windows = select_windows(run, tested)
     before = windows_before(windows[0], len(windows))
     if not before:
+        later = known_windows(run)[1:]
+        hint = f"test later windows, such as windows='{later[len(later) // 2].number}:'" if later else "record two or more"
         raise WindowNotFoundError(
             f"silent weights are chosen in the windows before {tested} of {run.path}, and there is none without a gap; "
-            f"test later windows, such as windows='{(windows[len(windows) // 2].number)}:'"
+            f"{hint}"
         )
     return WindowSpan(before[0].number, before[-1].number + 1)
 

@@ -1,5 +1,7 @@
 """Causes of silence through the store: planted ones are found by layer, noise is undetermined, and what is refused."""
 
+import re
+
 import numpy as np
 import pytest
 from scipy.special import ndtr
@@ -98,6 +100,21 @@ def test_slow_channels_come_first(tmp_path, histories):
     chosen = silent_tail(walk)
     slow = rows.loc[("one", "tail-silent", "slow channel")]
     assert slow["share"] == pytest.approx(chosen[0].sum() / chosen.sum())
+
+
+def test_the_hint_for_windows_without_windows_before_leads_to_an_answer(path, tmp_path, histories):
+    runs = {2: path}
+    for windows in (1, 4):
+        walks = {"one": histories["noise"][0]}
+        folder = tmp_path / str(windows)
+        runs[windows] = synthetic_run(folder, walks, windows=windows, decay_time=TIME, gradient_stats=True).path
+    for count, run in runs.items():
+        for windows in ("1", "1:", ":"):
+            with pytest.raises(WindowNotFoundError, match=facts("chosen in the windows before")) as refused:
+                ra.causes(run, windows=windows)
+            later = re.search(r"windows='(\d+:)'", str(refused.value))
+            assert bool(later) == (count > 1), str(refused.value)
+            assert later is None or len(ra.causes(run, windows=later[1]))
 
 
 def test_what_is_missing_is_said(run, path):
