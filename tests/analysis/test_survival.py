@@ -82,3 +82,18 @@ def test_refusals(tmp_path, run):
         path = synthetic_run(tmp_path / name, walks, **options).path
         with pytest.raises(InputError, match="decay"):
             ra.survival(path, windows=":")
+
+
+def test_a_layer_without_decay_has_no_rows(tmp_path):
+    model = torch.nn.Sequential(BinaryLinear(12, 12, bias=False), BinaryLinear(12, 8, bias=False))
+    model[0].weight.requires_grad_(False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1)
+    with ra.record(model, optimizer, tmp_path) as recorder:
+        for _ in range(4):
+            optimizer.zero_grad()
+            model(torch.randn(4, 12)).square().mean().backward()
+            optimizer.step()
+        recorder.mark(epoch=0)
+    assert ra.survival(tmp_path, windows=":")["layer"].unique().tolist() == ["1"]
+    with pytest.raises(InputError, match="nothing decayed"):
+        ra.survival(tmp_path, windows=":", layers="0")
