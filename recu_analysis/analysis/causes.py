@@ -128,7 +128,9 @@ def chosen_before(run: Run, tested: WindowSpan) -> WindowSpan:
     before = windows_before(windows[0], len(windows))
     if not before:
         later = known_windows(run)[1:]
-        hint = f"test later windows, such as windows='{later[len(later) // 2].number}:'" if later else "record two or more"
+        hint = (
+            f"test later windows, such as windows='{later[len(later) // 2].number}:'" if later else "record two or more"
+        )
         raise WindowNotFoundError(
             f"silent weights are chosen in the windows before {tested} of {run.path}, and there is none without a gap; "
             f"{hint}"

@@ -86,8 +86,8 @@ def survival(
     Raises
     ------
     InputError
-        If `windows`, `tail_tau` or `spans` is not valid, or no layer decayed in the windows, or their T is not known, as
-        for imported checkpoints.
+        If `windows`, `tail_tau` or `spans` is not valid, or no layer decayed in the windows, or their T is not known,
+        as for imported checkpoints.
     LayerNotFoundError
         If a pattern matches no layer.
     NotRecordedError
