@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import rich_click as click
+from click import get_current_context
 from click.core import ParameterSource
 
 from recu_analysis.analysis.rendering import Column
@@ -113,7 +114,7 @@ def command(
 def _check_optimizer(*, adamw: bool) -> None:
     """UsageError if an option of the other optimizer was typed."""
     name, other, hint = ("momentum", "SGD", "omit --adamw") if adamw else ("beta1", "AdamW", "add --adamw")
-    if click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT:
+    if get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT:
         raise click.UsageError(f"--{name} is an option of {other}; remove it, or {hint}")
 
 
