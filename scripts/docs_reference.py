@@ -48,6 +48,7 @@ UNITS = {
     "%": "share, 0 to 1",
     "10^-3 std per update": "std per update",
     "per 1000 weights and update": "per weight and update",
+    "percentage points": "difference of shares, -1 to 1",
 }
 
 

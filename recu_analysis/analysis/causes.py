@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -16,7 +16,7 @@ from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.rates import rates
-from recu_analysis.analysis.selection import WindowSpan, select_windows, windows_before
+from recu_analysis.analysis.selection import WindowSpan, known_windows, select_windows, windows_before
 from recu_analysis.errors import InputError, NotRecordedError, WindowNotFoundError
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.store.quantities import GRADIENT_STATS
@@ -44,8 +44,14 @@ if TYPE_CHECKING:
 SILENT_GROUPS: Final = ("tail-silent", "core-silent")
 #: Columns of shares, and the factor of the thresholds of each.
 FACTORS: Final = {"share": 1.0, "share_half": 0.5, "share_twice": 2.0}
-#: The rules that noise alone meets, too. The last is that of the weights that meet none.
-_BY_NOISE: Final = ("opposed", "held", "undetermined")
+#: The rules that need what gradients made of each weight. Noise alone meets them, too.
+_OF_GRADIENTS: Final = ("opposed", "held")
+_BY_NOISE: Final = (*_OF_GRADIENTS, "undetermined")
+#: What to say of a run in which these rules were not tried.
+UNTRIED: Final = (
+    "opposed and held were not tried: they need what gradients made of each weight, as rho does, which is defined for "
+    "SGD and AdamW, and not for optimizers that divide weight decay by the size of the gradients or that are not known"
+)
 _STATS: Final = {"noise", "small_grads", "unchanged"}
 
 
@@ -62,7 +68,7 @@ def causes(
     of the tail or of the core at their start. In the tested windows, each gets the first cause of
     `recu_analysis.theory.causes` whose rule it meets. A rule whose quantity is not known is not tried: lost to rounding
     needs weights of 16 bits; the rules from slow channel to out of reach, but for masked, need zpath; opposed and held
-    need SGD or AdamW.
+    need SGD or AdamW. If they were not tried in a layer, their shares are NaN there and in the rows of all layers.
 
     Parameters
     ----------
@@ -79,17 +85,16 @@ def causes(
     Returns
     -------
     DataFrame
-        One row per layer, group and cause, and such rows for all layers together (layer "all"):
+        One row per layer, group and cause, and such rows for all layers together:
 
-        - layer, group (tail-silent or core-silent), cause, counted (weights of the layer with a finite record), weights
-          (of the group)
+        - row (layer, or total for all layers together), layer ("all" in total rows), group (tail-silent or
+          core-silent), cause, counted (weights of the layer with a finite record), weights (of the group)
         - share: of the group's weights; share_half, share_twice: with all thresholds halved or doubled
         - share_null: what noise alone would give, of the weights that no earlier rule explains: 5 % each for opposed
-          and held. NaN for rules that do not depend on noise. This holds for noise of a steady size, and windows of 70
-          updates or more; in 20 updates, noise gives 5 to 10 %. Where the sizes of
-          gradients vary many times over and depend on where noise took the weights, it gives more: 8 % each in a small
-          network whose loss is multiplied by a random sign. Compare opposed with held, and with a training on fresh
-          random labels
+          and held. NaN for rules that do not depend on noise or were not tried. This holds for noise of a steady size,
+          and windows of 70 updates or more; in 20 updates, noise gives 5 to 10 %. Where the sizes of gradients vary
+          many times over and depend on where noise took the weights, it gives more: 8 % each in a small network whose
+          loss is multiplied by a random sign. Compare opposed with held, and with a training on fresh random labels
 
     Raises
     ------
@@ -131,9 +136,13 @@ def chosen_before(run: Run, tested: WindowSpan) -> WindowSpan:
     windows = select_windows(run, tested)
     before = windows_before(windows[0], len(windows))
     if not before:
+        later = known_windows(run)[1:]
+        hint = (
+            f"test later windows, such as windows='{later[len(later) // 2].number}:'" if later else "record two or more"
+        )
         raise WindowNotFoundError(
             f"silent weights are chosen in the windows before {tested} of {run.path}, and there is none without a gap; "
-            f"test later windows, such as windows='{(windows[len(windows) // 2].number)}:'"
+            f"{hint}"
         )
     return WindowSpan(before[0].number, before[-1].number + 1)
 
@@ -144,43 +153,54 @@ class Counts:
 
     Attributes
     ----------
-    layer, group : str
+    row, layer, group : str
     counted, weights : int
         Weights of the layer with a finite record; of the group.
     by_factor : ndarray of int64, shape (thresholds, causes)
         Weights of the group by cause, for each of `FACTORS`.
+    tried : bool
+        Whether the rules opposed and held were tried, in all these layers.
     """
 
+    row: str
     layer: str
     group: str
     counted: int
     weights: int
     by_factor: NDArray[np.int64]
+    tried: bool
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            "all",
-            self.group,
-            self.counted + other.counted,
-            self.weights + other.weights,
-            self.by_factor + other.by_factor,
+        return replace(
+            self,
+            counted=self.counted + other.counted,
+            weights=self.weights + other.weights,
+            by_factor=self.by_factor + other.by_factor,
+            tried=self.tried and other.tried,
         )
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows of the table: one for each cause."""
-        known = {"layer": self.layer, "group": self.group, "counted": self.counted, "weights": self.weights}
         shares = self.by_factor / self.weights if self.weights else np.full(self.by_factor.shape, math.nan)
-        null = _null_shares(shares[0])
+        null = _null_shares(shares[0]) if self.tried else {}
+        if not self.tried:
+            shares[:, [CAUSES.index(cause) for cause in _OF_GRADIENTS]] = math.nan
         return [
             {
-                **{name: known[name] for name in ("layer", "group")},
+                **{name: getattr(self, name) for name in ("row", "layer", "group")},
                 "cause": cause,
-                **{name: known[name] for name in ("counted", "weights")},
+                **{name: getattr(self, name) for name in ("counted", "weights")},
                 **dict(zip(FACTORS, shares[:, at], strict=True)),
                 "share_null": null.get(cause, math.nan),
             }
             for at, cause in enumerate(CAUSES)
         ]
+
+
+def is_untried(table: pd.DataFrame) -> bool:
+    """Whether the rules opposed and held were not tried in some layer of a table of `causes`."""
+    held, rest = (table.loc[table["cause"] == cause, "share"].to_numpy() for cause in ("held", "undetermined"))
+    return bool((np.isnan(held) & ~np.isnan(rest)).any())
 
 
 def _null_shares(shares: Values) -> dict[str, float]:
@@ -211,11 +231,13 @@ def _counts(
     codes = [causes_of(evidence, THRESHOLDS.scaled(factor)).reshape(-1) for factor in FACTORS.values()]
     return [
         Counts(
+            "layer",
             spec.name,
             group,
             int(np.count_nonzero(known)),
             int(np.count_nonzero(mask & known)),
             np.stack([np.bincount(each[mask & known], minlength=len(CAUSES)) for each in codes]),
+            moved.record.noise is not None,
         )
         for group, mask in members.items()
     ]
@@ -259,5 +281,5 @@ def _table(layers: Sequence[list[Counts]]) -> pd.DataFrame:
         total = group[0]
         for each in group[1:]:
             total = total + each
-        totals.append(Counts("all", total.group, total.counted, total.weights, total.by_factor))
+        totals.append(replace(total, row="total", layer="all"))
     return pd.DataFrame([row for part in [*layers, totals] for each in part for row in each.rows()])

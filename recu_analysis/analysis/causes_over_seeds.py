@@ -95,7 +95,7 @@ def causes_over_seeds(
         One row per experiment, layer, group and cause:
 
         - arm: its name in a list of runs, else the labels of its runs
-        - seeds (how many), layer, group, cause
+        - seeds (how many), row, layer, group, cause
         - counted, weights: means
         - share, share_half, share_twice, share_null: means, with _low and _high, NaN for a single seed
 
@@ -124,7 +124,7 @@ def means_of_earned(found: Sequence[Arm], tables: Mapping[str, pd.DataFrame]) ->
 def means_of_causes(found: Sequence[Arm], tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Means over the seeds of each experiment of the tables of `causes`, by the labels of runs."""
     columns = ("share", "share_half", "share_twice", "share_null")
-    return _means(found, tables, ["layer", "group", "cause"], columns)
+    return _means(found, tables, ["row", "layer", "group", "cause"], columns)
 
 
 def _means(

@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 DENSITY = 1.0 / math.sqrt(2.0 * math.pi)
 #: A window counts as in equilibrium if the forecast of its mobility is within this share of that in equilibrium.
 SETTLED = 0.1
-#: A training of more epochs is a typing mistake.
-MOST_EPOCHS = 100_000
+#: A training of more epochs, or an epoch of more updates, is a typing mistake.
+MOST_EPOCHS, MOST_UPDATES = 100_000, 10**9
+#: A larger learning rate, weight decay or relative norm is a typing mistake, and so is a norm below 1 / this.
+LARGEST = 1e6
+#: Relative error of numbers that would be equal without rounding.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +59,33 @@ class Training:
 
     def __post_init__(self) -> None:
         for name, value in (("learning rate", self.lr), ("weight decay", self.weight_decay)):
-            if not 0.0 <= value < math.inf:
-                raise InputError(f"the {name} must be a number of at least 0, not {value:g}")
+            if not 0.0 <= value <= LARGEST:
+                raise InputError(f"the {name} must be a number from 0 to {LARGEST:g}, not {value:g}")
         if not 0.0 <= self.rule.momentum < 1.0:
             raise InputError(f"the momentum must be at least 0 and below 1, not {self.rule.momentum:g}")
         if not 1 <= self.epochs <= MOST_EPOCHS:
             raise InputError(f"a plan needs 1 to {MOST_EPOCHS} epochs, not {self.epochs}")
-        if self.updates_per_epoch < 1:
-            raise InputError(f"an epoch needs at least one update, not {self.updates_per_epoch}")
+        if not 1 <= self.updates_per_epoch <= MOST_UPDATES:
+            raise InputError(f"an epoch needs 1 to {MOST_UPDATES} updates, not {self.updates_per_epoch}")
         if not 0 <= self.warm_up < self.epochs:
             raise InputError(f"the warm-up must be shorter than the {self.epochs} epochs, not {self.warm_up}")
         learning_rate(0, self.epochs, self.lr, self.schedule, self.warm_up)  # refuses an unknown schedule
+        self._check_forecast()
+
+    def _check_forecast(self) -> None:
+        """InputError where the forecast is not defined: updates diverge, or the momentum never settles."""
+        largest = np.abs(np.linalg.eigvals(self.rule.matrix(self.lr, self.weight_decay))).max()
+        if largest > 1.0 + ROUNDING:
+            raise InputError(
+                f"with learning rate {self.lr:g} and weight decay {self.weight_decay:g}, decay alone makes weights "
+                "grow in every update, so the training diverges; give a smaller learning rate or weight decay"
+            )
+        updates, remembered = self.epochs * self.updates_per_epoch, 1.0 / (1.0 - self.rule.momentum)
+        if remembered > updates * (1.0 + ROUNDING):
+            raise InputError(
+                f"a momentum of {self.rule.momentum:.12g} remembers 1 / (1 - momentum) = {remembered:.4g} updates, and "
+                f"the training has {updates}; give a smaller momentum or a longer training"
+            )
 
     @property
     def rates(self) -> list[float]:
@@ -144,8 +164,9 @@ def plan(
     Raises
     ------
     InputError
-        If a number is out of its range, there is no such schedule, or Nesterov's momentum is asked of AdamW or without
-        momentum.
+        If a number is out of its range, there is no such schedule, Nesterov's momentum is asked of AdamW or without
+        momentum, decay makes weights grow, or the memory of the momentum, 1 / (1 - momentum) updates, is longer than
+        the training.
     """
     rule = rule_of(momentum, beta1, nesterov=nesterov, adamw=adamw)
     training = Training(rule, lr, weight_decay, epochs, updates_per_epoch, schedule, warm_up)
@@ -165,8 +186,10 @@ def plan_table(training: Training, window_epochs: int = 1, start_norm: float = C
     """The table of `plan`, from the settings of a training."""
     if window_epochs < 1:
         raise InputError(f"a window needs at least one epoch, not {window_epochs}")
-    if not 0.0 < start_norm < math.inf:
-        raise InputError(f"the norm at the start must be a positive number, not {start_norm:g}")
+    if not 1.0 / LARGEST <= start_norm <= LARGEST:
+        raise InputError(
+            f"the norm at the start must be a number from {1.0 / LARGEST:g} to {LARGEST:g}, not {start_norm:g}"
+        )
     by_epoch = _by_epoch(training, start_norm)
     window = by_epoch["epoch"] // window_epochs
     windows = by_epoch.groupby(window).agg(

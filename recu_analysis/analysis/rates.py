@@ -51,7 +51,7 @@ def kept_part(run: Run, windows: Sequence[Window], layer: str) -> float:
 
 
 # Cached, because the layers of a network mostly have the same rates.
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=128)
 def _kept(known: tuple[Rates, ...]) -> float:
     """The part of the weights that decay and momentum leave at these rates."""
     return float(product([over_updates(e.rule.inherited(e.lr, e.weight_decay), e.updates) for e in known])[0, 0])

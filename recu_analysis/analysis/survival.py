@@ -71,7 +71,7 @@ def survival(
     Returns
     -------
     DataFrame
-        One row for each layer, group and span:
+        One row for each layer, group and span. A layer in which nothing decayed, such as a frozen one, has no rows:
 
         - layer, group (tail or core), weights
         - update: the last of the span
@@ -86,8 +86,8 @@ def survival(
     Raises
     ------
     InputError
-        If `windows`, `tail_tau` or `spans` is not valid, or nothing decayed in the windows, or their T is not known, as
-        for imported checkpoints.
+        If `windows`, `tail_tau` or `spans` is not valid, or no layer decayed in the windows, or their T is not known,
+        as for imported checkpoints.
     LayerNotFoundError
         If a pattern matches no layer.
     NotRecordedError
@@ -110,12 +110,21 @@ def survival_query(
     if spans < 1:
         raise InputError(f"the survival needs at least one span, not {spans}")
     rows = per_layer(run, select_layers(run, layers), _rows, span, tail_tau, spans)
-    return rows.then(lambda parts: pd.DataFrame([row for each in parts for row in each]))
+    return rows.then(lambda parts: _table(run, parts))
+
+
+def _table(run: Run, layers: Sequence[list[Row]]) -> pd.DataFrame:
+    rows = [row for each in layers for row in each]
+    if not rows:
+        raise InputError(f"nothing decayed in the windows of {run.path}, so T = 0; train with weight decay")
+    return pd.DataFrame(rows)
 
 
 def _rows(run: Run, spec: LayerSpec, span: WindowSpan, tail_tau: TailTau, spans: int) -> Answer[list[Row]]:
     windows = select_windows(run, span)
     past, clock = _clock(run, windows, spec.name)
+    if not clock[-1] > 0.0:
+        return []  # a frozen layer, for example
     moved = movement(spec, (yield over(windows, MOVEMENT | {"first_flip"})), tail_tau)
     if moved.record.first_flip is None:
         raise NotRecordedError(f"{run.path} does not keep first flips, which the survival needs; record flip_times too")
@@ -148,7 +157,7 @@ def _clock(run: Run, windows: Sequence[Window], layer: str) -> tuple[Values, Val
     Raises
     ------
     InputError
-        If T is not known, or is 0.
+        If T is not known.
     """
     each = [window[layer].summary for window in windows]
     past, clock = (
@@ -157,8 +166,6 @@ def _clock(run: Run, windows: Sequence[Window], layer: str) -> tuple[Values, Val
     )
     if not all(window.exact for window in windows) or not math.isfinite(clock[-1]):
         raise InputError(f"the decay time of {run.path} is not known, so nor is its survival over T; record a training")
-    if not clock[-1] > 0.0:
-        raise InputError(f"nothing decayed in the windows of {run.path}, so T = 0; train with weight decay")
     return past, clock
 
 

@@ -37,7 +37,8 @@ def of_causes(silent: float, shares: Mapping[str, Interval], null: float, chosen
     silent : float
         Share of all weights that were in the tail and silent.
     shares : mapping of str to Interval
-        Of these weights, those with each cause, with intervals over trainings.
+        Of these weights, those with each cause, with intervals over trainings. NaN for held and opposed if these rules
+        were not tried.
     null : float
         Share that noise of a steady size would make held. It is no base for "more than noise", see
         `recu_analysis.analysis.causes`.
@@ -50,12 +51,16 @@ def of_causes(silent: float, shares: Mapping[str, Interval], null: float, chosen
     told = [f"noise cannot be told from a cause in {_percent(shares['undetermined'])} in {ground.where}"]
     told += [f"{_percent(shares[cause])} {did}" for cause, did in _CAUSED.items() if shares[cause].estimate >= _NAMED]
     held, opposed = shares["held"], shares["opposed"]
-    told += [f"{_percent(opposed)} seem pulled towards zero by gradients, and {_percent(held)} seem held"]
+    tried = math.isfinite(held.estimate)
+    if tried:
+        told += [f"{_percent(opposed)} seem pulled towards zero by gradients, and {_percent(held)} seem held"]
+    else:
+        told += ["whether gradients pull them towards zero or hold them was not tested, for the reason below"]
     measured = (
         f"Of the {shown('share', silent)} % of the weights of {ground.of} that stand far from zero and did not change "
         f"their sign in {chosen}, {'; '.join(told)}"
     )
-    return told_of(measured, f"; noise alone would give about {shown('share', null)} %", ground)
+    return told_of(measured, f"; noise alone would give about {shown('share', null)} %" if tried else "", ground)
 
 
 def _percent(share: Interval) -> str:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 #: Each cause: its heading, the width of its column, and its rule.
 _CAUSES: Final = {
     "slow channel": ("slow", 4, "The mobility of the weight's channel is below 1/4 of the median of its layer."),
-    "masked": ("masked", 6, "The gradient was below 1/5 of the layer's median in more than half of the updates."),
-    "lost to rounding": ("round.", 6, "Rounding kept the value in more than half of the updates."),
+    "masked": ("masked", 6, "The gradient was at most 1/5 of the layer's median in at least half of the updates."),
+    "lost to rounding": ("round.", 6, "Rounding kept the value in at least half of the updates."),
     "scheduled": ("sched.", 6, "Out of reach, where the windows have T below 0.1."),
     "out of reach": ("reach", 5, "The path is shorter than the distance to zero."),
     "opposed": ("opp.", 4, "Gradients moved the weight towards zero by more than 1.645 standard errors of noise."),
@@ -184,12 +184,14 @@ def _wide(causes: pd.DataFrame) -> pd.DataFrame:
     """A row for each layer, and rows for all of them; a column for each cause, in per cent."""
     import pandas as pd
 
-    layers = [name for name in dict.fromkeys(causes["layer"]) if name != "all"]
+    layers = dict.fromkeys(causes.loc[causes["row"] == "layer", "layer"])
     rows = [("layer", name, name, "tail-silent", "share") for name in layers]
     rows += [("total", title, "all", group, column) for title, group, column in _TOTALS]
     found = []
     for row, title, layer, group, column in rows:
-        part = causes[(causes["layer"] == layer) & (causes["group"] == group)].set_index("cause")
+        part = causes[(causes["row"] == row) & (causes["layer"] == layer) & (causes["group"] == group)].set_index(
+            "cause"
+        )
         cells = {name: shown("share", float(part.loc[name, column])) for name in _CAUSES}
         found.append({"row": row, "layer": title, "weights": round(float(part["weights"].iloc[0]))} | cells)
     return pd.DataFrame(found)
@@ -225,7 +227,7 @@ def _verdict(block: Block, layers: tuple[str, ...], *, named: bool) -> str:
     from recu_analysis.analysis.ground import weakest
     from recu_analysis.analysis.verdict_reasons import of_causes
 
-    total = block.causes[(block.causes["layer"] == "all") & (block.causes["group"] == "tail-silent")].set_index("cause")
+    total = block.causes[(block.causes["row"] == "total") & (block.causes["group"] == "tail-silent")].set_index("cause")
     shares = {name: _interval(total.loc[name], "share") for name in _CAUSES}
     runs = block.arm.runs
     spans = {label: block.spans[label] for label in runs}
@@ -272,23 +274,28 @@ def _rho_text(block: Block) -> str:
 
 def _notes(blocks: list[Block]) -> list[str]:
     """What the rows mean, what noise does at other thresholds, and whether single weights can be told."""
-    from recu_analysis.analysis.causes import by_noise
+    from recu_analysis.analysis.causes import UNTRIED, by_noise, is_untried
     from recu_analysis.theory.power import least_decay_time
 
     least = least_decay_time()
     times = [float(block.split["decay_time"].max()) for block in blocks]
-    enough = all(time >= least for time in times)
+    times = [time for time in times if not math.isnan(time)]  # not known for Adam with L2 decay, for example
+    power = (
+        "a typical weight that gradients hold is more likely found than not"
+        if all(time >= least for time in times)
+        else f"below about {least:.0f}, read shares of weights and not single weights"
+    )
+    untried = [is_untried(block.causes) for block in blocks]
     told = ", ".join(f"{time:.3g}" for time in dict.fromkeys(times))
+    by_chance = (
+        f"of the weights that no earlier rule explains, noise alone holds {100 * by_noise():.0f} %, and opposes as "
+        f"many; {100 * by_noise(0.5):.0f} % each with the thresholds halved, {100 * by_noise(2.0):.2f} % doubled"
+    )
     return [
         "all, core: silent weights of the core, for comparison; halved, doubled: with all thresholds halved or doubled",
-        f"of the weights that no earlier rule explains, noise alone holds {100 * by_noise():.0f} %, and opposes as "
-        f"many; {100 * by_noise(0.5):.0f} % each with the thresholds halved, {100 * by_noise(2.0):.2f} % doubled",
-        f"T = {told} in the tested windows: "
-        + (
-            "a typical weight that gradients hold is more likely found than not"
-            if enough
-            else f"below about {least:.0f}, read shares of weights and not single weights"
-        ),
+        *([UNTRIED] if any(untried) else []),
+        *([] if all(untried) else [by_chance]),
+        *([f"T = {told} in the tested windows: {power}"] if times else []),
         *_of_intervals(blocks),
     ]
 

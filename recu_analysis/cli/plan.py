@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import rich_click as click
+from click import get_current_context
+from click.core import ParameterSource
 
 from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
@@ -94,6 +96,7 @@ def command(
     """
     from recu_analysis.analysis.plan import Training, plan_table, rule_of
 
+    _check_optimizer(adamw=adamw)
     rule = rule_of(momentum, beta1, nesterov=nesterov, adamw=adamw)
     training = Training(rule, lr, weight_decay, epochs, updates_per_epoch, schedule, warm_up)
     table = plan_table(training, window_epochs, start_norm)
@@ -106,6 +109,13 @@ def command(
         below=[*_notes(table, rule), *_of_start(training, window_epochs, start_norm)],
     )
     write_table(view, target)
+
+
+def _check_optimizer(*, adamw: bool) -> None:
+    """UsageError if an option of the other optimizer was typed."""
+    name, other, hint = ("momentum", "SGD", "omit --adamw") if adamw else ("beta1", "AdamW", "add --adamw")
+    if get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT:
+        raise click.UsageError(f"--{name} is an option of {other}; remove it, or {hint}")
 
 
 def _verdict(table: pd.DataFrame) -> str:
@@ -137,9 +147,9 @@ def _some(table: pd.DataFrame) -> pd.DataFrame:
 
 def _of_start(training: Training, window_epochs: int, start_norm: float) -> list[str]:
     """What was assumed of the weights at the start, and what follows if they are twice as wide."""
-    from recu_analysis.analysis.plan import plan_table, windows_needed
+    from recu_analysis.analysis.plan import LARGEST, plan_table, windows_needed
 
-    if training.weight_decay == 0.0:
+    if training.weight_decay == 0.0 or 2.0 * start_norm > LARGEST:
         return []
     needed = windows_needed(plan_table(training, window_epochs, 2.0 * start_norm))
     wider = "all windows would be too short" if needed is None else f"the last {needed} would be needed"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from recu_analysis.analysis.causes import causes_query, chosen_before
+from recu_analysis.analysis.causes import UNTRIED, causes_query, chosen_before, is_untried
 from recu_analysis.analysis.deadness import TAIL_TAU
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.query import gathered
@@ -109,7 +109,7 @@ def draw(data: Caused, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame
 
     line = 1.15 * current_venue().font_size / 72.0
     table = concat_runs(data.tables)
-    names = list(dict.fromkeys(table.loc[table["layer"] != "all", "layer"]))
+    names = list(dict.fromkeys(table.loc[table["row"] == "layer", "layer"]))
     figure, axes = panel_each(data.tables, _aspect(len(data.tables), len(names), line))
     specs = [ax.get_subplotspec() for ax in axes]
     rows = max(spec.rowspan.stop for spec in specs if spec)
@@ -137,9 +137,11 @@ def _aspect(runs: int, layers: int, line: float) -> float:
 
 
 def note(data: Caused) -> str:
-    """Which windows are shown, and what the names of layers lack."""
-    names = [name for table in data.tables.values() for name in table["layer"] if name != "all"]
-    return f"{data.windows} {cut_sentence(names)}".rstrip()
+    """Which windows are shown, what the names of layers lack, and which rules were not tried."""
+    names = [name for table in data.tables.values() for name in table.loc[table["row"] == "layer", "layer"]]
+    untried = any(is_untried(table) for table in data.tables.values())
+    reason = f"{UNTRIED[0].upper()}{UNTRIED[1:]}." if untried else ""
+    return " ".join(part for part in (data.windows, cut_sentence(names), reason) if part)
 
 
 FIGURE = FigureSpec(

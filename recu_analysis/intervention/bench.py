@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from recu_analysis.errors import InputError, listed
 from recu_analysis.intervention.batch_norm import reestimated
-from recu_analysis.intervention.evaluation import gradients, outcome
+from recu_analysis.intervention.evaluation import LISTED, gradients, outcome
 from recu_analysis.intervention.negation import Negation
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 #: How batch normalization was treated.
 FIXED, REESTIMATED = "fixed", "re-estimated"
-#: Layers that a message lists.
-LISTED: Final = 5
 
 
 class Bench:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import torch
 
-from recu_analysis.errors import InputError, kind_of_value
+from recu_analysis.errors import InputError, kind_of_value, listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,8 @@ Evaluate: TypeAlias = Callable[[torch.nn.Module], Any]
 
 #: Keys of a mapping that an evaluation returns.
 LOSS, CORRECT = "loss", "correct"
+#: Modules or layers that a message lists.
+LISTED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,18 @@ def outcome(evaluate: Evaluate, model: torch.nn.Module) -> Outcome:
     Raises
     ------
     InputError
-        If the evaluation does not return a finite loss for each of two or more images.
+        If the evaluation does not return a finite loss for each of two or more images, or it puts a part of the model
+        into training mode.
     """
     model.eval()
+    before = _training(model)
     with torch.no_grad():
         parts = [(_numbers(loss), _truths(correct)) for loss, correct in _parts(evaluate(model))]
+    if changed := [name or "the whole model" for name in _training(model) if name not in before]:
+        raise InputError(
+            f"evaluate put {listed(changed, LISTED)} into training mode, in which losses depend on the batch; evaluate "
+            "the model as it is given, without train()"
+        )
     losses = np.concatenate([loss for loss, _ in parts]) if parts else np.empty(0)
     if losses.size < 2:
         raise InputError(f"evaluate returned the losses of {losses.size} images; a standard error needs two or more")
@@ -86,6 +95,11 @@ def gradients(
                     part, before = each.double().numpy(force=True), sums[index]
                     sums[index] = part if before is None else before + part
     return [None if each is None else each / images for each in sums]
+
+
+def _training(model: torch.nn.Module) -> list[str]:
+    """The names of the modules in training mode, which a model may keep on purpose."""
+    return [name for name, module in model.named_modules() if module.training]
 
 
 def _parts(value: Any) -> Iterator[tuple[Any, Any]]:

@@ -112,8 +112,8 @@ def intervene(
     Raises
     ------
     InputError
-        If an argument is not valid, the model is not the one of the run, a layer does not use the recorded states, or
-        two evaluations of the unchanged network differ.
+        If an argument is not valid, the model is not the one of the run, a layer does not use the recorded states,
+        `evaluate` puts the model into training mode, or two evaluations of the unchanged network differ.
     LayerNotFoundError, WindowNotFoundError
         If a pattern matches no layer, or the run has none of the windows.
     """

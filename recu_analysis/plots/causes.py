@@ -44,9 +44,9 @@ def causes(
     Parameters
     ----------
     data : DataFrame
-        One row per layer, group and cause, as `ra.causes` gives them: `layer`, `group`, `cause`, `share` (0 to 1). The
-        rows of the group tail-silent are shown, without those of the layer all. A layer without such weights has no
-        bar.
+        One row per layer, group and cause, as `ra.causes` gives them: `row`, `layer`, `group`, `cause`, `share` (0 to
+        1). The rows of the group tail-silent are shown, without those of all layers together. A layer without such
+        weights has no bar.
     ax : Axes, optional
         By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
@@ -65,12 +65,12 @@ def causes(
     InputError
         If a column is missing, there is no row, or the palette, the label or a property does not fit.
     """
-    require(data, ("layer", "group", "cause", "share"))
+    require(data, ("row", "layer", "group", "cause", "share"))
     axes = target(ax)
     colors: dict[str, Any] = dict(_COLORS)
     if palette is not None:
         colors = {name: look.color for name, look in looks_of(colors, palette, "cause").items()}
-    rows = data[(data["group"] == "tail-silent") & (data["layer"] != "all")]
+    rows = data[(data["group"] == "tail-silent") & (data["row"] == "layer")]
     layers = list(dict.fromkeys(rows["layer"]))
     at, left = np.arange(len(layers)) + 0.5, np.zeros(len(layers))
     height = 0.86 if len(layers) <= _MOST_GAPS else 1.0
@@ -105,14 +105,14 @@ def neighbors(data: pd.DataFrame, most: int) -> tuple[pd.DataFrame, int]:
     Returns
     -------
     data : DataFrame
-        The columns layer, group, cause, share. A row has the name of its first layer.
+        The columns row, layer, group, cause, share. A row has the name of its first layer.
     size : int
         How many layers a bar stands for.
     """
-    rows = data[(data["group"] == "tail-silent") & (data["layer"] != "all")]
+    rows = data[(data["group"] == "tail-silent") & (data["row"] == "layer")]
     names = list(dict.fromkeys(rows["layer"]))
     size = int(np.ceil(len(names) / max(most, 1)))
     first = {name: names[at - at % size] for at, name in enumerate(names)}
     counts = rows.assign(layer=rows["layer"].map(first), count=rows["share"].fillna(0.0) * rows["weights"])
-    sums = counts.groupby(["layer", "group", "cause"], sort=False)[["count", "weights"]].sum().reset_index()
-    return sums.assign(share=sums["count"] / sums["weights"])[["layer", "group", "cause", "share"]], max(size, 1)
+    sums = counts.groupby(["row", "layer", "group", "cause"], sort=False)[["count", "weights"]].sum().reset_index()
+    return sums.assign(share=sums["count"] / sums["weights"])[["row", "layer", "group", "cause", "share"]], max(size, 1)

@@ -247,7 +247,8 @@ class LayerWindow:
     lr_decay : float
         Sum of learning rate times weight decay.
     decay_time : float
-        Sum of learning rate times weight decay / (1 - momentum): the contribution of the window to T.
+        Sum of learning rate times weight decay times (1 - dampening) / (1 - momentum), or 1 for decoupled decay: the
+        contribution of the window to T.
     tau : float or None
         Quantile level of the layer at the end of the window; None if the layer has none.
     more : dict

@@ -257,7 +257,7 @@ _ROWS = (
     Quantity("updates", "layer", "int", "count", "always", "", "number of updates"),
     Quantity("lr", "layer", "number", "sum", "always", "", "sum of the learning rate, updates with a gradient"),
     Quantity("lr_decay", "layer", "number", "sum", "always", "", "sum of learning rate x weight decay"),
-    Quantity("decay_time", "layer", "number", "sum", "always", "", "sum of lr x weight decay / (1 - momentum): its T"),
+    Quantity("decay_time", "layer", "number", "sum", "always", "", "sum of lr x weight decay x R: its T"),
     Quantity("tau", "layer", "number", "last", "always", "", "quantile level at the end, null if there is none"),
     Quantity("gradient_updates", "layer", "int", "count", "known", "", "updates in which the weights had a gradient"),
     Quantity("map", "layer", "matrix", "product", "known", "", "linear map of (w, momentum) by decay and momentum"),

@@ -103,7 +103,7 @@ class Evidence:
     pull : ndarray of float64, shape (C_out, ...)
         t = E / sqrt(V): what gradients made, in standard errors of noise. NaN where it is not known.
     small : ndarray of int, shape (C_out, ...), or None
-        In how many updates abs(gradient) was below `SMALL_GRADIENT` of the layer's median; None if not recorded.
+        In how many updates abs(gradient) was at most `SMALL_GRADIENT` of the layer's median; None if not recorded.
     unchanged : ndarray of int, shape (C_out, ...), or None
         In how many updates the stored value stayed the same although the step was not 0; None if not recorded.
     """

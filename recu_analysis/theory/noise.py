@@ -242,7 +242,7 @@ class _Responses:
 
 
 # Cached, because the layers of a network mostly have the same rates.
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=128)
 def _responses(rates: tuple[Rates, ...]) -> _Responses:
     still, noisy = (_start(rates[0], power) for power in (0.0, 1.0))
     start = still, noisy - still

@@ -1,11 +1,16 @@
 """Causes of silence through the store: planted ones are found by layer, noise is undetermined, and what is refused."""
 
+import re
+
 import numpy as np
 import pytest
+import torch
 from scipy.special import ndtr
 
 import recu_analysis as ra
+from recu_analysis.analysis.causes import is_untried
 from recu_analysis.errors import NotRecordedError, WindowNotFoundError
+from recu_analysis.nn.layers import BinaryLinear
 from recu_analysis.testing import LR, synthetic_run
 from recu_analysis.theory.causes import CAUSES
 from tests.analysis.test_cohorts import tail
@@ -80,7 +85,7 @@ def test_planted_causes_are_found(path, histories):
             assert rows.loc[cause, "share"] == pytest.approx(power * of_kind, abs=0.07)
         else:
             assert rows.loc[cause, "share"] > 0.8
-    everything = tails.loc["all"]
+    everything = tails[tails["row"] == "total"].loc["all"]
     assert everything["weights"].iloc[0] == sum(tails.loc[kind]["weights"].iloc[0] for kind in KINDS)
     by_noise = everything.loc[["opposed", "held", "undetermined"], "share"].sum()
     assert everything["share_null"].dropna().to_dict() == pytest.approx(
@@ -98,6 +103,67 @@ def test_slow_channels_come_first(tmp_path, histories):
     chosen = silent_tail(walk)
     slow = rows.loc[("one", "tail-silent", "slow channel")]
     assert slow["share"] == pytest.approx(chosen[0].sum() / chosen.sum())
+
+
+def test_the_hint_for_windows_without_windows_before_leads_to_an_answer(path, tmp_path, histories):
+    runs = {2: path}
+    for windows in (1, 4):
+        walks = {"one": histories["noise"][0]}
+        folder = tmp_path / str(windows)
+        runs[windows] = synthetic_run(folder, walks, windows=windows, decay_time=TIME, gradient_stats=True).path
+    for count, run in runs.items():
+        for windows in ("1", "1:", ":"):
+            with pytest.raises(WindowNotFoundError, match=facts("chosen in the windows before")) as refused:
+                ra.causes(run, windows=windows)
+            later = re.search(r"windows='(\d+:)'", str(refused.value))
+            assert bool(later) == (count > 1), str(refused.value)
+            assert later is None or len(ra.causes(run, windows=later[1]))
+
+
+def test_rules_that_need_the_gradients_are_not_tried_where_what_they_made_is_not_defined(tmp_path):
+    model = torch.nn.Sequential(*(BinaryLinear(12, 12, bias=False) for _ in range(2)))
+    for name, optimizers in (
+        ("none", [torch.optim.Adam(model.parameters(), lr=0.01, weight_decay=0.1)]),
+        (
+            "first",
+            [
+                torch.optim.SGD(model[0].parameters(), lr=0.01, weight_decay=0.1),
+                torch.optim.Adam(model[1].parameters(), lr=0.01, weight_decay=0.1),
+            ],
+        ),
+        ("all", [torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.1)]),
+    ):
+        with ra.record(model, optimizers, tmp_path / name, quantities=["gradient-stats"]) as recorder:
+            for _ in range(2):
+                for _ in range(3):
+                    model.zero_grad()
+                    model(torch.randn(4, 12)).square().mean().backward()
+                    for optimizer in optimizers:
+                        optimizer.step()
+                recorder.mark()
+        table = ra.causes(tmp_path / name, windows="2")
+        table = table[table["weights"] > 0]
+        tried = {"none": [], "first": ["0"], "all": ["0", "1", "all"]}[name]
+        for cause, columns in (("held", ("share", "share_half", "share_twice", "share_null")), ("opposed", ("share",))):
+            rows = table[table["cause"] == cause]
+            for column in columns:
+                assert rows.loc[rows[column].notna(), "layer"].unique().tolist() == tried, (name, column)
+        rest = table[table["cause"] == "undetermined"]
+        assert rest["share"].notna().all()
+        assert rest.loc[rest["share_null"].notna(), "layer"].unique().tolist() == tried
+        assert is_untried(table) == (name != "all")
+
+
+def test_a_layer_called_all_is_not_the_row_of_all_layers(tmp_path, histories):
+    walks = {"all": histories["noise"][0], "second": histories["pull"][0]}
+    path = synthetic_run(tmp_path / "run", walks, windows=2, decay_time=TIME, gradient_stats=True).path
+    rows = ra.causes(path, windows="2").groupby(["row", "layer"])["counted"].unique()
+    counted = walks["all"][0].size
+    assert {key: each.tolist() for key, each in rows.items()} == {
+        ("layer", "all"): [counted],
+        ("layer", "second"): [counted],
+        ("total", "all"): [2 * counted],
+    }
 
 
 def test_what_is_missing_is_said(run, path):

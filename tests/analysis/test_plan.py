@@ -10,6 +10,7 @@ import recu_analysis as ra
 from recu_analysis.analysis.plan import DENSITY
 from recu_analysis.errors import InputError
 from recu_analysis.theory.schedule import learning_rate
+from tests.messages import facts
 
 TRAINED = Path(__file__).parents[2] / "checkpoints" / "mask" / "baseline"
 SETTINGS = {"lr": 0.1, "weight_decay": 1e-2, "epochs": 12, "updates_per_epoch": 60, "warm_up": 2}
@@ -108,6 +109,33 @@ def test_refusals():
         {"window_epochs": 0},
         {"start_norm": 0.0},
         {"nesterov": True, "adamw": True},
+        {"lr": 1e308},
+        {"weight_decay": 1e308},
+        {"start_norm": 1e300},
+        {"start_norm": 1e-300},
+        {"updates_per_epoch": 10**400},
     ):
         with pytest.raises(InputError):
             ra.plan(**SETTINGS | wrong)
+
+
+def test_no_forecast_where_decay_alone_makes_weights_grow():
+    """SGD is stable below lr x weight decay = 2 (1 + momentum), with Nesterov's momentum 2 (1 + m) / (1 + 2 m)."""
+    for settings, limit in (
+        ({"momentum": 0.9}, 3.8),
+        ({"momentum": 0.0}, 2.0),
+        ({"momentum": 0.9, "nesterov": True}, 3.8 / 2.8),
+        ({"adamw": True}, 2.0),
+    ):
+        stable = ra.plan(**SETTINGS | settings | {"lr": 10.0, "weight_decay": 0.0999 * limit})
+        assert stable["autocorrelation_null"].between(-1.0, 1.0).all(), settings
+        with pytest.raises(InputError, match=facts("decay alone", "diverges")):
+            ra.plan(**SETTINGS | settings | {"lr": 10.0, "weight_decay": 0.1001 * limit})
+
+
+def test_no_forecast_where_the_momentum_never_settles():
+    short = SETTINGS | {"epochs": 1, "updates_per_epoch": 10, "warm_up": 0}
+    assert len(ra.plan(**short, momentum=0.9)) == 1
+    for settings in ({"momentum": 0.91}, {"adamw": True, "beta1": 0.91}, {"momentum": 1.0 - 1e-12}):
+        with pytest.raises(InputError, match=facts("remembers", "10; give")):
+            ra.plan(**short | settings)

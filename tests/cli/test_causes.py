@@ -3,7 +3,10 @@
 import json
 
 import pytest
+import torch
 
+import recu_analysis as ra
+from recu_analysis.nn.layers import BinaryLinear
 from recu_analysis.testing import synthetic_run
 from tests.cli_runner import refusal, run_cli
 from tests.editing import edit_run
@@ -51,6 +54,32 @@ def test_every_format_has_the_causes(paths, tmp_path):
     rows = json.loads((tmp_path / "t.json").read_text())
     assert {row["layer"] for row in rows} == {"second", "all"}
     assert {row["group"] for row in rows} == {"tail-silent", "core-silent"}
+
+
+def test_a_layer_may_be_called_all(tmp_path, synthetic):
+    walks = dict(zip(("all", "second"), synthetic.history.values(), strict=True))
+    path = synthetic_run(tmp_path / "run", walks, gradient_stats=True).path
+    done = run_cli("causes", path, "--windows", "3:")
+    assert done.exit_code == 0
+    causes = done.stdout.split("rho of all layers")[0]
+    weights = [int(line.split()[1]) for line in causes.splitlines() if line.startswith(("all  ", "second  "))]
+    assert weights[0] + weights[1] == weights[2], causes
+
+
+def test_it_says_which_rules_were_not_tried(tmp_path):
+    model = torch.nn.Sequential(BinaryLinear(20, 20, bias=False))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, weight_decay=0.1)
+    with ra.record(model, optimizer, tmp_path, quantities=["gradient-stats"]) as recorder:
+        for _ in range(2):
+            model.zero_grad()
+            model(torch.randn(4, 20)).square().mean().backward()
+            optimizer.step()
+            recorder.mark()
+    text = " ".join(run_cli("causes", tmp_path, "--windows", "2").stdout.split())
+    says(text, "was not tested, for the reason below", "opposed and held were not tried: they need", "SGD and AdamW")
+    assert "noise alone holds" not in text
+    assert "noise alone would give" not in text
+    assert "nan" not in text
 
 
 def test_what_it_needs_is_said(paths, synthetic):

@@ -93,7 +93,7 @@ def test_constant_channels_are_told_where_something_is_measured(tmp_path, comman
     assert "are constant" not in run_cli("flips", path).stderr
 
 
-@pytest.mark.parametrize(("command", "columns"), [("dead-weights", 12), ("updates", 9), ("flips", 12), ("fit", 9)])
+@pytest.mark.parametrize(("command", "columns"), [("dead-weights", 12), ("updates", 10), ("flips", 12), ("fit", 9)])
 def test_latex_has_the_columns_of_the_text_table(tmp_path, command, columns):
     path = synthetic_run(tmp_path / "run", {"a": random_walk((16, 30), 4, step=0.5)}).path
     lines = run_cli(command, path, "--format", "latex").stdout.splitlines()

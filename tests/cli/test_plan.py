@@ -37,4 +37,22 @@ def test_long_plans_are_shown_in_part_and_written_in_full(tmp_path):
     run_cli(*typed, "-o", tmp_path / "plan.json")
     rows = json.loads((tmp_path / "plan.json").read_text())
     assert [row["window"] for row in rows] == list(range(100))
+
+
+def test_what_cannot_be_planned_is_said():
+    typed = (*TYPED, "--weight-decay", 2e-3, "--epochs", 100)
     says(refusal(*typed, "--adamw", "--nesterov"), "Nesterov", "SGD")
+    for more, facts in (
+        (("--adamw", "--momentum", 0.9), ["--momentum", "option of SGD"]),
+        (("--beta1", 0.9), ["--beta1", "option of AdamW"]),
+    ):
+        done = run_cli(*typed, *more)
+        assert done.exit_code == 2
+        says(done.stderr, *facts)
+    for more, fact in (
+        (("--lr", 1e308), "1e+308"),
+        (("--lr", 10, "--weight-decay", 10), "diverges"),
+        (("--start-norm", 1e300), "1e+300"),
+    ):
+        says(refusal(*typed, *more), fact)
+    assert run_cli(*typed, "--start-norm", 1e6).exit_code == 0

@@ -49,6 +49,14 @@ def test_the_ends_of_an_interval_stand_beside_their_column():
     assert all(f"**`{name}`**" in lines[1] for name in ("distance_ratio_tail", *ends))
 
 
+def test_every_column_has_its_line():
+    pytest.importorskip("mkdocs", reason="needs the extra docs")
+    from scripts.docs_reference import column_list
+
+    for listed in columns().values():
+        column_list(listed)  # needs the unit of every column whose printed values have a factor
+
+
 def test_every_documented_object_has_a_docstring():
     for page, text in PAGES.items():
         for path in re.findall(r"^::: (\S+)$", text, flags=re.MULTILINE):

@@ -29,8 +29,9 @@ def runs(tmp_path_factory):
     return {label: made(folder, label, seed) for seed, label in enumerate(("ReCU", "without clamp"))}
 
 
-# The others need runs of their own, and have tests of their own.
-DRAWN = [name for name in FIGURES if not name.startswith("table") and name not in {"initscale", "mask", "trajectories"}]
+# They need runs of their own, and have tests of their own.
+OWN_RUNS = {"causes", "initscale", "mask", "trajectories"}
+DRAWN = [name for name in FIGURES if not name.startswith("table") and name not in OWN_RUNS]
 
 
 @pytest.mark.parametrize("name", DRAWN)

@@ -218,6 +218,8 @@ def test_what_cannot_be_measured_is_said(done):
     refused("not None", evaluate=lambda model: None)
     refused("1 images", evaluate=lambda model: done.evaluate(model)["loss"][:1])
     refused("NaN", "40", evaluate=lambda model: done.evaluate(model)["loss"] * torch.nan)
+    refused("the whole model", "training mode", evaluate=lambda model: done.evaluate(model.train()))
+    refused("norm2", "training mode", evaluate=lambda model: done.evaluate(model if model.norm2.train() else None))
     refused("weights of own, recu, xnor, ir", "model", evaluate=lambda model: torch.ones(4))
     refused("tail-silnet", "tail-silent", groups=["tail-silnet"])
     refused("mask", "'mine'", "'own'", "108 weights", groups={"mine": {"own": np.ones(3, dtype=bool)}})

@@ -10,8 +10,14 @@ from recu_analysis.plots.causes import causes, neighbors
 def table():
     shares = {"slow channel": 0.1, "held": 0.2, "undetermined": 0.7}
     rows = [
-        {"layer": name, "group": group, "cause": cause, "weights": weights, "share": share if weights else float("nan")}
-        for name, weights in (("one", 10), ("two", 30), ("none", 0), ("all", 40))
+        {"row": row, "layer": name, "group": group, "cause": cause, "weights": weights}
+        | {"share": share if weights else float("nan")}
+        for row, name, weights in (
+            ("layer", "all", 10),
+            ("layer", "two", 30),
+            ("layer", "none", 0),
+            ("total", "all", 40),
+        )
         for group in ("tail-silent", "core-silent")
         for cause, share in (shares if name != "two" else dict.fromkeys(shares, 0.0) | {"held": 1.0}).items()
     ]
@@ -24,7 +30,7 @@ def test_a_bar_for_each_layer(table, axes):
     assert [bar.get_width() for bar in slow] == pytest.approx([10.0, 0.0, 0.0])
     assert (held[0].get_x(), held[0].get_width()) == pytest.approx((10.0, 20.0))
     assert (rest[0].get_x(), rest[0].get_width()) == pytest.approx((30.0, 70.0))
-    assert [text.get_text() for text in axes.get_yticklabels()] == ["one", "two", "none"]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["all", "two", "none"]
     assert axes.get_ylim() == (3.0, 0.0), "the first layer is on top"
 
 
@@ -32,6 +38,6 @@ def test_neighbors_are_weighted_by_their_weights(table):
     few, size = neighbors(table, 2)
     assert size == 2
     shares = few.set_index(["layer", "cause"])["share"]
-    assert shares["one", "held"] == pytest.approx((0.2 * 10 + 30) / 40)
-    assert few["layer"].unique().tolist() == ["one", "none"]
+    assert shares["all", "held"] == pytest.approx((0.2 * 10 + 30) / 40)
+    assert few["layer"].unique().tolist() == ["all", "none"]
     assert neighbors(table, 3)[1] == 1

@@ -140,8 +140,9 @@ def test_charts_show_the_layer_table(tame, page):
     whole = ra.layer_table(tame, network=True).set_index("window")
     for column, factor in [("autocorrelation", 1), ("mobility_core", 1e3), ("flip_ratio_tail", 1e3)]:
         assert data["series"][column][0][1] == pytest.approx(factor * whole[column][2], rel=1e-4), column
+    # The walk of this run is no motion of noise that decays, so what noise leaves silent is refused.
     for column in ("silent_fraction_tail_null", "silent_fraction_core_null", "dead_fraction_null"):
-        assert 0.0 < data["series"][column][0][1] < 1.0, column
+        assert data["series"][column][0] == [None] * 4, column
 
 
 def test_layers_too_small_for_bins_have_no_points_against_z(page):
