@@ -15,13 +15,15 @@ from recu_analysis.analysis.earned import EARNED, earned_part
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.rates import rates
 from recu_analysis.analysis.selection import WindowSpan, known_windows, select_windows, windows_before
-from recu_analysis.errors import NotRecordedError, WindowNotFoundError
+from recu_analysis.errors import InputError, NotRecordedError, WindowNotFoundError
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.store.quantities import GRADIENT_STATS
 from recu_analysis.store.run import as_run
 from recu_analysis.theory.causes import CAUSES, THRESHOLDS, Evidence
 from recu_analysis.theory.causes import causes as causes_of
+from recu_analysis.theory.noise import arrived
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.header import LayerSpec
+    from recu_analysis.store.record import MergedRecord
     from recu_analysis.store.run import OneRun, Run
+    from recu_analysis.theory.noise import Rates
 
     Values = NDArray[np.float64]
 
@@ -47,7 +51,8 @@ _BY_NOISE: Final = (*_OF_GRADIENTS, "undetermined")
 #: What to say of a run in which these rules were not tried.
 UNTRIED: Final = (
     "opposed and held were not tried: they need what gradients made of each weight, as rho does, which is defined for "
-    "SGD and AdamW, and not for optimizers that divide weight decay by the size of the gradients or that are not known"
+    "SGD and AdamW; it is not for optimizers that divide weight decay by the size of the gradients or that are not "
+    "known, nor where the momentum changed within a window"
 )
 _STATS: Final = {"noise", "small_grads", "unchanged"}
 
@@ -88,10 +93,10 @@ def causes(
           core-silent), cause, counted (weights of the layer with a finite record), weights (of the group)
         - share: of the group's weights; share_half, share_twice: with all thresholds halved or doubled
         - share_null: what noise alone would give, of the weights that no earlier rule explains: 5 % each for opposed
-          and held. NaN for rules that do not depend on noise or were not tried. This holds for noise of a steady size.
-          Where the sizes of gradients vary many times over and depend on where noise took the weights, it gives more:
-          8 % each in a small network whose loss is multiplied by a random sign. Compare opposed with held, and with a
-          training on fresh random labels
+          and held. NaN for rules that do not depend on noise or were not tried. This holds for noise of a steady size,
+          and windows of 70 updates or more; in 20 updates, noise gives 5 to 10 %. Where the sizes of gradients vary
+          many times over and depend on where noise took the weights, it gives more: 8 % each in a small network whose
+          loss is multiplied by a random sign. Compare opposed with held, and with a training on fresh random labels
 
     Raises
     ------
@@ -134,12 +139,10 @@ def chosen_before(run: Run, tested: WindowSpan) -> WindowSpan:
     before = windows_before(windows[0], len(windows))
     if not before:
         later = known_windows(run)[1:]
-        hint = (
-            f"test later windows, such as windows='{later[len(later) // 2].number}:'" if later else "record two or more"
-        )
+        such = f"test later windows, such as windows='{later[len(later) // 2].number}:'" if later else "record more"
         raise WindowNotFoundError(
             f"silent weights are chosen in the windows before {tested} of {run.path}, and there is none without a gap; "
-            f"{hint}"
+            f"{such}"
         )
     return WindowSpan(before[0].number, before[-1].number + 1)
 
@@ -224,7 +227,8 @@ def _counts(
     known = before.valid
     moved = movement(spec, (yield over(select_windows(run, tested), EARNED | _STATS)), tail_tau)
     known = known & moved.valid
-    evidence = _evidence(run, spec, moved)
+    updates = _updates(run, spec, moved.record)
+    evidence = _evidence(run, spec, moved, updates or [])
     codes = [causes_of(evidence, THRESHOLDS.scaled(factor)).reshape(-1) for factor in FACTORS.values()]
     return [
         Counts(
@@ -234,22 +238,26 @@ def _counts(
             int(np.count_nonzero(known)),
             int(np.count_nonzero(mask & known)),
             np.stack([np.bincount(each[mask & known], minlength=len(CAUSES)) for each in codes]),
-            moved.record.noise is not None,
+            updates is not None,
         )
         for group, mask in members.items()
     ]
 
 
-def _evidence(run: Run, spec: LayerSpec, moved: Movement) -> Evidence:
-    """What the rules need of a layer in the tested windows; NaN for weights without a finite record."""
+def _evidence(run: Run, spec: LayerSpec, moved: Movement, updates: Sequence[Rates]) -> Evidence:
+    """What the rules need of a layer in the tested windows; NaN for weights without a finite record.
+
+    What gradients made is not known without `updates`.
+    """
     record = moved.record
     channels = len(record.start)
     mobility = moved.over_layer(moved.mobility).reshape(channels, -1)
     z = moved.over_layer(moved.z)
     part = earned_part(run, spec, moved)
-    noise = None if record.noise is None else record.noise.reshape(-1)[moved.valid]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pull = np.full(part.earned.shape, math.nan) if noise is None else part.earned / np.sqrt(noise)
+    pull = np.full(part.earned.shape, math.nan)
+    if record.noise is not None and updates:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            pull = part.earned / np.sqrt(record.noise.reshape(-1)[moved.valid] * arrived(updates))
     return Evidence(
         updates=record.summary.more.get("gradient_updates", moved.updates),
         decay_time=record.summary.decay_time,
@@ -261,6 +269,16 @@ def _evidence(run: Run, spec: LayerSpec, moved: Movement) -> Evidence:
         small=record.small_grads,
         unchanged=record.unchanged,
     )
+
+
+def _updates(run: Run, spec: LayerSpec, record: MergedRecord) -> list[Rates] | None:
+    """The rates of the updates with a gradient; None where what gradients made is not defined."""
+    if record.noise is None:
+        return None
+    try:
+        return [each for each in rates(run, record.windows, spec.name) if each.updates]
+    except InputError:
+        return None
 
 
 def _table(layers: Sequence[list[Counts]]) -> pd.DataFrame:

@@ -12,11 +12,12 @@ import pandas as pd
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, movement
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.rates import kept_part, momentum_part
+from recu_analysis.analysis.rates import kept_part, momentum_at_start, momentum_part, rates
 from recu_analysis.analysis.selection import known_windows, select_windows, span_of, windows_before, with_epochs
 from recu_analysis.errors import InputError
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.store.run import as_run
+from recu_analysis.theory.noise import momentum_term
 from recu_analysis.theory.restored import AutocorrelationParts, Restored, autocorrelation_parts, restored
 from recu_analysis.theory.standardize import center_rows, channel_deviations
 
@@ -40,6 +41,8 @@ GROUPS: Final = (
     *("all", "tail", "core", "silent", "flipped"),
     *("tail-silent", "tail-flipped", "core-silent", "core-flipped"),
 )
+#: What the momentum of noise at the start may add to rho where it is not recorded.
+MOST_MOMENTUM = 0.1
 #: Parts of a record that `earned_part` needs beside those of the movement.
 EARNED = MOVEMENT | {"momentum"}
 
@@ -59,6 +62,9 @@ class EarnedPart:
     exact : bool
         Whether a, b and the momentum at the start are recorded. If not, a is that of `kept_part`, and the term of the
         momentum is part of E.
+    tells : bool
+        Whether rho is 0 under noise. It is not where E holds too much that gradients before the start made: steps in
+        flight under AdamW, and the term of the momentum, above `MOST_MOMENTUM`, where it is not recorded.
     """
 
     start: Values
@@ -66,6 +72,7 @@ class EarnedPart:
     earned: Values
     kept: float
     exact: bool
+    tells: bool
 
 
 def earned_part(run: Run, spec: LayerSpec, moved: Movement) -> EarnedPart:
@@ -77,7 +84,22 @@ def earned_part(run: Run, spec: LayerSpec, moved: Movement) -> EarnedPart:
     momentum = np.zeros_like(start)
     if exact and pushed:
         momentum = pushed * _centered(spec, record.momentum)[moved.valid]
-    return EarnedPart(start, momentum, end - kept * start - momentum, kept, exact)
+    tells = _tells(run, spec, moved, kept, exact=exact)
+    return EarnedPart(start, momentum, end - kept * start - momentum, kept, exact, tells)
+
+
+def _tells(run: Run, spec: LayerSpec, moved: Movement, kept: float, *, exact: bool) -> bool:
+    windows = moved.record.windows
+    try:
+        known = rates(run, windows, spec.name)
+    except InputError:
+        return exact
+    if any(each.rule.decoupled for each in known):
+        return False
+    if exact or not any(each.updates for each in known):
+        return exact
+    term = momentum_term(known, np.ones(1), momentum_at_start(windows, spec.name))[0]
+    return bool(abs(term) <= MOST_MOMENTUM * (1.0 - kept))
 
 
 def _centered(spec: LayerSpec, weights: NDArray[Any]) -> Values:
@@ -96,7 +118,7 @@ def earned(
     """The restored fraction rho of groups of weights, and the autocorrelation of z by where it comes from.
 
     Every weight at the end of a window is what decay leaves of its start (a w_start), plus what is left of the momentum
-    at the start (b m_start), plus what the gradients of the window made (E). This is exact for SGD and AdamW. rho is
+    at the start (b m_start), plus what the gradients of the window made (E). This is exact for SGD. rho is
     the part of what decay takes that gradients restore: sum of v0 E / ((1 - a) sum of v0^2), with v0 the weight at the
     start, minus the mean of its channel if the layer centers. Noise gives 0, weights that are held where they stand
     give 1.
@@ -127,7 +149,9 @@ def earned(
           core-silent or core-flipped. Groups by silence are absent without a window before
         - weights, updates, decay_time (T)
         - rho, rho_low, rho_high: with its 95 % interval under noise, only for group all, windows that are not merged,
-          and runs with gradient-stats; else NaN. A group or merged windows need seeds, see `earned_over_seeds`
+          and runs with gradient-stats; else NaN. A group or merged windows need seeds, see `earned_over_seeds`. All
+          three are NaN under AdamW, whose steps in flight at the start are part of E, so noise does not give 0; and
+          without gradient-stats where the momentum of noise would add more than 0.1
         - autocorrelation, and its parts that add up to it: inherited, momentum, restored. They are of the latent
           weights, so under learned effective weights the sum is not that of `dead_weights`
         - exact_split: whether the momentum at the start and the map of decay are recorded (gradient-stats). If not, a
@@ -272,6 +296,7 @@ def _by_group(run: Run, spec: LayerSpec, moved: Movement, silent: Mask | None) -
         varies = (before > 0.0) & (after > 0.0)
         to_start, to_end = (np.where(varies, 1.0 / each, 0.0)[channel] for each in (before, after))
         growth = np.where(varies, before / after, 0.0)[channel]
+    gained = part.earned if part.tells else np.full_like(part.earned, math.nan)
     z, pushed, made = part.start * to_start, part.momentum * to_end, part.earned * to_end
     found = {}
     for name, members in groups_of(moved.tail, silent).items():
@@ -281,7 +306,7 @@ def _by_group(run: Run, spec: LayerSpec, moved: Movement, silent: Mask | None) -
             summary.updates,
             summary.decay_time,
             int(np.count_nonzero(members)),
-            restored(part.start[members], part.earned[members], part.kept, variance if name == "all" else math.nan),
+            restored(part.start[members], gained[members], part.kept, variance if name == "all" else math.nan),
             autocorrelation_parts(z[members], part.kept * growth[members], pushed[members], made[members]),
             part.exact,
         )

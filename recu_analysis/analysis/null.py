@@ -171,21 +171,15 @@ def null(run: Run, spec: LayerSpec, moved: Movement, most: int = MOST) -> Null |
     -------
     Null or None
         None if the rates of the updates are not known, as for imported checkpoints, or no weight has a z, or none had
-        a gradient, or the simulated noise moves weights otherwise than the training did, see `LIKE_NOISE`.
+        a gradient.
     """
-    found = _simulated(run, spec, moved, most)
-    return found if found is not None and found.stands else None
-
-
-def _simulated(run: Run, spec: LayerSpec, moved: Movement, most: int) -> Null | None:
-    """As `null`, of whatever size the noise is."""
     record = moved.record
     # Several tables ask for the same layer, and a simulation takes a tenth of a second.
     key = ("null", int(np.count_nonzero(moved.tail)), min(most, moved.z.size))
-    return record.once(key, lambda: _simulation(run, spec, moved, most))
+    return record.once(key, lambda: _simulated(run, spec, moved, most))
 
 
-def _simulation(run: Run, spec: LayerSpec, moved: Movement, most: int) -> Null | None:
+def _simulated(run: Run, spec: LayerSpec, moved: Movement, most: int) -> Null | None:
     record = moved.record
     try:
         known = rates(run, record.windows, spec.name)
@@ -217,7 +211,7 @@ def _bounds(spec: LayerSpec, record: MergedRecord, z: Values) -> list[float]:
 
 def null_row(run: Run, spec: LayerSpec, moved: Movement) -> dict[str, Any]:
     """Columns of what noise alone would give, for tables with a row for each layer and its windows; NaN if unknown."""
-    found = _simulated(run, spec, moved, MOST)
+    found = null(run, spec, moved)
     pace = [math.nan, math.nan]
     if found is not None:
         pace = [float(found.mobility[group].mean()) if group.any() else math.nan for group in (found.tail, ~found.tail)]
@@ -229,9 +223,12 @@ def null_row(run: Run, spec: LayerSpec, moved: Movement) -> dict[str, Any]:
 
 
 def null_silence(run: Run, spec: LayerSpec, moved: Movement, most: int = MOST) -> dict[str, float]:
-    """The shares of silent weights that noise alone would leave, as columns with _null; NaN if unknown."""
+    """The shares of silent weights that noise alone would leave, as columns with _null.
+
+    NaN if unknown, and where the simulated noise moves weights otherwise than the training did, see `LIKE_NOISE`.
+    """
     found = null(run, spec, moved, most)
-    if found is None:
+    if found is None or not found.stands:
         return dict.fromkeys(NULL_SILENCE, math.nan)
     groups = (np.ones_like(found.tail), found.tail, ~found.tail)
     shares = [float(found.silent[group].mean()) if group.any() else math.nan for group in groups]

@@ -161,6 +161,38 @@ def momentum_term(rates: Sequence[Rates], growth: Values, momentum: float = math
     return term
 
 
+def arrived(rates: Sequence[Rates]) -> float:
+    """The variance of what gradients made of a weight by the end, if they were noise, over the recorded V.
+
+    V adds the square of all that a gradient will ever move its weight by, so the last gradients, which have moved it
+    by a part only, count too much. Under decoupled decay, what gradients made also holds the steps that were in flight
+    at the start.
+
+    Parameters
+    ----------
+    rates : sequence of Rates
+        The windows, in order, with at least one update.
+
+    Returns
+    -------
+    float
+        For gradients of one size. Near 1 for windows much longer than the memory of the momentum.
+    """
+    made, counted, kept = np.zeros((2, 2)), 0.0, np.eye(2)
+    for each in rates:
+        rule = each.rule
+        power = np.linalg.matrix_power(rule.matrix(each.lr, each.weight_decay), each.updates)
+        made, kept = power @ made @ power.T + _gathered(each), power @ kept
+        left = (1.0 - rule.decay_time(each.lr, each.weight_decay)) ** 2
+        # The sum of the powers of `left`, and its limit for no decay.
+        several = (1.0 - left**each.updates) / (1.0 - left) if left < 1.0 else float(each.updates)
+        unit = each.lr * (1.0 if rule.decoupled else rule.response)
+        counted = counted * left**each.updates + unit**2 * several
+    beta = rates[0].rule.momentum
+    flying = kept[0, 1] ** 2 * (1.0 - beta) / (1.0 + beta) if rates[0].rule.decoupled else 0.0
+    return (float(made[0, 0]) + flying) / counted if counted > 0.0 else math.nan
+
+
 def _evenly(z: Values, count: int) -> NDArray[np.int64]:
     """Indices of some weights, evenly spaced by the rank of abs(z)."""
     ranks = np.arange(z.size) if z.size <= count else (np.arange(count) + 0.5) * (z.size / count)

@@ -175,13 +175,16 @@ def test_differences_over_seeds_are_paired(runs, tmp_path):
         layer_differences(free)
 
 
-def test_curves_are_the_windows_one_by_one(runs):
+def test_curves_are_the_windows_one_by_one(runs, tmp_path):
     table = curves({"one": runs["free-0"]})
     assert table["window"].tolist() == [1, 2, 3, 4]
     assert {"run", "epoch", "val_top1", "autocorrelation"} <= set(table)
     for row in table.to_dict(orient="records"):
         window = WindowSpan(row["window"], row["window"] + 1)
         assert row["mobility_tail"] == totals(dead_weights(runs["free-0"], windows=window))["mobility_tail"]
+    two = synthetic_run(tmp_path / "two").path
+    of_layer = dead_weights(two, windows="4", layers="second")["mobility_tail"].tolist()
+    assert curves(two, windows="4", layers="second")["mobility_tail"].tolist() == of_layer
 
 
 def test_a_number_that_one_seed_lacks_has_neither_mean_nor_deviation(runs):

@@ -8,7 +8,7 @@ from scipy.special import ndtr
 
 from recu_analysis.theory.equilibrium import mobility, relative_step
 from recu_analysis.theory.inheritance import UpdateRule
-from recu_analysis.theory.noise import FEWEST, MOST_STEPS, Rates, simulate
+from recu_analysis.theory.noise import FEWEST, MOST_STEPS, Rates, arrived, simulate
 
 RULES = {
     "momentum": UpdateRule(0.9),
@@ -121,3 +121,24 @@ def test_the_same_seed_gives_the_same_numbers_and_the_time_is_bounded():
     assert np.sort(np.abs(first.z)) == pytest.approx(np.sort(np.abs(z))[10::20], rel=0.02)
     many = [Rates(UpdateRule(0.9), 0.1, 1e-3, MOST_STEPS // 600)]
     assert FEWEST <= simulate(z, np.ones(1), channel, many).chosen.size <= 600
+
+
+@pytest.mark.parametrize("name", ["SGD", "Nesterov", "AdamW"])
+def test_the_noise_that_has_arrived_is_that_of_a_plain_loop(name):
+    settings = {"momentum": 0.9, "dampening": 0.0, "nesterov": name == "Nesterov", "betas": (0.9, 0.999)}
+    rule = UpdateRule.of("AdamW" if name == "AdamW" else "SGD", settings)
+    known = [Rates(rule, 0.05, 0.02, 7), Rates(rule, 0.02, 0.02, 12)]
+    each = [rates for rates in known for _ in range(rates.updates)]
+    made, counted = 0.0, 0.0
+    for first in range(-400 if name == "AdamW" else 0, len(each)):  # one gradient of size 1, and what it moves by
+        at = max(first, 0)
+        state = np.array([0.0, rule.intake * rule.momentum ** (-1 - first)]) if first < 0 else rule.gain(each[at].lr)
+        for rates in each[at if first < 0 else at + 1 :]:
+            state = rule.matrix(rates.lr, rates.weight_decay) @ state
+        made += state[0] ** 2
+    for rates in each:
+        decayed = 1.0 - rates.lr * rates.weight_decay * (1.0 if rule.decoupled else rule.response)
+        counted = counted * decayed**2 + (rates.lr * (1.0 if rule.decoupled else rule.response)) ** 2
+    assert arrived(known) == pytest.approx(made / counted, rel=1e-9)
+    assert arrived(known) < 0.7  # which is why a window so short needs it
+    assert arrived([Rates(rule, 0.05, 0.02, 5000)]) == pytest.approx(1.0, abs=0.05)
