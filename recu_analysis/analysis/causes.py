@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.record import MergedRecord
     from recu_analysis.store.run import OneRun, Run
+    from recu_analysis.theory.noise import Rates
 
     Values = NDArray[np.float64]
 
@@ -50,7 +51,8 @@ _BY_NOISE: Final = (*_OF_GRADIENTS, "undetermined")
 #: What to say of a run in which these rules were not tried.
 UNTRIED: Final = (
     "opposed and held were not tried: they need what gradients made of each weight, as rho does, which is defined for "
-    "SGD and AdamW, and not for optimizers that divide weight decay by the size of the gradients or that are not known"
+    "SGD and AdamW; it is not for optimizers that divide weight decay by the size of the gradients or that are not "
+    "known, nor where the momentum changed within a window"
 )
 _STATS: Final = {"noise", "small_grads", "unchanged"}
 
@@ -137,12 +139,10 @@ def chosen_before(run: Run, tested: WindowSpan) -> WindowSpan:
     before = windows_before(windows[0], len(windows))
     if not before:
         later = known_windows(run)[1:]
-        hint = (
-            f"test later windows, such as windows='{later[len(later) // 2].number}:'" if later else "record two or more"
-        )
+        such = f"test later windows, such as windows='{later[len(later) // 2].number}:'" if later else "record more"
         raise WindowNotFoundError(
             f"silent weights are chosen in the windows before {tested} of {run.path}, and there is none without a gap; "
-            f"{hint}"
+            f"{such}"
         )
     return WindowSpan(before[0].number, before[-1].number + 1)
 
@@ -227,7 +227,8 @@ def _counts(
     known = before.valid
     moved = movement(spec, (yield over(select_windows(run, tested), EARNED | _STATS)), tail_tau)
     known = known & moved.valid
-    evidence = _evidence(run, spec, moved)
+    updates = _updates(run, spec, moved.record)
+    evidence = _evidence(run, spec, moved, updates or [])
     codes = [causes_of(evidence, THRESHOLDS.scaled(factor)).reshape(-1) for factor in FACTORS.values()]
     return [
         Counts(
@@ -237,22 +238,26 @@ def _counts(
             int(np.count_nonzero(known)),
             int(np.count_nonzero(mask & known)),
             np.stack([np.bincount(each[mask & known], minlength=len(CAUSES)) for each in codes]),
-            moved.record.noise is not None,
+            updates is not None,
         )
         for group, mask in members.items()
     ]
 
 
-def _evidence(run: Run, spec: LayerSpec, moved: Movement) -> Evidence:
-    """What the rules need of a layer in the tested windows; NaN for weights without a finite record."""
+def _evidence(run: Run, spec: LayerSpec, moved: Movement, updates: Sequence[Rates]) -> Evidence:
+    """What the rules need of a layer in the tested windows; NaN for weights without a finite record.
+
+    What gradients made is not known without `updates`.
+    """
     record = moved.record
     channels = len(record.start)
     mobility = moved.over_layer(moved.mobility).reshape(channels, -1)
     z = moved.over_layer(moved.z)
     part = earned_part(run, spec, moved)
-    noise = None if record.noise is None else record.noise.reshape(-1)[moved.valid] * _arrived(run, spec, record)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pull = np.full(part.earned.shape, math.nan) if noise is None else part.earned / np.sqrt(noise)
+    pull = np.full(part.earned.shape, math.nan)
+    if record.noise is not None and updates:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            pull = part.earned / np.sqrt(record.noise.reshape(-1)[moved.valid] * arrived(updates))
     return Evidence(
         updates=record.summary.more.get("gradient_updates", moved.updates),
         decay_time=record.summary.decay_time,
@@ -266,13 +271,14 @@ def _evidence(run: Run, spec: LayerSpec, moved: Movement) -> Evidence:
     )
 
 
-def _arrived(run: Run, spec: LayerSpec, record: MergedRecord) -> float:
-    """See `recu_analysis.theory.noise.arrived`; NaN where the rates are not known."""
+def _updates(run: Run, spec: LayerSpec, record: MergedRecord) -> list[Rates] | None:
+    """The rates of the updates with a gradient; None where what gradients made is not defined."""
+    if record.noise is None:
+        return None
     try:
-        known = rates(run, record.windows, spec.name)
+        return [each for each in rates(run, record.windows, spec.name) if each.updates]
     except InputError:
-        return math.nan
-    return arrived([each for each in known if each.updates]) if any(each.updates for each in known) else math.nan
+        return None
 
 
 def _table(layers: Sequence[list[Counts]]) -> pd.DataFrame:
