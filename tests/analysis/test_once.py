@@ -5,7 +5,6 @@ import tracemalloc
 from collections import Counter
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import pytest
 

@@ -242,18 +242,3 @@ def test_layers_of_another_run_are_refused(two_layers, tmp_path):
     other = open_run(synthetic_run(tmp_path / "run", {"else": random_walk((4, 9), 12)}).path)
     with pytest.raises(QueryError, match="has no layer 'else'"):
         per_layer(two_layers, other.header.layers, paths_of)
-
-
-def test_what_a_run_does_not_hold_is_said_and_no_fault_of_the_task(tmp_path):
-    path = synthetic_run(tmp_path / "run", {"a": random_walk((4, 9), 12)}, windows=6).path
-    run = open_run(path)
-    (layer,) = run.header.layers
-    unknown = replace(run, header=replace(run.header, layers=(replace(layer, transform=None),)))
-    with pytest.raises(NotRecordedError, match="effective"):
-        layer_table_query(unknown).run()
-
-
-def test_layers_of_another_run_are_refused(two_layers, tmp_path):
-    other = open_run(synthetic_run(tmp_path / "run", {"else": random_walk((4, 9), 12)}).path)
-    with pytest.raises(QueryError, match="has no layer 'else'"):
-        per_layer(two_layers, other.header.layers, paths_of)

@@ -83,8 +83,6 @@ WRONG = {
     entry(label='"b"') + entry("runs/b"): "two runs have the label 'b'; give each run its own label",
     entry(f"{'x' * 5000}"): "PATH, run 1: there is no folder 'xxx",
     f'[[run]]\nfolder = "runs/a"\nseed = {"9" * 5000}\n': "PATH is not a list of runs, since it is not TOML: Exceeds",
-    entry(f"{'x' * 5000}"): "PATH, run 1: there is no folder 'xxx",
-    f'[[run]]\nfolder = "runs/a"\nseed = {"9" * 5000}\n': "PATH is no list of runs, since it is not TOML: Exceeds the limit",
     entry("runs"): "FOLDER/runs is not a run directory but contains some; name one: a, b, c",
 }
 
@@ -96,17 +94,6 @@ def test_what_is_wrong_is_one_sentence(folder, text):
     with pytest.raises(RecuError, match=f"^{re.escape(sentence)}") as caught:
         ra.open_runs(path)
     assert str(caught.value).isprintable()
-
-
-def test_an_arm_that_the_configuration_denies_is_refused(folder, tmp_path):
-    path = synthetic_run(tmp_path / "free", {"conv": random_walk((4, 6), 4)}).path
-    edit_run(path, configuration={"recu": False})
-    with pytest.raises(InputError, match=r"run 1: the arm is 'ReCU'.*recu: false"):
-        ra.open_runs(written(tmp_path, entry("free", arm='"ReCU"')))
-
-
-def test_a_byte_order_mark_is_no_obstacle(folder):
-    assert list(ra.open_runs(written(folder, b"\xef\xbb\xbf" + entry(label='"one"').encode()))) == ["one"]
 
 
 def test_an_arm_that_the_configuration_denies_is_refused(folder, tmp_path):

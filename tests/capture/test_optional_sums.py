@@ -241,22 +241,6 @@ def test_a_sum_that_needs_the_weights_before_has_them_after_a_resume(tmp_path, m
     assert any(np.array_equal(each.numpy().reshape(-1), seen["1"].reshape(-1)) for each in begun)
 
 
-def test_a_sum_that_needs_the_weights_before_has_them_after_a_resume(tmp_path, monkeypatch):
-    """They moved after the last update that was seen: the next one starts from those that it is taken to start from."""
-    begun = []
-    monkeypatch.setattr(OptionalSum, "begin", lambda _, weight: begun.append(weight.detach().clone()))
-    model = tiny()
-    optimizer = sgd(model)
-    with ra.record(model, optimizer, tmp_path / "run", quantities=("ema",)) as recorder:
-        step(model, optimizer, 0)
-        seen = weights(model)
-        with torch.no_grad():
-            model[1].weight.mul_(0.5)
-        state = recorder.state_dict()
-    ra.record(model, optimizer, tmp_path / "run", quantities=("ema",), state=state).close()
-    assert any(np.array_equal(each.numpy().reshape(-1), seen["1"].reshape(-1)) for each in begun)
-
-
 def test_refusals(tmp_path):
     model = tiny()
     optimizer = sgd(model)

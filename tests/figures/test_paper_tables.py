@@ -146,12 +146,6 @@ def test_other_methods_are_no_rows_of_recu(trained):
         assert ra.paper_table(number, runs)["runs"].isna().all(), number
 
 
-def test_other_methods_are_no_rows_of_recu(trained):
-    runs = {"theirs": trained("theirs", binarizer="xnor", recu=False, dataset="cifar10", tau=[0.9, 0.9])}
-    for number in (1, 2, 3, 4):
-        assert ra.paper_table(number, runs)["runs"].isna().all(), number
-
-
 def test_no_other_table_is_known():
     with pytest.raises(InputError, match="1 to 5, not 6"):
         ra.paper_table(6)
