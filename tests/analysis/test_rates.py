@@ -92,7 +92,7 @@ def test_updates_without_a_gradient_have_no_part_in_the_rates(tmp_path):
     assert [each.updates for each in rates(run, run.windows[1:], "1")] == [0, 0, 0]
     assert kept_part(run, run.windows[1:], "1") == 1.0
     table = ra.dead_weights(run, windows=":").set_index("layer")
-    assert 0.0 < table.loc["0", "silent_fraction_null"] < 1.0
+    assert 0.0 < table.loc["0", "mobility_core_null"] < 1.0
     assert np.isnan(table.loc["1", "silent_fraction_null"])
     assert table["autocorrelation_null"].tolist() == pytest.approx([matrix[0, 0], 1.0], rel=0.5)
 
