@@ -67,7 +67,7 @@ def command(directory: Path, figures: Path | None, epochs: int, overwrite: bool)
 
 
 # Figures and tables that these two runs cannot show.
-_LEFT_OUT = ("initscale", "mask", "table1", "table2", "table3", "table4", "table5")
+_LEFT_OUT = ("causes", "initscale", "mask", "table1", "table2", "table3", "table4", "table5")
 
 
 def _report(directory: Path, figures: Path) -> None:
