@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import rich_click as click
@@ -18,6 +17,7 @@ from recu_analysis.cli.window_notes import choice, ground, tell_cut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import pandas as pd
 
@@ -77,7 +77,7 @@ _SPLIT: Final = (
 
 
 @click.command("causes", epilog="Example: recu-analyze causes runs/recu --windows 8:13")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@options.runs_argument
 @options.layer_option
 @options.windows_option
 @options.tail_tau_option

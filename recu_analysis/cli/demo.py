@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from dataclasses import replace
@@ -14,13 +15,15 @@ from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options, output
 from recu_analysis.cli.output import as_text, table_lines, wrapped
 from recu_analysis.cli.settings import setting
-from recu_analysis.errors import InputError
+from recu_analysis.errors import InputError, NotRecordedError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from recu_analysis.store.run import Run
+
 #: Folder and label of each training, and whether it clamps.
-RUNS = {"recu": ("ReCU", True), "baseline": ("without clamp", False)}
+RUNS = {"recu": ("ReCU", True), "baseline": ("no clamp", False)}
 #: Weights of each layer that the figure of trajectories needs.
 TRACES = 16
 
@@ -66,17 +69,12 @@ def command(directory: Path, figures: Path | None, epochs: int, overwrite: bool)
     _report(directory, figures or directory / "figures")
 
 
-# Figures and tables that these two runs cannot show.
-_LEFT_OUT = ("causes", "initscale", "mask", "table1", "table2", "table3", "table4", "table5")
-
-
 def _report(directory: Path, figures: Path) -> None:
     """Print tables, draw figures, write the report, and name the next command."""
     from recu_analysis.analysis.compare import compare
     from recu_analysis.analysis.deadness import TAIL_TAU, dead_weights
     from recu_analysis.analysis.final_windows import final_windows
     from recu_analysis.cli.dead_weights import view
-    from recu_analysis.figures import FIGURES, draw_figure
     from recu_analysis.report import write_report
     from recu_analysis.store.run import open_run
 
@@ -89,15 +87,27 @@ def _report(directory: Path, figures: Path) -> None:
         click.echo(text, color=options.color())
     click.echo(f"\n{click.style('The two runs side by side', bold=True)}", color=options.color())
     click.echo(_comparison(compare(runs)), color=options.color())
-    drawn = [name for name in FIGURES if name not in _LEFT_OUT]
-    for name in drawn:
-        draw_figure(name, runs, directory=figures)
+    drawn = _drawn(runs, figures)
     page = write_report(runs, directory / "report.html")
     made = [f"  {directory / name}: a run directory, with every update of every latent weight" for name in RUNS]
     made += [f"  {figures}: {', '.join(drawn)} as PDF and PNG, with data and LaTeX"]
     made += [f"  {page}: everything on one page for a browser"]
     click.echo("\n".join(["", "Made:", *wrapped(made, output.terminal_width())]))
     click.echo(f"Next: recu-analyze dead-weights {directory / 'recu'} --windows 1:4")
+
+
+def _drawn(runs: dict[str, Run], folder: Path) -> list[str]:
+    """Draw every figure of two such runs for which they hold the quantities; return the names."""
+    from recu_analysis.figures import FIGURES, draw_figure
+
+    drawn = []
+    for name in FIGURES:
+        if name == "initscale" or name.startswith("table"):
+            continue  # of other experiments and data sets
+        with contextlib.suppress(NotRecordedError):
+            draw_figure(name, runs, directory=folder)
+            drawn.append(name)
+    return drawn
 
 
 #: Columns for the two runs side by side.

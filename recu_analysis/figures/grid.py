@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from recu_analysis.analysis.short_names import distinct
 from recu_analysis.figures.layer_choice import short_names
@@ -13,7 +13,7 @@ from recu_analysis.figures.print.style import current_venue, panels, rows_do_not
 from recu_analysis.plots.names import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from recu_analysis.figures.layer_choice import LayerChoice
 
     Rows = list[list[Axes]]
+
+Table = TypeVar("Table")
 
 # The least width of a small panel, in inches for text of 8 points.
 _NARROWEST = 1.4
@@ -105,6 +107,17 @@ def panel_each(names: Iterable[str], aspect: float = 0.62) -> tuple[Figure, list
     return figure, axes[: len(titles)]
 
 
+def panels_alike(tables: Mapping[str, Table], paint: Callable[[Axes, Table], object]) -> tuple[Figure, list[Axes]]:
+    """A panel for each run, painted from its table: on the same axes, with labels and a legend once for all."""
+    figure, axes = panel_each(tables)
+    for ax, table in zip(axes, tables.values(), strict=True):
+        paint(ax, table)
+    same_limits(axes)
+    label_once(figure, axes)
+    legend_once(figure, axes)
+    return figure, axes
+
+
 def layer_panels(choice: LayerChoice, aspect: float = 0.62) -> tuple[Figure, dict[tuple[str, str], Axes]]:
     """A panel for each run and layer: a row for each run, or with one layer panels side by side.
 
@@ -170,9 +183,9 @@ def legend_once(figure: Figure, axes: Sequence[Axes]) -> None:
 
 
 def same_limits(axes: Sequence[Axes]) -> None:
-    """Give all panels the same limits: the widest range of x, and y from the highest bottom to the highest top."""
+    """Give all panels the same limits, the widest; but the highest bottom of logarithmic axes, where it is a floor."""
     limits = [(*ax.get_xlim(), *ax.get_ylim()) for ax in axes]
     left, right, bottom, top = zip(*limits, strict=True)
     for ax in axes:
         ax.set_xlim(min(left), max(right))
-        ax.set_ylim(max(bottom), max(top))
+        ax.set_ylim((max if ax.get_yscale() == "log" else min)(bottom), max(top))

@@ -79,15 +79,10 @@ def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[dict[str, Timed]]:
 
 def draw(tables: Mapping[str, Timed], _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
     """A panel for each run, on the same axes, with one legend."""
-    from recu_analysis.figures.grid import label_once, legend_once, panel_each, same_limits
+    from recu_analysis.figures.grid import panels_alike
     from recu_analysis.plots.flips import cosine_axis
 
-    figure, axes = panel_each(tables)
-    for ax, timed in zip(axes, tables.values(), strict=True):
-        _panel(timed, ax)
-    same_limits(axes)
-    label_once(figure, axes)
-    legend_once(figure, axes)
+    figure, axes = panels_alike(tables, lambda ax, timed: _panel(timed, ax))
     for ax in axes:
         spec = ax.get_subplotspec()
         if ax is axes[-1] or (spec is not None and spec.is_last_col()):

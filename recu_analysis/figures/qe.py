@@ -86,15 +86,10 @@ def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[dict[str, pd.DataFrame
 
 def draw(tables: Mapping[str, pd.DataFrame], _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
     """A panel for each run, on the same axes, with one legend."""
-    from recu_analysis.figures.grid import label_once, legend_once, panel_each, same_limits
+    from recu_analysis.figures.grid import panels_alike
     from recu_analysis.plots.layers import layer_errors
 
-    figure, axes = panel_each(tables)
-    for ax, table in zip(axes, tables.values(), strict=True):
-        layer_errors(table, ax=ax)
-    same_limits(axes)
-    label_once(figure, axes)
-    legend_once(figure, axes)
+    figure, _ = panels_alike(tables, lambda ax, table: layer_errors(table, ax=ax))
     return figure, concat_runs({label: table[_COLUMNS] for label, table in tables.items()})
 
 

@@ -105,14 +105,9 @@ def _table(
 
 def draw(tables: Mapping[str, Timed], _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
     """A panel for each run, on the same axes, with one legend."""
-    from recu_analysis.figures.grid import label_once, legend_once, panel_each, same_limits
+    from recu_analysis.figures.grid import panels_alike
 
-    figure, axes = panel_each(tables)
-    for ax, timed in zip(axes, tables.values(), strict=True):
-        _panel(timed, ax)
-    same_limits(axes)
-    label_once(figure, axes)
-    legend_once(figure, axes)
+    figure, _ = panels_alike(tables, lambda ax, timed: _panel(timed, ax))
     return figure, concat_runs({label: timed.table for label, timed in tables.items()})
 
 

@@ -74,17 +74,10 @@ def plot_split(
 
 def draw(tables: Mapping[str, Timed], _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
     """A panel for each run, on the same axes, with one legend."""
-    from recu_analysis.figures.grid import label_once, legend_once, panel_each
+    from recu_analysis.figures.grid import panels_alike
     from recu_analysis.plots.split import split
 
-    figure, axes = panel_each(tables)
-    for ax, timed in zip(axes, tables.values(), strict=True):
-        timed.name_axis(split(timed.table, ax=ax))
-    limits = [ax.get_ylim() for ax in axes]
-    for ax in axes:
-        ax.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
-    label_once(figure, axes)
-    legend_once(figure, axes)
+    figure, _ = panels_alike(tables, lambda ax, timed: timed.name_axis(split(timed.table, ax=ax)))
     table = concat_runs({label: timed.table for label, timed in tables.items()})
     return figure, table[table["group"] == "all"].reset_index(drop=True)
 

@@ -104,19 +104,15 @@ def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[Survived]:
 
 def draw(data: Survived, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
     """A panel for each run, on the same axes, with one legend; pale where windows are too short."""
-    from recu_analysis.figures.grid import label_once, legend_once, panel_each, same_limits
+    from recu_analysis.figures.grid import panels_alike
     from recu_analysis.plots.survival import hazard
     from recu_analysis.plots.too_short import PALE
 
-    figure, axes = panel_each(data.tables)
-    for ax, (label, table) in zip(axes, data.tables.items(), strict=True):
-        hazard(table, ax=ax)
+    figure, axes = panels_alike(data.tables, lambda ax, table: hazard(table, ax=ax))
+    for ax, label in zip(axes, data.tables, strict=True):
         if label in data.short:
             for line in ax.get_lines():
                 line.set_alpha(PALE)
-    same_limits(axes)
-    label_once(figure, axes)
-    legend_once(figure, axes)
     return figure, concat_runs(data.tables)
 
 

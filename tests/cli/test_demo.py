@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+import recu_analysis as ra
+from recu_analysis.cli.demo import _drawn
 from recu_analysis.errors import InputError
+from recu_analysis.figures import FIGURES
 from recu_analysis.testing import synthetic_run
 from tests.cli_runner import run_cli
 from tests.messages import says
@@ -34,7 +37,7 @@ def test_the_demo_draws_and_writes_what_it_says(tmp_path):
     assert result.exit_code == 0, result.output
     assert (tmp_path / "demo" / "report.html").stat().st_size > 10_000
     drawn = {path.stem for path in (tmp_path / "demo" / "figures").glob("*.pdf")}
-    assert {"fig2", "trajectories", "layermap", "claims"} <= drawn
+    assert drawn == {name for name in FIGURES if not name.startswith("table")} - {"causes", "initscale", "mask"}
 
 
 def test_a_run_is_no_folder_for_the_demo(tmp_path):
@@ -43,3 +46,10 @@ def test_a_run_is_no_folder_for_the_demo(tmp_path):
     assert result.exit_code == 1
     says(result.stderr, "is a run itself", "give a folder")
     assert not (tmp_path / "run" / "recu").exists()
+
+
+def test_a_figure_that_needs_what_was_not_recorded_does_not_stop_the_demo(tmp_path, monkeypatch):
+    monkeypatch.setattr("recu_analysis.figures.FIGURES", dict.fromkeys(["causes", "mask", "table1", "fig3"]))
+    runs = {"ReCU": ra.open_run(synthetic_run(tmp_path / "run").path)}
+    assert _drawn(runs, tmp_path / "figures") == ["fig3"]
+    assert (tmp_path / "figures" / "fig3.pdf").exists()
