@@ -48,8 +48,8 @@ STEADY: dict[str, Any] = {"schedule": "constant", "binary_weight_decay": 0.03}
 #: Measured and null: table, column, and title.
 SHOWN = (
     ("dead", "autocorrelation", "autocorrelation"),
-    ("dead", "silent_fraction_tail", "silence, tail"),
-    ("dead", "silent_fraction_core", "silence, core"),
+    ("facts", "silence", "silence, tail"),
+    ("facts", "silence_core", "silence, core"),
     ("flips", "flip_ratio", "flip ratio"),
     ("flips", "locked_fraction", "locked share, half way"),
     ("dead", "mobility_core", "mobility, core"),
@@ -144,12 +144,12 @@ def measured(path: Path) -> pd.DataFrame:
     flips, dead = ra.flip_table(run), ra.dead_weights(run)
     last = flips["window"] >= dead["first_window"].iloc[0]
     half = flips["window"] == flips["window"].max() // 2
-    tables = {"dead": dead, "tails": ra.tails(run), "flips": flips[last], "half": flips[half]}
+    final = facts(path, by_window=False)
+    tables = {"dead": dead, "tails": ra.tails(run), "flips": flips[last], "half": flips[half], "facts": final}
     rows = {"updates": (dead["updates"].iloc[0], math.nan)}
     for table, column, title in SHOWN:
         values = tables["half" if column == "locked_fraction" else table]
         rows[title] = values[column].mean(), values[f"{column}_null"].mean()
-    final = facts(path, by_window=False)
     for column, title in (("equilibrium", "mobility / equilibrium"), ("between", "mobility / norms"), ("all", "rho")):
         rows[title] = final[column].mean(), 0.0 if column == "all" else 1.0
     return pd.DataFrame(rows, index=["measured", "null"]).T

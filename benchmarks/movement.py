@@ -122,13 +122,15 @@ def forecasts(run: Run, spec: LayerSpec, moved: Movement) -> Row:
 
 
 def nulls(run: Run, spec: LayerSpec, moved: Movement) -> Row:
-    """Autocorrelation and silence of the tail, each with its null."""
+    """Autocorrelation and silence of tail and core, each with its null, of whatever size its noise is."""
     found = null(run, spec, moved)
     return {
         "autocorrelation": moved.autocorrelation,
         "autocorrelation_null": null_autocorrelation(run, spec, moved.record),
         "silence": mean(moved.silent, moved.tail),
         "silence_null": math.nan if found is None else mean(found.silent, found.tail),
+        "silence_core": mean(moved.silent, ~moved.tail),
+        "silence_core_null": math.nan if found is None else mean(found.silent, ~found.tail),
     }
 
 

@@ -294,7 +294,10 @@ def _nulls(run: Run, spec: LayerSpec, moved: Movement) -> dict[str, float]:
     found = null(run, spec, moved)
     if found is None:
         return dict.fromkeys((f"{name}_null" for name in NULLS), math.nan)
-    return {f"{name}_null": value for name, value in null_ratios(spec, found).items()}
+    known = null_ratios(spec, found)
+    if not found.stands:  # as for shares of silent weights
+        known |= {name: math.nan for name in known if name.startswith("flip_probability")}
+    return {f"{name}_null": value for name, value in known.items()}
 
 
 #: Columns of `tails` with a null by simulation.

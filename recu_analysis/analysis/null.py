@@ -61,7 +61,7 @@ class Null:
     updates : tuple of int
         Updates with a gradient of each window.
     pace : float
-        Measured mobility of the layer over the simulated one; NaN if it was not recorded.
+        Measured mobility of the core over the simulated one; NaN if it was not recorded.
     """
 
     z: Values
@@ -79,20 +79,20 @@ class Null:
     @classmethod
     def of(cls, found: Simulated, moved: Movement, at: NDArray[np.intp], updates: tuple[int, ...]) -> Self:
         """Simulated weights that start as those weights of a layer whose indices are `at`."""
-        mobility = found.mobility * (sum(updates) / moved.updates)
-        usual = float(mobility.mean())
+        mobility, tail = found.mobility * (sum(updates) / moved.updates), moved.tail[at]
+        usual = _mean(mobility, ~tail)
         return cls(
             z=found.z,
             z_end=found.z_end,
             mobility=mobility,
-            tail=moved.tail[at],
+            tail=tail,
             silent=found.flips == 0,
             channel=moved.channel[at],
             flips=found.flips,
             first_flip=found.first_flip,
             last_flip=found.last_flip,
             updates=updates,
-            pace=float(moved.mobility.mean()) / usual if usual > 0.0 else math.nan,
+            pace=_mean(moved.mobility, ~moved.tail) / usual if usual > 0.0 else math.nan,
         )
 
     @property
@@ -215,7 +215,7 @@ def null_row(run: Run, spec: LayerSpec, moved: Movement) -> dict[str, Any]:
     found = null(run, spec, moved)
     pace = [math.nan, math.nan]
     if found is not None:
-        pace = [float(found.mobility[group].mean()) if group.any() else math.nan for group in (found.tail, ~found.tail)]
+        pace = [_mean(found.mobility, group) for group in (found.tail, ~found.tail)]
     return {
         "autocorrelation_null": null_autocorrelation(run, spec, moved.record),
         **null_silence(run, spec, moved),
@@ -231,7 +231,11 @@ def null_silence(run: Run, spec: LayerSpec, moved: Movement, most: int = MOST) -
     found = null(run, spec, moved, most)
     if found is None or not found.stands:
         return dict.fromkeys(NULL_SILENCE, math.nan)
-    groups = (np.ones_like(found.tail), found.tail, ~found.tail)
-    shares = [float(found.silent[group].mean()) if group.any() else math.nan for group in groups]
-    shares.append(float((found.silent & found.tail).mean()))
-    return dict(zip(NULL_SILENCE, shares, strict=True))
+    everyone = np.ones_like(found.tail)
+    shares = [_mean(found.silent, group) for group in (everyone, found.tail, ~found.tail)]
+    return dict(zip(NULL_SILENCE, [*shares, _mean(found.silent & found.tail, everyone)], strict=True))
+
+
+def _mean(values: NDArray[Any], members: Mask) -> float:
+    """Mean of the members' values; NaN if there are none."""
+    return float(values[members].mean()) if members.any() else math.nan

@@ -133,7 +133,7 @@ def _quotient(totals: Values) -> Values:
 def _forecast_sums(run: Run, spec: LayerSpec, span: WindowSpan) -> Answer[Values | None]:
     """Measured and forecast z-path of each channel, over windows that each have their own rates and norms.
 
-    None if they begin with the training: there, weights move less than any forecast, for a reason that is not known.
+    None if they begin with the training: there, the size of gradients changes much, so norms at both ends tell little.
     """
     total = np.zeros((spec.shape[0], 2))
     for window in select_windows(run, span):
