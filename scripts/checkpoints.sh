@@ -38,7 +38,7 @@ done
 for arm in recu baseline random; do
     thin "runs/mask/$arm" "checkpoints/mask/$arm" 0,7,8 layer1.0.conv2 layer2.0.conv2 layer2.2.conv2
 done
-# Window 8 is a single epoch, because rho has an interval only where windows are not merged.
+# The windows but for 3 are single epochs, because rho has an interval only where windows are not merged.
 for run in runs/causes/*; do
-    thin "$run" "checkpoints/causes/${run##*/}" 0,4,7,8,12 layer1.0.conv2 layer2.0.conv1
+    thin "$run" "checkpoints/causes/${run##*/}" 0,1,3,4,5,6 layer1.0.conv2 layer2.0.conv1
 done
