@@ -61,6 +61,7 @@ from .figures import plot_tradeoff as plot_tradeoff
 from .figures import plot_training as plot_training
 from .figures import plot_trajectories as plot_trajectories
 from .intervention.intervene import intervene as intervene
+from .intervention.over_seeds import rises_over_seeds as rises_over_seeds
 from .nn.convert import convert as convert
 from .report import write_report as write_report
 from .store.run import Run as Run

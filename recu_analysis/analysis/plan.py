@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from recu_analysis.analysis.final_windows import LONG_ENOUGH
-from recu_analysis.errors import InputError
+from recu_analysis.errors import InputError, kind_of_value
 from recu_analysis.theory.equilibrium import COMMON_START, flips_per_update, mobility, relative_step, steps_ahead
 from recu_analysis.theory.inheritance import UpdateRule, over_updates
 from recu_analysis.theory.power import power
@@ -29,6 +29,8 @@ SETTLED = 0.1
 MOST_EPOCHS, MOST_UPDATES = 100_000, 10**9
 #: A larger learning rate, weight decay or relative norm is a typing mistake, and so is a norm below 1 / this.
 LARGEST = 1e6
+#: Momentum of SGD, and beta1 of AdamW, if none is given.
+MOMENTUM = 0.9
 #: Relative error of numbers that would be equal without rounding.
 ROUNDING = 1e-9
 
@@ -62,7 +64,9 @@ class Training:
             if not 0.0 <= value <= LARGEST:
                 raise InputError(f"the {name} must be a number from 0 to {LARGEST:g}, not {value:g}")
         if not 0.0 <= self.rule.momentum < 1.0:
-            raise InputError(f"the momentum must be at least 0 and below 1, not {self.rule.momentum:g}")
+            name = "beta1" if self.rule.decoupled else "the momentum"
+            raise InputError(f"{name} must be at least 0 and below 1, not {self.rule.momentum:g}")
+        _check_whole(epochs=self.epochs, updates_per_epoch=self.updates_per_epoch, warm_up=self.warm_up)
         if not 1 <= self.epochs <= MOST_EPOCHS:
             raise InputError(f"a plan needs 1 to {MOST_EPOCHS} epochs, not {self.epochs}")
         if not 1 <= self.updates_per_epoch <= MOST_UPDATES:
@@ -99,10 +103,10 @@ def plan(
     weight_decay: float,
     epochs: int,
     updates_per_epoch: int,
-    momentum: float = 0.9,
+    momentum: float | None = None,
     nesterov: bool = False,
     adamw: bool = False,
-    beta1: float = 0.9,
+    beta1: float | None = None,
     schedule: str = "cosine",
     warm_up: int = 0,
     window_epochs: int = 1,
@@ -123,14 +127,14 @@ def plan(
     weight_decay : float
         Of the latent weights.
     epochs, updates_per_epoch : int
-    momentum : float
-        Of SGD.
+    momentum : float, optional
+        Of SGD, by default 0.9.
     nesterov : bool
         Whether SGD has Nesterov's momentum.
     adamw : bool
         Whether the optimizer is AdamW with this `beta1`, and not SGD.
-    beta1 : float
-        Of AdamW.
+    beta1 : float, optional
+        Of AdamW, by default 0.9.
     schedule : {"cosine", "step", "linear", "constant"}
         Schedule of the learning rate, as `recu-analyze train` has them.
     warm_up : int
@@ -164,26 +168,32 @@ def plan(
     Raises
     ------
     InputError
-        If a number is out of its range, there is no such schedule, Nesterov's momentum is asked of AdamW or without
-        momentum, decay makes weights grow, or the memory of the momentum, 1 / (1 - momentum) updates, is longer than
-        the training.
+        If a number is out of its range, there is no such schedule, an argument belongs to the other optimizer,
+        Nesterov's momentum is asked without momentum, decay makes weights grow, or the memory of the momentum,
+        1 / (1 - momentum) updates, is longer than the training.
     """
     rule = rule_of(momentum, beta1, nesterov=nesterov, adamw=adamw)
     training = Training(rule, lr, weight_decay, epochs, updates_per_epoch, schedule, warm_up)
     return plan_table(training, window_epochs, start_norm)
 
 
-def rule_of(momentum: float, beta1: float, *, nesterov: bool, adamw: bool) -> UpdateRule:
+def rule_of(momentum: float | None, beta1: float | None, *, nesterov: bool, adamw: bool) -> UpdateRule:
     """The update rule of `plan`'s optimizer; it raises the same errors."""
-    if nesterov and (adamw or momentum == 0.0):
-        raise InputError("Nesterov's momentum belongs to SGD with a momentum; omit it, or give a momentum")
+    if adamw and (momentum is not None or nesterov):
+        what = "Nesterov's momentum" if nesterov else "momentum"
+        raise InputError(f"{what} belongs to SGD, and AdamW has beta1; give either {what} or adamw")
+    if not adamw and beta1 is not None:
+        raise InputError("beta1 belongs to AdamW, and SGD has momentum; omit beta1, or ask for adamw")
+    if nesterov and momentum == 0.0:
+        raise InputError("Nesterov's momentum needs a momentum above 0; give one, or omit nesterov")
     if adamw:
-        return UpdateRule.of("AdamW", {"betas": (beta1, 0.999)})
-    return UpdateRule.of("SGD", {"momentum": momentum, "nesterov": nesterov})
+        return UpdateRule.of("AdamW", {"betas": (MOMENTUM if beta1 is None else beta1, 0.999)})
+    return UpdateRule.of("SGD", {"momentum": MOMENTUM if momentum is None else momentum, "nesterov": nesterov})
 
 
 def plan_table(training: Training, window_epochs: int = 1, start_norm: float = COMMON_START) -> pd.DataFrame:
     """The table of `plan`, from the settings of a training."""
+    _check_whole(window_epochs=window_epochs)
     if window_epochs < 1:
         raise InputError(f"a window needs at least one epoch, not {window_epochs}")
     if not 1.0 / LARGEST <= start_norm <= LARGEST:
@@ -210,6 +220,13 @@ def plan_table(training: Training, window_epochs: int = 1, start_norm: float = C
     table["long_enough"] = table["autocorrelation_null"] <= LONG_ENOUGH
     table["power"] = power(table["decay_time_to_end"], np.arange(len(table), 0, -1))
     return table.rename_axis("window").reset_index()
+
+
+def _check_whole(**numbers: object) -> None:
+    """InputError unless these arguments are whole numbers."""
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise InputError(f"{name} must be a whole number, not {kind_of_value(value)}")
 
 
 def windows_needed(table: pd.DataFrame) -> int | None:

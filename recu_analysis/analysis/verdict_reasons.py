@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from statistics import median
 from typing import TYPE_CHECKING
 
 from recu_analysis.analysis.final_windows import LONG_ENOUGH
-from recu_analysis.analysis.ground import is_bounded, layers_text, median_of, told_of
+from recu_analysis.analysis.ground import is_bounded, told_of
 from recu_analysis.analysis.rendering import shown
 from recu_analysis.theory.power import least_decay_time
 
@@ -69,35 +68,38 @@ def _percent(share: Interval) -> str:
     return f"{shown('share', share.estimate)} %{ends}"
 
 
-def of_intervention(rises: Mapping[str, Mapping[str, Interval]], ground: Ground, reference: str = "random") -> str:
-    """What it costs to negate binary weights of each group, beside as many of the reference group.
+def of_intervention(
+    rises: Mapping[str, Interval], differences: Mapping[tuple[str, str], Interval], ground: Ground
+) -> str:
+    """What it costs to negate binary weights of each group, and how groups differ.
 
     Parameters
     ----------
-    rises : mapping of str to mapping of str to Interval
-        Group -> layer -> rise of the loss; only layers in which weights of the group were negated, and "all" for all
-        layers at once in which every group has weights.
+    rises : mapping of str to Interval
+        Rise of the loss by group, of the groups in which weights were negated.
+    differences : mapping of pairs of str to Interval
+        Rise of the first group of the pair minus that of the second.
     ground : Ground
         That of the windows that define the groups.
-    reference : str
-        The group that the others are compared with, where it is measured.
     """
-    known = {group: of for group, of in rises.items() if of}
-    if not known:
-        return f"What weights of {ground.where} are worth cannot be told: no weight was negated."
-    layers = {layer for of in known.values() for layer in of} - {"all"}
-    at_once = all("all" in of for of in known.values())
-    values = {
-        group: of["all"].estimate if at_once else median(each.estimate for layer, each in of.items() if layer != "all")
-        for group, of in known.items()
-    }
-    shared = sum(all(layer in of for of in known.values()) for layer in layers)
+    if not rises:
+        return f"What weights of {ground.where} are worth cannot be told: no layer has weights of every group."
     measured = (
         f"Negating binary weights of {ground.of} changes the loss by "
-        f"{_and([f'{value:+.4f} ({group})' for group, value in values.items()])}, with as many weights of each group "
-        f"of {ground.where}{f', in {layers_text(shared)} at once' if at_once else median_of(len(layers))}"
+        f"{_and([f'{each.estimate:+.4f} ({group})' for group, each in rises.items()])}, with as many weights of each "
+        f"group of {ground.where}"
     )
-    return told_of(measured, _beside_reference(known, reference), ground)
+    bounded = {pair: each for pair, each in differences.items() if is_bounded(each)}
+    named = {pair: each for pair, each in bounded.items() if "random" not in pair} or bounded
+    return told_of(measured, "".join(f"; {_of_difference(*pair, each)}" for pair, each in named.items()), ground)
+
+
+def _of_difference(group: str, reference: str, each: Interval) -> str:
+    """Whether the weights of a group are worth more than those of another."""
+    numbers = f"difference {each.estimate:+.4f}, {each.low:+.4f} to {each.high:+.4f}"
+    if each.low > 0.0 or each.high < 0.0:
+        return f"{group} costs {'more' if each.low > 0.0 else 'less'} than {reference} ({numbers})"
+    return f"{group} and {reference} cannot be told apart ({numbers})"
 
 
 def of_reflection(returned: Mapping[str, Interval], left: Mapping[str, Interval], decay_time: float) -> str:
@@ -131,19 +133,6 @@ def of_reflection(returned: Mapping[str, Interval], left: Mapping[str, Interval]
     if first.high < second.low:
         return f"{told}: fewer return than a motion without a target gives."
     return f"{told}; without a target both would be equal, and the two cannot be told apart."
-
-
-def _beside_reference(rises: Mapping[str, Mapping[str, Interval]], reference: str) -> str:
-    """In how many layers the interval of each group lies above that of the reference."""
-    told, usual = [], rises.get(reference, {})
-    for group, of in rises.items():
-        shared = () if group == reference else (of.keys() & usual.keys()) - {"all"}
-        both = [(of[layer], usual[layer]) for layer in shared]
-        bounded = [(each, other) for each, other in both if is_bounded(each) and is_bounded(other)]
-        if bounded:
-            above = sum(each.low > other.high for each, other in bounded)
-            told.append(f"{group} in {above} of {layers_text(len(bounded))}")
-    return f"; alone, more than {reference} weights by intervals that do not overlap: {_and(told)}" if told else ""
 
 
 def _and(parts: Sequence[str]) -> str:

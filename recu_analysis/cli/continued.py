@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recu_analysis.analysis.rendering import Column
+from recu_analysis.analysis.rendering import ROW, TOTAL, Column
 from recu_analysis.cli import options
 from recu_analysis.cli.output import View
 
@@ -32,6 +32,8 @@ _COLUMNS = (
         meaning="Of the untouched weights, those that have another sign at the end.",
     ),
 )
+#: With a place for the labels of runs.
+CAPTION = "Reflected weights of {} that return, beside untouched ones that leave."
 
 
 def continued(
@@ -39,9 +41,8 @@ def continued(
 ) -> View:
     """Reflect weights, train on, and return the table."""
     from recu_analysis.analysis.verdict_reasons import of_reflection
-    from recu_analysis.store.labels import labels_of
     from recu_analysis.theory.intervals import Interval
-    from recu_analysis.training.reflection import ALL, reflect_and_train
+    from recu_analysis.training.reflection import reflect_and_train
 
     def tell(done: int, total: int) -> None:
         options.note(f"{done} of {total} epochs done")
@@ -49,7 +50,7 @@ def continued(
     table = reflect_and_train(
         trained, run.path, draws, epochs=epochs, share=share, lr=lr, repeats=repeats, on_epoch=tell
     )
-    of_all = table[table["layer"] == (ALL if ALL in set(table["layer"]) else table["layer"].iloc[0])]
+    of_all = table[(table[ROW] == TOTAL) == (table[ROW] == TOTAL).any()]
     returned, left = (
         {
             row["group"]: Interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
@@ -60,12 +61,9 @@ def continued(
     decay_time = float(table["decay_time"].iloc[0])
     times = f"{repeats} continuation{'s' * (repeats > 1)} of {epochs} epoch{'s' * (epochs > 1)}"
     head = f"{times}, T {decay_time:.2f} each; the group all is a random sample of all weights"
-    labels = labels_of([run])
     return View(
         table,
         _COLUMNS,
         rows=of_all.assign(**{str(name): 100.0 * of_all[name] for name in of_all if "_fraction" in str(name)}),
-        caption=f"Reflected weights of {labels[0]} that return, beside untouched ones that leave.",
-        runs=labels,
         above=[of_reflection(returned, left, decay_time), head],
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
+from click.core import ParameterSource
 
 from recu_analysis.analysis.rendering import printable
 from recu_analysis.cli import completion
@@ -77,6 +78,29 @@ def note(text: str) -> None:
 def warn(text: str) -> None:
     """Print on standard error what the user must know to read the result."""
     click.echo(f"{click.style('Warning:', fg='yellow', bold=True)} {printable(text)}", err=True, color=color())
+
+
+def check_heeded(flag: str, given: bool, *, needing: Iterable[str] = (), excluded: Iterable[str] = ()) -> None:
+    """UsageError if an option was typed that has no effect without, or beside, another one.
+
+    Parameters
+    ----------
+    flag : str
+        The other option, such as "--continue".
+    given : bool
+        Whether it was given.
+    needing, excluded : iterable of str
+        Names of the parameters that have an effect only with it, and only without it.
+    """
+    context = click.get_current_context()
+    for name in excluded if given else needing:
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(
+                f"{option} has no effect with {flag}; remove one of them"
+                if given
+                else f"{option} has no effect without {flag}; add {flag}, or remove {option}"
+            )
 
 
 def opened(path: Path) -> Run:

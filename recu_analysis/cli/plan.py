@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import rich_click as click
-from click import get_current_context
-from click.core import ParameterSource
 
 from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
@@ -52,10 +50,10 @@ _COLUMNS = (
 @click.option("--weight-decay", type=float, required=True, help="Weight decay of the latent weights.")
 @click.option("--epochs", type=int, required=True, help="Number of epochs.")
 @click.option("--updates-per-epoch", type=int, required=True, help="Optimizer steps in an epoch.")
-@click.option("--momentum", type=float, default=0.9, show_default=True, help="Momentum of SGD.")
+@click.option("--momentum", type=float, show_default="0.9", help="Momentum of SGD.")
 @click.option("--nesterov", is_flag=True, help="SGD with Nesterov's momentum.")
 @click.option("--adamw", is_flag=True, help="AdamW instead of SGD.")
-@click.option("--beta1", type=float, default=0.9, show_default=True, help="beta1 of AdamW.")
+@click.option("--beta1", type=float, show_default="0.9", help="beta1 of AdamW.")
 @click.option(
     "--schedule",
     type=click.Choice(RATES),
@@ -79,10 +77,10 @@ def command(
     weight_decay: float,
     epochs: int,
     updates_per_epoch: int,
-    momentum: float,
+    momentum: float | None,
     nesterov: bool,
     adamw: bool,
-    beta1: float,
+    beta1: float | None,
     schedule: str,
     warm_up: int,
     window_epochs: int,
@@ -96,7 +94,6 @@ def command(
     """
     from recu_analysis.analysis.plan import Training, plan_table, rule_of
 
-    _check_optimizer(adamw=adamw)
     rule = rule_of(momentum, beta1, nesterov=nesterov, adamw=adamw)
     training = Training(rule, lr, weight_decay, epochs, updates_per_epoch, schedule, warm_up)
     table = plan_table(training, window_epochs, start_norm)
@@ -109,13 +106,6 @@ def command(
         below=[*_notes(table, rule), *_of_start(training, window_epochs, start_norm)],
     )
     write_table(view, target)
-
-
-def _check_optimizer(*, adamw: bool) -> None:
-    """UsageError if an option of the other optimizer was typed."""
-    name, other, hint = ("momentum", "SGD", "omit --adamw") if adamw else ("beta1", "AdamW", "add --adamw")
-    if get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT:
-        raise click.UsageError(f"--{name} is an option of {other}; remove it, or {hint}")
 
 
 def _verdict(table: pd.DataFrame) -> str:

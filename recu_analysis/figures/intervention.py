@@ -33,7 +33,7 @@ def plot_intervention(
     label : str, optional
         Name in the legend of a table with one treatment.
     layer : str, optional
-        Name of the layer. By default "all" layers at once, or the only layer.
+        Name of the layer. By default all layers at once, or the only layer.
     **properties
         Properties of the markers, as `matplotlib.lines.Line2D` has them: markersize, alpha and so on.
 

@@ -70,11 +70,11 @@ def drawer(
     Raises
     ------
     InputError
-        If no group has that name, or a mask does not fit its layer.
+        If no group has that name, a group of a caller's own is called random, or a mask is of no layer or does not fit.
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"the seed must be a whole number from 0 on, not {kind_of_value(seed)}")
-    masks = _given(groups, specs) if isinstance(groups, Mapping) else _named(run, span, specs, groups, tail_tau)
+    masks = _given(run, groups, specs) if isinstance(groups, Mapping) else _named(run, span, specs, groups, tail_tau)
     members = {
         name: {layer: np.flatnonzero(mask) for layer, mask in of_layers.items()} for name, of_layers in masks.items()
     }
@@ -98,11 +98,16 @@ def _named(
     }
 
 
-def _given(groups: Mapping[str, Mapping[str, Any]], specs: Sequence[LayerSpec]) -> dict[str, dict[str, Mask]]:
+def _given(run: Run, groups: Mapping[str, Mapping[str, Any]], specs: Sequence[LayerSpec]) -> dict[str, dict[str, Mask]]:
     masks: dict[str, dict[str, Mask]] = {}
     for name, of_layers in groups.items():
+        if name == RANDOM:
+            raise InputError(f"random weights are drawn beside the groups that are given; give {name!r} another name")
         if not isinstance(of_layers, Mapping):
             raise InputError(f"the group {name!r} must map layers to masks, not be {kind_of_value(of_layers)}")
+        for layer in of_layers:
+            if layer not in run.layer_names:
+                raise unknown(f"layer of group {name!r}", layer, run.layer_names)
         masks[str(name)] = {spec.name: _mask(name, spec, of_layers.get(spec.name)) for spec in specs}
     return masks | {RANDOM: {spec.name: np.ones(spec.weights, dtype=np.bool_) for spec in specs}}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -16,7 +17,7 @@ from recu_analysis.capture.example import unchanged
 from recu_analysis.errors import InputError
 from recu_analysis.intervention.batch_norm import batch_norms
 from recu_analysis.intervention.bench import FIXED, Bench
-from recu_analysis.intervention.draws import GROUPS, drawer
+from recu_analysis.intervention.draws import GROUPS, RANDOM, drawer
 from recu_analysis.intervention.rise import rise
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.store.run import as_run
@@ -25,17 +26,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     import torch
+    from numpy.typing import NDArray
 
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.selection import Windows, WindowSpan
     from recu_analysis.capture.adapters import BinaryLayer
+    from recu_analysis.intervention.bench import Chosen
     from recu_analysis.intervention.draws import Drawer, Groups
     from recu_analysis.intervention.evaluation import Evaluate, Outcome
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import OneRun, Run
 
-#: The name of the row for all layers together.
+#: Number of draws: with fewer, the interval is wide, see `recu_analysis.intervention.rise.rise`.
+REPEATS: Final = 5
+#: The layer of the rows of all layers at once, whose `row` is "total".
 ALL: Final = "all"
+#: What a rise is measured from: the network without negated weights.
+UNCHANGED: Final = "unchanged"
+#: Groups that are compared: the second is subtracted from the first. Every group is also compared with random weights.
+COMPARED: Final = (
+    ("tail-silent", "tail-flipped"),
+    ("core-silent", "core-flipped"),
+    ("tail-silent", "core-silent"),
+    ("tail-flipped", "core-flipped"),
+)
 
 
 def intervene(
@@ -47,7 +61,7 @@ def intervene(
     layers: Sequence[str] | str | None = None,
     tail_tau: TailTau = TAIL_TAU,
     groups: Groups = GROUPS,
-    repeats: int = 3,
+    repeats: int = REPEATS,
     seed: int = 0,
     reestimate: Iterable[Any] | None = None,
     on_evaluation: Callable[[int, int], object] = lambda done, total: None,
@@ -94,20 +108,25 @@ def intervene(
     Returns
     -------
     DataFrame
-        One row per layer (and one for "all" layers at once, if there are several), group and `batch_norm` ("fixed", and
-        "re-estimated" if asked for):
+        One row per layer (and one for all layers at once, if there are several), group and `batch_norm` ("fixed", and
+        "re-estimated" if asked for), and such rows for the differences between groups:
 
-        - layer, group, batch_norm, negated (a count of weights), negated_fraction (of the layer's weights)
+        - row (layer, or total for all layers at once), layer ("all" in total rows), group
+        - reference: what the loss rises from: "unchanged", the network without negated weights, or the network with as
+          many weights of another group negated. These are random for every group, the flipped for the silent ones, and
+          the core for the tail
+        - batch_norm, negated (a count of weights), negated_fraction (of the layer's weights)
         - images, repeats
         - loss: of the network without negated weights, mean over the images
-        - rise, rise_low, rise_high: mean rise of the loss, with its 95 % interval over images and draws
+        - rise, rise_low, rise_high: mean rise of the loss from the reference, with its 95 % interval over images and
+          draws, see `recu_analysis.intervention.rise.rise`
         - image_error, draw_error: standard errors over images, each paired with itself, and over draws
         - predicted_rise: to first order, by the gradient that training uses, which passes signs of activations by
           their estimator; NaN for re-estimated statistics, and where autograd gives no gradient
         - accuracy_change: mean change of the share of right answers; NaN if `evaluate` does not tell them
 
-        A group that is empty in a layer negates nothing there, and its rise is 0. Such a layer is left out of the row
-        for all layers, so that all groups negate as many weights of each layer.
+        A group that is empty in a layer negates nothing there, and its rise is 0; it is compared with no other. Such a
+        layer is left out of the rows for all layers, so that all groups negate as many weights of each layer.
 
     Raises
     ------
@@ -174,34 +193,96 @@ def _rows(bench: Bench, draws: Drawer, target: Sequence[LayerSpec], repeats: int
 
     Layers where a group is empty are left out of all layers: the groups would differ in more than their weights.
     """
-    weights = sum(spec.weights for spec in target)
     sizes = {spec.name: draws.size(spec.name) for spec in target if not target[1:] or draws.is_shared(spec.name)}
-    rows = []
-    for group in draws.members:
-        drawn = [
-            {name: draws.draw(name, group, repeat, size) for name, size in sizes.items()} for repeat in range(repeats)
-        ]
-        outcomes = [bench.after(chosen) for chosen in drawn]
-        negated = sum(some.size for some in drawn[0].values())
-        for norm, before in bench.before.items():
-            after = [found[norm] for found in outcomes]
-            predicted = [bench.predicted(chosen) if norm == FIXED else math.nan for chosen in drawn]
-            rows.append(
-                {
-                    "layer": target[0].name if len(target) == 1 else ALL,
-                    "group": group,
-                    "batch_norm": norm,
-                    "negated": negated,
-                    "negated_fraction": negated / weights,
-                    "images": before.losses.size,
-                    "repeats": repeats,
-                    "loss": float(before.losses.mean()),
-                    **rise(np.stack([each.losses for each in after]) - before.losses),
-                    "predicted_rise": float(np.mean(predicted)),
-                    "accuracy_change": _change(before, after),
-                }
+    place = {"row": "total", "layer": ALL} if target[1:] else {"row": "layer", "layer": target[0].name}
+    weights = sum(spec.weights for spec in target)
+    found = {
+        group: _effects(
+            bench, [{name: draws.draw(name, group, at, size) for name, size in sizes.items()} for at in range(repeats)]
+        )
+        for group in draws.members
+    }
+    shown = [(group, UNCHANGED, effects) for group, effects in found.items()]
+    for group, reference in compared([group for group, (first, *_) in found.items() if first.negated]):
+        both = zip(found[group], found[reference], strict=True)
+        shown.append((group, reference, [first - second for first, second in both]))
+    return [
+        {**place, "group": group, "reference": reference} | effect.row(weights, repeats)
+        for group, reference, effects in shown
+        for effect in effects
+    ]
+
+
+def compared(groups: Sequence[str]) -> list[tuple[str, str]]:
+    """The pairs of groups whose difference is shown, of those in which weights were negated."""
+    with_random = ((group, RANDOM) for group in groups if group != RANDOM)
+    return [pair for pair in (*COMPARED, *with_random) if set(pair) <= set(groups)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Effect:
+    """What the negated weights of a group do, with one treatment of batch normalization.
+
+    Attributes
+    ----------
+    batch_norm : str
+    negated : int
+        Number of negated weights.
+    loss : float
+        Of the unchanged network, mean over the images.
+    losses : ndarray of float64, shape (draws, images)
+        Rise of the loss of each image; of a difference between two groups, draws are matched by their number.
+    predicted, accuracy : float
+        Predicted rise, and change of the share of right answers, means over the draws.
+    """
+
+    batch_norm: str
+    negated: int
+    loss: float
+    losses: NDArray[np.float64]
+    predicted: float
+    accuracy: float
+
+    def __sub__(self, other: _Effect) -> _Effect:
+        return replace(
+            self,
+            losses=self.losses - other.losses,
+            predicted=self.predicted - other.predicted,
+            accuracy=self.accuracy - other.accuracy,
+        )
+
+    def row(self, weights: int, repeats: int) -> dict[str, Any]:
+        """The numbers of a row of the table, of layers with so many weights."""
+        return {
+            "batch_norm": self.batch_norm,
+            "negated": self.negated,
+            "negated_fraction": self.negated / weights,
+            "images": self.losses.shape[1],
+            "repeats": repeats,
+            "loss": self.loss,
+            **rise(self.losses),
+            "predicted_rise": self.predicted,
+            "accuracy_change": self.accuracy,
+        }
+
+
+def _effects(bench: Bench, drawn: Sequence[Chosen]) -> list[_Effect]:
+    """The effect of the draws of one group, for each treatment of batch normalization."""
+    outcomes = [bench.after(chosen) for chosen in drawn]
+    effects = []
+    for norm, before in bench.before.items():
+        after = [found[norm] for found in outcomes]
+        effects.append(
+            _Effect(
+                norm,
+                sum(some.size for some in drawn[0].values()),
+                float(before.losses.mean()),
+                np.stack([each.losses for each in after]) - before.losses,
+                float(np.mean([bench.predicted(each) if norm == FIXED else math.nan for each in drawn])),
+                _change(before, after),
             )
-    return rows
+        )
+    return effects
 
 
 def _change(before: Outcome, after: Sequence[Outcome]) -> float:

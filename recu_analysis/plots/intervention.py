@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from recu_analysis.plots.arm_colors import AnyPalette
 
-#: The name of the row for all layers together.
-_ALL: Final = "all"
+#: What the rises are measured from that are drawn: the network without negated weights.
+_UNCHANGED: Final = "unchanged"
 #: Distance between the markers of a group, where 1 is the distance between groups.
 _APART: Final = 0.24
 
@@ -34,7 +34,8 @@ def rises_by_group(
     Parameters
     ----------
     data : DataFrame
-        One row per layer, group and treatment: `layer`, `group`, `batch_norm`, `rise`, `rise_low`, `rise_high` (nats).
+        One row per layer, group and treatment: `row`, `layer`, `group`, `reference`, `batch_norm`, `rise`,
+        `rise_low`, `rise_high` (nats). Only rises from the unchanged network are drawn.
     ax, palette, label, layer, **properties
         As in `recu_analysis.plot_intervention`.
 
@@ -47,12 +48,8 @@ def rises_by_group(
     InputError
         If a column is missing, there is no such layer, or the palette, the label or a property does not fit.
     """
-    require(data, ("layer", "group", "batch_norm", "rise", "rise_low", "rise_high"))
-    layers = list(data["layer"].unique())
-    shown = layer or (_ALL if _ALL in layers else layers[0])
-    if shown not in layers:
-        raise unknown("layer of the table", shown, layers)
-    rows = data[data["layer"] == shown]
+    require(data, ("row", "layer", "group", "reference", "batch_norm", "rise", "rise_low", "rise_high"))
+    rows = _rows(data[data["reference"] == _UNCHANGED], layer)
     groups = list(rows["group"].unique())
     count = rows["batch_norm"].nunique()
     axes = target(ax)
@@ -68,3 +65,16 @@ def rises_by_group(
     if count > 1 or label is not None:
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return axes
+
+
+def _rows(data: pd.DataFrame, layer: str | None) -> pd.DataFrame:
+    """The rows of a layer; without a name those of all layers at once, or of the only or the first layer."""
+    together = data["row"] == "total"
+    if layer is None and together.any():
+        return data[together]
+    alone = data[~together]
+    layers = list(alone["layer"].unique())
+    shown = layers[0] if layer is None else layer
+    if shown not in layers:
+        raise unknown("layer of the table", shown, layers)
+    return alone[alone["layer"] == shown]

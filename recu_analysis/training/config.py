@@ -187,6 +187,8 @@ class TrainingConfig:
         if self.binarizer != "recu":
             self._check_method()
         _ = self.revival  # raises an error if it is not valid
+        if self.revive is None and self.revive_how != settings_of(TrainingConfig)["revive_how"].default:
+            raise InputError("revive_how has no effect without revive; omit it, or say which weights to revive")
 
     def _check_method(self) -> None:
         """Raise InputError if a setting of ReCU is changed for another method, which is trained as published."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from recu_analysis.nn.layers import BinaryConv2d
     from recu_analysis.training.trained_run import TrainedRun
 
-#: The row of all layers, and of all groups.
+#: The layer of the rows of all layers, whose `row` is "total", and the group of all weights.
 ALL: Final = "all"
 
 
@@ -92,9 +92,10 @@ def reflect_and_train(
     Returns
     -------
     DataFrame
-        One row per layer (and for "all" layers) and group (and for "all" weights): layer, group, reflected (mean
-        count), repeats, returned_fraction and left_fraction, with _low and _high over the repeats, and decay_time (T)
-        of the continuation.
+        One row per layer (and one for all layers, if there are several) and group (and one for "all" weights): row
+        (layer, or total for all layers), layer ("all" in total rows), group, reflected (mean count), repeats,
+        returned_fraction and left_fraction, with _low and _high over the repeats, and decay_time (T) of the
+        continuation.
     """
     if not 0.0 < share < 1.0:
         raise InputError(f"the share of weights to reflect must lie between 0 and 1, not {share:g}")
@@ -184,24 +185,21 @@ def _counted(
 def _rows(found: Sequence[Mapping[tuple[str, str], Counts]], decay_time: float) -> list[dict[str, Any]]:
     """A row for each layer and group, and for all layers and all groups."""
     layers, groups = (list(dict.fromkeys(key[index] for key in found[0])) for index in (0, 1))
+    places = [("layer", layer, [layer]) for layer in layers] + ([("total", ALL, layers)] if layers[1:] else [])
     rows = []
-    for layer in [*layers, *([ALL] if layers[1:] else [])]:
-        for group in [*groups, ALL]:
-            sums = [_summed(counts, layer, group) for counts in found]
-            row: dict[str, Any] = {
-                "layer": layer,
-                "group": group,
-                "reflected": np.mean([each.reflected for each in sums]),
-            }
-            row |= {"repeats": len(found)}
+    for kind, layer, some_layers in places:
+        for group, some_groups in [*((each, [each]) for each in groups), (ALL, groups)]:
+            sums = [_summed(counts, some_layers, some_groups) for counts in found]
+            row: dict[str, Any] = {"row": kind, "layer": layer, "group": group}
+            row |= {"reflected": np.mean([each.reflected for each in sums]), "repeats": len(found)}
             row |= _over_repeats("returned_fraction", [_share(each.returned, each.reflected) for each in sums])
             row |= _over_repeats("left_fraction", [_share(each.left, each.untouched) for each in sums])
             rows.append(row | {"decay_time": decay_time})
     return rows
 
 
-def _summed(counts: Mapping[tuple[str, str], Counts], layer: str, group: str) -> Counts:
-    some = [each for key, each in counts.items() if layer in (key[0], ALL) and group in (key[1], ALL)]
+def _summed(counts: Mapping[tuple[str, str], Counts], layers: Sequence[str], groups: Sequence[str]) -> Counts:
+    some = [counts[layer, group] for layer in layers for group in groups]
     names = ("reflected", "returned", "untouched", "left")
     return Counts(*(sum(getattr(each, name) for each in some) for name in names))
 

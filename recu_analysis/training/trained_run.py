@@ -77,6 +77,22 @@ class Validation:
             yield {"loss": losses, "correct": logits.argmax(dim=1) == labels}
 
 
+def position_of(path: Path) -> tuple[Path, checkpoint.TrainingPosition]:
+    """The folder of a run of the trainer, and the point that its last checkpoint has reached.
+
+    Raises
+    ------
+    CheckpointError, StoreError
+        If there is no checkpoint, or it cannot be read.
+    InputError
+        If the path is no run directory.
+    """
+    run_dir = run_of(path)
+    if run_dir is None:
+        raise InputError(f"{path} is not a run directory of recu-analyze train; give one")
+    return run_dir, checkpoint.load_position(run_dir)
+
+
 def load_trained_run(path: Path, device: torch.device, data_dir: str | None = None) -> TrainedRun:
     """A run of the trainer in the state of its last checkpoint, on a device.
 
@@ -95,10 +111,7 @@ def load_trained_run(path: Path, device: torch.device, data_dir: str | None = No
     DataError, InputError
         If the data set is not there, or is another one.
     """
-    run_dir = run_of(path)
-    if run_dir is None:
-        raise InputError(f"{path} is not a run directory of recu-analyze train; give one")
-    position = checkpoint.load_position(run_dir)
+    run_dir, position = position_of(path)
     config = position.config
     data = load_dataset(config.dataset, data_dir or config.data_dir, config.image_size)
     if position.data not in ("", data.fingerprint):

@@ -103,12 +103,15 @@ def test_refusals():
         {"weight_decay": math.nan},
         {"momentum": 1.0},
         {"epochs": 0},
+        {"epochs": 2.5},
         {"updates_per_epoch": 0},
+        {"updates_per_epoch": True},
         {"warm_up": 12},
+        {"warm_up": 1.0},
         {"schedule": "cosin"},
         {"window_epochs": 0},
+        {"window_epochs": 1.5},
         {"start_norm": 0.0},
-        {"nesterov": True, "adamw": True},
         {"lr": 1e308},
         {"weight_decay": 1e308},
         {"start_norm": 1e300},
@@ -117,6 +120,32 @@ def test_refusals():
     ):
         with pytest.raises(InputError):
             ra.plan(**SETTINGS | wrong)
+
+
+def test_no_argument_is_ignored():
+    for wrong, words in (
+        ({"adamw": True, "momentum": 0.9}, ["momentum belongs to SGD", "adamw"]),
+        ({"adamw": True, "nesterov": True}, ["Nesterov's momentum belongs to SGD", "adamw"]),
+        ({"beta1": 0.9}, ["beta1 belongs to AdamW"]),
+        ({"momentum": 0.0, "nesterov": True}, ["Nesterov", "above 0"]),
+        ({"adamw": True, "beta1": 1.5}, ["beta1 must be", "1.5"]),
+    ):
+        with pytest.raises(InputError, match=facts(*words)):
+            ra.plan(**SETTINGS | wrong)
+    for first, second in (
+        ({}, {"momentum": 0.9}),
+        ({"adamw": True}, {"adamw": True, "beta1": 0.9}),
+    ):
+        assert ra.plan(**SETTINGS | first).equals(ra.plan(**SETTINGS | second))
+    for different in (
+        {"momentum": 0.5},
+        {"nesterov": True},
+        {"adamw": True},
+        {"schedule": "step"},
+        {"start_norm": 3.0},
+    ):
+        assert not ra.plan(**SETTINGS | different).equals(ra.plan(**SETTINGS)), different
+    assert not ra.plan(**SETTINGS, adamw=True, beta1=0.5).equals(ra.plan(**SETTINGS, adamw=True))
 
 
 def test_no_forecast_where_decay_alone_makes_weights_grow():

@@ -202,33 +202,34 @@ def test_noise_that_moves_weights_otherwise_is_no_null(pace, told):
     assert (f"weights move {pace:.2f} times as far" in sentence) != told
 
 
-def test_an_intervention_is_compared_with_random_weights_by_its_intervals():
+def test_an_intervention_is_told_by_the_differences_between_groups():
     rises = {
-        "tail-silent": {
-            "a": Interval(0.077, 0.06, 0.09),
-            "b": Interval(0.05, 0.01, 0.09),
-            "all": Interval(0.2, 0.1, 0.3),
-        },
-        "core-flipped": {"b": Interval(-0.001, NAN, NAN)},
-        "random": {"a": Interval(0.012, 0.0, 0.024), "b": Interval(0.01, 0.0, 0.02)},
+        "tail-silent": Interval(0.2, 0.1, 0.3),
+        "core-flipped": Interval(0.03, NAN, NAN),
+        "random": Interval(0, 0, 0),
     }
-    for group in ("core-flipped", "random"):
-        rises[group]["all"] = Interval(0.03, NAN, NAN)
-    told = of_intervention(rises, EXACT)
+    differences = {
+        ("tail-silent", "tail-flipped"): Interval(0.07, 0.05, 0.09),
+        ("tail-silent", "core-silent"): Interval(0.001, -0.01, 0.012),
+        ("core-silent", "core-flipped"): Interval(-0.02, -0.03, -0.01),
+        ("tail-flipped", "core-flipped"): Interval(0.9, NAN, NAN),
+        ("tail-silent", "random"): Interval(0.5, 0.4, 0.6),
+    }
+    told = of_intervention(rises, differences, EXACT)
     says(
         told,
         "this one training",
-        "+0.2000 (tail-silent), +0.0300 (core-flipped) and +0.0300 (random)",
+        "+0.2000 (tail-silent), +0.0300 (core-flipped) and +0.0000 (random)",
         "epochs 4 to 11",
     )
-    says(told, "in 1 layer at once", "intervals that do not overlap: tail-silent in 1 of 2 layers.")
-    assert "core-flipped in" not in told, "without an interval nothing is compared"
-    says(of_intervention(rises, Ground("epochs 0 to 1", 0.9)), "too short to tell", "negating binary weights")
-    del rises["random"]["all"]
-    says(of_intervention(rises, EXACT), "+0.0635 (tail-silent)", "+0.0110 (random)", "median of 2 layers")
-    alone = of_intervention({"mine": rises["tail-silent"]}, EXACT)
-    assert "random" not in alone
-    says(of_intervention({"random": {}}, EXACT), "cannot be told")
+    says(told, "tail-silent costs more than tail-flipped (difference +0.0700, +0.0500 to +0.0900)")
+    says(told, "tail-silent and core-silent cannot be told apart (difference +0.0010, -0.0100 to +0.0120)")
+    says(told, "core-silent costs less than core-flipped")
+    assert "0.9000" not in told, "without an interval nothing is compared"
+    assert "0.5000" not in told, "random weights only if there is nothing else"
+    says(of_intervention(rises, {("mine", "random"): Interval(0.5, 0.4, 0.6)}, EXACT), "mine costs more than random")
+    says(of_intervention(rises, {}, Ground("epochs 0 to 1", 0.9)), "too short to tell", "negating binary weights")
+    says(of_intervention({}, {}, EXACT), "cannot be told")
 
 
 def test_a_reflection_tells_more_than_noise_only_with_time_and_intervals():

@@ -26,7 +26,7 @@ def test_it_begins_with_a_verdict_fits_80_columns_and_gives_every_number(trained
     assert max(map(len, done.stdout.splitlines())) <= 80
     run_cli("intervene", trained_run, *FEW, "-o", tmp_path / "table.json")
     rows = json.loads((tmp_path / "table.json").read_text())
-    assert len(rows) == 3 * 5 * 2
+    assert len([row for row in rows if row["reference"] == "unchanged"]) == 3 * 5 * 2
     assert {"rise_low", "image_error", "predicted_rise", "accuracy_change"} <= set(rows[0])
     assert {row["images"] for row in rows} == {20}
 
@@ -58,6 +58,10 @@ def test_bad_input_is_one_sentence(trained_run, synthetic_path, tmp_path):
     says(refusal("intervene", trained_run, "--layer", "nothing", "-q"), "'nothing'")
     says(refusal("intervene", trained_run, "--windows", "7:", "-q"), "7:", "0 to 2")
     says(wrong_usage("intervene", trained_run, "--share", "1.5"), "--share", "1.5")
+    for option in ("--share", "--lr"):
+        says(wrong_usage("intervene", trained_run, option, "0.5"), option, "no effect without --continue")
+    says(wrong_usage("intervene", trained_run, "--continue", 1, "--images", 9), "--images", "no effect with --continue")
+    says(refusal("intervene", trained_run, synthetic_path), "checkpoints/last.safetensors")
 
 
 @pytest.fixture(autouse=True)

@@ -41,14 +41,12 @@ def test_long_plans_are_shown_in_part_and_written_in_full(tmp_path):
 
 def test_what_cannot_be_planned_is_said():
     typed = (*TYPED, "--weight-decay", 2e-3, "--epochs", 100)
-    says(refusal(*typed, "--adamw", "--nesterov"), "Nesterov", "SGD")
     for more, facts in (
-        (("--adamw", "--momentum", 0.9), ["--momentum", "option of SGD"]),
-        (("--beta1", 0.9), ["--beta1", "option of AdamW"]),
+        (("--adamw", "--nesterov"), ["Nesterov", "SGD"]),
+        (("--adamw", "--momentum", 0.9), ["momentum belongs to SGD", "adamw"]),
+        (("--beta1", 0.9), ["beta1 belongs to AdamW"]),
     ):
-        done = run_cli(*typed, *more)
-        assert done.exit_code == 2
-        says(done.stderr, *facts)
+        says(refusal(*typed, *more), *facts)
     for more, fact in (
         (("--lr", 1e308), "1e+308"),
         (("--lr", 10, "--weight-decay", 10), "diverges"),

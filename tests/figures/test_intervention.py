@@ -11,17 +11,18 @@ from tests.messages import facts
 
 def table():
     places = [
-        (layer, group, norm)
-        for layer in ("one", "two", "all")
+        (row, layer, group, norm)
+        for row, layer in (("layer", "one"), ("layer", "all"), ("total", "all"))
         for group in ("tail-silent", "random")
         for norm in ("fixed", "re-estimated")
     ]
-    rows = pd.DataFrame(places, columns=["layer", "group", "batch_norm"])
-    return rows.assign(rise=range(12)).assign(rise_low=lambda d: d.rise - 1.0, rise_high=lambda d: d.rise + 2.0)
+    rows = pd.DataFrame(places, columns=["row", "layer", "group", "batch_norm"]).assign(reference="unchanged")
+    rows = rows.assign(rise=range(12)).assign(rise_low=lambda d: d.rise - 1.0, rise_high=lambda d: d.rise + 2.0)
+    return pd.concat([rows, rows.assign(reference="random", rise=99.0)], ignore_index=True)
 
 
 def test_a_marker_with_its_interval_for_each_group_and_treatment():
-    for layer, first in ((None, 8), ("one", 0), ("two", 4)):
+    for layer, first in ((None, 8), ("one", 0), ("all", 4)):
         axes = Figure().subplots()
         assert ra.plot_intervention(table(), ax=axes, layer=layer, markersize=7) is axes
         _, *lines = axes.lines

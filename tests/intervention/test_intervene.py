@@ -11,7 +11,12 @@ import torch
 from torch.nn import functional as F
 
 import recu_analysis as ra
+from recu_analysis.analysis.final_windows import choose
 from recu_analysis.errors import InputError
+from recu_analysis.intervention.draws import drawer
+from recu_analysis.intervention.intervene import compared
+from recu_analysis.intervention.rise import rise
+from recu_analysis.store.layer_selection import select_layers
 from tests.intervention.networks import IMAGES, trained
 from tests.messages import facts
 
@@ -65,7 +70,9 @@ def test_rises_are_those_of_a_plain_loop(done):
     assert table["layer"].unique().tolist() == [*LAYERS, "all"]
     assert set(table["group"]) == {"mine", "random"}
     assert (table["images"] == IMAGES).all()
-    mine = table[table["group"] == "mine"].set_index("layer")
+    assert table.groupby("row")["layer"].unique().map(list).to_dict() == {"layer": [*LAYERS], "total": ["all"]}
+    assert set(table["reference"]) == {"unchanged", "random"}
+    mine = table[(table["group"] == "mine") & (table["reference"] == "unchanged")].set_index("layer")
     factors = {name: torch.where(torch.from_numpy(mask), -1.0, 1.0) for name, mask in masks.items()}
     before = losses(done, {})
     for layer in [*LAYERS, "all"]:
@@ -82,10 +89,33 @@ def test_rises_are_those_of_a_plain_loop(done):
     assert abs(mine["rise"]["all"]) > 0.01
 
 
+def test_groups_are_compared_image_by_image(done):
+    groups = ("tail-silent", "tail-flipped", "core-silent", "core-flipped", "random")
+    table = ra.intervene(done.model, done.run, done.evaluate, layers="recu", repeats=2)
+    table = table.set_index(["group", "reference"])
+    assert list(table.index[len(groups) :]) == compared(groups)
+    run = ra.open_run(done.run)
+    draws = drawer(run, choose(run, None), select_layers(run, "recu"), groups, 0.85, seed=0)
+    size = draws.size("recu")
+
+    def after(group, repeat):
+        factor = np.ones(324, dtype=np.float32)
+        factor[draws.draw("recu", group, repeat, size)] = -1.0
+        return losses(done, {"recu": torch.from_numpy(factor).reshape(6, 6, 3, 3)})
+
+    for pair in (("tail-silent", "tail-flipped"), ("core-flipped", "random")):
+        expected = rise(np.stack([after(pair[0], repeat) - after(pair[1], repeat) for repeat in range(2)]))
+        for name, value in expected.items():
+            assert table.loc[pair, name] == pytest.approx(value, abs=1e-5), (pair, name)
+        for name in ("rise", "predicted_rise", "accuracy_change"):
+            first, second = (table.loc[(group, "unchanged"), name] for group in pair)
+            assert table.loc[pair, name] == pytest.approx(first - second, abs=1e-9)
+
+
 def test_the_prediction_is_the_gradient_times_the_change(done):
     mask = masks_of(done)["ir"]
     table = ra.intervene(done.model, done.run, done.evaluate, layers="ir", groups={"mine": {"ir": mask}}, repeats=1)
-    assert table["layer"].unique().tolist() == ["ir"], "one layer needs no row for all"
+    assert table["row"].unique().tolist() == ["layer"], "one layer needs no row for all"
     step, slope = 0.05, 0.0
     # The last binary layer: its loss is a smooth function of its binary weights.
     for index in np.argwhere(mask):
@@ -199,7 +229,7 @@ def test_groups_have_equal_sizes_and_draws_follow_the_seed(done):
 
     first = table()
     assert first["group"].unique().tolist() == ["tail-silent", "core-silent", "tail-flipped", "core-flipped", "random"]
-    for _, rows in first[first["layer"] != "all"].groupby("layer"):
+    for _, rows in first[first["row"] == "layer"].groupby("layer"):
         assert len(set(rows["negated"]) - {0}) == 1
     assert first.equals(table())
     assert not first.equals(table(seed=1))
@@ -223,6 +253,9 @@ def test_what_cannot_be_measured_is_said(done):
     refused("weights of own, recu, xnor, ir", "model", evaluate=lambda model: torch.ones(4))
     refused("tail-silnet", "tail-silent", groups=["tail-silnet"])
     refused("mask", "'mine'", "'own'", "108 weights", groups={"mine": {"own": np.ones(3, dtype=bool)}})
+    refused("mask", "'mine'", "'own'", groups={"mine": {"own": np.ones((6, 2, 3, 3))}})
+    refused("layer of group 'mine'", "'onw'", "own, recu", groups={"mine": {"onw": some((6, 2, 3, 3), 3)}})
+    refused("'random'", "another name", groups={"random": masks_of(done)})
     refused("repeats", "0", repeats=0)
     refused("seed", "-1", seed=-1)
     refused("reestimate=", "cannot be called", reestimate=[(done.images, 3)])

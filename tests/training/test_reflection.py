@@ -33,6 +33,7 @@ def test_reflected_weights_are_counted_and_few_return_without_a_step(tmp_path, m
 
     still = table(lr=1e-12)
     assert still["layer"].unique().tolist() == [*run.layer_names[:3], "all"]
+    assert still.groupby("row", sort=False)["layer"].nunique().to_dict() == {"layer": 3, "total": 1}
     rows = still.set_index(["layer", "group"])
     total = sum(spec.weights for spec in run.header.layers[:3])
     assert rows.loc[("all", "all"), "reflected"] == pytest.approx(0.1 * total, rel=0.01)
