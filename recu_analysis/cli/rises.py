@@ -99,7 +99,7 @@ def rises_view(
         above=[*verdicts, *choice(next(iter(runs.values())), final)],
         below=[
             "rise of the loss in nats; *: its 95 % interval lies above 0; -: an empty group",
-            *(["all: all layers at once in which every group has weights"] if (rows[ROW] == TOTAL).any() else []),
+            *(["all layers: those in which every group has weights, at once"] if (rows[ROW] == TOTAL).any() else []),
             _of_intervals(blocks),
             *few_seeds(len(block.arm.runs) for block in blocks),
         ],
@@ -124,8 +124,9 @@ def _wide(table: pd.DataFrame) -> pd.DataFrame:
     """One row per layer and treatment of batch normalization, one column of texts per group."""
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for row in table[table["reference"] == UNCHANGED].to_dict("records"):
-        place = row["batch_norm"], row["row"], row["layer"]
-        first = {name: row[name] for name in ("row", "layer", "batch_norm")} | {"negated_fraction": 0.0}
+        place = row["batch_norm"], row[ROW], row["layer"]
+        layer = "all layers" if row[ROW] == TOTAL else row["layer"]
+        first = {ROW: row[ROW], "layer": layer, "batch_norm": row["batch_norm"], "negated_fraction": 0.0}
         known = rows.setdefault(place, first)
         known["negated_fraction"] = max(known["negated_fraction"], row["negated_fraction"])
         mark = "*" if row["rise_low"] > 0.0 else " "
@@ -171,7 +172,7 @@ def _pairs(block: Block) -> list[str]:
 
 def _same(table: pd.DataFrame, row: Mapping[Any, Any]) -> float:
     """The rise in the row of a seed that is the same as a row of means."""
-    names = ("row", "layer", "group", "reference", "batch_norm")
+    names = (ROW, "layer", "group", "reference", "batch_norm")
     (found,) = table.loc[(table[[*names]] == [row[name] for name in names]).all(axis=1), "rise"]
     return float(found)
 

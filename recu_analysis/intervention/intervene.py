@@ -123,7 +123,8 @@ def intervene(
         - image_error, draw_error: standard errors over images, each paired with itself, and over draws
         - predicted_rise: to first order, by the gradient that training uses, which passes signs of activations by
           their estimator; NaN for re-estimated statistics, and where autograd gives no gradient
-        - accuracy_change: mean change of the share of right answers; NaN if `evaluate` does not tell them
+        - accuracy_change, accuracy_change_low, accuracy_change_high: mean change of the share of right answers, with
+          such an interval; NaN if `evaluate` does not tell them
 
         A group that is empty in a layer negates nothing there, and its rise is 0; it is compared with no other. Such a
         layer is left out of the rows for all layers, so that all groups negate as many weights of each layer.
@@ -232,27 +233,30 @@ class _Effect:
         Of the unchanged network, mean over the images.
     losses : ndarray of float64, shape (draws, images)
         Rise of the loss of each image; of a difference between two groups, draws are matched by their number.
-    predicted, accuracy : float
-        Predicted rise, and change of the share of right answers, means over the draws.
+    right : ndarray of float64, shape (draws, images)
+        Change of whether the answer is right; NaN where it is not known.
+    predicted : float
+        Predicted rise, mean over the draws.
     """
 
     batch_norm: str
     negated: int
     loss: float
     losses: NDArray[np.float64]
+    right: NDArray[np.float64]
     predicted: float
-    accuracy: float
 
     def __sub__(self, other: _Effect) -> _Effect:
         return replace(
             self,
             losses=self.losses - other.losses,
+            right=self.right - other.right,
             predicted=self.predicted - other.predicted,
-            accuracy=self.accuracy - other.accuracy,
         )
 
     def row(self, weights: int, repeats: int) -> dict[str, Any]:
         """The numbers of a row of the table, of layers with so many weights."""
+        accuracy = rise(self.right)
         return {
             "batch_norm": self.batch_norm,
             "negated": self.negated,
@@ -262,7 +266,9 @@ class _Effect:
             "loss": self.loss,
             **rise(self.losses),
             "predicted_rise": self.predicted,
-            "accuracy_change": self.accuracy,
+            "accuracy_change": accuracy["rise"],
+            "accuracy_change_low": accuracy["rise_low"],
+            "accuracy_change_high": accuracy["rise_high"],
         }
 
 
@@ -278,14 +284,15 @@ def _effects(bench: Bench, drawn: Sequence[Chosen]) -> list[_Effect]:
                 sum(some.size for some in drawn[0].values()),
                 float(before.losses.mean()),
                 np.stack([each.losses for each in after]) - before.losses,
+                np.stack([_right(each) for each in after]) - _right(before),
                 float(np.mean([bench.predicted(each) if norm == FIXED else math.nan for each in drawn])),
-                _change(before, after),
             )
         )
     return effects
 
 
-def _change(before: Outcome, after: Sequence[Outcome]) -> float:
-    """The mean change of the share of right answers; NaN where it is not known."""
-    shares = [each.correct.mean() for each in after if each.correct is not None]
-    return math.nan if before.correct is None or not shares else float(np.mean(shares) - before.correct.mean())
+def _right(outcome: Outcome) -> NDArray[np.float64]:
+    """1 for each image whose answer is right, else 0; NaN where it is not known."""
+    if outcome.correct is None:
+        return np.full(outcome.losses.shape, math.nan)
+    return outcome.correct.astype(np.float64)

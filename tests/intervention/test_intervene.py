@@ -13,7 +13,7 @@ from torch.nn import functional as F
 import recu_analysis as ra
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.errors import InputError
-from recu_analysis.intervention.draws import drawer
+from recu_analysis.intervention.draws import GROUPS, drawer
 from recu_analysis.intervention.intervene import compared
 from recu_analysis.intervention.rise import rise
 from recu_analysis.store.layer_selection import select_layers
@@ -86,14 +86,18 @@ def test_rises_are_those_of_a_plain_loop(done):
     right = done.evaluate(replaced(done.model, factors))["correct"].float().mean()
     usual = done.evaluate(replaced(done.model, {}))["correct"].float().mean()
     assert mine["accuracy_change"]["all"] == pytest.approx(float(right - usual), abs=1e-6)
+    assert mine["accuracy_change_low"]["all"] < mine["accuracy_change"]["all"] < mine["accuracy_change_high"]["all"]
     assert abs(mine["rise"]["all"]) > 0.01
 
 
 def test_groups_are_compared_image_by_image(done):
     groups = ("tail-silent", "tail-flipped", "core-silent", "core-flipped", "random")
     table = ra.intervene(done.model, done.run, done.evaluate, layers="recu", repeats=2)
+    negated = table.loc[(table["reference"] == "unchanged") & (table["negated"] > 0), "group"]
+    assert len(negated) >= 4
     table = table.set_index(["group", "reference"])
-    assert list(table.index[len(groups) :]) == compared(groups)
+    pairs = [pair for pair in table.index if pair[1] != "unchanged"]
+    assert pairs == compared(list(negated))
     run = ra.open_run(done.run)
     draws = drawer(run, choose(run, None), select_layers(run, "recu"), groups, 0.85, seed=0)
     size = draws.size("recu")
@@ -103,13 +107,22 @@ def test_groups_are_compared_image_by_image(done):
         factor[draws.draw("recu", group, repeat, size)] = -1.0
         return losses(done, {"recu": torch.from_numpy(factor).reshape(6, 6, 3, 3)})
 
-    for pair in (("tail-silent", "tail-flipped"), ("core-flipped", "random")):
+    for pair in pairs:
         expected = rise(np.stack([after(pair[0], repeat) - after(pair[1], repeat) for repeat in range(2)]))
         for name, value in expected.items():
             assert table.loc[pair, name] == pytest.approx(value, abs=1e-5), (pair, name)
         for name in ("rise", "predicted_rise", "accuracy_change"):
             first, second = (table.loc[(group, "unchanged"), name] for group in pair)
             assert table.loc[pair, name] == pytest.approx(first - second, abs=1e-9)
+
+
+def test_which_groups_are_compared():
+    named = [("tail-silent", "tail-flipped"), ("core-silent", "core-flipped"), ("tail-silent", "core-silent")]
+    named.append(("tail-flipped", "core-flipped"))
+    assert compared([*GROUPS]) == [*named, *((group, "random") for group in GROUPS[:-1])]
+    assert compared(["tail-silent", "core-silent"]) == [("tail-silent", "core-silent")]
+    assert compared(["mine", "random"]) == [("mine", "random")]
+    assert compared(["random"]) == []
 
 
 def test_the_prediction_is_the_gradient_times_the_change(done):
