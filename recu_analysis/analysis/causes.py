@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from recu_analysis.analysis.deadness import Movement, TailTau
+    from recu_analysis.analysis.deadness import Mask, Movement, TailTau
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import Windows
@@ -120,13 +120,18 @@ def causes_query(
     tail_tau: TailTau = TAIL_TAU,
 ) -> Query[pd.DataFrame]:
     """The query of `causes` over given windows."""
+    check_recorded(run)
+    counts = per_layer(run, select_layers(run, layers), _counts, chosen_before(run, tested), tested, tail_tau)
+    return counts.then(_table)
+
+
+def check_recorded(run: Run) -> None:
+    """NotRecordedError if a run was recorded without gradient-stats."""
     if not run.windows or GRADIENT_STATS not in _recorded(run):
         raise NotRecordedError(
             f"{run.path} was recorded without {GRADIENT_STATS}, which the causes of silence need; train again with "
             f'record(..., quantities=["{GRADIENT_STATS}"]), or train --record {GRADIENT_STATS}'
         )
-    counts = per_layer(run, select_layers(run, layers), _counts, chosen_before(run, tested), tested, tail_tau)
-    return counts.then(_table)
 
 
 def _recorded(run: Run) -> set[str]:
@@ -215,12 +220,36 @@ def by_noise(factor: float = 1.0) -> float:
     return float(ndtr(-factor * THRESHOLDS.pulled))
 
 
-def _counts(
+@dataclass(frozen=True, slots=True, eq=False)
+class SilentWeights:
+    """The silent weights of a layer, and what is known of all its weights in the tested windows.
+
+    Attributes
+    ----------
+    members : dict of str to ndarray of bool, shape (weights,)
+        The weights of each of `SILENT_GROUPS`, chosen in the windows before, with a finite record in both.
+    counted : int
+        Weights of the layer with a finite record in both.
+    evidence : Evidence
+    tried : bool
+        Whether the rules opposed and held can be tried.
+    """
+
+    members: dict[str, Mask]
+    counted: int
+    evidence: Evidence
+    tried: bool
+
+
+def silent_weights(
     run: Run, spec: LayerSpec, chosen: WindowSpan, tested: WindowSpan, tail_tau: TailTau
-) -> Answer[list[Counts]]:
-    """The counts of one layer by group; only a mask of the chosen weights is kept of the windows before."""
+) -> Answer[SilentWeights]:
+    """Choose the silent weights of a layer in some windows, and gather the evidence in the tested ones.
+
+    Only masks are kept of the windows before.
+    """
     before = movement(spec, (yield over(select_windows(run, chosen), MOVEMENT)), tail_tau)
-    members = {
+    silent = {
         group: before.over_layer(np.where(part & before.silent, 1.0, 0.0)).reshape(-1) == 1.0
         for group, part in zip(SILENT_GROUPS, (before.tail, ~before.tail), strict=True)
     }
@@ -228,19 +257,31 @@ def _counts(
     moved = movement(spec, (yield over(select_windows(run, tested), EARNED | _STATS)), tail_tau)
     known = known & moved.valid
     updates = _updates(run, spec, moved.record)
-    evidence = _evidence(run, spec, moved, updates or [])
-    codes = [causes_of(evidence, THRESHOLDS.scaled(factor)).reshape(-1) for factor in FACTORS.values()]
+    return SilentWeights(
+        {group: mask & known for group, mask in silent.items()},
+        int(np.count_nonzero(known)),
+        _evidence(run, spec, moved, updates or []),
+        updates is not None,
+    )
+
+
+def _counts(
+    run: Run, spec: LayerSpec, chosen: WindowSpan, tested: WindowSpan, tail_tau: TailTau
+) -> Answer[list[Counts]]:
+    """The counts of one layer by group."""
+    silent = yield from silent_weights(run, spec, chosen, tested, tail_tau)
+    codes = [causes_of(silent.evidence, THRESHOLDS.scaled(factor)).reshape(-1) for factor in FACTORS.values()]
     return [
         Counts(
             "layer",
             spec.name,
             group,
-            int(np.count_nonzero(known)),
-            int(np.count_nonzero(mask & known)),
-            np.stack([np.bincount(each[mask & known], minlength=len(CAUSES)) for each in codes]),
-            updates is not None,
+            silent.counted,
+            int(np.count_nonzero(mask)),
+            np.stack([np.bincount(each[mask], minlength=len(CAUSES)) for each in codes]),
+            silent.tried,
         )
-        for group, mask in members.items()
+        for group, mask in silent.members.items()
     ]
 
 

@@ -40,6 +40,14 @@ if TYPE_CHECKING:
     help="Validation images to evaluate on, and training images to re-estimate batch normalization on.",
 )
 @click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    metavar="NAME",
+    help="A group of weights (repeatable): tail-silent, tail-flipped, core-silent, core-flipped, random, or a cause of "
+    "silence as the command causes finds it, such as held or out-of-reach. By default the first five.",
+)
+@click.option(
     "--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Draws of weights of each group."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the draws.")
@@ -71,6 +79,7 @@ def command(
     windows: slice | None,
     tail_tau: TailTau,
     images: int,
+    groups: tuple[str, ...],
     repeats: int,
     seed: int,
     epochs: int | None,
@@ -94,13 +103,15 @@ def command(
     from recu_analysis.cli.continued import CAPTION, continued
     from recu_analysis.training.trained_run import position_of
 
-    options.check_heeded("--continue", epochs is not None, needing=("share", "lr"), excluded=("images",))
+    options.check_heeded("--continue", epochs is not None, needing=("share", "lr"), excluded=("images", "groups"))
     opened = options.labeled(runs)
     for run in opened.values():
         position_of(run.path)  # raises its errors before the first network is evaluated
     tell_cut(opened.values(), windows)
     if epochs is None:
         chosen: dict[str, Any] = {"layers": layers or None, "tail_tau": tail_tau, "repeats": repeats, "seed": seed}
+        if groups:
+            chosen["groups"] = groups
         write_table(_rises(opened, windows, images, data_dir, chosen), target)
         return
     views = {}

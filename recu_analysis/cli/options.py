@@ -95,7 +95,7 @@ def check_heeded(flag: str, given: bool, *, needing: Iterable[str] = (), exclude
     context = click.get_current_context()
     for name in excluded if given else needing:
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
-            option = f"--{name.replace('_', '-')}"
+            option = next(each.opts[0] for each in context.command.params if each.name == name)
             raise click.UsageError(
                 f"{option} has no effect with {flag}; remove one of them"
                 if given

@@ -9,8 +9,10 @@ from zlib import crc32
 
 import numpy as np
 
+from recu_analysis.analysis.cause_groups import cause_groups_query
 from recu_analysis.analysis.weight_groups import WEIGHT_GROUPS, weight_groups_query
 from recu_analysis.errors import InputError, kind_of_value, unknown
+from recu_analysis.theory.causes import CAUSE_GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 #: The group of all weights of a layer.
 RANDOM: Final = "random"
 GROUPS: Final = (*WEIGHT_GROUPS, RANDOM)
+#: The names of all groups: by silence, random, and by the cause of silence.
+NAMES: Final = (*GROUPS, *CAUSE_GROUPS)
 
 #: Names of groups, or the weights of each group: group -> layer -> mask.
 Groups: TypeAlias = "Sequence[str] | Mapping[str, Mapping[str, Any]]"
@@ -86,16 +90,16 @@ def _named(
 ) -> dict[str, dict[str, Mask]]:
     names = [groups] if isinstance(groups, str) else list(groups)
     for name in names:
-        if name not in GROUPS:
-            raise unknown("group of weights", name, GROUPS)
+        if name not in NAMES:
+            raise unknown("group of weights", name, NAMES)
     if not names:
-        raise InputError(f"no group of weights is given; known are {', '.join(GROUPS)}")
-    found = weight_groups_query(run, span, specs, tail_tau).run()
-    every = {spec.name: np.ones(spec.weights, dtype=np.bool_) for spec in specs}
-    return {
-        name: every if name == RANDOM else {spec.name: found[spec.name][name] for spec in specs}
-        for name in dict.fromkeys(names)
-    }
+        raise InputError(f"no group of weights is given; known are {', '.join(NAMES)}")
+    found = {RANDOM: {spec.name: np.ones(spec.weights, dtype=np.bool_) for spec in specs}}
+    for known, query in ((WEIGHT_GROUPS, weight_groups_query), (CAUSE_GROUPS, cause_groups_query)):
+        if {*names} & {*known}:
+            masks = query(run, span, specs, tail_tau).run()
+            found |= {group: {layer: groups[group] for layer, groups in masks.items()} for group in known}
+    return {name: found[name] for name in dict.fromkeys(names)}
 
 
 def _given(run: Run, groups: Mapping[str, Mapping[str, Any]], specs: Sequence[LayerSpec]) -> dict[str, dict[str, Mask]]:

@@ -93,8 +93,10 @@ def intervene(
     tail_tau : float or "window"
         Level of the tail at the start of the windows.
     groups : sequence of str, or mapping of str to mapping of str to array of bool
-        Names: tail-silent, core-silent, tail-flipped, core-flipped, random. Or groups of your own: group -> layer ->
-        mask of its weights. Random weights are drawn beside these.
+        Names: tail-silent, core-silent, tail-flipped, core-flipped, random, or causes of silence such as held and
+        out-of-reach: weights of the tail that were silent in the windows before, by their cause in the windows, see
+        `recu_analysis.causes`. Or groups of your own: group -> layer -> mask of its weights. Random weights are drawn
+        beside these.
     repeats : int
         Number of draws.
     seed : int
@@ -135,7 +137,9 @@ def intervene(
         If an argument is not valid, the model is not the one of the run, a layer does not use the recorded states,
         `evaluate` puts the model into training mode, or two evaluations of the unchanged network differ.
     LayerNotFoundError, WindowNotFoundError
-        If a pattern matches no layer, or the run has none of the windows.
+        If a pattern matches no layer, or the run has none of the windows, or none before them for causes.
+    NotRecordedError
+        If causes are asked for, and the run was recorded without gradient-stats.
     """
     require_model(model)
     if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:

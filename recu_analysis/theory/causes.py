@@ -28,6 +28,8 @@ CAUSES = (
     "held",
     "undetermined",
 )
+#: The name of the group of weights with a cause, and the cause.
+CAUSE_GROUPS = {cause.replace(" ", "-"): cause for cause in CAUSES}
 #: A gradient is small up to this share of the median abs(gradient) of a sample of the layer's weights. The counts of
 #: small gradients follow from it while a network trains, so it cannot be changed afterwards.
 SMALL_GRADIENT = 0.2

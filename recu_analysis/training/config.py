@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from recu_analysis.errors import InputError, unknown
 from recu_analysis.store.format1 import RENAMED
-from recu_analysis.store.quantities import MORE_QUANTITIES
+from recu_analysis.store.quantities import GRADIENT_STATS, MORE_QUANTITIES
 from recu_analysis.theory.laplace import check_tau
 from recu_analysis.theory.schedule import RATES, learning_rate, schedule
 from recu_analysis.theory.standardize import MASKS, QUANTILES
-from recu_analysis.training.revival import NAMES as REVIVED
-from recu_analysis.training.revival import Revival, revival_of
+from recu_analysis.training.revival import CAUSES, Revival, revival_of
 from recu_analysis.training.settings import documented, option, settings_of
 
 if TYPE_CHECKING:
@@ -164,9 +163,9 @@ class TrainingConfig:
     )
     revive: str | None = option(
         None,
-        f"Latent weights to revive, and before which epochs, counted from 0 (default: the middle one): "
-        f"{', '.join(REVIVED)}; random-CAUSE are as many weights of each layer, drawn at random. The final windows "
-        "before the epoch tell which weights have the cause.",
+        "Latent weights to revive, and before which epochs, counted from 0 (default: the middle one): "
+        f"{', '.join(CAUSES)}; random-CAUSE are as many weights of each layer, drawn at random. The final windows "
+        "before the epoch tell which weights have the cause; all but the first cause need --record gradient-stats.",
         metavar="CAUSE[:EPOCHS]",
     )
     revive_how: str = option(
@@ -186,9 +185,18 @@ class TrainingConfig:
             raise InputError(f"the warm-up must be shorter than the {self.epochs} epochs, not {self.warm_up}")
         if self.binarizer != "recu":
             self._check_method()
-        _ = self.revival  # raises an error if it is not valid
-        if self.revive is None and self.revive_how != settings_of(TrainingConfig)["revive_how"].default:
+        self._check_revival()
+
+    def _check_revival(self) -> None:
+        """Raise InputError if weights cannot be revived as is asked."""
+        revival = self.revival  # raises an error if it is not valid
+        if revival is None and self.revive_how != settings_of(TrainingConfig)["revive_how"].default:
             raise InputError("revive_how has no effect without revive; omit it, or say which weights to revive")
+        if revival is not None and revival.tests_causes and GRADIENT_STATS not in self.quantities:
+            raise InputError(
+                f"weights that are {revival.cause} are known only with {GRADIENT_STATS}; record it too, or revive "
+                "tail-silent"
+            )
 
     def _check_method(self) -> None:
         """Raise InputError if a setting of ReCU is changed for another method, which is trained as published."""

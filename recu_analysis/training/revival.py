@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from recu_analysis.errors import InputError, unknown
+from recu_analysis.theory.causes import CAUSE_GROUPS
 
 #: Groups of weights that can be revived: names of `recu_analysis.training.revive.chosen_weights`.
-CAUSES: Final = ("tail-silent",)
+CAUSES: Final = ("tail-silent", *CAUSE_GROUPS)
 #: Before the name of a cause: as many weights of each layer, drawn at random, as a control.
 RANDOM: Final = "random-"
 NAMES: Final = (*CAUSES, *(f"{RANDOM}{cause}" for cause in CAUSES))
@@ -33,6 +34,11 @@ class Revival:
     at_random: bool
     epochs: tuple[int, ...]
 
+    @property
+    def tests_causes(self) -> bool:
+        """Whether the weights are those with a cause of silence, which needs windows before those that are tested."""
+        return self.cause in CAUSE_GROUPS
+
 
 def revival_of(text: str, epochs: int) -> Revival:
     """The revival that a setting such as tail-silent:8,16 means, in a training of so many epochs.
@@ -50,9 +56,11 @@ def revival_of(text: str, epochs: int) -> Revival:
     if colon and not re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", numbers):
         raise InputError(f"revive is written {name} or {name}:8,16 with numbers of epochs, not {text!r:.60}")
     chosen = sorted({int(each) for each in numbers.split(",")}) if colon else [epochs // 2]
-    if chosen[0] < 1 or chosen[-1] >= epochs:
+    revival = Revival(name.removeprefix(RANDOM), name.startswith(RANDOM), tuple(chosen))
+    first = 2 if revival.tests_causes else 1  # a cause is found in windows after those in which weights are chosen
+    if chosen[0] < first or chosen[-1] >= epochs:
         raise InputError(
-            f"weights can be revived before the epochs 1 to {epochs - 1} of a training of {epochs}, not before "
-            f"{', '.join(map(str, chosen))}; give other epochs, such as {name}:{max(epochs // 2, 1)}"
+            f"weights can be revived before the epochs {first} to {epochs - 1} of a training of {epochs}, not before "
+            f"{', '.join(map(str, chosen))}; give other epochs, such as {name}:{max(epochs // 2, first)}"
         )
-    return Revival(name.removeprefix(RANDOM), name.startswith(RANDOM), tuple(chosen))
+    return revival

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from recu_analysis.analysis.cause_groups import cause_groups_query
 from recu_analysis.analysis.final_windows import final_windows
+from recu_analysis.analysis.selection import WindowSpan, known_windows
 from recu_analysis.analysis.weight_groups import weight_groups_query
 from recu_analysis.store.run import open_run
+from recu_analysis.theory.causes import CAUSE_GROUPS
 from recu_analysis.training.changes import change
 
 if TYPE_CHECKING:
@@ -45,6 +48,15 @@ def revive(
 
 
 def chosen_weights(run: Run, cause: str) -> dict[str, NDArray[np.intp]]:
-    """Layer -> flat indices of its weights with a cause, in the final windows of a run so far."""
-    masks = weight_groups_query(run, final_windows(run).span, run.header.layers).run()
+    """Layer -> flat indices of its weights with a cause, in the final windows of a run so far.
+
+    Causes of silence are tested in the final windows, or in the second half if all windows are final.
+    """
+    span, windows = final_windows(run).span, known_windows(run)
+    if cause not in CAUSE_GROUPS:
+        masks = weight_groups_query(run, span, run.header.layers).run()
+    else:
+        if span.start <= windows[0].number:
+            span = WindowSpan(windows[(len(windows) + 1) // 2].number, windows[-1].number + 1)
+        masks = cause_groups_query(run, span, run.header.layers).run()
     return {name: np.flatnonzero(groups[cause]) for name, groups in masks.items()}

@@ -7,8 +7,13 @@ import pytest
 import torch
 
 import recu_analysis as ra
+from recu_analysis.analysis.cause_groups import cause_groups_query
+from recu_analysis.analysis.final_windows import final_windows
+from recu_analysis.analysis.selection import WindowSpan
 from recu_analysis.errors import InputError
 from recu_analysis.nn import BinaryConv2d, BinaryLinear
+from recu_analysis.testing import synthetic_run
+from recu_analysis.theory.causes import CAUSE_GROUPS
 from recu_analysis.training.changes import HOW, change
 from recu_analysis.training.config import TrainingConfig
 from recu_analysis.training.loop import train
@@ -34,6 +39,15 @@ def test_the_setting_says_which_weights_and_when():
         with pytest.raises(InputError, match=facts(*words)):
             TrainingConfig(revive=text, epochs=1 if text == "tail-silent" else 9, warm_up=0)
     assert len(NAMES) == 2 * len(CAUSES)
+    recorded = {"quantities": ("gradient-stats",), "warm_up": 0}
+    assert TrainingConfig(revive="random-slow-channel:2", epochs=3, **recorded).revival.cause == "slow-channel"
+    for settings, words in (
+        ({"revive": "held:2", "epochs": 9}, ["weights that are held", "gradient-stats"]),
+        ({"revive": "held:1", "epochs": 9} | recorded, ["2 to 8", "before 1", "held:4"]),
+        ({"revive_how": "shrink"}, ["revive_how has no effect without revive"]),
+    ):
+        with pytest.raises(InputError, match=facts(*words)):
+            TrainingConfig(**settings)
 
 
 def test_weights_are_changed_about_the_point_where_their_sign_changes():
@@ -76,6 +90,28 @@ def test_a_training_revives_what_its_run_shows_and_repeats_it_when_resumed(tmp_p
         end, again = whole.windows[-1][layer], parts.windows[-1][layer]
         assert end.weight.tobytes() == again.weight.tobytes()
         assert end.summary.more["outside_weights"] == dead[layer], "the run says that they moved outside updates"
+
+
+def test_weights_with_a_cause_of_silence_are_those_that_the_causes_count(tmp_path):
+    run = synthetic_run(tmp_path / "run", gradient_stats=True).path
+    counted = ra.causes(run, windows="2:").query("row == 'layer' and group == 'tail-silent'")
+    opened, total = ra.open_run(run), 0
+    masks = cause_groups_query(opened, WindowSpan(2, 5), opened.header.layers).run()
+    for layer, rows in counted.groupby("layer"):
+        for row in rows.itertuples():
+            found = masks[layer][row.cause.replace(" ", "-")]
+            assert found.sum() == round(row.share * row.weights)
+            total += found.sum()
+        assert np.sum([*masks[layer].values()], axis=0).max() == 1, "a weight has one cause"
+    assert total == counted.groupby("layer")["weights"].first().sum() > 0
+    for cause in CAUSE_GROUPS:  # all windows are final or not: the causes need windows before those that are tested
+        chosen = chosen_weights(opened, cause)
+        span = final_windows(opened).span
+        tested = span if span.start > 1 else WindowSpan(3, 5)
+        expected = cause_groups_query(opened, tested, opened.header.layers).run()
+        assert {name: list(some) for name, some in chosen.items()} == {
+            name: list(np.flatnonzero(of[cause])) for name, of in expected.items()
+        }
 
 
 def test_as_many_random_weights_are_the_control(tmp_path, synthetic_path):
