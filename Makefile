@@ -67,6 +67,7 @@ validate: $(READY) ## Check statistics: coverage of intervals, bias of estimator
 	$(BIN)/python -m benchmarks.movement --short
 	$(BIN)/python -m benchmarks.noise --short
 	$(BIN)/python -m benchmarks.causes --short
+	$(BIN)/python -m benchmarks.interventions
 
 figures: $(READY) ## Draw every figure and table of figures/ from the runs in checkpoints/
 	ANALYZE=$(BIN)/recu-analyze scripts/figures.sh

@@ -30,6 +30,7 @@ def tables(folder: Path) -> list[tuple[str, list[pd.DataFrame]]]:
     run, other = (ra.open_run(synthetic_run(folder / str(seed), seed=seed).path) for seed in (0, 5))
     both = {"a": run, "b": other}
     stats = synthetic_run(folder / "stats", gradient_stats=True).path
+    small = intervened(folder / "small")
     traced = synthetic_run(folder / "traced", traces=2).path
     return [
         ("layer_table", [ra.layer_table(run), ra.layer_table(run, network=True), ra.layer_table(run, long=True)]),
@@ -56,7 +57,8 @@ def tables(folder: Path) -> list[tuple[str, list[pd.DataFrame]]]:
         ("measured_tradeoff", [ra.measured_tradeoff(run)]),
         ("plan", [ra.plan(lr=0.1, weight_decay=0.01, epochs=3, updates_per_epoch=20)]),
         ("claims", [ra.claims(run)]),
-        ("intervene", [intervened(folder / "small")]),
+        ("intervene", [small]),
+        ("rises_over_seeds", [ra.rises_over_seeds({"small": folder / "small"}, {"small": small})]),
     ]
 
 

@@ -50,10 +50,10 @@ _COLUMNS = (
 @click.option("--weight-decay", type=float, required=True, help="Weight decay of the latent weights.")
 @click.option("--epochs", type=int, required=True, help="Number of epochs.")
 @click.option("--updates-per-epoch", type=int, required=True, help="Optimizer steps in an epoch.")
-@click.option("--momentum", type=float, show_default="0.9", help="Momentum of SGD.")
+@click.option("--momentum", type=float, help="Momentum of SGD (default: 0.9).")
 @click.option("--nesterov", is_flag=True, help="SGD with Nesterov's momentum.")
 @click.option("--adamw", is_flag=True, help="AdamW instead of SGD.")
-@click.option("--beta1", type=float, show_default="0.9", help="beta1 of AdamW.")
+@click.option("--beta1", type=float, help="beta1 of AdamW (default: 0.9).")
 @click.option(
     "--schedule",
     type=click.Choice(RATES),
