@@ -25,7 +25,8 @@ def plot_intervention(
     Parameters
     ----------
     data : DataFrame
-        A table as `recu_analysis.intervene` gives it, or as recu-analyze intervene writes it as CSV.
+        A table as `recu_analysis.intervene` gives it, or one experiment of the table of
+        `recu_analysis.rises_over_seeds`, whose means are drawn. The command intervene writes both as CSV.
     ax : Axes, optional
         By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
@@ -44,7 +45,8 @@ def plot_intervention(
     Raises
     ------
     InputError
-        If a column is missing, there is no such layer, or the palette, the label or a property does not fit.
+        If a column is missing, there is no such layer, the table holds several experiments, or the palette, the label
+        or a property does not fit.
     """
     from recu_analysis.plots.intervention import rises_by_group
 

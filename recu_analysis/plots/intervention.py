@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from recu_analysis.errors import unknown
+from recu_analysis.errors import InputError, unknown
 from recu_analysis.plots._axes import by_run, heading_of, require, restyle, target
 from recu_analysis.plots.palette import MARKER_RIM
 
@@ -49,7 +49,8 @@ def rises_by_group(
         If a column is missing, there is no such layer, or the palette, the label or a property does not fit.
     """
     require(data, ("row", "layer", "group", "reference", "batch_norm", "rise", "rise_low", "rise_high"))
-    rows = _rows(data[data["reference"] == _UNCHANGED], layer)
+    one = _one_experiment(data)
+    rows = _rows(one[one["reference"] == _UNCHANGED], layer)
     groups = list(rows["group"].unique())
     count = rows["batch_norm"].nunique()
     axes = target(ax)
@@ -65,6 +66,19 @@ def rises_by_group(
     if count > 1 or label is not None:
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return axes
+
+
+def _one_experiment(data: pd.DataFrame) -> pd.DataFrame:
+    """A table of one run, or of several runs its means; InputError if it holds several experiments."""
+    if "arm" not in data:
+        return data
+    arms = list(data["arm"].unique())
+    if len(arms) > 1:
+        raise InputError(
+            f"the table holds {len(arms)} experiments: {'; '.join(arms)}; draw each by itself, with "
+            f"table[table['arm'] == {arms[0]!r}]"
+        )
+    return data[data["run"].isna()]
 
 
 def _rows(data: pd.DataFrame, layer: str | None) -> pd.DataFrame:

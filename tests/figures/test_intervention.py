@@ -36,6 +36,16 @@ def test_a_marker_with_its_interval_for_each_group_and_treatment():
         assert ends == [[first + rise - 1, first + rise + 2] for rise in (2, 0, 3, 1)]
 
 
+def test_means_over_seeds_are_drawn_of_one_experiment():
+    seed = table().assign(arm="a", run="a-0", rise=-5.0)
+    means = table().assign(arm="a", run=None)
+    axes = Figure().subplots()
+    ra.plot_intervention(pd.concat([seed, means], ignore_index=True), ax=axes)
+    assert [list(line.get_xdata()) for line in axes.lines[1:]] == [[10, 8], [11, 9]]
+    with pytest.raises(InputError, match=facts("2 experiments: a; b", "table['arm'] == 'a'")):
+        ra.plot_intervention(pd.concat([means, means.assign(arm="b")]), ax=Figure().subplots())
+
+
 def test_what_cannot_be_drawn_is_said():
     for words, arguments in (
         (("layer", "'three'", "one"), {"layer": "three"}),

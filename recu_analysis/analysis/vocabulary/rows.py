@@ -8,7 +8,11 @@ from recu_analysis.analysis.vocabulary.entries import count
 #: What the row describes.
 WHERE = (
     Statistic("run", "run", "Label of the run, or labels of the runs of one experiment."),
-    Statistic("reference", "reference", "What the row is compared with: the labels of runs, or a group of weights."),
+    Statistic(
+        "reference",
+        "reference",
+        "What the row is compared with: labels of runs, a group of weights, or an unchanged network.",
+    ),
     Statistic("arm", "arm", "The experiment: its name in a list of runs, or the labels of its runs."),
     Statistic("group", "group", "Group of weights: all, tail, core, or by silence too, such as tail-silent."),
     Statistic("layer", "layer", "Name of the layer; all for the whole network."),
