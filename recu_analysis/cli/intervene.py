@@ -131,7 +131,7 @@ def _rises(
     from recu_analysis.cli.rises import rises_view
 
     spans = spans_of_arms(comparable(arms(runs)), windows)
-    tables = {}
+    tables: dict[str, pd.DataFrame] = {}
     for label, run in runs.items():
         if len(runs) > 1:
             options.note(f"{label}: run {len(tables) + 1} of {len(runs)}")

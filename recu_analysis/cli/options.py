@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
+from click import get_current_context
 from click.core import ParameterSource
 
 from recu_analysis.analysis.rendering import printable
@@ -92,7 +93,7 @@ def check_heeded(flag: str, given: bool, *, needing: Iterable[str] = (), exclude
     needing, excluded : iterable of str
         Names of the parameters that have an effect only with it, and only without it.
     """
-    context = click.get_current_context()
+    context = get_current_context()
     for name in excluded if given else needing:
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             option = next(each.opts[0] for each in context.command.params if each.name == name)
