@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,10 +23,16 @@ WIDTH, MARGIN, NAME = 2140, 20, 24
 
 
 def drawn(folder: Path, venue: str, width: str) -> Iterator[tuple[str, Image.Image]]:
-    """The name and picture of every figure at a width."""
+    """The name and picture of every figure at a width; SystemExit if the figures cannot be drawn."""
     options = ["--venue", venue, "--width", width, "--format", "png"]
     script = FOLDER / "scripts" / "figures.sh"
-    subprocess.run([script, folder, *options], check=True, capture_output=True)  # noqa: S603 - ours
+    # Its list of files is not shown, but what it says of a failure is.
+    done = subprocess.run([script, folder, *options], check=False, stdout=subprocess.DEVNULL)  # noqa: S603 - ours
+    if done.returncode:
+        sys.exit(
+            f"scripts/figures.sh could not draw the figures for {venue}, {width} (exit code {done.returncode}; its "
+            "message is above). It needs recu-analyze in .venv, which make sheets installs, or its path in ANALYZE"
+        )
     for path in sorted(folder.glob("*.png")):
         with Image.open(path) as picture:
             size = (picture.width * SHEET_DPI // DPI, picture.height * SHEET_DPI // DPI)
