@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import recu_analysis as ra
 from recu_analysis.store import format as names
 from recu_analysis.store.quantities import MORE_QUANTITIES, QUANTITIES, RULES, TABLE
 from recu_analysis.store.run import open_run
@@ -78,3 +79,10 @@ def test_every_figure_is_in_the_gallery():
         assert re.search(rf"^## .*\b{name}\b", PAGES["gallery.md"], flags=re.MULTILINE)
     for picture in (Path(__file__).parents[2] / "figures").glob("*.png"):
         assert f"(pictures/{picture.name})" in PAGES["gallery.md"]
+
+
+def test_every_plot_function_is_in_the_gallery():
+    code = "".join(block.code for block in blocks("python") if block.page == "gallery.md")
+    functions = [name for name in ra.__all__ if name.startswith("plot_")]
+    assert functions
+    assert [name for name in functions if f"ra.{name}(" not in code] == []
