@@ -23,6 +23,8 @@ draw $runs/recu-? $runs/baseline-? --only claims "$@"
 draw checkpoints/scale/two-? checkpoints/scale/half-? checkpoints/scale/rescaled-? --only initscale "$@"
 draw checkpoints/mask/recu checkpoints/mask/baseline checkpoints/mask/random \
     --label baseline="no clamp" --label recu=ReCU --label random="random mask" --only mask "$@"
+draw checkpoints/causes/baseline-0 checkpoints/causes/recu-0 --label baseline-0="no clamp" --label recu-0=ReCU \
+    --only causes "$@"
 draw checkpoints/traces/recu --only trajectories "$@"
 draw $runs/*-? checkpoints/fashion-tau/*-? checkpoints/tau/*-? --only table1 "$@"
 draw $runs/*-? --only table2,table3,table4,table5 "$@"

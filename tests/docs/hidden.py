@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 #: Folders of runs that pages name, and what stands in for them: shipped runs, or a seed of synthetic ones.
 SHIPPED = {"runs/demo/recu": "fashion/recu-0", "runs/demo/baseline": "fashion/baseline-0"}
 SYNTHETIC = {"runs/mine": 0, "runs/other": 1}
-#: A run with statistics of the gradients, and a table of recu-analyze intervene: pages tell how to make them.
-WITH_STATISTICS, INTERVENTION = "runs/digits", "intervention.csv"
+#: A table of recu-analyze intervene: the page tells how to make it.
+INTERVENTION = "intervention.csv"
 LAYERS = ("layer1.0.conv1", "layer2.0.conv2", "layer3.0.conv1")
 #: A folder into which a snippet records; the one that is there makes room unless the snippet goes on with it.
 RECORDED = re.compile(r'(?:ra\.record\([^"\n]*|RecordLatentWeights\()"(runs/[\w/-]+)"([^\n]*)')
@@ -63,7 +63,6 @@ def workspace(folder: Path) -> None:
     for name, seed in SYNTHETIC.items():
         walks = {layer: random_walk((8, 4, 3, 3), 24, seed=seed * 10 + index) for index, layer in enumerate(LAYERS)}
         synthetic_run(folder / name, walks, windows=12)
-    synthetic_run(folder / WITH_STATISTICS, gradient_stats=True)
     rows = [
         f"all,{group},{treatment},1,0,2"
         for group in ("tail-silent", "random")
