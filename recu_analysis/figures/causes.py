@@ -101,10 +101,10 @@ def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[Caused]:
 
 
 def draw(data: Caused, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
-    """A panel for each run, with one legend; a bar for each layer, or for several where they are too many."""
+    """A panel for each run, with one legend; a bar for each layer, or for several if they are too many; then noise."""
     from recu_analysis.figures.grid import label_once, legend_once, panel_each
     from recu_analysis.figures.print.style import current_venue
-    from recu_analysis.plots.causes import causes, neighbors
+    from recu_analysis.plots.causes import NOISE, causes, names_of_bars, neighbors
     from recu_analysis.plots.heat_map import name_rows
 
     line = 1.15 * current_venue().font_size / 72.0
@@ -118,7 +118,7 @@ def draw(data: Caused, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame
     for ax, each in zip(axes, data.tables.values(), strict=True):
         few, size = neighbors(each, int(high / _LOWEST_BAR))
         causes(few, ax=ax)
-        name_rows(ax, [short[name] for name in dict.fromkeys(few["layer"])], int(high / line))
+        name_rows(ax, [short.get(name, NOISE) for name in names_of_bars(few)], int(high / line))
         if size > 1:
             title = f"a bar: {size} layers"
             ax.set_title(f"{ax.get_title()}, {title}" if len(axes) > 1 else title)
@@ -150,8 +150,8 @@ FIGURE = FigureSpec(
     "causes of silence, by layer",
     "Why weights that stand far from zero stay silent: of the weights of the tail that did not change their sign in "
     "some windows, the shares by cause in the windows after. The first rule that a weight meets decides, from left to "
-    "right; slow channels are a part of their own. Of the weights that no other rule explains, noise alone makes 5 % "
-    "held and 5 % opposed. Undetermined: no rule explains the silence.",
+    "right; slow channels are a part of their own. Undetermined: no rule explains the silence. The last bar is what "
+    "noise alone would give: of the weights that no other rule explains, 5 % held and 5 % opposed.",
     takes=("layers", "windows"),
     note=note,
 )

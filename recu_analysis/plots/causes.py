@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pandas as pd
 
+from recu_analysis.analysis.rendering import TOTAL
 from recu_analysis.plots._axes import part_label, require, restyle, target
 from recu_analysis.plots.arm_colors import looks_of
 from recu_analysis.plots.heat_map import name_rows
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
     from recu_analysis.plots.arm_colors import AnyPalette
@@ -27,6 +28,8 @@ _COLORS: Final = {
     "held": "#b2182b",
     "undetermined": "#dddddd",
 }
+#: The name of the bar of noise alone.
+NOISE: Final = "noise alone"
 #: More bars than these have no gaps, which would look like stripes.
 _MOST_GAPS: Final = 40
 
@@ -41,12 +44,14 @@ def causes(
 ) -> Axes:
     """Shares of the causes of silence, of the silent weights of the tail: a bar for each layer, the first on top.
 
+    The last bar is what noise alone would give, in all layers together.
+
     Parameters
     ----------
     data : DataFrame
         One row per layer, group and cause, as `ra.causes` gives them: `row`, `layer`, `group`, `cause`, `share` (0 to
-        1). The rows of the group tail-silent are shown, without those of all layers together. A layer without such
-        weights has no bar.
+        1), `share_null`. The rows of the group tail-silent are shown; of all layers together, only what noise alone
+        would give, if it is known. A layer without such weights has no bar.
     ax : Axes, optional
         By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
@@ -65,31 +70,45 @@ def causes(
     InputError
         If a column is missing, there is no row, or the palette, the label or a property does not fit.
     """
-    require(data, ("row", "layer", "group", "cause", "share"))
+    require(data, ("row", "layer", "group", "cause", "share", "share_null"))
     axes = target(ax)
     colors: dict[str, Any] = dict(_COLORS)
     if palette is not None:
         colors = {name: look.color for name, look in looks_of(colors, palette, "cause").items()}
-    rows = data[(data["group"] == "tail-silent") & (data["row"] == "layer")]
-    layers = list(dict.fromkeys(rows["layer"]))
-    at, left = np.arange(len(layers)) + 0.5, np.zeros(len(layers))
-    height = 0.86 if len(layers) <= _MOST_GAPS else 1.0
-    shares = rows.set_index(["cause", "layer"])["share"]
+    rows = _bars(data)
+    bars = list(dict.fromkeys(zip(rows["row"], rows["layer"], strict=True)))
+    at, left = np.arange(len(bars)) + 0.5, np.zeros(len(bars))
+    height = 0.86 if len(bars) <= _MOST_GAPS else 1.0
+    shares = rows.set_index(["cause", "row", "layer"])["share"]
     for name, color in colors.items():
-        width = np.array([100.0 * float(shares.get((name, layer), 0.0)) for layer in layers])
+        width = np.array([100.0 * float(shares.get((name, *bar), 0.0)) for bar in bars])
         if not np.nansum(width) > 0.0 and name != "undetermined":
             continue
-        bars = axes.barh(at, np.nan_to_num(width), height, left, color=color, label=part_label(name, label))
-        for bar in bars:
-            restyle(bar, properties)
+        parts = axes.barh(at, np.nan_to_num(width), height, left, color=color, label=part_label(name, label))
+        for part in parts:
+            restyle(part, properties)
         left += np.nan_to_num(width)
-    axes.set_ylim(len(layers), 0)
+    axes.set_ylim(len(bars), 0)
     axes.set_xlim(0.0, 100.0)
-    name_rows(axes, layers, len(layers))
+    name_rows(axes, names_of_bars(data), len(bars))
     axes.tick_params(axis="y", length=0.0)
     axes.set_xlabel("silent weights of the tail (%)")
     axes.legend()
     return axes
+
+
+def names_of_bars(data: pd.DataFrame) -> list[str]:
+    """The name of each bar of `causes`: the layers, and then noise alone, if it is known."""
+    rows = _bars(data)
+    bars = dict.fromkeys(zip(rows["row"], rows["layer"], strict=True))
+    return [NOISE if row == TOTAL else layer for row, layer in bars]
+
+
+def _bars(data: pd.DataFrame) -> pd.DataFrame:
+    """The shares of each bar by cause: of the layers, and then of noise alone in all of them, if it is known."""
+    rows = data[data["group"] == "tail-silent"]
+    noise = rows[(rows["row"] == TOTAL) & rows["share_null"].notna()]
+    return pd.concat([rows[rows["row"] != TOTAL], noise.assign(share=noise["share_null"])])
 
 
 def neighbors(data: pd.DataFrame, most: int) -> tuple[pd.DataFrame, int]:
@@ -105,14 +124,18 @@ def neighbors(data: pd.DataFrame, most: int) -> tuple[pd.DataFrame, int]:
     Returns
     -------
     data : DataFrame
-        The columns row, layer, group, cause, share. A row has the name of its first layer.
+        The columns row, layer, group, cause, share, share_null. A row has the name of its first layer.
     size : int
         How many layers a bar stands for.
     """
-    rows = data[(data["group"] == "tail-silent") & (data["row"] == "layer")]
+    rows = data[data["group"] == "tail-silent"]
+    total = rows[rows["row"] == TOTAL]
+    rows = rows[rows["row"] != TOTAL]
     names = list(dict.fromkeys(rows["layer"]))
     size = int(np.ceil(len(names) / max(most, 1)))
     first = {name: names[at - at % size] for at, name in enumerate(names)}
     counts = rows.assign(layer=rows["layer"].map(first), count=rows["share"].fillna(0.0) * rows["weights"])
     sums = counts.groupby(["row", "layer", "group", "cause"], sort=False)[["count", "weights"]].sum().reset_index()
-    return sums.assign(share=sums["count"] / sums["weights"])[["row", "layer", "group", "cause", "share"]], max(size, 1)
+    columns = ["row", "layer", "group", "cause", "share", "share_null"]
+    few = sums.assign(share=sums["count"] / sums["weights"], share_null=np.nan)
+    return pd.concat([few[columns], total[columns]], ignore_index=True), max(size, 1)

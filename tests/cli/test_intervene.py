@@ -21,7 +21,8 @@ def test_it_begins_with_a_verdict_fits_80_columns_and_gives_every_number(trained
     done = run_cli("intervene", trained_run, *FEW)
     assert (done.exit_code, done.stderr) == (0, "")
     told = " ".join(done.stdout.split())
-    says(told, "egating binary weights of this one training changes the loss by", "(random)")
+    # In a training that short, no weight of the tail flips.
+    says(told, "What weights of epochs 0 to 1 are worth cannot be told", "no layer has weights of every group")
     says(told, "20 validation images, 1 draw of each group", "layer3.2.conv1", "re-estimated")
     assert max(map(len, done.stdout.splitlines())) <= 80
     run_cli("intervene", trained_run, *FEW, "-o", tmp_path / "table.json")

@@ -11,7 +11,7 @@ def table():
     shares = {"slow channel": 0.1, "held": 0.2, "undetermined": 0.7}
     rows = [
         {"row": row, "layer": name, "group": group, "cause": cause, "weights": weights}
-        | {"share": share if weights else float("nan")}
+        | {"share": share if weights else float("nan"), "share_null": float("nan")}
         for row, name, weights in (
             ("layer", "all", 10),
             ("layer", "two", 30),
@@ -37,7 +37,20 @@ def test_a_bar_for_each_layer(table, axes):
 def test_neighbors_are_weighted_by_their_weights(table):
     few, size = neighbors(table, 2)
     assert size == 2
+    few = few[few["row"] == "layer"]
     shares = few.set_index(["layer", "cause"])["share"]
     assert shares["all", "held"] == pytest.approx((0.2 * 10 + 30) / 40)
     assert few["layer"].unique().tolist() == ["all", "none"]
     assert neighbors(table, 3)[1] == 1
+
+
+def test_the_last_bar_is_what_noise_alone_gives(table, axes):
+    total = table["row"] == "total"
+    table.loc[total, "share_null"] = table.loc[total, "cause"].map(
+        {"slow channel": 0.0, "held": 0.05, "undetermined": 0.95}
+    )
+    causes(neighbors(table, 3)[0], ax=axes)
+    _, held, rest = axes.containers
+    assert (held[-1].get_width(), rest[-1].get_width()) == pytest.approx((5.0, 95.0))
+    # A layer may have the name that rows of all layers have.
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["all", "two", "none", "noise alone"]
