@@ -13,7 +13,7 @@ from recu_analysis.cli import options
 from recu_analysis.cli.output import View, table_lines, wrapped, write_table
 from recu_analysis.cli.several_runs import warn_of_seeds
 from recu_analysis.cli.target import table_target
-from recu_analysis.cli.window_notes import choice, ground, tell_cut
+from recu_analysis.cli.window_notes import choice, ground
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,7 +101,6 @@ def command(
     causes, one row for each layer, group and cause.
     """
     opened = options.labeled(runs)
-    tell_cut(opened.values(), windows)
     level: Any = tail_tau
     write_table(view(opened, layers, windows, level), target)
 

@@ -13,7 +13,7 @@ from recu_analysis.cli import options
 from recu_analysis.cli.output import View, table_lines, wrapped, write_table
 from recu_analysis.cli.several_runs import few_seeds, too_short_runs, warn_of_sampled, warn_of_seeds
 from recu_analysis.cli.target import table_target
-from recu_analysis.cli.window_notes import choice, ground, tell_cut, too_short
+from recu_analysis.cli.window_notes import choice, ground, too_short
 from recu_analysis.errors import listed
 
 if TYPE_CHECKING:
@@ -92,7 +92,6 @@ def command(
     The last row is for all layers. In CSV and JSON, column row marks it: layer or total.
     """
     opened = options.labeled(runs)
-    tell_cut(opened.values(), windows)
     if len(opened) == 1:
         (run,) = opened.values()
         write_table(_of_one(run, layers, windows, tail_tau, criterion), target)

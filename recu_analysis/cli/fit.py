@@ -11,7 +11,6 @@ from recu_analysis.cli import options
 from recu_analysis.cli.output import View, lines_of_tables, write_table
 from recu_analysis.cli.several_runs import below_each_other
 from recu_analysis.cli.target import table_target
-from recu_analysis.cli.window_notes import tell_cut
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,7 +91,6 @@ def command(runs: tuple[Path, ...], windows: slice | None, layers: tuple[str, ..
     from recu_analysis.analysis.fits import fit_table
 
     opened = options.labeled(runs)
-    tell_cut(opened.values(), windows)
     tables = {label: fit_table(run, windows=windows, layers=layers or None, raw=raw) for label, run in opened.items()}
     views = {label: _view(opened[label], table, raw=raw) for label, table in tables.items()}
     write_table(below_each_other(views, "Distributions fitted to the latent weights of {}."), target)

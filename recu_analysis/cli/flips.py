@@ -11,7 +11,6 @@ from recu_analysis.cli import options
 from recu_analysis.cli.output import View, write_table
 from recu_analysis.cli.several_runs import below_each_other
 from recu_analysis.cli.target import table_target
-from recu_analysis.cli.window_notes import tell_cut
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +63,6 @@ def command(runs: tuple[Path, ...], layers: tuple[str, ...], windows: slice | No
     from recu_analysis.analysis.query import gathered
 
     opened = options.labeled(runs)
-    tell_cut(opened.values(), windows)
     asked = {label: flip_table_query(run, layers or None) for label, run in opened.items()}
     tables = options.answered(gathered(asked), opened.values())
     views = {label: _view(label, run, tables[label], windows) for label, run in opened.items()}
@@ -75,7 +73,7 @@ def _view(label: str, run: Run, every: pd.DataFrame, windows: slice | None) -> V
     """The table of one run, with a warning of windows before a gap."""
     from recu_analysis.analysis.selection import known_windows, moving_windows, rows_of
 
-    table = every if windows is None else rows_of(run, every, windows)
+    table = rows_of(run, every, windows)
     first = known_windows(run)[0].number
     if first > moving_windows(run)[0].number:
         options.warn(

@@ -12,7 +12,7 @@ from recu_analysis.analysis.rendering import Column, shown
 from recu_analysis.cli import options
 from recu_analysis.cli.output import View, write_table
 from recu_analysis.cli.target import table_target
-from recu_analysis.cli.window_notes import choice, ground, tell_cut
+from recu_analysis.cli.window_notes import choice, ground
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -102,7 +102,6 @@ def command(
     from recu_analysis.store.layer_selection import select_layers
 
     trained, opened = _trained(run, data_dir), options.opened(run)
-    tell_cut([opened], windows)
     final, chosen = final_windows(opened) if windows is None else None, choose(opened, windows)
     if epochs is not None:
         draws = drawer(opened, chosen, select_layers(opened, layers or None), WEIGHT_GROUPS, tail_tau, seed)

@@ -12,7 +12,7 @@ from recu_analysis.cli import options
 from recu_analysis.cli.output import View, write_table
 from recu_analysis.cli.several_runs import below_each_other
 from recu_analysis.cli.target import table_target
-from recu_analysis.cli.window_notes import OVER_CHANNELS, choice, ground, tell_cut, too_short
+from recu_analysis.cli.window_notes import OVER_CHANNELS, choice, ground, too_short
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +66,6 @@ def command(
     from recu_analysis.analysis.query import gathered
 
     opened = options.labeled(runs)
-    tell_cut(opened.values(), windows)
     spans = {label: choose(run, windows) for label, run in opened.items()}
     level: Any = tail_tau
     asked = {label: tails_query(run, spans[label], level, layers or None) for label, run in opened.items()}

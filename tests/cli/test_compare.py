@@ -53,7 +53,12 @@ def test_by_layer_says_the_order_of_the_difference(two_arms):
 
 def test_runs_that_end_before_the_chosen_windows_are_told_in_one_note(two_arms):
     done = run_cli("compare", *two_arms, "--windows", "3:99")
-    assert done.stderr.splitlines()[0] == "free, clamped end with window 4, so --windows 3:99 ends there"
+    assert done.stderr.splitlines() == [
+        f"{two_arms[0]}, {two_arms[1]} end with window 4, so the windows 3:99 end there"
+    ]
+    alone = run_cli("dead-weights", two_arms[0], "--windows", "3:99")
+    assert alone.stderr.splitlines() == [f"{two_arms[0]} ends with window 4, so the windows 3:99 end there"]
+    assert not run_cli("dead-weights", two_arms[0], "--windows", "3:99", "-q").stderr
 
 
 def test_seeds_show_mean_interval_and_standard_deviation(tmp_path):
