@@ -76,8 +76,8 @@ def causes(
     Parameters
     ----------
     runs : run or path, sequence, or mapping of labels to runs
-        Recorded with gradient-stats. Of several runs, the tables are below each other, with the labels of the runs in a first
-        column, run.
+        Recorded with gradient-stats. Of several runs, the tables are below each other, with the labels of the runs in a
+        first column, run.
     windows : int, slice, str or WindowSpan, optional
         The windows that are tested, merged, such as "8:13" (without 13); by default the final windows.
     layers : str or sequence of str, optional

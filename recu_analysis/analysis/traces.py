@@ -42,8 +42,8 @@ def traces(
     Parameters
     ----------
     runs : run or path, sequence, or mapping of labels to runs
-        Recorded with ``record(..., traces=16)``. Of several runs, the tables are below each other, with the labels of the runs in a first
-        column, run.
+        Recorded with ``record(..., traces=16)``. Of several runs, the tables are below each other, with the labels of
+        the runs in a first column, run.
     windows : int, slice, str or WindowSpan, optional
         Only these windows, such as "8:13" (without 13); by default all since the last gap.
     layers : str or sequence of str, optional

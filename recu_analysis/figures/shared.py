@@ -80,10 +80,11 @@ def table_of(data: OneRun | pd.DataFrame, query: Callable[[Run], Query[pd.DataFr
     """
     if not isinstance(data, pd.DataFrame):
         return query(as_run(data)).run()
-    if "run" in data and data["run"].nunique() > 1:
+    labels = data["run"].unique() if "run" in data else ()
+    if len(labels) > 1:
         raise InputError(
-            f"the table to draw holds {data['run'].nunique()} runs; give the rows of one, such as "
-            f"table[table.run == {data['run'].iloc[0]!r}]"
+            f"the table to draw holds {len(labels)} runs; give the rows of one, such as table[table.run == "
+            f"{labels[0]!r}]"
         )
     return data
 
