@@ -8,6 +8,7 @@ import rich_click as click
 
 from recu_analysis.analysis.rendering import Column, number
 from recu_analysis.cli import options
+from recu_analysis.cli.asides import Aside
 from recu_analysis.cli.output import View, lines_of_tables, write_table
 from recu_analysis.cli.several_runs import below_each_other
 from recu_analysis.cli.target import table_target
@@ -110,7 +111,7 @@ def _view(run: Run, table: pd.DataFrame, *, raw: bool) -> View:
         table,
         _PRINTED,
         above=[
-            _verdict(run, table, raw=raw),
+            Aside(_verdict(run, table, raw=raw)),
             f"the weights at the end of {end_text(run, table['window'].iloc[0])}",
         ],
         explained=(*_SCALE, *_DISTANCES[1:], *_ERRORS[1:]),

@@ -8,6 +8,7 @@ import rich_click as click
 
 from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
+from recu_analysis.cli.asides import Aside
 from recu_analysis.cli.output import View, write_table
 from recu_analysis.cli.several_runs import below_each_other
 from recu_analysis.cli.target import table_target
@@ -36,8 +37,8 @@ _COLUMNS = (
 )
 _NOTES = (
     "each row is the median over layers",
-    "flips are also AdamBNN's FF; C2I is 0 if the signs are independent of the initial signs; locked: never flips "
-    "again; noise: what noise alone would give under the rates of the updates",
+    Aside("flips are also AdamBNN's FF"),
+    Aside("C2I is 0 if the signs are independent of the initial signs", about="c2i_original"),
 )
 
 
@@ -80,7 +81,7 @@ def _view(label: str, run: Run, every: pd.DataFrame, windows: slice | None) -> V
             f"windows of {label} before {first} are left out: updates between them and the later windows are lost"
         )
     sampled = [] if table["exact"].all() else ["sampled from checkpoints: flips between two checkpoints were not seen"]
-    return View(table, _COLUMNS, _medians(table), above=[_verdict(run, table)], below=[*_NOTES, *sampled])
+    return View(table, _COLUMNS, _medians(table), above=[Aside(_verdict(run, table))], below=[*_NOTES, *sampled])
 
 
 def _medians(table: pd.DataFrame) -> pd.DataFrame:

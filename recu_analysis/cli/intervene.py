@@ -10,6 +10,7 @@ import rich_click as click
 
 from recu_analysis.analysis.rendering import Column, shown
 from recu_analysis.cli import options
+from recu_analysis.cli.asides import Aside
 from recu_analysis.cli.output import View, write_table
 from recu_analysis.cli.target import table_target
 from recu_analysis.cli.window_notes import choice, ground
@@ -123,7 +124,7 @@ def command(
         rows=rows,
         caption=f"Rise of the validation loss of {labels[0]} (nats) if binary weights of each group are negated.",
         runs=labels,
-        above=[_verdict(opened, table, ground({"": opened}, {"": chosen}, None)), head, *choice(opened, final)],
+        above=[Aside(_verdict(opened, table, ground({"": opened}, {"": chosen}, None))), head, *choice(opened, final)],
         below=[
             "rise of the loss in nats; *: its 95 % interval over images and draws lies above 0; -: an empty group",
             *(["all: all layers at once in which every group has weights"] if ALL in set(table["layer"]) else []),

@@ -9,6 +9,7 @@ import rich_click as click
 
 from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
+from recu_analysis.cli.asides import Aside
 from recu_analysis.cli.output import View, write_table
 from recu_analysis.cli.several_runs import below_each_other
 from recu_analysis.cli.target import table_target
@@ -85,7 +86,7 @@ def _view(run: Run, span: WindowSpan, table: pd.DataFrame, *, named: bool) -> Vi
     return View(
         table,
         _COLUMNS,
-        above=[_verdict(run, span, table), head, *choice(run, None if named else final_windows(run))],
+        above=[Aside(_verdict(run, span, table)), head, *choice(run, None if named else final_windows(run))],
         below=[OVER_CHANNELS, *too_short(table["autocorrelation_null"])],
     )
 
