@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    import pandas as pd
+
     from recu_analysis.analysis.rendering import Column
 
 #: What columns of noise alone hold, where each column has no sentence of its own.
 NOISE_ALONE = "noise alone: the same of simulated weights, which only decay, momentum and noise move"
+#: Why some of these values are missing.
+NOT_KNOWN = "a dash where it is not known, or weights move less or more than it forecasts"
 
 
 class Aside(str):
@@ -39,13 +43,14 @@ def of_run(label: str, sentence: str) -> str:
     return Aside(told, sentence.about) if isinstance(sentence, Aside) else told
 
 
-def in_latex(notes: Iterable[str], columns: Sequence[Column]) -> list[str]:
-    """The notes below a table in LaTeX with these columns, each once."""
+def in_latex(notes: Iterable[str], rows: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
+    """The notes below a table in LaTeX with these rows and columns, each once."""
     names = [column.name for column in columns]
     kept = [
         note
         for note in notes
         if not isinstance(note, Aside) or (note.about and any(note.about in name for name in names))
     ]
-    noise = [NOISE_ALONE] if any(name.endswith("_null") for name in names) else []
-    return [*dict.fromkeys(kept), *noise]
+    nulls = [name for name in names if name.endswith("_null")]
+    dashes = f"; {NOT_KNOWN}" if rows[nulls].isna().any(axis=None) else ""
+    return [*dict.fromkeys(kept), *([f"{NOISE_ALONE}{dashes}"] if nulls else [])]

@@ -103,7 +103,7 @@ def write_table(view: View, target: Target) -> None:
         columns = shown.columns or rendering.columns_of(rows)
         if target.table_format == "latex" and not target.columns:
             columns = [column for column in columns if column.name not in PROSE]
-        notes = in_latex(notes, columns) if target.table_format == "latex" else notes
+        notes = in_latex(notes, rows, columns) if target.table_format == "latex" else notes
         around = Surroundings(shown.caption, _label(shown), notes)
         text = rendering.render(rows, target.table_format, columns, around)
     data = target.table_format in rendering.DATA_FORMATS  # which keep every character of a name

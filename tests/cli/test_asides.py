@@ -1,11 +1,13 @@
 """What stands below a table in LaTeX: notes on columns that it has, noise in one sentence, and no verdict."""
 
+import math
 import re
 
+import pandas as pd
 import pytest
 
 from recu_analysis.analysis.rendering import Column
-from recu_analysis.cli.asides import NOISE_ALONE, Aside, in_latex, of_run
+from recu_analysis.cli.asides import NOISE_ALONE, NOT_KNOWN, Aside, in_latex, of_run
 from recu_analysis.testing import random_walk, synthetic_run
 from tests.cli_runner import run_cli
 
@@ -24,8 +26,11 @@ def notes(*arguments):
 
 def test_only_notes_on_shown_columns_stay_each_once():
     told = ["a", Aside("a verdict"), "a", Aside("T is 3", about="decay_time"), of_run("x", Aside("tail", about="tail"))]
-    assert in_latex(told, [Column("layer"), Column("silent_fraction_tail")]) == ["a", "x: tail"]
-    assert in_latex(told, [Column("decay_time"), Column("autocorrelation_null")]) == ["a", "T is 3", NOISE_ALONE]
+    rows = pd.DataFrame({"layer": ["b"], "silent_fraction_tail": [0.5], "decay_time": [3.0], "flips_null": [0.1]})
+    assert in_latex(told, rows, [Column("layer"), Column("silent_fraction_tail")]) == ["a", "x: tail"]
+    columns = [Column("decay_time"), Column("flips_null")]
+    assert in_latex(told, rows, columns) == ["a", "T is 3", NOISE_ALONE]
+    assert in_latex(told, rows.assign(flips_null=math.nan), columns)[-1] == f"{NOISE_ALONE}; {NOT_KNOWN}"
     assert of_run("x", "y") == "x: y"
 
 
