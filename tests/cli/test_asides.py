@@ -48,6 +48,6 @@ def test_tables_in_latex_hold_no_verdict_and_explain_noise_once(paths):
 
 
 def test_what_is_the_same_of_all_runs_is_told_once(paths):
-    found = notes("updates", *paths)
+    found = notes("updates", *paths, "--windows", "1:5")
     assert found[0] == "windows 1 to 4, epochs 0 to 3, 8 updates, every update seen"
     assert len(found) == len({*found})

@@ -193,3 +193,13 @@ def test_runs_in_folders_of_one_name_are_told_apart(tmp_path):
     done = run_cli("compare", *paths, "--format", "csv", "--quiet")
     assert done.exit_code == 0
     assert [line.split(",")[0] for line in done.stdout.splitlines()[1:]] == ["one/run", "two/run"]
+
+
+def test_a_data_set_that_is_not_known_is_told(tmp_path):
+    folders = [str(tmp_path / name) for name in ("own", "known")]
+    for folder in folders:
+        synthetic_run(folder, {"stage.conv": random_walk((16, 20), 8, step=0.6)})
+    edit_run(folders[1], configuration={"dataset": "digits"})
+    text = run_cli("compare", "--seeds", *folders, "--windows", "3:").stdout
+    says(text, "(data set not known)", "(digits)")
+    assert "nan" not in text
