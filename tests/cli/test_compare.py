@@ -196,10 +196,9 @@ def test_runs_in_folders_of_one_name_are_told_apart(tmp_path):
 
 
 def test_a_data_set_that_is_not_known_is_told(tmp_path):
-    folders = [str(tmp_path / name) for name in ("own", "known")]
-    for folder in folders:
-        synthetic_run(folder, {"stage.conv": random_walk((16, 20), 8, step=0.6)})
-    edit_run(folders[1], configuration={"dataset": "digits"})
-    text = run_cli("compare", "--seeds", *folders, "--windows", "3:").stdout
+    walk = {"stage.conv": random_walk((16, 20), 8, step=0.6)}
+    own, known = (synthetic_run(tmp_path / name, walk).path for name in ("own", "known"))
+    edit_run(known, configuration={"dataset": "digits"})
+    text = run_cli("compare", "--seeds", own, known, "--windows", "3:").stdout
     says(text, "(data set not known)", "(digits)")
     assert "nan" not in text
