@@ -251,17 +251,18 @@ def as_run(run: OneRun) -> Run:
     StoreError
         If there is no run directory at the path.
     """
-    if isinstance(run, Run):
-        return run
-    if isinstance(run, str | os.PathLike):
-        return open_run(run)
-    if isinstance(run, Collection):
+    given: object = run  # a caller without a type checker gives anything
+    if isinstance(given, Run):
+        return given
+    if isinstance(given, str | os.PathLike):
+        return open_run(given)
+    if isinstance(given, Collection):
         raise InputError(
-            f"one run is needed, not {kind_of_value(run)} of {len(run)}; give ra.open_run's run or the path of its "
+            f"one run is needed, not {kind_of_value(given)} of {len(given)}; give ra.open_run's run or the path of its "
             "folder, one in each call"
         )
     raise InputError(
-        f"a run is given as ra.open_run returns it, or as the path of its folder, not as {kind_of_value(run)}"
+        f"a run is given as ra.open_run returns it, or as the path of its folder, not as {kind_of_value(given)}"
     )
 
 
