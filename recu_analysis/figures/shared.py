@@ -80,7 +80,7 @@ def table_of(data: OneRun | pd.DataFrame, query: Callable[[Run], Query[pd.DataFr
     """
     if not isinstance(data, pd.DataFrame):
         return query(as_run(data)).run()
-    labels = data["run"].unique() if "run" in data else ()
+    labels = list(data["run"].unique()) if "run" in data else []
     if len(labels) > 1:
         raise InputError(
             f"the table to draw holds {len(labels)} runs; give the rows of one, such as table[table.run == "
