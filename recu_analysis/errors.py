@@ -85,6 +85,24 @@ class RecordingWarning(UserWarning):
     """A warning about something that the recording could not observe."""
 
 
+class WindowsWarning(UserWarning):
+    """A warning that a run ends before the windows that the caller chose.
+
+    Attributes
+    ----------
+    run : str
+        Folder of the run.
+    last : int
+        Number of its last window.
+    windows : str
+        The chosen windows, such as 8:13.
+    """
+
+    def __init__(self, run: str, last: int, windows: str) -> None:
+        super().__init__(f"{run} ends with window {last}, so the windows {windows} end there")
+        self.run, self.last, self.windows = run, last, windows
+
+
 @contextmanager
 def needing_torch() -> Iterator[None]:
     """Raise MissingExtraError if what runs inside imports PyTorch and it is not installed."""

@@ -16,11 +16,11 @@ from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.rates import rates
+from recu_analysis.analysis.run_arguments import of_each
 from recu_analysis.analysis.selection import WindowSpan, known_windows, select_windows, windows_before
 from recu_analysis.errors import InputError, NotRecordedError, WindowNotFoundError
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.store.quantities import GRADIENT_STATS
-from recu_analysis.store.run import as_run
 from recu_analysis.theory.causes import CAUSES, THRESHOLDS, Evidence
 from recu_analysis.theory.causes import causes as causes_of
 from recu_analysis.theory.noise import arrived
@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.deadness import Mask, Movement, TailTau
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.record import MergedRecord
-    from recu_analysis.store.run import OneRun, Run
+    from recu_analysis.store.run import Run
     from recu_analysis.theory.noise import Rates
 
     Values = NDArray[np.float64]
@@ -58,7 +59,7 @@ _STATS: Final = {"noise", "small_grads", "unchanged"}
 
 
 def causes(
-    run: OneRun,
+    runs: SeveralRuns,
     *,
     windows: Windows | None = None,
     layers: Sequence[str] | str | None = None,
@@ -74,8 +75,9 @@ def causes(
 
     Parameters
     ----------
-    run : Run or path
-        Recorded with gradient-stats.
+    runs : run or path, sequence, or mapping of labels to runs
+        Recorded with gradient-stats. Of several runs, the tables are below each other, with the labels of the runs in a
+        first column, run.
     windows : int, slice, str or WindowSpan, optional
         The windows that are tested, merged, such as "8:13" (without 13); by default the final windows.
     layers : str or sequence of str, optional
@@ -109,8 +111,7 @@ def causes(
     WindowNotFoundError
         If the run has none of the windows, or there is no window before them.
     """
-    run = as_run(run)
-    return causes_query(run, choose(run, windows), layers, tail_tau).run()
+    return of_each(runs, lambda run: causes_query(run, choose(run, windows), layers, tail_tau))
 
 
 def causes_query(

@@ -10,6 +10,7 @@ import pandas as pd
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.run_arguments import of_each
 from recu_analysis.analysis.selection import (
     known_windows,
     rows_of,
@@ -19,22 +20,23 @@ from recu_analysis.analysis.selection import (
 )
 from recu_analysis.store.chain import check_connected
 from recu_analysis.store.layer_selection import select_layers
-from recu_analysis.store.run import as_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from recu_analysis.analysis.deadness import Mask, Movement, TailTau
     from recu_analysis.analysis.layer_pass import Answer
+    from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.header import LayerSpec
-    from recu_analysis.store.run import OneRun, Run
+    from recu_analysis.store.run import Run
 
     Row = dict[str, Any]
 
 
 def cohorts(
-    run: OneRun,
+    runs: SeveralRuns,
     *,
     windows: Windows | None = None,
     layers: Sequence[str] | str | None = None,
@@ -44,7 +46,8 @@ def cohorts(
 
     Parameters
     ----------
-    run : Run or path
+    runs : run or path, sequence, or mapping of labels to runs
+        Of several runs, the tables are below each other, with the labels of the runs in a first column, run.
     windows : int, slice, str or WindowSpan, optional
         The windows to follow, such as "8:". Tail and core are drawn once, at the start of the first window with
         updates. The default is all windows since the last gap.
@@ -74,12 +77,20 @@ def cohorts(
     WindowNotFoundError
         If the windows are not there, or updates between them are in no window.
     """
-    run = as_run(run)
-    followed = known_windows(run) if windows is None else select_windows(run, span_of(run, windows))
-    check_connected(followed)
-    numbers = tuple(window.number for window in followed)
-    parts = per_layer(run, select_layers(run, layers), _followed, numbers, tail_tau).run()
-    return with_epochs(run, pd.DataFrame([row for rows in parts for row in rows]), at=2)
+
+    def query(run: Run) -> Query[pd.DataFrame]:
+        followed = known_windows(run) if windows is None else select_windows(run, span_of(run, windows))
+        check_connected(followed)
+        numbers = tuple(window.number for window in followed)
+        parts = per_layer(run, select_layers(run, layers), _followed, numbers, tail_tau)
+        return parts.then(lambda found: _table(run, found))
+
+    return of_each(runs, query)
+
+
+def _table(run: Run, parts: Sequence[list[Row]], columns: list[str] | None = None) -> pd.DataFrame:
+    """The rows of all layers, with the epoch of each window as the third column."""
+    return with_epochs(run, pd.DataFrame([row for rows in parts for row in rows], columns=columns), at=2)
 
 
 def _followed(run: Run, spec: LayerSpec, numbers: tuple[int, ...], tail_tau: TailTau) -> Answer[list[Row]]:
@@ -111,7 +122,7 @@ def _cohort(moved: Movement, members: Mask, touched: Mask) -> Row:
 
 
 def transitions(
-    run: OneRun,
+    runs: SeveralRuns,
     *,
     windows: Windows | None = None,
     layers: Sequence[str] | str | None = None,
@@ -121,7 +132,8 @@ def transitions(
 
     Parameters
     ----------
-    run : Run or path
+    runs : run or path, sequence, or mapping of labels to runs
+        Of several runs, the tables are below each other, with the labels of the runs in a first column, run.
     windows : int, slice, str or WindowSpan, optional
         Only the rows of these windows, such as "8:13" (without 13); all by default.
     layers : str or sequence of str, optional
@@ -148,11 +160,13 @@ def transitions(
     WindowNotFoundError
         If the windows are not there, or the run holds no window with updates.
     """
-    run = as_run(run)
-    parts = per_layer(run, select_layers(run, layers), _changes, tail_tau).run()
     columns = ["layer", "window", *(f"{k}_fraction{p}" for p in ("", "_core") for k in ("died", "revived"))]
-    table = with_epochs(run, pd.DataFrame([row for part in parts for row in part], columns=columns), at=2)
-    return table if windows is None else rows_of(run, table, windows)
+
+    def query(run: Run) -> Query[pd.DataFrame]:
+        parts = per_layer(run, select_layers(run, layers), _changes, tail_tau)
+        return parts.then(lambda found: rows_of(run, _table(run, found, columns), windows))
+
+    return of_each(runs, query)
 
 
 def _changes(run: Run, spec: LayerSpec, tail_tau: TailTau) -> Answer[list[Row]]:

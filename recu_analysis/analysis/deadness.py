@@ -13,10 +13,10 @@ from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.null import null_row
 from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.run_arguments import of_each
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.errors import InputError, NotRecordedError, unknown
 from recu_analysis.store.layer_selection import select_layers
-from recu_analysis.store.run import as_run
 from recu_analysis.theory.autocorrelation import autocorrelation
 from recu_analysis.theory.laplace import check_tau
 from recu_analysis.theory.quickselect import median, of_rank
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.analysis.selection import Windows, WindowSpan
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.record import MergedRecord
-    from recu_analysis.store.run import OneRun, Run
+    from recu_analysis.store.run import Run
 
 Criterion = Literal["tail-silent", "tail", "silent", "still", "tail-still"]
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
@@ -251,7 +252,7 @@ def check_criterion(criterion: str) -> Criterion:
 
 
 def dead_weights(
-    run: OneRun,
+    runs: SeveralRuns,
     *,
     windows: Windows | None = None,
     layers: Sequence[str] | str | None = None,
@@ -262,7 +263,8 @@ def dead_weights(
 
     Parameters
     ----------
-    run : Run or path
+    runs : run or path, sequence, or mapping of labels to runs
+        Of several runs, the tables are below each other, with the labels of the runs in a first column, run.
     windows : int, slice, str or WindowSpan, optional
         Windows by their numbers, such as "8:13" (without 13); by default the final windows, see
         `recu_analysis.analysis.final_windows`.
@@ -298,8 +300,7 @@ def dead_weights(
     NotRecordedError
         If the criterion needs zpath and the run has none.
     """
-    run = as_run(run)
-    return dead_weights_query(run, choose(run, windows), criterion, tail_tau, layers).run()
+    return of_each(runs, lambda run: dead_weights_query(run, choose(run, windows), criterion, tail_tau, layers))
 
 
 def dead_weights_query(

@@ -14,9 +14,9 @@ from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.null import null, null_autocorrelation
 from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.run_arguments import of_each
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.store.layer_selection import select_layers
-from recu_analysis.store.run import as_run
 from recu_analysis.theory.intervals import over_channels
 
 if TYPE_CHECKING:
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.null import Null
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.analysis.selection import Windows, WindowSpan
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.record import MergedRecord
-    from recu_analysis.store.run import OneRun, Run
+    from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
 
@@ -187,7 +188,7 @@ def _sums(run: Run, spec: LayerSpec, tail_tau: TailTau, window: WindowSpan) -> A
 
 
 def tails(
-    run: OneRun,
+    runs: SeveralRuns,
     *,
     windows: Windows | None = None,
     layers: Sequence[str] | str | None = None,
@@ -197,7 +198,8 @@ def tails(
 
     Parameters
     ----------
-    run : Run or path
+    runs : run or path, sequence, or mapping of labels to runs
+        Of several runs, the tables are below each other, with the labels of the runs in a first column, run.
     windows : int, slice, str or WindowSpan, optional
         Windows by their numbers, such as "8:13" (without 13); by default the final windows, see
         `recu_analysis.analysis.final_windows`.
@@ -234,8 +236,7 @@ def tails(
     WindowNotFoundError
         If the run has none of the windows, or they hold no updates.
     """
-    run = as_run(run)
-    return tails_query(run, choose(run, windows), tail_tau, layers).run()
+    return of_each(runs, lambda run: tails_query(run, choose(run, windows), tail_tau, layers))
 
 
 def tails_query(

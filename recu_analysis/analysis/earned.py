@@ -13,10 +13,10 @@ from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, movement
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.rates import kept_part, momentum_at_start, momentum_part, rates
+from recu_analysis.analysis.run_arguments import of_each
 from recu_analysis.analysis.selection import known_windows, select_windows, span_of, windows_before, with_epochs
 from recu_analysis.errors import InputError
 from recu_analysis.store.layer_selection import select_layers
-from recu_analysis.store.run import as_run
 from recu_analysis.theory.noise import momentum_term
 from recu_analysis.theory.restored import AutocorrelationParts, Restored, autocorrelation_parts, restored
 from recu_analysis.theory.standardize import center_rows, channel_deviations
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.deadness import Mask, Movement, TailTau
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.header import LayerSpec
-    from recu_analysis.store.run import OneRun, Run
+    from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
 
     Values = NDArray[np.float64]
@@ -108,7 +109,7 @@ def _centered(spec: LayerSpec, weights: NDArray[Any]) -> Values:
 
 
 def earned(
-    run: OneRun,
+    runs: SeveralRuns,
     *,
     windows: Windows | None = None,
     layers: Sequence[str] | str | None = None,
@@ -128,7 +129,8 @@ def earned(
 
     Parameters
     ----------
-    run : Run or path
+    runs : run or path, sequence, or mapping of labels to runs
+        Of several runs, the tables are below each other, with the labels of the runs in a first column, run.
     windows : int, slice, str or WindowSpan, optional
         Merge these windows, such as "8:13" (without 13). By default every window since the last gap has its own rows.
     layers : str or sequence of str, optional
@@ -166,7 +168,7 @@ def earned(
     WindowNotFoundError
         If the run has none of the windows, or they hold no updates.
     """
-    return earned_query(as_run(run), windows, layers, tail_tau, network=network).run()
+    return of_each(runs, lambda run: earned_query(run, windows, layers, tail_tau, network=network))
 
 
 def earned_query(

@@ -304,7 +304,7 @@ def decorrelation_time(run: OneRun, *, after: int, layers: Sequence[str] | str |
 
     Parameters
     ----------
-    run : Run or path
+    run : one Run or path
     after : int
         Number of a window; the count starts at its end.
     layers : str or sequence of str, optional

@@ -11,10 +11,10 @@ import pandas as pd
 from recu_analysis.analysis.channels import by_blocks, measured_channels
 from recu_analysis.analysis.layer_pass import ahead
 from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.run_arguments import of_each
 from recu_analysis.analysis.selection import span_of
 from recu_analysis.errors import InputError, WindowNotFoundError
 from recu_analysis.store.layer_selection import select_layers
-from recu_analysis.store.run import as_run
 from recu_analysis.theory import quantization
 from recu_analysis.theory.empirical import clamped_entropy as measured_entropy
 from recu_analysis.theory.empirical import quantized, sign_entropy
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.channels import Channels
     from recu_analysis.analysis.layer_pass import Answer
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.header import LayerSpec
-    from recu_analysis.store.run import OneRun, Run
+    from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
 
     Array = NDArray[Any]
@@ -45,7 +46,7 @@ _DISTANCES = ("ks_laplace", "ks_normal", "aic_normal", "aic_gennorm", "scale_rat
 
 
 def fit_table(
-    run: OneRun, *, windows: Windows | None = None, layers: Sequence[str] | str | None = None, raw: bool = False
+    runs: SeveralRuns, *, windows: Windows | None = None, layers: Sequence[str] | str | None = None, raw: bool = False
 ) -> pd.DataFrame:
     """Fit Laplace, normal and generalised normal distributions to every layer's weights at the end of a window.
 
@@ -55,7 +56,8 @@ def fit_table(
 
     Parameters
     ----------
-    run : Run or path
+    runs : run or path, sequence, or mapping of labels to runs
+        Of several runs, the tables are below each other, with the labels of the runs in a first column, run.
     windows : int, slice, str or WindowSpan, optional
         The state at the end of these windows, such as 12 or ":13"; the end of the run by default.
     layers : str or sequence of str, optional
@@ -90,9 +92,12 @@ def fit_table(
     WindowNotFoundError
         If the run has none of the windows.
     """
-    run = as_run(run)
-    at = window_at(run, windows)
-    return pd.DataFrame(per_layer(run, select_layers(run, layers), _fit_layer, at.number, raw).run())
+    return of_each(
+        runs,
+        lambda run: per_layer(run, select_layers(run, layers), _fit_layer, window_at(run, windows).number, raw).then(
+            pd.DataFrame
+        ),
+    )
 
 
 def window_at(run: Run, windows: Windows | None) -> Window:

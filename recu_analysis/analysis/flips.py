@@ -12,9 +12,9 @@ from recu_analysis.analysis.layer_pass import ahead, over
 from recu_analysis.analysis.layers import by_window, initial_signs
 from recu_analysis.analysis.null import MOST_BY_WINDOW, null, null_sums
 from recu_analysis.analysis.query import gather, per_layer
+from recu_analysis.analysis.run_arguments import of_each
 from recu_analysis.analysis.selection import known_windows, rows_of
 from recu_analysis.store.layer_selection import select_layers
-from recu_analysis.store.run import as_run
 from recu_analysis.theory.autocorrelation import autocorrelation, cosine
 
 if TYPE_CHECKING:
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.deadness import Movement
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.header import LayerSpec
-    from recu_analysis.store.run import OneRun, Run
+    from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
     Row = dict[str, Any]
@@ -40,13 +41,14 @@ BOP_FLOOR = math.exp(-9.0)
 
 
 def flip_table(
-    run: OneRun, *, windows: Windows | None = None, layers: Sequence[str] | str | None = None
+    runs: SeveralRuns, *, windows: Windows | None = None, layers: Sequence[str] | str | None = None
 ) -> pd.DataFrame:
     """How often signs flip in every layer and window, what the flip law predicts, and how many signs are locked in.
 
     Parameters
     ----------
-    run : Run or path
+    runs : run or path, sequence, or mapping of labels to runs
+        Of several runs, the tables are below each other, with the labels of the runs in a first column, run.
     windows : int, slice, str or WindowSpan, optional
         Only the rows of these windows, such as "8:13" (without 13); all by default.
     layers : str or sequence of str, optional
@@ -81,9 +83,7 @@ def flip_table(
     WindowNotFoundError
         If the windows are not there, or the run holds no window with updates.
     """
-    run = as_run(run)
-    table = flip_table_query(run, layers).run()
-    return table if windows is None else rows_of(run, table, windows)
+    return of_each(runs, lambda run: flip_table_query(run, layers).then(lambda table: rows_of(run, table, windows)))
 
 
 def flip_table_query(run: Run, layers: Sequence[str] | str | None = None) -> Query[pd.DataFrame]:

@@ -39,7 +39,7 @@ def weight_histogram(
 
     Parameters
     ----------
-    run : Run or path
+    run : one Run or path
     layer : str
         Its name, or a pattern that matches one layer.
     windows : int, slice, str or WindowSpan, optional

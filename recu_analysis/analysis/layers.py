@@ -15,6 +15,7 @@ from recu_analysis.analysis.long_form import long_form
 from recu_analysis.analysis.network import network_table
 from recu_analysis.analysis.null import null_autocorrelation
 from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.run_arguments import of_each
 from recu_analysis.analysis.selection import (
     select_windows,
     span_of,
@@ -22,7 +23,6 @@ from recu_analysis.analysis.selection import (
 )
 from recu_analysis.store.chain import start_known
 from recu_analysis.store.layer_selection import select_layers
-from recu_analysis.store.run import as_run
 from recu_analysis.theory import gennorm, quantization
 from recu_analysis.theory.empirical import quantized, sign_entropy
 from recu_analysis.theory.entropy import clamped_entropy, laplace_bound
@@ -36,17 +36,18 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.deadness import Mask, Movement, TailTau
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.analysis.selection import Windows, WindowSpan
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.record import MergedRecord
-    from recu_analysis.store.run import OneRun, Run
+    from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
 
 Row = dict[str, Any]
 
 
 def layer_table(
-    run: OneRun,
+    runs: SeveralRuns,
     *,
     windows: Windows | None = None,
     layers: Sequence[str] | str | None = None,
@@ -58,7 +59,8 @@ def layer_table(
 
     Parameters
     ----------
-    run : Run or path
+    runs : run or path, sequence, or mapping of labels to runs
+        Of several runs, the tables are below each other, with the labels of the runs in a first column, run.
     windows : int, slice, str or WindowSpan, optional
         Merge these windows, such as "8:13" (without 13), into one row per layer. By default every window has its own
         row.
@@ -113,11 +115,14 @@ def layer_table(
     WindowNotFoundError
         If the run has none of the windows, or they hold no updates.
     """
-    run = as_run(run)
-    span = None if windows is None else span_of(run, windows)
-    table = layer_table_query(run, tail_tau, window=span, layers=layers).run()
-    table = network_table(table) if network else table
-    return long_form(table) if long else table
+
+    def query(run: Run) -> Query[pd.DataFrame]:
+        span = None if windows is None else span_of(run, windows)
+        table = layer_table_query(run, tail_tau, window=span, layers=layers)
+        table = table.then(network_table) if network else table
+        return table.then(long_form) if long else table
+
+    return of_each(runs, query)
 
 
 def layer_table_query(

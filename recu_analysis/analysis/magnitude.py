@@ -14,10 +14,10 @@ from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.null import null
 from recu_analysis.analysis.query import gather, per_layer
+from recu_analysis.analysis.run_arguments import of_each
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.errors import InputError
 from recu_analysis.store.layer_selection import select_layers
-from recu_analysis.store.run import as_run
 from recu_analysis.theory.intervals import FEWEST_CHANNELS, bca, draws, expanded, shuffled
 
 if TYPE_CHECKING:
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.analysis.selection import Windows, WindowSpan
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.record import MergedRecord
-    from recu_analysis.store.run import OneRun, Run
+    from recu_analysis.store.run import Run
 
     Values = NDArray[np.float64]
 
@@ -52,7 +53,7 @@ BANDS = ("mobility", "flip_probability", "sign_changes", "gradient")
 
 
 def by_magnitude(
-    run: OneRun,
+    runs: SeveralRuns,
     *,
     windows: Windows | None = None,
     layers: Sequence[str] | str | None = None,
@@ -65,7 +66,8 @@ def by_magnitude(
 
     Parameters
     ----------
-    run : Run or path
+    runs : run or path, sequence, or mapping of labels to runs
+        Of several runs, the tables are below each other, with the labels of the runs in a first column, run.
     windows : int, slice, str or WindowSpan, optional
         Windows by their numbers, such as "8:13" (without 13); by default the final windows, see
         `recu_analysis.analysis.final_windows`.
@@ -104,8 +106,7 @@ def by_magnitude(
     WindowNotFoundError
         If the run has none of the windows, or they hold no updates.
     """
-    run = as_run(run)
-    return by_magnitude_query(run, choose(run, windows), bins, layers).run()
+    return of_each(runs, lambda run: by_magnitude_query(run, choose(run, windows), bins, layers))
 
 
 def by_magnitude_query(

@@ -46,7 +46,7 @@ def signs_changed(
 
     Parameters
     ----------
-    run : Run or path
+    run : one Run or path
     layers : str or sequence of str, optional
         Patterns of layer names.
     levels : sequence of float
@@ -107,7 +107,7 @@ def gradients(run: OneRun, *, bins: int = 20) -> pd.DataFrame:
 
     Parameters
     ----------
-    run : Run or path
+    run : one Run or path
         Recorded with the quantity grad.
     bins : int
         Number of bins, each with equally many weights of a layer.

@@ -11,10 +11,10 @@ from recu_analysis.analysis.channels import by_blocks, measured_channels
 from recu_analysis.analysis.fits import window_at
 from recu_analysis.analysis.layer_pass import ahead
 from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.run_arguments import of_each
 from recu_analysis.analysis.tradeoff import check_levels, closed_forms
 from recu_analysis.errors import InputError
 from recu_analysis.store.layer_selection import select_layers
-from recu_analysis.store.run import as_run
 from recu_analysis.theory.empirical import clamped_entropy, quantized
 from recu_analysis.theory.standardize import WeightTransform
 
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.header import LayerSpec
-    from recu_analysis.store.run import OneRun, Run
+    from recu_analysis.store.run import Run
 
 
 def measured_tradeoff(
-    run: OneRun,
+    runs: SeveralRuns,
     *,
     windows: Windows | None = None,
     layers: Sequence[str] | str | None = None,
@@ -44,7 +45,8 @@ def measured_tradeoff(
 
     Parameters
     ----------
-    run : Run or path
+    runs : run or path, sequence, or mapping of labels to runs
+        Of several runs, the tables are below each other, with the labels of the runs in a first column, run.
     windows : int, slice, str or WindowSpan, optional
         The state at the end of these windows, such as 12 or ":13"; the end of the run by default.
     layers : str or sequence of str, optional
@@ -71,7 +73,7 @@ def measured_tradeoff(
     WindowNotFoundError
         If the run has none of the windows.
     """
-    return measured_tradeoff_query(as_run(run), tau, points, layers=layers, windows=windows).run()
+    return of_each(runs, lambda run: measured_tradeoff_query(run, tau, points, layers=layers, windows=windows))
 
 
 def measured_tradeoff_query(

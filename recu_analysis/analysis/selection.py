@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
+import warnings
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from recu_analysis.analysis.logged import logged
-from recu_analysis.errors import InputError, WindowNotFoundError, kind_of_value
+from recu_analysis.errors import InputError, WindowNotFoundError, WindowsWarning, kind_of_value
 from recu_analysis.store.chain import begins_anew, start_known
 from recu_analysis.store.layer_selection import numbers_text, window_number
 
@@ -114,6 +116,8 @@ def span_text(windows: Windows) -> str:
 def span_of(run: Run, windows: Windows) -> WindowSpan:
     """The windows of a run that a caller chose, without open ends; numbers that the run does not have are skipped.
 
+    If the run ends before the windows do, `WindowsWarning` tells it; the command line prints it as a note.
+
     Raises
     ------
     InputError
@@ -130,7 +134,17 @@ def span_of(run: Run, windows: Windows) -> WindowSpan:
         raise WindowNotFoundError(
             f"{run.path} has none of the windows {wanted}; it has {numbers_text(numbers) if numbers else 'no window'}"
         )
+    if stop > numbers[-1] + 1:
+        warnings.warn(WindowsWarning(str(run.path), numbers[-1], span_text(windows)), stacklevel=_outside())
     return WindowSpan(inside[0], inside[-1] + 1)
+
+
+def _outside() -> int:
+    """The level of the stack, as `warnings.warn` counts it for the caller, of the code that called this package."""
+    package, frame, level = __name__.partition(".")[0], inspect.currentframe(), 0
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def moving_windows(run: Run) -> list[Window]:
@@ -201,8 +215,8 @@ def select_windows(run: Run, chosen: WindowSpan) -> list[Window]:
     return selected
 
 
-def rows_of(run: Run, table: pd.DataFrame, windows: Windows) -> pd.DataFrame:
-    """The rows of the windows that a caller chose, of a table with a column `window`.
+def rows_of(run: Run, table: pd.DataFrame, windows: Windows | None) -> pd.DataFrame:
+    """The rows of the windows that a caller chose, of a table with a column `window`; all rows for None.
 
     Raises
     ------
@@ -211,6 +225,8 @@ def rows_of(run: Run, table: pd.DataFrame, windows: Windows) -> pd.DataFrame:
     WindowNotFoundError
         As in `span_of`, or if the table has no row of these windows.
     """
+    if windows is None:
+        return table
     span = span_of(run, windows)
     chosen: pd.DataFrame = table[(table["window"] >= span.start) & (table["window"] < span.stop)].reset_index(drop=True)
     if chosen.empty:

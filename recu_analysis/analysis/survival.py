@@ -13,10 +13,10 @@ from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.null import null
 from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.run_arguments import of_each
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.errors import InputError, NotRecordedError
 from recu_analysis.store.layer_selection import select_layers
-from recu_analysis.store.run import as_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.null import Null
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.analysis.selection import Windows, WindowSpan
     from recu_analysis.store.header import LayerSpec
-    from recu_analysis.store.run import OneRun, Run
+    from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
 
     Values = NDArray[np.float64]
@@ -42,7 +43,7 @@ NULL = ("survival_fraction_null", "hazard_null")
 
 
 def survival(
-    run: OneRun,
+    runs: SeveralRuns,
     *,
     windows: Windows | None = None,
     layers: Sequence[str] | str | None = None,
@@ -57,7 +58,8 @@ def survival(
 
     Parameters
     ----------
-    run : Run or path
+    runs : run or path, sequence, or mapping of labels to runs
+        Of several runs, the tables are below each other, with the labels of the runs in a first column, run.
     windows : int, slice, str or WindowSpan, optional
         The windows to follow, such as "8:", by default the final windows. Tail and core are chosen once, at their
         start.
@@ -95,8 +97,7 @@ def survival(
     WindowNotFoundError
         If the windows are not there, or updates between them are in no window.
     """
-    run = as_run(run)
-    return survival_query(run, choose(run, windows), layers, tail_tau, spans).run()
+    return of_each(runs, lambda run: survival_query(run, choose(run, windows), layers, tail_tau, spans))
 
 
 def survival_query(

@@ -10,11 +10,11 @@ import pandas as pd
 from recu_analysis.analysis.deadness import TAIL_TAU, tail_level, tail_mask
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.run_arguments import of_each
 from recu_analysis.analysis.selection import known_windows, span_of
 from recu_analysis.errors import NotRecordedError, WindowNotFoundError
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.store.quantities import TRACES
-from recu_analysis.store.run import as_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.deadness import TailTau
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.header import LayerSpec
-    from recu_analysis.store.run import OneRun, Run
+    from recu_analysis.store.run import Run
 
 
 def traces(
-    run: OneRun,
+    runs: SeveralRuns,
     *,
     windows: Windows | None = None,
     layers: Sequence[str] | str | None = None,
@@ -40,8 +41,9 @@ def traces(
 
     Parameters
     ----------
-    run : Run or path
-        Recorded with ``record(..., traces=16)``.
+    runs : run or path, sequence, or mapping of labels to runs
+        Recorded with ``record(..., traces=16)``. Of several runs, the tables are below each other, with the labels of
+        the runs in a first column, run.
     windows : int, slice, str or WindowSpan, optional
         Only these windows, such as "8:13" (without 13); by default all since the last gap.
     layers : str or sequence of str, optional
@@ -72,7 +74,7 @@ def traces(
     LayerNotFoundError, WindowNotFoundError
         If a pattern matches no layer, or there is no such window with updates.
     """
-    return traces_query(as_run(run), windows, layers, tail_tau).run()
+    return of_each(runs, lambda run: traces_query(run, windows, layers, tail_tau))
 
 
 def traces_query(

@@ -10,10 +10,11 @@ import rich_click as click
 
 from recu_analysis.analysis.rendering import Column, shown
 from recu_analysis.cli import options
+from recu_analysis.cli.asides import Aside
 from recu_analysis.cli.output import View, table_lines, wrapped, write_table
 from recu_analysis.cli.several_runs import warn_of_seeds
 from recu_analysis.cli.target import table_target
-from recu_analysis.cli.window_notes import choice, ground, tell_cut
+from recu_analysis.cli.window_notes import choice, ground
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,7 +102,6 @@ def command(
     causes, one row for each layer, group and cause.
     """
     opened = options.labeled(runs)
-    tell_cut(opened.values(), windows)
     level: Any = tail_tau
     write_table(view(opened, layers, windows, level), target)
 
@@ -139,7 +139,7 @@ def view(runs: Mapping[str, Run], layers: tuple[str, ...], windows: slice | None
         caption="Causes of silence, in per cent of the weights of the tail that were silent before, of "
         f"{'; '.join(block.arm.label for block in blocks)}.",
         runs=list(runs),
-        above=[*(_verdict(block, layers, named=len(runs) > 1) for block in blocks), *choice(first, final)],
+        above=[*(Aside(_verdict(block, layers, named=len(runs) > 1)) for block in blocks), *choice(first, final)],
         below=[f"tail: the {tail} of a layer's weights with the largest |z| where they are chosen", *_notes(blocks)],
         lines=lambda width: [line for block in blocks for line in _lines(block, width)][1:],
         told_by_lines=[line for block in blocks for line in (_told(block), _rho_text(block))],

@@ -12,7 +12,6 @@ from recu_analysis.analysis.rendering import Column, of_claim
 from recu_analysis.cli import options
 from recu_analysis.cli.output import PROSE_WIDTH, View, write_table
 from recu_analysis.cli.target import table_target
-from recu_analysis.cli.window_notes import tell_cut
 from recu_analysis.store.labels import together
 
 if TYPE_CHECKING:
@@ -68,7 +67,6 @@ def command(
     from recu_analysis.store.labels import labels_of
 
     opened, others = options.opened_all(runs), options.opened_all(baseline)
-    tell_cut([*opened, *others], windows)
     query = claims_query(opened, others, windows, layers or None)
     for group in sides(opened):
         why = apart(labeled(group))

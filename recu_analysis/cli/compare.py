@@ -15,7 +15,6 @@ from recu_analysis.cli.output import View, write_table
 from recu_analysis.cli.seeds import seeds_view
 from recu_analysis.cli.several_runs import too_short_runs, warn_of_sampled, warn_of_seeds
 from recu_analysis.cli.target import table_target
-from recu_analysis.cli.window_notes import tell_cut
 from recu_analysis.errors import IncomparableError, InputError
 from recu_analysis.store.labels import together
 
@@ -87,7 +86,6 @@ def command(
     if layers and view not in {"layers", "curves"}:
         raise click.UsageError("--layer needs --by-layer or --curves; give both or neither")
     opened = options.labeled(runs)
-    tell_cut(opened.values(), windows)
     if len(opened) == 1 and view in {None, "layers"}:
         raise InputError(f"only {next(iter(opened))} is given, so there is nothing to compare; give two runs or more")
     if view != "seeds":

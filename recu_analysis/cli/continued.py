@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from recu_analysis.analysis.rendering import ROW, TOTAL, Column
 from recu_analysis.cli import options
+from recu_analysis.cli.asides import Aside
 from recu_analysis.cli.output import View
 
 if TYPE_CHECKING:
@@ -65,5 +66,5 @@ def continued(
         table,
         _COLUMNS,
         rows=of_all.assign(**{str(name): 100.0 * of_all[name] for name in of_all if "_fraction" in str(name)}),
-        above=[of_reflection(returned, left, decay_time), head],
+        above=[Aside(of_reflection(returned, left, decay_time)), head],
     )

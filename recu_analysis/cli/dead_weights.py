@@ -10,10 +10,11 @@ import rich_click as click
 
 from recu_analysis.analysis.rendering import Column, shown
 from recu_analysis.cli import options
+from recu_analysis.cli.asides import Aside
 from recu_analysis.cli.output import View, table_lines, wrapped, write_table
 from recu_analysis.cli.several_runs import few_seeds, too_short_runs, warn_of_sampled, warn_of_seeds
 from recu_analysis.cli.target import table_target
-from recu_analysis.cli.window_notes import choice, ground, tell_cut, too_short
+from recu_analysis.cli.window_notes import choice, ground, too_short
 from recu_analysis.errors import listed
 
 if TYPE_CHECKING:
@@ -92,7 +93,6 @@ def command(
     The last row is for all layers. In CSV and JSON, column row marks it: layer or total.
     """
     opened = options.labeled(runs)
-    tell_cut(opened.values(), windows)
     if len(opened) == 1:
         (run,) = opened.values()
         write_table(_of_one(run, layers, windows, tail_tau, criterion), target)
@@ -148,7 +148,7 @@ def view(
         columns_of(criterion),
         caption=f"Dead latent weights of {labels[0]}, layer by layer.",
         runs=labels,
-        above=[verdict, *_heading(run, span, tail_tau, final, exact=first["exact"])],
+        above=[Aside(verdict), *_heading(run, span, tail_tau, final, exact=first["exact"])],
         below=_footer(run, table, total, criterion),
     )
 
@@ -177,7 +177,7 @@ def _heading(
 
 def _tail(tail_tau: float | str) -> str:
     share = "2 (1 - tau) at each layer's own tau" if tail_tau == "window" else f"{200 * (1 - float(tail_tau)):.3g} %"
-    return f"tail: the {share} of a layer's weights with the largest |z| when the windows start"
+    return Aside(f"tail: the {share} of a layer's weights with the largest |z| when the windows start", about="tail")
 
 
 def _decay_time(run: Run, table: pd.DataFrame) -> str:
@@ -201,7 +201,7 @@ def _footer(run: Run, table: pd.DataFrame, total: pd.Series[Any], criterion: str
         counts = "cannot be told, since all weights are left out"
     return [
         f"* dead by the criterion {criterion}: {counts}",
-        _decay_time(run, table),
+        Aside(_decay_time(run, table), about="decay_time"),
         *too_short(table["autocorrelation_null"]),
     ]
 
@@ -247,7 +247,7 @@ def of_seeds(
         (Column("arm"), *columns),
         caption=f"Dead latent weights of {'; '.join(block.arm.label for block in blocks)}.",
         runs=list(runs),
-        above=[*(_verdict(block, criterion) for block in blocks), *short, *tail],
+        above=[*(Aside(_verdict(block, criterion)) for block in blocks), *short, *tail],
         below=below,
         explained=columns[1:],
         lines=lambda width: _blocks(blocks, columns, width)[1:],
@@ -283,10 +283,10 @@ def _noise(block: Block) -> str:
     tail, core, left = (
         shown(name, row[f"{name}_null"]) for name in ("silent_fraction_tail", "silent_fraction_core", "autocorrelation")
     )
-    known = row[["silent_fraction_tail_null", "silent_fraction_core_null"]].notna().all()
-    return (
-        f"; noise alone would give silent tail {tail} %, silent core {core} %, ac {left} (all layers)" if known else ""
-    )
+    if row[["silent_fraction_tail_null", "silent_fraction_core_null"]].isna().any():
+        return ""
+    noise = f"silent tail {tail} %, silent core {core} %, autocorrelation {left} (all layers)"
+    return f"; noise alone would give {noise}"
 
 
 def _blocks(blocks: Sequence[Block], columns: Sequence[Column], width: int | None) -> list[str]:

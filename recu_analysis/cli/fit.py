@@ -8,10 +8,10 @@ import rich_click as click
 
 from recu_analysis.analysis.rendering import Column, number
 from recu_analysis.cli import options
+from recu_analysis.cli.asides import Aside
 from recu_analysis.cli.output import View, lines_of_tables, write_table
 from recu_analysis.cli.several_runs import below_each_other
 from recu_analysis.cli.target import table_target
-from recu_analysis.cli.window_notes import tell_cut
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,7 +92,6 @@ def command(runs: tuple[Path, ...], windows: slice | None, layers: tuple[str, ..
     from recu_analysis.analysis.fits import fit_table
 
     opened = options.labeled(runs)
-    tell_cut(opened.values(), windows)
     tables = {label: fit_table(run, windows=windows, layers=layers or None, raw=raw) for label, run in opened.items()}
     views = {label: _view(opened[label], table, raw=raw) for label, table in tables.items()}
     write_table(below_each_other(views, "Distributions fitted to the latent weights of {}."), target)
@@ -112,7 +111,7 @@ def _view(run: Run, table: pd.DataFrame, *, raw: bool) -> View:
         table,
         _PRINTED,
         above=[
-            _verdict(run, table, raw=raw),
+            Aside(_verdict(run, table, raw=raw)),
             f"the weights at the end of {end_text(run, table['window'].iloc[0])}",
         ],
         explained=(*_SCALE, *_DISTANCES[1:], *_ERRORS[1:]),

@@ -8,10 +8,10 @@ import rich_click as click
 
 from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
+from recu_analysis.cli.asides import Aside
 from recu_analysis.cli.output import View, write_table
 from recu_analysis.cli.several_runs import below_each_other
 from recu_analysis.cli.target import table_target
-from recu_analysis.cli.window_notes import tell_cut
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,8 +37,8 @@ _COLUMNS = (
 )
 _NOTES = (
     "each row is the median over layers",
-    "flips are also AdamBNN's FF; C2I is 0 if the signs are independent of the initial signs; locked: never flips "
-    "again; noise: what noise alone would give under the rates of the updates",
+    Aside("flips are also AdamBNN's FF"),
+    Aside("C2I is 0 if the signs are independent of the initial signs", about="c2i_original"),
 )
 
 
@@ -64,7 +64,6 @@ def command(runs: tuple[Path, ...], layers: tuple[str, ...], windows: slice | No
     from recu_analysis.analysis.query import gathered
 
     opened = options.labeled(runs)
-    tell_cut(opened.values(), windows)
     asked = {label: flip_table_query(run, layers or None) for label, run in opened.items()}
     tables = options.answered(gathered(asked), opened.values())
     views = {label: _view(label, run, tables[label], windows) for label, run in opened.items()}
@@ -75,14 +74,14 @@ def _view(label: str, run: Run, every: pd.DataFrame, windows: slice | None) -> V
     """The table of one run, with a warning of windows before a gap."""
     from recu_analysis.analysis.selection import known_windows, moving_windows, rows_of
 
-    table = every if windows is None else rows_of(run, every, windows)
+    table = rows_of(run, every, windows)
     first = known_windows(run)[0].number
     if first > moving_windows(run)[0].number:
         options.warn(
             f"windows of {label} before {first} are left out: updates between them and the later windows are lost"
         )
     sampled = [] if table["exact"].all() else ["sampled from checkpoints: flips between two checkpoints were not seen"]
-    return View(table, _COLUMNS, _medians(table), above=[_verdict(run, table)], below=[*_NOTES, *sampled])
+    return View(table, _COLUMNS, _medians(table), above=[Aside(_verdict(run, table))], below=[*_NOTES, *sampled])
 
 
 def _medians(table: pd.DataFrame) -> pd.DataFrame:

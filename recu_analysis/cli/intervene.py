@@ -11,7 +11,6 @@ from recu_analysis.cli import options
 from recu_analysis.cli.output import write_table
 from recu_analysis.cli.several_runs import below_each_other, warn_of_seeds
 from recu_analysis.cli.target import table_target
-from recu_analysis.cli.window_notes import tell_cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -107,7 +106,6 @@ def command(
     opened = options.labeled(runs)
     for run in opened.values():
         position_of(run.path)  # raises its errors before the first network is evaluated
-    tell_cut(opened.values(), windows)
     if epochs is None:
         chosen: dict[str, Any] = {"layers": layers or None, "tail_tau": tail_tau, "repeats": repeats, "seed": seed}
         if groups:

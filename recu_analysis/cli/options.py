@@ -6,7 +6,9 @@ import functools
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,10 +18,10 @@ from click.core import ParameterSource
 
 from recu_analysis.analysis.rendering import printable
 from recu_analysis.cli import completion
-from recu_analysis.errors import RecuError, needing_torch
+from recu_analysis.errors import RecuError, WindowsWarning, needing_torch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from recu_analysis.analysis.query import Query
     from recu_analysis.store.run import Run
@@ -184,6 +186,29 @@ def fail(text: str) -> None:
     click.echo(f"{click.style('Error:', fg='red', bold=True)} {printable(text)}", err=True, color=color())
 
 
+@contextmanager
+def notes_of_windows() -> Iterator[None]:
+    """After what runs inside, note which runs ended before the windows that the user chose, together."""
+    from recu_analysis.store.labels import together
+
+    cut: dict[tuple[int, str], dict[str, WindowsWarning]] = {}
+    other = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if isinstance(message, WindowsWarning):
+            cut.setdefault((message.last, message.windows), {})[message.run] = message
+        else:
+            other(message, category, *place, **more)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", WindowsWarning)
+        warnings.showwarning = show
+        yield
+    for alike in cut.values():
+        (_, first), *others = alike.items()
+        note(str(first).replace(f"{first.run} ends", f"{together(alike)} end") if others else str(first))
+
+
 def discard_output() -> None:
     """Redirect standard output to the null device: writing to it failed, and Python still flushes it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -195,7 +220,7 @@ def common(function: Function) -> Function:
     @functools.wraps(function)
     def guarded(*arguments: Any, **named: Any) -> Any:
         try:
-            with needing_torch():
+            with needing_torch(), notes_of_windows():
                 result = function(*arguments, **named)
         except RecuError as error:
             _debug_trace()

@@ -16,6 +16,7 @@ from recu_analysis.analysis.markup import Surroundings
 from recu_analysis.analysis.rendering import Column, printable
 from recu_analysis.analysis.short_names import distinct
 from recu_analysis.analysis.vocabulary import PROSE
+from recu_analysis.cli.asides import in_latex
 from recu_analysis.cli.options import color, discard_output, note, quiet
 from recu_analysis.errors import StoreError, unknown
 
@@ -97,11 +98,13 @@ def write_table(view: View, target: Target) -> None:
     elif target.table_format in rendering.DATA_FORMATS:
         text = rendering.render(shown.table, target.table_format)
     else:
-        around = Surroundings(shown.caption, _label(shown), (*shown.told_by_lines, *shown.above, *shown.below))
+        notes = [*shown.told_by_lines, *shown.above, *shown.below]
         rows = shown.table if shown.rows is None else shown.rows
         columns = shown.columns or rendering.columns_of(rows)
         if target.table_format == "latex" and not target.columns:
             columns = [column for column in columns if column.name not in PROSE]
+        notes = in_latex(notes, rows, columns) if target.table_format == "latex" else notes
+        around = Surroundings(shown.caption, _label(shown), notes)
         text = rendering.render(rows, target.table_format, columns, around)
     data = target.table_format in rendering.DATA_FORMATS  # which keep every character of a name
     if target.path is None:
@@ -125,7 +128,8 @@ def _chosen(view: View, names: Sequence[str]) -> View:
     above = (*view.told_by_lines, *view.above)
     below = view.below
     for mark in {column.mark for column in view.columns} - {column.mark for column in columns}:
-        below = [note.removeprefix(f"{mark} ") for note in below]  # a note on a column that is not shown
+        # a note on a column that is not shown
+        below = [each.removeprefix(f"{mark} ") if each.startswith(f"{mark} ") else each for each in below]
     return View(view.table[[*names]], columns, rows, view.caption, view.runs, view.kind, above, below)
 
 

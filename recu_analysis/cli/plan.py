@@ -8,6 +8,7 @@ import rich_click as click
 
 from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
+from recu_analysis.cli.asides import Aside
 from recu_analysis.cli.output import View, write_table
 from recu_analysis.cli.target import table_target
 from recu_analysis.theory.equilibrium import COMMON_START
@@ -102,7 +103,7 @@ def command(
         _COLUMNS,
         _some(table),
         caption="Forecast of a training from its optimizer and schedule.",
-        above=[_verdict(table)],
+        above=[Aside(_verdict(table))],
         below=[*_notes(table, rule), *_of_start(training, window_epochs, start_norm)],
     )
     write_table(view, target)

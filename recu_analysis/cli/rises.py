@@ -14,6 +14,7 @@ from recu_analysis.analysis.ground import weakest
 from recu_analysis.analysis.rendering import ROW, TOTAL, Column, estimate, shown
 from recu_analysis.analysis.verdict_reasons import of_intervention
 from recu_analysis.analysis.window_text import windows_of_runs
+from recu_analysis.cli.asides import Aside
 from recu_analysis.cli.output import View, table_lines, wrapped
 from recu_analysis.cli.several_runs import few_seeds
 from recu_analysis.cli.window_notes import choice, ground
@@ -96,7 +97,7 @@ def rises_view(
         caption=f"Rise of the validation loss of {together(block.arm.label for block in blocks)} (nats) if binary "
         "weights of each group are negated.",
         runs=list(runs),
-        above=[*verdicts, *choice(next(iter(runs.values())), final)],
+        above=[*map(Aside, verdicts), *choice(next(iter(runs.values())), final)],
         below=[
             "rise of the loss in nats; *: its 95 % interval lies above 0; -: an empty group",
             *(["all layers: those in which every group has weights, at once"] if (rows[ROW] == TOTAL).any() else []),

@@ -76,7 +76,7 @@ def _seeds_told(runs: Mapping[str, Run], table: pd.DataFrame, windows: slice | N
     several = len(table["dataset"].unique()) > 1
     told = []
     for row in table.to_dict(orient="records"):
-        of = f" ({row['dataset'] or 'data set not known'})" if several else ""
+        of = f" ({row['dataset'] if isinstance(row['dataset'], str) else 'data set not known'})" if several else ""
         seeds = f"{row['seeds']} seeds" if row["seeds"] > 1 else "one seed, no interval"
         told.append(f"{row['arm']}: {seeds}{of}, {windows_of_runs(found[row['arm']].runs, spans)}")
     return told

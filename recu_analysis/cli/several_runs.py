@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
+from recu_analysis.cli.asides import of_run
 from recu_analysis.cli.output import View, lines_of, wrapped
 from recu_analysis.store.labels import together
 
@@ -44,7 +45,11 @@ def below_each_other(views: Mapping[str, View], caption: str) -> View:
         list(views),
         below=shared,
         lines=lambda width: [line for each in own.items() for line in _block(*each, width)][1:],
-        told_by_lines=[f"{label}: {each}" for label, view in own.items() for each in (*view.above, *view.below)],
+        told_by_lines=[
+            each if all(each in other.above for other in own.values()) else of_run(label, each)
+            for label, view in own.items()
+            for each in (*view.above, *view.below)
+        ],
         explained=first.columns if first.explained is None else first.explained,
     )
 
@@ -59,7 +64,7 @@ def _joined(tables: Mapping[str, pd.DataFrame | None]) -> pd.DataFrame:
 
 def _block(label: str, view: View, width: int | None) -> list[str]:
     """The lines of one run, after an empty one."""
-    above, below = wrapped([f"{label}: {view.above[0]}", *view.above[1:]], width), wrapped(view.below, width)
+    above, below = wrapped([of_run(label, view.above[0]), *view.above[1:]], width), wrapped(view.below, width)
     return ["", *above, "", *lines_of(view, width), *([""] if below else []), *below]
 
 

@@ -11,7 +11,6 @@ from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
 from recu_analysis.cli.output import View, table_lines, write_table
 from recu_analysis.cli.target import table_target
-from recu_analysis.cli.window_notes import tell_cut
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +90,6 @@ def command(
         from recu_analysis.analysis.measured import measured_tradeoff_query
 
         opened = options.opened(run)
-        tell_cut([opened], windows)
         query = measured_tradeoff_query(opened, tau, points or MEASURED_POINTS, layers=layers or None, windows=windows)
         measured = options.answered(query, [opened], measured=True)
     if figure is not None:

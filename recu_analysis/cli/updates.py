@@ -9,10 +9,11 @@ import rich_click as click
 
 from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options
+from recu_analysis.cli.asides import Aside
 from recu_analysis.cli.output import View, write_table
 from recu_analysis.cli.several_runs import below_each_other
 from recu_analysis.cli.target import table_target
-from recu_analysis.cli.window_notes import OVER_CHANNELS, choice, ground, tell_cut, too_short
+from recu_analysis.cli.window_notes import OVER_CHANNELS, choice, ground, too_short
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +67,6 @@ def command(
     from recu_analysis.analysis.query import gathered
 
     opened = options.labeled(runs)
-    tell_cut(opened.values(), windows)
     spans = {label: choose(run, windows) for label, run in opened.items()}
     level: Any = tail_tau
     asked = {label: tails_query(run, spans[label], level, layers or None) for label, run in opened.items()}
@@ -86,7 +86,7 @@ def _view(run: Run, span: WindowSpan, table: pd.DataFrame, *, named: bool) -> Vi
     return View(
         table,
         _COLUMNS,
-        above=[_verdict(run, span, table), head, *choice(run, None if named else final_windows(run))],
+        above=[Aside(_verdict(run, span, table)), head, *choice(run, None if named else final_windows(run))],
         below=[OVER_CHANNELS, *too_short(table["autocorrelation_null"])],
     )
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from recu_analysis.cli import options
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -54,24 +52,6 @@ def ground(runs: Mapping[str, Run], spans: Mapping[str, WindowSpan], of_layers: 
     if of_layers is not None:
         return ground_of(runs, spans, [of_layers], some_layers=True)
     return ground_of(runs, spans, [judged_windows(run, spans[label]).null for label, run in runs.items()])
-
-
-def tell_cut(runs: Iterable[Run], windows: slice | None) -> None:
-    """Tell in one note which runs end before the last window that the user chose."""
-    from recu_analysis.analysis.selection import span_text
-    from recu_analysis.store.labels import labels_of, together
-
-    if windows is None or windows.stop is None:
-        return
-    several = list(runs)
-    cut: dict[int, list[str]] = {}
-    for label, run in zip(labels_of(several), several, strict=True):
-        last = run.windows[-1].number if len(run.windows) else -1
-        if (windows.start or 0) <= last < windows.stop - 1:
-            cut.setdefault(last, []).append(label)
-    ends = [f"{together(some)} end{'' if some[1:] else 's'} with window {last}" for last, some in cut.items()]
-    if ends:
-        options.note(f"{'; '.join(ends)}, so --windows {span_text(windows)} ends there")
 
 
 def too_short(nulls: Iterable[float]) -> list[str]:

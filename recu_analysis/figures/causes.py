@@ -8,8 +8,9 @@ from recu_analysis.analysis.causes import UNTRIED, causes_query, chosen_before, 
 from recu_analysis.analysis.deadness import TAIL_TAU
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.query import gathered
+from recu_analysis.analysis.run_arguments import concat_runs
 from recu_analysis.figures.layer_choice import cut_sentence, short_names
-from recu_analysis.figures.shared import concat_runs, table_of
+from recu_analysis.figures.shared import table_of
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 from recu_analysis.figures.window_notes import spans_of, spans_sentence
 
@@ -55,7 +56,7 @@ def plot_causes(
 
     Parameters
     ----------
-    data : run, path or DataFrame
+    data : one run, its path, or DataFrame
         A run with gradient-stats. Or a table as `recu_analysis.causes` gives it.
     ax : Axes, optional
         By default pyplot's current Axes.

@@ -71,7 +71,7 @@ def plot_dead_weights(
 
     Parameters
     ----------
-    data : run, path or DataFrame
+    data : one run, its path, or DataFrame
         A run. Or a table as `recu_analysis.analysis.histogram.weight_histogram` gives it.
     ax : Axes, optional
         By default pyplot's current Axes.

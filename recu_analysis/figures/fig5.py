@@ -9,8 +9,9 @@ import pandas as pd
 from recu_analysis.analysis.arm_names import MOST_RUNS, experiments, named_arms
 from recu_analysis.analysis.logged import logged
 from recu_analysis.analysis.query import value
+from recu_analysis.analysis.run_arguments import concat_runs
 from recu_analysis.errors import InputError
-from recu_analysis.figures.shared import Colored, colored, concat_runs, shown
+from recu_analysis.figures.shared import Colored, colored, shown
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 
 if TYPE_CHECKING:

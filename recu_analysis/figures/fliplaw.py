@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.flips import flip_table_query
 from recu_analysis.analysis.query import gathered
+from recu_analysis.analysis.run_arguments import concat_runs
 from recu_analysis.analysis.selection import rows_of
-from recu_analysis.figures.shared import colored, concat_runs, note_of, shown
+from recu_analysis.figures.shared import colored, note_of, shown
 from recu_analysis.figures.spec import OWN_CHOICE, Asked, FigureSpec
 from recu_analysis.figures.window_notes import spans_of, spans_sentence
 
@@ -83,7 +84,7 @@ def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[Colored]:
 
 def _table(run: Run, asked: Asked) -> Query[pd.DataFrame]:
     found, windows = flip_table_query(run, asked.layers), asked.windows
-    return found if windows is None else found.then(lambda table: rows_of(run, table, windows))
+    return found.then(lambda table: rows_of(run, table, windows))
 
 
 def draw(data: Colored, asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:

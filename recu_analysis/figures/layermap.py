@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.layers import layer_table_query
 from recu_analysis.analysis.query import gathered
+from recu_analysis.analysis.run_arguments import concat_runs
 from recu_analysis.figures.layer_choice import cut_sentence, short_names
-from recu_analysis.figures.shared import concat_runs, moving_numbers, over_time, table_of, updated
+from recu_analysis.figures.shared import moving_numbers, over_time, table_of, updated
 from recu_analysis.figures.spec import OWN_CHOICE, Asked, FigureSpec
 from recu_analysis.figures.window_notes import length_sentence
 
@@ -50,7 +51,7 @@ def plot_heat_map(
 
     Parameters
     ----------
-    data : run, path or DataFrame
+    data : one run, its path, or DataFrame
         A run. Or a table as `recu_analysis.layer_table` gives it.
     ax : Axes, optional
         By default pyplot's current Axes.

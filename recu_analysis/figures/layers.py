@@ -6,8 +6,9 @@ import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from recu_analysis.analysis.query import gathered
+from recu_analysis.analysis.run_arguments import concat_runs
 from recu_analysis.figures.layer_choice import cut_sentence, evenly
-from recu_analysis.figures.shared import Colored, concat_runs
+from recu_analysis.figures.shared import Colored
 from recu_analysis.figures.silence import silence_query
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 from recu_analysis.figures.window_notes import NOISE_ALONE, PALE_WINDOWS, length_sentence

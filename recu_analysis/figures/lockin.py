@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.flips import flip_table_query
 from recu_analysis.analysis.query import gathered
+from recu_analysis.analysis.run_arguments import concat_runs
 from recu_analysis.analysis.selection import rows_of
-from recu_analysis.figures.shared import concat_runs, over_time, table_of
+from recu_analysis.figures.shared import over_time, table_of
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 from recu_analysis.figures.window_notes import NOISE_ALONE, length_sentence
 
@@ -40,7 +41,7 @@ def plot_lock_in(
 
     Parameters
     ----------
-    data : run, path or DataFrame
+    data : one run, its path, or DataFrame
         A run. Or a table as `recu_analysis.flip_table` gives it.
     ax : Axes, optional
         By default pyplot's current Axes.
@@ -96,7 +97,7 @@ def _of_run(run: Run, asked: Asked) -> Query[Timed]:
 
 def _table(run: Run, layers: Sequence[str] | str | None, windows: Windows | None) -> Query[pd.DataFrame]:
     found = flip_table_query(run, layers)
-    return found if windows is None else found.then(lambda table: rows_of(run, table, windows))
+    return found.then(lambda table: rows_of(run, table, windows))
 
 
 def _panel(timed: Timed, ax: Axes | None, **looks: Any) -> Axes:

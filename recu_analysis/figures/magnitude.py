@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.magnitude import by_magnitude_query
 from recu_analysis.analysis.query import gathered
-from recu_analysis.figures.shared import colored, concat_runs, note_of, shown
+from recu_analysis.analysis.run_arguments import concat_runs
+from recu_analysis.figures.shared import colored, note_of, shown
 from recu_analysis.figures.spec import OWN_CHOICE, Asked, FigureSpec
 from recu_analysis.figures.window_notes import NOISE_ALONE, spans_of, spans_sentence
 

@@ -15,6 +15,7 @@ from recu_analysis.analysis.arms import arms, settings
 from recu_analysis.analysis.kinds import Kind, kind_of
 from recu_analysis.analysis.logged import last_logged, logged
 from recu_analysis.analysis.query import value
+from recu_analysis.analysis.run_arguments import as_runs
 from recu_analysis.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.analysis.arms import Arm
     from recu_analysis.analysis.query import Query
+    from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.figures.spec import Asked, Runs
     from recu_analysis.store.run import Run
 
@@ -175,15 +177,15 @@ TABLES = {
 }
 
 
-def paper_table(number: int, runs: Runs | None = None) -> pd.DataFrame:
+def paper_table(number: int, runs: SeveralRuns | None = None) -> pd.DataFrame:
     """A table of the paper: its reported values, and below them the values of runs.
 
     Parameters
     ----------
     number : int
         1 to 5.
-    runs : mapping of str to Run, optional
-        Runs by their labels. The table takes the runs whose configuration belongs to a row, and averages over the seeds
+    runs : run or path, sequence, or mapping of labels to runs, optional
+        The table takes the runs whose configuration belongs to a row, and averages over the seeds
         of an experiment (see `recu_analysis.analysis.arms.arms`).
 
     Returns
@@ -202,7 +204,7 @@ def paper_table(number: int, runs: Runs | None = None) -> pd.DataFrame:
     table = TABLES.get(f"table{number}")
     if table is None:
         raise InputError(f"the paper's tables are 1 to 5, not {number}")
-    return _filled(table, runs or {})
+    return _filled(table, {} if runs is None else as_runs(runs))
 
 
 def _filled(table: PaperTable, runs: Runs) -> pd.DataFrame:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.measured import measured_tradeoff_query
 from recu_analysis.analysis.query import gathered
+from recu_analysis.analysis.run_arguments import concat_runs
 from recu_analysis.figures.captions import quoted
-from recu_analysis.figures.shared import concat_runs, table_of
+from recu_analysis.figures.shared import table_of
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def plot_layer_errors(
 
     Parameters
     ----------
-    data : run, path or DataFrame
+    data : one run, its path, or DataFrame
         A run. Or a table as `recu_analysis.measured_tradeoff` gives it.
     ax : Axes, optional
         By default pyplot's current Axes.

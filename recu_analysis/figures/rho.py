@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.analysis.deadness import TAIL_TAU
 from recu_analysis.analysis.earned import each_earned_query
 from recu_analysis.analysis.query import gathered
+from recu_analysis.analysis.run_arguments import concat_runs
 from recu_analysis.analysis.selection import known_windows, select_windows, span_of
 from recu_analysis.figures.captions import quoted
-from recu_analysis.figures.shared import concat_runs, over_time, table_of
+from recu_analysis.figures.shared import over_time, table_of
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 from recu_analysis.figures.window_notes import length_sentence
 from recu_analysis.store.labels import together
@@ -45,7 +46,7 @@ def plot_rho(
 
     Parameters
     ----------
-    data : run, path or DataFrame
+    data : one run, its path, or DataFrame
         A run; the band needs gradient-stats. Or a table as `recu_analysis.earned` gives it.
     ax : Axes, optional
         By default pyplot's current Axes.

@@ -54,7 +54,7 @@ def plot_ridge(
 
     Parameters
     ----------
-    data : run, path or DataFrame
+    data : one run, its path, or DataFrame
         A run. Or a table as `recu_analysis.analysis.scores.score_histogram` gives it.
     ax : Axes, optional
         By default pyplot's current Axes.

@@ -50,7 +50,7 @@ def plot_scores(
 
     Parameters
     ----------
-    data : run, path or DataFrame
+    data : one run, its path, or DataFrame
         A run. Or a table as `recu_analysis.analysis.scores.score_histogram` gives it, of one window.
     ax : Axes, optional
         By default pyplot's current Axes.

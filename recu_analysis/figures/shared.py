@@ -12,7 +12,7 @@ from recu_analysis.errors import InputError
 from recu_analysis.store.run import as_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from matplotlib.axes import Axes
 
@@ -32,12 +32,6 @@ FINAL_WINDOWS = (
 )
 #: Epochs of the paper's training on CIFAR-10.
 PAPER_EPOCHS = 600
-
-
-def concat_runs(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The tables of several runs as one table. Its first column, run, holds the labels."""
-    labeled = [table.assign(run=label) for label, table in tables.items()]
-    return pd.concat(labeled, ignore_index=True)[["run", *next(iter(tables.values())).columns]]
 
 
 class Colored(NamedTuple):
@@ -77,8 +71,22 @@ def shown(
 
 
 def table_of(data: OneRun | pd.DataFrame, query: Callable[[Run], Query[pd.DataFrame]]) -> pd.DataFrame:
-    """The data of a plot of one run: the caller's own table, or the result of a query."""
-    return data if isinstance(data, pd.DataFrame) else query(as_run(data)).run()
+    """The data of a plot of one run: the caller's own table, or the result of a query.
+
+    Raises
+    ------
+    InputError
+        If several runs are given, or a table of several.
+    """
+    if not isinstance(data, pd.DataFrame):
+        return query(as_run(data)).run()
+    labels = list(data["run"].unique()) if "run" in data else []
+    if len(labels) > 1:
+        raise InputError(
+            f"the table to draw holds {len(labels)} runs; give the rows of one, such as table[table.run == "
+            f"{labels[0]!r}]"
+        )
+    return data
 
 
 def moving_numbers(run: Run, windows: Windows | None) -> list[int] | None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.analysis.deadness import TAIL_TAU
 from recu_analysis.analysis.layers import layer_table_query
 from recu_analysis.analysis.query import gathered
+from recu_analysis.analysis.run_arguments import concat_runs
 from recu_analysis.analysis.silence import with_null_silence
-from recu_analysis.figures.shared import concat_runs, moving_numbers, over_time, table_of, updated
+from recu_analysis.figures.shared import moving_numbers, over_time, table_of, updated
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 from recu_analysis.figures.window_notes import NOISE_ALONE, PALE_WINDOWS, length_sentence
 
@@ -50,7 +51,7 @@ def plot_silence(
 
     Parameters
     ----------
-    data : run, path or DataFrame
+    data : one run, its path, or DataFrame
         A run. Or a table as `recu_analysis.layer_table` gives it, which has no shares that noise alone would give.
     ax : Axes, optional
         By default pyplot's current Axes.

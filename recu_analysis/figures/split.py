@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from recu_analysis.analysis.run_arguments import concat_runs
 from recu_analysis.figures.captions import quoted
 from recu_analysis.figures.rho import each_window_query, query
-from recu_analysis.figures.shared import concat_runs, over_time, table_of
+from recu_analysis.figures.shared import over_time, table_of
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 from recu_analysis.figures.window_notes import length_sentence
 from recu_analysis.store.labels import together
@@ -39,7 +40,7 @@ def plot_split(
 
     Parameters
     ----------
-    data : run, path or DataFrame
+    data : one run, its path, or DataFrame
         A run; the part of the momentum needs gradient-stats. Or a table as `recu_analysis.earned` gives it.
     ax : Axes, optional
         By default pyplot's current Axes.

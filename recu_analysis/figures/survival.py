@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from recu_analysis.analysis.deadness import TAIL_TAU
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.query import gather, gathered
+from recu_analysis.analysis.run_arguments import concat_runs
 from recu_analysis.analysis.survival import survival_query
-from recu_analysis.figures.shared import concat_runs, table_of
+from recu_analysis.figures.shared import table_of
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 from recu_analysis.figures.window_notes import NOISE_ALONE, short_query, short_sentence, spans_of, spans_sentence
 
@@ -50,7 +51,7 @@ def plot_survival(
 
     Parameters
     ----------
-    data : run, path or DataFrame
+    data : one run, its path, or DataFrame
         A run. Or a table as `recu_analysis.survival` gives it.
     ax : Axes, optional
         By default pyplot's current Axes.

@@ -60,7 +60,7 @@ def plot_tradeoff(
 
     Parameters
     ----------
-    data : run, path or DataFrame, optional
+    data : one run, its path, or DataFrame, optional
         A run: the plot adds the measured values of its layers at its end. Or a table as
         `recu_analysis.measured_tradeoff` gives it.
     ax : Axes, optional

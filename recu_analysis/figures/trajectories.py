@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from recu_analysis.analysis.deadness import TAIL_TAU
 from recu_analysis.analysis.query import gathered
+from recu_analysis.analysis.run_arguments import concat_runs
 from recu_analysis.analysis.traces import traced_layers, traces_query
 from recu_analysis.figures.captions import quoted
-from recu_analysis.figures.shared import concat_runs, table_of
+from recu_analysis.figures.shared import table_of
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 from recu_analysis.store.layer_selection import select_layer
 
@@ -49,7 +50,7 @@ def plot_trajectories(
 
     Parameters
     ----------
-    data : run, path or DataFrame
+    data : one run, its path, or DataFrame
         A run that was recorded with ``record(..., traces=16)``. Or a table as `recu_analysis.traces` gives it, of one
         layer.
     ax : Axes, optional

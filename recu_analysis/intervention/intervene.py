@@ -78,7 +78,7 @@ def intervene(
     ----------
     model : torch.nn.Module
         The network in the state at the end of the run, or at the end of the windows.
-    run : Run or path
+    run : one Run or path
         The recording of its training.
     evaluate : callable
         Takes the model, without wrappers such as DDP and in evaluation mode, and returns the loss of every image, as a

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import zip_longest
@@ -241,21 +242,27 @@ def open_run(path: str | os.PathLike[str]) -> Run:
 
 
 def as_run(run: OneRun) -> Run:
-    """The run of a caller, which is opened if it is a path.
+    """The one run of a caller, which is opened if it is a path.
 
     Raises
     ------
     InputError
-        If it is neither a run nor a path.
+        If it is neither a run nor a path, such as several runs.
     StoreError
         If there is no run directory at the path.
     """
-    if isinstance(run, Run):
-        return run
-    if isinstance(run, str | os.PathLike):
-        return open_run(run)
+    given: object = run  # a caller without a type checker gives anything
+    if isinstance(given, Run):
+        return given
+    if isinstance(given, str | os.PathLike):
+        return open_run(given)
+    if isinstance(given, Collection):
+        raise InputError(
+            f"one run is needed, not {kind_of_value(given)} of {len(given)}; give ra.open_run's run or the path of its "
+            "folder, one in each call"
+        )
     raise InputError(
-        f"a run is given as ra.open_run returns it, or as the path of its folder, not as {kind_of_value(run)}"
+        f"a run is given as ra.open_run returns it, or as the path of its folder, not as {kind_of_value(given)}"
     )
 
 

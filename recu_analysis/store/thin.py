@@ -44,7 +44,7 @@ def thin(
 
     Parameters
     ----------
-    run : Run or path
+    run : one Run or path
     windows : iterable of int
         Numbers of the windows to keep, which include the first and the last window. They keep their numbers.
     output : str or path-like

@@ -57,7 +57,7 @@ def verify(run: OneRun) -> pd.DataFrame:
 
     Parameters
     ----------
-    run : Run or path
+    run : one Run or path
         The folder is read anew, whatever an opened run has seen of it.
 
     Returns

@@ -14,7 +14,7 @@ from recu_analysis.analysis.selection import (
     select_windows,
     span_of,
 )
-from recu_analysis.errors import InputError, LayerNotFoundError, WindowNotFoundError
+from recu_analysis.errors import InputError, LayerNotFoundError, WindowNotFoundError, WindowsWarning
 from recu_analysis.store.layer_selection import numbers_text, select_layer, select_layers
 from recu_analysis.store.record import merged
 from recu_analysis.store.thin import thin
@@ -23,9 +23,9 @@ from tests.messages import says
 
 
 def test_windows_are_chosen_by_number_half_open_with_open_ends(run):
-    chosen = {(0, 5): [":", "0:", ":5", ":99", slice(None)], (2, 3): [2, "2", " 2 ", np.int64(2), "2:3", slice(2, 3)]}
+    chosen = {(0, 5): [":", "0:", ":5", slice(None)], (2, 3): [2, "2", " 2 ", np.int64(2), "2:3", slice(2, 3)]}
     chosen[1, 3] = ["1:3", slice(1, 3), slice(1, 3, 1), WindowSpan(1, 3), WindowSpan(np.int64(1), 3)]
-    chosen[3, 5] = ["3:", "3:5", "3:100", slice(3, None)]
+    chosen[3, 5] = ["3:", "3:5", slice(3, None)]
     for bounds, choices in chosen.items():
         for windows in choices:
             assert span_of(run, windows) == WindowSpan(*bounds), windows
@@ -154,3 +154,17 @@ def test_what_is_no_pattern_of_layers_is_refused_in_a_sentence(run):
             with pytest.raises(InputError, match="pattern"):
                 function(run, layers=wrong)
     assert len(ra.dead_weights(run, layers={"first"})) == len(ra.dead_weights(run, layers=("first",))) == 1
+
+
+def test_a_run_that_ends_before_the_chosen_windows_is_told_where_the_user_called(run):
+    cut = [(":99", ":99"), ("3:100", "3:100"), ("2:6", "2:6"), (slice(None, 7), ":7"), (WindowSpan(4, 9), "4:9")]
+    for function in (ra.dead_weights, ra.layer_table, ra.tails, ra.flip_table, ra.fit_table, ra.cohorts, ra.earned):
+        for windows, text in cut:
+            with pytest.warns(WindowsWarning) as told:
+                function(run, windows=windows)
+            assert {str(each.message) for each in told} == {
+                f"{run.path} ends with window 4, so the windows {text} end there"
+            }
+            assert {each.filename for each in told} == {__file__}
+    for windows in (":", ":5", "3:5", 4, slice(None), WindowSpan(3, 5)):
+        ra.dead_weights(run, windows=windows)  # a warning would be an error here

@@ -53,7 +53,10 @@ def test_by_layer_says_the_order_of_the_difference(two_arms):
 
 def test_runs_that_end_before_the_chosen_windows_are_told_in_one_note(two_arms):
     done = run_cli("compare", *two_arms, "--windows", "3:99")
-    assert done.stderr.splitlines()[0] == "free, clamped end with window 4, so --windows 3:99 ends there"
+    assert done.stderr == f"{two_arms[0]}, {two_arms[1]} end with window 4, so the windows 3:99 end there\n"
+    alone = run_cli("dead-weights", two_arms[0], "--windows", "3:99")
+    assert alone.stderr == f"{two_arms[0]} ends with window 4, so the windows 3:99 end there\n"
+    assert not run_cli("dead-weights", two_arms[0], "--windows", "3:99", "-q").stderr
 
 
 def test_seeds_show_mean_interval_and_standard_deviation(tmp_path):
@@ -190,3 +193,12 @@ def test_runs_in_folders_of_one_name_are_told_apart(tmp_path):
     done = run_cli("compare", *paths, "--format", "csv", "--quiet")
     assert done.exit_code == 0
     assert [line.split(",")[0] for line in done.stdout.splitlines()[1:]] == ["one/run", "two/run"]
+
+
+def test_a_data_set_that_is_not_known_is_told(tmp_path):
+    walk = {"stage.conv": random_walk((16, 20), 8, step=0.6)}
+    own, known = (synthetic_run(tmp_path / name, walk).path for name in ("own", "known"))
+    edit_run(known, configuration={"dataset": "digits"})
+    text = run_cli("compare", "--seeds", own, known, "--windows", "3:").stdout
+    says(text, "(data set not known)", "(digits)")
+    assert "nan" not in text
