@@ -19,11 +19,12 @@ from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.flips import zero_density
 from recu_analysis.analysis.layer_pass import over
+from recu_analysis.analysis.mobility import forecast
 from recu_analysis.analysis.null import null, null_autocorrelation
 from recu_analysis.analysis.query import per_layer
-from recu_analysis.analysis.rates import kept_part, rates_by_epoch
+from recu_analysis.analysis.rates import kept_part
 from recu_analysis.analysis.selection import known_windows, select_windows
-from recu_analysis.theory.equilibrium import flips_per_update, mobility, relative_step, steps_between
+from recu_analysis.theory.equilibrium import flips_per_update
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,16 +108,11 @@ def layer_rows(run: Run, spec: LayerSpec, final: bool) -> Answer[list[Row]]:
 
 def forecasts(run: Run, spec: LayerSpec, moved: Movement) -> Row:
     """Measured over forecast: mobility by the equilibrium and by the norms, flips by the flip law."""
-    record = moved.record
-    known = [each for window in record.windows for each in rates_by_epoch(run, window, spec.name)]
-    measured = mean(moved.mobility)
-    counts = [each.updates for each in known]
-    settled = np.average([relative_step(each.rule, each.lr, each.weight_decay) for each in known], weights=counts)
-    start, end = (float(np.linalg.norm(centered(weights))) for weights in (record.start, record.end))
+    measured, expected = mean(moved.mobility), forecast(run, spec, moved.record)
     density = (zero_density(moved.z) + zero_density(moved.z_end)) / 2.0
     return {
-        "equilibrium": measured / mobility(float(settled)),
-        "between": measured / mobility(steps_between(known, start, end)),
+        "equilibrium": measured / expected.equilibrium,
+        "between": measured / expected.norms,
         "flips": mean(moved.flips) / moved.updates / flips_per_update(density, measured),
     }
 

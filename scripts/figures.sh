@@ -17,7 +17,7 @@ draw --only fig3,fig4,schedule,tradeoff "$@"
 draw $two --label baseline-0="no clamp" --label recu-0=ReCU \
     --only fig2,ridge,silence,layers,lockin,survival,rho,split,fliplaw,layermap,qe,scores "$@"
 draw $two $runs/random-0 --label baseline-0="no clamp" --label recu-0=ReCU --label random-0="random mask" \
-    --only magnitude "$@"
+    --only magnitude,mobility "$@"
 draw $runs/baseline-? $runs/recu-? $runs/random-? --only fig5 "$@"
 draw $runs/recu-? $runs/baseline-? --only claims "$@"
 draw checkpoints/scale/two-? checkpoints/scale/half-? checkpoints/scale/rescaled-? --only initscale "$@"

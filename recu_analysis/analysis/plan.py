@@ -11,7 +11,14 @@ import pandas as pd
 
 from recu_analysis.analysis.final_windows import LONG_ENOUGH
 from recu_analysis.errors import InputError, kind_of_value
-from recu_analysis.theory.equilibrium import COMMON_START, flips_per_update, mobility, relative_step, steps_ahead
+from recu_analysis.theory.equilibrium import (
+    COMMON_START,
+    flips_per_update,
+    is_settled,
+    mobility,
+    relative_step,
+    steps_ahead,
+)
 from recu_analysis.theory.inheritance import UpdateRule, over_updates
 from recu_analysis.theory.power import power
 from recu_analysis.theory.schedule import learning_rate
@@ -23,8 +30,6 @@ if TYPE_CHECKING:
 
 #: Density of z at 0 for normal weights, which forecasts of flips assume.
 DENSITY = 1.0 / math.sqrt(2.0 * math.pi)
-#: A window counts as in equilibrium if the forecast of its mobility is within this share of that in equilibrium.
-SETTLED = 0.1
 #: A training of more epochs, or an epoch of more updates, is a typing mistake.
 MOST_EPOCHS, MOST_UPDATES = 100_000, 10**9
 #: A larger learning rate, weight decay or relative norm is a typing mistake, and so is a norm below 1 / this.
@@ -213,8 +218,7 @@ def plan_table(training: Training, window_epochs: int = 1, start_norm: float = C
     )
     for kind in ("equilibrium", "forecast"):
         windows[f"flip_ratio_{kind}"] = flips_per_update(DENSITY, 1.0) * windows[f"mobility_{kind}"]
-    ratio = windows["mobility_forecast"] / windows["mobility_equilibrium"]
-    windows["settled"] = (ratio - 1.0).abs() <= SETTLED
+    windows["settled"] = is_settled(windows["mobility_forecast"], windows["mobility_equilibrium"])
     to_end = by_epoch.groupby(window)[["decay_time_to_end", "autocorrelation_null"]].first()
     table = windows.join(to_end)
     table["long_enough"] = table["autocorrelation_null"] <= LONG_ENOUGH

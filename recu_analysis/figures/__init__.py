@@ -14,6 +14,7 @@ from recu_analysis.figures.layermap import plot_heat_map
 from recu_analysis.figures.lockin import plot_lock_in
 from recu_analysis.figures.magnitude import plot_by_magnitude
 from recu_analysis.figures.mask import plot_mask
+from recu_analysis.figures.mobility import plot_mobility
 from recu_analysis.figures.paper_tables import paper_table
 from recu_analysis.figures.qe import plot_layer_errors
 from recu_analysis.figures.registry import FIGURES, figure_query
@@ -45,6 +46,7 @@ __all__ = [
     "plot_layer_errors",
     "plot_lock_in",
     "plot_mask",
+    "plot_mobility",
     "plot_quantization_error",
     "plot_rho",
     "plot_ridge",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Each name is a module of this package. Its figure is FIGURE.
 _NAMES = (
-    *("fig2", "ridge", "magnitude", "silence", "layers", "fliplaw", "lockin", "survival", "rho", "split"),
+    *("fig2", "ridge", "magnitude", "silence", "layers", "fliplaw", "lockin", "survival", "mobility", "rho", "split"),
     *("causes", "trajectories"),
     *("fig5", "initscale", "layermap", "qe", "scores", "mask"),
     *("claims", "fig3", "fig4", "schedule", "tradeoff"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
 
     from recu_analysis.theory.inheritance import UpdateRule
     from recu_analysis.theory.noise import Rates
@@ -21,6 +23,8 @@ LEAST_GROWTH = 0.1
 #: Norm of the weights at the start, relative to that in equilibrium at the highest learning rate, if nothing else is
 #: known. Our ResNet-20s have 1.5 to 2.5 by their later windows.
 COMMON_START = 2.0
+#: A window counts as in equilibrium if the forecast of its mobility is within this share of that in equilibrium.
+SETTLED = 0.1
 #: Points at which the norm is evaluated inside a window.
 _POINTS = 64
 
@@ -52,6 +56,12 @@ def relative_step(rule: UpdateRule, lr: float, weight_decay: float, radial: floa
 def mobility(step: float) -> float:
     """Mean abs(z_u - z_{u-1}), standard deviations per update, of normal updates with this relative step."""
     return step * MEAN_SIZE
+
+
+def is_settled(forecast: ArrayLike, in_equilibrium: ArrayLike) -> Any:
+    """Whether a forecast of the mobility is within the share `SETTLED` of that in equilibrium; not where one is NaN."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.abs(np.divide(forecast, in_equilibrium) - 1.0) <= SETTLED
 
 
 def flips_per_update(density: float, moved: float) -> float:

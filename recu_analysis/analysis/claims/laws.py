@@ -14,12 +14,12 @@ from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
 from recu_analysis.analysis.final_windows import null_query
 from recu_analysis.analysis.flips import zero_density
 from recu_analysis.analysis.layer_pass import over
+from recu_analysis.analysis.mobility import begins_training
+from recu_analysis.analysis.mobility import forecast as forecast_of
 from recu_analysis.analysis.null import null
 from recu_analysis.analysis.query import gather, per_layer, value
-from recu_analysis.analysis.rates import rates_by_epoch
 from recu_analysis.analysis.selection import known_windows, select_windows
 from recu_analysis.store.layer_selection import select_layers
-from recu_analysis.theory.equilibrium import mobility, steps_between
 from recu_analysis.theory.intervals import Interval, student
 
 if TYPE_CHECKING:
@@ -133,27 +133,18 @@ def _quotient(totals: Values) -> Values:
 def _forecast_sums(run: Run, spec: LayerSpec, span: WindowSpan) -> Answer[Values | None]:
     """Measured and forecast z-path of each channel, over windows that each have their own rates and norms.
 
-    None if they begin with the training: there, the size of gradients changes much, so norms at both ends tell little.
+    None if they begin with the training, or the norms of one of them forecast nothing.
     """
     total = np.zeros((spec.shape[0], 2))
     for window in select_windows(run, span):
-        if window.first_update == 1:
+        if begins_training([window]):
             return None
         record = yield over([window], MOVEMENT)
-        path = _forecast(run, spec, record)
-        if math.isnan(path):
+        expected = forecast_of(run, spec, record)
+        if math.isnan(expected.norms):
             return None
-        total += _by_channel(spec, record, path)
+        total += _by_channel(spec, record, expected.norms * expected.updates)
     return total if np.isfinite(total).all() and total.all(axis=0).any() else None
-
-
-def _forecast(run: Run, spec: LayerSpec, record: MergedRecord) -> float:
-    """Path in z over a window that the norms at both ends forecast; the norms are of the centered weights."""
-    (window,) = record.windows
-    found = rates_by_epoch(run, window, spec.name)
-    ends = record.deviations_start, record.deviations_end
-    norms = [math.sqrt(float(np.nansum(deviations**2))) for deviations in ends]
-    return mobility(steps_between(found, *norms)) * sum(each.updates for each in found)
 
 
 def _by_channel(spec: LayerSpec, record: MergedRecord, forecast_path: float) -> Values:

@@ -24,7 +24,8 @@ PLANNED = (
     Statistic(
         "mobility_forecast",
         "mobility, forecast",
-        "Mobility of weights whose norm at the start of the training is the given one.",
+        "Mobility by the norms of the weights: in a plan, from the given norm at the start of the training; of a run, "
+        "from the norms at both ends of the window.",
         STEP,
         1e3,
         2,
