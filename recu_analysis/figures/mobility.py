@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.mobility import NOT_FORECAST, mobility_query
 from recu_analysis.analysis.query import gathered
+from recu_analysis.analysis.run_arguments import concat_runs
 from recu_analysis.figures.captions import quoted
-from recu_analysis.figures.shared import concat_runs, over_time, table_of
+from recu_analysis.figures.shared import over_time, table_of
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 from recu_analysis.figures.window_notes import length_sentence
 from recu_analysis.store.labels import together
