@@ -9,11 +9,12 @@ import os
 import secrets
 import shutil
 import stat
+import warnings
 from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 
-from recu_analysis.errors import NoRoomError, RecuError, StoreError
+from recu_analysis.errors import NoRoomError, RecordingWarning, RecuError, StoreError
 from recu_analysis.store.format import LOCK_FILE, part_name
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 #: Free bytes that a file system must have beyond the bytes to be written.
 SPARE_BYTES = 4 * 2**20
+#: Errors of a file system, such as one of a network or a container, that does not have an operation.
+_NOT_THERE = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK})
+#: The warnings about file systems that this process has shown.
+_TOLD: set[str] = set()
 
 
 def check_room(path: Path, needed: int, what: str, *, root: Path | None = None) -> None:
@@ -60,9 +65,26 @@ def sync_directory(path: Path) -> None:
     """Make the entries of a directory durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        _sync(descriptor, path)
     finally:
         os.close(descriptor)
+
+
+def _sync(descriptor: int, path: Path) -> None:
+    """Make a file or the entries of a folder durable, as far as the file system can."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NOT_THERE:
+            raise
+        _tell_once(f"cannot sync files ({error.strerror})", "a power cut may lose the last windows and files", path)
+
+
+def _tell_once(what: str, weaker: str, path: Path) -> None:
+    """Warn of what a file system does not do, and of what is weaker without it, once in a process."""
+    if what not in _TOLD:
+        _TOLD.add(what)
+        warnings.warn(f"the file system of {path.resolve()} {what}; {weaker}", RecordingWarning, stacklevel=2)
 
 
 def commit(staging: Path, final: Path, save: Callable[[Path], object]) -> None:
@@ -93,7 +115,7 @@ def commit(staging: Path, final: Path, save: Callable[[Path], object]) -> None:
         temporary.chmod(mode)
         descriptor = os.open(temporary, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            _sync(descriptor, temporary)
         finally:
             os.close(descriptor)
         temporary.rename(final)
@@ -111,7 +133,7 @@ def append(path: Path, text: str) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write(text)
         file.flush()
-        os.fsync(file.fileno())
+        _sync(file.fileno(), path)
     if is_new:
         sync_directory(path.parent)
 
@@ -211,7 +233,7 @@ def lock_directory(path: Path) -> int:
     while True:
         descriptor = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor, path)
             if _is_file(path / LOCK_FILE, descriptor):
                 return descriptor
             os.close(descriptor)  # a failed start deleted this file meanwhile; other processes would lock a new one
@@ -222,6 +244,16 @@ def lock_directory(path: Path) -> int:
                     f"another process is recording into {path}; wait for it or choose another folder"
                 ) from None
             raise
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    """Lock an open file; without effect on a file system that has no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _NOT_THERE:
+            raise
+        _tell_once(f"has no locks ({error.strerror})", "do not record into one folder with two processes", path)
 
 
 def _is_file(path: Path, descriptor: int) -> bool:
