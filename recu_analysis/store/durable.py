@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Free bytes that a file system must have beyond the bytes to be written.
 SPARE_BYTES = 4 * 2**20
+#: Beginning of the names of folders that are not yet whole.
+UNFINISHED = ".unfinished-"
 #: Errors of a file system, such as one of a network or a container, that does not have an operation.
 _NOT_THERE = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK})
 #: The warnings about file systems that this process has shown.
@@ -185,14 +187,34 @@ def whole_folder(final: Path) -> Iterator[Path]:
         home = next(parent for parent in final.absolute().parents if parent.exists())
         if not home.is_dir():
             raise StoreError(f"{final} cannot be written: {home} is not a folder")
-        staging = home / f".unfinished-{secrets.token_hex(8)}"
+        _sweep_unfinished(home)
+        room = home / f"{UNFINISHED}{secrets.token_hex(8)}"
+        room.mkdir()
+        descriptor = os.open(room, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            yield staging
+            with contextlib.suppress(OSError):  # without locks, what a kill leaves stays
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield room / "folder"
             final.parent.mkdir(parents=True, exist_ok=True)
-            staging.rename(final)
+            (room / "folder").rename(final)
             sync_directory(final.parent)
         finally:
-            shutil.rmtree(staging, ignore_errors=True)  # does not exist after success
+            shutil.rmtree(room, ignore_errors=True)  # empty after success
+            os.close(descriptor)
+
+
+def _sweep_unfinished(home: Path) -> None:
+    """Delete what killed processes left of unfinished folders; one that a process holds locked stays."""
+    for room in home.glob(f"{UNFINISHED}*"):
+        with contextlib.suppress(OSError):
+            if not any(room.iterdir()):
+                continue  # its process may not have locked it yet
+            descriptor = os.open(room, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(room, ignore_errors=True)
+            finally:
+                os.close(descriptor)
 
 
 def delete(path: Path) -> None:

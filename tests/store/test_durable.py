@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -110,3 +112,28 @@ def test_a_folder_that_holds_something_is_left_as_it_is(tmp_path):
         make(tmp_path / "run", None)
     assert names(tmp_path) == ["run"]
     assert names(tmp_path / "run") == ["mine"]
+
+
+@pytest.mark.parametrize("inside", ["staging.mkdir(); (staging / 'a').touch()", "staging.touch()"])
+def test_what_a_kill_left_of_a_folder_is_deleted_by_the_next_one(tmp_path, inside):
+    program = f"""
+import os, pathlib
+from recu_analysis.store.durable import whole_folder
+with whole_folder(pathlib.Path({str(tmp_path / "run")!r})) as staging:
+    {inside}
+    os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
+    (left,) = names(tmp_path)
+    assert left.startswith(".unfinished-")
+    make(tmp_path / "other", None)
+    assert names(tmp_path) == ["other"]
+
+
+def test_an_unfinished_folder_that_is_still_written_stays(tmp_path):
+    with whole_folder(tmp_path / "first") as staging:
+        staging.mkdir()
+        (staging / "b").write_text("")
+        make(tmp_path / "second", None)
+        assert names(staging) == ["b"]
+    assert names(tmp_path) == ["first", "second"]
