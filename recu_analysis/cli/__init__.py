@@ -81,4 +81,10 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None, **extra: Any) -> Any:
     """Run the command line and exit: 0 done, 1 wrong data or input, 2 wrong usage, 130 after Ctrl-C."""
-    return cli(arguments, prog_name="recu-analyze", **extra)
+    try:
+        return cli(arguments, prog_name="recu-analyze", **extra)
+    except OSError as error:  # of --help and --version; commands handle their own
+        from recu_analysis.cli.options import fail_of_system
+
+        fail_of_system(error)
+        sys.exit(1)
