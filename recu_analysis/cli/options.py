@@ -237,6 +237,9 @@ def common(function: Function) -> Function:
             _debug_trace()
             fail(str(error))
             sys.exit(1)
+        except click.UsageError as error:
+            error.message = printable(error.message)  # it may list names from a run
+            raise
         except BrokenPipeError:
             discard_output()  # the reader, such as head, closed the pipe
             sys.exit(0)

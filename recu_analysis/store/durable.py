@@ -164,6 +164,14 @@ def replace_file(path: Path, save: Callable[[Path], object]) -> None:
         commit(place.parent, place, save)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text for the user as UTF-8, as `replace_file`; what UTF-8 does not have becomes a Python escape.
+
+    Folders with other bytes in their names, and JSON, bring such characters.
+    """
+    replace_file(path, lambda file: file.write_bytes(text.encode(errors="backslashreplace")))
+
+
 @contextlib.contextmanager
 def whole_folder(final: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes `final` on success and is deleted on failure.

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from recu_analysis.errors import StoreError
-from recu_analysis.store.durable import replace_file, whole_folder
+from recu_analysis.store.durable import replace_file, whole_folder, write_text
 
 STOPS = [KeyboardInterrupt(), OSError(28, "No space left on device")]
 
@@ -137,3 +137,8 @@ def test_an_unfinished_folder_that_is_still_written_stays(tmp_path):
         make(tmp_path / "second", None)
         assert names(staging) == ["b"]
     assert names(tmp_path) == ["first", "second"]
+
+
+def test_a_text_keeps_what_utf_8_lacks_as_escapes(tmp_path):
+    write_text(tmp_path / "a.csv", "layer,é,\udcff")
+    assert (tmp_path / "a.csv").read_bytes() == "layer,é,\\udcff".encode()
