@@ -108,7 +108,7 @@ def window_number(value: Any) -> int:
     except TypeError:
         raise InputError(f"a window is given by its number, not by {kind_of_value(value)}") from None
     if number < 0:
-        raise InputError(f"windows are numbered from 0, so {_short(number)} is not a window")
+        raise InputError(f"windows are numbered from 0, so the number {_short(number)} is not a window")
     if number >= MOST_WINDOWS:
         raise InputError(f"the number {_short(number)} is too large for a window; give a number below {MOST_WINDOWS:,}")
     return number

@@ -164,7 +164,7 @@ def wait_for(value, enough):
     return found
 
 
-@pytest.mark.parametrize("count", [1025, 10**10, 10**5000])
+@pytest.mark.parametrize("count", [1025, 10**10])
 def test_far_more_processes_than_cores_are_refused(count):
     with pytest.raises(InputError, match="at most 1024 processes"), processes(count):
         pass

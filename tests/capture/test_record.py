@@ -56,6 +56,8 @@ def test_optimizers_that_cannot_be_told_apart_are_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+# torch.jit is deprecated, but models in TorchScript are still there.
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("compiled", [torch.jit.script, lambda model: torch.jit.trace(model, torch.ones(2, 3))])
 @pytest.mark.parametrize("use", [ra.find_binary_layers, lambda model: ra.record(model, [], "run", layers=["0"])])
 def test_a_model_in_torchscript_is_refused(compiled, use):
@@ -64,9 +66,10 @@ def test_a_model_in_torchscript_is_refused(compiled, use):
         use(model)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 def test_a_part_in_torchscript_is_told_and_the_rest_is_recorded(tmp_path):
     model = tiny()
-    model[0] = torch.jit.script(nn.Linear(12, 16))
+    model[0] = torch.jit.script(nn.Linear(12, 12))
     table = ra.find_binary_layers(model).set_index("name")
     assert table["binary"].to_dict() == {"0": False, "1": True, "3": True}
     assert table.loc["0", "why"].startswith("it is TorchScript")

@@ -198,7 +198,7 @@ def test_weights_that_moved_after_the_last_update_are_taken_up_with_the_state(tm
 
 def test_the_state_of_a_network_in_channels_last_is_contiguous(tmp_path):
     model = nn.Sequential(nn.Conv2d(3, 4, 3), BinaryConv2d(4, 6, 3)).to(memory_format=torch.channels_last)
-    optimizer = sgd(model, momentum=0.9)
+    optimizer = sgd(model)
     with ra.record(model, optimizer, tmp_path / "run", quantities=(*ALL, "grad"), traces=3) as recorder:
         for seed in range(2):
             torch.manual_seed(seed)
