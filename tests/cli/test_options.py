@@ -108,7 +108,7 @@ def test_latex_has_the_columns_of_the_text_table(tmp_path, command, columns):
     assert opening.endswith("r}"), "numbers to the right"
 
 
-@pytest.mark.parametrize("command", ["info", "dead-weights", "fit"])
+@pytest.mark.parametrize("command", ["dead-weights", "fit"])
 def test_a_run_that_is_deleted_while_it_is_read_is_one_sentence(synthetic_path, monkeypatch, command):
     real = store_run.open_run
 
