@@ -17,7 +17,7 @@ SUBJECTS = {
     "integrations": {"accelerate", "dashboards", "ranks"},
     "nn": {"network_families"},
     "report": {"browser"},
-    "store": {"failing", "faults", "hostile", "machine", "round_trip"},
+    "store": {"failing", "faults", "file_systems", "hostile", "machine", "round_trip"},
     "training": {"image_folder", "pixels"},
     "": {"architecture", "benchmarks", "equal", "install", "layout", "public_names", "trajectory"},
 }

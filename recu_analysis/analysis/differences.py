@@ -241,7 +241,7 @@ def _curve_query(
     """The rows of one run."""
     moving = ("silent_fraction_tail", "silent_fraction_core", "mobility_tail", "mobility_core")
     names = (*moving, "autocorrelation", "autocorrelation_null")
-    logged = {mark["window"]: mark for mark in run.marks() if mark.get("window") is not None}
+    logged = {mark["window"]: mark for mark in run.marks() if isinstance(mark.get("window"), int)}
     shown = moving_windows(run) if windows is None else select_windows(run, span_of(run, windows))
     numbers = [window.number for window in shown]
 

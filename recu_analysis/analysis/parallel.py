@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
 
+#: More processes than any machine has cores; the system refuses far larger numbers.
+MOST_PROCESSES = 1024
+
 Result = TypeVar("Result")
 Argument = TypeVar("Argument")
 
@@ -46,12 +49,14 @@ def processes(count: int) -> Iterator[None]:
     Raises
     ------
     InputError
-        If the count is not a whole number, or less than 1.
+        If the count is not a whole number from 1 to 1024.
     """
     if isinstance(count, bool) or not isinstance(count, int):
         raise InputError(f"the number of processes must be a whole number, such as 4, not {kind_of_value(count)}")
     if count < 1:
         raise InputError(f"an analysis needs at least 1 process, not {count}")
+    if count > MOST_PROCESSES:
+        raise InputError(f"an analysis can use at most {MOST_PROCESSES} processes; give the number of cores")
     if count == 1:
         yield
         return

@@ -7,6 +7,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from recu_analysis.analysis.logged import as_numbers
 from recu_analysis.errors import InputError
 from recu_analysis.store.header import LayerWindow
 from recu_analysis.theory.inheritance import UpdateRule, over_updates, product
@@ -132,7 +133,8 @@ def rates_by_epoch(run: Run, window: Window, layer: str) -> list[Rates]:
     A thinned run has windows of several epochs, in which the learning rate is not constant.
     """
     (whole,) = rates(run, [window], layer)
-    logged = [(0, math.nan), *((each["update"], each.get("lr", math.nan)) for each in run.metrics.to_dict("records"))]
+    marks = as_numbers(run.metrics.reindex(columns=["update", "lr"]))
+    logged = [(0, math.nan), *zip(marks["update"], marks["lr"], strict=True)]
     parts = [
         Rates(whole.rule, lr, whole.weight_decay, int(update - before))
         for (before, _), (update, lr) in pairwise(logged)

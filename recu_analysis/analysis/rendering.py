@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import re
+import sys
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
@@ -151,6 +152,8 @@ def shown(name: str, value: Any, width: int = 0, most: int | None = None) -> str
     known = statistic(name) if is_known(name) else None
     if known is None or known.digits is None:
         return str(value) if isinstance(value, int) else f"{value:.{SIGNIFICANT}g}"
+    if abs(value) > sys.float_info.max:  # a whole number from a file may be larger than any float
+        value = math.inf if value > 0 else -math.inf
     return fitting(known.factor * value, known.digits if most is None else min(most, known.digits), width)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
+
+from recu_analysis.theory.compiled import compiled
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def lower_median(values: Array, chosen: Array) -> float:
     """The median of abs(value) at some indices, the lower one of two; NaN if a value is NaN, as torch has it."""
     sizes = np.empty(chosen.size)
@@ -22,7 +23,7 @@ def lower_median(values: Array, chosen: Array) -> float:
     return float(np.partition(sizes, middle)[middle])
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+@compiled(fastmath={"reassoc", "contract"})
 def add_gradient(
     gradient: Array,
     moves: Array,

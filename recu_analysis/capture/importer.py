@@ -23,6 +23,7 @@ from recu_analysis.store.durable import whole_folder
 from recu_analysis.store.header import LayerWindow
 from recu_analysis.store.quantities import QUANTITIES, rows_of
 from recu_analysis.store.run import open_run
+from recu_analysis.store.starting import refuse_inside_run
 from recu_analysis.store.state import LayerState
 from recu_analysis.store.writer import RunWriter
 
@@ -125,6 +126,7 @@ def _refuse_occupied(folder: Path) -> None:
         raise RunExistsError(f"{folder} is a file; a run needs its own folder")
     if folder.exists() and any(folder.iterdir()):
         raise RunExistsError(f"{folder} exists and is not empty; choose another folder")
+    refuse_inside_run(folder)
 
 
 def _plan(paths: Sequence[Path], read: Callable[[Path], tuple[list[SavedLayer], dict[str, int]]]) -> _Plan:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
+
+from recu_analysis.theory.compiled import compiled
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -19,7 +20,7 @@ FOLD_EVERY = 15
 _ROUNDING = 1e-12
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def constant(row: Array) -> bool:
     """Whether the weights of one channel are all equal."""
     j = 0
@@ -28,7 +29,7 @@ def constant(row: Array) -> bool:
     return j == row.size
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_FAST)
+@compiled(fastmath=_FAST)
 def moments(row: Array) -> tuple[float, float]:
     """Mean of one channel, and 1 / its standard deviation (ddof 1); 0 for a constant channel."""
     count = row.size
@@ -47,14 +48,14 @@ def moments(row: Array) -> tuple[float, float]:
     return mean, 0.0 if squares == 0.0 or count == 1 else 1.0 / math.sqrt(squares / (count - 1))
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_FAST)
+@compiled(fastmath=_FAST)
 def all_moments(weight: Array, mean: Array, inverse: Array) -> None:
     """Fill `mean` and `inverse`, one entry per channel, from a matrix with one row per channel."""
     for c in range(weight.shape[0]):
         mean[c], inverse[c] = moments(weight[c])
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def unchanged(new: Array, old: Array) -> bool:
     """Whether a channel is unchanged; in a trained channel the first weight already differs."""
     j = 0
@@ -63,7 +64,7 @@ def unchanged(new: Array, old: Array) -> bool:
     return j == new.size
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def fold(total: Array, rest: Array) -> None:
     """Move the remainders `rest` into the float32 sums `total`; exact except for the last digit of `rest`.
 
@@ -76,7 +77,7 @@ def fold(total: Array, rest: Array) -> None:
         rest[j] = left if abs(left) < np.inf else 0.0
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_FAST)
+@compiled(fastmath=_FAST)
 def move(
     new: Array,
     old: Array,
@@ -97,7 +98,7 @@ def move(
         old[j] = new[j]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def positions(words: Array, index: Array) -> int:
     """Write the positions of a channel's sign changes to `index` and return their number.
 
@@ -113,7 +114,7 @@ def positions(words: Array, index: Array) -> int:
     return int(count)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def count_flips(index: Array, update: int, flips: Array, first_flip: Array, last_flip: Array) -> None:
     """Count the flips of one channel's weights at `index`; without branches, so that cache misses overlap."""
     for j in index:
@@ -122,7 +123,7 @@ def count_flips(index: Array, update: int, flips: Array, first_flip: Array, last
         last_flip[j] = update
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_FAST)
+@compiled(fastmath=_FAST)
 def advance(
     new: Array,
     old: Array,
@@ -169,7 +170,7 @@ def advance(
         mean[c], inverse[c] = m, scale
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def take_flips(flips: Array, first_flip: Array, last_flip: Array, times: bool) -> tuple[Array, Array, Array, Array]:
     """Index, flips, first and last flip of the weights that flipped, all uint32; `flips` is reset to 0.
 

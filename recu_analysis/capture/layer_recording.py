@@ -238,9 +238,9 @@ class LayerRecording:
         return torch.tensor(list(bytes.fromhex(self.digest_text())), dtype=torch.uint8)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """The open window as copied tensors on the CPU, for `load`."""
+        """The open window as copied, contiguous tensors on the CPU, for `load`."""
         moved = {} if self.moved() == NOTHING else {"seen": self.accumulator.seen.to("cpu", copy=True)}
-        return moved | {
+        tensors = moved | {
             "digest": self.digest(),
             "numbers": torch.tensor([self.first_update, self.updates]),
             "decay": self.decay.tensor(),
@@ -251,6 +251,8 @@ class LayerRecording:
             **(self.gradients.state() if self.gradients is not None else {}),
             **(self.traces.state() if self.traces is not None else {}),
         }
+        # Sums of a layer in channels_last have its strides, which safetensors refuses.
+        return {name: tensor.contiguous() for name, tensor in tensors.items()}
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
         """Restore the open window from `state`; raise KeyError, ValueError or RuntimeError if it does not fit."""

@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numba
 import numpy as np
 import torch
 
 from recu_analysis.capture.accumulate import Rows, storable
+from recu_analysis.theory.compiled import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Number: TypeAlias = float | torch.Tensor
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+@compiled(fastmath={"reassoc", "contract"})
 def _products(weight: Array, other: Array, center: bool) -> tuple[float, float]:
     """<v, other> and |v|^2 of matrices with one row per channel; v is the weight, minus its row's mean if `center`."""
     along = squares = 0.0

@@ -207,7 +207,7 @@ class Recorder:
         Returns
         -------
         dict of str to Tensor
-            Copies on the CPU, about 16 bytes per weight; torch.save and safetensors can store them.
+            Contiguous copies on the CPU, about 16 bytes per weight; torch.save and safetensors can store them.
 
         Raises
         ------

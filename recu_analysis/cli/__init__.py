@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib import import_module
 from typing import Any
@@ -81,4 +82,12 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None, **extra: Any) -> Any:
     """Run the command line and exit: 0 done, 1 wrong data or input, 2 wrong usage, 130 after Ctrl-C."""
-    return cli(arguments, prog_name="recu-analyze", **extra)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name may hold a character that the terminal's encoding lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        return cli(arguments, prog_name="recu-analyze", **extra)
+    except OSError as error:  # of --help and --version; commands handle their own
+        from recu_analysis.cli.options import fail_of_system
+
+        fail_of_system(error)
+        sys.exit(1)

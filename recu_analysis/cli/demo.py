@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from recu_analysis.analysis.rendering import Column
+from recu_analysis.analysis.rendering import Column, printable
 from recu_analysis.cli import options, output
 from recu_analysis.cli.output import as_text, table_lines, wrapped
 from recu_analysis.cli.settings import setting
@@ -80,7 +80,8 @@ def _report(directory: Path, figures: Path) -> None:
 
     runs = {label: open_run(directory / name) for name, (label, _) in RUNS.items()}
     for label, run in runs.items():
-        click.echo(f"\n{click.style(f'Dead weights, {label}', bold=True)} ({run.path})", color=options.color())
+        shown_path = printable(str(run.path))
+        click.echo(f"\n{click.style(f'Dead weights, {label}', bold=True)} ({shown_path})", color=options.color())
         final = final_windows(run)
         table = dead_weights(run, windows=final.span)
         text = as_text(view(run, table, "tail-silent", TAIL_TAU, final), output.terminal_width())
@@ -93,7 +94,7 @@ def _report(directory: Path, figures: Path) -> None:
     made += [f"  {figures}: {', '.join(drawn)} as PDF and PNG, with data and LaTeX"]
     made += [f"  {page}: everything on one page for a browser"]
     click.echo("\n".join(["", "Made:", *wrapped(made, output.terminal_width())]))
-    click.echo(f"Next: recu-analyze dead-weights {directory / 'recu'} --windows 1:4")
+    click.echo(f"Next: recu-analyze dead-weights {printable(str(directory / 'recu'))} --windows 1:4")
 
 
 def _drawn(runs: dict[str, Run], folder: Path) -> list[str]:

@@ -168,25 +168,29 @@ def _draw(
 
     `typed` is the command without the name of the figure.
     """
-    from recu_analysis.errors import RecuError
+    from recu_analysis.errors import DamagedError, RecuError, StoreError
     from recu_analysis.figures.drawing import write_figure
     from recu_analysis.figures.print.export import check_folder
 
     made = not output.exists()
     check_folder(output)
     missing = []
-    for name, data in _read(chosen, runs, asked).items():
-        own = f"{typed} --only {name}"
-        try:
-            files = write_figure(name, runs, data, asked, page, directory=output, formats=formats, command=own)
-        except RecuError as error:
-            missing.append(name)
-            (options.fail if strict else options.warn)(f"the figure {name} is left out: {error}")
-        else:
-            options.note(f"{'wrote' if files[0].suffix == '.csv' else 'drew'} {files[0]}")
-    if made and len(missing) == len(chosen):
-        with contextlib.suppress(OSError):  # other files may be in the folder by now
-            output.rmdir()
+    try:
+        for name, data in _read(chosen, runs, asked).items():
+            own = f"{typed} --only {name}"
+            try:
+                files = write_figure(name, runs, data, asked, page, directory=output, formats=formats, command=own)
+            except RecuError as error:
+                if isinstance(error, StoreError) and not isinstance(error, DamagedError):
+                    raise  # such as a full disk, on which no other figure can be written either
+                missing.append(name)
+                (options.fail if strict else options.warn)(f"the figure {name} is left out: {error}")
+            else:
+                options.note(f"{'wrote' if files[0].suffix == '.csv' else 'drew'} {files[0]}")
+    finally:
+        if made:
+            with contextlib.suppress(OSError):  # files are in the folder
+                output.rmdir()
     return missing
 
 

@@ -8,7 +8,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -186,6 +186,16 @@ def fail(text: str) -> None:
     click.echo(f"{click.style('Error:', fg='red', bold=True)} {printable(text)}", err=True, color=color())
 
 
+def fail_of_system(error: OSError) -> None:
+    """Print on standard error what the system refused: an operation on a file, else writing standard output."""
+    reason = error.strerror or str(error)
+    if error.filename is None:
+        discard_output()
+        fail(f"standard output cannot be written: {reason}; free space, or write it elsewhere")
+    else:
+        fail(f"{error.filename} cannot be read or written: {reason}; look whether it is still there, and try again")
+
+
 @contextmanager
 def notes_of_windows() -> Iterator[None]:
     """After what runs inside, note which runs ended before the windows that the user chose, together."""
@@ -211,7 +221,8 @@ def notes_of_windows() -> Iterator[None]:
 
 def discard_output() -> None:
     """Redirect standard output to the null device: writing to it failed, and Python still flushes it at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError):  # standard output may be closed, or no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def common(function: Function) -> Function:
@@ -226,9 +237,16 @@ def common(function: Function) -> Function:
             _debug_trace()
             fail(str(error))
             sys.exit(1)
+        except click.UsageError as error:
+            error.message = printable(error.message)  # it may list names from a run
+            raise
         except BrokenPipeError:
             discard_output()  # the reader, such as head, closed the pipe
             sys.exit(0)
+        except OSError as error:  # a run that is deleted while it is read, a full disk behind standard output
+            _debug_trace()
+            fail_of_system(error)
+            sys.exit(1)
         except KeyboardInterrupt:
             fail("stopped by Ctrl-C; every written file is complete")
             sys.exit(INTERRUPTED)

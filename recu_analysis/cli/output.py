@@ -108,6 +108,8 @@ def write_table(view: View, target: Target) -> None:
         text = rendering.render(rows, target.table_format, columns, around)
     data = target.table_format in rendering.DATA_FORMATS  # which keep every character of a name
     if target.path is None:
+        if data and sys.stdout.isatty():  # a terminal obeys control characters, a program keeps them
+            text = "\n".join(map(printable, text.split("\n")))
         _show(text, colored=not sys.stdout.isatty() if data else color())
         return
     write_text(target.path, (text if data else click.unstyle(text)) + "\n")
@@ -196,11 +198,11 @@ def _show(text: str, *, colored: bool | None) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file completely or not at all, and make its folder; StoreError if this fails."""
-    from recu_analysis.store.durable import as_store_error, replace_file
+    from recu_analysis.store import durable
 
     make_folder_of(path)
-    with as_store_error(path, "cannot be written"):
-        replace_file(path, lambda file: file.write_text(text, encoding="utf-8"))
+    with durable.as_store_error(path, "cannot be written"):
+        durable.write_text(path, text)
 
 
 def table_lines(table: pd.DataFrame, columns: Sequence[Column], width: int | None = None) -> list[str]:

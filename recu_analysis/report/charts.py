@@ -14,6 +14,7 @@ from recu_analysis.analysis.column_names import group_of, statistic
 from recu_analysis.analysis.deadness import totals
 from recu_analysis.analysis.final_windows import LONG_ENOUGH
 from recu_analysis.analysis.histogram import score_counts_query
+from recu_analysis.analysis.logged import as_numbers
 from recu_analysis.analysis.magnitude import bin_sums_query, means
 from recu_analysis.analysis.markup import in_unicode
 from recu_analysis.analysis.query import attempt, gather, gathered
@@ -341,7 +342,7 @@ def _metrics(run: Run) -> pd.DataFrame:
     wanted = [name for name in _columns("epoch") if name in metrics]
     if "epoch" not in metrics or not wanted:
         return pd.DataFrame()
-    known = metrics[["epoch", *wanted]].apply(pd.to_numeric, errors="coerce").dropna(subset="epoch")
+    known = as_numbers(metrics[["epoch", *wanted]]).dropna(subset="epoch")
     known = known.iloc[evenly(range(len(known)), MAX_MARKS)]
     by_epoch: pd.DataFrame = known.set_index("epoch").astype(float)
     return by_epoch

@@ -10,7 +10,7 @@ from recu_analysis.analysis.arms import labeled
 from recu_analysis.analysis.run_arguments import as_runs
 from recu_analysis.errors import InputError, kind_of_value
 from recu_analysis.report.page import report
-from recu_analysis.store.durable import as_store_error, replace_file
+from recu_analysis.store.durable import as_store_error, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,7 +71,7 @@ def write_report(
     text = report(*_told_apart(shown, others), windows=windows, layers=layers, claims=claims)
     with as_store_error(page, "cannot be written"):
         page.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(page, lambda file: file.write_text(text, encoding="utf-8"))
+        write_text(page, text)
     return page
 
 

@@ -9,11 +9,12 @@ import os
 import secrets
 import shutil
 import stat
+import warnings
 from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 
-from recu_analysis.errors import NoRoomError, RecuError, StoreError
+from recu_analysis.errors import NoRoomError, RecordingWarning, RecuError, StoreError
 from recu_analysis.store.format import LOCK_FILE, part_name
 
 if TYPE_CHECKING:
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 #: Free bytes that a file system must have beyond the bytes to be written.
 SPARE_BYTES = 4 * 2**20
+#: Beginning of the names of folders that are not yet whole.
+UNFINISHED = ".unfinished-"
+#: Errors of a file system, such as one of a network or a container, that does not have an operation.
+_NOT_THERE = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK})
+#: The warnings about file systems that this process has shown.
+_TOLD: set[str] = set()
 
 
 def check_room(path: Path, needed: int, what: str, *, root: Path | None = None) -> None:
@@ -60,9 +67,26 @@ def sync_directory(path: Path) -> None:
     """Make the entries of a directory durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        _sync(descriptor, path)
     finally:
         os.close(descriptor)
+
+
+def _sync(descriptor: int, path: Path) -> None:
+    """Make a file or the entries of a folder durable, as far as the file system can."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NOT_THERE:
+            raise
+        _tell_once(f"cannot sync files ({error.strerror})", "a power cut may lose the last windows and files", path)
+
+
+def _tell_once(what: str, weaker: str, path: Path) -> None:
+    """Warn of what a file system does not do, and of what is weaker without it, once in a process."""
+    if what not in _TOLD:
+        _TOLD.add(what)
+        warnings.warn(f"the file system of {path.resolve()} {what}; {weaker}", RecordingWarning, stacklevel=2)
 
 
 def commit(staging: Path, final: Path, save: Callable[[Path], object]) -> None:
@@ -93,7 +117,7 @@ def commit(staging: Path, final: Path, save: Callable[[Path], object]) -> None:
         temporary.chmod(mode)
         descriptor = os.open(temporary, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            _sync(descriptor, temporary)
         finally:
             os.close(descriptor)
         temporary.rename(final)
@@ -111,7 +135,7 @@ def append(path: Path, text: str) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write(text)
         file.flush()
-        os.fsync(file.fileno())
+        _sync(file.fileno(), path)
     if is_new:
         sync_directory(path.parent)
 
@@ -140,6 +164,14 @@ def replace_file(path: Path, save: Callable[[Path], object]) -> None:
         commit(place.parent, place, save)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text for the user as UTF-8, as `replace_file`; what UTF-8 does not have becomes a Python escape.
+
+    Folders with other bytes in their names, and JSON, bring such characters.
+    """
+    replace_file(path, lambda file: file.write_bytes(text.encode(errors="backslashreplace")))
+
+
 @contextlib.contextmanager
 def whole_folder(final: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes `final` on success and is deleted on failure.
@@ -163,14 +195,34 @@ def whole_folder(final: Path) -> Iterator[Path]:
         home = next(parent for parent in final.absolute().parents if parent.exists())
         if not home.is_dir():
             raise StoreError(f"{final} cannot be written: {home} is not a folder")
-        staging = home / f".unfinished-{secrets.token_hex(8)}"
+        _sweep_unfinished(home)
+        room = home / f"{UNFINISHED}{secrets.token_hex(8)}"
+        room.mkdir()
+        descriptor = os.open(room, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            yield staging
+            with contextlib.suppress(OSError):  # without locks, what a kill leaves stays
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield room / "folder"
             final.parent.mkdir(parents=True, exist_ok=True)
-            staging.rename(final)
+            (room / "folder").rename(final)
             sync_directory(final.parent)
         finally:
-            shutil.rmtree(staging, ignore_errors=True)  # does not exist after success
+            shutil.rmtree(room, ignore_errors=True)  # empty after success
+            os.close(descriptor)
+
+
+def _sweep_unfinished(home: Path) -> None:
+    """Delete what killed processes left of unfinished folders; one that a process holds locked stays."""
+    for room in home.glob(f"{UNFINISHED}*"):
+        with contextlib.suppress(OSError):
+            if not any(room.iterdir()):
+                continue  # its process may not have locked it yet
+            descriptor = os.open(room, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(room, ignore_errors=True)
+            finally:
+                os.close(descriptor)
 
 
 def delete(path: Path) -> None:
@@ -211,7 +263,7 @@ def lock_directory(path: Path) -> int:
     while True:
         descriptor = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor, path)
             if _is_file(path / LOCK_FILE, descriptor):
                 return descriptor
             os.close(descriptor)  # a failed start deleted this file meanwhile; other processes would lock a new one
@@ -222,6 +274,16 @@ def lock_directory(path: Path) -> int:
                     f"another process is recording into {path}; wait for it or choose another folder"
                 ) from None
             raise
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    """Lock an open file; without effect on a file system that has no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _NOT_THERE:
+            raise
+        _tell_once(f"has no locks ({error.strerror})", "do not record into one folder with two processes", path)
 
 
 def _is_file(path: Path, descriptor: int) -> bool:

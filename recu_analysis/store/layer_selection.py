@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Ranges of numbers up to which a sentence lists all of them.
 MOST_STRETCHES = 8
+#: No window has this number or a larger one.
+MOST_WINDOWS = 10**15
 
 
 def select_layers(run: Run, patterns: Sequence[str] | str | None) -> tuple[LayerSpec, ...]:
@@ -106,8 +108,16 @@ def window_number(value: Any) -> int:
     except TypeError:
         raise InputError(f"a window is given by its number, not by {kind_of_value(value)}") from None
     if number < 0:
-        raise InputError(f"windows are numbered from 0, so {number} is not a window")
+        raise InputError(f"windows are numbered from 0, so the number {_short(number)} is not a window")
+    if number >= MOST_WINDOWS:
+        raise InputError(f"the number {_short(number)} is too large for a window; give a number below {MOST_WINDOWS:,}")
     return number
+
+
+def _short(number: int) -> str:
+    """A whole number in a message, as its size if Python would not write it or nobody would read it."""
+    digits = int(number.bit_length() * 0.30103) + 1
+    return str(number) if digits < 20 else f"of about {digits:,} digits"
 
 
 def numbers_text(numbers: Sequence[int]) -> str:

@@ -99,7 +99,8 @@ class LockedFolder:
     def release(self) -> None:
         """Release the lock, even if child processes still hold its descriptor."""
         if self._lock >= 0:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
+            with contextlib.suppress(OSError):  # the file system may have no locks
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
         self.forget()
 
     def undo(self, names: list[str], put_back: Callable[[Path], object]) -> None:

@@ -29,16 +29,25 @@ def refuse_existing(path: Path, resume: int | None) -> None:
     Raises
     ------
     RunExistsError
-        If the path is a file, or a new recording finds a folder that is not empty.
+        If the path is a file, or a new recording finds a folder that is not empty or lies inside another run.
     StoreError
         If there is no run to continue.
     """
     if path.exists() and not path.is_dir():
         raise RunExistsError(f"{path} is a file; a run needs its own folder")
+    if resume is None:
+        refuse_inside_run(path)
     if resume is None and path.is_dir() and not is_unused(path):
         raise RunExistsError(f"{path} exists and is not empty; choose another folder, or resume the run in it")
     if resume is not None and not path.is_dir():
         raise StoreError(f"{path} does not exist, so there is no run to resume")
+
+
+def refuse_inside_run(path: Path) -> None:
+    """Raise RunExistsError if a new run would lie inside the folder of another one, which it would change."""
+    for folder in path.resolve().parents:
+        if (folder / names.RUN_FILE).is_file() and (folder / names.HISTORY).is_dir():
+            raise RunExistsError(f"{path} lies inside the run {folder}; choose a folder outside of it")
 
 
 def is_unused(path: Path) -> bool:

@@ -16,6 +16,7 @@ from recu_analysis.store.durable import check_room, whole_folder
 from recu_analysis.store.layer_selection import numbers_text, select_layers
 from recu_analysis.store.record import merged
 from recu_analysis.store.run import as_run, open_run
+from recu_analysis.store.starting import refuse_inside_run
 from recu_analysis.store.state import LayerState
 from recu_analysis.store.writer import RunWriter
 
@@ -70,7 +71,7 @@ def thin(
     LayerNotFoundError, WindowNotFoundError
         If a pattern or a window does not exist.
     RunExistsError, NoRoomError, StoreError
-        If `output` exists, has too little room or cannot be written.
+        If `output` exists or lies inside a run, has too little room or cannot be written.
     """
     run = as_run(run)
     if not isinstance(output, str | os.PathLike):
@@ -80,6 +81,7 @@ def thin(
     groups = _groups(run, _numbers(windows))
     if final.exists() or final.is_symlink():
         raise RunExistsError(f"{final} already exists; choose another folder for the thinned run")
+    refuse_inside_run(final)
     check_room(final, _bytes(groups, specs), f"the thinned run {final}")
     with whole_folder(final) as staging:
         _write(staging, run, specs, groups, on_window)

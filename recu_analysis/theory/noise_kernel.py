@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
+
+from recu_analysis.theory.compiled import compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 BLOCK = 64
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def advance(
     w: Values,
     momentum: Values,
@@ -69,7 +70,7 @@ def advance(
         path_x += far
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _mixed(bits: np.uint64) -> np.uint64:
     """The output function of SplitMix64 (Steele, Lea and Flood 2014, OOPSLA)."""
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -77,7 +78,7 @@ def _mixed(bits: np.uint64) -> np.uint64:
     return bits ^ (bits >> np.uint64(31))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _ones(bits: np.uint64) -> np.int64:
     """Number of bits that are 1."""
     bits -= (bits >> np.uint64(1)) & np.uint64(0x5555555555555555)

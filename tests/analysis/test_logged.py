@@ -6,9 +6,13 @@ import pytest
 
 from recu_analysis import open_run
 from recu_analysis.analysis.compare import compare
+from recu_analysis.analysis.differences import curves
 from recu_analysis.analysis.flips import flip_table
 from recu_analysis.analysis.logged import last_logged, logged
+from recu_analysis.analysis.rates import rates_by_epoch
 from recu_analysis.analysis.selection import window_epochs
+from recu_analysis.errors import InputError
+from recu_analysis.figures.fig5 import plot_accuracy
 from recu_analysis.figures.lockin import plot_lock_in, query
 from recu_analysis.report import report
 from recu_analysis.testing import synthetic_run
@@ -57,3 +61,31 @@ def test_an_epoch_that_is_no_number_was_not_logged(tmp_path, marked, known):
     assert query({"run": run}).run()["run"].table["window"].nunique() == (len(known) or 4)
     assert plot_lock_in(run).get_xlabel() == ("epoch" if known else "window")
     assert report({"run": run})
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), [91.0], {"top1": 91.0}, "n/a", "inf", None])
+def test_metrics_of_any_kind_are_read_as_numbers_or_as_nothing(tmp_path, value):
+    """A hand-edited file holds any value of JSON, in the metrics that analyses use."""
+    path = synthetic_run(tmp_path / "run").path
+    first, *others = marks_of(path)
+    write_marks(path, [first | dict.fromkeys(("epoch", "val_top1", "lr", "tau", "seconds"), value), *others])
+    run = open_run(path)
+    assert logged(run, "epoch", "val_top1").to_numpy().tolist() == [[1, 51.0], [2, 52.0], [3, 53.0]]
+    assert window_epochs(run) == {2: 1.0, 3: 2.0, 4: 3.0}
+    assert [each.lr for each in rates_by_epoch(run, run.windows[2], "first")] == [pytest.approx(0.1)]
+    assert plot_accuracy(run).lines[0].get_xdata().tolist() == [1, 2, 3]
+    curves({"run": run})
+    assert report({"run": run})
+    write_marks(path, [mark | {"epoch": value, "val_top1": value, "lr": value} for mark in (first, *others)])
+    run = open_run(path)
+    assert math.isnan(last_logged(run, "val_top1"))
+    assert compare({"run": run})["val_top1"].isna().all()
+    assert report({"run": run})
+    with pytest.raises(InputError, match="logged no"):
+        plot_accuracy(run)
+
+
+def test_numbers_too_large_for_integers_are_floats(tmp_path):
+    path = synthetic_run(tmp_path / "run").path
+    write_marks(path, [mark | {"epoch": 2**63 + mark["window"]} for mark in marks_of(path)])
+    assert logged(open_run(path), "epoch")["epoch"].tolist() == [2.0**63] * 4

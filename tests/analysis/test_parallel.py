@@ -162,3 +162,9 @@ def wait_for(value, enough):
             return found
         time.sleep(0.1)
     return found
+
+
+@pytest.mark.parametrize("count", [1025, 10**10])
+def test_far_more_processes_than_cores_are_refused(count):
+    with pytest.raises(InputError, match="at most 1024 processes"), processes(count):
+        pass

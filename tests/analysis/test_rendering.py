@@ -151,6 +151,8 @@ def test_an_unknown_format_is_refused():
         ("decay_time", None, "-"),
         ("exact", True, "yes"),
         ("flip_risk_ratio", math.inf, "inf"),
+        ("val_top1", 10**400, "inf"),
+        ("val_top1", -(10**400), "-inf"),
     ],
 )
 def test_a_value_has_its_factor_and_digits(name, value, text):

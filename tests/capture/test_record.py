@@ -54,3 +54,26 @@ def test_optimizers_that_cannot_be_told_apart_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"every.*whole number.*not 2\.5"):
         ra.record(model, optimizer, tmp_path / "run", every=2.5)
     assert not (tmp_path / "run").exists()
+
+
+# torch.jit is deprecated, but models in TorchScript are still there.
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("compiled", [torch.jit.script, lambda model: torch.jit.trace(model, torch.ones(2, 3))])
+@pytest.mark.parametrize("use", [ra.find_binary_layers, lambda model: ra.record(model, [], "run", layers=["0"])])
+def test_a_model_in_torchscript_is_refused(compiled, use):
+    model = compiled(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 4)))
+    with pytest.raises(InputError, match=r"the model is TorchScript.*record the model from which torch\.jit made it"):
+        use(model)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+def test_a_part_in_torchscript_is_told_and_the_rest_is_recorded(tmp_path):
+    model = tiny()
+    model[0] = torch.jit.script(nn.Linear(12, 12))
+    table = ra.find_binary_layers(model).set_index("name")
+    assert table["binary"].to_dict() == {"0": False, "1": True, "3": True}
+    assert table.loc["0", "why"].startswith("it is TorchScript")
+    with ra.record(model, sgd(model), tmp_path / "run") as recorder:
+        assert "2 layers" in repr(recorder)
+    with pytest.raises(InputError, match="layers= cannot be recorded: 0: it is TorchScript"):
+        ra.record(model, sgd(model), tmp_path / "other", layers=["0"])

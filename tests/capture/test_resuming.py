@@ -10,7 +10,7 @@ from torch import nn
 import recu_analysis as ra
 from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator
 from recu_analysis.errors import InputError
-from recu_analysis.nn import BinaryLinear
+from recu_analysis.nn import BinaryConv2d, BinaryLinear
 from recu_analysis.store.verify import verify
 from tests.capture.plain_loops import assert_same_windows, loss_of, sgd, step, tiny
 
@@ -194,3 +194,19 @@ def test_weights_that_moved_after_the_last_update_are_taken_up_with_the_state(tm
     train(tmp_path / "whole", stop=False)
     train(tmp_path / "stopped", stop=True)
     assert_same_windows(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_the_state_of_a_network_in_channels_last_is_contiguous(tmp_path):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), BinaryConv2d(4, 6, 3)).to(memory_format=torch.channels_last)
+    optimizer = sgd(model)
+    with ra.record(model, optimizer, tmp_path / "run", quantities=(*ALL, "grad"), traces=3) as recorder:
+        for seed in range(2):
+            torch.manual_seed(seed)
+            model(torch.randn(2, 3, 8, 8)).square().mean().backward()
+            optimizer.step()
+        state = recorder.state_dict()
+        assert not model[1].weight.is_contiguous(), "a test of contiguous weights would say nothing"
+        assert [name for name, tensor in state.items() if not tensor.is_contiguous()] == []
+        loaded = load_safetensors(save_safetensors(state))
+    with ra.record(model, optimizer, tmp_path / "run", quantities=(*ALL, "grad"), traces=3, state=loaded) as resumed:
+        assert all(torch.equal(tensor, state[name]) for name, tensor in resumed.state_dict().items())

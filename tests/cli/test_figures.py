@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
 
+from recu_analysis.figures.print import export
 from recu_analysis.store.durable import lock_directory
 from recu_analysis.testing import synthetic_run
 from tests.cli_runner import refusal, run_cli
@@ -71,3 +73,14 @@ def test_a_run_that_is_being_written_is_drawn_with_a_word_about_it(synthetic_pat
     assert (tmp_path / "drawn" / "silence.svg").exists()
     after = run_cli("figures", synthetic_path, "--only", "fig3", "-o", tmp_path / "drawn")
     assert "still being written" not in after.stderr
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize("only", [["--only", "schedule"], []])
+def test_a_disk_that_takes_no_figure_is_an_error(tmp_path, monkeypatch, code, only):
+    def refused(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(export, "replace_file", refused)
+    says(refusal("figures", *only, "-o", tmp_path / "figures"), "cannot write the figure", os.strerror(code))
+    assert not any(tmp_path.iterdir())

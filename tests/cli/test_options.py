@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import recu_analysis.store.run as store_run
 from recu_analysis.cli import options
 from recu_analysis.testing import random_walk, synthetic_run
 from tests.cli_runner import refusal, run_cli, run_program, wrong_usage
@@ -100,3 +106,35 @@ def test_latex_has_the_columns_of_the_text_table(tmp_path, command, columns):
     (opening,) = [line for line in lines if line.startswith(r"\begin{tabular}{")]
     assert len(opening.removeprefix(r"\begin{tabular}{").removesuffix("}")) == columns
     assert opening.endswith("r}"), "numbers to the right"
+
+
+@pytest.mark.parametrize("command", ["dead-weights", "fit"])
+def test_a_run_that_is_deleted_while_it_is_read_is_one_sentence(synthetic_path, monkeypatch, command):
+    real = store_run.open_run
+
+    def opened_and_deleted(path):
+        run = real(path)
+        shutil.rmtree(path)
+        return run
+
+    monkeypatch.setattr(store_run, "open_run", opened_and_deleted)
+    says(refusal(command, synthetic_path), synthetic_path)
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "No such file", "a\nb"), PermissionError(13, "denied", "a\nb")])
+def test_what_the_system_refuses_is_one_sentence_with_the_file(error, capsys):
+    options.fail_of_system(error)
+    told = capsys.readouterr().err
+    says(told, "a\\nb", error.strerror, "try again")
+    assert told.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("words", [["--help"], ["info", "--help"]])
+def test_a_full_disk_behind_the_help_is_one_sentence(words):
+    command = [sys.executable, "-m", "recu_analysis", *words]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: standard output cannot be written: No space left on device")
+    assert done.stderr.count("\n") == 1

@@ -1,5 +1,6 @@
 """Tables on standard output and in files."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from recu_analysis.cli.output import View, as_text, size, table_lines, write_tab
 from recu_analysis.cli.target import Target
 from recu_analysis.errors import StoreError
 from recu_analysis.testing import random_walk, synthetic_run
-from tests.cli_runner import run_cli
+from tests.cli_runner import run_cli, run_program
 from tests.messages import says
 
 TABLE = pd.DataFrame({"layer": ["a_b", "c"], "value": [0.123456789123, float("nan")], "count": [1, 2]})
@@ -148,3 +149,25 @@ def compile_tables(tmp_path, commands, head):
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Overfull" not in done.stdout
     assert "Float too large" not in done.stdout
+
+
+@pytest.mark.parametrize("letters", [b"\xff", b"caf\xe9 \xed\xb3\xbf"])
+def test_a_folder_whose_name_is_not_utf_8_has_its_tables(tmp_path, letters):
+    path = tmp_path / os.fsdecode(letters)
+    synthetic_run(path)
+    for ending in ("csv", "json", "html", "md", "tex", "txt"):
+        file = tmp_path / f"t.{ending}"
+        assert run_cli("info", path, "-o", file).exit_code == 0
+        assert "udc" in file.read_text(encoding="utf-8")
+    piped = run_program("info", path, "--format", "csv")
+    assert (piped.exit_code, piped.stderr) == (0, "")
+    assert f"run,{tmp_path}/" + os.fsdecode(letters).encode(errors="backslashreplace").decode() in piped.stdout
+
+
+def test_a_csv_for_a_terminal_holds_no_control_characters(monkeypatch, capsys):
+    table = pd.DataFrame({"layer": ["a\x1b]0;title\x07\x9b31m", "b"]})
+    write_table(View(table), Target("csv"))
+    assert "\x1b]0;title\x07\x9b31m" in capsys.readouterr().out
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    write_table(View(table), Target("csv"))
+    assert capsys.readouterr().out == "layer\na\\x1b]0;title\\x07\\x9b31m\nb\n"

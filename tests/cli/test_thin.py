@@ -7,6 +7,7 @@ import pytest
 from recu_analysis.testing import synthetic_run
 from tests.cli_runner import refusal, run_cli, wrong_usage
 from tests.messages import says
+from tests.run_files import contents
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +48,11 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(whole_run, tmp_path, ask, 
 
 def test_what_exists_is_refused(whole_run):
     says(refusal("thin", whole_run, "--windows", "0,10", "-o", whole_run), whole_run, "exists", "another folder")
+
+
+@pytest.mark.parametrize("inside", ["small", "history/small", "new/deep/small"])
+def test_a_copy_inside_a_run_is_refused(whole_run, inside):
+    before = contents(whole_run)
+    told = refusal("thin", whole_run, "--windows", "0,10", "-o", whole_run / inside)
+    says(told, whole_run / inside, f"inside the run {whole_run}", "choose a folder outside")
+    assert contents(whole_run) == before

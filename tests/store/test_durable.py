@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from recu_analysis.errors import StoreError
-from recu_analysis.store.durable import replace_file, whole_folder
+from recu_analysis.store.durable import replace_file, whole_folder, write_text
 
 STOPS = [KeyboardInterrupt(), OSError(28, "No space left on device")]
 
@@ -110,3 +112,33 @@ def test_a_folder_that_holds_something_is_left_as_it_is(tmp_path):
         make(tmp_path / "run", None)
     assert names(tmp_path) == ["run"]
     assert names(tmp_path / "run") == ["mine"]
+
+
+@pytest.mark.parametrize("inside", ["staging.mkdir(); (staging / 'a').touch()", "staging.touch()"])
+def test_what_a_kill_left_of_a_folder_is_deleted_by_the_next_one(tmp_path, inside):
+    program = f"""
+import os, pathlib
+from recu_analysis.store.durable import whole_folder
+with whole_folder(pathlib.Path({str(tmp_path / "run")!r})) as staging:
+    {inside}
+    os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
+    (left,) = names(tmp_path)
+    assert left.startswith(".unfinished-")
+    make(tmp_path / "other", None)
+    assert names(tmp_path) == ["other"]
+
+
+def test_an_unfinished_folder_that_is_still_written_stays(tmp_path):
+    with whole_folder(tmp_path / "first") as staging:
+        staging.mkdir()
+        (staging / "b").write_text("")
+        make(tmp_path / "second", None)
+        assert names(staging) == ["b"]
+    assert names(tmp_path) == ["first", "second"]
+
+
+def test_a_text_keeps_what_utf_8_lacks_as_escapes(tmp_path):
+    write_text(tmp_path / "a.csv", "layer,é,\udcff")
+    assert (tmp_path / "a.csv").read_bytes() == "layer,é,\\udcff".encode()

@@ -336,3 +336,18 @@ def test_run_json_is_whole_while_it_is_rewritten(tmp_path):
     out.close()
     assert open_run(tmp_path).header.layers[0].more == {"number": 19}
     np.testing.assert_array_equal(open_run(tmp_path).windows[0]["a"].weight, WALK[0])
+
+
+def test_a_run_is_not_begun_inside_another_one(tmp_path):
+    writer(tmp_path / "run").close()
+    before = contents(tmp_path)
+    for inside in ("run/fine", "run/history/deep/fine"):
+        with pytest.raises(RunExistsError, match=f"{inside} lies inside the run {tmp_path}/run; choose"):
+            writer(tmp_path / inside)
+    assert contents(tmp_path) == before
+
+
+def test_a_file_of_another_program_above_is_no_run(tmp_path):
+    (tmp_path / "run.json").write_text("{}")
+    writer(tmp_path / "runs" / "mine").close()
+    assert open_run(tmp_path / "runs" / "mine").problems == ()

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 LISTED = 8
 #: Classes that the error names if no layer is recognized.
 CLASSES = 4
+#: Why no part of a model in TorchScript can be recorded.
+_IN_JIT = "is TorchScript, whose forward pass cannot be seen from Python; record the model from which torch.jit made it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,11 @@ def judged_layers(
 
 
 def require_model(model: object) -> None:
-    """Raise InputError unless a model is a torch module."""
+    """Raise InputError unless a model is a torch module that runs in Python."""
     if not isinstance(model, torch.nn.Module):
         raise InputError(f"the model must be a torch.nn.Module, not {kind_of_value(model)}")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise InputError(f"the model {_IN_JIT}")
 
 
 def _judged(model: torch.nn.Module, layers: Sequence[str] | str | None) -> list[Verdict]:
@@ -136,6 +140,8 @@ def _verdicts(model: torch.nn.Module, patterns: Sequence[str] | None) -> list[Ve
 
 def _candidates(name: str, module: torch.nn.Module) -> Iterator[Candidate]:
     """Yield the weight that an adapter finds in a module, otherwise the module's own weight, if it has one."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return
     for adapter in registered():
         if not adapter.fits(module):
             continue
@@ -159,7 +165,7 @@ def _candidates(name: str, module: torch.nn.Module) -> Iterator[Candidate]:
 
 
 def _of_another_name(name: str, module: torch.nn.Module, patterns: Sequence[str] | None) -> Verdict | None:
-    """The verdict on a module whose parameter is not named weight: only an adapter can declare it binary."""
+    """The verdict on a module in TorchScript, or whose parameter is not named weight: an adapter must declare it."""
     if isinstance(module, torch.nn.utils.parametrize.ParametrizationList):
         return None  # it holds the weight of its parent module
     for leaf, parameter in module.named_parameters(recurse=False):
@@ -167,6 +173,8 @@ def _of_another_name(name: str, module: torch.nn.Module, patterns: Sequence[str]
             continue
         kind, asked = type(module).__name__, any(fnmatchcase(name, pattern) for pattern in patterns or ())
         why = f'its parameter is {leaf}, not weight; if it is binary, use @adapter("mine", {kind}, weight="{leaf}")'
+        if isinstance(module, torch.jit.ScriptModule):
+            why = f"it {_IN_JIT}"
         if patterns is not None and not asked:
             why = "not selected by layers="
         return Verdict(name, kind, tuple(parameter.shape), None, why, refused=asked)
