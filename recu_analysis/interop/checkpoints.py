@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from recu_analysis.errors import CheckpointError
-from recu_analysis.interop.pytorch import is_plain, read_file
+from recu_analysis.interop.pytorch import exact, is_plain, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,8 @@ class SavedState:
     numbers : dict of str to int
         Those of `NUMBERS` that the file has.
     odd : tuple of str
-        Names of skipped tensors: sparse, quantized, complex, or larger than their data in the file.
+        Names and types of skipped tensors: sparse, quantized, complex, of a type without exact float32, or larger than
+        their data in the file.
     """
 
     path: Path
@@ -112,7 +113,8 @@ def read_state(path: Path, *, unsafe_load: bool = False) -> SavedState:
     entries: Mapping[Any, Any]
     odd: list[str] = []
     if path.suffix == ".safetensors":
-        entries, tensors = _read_safetensors(path)
+        entries, saved = _read_safetensors(path)
+        tensors, odd = _tensors(saved)
     else:
         content = read_file(path, unsafe_load=unsafe_load)
         entries = content if isinstance(content, Mapping) else {}
@@ -149,8 +151,13 @@ def _tensors(content: Any) -> tuple[dict[str, torch.Tensor], list[str]]:
         for name, tensor in content.items()
         if isinstance(name, str) and name.isprintable() and isinstance(tensor, torch.Tensor)
     }
-    plain = {name: tensor.detach() for name, tensor in named.items() if is_plain(tensor)}
-    return plain, [name for name in named if name not in plain]
+    plain = {name: exact(tensor.detach()) for name, tensor in named.items() if is_plain(tensor)}
+    return plain, [f"{name} ({_kind(tensor)})" for name, tensor in named.items() if name not in plain]
+
+
+def _kind(tensor: torch.Tensor) -> str:
+    kind = tensor.dtype if tensor.layout is torch.strided else tensor.layout
+    return str(kind).removeprefix("torch.")
 
 
 def _plain_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -102,8 +102,16 @@ def _why_refused(path: Path, error: Exception, *, unsafe_load: bool) -> str:
 
 
 def is_plain(value: Any) -> bool:
-    """Whether a value is an ordinary tensor with all its data; an expanded view is not, because its data is smaller."""
+    """Whether a value is an ordinary tensor of real numbers with all its data; an expanded view has less data."""
     if not isinstance(value, torch.Tensor) or value.layout is not torch.strided or value.device.type != "cpu":
         return False
     whole = value.numel() * value.element_size() <= value.untyped_storage().nbytes()
-    return whole and not value.is_quantized and not value.is_complex()
+    packed = (
+        value.is_quantized or value.is_complex() or str(value.dtype) == "torch.float4_e2m1fn_x2"
+    )  # from torch 2.8 on
+    return whole and not packed
+
+
+def exact(value: torch.Tensor) -> torch.Tensor:
+    """A plain tensor in a type that torch can calculate with: numbers of 8 bits as float32, which holds all of them."""
+    return value.float() if value.is_floating_point() and value.element_size() == 1 else value
