@@ -18,7 +18,8 @@ from recu_analysis.capture.adapters.state_dict_layers import SavedLayer, saved_l
 from recu_analysis.capture.environment import environment
 from recu_analysis.capture.optional_sums import optional_sums
 from recu_analysis.errors import InputError, RunExistsError, kind_of_value
-from recu_analysis.interop.checkpoints import NUMBERS, checkpoint_files, read_state
+from recu_analysis.interop.checkpoint_files import checkpoint_files, labels
+from recu_analysis.interop.checkpoints import NUMBERS, read_state
 from recu_analysis.store.durable import whole_folder
 from recu_analysis.store.header import LayerWindow
 from recu_analysis.store.quantities import QUANTITIES, rows_of
@@ -67,8 +68,9 @@ def import_checkpoints(
     Parameters
     ----------
     files : path or sequence of paths
-        Files, folders of files, and patterns. Files are ordered by the number that each of them contains (global step
-        or epoch), otherwise by name in natural order.
+        Files, folders of files, folders of frameworks such as checkpoint-500 of transformers, and patterns. They are
+        ordered by the number that each of them contains (global step or epoch; transformers writes it into
+        trainer_state.json beside the model), otherwise by name in natural order.
     run_dir : str or Path
         New or empty folder, written completely or not at all.
     layers : str or sequence of str, optional
@@ -173,7 +175,8 @@ def _refuse_other_model(specs: tuple[LayerSpec, ...], found: tuple[LayerSpec, ..
 
 
 def _write(staging: Path, plan: _Plan, read: Callable[[Path], list[SavedLayer]]) -> None:
-    configuration = {"imported": [path.name for path in plan.paths], "update_numbers": plan.numbered_by}
+    names = labels(plan.paths)
+    configuration = {"imported": names, "update_numbers": plan.numbered_by}
     writer = RunWriter(
         staging,
         plan.specs,
@@ -185,7 +188,7 @@ def _write(staging: Path, plan: _Plan, read: Callable[[Path], list[SavedLayer]])
     try:
         imports: dict[str, _Import] = {}
         last = plan.numbers[0]
-        for path, number, epoch in zip(plan.paths, plan.numbers, plan.epochs, strict=True):
+        for path, label, number, epoch in zip(plan.paths, names, plan.numbers, plan.epochs, strict=True):
             layers = {layer.spec.name: layer for layer in read(path)}
             if [layer.spec for layer in layers.values()] != list(plan.specs):
                 raise InputError(f"{path} changed during the import; repeat the import when nothing writes to the file")
@@ -193,7 +196,7 @@ def _write(staging: Path, plan: _Plan, read: Callable[[Path], list[SavedLayer]])
             states = {name: imports[name].take(layer, last + 1, number) for name, layer in layers.items()}
             window = writer.write_window(states, first_update=last + 1, last_update=number)
             warn_of_infinite(states)
-            line: dict[str, Any] = {"window": window, "update": number, "checkpoint": path.name}
+            line: dict[str, Any] = {"window": window, "update": number, "checkpoint": label}
             writer.write_metrics(line | ({} if epoch is None else {"epoch": epoch}))
             last = number
     finally:
