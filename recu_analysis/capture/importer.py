@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import xxhash
 
 from recu_analysis.capture.accumulate import warn_of_infinite
 from recu_analysis.capture.accumulator_choice import layer_accumulator
 from recu_analysis.capture.adapters.state_dict_layers import SavedLayer, saved_layers
 from recu_analysis.capture.environment import environment
 from recu_analysis.capture.optional_sums import optional_sums
-from recu_analysis.errors import InputError, RunExistsError, kind_of_value
-from recu_analysis.interop.checkpoints import NUMBERS, checkpoint_files, read_state
+from recu_analysis.errors import InputError, RecordingWarning, RunExistsError, kind_of_value, listed
+from recu_analysis.interop.checkpoint_files import checkpoint_files, labels
+from recu_analysis.interop.checkpoints import NUMBERS, read_state
 from recu_analysis.store.durable import whole_folder
 from recu_analysis.store.header import LayerWindow
 from recu_analysis.store.quantities import QUANTITIES, rows_of
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
 POSITIONS = "positions of the files in their order"
 #: Limit of update numbers, which must fit the integer type of flip times.
 MOST_UPDATES = 2**31
+#: Files that a warning names before it counts the rest.
+LISTED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,7 @@ class _Plan:
     epochs: tuple[int | None, ...]
     numbered_by: str
     specs: tuple[LayerSpec, ...]
+    repeated: list[str]
 
 
 def import_checkpoints(
@@ -67,8 +74,9 @@ def import_checkpoints(
     Parameters
     ----------
     files : path or sequence of paths
-        Files, folders of files, and patterns. Files are ordered by the number that each of them contains (global step
-        or epoch), otherwise by name in natural order.
+        Files, folders of files, folders of frameworks such as checkpoint-500 of transformers, and patterns. They are
+        ordered by the number that each of them contains (global step or epoch; transformers writes it into
+        trainer_state.json beside the model), otherwise by name in natural order.
     run_dir : str or Path
         New or empty folder, written completely or not at all.
     layers : str or sequence of str, optional
@@ -116,6 +124,10 @@ def import_checkpoints(
         return saved_layers(state, layers, adapter), state.numbers
 
     plan = _plan(checkpoint_files(sources), read)
+    if plan.repeated:
+        warnings.warn(
+            f"left out, because each repeats another file: {listed(plan.repeated, LISTED)}", RecordingWarning, 2
+        )
     with whole_folder(folder) as staging:
         _write(staging, plan, lambda path: read(path)[0])
     return open_run(folder)
@@ -133,12 +145,16 @@ def _plan(paths: Sequence[Path], read: Callable[[Path], tuple[list[SavedLayer], 
     """Read every checkpoint once, check that all are of one model, and number them."""
     specs: tuple[LayerSpec, ...] = ()
     numbers: list[dict[str, int]] = []
+    contents: list[bytes] = []
     for path in paths:
         layers, own = read(path)
         found = tuple(layer.spec for layer in layers)
         specs = specs or found
         _refuse_other_model(specs, found, paths[0], path)
         numbers.append(own)
+        contents.append(_content(layers))
+    kept, repeated = _without_repeats(paths, numbers, contents)
+    paths, numbers = [paths[index] for index in kept], [numbers[index] for index in kept]
     for kind in NUMBERS:
         counted = [own[kind] for own in numbers if kind in own]
         usable = bool(counted) and 0 <= min(counted) <= max(counted) < MOST_UPDATES
@@ -150,9 +166,43 @@ def _plan(paths: Sequence[Path], read: Callable[[Path], tuple[list[SavedLayer], 
                 tuple(numbers[index].get("epoch") for index in sorted_indices),
                 kind,
                 specs,
+                repeated,
             )
     positions = tuple(range(1, len(paths) + 1))
-    return _Plan(tuple(paths), positions, (None,) * len(paths), POSITIONS, specs)
+    return _Plan(tuple(paths), positions, (None,) * len(paths), POSITIONS, specs, repeated)
+
+
+def _content(layers: list[SavedLayer]) -> bytes:
+    """A digest of the weights of a checkpoint."""
+    hasher = xxhash.xxh3_128()
+    for layer in layers:
+        for array in (layer.weight, layer.effective):
+            hasher.update(b"" if array is None else np.ascontiguousarray(array).data)
+    return hasher.digest()
+
+
+def _without_repeats(
+    paths: Sequence[Path], numbers: list[dict[str, int]], contents: list[bytes]
+) -> tuple[list[int], list[str]]:
+    """The checkpoints that repeat no other one, and what the others repeat.
+
+    Of two, the one with a recorded number stays, then the one with a number in its name: best.pth repeats epoch3.pth.
+    Equal weights at two recorded numbers are no repeat: the training stood still. Nor are two files of one epoch.
+    """
+    names = labels(paths)
+    preferred = sorted(range(len(paths)), key=lambda at: (not numbers[at], re.search("[0-9]", names[at]) is None, at))
+    kept: list[int] = []
+    repeated = []
+    for at in preferred:
+        for other in kept:
+            same_step = numbers[at].get("global_step", -1) == numbers[other].get("global_step")
+            if same_step or (contents[at] == contents[other] and numbers[at] in ({}, numbers[other])):
+                what = "step" if same_step else "weights"
+                repeated.append(f"{names[at]} (the {what} of {names[other]})")
+                break
+        else:
+            kept.append(at)
+    return sorted(kept), repeated
 
 
 def _refuse_other_model(specs: tuple[LayerSpec, ...], found: tuple[LayerSpec, ...], first: Path, path: Path) -> None:
@@ -173,7 +223,8 @@ def _refuse_other_model(specs: tuple[LayerSpec, ...], found: tuple[LayerSpec, ..
 
 
 def _write(staging: Path, plan: _Plan, read: Callable[[Path], list[SavedLayer]]) -> None:
-    configuration = {"imported": [path.name for path in plan.paths], "update_numbers": plan.numbered_by}
+    names = labels(plan.paths)
+    configuration = {"imported": names, "update_numbers": plan.numbered_by}
     writer = RunWriter(
         staging,
         plan.specs,
@@ -185,7 +236,7 @@ def _write(staging: Path, plan: _Plan, read: Callable[[Path], list[SavedLayer]])
     try:
         imports: dict[str, _Import] = {}
         last = plan.numbers[0]
-        for path, number, epoch in zip(plan.paths, plan.numbers, plan.epochs, strict=True):
+        for path, label, number, epoch in zip(plan.paths, names, plan.numbers, plan.epochs, strict=True):
             layers = {layer.spec.name: layer for layer in read(path)}
             if [layer.spec for layer in layers.values()] != list(plan.specs):
                 raise InputError(f"{path} changed during the import; repeat the import when nothing writes to the file")
@@ -193,7 +244,7 @@ def _write(staging: Path, plan: _Plan, read: Callable[[Path], list[SavedLayer]])
             states = {name: imports[name].take(layer, last + 1, number) for name, layer in layers.items()}
             window = writer.write_window(states, first_update=last + 1, last_update=number)
             warn_of_infinite(states)
-            line: dict[str, Any] = {"window": window, "update": number, "checkpoint": path.name}
+            line: dict[str, Any] = {"window": window, "update": number, "checkpoint": label}
             writer.write_metrics(line | ({} if epoch is None else {"epoch": epoch}))
             last = number
     finally:

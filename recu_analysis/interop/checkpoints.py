@@ -1,24 +1,23 @@
-"""Checkpoint files of any training: their selection and order, and the tensors and numbers in each."""
+"""Checkpoint files of any training: the tensors and numbers in each."""
 
 from __future__ import annotations
 
-import glob
-import re
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 
 from recu_analysis.errors import CheckpointError
-from recu_analysis.interop.pytorch import is_plain, read_file
+from recu_analysis.interop.checkpoint_files import MODELS
+from recu_analysis.interop.pytorch import exact, is_plain, read_file
+from recu_analysis.interop.sharded import INDEX, shards
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from pathlib import Path
 
-SUFFIXES = (".pth", ".pt", ".pth.tar", ".th", ".ckpt", ".safetensors")
 #: Entries of a saved dict that may hold the tensors.
 CONTAINERS = ("state_dict", "model_state_dict", "model")
 #: Prefixes of all names by DataParallel and torch.compile; then the prefixes of Lightning and of recu-analyze train.
@@ -28,6 +27,8 @@ OWN = "model/"
 #: Entries that number a checkpoint, the finest first, and the limit of valid numbers.
 NUMBERS = ("global_step", "epoch")
 LARGEST = 2**31
+#: File of transformers beside a model.
+TRAINER_STATE = "trainer_state.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,53 +43,14 @@ class SavedState:
     numbers : dict of str to int
         Those of `NUMBERS` that the file has.
     odd : tuple of str
-        Names of skipped tensors: sparse, quantized, complex, or larger than their data in the file.
+        Names and types of skipped tensors: sparse, quantized, complex, of a type without exact float32, or larger than
+        their data in the file.
     """
 
     path: Path
     tensors: dict[str, torch.Tensor]
     numbers: dict[str, int]
     odd: tuple[str, ...] = ()
-
-
-def checkpoint_files(sources: Sequence[str | Path]) -> list[Path]:
-    """The files of files, folders and patterns, in the natural order of their paths (2 before 10).
-
-    Parameters
-    ----------
-    sources : sequence of str or Path
-
-    Returns
-    -------
-    list of Path
-
-    Raises
-    ------
-    CheckpointError
-        If a folder has no checkpoint, or a pattern matches no file.
-    """
-    found = {path.absolute(): path for source in sources for path in _expanded(str(source))}
-    return sorted(found.values(), key=natural)
-
-
-def _expanded(source: str) -> list[Path]:
-    path = Path(source)
-    if path.is_dir():
-        files = [file for file in path.iterdir() if file.name.endswith(SUFFIXES) and file.is_file()]
-        if not files:
-            raise CheckpointError(f"{path} has no checkpoint: no file in it ends in {', '.join(SUFFIXES)}")
-        return files
-    if not path.exists() and glob.has_magic(source):
-        files = [Path(file) for file in glob.glob(source, recursive=True)]  # noqa: PTH207 - patterns may be absolute
-        if not files:
-            raise CheckpointError(f"no file matches {source!r}; check the folder and the pattern")
-        return [file for file in files if file.is_file()]
-    return [path]
-
-
-def natural(path: Path) -> list[str | int]:
-    """Sorting key that puts epoch2 before epoch10."""
-    return [int(part) if index % 2 else part for index, part in enumerate(re.split(r"([0-9]+)", str(path)))]
 
 
 def read_state(path: Path, *, unsafe_load: bool = False) -> SavedState:
@@ -109,19 +71,48 @@ def read_state(path: Path, *, unsafe_load: bool = False) -> SavedState:
     CheckpointError
         If the file is missing or damaged, has no named tensors, or has objects that only code can restore.
     """
-    entries: Mapping[Any, Any]
-    odd: list[str] = []
-    if path.suffix == ".safetensors":
-        entries, tensors = _read_safetensors(path)
+    if path.name.endswith(INDEX):
+        content: Any = _read_shards(path, unsafe_load=unsafe_load)
+        entries: Mapping[Any, Any] = {}
+    elif path.suffix == ".safetensors":
+        entries, content = _read_safetensors(path)
     else:
         content = read_file(path, unsafe_load=unsafe_load)
         entries = content if isinstance(content, Mapping) else {}
-        tensors, odd = _tensors(content)
+    tensors, odd = _tensors(content)
     if not tensors:
         raise CheckpointError(
             f"{path} has no named tensors, neither at the top nor in an entry {', '.join(CONTAINERS[:-1])} or model"
         )
-    return SavedState(path, _plain_names(tensors), _numbers(entries), tuple(odd))
+    return SavedState(path, _plain_names(tensors), _numbers(_trainer_state(path) | dict(entries)), tuple(odd))
+
+
+def _read_shards(path: Path, *, unsafe_load: bool) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for shard, names in shards(path).items():
+        safe = shard.suffix == ".safetensors"
+        found = _read_safetensors(shard)[1] if safe else read_file(shard, unsafe_load=unsafe_load)
+        absent = [name for name in names if not isinstance(found, Mapping) or name not in found]
+        if absent:
+            raise CheckpointError(
+                f"{shard} does not have {absent[0]!r}, which {path.name} puts there; get both files again"
+            )
+        content |= {name: found[name] for name in names}
+    return content
+
+
+def _trainer_state(path: Path) -> dict[str, Any]:
+    """What transformers writes beside a model: its global_step and epoch; empty if it is not there."""
+    beside = path.parent / TRAINER_STATE
+    if path.name not in MODELS or not beside.is_file():
+        return {}
+    try:
+        content = json.loads(beside.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{beside} cannot be read, so the step of {path.name} is not known; repair or remove it")
+    return content
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -149,8 +140,13 @@ def _tensors(content: Any) -> tuple[dict[str, torch.Tensor], list[str]]:
         for name, tensor in content.items()
         if isinstance(name, str) and name.isprintable() and isinstance(tensor, torch.Tensor)
     }
-    plain = {name: tensor.detach() for name, tensor in named.items() if is_plain(tensor)}
-    return plain, [name for name in named if name not in plain]
+    plain = {name: exact(tensor.detach()) for name, tensor in named.items() if is_plain(tensor)}
+    return plain, [f"{name} ({_kind(tensor)})" for name, tensor in named.items() if name not in plain]
+
+
+def _kind(tensor: torch.Tensor) -> str:
+    kind = tensor.dtype if tensor.layout is torch.strided else tensor.layout
+    return str(kind).removeprefix("torch.")
 
 
 def _plain_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -15,6 +15,9 @@ from recu_analysis.errors import CheckpointError
 if TYPE_CHECKING:
     from pathlib import Path
 
+#: Writers of archives that hold a program, by a member that only they write.
+PROGRAMS = {"constants.pkl": "TorchScript", "archive_format": "torch.export"}
+
 
 def read_file(path: Path, *, unsafe_load: bool = False) -> Any:
     """Read the content of a file of torch.save; no code in it runs without `unsafe_load`.
@@ -28,13 +31,14 @@ def read_file(path: Path, *, unsafe_load: bool = False) -> Any:
     Raises
     ------
     CheckpointError
-        If the file is missing or damaged, or has objects that only code can restore.
+        If the file is missing or damaged (its checksums are verified), is another archive than those of torch.save, or
+        has objects that only code can restore.
     """
     file = _open(path)
     with file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns about unusual content
         try:
-            _refuse_compressed(path, file)
+            _check_archive(path, file)
             return torch.load(file, map_location="cpu", weights_only=not unsafe_load)
         except CheckpointError:
             raise
@@ -55,14 +59,33 @@ def _open(path: Path) -> BinaryIO:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _refuse_compressed(path: Path, file: BinaryIO) -> None:
-    """Refuse a compressed archive: torch.save does not compress, and unpacking could fill the memory."""
+def _check_archive(path: Path, file: BinaryIO) -> None:
+    """Refuse a zip archive that torch.save did not write, or that has changed since: torch.load checks no checksum."""
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > file.seek(0, os.SEEK_END):
-            raise CheckpointError(f"{path} is compressed, which torch.save never does, so it is not read")
+            members = archive.infolist()
+            _refuse_other_archive(path, {member.filename.partition("/")[2] for member in members})
+            # torch.save does not compress, and unpacking could fill the memory.
+            if sum(member.file_size for member in members) > file.seek(0, os.SEEK_END):
+                raise CheckpointError(f"{path} is compressed, which torch.save never does, so it is not read")
+            checked = any(member.CRC for member in members)  # torch can be told to write no checksums, but zeros
+            if checked and (damaged := archive.testzip()) is not None:
+                raise CheckpointError(
+                    f"{path} is damaged: the checksum of {damaged} in it is wrong; get the file again from its source"
+                )
     file.seek(0)
+
+
+def _refuse_other_archive(path: Path, names: set[str]) -> None:
+    """Refuse archives that hold a program, or no data.pkl, by what they are."""
+    writer = next((name for mark, name in PROGRAMS.items() if mark in names), None)
+    if writer is not None:
+        raise CheckpointError(
+            f"{path} is an archive of {writer}, which holds a program, so it is not read; load it with its own library "
+            "and save its state_dict() with torch.save"
+        )
+    if "data.pkl" not in names:
+        raise CheckpointError(f"{path} is a zip archive of another kind than those of torch.save, so it is not read")
 
 
 def _why_refused(path: Path, error: Exception, *, unsafe_load: bool) -> str:
@@ -79,8 +102,16 @@ def _why_refused(path: Path, error: Exception, *, unsafe_load: bool) -> str:
 
 
 def is_plain(value: Any) -> bool:
-    """Whether a value is an ordinary tensor with all its data; an expanded view is not, because its data is smaller."""
+    """Whether a value is an ordinary tensor of real numbers with all its data; an expanded view has less data."""
     if not isinstance(value, torch.Tensor) or value.layout is not torch.strided or value.device.type != "cpu":
         return False
     whole = value.numel() * value.element_size() <= value.untyped_storage().nbytes()
-    return whole and not value.is_quantized and not value.is_complex()
+    packed = (
+        value.is_quantized or value.is_complex() or str(value.dtype) == "torch.float4_e2m1fn_x2"
+    )  # from torch 2.8 on
+    return whole and not packed
+
+
+def exact(value: torch.Tensor) -> torch.Tensor:
+    """A plain tensor in a type that torch can calculate with: numbers of 8 bits as float32, which holds all of them."""
+    return value.float() if value.is_floating_point() and value.element_size() == 1 else value

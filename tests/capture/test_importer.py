@@ -14,7 +14,8 @@ import recu_analysis as ra
 from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.capture.importer import POSITIONS, import_checkpoints
 from recu_analysis.errors import CheckpointError, InputError, NoBinaryLayersError, RunExistsError, StoreError
-from recu_analysis.interop.checkpoints import checkpoint_files, natural, read_state
+from recu_analysis.interop.checkpoint_files import checkpoint_files, natural
+from recu_analysis.interop.checkpoints import read_state
 from recu_analysis.store.run import open_run
 from tests.capture import codebase_layers as codebases
 

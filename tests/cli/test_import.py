@@ -93,8 +93,9 @@ def test_one_checkpoint_shows_states_only(tmp_path):
 
 
 def test_positions_are_said_to_be_positions(tmp_path):
-    for name in ("a", "b"):
-        save(tmp_path / f"{name}.pth", 3)
+    for name, seed in (("a", 3), ("b", 4)):
+        save(tmp_path / f"{name}.pth", seed)
+        torch.save(torch.load(tmp_path / f"{name}.pth")["state_dict"], tmp_path / f"{name}.pth")
     done = run_cli("import", tmp_path, "--run-dir", tmp_path / "run")
     says(done.stderr, "a.pth, b.pth", "positions")
 

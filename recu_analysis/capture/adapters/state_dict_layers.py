@@ -18,7 +18,6 @@ from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from recu_analysis.interop.checkpoints import SavedState
 
@@ -86,12 +85,12 @@ def saved_layers(
     if not namespaces:
         seen = listed(list(state.tensors), LISTED)
         raise NoBinaryLayersError(
-            f"{state.path} has no layer: none of its tensors ({seen}) is named weight and has at least two axes; in a "
-            "copy of the file, rename the latent weights to NAME.weight"
+            f"{state.path} has no layer: none of its tensors ({seen}) is named weight and has at least two axes"
+            f"{_left_out(state)}; in a copy of the file, rename the latent weights to NAME.weight"
         )
     chosen = namespaces
     if patterns is not None:
-        _refuse_unmatched(patterns, namespaces, state.path)
+        _refuse_unmatched(patterns, namespaces, state)
         chosen = {name: t for name, t in namespaces.items() if any(fnmatchcase(name, p) for p in patterns)}
     found = []
     for name, namespace in chosen.items():
@@ -103,8 +102,9 @@ def saved_layers(
             found.append(layer)
     if not found:
         raise NoBinaryLayersError(
-            f"no layer of {state.path} is recognized as binary by its tensors; it has {_listed(namespaces)}; name the "
-            "binary ones with --layer, and their adapter with --adapter if they do not use the plain sign"
+            f"no layer of {state.path} is recognized as binary by its tensors; it has {_listed(namespaces)}"
+            f"{_left_out(state)}; name the binary ones with --layer, and their adapter with --adapter if they do not "
+            "use the plain sign"
         )
     return found
 
@@ -188,10 +188,17 @@ def _scale(namespace: SimpleNamespace, channels: int) -> Array | None:
     return np.array(alpha.float().reshape(-1).numpy())
 
 
-def _refuse_unmatched(patterns: Sequence[str], namespaces: dict[str, SimpleNamespace], path: Path) -> None:
+def _refuse_unmatched(patterns: Sequence[str], namespaces: dict[str, SimpleNamespace], state: SavedState) -> None:
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in namespaces):
-            raise InputError(f"no layer of {path} matches {pattern!r}; it has {_listed(namespaces)}")
+            raise InputError(
+                f"no layer of {state.path} matches {pattern!r}; it has {_listed(namespaces)}{_left_out(state)}"
+            )
+
+
+def _left_out(state: SavedState) -> str:
+    """The tensors that cannot be read as real numbers, for a message."""
+    return f" (left out, not ordinary tensors of real numbers: {listed(state.odd, LISTED)})" if state.odd else ""
 
 
 def _listed(namespaces: dict[str, SimpleNamespace]) -> str:
