@@ -7,14 +7,15 @@ PACKAGE = TESTS.parent / "recu_analysis"
 #: What tests of several modules are about, where no module has the name.
 SUBJECTS = {
     "analysis": {"once", "planted"},
-    "capture": {"going_on", "sums"},
+    "capture": {"framework_folders", "going_on", "repeated_checkpoints", "sums"},
     "cli": {"data_sets", "missing", "run_list"},
     "docs": {
         *("authors_script", "build", "commands_page", "gallery", "mathematics_page", "notebook", "pages", "paper"),
         *("reference", "snippets"),
     },
-    "figures": {"arms", "boxes", "latex", "own_settings", "plot_functions"},
+    "figures": {"arms", "boxes", "contact_sheets", "latex", "own_settings", "plot_functions"},
     "integrations": {"accelerate", "dashboards", "ranks"},
+    "interop": {"archives", "dtypes"},
     "nn": {"network_families"},
     "report": {"browser"},
     "store": {"failing", "faults", "file_systems", "hostile", "machine", "round_trip"},

@@ -238,8 +238,8 @@ def common(function: Function) -> Function:
             fail(str(error))
             sys.exit(1)
         except click.UsageError as error:
-            error.message = printable(error.message)  # it may list names from a run
-            raise
+            # it may list names from a run
+            raise click.UsageError(printable(error.format_message()), error.ctx) from error
         except BrokenPipeError:
             discard_output()  # the reader, such as head, closed the pipe
             sys.exit(0)
