@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 #: A table: its source, its runs, its columns, and the text of every cell.
 Table = tuple[str, str, list[str], list[list[str]]]
 #: Spellings of a command, option, function or argument, by the name used here; the first that exists is used.
-SPELLINGS: dict[str, list[str]] = {}
+SPELLINGS: dict[str, list[str]] = {"run": ["run", "runs"]}
 CRITERIA = ("tail-silent", "tail", "silent", "still", "tail-still")
 NETWORKS = ("resnet20", "resnet18", "vgg_small", "resnet18_imagenet", "resnet34_imagenet", "reactnet18")
 

@@ -123,6 +123,7 @@ WRITTEN_BY_COMMANDS = {
     "layer_differences",
     "over_seeds",
     "paired_differences",
+    "rises_over_seeds",
 }
 
 

@@ -14,7 +14,7 @@ from recu_analysis.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from recu_analysis.store.run import OneRun
+    from recu_analysis.analysis.run_arguments import SeveralRuns
 
 #: Columns that name a row of `recu_analysis.intervene`, those with a mean and an interval, and those with a mean alone.
 _KEYS: Final = ("row", "layer", "group", "reference", "batch_norm")
@@ -22,16 +22,16 @@ _VALUES: Final = ("rise", "accuracy_change")
 _PLAIN: Final = ("negated", "negated_fraction", "images", "repeats", "loss", "predicted_rise")
 
 
-def rises_over_seeds(runs: Mapping[str, OneRun], tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def rises_over_seeds(runs: SeveralRuns, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Tables of `intervene` of several runs below each other, with means over the seeds of each experiment.
 
     Parameters
     ----------
-    runs : mapping of str to run or path
-        Runs by their labels. Runs that differ only in their seed are one experiment, see
-        `recu_analysis.analysis.arms.arms`.
+    runs : run or path, sequence, or mapping of labels to runs
+        Runs that differ only in their seed are one experiment, see `recu_analysis.analysis.arms.arms`.
     tables : mapping of str to DataFrame
-        The table of `recu_analysis.intervene` of each run, by the same labels.
+        The table of `recu_analysis.intervene` of each run, by the labels of the runs, in their order. Without labels of
+        your own, these are the names of their folders.
 
     Returns
     -------
@@ -51,11 +51,12 @@ def rises_over_seeds(runs: Mapping[str, OneRun], tables: Mapping[str, pd.DataFra
     InputError
         If the labels of runs and tables differ, or a run, or a seed of an experiment, is given twice.
     """
-    if list(runs) != list(tables):
+    opened = as_runs(runs)
+    if list(opened) != list(tables):
         raise InputError(
-            f"the tables are of {', '.join(tables)}, and the runs are {', '.join(runs)}; give the same labels"
+            f"the tables are of {', '.join(tables)}, and the runs are {', '.join(opened)}; give the same labels"
         )
-    found = [arm for group in comparable(arms(as_runs(runs))) for arm in group]
+    found = [arm for group in comparable(arms(opened)) for arm in group]
     each = [
         tables[label].assign(arm=arm.label, run=label, seeds=1)[["arm", "run", "seeds", *tables[label]]]
         for arm in found

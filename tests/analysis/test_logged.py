@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from matplotlib.figure import Figure
 
 from recu_analysis import open_run
 from recu_analysis.analysis.compare import compare
@@ -73,7 +74,7 @@ def test_metrics_of_any_kind_are_read_as_numbers_or_as_nothing(tmp_path, value):
     assert logged(run, "epoch", "val_top1").to_numpy().tolist() == [[1, 51.0], [2, 52.0], [3, 53.0]]
     assert window_epochs(run) == {2: 1.0, 3: 2.0, 4: 3.0}
     assert [each.lr for each in rates_by_epoch(run, run.windows[2], "first")] == [pytest.approx(0.1)]
-    assert plot_accuracy(run).lines[0].get_xdata().tolist() == [1, 2, 3]
+    assert plot_accuracy(run, ax=Figure().subplots()).lines[0].get_xdata().tolist() == [1, 2, 3]
     curves({"run": run})
     assert report({"run": run})
     write_marks(path, [mark | {"epoch": value, "val_top1": value, "lr": value} for mark in (first, *others)])
@@ -82,7 +83,7 @@ def test_metrics_of_any_kind_are_read_as_numbers_or_as_nothing(tmp_path, value):
     assert compare({"run": run})["val_top1"].isna().all()
     assert report({"run": run})
     with pytest.raises(InputError, match="logged no"):
-        plot_accuracy(run)
+        plot_accuracy(run, ax=Figure().subplots())
 
 
 def test_numbers_too_large_for_integers_are_floats(tmp_path):

@@ -12,7 +12,7 @@ def test_it_draws_a_run_a_path_or_a_table(tmp_path, synthetic):
     path = synthetic_run(tmp_path / "run", gradient_stats=True).path
     for given in (ra.open_run(path), str(path), ra.causes(path, windows="3:")):
         axes = ra.plot_causes(given, ax=Figure().subplots(), windows="3:", alpha=0.5)
-        assert [text.get_text() for text in axes.get_yticklabels()] == ["first", "second"]
+        assert [text.get_text() for text in axes.get_yticklabels()] == ["first", "second", "noise alone"]
         assert axes.patches[0].get_alpha() == 0.5
     with pytest.raises(NotRecordedError, match="gradient-stats"):
         ra.plot_causes(synthetic.path, ax=Figure().subplots())
