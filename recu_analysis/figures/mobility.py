@@ -111,7 +111,7 @@ FIGURE = FigureSpec(
     "layers. With points: measured. Dashed: forecast by the norms. Dotted: in equilibrium at the learning rates of the "
     "window. The forecast uses learning rate, weight decay, momentum and the norm of the weights at both ends of the "
     "window, and never the direction of the gradients. So agreement says that weights move as the optimizer makes them "
-    "move. It is no sign of life or death. Gray: out of equilibrium; the forecast of most layers is more than a tenth "
+    "move, and not whether they are dead. Gray: out of equilibrium; the forecast of most layers is more than a tenth "
     "away from the equilibrium. Hatched: most layers have no forecast, because the window begins with the training, "
     "where the size of the gradients changes much, the norm falls by decay alone, the rates are not known, or the "
     "optimizer is AdamW.",
