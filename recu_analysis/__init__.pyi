@@ -26,6 +26,7 @@ from .analysis.plan import plan as plan
 from .analysis.run_list import open_runs as open_runs
 from .analysis.selection import WindowSpan as WindowSpan
 from .analysis.survival import survival as survival
+from .analysis.ternary import ternary_tradeoff as ternary_tradeoff
 from .analysis.traces import traces as traces
 from .analysis.tradeoff import tradeoff as tradeoff
 from .capture.adapters import adapter as adapter
@@ -58,6 +59,7 @@ from .figures import plot_scores as plot_scores
 from .figures import plot_silence as plot_silence
 from .figures import plot_split as plot_split
 from .figures import plot_survival as plot_survival
+from .figures import plot_ternary as plot_ternary
 from .figures import plot_tradeoff as plot_tradeoff
 from .figures import plot_training as plot_training
 from .figures import plot_trajectories as plot_trajectories

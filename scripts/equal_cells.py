@@ -126,6 +126,8 @@ def of_no_run() -> Iterator[Table]:
     for options in ([], ["--epochs", "12"], ["--b", "0.5", "--b", "2"]):
         yield from command("closed forms", "tradeoff", *options)
     yield table("tradeoff", "closed forms")
+    yield from command("closed forms", "tradeoff", "--levels", "3")
+    yield table("ternary_tradeoff", "closed forms")
     settings = {"lr": 0.1, "weight_decay": 0.01, "epochs": 12, "updates_per_epoch": 60}
     options = [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     for more in ([], ["--adamw"], ["--nesterov", "--schedule", "step"]):

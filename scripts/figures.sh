@@ -13,7 +13,7 @@ draw() {
     "$analyze" figures "$@" -o "$folder"
 }
 
-draw --only fig3,fig4,schedule,tradeoff "$@"
+draw --only fig3,fig4,schedule,tradeoff,ternary "$@"
 draw $two --label baseline-0="no clamp" --label recu-0=ReCU \
     --only fig2,ridge,silence,layers,lockin,survival,rho,split,fliplaw,layermap,qe,scores "$@"
 draw $two $runs/random-0 --label baseline-0="no clamp" --label recu-0=ReCU --label random-0="random mask" \

@@ -54,6 +54,7 @@ def tables(folder: Path) -> list[tuple[str, list[pd.DataFrame]]]:
         ("layer_differences", [ra.layer_differences(both)]),
         ("curves", [ra.curves({"trained": ra.open_run(TRAINED)})]),
         ("tradeoff", [ra.tradeoff(epochs=3)]),
+        ("ternary_tradeoff", [ra.ternary_tradeoff(points=3)]),
         ("measured_tradeoff", [ra.measured_tradeoff(run)]),
         ("plan", [ra.plan(lr=0.1, weight_decay=0.01, epochs=3, updates_per_epoch=20)]),
         ("claims", [ra.claims(run)]),

@@ -82,9 +82,14 @@ def check_levels(tau: tuple[float, float], points: int) -> Values:
     first, last = check_tau(tau)
     if first > last:
         raise InputError(f"tau must go from its lower to its higher end, not from {first:g} to {last:g}")
-    if not 2 <= points <= MOST_ROWS:
-        raise InputError(f"a table over tau needs at least 2 points and at most {MOST_ROWS}, not {points}")
+    check_points(points, "tau")
     return np.linspace(first, last, points) if first < last else np.array([first])
+
+
+def check_points(points: int, over: str) -> None:
+    """InputError if a table over something cannot have that many rows."""
+    if not 2 <= points <= MOST_ROWS:
+        raise InputError(f"a table over {over} needs at least 2 points and at most {MOST_ROWS}, not {points}")
 
 
 def closed_forms(levels: Values, b: float) -> pd.DataFrame:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 #: Default number of levels for a run, where each level takes time, and for the closed forms.
 MEASURED_POINTS = 8
 POINTS = 15
+#: Default number of thresholds of ternary weights: from 0 to 2 in steps of a quarter, with BitNet's 0.5.
+TERNARY_POINTS = 9
 
 
 @click.command("tradeoff", epilog="Example: recu-analyze tradeoff --tau 0.85 0.99 --b 2 --points 8")
@@ -39,7 +41,24 @@ POINTS = 15
 @click.option(
     "--points",
     type=int,
-    help=f"Number of levels, with both ends; by default {POINTS}, and {MEASURED_POINTS} for --run.",
+    help=f"Number of rows, with both ends; by default {POINTS}, {MEASURED_POINTS} for --run, {TERNARY_POINTS} for "
+    "--levels 3.",
+)
+@click.option(
+    "--levels",
+    type=click.Choice(["2", "3"]),
+    default="2",
+    show_default=True,
+    help="Number of states of a weight: 3 shows ternary weights over their threshold, without a clamp.",
+)
+@click.option(
+    "--threshold",
+    type=float,
+    nargs=2,
+    default=(0.0, 2.0),
+    show_default=True,
+    metavar="LO HI",
+    help="With --levels 3: first and last threshold, in means of |w|.",
 )
 @click.option("--epochs", type=int, help="Use the levels of the schedule (Eq. 24) over this number of epochs instead.")
 @click.option(
@@ -62,6 +81,8 @@ def command(
     tau: tuple[float, float],
     scales: tuple[float, ...],
     points: int | None,
+    levels: str,
+    threshold: tuple[float, float],
     epochs: int | None,
     run: Path | None,
     windows: slice | None,
@@ -73,7 +94,12 @@ def command(
 
     Exact: the error against the clamped weights. Printed: the paper's Eq. 14 as printed; its minimum at 0.82 comes from
     a sign error. Latent: the error against the weights before the clamp. Entropy: Eq. 17, in nats.
+
+    With --levels 3: zeros, best scale, quantisation error and entropy of ternary weights over their threshold, for
+    Laplace and normal weights.
     """
+    three = {"needing": ["threshold"], "excluded": ["tau", "epochs", "run", "windows", "layers"]}
+    options.check_heeded("--levels 3", levels == "3", **three)
     if points is not None and epochs is not None:
         raise click.UsageError("--points and --epochs exclude each other; give one of them")
     if layers and run is None:
@@ -82,6 +108,11 @@ def command(
         raise click.UsageError("--windows chooses windows of a run; give the run with --run")
     if figure is not None:
         _check_ending(figure)
+    if levels == "3":
+        from recu_analysis.cli.ternary import write_ternary
+
+        write_ternary(threshold, scales, TERNARY_POINTS if points is None else points, figure, target)
+        return
     from recu_analysis.analysis.tradeoff import tradeoff
 
     table = tradeoff(tau, scales, POINTS if points is None else points, epochs=epochs)

@@ -25,6 +25,7 @@ from recu_analysis.figures.scores import plot_scores
 from recu_analysis.figures.silence import plot_silence
 from recu_analysis.figures.split import plot_split
 from recu_analysis.figures.survival import plot_survival
+from recu_analysis.figures.ternary import plot_ternary
 from recu_analysis.figures.tradeoff import plot_tradeoff
 from recu_analysis.figures.trajectories import plot_trajectories
 
@@ -55,6 +56,7 @@ __all__ = [
     "plot_silence",
     "plot_split",
     "plot_survival",
+    "plot_ternary",
     "plot_tradeoff",
     "plot_training",
     "plot_trajectories",

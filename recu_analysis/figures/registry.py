@@ -19,7 +19,7 @@ _NAMES = (
     *("fig2", "ridge", "magnitude", "silence", "layers", "fliplaw", "lockin", "survival", "mobility", "rho", "split"),
     *("causes", "trajectories"),
     *("fig5", "initscale", "layermap", "qe", "scores", "mask"),
-    *("claims", "fig3", "fig4", "schedule", "tradeoff"),
+    *("claims", "fig3", "fig4", "schedule", "tradeoff", "ternary"),
 )
 FIGURES: dict[str, FigureSpec[Any] | PaperTable] = {
     **{name: import_module(f"recu_analysis.figures.{name}").FIGURE for name in _NAMES},

@@ -31,8 +31,8 @@ def check_scale(b: ArrayLike) -> Values:
     return scale
 
 
-def _square(b: ArrayLike) -> Values:
-    """b^2, the unit of an error; raise InputError if b is outside `_SQUARABLE`."""
+def square(b: ArrayLike) -> Values:
+    """The unit of an error, b^2; raise InputError if b is outside `_SQUARABLE`."""
     scale = check_scale(b)
     bad = ~((scale >= _SQUARABLE[0]) & (scale <= _SQUARABLE[1]))
     if bad.any():
@@ -100,7 +100,7 @@ def exact(tau: ArrayLike, b: ArrayLike) -> Values:
     closed = 1.0 - q * q + 2.0 * q * log
     # (1 - e) ln(1 - e) = -e + sum over k >= 2 of e^k / (k (k - 1)); the first terms cancel.
     series = sum(2.0 * e**k / (k * (k - 1)) for k in range(3, 3 + _SERIES_TERMS))
-    return _square(b) * np.where(e < _SERIES_BELOW, series, closed)
+    return square(b) * np.where(e < _SERIES_BELOW, series, closed)
 
 
 def printed(tau: ArrayLike, b: ArrayLike) -> Values:
@@ -131,7 +131,7 @@ def printed(tau: ArrayLike, b: ArrayLike) -> Values:
     # In units of b. At tau = 1 every term with Q vanishes, because q is 0.
     bound = -np.log(q, out=np.zeros_like(q), where=q > 0)
     within = (a - 1.0) ** 2 * (1.0 + q) + 1.0 - ((1.0 + bound) ** 2 - 2.0 * a * bound) * q
-    return _square(b) * (within + q * (bound - a) ** 2)
+    return square(b) * (within + q * (bound - a) ** 2)
 
 
 def latent(tau: ArrayLike, b: ArrayLike) -> Values:
@@ -155,7 +155,7 @@ def latent(tau: ArrayLike, b: ArrayLike) -> Values:
     InputError
         If tau or b is out of its range.
     """
-    return _square(b) * (1.0 + _outside(tau) ** 2)
+    return square(b) * (1.0 + _outside(tau) ** 2)
 
 
 def exact_slope(tau: ArrayLike, b: ArrayLike) -> Values:
@@ -165,14 +165,14 @@ def exact_slope(tau: ArrayLike, b: ArrayLike) -> Values:
     # The series of -ln(1 - e) - e avoids cancellation near tau = 0.5.
     series = sum(e**k / k for k in range(2, 2 + _SERIES_TERMS))
     with np.errstate(divide="ignore"):
-        return 4.0 * _square(b) * np.where(e < _SERIES_BELOW, series, -e - np.log(q))
+        return 4.0 * square(b) * np.where(e < _SERIES_BELOW, series, -e - np.log(q))
 
 
 def printed_slope(tau: ArrayLike, b: ArrayLike) -> Values:
     """Derivative of `printed` with respect to tau: the derivative of `exact` minus 12 b^2 q^2."""
-    return exact_slope(tau, b) - 12.0 * _square(b) * _outside(tau) ** 2
+    return exact_slope(tau, b) - 12.0 * square(b) * _outside(tau) ** 2
 
 
 def latent_slope(tau: ArrayLike, b: ArrayLike) -> Values:
     """Derivative of `latent` with respect to tau, -4 b^2 q."""
-    return -4.0 * _square(b) * _outside(tau)
+    return -4.0 * square(b) * _outside(tau)

@@ -18,3 +18,4 @@ def share(name: str, label: str, meaning: str, digits: int = 1) -> Statistic:
 STEP = "10^-3 std per update"
 FLIPS = "per 1000 weights and update"
 WEIGHT = "squared unit of w~"
+LATENT = "squared unit of w"

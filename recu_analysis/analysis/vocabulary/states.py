@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recu_analysis.analysis.statistic import Statistic
-from recu_analysis.analysis.vocabulary.entries import WEIGHT, share
+from recu_analysis.analysis.vocabulary.entries import LATENT, WEIGHT, share
 
 #: The distribution of the weights.
 FITS = (
@@ -45,6 +45,13 @@ CLAMP = (
     ),
     Statistic("alpha", "alpha", "Mean |w~| after the clamp; in closed form, of Laplace weights.", digits=4),
     Statistic("alpha_measured", "alpha, measured", "Mean |w~| of the layer's weights after the clamp.", digits=4),
+)
+#: Ternary weights.
+TERNARY = (
+    Statistic("distribution", "distribution", "Distribution of the latent weights."),
+    Statistic("threshold", "threshold", "Largest |w| with the state 0.", "means of |w|", digits=3),
+    share("zeros", "zeros", "Of the weights, those in state 0.", 1),
+    Statistic("ternary_scale", "scale", "Scale of ternary weights with the least error.", "unit of w", digits=4),
 )
 #: Quantisation errors and entropies.
 ERRORS = (
@@ -91,5 +98,27 @@ ERRORS = (
         "nats",
         digits=4,
     ),
+    Statistic(
+        "qe_ternary",
+        "quantisation error, ternary",
+        "Quantisation error of ternary weights with their best scale.",
+        LATENT,
+        digits=4,
+    ),
+    Statistic(
+        "qe_absmean",
+        "quantisation error, absmean",
+        "Quantisation error of ternary weights with the mean |w| as scale, as in BitNet b1.58.",
+        LATENT,
+        digits=4,
+    ),
+    Statistic(
+        "qe_binary",
+        "quantisation error, binary",
+        "Quantisation error of signs with the mean |w| as scale, their best one.",
+        LATENT,
+        digits=4,
+    ),
+    Statistic("state_entropy", "entropy of the states", "Entropy of ternary states, at most ln 3.", "nats", digits=4),
     Statistic("sign_entropy", "entropy of the signs", "Entropy of the layer's signs, at most ln 2.", "nats", digits=4),
 )
