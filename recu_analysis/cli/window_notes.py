@@ -63,6 +63,6 @@ def too_short(nulls: Iterable[float]) -> list[str]:
     if not long:
         return []
     return [
-        f"the null autocorrelation (ac, noise) is above {LONG_ENOUGH} in {long} of {len(of)} layers: there the "
-        "windows are too short to tell dead weights from slow ones"
+        f"the null autocorrelation is above {LONG_ENOUGH} in {long} of {len(of)} layers: there the windows are too "
+        "short to tell dead weights from slow ones"
     ]
