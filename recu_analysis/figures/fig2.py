@@ -14,7 +14,7 @@ from recu_analysis.analysis.silence import null_dead_query
 from recu_analysis.figures.layer_choice import choose_layers, default_layer
 from recu_analysis.figures.shared import table_of
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
-from recu_analysis.figures.window_notes import short_query, short_sentence, spans_of, spans_sentence
+from recu_analysis.figures.window_notes import short_query, short_sentence, spans_of, spans_sentence, unknown_noise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -150,9 +150,10 @@ def draw(data: Histograms, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataF
 
 
 def note(data: Histograms) -> str:
-    """Which layers and windows are shown."""
+    """Which layers and windows are shown, and for which runs noise alone is not known."""
     pale = short_sentence(label for label, short in data.short.items() if short)
-    return " ".join(part for part in (data.choice.sentence, data.windows, pale) if part)
+    nulls = {label: [null for (run, _), null in data.nulls.items() if run == label] for label in data.short}
+    return " ".join(part for part in (data.choice.sentence, data.windows, unknown_noise(nulls), pale) if part)
 
 
 FIGURE = FigureSpec(

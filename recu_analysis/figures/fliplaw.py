@@ -8,9 +8,9 @@ from recu_analysis.analysis.flips import flip_table_query
 from recu_analysis.analysis.query import gathered
 from recu_analysis.analysis.run_arguments import concat_runs
 from recu_analysis.analysis.selection import rows_of
-from recu_analysis.figures.shared import colored, note_of, shown
+from recu_analysis.figures.shared import colored, shown
 from recu_analysis.figures.spec import OWN_CHOICE, Asked, FigureSpec
-from recu_analysis.figures.window_notes import spans_of, spans_sentence
+from recu_analysis.figures.window_notes import spans_of, spans_sentence, unknown_noise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,6 +100,12 @@ def draw(data: Colored, asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame
     return figure, data.table
 
 
+def note(data: Colored) -> str:
+    """Which windows are shown, and for which runs noise alone is not known."""
+    nulls = dict(iter(data.table.groupby("run", sort=False)["flip_ratio_null"]))
+    return " ".join(part for part in (data.note, unknown_noise(nulls)) if part)
+
+
 FIGURE = FigureSpec(
     query,
     draw,
@@ -108,5 +114,5 @@ FIGURE = FigureSpec(
     "the mobility. Every point is a layer in a window. Dashed: measured equals predicted. "
     "Pale bars: flips of noise alone in the same layer and window.",
     takes=("layers", "windows", "palette"),
-    note=note_of,
+    note=note,
 )

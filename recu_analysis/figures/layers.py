@@ -9,7 +9,7 @@ from recu_analysis.analysis.query import gathered
 from recu_analysis.analysis.run_arguments import concat_runs
 from recu_analysis.figures.layer_choice import cut_sentence, evenly
 from recu_analysis.figures.shared import Colored
-from recu_analysis.figures.silence import silence_query
+from recu_analysis.figures.silence import silence_query, unknown_silence
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 from recu_analysis.figures.window_notes import NOISE_ALONE, PALE_WINDOWS, length_sentence
 from recu_analysis.plots.arm_colors import of_runs
@@ -52,7 +52,7 @@ def _layers(tables: Mapping[str, Timed], colored: Colored) -> Layers:
     known = list(dict.fromkeys(colored.table["layer"]))
     shown = evenly(known, MOST_PANELS)
     cut = f"Shown are {len(shown)} of {len(known)} layers, evenly spaced in depth." if len(shown) < len(known) else ""
-    parts = (cut, length_sentence(tables), cut_sentence(shown))
+    parts = (cut, length_sentence(tables), unknown_silence(tables), cut_sentence(shown))
     by_epoch = all(timed.by_epoch for timed in tables.values())
     return Layers(colored, shown, by_epoch, " ".join(part for part in parts if part))
 

@@ -10,7 +10,7 @@ from recu_analysis.analysis.run_arguments import concat_runs
 from recu_analysis.analysis.selection import rows_of
 from recu_analysis.figures.shared import over_time, table_of
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
-from recu_analysis.figures.window_notes import NOISE_ALONE, length_sentence
+from recu_analysis.figures.window_notes import NOISE_ALONE, length_sentence, unknown_noise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,6 +106,12 @@ def _panel(timed: Timed, ax: Axes | None, **looks: Any) -> Axes:
     return timed.name_axis(lock_in(timed.table, ax=ax, **looks))
 
 
+def note(tables: dict[str, Timed]) -> str:
+    """How long a window is, and for which runs noise alone is not known."""
+    unknown = unknown_noise({label: timed.table["locked_fraction_null"] for label, timed in tables.items()})
+    return " ".join(part for part in (length_sentence(tables), unknown) if part)
+
+
 FIGURE = FigureSpec(
     query,
     draw,
@@ -116,5 +122,5 @@ FIGURE = FigureSpec(
     "they are at the start of the first window. Pale, with a marker: noise alone leaves a cosine above 1/2 until the "
     "end, so the windows left are too short to tell, and a large share says little.",
     takes=("layers", "windows"),
-    note=length_sentence,
+    note=note,
 )

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.analysis.magnitude import by_magnitude_query
 from recu_analysis.analysis.query import gathered
 from recu_analysis.analysis.run_arguments import concat_runs
-from recu_analysis.figures.shared import colored, note_of, shown
+from recu_analysis.figures.shared import colored, shown
 from recu_analysis.figures.spec import OWN_CHOICE, Asked, FigureSpec
-from recu_analysis.figures.window_notes import NOISE_ALONE, spans_of, spans_sentence
+from recu_analysis.figures.window_notes import NOISE_ALONE, spans_of, spans_sentence, unknown_noise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,6 +102,12 @@ def draw(data: Colored, asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame
     return figure, data.table
 
 
+def note(data: Colored) -> str:
+    """Which windows are shown, and for which runs noise alone is not known."""
+    nulls = dict(iter(data.table.groupby("run", sort=False)["mobility_null"]))
+    return " ".join(part for part in (data.note, unknown_noise(nulls)) if part)
+
+
 FIGURE = FigureSpec(
     query,
     draw,
@@ -111,5 +117,5 @@ FIGURE = FigureSpec(
     "whose sign differs between start and end. Every point is a twentieth of each layer's weights, by $|z|$ at the "
     f"start, averaged over the layers. Bands: 95 % intervals over output channels. {NOISE_ALONE}",
     takes=("layers", "windows", "palette"),
-    note=note_of,
+    note=note,
 )

@@ -11,7 +11,7 @@ from recu_analysis.analysis.run_arguments import concat_runs
 from recu_analysis.analysis.silence import with_null_silence
 from recu_analysis.figures.shared import moving_numbers, over_time, table_of, updated
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
-from recu_analysis.figures.window_notes import NOISE_ALONE, PALE_WINDOWS, length_sentence
+from recu_analysis.figures.window_notes import NOISE_ALONE, PALE_WINDOWS, length_sentence, unknown_noise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,8 +124,13 @@ def _panel(timed: Timed, ax: Axes | None, **looks: Any) -> Axes:
 
 
 def note(tables: dict[str, Timed]) -> str:
-    """How long a window is, and whether windows are too short to tell."""
-    return f"{length_sentence(tables)} {PALE_WINDOWS}"
+    """How long a window is, for which runs noise alone is not known, and whether windows are too short to tell."""
+    return " ".join(part for part in (length_sentence(tables), unknown_silence(tables), PALE_WINDOWS) if part)
+
+
+def unknown_silence(tables: Mapping[str, Timed]) -> str:
+    """The sentence of a caption about runs for which the silence of noise alone is not known; empty if none."""
+    return unknown_noise({label: timed.table["silent_fraction_tail_null"] for label, timed in tables.items()})
 
 
 FIGURE = FigureSpec(

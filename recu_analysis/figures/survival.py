@@ -11,7 +11,14 @@ from recu_analysis.analysis.run_arguments import concat_runs
 from recu_analysis.analysis.survival import survival_query
 from recu_analysis.figures.shared import table_of
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
-from recu_analysis.figures.window_notes import NOISE_ALONE, short_query, short_sentence, spans_of, spans_sentence
+from recu_analysis.figures.window_notes import (
+    NOISE_ALONE,
+    short_query,
+    short_sentence,
+    spans_of,
+    spans_sentence,
+    unknown_noise,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,8 +125,9 @@ def draw(data: Survived, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFra
 
 
 def note(data: Survived) -> str:
-    """Which windows are shown, and whether they are too short to tell."""
-    return f"{data.windows} {short_sentence(data.short)}".rstrip()
+    """Which windows are shown, for which runs noise alone is not known, and whether they are too short to tell."""
+    unknown = unknown_noise({label: table["hazard_null"] for label, table in data.tables.items()})
+    return " ".join(part for part in (data.windows, unknown, short_sentence(data.short)) if part)
 
 
 FIGURE = FigureSpec(

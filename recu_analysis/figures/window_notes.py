@@ -70,6 +70,12 @@ def short_sentence(labels: Iterable[str]) -> str:
     return f"Pale: the windows of {named} are too short to tell dead weights from slow ones." if named else ""
 
 
+def unknown_noise(nulls: Mapping[str, Iterable[float]]) -> str:
+    """The sentence of a caption about runs for which noise alone is not known at all; empty if there are none."""
+    named = ", ".join(quoted(label) for label, values in nulls.items() if np.isnan([*values]).all())
+    return f"What noise alone would give is not known for {named}, and not shown." if named else ""
+
+
 def length_sentence(tables: Mapping[str, Timed]) -> str:
     """The sentence of a caption about what a window is on the horizontal axis."""
     if not all(timed.by_epoch for timed in tables.values()):
