@@ -6,6 +6,7 @@ import math
 from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from recu_analysis.analysis.logged import as_numbers
 from recu_analysis.errors import InputError
@@ -133,15 +134,25 @@ def rates_by_epoch(run: Run, window: Window, layer: str) -> list[Rates]:
     A thinned run has windows of several epochs, in which the learning rate is not constant.
     """
     (whole,) = rates(run, [window], layer)
-    marks = as_numbers(run.metrics.reindex(columns=["update", "lr"]))
-    logged = [(0, math.nan), *zip(marks["update"], marks["lr"], strict=True)]
     parts = [
         Rates(whole.rule, lr, whole.weight_decay, int(update - before))
-        for (before, _), (update, lr) in pairwise(logged)
+        for (before, _), (update, lr) in pairwise(_logged(run))
         if window.first_update <= update <= window.last_update and update > before
     ]
     fits = math.isclose(sum(each.lr * each.updates for each in parts), whole.lr * whole.updates, rel_tol=1e-6)
     return parts if fits else [whole]
+
+
+# Cached, because each layer and window needs it, and tables are slow.
+def _logged(run: Run) -> list[tuple[float, float]]:
+    """Last update and learning rate of each epoch that the run logs, from update 0 on."""
+    if run not in _LOGGED:
+        marks = as_numbers(run.metrics.reindex(columns=["update", "lr"]))
+        _LOGGED[run] = [(0, math.nan), *zip(marks["update"], marks["lr"], strict=True)]
+    return _LOGGED[run]
+
+
+_LOGGED: WeakKeyDictionary[Run, list[tuple[float, float]]] = WeakKeyDictionary()
 
 
 def _rule(run: Run, summary: LayerWindow) -> UpdateRule:

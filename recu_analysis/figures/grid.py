@@ -97,6 +97,8 @@ def panel_each(names: Iterable[str], aspect: float = 0.62) -> tuple[Figure, list
     venue = current_venue()
     narrowest = _NARROWEST * venue.font_size / 8.0 * (1.25 if venue.sans else 1.0)
     rows = math.ceil(len(titles) / max(1, int(figure.get_figwidth() / narrowest)))
+    if len(titles) == 3 and rows > 1:
+        rows = 3  # two rows would leave a quarter of the figure empty
     columns = math.ceil(len(titles) / rows)
     figure, found = grid(rows, columns, aspect)
     axes = [ax for row in found for ax in row]

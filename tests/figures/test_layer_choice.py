@@ -6,6 +6,7 @@ import pytest
 
 import recu_analysis as ra
 from recu_analysis.errors import LayerNotFoundError
+from recu_analysis.figures.grid import panel_each
 from recu_analysis.figures.layer_choice import FIG2_LAYER, choose_layers, cut_sentence, evenly, short_names
 from recu_analysis.figures.print.style import style
 from recu_analysis.figures.registry import FIGURES, figure_query
@@ -53,6 +54,14 @@ def test_titles_of_layers_differ_in_narrow_panels(tmp_path):
     with style(every="column"):
         figure, _ = FIGURES["ridge"].draw(data, asked)
     assert len({ax.get_title() for ax in figure.axes}) == 4
+
+
+@pytest.mark.parametrize(("runs", "places"), [(2, (1, 2)), (3, (3, 1)), (4, (2, 2))])
+def test_panels_of_runs_leave_no_quarter_of_a_column_empty(runs, places):
+    with style(venue="iccv", every="column"):
+        _, axes = panel_each(str(number) for number in range(runs))
+    grid = axes[0].get_gridspec()
+    assert (grid.nrows, grid.ncols) == places
 
 
 def test_few_are_chosen_evenly_and_names_are_short():
