@@ -4,11 +4,12 @@ BIN := .venv/bin
 READY := .venv/.ready
 EXTRAS := .venv/.extras
 DOCS := .venv/.docs
+DISTRIBUTED := .venv/.distributed
 BROWSER := .venv/.browser
 BUILD := .venv/.build
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench validate figures sheets test-faults test-figures test-extras test-browser test-gpu test-install docs clean
+.PHONY: help demo test lint format bench validate figures sheets test-faults test-figures test-extras test-distributed test-browser test-gpu test-install docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -22,6 +23,10 @@ $(READY): pyproject.toml constraints.txt
 $(EXTRAS): $(READY)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,accelerate,lightning,tensorboard,transformers,wandb]' 'triton; sys_platform == "linux"'
 	touch $(EXTRAS)
+
+$(DISTRIBUTED): $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,distributed]'
+	touch $(DISTRIBUTED)
 
 $(DOCS): $(READY)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,docs]'
@@ -55,6 +60,7 @@ bench: $(READY) ## Measure the speed of recording, reading, fits and training, b
 	$(BIN)/python -m benchmarks.window
 	$(BIN)/python -m benchmarks.fits
 	$(BIN)/python -m benchmarks.analysis
+	$(BIN)/python -m benchmarks.workers
 	$(BIN)/python -m benchmarks.report
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.step
@@ -78,10 +84,11 @@ sheets: $(READY) ## Draw every figure at four widths into the contact sheets of 
 test-faults: $(READY) ## Run long tests: kills at random moments, every shipped run thinned
 test-figures: $(READY) ## Check every figure at every venue and width for overlapping texts and covered data
 test-extras: $(EXTRAS) ## Run tests that need an extra or LaTeX; installs the extras first
+test-distributed: $(DISTRIBUTED) ## Test the analysis on a cluster of this machine; installs dask first
 test-browser: $(BROWSER) ## Test the report in Chromium, which must be on the PATH
 test-gpu: $(READY) ## Test kernels, recording and compiled training on a GPU; the other tests use no GPU
 test-install: $(BUILD) ## Build the package and test it in clean environments, under each Python from 3.11 that is installed
-test-faults test-figures test-extras test-browser test-gpu test-install:
+test-faults test-figures test-extras test-distributed test-browser test-gpu test-install:
 	$(BIN)/python -m pytest -rP -m $(@:test-%=%) || [ $$? -eq 5 ] # 5: no test has the mark
 
 test-extras: $(DOCS)

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WINDOWS, ROUNDS = 50, 3
-JOBS = 2
-#: Number of windows for the time of `layer_table`, which sorts the weights of every layer.
-TABLE_WINDOWS = 2
 _BUFFER = bytearray(1 << 20)
 _MEASURE = """
 import resource, subprocess, sys
@@ -54,7 +51,6 @@ def _beside_plain_ways(path: Path, files: Sequence[Path], windows: int) -> None:
         "readinto": lambda: readinto(files),
         "cat": lambda: subprocess.run(["cat", *files], check=True, stdout=subprocess.DEVNULL),
         "plain numpy": lambda: plain(files),
-        f"dead-weights --jobs {JOBS}": lambda: dead(path, windows, JOBS),
     }
     times = take_turns(contestants, ROUNDS)
     for name, values in times.items():
@@ -72,19 +68,10 @@ def _growth(path: Path, windows: int) -> None:
 
 
 def _table(path: Path, windows: int) -> None:
-    times = take_turns({jobs: lambda jobs=jobs: _tables(path, windows, int(jobs)) for jobs in ("1", str(JOBS))}, 1)  # type: ignore[misc]
-    shown = ", ".join(f"{np.median(values) / TABLE_WINDOWS:.2f} s with --jobs {jobs}" for jobs, values in times.items())
-    print(f"  layer_table, a window: {shown}")
-
-
-def _tables(path: Path, windows: int, jobs: int) -> None:
     from recu_analysis import layer_table, open_run
-    from recu_analysis.analysis.parallel import processes
-    from recu_analysis.analysis.selection import WindowSpan
 
-    with processes(jobs):
-        for number in range(windows - TABLE_WINDOWS + 1, windows + 1):
-            layer_table(open_run(path), windows=WindowSpan(number, number + 1))
+    times = take_turns({"table": lambda: layer_table(open_run(path), windows=windows)}, ROUNDS)
+    print(f"  layer_table, a window: {np.median(times['table']):.2f} s")
 
 
 def _memory(path: Path, windows: int) -> None:
@@ -97,14 +84,12 @@ def _memory(path: Path, windows: int) -> None:
         )
 
 
-def dead(path: Path, windows: int, jobs: int = 1) -> None:
+def dead(path: Path, windows: int) -> None:
     """The work of the command; the run is opened again, so that every checksum is checked."""
     from recu_analysis import dead_weights, open_run
-    from recu_analysis.analysis.parallel import processes
     from recu_analysis.analysis.selection import WindowSpan
 
-    with processes(jobs):
-        dead_weights(open_run(path), windows=WindowSpan(1, windows + 1))
+    dead_weights(open_run(path), windows=WindowSpan(1, windows + 1))
 
 
 def readinto(files: Sequence[Path]) -> None:

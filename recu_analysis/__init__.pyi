@@ -21,7 +21,7 @@ from .analysis.layers import layer_table as layer_table
 from .analysis.magnitude import by_magnitude as by_magnitude
 from .analysis.measured import measured_tradeoff as measured_tradeoff
 from .analysis.paired import paired_differences as paired_differences
-from .analysis.parallel import processes as processes
+from .analysis.parallel import workers as workers
 from .analysis.plan import plan as plan
 from .analysis.run_list import open_runs as open_runs
 from .analysis.selection import WindowSpan as WindowSpan

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from recu_analysis.analysis.parallel import check_going_on
 from recu_analysis.errors import DamagedError, QueryError, RecuError, hint
 from recu_analysis.store.chain import check_connected
 from recu_analysis.store.quantities import TABLE
@@ -146,6 +147,7 @@ class _Pass:
             number = window.number
             reading = [each for (first, last), each in self._pending.items() if first <= number <= last]
             if reading:
+                check_going_on()
                 self._read(window, [each.record for each in reading])
         return self._results
 

@@ -123,8 +123,8 @@ class Query(Generic[Result]):
         Parameters
         ----------
         executor : concurrent.futures.Executor, optional
-            Works on the layers; by default the pool of `recu_analysis.analysis.parallel.processes`, or without a pool
-            this process. The numbers are bit-identical.
+            Works on the layers; by default that of `recu_analysis.analysis.parallel.workers`, or without one this
+            thread. The numbers are bit-identical.
 
         Raises
         ------
@@ -194,7 +194,7 @@ def answer(leaves: Iterable[Leaf], executor: Executor | None = None) -> Answers:
     Raises
     ------
     DamagedError
-        If a process of the executor was killed, or a run changed while it was read.
+        If a worker of the executor was lost, or a run changed while it was read.
     """
     by_run: dict[Run, list[Leaf]] = {}
     for leaf in leaves:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from recu_analysis.cli import options
+from recu_analysis.cli.bar import progress_bar
 from recu_analysis.cli.output import write_table
 from recu_analysis.cli.several_runs import below_each_other, warn_of_seeds
 from recu_analysis.cli.target import table_target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     import pandas as pd
@@ -163,7 +163,7 @@ def _measured(run: Run, images: int, data_dir: str | None, **arguments: Any) -> 
     from recu_analysis.intervention.intervene import intervene
 
     trained = _trained(run.path, data_dir)
-    with _progress() as tell:
+    with progress_bar("evaluating", hidden=options.quiet()) as tell:
         return intervene(
             trained.model,
             run,
@@ -172,15 +172,3 @@ def _measured(run: Run, images: int, data_dir: str | None, **arguments: Any) -> 
             on_evaluation=tell,
             **arguments,
         )
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar for evaluations that are done, of all, on standard error and only on a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=options.quiet() or not console.is_terminal) as progress:
-        task = progress.add_task("evaluating", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)

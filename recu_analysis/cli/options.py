@@ -8,7 +8,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +18,7 @@ from click.core import ParameterSource
 
 from recu_analysis.analysis.rendering import printable
 from recu_analysis.cli import completion
+from recu_analysis.cli.bar import progress_bar
 from recu_analysis.errors import RecuError, WindowsWarning, needing_torch
 
 if TYPE_CHECKING:
@@ -289,24 +290,43 @@ def _debug_trace() -> None:
 
 
 def jobs(function: Function) -> Function:
-    """Give a command --jobs: the number of processes for its analyses."""
+    """Give a command --jobs and --scheduler: who works on the layers of its analyses."""
 
     @functools.wraps(function)
-    def spread(*arguments: Any, jobs: int, **named: Any) -> Any:
-        from recu_analysis.analysis.parallel import processes
+    def spread(*arguments: Any, jobs: int, scheduler: str | None, **named: Any) -> Any:
+        from recu_analysis.analysis.cluster import connected
+        from recu_analysis.analysis.parallel import workers
 
-        with processes(jobs):
+        if jobs == 1 and scheduler is None:
+            return function(*arguments, **named)
+        if jobs > 1 and scheduler is not None:
+            raise click.UsageError("--jobs is of this machine, --scheduler of a cluster; give one of them")
+        with (
+            nullcontext(jobs) if scheduler is None else connected(scheduler) as of,
+            progress_bar("layers", hidden=quiet()) as tell,
+            workers(of, on_layer=tell),
+        ):
             return function(*arguments, **named)
 
-    return click.option(
-        "--jobs",
-        "-j",
-        type=click.IntRange(min=1),
-        default=1,
-        show_default=True,
-        metavar="N",
-        help="Number of processes, which share the layers; results do not change.",
-    )(spread)  # type: ignore[return-value]
+    for option in (
+        click.option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Let the workers of the dask scheduler at ADDRESS, such as tcp://host:8786, share the layers; results "
+            "do not change. They must see the runs under the same paths.",
+        ),
+        click.option(
+            "--jobs",
+            "-j",
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            metavar="N",
+            help="Number of threads, which share the layers; results do not change.",
+        ),
+    ):
+        spread = option(spread)
+    return spread  # type: ignore[return-value]
 
 
 class WindowsType(click.ParamType[Any]):

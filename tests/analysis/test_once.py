@@ -3,7 +3,9 @@
 import math
 import tracemalloc
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 
 import pandas as pd
 import pytest
@@ -22,7 +24,7 @@ from recu_analysis.analysis.layers import layer_table_query
 from recu_analysis.analysis.magnitude import by_magnitude
 from recu_analysis.analysis.mask import signs_changed
 from recu_analysis.analysis.measured import measured_tradeoff
-from recu_analysis.analysis.parallel import processes
+from recu_analysis.analysis.parallel import workers
 from recu_analysis.analysis.query import answer, gather, gathered
 from recu_analysis.analysis.selection import WindowSpan
 from recu_analysis.figures.print import export, fitting
@@ -147,7 +149,7 @@ def test_processes_read_a_run_of_which_some_windows_are_looked_at(pair):
     run = open_run(pair / "recu")
     some = replace(run, windows=Windows([run.windows[at] for at in (0, 3, 4, 9)]))
     expected = layer_table(some)
-    with processes(2):
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool, workers(pool):
         pd.testing.assert_frame_equal(layer_table(some), expected, check_exact=True)
     assert expected["window"].unique().tolist() == [0, 3, 4, 9]
     revived = expected.groupby("window")["revived_fraction"].count()

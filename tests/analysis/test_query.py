@@ -1,7 +1,6 @@
 """Queries as values: put together, answered in one pass, errors as values, and what their authors do wrong."""
 
 import shutil
-import signal
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -152,13 +151,12 @@ def test_any_executor_gives_the_same_numbers(two_layers):
 
     class Counting(ThreadPoolExecutor):
         def submit(self, *arguments, **named):
-            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-            submitted.append(signal.SIGINT in blocked)
+            submitted.append(arguments)
             return super().submit(*arguments, **named)
 
     with Counting(2) as threads:
         pd.testing.assert_frame_equal(query.run(threads), query.run(), check_exact=True)
-    assert submitted == [True] * 2, "a job a layer; processes that start then do not see Ctrl-C"
+    assert len(submitted) == 2, "a job a layer"
 
 
 def test_what_queries_share_cannot_be_changed(two_layers):
@@ -217,7 +215,7 @@ def test_windows_with_one_missing_between_are_no_record(tmp_path):
         per_layer(run, run.header.layers, overlapping).run()
 
 
-def test_other_processes_know_what_a_list_of_runs_says(two_layers):
+def test_other_threads_know_what_a_list_of_runs_says(two_layers):
     stated = replace(two_layers, label="mine", arm="ReCU", stated_seed=3)
     with ThreadPoolExecutor(1) as threads:
         assert per_layer(stated, stated.header.layers, arm_of).run(threads) == [("mine", "ReCU", 3)] * 2
