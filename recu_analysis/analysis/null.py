@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from recu_analysis.analysis.rates import kept_part, momentum_at_start, rates
+from recu_analysis.analysis.rates import kept_part, mean_tau, momentum_at_start, rates
 from recu_analysis.errors import InputError
 from recu_analysis.theory.autocorrelation import cosine, null_products
 from recu_analysis.theory.noise import MOST, momentum_term, simulate
@@ -201,17 +201,17 @@ def _simulated(run: Run, spec: LayerSpec, moved: Movement, most: int, pace: Valu
     # Signs are the same whatever z is rounded to.
     seed = zlib.crc32(np.packbits(moved.z > 0.0).tobytes())
     z, spread = moved.z[used], np.where(varying, growth, 1.0)
-    bounds, momentum = _bounds(spec, record, z), momentum_at_start(record.windows, spec.name)
+    bounds, momentum = _bounds(run, spec, record, z), momentum_at_start(record.windows, spec.name)
     found = simulate(z, spread, channel[used], known, bounds=bounds, momentum=momentum, pace=pace, seed=seed, most=most)
     return Null.of(found, moved, used[found.chosen], updates)
 
 
-def _bounds(spec: LayerSpec, record: MergedRecord, z: Values) -> list[float]:
+def _bounds(run: Run, spec: LayerSpec, record: MergedRecord, z: Values) -> list[float]:
     """For each window, the bound beyond which a clamp stops the gradients of weights with these z; none without one."""
     transform = spec.transform
     if transform is None or not transform.clamp:
         return []
-    taus = [window[spec.name].summary.tau for window in record.windows]
+    taus = [mean_tau(run, window, spec.name) for window in record.windows]
     known = {tau: math.inf if tau is None else transform.bound(z, tau) for tau in set(taus)}
     return [known[tau] for tau in taus]
 

@@ -144,6 +144,20 @@ def rates_by_epoch(run: Run, window: Window, layer: str) -> list[Rates]:
     return parts if fits else [whole]
 
 
+def mean_tau(run: Run, window: Window, layer: str) -> float | None:
+    """Tau of a layer over a window: the mean over its epochs where the run logs them, else that at its end.
+
+    A thinned run has windows of several epochs, in which tau rises.
+    """
+    end = window[layer].summary.tau
+    if end is None:
+        return None
+    marks = as_numbers(run.metrics.reindex(columns=["update", "tau"]))
+    logged = marks.loc[marks["update"].between(window.first_update, window.last_update), "tau"]
+    # Another tau may be logged than that of the layer.
+    return float(logged.mean()) if len(logged) > 1 and math.isclose(logged.iloc[-1], end, rel_tol=1e-6) else end
+
+
 def _rule(run: Run, summary: LayerWindow) -> UpdateRule:
     """The update rule of a window: recorded, else of the optimizer in run.json, else of SGD with this T."""
     numbers = summary.more.get("rule")

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.store.run import Run
 
-#: What intervals over channels cover.
+#: What the intervals over channels of a run cover.
 OVER_CHANNELS = (
-    "intervals are over the channels of this run: how a layer varies if other channels are drawn, not how another seed "
-    "does"
+    "intervals over channels tell how a layer varies if other channels are drawn, not how another seed does, because "
+    "all channels see the same minibatches"
 )
 
 

@@ -40,9 +40,14 @@ def noise(shape, updates, speed=1.0, seed=0, sizes=(), dead=None):
     return np.array(steps, np.float32)
 
 
+def scores(weights):
+    """Standard scores by channel, shape (channels, weights)."""
+    return (weights - weights.mean(axis=1, keepdims=True)) / weights.std(axis=1, ddof=1, keepdims=True)
+
+
 def far(weights):
     """The tail: the 30 % of the weights that are farthest from zero."""
-    z = np.abs(weights - weights.mean(axis=1, keepdims=True)) / weights.std(axis=1, keepdims=True)
+    z = np.abs(scores(weights))
     return z >= np.quantile(z, 0.7)
 
 
@@ -169,3 +174,22 @@ def test_imported_runs_and_channels_that_do_not_vary_have_none(tmp_path):
     seen = ra.dead_weights(synthetic_run(tmp_path / "seen", walks).path).set_index("layer").filter(like="_null")
     assert seen.loc["a"].notna().all()
     assert seen.loc["still"].isna().all()
+
+
+def test_a_tail_that_is_held_beyond_a_clamp_moves_less_than_noise_moves_it():
+    """Beyond the bound, nothing but decay moves a weight, and a held tail stays there longer. T is 1.3."""
+    decay, bound, ratios = 0.004, 1.42, []
+    for held in (0.0, 0.8):
+        generator = np.random.default_rng(0)
+        w, m = generator.uniform(-1.7, 1.7, (32, 288)), np.zeros((32, 288))
+        start, path = np.zeros((2, 32, 288))
+        for update in range(-400, 320):
+            start = w if update == 0 else start
+            before = scores(w)
+            force = 0.094 * generator.normal(size=w.shape) - held * decay * start
+            m = 0.9 * m + force * (np.abs(before) <= bound) + decay * w
+            w = w - 0.1 * m
+            path += np.abs(scores(w) - before) if update >= 0 else 0.0
+        tail = far(start)
+        ratios.append(path[tail].mean() / path[~tail].mean())
+    assert ratios[1] < ratios[0] - 0.015
