@@ -93,13 +93,13 @@ def _beside(share: Interval, null: Interval, text: str, ground: Ground, *, at_mo
     """The null of a share, and on which side of it the interval lies, if that can be told."""
     if ground.from_start:
         return f"; noise of one size would leave {text}, but noise changes its size at the start of a training"
-    if not (ground.tells and ground.trainings >= FEWEST_TRAININGS and is_bounded(share) and share.low < share.high):
+    if not (ground.tells and ground.trainings >= FEWEST_TRAININGS and is_bounded(share)):
         return f"; noise alone would leave {text}"
-    # The interval of the share does not hold the error of the simulations.
+    # The interval of the share does not hold the error of the simulations. It has no width if all of each tail is dead.
     error = 2.0 * math.sqrt(max(null.estimate * (1.0 - null.estimate), 1.0 / FEWEST) / FEWEST)
     if share.low > max(null.estimate, null.high) + error:  # an end that is NaN is passed over
         return f": more than noise alone would leave, which is {text}"
-    if share.high < min(null.estimate, null.low) - error and not at_most:
+    if share.low < share.high < min(null.estimate, null.low) - error and not at_most:
         return f": less than noise alone would leave, which is {text}"
     return f"; noise alone would leave {text}, and the two cannot be told apart"
 

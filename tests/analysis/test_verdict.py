@@ -183,8 +183,11 @@ def test_a_verdict_on_causes_says_no_more_than_it_carries(found, silent, ground)
 
 def test_what_does_not_carry_a_judgement_gets_none():
     two = of_dead_weights(SHARE, NULL, "silent", Ground("epochs 4 to 11", 0.1, trainings=2))
-    equal = of_dead_weights(Interval(0.139, 0.139, 0.139), NULL, "silent", SEEDS)
-    assert all(sentence.endswith("; noise alone would leave 4.0 %.") for sentence in (two, equal))
+    assert two.endswith("; noise alone would leave 4.0 %.")
+    none = of_dead_weights(Interval(0.0, 0.0, 0.0), Interval(0.14, NAN, NAN), "silent", SEEDS)
+    assert "cannot be told apart" in none, "so few weights that none is silent"
+    all_dead = of_dead_weights(Interval(0.3, 0.3, 0.3), NULL, "tail-silent", SEEDS)
+    assert ": more than noise alone would leave, which is 4.0 %" in all_dead
     astride, flat = Interval(0.5, 0.4, 0.6), Interval(0.0, 0.0, 0.0)
     assert "so 0 of 2 layers are stuck (less than half of what noise gives), and 2 undecided" in of_updates(
         [astride, flat], [1.0, 1.0], EXACT
