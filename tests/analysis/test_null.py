@@ -144,7 +144,7 @@ def test_noise_of_several_sizes_is_never_more_than_noise(tmp_path, kind):
     if kind == "falling":
         sizes = np.exp(-np.arange(240) / 80.0) * 2.0
     if kind == "bursts":
-        sizes = np.where(np.arange(240) % 100 < 10, 5.0, 0.3)
+        sizes = np.where(np.arange(240) % 20 < 4, 3.0, 0.2)
     if kind == "unequal weights":
         speed = np.exp(generator.normal(size=(1, 300)))
     if kind == "weights without noise":
