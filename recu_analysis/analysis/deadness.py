@@ -286,6 +286,9 @@ def dead_weights(
         - silent_fraction_tail, silent_fraction_core
         - mobility_tail, mobility_core: standard deviations per update
         - autocorrelation, decay_time (T): of the windows
+        - autocorrelation, mobility, silent and tail-silent fractions with _null: what noise alone would give; NaN if
+          unknown. Of silence the most that it would leave, where mobility_core is less than 0.8 or more than 1.25 times
+          its null, see `recu_analysis.analysis.null.most_silence`
         - nonfinite: weights that are NaN or infinite
         - counted: weights with a finite record; the fractions are of these
 

@@ -10,7 +10,7 @@ import numpy as np
 from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
 from recu_analysis.analysis.layer_pass import ahead, over
 from recu_analysis.analysis.layers import by_window, initial_signs
-from recu_analysis.analysis.null import MOST_BY_WINDOW, null, null_sums
+from recu_analysis.analysis.null import MOST_BY_WINDOW, null, null_silence, null_sums
 from recu_analysis.analysis.query import gather, per_layer
 from recu_analysis.analysis.run_arguments import of_each
 from recu_analysis.analysis.selection import known_windows, rows_of
@@ -128,10 +128,11 @@ def _null_locking(run: Run, spec: LayerSpec) -> Answer[list[float]]:
 def _null(run: Run, spec: LayerSpec, moved: Movement) -> Row:
     """What noise alone would give in one window."""
     found = null(run, spec, moved, MOST_BY_WINDOW)
-    values = [math.nan] * 3
+    ratio = again = math.nan
     if found is not None:
-        values = [mean(found.flips) / moved.updates, mean(found.silent), mean(np.maximum(found.flips - 1, 0))]
-    return dict(zip(("flip_ratio_null", "silent_fraction_null", "reversals_null"), values, strict=True))
+        ratio, again = mean(found.flips) / moved.updates, mean(np.maximum(found.flips - 1, 0))
+    silent = null_silence(run, spec, moved, MOST_BY_WINDOW)["silent_fraction_null"]
+    return {"flip_ratio_null": ratio, "silent_fraction_null": silent, "reversals_null": again}
 
 
 def _with_null_locking(rows: list[Row], locked: list[float]) -> list[Row]:

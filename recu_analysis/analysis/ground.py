@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recu_analysis.analysis.final_windows import LONG_ENOUGH
-from recu_analysis.analysis.selection import select_windows
+from recu_analysis.analysis.selection import begins_training, select_windows
 from recu_analysis.analysis.window_text import period_text
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class Ground:
         Number of runs.
     some_layers : bool
         Whether a caller chose layers.
+    from_start : bool
+        Whether the windows of a run begin with its training, where the size of the gradients changes most.
     """
 
     where: str
@@ -44,6 +46,7 @@ class Ground:
     exact: bool = True
     trainings: int = 1
     some_layers: bool = False
+    from_start: bool = False
 
     @property
     def short(self) -> bool:
@@ -66,8 +69,10 @@ def ground_of(
     runs: Mapping[str, Run], spans: Mapping[str, WindowSpan], nulls: Iterable[float], *, some_layers: bool = False
 ) -> Ground:
     """What some windows of runs, by their labels, carry together; `nulls` are their null autocorrelations."""
-    exact = all(window.exact for label, run in runs.items() for window in select_windows(run, spans[label]))
-    return Ground(period_text(runs, spans), weakest(nulls), exact, len(runs), some_layers)
+    chosen = [select_windows(run, spans[label]) for label, run in runs.items()]
+    exact = all(window.exact for windows in chosen for window in windows)
+    from_start = any(begins_training(windows) for windows in chosen)
+    return Ground(period_text(runs, spans), weakest(nulls), exact, len(runs), some_layers, from_start)
 
 
 def weakest(nulls: Iterable[float]) -> float:

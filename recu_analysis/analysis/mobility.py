@@ -13,10 +13,9 @@ from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.query import per_layer
 from recu_analysis.analysis.rates import rates_by_epoch
-from recu_analysis.analysis.selection import known_windows, select_windows, span_of, with_epochs
+from recu_analysis.analysis.selection import begins_training, known_windows, select_windows, span_of, with_epochs
 from recu_analysis.errors import InputError, NotRecordedError
 from recu_analysis.store.layer_selection import select_layers
-from recu_analysis.store.run import as_run
 from recu_analysis.theory.equilibrium import is_settled, mobility, relative_step, steps_between
 
 if TYPE_CHECKING:
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
     from recu_analysis.analysis.selection import Windows
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.record import MergedRecord
-    from recu_analysis.store.run import OneRun, Run
-    from recu_analysis.store.window import Window
+    from recu_analysis.store.run import Run
 
 #: What the forecast of a window says.
 EQUILIBRIUM: Final = "equilibrium"
@@ -71,11 +69,6 @@ def forecast(run: Run, spec: LayerSpec, record: MergedRecord) -> Forecast:
     return Forecast(sum(counts), mobility(settled) if settled else math.nan, mobility(steps_between(known, *norms)))
 
 
-def begins_training(windows: Sequence[Window]) -> bool:
-    """Whether windows begin with the training: the size of the gradients changes much there, so norms tell little."""
-    return windows[0].first_update == 1
-
-
 def regime(in_equilibrium: float, by_norms: float) -> str:
     """What a forecast by the norms says of a window, beside the mobility in equilibrium."""
     if math.isnan(by_norms):
@@ -83,14 +76,14 @@ def regime(in_equilibrium: float, by_norms: float) -> str:
     return EQUILIBRIUM if is_settled(by_norms, in_equilibrium) else OUT_OF_EQUILIBRIUM
 
 
-def mobility_table(
-    run: OneRun, *, windows: Windows | None = None, layers: Sequence[str] | str | None = None
-) -> pd.DataFrame:
-    """Mobility of every layer in every window, beside its forecasts, which know nothing of the gradients' direction.
+def mobility_query(
+    run: Run, windows: Windows | None = None, layers: Sequence[str] | str | None = None
+) -> Query[pd.DataFrame]:
+    """The query of the mobility of every layer in every window, beside forecasts that know nothing of the gradients.
 
     Parameters
     ----------
-    run : run or path
+    run : Run
     windows : int, slice, str or WindowSpan, optional
         Only these windows, such as "8:13" (without 13). By default all windows since the last gap.
     layers : str or sequence of str, optional
@@ -98,7 +91,7 @@ def mobility_table(
 
     Returns
     -------
-    DataFrame
+    Query of DataFrame
         One row per layer and window:
 
         - layer, window, epoch, updates, decay_time (T)
@@ -120,13 +113,6 @@ def mobility_table(
     NotRecordedError
         If the run was recorded without zpath.
     """
-    return mobility_query(as_run(run), windows, layers).run()
-
-
-def mobility_query(
-    run: Run, windows: Windows | None = None, layers: Sequence[str] | str | None = None
-) -> Query[pd.DataFrame]:
-    """The query of `mobility_table`."""
     chosen = known_windows(run) if windows is None else select_windows(run, span_of(run, windows))
     if not all(window.exact for window in chosen):
         raise InputError(f"{run.path} was imported from checkpoints, which do not tell how far updates move weights")

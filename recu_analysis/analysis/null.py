@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from recu_analysis.analysis.rates import kept_part, momentum_at_start, rates
+from recu_analysis.analysis.rates import kept_part, mean_tau, momentum_at_start, rates
 from recu_analysis.errors import InputError
 from recu_analysis.theory.autocorrelation import cosine, null_products
 from recu_analysis.theory.noise import MOST, momentum_term, simulate
@@ -17,6 +17,7 @@ from recu_analysis.theory.noise import MOST, momentum_term, simulate
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
     from numpy.typing import NDArray
 
     from recu_analysis.analysis.deadness import Mask, Movement
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 MOST_BY_WINDOW = 2048
 #: Range of measured over simulated mobility in which the simulated noise stands for that of the training. Its size is
 #: taken from how far weights came over all windows. Where the size changes much in between, as at the start of a
-#: training, they moved another way there.
+#: training, they moved another way there. A tail that is dead also changes how far they came.
 LIKE_NOISE = 0.8, 1.25
 #: The columns of `null_silence`.
 NULL_SILENCE = (
@@ -60,8 +61,8 @@ class Null:
         with a gradient are counted.
     updates : tuple of int
         Updates with a gradient of each window.
-    pace : float
-        Measured mobility of the core over the simulated one; NaN if it was not recorded.
+    paces : ndarray of float64
+        Measured mobility of each weight of the core over the mean of the simulated ones.
     """
 
     z: Values
@@ -74,7 +75,7 @@ class Null:
     first_flip: NDArray[np.int64]
     last_flip: NDArray[np.int64]
     updates: tuple[int, ...]
-    pace: float
+    paces: Values
 
     @classmethod
     def of(cls, found: Simulated, moved: Movement, at: NDArray[np.intp], updates: tuple[int, ...]) -> Self:
@@ -92,8 +93,13 @@ class Null:
             first_flip=found.first_flip,
             last_flip=found.last_flip,
             updates=updates,
-            pace=_mean(moved.mobility, ~moved.tail) / usual if usual > 0.0 else math.nan,
+            paces=moved.mobility[~moved.tail] / usual if usual > 0.0 else np.array([math.nan]),
         )
+
+    @property
+    def pace(self) -> float:
+        """Measured mobility of the core over the simulated one; NaN if it was not recorded."""
+        return float(self.paces.mean()) if self.paces.size else math.nan
 
     @property
     def stands(self) -> bool:
@@ -179,7 +185,7 @@ def null(run: Run, spec: LayerSpec, moved: Movement, most: int = MOST) -> Null |
     return record.once(key, lambda: _simulated(run, spec, moved, most))
 
 
-def _simulated(run: Run, spec: LayerSpec, moved: Movement, most: int) -> Null | None:
+def _simulated(run: Run, spec: LayerSpec, moved: Movement, most: int, pace: Values | None = None) -> Null | None:
     record = moved.record
     try:
         known = rates(run, record.windows, spec.name)
@@ -195,17 +201,17 @@ def _simulated(run: Run, spec: LayerSpec, moved: Movement, most: int) -> Null | 
     # Signs are the same whatever z is rounded to.
     seed = zlib.crc32(np.packbits(moved.z > 0.0).tobytes())
     z, spread = moved.z[used], np.where(varying, growth, 1.0)
-    bounds, momentum = _bounds(spec, record, z), momentum_at_start(record.windows, spec.name)
-    found = simulate(z, spread, channel[used], known, bounds=bounds, momentum=momentum, seed=seed, most=most)
+    bounds, momentum = _bounds(run, spec, record, z), momentum_at_start(record.windows, spec.name)
+    found = simulate(z, spread, channel[used], known, bounds=bounds, momentum=momentum, pace=pace, seed=seed, most=most)
     return Null.of(found, moved, used[found.chosen], updates)
 
 
-def _bounds(spec: LayerSpec, record: MergedRecord, z: Values) -> list[float]:
+def _bounds(run: Run, spec: LayerSpec, record: MergedRecord, z: Values) -> list[float]:
     """For each window, the bound beyond which a clamp stops the gradients of weights with these z; none without one."""
     transform = spec.transform
     if transform is None or not transform.clamp:
         return []
-    taus = [window[spec.name].summary.tau for window in record.windows]
+    taus = [mean_tau(run, window, spec.name) for window in record.windows]
     known = {tau: math.inf if tau is None else transform.bound(z, tau) for tau in set(taus)}
     return [known[tau] for tau in taus]
 
@@ -218,7 +224,7 @@ def null_row(run: Run, spec: LayerSpec, moved: Movement) -> dict[str, Any]:
         pace = [_mean(found.mobility, group) for group in (found.tail, ~found.tail)]
     return {
         "autocorrelation_null": null_autocorrelation(run, spec, moved.record),
-        **null_silence(run, spec, moved),
+        **most_silence(run, spec, moved),
         **dict(zip(("mobility_tail_null", "mobility_core_null"), pace, strict=True)),
     }
 
@@ -229,7 +235,33 @@ def null_silence(run: Run, spec: LayerSpec, moved: Movement, most: int = MOST) -
     NaN if unknown, and where the simulated noise moves weights otherwise than the training did, see `LIKE_NOISE`.
     """
     found = null(run, spec, moved, most)
-    if found is None or not found.stands:
+    return _silence(found if found is not None and found.stands else None)
+
+
+def most_silence(run: Run, spec: LayerSpec, moved: Movement) -> dict[str, float]:
+    """The shares of `null_silence`. Where the noise is not as simulated, the most that noise of two sizes would leave.
+
+    The one size is that of the growth of the channels. The other moves every weight as far in an update as some weight
+    of the core has moved, whatever the tail did. Noise that changes its size in between, or that differs between
+    weights, leaves less than the second.
+    """
+    found = null(run, spec, moved)
+    shares = _silence(found)
+    if found is None or found.stands:
+        return shares
+    other = _silence(_simulated(run, spec, moved, MOST, found.paces))
+    return {name: max(share, other[name]) for name, share in shares.items()}
+
+
+def bounded_layers(table: pd.DataFrame) -> int:
+    """In how many layers of a `dead_weights` table the shares of `most_silence` are bounds."""
+    pace = table["mobility_core"] / table["mobility_core_null"]
+    return int(((pace < LIKE_NOISE[0]) | (pace > LIKE_NOISE[1])).sum())
+
+
+def _silence(found: Null | None) -> dict[str, float]:
+    """The shares of silent weights; NaN if there is no null."""
+    if found is None:
         return dict.fromkeys(NULL_SILENCE, math.nan)
     everyone = np.ones_like(found.tail)
     shares = [_mean(found.silent, group) for group in (everyone, found.tail, ~found.tail)]

@@ -8,6 +8,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
 from recu_analysis.analysis.logged import as_numbers
 from recu_analysis.errors import InputError
 from recu_analysis.store.header import LayerWindow
@@ -17,8 +19,12 @@ from recu_analysis.theory.noise import Rates
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
+
+    Values = NDArray[np.float64]
 
 
 def kept_part(run: Run, windows: Sequence[Window], layer: str) -> float:
@@ -134,25 +140,41 @@ def rates_by_epoch(run: Run, window: Window, layer: str) -> list[Rates]:
     A thinned run has windows of several epochs, in which the learning rate is not constant.
     """
     (whole,) = rates(run, [window], layer)
+    ends, lrs, _ = _logged(run)
     parts = [
         Rates(whole.rule, lr, whole.weight_decay, int(update - before))
-        for (before, _), (update, lr) in pairwise(_logged(run))
+        for (before, update), lr in zip(pairwise([0.0, *ends]), lrs, strict=True)
         if window.first_update <= update <= window.last_update and update > before
     ]
     fits = math.isclose(sum(each.lr * each.updates for each in parts), whole.lr * whole.updates, rel_tol=1e-6)
     return parts if fits else [whole]
 
 
+def mean_tau(run: Run, window: Window, layer: str) -> float | None:
+    """Tau of a layer over a window: the mean over its epochs where the run logs them, else that at its end.
+
+    A thinned run has windows of several epochs, in which tau rises.
+    """
+    end = window[layer].summary.tau
+    if end is None:
+        return None
+    update, _, tau = _logged(run)
+    logged = tau[(update >= window.first_update) & (update <= window.last_update)]
+    # Another tau may be logged than that of the layer.
+    return float(np.nanmean(logged)) if len(logged) > 1 and math.isclose(logged[-1], end, rel_tol=1e-6) else end
+
+
 # Cached, because each layer and window needs it, and tables are slow.
-def _logged(run: Run) -> list[tuple[float, float]]:
-    """Last update and learning rate of each epoch that the run logs, from update 0 on."""
+def _logged(run: Run) -> tuple[Values, Values, Values]:
+    """Last update, learning rate and tau of each epoch that the run logs; NaN where it does not."""
     if run not in _LOGGED:
-        marks = as_numbers(run.metrics.reindex(columns=["update", "lr"]))
-        _LOGGED[run] = [(0, math.nan), *zip(marks["update"], marks["lr"], strict=True)]
+        marks = as_numbers(run.metrics.reindex(columns=["update", "lr", "tau"]))
+        update, lr, tau = (marks[name].to_numpy(np.float64) for name in marks)
+        _LOGGED[run] = update, lr, tau
     return _LOGGED[run]
 
 
-_LOGGED: WeakKeyDictionary[Run, list[tuple[float, float]]] = WeakKeyDictionary()
+_LOGGED: WeakKeyDictionary[Run, tuple[Values, Values, Values]] = WeakKeyDictionary()
 
 
 def _rule(run: Run, summary: LayerWindow) -> UpdateRule:

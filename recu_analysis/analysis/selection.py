@@ -18,6 +18,8 @@ from recu_analysis.store.chain import begins_anew, start_known
 from recu_analysis.store.layer_selection import numbers_text, window_number
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from recu_analysis.store.run import Run
@@ -263,3 +265,8 @@ def decay_time(run: Run) -> float:
         for name in sums:
             sums[name] += window[name].summary.decay_time
     return math.nan if any(map(math.isnan, sums.values())) else max(sums.values())
+
+
+def begins_training(windows: Sequence[Window]) -> bool:
+    """Whether windows begin with the training: the size of the gradients changes much there, so norms tell little."""
+    return windows[0].first_update == 1

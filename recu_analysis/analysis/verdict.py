@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.analysis.distance import STUCK
 from recu_analysis.analysis.fits import FEW_WEIGHTS
 from recu_analysis.analysis.ground import is_bounded, layers_text, median_of, told_of
-from recu_analysis.analysis.null import LIKE_NOISE
+from recu_analysis.analysis.null import bounded_layers
 from recu_analysis.analysis.rendering import shown
 from recu_analysis.theory.intervals import Interval
 from recu_analysis.theory.noise import FEWEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import pandas as pd
 
     from recu_analysis.analysis.deadness import Criterion
     from recu_analysis.analysis.ground import Ground
@@ -41,23 +43,22 @@ _UNKNOWN = "; noise alone is not known"
 _TESTED = ("supported", "contradicted", "intermediate", "undecided")
 
 
-def of_dead_weights_row(row: Mapping[Any, Any], criterion: Criterion, ground: Ground) -> str:
-    """`of_dead_weights` of the row for all layers of `dead_weights`, or of its means over seeds with intervals."""
+def of_dead_weights_row(table: pd.DataFrame, row: Mapping[Any, Any], criterion: Criterion, ground: Ground) -> str:
+    """`of_dead_weights` of the row for all layers of a `dead_weights` table, or of its means over seeds."""
     null = "tail_fraction" if criterion == "tail" else f"{criterion.replace('-', '_')}_fraction_null"
-    return of_dead_weights(_interval_in(row, "dead_fraction"), _interval_in(row, null), criterion, ground, pace_of(row))
-
-
-def pace_of(row: Mapping[Any, Any]) -> float:
-    """Mobility of the core over that of the simulated noise, of a row of `dead_weights`; NaN where not known."""
-    measured, null = (float(row.get(name, math.nan)) for name in ("mobility_core", "mobility_core_null"))
-    return measured / null if null > 0.0 else math.nan
+    at_most = criterion != "tail" and bounded_layers(table) > 0
+    return of_dead_weights(
+        _interval_in(row, "dead_fraction"), _interval_in(row, null), criterion, ground, at_most=at_most
+    )
 
 
 def _interval_in(row: Mapping[Any, Any], name: str) -> Interval:
     return Interval(*(float(row.get(each, math.nan)) for each in (name, f"{name}_low", f"{name}_high")))
 
 
-def of_dead_weights(share: Interval, null: Interval, criterion: Criterion, ground: Ground, pace: float = 1.0) -> str:
+def of_dead_weights(
+    share: Interval, null: Interval, criterion: Criterion, ground: Ground, *, at_most: bool = False
+) -> str:
     """How many weights are dead, beside what noise alone would leave.
 
     "More than noise" needs windows that are long enough, every update, and `FEWEST_TRAININGS` trainings whose interval
@@ -71,9 +72,8 @@ def of_dead_weights(share: Interval, null: Interval, criterion: Criterion, groun
     criterion : str
         What counts as dead.
     ground : Ground
-    pace : float
-        How far weights move in an update, over what the simulated noise moves them by. Outside `LIKE_NOISE`, the noise
-        of the simulation is not that of the training, and its shares say nothing; NaN is passed over.
+    at_most : bool
+        Whether the null is the most that noise would leave, see `recu_analysis.analysis.null.most_silence`.
     """
     if not math.isfinite(share.estimate):
         return f"How many weights are dead in {ground.where} cannot be told: no weight has a known record."
@@ -84,22 +84,22 @@ def of_dead_weights(share: Interval, null: Interval, criterion: Criterion, groun
     did = (_DID if ground.exact else _SEEN)[criterion]
     measured = f"{shown(name, share.estimate)} %{ends} of the weights of {ground.of} {did} {ground.where}"
     noise = _UNKNOWN
-    if not (math.isnan(pace) or LIKE_NOISE[0] <= pace <= LIKE_NOISE[1]):
-        noise = f"; noise alone is not known, because weights move {pace:.2f} times as far in an update as forecast"
-    elif math.isfinite(null.estimate):
-        noise = _beside(share, null, f"{shown(name, null.estimate)} %", ground)
+    if math.isfinite(null.estimate):
+        noise = _beside(share, null, f"{'at most ' * at_most}{shown(name, null.estimate)} %", ground, at_most=at_most)
     return told_of(measured, noise, ground)
 
 
-def _beside(share: Interval, null: Interval, text: str, ground: Ground) -> str:
+def _beside(share: Interval, null: Interval, text: str, ground: Ground, *, at_most: bool) -> str:
     """The null of a share, and on which side of it the interval lies, if that can be told."""
-    if not (ground.tells and ground.trainings >= FEWEST_TRAININGS and is_bounded(share) and share.low < share.high):
+    if ground.from_start:
+        return f"; noise of one size would leave {text}, but noise changes its size at the start of a training"
+    if not (ground.tells and ground.trainings >= FEWEST_TRAININGS and is_bounded(share)):
         return f"; noise alone would leave {text}"
-    # The interval of the share does not hold the error of the simulations.
+    # The interval of the share does not hold the error of the simulations. It has no width if all of each tail is dead.
     error = 2.0 * math.sqrt(max(null.estimate * (1.0 - null.estimate), 1.0 / FEWEST) / FEWEST)
     if share.low > max(null.estimate, null.high) + error:  # an end that is NaN is passed over
         return f": more than noise alone would leave, which is {text}"
-    if share.high < min(null.estimate, null.low) - error:
+    if share.low < share.high < min(null.estimate, null.low) - error and not at_most:
         return f": less than noise alone would leave, which is {text}"
     return f"; noise alone would leave {text}, and the two cannot be told apart"
 

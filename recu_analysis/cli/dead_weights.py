@@ -14,7 +14,7 @@ from recu_analysis.cli.asides import Aside
 from recu_analysis.cli.output import View, table_lines, wrapped, write_table
 from recu_analysis.cli.several_runs import few_seeds, too_short_runs, warn_of_sampled, warn_of_seeds
 from recu_analysis.cli.target import table_target
-from recu_analysis.cli.window_notes import choice, ground, too_short
+from recu_analysis.cli.window_notes import at_most, choice, ground, too_short
 from recu_analysis.errors import listed
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def view(
     span = WindowSpan(first["first_window"], first["last_window"] + 1)
     of_layers = total["autocorrelation_null"] if len(table) < len(run.header.layers) else None
     verdict = of_dead_weights_row(
-        total.to_dict(), check_criterion(criterion), ground({labels[0]: run}, {labels[0]: span}, of_layers)
+        table, total.to_dict(), check_criterion(criterion), ground({labels[0]: run}, {labels[0]: span}, of_layers)
     )
     return View(
         with_totals(table),
@@ -202,6 +202,7 @@ def _footer(run: Run, table: pd.DataFrame, total: pd.Series[Any], criterion: str
     return [
         f"* dead by the criterion {criterion}: {counts}",
         Aside(_decay_time(run, table), about="decay_time"),
+        *at_most(table),
         *too_short(table["autocorrelation_null"]),
     ]
 
@@ -240,6 +241,7 @@ def of_seeds(
     short = too_short_runs(runs) if windows is None else []
     below = [
         *few_seeds(len(block.arm.runs) for block in blocks),
+        *at_most(table[table["row"] == "layer"]),
         *too_short(table.loc[table["row"] == "layer", "autocorrelation_null"]),
     ]
     return View(
@@ -263,7 +265,8 @@ def _verdict(block: Block, criterion: str) -> str:
     total = block.rows.iloc[-1]
     chosen = len(block.rows) - 1 < len(block.arm.first.header.layers)
     carried = ground(block.arm.runs, block.spans, total["autocorrelation_null"] if chosen else None)
-    return f"{block.arm.label}: {of_dead_weights_row(total.to_dict(), check_criterion(criterion), carried)}"
+    told = of_dead_weights_row(block.rows.iloc[:-1], total.to_dict(), check_criterion(criterion), carried)
+    return f"{block.arm.label}: {told}"
 
 
 def _told(block: Block) -> str:

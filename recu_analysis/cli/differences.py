@@ -8,6 +8,7 @@ import rich_click as click
 
 from recu_analysis.analysis.rendering import Column, heading, shown, shown_with_interval
 from recu_analysis.cli.output import View, table_lines, wrapped
+from recu_analysis.cli.window_notes import OVER_CHANNELS
 from recu_analysis.store.labels import together
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def layers_view(table: pd.DataFrame, above: Sequence[str]) -> View:
         list(names),
         "by-layer",
         above=[*above, *_compared_with(table)],
-        below=[f"difference: value minus reference{_over(table)}", *_whole(table)],
+        below=[f"difference: value minus reference{_over(table)}", *_channels(table), *_whole(table)],
         explained=[Column(name) for name in dict.fromkeys(table["statistic"])],
         lines=lambda width: _paragraphs(table, width),
     )
@@ -83,6 +84,11 @@ def _over(table: pd.DataFrame) -> str:
         f"{kind} for {' and '.join(run for run, each in zip(rows.index, kinds, strict=True) if each == kind)}"
         for kind in dict.fromkeys(kinds)
     )
+
+
+def _channels(table: pd.DataFrame) -> list[str]:
+    """What intervals over channels cover, if there are any."""
+    return [OVER_CHANNELS] if (table["interval_over"] == "channels").any() else []
 
 
 def _kind(over: str, pairs: int) -> str:

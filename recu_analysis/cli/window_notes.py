@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    import pandas as pd
+
     from recu_analysis.analysis.final_windows import FinalWindows
     from recu_analysis.analysis.ground import Ground
     from recu_analysis.analysis.selection import WindowSpan
     from recu_analysis.store.run import Run
 
-#: What intervals over channels cover.
+#: What the intervals over channels of a run cover.
 OVER_CHANNELS = (
-    "intervals are over the channels of this run: how a layer varies if other channels are drawn, not how another seed "
-    "does"
+    "intervals over channels tell how a layer varies if other channels are drawn, not how another seed does, because "
+    "all channels see the same minibatches"
 )
 
 
@@ -65,4 +67,18 @@ def too_short(nulls: Iterable[float]) -> list[str]:
     return [
         f"the null autocorrelation is above {LONG_ENOUGH} in {long} of {len(of)} layers: there the windows are too "
         "short to tell dead weights from slow ones"
+    ]
+
+
+def at_most(table: pd.DataFrame) -> list[str]:
+    """In how many layers of a table of dead weights the null of silence is only a bound; empty if in none."""
+    from recu_analysis.analysis.null import LIKE_NOISE, bounded_layers
+
+    count = bounded_layers(table)
+    if not count:
+        return []
+    low, high = LIKE_NOISE
+    return [
+        f"silence under noise is the most that noise would leave in {count} of {len(table)} layers, in which the core "
+        f"moves less than {low:g} or more than {high:g} times as far as forecast"
     ]

@@ -46,7 +46,7 @@ def plot_mobility(
     Parameters
     ----------
     data : one run, its path, or DataFrame
-        A run. Or a table as `recu_analysis.analysis.mobility.mobility_table` gives it.
+        A run. Or a table as `recu_analysis.analysis.mobility.mobility_query` gives it.
     ax : Axes, optional
         By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional

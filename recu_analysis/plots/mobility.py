@@ -52,7 +52,7 @@ def mobility_over_time(
     data : DataFrame
         One row per layer and window: `layer`, `epoch` of the window's end, `mobility`, `mobility_forecast`,
         `mobility_equilibrium` (standard deviations per update), `regime`, as
-        `recu_analysis.analysis.mobility.mobility_table` gives them. NaN leaves a gap.
+        `recu_analysis.analysis.mobility.mobility_query` gives them. NaN leaves a gap.
     ax : Axes, optional
         By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional

@@ -13,10 +13,11 @@ from recu_analysis.analysis.final_windows import LONG_ENOUGH
 from recu_analysis.analysis.ground import ground_of
 from recu_analysis.analysis.kinds import sides
 from recu_analysis.analysis.logged import last_logged
+from recu_analysis.analysis.null import bounded_layers
 from recu_analysis.analysis.paired import FEWEST_PAIRS, over_pairs, shared_seeds
 from recu_analysis.analysis.rendering import shown
 from recu_analysis.analysis.selection import select_windows
-from recu_analysis.analysis.verdict import of_dead_weights, pace_of
+from recu_analysis.analysis.verdict import of_dead_weights
 from recu_analysis.analysis.window_text import windows_text
 from recu_analysis.report.lines import LAYER_WIDTH, RUN_WIDTH, names
 from recu_analysis.store.labels import together
@@ -84,7 +85,7 @@ def answer(arms: Mapping[str, Arm], tables: Tables, finals: Finals, errors: Erro
     statements = []
     for name, arm in zip(names(arms, RUN_WIDTH), arms.values(), strict=True):
         seeds, noise = [totals(tables[each]) for each in arm.runs], [errors[each] for each in arm.runs]
-        sentences = [_verdict(arm, seeds, noise, finals)]
+        sentences = [_verdict(arm, seeds, noise, tables, finals)]
         if not brief:
             sentences += [*_by_layer([tables[each] for each in arm.runs]), _tail_and_core(seeds, noise)]
         statements.append(Statement(name, len(arm.runs), sentences))
@@ -93,7 +94,9 @@ def answer(arms: Mapping[str, Arm], tables: Tables, finals: Finals, errors: Erro
     return Answer(statements, differences, [_definition(runs, finals), *_length(finals)], brief)
 
 
-def _verdict(arm: Arm, seeds: Sequence[pd.Series[Any]], noise: Sequence[Mapping[str, float]], finals: Finals) -> str:
+def _verdict(
+    arm: Arm, seeds: Sequence[pd.Series[Any]], noise: Sequence[Mapping[str, float]], tables: Tables, finals: Finals
+) -> str:
     """The sentence with which `recu-analyze dead-weights` begins."""
     share, null = (
         student([float(seed[name]) for seed in seeds], within=limits_of(name), errors=_known(noise, name))
@@ -101,8 +104,8 @@ def _verdict(arm: Arm, seeds: Sequence[pd.Series[Any]], noise: Sequence[Mapping[
     )
     spans = {label: finals[label].span for label in arm.runs}
     ground = ground_of(arm.runs, spans, [finals[label].null for label in arm.runs])
-    paces = [pace_of(seed.to_dict()) for seed in seeds]
-    return of_dead_weights(share, null, "tail-silent", ground, sum(paces) / len(paces))
+    at_most = any(bounded_layers(tables[label]) for label in arm.runs)
+    return of_dead_weights(share, null, "tail-silent", ground, at_most=at_most)
 
 
 def _definition(runs: Mapping[str, Run], finals: Finals) -> str:

@@ -80,6 +80,7 @@ def simulate(
     *,
     bounds: Sequence[float] = (),
     momentum: float = math.inf,
+    pace: Values | None = None,
     seed: int = 0,
     most: int = MOST,
 ) -> Simulated:
@@ -104,6 +105,8 @@ def simulate(
         gradients of those beyond. By default all get noise.
     momentum : float
         Root mean square of the momentum at the start over that of the weights, if it is known.
+    pace : ndarray of float64, flat, optional
+        Factors on the noise, one of which is drawn for each weight: noise of another size than that of the growth.
     seed : int
         The same seed gives the same numbers.
     most : int
@@ -126,6 +129,9 @@ def simulate(
     w, path = z[chosen].copy(), np.zeros(chosen.size)
     flips, first, last = np.zeros((3, chosen.size), dtype=np.int64)
     scale, distance, done = np.sqrt(power[ours]), np.abs(z), 0
+    if pace is not None:
+        factors = generator.choice(pace, chosen.size)
+        scale, pushes = scale * factors, pushes * factors
     for each, bound in zip(rates, bounds or [math.inf] * len(rates), strict=True):
         if not each.updates:
             continue

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from recu_analysis.analysis.mobility import mobility_table, regime
+from recu_analysis.analysis.mobility import mobility_query, regime
 from recu_analysis.errors import InputError
+from recu_analysis.store.run import open_run
 from recu_analysis.testing import synthetic_run
 from recu_analysis.theory.standardize import WeightTransform
 
@@ -29,7 +30,7 @@ def folder(tmp_path_factory):
 
 
 def test_measured_and_forecast_agree_under_noise(folder):
-    table = mobility_table(folder).set_index(["layer", "window"])
+    table = mobility_query(open_run(folder)).run().set_index(["layer", "window"])
     later = table.loc["settled"].iloc[1:]
     assert later["mobility"].to_numpy() == pytest.approx(np.sqrt(2.0 * DECAY * 2.0 / np.pi), rel=0.05)
     assert later["mobility_forecast"].to_numpy() == pytest.approx(later["mobility"].to_numpy(), rel=0.1)
@@ -39,7 +40,7 @@ def test_measured_and_forecast_agree_under_noise(folder):
 
 
 def test_a_window_that_begins_with_the_training_has_no_forecast(folder):
-    table = mobility_table(folder, windows=":3", layers="settled")
+    table = mobility_query(open_run(folder), ":3", "settled").run()
     assert table["window"].tolist() == [1, 2]
     assert table["mobility_forecast"].isna().tolist() == [True, False]
     assert table["regime"].tolist() == ["not forecast", "equilibrium"]
@@ -54,4 +55,4 @@ def test_regimes():
 
 def test_checkpoints_are_refused(tmp_path):
     with pytest.raises(InputError, match="imported from checkpoints"):
-        mobility_table(synthetic_run(tmp_path, exact=False).path)
+        mobility_query(open_run(synthetic_run(tmp_path, exact=False).path))

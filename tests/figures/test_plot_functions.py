@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 import recu_analysis as ra
 from recu_analysis.analysis.histogram import weight_histogram
-from recu_analysis.analysis.mobility import mobility_table
+from recu_analysis.analysis.mobility import mobility_query
 from recu_analysis.analysis.scores import score_histogram
 from recu_analysis.errors import InputError, LayerNotFoundError
 from recu_analysis.testing import synthetic_run
@@ -35,7 +35,7 @@ OF_RUNS = {
     "plot_heat_map": ({"quantity": "mobility", "layers": "second"}, ra.layer_table, "alpha"),
     "plot_layer_errors": ({"layers": "second", "windows": 2}, ra.measured_tradeoff, "alpha"),
     "plot_lock_in": ({"layers": "second"}, ra.flip_table, "linewidth"),
-    "plot_mobility": ({"layers": "second", "windows": "2:"}, mobility_table, "linewidth"),
+    "plot_mobility": ({"layers": "second", "windows": "2:"}, lambda run: mobility_query(run).run(), "linewidth"),
     "plot_ridge": (
         {"layer": "second", "windows": "2:"},
         lambda run: score_histogram(run, layer="second", windows="2:"),

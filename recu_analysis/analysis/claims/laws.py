@@ -14,11 +14,10 @@ from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
 from recu_analysis.analysis.final_windows import null_query
 from recu_analysis.analysis.flips import zero_density
 from recu_analysis.analysis.layer_pass import over
-from recu_analysis.analysis.mobility import begins_training
 from recu_analysis.analysis.mobility import forecast as forecast_of
 from recu_analysis.analysis.null import null
 from recu_analysis.analysis.query import gather, per_layer, value
-from recu_analysis.analysis.selection import known_windows, select_windows
+from recu_analysis.analysis.selection import begins_training, known_windows, select_windows
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.intervals import Interval, student
 
