@@ -42,7 +42,7 @@ class Sampling:
         that of a smaller one.
         """
         count = min(channels, max(FEWEST, round(self.share * channels)))
-        ranked = sorted(range(channels), key=lambda at: xxhash.xxh3_64_intdigest(f"{self.seed}\0{layer}\0{at}"))
+        ranked = sorted(range(channels), key=lambda at: xxhash.xxh3_64_digest(f"{self.seed}\0{layer}\0{at}".encode()))
         return Sample(self.share, self.seed, channels, tuple(sorted(ranked[:count])))
 
 

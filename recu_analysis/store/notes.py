@@ -56,8 +56,8 @@ def sampled_channels(runs: Mapping[str, Run]) -> list[str]:
         shares = listed([f"{100.0 * share:g} % ({how})" for share, how in samples], LISTED)
         labels[shares].append(label)
     return [
-        f"{f'{together(of)}: ' if labels.keys() - {shares} else ''}sampled channels: {shares} of the output channels of "
-        f"each layer, at least {FEWEST}; every number is of these"
+        (f"{together(of)}: " if labels.keys() - {shares} else "")
+        + f"sampled channels: {shares} of the output channels of each layer, at least {FEWEST}; numbers are of these"
         for shares, of in labels.items()
         if shares
     ]
