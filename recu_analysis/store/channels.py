@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -93,7 +94,9 @@ def sampling_of(channels: Any, channel_seed: Any) -> Sampling | None:
     InputError
         If `channels` is not a number above 0 and at most 1, or `channel_seed` is not a whole number from 0 on.
     """
-    if isinstance(channels, bool) or not isinstance(channels, Real) or not 0.0 < channels <= 1.0:
+    number = isinstance(channels, Real) and not isinstance(channels, bool)
+    share = float(channels) if number else math.nan
+    if not 0.0 < share <= 1.0:
         raise InputError(
             "channels must be a share of the output channels, above 0 and at most 1, such as 0.05, not "
             f"{kind_of_value(channels)}"
@@ -102,4 +105,4 @@ def sampling_of(channels: Any, channel_seed: Any) -> Sampling | None:
     seed = operator.index(channel_seed) if whole else -1
     if not 0 <= seed <= MAX_WHOLE:
         raise InputError(f"channel_seed must be a whole number from 0 to 2^63 - 1, not {kind_of_value(channel_seed)}")
-    return None if channels == 1.0 else Sampling(float(channels), seed)
+    return None if share == 1.0 else Sampling(share, seed)
