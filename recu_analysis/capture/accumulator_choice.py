@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import torch
 
     from recu_analysis.capture.accumulate import Accumulator, Array
+    from recu_analysis.capture.adapters import BinaryLayer
+    from recu_analysis.capture.recorded_rows import RecordedRows
     from recu_analysis.store.header import LayerSpec
 
 
@@ -52,3 +54,15 @@ def layer_accumulator(
     assert effective is not None  # noqa: S101 - a layer has one or the other
     of_latent = {"path"} if spec.z == "effective" else {"path", "zpath"}
     return EffectiveAccumulator(weight, effective, kind, of_latent, quantities)
+
+
+def accumulator_of(
+    layer: BinaryLayer, recorded: RecordedRows, spec: LayerSpec, quantities: Collection[str]
+) -> Accumulator:
+    """The accumulator of a layer, which begins with its current weights."""
+    effective = None if layer.effective is None else partial(_effective_rows, layer.effective, recorded)
+    return layer_accumulator(recorded.of(layer.weight), spec, effective, quantities)
+
+
+def _effective_rows(effective: Callable[[], torch.Tensor], recorded: RecordedRows) -> torch.Tensor:
+    return recorded.of(effective())

@@ -6,21 +6,20 @@ import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from recu_analysis.capture.accumulate import storable
-from recu_analysis.capture.accumulator_choice import layer_accumulator
+from recu_analysis.capture.accumulator_choice import accumulator_of
 from recu_analysis.capture.adapters.registry import two_valued
 from recu_analysis.capture.decay import Decay, rule_of
 from recu_analysis.capture.gradient_sums import UpdateOf, gradient_sums
 from recu_analysis.capture.norms import Norms, Number, norm
 from recu_analysis.capture.optional_sums import optional_sums
 from recu_analysis.capture.outside import NOTHING, Moved, Outside
-from recu_analysis.capture.recorded_rows import RecordedRows
+from recu_analysis.capture.recorded_rows import RecordedRows, recorded_spec
 from recu_analysis.capture.traces import Traces
 from recu_analysis.errors import RecorderError
 from recu_analysis.store.header import LayerWindow
@@ -28,7 +27,7 @@ from recu_analysis.store.sealing import digest
 from recu_analysis.store.state import LayerState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Sequence
 
     from recu_analysis.capture.accumulate import Accumulator
     from recu_analysis.capture.adapters import BinaryLayer
@@ -308,26 +307,6 @@ class LayerRecording:
         if scale is not None and scale.size in {1, channels}:  # otherwise it is not a scale per channel
             arrays |= {"scale": np.resize(scale, channels)[self.recorded.numbers]}
         return LayerState(summary, arrays)
-
-
-def accumulator_of(
-    layer: BinaryLayer, recorded: RecordedRows, spec: LayerSpec, quantities: Collection[str]
-) -> Accumulator:
-    """The accumulator of a layer, which begins with its current weights."""
-    effective = None if layer.effective is None else partial(_effective_rows, layer.effective, recorded)
-    return layer_accumulator(recorded.of(layer.weight), spec, effective, quantities)
-
-
-def _effective_rows(effective: Callable[[], torch.Tensor], recorded: RecordedRows) -> torch.Tensor:
-    return recorded.of(effective())
-
-
-def recorded_spec(layer: BinaryLayer, sampling: Sampling | None) -> LayerSpec:
-    """A layer's entry in run.json, for a recording of all its channels or of a sample."""
-    if sampling is None:
-        return layer.spec
-    sample = sampling.of(layer.name, layer.shape[0])
-    return replace(layer.spec, shape=RecordedRows(layer.shape, sample).shape, channels=sample)
 
 
 def record_layer(

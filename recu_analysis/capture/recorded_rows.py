@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,9 @@ import torch
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from recu_analysis.store.channels import Sample
+    from recu_analysis.capture.adapters import BinaryLayer
+    from recu_analysis.store.channels import Sample, Sampling
+    from recu_analysis.store.header import LayerSpec
 
 
 class RecordedRows:
@@ -59,3 +62,11 @@ class RecordedRows:
         whole = weight.detach().reshape(self._layer).clone()
         whole[self._index.to(whole.device)] = rows.reshape(self.shape).to(whole)
         return whole
+
+
+def recorded_spec(layer: BinaryLayer, sampling: Sampling | None) -> LayerSpec:
+    """A layer's entry in run.json, for a recording of all its channels or of a sample."""
+    if sampling is None:
+        return layer.spec
+    sample = sampling.of(layer.name, layer.shape[0])
+    return replace(layer.spec, shape=RecordedRows(layer.shape, sample).shape, channels=sample)

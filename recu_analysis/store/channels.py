@@ -81,7 +81,11 @@ class Sample:
         if type(share) is not float or not 0.0 < share < 1.0 or any(type(each) is not int for each in numbers):
             raise TypeError("its recorded channels are not numbers")
         bounds = (-1, *recorded, fields["of"])
-        if not recorded or numbers[0] < 0 or not all(before < at for before, at in pairwise(bounds)):
+        if (
+            not recorded
+            or not 0 <= min(numbers) <= max(numbers) <= MAX_WHOLE
+            or not all(before < at for before, at in pairwise(bounds))
+        ):
             raise ValueError("its recorded channels are not ascending numbers of its channels")
         return cls(share, fields["seed"], fields["of"], tuple(recorded))
 

@@ -120,8 +120,8 @@ class Run:
         """The recorded layers: name, shape, dtype, weights, adapter, the fields of their transform, verified, differs.
 
         `verified` is whether the forward pass was seen to use the recorded states, None if this is not known. `differs`
-        is the share of the weights with another state in the forward pass, for an adapter that is approximate. If the
-        output channels are sampled, shape and weights are those recorded, and `channels` is such as "3 of 64".
+        is the share of the weights with another state in the forward pass, for an adapter that is approximate. If
+        channels are sampled, shape and weights are those recorded, and `channels` is such as "3 of 64".
         """
         import pandas as pd
 

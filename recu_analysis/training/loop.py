@@ -12,8 +12,8 @@ import torch
 from torch.nn import functional
 
 from recu_analysis.capture.adapters import binary_layers
-from recu_analysis.capture.layer_recording import recorded_spec
 from recu_analysis.capture.record import record
+from recu_analysis.capture.recorded_rows import recorded_spec
 from recu_analysis.errors import InputError
 from recu_analysis.nn import set_progress, set_tau
 from recu_analysis.store.channels import sampling_of

@@ -7,10 +7,13 @@ from torch import nn
 from torch.nn import functional
 
 import recu_analysis as ra
+from recu_analysis.analysis.arms import layers_of
 from recu_analysis.capture.adapters import registry
 from recu_analysis.errors import InputError, StoreError
 from recu_analysis.nn import BinaryConv2d, BinaryLinear
-from tests.capture.plain_loops import assert_same_windows
+from recu_analysis.training.config import TrainingConfig
+from tests.capture.plain_loops import assert_same_windows, sgd, step, tiny
+from tests.cli_runner import run_cli
 from tests.messages import says
 from tests.run_files import contents
 
@@ -256,3 +259,62 @@ def test_bad_shares_and_seeds_are_one_sentence(tmp_path, bad):
     (name, value), = bad.items()  # fmt: skip
     says(error.value, f"{name} must be", str(value))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """A whole and a sampled run of one training, by `tiny`, which commands read."""
+    folder = tmp_path_factory.mktemp("pair")
+    for name, options in (("whole", {}), ("sampled", {"channels": 0.5, "channel_seed": 3})):
+        model = tiny()
+        optimizer = sgd(model, lr=0.1)
+        with ra.record(model, optimizer, folder / name, configuration={"seed": 0}, **options) as recorder:
+            for seed in range(40):
+                step(model, optimizer, seed)
+                if seed % 10 == 9:
+                    recorder.mark(epoch=seed // 10, val_top1=50.0)
+    return folder
+
+
+NOTE = "50 % (channels=0.5, channel_seed=3) of the output channels"
+
+
+@pytest.mark.parametrize("words", [["dead-weights"], ["flips", "--format", "latex"], ["updates"], ["info"]])
+def test_tables_say_the_share_once(pair, words):
+    said, silent = (run_cli(words[0], pair / name, *words[1:]) for name in ("sampled", "whole"))
+    assert said.exit_code == silent.exit_code == 0
+    plain = " ".join(said.stdout.replace("\\", "").replace(",%", " %").split())
+    assert plain.count(NOTE) == 1, said.stdout
+    assert "sampled channels" not in silent.stdout + said.stderr
+
+
+def test_a_sampled_and_a_whole_run_are_compared_and_told_apart(pair):
+    done = run_cli("compare", pair / "whole", pair / "sampled")
+    assert done.exit_code == 0, done.stderr
+    assert f"sampled: sampled channels: {NOTE}" in " ".join(done.stdout.split())
+    runs = [ra.open_run(pair / name) for name in ("whole", "sampled")]
+    assert layers_of(runs[0]) == layers_of(runs[1])
+    assert runs[1].layers["channels"].tolist() == ["4 of 8", "2 of 3"]
+    assert "channels" not in runs[0].layers
+
+
+def test_a_sampled_run_is_thinned_and_its_windows_merge(pair, tmp_path):
+    thin = ra.thin(pair / "sampled", windows=[0, 2, 4], output=tmp_path / "thin")
+    whole = ra.thin(pair / "whole", windows=[0, 2, 4], output=tmp_path / "whole")
+    assert_rows_of(thin, whole, ["1", "3"])
+    assert set(ra.verify(thin)["verdict"]) == {"whole"}
+
+
+def test_captions_say_the_share(pair, tmp_path):
+    ra.draw_figure("fig2", {"a": pair / "sampled"}, directory=tmp_path, formats="png")
+    caption = (tmp_path / "fig2.tex").read_text(encoding="utf-8").replace(r"\,\%", " %").replace("\\", "")
+    assert f"Sampled channels: {NOTE}" in caption
+
+
+def test_what_needs_all_weights_refuses_a_sample(pair):
+    with pytest.raises(InputError) as error:
+        ra.intervene(tiny(), pair / "sampled", lambda *_: None)
+    says(error.value, "'1'", "channels=0.5, channel_seed=3", "all of its weights")
+    with pytest.raises(InputError) as error:
+        TrainingConfig(channels=0.5, revive="tail-silent")
+    says(error.value, "revive", "channels")
