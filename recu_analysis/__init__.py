@@ -2,7 +2,7 @@
 
 import lazy_loader
 
-__version__ = "0.1.0"
+from recu_analysis.version import __version__ as __version__
 
 # The names stand in __init__.pyi. Each is loaded on first use: the package itself imports neither torch nor matplotlib.
 _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

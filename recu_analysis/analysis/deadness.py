@@ -44,7 +44,7 @@ STILL_SHARE = 0.1
 #: The share of the weights of which a null must be known, where it stands beside a mean over all.
 MOST_OF = 0.95
 #: The parts of a record that `movement` needs.
-MOVEMENT = frozenset({"start", "end", "zpath", "silent"})
+MOVEMENT: frozenset[str] = frozenset({"start", "end", "zpath", "silent"})
 
 TailTau = float | Literal["window"]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from recu_analysis import __version__
 from recu_analysis.analysis.cluster import executor_of
 from recu_analysis.errors import DamagedError, InputError, NotARunError, kind_of_value
 from recu_analysis.store.run import open_run
 from recu_analysis.store.window import Windows
+from recu_analysis.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from recu_analysis.store.run import Run
 
 #: Every weight with a finite record is in one of these.
-WEIGHT_GROUPS: Final = ("tail-silent", "core-silent", "tail-flipped", "core-flipped")
+WEIGHT_GROUPS: Final[tuple[str, ...]] = ("tail-silent", "core-silent", "tail-flipped", "core-flipped")
 
 
 def weight_groups_query(

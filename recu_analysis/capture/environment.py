@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from recu_analysis import __version__
+from recu_analysis.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

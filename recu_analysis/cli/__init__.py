@@ -10,7 +10,7 @@ from typing import Any
 import rich_click as click
 from click.exceptions import NoSuchCommand
 
-from recu_analysis import __version__
+from recu_analysis.version import __version__
 
 #: Command names and their modules, which are imported when needed.
 COMMANDS = {

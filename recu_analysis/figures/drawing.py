@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from recu_analysis import __version__
 from recu_analysis.analysis.arms import sampled
 from recu_analysis.analysis.final_windows import common_final_windows
 from recu_analysis.analysis.run_arguments import as_runs
@@ -18,6 +17,7 @@ from recu_analysis.figures.paper_tables import PaperTable
 from recu_analysis.figures.registry import figure_query, known_figure
 from recu_analysis.figures.spec import Asked
 from recu_analysis.store.notes import sampled_channels
+from recu_analysis.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

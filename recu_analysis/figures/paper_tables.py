@@ -128,7 +128,7 @@ def _method(dataset: str) -> Callable[[Run], Row | None]:
 
 _RESNET20 = "ResNet-20 on CIFAR-10"
 _BITS = {"network": "network", "method": "method", "bits_w": "W", "bits_a": "A"}
-TABLES = {
+TABLES: dict[str, PaperTable] = {
     "table1": PaperTable(
         "table1_fixed_tau.csv",
         "fixed levels tau, 1.00 without clamp (the paper's Table 1)",

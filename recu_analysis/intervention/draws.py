@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: The group of all weights of a layer.
 RANDOM: Final = "random"
-GROUPS: Final = (*WEIGHT_GROUPS, RANDOM)
+GROUPS: Final[tuple[str, ...]] = (*WEIGHT_GROUPS, RANDOM)
 #: The names of all groups: by silence, random, and by the cause of silence.
 NAMES: Final = (*GROUPS, *CAUSE_GROUPS)
 

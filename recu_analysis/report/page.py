@@ -13,7 +13,6 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from recu_analysis import __version__
 from recu_analysis.analysis.arm_names import experiments
 from recu_analysis.analysis.channel_errors import channel_errors_query, standard_errors
 from recu_analysis.analysis.claims import claims_query
@@ -34,6 +33,7 @@ from recu_analysis.report.embedded_figures import embedded_figures, figures_quer
 from recu_analysis.report.lines import LAYER_WIDTH, RUN_WIDTH, lines, names
 from recu_analysis.report.run_summary import configuration, recorded, unlike, warnings
 from recu_analysis.report.sampling import sample
+from recu_analysis.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

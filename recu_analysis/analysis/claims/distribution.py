@@ -50,9 +50,11 @@ if TYPE_CHECKING:
     Scale = Values | None
 
 #: Shapes that count as Laplace (exactly 1), and the shape above which weights are closer to normal (2).
-LAPLACE, NOT_LAPLACE = (0.8, 1.25), 1.6
+LAPLACE: tuple[float, float] = (0.8, 1.25)
+NOT_LAPLACE: float = 1.6
 #: b_hat / b* that counts as held; outside the second range it counts as not held.
-HELD, NOT_HELD = (0.95, 1.05), (0.9, 1.1)
+HELD: tuple[float, float] = (0.95, 1.05)
+NOT_HELD: tuple[float, float] = (0.9, 1.1)
 #: The minimum of the printed Eq. 14, and the levels at which the error is measured.
 PRINTED_MINIMUM = 0.82
 LEVELS, POINTS = (0.55, 0.99), 45

@@ -55,9 +55,11 @@ if TYPE_CHECKING:
     Values = NDArray[np.float64]
 
 #: Ratios tail to core: below the first the tail barely moves, above the second it moves like the core.
-BARELY, ALIKE = 0.5, 0.8
+BARELY: float = 0.5
+ALIKE: float = 0.8
 #: Risk ratios of ReCU to baseline: above the first the tail is revived, below the second the reverse.
-REVIVED, NOT_REVIVED = 1.1, 0.9
+REVIVED: float = 1.1
+NOT_REVIVED: float = 0.9
 #: Windows in which noise alone would leave less of the start than this allow no verdict on tail and core. Statistics
 #: of movement then tend to those of all weights, whatever is true of shorter windows.
 TOO_LITTLE_LEFT = 0.05
