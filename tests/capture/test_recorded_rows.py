@@ -168,7 +168,7 @@ def test_traces_are_of_recorded_weights_and_named_by_their_place_in_the_layer(tm
     other = next(channel for channel in range(12) if channel not in few)
     with pytest.raises(InputError) as error:
         trained(tmp_path / "other", "SGD", traces={"1": [(other, 0, 0, 0)]}, **SAMPLED)
-    says(error.value, f"channel {other}", "'1'", "channels=0.3, channel_seed=1", str(few[0]))
+    says(str(error.value), f"channel {other}", "'1'", "channels=0.3, channel_seed=1", str(few[0]))
 
 
 def test_memory_and_disk_are_in_proportion(tmp_path):
@@ -241,7 +241,7 @@ def test_a_run_is_resumed_with_its_own_channels(tmp_path, way, first, second, na
     before = contents(tmp_path / "run")
     with pytest.raises(StoreError) as error:
         ra.record(model, optimizer, tmp_path / "run", **again, **second)
-    says(error.value, "cannot be resumed", named)
+    says(str(error.value), "cannot be resumed", named)
     assert contents(tmp_path / "run") == before
     ra.record(model, optimizer, tmp_path / "run", **again, **first).close()
     assert not ra.open_run(tmp_path / "run").problems
@@ -257,7 +257,7 @@ def test_bad_shares_and_seeds_are_one_sentence(tmp_path, bad):
     with pytest.raises(InputError) as error:
         ra.record(model, FORMS["SGD"](model.parameters()), tmp_path / "run", **bad)
     (name, value), = bad.items()  # fmt: skip
-    says(error.value, f"{name} must be", str(value))
+    says(str(error.value), f"{name} must be", str(value))
     assert not (tmp_path / "run").exists()
 
 
@@ -314,7 +314,7 @@ def test_captions_say_the_share(pair, tmp_path):
 def test_what_needs_all_weights_refuses_a_sample(pair):
     with pytest.raises(InputError) as error:
         ra.intervene(tiny(), pair / "sampled", lambda *_: None)
-    says(error.value, "'1'", "channels=0.5, channel_seed=3", "all of its weights")
+    says(str(error.value), "'1'", "channels=0.5, channel_seed=3", "all of its weights")
     with pytest.raises(InputError) as error:
         TrainingConfig(channels=0.5, revive="tail-silent")
-    says(error.value, "revive", "channels")
+    says(str(error.value), "revive", "channels")
