@@ -57,6 +57,7 @@ format: $(READY) ## Repair formatting, and what ruff can repair
 
 bench: $(READY) ## Measure the speed of recording, reading, fits and training, beside other tools
 	$(BIN)/python -m benchmarks.kernel
+	$(BIN)/python -m benchmarks.sampled
 	$(BIN)/python -m benchmarks.window
 	$(BIN)/python -m benchmarks.fits
 	$(BIN)/python -m benchmarks.analysis

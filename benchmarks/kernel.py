@@ -13,6 +13,7 @@ import torch
 from benchmarks.timing import ratio, take_turns
 from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator
 from recu_analysis.capture.gradient_sums import GradientStats, UpdateOf
+from recu_analysis.capture.recorded_rows import RecordedRows
 from recu_analysis.store.header import LayerSpec, LayerWindow
 from recu_analysis.store.state import LayerState
 from recu_analysis.store.writer import RunWriter
@@ -81,7 +82,7 @@ def main() -> None:
     larq, oscillations = [FlipRatio(weight) for weight in weights], [OscillationFrequency(w) for w in weights]
     shared = [CpuAccumulator(weight, center=True) for weight in weights]
     stats = [
-        GradientStats(spec, weight.flatten(1), rounds=False)
+        GradientStats(spec, weight.flatten(1), RecordedRows(spec.shape), rounds=False)
         for spec, weight in zip(_specs(weights), weights, strict=True)
     ]
     update = UpdateOf(UpdateRule(momentum=0.9), 0.1, 5e-4, {}, {}, first=False, done=False, divisor=1.0)

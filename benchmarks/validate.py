@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import integrate, stats
 
+from recu_analysis.store.channels import Sampling
 from recu_analysis.theory import clamped, gennorm, quantization
 from recu_analysis.theory.empirical import clamped_entropy, differential_entropy
 from recu_analysis.theory.entropy import clamped_entropy as eq17
 from recu_analysis.theory.fit import laplace_scale
+from recu_analysis.theory.intervals import over_channels
 from recu_analysis.theory.laplace import quantile
 
 if TYPE_CHECKING:
@@ -25,6 +28,9 @@ COVERAGE = {16: 1000, 32: 1000, 64: 600, 128: 400, 256: 300, 512: 200}
 SCALE_COVERAGE = 2000
 #: Number of channels from which the true value is computed.
 POPULATION = 40_000
+#: Shares of the channels of a layer that are sampled, its channels, the number of layers, and the statistic: the share
+#: of the weights so near the mean of their channel.
+SAMPLED, SAMPLED_CHANNELS, SAMPLED_LAYERS, INSIDE = (0.05, 0.1, 0.25, 0.5), 512, 2000, 0.5
 #: Weights of a 3x3 channel with 16 inputs.
 WEIGHTS = 144
 
@@ -33,6 +39,7 @@ def main() -> None:
     """Print every table."""
     errors()
     coverage()
+    sampled_coverage()
     shape_bias()
     entropy_bias()
 
@@ -93,6 +100,37 @@ def coverage() -> None:
                 hits[0].append(shape.low <= truth["shape"] <= shape.high)
         cells = [f"{np.mean(hit):.3f} +- {np.std(hit) / np.sqrt(len(hit)):.3f}" for hit in hits]
         print(f"  {channels:8} {cells[0]:>14} {cells[1]:>14} {cells[2]:>19}", flush=True)
+
+
+def sampled_coverage() -> None:
+    """Print how often the interval over sampled channels has the value of the whole layer, and of the population."""
+    generator = np.random.default_rng(4)
+
+    def sums_of(scores: Values) -> Values:
+        inside = (np.abs(scores) < INSIDE).sum(axis=1)
+        return np.stack([inside, np.full(len(scores), WEIGHTS)], axis=1).astype(np.float64)
+
+    def share_inside(totals: Values) -> Values:
+        result: Values = totals[:, 0] / totals[:, 1]
+        return result
+
+    truth = float(share_inside(sums_of(draw_channels(generator, POPULATION)).sum(axis=0, keepdims=True))[0])
+    hits: dict[float, list[tuple[bool, bool]]] = {share: [] for share in SAMPLED}
+    for seed in range(SAMPLED_LAYERS):
+        layer = sums_of(draw_channels(generator, SAMPLED_CHANNELS))
+        whole = float(share_inside(layer.sum(axis=0, keepdims=True))[0])
+        for share, found in hits.items():
+            rows = list(Sampling(share, seed).of("layer", SAMPLED_CHANNELS).recorded)
+            interval = over_channels(layer[rows], share_inside)
+            found.append((interval.low <= whole <= interval.high, interval.low <= truth <= interval.high))
+    print(
+        f"coverage of 95 % intervals over sampled channels of {SAMPLED_CHANNELS}: share of weights with |z| < {INSIDE}"
+    )
+    print("     share  channels    whole layer     population")
+    for share, found in hits.items():
+        cells = [f"{mean:.3f} +- {math.sqrt(mean * (1 - mean) / len(found)):.3f}" for mean in np.mean(found, axis=0)]
+        count = len(Sampling(share, 0).of("layer", SAMPLED_CHANNELS).recorded)
+        print(f"  {share:8g} {count:9} {cells[0]:>14} {cells[1]:>14}", flush=True)
 
 
 def percentile(means: Values, generator: np.random.Generator) -> tuple[float, float]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.store.run import Run
 
-#: Settings that do not make another experiment: the seed, the device, paths, and the recorded quantities.
+#: Settings that do not make another experiment: the seed, the device, paths, and what is recorded.
 INCIDENTAL = frozenset(
     {
         "seed",
@@ -28,6 +28,8 @@ INCIDENTAL = frozenset(
         "run_name",
         "quantities",
         "traces",
+        "channels",
+        "channel_seed",
     }
 )
 #: Settings of the clamp: an arm with a clamp and its baseline may differ in them.
@@ -217,8 +219,8 @@ def settings(run: Run, without: frozenset[str] = frozenset()) -> dict[str, Any]:
 
 
 def layers_of(run: Run) -> dict[str, tuple[int, ...]]:
-    """Shapes of a run's layers by name."""
-    return {spec.name: tuple(spec.shape) for spec in run.header.layers}
+    """Shapes of a run's layers by name, also if only some channels are recorded."""
+    return {spec.name: spec.whole_shape for spec in run.header.layers}
 
 
 def sampled(run: Run) -> bool:

@@ -131,7 +131,7 @@ def _trajectories(run: Run, spec: LayerSpec, numbers: tuple[int, ...], tail_tau:
     table = pd.DataFrame(
         {
             "layer": spec.name,
-            "flat_index": np.repeat(chosen, len(places)),
+            "flat_index": np.repeat(spec.places(chosen), len(places)),
             "group": np.repeat(np.where(tail, "tail", "core"), len(places)),
             "window": np.tile(number, len(chosen)),
             "update": np.tile(updates, len(chosen)),

@@ -107,11 +107,21 @@ class CpuAccumulator:
         Whether the mean of the channel is subtracted from the latent weight.
     quantities : collection of str
         Quantities that the recording keeps; those of other accumulators may need `flipped_at`.
+    numbers : ndarray of int64, optional
+        Number of each row's channel in the layer; 0, 1, ... by default.
     """
 
-    def __init__(self, weight: torch.Tensor, *, center: bool, quantities: Collection[str] = QUANTITIES) -> None:
+    def __init__(
+        self,
+        weight: torch.Tensor,
+        *,
+        center: bool,
+        quantities: Collection[str] = QUANTITIES,
+        numbers: Array | None = None,
+    ) -> None:
         self._shape = tuple(weight.shape)
         self._center = center
+        self._numbers = np.arange(len(weight)) if numbers is None else numbers
         self._old = storable(weight).numpy().copy()
         self._mean = np.empty(len(self._old))
         self._inverse = np.empty(len(self._old))
@@ -151,6 +161,7 @@ class CpuAccumulator:
             self._flips,
             self._first,
             self._last,
+            self._numbers,
         )
         self._updates += 1
 
@@ -227,9 +238,18 @@ class DeviceAccumulator:
         Whether the mean of the channel is subtracted from the latent weight.
     quantities : collection of str
         Quantities that the recording keeps; those of other accumulators may need `flipped_at`.
+    numbers : ndarray of int64, optional
+        Number of each row's channel in the layer; the kernel of a CUDA GPU needs it.
     """
 
-    def __init__(self, weight: torch.Tensor, *, center: bool, quantities: Collection[str] = QUANTITIES) -> None:
+    def __init__(
+        self,
+        weight: torch.Tensor,
+        *,
+        center: bool,
+        quantities: Collection[str] = QUANTITIES,
+        numbers: Array | None = None,
+    ) -> None:
         self._shape = tuple(weight.shape)
         self._center = center
         self._old = storable(weight).clone()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator
@@ -14,22 +15,27 @@ if TYPE_CHECKING:
 
     import torch
 
-    from recu_analysis.capture.accumulate import Accumulator
+    from recu_analysis.capture.accumulate import Accumulator, Array
+    from recu_analysis.capture.adapters import BinaryLayer
+    from recu_analysis.capture.recorded_rows import RecordedRows
     from recu_analysis.store.header import LayerSpec
 
 
-def accumulator(weight: torch.Tensor, *, center: bool, quantities: Collection[str] = QUANTITIES) -> Accumulator:
+def accumulator(
+    weight: torch.Tensor, *, center: bool, quantities: Collection[str] = QUANTITIES, numbers: Array | None = None
+) -> Accumulator:
     """The accumulator of a latent weight, on its device, for a layer with a transform.
 
     On a CUDA GPU with Triton, an update is one kernel. On other devices it is a sequence of torch operations.
+    `numbers` are those of the rows' channels in the layer.
     """
     if weight.device.type == "cpu":
-        return CpuAccumulator(weight, center=center, quantities=quantities)
+        return CpuAccumulator(weight, center=center, quantities=quantities, numbers=numbers)
     if fused_for(weight) is None:
-        return DeviceAccumulator(weight, center=center, quantities=quantities)
+        return DeviceAccumulator(weight, center=center, quantities=quantities, numbers=numbers)
     from recu_analysis.capture.cuda import CudaAccumulator
 
-    return CudaAccumulator(weight, center=center, quantities=quantities)
+    return CudaAccumulator(weight, center=center, quantities=quantities, numbers=numbers)
 
 
 def layer_accumulator(
@@ -38,9 +44,25 @@ def layer_accumulator(
     effective: Callable[[], torch.Tensor] | None,
     quantities: Collection[str] = QUANTITIES,
 ) -> Accumulator:
-    """The accumulator of a layer: for its transform, or for its explicit effective weight if it has none."""
+    """The accumulator of a layer: for its transform, or for its explicit effective weight if it has none.
+
+    `weight`, and what `effective` returns, are those of the recorded channels.
+    """
+    kind = partial(accumulator, numbers=spec.channel_numbers)
     if spec.transform is not None:
-        return accumulator(weight, center=spec.center, quantities=quantities)
+        return kind(weight, center=spec.center, quantities=quantities)
     assert effective is not None  # noqa: S101 - a layer has one or the other
     of_latent = {"path"} if spec.z == "effective" else {"path", "zpath"}
-    return EffectiveAccumulator(weight, effective, accumulator, of_latent, quantities)
+    return EffectiveAccumulator(weight, effective, kind, of_latent, quantities)
+
+
+def accumulator_of(
+    layer: BinaryLayer, recorded: RecordedRows, spec: LayerSpec, quantities: Collection[str]
+) -> Accumulator:
+    """The accumulator of a layer, which begins with its current weights."""
+    effective = None if layer.effective is None else partial(_effective_rows, layer.effective, recorded)
+    return layer_accumulator(recorded.of(layer.weight), spec, effective, quantities)
+
+
+def _effective_rows(effective: Callable[[], torch.Tensor], recorded: RecordedRows) -> torch.Tensor:
+    return recorded.of(effective())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import triton
 import triton.language as tl
@@ -15,6 +16,8 @@ from recu_analysis.store.quantities import QUANTITIES
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from recu_analysis.capture.accumulate import Array
 
 #: Number of weights of a channel that a program processes at a time.
 MOST_AT_ONCE = 2048
@@ -85,6 +88,7 @@ def _advance(
     flips: tl.tensor,
     first: tl.tensor,
     last: tl.tensor,
+    numbers: tl.tensor,
     width: tl.tensor,
     freedom: tl.tensor,
     update: tl.tensor,
@@ -96,7 +100,7 @@ def _advance(
     """Add one update of one channel, as `recu_analysis.capture.kernel.advance` does on a CPU."""
     channel = tl.program_id(0).to(tl.int64)
     begin = channel * width
-    fold = (before + channel) % FOLD_EVERY == 0
+    fold = (before + tl.load(numbers + channel)) % FOLD_EVERY == 0
     old_shift, old_scale = tl.load(mean + channel), tl.load(inverse + channel)
     shift, scale = _moments(new + begin, width, freedom, BLOCK)
     tl.store(mean + channel, shift)
@@ -131,10 +135,20 @@ class CudaAccumulator(DeviceAccumulator):
         Whether the mean of the channel is subtracted from the latent weight.
     quantities : collection of str
         Quantities that the recording keeps.
+    numbers : ndarray of int64, optional
+        Number of each row's channel in the layer; 0, 1, ... by default.
     """
 
-    def __init__(self, weight: torch.Tensor, *, center: bool, quantities: Collection[str] = QUANTITIES) -> None:
-        super().__init__(weight, center=center, quantities=quantities)
+    def __init__(
+        self,
+        weight: torch.Tensor,
+        *,
+        center: bool,
+        quantities: Collection[str] = QUANTITIES,
+        numbers: Array | None = None,
+    ) -> None:
+        super().__init__(weight, center=center, quantities=quantities, numbers=numbers)
+        self._numbers = torch.from_numpy(np.arange(len(weight)) if numbers is None else numbers).to(self._old.device)
         del self._z, self._negative  # the kernel recomputes them from the old weights and these two arrays
         self._mean = self._old.new_empty(len(self._old), dtype=torch.float64)
         self._inverse = torch.empty_like(self._mean)
@@ -149,7 +163,7 @@ class CudaAccumulator(DeviceAccumulator):
     def advance(self, weight: torch.Tensor, update: int) -> None:
         """Add the update that resulted in `weight`."""
         new = storable(weight).to(self._old)
-        sums = *self._sums.values(), self._flips, self._first, self._last
+        sums = *self._sums.values(), self._flips, self._first, self._last, self._numbers
         with on(self._old.device):
             self._advance((new, self._old, self._mean, self._inverse, *sums), (*self._width, update, self._updates))
         self._updates += 1

@@ -12,14 +12,14 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @compiled()
-def lower_median(values: Array, chosen: Array) -> float:
-    """The median of abs(value) at some indices, the lower one of two; NaN if a value is NaN, as torch has it."""
-    sizes = np.empty(chosen.size)
-    for k in range(chosen.size):
-        sizes[k] = abs(np.float64(values[chosen[k]]))
+def lower_median(values: Array) -> float:
+    """The median of abs(value), the lower one of two; NaN if a value is NaN, as torch has it."""
+    sizes = np.empty(values.size)
+    for k in range(values.size):
+        sizes[k] = abs(np.float64(values[k]))
         if np.isnan(sizes[k]):
             return np.nan
-    middle = (chosen.size - 1) // 2
+    middle = (values.size - 1) // 2
     return float(np.partition(sizes, middle)[middle])
 
 
@@ -42,10 +42,10 @@ def add_gradient(
     """Add a gradient to the sums, and return <gradient, start minus the mean of each row>.
 
     All matrices have one row per channel. The update uses `gradient` divided by `divisor`. Sizes up to `small` times
-    the median of the sample are small. An update leaves the part `left` of earlier noise, and moves a weight by
-    `factor` times `moves`.
+    the median of `sample`, some gradients of the layer, are small. An update leaves the part `left` of earlier noise,
+    and moves a weight by `factor` times `moves`.
     """
-    limit = small * lower_median(gradient.reshape(-1), sample) / abs(divisor)
+    limit = small * lower_median(sample) / abs(divisor)
     along = 0.0
     for c in range(gradient.shape[0]):
         products = total = 0.0

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from recu_analysis.capture.norms import Number
+    from recu_analysis.capture.recorded_rows import RecordedRows
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.theory.inheritance import UpdateRule
 
@@ -109,10 +110,13 @@ class GradientSum:
     spec : LayerSpec
     seen : Tensor, one row per channel
         Latent weights before the first update.
+    recorded : RecordedRows
+        The recorded channels of the layer.
     """
 
-    def __init__(self, spec: LayerSpec, seen: torch.Tensor) -> None:
+    def __init__(self, spec: LayerSpec, seen: torch.Tensor, recorded: RecordedRows) -> None:
         self._spec = spec
+        self._recorded = recorded
         self.sums = {"grad": torch.zeros_like(seen, dtype=torch.float64)}
 
     def begin(self, momentum: torch.Tensor | None, rule: UpdateRule | None) -> None:
@@ -122,9 +126,10 @@ class GradientSum:
         """Set the weights before the next update, if they moved outside updates before a run is resumed."""
 
     def add(self, gradient: torch.Tensor, update: UpdateOf, seen: torch.Tensor) -> None:
-        """Add a gradient, shape of the layer; `seen` are the weights before the update, one row per channel."""
+        """Add a gradient of the whole layer; `seen` are the weights before the update, one row per channel."""
         total = self.sums["grad"]
-        total += (gradient.to(device=total.device, dtype=torch.float64).reshape(total.shape) / update.divisor).abs()
+        rows = self._recorded.of(gradient).to(device=total.device, dtype=torch.float64).reshape(total.shape)
+        total += (rows / update.divisor).abs()
 
     def after(self, weight: torch.Tensor, seen: torch.Tensor) -> None:
         """Note that the update has made `weight` of the weights `seen`, one row per channel."""
@@ -162,16 +167,19 @@ class GradientStats(GradientSum):
     spec : LayerSpec
     seen : Tensor, one row per channel
         Latent weights before the first update.
+    recorded : RecordedRows
+        The recorded channels of the layer.
     rounds : bool
         Whether the weights have 16 bits.
     """
 
-    def __init__(self, spec: LayerSpec, seen: torch.Tensor, *, rounds: bool) -> None:
-        super().__init__(spec, seen)
+    def __init__(self, spec: LayerSpec, seen: torch.Tensor, recorded: RecordedRows, *, rounds: bool) -> None:
+        super().__init__(spec, seen, recorded)
         dtypes = {"signed_grad": torch.float64, "noise": torch.float32, "small_grads": torch.int32}
         dtypes |= {"unchanged": torch.int32} if rounds else {}
         self.sums |= {name: torch.zeros_like(seen, dtype=dtype) for name, dtype in dtypes.items()}
-        self._sample = torch.tensor(drawn_weights(spec.name, spec.shape, SAMPLE), device=seen.device)
+        # Of the whole layer, so that a sampled channel has the same small gradients.
+        self._sample = torch.tensor(drawn_weights(spec.name, spec.whole_shape, SAMPLE), device=seen.device)
         self._momentum: torch.Tensor | None = None
         self._noise_decay = math.nan
         self._along = EarnedAlong()
@@ -193,26 +201,32 @@ class GradientStats(GradientSum):
         self._along.begin(rule)
 
     def add(self, gradient: torch.Tensor, update: UpdateOf, seen: torch.Tensor) -> None:
-        """Add a gradient, shape of the layer; `seen` are the weights before the update, one row per channel."""
+        """Add a gradient of the whole layer; `seen` are the weights before the update, one row per channel."""
         left, factor = update.noise
         add = self._add_on_cpu if seen.is_cpu else self._add_on_device
-        along = add(gradient, update, left, factor)
+        sample = torch.take(gradient, self._sample.to(gradient.device)).to(seen.device)
+        gradient = self._recorded.of(gradient)
+        along = add(gradient, sample, update, left, factor)
         self._along.add(along, update.rule, update.lr, update.weight_decay, first=update.first)
         self._noise_decay *= left
         if "unchanged" in self.sums:
             self._pushed = self._pushed_by(gradient, update, seen)
 
-    def _add_on_cpu(self, gradient: torch.Tensor, update: UpdateOf, left: float, factor: float) -> float:
+    def _add_on_cpu(
+        self, gradient: torch.Tensor, sample: torch.Tensor, update: UpdateOf, left: float, factor: float
+    ) -> float:
         rows, divisor = gradient_rows(gradient, self._start), float(update.divisor)
         moves, factor = rows, factor / divisor
         if update.scales:
             moves, factor = update.scaled(torch.from_numpy(rows).double() / divisor).numpy(), factor * divisor
         sums = (self.sums[name].numpy() for name in ("grad", "signed_grad", "noise", "small_grads"))
-        sample, start, mean = (each.numpy() for each in (self._sample, self._start, self._mean))
-        along: float = add_gradient(rows, moves, divisor, sample, SMALL_GRADIENT, left, factor, start, mean, *sums)
+        sizes, start, mean = (each.numpy() for each in (sample.double(), self._start, self._mean))
+        along: float = add_gradient(rows, moves, divisor, sizes, SMALL_GRADIENT, left, factor, start, mean, *sums)
         return along
 
-    def _add_on_device(self, gradient: torch.Tensor, update: UpdateOf, left: float, factor: float) -> torch.Tensor:
+    def _add_on_device(
+        self, gradient: torch.Tensor, sample: torch.Tensor, update: UpdateOf, left: float, factor: float
+    ) -> torch.Tensor:
         """As `_add_on_cpu`, without waiting for the device."""
         rows = gradient.to(device=self._start.device, dtype=torch.float64).reshape(self._start.shape) / update.divisor
         sizes, noise = rows.abs(), self.sums["noise"]
@@ -220,7 +234,7 @@ class GradientStats(GradientSum):
         self.sums["signed_grad"] += rows
         moves = update.scaled(rows) if update.scales else rows
         noise.copy_(left * noise.double() + (factor * moves).square())
-        self.sums["small_grads"] += sizes <= SMALL_GRADIENT * sizes.reshape(-1)[self._sample].median()
+        self.sums["small_grads"] += sizes <= SMALL_GRADIENT * (sample.double() / update.divisor).abs().median()
         return (rows * (self._start.double() - self._mean.unsqueeze(1))).sum()
 
     def _pushed_by(self, gradient: torch.Tensor, update: UpdateOf, seen: torch.Tensor) -> torch.Tensor:
@@ -272,9 +286,9 @@ def need_gradients(quantities: Collection[str]) -> bool:
 
 
 def gradient_sums(
-    spec: LayerSpec, seen: torch.Tensor, quantities: Collection[str], *, rounds: bool
+    spec: LayerSpec, seen: torch.Tensor, recorded: RecordedRows, quantities: Collection[str], *, rounds: bool
 ) -> GradientSum | None:
     """The sums of a layer in a recording that keeps these quantities; None if it keeps none of gradients."""
     if GRADIENT_STATS in quantities:
-        return GradientStats(spec, seen, rounds=rounds)
-    return GradientSum(spec, seen) if "grad" in quantities else None
+        return GradientStats(spec, seen, recorded, rounds=rounds)
+    return GradientSum(spec, seen, recorded) if "grad" in quantities else None

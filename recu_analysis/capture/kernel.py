@@ -139,13 +139,15 @@ def advance(
     flips: Array,
     first_flip: Array,
     last_flip: Array,
+    numbers: Array,
 ) -> None:
     """Add one update of a layer, a matrix with one row per channel, and copy `new` to `old`.
 
     `before` is the number of earlier updates in the window. The first update sets the sums to 0, because this is
     cheaper in the cache than zeroing memory in advance. Channels are folded at different updates, so all updates cost
-    the same. A channel stays in the cache during the loops, so each array is read and written once. Sums and flip times
-    that are not kept have one row, which all channels overwrite.
+    the same. A channel's number in the layer, in `numbers`, decides when: so its sums do not depend on which other
+    channels are recorded. A channel stays in the cache during the loops, so each array is read and written once. Sums
+    and flip times that are not kept have one row, which all channels overwrite.
     """
     words = np.zeros((new.shape[1] + 7) // 8, np.uint64)
     index = np.empty(8 * words.size + 1, np.uint64)
@@ -155,7 +157,7 @@ def advance(
         ztotal, zrow = zpath[c % zpath.shape[0]], zpath_rest[c % zpath.shape[0]]
         if before == 0:
             total[:], row[:], ztotal[:], zrow[:] = 0.0, 0.0, 0.0, 0.0
-        elif (before + c) % FOLD_EVERY == 0:
+        elif (before + numbers[c]) % FOLD_EVERY == 0:
             fold(total, row)
             fold(ztotal, zrow)
         if unchanged(new[c], old[c]):  # otherwise z would seem to move by rounding

@@ -12,13 +12,14 @@ import numpy as np
 import torch
 
 from recu_analysis.capture.accumulate import storable
-from recu_analysis.capture.accumulator_choice import layer_accumulator
+from recu_analysis.capture.accumulator_choice import accumulator_of
 from recu_analysis.capture.adapters.registry import two_valued
 from recu_analysis.capture.decay import Decay, rule_of
 from recu_analysis.capture.gradient_sums import UpdateOf, gradient_sums
 from recu_analysis.capture.norms import Norms, Number, norm
 from recu_analysis.capture.optional_sums import optional_sums
 from recu_analysis.capture.outside import NOTHING, Moved, Outside
+from recu_analysis.capture.recorded_rows import RecordedRows, recorded_spec
 from recu_analysis.capture.traces import Traces
 from recu_analysis.errors import RecorderError
 from recu_analysis.store.header import LayerWindow
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from recu_analysis.capture.adapters import BinaryLayer
     from recu_analysis.capture.gradient_sums import GradientSum
     from recu_analysis.capture.optional_sums import OptionalSum
+    from recu_analysis.store.channels import Sampling
     from recu_analysis.store.header import LayerSpec
 
 
@@ -60,9 +62,13 @@ class NextUpdate:
 
 @dataclass(slots=True)
 class LayerRecording:
-    """The recording of one layer: its optimizer, and its sums over the open window."""
+    """The recording of one layer: its optimizer, and its sums over the open window.
+
+    `recorded` is what is recorded of the layer: all sums, weights, gradients and norms are of these channels.
+    """
 
     layer: BinaryLayer
+    recorded: RecordedRows
     spec: LayerSpec
     optimizer: int
     accumulator: Accumulator
@@ -80,7 +86,12 @@ class LayerRecording:
     def __post_init__(self) -> None:
         self.norms = Norms(self.spec.center, norm(self.accumulator.seen, center=self.spec.center))
         rounds = self.layer.parameter.element_size() == 2
-        self.gradients = gradient_sums(self.spec, self.accumulator.seen, self.quantities, rounds=rounds)
+        self.gradients = gradient_sums(self.spec, self.accumulator.seen, self.recorded, self.quantities, rounds=rounds)
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The latent weights of the recorded channels now."""
+        return self.recorded.of(self.layer.weight)
 
     def group_in(self, optimizer: torch.optim.Optimizer) -> Mapping[str, Any]:
         """The parameter group that holds the weight now; while no group holds it, one with learning rate 0."""
@@ -95,15 +106,15 @@ class LayerRecording:
 
     def change(self) -> str:
         """The error text if the layer's weight is no longer the recorded one; empty if it is."""
-        name, parameter, spec = self.layer.name, self.layer.parameter, self.spec
+        name, parameter, dtype = self.layer.name, self.layer.parameter, self.spec.dtype
         if not any(each is parameter for each in self.layer.module.parameters()):
             return (
                 f"the parameter of layer {name!r} was replaced during the recording, and the optimizer does not hold "
                 "the new one; assign to weight.data instead, or start another recording with a new optimizer"
             )
-        if parameter.numel() != spec.weights or (parameter.dtype == torch.float64 and spec.dtype == "float32"):
+        if parameter.numel() != self.layer.weights or (parameter.dtype == torch.float64 and dtype == "float32"):
             return (
-                f"layer {name!r} is recorded with {spec.weights} weights of {spec.dtype}, but now has "
+                f"layer {name!r} is recorded with {self.layer.weights} weights of {dtype}, but now has "
                 f"{parameter.numel()} of {str(parameter.dtype).removeprefix('torch.')}; start another recording"
             )
         return ""
@@ -120,23 +131,27 @@ class LayerRecording:
         self.next = NextUpdate(group, first=momentum is None)
         if self.updates == 0:
             rule = rule_of(optimizer, group)
+            momentum = self.recorded.of_state(momentum)
             self.norms.begin(momentum, self.spec.shape, rule)
             if self.gradients is not None:
                 self.gradients.begin(momentum, rule)
-        if not closure and self.layer.parameter.numel() == self.spec.weights:  # otherwise the update raises an error
-            self._note_gradient(self.layer.weight, optimizer)
+        if not closure and self.layer.parameter.numel() == self.layer.weights:  # otherwise the update raises an error
+            self._note_gradient(self.weight, optimizer)
 
     def _gradient(self) -> torch.Tensor | None:
-        """The gradient that the optimizer uses for the weight; None if there is none."""
+        """The gradient that the optimizer uses for the whole weight, dense; None if there is none."""
         gradient = self.layer.parameter.grad
-        fits = gradient is not None and gradient.numel() == self.spec.weights and "params" in self.next.group
-        return gradient if fits else None
+        if gradient is None or gradient.numel() != self.layer.weights or "params" not in self.next.group:
+            return None
+        return (gradient.to_dense() if gradient.is_sparse else gradient).detach()
 
     def _note_gradient(self, weight: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
         gradient, group = self._gradient(), self.next.group
         if gradient is not None:
             lr = float(group.get("lr", math.nan)) * (-1.0 if group.get("maximize") else 1.0)
-            self.next.along = self.norms.along(weight, gradient, getattr(optimizer, "grad_scale", None), lr)
+            self.next.along = self.norms.along(
+                weight, self.recorded.of(gradient), getattr(optimizer, "grad_scale", None), lr
+            )
 
     def count(self, optimizer: torch.optim.Optimizer) -> None:
         """Add the update that was just made to the sums."""
@@ -160,13 +175,12 @@ class LayerRecording:
             float(group.get("lr", math.nan)),
             float(group.get("weight_decay", 0.0)),
             group,
-            state if isinstance(state, Mapping) else {},
+            {name: self.recorded.of_state(each) for name, each in state.items()} if isinstance(state, Mapping) else {},
             first=self.next.first,
             done=done,
             divisor=(1.0 if scale is None else scale) * (-1.0 if group.get("maximize") else 1.0),
         )
-        dense = (gradient.to_dense() if gradient.is_sparse else gradient).detach()
-        self.gradients.add(dense, update, self.last_seen())
+        self.gradients.add(gradient, update, self.last_seen())
 
     def count_outside_movement(self) -> None:
         """Count the movement of the weights since they were last seen, which no seen update made."""
@@ -182,7 +196,7 @@ class LayerRecording:
     def measure_z(self, z: str) -> None:
         """Compute z from the given kind of weights (`LayerSpec.z`), so that a resumed run keeps its kind."""
         self.spec = replace(self.spec, z=z)
-        self.accumulator = accumulator_of(self.layer, self.spec, self.quantities)
+        self.accumulator = accumulator_of(self.layer, self.recorded, self.spec, self.quantities)
 
     def trace(self, chosen: Sequence[int]) -> None:
         """Record the values of these weights after every update."""
@@ -191,17 +205,17 @@ class LayerRecording:
 
     def begin_from(self, latent: torch.Tensor) -> None:
         """Treat `latent` as the weights last seen, instead of the current values of the parameter."""
-        with self.layer.holding(latent):
-            self.accumulator = accumulator_of(self.layer, self.spec, self.quantities)
+        with self.layer.holding(self.recorded.put(latent, self.layer.weight)):
+            self.accumulator = accumulator_of(self.layer, self.recorded, self.spec, self.quantities)
             self.norms.start = norm(self.accumulator.seen, center=self.spec.center)
             for optional_sum in self.optional_sums:
-                optional_sum.begin(self.layer.weight)
+                optional_sum.begin(self.weight)
             if self.gradients is not None:
                 self.gradients.begin_at(self.accumulator.seen)
 
     def advance(self, update: int) -> None:
         """Add the update with this number, which has just changed the weight."""
-        weight = self.layer.weight
+        weight = self.weight
         if self.gradients is not None:
             self.gradients.after(weight, self.accumulator.seen)
         self.accumulator.advance(weight, update)
@@ -214,6 +228,10 @@ class LayerRecording:
         """The latent weights that were last seen, one row per channel."""
         return self.accumulator.seen
 
+    def whole_last_seen(self) -> torch.Tensor:
+        """The layer's latent weights: those last seen of the recorded channels, the present ones of the others."""
+        return self.recorded.put(self.last_seen(), self.layer.weight)
+
     def moved(self) -> Moved:
         """The movement of the weights since they were last seen.
 
@@ -222,7 +240,7 @@ class LayerRecording:
         if self.change():
             return NOTHING  # the next update raises the error
         seen = self.accumulator.seen
-        new = storable(self.layer.weight).to(seen.device)
+        new = storable(self.weight).to(seen.device)
         if torch.equal(new, seen) or (two_valued(new) and not two_valued(seen)):
             return NOTHING
         step = (new.double() - seen.double()).abs()
@@ -231,7 +249,7 @@ class LayerRecording:
 
     def digest_text(self) -> str:
         """A checksum of the layer's current weights."""
-        return digest(self.layer.name, storable(self.layer.weight).cpu().numpy())
+        return digest(self.layer.name, storable(self.weight).cpu().numpy())
 
     def digest(self) -> torch.Tensor:
         """The checksum as 16 bytes."""
@@ -285,15 +303,10 @@ class LayerRecording:
             numbers, sums_of_gradients = self.gradients.take(self.accumulator.seen)
             summary.more.update(numbers)
             arrays |= sums_of_gradients
-        scale = self.layer.scale
-        if scale is not None and scale.size in {1, self.spec.shape[0]}:  # otherwise it is not a scale per channel
-            arrays |= {"scale": np.resize(scale, self.spec.shape[0])}
+        scale, channels = self.layer.scale, self.layer.shape[0]
+        if scale is not None and scale.size in {1, channels}:  # otherwise it is not a scale per channel
+            arrays |= {"scale": np.resize(scale, channels)[self.recorded.numbers]}
         return LayerState(summary, arrays)
-
-
-def accumulator_of(layer: BinaryLayer, spec: LayerSpec, quantities: Collection[str]) -> Accumulator:
-    """The accumulator of a layer, which begins with its current weights."""
-    return layer_accumulator(layer.weight, spec, layer.effective, quantities)
 
 
 def record_layer(
@@ -302,6 +315,7 @@ def record_layer(
     updates: Sequence[int],
     quantities: Collection[str],
     traced: Sequence[int],
+    sampling: Sampling | None = None,
 ) -> LayerRecording:
     """Begin the recording of a layer; its updates are those of the optimizer that holds its weight.
 
@@ -314,7 +328,9 @@ def record_layer(
     quantities : collection of str
         Quantities that the recording keeps.
     traced : sequence of int
-        Flat indices of the weights to trace, if traces are among the quantities.
+        Flat indices among the recorded weights of those to trace, if traces are among the quantities.
+    sampling : Sampling, optional
+        How its output channels are sampled; all are recorded by default.
 
     Returns
     -------
@@ -341,15 +357,17 @@ def record_layer(
             f"{len(holders)} optimizers hold the weight of binary layer {layer.name!r}, so its updates cannot be "
             "numbered; give each weight to one optimizer"
         )
-    spec = layer.spec
+    spec = recorded_spec(layer, sampling)
+    recorded = RecordedRows(layer.shape, spec.channels)
     recording = LayerRecording(
         layer,
+        recorded,
         spec,
         holders[0],
-        accumulator_of(layer, spec, quantities),
+        accumulator_of(layer, recorded, spec, quantities),
         first_update=updates[holders[0]] + 1,
         quantities=quantities,
-        optional_sums=optional_sums(layer.weight.detach(), quantities),
+        optional_sums=optional_sums(recorded.of(layer.weight).detach(), quantities),
     )
     optimizer = optimizers[recording.optimizer]
     recording.decay.rule = rule_of(optimizer, recording.group_in(optimizer))  # of a window without updates, too

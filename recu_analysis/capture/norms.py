@@ -107,15 +107,14 @@ class Norms:
         ----------
         weight : Tensor, shape (C_out, ...)
             Latent weights before the update.
-        gradient : Tensor
+        gradient : Tensor, dense
             The gradient, divided by `scale` if it is given; negative lr stands for an update that maximizes.
         """
-        given = (gradient.to_dense() if gradient.is_sparse else gradient).detach()
         if weight.is_cpu:
-            along, squares = _products(self.rows.of(weight), gradient_rows(given, weight), self.center)
+            along, squares = _products(self.rows.of(weight), gradient_rows(gradient, weight), self.center)
             factor = lr if scale is None else lr / float(scale)
             return factor * along / squares if squares else math.nan
-        products, length = _products_on_device(weight, given.reshape(weight.shape), self.center)
+        products, length = _products_on_device(weight, gradient.reshape(weight.shape), self.center)
         return (lr * products if scale is None else lr * products / scale) / length
 
     def add(self, along: Number) -> None:

@@ -27,6 +27,8 @@ def record(
     quantities: Iterable[str] = (),
     only: Iterable[str] | None = None,
     traces: TracesArgument = None,
+    channels: float = 1.0,
+    channel_seed: int = 0,
     state: Mapping[str, torch.Tensor] | None = None,
     example: Any = None,
 ) -> Recorder:
@@ -72,6 +74,12 @@ def record(
         or tuples of one index for each axis. The drawn weights are the same in every run of the network. Each takes 16
         bytes per update on disk, and up to 24 in memory until the window ends. A resumed run goes on with its own
         weights.
+    channels : float
+        Share of the output channels of each layer that is recorded, such as 0.05: a random sample of at least two,
+        every update of them, bitwise as in a recording of all. Memory and disk are in proportion.
+    channel_seed : int
+        Seed of the sample, which depends on the seed and on the name and the number of channels of the layer alone. A
+        resumed run needs the same `channels` and `channel_seed`.
     state : mapping, optional
         State from `Recorder.state_dict`: continue the run in `run_dir` in the middle of a window. The model and the
         optimizers must be in the state in which it was taken; `resume` may be omitted.
@@ -88,8 +96,8 @@ def record(
     Raises
     ------
     InputError
-        If a quantity is not known, `every` is below 1, there is no such weight to trace, or the state is not of these
-        layers and weights.
+        If a quantity is not known, `every` is below 1, there is no such weight to trace, the state is not of these
+        layers and weights, or `channels` or `channel_seed` is out of range.
     NoBinaryLayersError
         If the model has no binary layer.
     RecorderError
@@ -121,6 +129,8 @@ def record(
         quantities=quantities,
         only=only,
         traces=traces,
+        channels=channels,
+        channel_seed=channel_seed,
         state=state,
         example=example,
     )

@@ -30,6 +30,7 @@ from recu_analysis.capture.resuming import RecordingPosition, begin, name_tensor
 from recu_analysis.capture.traces import chosen_weights
 from recu_analysis.capture.verification import Hook, Verification
 from recu_analysis.errors import RecorderError
+from recu_analysis.store.channels import sampling_of
 from recu_analysis.store.display import count, html_facts, html_rows, plain_text
 from recu_analysis.store.quantities import requested
 from recu_analysis.store.state import window_bytes
@@ -64,9 +65,12 @@ class Recorder:
         quantities: Iterable[str] = (),
         only: Iterable[str] | None = None,
         traces: TracesArgument = None,
+        channels: float = 1.0,
+        channel_seed: int = 0,
         state: Mapping[str, torch.Tensor] | None = None,
         example: Any = None,
     ) -> None:
+        sampling = sampling_of(channels, channel_seed)
         every, resume = number_of_updates(every), update_to_resume(resume)
         require_arguments(model, run_dir, configuration)
         self._optimizers = free_optimizers(optimizer)
@@ -78,12 +82,19 @@ class Recorder:
         self._position = RecordingPosition.first(len(self._optimizers), resume, state)
         refuse_sharded(model)  # from here on, every process runs the same checks, so an error ends all of them
         found = binary_layers(model, layers)
-        traced = chosen_weights({layer.name: layer.shape for layer in found}, traces)
+        traced = chosen_weights({layer.name: layer.shape for layer in found}, traces, sampling)
         warn_of_left_out(found, self._optimizers)
         self._verification = Verification() if example is None else Verification.of_example(model, found, example)
         self._verification.settle()
         self._recordings = [
-            record_layer(layer, self._optimizers, self._position.updates, self._quantities, traced.get(layer.name, ()))
+            record_layer(
+                layer,
+                self._optimizers,
+                self._position.updates,
+                self._quantities,
+                traced.get(layer.name, ()),
+                sampling,
+            )
             for layer in (found if is_first(model) else [])
         ]
         self._pool = pool_for(self._recordings)
@@ -124,7 +135,9 @@ class Recorder:
         for recording in self._recordings:
             loading: Any = recording.layer.module.register_load_state_dict_post_hook
             self._handles.append(loading(Hook(recording.outside.note_loading)))
-        self._verification.watch(found, {recording.layer.name: recording.last_seen for recording in self._recordings})
+        self._verification.watch(
+            found, {recording.layer.name: recording.whole_last_seen for recording in self._recordings}
+        )
         recorded.update(self._optimizers)
 
     @property

@@ -17,6 +17,7 @@ from recu_analysis.store.header import LayerWindow
 from recu_analysis.store.locked_folder import absolute
 from recu_analysis.store.quantities import rows_of
 from recu_analysis.store.run import open_run, read_header
+from recu_analysis.store.starting import check_same_channels
 from recu_analysis.store.state import LayerState, nothing
 from recu_analysis.store.writer import RunWriter
 
@@ -137,6 +138,7 @@ def _adopt(path: Path, recordings: Sequence[LayerRecording], state: Mapping[str,
     header = read_header(path)
     if state is not None and not torch.equal(name_tensor(header.run_id), state.get("run", torch.empty(0)).cpu()):
         raise InputError(f"state= is not of the run in {path}; pass the folder of the run from which it was taken")
+    check_same_channels(header.layers, [recording.spec for recording in recordings], path)
     specs = {spec.name: spec for spec in header.layers}
     for recording in recordings:
         spec = specs.get(recording.layer.name, recording.spec)

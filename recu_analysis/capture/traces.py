@@ -12,24 +12,31 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import torch
 
-from recu_analysis.errors import InputError, LayerNotFoundError, hint, kind_of_value
+from recu_analysis.capture.recorded_rows import RecordedRows
+from recu_analysis.errors import InputError, LayerNotFoundError, hint, kind_of_value, listed
 from recu_analysis.store.quantities import TABLE, TRACES
 
 if TYPE_CHECKING:
     from recu_analysis.capture.accumulate import Accumulator, Array
+    from recu_analysis.store.channels import Sample, Sampling
     from recu_analysis.store.header import LayerSpec
 
 #: Which weights are traced: a number per layer, or, by patterns of layer names, a number or places of weights.
 TracesArgument: TypeAlias = int | Mapping[str, Any] | None
 #: Updates for which there is room at first; the room doubles when it is full.
 ROOM = 256
+#: Channels that an error lists before it counts the rest.
+LISTED = 8
 
 
-def chosen_weights(shapes: Mapping[str, tuple[int, ...]], traces: TracesArgument) -> dict[str, tuple[int, ...]]:
-    """Flat indices of the weights to trace, ascending, by layer.
+def chosen_weights(
+    shapes: Mapping[str, tuple[int, ...]], traces: TracesArgument, sampling: Sampling | None = None
+) -> dict[str, tuple[int, ...]]:
+    """Flat indices among the recorded weights of those to trace, ascending, by layer.
 
     A number of weights is drawn without replacement by a generator of its own, from the layer's name. So the choice
-    does not depend on other layers, and torch's generators stay as they are.
+    does not depend on other layers, and torch's generators stay as they are. If channels are sampled, it is drawn from
+    the recorded weights.
 
     Parameters
     ----------
@@ -37,11 +44,13 @@ def chosen_weights(shapes: Mapping[str, tuple[int, ...]], traces: TracesArgument
         Shape of the latent weight by layer.
     traces : int, or mapping of str to int or sequence, optional
         As for `recu_analysis.record`.
+    sampling : Sampling, optional
+        How output channels are sampled; all are recorded by default.
 
     Raises
     ------
     InputError
-        If it is neither, or a weight does not exist.
+        If it is neither, or a weight does not exist or is not recorded.
     LayerNotFoundError
         If a pattern matches no layer.
     """
@@ -54,11 +63,28 @@ def chosen_weights(shapes: Mapping[str, tuple[int, ...]], traces: TracesArgument
         if not matching:
             raise LayerNotFoundError(f"no recorded layer matches {pattern!r} of traces; {hint(str(pattern), shapes)}")
         for name in matching:
+            sample = None if sampling is None else sampling.of(name, shapes[name][0])
             places = isinstance(which, Sequence | np.ndarray) and not isinstance(which, str | bytes)
             found[name] = (
-                _named(name, shapes[name], which) if places else drawn_weights(name, shapes[name], _count(which))
+                _recorded(name, shapes[name], sample, _named(name, shapes[name], which))
+                if places
+                else drawn_weights(name, RecordedRows(shapes[name], sample).shape, _count(which))
             )
     return found
+
+
+def _recorded(name: str, shape: tuple[int, ...], sample: Sample | None, places: tuple[int, ...]) -> tuple[int, ...]:
+    """The places of weights of a layer among its recorded weights."""
+    if sample is None:
+        return places
+    width = math.prod(shape[1:])
+    for place in places:
+        if place // width not in sample.recorded:
+            raise InputError(
+                f"weight {place} of layer {name!r} to trace is in output channel {place // width}, which {sample} does "
+                f"not record; trace weights of channels {listed([*map(str, sample.recorded)], LISTED)}"
+            )
+    return tuple(sample.recorded.index(place // width) * width + place % width for place in places)
 
 
 def _count(number: Any) -> int:

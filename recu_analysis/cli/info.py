@@ -59,7 +59,7 @@ def command(run: Path, target: Target) -> None:
 def describe(run: Run) -> dict[str, Any]:
     """Facts about a run, by name."""
     from recu_analysis.analysis.selection import decay_time
-    from recu_analysis.store.notes import outside_text, verified_text
+    from recu_analysis.store.notes import outside_text, sampled_channels, verified_text
     from recu_analysis.store.quantities import requests_of
 
     weights = sum(spec.weights for spec in run.header.layers)
@@ -83,6 +83,8 @@ def describe(run: Run) -> dict[str, Any]:
             "partial": ", ".join(str(w.number) for w in windows if w.partial) or "no window",
             "T": "not known" if math.isnan(time) or one_checkpoint else f"{time:.4g}",
         }
+    if sample := sampled_channels({run.name: run}):
+        facts |= {"channels": sample[0]}
     facts |= {"forward pass": verified_text(run), "outside updates": outside_text(run)}
     if run.gaps:
         facts |= {"not recorded": "; ".join(run.gaps)}

@@ -123,9 +123,19 @@ def _with_warnings(run: Run) -> Run:
         _meta()["recu.damaged"] = True
     for text in notes(run):
         warn(f"{run.path}: {text}")
+    _meta().setdefault("recu.opened", {})[run.path] = run
     for text in gap_warnings(run):
         warn(text)
     return run
+
+
+def sampled_notes() -> list[str]:
+    """The notes of a table on the channels that the command's runs record."""
+    from recu_analysis.store.labels import labels_of
+    from recu_analysis.store.notes import sampled_channels
+
+    runs = list(_meta().get("recu.opened", {}).values())
+    return sampled_channels(dict(zip(labels_of(runs), runs, strict=True)))
 
 
 def gap_warnings(run: Run) -> list[str]:

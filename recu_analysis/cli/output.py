@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import rich_click as click
@@ -17,7 +17,7 @@ from recu_analysis.analysis.rendering import Column, printable
 from recu_analysis.analysis.short_names import distinct
 from recu_analysis.analysis.vocabulary import PROSE
 from recu_analysis.cli.asides import in_latex
-from recu_analysis.cli.options import color, discard_output, note, quiet
+from recu_analysis.cli.options import color, discard_output, note, quiet, sampled_notes
 from recu_analysis.errors import StoreError, unknown
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def write_table(view: View, target: Target) -> None:
     StoreError
         If the file or standard output cannot be written.
     """
+    view = replace(view, below=[*view.below, *sampled_notes()])
     shown = _chosen(view, target.columns) if target.columns else view
     if target.table_format == "table":
         text = as_text(shown, None if target.path else terminal_width())

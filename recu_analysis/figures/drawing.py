@@ -16,6 +16,7 @@ from recu_analysis.figures.captions import quoted
 from recu_analysis.figures.paper_tables import PaperTable
 from recu_analysis.figures.registry import figure_query, known_figure
 from recu_analysis.figures.spec import Asked
+from recu_analysis.store.notes import sampled_channels
 from recu_analysis.version import __version__
 
 if TYPE_CHECKING:
@@ -152,7 +153,9 @@ def write_figure(
     figure, origin = known_figure(name), provenance(runs, command)
     if isinstance(figure, PaperTable):
         return _write_table(figure, found, name, directory, origin)
-    caption = " ".join(part for part in (figure.caption, figure.note(found), _sampled(runs)) if part)
+    caption = " ".join(
+        part for part in (figure.caption, figure.note(found), _sampled(runs), channels_sentence(runs)) if part
+    )
     return save_figure(lambda: figure.draw(found, asked), name, directory, caption, origin, formats=formats, page=page)
 
 
@@ -176,6 +179,12 @@ def _sampled(runs: Runs) -> str:
         return ""
     names = ", ".join(map(quoted, labels))
     return f"Sampled from checkpoints: {names}. Between checkpoints, movement is net and flips are missed."
+
+
+def channels_sentence(runs: Runs) -> str:
+    """The sentences of a caption about runs with sampled channels; empty if there are none."""
+    found = sampled_channels({quoted(label): run for label, run in runs.items()})
+    return " ".join(f"{text[0].upper()}{text[1:]}." for text in found)
 
 
 def save_figure(

@@ -175,6 +175,11 @@ def layers_of_run(
     found = {layer.name: layer for layer in binary_layers(model, names)}
     ends = [run.windows[-1], *(window for window in run.windows if window.number == span.last)]
     for spec in specs:
+        if spec.channels is not None:
+            raise InputError(
+                f"{run.path} records a sample of the output channels of layer {spec.name!r} ({spec.channels}), but an "
+                "intervention needs all of its weights; give a run that was recorded without channels="
+            )
         layer = found.get(spec.name)
         if layer is None or layer.shape != spec.shape:
             shape = "no such layer" if layer is None else f"shape {'x'.join(map(str, layer.shape))}"

@@ -14,7 +14,7 @@ from recu_analysis.analysis.query import gathered
 from recu_analysis.errors import InputError
 from recu_analysis.figures import FIGURES, figure_query
 from recu_analysis.figures.captions import in_plain_text
-from recu_analysis.figures.drawing import OWN_PAGE, write_figure
+from recu_analysis.figures.drawing import OWN_PAGE, channels_sentence, write_figure
 from recu_analysis.figures.spec import Asked, FigureSpec
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def embedded_figures(
             except (InputError, LookupError) as error:
                 missing.append(f"The figure {name} is left out: {error}.")
             else:
-                made.append(_drawing(name, data, picture, [] if len(some) == len(runs) else list(some)))
+                made.append(_drawing(name, data, picture, some, len(some) < len(runs)))
     return made, missing
 
 
@@ -127,15 +127,15 @@ def _some(name: str, runs: dict[str, Run]) -> dict[str, Run]:
     return {label: runs[label] for label in labels[:MAX_PANELS]}
 
 
-def _drawing(name: str, data: Any, picture: Path, only: list[str]) -> Drawing:
+def _drawing(name: str, data: Any, picture: Path, runs: dict[str, Run], only: bool) -> Drawing:
     entry = FIGURES[name]
     assert isinstance(entry, FigureSpec)  # noqa: S101 - `FIGURES_SHOWN` names no table
-    caption = in_plain_text(" ".join([entry.caption, entry.note(data)]).strip())
+    caption = in_plain_text(" ".join([entry.caption, entry.note(data), channels_sentence(runs)]).strip())
     content = picture.read_bytes()
     return Drawing(
         name=name,
         title=f"{entry.title[0].upper()}{entry.title[1:]}",
-        caption=f"{caption} Only {' and '.join(only)}." if only else caption,
+        caption=f"{caption} Only {' and '.join(runs)}." if only else caption,
         png=f"data:image/png;base64,{b64encode(content).decode()}",
         wide=_is_wide(content),
     )

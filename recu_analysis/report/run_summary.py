@@ -13,7 +13,7 @@ from recu_analysis.analysis.logged import logged
 from recu_analysis.analysis.selection import decay_time
 from recu_analysis.errors import InputError
 from recu_analysis.store.labels import together
-from recu_analysis.store.notes import notes
+from recu_analysis.store.notes import notes, sampled_channels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,7 +126,7 @@ def _warnings(each: Sample, nonfinite: int, constant: int) -> list[str]:
     found = [f"{value_text(problem)}." for problem in problems[:MAX_PROBLEMS]]
     if len(problems) > MAX_PROBLEMS:
         found.append(f"{len(problems) - MAX_PROBLEMS} more windows are damaged; list them with recu-analyze verify.")
-    found += [f"{text}." for text in notes(each.run)]
+    found += [f"{text}." for text in (*notes(each.run), *sampled_channels({"": each.run}))]
     found += [
         f"{value_text(gap)}; tables, claims and figures use only the updates after the gap." for gap in each.every.gaps
     ]

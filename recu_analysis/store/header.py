@@ -12,6 +12,7 @@ import numpy as np
 
 from recu_analysis.errors import DamagedError, InputError
 from recu_analysis.store import format1
+from recu_analysis.store.channels import Sample
 from recu_analysis.store.consistency import is_negative
 from recu_analysis.store.format import FORMAT_VERSION, MAX_WHOLE
 from recu_analysis.store.quantities import LAYER_NUMBERS, LENGTHS, MOST_ROWS, QUANTITIES, TABLE, Quantity, rows_of
@@ -38,7 +39,7 @@ class LayerSpec:
     name : str
         Name of the module in the model.
     shape : tuple of int
-        Shape of the latent weight; the first axis is the output channel.
+        Shape of the recorded latent weights; the first axis is the output channel.
     dtype : str
         numpy name of the dtype in which the latent weight is stored, float32 or float64.
     adapter : str
@@ -58,6 +59,8 @@ class LayerSpec:
         without transform from before this field existed; their zpath is of latent weights.
     traced : tuple of int
         Flat indices of the weights whose values are recorded after every update, ascending.
+    channels : Sample or None
+        The recorded output channels; None if all are recorded.
     """
 
     name: str
@@ -71,6 +74,7 @@ class LayerSpec:
     more: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     z: str = field(default="effective", compare=False)
     traced: tuple[int, ...] = field(default=(), compare=False)
+    channels: Sample | None = None
 
     @property
     def knows_z(self) -> bool:
@@ -84,8 +88,24 @@ class LayerSpec:
 
     @property
     def weights(self) -> int:
-        """Number of latent weights."""
+        """Number of recorded latent weights."""
         return math.prod(self.shape)
+
+    @property
+    def whole_shape(self) -> tuple[int, ...]:
+        """Shape of the layer's weight in the model."""
+        return self.shape if self.channels is None else (self.channels.of, *self.shape[1:])
+
+    @property
+    def channel_numbers(self) -> NDArray[np.int64]:
+        """Numbers of the recorded output channels, one for each row of the recorded weights."""
+        return np.arange(self.shape[0]) if self.channels is None else np.array(self.channels.recorded)
+
+    def places(self, flat: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        """Flat indices in the whole layer of weights with these flat indices among the recorded ones."""
+        width = self.weights // self.shape[0]
+        result: NDArray[np.int64] = self.channel_numbers[flat // width] * width + flat % width
+        return result
 
     @property
     def center(self) -> bool:
@@ -111,6 +131,7 @@ class LayerSpec:
             "in_place": self.in_place,
             **({"z": self.z} if self.transform is None and self.z else {}),
             **({"traced": list(self.traced)} if self.traced else {}),
+            **({} if self.channels is None else {"channels": self.channels.to_dict()}),
         }
 
     @classmethod
@@ -118,7 +139,7 @@ class LayerSpec:
         """The specification with the fields of `to_dict`; raise DamagedError if they are not valid."""
         try:
             fields = dict(entry)
-            shape, transform = tuple(fields.pop("shape")), fields.pop("transform")
+            shape, transform, sample = tuple(fields.pop("shape")), fields.pop("transform"), fields.pop("channels", None)
             name, quantizer = of_type(fields.pop("name"), str), fields.pop("quantizer", SIGNS)
             name.encode()
             spec = cls(
@@ -132,6 +153,7 @@ class LayerSpec:
                 z=of_type(fields.pop("z", ""), str) if transform is None else "effective",
                 in_place=of_type(fields.pop("in_place", False), bool),
                 traced=tuple(of_type(place, int) for place in of_type(fields.pop("traced", []), list)),
+                channels=None if sample is None else Sample.from_dict(of_type(sample, dict)),
                 more=fields,
             )
         except (KeyError, TypeError, ValueError, OverflowError, InputError) as error:
@@ -139,6 +161,11 @@ class LayerSpec:
         if spec.dtype not in {"float32", "float64"} or not shape or min(shape) < 1:
             raise DamagedError(
                 f"{where} is damaged: layer {spec.name!r} has shape {shape} and dtype {spec.dtype!r:.40}"
+            )
+        if spec.channels is not None and len(spec.channels.recorded) != shape[0]:
+            raise DamagedError(
+                f"{where} is damaged: layer {spec.name!r} has shape {shape}, but records {len(spec.channels.recorded)} "
+                "channels"
             )
         bounds = (-1, *spec.traced, math.prod(shape))
         if not all(before < place for before, place in pairwise(bounds)):

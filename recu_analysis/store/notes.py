@@ -6,9 +6,13 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from recu_analysis.errors import listed
+from recu_analysis.store.channels import FEWEST
+from recu_analysis.store.labels import together
 from recu_analysis.store.layer_selection import numbers_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from recu_analysis.store.run import Run
 
 #: Layers that a text lists before it counts the rest.
@@ -36,6 +40,27 @@ def notes(run: Run) -> list[str]:
             "mobility and still weights are not shown for these layers"
         )
     return found
+
+
+def sampled_channels(runs: Mapping[str, Run]) -> list[str]:
+    """Which output channels some runs record, if not all; with the runs' labels if they differ in this.
+
+    Parameters
+    ----------
+    runs : mapping of str to Run
+        Runs by their labels.
+    """
+    labels: defaultdict[str, list[str]] = defaultdict(list)
+    for label, run in runs.items():
+        samples = dict.fromkeys((each.share, str(each)) for spec in run.header.layers if (each := spec.channels))
+        shares = listed([f"{100.0 * share:g} % ({how})" for share, how in samples], LISTED)
+        labels[shares].append(label)
+    return [
+        (f"{together(of)}: " if labels.keys() - {shares} else "")
+        + f"sampled channels: {shares} of the output channels of each layer, at least {FEWEST}; numbers are of these"
+        for shares, of in labels.items()
+        if shares
+    ]
 
 
 def moved_outside(run: Run) -> list[str]:

@@ -120,7 +120,8 @@ class Run:
         """The recorded layers: name, shape, dtype, weights, adapter, the fields of their transform, verified, differs.
 
         `verified` is whether the forward pass was seen to use the recorded states, None if this is not known. `differs`
-        is the share of the weights with another state in the forward pass, for an adapter that is approximate.
+        is the share of the weights with another state in the forward pass, for an adapter that is approximate. If
+        channels are sampled, shape and weights are those recorded, and `channels` is such as "3 of 64".
         """
         import pandas as pd
 
@@ -130,7 +131,8 @@ class Run:
             shape = "x".join(map(str, layer.shape))
             columns = {"name": layer.name, "shape": shape, "dtype": layer.dtype, "weights": layer.weights}
             seen = {"verified": layer.verified, "differs": layer.differs}
-            rows.append(columns | {"adapter": layer.adapter} | transform | seen)
+            sample = {"channels": f"{layer.shape[0]} of {layer.channels.of}"} if layer.channels else {}
+            rows.append(columns | sample | {"adapter": layer.adapter} | transform | seen)
         return pd.DataFrame(rows)
 
     @cached_property

@@ -149,6 +149,19 @@ def _listed(quantities: Sequence[str]) -> str:
     return ", ".join(quantities) or "(none)"
 
 
+def check_same_channels(recorded: Sequence[LayerSpec], given: Sequence[LayerSpec], path: Path) -> None:
+    """Raise StoreError, which names a layer, if a run records other channels of a layer that is given."""
+    now = {layer.name: layer.channels for layer in given}
+    for layer in recorded:
+        kept, wanted = layer.channels, now.get(layer.name, layer.channels)
+        if kept != wanted:
+            had, has = (each or "all channels" for each in (kept, wanted))
+            again = "leave out channels=" if kept is None else f"give {kept}"
+            raise StoreError(
+                f"{path} was recorded with {had}, and cannot be resumed with {has} (layer {layer.name!r:.80}); {again}"
+            )
+
+
 def check_same_layers(recorded: Sequence[LayerSpec], given: Sequence[LayerSpec], path: Path) -> None:
     """Raise StoreError, which names the differences, unless a run has exactly these layers."""
     if tuple(recorded) == tuple(given):

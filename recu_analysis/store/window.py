@@ -94,6 +94,11 @@ class LayerRecord:
         return [*super().__dir__(), *(row.name for row in self.window.quantities.values() if row.of != "layer")]
 
     @property
+    def channels(self) -> NDArray[np.int64]:
+        """Numbers of the recorded output channels of the layer, one for each row of the weights."""
+        return self.spec.channel_numbers
+
+    @property
     def start(self) -> Array:
         """Latent weights at the start of the window, from the end of the window before."""
         before = self if self.window.updates == 0 else self.window.before[self.spec.name]

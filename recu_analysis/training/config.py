@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -174,6 +175,21 @@ class TrainingConfig:
         choices=("negate", "shrink", "redraw"),
     )
     traces: int = option(0, "Weights of each layer whose value is recorded after every update.", least=0)
+    channels: float = option(
+        1.0,
+        "Share of the output channels of each layer that is recorded; below 1, a random sample of at least two.",
+        above=0.0,
+        below=math.nextafter(1.0, 2.0),
+        refusal="channels must be a share of the output channels, above 0 and at most 1, such as 0.05",
+        metavar="SHARE",
+    )
+    channel_seed: int = option(
+        0,
+        "Seed of that sample.",
+        least=0,
+        below=2**63,
+        refusal="channel seed must be a whole number from 0 to 2^63 - 1",
+    )
 
     def __post_init__(self) -> None:
         for name, setting in settings_of(TrainingConfig).items():
@@ -192,6 +208,8 @@ class TrainingConfig:
         revival = self.revival  # raises an error if it is not valid
         if revival is None and self.revive_how != settings_of(TrainingConfig)["revive_how"].default:
             raise InputError("revive_how has no effect without revive; omit it, or say which weights to revive")
+        if revival is not None and self.channels < 1.0:
+            raise InputError("revive needs all weights, but channels records a sample of them; omit one of the two")
         if revival is not None and revival.tests_causes and GRADIENT_STATS not in self.quantities:
             raise InputError(
                 f"weights that are {revival.cause} are known only with {GRADIENT_STATS}; record it too, or revive "

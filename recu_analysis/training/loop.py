@@ -13,8 +13,10 @@ from torch.nn import functional
 
 from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.capture.record import record
+from recu_analysis.capture.recorded_rows import recorded_spec
 from recu_analysis.errors import InputError
 from recu_analysis.nn import set_progress, set_tau
+from recu_analysis.store.channels import sampling_of
 from recu_analysis.store.format import RUN_FILE
 from recu_analysis.store.locked_folder import absolute
 from recu_analysis.store.quantities import requested
@@ -235,7 +237,8 @@ def _bytes_ahead(config: TrainingConfig, model: torch.nn.Module, done: int) -> i
     """Estimated bytes of the remaining windows after `done` epochs, at least those that a recording needs to start."""
     kept = requested(config.quantities)
     windows = max(config.epochs - done + 1, LEAST_WINDOWS)
-    return windows * window_bytes([layer.spec for layer in binary_layers(model)], kept)
+    sampling = sampling_of(config.channels, config.channel_seed)
+    return windows * window_bytes([recorded_spec(layer, sampling) for layer in binary_layers(model)], kept)
 
 
 @dataclass(slots=True)
@@ -285,6 +288,8 @@ class _Training:
             configuration=self.config.to_dict(),
             quantities=self.config.quantities,
             traces=self.config.traces or None,
+            channels=self.config.channels,
+            channel_seed=self.config.channel_seed,
             example=example,
         )
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 import recu_analysis as ra
 from recu_analysis.capture.adapters import registry
 from recu_analysis.capture.gradient_sums import SAMPLE, GradientStats, UpdateOf
+from recu_analysis.capture.recorded_rows import RecordedRows
 from recu_analysis.capture.traces import drawn_weights
 from recu_analysis.nn import BinaryLinear, build_network
 from recu_analysis.store.header import LayerSpec
@@ -275,10 +276,10 @@ def given(kind, gradients, updates, dtype=torch.float64):
     """What `GradientStats` keeps after these gradients, on a CPU or as on a device."""
     spec = LayerSpec("a", (6, 40), str(dtype).removeprefix("torch."), "sign", WeightTransform())
     seen = torch.randn(6, 40, dtype=dtype, generator=torch.Generator().manual_seed(1))
-    stats = GradientStats(spec, seen, rounds=False)
+    stats = GradientStats(spec, seen, RecordedRows((6, 40)), rounds=False)
     stats.begin(None, updates[0].rule)
     for gradient, update in zip(gradients, updates, strict=True):
-        along = getattr(stats, kind)(gradient, update, *update.noise)
+        along = getattr(stats, kind)(gradient, torch.take(gradient, stats._sample), update, *update.noise)
         stats._along.add(along, update.rule, update.lr, update.weight_decay, first=update.first)
     return stats.take(seen)
 

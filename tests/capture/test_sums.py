@@ -25,11 +25,11 @@ def swept(states, updates):
     """path and zpath of so many updates by turns over some states of the weights, by the kernel itself."""
     old, mean, inverse = states[0].copy(), np.empty(len(states[0])), np.empty(len(states[0]))
     all_moments(old, mean, inverse)
-    sums = [np.zeros(old.shape, np.float32) for _ in range(4)]
+    numbers, sums = np.arange(len(old)), [np.zeros(old.shape, np.float32) for _ in range(4)]
     flips = [np.zeros(old.shape, np.uint32) for _ in range(3)]
     turns = [*states[1:], states[0]]
     for update in range(updates):
-        advance(turns[update % len(turns)], old, mean, inverse, True, update, update, *sums, *flips)
+        advance(turns[update % len(turns)], old, mean, inverse, True, update, update, *sums, *flips, numbers)
     return sums[0] + sums[1], sums[2] + sums[3]
 
 

@@ -70,7 +70,7 @@ def trains_faster(runs: Sequence[Run], baseline: Sequence[Run]) -> Finding:
 
 def _task(run: Run) -> tuple[object, ...]:
     """The data set and the layers of a run."""
-    return run.configuration.get("dataset"), [(spec.name, spec.shape) for spec in run.header.layers]
+    return run.configuration.get("dataset"), [(spec.name, spec.whole_shape) for spec in run.header.layers]
 
 
 def _curve(run: Run) -> pd.Series[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeGuard
 
@@ -81,6 +82,11 @@ class BinaryLayer:
             yield
         finally:
             self.parameter.data = held
+
+    @property
+    def weights(self) -> int:
+        """Number of latent weights."""
+        return math.prod(self.shape)
 
     @property
     def tau(self) -> float | None:

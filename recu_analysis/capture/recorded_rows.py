@@ -1,0 +1,72 @@
+"""The rows of a layer that are recorded, those of its recorded output channels, in any tensor of the layer's size."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from recu_analysis.capture.adapters import BinaryLayer
+    from recu_analysis.store.channels import Sample, Sampling
+    from recu_analysis.store.header import LayerSpec
+
+
+class RecordedRows:
+    """The recorded output channels of a layer: all of them, or a sample.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the layer's weight, (C_out, ...).
+    sample : Sample, optional
+        The channels, if not all are recorded.
+
+    Attributes
+    ----------
+    numbers : ndarray of int64
+        Numbers of the recorded channels.
+    """
+
+    def __init__(self, shape: tuple[int, ...], sample: Sample | None = None) -> None:
+        self._layer = shape
+        self._index = None if sample is None else torch.tensor(sample.recorded)
+        self.numbers: NDArray[np.int64] = np.arange(shape[0]) if sample is None else np.array(sample.recorded)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the recorded weights."""
+        return (len(self.numbers), *self._layer[1:])
+
+    def of(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The recorded rows of a tensor of the layer's size: a copy of these alone, or the tensor itself if all are."""
+        if self._index is None:
+            return tensor
+        self._index = self._index.to(tensor.device)
+        return tensor.detach().reshape(self._layer).index_select(0, self._index)
+
+    def of_state(self, state: Any) -> Any:
+        """`of` an entry of the optimizer's state, such as a momentum; entries of another size stay as they are."""
+        whole = isinstance(state, torch.Tensor) and state.numel() == math.prod(self._layer)
+        return self.of(state) if whole else state
+
+    def put(self, rows: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """The weight of the whole layer with other values in the recorded rows."""
+        if self._index is None:
+            return rows
+        whole = weight.detach().reshape(self._layer).clone()
+        whole[self._index.to(whole.device)] = rows.reshape(self.shape).to(whole)
+        return whole
+
+
+def recorded_spec(layer: BinaryLayer, sampling: Sampling | None) -> LayerSpec:
+    """A layer's entry in run.json, for a recording of all its channels or of a sample."""
+    if sampling is None:
+        return layer.spec
+    sample = sampling.of(layer.name, layer.shape[0])
+    return replace(layer.spec, shape=RecordedRows(layer.shape, sample).shape, channels=sample)
