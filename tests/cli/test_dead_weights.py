@@ -23,7 +23,7 @@ def test_it_fits_80_columns_and_explains_itself(trained_run):
     says(lines[0], "The windows are too short to tell dead weights from slow ones: ")
     told = " ".join(done.stdout.split("\n\n")[0].split())
     says(told, "of the weights of this one training stand far from zero and did not change their sign in epochs 0 to 1")
-    says(told, "; noise alone would leave ")
+    says(told, "; noise of one size would leave at most ")
     says(told, "windows 1 to 2, epochs 0 to 1, 12 updates, every update")
     says(told, "all windows: null autocorrelation above 1/2 (0.")
     assert sum(line.startswith("layer") and "conv" in line for line in lines) == 18
@@ -157,7 +157,7 @@ def test_seeds_are_a_block_with_intervals():
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 80
     says(lines[0], "recu-0, recu-1, recu-2: 12.1 % (95 % interval ")
-    says(" ".join(lines[:8]), "more than noise alone would leave, which is 4.2 %", "0.85-0, 0.85-1: ")
+    says(" ".join(lines[:8]), "more than noise alone would leave, which is 4.3 %", "0.85-0, 0.85-1: ")
     heads = [line for line in lines if " seeds on " in line]
     says(heads[0], "recu-0, recu-1, recu-2", "3 seeds", "fashion-mnist-16", "windows 8 and 12", "epochs 4")
     says(heads[1], "0.85-0, 0.85-1", "2 seeds", "digits", "window 24", "552 updates")

@@ -58,11 +58,16 @@ OF_RUNS = {
     ),
     "plot_training": ({"quantity": "val_top1"}, lambda run: run.metrics, "linewidth"),
 }
-OF_CLOSED_FORMS = {"plot_entropy": {}, "plot_quantization_error": {"b": [2.0]}, "plot_schedule": {"epochs": 100}}
+OF_CLOSED_FORMS = {
+    "plot_entropy": {},
+    "plot_quantization_error": {"b": [2.0]},
+    "plot_schedule": {"epochs": 100},
+    "plot_ternary": {"threshold": (0.0, 1.0)},
+}
 # These need runs that were trained, or a table of no run, and have tests of their own.
 ELSEWHERE = {"plot_causes", "plot_initial_scale", "plot_intervention", "plot_mask"}
 #: Of several series, each with a name of its own.
-NEVER_LABELED = {"plot_initial_scale", "plot_schedule"}
+NEVER_LABELED = {"plot_initial_scale", "plot_schedule", "plot_ternary"}
 
 
 def test_every_plot_function_is_tested_and_called_alike():
