@@ -12,14 +12,14 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @compiled()
-def lower_median(values: Array) -> float:
-    """The median of abs(value), the lower one of two; NaN if a value is NaN, as torch has it."""
-    sizes = np.empty(values.size)
-    for k in range(values.size):
-        sizes[k] = abs(np.float64(values[k]))
+def lower_median(values: Array, chosen: Array) -> float:
+    """The median of abs(value) of the chosen values, the lower one of two; NaN if one is NaN, as torch has it."""
+    sizes = np.empty(chosen.size)
+    for k in range(chosen.size):
+        sizes[k] = abs(np.float64(values[chosen[k]]))
         if np.isnan(sizes[k]):
             return np.nan
-    middle = (values.size - 1) // 2
+    middle = (chosen.size - 1) // 2
     return float(np.partition(sizes, middle)[middle])
 
 
@@ -28,10 +28,11 @@ def add_gradient(
     gradient: Array,
     moves: Array,
     divisor: float,
-    sample: Array,
+    whole: Array,
     small: float,
     left: float,
     factor: float,
+    sample: Array,
     start: Array,
     mean: Array,
     grad: Array,
@@ -42,10 +43,10 @@ def add_gradient(
     """Add a gradient to the sums, and return <gradient, start minus the mean of each row>.
 
     All matrices have one row per channel. The update uses `gradient` divided by `divisor`. Sizes up to `small` times
-    the median of `sample`, some gradients of the layer, are small. An update leaves the part `left` of earlier noise,
-    and moves a weight by `factor` times `moves`.
+    the median of a sample are small; `sample` has the numbers of its weights in `whole`, all gradients of the layer.
+    An update leaves the part `left` of earlier noise, and moves a weight by `factor` times `moves`.
     """
-    limit = small * lower_median(sample) / abs(divisor)
+    limit = small * lower_median(whole, sample) / abs(divisor)
     along = 0.0
     for c in range(gradient.shape[0]):
         products = total = 0.0

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Number of weights in the sample, which is drawn as traced weights are (`traces.drawn_weights`).
 SAMPLE = 1024
+#: Sums that the kernel on a CPU adds to, in its order.
+ADDED = ("grad", "signed_grad", "noise", "small_grads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +180,12 @@ class GradientStats(GradientSum):
         dtypes = {"signed_grad": torch.float64, "noise": torch.float32, "small_grads": torch.int32}
         dtypes |= {"unchanged": torch.int32} if rounds else {}
         self.sums |= {name: torch.zeros_like(seen, dtype=dtype) for name, dtype in dtypes.items()}
+        self._start = torch.empty_like(seen)
+        self._mean = torch.zeros(len(seen), dtype=torch.float64, device=seen.device)
         # Of the whole layer, so that a sampled channel has the same small gradients.
         self._sample = torch.tensor(drawn_weights(spec.name, spec.whole_shape, SAMPLE), device=seen.device)
+        added = (self._sample, self._start, self._mean, *(self.sums[name] for name in ADDED))
+        self._arrays = tuple(each.numpy() for each in added) if seen.is_cpu else ()  # making them takes time
         self._momentum: torch.Tensor | None = None
         self._noise_decay = math.nan
         self._along = EarnedAlong()
@@ -188,8 +194,9 @@ class GradientStats(GradientSum):
 
     def begin_at(self, seen: torch.Tensor) -> None:
         """Set the weights at the window's start."""
-        self._start = seen.clone()
-        self._mean = seen.double().mean(dim=1) if self._spec.center else seen.new_zeros(len(seen), dtype=torch.float64)
+        self._start.copy_(seen)
+        if self._spec.center:
+            self._mean.copy_(seen.double().mean(dim=1))
 
     def begin(self, momentum: torch.Tensor | None, rule: UpdateRule | None) -> None:
         """Begin a window before its first update, with the momentum that SGD then has and the optimizer's rule."""
@@ -204,31 +211,29 @@ class GradientStats(GradientSum):
         """Add a gradient of the whole layer; `seen` are the weights before the update, one row per channel."""
         left, factor = update.noise
         add = self._add_on_cpu if seen.is_cpu else self._add_on_device
-        sample = torch.take(gradient, self._sample.to(gradient.device)).to(seen.device)
-        gradient = self._recorded.of(gradient)
-        along = add(gradient, sample, update, left, factor)
+        along = add(gradient, update, left, factor)
         self._along.add(along, update.rule, update.lr, update.weight_decay, first=update.first)
         self._noise_decay *= left
         if "unchanged" in self.sums:
-            self._pushed = self._pushed_by(gradient, update, seen)
+            self._pushed = self._pushed_by(self._recorded.of(gradient), update, seen)
 
-    def _add_on_cpu(
-        self, gradient: torch.Tensor, sample: torch.Tensor, update: UpdateOf, left: float, factor: float
-    ) -> float:
-        rows, divisor = gradient_rows(gradient, self._start), float(update.divisor)
+    def _add_on_cpu(self, gradient: torch.Tensor, update: UpdateOf, left: float, factor: float) -> float:
+        recorded = self._recorded.of(gradient)
+        rows, divisor = gradient_rows(recorded, self._start), float(update.divisor)
+        whole = rows if recorded is gradient else storable(gradient).cpu().numpy()
         moves, factor = rows, factor / divisor
         if update.scales:
             moves, factor = update.scaled(torch.from_numpy(rows).double() / divisor).numpy(), factor * divisor
-        sums = (self.sums[name].numpy() for name in ("grad", "signed_grad", "noise", "small_grads"))
-        sizes, start, mean = (each.numpy() for each in (sample.double(), self._start, self._mean))
-        along: float = add_gradient(rows, moves, divisor, sizes, SMALL_GRADIENT, left, factor, start, mean, *sums)
+        along: float = add_gradient(
+            rows, moves, divisor, whole.reshape(-1), SMALL_GRADIENT, left, factor, *self._arrays
+        )
         return along
 
-    def _add_on_device(
-        self, gradient: torch.Tensor, sample: torch.Tensor, update: UpdateOf, left: float, factor: float
-    ) -> torch.Tensor:
+    def _add_on_device(self, gradient: torch.Tensor, update: UpdateOf, left: float, factor: float) -> torch.Tensor:
         """As `_add_on_cpu`, without waiting for the device."""
-        rows = gradient.to(device=self._start.device, dtype=torch.float64).reshape(self._start.shape) / update.divisor
+        sample = torch.take(gradient, self._sample.to(gradient.device)).to(self._start.device)
+        recorded = self._recorded.of(gradient).to(device=self._start.device, dtype=torch.float64)
+        rows = recorded.reshape(self._start.shape) / update.divisor
         sizes, noise = rows.abs(), self.sums["noise"]
         self.sums["grad"] += sizes
         self.sums["signed_grad"] += rows

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,7 +98,7 @@ class LayerRecording:
     def group_in(self, optimizer: torch.optim.Optimizer) -> Mapping[str, Any]:
         """The parameter group that holds the weight now; while no group holds it, one with learning rate 0."""
         for group in optimizer.param_groups:
-            if any(parameter is self.layer.parameter for parameter in group["params"]):
+            if any(map(partial(operator.is_, self.layer.parameter), group["params"])):  # faster than a loop
                 return group
         return {"lr": 0.0}
 

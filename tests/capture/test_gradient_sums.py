@@ -279,7 +279,7 @@ def given(kind, gradients, updates, dtype=torch.float64):
     stats = GradientStats(spec, seen, RecordedRows((6, 40)), rounds=False)
     stats.begin(None, updates[0].rule)
     for gradient, update in zip(gradients, updates, strict=True):
-        along = getattr(stats, kind)(gradient, torch.take(gradient, stats._sample), update, *update.noise)
+        along = getattr(stats, kind)(gradient, update, *update.noise)
         stats._along.add(along, update.rule, update.lr, update.weight_decay, first=update.first)
     return stats.take(seen)
 
