@@ -30,7 +30,7 @@ def main() -> None:
         "scipy laplace.fit": lambda: stats.laplace.fit(flat, floc=0),
         "whole fit": lambda: fit(weights),
         "scipy kstest to Laplace": lambda: stats.kstest(flat, stats.laplace(scale=scale).cdf, method="asymp"),
-        "measured quantisation error": lambda: quantized(weights, 0.9),
+        "measured quantization error": lambda: quantized(weights, 0.9),
         "measured entropy": lambda: differential_entropy(np.sort(flat)),
         "scipy differential_entropy": lambda: stats.differential_entropy(flat),
     }

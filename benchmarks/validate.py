@@ -48,7 +48,7 @@ def errors() -> None:
     """Print the quantization errors in closed form, by quadrature of Eq. 4, and on samples."""
     generator = np.random.default_rng(3)
     weights = generator.laplace(scale=SCALE, size=SAMPLES)
-    print(f"quantisation error for b = {SCALE:g}: closed, by quadrature, and on {SAMPLES / 1e6:g} M samples")
+    print(f"quantization error for b = {SCALE:g}: closed, by quadrature, and on {SAMPLES / 1e6:g} M samples")
     print("     tau   printed     exact  quadrature         sampled    latent")
     for tau in (0.6, 0.7, 0.82, 0.85, 0.9, 0.94, 0.99):
         sampled = (np.minimum(np.abs(weights), quantile(tau, SCALE)) - quantization.alpha(tau, SCALE)) ** 2

@@ -45,7 +45,7 @@ class Channels:
 
 
 def measured_channels(weight: Array) -> Channels:
-    """Select the channels for b_hat, measured quantisation errors, entropies, shapes and distances.
+    """Select the channels for b_hat, measured quantization errors, entropies, shapes and distances.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The distribution of each layer's weights, with their quantisation error and entropy."""
+"""The distribution of each layer's weights, with their quantization error and entropy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quantisation error and entropy of recorded weights over the quantile level tau, beside the closed forms."""
+"""Quantization error and entropy of recorded weights over the quantile level tau, beside the closed forms."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def measured_tradeoff(
     tau: tuple[float, float] = (0.85, 0.99),
     points: int = 8,
 ) -> pd.DataFrame:
-    """Quantisation error and entropy of a run's weights over tau, beside the closed forms of `tradeoff`.
+    """Quantization error and entropy of a run's weights over tau, beside the closed forms of `tradeoff`.
 
     w~ are the weights of a layer at the end of a window, after its standardisation. At each level they are clamped at
     the Laplace quantile of their own b_hat; the run's own tau is not used. Channels that are constant, or hold NaN or

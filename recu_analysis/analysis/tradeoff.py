@@ -1,4 +1,4 @@
-"""Quantisation error against entropy over the quantile level tau: the closed forms as a table."""
+"""Quantization error against entropy over the quantile level tau: the closed forms as a table."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def tradeoff(
     *,
     epochs: int | None = None,
 ) -> pd.DataFrame:
-    """Quantile, alpha, the three quantisation errors and the entropy of Laplace weights, over tau.
+    """Quantile, alpha, the three quantization errors and the entropy of Laplace weights, over tau.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ def write_ternary(
         f"the error with the best scale is least at a threshold of {best}",
         f"BitNet b1.58 has the threshold {ABSMEAN:g} and the scale mean |w| (absmean); at 0 the weights are binary",
     ]
-    caption = "Quantisation error and entropy of ternary weights over the threshold."
+    caption = "Quantization error and entropy of ternary weights over the threshold."
     write_table(View(table, _COLUMNS, caption=caption, below=notes), target)
 
 

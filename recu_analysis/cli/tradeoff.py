@@ -1,4 +1,4 @@
-"""recu-analyze tradeoff: quantisation error and entropy over tau, in closed form and measured on a run's layers."""
+"""recu-analyze tradeoff: quantization error and entropy over tau, in closed form and measured on a run's layers."""
 
 from __future__ import annotations
 
@@ -90,12 +90,12 @@ def command(
     figure: Path | None,
     target: Target,
 ) -> None:
-    """Print quantile, alpha, three quantisation errors and entropy of Laplace weights after ReCU, over tau.
+    """Print quantile, alpha, three quantization errors and entropy of Laplace weights after ReCU, over tau.
 
     Exact: the error against the clamped weights. Printed: the paper's Eq. 14 as printed; its minimum at 0.82 comes from
     a sign error. Latent: the error against the weights before the clamp. Entropy: Eq. 17, in nats.
 
-    With --levels 3: zeros, best scale, quantisation error and entropy of ternary weights over their threshold, for
+    With --levels 3: zeros, best scale, quantization error and entropy of ternary weights over their threshold, for
     Laplace and normal weights.
     """
     three = {"needing": ["threshold"], "excluded": ["tau", "epochs", "run", "windows", "layers"]}
@@ -211,7 +211,7 @@ def _view(closed: pd.DataFrame, run: Run | None, measured: pd.DataFrame | None) 
     """The closed forms; with a run, the measurements of its layers below them."""
     from recu_analysis.analysis.window_text import end_text
 
-    caption = "Quantisation error and entropy of Laplace weights over tau."
+    caption = "Quantization error and entropy of Laplace weights over tau."
     forms = [column for column in _CLOSED if column.name in closed]
     some = _some_epochs(closed)
     left_out = []

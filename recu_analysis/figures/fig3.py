@@ -82,8 +82,8 @@ def draw(data: pd.DataFrame, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.Dat
 FIGURE = FigureSpec(
     query,
     draw,
-    "quantisation error over tau (the paper's Fig. 3)",
-    r"Quantisation error of Laplace weights of scale $b$ after ReCU, over the level $\tau$. Solid: exact. Dashed: "
+    "quantization error over tau (the paper's Fig. 3)",
+    r"Quantization error of Laplace weights of scale $b$ after ReCU, over the level $\tau$. Solid: exact. Dashed: "
     r"Eq. 14 as printed. It is larger by $16 b^2 (1 - \tau)^3$ because of a wrong sign. Its minimum at $\tau = 0.82$ "
     r"(vertical line) comes from that term alone. The exact error always rises with $\tau$.",
     runs=False,

@@ -108,8 +108,8 @@ def note(tables: dict[str, pd.DataFrame]) -> str:
 FIGURE = FigureSpec(
     query,
     draw,
-    "quantisation error of the layers over tau: measured, exact, printed",
-    r"Quantisation error over the level $\tau$, in units of $\hat b^2$. The weights of a layer are clamped at the "
+    "quantization error of the layers over tau: measured, exact, printed",
+    r"Quantization error over the level $\tau$, in units of $\hat b^2$. The weights of a layer are clamped at the "
     r"Laplace quantile of their $\hat b$. Thin: measured, a layer. Solid: exact for Laplace "
     "weights. Dashed: Eq. 14 as printed. Its minimum (vertical line) comes from a wrong sign.",
     takes=("layers", "windows"),

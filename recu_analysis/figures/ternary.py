@@ -85,7 +85,7 @@ FIGURE = FigureSpec(
     draw,
     "error and entropy of ternary weights",
     "Ternary weights of a Laplace and of a normal distribution, over the threshold below which a weight has the state "
-    "0. Left: quantisation error with the scale that makes it least (solid, dot: its minimum), with the mean of $|w|$ "
+    "0. Left: quantization error with the scale that makes it least (solid, dot: its minimum), with the mean of $|w|$ "
     "as scale, as in BitNet b1.58 (dashed), and of signs (dotted). Right: entropy of the states; dotted: of signs, "
     "$\\ln 2$. Gray: the threshold of BitNet b1.58, half of the mean of $|w|$. All closed forms.",
     runs=False,

@@ -132,7 +132,7 @@ def draw(shown: Tradeoff, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFr
 
 #: The caption of the panels.
 TRADEOFF_CAPTION = (
-    r"Laplace weights after ReCU, over the level $\tau$. First panel: quantisation error, exact (solid), as printed in "
+    r"Laplace weights after ReCU, over the level $\tau$. First panel: quantization error, exact (solid), as printed in "
     "Eq. 14 (dashed), and against the weights before the clamp (dotted). The minimum of the printed error (vertical "
     "line) comes from a wrong sign. Second: entropy (Eq. 17). Third: error against entropy."
 )
@@ -140,7 +140,7 @@ TRADEOFF_CAPTION = (
 FIGURE = FigureSpec(
     query,
     draw,
-    "quantisation error against entropy",
+    "quantization error against entropy",
     TRADEOFF_CAPTION + f" Diamonds: some of the {PAPER_EPOCHS} epochs of a schedule from 0.85 to 0.99 (Eq. 24).",
     runs=False,
 )

@@ -56,7 +56,7 @@ def plot_trajectories(
     ax : Axes, optional
         By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The colors of core and tail, by these names or in this order.
+        The colors of tail and core, by these names or in this order.
     label : str, optional
         Text before each name in the legend, to distinguish two plots in one Axes.
     windows : int, slice, str or WindowSpan, optional

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     from recu_analysis.plots.arm_colors import AnyPalette
 
-#: Colors of the causes, in the order of the bars.
+#: Colors of the causes, in the order of the bars; from Tol's muted palette, because those of `palette` stand for runs.
 _COLORS: Final = {
     "slow channel": "#000000",
-    "masked": "#cc79a7",
-    "lost to rounding": "#e69f00",
-    "scheduled": "#f0e442",
-    "out of reach": "#56b4e9",
-    "opposed": "#0072b2",
+    "masked": "#aa4499",
+    "lost to rounding": "#ddcc77",
+    "scheduled": "#999933",
+    "out of reach": "#88ccee",
+    "opposed": "#332288",
     "held": "#b2182b",
     "undetermined": "#dddddd",
 }

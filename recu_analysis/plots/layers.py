@@ -81,7 +81,7 @@ def layer_errors(
     printed_minimum(axes, "0.55")
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel(label_of("tau"))
-    axes.set_ylabel(r"quantisation error / $\hat b^2$")
+    axes.set_ylabel(r"quantization error / $\hat b^2$")
     # On white, because the line of the minimum may cross the legend.
     axes.legend(handles=legend, loc="upper right", frameon=True, framealpha=1.0, edgecolor="none")
     return axes

@@ -79,7 +79,7 @@ def error_over_threshold(
             axes.plot(best, ternary(best, 1.0, name).error, color=color, **_BEST)
     _mark_absmean(axes)
     axes.set_ylim(bottom=0.0)
-    axes.set_ylabel(r"quantisation error / $(\mathrm{mean}\ |w|)^2$")
+    axes.set_ylabel(r"quantization error / $(\mathrm{mean}\ |w|)^2$")
     return axes
 
 

@@ -99,7 +99,7 @@ def quantization_error(
     axes.set_xlim(0.5, 1.0)
     axes.set_ylim(0.0, 1.02 * data[list(kinds)].to_numpy().max())
     axes.set_xlabel(_TAU)
-    axes.set_ylabel("quantisation error")
+    axes.set_ylabel("quantization error")
     minimum = Line2D([], [], color="0.35", **MINIMUM, label=rf"$\tau = {PRINTED_MINIMUM:.2f}$")
     axes.legend(handles=[*_kinds(kinds), minimum], ncols=3, loc="lower left", bbox_to_anchor=(0.0, 1.0))
     return axes
@@ -149,7 +149,7 @@ def error_over_tau(
         printed_minimum(axes, "0.35")
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel(_TAU)
-    axes.set_ylabel("quantisation error")
+    axes.set_ylabel("quantization error")
     return axes
 
 
@@ -247,7 +247,7 @@ def error_over_entropy(
         _mark_epochs(axes, epochs, palette)
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel(heading_of("entropy"))
-    axes.set_ylabel("quantisation error")
+    axes.set_ylabel("quantization error")
     return axes
 
 

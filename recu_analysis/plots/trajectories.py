@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from recu_analysis.plots.arm_colors import AnyPalette
 
-# The core is drawn first: the tail lies over it.
-_GROUPS: Final = {"core": CORE, "tail": DEAD}
+_GROUPS: Final = {"tail": DEAD, "core": CORE}
+# The tail lies over the core.
+_ORDER: Final = {"tail": 2.1, "core": 2.0}
 # Where the state changes, in the unit of z; other states would have others.
 _THRESHOLDS: Final = (0.0,)
 
@@ -41,7 +42,7 @@ def trajectories(
     ax : Axes, optional
         By default pyplot's current Axes.
     palette : mapping of str to color, or sequence of colors, optional
-        The colors of core and tail, by these names or in this order.
+        The colors of tail and core, by these names or in this order.
     label : str, optional
         Text before each name in the legend, to distinguish two plots in one Axes.
     **properties
@@ -63,14 +64,19 @@ def trajectories(
     colors = looks_of(_GROUPS, _GROUPS if palette is None else palette, "group")
     for threshold in _THRESHOLDS:
         axes.axhline(threshold, color="0.2", linewidth=0.5, zorder=1.5)
+    # Before the lines, so that legends of several panels have it first, and then tail and core.
+    flips = data[data["flip"]]
+    axes.plot(
+        flips["update"], flips["z"], "o", color="black", markersize=1.6, markeredgewidth=0.0, label="flips", zorder=2.2
+    )
     for group, look in colors.items():
         weights = data[data["group"] == group].groupby("flat_index", sort=False)
         for number, (_, rows) in enumerate(weights):
             name = part_label(group, label) if number == 0 else None
-            (line,) = axes.plot(rows["update"], rows["z"], color=look.color, linewidth=0.6, label=name)
+            (line,) = axes.plot(
+                rows["update"], rows["z"], color=look.color, linewidth=0.6, label=name, zorder=_ORDER[group]
+            )
             restyle(line, properties)
-    flips = data[data["flip"]]
-    axes.plot(flips["update"], flips["z"], "o", color="black", markersize=1.6, markeredgewidth=0.0, label="flips")
     axes.set_xlim(data["update"].min(), data["update"].max())
     axes.set_xlabel("update")
     axes.set_ylabel("$z$ (std)")

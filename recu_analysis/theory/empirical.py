@@ -1,4 +1,4 @@
-"""Measured alpha, quantisation errors and entropies of a layer's standardised weights, beside the closed forms."""
+"""Measured alpha, quantization errors and entropies of a layer's standardised weights, beside the closed forms."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Quantized:
 
 
 def quantized(weights: ArrayLike, tau: float, kind: str = "laplace") -> Quantized:
-    """Measure the quantisation of one layer's standardised weights, in two passes over blocks of channels.
+    """Measure the quantization of one layer's standardised weights, in two passes over blocks of channels.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Three quantisation errors of Laplace weights under ReCU: exact, as printed in the paper (Eq. 14), and latent."""
+"""Three quantization errors of Laplace weights under ReCU: exact, as printed in the paper (Eq. 14), and latent."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def square(b: ArrayLike) -> Values:
     if bad.any():
         low, high = _SQUARABLE
         raise InputError(
-            f"a quantisation error needs a Laplace scale b from {low:g} to {high:g}, not {scale[bad].flat[0]:g}; "
+            f"a quantization error needs a Laplace scale b from {low:g} to {high:g}, not {scale[bad].flat[0]:g}; "
             "choose another unit for the weights"
         )
     return scale**2

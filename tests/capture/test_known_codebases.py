@@ -147,7 +147,7 @@ def test_signs_that_a_forward_pass_left_are_told_from_what_is_lost():
     assert len(binary_layers(nn.Sequential(layer))) == 1
 
 
-def test_other_quantisers_of_bitorch_are_refused():
+def test_other_quantizers_of_bitorch_are_refused():
     class DoReFa(nn.Module):
         pass
 

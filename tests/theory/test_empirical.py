@@ -1,4 +1,4 @@
-"""Measured quantisation and entropies against plain formulas, known entropies and scipy."""
+"""Measured quantization and entropies against plain formulas, known entropies and scipy."""
 
 import math
 import tracemalloc

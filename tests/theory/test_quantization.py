@@ -1,4 +1,4 @@
-"""The three quantisation errors against quadrature and samples, their slopes, and the paper's table."""
+"""The three quantization errors against quadrature and samples, their slopes, and the paper's table."""
 
 import math
 from decimal import Decimal, localcontext

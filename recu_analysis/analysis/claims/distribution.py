@@ -1,4 +1,4 @@
-"""Claims about the distribution of weights: Laplace, its scale, quantisation error and entropy over tau."""
+"""Claims about the distribution of weights: Laplace, its scale, quantization error and entropy over tau."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def _scale_held(runs: Sequence[Run], layers: Patterns, found: Sequence[tuple[lis
 
 
 def error_falls(table: pd.DataFrame) -> Finding:
-    """C3a: ReCU lowers the quantisation error, true for all weights; from `over_tau_query`, like the claims below."""
+    """C3a: ReCU lowers the quantization error, true for all weights; from `over_tau_query`, like the claims below."""
     at = table[table["tau"] == table["tau"].max()]
     share = (at["qe_measured"] / (at["b"] ** 2)).median()
     return Finding(
@@ -202,7 +202,7 @@ def error_falls(table: pd.DataFrame) -> Finding:
 
 
 def least_error(table: pd.DataFrame) -> Finding:
-    """C3b: the level of the least quantisation error; the paper's algebra gives 0.82."""
+    """C3b: the level of the least quantization error; the paper's algebra gives 0.82."""
     best = table.loc[table.groupby("layer", sort=False)["qe_measured"].idxmin(), "tau"]
     value = Interval(float(best.median()), float(best.min()), float(best.max()))
     return Finding(
@@ -253,7 +253,7 @@ def _left_out(table: pd.DataFrame, shown: pd.DataFrame) -> str:
 
 
 def tension(table: pd.DataFrame, run: Run, layers: Patterns = None) -> Finding:
-    """C8: along the run's schedule, quantisation error and entropy rise together."""
+    """C8: along the run's schedule, quantization error and entropy rise together."""
     shown_layers = _above_critical(table)
     if shown_layers.empty:
         return cannot_tell(_ALL_BELOW)

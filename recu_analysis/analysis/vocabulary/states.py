@@ -1,4 +1,4 @@
-"""Entries of the state of the weights: fits, the clamp, quantisation errors and entropy."""
+"""Entries of the state of the weights: fits, the clamp, quantization errors and entropy."""
 
 from __future__ import annotations
 
@@ -53,36 +53,36 @@ TERNARY = (
     share("zeros", "zeros", "Of the weights, those in state 0.", 1),
     Statistic("ternary_scale", "scale", "Scale of ternary weights with the least error.", "unit of w", digits=4),
 )
-#: Quantisation errors and entropies.
+#: Quantization errors and entropies.
 ERRORS = (
     Statistic(
         "qe_measured",
-        "quantisation error, measured",
-        "Quantisation error of the layer's clamped weights.",
+        "quantization error, measured",
+        "Quantization error of the layer's clamped weights.",
         WEIGHT,
         digits=4,
     ),
     Statistic(
-        "qe_exact", "quantisation error, exact", "Quantisation error of clamped Laplace weights.", WEIGHT, digits=4
+        "qe_exact", "quantization error, exact", "Quantization error of clamped Laplace weights.", WEIGHT, digits=4
     ),
     Statistic(
         "qe_printed",
-        "quantisation error, printed",
-        "Quantisation error of clamped Laplace weights by Eq. 14 as printed, with its sign error.",
+        "quantization error, printed",
+        "Quantization error of clamped Laplace weights by Eq. 14 as printed, with its sign error.",
         WEIGHT,
         digits=4,
     ),
     Statistic(
         "qe_latent",
-        "quantisation error, latent",
-        "Quantisation error of Laplace weights before the clamp, with alpha taken after it.",
+        "quantization error, latent",
+        "Quantization error of Laplace weights before the clamp, with alpha taken after it.",
         WEIGHT,
         digits=4,
     ),
     Statistic(
         "qe_latent_measured",
-        "quantisation error, latent, measured",
-        "Quantisation error of the layer's weights before the clamp, with alpha taken after it.",
+        "quantization error, latent, measured",
+        "Quantization error of the layer's weights before the clamp, with alpha taken after it.",
         WEIGHT,
         digits=4,
     ),
@@ -100,22 +100,22 @@ ERRORS = (
     ),
     Statistic(
         "qe_ternary",
-        "quantisation error, ternary",
-        "Quantisation error of ternary weights with their best scale.",
+        "quantization error, ternary",
+        "Quantization error of ternary weights with their best scale.",
         LATENT,
         digits=4,
     ),
     Statistic(
         "qe_absmean",
-        "quantisation error, absmean",
-        "Quantisation error of ternary weights with the mean |w| as scale, as in BitNet b1.58.",
+        "quantization error, absmean",
+        "Quantization error of ternary weights with the mean |w| as scale, as in BitNet b1.58.",
         LATENT,
         digits=4,
     ),
     Statistic(
         "qe_binary",
-        "quantisation error, binary",
-        "Quantisation error of signs with the mean |w| as scale, their best one.",
+        "quantization error, binary",
+        "Quantization error of signs with the mean |w| as scale, their best one.",
         LATENT,
         digits=4,
     ),

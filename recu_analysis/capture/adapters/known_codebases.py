@@ -14,7 +14,7 @@ from recu_analysis.theory.standardize import WeightTransform
 
 #: Below this temperature BNext uses the plain sign.
 COLD = 1e-7
-#: Quantisers of bitorch whose two values follow the sign of the weight.
+#: Quantizers of bitorch whose two values follow the sign of the weight.
 BITORCH_SIGNS = ("Sign", "ApproxSign", "SwishSign", "ProgressiveSign")
 
 
