@@ -44,7 +44,7 @@ _HEADS = 60.0
 _NAME = 2
 #: Widths of letters relative to a digit, in Computer Modern; all others count as 1.
 _NARROWEST = 0.7
-_NARROW, _WIDE = dict.fromkeys(" .,:;()[]/|'!ijlftr-", _NARROWEST), dict.fromkeys("mwMW…", 1.6)
+_NARROW, _WIDE = dict.fromkeys(" .,:;()[]/|'!ijlftr-", _NARROWEST), dict.fromkeys("mwMW", 1.6) | {"…": 2.6}
 _CAPITAL = 1.4
 #: Short names count characters; this many digits are as wide as a character.
 _MARGIN = 1.4

@@ -34,7 +34,7 @@ def test_it_goes_on_with_a_run_and_takes_an_empty_folder_for_a_new_one(tmp_path,
 def test_the_demo_draws_and_writes_what_it_says(tmp_path):
     """The first command of README, with fewer epochs."""
     result = run_cli("demo", "--directory", tmp_path / "demo", "--epochs", "2")
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 0, result.stderr
     assert (tmp_path / "demo" / "report.html").stat().st_size > 10_000
     drawn = {path.stem for path in (tmp_path / "demo" / "figures").glob("*.pdf")}
     assert drawn == {name for name in FIGURES if not name.startswith("table")} - {"causes", "initscale", "mask"}

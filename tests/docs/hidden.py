@@ -172,6 +172,11 @@ def before_converting(names: dict[str, Any]) -> None:
     names["model"] = Network(nn.Conv2d)
 
 
+def before_sampling(names: dict[str, Any]) -> None:
+    """The reader's own network and loop, where a page has shown others."""
+    names |= taken_for_granted()
+
+
 def recorded_until(update: int, *, mark: bool = True) -> dict[str, Any]:
     """A small model after some updates, all of them recorded; its optimizer, and the state of the recording."""
     model = nn.Sequential(BinaryConv2d(2, 2, 1))
@@ -193,6 +198,7 @@ SET_UPS = {
     "from transformers": before_transformers,
     "resume=1200": before_resuming,
     "ra.convert(model": before_converting,
+    "channels=0.05": before_sampling,
     "state=state": before_resuming_within_a_window,
 }
 

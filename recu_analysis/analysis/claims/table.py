@@ -38,7 +38,7 @@ CLAIMS = {
     "C3a": ("ReCU lowers the quantization error", "Eq. 15"),
     "C3b": ("the quantization error is least at tau = 0.82", "Eq. 14, Fig. 3"),
     "C4": ("entropy rises with tau where b > 1/e", "Eq. 17, Fig. 4"),
-    "C5": ("standardisation holds the scale b at b*", "Eq. 22, 23"),
+    "C5": ("standardization holds b at b*", "Eq. 22, 23"),
     "C6": ("ReCU revives dead weights", "title, Eq. 8"),
     "C7": ("ReCU trains faster", "Fig. 5"),
     "C8": ("quantization error and entropy pull tau in opposite directions", "Eq. 24"),
