@@ -107,7 +107,7 @@ def _holds_states_only(item: Path, header: RunHeader) -> bool:
     segment = read_segment(item, int(item.name.partition("-")[2]), header.version)
     specs = {layer.name: layer for layer in header.layers}
     states = dict(numbered(item, names.WINDOW_NAME))
-    own = {names.SEGMENT_FILE, names.METRICS_FILE, *(folder.name for folder in states.values())}
+    own = {names.SEGMENT_FILE, names.METRICS_FILE, names.END_FILE, *(folder.name for folder in states.values())}
     marked = {mark.get("window") for mark in read_marks(item, header.version)} - {None}
     return (
         {entry.name for entry in _beside_staging(item)} <= own

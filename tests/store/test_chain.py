@@ -194,14 +194,17 @@ def test_a_window_whose_number_is_taken(tmp_path):
 
 @pytest.mark.parametrize("lines", [0, 1, 2])
 @pytest.mark.parametrize("segments", [1, 2])
-def test_metrics_whose_last_lines_are_gone(tmp_path, lines, segments):
+@pytest.mark.parametrize("ended", [True, False])
+def test_metrics_whose_last_lines_are_gone(tmp_path, lines, segments, ended):
     record(tmp_path, 4, 8)
     if segments == 2:
         record(tmp_path, resume=8)
     file = tmp_path / "history/segment-0000/metrics.jsonl"
     assert told(tmp_path) == []
     file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:lines]))
-    lost = lines < 1 + segments  # the last line of a run that nothing follows proves nothing
+    if not ended:
+        (tmp_path / "history/segment-0000/end.json").unlink()
+    lost = ended or lines < 1 + segments  # without an end, the last line that nothing follows proves nothing
     assert bool(told(tmp_path)) == lost
     if lost:
         table = verify(tmp_path).set_index("file")
