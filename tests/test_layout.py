@@ -8,7 +8,7 @@ PACKAGE = TESTS.parent / "recu_analysis"
 SUBJECTS = {
     "analysis": {"once", "planted"},
     "capture": {"framework_folders", "going_on", "repeated_checkpoints", "sums"},
-    "cli": {"data_sets", "missing", "run_list"},
+    "cli": {"data_sets", "missing", "names", "run_list"},
     "docs": {
         *("authors_script", "build", "commands_page", "gallery", "mathematics_page", "notebook", "pages", "paper"),
         *("reference", "snippets"),

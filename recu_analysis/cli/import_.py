@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from recu_analysis.cli import options
+from recu_analysis.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,13 +55,14 @@ def command(
 def _bar() -> Iterator[Callable[[Path], None]]:
     """Show the file that is being read, on standard error and only on a terminal."""
     from rich.console import Console
+    from rich.text import Text
 
     console = Console(stderr=True)
     if not console.is_terminal or options.quiet():
         yield lambda _: None
         return
     with console.status("reading") as status:
-        yield lambda path: status.update(f"reading {path.name}")
+        yield lambda path: status.update(Text(f"reading {printable(path.name)}"))
 
 
 def _tell(made: Run) -> None:
