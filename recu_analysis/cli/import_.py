@@ -36,9 +36,10 @@ def command(
 ) -> None:
     """Make a run directory from CHECKPOINTs, so that every other command works on them.
 
-    A CHECKPOINT is a file, a folder or a pattern: .pth .pt .pth.tar .th .ckpt .safetensors. The files are ordered by
-    the epochs or steps in them, or in natural order (2 before 10). Updates between two checkpoints were not seen:
-    movement is net, two flips look like none, and tables say sampled.
+    A CHECKPOINT is a file, a folder or a pattern: .pth .pt .pth.tar .th .ckpt .safetensors, and folders of
+    transformers, accelerate and torch.distributed.checkpoint. They are ordered by the epochs or steps in them, or in
+    natural order (2 before 10). Updates between two checkpoints were not seen: movement is net, two flips look like
+    none, and tables say sampled.
     """
     from recu_analysis.capture.importer import import_checkpoints
 
@@ -74,7 +75,9 @@ def _tell(made: Run) -> None:
         options.note(f"one checkpoint shows no movement; next: recu-analyze fit {made.path}")
         return
     numbered_by = _numbers(made.configuration["update_numbers"])
-    options.note(f"first and last: {names[0]}, {names[-1]}; update numbers are the {numbered_by}")
+    updates = [window.last_update for window in made.windows]
+    order = ", ".join(f"{name} ({update})" for name, update in zip(names, updates, strict=True))
+    options.note(f"in order, with update numbers, which are the {numbered_by}: {order}")
     options.note(
         "sampled: movement between two checkpoints is net, and a weight that flipped twice looks silent; "
         f"next: recu-analyze dead-weights {made.path}"
