@@ -1,4 +1,4 @@
-"""Small inputs that once gave wrong numbers, tracebacks or silence: each stands for a kind, and asserts what is right."""
+"""Small inputs that once gave wrong numbers, tracebacks or silence: each stands for a kind of its own."""
 
 import warnings
 

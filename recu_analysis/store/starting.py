@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from recu_analysis.errors import InputError, RunExistsError, StoreError
 from recu_analysis.store import format as names
-from recu_analysis.store.durable import delete
+from recu_analysis.store.durable import as_store_error, delete, resolved
 from recu_analysis.store.quantities import requests_of
 from recu_analysis.store.run import open_window, read_header
 from recu_analysis.store.sealing import digest, unsealed
@@ -45,7 +45,9 @@ def refuse_existing(path: Path, resume: int | None) -> None:
 
 def refuse_inside_run(path: Path) -> None:
     """Raise RunExistsError if a new run would lie inside the folder of another one, which it would change."""
-    for folder in path.resolve().parents:
+    with as_store_error(path, "cannot be written"):
+        place = resolved(path)
+    for folder in place.parents:
         if (folder / names.RUN_FILE).is_file() and (folder / names.HISTORY).is_dir():
             raise RunExistsError(f"{path} lies inside the run {folder}; choose a folder outside of it")
 
