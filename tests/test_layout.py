@@ -20,7 +20,7 @@ SUBJECTS = {
     "report": {"browser"},
     "store": {"bits", "failing", "faults", "file_systems", "hostile", "machine", "round_trip"},
     "training": {"image_folder", "pixels"},
-    "": {"architecture", "benchmarks", "cases", "equal", "install", "layout", "public_names", "trajectory"},
+    "": {"architecture", "benchmarks", "cases", "equal", "fuzz", "install", "layout", "public_names", "trajectory"},
 }
 
 

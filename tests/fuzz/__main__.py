@@ -75,9 +75,13 @@ class Fuzzer:
     def work(self, until: float) -> None:
         """Try inputs until a moment of the processor's time."""
         while time.process_time() < until:
-            self.count += 1
-            rng = random.Random(self.rng.random())
-            rng.choice((self._damaged, self._damaged, self._damaged, self._forged, self._typed))(rng)
+            self.one()
+
+    def one(self) -> None:
+        """Try one input."""
+        self.count += 1
+        rng = random.Random(self.rng.random())
+        rng.choice((self._damaged, self._damaged, self._damaged, self._forged, self._typed))(rng)
 
     def _base(self, rng: random.Random) -> tuple[str, Path]:
         """A whole input, or a damaged one that was kept."""
@@ -186,10 +190,13 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, resource.RLIM_INFINITY))
     try:
         fuzzer.work(time.process_time() + 60.0 * asked.minutes)
+    except KeyboardInterrupt:
+        print("stopped by Ctrl-C")
     finally:
         shutil.rmtree(fuzzer.room, ignore_errors=True)
     kinds = sorted({*fuzzer.findings})
-    print(f"seed {seed}: {fuzzer.count} inputs in {asked.minutes:g} minutes, {fuzzer.kept} kept in {fuzzer.corpus}")
+    minutes = time.process_time() / 60.0
+    print(f"seed {seed}: {fuzzer.count} inputs in {minutes:.1f} minutes, {fuzzer.kept} kept in {fuzzer.corpus}")
     print(f"{len(fuzzer.findings)} findings, in {asked.place / 'findings'}", *kinds, sep="\n")
     sys.exit(bool(kinds))
 
