@@ -9,7 +9,7 @@ BROWSER := .venv/.browser
 BUILD := .venv/.build
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench validate figures sheets test-faults test-figures test-extras test-distributed test-browser test-gpu test-install docs clean
+.PHONY: help demo test lint format bench validate figures sheets test-faults test-figures test-fuzz test-extras test-distributed test-browser test-gpu test-install docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -95,6 +95,9 @@ test-faults test-figures test-extras test-distributed test-browser test-gpu test
 test-extras: $(DOCS)
 # Kernels for a GPU are tested without one.
 test-extras: export TRITON_INTERPRET := 1
+
+test-fuzz: $(READY) ## Damage runs, checkpoints and command lines for MINUTES=5, with SEED=; corpus in .fuzz/
+	CUDA_VISIBLE_DEVICES= $(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED))
 
 docs: $(DOCS) ## Build the documentation in site/; any warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

@@ -13,8 +13,21 @@ if TYPE_CHECKING:
 FEW, MANY = 5, 30
 
 
+def printable(text: str) -> str:
+    """A text in one line, with what a terminal would obey or not show as Python escapes.
+
+    Names of layers, runs and files, settings and metrics are data, and may hold any character: control characters, line
+    breaks, marks that change the direction of writing. Every text for a terminal passes through this.
+    """
+    return text if text.isprintable() else "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
 class RecuError(Exception):
     """Base of every error that recu-analysis raises on purpose; its message is one sentence for the user."""
+
+    def __str__(self) -> str:
+        """The message, which may hold names from files."""
+        return printable(super().__str__())
 
 
 class InputError(RecuError, ValueError):
@@ -81,11 +94,19 @@ class MissingExtraError(RecuError, ImportError):
     """An optional library, which only one part of recu-analysis needs, is not installed."""
 
 
-class RecordingWarning(UserWarning):
+class RecuWarning(UserWarning):
+    """Base of every warning of recu-analysis; its message is one sentence for the user."""
+
+    def __str__(self) -> str:
+        """The message, which may hold names from files."""
+        return printable(super().__str__())
+
+
+class RecordingWarning(RecuWarning):
     """A warning about something that the recording could not observe."""
 
 
-class WindowsWarning(UserWarning):
+class WindowsWarning(RecuWarning):
     """A warning that a run ends before the windows that the caller chose.
 
     Attributes

@@ -8,7 +8,7 @@ PACKAGE = TESTS.parent / "recu_analysis"
 SUBJECTS = {
     "analysis": {"once", "planted"},
     "capture": {"framework_folders", "going_on", "repeated_checkpoints", "sums"},
-    "cli": {"data_sets", "missing", "run_list"},
+    "cli": {"data_sets", "missing", "names", "run_list"},
     "docs": {
         *("authors_script", "build", "commands_page", "gallery", "mathematics_page", "notebook", "pages", "paper"),
         *("reference", "snippets"),
@@ -18,9 +18,9 @@ SUBJECTS = {
     "interop": {"archives", "dtypes"},
     "nn": {"network_families"},
     "report": {"browser"},
-    "store": {"failing", "faults", "file_systems", "hostile", "machine", "round_trip"},
+    "store": {"bits", "failing", "faults", "file_systems", "hostile", "machine", "round_trip"},
     "training": {"image_folder", "pixels"},
-    "": {"architecture", "benchmarks", "equal", "install", "layout", "public_names", "trajectory"},
+    "": {"architecture", "benchmarks", "cases", "equal", "fuzz", "install", "layout", "public_names", "trajectory"},
 }
 
 

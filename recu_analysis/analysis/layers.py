@@ -136,12 +136,13 @@ def layer_table_query(
     """The query of `layer_table`; `numbers` selects windows that each have their own row."""
     chosen = tuple(each.number for each in run.windows) if numbers is None else tuple(numbers)
     rows = per_layer(run, select_layers(run, layers), _rows, tail_tau, chosen if window is None else window)
-    return rows.then(lambda parts: by_window(run, parts))
+    return rows.then(lambda parts: by_window(run, parts, empty=COLUMNS))
 
 
-def by_window(run: Run, parts: Iterable[list[Row]], at: int = 1) -> pd.DataFrame:
-    """The table of the layers' rows, window by window, with the epoch as its column number `at`."""
-    table = with_epochs(run, pd.DataFrame([row for rows in parts for row in rows]), at)
+def by_window(run: Run, parts: Iterable[list[Row]], at: int = 1, empty: Sequence[str] = ("window",)) -> pd.DataFrame:
+    """The table of the layers' rows, by window, with the epoch as column number `at`; without rows, columns `empty`."""
+    rows = [row for part in parts for row in part]
+    table = with_epochs(run, pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(empty)), at)
     return table.sort_values("window", kind="stable", ignore_index=True)
 
 
@@ -274,6 +275,17 @@ _WHOLE = (
     "autocorrelation",
     "autocorrelation_null",
     "net_displacement",
+)
+
+
+#: Columns of the table without epoch, in their order, for a run without windows.
+COLUMNS = (
+    *("window", "layer", "weights", "updates", "exact", "partial", "tau"),
+    *_STATE,
+    *("constant_channels", "measured"),
+    *(f"{name}{part}" for name in _QUANTITIES for part in ("", "_tail", "_core")),
+    *_WHOLE,
+    *("nonfinite", "revived_fraction", "revived_fraction_core", "c2i", "lr", "lr_decay", "decay_time", "counted"),
 )
 
 

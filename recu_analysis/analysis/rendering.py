@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import re
@@ -12,12 +11,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from recu_analysis.analysis.column_names import SPREADS, group_of, is_known, statistic
+from recu_analysis.analysis.csv_text import csv_text
 from recu_analysis.analysis.latex import latex
 from recu_analysis.analysis.markup import Grid, Surroundings, Words, markdown, page_table
 from recu_analysis.analysis.short_headings import SHORT
 from recu_analysis.analysis.short_names import cells, to_left, to_right
 from recu_analysis.analysis.statistic import with_unit
-from recu_analysis.errors import unknown
+from recu_analysis.errors import printable, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,11 +119,6 @@ def count(value: float) -> str:
     if value < 10**6:
         return f"{value:.0f}"
     return f"{value / 1e6:.4g}M" if value < 10**9 else f"{value / 1e9:.4g}G"
-
-
-def printable(text: str) -> str:
-    """A text with control characters escaped, since names from files may hold any character."""
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def shown(name: str, value: Any, width: int = 0, most: int | None = None) -> str:
@@ -244,7 +239,7 @@ def render(
     if table_format not in FORMATS:
         raise unknown("format of a table", table_format, FORMATS)
     if table_format in DATA_FORMATS:
-        return _csv(table) if table_format == "csv" else _json(table)
+        return csv_text(table).removesuffix("\n") if table_format == "csv" else _json(table)
     if table_format == "table":
         return "\n".join(laid_out(table, columns or columns_of(table)).lines())
     return _WRITERS[table_format](_grid(table, columns or columns_of(table)), _printable(around))
@@ -372,14 +367,6 @@ def explanations(columns: Sequence[Column]) -> list[str]:
     told = dict.fromkeys(column.explanation for column in columns)
     interval = ["95 %: The 95 % interval of the column before it."] if any(column.ends for column in columns) else []
     return [text for text in told if text] + interval
-
-
-def _csv(table: pd.DataFrame) -> str:
-    """Names are kept as they are; with a carriage return somewhere, which csv does not quote, all cells are quoted."""
-    text = table.to_csv(index=False, float_format="%.9g")
-    if "\r" in text:
-        text = table.to_csv(index=False, float_format="%.9g", quoting=csv.QUOTE_ALL)
-    return text.removesuffix("\n")
 
 
 def _json(table: pd.DataFrame) -> str:

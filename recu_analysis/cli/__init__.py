@@ -10,6 +10,7 @@ from typing import Any
 import rich_click as click
 from click.exceptions import NoSuchCommand
 
+from recu_analysis.errors import printable
 from recu_analysis.version import __version__
 
 #: Command names and their modules, which are imported when needed.
@@ -52,6 +53,15 @@ class LazyGroup(click.RichGroup):
         except KeyboardInterrupt:  # click would say "Aborted." and exit with 1
             click.echo("Error: stopped by Ctrl-C before anything was done", err=True)
             sys.exit(130)
+        except click.UsageError as error:
+            raise _escaped(error) from None
+
+    def make_context(self, *arguments: Any, **more: Any) -> click.Context:
+        """The context of the command line; wrong usage in one line."""
+        try:
+            return super().make_context(*arguments, **more)
+        except click.UsageError as error:
+            raise _escaped(error) from None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -69,6 +79,12 @@ class LazyGroup(click.RichGroup):
         command = import_module(f"recu_analysis.cli.{COMMANDS[cmd_name]}").command
         assert isinstance(command, click.Command)  # noqa: S101 - every module of COMMANDS has one
         return command
+
+
+def _escaped(error: click.UsageError) -> click.UsageError:
+    """Wrong usage without characters that a terminal would obey: what was typed may be a name from a run."""
+    message = error.format_message()
+    return error if message.isprintable() else click.UsageError(printable(message), error.ctx)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})

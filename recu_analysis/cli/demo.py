@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from recu_analysis.analysis.rendering import Column, printable
+from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options, output
 from recu_analysis.cli.output import as_text, table_lines, wrapped
 from recu_analysis.cli.settings import setting
-from recu_analysis.errors import InputError, NotRecordedError
+from recu_analysis.errors import InputError, NotRecordedError, printable
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from recu_analysis.analysis.csv_text import safe_cells
 from recu_analysis.cli import completion, options
 from recu_analysis.cli import output as tables
+from recu_analysis.cli.target import safe_csv_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
 )
 @options.layer_option
 @options.windows_option
+@safe_csv_option
 @options.common
 @options.jobs
 def command(
@@ -97,6 +100,7 @@ def command(
     windows: slice | None,
     formats: str,
     output: Path,
+    safe_csv: bool,
 ) -> None:
     """Draw figures ready for a paper, each with its data, the LaTeX that includes it, and its provenance.
 
@@ -124,7 +128,8 @@ def command(
     page = Page(venue, _width(width), height, title, panel, sheet)
     typed = _typed(opened, labels, asked, page, _names(formats))
     shown = _relabeled(opened, labels)
-    missing = _draw(chosen, shown, asked, page, output, _names(formats), typed, strict=bool(names))
+    with safe_cells(safe=safe_csv):
+        missing = _draw(chosen, shown, asked, page, output, _names(formats), typed, strict=bool(names))
     if names and missing:
         sys.exit(1)
 

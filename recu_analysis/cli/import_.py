@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from recu_analysis.cli import options
+from recu_analysis.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,9 +36,10 @@ def command(
 ) -> None:
     """Make a run directory from CHECKPOINTs, so that every other command works on them.
 
-    A CHECKPOINT is a file, a folder or a pattern: .pth .pt .pth.tar .th .ckpt .safetensors. The files are ordered by
-    the epochs or steps in them, or in natural order (2 before 10). Updates between two checkpoints were not seen:
-    movement is net, two flips look like none, and tables say sampled.
+    A CHECKPOINT is a file, a folder or a pattern: .pth .pt .pth.tar .th .ckpt .safetensors, and folders of
+    transformers, accelerate and torch.distributed.checkpoint. They are ordered by the epochs or steps in them, or in
+    natural order (2 before 10). Updates between two checkpoints were not seen: movement is net, two flips look like
+    none, and tables say sampled.
     """
     from recu_analysis.capture.importer import import_checkpoints
 
@@ -54,13 +56,14 @@ def command(
 def _bar() -> Iterator[Callable[[Path], None]]:
     """Show the file that is being read, on standard error and only on a terminal."""
     from rich.console import Console
+    from rich.text import Text
 
     console = Console(stderr=True)
     if not console.is_terminal or options.quiet():
         yield lambda _: None
         return
     with console.status("reading") as status:
-        yield lambda path: status.update(f"reading {path.name}")
+        yield lambda path: status.update(Text(f"reading {printable(path.name)}"))
 
 
 def _tell(made: Run) -> None:
@@ -72,7 +75,9 @@ def _tell(made: Run) -> None:
         options.note(f"one checkpoint shows no movement; next: recu-analyze fit {made.path}")
         return
     numbered_by = _numbers(made.configuration["update_numbers"])
-    options.note(f"first and last: {names[0]}, {names[-1]}; update numbers are the {numbered_by}")
+    updates = [window.last_update for window in made.windows]
+    order = ", ".join(f"{name} ({update})" for name, update in zip(names, updates, strict=True))
+    options.note(f"in order, with update numbers, which are the {numbered_by}: {order}")
     options.note(
         "sampled: movement between two checkpoints is net, and a weight that flipped twice looks silent; "
         f"next: recu-analyze dead-weights {made.path}"

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from recu_analysis.analysis.rendering import Column, count, printable
+from recu_analysis.analysis.rendering import Column, count
 from recu_analysis.cli import options
 from recu_analysis.cli.output import View, size, write_table
 from recu_analysis.cli.target import table_target
+from recu_analysis.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

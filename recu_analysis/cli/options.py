@@ -16,10 +16,9 @@ import rich_click as click
 from click import get_current_context
 from click.core import ParameterSource
 
-from recu_analysis.analysis.rendering import printable
 from recu_analysis.cli import completion
 from recu_analysis.cli.bar import progress_bar
-from recu_analysis.errors import RecuError, WindowsWarning, needing_torch
+from recu_analysis.errors import RecuError, RecuWarning, WindowsWarning, needing_torch, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -209,7 +208,7 @@ def fail_of_system(error: OSError) -> None:
 
 @contextmanager
 def notes_of_windows() -> Iterator[None]:
-    """After what runs inside, note which runs ended before the windows that the user chose, together."""
+    """Print warnings, each once; after what runs inside, note which runs ended before the chosen windows, together."""
     from recu_analysis.store.labels import together
 
     cut: dict[tuple[int, str], dict[str, WindowsWarning]] = {}
@@ -218,6 +217,8 @@ def notes_of_windows() -> Iterator[None]:
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if isinstance(message, WindowsWarning):
             cut.setdefault((message.last, message.windows), {})[message.run] = message
+        elif isinstance(message, RecuWarning):
+            warn(str(message))
         else:
             other(message, category, *place, **more)
 
@@ -248,9 +249,6 @@ def common(function: Function) -> Function:
             _debug_trace()
             fail(str(error))
             sys.exit(1)
-        except click.UsageError as error:
-            # it may list names from a run
-            raise click.UsageError(printable(error.format_message()), error.ctx) from error
         except BrokenPipeError:
             discard_output()  # the reader, such as head, closed the pipe
             sys.exit(0)
@@ -296,7 +294,7 @@ def common(function: Function) -> Function:
 
 def _debug_trace() -> None:
     if _meta().get("recu.debug"):
-        traceback.print_exc()
+        click.echo("\n".join(map(printable, traceback.format_exc().rstrip().split("\n"))), err=True)
 
 
 def jobs(function: Function) -> Function:

@@ -13,12 +13,12 @@ import rich_click as click
 
 from recu_analysis.analysis import rendering
 from recu_analysis.analysis.markup import Surroundings
-from recu_analysis.analysis.rendering import Column, printable
+from recu_analysis.analysis.rendering import Column
 from recu_analysis.analysis.short_names import distinct
 from recu_analysis.analysis.vocabulary import PROSE
 from recu_analysis.cli.asides import in_latex
 from recu_analysis.cli.options import color, discard_output, note, quiet, sampled_notes
-from recu_analysis.errors import StoreError, unknown
+from recu_analysis.errors import StoreError, printable, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

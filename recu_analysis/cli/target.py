@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 import rich_click as click
 
+from recu_analysis.analysis.csv_text import safe_cells
 from recu_analysis.analysis.rendering import FORMATS
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -44,17 +45,35 @@ class Target:
     columns: tuple[str, ...] = ()
 
 
+#: For every command that writes CSV.
+safe_csv_option = click.option(
+    "--safe-csv",
+    is_flag=True,
+    help="In CSV, put an apostrophe before names that a spreadsheet would run as a formula; numbers stay as they are.",
+)
+
+
 def table_target(function: Function) -> Function:
     """Give a command --format, --output and --columns; it receives them as one `Target` named target."""
 
     @functools.wraps(function)
     def aimed(
-        *arguments: Any, table_format: str | None, output: Path | None, columns: tuple[str, ...], **named: Any
+        *arguments: Any,
+        table_format: str | None,
+        output: Path | None,
+        columns: tuple[str, ...],
+        safe_csv: bool,
+        **named: Any,
     ) -> Any:
         path = None if output is None or str(output) == "-" else output
-        return function(*arguments, target=Target(_format(table_format, path), path, columns), **named)
+        chosen = _format(table_format, path)
+        if safe_csv and chosen != "csv" and not named.get("figure"):
+            raise click.UsageError(f"--safe-csv has no effect on {chosen}; add --format csv, or remove it")
+        with safe_cells(safe=safe_csv):
+            return function(*arguments, target=Target(chosen, path, columns), **named)
 
     for option in (
+        safe_csv_option,
         click.option(
             "--columns",
             type=NamesType(),

@@ -10,10 +10,10 @@ import numpy as np
 import rich_click as click
 
 from recu_analysis.analysis.final_windows import LONG_ENOUGH
-from recu_analysis.analysis.rendering import printable, shown
+from recu_analysis.analysis.rendering import shown
 from recu_analysis.analysis.short_names import cells, distinct, shorten, to_left
 from recu_analysis.analysis.window_text import epochs_text
-from recu_analysis.errors import RecuError
+from recu_analysis.errors import RecuError, printable
 from recu_analysis.store.layer_selection import numbers_text
 
 if TYPE_CHECKING:

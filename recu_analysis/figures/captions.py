@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from recu_analysis.analysis.latex import escape_letters
+from recu_analysis.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +21,7 @@ _UNICODE: Final = ((r"\tau", "τ"), (r"\ln", "ln"), (r"\sqrt{2}", "√2"), ("^2"
 
 def quoted(name: str) -> str:
     """A name from a run inside a caption; its dollar signs begin no mathematics, and control characters are shown."""
-    shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)
-    return shown.replace("$", _DOLLAR)
+    return printable(name).replace("$", _DOLLAR)
 
 
 def escape_latex(caption: str) -> str:

@@ -9,28 +9,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recu_analysis.errors import CheckpointError
+from recu_analysis.interop.distributed_checkpoint import METADATA
 from recu_analysis.interop.sharded import INDEX
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 SUFFIXES = (".pth", ".pt", ".pth.tar", ".th", ".ckpt", ".safetensors")
 #: Names of the model in a folder that a framework writes as one checkpoint, the first that exists.
-MODELS = ("model.safetensors", f"model.safetensors{INDEX}", "pytorch_model.bin", f"pytorch_model.bin{INDEX}")
+MODELS = ("model.safetensors", f"model.safetensors{INDEX}", "pytorch_model.bin", f"pytorch_model.bin{INDEX}", METADATA)
 #: What frameworks write beside the model: optimizer.pt, rng_state_0.pth, scheduler_1.bin, ...
 BESIDE = re.compile(
     r"(optimizer|scheduler|scaler|sampler|rng_state|random_states|training_args)(_[0-9]+)*\.(pt|pth|bin)"
 )
 
-#: Name of one of the files of a model that has an index.
-SHARD = re.compile(r"-[0-9]+-of-[0-9]+\.")
+#: Name of one of several files of a model, which has an index.
+SHARD = re.compile(r"(.+)-[0-9]{5}-of-(?!00001)[0-9]{5}(\.safetensors|\.bin)")
 
 
 def checkpoint_files(sources: Sequence[str | Path]) -> list[Path]:
     """The checkpoints of files, folders and patterns, in the natural order of their paths (2 before 10).
 
     A folder stands for the checkpoints in it, and for those of its folders that hold one checkpoint of a framework, as
-    checkpoint-500 of transformers does. A checkpoint in several files is given by its index.
+    checkpoint-500 of transformers does. A checkpoint in several files is given by its index, one of
+    torch.distributed.checkpoint by its folder.
 
     Parameters
     ----------
@@ -43,10 +45,22 @@ def checkpoint_files(sources: Sequence[str | Path]) -> list[Path]:
     Raises
     ------
     CheckpointError
-        If a folder has no checkpoint, or a pattern matches no checkpoint.
+        If a folder has no checkpoint, a pattern matches no checkpoint, or a file is a part of a model without index.
     """
     found = {path.absolute(): path for source in sources for path in _expanded(str(source))}
-    return sorted(found.values(), key=natural)
+    return sorted((path for path in found.values() if not _is_part(path, found)), key=natural)
+
+
+def _is_part(path: Path, found: Collection[Path]) -> bool:
+    """Whether a file is a part of a model that is given by its index; CheckpointError for a part without index."""
+    match = SHARD.fullmatch(path.name)
+    if match is None:
+        return False
+    index = path.with_name(f"{match[1]}{match[2]}{INDEX}")
+    if index.absolute() not in found:
+        what = f"give {index.name}" if index.is_file() else f"get {index.name}, which says what is in each file"
+        raise CheckpointError(f"{path} is one of several files of a model, so it is read by their index; {what}")
+    return True
 
 
 def _expanded(source: str) -> list[Path]:
@@ -85,9 +99,8 @@ def _own(folder: Path) -> list[Path]:
     model = _model(folder)
     files = [file for file in folder.iterdir() if file.name.endswith(SUFFIXES) and file.is_file()]
     others = [file for file in files if not (file.name in MODELS or BESIDE.fullmatch(file.name))]
-    if model is None:
-        return others
-    return [model, *(file for file in others if not SHARD.search(file.name))]
+    indices = [file for file in folder.iterdir() if file.name.endswith(INDEX) and file.name not in MODELS]
+    return [*([model] if model else []), *others, *indices]
 
 
 def _model(folder: Path) -> Path | None:

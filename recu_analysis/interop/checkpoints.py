@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from recu_analysis.errors import CheckpointError
 from recu_analysis.interop.checkpoint_files import MODELS
+from recu_analysis.interop.distributed_checkpoint import METADATA, read_distributed
 from recu_analysis.interop.pytorch import exact, is_plain, read_file
 from recu_analysis.interop.sharded import INDEX, shards
 
@@ -74,6 +75,8 @@ def read_state(path: Path, *, unsafe_load: bool = False) -> SavedState:
     if path.name.endswith(INDEX):
         content: Any = _read_shards(path, unsafe_load=unsafe_load)
         entries: Mapping[Any, Any] = {}
+    elif path.name == METADATA:
+        entries = content = read_distributed(path, CONTAINERS, NUMBERS)
     elif path.suffix == ".safetensors":
         entries, content = _read_safetensors(path)
     else:
@@ -103,8 +106,9 @@ def _read_shards(path: Path, *, unsafe_load: bool) -> dict[str, Any]:
 
 def _trainer_state(path: Path) -> dict[str, Any]:
     """What transformers writes beside a model: its global_step and epoch; empty if it is not there."""
-    beside = path.parent / TRAINER_STATE
-    if path.name not in MODELS or not beside.is_file():
+    folders = [path.parent, path.parent.parent] if path.name == METADATA else [path.parent]
+    beside = next((file for folder in folders if (file := folder / TRAINER_STATE).is_file()), None)
+    if path.name not in MODELS or beside is None:
         return {}
     try:
         content = json.loads(beside.read_bytes())

@@ -34,8 +34,13 @@ def read_file(path: Path, *, unsafe_load: bool = False) -> Any:
         If the file is missing or damaged (its checksums are verified), is another archive than those of torch.save, or
         has objects that only code can restore.
     """
-    file = _open(path)
-    with file, warnings.catch_warnings():
+    with _open(path) as file:
+        return read_archive(path, file, unsafe_load=unsafe_load)
+
+
+def read_archive(path: Path, file: BinaryIO, *, unsafe_load: bool = False) -> Any:
+    """Read what torch.save wrote, as `read_file`, from an open file; `path` is for messages."""
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns about unusual content
         try:
             _check_archive(path, file)

@@ -29,6 +29,8 @@ class Chain:
         """Add the next window that is not superseded, unless it repeats the end of the last one or contradicts it."""
         last = self.windows[-1] if self.windows else None
         if last is None:
+            if window.number and not window.header.is_state:  # else window 0, the state at the start, is lost
+                self.missing.append(missing_before(window))
             self.windows.append(window)
         elif window.header.is_state and window.header.follows(last.header):
             self._broken = False

@@ -6,6 +6,8 @@ from html import escape
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from recu_analysis.errors import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -29,7 +31,7 @@ def plain_text(value: Any) -> str:
     text = str(value)
     if len(text) > LONGEST:
         text = f"...{text[-LONGEST:]}" if isinstance(value, PurePath) else f"{text[:LONGEST]}..."
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return printable(text)
 
 
 def mark_text(mark: Mapping[str, Any], most: int = 3) -> str:

@@ -160,8 +160,16 @@ def replace_file(path: Path, save: Callable[[Path], object]) -> None:
     if path.exists() and not (path.is_file() or path.is_dir()):
         save(path)
     else:
-        place = path.resolve()
+        place = resolved(path)
         commit(place.parent, place, save)
+
+
+def resolved(path: Path) -> Path:
+    """The path of a new file or folder without links; OSError if no file can have it."""
+    try:
+        return path.resolve()
+    except ValueError:
+        raise OSError(errno.EINVAL, "its name has a zero byte", str(path)) from None
 
 
 def write_text(path: Path, text: str) -> None:

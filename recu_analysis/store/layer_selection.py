@@ -128,7 +128,7 @@ def numbers_text(numbers: Sequence[int]) -> str:
             groups[-1].append(number)
         else:
             groups.append([number])
-    parts = [str(each[0]) if len(each) == 1 else f"{each[0]} to {each[-1]}" for each in groups]
+    parts = [_short(each[0]) if len(each) == 1 else f"{_short(each[0])} to {_short(each[-1])}" for each in groups]
     if len(parts) > MOST_STRETCHES:
         return ", ".join([*parts[: MOST_STRETCHES - 2], "...", parts[-1]])
     return f"{', '.join(parts[:-1])} and {parts[-1]}" if parts[1:] else parts[0]

@@ -17,6 +17,7 @@ from recu_analysis.store import format as names
 from recu_analysis.store.chain import chained, gap
 from recu_analysis.store.consistency import other_updates
 from recu_analysis.store.display import count, html_facts, html_rows, mark_text, plain_text
+from recu_analysis.store.ends import lost_windows, with_end
 from recu_analysis.store.header import RunHeader
 from recu_analysis.store.layer_selection import numbers_text, window_number
 from recu_analysis.store.sealing import unsealed
@@ -235,6 +236,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     segments = tuple(_segments(history, header, problems))
     found = [list(_segment_windows(segment, header, problems)) for segment in segments]
     problems += _lost_marks(segments, found)
+    problems += lost_windows(segments, found, problems)
     in_force = [limit(segment, segments) for segment in segments]
     counted = zip(found, in_force, strict=True)
     chain = chained(window for windows, last in counted for window in windows if window.last_update <= last)
@@ -269,12 +271,13 @@ def as_run(run: OneRun) -> Run:
 
 
 def _lost_marks(segments: Sequence[Segment], found: Sequence[Sequence[Window]]) -> Iterator[str]:
-    """Sentences about lines missing at the end of metrics; later windows or the next segment count the lines."""
+    """Sentences about lines missing at the end of metrics; later windows, the end or the next segment count them."""
     for segment, windows, later in zip_longest(segments, found, segments[1:]):
         counts = [window.header.marks or 0 for window in windows]
-        logged = max([*counts, (later and later.marks_before) or 0], default=0)
+        ended = segment.marks
+        logged = max([*counts, ended or 0, (later and later.marks_before) or 0])
         with contextlib.suppress(DamagedError):  # unreadable metrics are reported elsewhere
-            text = lost_marks(segment.folder, logged) if logged else None
+            text = lost_marks(segment.folder, logged, ended) if logged or ended == 0 else None
             if text:
                 yield text
 
@@ -339,6 +342,10 @@ def _segments(history: Path, header: RunHeader, problems: list[str]) -> Iterator
                 if not windows:
                     continue
                 segment = Segment(path, number, windows[0].first_update - 1)
+        try:
+            segment = with_end(segment)
+        except DamagedError as error:
+            problems.append(str(error))
         yield segment
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import xxhash
 
@@ -71,6 +71,25 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def tensor_hasher(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> xxhash.xxh3_128:
     """A hash of a tensor's name, dtype and shape; after an update with its bytes, its hexdigest is `digest`."""
     return xxhash.xxh3_128(f"{name}\0{dtype.str}\0{shape}\0".encode())
+
+
+def respelled(text: bytes) -> bool:
+    """Whether a text of JSON is spelled otherwise than it was written, with the same values.
+
+    A flipped bit can turn 1e-05 into 1E-05: the seal, which is of the values, still matches.
+
+    Parameters
+    ----------
+    text : bytes
+        A JSON object that `load_json` accepts.
+    """
+    value = json.loads(text)
+    forms = (json.dumps(value, **form) for form in _SPELLINGS)
+    return text.decode("utf-8", "surrogatepass").removesuffix("\n") not in forms
+
+
+#: How Python writes JSON: as run.json, as the other files of a run, and by default.
+_SPELLINGS: Final[tuple[dict[str, Any], ...]] = ({"indent": 2}, {"separators": (",", ":")}, {})
 
 
 def dump_mark(mark: Mapping[str, Any], number: int) -> str:

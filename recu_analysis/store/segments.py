@@ -32,6 +32,8 @@ class Segment:
         Number of lines of metrics in the segment before, at the start; None if unknown.
     one_optimizer : bool
         Whether one optimizer is known to have made all updates.
+    marks, last_window : int or None
+        Number of its lines of metrics and of its last window when the recording ended; None if unknown.
     """
 
     folder: Path
@@ -39,6 +41,8 @@ class Segment:
     start_update: int
     marks_before: int | None = None
     one_optimizer: bool = False
+    marks: int | None = None
+    last_window: int | None = None
 
 
 def folders(path: Path) -> list[Path]:
@@ -114,11 +118,22 @@ def read_marks(segment: Path, version: int) -> Iterator[dict[str, Any]]:
     lines = io.BytesIO(read_small(path, where, names.MAX_METRICS_BYTES))
     for index, line in enumerate(lines, start=1):
         if not line.endswith(b"\n"):
+            if version > 1 and _is_whole(line[:-1]):
+                raise DamagedError(f"line {index} of {where} is damaged: its end is not a line break")
             return  # the process died while it wrote this line
         mark = load_mark(line, index, f"line {index} of {where}", version)
         if not isinstance(mark.get("update"), int):
             raise DamagedError(f"line {index} of {where} is damaged: it names no update")
         yield mark
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether a text is a whole line of metrics, without its line break."""
+    try:
+        unsealed(line, "")
+    except DamagedError:
+        return False
+    return True
 
 
 def count_marks(segment: Path) -> int:
@@ -127,10 +142,21 @@ def count_marks(segment: Path) -> int:
     return read_small(path, str(path), names.MAX_METRICS_BYTES).count(b"\n") if os.path.lexists(path) else 0
 
 
-def lost_marks(segment: Path, logged: int) -> str | None:
-    """A sentence about a segment with fewer lines of metrics than were logged; None if it has all of them."""
+def lost_marks(segment: Path, logged: int, ended: int | None = None) -> str | None:
+    """A sentence about a segment with other lines of metrics than were logged; None if it has all of them.
+
+    Parameters
+    ----------
+    segment : Path
+    logged : int
+        Number of lines that it has at least.
+    ended : int, optional
+        Number of lines at the end of the recording.
+    """
     file = segment / names.METRICS_FILE
     found = count_marks(segment)
+    if ended is not None and found > ended:
+        return f"{file} has {found} lines, but the recording ended with {ended}"
     if found >= logged:
         return None
     return (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from recu_analysis.errors import InputError, RunExistsError, StoreError
 from recu_analysis.store import format as names
-from recu_analysis.store.durable import delete
+from recu_analysis.store.durable import as_store_error, delete, resolved
 from recu_analysis.store.quantities import requests_of
 from recu_analysis.store.run import open_window, read_header
 from recu_analysis.store.sealing import digest, unsealed
@@ -45,7 +45,9 @@ def refuse_existing(path: Path, resume: int | None) -> None:
 
 def refuse_inside_run(path: Path) -> None:
     """Raise RunExistsError if a new run would lie inside the folder of another one, which it would change."""
-    for folder in path.resolve().parents:
+    with as_store_error(path, "cannot be written"):
+        place = resolved(path)
+    for folder in place.parents:
         if (folder / names.RUN_FILE).is_file() and (folder / names.HISTORY).is_dir():
             raise RunExistsError(f"{path} lies inside the run {folder}; choose a folder outside of it")
 
@@ -107,7 +109,7 @@ def _holds_states_only(item: Path, header: RunHeader) -> bool:
     segment = read_segment(item, int(item.name.partition("-")[2]), header.version)
     specs = {layer.name: layer for layer in header.layers}
     states = dict(numbered(item, names.WINDOW_NAME))
-    own = {names.SEGMENT_FILE, names.METRICS_FILE, *(folder.name for folder in states.values())}
+    own = {names.SEGMENT_FILE, names.METRICS_FILE, names.END_FILE, *(folder.name for folder in states.values())}
     marked = {mark.get("window") for mark in read_marks(item, header.version)} - {None}
     return (
         {entry.name for entry in _beside_staging(item)} <= own

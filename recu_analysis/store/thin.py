@@ -105,7 +105,7 @@ def _groups(run: Run, kept: set[int]) -> list[list[Window]]:
     absent = sorted(kept - set(numbers))
     if absent or not numbers:
         has = f"has windows {numbers_text(numbers)}" if numbers else "has no windows"
-        raise WindowNotFoundError(f"{run.path} {has}, not {', '.join(map(str, absent))}")
+        raise WindowNotFoundError(f"{run.path} {has}, not {numbers_text(absent)}")
     ends = [number for number in (numbers[0], numbers[-1]) if number not in kept]
     if ends:
         raise InputError(f"{_listed(ends)} must be kept, because a copy without would lose data; add {_added(ends)}")

@@ -13,14 +13,15 @@ from recu_analysis.errors import DamagedError, RecuError, StoreError
 from recu_analysis.store import format as names
 from recu_analysis.store.chain import gap, missing_before
 from recu_analysis.store.consistency import odd_flips, odd_traces
+from recu_analysis.store.ends import with_end
 from recu_analysis.store.quantities import TRACES, UNION, tensors_of
-from recu_analysis.store.run import Run, as_run, open_run, open_window
-from recu_analysis.store.sealing import load_json, seal
+from recu_analysis.store.run import Run, as_run, open_run, open_window, read_header
+from recu_analysis.store.sealing import load_json, respelled, seal
 from recu_analysis.store.segments import Segment, limit, missing_places, numbered, read_marks, read_segment, shards
-from recu_analysis.store.tensors import TensorFile, TornError
+from recu_analysis.store.tensors import TensorFile, TornError, read_small
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -111,7 +112,7 @@ def _reports(status: FileStatus, problem: str) -> bool:
 
 def _files(run: Run) -> Iterator[FileStatus]:
     history, checkpoints = run.path / names.HISTORY, run.path / names.CHECKPOINTS
-    yield _plain(run.path / names.RUN_FILE)
+    yield _sealed_file(run.path / names.RUN_FILE, lambda: read_header(run.path))
     yield from _refusal(run)
     for text in missing_places(history):
         yield FileStatus(str(history), "missing", detail=text)
@@ -123,10 +124,6 @@ def _files(run: Run) -> Iterator[FileStatus]:
             yield replace(status, detail=status.detail or unseen.get(status.file, ""))
     if not checkpoints.is_symlink():
         yield from (_checkpoint(file) for file in sorted(checkpoints.glob("*.safetensors")))
-
-
-def _plain(file: Path) -> FileStatus:
-    return FileStatus(str(file), "whole", bytes=file.lstat().st_size)
 
 
 def _refusal(run: Run) -> Iterator[FileStatus]:
@@ -163,6 +160,7 @@ def _segment(run: Run, number: int, folder: Path) -> Iterator[FileStatus]:
     metrics, marked = _marks(number, folder, run.header.version)
     rows = sorted(_windows(run, number, folder, marked), key=lambda row: -1 if row.window is None else row.window)
     yield _start(number, folder, run.header.version, began=any(row.bytes is not None for row in rows))
+    yield from _end(number, folder)
     yield from _cut_short(run, folder, metrics)
     last = max((row.window or 0 for row in rows if row.bytes is not None), default=-1)
     for row in rows:
@@ -195,11 +193,26 @@ def _start(number: int, folder: Path, version: int, *, began: bool) -> FileStatu
             ("missing", "is missing") if began else ("unfinished", "was not written: the process died before it")
         )
         return FileStatus(str(file), verdict, number, detail=f"{file} {why}")
+    return _sealed_file(file, lambda: read_segment(folder, number, version), number)
+
+
+def _end(number: int, folder: Path) -> Iterator[FileStatus]:
+    """The status of end.json, if the recording ended."""
+    file = folder / names.END_FILE
+    if os.path.lexists(file):
+        yield _sealed_file(file, lambda: with_end(Segment(folder, number, 0)), number)
+
+
+def _sealed_file(file: Path, read: Callable[[], object], segment: int | None = None) -> FileStatus:
+    """The status of a small file that `read` reads, or refuses."""
+    size = file.lstat().st_size
     try:
-        read_segment(folder, number, version)
+        read()
+        if respelled(read_small(file, str(file))):
+            raise DamagedError(f"{file} is damaged: a character of it changed, though no value in it")
     except RecuError as error:
-        return FileStatus(str(file), "damaged", number, bytes=file.lstat().st_size, detail=str(error))
-    return FileStatus(str(file), "whole", number, bytes=file.lstat().st_size)
+        return FileStatus(str(file), "damaged", segment, bytes=size, detail=str(error))
+    return FileStatus(str(file), "whole", segment, bytes=size)
 
 
 def _marks(number: int, folder: Path, version: int) -> tuple[list[FileStatus], set[int]]:

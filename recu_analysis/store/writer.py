@@ -15,6 +15,7 @@ from recu_analysis.errors import InputError, StoreError
 from recu_analysis.store import format as names
 from recu_analysis.store.background import Background
 from recu_analysis.store.durable import append, as_store_error, check_room, commit, sync_directory
+from recu_analysis.store.ends import end_text
 from recu_analysis.store.header import RunHeader
 from recu_analysis.store.limits import check_recordable
 from recu_analysis.store.locked_folder import LockedFolder, absolute
@@ -105,6 +106,7 @@ class RunWriter:
         self._closed = self._released = self._abandoned = False
         self._process = os.getpid()
         self._marks = 0
+        self._last_window: int | None = None
         self._made: list[str] = []
         self._replaced = Replaced()
         self._settled = False
@@ -236,7 +238,7 @@ class RunWriter:
         """
         self._require_open()
         number = self._next_window if number is None else number
-        self._next_window = number + 1
+        self._next_window, self._last_window = number + 1, number
         seen = self._exact if exact is None else exact
         header = ShardHeader(
             run_id=self.run_id,
@@ -320,6 +322,9 @@ class RunWriter:
         # A forked child has no thread and nothing to write.
         if self._released or os.getpid() != self._process:
             return
+        if not self._closed and not self._abandoned:
+            end = end_text(self._segment, self._marks, self._last_window)
+            self._put(lambda: self._commit(self.path / self._made[-1] / names.END_FILE, end))
         self._closed = True
         self._background.stop(discard=self._abandoned)
         self._released = True  # only now: if Ctrl-C interrupts stop(), close() or the exit handler continues

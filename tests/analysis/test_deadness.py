@@ -1,15 +1,17 @@
 """Every criterion and statistic against a plain loop over weights, and the cases without an answer."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import spatial, stats
 
 from recu_analysis import by_magnitude, dead_weights, open_run
-from recu_analysis.analysis.deadness import CRITERIA, movement, tail_mask, totals
+from recu_analysis.analysis.deadness import CRITERIA, movement, tail_mask, totals, with_totals
 from recu_analysis.analysis.histogram import weight_histogram
 from recu_analysis.analysis.magnitude import quantile_bins
 from recu_analysis.analysis.selection import WindowSpan
@@ -248,3 +250,38 @@ def test_quantile_bins_are_those_of_a_stable_sort_also_for_equal_values(values, 
     order = sorted(range(len(values)), key=values.__getitem__)
     expected = {at: rank * bins // len(values) for rank, at in enumerate(order)}
     assert quantile_bins(np.array(values), bins).tolist() == [expected[at] for at in range(len(values))]
+
+
+def test_the_magnitude_of_an_update_is_the_path_over_the_updates(run, synthetic):
+    moved = movement(run.header.layers[0], merged(run.windows[1:], run.layer_names[0]))
+    walk = synthetic.history[run.layer_names[0]].astype(np.float64)
+    steps = sum(np.abs(after - before) for before, after in pairwise(walk))
+    np.testing.assert_allclose(moved.magnitude, steps.reshape(-1) / (len(walk) - 1), rtol=1e-6)
+
+
+def test_the_total_weighs_tail_and_core_by_their_weights_and_keeps_a_null_that_is_known_of_most():
+    def table(first_null):
+        return pd.DataFrame(
+            {
+                "layer": ["a", "b"],
+                "weights": [100, 300],
+                "counted": [100, 300],
+                "dead": [1, 2],
+                "nonfinite": [0, 0],
+                "tail_fraction": [0.5, 0.1],
+                "silent_tail": [0.2, 0.6],
+                "silent_core": [0.1, 0.9],
+                "dead_fraction": [0.4, 0.8],
+                "dead_fraction_null": [first_null, math.nan if first_null < 0.5 else 0.6],
+            }
+        )
+
+    total = totals(table(0.9))
+    assert total["silent_tail"] == pytest.approx((50 * 0.2 + 30 * 0.6) / 80)
+    assert total["silent_core"] == pytest.approx((50 * 0.1 + 270 * 0.9) / 320)
+    assert total["dead_fraction"] == pytest.approx((100 * 0.4 + 300 * 0.8) / 400)
+    assert total["dead_fraction_null"] == pytest.approx((100 * 0.9 + 300 * 0.6) / 400)
+    assert math.isnan(totals(table(0.1))["dead_fraction_null"]), "known of a quarter of the weights"
+    rows = with_totals(table(0.9))
+    assert rows.columns[0] == "row"
+    assert rows["row"].tolist() == ["layer", "layer", "total"]

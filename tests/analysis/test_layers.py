@@ -14,6 +14,7 @@ from recu_analysis.testing import random_walk, synthetic_run
 from recu_analysis.theory.quantization import exact
 from recu_analysis.theory.standardize import WeightTransform, standard_scores
 from tests.run_files import window_folder
+from tests.store.recording import record
 
 FIXED = [
     "window",
@@ -237,3 +238,15 @@ def test_signs_that_nan_took_are_neither_changed_nor_revived(tmp_path):
     names = ["c2i", "flip_ratio", "silent_fraction"]
     pd.testing.assert_frame_equal(table.loc[5:, names], whole.loc[5:, names])
     assert table.loc[6, "revived_fraction"] == whole.loc[6, "revived_fraction"]
+
+
+@pytest.mark.parametrize("form", [{}, {"network": True}, {"long": True}])
+def test_a_run_without_windows_has_an_empty_table_with_its_columns(tmp_path, form):
+    path = record(tmp_path / "run", (1, 4))
+    columns = layer_table(path, **form).columns
+    still = record(tmp_path / "still")
+    assert len(layer_table(still, **form)) == len(layer_table(path, **form)) / 2, "a state is a row"
+    shutil.rmtree(window_folder(still, 0))
+    table = layer_table(still, **form)
+    assert len(table) == 0
+    assert table.columns.tolist() == columns.tolist()

@@ -139,3 +139,24 @@ def test_a_pattern_without_a_checkpoint_is_one_sentence(tmp_path, pattern, facts
         import_checkpoints(str(tmp_path / pattern), tmp_path / "run")
     says(str(caught.value), *facts, "check the")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", [("model", ".safetensors"), ("diffusion_pytorch_model", ".safetensors")])
+@pytest.mark.parametrize("source", ["a", "a/*"])
+def test_parts_of_a_model_are_no_checkpoints(tmp_path, name, source):
+    index = shard(tmp_path / "a", name, state(3))
+    run = import_checkpoints(str(tmp_path / source), tmp_path / "run")
+    assert run.configuration["imported"] == [index.name]
+    part = tmp_path / "a" / f"{name[0]}-00001-of-00002{name[1]}"
+    with pytest.raises(CheckpointError, match=f"{part.name} is one of several files .* give {index.name}"):
+        import_checkpoints(part, tmp_path / "other")
+    index.unlink()
+    with pytest.raises(CheckpointError, match=f"is one of several files .* get {index.name}"):
+        import_checkpoints(str(tmp_path / source), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_model_in_one_file_of_one_and_epochs_of_many_are_checkpoints(tmp_path):
+    for name in ("model-00001-of-00001.safetensors", "epoch-3-of-10.safetensors"):
+        save_file(state(len(name)), tmp_path / name)
+    assert len(import_checkpoints(tmp_path, tmp_path / "run").windows) == 2

@@ -31,7 +31,7 @@ def test_it_says_what_it_made_and_what_is_missing_in_it(imported):
     assert done.stdout == ""
     made, order, missing = done.stderr.splitlines()
     says(made, "3 checkpoints", "2 binary layers", path)
-    says(order, "epoch2.pth, epoch11.pth", "epochs")
+    says(order, "epoch2.pth (2), ", "epoch11.pth (11)", "epochs")
     says(missing, "sampled", "net", "twice", f"recu-analyze dead-weights {path}")
 
 
@@ -97,7 +97,7 @@ def test_positions_are_said_to_be_positions(tmp_path):
         save(tmp_path / f"{name}.pth", seed)
         torch.save(torch.load(tmp_path / f"{name}.pth")["state_dict"], tmp_path / f"{name}.pth")
     done = run_cli("import", tmp_path, "--run-dir", tmp_path / "run")
-    says(done.stderr, "a.pth, b.pth", "positions")
+    says(done.stderr, "a.pth (1), b.pth (2)", "positions")
 
 
 @pytest.mark.parametrize(

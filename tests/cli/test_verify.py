@@ -22,7 +22,7 @@ def test_a_whole_run(path):
     lines = done.stdout.splitlines()
     assert lines[1].split()[:8] == ["0", "0", "to", "10", "1", "to", "20", lines[1].split()[7]]
     assert lines[1].endswith("whole")
-    assert lines[3].startswith("14 files, ")
+    assert lines[3].startswith("15 files, ")
     assert lines[3].endswith(": 14 whole")
     markdown = run_cli("verify", path, "--format", "markdown").stdout.splitlines()
     assert markdown[1] == "| :--- | :--- | ---: | ---: | ---: | ---: | ---: | :--- |", "texts to the left"

@@ -18,6 +18,7 @@ from recu_analysis.store.tensors import TensorFile
 from recu_analysis.store.verify import DAMAGE, verify
 from recu_analysis.store.writer import RunWriter
 from recu_analysis.testing import layer_state, random_walk
+from tests.editing import marks_of, write_marks
 from tests.messages import says
 from tests.run_files import window_file
 from tests.store.recording import SPEC, WALK
@@ -194,14 +195,17 @@ def test_a_window_whose_number_is_taken(tmp_path):
 
 @pytest.mark.parametrize("lines", [0, 1, 2])
 @pytest.mark.parametrize("segments", [1, 2])
-def test_metrics_whose_last_lines_are_gone(tmp_path, lines, segments):
+@pytest.mark.parametrize("ended", [True, False])
+def test_metrics_whose_last_lines_are_gone(tmp_path, lines, segments, ended):
     record(tmp_path, 4, 8)
     if segments == 2:
         record(tmp_path, resume=8)
     file = tmp_path / "history/segment-0000/metrics.jsonl"
     assert told(tmp_path) == []
     file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:lines]))
-    lost = lines < 1 + segments  # the last line of a run that nothing follows proves nothing
+    if not ended:
+        (tmp_path / "history/segment-0000/end.json").unlink()
+    lost = ended or lines < 1 + segments  # without an end, the last line that nothing follows proves nothing
     assert bool(told(tmp_path)) == lost
     if lost:
         table = verify(tmp_path).set_index("file")
@@ -222,3 +226,12 @@ def test_layers_of_other_optimizers_may_have_fewer_updates():
     window = LayerWindow(3, 2, 0.0, 0.0, 0.0, None)
     header = ShardHeader("r", 0, 1, 3, 9, True, False, {"a": window}, {})
     assert ShardHeader.from_metadata(header.to_metadata(), "it") == header
+
+
+def test_the_state_at_the_start_that_is_gone(tmp_path):
+    record(tmp_path, 4, 8)
+    shutil.rmtree(tmp_path / "history/segment-0000/window-000000")
+    marks = [mark for mark in marks_of(tmp_path) if mark["window"]]
+    write_marks(tmp_path, marks)
+    (tmp_path / "history/segment-0000/end.json").unlink()
+    assert any("up to update 0, is missing" in text for text in told(tmp_path))

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recu_analysis import open_run
+from recu_analysis import open_run, thin, write_report
 from recu_analysis.errors import InputError, RunExistsError, StoreError
 from recu_analysis.store.durable import lock_directory
 from recu_analysis.store.header import RunHeader
 from recu_analysis.store.verify import verify
-from recu_analysis.testing import layer_state
+from recu_analysis.testing import layer_state, synthetic_run
 from tests.run_files import contents, window_file, window_folder
 from tests.store.recording import SPEC, WALK, writer
 
@@ -351,3 +351,10 @@ def test_a_file_of_another_program_above_is_no_run(tmp_path):
     (tmp_path / "run.json").write_text("{}")
     writer(tmp_path / "runs" / "mine").close()
     assert open_run(tmp_path / "runs" / "mine").problems == ()
+
+
+@pytest.mark.parametrize("write", [lambda run, path: thin(run, windows=[0, 4], output=path), write_report])
+def test_a_path_that_no_file_can_have_is_one_sentence(tmp_path, write):
+    run = synthetic_run(tmp_path / "run").path
+    with pytest.raises(StoreError, match=r"a\\x00b.* cannot be written: its name has a zero byte"):
+        write(run, f"{tmp_path}/a\0b")

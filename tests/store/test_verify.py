@@ -90,7 +90,7 @@ def test_windows_deleted_without_a_trace_in_the_metrics(path):
     shutil.rmtree(path / SEGMENT / "window-000003")
     rows = [row for row in verify(path).to_dict(orient="records") if row["verdict"] == "missing"]
     texts = [
-        "metrics.jsonl has none of at least 4 logged lines",
+        "metrics.jsonl has none of at least 5 logged lines",
         *(f"up to update {each}, is missing" for each in (0, 12)),
     ]
     for row, text in zip(rows, texts, strict=True):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import matplotlib as mpl
 from matplotlib.transforms import Bbox
 
+from recu_analysis.analysis.csv_text import csv_text
 from recu_analysis.errors import InputError, StoreError, unknown
 from recu_analysis.figures.captions import escape_latex
 from recu_analysis.figures.print.style import OUTPUT, current_venue
@@ -152,9 +153,7 @@ def export_table(
 def _beside(stem: str, data: pd.DataFrame, latex: str, provenance: Mapping[str, Any]) -> dict[str, bytes]:
     """The files of the data, the LaTeX and the provenance."""
     return {
-        f"{stem}.csv": data.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode(
-            errors="backslashreplace"
-        ),
+        f"{stem}.csv": csv_text(data).encode(errors="backslashreplace"),
         f"{stem}.tex": latex.encode(errors="backslashreplace"),
         f"{stem}.json": (json.dumps(provenance, indent=2, sort_keys=True) + "\n").encode(),
     }
