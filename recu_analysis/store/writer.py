@@ -9,8 +9,6 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from safetensors.numpy import save_file
-
 from recu_analysis.errors import InputError, StoreError
 from recu_analysis.store import format as names
 from recu_analysis.store.background import Background
@@ -21,7 +19,7 @@ from recu_analysis.store.locked_folder import LockedFolder, absolute
 from recu_analysis.store.quantities import QUANTITIES, requests_of, rows_of
 from recu_analysis.store.replaced import Replaced
 from recu_analysis.store.run import open_run
-from recu_analysis.store.sealing import digest, dump_json, dump_mark, sealed
+from recu_analysis.store.sealing import dump_json, dump_mark, sealed
 from recu_analysis.store.segments import count_marks
 from recu_analysis.store.shard import ShardHeader
 from recu_analysis.store.starting import (
@@ -33,6 +31,7 @@ from recu_analysis.store.starting import (
     sweep,
     window_at,
 )
+from recu_analysis.store.shard_file import ShardPlace, save_shard, window_file_bytes
 from recu_analysis.store.state import window_bytes
 
 if TYPE_CHECKING:
@@ -71,6 +70,13 @@ class RunWriter:
         Rows of `store.quantities` that the run keeps; the default rows if not given.
     more : mapping, optional
         Further fields of run.json.
+    shards : int
+        Number of shards of every window. This writer writes the first one; a `ShardWriter` writes each of the others.
+
+    Attributes
+    ----------
+    saved : int
+        Number of the last window whose shard is on disk; -1 if there is none.
 
     Raises
     ------
@@ -97,8 +103,11 @@ class RunWriter:
         exact: bool = True,
         quantities: Mapping[str, Quantity] | None = None,
         more: Mapping[str, Any] | None = None,
+        shards: int = 1,
     ) -> None:
         path = absolute(path)
+        self.saved = -1
+        self._shard = (0, shards)
         self.start_update = resume or 0
         self._layers = tuple(layers)
         self._exact = exact
@@ -161,7 +170,7 @@ class RunWriter:
             "format": names.FORMAT_VERSION,
             "segment": self._segment,
             "start_update": self.start_update,
-            "world_size": 1,
+            "world_size": self._shard[1],
             "environment": header.environment,
         } | before
         self._commit(self.path / self._made[-1] / names.SEGMENT_FILE, dump_json(sealed(content)))
@@ -191,6 +200,11 @@ class RunWriter:
     def run_id(self) -> str:
         """Random identifier of the run."""
         return self._header.run_id
+
+    @property
+    def place(self) -> ShardPlace:
+        """What the writers of the other shards need to know of this segment."""
+        return ShardPlace(self._folder, self.run_id, self._segment, self._next_window)
 
     def _commit(self, file: Path, text: str) -> None:
         # `file` is below `path`, but another folder may have that path by now.
@@ -339,7 +353,7 @@ class RunWriter:
         if not self._settled:
             self._settled = True
             with contextlib.suppress(OSError, StoreError):
-                sweep(self._folder.parent)
+                sweep(self._folder.parent, keep=self._folder if self._shard[1] > 1 else None)
 
     def _require_own(self) -> None:
         if os.getpid() != self._process:
@@ -370,19 +384,10 @@ class RunWriter:
         self._background.put(do, in_any_case=in_any_case)
 
     def _save_window(self, header: ShardHeader, states: Mapping[str, LayerState]) -> None:
-        number = header.window
-        tensors = {name: array for layer, state in states.items() for name, array in state.tensors(layer).items()}
-        needed = sum(array.nbytes for array in tensors.values())
-        check_room(self.path, needed, f"window {number}", root=self._held.root)
-        header = replace(header, digests={name: digest(name, array) for name, array in tensors.items()})
-        folder = self._folder / names.window_name(number)
-        folder.mkdir(exist_ok=True)
-        commit(
-            self._staging,
-            folder / names.shard_name(0, 1),
-            lambda file: save_file(tensors, file, metadata=header.to_metadata()),
-        )
-        sync_directory(self._folder)
+        needed = window_file_bytes(states)
+        check_room(self.path, needed, f"window {header.window}", root=self._held.root)
+        save_shard(self._folder, header, states, self._shard)
+        self.saved = header.window
         if not header.is_state:  # updates are on disk, so the start is no longer undone
             self._settle()
 
