@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recu_analysis.errors import DamagedError
-from recu_analysis.store.shard import ShardHeader
 from recu_analysis.store.tensors import TensorEntry, TensorFile
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from recu_analysis.store.header import LayerSpec, LayerWindow
     from recu_analysis.store.quantities import Quantity
+    from recu_analysis.store.shard import ShardHeader
 
 #: The number of a layer that says which rows of it a shard holds: the first, and one past the last.
 ROWS = "rows"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 from recu_analysis.errors import DamagedError
-from recu_analysis.store.format import MAX_DEPTH
+from recu_analysis.store.format import FORMAT_VERSION, MAX_DEPTH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,6 +71,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def tensor_hasher(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> xxhash.xxh3_128:
     """A hash of a tensor's name, dtype and shape; after an update with its bytes, its hexdigest is `digest`."""
     return xxhash.xxh3_128(f"{name}\0{dtype.str}\0{shape}\0".encode())
+
+
+def refusal(segment: int, reason: str) -> str:
+    """The text of refused.json: why the recording of a segment must not be trusted."""
+    return dump_json(sealed({"format": FORMAT_VERSION, "segment": segment, "reason": reason}))
 
 
 def dump_mark(mark: Mapping[str, Any], number: int) -> str:

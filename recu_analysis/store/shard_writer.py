@@ -9,16 +9,36 @@ from typing import TYPE_CHECKING, Any
 from recu_analysis.errors import StoreError
 from recu_analysis.store import format as names
 from recu_analysis.store.background import Background
-from recu_analysis.store.durable import as_store_error, check_room
+from recu_analysis.store.durable import as_store_error, check_room, commit
+from recu_analysis.store.sealing import refusal
 from recu_analysis.store.segments import read_segment
 from recu_analysis.store.shard import ShardHeader
-from recu_analysis.store.shard_file import ShardPlace, save_shard, window_file_bytes
+from recu_analysis.store.shard_file import save_shard, window_file_bytes
+from recu_analysis.store.writer import RunWriter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from recu_analysis.store.header import LayerSpec
+    from recu_analysis.store.shard_file import ShardPlace
     from recu_analysis.store.state import LayerState
+
+
+class FirstShardWriter(RunWriter):
+    """A `RunWriter` of the first shard: metrics of a window wait until all its shards are on disk."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        self._waiting: list[Mapping[str, Any]] = []
+        super().__init__(*arguments, **named)
+
+    def write_metrics(self, line: Mapping[str, Any]) -> None:
+        """Keep a line of metrics for `confirm`."""
+        self._waiting.append(line)
+
+    def confirm(self, saved: int) -> None:
+        """Queue the lines of the windows up to number `saved`, all of whose shards are on disk."""
+        while self._waiting and (self._waiting[0]["window"] is None or self._waiting[0]["window"] <= saved):
+            super().write_metrics(self._waiting.pop(0))
 
 
 class ShardWriter:
@@ -104,7 +124,14 @@ class ShardWriter:
         """Ignore the layers, which the first writer writes."""
 
     def refuse(self, reason: str) -> None:
-        """Do nothing: the first writer, whose recorder has the same error, refuses the run."""
+        """Queue a note for readers that the run must not be trusted, as `RunWriter.refuse`."""
+        segment = self._place.folder
+        text = refusal(self._place.segment, reason)
+        file = segment.parents[1] / names.REFUSED_FILE
+        self._background.put(
+            lambda: commit(segment / names.STAGING, file, lambda each: each.write_text(text, encoding="utf-8")),
+            in_any_case=True,
+        )
 
     def flush(self) -> None:
         """Block until everything queued is on disk; raise the first error of the background thread."""
@@ -127,6 +154,11 @@ class ShardWriter:
         self._closed = True
         atexit.unregister(self._finish)
 
+    @property
+    def error(self) -> Exception | None:
+        """The error because of which nothing more is written; None if there is none."""
+        return self._background.error
+
     def _raise_error(self) -> None:
-        if self._background.error is not None:
-            raise self._background.error
+        if self.error is not None:
+            raise self.error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recu_analysis.errors import InputError, RunExistsError, StoreError
 from recu_analysis.store import format as names
@@ -18,6 +18,8 @@ from recu_analysis.store.tensors import read_small
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from recu_analysis.store.header import LayerSpec, RunHeader
     from recu_analysis.store.quantities import Quantity
@@ -194,7 +196,7 @@ def _has_weights(ended: Window, name: str, state: LayerState) -> bool:
     weight = state.tensors(name)[tensor]
     if rows is None and not ended.header.joins(name):
         return digest(tensor, weight) == ended.header.digests.get(tensor)
-    stored = ended[name].weight
+    stored: NDArray[Any] = ended[name].weight
     return weight.tobytes() == (stored if rows is None else stored[slice(*rows)]).tobytes()
 
 

@@ -272,8 +272,8 @@ def _whole(run: Run, segment: Segment, number: int, files: Sequence[Path]) -> tu
     specs = {spec.name: spec for spec in run.header.layers}
     try:
         window = open_window(number, files[0].parent, segment, run.header, specs)
-        updates = {"first_update": window.first_update, "last_update": window.last_update}
-        rows = [replace(row, **updates) for row in rows]
+        first, last = window.first_update, window.last_update
+        rows = [replace(row, first_update=first, last_update=last) for row in rows]
         check_window(window)
     except (RecuError, OSError) as error:
         return _unsound(rows, error), None

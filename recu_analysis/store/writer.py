@@ -19,9 +19,10 @@ from recu_analysis.store.locked_folder import LockedFolder, absolute
 from recu_analysis.store.quantities import QUANTITIES, requests_of, rows_of
 from recu_analysis.store.replaced import Replaced
 from recu_analysis.store.run import open_run
-from recu_analysis.store.sealing import dump_json, dump_mark, sealed
+from recu_analysis.store.sealing import dump_json, dump_mark, refusal, sealed
 from recu_analysis.store.segments import count_marks
 from recu_analysis.store.shard import ShardHeader
+from recu_analysis.store.shard_file import ShardPlace, save_shard, window_file_bytes
 from recu_analysis.store.starting import (
     check_resumable,
     check_same_layers,
@@ -31,7 +32,6 @@ from recu_analysis.store.starting import (
     sweep,
     window_at,
 )
-from recu_analysis.store.shard_file import ShardPlace, save_shard, window_file_bytes
 from recu_analysis.store.state import window_bytes
 
 if TYPE_CHECKING:
@@ -204,7 +204,8 @@ class RunWriter:
     @property
     def place(self) -> ShardPlace:
         """What the writers of the other shards need to know of this segment."""
-        return ShardPlace(self._folder, self.run_id, self._segment, self._next_window)
+        folder = self.path / names.HISTORY / names.segment_name(self._segment)
+        return ShardPlace(folder, self.run_id, self._segment, self._next_window)
 
     def _commit(self, file: Path, text: str) -> None:
         # `file` is below `path`, but another folder may have that path by now.
@@ -281,7 +282,7 @@ class RunWriter:
         The note is on disk after `flush` or `close`, even if an earlier window could not be written.
         """
         self._require_open(failed=True)
-        text = dump_json(sealed({"format": names.FORMAT_VERSION, "segment": self._segment, "reason": reason}))
+        text = refusal(self._segment, reason)
         self._put(lambda: self._commit(self.path / names.REFUSED_FILE, text), in_any_case=True)
 
     def rewrite_layers(self, layers: Sequence[LayerSpec]) -> None:
@@ -370,9 +371,14 @@ class RunWriter:
         if self._closed:
             raise StoreError(f"the recording into {self.path} is closed; nothing more can be written")
 
+    @property
+    def error(self) -> Exception | None:
+        """The error because of which nothing more is written; None if there is none."""
+        return self._background.error
+
     def _raise_error(self) -> None:
-        if self._background.error is not None:
-            raise self._background.error
+        if self.error is not None:
+            raise self.error
 
     def _put(self, task: Callable[[], object], *, in_any_case: bool = False) -> None:
         def do() -> None:
