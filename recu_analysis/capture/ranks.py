@@ -11,7 +11,7 @@ from recu_analysis.capture.adapters.placement import Placement, is_distributed, 
 from recu_analysis.capture.adapters.sharded_layer import ShardedLayer
 from recu_analysis.capture.rank_zero import is_first, refuse_unknown_shards
 from recu_analysis.capture.shared_numbers import SharedNorms, SharedOutside, merged_norms, merged_outside
-from recu_analysis.errors import RecorderError
+from recu_analysis.errors import LostProcessError, RecorderError
 from recu_analysis.store.shard_writer import FirstShardWriter
 
 if TYPE_CHECKING:
@@ -108,14 +108,14 @@ class Together(Alone):
         return [given for given, _ in found]
 
     def gathered(self, mine: Any) -> list[Any]:
-        """What every process gives, in the order of their ranks; RecorderError if one of them has ended."""
+        """What every process gives, in the order of their ranks; LostProcessError if one of them has ended."""
         try:
             found: list[Any] = [None] * distributed.get_world_size(self._group)
             distributed.all_gather_object(found, mine, group=self._group)
         except (RuntimeError, ValueError) as error:  # the group is gone
-            raise RecorderError(
-                "another process of the training has ended, or makes other calls of the recorder, so the recording "
-                f"ends with the windows that all processes have written ({str(error).splitlines()[0]:.200})"
+            raise LostProcessError(
+                "another process of the training has ended, or makes other calls of the recorder; the run has the "
+                "windows that all processes have written, so continue with resume= at the last of them"
             ) from error
         return found
 
@@ -223,20 +223,15 @@ def ranks_of(model: torch.nn.Module) -> Alone:
     return Alone(records=is_first(model))
 
 
-def require_alike(ranks: Alone, recordings: Sequence[LayerRecording], settings: object) -> None:
-    """Raise RecorderError in every process unless all of them record the same layers in the same way."""
-    mine = [(each.layer.name, each.run_spec.shape, each.run_spec.dtype, each.spec.adapter) for each in recordings]
-    told = ranks.gathered((mine, repr(settings)) if ranks.records else None)
-    if not ranks.sharded:
-        return
-    (first, layers, wanted), *others = ((at, *each) for at, each in enumerate(told) if each is not None)
-    for rank, held, given in others:
-        # A process without rows of a layer does not have it, but what it has must be alike and in the same order.
-        known = [each for each in layers if each in held]
-        if held != known or given != wanted:
-            odd = next((each[0] for each in held if each not in layers), "their order")
-            what = f"layers ({odd!r:.80})" if held != known else f"settings ({given}, and {wanted} of rank {first})"
+def require_alike(ranks: Alone, layers: Sequence[BinaryLayer], settings: object) -> None:
+    """Raise RecorderError in every process unless all of them have found the same layers and have the same settings."""
+    mine = [(each.name, each.adapter, tuple(each.parameter.shape), str(each.parameter.dtype)) for each in layers]
+    (names, wanted), *others = ranks.gathered((mine, repr(settings)))
+    for rank, (found, given) in enumerate(others, start=1):
+        if (found, given) != (names, wanted):
+            odd = [each[0] for each in (*found, *names) if each not in found or each not in names]
+            what = f"layers, such as {odd[0]!r:.80}," if odd else "layers or settings"
             raise RecorderError(
-                f"the process of rank {rank} records other {what} than that of rank {first}: call record() with the "
-                "same model and the same arguments in every process"
+                f"the process of rank {rank} records other {what} than that of rank 0: call record() with the same "
+                "model and the same arguments in every process"
             )

@@ -87,6 +87,8 @@ class Recorder:
             found = binary_layers(model, layers)
             traced = chosen_weights({layer.name: layer.shape for layer in found}, traces, sampling)
             warn_of_left_out(found, self._optimizers)
+        require_alike(self._ranks, found, (self._quantities, traced, sampling, every, resume, len(self._optimizers)))
+        with self._ranks.agreeing():
             found = self._ranks.held(found)
             self._verification = Verification() if example is None else Verification.of_example(model, found, example)
             self._verification.settle()
@@ -98,7 +100,6 @@ class Recorder:
                 for layer, part in parts
                 if part is not None
             ]
-        require_alike(self._ranks, self._recordings, (self._quantities, every, resume, len(self._optimizers)))
         self._pool = pool_for(self._recordings)
         self.window_bytes = window_bytes([recording.spec for recording in self._recordings], self._quantities)
         self._writer = begin(

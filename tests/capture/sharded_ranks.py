@@ -1,9 +1,14 @@
 """One process of a training whose weights are sharded: the gradients are given, so any number of processes agrees."""
 
+import errno
 import json
 import os
 import signal
 import sys
+import time
+import traceback
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,8 +18,8 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import distribute_tensor
 
 import recu_analysis as ra
-from recu_analysis.errors import RecuError
 from recu_analysis.nn import BinaryConv2d, BinaryLinear
+from recu_analysis.store import shard_writer
 
 
 def network():
@@ -22,7 +27,7 @@ def network():
     torch.manual_seed(0)
     return nn.Sequential(
         BinaryConv2d(2, 7, 3, padding=1, center=False),
-        nn.BatchNorm2d(7),
+        nn.Hardtanh(),
         nn.Flatten(),
         BinaryLinear(7 * 16, 3),
         BinaryLinear(3, 5),
@@ -73,46 +78,101 @@ def load(model, optimizer, checkpoint):
         optimizer.state[parameter]["momentum_buffer"] = parts[1].clone()
 
 
-def main(out, wanted):
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo")
-    rank, size = distributed.get_rank(), distributed.get_world_size()
-    names = ("replicas", "shards")
-    mesh = init_device_mesh("cpu", (2, size // 2), mesh_dim_names=names) if wanted.get("hsdp") else None
+def made(wanted, size):
+    """The model of a training, in shards unless it is wanted whole, and its optimizer."""
+    shape, names = ((2, size // 2), ("replicas", "shards")) if wanted.get("hsdp") else ((size,), ("shards",))
     model = network()
+    if "other-states" in wanted:
+        model[3].forward = partial(turned, model[3], wanted["other-states"])
     if not wanted.get("whole"):
-        model = sharded(model, mesh or init_device_mesh("cpu", (size,)), mixed=wanted.get("mixed", False))
-    optimizer = optimizer_of(model)
+        mesh = init_device_mesh("cpu", shape, mesh_dim_names=names)
+        model = sharded(model, mesh, mixed=wanted.get("mixed", False))
+    return model, optimizer_of(model)
+
+
+def train(out, wanted, rank, size):
+    """Record one training in this process, as `wanted` tells."""
+    model, optimizer = made(wanted, size)
     begin = wanted.get("resume", 0)
     if begin:
         load(model, optimizer, torch.load(out / f"{begin}.pt"))
-    told = out / f"{wanted.get('told', 'told')}-{rank}.txt"
     options = wanted.get("record", {}) | wanted.get(f"record-{rank}", {})
-    if wanted.get("example"):
-        options["example"] = torch.randn(2, 2, 4, 4)
+    options |= {"example": torch.randn(2, 2, 4, 4)} if wanted.get("example") else {}
+    with ra.record(model, optimizer, out / wanted["run"], resume=begin or None, **options) as recorder:
+        for update in range(begin + 1, wanted["updates"] + 1):
+            happen(wanted, rank, update, model)
+            step(model, optimizer, update)
+            if update % wanted.get("mark", 4) == 0:
+                recorder.mark(epoch=update // 4 - 1)
+                if wanted.get("save"):
+                    checkpoint = saved(model, optimizer)
+                    if rank == 0:
+                        torch.save(checkpoint, out / f"{update}.pt")
+
+
+def happen(wanted, rank, update, model):
+    """What a training wants to happen before an update, in every process or in one."""
+    if wanted.get("clamp") == update:
+        weight = model[0].weight.detach()
+        (weight.to_local() if hasattr(weight, "to_local") else weight).clamp_(-0.1, 0.1)
+    if wanted.get("fail") == [rank, update]:
+        raise ValueError("the training of this process failed")
+    if wanted.get("full-disk") == [rank, update]:
+        shard_writer.save_shard = no_room
+
+
+def no_room(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def turned(layer, row, values):
+    """The forward pass of a layer, in which one row has other states than the recorded ones."""
+    weight = (layer.weight - layer.weight.mean(dim=1, keepdim=True)).sign().detach()
+    weight[row, ::8] *= -1
+    return nn.functional.linear(values, layer.weight + (weight - layer.weight).detach())
+
+
+def process(out, wanted, rank, size, store=None):
+    """One process from its start to its end; what ended it is told in a file."""
+    torch.set_num_threads(1)
+    group = {"rank": rank, "world_size": size, "init_method": f"file://{store}" if store else None}
+    distributed.init_process_group("gloo", timeout=timedelta(seconds=60), **group)
     try:
-        with ra.record(model, optimizer, out / wanted.get("run", "run"), resume=begin or None, **options) as recorder:
-            for update in range(begin + 1, wanted["updates"] + 1):
-                if wanted.get("clamp") == update:
-                    with torch.no_grad():
-                        model[0].weight.to_local().clamp_(-0.1, 0.1)
-                if wanted.get("fail", {}).get(str(rank)) == update:
-                    raise ValueError("the training of this process failed")
-                step(model, optimizer, update)
-                if wanted.get("kill", {}).get(str(rank)) == update:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                if update % wanted.get("mark", 4) == 0:
-                    recorder.mark(epoch=update // 4 - 1)
-                    if wanted.get("save"):
-                        checkpoint = saved(model, optimizer)
-                        if rank == 0:
-                            torch.save(checkpoint, out / f"{update}.pt")
-    except (RecuError, ValueError) as error:
-        told.write_text(f"{type(error).__name__}: {error}")
-        if wanted.get("fail"):
-            raise
+        train(out, wanted, rank, size)
+    except Exception as error:
+        (out / f"{wanted['run']}-{rank}.txt").write_text(f"{type(error).__name__}: {error}")
+        return 1
     distributed.destroy_process_group()
+    return 0
+
+
+def forked(out, wanted):
+    """Fork the processes of a training; this one has imported everything, so they start at once."""
+    store = out / f"store-{wanted['run']}-{wanted.get('resume', 0)}"
+    size, pids = wanted["ranks"], []
+    for rank in range(size):
+        pids.append(os.fork())
+        if not pids[-1]:
+            code = 1
+            try:
+                code = process(out, wanted, rank, size, store)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+    if "kill" in wanted:
+        rank, seconds = wanted["kill"]
+        while not (out / wanted["run"] / "run.json").exists():
+            time.sleep(0.01)
+        time.sleep(seconds)
+        os.kill(pids[rank], signal.SIGKILL)
+    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    folder, trainings = Path(sys.argv[1]), json.loads(sys.argv[2])
+    if "RANK" in os.environ:  # torchrun starts the processes
+        rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        sys.exit(process(folder, trainings[0], rank, size))
+    for each in trainings:
+        (folder / f"{each['run']}.json").write_text(json.dumps(forked(folder, each)))
