@@ -39,17 +39,25 @@ def refuse_unknown_shards(model: torch.nn.Module) -> bool:
         If parameters are sharded in another way: by FSDP1, tensor parallelism or stage 3 of DeepSpeed. Every process
         raises it.
     """
-    sharded = False
+    sharded = is_fully_sharded(model)
     for name, module in model.named_modules():
         if _is_a("torch.distributed.fsdp", "FullyShardedDataParallel", module):
             raise _unknown(f"module {name or '(itself)'!r} is wrapped by FullyShardedDataParallel (FSDP1)")
-        if _is_a("torch.distributed.fsdp", "FSDPModule", module):
-            sharded = True
+        if _is_fully_sharded(module):
             module.reshard()  # a pass without a backward pass may have left it unsharded
     for name, parameter in model.named_parameters():
         if hasattr(parameter, "ds_id") or (is_distributed(parameter) and not sharded):
             raise _unknown(f"parameter {name!r} is a shard, but not of fully_shard")
     return sharded
+
+
+def is_fully_sharded(model: torch.nn.Module) -> bool:
+    """Whether `fully_shard` has sharded a part of a model."""
+    return any(_is_fully_sharded(module) for module in model.modules())
+
+
+def _is_fully_sharded(module: Any) -> bool:
+    return _is_a("torch.distributed.fsdp", "FSDPModule", module)
 
 
 def _is_a(module: str, kind: str, instance: object) -> bool:

@@ -10,12 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import distributed, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import Shard, distribute_tensor
 
 import recu_analysis as ra
+from recu_analysis.capture.adapters import registry
 from recu_analysis.capture.norms import Norms
 from recu_analysis.capture.outside import Moved
 from recu_analysis.capture.shared_numbers import SharedNorms, SharedOutside, merged_norms, merged_outside
+from recu_analysis.errors import RecorderError
+from recu_analysis.integrations.callback_base import CallbackRecording
 from recu_analysis.store.verify import DAMAGE, verify
+from tests.capture.plain_loops import sgd, step, tiny
 from tests.messages import says
 
 SCRIPT = Path(__file__).with_name("sharded_ranks.py")
@@ -197,6 +205,65 @@ def test_torchrun_starts_the_same_recording(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(SCRIPT.parents[2]), "OMP_NUM_THREADS": "1"}
     subprocess.run([*command, tmp_path, json.dumps(wanted)], check=True, timeout=180, env=environment)
     assert [window.last_update for window in ra.open_run(tmp_path / "run").windows] == [0, 4, 8, 10]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The group of one process, in which a model is sharded too."""
+    store = tmp_path_factory.mktemp("group") / "store"
+    distributed.init_process_group("gloo", rank=0, world_size=1, init_method=f"file://{store}")
+    yield init_device_mesh("cpu", (1,))
+    distributed.destroy_process_group()
+
+
+def test_one_process_records_what_it_shards(alone, tmp_path):
+    recorded = []
+    for name, model in [("whole", tiny()), ("sharded", fully_shard(tiny(), mesh=alone))]:
+        optimizer = sgd(model)
+        with ra.record(model, optimizer, tmp_path / name) as recorder:
+            for update in range(6):
+                step(model, optimizer, update)
+            recorder.mark(epoch=0)
+        recorded.append(tmp_path / name)
+    assert_same(*recorded)
+    assert ra.open_run(recorded[1]).layers["verified"].all()
+
+
+def test_a_state_within_a_window_is_refused(alone, tmp_path):
+    model = fully_shard(tiny(), mesh=alone)
+    with ra.record(model, sgd(model), tmp_path / "run") as recorder:
+        with pytest.raises(RecorderError) as caught:
+            recorder.state_dict()
+        says(str(caught.value), "cannot go on in the middle of a window", "continue there with resume=")
+
+
+def test_unknown_placements_are_refused(alone, tmp_path):
+    model = fully_shard(tiny(), mesh=alone)
+    model[1].weight = nn.Parameter(distribute_tensor(torch.randn(8, 12), alone, [Shard(1)]))
+    with pytest.raises(RecorderError) as caught:
+        ra.record(model, sgd(model), tmp_path / "run")
+    says(str(caught.value), "layer '1' cannot be recorded", "Shard(dim=1)", "only rows of dim 0")
+    assert not (tmp_path / "run").exists()
+
+
+class Shifted(nn.Linear):
+    """A layer whose adapter gives its effective weight as a tensor."""
+
+
+def test_effective_weights_that_may_need_other_rows_are_refused(alone, tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_registered", list(registry._registered))
+    ra.adapter("shifted", Shifted)(lambda module: module.weight + 1.0)
+    model = fully_shard(nn.Sequential(Shifted(12, 4)), mesh=alone)
+    with pytest.raises(RecorderError) as caught:
+        ra.record(model, sgd(model), tmp_path / "run")
+    says(str(caught.value), "layer '0' cannot be recorded in shards", "adapter 'shifted'", "WeightTransform")
+
+
+def test_callbacks_refuse_what_all_processes_must_record(alone, tmp_path):
+    with pytest.raises(RecorderError) as caught:
+        CallbackRecording(tmp_path / "run").require_whole(fully_shard(tiny(), mesh=alone))
+    says(str(caught.value), "cannot record a model that fully_shard has sharded", "ra.record")
+    CallbackRecording(tmp_path / "run").require_whole(tiny())
 
 
 def test_norms_of_rows_merge_to_those_of_the_layer():
