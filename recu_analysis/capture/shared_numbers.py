@@ -15,12 +15,15 @@ from recu_analysis.capture.outside import Moved, Outside
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+#: Products of so many updates are put into one tensor.
+KEPT_APART = 64
+
 
 @dataclass(slots=True)
 class SharedNorms(Norms):
     """The squares of the norms of the rows of one process, and the products of every update, for `merged_norms`."""
 
-    products: list[Number] = field(default_factory=list)
+    products: list[torch.Tensor] = field(default_factory=list)
     taken: dict[str, Any] = field(default_factory=dict)
 
     def along(
@@ -34,19 +37,19 @@ class SharedNorms(Norms):
         return torch.stack([lr * products if scale is None else lr * products / scale, length]).double()
 
     def add(self, along: Number) -> None:
-        """Keep the products of an update."""
-        self.products.append(along)
+        """Keep the products of an update, in few tensors: each takes much more memory than two numbers."""
+        self.products.append(torch.as_tensor(along).reshape(1, 2))
+        if len(self.products) == KEPT_APART:
+            self.products = [torch.cat(self.products)]
 
     def take(self, end: torch.Tensor) -> dict[str, float]:
         """Keep the parts of the window in `taken`, and begin a new window; the numbers follow from all processes."""
-        products = (
-            torch.stack([torch.as_tensor(each) for each in self.products]) if self.products else torch.empty(0, 2)
-        )
+        products = torch.cat([torch.empty(0, 2, dtype=torch.float64, device=end.device), *self.products])
         squares = {"norm_start": self.start, "momentum_norm": self.momentum}
         self.start, self.momentum, self.products = norm(end, center=self.center), math.nan, []
         squares["norm_end"] = self.start
         self.taken = {name: float(value) ** 2 for name, value in squares.items()}
-        self.taken["products"] = products.double().cpu().numpy()
+        self.taken["products"] = products.cpu().numpy()
         return {}
 
 

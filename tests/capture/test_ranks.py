@@ -20,8 +20,10 @@ from recu_analysis.capture.adapters import registry
 from recu_analysis.capture.norms import Norms
 from recu_analysis.capture.outside import Moved
 from recu_analysis.capture.shared_numbers import SharedNorms, SharedOutside, merged_norms, merged_outside
-from recu_analysis.errors import RecorderError
+from recu_analysis.errors import RecorderError, StoreError
 from recu_analysis.integrations.callback_base import CallbackRecording
+from recu_analysis.store.shard_file import ShardPlace
+from recu_analysis.store.shard_writer import ShardWriter
 from recu_analysis.store.verify import DAMAGE, verify
 from tests.capture.plain_loops import sgd, step, tiny
 from tests.messages import says
@@ -266,9 +268,16 @@ def test_callbacks_refuse_what_all_processes_must_record(alone, tmp_path):
     CallbackRecording(tmp_path / "run").require_whole(tiny())
 
 
+def test_a_process_that_does_not_see_the_folder_says_so(tmp_path):
+    place = ShardPlace(tmp_path / "run/history/segment-0000", "id", 0, 0)
+    with pytest.raises(StoreError) as caught:
+        ShardWriter(place, (1, 2))
+    says(str(caught.value), "does not see", "segment-0000", "all machines see under the same path")
+
+
 def test_norms_of_rows_merge_to_those_of_the_layer():
     torch.manual_seed(0)
-    weight, momentum, end, *gradients = (torch.randn(5, 6) for _ in range(6))
+    weight, momentum, end, *gradients = (torch.randn(5, 6) for _ in range(150))
     whole = Norms(center=True, start=0.0)
     parts = [SharedNorms(center=True, start=0.0) for _ in range(2)]
     rows = [slice(0, 3), slice(3, 5)]
