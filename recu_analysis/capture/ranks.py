@@ -124,11 +124,11 @@ class Together(Alone):
         placed = {
             each.name: placement_of(each.parameter, each.name) for each in found if is_distributed(each.parameter)
         }
-        meshes = {place.shard[1] for place in placed.values() if place.shard[1] > 1}
+        meshes = {(place.shard, place.replica): name for name, place in placed.items() if place.shard[1] > 1}
         if len(meshes) > 1:
             raise RecorderError(
-                f"the layers are sharded over different numbers of processes, {sorted(meshes)}; shard all binary "
-                "layers over one mesh, or record some of them with layers=[...]"
+                f"layers {' and '.join(map(repr, list(meshes.values())[:2]))} are sharded over different meshes; shard "
+                "all binary layers over one mesh, or record some of them with layers=[...]"
             )
         alone = Placement((0, 0), (0, 1), replica=distributed.get_rank() > 0)
         first = next((place for place in placed.values() if place.shard[1] > 1), alone)
@@ -151,8 +151,8 @@ class Together(Alone):
     ) -> Mapping[str, float | None]:
         """Add the numbers that need all rows to the states of a window; return the shares of whole layers.
 
-        This is the only communication of a window: each process tells its parts, which windows it has written, and
-        whether it failed.
+        Beside short agreements, this is the only communication of a window: each process tells its parts, which
+        windows it has written, and whether it failed.
 
         Parameters
         ----------

@@ -14,7 +14,7 @@ from recu_analysis.capture.arguments import number_of_updates, require_arguments
 from recu_analysis.capture.environment import what_trains
 from recu_analysis.capture.gradient_sums import need_gradients
 from recu_analysis.capture.interrupts import interrupts_deferred
-from recu_analysis.capture.layer_recording import pool_for, record_layer
+from recu_analysis.capture.layer_start import pool_for, record_layer
 from recu_analysis.capture.metrics import plain
 from recu_analysis.capture.optimizers import (
     Steps,

@@ -299,7 +299,7 @@ class RunWriter:
         if tuple(layers) != self._header.layers:
             raise InputError(f"{self.path / names.RUN_FILE} cannot be rewritten: these are not the layers of the run")
         pairs = zip(layers, self._header.layers, strict=True)
-        header = replace(self._header, layers=tuple(_with_verdict(old, new) for new, old in pairs))
+        header = replace(self._header, layers=tuple(old.with_verdict(new) for new, old in pairs))
         check_recordable(header)
         self._header = header
         self._put(lambda: self._commit(self.path / names.RUN_FILE, header.to_json()))
@@ -399,10 +399,3 @@ class RunWriter:
 
     def _append_metrics(self, text: str) -> None:
         append(self._folder / names.METRICS_FILE, text)
-
-
-def _with_verdict(old: LayerSpec, new: LayerSpec) -> LayerSpec:
-    """The earlier entry of a layer, updated with its verification result if there is one."""
-    if new.verified is None:
-        return old
-    return replace(old, verified=new.verified, differs=new.differs, more={**old.more, **new.more})
